@@ -1,0 +1,2 @@
+//! The wire between the kernel programs and the agent.
+#![no_std]

@@ -1,0 +1,2 @@
+//! The command line: flags, configuration, logging, run; exit codes.
+fn main() {}

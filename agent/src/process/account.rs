@@ -1,0 +1,22 @@
+//! Accounts: what bookings are made to, before it is known which group they belong to.
+
+use super::{Facts, Tally};
+
+/// One program image (shared by the processes forked from it until they are looked at themselves), or one process
+/// that was classified by its own facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub u32);
+
+/// Where the table books what it finds. The grouper is one; tests have another.
+pub trait Ledger {
+    /// Opens an account for one process. `ancestor` is whose group it joins where its own facts match nothing.
+    fn open(&mut self, ancestor: Option<AccountId>) -> AccountId;
+    /// One more process uses the account.
+    fn share(&mut self, account: AccountId);
+    /// One process less uses it. The last one closes it.
+    fn close(&mut self, account: AccountId);
+    /// Decides an undecided account by these facts; a decided one stays as it is.
+    fn identify(&mut self, account: AccountId, facts: &Facts);
+    /// Books `tally`; on an undecided account it waits for the decision.
+    fn book(&mut self, account: AccountId, tally: &Tally);
+}

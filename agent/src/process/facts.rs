@@ -1,0 +1,21 @@
+//! What selectors and name templates see of a process.
+
+/// What a process is called, owned by and started as: read from `/proc` while it lives, or taken from the exec event
+/// of one that was gone before anybody looked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Process id.
+    pub tgid: u32,
+    /// Start, nanoseconds since boot.
+    pub start_ns: u64,
+    /// Task name: field 2 of `/proc/<pid>/stat` without its parentheses, raw bytes.
+    pub comm: Vec<u8>,
+    /// Argument vector, raw bytes, trailing empty arguments dropped. Empty for kernel threads and zombies.
+    pub argv: Vec<Vec<u8>>,
+    /// User name of the effective uid, or the uid in decimal where the host's passwd has none.
+    pub username: String,
+    /// Path part of each line of `/proc/<pid>/cgroup`, in file order; empty where unreadable.
+    pub cgroups: Vec<String>,
+    /// Something above had to be left out or cut: the process was gone, and its event could not carry all.
+    pub incomplete: bool,
+}

@@ -1,0 +1,23 @@
+//! Processes: who they are, what they have used, what of it is booked already.
+//!
+//! In come [`Event`]s and [`Pass`]es from a source; out go bookings to a [`Ledger`] (the grouper). This module
+//! does no IO, reads no clock and cannot fail.
+
+mod account;
+mod counters;
+mod event;
+mod facts;
+mod id;
+mod sample;
+mod table;
+mod tally;
+mod tombstones;
+
+pub use account::{AccountId, Ledger};
+pub use counters::{Counters, Cpu, Faults, Io, Switches};
+pub use event::{Coarse, Event, ExitStatus, Released};
+pub use facts::Facts;
+pub use id::ProcessId;
+pub use sample::{Pass, Sample, State, ThreadSample};
+pub use table::{Live, Statistics, Table, ThreadView};
+pub use tally::{Delta, Lifecycle, Tally};

@@ -1,0 +1,101 @@
+//! What one pass over all live processes saw.
+
+use super::{Counters, ProcessId};
+
+/// Scheduler state of a task, as process-exporter groups them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// `R`
+    Running,
+    /// `S`
+    Sleeping,
+    /// `D`
+    Waiting,
+    /// `Z`
+    Zombie,
+    /// `T t X I P K W x` and whatever comes.
+    #[default]
+    Other,
+}
+
+impl State {
+    /// All states in the order of the label values' documentation.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Running, "Running"),
+        (Self::Sleeping, "Sleeping"),
+        (Self::Waiting, "Waiting"),
+        (Self::Zombie, "Zombie"),
+        (Self::Other, "Other"),
+    ];
+
+    /// The state for the letter in field 3 of `/proc/<pid>/stat`.
+    pub const fn from_letter(letter: u8) -> Self {
+        match letter {
+            b'R' => Self::Running,
+            b'S' => Self::Sleeping,
+            b'D' => Self::Waiting,
+            b'Z' => Self::Zombie,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// One live process. Plain data: a pass over 10,000 processes allocates nothing per process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Who.
+    pub id: ProcessId,
+    /// Process id of the present parent; 0 for none.
+    pub parent: u32,
+    /// State of the main thread.
+    pub state: State,
+    /// Totals so far, all threads, dead ones included as far as the source knows them.
+    pub counters: Counters,
+    /// Resident memory, bytes.
+    pub rss_bytes: u64,
+    /// Virtual memory, bytes.
+    pub virtual_bytes: u64,
+    /// Swapped-out memory, bytes.
+    pub swapped_bytes: u64,
+    /// Live threads, the main one included.
+    pub threads: u32,
+    /// Soft limit of open files; `u64::MAX` for unlimited; `None` where unreadable.
+    pub fd_limit: Option<u64>,
+    /// Changes when the process ran since the sample before: then, and only then, what a pass does not carry (open
+    /// descriptors, wait channels) is read again. Kernel tiers: run time in ns; procfs: always another value.
+    pub ran_marker: u64,
+}
+
+/// One live thread that is not the main thread of its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadSample {
+    /// Process it belongs to.
+    pub tgid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Start, nanoseconds since boot.
+    pub start_ns: u64,
+    /// State.
+    pub state: State,
+    /// What [`Sample::ran_marker`] is for a process.
+    pub ran_marker: u64,
+    /// Runnable but not running since the thread's birth, nanoseconds; `None` where the source cannot tell.
+    pub run_queue_wait_ns: Option<u64>,
+    /// Context switches since the thread's birth; `None` where the process's own sum is already complete.
+    pub switches: Option<super::Switches>,
+}
+
+/// One look at all live processes.
+#[derive(Debug, Clone, Default)]
+pub struct Pass {
+    /// When it began, nanoseconds since boot. What was born later is shown, but credited by the next pass only.
+    pub started_ns: u64,
+    /// Whether a record of the final totals follows for each process that ends (kernel tiers).
+    pub finals_follow: bool,
+    /// Live processes in any order, zombies included.
+    pub processes: Vec<Sample>,
+    /// Threads beside the main ones, sorted by (tgid, tid).
+    pub threads: Vec<ThreadSample>,
+    /// Process ids that exist but could not be read this time: kept as they were, not counted as live.
+    pub unread: Vec<u32>,
+}

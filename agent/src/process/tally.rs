@@ -1,0 +1,105 @@
+//! Differences: what is booked to an account, and from there to a group.
+
+/// What was used between two readings. Never negative.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// User CPU time, nanoseconds.
+    pub user_ns: u64,
+    /// System CPU time, nanoseconds.
+    pub system_ns: u64,
+    /// Bytes fetched from storage.
+    pub read_bytes: u64,
+    /// Bytes sent to storage.
+    pub write_bytes: u64,
+    /// Page faults that needed IO.
+    pub major_faults: u64,
+    /// Page faults that did not.
+    pub minor_faults: u64,
+    /// Context switches by the task's own will.
+    pub voluntary_switches: u64,
+    /// Context switches against it.
+    pub nonvoluntary_switches: u64,
+    /// Runnable but not running, nanoseconds.
+    pub run_queue_wait_ns: u64,
+}
+
+/// Births, images and deaths of processes; threads never count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Processes forked.
+    pub forks: u64,
+    /// Programs started by exec.
+    pub execs: u64,
+    /// Processes that ended with code 0.
+    pub exits_success: u64,
+    /// Processes that ended with another code.
+    pub exits_failure: u64,
+    /// Processes ended by a signal.
+    pub exits_signal: u64,
+    /// Of these, those ended by the OOM killer.
+    pub oom_kills: u64,
+}
+
+/// One booking.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// What was used.
+    pub delta: Delta,
+    /// What happened.
+    pub lifecycle: Lifecycle,
+}
+
+impl Delta {
+    /// Adds `more`.
+    pub fn add(&mut self, more: &Self) {
+        // Destructured in full: a new field cannot be forgotten here.
+        let Self {
+            user_ns,
+            system_ns,
+            read_bytes,
+            write_bytes,
+            major_faults,
+            minor_faults,
+            voluntary_switches,
+            nonvoluntary_switches,
+            run_queue_wait_ns,
+        } = more;
+        self.user_ns = self.user_ns.saturating_add(*user_ns);
+        self.system_ns = self.system_ns.saturating_add(*system_ns);
+        self.read_bytes = self.read_bytes.saturating_add(*read_bytes);
+        self.write_bytes = self.write_bytes.saturating_add(*write_bytes);
+        self.major_faults = self.major_faults.saturating_add(*major_faults);
+        self.minor_faults = self.minor_faults.saturating_add(*minor_faults);
+        self.voluntary_switches = self.voluntary_switches.saturating_add(*voluntary_switches);
+        self.nonvoluntary_switches =
+            self.nonvoluntary_switches.saturating_add(*nonvoluntary_switches);
+        self.run_queue_wait_ns = self.run_queue_wait_ns.saturating_add(*run_queue_wait_ns);
+    }
+}
+
+impl Lifecycle {
+    /// Adds `more`.
+    pub fn add(&mut self, more: &Self) {
+        let Self { forks, execs, exits_success, exits_failure, exits_signal, oom_kills } = more;
+        self.forks = self.forks.saturating_add(*forks);
+        self.execs = self.execs.saturating_add(*execs);
+        self.exits_success = self.exits_success.saturating_add(*exits_success);
+        self.exits_failure = self.exits_failure.saturating_add(*exits_failure);
+        self.exits_signal = self.exits_signal.saturating_add(*exits_signal);
+        self.oom_kills = self.oom_kills.saturating_add(*oom_kills);
+    }
+}
+
+impl Tally {
+    /// Adds `more`.
+    pub fn add(&mut self, more: &Self) {
+        let Self { delta, lifecycle } = more;
+        self.delta.add(delta);
+        self.lifecycle.add(lifecycle);
+    }
+
+    /// Whether there is nothing to book.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,139 @@
+//! What the sources tell about themselves.
+
+/// How process accounting is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// Lifecycle hooks and a task iterator pass per scrape.
+    Iterator,
+    /// Lifecycle hooks and scheduler time per process; `/proc` for processes that ran.
+    Switch,
+    /// `/proc` only.
+    #[default]
+    Procfs,
+}
+
+/// Where final totals of a process come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rung {
+    /// `fentry/release_task`: at once.
+    Release,
+    /// `tp_btf/sched_process_free`: after an RCU grace period.
+    Free,
+}
+
+/// What the start-up self-test found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SelfTest {
+    /// Not needed: no kernel programs.
+    #[default]
+    None,
+    /// The child's final record has not come yet.
+    Pending,
+    /// Counted CPU equals `wait4`'s within the tolerance.
+    Passed,
+    /// It does not, or the record never came.
+    Failed,
+}
+
+/// One kind of fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// CPU time.
+    Cpu,
+    /// Split of CPU time in user and system.
+    CpuSplit,
+    /// Storage IO.
+    Io,
+    /// Resident, virtual and swapped memory.
+    Memory,
+    /// Page faults.
+    Faults,
+    /// Context switches.
+    Switches,
+    /// Run-queue wait.
+    RunQueueWait,
+    /// Thread count and states.
+    Threads,
+    /// Wait channels.
+    Wchan,
+    /// Open file descriptors.
+    OpenFiles,
+    /// Limit of open file descriptors.
+    FileLimit,
+    /// Births, images and deaths.
+    Lifecycle,
+    /// Names at classification.
+    Names,
+}
+
+/// Where a fact came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Kernel programs.
+    Bpf,
+    /// `/proc`.
+    Procfs,
+    /// Nowhere: families made of it are left out.
+    Absent,
+}
+
+/// One kernel program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProgramStatistics {
+    /// Its name: the hook it sits on.
+    pub name: &'static str,
+    /// Whether it is attached.
+    pub attached: bool,
+    /// Runs; `None` where the kernel does not keep them (`kernel.bpf_stats_enabled=0`).
+    pub run_count: Option<u64>,
+    /// Time of these runs, nanoseconds.
+    pub run_time_ns: Option<u64>,
+}
+
+/// True totals of the node since the programs were attached, from per-CPU arrays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KernelTotals {
+    /// Processes forked.
+    pub forks: u64,
+    /// Programs started by exec.
+    pub execs: u64,
+    /// Processes released.
+    pub exits: u64,
+    /// CPU time of the released ones, nanoseconds, from birth.
+    pub exited_cpu_ns: u64,
+}
+
+/// All that a source tells about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// How accounting is done.
+    pub tier: Tier,
+    /// Where final totals come from; `None` without kernel programs.
+    pub rung: Option<Rung>,
+    /// Start-up self-test.
+    pub self_test: SelfTest,
+    /// Each fact and where it comes from, in the order of [`Fact`].
+    pub facts: Vec<(Fact, Origin)>,
+    /// Kernel programs, in the order of their list.
+    pub programs: Vec<ProgramStatistics>,
+    /// True totals of the node; `None` without kernel programs.
+    pub kernel: Option<KernelTotals>,
+    /// Records received through the ring.
+    pub events_received: u64,
+    /// Records that came through the overflow hash, because the ring was full.
+    pub events_overflowed: u64,
+    /// Records added to the sums by comm, because the hash was full too.
+    pub events_coarse: u64,
+    /// Records of older processes lost beyond recovery.
+    pub events_lost: u64,
+    /// CPU time in lost records that the next pass could not recover, at most; nanoseconds.
+    pub lost_cpu_ns: u64,
+    /// Switch tier: times that the map of running processes was full.
+    pub switch_map_full: u64,
+    /// Passes that could not list the processes.
+    pub scrape_errors: u64,
+    /// Processes that could not be read.
+    pub procread_errors: u64,
+    /// Processes of which something could not be read, once per process and pass.
+    pub partial_errors: u64,
+}

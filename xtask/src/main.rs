@@ -1,0 +1,2 @@
+//! Everything a contributor does with Headcount.
+fn main() {}
