@@ -19,7 +19,7 @@ pub struct Limits {
     pub health: Duration,
     /// For open requests to finish after a stop.
     pub drain: Duration,
-    /// Pause after the system had no descriptor or memory for a new connection.
+    /// Pause after the system had no descriptor or memory for a new connection, and no other could give way.
     pub accept_pause: Duration,
     /// Size of a request's header, bytes; at least 8192.
     pub header_bytes: usize,

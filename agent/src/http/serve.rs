@@ -40,7 +40,11 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, shutdown: impl Future
             Err(error) => {
                 site.statistics.count_accept_error();
                 log::debug!("cannot accept a connection: {error}");
-                // It stays in the backlog and accept would fail again at once.
+                if slots.make_room() {
+                    tokio::task::yield_now().await; // for the one that gave way to close
+                    continue;
+                }
+                // The new one stays in the backlog and accept would fail again at once.
                 tokio::select! {
                     () = &mut shutdown => break,
                     () = tokio::time::sleep(site.limits.accept_pause) => {}

@@ -44,16 +44,9 @@ impl Slots {
     /// A place for a new connection; `None` when all others are being served.
     pub(super) fn take(self: &Arc<Self>) -> Option<Slot> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.watches.len() >= self.limits.connections {
-            let Some(id) = longest_waiting(&open.watches) else {
-                self.statistics.count_rejected();
-                return None;
-            };
-            // Its place is free at once; its task ends a moment later.
-            if let Some(watch) = open.watches.remove(&id) {
-                watch.evict();
-                self.statistics.count_evicted();
-            }
+        if open.watches.len() >= self.limits.connections && !self.evict_longest(&mut open) {
+            self.statistics.count_rejected();
+            return None;
         }
         let watch = Arc::new(Watch::new(self.limits.clone()));
         let id = open.next;
@@ -65,6 +58,23 @@ impl Slots {
             slots: Arc::clone(self),
             id,
         })
+    }
+
+    /// Ends the connection that has waited longest, because the system has no descriptor for another. Tells whether one
+    /// waited.
+    pub(super) fn make_room(&self) -> bool {
+        self.evict_longest(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The place is free at once, the connection's task ends a moment later.
+    fn evict_longest(&self, open: &mut Open) -> bool {
+        let longest = longest_waiting(&open.watches);
+        let Some(watch) = longest.and_then(|id| open.watches.remove(&id)) else {
+            return false;
+        };
+        watch.evict();
+        self.statistics.count_evicted();
+        true
     }
 }
 
