@@ -1,1 +1,161 @@
-fn main() {}
+//! Builds the kernel programs and hands them to the agent.
+//!
+//! In: the crate `agent-ebpf`, the component `rust-src`, a `bpf-linker` of the LLVM that rustc has, and
+//! `HEADCOUNT_EBPF` (`auto`, the default; `skip`; `require`).
+//! Out: `$OUT_DIR/headcount-ebpf` and the cfg `has_ebpf`. Without the tools, `auto` gives neither but a warning with
+//! the commands that would: the agent then counts through `/proc` only. Tools that are there and fail are an error in
+//! every mode, because a broken program must not pass for a missing tool.
+//! It installs nothing: that is `cargo xtask`'s.
+//!
+//! The crate aya-build does nearly this, but wants `RUSTC_BOOTSTRAP` and the linker's folder in the environment of the
+//! outer cargo, where they would rebuild every dependency, builds `core` anew for each profile, and brings 15 crates.
+#![allow(clippy::print_stdout, reason = "the way a build script talks to cargo")]
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+
+const BINARY: &str = "headcount-ebpf";
+const TARGET: &str = "bpfel-unknown-none";
+/// Versions and commands stand in one place, xtask's list of requirements, not here a second time.
+const SETUP: &str =
+    "cargo xtask setup (installs what is missing; where it may not, it prints the commands)";
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(has_ebpf)");
+    println!("cargo::rerun-if-env-changed=HEADCOUNT_EBPF");
+    let wish = env::var("HEADCOUNT_EBPF").unwrap_or_else(|_| "auto".to_owned());
+    if wish == "skip" {
+        return;
+    }
+    if wish != "auto" && wish != "require" {
+        fail(&format!(
+            "HEADCOUNT_EBPF is {wish:?}, expected auto, skip or require"
+        ));
+    }
+
+    let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
+    let target_dir = workspace.join(env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()));
+    let tools = target_dir.join("tools/bin");
+    watch(&workspace, &tools);
+
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    if !matches!(arch.as_str(), "x86_64" | "aarch64") {
+        missing(
+            &wish,
+            &format!("there are none for {arch}"),
+            "build for x86_64 or aarch64",
+        );
+        return;
+    }
+    if !has_rust_src() {
+        missing(&wish, "rust-src is not installed", SETUP);
+        return;
+    }
+    let Some(linker) = find_linker(&tools) else {
+        let what = "bpf-linker is neither in target/tools/bin nor on PATH";
+        missing(&wish, what, SETUP);
+        return;
+    };
+
+    let built = build(&workspace, &target_dir, &linker, &arch);
+    let embedded = PathBuf::from(variable("OUT_DIR")).join(BINARY);
+    if let Err(error) = fs::copy(&built, &embedded) {
+        fail(&format!("copy {} into OUT_DIR: {error}", built.display()));
+    }
+    println!("cargo::rustc-cfg=has_ebpf");
+}
+
+/// Runs again when a source of the programs changes, or when the linker comes.
+fn watch(workspace: &Path, tools: &Path) {
+    for path in [
+        "agent-ebpf/src",
+        "agent-ebpf/Cargo.toml",
+        "agent-common/src",
+        "agent-common/Cargo.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+        "agent/build.rs",
+    ] {
+        println!("cargo::rerun-if-changed={}", workspace.join(path).display());
+    }
+    // A watched path that does not exist makes every build a stale one, so the folder is made. Failing to is no harm.
+    let _ = fs::create_dir_all(tools);
+    println!("cargo::rerun-if-changed={}", tools.display());
+}
+
+/// Builds the kernel programs in a target folder of their own: the outer cargo holds the lock of the other one. All
+/// profiles and targets of the agent share it.
+fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> PathBuf {
+    let nested = target_dir.join("ebpf").join(arch);
+    let rustflags = [
+        format!("--cfg=bpf_target_arch=\"{arch}\""),
+        format!("-Clinker={}", linker.display()),
+        "-Clink-arg=--btf".to_owned(),
+        "-Cdebuginfo=2".to_owned(),
+    ];
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo
+        .current_dir(workspace)
+        .args(["build", "--quiet", "--locked", "--release"])
+        .args(["--package", "agent-ebpf", "--bin", BINARY])
+        .args(["--target", TARGET, "-Z", "build-std=core"])
+        .arg("--target-dir")
+        .arg(&nested)
+        .env("RUSTC_BOOTSTRAP", "1") // the pinned stable compiler, with -Z for this crate only
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
+        .env_remove("RUSTC_WORKSPACE_WRAPPER") // under clippy this is clippy's driver
+        .env_remove("CARGO_BUILD_TARGET");
+    match cargo.output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => fail(&format!(
+            "the kernel programs do not build ({}); HEADCOUNT_EBPF=skip builds the agent without them\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )),
+        Err(error) => fail(&format!("start {cargo:?}: {error}")),
+    }
+    nested.join(TARGET).join("release").join(BINARY)
+}
+
+fn has_rust_src() -> bool {
+    let sysroot = Command::new(variable("RUSTC"))
+        .args(["--print", "sysroot"])
+        .output();
+    sysroot.is_ok_and(|output| {
+        let sysroot = String::from_utf8_lossy(&output.stdout);
+        Path::new(sysroot.trim())
+            .join("lib/rustlib/src/rust/library/Cargo.lock")
+            .exists()
+    })
+}
+
+fn find_linker(tools: &Path) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    std::iter::once(tools.to_owned())
+        .chain(env::split_paths(&path))
+        .map(|folder| folder.join("bpf-linker"))
+        .find(|linker| linker.is_file())
+}
+
+/// What `auto` and `require` make of a missing tool.
+fn missing(wish: &str, what: &str, remedy: &str) {
+    if wish == "require" {
+        fail(&format!("kernel programs: {what}\nto get them: {remedy}"));
+    }
+    println!("cargo::warning=built without kernel programs, counts through /proc only: {what}");
+    println!("cargo::warning=to get them: {remedy}");
+}
+
+fn variable(name: &str) -> OsString {
+    env::var_os(name).unwrap_or_else(|| fail(&format!("{name} is not set: run this through cargo")))
+}
+
+fn fail(message: &str) -> ! {
+    for line in message.lines() {
+        println!("cargo::error={line}");
+    }
+    exit(1)
+}
