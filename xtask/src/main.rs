@@ -13,6 +13,7 @@ mod command;
 mod run;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -38,6 +39,11 @@ const VERBS: &[Verb] = &[
         name: "check",
         summary: "what to run before a commit: format, lints, imports, names, sizes, docs",
         main: check::main,
+    },
+    Verb {
+        name: "vm",
+        summary: "the live tests on other kernels, emulated; arguments are kernels, or all",
+        main: vm::main,
     },
     Verb {
         name: "setup",

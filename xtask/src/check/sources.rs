@@ -1,12 +1,14 @@
-//! The Rust files of the tree, as git knows them.
+//! The Rust files of the workspace.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use super::lexer::{Token, tokens};
-use crate::command;
+
+/// The members of the workspace.
+const MEMBERS: &[&str] = &["agent", "agent-common", "agent-ebpf", "xtask"];
 
 #[derive(Debug)]
 pub(super) struct Source {
@@ -26,24 +28,20 @@ impl Source {
         }
     }
 
-    /// Tracked files and new ones, without the ignored.
+    /// All of them, sorted by path. Git is not asked: it refuses where somebody else owns the checkout.
     pub(super) fn read_all(root: &Path) -> Result<Vec<Self>> {
-        let listing = command::read(
-            Command::new("git")
-                .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-                .arg("*.rs")
-                .current_dir(root),
-        )?;
-        let mut sources = Vec::new();
-        for path in listing.lines() {
-            let file = root.join(path);
-            if file.exists() {
-                let text =
-                    std::fs::read_to_string(&file).with_context(|| format!("read {path}"))?;
-                sources.push(Self::new(path, &text));
-            }
+        let mut files = Vec::new();
+        for member in MEMBERS {
+            find_files(&root.join(member), &mut files)?;
         }
-        Ok(sources)
+        files.sort();
+        let read = |file: &PathBuf| {
+            let text =
+                fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+            let path = file.strip_prefix(root).unwrap_or(file);
+            Ok(Self::new(&path.to_string_lossy(), &text))
+        };
+        files.iter().map(read).collect()
     }
 
     /// Whether all of it is compiled for tests only.
@@ -52,6 +50,22 @@ impl Source {
             .components()
             .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
     }
+}
+
+/// Every Rust file below `folder`; none of the members has a folder with anything built in it.
+fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    for entry in entries {
+        let path = entry
+            .with_context(|| format!("list {}", folder.display()))?
+            .path();
+        if path.is_dir() {
+            find_files(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Drops each item after `#[cfg(test)]`: up to its closing brace or, without one, its semicolon.

@@ -15,7 +15,9 @@ use anyhow::{Context as _, Result, bail};
 use machine::Machine;
 pub(crate) use machine::is_root;
 use requirements::Requirement;
-pub(crate) use requirements::{EVERYTHING, KERNEL_PROGRAMS, LINTS, STATIC_TARGET, WITHOUT_KERNEL};
+pub(crate) use requirements::{
+    EVERYTHING, KERNEL_PROGRAMS, LINTS, MACHINES, STATIC_TARGET, WITHOUT_KERNEL,
+};
 use step::Step;
 
 /// `cargo xtask setup`.

@@ -30,6 +30,8 @@ pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY];
 /// What the tests need that touch no kernel: the agent is still built whole.
 pub(crate) const WITHOUT_KERNEL: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER];
+/// What the test machines are made of.
+pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// What the tests on this machine and on other kernels need.
 pub(crate) const EVERYTHING: &[&Requirement] =
     &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
