@@ -1,2 +1,74 @@
-//! Everything a contributor does with Headcount.
-fn main() {}
+//! Everything a contributor does with Headcount: `cargo xtask <verb>`.
+//!
+//! In: a verb and its arguments. Out: what the verb says, and its exit code.
+//! A new verb is one file and one row in [`VERBS`].
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "xtask talks to a person at a terminal"
+)]
+
+mod check;
+mod command;
+mod run;
+mod setup;
+mod test;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+struct Verb {
+    name: &'static str,
+    summary: &'static str,
+    main: fn(&[String]) -> anyhow::Result<()>,
+}
+
+const VERBS: &[Verb] = &[
+    Verb {
+        name: "run",
+        summary: "set up, build and start the agent; arguments go to it",
+        main: run::main,
+    },
+    Verb {
+        name: "test",
+        summary: "set up and run every test; --without-kernel leaves out what needs root and BPF",
+        main: test::main,
+    },
+    Verb {
+        name: "check",
+        summary: "what to run before a commit: format, lints, imports, names, sizes, docs",
+        main: check::main,
+    },
+    Verb {
+        name: "vm",
+        summary: "the live tests on other kernels, emulated; arguments are kernels, or all",
+        main: vm::main,
+    },
+    Verb {
+        name: "setup",
+        summary: "install what the others need, or print the commands that would",
+        main: setup::main,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let verb = arguments
+        .first()
+        .and_then(|name| VERBS.iter().find(|verb| verb.name == name));
+    let Some(verb) = verb else {
+        eprintln!("usage: cargo xtask <verb> [argument]...");
+        for Verb { name, summary, .. } in VERBS {
+            eprintln!("  {name:7} {summary}");
+        }
+        return ExitCode::from(2);
+    };
+    match (verb.main)(&arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {}: {error:#}", verb.name);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The import table of ARCHITECTURE.md, held against `agent/src`.
+//!
+//! A change that needs another edge is a design change: the commit that widens a table says why. `lib.rs` and `main.rs`
+//! compose and may name everything; tests may too.
+
+use std::path::Path;
+
+use super::lexer::Token;
+use super::paths::{crate_paths, module_of, tree};
+use super::sources::Source;
+
+/// Who may import whom. `a::b` on the right means: of `a` only what its module `b` defines.
+const MODULES: &[(&str, &[&str])] = &[
+    ("config", &[]),
+    ("host", &[]),
+    ("process", &[]),
+    ("exposition", &[]),
+    ("group", &["process", "config"]),
+    ("source", &["process", "host"]),
+    (
+        "collector",
+        &[
+            "process",
+            "group",
+            "exposition",
+            "config",
+            "host",
+            "source::statistics",
+        ],
+    ),
+    ("http", &["exposition", "config"]),
+];
+
+/// Crates that only one part of the tree may name.
+const CRATES: &[(&str, &str)] = &[
+    ("aya", "source/bpf"),
+    ("aya_log", "source/bpf"),
+    ("aya_obj", "source/bpf"),
+    ("agent_common", "source"),
+];
+
+pub(super) fn check(sources: &[Source]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for source in sources {
+        let Ok(file) = source.path.strip_prefix("agent/src") else {
+            continue;
+        };
+        let module = module_of(file);
+        let Some(top) = module.first() else {
+            continue;
+        };
+        if source.is_test() {
+            continue;
+        }
+        let finding =
+            |line: usize, what: &str| format!("agent/src/{}:{line}: {what}", file.display());
+        findings.extend(foreign(file, &source.tokens).map(|(line, what)| finding(line, &what)));
+        let Some((_, allowed)) = MODULES.iter().find(|(name, _)| name == top) else {
+            findings.push(finding(
+                1,
+                &format!("module `{top}` is not in the import table"),
+            ));
+            continue;
+        };
+        for path in crate_paths(&source.tokens, &module) {
+            let target = path
+                .segments
+                .first()
+                .map_or("the root of the crate", String::as_str);
+            let permitted = target == top
+                || allowed
+                    .iter()
+                    .any(|rule| permits(rule, &path.segments, sources));
+            if !permitted {
+                let name = path.segments.join("::");
+                let rule = if allowed.is_empty() {
+                    "nothing of ours".to_owned()
+                } else {
+                    allowed.join(", ")
+                };
+                let what = format!("`{top}` imports `{name}`; it may import {rule}");
+                findings.push(finding(path.line, &what));
+            }
+        }
+    }
+    findings
+}
+
+/// Crates named outside their part of the tree.
+fn foreign(file: &Path, tokens: &[Token]) -> impl Iterator<Item = (usize, String)> {
+    tokens.iter().filter_map(move |token| {
+        let (name, home) = CRATES.iter().find(|(name, _)| *name == token.text)?;
+        let at_home = file.starts_with(home) || file.with_extension("") == Path::new(home);
+        (!at_home).then(|| (token.line, format!("`{name}` belongs into {home} only")))
+    })
+}
+
+fn permits(rule: &str, segments: &[String], sources: &[Source]) -> bool {
+    let Some((module, part)) = rule.split_once("::") else {
+        return segments.first().is_some_and(|first| first == rule);
+    };
+    match segments {
+        [first, second, ..] if first == module => {
+            second == part || exports(module, part, sources).contains(second)
+        }
+        _ => false,
+    }
+}
+
+/// The names that `agent/src/<module>/mod.rs` hands on from its `part`.
+fn exports(module: &str, part: &str, sources: &[Source]) -> Vec<String> {
+    let file = Path::new("agent/src").join(module).join("mod.rs");
+    let Some(source) = sources.iter().find(|source| source.path == file) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let tokens = &source.tokens;
+    for (n, token) in tokens.iter().enumerate() {
+        let words = ["use", part, "::"];
+        if token.text == "use"
+            && words
+                .iter()
+                .zip(&tokens[n..])
+                .all(|(word, token)| token.text == *word)
+        {
+            tree(&tokens[n + words.len()..], &[], &mut found);
+        }
+    }
+    found
+        .into_iter()
+        .filter_map(|path| path.segments.into_iter().next())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(path: &str, text: &str) -> Vec<String> {
+        let exports = "mod statistics;\npub use statistics::{Fact, Statistics};";
+        check(&[
+            Source::new("agent/src/source/mod.rs", exports),
+            Source::new(path, text),
+        ])
+    }
+
+    #[test]
+    fn an_edge_outside_the_table_is_found() {
+        for (path, text) in [
+            ("agent/src/process/table.rs", "use crate::group::Group;"),
+            ("agent/src/process/table.rs", "use super::super::host;"),
+            (
+                "agent/src/group/mod.rs",
+                "fn f() { super::source::observe() }",
+            ),
+            (
+                "agent/src/http/mod.rs",
+                "use crate::{exposition, collector::Collector};",
+            ),
+            ("agent/src/host.rs", "type T = crate::config::Config;"),
+            ("agent/src/config/mod.rs", "use crate::run;"),
+            ("agent/src/new.rs", "fn f() {}"),
+        ] {
+            assert_eq!(findings(path, text).len(), 1, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn edges_of_the_table_pass() {
+        for (path, text) in [
+            (
+                "agent/src/group/mod.rs",
+                "use crate::{config::Rule, process::{self, ProcessId}};",
+            ),
+            (
+                "agent/src/source/procfs/stat.rs",
+                "use crate::host::Host; use super::io;",
+            ),
+            (
+                "agent/src/source/bpf/load.rs",
+                "use aya::Ebpf; use agent_common::Plan;",
+            ),
+            (
+                "agent/src/source/procfs/stat.rs",
+                "use agent_common::COMM_BYTES;",
+            ),
+            (
+                "agent/src/process/table.rs",
+                "#[cfg(test)] mod tests { use crate::group::Group; }",
+            ),
+            ("agent/src/process/tests.rs", "use crate::group::Group;"),
+            ("agent/src/process/table.rs", "// not like crate::group\n"),
+            ("agent/src/lib.rs", "use crate::http; use crate::source;"),
+        ] {
+            assert_eq!(findings(path, text), [""; 0], "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn collectors_see_of_source_only_its_statistics() {
+        let path = "agent/src/collector/agent.rs";
+        assert_eq!(
+            findings(path, "use crate::source::{Fact, Statistics};"),
+            [""; 0]
+        );
+        assert_eq!(
+            findings(path, "use crate::source::statistics::Rung;"),
+            [""; 0]
+        );
+        for text in [
+            "use crate::source;",
+            "use crate::source::bpf::load;",
+            "use crate::source::{Fact, Source};",
+            "use crate::source::*;",
+        ] {
+            assert_eq!(findings(path, text).len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn crates_stay_at_home() {
+        let text = "use aya::maps::HashMap;";
+        let found = findings("agent/src/source/procfs/stat.rs", text);
+        assert_eq!(
+            found,
+            ["agent/src/source/procfs/stat.rs:1: `aya` belongs into source/bpf only"]
+        );
+        assert_eq!(
+            findings("agent/src/process/id.rs", "use agent_common::task;").len(),
+            1
+        );
+    }
+}

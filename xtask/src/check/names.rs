@@ -1,0 +1,44 @@
+//! Names that say nothing: `get_`, `do_` and `handle_` before a function, modules for whatever is left over.
+
+use super::sources::Source;
+
+const PREFIXES: &[&str] = &["get_", "do_", "handle_"];
+const MODULES: &[&str] = &["utils", "helpers", "common"];
+
+pub(super) fn check(sources: &[Source]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for source in sources {
+        let path = source.path.display();
+        for pair in source.tokens.windows(2) {
+            let [keyword, name] = pair else {
+                continue;
+            };
+            let (word, line) = (name.text.as_str(), name.line);
+            if keyword.text == "fn" && PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
+                findings.push(format!(
+                    "{path}:{line}: function `{word}`: say what it gives or does"
+                ));
+            }
+            if keyword.text == "mod" && MODULES.contains(&word) {
+                findings.push(format!(
+                    "{path}:{line}: module `{word}`: name it after what is in it"
+                ));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn banned_names_are_found_and_others_are_not() {
+        let bad =
+            "fn get_x() {} mod utils; fn handle_y() {} fn do_it() {} pub(crate) mod common {}";
+        assert_eq!(check(&[Source::new("a.rs", bad)]).len(), 5);
+        let good = "fn budget_x() { map.get_mut(); } fn done() {} use agent_common::x; // fn get_y";
+        assert_eq!(check(&[Source::new("a.rs", good)]), [""; 0]);
+    }
+}

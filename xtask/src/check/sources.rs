@@ -1,0 +1,131 @@
+//! The Rust files of the workspace.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::lexer::{Token, tokens};
+
+/// The members of the workspace.
+const MEMBERS: &[&str] = &["agent", "agent-common", "agent-ebpf", "xtask"];
+
+#[derive(Debug)]
+pub(super) struct Source {
+    /// From the root of the repository.
+    pub(super) path: PathBuf,
+    pub(super) lines: usize,
+    /// Everything but comments, text and what is compiled for tests only.
+    pub(super) tokens: Vec<Token>,
+}
+
+impl Source {
+    pub(super) fn new(path: &str, text: &str) -> Self {
+        Self {
+            path: PathBuf::from(path),
+            lines: text.lines().count(),
+            tokens: without_tests(tokens(text)),
+        }
+    }
+
+    /// All of them, sorted by path. Git is not asked: it refuses where somebody else owns the checkout.
+    pub(super) fn read_all(root: &Path) -> Result<Vec<Self>> {
+        let mut files = Vec::new();
+        for member in MEMBERS {
+            find_files(&root.join(member), &mut files)?;
+        }
+        files.sort();
+        let read = |file: &PathBuf| {
+            let text =
+                fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+            let path = file.strip_prefix(root).unwrap_or(file);
+            Ok(Self::new(&path.to_string_lossy(), &text))
+        };
+        files.iter().map(read).collect()
+    }
+
+    /// Whether all of it is compiled for tests only.
+    pub(super) fn is_test(&self) -> bool {
+        self.path
+            .components()
+            .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+    }
+}
+
+/// Every Rust file below `folder`; none of the members has a folder with anything built in it.
+fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    for entry in entries {
+        let path = entry
+            .with_context(|| format!("list {}", folder.display()))?
+            .path();
+        if path.is_dir() {
+            find_files(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Drops each item after `#[cfg(test)]`: up to its closing brace or, without one, its semicolon.
+fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
+    let marker = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let mut kept = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.as_slice();
+    while let Some((first, tail)) = rest.split_first() {
+        let marked = rest.len() > marker.len()
+            && marker
+                .iter()
+                .zip(rest)
+                .all(|(text, token)| token.text == *text);
+        if marked {
+            rest = after_item(&rest[marker.len()..]);
+        } else {
+            kept.push(first.clone());
+            rest = tail;
+        }
+    }
+    kept
+}
+
+fn after_item(tokens: &[Token]) -> &[Token] {
+    let mut depth = 0_usize;
+    for (n, token) in tokens.iter().enumerate() {
+        match token.text.as_str() {
+            "{" | "(" | "[" => depth += 1,
+            ")" | "]" => depth = depth.saturating_sub(1),
+            "}" => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return &tokens[n + 1..];
+                }
+            }
+            ";" if depth == 0 => return &tokens[n + 1..],
+            _ => {}
+        }
+    }
+    &[]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+
+    #[test]
+    fn items_for_tests_are_left_out() {
+        let text = "use a;\n#[cfg(test)]\nmod tests { use b; fn f() { [0; 2] } }\n#[cfg(test)] use c;\nuse d;";
+        let source = Source::new("agent/src/x.rs", text);
+        let words: Vec<&str> = source.tokens.iter().map(|t| t.text.as_str()).collect();
+        assert_eq!(words, ["use", "a", ";", "use", "d", ";"]);
+        assert_eq!(source.lines, 5);
+    }
+
+    #[test]
+    fn files_for_tests_are_known_by_their_path() {
+        for path in ["agent/tests/live/main.rs", "agent/src/group/tests.rs"] {
+            assert!(Source::new(path, "").is_test(), "{path}");
+        }
+        assert!(!Source::new("xtask/src/test.rs", "").is_test());
+    }
+}

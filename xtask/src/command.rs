@@ -1,0 +1,105 @@
+//! Starting other programs, so that a failure names the command to repeat.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Shows the command, runs it with our terminal, fails unless it succeeds.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    println!("+ {}", show(command));
+    let status = command
+        .status()
+        .with_context(|| format!("start {}", show(command)))?;
+    if !status.success() {
+        bail!("{status} from: {}", show(command));
+    }
+    Ok(())
+}
+
+/// Runs it silently and gives its standard output; the error carries its standard error.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {}", show(command)))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "{} from: {}\n{}",
+            output.status,
+            show(command),
+            stderr.trim_end()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether it starts and succeeds; what it says is dropped.
+pub(crate) fn works(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// The command as one would type it: variables, program, arguments.
+pub(crate) fn show(command: &Command) -> String {
+    let mut text = String::new();
+    for (name, value) in command.get_envs() {
+        if let (Some(name), Some(value)) = (name.to_str(), value) {
+            let _ = write!(text, "{name}={} ", quote(&value.to_string_lossy()));
+        }
+    }
+    // Under cargo, $CARGO is a long path; the name says as much.
+    let program = Path::new(command.get_program());
+    let program = if program.ends_with("bin/cargo") {
+        Path::new("cargo")
+    } else {
+        program
+    };
+    text.push_str(&program.to_string_lossy());
+    for argument in command.get_args() {
+        let _ = write!(text, " {}", quote(&argument.to_string_lossy()));
+    }
+    text
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_what_one_would_type() {
+        let mut command = Command::new("/x/bin/cargo");
+        command
+            .env("LLVM_PREFIX", "/a b")
+            .args(["build", "it's", ""]);
+        assert_eq!(
+            show(&command),
+            r"LLVM_PREFIX='/a b' cargo build 'it'\''s' ''"
+        );
+    }
+
+    #[test]
+    fn a_failure_names_the_command() {
+        let error = run(&mut Command::new("false")).expect_err("false fails");
+        assert!(error.to_string().contains("false"), "{error}");
+        let error = read(Command::new("sh").args(["-c", "echo because >&2; exit 3"]));
+        let error = error.expect_err("exit 3 fails").to_string();
+        assert!(
+            error.contains("because") && error.contains("exit status: 3"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,44 @@
+//! Debian's system packages. The caller has made sure that we are root.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command;
+
+/// Installs a package; asks the mirror for its index only when that is needed.
+pub(super) fn install(package: &str) -> Result<()> {
+    // A fresh machine has no index and an old one names files that the mirror has dropped since.
+    let known = command::works(Command::new("apt-cache").args(["show", package]));
+    if known && command::run(&mut install_command(package)).is_ok() {
+        return Ok(());
+    }
+    command::run(&mut update_command())?;
+    command::run(&mut install_command(package))
+}
+
+/// The commands to type.
+pub(super) fn show(package: &str) -> String {
+    format!("apt-get update && apt-get install -y --no-install-recommends {package}   # as root")
+}
+
+fn update_command() -> Command {
+    let mut apt = apt_get();
+    // A third party's broken suite must not stop us; a missing package is reported by the installation.
+    apt.arg("update");
+    apt
+}
+
+fn install_command(package: &str) -> Command {
+    let mut apt = apt_get();
+    apt.args(["install", "-y", "--no-install-recommends", "-qq", package]);
+    apt
+}
+
+fn apt_get() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-o", "Acquire::Retries=3"])
+        .args(["-o", "DPkg::Lock::Timeout=300"]);
+    apt
+}

@@ -1,0 +1,98 @@
+//! Set-up: makes sure that the tools of a verb are there, in the order of its list.
+//!
+//! In: a list of [`Requirement`]s. Out: all of them met, or an error that names what is missing and the exact
+//! commands for it. Where all is there it says nothing and takes a few milliseconds.
+//! System packages are installed as root only, and only after saying so; everything else goes to the toolchain's own
+//! folder or to `target/tools`, never to the user's home.
+
+mod apt;
+mod machine;
+mod requirements;
+mod step;
+
+use anyhow::{Context as _, Result, bail};
+
+use machine::Machine;
+pub(crate) use machine::is_root;
+use requirements::Requirement;
+pub(crate) use requirements::{
+    EVERYTHING, KERNEL_PROGRAMS, LINTS, MACHINES, STATIC_TARGET, WITHOUT_KERNEL,
+};
+use step::Step;
+
+/// `cargo xtask setup`.
+pub(crate) fn main(_: &[String]) -> Result<()> {
+    ensure(EVERYTHING)?;
+    println!("setup: all is there");
+    Ok(())
+}
+
+/// Whether all of them are there; installs nothing.
+pub(crate) fn is_complete(requirements: &[&Requirement]) -> Result<bool> {
+    let machine = Machine::look()?;
+    Ok(missing(requirements, &machine).is_empty())
+}
+
+/// Installs what is missing.
+pub(crate) fn ensure(requirements: &[&Requirement]) -> Result<()> {
+    let machine = Machine::look()?;
+    let missing = missing(requirements, &machine);
+    let steps: Vec<(&Requirement, Step)> = missing
+        .iter()
+        .flat_map(|&requirement| {
+            let steps = (requirement.steps)(&machine).into_iter();
+            steps.map(move |step| (requirement, step))
+        })
+        .collect();
+
+    let obstacles: Vec<&str> = steps
+        .iter()
+        .filter_map(|(_, step)| step.obstacle(&machine))
+        .collect();
+    if let Some(obstacle) = obstacles.first() {
+        bail!("{obstacle}\n{}", instructions(&steps));
+    }
+
+    let total = steps.len();
+    for (n, (requirement, step)) in steps.into_iter().enumerate() {
+        let Requirement { name, purpose, .. } = requirement;
+        println!(
+            "setup: step {}/{total}: {} (for {name}: {purpose})",
+            n + 1,
+            step.what()
+        );
+        step.run()
+            .with_context(|| format!("{name} could not be installed; {}", requirement.remedy))?;
+    }
+    for requirement in missing {
+        if !(requirement.is_met)(&machine) {
+            bail!(
+                "{} is still not usable after its installation; {}",
+                requirement.name,
+                requirement.remedy
+            );
+        }
+    }
+    Ok(())
+}
+
+fn missing<'a>(requirements: &[&'a Requirement], machine: &Machine) -> Vec<&'a Requirement> {
+    requirements
+        .iter()
+        .filter(|requirement| !(requirement.is_met)(machine))
+        .copied()
+        .collect()
+}
+
+fn instructions(steps: &[(&Requirement, Step)]) -> String {
+    let mut text = String::from("what is missing, and the commands that install it:");
+    for (requirement, step) in steps {
+        text.push_str(&format!(
+            "\n  # {}: {}\n  {}",
+            requirement.name,
+            requirement.purpose,
+            step.show()
+        ));
+    }
+    text
+}

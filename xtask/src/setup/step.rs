@@ -1,0 +1,75 @@
+//! One installation: what it says, what it may, what it runs, and the text to run it by hand.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::apt;
+use super::machine::Machine;
+use crate::{command, workspace};
+
+#[derive(Debug)]
+pub(super) enum Step {
+    /// `rustup` with these arguments.
+    Rustup(&'static [&'static str]),
+    /// A system package.
+    Apt(String),
+    /// A command that any user may run.
+    Plain(&'static str, Box<Command>),
+}
+
+impl Step {
+    pub(super) fn rustup(arguments: &'static [&'static str]) -> Self {
+        Self::Rustup(arguments)
+    }
+
+    pub(super) fn apt(package: &str) -> Self {
+        Self::Apt(package.to_owned())
+    }
+
+    pub(super) fn plain(what: &'static str, command: Command) -> Self {
+        Self::Plain(what, Box::new(command))
+    }
+
+    pub(super) fn what(&self) -> String {
+        match self {
+            Self::Rustup(arguments) => format!("rustup {}", arguments.join(" ")),
+            Self::Apt(package) => format!("install the system package {package}"),
+            Self::Plain(what, _) => (*what).to_owned(),
+        }
+    }
+
+    /// Why it may not or cannot run here.
+    pub(super) fn obstacle(&self, machine: &Machine) -> Option<&'static str> {
+        match self {
+            Self::Rustup(_) if !machine.has_rustup => Some("rustup is not here"),
+            Self::Apt(_) if !machine.has_apt => Some("system packages are not apt's here"),
+            Self::Apt(_) if !machine.is_root => Some("only root may install system packages"),
+            Self::Rustup(_) | Self::Apt(_) | Self::Plain(..) => None,
+        }
+    }
+
+    /// The commands to type.
+    pub(super) fn show(&self) -> String {
+        match self {
+            Self::Rustup(arguments) => command::show(&rustup(arguments)),
+            Self::Apt(package) => apt::show(package),
+            Self::Plain(_, command) => command::show(command),
+        }
+    }
+
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Self::Rustup(arguments) => command::run(&mut rustup(arguments)),
+            Self::Apt(package) => apt::install(&package),
+            Self::Plain(_, mut plain) => command::run(&mut plain),
+        }
+    }
+}
+
+/// In the repository, so that rustup acts on the toolchain pinned there.
+fn rustup(arguments: &[&str]) -> Command {
+    let mut rustup = Command::new("rustup");
+    rustup.args(arguments).current_dir(workspace::root());
+    rustup
+}

@@ -1,0 +1,102 @@
+//! `cargo xtask test`: everything that can be known about the product on this machine.
+//!
+//! In: `--without-kernel`, which leaves out what needs root and BPF. Out: each stage in turn, a summary, and success
+//! only if nothing failed. What cannot run here has failed: a skipped test is not a passed one.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::{check, command, setup, vm, workspace};
+
+struct Stage {
+    name: &'static str,
+    needs_kernel: bool,
+    main: fn() -> Result<()>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage {
+        name: "check",
+        needs_kernel: false,
+        main: || check::main(&[]),
+    },
+    Stage {
+        name: "unit and integration tests",
+        needs_kernel: false,
+        main: units,
+    },
+    Stage {
+        name: "this kernel",
+        needs_kernel: true,
+        main: this_kernel,
+    },
+    Stage {
+        name: "another kernel",
+        needs_kernel: true,
+        main: || vm::main(&[]),
+    },
+];
+
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    let without_kernel = match arguments {
+        [] => false,
+        [flag] if flag == "--without-kernel" => true,
+        _ => bail!("unknown arguments {arguments:?}: expected nothing or --without-kernel"),
+    };
+    let requirements = if without_kernel {
+        setup::WITHOUT_KERNEL
+    } else {
+        setup::EVERYTHING
+    };
+    setup::ensure(requirements)?;
+
+    let mut lines = Vec::new();
+    let mut failed = 0;
+    for (n, stage) in STAGES.iter().enumerate() {
+        if without_kernel && stage.needs_kernel {
+            lines.push(format!("  left out  {} (--without-kernel)", stage.name));
+            continue;
+        }
+        println!("test: stage {}/{}: {}", n + 1, STAGES.len(), stage.name);
+        let start = Instant::now();
+        let result = (stage.main)();
+        lines.push(summarize(stage.name, start.elapsed(), &result));
+        failed += usize::from(result.is_err());
+    }
+    println!("test: summary\n{}", lines.join("\n"));
+    ensure!(failed == 0, "{failed} of {} stages failed", STAGES.len());
+    Ok(())
+}
+
+fn summarize(stage: &str, took: Duration, result: &Result<()>) -> String {
+    let seconds = took.as_secs();
+    match result {
+        Ok(()) => format!("  passed    {stage} ({seconds} s)"),
+        Err(error) => format!("  FAILED    {stage} ({seconds} s): {error:#}"),
+    }
+}
+
+/// The target `live` is no default test target, so it does not run here.
+fn units() -> Result<()> {
+    command::run(workspace::cargo_with_ebpf().arg("test"))
+}
+
+fn this_kernel() -> Result<()> {
+    ensure!(
+        setup::is_root(),
+        "could not run: loading kernel programs needs root (--without-kernel leaves it out)"
+    );
+    ensure!(
+        Path::new("/sys/kernel/btf/vmlinux").exists(),
+        "could not run: this kernel carries no BTF (--without-kernel leaves it out)"
+    );
+    command::run(workspace::cargo_with_ebpf().args([
+        "test",
+        "--package",
+        "headcount",
+        "--test",
+        "live",
+    ]))
+}

@@ -1,0 +1,158 @@
+//! One emulated machine, from power-on to its result.
+//!
+//! In: a kernel and an initramfs. Out: what the tests in it counted. Its console is shown, kept in a file, and read for the
+//! result. It always ends: by itself, by a kernel panic, or killed when its time is over.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{AGENT, RESULT};
+use crate::command;
+
+/// The short form takes about two minutes; ten times that is a hang, not a slow machine.
+const LIMIT: Duration = Duration::from_mins(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) passed: u32,
+    pub(super) failed: u32,
+}
+
+pub(super) fn boot(image: &Path, initramfs: &Path, log: &Path) -> Result<Outcome> {
+    let mut qemu = qemu(image, initramfs);
+    println!("+ {}", command::show(&qemu));
+    let mut log = File::create(log).with_context(|| format!("create {}", log.display()))?;
+    let mut child = qemu
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {}", command::show(&qemu)))?;
+    let result = read_console(&lines(&mut child), &mut log, Instant::now() + LIMIT);
+    // After its result the machine powers off by itself, but nothing depends on that.
+    let _ = child.kill();
+    child.wait().context("wait for the machine's end")?;
+    result
+}
+
+/// Two processors on one emulation thread. Without cx16: in QEMU 7.2 an interrupt right behind cmpxchg16b loads the flags
+/// with garbage, and the allocators of kernels from 6.1 on, which prefer that instruction, die of it under load.
+fn qemu(image: &Path, initramfs: &Path) -> Command {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-cx16"])
+        .args([
+            "-smp",
+            "2",
+            "-m",
+            "2G",
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
+        .args(["-serial", "stdio"])
+        .arg("-kernel")
+        .arg(image)
+        .arg("-initrd")
+        .arg(initramfs)
+        // panic=-1: reboot at once, which -no-reboot turns into the end. What the kernel does not know goes into the
+        // environment of init.
+        .arg("-append")
+        .arg(format!(
+            "console=ttyS0 quiet panic=-1 HEADCOUNT_BIN={AGENT}"
+        ));
+    qemu
+}
+
+/// The console's lines, read by a thread of its own, so that waiting for one can have a limit.
+fn lines(child: &mut Child) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    if let Some(console) = child.stdout.take() {
+        std::thread::spawn(move || {
+            for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+fn read_console(lines: &Receiver<String>, log: &mut File, deadline: Instant) -> Result<Outcome> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let line = match lines.recv_timeout(left) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("no result within {} minutes: stopped", LIMIT.as_secs() / 60)
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the machine ended without a result: kernel panic, or its init died")
+            }
+        };
+        println!("vm| {line}");
+        writeln!(log, "{line}").context("write the console's log")?;
+        if let Some(outcome) = parse_result(&line) {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`, whatever the console put before it on the line.
+fn parse_result(line: &str) -> Option<Outcome> {
+    let (_, counts) = line.split_once(RESULT)?;
+    let (passed, failed) = counts.split_once(" passed, ")?;
+    Some(Outcome {
+        passed: passed.parse().ok()?,
+        failed: failed.strip_suffix(" failed")?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn console(lines: &[&str], limit: Duration) -> Result<Outcome> {
+        let (sender, receiver) = channel();
+        for line in lines {
+            sender
+                .send((*line).to_owned())
+                .expect("the receiver is there");
+        }
+        let waiting = (limit > Duration::ZERO).then_some(sender);
+        let mut log = File::create("/dev/null").expect("/dev/null can be written");
+        let result = read_console(&receiver, &mut log, Instant::now() + limit);
+        drop(waiting);
+        result
+    }
+
+    #[test]
+    fn the_result_is_found() {
+        let lines = [
+            "[ 1.0] boot",
+            "[ 2.0] HEADCOUNT-VM-RESULT: 12 passed, 3 failed",
+        ];
+        let expected = Outcome {
+            passed: 12,
+            failed: 3,
+        };
+        assert_eq!(console(&lines, Duration::ZERO).expect("a result"), expected);
+    }
+
+    #[test]
+    fn no_result_is_an_error() {
+        for line in ["Kernel panic", "HEADCOUNT-VM-RESULT: many passed, 0 failed"] {
+            let error = console(&[line], Duration::ZERO).expect_err("no result");
+            assert!(error.to_string().contains("without a result"), "{error}");
+        }
+        let error = console(&[], Duration::from_millis(1)).expect_err("silence");
+        assert!(error.to_string().contains("no result within"), "{error}");
+    }
+}
