@@ -61,6 +61,14 @@ impl Civil {
     }
 }
 
+/// Days from the start of 1970 to a day: the other way round.
+pub fn unix_days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +91,10 @@ mod tests {
                 c.year, c.month, c.day, c.hour, c.minute, c.second, c.weekday, c.year_day,
             );
             assert_eq!(found, expected, "{seconds}");
+            assert_eq!(
+                unix_days(c.year, c.month.into(), c.day.into()),
+                seconds.div_euclid(DAY)
+            );
         }
     }
 }
