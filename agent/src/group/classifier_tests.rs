@@ -213,6 +213,31 @@ const ROWS: &[Row] = &[
         "{comm: [123, true]}",
         &[("123", "123"), ("true", "true")],
     ),
+    (
+        "U1",
+        "{exe: [bash]}, {exe: [sh]}, {exe: [/usr/local/bin/ksh]}",
+        &[
+            ("/bin/bash", "bash"),
+            ("sh", "sh"),
+            ("/usr/local/bin/ksh", "ksh"),
+            ("/bin/ksh", "-"),
+        ],
+    ),
+    (
+        "U2",
+        "{exe: [postmaster], cmdline: ['-D\\s+.+?(?P<Path>[^/]+)(?:$|\\s)'], name: '{{.ExeBase}}:{{.Matches.Path}}'}",
+        &[("postmaster -D /data/pg", "postmaster:pg")],
+    ),
+    (
+        "U3",
+        "{exe: [prometheus], name: '{{.ExeFull}}:{{.PID}}'}",
+        &[("/usr/bin/prometheus", "/usr/bin/prometheus:42")],
+    ),
+    (
+        "U4",
+        "{comm: [cat], name: '{{.StartTime}}'}",
+        &[("cat", "2023-11-14 22:15:23.45 +0000 UTC")],
+    ),
     ("empty", "{comm: []}, {exe: []}", &[("a", "-"), ("", "-")]),
     ("kthread", "{cmdline: ['.*'], name: k}", &[("", "k")]),
 ];
@@ -577,6 +602,17 @@ fn plain_templates_take_the_short_way() {
         );
         assert_eq!(compiled.uses_matches(), !short);
     }
+}
+
+#[test]
+fn absurd_templates_are_refused_or_bounded() {
+    for (start, end) in [("{{", "}}"), ("{{if .Comm}}", ""), ("{{print ", " }}")] {
+        for middle in ["(", "{{if .PID}}", "a"] {
+            let _ = NameTemplate::compile(Some(&format!("{start}{}{end}", middle.repeat(50_000))));
+        }
+    }
+    let wide = classifier("process_names: [{cmdline: [], name: '{{printf \"%99999999d\" .PID}}'}]");
+    assert!(name(&wide, &process(&["x"])).unwrap().len() <= MAX_NAME);
 }
 
 #[test]
