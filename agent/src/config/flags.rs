@@ -32,7 +32,6 @@ pub enum Accounting {
     about = "What each group of processes on this node costs, for Prometheus",
     disable_version_flag = true,
     args_override_self = true,
-    allow_hyphen_values = true,
     after_help = "Every flag may be written with one dash or two."
 )]
 pub struct Flags {
@@ -82,7 +81,8 @@ pub struct Flags {
     )]
     pub log_format: Format,
     /// Print the version and exit
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_parser = go_bool)]
     version: bool,
 }
 
@@ -111,7 +111,10 @@ impl Flags {
             let argument = command
                 .get_arguments()
                 .find(|argument| argument.get_long() == Some(name))?;
-            Some(if argument.get_action().takes_values() {
+            // A flag that is on or off takes its value behind an equals sign only.
+            let takes_word =
+                argument.get_action().takes_values() && !argument.is_require_equals_set();
+            Some(if takes_word {
                 Kind::TakesValue
             } else {
                 Kind::Switch
@@ -158,6 +161,15 @@ fn explain(stray: &StrayWord) -> String {
             "found the word {word:?} after {flag}, which takes its value behind an equals sign: {flag}={word}"
         ),
         _ => format!("found the word {word:?}, expected a flag"),
+    }
+}
+
+/// The words Go takes for yes and no.
+fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
     }
 }
 
@@ -276,7 +288,9 @@ mod tests {
                 help.text
             );
         }
-        for words in [["-version"], ["--version"]] {
+        assert!(parse(&["-version=false"]).is_ok());
+        assert!(parse(&["-version", "-version=F"]).is_ok());
+        for words in [["-version"], ["--version"], ["-version=T"]] {
             let version = parse(&words).unwrap_err();
             assert_eq!(
                 (version.code, version.text.as_str()),
@@ -287,12 +301,13 @@ mod tests {
 
     #[test]
     fn mistakes_leave_with_2_and_say_what_was_expected() {
-        let cases: [(&[&str], &str); 21] = [
+        let cases: [(&[&str], &str); 22] = [
             (&["-web.listen-adress=:1"], "'--web.listen-address'"),
             (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
             (&["-nonsense"], "unexpected argument '--nonsense'"),
             (&["-V"], "unexpected argument '--V'"),
             (&["-version", "false", "-procfs=/x"], "-version=false"),
+            (&["-version=no"], "expected true or false"),
             (&["serve"], "found the word \"serve\", expected a flag"),
             (
                 &["-procfs=/x", "y"],
