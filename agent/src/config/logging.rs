@@ -1,7 +1,7 @@
 //! The agent's own log: one line per record on standard error, as logfmt or JSON.
 //!
 //! A call site that repeats itself is cut short; the lines left out are counted and the next line says how many they were.
-//! A message is cut at [`MAX_MESSAGE`] bytes. This module deliberately has no files, no rotation and no colours.
+//! A message is cut at 4 KiB. This module deliberately has no files, no rotation and no colours.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};

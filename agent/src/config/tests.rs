@@ -235,6 +235,12 @@ fn hostile_documents_are_bounded() {
         bomb += &format!("a{level}: &a{level} {{<<: [*a{below}, *a{below}]}}\n");
     }
     assert!(refused(&bomb).contains("more than 10000 keys"));
+    let keys: String = (0..1_000).map(|key| format!("k{key}: v, ")).collect();
+    let wide = format!(
+        "base: &b {{{keys}}}\nprocess_names:\n{}",
+        "- {<<: *b, comm: [a]}\n".repeat(1_000)
+    );
+    assert!(refused(&wide).contains("more than 10000 keys"));
     let long = format!("process_names: [{{comm: {}}}]", "é".repeat(500));
     assert!(refused(&long).len() < 300);
 }

@@ -13,7 +13,7 @@ use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
 
 /// Lists and maps inside each other; a configuration needs four.
 const MAX_DEPTH: usize = 64;
-/// Keys of one map after its merges.
+/// Keys that all merges of a document together may bring in.
 const MAX_MERGED: usize = 10_000;
 
 /// A value and the line it starts on, from 1.
@@ -75,6 +75,8 @@ struct Tree {
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
+    /// Keys brought in by merges so far.
+    merged: usize,
 }
 
 impl Tree {
@@ -100,7 +102,7 @@ impl Tree {
                         children,
                     } = open;
                     let value = match is_map {
-                        true => Value::Map(merged(&children)?),
+                        true => Value::Map(merged(&children, &mut self.merged)?),
                         false => Value::List(children),
                     };
                     self.close(Node { line, value }, anchor);
@@ -154,7 +156,7 @@ impl Tree {
 
 /// Pairs up keys and values and puts what `<<` names in its place. Of one key the last wins, so a merge overrides
 /// what stands before it: yaml.v2 does so (YAML says otherwise), and configurations were written against that.
-fn merged(children: &[Rc<Node>]) -> Result<Vec<Pair>, SyntaxError> {
+fn merged(children: &[Rc<Node>], so_far: &mut usize) -> Result<Vec<Pair>, SyntaxError> {
     let mut pairs = Vec::new();
     for pair in children.chunks_exact(2) {
         let (key, value) = (&pair[0], &pair[1]);
@@ -175,14 +177,15 @@ fn merged(children: &[Rc<Node>]) -> Result<Vec<Pair>, SyntaxError> {
                     cause,
                 });
             };
-            pairs.extend(inherited.iter().cloned());
-            if pairs.len() > MAX_MERGED {
-                let cause = format!("merge keys make a map of more than {MAX_MERGED} keys");
+            *so_far += inherited.len();
+            if *so_far > MAX_MERGED {
+                let cause = format!("merge keys bring in more than {MAX_MERGED} keys");
                 return Err(SyntaxError {
                     line: key.line,
                     cause,
                 });
             }
+            pairs.extend(inherited.iter().cloned());
         }
     }
     Ok(pairs)

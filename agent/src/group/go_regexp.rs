@@ -14,11 +14,11 @@ use super::go_class::{perl_class, unicode_class};
 /// What Go says about a pattern it refuses: `error parsing regexp: …`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {what}: `{text}`")]
-pub struct GoError {
+pub(super) struct GoError {
     /// Go's words for it.
-    pub what: &'static str,
+    pub(super) what: &'static str,
     /// The part of the pattern that is meant.
-    pub text: String,
+    pub(super) text: String,
 }
 
 pub(super) fn refuse<T>(what: &'static str, text: &str) -> Result<T, GoError> {

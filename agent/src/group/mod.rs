@@ -13,9 +13,7 @@ mod text;
 mod time_layout;
 
 pub use classifier::{Classifier, Placement, TemplateFailure};
-pub use go_regexp::GoError;
 pub use name::MAX_NAME;
-pub use pattern::{Matches, Pattern};
 pub use start_time::BootTime;
 
 /// What a group's live processes hold at one moment.

@@ -17,11 +17,11 @@ const CACHE_LIMIT: usize = 1 << 20;
 
 /// What the groups of an item's patterns held, by name. The whole match and the groups without a name share the empty
 /// name, of which the last group wins.
-pub type Matches = BTreeMap<Arc<str>, String>;
+pub(super) type Matches = BTreeMap<Arc<str>, String>;
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]
-pub struct Pattern {
+pub(super) struct Pattern {
     /// Of bytes, because the one of text refuses an ASCII `\B`. What it is used on is text all the same.
     regex: Regex,
     names: Vec<Arc<str>>,
@@ -32,7 +32,7 @@ impl Pattern {
     ///
     /// # Errors
     /// What Go would refuse, in Go's words, and what would take more than 4 MiB.
-    pub fn compile(source: &str) -> Result<Self, GoError> {
+    pub(super) fn compile(source: &str) -> Result<Self, GoError> {
         let translated = go_regexp::translate(source)?;
         let built = RegexBuilder::new(&translated.pattern)
             .size_limit(SIZE_LIMIT)
@@ -49,13 +49,13 @@ impl Pattern {
     }
 
     /// Whether it is found in `text`.
-    pub fn is_match(&self, text: &str) -> bool {
+    pub(super) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text.as_bytes())
     }
 
     /// Whether it is found in `text`; if so, what its groups hold is put into `matches`. A group that took no part
     /// holds the empty string.
-    pub fn captures(&self, text: &str, matches: &mut Matches) -> bool {
+    pub(super) fn captures(&self, text: &str, matches: &mut Matches) -> bool {
         let Some(captures) = self.regex.captures(text.as_bytes()) else {
             return false;
         };
