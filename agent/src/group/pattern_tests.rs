@@ -6,6 +6,9 @@ use super::*;
 const MATCHES: &[(&str, &str, bool)] = &[
     // ASCII classes.
     (r"^\d$", "7", true),
+    (r"^\d$", "a", false),
+    (r"^\w$", "-", false),
+    (r"^\s$", "a", false),
     (r"^\d$", "\u{663}", false),
     (r"^\D$", "\u{663}", true),
     (r"^\w+$", "a_9", true),
