@@ -24,6 +24,7 @@ const SETUP: &str =
     "cargo xtask setup (installs what is missing; where it may not, it prints the commands)";
 
 fn main() {
+    identify();
     println!("cargo::rustc-check-cfg=cfg(has_ebpf)");
     println!("cargo::rerun-if-env-changed=HEADCOUNT_EBPF");
     let wish = env::var("HEADCOUNT_EBPF").unwrap_or_else(|_| "auto".to_owned());
@@ -66,6 +67,25 @@ fn main() {
         fail(&format!("copy {} into OUT_DIR: {error}", built.display()));
     }
     println!("cargo::rustc-cfg=has_ebpf");
+}
+
+/// What `headcount_build_info` shows. A build outside a git checkout has no revision.
+fn identify() {
+    let first_line = |program: OsString, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        text.lines().next().map(str::to_owned)
+    };
+    let revision = first_line("git".into(), &["rev-parse", "--short=12", "HEAD"]);
+    let rustc = first_line(variable("RUSTC"), &["--version"]);
+    let rustc = rustc.as_deref().and_then(|line| line.split(' ').nth(1)).unwrap_or("unknown");
+    println!("cargo::rustc-env=HEADCOUNT_REVISION={}", revision.as_deref().unwrap_or("unknown"));
+    println!("cargo::rustc-env=HEADCOUNT_RUSTC={rustc}");
+    println!("cargo::rustc-env=HEADCOUNT_TARGET={}", env::var("TARGET").unwrap_or_default());
+    let head = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../.git/logs/HEAD");
+    if head.exists() {
+        println!("cargo::rerun-if-changed={}", head.display());
+    }
 }
 
 /// Runs again when a source of the programs changes, or when the linker comes.

@@ -5,6 +5,9 @@
 //!  kernel  --> hooks, maps, iterator --> source/bpf --+
 //!  /proc   --------------------------> source/procfs -+--> process --> group --> collector --> exposition --> http
 //! ```
+//!
+//! `process`, `group` and `exposition` are pure; `source` and `http` do the IO; one thread owns the state
+//! (`pipeline`, driven by `owner`). [`run`] is the one place that knows every module.
 
 pub mod collector;
 pub mod config;
@@ -12,5 +15,186 @@ pub mod exposition;
 pub mod group;
 pub mod host;
 pub mod http;
+mod owner;
+mod pipeline;
 pub mod process;
 pub mod source;
+
+use collector::Collectors;
+use config::logging::Logger;
+use group::{BootTime, Classifier, Grouper};
+use host::Host;
+use pipeline::{Parts, Pipeline};
+use source::{
+    Names, Observer, Tier, Users,
+    bpf::{self, Request, Sizes},
+    procfs::Procfs,
+};
+use std::{future::Future, io, sync::Arc};
+use tokio::{net::TcpListener, sync::oneshot};
+
+/// What a run is told.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the host is.
+    pub host: Host,
+    /// Selectors and names, compiled.
+    pub classifier: Classifier,
+    /// Which tier is wanted.
+    pub accounting: Request,
+    /// Sizes of the kernel's buffers.
+    pub sizes: Sizes,
+    /// Groups beyond this many share one.
+    pub max_groups: usize,
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// The log.
+    pub logger: &'static Logger,
+}
+
+/// Why a run ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tier that was forced cannot work.
+    #[error("--accounting={tier}: {reason}")]
+    Accounting {
+        /// What was asked for.
+        tier: &'static str,
+        /// Why it cannot work, and what to do.
+        reason: String,
+    },
+    /// `/proc` cannot be read.
+    #[error(transparent)]
+    Procfs(#[from] source::procfs::Error),
+    /// The agent's own metrics could not be made.
+    #[error(transparent)]
+    Registry(#[from] prometheus::Error),
+    /// No thread, no runtime, or the ring's descriptor cannot be watched.
+    #[error("the owner of the state: {0}")]
+    Owner(#[from] io::Error),
+    /// The thread that owns the state ended by itself.
+    #[error("the owner of the state ended; please report the log lines before this one")]
+    OwnerEnded,
+}
+
+/// Serves `listener` until `shutdown`.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let (owner, inbox) = http::owner();
+    let statistics = Arc::new(http::Statistics::default());
+    let site = Arc::new(http::Site {
+        telemetry_path: settings.telemetry_path.clone(),
+        owner,
+        limits: http::Limits::default(),
+        statistics: Arc::clone(&statistics),
+    });
+    let (ready, is_ready) = oneshot::channel();
+    let (hand_over, handed_over) = oneshot::channel();
+    let (ended, has_ended) = oneshot::channel();
+    let state = move || -> Result<(), Error> {
+        let pipeline = prepare(settings, statistics)?;
+        give_back_memory();
+        // The other side is gone when the run has ended meanwhile.
+        let _ = ready.send(());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            match handed_over.await {
+                Ok((inbox, waiting)) => Ok(owner::own(pipeline, inbox, waiting).await?),
+                Err(_) => Ok(()),
+            }
+        })
+    };
+    std::thread::Builder::new().name("headcount-state".to_owned()).spawn(move || {
+        let _ = ended.send(state());
+    })?;
+    tokio::spawn(async move {
+        let _ = hand_over.send(owner::stand_in(inbox, is_ready).await);
+    });
+    tokio::select! {
+        () = http::serve(listener, site, shutdown) => Ok(()),
+        result = has_ended => Err(match result {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => Error::OwnerEnded,
+        }),
+    }
+}
+
+/// Chooses the tier, loads the programs, takes the first pass.
+fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, Error> {
+    let Settings { host, classifier, accounting, sizes, max_groups, logger, .. } = settings;
+    let obstacle = obstacle(&host);
+    let start = bpf::start(accounting, obstacle, sizes, host.page_bytes)
+        .map_err(|reason| Error::Accounting { tier: tier_name(accounting), reason })?;
+    report(&start);
+    let shortcomings = if accounting == Request::Auto && start.plan.tier != Tier::Iterator {
+        start.warnings
+    } else {
+        Vec::new()
+    };
+    let boot_time = BootTime { unix_seconds: host.boot_time_seconds };
+    let users = Users::new(&host);
+    let procfs = Procfs::new(host)?;
+    let classifier = Arc::new(classifier);
+    let placing = Arc::clone(&classifier);
+    let placer = Box::new(move |facts: &process::Facts| {
+        placing.classify(facts, boot_time).map(|placement| placement.name)
+    });
+    Ok(Pipeline::start(Parts {
+        observer: Observer::new(start.kernel, procfs, Names::new(users)),
+        grouper: Grouper::new(placer, max_groups),
+        classifier,
+        collectors: Collectors::new()?,
+        http,
+        logger,
+        boot_time_seconds: boot_time.unix_seconds as f64,
+        shortcomings,
+        clock: host::boottime_ns,
+    }))
+}
+
+/// What stands in the way of any kernel tier, as far as this process's surroundings tell.
+fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
+    if !host.is_procfs_mount() {
+        return Some(bpf::Obstacle::NotProcfs(host.procfs.display().to_string()));
+    }
+    if !host.in_initial_pid_namespace() {
+        return Some(bpf::Obstacle::OtherPidNamespace);
+    }
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| bpf::missing_capability(&status))
+}
+
+fn tier_name(accounting: Request) -> &'static str {
+    match accounting {
+        Request::Auto => "auto",
+        Request::Only(Tier::Iterator) => "iterator",
+        Request::Only(Tier::Switch) => "switch",
+        Request::Only(Tier::Procfs) => "procfs",
+    }
+}
+
+fn report(start: &bpf::Start) {
+    for warning in &start.warnings {
+        log::warn!("{warning}");
+    }
+    match start.plan.rung {
+        Some(rung) => log::info!("accounting: {:?} tier, final totals by {rung:?}", start.plan.tier),
+        None => log::info!("accounting: /proc only; processes that live between two scrapes are not seen"),
+    }
+}
+
+/// Loading needs ten times the memory that running does; the allocator would keep it.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a number and touches only the allocator's own state, which it locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -1,2 +1,113 @@
-//! The command line: flags, configuration, logging, run; exit codes.
-fn main() {}
+//! The command line: flags -> configuration -> log -> run. Exit codes: 0 done, 1 cannot run, 2 bad flags.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "before there is a log, and for help")]
+
+use headcount::{
+    Settings,
+    config::{Config, Flags, ListenAddress, flags::Accounting, logging},
+    group::Classifier,
+    host::Host,
+    run,
+    source::{
+        Tier,
+        bpf::{Request, Sizes},
+    },
+};
+use std::{path::Path, process::ExitCode};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+fn main() -> ExitCode {
+    let flags = match Flags::parse_from(std::env::args_os()) {
+        Ok(flags) => flags,
+        Err(error) => {
+            if error.code == 0 {
+                println!("{error}");
+            } else {
+                eprintln!("{error}");
+            }
+            return ExitCode::from(error.code);
+        }
+    };
+    match start(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            log::error!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(flags: Flags) -> Result<(), String> {
+    let logger = logging::init(flags.log_level, flags.log_format);
+    let path = flags.config_path.as_deref().filter(|path| *path != Path::new(""));
+    let config = path.map_or_else(|| Ok(Config::built_in()), Config::load);
+    let config = config.map_err(|error| error.to_string())?;
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    let settings = Settings {
+        classifier: Classifier::new(&config).map_err(|error| error.to_string())?,
+        host: Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?,
+        accounting: request(flags.accounting),
+        sizes: Sizes { ring_bytes: flags.ring_bytes, overflow_entries: flags.overflow_entries },
+        max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),
+        telemetry_path: flags.telemetry_path.clone(),
+        logger,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    runtime.block_on(serve(settings, &flags.listen_address))
+}
+
+async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String> {
+    let listener = listen(address).await?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    if let Ok(bound) = listener.local_addr() {
+        let shown = if bound.ip().is_unspecified() {
+            format!("localhost:{}", bound.port())
+        } else {
+            bound.to_string()
+        };
+        log::info!("serving http://{shown}{} (listening on {bound})", settings.telemetry_path);
+    }
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => log::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => log::info!("SIGINT: stopping"),
+        }
+    };
+    run(settings, listener, shutdown).await.map_err(|error| error.to_string())
+}
+
+/// Binds the first of the address's forms that works.
+async fn listen(address: &ListenAddress) -> Result<TcpListener, String> {
+    let flag = "--web.listen-address";
+    let candidates = address.resolve().map_err(|error| format!("{flag} {address}: {error}"))?;
+    let mut failure = format!("{flag} {address}: no such address");
+    for candidate in candidates {
+        match TcpListener::bind(candidate).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                return Err(format!(
+                    "{flag} {address}: another program listens there; stop it or choose another port"
+                ));
+            }
+            Err(error) => failure = format!("{flag} {address}: {error}"),
+        }
+    }
+    Err(failure)
+}
+
+fn request(accounting: Accounting) -> Request {
+    match accounting {
+        Accounting::Auto => Request::Auto,
+        Accounting::Iterator => Request::Only(Tier::Iterator),
+        Accounting::Switch => Request::Only(Tier::Switch),
+        Accounting::Procfs => Request::Only(Tier::Procfs),
+    }
+}

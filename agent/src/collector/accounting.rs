@@ -128,7 +128,7 @@ static METRICS: &[Metric] = &[
             source: "agent",
             fallback: "-",
         },
-        write: |view, out| out.sample(&[], view.group_statistics.names_incomplete),
+        write: |view, out| out.sample(&[], view.group_statistics.incomplete),
     },
     Metric {
         descriptor: Descriptor {

@@ -27,7 +27,7 @@ mod view;
 pub use reference::reference;
 pub use run::Collectors;
 pub use runs::{Outcome, Runs, Timer};
-pub use view::{Build, GroupStatistics, ServingStatistics, View};
+pub use view::{Build, ServingStatistics, View};
 
 use crate::exposition::{Descriptor, Writer};
 

@@ -118,10 +118,11 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             unannounced: 34,
         },
         source,
-        group_statistics: &GroupStatistics {
+        group_statistics: &crate::group::Statistics {
             overflowed: 40,
             unattributed_cpu_ns: 41_000_000_000,
-            names_incomplete: 42,
+            incomplete: 42,
+            accounts: 43,
         },
         serving: &ServingStatistics {
             connections: 50,

@@ -1,6 +1,6 @@
 //! What collectors see: one immutable look at the state, filled by whoever owns it.
 
-use crate::group::Group;
+use crate::group::{self, Group};
 use crate::source::{Fact, Origin};
 use crate::{process, source};
 
@@ -14,7 +14,7 @@ pub struct View<'a> {
     /// What the source tells about itself.
     pub source: &'a source::Statistics,
     /// Counts about the grouper.
-    pub group_statistics: &'a GroupStatistics,
+    pub group_statistics: &'a group::Statistics,
     /// Counts about the HTTP side.
     pub serving: &'a ServingStatistics,
     /// What was built.
@@ -23,17 +23,6 @@ pub struct View<'a> {
     pub boot_time_seconds: f64,
     /// Log lines held back by the rate limit.
     pub log_lines_suppressed: u64,
-}
-
-/// Counts about the grouper.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GroupStatistics {
-    /// Processes put into the group `other`, because there were too many groups.
-    pub overflowed: u64,
-    /// CPU time that could not be booked to any group, nanoseconds.
-    pub unattributed_cpu_ns: u64,
-    /// Processes grouped by names that were cut short or partly unreadable.
-    pub names_incomplete: u64,
 }
 
 /// Counts about the HTTP side.

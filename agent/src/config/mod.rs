@@ -1,1 +1,172 @@
 //! Configuration: YAML and flags to typed values; errors name file, line and what was expected.
+//!
+//! In come the words of the command line and the configuration file; out go [`Flags`] and [`Config`], which hold what
+//! was typed, with the line it was typed on. What is made of it (regular expressions, name templates) is compiled by
+//! [`crate::group`], whose findings come back through [`Config::invalid`] so that they name a line too.
+//!
+//! This module deliberately does not match processes, watch the file or read the environment.
+
+mod argv;
+pub mod civil;
+mod document;
+mod error;
+pub mod flags;
+mod limiter;
+mod listen;
+pub mod logging;
+mod read;
+mod suggest;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use error::{Error, Warning};
+pub use flags::{Accounting, FlagError, Flags};
+pub use listen::{Host, ListenAddress};
+
+/// A text and the line it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// As typed: a number or a word like `true` keeps its spelling.
+    pub text: String,
+    /// Line in the file, from 1.
+    pub line: usize,
+}
+
+/// One item of `process_names`, as typed. At least one of the selectors is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Item {
+    /// Line of the item's first key, from 1.
+    pub line: usize,
+    /// Name template; absent and empty both mean the default one.
+    pub name: Option<Text>,
+    /// Task names, one of which must be equal. An empty list matches nothing.
+    pub comm: Option<Vec<Text>>,
+    /// Programs, one of which must be equal to the first argument or its base name. An empty list matches nothing.
+    pub exe: Option<Vec<Text>>,
+    /// Go regular expressions, all of which must be found in the command line. An empty list matches everything.
+    pub cmdline: Option<Vec<Text>>,
+}
+
+/// A key of an item, for errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// `name`
+    Name,
+    /// `comm`
+    Comm,
+    /// `exe`
+    Exe,
+    /// `cmdline`
+    Cmdline,
+}
+
+impl Key {
+    /// All keys of an item.
+    pub const ALL: [Key; 4] = [Key::Name, Key::Comm, Key::Exe, Key::Cmdline];
+
+    /// As it is written in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Key::Name => "name",
+            Key::Comm => "comm",
+            Key::Exe => "exe",
+            Key::Cmdline => "cmdline",
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a configuration file says, as typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The file; `None` for the built-in configuration.
+    pub path: Option<PathBuf>,
+    /// Items in file order: the first that matches a process wins.
+    pub items: Vec<Item>,
+    /// What was accepted but is probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// What applies without a file: every process with a command line, grouped by its task name.
+    pub fn built_in() -> Self {
+        let text = |text: &str| Text {
+            text: text.to_owned(),
+            line: 1,
+        };
+        let item = Item {
+            line: 1,
+            name: Some(text("{{.Comm}}")),
+            cmdline: Some(vec![text(".+")]),
+            ..Item::default()
+        };
+        Config {
+            items: vec![item],
+            ..Config::default()
+        }
+    }
+
+    /// Reads and parses the file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no regular text of at most 1 MiB, is no YAML, or says something of
+    /// the wrong shape.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        document::parse(path, &read::read_config(path)?)
+    }
+
+    /// Parses `text` as if it stood in the file `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`], but for reading.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        document::parse(path, text)
+    }
+
+    /// An error about the value of `key` in item number `item` (from 0), element `index` of a list, with the line it
+    /// stands on. For whoever compiles the items.
+    pub fn invalid(
+        &self,
+        item: usize,
+        key: Key,
+        index: Option<usize>,
+        what: &'static str,
+        cause: impl fmt::Display,
+    ) -> Error {
+        let typed = self.items.get(item).and_then(|item| item.text(key, index));
+        Error::Invalid {
+            path: self
+                .path
+                .clone()
+                .unwrap_or_else(|| PathBuf::from("built-in configuration")),
+            line: typed.map_or(1, |text| text.line),
+            item: item + 1,
+            key,
+            what,
+            text: typed.map(|text| text.text.clone()).unwrap_or_default(),
+            cause: cause.to_string(),
+        }
+    }
+}
+
+impl Item {
+    fn text(&self, key: Key, index: Option<usize>) -> Option<&Text> {
+        let list = match key {
+            Key::Name => return self.name.as_ref(),
+            Key::Comm => &self.comm,
+            Key::Exe => &self.exe,
+            Key::Cmdline => &self.cmdline,
+        };
+        list.as_ref()?.get(index?)
+    }
+}

@@ -64,12 +64,12 @@ impl Accounts {
         self.slots.get(id.0 as usize)?.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+    pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
         self.slots.get_mut(id.0 as usize)?.as_mut()
     }
 
     pub(super) fn share(&mut self, id: AccountId) {
-        if let Some(account) = self.get_mut(id) {
+        if let Some(account) = self.account_mut(id) {
             account.users += 1;
         }
     }
@@ -78,7 +78,7 @@ impl Accounts {
     pub(super) fn unshare(&mut self, id: AccountId) {
         let mut next = Some(id);
         while let Some(id) = next.take() {
-            let Some(account) = self.get_mut(id) else { return };
+            let Some(account) = self.account_mut(id) else { return };
             account.users = account.users.saturating_sub(1);
             let is_decided = matches!(account.decision, Decision::Member(_) | Decision::Nowhere);
             if account.users == 0 && is_decided {

@@ -82,7 +82,7 @@ impl Ledger for Grouper {
     }
 
     fn book(&mut self, id: AccountId, tally: &Tally) {
-        let Some(account) = self.accounts.get_mut(id) else { return };
+        let Some(account) = self.accounts.account_mut(id) else { return };
         match account.decision {
             Decision::Open | Decision::Unmatched => account.waiting.add(tally),
             Decision::Member(group) => self.groups[group.0].total.add(tally),
@@ -115,9 +115,14 @@ impl Grouper {
         Statistics { accounts: self.accounts.len() as u64, ..self.statistics }
     }
 
-    /// Gives an undecided account another ancestor: that of a living process is its present parent.
-    pub fn adopt(&mut self, id: AccountId, ancestor: Option<AccountId>) {
-        let Some(account) = self.accounts.get_mut(id) else { return };
+    /// Decides the account of a living process: by its own facts, else with its present parent.
+    pub fn place(&mut self, id: AccountId, parent: Option<AccountId>, facts: &Facts) {
+        self.adopt(id, parent);
+        self.identify(id, facts);
+    }
+
+    fn adopt(&mut self, id: AccountId, ancestor: Option<AccountId>) {
+        let Some(account) = self.accounts.account_mut(id) else { return };
         if account.decision != Decision::Open || ancestor == Some(id) {
             return;
         }
@@ -167,7 +172,7 @@ impl Grouper {
     fn follow_ancestor(&mut self, id: AccountId) {
         match self.decision_above(id) {
             Decision::Open | Decision::Unmatched => {
-                if let Some(account) = self.accounts.get_mut(id) {
+                if let Some(account) = self.accounts.account_mut(id) {
                     account.decision = Decision::Unmatched;
                     self.unmatched.push(id);
                 }
@@ -193,7 +198,7 @@ impl Grouper {
     }
 
     fn decide(&mut self, id: AccountId, decision: Decision) {
-        let Some(account) = self.accounts.get_mut(id) else { return };
+        let Some(account) = self.accounts.account_mut(id) else { return };
         account.decision = decision;
         let waited = std::mem::take(&mut account.waiting);
         let ancestor = account.ancestor.take();

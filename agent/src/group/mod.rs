@@ -1,9 +1,23 @@
 //! Groups: which process belongs to which, and what each has used.
 
 mod account;
+mod classifier;
+mod go_class;
+mod go_regexp;
 mod grouper;
+mod name;
+mod pattern;
+mod selector;
+mod start_time;
+mod template;
+mod template_kinds;
+mod text;
+mod time_layout;
 
+pub use classifier::{Classifier, Placement, TemplateFailure};
 pub use grouper::{Grouper, Placer, Statistics};
+pub use name::MAX_NAME;
+pub use start_time::BootTime;
 
 /// What a group's live processes hold at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]

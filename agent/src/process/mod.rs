@@ -9,6 +9,8 @@ mod counters;
 mod entry;
 mod event;
 mod facts;
+#[cfg(test)]
+mod histories;
 mod id;
 mod pass;
 mod sample;

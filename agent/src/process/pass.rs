@@ -147,7 +147,11 @@ impl Table {
                 let entry = self.processes.get(id)?;
                 let sample = entry.sample.as_ref().filter(|_| entry.seen == self.passes)?;
                 let parent = self.account_of(sample.parent);
-                Some(Unclassified { id: *id, account: entry.account, parent })
+                let cgroup_id = match &entry.naming {
+                    Naming::Waiting(Some(facts)) => facts.cgroup_id,
+                    _ => None,
+                };
+                Some(Unclassified { id: *id, account: entry.account, parent, cgroup_id })
             })
             .collect();
         found.sort_unstable_by_key(|one| (one.id.start_ns, one.id.tgid));
@@ -162,14 +166,9 @@ impl Table {
         }
     }
 
-    /// Decides the account of a process that cannot be read any more by what its exec told, if it did.
-    pub fn classify_by_events(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
-        if let Some(entry) = self.processes.get_mut(&id)
-            && matches!(entry.naming, Naming::Waiting(Some(_)))
-        {
-            entry.name_by_events(None, ledger);
-            self.waiting.remove(&id);
-        }
+    /// A process whose facts cannot be read, and of which no record will tell: as if it had not been seen yet.
+    pub fn forget(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
+        self.close(id, true, ledger);
     }
 
     /// Reads what a pass does not carry, for processes and threads that ran since they were last read.

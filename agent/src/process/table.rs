@@ -47,6 +47,8 @@ pub struct Unclassified {
     pub account: AccountId,
     /// The account of its present parent: whose group it joins where it matches nothing.
     pub parent: Option<AccountId>,
+    /// The cgroup v2 id that its exec told.
+    pub cgroup_id: Option<u64>,
 }
 
 /// See the module.
@@ -266,7 +268,7 @@ impl Table {
     }
 
     fn tombstone(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
-        self.finals.get_mut(id).or_else(|| self.unconfirmed.get_mut(id))
+        self.finals.entry_mut(id).or_else(|| self.unconfirmed.entry_mut(id))
     }
 
     /// Without final records a process that a pass missed is closed at once; when it shows up again, it goes on from

@@ -30,7 +30,7 @@ pub(super) struct Tombstones {
 }
 
 impl Tombstones {
-    pub(super) fn get_mut(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
+    pub(super) fn entry_mut(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
         self.by_id.get_mut(&id)
     }
 

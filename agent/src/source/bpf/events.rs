@@ -20,12 +20,12 @@ fn text(comm: &Comm) -> Vec<u8> {
     comm.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
 }
 
-/// Arguments as `/proc/<pid>/cmdline` is read: trailing NULs first, then split.
+/// Arguments as `/proc/<pid>/cmdline` is read: trailing NULs first, then split. Nothing but NULs is one empty argument.
 fn arguments(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    if end == 0 {
+    if bytes.is_empty() {
         return Vec::new();
     }
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     bytes[..end].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
@@ -227,7 +227,7 @@ mod tests {
     fn arguments_split_as_procfs_ones_do() {
         assert_eq!(arguments(b"a\0b\0"), [b"a", b"b"]);
         assert_eq!(arguments(b"a\0\0b\0\0"), [&b"a"[..], b"", b"b"]);
-        assert!(arguments(b"\0\0").is_empty());
+        assert_eq!(arguments(b"\0\0\0"), [b""]);
         assert!(arguments(b"").is_empty());
     }
 

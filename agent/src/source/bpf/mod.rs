@@ -13,11 +13,13 @@ mod self_test;
 mod snapshot;
 mod stats;
 mod support;
+mod switch;
 mod wire;
 
 pub use load::{Error, Sizes};
 pub use plan::{Plan, Program, Request};
 pub use support::{Obstacle, Support};
+pub use switch::RunTimes;
 
 use super::{Names, Statistics, Tier};
 use crate::process::{Coarse, Event, Pass};
@@ -135,6 +137,7 @@ pub struct Kernel {
     carried: Carried,
     snapshot: Snapshot,
     self_test: SelfTestRun,
+    switch: switch::Switch,
     received: u64,
     malformed: u64,
 }
@@ -158,6 +161,7 @@ impl Kernel {
             ring: take(&mut ebpf, "RING")?,
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf)?,
+            switch: switch::Switch::new(&mut ebpf)?,
             logger: EbpfLogger::init(&mut ebpf).ok(),
             ebpf,
             plan,
@@ -245,6 +249,22 @@ impl Kernel {
     /// When the control map cannot be written.
     pub fn begin_pass(&mut self, started_ns: u64) -> io::Result<()> {
         self.tell(started_ns).map_err(io::Error::other)
+    }
+
+    /// On-CPU time of the processes that ran (switch tier).
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn run_times(&mut self) -> Result<RunTimes, Error> {
+        self.switch.read()
+    }
+
+    /// Makes room in the map of run times: these processes are gone.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn forget(&mut self, gone: impl Iterator<Item = crate::process::ProcessId>) -> Result<(), Error> {
+        self.switch.forget(gone)
     }
 
     /// Forks a child of known work and reaps it; its record decides the self-test when it comes.

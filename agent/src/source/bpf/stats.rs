@@ -25,6 +25,7 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.events_coarse = node.coarse;
     statistics.events_lost = node.lost + kernel.malformed;
     statistics.lost_cpu_ns = node.lost_runtime_ns;
+    statistics.switch_map_full = kernel.switch.full()?;
     Ok(())
 }
 

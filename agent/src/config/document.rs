@@ -1,0 +1,187 @@
+//! The tree of a configuration file to typed items: which keys there are and what may stand in them.
+//!
+//! Follows process-exporter 0.8.7: what it accepts is accepted, an unknown key only earns a warning.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use super::yaml::{self, Node, Value};
+use super::{Config, Error, Item, Key, Text, Warning, suggest};
+
+const TOP: &str = "process_names";
+const LIST: &str = "a list of strings";
+
+/// Parses `text`, which stands in the file `path`.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
+    let root = yaml::parse(text).map_err(|error| Error::Syntax {
+        path: path.to_owned(),
+        line: error.line,
+        cause: error.cause,
+    })?;
+    let mut reader = Reader {
+        path,
+        warnings: Vec::new(),
+    };
+    let items = match root {
+        Some(root) => reader.root(&root)?,
+        None => Vec::new(),
+    };
+    Ok(Config {
+        path: Some(path.to_owned()),
+        items,
+        warnings: reader.warnings,
+    })
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    warnings: Vec<Warning>,
+}
+
+impl Reader<'_> {
+    fn root(&mut self, root: &Node) -> Result<Vec<Item>, Error> {
+        let pairs = match &root.value {
+            Value::Null => return Ok(Vec::new()),
+            Value::Map(pairs) => pairs,
+            _ => {
+                return Err(self.wrong(root, "top level", "a map with the key process_names"));
+            }
+        };
+        let mut names = None;
+        for (key, value) in pairs {
+            match &key.value {
+                Value::Scalar(text) if text == TOP => names = Some(value),
+                _ => self.warn(key, &[TOP]),
+            }
+        }
+        match names.map(|names| (names, &names.value)) {
+            None | Some((_, Value::Null)) => Ok(Vec::new()),
+            Some((_, Value::List(items))) => items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| self.item(index, item))
+                .collect(),
+            Some((names, _)) => Err(self.wrong(names, TOP, "a list of items")),
+        }
+    }
+
+    fn item(&mut self, index: usize, node: &Node) -> Result<Item, Error> {
+        let label = format!("item {} of process_names", index + 1);
+        let pairs = match &node.value {
+            Value::Null => &[][..],
+            Value::Map(pairs) => pairs,
+            _ => return Err(self.wrong(node, &label, "a map with comm, exe or cmdline")),
+        };
+        let mut item = Item {
+            line: node.line,
+            ..Item::default()
+        };
+        for (key, value) in pairs {
+            let known = match &key.value {
+                Value::Scalar(text) => Key::ALL.into_iter().find(|key| key.as_str() == text),
+                _ => None,
+            };
+            match known {
+                Some(Key::Name) => item.name = self.name(value)?,
+                Some(Key::Comm) => item.comm = self.list(Key::Comm, value)?,
+                Some(Key::Exe) => item.exe = self.list(Key::Exe, value)?,
+                Some(Key::Cmdline) => item.cmdline = self.list(Key::Cmdline, value)?,
+                None => self.warn(key, &Key::ALL.map(Key::as_str)),
+            }
+        }
+        if item.comm.is_none() && item.exe.is_none() && item.cmdline.is_none() {
+            let (path, line) = (self.path.to_owned(), node.line);
+            return Err(Error::NoSelector {
+                path,
+                line,
+                item: index + 1,
+            });
+        }
+        Ok(item)
+    }
+
+    fn name(&self, value: &Node) -> Result<Option<Text>, Error> {
+        let expected = match &value.value {
+            Value::Null => return Ok(None),
+            Value::Scalar(text) => {
+                return Ok(Some(Text {
+                    text: text.clone(),
+                    line: value.line,
+                }));
+            }
+            Value::Map(_) => "a string (a template that starts with {{ needs quotes)",
+            Value::List(_) => "a string",
+        };
+        Err(self.wrong(value, Key::Name.as_str(), expected))
+    }
+
+    fn list(&self, key: Key, value: &Node) -> Result<Option<Vec<Text>>, Error> {
+        match &value.value {
+            Value::Null => Ok(None),
+            Value::List(elements) => elements
+                .iter()
+                .map(|element| self.element(key, element))
+                .collect::<Result<_, _>>()
+                .map(Some),
+            _ => Err(self.wrong(value, key.as_str(), LIST)),
+        }
+    }
+
+    fn element(&self, key: Key, element: &Rc<Node>) -> Result<Text, Error> {
+        let text = match &element.value {
+            Value::Null => String::new(),
+            Value::Scalar(text) => text.clone(),
+            _ => {
+                return Err(self.wrong(
+                    element,
+                    &format!("{key}: element of the list"),
+                    "a string",
+                ));
+            }
+        };
+        Ok(Text {
+            text,
+            line: element.line,
+        })
+    }
+
+    fn wrong(&self, node: &Node, key: &str, expected: &'static str) -> Error {
+        let found = match &node.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Scalar(text) => format!("a string {:?}", excerpt(text)),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a map".to_owned(),
+        };
+        Error::Type {
+            path: self.path.to_owned(),
+            line: node.line,
+            key: key.to_owned(),
+            found,
+            expected,
+        }
+    }
+
+    fn warn(&mut self, key: &Node, known: &[&'static str]) {
+        let text = match &key.value {
+            Value::Scalar(text) => excerpt(text),
+            Value::Null => "null",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+        };
+        let suggestion = suggest::nearest(text, known);
+        let key_text = text.to_owned();
+        self.warnings.push(Warning {
+            path: self.path.to_owned(),
+            line: key.line,
+            key: key_text,
+            suggestion,
+        });
+    }
+}
+
+/// The first 60 characters: enough to find it.
+fn excerpt(text: &str) -> &str {
+    text.char_indices()
+        .nth(60)
+        .map_or(text, |(end, _)| &text[..end])
+}

@@ -1,0 +1,121 @@
+//! What can be wrong with a configuration file, said so that it can be mended without a manual.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Key;
+
+/// Why a configuration file is refused. Printed as `file:line: what`, with what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be opened or read.
+    #[error("{}: cannot read the configuration file: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is a directory, a device or the like.
+    #[error("{}: found {found}, expected a configuration file", path.display())]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// It is too large to be meant.
+    #[error("{}: the file is larger than {limit} bytes, the most a configuration may have", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read, bytes.
+        limit: u64,
+    },
+    /// It is no YAML.
+    #[error("{}:{line}: not valid yaml: {cause}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A value has the wrong shape.
+    #[error("{}:{line}: {key}: found {found}, expected {expected}", path.display())]
+    Type {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Whose value it is.
+        key: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// An item selects nothing: upstream's "no matchers provided".
+    #[error(
+        "{}:{line}: item {item} of process_names: no matchers provided: found none of comm, exe and cmdline, \
+         expected at least one",
+        path.display()
+    )]
+    NoSelector {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Number of the item, from 1.
+        item: usize,
+    },
+    /// A regular expression or a template cannot be compiled.
+    #[error("{}:{line}: item {item} of process_names: {key}: bad {what} {text:?}: {cause}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Number of the item, from 1.
+        item: usize,
+        /// Whose value it is.
+        key: Key,
+        /// What it was taken for, as upstream calls it.
+        what: &'static str,
+        /// As typed.
+        text: String,
+        /// Why it cannot be compiled.
+        cause: String,
+    },
+}
+
+/// A key that nothing reads: accepted, as process-exporter does, but said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The file.
+    pub path: PathBuf,
+    /// Line, from 1.
+    pub line: usize,
+    /// The key as typed.
+    pub key: String,
+    /// The known key it resembles.
+    pub suggestion: Option<&'static str>,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}: unknown key {:?} is ignored",
+            self.path.display(),
+            self.line,
+            self.key
+        )?;
+        match self.suggestion {
+            Some(known) => write!(f, ", did you mean {known:?}?"),
+            None => Ok(()),
+        }
+    }
+}

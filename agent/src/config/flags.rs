@@ -1,0 +1,361 @@
+//! The flags: their names, defaults and what may stand in them.
+//!
+//! In come the words of the command line, out goes [`Flags`] or a [`FlagError`] with the text to print and the exit
+//! code. Spelling as process-exporter: one dash or two, the last occurrence wins. Nothing is read from the environment.
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+
+use super::argv::{self, Kind, StrayWord};
+use super::listen::ListenAddress;
+use super::logging::{Format, Level};
+
+/// Where accounting comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Accounting {
+    /// The best this kernel allows.
+    #[default]
+    Auto,
+    /// Kernel programs at fork, exec and exit, and the task iterator.
+    Iterator,
+    /// A kernel program at every context switch.
+    Switch,
+    /// `/proc` only.
+    Procfs,
+}
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(
+    name = "headcount",
+    about = "What each group of processes on this node costs, for Prometheus",
+    disable_version_flag = true,
+    args_override_self = true,
+    after_help = "Every flag may be written with one dash or two."
+)]
+pub struct Flags {
+    /// Configuration file (YAML, as process-exporter reads it); without one, every process with a command line is
+    /// grouped by its task name
+    #[arg(long = "config.path", value_name = "FILE")]
+    pub config_path: Option<PathBuf>,
+    /// Where procfs is mounted
+    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    pub procfs: PathBuf,
+    /// Root of the host's file system, for user names
+    #[arg(long = "path.rootfs", value_name = "DIR", default_value = "/")]
+    pub rootfs: PathBuf,
+    /// Where accounting comes from
+    #[arg(long, value_enum, value_name = "SOURCE", default_value_t)]
+    pub accounting: Accounting,
+    /// Size of the kernel's event buffer in bytes: a power of two, at least one page
+    #[arg(long = "accounting.ring-bytes", value_name = "BYTES", default_value = "1048576", value_parser = ring_bytes)]
+    pub ring_bytes: u32,
+    /// Processes the kernel can count on its own when the event buffer is full
+    #[arg(long = "accounting.overflow-entries", value_name = "N", default_value = "8192",
+        value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub overflow_entries: u32,
+    /// Most groups there can be; processes of further ones are counted in the group "other"
+    #[arg(long = "max-groups", value_name = "N", default_value = "1000",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_groups: u32,
+    /// Address to listen on, host:port; :port is every interface
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = ":9256"
+    )]
+    pub listen_address: ListenAddress,
+    /// Path of the metrics
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: String,
+    /// Least important lines that are logged
+    #[arg(long = "log.level", value_enum, value_name = "LEVEL", default_value_t)]
+    pub log_level: Level,
+    /// Form of the log
+    #[arg(
+        long = "log.format",
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    pub log_format: Format,
+    /// Print the version and exit
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_parser = go_bool)]
+    version: bool,
+}
+
+/// The command line asks for no run: print `text` and leave with `code`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct FlagError {
+    /// 0 for help and version, which go to standard output; 2 for a mistake, which goes to standard error.
+    pub code: u8,
+    /// What to print, without a line break at its end.
+    pub text: String,
+}
+
+impl Flags {
+    /// Parses the words of the command line, the program's name first. Words that are not UTF-8 are an error where
+    /// they are used: no path of ours needs them.
+    ///
+    /// # Errors
+    /// Help or version was asked for, or something cannot be understood.
+    pub fn parse_from(
+        words: impl IntoIterator<Item = std::ffi::OsString>,
+    ) -> Result<Self, FlagError> {
+        let mut command = Flags::command();
+        command.build();
+        let kind = |name: &str| {
+            let argument = command
+                .get_arguments()
+                .find(|argument| argument.get_long() == Some(name))?;
+            // A flag that is on or off takes its value behind an equals sign only.
+            let takes_word =
+                argument.get_action().takes_values() && !argument.is_require_equals_set();
+            Some(if takes_word {
+                Kind::TakesValue
+            } else {
+                Kind::Switch
+            })
+        };
+        let words: Vec<String> = words
+            .into_iter()
+            .skip(1)
+            .map(|word| {
+                word.into_string()
+                    .map_err(|word| mistake(format!("flag {word:?} is not utf-8")))
+            })
+            .collect::<Result<_, _>>()?;
+        let words = argv::rewrite(words, kind).map_err(|stray| mistake(explain(&stray)))?;
+        let named = std::iter::once("headcount".to_owned()).chain(words);
+        let flags = command
+            .try_get_matches_from_mut(named)
+            .and_then(|matches| Flags::from_arg_matches(&matches))
+            .map_err(|error| FlagError {
+                code: u8::try_from(error.exit_code()).unwrap_or(2),
+                text: error.to_string().trim_end().to_owned(),
+            })?;
+        match flags.version {
+            true => Err(FlagError {
+                code: 0,
+                text: format!("headcount {}", env!("CARGO_PKG_VERSION")),
+            }),
+            false => Ok(flags),
+        }
+    }
+}
+
+fn mistake(what: String) -> FlagError {
+    FlagError {
+        code: 2,
+        text: format!("error: {what}\n\nFor more information, try '--help'."),
+    }
+}
+
+fn explain(stray: &StrayWord) -> String {
+    let word = &stray.word;
+    match &stray.after {
+        Some(flag) if !flag.contains('=') => format!(
+            "found the word {word:?} after {flag}, which takes its value behind an equals sign: {flag}={word}"
+        ),
+        _ => format!("found the word {word:?}, expected a flag"),
+    }
+}
+
+/// The words Go takes for yes and no.
+fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+fn ring_bytes(text: &str) -> Result<u32, String> {
+    let page = u32::try_from(procfs::page_size()).unwrap_or(1 << 16);
+    text.parse()
+        .ok()
+        .filter(|bytes: &u32| bytes.is_power_of_two() && *bytes >= page)
+        .ok_or_else(|| {
+            format!(
+                "expected a power of two of at least one page ({page} bytes) and at most 2147483648"
+            )
+        })
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let fault = match text {
+        "" => "is empty",
+        "/" => "is the landing page",
+        "/health" => "is where the agent's health is",
+        _ if !text.starts_with('/') => "does not start with a slash",
+        _ if text.contains(['?', '#']) || text.contains(|c: char| !c.is_ascii_graphic()) => {
+            "has a character that no path of a url can have"
+        }
+        _ => return Ok(text.to_owned()),
+    };
+    Err(format!("{fault}, expected a path like /metrics"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Host;
+
+    fn parse(words: &[&str]) -> Result<Flags, FlagError> {
+        Flags::parse_from(
+            std::iter::once("headcount")
+                .chain(words.iter().copied())
+                .map(Into::into),
+        )
+    }
+
+    #[test]
+    fn defaults() {
+        let flags = parse(&[]).unwrap();
+        let expected = Flags {
+            config_path: None,
+            procfs: "/proc".into(),
+            rootfs: "/".into(),
+            accounting: Accounting::Auto,
+            ring_bytes: 1 << 20,
+            overflow_entries: 8192,
+            max_groups: 1000,
+            listen_address: ListenAddress {
+                host: Host::Any,
+                port: 9256,
+            },
+            telemetry_path: "/metrics".to_owned(),
+            log_level: Level::Info,
+            log_format: Format::Logfmt,
+            version: false,
+        };
+        assert_eq!(flags, expected);
+    }
+
+    #[test]
+    fn both_spellings_and_the_last_wins() {
+        let flags = parse(&[
+            "-config.path",
+            "-odd.yml",
+            "--procfs=/a",
+            "-procfs=/b",
+            "-accounting",
+            "procfs",
+            "-max-groups=7",
+            "-accounting=switch",
+            "-log.level=debug",
+            "--log.format",
+            "json",
+            "-web.listen-address=[::1]:1",
+            "-accounting.ring-bytes=65536",
+            "-web.telemetry-path=/m/x",
+            "-path.rootfs",
+            "/host",
+        ])
+        .unwrap();
+        assert_eq!(flags.config_path.as_deref(), Some(Path::new("-odd.yml")));
+        assert_eq!(
+            (flags.procfs.as_path(), flags.rootfs.as_path()),
+            (Path::new("/b"), Path::new("/host"))
+        );
+        assert_eq!(
+            (flags.accounting, flags.max_groups, flags.ring_bytes),
+            (Accounting::Switch, 7, 65536)
+        );
+        assert_eq!(
+            (flags.log_level, flags.log_format),
+            (Level::Debug, Format::Json)
+        );
+        assert_eq!(
+            (flags.listen_address.port, flags.telemetry_path.as_str()),
+            (1, "/m/x")
+        );
+    }
+
+    #[test]
+    fn help_and_version_are_no_mistakes() {
+        for words in [["-h"], ["-help"], ["--help"]] {
+            let help = parse(&words).unwrap_err();
+            assert_eq!(help.code, 0);
+            assert!(
+                help.text.contains("--web.listen-address <ADDRESS>"),
+                "{}",
+                help.text
+            );
+        }
+        assert!(parse(&["-version=false"]).is_ok());
+        assert!(parse(&["-version", "-version=F"]).is_ok());
+        for words in [["-version"], ["--version"], ["-version=T"]] {
+            let version = parse(&words).unwrap_err();
+            assert_eq!(
+                (version.code, version.text.as_str()),
+                (0, concat!("headcount ", env!("CARGO_PKG_VERSION")))
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_leave_with_2_and_say_what_was_expected() {
+        let cases: [(&[&str], &str); 22] = [
+            (&["-web.listen-adress=:1"], "'--web.listen-address'"),
+            (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
+            (&["-nonsense"], "unexpected argument '--nonsense'"),
+            (&["-V"], "unexpected argument '--V'"),
+            (&["-version", "false", "-procfs=/x"], "-version=false"),
+            (&["-version=no"], "expected true or false"),
+            (&["serve"], "found the word \"serve\", expected a flag"),
+            (
+                &["-procfs=/x", "y"],
+                "found the word \"y\", expected a flag",
+            ),
+            (&["-config.path"], "--config.path <FILE>"),
+            (&["-accounting=bpf"], "auto, iterator, switch, procfs"),
+            (&["-accounting.ring-bytes=5000"], "expected a power of two"),
+            (&["-accounting.ring-bytes=2048"], "at least one page"),
+            (&["-accounting.ring-bytes=4294967296"], "at most 2147483648"),
+            (&["-accounting.ring-bytes=1M"], "expected a power of two"),
+            (&["-accounting.overflow-entries=0"], "0 is not in 1..="),
+            (&["-max-groups=0"], "0 is not in 1..="),
+            (
+                &["-web.listen-address=9256"],
+                "no port, expected host:port or :port",
+            ),
+            (
+                &["-web.telemetry-path="],
+                "is empty, expected a path like /metrics",
+            ),
+            (&["-web.telemetry-path=/"], "is the landing page"),
+            (
+                &["-web.telemetry-path=metrics"],
+                "does not start with a slash",
+            ),
+            (
+                &["-web.telemetry-path=/health"],
+                "is where the agent's health is",
+            ),
+            (&["-log.level=loud"], "error, warn, info, debug"),
+        ];
+        for (words, expected) in cases {
+            let error = parse(words).unwrap_err();
+            assert_eq!(error.code, 2, "{words:?}");
+            assert!(error.text.contains(expected), "{words:?}: {}", error.text);
+        }
+    }
+
+    #[test]
+    fn words_that_are_not_utf8_are_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let word = std::ffi::OsString::from_vec(b"-procfs=\xff".to_vec());
+        assert_eq!(
+            Flags::parse_from(["headcount".into(), word])
+                .unwrap_err()
+                .code,
+            2
+        );
+    }
+}

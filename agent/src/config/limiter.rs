@@ -1,0 +1,83 @@
+//! How often one call site may log: a burst, then once a window, with the number of lines left out in between.
+//!
+//! Pure: time comes in. Memory is bounded by [`MAX_SITES`]; a program has fewer, so forgetting one is an emergency.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Lines a site may write per window.
+const BURST: u32 = 5;
+/// Length of a window.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Call sites that are remembered.
+const MAX_SITES: usize = 512;
+
+/// A place in the source that logs: file and line.
+pub(super) type Site = (&'static str, u32);
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    start: Duration,
+    lines: u32,
+    suppressed: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
+    sites: HashMap<Site, Window>,
+}
+
+impl Limiter {
+    /// Whether `site` may write now, `now` being any clock that only rises: `Some` with the number of its lines that
+    /// were left out since its last one, or `None`.
+    pub(super) fn admit(&mut self, site: Site, now: Duration) -> Option<u64> {
+        if self.sites.len() >= MAX_SITES && !self.sites.contains_key(&site) {
+            self.sites.clear();
+        }
+        let fresh = Window {
+            start: now,
+            lines: 0,
+            suppressed: 0,
+        };
+        let window = self.sites.entry(site).or_insert(fresh);
+        if now.saturating_sub(window.start) >= WINDOW {
+            (window.start, window.lines) = (now, 0);
+        }
+        if window.lines >= BURST {
+            window.suppressed += 1;
+            return None;
+        }
+        window.lines += 1;
+        Some(std::mem::take(&mut window.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_then_silence_then_the_count() {
+        let (site, other) = (("a.rs", 1), ("a.rs", 2));
+        let mut limiter = Limiter::default();
+        for _ in 0..BURST {
+            assert_eq!(limiter.admit(site, Duration::ZERO), Some(0));
+        }
+        for _ in 0..7 {
+            assert_eq!(limiter.admit(site, WINDOW / 2), None);
+        }
+        assert_eq!(limiter.admit(other, WINDOW / 2), Some(0));
+        assert_eq!(limiter.admit(site, WINDOW), Some(7));
+        assert_eq!(limiter.admit(site, WINDOW), Some(0));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut limiter = Limiter::default();
+        for line in 0..10_000 {
+            assert_eq!(limiter.admit(("a.rs", line), Duration::ZERO), Some(0));
+        }
+        assert!(limiter.sites.len() <= MAX_SITES);
+    }
+}

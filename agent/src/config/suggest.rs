@@ -1,0 +1,59 @@
+//! The known word that a misspelt one resembles.
+
+/// The nearest of `known`, if it is near enough to be meant: at most two letters off (one for words of up to four
+/// letters), capitals aside.
+pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    let word = word.to_lowercase();
+    // Longer words than this are no typing error, and the comparison is quadratic.
+    if word.chars().count() > 40 {
+        return None;
+    }
+    let (off, best) = known
+        .iter()
+        .map(|known| (distance(&word, known), *known))
+        .min()?;
+    (off <= if best.len() <= 4 { 1 } else { 2 }).then_some(best)
+}
+
+/// Letters to insert, delete or replace to get from `left` to `right`.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let known = ["name", "comm", "exe", "cmdline"];
+        let cases = [
+            ("cmd_line", Some("cmdline")),
+            ("Comm", Some("comm")),
+            ("com", Some("comm")),
+            ("names", Some("name")),
+            ("exec", Some("exe")),
+            ("commandline", None),
+            ("labels", None),
+            ("", None),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(nearest(word, &known), expected, "{word}");
+        }
+        assert_eq!(
+            nearest("process_name", &["process_names"]),
+            Some("process_names")
+        );
+    }
+}

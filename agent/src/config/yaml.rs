@@ -1,0 +1,192 @@
+//! YAML text to a tree of nodes with lines.
+//!
+//! In comes text, out goes the first document. Scalars stay text, as the string fields of process-exporter's yaml.v2
+//! see them; that is why the events are read here instead of through serde, which would turn `0x1F` into 31. Anchors
+//! are shared, not copied, so that no document can grow in memory.
+//!
+//! This module deliberately does not know which keys mean anything.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
+
+/// Lists and maps inside each other; a configuration needs four.
+const MAX_DEPTH: usize = 64;
+/// Keys that all merges of a document together may bring in.
+const MAX_MERGED: usize = 10_000;
+
+/// A value and the line it starts on, from 1.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) line: usize,
+    pub(super) value: Value,
+}
+
+/// A key and its value.
+pub(super) type Pair = (Rc<Node>, Rc<Node>);
+
+/// What a node is.
+#[derive(Debug)]
+pub(super) enum Value {
+    /// Nothing: empty, `~` or `null`, without quotes.
+    Null,
+    /// Any other scalar, as its text.
+    Scalar(String),
+    List(Vec<Rc<Node>>),
+    /// Keys and values in file order, merges already put in place.
+    Map(Vec<Pair>),
+}
+
+/// Why a text is no YAML.
+#[derive(Debug)]
+pub(super) struct SyntaxError {
+    pub(super) line: usize,
+    pub(super) cause: String,
+}
+
+/// Parses the first document; `None` if there is none.
+pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
+    let mut tree = Tree::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| SyntaxError {
+            line: error.marker().line(),
+            cause: error.info(),
+        })?;
+        // What follows the first document is not looked at: upstream does not either.
+        if matches!(event, Event::DocumentEnd) {
+            break;
+        }
+        tree.add(event, span)?;
+    }
+    Ok(tree.root)
+}
+
+/// A list or map that is not closed yet. A map's children are keys and values in turn.
+struct Open {
+    line: usize,
+    anchor: usize,
+    is_map: bool,
+    children: Vec<Rc<Node>>,
+}
+
+#[derive(Default)]
+struct Tree {
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    root: Option<Rc<Node>>,
+    /// Keys brought in by merges so far.
+    merged: usize,
+}
+
+impl Tree {
+    fn add(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
+        let line = span.start.line();
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain && tag.is_none();
+                let value = match text.as_ref() {
+                    "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
+                    _ => Value::Scalar(text.into_owned()),
+                };
+                self.close(Node { line, value }, anchor);
+            }
+            Event::SequenceStart(_, anchor, _) => self.open(line, anchor, false)?,
+            Event::MappingStart(_, anchor, _) => self.open(line, anchor, true)?,
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(open) = self.open.pop() {
+                    let Open {
+                        line,
+                        anchor,
+                        is_map,
+                        children,
+                    } = open;
+                    let value = match is_map {
+                        true => Value::Map(merged(&children, &mut self.merged)?),
+                        false => Value::List(children),
+                    };
+                    self.close(Node { line, value }, anchor);
+                }
+            }
+            Event::Alias(anchor) => {
+                let node = self
+                    .anchors
+                    .get(&anchor)
+                    .cloned()
+                    .ok_or_else(|| SyntaxError {
+                        line,
+                        cause: "an anchor contains itself".to_owned(),
+                    })?;
+                self.attach(node);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, line: usize, anchor: usize, is_map: bool) -> Result<(), SyntaxError> {
+        if self.open.len() >= MAX_DEPTH {
+            let cause = format!("lists and maps are nested more than {MAX_DEPTH} deep");
+            return Err(SyntaxError { line, cause });
+        }
+        self.open.push(Open {
+            line,
+            anchor,
+            is_map,
+            children: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, node: Node, anchor: usize) {
+        let node = Rc::new(node);
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        self.attach(node);
+    }
+
+    fn attach(&mut self, node: Rc<Node>) {
+        match self.open.last_mut() {
+            Some(open) => open.children.push(node),
+            None => self.root = Some(node),
+        }
+    }
+}
+
+/// Pairs up keys and values and puts what `<<` names in its place. Of one key the last wins, so a merge overrides
+/// what stands before it: yaml.v2 does so (YAML says otherwise), and configurations were written against that.
+fn merged(children: &[Rc<Node>], so_far: &mut usize) -> Result<Vec<Pair>, SyntaxError> {
+    let mut pairs = Vec::new();
+    for pair in children.chunks_exact(2) {
+        let (key, value) = (&pair[0], &pair[1]);
+        if !matches!(&key.value, Value::Scalar(text) if text == "<<") {
+            pairs.push((Rc::clone(key), Rc::clone(value)));
+            continue;
+        }
+        let sources: Vec<&Rc<Node>> = match &value.value {
+            // Of several sources the first wins.
+            Value::List(sources) => sources.iter().rev().collect(),
+            _ => vec![value],
+        };
+        for source in sources {
+            let Value::Map(inherited) = &source.value else {
+                let cause = "a merge key (<<) needs a map or a list of maps".to_owned();
+                return Err(SyntaxError {
+                    line: value.line,
+                    cause,
+                });
+            };
+            *so_far += inherited.len();
+            if *so_far > MAX_MERGED {
+                let cause = format!("merge keys bring in more than {MAX_MERGED} keys");
+                return Err(SyntaxError {
+                    line: key.line,
+                    cause,
+                });
+            }
+            pairs.extend(inherited.iter().cloned());
+        }
+    }
+    Ok(pairs)
+}

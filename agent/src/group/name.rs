@@ -1,0 +1,206 @@
+//! The name of a process's group.
+//!
+//! In come a template, compiled once, and the facts of a process; out goes the name. Contract section 2.2. A template of
+//! plain text and plain variables, as nearly all are, is a list of parts here; everything else is a program of
+//! [`super::template`]. Whatever a process is called, the name is text, and it is cut at [`MAX_NAME`] bytes between two
+//! characters: process-exporter does not cut, but then a local user decides how much memory a group takes.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use gotmpl::Value;
+use gotmpl::parse::{Expr, ListNode, Node};
+
+use super::pattern::Matches;
+use super::start_time::{BootTime, StartTime};
+use super::template::{self, Program, string};
+use super::text;
+use crate::process::Facts;
+
+/// The most a group name may have, bytes.
+pub const MAX_NAME: usize = 1024;
+
+/// The template of an item without a name.
+const DEFAULT: &str = "{{.ExeBase}}";
+
+/// A compiled name template.
+#[derive(Debug)]
+pub(super) enum NameTemplate {
+    Parts(Vec<Part>),
+    Program(Box<Program>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    Text(String),
+    Comm,
+    ExeBase,
+    ExeFull,
+    Username,
+    Pid,
+}
+
+/// A name, and why it is shorter than meant if the template failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Rendered {
+    pub(super) name: String,
+    pub(super) error: Option<String>,
+}
+
+impl NameTemplate {
+    /// Compiles `source`; nothing is the default template.
+    ///
+    /// # Errors
+    /// Bad syntax, unknown functions and variables, in Go's words.
+    pub(super) fn compile(source: Option<&str>) -> Result<Self, String> {
+        let source = source
+            .filter(|source| !source.is_empty())
+            .unwrap_or(DEFAULT);
+        match parts(&template::parse(source)?) {
+            Some(parts) => Ok(NameTemplate::Parts(parts)),
+            None => {
+                Program::compile(source).map(|program| NameTemplate::Program(Box::new(program)))
+            }
+        }
+    }
+
+    /// Whether it may look at what the groups of the patterns held.
+    pub(super) fn uses_matches(&self) -> bool {
+        matches!(self, NameTemplate::Program(_))
+    }
+
+    /// The name for a process.
+    pub(super) fn render(&self, facts: &Facts, boot: BootTime, matches: &Matches) -> Rendered {
+        let mut out = Capped::default();
+        let mut error = None;
+        match self {
+            // An overflow ends the name, here and below, and is no failure of the template.
+            NameTemplate::Parts(parts) => {
+                let _ = parts
+                    .iter()
+                    .try_for_each(|part| part.write(facts, &mut out));
+            }
+            NameTemplate::Program(program) => {
+                let ended = program.run(&data(facts, boot, matches), &mut out);
+                error = ended.err().filter(|_| !out.full);
+            }
+        }
+        Rendered {
+            name: out.text,
+            error,
+        }
+    }
+}
+
+/// The template as parts, if it is one of plain text and plain variables.
+fn parts(tree: &ListNode) -> Option<Vec<Part>> {
+    tree.nodes
+        .iter()
+        .map(|node| match node {
+            Node::Text(text) => Some(Part::Text(text.text.to_string())),
+            Node::Action(action) if action.pipe.decl.is_empty() => {
+                let [command] = &action.pipe.commands[..] else {
+                    return None;
+                };
+                let [Expr::Field(_, fields)] = &command.args[..] else {
+                    return None;
+                };
+                let [field] = &fields[..] else { return None };
+                Some(match field.as_str() {
+                    "Comm" => Part::Comm,
+                    "ExeBase" => Part::ExeBase,
+                    "ExeFull" => Part::ExeFull,
+                    "Username" => Part::Username,
+                    "PID" => Part::Pid,
+                    _ => return None,
+                })
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+impl Part {
+    fn write(&self, facts: &Facts, out: &mut Capped) -> fmt::Result {
+        match self {
+            Part::Text(text) => out.write_str(text),
+            Part::Username => out.write_str(&facts.username),
+            Part::Pid => write!(out, "{}", facts.tgid),
+            Part::Comm => out.write_bytes(&facts.comm),
+            Part::ExeBase => out.write_bytes(exe_base(facts)),
+            Part::ExeFull => out.write_bytes(exe_full(facts)),
+        }
+    }
+}
+
+fn exe_full(facts: &Facts) -> &[u8] {
+    facts.argv.first().unwrap_or(&facts.comm)
+}
+
+/// The task name stands as it is, slashes and all, where there are no arguments.
+fn exe_base(facts: &Facts) -> &[u8] {
+    facts
+        .argv
+        .first()
+        .map_or(&facts.comm, |argv0| text::base(argv0))
+}
+
+/// The data of a program: what upstream's template sees.
+fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
+    let decoded = |bytes: &[u8]| {
+        let mut out = String::new();
+        text::decode(bytes, &mut out);
+        string(&out)
+    };
+    let matches = matches
+        .iter()
+        .map(|(name, held)| (Arc::clone(name), string(held)));
+    let fields = [
+        (
+            "Cgroups",
+            Value::List(facts.cgroups.iter().map(|cgroup| string(cgroup)).collect()),
+        ),
+        ("Comm", decoded(&facts.comm)),
+        ("ExeBase", decoded(exe_base(facts))),
+        ("ExeFull", decoded(exe_full(facts))),
+        ("Matches", Value::Map(Arc::new(matches.collect()))),
+        ("PID", Value::Int(facts.tgid.into())),
+        (
+            "StartTime",
+            string(&StartTime::new(boot, facts.start_ns).to_string()),
+        ),
+        ("Username", string(&facts.username)),
+    ];
+    let fields: BTreeMap<Arc<str>, Value> = fields
+        .into_iter()
+        .map(|(name, value)| (name.into(), value))
+        .collect();
+    Value::Map(Arc::new(fields))
+}
+
+/// A text of at most [`MAX_NAME`] bytes. What does not fit is an error, once the beginning of it is taken.
+#[derive(Debug, Default)]
+struct Capped {
+    text: String,
+    full: bool,
+}
+
+impl Capped {
+    fn write_bytes(&mut self, bytes: &[u8]) -> fmt::Result {
+        // Decoding never makes a text shorter, so more than this is not needed to fill it.
+        let cut = &bytes[..bytes.len().min(MAX_NAME + 4)];
+        let mut decoded = String::new();
+        text::decode(cut, &mut decoded);
+        self.write_str(&decoded)
+    }
+}
+
+impl fmt::Write for Capped {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = text.floor_char_boundary(MAX_NAME - self.text.len());
+        self.text.push_str(&text[..room]);
+        self.full |= room < text.len();
+        if self.full { Err(fmt::Error) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,72 @@
+//! A regular expression of a selector: Go's language, the `regex` crate's engine.
+//!
+//! It is searched, unanchored, in text that was decoded so that each invalid byte is one U+FFFD: `.` matches such a byte, as
+//! in Go. Memory is bounded per pattern, at load and while it runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::go_regexp::{self, GoError, refuse};
+
+/// The most a compiled pattern may take, bytes.
+const SIZE_LIMIT: usize = 4 << 20;
+/// The most its cache may take while it runs, bytes.
+const CACHE_LIMIT: usize = 1 << 20;
+
+/// What the groups of an item's patterns held, by name. The whole match and the groups without a name share the empty
+/// name, of which the last group wins.
+pub(super) type Matches = BTreeMap<Arc<str>, String>;
+
+/// A compiled pattern.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    /// Of bytes, because the one of text refuses an ASCII `\B`. What it is used on is text all the same.
+    regex: Regex,
+    names: Vec<Arc<str>>,
+}
+
+impl Pattern {
+    /// Compiles `source`.
+    ///
+    /// # Errors
+    /// What Go would refuse, in Go's words, and what would take more than 4 MiB.
+    pub(super) fn compile(source: &str) -> Result<Self, GoError> {
+        let translated = go_regexp::translate(source)?;
+        let built = RegexBuilder::new(&translated.pattern)
+            .size_limit(SIZE_LIMIT)
+            .dfa_size_limit(CACHE_LIMIT)
+            .build();
+        match built {
+            Ok(regex) => {
+                let names = translated.names.into_iter().map(Arc::from).collect();
+                Ok(Pattern { regex, names })
+            }
+            Err(regex::Error::CompiledTooBig(_)) => refuse("expression too large", source),
+            Err(_) => refuse("expression nests too deeply or is not supported", source),
+        }
+    }
+
+    /// Whether it is found in `text`.
+    pub(super) fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text.as_bytes())
+    }
+
+    /// Whether it is found in `text`; if so, what its groups hold is put into `matches`. A group that took no part
+    /// holds the empty string.
+    pub(super) fn captures(&self, text: &str, matches: &mut Matches) -> bool {
+        let Some(captures) = self.regex.captures(text.as_bytes()) else {
+            return false;
+        };
+        for (name, group) in self.names.iter().zip(captures.iter()) {
+            let held = group.map_or(&b""[..], |group| group.as_bytes());
+            matches.insert(Arc::clone(name), String::from_utf8_lossy(held).into_owned());
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+#[path = "pattern_tests.rs"]
+mod tests;

@@ -1,0 +1,177 @@
+//! Go templates for group names: the general engine, for what [`super::name`] does not do itself.
+//!
+//! `gotmpl` parses and runs them and prints as Go does. What it does otherwise is put right when a template is loaded, by
+//! rewriting the parsed tree with the kind of value each dot and variable holds:
+//!
+//! * an unknown function or variable is an error at load;
+//! * a field that the data does not have stops the run (in a map it is `<no value>`);
+//! * methods of `.StartTime` become calls;
+//! * `index` of a missing key is the empty string, and `{{template "x"}}` passes nothing.
+//!
+//! Known difference: `{{.}}`, the data as a whole, prints as a map.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gotmpl::parse::{ListNode, Node, Parser};
+use gotmpl::{Template, TemplateError, Value};
+
+use super::start_time::{Answer, StartTime};
+use super::template_kinds::{Kind, Rewriter};
+
+/// The name Go's errors give the template; upstream's.
+pub(super) const NAME: &str = "cmdname";
+/// Functions that no template can name, because they are no identifiers.
+pub(super) const FAIL: &str = ".fail";
+pub(super) const NOTHING: &str = ".nothing";
+pub(super) const TIME: &str = ".time";
+
+/// Rounds of `range`, all together, in one run.
+const MAX_ROUNDS: u64 = 10_000;
+
+/// A template that can be run.
+pub(super) struct Program {
+    template: Template,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program")
+            .field("templates", &self.template.templates())
+            .finish()
+    }
+}
+
+/// Parses `source`; the main tree as it stands, for [`super::name`] to look at.
+pub(super) fn parse(source: &str) -> Result<ListNode, String> {
+    let main = |source: &str| {
+        let parser = Parser::with_name(Some(NAME), source, "{{", "}}").map_err(go_text)?;
+        parser.parse().map(|(tree, _)| tree).map_err(go_text)
+    };
+    let tree = main(source)?;
+    // The parser stops at an end that ends nothing, and says nothing: a text put behind it shows whether it came there.
+    let whole = main(&format!("{source}$"))?;
+    match whole.nodes.last() {
+        Some(Node::Text(text)) if text.text.ends_with('$') => Ok(tree),
+        _ => Err(format!(
+            "template: {NAME}:1: unexpected {{{{end}}}} or {{{{else}}}}"
+        )),
+    }
+}
+
+impl Program {
+    /// Compiles `source`.
+    ///
+    /// # Errors
+    /// Bad syntax, unknown functions and variables, in Go's words where they are known.
+    pub(super) fn compile(source: &str) -> Result<Self, String> {
+        let main = parse(source)?;
+        let parsed = Template::new(NAME).parse(source).map_err(go_text)?;
+        let mut trees: BTreeMap<String, ListNode> = BTreeMap::new();
+        for name in parsed.templates() {
+            trees.extend(
+                parsed
+                    .lookup(name)
+                    .map(|tree| (name.to_owned(), tree.clone())),
+            );
+        }
+        trees.insert(NAME.to_owned(), main);
+        let mut template = Template::new(NAME)
+            .max_range_iters(MAX_ROUNDS)
+            .func(FAIL, |args| {
+                Err(TemplateError::Exec(
+                    args.first().map(Value::to_string).unwrap_or_default(),
+                ))
+            })
+            .func(NOTHING, |_| Ok(Value::Nil))
+            .func(TIME, ask_time)
+            .func("index", index);
+        for (name, tree) in rewrite(&trees)? {
+            template = template.add_parse_tree(&name, tree);
+        }
+        Ok(Program { template })
+    }
+
+    /// Runs it on `data`. What was written before an error stays.
+    pub(super) fn run(&self, data: &Value, out: &mut impl std::fmt::Write) -> Result<(), String> {
+        self.template
+            .execute_template_fmt(out, NAME, data)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Rewrites all trees. What kind of dot a defined template gets is known only from its callers, so this is repeated until
+/// nothing new is learnt; a kind changes at most twice.
+fn rewrite(trees: &BTreeMap<String, ListNode>) -> Result<Vec<(String, ListNode)>, String> {
+    let mut kinds = BTreeMap::from([(NAME.to_owned(), Kind::Root)]);
+    loop {
+        let mut rewriter = Rewriter::new(kinds.clone());
+        let mut rewritten = Vec::new();
+        // What nobody calls is looked at last, for its mistakes only: its own calls teach nothing.
+        let (called, idle): (Vec<_>, Vec<_>) = trees
+            .iter()
+            .partition(|(name, _)| kinds.contains_key(*name));
+        for (name, tree) in &called {
+            rewritten.push(((*name).clone(), rewriter.tree(name, tree)?));
+        }
+        if rewriter.called == kinds {
+            for (name, tree) in &idle {
+                rewritten.push(((*name).clone(), rewriter.tree(name, tree)?));
+            }
+            return Ok(rewritten);
+        }
+        kinds = rewriter.called;
+    }
+}
+
+/// An error as Go writes it: with the line, without the column.
+fn go_text(error: TemplateError) -> String {
+    match error {
+        TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => {
+            format!("template: {NAME}:{line}: {message}")
+        }
+        other => format!("template: {NAME}: {other}"),
+    }
+}
+
+/// `index`, but a key that a map does not have gives the zero of its values, which are strings.
+fn index(args: &[Value]) -> gotmpl::Result<Value> {
+    let Some((first, keys)) = args.split_first() else {
+        return Err(TemplateError::ArgCount {
+            name: "index".to_owned(),
+            expected: 1,
+            got: 0,
+        });
+    };
+    keys.iter()
+        .try_fold(first.clone(), |value, key| match (&value, key) {
+            (Value::Map(map), Value::String(key)) => {
+                Ok(map.get(key).cloned().unwrap_or_else(|| string("")))
+            }
+            _ => value.index(key),
+        })
+}
+
+/// `.time method moment [layout]`
+fn ask_time(args: &[Value]) -> gotmpl::Result<Value> {
+    let texts: Option<Vec<&str>> = args.iter().map(Value::as_str).collect();
+    let answer = match texts.as_deref() {
+        Some([method, moment]) => StartTime::parse(moment).and_then(|time| time.ask(method, None)),
+        Some([method, moment, layout]) => {
+            StartTime::parse(moment).and_then(|time| time.ask(method, Some(layout)))
+        }
+        _ => None,
+    };
+    match answer {
+        Some(Answer::Number(number)) => Ok(Value::Int(number)),
+        Some(Answer::Text(text)) => Ok(string(&text)),
+        Some(Answer::Truth(truth)) => Ok(Value::Bool(truth)),
+        None => Err(TemplateError::Exec(
+            "wrong arguments to a method of .StartTime".to_owned(),
+        )),
+    }
+}
+
+pub(super) fn string(text: &str) -> Value {
+    Value::String(Arc::from(text))
+}

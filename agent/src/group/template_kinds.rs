@@ -1,0 +1,313 @@
+//! What kind of value stands where in a template, and the rewriting that follows from it. Part of [`super::template`].
+
+use std::collections::BTreeMap;
+
+use gotmpl::parse::{
+    BranchNode, CommandNode, Expr, ListNode, Node, PipeNode, Pos, SmolStr, TemplateNode,
+};
+
+use super::start_time::METHODS;
+use super::template::{FAIL, NAME, NOTHING, TIME};
+
+/// The fields of the data.
+pub(super) const VARIABLES: [&str; 8] = [
+    "Cgroups",
+    "Comm",
+    "ExeBase",
+    "ExeFull",
+    "Matches",
+    "PID",
+    "StartTime",
+    "Username",
+];
+
+/// Go's own functions; there are no others.
+const FUNCTIONS: [&str; 19] = [
+    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or",
+    "print", "printf", "println", "slice", "urlquery",
+];
+
+/// What is known of a value before the template runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The data: fields are those of [`VARIABLES`].
+    Root,
+    /// `.StartTime`: fields are its methods.
+    Time,
+    /// Anything else, or different things at different times: left to the engine.
+    Other,
+}
+
+type Result<T> = std::result::Result<T, String>;
+
+/// Walks trees and rewrites them in place.
+#[derive(Debug)]
+pub(super) struct Rewriter {
+    /// Kind of dot that each template gets, as known so far.
+    known: BTreeMap<String, Kind>,
+    /// The same, with what was learnt from the calls seen.
+    pub(super) called: BTreeMap<String, Kind>,
+    variables: Vec<(SmolStr, Kind)>,
+}
+
+/// An expression rewritten: a value, or a call whose further arguments may follow.
+enum Rewritten {
+    Value(Expr, Kind),
+    Call(Vec<Expr>),
+}
+
+impl Rewriter {
+    pub(super) fn new(known: BTreeMap<String, Kind>) -> Self {
+        Rewriter {
+            called: known.clone(),
+            known,
+            variables: Vec::new(),
+        }
+    }
+
+    /// A copy of the template `name`, rewritten.
+    pub(super) fn tree(&mut self, name: &str, tree: &ListNode) -> Result<ListNode> {
+        let dot = self.known.get(name).copied().unwrap_or(Kind::Other);
+        self.variables = vec![("$".into(), dot)];
+        let mut tree = tree.clone();
+        self.list(&mut tree, dot)?;
+        Ok(tree)
+    }
+
+    fn list(&mut self, list: &mut ListNode, dot: Kind) -> Result<()> {
+        list.nodes
+            .iter_mut()
+            .try_for_each(|node| self.node(node, dot))
+    }
+
+    fn node(&mut self, node: &mut Node, dot: Kind) -> Result<()> {
+        let outer = self.variables.len();
+        match node {
+            Node::Text(_) | Node::Define(_) | Node::Break(_) | Node::Continue(_) => {}
+            Node::List(list) => self.list(list, dot)?,
+            Node::Action(action) => {
+                self.pipe(&mut action.pipe, dot)?;
+                // A variable declared here lives on to the end of the list that holds the action.
+                return Ok(());
+            }
+            Node::Template(call) => self.call(call, dot)?,
+            Node::If(branch) => {
+                self.pipe(&mut branch.pipe, dot)?;
+                self.bodies(branch, dot, dot)?;
+            }
+            Node::With(branch) => {
+                let kind = self.pipe(&mut branch.pipe, dot)?;
+                self.bodies(branch, kind, dot)?;
+            }
+            Node::Range(branch) => {
+                self.pipe(&mut branch.pipe, dot)?;
+                // Its variables hold elements, not what is ranged over.
+                self.variables[outer..]
+                    .iter_mut()
+                    .for_each(|(_, kind)| *kind = Kind::Other);
+                self.bodies(branch, Kind::Other, dot)?;
+            }
+        }
+        self.variables.truncate(outer);
+        Ok(())
+    }
+
+    fn bodies(&mut self, branch: &mut BranchNode, dot: Kind, outer: Kind) -> Result<()> {
+        let declared = self.variables.len();
+        self.list(&mut branch.body, dot)?;
+        self.variables.truncate(declared);
+        branch
+            .else_body
+            .as_mut()
+            .map_or(Ok(()), |otherwise| self.list(otherwise, outer))
+    }
+
+    fn call(&mut self, call: &mut TemplateNode, dot: Kind) -> Result<()> {
+        let kind = match &mut call.pipe {
+            Some(pipe) => self.pipe(pipe, dot)?,
+            None => {
+                call.pipe = Some(single(call.pos, vec![name_expr(call.pos, NOTHING)]));
+                Kind::Other
+            }
+        };
+        let known = self.called.get(call.name.as_str());
+        let merged = known.map_or(kind, |known| known.or_other(kind));
+        self.called.insert(call.name.to_string(), merged);
+        Ok(())
+    }
+
+    fn pipe(&mut self, pipe: &mut PipeNode, dot: Kind) -> Result<Kind> {
+        let mut kind = Kind::Other;
+        for command in &mut pipe.commands {
+            kind = self.command(command, dot)?;
+        }
+        for name in &pipe.decl {
+            let known = self
+                .variables
+                .iter_mut()
+                .rev()
+                .find(|(known, _)| known == name);
+            match (pipe.is_assign, known) {
+                (false, _) => self.variables.push((name.clone(), kind)),
+                (true, Some((_, known))) => *known = known.or_other(kind),
+                (true, None) => return Err(undefined(pipe.pos, name)),
+            }
+        }
+        Ok(kind)
+    }
+
+    fn command(&mut self, command: &mut CommandNode, dot: Kind) -> Result<Kind> {
+        let mut args = std::mem::take(&mut command.args).into_iter();
+        let Some(first) = args.next() else {
+            return Ok(Kind::Other);
+        };
+        let kind = match self.expression(first, dot)? {
+            Rewritten::Value(value, kind) => {
+                command.args.push(value);
+                kind
+            }
+            Rewritten::Call(call) => {
+                command.args = call;
+                Kind::Other
+            }
+        };
+        for argument in args {
+            let value = self.value(argument, dot)?;
+            command.args.push(value.0);
+        }
+        Ok(kind)
+    }
+
+    fn value(&mut self, expression: Expr, dot: Kind) -> Result<(Expr, Kind)> {
+        let pos = expression.pos();
+        Ok(match self.expression(expression, dot)? {
+            Rewritten::Value(value, kind) => (value, kind),
+            Rewritten::Call(call) => (Expr::Pipe(pos, single(pos, call)), Kind::Other),
+        })
+    }
+
+    fn expression(&mut self, expression: Expr, dot: Kind) -> Result<Rewritten> {
+        Ok(match expression {
+            Expr::Dot(pos) => Rewritten::Value(Expr::Dot(pos), dot),
+            Expr::Field(pos, fields) => path(Expr::Dot(pos), dot, &fields),
+            Expr::Variable(pos, name, fields) => {
+                let known = self
+                    .variables
+                    .iter()
+                    .rev()
+                    .find(|(known, _)| *known == name);
+                let kind = known.ok_or_else(|| undefined(pos, &name))?.1;
+                path(Expr::Variable(pos, name, Vec::new()), kind, &fields)
+            }
+            Expr::Chain(pos, inner, fields) if matches!(*inner, Expr::Identifier(..)) => {
+                known_function(&inner)?;
+                Rewritten::Value(Expr::Chain(pos, inner, fields), Kind::Other)
+            }
+            Expr::Chain(_, inner, fields) => {
+                let (inner, kind) = self.value(*inner, dot)?;
+                path(inner, kind, &fields)
+            }
+            Expr::Pipe(pos, mut pipe) => {
+                let kind = self.pipe(&mut pipe, dot)?;
+                Rewritten::Value(Expr::Pipe(pos, pipe), kind)
+            }
+            Expr::Identifier(..) => {
+                known_function(&expression)?;
+                Rewritten::Value(expression, Kind::Other)
+            }
+            literal @ (Expr::String(..) | Expr::Number(..) | Expr::Bool(..) | Expr::Nil(_)) => {
+                Rewritten::Value(literal, Kind::Other)
+            }
+        })
+    }
+}
+
+impl Kind {
+    fn or_other(self, other: Kind) -> Kind {
+        if self == other { self } else { Kind::Other }
+    }
+}
+
+/// The fields of a value whose kind is known.
+fn path(base: Expr, kind: Kind, fields: &[SmolStr]) -> Rewritten {
+    let Some((first, rest)) = fields.split_first() else {
+        return Rewritten::Value(base, kind);
+    };
+    let pos = base.pos();
+    match kind {
+        Kind::Root if VARIABLES.contains(&first.as_str()) => {
+            let kind = if first == "StartTime" {
+                Kind::Time
+            } else {
+                Kind::Other
+            };
+            path(with_fields(base, std::slice::from_ref(first)), kind, rest)
+        }
+        Kind::Root => fail(
+            pos,
+            &format!("can't evaluate field {first}: there is no such variable"),
+        ),
+        // It is UTC already.
+        Kind::Time if first == "UTC" => path(base, kind, rest),
+        Kind::Time if METHODS.contains(&first.as_str()) => {
+            let call = vec![
+                name_expr(pos, TIME),
+                Expr::String(pos, first.as_str().into()),
+                base,
+            ];
+            match rest {
+                [] => Rewritten::Call(call),
+                _ => Rewritten::Value(
+                    with_fields(Expr::Pipe(pos, single(pos, call)), rest),
+                    Kind::Other,
+                ),
+            }
+        }
+        Kind::Time => fail(
+            pos,
+            &format!("can't evaluate field {first}: .StartTime has no such method here"),
+        ),
+        Kind::Other => Rewritten::Value(with_fields(base, fields), Kind::Other),
+    }
+}
+
+fn fail(pos: Pos, what: &str) -> Rewritten {
+    Rewritten::Call(vec![name_expr(pos, FAIL), Expr::String(pos, what.into())])
+}
+
+fn with_fields(base: Expr, more: &[SmolStr]) -> Expr {
+    let joined = |fields: Vec<SmolStr>| fields.into_iter().chain(more.iter().cloned()).collect();
+    match base {
+        Expr::Dot(pos) => Expr::Field(pos, more.to_vec()),
+        Expr::Field(pos, fields) => Expr::Field(pos, joined(fields)),
+        Expr::Variable(pos, name, fields) => Expr::Variable(pos, name, joined(fields)),
+        other => Expr::Chain(other.pos(), Box::new(other), more.to_vec()),
+    }
+}
+
+fn single(pos: Pos, args: Vec<Expr>) -> PipeNode {
+    PipeNode {
+        pos,
+        decl: Vec::new(),
+        commands: vec![CommandNode { pos, args }],
+        is_assign: false,
+    }
+}
+
+fn name_expr(pos: Pos, name: &'static str) -> Expr {
+    Expr::Identifier(pos, SmolStr::new_static(name))
+}
+
+fn known_function(expression: &Expr) -> Result<()> {
+    match expression {
+        Expr::Identifier(pos, name) if !FUNCTIONS.contains(&name.as_str()) => Err(format!(
+            "template: {NAME}:{}: function {name:?} not defined",
+            pos.line
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn undefined(pos: Pos, name: &str) -> String {
+    format!("template: {NAME}:{}: undefined variable {name:?}", pos.line)
+}

@@ -1,0 +1,102 @@
+//! The thread that owns the state, and what wakes it.
+//!
+//! ```text
+//! questions from HTTP ---+
+//! ring half full --------+--> one at a time --> pipeline
+//! every 10 s ------------+
+//! ```
+//!
+//! Until the first pass is done a stand-in answers: health is "starting", scrapes wait.
+
+use crate::{
+    http::{Health, Question, Status},
+    pipeline::Pipeline,
+};
+use std::{io, os::fd::RawFd, time::Duration};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::{mpsc, oneshot},
+};
+
+/// How often records are taken when nobody scrapes. An exec's names wait no longer than this in the kernel.
+const SLOW: Duration = Duration::from_secs(10);
+/// The same while the self-test waits for its record.
+const SELF_TEST: Duration = Duration::from_secs(1);
+
+/// Answers in the owner's place until `ready`; gives back the inbox, and the scrape that waits.
+pub(crate) async fn stand_in(
+    mut inbox: mpsc::Receiver<Question>,
+    mut ready: oneshot::Receiver<()>,
+) -> (mpsc::Receiver<Question>, Option<Question>) {
+    let mut waiting = None;
+    loop {
+        tokio::select! {
+            _ = &mut ready => return (inbox, waiting),
+            question = inbox.recv() => match question {
+                Some(Question::Health(reply)) => {
+                    let reasons = vec!["the first pass over the processes is under way".to_owned()];
+                    // Who asked may be gone.
+                    let _ = reply.send(Health { status: Status::Starting, reasons });
+                }
+                scrape => waiting = scrape,
+            },
+        }
+    }
+}
+
+/// Owns `pipeline` until the last questioner is gone.
+pub(crate) async fn own(
+    mut pipeline: Pipeline,
+    mut inbox: mpsc::Receiver<Question>,
+    waiting: Option<Question>,
+) -> io::Result<()> {
+    let ring = Ring::new(pipeline.wake_fd())?;
+    if let Some(question) = waiting {
+        answer(&mut pipeline, question);
+    }
+    loop {
+        let pause = if pipeline.is_self_test_pending() { SELF_TEST } else { SLOW };
+        tokio::select! {
+            question = inbox.recv() => match question {
+                Some(question) => answer(&mut pipeline, question),
+                None => return Ok(()),
+            },
+            result = ring.half_full() => {
+                result?;
+                pipeline.drain_and_heal();
+            }
+            () = tokio::time::sleep(pause) => pipeline.drain_and_heal(),
+        }
+    }
+}
+
+/// Who asked may be gone; then the answer is for nobody.
+fn answer(pipeline: &mut Pipeline, question: Question) {
+    match question {
+        Question::Metrics(reply) => {
+            let _ = reply.send(pipeline.scrape().into());
+        }
+        Question::Health(reply) => {
+            let _ = reply.send(pipeline.health());
+        }
+    }
+}
+
+/// The kernel's ring, if there is one.
+struct Ring(Option<AsyncFd<RawFd>>);
+
+impl Ring {
+    fn new(fd: Option<RawFd>) -> io::Result<Self> {
+        fd.map(|fd| AsyncFd::with_interest(fd, Interest::READABLE)).transpose().map(Self)
+    }
+
+    async fn half_full(&self) -> io::Result<()> {
+        match &self.0 {
+            Some(ring) => {
+                ring.readable().await?.clear_ready();
+                Ok(())
+            }
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The state and its one owner: from an observation to an exposition.
+//!
+//! ```text
+//! observer --pass, records--> table --bookings--> grouper --groups--> collectors --> bytes
+//! ```
+//!
+//! Nothing here runs by itself: [`Owner`](crate::http::Owner)'s questions, a half-full ring and a slow timer drive it
+//! (see `owner.rs`). It composes; every rule is in the modules it calls.
+
+use crate::{
+    collector::{Build, Collectors, ServingStatistics, View},
+    config::logging::Logger,
+    group::{Classifier, Group, Grouper},
+    http::{self, Health, Status},
+    process::{Facts, Pass, Table, Unclassified},
+    source::{Observer, SelfTest, Statistics, bpf::Found},
+};
+use std::sync::Arc;
+
+/// All state there is.
+pub(crate) struct Pipeline {
+    observer: Observer,
+    table: Table,
+    grouper: Grouper,
+    classifier: Arc<Classifier>,
+    /// Failures of name templates that were logged.
+    failures_logged: Vec<u64>,
+    collectors: Collectors,
+    http: Arc<http::Statistics>,
+    logger: &'static Logger,
+    boot_time_seconds: f64,
+    /// Why a better tier was not chosen, where the operator left the choice.
+    shortcomings: Vec<String>,
+    passes: u64,
+    scrape_errors: u64,
+    last_error: Option<String>,
+    /// What the last answered scrape knew, for what was lost since.
+    last: Statistics,
+    lost_lately: bool,
+    pub(crate) clock: fn() -> u64,
+}
+
+/// What a pipeline is made of.
+pub(crate) struct Parts {
+    pub(crate) observer: Observer,
+    pub(crate) grouper: Grouper,
+    pub(crate) classifier: Arc<Classifier>,
+    pub(crate) collectors: Collectors,
+    pub(crate) http: Arc<http::Statistics>,
+    pub(crate) logger: &'static Logger,
+    pub(crate) boot_time_seconds: f64,
+    pub(crate) shortcomings: Vec<String>,
+    /// Nanoseconds since boot.
+    pub(crate) clock: fn() -> u64,
+}
+
+/// What was built.
+const BUILD: Build = Build {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: env!("HEADCOUNT_REVISION"),
+    rustversion: env!("HEADCOUNT_RUSTC"),
+    target: env!("HEADCOUNT_TARGET"),
+};
+
+impl Pipeline {
+    /// Takes the first pass: what is there now is the baseline.
+    pub(crate) fn start(parts: Parts) -> Self {
+        let Parts {
+            observer,
+            grouper,
+            classifier,
+            collectors,
+            http,
+            logger,
+            boot_time_seconds,
+            shortcomings,
+            clock,
+        } = parts;
+        let mut pipeline = Self {
+            table: Table::new(clock()),
+            observer,
+            grouper,
+            classifier,
+            failures_logged: Vec::new(),
+            collectors,
+            http,
+            logger,
+            boot_time_seconds,
+            shortcomings,
+            passes: 0,
+            scrape_errors: 0,
+            last_error: None,
+            last: Statistics::default(),
+            lost_lately: false,
+            clock,
+        };
+        pipeline.observer.begin_self_test(clock());
+        pipeline.observe();
+        pipeline
+    }
+
+    /// The descriptor that tells when records should be drained.
+    pub(crate) fn wake_fd(&self) -> Option<std::os::fd::RawFd> {
+        self.observer.wake_fd()
+    }
+
+    /// One scrape.
+    pub(crate) fn scrape(&mut self) -> Vec<u8> {
+        let is_seen = self.observe();
+        let statistics = self.statistics();
+        self.lost_lately = statistics.events_lost > self.last.events_lost
+            || statistics.events_coarse > self.last.events_coarse;
+        self.last = statistics;
+        let serving = serving(&self.http);
+        // As process-exporter: when the processes cannot be listed, there is nothing to say of their groups.
+        let groups: &[Group] = if is_seen { self.grouper.groups() } else { &[] };
+        let view = View {
+            groups,
+            processes: &self.table.statistics(),
+            source: &self.last,
+            group_statistics: &self.grouper.statistics(),
+            serving: &serving,
+            build: &BUILD,
+            boot_time_seconds: self.boot_time_seconds,
+            log_lines_suppressed: self.logger.suppressed(),
+        };
+        self.collectors.collect(&view)
+    }
+
+    /// Looks at the node; `false` when that failed.
+    fn observe(&mut self) -> bool {
+        let pass = self.observer.pass((self.clock)());
+        // The records drained now are of before the pass, but for the first: before it, nobody is known.
+        if self.passes > 0 {
+            self.drain();
+        }
+        let pass = match pass {
+            Ok(pass) => pass,
+            Err(error) => {
+                log::error!("no pass over the processes: {error}");
+                self.scrape_errors += 1;
+                self.last_error = Some(error.to_string());
+                return false;
+            }
+        };
+        self.last_error = None;
+        self.table.observe(&pass, &mut self.grouper);
+        self.classify(&pass);
+        self.table.refresh(&mut self.observer);
+        self.grouper.settle();
+        self.grouper.measure(self.table.live());
+        self.passes += 1;
+        self.log_template_failures();
+        true
+    }
+
+    /// Takes the records that wait. Looks at the node, too, when some were lost: then what is known of single processes
+    /// may be old.
+    pub(crate) fn drain_and_heal(&mut self) {
+        if self.drain() {
+            self.observe();
+        }
+    }
+
+    fn drain(&mut self) -> bool {
+        let Self { observer, table, grouper, .. } = self;
+        let drained = observer.drain(&mut |found| match found {
+            Found::Event(event) => table.apply(event, grouper),
+            Found::Coarse(coarse) => grouper.book_coarse(&coarse),
+        });
+        grouper.settle();
+        drained.unwrap_or_else(|error| {
+            log::error!("records of the kernel programs cannot be read: {error}");
+            self.last_error = Some(error.to_string());
+            false
+        })
+    }
+
+    /// Decides whom the living belong to, parents first.
+    fn classify(&mut self, pass: &Pass) {
+        for one in self.table.unclassified() {
+            match self.observer.facts(one.id) {
+                Ok(facts) => self.place(&one, &facts),
+                // It ended just now: with kernel programs its exec decides when its end is told.
+                Err(_) if pass.finals_follow => {}
+                Err(_) => self.table.forget(one.id, &mut self.grouper),
+            }
+        }
+    }
+
+    fn place(&mut self, one: &Unclassified, facts: &Facts) {
+        if let Some(cgroup_id) = one.cgroup_id {
+            self.observer.learn(cgroup_id, &facts.cgroups);
+        }
+        self.grouper.place(one.account, one.parent, facts);
+        self.table.classified(one.id);
+    }
+
+    fn statistics(&mut self) -> Statistics {
+        let mut statistics = match self.observer.statistics((self.clock)()) {
+            Ok(statistics) => statistics,
+            Err(error) => {
+                log::error!("the kernel programs' counts cannot be read: {error}");
+                self.last.clone()
+            }
+        };
+        statistics.scrape_errors = self.scrape_errors;
+        statistics
+    }
+
+    fn log_template_failures(&mut self) {
+        for failure in self.classifier.template_failures() {
+            if self.failures_logged.len() <= failure.item {
+                self.failures_logged.resize(failure.item + 1, 0);
+            }
+            if self.failures_logged[failure.item] == 0 {
+                self.failures_logged[failure.item] = failure.count;
+                log::warn!(
+                    "the name template of item {} stops at run time, and its groups are named by the text up to there: {}",
+                    failure.item,
+                    failure.cause
+                );
+            }
+        }
+    }
+
+    /// How it is.
+    pub(crate) fn health(&mut self) -> Health {
+        let mut reasons = self.shortcomings.clone();
+        reasons.extend(self.last_error.iter().map(|error| format!("the last pass failed: {error}")));
+        if self.lost_lately {
+            reasons.push(
+                "kernel records were lost or only summed up before the last scrape; a larger \
+                 --accounting.ring-bytes may help"
+                    .to_owned(),
+            );
+        }
+        if self.last.self_test == SelfTest::Failed {
+            reasons.push("the start-up self-test of the kernel programs failed".to_owned());
+        }
+        let status = if reasons.is_empty() { Status::Ok } else { Status::Degraded };
+        Health { status, reasons }
+    }
+
+    /// Whether the self-test still waits for its record.
+    pub(crate) fn is_self_test_pending(&mut self) -> bool {
+        let now_ns = (self.clock)();
+        self.observer.self_test(now_ns) == SelfTest::Pending
+    }
+}
+
+fn serving(http: &http::Statistics) -> ServingStatistics {
+    ServingStatistics {
+        connections: http.connections(),
+        rejected: http.rejected(),
+        evicted: http.evicted(),
+        accept_errors: http.accept_errors(),
+        requests: http.requests().collect(),
+        timeouts: http.timeouts().collect(),
+    }
+}

@@ -1,0 +1,64 @@
+//! On-CPU time per process as the switch program keeps it.
+
+use super::{Error, events, snapshot::process_id, take, wire::Wire};
+use crate::process::ProcessId;
+use agent_common::{Identity, RunTime, SwitchTotals};
+use aya::{
+    Ebpf,
+    maps::{MapData, MapError, PerCpuArray, PerCpuHashMap},
+};
+use std::collections::HashMap;
+
+/// What ran, and whether somebody may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunTimes {
+    /// On-CPU time since the programs were attached, nanoseconds; a stretch not ended by a switch yet is not in it.
+    pub by_id: HashMap<ProcessId, u64>,
+    /// The map was full since the last reading: some that ran may not be in it.
+    pub was_full: bool,
+}
+
+pub(super) struct Switch {
+    times: PerCpuHashMap<MapData, Wire<Identity>, Wire<RunTime>>,
+    totals: PerCpuArray<MapData, Wire<SwitchTotals>>,
+    full_before: u64,
+}
+
+impl Switch {
+    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        Ok(Self {
+            times: take(ebpf, "RUN_TIMES")?,
+            totals: take(ebpf, "SWITCH")?,
+            full_before: 0,
+        })
+    }
+
+    /// Switches whose process found no place.
+    pub(super) fn full(&self) -> Result<u64, Error> {
+        Ok(events::sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0)).full)
+    }
+
+    pub(super) fn read(&mut self) -> Result<RunTimes, Error> {
+        let full = self.full()?;
+        let was_full = full != std::mem::replace(&mut self.full_before, full);
+        let mut by_id = HashMap::new();
+        for entry in self.times.iter() {
+            let (id, cpus) = entry?;
+            let run: RunTime = events::sum(cpus.iter().map(|cpu| cpu.0));
+            by_id.insert(process_id(&id.0), run.run_ns);
+        }
+        Ok(RunTimes { by_id, was_full })
+    }
+
+    /// Makes room: these processes are gone.
+    pub(super) fn forget(&mut self, gone: impl Iterator<Item = ProcessId>) -> Result<(), Error> {
+        for id in gone {
+            let key = Identity { start_ns: id.start_ns, tgid: id.tgid, zero: 0 };
+            match self.times.remove(&Wire(key)) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}

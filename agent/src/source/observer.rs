@@ -1,0 +1,145 @@
+//! One way to look at the node, whichever tier it is: the fallback is in the data, not in the callers.
+
+use super::{
+    Fact, Names, Origin, SelfTest, Statistics, Tier,
+    bpf::{self, Found, Kernel, Plan},
+    procfs::{self, Procfs},
+    switch::SwitchPass,
+};
+use crate::process::{Facts, Pass, Probe, ProcessId};
+use std::{io, os::fd::RawFd};
+
+/// The sources of this node, put together as the plan says.
+#[derive(Debug)]
+pub struct Observer {
+    kernel: Option<Kernel>,
+    procfs: Procfs,
+    names: Names,
+    switch: SwitchPass,
+}
+
+/// Why there is no pass, or no drain.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The task iterator, or the map that announces a pass.
+    #[error("the task iterator: {0}")]
+    Iterator(io::Error),
+    /// A map of the kernel programs.
+    #[error(transparent)]
+    Kernel(#[from] bpf::Error),
+    /// The list of processes.
+    #[error(transparent)]
+    Procfs(#[from] procfs::Error),
+}
+
+impl Observer {
+    /// `kernel`: the programs, where the plan has any.
+    pub fn new(kernel: Option<Kernel>, procfs: Procfs, names: Names) -> Self {
+        Self { kernel, procfs, names, switch: SwitchPass::default() }
+    }
+
+    /// What was decided.
+    pub fn plan(&self) -> Plan {
+        self.kernel.as_ref().map_or(Plan::PROCFS, Kernel::plan)
+    }
+
+    /// Readable when records should be drained; `None` without kernel programs.
+    pub fn wake_fd(&self) -> Option<RawFd> {
+        self.kernel.as_ref().map(Kernel::wake_fd)
+    }
+
+    /// Begins the check of the kernel programs against `wait4`; `now_ns` is nanoseconds since boot, as everywhere.
+    pub fn begin_self_test(&mut self, now_ns: u64) {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.begin_self_test(now_ns);
+        }
+    }
+
+    /// What that check has found.
+    pub fn self_test(&mut self, now_ns: u64) -> SelfTest {
+        self.kernel.as_mut().map_or(SelfTest::None, |kernel| kernel.self_test(now_ns))
+    }
+
+    /// Looks at all live processes.
+    ///
+    /// # Errors
+    /// When the processes cannot be listed.
+    pub fn pass(&mut self, now_ns: u64) -> Result<Pass, Error> {
+        match &mut self.kernel {
+            Some(kernel) if kernel.plan().tier == Tier::Switch => {
+                self.switch.pass(kernel, &mut self.procfs, now_ns)
+            }
+            Some(kernel) => kernel.pass(now_ns).map_err(Error::Iterator),
+            None => Ok(self.procfs.pass(now_ns)?),
+        }
+    }
+
+    /// Hands over what happened since the last drain; `Ok(true)`: records were lost, so a pass should come soon.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, Error> {
+        match &mut self.kernel {
+            Some(kernel) => Ok(kernel.drain(&mut self.names, sink)?),
+            None => Ok(false),
+        }
+    }
+
+    /// The facts of a living process, from `/proc`.
+    ///
+    /// # Errors
+    /// When it is gone, is another one by now, or cannot be read.
+    pub fn facts(&mut self, id: ProcessId) -> Result<Facts, procfs::Error> {
+        self.procfs.facts(id.tgid, Some(id.start_ns), &mut self.names)
+    }
+
+    /// Remembers which cgroup paths belong to the cgroup that an exec told.
+    pub fn learn(&mut self, cgroup_id: u64, paths: &[String]) {
+        self.names.learn(cgroup_id, paths);
+    }
+
+    /// What the sources tell about themselves.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn statistics(&mut self, now_ns: u64) -> Result<Statistics, Error> {
+        let mut statistics = Statistics { facts: procfs_facts(), ..Statistics::default() };
+        self.procfs.describe(&mut statistics);
+        if let Some(kernel) = &mut self.kernel {
+            statistics.self_test = kernel.self_test(now_ns);
+            kernel.describe(&mut statistics)?;
+        }
+        Ok(statistics)
+    }
+}
+
+impl Probe for Observer {
+    fn open_files(&mut self, tgid: u32) -> Option<u64> {
+        self.procfs.open_files(tgid).ok()
+    }
+
+    fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String> {
+        self.procfs.wchan(tgid, tid).ok().flatten()
+    }
+}
+
+/// Where facts come from without kernel programs.
+fn procfs_facts() -> Vec<(Fact, Origin)> {
+    let mut facts: Vec<_> = [
+        Fact::Cpu,
+        Fact::CpuSplit,
+        Fact::Io,
+        Fact::Memory,
+        Fact::Faults,
+        Fact::Switches,
+        Fact::Threads,
+        Fact::Wchan,
+        Fact::OpenFiles,
+        Fact::FileLimit,
+        Fact::Names,
+    ]
+    .map(|fact| (fact, Origin::Procfs))
+    .to_vec();
+    facts.extend([(Fact::RunQueueWait, Origin::Absent), (Fact::Lifecycle, Origin::Absent)]);
+    facts
+}
