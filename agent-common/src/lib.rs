@@ -1,2 +1,43 @@
-//! The wire between the kernel programs and the agent.
+//! The wire between the kernel programs and the agent: every record, map value and global both must know.
+//!
+//! All types are `repr(C)` without padding and without `bool`, so any bytes of the right length are a value.
+//! Units stand in the names: `_ns` is nanoseconds, `_bytes` and `_pages` are what they say. `tgid` is a process
+//! id and `tid` a thread id, both in the initial pid namespace. Nothing here reads or decides anything.
 #![no_std]
+
+mod exec;
+mod exit;
+mod fork;
+mod overflow;
+mod plan;
+mod release;
+mod switch;
+mod task;
+
+pub use exec::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord};
+pub use exit::{EXIT_OOM, ExitRecord};
+pub use fork::ForkRecord;
+pub use overflow::{
+    CoarseSums, NodeTotals, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED,
+    OverflowRecord,
+};
+pub use plan::{ABSENT, Control, Layout, Offsets};
+pub use release::{RELEASE_PROJECTED, ReleaseRecord};
+pub use switch::{RunTime, SwitchTotals};
+pub use task::{COMM_BYTES, Comm, Identity, LeaderRecord, ThreadRecord, Totals};
+
+/// First word of each record in the ring and in the iterator's output.
+pub mod kind {
+    /// [`crate::ForkRecord`]
+    pub const FORK: u32 = 1;
+    /// [`crate::ExecRecord`], cut to its arguments' length
+    pub const EXEC: u32 = 2;
+    /// [`crate::ExitRecord`]
+    pub const EXIT: u32 = 3;
+    /// [`crate::ReleaseRecord`]
+    pub const RELEASE: u32 = 4;
+    /// [`crate::LeaderRecord`]
+    pub const LEADER: u32 = 5;
+    /// [`crate::ThreadRecord`]
+    pub const THREAD: u32 = 6;
+}

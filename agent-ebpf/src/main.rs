@@ -1,7 +1,38 @@
+//! The kernel programs of Headcount.
+//!
+//! ```text
+//! sched_process_fork --> fork.rs    --+
+//! sched_process_exec --> exec.rs    --+--> maps.rs: ring, else overflow hash, else sums by comm
+//! sched_process_exit --> exit.rs    --+
+//! release_task | sched_process_free --> release.rs (one of the two is attached)
+//! iter/task          --> task.rs    --> read by user space at each scrape
+//! sched_switch       --> switch.rs  --> map of run times (switch tier only)
+//! ```
+//!
+//! They count and copy; user space attributes. None of them keeps state per process, except the switch tier's
+//! bounded map. Every kernel field is read in kernel.rs.
 #![no_std]
 #![no_main]
+#![allow(unreachable_pub, reason = "a program's entry must be `pub` for the linker, not for another module")]
+
+mod emit;
+mod exec;
+mod exit;
+mod fork;
+mod kernel;
+mod maps;
+mod release;
+mod switch;
+mod task;
+
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Never linked: the verifier refuses a program that could get here.
     loop {}
 }
+
+/// The kernel gives some helpers only to programs under its own licence.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,5 +1,10 @@
 //! Groups: which process belongs to which, and what each has used.
 
+mod account;
+mod grouper;
+
+pub use grouper::{Grouper, Placer, Statistics};
+
 /// What a group's live processes hold at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {

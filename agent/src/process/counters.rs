@@ -20,7 +20,10 @@ impl Cpu {
     pub fn advance(self, next: Self) -> Self {
         let total = self.total_ns().max(next.total_ns());
         let user_ns = next.user_ns.clamp(self.user_ns, total - self.system_ns);
-        Self { user_ns, system_ns: total - user_ns }
+        Self {
+            user_ns,
+            system_ns: total - user_ns,
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Facts {
     pub username: String,
     /// Path part of each line of `/proc/<pid>/cgroup`, in file order; empty where unreadable.
     pub cgroups: Vec<String>,
+    /// The cgroup v2 id that its exec told; `None` where only `/proc` was read.
+    pub cgroup_id: Option<u64>,
     /// Something above had to be left out or cut: the process was gone, and its event could not carry all.
     pub incomplete: bool,
 }

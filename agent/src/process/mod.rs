@@ -4,12 +4,16 @@
 //! does no IO, reads no clock and cannot fail.
 
 mod account;
+mod booked;
 mod counters;
+mod entry;
 mod event;
 mod facts;
 mod id;
+mod pass;
 mod sample;
 mod table;
+mod threads;
 mod tally;
 mod tombstones;
 
@@ -19,5 +23,5 @@ pub use event::{Coarse, Event, ExitStatus, Released};
 pub use facts::Facts;
 pub use id::ProcessId;
 pub use sample::{Pass, Sample, State, ThreadSample};
-pub use table::{Live, Statistics, Table, ThreadView};
+pub use table::{Live, Probe, Statistics, Table, Unclassified};
 pub use tally::{Delta, Lifecycle, Tally};

@@ -1,6 +1,27 @@
-//! The process table.
+//! The process table: every process known, what of its use is booked, and where.
+//!
+//! ```text
+//! Forked --> shares its parent's account      first exec --> own account, takes all since the fork with it
+//! later exec --> the old image keeps its share (a split)
+//! pass --> credited, own account; gone from it --> pending --> Released, or unconfirmed after 60 s
+//! Released --> credited, closed, tombstone (a repeated record adds only what it has more)
+//! ```
+//!
+//! Bookings are differences of absolute totals, so duplicates, loss and reordering do no harm. A process older than
+//! the agent brings no history with it. The table holds at most the live processes, those born since the last pass
+//! and the bounded tombstones: a drain that found records lost is followed by a pass.
 
-use super::{AccountId, ProcessId, Sample, State};
+use super::{
+    AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
+    entry::{Entry, Naming, book, exit_tally},
+    tombstones::{Tombstone, Tombstones},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+pub use super::pass::{Live, Probe};
 
 /// Counts about the table itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,26 +38,275 @@ pub struct Statistics {
     pub unannounced: u64,
 }
 
-/// A thread as collectors see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThreadView {
-    /// State.
-    pub state: State,
-}
-
-/// A live process as the grouper and collectors see it.
-#[derive(Debug)]
-pub struct Live<'a> {
-    /// What the last pass saw.
-    pub sample: &'a Sample,
-    /// Where its use is booked.
+/// A live process whose account waits for a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unclassified {
+    /// Who; read its facts from `/proc`.
+    pub id: ProcessId,
+    /// What is to be decided.
     pub account: AccountId,
-    /// Open descriptors; `None` while unreadable.
-    pub open_files: Option<u64>,
+    /// The account of its present parent: whose group it joins where it matches nothing.
+    pub parent: Option<AccountId>,
 }
 
-/// All processes known, by identity.
-#[derive(Debug, Default)]
+/// See the module.
+#[derive(Debug)]
 pub struct Table {
-    _processes: std::collections::HashMap<ProcessId, ()>,
+    pub(super) since_ns: u64,
+    pub(super) processes: HashMap<ProcessId, Entry>,
+    /// Start of the latest process with a number.
+    pub(super) by_tgid: HashMap<u32, u64>,
+    pub(super) waiting: HashSet<ProcessId>,
+    pub(super) finals: Tombstones,
+    pub(super) unconfirmed: Tombstones,
+    /// Start of the youngest process whose tombstone had to be forgotten before its final record came.
+    pub(super) forgotten_ns: Option<u64>,
+    pub(super) passes: u64,
+    pub(super) statistics: Statistics,
+    /// Wait channels by name, each kept once; as many as the kernel has functions that wait.
+    pub(super) wchans: HashSet<Arc<str>>,
+}
+
+impl Table {
+    /// A table for a source that watches since `since_ns` (nanoseconds since boot): what was born earlier brings its
+    /// history, and that is not booked.
+    pub fn new(since_ns: u64) -> Self {
+        Self {
+            since_ns,
+            processes: HashMap::new(),
+            by_tgid: HashMap::new(),
+            waiting: HashSet::new(),
+            finals: Tombstones::default(),
+            unconfirmed: Tombstones::default(),
+            forgotten_ns: None,
+            passes: 0,
+            statistics: Statistics::default(),
+            wchans: HashSet::new(),
+        }
+    }
+
+    /// Counts about the table itself.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Takes one record.
+    pub fn apply(&mut self, event: Event, ledger: &mut impl Ledger) {
+        match event {
+            Event::Forked { child, parent } => self.forked(child, parent, ledger),
+            Event::Execed { id, facts, parent, counters } => {
+                self.execed(id, facts, parent, counters, ledger);
+            }
+            Event::Exited { id, status, oom_killed } => {
+                self.exited(id, status, oom_killed, ledger);
+            }
+            Event::Released(released) => self.released(&released, ledger),
+        }
+    }
+
+    fn forked(&mut self, child: ProcessId, parent: ProcessId, ledger: &mut impl Ledger) {
+        let fork = Tally {
+            lifecycle: Lifecycle { forks: 1, ..Lifecycle::default() },
+            ..Tally::default()
+        };
+        let inherited = self.processes.get(&parent).map(|parent| parent.account);
+        if let Some(entry) = self.processes.get_mut(&child) {
+            // A pass, or another record, was faster.
+            if !std::mem::replace(&mut entry.announced, true) {
+                book(ledger, inherited.unwrap_or(entry.account), fork);
+            }
+            return;
+        }
+        if let Some(tombstone) = self.tombstone(child) {
+            if !std::mem::replace(&mut tombstone.announced, true) {
+                let account = inherited.unwrap_or(tombstone.account);
+                book(ledger, account, fork);
+            }
+            return;
+        }
+        let mut entry = match inherited {
+            Some(account) => {
+                ledger.share(account);
+                ledger.share(account);
+                Entry { birth: Some(account), ..Entry::new(account, false) }
+            }
+            None => Entry::new(ledger.open(None), true),
+        };
+        entry.announced = true;
+        book(ledger, entry.account, fork);
+        self.insert(child, entry);
+    }
+
+    fn execed(
+        &mut self,
+        id: ProcessId,
+        facts: Box<Facts>,
+        parent: u32,
+        counters: Counters,
+        ledger: &mut impl Ledger,
+    ) {
+        let exec = Tally {
+            lifecycle: Lifecycle { execs: 1, ..Lifecycle::default() },
+            ..Tally::default()
+        };
+        let parent = self.account_of(parent);
+        if self.is_buried(id) {
+            // The end overtook the exec: too late for its use, not for the count.
+            let account = ledger.open(parent);
+            ledger.identify(account, &facts);
+            book(ledger, account, exec);
+            ledger.close(account);
+            return;
+        }
+        if !self.processes.contains_key(&id) {
+            self.unheard(id, parent, ledger);
+        }
+        let Some(entry) = self.processes.get_mut(&id) else { return };
+        let account = ledger.open(entry.birth.or(parent));
+        if entry.own {
+            // Nobody will see the old image's command line any more.
+            entry.name_by_events(None, ledger);
+        }
+        if entry.execed {
+            entry.split(counters, ledger);
+        } else {
+            ledger.close(entry.account);
+        }
+        entry.account = account;
+        entry.own = true;
+        entry.execed = true;
+        entry.naming = Naming::Waiting(Some(facts));
+        book(ledger, account, exec);
+        self.waiting.insert(id);
+    }
+
+    fn exited(
+        &mut self,
+        id: ProcessId,
+        status: ExitStatus,
+        oom_killed: bool,
+        ledger: &mut impl Ledger,
+    ) {
+        if let Some(tombstone) = self.tombstone(id) {
+            if !std::mem::replace(&mut tombstone.exit_booked, true) {
+                let account = tombstone.account;
+                book(ledger, account, exit_tally(status, oom_killed));
+            }
+            return;
+        }
+        if !self.processes.contains_key(&id) {
+            self.unheard(id, None, ledger);
+        }
+        if let Some(entry) = self.processes.get_mut(&id) {
+            entry.book_exit(status, oom_killed, ledger);
+        }
+    }
+
+    fn released(&mut self, released: &Released, ledger: &mut impl Ledger) {
+        let id = released.id;
+        if let Some(tombstone) = self.tombstone(id) {
+            let delta = tombstone.booked.raise(&released.counters);
+            let account = tombstone.account;
+            let exit_is_news = !std::mem::replace(&mut tombstone.exit_booked, true);
+            book(ledger, account, Tally { delta, ..Tally::default() });
+            if exit_is_news {
+                book(ledger, account, exit_tally(released.status, released.oom_killed));
+            }
+            return;
+        }
+        if !self.processes.contains_key(&id) {
+            if self.forgotten_ns.is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns) {
+                self.statistics.late_ignored += 1;
+                return;
+            }
+            let parent = self.account_of(released.parent);
+            self.unheard(id, parent, ledger);
+        }
+        let Some(entry) = self.processes.get_mut(&id) else { return };
+        entry.name_by_events(Some(&released.facts), ledger);
+        let counters = entry.threads.complete(released.counters);
+        entry.credit(&counters, ledger);
+        entry.book_exit(released.status, released.oom_killed, ledger);
+        entry.projected = true;
+        if !released.projected {
+            self.close(id, true, ledger);
+        }
+    }
+
+    /// A process whose birth nobody told.
+    pub(super) fn unheard(
+        &mut self,
+        id: ProcessId,
+        parent: Option<AccountId>,
+        ledger: &mut impl Ledger,
+    ) {
+        let is_older = id.start_ns < self.since_ns;
+        if !is_older {
+            self.statistics.unannounced += 1;
+        }
+        let entry = Entry {
+            baseline: is_older,
+            execed: is_older,
+            ..Entry::new(ledger.open(parent), true)
+        };
+        self.insert(id, entry);
+        self.waiting.insert(id);
+    }
+
+    fn insert(&mut self, id: ProcessId, entry: Entry) {
+        let latest = self.by_tgid.entry(id.tgid).or_default();
+        *latest = (*latest).max(id.start_ns);
+        self.processes.insert(id, entry);
+    }
+
+    /// The account of the latest process with this number.
+    pub(super) fn account_of(&self, tgid: u32) -> Option<AccountId> {
+        let start_ns = *self.by_tgid.get(&tgid)?;
+        self.processes.get(&ProcessId { tgid, start_ns }).map(|entry| entry.account)
+    }
+
+    fn tombstone(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
+        self.finals.get_mut(id).or_else(|| self.unconfirmed.get_mut(id))
+    }
+
+    /// Without final records a process that a pass missed is closed at once; when it shows up again, it goes on from
+    /// what was booked.
+    pub(super) fn exhume(&mut self, id: ProcessId) {
+        if let Some(tombstone) = self.finals.exhume(id) {
+            let entry = Entry {
+                booked: tombstone.booked,
+                execed: true,
+                naming: Naming::Done,
+                ..Entry::new(tombstone.account, true)
+            };
+            self.insert(id, entry);
+        }
+    }
+
+    pub(super) fn is_buried(&self, id: ProcessId) -> bool {
+        self.finals.contains(id) || self.unconfirmed.contains(id)
+    }
+
+    /// Forgets a process that is gone; `confirmed`: with its final totals.
+    pub(super) fn close(&mut self, id: ProcessId, confirmed: bool, ledger: &mut impl Ledger) {
+        let Some(mut entry) = self.processes.remove(&id) else { return };
+        if self.by_tgid.get(&id.tgid) == Some(&id.start_ns) {
+            self.by_tgid.remove(&id.tgid);
+        }
+        self.waiting.remove(&id);
+        entry.name_by_events(None, ledger);
+        entry.release_former(ledger);
+        let tombstone = Tombstone {
+            account: entry.account,
+            booked: entry.booked,
+            exit_booked: entry.exit_booked,
+            announced: entry.announced,
+        };
+        let graves = if confirmed { &mut self.finals } else { &mut self.unconfirmed };
+        let Some((forgotten, tombstone)) = graves.bury(id, tombstone) else { return };
+        ledger.close(tombstone.account);
+        if !confirmed {
+            self.forgotten_ns = self.forgotten_ns.max(Some(forgotten.start_ns));
+        }
+    }
 }

@@ -71,8 +71,9 @@ impl Delta {
         self.major_faults = self.major_faults.saturating_add(*major_faults);
         self.minor_faults = self.minor_faults.saturating_add(*minor_faults);
         self.voluntary_switches = self.voluntary_switches.saturating_add(*voluntary_switches);
-        self.nonvoluntary_switches =
-            self.nonvoluntary_switches.saturating_add(*nonvoluntary_switches);
+        self.nonvoluntary_switches = self
+            .nonvoluntary_switches
+            .saturating_add(*nonvoluntary_switches);
         self.run_queue_wait_ns = self.run_queue_wait_ns.saturating_add(*run_queue_wait_ns);
     }
 }
@@ -80,7 +81,14 @@ impl Delta {
 impl Lifecycle {
     /// Adds `more`.
     pub fn add(&mut self, more: &Self) {
-        let Self { forks, execs, exits_success, exits_failure, exits_signal, oom_kills } = more;
+        let Self {
+            forks,
+            execs,
+            exits_success,
+            exits_failure,
+            exits_signal,
+            oom_kills,
+        } = more;
         self.forks = self.forks.saturating_add(*forks);
         self.execs = self.execs.saturating_add(*execs);
         self.exits_success = self.exits_success.saturating_add(*exits_success);

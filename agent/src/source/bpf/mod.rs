@@ -1,1 +1,267 @@
-//! Kernel tiers.
+//! Kernel tiers: what is supported here, what was decided, and the programs themselves.
+//!
+//! In: the kernel's type information, records, the iterator's bytes. Out: [`Event`]s, sums by comm and passes. aya
+//! appears in this folder only. Nothing here attributes anything to a group.
+
+mod btf;
+mod events;
+mod load;
+mod offsets;
+mod overflow;
+mod plan;
+mod self_test;
+mod snapshot;
+mod stats;
+mod support;
+mod wire;
+
+pub use load::{Error, Sizes};
+pub use plan::{Plan, Program, Request};
+pub use support::{Obstacle, Support};
+
+use super::{Names, Statistics, Tier};
+use crate::process::{Coarse, Event, Pass};
+use agent_common::{Control, Layout};
+use aya::{
+    Ebpf,
+    maps::{Array, MapData, RingBuf},
+};
+use aya_log::EbpfLogger;
+use overflow::Overflow;
+use self_test::SelfTestRun;
+use snapshot::{Carried, Snapshot};
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+};
+use wire::Wire;
+
+/// One thing that a drain found.
+#[derive(Debug)]
+pub enum Found {
+    /// About one process.
+    Event(Event),
+    /// About several that could not be told apart any more.
+    Coarse(Coarse),
+}
+
+/// What was decided, and the running programs; `kernel` is `None` for the procfs tier.
+#[derive(Debug)]
+pub struct Start {
+    /// The decision.
+    pub plan: Plan,
+    /// The programs.
+    pub kernel: Option<Kernel>,
+    /// Why something better was not chosen, best first; empty where the best plan works.
+    pub warnings: Vec<String>,
+}
+
+/// Loads the best plan for `request` that works here. `obstacle` is what the caller already knows to be in the way.
+///
+/// # Errors
+/// A tier was forced and cannot work; the message says why and what to do.
+pub fn start(
+    request: Request,
+    obstacle: Option<Obstacle>,
+    sizes: Sizes,
+    page_bytes: u64,
+) -> Result<Start, String> {
+    if request == Request::Only(Tier::Procfs) {
+        return Ok(Start { plan: Plan::PROCFS, kernel: None, warnings: Vec::new() });
+    }
+    let (support, layout) = examine(obstacle);
+    let mut plans = plan::candidates(request, &support);
+    let mut warnings: Vec<String> = support.obstacle.iter().map(ToString::to_string).collect();
+    if support.obstacle.is_none() && !support.task_iterator {
+        warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
+    }
+    let btf = if plans.iter().any(|plan| plan.rung.is_some()) {
+        aya::Btf::from_sys_fs().map_err(|error| warnings.push(error.to_string())).ok()
+    } else {
+        None
+    };
+    while let Some(plan) = plans.first().copied() {
+        let Some(btf) = btf.as_ref().filter(|_| plan.rung.is_some()) else { break };
+        match load::load(plan, &layout, sizes, btf).and_then(|ebpf| {
+            Kernel::new(ebpf, plan, Carried::new(&layout.offsets, page_bytes))
+        }) {
+            Ok(kernel) => return Ok(Start { plan, kernel: Some(kernel), warnings }),
+            Err(Error::Refused(program, error)) => {
+                warnings.push(Error::Refused(program, error).to_string());
+                plans = plan::without(&plans, program);
+            }
+            Err(error) => {
+                warnings.push(error.to_string());
+                plans.retain(|plan| plan.rung.is_none());
+            }
+        }
+    }
+    if plans.contains(&Plan::PROCFS) {
+        return Ok(Start { plan: Plan::PROCFS, kernel: None, warnings });
+    }
+    Err(warnings.join("; "))
+}
+
+/// What this kernel supports, and where it keeps what.
+fn examine(obstacle: Option<Obstacle>) -> (Support, Layout) {
+    let known = if load::IS_BUILT { obstacle } else { Some(Obstacle::NotBuilt) };
+    if let Some(obstacle) = known {
+        return (Support::none(obstacle), Layout::ABSENT);
+    }
+    let refuse = |text: String| (Support::none(Obstacle::NoBtf(text)), Layout::ABSENT);
+    let raw = match std::fs::read("/sys/kernel/btf/vmlinux") {
+        Ok(raw) => raw,
+        Err(error) => return refuse(error.to_string()),
+    };
+    match btf::Btf::parse(&raw) {
+        Ok(btf) => Support::of(&btf),
+        Err(error) => refuse(error.to_string()),
+    }
+}
+
+/// Why `status` (this process's `/proc/self/status`) does not allow kernel programs.
+pub fn missing_capability(status: &str) -> Option<Obstacle> {
+    support::missing_capability(status)
+}
+
+/// The running programs and their maps. Dropping it takes everything out of the kernel.
+pub struct Kernel {
+    ebpf: Ebpf,
+    plan: Plan,
+    ring: RingBuf<MapData>,
+    overflow: Overflow,
+    control: Array<MapData, Wire<Control>>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    carried: Carried,
+    snapshot: Snapshot,
+    self_test: SelfTestRun,
+    received: u64,
+    malformed: u64,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Kernel").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, Error> {
+    Ok(T::try_from(ebpf.take_map(name).ok_or(Error::Lacking(name))?)?)
+}
+
+impl Kernel {
+    fn new(mut ebpf: Ebpf, plan: Plan, carried: Carried) -> Result<Self, Error> {
+        let mut kernel = Self {
+            ring: take(&mut ebpf, "RING")?,
+            control: take(&mut ebpf, "CONTROL")?,
+            overflow: Overflow::new(&mut ebpf)?,
+            logger: EbpfLogger::init(&mut ebpf).ok(),
+            ebpf,
+            plan,
+            carried,
+            snapshot: Snapshot::new(),
+            self_test: SelfTestRun::default(),
+            received: 0,
+            malformed: 0,
+        };
+        kernel.tell(0)?;
+        Ok(kernel)
+    }
+
+    /// The decision it runs by.
+    pub fn plan(&self) -> Plan {
+        self.plan
+    }
+
+    /// Readable when the ring is half full.
+    pub fn wake_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+
+    /// Tells the programs which generation takes overflow, and when the last pass began.
+    fn tell(&mut self, pass_started_ns: u64) -> Result<(), Error> {
+        let generation = self.overflow.generation();
+        self.control.set(0, Wire(Control { pass_started_ns, generation }), 0)?;
+        Ok(())
+    }
+
+    /// Hands over all that has happened since the last drain. `Ok(true)`: records were lost or summed up, so the
+    /// next pass should come soon.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn drain(&mut self, names: &mut Names, sink: &mut impl FnMut(Found)) -> Result<bool, Error> {
+        let Self { ring, self_test, received, malformed, carried, .. } = self;
+        let mut take = |event: Event| {
+            self_test.check(&event);
+            sink(Found::Event(event));
+        };
+        while let Some(record) = ring.next() {
+            *received += 1;
+            match events::from_ring(&record, *carried, names) {
+                Some(event) => take(event),
+                None => *malformed += 1,
+            }
+        }
+        let started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
+        let is_full = self.overflow.turn()?;
+        if is_full {
+            self.tell(started_ns)?;
+            self.overflow.drain(self.carried, names, &mut |found| {
+                if let Found::Event(event) = &found {
+                    self.self_test.check(event);
+                }
+                sink(found);
+            })?;
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+        Ok(is_full)
+    }
+
+    /// Looks at all live processes through the task iterator. `started_ns`: now, nanoseconds since boot.
+    ///
+    /// # Errors
+    /// When the kernel refuses the iterator or a read.
+    pub fn pass(&mut self, started_ns: u64) -> io::Result<Pass> {
+        self.begin_pass(started_ns)?;
+        let symbol = Program::Snapshot.symbol();
+        let program = self.ebpf.program_mut(symbol).ok_or_else(|| io::Error::other("no iterator"))?;
+        let iterator: &mut aya::programs::Iter = program.try_into().map_err(io::Error::other)?;
+        let link = iterator.attach().map_err(io::Error::other)?;
+        let link = iterator.take_link(link).map_err(io::Error::other)?;
+        let mut file = link.into_file().map_err(io::Error::other)?;
+        self.snapshot.read(&mut file)?;
+        Ok(self.snapshot.pass(self.carried, started_ns))
+    }
+
+    /// What was born from here on, no pass has credited.
+    ///
+    /// # Errors
+    /// When the control map cannot be written.
+    pub fn begin_pass(&mut self, started_ns: u64) -> io::Result<()> {
+        self.tell(started_ns).map_err(io::Error::other)
+    }
+
+    /// Forks a child of known work and reaps it; its record decides the self-test when it comes.
+    pub fn begin_self_test(&mut self, now_ns: u64) {
+        self.self_test = self_test::begin(now_ns);
+    }
+
+    /// What the self-test has found by `now_ns`.
+    pub fn self_test(&mut self, now_ns: u64) -> super::SelfTest {
+        self.self_test.state(now_ns)
+    }
+
+    /// Writes what the programs tell of themselves.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn describe(&self, statistics: &mut Statistics) -> Result<(), Error> {
+        stats::describe(self, statistics)
+    }
+}

@@ -1,0 +1,47 @@
+//! A new image.
+
+use crate::{Comm, Identity, Totals};
+use bytemuck::{Pod, Zeroable};
+
+/// Most bytes of the argument vector that a record carries. A power of two: the verifier's bound is a mask.
+pub const ARGV_BYTES: usize = 512;
+
+/// In [`ExecHead::flags`]: the argument vector was longer, or not all of it could be read.
+pub const ARGV_CUT: u32 = 1;
+
+/// What an image is called and owned by.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct ExecHead {
+    /// `bpf_get_current_cgroup_id`: the cgroup v2 id.
+    pub cgroup_id: u64,
+    /// `task->comm` after the exec.
+    pub comm: Comm,
+    /// `real_cred->euid`.
+    pub euid: u32,
+    /// `real_parent->tgid`.
+    pub parent_tgid: u32,
+    /// Bytes of `argv` that follow.
+    pub argv_len: u32,
+    /// [`ARGV_CUT`].
+    pub flags: u32,
+}
+
+/// A process runs a new program (`sched_process_exec`). In the ring it ends after `argv_len` bytes of `argv`,
+/// rounded up to 8.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct ExecRecord {
+    /// [`crate::kind::EXEC`].
+    pub kind: u32,
+    /// Thread id of the caller before the exec; another than the tgid when a thread called it.
+    pub old_tid: u32,
+    /// Who.
+    pub id: Identity,
+    /// All the process has used up to here; other threads are gone by now.
+    pub totals: Totals,
+    /// What it is called now.
+    pub head: ExecHead,
+    /// Arguments, each closed by a NUL.
+    pub argv: [u8; ARGV_BYTES],
+}

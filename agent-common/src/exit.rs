@@ -1,0 +1,24 @@
+//! The end of a process, as soon as it is known.
+
+use crate::Identity;
+use bytemuck::{Pod, Zeroable};
+
+/// In `flags` of exit and release records: the OOM killer chose the process.
+pub const EXIT_OOM: u32 = 1;
+
+/// The last thread of a process ended (`sched_process_exit` at group-dead). Carries no totals: they are not final,
+/// and `se.sum_exec_runtime` is only as fresh as the last tick here.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct ExitRecord {
+    /// [`crate::kind::EXIT`].
+    pub kind: u32,
+    /// [`EXIT_OOM`].
+    pub flags: u32,
+    /// Who.
+    pub id: Identity,
+    /// The word that `wait4` gives.
+    pub wait_status: u32,
+    /// Always 0.
+    pub zero: u32,
+}

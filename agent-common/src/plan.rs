@@ -1,0 +1,116 @@
+//! What user space tells the programs: before they are loaded ([`Layout`]) and while they run ([`Control`]).
+
+use bytemuck::{Pod, Zeroable};
+
+/// An offset that this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident = $struct:literal . $path:literal;)*) => {
+        /// Byte offsets of kernel fields, read from the running kernel's BTF; [`ABSENT`] where it has none.
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+        pub struct Offsets {
+            $($(#[$doc])* #[doc = concat!("`", $struct, ".", $path, "`")] pub $name: u32,)*
+        }
+
+        impl Offsets {
+            /// Nothing known.
+            pub const ABSENT: Self = Self { $($name: ABSENT,)* };
+
+            /// Each field's name, kernel struct and member path, in the order of the struct.
+            pub const FIELDS: &'static [(&'static str, &'static str, &'static str)] =
+                &[$((stringify!($name), $struct, $path),)*];
+
+            /// The offsets that `find` gives for (struct, member path).
+            pub fn resolve(mut find: impl FnMut(&str, &str) -> Option<u32>) -> Self {
+                Self { $($name: find($struct, $path).unwrap_or(ABSENT),)* }
+            }
+        }
+    };
+}
+
+offsets! {
+    task_tgid = "task_struct"."tgid";
+    task_pid = "task_struct"."pid";
+    task_comm = "task_struct"."comm";
+    task_flags = "task_struct"."flags";
+    /// Since 5.14.
+    task_state = "task_struct"."__state";
+    /// Before 5.14.
+    task_old_state = "task_struct"."state";
+    task_exit_state = "task_struct"."exit_state";
+    task_exit_code = "task_struct"."exit_code";
+    task_start_boottime = "task_struct"."start_boottime";
+    task_real_parent = "task_struct"."real_parent";
+    task_group_leader = "task_struct"."group_leader";
+    task_signal = "task_struct"."signal";
+    task_mm = "task_struct"."mm";
+    task_real_cred = "task_struct"."real_cred";
+    task_utime = "task_struct"."utime";
+    task_stime = "task_struct"."stime";
+    task_runtime = "task_struct"."se.sum_exec_runtime";
+    task_min_flt = "task_struct"."min_flt";
+    task_maj_flt = "task_struct"."maj_flt";
+    task_nvcsw = "task_struct"."nvcsw";
+    task_nivcsw = "task_struct"."nivcsw";
+    task_read_bytes = "task_struct"."ioac.read_bytes";
+    task_write_bytes = "task_struct"."ioac.write_bytes";
+    task_run_delay = "task_struct"."sched_info.run_delay";
+    signal_live = "signal_struct"."live";
+    signal_nr_threads = "signal_struct"."nr_threads";
+    signal_flags = "signal_struct"."flags";
+    signal_group_exit_code = "signal_struct"."group_exit_code";
+    signal_oom_mm = "signal_struct"."oom_mm";
+    signal_utime = "signal_struct"."utime";
+    signal_stime = "signal_struct"."stime";
+    signal_runtime = "signal_struct"."sum_sched_runtime";
+    signal_shown_utime = "signal_struct"."prev_cputime.utime";
+    signal_shown_stime = "signal_struct"."prev_cputime.stime";
+    signal_min_flt = "signal_struct"."min_flt";
+    signal_maj_flt = "signal_struct"."maj_flt";
+    signal_nvcsw = "signal_struct"."nvcsw";
+    signal_nivcsw = "signal_struct"."nivcsw";
+    signal_read_bytes = "signal_struct"."ioac.read_bytes";
+    signal_write_bytes = "signal_struct"."ioac.write_bytes";
+    signal_rlim = "signal_struct"."rlim";
+    mm_rss_stat = "mm_struct"."rss_stat";
+    mm_total_vm = "mm_struct"."total_vm";
+    mm_arg_start = "mm_struct"."arg_start";
+    mm_arg_end = "mm_struct"."arg_end";
+    cred_euid = "cred"."euid";
+}
+
+/// The frozen global: offsets, and what else the programs decide by.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Layout {
+    /// Where the kernel keeps what.
+    pub offsets: Offsets,
+    /// Bytes from the start of `mm.rss_stat` to its first counter.
+    pub rss_first: u32,
+    /// Bytes from one counter to the next: 8 before 6.2 (`atomic_long_t`), `sizeof(struct percpu_counter)` since.
+    pub rss_stride: u32,
+    /// Half the ring, bytes: from there on the reader is woken.
+    pub wake_bytes: u32,
+}
+
+impl Layout {
+    /// Nothing known.
+    pub const ABSENT: Self = Self {
+        offsets: Offsets::ABSENT,
+        rss_first: ABSENT,
+        rss_stride: ABSENT,
+        wake_bytes: 0,
+    };
+}
+
+/// What changes while the programs run. One writer: the agent.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Control {
+    /// Start of the last pass that credited anything, nanoseconds since boot.
+    pub pass_started_ns: u64,
+    /// Which of the two overflow generations takes records: 0 or 1.
+    pub generation: u64,
+}

@@ -1,0 +1,25 @@
+//! Scheduler time per process, kept at each switch.
+
+use bytemuck::{Pod, Zeroable};
+
+/// On-CPU time of one process on one CPU, keyed by [`crate::Identity`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct RunTime {
+    /// Time its tasks were on this CPU since the programs were attached.
+    pub run_ns: u64,
+    /// Times its tasks were switched out.
+    pub switches: u64,
+}
+
+/// What the switch program keeps of itself, per CPU.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct SwitchTotals {
+    /// When this CPU switched last (`bpf_ktime_get_ns`).
+    pub last_ns: u64,
+    /// Switches whose process found no place in the map.
+    pub full: u64,
+    /// On-CPU time of these.
+    pub full_run_ns: u64,
+}

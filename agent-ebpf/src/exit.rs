@@ -1,0 +1,44 @@
+//! `sched_process_exit`: how a process ended, as soon as its last thread has.
+
+use crate::{
+    emit::{overflow_entry, whole_to_ring},
+    kernel::Task,
+};
+use agent_common::{EXIT_OOM, ExitRecord, OVERFLOW_EXITED, kind};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+/// Kernel: `trace_sched_process_exit(struct task_struct *task)`, since 6.16 with `bool group_dead`.
+///
+/// `signal->live` says the same on every kernel. Two threads that exit at once may both find it 0; user space counts
+/// one end per identity.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn process_exit(context: BtfTracePointContext) -> i32 {
+    report(&context);
+    0
+}
+
+#[inline(always)]
+fn report(context: &BtfTracePointContext) -> Option<()> {
+    let task = Task::new(context.arg(0))?;
+    let signal = task.signal()?;
+    if signal.live() != 0 {
+        return None;
+    }
+    let leader = task.leader()?;
+    let record = ExitRecord {
+        kind: kind::EXIT,
+        flags: if signal.is_oom_victim() { EXIT_OOM } else { 0 },
+        id: task.identity(),
+        wait_status: leader.wait_status(signal),
+        zero: 0,
+    };
+    if whole_to_ring(&record) {
+        return None;
+    }
+    // No place in the hash either: the release record says it again.
+    let entry = overflow_entry(&record.id)?;
+    entry.wait_status = record.wait_status;
+    entry.exit_flags = record.flags;
+    entry.flags |= OVERFLOW_EXITED;
+    None
+}

@@ -1,0 +1,42 @@
+//! `sched_process_fork`: a new process, and whose image it shares.
+
+use crate::{
+    emit::{coarse_sums, node, overflow_entry, whole_to_ring},
+    kernel::Task,
+};
+use agent_common::{ForkRecord, OVERFLOW_FORKED, kind};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+/// Kernel: `trace_sched_process_fork(struct task_struct *parent, struct task_struct *child)`.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn process_fork(context: BtfTracePointContext) -> i32 {
+    report(&context);
+    0
+}
+
+#[inline(always)]
+fn report(context: &BtfTracePointContext) -> Option<()> {
+    let parent = Task::new(context.arg(0))?;
+    let child = Task::new(context.arg(1))?;
+    if !child.is_leader() {
+        return None;
+    }
+    let node = node()?;
+    node.forks += 1;
+    let record = ForkRecord {
+        kind: kind::FORK,
+        zero: 0,
+        child: child.identity(),
+        parent: parent.identity(),
+    };
+    if whole_to_ring(&record) {
+        return None;
+    }
+    if let Some(entry) = overflow_entry(&record.child) {
+        entry.parent = record.parent;
+        entry.flags |= OVERFLOW_FORKED;
+        return None;
+    }
+    coarse_sums(context, &child.comm())?.forks += 1;
+    None
+}

@@ -1,0 +1,290 @@
+//! Every kernel field that is read, and nothing else.
+//!
+//! rustc emits no CO-RE relocations. User space reads the offsets from the running kernel's BTF and freezes them in
+//! [`LAYOUT`]; a frozen global is a constant to the verifier, so adding one to a BTF pointer is a checked plain load,
+//! and a branch on an absent one is dead code. No helper that lockdown forbids is needed.
+
+use agent_common::{ABSENT, COMM_BYTES, Comm, Identity, Layout, Totals};
+use core::ptr::read_volatile;
+
+/// `SIGNAL_GROUP_EXIT` in `signal_struct.flags`: `group_exit_code` is the process's.
+const SIGNAL_GROUP_EXIT: u32 = 4;
+/// `RLIMIT_NOFILE`, and the size of a `struct rlimit`.
+const RLIMIT_NOFILE_OFFSET: u32 = 7 * 16;
+/// `EXIT_ZOMBIE` in `task_struct.exit_state`.
+pub(crate) const EXIT_ZOMBIE: u32 = 0x20;
+
+/// Set by user space before loading.
+#[unsafe(no_mangle)]
+static LAYOUT: Layout = Layout::ABSENT;
+
+macro_rules! layout {
+    ($($field:ident).+) => {
+        // SAFETY: a static of our own; volatile, because user space has replaced what the compiler knows.
+        unsafe { read_volatile(&raw const LAYOUT.$($field).+) }
+    };
+}
+
+macro_rules! read {
+    ($ty:ty, $base:expr, $field:ident) => {{
+        let offset = layout!(offsets.$field);
+        if offset == ABSENT {
+            0 as $ty
+        } else {
+            // SAFETY: the verifier checks that a field of this width is at this offset of the BTF type; a fault
+            // reads as 0.
+            unsafe { *$base.add(offset as usize).cast::<$ty>() }
+        }
+    }};
+}
+
+/// From how many waiting bytes on the ring's reader is woken.
+#[inline(always)]
+pub(crate) fn wake_bytes() -> u64 {
+    u64::from(layout!(wake_bytes))
+}
+
+/// A BTF pointer to a `task_struct`.
+#[derive(Clone, Copy)]
+pub(crate) struct Task(*const u8);
+
+/// A BTF pointer to a `signal_struct`.
+#[derive(Clone, Copy)]
+pub(crate) struct Signal(*const u8);
+
+/// A BTF pointer to an `mm_struct`.
+#[derive(Clone, Copy)]
+pub(crate) struct Mm(*const u8);
+
+/// A nested field holds a pointer to another kernel struct; `None` for NULL.
+macro_rules! follow {
+    ($base:expr, $field:ident) => {{
+        let pointer = read!(usize, $base, $field) as *const u8;
+        if pointer.is_null() { None } else { Some(pointer) }
+    }};
+}
+
+impl Task {
+    /// A task that a hook's argument or the iterator gave; `None` for NULL.
+    #[inline(always)]
+    pub(crate) fn new(pointer: *const u8) -> Option<Self> {
+        if pointer.is_null() { None } else { Some(Self(pointer)) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn tgid(self) -> u32 {
+        read!(u32, self.0, task_tgid)
+    }
+
+    #[inline(always)]
+    pub(crate) fn tid(self) -> u32 {
+        read!(u32, self.0, task_pid)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_leader(self) -> bool {
+        self.tid() == self.tgid()
+    }
+
+    #[inline(always)]
+    pub(crate) fn leader(self) -> Option<Self> {
+        follow!(self.0, task_group_leader).map(Self)
+    }
+
+    #[inline(always)]
+    pub(crate) fn start_ns(self) -> u64 {
+        read!(u64, self.0, task_start_boottime)
+    }
+
+    /// The process this task belongs to.
+    #[inline(always)]
+    pub(crate) fn identity(self) -> Identity {
+        let tgid = self.tgid();
+        let start_ns = if self.tid() == tgid {
+            self.start_ns()
+        } else {
+            self.leader().map_or(0, Self::start_ns)
+        };
+        Identity { start_ns, tgid, zero: 0 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn parent_tgid(self) -> u32 {
+        follow!(self.0, task_real_parent).map_or(0, |parent| Self(parent).tgid())
+    }
+
+    #[inline(always)]
+    pub(crate) fn euid(self) -> u32 {
+        follow!(self.0, task_real_cred).map_or(0, |cred| read!(u32, cred, cred_euid))
+    }
+
+    #[inline(always)]
+    pub(crate) fn comm(self) -> Comm {
+        let mut comm = [0u8; COMM_BYTES];
+        let offset = layout!(offsets.task_comm);
+        if offset != ABSENT {
+            // SAFETY: as in read!; `comm` is char[16], read as two words.
+            unsafe {
+                let from = self.0.add(offset as usize).cast::<u64>();
+                let to = comm.as_mut_ptr().cast::<u64>();
+                to.write_unaligned(*from);
+                to.add(1).write_unaligned(*from.add(1));
+            }
+        }
+        comm
+    }
+
+    /// Low 32 bits of the scheduler state; `state` became `__state` in 5.14.
+    #[inline(always)]
+    pub(crate) fn state(self) -> u32 {
+        if layout!(offsets.task_state) == ABSENT {
+            read!(u64, self.0, task_old_state) as u32
+        } else {
+            read!(u32, self.0, task_state)
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn exit_state(self) -> u32 {
+        read!(u32, self.0, task_exit_state)
+    }
+
+    #[inline(always)]
+    pub(crate) fn flags(self) -> u32 {
+        read!(u32, self.0, task_flags)
+    }
+
+    #[inline(always)]
+    pub(crate) fn signal(self) -> Option<Signal> {
+        follow!(self.0, task_signal).map(Signal)
+    }
+
+    #[inline(always)]
+    pub(crate) fn mm(self) -> Option<Mm> {
+        follow!(self.0, task_mm).map(Mm)
+    }
+
+    #[inline(always)]
+    pub(crate) fn runtime_ns(self) -> u64 {
+        read!(u64, self.0, task_runtime)
+    }
+
+    #[inline(always)]
+    pub(crate) fn run_delay_ns(self) -> u64 {
+        read!(u64, self.0, task_run_delay)
+    }
+
+    /// Adds what this one task has used.
+    #[inline(always)]
+    pub(crate) fn add_to(self, totals: &mut Totals) {
+        totals.utime_ns += read!(u64, self.0, task_utime);
+        totals.stime_ns += read!(u64, self.0, task_stime);
+        totals.runtime_ns += self.runtime_ns();
+        totals.minor_faults += read!(u64, self.0, task_min_flt);
+        totals.major_faults += read!(u64, self.0, task_maj_flt);
+        totals.voluntary_switches += read!(u64, self.0, task_nvcsw);
+        totals.nonvoluntary_switches += read!(u64, self.0, task_nivcsw);
+        totals.read_bytes += read!(u64, self.0, task_read_bytes);
+        totals.write_bytes += read!(u64, self.0, task_write_bytes);
+        totals.run_delay_ns += self.run_delay_ns();
+    }
+
+    /// The word that `wait4` gives for the process of this leader (kernel: `wait_task_zombie`).
+    #[inline(always)]
+    pub(crate) fn wait_status(self, signal: Signal) -> u32 {
+        if signal.flags() & SIGNAL_GROUP_EXIT != 0 {
+            read!(u32, signal.0, signal_group_exit_code)
+        } else {
+            read!(u32, self.0, task_exit_code)
+        }
+    }
+}
+
+impl Signal {
+    #[inline(always)]
+    fn flags(self) -> u32 {
+        read!(u32, self.0, signal_flags)
+    }
+
+    /// Threads that have not begun to exit.
+    #[inline(always)]
+    pub(crate) fn live(self) -> u32 {
+        read!(u32, self.0, signal_live)
+    }
+
+    #[inline(always)]
+    pub(crate) fn threads(self) -> u32 {
+        read!(u32, self.0, signal_nr_threads)
+    }
+
+    /// Whether the OOM killer chose this process.
+    #[inline(always)]
+    pub(crate) fn is_oom_victim(self) -> bool {
+        read!(u64, self.0, signal_oom_mm) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn fd_limit(self) -> u64 {
+        let offset = layout!(offsets.signal_rlim);
+        if offset == ABSENT {
+            return 0;
+        }
+        // SAFETY: as in read!; `rlim` is an array of two words each.
+        unsafe { *self.0.add((offset + RLIMIT_NOFILE_OFFSET) as usize).cast::<u64>() }
+    }
+
+    /// Adds what the process's dead threads have used, and what the kernel last showed.
+    #[inline(always)]
+    pub(crate) fn add_to(self, totals: &mut Totals) {
+        totals.utime_ns += read!(u64, self.0, signal_utime);
+        totals.stime_ns += read!(u64, self.0, signal_stime);
+        totals.runtime_ns += read!(u64, self.0, signal_runtime);
+        totals.shown_utime_ns = read!(u64, self.0, signal_shown_utime);
+        totals.shown_stime_ns = read!(u64, self.0, signal_shown_stime);
+        totals.minor_faults += read!(u64, self.0, signal_min_flt);
+        totals.major_faults += read!(u64, self.0, signal_maj_flt);
+        totals.voluntary_switches += read!(u64, self.0, signal_nvcsw);
+        totals.nonvoluntary_switches += read!(u64, self.0, signal_nivcsw);
+        totals.read_bytes += read!(u64, self.0, signal_read_bytes);
+        totals.write_bytes += read!(u64, self.0, signal_write_bytes);
+    }
+}
+
+impl Mm {
+    #[inline(always)]
+    fn counter(self, index: u32) -> u64 {
+        let base = layout!(offsets.mm_rss_stat);
+        let first = layout!(rss_first);
+        let stride = layout!(rss_stride);
+        if base == ABSENT || first == ABSENT || stride == ABSENT {
+            return 0;
+        }
+        // SAFETY: as in read!; user space has checked the array's element type.
+        let pages = unsafe { *self.0.add((base + first + index * stride) as usize).cast::<i64>() };
+        // Approximate counters can be below zero for a moment; the kernel shows 0 then, too.
+        if pages < 0 { 0 } else { pages as u64 }
+    }
+
+    /// `MM_FILEPAGES`, `MM_ANONPAGES` and `MM_SHMEMPAGES`.
+    #[inline(always)]
+    pub(crate) fn rss_pages(self) -> u64 {
+        self.counter(0) + self.counter(1) + self.counter(3)
+    }
+
+    /// `MM_SWAPENTS`.
+    #[inline(always)]
+    pub(crate) fn swap_pages(self) -> u64 {
+        self.counter(2)
+    }
+
+    #[inline(always)]
+    pub(crate) fn total_vm_pages(self) -> u64 {
+        read!(u64, self.0, mm_total_vm)
+    }
+
+    /// Start and end of the argument vector in the process's own memory.
+    #[inline(always)]
+    pub(crate) fn arguments(self) -> (u64, u64) {
+        (read!(u64, self.0, mm_arg_start), read!(u64, self.0, mm_arg_end))
+    }
+}

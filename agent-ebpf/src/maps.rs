@@ -1,0 +1,66 @@
+//! Every map: why this size, and what happens when it is full.
+
+use agent_common::{
+    ARGV_BYTES, Comm, Control, CoarseSums, ExecRecord, Identity, NodeTotals, OverflowRecord, RunTime,
+    SwitchTotals,
+};
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
+};
+
+/// Records on their way to user space. 1 MiB holds about 1,500 lives of fork, exec, exit and release; user space may
+/// set another size. Full: the overflow hash.
+#[map]
+pub(crate) static RING: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Records that found the ring full, one entry a process; two generations, so that user space empties one while the
+/// other fills. 8,192 entries are a minute of 136 short processes a second with the agent stopped; user space may set
+/// another size. Full: the sums by comm.
+#[map]
+pub(crate) static OVERFLOW_0: HashMap<Identity, OverflowRecord> =
+    HashMap::with_max_entries(8192, 0);
+/// The other generation.
+#[map]
+pub(crate) static OVERFLOW_1: HashMap<Identity, OverflowRecord> =
+    HashMap::with_max_entries(8192, 0);
+
+/// Sums by comm, per CPU: what found the hash full too. 256 names are more than a node's regular churn has; full:
+/// [`COARSE_REST`].
+#[map]
+pub(crate) static COARSE: PerCpuHashMap<Comm, CoarseSums> = PerCpuHashMap::with_max_entries(256, 0);
+
+/// The sum without a name. Cannot be full.
+#[map]
+pub(crate) static COARSE_REST: PerCpuArray<CoarseSums> = PerCpuArray::with_max_entries(1, 0);
+
+/// True totals of the node, and what was lost. Cannot be full.
+#[map]
+pub(crate) static NODE: PerCpuArray<NodeTotals> = PerCpuArray::with_max_entries(1, 0);
+
+/// What user space tells the running programs.
+#[map]
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// An exec record, and room behind its arguments: the verifier bounds a place and a length each by itself, by a mask,
+/// and never their sum.
+#[repr(C)]
+pub(crate) struct ExecScratch {
+    pub(crate) record: ExecRecord,
+    slack: [u8; 2 * ARGV_BYTES],
+}
+
+/// Where an exec record is put together: it is larger than a program's stack. One program uses it, and the kernel
+/// never runs a program twice at once on one CPU.
+#[map]
+pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// On-CPU time of processes by CPU (switch tier). Entries are made at first sight and taken out by user space when
+/// their process is gone. Full: counted in [`SWITCH`], and user space reads every process once.
+#[map]
+pub(crate) static RUN_TIMES: PerCpuHashMap<Identity, RunTime> =
+    PerCpuHashMap::with_max_entries(16384, 0);
+
+/// The switch program's own state. Cannot be full.
+#[map]
+pub(crate) static SWITCH: PerCpuArray<SwitchTotals> = PerCpuArray::with_max_entries(1, 0);

@@ -1,0 +1,53 @@
+//! `sched_switch`: on-CPU time of each process (switch tier only; the iterator tier costs nothing here).
+
+use crate::{
+    kernel::Task,
+    maps::{RUN_TIMES, SWITCH},
+};
+use agent_common::RunTime;
+use aya_ebpf::{
+    bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+
+/// Kernel: `trace_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, …)`; what follows
+/// `next` differs from kernel to kernel.
+#[btf_tracepoint(function = "sched_switch")]
+pub fn task_switch(context: BtfTracePointContext) -> i32 {
+    account(&context);
+    0
+}
+
+#[inline(always)]
+fn account(context: &BtfTracePointContext) -> Option<()> {
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: a per-CPU slot that only this program uses.
+    let cpu = unsafe { &mut *SWITCH.get_ptr_mut(0)? };
+    let last_ns = cpu.last_ns;
+    cpu.last_ns = now_ns;
+    let previous = Task::new(context.arg(1))?;
+    if previous.tid() == 0 {
+        return None;
+    }
+    // The first switch after attaching ends a stretch of unknown length.
+    let run_ns = if last_ns == 0 { 0 } else { now_ns - last_ns };
+    let id = previous.identity();
+    let entry = match RUN_TIMES.get_ptr_mut(id) {
+        Some(entry) => Some(entry),
+        None => {
+            let _ = RUN_TIMES.insert(id, RunTime::default(), u64::from(BPF_NOEXIST));
+            RUN_TIMES.get_ptr_mut(id)
+        }
+    };
+    let Some(entry) = entry else {
+        cpu.full += 1;
+        cpu.full_run_ns += run_ns;
+        return None;
+    };
+    // SAFETY: a per-CPU value.
+    let entry = unsafe { &mut *entry };
+    entry.run_ns += run_ns;
+    entry.switches += 1;
+    None
+}

@@ -1,0 +1,96 @@
+//! `iter/task`: one record for each live task, at each scrape.
+
+use crate::kernel::Task;
+use agent_common::{LeaderRecord, ThreadRecord, Totals, kind};
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
+use core::mem::size_of;
+
+/// Kernel: `struct bpf_iter_meta`.
+#[repr(C)]
+struct Meta {
+    seq: *mut seq_file,
+}
+
+/// Kernel: `struct bpf_iter__task`.
+#[repr(C)]
+pub struct IteratorContext {
+    meta: *const Meta,
+    task: *const u8,
+}
+
+/// Runs for each task in the order of thread ids; at the end once more without a task. A record that does not fit the
+/// reader's buffer is asked for again, so nothing here has a side effect.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn task_snapshot(context: *const IteratorContext) -> i32 {
+    // SAFETY: the verifier knows the context's layout and that `meta` is not NULL.
+    let (seq, task) = unsafe { ((*(*context).meta).seq, (*context).task) };
+    let Some(task) = Task::new(task) else { return 0 };
+    if task.is_leader() {
+        leader(seq, task);
+    } else {
+        thread(seq, task);
+    }
+    0
+}
+
+#[inline(always)]
+fn leader(seq: *mut seq_file, task: Task) {
+    let Some(signal) = task.signal() else { return };
+    let mut record = LeaderRecord {
+        kind: kind::LEADER,
+        state: task.state(),
+        exit_state: task.exit_state(),
+        parent_tgid: task.parent_tgid(),
+        id: task.identity(),
+        totals: Totals::default(),
+        rss_pages: 0,
+        swap_pages: 0,
+        total_vm_pages: 0,
+        fd_limit: signal.fd_limit(),
+        threads: signal.threads(),
+        flags: task.flags(),
+    };
+    signal.add_to(&mut record.totals);
+    task.add_to(&mut record.totals);
+    if let Some(mm) = task.mm() {
+        record.rss_pages = mm.rss_pages();
+        record.swap_pages = mm.swap_pages();
+        record.total_vm_pages = mm.total_vm_pages();
+    }
+    write(seq, &record);
+}
+
+#[inline(always)]
+fn thread(seq: *mut seq_file, task: Task) {
+    let mut totals = Totals::default();
+    task.add_to(&mut totals);
+    let record = ThreadRecord {
+        kind: kind::THREAD,
+        state: task.state(),
+        exit_state: task.exit_state(),
+        tid: task.tid(),
+        tgid: task.tgid(),
+        zero: 0,
+        start_ns: task.start_ns(),
+        utime_ns: totals.utime_ns,
+        stime_ns: totals.stime_ns,
+        runtime_ns: totals.runtime_ns,
+        minor_faults: totals.minor_faults,
+        major_faults: totals.major_faults,
+        voluntary_switches: totals.voluntary_switches,
+        nonvoluntary_switches: totals.nonvoluntary_switches,
+        read_bytes: totals.read_bytes,
+        write_bytes: totals.write_bytes,
+        run_delay_ns: totals.run_delay_ns,
+    };
+    write(seq, &record);
+}
+
+#[inline(always)]
+fn write<T>(seq: *mut seq_file, record: &T) {
+    // SAFETY: `seq` is the iterator's own; `record` is initialised to its last byte (no padding).
+    unsafe {
+        bpf_seq_write(seq, (&raw const *record).cast(), size_of::<T>() as u32);
+    }
+}

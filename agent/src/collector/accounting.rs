@@ -1,0 +1,213 @@
+//! `headcount_*` about accounting: what was built, how processes are counted, and what of them could not be counted.
+//!
+//! What the kernel programs tell stands in [`super::programs`].
+
+use super::metric::{self, Metric};
+use super::{Build, Collector, Error, View, label};
+use crate::exposition::{Descriptor, Kind, Value, Writer};
+
+#[derive(Debug)]
+pub(super) struct Accounting;
+
+impl Collector for Accounting {
+    fn name(&self) -> &'static str {
+        "accounting"
+    }
+
+    fn descriptors(&self) -> Vec<&'static Descriptor> {
+        metric::descriptors(METRICS)
+    }
+
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+        metric::write_all(METRICS, view, out);
+        Ok(())
+    }
+}
+
+static METRICS: &[Metric] = &[
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_build_info",
+            kind: Kind::Gauge,
+            help: "What was built; always 1.",
+            labels: &["revision", "rustversion", "target", "version"],
+            unit: "-",
+            source: "build",
+            fallback: "-",
+        },
+        write: |view, out| {
+            let Build {
+                version,
+                revision,
+                rustversion,
+                target,
+            } = *view.build;
+            out.sample(&[revision, rustversion, target, version], 1_u64);
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_accounting_info",
+            kind: Kind::Gauge,
+            help: "How processes are accounted for, and where final totals come from; always 1.",
+            labels: &["rung", "tier"],
+            unit: "-",
+            source: "plan",
+            fallback: "-",
+        },
+        write: |view, out| {
+            out.sample(
+                &[label::rung(view.source.rung), label::tier(view.source.tier)],
+                1_u64,
+            );
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_source_info",
+            kind: Kind::Gauge,
+            help: "Where each fact comes from; always 1.",
+            labels: &["fact", "source"],
+            unit: "-",
+            source: "plan",
+            fallback: "-",
+        },
+        write: |view, out| {
+            for (fact, origin) in &view.source.facts {
+                out.sample(&[label::fact(*fact), label::origin(*origin)], 1_u64);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_self_test_state",
+            kind: Kind::Gauge,
+            help: "1 for the state that the start-up self-test of the kernel programs is in, 0 for the others.",
+            labels: &["state"],
+            unit: "-",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            for (state, name) in label::SELF_TESTS {
+                out.sample(&[name], state == view.source.self_test);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_groups",
+            kind: Kind::Gauge,
+            help: "Groups, empty ones included.",
+            labels: &[],
+            unit: "groups",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.groups.len() as u64),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_groups_overflowed_total",
+            kind: Kind::Counter,
+            help: "Processes put into the group other, because there were too many groups.",
+            labels: &[],
+            unit: "processes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.group_statistics.overflowed),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_names_incomplete_total",
+            kind: Kind::Counter,
+            help: "Processes grouped by names that were cut short or partly unreadable.",
+            labels: &[],
+            unit: "processes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.group_statistics.names_incomplete),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_unattributed_cpu_seconds_total",
+            kind: Kind::Counter,
+            help: "CPU time that could not be booked to any group.",
+            labels: &[],
+            unit: "seconds",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            out.sample(
+                &[],
+                Value::Nanoseconds(view.group_statistics.unattributed_cpu_ns),
+            );
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_processes",
+            kind: Kind::Gauge,
+            help: "Processes known: live ones, and those gone whose final totals are still to come.",
+            labels: &["state"],
+            unit: "processes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            out.sample(&["live"], view.processes.live);
+            out.sample(&["pending"], view.processes.pending);
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_processes_unconfirmed_total",
+            kind: Kind::Counter,
+            help: "Processes closed at their last known totals, because no final ones came.",
+            labels: &[],
+            unit: "processes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.processes.unconfirmed),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_processes_unannounced_total",
+            kind: Kind::Counter,
+            help: "Processes first heard of by a pass or by their end, because the record of their birth was lost.",
+            labels: &[],
+            unit: "processes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.processes.unannounced),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_late_records_ignored_total",
+            kind: Kind::Counter,
+            help: "Records that came after their process was forgotten.",
+            labels: &[],
+            unit: "records",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.processes.late_ignored),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_log_lines_suppressed_total",
+            kind: Kind::Counter,
+            help: "Log lines held back by the rate limit.",
+            labels: &[],
+            unit: "lines",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.log_lines_suppressed),
+    },
+];

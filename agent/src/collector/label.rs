@@ -1,0 +1,52 @@
+//! Label values for what the sources tell about themselves.
+
+use crate::source::{Fact, Origin, Rung, SelfTest, Tier};
+
+pub(super) const SELF_TESTS: [(SelfTest, &str); 4] = [
+    (SelfTest::None, "none"),
+    (SelfTest::Pending, "pending"),
+    (SelfTest::Passed, "passed"),
+    (SelfTest::Failed, "failed"),
+];
+
+pub(super) const fn tier(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Iterator => "iterator",
+        Tier::Switch => "switch",
+        Tier::Procfs => "procfs",
+    }
+}
+
+pub(super) const fn rung(rung: Option<Rung>) -> &'static str {
+    match rung {
+        Some(Rung::Release) => "release",
+        Some(Rung::Free) => "free",
+        None => "none",
+    }
+}
+
+pub(super) const fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Bpf => "bpf",
+        Origin::Procfs => "procfs",
+        Origin::Absent => "absent",
+    }
+}
+
+pub(super) const fn fact(fact: Fact) -> &'static str {
+    match fact {
+        Fact::Cpu => "cpu",
+        Fact::CpuSplit => "cpu_split",
+        Fact::Io => "io",
+        Fact::Memory => "memory",
+        Fact::Faults => "faults",
+        Fact::Switches => "switches",
+        Fact::RunQueueWait => "run_queue_wait",
+        Fact::Threads => "threads",
+        Fact::Wchan => "wchan",
+        Fact::OpenFiles => "open_files",
+        Fact::FileLimit => "file_limit",
+        Fact::Lifecycle => "lifecycle",
+        Fact::Names => "names",
+    }
+}

@@ -1,0 +1,330 @@
+//! `namedprocess_namegroup_*`: what each group of processes costs. Names, labels and label values are process-exporter's.
+//!
+//! A family whose facts come from nowhere is left out, never shown as 0.
+
+use std::time::Duration;
+
+use super::{Collector, Error, View};
+use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
+use crate::group::Group;
+use crate::process::State;
+use crate::source::Fact;
+
+/// One family, written once for each group.
+struct Metric {
+    descriptor: Descriptor,
+    /// What it is made of.
+    facts: &'static [Fact],
+    write: fn(&View<'_>, &Group, &mut Family<'_>),
+}
+
+#[derive(Debug)]
+pub(super) struct NameGroup;
+
+impl Collector for NameGroup {
+    fn name(&self) -> &'static str {
+        "namegroup"
+    }
+
+    fn descriptors(&self) -> Vec<&'static Descriptor> {
+        METRICS.iter().map(|metric| &metric.descriptor).collect()
+    }
+
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+        for metric in METRICS {
+            if metric.facts.iter().all(|fact| view.has(*fact)) {
+                let mut family = out.family(&metric.descriptor);
+                for group in view.groups {
+                    (metric.write)(view, group, &mut family);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+static METRICS: &[Metric] = &[
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_num_procs",
+            kind: Kind::Gauge,
+            help: "Live processes, zombies included.",
+            labels: &["groupname"],
+            unit: "processes",
+            source: "task iterator",
+            fallback: "/proc",
+        },
+        facts: &[],
+        write: |_, group, out| out.sample(&[&group.name], group.gauges.processes),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_cpu_seconds_total",
+            kind: Kind::Counter,
+            help: "CPU time used by all processes that were ever in the group.",
+            labels: &["groupname", "mode"],
+            unit: "seconds",
+            source: "scheduler run time, split as in /proc/<pid>/stat",
+            fallback: "/proc/<pid>/stat 14, 15",
+        },
+        facts: &[Fact::Cpu, Fact::CpuSplit],
+        write: |_, group, out| {
+            let used = &group.total.delta;
+            out.sample(&[&group.name, "user"], Value::Nanoseconds(used.user_ns));
+            out.sample(&[&group.name, "system"], Value::Nanoseconds(used.system_ns));
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_read_bytes_total",
+            kind: Kind::Counter,
+            help: "Bytes fetched from storage.",
+            labels: &["groupname"],
+            unit: "bytes",
+            source: "task I/O accounting",
+            fallback: "/proc/<pid>/io read_bytes, else left out",
+        },
+        facts: &[Fact::Io],
+        write: |_, group, out| out.sample(&[&group.name], group.total.delta.read_bytes),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_write_bytes_total",
+            kind: Kind::Counter,
+            help: "Bytes sent to storage; cancelled ones are not subtracted.",
+            labels: &["groupname"],
+            unit: "bytes",
+            source: "task I/O accounting",
+            fallback: "/proc/<pid>/io write_bytes, else left out",
+        },
+        facts: &[Fact::Io],
+        write: |_, group, out| out.sample(&[&group.name], group.total.delta.write_bytes),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_major_page_faults_total",
+            kind: Kind::Counter,
+            help: "Page faults that needed I/O.",
+            labels: &["groupname"],
+            unit: "faults",
+            source: "task and signal_struct",
+            fallback: "/proc/<pid>/stat 12",
+        },
+        facts: &[Fact::Faults],
+        write: |_, group, out| out.sample(&[&group.name], group.total.delta.major_faults),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_minor_page_faults_total",
+            kind: Kind::Counter,
+            help: "Page faults that needed no I/O.",
+            labels: &["groupname"],
+            unit: "faults",
+            source: "task and signal_struct",
+            fallback: "/proc/<pid>/stat 10",
+        },
+        facts: &[Fact::Faults],
+        write: |_, group, out| out.sample(&[&group.name], group.total.delta.minor_faults),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_context_switches_total",
+            kind: Kind::Counter,
+            help: "Context switches of all threads.",
+            labels: &["ctxswitchtype", "groupname"],
+            unit: "switches",
+            source: "task and signal_struct",
+            fallback: "/proc/<pid>/task/<tid>/status",
+        },
+        facts: &[Fact::Switches],
+        write: |_, group, out| {
+            let used = &group.total.delta;
+            out.sample(&["voluntary", &group.name], used.voluntary_switches);
+            out.sample(&["nonvoluntary", &group.name], used.nonvoluntary_switches);
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_memory_bytes",
+            kind: Kind::Gauge,
+            help: "Memory of the live processes; pages that they share count once for each.",
+            labels: &["groupname", "memtype"],
+            unit: "bytes",
+            source: "mm_struct",
+            fallback: "/proc/<pid>/stat 23, 24 and status VmSwap",
+        },
+        facts: &[Fact::Memory],
+        write: |_, group, out| {
+            let now = &group.gauges;
+            out.sample(&[&group.name, "resident"], now.resident_bytes);
+            out.sample(&[&group.name, "virtual"], now.virtual_bytes);
+            out.sample(&[&group.name, "swapped"], now.swapped_bytes);
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_open_filedesc",
+            kind: Kind::Gauge,
+            help: "Open file descriptors; processes whose descriptors cannot be read add none.",
+            labels: &["groupname"],
+            unit: "descriptors",
+            source: "/proc/<pid>/fd",
+            fallback: "left out",
+        },
+        facts: &[Fact::OpenFiles],
+        write: |_, group, out| out.sample(&[&group.name], group.gauges.open_files),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_worst_fd_ratio",
+            kind: Kind::Gauge,
+            help: "Largest share of its soft limit of open file descriptors that one process uses.",
+            labels: &["groupname"],
+            unit: "ratio",
+            source: "/proc/<pid>/fd and signal_struct",
+            fallback: "/proc/<pid>/limits, else left out",
+        },
+        facts: &[Fact::OpenFiles, Fact::FileLimit],
+        write: |_, group, out| out.sample(&[&group.name], group.gauges.worst_fd_ratio),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_oldest_start_time_seconds",
+            kind: Kind::Gauge,
+            help: "Start of the oldest live process since the epoch, in whole seconds.",
+            labels: &["groupname"],
+            unit: "seconds",
+            source: "boot time and task start",
+            fallback: "/proc/<pid>/stat 22; left out for an empty group",
+        },
+        facts: &[],
+        write: |view, group, out| {
+            if let Some(start_ns) = group.gauges.oldest_start_ns {
+                let seconds = view.boot_time_seconds + Duration::from_nanos(start_ns).as_secs_f64();
+                out.sample(&[&group.name], seconds.floor());
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_num_threads",
+            kind: Kind::Gauge,
+            help: "Threads of the live processes.",
+            labels: &["groupname"],
+            unit: "threads",
+            source: "signal_struct",
+            fallback: "/proc/<pid>/stat 20",
+        },
+        facts: &[Fact::Threads],
+        write: |_, group, out| out.sample(&[&group.name], group.gauges.threads),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_states",
+            kind: Kind::Gauge,
+            help: "Threads by scheduler state, each thread once.",
+            labels: &["groupname", "state"],
+            unit: "threads",
+            source: "task iterator",
+            fallback: "/proc/<pid>/task/<tid>/stat 3",
+        },
+        facts: &[Fact::Threads],
+        write: |_, group, out| {
+            for ((_, state), threads) in State::ALL.into_iter().zip(group.gauges.states) {
+                out.sample(&[&group.name, state], threads);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_threads_wchan",
+            kind: Kind::Gauge,
+            help: "Threads by the kernel function they wait in, each thread once; those that wait in none are not shown.",
+            labels: &["groupname", "wchan"],
+            unit: "threads",
+            source: "/proc/<pid>/task/<tid>/wchan",
+            fallback: "left out",
+        },
+        facts: &[Fact::Wchan],
+        write: |_, group, out| {
+            for (wchan, threads) in &group.gauges.wchans {
+                out.sample(&[&group.name, wchan], *threads);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_forks_total",
+            kind: Kind::Counter,
+            help: "Processes forked, counted in the group of the image they were born with.",
+            labels: &["groupname"],
+            unit: "processes",
+            source: "sched_process_fork",
+            fallback: "left out",
+        },
+        facts: &[Fact::Lifecycle],
+        write: |_, group, out| out.sample(&[&group.name], group.total.lifecycle.forks),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_execs_total",
+            kind: Kind::Counter,
+            help: "Programs started, counted in the group of the new program.",
+            labels: &["groupname"],
+            unit: "programs",
+            source: "sched_process_exec",
+            fallback: "left out",
+        },
+        facts: &[Fact::Lifecycle],
+        write: |_, group, out| out.sample(&[&group.name], group.total.lifecycle.execs),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_exits_total",
+            kind: Kind::Counter,
+            help: "Processes ended, by how: code 0, another code, or a signal.",
+            labels: &["groupname", "status"],
+            unit: "processes",
+            source: "sched_process_exit",
+            fallback: "left out",
+        },
+        facts: &[Fact::Lifecycle],
+        write: |_, group, out| {
+            let ended = &group.total.lifecycle;
+            out.sample(&[&group.name, "success"], ended.exits_success);
+            out.sample(&[&group.name, "failure"], ended.exits_failure);
+            out.sample(&[&group.name, "signal"], ended.exits_signal);
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_oom_kills_total",
+            kind: Kind::Counter,
+            help: "Processes ended by the OOM killer; they are among the exits by signal too.",
+            labels: &["groupname"],
+            unit: "processes",
+            source: "sched_process_exit, signal_struct oom_mm",
+            fallback: "left out",
+        },
+        facts: &[Fact::Lifecycle],
+        write: |_, group, out| out.sample(&[&group.name], group.total.lifecycle.oom_kills),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_run_queue_wait_seconds_total",
+            kind: Kind::Counter,
+            help: "Time that runnable threads waited for a CPU; the last wait of a thread that ended before its process is missing.",
+            labels: &["groupname"],
+            unit: "seconds",
+            source: "sched_info run_delay",
+            fallback: "left out",
+        },
+        facts: &[Fact::RunQueueWait],
+        write: |_, group, out| {
+            out.sample(
+                &[&group.name],
+                Value::Nanoseconds(group.total.delta.run_queue_wait_ns),
+            );
+        },
+    },
+];

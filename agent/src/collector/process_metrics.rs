@@ -1,0 +1,263 @@
+//! The standard `process_*` set: what the agent itself costs, from its own `/proc/self` files and no others.
+//!
+//! The `prometheus` crate's process collector is not used: its CPU counter has whole seconds. Ours is the kernel's own
+//! counter, read when it is shown, so it is right at any scrape interval and with any number of scrapers.
+
+use std::io;
+
+use super::Error;
+use crate::exposition::{Descriptor, Kind, Value, Writer};
+
+const STAT: &str = "/proc/self/stat";
+const FD: &str = "/proc/self/fd";
+
+/// One reading of ourselves.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    cpu_ns: u64,
+    threads: u64,
+    start_time_seconds: f64,
+    virtual_bytes: u64,
+    resident_bytes: u64,
+    open_fds: u64,
+    max_fds: u64,
+}
+
+struct Metric {
+    descriptor: Descriptor,
+    value: fn(&Reading) -> Value,
+}
+
+pub(super) fn descriptors() -> impl Iterator<Item = &'static Descriptor> {
+    METRICS.iter().map(|metric| &metric.descriptor)
+}
+
+pub(super) fn write(reading: &Reading, out: &mut Writer) {
+    for metric in METRICS {
+        out.family(&metric.descriptor)
+            .sample(&[], (metric.value)(reading));
+    }
+}
+
+/// Reads ourselves; `boot_time_seconds` since the epoch.
+pub(super) fn read(boot_time_seconds: f64) -> Result<Reading, Error> {
+    let stat = std::fs::read(STAT).map_err(|source| Error::Io { path: STAT, source })?;
+    let stat = parse_stat(&stat).ok_or(Error::Malformed { path: STAT })?;
+    let files = std::fs::read_dir(FD).map_err(|source| Error::Io { path: FD, source })?;
+    Ok(Reading {
+        cpu_ns: cpu_clock_ns()?,
+        threads: stat.threads,
+        start_time_seconds: boot_time_seconds
+            + stat.start_ticks as f64 / system_value(libc::_SC_CLK_TCK)? as f64,
+        virtual_bytes: stat.virtual_bytes,
+        resident_bytes: stat
+            .resident_pages
+            .saturating_mul(system_value(libc::_SC_PAGESIZE)?),
+        // One of them is the listing's own.
+        open_fds: (files.count() as u64).saturating_sub(1),
+        max_fds: file_limit()?,
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    threads: u64,
+    start_ticks: u64,
+    virtual_bytes: u64,
+    resident_pages: u64,
+}
+
+/// Fields 20 and 22 to 24 of `/proc/<pid>/stat`; the name in field 2 may hold anything.
+fn parse_stat(stat: &[u8]) -> Option<Stat> {
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    let rest = std::str::from_utf8(&stat[after_name..]).ok()?;
+    let mut fields = rest.split_ascii_whitespace().skip(20 - 3).map(str::parse);
+    let threads = fields.next()?.ok()?;
+    let start_ticks = fields.nth(1)?.ok()?;
+    let virtual_bytes = fields.next()?.ok()?;
+    let resident_pages = fields.next()?.ok()?;
+    Some(Stat {
+        threads,
+        start_ticks,
+        virtual_bytes,
+        resident_pages,
+    })
+}
+
+/// CPU time of this process, all threads, dead ones included.
+fn cpu_clock_ns() -> Result<u64, Error> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel writes to `time` only, which is valid and ours.
+    if unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } != 0 {
+        return Err(Error::Call {
+            call: "clock_gettime",
+            source: io::Error::last_os_error(),
+        });
+    }
+    let (seconds, nanoseconds) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
+    Ok(seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds))
+}
+
+fn system_value(name: libc::c_int) -> Result<u64, Error> {
+    // SAFETY: takes and gives plain numbers.
+    let value = unsafe { libc::sysconf(name) };
+    u64::try_from(value).map_err(|_| Error::Call {
+        call: "sysconf",
+        source: io::Error::last_os_error(),
+    })
+}
+
+/// Soft limit of open files; `u64::MAX` for unlimited.
+fn file_limit() -> Result<u64, Error> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel writes to `limit` only, which is valid and ours.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(Error::Call {
+            call: "getrlimit",
+            source: io::Error::last_os_error(),
+        });
+    }
+    Ok(limit.rlim_cur)
+}
+
+static METRICS: &[Metric] = &[
+    Metric {
+        descriptor: Descriptor {
+            name: "process_cpu_seconds_total",
+            kind: Kind::Counter,
+            help: "User and system CPU time of the agent.",
+            labels: &[],
+            unit: "seconds",
+            source: "CLOCK_PROCESS_CPUTIME_ID",
+            fallback: "-",
+        },
+        value: |me| Value::Nanoseconds(me.cpu_ns),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "process_open_fds",
+            kind: Kind::Gauge,
+            help: "Open file descriptors of the agent.",
+            labels: &[],
+            unit: "descriptors",
+            source: "/proc/self/fd",
+            fallback: "-",
+        },
+        value: |me| me.open_fds.into(),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "process_max_fds",
+            kind: Kind::Gauge,
+            help: "Most file descriptors that the agent may open.",
+            labels: &[],
+            unit: "descriptors",
+            source: "getrlimit",
+            fallback: "-",
+        },
+        value: |me| me.max_fds.into(),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "process_virtual_memory_bytes",
+            kind: Kind::Gauge,
+            help: "Virtual memory of the agent.",
+            labels: &[],
+            unit: "bytes",
+            source: "/proc/self/stat 23",
+            fallback: "-",
+        },
+        value: |me| me.virtual_bytes.into(),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "process_resident_memory_bytes",
+            kind: Kind::Gauge,
+            help: "Resident memory of the agent.",
+            labels: &[],
+            unit: "bytes",
+            source: "/proc/self/stat 24",
+            fallback: "-",
+        },
+        value: |me| me.resident_bytes.into(),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "process_start_time_seconds",
+            kind: Kind::Gauge,
+            help: "Start of the agent since the epoch.",
+            labels: &[],
+            unit: "seconds",
+            source: "boot time and /proc/self/stat 22",
+            fallback: "-",
+        },
+        value: |me| me.start_time_seconds.into(),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "process_threads",
+            kind: Kind::Gauge,
+            help: "Threads of the agent.",
+            labels: &[],
+            unit: "threads",
+            source: "/proc/self/stat 20",
+            fallback: "-",
+        },
+        value: |me| me.threads.into(),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_does_not_shift_the_fields() {
+        let stat = b"7 (a) R 1 (\xff) S 1 7 7 0 -1 4194304 10 0 0 0 5 6 0 0 20 0 3 0 123 4096 9 18446744073709551615\n";
+        let (threads, start_ticks, virtual_bytes, resident_pages) = (3, 123, 4096, 9);
+        let expected = Stat {
+            threads,
+            start_ticks,
+            virtual_bytes,
+            resident_pages,
+        };
+        assert_eq!(parse_stat(stat), Some(expected));
+        assert_eq!(parse_stat(b"7 (a) S 1 7"), None);
+        assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn the_cpu_counter_is_the_kernels_own() {
+        let before = ticks();
+        let mut reading = read(0.0).unwrap();
+        // Burnt between two readings: must show at once.
+        let burnt_from = reading.cpu_ns;
+        while reading.cpu_ns < burnt_from + 50_000_000 {
+            reading = read(0.0).unwrap();
+        }
+        let (shown, after) = (reading.cpu_ns / 10_000_000, ticks());
+        assert!(
+            before <= shown + 1 && shown <= after + 1,
+            "{before} {shown} {after}"
+        );
+    }
+
+    /// utime + stime of this process.
+    fn ticks() -> u64 {
+        let stat = std::fs::read_to_string(STAT).unwrap();
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        rest.split(' ')
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().unwrap())
+            .sum()
+    }
+}

@@ -1,0 +1,239 @@
+//! `headcount_*` about the kernel programs: attached, run, received from, lost; the true totals of the node.
+
+use super::metric::{self, Metric};
+use super::{Collector, Error, View};
+use crate::exposition::{Descriptor, Kind, Value, Writer};
+use crate::source::Tier;
+
+#[derive(Debug)]
+pub(super) struct Programs;
+
+impl Collector for Programs {
+    fn name(&self) -> &'static str {
+        "programs"
+    }
+
+    fn descriptors(&self) -> Vec<&'static Descriptor> {
+        metric::descriptors(METRICS)
+    }
+
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+        metric::write_all(METRICS, view, out);
+        Ok(())
+    }
+}
+
+static METRICS: &[Metric] = &[
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_program_attached",
+            kind: Kind::Gauge,
+            help: "Whether the kernel program is attached.",
+            labels: &["program"],
+            unit: "-",
+            source: "agent",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            for program in &view.source.programs {
+                out.sample(&[program.name], program.attached);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_program_runs_total",
+            kind: Kind::Counter,
+            help: "Runs of the kernel program.",
+            labels: &["program"],
+            unit: "runs",
+            source: "bpf_prog_info run_cnt",
+            fallback: "left out unless kernel.bpf_stats_enabled is 1",
+        },
+        write: |view, out| {
+            for program in &view.source.programs {
+                if let Some(runs) = program.run_count {
+                    out.sample(&[program.name], runs);
+                }
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_program_run_seconds_total",
+            kind: Kind::Counter,
+            help: "Time that the kernel program ran.",
+            labels: &["program"],
+            unit: "seconds",
+            source: "bpf_prog_info run_time_ns",
+            fallback: "left out unless kernel.bpf_stats_enabled is 1",
+        },
+        write: |view, out| {
+            for program in &view.source.programs {
+                if let Some(time) = program.run_time_ns {
+                    out.sample(&[program.name], Value::Nanoseconds(time));
+                }
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_events_received_total",
+            kind: Kind::Counter,
+            help: "Records received through the ring.",
+            labels: &[],
+            unit: "records",
+            source: "agent",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if view.source.tier != Tier::Procfs {
+                out.sample(&[], view.source.events_received);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_events_overflowed_total",
+            kind: Kind::Counter,
+            help: "Records that came through the overflow hash, because the ring was full.",
+            labels: &[],
+            unit: "records",
+            source: "agent",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if view.source.tier != Tier::Procfs {
+                out.sample(&[], view.source.events_overflowed);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_events_coarse_total",
+            kind: Kind::Counter,
+            help: "Records added to the sums by comm, because the overflow hash was full too.",
+            labels: &[],
+            unit: "records",
+            source: "agent",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if view.source.tier != Tier::Procfs {
+                out.sample(&[], view.source.events_coarse);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_events_lost_total",
+            kind: Kind::Counter,
+            help: "Records of older processes lost beyond recovery.",
+            labels: &[],
+            unit: "records",
+            source: "agent",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if view.source.tier != Tier::Procfs {
+                out.sample(&[], view.source.events_lost);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_lost_cpu_seconds_total",
+            kind: Kind::Counter,
+            help: "CPU time in lost records that the next pass could not recover, at most.",
+            labels: &[],
+            unit: "seconds",
+            source: "agent",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if view.source.tier != Tier::Procfs {
+                out.sample(&[], Value::Nanoseconds(view.source.lost_cpu_ns));
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_switch_map_full_total",
+            kind: Kind::Counter,
+            help: "Times that the map of running processes was full.",
+            labels: &[],
+            unit: "times",
+            source: "agent",
+            fallback: "left out unless the tier is switch",
+        },
+        write: |view, out| {
+            if view.source.tier == Tier::Switch {
+                out.sample(&[], view.source.switch_map_full);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_kernel_forks_total",
+            kind: Kind::Counter,
+            help: "Processes forked on the node since the kernel programs were attached.",
+            labels: &[],
+            unit: "processes",
+            source: "per-CPU array of the kernel programs",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if let Some(kernel) = &view.source.kernel {
+                out.sample(&[], kernel.forks);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_kernel_execs_total",
+            kind: Kind::Counter,
+            help: "Programs started on the node since the kernel programs were attached.",
+            labels: &[],
+            unit: "programs",
+            source: "per-CPU array of the kernel programs",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if let Some(kernel) = &view.source.kernel {
+                out.sample(&[], kernel.execs);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_kernel_exits_total",
+            kind: Kind::Counter,
+            help: "Processes released on the node since the kernel programs were attached.",
+            labels: &[],
+            unit: "processes",
+            source: "per-CPU array of the kernel programs",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if let Some(kernel) = &view.source.kernel {
+                out.sample(&[], kernel.exits);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_kernel_exited_cpu_seconds_total",
+            kind: Kind::Counter,
+            help: "CPU time of the released processes of the node, from their birth.",
+            labels: &[],
+            unit: "seconds",
+            source: "per-CPU array of the kernel programs",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            if let Some(kernel) = &view.source.kernel {
+                out.sample(&[], Value::Nanoseconds(kernel.exited_cpu_ns));
+            }
+        },
+    },
+];

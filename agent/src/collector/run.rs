@@ -1,0 +1,98 @@
+//! Runs all collectors for one scrape. One that fails takes its own families back and no others.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{COLLECTORS, Collector, Outcome, Runs, View};
+use crate::exposition::Writer;
+
+/// All collectors and the buffers that they share.
+#[derive(Debug)]
+pub struct Collectors {
+    collectors: Vec<Running>,
+    runs: Runs,
+    writer: Writer,
+}
+
+#[derive(Debug)]
+struct Running {
+    collector: Box<dyn Collector>,
+    /// Whether the last run failed: only a change is logged.
+    failing: bool,
+}
+
+impl Collectors {
+    /// Those of [`COLLECTORS`]. Fails only where a descriptor is not valid.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let runs = Runs::new()?;
+        let collectors = COLLECTORS.iter().map(|start| start(&runs)).collect();
+        Ok(Self::with(collectors, runs))
+    }
+
+    pub(super) fn with(collectors: Vec<Box<dyn Collector>>, runs: Runs) -> Self {
+        for collector in &collectors {
+            runs.announce(collector.name());
+        }
+        let collectors = collectors.into_iter().map(|collector| Running {
+            collector,
+            failing: false,
+        });
+        Self {
+            collectors: collectors.collect(),
+            runs,
+            writer: Writer::default(),
+        }
+    }
+
+    /// The exposition for `view`.
+    pub fn collect(&mut self, view: &View<'_>) -> Vec<u8> {
+        self.runs.count_scrape();
+        for running in &mut self.collectors {
+            running.run(view, &mut self.writer, &self.runs);
+        }
+        self.writer.finish()
+    }
+
+    #[cfg(test)]
+    pub(super) const fn runs(&self) -> &Runs {
+        &self.runs
+    }
+}
+
+impl Running {
+    fn run(&mut self, view: &View<'_>, out: &mut Writer, runs: &Runs) {
+        let name = self.collector.name();
+        let mark = out.mark();
+        // A panic is a bug, but one family less is better than no answer. What it leaves half done in the writer is
+        // taken back, and the timer, dropped without a verdict, counts the run as cancelled.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let timer = runs.begin(name);
+            let result = self.collector.collect(view, out);
+            timer.judge(if result.is_ok() {
+                Outcome::Success
+            } else {
+                Outcome::Error
+            });
+            result
+        }));
+        let failure = match result {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(with_source(&error)),
+            Err(_) => Some("it panicked".to_owned()),
+        };
+        if failure.is_some() {
+            out.roll_back(mark);
+        }
+        match (&failure, self.failing) {
+            (Some(why), false) => log::warn!("collector {name} failed: {why}"),
+            (None, true) => log::info!("collector {name} works again"),
+            _ => {}
+        }
+        self.failing = failure.is_some();
+    }
+}
+
+fn with_source(error: &dyn std::error::Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}

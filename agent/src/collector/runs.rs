@@ -1,0 +1,222 @@
+//! How the collectors' runs went: counted, timed and judged, each run exactly once.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
+
+use crate::exposition::{Descriptor, Kind};
+
+static SCRAPES: Descriptor = Descriptor {
+    name: "headcount_scrapes_total",
+    kind: Kind::Counter,
+    help: "Expositions made; scrapes that came together share one.",
+    labels: &[],
+    unit: "scrapes",
+    source: "agent",
+    fallback: "-",
+};
+
+static RUNS: Descriptor = Descriptor {
+    name: "headcount_collector_runs_total",
+    kind: Kind::Counter,
+    help: "Runs of each collector by outcome: success, error, or cancelled where it ended without a verdict.",
+    labels: &["collector", "outcome"],
+    unit: "runs",
+    source: "agent",
+    fallback: "-",
+};
+
+static DURATION: Descriptor = Descriptor {
+    name: "headcount_collector_duration_seconds",
+    kind: Kind::Histogram,
+    help: "How long the runs of each collector took, failed ones included; the run that shows it is not in it for the collector self.",
+    labels: &["collector", "outcome"],
+    unit: "seconds",
+    source: "agent, monotonic clock",
+    fallback: "left out for outcomes that never occurred",
+};
+
+static LAST_SUCCESS: Descriptor = Descriptor {
+    name: "headcount_collector_last_success_timestamp_seconds",
+    kind: Kind::Gauge,
+    help: "When each collector last succeeded, since the epoch.",
+    labels: &["collector"],
+    unit: "seconds",
+    source: "agent, system clock",
+    fallback: "left out until the first success",
+};
+
+/// Few: enough to tell a healthy run from a slow and from a stuck one, on ten thousand nodes.
+const DURATION_BUCKETS: [f64; 4] = [0.001, 0.01, 0.1, 1.0];
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All families were written.
+    Success,
+    /// It said why not.
+    Error,
+    /// It ended without a word.
+    Cancelled,
+}
+
+impl Outcome {
+    /// All outcomes with the values of the label `outcome`.
+    pub const ALL: [(Self, &'static str); 3] = [
+        (Self::Success, "success"),
+        (Self::Error, "error"),
+        (Self::Cancelled, "cancelled"),
+    ];
+
+    const fn label(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// Counts of all collectors' runs. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    registry: Registry,
+    scrapes: IntCounter,
+    runs: IntCounterVec,
+    durations: HistogramVec,
+    last_success: GaugeVec,
+}
+
+/// One run under way. Dropped without a verdict it counts as cancelled.
+#[derive(Debug)]
+pub struct Timer<'a> {
+    runs: &'a Runs,
+    collector: &'static str,
+    started: Instant,
+    outcome: Outcome,
+}
+
+impl Runs {
+    /// Nothing has run yet. Fails only where a descriptor is not valid.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let scrapes = IntCounter::with_opts(options(&SCRAPES))?;
+        let runs = IntCounterVec::new(options(&RUNS), RUNS.labels)?;
+        let durations = HistogramOpts::from(options(&DURATION)).buckets(DURATION_BUCKETS.to_vec());
+        let durations = HistogramVec::new(durations, DURATION.labels)?;
+        let last_success = GaugeVec::new(options(&LAST_SUCCESS), LAST_SUCCESS.labels)?;
+        registry.register(Box::new(scrapes.clone()))?;
+        registry.register(Box::new(runs.clone()))?;
+        registry.register(Box::new(durations.clone()))?;
+        registry.register(Box::new(last_success.clone()))?;
+        Ok(Self {
+            registry,
+            scrapes,
+            runs,
+            durations,
+            last_success,
+        })
+    }
+
+    /// The families of [`Self::registry`].
+    pub(super) fn descriptors() -> [&'static Descriptor; 4] {
+        [&SCRAPES, &RUNS, &DURATION, &LAST_SUCCESS]
+    }
+
+    pub(super) const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Shows all outcomes of `collector` from the start, so that the first error is a rise.
+    pub(super) fn announce(&self, collector: &'static str) {
+        for (_, outcome) in Outcome::ALL {
+            self.runs.with_label_values(&[collector, outcome]);
+        }
+    }
+
+    pub(super) fn count_scrape(&self) {
+        self.scrapes.inc();
+    }
+
+    /// Begins a run.
+    pub fn begin(&self, collector: &'static str) -> Timer<'_> {
+        let (started, outcome) = (Instant::now(), Outcome::Cancelled);
+        Timer {
+            runs: self,
+            collector,
+            started,
+            outcome,
+        }
+    }
+
+    /// Runs of `collector` that ended with `outcome`.
+    pub fn count(&self, collector: &'static str, outcome: Outcome) -> u64 {
+        self.runs
+            .with_label_values(&[collector, outcome.label()])
+            .get()
+    }
+}
+
+fn options(descriptor: &Descriptor) -> Opts {
+    Opts::new(descriptor.name, descriptor.help)
+}
+
+impl Timer<'_> {
+    /// Ends the run with a verdict.
+    pub fn judge(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Timer<'_> {
+    /// The only place that records, so nothing is recorded twice.
+    fn drop(&mut self) {
+        let labels = [self.collector, self.outcome.label()];
+        self.runs.runs.with_label_values(&labels).inc();
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.runs
+            .durations
+            .with_label_values(&labels)
+            .observe(seconds);
+        if self.outcome == Outcome::Success {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            self.runs
+                .last_success
+                .with_label_values(&[self.collector])
+                .set(now.as_secs_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_run_is_recorded_once_with_its_outcome() {
+        let runs = Runs::new().unwrap();
+        runs.begin("a").judge(Outcome::Success);
+        runs.begin("a").judge(Outcome::Error);
+        runs.begin("a").judge(Outcome::Error);
+        drop(runs.begin("a"));
+        for (outcome, expected) in [
+            (Outcome::Success, 1),
+            (Outcome::Error, 2),
+            (Outcome::Cancelled, 1),
+        ] {
+            assert_eq!(runs.count("a", outcome), expected, "{outcome:?}");
+            let duration = runs.durations.with_label_values(&["a", outcome.label()]);
+            assert_eq!(duration.get_sample_count(), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_success_moves_the_time_of_the_last_success() {
+        let runs = Runs::new().unwrap();
+        drop(runs.begin("a"));
+        runs.begin("a").judge(Outcome::Error);
+        assert_eq!(runs.last_success.with_label_values(&["a"]).get(), 0.0);
+        runs.begin("a").judge(Outcome::Success);
+        assert!(runs.last_success.with_label_values(&["a"]).get() > 1e9);
+    }
+}

@@ -1,0 +1,106 @@
+//! `headcount_http_*`: who asks, and who asks too much.
+
+use super::metric::{self, Metric};
+use super::{Collector, Error, View};
+use crate::exposition::{Descriptor, Kind, Writer};
+
+#[derive(Debug)]
+pub(super) struct Serving;
+
+impl Collector for Serving {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn descriptors(&self) -> Vec<&'static Descriptor> {
+        metric::descriptors(METRICS)
+    }
+
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+        metric::write_all(METRICS, view, out);
+        Ok(())
+    }
+}
+
+static METRICS: &[Metric] = &[
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_connections",
+            kind: Kind::Gauge,
+            help: "Open connections.",
+            labels: &[],
+            unit: "connections",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.connections),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_connections_rejected_total",
+            kind: Kind::Counter,
+            help: "Connections closed at once, because all others were being served.",
+            labels: &[],
+            unit: "connections",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.rejected),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_connections_evicted_total",
+            kind: Kind::Counter,
+            help: "Waiting connections closed to make room for new ones.",
+            labels: &[],
+            unit: "connections",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.evicted),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_accept_errors_total",
+            kind: Kind::Counter,
+            help: "Connections that the system could not accept.",
+            labels: &[],
+            unit: "connections",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.accept_errors),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_requests_total",
+            kind: Kind::Counter,
+            help: "Requests by the status code of the answer; the one being answered is not in it.",
+            labels: &["code"],
+            unit: "requests",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            for (code, requests) in &view.serving.requests {
+                out.sample(&[code], *requests);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_timeouts_total",
+            kind: Kind::Counter,
+            help: "Times up, by whose: header and write are the client's, owner is ours.",
+            labels: &["phase"],
+            unit: "timeouts",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            for (phase, timeouts) in &view.serving.timeouts {
+                out.sample(&[phase], *timeouts);
+            }
+        },
+    },
+];

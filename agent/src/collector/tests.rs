@@ -1,0 +1,301 @@
+//! All collectors over two groups, the whole body; and what becomes of one that fails.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::group::{Gauges, Group};
+use crate::process::{self, Delta, Lifecycle, Tally};
+use crate::source::{
+    Fact, KernelTotals, Origin, ProgramStatistics, Rung, SelfTest, Statistics, Tier,
+};
+
+const FACTS: [Fact; 13] = [
+    Fact::Cpu,
+    Fact::CpuSplit,
+    Fact::Io,
+    Fact::Memory,
+    Fact::Faults,
+    Fact::Switches,
+    Fact::RunQueueWait,
+    Fact::Threads,
+    Fact::Wchan,
+    Fact::OpenFiles,
+    Fact::FileLimit,
+    Fact::Lifecycle,
+    Fact::Names,
+];
+
+fn busy() -> Group {
+    let delta = Delta {
+        user_ns: 1_500_000_001,
+        system_ns: 20_000_000,
+        read_bytes: 1 << 60,
+        write_bytes: 4096,
+        major_faults: 7,
+        minor_faults: 8,
+        voluntary_switches: 9,
+        nonvoluntary_switches: 10,
+        run_queue_wait_ns: 250_000_000,
+    };
+    let lifecycle = Lifecycle {
+        forks: 11,
+        execs: 12,
+        exits_success: 13,
+        exits_failure: 14,
+        exits_signal: 15,
+        oom_kills: 1,
+    };
+    let gauges = Gauges {
+        processes: 2,
+        resident_bytes: 8_065_024,
+        virtual_bytes: 17_174_528,
+        swapped_bytes: 10_240,
+        open_files: 5,
+        worst_fd_ratio: 0.0048828125,
+        oldest_start_ns: Some(3_242_190_000_000),
+        threads: 3,
+        states: [1, 2, 0, 0, 0],
+        wchans: [("do_poll".to_owned(), 1), ("futex_wait".to_owned(), 1)].into(),
+    };
+    Group {
+        name: "a\"b\\c\nd\u{FFFD}".to_owned(),
+        total: Tally { delta, lifecycle },
+        gauges,
+    }
+}
+
+fn source() -> Statistics {
+    Statistics {
+        tier: Tier::Iterator,
+        rung: Some(Rung::Free),
+        self_test: SelfTest::Passed,
+        facts: FACTS.into_iter().map(|fact| (fact, Origin::Bpf)).collect(),
+        programs: vec![
+            ProgramStatistics {
+                name: "fork",
+                attached: true,
+                run_count: Some(3),
+                run_time_ns: Some(1000),
+            },
+            ProgramStatistics {
+                name: "release",
+                ..ProgramStatistics::default()
+            },
+        ],
+        kernel: Some(KernelTotals {
+            forks: 1,
+            execs: 2,
+            exits: 3,
+            exited_cpu_ns: 4_000_000_000,
+        }),
+        events_received: 20,
+        events_overflowed: 21,
+        events_coarse: 22,
+        events_lost: 23,
+        lost_cpu_ns: 24_000_000,
+        switch_map_full: 25,
+        scrape_errors: 26,
+        procread_errors: 27,
+        partial_errors: 28,
+    }
+}
+
+/// Calls `test` with a view of a busy group, an empty one, and `source`.
+fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
+    test(&View {
+        groups: &[
+            busy(),
+            Group {
+                name: "empty".to_owned(),
+                ..Group::default()
+            },
+        ],
+        processes: &process::Statistics {
+            live: 30,
+            pending: 31,
+            unconfirmed: 32,
+            late_ignored: 33,
+            unannounced: 34,
+        },
+        source,
+        group_statistics: &GroupStatistics {
+            overflowed: 40,
+            unattributed_cpu_ns: 41_000_000_000,
+            names_incomplete: 42,
+        },
+        serving: &ServingStatistics {
+            connections: 50,
+            rejected: 51,
+            evicted: 52,
+            accept_errors: 53,
+            requests: vec![("200", 54), ("404", 55)],
+            timeouts: vec![("header", 56)],
+        },
+        build: &Build {
+            version: "1.2.3",
+            revision: "abc",
+            rustversion: "1.95.0",
+            target: "t",
+        },
+        boot_time_seconds: 1_508_450_329.0,
+        log_lines_suppressed: 60,
+    })
+}
+
+/// The body of all collectors but `self`, whose values are never the same.
+fn body(source: &Statistics) -> String {
+    let runs = Runs::new().unwrap();
+    let collectors = COLLECTORS.iter().map(|start| start(&runs));
+    let collectors = collectors
+        .filter(|collector| collector.name() != "self")
+        .collect();
+    let mut collectors = Collectors::with(collectors, runs);
+    String::from_utf8(with_view(source, |view| collectors.collect(view))).unwrap()
+}
+
+fn families(body: &str) -> HashSet<&str> {
+    let heads = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    heads.map(|head| head.split(' ').next().unwrap()).collect()
+}
+
+#[test]
+fn the_whole_body_for_two_groups() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/collector/expected.prom");
+    let body = body(&source());
+    if std::env::var_os("HEADCOUNT_ACCEPT").is_some() {
+        std::fs::write(path, &body).unwrap();
+    }
+    let expected = std::fs::read_to_string(path).unwrap();
+    assert_eq!(body, expected, "HEADCOUNT_ACCEPT=1 takes the new body");
+}
+
+#[test]
+fn what_comes_from_nowhere_is_left_out() {
+    let all = body(&source());
+    let procfs = Statistics {
+        facts: vec![(Fact::Cpu, Origin::Procfs), (Fact::Io, Origin::Absent)],
+        ..Statistics::default()
+    };
+    let some = body(&procfs);
+    assert!(families(&some).is_subset(&families(&all)));
+    assert_eq!(
+        families(&some)
+            .iter()
+            .filter(|name| name.contains("namegroup"))
+            .count(),
+        2,
+        "process count and start: {some}"
+    );
+    assert!(!some.contains("headcount_events") && !some.contains("headcount_kernel"));
+    assert!(some.contains("headcount_accounting_info{rung=\"none\",tier=\"procfs\"} 1\n"));
+    assert!(some.contains("headcount_source_info{fact=\"io\",source=\"absent\"} 1\n"));
+}
+
+#[test]
+fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
+    let mut collectors = Collectors::new().unwrap();
+    let source = source();
+    for scrape in 1..=2 {
+        let body = with_view(&source, |view| collectors.collect(view));
+        let body = String::from_utf8(body).unwrap();
+        let samples = body.lines().filter(|line| !line.starts_with('#')).count();
+        assert!(
+            body.contains(&format!("\nheadcount_exposed_samples {samples}\n")),
+            "{body}"
+        );
+        assert!(
+            body.contains(&format!("\nheadcount_scrapes_total {scrape}\n")),
+            "{body}"
+        );
+        let names = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        assert!(names.is_sorted());
+        let runs = Runs::new().unwrap();
+        let described: HashSet<_> = COLLECTORS
+            .iter()
+            .flat_map(|start| start(&runs).descriptors())
+            .map(|descriptor| descriptor.name)
+            .collect();
+        // Of the tiers, one is never shown beside the others.
+        let unseen: Vec<_> = described.difference(&families(&body)).copied().collect();
+        assert_eq!(unseen, ["headcount_switch_map_full_total"]);
+        assert!(families(&body).is_subset(&described));
+    }
+    assert_eq!(collectors.runs().count("self", Outcome::Success), 2);
+}
+
+#[test]
+fn descriptors_are_unique_and_well_formed() {
+    let runs = Runs::new().unwrap();
+    let mut seen = HashSet::new();
+    for descriptor in COLLECTORS
+        .iter()
+        .flat_map(|start| start(&runs).descriptors())
+    {
+        let name = descriptor.name;
+        assert!(seen.insert(name), "{name} twice");
+        assert!(
+            descriptor.labels.is_sorted(),
+            "{name}: labels in alphabetical order"
+        );
+        assert!(descriptor.help.ends_with('.'), "{name}: help is a sentence");
+        let is_counter = descriptor.kind == crate::exposition::Kind::Counter;
+        let old_name = name.starts_with("namedprocess_scrape_");
+        assert_eq!(name.ends_with("_total"), is_counter && !old_name, "{name}");
+    }
+}
+
+/// Writes one sample, then does what it is told.
+#[derive(Debug)]
+struct Failing(Ending);
+
+type Ending = fn() -> Result<(), Error>;
+
+static HALF: Descriptor = Descriptor {
+    name: "half",
+    kind: crate::exposition::Kind::Gauge,
+    help: "Half.",
+    labels: &[],
+    unit: "-",
+    source: "-",
+    fallback: "-",
+};
+
+impl Collector for Failing {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    fn descriptors(&self) -> Vec<&'static Descriptor> {
+        vec![&HALF]
+    }
+
+    fn collect(&mut self, _: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+        out.family(&HALF).sample(&[], 1_u64);
+        (self.0)()
+    }
+}
+
+#[test]
+fn a_failing_collector_takes_back_its_own_families_only() {
+    let cases: [(Ending, Outcome); 2] = [
+        (|| Err(Error::Malformed { path: "/x" }), Outcome::Error),
+        (|| panic!("a surprise"), Outcome::Cancelled),
+    ];
+    for (fail, outcome) in cases {
+        let runs = Runs::new().unwrap();
+
+        let all: Vec<Box<dyn Collector>> = vec![Box::new(Failing(fail)), Box::new(scrape::Scrape)];
+        let mut collectors = Collectors::with(all, runs);
+        let body = with_view(&source(), |view| collectors.collect(view));
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains("namedprocess_scrape_errors 26\n") && !body.contains("half"));
+        for (other, _) in Outcome::ALL {
+            let expected = u64::from(other == outcome);
+            assert_eq!(
+                collectors.runs().count("failing", other),
+                expected,
+                "{other:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What collectors see: one immutable look at the state, filled by whoever owns it.
+
+use crate::group::Group;
+use crate::source::{Fact, Origin};
+use crate::{process, source};
+
+/// One look at the state.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// All groups, each name once, empty ones included.
+    pub groups: &'a [Group],
+    /// Counts about the process table.
+    pub processes: &'a process::Statistics,
+    /// What the source tells about itself.
+    pub source: &'a source::Statistics,
+    /// Counts about the grouper.
+    pub group_statistics: &'a GroupStatistics,
+    /// Counts about the HTTP side.
+    pub serving: &'a ServingStatistics,
+    /// What was built.
+    pub build: &'a Build,
+    /// When the node booted, seconds since the epoch (`btime` of `/proc/stat`).
+    pub boot_time_seconds: f64,
+    /// Log lines held back by the rate limit.
+    pub log_lines_suppressed: u64,
+}
+
+/// Counts about the grouper.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupStatistics {
+    /// Processes put into the group `other`, because there were too many groups.
+    pub overflowed: u64,
+    /// CPU time that could not be booked to any group, nanoseconds.
+    pub unattributed_cpu_ns: u64,
+    /// Processes grouped by names that were cut short or partly unreadable.
+    pub names_incomplete: u64,
+}
+
+/// Counts about the HTTP side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServingStatistics {
+    /// Open connections.
+    pub connections: u64,
+    /// Connections closed at once, because all others were being served.
+    pub rejected: u64,
+    /// Waiting connections closed to make room for new ones.
+    pub evicted: u64,
+    /// Connections that the system could not accept.
+    pub accept_errors: u64,
+    /// Requests by status code.
+    pub requests: Vec<(&'static str, u64)>,
+    /// Times up by phase.
+    pub timeouts: Vec<(&'static str, u64)>,
+}
+
+/// What was built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Build {
+    /// Version of the package.
+    pub version: &'static str,
+    /// Commit it was built from.
+    pub revision: &'static str,
+    /// Version of the compiler.
+    pub rustversion: &'static str,
+    /// Target triple.
+    pub target: &'static str,
+}
+
+impl View<'_> {
+    /// Whether `fact` comes from anywhere; families made of an absent fact are left out.
+    pub fn has(&self, fact: Fact) -> bool {
+        self.source
+            .facts
+            .iter()
+            .any(|(known, origin)| *known == fact && *origin != Origin::Absent)
+    }
+}

@@ -1,0 +1,259 @@
+//! The writer: samples in, one sorted body out.
+//!
+//! Families are written one after another into one reusable text, each a block. [`Writer::finish`] copies the blocks
+//! to the body in the order of their names, so that callers need not know each other. A family without a sample leaves no
+//! trace; a family begun by two callers keeps one head. That no two samples have the same labels is the callers'
+//! duty, asserted in debug builds.
+
+use std::ops::Range;
+
+use super::text::{write_help, write_label_value};
+use super::{Descriptor, Value};
+
+/// Where one family stands in the text.
+#[derive(Debug, Clone)]
+struct Block {
+    name: Range<usize>,
+    head: usize,
+    samples: usize,
+    end: usize,
+}
+
+/// Collects the families of one scrape.
+#[derive(Debug, Default)]
+pub struct Writer {
+    pub(super) text: String,
+    blocks: Vec<Block>,
+    samples: u64,
+}
+
+/// A point to go back to, see [`Writer::roll_back`].
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    text: usize,
+    blocks: usize,
+    samples: u64,
+}
+
+/// One family while its samples are written.
+#[derive(Debug)]
+pub struct Family<'w> {
+    writer: &'w mut Writer,
+    descriptor: &'w Descriptor,
+    begun: bool,
+}
+
+impl Writer {
+    /// Begins a family. Its head is written with its first sample.
+    pub fn family<'w>(&'w mut self, descriptor: &'w Descriptor) -> Family<'w> {
+        Family {
+            writer: self,
+            descriptor,
+            begun: false,
+        }
+    }
+
+    /// Samples written so far, the lines of a histogram counted each.
+    pub const fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Remembers this point.
+    pub const fn mark(&self) -> Mark {
+        Mark {
+            text: self.text.len(),
+            blocks: self.blocks.len(),
+            samples: self.samples,
+        }
+    }
+
+    /// Forgets all that was written since `mark`, which this writer made since the last [`Writer::finish`].
+    pub fn roll_back(&mut self, mark: Mark) {
+        self.text.truncate(mark.text);
+        self.blocks.truncate(mark.blocks);
+        self.samples = mark.samples;
+    }
+
+    /// The whole body, families sorted by name. The writer is empty after it and keeps its buffers.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let text = self.text.as_str();
+        // Blocks of one name keep the order in which they were written.
+        self.blocks
+            .sort_unstable_by_key(|block| (&text[block.name.clone()], block.head));
+        let mut body = Vec::with_capacity(text.len());
+        let mut last = "";
+        for block in &self.blocks {
+            let name = &text[block.name.clone()];
+            let from = if name == last {
+                block.samples
+            } else {
+                block.head
+            };
+            body.extend_from_slice(&text.as_bytes()[from..block.end]);
+            last = name;
+        }
+        debug_assert_eq!(repeated(&body), None, "two samples with the same labels");
+        self.text.clear();
+        self.blocks.clear();
+        self.samples = 0;
+        body
+    }
+
+    pub(super) fn begin(&mut self, name: &str, help: &str, kind: &str) {
+        let head = self.text.len();
+        self.text.push_str("# HELP ");
+        let start = self.text.len();
+        self.text.push_str(name);
+        let name_range = start..self.text.len();
+        self.text.push(' ');
+        write_help(help, &mut self.text);
+        self.text.push_str("\n# TYPE ");
+        self.text.push_str(name);
+        self.text.push(' ');
+        self.text.push_str(kind);
+        self.text.push('\n');
+        let samples = self.text.len();
+        self.blocks.push(Block {
+            name: name_range,
+            head,
+            samples,
+            end: samples,
+        });
+    }
+
+    /// Writes one line of the family begun last.
+    pub(super) fn line<'l>(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        value: Value,
+    ) {
+        let text = &mut self.text;
+        text.push_str(name);
+        text.push_str(suffix);
+        let mut opening = '{';
+        for (label, label_value) in labels {
+            text.push(opening);
+            text.push_str(label);
+            text.push_str("=\"");
+            write_label_value(label_value, text);
+            text.push('"');
+            opening = ',';
+        }
+        if opening == ',' {
+            text.push('}');
+        }
+        text.push(' ');
+        value.write(text);
+        text.push('\n');
+        self.samples += 1;
+        if let Some(block) = self.blocks.last_mut() {
+            block.end = text.len();
+        }
+    }
+}
+
+impl Family<'_> {
+    /// Writes one sample; `labels` are the values of the descriptor's labels, in its order.
+    pub fn sample(&mut self, labels: &[&str], value: impl Into<Value>) {
+        let Descriptor {
+            name,
+            kind,
+            help,
+            labels: names,
+            ..
+        } = self.descriptor;
+        debug_assert_eq!(labels.len(), names.len(), "label values of {name}");
+        if !self.begun {
+            self.writer.begin(name, help, kind.word());
+            self.begun = true;
+        }
+        let pairs = names.iter().copied().zip(labels.iter().copied());
+        self.writer.line(name, "", pairs, value.into());
+    }
+}
+
+/// The first sample that stands twice in `body`, without its value.
+fn repeated(body: &[u8]) -> Option<String> {
+    let mut seen = std::collections::HashSet::new();
+    String::from_utf8_lossy(body)
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(sample, _)| sample.to_owned())
+        .find(|sample| !seen.insert(sample.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kind;
+    use super::*;
+
+    const fn descriptor(name: &'static str, labels: &'static [&'static str]) -> Descriptor {
+        let (help, unit, source, fallback) = ("Help.", "", "", "");
+        Descriptor {
+            name,
+            kind: Kind::Gauge,
+            help,
+            labels,
+            unit,
+            source,
+            fallback,
+        }
+    }
+
+    static A: Descriptor = descriptor("a", &[]);
+    static B: Descriptor = descriptor("b", &["x", "y"]);
+
+    fn finished(writer: &mut Writer) -> String {
+        String::from_utf8(writer.finish()).unwrap()
+    }
+
+    #[test]
+    fn families_are_sorted_and_have_one_head() {
+        let mut writer = Writer::default();
+        writer.family(&B).sample(&["1", "q\"\n"], 2.5);
+        writer.family(&A).sample(&[], 1_u64);
+        writer.family(&B).sample(&["2", ""], f64::INFINITY);
+        assert_eq!(writer.samples(), 3);
+        assert_eq!(
+            finished(&mut writer),
+            "# HELP a Help.\n# TYPE a gauge\na 1\n\
+             # HELP b Help.\n# TYPE b gauge\nb{x=\"1\",y=\"q\\\"\\n\"} 2.5\nb{x=\"2\",y=\"\"} +Inf\n"
+        );
+        assert_eq!((writer.samples(), finished(&mut writer).as_str()), (0, ""));
+    }
+
+    #[test]
+    fn a_family_without_samples_leaves_no_trace() {
+        let mut writer = Writer::default();
+        let _ = writer.family(&A);
+        assert_eq!(finished(&mut writer), "");
+    }
+
+    #[test]
+    fn half_written_families_are_rolled_back() {
+        let mut writer = Writer::default();
+        writer.family(&A).sample(&[], 1_u64);
+        let mark = writer.mark();
+        writer.family(&B).sample(&["1", "2"], 2_u64);
+        writer.roll_back(mark);
+        assert_eq!(writer.samples(), 1);
+        assert_eq!(
+            finished(&mut writer),
+            "# HELP a Help.\n# TYPE a gauge\na 1\n"
+        );
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "two samples with the same labels")]
+    fn the_same_sample_twice_is_noticed() {
+        let mut writer = Writer::default();
+        let mut family = writer.family(&B);
+        family.sample(&["1", "2"], 1_u64);
+        family.sample(&["1", "2"], 2_u64);
+        writer.finish();
+    }
+}

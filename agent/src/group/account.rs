@@ -1,0 +1,96 @@
+//! Accounts and their way to a group.
+//!
+//! ```text
+//! Open --own facts match--> Member
+//! Open --they match nothing--> Unmatched --an ancestor is decided--> Member | Nowhere
+//! Open --no ancestor--> Nowhere
+//! ```
+//!
+//! What is booked before the decision waits in the account. An account lives while a process, a tombstone or an
+//! undecided descendant uses it.
+
+use crate::process::{AccountId, Tally};
+
+/// Index of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GroupIndex(pub(super) usize);
+
+/// Where an account stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Nobody has looked at its facts.
+    Open,
+    /// Its facts match nothing; it follows its ancestor.
+    Unmatched,
+    /// In this group.
+    Member(GroupIndex),
+    /// In no group.
+    Nowhere,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) decision: Decision,
+    pub(super) ancestor: Option<AccountId>,
+    pub(super) users: u32,
+    pub(super) waiting: Tally,
+}
+
+/// All accounts, by a number that is used again when an account is closed.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    slots: Vec<Option<Account>>,
+    free: Vec<u32>,
+}
+
+impl Accounts {
+    pub(super) fn open(&mut self, ancestor: Option<AccountId>) -> AccountId {
+        let account =
+            Account { decision: Decision::Open, ancestor, users: 1, waiting: Tally::default() };
+        if let Some(ancestor) = ancestor {
+            self.share(ancestor);
+        }
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = Some(account);
+            return AccountId(slot);
+        }
+        self.slots.push(Some(account));
+        // More accounts than processes can exist would be needed to leave 32 bits.
+        AccountId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn get(&self, id: AccountId) -> Option<&Account> {
+        self.slots.get(id.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.slots.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    pub(super) fn share(&mut self, id: AccountId) {
+        if let Some(account) = self.get_mut(id) {
+            account.users += 1;
+        }
+    }
+
+    /// One user less; a decided account without users is forgotten, an undecided one waits for its ancestor.
+    pub(super) fn unshare(&mut self, id: AccountId) {
+        let mut next = Some(id);
+        while let Some(id) = next.take() {
+            let Some(account) = self.get_mut(id) else { return };
+            account.users = account.users.saturating_sub(1);
+            let is_decided = matches!(account.decision, Decision::Member(_) | Decision::Nowhere);
+            if account.users == 0 && is_decided {
+                next = account.ancestor.take();
+                self.slots[id.0 as usize] = None;
+                self.free.push(id.0);
+            }
+        }
+    }
+
+    /// Accounts in use.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}

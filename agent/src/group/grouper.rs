@@ -1,0 +1,295 @@
+//! The grouper: which account belongs to which group, and what each group has used and holds.
+//!
+//! Bookings come from the process table, decisions from a placer (selectors and name templates). Group counters never
+//! fall. Groups are bounded: beyond `max_groups` a new name's processes go to the group `other`, and are counted.
+
+use super::{
+    Gauges, Group,
+    account::{Account, Accounts, Decision, GroupIndex},
+};
+use crate::process::{AccountId, Coarse, Counters, Delta, Facts, Ledger, Live, State, Tally};
+use std::collections::HashMap;
+
+/// The group that takes those for which no more groups may be made.
+const REST: &str = "other";
+/// Wait channels told apart in one group; the rest share the value `other`.
+const WCHANS: usize = 128;
+
+/// Names the group of a process, or none.
+pub type Placer = Box<dyn Fn(&Facts) -> Option<String> + Send>;
+
+/// Counts about the grouper itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Accounts in use.
+    pub accounts: u64,
+    /// Accounts that went to the group `other`, because there were groups enough.
+    pub overflowed: u64,
+    /// Accounts decided by incomplete facts: the process was gone, and its event could not carry all.
+    pub incomplete: u64,
+    /// CPU time that was told only as a sum by comm and matched no group, nanoseconds.
+    pub unattributed_cpu_ns: u64,
+}
+
+/// See the module.
+pub struct Grouper {
+    placer: Placer,
+    max_groups: usize,
+    accounts: Accounts,
+    /// Accounts that wait for an ancestor.
+    unmatched: Vec<AccountId>,
+    groups: Vec<Group>,
+    by_name: HashMap<String, GroupIndex>,
+    statistics: Statistics,
+}
+
+impl std::fmt::Debug for Grouper {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Grouper").field("groups", &self.groups).finish_non_exhaustive()
+    }
+}
+
+impl Ledger for Grouper {
+    fn open(&mut self, ancestor: Option<AccountId>) -> AccountId {
+        self.accounts.open(ancestor)
+    }
+
+    fn share(&mut self, account: AccountId) {
+        self.accounts.share(account);
+    }
+
+    fn close(&mut self, id: AccountId) {
+        let Some(account) = self.accounts.get(id) else { return };
+        if account.users == 1 && account.decision == Decision::Open {
+            // Nobody ever saw its facts, and nobody will.
+            self.follow_ancestor(id);
+        }
+        self.accounts.unshare(id);
+    }
+
+    fn identify(&mut self, id: AccountId, facts: &Facts) {
+        if self.accounts.get(id).is_none_or(|account| account.decision != Decision::Open) {
+            return;
+        }
+        self.statistics.incomplete += u64::from(facts.incomplete);
+        match (self.placer)(facts) {
+            Some(name) => {
+                let group = self.group(name);
+                self.decide(id, Decision::Member(group));
+            }
+            None => self.follow_ancestor(id),
+        }
+    }
+
+    fn book(&mut self, id: AccountId, tally: &Tally) {
+        let Some(account) = self.accounts.get_mut(id) else { return };
+        match account.decision {
+            Decision::Open | Decision::Unmatched => account.waiting.add(tally),
+            Decision::Member(group) => self.groups[group.0].total.add(tally),
+            Decision::Nowhere => {}
+        }
+    }
+}
+
+impl Grouper {
+    /// A grouper that makes at most `max_groups` groups and one more for the rest.
+    pub fn new(placer: Placer, max_groups: usize) -> Self {
+        Self {
+            placer,
+            max_groups,
+            accounts: Accounts::default(),
+            unmatched: Vec::new(),
+            groups: Vec::new(),
+            by_name: HashMap::new(),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// All groups there ever were, in the order of their making.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Counts about the grouper itself.
+    pub fn statistics(&self) -> Statistics {
+        Statistics { accounts: self.accounts.len() as u64, ..self.statistics }
+    }
+
+    /// Gives an undecided account another ancestor: that of a living process is its present parent.
+    pub fn adopt(&mut self, id: AccountId, ancestor: Option<AccountId>) {
+        let Some(account) = self.accounts.get_mut(id) else { return };
+        if account.decision != Decision::Open || ancestor == Some(id) {
+            return;
+        }
+        let former = std::mem::replace(&mut account.ancestor, ancestor);
+        if let Some(ancestor) = ancestor {
+            self.accounts.share(ancestor);
+        }
+        if let Some(former) = former {
+            self.close(former);
+        }
+    }
+
+    /// Books a sum by comm to the group that its comm alone gives.
+    pub fn book_coarse(&mut self, coarse: &Coarse) {
+        let facts = coarse.comm.as_ref().map(|comm| Facts {
+            comm: comm.clone(),
+            argv: vec![comm.clone()],
+            incomplete: true,
+            ..Facts::default()
+        });
+        let tally = Tally { delta: whole(&coarse.counters), lifecycle: coarse.lifecycle };
+        match facts.and_then(|facts| (self.placer)(&facts)) {
+            Some(name) => {
+                let group = self.group(name);
+                self.groups[group.0].total.add(&tally);
+            }
+            None => {
+                let Delta { user_ns, system_ns, .. } = tally.delta;
+                self.statistics.unattributed_cpu_ns += user_ns + system_ns;
+            }
+        }
+    }
+
+    /// Decides the accounts whose ancestor has been decided meanwhile. To be called after each batch.
+    pub fn settle(&mut self) {
+        let waiting = std::mem::take(&mut self.unmatched);
+        for id in waiting {
+            self.follow_ancestor(id);
+            if self.accounts.get(id).is_some_and(|account| account.users == 0) {
+                // The last user is gone; only the decision was missing.
+                self.accounts.share(id);
+                self.accounts.unshare(id);
+            }
+        }
+    }
+
+    fn follow_ancestor(&mut self, id: AccountId) {
+        match self.decision_above(id) {
+            Decision::Open | Decision::Unmatched => {
+                if let Some(account) = self.accounts.get_mut(id) {
+                    account.decision = Decision::Unmatched;
+                    self.unmatched.push(id);
+                }
+            }
+            decided => self.decide(id, decided),
+        }
+    }
+
+    /// The decision of the nearest decided ancestor; `Nowhere` at the end of the line.
+    fn decision_above(&self, id: AccountId) -> Decision {
+        let mut above = self.accounts.get(id).and_then(|account| account.ancestor);
+        // Two reparented processes could name each other; no real line is longer than processes exist.
+        for _ in 0..=self.accounts.len() {
+            let Some(account) = above.and_then(|id| self.accounts.get(id)) else {
+                return Decision::Nowhere;
+            };
+            match account {
+                Account { decision: Decision::Unmatched, ancestor, .. } => above = *ancestor,
+                Account { decision, .. } => return *decision,
+            }
+        }
+        Decision::Nowhere
+    }
+
+    fn decide(&mut self, id: AccountId, decision: Decision) {
+        let Some(account) = self.accounts.get_mut(id) else { return };
+        account.decision = decision;
+        let waited = std::mem::take(&mut account.waiting);
+        let ancestor = account.ancestor.take();
+        if let Decision::Member(group) = decision {
+            self.groups[group.0].total.add(&waited);
+        }
+        if let Some(ancestor) = ancestor {
+            self.close(ancestor);
+        }
+    }
+
+    fn group(&mut self, name: String) -> GroupIndex {
+        if let Some(known) = self.by_name.get(&name) {
+            return *known;
+        }
+        let is_full = self.groups.len() >= self.max_groups;
+        let name = if is_full { REST.to_owned() } else { name };
+        self.statistics.overflowed += u64::from(is_full);
+        let next = GroupIndex(self.groups.len());
+        let index = *self.by_name.entry(name.clone()).or_insert(next);
+        if index == next {
+            self.groups.push(Group { name, ..Group::default() });
+        }
+        index
+    }
+
+    /// Sums up what the live members of each group hold.
+    pub fn measure<'a>(&mut self, live: impl Iterator<Item = Live<'a>>) {
+        for group in &mut self.groups {
+            group.gauges = Gauges::default();
+        }
+        for process in live {
+            let decision = self.accounts.get(process.account()).map(|account| account.decision);
+            if let Some(Decision::Member(group)) = decision {
+                add(&mut self.groups[group.0].gauges, &process);
+            }
+        }
+    }
+}
+
+fn add(gauges: &mut Gauges, process: &Live<'_>) {
+    let sample = process.sample;
+    gauges.processes += 1;
+    gauges.resident_bytes += sample.rss_bytes;
+    gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(sample.virtual_bytes);
+    gauges.swapped_bytes += sample.swapped_bytes;
+    gauges.threads += u64::from(sample.threads);
+    let start_ns = sample.id.start_ns;
+    gauges.oldest_start_ns = Some(gauges.oldest_start_ns.map_or(start_ns, |old| old.min(start_ns)));
+    if let Some(open_files) = process.open_files() {
+        gauges.open_files += open_files;
+        if let Some(limit) = sample.fd_limit {
+            // As process-exporter divides: a limit of 0 gives +Inf, or nothing when nothing is open.
+            let ratio = open_files as f64 / limit as f64;
+            gauges.worst_fd_ratio = gauges.worst_fd_ratio.max(ratio);
+        }
+    }
+    for state in process.states() {
+        gauges.states[index_of(state)] += 1;
+    }
+    for wchan in process.wchans() {
+        let is_new = !gauges.wchans.contains_key(wchan);
+        let name = if is_new && gauges.wchans.len() >= WCHANS { REST } else { wchan };
+        match gauges.wchans.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                gauges.wchans.insert(name.to_owned(), 1);
+            }
+        }
+    }
+}
+
+fn index_of(state: State) -> usize {
+    match state {
+        State::Running => 0,
+        State::Sleeping => 1,
+        State::Waiting => 2,
+        State::Zombie => 3,
+        State::Other => 4,
+    }
+}
+
+/// `counters` as a difference to nothing.
+fn whole(counters: &Counters) -> Delta {
+    let Counters { cpu, faults, io, switches, run_queue_wait_ns } = counters;
+    let io = io.unwrap_or_default();
+    let switches = switches.unwrap_or_default();
+    Delta {
+        user_ns: cpu.user_ns,
+        system_ns: cpu.system_ns,
+        read_bytes: io.read_bytes,
+        write_bytes: io.write_bytes,
+        major_faults: faults.major,
+        minor_faults: faults.minor,
+        voluntary_switches: switches.voluntary,
+        nonvoluntary_switches: switches.nonvoluntary,
+        run_queue_wait_ns: run_queue_wait_ns.unwrap_or(0),
+    }
+}

@@ -1,0 +1,227 @@
+//! Questions to the owner of the state, and answers shared by those who ask at the same time.
+//!
+//! ```text
+//!  request --+                       (one question of a kind at a time)
+//!  request --+--> Owner::metrics ----> Question::Metrics(reply) ----> the owner's task
+//!  request --+         ^                                                  |
+//!            +---------+----------------- the same Bytes <----------------+
+//! ```
+//!
+//! A question is asked by a tokio task of its own, so it outlives the request that caused it: a client that hangs up takes
+//! no answer away from the others. An owner that hangs has at most one question of each kind before it.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::body::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What the owner is asked. A reply that is dropped means [`Unavailable`].
+#[derive(Debug)]
+pub enum Question {
+    /// Scrape, and give the exposition.
+    Metrics(oneshot::Sender<Bytes>),
+    /// How are you?
+    Health(oneshot::Sender<Health>),
+}
+
+/// The state's own view of itself, shown at `/health`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Health {
+    /// In one word.
+    pub status: Status,
+    /// Why not better; empty when ok.
+    pub reasons: Vec<String>,
+}
+
+/// How the agent is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The first pass is not done.
+    Starting,
+    /// All is well.
+    Ok,
+    /// It works, but less exactly than it could.
+    Degraded,
+}
+
+/// The owner of the state is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the owner of the state gives no answer")]
+pub struct Unavailable;
+
+/// Where questions go. Clones share their answers.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    questions: mpsc::Sender<Question>,
+    metrics: Shared<Bytes>,
+    health: Shared<Health>,
+}
+
+/// An [`Owner`], and the end where its questions arrive.
+pub fn owner() -> (Owner, mpsc::Receiver<Question>) {
+    // One question of each kind is under way at most.
+    let (questions, inbox) = mpsc::channel(2);
+    (
+        Owner {
+            questions,
+            metrics: Shared::default(),
+            health: Shared::default(),
+        },
+        inbox,
+    )
+}
+
+impl Owner {
+    /// The exposition; scrapes that arrive while one is under way share its answer.
+    pub async fn metrics(&self) -> Result<Bytes, Unavailable> {
+        self.metrics
+            .answer(|| ask(self.questions.clone(), Question::Metrics))
+            .await
+    }
+
+    /// How the owner is.
+    pub async fn health(&self) -> Result<Health, Unavailable> {
+        self.health
+            .answer(|| ask(self.questions.clone(), Question::Health))
+            .await
+    }
+}
+
+async fn ask<T>(
+    questions: mpsc::Sender<Question>,
+    question: fn(oneshot::Sender<T>) -> Question,
+) -> Result<T, Unavailable> {
+    let (reply, answer) = oneshot::channel();
+    questions
+        .send(question(reply))
+        .await
+        .map_err(|_| Unavailable)?;
+    answer.await.map_err(|_| Unavailable)
+}
+
+type Answer<T> = Option<Result<T, Unavailable>>;
+
+/// At most one question under way; who asks meanwhile waits for its answer.
+#[derive(Debug)]
+struct Shared<T> {
+    under_way: Arc<Mutex<Option<watch::Receiver<Answer<T>>>>>,
+}
+
+// By hand: derived ones would want the same of T.
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self {
+            under_way: Arc::default(),
+        }
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self {
+            under_way: Arc::clone(&self.under_way),
+        }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Shared<T> {
+    async fn answer<F>(&self, question: impl FnOnce() -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Result<T, Unavailable>> + Send + 'static,
+    {
+        let mut answer = {
+            let mut under_way = self
+                .under_way
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            match &*under_way {
+                Some(answer) => answer.clone(),
+                None => under_way.insert(self.begin(question())).clone(),
+            }
+        };
+        let answer = answer
+            .wait_for(Option::is_some)
+            .await
+            .map_err(|_| Unavailable)?;
+        answer.clone().unwrap_or(Err(Unavailable))
+    }
+
+    fn begin(
+        &self,
+        question: impl Future<Output = Result<T, Unavailable>> + Send + 'static,
+    ) -> watch::Receiver<Answer<T>> {
+        let (sender, receiver) = watch::channel(None);
+        let under_way = Arc::clone(&self.under_way);
+        tokio::spawn(async move {
+            let answer = question.await;
+            // First the end, then the answer: who asks from now on gets a fresh one.
+            *under_way.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            sender.send_replace(Some(answer));
+        });
+        receiver
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn next_reply(inbox: &mut mpsc::Receiver<Question>) -> oneshot::Sender<Bytes> {
+        match inbox.recv().await {
+            Some(Question::Metrics(reply)) => reply,
+            other => panic!("not a scrape: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn coinciding_scrapes_share_one_answer_and_later_ones_do_not() {
+        let (owner, mut inbox) = owner();
+        let clone = owner.clone();
+        let answers = async { tokio::join!(owner.metrics(), clone.metrics(), owner.metrics()) };
+        let answering = async {
+            let reply = next_reply(&mut inbox).await;
+            reply.send(Bytes::from_static(b"1")).unwrap();
+        };
+        let ((a, b, c), ()) = tokio::join!(answers, answering);
+        for answer in [a, b, c] {
+            assert_eq!(answer.unwrap(), "1");
+        }
+        assert!(inbox.try_recv().is_err(), "one question only");
+
+        let answering = async {
+            next_reply(&mut inbox)
+                .await
+                .send(Bytes::from_static(b"2"))
+                .unwrap();
+        };
+        let (again, ()) = tokio::join!(owner.metrics(), answering);
+        assert_eq!(again.unwrap(), "2");
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_takes_no_answer_from_the_others() {
+        let (owner, mut inbox) = owner();
+        let first = tokio::spawn({
+            let owner = owner.clone();
+            async move { owner.metrics().await }
+        });
+        let reply = next_reply(&mut inbox).await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        let answering = async { reply.send(Bytes::from_static(b"1")).unwrap() };
+        let (second, ()) = tokio::join!(owner.metrics(), answering);
+        assert_eq!(second.unwrap(), "1");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_reply_or_inbox_is_no_answer() {
+        let (owner, mut inbox) = owner();
+        let dropping = async { drop(next_reply(&mut inbox).await) };
+        let (answer, ()) = tokio::join!(owner.metrics(), dropping);
+        assert_eq!(answer, Err(Unavailable));
+        drop(inbox);
+        assert_eq!(owner.health().await, Err(Unavailable));
+    }
+}

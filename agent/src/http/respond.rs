@@ -1,0 +1,114 @@
+//! Which path answers what.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+
+use super::{Limits, Owner, Statistics, Timeout, Unavailable};
+use crate::exposition;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// What is served, and how.
+#[derive(Debug)]
+pub struct Site {
+    /// Path of the exposition; begins with a slash and is neither `/` nor `/health`.
+    pub telemetry_path: String,
+    /// Who is asked.
+    pub owner: Owner,
+    /// How much and how long.
+    pub limits: Limits,
+    /// Where it is counted.
+    pub statistics: Arc<Statistics>,
+}
+
+type Page = Response<Full<Bytes>>;
+
+impl Site {
+    /// The answer to one request. For HEAD the body is left out later.
+    pub(super) async fn respond(&self, method: &Method, path: &str) -> Page {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        let page = match path {
+            // As with process-exporter, any method scrapes.
+            path if path == self.telemetry_path => self.metrics().await,
+            "/" | "/health" if !reads => {
+                let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n");
+                page.headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                page
+            }
+            "/health" => self.health().await,
+            "/" => page(StatusCode::OK, HTML, self.landing()),
+            _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
+        };
+        self.statistics.count_request(page.status());
+        page
+    }
+
+    async fn metrics(&self) -> Page {
+        match self.within(self.limits.scrape, self.owner.metrics()).await {
+            Ok(body) => page(StatusCode::OK, exposition::CONTENT_TYPE, body),
+            Err(reason) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
+        }
+    }
+
+    async fn health(&self) -> Page {
+        let answer = self.within(self.limits.health, self.owner.health()).await;
+        let (code, body) = match &answer {
+            Ok(health) => (StatusCode::OK, serde_json::to_vec(health)),
+            Err(reason) => {
+                let body = serde_json::json!({ "status": "unavailable", "reasons": [reason] });
+                (StatusCode::SERVICE_UNAVAILABLE, serde_json::to_vec(&body))
+            }
+        };
+        let mut body = body.unwrap_or_default();
+        body.push(b'\n');
+        page(code, JSON, body)
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, String> {
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer.map_err(|unavailable| unavailable.to_string()),
+            Err(_) => {
+                self.statistics.count_timeout(Timeout::Owner);
+                Err(format!("no answer within {} s", limit.as_secs_f64()))
+            }
+        }
+    }
+
+    fn landing(&self) -> String {
+        // Relative links work behind a path prefix too.
+        let path = escaped(self.telemetry_path.trim_start_matches('/'));
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<title>Headcount</title>\n<h1>Headcount</h1>\n\
+             <p>What each group of processes on this node costs.</p>\n\
+             <ul>\n<li><a href=\"./{path}\">Metrics</a></li>\n\
+             <li><a href=\"./health\">Health</a></li>\n</ul>\n</html>\n"
+        )
+    }
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
+    let mut page = Response::new(Full::new(body.into()));
+    *page.status_mut() = status;
+    page.headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    page
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
+}

@@ -1,0 +1,167 @@
+//! One process in the table, and the rules by which its use is booked.
+
+use super::{
+    AccountId, Counters, ExitStatus, Facts, Ledger, Lifecycle, Sample, Tally, booked::Booked,
+    threads::Threads,
+};
+
+/// Execs of one process between two passes that are told apart; more of them share the bookings of their neighbours.
+const SPLITS: usize = 8;
+
+/// How a process gets its group.
+#[derive(Debug)]
+pub(super) enum Naming {
+    /// It has one, or shares its image's.
+    Done,
+    /// From `/proc` at the next pass that sees it alive; if it is gone before, from what its exec told.
+    Waiting(Option<Box<Facts>>),
+}
+
+/// What an image had used when the next one took its place.
+#[derive(Debug)]
+pub(super) struct Split {
+    account: AccountId,
+    counters: Counters,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Where its use is booked now.
+    pub(super) account: AccountId,
+    /// Whether `account` was opened for this process; else it is its image's.
+    pub(super) own: bool,
+    /// The account it was born into: whose group its images join where they match nothing.
+    pub(super) birth: Option<AccountId>,
+    pub(super) naming: Naming,
+    /// The next totals are history from before the agent: taken over, not booked.
+    pub(super) baseline: bool,
+    /// It has run an exec that was heard of, or is older than the agent.
+    pub(super) execed: bool,
+    /// Its fork was heard of.
+    pub(super) announced: bool,
+    pub(super) exit_booked: bool,
+    /// Its totals are final, though it may still be seen as a zombie.
+    pub(super) projected: bool,
+    pub(super) absent_since_ns: Option<u64>,
+    /// Number of the last pass that saw it.
+    pub(super) seen: u64,
+    pub(super) sample: Option<Sample>,
+    pub(super) threads: Threads,
+    pub(super) open_files: Option<u64>,
+    /// Value of `ran_marker` when the descriptors and the main thread's wait channel were read.
+    pub(super) probed: Option<u64>,
+    pub(super) wchan: Option<std::sync::Arc<str>>,
+    pub(super) booked: Booked,
+    pub(super) splits: Vec<Split>,
+}
+
+impl Entry {
+    /// A process that was just heard of, with nothing booked.
+    pub(super) fn new(account: AccountId, own: bool) -> Self {
+        Self {
+            account,
+            own,
+            birth: None,
+            naming: if own { Naming::Waiting(None) } else { Naming::Done },
+            baseline: false,
+            execed: false,
+            announced: false,
+            exit_booked: false,
+            projected: false,
+            absent_since_ns: None,
+            seen: 0,
+            sample: None,
+            threads: Threads::default(),
+            open_files: None,
+            probed: None,
+            wchan: None,
+            booked: Booked::default(),
+            splits: Vec::new(),
+        }
+    }
+
+    /// Books `counters`: each former image's share to its account, the rest to the present one.
+    pub(super) fn credit(&mut self, counters: &Counters, ledger: &mut impl Ledger) {
+        if std::mem::take(&mut self.baseline) {
+            self.booked.raise(counters);
+            return;
+        }
+        self.credit_splits(ledger);
+        let delta = self.booked.raise(counters);
+        book(ledger, self.account, Tally { delta, ..Tally::default() });
+    }
+
+    /// Books what former images used.
+    pub(super) fn credit_splits(&mut self, ledger: &mut impl Ledger) {
+        for split in self.splits.drain(..) {
+            let delta = self.booked.raise(&split.counters);
+            book(ledger, split.account, Tally { delta, ..Tally::default() });
+            ledger.close(split.account);
+        }
+    }
+
+    /// The image ends: what it used up to `counters` is its own. It is booked when the process is next credited and
+    /// not now: if its end reaches the agent only as part of a sum by comm, that sum holds all of it.
+    pub(super) fn split(&mut self, counters: Counters, ledger: &mut impl Ledger) {
+        if std::mem::take(&mut self.baseline) {
+            self.booked.raise(&counters);
+            ledger.close(self.account);
+            return;
+        }
+        if self.splits.len() == SPLITS {
+            let first = self.splits.remove(0);
+            ledger.close(first.account);
+        }
+        self.splits.push(Split { account: self.account, counters });
+    }
+
+    /// Counts the end once, whichever record tells it first.
+    pub(super) fn book_exit(
+        &mut self,
+        status: ExitStatus,
+        oom_killed: bool,
+        ledger: &mut impl Ledger,
+    ) {
+        if !std::mem::replace(&mut self.exit_booked, true) {
+            book(ledger, self.account, exit_tally(status, oom_killed));
+        }
+    }
+
+    /// Decides an undecided account now, since nobody can look at the process any more.
+    pub(super) fn name_by_events(&mut self, otherwise: Option<&Facts>, ledger: &mut impl Ledger) {
+        if let Naming::Waiting(exec) = std::mem::replace(&mut self.naming, Naming::Done)
+            && let Some(facts) = exec.as_deref().or(otherwise)
+        {
+            ledger.identify(self.account, facts);
+        }
+    }
+
+    /// Gives back all accounts but the present one.
+    pub(super) fn release_former(&mut self, ledger: &mut impl Ledger) {
+        for split in self.splits.drain(..) {
+            ledger.close(split.account);
+        }
+        if let Some(birth) = self.birth.take() {
+            ledger.close(birth);
+        }
+    }
+}
+
+/// Books `tally` unless it is empty.
+pub(super) fn book(ledger: &mut impl Ledger, account: AccountId, tally: Tally) {
+    if !tally.is_empty() {
+        ledger.book(account, &tally);
+    }
+}
+
+/// One end of a process.
+pub(super) fn exit_tally(status: ExitStatus, oom_killed: bool) -> Tally {
+    let mut lifecycle = Lifecycle { oom_kills: u64::from(oom_killed), ..Lifecycle::default() };
+    match status {
+        ExitStatus::Success => lifecycle.exits_success = 1,
+        ExitStatus::Failure => lifecycle.exits_failure = 1,
+        ExitStatus::Signal => lifecycle.exits_signal = 1,
+    }
+    Tally { lifecycle, ..Tally::default() }
+}

@@ -1,0 +1,221 @@
+//! What a pass over all live processes changes in the table, and what can be seen of them afterwards.
+
+use super::{
+    AccountId, Ledger, Pass, ProcessId, Sample, State, Table, ThreadSample,
+    entry::{Entry, Naming},
+    table::Unclassified,
+};
+use std::sync::Arc;
+
+/// A process gone from the passes waits this long for its final totals. The free hook of an idle machine with lazy RCU
+/// was seen to take half a minute.
+const PENDING_NS: u64 = 60_000_000_000;
+
+/// What a pass does not carry, and is read again only for what ran.
+pub trait Probe {
+    /// Open descriptors of a process; `None` where unreadable.
+    fn open_files(&mut self, tgid: u32) -> Option<u64>;
+    /// Kernel function a thread waits in; `None` while it runs, or where unreadable.
+    fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String>;
+}
+
+/// A live process as the grouper sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Live<'a> {
+    /// What the last pass saw.
+    pub sample: &'a Sample,
+    entry: &'a Entry,
+}
+
+impl Live<'_> {
+    /// Where its use is booked.
+    pub fn account(&self) -> AccountId {
+        self.entry.account
+    }
+
+    /// Open descriptors; `None` while unreadable.
+    pub fn open_files(&self) -> Option<u64> {
+        self.entry.open_files
+    }
+
+    /// State of each of its threads, the main one included.
+    pub fn states(&self) -> impl Iterator<Item = State> + '_ {
+        std::iter::once(self.sample.state).chain(self.entry.threads.states())
+    }
+
+    /// Wait channel of each of its threads that waits.
+    pub fn wchans(&self) -> impl Iterator<Item = &str> + '_ {
+        let others = self.entry.threads.live.iter().filter_map(|thread| thread.wchan.as_deref());
+        self.entry.wchan.as_deref().into_iter().chain(others)
+    }
+}
+
+impl Table {
+    /// Takes one pass: credits everybody it saw, and closes whom it did not see and nothing more will come of.
+    pub fn observe(&mut self, pass: &Pass, ledger: &mut impl Ledger) {
+        self.passes += 1;
+        for sample in &pass.processes {
+            if !pass.finals_follow {
+                self.exhume(sample.id);
+            }
+            if !self.is_buried(sample.id) && !self.processes.contains_key(&sample.id) {
+                let parent = self.account_of(sample.parent);
+                self.unheard(sample.id, parent, ledger);
+            }
+        }
+        self.statistics.live = 0;
+        for sample in &pass.processes {
+            self.credit_live(sample, threads_of(&pass.threads, sample), pass, ledger);
+        }
+        self.close_absent(pass, ledger);
+    }
+
+    fn credit_live(
+        &mut self,
+        sample: &Sample,
+        threads: &[ThreadSample],
+        pass: &Pass,
+        ledger: &mut impl Ledger,
+    ) {
+        let parent = self.account_of(sample.parent);
+        let Some(entry) = self.processes.get_mut(&sample.id) else { return };
+        self.statistics.live += 1;
+        entry.seen = self.passes;
+        entry.absent_since_ns = None;
+        entry.sample = Some(*sample);
+        entry.threads.update(threads);
+        if !entry.own && sample.state != State::Zombie {
+            // Forked without exec and still there: its own facts decide from here on.
+            let account = ledger.open(parent.or(entry.birth));
+            ledger.close(std::mem::replace(&mut entry.account, account));
+            entry.own = true;
+            entry.naming = Naming::Waiting(None);
+            self.waiting.insert(sample.id);
+        }
+        if sample.id.start_ns <= pass.started_ns || !pass.finals_follow {
+            let counters = entry.threads.complete(sample.counters);
+            entry.credit(&counters, ledger);
+        }
+    }
+
+    fn close_absent(&mut self, pass: &Pass, ledger: &mut impl Ledger) {
+        self.statistics.pending = 0;
+        let mut gone = Vec::new();
+        for (id, entry) in &mut self.processes {
+            if entry.seen == self.passes || pass.unread.contains(&id.tgid) {
+                continue;
+            }
+            if !pass.finals_follow || entry.projected {
+                gone.push((*id, true));
+                continue;
+            }
+            if id.start_ns > pass.started_ns {
+                continue;
+            }
+            let since_ns = *entry.absent_since_ns.get_or_insert(pass.started_ns);
+            if pass.started_ns - since_ns >= PENDING_NS {
+                gone.push((*id, false));
+            } else {
+                self.statistics.pending += 1;
+            }
+        }
+        for (id, confirmed) in gone {
+            if !confirmed {
+                self.statistics.unconfirmed += 1;
+                self.credit_unconfirmed(id, ledger);
+            }
+            self.close(id, confirmed, ledger);
+        }
+    }
+
+    /// Books what former images of a process that is gone without final totals had used. One that no pass ever saw was
+    /// counted in a sum by comm, with all of it.
+    fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
+        if let Some(entry) = self.processes.get_mut(&id)
+            && entry.sample.is_some()
+        {
+            entry.credit_splits(ledger);
+        }
+    }
+
+    /// Live processes whose account waits for a decision, parents before children.
+    pub fn unclassified(&mut self) -> Vec<Unclassified> {
+        let mut found: Vec<_> = self
+            .waiting
+            .iter()
+            .filter_map(|id| {
+                let entry = self.processes.get(id)?;
+                let sample = entry.sample.as_ref().filter(|_| entry.seen == self.passes)?;
+                let parent = self.account_of(sample.parent);
+                Some(Unclassified { id: *id, account: entry.account, parent })
+            })
+            .collect();
+        found.sort_unstable_by_key(|one| (one.id.start_ns, one.id.tgid));
+        found
+    }
+
+    /// The account of `id` was decided by its `/proc` facts.
+    pub fn classified(&mut self, id: ProcessId) {
+        self.waiting.remove(&id);
+        if let Some(entry) = self.processes.get_mut(&id) {
+            entry.naming = Naming::Done;
+        }
+    }
+
+    /// Decides the account of a process that cannot be read any more by what its exec told, if it did.
+    pub fn classify_by_events(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
+        if let Some(entry) = self.processes.get_mut(&id)
+            && matches!(entry.naming, Naming::Waiting(Some(_)))
+        {
+            entry.name_by_events(None, ledger);
+            self.waiting.remove(&id);
+        }
+    }
+
+    /// Reads what a pass does not carry, for processes and threads that ran since they were last read.
+    pub fn refresh(&mut self, probe: &mut impl Probe) {
+        let Self { processes, wchans, passes, .. } = self;
+        let mut intern = |name: Option<String>| -> Option<Arc<str>> {
+            let name = name?;
+            if let Some(known) = wchans.get(name.as_str()) {
+                return Some(Arc::clone(known));
+            }
+            let name: Arc<str> = name.into();
+            wchans.insert(Arc::clone(&name));
+            Some(name)
+        };
+        for (id, entry) in processes.iter_mut().filter(|(_, entry)| entry.seen == *passes) {
+            let Some(sample) = &entry.sample else { continue };
+            if entry.probed != Some(sample.ran_marker) {
+                entry.probed = Some(sample.ran_marker);
+                entry.open_files = probe.open_files(id.tgid);
+                entry.wchan = intern(probe.wchan(id.tgid, id.tgid));
+            }
+            for thread in &mut entry.threads.live {
+                if thread.probed != Some(thread.sample.ran_marker) {
+                    thread.probed = Some(thread.sample.ran_marker);
+                    thread.wchan = intern(probe.wchan(id.tgid, thread.sample.tid));
+                }
+            }
+        }
+    }
+
+    /// Processes that the last pass saw.
+    pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
+        self.processes
+            .values()
+            .filter(|entry| entry.seen == self.passes)
+            .filter_map(|entry| Some(Live { sample: entry.sample.as_ref()?, entry }))
+    }
+}
+
+/// The threads of one process out of all, which are sorted by (tgid, tid).
+fn threads_of<'a>(all: &'a [ThreadSample], process: &Sample) -> &'a [ThreadSample] {
+    if process.threads <= 1 || all.is_empty() {
+        return &[];
+    }
+    let tgid = process.id.tgid;
+    let from = all.partition_point(|thread| thread.tgid < tgid);
+    let len = all[from..].partition_point(|thread| thread.tgid == tgid);
+    &all[from..from + len]
+}

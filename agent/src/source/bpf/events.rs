@@ -1,0 +1,240 @@
+//! From records to events: the ring, then the overflow hash, then the sums by comm.
+//!
+//! Each record becomes one or more [`Event`]s in the order in which things happened, as far as that is known. Names are
+//! made here, from what the records carry; nothing is read from `/proc`.
+
+use super::snapshot::{Carried, process_id};
+use crate::{
+    process::{Coarse, Event, ExitStatus, Facts, Lifecycle, Released},
+    source::names::Names,
+};
+use agent_common::{
+    ARGV_CUT, CoarseSums, Comm, EXIT_OOM, ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity,
+    OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED, OverflowRecord,
+    RELEASE_PROJECTED, ReleaseRecord, kind,
+};
+use bytemuck::{Pod, Zeroable, pod_read_unaligned};
+
+/// Bytes up to the first NUL.
+fn text(comm: &Comm) -> Vec<u8> {
+    comm.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+}
+
+/// Arguments as `/proc/<pid>/cmdline` is read: trailing NULs first, then split.
+fn arguments(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if end == 0 {
+        return Vec::new();
+    }
+    bytes[..end].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) -> Facts {
+    let comm = text(&head.comm);
+    let is_cut = head.flags & ARGV_CUT != 0;
+    let mut argv = arguments(argv);
+    if argv.is_empty() && is_cut {
+        // Lost on the way, not empty: a program's name is the best guess at its first argument.
+        argv.push(comm.clone());
+    }
+    Facts {
+        tgid: id.tgid,
+        start_ns: id.start_ns,
+        comm,
+        argv,
+        username: names.username(head.euid),
+        cgroups: names.cgroups(head.cgroup_id),
+        cgroup_id: Some(head.cgroup_id),
+        incomplete: is_cut,
+    }
+}
+
+/// What is known at the end of a process whose exec nobody reported.
+fn last_facts(id: &Identity, comm: &Comm, euid: u32, names: &mut Names) -> Facts {
+    let comm = text(comm);
+    Facts {
+        tgid: id.tgid,
+        start_ns: id.start_ns,
+        argv: vec![comm.clone()],
+        comm,
+        username: names.username(euid),
+        cgroups: Vec::new(),
+        cgroup_id: None,
+        incomplete: true,
+    }
+}
+
+/// A record of which the ring holds only the first `bytes.len()` bytes.
+fn padded<T: Pod + Zeroable>(bytes: &[u8]) -> T {
+    let mut record = T::zeroed();
+    let len = bytes.len().min(size_of::<T>());
+    bytemuck::bytes_of_mut(&mut record)[..len].copy_from_slice(&bytes[..len]);
+    record
+}
+
+fn whole<T: Pod>(bytes: &[u8]) -> Option<T> {
+    bytes.get(..size_of::<T>()).map(pod_read_unaligned)
+}
+
+/// One record of the ring; `None` for one of no known kind, which is counted as lost.
+pub(super) fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Event> {
+    let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
+    match first {
+        kind::FORK => {
+            let record: ForkRecord = whole(bytes)?;
+            let (child, parent) = (process_id(&record.child), process_id(&record.parent));
+            Some(Event::Forked { child, parent })
+        }
+        kind::EXEC => {
+            let record: ExecRecord = padded(bytes);
+            let argv = record.argv.get(..record.head.argv_len as usize)?;
+            Some(Event::Execed {
+                id: process_id(&record.id),
+                facts: Box::new(exec_facts(&record.id, &record.head, argv, names)),
+                parent: record.head.parent_tgid,
+                counters: carried.counters(&record.totals),
+            })
+        }
+        kind::EXIT => {
+            let record: ExitRecord = whole(bytes)?;
+            Some(Event::Exited {
+                id: process_id(&record.id),
+                status: ExitStatus::from_wait_status(record.wait_status),
+                oom_killed: is_oom_kill(record.flags, record.wait_status),
+            })
+        }
+        kind::RELEASE => {
+            let record: ReleaseRecord = whole(bytes)?;
+            Some(Event::Released(Box::new(released(&record, carried, names))))
+        }
+        _ => None,
+    }
+}
+
+/// The OOM killer marks all threads' process and sends SIGKILL; one that ended by itself first was not killed.
+fn is_oom_kill(flags: u32, wait_status: u32) -> bool {
+    const SIGKILL: u32 = 9;
+    flags & EXIT_OOM != 0 && wait_status & 0x7f == SIGKILL
+}
+
+fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Released {
+    Released {
+        id: process_id(&record.id),
+        parent: record.parent_tgid,
+        facts: last_facts(&record.id, &record.comm, record.euid, names),
+        counters: carried.counters(&record.totals),
+        status: ExitStatus::from_wait_status(record.wait_status),
+        oom_killed: is_oom_kill(record.flags, record.wait_status),
+        projected: record.flags & RELEASE_PROJECTED != 0,
+    }
+}
+
+/// All that one entry of the overflow hash tells. Execs beyond the first are events without a share of their own.
+pub(super) fn from_overflow(
+    id: &Identity,
+    record: &OverflowRecord,
+    carried: Carried,
+    names: &mut Names,
+) -> Vec<Event> {
+    let process = process_id(id);
+    let has = |flag| record.flags & flag != 0;
+    let mut events = Vec::new();
+    if has(OVERFLOW_FORKED) {
+        events.push(Event::Forked { child: process, parent: process_id(&record.parent) });
+    }
+    if has(OVERFLOW_EXECED) {
+        let facts = Box::new(exec_facts(id, &record.head, &[], names));
+        let counters = carried.counters(&record.exec_totals);
+        let parent = record.head.parent_tgid;
+        let event = Event::Execed { id: process, facts, parent, counters };
+        events.extend(std::iter::repeat_n(event, record.execs.clamp(1, 1000) as usize));
+    }
+    if has(OVERFLOW_EXITED) && !has(OVERFLOW_RELEASED) {
+        events.push(Event::Exited {
+            id: process,
+            status: ExitStatus::from_wait_status(record.wait_status),
+            oom_killed: is_oom_kill(record.exit_flags, record.wait_status),
+        });
+    }
+    if has(OVERFLOW_RELEASED) {
+        let record = ReleaseRecord {
+            kind: kind::RELEASE,
+            flags: record.exit_flags,
+            id: *id,
+            totals: record.totals,
+            comm: record.comm,
+            wait_status: record.wait_status,
+            euid: record.euid,
+            parent_tgid: record.parent_tgid,
+            zero: 0,
+        };
+        events.push(Event::Released(Box::new(released(&record, carried, names))));
+    }
+    events
+}
+
+/// What a sum by comm has grown by since it was last read.
+pub(super) fn from_sums(
+    comm: Option<&Comm>,
+    now: &CoarseSums,
+    before: &CoarseSums,
+    carried: Carried,
+) -> Option<Coarse> {
+    let grown = difference(now, before);
+    (grown != CoarseSums::default()).then(|| Coarse {
+        comm: comm.map(text),
+        counters: carried.counters(&grown.totals),
+        lifecycle: Lifecycle {
+            forks: grown.forks,
+            execs: grown.execs,
+            exits_success: grown.exits_success,
+            exits_failure: grown.exits_failure,
+            exits_signal: grown.exits_signal,
+            oom_kills: grown.oom_kills,
+        },
+    })
+}
+
+/// Word by word: the sums are nothing but words that rise.
+fn difference(now: &CoarseSums, before: &CoarseSums) -> CoarseSums {
+    let mut grown = *now;
+    let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut grown));
+    let before: &[u64] = bytemuck::cast_slice(std::slice::from_ref(before));
+    for (word, before) in words.iter_mut().zip(before) {
+        *word = word.saturating_sub(*before);
+    }
+    grown
+}
+
+/// The sum over all CPUs, word by word.
+pub(super) fn sum<T: Pod + Default>(cpus: impl Iterator<Item = T>) -> T {
+    let mut all = T::default();
+    for cpu in cpus {
+        let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut all));
+        let more: &[u64] = bytemuck::cast_slice(std::slice::from_ref(&cpu));
+        for (word, more) in words.iter_mut().zip(more) {
+            *word = word.wrapping_add(*more);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_split_as_procfs_ones_do() {
+        assert_eq!(arguments(b"a\0b\0"), [b"a", b"b"]);
+        assert_eq!(arguments(b"a\0\0b\0\0"), [&b"a"[..], b"", b"b"]);
+        assert!(arguments(b"\0\0").is_empty());
+        assert!(arguments(b"").is_empty());
+    }
+
+    #[test]
+    fn an_oom_mark_without_sigkill_is_no_oom_kill() {
+        assert!(is_oom_kill(EXIT_OOM, 9));
+        assert!(!is_oom_kill(EXIT_OOM, 0));
+        assert!(!is_oom_kill(0, 9));
+    }
+}

@@ -1,0 +1,114 @@
+//! What did not fit into the ring: two generations of the hash by identity, and the sums by comm.
+//!
+//! The programs write one generation while the other is empty. To read it, user space lets them write the other one,
+//! waits until every program that may still hold the old one has ended, and then reads and empties it at leisure.
+
+use super::{Error, Found, events, load, snapshot::Carried, take, wire::Wire};
+use crate::source::Names;
+use agent_common::{CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap},
+};
+
+type Generation = HashMap<MapData, Wire<Identity>, Wire<OverflowRecord>>;
+
+pub(super) struct Overflow {
+    generations: [Generation; 2],
+    /// Which one the programs write.
+    active: usize,
+    sums: PerCpuHashMap<MapData, Wire<Comm>, Wire<CoarseSums>>,
+    rest: PerCpuArray<MapData, Wire<CoarseSums>>,
+    sums_before: std::collections::HashMap<Comm, CoarseSums>,
+    rest_before: CoarseSums,
+    node: PerCpuArray<MapData, Wire<NodeTotals>>,
+    /// As of the last turn.
+    node_before: NodeTotals,
+    /// Entries read from the hash.
+    pub(super) entries: u64,
+}
+
+impl Overflow {
+    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, load::Error> {
+        Ok(Self {
+            generations: [take(ebpf, "OVERFLOW_0")?, take(ebpf, "OVERFLOW_1")?],
+            active: 0,
+            sums: take(ebpf, "COARSE")?,
+            rest: take(ebpf, "COARSE_REST")?,
+            sums_before: std::collections::HashMap::new(),
+            rest_before: CoarseSums::default(),
+            node: take(ebpf, "NODE")?,
+            node_before: NodeTotals::default(),
+            entries: 0,
+        })
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.active as u64
+    }
+
+    /// True totals of the node.
+    pub(super) fn node(&self) -> Result<NodeTotals, Error> {
+        Ok(events::sum(self.node.get(&0, 0)?.iter().map(|cpu| cpu.0)))
+    }
+
+    /// Whether anything came here since the last turn; then the generations change places.
+    pub(super) fn turn(&mut self) -> Result<bool, Error> {
+        let node = self.node()?;
+        let is_news = node.ring_full != self.node_before.ring_full;
+        self.node_before = node;
+        if is_news {
+            self.active = 1 - self.active;
+        }
+        Ok(is_news)
+    }
+
+    /// Hands over the generation that was written before the turn, and what the sums have grown by.
+    pub(super) fn drain(
+        &mut self,
+        carried: Carried,
+        names: &mut Names,
+        sink: &mut impl FnMut(Found),
+    ) -> Result<(), Error> {
+        wait_for_programs();
+        let old = &mut self.generations[1 - self.active];
+        let keys = old.keys().collect::<Result<Vec<_>, _>>()?;
+        for key in keys {
+            let record = old.get(&key, 0)?.0;
+            old.remove(&key)?;
+            self.entries += 1;
+            for event in events::from_overflow(&key.0, &record, carried, names) {
+                sink(Found::Event(event));
+            }
+        }
+        self.drain_sums(carried, sink)
+    }
+
+    fn drain_sums(&mut self, carried: Carried, sink: &mut impl FnMut(Found)) -> Result<(), Error> {
+        for entry in self.sums.iter() {
+            let (comm, cpus) = entry?;
+            let now = events::sum(cpus.iter().map(|cpu| cpu.0));
+            let before = self.sums_before.insert(comm.0, now).unwrap_or_default();
+            if let Some(coarse) = events::from_sums(Some(&comm.0), &now, &before, carried) {
+                sink(Found::Coarse(coarse));
+            }
+        }
+        let now = events::sum(self.rest.get(&0, 0)?.iter().map(|cpu| cpu.0));
+        let before = std::mem::replace(&mut self.rest_before, now);
+        if let Some(coarse) = events::from_sums(None, &now, &before, carried) {
+            sink(Found::Coarse(coarse));
+        }
+        Ok(())
+    }
+}
+
+/// Returns when every program that ran at the call has ended: they run under RCU, and `membarrier` waits for a grace
+/// period. It is refused with `nohz_full=`; programs take microseconds, so a millisecond does, too.
+fn wait_for_programs() {
+    // SAFETY: the call takes no pointers.
+    let result =
+        unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result != 0 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}

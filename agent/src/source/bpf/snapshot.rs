@@ -1,0 +1,269 @@
+//! From the iterator's bytes to a pass. Reading is the kernel's `seq_file`: 32 KiB a call, in the order of thread ids.
+
+use crate::process::{Counters, Cpu, Faults, Io, Pass, ProcessId, Sample, State, Switches, ThreadSample};
+use agent_common::{ABSENT, Identity, LeaderRecord, Offsets, ThreadRecord, Totals, kind};
+use std::io::{self, Read};
+
+/// What the kernel gives at most for one read.
+const READ_BYTES: usize = 32 * 1024;
+/// Kernel: `TASK_*` and `EXIT_*` bits of include/linux/sched.h, the same from 5.8 to 7.2.
+const TASK_REPORT: u32 = 0x7f;
+const TASK_IDLE: u32 = 0x402;
+const TASK_FROZEN: u32 = 0x8000;
+const TASK_RTLOCK_WAIT: u32 = 0x1000;
+
+/// Which facts the records of this kernel carry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Carried {
+    pub(super) io: bool,
+    pub(super) run_delay: bool,
+    pub(super) fd_limit: bool,
+    page_bytes: u64,
+}
+
+impl Carried {
+    /// What the kernel fields that were found allow.
+    pub(super) fn new(offsets: &Offsets, page_bytes: u64) -> Self {
+        Self {
+            io: offsets.task_read_bytes != ABSENT && offsets.signal_read_bytes != ABSENT,
+            run_delay: offsets.task_run_delay != ABSENT,
+            fd_limit: offsets.signal_rlim != ABSENT,
+            page_bytes,
+        }
+    }
+
+    /// Totals in the table's words.
+    pub(super) fn counters(self, totals: &Totals) -> Counters {
+        Counters {
+            cpu: shown_cpu(totals),
+            faults: Faults { major: totals.major_faults, minor: totals.minor_faults },
+            io: self.io.then_some(Io {
+                read_bytes: totals.read_bytes,
+                write_bytes: totals.write_bytes,
+            }),
+            switches: Some(Switches {
+                voluntary: totals.voluntary_switches,
+                nonvoluntary: totals.nonvoluntary_switches,
+            }),
+            run_queue_wait_ns: self.run_delay.then_some(totals.run_delay_ns),
+        }
+    }
+}
+
+/// The split of CPU time as `/proc/<pid>/stat` would show it now (kernel: `cputime_adjust`): the precise run time,
+/// split as the ticks were, but neither part below what was shown before.
+pub(super) fn shown_cpu(totals: &Totals) -> Cpu {
+    let runtime = totals.runtime_ns;
+    let (shown_user, shown_system) = (totals.shown_utime_ns, totals.shown_stime_ns);
+    if shown_user.saturating_add(shown_system) >= runtime {
+        return Cpu { user_ns: shown_user, system_ns: shown_system };
+    }
+    let system = if totals.stime_ns == 0 {
+        0
+    } else if totals.utime_ns == 0 {
+        runtime
+    } else {
+        let sampled = u128::from(totals.utime_ns) + u128::from(totals.stime_ns);
+        let scaled = u128::from(totals.stime_ns) * u128::from(runtime) / sampled;
+        u64::try_from(scaled).unwrap_or(runtime)
+    };
+    let system = system.max(shown_system);
+    let user = runtime.saturating_sub(system).max(shown_user);
+    Cpu { user_ns: user, system_ns: runtime.saturating_sub(user) }
+}
+
+/// Kernel: `task_state_index`, as the letter groups of [`State`].
+fn state(state: u32, exit_state: u32) -> State {
+    let shown = if state & TASK_IDLE == TASK_IDLE {
+        return State::Other;
+    } else if state & (TASK_RTLOCK_WAIT | TASK_FROZEN) != 0 {
+        2
+    } else {
+        (state | exit_state) & TASK_REPORT
+    };
+    // The highest bit decides.
+    match 32 - shown.leading_zeros() {
+        0 => State::Running,
+        1 => State::Sleeping,
+        2 => State::Waiting,
+        6 => State::Zombie,
+        _ => State::Other,
+    }
+}
+
+pub(super) fn process_id(id: &Identity) -> ProcessId {
+    ProcessId { tgid: id.tgid, start_ns: id.start_ns }
+}
+
+/// Buffers that are used again for each pass.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// Aligned for the records.
+    words: Vec<u64>,
+    leaders: Vec<LeaderRecord>,
+    threads: Vec<ThreadRecord>,
+}
+
+impl Snapshot {
+    /// Empty buffers.
+    pub(super) fn new() -> Self {
+        Self { words: vec![0; READ_BYTES / 8], leaders: Vec::new(), threads: Vec::new() }
+    }
+
+    /// Reads the iterator to its end.
+    ///
+    /// # Errors
+    /// When a read fails, or a record is none of ours.
+    pub(super) fn read(&mut self, iterator: &mut impl Read) -> io::Result<()> {
+        self.leaders.clear();
+        self.threads.clear();
+        loop {
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words);
+            let len = match iterator.read(bytes) {
+                Ok(0) => break,
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let Self { words, leaders, threads } = self;
+            parse(&bytemuck::cast_slice(words)[..len], leaders, threads)
+                .ok_or_else(|| io::Error::other("the task iterator gave a record of no known kind"))?;
+        }
+        self.leaders.sort_unstable_by_key(|leader| leader.id.tgid);
+        self.threads.sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
+        Ok(())
+    }
+
+    /// What was read as a pass that began at `started_ns`.
+    pub(super) fn pass(&self, carried: Carried, started_ns: u64) -> Pass {
+        let mut rest = self.threads.as_slice();
+        let mut processes = Vec::with_capacity(self.leaders.len());
+        for leader in &self.leaders {
+            let tgid = leader.id.tgid;
+            rest = &rest[rest.partition_point(|thread| thread.tgid < tgid)..];
+            let own = rest.partition_point(|thread| thread.tgid == tgid);
+            processes.push(sample(leader, &rest[..own], carried));
+            rest = &rest[own..];
+        }
+        let threads = self.threads.iter().map(|thread| thread_sample(thread, carried)).collect();
+        Pass { started_ns, finals_follow: true, processes, threads, unread: Vec::new() }
+    }
+}
+
+fn parse(
+    mut bytes: &[u8],
+    leaders: &mut Vec<LeaderRecord>,
+    threads: &mut Vec<ThreadRecord>,
+) -> Option<()> {
+    while !bytes.is_empty() {
+        let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
+        let len = match first {
+            kind::LEADER => size_of::<LeaderRecord>(),
+            kind::THREAD => size_of::<ThreadRecord>(),
+            _ => return None,
+        };
+        let record = bytes.get(..len)?;
+        if first == kind::LEADER {
+            leaders.push(bytemuck::pod_read_unaligned(record));
+        } else {
+            threads.push(bytemuck::pod_read_unaligned(record));
+        }
+        bytes = &bytes[len..];
+    }
+    Some(())
+}
+
+fn sample(leader: &LeaderRecord, threads: &[ThreadRecord], carried: Carried) -> Sample {
+    let mut totals = leader.totals;
+    // The process ran when any of its threads did; each is asked for itself, too.
+    for thread in threads {
+        totals.utime_ns += thread.utime_ns;
+        totals.stime_ns += thread.stime_ns;
+        totals.runtime_ns += thread.runtime_ns;
+        totals.minor_faults += thread.minor_faults;
+        totals.major_faults += thread.major_faults;
+        totals.voluntary_switches += thread.voluntary_switches;
+        totals.nonvoluntary_switches += thread.nonvoluntary_switches;
+        totals.read_bytes += thread.read_bytes;
+        totals.write_bytes += thread.write_bytes;
+    }
+    Sample {
+        id: process_id(&leader.id),
+        parent: leader.parent_tgid,
+        state: state(leader.state, leader.exit_state),
+        counters: carried.counters(&totals),
+        rss_bytes: leader.rss_pages * carried.page_bytes,
+        virtual_bytes: leader.total_vm_pages * carried.page_bytes,
+        swapped_bytes: leader.swap_pages * carried.page_bytes,
+        threads: leader.threads,
+        fd_limit: carried.fd_limit.then_some(leader.fd_limit),
+        ran_marker: totals.runtime_ns,
+    }
+}
+
+fn thread_sample(thread: &ThreadRecord, carried: Carried) -> ThreadSample {
+    ThreadSample {
+        tgid: thread.tgid,
+        tid: thread.tid,
+        start_ns: thread.start_ns,
+        state: state(thread.state, thread.exit_state),
+        ran_marker: thread.runtime_ns,
+        run_queue_wait_ns: carried.run_delay.then_some(thread.run_delay_ns),
+        switches: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_grouped_as_their_letters() {
+        // Kernel values: R, S, D, T, t, X, Z, P, I (idle kernel thread), D (frozen).
+        let cases = [
+            (0, 0, State::Running),
+            (1, 0, State::Sleeping),
+            (2, 0, State::Waiting),
+            (4, 0, State::Other),
+            (8, 0, State::Other),
+            (0x80, 0x10, State::Other),
+            (0x80, 0x20, State::Zombie),
+            (0x40, 0, State::Other),
+            (TASK_IDLE, 0, State::Other),
+            (TASK_FROZEN, 0, State::Waiting),
+        ];
+        for (bits, exit, expected) in cases {
+            assert_eq!(state(bits, exit), expected, "{bits:#x} {exit:#x}");
+        }
+    }
+
+    #[test]
+    fn the_split_follows_the_kernel() {
+        let totals = |utime_ns, stime_ns, runtime_ns| Totals {
+            utime_ns,
+            stime_ns,
+            runtime_ns,
+            ..Totals::default()
+        };
+        let cpu = |user_ns, system_ns| Cpu { user_ns, system_ns };
+        assert_eq!(shown_cpu(&totals(0, 0, 700)), cpu(700, 0));
+        assert_eq!(shown_cpu(&totals(0, 5, 700)), cpu(0, 700));
+        assert_eq!(shown_cpu(&totals(30, 10, 800)), cpu(600, 200));
+        let shown = Totals { shown_utime_ns: 10, shown_stime_ns: 500, ..totals(30, 10, 800) };
+        assert_eq!(shown_cpu(&shown), cpu(300, 500));
+        let stale = Totals { shown_utime_ns: 500, shown_stime_ns: 500, ..totals(30, 10, 800) };
+        assert_eq!(shown_cpu(&stale), cpu(500, 500));
+    }
+
+    #[test]
+    fn foreign_or_cut_records_are_refused() {
+        let mut leaders = Vec::new();
+        let mut threads = Vec::new();
+        assert!(parse(&[9, 0, 0, 0], &mut leaders, &mut threads).is_none());
+        let record = LeaderRecord { kind: kind::LEADER, ..bytemuck::Zeroable::zeroed() };
+        let bytes = bytemuck::bytes_of(&record);
+        assert!(parse(bytes, &mut leaders, &mut threads).is_some());
+        assert!(parse(&bytes[..bytes.len() - 1], &mut leaders, &mut threads).is_none());
+        assert_eq!(leaders.len(), 1);
+    }
+}

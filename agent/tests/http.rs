@@ -1,0 +1,541 @@
+//! The HTTP side over real sockets: routes, limits, and clients that behave badly.
+//!
+//! Each test waits for what it expects; the limits are short, so waiting is too.
+
+// Functions beside the tests are tests too: they fail by panicking.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headcount::http::{self, Bytes, Health, Limits, Question, Site, Statistics, Status};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Longer than any test takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(100);
+const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+struct Server {
+    address: SocketAddr,
+    statistics: Arc<Statistics>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// A server whose questions nobody answers yet.
+async fn start(limits: Limits) -> (Server, mpsc::Receiver<Question>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (owner, inbox) = http::owner();
+    let statistics = Arc::new(Statistics::default());
+    let site = Site {
+        telemetry_path: "/metrics".to_owned(),
+        owner,
+        limits,
+        statistics: Arc::clone(&statistics),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(http::serve(listener, Arc::new(site), async {
+        let _ = stopped.await;
+    }));
+    (
+        Server {
+            address,
+            statistics,
+            stop,
+            task,
+        },
+        inbox,
+    )
+}
+
+/// A server whose owner answers every scrape with `body`.
+async fn start_answering(limits: Limits, body: impl Into<Bytes>) -> Server {
+    let body = body.into();
+    let (server, mut inbox) = start(limits).await;
+    tokio::spawn(async move {
+        while let Some(question) = inbox.recv().await {
+            match question {
+                Question::Metrics(reply) => drop(reply.send(body.clone())),
+                Question::Health(reply) => {
+                    let reasons = vec!["a \"reason\"".to_owned()];
+                    drop(reply.send(Health {
+                        status: Status::Degraded,
+                        reasons,
+                    }));
+                }
+            }
+        }
+    });
+    server
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `request` and reads until the server closes.
+    async fn ask(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+
+    async fn ask_path(&self, method: &str, path: &str) -> String {
+        self.ask(&format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        ))
+        .await
+    }
+
+    fn requests(&self, code: &str) -> u64 {
+        self.statistics
+            .requests()
+            .find(|(known, _)| *known == code)
+            .unwrap()
+            .1
+    }
+
+    fn timeouts(&self, phase: &str) -> u64 {
+        self.statistics
+            .timeouts()
+            .find(|(known, _)| *known == phase)
+            .unwrap()
+            .1
+    }
+}
+
+/// All until the end, however the connection ends.
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(PATIENCE, waiting).await.is_ok(),
+        "waited in vain for: {what}"
+    );
+}
+
+async fn next(inbox: &mut mpsc::Receiver<Question>) -> Question {
+    tokio::time::timeout(PATIENCE, inbox.recv())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// More than the socket buffers of both sides hold.
+fn large_body() -> Bytes {
+    Bytes::from(vec![b'a'; 64 << 20])
+}
+
+#[track_caller]
+fn assert_scraped(answer: &str) {
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\na 1\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn each_path_answers_what_it_should() {
+    let server = start_answering(Limits::default(), "a 1\n").await;
+
+    let metrics = server.ask_path("GET", "/metrics").await;
+    assert_scraped(&metrics);
+    assert!(metrics.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+    assert_scraped(&server.ask_path("POST", "/metrics?collect=x").await);
+
+    let health = server.ask_path("GET", "/health").await;
+    assert!(health.starts_with("HTTP/1.1 200 ") && health.contains("application/json"));
+    assert!(
+        health.ends_with("{\"status\":\"degraded\",\"reasons\":[\"a \\\"reason\\\"\"]}\n"),
+        "{health}"
+    );
+
+    let landing = server.ask_path("GET", "/").await;
+    assert!(landing.starts_with("HTTP/1.1 200 "));
+    assert!(landing.contains("href=\"./metrics\"") && landing.contains("href=\"./health\""));
+
+    for path in ["/metrics/", "/foo", "/debug/pprof/", "//", "/-/healthy"] {
+        assert!(
+            server
+                .ask_path("GET", path)
+                .await
+                .starts_with("HTTP/1.1 404 "),
+            "{path}"
+        );
+    }
+    let refused = server.ask_path("POST", "/health").await;
+    assert!(refused.starts_with("HTTP/1.1 405 ") && refused.contains("allow: GET, HEAD\r\n"));
+
+    assert_eq!(
+        (
+            server.requests("200"),
+            server.requests("404"),
+            server.requests("405")
+        ),
+        (4, 5, 1)
+    );
+}
+
+#[tokio::test]
+async fn head_gives_the_header_alone() {
+    let server = start_answering(Limits::default(), "a 1\n").await;
+    for path in ["/", "/health", "/metrics"] {
+        let answer = server.ask_path("HEAD", path).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
+    }
+    let metrics = server.ask_path("HEAD", "/metrics").await;
+    assert!(metrics.contains("content-length: 4\r\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_until_it_was_idle_too_long() {
+    let limits = Limits {
+        // Long enough for the second request on a busy machine.
+        idle: 5 * SHORT,
+        ..Limits::default()
+    };
+    let server = start_answering(limits, "a 1\n").await;
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"a 1\n") {
+            assert_ne!(
+                stream.read_buf(&mut answer).await.unwrap(),
+                0,
+                "closed too early"
+            );
+        }
+    }
+    assert_eq!(read_to_end(&mut stream).await, "");
+    until("the connection's end", || {
+        server.statistics.connections() == 0
+    })
+    .await;
+    assert_eq!(server.timeouts("header"), 0, "idle is no fault");
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_arrive_ends_the_connection() {
+    let limits = Limits {
+        header: SHORT,
+        ..Limits::default()
+    };
+    let server = start_answering(limits, "a 1\n").await;
+    let mut silent = server.connect().await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nho")
+        .await
+        .unwrap();
+    assert_eq!(read_to_end(&mut slow).await, "");
+    assert_eq!(read_to_end(&mut silent).await, "");
+    until("both timeouts", || server.timeouts("header") == 2).await;
+    until("both ends", || server.statistics.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_header_that_trickles_does_not_win_time() {
+    let limits = Limits {
+        header: SHORT,
+        ..Limits::default()
+    };
+    let server = start_answering(limits, "a 1\n").await;
+    let mut slow = server.connect().await;
+    let trickle = async {
+        loop {
+            if slow.write_all(b"G").await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, trickle).await.is_ok());
+    assert_eq!(server.timeouts("header"), 1);
+}
+
+#[tokio::test]
+async fn a_client_may_vanish_in_the_middle_of_a_response() {
+    let server = start_answering(Limits::default(), large_body()).await;
+    let mut client = server.connect().await;
+    client.write_all(SCRAPE.as_bytes()).await.unwrap();
+    let mut some = [0; 1000];
+    client.read_exact(&mut some).await.unwrap();
+    drop(client);
+    until("the connection's end", || {
+        server.statistics.connections() == 0
+    })
+    .await;
+    assert!(
+        server
+            .ask_path("GET", "/")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+}
+
+#[tokio::test]
+async fn a_client_may_vanish_before_its_answer() {
+    let (server, mut inbox) = start(Limits::default()).await;
+    let mut client = server.connect().await;
+    client.write_all(SCRAPE.as_bytes()).await.unwrap();
+    let Question::Metrics(reply) = next(&mut inbox).await else {
+        panic!("not a scrape")
+    };
+    drop(client);
+    let _ = reply.send(Bytes::from_static(b"a 1\n"));
+    until("the connection's end", || {
+        server.statistics.connections() == 0
+    })
+    .await;
+
+    let answering = async {
+        let Question::Metrics(reply) = next(&mut inbox).await else {
+            panic!("not a scrape")
+        };
+        reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    };
+    let (answer, ()) = tokio::join!(server.ask(SCRAPE), answering);
+    assert_scraped(&answer);
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_still_gets_its_answer() {
+    let server = start_answering(Limits::default(), "a 1\n").await;
+    let mut client = server.connect().await;
+    client
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    client.shutdown().await.unwrap();
+    assert_scraped(&read_to_end(&mut client).await);
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_dropped() {
+    let limits = Limits {
+        write: SHORT,
+        ..Limits::default()
+    };
+    let server = start_answering(limits, large_body()).await;
+    let mut client = server.connect().await;
+    client.write_all(SCRAPE.as_bytes()).await.unwrap();
+    until("the timeout", || server.timeouts("write") == 1).await;
+    until("the connection's end", || {
+        server.statistics.connections() == 0
+    })
+    .await;
+    assert!(
+        server
+            .ask_path("GET", "/")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_do_not_keep_a_scrape_out() {
+    let limits = Limits {
+        connections: 4,
+        ..Limits::default()
+    };
+    let server = start_answering(limits, "a 1\n").await;
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        let mut client = server.connect().await;
+        client
+            .write_all(b"GET /metrics HTTP/1.1\r\n")
+            .await
+            .unwrap();
+        idle.push(client);
+        assert_scraped(&server.ask(SCRAPE).await);
+        assert!(server.statistics.connections() <= 4);
+    }
+    assert!(server.statistics.evicted() >= 16, "{:?}", server.statistics);
+    assert_eq!(server.statistics.rejected(), 0);
+    // The first gave way, the last is still there.
+    assert_eq!(read_to_end(&mut idle[0]).await, "");
+    let last = idle.last_mut().unwrap();
+    last.write_all(b"host: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    assert_scraped(&read_to_end(last).await);
+}
+
+#[tokio::test]
+async fn when_all_wait_for_the_owner_a_new_connection_is_closed() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let (server, mut inbox) = start(limits).await;
+    let mut one = server.connect().await;
+    one.write_all(SCRAPE.as_bytes()).await.unwrap();
+    let Question::Metrics(reply) = next(&mut inbox).await else {
+        panic!("not a scrape")
+    };
+    let mut two = server.connect().await;
+    two.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let _health = next(&mut inbox).await;
+
+    let mut third = server.connect().await;
+    assert_eq!(read_to_end(&mut third).await, "");
+    assert_eq!(
+        (server.statistics.rejected(), server.statistics.evicted()),
+        (1, 0)
+    );
+    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    assert_scraped(&read_to_end(&mut one).await);
+}
+
+#[tokio::test]
+async fn garbage_and_oversized_headers_are_refused() {
+    let server = start_answering(Limits::default(), "a 1\n").await;
+    let garbage = server.ask("\u{1}\u{2}\u{3} nonsense\r\n\r\n").await;
+    assert!(garbage.starts_with("HTTP/1.1 400 "), "{garbage}");
+    until("the count", || server.requests("400") == 1).await;
+
+    let mut client = server.connect().await;
+    let long = format!("GET /metrics HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(20_000));
+    let _ = client.write_all(long.as_bytes()).await;
+    until("the count", || server.requests("431") == 1).await;
+    let many = "x: y\r\n".repeat(100);
+    let mut client = server.connect().await;
+    let _ = client
+        .write_all(format!("GET / HTTP/1.1\r\n{many}\r\n").as_bytes())
+        .await;
+    until("the count", || server.requests("431") == 2).await;
+    assert_scraped(&server.ask(SCRAPE).await);
+}
+
+#[tokio::test]
+async fn coinciding_scrapes_share_one_answer() {
+    let (server, mut inbox) = start(Limits::default()).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = server.connect().await;
+        client.write_all(SCRAPE.as_bytes()).await.unwrap();
+        clients.push(client);
+    }
+    let Question::Metrics(reply) = next(&mut inbox).await else {
+        panic!("not a scrape")
+    };
+    until("three connections", || server.statistics.connections() == 3).await;
+    // What all three wrote was there before this page was asked for.
+    assert!(
+        server
+            .ask_path("GET", "/")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    for mut client in clients {
+        assert_scraped(&read_to_end(&mut client).await);
+    }
+    assert!(inbox.try_recv().is_err(), "one pass only");
+}
+
+#[tokio::test]
+async fn an_owner_that_hangs_is_a_503() {
+    let limits = Limits {
+        scrape: SHORT,
+        health: SHORT,
+        ..Limits::default()
+    };
+    let (server, inbox) = start(limits).await;
+    let metrics = server.ask(SCRAPE).await;
+    assert!(metrics.starts_with("HTTP/1.1 503 "), "{metrics}");
+    assert!(metrics.ends_with("no answer within 0.1 s\n"), "{metrics}");
+    let health = server.ask_path("GET", "/health").await;
+    assert!(health.starts_with("HTTP/1.1 503 "), "{health}");
+    assert!(health.contains("\"status\":\"unavailable\""), "{health}");
+    assert!(
+        server
+            .ask_path("GET", "/")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+    assert_eq!((server.timeouts("owner"), server.requests("503")), (2, 2));
+
+    drop(inbox);
+    let metrics = server.ask(SCRAPE).await;
+    assert!(
+        metrics.ends_with("the owner of the state gives no answer\n"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_lets_open_requests_finish() {
+    let (server, mut inbox) = start(Limits::default()).await;
+    let mut idle = server.connect().await;
+    let mut client = server.connect().await;
+    client
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let Question::Metrics(reply) = next(&mut inbox).await else {
+        panic!("not a scrape")
+    };
+    server.stop.send(()).unwrap();
+    let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
+    assert!(
+        tokio::time::timeout(PATIENCE, refused).await.is_ok(),
+        "still listening"
+    );
+
+    assert_eq!(
+        read_to_end(&mut idle).await,
+        "",
+        "who asks nothing is not waited for"
+    );
+    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    assert_scraped(&read_to_end(&mut client).await);
+    tokio::time::timeout(PATIENCE, server.task)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever() {
+    let limits = Limits {
+        drain: SHORT,
+        ..Limits::default()
+    };
+    let (server, mut inbox) = start(limits).await;
+    let mut client = server.connect().await;
+    client.write_all(SCRAPE.as_bytes()).await.unwrap();
+    let _question = next(&mut inbox).await;
+    server.stop.send(()).unwrap();
+    tokio::time::timeout(PATIENCE, server.task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(read_to_end(&mut client).await, "");
+}
