@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::lexer::Token;
-use super::paths::{crate_paths, module_of, tree};
+use super::paths::{CratePath, crate_paths, module_of, paths_through, tree};
 use super::sources::Source;
 
 /// Who may import whom. `a::b` on the right means: of `a` only what its module `b` defines.
@@ -41,49 +41,56 @@ const CRATES: &[(&str, &str)] = &[
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
-    for source in sources {
+    for source in sources.iter().filter(|source| !source.is_test()) {
         let Ok(file) = source.path.strip_prefix("agent/src") else {
             continue;
         };
         let module = module_of(file);
-        let Some(top) = module.first() else {
-            continue;
-        };
-        if source.is_test() {
-            continue;
-        }
-        let finding =
-            |line: usize, what: &str| format!("agent/src/{}:{line}: {what}", file.display());
-        findings.extend(foreign(file, &source.tokens).map(|(line, what)| finding(line, &what)));
-        let Some((_, allowed)) = MODULES.iter().find(|(name, _)| name == top) else {
-            findings.push(finding(
-                1,
-                &format!("module `{top}` is not in the import table"),
-            ));
-            continue;
-        };
-        for path in crate_paths(&source.tokens, &module) {
-            let target = path
-                .segments
-                .first()
-                .map_or("the root of the crate", String::as_str);
-            let permitted = target == top
-                || allowed
-                    .iter()
-                    .any(|rule| permits(rule, &path.segments, sources));
-            if !permitted {
-                let name = path.segments.join("::");
-                let rule = if allowed.is_empty() {
-                    "nothing of ours".to_owned()
-                } else {
-                    allowed.join(", ")
-                };
-                let what = format!("`{top}` imports `{name}`; it may import {rule}");
-                findings.push(finding(path.line, &what));
-            }
+        if let Some(top) = module.first() {
+            let found = foreign(file, &source.tokens).chain(edges(source, top, &module, sources));
+            let path = source.path.display();
+            findings.extend(found.map(|(line, what)| format!("{path}:{line}: {what}")));
         }
     }
     findings
+}
+
+/// What a file names of other modules and may not: line and reason.
+fn edges(
+    source: &Source,
+    top: &str,
+    module: &[String],
+    sources: &[Source],
+) -> Vec<(usize, String)> {
+    let Some((_, allowed)) = MODULES.iter().find(|(name, _)| *name == top) else {
+        return vec![(1, format!("module `{top}` is not in the import table"))];
+    };
+    let permits = |path: &CratePath| {
+        let mut rules = allowed.iter();
+        rules.any(|rule| permits(rule, &path.segments, sources))
+    };
+    let rules = match allowed {
+        [] => "nothing of ours".to_owned(),
+        _ => allowed.join(", "),
+    };
+    crate_paths(&source.tokens, module)
+        .into_iter()
+        .filter(|path| path.segments.first().is_none_or(|first| first != top))
+        .filter(|path| !permits(path))
+        .filter(|path| match path.segments.as_slice() {
+            // `use crate::source;` is as good as what the file then takes of it.
+            [whole] => {
+                let taken = paths_through(whole, &source.tokens);
+                taken.is_empty() || !taken.iter().all(permits)
+            }
+            _ => true,
+        })
+        .map(|path| {
+            let name = path.segments.join("::");
+            let what = format!("`{top}` imports `{name}`; it may import {rules}");
+            (path.line, what)
+        })
+        .collect()
 }
 
 /// Crates named outside their part of the tree.
@@ -200,6 +207,10 @@ mod tests {
     fn collectors_see_of_source_only_its_statistics() {
         let path = "agent/src/collector/agent.rs";
         assert_eq!(
+            findings(path, "use crate::source; type T = source::Statistics;"),
+            [""; 0]
+        );
+        assert_eq!(
             findings(path, "use crate::source::{Fact, Statistics};"),
             [""; 0]
         );
@@ -209,6 +220,7 @@ mod tests {
         );
         for text in [
             "use crate::source;",
+            "use crate::source; type T = (source::Statistics, source::Source);",
             "use crate::source::bpf::load;",
             "use crate::source::{Fact, Source};",
             "use crate::source::*;",

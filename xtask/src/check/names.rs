@@ -1,14 +1,25 @@
-//! Names that say nothing: `get_`, `do_` and `handle_` before a function, modules for whatever is left over.
+//! Names that say nothing or two things: `get_`, `do_` and `handle_` before a function, modules for whatever is left
+//! over, and a bare `pid` next to the kernel, where it may be a process or a thread.
 
 use super::sources::Source;
 
 const PREFIXES: &[&str] = &["get_", "do_", "handle_"];
 const MODULES: &[&str] = &["utils", "helpers", "common"];
+/// Where process ids are called `tgid` and thread ids `tid`.
+const NEAR_THE_KERNEL: &[&str] = &["agent-common", "agent-ebpf"];
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
     for source in sources {
         let path = source.path.display();
+        if NEAR_THE_KERNEL
+            .iter()
+            .any(|member| source.path.starts_with(member))
+        {
+            let pids = source.tokens.iter().filter(|token| token.text == "pid");
+            findings
+                .extend(pids.map(|token| format!("{path}:{}: `pid`: say tgid or tid", token.line)));
+        }
         for pair in source.tokens.windows(2) {
             let [keyword, name] = pair else {
                 continue;
@@ -38,6 +49,9 @@ mod tests {
         let bad =
             "fn get_x() {} mod utils; fn handle_y() {} fn do_it() {} pub(crate) mod common {}";
         assert_eq!(check(&[Source::new("a.rs", bad)]).len(), 5);
+        let pid = "fn f(pid: u32) {} // pid";
+        assert_eq!(check(&[Source::new("agent-ebpf/src/a.rs", pid)]).len(), 1);
+        assert_eq!(check(&[Source::new("agent/src/a.rs", pid)]), [""; 0]);
         let good = "fn budget_x() { map.get_mut(); } fn done() {} use agent_common::x; // fn get_y";
         assert_eq!(check(&[Source::new("a.rs", good)]), [""; 0]);
     }

@@ -54,6 +54,18 @@ pub(super) fn crate_paths(tokens: &[Token], module: &[String]) -> Vec<CratePath>
     found
 }
 
+/// The paths that start at an imported `module`: `module::a::B`.
+pub(super) fn paths_through(module: &str, tokens: &[Token]) -> Vec<CratePath> {
+    let mut found = Vec::new();
+    for (n, token) in tokens.iter().enumerate() {
+        let starts_path = n == 0 || tokens[n - 1].text != "::";
+        if starts_path && token.text == module && next_is_separator(&tokens[n..]) {
+            tree(&tokens[n..], &[], &mut found);
+        }
+    }
+    found
+}
+
 /// The paths of the use tree that `tokens` begin with, below `base`.
 pub(super) fn tree(tokens: &[Token], base: &[String], found: &mut Vec<CratePath>) {
     let Some(first) = tokens.first() else {

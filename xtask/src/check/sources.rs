@@ -44,11 +44,11 @@ impl Source {
         files.iter().map(read).collect()
     }
 
-    /// Whether all of it is compiled for tests only.
+    /// Whether all of it is compiled for tests only: in a folder `tests`, or `tests.rs`, or `…_tests.rs`.
     pub(super) fn is_test(&self) -> bool {
-        self.path
-            .components()
-            .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+        let in_tests = self.path.iter().any(|part| part == "tests");
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        in_tests || stem == "tests" || stem.ends_with("_tests")
     }
 }
 
@@ -123,7 +123,11 @@ mod tests {
 
     #[test]
     fn files_for_tests_are_known_by_their_path() {
-        for path in ["agent/tests/live/main.rs", "agent/src/group/tests.rs"] {
+        for path in [
+            "agent/tests/live/main.rs",
+            "agent/src/group/tests.rs",
+            "agent/src/group/name_tests.rs",
+        ] {
             assert!(Source::new(path, "").is_test(), "{path}");
         }
         assert!(!Source::new("xtask/src/test.rs", "").is_test());

@@ -104,7 +104,7 @@ const LINKER: Requirement = Requirement {
             .arg("--root")
             .arg(workspace::tools())
             .current_dir(workspace::root());
-        steps.push(Step::plain("build bpf-linker, about a minute", install));
+        steps.push(Step::plain("build bpf-linker, one or two minutes", install));
         steps
     },
     remedy: "it needs the development files of the LLVM that rustc has (`rustc -vV`): from Debian's \

@@ -21,7 +21,8 @@ pub(super) struct Kernel {
     pub(super) is_default: bool,
 }
 
-/// From the oldest that the agent is meant for to the newest that there is.
+/// From the oldest that the agent is meant for to the newest that there is. The default has fentry on every function we
+/// hook, and the emulator of the same Debian release has never failed on it.
 pub(super) const KERNELS: &[Kernel] = &[
     Kernel {
         name: "5.10",
@@ -31,12 +32,12 @@ pub(super) const KERNELS: &[Kernel] = &[
     Kernel {
         name: "6.1",
         suite: "bookworm",
-        is_default: false,
+        is_default: true,
     },
     Kernel {
         name: "6.12",
         suite: "trixie",
-        is_default: true,
+        is_default: false,
     },
     Kernel {
         name: "newest",

@@ -41,7 +41,7 @@ pub(super) fn boot(image: &Path, initramfs: &Path, log: &Path) -> Result<Outcome
 }
 
 /// Two processors on one emulation thread. Without cx16: in QEMU 7.2 an interrupt right behind cmpxchg16b loads the flags
-/// with garbage, and the allocators of kernels from 6.1 on, which prefer that instruction, die of it under load.
+/// with garbage, and 6.12, whose allocator uses it on every path, dies of that under load.
 fn qemu(image: &Path, initramfs: &Path) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-cx16"])
