@@ -78,10 +78,19 @@ fn identify() {
     };
     let revision = first_line("git".into(), &["rev-parse", "--short=12", "HEAD"]);
     let rustc = first_line(variable("RUSTC"), &["--version"]);
-    let rustc = rustc.as_deref().and_then(|line| line.split(' ').nth(1)).unwrap_or("unknown");
-    println!("cargo::rustc-env=HEADCOUNT_REVISION={}", revision.as_deref().unwrap_or("unknown"));
+    let rustc = rustc
+        .as_deref()
+        .and_then(|line| line.split(' ').nth(1))
+        .unwrap_or("unknown");
+    println!(
+        "cargo::rustc-env=HEADCOUNT_REVISION={}",
+        revision.as_deref().unwrap_or("unknown")
+    );
     println!("cargo::rustc-env=HEADCOUNT_RUSTC={rustc}");
-    println!("cargo::rustc-env=HEADCOUNT_TARGET={}", env::var("TARGET").unwrap_or_default());
+    println!(
+        "cargo::rustc-env=HEADCOUNT_TARGET={}",
+        env::var("TARGET").unwrap_or_default()
+    );
     let head = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../.git/logs/HEAD");
     if head.exists() {
         println!("cargo::rerun-if-changed={}", head.display());

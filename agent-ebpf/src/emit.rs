@@ -73,7 +73,11 @@ pub(crate) fn whole_to_ring<T>(record: &T) -> bool {
 #[inline(always)]
 pub(crate) fn overflow_entry(id: &Identity) -> Option<&'static mut OverflowRecord> {
     let generation = CONTROL.get(0).map_or(0, |control| control.generation);
-    let map = if generation == 0 { &OVERFLOW_0 } else { &OVERFLOW_1 };
+    let map = if generation == 0 {
+        &OVERFLOW_0
+    } else {
+        &OVERFLOW_1
+    };
     let entry = match map.get_ptr_mut(id) {
         Some(entry) => Some(entry),
         None => {
@@ -98,7 +102,8 @@ pub(crate) fn coarse_sums<C: EbpfContext>(
         if node.coarse & (node.coarse - 1) == 0 {
             warn!(
                 context,
-                "ring and overflow hash are full: {} records of this cpu summed by comm", node.coarse
+                "ring and overflow hash are full: {} records of this cpu summed by comm",
+                node.coarse
             );
         }
     }
@@ -120,7 +125,9 @@ pub(crate) fn coarse_sums<C: EbpfContext>(
 /// Whether no pass can have credited a process born at `start_ns`.
 #[inline(always)]
 pub(crate) fn is_uncredited(start_ns: u64) -> bool {
-    CONTROL.get(0).is_some_and(|control| start_ns > control.pass_started_ns)
+    CONTROL
+        .get(0)
+        .is_some_and(|control| start_ns > control.pass_started_ns)
 }
 
 /// Adds `more`.

@@ -5,9 +5,7 @@ use crate::{
     kernel::Task,
     maps::EXEC_SCRATCH,
 };
-use agent_common::{
-    ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, Totals, kind,
-};
+use agent_common::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, Totals, kind};
 use aya_ebpf::{
     helpers::{bpf_get_current_cgroup_id, generated::bpf_probe_read_user},
     macros::btf_tracepoint,
@@ -60,9 +58,17 @@ fn read_arguments(task: Task, record: &mut ExecRecord) {
     let Some(mm) = task.mm() else { return };
     let (start, end) = mm.arguments();
     let all = end.saturating_sub(start);
-    let wanted = if all > ARGV_BYTES as u64 { ARGV_BYTES as u64 } else { all };
+    let wanted = if all > ARGV_BYTES as u64 {
+        ARGV_BYTES as u64
+    } else {
+        all
+    };
     let to_border = PAGE_BYTES - (start & (PAGE_BYTES - 1));
-    let first = if wanted < to_border { wanted } else { to_border };
+    let first = if wanted < to_border {
+        wanted
+    } else {
+        to_border
+    };
     let mut have = read_user(record, 0, start, first);
     if have == first && first < wanted {
         have += read_user(record, first, start + first, wanted - first);
@@ -88,7 +94,10 @@ fn read_user(record: *mut ExecRecord, at: u64, from: u64, len: u64) -> u64 {
     // SAFETY: within the scratch; the helper checks the address.
     let result = unsafe {
         bpf_probe_read_user(
-            (&raw mut (*record).argv).cast::<u8>().add(at as usize).cast(),
+            (&raw mut (*record).argv)
+                .cast::<u8>()
+                .add(at as usize)
+                .cast(),
             len as u32,
             from as *const core::ffi::c_void,
         )

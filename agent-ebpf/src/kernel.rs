@@ -60,7 +60,11 @@ pub(crate) struct Mm(*const u8);
 macro_rules! follow {
     ($base:expr, $field:ident) => {{
         let pointer = read!(usize, $base, $field) as *const u8;
-        if pointer.is_null() { None } else { Some(pointer) }
+        if pointer.is_null() {
+            None
+        } else {
+            Some(pointer)
+        }
     }};
 }
 
@@ -68,7 +72,11 @@ impl Task {
     /// A task that a hook's argument or the iterator gave; `None` for NULL.
     #[inline(always)]
     pub(crate) fn new(pointer: *const u8) -> Option<Self> {
-        if pointer.is_null() { None } else { Some(Self(pointer)) }
+        if pointer.is_null() {
+            None
+        } else {
+            Some(Self(pointer))
+        }
     }
 
     #[inline(always)]
@@ -105,7 +113,11 @@ impl Task {
         } else {
             self.leader().map_or(0, Self::start_ns)
         };
-        Identity { start_ns, tgid, zero: 0 }
+        Identity {
+            start_ns,
+            tgid,
+            zero: 0,
+        }
     }
 
     #[inline(always)]
@@ -230,7 +242,12 @@ impl Signal {
             return 0;
         }
         // SAFETY: as in read!; `rlim` is an array of two words each.
-        unsafe { *self.0.add((offset + RLIMIT_NOFILE_OFFSET) as usize).cast::<u64>() }
+        unsafe {
+            *self
+                .0
+                .add((offset + RLIMIT_NOFILE_OFFSET) as usize)
+                .cast::<u64>()
+        }
     }
 
     /// Adds what the process's dead threads have used, and what the kernel last showed.
@@ -260,7 +277,12 @@ impl Mm {
             return 0;
         }
         // SAFETY: as in read!; user space has checked the array's element type.
-        let pages = unsafe { *self.0.add((base + first + index * stride) as usize).cast::<i64>() };
+        let pages = unsafe {
+            *self
+                .0
+                .add((base + first + index * stride) as usize)
+                .cast::<i64>()
+        };
         // Approximate counters can be below zero for a moment; the kernel shows 0 then, too.
         if pages < 0 { 0 } else { pages as u64 }
     }
@@ -285,6 +307,9 @@ impl Mm {
     /// Start and end of the argument vector in the process's own memory.
     #[inline(always)]
     pub(crate) fn arguments(self) -> (u64, u64) {
-        (read!(u64, self.0, mm_arg_start), read!(u64, self.0, mm_arg_end))
+        (
+            read!(u64, self.0, mm_arg_start),
+            read!(u64, self.0, mm_arg_end),
+        )
     }
 }

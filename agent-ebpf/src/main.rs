@@ -13,7 +13,18 @@
 //! bounded map. Every kernel field is read in kernel.rs.
 #![no_std]
 #![no_main]
-#![allow(unreachable_pub, reason = "a program's entry must be `pub` for the linker, not for another module")]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "BPF has 64-bit registers; what is narrowed here the verifier has bounded"
+)]
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "by value, a map entry would be copied to a stack of 512 bytes"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "a program's entry must be `pub` for the linker, not for another module"
+)]
 
 mod emit;
 mod exec;

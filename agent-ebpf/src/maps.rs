@@ -1,8 +1,8 @@
 //! Every map: why this size, and what happens when it is full.
 
 use agent_common::{
-    ARGV_BYTES, Comm, Control, CoarseSums, ExecRecord, Identity, NodeTotals, OverflowRecord, RunTime,
-    SwitchTotals,
+    ARGV_BYTES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals, OverflowRecord,
+    RunTime, SwitchTotals,
 };
 use aya_ebpf::{
     macros::map,

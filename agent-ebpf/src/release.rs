@@ -5,9 +5,7 @@ use crate::{
     emit::{add_totals, coarse_sums, is_uncredited, node, overflow_entry, whole_to_ring},
     kernel::{EXIT_ZOMBIE, Signal, Task},
 };
-use agent_common::{
-    EXIT_OOM, OVERFLOW_RELEASED, RELEASE_PROJECTED, ReleaseRecord, Totals, kind,
-};
+use agent_common::{EXIT_OOM, OVERFLOW_RELEASED, RELEASE_PROJECTED, ReleaseRecord, Totals, kind};
 use aya_ebpf::{
     EbpfContext,
     macros::{btf_tracepoint, fentry},

@@ -25,7 +25,9 @@ pub struct IteratorContext {
 pub extern "C" fn task_snapshot(context: *const IteratorContext) -> i32 {
     // SAFETY: the verifier knows the context's layout and that `meta` is not NULL.
     let (seq, task) = unsafe { ((*(*context).meta).seq, (*context).task) };
-    let Some(task) = Task::new(task) else { return 0 };
+    let Some(task) = Task::new(task) else {
+        return 0;
+    };
     if task.is_leader() {
         leader(seq, task);
     } else {

@@ -63,9 +63,6 @@ pub enum Error {
         /// Why it cannot work, and what to do.
         reason: String,
     },
-    /// `/proc` cannot be read.
-    #[error(transparent)]
-    Procfs(#[from] source::procfs::Error),
     /// The agent's own metrics could not be made.
     #[error(transparent)]
     Registry(#[from] prometheus::Error),
@@ -102,7 +99,9 @@ pub async fn run(
         give_back_memory();
         // The other side is gone when the run has ended meanwhile.
         let _ = ready.send(());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             match handed_over.await {
                 Ok((inbox, waiting)) => Ok(owner::own(pipeline, inbox, waiting).await?),
@@ -110,9 +109,11 @@ pub async fn run(
             }
         })
     };
-    std::thread::Builder::new().name("headcount-state".to_owned()).spawn(move || {
-        let _ = ended.send(state());
-    })?;
+    std::thread::Builder::new()
+        .name("headcount-state".to_owned())
+        .spawn(move || {
+            let _ = ended.send(state());
+        })?;
     tokio::spawn(async move {
         let _ = hand_over.send(owner::stand_in(inbox, is_ready).await);
     });
@@ -127,23 +128,39 @@ pub async fn run(
 
 /// Chooses the tier, loads the programs, takes the first pass.
 fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, Error> {
-    let Settings { host, classifier, accounting, sizes, max_groups, logger, .. } = settings;
+    let Settings {
+        host,
+        classifier,
+        accounting,
+        sizes,
+        max_groups,
+        logger,
+        ..
+    } = settings;
     let obstacle = obstacle(&host);
-    let start = bpf::start(accounting, obstacle, sizes, host.page_bytes)
-        .map_err(|reason| Error::Accounting { tier: tier_name(accounting), reason })?;
+    let start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
+        Error::Accounting {
+            tier: tier_name(accounting),
+            reason,
+        }
+    })?;
     report(&start);
     let shortcomings = if accounting == Request::Auto && start.plan.tier != Tier::Iterator {
         start.warnings
     } else {
         Vec::new()
     };
-    let boot_time = BootTime { unix_seconds: host.boot_time_seconds };
-    let users = Users::new(&host);
-    let procfs = Procfs::new(host)?;
+    let boot_time = BootTime {
+        unix_seconds: host.boot_time,
+    };
+    let users = Users::new(host.passwd());
+    let procfs = Procfs::new(host.clone());
     let classifier = Arc::new(classifier);
     let placing = Arc::clone(&classifier);
     let placer = Box::new(move |facts: &process::Facts| {
-        placing.classify(facts, boot_time).map(|placement| placement.name)
+        placing
+            .classify(facts, boot_time)
+            .map(|placement| placement.name)
     });
     Ok(Pipeline::start(Parts {
         observer: Observer::new(start.kernel, procfs, Names::new(users)),
@@ -152,9 +169,8 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         collectors: Collectors::new()?,
         http,
         logger,
-        boot_time_seconds: boot_time.unix_seconds as f64,
         shortcomings,
-        clock: host::boottime_ns,
+        host,
     }))
 }
 
@@ -163,7 +179,7 @@ fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
     if !host.is_procfs_mount() {
         return Some(bpf::Obstacle::NotProcfs(host.procfs.display().to_string()));
     }
-    if !host.in_initial_pid_namespace() {
+    if host.in_initial_pid_namespace() == Some(false) {
         return Some(bpf::Obstacle::OtherPidNamespace);
     }
     std::fs::read_to_string("/proc/self/status")
@@ -185,8 +201,13 @@ fn report(start: &bpf::Start) {
         log::warn!("{warning}");
     }
     match start.plan.rung {
-        Some(rung) => log::info!("accounting: {:?} tier, final totals by {rung:?}", start.plan.tier),
-        None => log::info!("accounting: /proc only; processes that live between two scrapes are not seen"),
+        Some(rung) => log::info!(
+            "accounting: {:?} tier, final totals by {rung:?}",
+            start.plan.tier
+        ),
+        None => log::info!(
+            "accounting: /proc only; processes that live between two scrapes are not seen"
+        ),
     }
 }
 

@@ -1,5 +1,9 @@
 //! The command line: flags -> configuration -> log -> run. Exit codes: 0 done, 1 cannot run, 2 bad flags.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "before there is a log, and for help")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "before there is a log, and for help"
+)]
 
 use headcount::{
     Settings,
@@ -41,7 +45,10 @@ fn main() -> ExitCode {
 
 fn start(flags: Flags) -> Result<(), String> {
     let logger = logging::init(flags.log_level, flags.log_format);
-    let path = flags.config_path.as_deref().filter(|path| *path != Path::new(""));
+    let path = flags
+        .config_path
+        .as_deref()
+        .filter(|path| *path != Path::new(""));
     let config = path.map_or_else(|| Ok(Config::built_in()), Config::load);
     let config = config.map_err(|error| error.to_string())?;
     for warning in &config.warnings {
@@ -51,7 +58,10 @@ fn start(flags: Flags) -> Result<(), String> {
         classifier: Classifier::new(&config).map_err(|error| error.to_string())?,
         host: Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?,
         accounting: request(flags.accounting),
-        sizes: Sizes { ring_bytes: flags.ring_bytes, overflow_entries: flags.overflow_entries },
+        sizes: Sizes {
+            ring_bytes: flags.ring_bytes,
+            overflow_entries: flags.overflow_entries,
+        },
         max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),
         telemetry_path: flags.telemetry_path.clone(),
         logger,
@@ -73,7 +83,10 @@ async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String
         } else {
             bound.to_string()
         };
-        log::info!("serving http://{shown}{} (listening on {bound})", settings.telemetry_path);
+        log::info!(
+            "serving http://{shown}{} (listening on {bound})",
+            settings.telemetry_path
+        );
     }
     let shutdown = async move {
         tokio::select! {
@@ -81,13 +94,17 @@ async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String
             _ = interrupt.recv() => log::info!("SIGINT: stopping"),
         }
     };
-    run(settings, listener, shutdown).await.map_err(|error| error.to_string())
+    run(settings, listener, shutdown)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 /// Binds the first of the address's forms that works.
 async fn listen(address: &ListenAddress) -> Result<TcpListener, String> {
     let flag = "--web.listen-address";
-    let candidates = address.resolve().map_err(|error| format!("{flag} {address}: {error}"))?;
+    let candidates = address
+        .resolve()
+        .map_err(|error| format!("{flag} {address}: {error}"))?;
     let mut failure = format!("{flag} {address}: no such address");
     for candidate in candidates {
         match TcpListener::bind(candidate).await {

@@ -12,7 +12,7 @@ use crate::{
     http::{Health, Question, Status},
     pipeline::Pipeline,
 };
-use std::{io, os::fd::RawFd, time::Duration};
+use std::{io, os::fd::OwnedFd, time::Duration};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::{mpsc, oneshot},
@@ -50,12 +50,16 @@ pub(crate) async fn own(
     mut inbox: mpsc::Receiver<Question>,
     waiting: Option<Question>,
 ) -> io::Result<()> {
-    let ring = Ring::new(pipeline.wake_fd())?;
+    let ring = Ring::new(pipeline.wake_fd()?)?;
     if let Some(question) = waiting {
         answer(&mut pipeline, question);
     }
     loop {
-        let pause = if pipeline.is_self_test_pending() { SELF_TEST } else { SLOW };
+        let pause = if pipeline.is_self_test_pending() {
+            SELF_TEST
+        } else {
+            SLOW
+        };
         tokio::select! {
             question = inbox.recv() => match question {
                 Some(question) => answer(&mut pipeline, question),
@@ -83,11 +87,15 @@ fn answer(pipeline: &mut Pipeline, question: Question) {
 }
 
 /// The kernel's ring, if there is one.
-struct Ring(Option<AsyncFd<RawFd>>);
+struct Ring(Option<AsyncFd<OwnedFd>>);
 
 impl Ring {
-    fn new(fd: Option<RawFd>) -> io::Result<Self> {
-        fd.map(|fd| AsyncFd::with_interest(fd, Interest::READABLE)).transpose().map(Self)
+    fn new(fd: Option<OwnedFd>) -> io::Result<Self> {
+        let watch = |fd| {
+            // SAFETY: the descriptor is owned, so it stays open and its own for as long as it is watched.
+            unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
+        };
+        Ok(Self(fd.map(watch).transpose()?))
     }
 
     async fn half_full(&self) -> io::Result<()> {

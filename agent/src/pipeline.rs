@@ -11,6 +11,7 @@ use crate::{
     collector::{Build, Collectors, ServingStatistics, View},
     config::logging::Logger,
     group::{Classifier, Group, Grouper},
+    host::Host,
     http::{self, Health, Status},
     process::{Facts, Pass, Table, Unclassified},
     source::{Observer, SelfTest, Statistics, bpf::Found},
@@ -28,16 +29,14 @@ pub(crate) struct Pipeline {
     collectors: Collectors,
     http: Arc<http::Statistics>,
     logger: &'static Logger,
-    boot_time_seconds: f64,
     /// Why a better tier was not chosen, where the operator left the choice.
     shortcomings: Vec<String>,
     passes: u64,
-    scrape_errors: u64,
     last_error: Option<String>,
     /// What the last answered scrape knew, for what was lost since.
     last: Statistics,
     lost_lately: bool,
-    pub(crate) clock: fn() -> u64,
+    host: Host,
 }
 
 /// What a pipeline is made of.
@@ -48,10 +47,8 @@ pub(crate) struct Parts {
     pub(crate) collectors: Collectors,
     pub(crate) http: Arc<http::Statistics>,
     pub(crate) logger: &'static Logger,
-    pub(crate) boot_time_seconds: f64,
     pub(crate) shortcomings: Vec<String>,
-    /// Nanoseconds since boot.
-    pub(crate) clock: fn() -> u64,
+    pub(crate) host: Host,
 }
 
 /// What was built.
@@ -72,12 +69,11 @@ impl Pipeline {
             collectors,
             http,
             logger,
-            boot_time_seconds,
             shortcomings,
-            clock,
+            host,
         } = parts;
         let mut pipeline = Self {
-            table: Table::new(clock()),
+            table: Table::new(host.now_ns()),
             observer,
             grouper,
             classifier,
@@ -85,22 +81,21 @@ impl Pipeline {
             collectors,
             http,
             logger,
-            boot_time_seconds,
             shortcomings,
             passes: 0,
-            scrape_errors: 0,
             last_error: None,
             last: Statistics::default(),
             lost_lately: false,
-            clock,
+            host,
         };
-        pipeline.observer.begin_self_test(clock());
+        let now_ns = pipeline.host.now_ns();
+        pipeline.observer.begin_self_test(now_ns);
         pipeline.observe();
         pipeline
     }
 
     /// The descriptor that tells when records should be drained.
-    pub(crate) fn wake_fd(&self) -> Option<std::os::fd::RawFd> {
+    pub(crate) fn wake_fd(&self) -> std::io::Result<Option<std::os::fd::OwnedFd>> {
         self.observer.wake_fd()
     }
 
@@ -121,7 +116,7 @@ impl Pipeline {
             group_statistics: &self.grouper.statistics(),
             serving: &serving,
             build: &BUILD,
-            boot_time_seconds: self.boot_time_seconds,
+            boot_time_seconds: self.host.boot_time as f64,
             log_lines_suppressed: self.logger.suppressed(),
         };
         self.collectors.collect(&view)
@@ -129,7 +124,7 @@ impl Pipeline {
 
     /// Looks at the node; `false` when that failed.
     fn observe(&mut self) -> bool {
-        let pass = self.observer.pass((self.clock)());
+        let pass = self.observer.pass(self.host.now_ns());
         // The records drained now are of before the pass, but for the first: before it, nobody is known.
         if self.passes > 0 {
             self.drain();
@@ -138,7 +133,6 @@ impl Pipeline {
             Ok(pass) => pass,
             Err(error) => {
                 log::error!("no pass over the processes: {error}");
-                self.scrape_errors += 1;
                 self.last_error = Some(error.to_string());
                 return false;
             }
@@ -163,7 +157,12 @@ impl Pipeline {
     }
 
     fn drain(&mut self) -> bool {
-        let Self { observer, table, grouper, .. } = self;
+        let Self {
+            observer,
+            table,
+            grouper,
+            ..
+        } = self;
         let drained = observer.drain(&mut |found| match found {
             Found::Event(event) => table.apply(event, grouper),
             Found::Coarse(coarse) => grouper.book_coarse(&coarse),
@@ -197,15 +196,13 @@ impl Pipeline {
     }
 
     fn statistics(&mut self) -> Statistics {
-        let mut statistics = match self.observer.statistics((self.clock)()) {
+        match self.observer.statistics(self.host.now_ns()) {
             Ok(statistics) => statistics,
             Err(error) => {
                 log::error!("the kernel programs' counts cannot be read: {error}");
                 self.last.clone()
             }
-        };
-        statistics.scrape_errors = self.scrape_errors;
-        statistics
+        }
     }
 
     fn log_template_failures(&mut self) {
@@ -227,7 +224,11 @@ impl Pipeline {
     /// How it is.
     pub(crate) fn health(&mut self) -> Health {
         let mut reasons = self.shortcomings.clone();
-        reasons.extend(self.last_error.iter().map(|error| format!("the last pass failed: {error}")));
+        reasons.extend(
+            self.last_error
+                .iter()
+                .map(|error| format!("the last pass failed: {error}")),
+        );
         if self.lost_lately {
             reasons.push(
                 "kernel records were lost or only summed up before the last scrape; a larger \
@@ -238,13 +239,17 @@ impl Pipeline {
         if self.last.self_test == SelfTest::Failed {
             reasons.push("the start-up self-test of the kernel programs failed".to_owned());
         }
-        let status = if reasons.is_empty() { Status::Ok } else { Status::Degraded };
+        let status = if reasons.is_empty() {
+            Status::Ok
+        } else {
+            Status::Degraded
+        };
         Health { status, reasons }
     }
 
     /// Whether the self-test still waits for its record.
     pub(crate) fn is_self_test_pending(&mut self) -> bool {
-        let now_ns = (self.clock)();
+        let now_ns = self.host.now_ns();
         self.observer.self_test(now_ns) == SelfTest::Pending
     }
 }

@@ -46,8 +46,12 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub(super) fn open(&mut self, ancestor: Option<AccountId>) -> AccountId {
-        let account =
-            Account { decision: Decision::Open, ancestor, users: 1, waiting: Tally::default() };
+        let account = Account {
+            decision: Decision::Open,
+            ancestor,
+            users: 1,
+            waiting: Tally::default(),
+        };
         if let Some(ancestor) = ancestor {
             self.share(ancestor);
         }
@@ -78,7 +82,9 @@ impl Accounts {
     pub(super) fn unshare(&mut self, id: AccountId) {
         let mut next = Some(id);
         while let Some(id) = next.take() {
-            let Some(account) = self.account_mut(id) else { return };
+            let Some(account) = self.account_mut(id) else {
+                return;
+            };
             account.users = account.users.saturating_sub(1);
             let is_decided = matches!(account.decision, Decision::Member(_) | Decision::Nowhere);
             if account.users == 0 && is_decided {

@@ -45,7 +45,10 @@ pub struct Grouper {
 
 impl std::fmt::Debug for Grouper {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Grouper").field("groups", &self.groups).finish_non_exhaustive()
+        formatter
+            .debug_struct("Grouper")
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +62,9 @@ impl Ledger for Grouper {
     }
 
     fn close(&mut self, id: AccountId) {
-        let Some(account) = self.accounts.get(id) else { return };
+        let Some(account) = self.accounts.get(id) else {
+            return;
+        };
         if account.users == 1 && account.decision == Decision::Open {
             // Nobody ever saw its facts, and nobody will.
             self.follow_ancestor(id);
@@ -68,7 +73,11 @@ impl Ledger for Grouper {
     }
 
     fn identify(&mut self, id: AccountId, facts: &Facts) {
-        if self.accounts.get(id).is_none_or(|account| account.decision != Decision::Open) {
+        if self
+            .accounts
+            .get(id)
+            .is_none_or(|account| account.decision != Decision::Open)
+        {
             return;
         }
         self.statistics.incomplete += u64::from(facts.incomplete);
@@ -82,7 +91,9 @@ impl Ledger for Grouper {
     }
 
     fn book(&mut self, id: AccountId, tally: &Tally) {
-        let Some(account) = self.accounts.account_mut(id) else { return };
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
         match account.decision {
             Decision::Open | Decision::Unmatched => account.waiting.add(tally),
             Decision::Member(group) => self.groups[group.0].total.add(tally),
@@ -112,7 +123,10 @@ impl Grouper {
 
     /// Counts about the grouper itself.
     pub fn statistics(&self) -> Statistics {
-        Statistics { accounts: self.accounts.len() as u64, ..self.statistics }
+        Statistics {
+            accounts: self.accounts.len() as u64,
+            ..self.statistics
+        }
     }
 
     /// Decides the account of a living process: by its own facts, else with its present parent.
@@ -122,7 +136,9 @@ impl Grouper {
     }
 
     fn adopt(&mut self, id: AccountId, ancestor: Option<AccountId>) {
-        let Some(account) = self.accounts.account_mut(id) else { return };
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
         if account.decision != Decision::Open || ancestor == Some(id) {
             return;
         }
@@ -143,14 +159,19 @@ impl Grouper {
             incomplete: true,
             ..Facts::default()
         });
-        let tally = Tally { delta: whole(&coarse.counters), lifecycle: coarse.lifecycle };
+        let tally = Tally {
+            delta: whole(&coarse.counters),
+            lifecycle: coarse.lifecycle,
+        };
         match facts.and_then(|facts| (self.placer)(&facts)) {
             Some(name) => {
                 let group = self.group(name);
                 self.groups[group.0].total.add(&tally);
             }
             None => {
-                let Delta { user_ns, system_ns, .. } = tally.delta;
+                let Delta {
+                    user_ns, system_ns, ..
+                } = tally.delta;
                 self.statistics.unattributed_cpu_ns += user_ns + system_ns;
             }
         }
@@ -161,7 +182,11 @@ impl Grouper {
         let waiting = std::mem::take(&mut self.unmatched);
         for id in waiting {
             self.follow_ancestor(id);
-            if self.accounts.get(id).is_some_and(|account| account.users == 0) {
+            if self
+                .accounts
+                .get(id)
+                .is_some_and(|account| account.users == 0)
+            {
                 // The last user is gone; only the decision was missing.
                 self.accounts.share(id);
                 self.accounts.unshare(id);
@@ -190,7 +215,11 @@ impl Grouper {
                 return Decision::Nowhere;
             };
             match account {
-                Account { decision: Decision::Unmatched, ancestor, .. } => above = *ancestor,
+                Account {
+                    decision: Decision::Unmatched,
+                    ancestor,
+                    ..
+                } => above = *ancestor,
                 Account { decision, .. } => return *decision,
             }
         }
@@ -198,7 +227,9 @@ impl Grouper {
     }
 
     fn decide(&mut self, id: AccountId, decision: Decision) {
-        let Some(account) = self.accounts.account_mut(id) else { return };
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
         account.decision = decision;
         let waited = std::mem::take(&mut account.waiting);
         let ancestor = account.ancestor.take();
@@ -220,7 +251,10 @@ impl Grouper {
         let next = GroupIndex(self.groups.len());
         let index = *self.by_name.entry(name.clone()).or_insert(next);
         if index == next {
-            self.groups.push(Group { name, ..Group::default() });
+            self.groups.push(Group {
+                name,
+                ..Group::default()
+            });
         }
         index
     }
@@ -231,7 +265,10 @@ impl Grouper {
             group.gauges = Gauges::default();
         }
         for process in live {
-            let decision = self.accounts.get(process.account()).map(|account| account.decision);
+            let decision = self
+                .accounts
+                .get(process.account())
+                .map(|account| account.decision);
             if let Some(Decision::Member(group)) = decision {
                 add(&mut self.groups[group.0].gauges, &process);
             }
@@ -247,7 +284,11 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
     gauges.swapped_bytes += sample.swapped_bytes;
     gauges.threads += u64::from(sample.threads);
     let start_ns = sample.id.start_ns;
-    gauges.oldest_start_ns = Some(gauges.oldest_start_ns.map_or(start_ns, |old| old.min(start_ns)));
+    gauges.oldest_start_ns = Some(
+        gauges
+            .oldest_start_ns
+            .map_or(start_ns, |old| old.min(start_ns)),
+    );
     if let Some(open_files) = process.open_files() {
         gauges.open_files += open_files;
         if let Some(limit) = sample.fd_limit {
@@ -261,7 +302,11 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
     }
     for wchan in process.wchans() {
         let is_new = !gauges.wchans.contains_key(wchan);
-        let name = if is_new && gauges.wchans.len() >= WCHANS { REST } else { wchan };
+        let name = if is_new && gauges.wchans.len() >= WCHANS {
+            REST
+        } else {
+            wchan
+        };
         match gauges.wchans.get_mut(name) {
             Some(count) => *count += 1,
             None => {
@@ -283,7 +328,13 @@ fn index_of(state: State) -> usize {
 
 /// `counters` as a difference to nothing.
 fn whole(counters: &Counters) -> Delta {
-    let Counters { cpu, faults, io, switches, run_queue_wait_ns } = counters;
+    let Counters {
+        cpu,
+        faults,
+        io,
+        switches,
+        run_queue_wait_ns,
+    } = counters;
     let io = io.unwrap_or_default();
     let switches = switches.unwrap_or_default();
     Delta {

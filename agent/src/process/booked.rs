@@ -48,7 +48,10 @@ mod tests {
     fn counters(user_ns: u64, system_ns: u64, io: Option<u64>) -> Counters {
         Counters {
             cpu: Cpu { user_ns, system_ns },
-            io: io.map(|bytes| Io { read_bytes: bytes, write_bytes: 0 }),
+            io: io.map(|bytes| Io {
+                read_bytes: bytes,
+                write_bytes: 0,
+            }),
             ..Counters::default()
         }
     }

@@ -63,7 +63,11 @@ impl Entry {
             account,
             own,
             birth: None,
-            naming: if own { Naming::Waiting(None) } else { Naming::Done },
+            naming: if own {
+                Naming::Waiting(None)
+            } else {
+                Naming::Done
+            },
             baseline: false,
             execed: false,
             announced: false,
@@ -89,14 +93,28 @@ impl Entry {
         }
         self.credit_splits(ledger);
         let delta = self.booked.raise(counters);
-        book(ledger, self.account, Tally { delta, ..Tally::default() });
+        book(
+            ledger,
+            self.account,
+            Tally {
+                delta,
+                ..Tally::default()
+            },
+        );
     }
 
     /// Books what former images used.
     pub(super) fn credit_splits(&mut self, ledger: &mut impl Ledger) {
         for split in self.splits.drain(..) {
             let delta = self.booked.raise(&split.counters);
-            book(ledger, split.account, Tally { delta, ..Tally::default() });
+            book(
+                ledger,
+                split.account,
+                Tally {
+                    delta,
+                    ..Tally::default()
+                },
+            );
             ledger.close(split.account);
         }
     }
@@ -113,7 +131,10 @@ impl Entry {
             let first = self.splits.remove(0);
             ledger.close(first.account);
         }
-        self.splits.push(Split { account: self.account, counters });
+        self.splits.push(Split {
+            account: self.account,
+            counters,
+        });
     }
 
     /// Counts the end once, whichever record tells it first.
@@ -157,11 +178,17 @@ pub(super) fn book(ledger: &mut impl Ledger, account: AccountId, tally: Tally) {
 
 /// One end of a process.
 pub(super) fn exit_tally(status: ExitStatus, oom_killed: bool) -> Tally {
-    let mut lifecycle = Lifecycle { oom_kills: u64::from(oom_killed), ..Lifecycle::default() };
+    let mut lifecycle = Lifecycle {
+        oom_kills: u64::from(oom_killed),
+        ..Lifecycle::default()
+    };
     match status {
         ExitStatus::Success => lifecycle.exits_success = 1,
         ExitStatus::Failure => lifecycle.exits_failure = 1,
         ExitStatus::Signal => lifecycle.exits_signal = 1,
     }
-    Tally { lifecycle, ..Tally::default() }
+    Tally {
+        lifecycle,
+        ..Tally::default()
+    }
 }

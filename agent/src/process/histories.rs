@@ -26,11 +26,17 @@ impl Ledger for Sums {
     fn close(&mut self, account: AccountId) {
         let users = self.users.entry(account).or_default();
         *users -= 1;
-        assert!(*users >= 0, "{account:?} was closed more often than it was opened");
+        assert!(
+            *users >= 0,
+            "{account:?} was closed more often than it was opened"
+        );
     }
     fn identify(&mut self, _: AccountId, _: &Facts) {}
     fn book(&mut self, account: AccountId, tally: &Tally) {
-        assert!(self.users.get(&account).is_some_and(|users| *users > 0), "a closed account");
+        assert!(
+            self.users.get(&account).is_some_and(|users| *users > 0),
+            "a closed account"
+        );
         self.total.add(tally);
         self.by_account.entry(account).or_default().add(tally);
     }
@@ -91,12 +97,21 @@ struct Node {
 }
 
 fn counters(ns: u64) -> Counters {
-    Counters { cpu: Cpu { user_ns: ns, system_ns: 0 }, ..Counters::default() }
+    Counters {
+        cpu: Cpu {
+            user_ns: ns,
+            system_ns: 0,
+        },
+        ..Counters::default()
+    }
 }
 
 impl Node {
     fn new() -> Self {
-        let init = ProcessId { tgid: 1, start_ns: 1 };
+        let init = ProcessId {
+            tgid: 1,
+            start_ns: 1,
+        };
         let mut node = Self {
             now_ns: 1000,
             live: vec![(init, 500)],
@@ -131,8 +146,13 @@ impl Node {
             Step::Fork { parent } => {
                 let parent = self.live[pick(parent, &self.live)].0;
                 // Few numbers, so that they are used again soon.
-                let tgid = (2..).find(|n| self.live.iter().all(|(id, _)| id.tgid != *n)).unwrap();
-                let child = ProcessId { tgid, start_ns: self.now_ns };
+                let tgid = (2..)
+                    .find(|n| self.live.iter().all(|(id, _)| id.tgid != *n))
+                    .unwrap();
+                let child = ProcessId {
+                    tgid,
+                    start_ns: self.now_ns,
+                };
                 self.live.push((child, 0));
                 self.forks += 1;
                 self.tell(Event::Forked { child, parent }, fate);
@@ -142,8 +162,17 @@ impl Node {
                 self.execs += 1;
                 let facts = Box::new(Facts::default());
                 // An exec told twice would be two execs; the kernel tells each once.
-                let fate = if fate == Fate::Twice { Fate::Arrives } else { fate };
-                let event = Event::Execed { id, facts, parent: 1, counters: counters(used) };
+                let fate = if fate == Fate::Twice {
+                    Fate::Arrives
+                } else {
+                    fate
+                };
+                let event = Event::Execed {
+                    id,
+                    facts,
+                    parent: 1,
+                    counters: counters(used),
+                };
                 self.tell(event, fate);
             }
             Step::Run { who, ns } => {
@@ -159,7 +188,14 @@ impl Node {
                 let (id, used) = self.live.remove(at);
                 self.exits += 1;
                 let status = ExitStatus::Success;
-                self.tell(Event::Exited { id, status, oom_killed: false }, fate);
+                self.tell(
+                    Event::Exited {
+                        id,
+                        status,
+                        oom_killed: false,
+                    },
+                    fate,
+                );
                 let released = Released {
                     id,
                     parent: 1,
@@ -181,7 +217,11 @@ impl Node {
         for event in std::mem::take(&mut self.late) {
             self.table.apply(event, &mut self.sums);
         }
-        let processes = self.live.iter().map(|(id, used)| sample(*id, *used)).collect();
+        let processes = self
+            .live
+            .iter()
+            .map(|(id, used)| sample(*id, *used))
+            .collect();
         let pass = Pass {
             started_ns: self.now_ns,
             finals_follow: true,
@@ -261,8 +301,13 @@ fn each_image_gets_its_share() {
     node.take(&exec, Fate::Arrives);
     node.take(&Step::Run { who: 1, ns: 30 }, Fate::Arrives);
     node.take(&Step::Exit { who: 1 }, Fate::Arrives);
-    let shares: Vec<_> =
-        node.sums.by_account.values().map(|tally| tally.delta.user_ns).filter(|ns| *ns > 0).collect();
+    let shares: Vec<_> = node
+        .sums
+        .by_account
+        .values()
+        .map(|tally| tally.delta.user_ns)
+        .filter(|ns| *ns > 0)
+        .collect();
     assert_eq!(shares, [107, 30]);
 }
 
@@ -278,17 +323,36 @@ fn history_before_the_agent_is_not_booked() {
 #[test]
 fn a_transient_read_error_counts_nothing_twice() {
     // The contract's H14: 8 s credited, unreadable for one scrape, then back.
-    let id = ProcessId { tgid: 9, start_ns: 2000 };
+    let id = ProcessId {
+        tgid: 9,
+        start_ns: 2000,
+    };
     let mut table = Table::new(1000);
     let mut sums = Sums::default();
-    let seen = Pass { started_ns: 3000, processes: vec![sample(id, 800)], ..Pass::default() };
+    let seen = Pass {
+        started_ns: 3000,
+        processes: vec![sample(id, 800)],
+        ..Pass::default()
+    };
     table.observe(&seen, &mut sums);
-    table.observe(&Pass { unread: vec![9], ..Pass::default() }, &mut sums);
+    table.observe(
+        &Pass {
+            unread: vec![9],
+            ..Pass::default()
+        },
+        &mut sums,
+    );
     assert_eq!(table.statistics().live, 0);
     table.observe(&seen, &mut sums);
-    assert_eq!((table.statistics().live, sums.total.delta.user_ns), (1, 800));
+    assert_eq!(
+        (table.statistics().live, sums.total.delta.user_ns),
+        (1, 800)
+    );
     // Missed altogether, then back.
     table.observe(&Pass::default(), &mut sums);
     table.observe(&seen, &mut sums);
-    assert_eq!((table.statistics().live, sums.total.delta.user_ns), (1, 800));
+    assert_eq!(
+        (table.statistics().live, sums.total.delta.user_ns),
+        (1, 800)
+    );
 }

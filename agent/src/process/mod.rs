@@ -15,8 +15,8 @@ mod id;
 mod pass;
 mod sample;
 mod table;
-mod threads;
 mod tally;
+mod threads;
 mod tombstones;
 
 pub use account::{AccountId, Ledger};

@@ -45,7 +45,12 @@ impl Live<'_> {
 
     /// Wait channel of each of its threads that waits.
     pub fn wchans(&self) -> impl Iterator<Item = &str> + '_ {
-        let others = self.entry.threads.live.iter().filter_map(|thread| thread.wchan.as_deref());
+        let others = self
+            .entry
+            .threads
+            .live
+            .iter()
+            .filter_map(|thread| thread.wchan.as_deref());
         self.entry.wchan.as_deref().into_iter().chain(others)
     }
 }
@@ -78,7 +83,9 @@ impl Table {
         ledger: &mut impl Ledger,
     ) {
         let parent = self.account_of(sample.parent);
-        let Some(entry) = self.processes.get_mut(&sample.id) else { return };
+        let Some(entry) = self.processes.get_mut(&sample.id) else {
+            return;
+        };
         self.statistics.live += 1;
         entry.seen = self.passes;
         entry.absent_since_ns = None;
@@ -145,13 +152,21 @@ impl Table {
             .iter()
             .filter_map(|id| {
                 let entry = self.processes.get(id)?;
-                let sample = entry.sample.as_ref().filter(|_| entry.seen == self.passes)?;
+                let sample = entry
+                    .sample
+                    .as_ref()
+                    .filter(|_| entry.seen == self.passes)?;
                 let parent = self.account_of(sample.parent);
                 let cgroup_id = match &entry.naming {
                     Naming::Waiting(Some(facts)) => facts.cgroup_id,
                     _ => None,
                 };
-                Some(Unclassified { id: *id, account: entry.account, parent, cgroup_id })
+                Some(Unclassified {
+                    id: *id,
+                    account: entry.account,
+                    parent,
+                    cgroup_id,
+                })
             })
             .collect();
         found.sort_unstable_by_key(|one| (one.id.start_ns, one.id.tgid));
@@ -173,7 +188,12 @@ impl Table {
 
     /// Reads what a pass does not carry, for processes and threads that ran since they were last read.
     pub fn refresh(&mut self, probe: &mut impl Probe) {
-        let Self { processes, wchans, passes, .. } = self;
+        let Self {
+            processes,
+            wchans,
+            passes,
+            ..
+        } = self;
         let mut intern = |name: Option<String>| -> Option<Arc<str>> {
             let name = name?;
             if let Some(known) = wchans.get(name.as_str()) {
@@ -183,8 +203,13 @@ impl Table {
             wchans.insert(Arc::clone(&name));
             Some(name)
         };
-        for (id, entry) in processes.iter_mut().filter(|(_, entry)| entry.seen == *passes) {
-            let Some(sample) = &entry.sample else { continue };
+        for (id, entry) in processes
+            .iter_mut()
+            .filter(|(_, entry)| entry.seen == *passes)
+        {
+            let Some(sample) = &entry.sample else {
+                continue;
+            };
             if entry.probed != Some(sample.ran_marker) {
                 entry.probed = Some(sample.ran_marker);
                 entry.open_files = probe.open_files(id.tgid);
@@ -204,7 +229,12 @@ impl Table {
         self.processes
             .values()
             .filter(|entry| entry.seen == self.passes)
-            .filter_map(|entry| Some(Live { sample: entry.sample.as_ref()?, entry }))
+            .filter_map(|entry| {
+                Some(Live {
+                    sample: entry.sample.as_ref()?,
+                    entry,
+                })
+            })
     }
 }
 

@@ -96,10 +96,19 @@ impl Table {
     pub fn apply(&mut self, event: Event, ledger: &mut impl Ledger) {
         match event {
             Event::Forked { child, parent } => self.forked(child, parent, ledger),
-            Event::Execed { id, facts, parent, counters } => {
+            Event::Execed {
+                id,
+                facts,
+                parent,
+                counters,
+            } => {
                 self.execed(id, facts, parent, counters, ledger);
             }
-            Event::Exited { id, status, oom_killed } => {
+            Event::Exited {
+                id,
+                status,
+                oom_killed,
+            } => {
                 self.exited(id, status, oom_killed, ledger);
             }
             Event::Released(released) => self.released(&released, ledger),
@@ -108,7 +117,10 @@ impl Table {
 
     fn forked(&mut self, child: ProcessId, parent: ProcessId, ledger: &mut impl Ledger) {
         let fork = Tally {
-            lifecycle: Lifecycle { forks: 1, ..Lifecycle::default() },
+            lifecycle: Lifecycle {
+                forks: 1,
+                ..Lifecycle::default()
+            },
             ..Tally::default()
         };
         let inherited = self.processes.get(&parent).map(|parent| parent.account);
@@ -130,7 +142,10 @@ impl Table {
             Some(account) => {
                 ledger.share(account);
                 ledger.share(account);
-                Entry { birth: Some(account), ..Entry::new(account, false) }
+                Entry {
+                    birth: Some(account),
+                    ..Entry::new(account, false)
+                }
             }
             None => Entry::new(ledger.open(None), true),
         };
@@ -148,7 +163,10 @@ impl Table {
         ledger: &mut impl Ledger,
     ) {
         let exec = Tally {
-            lifecycle: Lifecycle { execs: 1, ..Lifecycle::default() },
+            lifecycle: Lifecycle {
+                execs: 1,
+                ..Lifecycle::default()
+            },
             ..Tally::default()
         };
         let parent = self.account_of(parent);
@@ -163,7 +181,9 @@ impl Table {
         if !self.processes.contains_key(&id) {
             self.unheard(id, parent, ledger);
         }
-        let Some(entry) = self.processes.get_mut(&id) else { return };
+        let Some(entry) = self.processes.get_mut(&id) else {
+            return;
+        };
         let account = ledger.open(entry.birth.or(parent));
         if entry.own {
             // Nobody will see the old image's command line any more.
@@ -210,21 +230,37 @@ impl Table {
             let delta = tombstone.booked.raise(&released.counters);
             let account = tombstone.account;
             let exit_is_news = !std::mem::replace(&mut tombstone.exit_booked, true);
-            book(ledger, account, Tally { delta, ..Tally::default() });
+            book(
+                ledger,
+                account,
+                Tally {
+                    delta,
+                    ..Tally::default()
+                },
+            );
             if exit_is_news {
-                book(ledger, account, exit_tally(released.status, released.oom_killed));
+                book(
+                    ledger,
+                    account,
+                    exit_tally(released.status, released.oom_killed),
+                );
             }
             return;
         }
         if !self.processes.contains_key(&id) {
-            if self.forgotten_ns.is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns) {
+            if self
+                .forgotten_ns
+                .is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns)
+            {
                 self.statistics.late_ignored += 1;
                 return;
             }
             let parent = self.account_of(released.parent);
             self.unheard(id, parent, ledger);
         }
-        let Some(entry) = self.processes.get_mut(&id) else { return };
+        let Some(entry) = self.processes.get_mut(&id) else {
+            return;
+        };
         entry.name_by_events(Some(&released.facts), ledger);
         let counters = entry.threads.complete(released.counters);
         entry.credit(&counters, ledger);
@@ -264,11 +300,15 @@ impl Table {
     /// The account of the latest process with this number.
     pub(super) fn account_of(&self, tgid: u32) -> Option<AccountId> {
         let start_ns = *self.by_tgid.get(&tgid)?;
-        self.processes.get(&ProcessId { tgid, start_ns }).map(|entry| entry.account)
+        self.processes
+            .get(&ProcessId { tgid, start_ns })
+            .map(|entry| entry.account)
     }
 
     fn tombstone(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
-        self.finals.entry_mut(id).or_else(|| self.unconfirmed.entry_mut(id))
+        self.finals
+            .entry_mut(id)
+            .or_else(|| self.unconfirmed.entry_mut(id))
     }
 
     /// Without final records a process that a pass missed is closed at once; when it shows up again, it goes on from
@@ -291,7 +331,9 @@ impl Table {
 
     /// Forgets a process that is gone; `confirmed`: with its final totals.
     pub(super) fn close(&mut self, id: ProcessId, confirmed: bool, ledger: &mut impl Ledger) {
-        let Some(mut entry) = self.processes.remove(&id) else { return };
+        let Some(mut entry) = self.processes.remove(&id) else {
+            return;
+        };
         if self.by_tgid.get(&id.tgid) == Some(&id.start_ns) {
             self.by_tgid.remove(&id.tgid);
         }
@@ -304,8 +346,14 @@ impl Table {
             exit_booked: entry.exit_booked,
             announced: entry.announced,
         };
-        let graves = if confirmed { &mut self.finals } else { &mut self.unconfirmed };
-        let Some((forgotten, tombstone)) = graves.bury(id, tombstone) else { return };
+        let graves = if confirmed {
+            &mut self.finals
+        } else {
+            &mut self.unconfirmed
+        };
+        let Some((forgotten, tombstone)) = graves.bury(id, tombstone) else {
+            return;
+        };
         ledger.close(tombstone.account);
         if !confirmed {
             self.forgotten_ns = self.forgotten_ns.max(Some(forgotten.start_ns));

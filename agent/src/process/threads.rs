@@ -58,7 +58,11 @@ impl Threads {
                 is_same
             });
             let (probed, wchan) = same.map_or((None, None), |thread| (thread.probed, thread.wchan));
-            self.live.push(Thread { sample: *sample, probed, wchan });
+            self.live.push(Thread {
+                sample: *sample,
+                probed,
+                wchan,
+            });
         }
         for gone in old {
             self.retained.add(&gone.sample);
@@ -99,13 +103,22 @@ mod tests {
             state: State::Sleeping,
             ran_marker: 0,
             run_queue_wait_ns: None,
-            switches: Some(Switches { voluntary, nonvoluntary: 0 }),
+            switches: Some(Switches {
+                voluntary,
+                nonvoluntary: 0,
+            }),
         }
     }
 
     fn total(threads: &Threads, main: u64) -> u64 {
-        let switches = Some(Switches { voluntary: main, nonvoluntary: 0 });
-        let counters = Counters { switches, ..Counters::default() };
+        let switches = Some(Switches {
+            voluntary: main,
+            nonvoluntary: 0,
+        });
+        let counters = Counters {
+            switches,
+            ..Counters::default()
+        };
         threads.complete(counters).switches.unwrap().voluntary
     }
 

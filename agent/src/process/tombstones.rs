@@ -59,6 +59,8 @@ impl Tombstones {
             return None;
         }
         let oldest = self.order.pop_front()?;
-        self.by_id.remove(&oldest).map(|tombstone| (oldest, tombstone))
+        self.by_id
+            .remove(&oldest)
+            .map(|tombstone| (oldest, tombstone))
     }
 }

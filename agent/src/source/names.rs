@@ -17,7 +17,10 @@ pub struct Names {
 impl Names {
     /// Nothing learnt yet.
     pub fn new(users: Users) -> Self {
-        Self { users, cgroups: HashMap::new() }
+        Self {
+            users,
+            cgroups: HashMap::new(),
+        }
     }
 
     /// The user's name, or the number where the host has none.

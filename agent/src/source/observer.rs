@@ -1,13 +1,13 @@
 //! One way to look at the node, whichever tier it is: the fallback is in the data, not in the callers.
 
 use super::{
-    Fact, Names, Origin, SelfTest, Statistics, Tier,
+    Names, SelfTest, Statistics, Tier,
     bpf::{self, Found, Kernel, Plan},
     procfs::{self, Procfs},
     switch::SwitchPass,
 };
 use crate::process::{Facts, Pass, Probe, ProcessId};
-use std::{io, os::fd::RawFd};
+use std::{io, os::fd::OwnedFd};
 
 /// The sources of this node, put together as the plan says.
 #[derive(Debug)]
@@ -35,7 +35,12 @@ pub enum Error {
 impl Observer {
     /// `kernel`: the programs, where the plan has any.
     pub fn new(kernel: Option<Kernel>, procfs: Procfs, names: Names) -> Self {
-        Self { kernel, procfs, names, switch: SwitchPass::default() }
+        Self {
+            kernel,
+            procfs,
+            names,
+            switch: SwitchPass::default(),
+        }
     }
 
     /// What was decided.
@@ -43,9 +48,12 @@ impl Observer {
         self.kernel.as_ref().map_or(Plan::PROCFS, Kernel::plan)
     }
 
-    /// Readable when records should be drained; `None` without kernel programs.
-    pub fn wake_fd(&self) -> Option<RawFd> {
-        self.kernel.as_ref().map(Kernel::wake_fd)
+    /// A descriptor that becomes readable when records should be drained; `None` without kernel programs.
+    ///
+    /// # Errors
+    /// When no further descriptor can be had.
+    pub fn wake_fd(&self) -> io::Result<Option<OwnedFd>> {
+        self.kernel.as_ref().map(Kernel::wake_fd).transpose()
     }
 
     /// Begins the check of the kernel programs against `wait4`; `now_ns` is nanoseconds since boot, as everywhere.
@@ -57,7 +65,9 @@ impl Observer {
 
     /// What that check has found.
     pub fn self_test(&mut self, now_ns: u64) -> SelfTest {
-        self.kernel.as_mut().map_or(SelfTest::None, |kernel| kernel.self_test(now_ns))
+        self.kernel
+            .as_mut()
+            .map_or(SelfTest::None, |kernel| kernel.self_test(now_ns))
     }
 
     /// Looks at all live processes.
@@ -70,7 +80,7 @@ impl Observer {
                 self.switch.pass(kernel, &mut self.procfs, now_ns)
             }
             Some(kernel) => kernel.pass(now_ns).map_err(Error::Iterator),
-            None => Ok(self.procfs.pass(now_ns)?),
+            None => Ok(self.procfs.pass()?),
         }
     }
 
@@ -90,7 +100,7 @@ impl Observer {
     /// # Errors
     /// When it is gone, is another one by now, or cannot be read.
     pub fn facts(&mut self, id: ProcessId) -> Result<Facts, procfs::Error> {
-        self.procfs.facts(id.tgid, Some(id.start_ns), &mut self.names)
+        self.procfs.facts(id.tgid, Some(id.start_ns))
     }
 
     /// Remembers which cgroup paths belong to the cgroup that an exec told.
@@ -103,8 +113,7 @@ impl Observer {
     /// # Errors
     /// When a map cannot be read.
     pub fn statistics(&mut self, now_ns: u64) -> Result<Statistics, Error> {
-        let mut statistics = Statistics { facts: procfs_facts(), ..Statistics::default() };
-        self.procfs.describe(&mut statistics);
+        let mut statistics = self.procfs.statistics();
         if let Some(kernel) = &mut self.kernel {
             statistics.self_test = kernel.self_test(now_ns);
             kernel.describe(&mut statistics)?;
@@ -121,25 +130,4 @@ impl Probe for Observer {
     fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String> {
         self.procfs.wchan(tgid, tid).ok().flatten()
     }
-}
-
-/// Where facts come from without kernel programs.
-fn procfs_facts() -> Vec<(Fact, Origin)> {
-    let mut facts: Vec<_> = [
-        Fact::Cpu,
-        Fact::CpuSplit,
-        Fact::Io,
-        Fact::Memory,
-        Fact::Faults,
-        Fact::Switches,
-        Fact::Threads,
-        Fact::Wchan,
-        Fact::OpenFiles,
-        Fact::FileLimit,
-        Fact::Names,
-    ]
-    .map(|fact| (fact, Origin::Procfs))
-    .to_vec();
-    facts.extend([(Fact::RunQueueWait, Origin::Absent), (Fact::Lifecycle, Origin::Absent)]);
-    facts
 }

@@ -7,7 +7,7 @@
 use super::{
     bpf::{Kernel, RunTimes},
     observer::Error,
-    procfs::Procfs,
+    procfs::{self, Procfs},
 };
 use crate::process::{Cpu, Pass, ProcessId, Sample, ThreadSample};
 use std::collections::{HashMap, HashSet};
@@ -37,23 +37,28 @@ impl SwitchPass {
     pub(super) fn pass(
         &mut self,
         kernel: &mut Kernel,
-        procfs: &mut Procfs,
+        reader: &mut Procfs,
         now_ns: u64,
     ) -> Result<Pass, Error> {
         kernel.begin_pass(now_ns).map_err(Error::Iterator)?;
         let times = kernel.run_times()?;
-        let mut pass = Pass { started_ns: now_ns, finals_follow: true, ..Pass::default() };
+        let mut pass = Pass {
+            started_ns: now_ns,
+            finals_follow: true,
+            ..Pass::default()
+        };
         let latest = latest_starts(&times);
         let mut before = std::mem::take(&mut self.known);
-        for tgid in procfs.list()? {
+        for tgid in reader.list()? {
             let known = before.remove(&tgid);
-            if let Some(known) = self.look_at(tgid, known, &times, &latest, procfs, &mut pass) {
+            if let Some(known) = self.look_at(tgid, known, &times, &latest, reader, &mut pass) {
                 pass.processes.push(known.sample);
                 pass.threads.extend_from_slice(&known.threads);
                 self.known.insert(tgid, known);
             }
         }
-        pass.threads.sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
+        pass.threads
+            .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
         let live: HashSet<_> = pass.processes.iter().map(|sample| sample.id).collect();
         kernel.forget(times.by_id.into_keys().filter(|id| {
             id.start_ns < now_ns && !live.contains(id) && !pass.unread.contains(&id.tgid)
@@ -67,11 +72,13 @@ impl SwitchPass {
         known: Option<Known>,
         times: &RunTimes,
         latest: &HashMap<u32, u64>,
-        procfs: &mut Procfs,
+        reader: &mut Procfs,
         pass: &mut Pass,
     ) -> Option<Known> {
         let known = known.filter(|known| {
-            latest.get(&tgid).is_none_or(|start_ns| *start_ns == known.sample.id.start_ns)
+            latest
+                .get(&tgid)
+                .is_none_or(|start_ns| *start_ns == known.sample.id.start_ns)
         });
         if let Some(known) = &known
             && !times.was_full
@@ -79,9 +86,10 @@ impl SwitchPass {
         {
             return Some(known.clone());
         }
-        match procfs.sample(tgid) {
-            Ok((sample, threads)) => Some(read_again(sample, threads, known, times, latest)),
-            Err(error) if error.is_gone() => None,
+        let mut threads = Vec::new();
+        match reader.sample(tgid, &mut threads) {
+            Ok(sample) => Some(read_again(sample, threads, known, times, latest)),
+            Err(procfs::Error::Gone { .. }) => None,
             Err(_) => {
                 pass.unread.push(tgid);
                 known
@@ -111,7 +119,10 @@ fn read_again(
     let run_ns = times.by_id.get(&sample.id).copied();
     let shown = sample.counters.cpu;
     let run = run_ns.unwrap_or(0);
-    let base_ns = known.map_or_else(|| shown.total_ns().saturating_sub(run), |known| known.base_ns);
+    let base_ns = known.map_or_else(
+        || shown.total_ns().saturating_sub(run),
+        |known| known.base_ns,
+    );
     if run_ns.is_some() {
         sample.counters.cpu = split(base_ns + run, shown);
     }
@@ -120,7 +131,12 @@ fn read_again(
         // The map tells of processes, not of threads: when the process ran, each of its threads may have.
         thread.ran_marker = sample.ran_marker;
     }
-    Known { sample, threads, run_ns, base_ns }
+    Known {
+        sample,
+        threads,
+        run_ns,
+        base_ns,
+    }
 }
 
 /// The identity with nanoseconds: that of the map, or of the last reading, where they name the same tick.
@@ -138,9 +154,14 @@ fn precise(id: ProcessId, known: Option<&Known>, latest: &HashMap<u32, u64>) -> 
 /// `total_ns`, split as `shown` is.
 fn split(total_ns: u64, shown: Cpu) -> Cpu {
     let user = u128::from(total_ns) * u128::from(shown.user_ns);
-    let user_ns = user.checked_div(u128::from(shown.total_ns())).unwrap_or(u128::from(total_ns));
+    let user_ns = user
+        .checked_div(u128::from(shown.total_ns()))
+        .unwrap_or(u128::from(total_ns));
     let user_ns = u64::try_from(user_ns).unwrap_or(total_ns).min(total_ns);
-    Cpu { user_ns, system_ns: total_ns - user_ns }
+    Cpu {
+        user_ns,
+        system_ns: total_ns - user_ns,
+    }
 }
 
 #[cfg(test)]
@@ -149,9 +170,24 @@ mod tests {
 
     #[test]
     fn the_precise_total_keeps_the_shown_split() {
-        let shown = Cpu { user_ns: 30_000_000, system_ns: 10_000_000 };
-        assert_eq!(split(44, shown), Cpu { user_ns: 33, system_ns: 11 });
-        assert_eq!(split(44, Cpu::default()), Cpu { user_ns: 44, system_ns: 0 });
+        let shown = Cpu {
+            user_ns: 30_000_000,
+            system_ns: 10_000_000,
+        };
+        assert_eq!(
+            split(44, shown),
+            Cpu {
+                user_ns: 33,
+                system_ns: 11
+            }
+        );
+        assert_eq!(
+            split(44, Cpu::default()),
+            Cpu {
+                user_ns: 44,
+                system_ns: 0
+            }
+        );
     }
 
     #[test]

@@ -56,18 +56,20 @@ struct Member {
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    Some(u32::from_ne_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
 }
 
 /// Bytes behind the type's three words.
 fn body_bytes(kind: u32, length: u32) -> Option<usize> {
     let length = length as usize;
     Some(match kind {
-        1 | 14 | 17 => 4,                       // int, var, decl_tag
-        2 | 7 | 8..=12 | 16 | 18 => 0,          // ptr, fwd, modifiers, func, float, type_tag
+        1 | 14 | 17 => 4,              // int, var, decl_tag
+        2 | 7 | 8..=12 | 16 | 18 => 0, // ptr, fwd, modifiers, func, float, type_tag
         KIND_ARRAY => 12,
         KIND_STRUCT | KIND_UNION | 15 | 19 => length.checked_mul(12)?, // datasec and enum64 too
-        6 | 13 => length.checked_mul(8)?,       // enum, func_proto
+        6 | 13 => length.checked_mul(8)?,                              // enum, func_proto
         _ => return None,
     })
 }
@@ -78,11 +80,18 @@ impl<'a> Btf<'a> {
     /// # Errors
     /// When it is not BTF of this machine, or damaged.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
-        let magic = raw.get(..2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
+        let magic = raw
+            .get(..2)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u16::from_ne_bytes);
         if magic != Some(MAGIC) {
             return Err(Error::Alien);
         }
-        let header = |at| word(raw, at).map(|value| value as usize).ok_or(Error::Damaged(0));
+        let header = |at| {
+            word(raw, at)
+                .map(|value| value as usize)
+                .ok_or(Error::Damaged(0))
+        };
         let (start, types_at, types_len) = (header(4)?, header(8)?, header(12)?);
         let (strings_at, strings_len) = (header(16)?, header(20)?);
         let part = |at: usize, len: usize| {
@@ -105,9 +114,14 @@ impl<'a> Btf<'a> {
         while at < self.types.len() {
             let id = u32::try_from(self.starts.len()).map_err(|_| Error::Damaged(u32::MAX))?;
             let damaged = Error::Damaged(id);
-            self.starts.push(u32::try_from(at).map_err(|_| Error::Damaged(id))?);
-            let Some(info) = self.read(id) else { return Err(damaged) };
-            let Some(bytes) = body_bytes(info.kind, info.length) else { return Err(damaged) };
+            self.starts
+                .push(u32::try_from(at).map_err(|_| Error::Damaged(id))?);
+            let Some(info) = self.read(id) else {
+                return Err(damaged);
+            };
+            let Some(bytes) = body_bytes(info.kind, info.length) else {
+                return Err(damaged);
+            };
             match info.kind {
                 KIND_STRUCT | KIND_UNION => {
                     self.structs.entry(self.name(info.name)).or_insert(id);
@@ -160,7 +174,11 @@ impl<'a> Btf<'a> {
 
     fn members(&self, of: &Type) -> impl Iterator<Item = Member> + '_ {
         let body = of.body;
-        let shift = if of.bitfield_members { 0x00ff_ffff } else { u32::MAX };
+        let shift = if of.bitfield_members {
+            0x00ff_ffff
+        } else {
+            u32::MAX
+        };
         (0..of.length as usize).map_while(move |index| {
             let at = body + index * 12;
             Some(Member {
@@ -272,7 +290,10 @@ mod tests {
     fn every_truncation_is_an_error_or_finds_less_and_never_panics() {
         let raw = tiny();
         for length in 0..raw.len() {
-            assert!(Btf::parse(&raw[..length]).is_err(), "{length} bytes were accepted");
+            assert!(
+                Btf::parse(&raw[..length]).is_err(),
+                "{length} bytes were accepted"
+            );
         }
     }
 

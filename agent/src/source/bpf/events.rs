@@ -17,7 +17,10 @@ use bytemuck::{Pod, Zeroable, pod_read_unaligned};
 
 /// Bytes up to the first NUL.
 fn text(comm: &Comm) -> Vec<u8> {
-    comm.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+    comm.split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default()
+        .to_vec()
 }
 
 /// Arguments as `/proc/<pid>/cmdline` is read: trailing NULs first, then split. Nothing but NULs is one empty argument.
@@ -25,8 +28,14 @@ fn arguments(bytes: &[u8]) -> Vec<Vec<u8>> {
     if bytes.is_empty() {
         return Vec::new();
     }
-    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    bytes[..end].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    bytes[..end]
+        .split(|byte| *byte == 0)
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) -> Facts {
@@ -140,14 +149,25 @@ pub(super) fn from_overflow(
     let has = |flag| record.flags & flag != 0;
     let mut events = Vec::new();
     if has(OVERFLOW_FORKED) {
-        events.push(Event::Forked { child: process, parent: process_id(&record.parent) });
+        events.push(Event::Forked {
+            child: process,
+            parent: process_id(&record.parent),
+        });
     }
     if has(OVERFLOW_EXECED) {
         let facts = Box::new(exec_facts(id, &record.head, &[], names));
         let counters = carried.counters(&record.exec_totals);
         let parent = record.head.parent_tgid;
-        let event = Event::Execed { id: process, facts, parent, counters };
-        events.extend(std::iter::repeat_n(event, record.execs.clamp(1, 1000) as usize));
+        let event = Event::Execed {
+            id: process,
+            facts,
+            parent,
+            counters,
+        };
+        events.extend(std::iter::repeat_n(
+            event,
+            record.execs.clamp(1, 1000) as usize,
+        ));
     }
     if has(OVERFLOW_EXITED) && !has(OVERFLOW_RELEASED) {
         events.push(Event::Exited {

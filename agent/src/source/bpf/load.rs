@@ -1,17 +1,19 @@
 //! Loading and attaching what a plan names.
 
-use super::{plan::{Plan, Program}, wire::Wire};
+use super::{
+    plan::{Plan, Program},
+    wire::Wire,
+};
 use agent_common::Layout;
 use aya::{
-    Btf, Ebpf, EbpfLoader, EbpfError,
+    Btf, Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
     programs::{BtfTracePoint, FEntry, Iter, Program as Loaded, ProgramError},
 };
 
 /// The programs, built by the build script.
 #[cfg(has_ebpf)]
-static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-ebpf"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-ebpf"));
 #[cfg(not(has_ebpf))]
 static OBJECT: &[u8] = &[];
 
@@ -55,10 +57,19 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let tail = lines.len().saturating_sub(4).max(1);
     let last = lines.iter().skip(tail);
-    lines.iter().take(1).chain(last).copied().collect::<Vec<_>>().join(" | ")
+    lines
+        .iter()
+        .take(1)
+        .chain(last)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" | ")
 }
 
 /// Makes the maps, loads and attaches the programs of `plan`. What was attached before an error is taken back when the
@@ -67,9 +78,16 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// See [`Error`].
 pub(super) fn load(plan: Plan, layout: &Layout, sizes: Sizes, btf: &Btf) -> Result<Ebpf, Error> {
-    let layout = Wire(Layout { wake_bytes: sizes.ring_bytes / 2, ..*layout });
+    let layout = Wire(Layout {
+        wake_bytes: sizes.ring_bytes / 2,
+        ..*layout
+    });
     // A map of the other tier's is made, too; as small as can be.
-    let run_times = if plan.tier == crate::source::Tier::Switch { 16384 } else { 1 };
+    let run_times = if plan.tier == crate::source::Tier::Switch {
+        16384
+    } else {
+        1
+    };
     let mut ebpf = EbpfLoader::new()
         .btf(Some(btf))
         .override_global("LAYOUT", &layout, true)
@@ -80,7 +98,9 @@ pub(super) fn load(plan: Plan, layout: &Layout, sizes: Sizes, btf: &Btf) -> Resu
         .map_max_entries("AYA_LOGS", 16 * 1024)
         .load(OBJECT)?;
     for program in plan.programs() {
-        let loaded = ebpf.program_mut(program.symbol()).ok_or(Error::Lacking(program.symbol()))?;
+        let loaded = ebpf
+            .program_mut(program.symbol())
+            .ok_or(Error::Lacking(program.symbol()))?;
         start(program, loaded, btf).map_err(|error| Error::Refused(program, error))?;
     }
     Ok(ebpf)

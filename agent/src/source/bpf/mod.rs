@@ -34,7 +34,7 @@ use self_test::SelfTestRun;
 use snapshot::{Carried, Snapshot};
 use std::{
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, OwnedFd},
 };
 use wire::Wire;
 
@@ -69,7 +69,11 @@ pub fn start(
     page_bytes: u64,
 ) -> Result<Start, String> {
     if request == Request::Only(Tier::Procfs) {
-        return Ok(Start { plan: Plan::PROCFS, kernel: None, warnings: Vec::new() });
+        return Ok(Start {
+            plan: Plan::PROCFS,
+            kernel: None,
+            warnings: Vec::new(),
+        });
     }
     let (support, layout) = examine(obstacle);
     let mut plans = plan::candidates(request, &support);
@@ -78,16 +82,26 @@ pub fn start(
         warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
     }
     let btf = if plans.iter().any(|plan| plan.rung.is_some()) {
-        aya::Btf::from_sys_fs().map_err(|error| warnings.push(error.to_string())).ok()
+        aya::Btf::from_sys_fs()
+            .map_err(|error| warnings.push(error.to_string()))
+            .ok()
     } else {
         None
     };
     while let Some(plan) = plans.first().copied() {
-        let Some(btf) = btf.as_ref().filter(|_| plan.rung.is_some()) else { break };
-        match load::load(plan, &layout, sizes, btf).and_then(|ebpf| {
-            Kernel::new(ebpf, plan, Carried::new(&layout.offsets, page_bytes))
-        }) {
-            Ok(kernel) => return Ok(Start { plan, kernel: Some(kernel), warnings }),
+        let Some(btf) = btf.as_ref().filter(|_| plan.rung.is_some()) else {
+            break;
+        };
+        match load::load(plan, &layout, sizes, btf)
+            .and_then(|ebpf| Kernel::new(ebpf, plan, Carried::new(&layout.offsets, page_bytes)))
+        {
+            Ok(kernel) => {
+                return Ok(Start {
+                    plan,
+                    kernel: Some(kernel),
+                    warnings,
+                });
+            }
             Err(Error::Refused(program, error)) => {
                 warnings.push(Error::Refused(program, error).to_string());
                 plans = plan::without(&plans, program);
@@ -99,14 +113,22 @@ pub fn start(
         }
     }
     if plans.contains(&Plan::PROCFS) {
-        return Ok(Start { plan: Plan::PROCFS, kernel: None, warnings });
+        return Ok(Start {
+            plan: Plan::PROCFS,
+            kernel: None,
+            warnings,
+        });
     }
     Err(warnings.join("; "))
 }
 
 /// What this kernel supports, and where it keeps what.
 fn examine(obstacle: Option<Obstacle>) -> (Support, Layout) {
-    let known = if load::IS_BUILT { obstacle } else { Some(Obstacle::NotBuilt) };
+    let known = if load::IS_BUILT {
+        obstacle
+    } else {
+        Some(Obstacle::NotBuilt)
+    };
     if let Some(obstacle) = known {
         return (Support::none(obstacle), Layout::ABSENT);
     }
@@ -144,7 +166,10 @@ pub struct Kernel {
 
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Kernel").field("plan", &self.plan).finish_non_exhaustive()
+        formatter
+            .debug_struct("Kernel")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,7 +177,9 @@ fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, Error> {
-    Ok(T::try_from(ebpf.take_map(name).ok_or(Error::Lacking(name))?)?)
+    Ok(T::try_from(
+        ebpf.take_map(name).ok_or(Error::Lacking(name))?,
+    )?)
 }
 
 impl Kernel {
@@ -180,15 +207,25 @@ impl Kernel {
         self.plan
     }
 
-    /// Readable when the ring is half full.
-    pub fn wake_fd(&self) -> RawFd {
-        self.ring.as_raw_fd()
+    /// A descriptor that becomes readable when the ring is half full.
+    ///
+    /// # Errors
+    /// When no further descriptor can be had.
+    pub fn wake_fd(&self) -> io::Result<OwnedFd> {
+        self.ring.as_fd().try_clone_to_owned()
     }
 
     /// Tells the programs which generation takes overflow, and when the last pass began.
     fn tell(&mut self, pass_started_ns: u64) -> Result<(), Error> {
         let generation = self.overflow.generation();
-        self.control.set(0, Wire(Control { pass_started_ns, generation }), 0)?;
+        self.control.set(
+            0,
+            Wire(Control {
+                pass_started_ns,
+                generation,
+            }),
+            0,
+        )?;
         Ok(())
     }
 
@@ -197,8 +234,19 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn drain(&mut self, names: &mut Names, sink: &mut impl FnMut(Found)) -> Result<bool, Error> {
-        let Self { ring, self_test, received, malformed, carried, .. } = self;
+    pub fn drain(
+        &mut self,
+        names: &mut Names,
+        sink: &mut impl FnMut(Found),
+    ) -> Result<bool, Error> {
+        let Self {
+            ring,
+            self_test,
+            received,
+            malformed,
+            carried,
+            ..
+        } = self;
         let mut take = |event: Event| {
             self_test.check(&event);
             sink(Found::Event(event));
@@ -234,7 +282,10 @@ impl Kernel {
     pub fn pass(&mut self, started_ns: u64) -> io::Result<Pass> {
         self.begin_pass(started_ns)?;
         let symbol = Program::Snapshot.symbol();
-        let program = self.ebpf.program_mut(symbol).ok_or_else(|| io::Error::other("no iterator"))?;
+        let program = self
+            .ebpf
+            .program_mut(symbol)
+            .ok_or_else(|| io::Error::other("no iterator"))?;
         let iterator: &mut aya::programs::Iter = program.try_into().map_err(io::Error::other)?;
         let link = iterator.attach().map_err(io::Error::other)?;
         let link = iterator.take_link(link).map_err(io::Error::other)?;
@@ -263,7 +314,10 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be written.
-    pub fn forget(&mut self, gone: impl Iterator<Item = crate::process::ProcessId>) -> Result<(), Error> {
+    pub fn forget(
+        &mut self,
+        gone: impl Iterator<Item = crate::process::ProcessId>,
+    ) -> Result<(), Error> {
         self.switch.forget(gone)
     }
 

@@ -25,8 +25,10 @@ const REQUIRED: &[&str] = &[
 
 /// The layout of this kernel, and the names of the fields it does not have.
 pub(super) fn resolve(btf: &Btf<'_>) -> (Layout, Vec<&'static str>) {
-    let mut layout =
-        Layout { offsets: Offsets::resolve(|name, path| btf.offset(name, path)), ..Layout::ABSENT };
+    let mut layout = Layout {
+        offsets: Offsets::resolve(|name, path| btf.offset(name, path)),
+        ..Layout::ABSENT
+    };
     if let Some((first, element, size)) = btf.array_element("mm_struct", "rss_stat") {
         // Since 6.2 the counters are per-CPU ones with an approximate sum, before that plain words.
         let count = if element == "percpu_counter" {
@@ -65,7 +67,10 @@ mod tests {
     #[test]
     fn required_fields_are_fields() {
         for name in REQUIRED {
-            assert!(Offsets::FIELDS.iter().any(|(field, _, _)| field == name), "{name}");
+            assert!(
+                Offsets::FIELDS.iter().any(|(field, _, _)| field == name),
+                "{name}"
+            );
         }
     }
 

@@ -106,8 +106,7 @@ impl Overflow {
 /// period. It is refused with `nohz_full=`; programs take microseconds, so a millisecond does, too.
 fn wait_for_programs() {
     // SAFETY: the call takes no pointers.
-    let result =
-        unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if result != 0 {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }

@@ -81,7 +81,10 @@ pub struct Plan {
 
 impl Plan {
     /// `/proc` only.
-    pub const PROCFS: Self = Self { tier: Tier::Procfs, rung: None };
+    pub const PROCFS: Self = Self {
+        tier: Tier::Procfs,
+        rung: None,
+    };
 
     /// Programs in the order in which they are attached: deaths before births, so that nobody is born whose end would
     /// be missed.
@@ -107,10 +110,19 @@ pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
     let wants = |tier| request == Request::Auto || request == Request::Only(tier);
     if support.obstacle.is_none() {
         let rungs = [(Rung::Release, support.release_task), (Rung::Free, true)];
-        let tiers = [(Tier::Iterator, support.task_iterator), (Tier::Switch, true)];
-        for (tier, _) in tiers.into_iter().filter(|(tier, there)| *there && wants(*tier)) {
+        let tiers = [
+            (Tier::Iterator, support.task_iterator),
+            (Tier::Switch, true),
+        ];
+        for (tier, _) in tiers
+            .into_iter()
+            .filter(|(tier, there)| *there && wants(*tier))
+        {
             for (rung, _) in rungs.into_iter().filter(|(_, there)| *there) {
-                plans.push(Plan { tier, rung: Some(rung) });
+                plans.push(Plan {
+                    tier,
+                    rung: Some(rung),
+                });
             }
         }
     }
@@ -122,7 +134,11 @@ pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
 
 /// What is left of `plans` after `refused` did not load or attach.
 pub(super) fn without(plans: &[Plan], refused: Program) -> Vec<Plan> {
-    plans.iter().copied().filter(|plan| !plan.programs().contains(&refused)).collect()
+    plans
+        .iter()
+        .copied()
+        .filter(|plan| !plan.programs().contains(&refused))
+        .collect()
 }
 
 #[cfg(test)]
@@ -131,13 +147,24 @@ mod tests {
     use crate::source::bpf::support::Obstacle;
 
     fn able() -> Support {
-        Support { task_iterator: true, release_task: true, obstacle: None, missing: Vec::new() }
+        Support {
+            task_iterator: true,
+            release_task: true,
+            obstacle: None,
+            missing: Vec::new(),
+        }
     }
 
     #[test]
     fn the_best_plan_comes_first_and_procfs_last() {
         let plans = candidates(Request::Auto, &able());
-        assert_eq!(plans[0], Plan { tier: Tier::Iterator, rung: Some(Rung::Release) });
+        assert_eq!(
+            plans[0],
+            Plan {
+                tier: Tier::Iterator,
+                rung: Some(Rung::Release)
+            }
+        );
         assert_eq!(plans.last(), Some(&Plan::PROCFS));
         assert_eq!(plans.len(), 5);
     }
@@ -146,18 +173,36 @@ mod tests {
     fn a_refused_program_takes_its_plans_away_and_no_others() {
         let plans = candidates(Request::Auto, &able());
         let left = without(&plans, Program::Release);
-        assert_eq!(left[0], Plan { tier: Tier::Iterator, rung: Some(Rung::Free) });
+        assert_eq!(
+            left[0],
+            Plan {
+                tier: Tier::Iterator,
+                rung: Some(Rung::Free)
+            }
+        );
         let left = without(&left, Program::Snapshot);
-        assert_eq!(left[0], Plan { tier: Tier::Switch, rung: Some(Rung::Free) });
+        assert_eq!(
+            left[0],
+            Plan {
+                tier: Tier::Switch,
+                rung: Some(Rung::Free)
+            }
+        );
         assert_eq!(without(&left, Program::Fork), [Plan::PROCFS]);
     }
 
     #[test]
     fn a_forced_tier_that_cannot_work_leaves_nothing() {
-        let unable = Support { obstacle: Some(Obstacle::NotBuilt), ..able() };
+        let unable = Support {
+            obstacle: Some(Obstacle::NotBuilt),
+            ..able()
+        };
         assert!(candidates(Request::Only(Tier::Iterator), &unable).is_empty());
         assert_eq!(candidates(Request::Auto, &unable), [Plan::PROCFS]);
-        let old = Support { task_iterator: false, ..able() };
+        let old = Support {
+            task_iterator: false,
+            ..able()
+        };
         assert!(candidates(Request::Only(Tier::Iterator), &old).is_empty());
         assert_eq!(candidates(Request::Auto, &old)[0].tier, Tier::Switch);
     }
@@ -165,8 +210,15 @@ mod tests {
     #[test]
     fn names_are_told_apart() {
         for (index, program) in Program::ALL.iter().enumerate() {
-            assert!(program.symbol().len() < 16, "the kernel cuts program names at 15 bytes");
-            assert!(Program::ALL[index + 1..].iter().all(|other| other.hook() != program.hook()));
+            assert!(
+                program.symbol().len() < 16,
+                "the kernel cuts program names at 15 bytes"
+            );
+            assert!(
+                Program::ALL[index + 1..]
+                    .iter()
+                    .all(|other| other.hook() != program.hook())
+            );
         }
     }
 }

@@ -17,14 +17,22 @@ const TOLERANCE_NS: u64 = 100_000;
 pub(super) enum SelfTestRun {
     #[default]
     NotBegun,
-    Waiting { tgid: u32, expected_ns: u64, begun_ns: u64 },
+    Waiting {
+        tgid: u32,
+        expected_ns: u64,
+        begun_ns: u64,
+    },
     Done(SelfTest),
 }
 
 /// Forks, works, reaps. Takes about as long as the work.
 pub(super) fn begin(now_ns: u64) -> SelfTestRun {
     match worked_child() {
-        Some((tgid, expected_ns)) => SelfTestRun::Waiting { tgid, expected_ns, begun_ns: now_ns },
+        Some((tgid, expected_ns)) => SelfTestRun::Waiting {
+            tgid,
+            expected_ns,
+            begun_ns: now_ns,
+        },
         None => SelfTestRun::Done(SelfTest::Failed),
     }
 }
@@ -51,7 +59,10 @@ fn worked_child() -> Option<(u32, u64)> {
 }
 
 fn own_cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the pointer is to a local.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -61,8 +72,15 @@ fn own_cpu_ns() -> u64 {
 impl SelfTestRun {
     /// Decides, if `event` is the one waited for.
     pub(super) fn check(&mut self, event: &Event) {
-        let Self::Waiting { tgid, expected_ns, .. } = *self else { return };
-        let Event::Released(released) = event else { return };
+        let Self::Waiting {
+            tgid, expected_ns, ..
+        } = *self
+        else {
+            return;
+        };
+        let Event::Released(released) = event else {
+            return;
+        };
         if released.id.tgid != tgid || released.projected {
             return;
         }
@@ -75,7 +93,11 @@ impl SelfTestRun {
                  short processes may be wrong on this kernel"
             );
         }
-        *self = Self::Done(if is_right { SelfTest::Passed } else { SelfTest::Failed });
+        *self = Self::Done(if is_right {
+            SelfTest::Passed
+        } else {
+            SelfTest::Failed
+        });
     }
 
     /// The state by `now_ns`.
@@ -87,7 +109,9 @@ impl SelfTestRun {
                 SelfTest::Pending
             }
             Self::Waiting { .. } => {
-                log::warn!("self-test: the final record of a reaped child did not come within a minute");
+                log::warn!(
+                    "self-test: the final record of a reaped child did not come within a minute"
+                );
                 *self = Self::Done(SelfTest::Failed);
                 SelfTest::Failed
             }

@@ -1,6 +1,8 @@
 //! From the iterator's bytes to a pass. Reading is the kernel's `seq_file`: 32 KiB a call, in the order of thread ids.
 
-use crate::process::{Counters, Cpu, Faults, Io, Pass, ProcessId, Sample, State, Switches, ThreadSample};
+use crate::process::{
+    Counters, Cpu, Faults, Io, Pass, ProcessId, Sample, State, Switches, ThreadSample,
+};
 use agent_common::{ABSENT, Identity, LeaderRecord, Offsets, ThreadRecord, Totals, kind};
 use std::io::{self, Read};
 
@@ -36,7 +38,10 @@ impl Carried {
     pub(super) fn counters(self, totals: &Totals) -> Counters {
         Counters {
             cpu: shown_cpu(totals),
-            faults: Faults { major: totals.major_faults, minor: totals.minor_faults },
+            faults: Faults {
+                major: totals.major_faults,
+                minor: totals.minor_faults,
+            },
             io: self.io.then_some(Io {
                 read_bytes: totals.read_bytes,
                 write_bytes: totals.write_bytes,
@@ -56,7 +61,10 @@ pub(super) fn shown_cpu(totals: &Totals) -> Cpu {
     let runtime = totals.runtime_ns;
     let (shown_user, shown_system) = (totals.shown_utime_ns, totals.shown_stime_ns);
     if shown_user.saturating_add(shown_system) >= runtime {
-        return Cpu { user_ns: shown_user, system_ns: shown_system };
+        return Cpu {
+            user_ns: shown_user,
+            system_ns: shown_system,
+        };
     }
     let system = if totals.stime_ns == 0 {
         0
@@ -69,7 +77,10 @@ pub(super) fn shown_cpu(totals: &Totals) -> Cpu {
     };
     let system = system.max(shown_system);
     let user = runtime.saturating_sub(system).max(shown_user);
-    Cpu { user_ns: user, system_ns: runtime.saturating_sub(user) }
+    Cpu {
+        user_ns: user,
+        system_ns: runtime.saturating_sub(user),
+    }
 }
 
 /// Kernel: `task_state_index`, as the letter groups of [`State`].
@@ -92,7 +103,10 @@ fn state(state: u32, exit_state: u32) -> State {
 }
 
 pub(super) fn process_id(id: &Identity) -> ProcessId {
-    ProcessId { tgid: id.tgid, start_ns: id.start_ns }
+    ProcessId {
+        tgid: id.tgid,
+        start_ns: id.start_ns,
+    }
 }
 
 /// Buffers that are used again for each pass.
@@ -107,7 +121,11 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Empty buffers.
     pub(super) fn new() -> Self {
-        Self { words: vec![0; READ_BYTES / 8], leaders: Vec::new(), threads: Vec::new() }
+        Self {
+            words: vec![0; READ_BYTES / 8],
+            leaders: Vec::new(),
+            threads: Vec::new(),
+        }
     }
 
     /// Reads the iterator to its end.
@@ -125,12 +143,18 @@ impl Snapshot {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let Self { words, leaders, threads } = self;
-            parse(&bytemuck::cast_slice(words)[..len], leaders, threads)
-                .ok_or_else(|| io::Error::other("the task iterator gave a record of no known kind"))?;
+            let Self {
+                words,
+                leaders,
+                threads,
+            } = self;
+            parse(&bytemuck::cast_slice(words)[..len], leaders, threads).ok_or_else(|| {
+                io::Error::other("the task iterator gave a record of no known kind")
+            })?;
         }
         self.leaders.sort_unstable_by_key(|leader| leader.id.tgid);
-        self.threads.sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
+        self.threads
+            .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
         Ok(())
     }
 
@@ -145,8 +169,18 @@ impl Snapshot {
             processes.push(sample(leader, &rest[..own], carried));
             rest = &rest[own..];
         }
-        let threads = self.threads.iter().map(|thread| thread_sample(thread, carried)).collect();
-        Pass { started_ns, finals_follow: true, processes, threads, unread: Vec::new() }
+        let threads = self
+            .threads
+            .iter()
+            .map(|thread| thread_sample(thread, carried))
+            .collect();
+        Pass {
+            started_ns,
+            finals_follow: true,
+            processes,
+            threads,
+            unread: Vec::new(),
+        }
     }
 }
 
@@ -249,9 +283,17 @@ mod tests {
         assert_eq!(shown_cpu(&totals(0, 0, 700)), cpu(700, 0));
         assert_eq!(shown_cpu(&totals(0, 5, 700)), cpu(0, 700));
         assert_eq!(shown_cpu(&totals(30, 10, 800)), cpu(600, 200));
-        let shown = Totals { shown_utime_ns: 10, shown_stime_ns: 500, ..totals(30, 10, 800) };
+        let shown = Totals {
+            shown_utime_ns: 10,
+            shown_stime_ns: 500,
+            ..totals(30, 10, 800)
+        };
         assert_eq!(shown_cpu(&shown), cpu(300, 500));
-        let stale = Totals { shown_utime_ns: 500, shown_stime_ns: 500, ..totals(30, 10, 800) };
+        let stale = Totals {
+            shown_utime_ns: 500,
+            shown_stime_ns: 500,
+            ..totals(30, 10, 800)
+        };
         assert_eq!(shown_cpu(&stale), cpu(500, 500));
     }
 
@@ -260,7 +302,10 @@ mod tests {
         let mut leaders = Vec::new();
         let mut threads = Vec::new();
         assert!(parse(&[9, 0, 0, 0], &mut leaders, &mut threads).is_none());
-        let record = LeaderRecord { kind: kind::LEADER, ..bytemuck::Zeroable::zeroed() };
+        let record = LeaderRecord {
+            kind: kind::LEADER,
+            ..bytemuck::Zeroable::zeroed()
+        };
         let bytes = bytemuck::bytes_of(&record);
         assert!(parse(bytes, &mut leaders, &mut threads).is_some());
         assert!(parse(&bytes[..bytes.len() - 1], &mut leaders, &mut threads).is_none());

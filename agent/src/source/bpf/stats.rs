@@ -36,7 +36,10 @@ fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
         .into_iter()
         .map(|program| {
             let is_attached = attached.contains(&program);
-            let loaded = kernel.ebpf.program(program.symbol()).filter(|_| is_attached && keeps);
+            let loaded = kernel
+                .ebpf
+                .program(program.symbol())
+                .filter(|_| is_attached && keeps);
             let info = loaded.and_then(|loaded| loaded.info().ok());
             ProgramStatistics {
                 name: program.hook(),
@@ -51,7 +54,11 @@ fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
 
 /// Where each fact of a living process comes from; ends, births and final totals are the kernel's in both tiers.
 fn facts(tier: Tier, carried: Carried) -> Vec<(Fact, Origin)> {
-    let live = if tier == Tier::Iterator { Origin::Bpf } else { Origin::Procfs };
+    let live = if tier == Tier::Iterator {
+        Origin::Bpf
+    } else {
+        Origin::Procfs
+    };
     let only_if = |there: bool, otherwise| if there { live } else { otherwise };
     vec![
         (Fact::Cpu, live),
@@ -62,7 +69,11 @@ fn facts(tier: Tier, carried: Carried) -> Vec<(Fact, Origin)> {
         (Fact::Switches, live),
         (
             Fact::RunQueueWait,
-            if tier == Tier::Iterator && carried.run_delay { Origin::Bpf } else { Origin::Absent },
+            if tier == Tier::Iterator && carried.run_delay {
+                Origin::Bpf
+            } else {
+                Origin::Absent
+            },
         ),
         (Fact::Threads, live),
         (Fact::Wchan, Origin::Procfs),

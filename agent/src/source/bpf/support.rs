@@ -13,7 +13,9 @@ pub enum Obstacle {
     )]
     NotBuilt,
     /// `--procfs` is a tree of files.
-    #[error("{0} is not a mounted procfs; kernel programs see this machine's processes, not those of a copy")]
+    #[error(
+        "{0} is not a mounted procfs; kernel programs see this machine's processes, not those of a copy"
+    )]
     NotProcfs(String),
     /// A container with its own pid namespace.
     #[error(
@@ -22,10 +24,14 @@ pub enum Obstacle {
     )]
     OtherPidNamespace,
     /// Not enough rights.
-    #[error("{0} missing; run as root, or grant it (systemd: AmbientCapabilities, container: capabilities.add)")]
+    #[error(
+        "{0} missing; run as root, or grant it (systemd: AmbientCapabilities, container: capabilities.add)"
+    )]
     Capability(String),
     /// No type information.
-    #[error("/sys/kernel/btf/vmlinux: {0}; a kernel with CONFIG_DEBUG_INFO_BTF is needed, and /sys mounted")]
+    #[error(
+        "/sys/kernel/btf/vmlinux: {0}; a kernel with CONFIG_DEBUG_INFO_BTF is needed, and /sys mounted"
+    )]
     NoBtf(String),
     /// Type information without a field that everything rests on.
     #[error("this kernel has no field {0}; please report it with the kernel's version")]
@@ -76,14 +82,19 @@ impl Support {
 
 /// Why the capabilities in `CapEff` of this `/proc/self/status` are not enough; `None` when they are.
 pub(super) fn missing_capability(status: &str) -> Option<Obstacle> {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
     let effective = u64::from_str_radix(line.trim(), 16).ok()?;
     let has = |bit: u32| effective >> bit & 1 == 1;
     if has(CAP_SYS_ADMIN) {
         return None;
     }
-    let missing: Vec<_> =
-        CAPABILITIES.iter().filter(|(bit, _)| !has(*bit)).map(|(_, name)| *name).collect();
+    let missing: Vec<_> = CAPABILITIES
+        .iter()
+        .filter(|(bit, _)| !has(*bit))
+        .map(|(_, name)| *name)
+        .collect();
     (!missing.is_empty()).then(|| Obstacle::Capability(missing.join(" and ")))
 }
 
@@ -97,8 +108,14 @@ mod tests {
         assert_eq!(missing_capability(&status(1 << 21)), None);
         assert_eq!(missing_capability(&status(3 << 38)), None);
         let missing = missing_capability(&status(1 << 39));
-        assert_eq!(missing, Some(Obstacle::Capability("CAP_PERFMON".to_owned())));
+        assert_eq!(
+            missing,
+            Some(Obstacle::Capability("CAP_PERFMON".to_owned()))
+        );
         let missing = missing_capability(&status(0)).unwrap().to_string();
-        assert!(missing.starts_with("CAP_PERFMON and CAP_BPF missing"), "{missing}");
+        assert!(
+            missing.starts_with("CAP_PERFMON and CAP_BPF missing"),
+            "{missing}"
+        );
     }
 }

@@ -53,7 +53,11 @@ impl Switch {
     /// Makes room: these processes are gone.
     pub(super) fn forget(&mut self, gone: impl Iterator<Item = ProcessId>) -> Result<(), Error> {
         for id in gone {
-            let key = Identity { start_ns: id.start_ns, tgid: id.tgid, zero: 0 };
+            let key = Identity {
+                start_ns: id.start_ns,
+                tgid: id.tgid,
+                zero: 0,
+            };
             match self.times.remove(&Wire(key)) {
                 Ok(()) | Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(error.into()),
