@@ -6,7 +6,7 @@ use crate::{exposition::Samples, process::End};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group<'a> {
     samples: &'a Samples,
-    name: &'a str,
+    pub(crate) name: &'a str,
 }
 
 impl Samples {

@@ -22,6 +22,7 @@ mod agent;
 mod exposition;
 mod group;
 mod guest;
+mod kernel_objects;
 mod process;
 mod program;
 mod runner;
