@@ -13,7 +13,7 @@ pub(super) const FILE: (&CStr, usize) = (c"status", 1 << 20);
 
 /// What is used of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Status {
+pub(super) struct Status {
     /// `Uid`, second number: effective user id. `None` where the line is missing.
     pub effective_uid: Option<u32>,
     /// `VmSwap`: swapped-out memory, bytes (the file says kB and means KiB). 0 where the line is missing: kernel
