@@ -140,7 +140,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     let obstacle = obstacle(&host);
     let start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
         Error::Accounting {
-            tier: tier_name(accounting),
+            tier: word(accounting),
             reason,
         }
     })?;
@@ -187,12 +187,10 @@ fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
         .and_then(|status| bpf::missing_capability(&status))
 }
 
-fn tier_name(accounting: Request) -> &'static str {
+fn word(accounting: Request) -> &'static str {
     match accounting {
         Request::Auto => "auto",
-        Request::Only(Tier::Iterator) => "iterator",
-        Request::Only(Tier::Switch) => "switch",
-        Request::Only(Tier::Procfs) => "procfs",
+        Request::Only(tier) => tier.word(),
     }
 }
 
@@ -201,10 +199,10 @@ fn report(start: &bpf::Start) {
         log::warn!("{warning}");
     }
     match start.plan.rung {
-        Some(rung) => log::info!(
-            "accounting: {:?} tier, final totals by {rung:?}",
-            start.plan.tier
-        ),
+        Some(rung) => {
+            let (tier, rung) = (start.plan.tier.word(), rung.word());
+            log::info!("accounting: {tier} tier, final totals at {rung}");
+        }
         None => log::info!(
             "accounting: /proc only; processes that live between two scrapes are not seen"
         ),

@@ -57,7 +57,10 @@ static METRICS: &[Metric] = &[
         },
         write: |view, out| {
             out.sample(
-                &[label::rung(view.source.rung), label::tier(view.source.tier)],
+                &[
+                    view.source.rung.map_or("none", Rung::word),
+                    view.source.tier.word(),
+                ],
                 1_u64,
             );
         },

@@ -92,9 +92,9 @@ pub fn start(
         let Some(btf) = btf.as_ref().filter(|_| plan.rung.is_some()) else {
             break;
         };
-        match load::load(plan, &layout, sizes, btf)
-            .and_then(|ebpf| Kernel::new(ebpf, plan, Carried::new(&layout.offsets, page_bytes)))
-        {
+        match load::load(plan, &layout, sizes, btf).and_then(|ebpf| {
+            Kernel::new(ebpf, plan, sizes, Carried::new(&layout.offsets, page_bytes))
+        }) {
             Ok(kernel) => {
                 return Ok(Start {
                     plan,
@@ -103,8 +103,11 @@ pub fn start(
                 });
             }
             Err(Error::Refused(program, error)) => {
-                warnings.push(Error::Refused(program, error).to_string());
                 plans = plan::without(&plans, program);
+                let next = plans
+                    .first()
+                    .map_or("nothing", |next| next.instead_of(plan));
+                warnings.push(format!("{}; trying {next}", Error::Refused(program, error)));
             }
             Err(error) => {
                 warnings.push(error.to_string());
@@ -160,6 +163,7 @@ pub struct Kernel {
     snapshot: Snapshot,
     self_test: SelfTestRun,
     switch: switch::Switch,
+    ring_bytes: usize,
     received: u64,
     malformed: u64,
 }
@@ -183,7 +187,7 @@ fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
 }
 
 impl Kernel {
-    fn new(mut ebpf: Ebpf, plan: Plan, carried: Carried) -> Result<Self, Error> {
+    fn new(mut ebpf: Ebpf, plan: Plan, sizes: Sizes, carried: Carried) -> Result<Self, Error> {
         let mut kernel = Self {
             ring: take(&mut ebpf, "RING")?,
             control: take(&mut ebpf, "CONTROL")?,
@@ -195,6 +199,7 @@ impl Kernel {
             carried,
             snapshot: Snapshot::new(),
             self_test: SelfTestRun::default(),
+            ring_bytes: sizes.ring_bytes as usize,
             received: 0,
             malformed: 0,
         };
@@ -251,11 +256,17 @@ impl Kernel {
             self_test.check(&event);
             sink(Found::Event(event));
         };
+        // No more than the ring holds: however fast records come, a drain ends.
+        let mut budget = self.ring_bytes;
         while let Some(record) = ring.next() {
             *received += 1;
+            budget = budget.saturating_sub(record.len());
             match events::from_ring(&record, *carried, names) {
                 Some(event) => take(event),
                 None => *malformed += 1,
+            }
+            if budget == 0 {
+                break;
             }
         }
         let started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
