@@ -5,6 +5,7 @@
 use super::metric::{self, Metric};
 use super::{Build, Collector, Error, View, label};
 use crate::exposition::{Descriptor, Kind, Value, Writer};
+use crate::source::Rung;
 
 #[derive(Debug)]
 pub(super) struct Accounting;
