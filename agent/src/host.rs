@@ -1,1 +1,298 @@
 //! Where the host is: roots of `/proc`, `/sys` and of the file system, and its units.
+//!
+//! In come the roots from the command line; out go paths and a handful of facts that stay true while the agent runs.
+//! Every path that depends on where the host is mounted is built from a [`Host`], so a test can put a tree of files
+//! in its place. It reads no process and decides nothing: which tier may be used is decided from its facts elsewhere.
+
+use std::fs;
+use std::io;
+use std::io::Read;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Inode of the initial pid namespace, fixed in the kernel (`PROC_PID_INIT_INO` in `include/linux/proc_ns.h`).
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Longest `<procfs>/stat` that is read: about 10,000 CPUs and all interrupts; `btime` stands behind both.
+const STAT_LIMIT: u64 = 4 << 20;
+
+const NANOSECONDS: u64 = 1_000_000_000;
+
+/// Why there is no host to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The procfs root is not there.
+    #[error("procfs root {} does not exist: mount procfs there or name another root with -procfs", .0.display())]
+    Missing(PathBuf),
+    /// The procfs root is something else.
+    #[error("procfs root {} is not a directory: name the directory where procfs is mounted with -procfs", .0.display())]
+    NotADirectory(PathBuf),
+    /// There is no `stat` file in the root.
+    #[error("{} does not exist, so its directory is no procfs: mount procfs there or name another root with -procfs", .0.display())]
+    NoStat(PathBuf),
+    /// The `stat` file has no readable `btime` line.
+    #[error("{} has no line `btime <seconds>`: is this the stat file of a procfs?", .0.display())]
+    NoBootTime(PathBuf),
+    /// Reading failed for another reason.
+    #[error("cannot read {}: {source}; run the agent as a user that may, or name another root with -procfs", path.display())]
+    Io {
+        /// What was read.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// The machine that is looked at, perhaps from inside a container, perhaps a tree of files.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Where procfs is (`-procfs`).
+    pub procfs: PathBuf,
+    /// Where the host's root file system is (`-path.rootfs`): user names come from there.
+    pub rootfs: PathBuf,
+    /// Where sysfs is; the kernel is one, so the agent's own serves in a container too.
+    pub sysfs: PathBuf,
+    /// Bytes of a memory page, of the running kernel.
+    pub page_size: u64,
+    /// Nanoseconds of a clock tick as procfs counts them (`USER_HZ`): 10 ms wherever Rust runs.
+    pub tick_ns: u64,
+    /// When the host booted, seconds since the epoch: `btime` of `<procfs>/stat`, read once.
+    pub boot_time: u64,
+    real_procfs: bool,
+}
+
+impl Host {
+    /// Looks at the roots and reads the units.
+    ///
+    /// # Errors
+    /// The procfs root is missing, is not a directory, or has no `stat` with a `btime`: nothing can be done then.
+    pub fn detect(procfs: impl Into<PathBuf>, rootfs: impl Into<PathBuf>) -> Result<Self, Error> {
+        let procfs = procfs.into();
+        match fs::metadata(&procfs) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => return Err(Error::NotADirectory(procfs)),
+            Err(source) => return Err(absent(source, procfs, Error::Missing)),
+        }
+        let boot_time = read_boot_time(&procfs.join("stat"))?;
+        Ok(Self {
+            real_procfs: file_system_magic(&procfs) == Some(libc::PROC_SUPER_MAGIC),
+            procfs,
+            rootfs: rootfs.into(),
+            sysfs: PathBuf::from("/sys"),
+            page_size: system_value(libc::_SC_PAGESIZE, 4096),
+            tick_ns: NANOSECONDS / system_value(libc::_SC_CLK_TCK, 100),
+            boot_time,
+        })
+    }
+
+    /// Time since the host booted, suspend included, nanoseconds.
+    ///
+    /// The scale that start times in `<procfs>/<pid>/stat` are on: `CLOCK_BOOTTIME` for a procfs mount; for a tree of
+    /// files the wall clock less the `btime` that the tree claims.
+    pub fn now_ns(&self) -> u64 {
+        if self.real_procfs {
+            clock_ns(libc::CLOCK_BOOTTIME)
+        } else {
+            clock_ns(libc::CLOCK_REALTIME)
+                .saturating_sub(self.boot_time.saturating_mul(NANOSECONDS))
+        }
+    }
+
+    /// Whether the procfs root is a mount of procfs, not a tree of files (`statfs`).
+    pub const fn is_procfs_mount(&self) -> bool {
+        self.real_procfs
+    }
+
+    /// Whether the agent lives in the initial pid namespace and the procfs root shows that namespace.
+    ///
+    /// `None` when it could not be told (`<procfs>/self` exists but may not be looked at).
+    pub fn in_initial_pid_namespace(&self) -> Option<bool> {
+        if !self.real_procfs {
+            return Some(false);
+        }
+        let own = self.procfs.join("self");
+        // In a procfs of a namespace that the agent is not in, `self` leads nowhere.
+        let shown = match fs::read_link(&own) {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
+            Err(_) => return None,
+        };
+        // In one of an outer namespace, `self` is the number the agent has there.
+        if shown != Path::new(&std::process::id().to_string()) {
+            return Some(false);
+        }
+        let namespace = fs::metadata(own.join("ns/pid")).ok()?;
+        Some(namespace.ino() == INITIAL_PID_NAMESPACE)
+    }
+
+    /// CPUs that run without a scheduler tick (`nohz_full=`), as the kernel lists them, such as `1-3,6`.
+    ///
+    /// Source: `/sys/devices/system/cpu/nohz_full`. `None` when there are none or the kernel was built without it.
+    pub fn nohz_full(&self) -> Option<String> {
+        let path = self.sysfs.join("devices/system/cpu/nohz_full");
+        parse_cpu_list(&fs::read_to_string(path).ok()?)
+    }
+
+    /// Type information of the kernel, `/sys/kernel/btf/vmlinux`.
+    pub fn kernel_btf(&self) -> PathBuf {
+        self.sysfs.join("kernel/btf/vmlinux")
+    }
+
+    /// The host's user names, `<rootfs>/etc/passwd`.
+    pub fn passwd(&self) -> PathBuf {
+        self.rootfs.join("etc/passwd")
+    }
+}
+
+fn absent(source: io::Error, path: PathBuf, missing: fn(PathBuf) -> Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound => missing(path),
+        _ => Error::Io { path, source },
+    }
+}
+
+fn read_boot_time(path: &Path) -> Result<u64, Error> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(STAT_LIMIT).read_to_end(&mut bytes))
+        .map_err(|source| absent(source, path.to_owned(), Error::NoStat))?;
+    parse_boot_time(&bytes).ok_or_else(|| Error::NoBootTime(path.to_owned()))
+}
+
+// The procfs crate's `KernelStats` wants the CPU lines too, which a tree of files need not have.
+fn parse_boot_time(stat: &[u8]) -> Option<u64> {
+    let line = stat
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"btime "))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
+}
+
+// An empty mask is an empty line, or `(null)` on kernels that print an unset pointer.
+fn parse_cpu_list(list: &str) -> Option<String> {
+    let list = list.trim();
+    (!list.is_empty() && list != "(null)").then(|| list.to_owned())
+}
+
+fn file_system_magic(path: &Path) -> Option<libc::c_long> {
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
+    let mut found = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `path` is a C string that outlives the call, and `found` has room for what the kernel writes.
+    let code = unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) };
+    // SAFETY: the kernel fills the whole structure when it reports success, and only then is it looked at.
+    (code == 0).then(|| unsafe { found.assume_init() }.f_type as libc::c_long)
+}
+
+fn system_value(name: libc::c_int, fallback: u64) -> u64 {
+    // SAFETY: `sysconf` takes a number and touches no memory of ours.
+    let value = unsafe { libc::sysconf(name) };
+    u64::try_from(value)
+        .ok()
+        .filter(|value| *value > 0)
+        .unwrap_or(fallback)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a valid timespec for the length of the call. A failure leaves it zero.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds
+        .saturating_mul(NANOSECONDS)
+        .saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_time_is_the_btime_line() {
+        assert_eq!(parse_boot_time(b"btime 1508450329\n"), Some(1_508_450_329));
+        assert_eq!(
+            parse_boot_time(b"cpu 1 2\nintr 5\nbtime 7\nprocesses 3\n"),
+            Some(7)
+        );
+        for bad in [
+            &b""[..],
+            b"btime\n",
+            b"btime x\n",
+            b"xbtime 7\n",
+            b"btime -1\n",
+            b"btime \xff\n",
+        ] {
+            assert_eq!(parse_boot_time(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_unset_cpu_list_is_none() {
+        assert_eq!(parse_cpu_list("1-3,6\n").as_deref(), Some("1-3,6"));
+        assert_eq!(parse_cpu_list("\n"), None);
+        assert_eq!(parse_cpu_list("  (null)\n"), None);
+    }
+
+    #[test]
+    fn ticks_off_is_read_from_sysfs() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut host = Host::detect("/proc", "/").unwrap();
+        host.sysfs = dir.path().to_owned();
+        assert_eq!(host.nohz_full(), None);
+        fs::create_dir_all(dir.path().join("devices/system/cpu")).unwrap();
+        fs::write(dir.path().join("devices/system/cpu/nohz_full"), "1-3\n").unwrap();
+        assert_eq!(host.nohz_full().as_deref(), Some("1-3"));
+    }
+
+    #[test]
+    fn this_machine_is_detected() {
+        let host = Host::detect("/proc", "/").unwrap();
+        assert!(host.is_procfs_mount());
+        assert!(host.page_size >= 4096 && host.page_size.is_power_of_two());
+        assert_eq!(host.tick_ns, 10_000_000);
+        assert!(host.boot_time > 1_000_000_000);
+        let now = host.now_ns();
+        assert!(now > 0 && host.now_ns() >= now);
+        assert!(host.in_initial_pid_namespace().is_some());
+    }
+
+    #[test]
+    fn a_root_that_cannot_work_is_refused_with_path_cause_and_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("nowhere");
+        let text = Host::detect(&missing, "/").unwrap_err().to_string();
+        assert!(
+            text.contains("nowhere does not exist") && text.contains("-procfs"),
+            "{text}"
+        );
+
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let text = Host::detect(&file, "/").unwrap_err().to_string();
+        assert!(
+            text.contains("file is not a directory") && text.contains("-procfs"),
+            "{text}"
+        );
+
+        let text = Host::detect(dir.path(), "/").unwrap_err().to_string();
+        assert!(
+            text.contains("stat does not exist") && text.contains("-procfs"),
+            "{text}"
+        );
+
+        fs::write(dir.path().join("stat"), "cpu 1\n").unwrap();
+        assert!(matches!(
+            Host::detect(dir.path(), "/"),
+            Err(Error::NoBootTime(_))
+        ));
+
+        fs::write(dir.path().join("stat"), "btime 1700000000\n").unwrap();
+        let host = Host::detect(dir.path(), "/").unwrap();
+        assert!(!host.is_procfs_mount());
+        assert_eq!(host.in_initial_pid_namespace(), Some(false));
+        assert!(host.now_ns() > 0);
+    }
+}
