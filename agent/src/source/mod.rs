@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod procfs;
 mod statistics;
+pub mod users;
 
 pub use statistics::{
     Fact, KernelTotals, Origin, ProgramStatistics, Rung, SelfTest, Statistics, Tier,

@@ -1,0 +1,177 @@
+//! User names: from uid to the name in the host's passwd file.
+//!
+//! In comes `<rootfs>/etc/passwd`, out go names for `Username` in name templates. The file itself is read, not the
+//! C library's name service: the agent may be a static binary in a container, and what counts is the host's names.
+//! Users that only LDAP, SSSD or NIS know are shown by number.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// How much of the file is read, bytes; a line that is cut there is left out.
+const CAP: u64 = 4 << 20;
+
+/// Names by uid, read again when an unknown uid appears and the file has changed.
+#[derive(Debug)]
+pub struct Users {
+    path: PathBuf,
+    names: HashMap<u32, String>,
+    read_as: Option<Version>,
+}
+
+/// Which file, and which content of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed_s: i64,
+    changed_ns: i64,
+}
+
+impl Version {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            changed_s: meta.mtime(),
+            changed_ns: meta.mtime_nsec(),
+        }
+    }
+}
+
+impl Users {
+    /// Names from the passwd file at `path`. Nothing is read before the first question.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            names: HashMap::new(),
+            read_as: None,
+        }
+    }
+
+    /// Name of `uid`; the number in decimal where the file has none or cannot be read.
+    pub fn name(&mut self, uid: u32) -> String {
+        if !self.names.contains_key(&uid) {
+            self.read_if_changed();
+        }
+        self.names
+            .get(&uid)
+            .cloned()
+            .unwrap_or_else(|| uid.to_string())
+    }
+
+    fn read_if_changed(&mut self) {
+        let Ok(meta) = fs::metadata(&self.path) else {
+            return;
+        };
+        let version = Some(Version::of(&meta));
+        if version == self.read_as {
+            return;
+        }
+        // A directory or a pipe in its place would block or fail: only a file is opened.
+        let mut bytes = Vec::new();
+        let read = meta.is_file()
+            && File::open(&self.path)
+                .and_then(|file| file.take(CAP).read_to_end(&mut bytes))
+                .is_ok();
+        if read {
+            if bytes.len() as u64 == CAP {
+                let whole = bytes
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(0, |end| end + 1);
+                bytes.truncate(whole);
+            }
+            self.names = parse_passwd(&bytes);
+            self.read_as = version;
+        }
+    }
+}
+
+// The first line of a uid counts, as it does for getpwuid.
+fn parse_passwd(file: &[u8]) -> HashMap<u32, String> {
+    let mut names = HashMap::new();
+    for line in file.split(|byte| *byte == b'\n') {
+        let mut fields = line.split(|byte| *byte == b':');
+        let (Some(name), Some(uid)) = (fields.next(), fields.nth(1)) else {
+            continue;
+        };
+        let uid = std::str::from_utf8(uid)
+            .ok()
+            .and_then(|digits| digits.parse().ok());
+        if let (Some(uid), false) = (uid, name.is_empty() || name.starts_with(b"#")) {
+            names
+                .entry(uid)
+                .or_insert_with(|| String::from_utf8_lossy(name).into_owned());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_uids_are_numbers_until_the_file_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwd");
+        let mut users = Users::new(path.clone());
+        assert_eq!(users.name(0), "0", "no file yet");
+        fs::write(
+            &path,
+            "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
+        )
+        .unwrap();
+        assert_eq!(users.name(0), "root");
+        assert_eq!(users.name(54321), "54321");
+        fs::write(&path, "root:x:0:0:::\nnew:x:54321:1:::\n").unwrap();
+        assert_eq!(users.name(54321), "new");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(users.name(54321), "new", "what is known stays known");
+    }
+
+    #[test]
+    fn lines_that_are_no_entries_are_passed_over() {
+        let file =
+            b"\n#comment:x:1:\n::2:\nno colon\nbad:x:-1:\nbig:x:4294967296:\nlatin\xe9:x:3:\n\
+            first:x:4\nsecond:x:4\n+::::::\n\xff\xff\0";
+        let names = parse_passwd(file);
+        assert_eq!(names.get(&3).map(String::as_str), Some("latin\u{fffd}"));
+        assert_eq!(names.get(&4).map(String::as_str), Some("first"));
+        assert_eq!(names.len(), 2);
+    }
+
+    #[test]
+    fn a_huge_file_is_read_up_to_the_cap() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwd");
+        let mut text = String::from("root:x:0:0\n");
+        while text.len() < 5 << 20 {
+            text.push_str(&format!(
+                "u{0}:x:{0}:0:filling the line up to a useful length::\n",
+                text.len()
+            ));
+        }
+        fs::write(&path, &text).unwrap();
+        let mut users = Users::new(path);
+        assert_eq!(users.name(0), "root");
+        assert!(
+            users
+                .names
+                .values()
+                .all(|name| name == "root" || name.starts_with('u'))
+        );
+        assert!(users.names.len() < text.lines().count());
+    }
+
+    #[test]
+    fn a_directory_in_its_place_is_no_names() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Users::new(dir.path().to_owned()).name(7), "7");
+    }
+}
