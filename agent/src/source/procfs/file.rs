@@ -1,0 +1,186 @@
+//! Opening and reading the small files of `/proc` with as few system calls as it takes.
+//!
+//! In come a directory and a name in it, out go bytes in a buffer that is used again. Nothing is parsed here, no file
+//! is read beyond its cap, and what a large file made the buffer grow is given back.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+/// What the buffer holds between reads: every file that is read at each pass fits.
+const USUAL: usize = 16 << 10;
+
+/// A buffer for one file after another.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+}
+
+impl Buffer {
+    /// Reads `name` in `dir` up to `cap` bytes; the rest of a longer file is left out.
+    ///
+    /// One read is enough for a file whose kernel side writes it in one go (all but `cmdline`): it comes short only at
+    /// the end of the file.
+    pub(super) fn read(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        cap: usize,
+    ) -> io::Result<&[u8]> {
+        self.fill(dir, name, cap, true)
+    }
+
+    /// The same for a file that may come in pieces: reads until nothing is left.
+    pub(super) fn read_whole(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        cap: usize,
+    ) -> io::Result<&[u8]> {
+        self.fill(dir, name, cap, false)
+    }
+
+    fn fill(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        cap: usize,
+        short_is_end: bool,
+    ) -> io::Result<&[u8]> {
+        if self.bytes.len() != USUAL {
+            self.bytes.resize(USUAL, 0);
+            self.bytes.shrink_to_fit();
+        }
+        let mut file = File::from(open_at(dir, name, libc::O_RDONLY)?);
+        let mut filled = 0;
+        while filled < cap {
+            if filled == self.bytes.len() {
+                self.bytes.resize((filled * 2).min(cap), 0);
+            }
+            let end = self.bytes.len().min(cap);
+            let room = &mut self.bytes[filled..end];
+            let size = room.len();
+            match file.read(room) {
+                Ok(0) => break,
+                Ok(count) => {
+                    filled += count;
+                    if short_is_end && count < size {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&self.bytes[..filled])
+    }
+}
+
+/// A name made of a number, such as `42/stat`, without an allocation for each.
+#[derive(Debug, Default)]
+pub(super) struct Name {
+    bytes: Vec<u8>,
+}
+
+impl Name {
+    /// `<id><rest>` as the kernel takes it.
+    pub(super) fn of(&mut self, id: u32, rest: &str) -> &CStr {
+        self.bytes.clear();
+        // Writing to memory does not fail; an empty name would be refused by the kernel as not found.
+        let _ = write!(self.bytes, "{id}{rest}\0");
+        CStr::from_bytes_with_nul(&self.bytes).unwrap_or_default()
+    }
+}
+
+/// Opens `path` as a directory that can be listed.
+pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY)
+        .open(path)
+        .map(OwnedFd::from)
+}
+
+/// Opens `name` in `dir`; `flags` as `openat` takes them, close-on-exec is added.
+pub(super) fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
+    loop {
+        // SAFETY: `name` is a C string and `dir` an open descriptor, both borrowed for the length of the call.
+        let fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC) };
+        if fd >= 0 {
+            // SAFETY: the kernel just made this descriptor for us; nothing else owns or closes it.
+            return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Size of `name` in `dir` as `stat` tells it, bytes.
+pub(super) fn size_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<u64> {
+    let mut found = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `name` and `dir` are valid for the call, and `found` has room for what the kernel writes.
+    let code = unsafe { libc::fstatat(dir.as_raw_fd(), name.as_ptr(), found.as_mut_ptr(), 0) };
+    if code != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so the kernel filled the structure.
+    Ok(u64::try_from(unsafe { found.assume_init() }.st_size).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn reads_up_to_the_cap_and_shrinks_again() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("42"), vec![b'x'; 100_000]).unwrap();
+        std::fs::write(dir.path().join("7"), b"short").unwrap();
+        let root = open_root(dir.path()).unwrap();
+        let (mut buffer, mut name) = (Buffer::default(), Name::default());
+        assert_eq!(
+            buffer
+                .read(root.as_fd(), name.of(42, ""), 1 << 20)
+                .unwrap()
+                .len(),
+            100_000
+        );
+        assert_eq!(
+            buffer
+                .read_whole(root.as_fd(), name.of(42, ""), 50_001)
+                .unwrap()
+                .len(),
+            50_001
+        );
+        assert_eq!(
+            buffer.read(root.as_fd(), name.of(42, ""), 10).unwrap(),
+            b"xxxxxxxxxx"
+        );
+        assert_eq!(
+            buffer.read(root.as_fd(), name.of(7, ""), 1 << 20).unwrap(),
+            b"short"
+        );
+        assert_eq!(buffer.bytes.capacity(), USUAL);
+        let missing = buffer
+            .read(root.as_fd(), name.of(8, "/stat"), 10)
+            .unwrap_err();
+        assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_a_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("9")).unwrap();
+        let root = open_root(dir.path()).unwrap();
+        let error = Buffer::default().read(root.as_fd(), c"9", 10).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EISDIR));
+    }
+}

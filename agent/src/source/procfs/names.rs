@@ -1,0 +1,84 @@
+//! What selectors and name templates see of one process, read together.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::{Error, Procfs, Stat, cgroup, cmdline, stat, status};
+use crate::process::Facts;
+
+impl Procfs {
+    /// Names and owner of a process: comm from `stat`, `cmdline`, effective uid from `status`, `cgroup`.
+    ///
+    /// `start_ns` is the start of the process that is meant, to the nanosecond or to the tick, and is what
+    /// [`Facts::start_ns`] then says; with `None` it is whoever has the number now. `cgroups` is empty where
+    /// unreadable, which is no error. An exec while the files are read is noticed by a changed comm, and they are
+    /// read once more.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] when the process ended or another one has its number, before or after the reading; any other
+    /// when `stat`, `cmdline` or `status` cannot be read, which counts as a read error.
+    pub fn facts(&mut self, tgid: u32, start_ns: Option<u64>) -> Result<Facts, Error> {
+        let result = self.read_facts(tgid, start_ns);
+        self.hard(result)
+    }
+
+    fn read_facts(&mut self, tgid: u32, start_ns: Option<u64>) -> Result<Facts, Error> {
+        let tick_ns = self.host.tick_ns;
+        let dir = self.open(tgid)?;
+        let dir = dir.as_fd();
+        let (before, comm) = self.read_stat_and_comm(tgid, dir)?;
+        if start_ns.is_some_and(|start_ns| start_ns / tick_ns != before.start_ticks) {
+            return Err(Error::Gone { tgid });
+        }
+        let mut facts = Facts {
+            tgid,
+            start_ns: start_ns.unwrap_or(before.start_ticks.saturating_mul(tick_ns)),
+            comm,
+            ..Facts::default()
+        };
+        for _ in 0..2 {
+            self.read_around(tgid, dir, &mut facts)?;
+            let (after, comm) = self.read_stat_and_comm(tgid, dir)?;
+            if after.start_ticks != before.start_ticks {
+                return Err(Error::Gone { tgid });
+            }
+            if comm == facts.comm {
+                break;
+            }
+            facts.comm = comm;
+        }
+        Ok(facts)
+    }
+
+    fn read_around(
+        &mut self,
+        tgid: u32,
+        dir: BorrowedFd<'_>,
+        facts: &mut Facts,
+    ) -> Result<(), Error> {
+        let (file, cap) = cmdline::FILE;
+        let argv = self
+            .buffer
+            .read_whole(dir, file, cap)
+            .map(cmdline::parse_cmdline);
+        facts.argv = self.judge(tgid, file, argv.map(Some))?;
+        let (file, _) = status::FILE;
+        let status = self.read(tgid, dir, status::FILE, status::parse_status)?;
+        let uid = self.judge(tgid, file, Ok(status.effective_uid))?;
+        facts.username = self.users.name(uid);
+        let cgroups = self.read(tgid, dir, cgroup::FILE, |bytes| {
+            Some(cgroup::parse_cgroup(bytes))
+        });
+        facts.cgroups = cgroups.unwrap_or_default();
+        Ok(())
+    }
+
+    fn read_stat_and_comm(
+        &mut self,
+        tgid: u32,
+        dir: BorrowedFd<'_>,
+    ) -> Result<(Stat, Vec<u8>), Error> {
+        self.read(tgid, dir, stat::FILE, |bytes| {
+            Some((stat::parse_stat(bytes)?, stat::parse_comm(bytes)?.to_vec()))
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! One pass over all processes, or over one: the order in which files are read, and what a failure of each means.
+//!
+//! For a process of one thread: its directory, `stat`, `status`, `limits`, `io`. `task` is listed when `stat` says that
+//! there are more threads, and costs two files for each of them. A tree of files may lack `task`, which is a partial
+//! error, so there it is always listed; procfs itself always has it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::{Error, Procfs, file, io, limits, stat, status};
+use crate::process::{Counters, Cpu, Faults, Pass, ProcessId, Sample, ThreadSample};
+
+impl Procfs {
+    /// From here on partial errors of a process count anew. [`Procfs::pass`] begins with it; a tier that reads only
+    /// single processes calls it once for each scrape.
+    pub fn begin_pass(&mut self) {
+        self.partial.clear();
+    }
+
+    /// Reads every process that is listed.
+    ///
+    /// What ends meanwhile is left out. A process that is there but of which `stat`, `status` or `limits` cannot be
+    /// read is in [`Pass::unread`]. `finals_follow` is false: what happens after the last pass of a process stays unknown.
+    /// Start times are floored to the clock tick, so what was born within the tick before `started_ns` looks older.
+    ///
+    /// # Errors
+    /// [`Error::Root`] when the procfs root cannot be listed; then there is no pass, and the next call tries anew.
+    pub fn pass(&mut self) -> Result<Pass, Error> {
+        self.begin_pass();
+        let started_ns = self.host.now_ns();
+        let tgids = match self.list() {
+            Ok(tgids) => tgids,
+            Err(error) => {
+                self.errors.scrape += 1;
+                return Err(error);
+            }
+        };
+        let mut pass = Pass {
+            started_ns,
+            finals_follow: false,
+            processes: Vec::with_capacity(tgids.len()),
+            ..Pass::default()
+        };
+        for tgid in tgids {
+            match self.sample(tgid, &mut pass.threads) {
+                Ok(sample) => pass.processes.push(sample),
+                Err(Error::Gone { .. }) => {}
+                Err(_) => pass.unread.push(tgid),
+            }
+        }
+        pass.threads
+            .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
+        Ok(pass)
+    }
+
+    /// Reads one process, and adds its threads beside the main one to `threads`.
+    ///
+    /// `counters.switches` are those of the main thread only and those of the others are in
+    /// [`ThreadSample::switches`]: a sum over living threads would fall when one of them ends, so whoever adds up
+    /// keeps what each thread had.
+    /// `counters.run_queue_wait_ns` is `None`: `schedstat` has it for single tasks, one more file for each, and
+    /// nowhere for threads that ended. `counters.io` is `None` where unreadable, which counts as a partial error.
+    ///
+    /// # Errors
+    /// The process is gone; or `stat`, `status` or `limits` cannot be read, which counts as a read error.
+    pub fn sample(&mut self, tgid: u32, threads: &mut Vec<ThreadSample>) -> Result<Sample, Error> {
+        self.readings += 1;
+        let before = threads.len();
+        let result = self.read_sample(tgid, threads);
+        if result.is_err() {
+            threads.truncate(before);
+        }
+        self.hard(result)
+    }
+
+    fn read_sample(&mut self, tgid: u32, threads: &mut Vec<ThreadSample>) -> Result<Sample, Error> {
+        let dir = self.open(tgid)?;
+        let dir = dir.as_fd();
+        let stat = self.read(tgid, dir, stat::FILE, stat::parse_stat)?;
+        let status = self.read(tgid, dir, status::FILE, status::parse_status)?;
+        let fd_limit = self.read(tgid, dir, limits::FILE, |bytes| {
+            limits::parse_fd_limit(bytes).ok()
+        })?;
+        let io = self.read(tgid, dir, io::FILE, io::parse_io);
+        let io = absent_unless_gone(self.soft(tgid, io))?;
+        if stat.threads > 1 || !self.host.is_procfs_mount() {
+            let listed = self.read_threads(tgid, dir, threads);
+            absent_unless_gone(self.soft(tgid, listed))?;
+        }
+        let tick_ns = self.host.tick_ns;
+        Ok(Sample {
+            id: ProcessId {
+                tgid,
+                start_ns: stat.start_ticks.saturating_mul(tick_ns),
+            },
+            parent: stat.parent,
+            state: stat.state,
+            counters: Counters {
+                cpu: Cpu {
+                    user_ns: stat.user_ticks.saturating_mul(tick_ns),
+                    system_ns: stat.system_ticks.saturating_mul(tick_ns),
+                },
+                faults: Faults {
+                    major: stat.major_faults,
+                    minor: stat.minor_faults,
+                },
+                io,
+                switches: status.switches,
+                run_queue_wait_ns: None,
+            },
+            rss_bytes: stat.rss_pages.saturating_mul(self.host.page_size),
+            virtual_bytes: stat.virtual_bytes,
+            swapped_bytes: status.swapped_bytes,
+            threads: stat.threads,
+            fd_limit,
+            // Nothing cheap says whether it ran: the sum of its ticks stands still for short runs.
+            ran_marker: self.readings,
+        })
+    }
+
+    /// Adds the threads beside the main one. One that ends meanwhile, or that cannot be read, is left out.
+    fn read_threads(
+        &mut self,
+        tgid: u32,
+        dir: BorrowedFd<'_>,
+        threads: &mut Vec<ThreadSample>,
+    ) -> Result<(), Error> {
+        let mut tids = Vec::new();
+        let task = file::open_at(dir, c"task", libc::O_RDONLY | libc::O_DIRECTORY)
+            .and_then(|task| self.lister.read_ids(task.as_fd(), &mut tids).map(|()| task));
+        let task = task.map_err(|source| self.failure(tgid, c"task", source))?;
+        threads.reserve(tids.len());
+        for tid in tids {
+            if tid != tgid {
+                threads.extend(self.read_thread(tgid, tid, task.as_fd()));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_thread(&mut self, tgid: u32, tid: u32, task: BorrowedFd<'_>) -> Option<ThreadSample> {
+        let name = self.name.of(tid, "/stat");
+        let stat = stat::parse_stat(self.buffer.read(task, name, stat::FILE.1).ok()?)?;
+        let name = self.name.of(tid, "/status");
+        let status = status::parse_status(self.buffer.read(task, name, status::FILE.1).ok()?)?;
+        Some(ThreadSample {
+            tgid,
+            tid,
+            start_ns: stat.start_ticks.saturating_mul(self.host.tick_ns),
+            state: stat.state,
+            ran_marker: self.readings,
+            run_queue_wait_ns: None,
+            switches: status.switches,
+        })
+    }
+
+    /// Process ids in the procfs root, which is opened anew.
+    fn list(&mut self) -> Result<Vec<u32>, Error> {
+        self.open_root()?;
+        let mut tgids = Vec::new();
+        let Some(root) = &self.root else {
+            return Ok(tgids);
+        };
+        self.lister
+            .read_ids(root.as_fd(), &mut tgids)
+            .map_err(|source| Error::Root {
+                path: self.host.procfs.clone(),
+                source,
+            })?;
+        Ok(tgids)
+    }
+}
+
+fn absent_unless_gone<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_gone() => Err(error),
+        Err(_) => Ok(None),
+    }
+}

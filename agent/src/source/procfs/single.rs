@@ -1,0 +1,87 @@
+//! One fact of one process, for whoever has the rest from elsewhere.
+
+use std::os::fd::AsFd;
+
+use super::{Error, Procfs, Stat, file, io, stat, wchan};
+use crate::process::Io;
+
+impl Procfs {
+    /// Open descriptors: the size of `<pid>/fd` from Linux 6.2 on, which needs no privilege, else its entries counted.
+    ///
+    /// # Errors
+    /// The process is gone, or `fd` cannot be read, which counts as a partial error.
+    pub fn open_files(&mut self, tgid: u32) -> Result<u64, Error> {
+        let result = self.open(tgid).and_then(|dir| {
+            let count = if self.fd_sizes {
+                file::size_at(dir.as_fd(), c"fd")
+            } else {
+                file::open_at(dir.as_fd(), c"fd", libc::O_RDONLY | libc::O_DIRECTORY)
+                    .and_then(|fd| self.lister.count(fd.as_fd()))
+            };
+            count.map_err(|source| self.failure(tgid, c"fd", source))
+        });
+        self.soft(tgid, result)
+    }
+
+    /// Kernel function that a thread sleeps in; `None` while it does not sleep, and without the right to trace it.
+    ///
+    /// `tid == tgid` is the main thread: `<pid>/wchan`, else `<pid>/task/<tid>/wchan`.
+    ///
+    /// # Errors
+    /// The process or thread is gone, or `wchan` cannot be read, which counts as a partial error of the process.
+    pub fn wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, Error> {
+        let result = if tid == tgid {
+            self.open(tgid).and_then(|dir| {
+                self.read(tgid, dir.as_fd(), wchan::FILE, |bytes| {
+                    Some(wchan::parse_wchan(bytes))
+                })
+            })
+        } else {
+            self.read_thread_wchan(tgid, tid)
+        };
+        self.soft(tgid, result)
+    }
+
+    fn read_thread_wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, Error> {
+        let (file, cap) = wchan::FILE;
+        let dir = self.open(tgid)?;
+        let task = file::open_at(dir.as_fd(), c"task", libc::O_PATH | libc::O_DIRECTORY)
+            .map_err(|source| self.failure(tgid, c"task", source))?;
+        let bytes = self
+            .buffer
+            .read(task.as_fd(), self.name.of(tid, "/wchan"), cap);
+        let parsed = bytes.map(|bytes| Some(wchan::parse_wchan(bytes)));
+        // A thread that ended is as normal as a process that did.
+        if parsed
+            .as_ref()
+            .is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT))
+            && file::size_at(task.as_fd(), self.name.of(tid, "")).is_err()
+        {
+            return Err(Error::Gone { tgid });
+        }
+        self.judge(tgid, file, parsed)
+    }
+
+    /// Storage IO so far, dead threads included.
+    ///
+    /// # Errors
+    /// The process is gone, or `io` cannot be read (another user's, without privilege), which counts as a partial
+    /// error.
+    pub fn io(&mut self, tgid: u32) -> Result<Io, Error> {
+        let result = self
+            .open(tgid)
+            .and_then(|dir| self.read(tgid, dir.as_fd(), io::FILE, io::parse_io));
+        self.soft(tgid, result)
+    }
+
+    /// The fields of `stat` that are used anywhere, in the file's units.
+    ///
+    /// # Errors
+    /// The process is gone, or `stat` cannot be read, which counts as a read error.
+    pub fn stat(&mut self, tgid: u32) -> Result<Stat, Error> {
+        let result = self
+            .open(tgid)
+            .and_then(|dir| self.read(tgid, dir.as_fd(), stat::FILE, stat::parse_stat));
+        self.hard(result)
+    }
+}
