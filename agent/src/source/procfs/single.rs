@@ -1,4 +1,6 @@
 //! One fact of one process, for whoever has the rest from elsewhere.
+//!
+//! Descriptors are not counted by the procfs crate: without any it counts `.` and `..`, so each kernel thread has two.
 
 use std::os::fd::AsFd;
 
