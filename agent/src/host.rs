@@ -237,6 +237,17 @@ mod tests {
     }
 
     #[test]
+    fn ticks_off_is_read_from_sysfs() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut host = Host::detect("/proc", "/").unwrap();
+        host.sysfs = dir.path().to_owned();
+        assert_eq!(host.nohz_full(), None);
+        fs::create_dir_all(dir.path().join("devices/system/cpu")).unwrap();
+        fs::write(dir.path().join("devices/system/cpu/nohz_full"), "1-3\n").unwrap();
+        assert_eq!(host.nohz_full().as_deref(), Some("1-3"));
+    }
+
+    #[test]
     fn this_machine_is_detected() {
         let host = Host::detect("/proc", "/").unwrap();
         assert!(host.is_procfs_mount());
