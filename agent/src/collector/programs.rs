@@ -1,6 +1,5 @@
 //! `headcount_*` about the kernel programs: attached, run, received from, lost; the true totals of the node.
 
-use super::Collector;
 use super::metric::Metric;
 use crate::exposition::{Descriptor, Kind, Value};
 use crate::source::Tier;
