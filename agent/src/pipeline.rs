@@ -124,6 +124,7 @@ impl Pipeline {
 
     /// Looks at the node; `false` when that failed.
     fn observe(&mut self) -> bool {
+        self.last_error = None;
         let pass = self.observer.pass(self.host.now_ns());
         // The records drained now are of before the pass, but for the first: before it, nobody is known.
         if self.passes > 0 {
@@ -137,7 +138,6 @@ impl Pipeline {
                 return false;
             }
         };
-        self.last_error = None;
         self.table.observe(&pass, &mut self.grouper);
         self.classify(&pass);
         self.table.refresh(&mut self.observer);

@@ -65,7 +65,8 @@ impl Table {
             }
             if !self.is_buried(sample.id) && !self.processes.contains_key(&sample.id) {
                 let parent = self.account_of(sample.parent);
-                self.unheard(sample.id, parent, ledger);
+                // Without final records there are no birth records either, and none is missing.
+                self.unheard(sample.id, parent, pass.finals_follow, ledger);
             }
         }
         self.statistics.live = 0;
@@ -93,7 +94,7 @@ impl Table {
         entry.threads.update(threads);
         if !entry.own && sample.state != State::Zombie {
             // Forked without exec and still there: its own facts decide from here on.
-            let account = ledger.open(parent.or(entry.birth));
+            let account = ledger.open(entry.birth.or(parent));
             ledger.close(std::mem::replace(&mut entry.account, account));
             entry.own = true;
             entry.naming = Naming::Waiting(None);

@@ -179,7 +179,7 @@ impl Table {
             return;
         }
         if !self.processes.contains_key(&id) {
-            self.unheard(id, parent, ledger);
+            self.unheard(id, parent, true, ledger);
         }
         let Some(entry) = self.processes.get_mut(&id) else {
             return;
@@ -217,7 +217,7 @@ impl Table {
             return;
         }
         if !self.processes.contains_key(&id) {
-            self.unheard(id, None, ledger);
+            self.unheard(id, None, true, ledger);
         }
         if let Some(entry) = self.processes.get_mut(&id) {
             entry.book_exit(status, oom_killed, ledger);
@@ -256,12 +256,14 @@ impl Table {
                 return;
             }
             let parent = self.account_of(released.parent);
-            self.unheard(id, parent, ledger);
+            self.unheard(id, parent, true, ledger);
         }
         let Some(entry) = self.processes.get_mut(&id) else {
             return;
         };
-        entry.name_by_events(Some(&released.facts), ledger);
+        // A fork that ran no program of its own is named with its image.
+        let is_fork_only = entry.announced && !entry.execed;
+        entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
         let counters = entry.threads.complete(released.counters);
         entry.credit(&counters, ledger);
         entry.book_exit(released.status, released.oom_killed, ledger);
@@ -271,17 +273,16 @@ impl Table {
         }
     }
 
-    /// A process whose birth nobody told.
+    /// A process whose birth nobody told; `is_told`: births are told here, so a record was lost.
     pub(super) fn unheard(
         &mut self,
         id: ProcessId,
         parent: Option<AccountId>,
+        is_told: bool,
         ledger: &mut impl Ledger,
     ) {
         let is_older = id.start_ns < self.since_ns;
-        if !is_older {
-            self.statistics.unannounced += 1;
-        }
+        self.statistics.unannounced += u64::from(is_told && !is_older);
         let entry = Entry {
             baseline: is_older,
             execed: is_older,
