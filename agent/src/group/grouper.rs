@@ -349,3 +349,7 @@ fn whole(counters: &Counters) -> Delta {
         run_queue_wait_ns: run_queue_wait_ns.unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+#[path = "grouper_tests.rs"]
+mod tests;

@@ -38,6 +38,11 @@ impl Tombstones {
         self.by_id.contains_key(&id)
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// Takes `id` out again.
     pub(super) fn exhume(&mut self, id: ProcessId) -> Option<Tombstone> {
         let tombstone = self.by_id.remove(&id)?;
@@ -62,5 +67,31 @@ impl Tombstones {
         self.by_id
             .remove(&oldest)
             .map(|tombstone| (oldest, tombstone))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_forgotten_first_and_handed_back() {
+        let mut graves = Tombstones::default();
+        let id = |n: usize| ProcessId {
+            tgid: 1,
+            start_ns: n as u64,
+        };
+        let tombstone = || Tombstone {
+            account: AccountId(0),
+            booked: Booked::default(),
+            exit_booked: false,
+            announced: false,
+        };
+        for n in 0..CAPACITY {
+            assert!(graves.bury(id(n), tombstone()).is_none());
+        }
+        let forgotten = graves.bury(id(CAPACITY), tombstone());
+        assert_eq!(forgotten.map(|(id, _)| id.start_ns), Some(0));
+        assert_eq!(graves.len(), CAPACITY);
     }
 }
