@@ -140,7 +140,7 @@ impl Pipeline {
         };
         self.table.observe(&pass, &mut self.grouper);
         self.classify(&pass);
-        self.table.refresh(&mut self.observer);
+        self.table.refresh(&pass, &mut self.observer);
         self.grouper.settle();
         self.grouper.measure(self.table.live());
         self.passes += 1;

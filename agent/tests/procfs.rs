@@ -103,9 +103,9 @@ fn every_value_of_the_fixture_process() {
         })
     );
     assert_eq!(counters.run_queue_wait_ns, None);
-    assert_eq!(sample.rss_bytes, 1969 * procfs.host().page_size);
+    assert_eq!(sample.memory.resident_bytes, 1969 * procfs.host().page_size);
     assert_eq!(
-        (sample.virtual_bytes, sample.swapped_bytes),
+        (sample.memory.virtual_bytes, sample.memory.swapped_bytes),
         (17_174_528, 10_240)
     );
     assert_eq!((sample.threads, sample.fd_limit), (7, Some(1024)));
@@ -454,7 +454,11 @@ fn this_very_process() {
         .iter()
         .find(|sample| sample.id.tgid == own)
         .unwrap();
-    assert!(sample.threads >= 2 && sample.rss_bytes > 0 && sample.virtual_bytes > sample.rss_bytes);
+    assert!(
+        sample.threads >= 2
+            && sample.memory.resident_bytes > 0
+            && sample.memory.virtual_bytes > sample.memory.resident_bytes
+    );
     assert!(sample.id.start_ns <= pass.started_ns && sample.fd_limit.is_some());
     assert!(
         sample.counters.io.is_some(),
@@ -544,7 +548,11 @@ fn a_child_is_seen_while_it_lives_as_a_zombie_and_never_after() {
     let zombie = see(&mut procfs).unwrap();
     assert_eq!((zombie.id, zombie.state), (alive.id, State::Zombie));
     assert_eq!(
-        (zombie.rss_bytes, zombie.virtual_bytes, zombie.swapped_bytes),
+        (
+            zombie.memory.resident_bytes,
+            zombie.memory.virtual_bytes,
+            zombie.memory.swapped_bytes
+        ),
         (0, 0, 0)
     );
     assert!(

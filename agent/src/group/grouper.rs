@@ -7,7 +7,9 @@ use super::{
     Gauges, Group,
     account::{Account, Accounts, Decision, GroupIndex},
 };
-use crate::process::{AccountId, Coarse, Counters, Delta, Facts, Ledger, Live, State, Tally};
+use crate::process::{
+    AccountId, Coarse, Counters, Delta, Facts, Ledger, Live, Memory, State, Tally,
+};
 use std::collections::HashMap;
 
 /// The group that takes those for which no more groups may be made.
@@ -279,9 +281,14 @@ impl Grouper {
 fn add(gauges: &mut Gauges, process: &Live<'_>) {
     let sample = process.sample;
     gauges.processes += 1;
-    gauges.resident_bytes += sample.rss_bytes;
-    gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(sample.virtual_bytes);
-    gauges.swapped_bytes += sample.swapped_bytes;
+    let Memory {
+        resident_bytes,
+        virtual_bytes,
+        swapped_bytes,
+    } = sample.memory;
+    gauges.resident_bytes += resident_bytes;
+    gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(virtual_bytes);
+    gauges.swapped_bytes += swapped_bytes;
     gauges.threads += u64::from(sample.threads);
     let start_ns = sample.id.start_ns;
     gauges.oldest_start_ns = Some(

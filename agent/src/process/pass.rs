@@ -1,7 +1,7 @@
 //! What a pass over all live processes changes in the table, and what can be seen of them afterwards.
 
 use super::{
-    AccountId, Ledger, Pass, ProcessId, Sample, State, Table, ThreadSample,
+    AccountId, Ledger, Memory, Pass, ProcessId, Sample, State, Table, ThreadSample,
     entry::{Entry, Naming},
     table::Unclassified,
 };
@@ -17,6 +17,8 @@ pub trait Probe {
     fn open_files(&mut self, tgid: u32) -> Option<u64>;
     /// Kernel function a thread waits in; `None` while it runs, or where unreadable.
     fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String>;
+    /// What a process holds in memory; asked only where [`Pass::memory_elsewhere`] is set. `None` where unreadable.
+    fn memory(&mut self, tgid: u32) -> Option<Memory>;
 }
 
 /// A live process as the grouper sees it.
@@ -90,7 +92,11 @@ impl Table {
         self.statistics.live += 1;
         entry.seen = self.passes;
         entry.absent_since_ns = None;
-        entry.sample = Some(*sample);
+        let before = entry.sample.replace(*sample);
+        if let (true, Some(before), Some(now)) = (pass.memory_elsewhere, before, &mut entry.sample)
+        {
+            now.memory = before.memory;
+        }
         entry.threads.update(threads);
         if !entry.own && sample.state != State::Zombie {
             // Forked without exec and still there: its own facts decide from here on.
@@ -188,7 +194,7 @@ impl Table {
     }
 
     /// Reads what a pass does not carry, for processes and threads that ran since they were last read.
-    pub fn refresh(&mut self, probe: &mut impl Probe) {
+    pub fn refresh(&mut self, pass: &Pass, probe: &mut impl Probe) {
         let Self {
             processes,
             wchans,
@@ -208,13 +214,16 @@ impl Table {
             .iter_mut()
             .filter(|(_, entry)| entry.seen == *passes)
         {
-            let Some(sample) = &entry.sample else {
+            let Some(sample) = &mut entry.sample else {
                 continue;
             };
             if entry.probed != Some(sample.ran_marker) {
                 entry.probed = Some(sample.ran_marker);
                 entry.open_files = probe.open_files(id.tgid);
                 entry.wchan = intern(probe.wchan(id.tgid, id.tgid));
+                if pass.memory_elsewhere {
+                    sample.memory = probe.memory(id.tgid).unwrap_or(sample.memory);
+                }
             }
             for thread in &mut entry.threads.live {
                 if thread.probed != Some(thread.sample.ran_marker) {

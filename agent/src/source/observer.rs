@@ -6,7 +6,7 @@ use super::{
     procfs::{self, Procfs},
     switch::SwitchPass,
 };
-use crate::process::{Facts, Pass, Probe, ProcessId};
+use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
 use std::{io, os::fd::OwnedFd};
 
 /// The sources of this node, put together as the plan says.
@@ -137,5 +137,9 @@ impl Probe for Observer {
 
     fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String> {
         self.procfs.wchan(tgid, tid).ok().flatten()
+    }
+
+    fn memory(&mut self, tgid: u32) -> Option<Memory> {
+        self.procfs.memory(tgid).ok()
     }
 }

@@ -23,7 +23,7 @@ pub use switch::RunTimes;
 
 use super::{Names, Statistics, Tier};
 use crate::process::{Coarse, Event, Pass};
-use agent_common::{Control, Layout};
+use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
@@ -75,7 +75,7 @@ pub fn start(
             warnings: Vec::new(),
         });
     }
-    let (support, layout) = examine(obstacle);
+    let (support, mut layout) = examine(obstacle);
     let mut plans = plan::candidates(request, &support);
     let mut warnings: Vec<String> = support.obstacle.iter().map(ToString::to_string).collect();
     if support.obstacle.is_none() && !support.task_iterator {
@@ -92,15 +92,22 @@ pub fn start(
         let Some(btf) = btf.as_ref().filter(|_| plan.rung.is_some()) else {
             break;
         };
-        match load::load(plan, &layout, sizes, btf).and_then(|ebpf| {
-            Kernel::new(ebpf, plan, sizes, Carried::new(&layout.offsets, page_bytes))
-        }) {
+        match load::load(plan, &layout, sizes, btf)
+            .and_then(|ebpf| Kernel::new(ebpf, plan, sizes, Carried::new(&layout, page_bytes)))
+        {
             Ok(kernel) => {
                 return Ok(Start {
                     plan,
                     kernel: Some(kernel),
                     warnings,
                 });
+            }
+            Err(Error::Refused(program, error)) if without_helpers(&mut layout, program) => {
+                warnings.push(format!(
+                    "{}; trying it without helpers that lockdown takes away: the arguments of a process that is gone \
+                     before a scrape are unknown then, and resident memory comes from /proc before 6.2",
+                    Error::Refused(program, error)
+                ));
             }
             Err(Error::Refused(program, error)) => {
                 plans = plan::without(&plans, program);
@@ -123,6 +130,23 @@ pub fn start(
         });
     }
     Err(warnings.join("; "))
+}
+
+/// Takes from `layout` what needs helpers that read memory, if `refused` uses any and has them still.
+fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
+    let uses_them = match refused {
+        Program::Exec => layout.argv_access == ARGV_READ,
+        Program::Snapshot => layout.rss_access == RSS_HELPER,
+        _ => false,
+    };
+    if uses_them {
+        layout.argv_access = ARGV_NONE;
+        if layout.rss_access == RSS_HELPER {
+            layout.rss_access = RSS_PLAIN;
+            layout.rss_stride = ABSENT;
+        }
+    }
+    uses_them
 }
 
 /// What this kernel supports, and where it keeps what.

@@ -1,9 +1,9 @@
 //! From the iterator's bytes to a pass. Reading is the kernel's `seq_file`: 32 KiB a call, in the order of thread ids.
 
 use crate::process::{
-    Counters, Cpu, Faults, Io, Pass, ProcessId, Sample, State, Switches, ThreadSample,
+    Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, State, Switches, ThreadSample,
 };
-use agent_common::{ABSENT, Identity, LeaderRecord, Offsets, ThreadRecord, Totals, kind};
+use agent_common::{ABSENT, Identity, Layout, LeaderRecord, ThreadRecord, Totals, kind};
 use std::io::{self, Read};
 
 /// What the kernel gives at most for one read.
@@ -20,16 +20,19 @@ pub(super) struct Carried {
     pub(super) io: bool,
     pub(super) run_delay: bool,
     pub(super) fd_limit: bool,
+    pub(super) memory: bool,
     page_bytes: u64,
 }
 
 impl Carried {
     /// What the kernel fields that were found allow.
-    pub(super) fn new(offsets: &Offsets, page_bytes: u64) -> Self {
+    pub(super) fn new(layout: &Layout, page_bytes: u64) -> Self {
+        let offsets = &layout.offsets;
         Self {
             io: offsets.task_read_bytes != ABSENT && offsets.signal_read_bytes != ABSENT,
             run_delay: offsets.task_run_delay != ABSENT,
             fd_limit: offsets.signal_rlim != ABSENT,
+            memory: layout.rss_stride != ABSENT && offsets.mm_total_vm != ABSENT,
             page_bytes,
         }
     }
@@ -180,6 +183,7 @@ impl Snapshot {
             processes,
             threads,
             unread: Vec::new(),
+            memory_elsewhere: !carried.memory,
         }
     }
 }
@@ -226,9 +230,11 @@ fn sample(leader: &LeaderRecord, threads: &[ThreadRecord], carried: Carried) -> 
         parent: leader.parent_tgid,
         state: state(leader.state, leader.exit_state),
         counters: carried.counters(&totals),
-        rss_bytes: leader.rss_pages * carried.page_bytes,
-        virtual_bytes: leader.total_vm_pages * carried.page_bytes,
-        swapped_bytes: leader.swap_pages * carried.page_bytes,
+        memory: Memory {
+            resident_bytes: leader.rss_pages * carried.page_bytes,
+            virtual_bytes: leader.total_vm_pages * carried.page_bytes,
+            swapped_bytes: leader.swap_pages * carried.page_bytes,
+        },
         threads: leader.threads,
         fd_limit: carried.fd_limit.then_some(leader.fd_limit),
         ran_marker: totals.runtime_ns,

@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Error, Procfs, file, io, limits, stat, status};
-use crate::process::{Counters, Cpu, Faults, Pass, ProcessId, Sample, ThreadSample};
+use crate::process::{Counters, Cpu, Faults, Memory, Pass, ProcessId, Sample, ThreadSample};
 
 impl Procfs {
     /// From here on partial errors of a process count anew. [`Procfs::pass`] begins with it; a tier that reads only
@@ -107,9 +107,7 @@ impl Procfs {
                 switches: status.switches,
                 run_queue_wait_ns: None,
             },
-            rss_bytes: stat.rss_pages.saturating_mul(self.host.page_size),
-            virtual_bytes: stat.virtual_bytes,
-            swapped_bytes: status.swapped_bytes,
+            memory: self.memory_of(&stat, &status),
             threads: stat.threads,
             fd_limit,
             // Nothing cheap says whether it ran: the sum of its ticks stands still for short runs.
@@ -151,6 +149,27 @@ impl Procfs {
             run_queue_wait_ns: None,
             switches: status.switches,
         })
+    }
+
+    /// What a process holds in memory, for who has the rest from elsewhere.
+    ///
+    /// # Errors
+    /// The process is gone; or `stat` or `status` cannot be read, which counts as a read error.
+    pub fn memory(&mut self, tgid: u32) -> Result<Memory, Error> {
+        let result = self.open(tgid).and_then(|dir| {
+            let stat = self.read(tgid, dir.as_fd(), stat::FILE, stat::parse_stat)?;
+            let status = self.read(tgid, dir.as_fd(), status::FILE, status::parse_status)?;
+            Ok(self.memory_of(&stat, &status))
+        });
+        self.hard(result)
+    }
+
+    fn memory_of(&self, stat: &stat::Stat, status: &status::Status) -> Memory {
+        Memory {
+            resident_bytes: stat.rss_pages.saturating_mul(self.host.page_size),
+            virtual_bytes: stat.virtual_bytes,
+            swapped_bytes: status.swapped_bytes,
+        }
     }
 
     /// Process ids in the procfs root, which is opened anew.
