@@ -179,7 +179,8 @@ fn without_what_varies(body: &str) -> String {
 /// One line says why there is no better tier, and so does the health page.
 fn assert_only_warning(agent: &Agent, tree: &FakeProc) {
     let why = format!(
-        "{} is not a mounted procfs; kernel programs see this machine's processes, not those of a copy",
+        "{} is not a mounted procfs, and kernel programs see this machine's processes, not those of a copy; \
+         name a mounted procfs with --procfs, or ask for --accounting=procfs",
         tree.procfs().display()
     );
     assert_eq!(agent.messages("warn"), [why.as_str()]);

@@ -128,7 +128,7 @@ impl Launch {
         let running = self.spawn();
         let serving = running
             .log
-            .wait_for(|line| message(line).starts_with("serving "));
+            .wait_for(|line| line.contains(" msg=\"serving "));
         let Some(line) = serving else {
             panic!("it does not serve: {:#?}", running.log.lines());
         };
@@ -176,13 +176,15 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The one line on standard error, which must be a record of level error: its message.
+    /// The message of the one line that is more than information; it must be an error, and the last.
     pub fn one_error(&self) -> String {
-        let [line] = self.stderr.as_slice() else {
-            panic!("not one line: {self:#?}");
+        assert_eq!(self.code, Some(1), "{self:#?}");
+        let Some((last, before)) = self.stderr.split_last() else {
+            panic!("it said nothing: {self:#?}");
         };
-        assert!(line.contains(" level=error "), "{line}");
-        message(line)
+        let is_said_once = before.iter().all(|line| line.contains(" level=info "));
+        assert!(is_said_once && last.contains(" level=error "), "{self:#?}");
+        message(last)
     }
 }
 
