@@ -24,19 +24,19 @@ const NANOSECONDS: u64 = 1_000_000_000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The procfs root is not there.
-    #[error("procfs root {} does not exist: mount procfs there or name another root with -procfs", .0.display())]
+    #[error("procfs root {} does not exist: mount procfs there or name another root with --procfs", .0.display())]
     Missing(PathBuf),
     /// The procfs root is something else.
-    #[error("procfs root {} is not a directory: name the directory where procfs is mounted with -procfs", .0.display())]
+    #[error("procfs root {} is not a directory: name the directory where procfs is mounted with --procfs", .0.display())]
     NotADirectory(PathBuf),
     /// There is no `stat` file in the root.
-    #[error("{} does not exist, so its directory is no procfs: mount procfs there or name another root with -procfs", .0.display())]
+    #[error("{} does not exist, so its directory is no procfs: mount procfs there or name another root with --procfs", .0.display())]
     NoStat(PathBuf),
     /// The `stat` file has no readable `btime` line.
     #[error("{} has no line `btime <seconds>`: is this the stat file of a procfs?", .0.display())]
     NoBootTime(PathBuf),
     /// Reading failed for another reason.
-    #[error("cannot read {}: {source}; run the agent as a user that may, or name another root with -procfs", path.display())]
+    #[error("cannot read {}: {source}; run the agent as a user that may, or name another root with --procfs", path.display())]
     Io {
         /// What was read.
         path: PathBuf,

@@ -188,11 +188,6 @@ impl Table {
         }
     }
 
-    /// A process whose facts cannot be read, and of which no record will tell: as if it had not been seen yet.
-    pub fn forget(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
-        self.close(id, true, ledger);
-    }
-
     /// Reads what a pass does not carry, for processes and threads that ran since they were last read.
     pub fn refresh(&mut self, pass: &Pass, probe: &mut impl Probe) {
         let Self {
