@@ -83,6 +83,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    bound_memory();
     let (owner, inbox) = http::owner();
     let statistics = Arc::new(http::Statistics::default());
     let site = Arc::new(http::Site {
@@ -206,6 +207,18 @@ fn report(start: &bpf::Start) {
         None => log::info!(
             "accounting: /proc only; processes that live between two scrapes are not seen"
         ),
+    }
+}
+
+/// Keeps the C library's allocator to one heap, of which free memory is given back: with one per thread,
+/// `malloc_trim` would leave the end of the state thread's heap, where the loader has worked, resident for good. A fixed
+/// limit from which on memory is mapped is not raised by the loader's large blocks.
+fn bound_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: both take numbers and are called before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
     }
 }
 
