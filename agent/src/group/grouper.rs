@@ -5,7 +5,7 @@
 
 use super::{
     Gauges, Group,
-    account::{Account, Accounts, Decision, GroupIndex},
+    account::{Accounts, Decision, GroupIndex},
 };
 use crate::process::{
     AccountId, Coarse, Counters, Delta, Facts, Ledger, Live, Memory, State, Tally,
@@ -64,14 +64,30 @@ impl Ledger for Grouper {
     }
 
     fn close(&mut self, id: AccountId) {
-        let Some(account) = self.accounts.get(id) else {
-            return;
-        };
-        if account.users == 1 && account.decision == Decision::Open {
-            // Nobody ever saw its facts, and nobody will.
-            self.follow_ancestor(id);
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let Some(account) = self.accounts.account_mut(id) else {
+                return;
+            };
+            account.users = account.users.saturating_sub(1);
+            if account.users > 0 {
+                return;
+            }
+            if account.decision == Decision::Open {
+                // Nobody ever saw its facts, and nobody will.
+                self.follow_ancestor(id);
+            }
+            let Some(gone) = self.accounts.remove(id) else {
+                return;
+            };
+            let heir = gone
+                .ancestor
+                .and_then(|heir| self.accounts.account_mut(heir));
+            if let Some(heir) = heir {
+                heir.waiting.add(&gone.waiting);
+            }
+            next = gone.ancestor;
         }
-        self.accounts.unshare(id);
     }
 
     fn identify(&mut self, id: AccountId, facts: &Facts) {
@@ -181,51 +197,54 @@ impl Grouper {
 
     /// Decides the accounts whose ancestor has been decided meanwhile. To be called after each batch.
     pub fn settle(&mut self) {
-        let waiting = std::mem::take(&mut self.unmatched);
-        for id in waiting {
-            self.follow_ancestor(id);
-            if self
-                .accounts
-                .get(id)
-                .is_some_and(|account| account.users == 0)
-            {
-                // The last user is gone; only the decision was missing.
-                self.accounts.share(id);
-                self.accounts.unshare(id);
+        for id in std::mem::take(&mut self.unmatched) {
+            // The number may be another account's by now.
+            let account = self.accounts.get(id);
+            if account.is_some_and(|account| account.decision == Decision::Unmatched) {
+                self.follow_ancestor(id);
             }
         }
     }
 
     fn follow_ancestor(&mut self, id: AccountId) {
-        match self.decision_above(id) {
-            Decision::Open | Decision::Unmatched => {
-                if let Some(account) = self.accounts.account_mut(id) {
-                    account.decision = Decision::Unmatched;
-                    self.unmatched.push(id);
-                }
-            }
-            decided => self.decide(id, decided),
+        let above = self.nearest(id);
+        let decision = above
+            .and_then(|id| self.accounts.get(id))
+            .map(|account| account.decision);
+        let decision = decision.unwrap_or(Decision::Nowhere);
+        if decision != Decision::Open {
+            return self.decide(id, decision);
+        }
+        self.unmatched.push(id);
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
+        account.decision = Decision::Unmatched;
+        if account.ancestor != above {
+            // Past those that follow somebody themselves: lines stay short, however deep processes are nested.
+            let former = std::mem::replace(&mut account.ancestor, above);
+            above
+                .into_iter()
+                .for_each(|above| self.accounts.share(above));
+            former.into_iter().for_each(|former| self.close(former));
         }
     }
 
-    /// The decision of the nearest decided ancestor; `Nowhere` at the end of the line.
-    fn decision_above(&self, id: AccountId) -> Decision {
-        let mut above = self.accounts.get(id).and_then(|account| account.ancestor);
-        // Two reparented processes could name each other; no real line is longer than processes exist.
+    /// The nearest ancestor that does not itself follow one.
+    fn nearest(&self, id: AccountId) -> Option<AccountId> {
+        let mut above = self.accounts.get(id)?.ancestor?;
+        // Two reparented processes could name each other; no real line is longer than accounts exist.
         for _ in 0..=self.accounts.len() {
-            let Some(account) = above.and_then(|id| self.accounts.get(id)) else {
-                return Decision::Nowhere;
-            };
-            match account {
-                Account {
-                    decision: Decision::Unmatched,
-                    ancestor,
-                    ..
-                } => above = *ancestor,
-                Account { decision, .. } => return *decision,
+            let account = self.accounts.get(above)?;
+            if above == id {
+                return None;
             }
+            if account.decision != Decision::Unmatched {
+                return Some(above);
+            }
+            above = account.ancestor?;
         }
-        Decision::Nowhere
+        None
     }
 
     fn decide(&mut self, id: AccountId, decision: Decision) {

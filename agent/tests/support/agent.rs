@@ -92,7 +92,7 @@ impl Launch {
     }
 
     /// As a user without any rights, from a copy of the binary that this user can reach.
-    pub fn as_user(mut self, uid: u32) -> Self {
+    pub fn with_uid(mut self, uid: u32) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let copy = self.files.path().join("headcount");
         fs::copy(&self.command[0], &copy).unwrap();
