@@ -95,7 +95,9 @@ impl Ledger for Grouper {
             return;
         };
         match account.decision {
-            Decision::Open | Decision::Unmatched => account.waiting.add(tally),
+            Decision::Open | Decision::Unmatched => {
+                account.waiting.get_or_insert_default().add(tally)
+            }
             Decision::Member(group) => self.groups[group.0].total.add(tally),
             Decision::Nowhere => {}
         }
@@ -231,9 +233,9 @@ impl Grouper {
             return;
         };
         account.decision = decision;
-        let waited = std::mem::take(&mut account.waiting);
+        let waited = account.waiting.take();
         let ancestor = account.ancestor.take();
-        if let Decision::Member(group) = decision {
+        if let (Decision::Member(group), Some(waited)) = (decision, waited) {
             self.groups[group.0].total.add(&waited);
         }
         if let Some(ancestor) = ancestor {
@@ -277,13 +279,12 @@ impl Grouper {
 }
 
 fn add(gauges: &mut Gauges, process: &Live<'_>) {
-    let sample = process.sample;
     gauges.processes += 1;
-    gauges.resident_bytes += sample.rss_bytes;
-    gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(sample.virtual_bytes);
-    gauges.swapped_bytes += sample.swapped_bytes;
-    gauges.threads += u64::from(sample.threads);
-    let start_ns = sample.id.start_ns;
+    gauges.resident_bytes += process.resident_bytes();
+    gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(process.virtual_bytes());
+    gauges.swapped_bytes += process.swapped_bytes();
+    gauges.threads += u64::from(process.threads());
+    let start_ns = process.start_ns();
     gauges.oldest_start_ns = Some(
         gauges
             .oldest_start_ns
@@ -291,7 +292,7 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
     );
     if let Some(open_files) = process.open_files() {
         gauges.open_files += open_files;
-        if let Some(limit) = sample.fd_limit {
+        if let Some(limit) = process.fd_limit() {
             // As process-exporter divides: a limit of 0 gives +Inf, or nothing when nothing is open.
             let ratio = open_files as f64 / limit as f64;
             gauges.worst_fd_ratio = gauges.worst_fd_ratio.max(ratio);
@@ -301,18 +302,13 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
         gauges.states[index_of(state)] += 1;
     }
     for wchan in process.wchans() {
-        let is_new = !gauges.wchans.contains_key(wchan);
-        let name = if is_new && gauges.wchans.len() >= WCHANS {
-            REST
-        } else {
-            wchan
-        };
-        match gauges.wchans.get_mut(name) {
-            Some(count) => *count += 1,
-            None => {
-                gauges.wchans.insert(name.to_owned(), 1);
-            }
+        if let Some(count) = gauges.wchans.get_mut(wchan) {
+            *count += 1;
+            continue;
         }
+        let is_full = gauges.wchans.len() >= WCHANS;
+        let name = if is_full { REST } else { wchan };
+        *gauges.wchans.entry(name.to_owned()).or_default() += 1;
     }
 }
 
