@@ -35,7 +35,8 @@ pub(super) struct Account {
     pub(super) decision: Decision,
     pub(super) ancestor: Option<AccountId>,
     pub(super) users: u32,
-    pub(super) waiting: Tally,
+    /// Boxed: of thousands of accounts few wait, and not for long.
+    pub(super) waiting: Option<Box<Tally>>,
 }
 
 /// All accounts, by a number that is used again when an account is closed.
@@ -51,7 +52,7 @@ impl Accounts {
             decision: Decision::Open,
             ancestor,
             users: 1,
-            waiting: Tally::default(),
+            waiting: None,
         };
         if let Some(ancestor) = ancestor {
             self.share(ancestor);

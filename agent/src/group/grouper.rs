@@ -83,8 +83,8 @@ impl Ledger for Grouper {
             let heir = gone
                 .ancestor
                 .and_then(|heir| self.accounts.account_mut(heir));
-            if let Some(heir) = heir {
-                heir.waiting.add(&gone.waiting);
+            if let (Some(heir), Some(waiting)) = (heir, gone.waiting) {
+                heir.waiting.get_or_insert_default().add(&waiting);
             }
             next = gone.ancestor;
         }
@@ -113,7 +113,9 @@ impl Ledger for Grouper {
             return;
         };
         match account.decision {
-            Decision::Open | Decision::Unmatched => account.waiting.add(tally),
+            Decision::Open | Decision::Unmatched => {
+                account.waiting.get_or_insert_default().add(tally)
+            }
             Decision::Member(group) => self.groups[group.0].total.add(tally),
             Decision::Nowhere => {}
         }
@@ -252,9 +254,9 @@ impl Grouper {
             return;
         };
         account.decision = decision;
-        let waited = std::mem::take(&mut account.waiting);
+        let waited = account.waiting.take();
         let ancestor = account.ancestor.take();
-        if let Decision::Member(group) = decision {
+        if let (Decision::Member(group), Some(waited)) = (decision, waited) {
             self.groups[group.0].total.add(&waited);
         }
         if let Some(ancestor) = ancestor {
@@ -298,18 +300,17 @@ impl Grouper {
 }
 
 fn add(gauges: &mut Gauges, process: &Live<'_>) {
-    let sample = process.sample;
     gauges.processes += 1;
     let Memory {
         resident_bytes,
         virtual_bytes,
         swapped_bytes,
-    } = sample.memory;
+    } = process.memory();
     gauges.resident_bytes += resident_bytes;
     gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(virtual_bytes);
     gauges.swapped_bytes += swapped_bytes;
-    gauges.threads += u64::from(sample.threads);
-    let start_ns = sample.id.start_ns;
+    gauges.threads += u64::from(process.threads());
+    let start_ns = process.start_ns();
     gauges.oldest_start_ns = Some(
         gauges
             .oldest_start_ns
@@ -317,7 +318,7 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
     );
     if let Some(open_files) = process.open_files() {
         gauges.open_files += open_files;
-        if let Some(limit) = sample.fd_limit {
+        if let Some(limit) = process.fd_limit() {
             // As process-exporter divides: a limit of 0 gives +Inf, or nothing when nothing is open.
             let ratio = open_files as f64 / limit as f64;
             gauges.worst_fd_ratio = gauges.worst_fd_ratio.max(ratio);
@@ -327,18 +328,13 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
         gauges.states[index_of(state)] += 1;
     }
     for wchan in process.wchans() {
-        let is_new = !gauges.wchans.contains_key(wchan);
-        let name = if is_new && gauges.wchans.len() >= WCHANS {
-            REST
-        } else {
-            wchan
-        };
-        match gauges.wchans.get_mut(name) {
-            Some(count) => *count += 1,
-            None => {
-                gauges.wchans.insert(name.to_owned(), 1);
-            }
+        if let Some(count) = gauges.wchans.get_mut(wchan) {
+            *count += 1;
+            continue;
         }
+        let is_full = gauges.wchans.len() >= WCHANS;
+        let name = if is_full { REST } else { wchan };
+        *gauges.wchans.entry(name.to_owned()).or_default() += 1;
     }
 }
 
