@@ -21,7 +21,7 @@ pub use overflow::{
     CoarseSums, NodeTotals, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED,
     OverflowRecord,
 };
-pub use plan::{ABSENT, Control, Layout, Offsets};
+pub use plan::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
 pub use release::{RELEASE_PROJECTED, ReleaseRecord};
 pub use switch::{RunTime, SwitchTotals};
 pub use task::{COMM_BYTES, Comm, Identity, LeaderRecord, ThreadRecord, Totals};

@@ -5,6 +5,18 @@ use bytemuck::{Pod, Zeroable};
 /// An offset that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
+/// In [`Layout::rss_access`]: plain loads.
+pub const RSS_PLAIN: u32 = 0;
+/// In [`Layout::rss_access`]: `bpf_probe_read_kernel`, which lockdown forbids. Before 6.2 the counters are an array of a
+/// `typedef`, into which the verifier does not look.
+pub const RSS_HELPER: u32 = 1;
+
+/// In [`Layout::argv_access`]: exec records carry no arguments.
+pub const ARGV_NONE: u32 = 0;
+/// In [`Layout::argv_access`]: they are read by `bpf_probe_read_user`. Lockdown allows it, but takes away the helper by
+/// which aya tells kernels apart, so that aya puts a forbidden one in its place.
+pub const ARGV_READ: u32 = 1;
+
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident = $struct:literal . $path:literal;)*) => {
         /// Byte offsets of kernel fields, read from the running kernel's BTF; [`ABSENT`] where it has none.
@@ -91,6 +103,10 @@ pub struct Layout {
     pub rss_first: u32,
     /// Bytes from one counter to the next: 8 before 6.2 (`atomic_long_t`), `sizeof(struct percpu_counter)` since.
     pub rss_stride: u32,
+    /// How the counters are read: [`RSS_PLAIN`] or [`RSS_HELPER`].
+    pub rss_access: u32,
+    /// [`ARGV_READ`], or [`ARGV_NONE`] where reading another's memory is not allowed.
+    pub argv_access: u32,
     /// Half the ring, bytes: from there on the reader is woken.
     pub wake_bytes: u32,
 }
@@ -101,6 +117,8 @@ impl Layout {
         offsets: Offsets::ABSENT,
         rss_first: ABSENT,
         rss_stride: ABSENT,
+        rss_access: RSS_PLAIN,
+        argv_access: ARGV_NONE,
         wake_bytes: 0,
     };
 }

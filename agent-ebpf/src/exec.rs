@@ -2,7 +2,7 @@
 
 use crate::{
     emit::{coarse_sums, node, overflow_entry, to_ring},
-    kernel::Task,
+    kernel::{Task, reads_arguments},
     maps::EXEC_SCRATCH,
 };
 use agent_common::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, Totals, kind};
@@ -55,6 +55,10 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
 /// Copies the first bytes of the arguments, and says so if that is not all.
 #[inline(always)]
 fn read_arguments(task: Task, record: &mut ExecRecord) {
+    if !reads_arguments() {
+        record.head.flags |= ARGV_CUT;
+        return;
+    }
     let Some(mm) = task.mm() else { return };
     let (start, end) = mm.arguments();
     let all = end.saturating_sub(start);

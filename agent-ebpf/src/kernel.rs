@@ -2,9 +2,11 @@
 //!
 //! rustc emits no CO-RE relocations. User space reads the offsets from the running kernel's BTF and freezes them in
 //! [`LAYOUT`]; a frozen global is a constant to the verifier, so adding one to a BTF pointer is a checked plain load,
-//! and a branch on an absent one is dead code. No helper that lockdown forbids is needed.
+//! and a branch on an absent one is dead code. No helper that lockdown forbids is needed, but for resident memory before
+//! 6.2, which is then left to `/proc`.
 
-use agent_common::{ABSENT, COMM_BYTES, Comm, Identity, Layout, Totals};
+use agent_common::{ABSENT, ARGV_READ, COMM_BYTES, Comm, Identity, Layout, RSS_HELPER, Totals};
+use aya_ebpf::helpers::bpf_probe_read_kernel;
 use core::ptr::read_volatile;
 
 /// `SIGNAL_GROUP_EXIT` in `signal_struct.flags`: `group_exit_code` is the process's.
@@ -42,6 +44,12 @@ macro_rules! read {
 #[inline(always)]
 pub(crate) fn wake_bytes() -> u64 {
     u64::from(layout!(wake_bytes))
+}
+
+/// Whether exec records carry arguments.
+#[inline(always)]
+pub(crate) fn reads_arguments() -> bool {
+    layout!(argv_access) == ARGV_READ
 }
 
 /// A BTF pointer to a `task_struct`.
@@ -276,12 +284,18 @@ impl Mm {
         if base == ABSENT || first == ABSENT || stride == ABSENT {
             return 0;
         }
-        // SAFETY: as in read!; user space has checked the array's element type.
-        let pages = unsafe {
-            *self
-                .0
+        // SAFETY: within the structure, as user space has found in its description.
+        let place = unsafe {
+            self.0
                 .add((base + first + index * stride) as usize)
                 .cast::<i64>()
+        };
+        let pages = if layout!(rss_access) == RSS_HELPER {
+            // SAFETY: the helper checks the address.
+            unsafe { bpf_probe_read_kernel(place) }.unwrap_or(0)
+        } else {
+            // SAFETY: as in read!.
+            unsafe { *place }
         };
         // Approximate counters can be below zero for a moment; the kernel shows 0 then, too.
         if pages < 0 { 0 } else { pages as u64 }

@@ -24,19 +24,19 @@ const NANOSECONDS: u64 = 1_000_000_000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The procfs root is not there.
-    #[error("procfs root {} does not exist: mount procfs there or name another root with -procfs", .0.display())]
+    #[error("procfs root {} does not exist: mount procfs there or name another root with --procfs", .0.display())]
     Missing(PathBuf),
     /// The procfs root is something else.
-    #[error("procfs root {} is not a directory: name the directory where procfs is mounted with -procfs", .0.display())]
+    #[error("procfs root {} is not a directory: name the directory where procfs is mounted with --procfs", .0.display())]
     NotADirectory(PathBuf),
     /// There is no `stat` file in the root.
-    #[error("{} does not exist, so its directory is no procfs: mount procfs there or name another root with -procfs", .0.display())]
+    #[error("{} does not exist, so its directory is no procfs: mount procfs there or name another root with --procfs", .0.display())]
     NoStat(PathBuf),
     /// The `stat` file has no readable `btime` line.
     #[error("{} has no line `btime <seconds>`: is this the stat file of a procfs?", .0.display())]
     NoBootTime(PathBuf),
     /// Reading failed for another reason.
-    #[error("cannot read {}: {source}; run the agent as a user that may, or name another root with -procfs", path.display())]
+    #[error("cannot read {}: {source}; run the agent as a user that may, or name another root with --procfs", path.display())]
     Io {
         /// What was read.
         path: PathBuf,
@@ -234,6 +234,17 @@ mod tests {
         assert_eq!(parse_cpu_list("1-3,6\n").as_deref(), Some("1-3,6"));
         assert_eq!(parse_cpu_list("\n"), None);
         assert_eq!(parse_cpu_list("  (null)\n"), None);
+    }
+
+    #[test]
+    fn ticks_off_is_read_from_sysfs() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut host = Host::detect("/proc", "/").unwrap();
+        host.sysfs = dir.path().to_owned();
+        assert_eq!(host.nohz_full(), None);
+        fs::create_dir_all(dir.path().join("devices/system/cpu")).unwrap();
+        fs::write(dir.path().join("devices/system/cpu/nohz_full"), "1-3\n").unwrap();
+        assert_eq!(host.nohz_full().as_deref(), Some("1-3"));
     }
 
     #[test]

@@ -83,6 +83,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    bound_memory();
     let (owner, inbox) = http::owner();
     let statistics = Arc::new(http::Statistics::default());
     let site = Arc::new(http::Site {
@@ -140,7 +141,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     let obstacle = obstacle(&host);
     let start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
         Error::Accounting {
-            tier: tier_name(accounting),
+            tier: word(accounting),
             reason,
         }
     })?;
@@ -187,12 +188,10 @@ fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
         .and_then(|status| bpf::missing_capability(&status))
 }
 
-fn tier_name(accounting: Request) -> &'static str {
+fn word(accounting: Request) -> &'static str {
     match accounting {
         Request::Auto => "auto",
-        Request::Only(Tier::Iterator) => "iterator",
-        Request::Only(Tier::Switch) => "switch",
-        Request::Only(Tier::Procfs) => "procfs",
+        Request::Only(tier) => tier.word(),
     }
 }
 
@@ -201,13 +200,25 @@ fn report(start: &bpf::Start) {
         log::warn!("{warning}");
     }
     match start.plan.rung {
-        Some(rung) => log::info!(
-            "accounting: {:?} tier, final totals by {rung:?}",
-            start.plan.tier
-        ),
+        Some(rung) => {
+            let (tier, rung) = (start.plan.tier.word(), rung.word());
+            log::info!("accounting: {tier} tier, final totals at {rung}");
+        }
         None => log::info!(
             "accounting: /proc only; processes that live between two scrapes are not seen"
         ),
+    }
+}
+
+/// Keeps the C library's allocator to one heap, of which free memory is given back: with one per thread,
+/// `malloc_trim` would leave the end of the state thread's heap, where the loader has worked, resident for good. A fixed
+/// limit from which on memory is mapped is not raised by the loader's large blocks.
+fn bound_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: both take numbers and are called before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
     }
 }
 

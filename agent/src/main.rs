@@ -16,7 +16,7 @@ use headcount::{
         bpf::{Request, Sizes},
     },
 };
-use std::{path::Path, process::ExitCode};
+use std::{io::ErrorKind, path::Path, process::ExitCode};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -51,7 +51,7 @@ fn start(flags: Flags) -> Result<(), String> {
         .filter(|path| *path != Path::new(""));
     let config = path.map_or_else(|| Ok(Config::built_in()), Config::load);
     let config = config.map_err(|error| error.to_string())?;
-    for warning in &config.warnings {
+    for warning in config.warning_lines() {
         log::warn!("{warning}");
     }
     let settings = Settings {
@@ -102,22 +102,37 @@ async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String
 /// Binds the first of the address's forms that works.
 async fn listen(address: &ListenAddress) -> Result<TcpListener, String> {
     let flag = "--web.listen-address";
-    let candidates = address
-        .resolve()
-        .map_err(|error| format!("{flag} {address}: {error}"))?;
+    let candidates = address.resolve().map_err(|error| {
+        format!("{flag} {address}: {error}; write an ip address, or leave the host out")
+    })?;
     let mut failure = format!("{flag} {address}: no such address");
     for candidate in candidates {
         match TcpListener::bind(candidate).await {
             Ok(listener) => return Ok(listener),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                return Err(format!(
-                    "{flag} {address}: another program listens there; stop it or choose another port"
-                ));
+            Err(error) => {
+                failure = format!("{flag} {address}: {}", bind_failure(&error));
+                if error.kind() == ErrorKind::AddrInUse {
+                    break;
+                }
             }
-            Err(error) => failure = format!("{flag} {address}: {error}"),
         }
     }
     Err(failure)
+}
+
+/// What is wrong with an address that cannot be bound, and what to do.
+fn bind_failure(error: &std::io::Error) -> String {
+    let text = match error.kind() {
+        ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose one that it has, or leave the host out"
+        }
+        ErrorKind::PermissionDenied => {
+            "this port needs CAP_NET_BIND_SERVICE; grant it or choose a port from 1024 on"
+        }
+        _ => return error.to_string(),
+    };
+    text.to_owned()
 }
 
 fn request(accounting: Accounting) -> Request {

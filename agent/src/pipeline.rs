@@ -13,7 +13,7 @@ use crate::{
     group::{Classifier, Group, Grouper},
     host::Host,
     http::{self, Health, Status},
-    process::{Facts, Pass, Table, Unclassified},
+    process::{Facts, Table, Unclassified},
     source::{Observer, SelfTest, Statistics, bpf::Found},
 };
 use std::sync::Arc;
@@ -124,6 +124,7 @@ impl Pipeline {
 
     /// Looks at the node; `false` when that failed.
     fn observe(&mut self) -> bool {
+        self.last_error = None;
         let pass = self.observer.pass(self.host.now_ns());
         // The records drained now are of before the pass, but for the first: before it, nobody is known.
         if self.passes > 0 {
@@ -137,10 +138,9 @@ impl Pipeline {
                 return false;
             }
         };
-        self.last_error = None;
         self.table.observe(&pass, &mut self.grouper);
-        self.classify(&pass);
-        self.table.refresh(&mut self.observer);
+        self.classify();
+        self.table.refresh(&pass, &mut self.observer);
         self.grouper.settle();
         self.grouper.measure(self.table.live());
         self.passes += 1;
@@ -176,13 +176,12 @@ impl Pipeline {
     }
 
     /// Decides whom the living belong to, parents first.
-    fn classify(&mut self, pass: &Pass) {
+    fn classify(&mut self) {
         for one in self.table.unclassified() {
-            match self.observer.facts(one.id) {
-                Ok(facts) => self.place(&one, &facts),
-                // It ended just now: with kernel programs its exec decides when its end is told.
-                Err(_) if pass.finals_follow => {}
-                Err(_) => self.table.forget(one.id, &mut self.grouper),
+            // One that cannot be read ended just now, or can be read another time: it waits. The next pass tries again or
+            // sees that it is gone; with kernel programs its exec decides when its end is told.
+            if let Ok(facts) = self.observer.facts(one.id) {
+                self.place(&one, &facts);
             }
         }
     }
@@ -213,8 +212,9 @@ impl Pipeline {
             if self.failures_logged[failure.item] == 0 {
                 self.failures_logged[failure.item] = failure.count;
                 log::warn!(
-                    "the name template of item {} stops at run time, and its groups are named by the text up to there: {}",
-                    failure.item,
+                    "the name template of item {} of process_names stops at run time, and its groups are named by the \
+                     text up to there: {}",
+                    failure.item + 1,
                     failure.cause
                 );
             }

@@ -8,8 +8,10 @@
     reason = "xtask talks to a person at a terminal"
 )]
 
+mod bench;
 mod check;
 mod command;
+mod debian;
 mod run;
 mod setup;
 mod test;
@@ -39,6 +41,11 @@ const VERBS: &[Verb] = &[
         name: "check",
         summary: "what to run before a commit: format, lints, imports, names, sizes, docs",
         main: check::main,
+    },
+    Verb {
+        name: "bench",
+        summary: "what the agent costs beside process-exporter; arguments are sections",
+        main: bench::main,
     },
     Verb {
         name: "vm",

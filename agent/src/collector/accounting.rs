@@ -2,29 +2,12 @@
 //!
 //! What the kernel programs tell stands in [`super::programs`].
 
-use super::metric::{self, Metric};
-use super::{Build, Collector, Error, View, label};
-use crate::exposition::{Descriptor, Kind, Value, Writer};
+use super::metric::Metric;
+use super::{Build, label};
+use crate::exposition::{Descriptor, Kind, Value};
+use crate::source::Rung;
 
-#[derive(Debug)]
-pub(super) struct Accounting;
-
-impl Collector for Accounting {
-    fn name(&self) -> &'static str {
-        "accounting"
-    }
-
-    fn descriptors(&self) -> Vec<&'static Descriptor> {
-        metric::descriptors(METRICS)
-    }
-
-    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
-        metric::write_all(METRICS, view, out);
-        Ok(())
-    }
-}
-
-static METRICS: &[Metric] = &[
+pub(super) static METRICS: &[Metric] = &[
     Metric {
         descriptor: Descriptor {
             name: "headcount_build_info",
@@ -57,7 +40,10 @@ static METRICS: &[Metric] = &[
         },
         write: |view, out| {
             out.sample(
-                &[label::rung(view.source.rung), label::tier(view.source.tier)],
+                &[
+                    view.source.rung.map_or("none", Rung::word),
+                    view.source.tier.word(),
+                ],
                 1_u64,
             );
         },

@@ -1,6 +1,6 @@
 //! Label values for what the sources tell about themselves.
 
-use crate::source::{Fact, Origin, Rung, SelfTest, Tier};
+use crate::source::{Fact, Origin, SelfTest};
 
 pub(super) const SELF_TESTS: [(SelfTest, &str); 4] = [
     (SelfTest::None, "none"),
@@ -8,22 +8,6 @@ pub(super) const SELF_TESTS: [(SelfTest, &str); 4] = [
     (SelfTest::Passed, "passed"),
     (SelfTest::Failed, "failed"),
 ];
-
-pub(super) const fn tier(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Iterator => "iterator",
-        Tier::Switch => "switch",
-        Tier::Procfs => "procfs",
-    }
-}
-
-pub(super) const fn rung(rung: Option<Rung>) -> &'static str {
-    match rung {
-        Some(Rung::Release) => "release",
-        Some(Rung::Free) => "free",
-        None => "none",
-    }
-}
 
 pub(super) const fn origin(origin: Origin) -> &'static str {
     match origin {

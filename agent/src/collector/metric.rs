@@ -1,6 +1,6 @@
 //! A row of a collector's table: a family and how it is written.
 
-use super::View;
+use super::{Collector, Error, View};
 use crate::exposition::{Descriptor, Family, Writer};
 
 /// A family made of the view as a whole.
@@ -10,12 +10,29 @@ pub(super) struct Metric {
     pub(super) write: fn(&View<'_>, &mut Family<'_>),
 }
 
-pub(super) fn write_all(metrics: &'static [Metric], view: &View<'_>, out: &mut Writer) {
-    for metric in metrics {
-        (metric.write)(view, &mut out.family(&metric.descriptor));
-    }
+/// A collector that is nothing but its table.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) metrics: &'static [Metric],
 }
 
-pub(super) fn descriptors(metrics: &'static [Metric]) -> Vec<&'static Descriptor> {
-    metrics.iter().map(|metric| &metric.descriptor).collect()
+impl Collector for Table {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn descriptors(&self) -> Vec<&'static Descriptor> {
+        self.metrics
+            .iter()
+            .map(|metric| &metric.descriptor)
+            .collect()
+    }
+
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+        for metric in self.metrics {
+            (metric.write)(view, &mut out.family(&metric.descriptor));
+        }
+        Ok(())
+    }
 }

@@ -30,6 +30,7 @@ pub use runs::{Outcome, Runs, Timer};
 pub use view::{Build, ServingStatistics, View};
 
 use crate::exposition::{Descriptor, Writer};
+use metric::Table;
 
 /// A set of metric families that succeed or fail together.
 pub trait Collector: std::fmt::Debug + Send {
@@ -49,10 +50,30 @@ pub type Start = fn(&Runs) -> Box<dyn Collector>;
 /// All collectors, in the order in which they run and stand in the reference.
 pub static COLLECTORS: &[Start] = &[
     |_| Box::new(namegroup::NameGroup),
-    |_| Box::new(scrape::Scrape),
-    |_| Box::new(accounting::Accounting),
-    |_| Box::new(programs::Programs),
-    |_| Box::new(serving::Serving),
+    |_| {
+        Box::new(Table {
+            name: "scrape",
+            metrics: scrape::METRICS,
+        })
+    },
+    |_| {
+        Box::new(Table {
+            name: "accounting",
+            metrics: accounting::METRICS,
+        })
+    },
+    |_| {
+        Box::new(Table {
+            name: "programs",
+            metrics: programs::METRICS,
+        })
+    },
+    |_| {
+        Box::new(Table {
+            name: "http",
+            metrics: serving::METRICS,
+        })
+    },
     // Last: it counts the samples of those before it.
     |runs| Box::new(own::Own::new(runs)),
 ];

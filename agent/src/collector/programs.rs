@@ -1,29 +1,10 @@
 //! `headcount_*` about the kernel programs: attached, run, received from, lost; the true totals of the node.
 
-use super::metric::{self, Metric};
-use super::{Collector, Error, View};
-use crate::exposition::{Descriptor, Kind, Value, Writer};
+use super::metric::Metric;
+use crate::exposition::{Descriptor, Kind, Value};
 use crate::source::Tier;
 
-#[derive(Debug)]
-pub(super) struct Programs;
-
-impl Collector for Programs {
-    fn name(&self) -> &'static str {
-        "programs"
-    }
-
-    fn descriptors(&self) -> Vec<&'static Descriptor> {
-        metric::descriptors(METRICS)
-    }
-
-    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
-        metric::write_all(METRICS, view, out);
-        Ok(())
-    }
-}
-
-static METRICS: &[Metric] = &[
+pub(super) static METRICS: &[Metric] = &[
     Metric {
         descriptor: Descriptor {
             name: "headcount_program_attached",

@@ -1,28 +1,9 @@
 //! `namedprocess_scrape_*`: how reading the processes went. The names are process-exporter's, so these counters lack `_total`.
 
-use super::metric::{self, Metric};
-use super::{Collector, Error, View};
-use crate::exposition::{Descriptor, Kind, Writer};
+use super::metric::Metric;
+use crate::exposition::{Descriptor, Kind};
 
-#[derive(Debug)]
-pub(super) struct Scrape;
-
-impl Collector for Scrape {
-    fn name(&self) -> &'static str {
-        "scrape"
-    }
-
-    fn descriptors(&self) -> Vec<&'static Descriptor> {
-        metric::descriptors(METRICS)
-    }
-
-    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
-        metric::write_all(METRICS, view, out);
-        Ok(())
-    }
-}
-
-static METRICS: &[Metric] = &[
+pub(super) static METRICS: &[Metric] = &[
     Metric {
         descriptor: Descriptor {
             name: "namedprocess_scrape_errors",

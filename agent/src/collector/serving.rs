@@ -1,28 +1,9 @@
 //! `headcount_http_*`: who asks, and who asks too much.
 
-use super::metric::{self, Metric};
-use super::{Collector, Error, View};
-use crate::exposition::{Descriptor, Kind, Writer};
+use super::metric::Metric;
+use crate::exposition::{Descriptor, Kind};
 
-#[derive(Debug)]
-pub(super) struct Serving;
-
-impl Collector for Serving {
-    fn name(&self) -> &'static str {
-        "http"
-    }
-
-    fn descriptors(&self) -> Vec<&'static Descriptor> {
-        metric::descriptors(METRICS)
-    }
-
-    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
-        metric::write_all(METRICS, view, out);
-        Ok(())
-    }
-}
-
-static METRICS: &[Metric] = &[
+pub(super) static METRICS: &[Metric] = &[
     Metric {
         descriptor: Descriptor {
             name: "headcount_http_connections",

@@ -3,6 +3,7 @@
 //! In come the words of the command line, out goes [`Flags`] or a [`FlagError`] with the text to print and the exit
 //! code. Spelling as process-exporter: one dash or two, the last occurrence wins. Nothing is read from the environment.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
@@ -37,7 +38,7 @@ pub enum Accounting {
 pub struct Flags {
     /// Configuration file (YAML, as process-exporter reads it); without one, every process with a command line is
     /// grouped by its task name
-    #[arg(long = "config.path", value_name = "FILE")]
+    #[arg(long = "config.path", value_name = "FILE", value_parser = path_or_none)]
     pub config_path: Option<PathBuf>,
     /// Where procfs is mounted
     #[arg(long, value_name = "DIR", default_value = "/proc")]
@@ -162,6 +163,11 @@ fn explain(stray: &StrayWord) -> String {
         ),
         _ => format!("found the word {word:?}, expected a flag"),
     }
+}
+
+/// An empty path is none, as in process-exporter; clap's own parser refuses it.
+fn path_or_none(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(PathBuf::from(text))
 }
 
 /// The words Go takes for yes and no.

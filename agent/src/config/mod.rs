@@ -28,6 +28,9 @@ pub use error::{Error, Warning};
 pub use flags::{Accounting, FlagError, Flags};
 pub use listen::{Host, ListenAddress};
 
+/// Unknown keys that get a line each.
+const SHOWN_WARNINGS: usize = 4;
+
 /// A text and the line it stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
@@ -131,6 +134,23 @@ impl Config {
     /// As [`Config::load`], but for reading.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         document::parse(path, text)
+    }
+
+    /// The warnings as lines for the log, no more than a place may log at once: the last one sums up the rest.
+    pub fn warning_lines(&self) -> Vec<String> {
+        let (shown, rest) = self
+            .warnings
+            .split_at(self.warnings.len().min(SHOWN_WARNINGS));
+        let mut lines: Vec<_> = shown.iter().map(Warning::to_string).collect();
+        if let [first, ..] = rest {
+            let places: Vec<_> = rest.iter().map(|one| one.line.to_string()).collect();
+            lines.push(format!(
+                "{}: further unknown keys are ignored, in lines {}",
+                first.path.display(),
+                places.join(", ")
+            ));
+        }
+        lines
     }
 
     /// An error about the value of `key` in item number `item` (from 0), element `index` of a list, with the line it

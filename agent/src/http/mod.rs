@@ -8,7 +8,7 @@
 //! In come a listening socket, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
 //! [`Statistics`]. However a client behaves, it costs at most one of a bounded number of connections, for a bounded time.
 //!
-//! Not here: what the pages say (whoever holds the other end of [`owner`] fills [`Health`] and the body), TLS,
+//! Not here: what the pages say (whoever holds the other end of [`owner()`] fills [`Health`] and the body), TLS,
 //! compression, log lines per request.
 
 mod connection;

@@ -231,6 +231,16 @@ impl Node {
         self.table.observe(&pass, &mut self.sums);
     }
 
+    /// How often accounts should be in use: by each process, and by each tombstone.
+    fn users(&self) -> i64 {
+        let entries = self.table.processes.values();
+        let by_entries: usize = entries
+            .map(|entry| 1 + usize::from(entry.birth.is_some()) + entry.splits.len())
+            .sum();
+        let graves = self.table.finals.len() + self.table.unconfirmed.len();
+        i64::try_from(by_entries + graves).unwrap()
+    }
+
     fn booked_ns(&self) -> u64 {
         self.sums.total.delta.user_ns + self.sums.total.delta.system_ns
     }
@@ -242,9 +252,7 @@ fn sample(id: ProcessId, used: u64) -> Sample {
         parent: 1,
         state: State::Sleeping,
         counters: counters(used),
-        rss_bytes: 0,
-        virtual_bytes: 0,
-        swapped_bytes: 0,
+        memory: Memory::default(),
         threads: 1,
         fd_limit: None,
         ran_marker: used,
@@ -287,6 +295,7 @@ proptest! {
         prop_assert!(node.booked_ns() <= node.used_ns);
         prop_assert_eq!(node.table.statistics().pending, 0);
         prop_assert_eq!(node.table.processes.len(), node.live.len());
+        prop_assert_eq!(node.sums.users.values().sum::<i64>(), node.users());
     }
 }
 

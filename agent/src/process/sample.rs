@@ -40,6 +40,17 @@ impl State {
     }
 }
 
+/// What a process holds in memory, bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// In RAM.
+    pub resident_bytes: u64,
+    /// Mapped.
+    pub virtual_bytes: u64,
+    /// Swapped out.
+    pub swapped_bytes: u64,
+}
+
 /// One live process. Plain data: a pass over 10,000 processes allocates nothing per process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
@@ -51,12 +62,8 @@ pub struct Sample {
     pub state: State,
     /// Totals so far, all threads, dead ones included as far as the source knows them.
     pub counters: Counters,
-    /// Resident memory, bytes.
-    pub rss_bytes: u64,
-    /// Virtual memory, bytes.
-    pub virtual_bytes: u64,
-    /// Swapped-out memory, bytes.
-    pub swapped_bytes: u64,
+    /// What it holds in memory.
+    pub memory: Memory,
     /// Live threads, the main one included.
     pub threads: u32,
     /// Soft limit of open files; `u64::MAX` for unlimited; `None` where unreadable.
@@ -96,6 +103,8 @@ pub struct Pass {
     pub processes: Vec<Sample>,
     /// Threads beside the main ones, sorted by (tgid, tid).
     pub threads: Vec<ThreadSample>,
+    /// The samples carry no memory: it is read with what no sample carries.
+    pub memory_elsewhere: bool,
     /// Process ids that exist but could not be read this time: kept as they were, not counted as live.
     pub unread: Vec<u32>,
 }

@@ -14,12 +14,10 @@
 use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
     entry::{Entry, Naming, book, exit_tally},
+    id::Map,
     tombstones::{Tombstone, Tombstones},
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 pub use super::pass::{Live, Probe};
 
@@ -55,10 +53,12 @@ pub struct Unclassified {
 #[derive(Debug)]
 pub struct Table {
     pub(super) since_ns: u64,
-    pub(super) processes: HashMap<ProcessId, Entry>,
+    pub(super) processes: Map<ProcessId, Entry>,
     /// Start of the latest process with a number.
-    pub(super) by_tgid: HashMap<u32, u64>,
+    pub(super) by_tgid: Map<u32, u64>,
     pub(super) waiting: HashSet<ProcessId>,
+    /// Whom the last pass saw after they ran; what a pass does not carry is to be read for them.
+    pub(super) ran: Vec<ProcessId>,
     pub(super) finals: Tombstones,
     pub(super) unconfirmed: Tombstones,
     /// Start of the youngest process whose tombstone had to be forgotten before its final record came.
@@ -75,9 +75,10 @@ impl Table {
     pub fn new(since_ns: u64) -> Self {
         Self {
             since_ns,
-            processes: HashMap::new(),
-            by_tgid: HashMap::new(),
+            processes: Map::default(),
+            by_tgid: Map::default(),
             waiting: HashSet::new(),
+            ran: Vec::new(),
             finals: Tombstones::default(),
             unconfirmed: Tombstones::default(),
             forgotten_ns: None,
@@ -179,7 +180,7 @@ impl Table {
             return;
         }
         if !self.processes.contains_key(&id) {
-            self.unheard(id, parent, ledger);
+            self.unheard(id, parent, true, ledger);
         }
         let Some(entry) = self.processes.get_mut(&id) else {
             return;
@@ -217,7 +218,7 @@ impl Table {
             return;
         }
         if !self.processes.contains_key(&id) {
-            self.unheard(id, None, ledger);
+            self.unheard(id, None, true, ledger);
         }
         if let Some(entry) = self.processes.get_mut(&id) {
             entry.book_exit(status, oom_killed, ledger);
@@ -256,12 +257,14 @@ impl Table {
                 return;
             }
             let parent = self.account_of(released.parent);
-            self.unheard(id, parent, ledger);
+            self.unheard(id, parent, true, ledger);
         }
         let Some(entry) = self.processes.get_mut(&id) else {
             return;
         };
-        entry.name_by_events(Some(&released.facts), ledger);
+        // A fork that ran no program of its own is named with its image.
+        let is_fork_only = entry.announced && !entry.execed;
+        entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
         let counters = entry.threads.complete(released.counters);
         entry.credit(&counters, ledger);
         entry.book_exit(released.status, released.oom_killed, ledger);
@@ -271,17 +274,16 @@ impl Table {
         }
     }
 
-    /// A process whose birth nobody told.
+    /// A process whose birth nobody told; `is_told`: births are told here, so a record was lost.
     pub(super) fn unheard(
         &mut self,
         id: ProcessId,
         parent: Option<AccountId>,
+        is_told: bool,
         ledger: &mut impl Ledger,
     ) {
         let is_older = id.start_ns < self.since_ns;
-        if !is_older {
-            self.statistics.unannounced += 1;
-        }
+        self.statistics.unannounced += u64::from(is_told && !is_older);
         let entry = Entry {
             baseline: is_older,
             execed: is_older,

@@ -3,8 +3,8 @@
 //! Bounded. The oldest is forgotten first; a record of a forgotten process is ignored and counted by the table. Order
 //! matters only within one drain, and 8,192 is more than the records of finished processes that one holds.
 
-use super::{AccountId, ProcessId, booked::Booked};
-use std::collections::{HashMap, VecDeque};
+use super::{AccountId, ProcessId, booked::Booked, id::Map};
+use std::collections::VecDeque;
 
 /// How many are remembered.
 const CAPACITY: usize = 8192;
@@ -25,7 +25,7 @@ pub(super) struct Tombstone {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    by_id: HashMap<ProcessId, Tombstone>,
+    by_id: Map<ProcessId, Tombstone>,
     order: VecDeque<ProcessId>,
 }
 
@@ -36,6 +36,11 @@ impl Tombstones {
 
     pub(super) fn contains(&self, id: ProcessId) -> bool {
         self.by_id.contains_key(&id)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
     }
 
     /// Takes `id` out again.
@@ -62,5 +67,31 @@ impl Tombstones {
         self.by_id
             .remove(&oldest)
             .map(|tombstone| (oldest, tombstone))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_forgotten_first_and_handed_back() {
+        let mut graves = Tombstones::default();
+        let id = |n: usize| ProcessId {
+            tgid: 1,
+            start_ns: n as u64,
+        };
+        let tombstone = || Tombstone {
+            account: AccountId(0),
+            booked: Booked::default(),
+            exit_booked: false,
+            announced: false,
+        };
+        for n in 0..CAPACITY {
+            assert!(graves.bury(id(n), tombstone()).is_none());
+        }
+        let forgotten = graves.bury(id(CAPACITY), tombstone());
+        assert_eq!(forgotten.map(|(id, _)| id.start_ns), Some(0));
+        assert_eq!(graves.len(), CAPACITY);
     }
 }

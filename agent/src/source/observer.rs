@@ -6,7 +6,7 @@ use super::{
     procfs::{self, Procfs},
     switch::SwitchPass,
 };
-use crate::process::{Facts, Pass, Probe, ProcessId};
+use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
 use std::{io, os::fd::OwnedFd};
 
 /// The sources of this node, put together as the plan says.
@@ -16,6 +16,8 @@ pub struct Observer {
     procfs: Procfs,
     names: Names,
     switch: SwitchPass,
+    /// Passes through the kernel programs that failed.
+    failed: u64,
 }
 
 /// Why there is no pass, or no drain.
@@ -40,6 +42,7 @@ impl Observer {
             procfs,
             names,
             switch: SwitchPass::default(),
+            failed: 0,
         }
     }
 
@@ -75,13 +78,17 @@ impl Observer {
     /// # Errors
     /// When the processes cannot be listed.
     pub fn pass(&mut self, now_ns: u64) -> Result<Pass, Error> {
-        match &mut self.kernel {
-            Some(kernel) if kernel.plan().tier == Tier::Switch => {
-                self.switch.pass(kernel, &mut self.procfs, now_ns)
-            }
-            Some(kernel) => kernel.pass(now_ns).map_err(Error::Iterator),
-            None => Ok(self.procfs.pass()?),
-        }
+        self.procfs.begin_pass();
+        let Some(kernel) = &mut self.kernel else {
+            return Ok(self.procfs.pass()?);
+        };
+        let pass = if kernel.plan().tier == Tier::Switch {
+            self.switch.pass(kernel, &mut self.procfs, now_ns)
+        } else {
+            kernel.pass(now_ns).map_err(Error::Iterator)
+        };
+        self.failed += u64::from(pass.is_err());
+        pass
     }
 
     /// Hands over what happened since the last drain; `Ok(true)`: records were lost, so a pass should come soon.
@@ -114,6 +121,7 @@ impl Observer {
     /// When a map cannot be read.
     pub fn statistics(&mut self, now_ns: u64) -> Result<Statistics, Error> {
         let mut statistics = self.procfs.statistics();
+        statistics.scrape_errors += self.failed;
         if let Some(kernel) = &mut self.kernel {
             statistics.self_test = kernel.self_test(now_ns);
             kernel.describe(&mut statistics)?;
@@ -129,5 +137,9 @@ impl Probe for Observer {
 
     fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String> {
         self.procfs.wchan(tgid, tid).ok().flatten()
+    }
+
+    fn memory(&mut self, tgid: u32) -> Option<Memory> {
+        self.procfs.memory(tgid).ok()
     }
 }

@@ -12,6 +12,17 @@ pub enum Tier {
     Procfs,
 }
 
+impl Tier {
+    /// The word for it in flags, labels and messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Iterator => "iterator",
+            Self::Switch => "switch",
+            Self::Procfs => "procfs",
+        }
+    }
+}
+
 /// Where final totals of a process come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rung {
@@ -19,6 +30,16 @@ pub enum Rung {
     Release,
     /// `tp_btf/sched_process_free`: after an RCU grace period.
     Free,
+}
+
+impl Rung {
+    /// The word for it in labels and messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Free => "free",
+        }
+    }
 }
 
 /// What the start-up self-test found.

@@ -7,7 +7,7 @@
 use super::{
     bpf::{Kernel, RunTimes},
     observer::Error,
-    procfs::{self, Procfs},
+    procfs::Procfs,
 };
 use crate::process::{Cpu, Pass, ProcessId, Sample, ThreadSample};
 use std::collections::{HashMap, HashSet};
@@ -89,7 +89,7 @@ impl SwitchPass {
         let mut threads = Vec::new();
         match reader.sample(tgid, &mut threads) {
             Ok(sample) => Some(read_again(sample, threads, known, times, latest)),
-            Err(procfs::Error::Gone { .. }) => None,
+            Err(error) if error.is_gone() => None,
             Err(_) => {
                 pass.unread.push(tgid);
                 known

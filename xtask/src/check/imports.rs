@@ -29,6 +29,19 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["exposition", "config"]),
+    (
+        "pipeline",
+        &[
+            "process",
+            "group",
+            "source",
+            "collector",
+            "config",
+            "host",
+            "http",
+        ],
+    ),
+    ("owner", &["pipeline", "http"]),
 ];
 
 /// Crates that only one part of the tree may name.

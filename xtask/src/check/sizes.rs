@@ -7,7 +7,10 @@ const NINTH_DECILE: usize = 400;
 const MAXIMUM: usize = 500;
 
 /// Tables and fixtures that may be longer, each with its reason.
-const LONG: &[&str] = &[];
+const LONG: &[&str] = &[
+    // The contract's tables of regular expressions, selectors and templates, a row each.
+    "group/classifier_tests.rs",
+];
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let is_long = |source: &Source| LONG.iter().any(|path| source.path.ends_with(path));

@@ -222,7 +222,7 @@ impl<'a> Btf<'a> {
             bits = bits.checked_add(offset)?;
             id = type_id;
         }
-        (bits % 8 == 0).then_some((bits / 8, id))
+        bits.is_multiple_of(8).then_some((bits / 8, id))
     }
 
     /// Name and size in bytes of the element struct of the array at `path`, looking through one wrapping struct with

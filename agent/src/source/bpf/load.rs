@@ -57,11 +57,22 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
+    let is_telling = |line: &&str| {
+        !line.is_empty()
+            && !["verification time", "stack depth", "processed"]
+                .iter()
+                .any(|word| line.starts_with(word))
+    };
     let lines: Vec<_> = text
         .lines()
-        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            line.trim_end()
+                .trim_end_matches("Verifier output:")
+                .trim_end_matches(['.', ' '])
+        })
+        .filter(is_telling)
         .collect();
-    let tail = lines.len().saturating_sub(4).max(1);
+    let tail = lines.len().saturating_sub(2).max(1);
     let last = lines.iter().skip(tail);
     lines
         .iter()

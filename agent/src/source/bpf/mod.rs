@@ -23,7 +23,7 @@ pub use switch::RunTimes;
 
 use super::{Names, Statistics, Tier};
 use crate::process::{Coarse, Event, Pass};
-use agent_common::{Control, Layout};
+use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
@@ -75,7 +75,7 @@ pub fn start(
             warnings: Vec::new(),
         });
     }
-    let (support, layout) = examine(obstacle);
+    let (support, mut layout) = examine(obstacle);
     let mut plans = plan::candidates(request, &support);
     let mut warnings: Vec<String> = support.obstacle.iter().map(ToString::to_string).collect();
     if support.obstacle.is_none() && !support.task_iterator {
@@ -93,7 +93,7 @@ pub fn start(
             break;
         };
         match load::load(plan, &layout, sizes, btf)
-            .and_then(|ebpf| Kernel::new(ebpf, plan, Carried::new(&layout.offsets, page_bytes)))
+            .and_then(|ebpf| Kernel::new(ebpf, plan, sizes, Carried::new(&layout, page_bytes)))
         {
             Ok(kernel) => {
                 return Ok(Start {
@@ -102,9 +102,19 @@ pub fn start(
                     warnings,
                 });
             }
+            Err(Error::Refused(program, error)) if without_helpers(&mut layout, program) => {
+                warnings.push(format!(
+                    "{}; trying it without helpers that lockdown takes away: the arguments of a process that is gone \
+                     before a scrape are unknown then, and resident memory comes from /proc before 6.2",
+                    Error::Refused(program, error)
+                ));
+            }
             Err(Error::Refused(program, error)) => {
-                warnings.push(Error::Refused(program, error).to_string());
                 plans = plan::without(&plans, program);
+                let next = plans
+                    .first()
+                    .map_or("nothing", |next| next.instead_of(plan));
+                warnings.push(format!("{}; trying {next}", Error::Refused(program, error)));
             }
             Err(error) => {
                 warnings.push(error.to_string());
@@ -120,6 +130,23 @@ pub fn start(
         });
     }
     Err(warnings.join("; "))
+}
+
+/// Takes from `layout` what needs helpers that read memory, if `refused` uses any and has them still.
+fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
+    let uses_them = match refused {
+        Program::Exec => layout.argv_access == ARGV_READ,
+        Program::Snapshot => layout.rss_access == RSS_HELPER,
+        _ => false,
+    };
+    if uses_them {
+        layout.argv_access = ARGV_NONE;
+        if layout.rss_access == RSS_HELPER {
+            layout.rss_access = RSS_PLAIN;
+            layout.rss_stride = ABSENT;
+        }
+    }
+    uses_them
 }
 
 /// What this kernel supports, and where it keeps what.
@@ -157,9 +184,11 @@ pub struct Kernel {
     control: Array<MapData, Wire<Control>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     carried: Carried,
-    snapshot: Snapshot,
+    /// Processes of the last pass: about as many are to be expected in the next.
+    live: usize,
     self_test: SelfTestRun,
     switch: switch::Switch,
+    ring_bytes: usize,
     received: u64,
     malformed: u64,
 }
@@ -183,7 +212,7 @@ fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
 }
 
 impl Kernel {
-    fn new(mut ebpf: Ebpf, plan: Plan, carried: Carried) -> Result<Self, Error> {
+    fn new(mut ebpf: Ebpf, plan: Plan, sizes: Sizes, carried: Carried) -> Result<Self, Error> {
         let mut kernel = Self {
             ring: take(&mut ebpf, "RING")?,
             control: take(&mut ebpf, "CONTROL")?,
@@ -193,8 +222,9 @@ impl Kernel {
             ebpf,
             plan,
             carried,
-            snapshot: Snapshot::new(),
+            live: 0,
             self_test: SelfTestRun::default(),
+            ring_bytes: sizes.ring_bytes as usize,
             received: 0,
             malformed: 0,
         };
@@ -251,11 +281,17 @@ impl Kernel {
             self_test.check(&event);
             sink(Found::Event(event));
         };
+        // No more than the ring holds: however fast records come, a drain ends.
+        let mut budget = self.ring_bytes;
         while let Some(record) = ring.next() {
             *received += 1;
+            budget = budget.saturating_sub(record.len());
             match events::from_ring(&record, *carried, names) {
                 Some(event) => take(event),
                 None => *malformed += 1,
+            }
+            if budget == 0 {
+                break;
             }
         }
         let started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
@@ -290,8 +326,11 @@ impl Kernel {
         let link = iterator.attach().map_err(io::Error::other)?;
         let link = iterator.take_link(link).map_err(io::Error::other)?;
         let mut file = link.into_file().map_err(io::Error::other)?;
-        self.snapshot.read(&mut file)?;
-        Ok(self.snapshot.pass(self.carried, started_ns))
+        let mut snapshot = Snapshot::new(self.carried, self.live);
+        snapshot.read(&mut file)?;
+        let pass = snapshot.pass(started_ns);
+        self.live = pass.processes.len();
+        Ok(pass)
     }
 
     /// What was born from here on, no pass has credited.

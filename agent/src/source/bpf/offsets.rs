@@ -1,7 +1,7 @@
 //! From the kernel's type information to the layout that the programs are loaded with.
 
 use super::btf::Btf;
-use agent_common::{ABSENT, Layout, Offsets};
+use agent_common::{ABSENT, ARGV_READ, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
 
 /// Fields without which no kernel tier is exact: the tier falls to `/proc` when one is missing. All others only take
 /// a fact away.
@@ -27,6 +27,7 @@ const REQUIRED: &[&str] = &[
 pub(super) fn resolve(btf: &Btf<'_>) -> (Layout, Vec<&'static str>) {
     let mut layout = Layout {
         offsets: Offsets::resolve(|name, path| btf.offset(name, path)),
+        argv_access: ARGV_READ,
         ..Layout::ABSENT
     };
     if let Some((first, element, size)) = btf.array_element("mm_struct", "rss_stat") {
@@ -39,6 +40,11 @@ pub(super) fn resolve(btf: &Btf<'_>) -> (Layout, Vec<&'static str>) {
         if let Some(count) = count {
             layout.rss_first = first + count;
             layout.rss_stride = size;
+            layout.rss_access = if element == "percpu_counter" {
+                RSS_PLAIN
+            } else {
+                RSS_HELPER
+            };
         }
     }
     let missing = missing(&layout.offsets);

@@ -86,6 +86,15 @@ impl Plan {
         rung: None,
     };
 
+    /// What is tried after `refused`, for a message.
+    pub fn instead_of(self, refused: Self) -> &'static str {
+        match self.tier {
+            Tier::Procfs => "/proc only",
+            tier if tier != refused.tier => "the switch tier",
+            _ => "sched_process_free, which is as exact, but tells it later",
+        }
+    }
+
     /// Programs in the order in which they are attached: deaths before births, so that nobody is born whose end would
     /// be missed.
     pub fn programs(self) -> Vec<Program> {

@@ -64,7 +64,7 @@ fn facts(tier: Tier, carried: Carried) -> Vec<(Fact, Origin)> {
         (Fact::Cpu, live),
         (Fact::CpuSplit, live),
         (Fact::Io, only_if(carried.io, Origin::Absent)),
-        (Fact::Memory, live),
+        (Fact::Memory, only_if(carried.memory, Origin::Procfs)),
         (Fact::Faults, live),
         (Fact::Switches, live),
         (

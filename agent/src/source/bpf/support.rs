@@ -14,7 +14,8 @@ pub enum Obstacle {
     NotBuilt,
     /// `--procfs` is a tree of files.
     #[error(
-        "{0} is not a mounted procfs; kernel programs see this machine's processes, not those of a copy"
+        "{0} is not a mounted procfs, and kernel programs see this machine's processes, not those of a copy; name a \
+         mounted procfs with --procfs, or ask for --accounting=procfs"
     )]
     NotProcfs(String),
     /// A container with its own pid namespace.
@@ -25,7 +26,8 @@ pub enum Obstacle {
     OtherPidNamespace,
     /// Not enough rights.
     #[error(
-        "{0} missing; run as root, or grant it (systemd: AmbientCapabilities, container: capabilities.add)"
+        "{0} missing; run as root, or grant what is missing (systemd: AmbientCapabilities, container: \
+         capabilities.add)"
     )]
     Capability(String),
     /// No type information.

@@ -5,7 +5,8 @@
 
 use std::ffi::CStr;
 
-/// Name, and how much of the file is read, bytes: what stands behind the first MiB is invisible, as it is to process-exporter.
+/// Name, and how much of the file is read, bytes: what stands behind the first MiB is invisible, as it is to
+/// process-exporter.
 pub(super) const FILE: (&CStr, usize) = (c"cmdline", 1 << 20);
 
 /// The arguments, raw bytes, NULs at the end trimmed before splitting.

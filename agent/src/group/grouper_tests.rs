@@ -1,0 +1,181 @@
+//! Decisions, waiting bookings, ancestors and bounds of the grouper.
+
+use super::*;
+use crate::process::Lifecycle;
+
+fn facts(comm: &str) -> Facts {
+    Facts {
+        comm: comm.as_bytes().to_vec(),
+        ..Facts::default()
+    }
+}
+
+/// Names every process by its comm, but for those called `x…`, which match nothing.
+fn grouper(max_groups: usize) -> Grouper {
+    let placer = |facts: &Facts| {
+        let comm = String::from_utf8_lossy(&facts.comm).into_owned();
+        (!comm.starts_with('x')).then_some(comm)
+    };
+    Grouper::new(Box::new(placer), max_groups)
+}
+
+fn used(user_ns: u64) -> Tally {
+    Tally {
+        delta: Delta {
+            user_ns,
+            ..Delta::default()
+        },
+        ..Tally::default()
+    }
+}
+
+fn totals(grouper: &Grouper) -> Vec<(&str, u64)> {
+    grouper
+        .groups()
+        .iter()
+        .map(|group| (group.name.as_str(), group.total.delta.user_ns))
+        .collect()
+}
+
+#[test]
+fn bookings_wait_for_the_decision() {
+    let mut grouper = grouper(9);
+    let account = grouper.open(None);
+    grouper.book(account, &used(5));
+    assert!(totals(&grouper).is_empty());
+    grouper.identify(account, &facts("a"));
+    grouper.book(account, &used(2));
+    grouper.identify(account, &facts("b"));
+    assert_eq!(totals(&grouper), [("a", 7)], "a decision is final");
+}
+
+#[test]
+fn what_matches_nothing_joins_its_nearest_tracked_ancestor() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    let middle = grouper.open(Some(root));
+    let leaf = grouper.open(Some(middle));
+    grouper.book(leaf, &used(3));
+    grouper.identify(leaf, &facts("x1"));
+    grouper.identify(middle, &facts("x2"));
+    grouper.settle();
+    assert!(totals(&grouper).is_empty(), "the root is not decided yet");
+    grouper.identify(root, &facts("a"));
+    grouper.settle();
+    assert_eq!(totals(&grouper), [("a", 3)]);
+}
+
+#[test]
+fn what_has_no_tracked_ancestor_is_in_no_group() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    let leaf = grouper.open(Some(root));
+    grouper.identify(leaf, &facts("x1"));
+    grouper.identify(root, &facts("x2"));
+    grouper.settle();
+    grouper.book(leaf, &used(3));
+    assert!(totals(&grouper).is_empty());
+}
+
+#[test]
+fn an_account_that_was_closed_undecided_still_pays_when_its_ancestor_is_decided() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    let leaf = grouper.open(Some(root));
+    grouper.book(leaf, &used(3));
+    grouper.close(leaf);
+    grouper.identify(root, &facts("a"));
+    grouper.settle();
+    assert_eq!(totals(&grouper), [("a", 3)]);
+    grouper.close(root);
+    assert_eq!(grouper.statistics().accounts, 0, "nothing is left open");
+}
+
+#[test]
+fn a_deep_line_of_vanished_processes_leaves_nothing_but_what_it_used() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    let mut parent = root;
+    for _ in 0..1000 {
+        let child = grouper.open(Some(parent));
+        grouper.identify(child, &facts("x"));
+        grouper.book(child, &used(1));
+        if parent != root {
+            grouper.close(parent);
+        }
+        parent = child;
+    }
+    grouper.close(parent);
+    grouper.settle();
+    assert_eq!(
+        grouper.statistics().accounts,
+        1,
+        "only the root, which nobody has looked at"
+    );
+    grouper.identify(root, &facts("a"));
+    assert_eq!(totals(&grouper), [("a", 1000)]);
+}
+
+#[test]
+fn ancestors_in_a_ring_end_in_no_group() {
+    let mut grouper = grouper(9);
+    let one = grouper.open(None);
+    let two = grouper.open(Some(one));
+    grouper.place(two, Some(one), &facts("x"));
+    grouper.place(one, Some(two), &facts("x"));
+    grouper.settle();
+    grouper.book(one, &used(1));
+    assert!(totals(&grouper).is_empty());
+}
+
+#[test]
+fn a_living_process_follows_its_present_parent() {
+    let mut grouper = grouper(9);
+    let birth = grouper.open(None);
+    let present = grouper.open(None);
+    grouper.identify(birth, &facts("birth"));
+    grouper.identify(present, &facts("present"));
+    let child = grouper.open(Some(birth));
+    grouper.place(child, Some(present), &facts("x"));
+    grouper.book(child, &used(1));
+    assert_eq!(totals(&grouper), [("birth", 0), ("present", 1)]);
+}
+
+#[test]
+fn beyond_the_bound_new_names_share_a_group_and_are_counted() {
+    let mut grouper = grouper(2);
+    for name in ["a", "b", "c", "d", "a"] {
+        let account = grouper.open(None);
+        grouper.identify(account, &facts(name));
+        grouper.book(account, &used(1));
+        grouper.close(account);
+    }
+    assert_eq!(totals(&grouper), [("a", 2), ("b", 1), ("other", 2)]);
+    assert_eq!(grouper.statistics().overflowed, 2);
+    assert_eq!(grouper.statistics().accounts, 0);
+}
+
+#[test]
+fn a_sum_by_comm_goes_where_its_comm_leads_or_is_counted() {
+    let mut grouper = grouper(9);
+    let sum = |comm: Option<&str>| Coarse {
+        comm: comm.map(|comm| comm.as_bytes().to_vec()),
+        counters: Counters {
+            cpu: crate::process::Cpu {
+                user_ns: 7,
+                system_ns: 0,
+            },
+            ..Counters::default()
+        },
+        lifecycle: Lifecycle {
+            forks: 1,
+            ..Lifecycle::default()
+        },
+    };
+    grouper.book_coarse(&sum(Some("a")));
+    grouper.book_coarse(&sum(Some("x")));
+    grouper.book_coarse(&sum(None));
+    assert_eq!(totals(&grouper), [("a", 7)]);
+    assert_eq!(grouper.groups()[0].total.lifecycle.forks, 1);
+    assert_eq!(grouper.statistics().unattributed_cpu_ns, 14);
+}

@@ -1,0 +1,147 @@
+//! A server on a socket of its own, and what the tests ask of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headcount::http::{self, Bytes, Health, Limits, Question, Site, Statistics, Status};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Longer than any test takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) task: JoinHandle<()>,
+}
+
+/// A server whose questions nobody answers yet.
+pub(crate) async fn start(limits: Limits) -> (Server, mpsc::Receiver<Question>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (owner, inbox) = http::owner();
+    let statistics = Arc::new(Statistics::default());
+    let site = Site {
+        telemetry_path: "/metrics".to_owned(),
+        owner,
+        limits,
+        statistics: Arc::clone(&statistics),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(http::serve(listener, Arc::new(site), async {
+        let _ = stopped.await;
+    }));
+    (
+        Server {
+            address,
+            statistics,
+            stop,
+            task,
+        },
+        inbox,
+    )
+}
+
+/// A server whose owner answers every scrape with `body`.
+pub(crate) async fn start_answering(limits: Limits, body: impl Into<Bytes>) -> Server {
+    let body = body.into();
+    let (server, mut inbox) = start(limits).await;
+    tokio::spawn(async move {
+        while let Some(question) = inbox.recv().await {
+            match question {
+                Question::Metrics(reply) => drop(reply.send(body.clone())),
+                Question::Health(reply) => {
+                    let reasons = vec!["a \"reason\"".to_owned()];
+                    drop(reply.send(Health {
+                        status: Status::Degraded,
+                        reasons,
+                    }));
+                }
+            }
+        }
+    });
+    server
+}
+
+impl Server {
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `request` and reads until the server closes.
+    pub(crate) async fn ask(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+
+    pub(crate) async fn ask_path(&self, method: &str, path: &str) -> String {
+        self.ask(&format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        ))
+        .await
+    }
+
+    pub(crate) fn requests(&self, code: &str) -> u64 {
+        self.statistics
+            .requests()
+            .find(|(known, _)| *known == code)
+            .unwrap()
+            .1
+    }
+
+    pub(crate) fn timeouts(&self, phase: &str) -> u64 {
+        self.statistics
+            .timeouts()
+            .find(|(known, _)| *known == phase)
+            .unwrap()
+            .1
+    }
+}
+
+/// All until the end, however the connection ends.
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(PATIENCE, waiting).await.is_ok(),
+        "waited in vain for: {what}"
+    );
+}
+
+pub(crate) async fn next(inbox: &mut mpsc::Receiver<Question>) -> Question {
+    tokio::time::timeout(PATIENCE, inbox.recv())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// More than the socket buffers of both sides hold.
+pub(crate) fn large_body() -> Bytes {
+    Bytes::from(vec![b'a'; 64 << 20])
+}
+
+#[track_caller]
+pub(crate) fn assert_scraped(answer: &str) {
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\na 1\n"),
+        "{answer}"
+    );
+}

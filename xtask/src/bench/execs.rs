@@ -1,0 +1,134 @@
+//! What starting and ending programs costs: sections `execs`, `slow-down` and `programs`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::Bench;
+use super::load::{self, Churn};
+use super::metrics;
+use super::statistics::{median, quantile};
+use super::table::{Row, milliseconds, nanoseconds, percent};
+
+const ROUNDS: usize = 5;
+const EXECS: u32 = 2000;
+/// After the last exit: where final totals come from the free hook, they come after an RCU grace period.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// The agent's CPU for each 1,000 programs, beyond what the scrape at the end costs anyway.
+pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
+    let agent = bench.start_agent()?;
+    let mut scrapes = Vec::new();
+    for _ in 0..ROUNDS {
+        scrapes.push(agent.scrape()?.cpu_ns);
+    }
+    let mut costs = Vec::new();
+    for _ in 0..ROUNDS {
+        let before = agent.cpu_ns()?;
+        load::churn(EXECS)?;
+        std::thread::sleep(GRACE);
+        agent.scrape()?;
+        let all = agent.cpu_ns()? - before;
+        costs.push((all - median(&scrapes)) / f64::from(EXECS) * 1e3);
+    }
+    let cost = median(&costs);
+    let row = Row::new("agent CPU per 1,000 fork+exec+exit", milliseconds(cost));
+    Ok(vec![row.target("≤ 20 ms", cost <= 20e6)])
+}
+
+/// Pairs of stretches with and without the agent, in changing order; the median of the pairs' ratios.
+pub(super) fn slow_down(bench: &Bench) -> Result<Vec<Row>> {
+    const PAIRS: usize = 30;
+    const STRETCH: u32 = 400;
+    let with = || -> Result<Churn> {
+        let _agent = bench.start_agent()?;
+        load::churn(STRETCH)
+    };
+    let without = || load::churn(STRETCH);
+    let mut pairs = Vec::new();
+    for pair in 0..PAIRS {
+        pairs.push(if pair % 2 == 0 {
+            let first = with()?;
+            (first, without()?)
+        } else {
+            let first = without()?;
+            (with()?, first)
+        });
+    }
+    let row = |name: &str, of: fn(Churn) -> f64| {
+        let ratios: Vec<f64> = pairs
+            .iter()
+            .map(|(with, without)| of(*with) / of(*without))
+            .collect();
+        let plain: Vec<f64> = pairs.iter().map(|(_, without)| of(*without)).collect();
+        let share = median(&ratios) - 1.0;
+        let [low, high] = [0.25, 0.75].map(|share| percent(quantile(&ratios, share) - 1.0));
+        let each = nanoseconds(median(&plain) / f64::from(STRETCH));
+        let name = format!("slow-down of fork+exec+exit, {name} ({each} without)");
+        (
+            Row::new(
+                name,
+                format!("{} (quartiles {low}, {high})", percent(share)),
+            ),
+            share,
+        )
+    };
+    let (cpu, share) = row("CPU", |churn| churn.cpu_ns);
+    let (wall, _) = row("wall", |churn| churn.wall_ns);
+    Ok(vec![cpu.target("≤ 2 %", share <= 0.02), wall])
+}
+
+/// Runs and time of each program, as the kernel counts them; counting itself adds to each run.
+pub(super) fn programs(bench: &Bench) -> Result<Vec<Row>> {
+    let _statistics = ProgramStatistics::enable()?;
+    let agent = bench.start_agent()?;
+    load::churn(EXECS)?;
+    std::thread::sleep(GRACE);
+    for _ in 0..ROUNDS {
+        agent.scrape()?;
+    }
+    let body = agent.scrape()?.body;
+    let times = metrics::samples(&body, "headcount_program_run_seconds_total");
+    let runs: Vec<_> = metrics::samples(&body, "headcount_program_runs_total").collect();
+    Ok(times
+        .filter_map(|(labels, seconds)| {
+            let (_, runs) = runs
+                .iter()
+                .find(|(name, runs)| *name == labels && *runs > 0.0)?;
+            let name = labels.trim_matches(['{', '}']).replace('"', "");
+            Some(Row::new(
+                format!("time per run, {name}"),
+                format!("{} ({runs} runs)", nanoseconds(seconds * 1e9 / runs)),
+            ))
+        })
+        .collect())
+}
+
+/// `kernel.bpf_stats_enabled` while held; put back as it was.
+#[derive(Debug)]
+struct ProgramStatistics {
+    before: String,
+}
+
+impl ProgramStatistics {
+    const PATH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+    fn enable() -> Result<Self> {
+        let before =
+            std::fs::read_to_string(Self::PATH).with_context(|| format!("read {}", Self::PATH))?;
+        std::fs::write(Self::PATH, "1").with_context(|| format!("write {}", Self::PATH))?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for ProgramStatistics {
+    fn drop(&mut self) {
+        if std::fs::write(Self::PATH, &self.before).is_err() {
+            eprintln!(
+                "bench: {} could not be set back to {}",
+                Self::PATH,
+                self.before.trim()
+            );
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The load itself, in a process of its own: `xtask bench load idle=5000 busy=50`.
+//!
+//! Kinds: `idle=N` processes that sleep (forked, not exec'd; 50 different comms), `busy=N` processes that work 2 ms in each
+//! 100 ms, so 50 of them use one CPU; `threads=N` sleeping threads of this process; `execs=N` programs run one after
+//! another. Says [`READY`] when the first three are there and ends with its input; after `execs` it says the CPU and
+//! the wall time in nanoseconds and ends. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::usage;
+
+pub(super) const WORD: &str = "load";
+pub(super) const READY: &str = "ready\n";
+
+/// More of anything than this would endanger the machine.
+const MOST: u32 = 20_000;
+const WORK: Duration = Duration::from_millis(2);
+const PERIOD: Duration = Duration::from_millis(100);
+/// The smallest stack that the C library takes.
+const STACK_BYTES: usize = 16 * 1024;
+const COMMS: u32 = 50;
+/// Found on every machine, small, and does nothing.
+const PROGRAM: &std::ffi::CStr = c"/bin/true";
+
+pub(super) fn main(kinds: &[String]) -> Result<()> {
+    die_with_parent();
+    let mut children = Vec::new();
+    for kind in kinds {
+        let (kind, count) = parse(kind)?;
+        match kind {
+            "idle" => fork_all(count, &mut children, idle)?,
+            "busy" => fork_all(count, &mut children, busy)?,
+            "threads" => spawn(count)?,
+            "execs" => return churn(count),
+            _ => bail!("unknown load {kind:?}"),
+        }
+    }
+    print!("{READY}");
+    std::io::Write::flush(&mut std::io::stdout())?;
+    // The end of the input, or an error, which is as good a reason to end.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    end(&children);
+    Ok(())
+}
+
+fn parse(kind: &str) -> Result<(&str, u32)> {
+    let (kind, count) = kind.split_once('=').context("a load is KIND=COUNT")?;
+    let count = count.parse().with_context(|| format!("count of {kind}"))?;
+    ensure!(count <= MOST, "{count} {kind} are more than {MOST}");
+    Ok((kind, count))
+}
+
+fn die_with_parent() {
+    // SAFETY: sets a flag of this process.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Forks `count` children that run `life`; on failure those made so far are ended.
+fn fork_all(count: u32, children: &mut Vec<libc::pid_t>, life: fn(u32) -> !) -> Result<()> {
+    for number in 0..count {
+        match fork(|| life(number)) {
+            Ok(child) => children.push(child),
+            Err(error) => {
+                end(children);
+                return Err(error).with_context(|| format!("fork child {number} of {count}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The child runs `life` and never returns.
+fn fork(life: impl FnOnce()) -> std::io::Result<libc::pid_t> {
+    // SAFETY: this process has one thread, so the child may do whatever it could.
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error()),
+        0 => {
+            life();
+            // SAFETY: ends the child without running what the parent has registered.
+            unsafe { libc::_exit(127) }
+        }
+        child => Ok(child),
+    }
+}
+
+fn idle(number: u32) -> ! {
+    die_with_parent();
+    // Cut by the kernel to 15 bytes; a formatted name is always NUL-terminated here.
+    let name = format!("bench-idle-{}\0", number % COMMS);
+    // SAFETY: the text is NUL-terminated and outlives the call.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    loop {
+        // SAFETY: waits for a signal, all of which end this process.
+        unsafe { libc::pause() };
+    }
+}
+
+fn busy(number: u32) -> ! {
+    die_with_parent();
+    // Spread over the period.
+    std::thread::sleep(WORK * (number % 50));
+    loop {
+        // The clock of a living process does not fail.
+        let _ = usage::work(WORK);
+        std::thread::sleep(PERIOD.saturating_sub(WORK));
+    }
+}
+
+fn spawn(count: u32) -> Result<()> {
+    for number in 0..count {
+        std::thread::Builder::new()
+            .name(format!("bench-{}", number % COMMS))
+            .stack_size(STACK_BYTES)
+            .spawn(|| {
+                loop {
+                    std::thread::park();
+                }
+            })
+            .with_context(|| format!("start thread {number} of {count}"))?;
+    }
+    Ok(())
+}
+
+fn churn(count: u32) -> Result<()> {
+    let (cpu_ns, start) = (usage::family_cpu_ns(), Instant::now());
+    for _ in 0..count {
+        let child = fork(|| {
+            let argv = [PROGRAM.as_ptr(), std::ptr::null()];
+            // SAFETY: the path and both arrays are NUL-terminated. It returns only when it has failed.
+            unsafe { libc::execv(PROGRAM.as_ptr(), argv.as_ptr()) };
+        })?;
+        let mut status = 0;
+        // SAFETY: writes to a local.
+        let reaped = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        ensure!(
+            reaped == child && status == 0,
+            "{PROGRAM:?} ended with {status}"
+        );
+    }
+    let cpu_ns = usage::family_cpu_ns() - cpu_ns;
+    println!("{cpu_ns} {}", start.elapsed().as_nanos());
+    Ok(())
+}
+
+/// Ends and reaps our own children, by their ids.
+fn end(children: &[libc::pid_t]) {
+    for child in children {
+        // SAFETY: an unreaped child of ours, so the id is still its own.
+        unsafe { libc::kill(*child, libc::SIGKILL) };
+    }
+    for child in children {
+        // SAFETY: takes no pointer but NULL.
+        unsafe { libc::waitpid(*child, std::ptr::null_mut(), 0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_is_a_kind_and_a_bounded_count() {
+        assert_eq!(
+            parse("idle=5000").expect("a kind and a count"),
+            ("idle", 5000)
+        );
+        assert!(parse("idle").is_err());
+        assert!(parse("idle=many").is_err());
+        assert!(parse("idle=1000000").is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! `cargo xtask bench [section]... [--output FILE]`: what the agent costs, beside what process-exporter costs.
+//!
+//! In: names of [`SECTIONS`], all of them without one. Out: a table on the terminal and in `target/bench/BENCH.md`, or in
+//! FILE. Both programs run in the same minutes on this machine, so ratios mean something where absolute figures do not.
+//! CPU is what the kernel's process clocks say, in nanoseconds; where many values were taken it is their median.
+//!
+//! It judges nothing: a missed target is a row that says so, not a failure. It needs root, for the kernel programs.
+
+mod execs;
+mod generator;
+mod idle;
+mod load;
+mod metrics;
+mod peer;
+mod scrapes;
+mod statistics;
+mod subject;
+mod table;
+mod usage;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{command, setup, workspace};
+use peer::Peer;
+use subject::Subject;
+use table::Row;
+
+struct Section {
+    name: &'static str,
+    what: &'static str,
+    measure: fn(&Bench) -> Result<Vec<Row>>,
+}
+
+const SECTIONS: &[Section] = &[
+    Section {
+        name: "scrape",
+        what: "5,000 idle and 50 busy processes, scrapes of both in turn",
+        measure: scrapes::busy_node,
+    },
+    Section {
+        name: "growth",
+        what: "1,000, 5,000 and 10,000 idle processes",
+        measure: scrapes::growth,
+    },
+    Section {
+        name: "threads",
+        what: "10,000 threads in one process",
+        measure: scrapes::threads,
+    },
+    Section {
+        name: "execs",
+        what: "the agent's CPU while 10,000 programs start and end",
+        measure: execs::cost,
+    },
+    Section {
+        name: "slow-down",
+        what: "fork, exec and exit with and without the agent, many short rounds",
+        measure: execs::slow_down,
+    },
+    Section {
+        name: "programs",
+        what: "time of each kernel program",
+        measure: execs::programs,
+    },
+    Section {
+        name: "idle",
+        what: "a minute without scrapes",
+        measure: idle::minute,
+    },
+];
+
+/// Both programs, ready to be started.
+#[derive(Debug)]
+pub(super) struct Bench {
+    folder: PathBuf,
+    agent: PathBuf,
+    peer: Peer,
+    config: PathBuf,
+}
+
+/// For both: every process with a command line, grouped by comm. It is what the agent does without a configuration.
+const CONFIG: &str = "process_names:\n  - name: \"{{.Comm}}\"\n    cmdline:\n    - '.+'\n";
+
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    if let Some((word, what)) = arguments.split_first()
+        && word == generator::WORD
+    {
+        return generator::main(what);
+    }
+    let (sections, output) = choose(arguments)?;
+    ensure!(
+        setup::is_root(),
+        "loading kernel programs needs root, and so does measuring them"
+    );
+    let bench = Bench::prepare()?;
+    let output = output.unwrap_or_else(|| bench.folder.join("BENCH.md"));
+    let mut text = table::preamble(&bench.peer.version);
+    for (n, section) in sections.iter().enumerate() {
+        let Section { name, what, .. } = section;
+        println!(
+            "bench: section {}/{}: {name}: {what}",
+            n + 1,
+            sections.len()
+        );
+        let rows = (section.measure)(&bench).with_context(|| format!("section {name}"))?;
+        let part = format!("\n### {name}: {what}\n\n{}", table::markdown(&rows));
+        println!("{part}");
+        text.push_str(&part);
+        // After each section, so that an interrupted run leaves what it has.
+        std::fs::write(&output, &text).with_context(|| format!("write {}", output.display()))?;
+    }
+    println!("bench: the table is in {}", output.display());
+    Ok(())
+}
+
+fn choose(arguments: &[String]) -> Result<(Vec<&'static Section>, Option<PathBuf>)> {
+    let mut sections = Vec::new();
+    let mut output = None;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        if word == "--output" {
+            output = Some(PathBuf::from(
+                words.next().context("--output needs a file")?,
+            ));
+        } else if let Some(section) = SECTIONS.iter().find(|section| section.name == word) {
+            sections.push(section);
+        } else {
+            let names: Vec<&str> = SECTIONS.iter().map(|section| section.name).collect();
+            bail!(
+                "unknown argument {word:?}: expected --output FILE or {}",
+                names.join(", ")
+            );
+        }
+    }
+    if sections.is_empty() {
+        sections.extend(SECTIONS);
+    }
+    Ok((sections, output))
+}
+
+impl Bench {
+    fn prepare() -> Result<Self> {
+        setup::ensure(setup::KERNEL_PROGRAMS)?;
+        let mut cargo = workspace::cargo_with_ebpf();
+        command::run(cargo.args(["build", "--release", "--package", "headcount"]))?;
+        let folder = workspace::target_dir().join("bench");
+        std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        let config = folder.join("config.yaml");
+        std::fs::write(&config, CONFIG).with_context(|| format!("write {}", config.display()))?;
+        Ok(Self {
+            agent: workspace::target_dir().join("release/headcount"),
+            peer: peer::fetch(&folder)?,
+            folder,
+            config,
+        })
+    }
+
+    /// A fresh agent that has taken its first pass.
+    fn start_agent(&self) -> Result<Subject> {
+        self.start("headcount", &self.agent, &[])
+    }
+
+    /// A fresh process-exporter, smaps off.
+    fn start_peer(&self, arguments: &[&str]) -> Result<Subject> {
+        let all: Vec<&str> = arguments
+            .iter()
+            .copied()
+            .chain(["-gather-smaps=false"])
+            .collect();
+        self.start("process-exporter", &self.peer.binary, &all)
+    }
+
+    fn start(&self, name: &str, binary: &Path, arguments: &[&str]) -> Result<Subject> {
+        Subject::start(name, binary, &self.config, arguments, &self.folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_chosen_by_name() {
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let (sections, output) = choose(&words("idle --output x.md")).expect("both are known");
+        assert_eq!(sections.len(), 1);
+        assert_eq!(output, Some(PathBuf::from("x.md")));
+        assert_eq!(choose(&[]).expect("all").0.len(), SECTIONS.len());
+        assert!(choose(&words("--output")).is_err());
+        let error = choose(&words("speed")).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|text| text.contains("slow-down")));
+    }
+}

@@ -1,0 +1,73 @@
+//! The program to compare with: Debian's build of ncabatoff/process-exporter.
+//!
+//! In: a folder. Out: a binary that runs here, and its version. What is there is taken as it is; nothing is installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{command, debian::Apt};
+
+const PACKAGE: &str = "prometheus-process-exporter";
+/// Newest first. A suite may be gone from the mirror, or its libc newer than this machine's.
+const SUITES: &[&str] = &["sid", "trixie", "bookworm"];
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) binary: PathBuf,
+    pub(super) version: String,
+}
+
+/// The newest one that runs here.
+pub(super) fn fetch(folder: &Path) -> Result<Peer> {
+    let mut last = None;
+    for suite in SUITES {
+        match from_suite(suite, &folder.join(suite)) {
+            Ok(peer) => return Ok(peer),
+            Err(error) => last = Some(error.context(format!("{PACKAGE} of Debian's {suite}"))),
+        }
+    }
+    Err(last.context("no suite")?)
+}
+
+fn from_suite(suite: &str, folder: &Path) -> Result<Peer> {
+    let root = folder.join("root");
+    let binary = root.join("usr/bin").join(PACKAGE);
+    if !binary.exists() {
+        println!("bench: fetch {PACKAGE} of Debian's {suite}, about 4 MB and the suite's index");
+        Apt::prepare(&folder.join("apt"), suite)?.unpack(PACKAGE, &root)?;
+    }
+    let output = command::read(Command::new(&binary).arg("-version"))?;
+    let version = version(&output).with_context(|| format!("no version in {output:?}"))?;
+    println!("bench: process-exporter {version} of Debian's {suite}");
+    Ok(Peer {
+        binary,
+        version: format!("{version} (Debian {suite})"),
+    })
+}
+
+/// `process-exporter, version 0.8.7 (branch: …, revision: …)`; Debian leaves the version out and puts its own at `revision`.
+fn version(output: &str) -> Option<&str> {
+    let after = |key| {
+        let (_, rest) = output.split_once(key)?;
+        let word = rest.split([' ', ')', '\n']).next()?;
+        (!word.is_empty()).then_some(word)
+    };
+    after(", version ").or_else(|| after("revision: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn the_version_is_at_one_of_two_places() {
+        let output = "process-exporter, version 0.7.5 (branch: main, revision: 1)\n";
+        assert_eq!(version(output), Some("0.7.5"));
+        let output =
+            "process-exporter, version  (branch: debian/sid, revision: 0.8.7-2)\n  build user: x\n";
+        assert_eq!(version(output), Some("0.8.7-2"));
+        assert_eq!(version("usage:"), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! What scrapes cost: sections `scrape`, `growth` and `threads`.
+
+use anyhow::{Result, ensure};
+
+use super::Bench;
+use super::load::Load;
+use super::metrics;
+use super::statistics::{median, quantile, slope};
+use super::subject::Subject;
+use super::table::{Row, megabytes, milliseconds, nanoseconds};
+
+const IDLE: u32 = 5000;
+const BUSY: u32 = 50;
+/// Of the busy node: each is four scrapes of ours, one of the peer, one of the peer without threads.
+const ROUNDS: usize = 15;
+
+/// The scrapes of one program.
+#[derive(Debug, Default)]
+struct Series {
+    cpu_ns: Vec<f64>,
+    wall_ns: Vec<f64>,
+}
+
+impl Series {
+    /// One more; it must have seen `processes` at least.
+    fn add(&mut self, subject: &Subject, processes: u32) -> Result<()> {
+        let scrape = subject.scrape()?;
+        let seen = metrics::sum(&scrape.body, "namedprocess_namegroup_num_procs");
+        ensure!(
+            seen >= f64::from(processes),
+            "only {seen} of {processes} processes were seen: nothing to compare"
+        );
+        self.cpu_ns.push(scrape.cpu_ns);
+        self.wall_ns.push(scrape.wall_ns);
+        Ok(())
+    }
+
+    fn of(subject: &Subject, processes: u32, count: usize) -> Result<Self> {
+        // The first one is of another kind: it reads what later ones know.
+        subject.scrape()?;
+        let mut series = Self::default();
+        for _ in 0..count {
+            series.add(subject, processes)?;
+        }
+        Ok(series)
+    }
+
+    fn cpu(&self) -> f64 {
+        median(&self.cpu_ns)
+    }
+}
+
+/// Both programs on a node with many idle and some busy processes.
+pub(super) fn busy_node(bench: &Bench) -> Result<Vec<Row>> {
+    let _load = Load::start(&[&format!("idle={IDLE}"), &format!("busy={BUSY}")])?;
+    let processes = IDLE + BUSY;
+    let agent = bench.start_agent()?;
+    let started = agent.memory()?;
+    let peer = bench.start_peer(&[])?;
+    let plain = bench.start_peer(&["-threads=false"])?;
+    for subject in [&agent, &peer, &plain] {
+        subject.scrape()?;
+    }
+    let [mut ours, mut theirs, mut without] = [(); 3].map(|()| Series::default());
+    for _ in 0..ROUNDS {
+        for _ in 0..2 {
+            ours.add(&agent, processes)?;
+        }
+        theirs.add(&peer, processes)?;
+        for _ in 0..2 {
+            ours.add(&agent, processes)?;
+        }
+        without.add(&plain, processes)?;
+    }
+    let (after, peers) = (agent.memory()?, peer.memory()?);
+
+    let ratio = ours.cpu() / theirs.cpu();
+    let beside = |row: Row, mine: f64, other: f64| row.beside(milliseconds(other), mine / other);
+    let wall = |share| {
+        (
+            quantile(&ours.wall_ns, share),
+            quantile(&theirs.wall_ns, share),
+        )
+    };
+    let mut rows = vec![
+        beside(
+            Row::new("CPU per scrape", milliseconds(ours.cpu())),
+            ours.cpu(),
+            theirs.cpu(),
+        )
+        .target("≤ 1/100, aim 1/200", ratio <= 0.01),
+        beside(
+            Row::new(
+                "CPU per scrape, its -threads=false",
+                milliseconds(ours.cpu()),
+            ),
+            ours.cpu(),
+            without.cpu(),
+        ),
+    ];
+    for (name, share) in [("wall p50", 0.5), ("wall p99", 0.99)] {
+        let (mine, other) = wall(share);
+        rows.push(beside(Row::new(name, milliseconds(mine)), mine, other));
+    }
+    rows.extend([
+        Row::new("RSS after start", megabytes(started.now_bytes))
+            .target("≤ 12 MB", started.now_bytes <= 12_000_000),
+        Row::new("peak RSS at start", megabytes(started.peak_bytes))
+            .target("≤ 48 MB", started.peak_bytes <= 48_000_000),
+        Row::new("RSS after all scrapes", megabytes(after.now_bytes)).beside(
+            megabytes(peers.now_bytes),
+            after.now_bytes as f64 / peers.now_bytes as f64,
+        ),
+    ]);
+    Ok(rows)
+}
+
+/// Scrapes of more and more idle processes.
+pub(super) fn growth(bench: &Bench) -> Result<Vec<Row>> {
+    const MOST: u32 = 10_000;
+    let mut rows = Vec::new();
+    let mut points = Vec::new();
+    for count in [1000, 5000, MOST] {
+        let _load = Load::start(&[&format!("idle={count}")])?;
+        let ours = Series::of(&bench.start_agent()?, count, 20)?.cpu();
+        let theirs = Series::of(&bench.start_peer(&[])?, count, 3)?.cpu();
+        let name = format!("CPU per scrape, {count} processes");
+        let row = Row::new(name, milliseconds(ours)).beside(milliseconds(theirs), ours / theirs);
+        rows.push(if count == MOST {
+            row.target("≤ 15 ms", ours <= 15e6)
+        } else {
+            row
+        });
+        points.push((f64::from(count), ours));
+    }
+    let slope = slope(&points);
+    let row = Row::new("CPU per scrape and process (slope)", nanoseconds(slope));
+    rows.push(row.target("≤ 1,000 ns", slope <= 1000.0));
+    Ok(rows)
+}
+
+/// One process of many threads.
+pub(super) fn threads(bench: &Bench) -> Result<Vec<Row>> {
+    let _load = Load::start(&["threads=10000"])?;
+    let ours = Series::of(&bench.start_agent()?, 1, 20)?.cpu();
+    let theirs = Series::of(&bench.start_peer(&[])?, 1, 3)?.cpu();
+    let row = Row::new("CPU per scrape, 10,000 threads", milliseconds(ours));
+    Ok(vec![row.beside(milliseconds(theirs), ours / theirs)])
+}

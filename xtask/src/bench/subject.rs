@@ -1,0 +1,123 @@
+//! A program under measurement: started on a port of its own, asked over HTTP, ended when dropped.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::usage::{self, Memory};
+
+/// A scrape of process-exporter on 10,000 processes takes seconds.
+const ANSWER: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(60);
+/// After each scrape: what a program does after its answer (collecting garbage, say) belongs to the scrape, and the busy
+/// processes must have run again before the next.
+const PAUSE: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) struct Subject {
+    child: Child,
+    port: u16,
+}
+
+/// What one scrape cost.
+#[derive(Debug)]
+pub(super) struct Scrape {
+    pub(super) cpu_ns: f64,
+    pub(super) wall_ns: f64,
+    pub(super) body: String,
+}
+
+impl Subject {
+    /// Waits until it answers, and has said that it is past starting.
+    pub(super) fn start(
+        name: &str,
+        binary: &Path,
+        config: &Path,
+        arguments: &[&str],
+        folder: &Path,
+    ) -> Result<Self> {
+        let port = free_port()?;
+        let log = folder.join(format!("{name}.log"));
+        let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let child = Command::new(binary)
+            .arg(format!("-web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("-config.path={}", config.display()))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))?;
+        let subject = Self { child, port };
+        let deadline = Instant::now() + START;
+        // process-exporter shows its landing page on every path it does not know.
+        while !subject
+            .fetch("/health")
+            .is_ok_and(|body| !body.contains("starting"))
+        {
+            ensure!(
+                Instant::now() < deadline,
+                "{name} does not answer; see its log in {}",
+                folder.display()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(subject)
+    }
+
+    /// Scrapes, and waits a little.
+    pub(super) fn scrape(&self) -> Result<Scrape> {
+        let before = self.cpu_ns()?;
+        let start = Instant::now();
+        let body = self.fetch("/metrics")?;
+        let wall_ns = start.elapsed().as_nanos() as f64;
+        std::thread::sleep(PAUSE);
+        let cpu_ns = self.cpu_ns()? - before;
+        Ok(Scrape {
+            cpu_ns,
+            wall_ns,
+            body,
+        })
+    }
+
+    /// CPU of all its threads so far.
+    pub(super) fn cpu_ns(&self) -> Result<f64> {
+        usage::cpu_ns(self.child.id())
+    }
+
+    pub(super) fn memory(&self) -> Result<Memory> {
+        usage::memory(self.child.id())
+    }
+
+    /// One request on a connection of its own; HTTP/1.0, so the answer ends where the connection does.
+    fn fetch(&self, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        let status = head.lines().next().unwrap_or_default();
+        ensure!(status.contains(" 200"), "{path}: {status}");
+        Ok(body.to_owned())
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

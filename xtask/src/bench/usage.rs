@@ -1,0 +1,102 @@
+//! What a process uses, as the kernel tells: CPU in nanoseconds, memory in bytes.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Resident memory, now and at its highest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) now_bytes: u64,
+    pub(super) peak_bytes: u64,
+}
+
+/// User and system time of all threads of `pid`, ended ones included; exact, not sampled by ticks.
+pub(super) fn cpu_ns(pid: u32) -> Result<f64> {
+    let pid = libc::pid_t::try_from(pid)?;
+    let mut clock = 0;
+    // SAFETY: writes one number to a local.
+    let result = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    ensure!(result == 0, "process {pid} has no CPU clock: it is gone");
+    clock_ns(clock)
+}
+
+/// The same of this process.
+pub(super) fn own_cpu_ns() -> Result<f64> {
+    clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> Result<f64> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes to a local.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    ensure!(result == 0, "the CPU clock is gone with its process");
+    Ok(time.tv_sec as f64 * 1e9 + time.tv_nsec as f64)
+}
+
+/// CPU of this process and of the children it has reaped.
+pub(super) fn family_cpu_ns() -> f64 {
+    [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
+        .into_iter()
+        .map(|who| {
+            // SAFETY: all bytes zero are a value of it.
+            let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+            // SAFETY: writes to a local.
+            unsafe { libc::getrusage(who, &raw mut usage) };
+            let us = |time: libc::timeval| time.tv_sec as f64 * 1e6 + time.tv_usec as f64;
+            (us(usage.ru_utime) + us(usage.ru_stime)) * 1e3
+        })
+        .sum()
+}
+
+pub(super) fn memory(pid: u32) -> Result<Memory> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    parse_memory(&status).with_context(|| format!("{path} has no VmRSS and VmHWM"))
+}
+
+fn parse_memory(status: &str) -> Option<Memory> {
+    let bytes = |key: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib * 1024)
+    };
+    Some(Memory {
+        now_bytes: bytes("VmRSS:")?,
+        peak_bytes: bytes("VmHWM:")?,
+    })
+}
+
+/// Works until this process has used `time` of CPU more.
+pub(super) fn work(time: Duration) -> Result<()> {
+    let end = own_cpu_ns()? + time.as_nanos() as f64;
+    while own_cpu_ns()? < end {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_two_lines_of_status() {
+        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
+        let expected = Memory {
+            now_bytes: 1 << 20,
+            peak_bytes: 1 << 21,
+        };
+        assert_eq!(parse_memory(status), Some(expected));
+        assert_eq!(parse_memory("Name:\tkthreadd\n"), None);
+    }
+
+    #[test]
+    fn the_clock_of_this_process_runs() {
+        let before = cpu_ns(std::process::id()).expect("we live");
+        work(Duration::from_millis(1)).expect("we live");
+        assert!(cpu_ns(std::process::id()).expect("we live") - before >= 1e6);
+        assert!(family_cpu_ns() > 0.0);
+    }
+}

@@ -1,0 +1,148 @@
+//! Packages of other Debian suites, fetched and unpacked but never installed.
+//!
+//! In: a suite and a package's name. Out: its files below a folder of the caller's. A second apt configuration with folders
+//! of its own asks the mirror of this machine; neither its package lists nor its packages change.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command;
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// An apt that knows one suite and keeps to its own folder.
+#[derive(Debug)]
+pub(crate) struct Apt {
+    folder: PathBuf,
+}
+
+impl Apt {
+    /// Reads the suite's index.
+    pub(crate) fn prepare(folder: &Path, suite: &str) -> Result<Self> {
+        ensure!(
+            Path::new(KEYRING).exists(),
+            "{KEYRING} is missing: install debian-archive-keyring"
+        );
+        let mirror = mirror()?;
+        let write = |name: &str, content: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))
+        };
+        for name in ["lists/partial", "cache/archives/partial", "packages"] {
+            let path = folder.join(name);
+            std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+        }
+        write(
+            "sources.list",
+            &format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"),
+        )?;
+        write("status", "")?;
+        let folder = folder.to_owned();
+        let apt = Self { folder };
+        command::read(apt.command("apt-get").arg("update"))?;
+        Ok(apt)
+    }
+
+    /// Downloads the package and unpacks it below `root`.
+    pub(crate) fn unpack(&self, package: &str, root: &Path) -> Result<()> {
+        command::read(self.command("apt-get").args(["download", package]))?;
+        let file = self.downloaded(package)?;
+        command::read(Command::new("dpkg-deb").arg("-x").arg(&file).arg(root))?;
+        Ok(())
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut apt = Command::new(program);
+        apt.current_dir(self.folder.join("packages"));
+        for (option, path) in [
+            ("Dir::State", ""),
+            ("Dir::State::lists", "lists"),
+            ("Dir::State::status", "status"),
+            ("Dir::Cache", "cache"),
+            ("Dir::Etc::sourcelist", "sources.list"),
+        ] {
+            let path = self.folder.join(path);
+            apt.arg("-o").arg(format!("{option}={}", path.display()));
+        }
+        for option in [
+            "Dir::Etc::sourceparts=/dev/null",
+            "APT::Architecture=amd64",
+            "APT::Sandbox::User=root", // apt's own user may not enter this folder
+            "Acquire::Retries=3",
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+        ] {
+            apt.arg("-o").arg(option);
+        }
+        apt
+    }
+
+    /// The package that `package` depends on and whose name starts with `prefix`.
+    pub(crate) fn dependency(&self, package: &str, prefix: &str) -> Result<Option<String>> {
+        let listing = command::read(self.command("apt-cache").args(["depends", package]))?;
+        let mut names = listing
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Depends: "));
+        Ok(names
+            .find(|name| name.starts_with(prefix))
+            .map(str::to_owned))
+    }
+
+    fn downloaded(&self, package: &str) -> Result<PathBuf> {
+        let folder = self.folder.join("packages");
+        find(&folder, &format!("{package}_"), ".deb").with_context(|| {
+            format!(
+                "apt-get download {package} left no file in {}",
+                folder.display()
+            )
+        })
+    }
+}
+
+/// The Debian mirror that this machine uses itself.
+fn mirror() -> Result<String> {
+    let targets = command::read(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Created-By: Packages",
+    ]))?;
+    main_archive(&targets).context(
+        "apt has no source whose address ends in /debian: the test kernels come from a Debian mirror, and this \
+         machine names none",
+    )
+}
+
+/// The security archive ends in /debian-security, a third party's in anything else.
+fn main_archive(targets: &str) -> Option<String> {
+    let mut addresses = targets.lines().map(|line| line.trim_end_matches('/'));
+    addresses
+        .find(|line| line.ends_with("/debian"))
+        .map(str::to_owned)
+}
+
+/// The first entry of `folder` with such a name.
+pub(crate) fn find(folder: &Path, start: &str, end: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries.flatten().map(|entry| entry.path()).find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(start) && name.ends_with(end)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_the_main_archive() {
+        let targets =
+            "https://x.example/apt/\nhttp://m.example/debian-security/\nhttp://m.example/debian/\n";
+        assert_eq!(
+            main_archive(targets).as_deref(),
+            Some("http://m.example/debian")
+        );
+        assert_eq!(main_archive("http://m.example/ubuntu/\n"), None);
+    }
+}
