@@ -24,6 +24,7 @@ mod group;
 mod guest;
 mod kernel_objects;
 mod process;
+mod procfs;
 mod program;
 mod runner;
 mod scenario;

@@ -5,7 +5,7 @@ use crate::{
     agent::Agent,
     group::Lives,
     guest::scaled,
-    program::{Program, Report},
+    program::Program,
     runner::table,
     tier::{ITERATOR, PROCFS, SWITCH, Tier},
 };
@@ -36,15 +36,6 @@ fn short_processes(tier: &Tier) {
     }
 }
 
-fn lives(report: &Report) -> Lives {
-    Lives {
-        success: report.of("success"),
-        failure: report.of("failure"),
-        signal: report.of("signal"),
-        ..Lives::default()
-    }
-}
-
 /// The children's images are a program of their own, so a group of their own.
 fn by_exec(agent: &Agent, tier: &Tier, ns: u64) {
     let count = scaled(COUNT);
@@ -56,7 +47,7 @@ fn by_exec(agent: &Agent, tier: &Tier, ns: u64) {
     let children_ns = report.of("children_ns");
     let children = Lives {
         execs: count,
-        ..lives(&report)
+        ..Lives::of(&report)
     };
     let forker = Lives {
         forks: count,
@@ -80,7 +71,7 @@ fn by_fork(agent: &Agent, tier: &Tier, ns: u64) {
         forks: count,
         execs: 1,
         success: report.of("success") + 1,
-        ..lives(&report)
+        ..Lives::of(&report)
     };
     agent.await_settled(|samples| {
         let group = samples.group(&program.name);

@@ -3,7 +3,12 @@
 mod churn;
 mod images;
 mod lineage;
+mod memory;
+mod names;
+mod pressure;
+mod rise;
 mod start;
+mod stat;
 mod threads;
 
 use crate::{
@@ -18,7 +23,12 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         churn::TESTS,
         images::TESTS,
         lineage::TESTS,
+        memory::TESTS,
+        names::TESTS,
+        pressure::TESTS,
+        rise::TESTS,
         start::TESTS,
+        stat::TESTS,
         threads::TESTS,
     ]
     .into_iter()
