@@ -9,6 +9,7 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ringbuf_output, bpf_ringbuf_query},
+    maps::HashMap,
 };
 use aya_log_ebpf::warn;
 use core::mem::size_of;
@@ -69,15 +70,30 @@ pub(crate) fn whole_to_ring<T>(record: &T) -> bool {
     to_ring(record, size_of::<T>())
 }
 
-/// The entry of `id` in the overflow generation that takes records now, made if need be. `None`: it is full.
+/// The overflow generation that takes records now.
 #[inline(always)]
-pub(crate) fn overflow_entry(id: &Identity) -> Option<&'static mut OverflowRecord> {
-    let generation = CONTROL.get(0).map_or(0, |control| control.generation);
-    let map = if generation == 0 {
+fn generation() -> &'static HashMap<Identity, OverflowRecord> {
+    if CONTROL.get(0).map_or(0, |control| control.generation) == 0 {
         &OVERFLOW_0
     } else {
         &OVERFLOW_1
-    };
+    }
+}
+
+/// The entry of `id`, if earlier records of it had to go there: later ones must, too, because the ring is read first and
+/// its smaller records still fit when larger ones do not.
+#[inline(always)]
+pub(crate) fn known_overflow_entry(id: &Identity) -> Option<&'static mut OverflowRecord> {
+    // SAFETY: as in overflow_entry().
+    generation()
+        .get_ptr_mut(id)
+        .map(|entry| unsafe { &mut *entry })
+}
+
+/// The entry of `id` in the overflow generation that takes records now, made if need be. `None`: it is full.
+#[inline(always)]
+pub(crate) fn overflow_entry(id: &Identity) -> Option<&'static mut OverflowRecord> {
+    let map = generation();
     let entry = match map.get_ptr_mut(id) {
         Some(entry) => Some(entry),
         None => {

@@ -1,7 +1,7 @@
 //! `sched_process_exit`: how a process ended, as soon as its last thread has.
 
 use crate::{
-    emit::{overflow_entry, whole_to_ring},
+    emit::{known_overflow_entry, overflow_entry, whole_to_ring},
     kernel::Task,
 };
 use agent_common::{EXIT_OOM, ExitRecord, OVERFLOW_EXITED, kind};
@@ -32,11 +32,15 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         wait_status: leader.wait_status(signal),
         zero: 0,
     };
-    if whole_to_ring(&record) {
+    let known = known_overflow_entry(&record.id);
+    if known.is_none() && whole_to_ring(&record) {
         return None;
     }
     // No place in the hash either: the release record says it again.
-    let entry = overflow_entry(&record.id)?;
+    let entry = match known {
+        Some(entry) => entry,
+        None => overflow_entry(&record.id)?,
+    };
     entry.wait_status = record.wait_status;
     entry.exit_flags = record.flags;
     entry.flags |= OVERFLOW_EXITED;

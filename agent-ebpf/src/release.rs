@@ -2,7 +2,10 @@
 //! `tp_btf/sched_process_free` (after an RCU grace period, where fentry is refused).
 
 use crate::{
-    emit::{add_totals, coarse_sums, is_uncredited, node, overflow_entry, whole_to_ring},
+    emit::{
+        add_totals, coarse_sums, is_uncredited, known_overflow_entry, node, overflow_entry,
+        whole_to_ring,
+    },
     kernel::{EXIT_ZOMBIE, Signal, Task},
 };
 use agent_common::{EXIT_OOM, OVERFLOW_RELEASED, RELEASE_PROJECTED, ReleaseRecord, Totals, kind};
@@ -84,10 +87,11 @@ fn report<C: EbpfContext>(
         node.exits += 1;
         node.exited_runtime_ns += totals.runtime_ns;
     }
-    if whole_to_ring(&record) {
+    let known = known_overflow_entry(&record.id);
+    if known.is_none() && whole_to_ring(&record) {
         return None;
     }
-    if let Some(entry) = overflow_entry(&record.id) {
+    if let Some(entry) = known.or_else(|| overflow_entry(&record.id)) {
         entry.totals = record.totals;
         entry.wait_status = record.wait_status;
         entry.exit_flags = record.flags;

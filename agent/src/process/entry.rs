@@ -182,13 +182,19 @@ impl Entry {
         }
     }
 
-    /// The same by what its exec told, if it told anything; `false` where there is nothing to decide by.
-    pub(super) fn name_by_exec(&mut self, ledger: &mut impl Ledger) -> bool {
-        let is_told = matches!(self.naming, Naming::Waiting(Some(_)));
-        if is_told {
-            self.name_by_events(None, ledger);
+    /// The same at its end, by what its exec told; one that ran no program stays with the image it was born with. `false`
+    /// where there is nothing to decide, or nothing to decide by.
+    pub(super) fn name_at_exit(&mut self, ledger: &mut impl Ledger) -> bool {
+        match (&self.naming, self.birth) {
+            (Naming::Waiting(Some(_)), _) => self.name_by_events(None, ledger),
+            (Naming::Waiting(None), Some(birth)) => {
+                ledger.share(birth);
+                ledger.close(std::mem::replace(&mut self.account, birth));
+                self.naming = Naming::Done;
+            }
+            _ => return false,
         }
-        is_told
+        true
     }
 
     /// Gives back all accounts but the present one.

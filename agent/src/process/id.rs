@@ -12,6 +12,21 @@ pub struct ProcessId {
     pub start_ns: u64,
 }
 
+/// What `/proc` shows start times in (kernel: `USER_HZ`, 100 everywhere).
+const TICK_NS: u64 = 10_000_000;
+
+impl ProcessId {
+    /// The tick it was born in.
+    pub(crate) const fn tick(self) -> u64 {
+        self.start_ns / TICK_NS
+    }
+
+    /// Whether its start is known to the tick only. One in ten million is born on the stroke of one.
+    pub(crate) const fn is_of_tick(self) -> bool {
+        self.start_ns.is_multiple_of(TICK_NS)
+    }
+}
+
 /// Maps by kernel numbers. The standard hash withstands keys that an attacker chooses in thousands; nobody chooses a start
 /// time to the nanosecond, and a scrape hashes every process of the node.
 pub(super) type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;

@@ -87,10 +87,14 @@ impl Table {
         let credited = |table: &mut Self, sample: &Sample, ledger: &mut _| {
             table.credit_live(sample, threads_of(&pass.threads, sample), pass, ledger)
         };
-        let mut strangers: Vec<&Sample> = Vec::new();
+        let mut strangers: Vec<Sample> = Vec::new();
         for sample in &pass.processes {
             if !credited(self, sample, ledger) {
-                strangers.push(sample);
+                let id = self.known_as(sample.id);
+                let sample = Sample { id, ..*sample };
+                if !credited(self, &sample, ledger) {
+                    strangers.push(sample);
+                }
             }
         }
         for sample in &strangers {

@@ -96,13 +96,17 @@ impl Table {
     /// Takes one record.
     pub fn apply(&mut self, event: Event, ledger: &mut impl Ledger) {
         match event {
-            Event::Forked { child, parent } => self.forked(child, parent, ledger),
+            Event::Forked { child, parent } => {
+                let (child, parent) = (self.known_as(child), self.known_as(parent));
+                self.forked(child, parent, ledger);
+            }
             Event::Execed {
                 id,
                 facts,
                 parent,
                 counters,
             } => {
+                let id = self.known_as(id);
                 self.execed(id, facts, parent, counters, ledger);
             }
             Event::Exited {
@@ -110,6 +114,7 @@ impl Table {
                 status,
                 oom_killed,
             } => {
+                let id = self.known_as(id);
                 self.exited(id, status, oom_killed, ledger);
             }
             Event::Released(released) => self.released(&released, ledger),
@@ -221,16 +226,16 @@ impl Table {
             self.unheard(id, None, true, ledger);
         }
         if let Some(entry) = self.processes.get_mut(&id) {
-            entry.book_exit(status, oom_killed, ledger);
             // Its final totals may be long in coming; what it was called will not change any more.
-            if entry.name_by_exec(ledger) {
+            if entry.name_at_exit(ledger) {
                 self.waiting.remove(&id);
             }
+            entry.book_exit(status, oom_killed, ledger);
         }
     }
 
     fn released(&mut self, released: &Released, ledger: &mut impl Ledger) {
-        let id = released.id;
+        let id = self.known_as(released.id);
         if let Some(tombstone) = self.tombstone(id) {
             let delta = tombstone.booked.raise(&released.counters);
             let account = tombstone.account;
@@ -295,6 +300,35 @@ impl Table {
         };
         self.insert(id, entry);
         self.waiting.insert(id);
+    }
+
+    /// The identity by which a process is known here, where one source tells its start in nanoseconds and another, which
+    /// has not seen it run, in ticks. The finer one is kept.
+    pub(super) fn known_as(&mut self, id: ProcessId) -> ProcessId {
+        let Some(start_ns) = self.by_tgid.get(&id.tgid).copied() else {
+            return id;
+        };
+        let known = ProcessId { start_ns, ..id };
+        if known == id || known.tick() != id.tick() {
+            return id;
+        }
+        if id.is_of_tick() {
+            return known;
+        }
+        if known.is_of_tick() && !self.processes.contains_key(&id) {
+            self.rename(known, id);
+        }
+        id
+    }
+
+    fn rename(&mut self, former: ProcessId, id: ProcessId) {
+        if let Some(entry) = self.processes.remove(&former) {
+            self.by_tgid.insert(id.tgid, id.start_ns);
+            self.processes.insert(id, entry);
+            if self.waiting.remove(&former) {
+                self.waiting.insert(id);
+            }
+        }
     }
 
     fn insert(&mut self, id: ProcessId, entry: Entry) {

@@ -78,7 +78,7 @@ impl SwitchPass {
         let known = known.filter(|known| {
             latest
                 .get(&tgid)
-                .is_none_or(|start_ns| *start_ns == known.sample.id.start_ns)
+                .is_none_or(|start_ns| is_same_start(known.sample.id.start_ns, *start_ns))
         });
         if let Some(known) = &known
             && !times.was_full
@@ -96,6 +96,12 @@ impl SwitchPass {
             }
         }
     }
+}
+
+/// Whether a start that was known, maybe to the tick only, is the one that the map tells.
+fn is_same_start(known_ns: u64, told_ns: u64) -> bool {
+    let is_of_tick = known_ns.is_multiple_of(TICK_NS);
+    known_ns == told_ns || (is_of_tick && known_ns / TICK_NS == told_ns / TICK_NS)
 }
 
 /// Start of the latest process with each number, as the map knows it.
