@@ -129,7 +129,11 @@ impl Table {
             },
             ..Tally::default()
         };
-        let inherited = self.processes.get(&parent).map(|parent| parent.account);
+        // Told late, the parent may be gone already.
+        let inherited = match self.processes.get(&parent) {
+            Some(parent) => Some(parent.account),
+            None => self.tombstone(parent).map(|parent| parent.account),
+        };
         if let Some(entry) = self.processes.get_mut(&child) {
             // A pass, or another record, was faster.
             if !std::mem::replace(&mut entry.announced, true) {

@@ -30,6 +30,8 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct SwitchPass {
     known: HashMap<u32, Known>,
+    /// When the last pass began; 0 before the first.
+    passed_ns: u64,
 }
 
 impl SwitchPass {
@@ -60,6 +62,7 @@ impl SwitchPass {
         pass.threads
             .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
         let live: HashSet<_> = pass.processes.iter().map(|sample| sample.id).collect();
+        self.passed_ns = now_ns;
         kernel.forget(times.by_id.into_keys().filter(|id| {
             id.start_ns < now_ns && !live.contains(id) && !pass.unread.contains(&id.tgid)
         }))?;
@@ -82,13 +85,25 @@ impl SwitchPass {
         });
         if let Some(known) = &known
             && !times.was_full
-            && times.by_id.get(&known.sample.id).copied() == known.run_ns
+            && times
+                .by_id
+                .get(&precise(known.sample.id, None, latest))
+                .copied()
+                == known.run_ns
         {
             return Some(known.clone());
         }
+        let is_new = known.is_none();
         let mut threads = Vec::new();
         match reader.sample(tgid, &mut threads) {
-            Ok(sample) => Some(read_again(sample, threads, known, times, latest)),
+            Ok(sample) => {
+                let read = read_again(sample, threads, known, times, latest);
+                // Born just now, and known to the tick only, while its records know the nanosecond: they tell of it
+                // until the next pass.
+                let is_told = is_new && read.run_ns.is_none() && !times.was_full;
+                let is_young = read.sample.id.start_ns + TICK_NS > self.passed_ns;
+                Some(read).filter(|_| !(is_told && is_young && self.passed_ns > 0))
+            }
             Err(error) if error.is_gone() => None,
             Err(_) => {
                 pass.unread.push(tgid);

@@ -12,6 +12,9 @@ pub(crate) struct Tier {
     pub(crate) low: f64,
     /// …and at most this one.
     pub(crate) high: f64,
+    /// How far the CPU time of a process that was there before the agent may be off: what `/proc` told of it at the
+    /// start is two numbers of whole ticks.
+    pub(crate) history_ns: f64,
 }
 
 /// On the free rung, each process's last switch comes after `wait4` took its figure.
@@ -29,11 +32,13 @@ pub(crate) const ITERATOR: Tier = Tier {
     has_events: true,
     low: 0.99,
     high: 1.02,
+    history_ns: TICK_NS,
 };
 
 /// CPU of live processes from the scheduler, final totals from the kernel.
 pub(crate) const SWITCH: Tier = Tier {
     name: "switch",
+    history_ns: 3.0 * TICK_NS,
     ..ITERATOR
 };
 
@@ -43,6 +48,7 @@ pub(crate) const PROCFS: Tier = Tier {
     has_events: false,
     low: 0.0,
     high: 1.02,
+    history_ns: 3.0 * TICK_NS,
 };
 
 /// Those that count exactly.

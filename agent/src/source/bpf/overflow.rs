@@ -4,7 +4,7 @@
 //! waits until every program that may still hold the old one has ended, and then reads and empties it at leisure.
 
 use super::{Error, Found, events, load, snapshot::Carried, take, wire::Wire};
-use crate::source::Names;
+use crate::{process::Event, source::Names};
 use agent_common::{CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};
 use aya::{
     Ebpf,
@@ -72,14 +72,23 @@ impl Overflow {
     ) -> Result<(), Error> {
         wait_for_programs();
         let old = &mut self.generations[1 - self.active];
-        let keys = old.keys().collect::<Result<Vec<_>, _>>()?;
+        let mut keys = old.keys().collect::<Result<Vec<_>, _>>()?;
+        // The hash has no order of its own: parents before their children, and ends behind all beginnings.
+        keys.sort_unstable_by_key(|key| (key.0.start_ns, key.0.tgid));
+        let mut ends = Vec::new();
         for key in keys {
             let record = old.get(&key, 0)?.0;
             old.remove(&key)?;
             self.entries += 1;
             for event in events::from_overflow(&key.0, &record, carried, names) {
-                sink(Found::Event(event));
+                match event {
+                    Event::Released(_) => ends.push(event),
+                    _ => sink(Found::Event(event)),
+                }
             }
+        }
+        for event in ends {
+            sink(Found::Event(event));
         }
         self.drain_sums(carried, sink)
     }

@@ -30,7 +30,7 @@ pub(super) fn double_fork(arguments: &[String]) {
     let child = process::fork(|| {
         process::fork(|| match arguments.get(1) {
             Some(path) => process::exec(Path::new(path), &["child", "scenario", "tell", ns]),
-            None => tell(&[ns.clone()]),
+            None => tell(std::slice::from_ref(ns)),
         });
     });
     process::reap(child);

@@ -20,8 +20,8 @@ table![
     ring_and_hash_are_full,
 ];
 
-/// A ring for a few hundred lives: the rest is for the overflow hash.
-const SMALL_RING: &str = "--accounting.ring-bytes=131072";
+/// A ring for a hundred lives: the rest is for the overflow hash.
+const SMALL_RING: &str = "--accounting.ring-bytes=32768";
 
 fn overflowed(samples: &Samples) -> f64 {
     samples.the("headcount_events_overflowed_total", &[])
@@ -83,7 +83,10 @@ fn ring_of_one_page() {
         let agent = Agent::start_with(tier, &["--accounting.ring-bytes=4096"], None);
         let count = scaled(1000);
         let program = Program::new("page");
-        let report = program.run("churn", &[&count.to_string(), "0"]);
+        let arguments = [&*count.to_string(), "0"];
+        // However fast the agent is, it cannot keep up with the first while it is stopped.
+        agent.stopped(|| Program::new("first").run("churn", &arguments));
+        let report = program.run("churn", &arguments);
         let all = Lives {
             forks: count,
             execs: 1,
