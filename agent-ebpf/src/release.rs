@@ -4,6 +4,7 @@
 use crate::{
     emit::{add_totals, coarse_sums, is_uncredited, node, overflow_entry, whole_to_ring},
     kernel::{EXIT_ZOMBIE, Signal, Task},
+    switch,
 };
 use agent_common::{EXIT_OOM, OVERFLOW_RELEASED, RELEASE_PROJECTED, ReleaseRecord, Totals, kind};
 use aya_ebpf::{
@@ -83,6 +84,7 @@ fn report<C: EbpfContext>(
         let node = node()?;
         node.exits += 1;
         node.exited_runtime_ns += totals.runtime_ns;
+        switch::end(&record.id);
     }
     if whole_to_ring(&record) {
         return None;
