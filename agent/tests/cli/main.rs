@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    agent::{Ended, Launch},
+    agent::{Ended, Launch, obstacle},
     fake_proc::FakeProc,
     log::message,
     scrape::groups,
@@ -190,11 +190,12 @@ fn a_kernel_tier_that_was_asked_for_does_not_fall_back() {
     let tree = tree();
     for tier in ["iterator", "switch"] {
         let ended = Launch::on(&tree).arg(format!("-accounting={tier}")).run();
-        let expected = format!(
-            "--accounting={tier}: {} is not a mounted procfs, and kernel programs see this machine's processes, \
-             not those of a copy; name a mounted procfs with --procfs, or ask for --accounting=procfs",
+        let reason = obstacle(&format!(
+            "{} is not a mounted procfs, and kernel programs see this machine's processes, not those of a copy; \
+             name a mounted procfs with --procfs, or ask for --accounting=procfs",
             tree.procfs().display()
-        );
+        ));
+        let expected = format!("--accounting={tier}: {reason}");
         assert_eq!(ended.one_error(), expected);
     }
 }
