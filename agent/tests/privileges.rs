@@ -72,14 +72,14 @@ fn assert_refuses(launch: Launch, tier: &str, reason: &str) {
 
 #[test]
 fn without_capabilities_it_serves_from_procfs() {
-    let agent = launch().by_user(NOBODY).start();
+    let agent = launch().with_uid(NOBODY).start();
     assert_serves_from_procfs(&agent, agent.pid(), CAPABILITIES);
 }
 
 #[test]
 fn without_capabilities_a_kernel_tier_is_refused() {
     for tier in ["iterator", "switch"] {
-        assert_refuses(launch().by_user(NOBODY), tier, CAPABILITIES);
+        assert_refuses(launch().with_uid(NOBODY), tier, CAPABILITIES);
     }
 }
 
@@ -98,7 +98,7 @@ fn without_type_information_a_kernel_tier_is_refused() {
 
 #[test]
 fn without_capabilities_what_other_users_hide_is_a_partial_error() {
-    let agent = launch().by_user(NOBODY).start();
+    let agent = launch().with_uid(NOBODY).start();
     let [passes, unread, before] = agent.scrape().errors();
     assert_eq!((passes, unread), (0.0, 0.0));
     let [_, _, after] = agent.scrape().errors();
@@ -108,7 +108,7 @@ fn without_capabilities_what_other_users_hide_is_a_partial_error() {
 #[test]
 fn a_port_that_needs_a_capability_is_told_with_the_remedy() {
     let ended = launch()
-        .by_user(NOBODY)
+        .with_uid(NOBODY)
         .arg("-web.listen-address=127.0.0.1:1")
         .run();
     assert_eq!(ended.stderr.len(), 1, "{ended:#?}");

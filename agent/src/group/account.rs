@@ -7,7 +7,8 @@
 //! ```
 //!
 //! What is booked before the decision waits in the account. An account lives while a process, a tombstone or an
-//! undecided descendant uses it.
+//! undecided descendant uses it; an unmatched one that nobody uses any more leaves what waits to its ancestor, whose
+//! decision would have been its own. So there are never more accounts than users of accounts.
 
 use crate::process::{AccountId, Tally};
 
@@ -34,7 +35,8 @@ pub(super) struct Account {
     pub(super) decision: Decision,
     pub(super) ancestor: Option<AccountId>,
     pub(super) users: u32,
-    pub(super) waiting: Tally,
+    /// Boxed: of thousands of accounts few wait, and not for long.
+    pub(super) waiting: Option<Box<Tally>>,
 }
 
 /// All accounts, by a number that is used again when an account is closed.
@@ -50,7 +52,7 @@ impl Accounts {
             decision: Decision::Open,
             ancestor,
             users: 1,
-            waiting: Tally::default(),
+            waiting: None,
         };
         if let Some(ancestor) = ancestor {
             self.share(ancestor);
@@ -78,21 +80,11 @@ impl Accounts {
         }
     }
 
-    /// One user less; a decided account without users is forgotten, an undecided one waits for its ancestor.
-    pub(super) fn unshare(&mut self, id: AccountId) {
-        let mut next = Some(id);
-        while let Some(id) = next.take() {
-            let Some(account) = self.account_mut(id) else {
-                return;
-            };
-            account.users = account.users.saturating_sub(1);
-            let is_decided = matches!(account.decision, Decision::Member(_) | Decision::Nowhere);
-            if account.users == 0 && is_decided {
-                next = account.ancestor.take();
-                self.slots[id.0 as usize] = None;
-                self.free.push(id.0);
-            }
-        }
+    /// Takes the account out; its number is used again.
+    pub(super) fn remove(&mut self, id: AccountId) -> Option<Account> {
+        let account = self.slots.get_mut(id.0 as usize)?.take()?;
+        self.free.push(id.0);
+        Some(account)
     }
 
     /// Accounts in use.

@@ -5,7 +5,7 @@
 
 use super::{
     Gauges, Group,
-    account::{Account, Accounts, Decision, GroupIndex},
+    account::{Accounts, Decision, GroupIndex},
 };
 use crate::process::{
     AccountId, Coarse, Counters, Delta, Facts, Ledger, Live, Memory, State, Tally,
@@ -64,14 +64,30 @@ impl Ledger for Grouper {
     }
 
     fn close(&mut self, id: AccountId) {
-        let Some(account) = self.accounts.get(id) else {
-            return;
-        };
-        if account.users == 1 && account.decision == Decision::Open {
-            // Nobody ever saw its facts, and nobody will.
-            self.follow_ancestor(id);
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let Some(account) = self.accounts.account_mut(id) else {
+                return;
+            };
+            account.users = account.users.saturating_sub(1);
+            if account.users > 0 {
+                return;
+            }
+            if account.decision == Decision::Open {
+                // Nobody ever saw its facts, and nobody will.
+                self.follow_ancestor(id);
+            }
+            let Some(gone) = self.accounts.remove(id) else {
+                return;
+            };
+            let heir = gone
+                .ancestor
+                .and_then(|heir| self.accounts.account_mut(heir));
+            if let (Some(heir), Some(waiting)) = (heir, gone.waiting) {
+                heir.waiting.get_or_insert_default().add(&waiting);
+            }
+            next = gone.ancestor;
         }
-        self.accounts.unshare(id);
     }
 
     fn identify(&mut self, id: AccountId, facts: &Facts) {
@@ -97,7 +113,9 @@ impl Ledger for Grouper {
             return;
         };
         match account.decision {
-            Decision::Open | Decision::Unmatched => account.waiting.add(tally),
+            Decision::Open | Decision::Unmatched => {
+                account.waiting.get_or_insert_default().add(tally)
+            }
             Decision::Member(group) => self.groups[group.0].total.add(tally),
             Decision::Nowhere => {}
         }
@@ -181,51 +199,54 @@ impl Grouper {
 
     /// Decides the accounts whose ancestor has been decided meanwhile. To be called after each batch.
     pub fn settle(&mut self) {
-        let waiting = std::mem::take(&mut self.unmatched);
-        for id in waiting {
-            self.follow_ancestor(id);
-            if self
-                .accounts
-                .get(id)
-                .is_some_and(|account| account.users == 0)
-            {
-                // The last user is gone; only the decision was missing.
-                self.accounts.share(id);
-                self.accounts.unshare(id);
+        for id in std::mem::take(&mut self.unmatched) {
+            // The number may be another account's by now.
+            let account = self.accounts.get(id);
+            if account.is_some_and(|account| account.decision == Decision::Unmatched) {
+                self.follow_ancestor(id);
             }
         }
     }
 
     fn follow_ancestor(&mut self, id: AccountId) {
-        match self.decision_above(id) {
-            Decision::Open | Decision::Unmatched => {
-                if let Some(account) = self.accounts.account_mut(id) {
-                    account.decision = Decision::Unmatched;
-                    self.unmatched.push(id);
-                }
-            }
-            decided => self.decide(id, decided),
+        let above = self.nearest(id);
+        let decision = above
+            .and_then(|id| self.accounts.get(id))
+            .map(|account| account.decision);
+        let decision = decision.unwrap_or(Decision::Nowhere);
+        if decision != Decision::Open {
+            return self.decide(id, decision);
+        }
+        self.unmatched.push(id);
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
+        account.decision = Decision::Unmatched;
+        if account.ancestor != above {
+            // Past those that follow somebody themselves: lines stay short, however deep processes are nested.
+            let former = std::mem::replace(&mut account.ancestor, above);
+            above
+                .into_iter()
+                .for_each(|above| self.accounts.share(above));
+            former.into_iter().for_each(|former| self.close(former));
         }
     }
 
-    /// The decision of the nearest decided ancestor; `Nowhere` at the end of the line.
-    fn decision_above(&self, id: AccountId) -> Decision {
-        let mut above = self.accounts.get(id).and_then(|account| account.ancestor);
-        // Two reparented processes could name each other; no real line is longer than processes exist.
+    /// The nearest ancestor that does not itself follow one.
+    fn nearest(&self, id: AccountId) -> Option<AccountId> {
+        let mut above = self.accounts.get(id)?.ancestor?;
+        // Two reparented processes could name each other; no real line is longer than accounts exist.
         for _ in 0..=self.accounts.len() {
-            let Some(account) = above.and_then(|id| self.accounts.get(id)) else {
-                return Decision::Nowhere;
-            };
-            match account {
-                Account {
-                    decision: Decision::Unmatched,
-                    ancestor,
-                    ..
-                } => above = *ancestor,
-                Account { decision, .. } => return *decision,
+            let account = self.accounts.get(above)?;
+            if above == id {
+                return None;
             }
+            if account.decision != Decision::Unmatched {
+                return Some(above);
+            }
+            above = account.ancestor?;
         }
-        Decision::Nowhere
+        None
     }
 
     fn decide(&mut self, id: AccountId, decision: Decision) {
@@ -233,9 +254,9 @@ impl Grouper {
             return;
         };
         account.decision = decision;
-        let waited = std::mem::take(&mut account.waiting);
+        let waited = account.waiting.take();
         let ancestor = account.ancestor.take();
-        if let Decision::Member(group) = decision {
+        if let (Decision::Member(group), Some(waited)) = (decision, waited) {
             self.groups[group.0].total.add(&waited);
         }
         if let Some(ancestor) = ancestor {
@@ -279,18 +300,17 @@ impl Grouper {
 }
 
 fn add(gauges: &mut Gauges, process: &Live<'_>) {
-    let sample = process.sample;
     gauges.processes += 1;
     let Memory {
         resident_bytes,
         virtual_bytes,
         swapped_bytes,
-    } = sample.memory;
+    } = process.memory();
     gauges.resident_bytes += resident_bytes;
     gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(virtual_bytes);
     gauges.swapped_bytes += swapped_bytes;
-    gauges.threads += u64::from(sample.threads);
-    let start_ns = sample.id.start_ns;
+    gauges.threads += u64::from(process.threads());
+    let start_ns = process.start_ns();
     gauges.oldest_start_ns = Some(
         gauges
             .oldest_start_ns
@@ -298,7 +318,7 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
     );
     if let Some(open_files) = process.open_files() {
         gauges.open_files += open_files;
-        if let Some(limit) = sample.fd_limit {
+        if let Some(limit) = process.fd_limit() {
             // As process-exporter divides: a limit of 0 gives +Inf, or nothing when nothing is open.
             let ratio = open_files as f64 / limit as f64;
             gauges.worst_fd_ratio = gauges.worst_fd_ratio.max(ratio);
@@ -308,18 +328,13 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
         gauges.states[index_of(state)] += 1;
     }
     for wchan in process.wchans() {
-        let is_new = !gauges.wchans.contains_key(wchan);
-        let name = if is_new && gauges.wchans.len() >= WCHANS {
-            REST
-        } else {
-            wchan
-        };
-        match gauges.wchans.get_mut(name) {
-            Some(count) => *count += 1,
-            None => {
-                gauges.wchans.insert(name.to_owned(), 1);
-            }
+        if let Some(count) = gauges.wchans.get_mut(wchan) {
+            *count += 1;
+            continue;
         }
+        let is_full = gauges.wchans.len() >= WCHANS;
+        let name = if is_full { REST } else { wchan };
+        *gauges.wchans.entry(name.to_owned()).or_default() += 1;
     }
 }
 

@@ -92,6 +92,31 @@ fn an_account_that_was_closed_undecided_still_pays_when_its_ancestor_is_decided(
 }
 
 #[test]
+fn a_deep_line_of_vanished_processes_leaves_nothing_but_what_it_used() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    let mut parent = root;
+    for _ in 0..1000 {
+        let child = grouper.open(Some(parent));
+        grouper.identify(child, &facts("x"));
+        grouper.book(child, &used(1));
+        if parent != root {
+            grouper.close(parent);
+        }
+        parent = child;
+    }
+    grouper.close(parent);
+    grouper.settle();
+    assert_eq!(
+        grouper.statistics().accounts,
+        1,
+        "only the root, which nobody has looked at"
+    );
+    grouper.identify(root, &facts("a"));
+    assert_eq!(totals(&grouper), [("a", 1000)]);
+}
+
+#[test]
 fn ancestors_in_a_ring_end_in_no_group() {
     let mut grouper = grouper(9);
     let one = grouper.open(None);

@@ -1,8 +1,8 @@
 //! One process in the table, and the rules by which its use is booked.
 
 use super::{
-    AccountId, Counters, ExitStatus, Facts, Ledger, Lifecycle, Sample, Tally, booked::Booked,
-    threads::Threads,
+    AccountId, Counters, ExitStatus, Facts, Ledger, Lifecycle, Memory, Sample, State, Tally,
+    booked::Booked, threads::Threads,
 };
 
 /// Execs of one process between two passes that are told apart; more of them share the bookings of their neighbours.
@@ -22,6 +22,30 @@ pub(super) enum Naming {
 pub(super) struct Split {
     account: AccountId,
     counters: Counters,
+}
+
+/// What the last pass saw of it beside the totals, which are in what was booked: half the size of a [`Sample`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) parent: u32,
+    pub(super) threads: u32,
+    pub(super) state: State,
+    pub(super) memory: Memory,
+    pub(super) fd_limit: Option<u64>,
+    pub(super) ran_marker: u64,
+}
+
+impl From<&Sample> for Held {
+    fn from(sample: &Sample) -> Self {
+        Self {
+            parent: sample.parent,
+            threads: sample.threads,
+            state: sample.state,
+            memory: sample.memory,
+            fd_limit: sample.fd_limit,
+            ran_marker: sample.ran_marker,
+        }
+    }
 }
 
 /// See the module.
@@ -46,7 +70,7 @@ pub(super) struct Entry {
     pub(super) absent_since_ns: Option<u64>,
     /// Number of the last pass that saw it.
     pub(super) seen: u64,
-    pub(super) sample: Option<Sample>,
+    pub(super) held: Option<Held>,
     pub(super) threads: Threads,
     pub(super) open_files: Option<u64>,
     /// Value of `ran_marker` when the descriptors and the main thread's wait channel were read.
@@ -75,7 +99,7 @@ impl Entry {
             projected: false,
             absent_since_ns: None,
             seen: 0,
-            sample: None,
+            held: None,
             threads: Threads::default(),
             open_files: None,
             probed: None,

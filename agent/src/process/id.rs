@@ -11,3 +11,7 @@ pub struct ProcessId {
     /// Start, nanoseconds since boot.
     pub start_ns: u64,
 }
+
+/// Maps by kernel numbers. The standard hash withstands keys that an attacker chooses in thousands; nobody chooses a start
+/// time to the nanosecond, and a scrape hashes every process of the node.
+pub(super) type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;

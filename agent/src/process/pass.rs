@@ -2,7 +2,7 @@
 
 use super::{
     AccountId, Ledger, Memory, Pass, ProcessId, Sample, State, Table, ThreadSample,
-    entry::{Entry, Naming},
+    entry::{Entry, Held, Naming},
     table::Unclassified,
 };
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub trait Probe {
 /// A live process as the grouper sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Live<'a> {
-    /// What the last pass saw.
-    pub sample: &'a Sample,
+    id: ProcessId,
+    held: &'a Held,
     entry: &'a Entry,
 }
 
@@ -35,6 +35,26 @@ impl Live<'_> {
         self.entry.account
     }
 
+    /// Start, nanoseconds since boot.
+    pub fn start_ns(&self) -> u64 {
+        self.id.start_ns
+    }
+
+    /// What it holds in memory.
+    pub fn memory(&self) -> Memory {
+        self.held.memory
+    }
+
+    /// Threads, the main one included.
+    pub fn threads(&self) -> u32 {
+        self.held.threads
+    }
+
+    /// Soft limit of open files; `None` where unreadable.
+    pub fn fd_limit(&self) -> Option<u64> {
+        self.held.fd_limit
+    }
+
     /// Open descriptors; `None` while unreadable.
     pub fn open_files(&self) -> Option<u64> {
         self.entry.open_files
@@ -42,7 +62,7 @@ impl Live<'_> {
 
     /// State of each of its threads, the main one included.
     pub fn states(&self) -> impl Iterator<Item = State> + '_ {
-        std::iter::once(self.sample.state).chain(self.entry.threads.states())
+        std::iter::once(self.held.state).chain(self.entry.threads.states())
     }
 
     /// Wait channel of each of its threads that waits.
@@ -61,7 +81,19 @@ impl Table {
     /// Takes one pass: credits everybody it saw, and closes whom it did not see and nothing more will come of.
     pub fn observe(&mut self, pass: &Pass, ledger: &mut impl Ledger) {
         self.passes += 1;
+        self.statistics.live = 0;
+        self.ran.clear();
+        // The known first: each of them is looked up once, and a stranger finds its parent whatever the order.
+        let credited = |table: &mut Self, sample: &Sample, ledger: &mut _| {
+            table.credit_live(sample, threads_of(&pass.threads, sample), pass, ledger)
+        };
+        let mut strangers: Vec<&Sample> = Vec::new();
         for sample in &pass.processes {
+            if !credited(self, sample, ledger) {
+                strangers.push(sample);
+            }
+        }
+        for sample in &strangers {
             if !pass.finals_follow {
                 self.exhume(sample.id);
             }
@@ -71,49 +103,59 @@ impl Table {
                 self.unheard(sample.id, parent, pass.finals_follow, ledger);
             }
         }
-        self.statistics.live = 0;
-        for sample in &pass.processes {
-            self.credit_live(sample, threads_of(&pass.threads, sample), pass, ledger);
+        for sample in &strangers {
+            credited(self, sample, ledger);
         }
         self.close_absent(pass, ledger);
     }
 
+    /// `false`: nobody has heard of it yet.
     fn credit_live(
         &mut self,
         sample: &Sample,
         threads: &[ThreadSample],
         pass: &Pass,
         ledger: &mut impl Ledger,
-    ) {
-        let parent = self.account_of(sample.parent);
-        let Some(entry) = self.processes.get_mut(&sample.id) else {
-            return;
+    ) -> bool {
+        let Some(mut entry) = self.processes.get_mut(&sample.id) else {
+            return false;
         };
-        self.statistics.live += 1;
-        entry.seen = self.passes;
-        entry.absent_since_ns = None;
-        let before = entry.sample.replace(*sample);
-        if let (true, Some(before), Some(now)) = (pass.memory_elsewhere, before, &mut entry.sample)
-        {
-            now.memory = before.memory;
-        }
-        entry.threads.update(threads);
         if !entry.own && sample.state != State::Zombie {
             // Forked without exec and still there: its own facts decide from here on.
+            let parent = self.account_of(sample.parent);
+            let Some(forked) = self.processes.get_mut(&sample.id) else {
+                return false;
+            };
+            entry = forked;
             let account = ledger.open(entry.birth.or(parent));
             ledger.close(std::mem::replace(&mut entry.account, account));
             entry.own = true;
             entry.naming = Naming::Waiting(None);
             self.waiting.insert(sample.id);
         }
+        self.statistics.live += 1;
+        entry.seen = self.passes;
+        entry.absent_since_ns = None;
+        let before = entry.held.replace(sample.into());
+        if let (true, Some(before), Some(now)) = (pass.memory_elsewhere, before, &mut entry.held) {
+            now.memory = before.memory;
+        }
+        entry.threads.update(threads);
+        if entry.probed != Some(sample.ran_marker) {
+            self.ran.push(sample.id);
+        }
         if sample.id.start_ns <= pass.started_ns || !pass.finals_follow {
             let counters = entry.threads.complete(sample.counters);
             entry.credit(&counters, ledger);
         }
+        true
     }
 
     fn close_absent(&mut self, pass: &Pass, ledger: &mut impl Ledger) {
         self.statistics.pending = 0;
+        if self.statistics.live == self.processes.len() as u64 {
+            return;
+        }
         let mut gone = Vec::new();
         for (id, entry) in &mut self.processes {
             if entry.seen == self.passes || pass.unread.contains(&id.tgid) {
@@ -146,7 +188,7 @@ impl Table {
     /// counted in a sum by comm, with all of it.
     fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
         if let Some(entry) = self.processes.get_mut(&id)
-            && entry.sample.is_some()
+            && entry.held.is_some()
         {
             entry.credit_splits(ledger);
         }
@@ -159,11 +201,8 @@ impl Table {
             .iter()
             .filter_map(|id| {
                 let entry = self.processes.get(id)?;
-                let sample = entry
-                    .sample
-                    .as_ref()
-                    .filter(|_| entry.seen == self.passes)?;
-                let parent = self.account_of(sample.parent);
+                let held = entry.held.as_ref().filter(|_| entry.seen == self.passes)?;
+                let parent = self.account_of(held.parent);
                 let cgroup_id = match &entry.naming {
                     Naming::Waiting(Some(facts)) => facts.cgroup_id,
                     _ => None,
@@ -188,12 +227,13 @@ impl Table {
         }
     }
 
-    /// Reads what a pass does not carry, for processes and threads that ran since they were last read.
+    /// Reads what a pass does not carry, for processes and threads that ran since they were last read. A thread cannot
+    /// run without its process's marker changing.
     pub fn refresh(&mut self, pass: &Pass, probe: &mut impl Probe) {
         let Self {
             processes,
             wchans,
-            passes,
+            ran,
             ..
         } = self;
         let mut intern = |name: Option<String>| -> Option<Arc<str>> {
@@ -205,20 +245,15 @@ impl Table {
             wchans.insert(Arc::clone(&name));
             Some(name)
         };
-        for (id, entry) in processes
-            .iter_mut()
-            .filter(|(_, entry)| entry.seen == *passes)
-        {
-            let Some(sample) = &mut entry.sample else {
+        for id in ran.drain(..) {
+            let Some(entry) = processes.get_mut(&id) else {
                 continue;
             };
-            if entry.probed != Some(sample.ran_marker) {
-                entry.probed = Some(sample.ran_marker);
-                entry.open_files = probe.open_files(id.tgid);
-                entry.wchan = intern(probe.wchan(id.tgid, id.tgid));
-                if pass.memory_elsewhere {
-                    sample.memory = probe.memory(id.tgid).unwrap_or(sample.memory);
-                }
+            entry.probed = entry.held.map(|held| held.ran_marker);
+            entry.open_files = probe.open_files(id.tgid);
+            entry.wchan = intern(probe.wchan(id.tgid, id.tgid));
+            if let (true, Some(held)) = (pass.memory_elsewhere, &mut entry.held) {
+                held.memory = probe.memory(id.tgid).unwrap_or(held.memory);
             }
             for thread in &mut entry.threads.live {
                 if thread.probed != Some(thread.sample.ran_marker) {
@@ -232,11 +267,12 @@ impl Table {
     /// Processes that the last pass saw.
     pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
         self.processes
-            .values()
-            .filter(|entry| entry.seen == self.passes)
-            .filter_map(|entry| {
+            .iter()
+            .filter(|(_, entry)| entry.seen == self.passes)
+            .filter_map(|(id, entry)| {
                 Some(Live {
-                    sample: entry.sample.as_ref()?,
+                    id: *id,
+                    held: entry.held.as_ref()?,
                     entry,
                 })
             })

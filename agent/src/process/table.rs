@@ -14,12 +14,10 @@
 use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
     entry::{Entry, Naming, book, exit_tally},
+    id::Map,
     tombstones::{Tombstone, Tombstones},
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 pub use super::pass::{Live, Probe};
 
@@ -55,10 +53,12 @@ pub struct Unclassified {
 #[derive(Debug)]
 pub struct Table {
     pub(super) since_ns: u64,
-    pub(super) processes: HashMap<ProcessId, Entry>,
+    pub(super) processes: Map<ProcessId, Entry>,
     /// Start of the latest process with a number.
-    pub(super) by_tgid: HashMap<u32, u64>,
+    pub(super) by_tgid: Map<u32, u64>,
     pub(super) waiting: HashSet<ProcessId>,
+    /// Whom the last pass saw after they ran; what a pass does not carry is to be read for them.
+    pub(super) ran: Vec<ProcessId>,
     pub(super) finals: Tombstones,
     pub(super) unconfirmed: Tombstones,
     /// Start of the youngest process whose tombstone had to be forgotten before its final record came.
@@ -75,9 +75,10 @@ impl Table {
     pub fn new(since_ns: u64) -> Self {
         Self {
             since_ns,
-            processes: HashMap::new(),
-            by_tgid: HashMap::new(),
+            processes: Map::default(),
+            by_tgid: Map::default(),
             waiting: HashSet::new(),
+            ran: Vec::new(),
             finals: Tombstones::default(),
             unconfirmed: Tombstones::default(),
             forgotten_ns: None,

@@ -3,8 +3,8 @@
 //! Bounded. The oldest is forgotten first; a record of a forgotten process is ignored and counted by the table. Order
 //! matters only within one drain, and 8,192 is more than the records of finished processes that one holds.
 
-use super::{AccountId, ProcessId, booked::Booked};
-use std::collections::{HashMap, VecDeque};
+use super::{AccountId, ProcessId, booked::Booked, id::Map};
+use std::collections::VecDeque;
 
 /// How many are remembered.
 const CAPACITY: usize = 8192;
@@ -25,7 +25,7 @@ pub(super) struct Tombstone {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    by_id: HashMap<ProcessId, Tombstone>,
+    by_id: Map<ProcessId, Tombstone>,
     order: VecDeque<ProcessId>,
 }
 

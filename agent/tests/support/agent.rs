@@ -103,7 +103,7 @@ impl Launch {
     }
 
     /// As a user without any rights, from a copy of the binary that this user can reach.
-    pub fn by_user(mut self, uid: u32) -> Self {
+    pub fn with_uid(mut self, uid: u32) -> Self {
         let copy = self.files.path().join("headcount");
         // By another program: while this one has the copy open for writing, a child that another test starts now would
         // have it open too, and it could not be run.

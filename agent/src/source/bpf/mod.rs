@@ -184,7 +184,8 @@ pub struct Kernel {
     control: Array<MapData, Wire<Control>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     carried: Carried,
-    snapshot: Snapshot,
+    /// Processes of the last pass: about as many are to be expected in the next.
+    live: usize,
     self_test: SelfTestRun,
     switch: switch::Switch,
     ring_bytes: usize,
@@ -221,7 +222,7 @@ impl Kernel {
             ebpf,
             plan,
             carried,
-            snapshot: Snapshot::new(),
+            live: 0,
             self_test: SelfTestRun::default(),
             ring_bytes: sizes.ring_bytes as usize,
             received: 0,
@@ -325,8 +326,11 @@ impl Kernel {
         let link = iterator.attach().map_err(io::Error::other)?;
         let link = iterator.take_link(link).map_err(io::Error::other)?;
         let mut file = link.into_file().map_err(io::Error::other)?;
-        self.snapshot.read(&mut file)?;
-        Ok(self.snapshot.pass(self.carried, started_ns))
+        let mut snapshot = Snapshot::new(self.carried, self.live);
+        snapshot.read(&mut file)?;
+        let pass = snapshot.pass(started_ns);
+        self.live = pass.processes.len();
+        Ok(pass)
     }
 
     /// What was born from here on, no pass has credited.

@@ -112,20 +112,22 @@ pub(super) fn process_id(id: &Identity) -> ProcessId {
     }
 }
 
-/// Buffers that are used again for each pass.
+/// What the iterator gave so far. Only processes of several threads wait for their end: their threads may come before
+/// or after them.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    /// Aligned for the records.
-    words: Vec<u64>,
+    carried: Carried,
+    processes: Vec<Sample>,
     leaders: Vec<LeaderRecord>,
     threads: Vec<ThreadRecord>,
 }
 
 impl Snapshot {
-    /// Empty buffers.
-    pub(super) fn new() -> Self {
+    /// Nothing yet; `expected` processes will come, or so.
+    pub(super) fn new(carried: Carried, expected: usize) -> Self {
         Self {
-            words: vec![0; READ_BYTES / 8],
+            carried,
+            processes: Vec::with_capacity(expected),
             leaders: Vec::new(),
             threads: Vec::new(),
         }
@@ -136,79 +138,69 @@ impl Snapshot {
     /// # Errors
     /// When a read fails, or a record is none of ours.
     pub(super) fn read(&mut self, iterator: &mut impl Read) -> io::Result<()> {
-        self.leaders.clear();
-        self.threads.clear();
+        let mut buffer = vec![0; READ_BYTES];
         loop {
-            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words);
-            let len = match iterator.read(bytes) {
-                Ok(0) => break,
-                Ok(len) => len,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            match iterator.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(len) => self.take(&buffer[..len]).ok_or_else(|| {
+                    io::Error::other("the task iterator gave a record of no known kind")
+                })?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
-            };
-            let Self {
-                words,
-                leaders,
-                threads,
-            } = self;
-            parse(&bytemuck::cast_slice(words)[..len], leaders, threads).ok_or_else(|| {
-                io::Error::other("the task iterator gave a record of no known kind")
-            })?;
+            }
         }
-        self.leaders.sort_unstable_by_key(|leader| leader.id.tgid);
-        self.threads
-            .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
-        Ok(())
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) -> Option<()> {
+        while !bytes.is_empty() {
+            let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
+            let len = match first {
+                kind::LEADER => size_of::<LeaderRecord>(),
+                kind::THREAD => size_of::<ThreadRecord>(),
+                _ => return None,
+            };
+            let record = bytes.get(..len)?;
+            if first == kind::THREAD {
+                self.threads.push(bytemuck::pod_read_unaligned(record));
+            } else {
+                let leader: LeaderRecord = bytemuck::pod_read_unaligned(record);
+                if leader.threads > 1 {
+                    self.leaders.push(leader);
+                } else {
+                    self.processes.push(sample(&leader, &[], self.carried));
+                }
+            }
+            bytes = &bytes[len..];
+        }
+        Some(())
     }
 
     /// What was read as a pass that began at `started_ns`.
-    pub(super) fn pass(&self, carried: Carried, started_ns: u64) -> Pass {
+    pub(super) fn pass(mut self, started_ns: u64) -> Pass {
+        self.leaders.sort_unstable_by_key(|leader| leader.id.tgid);
+        self.threads
+            .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
         let mut rest = self.threads.as_slice();
-        let mut processes = Vec::with_capacity(self.leaders.len());
         for leader in &self.leaders {
             let tgid = leader.id.tgid;
             rest = &rest[rest.partition_point(|thread| thread.tgid < tgid)..];
             let own = rest.partition_point(|thread| thread.tgid == tgid);
-            processes.push(sample(leader, &rest[..own], carried));
+            self.processes
+                .push(sample(leader, &rest[..own], self.carried));
             rest = &rest[own..];
         }
-        let threads = self
-            .threads
-            .iter()
-            .map(|thread| thread_sample(thread, carried))
-            .collect();
+        let threads = self.threads.iter();
         Pass {
             started_ns,
             finals_follow: true,
-            processes,
-            threads,
+            processes: self.processes,
+            threads: threads
+                .map(|thread| thread_sample(thread, self.carried))
+                .collect(),
             unread: Vec::new(),
-            memory_elsewhere: !carried.memory,
+            memory_elsewhere: !self.carried.memory,
         }
     }
-}
-
-fn parse(
-    mut bytes: &[u8],
-    leaders: &mut Vec<LeaderRecord>,
-    threads: &mut Vec<ThreadRecord>,
-) -> Option<()> {
-    while !bytes.is_empty() {
-        let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
-        let len = match first {
-            kind::LEADER => size_of::<LeaderRecord>(),
-            kind::THREAD => size_of::<ThreadRecord>(),
-            _ => return None,
-        };
-        let record = bytes.get(..len)?;
-        if first == kind::LEADER {
-            leaders.push(bytemuck::pod_read_unaligned(record));
-        } else {
-            threads.push(bytemuck::pod_read_unaligned(record));
-        }
-        bytes = &bytes[len..];
-    }
-    Some(())
 }
 
 fn sample(leader: &LeaderRecord, threads: &[ThreadRecord], carried: Carried) -> Sample {
@@ -305,16 +297,46 @@ mod tests {
 
     #[test]
     fn foreign_or_cut_records_are_refused() {
-        let mut leaders = Vec::new();
-        let mut threads = Vec::new();
-        assert!(parse(&[9, 0, 0, 0], &mut leaders, &mut threads).is_none());
+        let carried = Carried::new(&Layout::ABSENT, 4096);
+        let mut snapshot = Snapshot::new(carried, 0);
+        assert!(snapshot.take(&[9, 0, 0, 0]).is_none());
         let record = LeaderRecord {
             kind: kind::LEADER,
             ..bytemuck::Zeroable::zeroed()
         };
         let bytes = bytemuck::bytes_of(&record);
-        assert!(parse(bytes, &mut leaders, &mut threads).is_some());
-        assert!(parse(&bytes[..bytes.len() - 1], &mut leaders, &mut threads).is_none());
-        assert_eq!(leaders.len(), 1);
+        assert!(snapshot.take(bytes).is_some());
+        assert!(snapshot.take(&bytes[..bytes.len() - 1]).is_none());
+        assert_eq!(snapshot.pass(0).processes.len(), 1);
+    }
+
+    #[test]
+    fn threads_are_added_to_their_leader_whichever_comes_first() {
+        let thread = |tid| ThreadRecord {
+            kind: kind::THREAD,
+            tgid: 7,
+            tid,
+            runtime_ns: 10,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        let mut leader = LeaderRecord {
+            kind: kind::LEADER,
+            threads: 3,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        leader.id.tgid = 7;
+        leader.totals.runtime_ns = 1;
+        let mut snapshot = Snapshot::new(Carried::new(&Layout::ABSENT, 4096), 0);
+        for bytes in [
+            bytemuck::bytes_of(&thread(3)),
+            bytemuck::bytes_of(&leader),
+            bytemuck::bytes_of(&thread(9)),
+        ] {
+            assert!(snapshot.take(bytes).is_some());
+        }
+        let pass = snapshot.pass(5);
+        assert_eq!(pass.processes[0].ran_marker, 21);
+        let tids: Vec<u32> = pass.threads.iter().map(|thread| thread.tid).collect();
+        assert_eq!(tids, [3, 9]);
     }
 }

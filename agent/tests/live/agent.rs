@@ -1,0 +1,191 @@
+//! A running agent, and questions to it.
+
+use crate::{exposition::Samples, process, tier::Tier};
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long something that must come may take. The free hook waits for RCU, which took half a minute once.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two questions whether it has come.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// An agent of our own, on a port of its own. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    child: Child,
+    port: u16,
+    /// Holds its log and its configuration.
+    folder: TempDir,
+    rung: Option<String>,
+}
+
+impl Agent {
+    /// With the default configuration.
+    pub(crate) fn start(tier: &Tier) -> Self {
+        Self::start_with(tier, &[], None)
+    }
+
+    /// With further flags, and a configuration. Returns when the first pass is done: who is born from now on counts.
+    pub(crate) fn start_with(tier: &Tier, flags: &[&str], configuration: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(binary());
+        command
+            .arg("--web.listen-address=127.0.0.1:0")
+            .arg(format!("--accounting={}", tier.name))
+            .args(flags);
+        if let Some(text) = configuration {
+            let path = folder.path().join("config.yml");
+            std::fs::write(&path, text).unwrap();
+            command.arg("--config.path").arg(path);
+        }
+        let log = File::create(folder.path().join("log")).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut agent = Self {
+            child,
+            port: 0,
+            folder,
+            rung: None,
+        };
+        agent.port = agent.await_port();
+        let samples = agent.scrape();
+        let (tier_seen, rung) = accounting(&samples);
+        assert_eq!(tier_seen, tier.name, "the agent counts in another way");
+        agent.rung = rung;
+        agent
+    }
+
+    /// `release`, `free`, or none.
+    pub(crate) fn rung(&self) -> Option<&str> {
+        self.rung.as_deref()
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn await_port(&mut self) -> u16 {
+        let begun = Instant::now();
+        loop {
+            if let Some((_, tail)) = self.log().split_once("serving http://127.0.0.1:") {
+                return tail.split_once('/').unwrap().0.parse().unwrap();
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the agent ended at once");
+            assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The body of an answer that must be 200.
+    pub(crate) fn ask(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8(answer).expect("the answer is UTF-8");
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .expect("the answer has a head");
+        let head = head.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 200 "), "{path}: {head}");
+        let length = format!("content-length: {}", body.len());
+        assert!(head.lines().any(|line| line == length), "{path}: {head}");
+        body.to_owned()
+    }
+
+    pub(crate) fn scrape(&self) -> Samples {
+        Samples::parse(&self.ask("/metrics")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Scrapes until `check` has nothing more to say against it.
+    pub(crate) fn await_that(&self, check: impl Fn(&Samples) -> Result<(), String>) -> Samples {
+        let begun = Instant::now();
+        loop {
+            let samples = self.scrape();
+            let Err(complaint) = check(&samples) else {
+                return samples;
+            };
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "after {} s still: {complaint}\n{}",
+                PATIENCE.as_secs(),
+                samples.own_counts()
+            );
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// As [`Self::await_that`]; and it must stay so when all that was on its way has come: final totals wait for a grace
+    /// period of RCU on the free rung, and a second one of them must not be credited again.
+    pub(crate) fn await_settled(&self, check: impl Fn(&Samples) -> Result<(), String>) -> Samples {
+        self.await_that(&check);
+        process::wait_for_grace_period();
+        let samples = self.scrape();
+        if let Err(complaint) = check(&samples) {
+            panic!("did not stay so: {complaint}");
+        }
+        samples
+    }
+
+    /// Ends it at once, as nobody could prevent.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Stops it, runs `meanwhile`, and lets it go on.
+    pub(crate) fn stopped<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
+        process::kill(self.pid(), libc::SIGSTOP);
+        let result = meanwhile();
+        process::kill(self.pid(), libc::SIGCONT);
+        result
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have been killed and reaped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("the agent's log:\n{}", self.log());
+        }
+    }
+}
+
+fn binary() -> PathBuf {
+    std::env::var_os("HEADCOUNT_BIN").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_headcount")),
+        PathBuf::from,
+    )
+}
+
+/// Tier and rung, as the exposition tells them.
+fn accounting(samples: &Samples) -> (String, Option<String>) {
+    let mut all = samples.series("headcount_accounting_info");
+    let (labels, _) = all.next().expect("the agent says how it counts");
+    assert!(all.next().is_none());
+    let rung = labels.get("rung").filter(|rung| !rung.is_empty());
+    (labels["tier"].clone(), rung.cloned())
+}

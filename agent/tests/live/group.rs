@@ -1,0 +1,124 @@
+//! What one exposition says of one process group.
+
+use crate::{exposition::Samples, process::End};
+
+/// See the module. A counter that is not there is 0: a group appears with its first process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Group<'a> {
+    samples: &'a Samples,
+    name: &'a str,
+}
+
+impl Samples {
+    pub(crate) fn group<'a>(&'a self, name: &'a str) -> Group<'a> {
+        Group {
+            samples: self,
+            name,
+        }
+    }
+
+    /// All groups whose name starts so.
+    pub(crate) fn groups_with_prefix(&self, prefix: &str) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .series("namedprocess_namegroup_num_procs")
+            .filter_map(|(labels, _)| labels.get("groupname"))
+            .filter(|name| name.starts_with(prefix))
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Group<'_> {
+    /// `namedprocess_namegroup_<family>`, without further labels.
+    pub(crate) fn value(&self, family: &str) -> f64 {
+        self.labelled(family, &[])
+    }
+
+    /// The same with further labels.
+    pub(crate) fn labelled(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
+        let name = format!("namedprocess_namegroup_{family}");
+        let mut all = vec![("groupname", self.name)];
+        all.extend_from_slice(labels);
+        self.samples.value(&name, &all).unwrap_or(0.0)
+    }
+
+    pub(crate) fn cpu_ns(&self) -> f64 {
+        self.mode_ns("user") + self.mode_ns("system")
+    }
+
+    pub(crate) fn mode_ns(&self, mode: &str) -> f64 {
+        self.labelled("cpu_seconds_total", &[("mode", mode)]) * 1e9
+    }
+
+    pub(crate) fn forks(&self) -> f64 {
+        self.value("forks_total")
+    }
+
+    pub(crate) fn execs(&self) -> f64 {
+        self.value("execs_total")
+    }
+
+    pub(crate) fn exits(&self, end: End) -> f64 {
+        self.labelled("exits_total", &[("status", end.word())])
+    }
+
+    pub(crate) fn all_exits(&self) -> f64 {
+        [End::Success, End::Failure, End::Signal]
+            .iter()
+            .map(|end| self.exits(*end))
+            .sum()
+    }
+
+    pub(crate) fn processes(&self) -> f64 {
+        self.value("num_procs")
+    }
+}
+
+/// What must have happened in a group by the end of a scenario.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lives {
+    pub(crate) forks: u64,
+    pub(crate) execs: u64,
+    pub(crate) success: u64,
+    pub(crate) failure: u64,
+    pub(crate) signal: u64,
+}
+
+impl Lives {
+    /// A program that was started, and ended well.
+    pub(crate) const ONE_PROGRAM: Self = Self {
+        forks: 0,
+        execs: 1,
+        success: 1,
+        failure: 0,
+        signal: 0,
+    };
+
+    /// Whether the group says exactly this.
+    pub(crate) fn check(&self, group: &Group<'_>) -> Result<(), String> {
+        let found = [
+            group.forks(),
+            group.execs(),
+            group.exits(End::Success),
+            group.exits(End::Failure),
+            group.exits(End::Signal),
+        ];
+        let expected = [
+            self.forks,
+            self.execs,
+            self.success,
+            self.failure,
+            self.signal,
+        ]
+        .map(|n| n as f64);
+        if found == expected {
+            return Ok(());
+        }
+        let name = group.name;
+        Err(format!(
+            "group {name}: [forks, execs, success, failure, signal] is {found:?}, expected {expected:?}"
+        ))
+    }
+}

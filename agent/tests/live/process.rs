@@ -1,0 +1,298 @@
+//! The system calls that processes are made of, as the scenarios and the tests need them.
+
+use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::Path, ptr};
+
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Success,
+    Failure,
+    Signal,
+}
+
+impl End {
+    /// Eight in ten succeed, one fails, one is killed.
+    pub(crate) fn of_nth(n: u64) -> Self {
+        match n % 10 {
+            8 => Self::Failure,
+            9 => Self::Signal,
+            _ => Self::Success,
+        }
+    }
+
+    pub(crate) fn from_word(word: &str) -> Self {
+        match word {
+            "success" => Self::Success,
+            "failure" => Self::Failure,
+            "signal" => Self::Signal,
+            _ => panic!("{word:?} is no end"),
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Signal => "signal",
+        }
+    }
+
+    fn of_status(status: i32) -> Self {
+        if libc::WIFSIGNALED(status) {
+            Self::Signal
+        } else if libc::WEXITSTATUS(status) != 0 {
+            Self::Failure
+        } else {
+            Self::Success
+        }
+    }
+
+    /// Ends this process so.
+    pub(crate) fn now(self) -> ! {
+        if self == Self::Signal {
+            kill(own_pid(), libc::SIGKILL);
+        }
+        exit(if self == Self::Success { 0 } else { 3 })
+    }
+}
+
+/// What `wait4` told of a process: its own use and that of the children it had reaped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reaped {
+    pub(crate) end: End,
+    pub(crate) cpu_ns: u64,
+}
+
+pub(crate) fn own_pid() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// Ends all threads, runs nothing else.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends this thread only, whatever the language's runtime thinks of it.
+pub(crate) fn exit_thread() -> ! {
+    // SAFETY: ends the thread; its stack stays mapped.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("exit does not come back")
+}
+
+/// Runs `child` in a new process; gives its number.
+pub(crate) fn fork(child: impl FnOnce()) -> i32 {
+    // SAFETY: scenarios fork while they have one thread only, so the child may do anything.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        child();
+        exit(0);
+    }
+    assert!(pid > 0, "fork: {}", std::io::Error::last_os_error());
+    pid
+}
+
+pub(crate) fn reap(pid: i32) -> Reaped {
+    let mut status = 0;
+    // SAFETY: all bytes zero are a value of it.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are to locals that outlive the call.
+        let reaped = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        if reaped == pid {
+            break;
+        }
+        let error = std::io::Error::last_os_error();
+        assert_eq!(
+            error.kind(),
+            std::io::ErrorKind::Interrupted,
+            "wait4({pid}): {error}"
+        );
+    }
+    Reaped {
+        end: End::of_status(status),
+        cpu_ns: used_ns(&usage),
+    }
+}
+
+/// CPU time of all children reaped so far, theirs included: what the `wait4`s said, without their rounding.
+pub(crate) fn reaped_children_ns() -> u64 {
+    // SAFETY: all bytes zero are a value of it.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a local.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
+    assert_eq!(result, 0);
+    used_ns(&usage)
+}
+
+fn used_ns(usage: &libc::rusage) -> u64 {
+    let ns = |time: libc::timeval| {
+        u64::try_from(time.tv_sec).unwrap() * 1_000_000_000
+            + u64::try_from(time.tv_usec).unwrap() * 1000
+    };
+    ns(usage.ru_utime) + ns(usage.ru_stime)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a local.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    assert_eq!(result, 0);
+    u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
+}
+
+/// CPU time of this process so far.
+pub(crate) fn own_cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// Uses CPU, until this process has used `ns` more than when it was called.
+pub(crate) fn spin(ns: u64) {
+    let end_ns = own_cpu_ns() + ns;
+    while ns > 0 && own_cpu_ns() < end_ns {}
+}
+
+/// Uses CPU, until this process has used `ns` since its birth.
+pub(crate) fn spin_to(ns: u64) {
+    while ns > 0 && own_cpu_ns() < ns {}
+}
+
+/// Uses CPU, until this thread has used `ns` more.
+pub(crate) fn spin_thread(ns: u64) {
+    let end_ns = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) + ns;
+    while clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) < end_ns {}
+}
+
+pub(crate) fn kill(pid: i32, signal: i32) {
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::kill(pid, signal) };
+    assert_eq!(
+        result,
+        0,
+        "kill({pid}, {signal}): {}",
+        std::io::Error::last_os_error()
+    );
+}
+
+/// Gives the task another name (comm); the kernel cuts it to 15 bytes.
+pub(crate) fn set_name(name: &[u8]) {
+    let name = CString::new(name).unwrap();
+    // SAFETY: the pointer is to a string with a NUL that outlives the call.
+    let result = unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    assert_eq!(result, 0);
+}
+
+/// Children of this process are gone at their end, and nobody can wait for them.
+pub(crate) fn ignore_children() {
+    // SAFETY: no handler of ours is installed.
+    let former = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    assert_ne!(former, libc::SIG_ERR);
+}
+
+/// Returns when this process, which ignores its children, has none any more.
+pub(crate) fn await_no_children() {
+    // SAFETY: no status is asked for.
+    while unsafe { libc::waitpid(-1, ptr::null_mut(), 0) } > 0 {}
+    let error = std::io::Error::last_os_error();
+    assert_eq!(error.raw_os_error(), Some(libc::ECHILD), "{error}");
+}
+
+pub(crate) fn set_uid(uid: u32) {
+    // SAFETY: takes a number only.
+    let result = unsafe { libc::setuid(uid) };
+    assert_eq!(result, 0, "setuid: {}", std::io::Error::last_os_error());
+}
+
+/// Runs `path` in place of this program.
+pub(crate) fn exec(path: &Path, arguments: &[impl AsRef<[u8]>]) -> ! {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    let arguments: Vec<CString> = arguments
+        .iter()
+        .map(|word| CString::new(word.as_ref()).unwrap())
+        .collect();
+    let pointers: Vec<*const libc::c_char> = arguments
+        .iter()
+        .map(|word| word.as_ptr())
+        .chain([ptr::null()])
+        .collect();
+    // SAFETY: strings with a NUL, and a list that ends with a null pointer.
+    unsafe { libc::execv(path.as_ptr(), pointers.as_ptr()) };
+    panic!("exec {path:?}: {}", std::io::Error::last_os_error())
+}
+
+/// `struct clone_args` (kernel: include/uapi/linux/sched.h) up to `set_tid_size`.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+}
+
+/// As [`fork`], with the number the new process is to have; nobody may have it now.
+pub(crate) fn fork_as(pid: i32, child: impl FnOnce()) {
+    let wanted = [pid];
+    let arguments = CloneArguments {
+        exit_signal: libc::SIGCHLD as u64,
+        set_tid: wanted.as_ptr() as u64,
+        set_tid_size: 1,
+        ..CloneArguments::default()
+    };
+    // SAFETY: as fork: no memory is shared, and there is one thread only. The pointers are to locals.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<CloneArguments>(),
+        )
+    };
+    if result == 0 {
+        child();
+        exit(0);
+    }
+    assert_eq!(
+        result,
+        i64::from(pid),
+        "clone3: {}",
+        std::io::Error::last_os_error()
+    );
+}
+
+extern "C" fn end_at_once(_: *mut libc::c_void) -> libc::c_int {
+    0
+}
+
+/// A child that shares this process's memory, ends at once, and lets it go on only then.
+pub(crate) fn vfork() -> i32 {
+    let mut stack = vec![0_u64; 8192];
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: the stack is the child's own and outlives it, because CLONE_VFORK waits for its end.
+    let pid = unsafe {
+        libc::clone(
+            end_at_once,
+            top.cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            ptr::null_mut(),
+        )
+    };
+    assert!(pid > 0, "clone: {}", std::io::Error::last_os_error());
+    pid
+}
+
+/// Returns when all that waited for RCU at the call may have happened.
+pub(crate) fn wait_for_grace_period() {
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    assert_eq!(result, 0, "membarrier: {}", std::io::Error::last_os_error());
+}

@@ -1,0 +1,85 @@
+//! Ways to have children.
+
+use super::{number, worker::read_line};
+use crate::process;
+use std::{path::Path, process::Command};
+
+/// `COUNT`: children that share this process's memory and end at once.
+pub(super) fn vfork(arguments: &[String]) {
+    for _ in 0..number(&arguments[0]) {
+        process::reap(process::vfork());
+    }
+}
+
+/// `COUNT NS CHILD`: the same, but each runs a program (the standard library's way to start one).
+pub(super) fn vfork_exec(arguments: &[String]) {
+    for _ in 0..number(&arguments[0]) {
+        let status = Command::new(&arguments[2])
+            .args(["scenario", "end", &arguments[1], "success"])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+    println!("children_ns {}", process::reaped_children_ns());
+}
+
+/// `NS [CHILD]`: becomes a daemon the old way: the child of a child goes on alone, uses `NS` nanoseconds of CPU, and reports
+/// what it has used. With `CHILD` it does so as that program.
+pub(super) fn double_fork(arguments: &[String]) {
+    let ns = &arguments[0];
+    let child = process::fork(|| {
+        process::fork(|| match arguments.get(1) {
+            Some(path) => process::exec(Path::new(path), &["child", "scenario", "tell", ns]),
+            None => tell(&[ns.clone()]),
+        });
+    });
+    process::reap(child);
+}
+
+/// `NS`: uses CPU, and reports how much.
+pub(super) fn tell(arguments: &[String]) {
+    process::spin_to(number(&arguments[0]));
+    println!("used_ns {}", process::own_cpu_ns());
+}
+
+/// `COUNT NS`: children that nobody can wait for; each reports what it has used.
+pub(super) fn unwaited(arguments: &[String]) {
+    process::ignore_children();
+    for _ in 0..number(&arguments[0]) {
+        process::fork(|| tell(&arguments[1..]));
+    }
+    process::await_no_children();
+}
+
+/// `NS NEXT_NS [hold]`: two children with one number, one after the other. `hold`: each reports when it has worked, and
+/// waits for a line before it ends.
+pub(super) fn reuse(arguments: &[String]) {
+    let holds = arguments.get(2).is_some();
+    let live = |ns: &str| {
+        process::spin_to(number(ns));
+        if holds {
+            println!("held {}", process::own_pid());
+            read_line();
+        }
+    };
+    let pid = process::fork(|| live(&arguments[0]));
+    process::reap(pid);
+    process::fork_as(pid, || live(&arguments[1]));
+    process::reap(pid);
+}
+
+/// `COUNT PREFIX`: programs one after another, each under another name.
+pub(super) fn names(arguments: &[String]) {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.parent().unwrap();
+    let mut path = folder.join(format!("{}first", arguments[1]));
+    std::fs::hard_link(&own, &path).unwrap();
+    for n in 0..number(&arguments[0]) {
+        let next = folder.join(format!("{}{n:x}", arguments[1]));
+        std::fs::rename(&path, &next).unwrap();
+        let end = ["child", "scenario", "end", "0", "success"];
+        process::reap(process::fork(|| process::exec(&next, &end)));
+        path = next;
+    }
+    std::fs::remove_file(path).unwrap();
+}

@@ -1,0 +1,52 @@
+//! The small programs that the tests run. Each is a function of its arguments; what it knows it prints.
+
+mod churn;
+mod lineage;
+mod threads;
+mod worker;
+
+use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, process::ExitCode};
+
+type Scenario = fn(&[String]);
+
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("churn", churn::churn),
+    ("double-fork", lineage::double_fork),
+    ("end", churn::end),
+    ("exec-by-thread", threads::exec_by_thread),
+    ("leader-first", threads::leader_first),
+    ("names", lineage::names),
+    ("relay", churn::relay),
+    ("reuse", lineage::reuse),
+    ("tell", lineage::tell),
+    ("unwaited", lineage::unwaited),
+    ("unwaited-threads", threads::unwaited_threads),
+    ("vfork", lineage::vfork),
+    ("vfork-exec", lineage::vfork_exec),
+    ("worker", worker::worker),
+];
+
+/// Runs the scenario that the command line names; `None` where it names none.
+pub(crate) fn dispatch() -> Option<ExitCode> {
+    let words: Vec<String> = std::env::args_os().map(text).collect();
+    let (marker, name) = (words.get(1)?, words.get(2)?);
+    if marker != "scenario" {
+        return None;
+    }
+    let (_, scenario) = SCENARIOS
+        .iter()
+        .find(|(known, _)| known == name)
+        .unwrap_or_else(|| panic!("no scenario {name:?}"));
+    scenario(&words[3..]);
+    Some(ExitCode::SUCCESS)
+}
+
+/// Names are not always UTF-8 here.
+fn text(word: OsString) -> String {
+    String::from_utf8_lossy(&word.into_vec()).into_owned()
+}
+
+fn number(word: &str) -> u64 {
+    word.parse()
+        .unwrap_or_else(|_| panic!("{word:?} is no number"))
+}

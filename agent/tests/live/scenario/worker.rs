@@ -1,0 +1,94 @@
+//! A process that does what it is told.
+
+use super::number;
+use crate::process;
+use std::{
+    fs::File,
+    hint::black_box,
+    io::{Read as _, Write as _},
+    os::unix::fs::FileExt as _,
+    path::Path,
+};
+
+/// Reads commands from its standard input, a line each, and reports its CPU time after each. Ends with its input.
+pub(super) fn worker(_: &[String]) {
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    while let Some(line) = read_line() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["spin", ns] => process::spin(number(ns)),
+            ["spin-threads", count, ns] => spin_threads(number(count), number(ns)),
+            ["system", ns] => use_system(number(ns)),
+            ["hold", bytes] => held.push(touched(number(bytes))),
+            ["fault", bytes] => drop(black_box(touched(number(bytes)))),
+            ["store", bytes, path] => store(number(bytes), path),
+            ["nap", count] => nap(number(count)),
+            ["name", name] => process::set_name(name.as_bytes()),
+            ["setuid", uid] => process::set_uid(u32::try_from(number(uid)).unwrap()),
+            ["exec", path] => {
+                println!("cpu_ns {}", process::own_cpu_ns());
+                process::exec(Path::new(path), &["worker", "scenario", "worker"]);
+            }
+            _ => panic!("{line:?} is no command"),
+        }
+        println!("cpu_ns {}", process::own_cpu_ns());
+    }
+}
+
+/// One line, and nothing behind it: what follows may be for the next image, or for a child.
+pub(super) fn read_line() -> Option<String> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    // SAFETY: descriptor 0 is open, and ManuallyDrop leaves it so.
+    let mut input =
+        std::mem::ManuallyDrop::new(unsafe { <File as std::os::fd::FromRawFd>::from_raw_fd(0) });
+    while input.read(&mut byte).unwrap() == 1 {
+        if byte[0] == b'\n' {
+            return Some(String::from_utf8(line).unwrap());
+        }
+        line.push(byte[0]);
+    }
+    None
+}
+
+fn spin_threads(count: u64, ns: u64) {
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(move || process::spin_thread(ns));
+        }
+    });
+}
+
+/// System time: reads that cost the kernel something.
+fn use_system(ns: u64) {
+    let zero = File::open("/dev/zero").unwrap();
+    let mut page = vec![0; 1 << 16];
+    let end_ns = process::own_cpu_ns() + ns;
+    while process::own_cpu_ns() < end_ns {
+        zero.read_exact_at(&mut page, 0).unwrap();
+    }
+}
+
+/// Memory that is there: each page was written to.
+fn touched(bytes: u64) -> Vec<u8> {
+    let mut memory = vec![0_u8; usize::try_from(bytes).unwrap()];
+    for page in memory.chunks_mut(4096) {
+        page[0] = 1;
+    }
+    black_box(memory)
+}
+
+/// Writes to storage, and reads it back past the cache as far as the file system allows.
+fn store(bytes: u64, path: &str) {
+    let mut file = File::create(path).unwrap();
+    file.write_all(&vec![7; usize::try_from(bytes).unwrap()])
+        .unwrap();
+    file.sync_all().unwrap();
+}
+
+/// Voluntary switches.
+fn nap(count: u64) {
+    for _ in 0..count {
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+}
