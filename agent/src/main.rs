@@ -1,9 +1,4 @@
 //! The command line: flags -> configuration -> log -> run. Exit codes: 0 done, 1 cannot run, 2 bad flags.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "before there is a log, and for help"
-)]
 
 use headcount::{
     Settings,
@@ -16,7 +11,11 @@ use headcount::{
         bpf::{Request, Sizes},
     },
 };
-use std::{io::ErrorKind, path::Path, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write},
+    path::Path,
+    process::ExitCode,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -26,11 +25,11 @@ fn main() -> ExitCode {
     let flags = match Flags::parse_from(std::env::args_os()) {
         Ok(flags) => flags,
         Err(error) => {
-            if error.code == 0 {
-                println!("{error}");
-            } else {
-                eprintln!("{error}");
-            }
+            // Whoever reads may have left already.
+            let _ = match error.code {
+                0 => writeln!(std::io::stdout(), "{error}"),
+                _ => writeln!(std::io::stderr(), "{error}"),
+            };
             return ExitCode::from(error.code);
         }
     };
