@@ -83,6 +83,31 @@ fn an_agent_out_of_files_counts_nothing_twice() {
 }
 
 #[test]
+fn a_total_that_falls_takes_nothing_away_and_is_not_counted_again() {
+    let tree = tree();
+    let used = |ticks, faults, read, switches| {
+        let process = named(&tree, 5, "g").user_ticks(ticks).minor_faults(faults);
+        process.io(read, 0).switches(switches, 0).write();
+    };
+    let agent = tracking(&tree, &["g"]);
+    let seen = || {
+        let scrape = agent.scrape();
+        let of = |family| scrape.of("g", family).unwrap();
+        let (user, (voluntary, _)) = (scrape.cpu("g").0, scrape.switches("g"));
+        let [faults, read] = ["minor_page_faults_total", "read_bytes_total"].map(of);
+        [user, faults, read, voluntary]
+    };
+    used(100, 100, 100, 100);
+    assert_eq!(seen(), [0.0; 4]);
+    used(200, 200, 200, 200);
+    assert_eq!(seen(), [1.0, 100.0, 100.0, 100.0]);
+    used(50, 50, 50, 50);
+    assert_eq!(seen(), [1.0, 100.0, 100.0, 100.0]);
+    used(300, 300, 300, 300);
+    assert_eq!(seen(), [2.0, 200.0, 200.0, 200.0]);
+}
+
+#[test]
 fn the_largest_numbers_that_a_file_can_hold_stop_nothing() {
     let tree = tree();
     let max = u64::MAX;
