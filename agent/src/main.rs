@@ -74,8 +74,9 @@ fn start(flags: Flags) -> Result<(), String> {
 
 async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String> {
     let listener = listen(address).await?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let watch = |kind| signal(kind).map_err(|error| format!("cannot watch for signals: {error}"));
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut interrupt = watch(SignalKind::interrupt())?;
     if let Ok(bound) = listener.local_addr() {
         let shown = if bound.ip().is_unspecified() {
             format!("localhost:{}", bound.port())
