@@ -190,7 +190,11 @@ impl Pipeline {
         if let Some(cgroup_id) = one.cgroup_id {
             self.observer.learn(cgroup_id, &facts.cgroups);
         }
-        self.grouper.place(one.account, one.parent, facts);
+        // One that ended while it was read has no arguments any more.
+        let told = self.table.told_by_exec(one.id);
+        let told = told.filter(|_| facts.argv.is_empty());
+        self.grouper
+            .place(one.account, one.parent, told.unwrap_or(facts));
         self.table.classified(one.id);
     }
 

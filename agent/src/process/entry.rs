@@ -182,6 +182,15 @@ impl Entry {
         }
     }
 
+    /// The same by what its exec told, if it told anything; `false` where there is nothing to decide by.
+    pub(super) fn name_by_exec(&mut self, ledger: &mut impl Ledger) -> bool {
+        let is_told = matches!(self.naming, Naming::Waiting(Some(_)));
+        if is_told {
+            self.name_by_events(None, ledger);
+        }
+        is_told
+    }
+
     /// Gives back all accounts but the present one.
     pub(super) fn release_former(&mut self, ledger: &mut impl Ledger) {
         for split in self.splits.drain(..) {

@@ -1,7 +1,7 @@
 //! What a pass over all live processes changes in the table, and what can be seen of them afterwards.
 
 use super::{
-    AccountId, Ledger, Memory, Pass, ProcessId, Sample, State, Table, ThreadSample,
+    AccountId, Facts, Ledger, Memory, Pass, ProcessId, Sample, State, Table, ThreadSample,
     entry::{Entry, Held, Naming},
     table::Unclassified,
 };
@@ -217,6 +217,14 @@ impl Table {
             .collect();
         found.sort_unstable_by_key(|one| (one.id.start_ns, one.id.tgid));
         found
+    }
+
+    /// What the exec of a process that waits for a decision told, if it was heard of.
+    pub fn told_by_exec(&self, id: ProcessId) -> Option<&Facts> {
+        match &self.processes.get(&id)?.naming {
+            Naming::Waiting(facts) => facts.as_deref(),
+            Naming::Done => None,
+        }
     }
 
     /// The account of `id` was decided by its `/proc` facts.

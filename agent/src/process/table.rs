@@ -222,6 +222,10 @@ impl Table {
         }
         if let Some(entry) = self.processes.get_mut(&id) {
             entry.book_exit(status, oom_killed, ledger);
+            // Its final totals may be long in coming; what it was called will not change any more.
+            if entry.name_by_exec(ledger) {
+                self.waiting.remove(&id);
+            }
         }
     }
 

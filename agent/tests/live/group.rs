@@ -1,12 +1,12 @@
 //! What one exposition says of one process group.
 
-use crate::{exposition::Samples, process::End};
+use crate::{exposition::Samples, process::End, program::Report};
 
 /// See the module. A counter that is not there is 0: a group appears with its first process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group<'a> {
     samples: &'a Samples,
-    name: &'a str,
+    pub(crate) name: &'a str,
 }
 
 impl Samples {
@@ -95,6 +95,16 @@ impl Lives {
         failure: 0,
         signal: 0,
     };
+
+    /// The ends that the scenario `churn` reports.
+    pub(crate) fn of(report: &Report) -> Self {
+        Self {
+            success: report.of("success"),
+            failure: report.of("failure"),
+            signal: report.of("signal"),
+            ..Self::default()
+        }
+    }
 
     /// Whether the group says exactly this.
     pub(crate) fn check(&self, group: &Group<'_>) -> Result<(), String> {

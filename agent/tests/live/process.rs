@@ -224,6 +224,16 @@ pub(crate) fn exec(path: &Path, arguments: &[impl AsRef<[u8]>]) -> ! {
     panic!("exec {path:?}: {}", std::io::Error::last_os_error())
 }
 
+/// Runs `path` in place of this program with no arguments at all, not even a name, and one environment variable.
+pub(crate) fn exec_without_arguments(path: &Path, variable: &str) -> ! {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    let variable = CString::new(variable).unwrap();
+    let (none, environment) = ([ptr::null()], [variable.as_ptr(), ptr::null()]);
+    // SAFETY: strings with a NUL, and lists that end with a null pointer.
+    unsafe { libc::execve(path.as_ptr(), none.as_ptr(), environment.as_ptr()) };
+    panic!("exec {path:?}: {}", std::io::Error::last_os_error())
+}
+
 /// `struct clone_args` (kernel: include/uapi/linux/sched.h) up to `set_tid_size`.
 #[repr(C)]
 #[derive(Default)]

@@ -7,6 +7,9 @@ mod worker;
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, process::ExitCode};
 
+/// In the environment: the scenario of a program that has no arguments.
+const SCENARIO: &str = "HEADCOUNT_SCENARIO";
+
 type Scenario = fn(&[String]);
 
 const SCENARIOS: &[(&str, Scenario)] = &[
@@ -16,6 +19,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("exec-by-thread", threads::exec_by_thread),
     ("leader-first", threads::leader_first),
     ("names", lineage::names),
+    ("no-arguments", worker::no_arguments),
     ("relay", churn::relay),
     ("reuse", lineage::reuse),
     ("tell", lineage::tell),
@@ -28,7 +32,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
 
 /// Runs the scenario that the command line names; `None` where it names none.
 pub(crate) fn dispatch() -> Option<ExitCode> {
-    let words: Vec<String> = std::env::args_os().map(text).collect();
+    let mut words: Vec<String> = std::env::args_os().map(text).collect();
+    if words.len() < 2
+        && let Ok(told) = std::env::var(SCENARIO)
+    {
+        words = ["live", "scenario", &told].map(str::to_owned).to_vec();
+    }
     let (marker, name) = (words.get(1)?, words.get(2)?);
     if marker != "scenario" {
         return None;

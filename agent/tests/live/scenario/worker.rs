@@ -35,6 +35,12 @@ pub(super) fn worker(_: &[String]) {
     }
 }
 
+/// `NEXT`: becomes a worker that has no arguments, as the program `NEXT`.
+pub(super) fn no_arguments(arguments: &[String]) {
+    let variable = format!("{}=worker", super::SCENARIO);
+    process::exec_without_arguments(Path::new(&arguments[0]), &variable);
+}
+
 /// One line, and nothing behind it: what follows may be for the next image, or for a child.
 pub(super) fn read_line() -> Option<String> {
     let mut line = Vec::new();

@@ -1,9 +1,89 @@
-//! The tests, by topic.
+//! The tests, by topic, and how close is close enough.
 
 mod churn;
+mod images;
+mod lineage;
+mod memory;
+mod names;
+mod pressure;
+mod rise;
+mod start;
+mod stat;
+mod threads;
 
-use crate::runner::Test;
+use crate::{
+    agent::Agent,
+    group::Group,
+    runner::Test,
+    tier::{LAST_SWITCH_NS, Tier, UNWAITED_END_NS},
+};
 
 pub(crate) fn all() -> impl Iterator<Item = Test> {
-    [churn::TESTS].into_iter().flatten().copied()
+    [
+        churn::TESTS,
+        images::TESTS,
+        lineage::TESTS,
+        memory::TESTS,
+        names::TESTS,
+        pressure::TESTS,
+        rise::TESTS,
+        start::TESTS,
+        stat::TESTS,
+        threads::TESTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+/// Whether a group's CPU is what `wait4` said of the `count` processes that used it.
+fn within(
+    agent: &Agent,
+    tier: &Tier,
+    group: &Group<'_>,
+    count: u64,
+    true_ns: u64,
+) -> Result<(), String> {
+    sum_within(agent, tier, group.cpu_ns(), count, true_ns)
+        .map_err(|complaint| format!("{}: {complaint}", group.name))
+}
+
+/// The same for several groups together.
+fn sum_within(
+    agent: &Agent,
+    tier: &Tier,
+    found_ns: f64,
+    count: u64,
+    true_ns: u64,
+) -> Result<(), String> {
+    let slack = match agent.rung() {
+        Some("free") => LAST_SWITCH_NS * count as f64,
+        _ => 0.0,
+    };
+    let low = tier.low * true_ns as f64;
+    let high = tier.high * true_ns as f64 + slack;
+    between(found_ns, low, high)
+}
+
+/// Whether a group's CPU is what its processes said they had used, just before each of the `count` ended unwaited for.
+fn unwaited_within(
+    tier: &Tier,
+    group: &Group<'_>,
+    count: u64,
+    told_ns: u64,
+    is_emulated: bool,
+) -> Result<(), String> {
+    let slower = if is_emulated { 20.0 } else { 1.0 };
+    let low = tier.low * told_ns as f64;
+    let high = tier.high * told_ns as f64 + count as f64 * UNWAITED_END_NS * slower;
+    between(group.cpu_ns(), low, high)
+}
+
+fn between(found_ns: f64, low_ns: f64, high_ns: f64) -> Result<(), String> {
+    if (low_ns..=high_ns).contains(&found_ns) {
+        return Ok(());
+    }
+    Err(format!(
+        "{found_ns} ns of CPU, expected {low_ns} to {high_ns}"
+    ))
 }

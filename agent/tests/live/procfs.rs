@@ -1,0 +1,57 @@
+//! What `/proc/<pid>` says of a process.
+
+use std::{fs, path::PathBuf};
+
+/// One reading. Processes of several threads add up.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) user_ticks: u64,
+    pub(crate) system_ticks: u64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) virtual_bytes: u64,
+    pub(crate) minor_faults: u64,
+    pub(crate) major_faults: u64,
+    pub(crate) voluntary: u64,
+    pub(crate) nonvoluntary: u64,
+    pub(crate) read_bytes: u64,
+    pub(crate) write_bytes: u64,
+    pub(crate) threads: u64,
+    pub(crate) descriptors: u64,
+}
+
+impl Reading {
+    pub(crate) fn of(pid: i32) -> Self {
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+        let stat = text("stat");
+        let (_, stat) = stat.rsplit_once(") ").unwrap();
+        // The first one here is field 3 of the manual.
+        let fields: Vec<&str> = stat.split(' ').collect();
+        let field = |number: usize| fields[number - 3].trim().parse::<u64>().unwrap();
+        let (status, io) = (text("status"), text("io"));
+        Self {
+            user_ticks: field(14),
+            system_ticks: field(15),
+            resident_bytes: field(24) * page_bytes(),
+            virtual_bytes: field(23),
+            minor_faults: field(10),
+            major_faults: field(12),
+            voluntary: value(&status, "voluntary_ctxt_switches:"),
+            nonvoluntary: value(&status, "nonvoluntary_ctxt_switches:"),
+            read_bytes: value(&io, "read_bytes:"),
+            write_bytes: value(&io, "write_bytes:"),
+            threads: field(20),
+            descriptors: fs::read_dir(folder.join("fd")).unwrap().count() as u64,
+        }
+    }
+}
+
+fn value(text: &str, key: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    line.unwrap().trim().parse().unwrap()
+}
+
+fn page_bytes() -> u64 {
+    // SAFETY: takes a number only.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap()
+}

@@ -1,0 +1,171 @@
+//! Names that are many, or meant to harm. Every scrape is parsed strictly, so a broken exposition fails by itself.
+
+use crate::{
+    agent::Agent,
+    group::Lives,
+    guest::{is_here, scaled},
+    process,
+    program::{self, Program, Report, Running},
+    runner::table,
+    tier::{EXACT, ITERATOR, PROCFS},
+};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, os::unix::fs::symlink, path::PathBuf};
+
+table![
+    hostile_comm,
+    hostile_arguments_of_the_living,
+    hostile_arguments_of_the_dead,
+    no_arguments,
+    a_hundred_thousand_names,
+];
+
+/// A program whose file name, and so its comm, is these bytes and something of this run.
+fn linked(bytes: &[u8]) -> (PathBuf, Vec<u8>) {
+    let unique = format!("{:x}", process::own_pid());
+    let name = [bytes, unique.as_bytes()].concat();
+    assert!(name.len() <= 15);
+    let path = program::folder().join(OsStr::from_bytes(&name));
+    if !path.exists() {
+        symlink(program::folder().join("live"), &path).unwrap();
+    }
+    (path, name)
+}
+
+/// Line breaks, quotes, backslashes, braces, what is no UTF-8, and what would end a comment.
+const HOSTILE: [&[u8]; 6] = [b"a\nb", b"q\"", b"s\\n", b"{} 1\n", b"\xff\xfe", b"# HELP "];
+
+fn hostile_comm() {
+    for tier in [EXACT[0], EXACT[1], &PROCFS] {
+        let agent = Agent::start(tier);
+        let living: Vec<(Running, String)> = HOSTILE
+            .iter()
+            .map(|bytes| {
+                let (path, name) = linked(bytes);
+                let mut running = Running::of(&path, &["scenario", "worker"]);
+                running.ask("spin 1000000");
+                (running, String::from_utf8_lossy(&name).into_owned())
+            })
+            .collect();
+        let samples = agent.scrape();
+        for (_, name) in &living {
+            assert_eq!(samples.group(name).processes(), 1.0, "{name:?}");
+        }
+    }
+}
+
+/// The group's name is what the arguments say.
+const BY_ARGUMENT: &str =
+    "process_names:\n  - name: 'by-{{.Matches.what}}'\n    cmdline: ['(?s)mark=(?P<what>.*)']\n";
+
+fn marks() -> Vec<Vec<u8>> {
+    let mut marks: Vec<Vec<u8>> = HOSTILE.iter().map(|bytes| bytes.to_vec()).collect();
+    marks.push(vec![b'x'; 4096]);
+    marks.push(vec![b'\n'; 4096]);
+    marks.push(vec![0xff; 4096]);
+    marks
+}
+
+fn marked(scenario: &[&str], mark: &[u8]) -> Running {
+    let program = Program::new("mark");
+    let last = [b"mark=", mark].concat();
+    let words: Vec<&OsStr> = scenario
+        .iter()
+        .map(OsStr::new)
+        .chain([OsStr::from_bytes(&last)])
+        .collect();
+    Running::of(&program.path, &words)
+}
+
+fn hostile_arguments_of_the_living() {
+    for tier in [EXACT[0], EXACT[1], &PROCFS] {
+        let agent = Agent::start_with(tier, &[], Some(BY_ARGUMENT));
+        let living: Vec<Running> = marks()
+            .iter()
+            .map(|mark| {
+                let mut running = marked(&["scenario", "worker"], mark);
+                running.ask("spin 1000000");
+                running
+            })
+            .collect();
+        let samples = agent.scrape();
+        let names = samples.groups_with_prefix("by-");
+        let processes: f64 = names
+            .iter()
+            .map(|name| samples.group(name).processes())
+            .sum();
+        assert_eq!(processes, living.len() as f64, "{names:?}");
+        let long = format!("by-{}", "x".repeat(4096));
+        assert_eq!(samples.group(&long).processes(), 1.0);
+    }
+}
+
+/// Nobody could read them from `/proc`: their exec told the first bytes.
+fn hostile_arguments_of_the_dead() {
+    for tier in EXACT {
+        let agent = Agent::start_with(tier, &[], Some(BY_ARGUMENT));
+        let marks = marks();
+        let ended: Vec<Report> = marks
+            .iter()
+            .map(|mark| marked(&["scenario", "end", "0", "success"], mark).finish())
+            .collect();
+        agent.await_settled(|samples| {
+            let names = samples.groups_with_prefix("by-");
+            let exits: f64 = names
+                .iter()
+                .map(|name| samples.group(name).all_exits())
+                .sum();
+            if exits == ended.len() as f64 {
+                return Ok(());
+            }
+            Err(format!("{exits} of {} ends in {names:?}", ended.len()))
+        });
+    }
+}
+
+/// `execve` with an empty list: newer kernels make it one empty argument. Either way it has no command line, so it
+/// makes no group of its own.
+fn no_arguments() {
+    for tier in EXACT {
+        let agent = Agent::start(tier);
+        let (first, next) = (Program::new("has"), Program::new("none"));
+        let mut running = first.start("no-arguments", &[next.path_text()]);
+        running.ask("spin 1000000");
+        let samples = agent.scrape();
+        assert_eq!(samples.groups_with_prefix("none"), [""; 0]);
+        assert_eq!(samples.groups_with_prefix(&next.name), [""; 0]);
+        running.finish();
+        let started = Lives {
+            execs: 1,
+            ..Lives::default()
+        };
+        agent.await_settled(|samples| started.check(&samples.group(&first.name)));
+    }
+}
+
+/// Whoever renames a program in a loop fills neither the agent nor the Prometheus behind it; nothing gets lost.
+fn a_hundred_thousand_names() {
+    let count = scaled(100_000) / if is_here() { 4 } else { 1 };
+    let agent = Agent::start(&ITERATOR);
+    let program = Program::new("many");
+    let prefix = format!("n{:x}-", process::own_pid());
+    program.run("names", &[&count.to_string(), &prefix]);
+    let samples = agent.await_that(|samples| {
+        let own = samples.groups_with_prefix(&prefix);
+        let of = |name: &str| {
+            samples
+                .group(name)
+                .execs()
+                .min(samples.group(name).all_exits())
+        };
+        let found = own.iter().map(|name| of(name)).sum::<f64>() + of("other");
+        if found >= count as f64 {
+            return Ok(());
+        }
+        Err(format!("{found} of {count} programs are counted"))
+    });
+    assert!(samples.the("headcount_groups", &[]) <= 1001.0);
+    assert!(samples.group("other").execs() > 0.0);
+    assert!(samples.the("headcount_groups_overflowed_total", &[]) >= (count - 1000) as f64);
+    let resident = samples.the("process_resident_memory_bytes", &[]);
+    assert!(resident < 48.0 * 1024.0 * 1024.0, "{resident} bytes");
+}

@@ -1,0 +1,179 @@
+//! More happens than the agent can take in: totals stay exact as long as there is room anywhere in the kernel, and then
+//! what cannot be told any more is counted as lost, and nothing is credited twice.
+
+use super::{between, within};
+use crate::{
+    agent::Agent,
+    exposition::Samples,
+    group::Lives,
+    guest::scaled,
+    process::End,
+    program::{Program, Running},
+    runner::table,
+    tier::{EXACT, LAST_SWITCH_NS, Tier},
+};
+
+table![
+    stopped_under_churn_by_fork,
+    stopped_under_churn_by_exec,
+    ring_of_one_page,
+    ring_and_hash_are_full,
+];
+
+/// A ring for a few hundred lives: the rest is for the overflow hash.
+const SMALL_RING: &str = "--accounting.ring-bytes=131072";
+
+fn overflowed(samples: &Samples) -> f64 {
+    samples.the("headcount_events_overflowed_total", &[])
+}
+
+fn stopped_under_churn_by_fork() {
+    for tier in EXACT {
+        let agent = Agent::start_with(tier, &[SMALL_RING], None);
+        let count = scaled(4000);
+        let program = Program::new("stopF");
+        let report = agent.stopped(|| program.run("churn", &[&count.to_string(), "0"]));
+        let all = Lives {
+            forks: count,
+            execs: 1,
+            success: report.of("success") + 1,
+            ..Lives::of(&report)
+        };
+        let samples = agent.await_settled(|samples| {
+            let group = samples.group(&program.name);
+            all.check(&group)?;
+            within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)
+        });
+        assert!(overflowed(&samples) > 0.0, "there was no pressure");
+        assert_eq!(samples.the("headcount_events_coarse_total", &[]), 0.0);
+        assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
+    }
+}
+
+fn stopped_under_churn_by_exec() {
+    for tier in EXACT {
+        let agent = Agent::start_with(tier, &[SMALL_RING], None);
+        let count = scaled(4000);
+        let (parent, child) = (Program::new("stopP"), Program::new("stopC"));
+        let report = agent.stopped(|| {
+            let arguments = [&count.to_string(), "0", child.path_text()];
+            parent.run("churn", &arguments)
+        });
+        let children = Lives {
+            execs: count,
+            ..Lives::of(&report)
+        };
+        let forker = Lives {
+            forks: count,
+            ..Lives::ONE_PROGRAM
+        };
+        let samples = agent.await_settled(|samples| {
+            children.check(&samples.group(&child.name))?;
+            forker.check(&samples.group(&parent.name))?;
+            let group = samples.group(&child.name);
+            within(&agent, tier, &group, count, report.of("children_ns"))
+        });
+        assert!(overflowed(&samples) > 0.0, "there was no pressure");
+    }
+}
+
+/// The agent runs, and still the ring is full most of the time.
+fn ring_of_one_page() {
+    for tier in EXACT {
+        let agent = Agent::start_with(tier, &["--accounting.ring-bytes=4096"], None);
+        let count = scaled(1000);
+        let program = Program::new("page");
+        let report = program.run("churn", &[&count.to_string(), "0"]);
+        let all = Lives {
+            forks: count,
+            execs: 1,
+            success: report.of("success") + 1,
+            ..Lives::of(&report)
+        };
+        let samples = agent.await_settled(|samples| {
+            let group = samples.group(&program.name);
+            all.check(&group)?;
+            within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)
+        });
+        assert!(overflowed(&samples) > 0.0, "there was no pressure");
+    }
+}
+
+/// Old processes were credited before; young ones were not. Both die while nobody can tell of single processes.
+fn ring_and_hash_are_full() {
+    for tier in EXACT {
+        let flags = [
+            "--accounting.ring-bytes=4096",
+            "--accounting.overflow-entries=16",
+        ];
+        let agent = Agent::start_with(tier, &flags, None);
+        let (old, young) = (Program::new("old"), Program::new("young"));
+        let mut workers: Vec<Running> = (0..20).map(|_| old.work()).collect();
+        let credited: u64 = workers.iter_mut().map(|one| one.ask("spin 20000000")).sum();
+        agent.await_that(|samples| {
+            let group = samples.group(&old.name);
+            between(group.cpu_ns(), credited as f64 * tier.low, f64::MAX)
+        });
+        let count = scaled(1000);
+        let (report, old_ns) = agent.stopped(|| {
+            let report = young.run("churn", &[&count.to_string(), "1000000"]);
+            for worker in &mut workers {
+                worker.ask("spin 10000000");
+            }
+            let ends = workers
+                .drain(..)
+                .map(|worker| worker.finish().reaped.cpu_ns);
+            (report, ends.sum::<u64>())
+        });
+        let young_ns = report.reaped.cpu_ns;
+        let samples = agent.await_settled(|samples| {
+            nothing_twice(&agent, tier, samples, (&young.name, count + 1, young_ns))?;
+            nothing_twice(&agent, tier, samples, (&old.name, 20, old_ns))?;
+            all_is_known(tier, samples, &[&young.name, &old.name], young_ns + old_ns)
+        });
+        assert!(samples.the("headcount_events_coarse_total", &[]) > 0.0);
+        let group = samples.group(&young.name);
+        assert!(group.forks() <= count as f64, "{} forks", group.forks());
+        assert!(
+            group.all_exits() <= (count + 1) as f64,
+            "{}",
+            group.all_exits()
+        );
+        let failures = count.div_ceil(10) as f64;
+        assert!(group.exits(End::Failure) <= failures);
+        assert!(
+            agent.ask("/health").contains("degraded"),
+            "{}",
+            agent.ask("/health")
+        );
+    }
+}
+
+fn nothing_twice(
+    agent: &Agent,
+    tier: &Tier,
+    samples: &Samples,
+    (name, count, true_ns): (&str, u64, u64),
+) -> Result<(), String> {
+    let slack = if agent.rung() == Some("free") {
+        LAST_SWITCH_NS
+    } else {
+        0.0
+    };
+    let high = true_ns as f64 * tier.high + count as f64 * slack;
+    between(samples.group(name).cpu_ns(), 0.0, high).map_err(|error| format!("{name}: {error}"))
+}
+
+/// What is in no group is counted as such, at least.
+fn all_is_known(
+    tier: &Tier,
+    samples: &Samples,
+    names: &[&str],
+    true_ns: u64,
+) -> Result<(), String> {
+    let in_groups: f64 = names.iter().map(|name| samples.group(name).cpu_ns()).sum();
+    let elsewhere = samples.the("headcount_unattributed_cpu_seconds_total", &[])
+        + samples.the("headcount_lost_cpu_seconds_total", &[]);
+    let known = in_groups + elsewhere * 1e9;
+    between(known, true_ns as f64 * tier.low, f64::MAX)
+}

@@ -1,0 +1,54 @@
+//! Counters only rise.
+
+use crate::{
+    agent::Agent, exposition::Samples, guest::is_here, program::Program, runner::table,
+    tier::ITERATOR,
+};
+use std::time::{Duration, Instant};
+
+table![counters_never_fall];
+
+/// Twenty scrapes a second.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// A minute of processes that come and go. No counter of any group, or of the agent itself, is ever lower than in the scrape
+/// before, or missing.
+fn counters_never_fall() {
+    let agent = Agent::start(&ITERATOR);
+    let scrapes = if is_here() { 100 } else { 1200 };
+    let (exec, fork, child) = (
+        Program::new("riseE"),
+        Program::new("riseF"),
+        Program::new("riseC"),
+    );
+    // More than a minute's worth; dropped, they are killed.
+    let churns = [
+        exec.start("churn", &["300000", "0", child.path_text()]),
+        fork.start("churn", &["300000", "1000000"]),
+    ];
+    let mut before = agent.scrape();
+    let mut next = Instant::now();
+    for _ in 0..scrapes {
+        next += INTERVAL;
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        let now = agent.scrape();
+        check(&before, &now);
+        before = now;
+    }
+    assert!(before.group(&child.name).execs() > 0.0);
+    assert!(before.group(&fork.name).forks() > 0.0);
+    drop(churns);
+}
+
+fn check(before: &Samples, now: &Samples) {
+    let mut checked = 0;
+    for (series, value) in before.counters() {
+        let later = now.of(series);
+        assert!(
+            later.is_some_and(|later| later >= value),
+            "{series:?} was {value} and is {later:?}"
+        );
+        checked += 1;
+    }
+    assert!(checked > 100, "only {checked} counters");
+}
