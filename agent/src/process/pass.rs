@@ -105,7 +105,7 @@ impl Table {
             if !pass.finals_follow {
                 self.exhume(sample.id);
             }
-            if !self.is_buried(sample.id) && !self.processes.contains_key(&sample.id) {
+            if !self.is_buried(sample.id) && !self.processes.contains(sample.id) {
                 let parent = self.account_of(sample.parent);
                 self.unheard(sample.id, parent, ledger);
             }
@@ -124,13 +124,13 @@ impl Table {
         pass: &Pass,
         ledger: &mut impl Ledger,
     ) -> bool {
-        let Some(mut entry) = self.processes.get_mut(&sample.id) else {
+        let Some(mut entry) = self.processes.entry_mut(sample.id) else {
             return false;
         };
         if !entry.own && sample.state != State::Zombie {
             // Forked without exec and still there: its own facts decide from here on.
             let parent = self.account_of(sample.parent);
-            let Some(forked) = self.processes.get_mut(&sample.id) else {
+            let Some(forked) = self.processes.entry_mut(sample.id) else {
                 return false;
             };
             entry = forked;
@@ -161,12 +161,12 @@ impl Table {
             return;
         }
         let mut gone = Vec::new();
-        for (id, entry) in &mut self.processes {
+        for (id, entry) in self.processes.iter_mut() {
             if entry.seen == self.passes || pass.unread.contains(&id.tgid) {
                 continue;
             }
             if !pass.finals_follow || entry.projected {
-                gone.push((*id, true));
+                gone.push((id, true));
                 continue;
             }
             if id.start_ns > pass.started_ns {
@@ -174,7 +174,7 @@ impl Table {
             }
             let since_ns = *entry.absent_since_ns.get_or_insert(pass.started_ns);
             if pass.started_ns - since_ns >= PENDING_NS {
-                gone.push((*id, false));
+                gone.push((id, false));
             } else {
                 self.statistics.pending += 1;
             }
@@ -191,7 +191,7 @@ impl Table {
     /// Books what former images of a process that is gone without final totals had used. One that no pass ever saw was
     /// counted in a sum by comm, with all of it.
     fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
-        if let Some(entry) = self.processes.get_mut(&id)
+        if let Some(entry) = self.processes.entry_mut(id)
             && entry.held.is_some()
         {
             entry.credit_splits(ledger);
@@ -204,7 +204,7 @@ impl Table {
             .waiting
             .iter()
             .filter_map(|id| {
-                let entry = self.processes.get(id)?;
+                let entry = self.processes.get(*id)?;
                 let held = entry.held.as_ref().filter(|_| entry.seen == self.passes)?;
                 let parent = self.account_of(held.parent);
                 let cgroup_id = match &entry.naming {
@@ -226,7 +226,7 @@ impl Table {
     /// The account of `id` was decided by its `/proc` facts.
     pub fn classified(&mut self, id: ProcessId) {
         self.waiting.remove(&id);
-        if let Some(entry) = self.processes.get_mut(&id) {
+        if let Some(entry) = self.processes.entry_mut(id) {
             entry.naming = Naming::Done;
         }
     }
@@ -255,7 +255,7 @@ impl Table {
             Some(name)
         };
         for id in ran.drain(..) {
-            let Some(entry) = processes.get_mut(&id) else {
+            let Some(entry) = processes.entry_mut(id) else {
                 continue;
             };
             entry.probed = entry.held.map(|held| held.ran_marker);
@@ -277,7 +277,7 @@ impl Table {
             .filter(|(_, entry)| entry.seen == self.passes)
             .filter_map(|(id, entry)| {
                 Some(Live {
-                    id: *id,
+                    id,
                     held: entry.held.as_ref()?,
                     entry,
                 })
