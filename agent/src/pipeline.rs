@@ -140,8 +140,9 @@ impl Pipeline {
         self.last_error = None;
         self.table.observe(&pass, &mut self.grouper);
         self.classify(&pass);
-        self.table.refresh(&mut self.observer);
         self.grouper.settle();
+        let Self { table, grouper, .. } = self;
+        table.refresh(&mut self.observer, |account| grouper.is_outside(account));
         self.grouper.measure(self.table.live());
         self.passes += 1;
         self.log_template_failures();

@@ -237,8 +237,9 @@ impl Table {
     }
 
     /// Reads what a pass does not carry, for processes and threads that ran since they were last read. A thread cannot
-    /// run without its process's marker changing.
-    pub fn refresh(&mut self, probe: &mut impl Probe) {
+    /// run without its process's marker changing. Of processes that are in no group, and will not be in one before they
+    /// run again, nothing is read: `is_outside` tells.
+    pub fn refresh(&mut self, probe: &mut impl Probe, is_outside: impl Fn(AccountId) -> bool) {
         let Self {
             processes,
             wchans,
@@ -259,6 +260,9 @@ impl Table {
                 continue;
             };
             entry.probed = entry.held.map(|held| held.ran_marker);
+            if is_outside(entry.account) {
+                continue;
+            }
             entry.open_files = probe.open_files(id.tgid);
             entry.wchan = intern(probe.wchan(id.tgid, id.tgid));
             for thread in &mut entry.threads.live {
