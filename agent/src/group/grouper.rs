@@ -149,6 +149,13 @@ impl Grouper {
         }
     }
 
+    /// Whether it is decided that the account is in no group.
+    pub fn is_outside(&self, account: AccountId) -> bool {
+        self.accounts
+            .get(account)
+            .is_some_and(|account| account.decision == Decision::Nowhere)
+    }
+
     /// Decides the account of a living process: by its own facts, else with its present parent.
     pub fn place(&mut self, id: AccountId, parent: Option<AccountId>, facts: &Facts) {
         self.adopt(id, parent);

@@ -15,6 +15,7 @@ use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
     entry::{Entry, Naming, book, exit_tally},
     id::Map,
+    store::Store,
     tombstones::{Tombstone, Tombstones},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -53,7 +54,7 @@ pub struct Unclassified {
 #[derive(Debug)]
 pub struct Table {
     pub(super) since_ns: u64,
-    pub(super) processes: Map<ProcessId, Entry>,
+    pub(super) processes: Store,
     /// Start of the latest process with a number.
     pub(super) by_tgid: Map<u32, u64>,
     pub(super) waiting: HashSet<ProcessId>,
@@ -75,7 +76,7 @@ impl Table {
     pub fn new(since_ns: u64) -> Self {
         Self {
             since_ns,
-            processes: Map::default(),
+            processes: Store::default(),
             by_tgid: Map::default(),
             waiting: HashSet::new(),
             ran: Vec::new(),
@@ -124,8 +125,8 @@ impl Table {
             },
             ..Tally::default()
         };
-        let inherited = self.processes.get(&parent).map(|parent| parent.account);
-        if let Some(entry) = self.processes.get_mut(&child) {
+        let inherited = self.processes.get(parent).map(|parent| parent.account);
+        if let Some(entry) = self.processes.entry_mut(child) {
             // A pass, or another record, was faster.
             if !std::mem::replace(&mut entry.announced, true) {
                 book(ledger, inherited.unwrap_or(entry.account), fork);
@@ -179,10 +180,10 @@ impl Table {
             ledger.close(account);
             return;
         }
-        if !self.processes.contains_key(&id) {
+        if !self.processes.contains(id) {
             self.unheard(id, parent, true, ledger);
         }
-        let Some(entry) = self.processes.get_mut(&id) else {
+        let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
         let account = ledger.open(entry.birth.or(parent));
@@ -217,10 +218,10 @@ impl Table {
             }
             return;
         }
-        if !self.processes.contains_key(&id) {
+        if !self.processes.contains(id) {
             self.unheard(id, None, true, ledger);
         }
-        if let Some(entry) = self.processes.get_mut(&id) {
+        if let Some(entry) = self.processes.entry_mut(id) {
             entry.book_exit(status, oom_killed, ledger);
             // Its final totals may be long in coming; what it was called will not change any more.
             if entry.name_by_exec(ledger) {
@@ -252,7 +253,7 @@ impl Table {
             }
             return;
         }
-        if !self.processes.contains_key(&id) {
+        if !self.processes.contains(id) {
             if self
                 .forgotten_ns
                 .is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns)
@@ -263,7 +264,7 @@ impl Table {
             let parent = self.account_of(released.parent);
             self.unheard(id, parent, true, ledger);
         }
-        let Some(entry) = self.processes.get_mut(&id) else {
+        let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
         // A fork that ran no program of its own is named with its image.
@@ -307,7 +308,7 @@ impl Table {
     pub(super) fn account_of(&self, tgid: u32) -> Option<AccountId> {
         let start_ns = *self.by_tgid.get(&tgid)?;
         self.processes
-            .get(&ProcessId { tgid, start_ns })
+            .get(ProcessId { tgid, start_ns })
             .map(|entry| entry.account)
     }
 
@@ -337,7 +338,7 @@ impl Table {
 
     /// Forgets a process that is gone; `confirmed`: with its final totals.
     pub(super) fn close(&mut self, id: ProcessId, confirmed: bool, ledger: &mut impl Ledger) {
-        let Some(mut entry) = self.processes.remove(&id) else {
+        let Some(mut entry) = self.processes.remove(id) else {
             return;
         };
         if self.by_tgid.get(&id.tgid) == Some(&id.start_ns) {
