@@ -63,9 +63,7 @@ fn main() {
 
     let built = build(&workspace, &target_dir, &linker, &arch);
     let embedded = PathBuf::from(variable("OUT_DIR")).join(BINARY);
-    if let Err(error) = fs::copy(&built, &embedded) {
-        fail(&format!("copy {} into OUT_DIR: {error}", built.display()));
-    }
+    embed(&built, &embedded);
     println!("cargo::rustc-cfg=has_ebpf");
 }
 
@@ -149,16 +147,34 @@ fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> Path
     nested.join(TARGET).join("release").join(BINARY)
 }
 
+/// Copies the object without its DWARF, two thirds of it: BTF was made from that, and the kernel takes only BTF.
+fn embed(built: &Path, embedded: &Path) {
+    let host = variable("HOST").to_string_lossy().into_owned();
+    let objcopy = sysroot().map(|sysroot| {
+        let tools = sysroot.join("lib/rustlib").join(host);
+        tools.join("bin/rust-objcopy")
+    });
+    let mut objcopy = Command::new(objcopy.unwrap_or_default());
+    objcopy.arg("--strip-debug").args([built, embedded]);
+    if objcopy.output().is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    // A toolchain without it gives a larger agent, not another one.
+    if let Err(error) = fs::copy(built, embedded) {
+        fail(&format!("copy {} into OUT_DIR: {error}", built.display()));
+    }
+}
+
+fn sysroot() -> Option<PathBuf> {
+    let mut rustc = Command::new(variable("RUSTC"));
+    let output = rustc.args(["--print", "sysroot"]).output().ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    Some(PathBuf::from(path.trim()))
+}
+
 fn has_rust_src() -> bool {
-    let sysroot = Command::new(variable("RUSTC"))
-        .args(["--print", "sysroot"])
-        .output();
-    sysroot.is_ok_and(|output| {
-        let sysroot = String::from_utf8_lossy(&output.stdout);
-        Path::new(sysroot.trim())
-            .join("lib/rustlib/src/rust/library/Cargo.lock")
-            .exists()
-    })
+    let lock = "lib/rustlib/src/rust/library/Cargo.lock";
+    sysroot().is_some_and(|sysroot| sysroot.join(lock).exists())
 }
 
 fn find_linker(tools: &Path) -> Option<PathBuf> {

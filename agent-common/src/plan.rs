@@ -107,6 +107,8 @@ pub struct Layout {
     pub rss_access: u32,
     /// [`ARGV_READ`], or [`ARGV_NONE`] where reading another's memory is not allowed.
     pub argv_access: u32,
+    /// 1 in the switch tier: fork and release keep the map of run times beside the switch program.
+    pub keeps_run_times: u32,
     /// Half the ring, bytes: from there on the reader is woken.
     pub wake_bytes: u32,
 }
@@ -119,6 +121,7 @@ impl Layout {
         rss_stride: ABSENT,
         rss_access: RSS_PLAIN,
         argv_access: ARGV_NONE,
+        keeps_run_times: 0,
         wake_bytes: 0,
     };
 }

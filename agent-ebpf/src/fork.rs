@@ -3,6 +3,7 @@
 use crate::{
     emit::{coarse_sums, node, overflow_entry, whole_to_ring},
     kernel::Task,
+    switch,
 };
 use agent_common::{ForkRecord, OVERFLOW_FORKED, kind};
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -29,6 +30,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         child: child.identity(),
         parent: parent.identity(),
     };
+    switch::begin(&record.child);
     if whole_to_ring(&record) {
         return None;
     }

@@ -52,6 +52,12 @@ pub(crate) fn reads_arguments() -> bool {
     layout!(argv_access) == ARGV_READ
 }
 
+/// Whether this is the switch tier.
+#[inline(always)]
+pub(crate) fn keeps_run_times() -> bool {
+    layout!(keeps_run_times) == 1
+}
+
 /// A BTF pointer to a `task_struct`.
 #[derive(Clone, Copy)]
 pub(crate) struct Task(*const u8);

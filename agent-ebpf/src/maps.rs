@@ -55,8 +55,8 @@ pub(crate) struct ExecScratch {
 #[map]
 pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// On-CPU time of processes by CPU (switch tier). Entries are made at first sight and taken out by user space when
-/// their process is gone. Full: counted in [`SWITCH`], and user space reads every process once.
+/// On-CPU time of processes by CPU (switch tier). Entries are made at the fork, or at the first switch of an older process,
+/// and go with the process. Full: counted in [`SWITCH`], and user space reads every process once.
 #[map]
 pub(crate) static RUN_TIMES: PerCpuHashMap<Identity, RunTime> =
     PerCpuHashMap::with_max_entries(16384, 0);

@@ -1,10 +1,10 @@
 //! `sched_switch`: on-CPU time of each process (switch tier only; the iterator tier costs nothing here).
 
 use crate::{
-    kernel::Task,
+    kernel::{Task, keeps_run_times},
     maps::{RUN_TIMES, SWITCH},
 };
-use agent_common::RunTime;
+use agent_common::{Identity, RunTime};
 use aya_ebpf::{
     bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, macros::btf_tracepoint,
     programs::BtfTracePointContext,
@@ -16,6 +16,25 @@ use aya_ebpf::{
 pub fn task_switch(context: BtfTracePointContext) -> i32 {
     account(&context);
     0
+}
+
+/// Makes a place for a process at its birth, so that whoever can see it can tell its exact start.
+#[inline(always)]
+pub(crate) fn begin(id: &Identity) {
+    if keeps_run_times() {
+        // Full: counted when it is switched out.
+        let _ = RUN_TIMES.insert(id, RunTime::default(), u64::from(BPF_NOEXIST));
+    }
+}
+
+/// Frees the place of a process that is gone; its totals are in its release record. One that releases itself is switched
+/// out once more after that: user space frees such a place.
+#[inline(always)]
+pub(crate) fn end(id: &Identity) {
+    if keeps_run_times() {
+        // Not there: it was full at its birth.
+        let _ = RUN_TIMES.remove(id);
+    }
 }
 
 #[inline(always)]

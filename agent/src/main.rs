@@ -1,9 +1,4 @@
 //! The command line: flags -> configuration -> log -> run. Exit codes: 0 done, 1 cannot run, 2 bad flags.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "before there is a log, and for help"
-)]
 
 use headcount::{
     Settings,
@@ -16,7 +11,11 @@ use headcount::{
         bpf::{Request, Sizes},
     },
 };
-use std::{io::ErrorKind, path::Path, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write},
+    path::Path,
+    process::ExitCode,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -26,11 +25,11 @@ fn main() -> ExitCode {
     let flags = match Flags::parse_from(std::env::args_os()) {
         Ok(flags) => flags,
         Err(error) => {
-            if error.code == 0 {
-                println!("{error}");
-            } else {
-                eprintln!("{error}");
-            }
+            // Whoever reads may have left already.
+            let _ = match error.code {
+                0 => writeln!(std::io::stdout(), "{error}"),
+                _ => writeln!(std::io::stderr(), "{error}"),
+            };
             return ExitCode::from(error.code);
         }
     };
@@ -75,8 +74,9 @@ fn start(flags: Flags) -> Result<(), String> {
 
 async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String> {
     let listener = listen(address).await?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let watch = |kind| signal(kind).map_err(|error| format!("cannot watch for signals: {error}"));
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut interrupt = watch(SignalKind::interrupt())?;
     if let Ok(bound) = listener.local_addr() {
         let shown = if bound.ip().is_unspecified() {
             format!("localhost:{}", bound.port())

@@ -140,8 +140,14 @@ impl Pipeline {
         };
         self.table.observe(&pass, &mut self.grouper);
         self.classify();
-        self.table.refresh(&pass, &mut self.observer);
         self.grouper.settle();
+        let Self {
+            table,
+            grouper,
+            observer,
+            ..
+        } = self;
+        table.refresh(&pass, observer, |account| grouper.is_outside(account));
         self.grouper.measure(self.table.live());
         self.passes += 1;
         self.log_template_failures();

@@ -17,7 +17,7 @@ mod support;
 
 use std::{fs, path::Path};
 use support::{
-    agent::{Agent, Launch},
+    agent::{Agent, Launch, obstacle},
     fake_proc::{FakeProc, FakeProcess, FakeThread},
     scrape::groups,
 };
@@ -178,11 +178,11 @@ fn without_what_varies(body: &str) -> String {
 
 /// One line says why there is no better tier, and so does the health page.
 fn assert_only_warning(agent: &Agent, tree: &FakeProc) {
-    let why = format!(
+    let why = obstacle(&format!(
         "{} is not a mounted procfs, and kernel programs see this machine's processes, not those of a copy; \
          name a mounted procfs with --procfs, or ask for --accounting=procfs",
         tree.procfs().display()
-    );
+    ));
     assert_eq!(agent.messages("warn"), [why.as_str()]);
     assert_eq!(agent.messages("error"), Vec::<String>::new());
     assert_eq!(agent.health(), ("degraded".to_owned(), vec![why]));

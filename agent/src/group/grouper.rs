@@ -149,6 +149,13 @@ impl Grouper {
         }
     }
 
+    /// Whether it is decided that the account is in no group.
+    pub fn is_outside(&self, account: AccountId) -> bool {
+        self.accounts
+            .get(account)
+            .is_some_and(|account| account.decision == Decision::Nowhere)
+    }
+
     /// Decides the account of a living process: by its own facts, else with its present parent.
     pub fn place(&mut self, id: AccountId, parent: Option<AccountId>, facts: &Facts) {
         self.adopt(id, parent);
@@ -192,7 +199,9 @@ impl Grouper {
                 let Delta {
                     user_ns, system_ns, ..
                 } = tally.delta;
-                self.statistics.unattributed_cpu_ns += user_ns + system_ns;
+                let coarse_ns = user_ns.saturating_add(system_ns);
+                let sum = &mut self.statistics.unattributed_cpu_ns;
+                *sum = sum.saturating_add(coarse_ns);
             }
         }
     }
@@ -306,9 +315,9 @@ fn add(gauges: &mut Gauges, process: &Live<'_>) {
         virtual_bytes,
         swapped_bytes,
     } = process.memory();
-    gauges.resident_bytes += resident_bytes;
+    gauges.resident_bytes = gauges.resident_bytes.saturating_add(resident_bytes);
     gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(virtual_bytes);
-    gauges.swapped_bytes += swapped_bytes;
+    gauges.swapped_bytes = gauges.swapped_bytes.saturating_add(swapped_bytes);
     gauges.threads += u64::from(process.threads());
     let start_ns = process.start_ns();
     gauges.oldest_start_ns = Some(

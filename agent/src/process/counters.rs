@@ -54,6 +54,18 @@ pub struct Switches {
     pub nonvoluntary: u64,
 }
 
+impl Switches {
+    /// Adds `more`.
+    pub fn add(&mut self, more: Self) {
+        let Self {
+            voluntary,
+            nonvoluntary,
+        } = more;
+        self.voluntary = self.voluntary.saturating_add(voluntary);
+        self.nonvoluntary = self.nonvoluntary.saturating_add(nonvoluntary);
+    }
+}
+
 /// Totals of one process since its birth. `None`: the source could not read it this time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {

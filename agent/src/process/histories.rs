@@ -233,9 +233,9 @@ impl Node {
 
     /// How often accounts should be in use: by each process, and by each tombstone.
     fn users(&self) -> i64 {
-        let entries = self.table.processes.values();
+        let entries = self.table.processes.iter();
         let by_entries: usize = entries
-            .map(|entry| 1 + usize::from(entry.birth.is_some()) + entry.splits.len())
+            .map(|(_, entry)| 1 + usize::from(entry.birth.is_some()) + entry.splits.len())
             .sum();
         let graves = self.table.finals.len() + self.table.unconfirmed.len();
         i64::try_from(by_entries + graves).unwrap()

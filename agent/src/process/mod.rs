@@ -14,6 +14,7 @@ mod histories;
 mod id;
 mod pass;
 mod sample;
+mod store;
 mod table;
 mod tally;
 mod threads;

@@ -101,7 +101,7 @@ impl Table {
             if !pass.finals_follow {
                 self.exhume(sample.id);
             }
-            if !self.is_buried(sample.id) && !self.processes.contains_key(&sample.id) {
+            if !self.is_buried(sample.id) && !self.processes.contains(sample.id) {
                 let parent = self.account_of(sample.parent);
                 // Without final records there are no birth records either, and none is missing.
                 self.unheard(sample.id, parent, pass.finals_follow, ledger);
@@ -121,13 +121,13 @@ impl Table {
         pass: &Pass,
         ledger: &mut impl Ledger,
     ) -> bool {
-        let Some(mut entry) = self.processes.get_mut(&sample.id) else {
+        let Some(mut entry) = self.processes.entry_mut(sample.id) else {
             return false;
         };
         if !entry.own && sample.state != State::Zombie {
             // Forked without exec and still there: its own facts decide from here on.
             let parent = self.account_of(sample.parent);
-            let Some(forked) = self.processes.get_mut(&sample.id) else {
+            let Some(forked) = self.processes.entry_mut(sample.id) else {
                 return false;
             };
             entry = forked;
@@ -161,12 +161,12 @@ impl Table {
             return;
         }
         let mut gone = Vec::new();
-        for (id, entry) in &mut self.processes {
+        for (id, entry) in self.processes.iter_mut() {
             if entry.seen == self.passes || pass.unread.contains(&id.tgid) {
                 continue;
             }
             if !pass.finals_follow || entry.projected {
-                gone.push((*id, true));
+                gone.push((id, true));
                 continue;
             }
             if id.start_ns > pass.started_ns {
@@ -174,7 +174,7 @@ impl Table {
             }
             let since_ns = *entry.absent_since_ns.get_or_insert(pass.started_ns);
             if pass.started_ns - since_ns >= PENDING_NS {
-                gone.push((*id, false));
+                gone.push((id, false));
             } else {
                 self.statistics.pending += 1;
             }
@@ -191,7 +191,7 @@ impl Table {
     /// Books what former images of a process that is gone without final totals had used. One that no pass ever saw was
     /// counted in a sum by comm, with all of it.
     fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
-        if let Some(entry) = self.processes.get_mut(&id)
+        if let Some(entry) = self.processes.entry_mut(id)
             && entry.held.is_some()
         {
             entry.credit_splits(ledger);
@@ -204,7 +204,7 @@ impl Table {
             .waiting
             .iter()
             .filter_map(|id| {
-                let entry = self.processes.get(id)?;
+                let entry = self.processes.get(*id)?;
                 let held = entry.held.as_ref().filter(|_| entry.seen == self.passes)?;
                 let parent = self.account_of(held.parent);
                 let cgroup_id = match &entry.naming {
@@ -225,7 +225,7 @@ impl Table {
 
     /// What the exec of a process that waits for a decision told, if it was heard of.
     pub fn told_by_exec(&self, id: ProcessId) -> Option<&Facts> {
-        match &self.processes.get(&id)?.naming {
+        match &self.processes.get(id)?.naming {
             Naming::Waiting(facts) => facts.as_deref(),
             Naming::Done => None,
         }
@@ -234,14 +234,20 @@ impl Table {
     /// The account of `id` was decided by its `/proc` facts.
     pub fn classified(&mut self, id: ProcessId) {
         self.waiting.remove(&id);
-        if let Some(entry) = self.processes.get_mut(&id) {
+        if let Some(entry) = self.processes.entry_mut(id) {
             entry.naming = Naming::Done;
         }
     }
 
     /// Reads what a pass does not carry, for processes and threads that ran since they were last read. A thread cannot
-    /// run without its process's marker changing.
-    pub fn refresh(&mut self, pass: &Pass, probe: &mut impl Probe) {
+    /// run without its process's marker changing. Of processes that are in no group, and will not be in one before they
+    /// run again, nothing is read: `is_outside` tells.
+    pub fn refresh(
+        &mut self,
+        pass: &Pass,
+        probe: &mut impl Probe,
+        is_outside: impl Fn(AccountId) -> bool,
+    ) {
         let Self {
             processes,
             wchans,
@@ -258,10 +264,13 @@ impl Table {
             Some(name)
         };
         for id in ran.drain(..) {
-            let Some(entry) = processes.get_mut(&id) else {
+            let Some(entry) = processes.entry_mut(id) else {
                 continue;
             };
             entry.probed = entry.held.map(|held| held.ran_marker);
+            if is_outside(entry.account) {
+                continue;
+            }
             entry.open_files = probe.open_files(id.tgid);
             entry.wchan = intern(probe.wchan(id.tgid, id.tgid));
             if let (true, Some(held)) = (pass.memory_elsewhere, &mut entry.held) {
@@ -283,7 +292,7 @@ impl Table {
             .filter(|(_, entry)| entry.seen == self.passes)
             .filter_map(|(id, entry)| {
                 Some(Live {
-                    id: *id,
+                    id,
                     held: entry.held.as_ref()?,
                     entry,
                 })

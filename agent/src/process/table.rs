@@ -15,6 +15,7 @@ use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
     entry::{Entry, Naming, book, exit_tally},
     id::Map,
+    store::Store,
     tombstones::{Tombstone, Tombstones},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -53,7 +54,7 @@ pub struct Unclassified {
 #[derive(Debug)]
 pub struct Table {
     pub(super) since_ns: u64,
-    pub(super) processes: Map<ProcessId, Entry>,
+    pub(super) processes: Store,
     /// Start of the latest process with a number.
     pub(super) by_tgid: Map<u32, u64>,
     pub(super) waiting: HashSet<ProcessId>,
@@ -75,7 +76,7 @@ impl Table {
     pub fn new(since_ns: u64) -> Self {
         Self {
             since_ns,
-            processes: Map::default(),
+            processes: Store::default(),
             by_tgid: Map::default(),
             waiting: HashSet::new(),
             ran: Vec::new(),
@@ -130,11 +131,11 @@ impl Table {
             ..Tally::default()
         };
         // Told late, the parent may be gone already.
-        let inherited = match self.processes.get(&parent) {
+        let inherited = match self.processes.get(parent) {
             Some(parent) => Some(parent.account),
             None => self.tombstone(parent).map(|parent| parent.account),
         };
-        if let Some(entry) = self.processes.get_mut(&child) {
+        if let Some(entry) = self.processes.entry_mut(child) {
             // A pass, or another record, was faster.
             if !std::mem::replace(&mut entry.announced, true) {
                 book(ledger, inherited.unwrap_or(entry.account), fork);
@@ -188,10 +189,10 @@ impl Table {
             ledger.close(account);
             return;
         }
-        if !self.processes.contains_key(&id) {
+        if !self.processes.contains(id) {
             self.unheard(id, parent, true, ledger);
         }
-        let Some(entry) = self.processes.get_mut(&id) else {
+        let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
         let account = ledger.open(entry.birth.or(parent));
@@ -226,10 +227,10 @@ impl Table {
             }
             return;
         }
-        if !self.processes.contains_key(&id) {
+        if !self.processes.contains(id) {
             self.unheard(id, None, true, ledger);
         }
-        if let Some(entry) = self.processes.get_mut(&id) {
+        if let Some(entry) = self.processes.entry_mut(id) {
             // Its final totals may be long in coming; what it was called will not change any more.
             if entry.name_at_exit(ledger) {
                 self.waiting.remove(&id);
@@ -261,7 +262,7 @@ impl Table {
             }
             return;
         }
-        if !self.processes.contains_key(&id) {
+        if !self.processes.contains(id) {
             if self
                 .forgotten_ns
                 .is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns)
@@ -272,7 +273,7 @@ impl Table {
             let parent = self.account_of(released.parent);
             self.unheard(id, parent, true, ledger);
         }
-        let Some(entry) = self.processes.get_mut(&id) else {
+        let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
         // A fork that ran no program of its own is named with its image.
@@ -319,14 +320,14 @@ impl Table {
         if id.is_of_tick() {
             return known;
         }
-        if known.is_of_tick() && !self.processes.contains_key(&id) {
+        if known.is_of_tick() && !self.processes.contains(id) {
             self.rename(known, id);
         }
         id
     }
 
     fn rename(&mut self, former: ProcessId, id: ProcessId) {
-        if let Some(entry) = self.processes.remove(&former) {
+        if let Some(entry) = self.processes.remove(former) {
             self.by_tgid.insert(id.tgid, id.start_ns);
             self.processes.insert(id, entry);
             if self.waiting.remove(&former) {
@@ -345,7 +346,7 @@ impl Table {
     pub(super) fn account_of(&self, tgid: u32) -> Option<AccountId> {
         let start_ns = *self.by_tgid.get(&tgid)?;
         self.processes
-            .get(&ProcessId { tgid, start_ns })
+            .get(ProcessId { tgid, start_ns })
             .map(|entry| entry.account)
     }
 
@@ -375,7 +376,7 @@ impl Table {
 
     /// Forgets a process that is gone; `confirmed`: with its final totals.
     pub(super) fn close(&mut self, id: ProcessId, confirmed: bool, ledger: &mut impl Ledger) {
-        let Some(mut entry) = self.processes.remove(&id) else {
+        let Some(mut entry) = self.processes.remove(id) else {
             return;
         };
         if self.by_tgid.get(&id.tgid) == Some(&id.start_ns) {

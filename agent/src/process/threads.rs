@@ -30,10 +30,11 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, sample: &ThreadSample) {
-        self.wait_ns += sample.run_queue_wait_ns.unwrap_or(0);
+        self.wait_ns = self
+            .wait_ns
+            .saturating_add(sample.run_queue_wait_ns.unwrap_or(0));
         let switches = sample.switches.unwrap_or_default();
-        self.switches.voluntary += switches.voluntary;
-        self.switches.nonvoluntary += switches.nonvoluntary;
+        self.switches.add(switches);
     }
 }
 
@@ -76,11 +77,10 @@ impl Threads {
             sums.add(&thread.sample);
         }
         if let Some(wait_ns) = &mut counters.run_queue_wait_ns {
-            *wait_ns += sums.wait_ns;
+            *wait_ns = wait_ns.saturating_add(sums.wait_ns);
         }
         if let Some(switches) = &mut counters.switches {
-            switches.voluntary += sums.switches.voluntary;
-            switches.nonvoluntary += sums.switches.nonvoluntary;
+            switches.add(sums.switches);
         }
         counters
     }

@@ -9,7 +9,7 @@ use super::{
     observer::Error,
     procfs::Procfs,
 };
-use crate::process::{Cpu, Pass, ProcessId, Sample, ThreadSample};
+use crate::process::{Cpu, Pass, Sample, ThreadSample};
 use std::collections::{HashMap, HashSet};
 
 /// `/proc` shows start times in ticks of 10 ms.
@@ -30,8 +30,40 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct SwitchPass {
     known: HashMap<u32, Known>,
-    /// When the last pass began; 0 before the first.
-    passed_ns: u64,
+    /// Start of the first pass: who is older need not be in the map.
+    since_ns: Option<u64>,
+}
+
+/// The map of run times by process number: start and run time of the latest with each.
+struct Map {
+    latest: HashMap<u32, (u64, u64)>,
+    was_full: bool,
+}
+
+impl Map {
+    fn new(times: &RunTimes) -> Self {
+        let mut latest = HashMap::new();
+        for (id, run_ns) in &times.by_id {
+            let entry: &mut (u64, u64) = latest.entry(id.tgid).or_default();
+            *entry = (*entry).max((id.start_ns, *run_ns));
+        }
+        Self {
+            latest,
+            was_full: times.was_full,
+        }
+    }
+
+    /// Exact start and run time of the process that started in the tick of `start_ns`.
+    fn find(&self, tgid: u32, start_ns: u64) -> Option<(u64, u64)> {
+        self.latest
+            .get(&tgid)
+            .copied()
+            .filter(|(exact_ns, _)| tick(*exact_ns) == tick(start_ns))
+    }
+}
+
+fn tick(start_ns: u64) -> u64 {
+    start_ns / TICK_NS
 }
 
 impl SwitchPass {
@@ -43,17 +75,20 @@ impl SwitchPass {
         now_ns: u64,
     ) -> Result<Pass, Error> {
         kernel.begin_pass(now_ns).map_err(Error::Iterator)?;
-        let times = kernel.run_times()?;
+        self.since_ns.get_or_insert(now_ns);
         let mut pass = Pass {
             started_ns: now_ns,
             finals_follow: true,
             ..Pass::default()
         };
-        let latest = latest_starts(&times);
+        // First the list, then the map: whom the list shows has a place in the map since its birth.
+        let listed = reader.list()?;
+        let times = kernel.run_times()?;
+        let map = Map::new(&times);
         let mut before = std::mem::take(&mut self.known);
-        for tgid in reader.list()? {
+        for tgid in listed {
             let known = before.remove(&tgid);
-            if let Some(known) = self.look_at(tgid, known, &times, &latest, reader, &mut pass) {
+            if let Some(known) = self.look_at(tgid, known, &map, reader, &mut pass) {
                 pass.processes.push(known.sample);
                 pass.threads.extend_from_slice(&known.threads);
                 self.known.insert(tgid, known);
@@ -61,10 +96,14 @@ impl SwitchPass {
         }
         pass.threads
             .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
-        let live: HashSet<_> = pass.processes.iter().map(|sample| sample.id).collect();
-        self.passed_ns = now_ns;
+        let live: HashSet<_> = pass
+            .processes
+            .iter()
+            .map(|sample| (sample.id.tgid, tick(sample.id.start_ns)))
+            .collect();
         kernel.forget(times.by_id.into_keys().filter(|id| {
-            id.start_ns < now_ns && !live.contains(id) && !pass.unread.contains(&id.tgid)
+            let is_live = live.contains(&(id.tgid, tick(id.start_ns)));
+            id.start_ns < now_ns && !is_live && !pass.unread.contains(&id.tgid)
         }))?;
         Ok(pass)
     }
@@ -73,103 +112,73 @@ impl SwitchPass {
         &self,
         tgid: u32,
         known: Option<Known>,
-        times: &RunTimes,
-        latest: &HashMap<u32, u64>,
+        map: &Map,
         reader: &mut Procfs,
         pass: &mut Pass,
     ) -> Option<Known> {
-        let known = known.filter(|known| {
-            latest
-                .get(&tgid)
-                .is_none_or(|start_ns| is_same_start(known.sample.id.start_ns, *start_ns))
-        });
-        if let Some(known) = &known
-            && !times.was_full
-            && times
-                .by_id
-                .get(&precise(known.sample.id, None, latest))
-                .copied()
-                == known.run_ns
-        {
-            return Some(known.clone());
+        let has_run = |known: &Known| {
+            let found = map.find(tgid, known.sample.id.start_ns);
+            // Another one may have its number by now.
+            let is_another = found.is_none() && map.latest.contains_key(&tgid);
+            map.was_full || is_another || found.map(|(_, run_ns)| run_ns) != known.run_ns
+        };
+        if known.as_ref().is_some_and(|known| !has_run(known)) {
+            return known;
         }
-        let is_new = known.is_none();
         let mut threads = Vec::new();
-        match reader.sample(tgid, &mut threads) {
-            Ok(sample) => {
-                let read = read_again(sample, threads, known, times, latest);
-                // Born just now, and known to the tick only, while its records know the nanosecond: they tell of it
-                // until the next pass.
-                let is_told = is_new && read.run_ns.is_none() && !times.was_full;
-                let is_young = read.sample.id.start_ns + TICK_NS > self.passed_ns;
-                Some(read).filter(|_| !(is_told && is_young && self.passed_ns > 0))
-            }
-            Err(error) if error.is_gone() => None,
-            Err(_) => {
-                pass.unread.push(tgid);
-                known
-            }
+        let read = match reader.sample(tgid, &mut threads) {
+            Ok(sample) => self.read_again(sample, threads, known.as_ref(), map),
+            Err(error) if error.is_gone() => return None,
+            Err(_) => None,
+        };
+        // Unread, or its exact start is unknown because the map was full at its birth: shown when it can be told.
+        if read.is_none() {
+            pass.unread.push(tgid);
         }
+        read
     }
-}
 
-/// Whether a start that was known, maybe to the tick only, is the one that the map tells.
-fn is_same_start(known_ns: u64, told_ns: u64) -> bool {
-    let is_of_tick = known_ns.is_multiple_of(TICK_NS);
-    known_ns == told_ns || (is_of_tick && known_ns / TICK_NS == told_ns / TICK_NS)
-}
-
-/// Start of the latest process with each number, as the map knows it.
-fn latest_starts(times: &RunTimes) -> HashMap<u32, u64> {
-    let mut latest = HashMap::new();
-    for id in times.by_id.keys() {
-        let start_ns: &mut u64 = latest.entry(id.tgid).or_default();
-        *start_ns = (*start_ns).max(id.start_ns);
+    /// `None`: a process born under the agent whose exact start nobody knows.
+    fn read_again(
+        &self,
+        mut sample: Sample,
+        mut threads: Vec<ThreadSample>,
+        known: Option<&Known>,
+        map: &Map,
+    ) -> Option<Known> {
+        let shown_start = sample.id.start_ns;
+        let found = map.find(sample.id.tgid, shown_start);
+        let known = known.filter(|known| tick(known.sample.id.start_ns) == tick(shown_start));
+        let is_older = self
+            .since_ns
+            .is_some_and(|since_ns| tick(shown_start) < tick(since_ns));
+        // The identity of the first reading stays.
+        sample.id.start_ns = known
+            .map(|known| known.sample.id.start_ns)
+            .or(found.map(|(exact_ns, _)| exact_ns))
+            .or(is_older.then_some(shown_start))?;
+        let run_ns = found.map(|(_, run_ns)| run_ns);
+        let shown = sample.counters.cpu;
+        let run = run_ns.unwrap_or(0);
+        let base_ns = known.map_or_else(
+            || shown.total_ns().saturating_sub(run),
+            |known| known.base_ns,
+        );
+        if run_ns.is_some() {
+            sample.counters.cpu = split(base_ns + run, shown);
+        }
+        sample.ran_marker = run;
+        for thread in &mut threads {
+            // The map tells of processes, not of threads: when the process ran, each of its threads may have.
+            thread.ran_marker = run;
+        }
+        Some(Known {
+            sample,
+            threads,
+            run_ns,
+            base_ns,
+        })
     }
-    latest
-}
-
-fn read_again(
-    mut sample: Sample,
-    mut threads: Vec<ThreadSample>,
-    known: Option<Known>,
-    times: &RunTimes,
-    latest: &HashMap<u32, u64>,
-) -> Known {
-    sample.id = precise(sample.id, known.as_ref(), latest);
-    let run_ns = times.by_id.get(&sample.id).copied();
-    let shown = sample.counters.cpu;
-    let run = run_ns.unwrap_or(0);
-    let base_ns = known.map_or_else(
-        || shown.total_ns().saturating_sub(run),
-        |known| known.base_ns,
-    );
-    if run_ns.is_some() {
-        sample.counters.cpu = split(base_ns + run, shown);
-    }
-    sample.ran_marker = run_ns.unwrap_or(0);
-    for thread in &mut threads {
-        // The map tells of processes, not of threads: when the process ran, each of its threads may have.
-        thread.ran_marker = sample.ran_marker;
-    }
-    Known {
-        sample,
-        threads,
-        run_ns,
-        base_ns,
-    }
-}
-
-/// The identity with nanoseconds: that of the map, or of the last reading, where they name the same tick.
-fn precise(id: ProcessId, known: Option<&Known>, latest: &HashMap<u32, u64>) -> ProcessId {
-    let from_map = latest.get(&id.tgid).copied();
-    let from_known = known.map(|known| known.sample.id.start_ns);
-    let start_ns = from_map
-        .into_iter()
-        .chain(from_known)
-        .find(|start_ns| start_ns / TICK_NS == id.start_ns / TICK_NS)
-        .unwrap_or(id.start_ns);
-    ProcessId { start_ns, ..id }
 }
 
 /// `total_ns`, split as `shown` is.
@@ -188,6 +197,7 @@ fn split(total_ns: u64, shown: Cpu) -> Cpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::{Counters, Memory, ProcessId, State};
 
     #[test]
     fn the_precise_total_keeps_the_shown_split() {
@@ -211,11 +221,92 @@ mod tests {
         );
     }
 
+    fn sample(start_ns: u64, shown_ns: u64) -> Sample {
+        Sample {
+            id: ProcessId { tgid: 7, start_ns },
+            parent: 1,
+            state: State::Sleeping,
+            counters: Counters {
+                cpu: Cpu {
+                    user_ns: shown_ns,
+                    system_ns: 0,
+                },
+                ..Counters::default()
+            },
+            memory: Memory::default(),
+            threads: 1,
+            fd_limit: None,
+            ran_marker: 0,
+        }
+    }
+
+    fn map(entries: &[(u64, u64)]) -> Map {
+        let by_id = entries.iter().map(|(start_ns, run_ns)| {
+            (
+                ProcessId {
+                    tgid: 7,
+                    start_ns: *start_ns,
+                },
+                *run_ns,
+            )
+        });
+        Map::new(&RunTimes {
+            by_id: by_id.collect(),
+            was_full: false,
+        })
+    }
+
+    fn read(shown: Sample, known: Option<&Known>, map: &Map) -> Option<Known> {
+        let passes = SwitchPass {
+            since_ns: Some(100_000_000),
+            ..SwitchPass::default()
+        };
+        passes.read_again(shown, Vec::new(), known, map)
+    }
+
     #[test]
-    fn an_identity_is_made_precise_only_within_its_tick() {
-        let id = |start_ns| ProcessId { tgid: 7, start_ns };
-        let latest = HashMap::from([(7, 12_345_678)]);
-        assert_eq!(precise(id(10_000_000), None, &latest), id(12_345_678));
-        assert_eq!(precise(id(20_000_000), None, &latest), id(20_000_000));
+    fn a_process_born_under_the_agent_gets_its_exact_start_or_waits() {
+        let exact = 212_345_678;
+        let known = read(sample(210_000_000, 0), None, &map(&[(exact, 5)])).unwrap();
+        assert_eq!(known.sample.id.start_ns, exact);
+        assert!(
+            read(sample(210_000_000, 0), None, &map(&[])).is_none(),
+            "nobody knows it"
+        );
+        assert!(
+            read(sample(220_000_000, 0), None, &map(&[(exact, 5)])).is_none(),
+            "another tick"
+        );
+    }
+
+    #[test]
+    fn an_older_one_keeps_the_identity_of_its_first_reading() {
+        let first = read(sample(20_000_000, 40), None, &map(&[])).unwrap();
+        assert_eq!(first.sample.id.start_ns, 20_000_000);
+        let ran = read(
+            sample(20_000_000, 40),
+            Some(&first),
+            &map(&[(21_111_111, 9)]),
+        )
+        .unwrap();
+        assert_eq!(ran.sample.id.start_ns, 20_000_000);
+        assert_eq!(
+            ran.sample.counters.cpu.total_ns(),
+            49,
+            "what it had, and what it ran since"
+        );
+    }
+
+    #[test]
+    fn a_number_used_again_is_another_process() {
+        let first = read(sample(210_000_000, 0), None, &map(&[(212_000_000, 5)])).unwrap();
+        let second = read(
+            sample(310_000_000, 0),
+            Some(&first),
+            &map(&[(312_000_000, 7)]),
+        )
+        .unwrap();
+        assert_eq!(second.sample.id.start_ns, 312_000_000);
+        assert_eq!(second.sample.counters.cpu.total_ns(), 7);
     }
 }

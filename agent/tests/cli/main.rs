@@ -7,12 +7,15 @@ mod config;
 mod support;
 
 use std::{
+    ffi::OsString,
     fs,
     net::{TcpListener, TcpStream},
+    os::unix::ffi::OsStringExt,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use support::{
-    agent::{Ended, Launch},
+    agent::{Ended, Launch, obstacle},
     fake_proc::FakeProc,
     log::message,
     scrape::groups,
@@ -47,6 +50,17 @@ fn help_and_version_are_printed_and_are_no_errors() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), expected));
         assert_eq!(ended.stderr, Vec::<String>::new());
     }
+}
+
+#[test]
+fn help_that_nobody_reads_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headcount"));
+    let command = command.arg("-help").stdout(writer);
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(output.stderr, b"");
 }
 
 #[test]
@@ -106,6 +120,15 @@ fn mistakes_on_the_command_line_end_with_2() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_word_that_is_no_text_is_refused() {
+    let word = OsString::from_vec(b"-procfs=/\xff".to_vec());
+    let ended = Launch::bare().arg(word).run();
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    let first = r#"error: flag "-procfs=/\xFF" is not utf-8"#;
+    assert_eq!(ended.stderr[0], first, "{ended:#?}");
 }
 
 #[test]
@@ -190,11 +213,12 @@ fn a_kernel_tier_that_was_asked_for_does_not_fall_back() {
     let tree = tree();
     for tier in ["iterator", "switch"] {
         let ended = Launch::on(&tree).arg(format!("-accounting={tier}")).run();
-        let expected = format!(
-            "--accounting={tier}: {} is not a mounted procfs, and kernel programs see this machine's processes, \
-             not those of a copy; name a mounted procfs with --procfs, or ask for --accounting=procfs",
+        let reason = obstacle(&format!(
+            "{} is not a mounted procfs, and kernel programs see this machine's processes, not those of a copy; \
+             name a mounted procfs with --procfs, or ask for --accounting=procfs",
             tree.procfs().display()
-        );
+        ));
+        let expected = format!("--accounting={tier}: {reason}");
         assert_eq!(ended.one_error(), expected);
     }
 }

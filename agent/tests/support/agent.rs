@@ -14,7 +14,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::process::CommandExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -25,6 +25,17 @@ use std::{
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is looked where nothing can be waited for.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// What the agent says stands in the way of kernel programs: `reason`, unless it was built without them; that comes
+/// first.
+pub fn obstacle(reason: &str) -> String {
+    match cfg!(has_ebpf) {
+        true => reason.to_owned(),
+        false => "this binary was built without the kernel programs; build it with bpf-linker installed (`cargo xtask \
+                  run` does it)"
+            .to_owned(),
+    }
+}
 
 /// Waits until `is_so`.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -93,11 +104,16 @@ impl Launch {
 
     /// As a user without any rights, from a copy of the binary that this user can reach.
     pub fn with_uid(mut self, uid: u32) -> Self {
-        use std::os::unix::fs::PermissionsExt;
         let copy = self.files.path().join("headcount");
-        fs::copy(&self.command[0], &copy).unwrap();
+        // By another program: while this one has the copy open for writing, a child that another test starts now would
+        // have it open too, and it could not be run.
+        let is_copied = Command::new("install")
+            .args(["-m", "755"])
+            .args([self.command[0].as_os_str(), copy.as_os_str()])
+            .status()
+            .unwrap();
+        assert!(is_copied.success());
         fs::set_permissions(self.files.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         self.command[0] = copy.into();
         self.user = Some(uid);
         self
@@ -196,6 +212,11 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Its number, as this test sees it.
+    pub fn pid(&self) -> u32 {
+        self.child.child.id()
+    }
+
     /// One scrape.
     pub fn scrape(&self) -> Scrape {
         let answer = self.ask("/metrics");

@@ -1,67 +1,95 @@
 //! The log of a child as it is written: lines kept, and waited for.
+//!
+//! The pipe is read when it is asked for, by nobody else, so what was written before a question is in its answer. A pipe
+//! holds 64 KiB: a child that logs more between two questions waits.
 
 use super::agent::PATIENCE;
 use std::{
-    io::{BufRead, BufReader, Read},
-    sync::{Arc, Condvar, Mutex},
-    thread,
+    cell::RefCell,
+    io::{ErrorKind, Read},
+    os::fd::AsRawFd,
+    process::ChildStderr,
     time::Instant,
 };
 
-/// Lines of a stream, which a thread of its own reads to the end.
-#[derive(Debug, Clone)]
-pub struct Log(Arc<(Mutex<Kept>, Condvar)>);
+/// Standard error of a child.
+#[derive(Debug)]
+pub struct Log(RefCell<Kept>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
-    lines: Vec<String>,
+    pipe: ChildStderr,
+    bytes: Vec<u8>,
     is_complete: bool,
 }
 
 impl Log {
-    /// Begins to read.
-    pub fn of(stream: impl Read + Send + 'static) -> Self {
-        let log = Self(Arc::default());
-        let writer = log.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(stream).lines() {
-                let line = line.unwrap();
-                writer.change(|kept| kept.lines.push(line));
-            }
-            writer.change(|kept| kept.is_complete = true);
-        });
-        log
+    /// Takes the pipe over.
+    pub fn of(pipe: ChildStderr) -> Self {
+        let fd = pipe.as_raw_fd();
+        // SAFETY: takes numbers; the descriptor is the pipe's, which is open.
+        let code = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
+        assert_eq!(code, 0);
+        Self(RefCell::new(Kept {
+            pipe,
+            bytes: Vec::new(),
+            is_complete: false,
+        }))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Kept)) {
-        change(&mut self.0.0.lock().unwrap());
-        self.0.1.notify_all();
-    }
-
-    /// All so far.
+    /// All so far; of an unfinished line nothing.
     pub fn lines(&self) -> Vec<String> {
-        self.0.0.lock().unwrap().lines.clone()
+        let mut kept = self.0.borrow_mut();
+        kept.read();
+        let end = kept.bytes.iter().rposition(|byte| *byte == b'\n');
+        let text = std::str::from_utf8(&kept.bytes[..end.map_or(0, |end| end + 1)]).unwrap();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// The first line of which `wanted` holds; `None` when the stream ends without it.
     pub fn wait_for(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
-        self.wait(|kept| kept.lines.iter().any(|line| wanted(line)));
-        self.lines().into_iter().find(|line| wanted(line))
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.lines().into_iter().find(|line| wanted(line));
+            if found.is_some() || self.0.borrow().is_complete {
+                return found;
+            }
+            self.0.borrow().wait(deadline);
+        }
     }
 
     /// Waits until the stream has ended.
     pub fn wait_for_end(&self) {
-        self.wait(|_| false);
+        self.wait_for(|_| false);
+    }
+}
+
+impl Kept {
+    /// Takes what is there.
+    fn read(&mut self) {
+        match self.pipe.read_to_end(&mut self.bytes) {
+            Ok(_) => self.is_complete = true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
-    fn wait(&self, is_enough: impl Fn(&Kept) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut kept = self.0.0.lock().unwrap();
-        while !kept.is_complete && !is_enough(&kept) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "waited in vain: {kept:#?}");
-            kept = self.0.1.wait_timeout(kept, left).unwrap().0;
-        }
+    /// Waits for more, or for the end.
+    fn wait(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(
+            !left.is_zero(),
+            "waited in vain: {}",
+            self.bytes.escape_ascii()
+        );
+        let mut wanted = libc::pollfd {
+            fd: self.pipe.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let milliseconds = libc::c_int::try_from(left.as_millis() + 1).unwrap();
+        // SAFETY: `wanted` is one pollfd, and outlives the call. Whatever it returns, the caller looks again.
+        unsafe { libc::poll(&raw mut wanted, 1, milliseconds) };
     }
 }
 

@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_millis(300);
 
 /// The agent's CPU for each 1,000 programs, beyond what the scrape at the end costs anyway.
 pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
-    let agent = bench.start_agent()?;
+    let agent = bench.start_agent(&[])?;
     let mut scrapes = Vec::new();
     for _ in 0..ROUNDS {
         scrapes.push(agent.scrape()?.cpu_ns);
@@ -36,15 +36,17 @@ pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![row.target("≤ 20 ms", cost <= 20e6)])
 }
 
-/// Pairs of stretches with and without the agent, in changing order; the median of the pairs' ratios.
+/// Pairs of stretches with and without programs attached, in changing order; the median of the pairs' ratios. In both an
+/// agent has just started and waits: in the second one it counts through `/proc` only.
 pub(super) fn slow_down(bench: &Bench) -> Result<Vec<Row>> {
-    const PAIRS: usize = 30;
-    const STRETCH: u32 = 400;
-    let with = || -> Result<Churn> {
-        let _agent = bench.start_agent()?;
+    const PAIRS: usize = 100;
+    const STRETCH: u32 = 150;
+    let stretch = |accounting: &str| -> Result<Churn> {
+        let _agent = bench.start_agent(&[accounting])?;
         load::churn(STRETCH)
     };
-    let without = || load::churn(STRETCH);
+    let with = || stretch("-accounting=auto");
+    let without = || stretch("-accounting=procfs");
     let mut pairs = Vec::new();
     for pair in 0..PAIRS {
         pairs.push(if pair % 2 == 0 {
@@ -81,7 +83,7 @@ pub(super) fn slow_down(bench: &Bench) -> Result<Vec<Row>> {
 /// Runs and time of each program, as the kernel counts them; counting itself adds to each run.
 pub(super) fn programs(bench: &Bench) -> Result<Vec<Row>> {
     let _statistics = ProgramStatistics::enable()?;
-    let agent = bench.start_agent()?;
+    let agent = bench.start_agent(&[])?;
     load::churn(EXECS)?;
     std::thread::sleep(GRACE);
     for _ in 0..ROUNDS {

@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Both programs, unasked for a minute.
 pub(super) fn minute(bench: &Bench) -> Result<Vec<Row>> {
-    let (agent, peer) = (bench.start_agent()?, bench.start_peer(&[])?);
+    let (agent, peer) = (bench.start_agent(&[])?, bench.start_peer(&[])?);
     let execs = |body: &str| metrics::sum(body, "headcount_kernel_execs_total");
     std::thread::sleep(SETTLE);
     let before_execs = execs(&agent.scrape()?.body);

@@ -14,7 +14,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Starts what `kinds` names (see [`generator`]) and waits until all of it is there.
+    /// Starts what `kinds` names (see [`generator()`]) and waits until all of it is there.
     pub(super) fn start(kinds: &[&str]) -> Result<Self> {
         let mut child = generator(kinds)?
             .stdin(Stdio::piped())

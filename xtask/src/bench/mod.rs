@@ -158,8 +158,8 @@ impl Bench {
     }
 
     /// A fresh agent that has taken its first pass.
-    fn start_agent(&self) -> Result<Subject> {
-        self.start("headcount", &self.agent, &[])
+    fn start_agent(&self, arguments: &[&str]) -> Result<Subject> {
+        self.start("headcount", &self.agent, arguments)
     }
 
     /// A fresh process-exporter, smaps off.

@@ -54,7 +54,7 @@ impl Series {
 pub(super) fn busy_node(bench: &Bench) -> Result<Vec<Row>> {
     let _load = Load::start(&[&format!("idle={IDLE}"), &format!("busy={BUSY}")])?;
     let processes = IDLE + BUSY;
-    let agent = bench.start_agent()?;
+    let agent = bench.start_agent(&[])?;
     let started = agent.memory()?;
     let peer = bench.start_peer(&[])?;
     let plain = bench.start_peer(&["-threads=false"])?;
@@ -122,7 +122,7 @@ pub(super) fn growth(bench: &Bench) -> Result<Vec<Row>> {
     let mut points = Vec::new();
     for count in [1000, 5000, MOST] {
         let _load = Load::start(&[&format!("idle={count}")])?;
-        let ours = Series::of(&bench.start_agent()?, count, 20)?.cpu();
+        let ours = Series::of(&bench.start_agent(&[])?, count, 20)?.cpu();
         let theirs = Series::of(&bench.start_peer(&[])?, count, 3)?.cpu();
         let name = format!("CPU per scrape, {count} processes");
         let row = Row::new(name, milliseconds(ours)).beside(milliseconds(theirs), ours / theirs);
@@ -142,7 +142,7 @@ pub(super) fn growth(bench: &Bench) -> Result<Vec<Row>> {
 /// One process of many threads.
 pub(super) fn threads(bench: &Bench) -> Result<Vec<Row>> {
     let _load = Load::start(&["threads=10000"])?;
-    let ours = Series::of(&bench.start_agent()?, 1, 20)?.cpu();
+    let ours = Series::of(&bench.start_agent(&[])?, 1, 20)?.cpu();
     let theirs = Series::of(&bench.start_peer(&[])?, 1, 3)?.cpu();
     let row = Row::new("CPU per scrape, 10,000 threads", milliseconds(ours));
     Ok(vec![row.beside(milliseconds(theirs), ours / theirs)])

@@ -89,16 +89,14 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// See [`Error`].
 pub(super) fn load(plan: Plan, layout: &Layout, sizes: Sizes, btf: &Btf) -> Result<Ebpf, Error> {
+    let is_switch = plan.tier == crate::source::Tier::Switch;
     let layout = Wire(Layout {
         wake_bytes: sizes.ring_bytes / 2,
+        keeps_run_times: u32::from(is_switch),
         ..*layout
     });
     // A map of the other tier's is made, too; as small as can be.
-    let run_times = if plan.tier == crate::source::Tier::Switch {
-        16384
-    } else {
-        1
-    };
+    let run_times = if is_switch { 16384 } else { 1 };
     let mut ebpf = EbpfLoader::new()
         .btf(Some(btf))
         .override_global("LAYOUT", &layout, true)

@@ -4,7 +4,10 @@ use crate::process::{
     Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, State, Switches, ThreadSample,
 };
 use agent_common::{ABSENT, Identity, Layout, LeaderRecord, ThreadRecord, Totals, kind};
-use std::io::{self, Read};
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+};
 
 /// What the kernel gives at most for one read.
 const READ_BYTES: usize = 32 * 1024;
@@ -119,7 +122,9 @@ pub(super) struct Snapshot {
     carried: Carried,
     processes: Vec<Sample>,
     leaders: Vec<LeaderRecord>,
-    threads: Vec<ThreadRecord>,
+    threads: Vec<ThreadSample>,
+    /// What the threads of a process used, by its number.
+    sums: HashMap<u32, Totals>,
 }
 
 impl Snapshot {
@@ -130,6 +135,7 @@ impl Snapshot {
             processes: Vec::with_capacity(expected),
             leaders: Vec::new(),
             threads: Vec::new(),
+            sums: HashMap::new(),
         }
     }
 
@@ -161,13 +167,15 @@ impl Snapshot {
             };
             let record = bytes.get(..len)?;
             if first == kind::THREAD {
-                self.threads.push(bytemuck::pod_read_unaligned(record));
+                let thread: ThreadRecord = bytemuck::pod_read_unaligned(record);
+                add(self.sums.entry(thread.tgid).or_default(), &totals(&thread));
+                self.threads.push(thread_sample(&thread, self.carried));
             } else {
                 let leader: LeaderRecord = bytemuck::pod_read_unaligned(record);
                 if leader.threads > 1 {
                     self.leaders.push(leader);
                 } else {
-                    self.processes.push(sample(&leader, &[], self.carried));
+                    self.processes.push(sample(&leader, self.carried));
                 }
             }
             bytes = &bytes[len..];
@@ -177,51 +185,59 @@ impl Snapshot {
 
     /// What was read as a pass that began at `started_ns`.
     pub(super) fn pass(mut self, started_ns: u64) -> Pass {
-        self.leaders.sort_unstable_by_key(|leader| leader.id.tgid);
+        for mut leader in self.leaders {
+            if let Some(sum) = self.sums.get(&leader.id.tgid) {
+                add(&mut leader.totals, sum);
+            }
+            self.processes.push(sample(&leader, self.carried));
+        }
         self.threads
             .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
-        let mut rest = self.threads.as_slice();
-        for leader in &self.leaders {
-            let tgid = leader.id.tgid;
-            rest = &rest[rest.partition_point(|thread| thread.tgid < tgid)..];
-            let own = rest.partition_point(|thread| thread.tgid == tgid);
-            self.processes
-                .push(sample(leader, &rest[..own], self.carried));
-            rest = &rest[own..];
-        }
-        let threads = self.threads.iter();
         Pass {
             started_ns,
             finals_follow: true,
             processes: self.processes,
-            threads: threads
-                .map(|thread| thread_sample(thread, self.carried))
-                .collect(),
+            threads: self.threads,
             unread: Vec::new(),
             memory_elsewhere: !self.carried.memory,
         }
     }
 }
 
-fn sample(leader: &LeaderRecord, threads: &[ThreadRecord], carried: Carried) -> Sample {
-    let mut totals = leader.totals;
-    // The process ran when any of its threads did; each is asked for itself, too.
-    for thread in threads {
-        totals.utime_ns += thread.utime_ns;
-        totals.stime_ns += thread.stime_ns;
-        totals.runtime_ns += thread.runtime_ns;
-        totals.minor_faults += thread.minor_faults;
-        totals.major_faults += thread.major_faults;
-        totals.voluntary_switches += thread.voluntary_switches;
-        totals.nonvoluntary_switches += thread.nonvoluntary_switches;
-        totals.read_bytes += thread.read_bytes;
-        totals.write_bytes += thread.write_bytes;
+/// Adds what live threads used. The waits for a CPU stay theirs: the table credits those thread by thread.
+fn add(sum: &mut Totals, thread: &Totals) {
+    sum.utime_ns += thread.utime_ns;
+    sum.stime_ns += thread.stime_ns;
+    sum.runtime_ns += thread.runtime_ns;
+    sum.minor_faults += thread.minor_faults;
+    sum.major_faults += thread.major_faults;
+    sum.voluntary_switches += thread.voluntary_switches;
+    sum.nonvoluntary_switches += thread.nonvoluntary_switches;
+    sum.read_bytes += thread.read_bytes;
+    sum.write_bytes += thread.write_bytes;
+}
+
+fn totals(thread: &ThreadRecord) -> Totals {
+    Totals {
+        utime_ns: thread.utime_ns,
+        stime_ns: thread.stime_ns,
+        runtime_ns: thread.runtime_ns,
+        minor_faults: thread.minor_faults,
+        major_faults: thread.major_faults,
+        voluntary_switches: thread.voluntary_switches,
+        nonvoluntary_switches: thread.nonvoluntary_switches,
+        read_bytes: thread.read_bytes,
+        write_bytes: thread.write_bytes,
+        ..Totals::default()
     }
+}
+
+fn sample(leader: &LeaderRecord, carried: Carried) -> Sample {
     Sample {
         id: process_id(&leader.id),
         parent: leader.parent_tgid,
         state: state(leader.state, leader.exit_state),
-        counters: carried.counters(&totals),
+        counters: carried.counters(&leader.totals),
         memory: Memory {
             resident_bytes: leader.rss_pages * carried.page_bytes,
             virtual_bytes: leader.total_vm_pages * carried.page_bytes,
@@ -229,7 +245,8 @@ fn sample(leader: &LeaderRecord, threads: &[ThreadRecord], carried: Carried) -> 
         },
         threads: leader.threads,
         fd_limit: carried.fd_limit.then_some(leader.fd_limit),
-        ran_marker: totals.runtime_ns,
+        // The process ran when any of its threads did.
+        ran_marker: leader.totals.runtime_ns,
     }
 }
 

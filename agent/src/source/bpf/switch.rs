@@ -60,6 +60,9 @@ impl Switch {
             };
             match self.times.remove(&Wire(key)) {
                 Ok(()) | Err(MapError::KeyNotFound) => {}
+                // Its release was faster.
+                Err(MapError::SyscallError(error))
+                    if error.io_error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -1,0 +1,88 @@
+//! Where the entries are: a few hundred bytes each, side by side, found by an index from identity to place.
+//!
+//! A pass comes in the order of process ids, and so were most entries made: crediting and measuring walk the memory from
+//! one end to the other. A hash map of whole entries would scatter them, and hold a third of its room empty.
+
+use super::{ProcessId, entry::Entry, id::Map};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    places: Map<ProcessId, u32>,
+    slots: Vec<Option<(ProcessId, Entry)>>,
+    free: Vec<u32>,
+}
+
+impl Store {
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn contains(&self, id: ProcessId) -> bool {
+        self.places.contains_key(&id)
+    }
+
+    pub(super) fn get(&self, id: ProcessId) -> Option<&Entry> {
+        let place = *self.places.get(&id)?;
+        let (_, entry) = self.slots.get(place as usize)?.as_ref()?;
+        Some(entry)
+    }
+
+    pub(super) fn entry_mut(&mut self, id: ProcessId) -> Option<&mut Entry> {
+        let place = *self.places.get(&id)?;
+        let (_, entry) = self.slots.get_mut(place as usize)?.as_mut()?;
+        Some(entry)
+    }
+
+    /// Keeps `entry`, in the place of an earlier one of this identity.
+    pub(super) fn insert(&mut self, id: ProcessId, entry: Entry) {
+        self.remove(id);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            // More entries than processes can exist would be needed to leave 32 bits.
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.slots[place as usize] = Some((id, entry));
+        self.places.insert(id, place);
+    }
+
+    pub(super) fn remove(&mut self, id: ProcessId) -> Option<Entry> {
+        let place = self.places.remove(&id)?;
+        self.free.push(place);
+        let (_, entry) = self.slots.get_mut(place as usize)?.take()?;
+        Some(entry)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ProcessId, &Entry)> {
+        let taken = self.slots.iter().flatten();
+        taken.map(|(id, entry)| (*id, entry))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ProcessId, &mut Entry)> {
+        let taken = self.slots.iter_mut().flatten();
+        taken.map(|(id, entry)| (*id, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::AccountId;
+    use super::*;
+
+    #[test]
+    fn places_are_used_again_and_never_mixed_up() {
+        let id = |tgid| ProcessId { tgid, start_ns: 1 };
+        let mut store = Store::default();
+        for n in 0..4 {
+            store.insert(id(n), Entry::new(AccountId(n), true));
+        }
+        assert!(store.remove(id(1)).is_some());
+        assert!(store.remove(id(1)).is_none());
+        store.insert(id(9), Entry::new(AccountId(9), true));
+        store.insert(id(2), Entry::new(AccountId(7), true));
+        let account = |n| store.get(id(n)).map(|entry| entry.account.0);
+        assert_eq!([0, 1, 2, 9].map(account), [Some(0), None, Some(7), Some(9)]);
+        assert_eq!((store.len(), store.iter().count()), (4, 4));
+        assert_eq!(store.slots.len(), 4);
+    }
+}

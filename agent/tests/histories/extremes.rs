@@ -1,0 +1,161 @@
+//! What no contract row says but section 9 promises: nothing that is read stops the agent, and a fault of the agent's own
+//! counts nothing twice.
+
+use super::*;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+/// Sets how many files the agent may have open; the limit before.
+fn limit_files(agent: &Agent, limit: Option<libc::rlimit>) -> libc::rlimit {
+    let pid = libc::pid_t::try_from(agent.pid()).unwrap();
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let new = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `new` is null or points to a limit that outlives the call, and `before` has room for one.
+    let code = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, new, &raw mut before) };
+    assert_eq!(code, 0);
+    before
+}
+
+/// One scrape over a connection that stays open.
+fn scrape_over(stream: &mut BufReader<TcpStream>) -> Scrape {
+    let request = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let line = line.trim_end().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.parse().unwrap();
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    Scrape::parse(String::from_utf8(body).unwrap())
+}
+
+#[test]
+fn an_agent_out_of_files_counts_nothing_twice() {
+    let tree = tree();
+    let agent = tracking(&tree, &["g"]);
+    let born = named(&tree, 5, "g").start_ticks(later()).user_ticks(800);
+    born.open_files(3).write();
+    let mut stream = BufReader::new(TcpStream::connect(agent.address).unwrap());
+    assert_eq!(scrape_over(&mut stream).cpu("g"), (8.0, 0.0));
+    let before = limit_files(&agent, None);
+    let mut failed = 0.0;
+    // From where nothing can be opened to where all can.
+    for files in 3..40 {
+        let limit = libc::rlimit {
+            rlim_cur: files,
+            ..before
+        };
+        limit_files(&agent, Some(limit));
+        // A process first seen in need is not lost either.
+        let name = format!("g{files}");
+        named(&tree, 100 + u32::try_from(files).unwrap(), &name)
+            .parent(5)
+            .start_ticks(later())
+            .user_ticks(100)
+            .write();
+        let scrape = scrape_over(&mut stream);
+        if let Some(user) = scrape.labelled("g", "cpu_seconds_total", ("mode", "user")) {
+            assert!(
+                (8.0..=8.0 + (files - 2) as f64).contains(&user),
+                "{files}: {user}"
+            );
+        }
+        let [passes, processes, parts] = scrape.errors();
+        failed = passes + processes + parts;
+    }
+    assert!(failed > 0.0, "the limit did not bite");
+    limit_files(&agent, Some(before));
+    let scrape = scrape_over(&mut stream);
+    assert_eq!(scrape.groups(), groups(&[("g", 38)]));
+    assert_eq!(scrape.cpu("g"), (45.0, 0.0));
+    assert_eq!(scrape.of("g", "open_filedesc"), Some(3.0));
+}
+
+#[test]
+fn a_total_that_falls_takes_nothing_away_and_is_not_counted_again() {
+    let tree = tree();
+    let used = |ticks, faults, read, switches| {
+        let process = named(&tree, 5, "g").user_ticks(ticks).minor_faults(faults);
+        process.io(read, 0).switches(switches, 0).write();
+    };
+    let agent = tracking(&tree, &["g"]);
+    let seen = || {
+        let scrape = agent.scrape();
+        let of = |family| scrape.of("g", family).unwrap();
+        let (user, (voluntary, _)) = (scrape.cpu("g").0, scrape.switches("g"));
+        let [faults, read] = ["minor_page_faults_total", "read_bytes_total"].map(of);
+        [user, faults, read, voluntary]
+    };
+    used(100, 100, 100, 100);
+    assert_eq!(seen(), [0.0; 4]);
+    used(200, 200, 200, 200);
+    assert_eq!(seen(), [1.0, 100.0, 100.0, 100.0]);
+    used(50, 50, 50, 50);
+    assert_eq!(seen(), [1.0, 100.0, 100.0, 100.0]);
+    used(300, 300, 300, 300);
+    assert_eq!(seen(), [2.0, 200.0, 200.0, 200.0]);
+}
+
+#[test]
+fn the_largest_numbers_that_a_file_can_hold_stop_nothing() {
+    let tree = tree();
+    let max = u64::MAX;
+    let agent = {
+        named(&tree, 4, "g").write();
+        let yaml = "process_names: [{cmdline: ['.'], name: '{{.Comm}} {{.StartTime}}'}]";
+        Launch::on(&tree).config(yaml).start()
+    };
+    for pid in [5, 6] {
+        named(&tree, pid, "h")
+            // The latest start that fits into nanoseconds.
+            .start_ticks(max / 10_000_000)
+            .user_ticks(max)
+            .system_ticks(max)
+            .minor_faults(max)
+            .major_faults(max)
+            .virtual_bytes(max)
+            .rss_pages(max)
+            .swap_kib(max / 1024)
+            .io(max, max)
+            .switches(max, max)
+            .fd_limit("0")
+            .open_files(1)
+            .write();
+    }
+    let scrape = agent.scrape();
+    assert_eq!(
+        scrape.groups().values().sum::<u64>(),
+        3,
+        "{:?}",
+        scrape.groups()
+    );
+    let groups = scrape.groups();
+    let largest = groups.keys().find(|name| name.starts_with("h ")).unwrap();
+    for memory in ["resident", "virtual", "swapped"] {
+        let bytes = scrape.labelled(largest, "memory_bytes", ("memtype", memory));
+        // Of two processes: it stops at the end of the scale.
+        assert!(
+            bytes.is_some_and(|bytes| bytes > 1.8e19),
+            "{memory}: {bytes:?}"
+        );
+    }
+    assert_eq!(scrape.of(largest, "worst_fd_ratio"), Some(f64::INFINITY));
+    let again = agent.scrape();
+    assert_eq!(again.groups(), groups);
+    assert_eq!(
+        (again.cpu(largest), again.switches(largest)),
+        (scrape.cpu(largest), scrape.switches(largest))
+    );
+    assert_eq!(agent.messages("error"), Vec::<String>::new());
+}

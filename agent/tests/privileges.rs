@@ -1,0 +1,142 @@
+//! What the agent does where it may not load kernel programs: it serves from `/proc` and says why, unless it was told not
+//! to. On the real `/proc`, so these need root, to give it up.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
+
+mod support;
+
+use support::{
+    agent::{Agent, Launch, obstacle},
+    scrape::groups,
+};
+
+/// A user without rights that every system has.
+const NOBODY: u32 = 65534;
+
+const CAPABILITIES: &str = "CAP_PERFMON and CAP_BPF missing; run as root, or grant what is missing (systemd: \
+                            AmbientCapabilities, container: capabilities.add)";
+const NAMESPACE: &str = "the agent, or the procfs it was given, is not in the initial pid namespace, so process ids \
+                         would not fit; run it with the host's pid namespace (hostPID, --pid=host)";
+
+/// In a pid namespace of its own, with a procfs that shows it.
+const CONTAINER: &[&str] = &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+/// The same with the host's procfs.
+const HOST_PROCFS: &[&str] = &["unshare", "--pid", "--fork", "--kill-child"];
+
+/// Where the kernel tells nothing about its types.
+const WITHOUT_BTF: &[&str] = &[
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t tmpfs none /sys/kernel && exec \"$0\" \"$@\"",
+];
+const NO_BTF: &str = "/sys/kernel/btf/vmlinux: No such file or directory (os error 2); a kernel with \
+                      CONFIG_DEBUG_INFO_BTF is needed, and /sys mounted";
+
+/// Each agent in a group of its own, and few groups however many processes there are.
+const CONFIG: &str = "process_names: [{comm: [headcount], name: 'headcount {{.PID}}'}, {cmdline: ['.+'], name: rest}]";
+
+fn launch() -> Launch {
+    // SAFETY: takes nothing and returns a number.
+    let uid = unsafe { libc::geteuid() };
+    assert_eq!(
+        uid, 0,
+        "run this test as root: it starts agents with fewer rights"
+    );
+    Launch::new().config(CONFIG)
+}
+
+/// It serves what `/proc` shows, itself with the number `pid` among it, and gives this one reason for nothing better.
+fn assert_serves_from_procfs(agent: &Agent, pid: u32, reason: &str) {
+    let reason = obstacle(reason);
+    let tier = [("tier", "procfs"), ("rung", "none")];
+    let scrape = agent.scrape();
+    assert_eq!(scrape.value("headcount_accounting_info", &tier), Some(1.0));
+    let groups = scrape.groups();
+    assert_eq!(
+        groups.get(&format!("headcount {pid}")),
+        Some(&1),
+        "{groups:?}"
+    );
+    assert_eq!(agent.messages("warn"), [reason.as_str()]);
+    assert_eq!(agent.messages("error"), Vec::<String>::new());
+    assert_eq!(agent.health(), ("degraded".to_owned(), vec![reason]));
+}
+
+fn assert_refuses(launch: Launch, tier: &str, reason: &str) {
+    let ended = launch.arg(format!("-accounting={tier}")).run();
+    let expected = format!("--accounting={tier}: {}", obstacle(reason));
+    assert_eq!(ended.one_error(), expected);
+}
+
+#[test]
+fn without_capabilities_it_serves_from_procfs() {
+    let agent = launch().with_uid(NOBODY).start();
+    assert_serves_from_procfs(&agent, agent.pid(), CAPABILITIES);
+}
+
+#[test]
+fn without_capabilities_a_kernel_tier_is_refused() {
+    for tier in ["iterator", "switch"] {
+        assert_refuses(launch().with_uid(NOBODY), tier, CAPABILITIES);
+    }
+}
+
+#[test]
+fn without_type_information_it_serves_from_procfs() {
+    let agent = launch().under(WITHOUT_BTF).start();
+    assert_serves_from_procfs(&agent, agent.pid(), NO_BTF);
+}
+
+#[test]
+fn without_type_information_a_kernel_tier_is_refused() {
+    for tier in ["iterator", "switch"] {
+        assert_refuses(launch().under(WITHOUT_BTF), tier, NO_BTF);
+    }
+}
+
+#[test]
+fn without_capabilities_what_other_users_hide_is_a_partial_error() {
+    let agent = launch().with_uid(NOBODY).start();
+    let [passes, unread, before] = agent.scrape().errors();
+    assert_eq!((passes, unread), (0.0, 0.0));
+    let [_, _, after] = agent.scrape().errors();
+    assert!(before > 0.0 && after > before, "{before} {after}");
+}
+
+#[test]
+fn a_port_that_needs_a_capability_is_told_with_the_remedy() {
+    let ended = launch()
+        .with_uid(NOBODY)
+        .arg("-web.listen-address=127.0.0.1:1")
+        .run();
+    assert_eq!(ended.stderr.len(), 1, "{ended:#?}");
+    assert_eq!(
+        ended.one_error(),
+        "--web.listen-address 127.0.0.1:1: this port needs CAP_NET_BIND_SERVICE; grant it or choose a port from 1024 on"
+    );
+}
+
+#[test]
+fn in_another_pid_namespace_it_serves_what_that_one_shows() {
+    let agent = launch().under(CONTAINER).start();
+    assert_serves_from_procfs(&agent, 1, NAMESPACE);
+    // Nobody else lives there.
+    assert_eq!(agent.scrape().groups(), groups(&[("headcount 1", 1)]));
+}
+
+#[test]
+fn in_another_pid_namespace_with_the_hosts_procfs_it_serves_the_host() {
+    let agent = launch().under(HOST_PROCFS).start();
+    let rest = agent.scrape().of("rest", "num_procs");
+    assert!(rest.is_some_and(|count| count >= 1.0), "{rest:?}");
+    assert_eq!(agent.messages("warn"), [obstacle(NAMESPACE)]);
+}
+
+#[test]
+fn in_another_pid_namespace_a_kernel_tier_is_refused() {
+    for namespace in [CONTAINER, HOST_PROCFS] {
+        assert_refuses(launch().under(namespace), "iterator", NAMESPACE);
+    }
+}
