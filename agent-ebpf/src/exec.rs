@@ -5,7 +5,7 @@ use crate::{
     kernel::{Task, reads_arguments},
     maps::EXEC_SCRATCH,
 };
-use agent_common::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, Totals, kind};
+use agent_common::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, kind};
 use aya_ebpf::{
     helpers::{bpf_get_current_cgroup_id, generated::bpf_probe_read_user},
     macros::btf_tracepoint,
@@ -32,9 +32,8 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     record.kind = kind::EXEC;
     record.old_tid = context.arg(1);
     record.id = task.identity();
-    record.totals = Totals::default();
+    record.totals = task.signal()?.totals();
     task.add_to(&mut record.totals);
-    task.signal()?.add_to(&mut record.totals);
     record.head = ExecHead {
         // SAFETY: a helper without arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },

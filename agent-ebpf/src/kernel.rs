@@ -264,20 +264,24 @@ impl Signal {
         }
     }
 
-    /// Adds what the process's dead threads have used, and what the kernel last showed.
+    /// What the process's dead threads have used, and what the kernel last showed. Made in one piece: totals of zero to add
+    /// to would be a loop over bytes.
     #[inline(always)]
-    pub(crate) fn add_to(self, totals: &mut Totals) {
-        totals.utime_ns += read!(u64, self.0, signal_utime);
-        totals.stime_ns += read!(u64, self.0, signal_stime);
-        totals.runtime_ns += read!(u64, self.0, signal_runtime);
-        totals.shown_utime_ns = read!(u64, self.0, signal_shown_utime);
-        totals.shown_stime_ns = read!(u64, self.0, signal_shown_stime);
-        totals.minor_faults += read!(u64, self.0, signal_min_flt);
-        totals.major_faults += read!(u64, self.0, signal_maj_flt);
-        totals.voluntary_switches += read!(u64, self.0, signal_nvcsw);
-        totals.nonvoluntary_switches += read!(u64, self.0, signal_nivcsw);
-        totals.read_bytes += read!(u64, self.0, signal_read_bytes);
-        totals.write_bytes += read!(u64, self.0, signal_write_bytes);
+    pub(crate) fn totals(self) -> Totals {
+        Totals {
+            utime_ns: read!(u64, self.0, signal_utime),
+            stime_ns: read!(u64, self.0, signal_stime),
+            runtime_ns: read!(u64, self.0, signal_runtime),
+            shown_utime_ns: read!(u64, self.0, signal_shown_utime),
+            shown_stime_ns: read!(u64, self.0, signal_shown_stime),
+            minor_faults: read!(u64, self.0, signal_min_flt),
+            major_faults: read!(u64, self.0, signal_maj_flt),
+            voluntary_switches: read!(u64, self.0, signal_nvcsw),
+            nonvoluntary_switches: read!(u64, self.0, signal_nivcsw),
+            read_bytes: read!(u64, self.0, signal_read_bytes),
+            write_bytes: read!(u64, self.0, signal_write_bytes),
+            run_delay_ns: 0,
+        }
     }
 }
 

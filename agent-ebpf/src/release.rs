@@ -27,8 +27,7 @@ pub fn task_release(context: FEntryContext) -> i32 {
 fn at_entry(context: &FEntryContext) -> Option<()> {
     let task = Task::new(context.arg(0))?;
     let signal = task.signal()?;
-    let mut totals = Totals::default();
-    signal.add_to(&mut totals);
+    let mut totals = signal.totals();
     task.add_to(&mut totals);
     if task.is_leader() {
         return report(context, task, signal, totals, 0);
@@ -57,8 +56,7 @@ fn when_freed(context: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let signal = task.signal()?;
-    let mut totals = Totals::default();
-    signal.add_to(&mut totals);
+    let mut totals = signal.totals();
     totals.run_delay_ns = task.run_delay_ns();
     report(context, task, signal, totals, 0)
 }

@@ -39,27 +39,25 @@ pub extern "C" fn task_snapshot(context: *const IteratorContext) -> i32 {
 #[inline(always)]
 fn leader(seq: *mut seq_file, task: Task) {
     let Some(signal) = task.signal() else { return };
+    let (rss_pages, swap_pages, total_vm_pages) = match task.mm() {
+        Some(mm) => (mm.rss_pages(), mm.swap_pages(), mm.total_vm_pages()),
+        None => (0, 0, 0),
+    };
     let mut record = LeaderRecord {
         kind: kind::LEADER,
         state: task.state(),
         exit_state: task.exit_state(),
         parent_tgid: task.parent_tgid(),
         id: task.identity(),
-        totals: Totals::default(),
-        rss_pages: 0,
-        swap_pages: 0,
-        total_vm_pages: 0,
+        totals: signal.totals(),
+        rss_pages,
+        swap_pages,
+        total_vm_pages,
         fd_limit: signal.fd_limit(),
         threads: signal.threads(),
         flags: task.flags(),
     };
-    signal.add_to(&mut record.totals);
     task.add_to(&mut record.totals);
-    if let Some(mm) = task.mm() {
-        record.rss_pages = mm.rss_pages();
-        record.swap_pages = mm.swap_pages();
-        record.total_vm_pages = mm.total_vm_pages();
-    }
     write(seq, &record);
 }
 
