@@ -196,11 +196,16 @@ impl Pipeline {
         if let Some(cgroup_id) = one.cgroup_id {
             self.observer.learn(cgroup_id, &facts.cgroups);
         }
-        // One that ended while it was read has no arguments any more.
-        let told = self.table.told_by_exec(one.id);
-        let told = told.filter(|_| facts.argv.is_empty());
-        self.grouper
-            .place(one.account, one.parent, told.unwrap_or(facts));
+        if facts.argv.is_empty() {
+            // It is ending, or a kernel thread: what its exec told decides, else its birth. Its present parent may be
+            // who takes the orphans.
+            let told = self.table.told_by_exec(one.id);
+            let above = one.birth.or(one.parent);
+            self.grouper
+                .place(one.account, above, told.unwrap_or(facts));
+        } else {
+            self.grouper.place(one.account, one.parent, facts);
+        }
         self.table.classified(one.id);
     }
 

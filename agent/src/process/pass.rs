@@ -124,7 +124,7 @@ impl Table {
         let Some(mut entry) = self.processes.entry_mut(sample.id) else {
             return false;
         };
-        if !entry.own && sample.state != State::Zombie {
+        if !entry.own && sample.state != State::Zombie && !entry.exit_booked {
             // Forked without exec and still there: its own facts decide from here on.
             let parent = self.account_of(sample.parent);
             let Some(forked) = self.processes.entry_mut(sample.id) else {
@@ -215,6 +215,7 @@ impl Table {
                     id: *id,
                     account: entry.account,
                     parent,
+                    birth: entry.birth,
                     cgroup_id,
                 })
             })

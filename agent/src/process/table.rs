@@ -46,6 +46,8 @@ pub struct Unclassified {
     pub account: AccountId,
     /// The account of its present parent: whose group it joins where it matches nothing.
     pub parent: Option<AccountId>,
+    /// The account it was born into, if its birth was heard of.
+    pub birth: Option<AccountId>,
     /// The cgroup v2 id that its exec told.
     pub cgroup_id: Option<u64>,
 }
