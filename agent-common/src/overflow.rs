@@ -49,11 +49,11 @@ pub struct CoarseSums {
     pub forks: u64,
     /// Exec records.
     pub execs: u64,
-    /// Release records of processes that ended with code 0.
+    /// Exit records of processes that ended with code 0.
     pub exits_success: u64,
-    /// Release records of processes that ended with another code.
+    /// Exit records of processes that ended with another code.
     pub exits_failure: u64,
-    /// Release records of processes ended by a signal.
+    /// Exit records of processes ended by a signal.
     pub exits_signal: u64,
     /// Of these, by the OOM killer.
     pub oom_kills: u64,

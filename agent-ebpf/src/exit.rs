@@ -1,7 +1,7 @@
 //! `sched_process_exit`: how a process ended, as soon as its last thread has.
 
 use crate::{
-    emit::{known_overflow_entry, overflow_entry, whole_to_ring},
+    emit::{coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
     kernel::Task,
 };
 use agent_common::{EXIT_OOM, ExitRecord, OVERFLOW_EXITED, kind};
@@ -36,13 +36,28 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     if known.is_none() && whole_to_ring(&record) {
         return None;
     }
-    // No place in the hash either: the release record says it again.
-    let entry = match known {
-        Some(entry) => entry,
-        None => overflow_entry(&record.id)?,
+    let Some(entry) = known.or_else(|| overflow_entry(&record.id)) else {
+        return to_sums(context, leader, &record);
     };
     entry.wait_status = record.wait_status;
     entry.exit_flags = record.flags;
     entry.flags |= OVERFLOW_EXITED;
+    None
+}
+
+/// Ring and hash are full. The end is counted here only: the release record may still find a place, or may not.
+#[inline(always)]
+fn to_sums(context: &BtfTracePointContext, leader: Task, record: &ExitRecord) -> Option<()> {
+    let sums = coarse_sums(context, &leader.comm())?;
+    if record.wait_status & 0x7f != 0 {
+        sums.exits_signal += 1;
+    } else if record.wait_status & 0xff00 != 0 {
+        sums.exits_failure += 1;
+    } else {
+        sums.exits_success += 1;
+    }
+    if record.flags & EXIT_OOM != 0 {
+        sums.oom_kills += 1;
+    }
     None
 }

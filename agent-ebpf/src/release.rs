@@ -109,20 +109,10 @@ fn report<C: EbpfContext>(
 }
 
 /// Ring and hash are full. Only a process that no pass has credited goes into the sums: an older one's total is mostly
-/// credited, and what is not is lost.
+/// credited, and what is not is lost. That it ended, the exit record has told.
 #[inline(always)]
 fn to_sums<C: EbpfContext>(context: &C, record: &ReleaseRecord) -> Option<()> {
     let sums = coarse_sums(context, &record.comm)?;
-    if record.wait_status & 0x7f != 0 {
-        sums.exits_signal += 1;
-    } else if record.wait_status & 0xff00 != 0 {
-        sums.exits_failure += 1;
-    } else {
-        sums.exits_success += 1;
-    }
-    if record.flags & EXIT_OOM != 0 {
-        sums.oom_kills += 1;
-    }
     if is_uncredited(record.id.start_ns) {
         add_totals(&mut sums.totals, &record.totals);
     } else {

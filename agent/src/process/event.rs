@@ -37,10 +37,6 @@ pub struct Released {
     pub facts: Facts,
     /// Totals at the end.
     pub counters: Counters,
-    /// How it ended.
-    pub status: ExitStatus,
-    /// Whether the OOM killer ended it.
-    pub oom_killed: bool,
     /// The leader is a zombie that may still stay for its parent: totals are final, the process is not gone yet.
     pub projected: bool,
 }

@@ -201,8 +201,6 @@ impl Node {
                     parent: 1,
                     facts: Facts::default(),
                     counters: counters(used),
-                    status,
-                    oom_killed: false,
                     projected: false,
                 };
                 self.tell(Event::Released(Box::new(released)), fate);

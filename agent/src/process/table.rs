@@ -239,12 +239,12 @@ impl Table {
         }
     }
 
+    /// That it ended, the exit record has told: it reaches the agent whole, merged or in a sum, and only once.
     fn released(&mut self, released: &Released, ledger: &mut impl Ledger) {
         let id = self.known_as(released.id);
         if let Some(tombstone) = self.tombstone(id) {
             let delta = tombstone.booked.raise(&released.counters);
             let account = tombstone.account;
-            let exit_is_news = !std::mem::replace(&mut tombstone.exit_booked, true);
             book(
                 ledger,
                 account,
@@ -253,13 +253,6 @@ impl Table {
                     ..Tally::default()
                 },
             );
-            if exit_is_news {
-                book(
-                    ledger,
-                    account,
-                    exit_tally(released.status, released.oom_killed),
-                );
-            }
             return;
         }
         if !self.processes.contains(id) {
@@ -281,7 +274,6 @@ impl Table {
         entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
         let counters = entry.threads.complete(released.counters);
         entry.credit(&counters, ledger);
-        entry.book_exit(released.status, released.oom_killed, ledger);
         entry.projected = true;
         if !released.projected {
             self.close(id, true, ledger);

@@ -27,7 +27,12 @@ impl Objects {
     pub(crate) fn of_process(pid: i32) -> Self {
         let mut objects = Self::default();
         for entry in std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap() {
-            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let text = match std::fs::read_to_string(entry.unwrap().path()) {
+                Ok(text) => text,
+                // A connection that the agent closed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => panic!("{error}"),
+            };
             let number = |key: &str| {
                 let line = text.lines().find_map(|line| line.strip_prefix(key))?;
                 line.trim().parse().ok()

@@ -132,8 +132,6 @@ fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Rele
         parent: record.parent_tgid,
         facts: last_facts(&record.id, &record.comm, record.euid, names),
         counters: carried.counters(&record.totals),
-        status: ExitStatus::from_wait_status(record.wait_status),
-        oom_killed: is_oom_kill(record.flags, record.wait_status),
         projected: record.flags & RELEASE_PROJECTED != 0,
     }
 }
@@ -169,7 +167,7 @@ pub(super) fn from_overflow(
             record.execs.clamp(1, 1000) as usize,
         ));
     }
-    if has(OVERFLOW_EXITED) && !has(OVERFLOW_RELEASED) {
+    if has(OVERFLOW_EXITED) {
         events.push(Event::Exited {
             id: process,
             status: ExitStatus::from_wait_status(record.wait_status),
