@@ -1,8 +1,10 @@
-//! A program under measurement: started on a port of its own, asked over HTTP, ended when dropped.
+//! A program under measurement: started on a port of its own, asked over HTTP, ended when dropped, or when this process
+//! is.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -44,7 +46,15 @@ impl Subject {
         let port = free_port()?;
         let log = folder.join(format!("{name}.log"));
         let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-        let child = Command::new(binary)
+        let mut command = Command::new(binary);
+        // SAFETY: sets a flag of the new process, which is safe between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        let child = command
             .arg(format!("-web.listen-address=127.0.0.1:{port}"))
             .arg(format!("-config.path={}", config.display()))
             .args(arguments)
