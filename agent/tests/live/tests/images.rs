@@ -53,7 +53,7 @@ fn each_image_gets_its_share_between_scrapes() {
         running.ask("spin 100000000");
         let saw_first = |samples: &crate::exposition::Samples| {
             let found = samples.group(&first.name);
-            let is_there = found.processes() == 1.0 && found.cpu_ns() >= 100e6 * tier.low;
+            let is_there = found.processes() == 1.0 && found.cpu_ns() >= 100e6 * tier.low_alive;
             is_there
                 .then_some(())
                 .ok_or_else(|| format!("{} ns", found.cpu_ns()))
