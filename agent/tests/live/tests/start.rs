@@ -45,15 +45,15 @@ fn history_is_not_credited() {
         let samples = agent.scrape();
         let group = samples.group(&program.name);
         assert_eq!(group.processes(), 1.0);
-        between(group.cpu_ns(), 0.0, tier.history_ns).unwrap();
+        between(group.cpu_ns(), 0.0, tier.history_ns()).unwrap();
         assert_eq!(group.all_exits() + group.forks() + group.execs(), 0.0);
         let after_ns = running.ask("spin 200000000");
         let used_ns = (after_ns - before_ns) as f64;
         agent.await_that(|samples| {
             let found_ns = samples.group(&program.name).cpu_ns();
             let (low, high) = (
-                used_ns * 0.99 - tier.history_ns,
-                used_ns * 1.02 + tier.history_ns,
+                used_ns * 0.99 - tier.history_ns(),
+                used_ns * 1.02 + tier.history_ns(),
             );
             between(found_ns, low, high).map_err(|complaint| format!("{}: {complaint}", tier.name))
         });
@@ -72,8 +72,8 @@ fn history_is_not_credited() {
             let (low, high) = (used_ns * tier.low_alive, used_ns * tier.high);
             between(
                 group.cpu_ns(),
-                low - tier.history_ns,
-                high + tier.history_ns,
+                low - tier.history_ns(),
+                high + tier.history_ns(),
             )
         });
     }
@@ -101,13 +101,13 @@ fn history_of_the_dying_is_not_credited() {
         agent.await_settled(|samples| {
             let group = samples.group(&dying.name);
             ended.check(&group)?;
-            between(group.cpu_ns(), 0.0, tier.history_ns)?;
+            between(group.cpu_ns(), 0.0, tier.history_ns())?;
             let group = samples.group(&former.name);
             Lives::default().check(&group)?;
-            between(group.cpu_ns(), 0.0, tier.history_ns)?;
+            between(group.cpu_ns(), 0.0, tier.history_ns())?;
             let group = samples.group(&next.name);
             Lives::ONE_PROGRAM.check(&group)?;
-            let high = report.reaped.cpu_ns as f64 - 300e6 + tier.history_ns;
+            let high = report.reaped.cpu_ns as f64 - 300e6 + tier.history_ns();
             between(group.cpu_ns(), 1.0, high)
         });
     }
