@@ -160,12 +160,16 @@ impl SwitchPass {
         let run_ns = found.map(|(_, run_ns)| run_ns);
         let shown = sample.counters.cpu;
         let run = run_ns.unwrap_or(0);
-        let base_ns = known.map_or_else(
-            || shown.total_ns().saturating_sub(run),
-            |known| known.base_ns,
-        );
+        // Who was born under the agent has nothing beyond the map: what is shown and not yet in it is a stretch that goes
+        // on, and the map will tell it, too.
+        let base_ns = match known {
+            Some(known) => known.base_ns,
+            None if is_older => shown.total_ns().saturating_sub(run),
+            None => 0,
+        };
         if run_ns.is_some() {
-            sample.counters.cpu = split(base_ns + run, shown);
+            let total_ns = shown.total_ns().max(base_ns + run);
+            sample.counters.cpu = split(total_ns, shown);
         }
         sample.ran_marker = run;
         for thread in &mut threads {
