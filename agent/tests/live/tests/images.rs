@@ -6,7 +6,7 @@ use crate::{
     group::Lives,
     program::Program,
     runner::table,
-    tier::{EXACT, TICK_NS},
+    tier::{EXACT, border_ns},
 };
 
 table![
@@ -33,7 +33,7 @@ fn each_image_gets_its_share() {
             births.check(&former)?;
             Lives::ONE_PROGRAM.check(&later)?;
             let sum_ns = former.cpu_ns() + later.cpu_ns();
-            if (former.cpu_ns() - first_ns).abs() > TICK_NS {
+            if (former.cpu_ns() - first_ns).abs() > border_ns() {
                 return Err(format!(
                     "the first image used {first_ns} ns, its group has {}",
                     former.cpu_ns()
@@ -67,7 +67,7 @@ fn each_image_gets_its_share_between_scrapes() {
             if former.processes() != 0.0 || later.processes() != 1.0 {
                 return Err("the process is not in its second group".to_owned());
             }
-            if (former.cpu_ns() - first_ns).abs() > TICK_NS {
+            if (former.cpu_ns() - first_ns).abs() > border_ns() {
                 return Err(format!("{} ns of {first_ns}", former.cpu_ns()));
             }
             let sum_ns = former.cpu_ns() + later.cpu_ns();

@@ -8,7 +8,7 @@ use crate::{
     kernel_objects::{self, Objects},
     program::Program,
     runner::table,
-    tier::{EXACT, PROCFS, TICK_NS},
+    tier::{EXACT, PROCFS, border_ns},
 };
 
 table![
@@ -124,7 +124,7 @@ fn a_new_agent_starts_at_zero() {
             agent.await_settled(|samples| {
                 let group = samples.group(&program.name);
                 Lives::ONE_PROGRAM.check(&group)?;
-                let high = ended.reaped.cpu_ns as f64 + 10e6 + 2.0 * TICK_NS;
+                let high = ended.reaped.cpu_ns as f64 + 10e6 + 2.0 * border_ns();
                 between(group.cpu_ns(), 50e6 * tier.low, high)
             });
         }

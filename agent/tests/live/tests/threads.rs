@@ -7,7 +7,7 @@ use crate::{
     guest::{is_here, scaled},
     program::Program,
     runner::table,
-    tier::{EXACT, TICK_NS},
+    tier::{EXACT, border_ns},
 };
 
 table![
@@ -80,7 +80,7 @@ fn exec_by_a_thread() {
             };
             started.check(&former)?;
             Lives::ONE_PROGRAM.check(&later)?;
-            if (former.cpu_ns() - used_ns as f64).abs() > TICK_NS {
+            if (former.cpu_ns() - used_ns as f64).abs() > border_ns() {
                 let found = former.cpu_ns();
                 return Err(format!("the first image used {used_ns} ns, found {found}"));
             }
