@@ -38,6 +38,8 @@ pub struct ExecRecord {
     pub old_tid: u32,
     /// Who.
     pub id: Identity,
+    /// When, in nanoseconds since boot.
+    pub time_ns: u64,
     /// All the process has used up to here; other threads are gone by now.
     pub totals: Totals,
     /// What it is called now.

@@ -11,7 +11,7 @@ pub struct ForkRecord {
     pub kind: u32,
     /// Always 0.
     pub zero: u32,
-    /// The new process.
+    /// The new process; its start is when.
     pub child: Identity,
     /// The process that called fork, not the one that will reap the child.
     pub parent: Identity,

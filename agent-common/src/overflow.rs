@@ -7,9 +7,9 @@ use bytemuck::{Pod, Zeroable};
 pub const OVERFLOW_FORKED: u32 = 1;
 /// [`OverflowRecord::flags`]: `head` and `exec_totals` are valid.
 pub const OVERFLOW_EXECED: u32 = 2;
-/// [`OverflowRecord::flags`]: `wait_status` and `exit_flags` are valid.
+/// [`OverflowRecord::flags`]: `wait_status`, `exit_flags` and `totals` are valid.
 pub const OVERFLOW_EXITED: u32 = 4;
-/// [`OverflowRecord::flags`]: `totals` is valid, and the process is gone.
+/// [`OverflowRecord::flags`]: `totals` is final, and the process is gone.
 pub const OVERFLOW_RELEASED: u32 = 8;
 
 /// All records of one process that found the ring full, merged. Keyed by [`Identity`].
@@ -22,11 +22,17 @@ pub struct OverflowRecord {
     pub execs: u32,
     /// As in [`crate::ForkRecord`].
     pub parent: Identity,
+    /// As in [`crate::ExecRecord`], of the last exec.
+    pub exec_time_ns: u64,
+    /// As in [`crate::ExitRecord`].
+    pub exit_time_ns: u64,
+    /// As in [`crate::ReleaseRecord`].
+    pub release_time_ns: u64,
     /// As in [`crate::ExecRecord`], of the last exec; `argv_len` is 0 and the arguments count as cut.
     pub head: ExecHead,
     /// As in [`crate::ExecRecord`], of the first exec.
     pub exec_totals: Totals,
-    /// As in [`crate::ReleaseRecord`].
+    /// As in [`crate::ReleaseRecord`]; until it is released, as in [`crate::ExitRecord`].
     pub totals: Totals,
     /// As in [`crate::ExitRecord`].
     pub wait_status: u32,

@@ -17,6 +17,8 @@ pub struct ReleaseRecord {
     pub flags: u32,
     /// Who.
     pub id: Identity,
+    /// When, in nanoseconds since boot.
+    pub time_ns: u64,
     /// All threads.
     pub totals: Totals,
     /// `task->comm` at the end.

@@ -1,5 +1,6 @@
 //! Scheduler time per process, kept at each switch.
 
+use crate::Identity;
 use bytemuck::{Pod, Zeroable};
 
 /// On-CPU time of one process on one CPU, keyed by [`crate::Identity`].
@@ -22,4 +23,6 @@ pub struct SwitchTotals {
     pub full: u64,
     /// On-CPU time of these.
     pub full_run_ns: u64,
+    /// Who was switched in last, and has run since [`Self::last_ns`]; tgid 0: the idle task.
+    pub running: Identity,
 }

@@ -10,7 +10,7 @@ pub type Comm = [u8; COMM_BYTES];
 
 /// A process, told apart from later ones with the same number. An exec keeps it.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Identity {
     /// `task_struct.start_boottime` of the leader.
     pub start_ns: u64,

@@ -1,11 +1,13 @@
 //! `sched_process_exec`: a new image, what it is called, and what the old one had used.
 
 use crate::{
-    emit::{coarse_sums, node, overflow_entry, to_ring},
-    kernel::{Task, reads_arguments},
+    emit::{coarse_sums, known_overflow_entry, node, overflow_entry, to_ring},
+    kernel::{Task, now_ns, reads_arguments},
     maps::EXEC_SCRATCH,
 };
-use agent_common::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, kind};
+use agent_common::{
+    ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, OverflowRecord, kind,
+};
 use aya_ebpf::{
     helpers::{bpf_get_current_cgroup_id, generated::bpf_probe_read_user},
     macros::btf_tracepoint,
@@ -32,6 +34,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     record.kind = kind::EXEC;
     record.old_tid = context.arg(1);
     record.id = task.identity();
+    record.time_ns = now_ns();
     record.totals = task.signal()?.totals();
     task.add_to(&mut record.totals);
     record.head = ExecHead {
@@ -45,10 +48,16 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     };
     read_arguments(task, record);
     let argv_len = bounded(u64::from(record.head.argv_len)) as usize;
-    if to_ring(record, offset_of!(ExecRecord, argv) + argv_len) {
+    let known = known_overflow_entry(&record.id);
+    if known.is_none() && to_ring(record, offset_of!(ExecRecord, argv) + argv_len) {
         return None;
     }
-    to_overflow(context, record)
+    let Some(entry) = known.or_else(|| overflow_entry(&record.id)) else {
+        coarse_sums(context, &record.head.comm)?.execs += 1;
+        return None;
+    };
+    to_overflow(entry, record);
+    None
 }
 
 /// Copies the first bytes of the arguments, and says so if that is not all.
@@ -109,18 +118,14 @@ fn read_user(record: *mut ExecRecord, at: u64, from: u64, len: u64) -> u64 {
 }
 
 #[inline(always)]
-fn to_overflow(context: &BtfTracePointContext, record: &ExecRecord) -> Option<()> {
-    if let Some(entry) = overflow_entry(&record.id) {
-        if entry.flags & OVERFLOW_EXECED == 0 {
-            entry.exec_totals = record.totals;
-        }
-        entry.head = record.head;
-        entry.head.argv_len = 0;
-        entry.head.flags |= ARGV_CUT;
-        entry.execs += 1;
-        entry.flags |= OVERFLOW_EXECED;
-        return None;
+fn to_overflow(entry: &mut OverflowRecord, record: &ExecRecord) {
+    if entry.flags & OVERFLOW_EXECED == 0 {
+        entry.exec_totals = record.totals;
     }
-    coarse_sums(context, &record.head.comm)?.execs += 1;
-    None
+    entry.head = record.head;
+    entry.head.argv_len = 0;
+    entry.head.flags |= ARGV_CUT;
+    entry.exec_time_ns = record.time_ns;
+    entry.execs += 1;
+    entry.flags |= OVERFLOW_EXECED;
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     emit::{coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
-    kernel::Task,
+    kernel::{Task, now_ns},
 };
-use agent_common::{EXIT_OOM, ExitRecord, OVERFLOW_EXITED, kind};
+use agent_common::{EXIT_OOM, ExitRecord, OVERFLOW_EXITED, OVERFLOW_RELEASED, kind};
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// Kernel: `trace_sched_process_exit(struct task_struct *task)`, since 6.16 with `bool group_dead`.
@@ -25,12 +25,20 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let leader = task.leader()?;
+    let mut totals = signal.totals();
+    task.add_to(&mut totals);
+    if !task.is_leader() {
+        // It ended before, and stays a zombie until all have.
+        leader.add_to(&mut totals);
+    }
     let record = ExitRecord {
         kind: kind::EXIT,
         flags: if signal.is_oom_victim() { EXIT_OOM } else { 0 },
         id: task.identity(),
+        time_ns: now_ns(),
         wait_status: leader.wait_status(signal),
         zero: 0,
+        totals,
     };
     let known = known_overflow_entry(&record.id);
     if known.is_none() && whole_to_ring(&record) {
@@ -41,6 +49,10 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     };
     entry.wait_status = record.wait_status;
     entry.exit_flags = record.flags;
+    entry.exit_time_ns = record.time_ns;
+    if entry.flags & OVERFLOW_RELEASED == 0 {
+        entry.totals = record.totals;
+    }
     entry.flags |= OVERFLOW_EXITED;
     None
 }

@@ -6,7 +6,7 @@
 //! 6.2, which is then left to `/proc`.
 
 use agent_common::{ABSENT, ARGV_READ, COMM_BYTES, Comm, Identity, Layout, RSS_HELPER, Totals};
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_ktime_get_boot_ns};
 use core::ptr::read_volatile;
 
 /// `SIGNAL_GROUP_EXIT` in `signal_struct.flags`: `group_exit_code` is the process's.
@@ -44,6 +44,13 @@ macro_rules! read {
 #[inline(always)]
 pub(crate) fn wake_bytes() -> u64 {
     u64::from(layout!(wake_bytes))
+}
+
+/// Now, in nanoseconds since boot: the clock of `start_boottime`.
+#[inline(always)]
+pub(crate) fn now_ns() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 /// Whether exec records carry arguments.

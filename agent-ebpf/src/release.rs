@@ -6,7 +6,7 @@ use crate::{
         add_totals, coarse_sums, is_uncredited, known_overflow_entry, node, overflow_entry,
         whole_to_ring,
     },
-    kernel::{EXIT_ZOMBIE, Signal, Task},
+    kernel::{EXIT_ZOMBIE, Signal, Task, now_ns},
     switch,
 };
 use agent_common::{EXIT_OOM, OVERFLOW_RELEASED, RELEASE_PROJECTED, ReleaseRecord, Totals, kind};
@@ -74,6 +74,7 @@ fn report<C: EbpfContext>(
         kind: kind::RELEASE,
         flags: flags | oom,
         id: leader.identity(),
+        time_ns: now_ns(),
         totals,
         comm: leader.comm(),
         wait_status: leader.wait_status(signal),
@@ -95,6 +96,7 @@ fn report<C: EbpfContext>(
         entry.totals = record.totals;
         entry.wait_status = record.wait_status;
         entry.exit_flags = record.flags;
+        entry.release_time_ns = record.time_ns;
         entry.comm = record.comm;
         entry.euid = record.euid;
         entry.parent_tgid = record.parent_tgid;

@@ -43,15 +43,17 @@ fn account(context: &BtfTracePointContext) -> Option<()> {
     let now_ns = unsafe { bpf_ktime_get_ns() };
     // SAFETY: a per-CPU slot that only this program uses.
     let cpu = unsafe { &mut *SWITCH.get_ptr_mut(0)? };
-    let last_ns = cpu.last_ns;
+    let (last_ns, running) = (cpu.last_ns, cpu.running);
     cpu.last_ns = now_ns;
     let previous = Task::new(context.arg(1))?;
+    cpu.running = Task::new(context.arg(2))?.identity();
     if previous.tid() == 0 {
         return None;
     }
-    // The first switch after attaching ends a stretch of unknown length.
-    let run_ns = if last_ns == 0 { 0 } else { now_ns - last_ns };
     let id = previous.identity();
+    // The first switch after attaching, or after one that went unseen, ends a stretch of unknown length: `/proc` heals that.
+    let is_known = running.tgid == id.tgid && running.start_ns == id.start_ns;
+    let run_ns = if is_known { now_ns - last_ns } else { 0 };
     let entry = match RUN_TIMES.get_ptr_mut(id) {
         Some(entry) => Some(entry),
         None => {

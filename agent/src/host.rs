@@ -93,7 +93,7 @@ impl Host {
     /// files the wall clock less the `btime` that the tree claims.
     pub fn now_ns(&self) -> u64 {
         if self.real_procfs {
-            clock_ns(libc::CLOCK_BOOTTIME)
+            boottime_ns()
         } else {
             clock_ns(libc::CLOCK_REALTIME)
                 .saturating_sub(self.boot_time.saturating_mul(NANOSECONDS))
@@ -191,6 +191,16 @@ fn system_value(name: libc::c_int, fallback: u64) -> u64 {
         .ok()
         .filter(|value| *value > 0)
         .unwrap_or(fallback)
+}
+
+/// Nanoseconds since boot (`CLOCK_BOOTTIME`), which `bpf_ktime_get_boot_ns` reads.
+pub fn boottime_ns() -> u64 {
+    clock_ns(libc::CLOCK_BOOTTIME)
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which `bpf_ktime_get_ns` reads.
+pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {

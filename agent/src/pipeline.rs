@@ -171,7 +171,10 @@ impl Pipeline {
         } = self;
         let drained = observer.drain(&mut |found| match found {
             Found::Event(event) => table.apply(event, grouper),
-            Found::Coarse(coarse) => grouper.book_coarse(&coarse),
+            Found::Coarse(coarse) => {
+                table.note_sums();
+                grouper.book_coarse(&coarse);
+            }
         });
         grouper.settle();
         drained.unwrap_or_else(|error| {

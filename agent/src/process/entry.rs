@@ -24,6 +24,15 @@ pub(super) struct Split {
     counters: Counters,
 }
 
+/// What was known of a process when its end was told.
+#[derive(Debug)]
+pub(super) struct AtExit {
+    /// Totals so far.
+    pub(super) counters: Counters,
+    /// Passes done before.
+    pub(super) passes: u64,
+}
+
 /// What the last pass saw of it beside the totals, which are in what was booked: half the size of a [`Sample`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
@@ -65,6 +74,8 @@ pub(super) struct Entry {
     /// Its fork was heard of.
     pub(super) announced: bool,
     pub(super) exit_booked: bool,
+    /// What its end told, to be booked if its final totals never come.
+    pub(super) at_exit: Option<Box<AtExit>>,
     /// Its totals are final, though it may still be seen as a zombie.
     pub(super) projected: bool,
     pub(super) absent_since_ns: Option<u64>,
@@ -96,6 +107,7 @@ impl Entry {
             execed: false,
             announced: false,
             exit_booked: false,
+            at_exit: None,
             projected: false,
             absent_since_ns: None,
             seen: 0,

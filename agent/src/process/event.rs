@@ -66,6 +66,8 @@ pub enum Event {
     Exited {
         /// Who.
         id: ProcessId,
+        /// Totals so far; some of the last tick and of the end itself are missing.
+        counters: Counters,
         /// How.
         status: ExitStatus,
         /// Whether the OOM killer ended it.

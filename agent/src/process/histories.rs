@@ -191,6 +191,7 @@ impl Node {
                 self.tell(
                     Event::Exited {
                         id,
+                        counters: counters(used - used / 8),
                         status,
                         oom_killed: false,
                     },
@@ -316,6 +317,42 @@ fn each_image_gets_its_share() {
         .filter(|ns| *ns > 0)
         .collect();
     assert_eq!(shares, [107, 30]);
+}
+
+/// One process that used 80 and whose final record never came; 70 are known from its end.
+fn an_end_without_final_record(node: &mut Node) {
+    node.take(&Step::Fork { parent: 0 }, Fate::Arrives);
+    let (id, _) = node.live.remove(1);
+    let event = Event::Exited {
+        id,
+        counters: counters(70),
+        status: ExitStatus::Success,
+        oom_killed: false,
+    };
+    node.table.apply(event, &mut node.sums);
+}
+
+#[test]
+fn without_final_record_what_the_end_told_is_booked_after_a_minute() {
+    let mut node = Node::new();
+    an_end_without_final_record(&mut node);
+    node.pass();
+    assert_eq!(node.booked_ns(), 0, "the final record may still come");
+    node.take(&Step::Wait, Fate::Arrives);
+    node.pass();
+    assert_eq!(node.booked_ns(), 70);
+    assert_eq!(node.table.statistics().unconfirmed, 1);
+}
+
+#[test]
+fn without_final_record_nothing_is_booked_that_may_be_in_a_sum() {
+    let mut node = Node::new();
+    an_end_without_final_record(&mut node);
+    node.table.note_sums();
+    node.pass();
+    node.take(&Step::Wait, Fate::Arrives);
+    node.pass();
+    assert_eq!(node.booked_ns(), 0);
 }
 
 #[test]

@@ -188,13 +188,20 @@ impl Table {
         }
     }
 
-    /// Books what former images of a process that is gone without final totals had used. One that no pass ever saw was
-    /// counted in a sum by comm, with all of it.
+    /// Books what is known of a process that is gone without final totals: what it had used when it ended, but for
+    /// some of its last tick. If sums by comm were told since, its final totals may be in one; then only what its former
+    /// images had used is booked, if a pass ever saw it: the sums are of processes that none has.
     fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
-        if let Some(entry) = self.processes.entry_mut(id)
-            && entry.held.is_some()
-        {
-            entry.credit_splits(ledger);
+        let summed = self.summed;
+        let Some(entry) = self.processes.entry_mut(id) else {
+            return;
+        };
+        match entry.at_exit.take() {
+            Some(told) if summed.is_none_or(|summed| summed < told.passes) => {
+                entry.credit(&told.counters, ledger);
+            }
+            _ if entry.held.is_some() => entry.credit_splits(ledger),
+            _ => {}
         }
     }
 

@@ -5,6 +5,7 @@
 //! later exec --> the old image keeps its share (a split)
 //! pass --> credited, own account; gone from it --> pending --> Released, or unconfirmed after 60 s
 //! Released --> credited, closed, tombstone (a repeated record adds only what it has more)
+//! unconfirmed --> credited by what its end told, unless that may be in a sum by comm; tombstone
 //! ```
 //!
 //! Bookings are differences of absolute totals, so duplicates, loss and reordering do no harm. A process older than
@@ -13,7 +14,7 @@
 
 use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
-    entry::{Entry, Naming, book, exit_tally},
+    entry::{AtExit, Entry, Naming, book, exit_tally},
     id::Map,
     store::Store,
     tombstones::{Tombstone, Tombstones},
@@ -29,7 +30,7 @@ pub struct Statistics {
     pub live: u64,
     /// Gone from the last pass, final totals not there yet.
     pub pending: u64,
-    /// Closed at their last known totals, because no final ones came within 60 s.
+    /// Closed at their last known totals, as a pass or their end told them, because no final ones came within 60 s.
     pub unconfirmed: u64,
     /// Records that came after their process was forgotten, and were ignored.
     pub late_ignored: u64,
@@ -67,6 +68,8 @@ pub struct Table {
     /// Start of the youngest process whose tombstone had to be forgotten before its final record came.
     pub(super) forgotten_ns: Option<u64>,
     pub(super) passes: u64,
+    /// Passes done when sums by comm were last told.
+    pub(super) summed: Option<u64>,
     pub(super) statistics: Statistics,
     /// Wait channels by name, each kept once; as many as the kernel has functions that wait.
     pub(super) wchans: HashSet<Arc<str>>,
@@ -86,6 +89,7 @@ impl Table {
             unconfirmed: Tombstones::default(),
             forgotten_ns: None,
             passes: 0,
+            summed: None,
             statistics: Statistics::default(),
             wchans: HashSet::new(),
         }
@@ -114,14 +118,20 @@ impl Table {
             }
             Event::Exited {
                 id,
+                counters,
                 status,
                 oom_killed,
             } => {
                 let id = self.known_as(id);
-                self.exited(id, status, oom_killed, ledger);
+                self.exited(id, counters, status, oom_killed, ledger);
             }
             Event::Released(released) => self.released(&released, ledger),
         }
+    }
+
+    /// Sums by comm were told: the use of some process whose end is known may be in them.
+    pub fn note_sums(&mut self) {
+        self.summed = Some(self.passes);
     }
 
     fn forked(&mut self, child: ProcessId, parent: ProcessId, ledger: &mut impl Ledger) {
@@ -218,10 +228,12 @@ impl Table {
     fn exited(
         &mut self,
         id: ProcessId,
+        counters: Counters,
         status: ExitStatus,
         oom_killed: bool,
         ledger: &mut impl Ledger,
     ) {
+        let passes = self.passes;
         if let Some(tombstone) = self.tombstone(id) {
             if !std::mem::replace(&mut tombstone.exit_booked, true) {
                 let account = tombstone.account;
@@ -238,6 +250,7 @@ impl Table {
                 self.waiting.remove(&id);
             }
             entry.book_exit(status, oom_killed, ledger);
+            entry.at_exit = Some(Box::new(AtExit { counters, passes }));
         }
     }
 

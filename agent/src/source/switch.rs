@@ -160,8 +160,7 @@ impl SwitchPass {
         let run_ns = found.map(|(_, run_ns)| run_ns);
         let shown = sample.counters.cpu;
         let run = run_ns.unwrap_or(0);
-        // Who was born under the agent has nothing beyond the map: what is shown and not yet in it is a stretch that goes
-        // on, and the map will tell it, too.
+        // Who was born under the agent has nothing beyond the map.
         let base_ns = match known {
             Some(known) => known.base_ns,
             None if is_older => shown.total_ns().saturating_sub(run),

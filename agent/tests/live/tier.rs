@@ -57,7 +57,7 @@ pub(crate) const ITERATOR: Tier = Tier {
 /// CPU of live processes from the scheduler, final totals from the kernel.
 pub(crate) const SWITCH: Tier = Tier {
     name: "switch",
-    low_alive: 0.95,
+    low_alive: 0.99,
     history_ns: 3.0 * TICK_NS,
     ..ITERATOR
 };

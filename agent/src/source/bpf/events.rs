@@ -85,36 +85,43 @@ fn whole<T: Pod>(bytes: &[u8]) -> Option<T> {
     bytes.get(..size_of::<T>()).map(pod_read_unaligned)
 }
 
+/// An event, and when it was: nanoseconds since boot.
+pub(super) type Timed = (u64, Event);
+
 /// One record of the ring; `None` for one of no known kind, which is counted as lost.
-pub(super) fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Event> {
+pub(super) fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Timed> {
     let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
     match first {
         kind::FORK => {
             let record: ForkRecord = whole(bytes)?;
             let (child, parent) = (process_id(&record.child), process_id(&record.parent));
-            Some(Event::Forked { child, parent })
+            Some((child.start_ns, Event::Forked { child, parent }))
         }
         kind::EXEC => {
             let record: ExecRecord = padded(bytes);
             let argv = record.argv.get(..record.head.argv_len as usize)?;
-            Some(Event::Execed {
+            let event = Event::Execed {
                 id: process_id(&record.id),
                 facts: Box::new(exec_facts(&record.id, &record.head, argv, names)),
                 parent: record.head.parent_tgid,
                 counters: carried.counters(&record.totals),
-            })
+            };
+            Some((record.time_ns, event))
         }
         kind::EXIT => {
             let record: ExitRecord = whole(bytes)?;
-            Some(Event::Exited {
+            let event = Event::Exited {
                 id: process_id(&record.id),
+                counters: carried.counters(&record.totals),
                 status: ExitStatus::from_wait_status(record.wait_status),
                 oom_killed: is_oom_kill(record.flags, record.wait_status),
-            })
+            };
+            Some((record.time_ns, event))
         }
         kind::RELEASE => {
             let record: ReleaseRecord = whole(bytes)?;
-            Some(Event::Released(Box::new(released(&record, carried, names))))
+            let event = Event::Released(Box::new(released(&record, carried, names)));
+            Some((record.time_ns, event))
         }
         _ => None,
     }
@@ -142,15 +149,16 @@ pub(super) fn from_overflow(
     record: &OverflowRecord,
     carried: Carried,
     names: &mut Names,
-) -> Vec<Event> {
+) -> Vec<Timed> {
     let process = process_id(id);
     let has = |flag| record.flags & flag != 0;
     let mut events = Vec::new();
     if has(OVERFLOW_FORKED) {
-        events.push(Event::Forked {
+        let event = Event::Forked {
             child: process,
             parent: process_id(&record.parent),
-        });
+        };
+        events.push((process.start_ns, event));
     }
     if has(OVERFLOW_EXECED) {
         let facts = Box::new(exec_facts(id, &record.head, &[], names));
@@ -163,22 +171,25 @@ pub(super) fn from_overflow(
             counters,
         };
         events.extend(std::iter::repeat_n(
-            event,
+            (record.exec_time_ns, event),
             record.execs.clamp(1, 1000) as usize,
         ));
     }
     if has(OVERFLOW_EXITED) {
-        events.push(Event::Exited {
+        let event = Event::Exited {
             id: process,
+            counters: carried.counters(&record.totals),
             status: ExitStatus::from_wait_status(record.wait_status),
             oom_killed: is_oom_kill(record.exit_flags, record.wait_status),
-        });
+        };
+        events.push((record.exit_time_ns, event));
     }
     if has(OVERFLOW_RELEASED) {
         let record = ReleaseRecord {
             kind: kind::RELEASE,
             flags: record.exit_flags,
             id: *id,
+            time_ns: record.release_time_ns,
             totals: record.totals,
             comm: record.comm,
             wait_status: record.wait_status,
@@ -186,7 +197,8 @@ pub(super) fn from_overflow(
             parent_tgid: record.parent_tgid,
             zero: 0,
         };
-        events.push(Event::Released(Box::new(released(&record, carried, names))));
+        let event = Event::Released(Box::new(released(&record, carried, names)));
+        events.push((record.time_ns, event));
     }
     events
 }

@@ -22,13 +22,17 @@ pub use support::{Obstacle, Support};
 pub use switch::RunTimes;
 
 use super::{Names, Statistics, Tier};
-use crate::process::{Coarse, Event, Pass};
+use crate::{
+    host::boottime_ns,
+    process::{Coarse, Event, Pass},
+};
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
 };
 use aya_log::EbpfLogger;
+use events::Timed;
 use overflow::Overflow;
 use self_test::SelfTestRun;
 use snapshot::{Carried, Snapshot};
@@ -191,6 +195,8 @@ pub struct Kernel {
     ring_bytes: usize,
     received: u64,
     malformed: u64,
+    /// What was read but belongs behind what the overflow hash will tell; at most one drain.
+    later: Vec<Timed>,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -227,6 +233,7 @@ impl Kernel {
             ring_bytes: sizes.ring_bytes as usize,
             received: 0,
             malformed: 0,
+            later: Vec::new(),
         };
         kernel.tell(0)?;
         Ok(kernel)
@@ -259,8 +266,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Hands over all that has happened since the last drain. `Ok(true)`: records were lost or summed up, so the
-    /// next pass should come soon.
+    /// Hands over all that has happened since the last drain, in its order. `Ok(true)`: records were lost or summed up,
+    /// so the next pass should come soon.
     ///
     /// # Errors
     /// When a map cannot be read.
@@ -269,46 +276,55 @@ impl Kernel {
         names: &mut Names,
         sink: &mut impl FnMut(Found),
     ) -> Result<bool, Error> {
-        let Self {
-            ring,
-            self_test,
-            received,
-            malformed,
-            carried,
-            ..
-        } = self;
-        let mut take = |event: Event| {
-            self_test.check(&event);
-            sink(Found::Event(event));
-        };
-        // No more than the ring holds: however fast records come, a drain ends.
-        let mut budget = self.ring_bytes;
-        while let Some(record) = ring.next() {
-            *received += 1;
-            budget = budget.saturating_sub(record.len());
-            match events::from_ring(&record, *carried, names) {
-                Some(event) => take(event),
-                None => *malformed += 1,
-            }
-            if budget == 0 {
-                break;
-            }
-        }
-        let started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
+        let mut found = std::mem::take(&mut self.later);
+        self.read_ring(names, &mut found);
         let is_full = self.overflow.turn()?;
         if is_full {
-            self.tell(started_ns)?;
-            self.overflow.drain(self.carried, names, &mut |found| {
-                if let Found::Event(event) = &found {
-                    self.self_test.check(event);
-                }
-                sink(found);
-            })?;
+            self.merge_overflow(names, &mut found)?;
+        }
+        for (_, event) in found {
+            self.self_test.check(&event);
+            sink(Found::Event(event));
+        }
+        if is_full {
+            self.overflow.drain_sums(self.carried, sink)?;
         }
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
         Ok(is_full)
+    }
+
+    /// Ring and hash have no order between them: a child's birth may be in one and its parent's in the other. What the
+    /// ring tells of the time after the turn waits for the next drain, since the hash that is written now may tell of
+    /// something before it.
+    fn merge_overflow(&mut self, names: &mut Names, found: &mut Vec<Timed>) -> Result<(), Error> {
+        let pass_started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
+        let turned_ns = boottime_ns();
+        self.tell(pass_started_ns)?;
+        overflow::wait_for_programs();
+        self.read_ring(names, found);
+        self.overflow.drain(self.carried, names, found)?;
+        found.sort_by_key(|(time_ns, _)| *time_ns);
+        let at = found.partition_point(|(time_ns, _)| *time_ns <= turned_ns);
+        self.later = found.split_off(at);
+        Ok(())
+    }
+
+    /// Reads no more than the ring holds: however fast records come, a drain ends.
+    fn read_ring(&mut self, names: &mut Names, found: &mut Vec<Timed>) {
+        let mut budget = self.ring_bytes;
+        while let Some(record) = self.ring.next() {
+            self.received += 1;
+            budget = budget.saturating_sub(record.len());
+            match events::from_ring(&record, self.carried, names) {
+                Some(event) => found.push(event),
+                None => self.malformed += 1,
+            }
+            if budget == 0 {
+                break;
+            }
+        }
     }
 
     /// Looks at all live processes through the task iterator. `started_ns`: now, nanoseconds since boot.

@@ -3,8 +3,8 @@
 //! The programs write one generation while the other is empty. To read it, user space lets them write the other one,
 //! waits until every program that may still hold the old one has ended, and then reads and empties it at leisure.
 
-use super::{Error, Found, events, load, snapshot::Carried, take, wire::Wire};
-use crate::{process::Event, source::Names};
+use super::{Error, Found, events, events::Timed, load, snapshot::Carried, take, wire::Wire};
+use crate::source::Names;
 use agent_common::{CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};
 use aya::{
     Ebpf,
@@ -63,37 +63,30 @@ impl Overflow {
         Ok(is_news)
     }
 
-    /// Hands over the generation that was written before the turn, and what the sums have grown by.
+    /// Adds what the generation tells that was written before the turn.
     pub(super) fn drain(
         &mut self,
         carried: Carried,
         names: &mut Names,
-        sink: &mut impl FnMut(Found),
+        found: &mut Vec<Timed>,
     ) -> Result<(), Error> {
-        wait_for_programs();
         let old = &mut self.generations[1 - self.active];
-        let mut keys = old.keys().collect::<Result<Vec<_>, _>>()?;
-        // The hash has no order of its own: parents before their children, and ends behind all beginnings.
-        keys.sort_unstable_by_key(|key| (key.0.start_ns, key.0.tgid));
-        let mut ends = Vec::new();
+        let keys = old.keys().collect::<Result<Vec<_>, _>>()?;
         for key in keys {
             let record = old.get(&key, 0)?.0;
             old.remove(&key)?;
             self.entries += 1;
-            for event in events::from_overflow(&key.0, &record, carried, names) {
-                match event {
-                    Event::Released(_) => ends.push(event),
-                    _ => sink(Found::Event(event)),
-                }
-            }
+            found.extend(events::from_overflow(&key.0, &record, carried, names));
         }
-        for event in ends {
-            sink(Found::Event(event));
-        }
-        self.drain_sums(carried, sink)
+        Ok(())
     }
 
-    fn drain_sums(&mut self, carried: Carried, sink: &mut impl FnMut(Found)) -> Result<(), Error> {
+    /// Hands over what the sums have grown by.
+    pub(super) fn drain_sums(
+        &mut self,
+        carried: Carried,
+        sink: &mut impl FnMut(Found),
+    ) -> Result<(), Error> {
         for entry in self.sums.iter() {
             let (comm, cpus) = entry?;
             let now = events::sum(cpus.iter().map(|cpu| cpu.0));
@@ -113,7 +106,7 @@ impl Overflow {
 
 /// Returns when every program that ran at the call has ended: they run under RCU, and `membarrier` waits for a grace
 /// period. It is refused with `nohz_full=`; programs take microseconds, so a millisecond does, too.
-fn wait_for_programs() {
+pub(super) fn wait_for_programs() {
     // SAFETY: the call takes no pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if result != 0 {

@@ -21,17 +21,23 @@ pub(super) enum SelfTestRun {
         tgid: u32,
         expected_ns: u64,
         begun_ns: u64,
+        is_second: bool,
     },
     Done(SelfTest),
 }
 
 /// Forks, works, reaps. Takes about as long as the work.
 pub(super) fn begin(now_ns: u64) -> SelfTestRun {
+    attempt(now_ns, false)
+}
+
+fn attempt(now_ns: u64, is_second: bool) -> SelfTestRun {
     match worked_child() {
         Some((tgid, expected_ns)) => SelfTestRun::Waiting {
             tgid,
             expected_ns,
             begun_ns: now_ns,
+            is_second,
         },
         None => SelfTestRun::Done(SelfTest::Failed),
     }
@@ -108,9 +114,16 @@ impl SelfTestRun {
             Self::Waiting { begun_ns, .. } if now_ns.saturating_sub(begun_ns) < PATIENCE_NS => {
                 SelfTest::Pending
             }
+            // One record in thousands may never come (see ARCHITECTURE.md, the free hook); two in a row are a fault.
+            Self::Waiting {
+                is_second: false, ..
+            } => {
+                *self = attempt(now_ns, true);
+                SelfTest::Pending
+            }
             Self::Waiting { .. } => {
                 log::warn!(
-                    "self-test: the final record of a reaped child did not come within a minute"
+                    "self-test: the final record of a reaped child did not come within a minute, twice"
                 );
                 *self = Self::Done(SelfTest::Failed);
                 SelfTest::Failed

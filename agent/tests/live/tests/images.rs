@@ -39,7 +39,7 @@ fn each_image_gets_its_share() {
                     former.cpu_ns()
                 ));
             }
-            sum_within(&agent, tier, sum_ns, 1, total_ns)
+            sum_within(&agent, tier, samples, sum_ns, 1, total_ns)
         });
     }
 }
@@ -71,14 +71,14 @@ fn each_image_gets_its_share_between_scrapes() {
                 return Err(format!("{} ns of {first_ns}", former.cpu_ns()));
             }
             let sum_ns = former.cpu_ns() + later.cpu_ns();
-            sum_within(&agent, tier, sum_ns, 1, used_ns)
+            sum_within(&agent, tier, samples, sum_ns, 1, used_ns)
         });
         let report = running.finish();
         agent.await_settled(|samples| {
             let (former, later) = (samples.group(&first.name), samples.group(&next.name));
             Lives::ONE_PROGRAM.check(&later)?;
             let sum_ns = former.cpu_ns() + later.cpu_ns();
-            sum_within(&agent, tier, sum_ns, 1, report.reaped.cpu_ns)
+            sum_within(&agent, tier, samples, sum_ns, 1, report.reaped.cpu_ns)
         });
     }
 }

@@ -180,7 +180,14 @@ fn one_number_twice_between_scrapes() {
         agent.await_settled(|samples| {
             let group = samples.group(&program.name);
             REUSED.check(&group)?;
-            sum_within(&agent, tier, group.cpu_ns(), 3, report.reaped.cpu_ns)
+            sum_within(
+                &agent,
+                tier,
+                samples,
+                group.cpu_ns(),
+                3,
+                report.reaped.cpu_ns,
+            )
         });
     }
 }

@@ -85,7 +85,7 @@ fn exec_by_a_thread() {
                 return Err(format!("the first image used {used_ns} ns, found {found}"));
             }
             let both_ns = former.cpu_ns() + later.cpu_ns();
-            super::sum_within(&agent, tier, both_ns, 1, total_ns)
+            super::sum_within(&agent, tier, samples, both_ns, 1, total_ns)
         });
     }
 }
