@@ -87,12 +87,14 @@ fn unwaited_within(
 /// does not for its init, loses a few with the free hook. Many are an error.
 fn missing_ns(samples: &Samples, count: u64) -> Result<f64, String> {
     let unconfirmed = samples.the("headcount_processes_unconfirmed_total", &[]);
-    if unconfirmed > 2.0 + count as f64 / 50.0 {
-        return Err(format!(
-            "{unconfirmed} of {count} processes are unconfirmed"
-        ));
+    // The agent's count is of the whole node.
+    let exits = samples
+        .value("headcount_kernel_exits_total", &[])
+        .unwrap_or(0.0);
+    if unconfirmed > 2.0 + exits / 50.0 {
+        return Err(format!("{unconfirmed} of {exits} ends are unconfirmed"));
     }
-    Ok(unconfirmed * (TICK_NS + UNWAITED_END_NS))
+    Ok(unconfirmed.min(count as f64) * (TICK_NS + UNWAITED_END_NS))
 }
 
 fn between(found_ns: f64, low_ns: f64, high_ns: f64) -> Result<(), String> {
