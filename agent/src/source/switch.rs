@@ -1,8 +1,8 @@
 //! The switch tier's pass: the scheduler says who ran, and only these are read from `/proc` again.
 //!
 //! A process that has not run has the same CPU time, IO, faults, switches, threads and state as before; only its memory
-//! may have been reclaimed meanwhile, which shows when it runs next. CPU time is the precise one of the switches, from
-//! what `/proc` said at the first reading on; the split follows `/proc`.
+//! may have been reclaimed meanwhile, which shows when it runs next. CPU time is the precise one of the switches, within
+//! the two ticks that `/proc` leaves open; the split follows `/proc`.
 
 use super::{
     bpf::{Kernel, RunTimes},
@@ -14,6 +14,9 @@ use std::collections::{HashMap, HashSet};
 
 /// `/proc` shows start times in ticks of 10 ms.
 const TICK_NS: u64 = 10_000_000;
+
+/// Less than this of a process's time is not shown: `/proc` cuts user and system time to ticks.
+const CUT_NS: u64 = 2 * TICK_NS;
 
 /// What is known of one process since it was last read.
 #[derive(Debug, Clone)]
@@ -167,7 +170,8 @@ impl SwitchPass {
             None => 0,
         };
         if run_ns.is_some() {
-            let total_ns = shown.total_ns().max(base_ns + run);
+            // Stolen time, a late tick, a switch unseen: the two clocks drift apart, and the scheduler's is the true one.
+            let total_ns = (base_ns + run).clamp(shown.total_ns(), shown.total_ns() + CUT_NS);
             sample.counters.cpu = split(total_ns, shown);
         }
         sample.ran_marker = run;
@@ -298,6 +302,20 @@ mod tests {
             49,
             "what it had, and what it ran since"
         );
+    }
+
+    #[test]
+    fn the_precise_total_stays_within_what_proc_leaves_open() {
+        let shown_ns = 320_000_000;
+        for (run_ns, expected_ns) in [
+            (319_000_000, shown_ns),
+            (323_456_789, 323_456_789),
+            (345_000_000, 340_000_000),
+        ] {
+            let map = map(&[(212_345_678, run_ns)]);
+            let known = read(sample(210_000_000, shown_ns), None, &map).unwrap();
+            assert_eq!(known.sample.counters.cpu.total_ns(), expected_ns);
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn sum_within(
         _ => 0.0,
     };
     let low = tier.low * true_ns as f64 - missing_ns;
-    let high = tier.high * true_ns as f64 + slack;
+    let high = tier.high * true_ns as f64 + slack + tier.stolen_ns();
     between(found_ns, low, high)
 }
 
