@@ -6,6 +6,7 @@ mod go_class;
 mod go_regexp;
 mod grouper;
 mod name;
+mod name_map;
 mod pattern;
 mod selector;
 mod start_time;
