@@ -22,7 +22,7 @@ pub mod source;
 
 use collector::Collectors;
 use config::logging::Logger;
-use group::{BootTime, Classifier, Grouper};
+use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
 use pipeline::{Parts, Pipeline};
 use source::{
@@ -165,7 +165,14 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     });
     Ok(Pipeline::start(Parts {
         observer: Observer::new(start.kernel, procfs, Names::new(users)),
-        grouper: Grouper::new(placer, max_groups),
+        grouper: Grouper::new(
+            placer,
+            Policy {
+                max_groups,
+                children: true,
+                remove_empty: false,
+            },
+        ),
         classifier,
         collectors: Collectors::new()?,
         http,
