@@ -22,7 +22,7 @@ pub mod source;
 
 use collector::Collectors;
 use config::logging::Logger;
-use group::{BootTime, Classifier, Grouper};
+use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
 use pipeline::{Parts, Pipeline};
 use source::{
@@ -30,8 +30,11 @@ use source::{
     bpf::{self, Request, Sizes},
     procfs::Procfs,
 };
-use std::{future::Future, io, sync::Arc};
-use tokio::{net::TcpListener, sync::oneshot};
+use std::{future::Future, io, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
 
 /// What a run is told.
 #[derive(Debug)]
@@ -44,8 +47,10 @@ pub struct Settings {
     pub accounting: Request,
     /// Sizes of the kernel's buffers.
     pub sizes: Sizes,
-    /// Groups beyond this many share one.
-    pub max_groups: usize,
+    /// What is wanted of groups.
+    pub policy: Policy,
+    /// Until which age processes in no group are looked at again, where execs are not told; `None`: never.
+    pub recheck: Option<Duration>,
     /// Path of the metrics.
     pub telemetry_path: String,
     /// The log.
@@ -83,7 +88,6 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    bound_memory();
     let (owner, inbox) = http::owner();
     let statistics = Arc::new(http::Statistics::default());
     let site = Arc::new(http::Site {
@@ -92,6 +96,38 @@ pub async fn run(
         limits: http::Limits::default(),
         statistics: Arc::clone(&statistics),
     });
+    let failure = start_owner(settings, statistics, inbox)?;
+    tokio::select! {
+        () = http::serve(listener, site, shutdown) => Ok(()),
+        error = failure => Err(error),
+    }
+}
+
+/// The exposition of a scrape that comes `delay` after another one, whose own is of no use: it is the baseline.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
+    let (owner, inbox) = http::owner();
+    let failure = start_owner(settings, Arc::default(), inbox)?;
+    let scrapes = async {
+        owner.metrics().await?;
+        tokio::time::sleep(delay).await;
+        owner.metrics().await
+    };
+    match scrapes.await {
+        Ok(exposition) => Ok(exposition.into()),
+        Err(http::Unavailable) => Err(failure.await),
+    }
+}
+
+/// Starts the thread that owns the state and answers what comes into the inbox; why it ends before it is told to.
+fn start_owner(
+    settings: Settings,
+    statistics: Arc<http::Statistics>,
+    inbox: mpsc::Receiver<http::Question>,
+) -> Result<impl Future<Output = Error>, Error> {
+    bound_memory();
     let (ready, is_ready) = oneshot::channel();
     let (hand_over, handed_over) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
@@ -118,13 +154,12 @@ pub async fn run(
     tokio::spawn(async move {
         let _ = hand_over.send(owner::stand_in(inbox, is_ready).await);
     });
-    tokio::select! {
-        () = http::serve(listener, site, shutdown) => Ok(()),
-        result = has_ended => Err(match result {
+    Ok(async move {
+        match has_ended.await {
             Ok(Err(error)) => error,
             Ok(Ok(())) | Err(_) => Error::OwnerEnded,
-        }),
-    }
+        }
+    })
 }
 
 /// Chooses the tier, loads the programs, takes the first pass.
@@ -134,7 +169,8 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         classifier,
         accounting,
         sizes,
-        max_groups,
+        policy,
+        recheck,
         logger,
         ..
     } = settings;
@@ -156,6 +192,8 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     };
     let users = Users::new(host.passwd());
     let procfs = Procfs::new(host.clone());
+    // Who is told of each exec needs no second look.
+    let recheck = recheck.filter(|_| start.plan.tier == Tier::Procfs);
     let classifier = Arc::new(classifier);
     let placing = Arc::clone(&classifier);
     let placer = Box::new(move |facts: &process::Facts| {
@@ -163,14 +201,17 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
             .classify(facts, boot_time)
             .map(|placement| placement.name)
     });
+    let mut grouper = Grouper::new(placer, policy);
+    grouper.announce(classifier.fixed_names());
     Ok(Pipeline::start(Parts {
         observer: Observer::new(start.kernel, procfs, Names::new(users)),
-        grouper: Grouper::new(placer, max_groups),
+        grouper,
         classifier,
         collectors: Collectors::new()?,
         http,
         logger,
         shortcomings,
+        recheck,
         host,
     }))
 }

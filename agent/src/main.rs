@@ -2,10 +2,10 @@
 
 use headcount::{
     Settings,
-    config::{Config, Flags, ListenAddress, flags::Accounting, logging},
-    group::Classifier,
+    config::{Config, Flags, Grouping, ListenAddress, flags::Accounting, logging},
+    group::{Classifier, Policy},
     host::Host,
-    run,
+    once, run,
     source::{
         Tier,
         bpf::{Request, Sizes},
@@ -13,8 +13,8 @@ use headcount::{
 };
 use std::{
     io::{ErrorKind, Write},
-    path::Path,
     process::ExitCode,
+    time::Duration,
 };
 use tokio::{
     net::TcpListener,
@@ -43,25 +43,21 @@ fn main() -> ExitCode {
 }
 
 fn start(flags: Flags) -> Result<(), String> {
-    let logger = logging::init(flags.log_level, flags.log_format);
-    let path = flags
-        .config_path
-        .as_deref()
-        .filter(|path| *path != Path::new(""));
-    let config = path.map_or_else(|| Ok(Config::built_in()), Config::load);
-    let config = config.map_err(|error| error.to_string())?;
-    for warning in config.warning_lines() {
-        log::warn!("{warning}");
-    }
+    let logger = logging::init(flags.log_level(), flags.log_format);
     let settings = Settings {
-        classifier: Classifier::new(&config).map_err(|error| error.to_string())?,
+        classifier: classifier(flags.grouping()?)?,
         host: Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?,
         accounting: request(flags.accounting),
         sizes: Sizes {
             ring_bytes: flags.ring_bytes,
             overflow_entries: flags.overflow_entries,
         },
-        max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),
+        policy: Policy {
+            max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),
+            children: flags.children,
+            remove_empty: flags.remove_empty_groups,
+        },
+        recheck: flags.recheck(),
         telemetry_path: flags.telemetry_path.clone(),
         logger,
     };
@@ -69,7 +65,34 @@ fn start(flags: Flags) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(serve(settings, &flags.listen_address))
+    match flags.once_to_stdout_delay {
+        Duration::ZERO => runtime.block_on(serve(settings, &flags.listen_address)),
+        delay => {
+            let exposition = runtime.block_on(once(settings, delay));
+            print(&exposition.map_err(|error| error.to_string())?)
+        }
+    }
+}
+
+fn classifier(grouping: Grouping<'_>) -> Result<Classifier, String> {
+    let config = match grouping {
+        Grouping::Names {
+            procnames,
+            namemapping,
+        } => return Classifier::of_names(procnames, namemapping),
+        Grouping::File(path) => Config::load(path).map_err(|error| error.to_string())?,
+        Grouping::BuiltIn => Config::built_in(),
+    };
+    for warning in config.warning_lines() {
+        log::warn!("{warning}");
+    }
+    Classifier::new(&config).map_err(|error| error.to_string())
+}
+
+fn print(exposition: &[u8]) -> Result<(), String> {
+    let mut stdout = std::io::stdout();
+    let written = stdout.write_all(exposition).and_then(|()| stdout.flush());
+    written.map_err(|error| format!("standard output cannot be written: {error}"))
 }
 
 async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String> {

@@ -16,7 +16,7 @@ use crate::{
     process::{Facts, Table, Unclassified},
     source::{Observer, SelfTest, Statistics, bpf::Found},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// All state there is.
 pub(crate) struct Pipeline {
@@ -32,6 +32,10 @@ pub(crate) struct Pipeline {
     /// Why a better tier was not chosen, where the operator left the choice.
     shortcomings: Vec<String>,
     passes: u64,
+    /// Until which age processes in no group are looked at again; `None`: never.
+    recheck: Option<Duration>,
+    /// When the last pass began, nanoseconds since boot.
+    looked_at_ns: u64,
     last_error: Option<String>,
     /// What the last answered scrape knew, for what was lost since.
     last: Statistics,
@@ -48,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) http: Arc<http::Statistics>,
     pub(crate) logger: &'static Logger,
     pub(crate) shortcomings: Vec<String>,
+    pub(crate) recheck: Option<Duration>,
     pub(crate) host: Host,
 }
 
@@ -70,6 +75,7 @@ impl Pipeline {
             http,
             logger,
             shortcomings,
+            recheck,
             host,
         } = parts;
         let mut pipeline = Self {
@@ -83,6 +89,8 @@ impl Pipeline {
             logger,
             shortcomings,
             passes: 0,
+            recheck,
+            looked_at_ns: 0,
             last_error: None,
             last: Statistics::default(),
             lost_lately: false,
@@ -102,6 +110,9 @@ impl Pipeline {
     /// One scrape.
     pub(crate) fn scrape(&mut self) -> Vec<u8> {
         let is_seen = self.observe();
+        if is_seen {
+            self.grouper.forget_empty(self.table.present());
+        }
         let statistics = self.statistics();
         self.lost_lately = statistics.events_lost > self.last.events_lost
             || statistics.events_coarse > self.last.events_coarse;
@@ -139,6 +150,7 @@ impl Pipeline {
             }
         };
         self.table.observe(&pass, &mut self.grouper);
+        self.reconsider(pass.started_ns);
         self.classify();
         self.grouper.settle();
         let Self {
@@ -182,6 +194,17 @@ impl Pipeline {
             self.last_error = Some(error.to_string());
             false
         })
+    }
+
+    /// As process-exporter: who matched nothing is remembered, so never looked at again, once it is older than the limit
+    /// when that is found.
+    fn reconsider(&mut self, now_ns: u64) {
+        let looked_at_ns = std::mem::replace(&mut self.looked_at_ns, now_ns);
+        if let Some(limit) = self.recheck {
+            let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+            let since_ns = looked_at_ns.saturating_sub(limit_ns);
+            self.table.reconsider(since_ns, &mut self.grouper);
+        }
     }
 
     /// Decides whom the living belong to, parents first.

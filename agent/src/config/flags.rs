@@ -4,11 +4,14 @@
 //! code. Spelling as process-exporter: one dash or two, the last occurrence wins. Nothing is read from the environment.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
 use super::argv::{self, Kind, StrayWord};
+use super::duration;
+use super::grouping::Grouping;
 use super::listen::ListenAddress;
 use super::logging::{Format, Level};
 
@@ -39,7 +42,40 @@ pub struct Flags {
     /// Configuration file (YAML, as process-exporter reads it); without one, every process with a command line is
     /// grouped by its task name
     #[arg(long = "config.path", value_name = "FILE", value_parser = path_or_none)]
-    pub config_path: Option<PathBuf>,
+    config_path: Option<PathBuf>,
+    /// Without a configuration file: task names (15 characters at most), separated by commas; each is a group
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    procnames: String,
+    /// Without a configuration file: task name and regular expression in turn, separated by commas; the group of such a
+    /// process is its name, a colon and what the first group of the expression with any text found in its command line
+    #[arg(
+        long,
+        value_name = "PAIRS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    namemapping: String,
+    /// Whether a process that matches nothing is in the group of its nearest ancestor that is in one
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true",
+        default_missing_value = "true", value_parser = go_bool)]
+    pub children: bool,
+    /// With /proc as the only source, look again at each scrape at processes that are in no group; the kernel programs need
+    /// not look, they are told of each exec
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = go_bool)]
+    recheck: bool,
+    /// The same, but only until this long after the start of a process; 0 is off
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
+    recheck_with_time_limit: Duration,
+    /// Forget a group, and what it used, when a scrape finds nobody in it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = go_bool)]
+    pub remove_empty_groups: bool,
     /// Where procfs is mounted
     #[arg(long, value_name = "DIR", default_value = "/proc")]
     pub procfs: PathBuf,
@@ -70,9 +106,16 @@ pub struct Flags {
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
+    /// Do not listen: look twice, this long apart, print the metrics and exit; 0 is to serve
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
+    pub once_to_stdout_delay: Duration,
     /// Least important lines that are logged
     #[arg(long = "log.level", value_enum, value_name = "LEVEL", default_value_t)]
-    pub log_level: Level,
+    log_level: Level,
+    /// Log to which group each process goes, and why, with its arguments: the same as --log.level=debug
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = go_bool)]
+    debug: bool,
     /// Form of the log
     #[arg(
         long = "log.format",
@@ -81,6 +124,10 @@ pub struct Flags {
         default_value_t
     )]
     pub log_format: Format,
+    /// Print the manual and exit
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_parser = go_bool)]
+    man: bool,
     /// Print the version and exit
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_parser = go_bool)]
@@ -138,12 +185,39 @@ impl Flags {
                 code: u8::try_from(error.exit_code()).unwrap_or(2),
                 text: error.to_string().trim_end().to_owned(),
             })?;
-        match flags.version {
-            true => Err(FlagError {
-                code: 0,
-                text: format!("headcount {}", env!("CARGO_PKG_VERSION")),
-            }),
-            false => Ok(flags),
+        let text = match (flags.version, flags.man) {
+            (true, _) => format!("headcount {}", env!("CARGO_PKG_VERSION")),
+            (false, true) => include_str!("manual.txt").trim_end().to_owned(),
+            (false, false) => return Ok(flags),
+        };
+        Err(FlagError { code: 0, text })
+    }
+
+    /// By what processes are grouped. An empty word is as good as none.
+    ///
+    /// # Errors
+    /// A file and names are given: which of them are meant?
+    pub fn grouping(&self) -> Result<Grouping<'_>, String> {
+        let path = self.config_path.as_deref().unwrap_or(Path::new(""));
+        Grouping::of(path, &self.procnames, &self.namemapping)
+    }
+
+    /// Until which age processes that are in no group are looked at again, where execs are not told; `None`: never.
+    pub fn recheck(&self) -> Option<Duration> {
+        match self.recheck_with_time_limit {
+            // As in process-exporter, which remembers only those whose ancestors it has looked at, too.
+            _ if !self.children => Some(Duration::MAX),
+            Duration::ZERO => self.recheck.then_some(Duration::MAX),
+            limit => Some(limit),
+        }
+    }
+
+    /// Least important lines that are logged.
+    pub fn log_level(&self) -> Level {
+        if self.debug {
+            Level::Debug
+        } else {
+            self.log_level
         }
     }
 }
@@ -207,8 +281,6 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::config::Host;
 
@@ -225,6 +297,12 @@ mod tests {
         let flags = parse(&[]).unwrap();
         let expected = Flags {
             config_path: None,
+            procnames: String::new(),
+            namemapping: String::new(),
+            children: true,
+            recheck: false,
+            recheck_with_time_limit: Duration::ZERO,
+            remove_empty_groups: false,
             procfs: "/proc".into(),
             rootfs: "/".into(),
             accounting: Accounting::Auto,
@@ -236,11 +314,37 @@ mod tests {
                 port: 9256,
             },
             telemetry_path: "/metrics".to_owned(),
+            once_to_stdout_delay: Duration::ZERO,
             log_level: Level::Info,
+            debug: false,
             log_format: Format::Logfmt,
+            man: false,
             version: false,
         };
         assert_eq!(flags, expected);
+    }
+
+    #[test]
+    fn when_processes_are_looked_at_again() {
+        let always = Some(Duration::MAX);
+        let cases: [(&[&str], Option<Duration>); 7] = [
+            (&[], None),
+            (&["-recheck"], always),
+            (&["-recheck", "-recheck=false"], None),
+            (
+                &["-recheck-with-time-limit", "1m"],
+                Some(Duration::from_secs(60)),
+            ),
+            (
+                &["--recheck", "--recheck-with-time-limit=1m"],
+                Some(Duration::from_secs(60)),
+            ),
+            (&["-recheck-with-time-limit=0"], None),
+            (&["-children=0", "-recheck-with-time-limit=1m"], always),
+        ];
+        for (words, expected) in cases {
+            assert_eq!(parse(words).unwrap().recheck(), expected, "{words:?}");
+        }
     }
 
     #[test]
@@ -264,7 +368,7 @@ mod tests {
             "/host",
         ])
         .unwrap();
-        assert_eq!(flags.config_path.as_deref(), Some(Path::new("-odd.yml")));
+        assert_eq!(flags.grouping(), Ok(Grouping::File(Path::new("-odd.yml"))));
         assert_eq!(
             (flags.procfs.as_path(), flags.rootfs.as_path()),
             (Path::new("/b"), Path::new("/host"))
@@ -274,7 +378,7 @@ mod tests {
             (Accounting::Switch, 7, 65536)
         );
         assert_eq!(
-            (flags.log_level, flags.log_format),
+            (flags.log_level(), flags.log_format),
             (Level::Debug, Format::Json)
         );
         assert_eq!(
@@ -296,8 +400,16 @@ mod tests {
         }
         assert!(parse(&["-version=false"]).is_ok());
         assert!(parse(&["-version", "-version=F"]).is_ok());
-        for words in [["-version"], ["--version"], ["-version=T"]] {
-            let version = parse(&words).unwrap_err();
+        for words in [["-man"], ["--man=1"]] {
+            let manual = parse(&words).unwrap_err();
+            assert!(manual.code == 0 && manual.text.starts_with("headcount - "));
+        }
+        for words in [
+            &["-version"][..],
+            &["--version", "-man"],
+            &["-man", "-version=T"],
+        ] {
+            let version = parse(words).unwrap_err();
             assert_eq!(
                 (version.code, version.text.as_str()),
                 (0, concat!("headcount ", env!("CARGO_PKG_VERSION")))
@@ -307,13 +419,17 @@ mod tests {
 
     #[test]
     fn mistakes_leave_with_2_and_say_what_was_expected() {
-        let cases: [(&[&str], &str); 22] = [
+        let cases: [(&[&str], &str); 26] = [
             (&["-web.listen-adress=:1"], "'--web.listen-address'"),
             (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
             (&["-nonsense"], "unexpected argument '--nonsense'"),
             (&["-V"], "unexpected argument '--V'"),
             (&["-version", "false", "-procfs=/x"], "-version=false"),
             (&["-version=no"], "expected true or false"),
+            (&["-children", "false"], "equals sign: -children=false"),
+            (&["-recheck="], "expected true or false"),
+            (&["-once-to-stdout"], "'--once-to-stdout-delay'"),
+            (&["-once-to-stdout-delay=5"], "like 300ms, 20s or 1h30m"),
             (&["serve"], "found the word \"serve\", expected a flag"),
             (
                 &["-procfs=/x", "y"],

@@ -1,4 +1,4 @@
-//! How often one call site may log: a burst, then once a window, with the number of lines left out in between.
+//! How often one call site may log: a burst in each window, with the number of lines left out in between.
 //!
 //! Pure: time comes in. Memory is bounded by [`MAX_SITES`]; a program has fewer, so forgetting one is an emergency.
 
@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// Lines a site may write per window.
-const BURST: u32 = 5;
+pub(super) const BURST: u32 = 5;
+/// The same for what the agent itself logs on demand: who wants to know of each process wants more than five.
+pub(super) const DEBUG_BURST: u32 = 1000;
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Call sites that are remembered.
@@ -29,9 +31,9 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    /// Whether `site` may write now, `now` being any clock that only rises: `Some` with the number of its lines that
-    /// were left out since its last one, or `None`.
-    pub(super) fn admit(&mut self, site: Site, now: Duration) -> Option<u64> {
+    /// Whether `site`, which may write `burst` lines per window, may write now, `now` being any clock that only rises:
+    /// `Some` with the number of its lines that were left out since its last one, or `None`.
+    pub(super) fn admit(&mut self, site: Site, burst: u32, now: Duration) -> Option<u64> {
         if self.sites.len() >= MAX_SITES && !self.sites.contains_key(&site) {
             self.sites.clear();
         }
@@ -44,7 +46,7 @@ impl Limiter {
         if now.saturating_sub(window.start) >= WINDOW {
             (window.start, window.lines) = (now, 0);
         }
-        if window.lines >= BURST {
+        if window.lines >= burst {
             window.suppressed += 1;
             return None;
         }
@@ -62,21 +64,24 @@ mod tests {
         let (site, other) = (("a.rs", 1), ("a.rs", 2));
         let mut limiter = Limiter::default();
         for _ in 0..BURST {
-            assert_eq!(limiter.admit(site, Duration::ZERO), Some(0));
+            assert_eq!(limiter.admit(site, BURST, Duration::ZERO), Some(0));
         }
         for _ in 0..7 {
-            assert_eq!(limiter.admit(site, WINDOW / 2), None);
+            assert_eq!(limiter.admit(site, BURST, WINDOW / 2), None);
         }
-        assert_eq!(limiter.admit(other, WINDOW / 2), Some(0));
-        assert_eq!(limiter.admit(site, WINDOW), Some(7));
-        assert_eq!(limiter.admit(site, WINDOW), Some(0));
+        assert_eq!(limiter.admit(other, BURST, WINDOW / 2), Some(0));
+        assert_eq!(limiter.admit(site, BURST, WINDOW), Some(7));
+        assert_eq!(limiter.admit(site, BURST, WINDOW), Some(0));
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut limiter = Limiter::default();
         for line in 0..10_000 {
-            assert_eq!(limiter.admit(("a.rs", line), Duration::ZERO), Some(0));
+            assert_eq!(
+                limiter.admit(("a.rs", line), BURST, Duration::ZERO),
+                Some(0)
+            );
         }
         assert!(limiter.sites.len() <= MAX_SITES);
     }

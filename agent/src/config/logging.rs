@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::civil::Civil;
-use super::limiter::Limiter;
+use super::limiter::{BURST, DEBUG_BURST, Limiter};
 
 /// The most of a message that is written, bytes.
 const MAX_MESSAGE: usize = 4096;
@@ -89,7 +89,12 @@ impl Logger {
             .limiter
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let admitted = limiter.admit((file, line), self.started.elapsed());
+        let is_ours = record.target().starts_with(env!("CARGO_PKG_NAME"));
+        let burst = match record.level() {
+            log::Level::Debug if is_ours => DEBUG_BURST,
+            _ => BURST,
+        };
+        let admitted = limiter.admit((file, line), burst, self.started.elapsed());
         if admitted.is_none() {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
         }
@@ -264,5 +269,17 @@ mod tests {
         let before = logger.suppressed();
         let written = (0..20).filter(|_| logger.admit(&site).is_some()).count();
         assert_eq!((written, logger.suppressed() - before), (5, 15));
+        let written = |target, line| {
+            let site = Record::builder()
+                .level(log::Level::Debug)
+                .target(target)
+                .file_static(Some("repeats.rs"))
+                .line(Some(line))
+                .build();
+            (0..2000).filter(|_| logger.admit(&site).is_some()).count()
+        };
+        assert_eq!(written("headcount::group", 2), 1000);
+        assert_eq!(written("aya", 3), 5);
+        assert_eq!(logger.suppressed() - before, 15 + 1000 + 1995);
     }
 }

@@ -9,8 +9,10 @@
 mod argv;
 pub mod civil;
 mod document;
+mod duration;
 mod error;
 pub mod flags;
+mod grouping;
 mod limiter;
 mod listen;
 pub mod logging;
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{Error, Warning};
 pub use flags::{Accounting, FlagError, Flags};
+pub use grouping::Grouping;
 pub use listen::{Host, ListenAddress};
 
 /// Unknown keys that get a line each.

@@ -4,6 +4,7 @@
 //! Open --own facts match--> Member
 //! Open --they match nothing--> Unmatched --an ancestor is decided--> Member | Nowhere
 //! Open --no ancestor--> Nowhere
+//! Nowhere --looked at again--> Open
 //! ```
 //!
 //! What is booked before the decision waits in the account. An account lives while a process, a tombstone or an
@@ -34,6 +35,8 @@ pub(super) enum Decision {
 pub(super) struct Account {
     pub(super) decision: Decision,
     pub(super) ancestor: Option<AccountId>,
+    /// It is of one image with its ancestor.
+    pub(super) is_fork: bool,
     pub(super) users: u32,
     /// Boxed: of thousands of accounts few wait, and not for long.
     pub(super) waiting: Option<Box<Tally>>,
@@ -47,10 +50,11 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    pub(super) fn open(&mut self, ancestor: Option<AccountId>) -> AccountId {
+    pub(super) fn open(&mut self, ancestor: Option<AccountId>, is_fork: bool) -> AccountId {
         let account = Account {
             decision: Decision::Open,
             ancestor,
+            is_fork,
             users: 1,
             waiting: None,
         };
@@ -85,6 +89,10 @@ impl Accounts {
         let account = self.slots.get_mut(id.0 as usize)?.take()?;
         self.free.push(id.0);
         Some(account)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Account> {
+        self.slots.iter_mut().flatten()
     }
 
     /// Accounts in use.

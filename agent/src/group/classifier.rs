@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::name::NameTemplate;
+use super::name_map::NameMap;
 use super::pattern::Matches;
 use super::selector::{Selector, Subject};
 use super::start_time::BootTime;
@@ -16,7 +17,7 @@ use crate::process::Facts;
 /// Where a process belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
-    /// The item that picked it, from 0.
+    /// The item that picked it, from 0; 0 for all names of the command line.
     pub item: usize,
     /// The name of its group: any text of at most [`super::MAX_NAME`] bytes, the empty one too.
     pub name: String,
@@ -37,6 +38,8 @@ pub struct TemplateFailure {
 #[derive(Debug)]
 pub struct Classifier {
     items: Vec<CompiledItem>,
+    /// In place of items.
+    names: NameMap,
 }
 
 #[derive(Debug)]
@@ -79,11 +82,34 @@ impl Classifier {
             .enumerate()
             .map(compile)
             .collect::<Result<_, _>>()?;
-        Ok(Classifier { items })
+        Ok(Classifier {
+            items,
+            names: NameMap::default(),
+        })
+    }
+
+    /// Compiles `-procnames` and `-namemapping`.
+    ///
+    /// # Errors
+    /// What is wrong with the second one.
+    pub fn of_names(procnames: &str, namemapping: &str) -> Result<Self, String> {
+        Ok(Classifier {
+            items: Vec::new(),
+            names: NameMap::compile(procnames, namemapping)?,
+        })
+    }
+
+    /// The groups that are known before any process is: those whose name is a text without any action.
+    pub fn fixed_names(&self) -> Vec<String> {
+        let of_items = self.items.iter().filter_map(|item| item.name.fixed());
+        of_items.chain(self.names.fixed()).collect()
     }
 
     /// The first item whose selectors all match, and the name it gives. `None` if there is none.
     pub fn classify(&self, facts: &Facts, boot: BootTime) -> Option<Placement> {
+        if let Some(name) = self.names.group_of(facts) {
+            return Some(Placement { item: 0, name });
+        }
         let subject = Subject::new(facts);
         let mut matches = Matches::new();
         let (item, compiled) = self.items.iter().enumerate().find(|(_, item)| {

@@ -6,10 +6,10 @@
 use super::{
     Gauges, Group,
     account::{Accounts, Decision, GroupIndex},
+    policy::Policy,
+    text,
 };
-use crate::process::{
-    AccountId, Coarse, Counters, Delta, Facts, Ledger, Live, Memory, State, Tally,
-};
+use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Live, Memory, State, Tally};
 use std::collections::HashMap;
 
 /// The group that takes those for which no more groups may be made.
@@ -36,7 +36,7 @@ pub struct Statistics {
 /// See the module.
 pub struct Grouper {
     placer: Placer,
-    max_groups: usize,
+    policy: Policy,
     accounts: Accounts,
     /// Accounts that wait for an ancestor.
     unmatched: Vec<AccountId>,
@@ -56,7 +56,11 @@ impl std::fmt::Debug for Grouper {
 
 impl Ledger for Grouper {
     fn open(&mut self, ancestor: Option<AccountId>) -> AccountId {
-        self.accounts.open(ancestor)
+        self.accounts.open(ancestor, false)
+    }
+
+    fn open_fork(&mut self, image: AccountId) -> AccountId {
+        self.accounts.open(Some(image), true)
     }
 
     fn share(&mut self, account: AccountId) {
@@ -75,7 +79,7 @@ impl Ledger for Grouper {
             }
             if account.decision == Decision::Open {
                 // Nobody ever saw its facts, and nobody will.
-                self.follow_ancestor(id);
+                self.decide_unmatched(id, true);
             }
             let Some(gone) = self.accounts.remove(id) else {
                 return;
@@ -99,13 +103,25 @@ impl Ledger for Grouper {
             return;
         }
         self.statistics.incomplete += u64::from(facts.incomplete);
-        match (self.placer)(facts) {
+        let name = (self.placer)(facts);
+        let is_match = name.is_some();
+        match name {
             Some(name) => {
                 let group = self.group(name);
                 self.decide(id, Decision::Member(group));
             }
-            None => self.follow_ancestor(id),
+            // One without arguments is ending, or a kernel thread.
+            None => self.decide_unmatched(id, facts.argv.is_empty()),
         }
+        self.explain(id, facts, is_match);
+    }
+
+    fn reopen(&mut self, id: AccountId) -> bool {
+        let account = self.accounts.account_mut(id);
+        let account = account.filter(|account| account.decision == Decision::Nowhere);
+        account
+            .map(|account| account.decision = Decision::Open)
+            .is_some()
     }
 
     fn book(&mut self, id: AccountId, tally: &Tally) {
@@ -123,11 +139,11 @@ impl Ledger for Grouper {
 }
 
 impl Grouper {
-    /// A grouper that makes at most `max_groups` groups and one more for the rest.
-    pub fn new(placer: Placer, max_groups: usize) -> Self {
+    /// A grouper without groups.
+    pub fn new(placer: Placer, policy: Policy) -> Self {
         Self {
             placer,
-            max_groups,
+            policy,
             accounts: Accounts::default(),
             unmatched: Vec::new(),
             groups: Vec::new(),
@@ -136,7 +152,16 @@ impl Grouper {
         }
     }
 
-    /// All groups there ever were, in the order of their making.
+    /// Makes groups that are known before any process is, as far as there is room, unless empty ones are to be forgotten.
+    pub fn announce(&mut self, names: Vec<String>) {
+        for name in names {
+            if !self.policy.remove_empty && self.groups.len() < self.policy.max_groups {
+                self.group(name);
+            }
+        }
+    }
+
+    /// All groups that are not forgotten, in the order of their making.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -187,7 +212,7 @@ impl Grouper {
             ..Facts::default()
         });
         let tally = Tally {
-            delta: whole(&coarse.counters),
+            delta: Delta::from(&coarse.counters),
             lifecycle: coarse.lifecycle,
         };
         match facts.and_then(|facts| (self.placer)(&facts)) {
@@ -214,6 +239,17 @@ impl Grouper {
             if account.is_some_and(|account| account.decision == Decision::Unmatched) {
                 self.follow_ancestor(id);
             }
+        }
+    }
+
+    /// `is_blank`: there were no facts to match. A fork then has those of the image it was born with, whose group its
+    /// ancestor has.
+    fn decide_unmatched(&mut self, id: AccountId, is_blank: bool) {
+        let is_fork = self.accounts.get(id).is_some_and(|account| account.is_fork);
+        if self.policy.children || is_blank && is_fork {
+            self.follow_ancestor(id);
+        } else {
+            self.decide(id, Decision::Nowhere);
         }
     }
 
@@ -277,7 +313,7 @@ impl Grouper {
         if let Some(known) = self.by_name.get(&name) {
             return *known;
         }
-        let is_full = self.groups.len() >= self.max_groups;
+        let is_full = self.groups.len() >= self.policy.max_groups;
         let name = if is_full { REST.to_owned() } else { name };
         self.statistics.overflowed += u64::from(is_full);
         let next = GroupIndex(self.groups.len());
@@ -289,6 +325,67 @@ impl Grouper {
             });
         }
         index
+    }
+
+    /// Tells the log, if it wants to know, where an account has gone and by whose facts.
+    fn explain(&self, id: AccountId, facts: &Facts, is_match: bool) {
+        if !log::log_enabled!(log::Level::Debug) {
+            return;
+        }
+        let decision = self.accounts.get(id).map(|account| account.decision);
+        let verdict = match decision {
+            Some(Decision::Member(group)) => {
+                let by = if is_match {
+                    "by its own facts"
+                } else {
+                    "as its ancestor"
+                };
+                format!("in group {:?} {by}", self.groups[group.0].name)
+            }
+            Some(Decision::Nowhere) => "in no group".to_owned(),
+            _ => "in the group of an ancestor that is not decided yet".to_owned(),
+        };
+        let (tgid, comm) = (facts.tgid, facts.comm.escape_ascii());
+        log::debug!(
+            "process {tgid}, comm {comm}, arguments {:?}: {verdict}",
+            text::joined(&facts.argv)
+        );
+    }
+
+    /// Forgets the groups that none of the `present` accounts is in, if that is wanted. What still comes of their former
+    /// members is in no group.
+    pub fn forget_empty(&mut self, present: impl Iterator<Item = AccountId>) {
+        if !self.policy.remove_empty {
+            return;
+        }
+        let mut is_kept = vec![false; self.groups.len()];
+        for id in present {
+            let decision = self.accounts.get(id).map(|account| account.decision);
+            if let Some(Decision::Member(group)) = decision {
+                is_kept[group.0] = true;
+            }
+        }
+        if !is_kept.contains(&false) {
+            return;
+        }
+        let mut kept = 0;
+        let place = |is_kept: &bool| {
+            kept += usize::from(*is_kept);
+            is_kept.then(|| GroupIndex(kept - 1))
+        };
+        let places: Vec<Option<GroupIndex>> = is_kept.iter().map(place).collect();
+        let mut is_kept = is_kept.into_iter();
+        self.groups.retain(|_| is_kept.next() == Some(true));
+        self.by_name.retain(|_, group| {
+            let place = places[group.0];
+            *group = place.unwrap_or(*group);
+            place.is_some()
+        });
+        for account in self.accounts.iter_mut() {
+            if let Decision::Member(group) = account.decision {
+                account.decision = places[group.0].map_or(Decision::Nowhere, Decision::Member);
+            }
+        }
     }
 
     /// Sums up what the live members of each group hold.
@@ -354,30 +451,6 @@ fn index_of(state: State) -> usize {
         State::Waiting => 2,
         State::Zombie => 3,
         State::Other => 4,
-    }
-}
-
-/// `counters` as a difference to nothing.
-fn whole(counters: &Counters) -> Delta {
-    let Counters {
-        cpu,
-        faults,
-        io,
-        switches,
-        run_queue_wait_ns,
-    } = counters;
-    let io = io.unwrap_or_default();
-    let switches = switches.unwrap_or_default();
-    Delta {
-        user_ns: cpu.user_ns,
-        system_ns: cpu.system_ns,
-        read_bytes: io.read_bytes,
-        write_bytes: io.write_bytes,
-        major_faults: faults.major,
-        minor_faults: faults.minor,
-        voluntary_switches: switches.voluntary,
-        nonvoluntary_switches: switches.nonvoluntary,
-        run_queue_wait_ns: run_queue_wait_ns.unwrap_or(0),
     }
 }
 

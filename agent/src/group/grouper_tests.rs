@@ -1,7 +1,7 @@
 //! Decisions, waiting bookings, ancestors and bounds of the grouper.
 
 use super::*;
-use crate::process::Lifecycle;
+use crate::process::{Counters, Lifecycle};
 
 fn facts(comm: &str) -> Facts {
     Facts {
@@ -10,13 +10,21 @@ fn facts(comm: &str) -> Facts {
     }
 }
 
-/// Names every process by its comm, but for those called `x…`, which match nothing.
 fn grouper(max_groups: usize) -> Grouper {
+    with(Policy {
+        max_groups,
+        children: true,
+        remove_empty: false,
+    })
+}
+
+/// Names every process by its comm, but for those called `x…`, which match nothing.
+fn with(policy: Policy) -> Grouper {
     let placer = |facts: &Facts| {
         let comm = String::from_utf8_lossy(&facts.comm).into_owned();
         (!comm.starts_with('x')).then_some(comm)
     };
-    Grouper::new(Box::new(placer), max_groups)
+    Grouper::new(Box::new(placer), policy)
 }
 
 fn used(user_ns: u64) -> Tally {
@@ -178,4 +186,132 @@ fn a_sum_by_comm_goes_where_its_comm_leads_or_is_counted() {
     assert_eq!(totals(&grouper), [("a", 7)]);
     assert_eq!(grouper.groups()[0].total.lifecycle.forks, 1);
     assert_eq!(grouper.statistics().unattributed_cpu_ns, 14);
+}
+
+const CHILDLESS: Policy = Policy {
+    max_groups: 9,
+    children: false,
+    remove_empty: false,
+};
+
+/// As a process shows itself that has arguments.
+fn alive(comm: &str) -> Facts {
+    Facts {
+        argv: vec![comm.as_bytes().to_vec()],
+        ..facts(comm)
+    }
+}
+
+#[test]
+fn without_children_what_matches_nothing_is_in_no_group() {
+    let mut grouper = with(CHILDLESS);
+    let tracked = grouper.open(None);
+    grouper.identify(tracked, &alive("a"));
+    let [execed, unseen] = [(); 2].map(|()| grouper.open(Some(tracked)));
+    let forked = grouper.open_fork(tracked);
+    grouper.place(forked, Some(tracked), &alive("x"));
+    grouper.identify(execed, &alive("x"));
+    for account in [execed, unseen, forked] {
+        grouper.book(account, &used(1));
+        grouper.close(account);
+    }
+    assert_eq!(totals(&grouper), [("a", 0)]);
+}
+
+#[test]
+fn without_children_a_fork_that_nobody_saw_has_the_facts_of_its_image() {
+    let mut grouper = with(CHILDLESS);
+    let [tracked, ignored] = ["a", "x"].map(|comm| {
+        let account = grouper.open(None);
+        grouper.identify(account, &alive(comm));
+        account
+    });
+    let undecided = grouper.open(None);
+    for image in [tracked, ignored, undecided] {
+        let forked = grouper.open_fork(image);
+        grouper.book(forked, &used(1));
+        grouper.close(forked);
+        // Seen when its arguments were gone already.
+        let ending = grouper.open_fork(image);
+        grouper.place(ending, Some(image), &facts("x"));
+        grouper.book(ending, &used(2));
+        grouper.close(ending);
+    }
+    assert_eq!(totals(&grouper), [("a", 3)]);
+    grouper.identify(undecided, &alive("b"));
+    grouper.settle();
+    assert_eq!(totals(&grouper), [("a", 3), ("b", 3)]);
+}
+
+#[test]
+fn what_is_in_no_group_can_be_looked_at_again() {
+    let mut grouper = grouper(9);
+    let account = grouper.open(None);
+    assert!(!grouper.reopen(account), "it is undecided");
+    grouper.identify(account, &alive("x"));
+    grouper.book(account, &used(1));
+    assert!(grouper.is_outside(account) && grouper.reopen(account));
+    grouper.book(account, &used(2));
+    grouper.identify(account, &alive("a"));
+    assert!(!grouper.reopen(account), "it is in a group");
+    assert_eq!(totals(&grouper), [("a", 2)]);
+}
+
+#[test]
+fn groups_that_are_announced_are_there_at_once() {
+    let names = || ["b", "a", "b", "c"].map(str::to_owned).to_vec();
+    let mut grouper = grouper(3);
+    grouper.announce(names());
+    assert_eq!(totals(&grouper), [("b", 0), ("a", 0), ("c", 0)]);
+    let account = grouper.open(None);
+    grouper.identify(account, &facts("c"));
+    grouper.book(account, &used(1));
+    assert_eq!(totals(&grouper), [("b", 0), ("a", 0), ("c", 1)]);
+    grouper.announce(vec!["d".to_owned()]);
+    assert_eq!(grouper.groups().len(), 3);
+    let mut forgetful = with(FORGETFUL);
+    forgetful.announce(names());
+    assert!(totals(&forgetful).is_empty());
+}
+
+const FORGETFUL: Policy = Policy {
+    max_groups: 2,
+    children: true,
+    remove_empty: true,
+};
+
+#[test]
+fn an_empty_group_is_forgotten_if_that_is_wanted() {
+    let mut grouper = with(FORGETFUL);
+    let [a, b, rest] = ["a", "b", "c"].map(|comm| {
+        let account = grouper.open(None);
+        grouper.identify(account, &facts(comm));
+        grouper.book(account, &used(1));
+        account
+    });
+    grouper.forget_empty([rest, a, b].into_iter());
+    assert_eq!(totals(&grouper), [("a", 1), ("b", 1), ("other", 1)]);
+    grouper.forget_empty([b, rest].into_iter());
+    // What still comes of a former member is nobody's, and nobody else's group gets it.
+    for account in [a, b, rest] {
+        grouper.book(account, &used(4));
+    }
+    assert_eq!(totals(&grouper), [("b", 5), ("other", 5)]);
+    // It begins anew, and has room again when the others are gone.
+    grouper.forget_empty(std::iter::once(b));
+    for comm in ["a", "b", "c"] {
+        let account = grouper.open(None);
+        grouper.identify(account, &facts(comm));
+        grouper.book(account, &used(2));
+    }
+    assert_eq!(totals(&grouper), [("b", 7), ("a", 2), ("other", 2)]);
+}
+
+#[test]
+fn a_group_without_members_stays_unless_that_is_not_wanted() {
+    let mut grouper = grouper(9);
+    let account = grouper.open(None);
+    grouper.identify(account, &facts("a"));
+    grouper.forget_empty(std::iter::empty());
+    assert_eq!(totals(&grouper), [("a", 0)]);
 }

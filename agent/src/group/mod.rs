@@ -5,8 +5,12 @@ mod classifier;
 mod go_class;
 mod go_regexp;
 mod grouper;
+#[cfg(test)]
+mod lineage_tests;
 mod name;
+mod name_map;
 mod pattern;
+mod policy;
 mod selector;
 mod start_time;
 mod template;
@@ -17,6 +21,7 @@ mod time_layout;
 pub use classifier::{Classifier, Placement, TemplateFailure};
 pub use grouper::{Grouper, Placer, Statistics};
 pub use name::MAX_NAME;
+pub use policy::Policy;
 pub use start_time::BootTime;
 
 /// What a group's live processes hold at one moment.

@@ -65,6 +65,19 @@ impl NameTemplate {
         }
     }
 
+    /// The name, where it is the same for every process: a text without any action.
+    pub(super) fn fixed(&self) -> Option<String> {
+        let NameTemplate::Parts(parts) = self else {
+            return None;
+        };
+        let is_fixed = parts.iter().all(|part| matches!(part, Part::Text(_)));
+        let anybody = Facts::default();
+        is_fixed.then(|| {
+            self.render(&anybody, BootTime::default(), &Matches::new())
+                .name
+        })
+    }
+
     /// Whether it may look at what the groups of the patterns held.
     pub(super) fn uses_matches(&self) -> bool {
         matches!(self, NameTemplate::Program(_))

@@ -53,6 +53,16 @@ impl Pattern {
         self.regex.is_match(text.as_bytes())
     }
 
+    /// What the first of its groups that holds any text holds; `None` if there is none, or it is not found in `text`.
+    pub(super) fn first_group(&self, text: &str) -> Option<String> {
+        let captures = self.regex.captures(text.as_bytes())?;
+        let groups = captures.iter().skip(1).flatten();
+        let held = groups
+            .map(|group| group.as_bytes())
+            .find(|held| !held.is_empty())?;
+        Some(String::from_utf8_lossy(held).into_owned())
+    }
+
     /// Whether it is found in `text`; if so, what its groups hold is put into `matches`. A group that took no part
     /// holds the empty string.
     pub(super) fn captures(&self, text: &str, matches: &mut Matches) -> bool {

@@ -11,12 +11,17 @@ pub struct AccountId(pub u32);
 pub trait Ledger {
     /// Opens an account for one process. `ancestor` is whose group it joins where its own facts match nothing.
     fn open(&mut self, ancestor: Option<AccountId>) -> AccountId;
+    /// Opens an account for one process that was forked with the image of account `image` and runs it still: where nobody
+    /// gets to see its own facts, it has that image's.
+    fn open_fork(&mut self, image: AccountId) -> AccountId;
     /// One more process uses the account.
     fn share(&mut self, account: AccountId);
     /// One process less uses it. The last one closes it.
     fn close(&mut self, account: AccountId);
     /// Decides an undecided account by these facts; a decided one stays as it is.
     fn identify(&mut self, account: AccountId, facts: &Facts);
+    /// Takes back that an account is in no group: it is undecided again. `false` for any other one.
+    fn reopen(&mut self, account: AccountId) -> bool;
     /// Books `tally`; on an undecided account it waits for the decision.
     fn book(&mut self, account: AccountId, tally: &Tally);
 }

@@ -20,6 +20,17 @@ fn raise(booked: &mut u64, now: u64) -> u64 {
 }
 
 impl Booked {
+    /// All of it.
+    pub(super) fn total(&self) -> Delta {
+        Delta::from(&Counters {
+            cpu: self.cpu,
+            faults: self.faults,
+            io: Some(self.io),
+            switches: Some(self.switches),
+            run_queue_wait_ns: Some(self.run_queue_wait_ns),
+        })
+    }
+
     /// Books `now`; what that adds.
     pub(super) fn raise(&mut self, now: &Counters) -> Delta {
         let cpu = self.cpu.advance(now.cpu);
@@ -72,6 +83,8 @@ mod tests {
         booked.raise(&counters(60, 40, None));
         let delta = booked.raise(&counters(45, 65, None));
         assert_eq!((delta.user_ns, delta.system_ns), (0, 10));
+        let total = booked.total();
+        assert_eq!((total.user_ns, total.system_ns), (60, 50));
     }
 
     proptest! {

@@ -20,6 +20,9 @@ impl Ledger for Sums {
         self.users.insert(AccountId(self.next), 1);
         AccountId(self.next)
     }
+    fn open_fork(&mut self, image: AccountId) -> AccountId {
+        self.open(Some(image))
+    }
     fn share(&mut self, account: AccountId) {
         *self.users.entry(account).or_default() += 1;
     }
@@ -32,6 +35,9 @@ impl Ledger for Sums {
         );
     }
     fn identify(&mut self, _: AccountId, _: &Facts) {}
+    fn reopen(&mut self, _: AccountId) -> bool {
+        false
+    }
     fn book(&mut self, account: AccountId, tally: &Tally) {
         assert!(
             self.users.get(&account).is_some_and(|users| *users > 0),

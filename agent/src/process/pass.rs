@@ -1,8 +1,8 @@
 //! What a pass over all live processes changes in the table, and what can be seen of them afterwards.
 
 use super::{
-    AccountId, Facts, Ledger, Memory, Pass, ProcessId, Sample, State, Table, ThreadSample,
-    entry::{Entry, Held, Naming},
+    AccountId, Facts, Ledger, Memory, Pass, ProcessId, Sample, State, Table, Tally, ThreadSample,
+    entry::{Entry, Held, Naming, book},
     table::Unclassified,
 };
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Table {
         }
         for sample in &strangers {
             if !pass.finals_follow {
-                self.exhume(sample.id);
+                self.exhume(sample.id, sample.parent, ledger);
             }
             if !self.is_buried(sample.id) && !self.processes.contains(sample.id) {
                 let parent = self.account_of(sample.parent);
@@ -121,17 +121,12 @@ impl Table {
         pass: &Pass,
         ledger: &mut impl Ledger,
     ) -> bool {
-        let Some(mut entry) = self.processes.entry_mut(sample.id) else {
+        let Some(entry) = self.processes.entry_mut(sample.id) else {
             return false;
         };
         if !entry.own && sample.state != State::Zombie && !entry.exit_booked {
             // Forked without exec and still there: its own facts decide from here on.
-            let parent = self.account_of(sample.parent);
-            let Some(forked) = self.processes.entry_mut(sample.id) else {
-                return false;
-            };
-            entry = forked;
-            let account = ledger.open(entry.birth.or(parent));
+            let account = ledger.open_fork(entry.account);
             ledger.close(std::mem::replace(&mut entry.account, account));
             entry.own = true;
             entry.naming = Naming::Waiting(None);
@@ -245,6 +240,41 @@ impl Table {
         if let Some(entry) = self.processes.entry_mut(id) {
             entry.naming = Naming::Done;
         }
+    }
+
+    /// Takes back that somebody is in no group, for those alive that were born after `since_ns` (nanoseconds since boot):
+    /// they are to be looked at again. For a source that tells no execs. As in process-exporter, what one born under the
+    /// agent has used so far comes along, and an older one brings nothing.
+    pub fn reconsider(&mut self, since_ns: u64, ledger: &mut impl Ledger) {
+        for (id, entry) in self.processes.iter_mut() {
+            let may_change = entry.seen == self.passes && id.start_ns >= since_ns;
+            if !may_change || !ledger.reopen(entry.account) {
+                continue;
+            }
+            self.waiting.insert(id);
+            if id.start_ns >= self.since_ns {
+                let delta = entry.booked.total();
+                let so_far = Tally {
+                    delta,
+                    ..Tally::default()
+                };
+                book(ledger, entry.account, so_far);
+            }
+        }
+    }
+
+    /// Accounts of the processes that are not known to be gone: those that the last pass saw, could not read, or began too
+    /// early for.
+    pub fn present(&self) -> impl Iterator<Item = AccountId> {
+        let is_present = |entry: &&Entry| {
+            let has_ended = entry.exit_booked || entry.projected || entry.absent_since_ns.is_some();
+            entry.seen == self.passes || !has_ended
+        };
+        self.processes
+            .iter()
+            .map(|(_, entry)| entry)
+            .filter(is_present)
+            .map(|entry| entry.account)
     }
 
     /// Reads what a pass does not carry, for processes and threads that ran since they were last read. A thread cannot

@@ -364,16 +364,18 @@ impl Table {
     }
 
     /// Without final records a process that a pass missed is closed at once; when it shows up again, it goes on from
-    /// what was booked.
-    pub(super) fn exhume(&mut self, id: ProcessId) {
+    /// what was booked, and is looked at as if it was new: its group may be forgotten.
+    pub(super) fn exhume(&mut self, id: ProcessId, parent: u32, ledger: &mut impl Ledger) {
         if let Some(tombstone) = self.finals.exhume(id) {
+            let parent = self.account_of(parent);
             let entry = Entry {
                 booked: tombstone.booked,
                 execed: true,
-                naming: Naming::Done,
-                ..Entry::new(tombstone.account, true)
+                ..Entry::new(ledger.open(parent), true)
             };
+            ledger.close(tombstone.account);
             self.insert(id, entry);
+            self.waiting.insert(id);
         }
     }
 

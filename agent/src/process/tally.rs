@@ -1,5 +1,7 @@
 //! Differences: what is booked to an account, and from there to a group.
 
+use super::Counters;
+
 /// What was used between two readings. Never negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delta {
@@ -47,6 +49,32 @@ pub struct Tally {
     pub delta: Delta,
     /// What happened.
     pub lifecycle: Lifecycle,
+}
+
+impl From<&Counters> for Delta {
+    /// `counters` as a difference to nothing.
+    fn from(counters: &Counters) -> Self {
+        let Counters {
+            cpu,
+            faults,
+            io,
+            switches,
+            run_queue_wait_ns,
+        } = counters;
+        let io = io.unwrap_or_default();
+        let switches = switches.unwrap_or_default();
+        Self {
+            user_ns: cpu.user_ns,
+            system_ns: cpu.system_ns,
+            read_bytes: io.read_bytes,
+            write_bytes: io.write_bytes,
+            major_faults: faults.major,
+            minor_faults: faults.minor,
+            voluntary_switches: switches.voluntary,
+            nonvoluntary_switches: switches.nonvoluntary,
+            run_queue_wait_ns: run_queue_wait_ns.unwrap_or(0),
+        }
+    }
 }
 
 impl Delta {

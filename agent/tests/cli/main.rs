@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
 mod config;
+mod grouping;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -18,7 +19,7 @@ use support::{
     agent::{Ended, Launch, obstacle},
     fake_proc::FakeProc,
     log::message,
-    scrape::groups,
+    scrape::{Scrape, groups},
 };
 
 /// How long an end takes at most: less than a service manager waits.

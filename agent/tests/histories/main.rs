@@ -2,13 +2,14 @@
 //! upstream's unit cases (7.1, `upstream`) and some of the matching table (7.2, `matching`).
 //!
 //! A tree of files is changed between scrapes. Expected values are those of process-exporter, except where section 9
-//! says what is mended; then process-exporter's value is in a comment. What needs flags that do not exist yet
-//! (`-recheck`, `-children`, threads by name) is not here.
+//! says what is mended; then process-exporter's value is in a comment. Threads by name are not here yet.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
 mod extremes;
+mod flags;
 mod matching;
+mod names;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream;
@@ -47,9 +48,13 @@ fn named(tree: &FakeProc, pid: u32, name: &str) -> FakeProcess {
 
 /// An agent that groups the processes of these names, each in a group of its own.
 fn tracking(tree: &FakeProc, comms: &[&str]) -> Agent {
+    launch(tree, comms).start()
+}
+
+fn launch(tree: &FakeProc, comms: &[&str]) -> Launch {
     let list = comms.join(", ");
     let yaml = format!("process_names:\n  - name: '{{{{.Comm}}}}'\n    comm: [{list}]\n");
-    Launch::on(tree).config(&yaml).start()
+    Launch::on(tree).config(&yaml)
 }
 
 #[test]

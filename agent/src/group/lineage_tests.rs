@@ -1,0 +1,163 @@
+//! Who is in whose group when births and programs are told: the process table and the grouper together.
+
+use super::{Grouper, Policy};
+use crate::process::{
+    Counters, Cpu, Event, ExitStatus, Facts, Memory, Pass, ProcessId, Released, Sample, State,
+    Table,
+};
+
+const PARENT: ProcessId = ProcessId {
+    tgid: 1,
+    start_ns: 1,
+};
+const CHILD: ProcessId = ProcessId {
+    tgid: 2,
+    start_ns: 150,
+};
+
+/// A node whose process 1 is in the group `a`; what is called `x` matches nothing.
+struct Node {
+    table: Table,
+    grouper: Grouper,
+}
+
+fn facts(comm: &str) -> Facts {
+    Facts {
+        comm: comm.as_bytes().to_vec(),
+        argv: vec![comm.as_bytes().to_vec()],
+        ..Facts::default()
+    }
+}
+
+fn used(user_ns: u64) -> Counters {
+    Counters {
+        cpu: Cpu {
+            user_ns,
+            system_ns: 0,
+        },
+        ..Counters::default()
+    }
+}
+
+impl Node {
+    fn new(children: bool) -> Self {
+        let placer = |facts: &Facts| (facts.comm != b"x").then(|| "a".to_owned());
+        let policy = Policy {
+            max_groups: 9,
+            children,
+            remove_empty: true,
+        };
+        let mut node = Self {
+            table: Table::new(100),
+            grouper: Grouper::new(Box::new(placer), policy),
+        };
+        node.pass(110, &[PARENT]);
+        for one in node.table.unclassified() {
+            node.grouper.place(one.account, one.parent, &facts("a"));
+            node.table.classified(one.id);
+        }
+        node.tell(Event::Forked {
+            child: CHILD,
+            parent: PARENT,
+        });
+        node
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.table.apply(event, &mut self.grouper);
+        self.grouper.settle();
+    }
+
+    fn exec(&mut self, comm: &str) {
+        self.tell(Event::Execed {
+            id: CHILD,
+            facts: Box::new(facts(comm)),
+            parent: 1,
+            counters: used(1),
+        });
+    }
+
+    fn end(&mut self) {
+        self.tell(Event::Exited {
+            id: CHILD,
+            counters: used(10),
+            status: ExitStatus::Success,
+            oom_killed: false,
+        });
+        self.tell(Event::Released(Box::new(Released {
+            id: CHILD,
+            parent: 1,
+            facts: facts("x"),
+            counters: used(10),
+            projected: false,
+        })));
+    }
+
+    fn pass(&mut self, started_ns: u64, live: &[ProcessId]) {
+        let sample = |id: &ProcessId| Sample {
+            id: *id,
+            parent: 1,
+            state: State::Sleeping,
+            counters: Counters::default(),
+            memory: Memory::default(),
+            threads: 1,
+            fd_limit: None,
+            ran_marker: 0,
+        };
+        let pass = Pass {
+            started_ns,
+            finals_follow: true,
+            processes: live.iter().map(sample).collect(),
+            ..Pass::default()
+        };
+        self.table.observe(&pass, &mut self.grouper);
+    }
+
+    /// What the group has used, and births and ends counted in it; `None` if it was forgotten.
+    fn of_group(&self) -> Option<(u64, u64, u64)> {
+        let total = self.grouper.groups().first()?.total;
+        let lifecycle = total.lifecycle;
+        Some((
+            total.delta.user_ns,
+            lifecycle.forks,
+            lifecycle.exits_success,
+        ))
+    }
+}
+
+#[test]
+fn a_program_that_matches_nothing_is_its_ancestors_or_nobodys() {
+    for (children, expected) in [(true, (10, 1, 1)), (false, (0, 1, 0))] {
+        let mut node = Node::new(children);
+        node.exec("x");
+        node.end();
+        assert_eq!(node.of_group(), Some(expected), "children={children}");
+    }
+}
+
+#[test]
+fn a_fork_that_runs_no_program_is_in_the_group_of_its_image() {
+    for children in [true, false] {
+        let mut node = Node::new(children);
+        node.end();
+        assert_eq!(node.of_group(), Some((10, 1, 1)));
+        // The same when a pass saw it, and nobody could read what it is called before it ended.
+        let mut node = Node::new(children);
+        node.pass(200, &[PARENT, CHILD]);
+        node.end();
+        assert_eq!(node.of_group(), Some((10, 1, 1)), "children={children}");
+    }
+}
+
+#[test]
+fn who_may_still_live_keeps_a_group() {
+    let mut node = Node::new(true);
+    // Process 1 is gone; the pass began before the other one was born.
+    node.pass(120, &[]);
+    node.grouper.forget_empty(node.table.present());
+    assert!(node.of_group().is_some());
+    node.end();
+    node.pass(200, &[]);
+    node.grouper.forget_empty(node.table.present());
+    assert_eq!(node.of_group(), None);
+}
