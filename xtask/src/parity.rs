@@ -32,7 +32,9 @@ fn prometheus() -> Result<PathBuf> {
     let root = folder.join("root");
     let programs = root.join("usr/bin");
     if !programs.join("promtool").exists() {
-        println!("parity: fetch prometheus of Debian's bookworm, about 40 MB and the suite's index");
+        println!(
+            "parity: fetch prometheus of Debian's bookworm, about 40 MB and the suite's index"
+        );
         Apt::prepare(&folder.join("apt"), "bookworm")?.unpack("prometheus", &root)?;
     }
     Ok(programs)

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 
 /// One series of either.
 #[derive(Debug)]
-pub struct Case<'a> {
-    pub series: &'a str,
-    pub theirs: Option<f64>,
-    pub ours: Option<f64>,
-    pub all_theirs: &'a BTreeMap<String, f64>,
-    pub all_ours: &'a BTreeMap<String, f64>,
-    pub world: &'a World,
+pub(crate) struct Case<'a> {
+    pub(crate) series: &'a str,
+    pub(crate) theirs: Option<f64>,
+    pub(crate) ours: Option<f64>,
+    pub(crate) all_theirs: &'a BTreeMap<String, f64>,
+    pub(crate) all_ours: &'a BTreeMap<String, f64>,
+    pub(crate) world: &'a World,
 }
 
 impl Case<'_> {
     /// Equal but for the last digits of a sum.
-    pub fn is_equal(&self) -> bool {
+    pub(crate) fn is_equal(&self) -> bool {
         let (Some(theirs), Some(ours)) = (self.theirs, self.ours) else {
             return false;
         };
@@ -62,7 +62,7 @@ const RULES: &[(u32, Rule)] = &[
 ];
 
 /// The point that allows the difference.
-pub fn allowed_by(case: &Case<'_>) -> Option<u32> {
+pub(crate) fn allowed_by(case: &Case<'_>) -> Option<u32> {
     RULES
         .iter()
         .find(|(_, rule)| rule(case))
@@ -79,14 +79,21 @@ fn counters_neither_fall_nor_wrap(case: &Case<'_>) -> bool {
     may_fall && case.theirs.is_some() && case.ours.is_some()
 }
 
-/// A process that could not be read once is new to them when it is back, with all it ever used.
+/// A process that could not be read once is new to them when it is back: with all it ever used if it is younger than the
+/// agent, else without what it used meanwhile.
 fn nothing_counts_twice(case: &Case<'_>) -> bool {
-    let is_counter = case.family().ends_with("_total");
-    is_counter && case.world.hard_broke && case.ours.is_some() && case.difference() > 0.0
+    // It may find another group, too: there is no value of a group that this cannot change.
+    case.world.hard_broke && case.series.starts_with(GROUP)
 }
 
+/// Theirs does not count what it remembers not to track.
 fn error_counters_count(case: &Case<'_>) -> bool {
-    case.series == "namedprocess_scrape_procread_errors" && case.difference() <= 0.0
+    let is_counted = match case.series {
+        "namedprocess_scrape_procread_errors" => true,
+        "namedprocess_scrape_partial_errors" => case.world.io_broke || case.world.hard_broke,
+        _ => false,
+    };
+    is_counted && case.difference() <= 0.0
 }
 
 fn the_main_thread_counts_once(case: &Case<'_>) -> bool {

@@ -7,21 +7,21 @@ use super::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Prefix of the families of a group.
-pub const GROUP: &str = "namedprocess_namegroup_";
+pub(crate) const GROUP: &str = "namedprocess_namegroup_";
 
 /// What was found at one step.
 #[derive(Debug, Default)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// Values that were equal.
-    pub equal: u64,
+    pub(crate) equal: u64,
     /// Number in section 9 of each difference that it allows.
-    pub allowed: Vec<u32>,
+    pub(crate) allowed: Vec<u32>,
     /// The other differences.
-    pub complaints: Vec<String>,
+    pub(crate) complaints: Vec<String>,
 }
 
 impl Comparison {
-    pub fn of(theirs: &str, ours: &str, world: &World) -> Self {
+    pub(crate) fn of(theirs: &str, ours: &str, world: &World) -> Self {
         let (theirs, ours) = (samples(theirs), samples(ours));
         let keys: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
         let mut comparison = Self::default();

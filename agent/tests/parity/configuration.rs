@@ -5,9 +5,7 @@
 use fastrand::Rng;
 
 /// Names that processes have.
-pub const NAMES: &[&str] = &[
-    "alpha", "beta", "gamma-d", "del ta", "ng(inx)", "java", "é",
-];
+pub(crate) const NAMES: &[&str] = &["alpha", "beta", "gamma-d", "del ta", "ng(inx)", "java", "é"];
 
 const PATTERNS: &[&str] = &[
     "alpha",
@@ -40,7 +38,7 @@ const TEMPLATES: &[&str] = &[
 ];
 
 /// A configuration of one to four items.
-pub fn yaml(chance: &mut Rng) -> String {
+pub(crate) fn yaml(chance: &mut Rng) -> String {
     let items = (0..chance.usize(1..=4)).map(|_| item(chance));
     format!("process_names:\n{}", items.collect::<String>())
 }
@@ -66,7 +64,9 @@ fn item(chance: &mut Rng) -> String {
 
 /// One to three different ones.
 fn list(chance: &mut Rng, from: &[&str]) -> String {
-    let mut chosen: Vec<&str> = (0..chance.usize(1..=3)).map(|_| pick(chance, from)).collect();
+    let mut chosen: Vec<&str> = (0..chance.usize(1..=3))
+        .map(|_| pick(chance, from))
+        .collect();
     chosen.sort_unstable();
     chosen.dedup();
     let quoted: Vec<_> = chosen.iter().map(|one| format!("\"{one}\"")).collect();
@@ -74,6 +74,6 @@ fn list(chance: &mut Rng, from: &[&str]) -> String {
 }
 
 /// One of them.
-pub fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
+pub(crate) fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
     from[chance.usize(..from.len())]
 }

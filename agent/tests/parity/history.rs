@@ -5,20 +5,18 @@ use super::{
     world::{LATER, Process, World},
 };
 use fastrand::Rng;
-use std::collections::BTreeMap;
-
 /// Flags that both programs have; most histories get none.
 const FLAGS: &[&[&str]] = &[&[], &[], &[]];
 
 /// See the module.
 #[derive(Debug)]
-pub struct History {
-    pub number: u64,
-    pub flags: Vec<String>,
-    pub yaml: String,
-    pub first: World,
+pub(crate) struct History {
+    pub(crate) name: String,
+    pub(crate) flags: Vec<String>,
+    pub(crate) yaml: String,
+    pub(crate) first: World,
     /// The whole node after each step.
-    pub steps: Vec<World>,
+    pub(crate) steps: Vec<World>,
 }
 
 /// Something that happens to a node.
@@ -37,15 +35,17 @@ const EVENTS: &[(u32, Event)] = &[
     (1, orphan),
 ];
 
-/// Events that the two programs take differently; only in every fourth history.
-const MENDED: &[Event] = &[end_thread, break_io, break_limits, mend];
+/// Events that the two programs take differently; only in every fourth history each.
+const MENDED: [&[Event]; 4] = [&[], &[end_thread], &[break_io, mend], &[break_limits, mend]];
 
 impl History {
-    pub fn new(number: u64) -> Self {
+    pub(crate) fn new(number: u64) -> Self {
         let mut chance = Rng::with_seed(number);
         let yaml = configuration::yaml(&mut chance);
         let mut world = World::default();
-        world.processes.insert(1, process(&mut chance, "init", 0));
+        let mut init = process(&mut chance, "init", 0);
+        init.parent = 0;
+        world.processes.insert(1, init);
         for _ in 0..chance.usize(3..12) {
             newcomer(&mut world, &mut chance, 0);
         }
@@ -60,7 +60,7 @@ impl History {
             .collect();
         let flags = pick(&mut chance, FLAGS);
         Self {
-            number,
+            name: number.to_string(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             yaml,
             first,
@@ -70,8 +70,9 @@ impl History {
 }
 
 fn event(number: u64, chance: &mut Rng) -> Event {
-    if number % 4 == 3 && chance.u8(..) < 80 {
-        return pick(chance, MENDED);
+    let mended = MENDED[(number % 4) as usize];
+    if !mended.is_empty() && chance.u8(..) < 80 {
+        return pick(chance, mended);
     }
     let all: u32 = EVENTS.iter().map(|(weight, _)| weight).sum();
     let mut at = chance.u32(..all);
@@ -95,9 +96,7 @@ fn process(chance: &mut Rng, name: &str, start_ticks: u64) -> Process {
         _ => vec![name.into()],
     };
     Process {
-        comm: name.to_owned(),
         argv,
-        parent: 1,
         uid: pick(chance, &[0, 0, 54_321]),
         state: pick(chance, &['S', 'S', 'R', 'D', 'T']),
         start_ticks: start_ticks + chance.u64(100..10_000),
@@ -107,14 +106,22 @@ fn process(chance: &mut Rng, name: &str, start_ticks: u64) -> Process {
         descriptors: chance.usize(..6),
         fd_limit: pick(chance, &["1024", "4096", "unlimited"]),
         wchan: pick(chance, &["0", "ep_poll", "futex_wait_queue"]),
-        cgroup: pick(chance, &["0::/\n", "0::/system.slice/x.service\n", "8:cpu:/a\n1:b:/c:d\n", ""]),
+        cgroup: pick(
+            chance,
+            &[
+                "0::/\n",
+                "0::/system.slice/x.service\n",
+                "8:cpu:/a\n1:b:/c:d\n",
+                "",
+            ],
+        ),
         switches: [chance.u64(..500), chance.u64(..500)],
-        threads: BTreeMap::new(),
-        broken: None,
+        ..Process::idle(name)
     }
 }
 
-fn newcomer(world: &mut World, chance: &mut Rng, start_ticks: u64) {
+/// Its number.
+fn newcomer(world: &mut World, chance: &mut Rng, start_ticks: u64) -> u32 {
     let pid = loop {
         let pid = chance.u32(2..400);
         if !world.processes.contains_key(&pid) {
@@ -125,6 +132,7 @@ fn newcomer(world: &mut World, chance: &mut Rng, start_ticks: u64) {
     let mut process = process(chance, name, start_ticks);
     process.parent = somebody(world, chance);
     world.processes.insert(pid, process);
+    pid
 }
 
 fn somebody(world: &World, chance: &mut Rng) -> u32 {
@@ -165,13 +173,12 @@ fn fork(world: &mut World, chance: &mut Rng) {
     let Some(mut child) = world.processes.get(&parent).cloned() else {
         return;
     };
-    begin(world, chance);
-    if let Some((pid, newest)) = world.processes.iter().max_by_key(|(_, one)| one.start_ticks) {
-        let pid = *pid;
-        child.start_ticks = newest.start_ticks + 1;
+    let pid = newcomer(world, chance, *LATER);
+    if let Some(newest) = world.processes.get_mut(&pid) {
+        child.start_ticks = newest.start_ticks;
         child.parent = parent;
         child.threads.clear();
-        world.processes.insert(pid, child);
+        *newest = child;
     }
 }
 
@@ -180,10 +187,15 @@ fn end(world: &mut World, chance: &mut Rng) {
         if let Some(process) = world.processes.remove(&pid) {
             world.threads_ended |= !process.threads.is_empty();
         }
-        for process in world.processes.values_mut() {
-            if process.parent == pid {
-                process.parent = 1;
-            }
+        orphan_children(world, pid);
+    }
+}
+
+/// As the kernel does: nobody's ancestor is its own descendant, ever.
+fn orphan_children(world: &mut World, pid: u32) {
+    for process in world.processes.values_mut() {
+        if process.parent == pid {
+            process.parent = 1;
         }
     }
 }
@@ -200,6 +212,7 @@ fn reuse_number(world: &mut World, chance: &mut Rng) {
     let Some(pid) = victim(world, chance) else {
         return;
     };
+    orphan_children(world, pid);
     let latest = world.processes.values().map(|one| one.start_ticks).max();
     let start_ticks = latest.unwrap_or(0).max(*LATER) + 1;
     let name = pick(chance, NAMES);

@@ -10,15 +10,15 @@ use std::{
 
 /// See the module. It is killed when this is dropped.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     child: Child,
     port: u16,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl Peer {
     /// Starts it on `tree`, and waits until its first pass is done: it binds its port after that.
-    pub fn start(tree: &FakeProc, flags: &[&str], yaml: &str) -> Self {
+    pub(crate) fn start(tree: &FakeProc, flags: &[&str], yaml: &str) -> Self {
         let binary = std::env::var_os("HEADCOUNT_PEER")
             .expect("HEADCOUNT_PEER names no binary; `cargo xtask parity` fetches one");
         let files = tempfile::tempdir().unwrap();
@@ -29,6 +29,7 @@ impl Peer {
             .and_then(|listener| listener.local_addr())
             .unwrap()
             .port();
+        let log = std::fs::File::create(files.path().join("log")).unwrap();
         let child = Command::new(binary)
             .arg("-procfs")
             .arg(tree.procfs())
@@ -39,35 +40,41 @@ impl Peer {
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
-        let mut peer = Self {
-            child,
-            port,
-            _files: files,
-        };
+        let mut peer = Self { child, port, files };
         until("process-exporter", || {
-            assert!(peer.child.try_wait().unwrap().is_none(), "process-exporter ended: {yaml}");
+            let ended = peer.child.try_wait().unwrap();
+            assert!(
+                ended.is_none(),
+                "process-exporter ended: {}\n{yaml}",
+                peer.log()
+            );
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         peer
     }
 
     /// The body of one scrape.
-    pub fn scrape(&self) -> String {
+    pub(crate) fn scrape(&self) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
-        stream
-            .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(" 200 "), "{head}");
-        body.to_owned()
+        match answer.split_once("\r\n\r\n") {
+            Some((head, body)) if head.contains(" 200 ") => body.to_owned(),
+            _ => panic!("process-exporter says {answer:?}: {}", self.log()),
+        }
+    }
+
+    /// The beginning of what it has said on standard error.
+    fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.files.path().join("log")).unwrap_or_default();
+        text.chars().take(2000).collect()
     }
 }
 

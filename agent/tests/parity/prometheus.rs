@@ -135,7 +135,9 @@ impl Prometheus {
         for byte in query.bytes() {
             write!(path, "%{byte:02x}").unwrap();
         }
-        let body = self.get(&path).unwrap_or_else(|| panic!("refused: {query}"));
+        let body = self
+            .get(&path)
+            .unwrap_or_else(|| panic!("refused: {query}"));
         let json: serde_json::Value = serde_json::from_str(&body).unwrap();
         json["data"]["result"].as_array().unwrap().len()
     }
@@ -150,7 +152,9 @@ impl Prometheus {
     /// The body of an answer of 200.
     fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .ok()?;
         let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();

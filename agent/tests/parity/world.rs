@@ -8,54 +8,54 @@ use std::{
 };
 
 /// When the node booted.
-pub const BTIME: u64 = 1_508_450_329;
+pub(crate) const BTIME: u64 = 1_508_450_329;
 
 /// A start that is after any program's of this test run, ticks: in an hour, so that no clock matters.
-pub static LATER: LazyLock<u64> = LazyLock::new(|| {
+pub(crate) static LATER: LazyLock<u64> = LazyLock::new(|| {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     (now.as_secs() + 3600 - BTIME) * 100
 });
 
 /// One process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Process {
-    pub comm: String,
-    pub argv: Vec<String>,
-    pub parent: u32,
-    pub uid: u32,
-    pub state: char,
-    pub start_ticks: u64,
+pub(crate) struct Process {
+    pub(crate) comm: String,
+    pub(crate) argv: Vec<String>,
+    pub(crate) parent: u32,
+    pub(crate) uid: u32,
+    pub(crate) state: char,
+    pub(crate) start_ticks: u64,
     /// User and system ticks, major and minor faults, bytes read and written.
-    pub used: [u64; 6],
-    pub rss_pages: u64,
-    pub swap_kib: u64,
-    pub descriptors: usize,
-    pub fd_limit: &'static str,
-    pub wchan: &'static str,
-    pub cgroup: &'static str,
+    pub(crate) used: [u64; 6],
+    pub(crate) rss_pages: u64,
+    pub(crate) swap_kib: u64,
+    pub(crate) descriptors: usize,
+    pub(crate) fd_limit: &'static str,
+    pub(crate) wchan: &'static str,
+    pub(crate) cgroup: &'static str,
     /// Of the main thread: voluntary, nonvoluntary.
-    pub switches: [u64; 2],
+    pub(crate) switches: [u64; 2],
     /// Number and counters of further threads: user ticks, voluntary switches.
-    pub threads: BTreeMap<u32, [u64; 2]>,
+    pub(crate) threads: BTreeMap<u32, [u64; 2]>,
     /// A file that cannot be read now.
-    pub broken: Option<&'static str>,
+    pub(crate) broken: Option<&'static str>,
 }
 
 /// All of them, and what happened that the two programs take differently.
 #[derive(Debug, Clone, Default)]
-pub struct World {
-    pub processes: BTreeMap<u32, Process>,
+pub(crate) struct World {
+    pub(crate) processes: BTreeMap<u32, Process>,
     /// A thread ended, so a sum over living threads may have fallen.
-    pub threads_ended: bool,
+    pub(crate) threads_ended: bool,
     /// Bytes read and written were unreadable once.
-    pub io_broke: bool,
+    pub(crate) io_broke: bool,
     /// A file without which a process is left out was unreadable once.
-    pub hard_broke: bool,
+    pub(crate) hard_broke: bool,
 }
 
 impl World {
     /// Writes what is not as in `before`.
-    pub fn write(&self, tree: &FakeProc, before: Option<&Self>) {
+    pub(crate) fn write(&self, tree: &FakeProc, before: Option<&Self>) {
         let old = |pid: &u32| before.and_then(|before| before.processes.get(pid));
         for pid in before.iter().flat_map(|before| before.processes.keys()) {
             if !self.processes.contains_key(pid) {
@@ -71,6 +71,28 @@ impl World {
 }
 
 impl Process {
+    /// One that sleeps and has used nothing.
+    pub(crate) fn idle(comm: &str) -> Self {
+        Self {
+            comm: comm.to_owned(),
+            argv: vec![comm.to_owned()],
+            parent: 1,
+            uid: 0,
+            state: 'S',
+            start_ticks: 100,
+            used: [0; 6],
+            rss_pages: 0,
+            swap_kib: 0,
+            descriptors: 0,
+            fd_limit: "1024",
+            wchan: "0",
+            cgroup: "0::/\n",
+            switches: [0; 2],
+            threads: BTreeMap::new(),
+            broken: None,
+        }
+    }
+
     fn write(&self, tree: &FakeProc, pid: u32) {
         let [user, system, major, minor, read, written] = self.used;
         let mut process = tree
