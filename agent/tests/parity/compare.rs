@@ -49,7 +49,7 @@ impl Comparison {
 }
 
 /// The samples of the families that process-exporter's users know, by name and labels.
-fn samples(body: &str) -> BTreeMap<String, f64> {
+pub(crate) fn samples(body: &str) -> BTreeMap<String, f64> {
     body.lines()
         .filter(|line| line.starts_with("namedprocess_"))
         .filter_map(|line| {

@@ -10,6 +10,7 @@ mod allowed;
 mod compare;
 mod configuration;
 mod history;
+mod live;
 mod peer;
 mod prometheus;
 mod rows;

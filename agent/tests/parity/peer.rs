@@ -4,6 +4,7 @@ use super::support::{agent::until, fake_proc::FakeProc};
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -19,6 +20,11 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts it on `tree`, and waits until its first pass is done: it binds its port after that.
     pub(crate) fn start(tree: &FakeProc, flags: &[&str], yaml: &str) -> Self {
+        Self::on(&tree.procfs(), flags, yaml)
+    }
+
+    /// The same on any procfs.
+    pub(crate) fn on(procfs: &Path, flags: &[&str], yaml: &str) -> Self {
         let binary = std::env::var_os("HEADCOUNT_PEER")
             .expect("HEADCOUNT_PEER names no binary; `cargo xtask parity` fetches one");
         let files = tempfile::tempdir().unwrap();
@@ -32,7 +38,7 @@ impl Peer {
         let log = std::fs::File::create(files.path().join("log")).unwrap();
         let child = Command::new(binary)
             .arg("-procfs")
-            .arg(tree.procfs())
+            .arg(procfs)
             .arg("-config.path")
             .arg(path)
             .arg(format!("-web.listen-address=127.0.0.1:{port}"))
