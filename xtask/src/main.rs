@@ -12,6 +12,8 @@ mod bench;
 mod check;
 mod command;
 mod debian;
+mod parity;
+mod peer;
 mod run;
 mod setup;
 mod test;
@@ -46,6 +48,11 @@ const VERBS: &[Verb] = &[
         name: "bench",
         summary: "what the agent costs beside process-exporter; arguments are sections",
         main: bench::main,
+    },
+    Verb {
+        name: "parity",
+        summary: "the same histories to process-exporter and to the agent, every value compared",
+        main: parity::main,
     },
     Verb {
         name: "vm",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{check, command, setup, vm, workspace};
+use crate::{check, command, parity, setup, vm, workspace};
 
 struct Stage {
     name: &'static str,
@@ -26,6 +26,11 @@ const STAGES: &[Stage] = &[
         name: "unit and integration tests",
         needs_kernel: false,
         main: units,
+    },
+    Stage {
+        name: "beside process-exporter",
+        needs_kernel: false,
+        main: || parity::main(&[]),
     },
     Stage {
         name: "this kernel",

@@ -11,7 +11,6 @@ mod generator;
 mod idle;
 mod load;
 mod metrics;
-mod peer;
 mod scrapes;
 mod statistics;
 mod subject;
@@ -22,8 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{command, setup, workspace};
-use peer::Peer;
+use crate::{command, peer, peer::Peer, setup, workspace};
 use subject::Subject;
 use table::Row;
 
@@ -151,7 +149,7 @@ impl Bench {
         std::fs::write(&config, CONFIG).with_context(|| format!("write {}", config.display()))?;
         Ok(Self {
             agent: workspace::target_dir().join("release/headcount"),
-            peer: peer::fetch(&folder)?,
+            peer: peer::fetch(&workspace::target_dir().join("peer"))?,
             folder,
             config,
         })

@@ -14,13 +14,13 @@ const PACKAGE: &str = "prometheus-process-exporter";
 const SUITES: &[&str] = &["sid", "trixie", "bookworm"];
 
 #[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) binary: PathBuf,
-    pub(super) version: String,
+pub(crate) struct Peer {
+    pub(crate) binary: PathBuf,
+    pub(crate) version: String,
 }
 
 /// The newest one that runs here.
-pub(super) fn fetch(folder: &Path) -> Result<Peer> {
+pub(crate) fn fetch(folder: &Path) -> Result<Peer> {
     let mut last = None;
     for suite in SUITES {
         match from_suite(suite, &folder.join(suite)) {
@@ -35,12 +35,12 @@ fn from_suite(suite: &str, folder: &Path) -> Result<Peer> {
     let root = folder.join("root");
     let binary = root.join("usr/bin").join(PACKAGE);
     if !binary.exists() {
-        println!("bench: fetch {PACKAGE} of Debian's {suite}, about 4 MB and the suite's index");
+        println!("peer: fetch {PACKAGE} of Debian's {suite}, about 4 MB and the suite's index");
         Apt::prepare(&folder.join("apt"), suite)?.unpack(PACKAGE, &root)?;
     }
     let output = command::read(Command::new(&binary).arg("-version"))?;
     let version = version(&output).with_context(|| format!("no version in {output:?}"))?;
-    println!("bench: process-exporter {version} of Debian's {suite}");
+    println!("peer: process-exporter {version} of Debian's {suite}");
     Ok(Peer {
         binary,
         version: format!("{version} (Debian {suite})"),

@@ -1,0 +1,97 @@
+//! Headcount beside the real process-exporter: the same trees, the same configurations, the same changes between scrapes;
+//! every value of every family must be equal, or differ in a way that section 9 of the contract names.
+//!
+//! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], that one's folder. Out: what differs, by history, step and
+//! series. The histories are made from their number, so a failing one is the same again; the rows of the matching table come first.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
+
+mod allowed;
+mod compare;
+mod configuration;
+mod history;
+mod live;
+mod peer;
+mod prometheus;
+mod rows;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
+
+use compare::Comparison;
+use history::History;
+use peer::Peer;
+use std::{collections::BTreeMap, sync::Mutex};
+use support::{agent::Launch, fake_proc::FakeProc};
+
+/// How many histories there are.
+const HISTORIES: u64 = 200;
+/// How many are played at a time: they wait for two programs to start more than they compute.
+const AT_A_TIME: usize = 4;
+
+/// What was found in all histories.
+#[derive(Default)]
+struct Findings {
+    /// Differences that nothing allows.
+    complaints: Vec<String>,
+    /// How often each number of section 9 explained one.
+    allowed: BTreeMap<u32, u64>,
+    /// Values that were equal.
+    equal: u64,
+}
+
+#[test]
+fn both_say_the_same() {
+    let findings = Mutex::new(Findings::default());
+    let histories = Mutex::new(rows::histories().chain((0..HISTORIES).map(History::new)));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let Some(history) = histories.lock().unwrap().next() else {
+                        return;
+                    };
+                    play(&history, &findings);
+                }
+            });
+        }
+    });
+    let findings = findings.into_inner().unwrap();
+    println!(
+        "{} values were equal; differences that section 9 allows, by its number: {:?}",
+        findings.equal, findings.allowed
+    );
+    assert!(
+        findings.complaints.is_empty(),
+        "{} differences that nothing allows:\n{}",
+        findings.complaints.len(),
+        findings.complaints[..findings.complaints.len().min(40)].join("\n")
+    );
+    assert!(findings.equal > 50_000, "the histories say too little");
+}
+
+/// Plays one history to both.
+fn play(history: &History, findings: &Mutex<Findings>) {
+    let tree = FakeProc::new(world::BTIME);
+    let mut world = history.first.clone();
+    world.write(&tree, None);
+    let flags: Vec<&str> = history.flags.iter().map(String::as_str).collect();
+    let ours = Launch::on(&tree).args(&flags).config(&history.yaml).start();
+    let theirs = Peer::start(&tree, &flags, &history.yaml);
+    for step in 0..=history.steps.len() {
+        if let Some(change) = step.checked_sub(1).and_then(|step| history.steps.get(step)) {
+            let before = std::mem::replace(&mut world, change.clone());
+            world.write(&tree, Some(&before));
+        }
+        let comparison = Comparison::of(&theirs.scrape(), &ours.scrape().body, &world);
+        let mut findings = findings.lock().unwrap();
+        findings.equal += comparison.equal;
+        for number in comparison.allowed {
+            *findings.allowed.entry(number).or_default() += 1;
+        }
+        for complaint in comparison.complaints {
+            let place = format!("history {} step {step}: {complaint}", history.name);
+            findings.complaints.push(place);
+        }
+    }
+}

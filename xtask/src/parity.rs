@@ -1,0 +1,41 @@
+//! `cargo xtask parity`: the agent beside the real process-exporter, and scraped by a real Prometheus.
+//!
+//! In: nothing. Out: that of the test binary `parity`, which gets the path of the one in `HEADCOUNT_PEER` and the folder of
+//! the other in `HEADCOUNT_PROMETHEUS`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+use crate::{command, debian::Apt, peer, setup, workspace};
+
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    ensure!(
+        arguments.is_empty(),
+        "unknown arguments {arguments:?}: expected none"
+    );
+    setup::ensure(setup::WITHOUT_KERNEL)?;
+    let peer = peer::fetch(&workspace::target_dir().join("peer"))?;
+    let prometheus = prometheus()?;
+    let mut cargo = workspace::cargo_with_ebpf();
+    cargo
+        .env("HEADCOUNT_PEER", &peer.binary)
+        .env("HEADCOUNT_PROMETHEUS", prometheus)
+        .args(["test", "--package", "headcount", "--test", "parity"])
+        .args(["--", "--nocapture"]);
+    command::run(&mut cargo)
+}
+
+/// The folder of `prometheus` and `promtool`, of the newest suite that has both in one package.
+fn prometheus() -> Result<PathBuf> {
+    let folder = workspace::target_dir().join("prometheus");
+    let root = folder.join("root");
+    let programs = root.join("usr/bin");
+    if !programs.join("promtool").exists() {
+        println!(
+            "parity: fetch prometheus of Debian's bookworm, about 40 MB and the suite's index"
+        );
+        Apt::prepare(&folder.join("apt"), "bookworm")?.unpack("prometheus", &root)?;
+    }
+    Ok(programs)
+}
