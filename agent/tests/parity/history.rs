@@ -5,8 +5,19 @@ use super::{
     world::{LATER, Process, World},
 };
 use fastrand::Rng;
-/// Flags that both programs have; most histories get none.
-const FLAGS: &[&[&str]] = &[&[], &[], &[]];
+/// Flags that both programs have; half of the histories get none.
+const FLAGS: &[&[&str]] = &[
+    &[],
+    &[],
+    &[],
+    &[],
+    &[],
+    &["-children=false"],
+    &["-recheck"],
+    &["--recheck-with-time-limit=10m"],
+    &["-remove-empty-groups"],
+    &["-children=false", "-remove-empty-groups=true"],
+];
 
 /// See the module.
 #[derive(Debug)]
