@@ -158,6 +158,7 @@ impl Entry {
     /// The image ends: what it used up to `counters` is its own. It is booked when the process is next credited and
     /// not now: if its end reaches the agent only as part of a sum by comm, that sum holds all of it.
     pub(super) fn split(&mut self, counters: Counters, ledger: &mut impl Ledger) {
+        self.threads.begin_image(&counters);
         if std::mem::take(&mut self.baseline) {
             self.booked.raise(&counters);
             ledger.close(self.account);

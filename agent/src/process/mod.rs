@@ -25,6 +25,6 @@ pub use counters::{Counters, Cpu, Faults, Io, Switches};
 pub use event::{Coarse, Event, ExitStatus, Released};
 pub use facts::Facts;
 pub use id::ProcessId;
-pub use sample::{Memory, Pass, Sample, State, ThreadSample};
+pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
 pub use table::{Live, Probe, Statistics, Table, Unclassified};
 pub use tally::{Delta, Lifecycle, Tally};

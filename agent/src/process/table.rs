@@ -17,6 +17,7 @@ use super::{
     entry::{AtExit, Entry, Naming, book, exit_tally},
     id::Map,
     store::Store,
+    threads::Threads,
     tombstones::{Tombstone, Tombstones},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -287,7 +288,8 @@ impl Table {
         // A fork that ran no program of its own is named with its image.
         let is_fork_only = entry.announced && !entry.execed;
         entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
-        let counters = entry.threads.complete(released.counters);
+        // They hold the switches of all threads, dead ones included.
+        let counters = entry.threads.complete(released.counters, false);
         entry.credit(&counters, ledger);
         entry.projected = true;
         if !released.projected {
@@ -371,6 +373,7 @@ impl Table {
                 booked: tombstone.booked,
                 execed: true,
                 naming: Naming::Done,
+                threads: Threads::of_reappeared(tombstone.booked),
                 ..Entry::new(tombstone.account, true)
             };
             self.insert(id, entry);
