@@ -46,6 +46,8 @@ pub struct Settings {
     pub sizes: Sizes,
     /// Groups beyond this many share one.
     pub max_groups: usize,
+    /// Whether threads are shown by name.
+    pub threads: bool,
     /// Path of the metrics.
     pub telemetry_path: String,
     /// The log.
@@ -135,6 +137,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         accounting,
         sizes,
         max_groups,
+        threads,
         logger,
         ..
     } = settings;
@@ -155,7 +158,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         unix_seconds: host.boot_time,
     };
     let users = Users::new(host.passwd());
-    let procfs = Procfs::new(host.clone());
+    let procfs = Procfs::new(host.clone()).with_threads(threads);
     let classifier = Arc::new(classifier);
     let placing = Arc::clone(&classifier);
     let placer = Box::new(move |facts: &process::Facts| {
@@ -168,6 +171,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         grouper: Grouper::new(placer, max_groups),
         classifier,
         collectors: Collectors::new()?,
+        threads,
         http,
         logger,
         shortcomings,

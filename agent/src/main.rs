@@ -62,6 +62,7 @@ fn start(flags: Flags) -> Result<(), String> {
             overflow_entries: flags.overflow_entries,
         },
         max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),
+        threads: flags.threads,
         telemetry_path: flags.telemetry_path.clone(),
         logger,
     };

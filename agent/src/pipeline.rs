@@ -27,6 +27,8 @@ pub(crate) struct Pipeline {
     /// Failures of name templates that were logged.
     failures_logged: Vec<u64>,
     collectors: Collectors,
+    /// Whether threads are shown by name.
+    threads: bool,
     http: Arc<http::Statistics>,
     logger: &'static Logger,
     /// Why a better tier was not chosen, where the operator left the choice.
@@ -45,6 +47,7 @@ pub(crate) struct Parts {
     pub(crate) grouper: Grouper,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) collectors: Collectors,
+    pub(crate) threads: bool,
     pub(crate) http: Arc<http::Statistics>,
     pub(crate) logger: &'static Logger,
     pub(crate) shortcomings: Vec<String>,
@@ -67,6 +70,7 @@ impl Pipeline {
             grouper,
             classifier,
             collectors,
+            threads,
             http,
             logger,
             shortcomings,
@@ -79,6 +83,7 @@ impl Pipeline {
             classifier,
             failures_logged: Vec::new(),
             collectors,
+            threads,
             http,
             logger,
             shortcomings,
@@ -149,6 +154,9 @@ impl Pipeline {
         } = self;
         table.refresh(&pass, observer, |account| grouper.is_outside(account));
         self.grouper.measure(self.table.live());
+        if self.threads {
+            self.grouper.measure_threads(&mut self.table, &pass);
+        }
         self.passes += 1;
         self.log_template_failures();
         true

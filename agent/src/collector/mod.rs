@@ -22,6 +22,7 @@ mod scrape;
 mod serving;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod view;
 
 pub use reference::reference;

@@ -1,21 +1,21 @@
 //! `namedprocess_namegroup_*`: what each group of processes costs. Names, labels and label values are process-exporter's.
 //!
-//! A family whose facts come from nowhere is left out, never shown as 0.
+//! Families by thread name stand in [`threads`]. A family whose facts come from nowhere is left out, never shown as 0.
 
 use std::time::Duration;
 
-use super::{Collector, Error, View};
+use super::{Collector, Error, View, threads};
 use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::State;
 use crate::source::Fact;
 
 /// One family, written once for each group.
-struct Metric {
-    descriptor: Descriptor,
+pub(super) struct Metric {
+    pub(super) descriptor: Descriptor,
     /// What it is made of.
-    facts: &'static [Fact],
-    write: fn(&View<'_>, &Group, &mut Family<'_>),
+    pub(super) facts: &'static [Fact],
+    pub(super) write: fn(&View<'_>, &Group, &mut Family<'_>),
 }
 
 #[derive(Debug)]
@@ -27,11 +27,11 @@ impl Collector for NameGroup {
     }
 
     fn descriptors(&self) -> Vec<&'static Descriptor> {
-        METRICS.iter().map(|metric| &metric.descriptor).collect()
+        metrics().map(|metric| &metric.descriptor).collect()
     }
 
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
-        for metric in METRICS {
+        for metric in metrics() {
             if metric.facts.iter().all(|fact| view.has(*fact)) {
                 let mut family = out.family(&metric.descriptor);
                 for group in view.groups {
@@ -41,6 +41,10 @@ impl Collector for NameGroup {
         }
         Ok(())
     }
+}
+
+fn metrics() -> impl Iterator<Item = &'static Metric> {
+    METRICS.iter().chain(threads::METRICS)
 }
 
 static METRICS: &[Metric] = &[

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::group::{Gauges, Group};
+use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
 use crate::process::{self, Delta, Lifecycle, Tally};
 use crate::source::{
     Fact, KernelTotals, Origin, ProgramStatistics, Rung, SelfTest, Statistics, Tier,
@@ -57,10 +57,23 @@ fn busy() -> Group {
         states: [1, 2, 0, 0, 0],
         wchans: [("do_poll".to_owned(), 1), ("futex_wait".to_owned(), 1)].into(),
     };
+    let worker = ThreadUse {
+        threads: 2,
+        used: delta,
+    };
+    let gone = ThreadUse {
+        threads: 0,
+        used: delta,
+    };
+    let by_name = [("w\u{FFFD}".to_owned(), worker), ("gone".to_owned(), gone)];
     Group {
         name: "a\"b\\c\nd\u{FFFD}".to_owned(),
         total: Tally { delta, lifecycle },
         gauges,
+        threads: ThreadNames {
+            by_name: by_name.into(),
+            overflowed: 0,
+        },
     }
 }
 
@@ -120,6 +133,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
         source,
         group_statistics: &crate::group::Statistics {
             overflowed: 40,
+            threads_overflowed: 44,
             unattributed_cpu_ns: 41_000_000_000,
             incomplete: 42,
             accounts: 43,

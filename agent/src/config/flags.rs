@@ -60,6 +60,10 @@ pub struct Flags {
     #[arg(long = "max-groups", value_name = "N", default_value = "1000",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_groups: u32,
+    /// Show threads by name, of processes that have several
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_value = "true", default_missing_value = "true", value_parser = go_bool)]
+    pub threads: bool,
     /// Address to listen on, host:port; :port is every interface
     #[arg(
         long = "web.listen-address",
@@ -231,6 +235,7 @@ mod tests {
             ring_bytes: 1 << 20,
             overflow_entries: 8192,
             max_groups: 1000,
+            threads: true,
             listen_address: ListenAddress {
                 host: Host::Any,
                 port: 9256,
@@ -281,6 +286,16 @@ mod tests {
             (flags.listen_address.port, flags.telemetry_path.as_str()),
             (1, "/m/x")
         );
+    }
+
+    #[test]
+    fn booleans_take_their_value_behind_an_equals_sign() {
+        let threads = |words: &[&str]| parse(words).map(|flags| flags.threads);
+        assert_eq!(threads(&["-threads"]), Ok(true));
+        assert_eq!(threads(&["-threads=false"]), Ok(false));
+        assert_eq!(threads(&["--threads=0", "-threads=T"]), Ok(true));
+        let error = threads(&["-threads", "false"]).unwrap_err();
+        assert!(error.text.contains("-threads=false"), "{}", error.text);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! A tree of files is changed between scrapes. Expected values are those of process-exporter, except where section 9
 //! says what is mended; then process-exporter's value is in a comment. What needs flags that do not exist yet
-//! (`-recheck`, `-children`, threads by name) is not here.
+//! (`-recheck`, `-children`) is not here; threads by name are in `threads`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
@@ -11,6 +11,7 @@ mod extremes;
 mod matching;
 #[path = "../support/mod.rs"]
 mod support;
+mod threads;
 mod upstream;
 
 use std::{
