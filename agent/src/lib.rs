@@ -26,11 +26,11 @@ use group::{BootTime, Classifier, Grouper};
 use host::Host;
 use pipeline::{Parts, Pipeline};
 use source::{
-    Names, Observer, Tier, Users,
+    Names, Observer, Smaps, Tier, Users,
     bpf::{self, Request, Sizes},
     procfs::Procfs,
 };
-use std::{future::Future, io, sync::Arc};
+use std::{future::Future, io, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot};
 
 /// What a run is told.
@@ -48,6 +48,8 @@ pub struct Settings {
     pub max_groups: usize,
     /// Whether threads are shown by name.
     pub threads: bool,
+    /// CPU time for reading proportional memory, for each scrape; `None`: it is not read.
+    pub smaps_budget: Option<Duration>,
     /// Path of the metrics.
     pub telemetry_path: String,
     /// The log.
@@ -138,6 +140,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         sizes,
         max_groups,
         threads,
+        smaps_budget,
         logger,
         ..
     } = settings;
@@ -159,6 +162,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     };
     let users = Users::new(host.passwd());
     let procfs = Procfs::new(host.clone()).with_threads(threads);
+    let smaps = smaps_budget.map(|budget| Smaps::new(host.clone(), budget));
     let classifier = Arc::new(classifier);
     let placing = Arc::clone(&classifier);
     let placer = Box::new(move |facts: &process::Facts| {
@@ -167,7 +171,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
             .map(|placement| placement.name)
     });
     Ok(Pipeline::start(Parts {
-        observer: Observer::new(start.kernel, procfs, Names::new(users)),
+        observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
         grouper: Grouper::new(placer, max_groups),
         classifier,
         collectors: Collectors::new()?,

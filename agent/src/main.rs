@@ -63,6 +63,7 @@ fn start(flags: Flags) -> Result<(), String> {
         },
         max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),
         threads: flags.threads,
+        smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         telemetry_path: flags.telemetry_path.clone(),
         logger,
     };

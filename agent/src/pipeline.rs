@@ -11,7 +11,7 @@ use crate::{
     collector::{Build, Collectors, ServingStatistics, View},
     config::logging::Logger,
     group::{Classifier, Group, Grouper},
-    host::Host,
+    host::{Host, monotonic_ns},
     http::{self, Health, Status},
     process::{Facts, Table, Unclassified},
     source::{Observer, SelfTest, Statistics, bpf::Found},
@@ -95,6 +95,7 @@ impl Pipeline {
         };
         let now_ns = pipeline.host.now_ns();
         pipeline.observer.begin_self_test(now_ns);
+        pipeline.observer.begin_scrape();
         pipeline.observe();
         pipeline
     }
@@ -106,6 +107,7 @@ impl Pipeline {
 
     /// One scrape.
     pub(crate) fn scrape(&mut self) -> Vec<u8> {
+        self.observer.begin_scrape();
         let is_seen = self.observe();
         let statistics = self.statistics();
         self.lost_lately = statistics.events_lost > self.last.events_lost
@@ -153,6 +155,7 @@ impl Pipeline {
             ..
         } = self;
         table.refresh(&pass, observer, |account| grouper.is_outside(account));
+        self.read_proportional();
         self.grouper.measure(self.table.live());
         if self.threads {
             self.grouper.measure_threads(&mut self.table, &pass);
@@ -168,6 +171,17 @@ impl Pipeline {
         if self.drain() {
             self.observe();
         }
+    }
+
+    /// Takes what was read of proportional memory, and says who is to be read next. Waits for nobody.
+    fn read_proportional(&mut self) {
+        let Some(smaps) = self.observer.smaps() else {
+            return;
+        };
+        self.table.note_proportional(smaps.readings());
+        let grouper = &self.grouper;
+        let is_outside = |account| grouper.is_outside(account);
+        smaps.offer(self.table.wanted_proportional(is_outside));
     }
 
     fn drain(&mut self) -> bool {
@@ -222,7 +236,13 @@ impl Pipeline {
 
     fn statistics(&mut self) -> Statistics {
         match self.observer.statistics(self.host.now_ns()) {
-            Ok(statistics) => statistics,
+            Ok(mut statistics) => {
+                if let Some(smaps) = &mut statistics.smaps {
+                    let oldest_ns = self.table.oldest_proportional_ns();
+                    smaps.oldest_age_ns = oldest_ns.map(|ns| monotonic_ns().saturating_sub(ns));
+                }
+                statistics
+            }
             Err(error) => {
                 log::error!("the kernel programs' counts cannot be read: {error}");
                 self.last.clone()

@@ -20,6 +20,7 @@ mod run;
 mod runs;
 mod scrape;
 mod serving;
+mod smaps;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -67,6 +68,12 @@ pub static COLLECTORS: &[Start] = &[
         Box::new(Table {
             name: "programs",
             metrics: programs::METRICS,
+        })
+    },
+    |_| {
+        Box::new(Table {
+            name: "smaps",
+            metrics: smaps::METRICS,
         })
     },
     |_| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Collector, Error, View, threads};
 use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
 use crate::group::Group;
-use crate::process::State;
+use crate::process::{Proportional, State};
 use crate::source::Fact;
 
 /// One family, written once for each group.
@@ -151,18 +151,26 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_memory_bytes",
             kind: Kind::Gauge,
-            help: "Memory of the live processes; pages that they share count once for each.",
+            help: "Memory of the live processes; shared pages count once for each, but in the proportional types, which are of the processes read so far.",
             labels: &["groupname", "memtype"],
             unit: "bytes",
-            source: "mm_struct",
-            fallback: "/proc/<pid>/stat 23, 24 and status VmSwap",
+            source: "mm_struct; proportional: /proc/<pid>/smaps_rollup",
+            fallback: "/proc/<pid>/stat 23, 24 and status VmSwap; proportional: smaps, else left out, as before the first reading",
         },
         facts: &[Fact::Memory],
-        write: |_, group, out| {
+        write: |view, group, out| {
             let now = &group.gauges;
             out.sample(&[&group.name, "resident"], now.resident_bytes);
             out.sample(&[&group.name, "virtual"], now.virtual_bytes);
             out.sample(&[&group.name, "swapped"], now.swapped_bytes);
+            // Who maps nothing has no share, and that is known without reading.
+            let none = (now.virtual_bytes == 0).then(Proportional::default);
+            let share = now.proportional.or(none);
+            if let Some(share) = share.filter(|_| view.has(Fact::Proportional)) {
+                let [resident, swapped] = [share.resident_bytes, share.swapped_bytes];
+                out.sample(&[&group.name, "proportionalResident"], resident);
+                out.sample(&[&group.name, "proportionalSwapped"], swapped);
+            }
         },
     },
     Metric {

@@ -5,10 +5,12 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
 use super::argv::{self, Kind, StrayWord};
+use super::duration;
 use super::listen::ListenAddress;
 use super::logging::{Format, Level};
 
@@ -64,6 +66,13 @@ pub struct Flags {
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
         default_value = "true", default_missing_value = "true", value_parser = go_bool)]
     pub threads: bool,
+    /// Read the proportional share of memory (smaps_rollup), beside the scrapes
+    #[arg(long = "gather-smaps", value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1,
+        require_equals = true, default_value = "true", default_missing_value = "true", value_parser = go_bool)]
+    pub gather_smaps: bool,
+    /// CPU time that reading it may take for each scrape; what waits is read at the next
+    #[arg(long = "smaps.budget", value_name = "DURATION", default_value = "50ms", value_parser = budget)]
+    pub smaps_budget: Duration,
     /// Address to listen on, host:port; :port is every interface
     #[arg(
         long = "web.listen-address",
@@ -183,6 +192,17 @@ fn go_bool(text: &str) -> Result<bool, String> {
     }
 }
 
+fn budget(text: &str) -> Result<Duration, String> {
+    let budget = duration::parse(text)?;
+    if budget.is_zero() {
+        return Err(
+            "expected a duration above 0; -gather-smaps=false reads no proportional memory"
+                .to_owned(),
+        );
+    }
+    Ok(budget)
+}
+
 fn ring_bytes(text: &str) -> Result<u32, String> {
     let page = u32::try_from(procfs::page_size()).unwrap_or(1 << 16);
     text.parse()
@@ -236,6 +256,8 @@ mod tests {
             overflow_entries: 8192,
             max_groups: 1000,
             threads: true,
+            gather_smaps: true,
+            smaps_budget: Duration::from_millis(50),
             listen_address: ListenAddress {
                 host: Host::Any,
                 port: 9256,
@@ -322,7 +344,7 @@ mod tests {
 
     #[test]
     fn mistakes_leave_with_2_and_say_what_was_expected() {
-        let cases: [(&[&str], &str); 22] = [
+        let cases: [(&[&str], &str); 24] = [
             (&["-web.listen-adress=:1"], "'--web.listen-address'"),
             (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
             (&["-nonsense"], "unexpected argument '--nonsense'"),
@@ -342,6 +364,8 @@ mod tests {
             (&["-accounting.ring-bytes=1M"], "expected a power of two"),
             (&["-accounting.overflow-entries=0"], "0 is not in 1..="),
             (&["-max-groups=0"], "0 is not in 1..="),
+            (&["-smaps.budget=0"], "expected a duration above 0"),
+            (&["-smaps.budget=50"], "expected a duration like"),
             (
                 &["-web.listen-address=9256"],
                 "no port, expected host:port or :port",

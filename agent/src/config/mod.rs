@@ -9,6 +9,7 @@
 mod argv;
 pub mod civil;
 mod document;
+mod duration;
 mod error;
 pub mod flags;
 mod limiter;

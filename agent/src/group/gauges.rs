@@ -1,7 +1,7 @@
 //! What the processes of a group hold, summed up at each pass.
 
 use super::grouper::REST;
-use crate::process::{Live, Memory, State};
+use crate::process::{Live, Memory, Proportional, State};
 use std::collections::BTreeMap;
 
 /// Wait channels told apart in one group; the rest share the value `other`.
@@ -18,6 +18,8 @@ pub struct Gauges {
     pub virtual_bytes: u64,
     /// Swapped-out memory, bytes.
     pub swapped_bytes: u64,
+    /// Shares of the memory they map, of those that were read; `None` while none was.
+    pub proportional: Option<Proportional>,
     /// Open file descriptors.
     pub open_files: u64,
     /// Largest share of its soft limit of open files that one process uses.
@@ -44,6 +46,9 @@ impl Gauges {
         self.resident_bytes = self.resident_bytes.saturating_add(resident_bytes);
         self.virtual_bytes = self.virtual_bytes.saturating_add(virtual_bytes);
         self.swapped_bytes = self.swapped_bytes.saturating_add(swapped_bytes);
+        if let Some(share) = process.proportional() {
+            self.proportional.get_or_insert_default().add(share);
+        }
         self.threads += u64::from(process.threads());
         let start_ns = process.start_ns();
         self.oldest_start_ns = Some(

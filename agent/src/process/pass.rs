@@ -1,8 +1,8 @@
 //! What a pass over all live processes changes in the table, and what can be seen of them afterwards.
 
 use super::{
-    AccountId, Delta, Facts, Ledger, Memory, Pass, ProcessId, Sample, State, Table, TaskName,
-    ThreadSample,
+    AccountId, Delta, Facts, Ledger, Memory, Pass, ProcessId, Proportional, Sample, State, Table,
+    TaskName, ThreadSample,
     entry::{Entry, Held, Naming},
     table::Unclassified,
 };
@@ -44,6 +44,12 @@ impl Live<'_> {
     /// What it holds in memory.
     pub fn memory(&self) -> Memory {
         self.held.memory
+    }
+
+    /// Its share of the memory it maps; `None` until it was read, and for a kernel thread or a zombie, which map none.
+    pub fn proportional(&self) -> Option<Proportional> {
+        let maps_any = self.held.memory.virtual_bytes > 0;
+        self.entry.proportional.memory().filter(|_| maps_any)
     }
 
     /// Threads, the main one included.

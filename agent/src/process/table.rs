@@ -16,6 +16,7 @@ use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
     entry::{AtExit, Entry, Naming, book, exit_tally},
     id::Map,
+    proportional::Known,
     store::Store,
     threads::Threads,
     tombstones::{Tombstone, Tombstones},
@@ -222,6 +223,8 @@ impl Table {
         entry.own = true;
         entry.execed = true;
         entry.naming = Naming::Waiting(Some(facts));
+        // What is known is the old image's.
+        entry.proportional = Known::default();
         book(ledger, account, exec);
         self.waiting.insert(id);
     }

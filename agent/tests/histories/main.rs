@@ -3,12 +3,14 @@
 //!
 //! A tree of files is changed between scrapes. Expected values are those of process-exporter, except where section 9
 //! says what is mended; then process-exporter's value is in a comment. What needs flags that do not exist yet
-//! (`-recheck`, `-children`) is not here; threads by name are in `threads`.
+//! (`-recheck`, `-children`) is not here; threads by name are in `threads`, proportional
+//! memory in `smaps`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
 mod extremes;
 mod matching;
+mod smaps;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;

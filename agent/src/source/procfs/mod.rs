@@ -26,6 +26,7 @@ mod limits;
 mod names;
 mod pass;
 mod single;
+mod smaps;
 mod stat;
 mod status;
 mod wchan;
