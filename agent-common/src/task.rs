@@ -81,7 +81,7 @@ pub struct LeaderRecord {
     pub flags: u32,
 }
 
-/// A live thread that is not the leader.
+/// A live task of a process of several: what it used itself.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct ThreadRecord {
@@ -119,4 +119,6 @@ pub struct ThreadRecord {
     pub write_bytes: u64,
     /// `sched_info.run_delay`.
     pub run_delay_ns: u64,
+    /// `task_struct.comm`.
+    pub comm: Comm,
 }

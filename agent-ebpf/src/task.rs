@@ -1,6 +1,6 @@
-//! `iter/task`: one record for each live task, at each scrape.
+//! `iter/task`: a record for each live process, and one for each task of those that have several, at each scrape.
 
-use crate::kernel::Task;
+use crate::kernel::{Signal, Task};
 use agent_common::{LeaderRecord, ThreadRecord, Totals, kind};
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use core::mem::size_of;
@@ -28,17 +28,21 @@ pub extern "C" fn task_snapshot(context: *const IteratorContext) -> i32 {
     let Some(task) = Task::new(task) else {
         return 0;
     };
-    if task.is_leader() {
-        leader(seq, task);
-    } else {
+    let Some(signal) = task.signal() else {
+        return 0;
+    };
+    let is_leader = task.is_leader();
+    if is_leader {
+        leader(seq, task, signal);
+    }
+    if !is_leader || signal.threads() > 1 {
         thread(seq, task);
     }
     0
 }
 
 #[inline(always)]
-fn leader(seq: *mut seq_file, task: Task) {
-    let Some(signal) = task.signal() else { return };
+fn leader(seq: *mut seq_file, task: Task, signal: Signal) {
     let (rss_pages, swap_pages, total_vm_pages) = match task.mm() {
         Some(mm) => (mm.rss_pages(), mm.swap_pages(), mm.total_vm_pages()),
         None => (0, 0, 0),
@@ -83,6 +87,7 @@ fn thread(seq: *mut seq_file, task: Task) {
         read_bytes: totals.read_bytes,
         write_bytes: totals.write_bytes,
         run_delay_ns: totals.run_delay_ns,
+        comm: task.comm(),
     };
     write(seq, &record);
 }

@@ -26,7 +26,7 @@ use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
 use pipeline::{Parts, Pipeline};
 use source::{
-    Names, Observer, Tier, Users,
+    Names, Observer, Smaps, Tier, Users,
     bpf::{self, Request, Sizes},
     procfs::Procfs,
 };
@@ -51,6 +51,10 @@ pub struct Settings {
     pub policy: Policy,
     /// Until which age processes in no group are looked at again, where execs are not told; `None`: never.
     pub recheck: Option<Duration>,
+    /// Whether threads are shown by name.
+    pub threads: bool,
+    /// CPU time for reading proportional memory, for each scrape; `None`: it is not read.
+    pub smaps_budget: Option<Duration>,
     /// Path of the metrics.
     pub telemetry_path: String,
     /// The log.
@@ -171,6 +175,8 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         sizes,
         policy,
         recheck,
+        threads,
+        smaps_budget,
         logger,
         ..
     } = settings;
@@ -191,9 +197,10 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         unix_seconds: host.boot_time,
     };
     let users = Users::new(host.passwd());
-    let procfs = Procfs::new(host.clone());
+    let procfs = Procfs::new(host.clone()).with_threads(threads);
     // Who is told of each exec needs no second look.
     let recheck = recheck.filter(|_| start.plan.tier == Tier::Procfs);
+    let smaps = smaps_budget.map(|budget| Smaps::new(host.clone(), budget));
     let classifier = Arc::new(classifier);
     let placing = Arc::clone(&classifier);
     let placer = Box::new(move |facts: &process::Facts| {
@@ -204,10 +211,11 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     let mut grouper = Grouper::new(placer, policy);
     grouper.announce(classifier.fixed_names());
     Ok(Pipeline::start(Parts {
-        observer: Observer::new(start.kernel, procfs, Names::new(users)),
+        observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
         grouper,
         classifier,
         collectors: Collectors::new()?,
+        threads,
         http,
         logger,
         shortcomings,

@@ -58,6 +58,8 @@ fn start(flags: Flags) -> Result<(), String> {
             remove_empty: flags.remove_empty_groups,
         },
         recheck: flags.recheck(),
+        threads: flags.threads,
+        smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         telemetry_path: flags.telemetry_path.clone(),
         logger,
     };

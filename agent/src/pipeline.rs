@@ -11,7 +11,7 @@ use crate::{
     collector::{Build, Collectors, ServingStatistics, View},
     config::logging::Logger,
     group::{Classifier, Group, Grouper},
-    host::Host,
+    host::{Host, monotonic_ns},
     http::{self, Health, Status},
     process::{Facts, Table, Unclassified},
     source::{Observer, SelfTest, Statistics, bpf::Found},
@@ -27,6 +27,8 @@ pub(crate) struct Pipeline {
     /// Failures of name templates that were logged.
     failures_logged: Vec<u64>,
     collectors: Collectors,
+    /// Whether threads are shown by name.
+    threads: bool,
     http: Arc<http::Statistics>,
     logger: &'static Logger,
     /// Why a better tier was not chosen, where the operator left the choice.
@@ -49,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) grouper: Grouper,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) collectors: Collectors,
+    pub(crate) threads: bool,
     pub(crate) http: Arc<http::Statistics>,
     pub(crate) logger: &'static Logger,
     pub(crate) shortcomings: Vec<String>,
@@ -72,6 +75,7 @@ impl Pipeline {
             grouper,
             classifier,
             collectors,
+            threads,
             http,
             logger,
             shortcomings,
@@ -85,6 +89,7 @@ impl Pipeline {
             classifier,
             failures_logged: Vec::new(),
             collectors,
+            threads,
             http,
             logger,
             shortcomings,
@@ -98,6 +103,7 @@ impl Pipeline {
         };
         let now_ns = pipeline.host.now_ns();
         pipeline.observer.begin_self_test(now_ns);
+        pipeline.observer.begin_scrape();
         pipeline.observe();
         pipeline
     }
@@ -109,6 +115,7 @@ impl Pipeline {
 
     /// One scrape.
     pub(crate) fn scrape(&mut self) -> Vec<u8> {
+        self.observer.begin_scrape();
         let is_seen = self.observe();
         if is_seen {
             self.grouper.forget_empty(self.table.present());
@@ -160,7 +167,11 @@ impl Pipeline {
             ..
         } = self;
         table.refresh(&pass, observer, |account| grouper.is_outside(account));
+        self.read_proportional();
         self.grouper.measure(self.table.live());
+        if self.threads {
+            self.grouper.measure_threads(&mut self.table, &pass);
+        }
         self.passes += 1;
         self.log_template_failures();
         true
@@ -172,6 +183,17 @@ impl Pipeline {
         if self.drain() {
             self.observe();
         }
+    }
+
+    /// Takes what was read of proportional memory, and says who is to be read next. Waits for nobody.
+    fn read_proportional(&mut self) {
+        let Some(smaps) = self.observer.smaps() else {
+            return;
+        };
+        self.table.note_proportional(smaps.readings());
+        let grouper = &self.grouper;
+        let is_outside = |account| grouper.is_outside(account);
+        smaps.offer(self.table.wanted_proportional(is_outside));
     }
 
     fn drain(&mut self) -> bool {
@@ -237,7 +259,13 @@ impl Pipeline {
 
     fn statistics(&mut self) -> Statistics {
         match self.observer.statistics(self.host.now_ns()) {
-            Ok(statistics) => statistics,
+            Ok(mut statistics) => {
+                if let Some(smaps) = &mut statistics.smaps {
+                    let oldest_ns = self.table.oldest_proportional_ns();
+                    smaps.oldest_age_ns = oldest_ns.map(|ns| monotonic_ns().saturating_sub(ns));
+                }
+                statistics
+            }
             Err(error) => {
                 log::error!("the kernel programs' counts cannot be read: {error}");
                 self.last.clone()

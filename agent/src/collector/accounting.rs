@@ -106,6 +106,18 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_threads_overflowed",
+            kind: Kind::Gauge,
+            help: "Threads shown under the name other, because their group has too many thread names.",
+            labels: &[],
+            unit: "threads",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.group_statistics.threads_overflowed),
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_names_incomplete_total",
             kind: Kind::Counter,
             help: "Processes grouped by names that were cut short or partly unreadable.",

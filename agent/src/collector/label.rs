@@ -32,5 +32,6 @@ pub(super) const fn fact(fact: Fact) -> &'static str {
         Fact::FileLimit => "file_limit",
         Fact::Lifecycle => "lifecycle",
         Fact::Names => "names",
+        Fact::Proportional => "proportional_memory",
     }
 }

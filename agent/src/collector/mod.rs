@@ -20,8 +20,10 @@ mod run;
 mod runs;
 mod scrape;
 mod serving;
+mod smaps;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod view;
 
 pub use reference::reference;
@@ -66,6 +68,12 @@ pub static COLLECTORS: &[Start] = &[
         Box::new(Table {
             name: "programs",
             metrics: programs::METRICS,
+        })
+    },
+    |_| {
+        Box::new(Table {
+            name: "smaps",
+            metrics: smaps::METRICS,
         })
     },
     |_| {

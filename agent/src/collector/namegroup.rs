@@ -1,21 +1,21 @@
 //! `namedprocess_namegroup_*`: what each group of processes costs. Names, labels and label values are process-exporter's.
 //!
-//! A family whose facts come from nowhere is left out, never shown as 0.
+//! Families by thread name stand in [`threads`]. A family whose facts come from nowhere is left out, never shown as 0.
 
 use std::time::Duration;
 
-use super::{Collector, Error, View};
+use super::{Collector, Error, View, threads};
 use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
 use crate::group::Group;
-use crate::process::State;
+use crate::process::{Proportional, State};
 use crate::source::Fact;
 
 /// One family, written once for each group.
-struct Metric {
-    descriptor: Descriptor,
+pub(super) struct Metric {
+    pub(super) descriptor: Descriptor,
     /// What it is made of.
-    facts: &'static [Fact],
-    write: fn(&View<'_>, &Group, &mut Family<'_>),
+    pub(super) facts: &'static [Fact],
+    pub(super) write: fn(&View<'_>, &Group, &mut Family<'_>),
 }
 
 #[derive(Debug)]
@@ -27,11 +27,11 @@ impl Collector for NameGroup {
     }
 
     fn descriptors(&self) -> Vec<&'static Descriptor> {
-        METRICS.iter().map(|metric| &metric.descriptor).collect()
+        metrics().map(|metric| &metric.descriptor).collect()
     }
 
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
-        for metric in METRICS {
+        for metric in metrics() {
             if metric.facts.iter().all(|fact| view.has(*fact)) {
                 let mut family = out.family(&metric.descriptor);
                 for group in view.groups {
@@ -41,6 +41,10 @@ impl Collector for NameGroup {
         }
         Ok(())
     }
+}
+
+fn metrics() -> impl Iterator<Item = &'static Metric> {
+    METRICS.iter().chain(threads::METRICS)
 }
 
 static METRICS: &[Metric] = &[
@@ -147,18 +151,26 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_memory_bytes",
             kind: Kind::Gauge,
-            help: "Memory of the live processes; pages that they share count once for each.",
+            help: "Memory of the live processes; shared pages count once for each, but in the proportional types, which are of the processes read so far.",
             labels: &["groupname", "memtype"],
             unit: "bytes",
-            source: "mm_struct",
-            fallback: "/proc/<pid>/stat 23, 24 and status VmSwap",
+            source: "mm_struct; proportional: /proc/<pid>/smaps_rollup",
+            fallback: "/proc/<pid>/stat 23, 24 and status VmSwap; proportional: smaps, else left out, as before the first reading",
         },
         facts: &[Fact::Memory],
-        write: |_, group, out| {
+        write: |view, group, out| {
             let now = &group.gauges;
             out.sample(&[&group.name, "resident"], now.resident_bytes);
             out.sample(&[&group.name, "virtual"], now.virtual_bytes);
             out.sample(&[&group.name, "swapped"], now.swapped_bytes);
+            // Who maps nothing has no share, and that is known without reading.
+            let none = (now.virtual_bytes == 0).then(Proportional::default);
+            let share = now.proportional.or(none);
+            if let Some(share) = share.filter(|_| view.has(Fact::Proportional)) {
+                let [resident, swapped] = [share.resident_bytes, share.swapped_bytes];
+                out.sample(&[&group.name, "proportionalResident"], resident);
+                out.sample(&[&group.name, "proportionalSwapped"], swapped);
+            }
         },
     },
     Metric {

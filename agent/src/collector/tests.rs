@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::group::{Gauges, Group};
-use crate::process::{self, Delta, Lifecycle, Tally};
+use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
+use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
 use crate::source::{
-    Fact, KernelTotals, Origin, ProgramStatistics, Rung, SelfTest, Statistics, Tier,
+    Fact, KernelTotals, Origin, ProgramStatistics, Rung, SelfTest, SmapsStatistics, Statistics,
+    Tier,
 };
 
-const FACTS: [Fact; 13] = [
+const FACTS: [Fact; 14] = [
     Fact::Cpu,
     Fact::CpuSplit,
     Fact::Io,
@@ -23,6 +24,7 @@ const FACTS: [Fact; 13] = [
     Fact::FileLimit,
     Fact::Lifecycle,
     Fact::Names,
+    Fact::Proportional,
 ];
 
 fn busy() -> Group {
@@ -50,6 +52,10 @@ fn busy() -> Group {
         resident_bytes: 8_065_024,
         virtual_bytes: 17_174_528,
         swapped_bytes: 10_240,
+        proportional: Some(Proportional {
+            resident_bytes: 4096,
+            swapped_bytes: 1024,
+        }),
         open_files: 5,
         worst_fd_ratio: 0.0048828125,
         oldest_start_ns: Some(3_242_190_000_000),
@@ -57,10 +63,23 @@ fn busy() -> Group {
         states: [1, 2, 0, 0, 0],
         wchans: [("do_poll".to_owned(), 1), ("futex_wait".to_owned(), 1)].into(),
     };
+    let worker = ThreadUse {
+        threads: 2,
+        used: delta,
+    };
+    let gone = ThreadUse {
+        threads: 0,
+        used: delta,
+    };
+    let by_name = [("w\u{FFFD}".to_owned(), worker), ("gone".to_owned(), gone)];
     Group {
         name: "a\"b\\c\nd\u{FFFD}".to_owned(),
         total: Tally { delta, lifecycle },
         gauges,
+        threads: ThreadNames {
+            by_name: by_name.into(),
+            overflowed: 0,
+        },
     }
 }
 
@@ -94,6 +113,13 @@ fn source() -> Statistics {
         events_lost: 23,
         lost_cpu_ns: 24_000_000,
         switch_map_full: 25,
+        smaps: Some(SmapsStatistics {
+            readings: 29,
+            failures: 35,
+            waiting: 36,
+            held_up: 37,
+            oldest_age_ns: Some(38_500_000_000),
+        }),
         scrape_errors: 26,
         procread_errors: 27,
         partial_errors: 28,
@@ -120,6 +146,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
         source,
         group_statistics: &crate::group::Statistics {
             overflowed: 40,
+            threads_overflowed: 44,
             unattributed_cpu_ns: 41_000_000_000,
             incomplete: 42,
             accounts: 43,

@@ -96,6 +96,17 @@ pub struct Flags {
     #[arg(long = "max-groups", value_name = "N", default_value = "1000",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_groups: u32,
+    /// Show threads by name, of processes that have several
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_value = "true", default_missing_value = "true", value_parser = go_bool)]
+    pub threads: bool,
+    /// Read the proportional share of memory (smaps_rollup), beside the scrapes
+    #[arg(long = "gather-smaps", value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1,
+        require_equals = true, default_value = "true", default_missing_value = "true", value_parser = go_bool)]
+    pub gather_smaps: bool,
+    /// CPU time that reading it may take for each scrape; what waits is read at the next
+    #[arg(long = "smaps.budget", value_name = "DURATION", default_value = "50ms", value_parser = budget)]
+    pub smaps_budget: Duration,
     /// Address to listen on, host:port; :port is every interface
     #[arg(
         long = "web.listen-address",
@@ -253,6 +264,17 @@ fn go_bool(text: &str) -> Result<bool, String> {
     }
 }
 
+fn budget(text: &str) -> Result<Duration, String> {
+    let budget = duration::parse(text)?;
+    if budget.is_zero() {
+        return Err(
+            "expected a duration above 0; -gather-smaps=false reads no proportional memory"
+                .to_owned(),
+        );
+    }
+    Ok(budget)
+}
+
 fn ring_bytes(text: &str) -> Result<u32, String> {
     let page = u32::try_from(procfs::page_size()).unwrap_or(1 << 16);
     text.parse()
@@ -309,6 +331,9 @@ mod tests {
             ring_bytes: 1 << 20,
             overflow_entries: 8192,
             max_groups: 1000,
+            threads: true,
+            gather_smaps: true,
+            smaps_budget: Duration::from_millis(50),
             listen_address: ListenAddress {
                 host: Host::Any,
                 port: 9256,
@@ -388,6 +413,16 @@ mod tests {
     }
 
     #[test]
+    fn booleans_take_their_value_behind_an_equals_sign() {
+        let threads = |words: &[&str]| parse(words).map(|flags| flags.threads);
+        assert_eq!(threads(&["-threads"]), Ok(true));
+        assert_eq!(threads(&["-threads=false"]), Ok(false));
+        assert_eq!(threads(&["--threads=0", "-threads=T"]), Ok(true));
+        let error = threads(&["-threads", "false"]).unwrap_err();
+        assert!(error.text.contains("-threads=false"), "{}", error.text);
+    }
+
+    #[test]
     fn help_and_version_are_no_mistakes() {
         for words in [["-h"], ["-help"], ["--help"]] {
             let help = parse(&words).unwrap_err();
@@ -419,7 +454,7 @@ mod tests {
 
     #[test]
     fn mistakes_leave_with_2_and_say_what_was_expected() {
-        let cases: [(&[&str], &str); 26] = [
+        let cases: [(&[&str], &str); 28] = [
             (&["-web.listen-adress=:1"], "'--web.listen-address'"),
             (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
             (&["-nonsense"], "unexpected argument '--nonsense'"),
@@ -443,6 +478,8 @@ mod tests {
             (&["-accounting.ring-bytes=1M"], "expected a power of two"),
             (&["-accounting.overflow-entries=0"], "0 is not in 1..="),
             (&["-max-groups=0"], "0 is not in 1..="),
+            (&["-smaps.budget=0"], "expected a duration above 0"),
+            (&["-smaps.budget=50"], "expected a duration like"),
             (
                 &["-web.listen-address=9256"],
                 "no port, expected host:port or :port",

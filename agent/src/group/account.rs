@@ -74,6 +74,14 @@ impl Accounts {
         self.slots.get(id.0 as usize)?.as_ref()
     }
 
+    /// The group that an account is decided to be in.
+    pub(super) fn group_of(&self, id: AccountId) -> Option<GroupIndex> {
+        match self.get(id)?.decision {
+            Decision::Member(group) => Some(group),
+            _ => None,
+        }
+    }
+
     pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
         self.slots.get_mut(id.0 as usize)?.as_mut()
     }

@@ -9,13 +9,11 @@ use super::{
     policy::Policy,
     text,
 };
-use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Live, Memory, State, Tally};
+use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Live, Pass, Table, Tally};
 use std::collections::HashMap;
 
-/// The group that takes those for which no more groups may be made.
-const REST: &str = "other";
-/// Wait channels told apart in one group; the rest share the value `other`.
-const WCHANS: usize = 128;
+/// The group that takes those for which no more groups may be made; and so for names of threads and wait channels.
+pub(super) const REST: &str = "other";
 
 /// Names the group of a process, or none.
 pub type Placer = Box<dyn Fn(&Facts) -> Option<String> + Send>;
@@ -27,6 +25,8 @@ pub struct Statistics {
     pub accounts: u64,
     /// Accounts that went to the group `other`, because there were groups enough.
     pub overflowed: u64,
+    /// Threads now that share the name `other`, because their group had thread names enough.
+    pub threads_overflowed: u64,
     /// Accounts decided by incomplete facts: the process was gone, and its event could not carry all.
     pub incomplete: u64,
     /// CPU time that was told only as a sum by comm and matched no group, nanoseconds.
@@ -394,63 +394,28 @@ impl Grouper {
             group.gauges = Gauges::default();
         }
         for process in live {
-            let decision = self
-                .accounts
-                .get(process.account())
-                .map(|account| account.decision);
-            if let Some(Decision::Member(group)) = decision {
-                add(&mut self.groups[group.0].gauges, &process);
+            if let Some(group) = self.accounts.group_of(process.account()) {
+                self.groups[group.0].gauges.add(&process);
             }
         }
     }
-}
 
-fn add(gauges: &mut Gauges, process: &Live<'_>) {
-    gauges.processes += 1;
-    let Memory {
-        resident_bytes,
-        virtual_bytes,
-        swapped_bytes,
-    } = process.memory();
-    gauges.resident_bytes = gauges.resident_bytes.saturating_add(resident_bytes);
-    gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(virtual_bytes);
-    gauges.swapped_bytes = gauges.swapped_bytes.saturating_add(swapped_bytes);
-    gauges.threads += u64::from(process.threads());
-    let start_ns = process.start_ns();
-    gauges.oldest_start_ns = Some(
-        gauges
-            .oldest_start_ns
-            .map_or(start_ns, |old| old.min(start_ns)),
-    );
-    if let Some(open_files) = process.open_files() {
-        gauges.open_files += open_files;
-        if let Some(limit) = process.fd_limit() {
-            // As process-exporter divides: a limit of 0 gives +Inf, or nothing when nothing is open.
-            let ratio = open_files as f64 / limit as f64;
-            gauges.worst_fd_ratio = gauges.worst_fd_ratio.max(ratio);
+    /// Counts the threads of each group by name. To be called after [`Grouper::measure`] with the same pass.
+    pub fn measure_threads(&mut self, table: &mut Table, pass: &Pass) {
+        let Self {
+            groups, accounts, ..
+        } = self;
+        groups.iter_mut().for_each(|group| group.threads.begin());
+        table.tell_threads(
+            pass,
+            |account| accounts.group_of(account),
+            |group, name, used| groups[group.0].threads.add(name, used),
+        );
+        for group in groups.iter_mut() {
+            group.threads.end(group.gauges.processes > 0);
         }
-    }
-    for state in process.states() {
-        gauges.states[index_of(state)] += 1;
-    }
-    for wchan in process.wchans() {
-        if let Some(count) = gauges.wchans.get_mut(wchan) {
-            *count += 1;
-            continue;
-        }
-        let is_full = gauges.wchans.len() >= WCHANS;
-        let name = if is_full { REST } else { wchan };
-        *gauges.wchans.entry(name.to_owned()).or_default() += 1;
-    }
-}
-
-fn index_of(state: State) -> usize {
-    match state {
-        State::Running => 0,
-        State::Sleeping => 1,
-        State::Waiting => 2,
-        State::Zombie => 3,
-        State::Other => 4,
+        let overflowed = groups.iter().map(|group| group.threads.overflowed);
+        self.statistics.threads_overflowed = overflowed.sum();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod classifier;
+mod gauges;
 mod go_class;
 mod go_regexp;
 mod grouper;
@@ -16,38 +17,16 @@ mod start_time;
 mod template;
 mod template_kinds;
 mod text;
+mod threads;
 mod time_layout;
 
 pub use classifier::{Classifier, Placement, TemplateFailure};
+pub use gauges::Gauges;
 pub use grouper::{Grouper, Placer, Statistics};
 pub use name::MAX_NAME;
 pub use policy::Policy;
 pub use start_time::BootTime;
-
-/// What a group's live processes hold at one moment.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Gauges {
-    /// Live processes, zombies included.
-    pub processes: u64,
-    /// Resident memory, bytes.
-    pub resident_bytes: u64,
-    /// Virtual memory, bytes.
-    pub virtual_bytes: u64,
-    /// Swapped-out memory, bytes.
-    pub swapped_bytes: u64,
-    /// Open file descriptors.
-    pub open_files: u64,
-    /// Largest share of its soft limit of open files that one process uses.
-    pub worst_fd_ratio: f64,
-    /// Start of the oldest process, nanoseconds since boot; `None` for an empty group.
-    pub oldest_start_ns: Option<u64>,
-    /// Threads.
-    pub threads: u64,
-    /// Threads by state, in the order of [`crate::process::State::ALL`]; each thread once.
-    pub states: [u64; 5],
-    /// Threads by the kernel function they wait in.
-    pub wchans: std::collections::BTreeMap<String, u64>,
-}
+pub use threads::{ThreadNames, ThreadUse};
 
 /// One group.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,4 +37,6 @@ pub struct Group {
     pub total: crate::process::Tally,
     /// What its members hold now.
     pub gauges: Gauges,
+    /// Threads of its members, where they are shown by name.
+    pub threads: ThreadNames,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     AccountId, Counters, ExitStatus, Facts, Ledger, Lifecycle, Memory, Sample, State, Tally,
-    booked::Booked, threads::Threads,
+    booked::Booked, proportional::Known, threads::Threads,
 };
 
 /// Execs of one process between two passes that are told apart; more of them share the bookings of their neighbours.
@@ -83,6 +83,7 @@ pub(super) struct Entry {
     pub(super) seen: u64,
     pub(super) held: Option<Held>,
     pub(super) threads: Threads,
+    pub(super) proportional: Known,
     pub(super) open_files: Option<u64>,
     /// Value of `ran_marker` when the descriptors and the main thread's wait channel were read.
     pub(super) probed: Option<u64>,
@@ -113,6 +114,7 @@ impl Entry {
             seen: 0,
             held: None,
             threads: Threads::default(),
+            proportional: Known::default(),
             open_files: None,
             probed: None,
             wchan: None,
@@ -158,6 +160,7 @@ impl Entry {
     /// The image ends: what it used up to `counters` is its own. It is booked when the process is next credited and
     /// not now: if its end reaches the agent only as part of a sum by comm, that sum holds all of it.
     pub(super) fn split(&mut self, counters: Counters, ledger: &mut impl Ledger) {
+        self.threads.begin_image(&counters);
         if std::mem::take(&mut self.baseline) {
             self.booked.raise(&counters);
             ledger.close(self.account);

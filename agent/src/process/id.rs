@@ -15,10 +15,15 @@ pub struct ProcessId {
 /// What `/proc` shows start times in (kernel: `USER_HZ`, 100 everywhere).
 const TICK_NS: u64 = 10_000_000;
 
+/// The tick that a moment is in.
+pub(super) const fn tick_of(ns: u64) -> u64 {
+    ns / TICK_NS
+}
+
 impl ProcessId {
     /// The tick it was born in.
     pub(crate) const fn tick(self) -> u64 {
-        self.start_ns / TICK_NS
+        tick_of(self.start_ns)
     }
 
     /// Whether its start is known to the tick only. One in ten million is born on the stroke of one.

@@ -1,7 +1,8 @@
 //! What a pass over all live processes changes in the table, and what can be seen of them afterwards.
 
 use super::{
-    AccountId, Facts, Ledger, Memory, Pass, ProcessId, Sample, State, Table, Tally, ThreadSample,
+    AccountId, Delta, Facts, Ledger, Memory, Pass, ProcessId, Proportional, Sample, State, Table,
+    Tally, TaskName, ThreadSample,
     entry::{Entry, Held, Naming, book},
     table::Unclassified,
 };
@@ -45,6 +46,12 @@ impl Live<'_> {
         self.held.memory
     }
 
+    /// Its share of the memory it maps; `None` until it was read, and for a kernel thread or a zombie, which map none.
+    pub fn proportional(&self) -> Option<Proportional> {
+        let maps_any = self.held.memory.virtual_bytes > 0;
+        self.entry.proportional.memory().filter(|_| maps_any)
+    }
+
     /// Threads, the main one included.
     pub fn threads(&self) -> u32 {
         self.held.threads
@@ -70,8 +77,7 @@ impl Live<'_> {
         let others = self
             .entry
             .threads
-            .live
-            .iter()
+            .others()
             .filter_map(|thread| thread.wchan.as_deref());
         self.entry.wchan.as_deref().into_iter().chain(others)
     }
@@ -144,7 +150,9 @@ impl Table {
             self.ran.push(sample.id);
         }
         if sample.id.start_ns <= pass.started_ns || !pass.finals_follow {
-            let counters = entry.threads.complete(sample.counters);
+            let counters = entry
+                .threads
+                .complete(sample.counters, pass.switches_by_thread);
             entry.credit(&counters, ledger);
         }
         true
@@ -314,11 +322,33 @@ impl Table {
             if let (true, Some(held)) = (pass.memory_elsewhere, &mut entry.held) {
                 held.memory = probe.memory(id.tgid).unwrap_or(held.memory);
             }
-            for thread in &mut entry.threads.live {
+            for thread in entry.threads.others_mut() {
                 if thread.probed != Some(thread.sample.ran_marker) {
                     thread.probed = Some(thread.sample.ran_marker);
                     thread.wchan = intern(probe.wchan(id.tgid, thread.sample.tid));
                 }
+            }
+        }
+    }
+
+    /// Tells the threads of each live process that has several: where `place` puts the process, the thread's name, and
+    /// what it used since it was last told. What is not placed yet is told when it is.
+    pub fn tell_threads<P: Copy>(
+        &mut self,
+        pass: &Pass,
+        place: impl Fn(AccountId) -> Option<P>,
+        mut tell: impl FnMut(P, &TaskName, &Delta),
+    ) {
+        let (since_ns, passes) = (self.since_ns, self.passes);
+        for (_, entry) in self.processes.iter_mut() {
+            if entry.seen != passes || entry.threads.live.is_empty() {
+                continue;
+            }
+            if let Some(place) = place(entry.account) {
+                let threads = &mut entry.threads;
+                threads.tell(since_ns, pass.started_ns, |name, delta| {
+                    tell(place, name, delta);
+                });
             }
         }
     }

@@ -73,7 +73,10 @@ pub struct Sample {
     pub ran_marker: u64,
 }
 
-/// One live thread that is not the main thread of its process.
+/// Name of a task, NUL-padded: as long as the kernel lets one be. A longer one, which only a tree of files can have, is cut.
+pub type TaskName = [u8; 16];
+
+/// One live thread of a process that has several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadSample {
     /// Process it belongs to.
@@ -86,10 +89,17 @@ pub struct ThreadSample {
     pub state: State,
     /// What [`Sample::ran_marker`] is for a process.
     pub ran_marker: u64,
-    /// Runnable but not running since the thread's birth, nanoseconds; `None` where the source cannot tell.
-    pub run_queue_wait_ns: Option<u64>,
-    /// Context switches since the thread's birth; `None` where the process's own sum is already complete.
-    pub switches: Option<super::Switches>,
+    /// What it is called.
+    pub name: TaskName,
+    /// What it has used itself since its birth.
+    pub counters: Counters,
+}
+
+impl ThreadSample {
+    /// Whether it is the main thread of its process.
+    pub const fn is_main(&self) -> bool {
+        self.tid == self.tgid
+    }
 }
 
 /// One look at all live processes.
@@ -101,8 +111,11 @@ pub struct Pass {
     pub finals_follow: bool,
     /// Live processes in any order, zombies included.
     pub processes: Vec<Sample>,
-    /// Threads beside the main ones, sorted by (tgid, tid).
+    /// Threads of the processes that have several, sorted by (tgid, tid); the main ones among them, unless nobody wants
+    /// to know what single threads used.
     pub threads: Vec<ThreadSample>,
+    /// The switches of a process are those of its main thread: the others' are to be added.
+    pub switches_by_thread: bool,
     /// The samples carry no memory: it is read with what no sample carries.
     pub memory_elsewhere: bool,
     /// Process ids that exist but could not be read this time: kept as they were, not counted as live.

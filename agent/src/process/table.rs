@@ -16,7 +16,9 @@ use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
     entry::{AtExit, Entry, Naming, book, exit_tally},
     id::Map,
+    proportional::Known,
     store::Store,
+    threads::Threads,
     tombstones::{Tombstone, Tombstones},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -221,6 +223,8 @@ impl Table {
         entry.own = true;
         entry.execed = true;
         entry.naming = Naming::Waiting(Some(facts));
+        // What is known is the old image's.
+        entry.proportional = Known::default();
         book(ledger, account, exec);
         self.waiting.insert(id);
     }
@@ -287,7 +291,8 @@ impl Table {
         // A fork that ran no program of its own is named with its image.
         let is_fork_only = entry.announced && !entry.execed;
         entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
-        let counters = entry.threads.complete(released.counters);
+        // They hold the switches of all threads, dead ones included.
+        let counters = entry.threads.complete(released.counters, false);
         entry.credit(&counters, ledger);
         entry.projected = true;
         if !released.projected {
@@ -371,6 +376,7 @@ impl Table {
             let entry = Entry {
                 booked: tombstone.booked,
                 execed: true,
+                threads: Threads::of_reappeared(tombstone.booked),
                 ..Entry::new(ledger.open(parent), true)
             };
             ledger.close(tombstone.account);

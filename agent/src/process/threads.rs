@@ -2,14 +2,22 @@
 //!
 //! The kernel forgets what a dead thread waited for a CPU, and `/proc` what it switched; the last value seen of each
 //! is retained here, so that the process's sum never falls.
+//!
+//! What single threads used is told as differences, by a rule like that for processes: a thread older than the agent
+//! brings no history, one that was born since counts from its birth. The main thread is as old as its process, so what
+//! is told of it is remembered also while it is alone.
 
-use super::{Counters, State, Switches, ThreadSample};
+use super::{
+    Counters, Delta, State, Switches, TaskName, ThreadSample, booked::Booked, id::tick_of,
+};
 use std::sync::Arc;
 
-/// One live thread beside the main one.
+/// One live thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Thread {
     pub(super) sample: ThreadSample,
+    /// What of its use was told; `None`: it is new. The main thread's is in [`Threads::main`].
+    told: Option<Booked>,
     /// Value of `ran_marker` when the wait channel was read; `None`: never.
     pub(super) probed: Option<u64>,
     pub(super) wchan: Option<Arc<str>>,
@@ -20,6 +28,10 @@ pub(super) struct Thread {
 pub(super) struct Threads {
     pub(super) live: Vec<Thread>,
     retained: Sums,
+    /// What of the main thread's use was told. Boxed: most processes have one thread.
+    main: Option<Box<Booked>>,
+    /// When this process's threads were last told, nanoseconds since boot: one that was missed then is not new.
+    told_ns: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +41,15 @@ struct Sums {
 }
 
 impl Sums {
+    /// Adds a thread; the main one's own is the process's already.
     fn add(&mut self, sample: &ThreadSample) {
-        self.wait_ns = self
-            .wait_ns
-            .saturating_add(sample.run_queue_wait_ns.unwrap_or(0));
-        let switches = sample.switches.unwrap_or_default();
-        self.switches.add(switches);
+        if sample.is_main() {
+            return;
+        }
+        let wait_ns = sample.counters.run_queue_wait_ns.unwrap_or(0);
+        self.wait_ns = self.wait_ns.saturating_add(wait_ns);
+        self.switches
+            .add(sample.counters.switches.unwrap_or_default());
     }
 }
 
@@ -58,11 +73,15 @@ impl Threads {
                 }
                 is_same
             });
-            let (probed, wchan) = same.map_or((None, None), |thread| (thread.probed, thread.wchan));
+            let thread = same.unwrap_or(Thread {
+                sample: *sample,
+                told: None,
+                probed: None,
+                wchan: None,
+            });
             self.live.push(Thread {
                 sample: *sample,
-                probed,
-                wchan,
+                ..thread
             });
         }
         for gone in old {
@@ -70,8 +89,9 @@ impl Threads {
         }
     }
 
-    /// `counters` of the process with what only its threads know.
-    pub(super) fn complete(&self, mut counters: Counters) -> Counters {
+    /// `counters` of the process with what only its threads know: how long they waited for a CPU, and where
+    /// `switches_by_thread`, how often they were switched.
+    pub(super) fn complete(&self, mut counters: Counters, switches_by_thread: bool) -> Counters {
         let mut sums = self.retained;
         for thread in &self.live {
             sums.add(&thread.sample);
@@ -79,15 +99,80 @@ impl Threads {
         if let Some(wait_ns) = &mut counters.run_queue_wait_ns {
             *wait_ns = wait_ns.saturating_add(sums.wait_ns);
         }
-        if let Some(switches) = &mut counters.switches {
+        if let (true, Some(switches)) = (switches_by_thread, &mut counters.switches) {
             switches.add(sums.switches);
         }
         counters
     }
 
-    /// States of these threads.
+    /// Threads beside the main one.
+    pub(super) fn others(&self) -> impl Iterator<Item = &Thread> {
+        self.live.iter().filter(|thread| !thread.sample.is_main())
+    }
+
+    /// The same, to be changed.
+    pub(super) fn others_mut(&mut self) -> impl Iterator<Item = &mut Thread> {
+        let live = self.live.iter_mut();
+        live.filter(|thread| !thread.sample.is_main())
+    }
+
+    /// States of the threads beside the main one.
     pub(super) fn states(&self) -> impl Iterator<Item = State> + '_ {
-        self.live.iter().map(|thread| thread.sample.state)
+        self.others().map(|thread| thread.sample.state)
+    }
+
+    /// Tells name of each thread and what it used since it was last told. A process of one thread tells nothing.
+    /// `since_ns`: since when the agent watches; `now_ns`: when the pass began.
+    pub(super) fn tell(
+        &mut self,
+        since_ns: u64,
+        now_ns: u64,
+        mut tell: impl FnMut(&TaskName, &Delta),
+    ) {
+        if self.live.len() < 2 {
+            return;
+        }
+        for Thread { sample, told, .. } in &mut self.live {
+            let is_older = sample.start_ns < since_ns
+                || !sample.is_main() && tick_of(sample.start_ns) < tick_of(self.told_ns);
+            let delta = if sample.is_main() {
+                advance(&mut self.main, is_older, &sample.counters)
+            } else {
+                advance(told, is_older, &sample.counters)
+            };
+            tell(&sample.name, &delta);
+        }
+        self.told_ns = now_ns;
+    }
+
+    /// What the main thread used up to `counters` is not to be told: another image used it. Exact for an image of one
+    /// thread; where there were more, what they used is missing from the main thread.
+    pub(super) fn begin_image(&mut self, counters: &Counters) {
+        self.main.get_or_insert_default().raise(counters);
+    }
+
+    /// Threads of a process that was lost sight of when `booked` was booked of it: what they used before is not told.
+    pub(super) fn of_reappeared(booked: Booked) -> Self {
+        Self {
+            main: Some(Box::new(booked)),
+            told_ns: u64::MAX,
+            ..Self::default()
+        }
+    }
+}
+
+/// What a thread used since `told`; nothing where it is new and has a history that is not ours to tell.
+fn advance<B: Default + std::borrow::BorrowMut<Booked>>(
+    told: &mut Option<B>,
+    is_older: bool,
+    now: &Counters,
+) -> Delta {
+    let is_new = told.is_none();
+    let delta = told.get_or_insert_default().borrow_mut().raise(now);
+    if is_new && is_older {
+        Delta::default()
+    } else {
+        delta
     }
 }
 
@@ -102,11 +187,14 @@ mod tests {
             start_ns,
             state: State::Sleeping,
             ran_marker: 0,
-            run_queue_wait_ns: None,
-            switches: Some(Switches {
-                voluntary,
-                nonvoluntary: 0,
-            }),
+            name: [0; 16],
+            counters: Counters {
+                switches: Some(Switches {
+                    voluntary,
+                    nonvoluntary: 0,
+                }),
+                ..Counters::default()
+            },
         }
     }
 
@@ -119,7 +207,18 @@ mod tests {
             switches,
             ..Counters::default()
         };
-        threads.complete(counters).switches.unwrap().voluntary
+        let total = threads.complete(counters, true);
+        total.switches.unwrap().voluntary
+    }
+
+    /// Voluntary switches told, in the order of thread ids; the agent watches since 100 ms, and it is `now_ns`.
+    fn told(threads: &mut Threads, now_ns: u64, samples: &[ThreadSample]) -> Vec<u64> {
+        let mut found = Vec::new();
+        threads.update(samples);
+        threads.tell(100_000_000, now_ns, |_, delta| {
+            found.push(delta.voluntary_switches);
+        });
+        found
     }
 
     #[test]
@@ -142,5 +241,46 @@ mod tests {
         threads.update(&[thread(2, 1, 10)]);
         threads.update(&[thread(2, 9, 1)]);
         assert_eq!(total(&threads, 0), 11);
+    }
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn threads_born_under_the_agent_count_from_birth_and_older_ones_from_first_sight() {
+        let mut threads = Threads::default();
+        let first = [thread(1, 50 * MS, 7), thread(2, 60 * MS, 10)];
+        assert_eq!(told(&mut threads, 200 * MS, &first), [0, 0]);
+        let then = [
+            thread(1, 50 * MS, 8),
+            thread(2, 60 * MS, 30),
+            thread(3, 250 * MS, 5),
+        ];
+        assert_eq!(told(&mut threads, 300 * MS, &then), [1, 20, 5]);
+    }
+
+    #[test]
+    fn a_thread_missed_for_one_pass_is_not_told_twice() {
+        let mut threads = Threads::default();
+        let both = [thread(1, 150 * MS, 1), thread(2, 160 * MS, 10)];
+        let three = [both[0], both[1], thread(3, 170 * MS, 3)];
+        assert_eq!(told(&mut threads, 200 * MS, &three), [1, 10, 3]);
+        assert_eq!(told(&mut threads, 300 * MS, &both), [0, 0]);
+        assert_eq!(told(&mut threads, 400 * MS, &three), [0, 0, 0]);
+        // Nor is the main thread, when it was alone meanwhile.
+        assert_eq!(told(&mut threads, 500 * MS, &[]), [0; 0]);
+        let again = [thread(1, 150 * MS, 4), thread(4, 550 * MS, 2)];
+        assert_eq!(told(&mut threads, 600 * MS, &again), [3, 2]);
+    }
+
+    #[test]
+    fn what_a_former_image_or_an_earlier_sight_used_is_not_told() {
+        let samples = [thread(1, 150 * MS, 9), thread(2, 160 * MS, 10)];
+        let mut threads = Threads::default();
+        threads.begin_image(&thread(1, 0, 6).counters);
+        assert_eq!(told(&mut threads, 200 * MS, &samples), [3, 10]);
+        let mut booked = Booked::default();
+        booked.raise(&thread(1, 0, 20).counters);
+        let mut threads = Threads::of_reappeared(booked);
+        assert_eq!(told(&mut threads, 200 * MS, &samples), [0, 0]);
     }
 }

@@ -4,12 +4,14 @@ pub mod bpf;
 mod names;
 mod observer;
 pub mod procfs;
+mod smaps;
 mod statistics;
 mod switch;
 mod users;
 
 pub use names::Names;
 pub use observer::{Error, Observer};
+pub use smaps::{Smaps, SmapsStatistics};
 pub use statistics::{
     Fact, KernelTotals, Origin, ProgramStatistics, Rung, SelfTest, Statistics, Tier,
 };

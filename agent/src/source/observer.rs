@@ -1,7 +1,7 @@
 //! One way to look at the node, whichever tier it is: the fallback is in the data, not in the callers.
 
 use super::{
-    Names, SelfTest, Statistics, Tier,
+    Fact, Names, Origin, SelfTest, Smaps, Statistics, Tier,
     bpf::{self, Found, Kernel, Plan},
     procfs::{self, Procfs},
     switch::SwitchPass,
@@ -15,6 +15,7 @@ pub struct Observer {
     kernel: Option<Kernel>,
     procfs: Procfs,
     names: Names,
+    smaps: Option<Smaps>,
     switch: SwitchPass,
     /// Passes through the kernel programs that failed.
     failed: u64,
@@ -35,12 +36,13 @@ pub enum Error {
 }
 
 impl Observer {
-    /// `kernel`: the programs, where the plan has any.
-    pub fn new(kernel: Option<Kernel>, procfs: Procfs, names: Names) -> Self {
+    /// `kernel`: the programs, where the plan has any. `smaps`: the reader of proportional memory, where it is wanted.
+    pub fn new(kernel: Option<Kernel>, procfs: Procfs, names: Names, smaps: Option<Smaps>) -> Self {
         Self {
             kernel,
             procfs,
             names,
+            smaps,
             switch: SwitchPass::default(),
             failed: 0,
         }
@@ -115,6 +117,18 @@ impl Observer {
         self.names.learn(cgroup_id, paths);
     }
 
+    /// A scrape begins: what is read beside it has a new budget.
+    pub fn begin_scrape(&self) {
+        if let Some(smaps) = &self.smaps {
+            smaps.allow();
+        }
+    }
+
+    /// The reader of proportional memory, where it is wanted.
+    pub fn smaps(&self) -> Option<&Smaps> {
+        self.smaps.as_ref()
+    }
+
     /// What the sources tell about themselves.
     ///
     /// # Errors
@@ -126,6 +140,12 @@ impl Observer {
             statistics.self_test = kernel.self_test(now_ns);
             kernel.describe(&mut statistics)?;
         }
+        statistics.smaps = self.smaps.as_ref().map(Smaps::statistics);
+        let origin = match self.smaps {
+            Some(_) => Origin::Procfs,
+            None => Origin::Absent,
+        };
+        statistics.facts.push((Fact::Proportional, origin));
         Ok(statistics)
     }
 }

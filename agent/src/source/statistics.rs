@@ -1,5 +1,7 @@
 //! What the sources tell about themselves.
 
+use super::SmapsStatistics;
+
 /// How process accounting is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tier {
@@ -85,6 +87,8 @@ pub enum Fact {
     Lifecycle,
     /// Names at classification.
     Names,
+    /// Proportional memory.
+    Proportional,
 }
 
 /// Where a fact came from.
@@ -151,6 +155,8 @@ pub struct Statistics {
     pub lost_cpu_ns: u64,
     /// Switch tier: times that the map of running processes was full.
     pub switch_map_full: u64,
+    /// Readings of proportional memory; `None` where it is not read.
+    pub smaps: Option<SmapsStatistics>,
     /// Passes that could not list the processes.
     pub scrape_errors: u64,
     /// Processes that could not be read.

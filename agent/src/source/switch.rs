@@ -82,6 +82,7 @@ impl SwitchPass {
         let mut pass = Pass {
             started_ns: now_ns,
             finals_follow: true,
+            switches_by_thread: true,
             ..Pass::default()
         };
         // First the list, then the map: whom the list shows has a place in the map since its birth.

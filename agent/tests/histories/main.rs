@@ -2,7 +2,8 @@
 //! upstream's unit cases (7.1, `upstream`) and some of the matching table (7.2, `matching`).
 //!
 //! A tree of files is changed between scrapes. Expected values are those of process-exporter, except where section 9
-//! says what is mended; then process-exporter's value is in a comment. Threads by name are not here yet.
+//! says what is mended; then process-exporter's value is in a comment. Threads by name are in `threads`, proportional
+//! memory in `smaps`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
@@ -10,8 +11,10 @@ mod extremes;
 mod flags;
 mod matching;
 mod names;
+mod smaps;
 #[path = "../support/mod.rs"]
 mod support;
+mod threads;
 mod upstream;
 
 use std::{

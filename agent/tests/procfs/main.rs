@@ -1,6 +1,6 @@
 //! The procfs tier on trees of files, for exact values and for failures, and on the `/proc` of this machine.
 
-#![allow(clippy::unwrap_used)] // clippy takes only #[test] functions for tests
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
 mod real;
 #[path = "../support/mod.rs"]
@@ -189,9 +189,34 @@ fn threads_carry_their_own_switches() {
     let seen: Vec<_> = pass
         .threads
         .iter()
-        .map(|t| (t.tid, t.switches.unwrap().voluntary))
+        .map(|t| (t.tid, t.counters.switches.unwrap().voluntary))
         .collect();
     assert_eq!(seen, [(8, 30), (9, 20)]);
+}
+
+#[test]
+fn what_single_threads_use_is_read_where_it_is_wanted() {
+    let tree = FakeProc::new(BTIME);
+    let worker = |tid, comm: &str| FakeThread {
+        user_ticks: 3,
+        minor_faults: 4,
+        read_bytes: 5,
+        ..FakeThread::new(tid, comm)
+    };
+    tree.process(7).comm("main").thread(worker(8, "w")).write();
+    tree.process(9).write();
+    let unwanted = reader(&tree).pass().unwrap();
+    let seen: Vec<_> = unwanted.threads.iter().map(|t| t.counters.io).collect();
+    assert_eq!(seen, [None], "its io is not read, nor is the main thread");
+    let pass = reader(&tree).with_threads(true).pass().unwrap();
+    let [main, thread] = pass.threads[..] else {
+        panic!("{pass:?}");
+    };
+    assert!(main.is_main() && main.name.starts_with(b"main\0"));
+    assert_eq!((thread.tid, &thread.name[..2]), (8, &b"w\0"[..]));
+    assert_eq!(thread.counters.cpu.user_ns, 3 * TICK_NS);
+    assert_eq!(thread.counters.faults.minor, 4);
+    assert_eq!(thread.counters.io.unwrap().read_bytes, 5);
 }
 
 #[test]

@@ -94,6 +94,15 @@ impl FakeProc {
     }
 }
 
+/// One mapping as `smaps` and `smaps_rollup` show it.
+pub fn smaps(pss_kib: u64, swap_pss_kib: u64) -> String {
+    format!(
+        "55d3c0a00000-7ffd3f1f2000 ---p 00000000 00:00 0                          [rollup]\n\
+         Rss:                5544 kB\nPss:            {pss_kib:8} kB\nPss_Dirty:           500 kB\n\
+         Swap:                  9 kB\nSwapPss:        {swap_pss_kib:8} kB\nLocked:                0 kB\n"
+    )
+}
+
 fn remove(path: &Path) {
     if path.is_dir() {
         fs::remove_dir_all(path).unwrap();
@@ -160,6 +169,8 @@ pub struct FakeProcess {
     /// Soft column of `Max open files`.
     pub fd_limit: String,
     pub cgroup: String,
+    /// `Pss` and `SwapPss` in KiB; `None`: there is no `smaps_rollup`.
+    pub share_kib: Option<(u64, u64)>,
     /// Further threads; `num_threads` is one more.
     pub threads: Vec<FakeThread>,
 }
@@ -189,6 +200,7 @@ impl FakeProcess {
             descriptors: Vec::new(),
             fd_limit: "1024".to_owned(),
             cgroup: "0::/\n".to_owned(),
+            share_kib: None,
             threads: Vec::new(),
         }
     }
@@ -255,6 +267,12 @@ impl FakeProcess {
         self
     }
 
+    /// Proportional memory in RAM and swapped out, KiB.
+    pub fn share_kib(mut self, resident: u64, swapped: u64) -> Self {
+        self.share_kib = Some((resident, swapped));
+        self
+    }
+
     /// One more thread.
     pub fn thread(mut self, thread: FakeThread) -> Self {
         self.threads.push(thread);
@@ -270,6 +288,9 @@ impl FakeProcess {
         for (number, target) in self.descriptors.iter().enumerate() {
             std::os::unix::fs::symlink(target, self.path.join("fd").join(number.to_string()))
                 .unwrap();
+        }
+        if let Some((resident, swapped)) = self.share_kib {
+            fs::write(self.path.join("smaps_rollup"), smaps(resident, swapped)).unwrap();
         }
         for thread in std::iter::once(&self.main).chain(&self.threads) {
             self.write_task(&self.path.join("task").join(thread.tid.to_string()), thread);

@@ -168,7 +168,10 @@ impl Snapshot {
             let record = bytes.get(..len)?;
             if first == kind::THREAD {
                 let thread: ThreadRecord = bytemuck::pod_read_unaligned(record);
-                add(self.sums.entry(thread.tgid).or_default(), &totals(&thread));
+                // What the main thread used is in its leader's record already.
+                if thread.tid != thread.tgid {
+                    add(self.sums.entry(thread.tgid).or_default(), &totals(&thread));
+                }
                 self.threads.push(thread_sample(&thread, self.carried));
             } else {
                 let leader: LeaderRecord = bytemuck::pod_read_unaligned(record);
@@ -198,6 +201,7 @@ impl Snapshot {
             finals_follow: true,
             processes: self.processes,
             threads: self.threads,
+            switches_by_thread: false,
             unread: Vec::new(),
             memory_elsewhere: !self.carried.memory,
         }
@@ -228,6 +232,7 @@ fn totals(thread: &ThreadRecord) -> Totals {
         nonvoluntary_switches: thread.nonvoluntary_switches,
         read_bytes: thread.read_bytes,
         write_bytes: thread.write_bytes,
+        run_delay_ns: thread.run_delay_ns,
         ..Totals::default()
     }
 }
@@ -257,8 +262,8 @@ fn thread_sample(thread: &ThreadRecord, carried: Carried) -> ThreadSample {
         start_ns: thread.start_ns,
         state: state(thread.state, thread.exit_state),
         ran_marker: thread.runtime_ns,
-        run_queue_wait_ns: carried.run_delay.then_some(thread.run_delay_ns),
-        switches: None,
+        name: thread.comm,
+        counters: carried.counters(&totals(thread)),
     }
 }
 
@@ -334,6 +339,7 @@ mod tests {
             tgid: 7,
             tid,
             runtime_ns: 10,
+            comm: *b"worker\0\0\0\0\0\0\0\0\0\0",
             ..bytemuck::Zeroable::zeroed()
         };
         let mut leader = LeaderRecord {
@@ -347,13 +353,22 @@ mod tests {
         for bytes in [
             bytemuck::bytes_of(&thread(3)),
             bytemuck::bytes_of(&leader),
+            bytemuck::bytes_of(&thread(7)),
             bytemuck::bytes_of(&thread(9)),
         ] {
             assert!(snapshot.take(bytes).is_some());
         }
         let pass = snapshot.pass(5);
-        assert_eq!(pass.processes[0].ran_marker, 21);
+        assert_eq!(
+            pass.processes[0].ran_marker, 21,
+            "the main thread's own is in the leader's record"
+        );
         let tids: Vec<u32> = pass.threads.iter().map(|thread| thread.tid).collect();
-        assert_eq!(tids, [3, 9]);
+        assert_eq!(tids, [3, 7, 9]);
+        assert!(
+            pass.threads
+                .iter()
+                .all(|thread| &thread.name == b"worker\0\0\0\0\0\0\0\0\0\0")
+        );
     }
 }

@@ -26,6 +26,7 @@ mod limits;
 mod names;
 mod pass;
 mod single;
+mod smaps;
 mod stat;
 mod status;
 mod wchan;
@@ -54,6 +55,8 @@ pub struct Procfs {
     lister: Lister,
     /// Whether the size of `<pid>/fd` is the number of descriptors here.
     fd_sizes: bool,
+    /// Whether it is wanted what single threads used.
+    threads_wanted: bool,
     errors: ErrorCounts,
     /// Processes counted in `errors.partial` since the pass began.
     partial: HashSet<u32>,
@@ -76,10 +79,18 @@ impl Procfs {
             name: Name::default(),
             lister: Lister::default(),
             fd_sizes,
+            threads_wanted: false,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
         }
+    }
+
+    /// The same, that also reads what single threads use.
+    #[must_use]
+    pub const fn with_threads(mut self, wanted: bool) -> Self {
+        self.threads_wanted = wanted;
+        self
     }
 
     /// The host that is read.

@@ -1,13 +1,16 @@
 //! One pass over all processes, or over one: the order in which files are read, and what a failure of each means.
 //!
 //! For a process of one thread: its directory, `stat`, `status`, `limits`, `io`. `task` is listed when `stat` says that
-//! there are more threads, and costs two files for each of them. A tree of files may lack `task`, which is a partial
-//! error, so there it is always listed; procfs itself always has it.
+//! there are more threads, and costs two files for each of them; a third, `io`, and the main thread's own three where
+//! single threads' use is wanted. A tree of files may lack `task`, which is a partial error, so there it is always listed;
+//! procfs itself always has it.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Error, Procfs, file, io, limits, stat, status};
-use crate::process::{Counters, Cpu, Faults, Memory, Pass, ProcessId, Sample, ThreadSample};
+use crate::process::{
+    Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, Switches, ThreadSample,
+};
 
 impl Procfs {
     /// From here on partial errors of a process count anew. [`Procfs::pass`] begins with it; a tier that reads only
@@ -37,6 +40,7 @@ impl Procfs {
         let mut pass = Pass {
             started_ns,
             finals_follow: false,
+            switches_by_thread: true,
             processes: Vec::with_capacity(tgids.len()),
             ..Pass::default()
         };
@@ -54,9 +58,8 @@ impl Procfs {
 
     /// Reads one process, and adds its threads beside the main one to `threads`.
     ///
-    /// `counters.switches` are those of the main thread only and those of the others are in
-    /// [`ThreadSample::switches`]: a sum over living threads would fall when one of them ends, so whoever adds up
-    /// keeps what each thread had.
+    /// `counters.switches` are those of the main thread only ([`Pass::switches_by_thread`]): a sum over living threads
+    /// would fall when one of them ends, so whoever adds up keeps what each thread had.
     /// `counters.run_queue_wait_ns` is `None`: `schedstat` has it for single tasks, one more file for each, and
     /// nowhere for threads that ended. `counters.io` is `None` where unreadable, which counts as a partial error.
     ///
@@ -94,19 +97,7 @@ impl Procfs {
             },
             parent: stat.parent,
             state: stat.state,
-            counters: Counters {
-                cpu: Cpu {
-                    user_ns: stat.user_ticks.saturating_mul(tick_ns),
-                    system_ns: stat.system_ticks.saturating_mul(tick_ns),
-                },
-                faults: Faults {
-                    major: stat.major_faults,
-                    minor: stat.minor_faults,
-                },
-                io,
-                switches: status.switches,
-                run_queue_wait_ns: None,
-            },
+            counters: counters(&stat, io, status.switches, tick_ns),
             memory: self.memory_of(&stat, &status),
             threads: stat.threads,
             fd_limit,
@@ -115,7 +106,7 @@ impl Procfs {
         })
     }
 
-    /// Adds the threads beside the main one. One that ends meanwhile, or that cannot be read, is left out.
+    /// Adds the threads. One that ends meanwhile, or that cannot be read, is left out.
     fn read_threads(
         &mut self,
         tgid: u32,
@@ -126,9 +117,12 @@ impl Procfs {
         let task = file::open_at(dir, c"task", libc::O_RDONLY | libc::O_DIRECTORY)
             .and_then(|task| self.lister.read_ids(task.as_fd(), &mut tids).map(|()| task));
         let task = task.map_err(|source| self.failure(tgid, c"task", source))?;
+        if tids.len() <= 1 {
+            return Ok(());
+        }
         threads.reserve(tids.len());
         for tid in tids {
-            if tid != tgid {
+            if tid != tgid || self.threads_wanted {
                 threads.extend(self.read_thread(tgid, tid, task.as_fd()));
             }
         }
@@ -137,17 +131,26 @@ impl Procfs {
 
     fn read_thread(&mut self, tgid: u32, tid: u32, task: BorrowedFd<'_>) -> Option<ThreadSample> {
         let name = self.name.of(tid, "/stat");
-        let stat = stat::parse_stat(self.buffer.read(task, name, stat::FILE.1).ok()?)?;
+        let file = self.buffer.read(task, name, stat::FILE.1).ok()?;
+        let (stat, comm) = (stat::parse_stat(file)?, stat::task_name(file)?);
         let name = self.name.of(tid, "/status");
         let status = status::parse_status(self.buffer.read(task, name, status::FILE.1).ok()?)?;
+        let io = if self.threads_wanted {
+            let name = self.name.of(tid, "/io");
+            let file = self.buffer.read(task, name, io::FILE.1).ok();
+            file.and_then(io::parse_io)
+        } else {
+            None
+        };
+        let tick_ns = self.host.tick_ns;
         Some(ThreadSample {
             tgid,
             tid,
-            start_ns: stat.start_ticks.saturating_mul(self.host.tick_ns),
+            start_ns: stat.start_ticks.saturating_mul(tick_ns),
             state: stat.state,
             ran_marker: self.readings,
-            run_queue_wait_ns: None,
-            switches: status.switches,
+            name: comm,
+            counters: counters(&stat, io, status.switches, tick_ns),
         })
     }
 
@@ -186,6 +189,28 @@ impl Procfs {
                 source,
             })?;
         Ok(tgids)
+    }
+}
+
+/// Totals of a process or of a thread, whose file `stat` is.
+fn counters(
+    stat: &stat::Stat,
+    io: Option<Io>,
+    switches: Option<Switches>,
+    tick_ns: u64,
+) -> Counters {
+    Counters {
+        cpu: Cpu {
+            user_ns: stat.user_ticks.saturating_mul(tick_ns),
+            system_ns: stat.system_ticks.saturating_mul(tick_ns),
+        },
+        faults: Faults {
+            major: stat.major_faults,
+            minor: stat.minor_faults,
+        },
+        io,
+        switches,
+        run_queue_wait_ns: None,
     }
 }
 

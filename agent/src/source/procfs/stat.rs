@@ -7,7 +7,7 @@
 use std::ffi::CStr;
 
 use super::decimal::{parse_decimal, words};
-use crate::process::State;
+use crate::process::{State, TaskName};
 
 /// Name, and longest file that is read, bytes; a real one has less than 500.
 pub(super) const FILE: (&CStr, usize) = (c"stat", 16 << 10);
@@ -73,6 +73,15 @@ pub(super) fn parse_comm(file: &[u8]) -> Option<&[u8]> {
     split(file).map(|(comm, _)| comm)
 }
 
+/// The same, cut to what the kernel keeps of a task's name.
+pub(super) fn task_name(file: &[u8]) -> Option<TaskName> {
+    let comm = parse_comm(file)?;
+    let mut name = TaskName::default();
+    let len = comm.len().min(name.len() - 1);
+    name[..len].copy_from_slice(&comm[..len]);
+    Some(name)
+}
+
 // Nothing before the name holds an opening parenthesis, nothing behind it a closing one.
 fn split(file: &[u8]) -> Option<(&[u8], &[u8])> {
     let open = file.iter().position(|byte| *byte == b'(')?;
@@ -130,6 +139,13 @@ mod tests {
             assert_eq!(parse_comm(&file), Some(comm));
             assert_eq!(parse_stat(&file), parse_stat(REAL), "{comm:?}");
         }
+    }
+
+    #[test]
+    fn a_task_name_has_15_bytes() {
+        let name = |comm: &[u8]| task_name(&named(comm)).unwrap();
+        assert_eq!(&name(b"a) (b"), b"a) (b\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(&name(b"kworker/0:1-events"), b"kworker/0:1-eve\0");
     }
 
     #[test]

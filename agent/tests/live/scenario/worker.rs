@@ -18,6 +18,7 @@ pub(super) fn worker(_: &[String]) {
         match words[..] {
             ["spin", ns] => process::spin(number(ns)),
             ["spin-threads", count, ns] => spin_threads(number(count), number(ns)),
+            ["stay-thread", name, ns] => stay_thread(name.to_owned(), number(ns)),
             ["system", ns] => use_system(number(ns)),
             ["hold", bytes] => held.push(touched(number(bytes))),
             ["fault", bytes] => drop(black_box(touched(number(bytes)))),
@@ -63,6 +64,20 @@ fn spin_threads(count: u64, ns: u64) {
             scope.spawn(move || process::spin_thread(ns));
         }
     });
+}
+
+/// A thread of this name that uses so much, and stays.
+fn stay_thread(name: String, ns: u64) {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        process::set_name(name.as_bytes());
+        process::spin_thread(ns);
+        done.send(()).unwrap();
+        loop {
+            std::thread::park();
+        }
+    });
+    is_done.recv().unwrap();
 }
 
 /// System time: reads that cost the kernel something.

@@ -1,16 +1,52 @@
-//! Killed for want of memory.
+//! What a process holds by its share, and killed for want of memory.
 
-use crate::{agent::Agent, group::Lives, process, program::Program, runner::table, tier::EXACT};
+use crate::{
+    agent::Agent,
+    group::Lives,
+    process,
+    program::Program,
+    runner::table,
+    tier::{EXACT, ITERATOR, PROCFS, SWITCH},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-table![oom_kill];
+table![oom_kill, proportional_memory];
 
 const LIMIT: &str = "33554432";
 /// Twice the limit.
 const WANTED: &str = "67108864";
+
+/// The share that is shown is the kernel's, soon after the process has run.
+fn proportional_memory() {
+    for tier in [&ITERATOR, &SWITCH, &PROCFS] {
+        let agent = Agent::start(tier);
+        let program = Program::new("share");
+        let mut running = program.work();
+        running.ask(&format!("hold {WANTED}"));
+        let rollup = format!("/proc/{}/smaps_rollup", running.pid());
+        agent.await_that(|samples| {
+            let text = fs::read_to_string(&rollup).unwrap();
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+            let kib: f64 = line
+                .unwrap()
+                .trim()
+                .trim_end_matches(" kB")
+                .parse()
+                .unwrap();
+            let label = [("memtype", "proportionalResident")];
+            let shown = samples
+                .group(&program.name)
+                .labelled("memory_bytes", &label);
+            if kib < 65_536.0 || (shown / 1024.0 - kib).abs() > kib * 0.02 {
+                return Err(format!("{shown} bytes of {kib} KiB"));
+            }
+            Ok(())
+        });
+    }
+}
 
 /// A control group with little memory. Dropping it removes it.
 struct Limited(PathBuf);

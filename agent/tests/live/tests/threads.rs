@@ -7,7 +7,7 @@ use crate::{
     guest::{is_here, scaled},
     program::Program,
     runner::table,
-    tier::{EXACT, border_ns},
+    tier::{EXACT, ITERATOR, PROCFS, SWITCH, TICK_NS, border_ns},
 };
 
 table![
@@ -16,6 +16,7 @@ table![
     exec_by_a_thread,
     threads_of_one_process,
     unwaited_threads,
+    threads_by_name,
 ];
 
 const NS: u64 = 50_000_000;
@@ -115,6 +116,42 @@ fn threads_of_one_process() {
             Lives::ONE_PROGRAM.check(&group)?;
             within(&agent, tier, &group, 1, report.reaped.cpu_ns)
         });
+    }
+}
+
+/// Threads that stay are shown by their names, born under the agent with all they used; the main thread among them.
+fn threads_by_name() {
+    for tier in [&ITERATOR, &SWITCH, &PROCFS] {
+        let agent = Agent::start(tier);
+        let program = Program::new("named");
+        let mut running = program.work();
+        for name in ["one", "two", "two"] {
+            running.ask(&format!("stay-thread {name} {NS}"));
+        }
+        agent.await_that(|samples| {
+            let group = samples.group(&program.name);
+            for (name, count) in [("one", 1.0), ("two", 2.0), (&*program.name, 1.0)] {
+                let threads = group.labelled("thread_count", &[("threadname", name)]);
+                if threads != count {
+                    return Err(format!("{name}: {threads} threads"));
+                }
+            }
+            for (name, count) in [("one", 1.0), ("two", 2.0)] {
+                let seconds = |mode| {
+                    let labels = [("mode", mode), ("threadname", name)];
+                    group.labelled("thread_cpu_seconds_total", &labels)
+                };
+                let (used_ns, expected_ns) = (
+                    (seconds("user") + seconds("system")) * 1e9,
+                    count * NS as f64,
+                );
+                if used_ns < expected_ns - 2.0 * count * TICK_NS || used_ns > 2.0 * expected_ns {
+                    return Err(format!("{name}: {used_ns} ns of {expected_ns}"));
+                }
+            }
+            Ok(())
+        });
+        drop(running);
     }
 }
 

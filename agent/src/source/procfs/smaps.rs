@@ -1,0 +1,143 @@
+//! `/proc/<pid>/smaps_rollup`, else `/proc/<pid>/smaps`: a process's share of the memory it maps.
+//!
+//! The kernel walks all page tables of the process for it, holding the lock of its mappings, and waits for whoever holds
+//! that lock: so only [`crate::source::Smaps`] reads these files, off the scrape's path.
+//!
+//! Line by line with a parser of our own: `smaps` of a large process has megabytes, of which two lines a mapping are used.
+
+use std::ffi::CStr;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::decimal::{parse_decimal, words};
+use super::{Error, Procfs, file, stat};
+use crate::process::{ProcessId, Proportional};
+
+/// One sum for the process, since Linux 4.14.
+const ROLLUP: &CStr = c"smaps_rollup";
+/// A part for each mapping.
+const FULL: &CStr = c"smaps";
+/// Most bytes that are read: 65,530 mappings, the kernel's limit by default, with 1 KB each.
+const LIMIT: u64 = 64 << 20;
+
+impl Procfs {
+    /// The share of the process `id` in the memory it maps. May take seconds, and may block.
+    ///
+    /// # Errors
+    /// The process is gone, has no memory, or its files cannot be read (another user's, without privilege).
+    pub fn proportional(&mut self, id: ProcessId) -> Result<Proportional, Error> {
+        // Opened anew: this reader lives long and reads seldom.
+        self.open_root()?;
+        let tgid = id.tgid;
+        let dir = self.open(tgid)?;
+        let dir = dir.as_fd();
+        let stat = self.read(tgid, dir, stat::FILE, stat::parse_stat)?;
+        if stat.start_ticks != id.start_ns / self.host().tick_ns {
+            return Err(Error::Gone { tgid });
+        }
+        match read_sum(dir, ROLLUP) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                let sum = read_sum(dir, FULL);
+                self.judge(tgid, FULL, sum)
+            }
+            sum => self.judge(tgid, ROLLUP, sum),
+        }
+    }
+}
+
+fn read_sum(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Proportional>> {
+    let file = std::fs::File::from(file::open_at(dir, name, libc::O_RDONLY)?);
+    let mut reader = BufReader::with_capacity(16 << 10, file.take(LIMIT));
+    let mut line = Vec::new();
+    let mut sum = Sum::default();
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            return Ok(sum.finish());
+        }
+        sum.add(&line);
+    }
+}
+
+/// The lines so far.
+#[derive(Debug, Default)]
+struct Sum {
+    memory: Proportional,
+    has_memory: bool,
+    is_malformed: bool,
+}
+
+impl Sum {
+    /// Lines of a mapping begin with its address; the kernel escapes newlines in the file's name, so none can be forged.
+    fn add(&mut self, line: &[u8]) {
+        let (value, place) = if let Some(value) = line.strip_prefix(b"Pss:") {
+            self.has_memory = true;
+            (value, &mut self.memory.resident_bytes)
+        } else if let Some(value) = line.strip_prefix(b"SwapPss:") {
+            (value, &mut self.memory.swapped_bytes)
+        } else {
+            return;
+        };
+        // The file says kB and means KiB.
+        let kib = words(value).next().and_then(parse_decimal);
+        match kib.and_then(|kib| place.checked_add(kib.checked_mul(1024)?)) {
+            Some(sum) => *place = sum,
+            None => self.is_malformed = true,
+        }
+    }
+
+    /// `None`: the file is not as a kernel writes it of a process that has memory.
+    fn finish(self) -> Option<Proportional> {
+        (self.has_memory && !self.is_malformed).then_some(self.memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(file: &[u8]) -> Option<Proportional> {
+        let mut sum = Sum::default();
+        file.split_inclusive(|byte| *byte == b'\n')
+            .for_each(|line| sum.add(line));
+        sum.finish()
+    }
+
+    const ROLLED: &[u8] = b"55d3c0a00000-7ffd3f1f2000 ---p 00000000 00:00 0                          [rollup]\n\
+        Rss:                5544 kB\nPss:                1234 kB\nPss_Dirty:           500 kB\nPss_Anon:            400 kB\n\
+        Swap:                  9 kB\nSwapPss:               7 kB\nLocked:                0 kB\n";
+
+    #[test]
+    fn the_two_lines_of_a_rollup() {
+        let expected = Proportional {
+            resident_bytes: 1234 << 10,
+            swapped_bytes: 7 << 10,
+        };
+        assert_eq!(parse(ROLLED), Some(expected));
+    }
+
+    #[test]
+    fn mappings_are_added_up() {
+        let mut file = ROLLED.to_vec();
+        file.extend_from_slice(
+            b"7f0000000000-7f0000001000 r--p 00000000 08:01 5 /x\\012Pss: 9 kB\nPss: 1 kB\n",
+        );
+        assert_eq!(parse(&file).unwrap().resident_bytes, 1235 << 10);
+    }
+
+    #[test]
+    fn nothing_and_nonsense_are_malformed() {
+        for bad in [
+            &b""[..],
+            b"SwapPss: 1 kB\n",
+            b"Pss:\n",
+            b"Pss: -1 kB\n",
+            b"Pss: 18446744073709551615 kB\n",
+            b"Pss: 9007199254740991 kB\nPss: 18014398509481983 kB\nPss: 1 kB\n",
+            b"Pss: 1 kB\nSwapPss: x kB\n",
+            b"\xff\xfe",
+        ] {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+}

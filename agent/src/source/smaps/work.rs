@@ -1,0 +1,218 @@
+//! What readers of proportional memory share: the queue, the budget, who is being read, and what was read. Pure.
+
+use super::SmapsStatistics;
+use crate::process::{Proportional, Reading, Wanted};
+use std::collections::VecDeque;
+
+/// Readers at most, those held up included.
+const READERS: usize = 4;
+/// A reading that takes longer holds up its reader.
+const HELD_UP_NS: u64 = 1_000_000_000;
+
+/// What came of one reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Outcome {
+    Read(Proportional),
+    /// The process ended.
+    Gone,
+    Failed,
+}
+
+/// See the module. All times are nanoseconds of one clock.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// At most the live processes: each offer replaces the one before.
+    queue: VecDeque<Wanted>,
+    /// One for each reader, and when it began.
+    under_way: Vec<(Wanted, u64)>,
+    /// CPU time that may still be used; negative when a reading took more.
+    left_ns: i64,
+    /// At most what one offer had, and the readers hold.
+    readings: Vec<Reading>,
+    read: u64,
+    failed: u64,
+}
+
+impl Work {
+    /// One more budget. What was not used of the last is not saved.
+    pub(super) fn allow(&mut self, budget_ns: i64) {
+        self.left_ns = self.left_ns.saturating_add(budget_ns).min(budget_ns);
+    }
+
+    /// Takes the readings since the last call.
+    pub(super) fn readings(&mut self) -> Vec<Reading> {
+        std::mem::take(&mut self.readings)
+    }
+
+    /// Replaces the queue. Where no reader is at work, the first for a new one.
+    pub(super) fn offer(&mut self, wanted: Vec<Wanted>, now_ns: u64) -> Option<Wanted> {
+        self.queue = wanted.into();
+        let at_work = self.under_way.len() - self.held_up(now_ns);
+        if at_work > 0 || self.under_way.len() >= READERS {
+            return None;
+        }
+        self.next(now_ns)
+    }
+
+    /// A reader is done with `wanted`; what it is to read next, if anything.
+    pub(super) fn finish(
+        &mut self,
+        wanted: Wanted,
+        outcome: Outcome,
+        used_ns: u64,
+        now_ns: u64,
+    ) -> Option<Wanted> {
+        self.abandon(wanted);
+        let used_ns = i64::try_from(used_ns).unwrap_or(i64::MAX);
+        self.left_ns = self.left_ns.saturating_sub(used_ns);
+        let memory = match outcome {
+            Outcome::Read(memory) => Some(memory),
+            Outcome::Gone | Outcome::Failed => None,
+        };
+        self.read += u64::from(memory.is_some());
+        self.failed += u64::from(matches!(outcome, Outcome::Failed));
+        if !matches!(outcome, Outcome::Gone) {
+            self.readings.push(Reading {
+                wanted,
+                read_ns: now_ns,
+                memory,
+            });
+        }
+        // Another took its place while it was held up.
+        let is_replaced = self.under_way.len() > self.held_up(now_ns);
+        if is_replaced { None } else { self.next(now_ns) }
+    }
+
+    /// Nobody reads `wanted` after all.
+    pub(super) fn abandon(&mut self, wanted: Wanted) {
+        self.under_way.retain(|(other, _)| *other != wanted);
+    }
+
+    fn next(&mut self, now_ns: u64) -> Option<Wanted> {
+        while self.left_ns > 0 {
+            let wanted = self.queue.pop_front()?;
+            let is_under_way = self.under_way.iter().any(|(one, _)| one.id == wanted.id);
+            if !is_under_way {
+                self.under_way.push((wanted, now_ns));
+                return Some(wanted);
+            }
+        }
+        None
+    }
+
+    /// Readers that are held up.
+    fn held_up(&self, now_ns: u64) -> usize {
+        let since = |began_ns: u64| now_ns.saturating_sub(began_ns);
+        let held_up = |(_, began_ns): &&(Wanted, u64)| since(*began_ns) >= HELD_UP_NS;
+        self.under_way.iter().filter(held_up).count()
+    }
+
+    pub(super) fn statistics(&self, now_ns: u64) -> SmapsStatistics {
+        SmapsStatistics {
+            readings: self.read,
+            failures: self.failed,
+            waiting: self.queue.len() as u64,
+            held_up: self.held_up(now_ns) as u64,
+            oldest_age_ns: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ProcessId;
+
+    const MS: u64 = 1_000_000;
+    const BUDGET: i64 = 50_000_000;
+
+    fn wanted(tgid: u32) -> Wanted {
+        let id = ProcessId { tgid, start_ns: 1 };
+        Wanted { id, ran_marker: 7 }
+    }
+
+    fn all(tgids: impl IntoIterator<Item = u32>) -> Vec<Wanted> {
+        tgids.into_iter().map(wanted).collect()
+    }
+
+    const READ: Outcome = Outcome::Read(Proportional {
+        resident_bytes: 1,
+        swapped_bytes: 2,
+    });
+
+    #[test]
+    fn one_reader_reads_all_within_the_budget_and_the_rest_waits() {
+        let mut work = Work::default();
+        assert_eq!(work.offer(all(1..9), 0), None, "nothing is allowed yet");
+        work.allow(BUDGET);
+        let mut next = work.offer(all(1..9), 0);
+        let mut read = Vec::new();
+        while let Some(one) = next {
+            read.push(one.id.tgid);
+            assert_eq!(
+                work.offer(all(one.id.tgid + 1..9), 0),
+                None,
+                "one is at work"
+            );
+            next = work.finish(one, READ, 20 * MS, 0);
+        }
+        assert_eq!(read, [1, 2, 3], "the third went beyond the budget");
+        assert_eq!((work.readings().len(), work.readings().len()), (3, 0));
+        assert_eq!(
+            (work.statistics(0).readings, work.statistics(0).waiting),
+            (3, 5)
+        );
+        // Its 10 ms are paid from the next budget.
+        work.allow(BUDGET);
+        assert_eq!(work.left_ns, 40_000_000);
+        work.allow(BUDGET);
+        assert_eq!(work.left_ns, BUDGET, "nothing is saved up");
+    }
+
+    #[test]
+    fn a_huge_mapping_is_paid_for_by_the_scrapes_after_it() {
+        let mut work = Work::default();
+        work.allow(BUDGET);
+        let huge = work.offer(all([1, 2]), 0).unwrap();
+        assert_eq!(work.finish(huge, READ, 120 * MS, 120 * MS), None);
+        work.allow(BUDGET);
+        assert_eq!(work.offer(all([2]), 130 * MS), None);
+        work.allow(BUDGET);
+        assert!(work.offer(all([2]), 140 * MS).is_some());
+    }
+
+    #[test]
+    fn readers_that_are_held_up_are_replaced_and_bounded() {
+        let mut work = Work::default();
+        let mut now_ns = 0;
+        for tgid in 1..=4 {
+            work.allow(BUDGET);
+            // Who is under way is not begun again.
+            assert_eq!(work.offer(all(1..9), now_ns), Some(wanted(tgid)));
+            assert_eq!(work.offer(all(1..9), now_ns + HELD_UP_NS - 1), None);
+            now_ns += HELD_UP_NS;
+        }
+        assert_eq!(work.offer(all(1..9), now_ns), None, "no more than four");
+        assert_eq!(work.statistics(now_ns).held_up, 4);
+        // One comes back and works on; when the next does, there is a reader already.
+        let next = work.finish(wanted(2), READ, MS, now_ns);
+        assert_eq!(next, Some(wanted(2)), "it ran meanwhile");
+        assert_eq!(work.finish(wanted(3), READ, MS, now_ns), None);
+        assert_eq!(work.statistics(now_ns).held_up, 2);
+    }
+
+    #[test]
+    fn failures_are_counted_and_ends_are_not() {
+        let mut work = Work::default();
+        work.allow(BUDGET);
+        let first = work.offer(all([1, 2]), 0).unwrap();
+        let second = work.finish(first, Outcome::Failed, 0, 0).unwrap();
+        assert_eq!(work.finish(second, Outcome::Gone, 0, 0), None);
+        let SmapsStatistics {
+            readings, failures, ..
+        } = work.statistics(0);
+        assert_eq!((readings, failures), (0, 1));
+        let readings = work.readings();
+        assert_eq!((readings.len(), readings[0].memory), (1, None));
+    }
+}
