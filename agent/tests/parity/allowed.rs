@@ -1,6 +1,9 @@
 //! What may differ: section 9 of the contract, point by point, each as narrow as one scrape allows.
 
-use super::{compare::GROUP, world::World};
+use super::{
+    compare::GROUP,
+    world::{LATER, World},
+};
 use std::collections::BTreeMap;
 
 /// One series of either.
@@ -58,6 +61,7 @@ const RULES: &[(u32, Rule)] = &[
     (4, error_counters_count),
     (5, the_main_thread_counts_once),
     (6, an_empty_group_has_no_start),
+    (17, threads_count_from_their_birth),
     (23, known_groups_are_reported),
 ];
 
@@ -110,6 +114,17 @@ fn an_empty_group_has_no_start(case: &Case<'_>) -> bool {
         && case.ours.is_none()
         && case.theirs == Some(-62_135_596_800.0)
         && case.num_procs(case.all_ours) == Some(0.0)
+}
+
+/// Theirs counts a thread from its second sight on.
+fn threads_count_from_their_birth(case: &Case<'_>) -> bool {
+    let is_counter = case.family().starts_with("thread_") && case.family().ends_with("_total");
+    let has_newer = case
+        .world
+        .processes
+        .values()
+        .any(|one| one.start_ticks >= *LATER);
+    is_counter && has_newer && case.theirs.is_some() && case.difference() < 0.0
 }
 
 fn known_groups_are_reported(case: &Case<'_>) -> bool {

@@ -65,7 +65,7 @@ fn both_say_the_same() {
         findings.complaints.is_empty(),
         "{} differences that nothing allows:\n{}",
         findings.complaints.len(),
-        findings.complaints[..findings.complaints.len().min(4000)].join("\n")
+        findings.complaints[..findings.complaints.len().min(40)].join("\n")
     );
     assert!(findings.equal > 50_000, "the histories say too little");
 }
@@ -76,7 +76,12 @@ fn play(history: &History, findings: &Mutex<Findings>) {
     let mut world = history.first.clone();
     world.write(&tree, None);
     let flags: Vec<&str> = history.flags.iter().map(String::as_str).collect();
-    let ours = Launch::on(&tree).args(&flags).config(&history.yaml).start();
+    // Proportional memory is read beside the scrapes (9.16): no step has a value that must be there.
+    let ours = Launch::on(&tree)
+        .arg("-gather-smaps=false")
+        .args(&flags)
+        .config(&history.yaml)
+        .start();
     let theirs = Peer::start(&tree, &flags, &history.yaml);
     for step in 0..=history.steps.len() {
         if let Some(change) = step.checked_sub(1).and_then(|step| history.steps.get(step)) {
