@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Adds up everything, whatever account it is booked to.
 #[derive(Default)]
-struct Sums {
+pub(super) struct Sums {
     next: u32,
     total: Tally,
     by_account: BTreeMap<AccountId, Tally>,
@@ -102,7 +102,7 @@ struct Node {
     sums: Sums,
 }
 
-fn counters(ns: u64) -> Counters {
+pub(super) fn counters(ns: u64) -> Counters {
     Counters {
         cpu: Cpu {
             user_ns: ns,
@@ -251,7 +251,7 @@ impl Node {
     }
 }
 
-fn sample(id: ProcessId, used: u64) -> Sample {
+pub(super) fn sample(id: ProcessId, used: u64) -> Sample {
     Sample {
         id,
         parent: 1,

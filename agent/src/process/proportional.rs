@@ -33,6 +33,8 @@ pub struct Wanted {
     pub id: ProcessId,
     /// Its [`Sample::ran_marker`](super::Sample::ran_marker) when it was asked for.
     pub ran_marker: u64,
+    /// Where its use was booked then: another image since has another account.
+    pub account: AccountId,
 }
 
 /// What came of it.
@@ -62,7 +64,7 @@ impl Known {
 }
 
 impl Table {
-    /// Takes what was read. Of a process that is gone, or known by another identity since, nothing is kept.
+    /// Takes what was read. Of a process that is gone, known by another identity, or another image since, nothing is kept.
     pub fn note_proportional(&mut self, readings: impl IntoIterator<Item = Reading>) {
         for reading in readings {
             let Reading {
@@ -70,7 +72,8 @@ impl Table {
                 read_ns,
                 memory,
             } = reading;
-            if let Some(entry) = self.processes.entry_mut(wanted.id) {
+            let entry = self.processes.entry_mut(wanted.id);
+            if let Some(entry) = entry.filter(|entry| entry.account == wanted.account) {
                 let known = &mut entry.proportional;
                 known.tried = Some(wanted.ran_marker);
                 known.last = memory.map(|memory| (read_ns, memory)).or(known.last);
@@ -89,9 +92,12 @@ impl Table {
             };
             let Known { tried, last } = entry.proportional;
             if tried != Some(held.ran_marker) && !is_outside(entry.account) {
-                let ran_marker = held.ran_marker;
-                let read_ns = last.map_or(0, |(read_ns, _)| read_ns);
-                found.push((read_ns, Wanted { id, ran_marker }));
+                let wanted = Wanted {
+                    id,
+                    ran_marker: held.ran_marker,
+                    account: entry.account,
+                };
+                found.push((last.map_or(0, |(read_ns, _)| read_ns), wanted));
             }
         }
         found.sort_by_key(|(read_ns, _)| *read_ns);
@@ -104,5 +110,102 @@ impl Table {
         live.filter(|(_, entry)| entry.seen == self.passes)
             .filter_map(|(_, entry)| entry.proportional.last.map(|(read_ns, _)| read_ns))
             .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::histories::{Sums, counters, sample};
+    use super::super::{Event, Facts, Memory, Pass, Sample};
+    use super::*;
+
+    /// A table that has seen these, each with the time it has run.
+    fn pass(table: &mut Table, sums: &mut Sums, running: &[(u32, u64)]) {
+        let mapping = |(tgid, ran_ns): &(u32, u64)| Sample {
+            memory: Memory {
+                virtual_bytes: 4096,
+                ..Memory::default()
+            },
+            ran_marker: *ran_ns,
+            ..sample(id(*tgid), 0)
+        };
+        let pass = Pass {
+            started_ns: 3000,
+            finals_follow: true,
+            processes: running.iter().map(mapping).collect(),
+            ..Pass::default()
+        };
+        table.observe(&pass, sums);
+    }
+
+    fn id(tgid: u32) -> ProcessId {
+        ProcessId {
+            tgid,
+            start_ns: 2000,
+        }
+    }
+
+    fn wanted(table: &Table) -> Vec<Wanted> {
+        table.wanted_proportional(|_| false)
+    }
+
+    fn tgids(table: &Table) -> Vec<u32> {
+        wanted(table).iter().map(|one| one.id.tgid).collect()
+    }
+
+    fn reading(wanted: Wanted, read_ns: u64) -> Reading {
+        let memory = Some(Proportional {
+            resident_bytes: read_ns,
+            swapped_bytes: 0,
+        });
+        Reading {
+            wanted,
+            read_ns,
+            memory,
+        }
+    }
+
+    #[test]
+    fn who_ran_is_wanted_the_oldest_reading_first() {
+        let (mut table, mut sums) = (Table::new(1000), Sums::default());
+        pass(&mut table, &mut sums, &[(1, 5), (2, 5), (3, 5), (4, 5)]);
+        assert_eq!(tgids(&table), [1, 2, 3, 4]);
+        assert_eq!(table.wanted_proportional(|_| true), []);
+        let all = wanted(&table);
+        table.note_proportional([reading(all[0], 30), reading(all[1], 20)]);
+        let failed = Reading {
+            memory: None,
+            ..reading(all[3], 40)
+        };
+        table.note_proportional([failed]);
+        assert_eq!(tgids(&table), [3], "one that failed is tried when it ran");
+        assert_eq!(table.oldest_proportional_ns(), Some(20));
+        pass(&mut table, &mut sums, &[(1, 6), (2, 6), (3, 5), (4, 6)]);
+        assert_eq!(tgids(&table), [3, 4, 2, 1]);
+        pass(&mut table, &mut sums, &[(1, 6), (3, 5), (4, 6)]);
+        assert_eq!(table.oldest_proportional_ns(), Some(30));
+    }
+
+    #[test]
+    fn another_image_begins_without_a_reading() {
+        let (mut table, mut sums) = (Table::new(1000), Sums::default());
+        pass(&mut table, &mut sums, &[(1, 5)]);
+        let before = wanted(&table)[0];
+        table.note_proportional([reading(before, 10)]);
+        let exec = Event::Execed {
+            id: id(1),
+            facts: Box::new(Facts::default()),
+            parent: 0,
+            counters: counters(5),
+        };
+        table.apply(exec, &mut sums);
+        // Read of the old image, taken now.
+        table.note_proportional([reading(before, 20)]);
+        pass(&mut table, &mut sums, &[(1, 6)]);
+        assert_eq!(
+            table.live().next().and_then(|live| live.proportional()),
+            None
+        );
+        assert_eq!(tgids(&table), [1]);
     }
 }

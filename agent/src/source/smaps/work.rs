@@ -121,14 +121,18 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::ProcessId;
+    use crate::process::{AccountId, ProcessId};
 
     const MS: u64 = 1_000_000;
     const BUDGET: i64 = 50_000_000;
 
     fn wanted(tgid: u32) -> Wanted {
         let id = ProcessId { tgid, start_ns: 1 };
-        Wanted { id, ran_marker: 7 }
+        Wanted {
+            id,
+            ran_marker: 7,
+            account: AccountId(0),
+        }
     }
 
     fn all(tgids: impl IntoIterator<Item = u32>) -> Vec<Wanted> {
