@@ -155,14 +155,10 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         unix_seconds: host.boot_time,
     };
     let users = Users::new(host.passwd());
-    let procfs = Procfs::new(host.clone());
+    let procfs = Procfs::new(host.clone()).with_cwd(classifier.uses_cwd());
     let classifier = Arc::new(classifier);
     let placing = Arc::clone(&classifier);
-    let placer = Box::new(move |facts: &process::Facts| {
-        placing
-            .classify(facts, boot_time)
-            .map(|placement| placement.name)
-    });
+    let placer = Box::new(move |facts: &process::Facts| placing.classify(facts, boot_time));
     Ok(Pipeline::start(Parts {
         observer: Observer::new(start.kernel, procfs, Names::new(users)),
         grouper: Grouper::new(placer, max_groups),

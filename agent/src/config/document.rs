@@ -1,6 +1,6 @@
 //! The tree of a configuration file to typed items: which keys there are and what may stand in them.
 //!
-//! Follows process-exporter 0.8.7: what it accepts is accepted, an unknown key only earns a warning.
+//! Follows process-exporter 0.8.7 in the keys that it has: what it accepts is accepted, an unknown key only earns a warning.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -70,7 +70,13 @@ impl Reader<'_> {
         let pairs = match &node.value {
             Value::Null => &[][..],
             Value::Map(pairs) => pairs,
-            _ => return Err(self.wrong(node, &label, "a map with comm, exe or cmdline")),
+            _ => {
+                return Err(self.wrong(
+                    node,
+                    &label,
+                    "a map with comm, exe, cmdline, user or cgroup",
+                ));
+            }
         };
         let mut item = Item {
             line: node.line,
@@ -86,10 +92,13 @@ impl Reader<'_> {
                 Some(Key::Comm) => item.comm = self.list(Key::Comm, value)?,
                 Some(Key::Exe) => item.exe = self.list(Key::Exe, value)?,
                 Some(Key::Cmdline) => item.cmdline = self.list(Key::Cmdline, value)?,
+                Some(Key::User) => item.user = self.list(Key::User, value)?,
+                Some(Key::Cgroup) => item.cgroup = self.list(Key::Cgroup, value)?,
+                Some(Key::Exclude) => item.exclude = self.truth(Key::Exclude, value)?,
                 None => self.warn(key, &Key::ALL.map(Key::as_str)),
             }
         }
-        if item.comm.is_none() && item.exe.is_none() && item.cmdline.is_none() {
+        if Key::SELECTORS.iter().all(|key| item.list(*key).is_none()) {
             let (path, line) = (self.path.to_owned(), node.line);
             return Err(Error::NoSelector {
                 path,
@@ -113,6 +122,15 @@ impl Reader<'_> {
             Value::List(_) => "a string",
         };
         Err(self.wrong(value, Key::Name.as_str(), expected))
+    }
+
+    fn truth(&self, key: Key, value: &Node) -> Result<bool, Error> {
+        match &value.value {
+            Value::Null => Ok(false),
+            Value::Scalar(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Value::Scalar(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            _ => Err(self.wrong(value, key.as_str(), "true or false")),
+        }
     }
 
     fn list(&self, key: Key, value: &Node) -> Result<Option<Vec<Text>>, Error> {

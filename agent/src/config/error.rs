@@ -59,8 +59,8 @@ pub enum Error {
     },
     /// An item selects nothing: upstream's "no matchers provided".
     #[error(
-        "{}:{line}: item {item} of process_names: no matchers provided: found none of comm, exe and cmdline, \
-         expected at least one",
+        "{}:{line}: item {item} of process_names: no matchers provided: found none of comm, exe, cmdline, user \
+         and cgroup, expected at least one",
         path.display()
     )]
     NoSelector {

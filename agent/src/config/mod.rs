@@ -11,6 +11,7 @@ pub mod civil;
 mod document;
 mod error;
 pub mod flags;
+mod item;
 mod limiter;
 mod listen;
 pub mod logging;
@@ -26,68 +27,11 @@ use std::path::{Path, PathBuf};
 
 pub use error::{Error, Warning};
 pub use flags::{Accounting, FlagError, Flags};
+pub use item::{Item, Key, Text};
 pub use listen::{Host, ListenAddress};
 
 /// Unknown keys that get a line each.
 const SHOWN_WARNINGS: usize = 4;
-
-/// A text and the line it stands on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text {
-    /// As typed: a number or a word like `true` keeps its spelling.
-    pub text: String,
-    /// Line in the file, from 1.
-    pub line: usize,
-}
-
-/// One item of `process_names`, as typed. At least one of the selectors is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Item {
-    /// Line of the item's first key, from 1.
-    pub line: usize,
-    /// Name template; absent and empty both mean the default one.
-    pub name: Option<Text>,
-    /// Task names, one of which must be equal. An empty list matches nothing.
-    pub comm: Option<Vec<Text>>,
-    /// Programs, one of which must be equal to the first argument or its base name. An empty list matches nothing.
-    pub exe: Option<Vec<Text>>,
-    /// Go regular expressions, all of which must be found in the command line. An empty list matches everything.
-    pub cmdline: Option<Vec<Text>>,
-}
-
-/// A key of an item, for errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// `name`
-    Name,
-    /// `comm`
-    Comm,
-    /// `exe`
-    Exe,
-    /// `cmdline`
-    Cmdline,
-}
-
-impl Key {
-    /// All keys of an item.
-    pub const ALL: [Key; 4] = [Key::Name, Key::Comm, Key::Exe, Key::Cmdline];
-
-    /// As it is written in the file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Key::Name => "name",
-            Key::Comm => "comm",
-            Key::Exe => "exe",
-            Key::Cmdline => "cmdline",
-        }
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What a configuration file says, as typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -176,17 +120,5 @@ impl Config {
             text: typed.map(|text| text.text.clone()).unwrap_or_default(),
             cause: cause.to_string(),
         }
-    }
-}
-
-impl Item {
-    fn text(&self, key: Key, index: Option<usize>) -> Option<&Text> {
-        let list = match key {
-            Key::Name => return self.name.as_ref(),
-            Key::Comm => &self.comm,
-            Key::Exe => &self.exe,
-            Key::Cmdline => &self.cmdline,
-        };
-        list.as_ref()?.get(index?)
     }
 }

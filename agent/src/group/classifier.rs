@@ -1,6 +1,6 @@
 //! Which item picks a process, and what its group is called.
 //!
-//! In come a configuration, compiled once, and the facts of a process; out goes its [`Placement`]. It is pure but for the
+//! In come a configuration, compiled once, and the facts of a process; out goes a [`Verdict`]. It is pure but for the
 //! counts of failed templates, remembers nothing of any process, and cannot fail: what can, fails when it is made.
 
 use std::sync::OnceLock;
@@ -20,6 +20,20 @@ pub struct Placement {
     pub item: usize,
     /// The name of its group: any text of at most [`super::MAX_NAME`] bytes, the empty one too.
     pub name: String,
+}
+
+/// What the items say of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is in this group.
+    Member(Placement),
+    /// This item, which excludes, matches: it is in no group, whatever its ancestors are in.
+    Excluded {
+        /// Which, from 0.
+        item: usize,
+    },
+    /// No item matches: it joins its nearest tracked ancestor.
+    Unmatched,
 }
 
 /// A name template that failed on some process: the group got the text up to there, as in process-exporter.
@@ -42,6 +56,7 @@ pub struct Classifier {
 #[derive(Debug)]
 struct CompiledItem {
     selector: Selector,
+    exclude: bool,
     name: NameTemplate,
     failures: AtomicU64,
     first_failure: OnceLock<String>,
@@ -55,19 +70,18 @@ impl Classifier {
     pub fn new(config: &Config) -> Result<Self, config::Error> {
         let compile = |(index, item): (usize, &config::Item)| {
             let selector = Selector::compile(item).map_err(|bad| {
-                config.invalid(
-                    index,
-                    Key::Cmdline,
-                    Some(bad.index),
-                    "cmdline regex",
-                    bad.cause,
-                )
+                let what = match bad.key {
+                    Key::Cgroup => "cgroup regex",
+                    _ => "cmdline regex",
+                };
+                config.invalid(index, bad.key, Some(bad.index), what, bad.cause)
             })?;
             let source = item.name.as_ref().map(|name| name.text.as_str());
             let name = NameTemplate::compile(source)
                 .map_err(|cause| config.invalid(index, Key::Name, None, "name template", cause))?;
             Ok(CompiledItem {
                 selector,
+                exclude: item.exclude,
                 name,
                 failures: AtomicU64::new(0),
                 first_failure: OnceLock::new(),
@@ -82,23 +96,27 @@ impl Classifier {
         Ok(Classifier { items })
     }
 
-    /// The first item whose selectors all match, and the name it gives. `None` if there is none.
-    pub fn classify(&self, facts: &Facts, boot: BootTime) -> Option<Placement> {
+    /// Whether some template may look at the working directory.
+    pub fn uses_cwd(&self) -> bool {
+        self.items.iter().any(|item| item.name.uses_cwd())
+    }
+
+    /// What the first item says whose selectors all match.
+    pub fn classify(&self, facts: &Facts, boot: BootTime) -> Verdict {
         let subject = Subject::new(facts);
         let mut matches = Matches::new();
-        let (item, compiled) = self.items.iter().enumerate().find(|(_, item)| {
+        let found = self.items.iter().enumerate().find(|(_, item)| {
             let captured = item.name.uses_matches().then_some(&mut matches);
-            item.selector.matches(&subject, captured)
-        })?;
-        let rendered = compiled.name.render(facts, boot, &matches);
-        if let Some(cause) = rendered.error {
-            compiled.failures.fetch_add(1, Ordering::Relaxed);
-            compiled.first_failure.get_or_init(|| cause);
+            item.selector.miss(&subject, captured).is_none()
+        });
+        match found {
+            None => Verdict::Unmatched,
+            Some((index, item)) if item.exclude => Verdict::Excluded { item: index },
+            Some((index, item)) => Verdict::Member(Placement {
+                item: index,
+                name: item.render(&item.name, facts, boot, &matches),
+            }),
         }
-        Some(Placement {
-            item,
-            name: rendered.name,
-        })
     }
 
     /// Name templates that have failed at least once. Each is worth one warning.
@@ -112,6 +130,23 @@ impl Classifier {
             })
         };
         self.items.iter().enumerate().filter_map(failed).collect()
+    }
+}
+
+impl CompiledItem {
+    fn render(
+        &self,
+        template: &NameTemplate,
+        facts: &Facts,
+        boot: BootTime,
+        matches: &Matches,
+    ) -> String {
+        let rendered = template.render(facts, boot, matches);
+        if let Some(cause) = rendered.error {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            self.first_failure.get_or_init(|| cause);
+        }
+        rendered.text
     }
 }
 

@@ -4,7 +4,7 @@
 //! fall. Groups are bounded: beyond `max_groups` a new name's processes go to the group `other`, and are counted.
 
 use super::{
-    Gauges, Group,
+    Gauges, Group, Verdict,
     account::{Accounts, Decision, GroupIndex},
 };
 use crate::process::{
@@ -17,8 +17,8 @@ const REST: &str = "other";
 /// Wait channels told apart in one group; the rest share the value `other`.
 const WCHANS: usize = 128;
 
-/// Names the group of a process, or none.
-pub type Placer = Box<dyn Fn(&Facts) -> Option<String> + Send>;
+/// Says where a process belongs.
+pub type Placer = Box<dyn Fn(&Facts) -> Verdict + Send>;
 
 /// Counts about the grouper itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,11 +100,12 @@ impl Ledger for Grouper {
         }
         self.statistics.incomplete += u64::from(facts.incomplete);
         match (self.placer)(facts) {
-            Some(name) => {
-                let group = self.group(name);
+            Verdict::Member(placement) => {
+                let group = self.group(placement.name);
                 self.decide(id, Decision::Member(group));
             }
-            None => self.follow_ancestor(id),
+            Verdict::Excluded { .. } => self.decide(id, Decision::Nowhere),
+            Verdict::Unmatched => self.follow_ancestor(id),
         }
     }
 
@@ -190,12 +191,13 @@ impl Grouper {
             delta: whole(&coarse.counters),
             lifecycle: coarse.lifecycle,
         };
-        match facts.and_then(|facts| (self.placer)(&facts)) {
-            Some(name) => {
-                let group = self.group(name);
+        match facts.map_or(Verdict::Unmatched, |facts| (self.placer)(&facts)) {
+            Verdict::Member(placement) => {
+                let group = self.group(placement.name);
                 self.groups[group.0].total.add(&tally);
             }
-            None => {
+            Verdict::Excluded { .. } => {}
+            Verdict::Unmatched => {
                 let Delta {
                     user_ns, system_ns, ..
                 } = tally.delta;

@@ -1,7 +1,7 @@
 //! Decisions, waiting bookings, ancestors and bounds of the grouper.
 
 use super::*;
-use crate::process::Lifecycle;
+use crate::{group::Placement, process::Lifecycle};
 
 fn facts(comm: &str) -> Facts {
     Facts {
@@ -10,11 +10,15 @@ fn facts(comm: &str) -> Facts {
     }
 }
 
-/// Names every process by its comm, but for those called `x…`, which match nothing.
+/// Names every process by its comm, but for those called `x…`, which match nothing, and `-…`, which are excluded.
 fn grouper(max_groups: usize) -> Grouper {
     let placer = |facts: &Facts| {
-        let comm = String::from_utf8_lossy(&facts.comm).into_owned();
-        (!comm.starts_with('x')).then_some(comm)
+        let name = String::from_utf8_lossy(&facts.comm).into_owned();
+        match name.chars().next() {
+            Some('x') => Verdict::Unmatched,
+            Some('-') => Verdict::Excluded { item: 0 },
+            _ => Verdict::Member(Placement { item: 0, name }),
+        }
     };
     Grouper::new(Box::new(placer), max_groups)
 }
@@ -75,6 +79,26 @@ fn what_has_no_tracked_ancestor_is_in_no_group() {
     grouper.settle();
     grouper.book(leaf, &used(3));
     assert!(totals(&grouper).is_empty());
+}
+
+#[test]
+fn what_is_excluded_is_in_no_group_and_neither_is_what_follows_it() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    grouper.identify(root, &facts("a"));
+    let excluded = grouper.open(Some(root));
+    grouper.book(excluded, &used(1));
+    grouper.identify(excluded, &facts("-b"));
+    let follower = grouper.open(Some(excluded));
+    grouper.identify(follower, &facts("x"));
+    let own = grouper.open(Some(excluded));
+    grouper.identify(own, &facts("c"));
+    grouper.settle();
+    for account in [excluded, follower, own] {
+        grouper.book(account, &used(5));
+    }
+    assert_eq!(totals(&grouper), [("a", 0), ("c", 5)]);
+    assert!(grouper.is_outside(excluded) && grouper.is_outside(follower));
 }
 
 #[test]
@@ -175,6 +199,7 @@ fn a_sum_by_comm_goes_where_its_comm_leads_or_is_counted() {
     grouper.book_coarse(&sum(Some("a")));
     grouper.book_coarse(&sum(Some("x")));
     grouper.book_coarse(&sum(None));
+    grouper.book_coarse(&sum(Some("-")));
     assert_eq!(totals(&grouper), [("a", 7)]);
     assert_eq!(grouper.groups()[0].total.lifecycle.forks, 1);
     assert_eq!(grouper.statistics().unattributed_cpu_ns, 14);

@@ -1,7 +1,10 @@
 //! Groups: which process belongs to which, and what each has used.
 
 mod account;
+mod cgroup;
 mod classifier;
+#[cfg(test)]
+mod extension_tests;
 mod go_class;
 mod go_regexp;
 mod grouper;
@@ -14,7 +17,7 @@ mod template_kinds;
 mod text;
 mod time_layout;
 
-pub use classifier::{Classifier, Placement, TemplateFailure};
+pub use classifier::{Classifier, Placement, TemplateFailure, Verdict};
 pub use grouper::{Grouper, Placer, Statistics};
 pub use name::MAX_NAME;
 pub use start_time::BootTime;

@@ -9,15 +9,21 @@ use gotmpl::parse::{
 use super::start_time::METHODS;
 use super::template::{FAIL, NAME, NOTHING, TIME};
 
-/// The fields of the data.
-pub(super) const VARIABLES: [&str; 8] = [
+/// The fields of the data: process-exporter's eight, and `Argv`, `ContainerID`, `Cwd`, `PPID`, `Slice` and `Unit`.
+pub(super) const VARIABLES: [&str; 14] = [
+    "Argv",
     "Cgroups",
     "Comm",
+    "ContainerID",
+    "Cwd",
     "ExeBase",
     "ExeFull",
     "Matches",
     "PID",
+    "PPID",
+    "Slice",
     "StartTime",
+    "Unit",
     "Username",
 ];
 

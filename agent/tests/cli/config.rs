@@ -23,8 +23,8 @@ fn a_broken_configuration_is_refused_with_file_line_found_and_expected() {
         ),
         (
             "process_names:\n  - name: x\n",
-            "FILE:2: item 1 of process_names: no matchers provided: found none of comm, exe and cmdline, \
-             expected at least one",
+            "FILE:2: item 1 of process_names: no matchers provided: found none of comm, exe, cmdline, user and \
+             cgroup, expected at least one",
         ),
         (
             "process_names:\n  - comm: [a]\n  - cmdline:\n    - ok\n    - (a\n",

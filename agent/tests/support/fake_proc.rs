@@ -160,6 +160,8 @@ pub struct FakeProcess {
     /// Soft column of `Max open files`.
     pub fd_limit: String,
     pub cgroup: String,
+    /// Working directory; empty for none.
+    pub cwd: String,
     /// Further threads; `num_threads` is one more.
     pub threads: Vec<FakeThread>,
 }
@@ -189,6 +191,7 @@ impl FakeProcess {
             descriptors: Vec::new(),
             fd_limit: "1024".to_owned(),
             cgroup: "0::/\n".to_owned(),
+            cwd: String::new(),
             threads: Vec::new(),
         }
     }
@@ -255,6 +258,12 @@ impl FakeProcess {
         self
     }
 
+    /// Working directory.
+    pub fn cwd(mut self, path: &str) -> Self {
+        self.cwd = path.to_owned();
+        self
+    }
+
     /// One more thread.
     pub fn thread(mut self, thread: FakeThread) -> Self {
         self.threads.push(thread);
@@ -266,6 +275,9 @@ impl FakeProcess {
         remove(&self.path);
         self.write_task(&self.path, &self.main);
         fs::write(self.path.join("limits"), self.limits()).unwrap();
+        if !self.cwd.is_empty() {
+            std::os::unix::fs::symlink(&self.cwd, self.path.join("cwd")).unwrap();
+        }
         fs::create_dir(self.path.join("fd")).unwrap();
         for (number, target) in self.descriptors.iter().enumerate() {
             std::os::unix::fs::symlink(target, self.path.join("fd").join(number.to_string()))

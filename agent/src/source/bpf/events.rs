@@ -49,27 +49,31 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
     Facts {
         tgid: id.tgid,
         start_ns: id.start_ns,
+        parent: head.parent_tgid,
         comm,
         argv,
+        uid: Some(head.euid),
         username: names.username(head.euid),
         cgroups: names.cgroups(head.cgroup_id),
         cgroup_id: Some(head.cgroup_id),
+        cwd: Vec::new(),
         incomplete: is_cut,
     }
 }
 
 /// What is known at the end of a process whose exec nobody reported.
-fn last_facts(id: &Identity, comm: &Comm, euid: u32, names: &mut Names) -> Facts {
-    let comm = text(comm);
+fn last_facts(record: &ReleaseRecord, names: &mut Names) -> Facts {
+    let comm = text(&record.comm);
     Facts {
-        tgid: id.tgid,
-        start_ns: id.start_ns,
+        tgid: record.id.tgid,
+        start_ns: record.id.start_ns,
+        parent: record.parent_tgid,
         argv: vec![comm.clone()],
         comm,
-        username: names.username(euid),
-        cgroups: Vec::new(),
-        cgroup_id: None,
+        uid: Some(record.euid),
+        username: names.username(record.euid),
         incomplete: true,
+        ..Facts::default()
     }
 }
 
@@ -137,7 +141,7 @@ fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Rele
     Released {
         id: process_id(&record.id),
         parent: record.parent_tgid,
-        facts: last_facts(&record.id, &record.comm, record.euid, names),
+        facts: last_facts(record, names),
         counters: carried.counters(&record.totals),
         projected: record.flags & RELEASE_PROJECTED != 0,
     }

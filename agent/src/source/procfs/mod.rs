@@ -54,6 +54,8 @@ pub struct Procfs {
     lister: Lister,
     /// Whether the size of `<pid>/fd` is the number of descriptors here.
     fd_sizes: bool,
+    /// Whether [`Procfs::facts`] reads `cwd`.
+    wants_cwd: bool,
     errors: ErrorCounts,
     /// Processes counted in `errors.partial` since the pass began.
     partial: HashSet<u32>,
@@ -76,10 +78,19 @@ impl Procfs {
             name: Name::default(),
             lister: Lister::default(),
             fd_sizes,
+            wants_cwd: false,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
         }
+    }
+
+    /// The same, but facts are read with the working directory if `is_wanted`: one more call for each process, and one that
+    /// needs the right to trace it.
+    #[must_use]
+    pub fn with_cwd(mut self, is_wanted: bool) -> Self {
+        self.wants_cwd = is_wanted;
+        self
     }
 
     /// The host that is read.
