@@ -9,12 +9,14 @@
 //! `process`, `group` and `exposition` are pure; `source` and `http` do the IO; one thread owns the state
 //! (`pipeline`, driven by `owner`). [`run`] is the one place that knows every module.
 
+pub mod check;
 pub mod collector;
 pub mod config;
 pub mod exposition;
 pub mod group;
 pub mod host;
 pub mod http;
+pub mod list;
 mod owner;
 mod pipeline;
 pub mod process;

@@ -91,6 +91,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Line, from 1; 0 where the whole file is meant.
+    pub const fn line(&self) -> usize {
+        match self {
+            Self::Read { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => 0,
+            Self::Syntax { line, .. }
+            | Self::Type { line, .. }
+            | Self::NoSelector { line, .. }
+            | Self::Invalid { line, .. } => *line,
+        }
+    }
+}
+
 /// A key that nothing reads: accepted, as process-exporter does, but said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {

@@ -8,6 +8,7 @@
 
 mod argv;
 pub mod civil;
+mod command;
 mod document;
 mod error;
 pub mod flags;
@@ -25,6 +26,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use command::{Command, ListFlags};
 pub use error::{Error, Warning};
 pub use flags::{Accounting, FlagError, Flags};
 pub use item::{Item, Key, Text};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::name::NameTemplate;
 use super::pattern::Matches;
-use super::selector::{Selector, Subject};
+use super::selector::{Miss, Selector, Subject};
 use super::start_time::BootTime;
 use crate::config::{self, Config, Key};
 use crate::process::Facts;
@@ -54,10 +54,10 @@ pub struct Classifier {
 }
 
 #[derive(Debug)]
-struct CompiledItem {
-    selector: Selector,
+pub(super) struct CompiledItem {
+    pub(super) selector: Selector,
     exclude: bool,
-    name: NameTemplate,
+    pub(super) name: NameTemplate,
     failures: AtomicU64,
     first_failure: OnceLock<String>,
 }
@@ -68,30 +68,8 @@ impl Classifier {
     /// # Errors
     /// The first regular expression or name template that cannot be compiled, with its line.
     pub fn new(config: &Config) -> Result<Self, config::Error> {
-        let compile = |(index, item): (usize, &config::Item)| {
-            let selector = Selector::compile(item).map_err(|bad| {
-                let what = match bad.key {
-                    Key::Cgroup => "cgroup regex",
-                    _ => "cmdline regex",
-                };
-                config.invalid(index, bad.key, Some(bad.index), what, bad.cause)
-            })?;
-            let source = item.name.as_ref().map(|name| name.text.as_str());
-            let name = NameTemplate::compile(source)
-                .map_err(|cause| config.invalid(index, Key::Name, None, "name template", cause))?;
-            Ok(CompiledItem {
-                selector,
-                exclude: item.exclude,
-                name,
-                failures: AtomicU64::new(0),
-                first_failure: OnceLock::new(),
-            })
-        };
-        let items = config
-            .items
-            .iter()
-            .enumerate()
-            .map(compile)
+        let items = (0..config.items.len())
+            .map(|index| compile(config, index))
             .collect::<Result<_, _>>()?;
         Ok(Classifier { items })
     }
@@ -119,6 +97,14 @@ impl Classifier {
         }
     }
 
+    /// Of each item, why it does not match; `None` where it would, did no earlier one.
+    pub fn misses(&self, facts: &Facts) -> impl Iterator<Item = Option<Miss>> {
+        let subject = Subject::new(facts);
+        self.items
+            .iter()
+            .map(move |item| item.selector.miss(&subject, None))
+    }
+
     /// Name templates that have failed at least once. Each is worth one warning.
     pub fn template_failures(&self) -> Vec<TemplateFailure> {
         let failed = |(item, compiled): (usize, &CompiledItem)| {
@@ -131,6 +117,28 @@ impl Classifier {
         };
         self.items.iter().enumerate().filter_map(failed).collect()
     }
+}
+
+/// Item number `index` of `config`, from 0.
+pub(super) fn compile(config: &Config, index: usize) -> Result<CompiledItem, config::Error> {
+    let item = &config.items[index];
+    let selector = Selector::compile(item).map_err(|bad| {
+        let what = match bad.key {
+            Key::Cgroup => "cgroup regex",
+            _ => "cmdline regex",
+        };
+        config.invalid(index, bad.key, Some(bad.index), what, bad.cause)
+    })?;
+    let source = item.name.as_ref().map(|name| name.text.as_str());
+    let name = NameTemplate::compile(source)
+        .map_err(|cause| config.invalid(index, Key::Name, None, "name template", cause))?;
+    Ok(CompiledItem {
+        selector,
+        exclude: item.exclude,
+        name,
+        failures: AtomicU64::new(0),
+        first_failure: OnceLock::new(),
+    })
 }
 
 impl CompiledItem {

@@ -10,6 +10,7 @@ mod go_regexp;
 mod grouper;
 mod name;
 mod pattern;
+mod review;
 mod selector;
 mod start_time;
 mod template;
@@ -20,6 +21,8 @@ mod time_layout;
 pub use classifier::{Classifier, Placement, TemplateFailure, Verdict};
 pub use grouper::{Grouper, Placer, Statistics};
 pub use name::MAX_NAME;
+pub use review::{Doubt, Review, finds_nothing, review};
+pub use selector::Miss;
 pub use start_time::BootTime;
 
 /// What a group's live processes hold at one moment.

@@ -16,6 +16,7 @@ use super::cgroup;
 use super::pattern::Matches;
 use super::start_time::{BootTime, StartTime};
 use super::template::{self, Program, string};
+use super::template_kinds::Used;
 use super::text;
 use crate::process::Facts;
 
@@ -81,6 +82,14 @@ impl NameTemplate {
     /// Whether it may look at what the groups of the patterns held.
     pub(super) const fn uses_matches(&self) -> bool {
         matches!(self.form, Form::Program(_))
+    }
+
+    /// The variables it names, but for those that are known and plain.
+    pub(super) fn used(&self) -> Option<&Used> {
+        match &self.form {
+            Form::Parts(_) => None,
+            Form::Program(program) => Some(&program.used),
+        }
     }
 
     /// Whether it may look at the working directory.

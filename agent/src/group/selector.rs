@@ -55,11 +55,11 @@ pub(super) struct BadPattern {
 
 /// The first selector that does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Miss {
+pub struct Miss {
     /// Which.
-    pub(super) key: Key,
+    pub key: Key,
     /// Which of its expressions, from 0; `None` for lists of which one entry would do.
-    pub(super) index: Option<usize>,
+    pub index: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +103,12 @@ impl Selector {
             cgroup: patterns(item, Key::Cgroup)?,
             cmdline: patterns(item, Key::Cmdline)?,
         })
+    }
+
+    /// The names of the groups of all patterns.
+    pub(super) fn group_names(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.cgroup.iter().chain(&self.cmdline);
+        patterns.flat_map(Pattern::group_names)
     }
 
     /// What does not match, cheapest questions first; `None` if all do, and then `matches`, if given, holds what the groups
