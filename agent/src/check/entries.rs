@@ -16,7 +16,7 @@ pub(super) fn remarks(item: &Item) -> impl Iterator<Item = (usize, String)> {
         let whole = item.list(key).and_then(|list| empty(item, key, list));
         remarks.chain(whole)
     });
-    entries.chain(useless_name(item))
+    entries.chain(useless(item))
 }
 
 fn remark(key: Key, Text { text, .. }: &Text) -> Option<String> {
@@ -34,7 +34,7 @@ fn remark(key: Key, Text { text, .. }: &Text) -> Option<String> {
         Key::User => text
             .is_empty()
             .then(|| "an empty entry is no user; name one, or remove it".to_owned()),
-        Key::Name | Key::Exclude => None,
+        Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups => None,
     }
 }
 
@@ -140,9 +140,13 @@ fn glob_star(text: &str) -> Option<usize> {
     (before.is_ascii_alphanumeric() || "_-/:".contains(before)).then_some(star)
 }
 
-/// An item of which nothing is called anything.
-fn useless_name(item: &Item) -> Option<(usize, String)> {
-    let name = item.name.as_ref().filter(|_| item.exclude)?;
-    let what = "name: what is excluded has no name; remove name, or exclude".to_owned();
-    Some((name.line, what))
+/// What an item says of groups although it makes none.
+fn useless(item: &Item) -> Option<(usize, String)> {
+    let name = item.name.as_ref().map(|name| (Key::Name, name.line));
+    let label = item.labels.first();
+    let label = label.map(|label| (Key::Labels, label.template.line));
+    let bound = item.max_groups.map(|_| (Key::MaxGroups, item.line));
+    let (key, line) = name.or(label).or(bound).filter(|_| item.exclude)?;
+    let what = format!("{key}: what is excluded is in no group; remove {key}, or exclude");
+    Some((line, what))
 }

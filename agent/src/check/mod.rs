@@ -67,7 +67,8 @@ fn report(path: &Path, config: &Config) -> Report {
     }
     for doubt in review.doubts {
         let item = &config.items[doubt.item];
-        let line = item.name.as_ref().map_or(item.line, |name| name.line);
+        let typed = item.text(doubt.key, doubt.number);
+        let line = typed.map_or(item.line, |text| text.line);
         let what = format!("{}: {}: {}", called(doubt.item), doubt.key, doubt.what);
         findings.push(at(line, what));
     }

@@ -144,8 +144,16 @@ fn templates_that_cannot_work() {
     one(
         "- comm: [a]\n  exclude: true\n  name: b\n",
         4,
-        &["what is excluded has no name"],
+        &["name: what is excluded is in no group"],
     );
+}
+
+#[test]
+fn labels_and_bounds() {
+    let useless = "- comm: [a]\n  exclude: true\n  max_groups: 3\n  labels:\n    x: y\n";
+    one(useless, 6, &["remove labels, or exclude"]);
+    let unknown = "- comm: [a]\n  labels:\n    x: y\n    z: '{{.Pod}}'\n";
+    one(unknown, 5, &["labels: there is no variable .Pod"]);
 }
 
 #[test]

@@ -30,6 +30,56 @@ pub struct Item {
     pub cgroup: Option<Vec<Text>>,
     /// What it matches is in no group.
     pub exclude: bool,
+    /// Labels of its groups beside `groupname`, by name, each name once; at most [`MAX_LABELS`].
+    pub labels: Vec<Label>,
+    /// Groups that it may make; what it would put into further ones is in the group `other`.
+    pub max_groups: Option<u32>,
+}
+
+/// A label of an item's groups. Its name is one that Prometheus takes and no family has itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: String,
+    /// Template of its value; where that is empty, the group is without the label.
+    pub template: Text,
+}
+
+/// Labels that an item may have.
+pub const MAX_LABELS: usize = 16;
+
+/// Labels that families of groups have themselves.
+pub const OWN_LABELS: [&str; 9] = [
+    "ctxswitchtype",
+    "groupname",
+    "iomode",
+    "memtype",
+    "mode",
+    "state",
+    "status",
+    "threadname",
+    "wchan",
+];
+
+/// What should stand where `name` stands; `None` if it is good.
+pub(super) fn expected_label(name: &str) -> Option<&'static str> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    let is_word = name.as_bytes().first().is_some_and(is_letter)
+        && name
+            .bytes()
+            .all(|byte| is_letter(&byte) || byte.is_ascii_digit());
+    if !is_word {
+        Some("letters, digits and underscores, no digit first")
+    } else if name.starts_with("__") {
+        Some("a name that does not begin with two underscores, which Prometheus keeps for itself")
+    } else if OWN_LABELS.contains(&name) {
+        Some(
+            "a name that no family has itself, so none of ctxswitchtype, groupname, iomode, memtype, mode, state, status, \
+             threadname and wchan",
+        )
+    } else {
+        None
+    }
 }
 
 /// A key of an item, for errors.
@@ -49,11 +99,15 @@ pub enum Key {
     Cgroup,
     /// `exclude`
     Exclude,
+    /// `labels`
+    Labels,
+    /// `max_groups`
+    MaxGroups,
 }
 
 impl Key {
     /// All keys of an item.
-    pub const ALL: [Key; 7] = [
+    pub const ALL: [Key; 9] = [
         Key::Name,
         Key::Comm,
         Key::Exe,
@@ -61,6 +115,8 @@ impl Key {
         Key::User,
         Key::Cgroup,
         Key::Exclude,
+        Key::Labels,
+        Key::MaxGroups,
     ];
 
     /// Those that select processes.
@@ -76,6 +132,8 @@ impl Key {
             Key::User => "user",
             Key::Cgroup => "cgroup",
             Key::Exclude => "exclude",
+            Key::Labels => "labels",
+            Key::MaxGroups => "max_groups",
         }
     }
 }
@@ -95,14 +153,15 @@ impl Item {
             Key::Cmdline => self.cmdline.as_ref(),
             Key::User => self.user.as_ref(),
             Key::Cgroup => self.cgroup.as_ref(),
-            Key::Name | Key::Exclude => None,
+            Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups => None,
         }
     }
 
-    /// The value of `key`, element `index` of a list.
-    pub(super) fn text(&self, key: Key, index: Option<usize>) -> Option<&Text> {
+    /// The value of `key`, element `index` of a list, template of label number `index`.
+    pub fn text(&self, key: Key, index: Option<usize>) -> Option<&Text> {
         match key {
             Key::Name => self.name.as_ref(),
+            Key::Labels => self.labels.get(index?).map(|label| &label.template),
             _ => self.list(key)?.get(index?),
         }
     }

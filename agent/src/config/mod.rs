@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 pub use command::{Command, ListFlags};
 pub use error::{Error, Warning};
 pub use flags::{Accounting, FlagError, Flags};
-pub use item::{Item, Key, Text};
+pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
 pub use listen::{Host, ListenAddress};
 
 /// Unknown keys that get a line each.

@@ -144,6 +144,82 @@ fn unknown_keys_are_accepted_and_said() {
 }
 
 #[test]
+fn labels() {
+    let config = parse(
+        "process_names:\n- comm: [a]\n  labels: {unit: '{{.Unit}}', _a1: b, unit: 7}\n  max_groups: 9\n\
+         - {comm: [b], labels: , max_groups: }\n",
+    )
+    .unwrap();
+    let [first, second] = &config.items[..] else {
+        panic!("{config:?}")
+    };
+    let found: Vec<_> = first
+        .labels
+        .iter()
+        .map(|label| (label.name.as_str(), label.template.text.as_str()))
+        .collect();
+    assert_eq!(found, [("_a1", "b"), ("unit", "7")]);
+    assert_eq!(
+        (first.labels[0].template.line, first.max_groups),
+        (3, Some(9))
+    );
+    assert_eq!((&second.labels[..], second.max_groups), (&[][..], None));
+    let many: String = (0..17).map(|number| format!("l{number}: x, ")).collect();
+    for (labels, expected) in [
+        (
+            "labels: [a]",
+            "labels: found a list, expected a map of label names to templates",
+        ),
+        (
+            "labels: {a-b: x}",
+            "labels: found the name \"a-b\", expected letters, digits and underscores, no digit first",
+        ),
+        (
+            "labels: {1a: x}",
+            "labels: found the name \"1a\", expected letters,",
+        ),
+        (
+            "labels: {__a: x}",
+            "labels: found the name \"__a\", expected a name that does not begin with two underscores",
+        ),
+        (
+            "labels: {mode: x}",
+            "labels: found the name \"mode\", expected a name that no family has itself",
+        ),
+        (
+            "labels: {groupname: x}",
+            "labels: found the name \"groupname\", expected a name that no family has",
+        ),
+        (
+            "labels: {a: {{.Unit}}}",
+            "labels: a: found a map, expected a string (a template",
+        ),
+        (
+            "labels: {a: }",
+            "labels: a: found nothing, expected a string",
+        ),
+        (
+            &format!("labels: {{{many}}}"),
+            "labels: found 17 labels, expected at most 16",
+        ),
+        (
+            "max_groups: 0",
+            "max_groups: found a string \"0\", expected a whole number from 1",
+        ),
+        (
+            "max_groups: many",
+            "max_groups: found a string \"many\", expected",
+        ),
+    ] {
+        let told = refused(&format!("process_names:\n- comm: [a]\n  {labels}\n"));
+        assert!(
+            told.starts_with(&format!("/etc/x.yml:3: {expected}")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn wrong_shapes() {
     let cases = [
         (

@@ -3,14 +3,15 @@
 //! In come a configuration, compiled once, and the facts of a process; out goes a [`Verdict`]. It is pure but for the
 //! counts of failed templates, remembers nothing of any process, and cannot fail: what can, fails when it is made.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use super::Labels;
 use super::name::NameTemplate;
 use super::pattern::Matches;
 use super::selector::{Miss, Selector, Subject};
 use super::start_time::BootTime;
-use crate::config::{self, Config, Key};
+use crate::config::{self, Config, Key, Label};
 use crate::process::Facts;
 
 /// Where a process belongs.
@@ -20,6 +21,10 @@ pub struct Placement {
     pub item: usize,
     /// The name of its group: any text of at most [`super::MAX_NAME`] bytes, the empty one too.
     pub name: String,
+    /// The further labels of its group; a value has at most [`super::MAX_NAME`] bytes too.
+    pub labels: Labels,
+    /// Groups that the item may make.
+    pub max_groups: Option<u32>,
 }
 
 /// What the items say of a process.
@@ -36,7 +41,7 @@ pub enum Verdict {
     Unmatched,
 }
 
-/// A name template that failed on some process: the group got the text up to there, as in process-exporter.
+/// A template that failed on some process: the group got the text up to there, as in process-exporter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateFailure {
     /// Whose template, from 0.
@@ -58,6 +63,8 @@ pub(super) struct CompiledItem {
     pub(super) selector: Selector,
     exclude: bool,
     pub(super) name: NameTemplate,
+    pub(super) labels: Vec<(Arc<str>, NameTemplate)>,
+    max_groups: Option<u32>,
     failures: AtomicU64,
     first_failure: OnceLock<String>,
 }
@@ -76,7 +83,8 @@ impl Classifier {
 
     /// Whether some template may look at the working directory.
     pub fn uses_cwd(&self) -> bool {
-        self.items.iter().any(|item| item.name.uses_cwd())
+        let mut templates = self.items.iter().flat_map(CompiledItem::templates);
+        templates.any(NameTemplate::uses_cwd)
     }
 
     /// What the first item says whose selectors all match.
@@ -84,16 +92,25 @@ impl Classifier {
         let subject = Subject::new(facts);
         let mut matches = Matches::new();
         let found = self.items.iter().enumerate().find(|(_, item)| {
-            let captured = item.name.uses_matches().then_some(&mut matches);
+            let uses_matches = item.templates().any(NameTemplate::uses_matches);
+            let captured = uses_matches.then_some(&mut matches);
             item.selector.miss(&subject, captured).is_none()
         });
         match found {
             None => Verdict::Unmatched,
             Some((index, item)) if item.exclude => Verdict::Excluded { item: index },
-            Some((index, item)) => Verdict::Member(Placement {
-                item: index,
-                name: item.render(&item.name, facts, boot, &matches),
-            }),
+            Some((index, item)) => {
+                let render = |template| item.render(template, facts, boot, &matches);
+                let labels = item.labels.iter();
+                let labels = labels.map(|(name, value)| (Arc::clone(name), render(value)));
+                Verdict::Member(Placement {
+                    item: index,
+                    name: render(&item.name),
+                    // To Prometheus an empty label is none.
+                    labels: labels.filter(|(_, value)| !value.is_empty()).collect(),
+                    max_groups: item.max_groups,
+                })
+            }
         }
     }
 
@@ -105,7 +122,7 @@ impl Classifier {
             .map(move |item| item.selector.miss(&subject, None))
     }
 
-    /// Name templates that have failed at least once. Each is worth one warning.
+    /// Items of which a template has failed at least once. Each is worth one warning.
     pub fn template_failures(&self) -> Vec<TemplateFailure> {
         let failed = |(item, compiled): (usize, &CompiledItem)| {
             let cause = compiled.first_failure.get()?.clone();
@@ -132,16 +149,30 @@ pub(super) fn compile(config: &Config, index: usize) -> Result<CompiledItem, con
     let source = item.name.as_ref().map(|name| name.text.as_str());
     let name = NameTemplate::compile(source)
         .map_err(|cause| config.invalid(index, Key::Name, None, "name template", cause))?;
+    let label = |(number, label): (usize, &Label)| {
+        let template = NameTemplate::of(&label.template.text).map_err(|cause| {
+            config.invalid(index, Key::Labels, Some(number), "label template", cause)
+        })?;
+        Ok((Arc::from(label.name.as_str()), template))
+    };
+    let labels = item.labels.iter().enumerate().map(label);
     Ok(CompiledItem {
         selector,
         exclude: item.exclude,
         name,
+        labels: labels.collect::<Result<_, _>>()?,
+        max_groups: item.max_groups,
         failures: AtomicU64::new(0),
         first_failure: OnceLock::new(),
     })
 }
 
 impl CompiledItem {
+    fn templates(&self) -> impl Iterator<Item = &NameTemplate> {
+        let labels = self.labels.iter().map(|(_, template)| template);
+        std::iter::once(&self.name).chain(labels)
+    }
+
     fn render(
         &self,
         template: &NameTemplate,

@@ -131,6 +131,11 @@ fn variables() {
             expected
         );
     }
+    let many = Facts {
+        argv: vec![b"x".to_vec(); 1000],
+        ..nginx()
+    };
+    assert_eq!(name("{comm: [nginx], name: '{{len .Argv}}'}", &many), "256");
     let unit = format!("docker-{ID}.scope system.slice {ID}");
     // Both ways of running a template.
     for template in [

@@ -1,10 +1,11 @@
 //! The grouper: which account belongs to which group, and what each group has used and holds.
 //!
 //! Bookings come from the process table, decisions from a placer (selectors and name templates). Group counters never
-//! fall. Groups are bounded: beyond `max_groups` a new name's processes go to the group `other`, and are counted.
+//! fall. Groups are bounded, all together and for each item that says so: beyond `max_groups` the processes of a new name,
+//! or of new labels, go to the group `other`, and are counted.
 
 use super::{
-    Gauges, Group, Verdict,
+    Gauges, Group, Labels, Placement, Verdict,
     account::{Accounts, Decision, GroupIndex},
 };
 use crate::process::{
@@ -41,7 +42,9 @@ pub struct Grouper {
     /// Accounts that wait for an ancestor.
     unmatched: Vec<AccountId>,
     groups: Vec<Group>,
-    by_name: HashMap<String, GroupIndex>,
+    by_name: HashMap<(String, Labels), GroupIndex>,
+    /// Groups that each item has made.
+    made: HashMap<usize, u32>,
     statistics: Statistics,
 }
 
@@ -101,7 +104,7 @@ impl Ledger for Grouper {
         self.statistics.incomplete += u64::from(facts.incomplete);
         match (self.placer)(facts) {
             Verdict::Member(placement) => {
-                let group = self.group(placement.name);
+                let group = self.group(placement);
                 self.decide(id, Decision::Member(group));
             }
             Verdict::Excluded { .. } => self.decide(id, Decision::Nowhere),
@@ -133,6 +136,7 @@ impl Grouper {
             unmatched: Vec::new(),
             groups: Vec::new(),
             by_name: HashMap::new(),
+            made: HashMap::new(),
             statistics: Statistics::default(),
         }
     }
@@ -193,7 +197,7 @@ impl Grouper {
         };
         match facts.map_or(Verdict::Unmatched, |facts| (self.placer)(&facts)) {
             Verdict::Member(placement) => {
-                let group = self.group(placement.name);
+                let group = self.group(placement);
                 self.groups[group.0].total.add(&tally);
             }
             Verdict::Excluded { .. } => {}
@@ -275,18 +279,25 @@ impl Grouper {
         }
     }
 
-    fn group(&mut self, name: String) -> GroupIndex {
-        if let Some(known) = self.by_name.get(&name) {
+    fn group(&mut self, placement: Placement) -> GroupIndex {
+        let identity = (placement.name, placement.labels);
+        if let Some(known) = self.by_name.get(&identity) {
             return *known;
         }
-        let is_full = self.groups.len() >= self.max_groups;
-        let name = if is_full { REST.to_owned() } else { name };
+        let made = self.made.entry(placement.item).or_default();
+        let is_full = self.groups.len() >= self.max_groups
+            || placement.max_groups.is_some_and(|most| *made >= most);
+        *made += u32::from(!is_full);
         self.statistics.overflowed += u64::from(is_full);
+        let rest = || (REST.to_owned(), Labels::new());
+        let identity = if is_full { rest() } else { identity };
         let next = GroupIndex(self.groups.len());
-        let index = *self.by_name.entry(name.clone()).or_insert(next);
+        let index = *self.by_name.entry(identity.clone()).or_insert(next);
         if index == next {
+            let (name, labels) = identity;
             self.groups.push(Group {
                 name,
+                labels,
                 ..Group::default()
             });
         }

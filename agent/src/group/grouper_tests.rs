@@ -17,7 +17,17 @@ fn grouper(max_groups: usize) -> Grouper {
         match name.chars().next() {
             Some('x') => Verdict::Unmatched,
             Some('-') => Verdict::Excluded { item: 0 },
-            _ => Verdict::Member(Placement { item: 0, name }),
+            // `name/label`
+            _ => {
+                let (name, label) = name.split_once('/').unwrap_or((&name, ""));
+                let labels = Some(("l".into(), label.to_owned())).filter(|_| !label.is_empty());
+                Verdict::Member(Placement {
+                    item: usize::from(name == "bound"),
+                    name: name.to_owned(),
+                    labels: labels.into_iter().collect(),
+                    max_groups: (name == "bound").then_some(2),
+                })
+            }
         }
     };
     Grouper::new(Box::new(placer), max_groups)
@@ -177,6 +187,36 @@ fn beyond_the_bound_new_names_share_a_group_and_are_counted() {
     assert_eq!(totals(&grouper), [("a", 2), ("b", 1), ("other", 2)]);
     assert_eq!(grouper.statistics().overflowed, 2);
     assert_eq!(grouper.statistics().accounts, 0);
+}
+
+#[test]
+fn labels_make_groups_and_an_item_may_have_its_own_bound() {
+    let mut grouper = grouper(9);
+    for name in [
+        "a", "a/1", "bound/1", "a/2", "bound/2", "bound/3", "bound/1", "bound/4", "a/1",
+    ] {
+        let account = grouper.open(None);
+        grouper.identify(account, &facts(name));
+        grouper.book(account, &used(1));
+    }
+    let found: Vec<_> = grouper
+        .groups()
+        .iter()
+        .map(|group| {
+            let label = group.labels.first().map_or("", |(_, value)| value);
+            (group.name.as_str(), label, group.total.delta.user_ns)
+        })
+        .collect();
+    let expected = [
+        ("a", "", 1),
+        ("a", "1", 2),
+        ("bound", "1", 2),
+        ("a", "2", 1),
+        ("bound", "2", 1),
+        ("other", "", 2),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(grouper.statistics().overflowed, 2);
 }
 
 #[test]

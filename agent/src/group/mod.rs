@@ -50,11 +50,16 @@ pub struct Gauges {
     pub wchans: std::collections::BTreeMap<String, u64>,
 }
 
-/// One group.
+/// Labels beside `groupname`: names and values, by name; none is empty.
+pub type Labels = Vec<(std::sync::Arc<str>, String)>;
+
+/// One group. No other has the same name and labels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Group {
     /// Its name: the label `groupname`. Valid UTF-8, else anything a template makes.
     pub name: String,
+    /// Its labels beside the name.
+    pub labels: Labels,
     /// All that was ever booked to it. Never falls.
     pub total: crate::process::Tally,
     /// What its members hold now.

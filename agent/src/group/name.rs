@@ -23,6 +23,9 @@ use crate::process::Facts;
 /// The most a group name may have, bytes.
 pub const MAX_NAME: usize = 1024;
 
+/// The most arguments that a template sees.
+const MAX_ARGUMENTS: usize = 256;
+
 /// The template of an item without a name.
 const DEFAULT: &str = "{{.ExeBase}}";
 
@@ -67,9 +70,18 @@ impl NameTemplate {
     /// # Errors
     /// Bad syntax, unknown functions and variables, in Go's words.
     pub(super) fn compile(source: Option<&str>) -> Result<Self, String> {
-        let source = source
-            .filter(|source| !source.is_empty())
-            .unwrap_or(DEFAULT);
+        Self::of(
+            source
+                .filter(|source| !source.is_empty())
+                .unwrap_or(DEFAULT),
+        )
+    }
+
+    /// The same without a default.
+    ///
+    /// # Errors
+    /// See [`NameTemplate::compile`].
+    pub(super) fn of(source: &str) -> Result<Self, String> {
         let form = match parts(&template::parse(source)?) {
             Some(parts) => Form::Parts(parts),
             None => Form::Program(Box::new(Program::compile(source)?)),
@@ -196,7 +208,13 @@ fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
     let fields = [
         (
             "Argv",
-            list(&mut facts.argv.iter().map(|word| decoded(word))),
+            list(
+                &mut facts
+                    .argv
+                    .iter()
+                    .take(MAX_ARGUMENTS)
+                    .map(|word| decoded(word)),
+            ),
         ),
         ("Cgroups", list(&mut paths.iter().map(|path| string(path)))),
         ("Comm", decoded(&facts.comm)),

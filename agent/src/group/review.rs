@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use super::classifier::compile;
 use super::name::NameTemplate;
 use super::pattern::{Matches, Pattern};
-use super::selector::Selector;
 use super::start_time::BootTime;
 use super::template_kinds::VARIABLES;
 use crate::config::{self, Config, Key};
@@ -23,6 +22,8 @@ pub struct Doubt {
     pub item: usize,
     /// Which of its templates.
     pub key: Key,
+    /// Which of its labels, from 0.
+    pub number: Option<usize>,
     /// What is wrong, and what to do.
     pub what: String,
 }
@@ -42,12 +43,20 @@ pub fn review(config: &Config) -> Review {
     for index in 0..config.items.len() {
         match compile(config, index) {
             Ok(item) => {
-                let doubts = doubts(&item.name, &item.selector).into_iter();
-                review.doubts.extend(doubts.map(|what| Doubt {
-                    item: index,
-                    key: Key::Name,
-                    what,
-                }));
+                let known: HashSet<&str> = item.selector.group_names().collect();
+                let labels = item.labels.iter().map(|(_, template)| template).enumerate();
+                let labels = labels.map(|(number, template)| (Key::Labels, Some(number), template));
+                for (key, number, template) in
+                    std::iter::once((Key::Name, None, &item.name)).chain(labels)
+                {
+                    let doubts = doubts(template, &known).into_iter();
+                    review.doubts.extend(doubts.map(|what| Doubt {
+                        item: index,
+                        key,
+                        number,
+                        what,
+                    }));
+                }
             }
             Err(error) => review.errors.push(error),
         }
@@ -60,11 +69,10 @@ pub fn finds_nothing(expression: &str) -> bool {
     Pattern::compile(expression).is_ok_and(|pattern| pattern.is_match(""))
 }
 
-fn doubts(template: &NameTemplate, selector: &Selector) -> Vec<String> {
+fn doubts(template: &NameTemplate, known: &HashSet<&str>) -> Vec<String> {
     let Some(used) = template.used() else {
         return Vec::new();
     };
-    let known: HashSet<&str> = selector.group_names().collect();
     let mut found: Vec<String> = Vec::new();
     for field in &used.unknown {
         let variables = VARIABLES.map(|name| format!(".{name}")).join(" ");
@@ -81,7 +89,7 @@ fn doubts(template: &NameTemplate, selector: &Selector) -> Vec<String> {
         }
     }
     if found.is_empty() {
-        let failure = template.render(&sample(), BootTime { unix_seconds: 0 }, &held(&known));
+        let failure = template.render(&sample(), BootTime { unix_seconds: 0 }, &held(known));
         found.extend(failure.error.map(|cause| {
             format!("it stops when it is run, and the text ends there: {cause}; mend or remove that part")
         }));
@@ -163,6 +171,12 @@ mod tests {
             assert_eq!(found.len(), 1, "{template}: {found:?}");
             assert!(found[0].starts_with(expected), "{template}: {found:?}");
         }
+    }
+
+    #[test]
+    fn labels_are_looked_at_too() {
+        let item = "{comm: [a], labels: {x: '{{.Unit}}', y: 'z{{.Pod}}'}}";
+        assert!(doubts_about(item)[0].starts_with("there is no variable .Pod"));
     }
 
     #[test]

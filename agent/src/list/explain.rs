@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::screen::shown;
-use super::{Home, Machine, Process, called};
+use super::{Home, Machine, Process, called, labels};
 use crate::config::{Config, Key, Text};
 use crate::group::{Classifier, Miss, Verdict};
 use crate::process::Facts;
@@ -73,13 +73,15 @@ fn conclusion(machine: &Machine, config: &Config, tgid: u32, process: &Process) 
     let name = |name: &str| shown(name, VALUE);
     match machine.home(tgid) {
         Home::Own(placement) => format!(
-            "\nin the group \"{}\", by {}\n",
+            "\nin the group \"{}\"{}, by {}\n",
             name(&placement.name),
+            name(&labels(placement)),
             called(config, placement.item)
         ),
         Home::Of(ancestor, placement) => format!(
-            "\nin the group \"{}\", as its ancestor {ancestor} is by {}\n",
+            "\nin the group \"{}\"{}, as its ancestor {ancestor} is by {}\n",
             name(&placement.name),
+            name(&labels(placement)),
             called(config, placement.item)
         ),
         Home::Excluded(at, item) if at == tgid => {

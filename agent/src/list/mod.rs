@@ -89,6 +89,18 @@ impl Machine {
     }
 }
 
+/// The labels of a group beside its name much as Prometheus shows them, not escaped yet; nothing for none.
+fn labels(placement: &Placement) -> String {
+    let pairs = placement.labels.iter();
+    let pairs: Vec<_> = pairs
+        .map(|(name, value)| format!("{name}=\"{value}\""))
+        .collect();
+    match pairs.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", pairs.join(",")),
+    }
+}
+
 /// An item's number and line, as the file has them.
 fn called(config: &Config, item: usize) -> String {
     let line = config.items.get(item).map_or(1, |item| item.line);

@@ -1,7 +1,8 @@
 //! The table: a line for each process, groups in order, those in no group last.
 
 use super::screen::{columns_of, shown};
-use super::{Home, Machine, Process};
+use super::{Home, Machine, Process, labels};
+use crate::group::Placement;
 
 const HEAD: [&str; 6] = ["GROUP", "ITEM", "PID", "USER", "COMM", "COMMAND"];
 /// The most that a column may take, the last aside: it takes what is left.
@@ -38,15 +39,16 @@ pub fn table(machine: &Machine, width: usize) -> String {
 /// Group and item of a process.
 fn place(tgid: u32, home: &Home<'_>) -> (Option<String>, String) {
     match home {
-        Home::Own(placement) => (
-            Some(placement.name.clone()),
-            (placement.item + 1).to_string(),
-        ),
-        Home::Of(ancestor, placement) => (Some(placement.name.clone()), format!("of {ancestor}")),
+        Home::Own(placement) => (group(placement), (placement.item + 1).to_string()),
+        Home::Of(ancestor, placement) => (group(placement), format!("of {ancestor}")),
         Home::Excluded(at, item) if *at == tgid => (None, format!("{} excludes", item + 1)),
         Home::Excluded(ancestor, _) => (None, format!("of {ancestor}")),
         Home::Nowhere => (None, "-".to_owned()),
     }
+}
+
+fn group(placement: &Placement) -> Option<String> {
+    Some(format!("{}{}", placement.name, labels(placement)))
 }
 
 /// All but group and number.

@@ -6,7 +6,7 @@ use super::*;
 
 const YAML: &str = "process_names:\n\
     - {comm: [noise], exclude: true}\n\
-    - {comm: [shell], name: 'shells'}\n\
+    - {comm: [shell], name: 'shells', labels: {user: '{{.Username}}', unit: '{{.Unit}}'}}\n\
     - {comm: [shell], user: [root]}\n\
     - {cgroup: [docker, 'x$'], cmdline: ['-j']}\n";
 
@@ -62,20 +62,20 @@ fn homes() {
 fn a_line_for_each_process() {
     let (_, _, machine) = machine(FAMILY);
     let expected = "\
-GROUP   ITEM        PID  USER  COMM   COMMAND
-shells  2           20   root  shell  shell -i\\u{1b}[2J
-shells  of 20       21   root  a      a -i\\u{1b}[2J
-shells  of 20       22   root  b      b -i\\u{1b}[2J
--       -           1    root  init   init -i\\u{1b}[2J
--       1 excludes  23   root  noise  noise -i\\u{1b}[2J
--       of 23       24   root  c      c -i\\u{1b}[2J
--       -           30   root  ring   ring -i\\u{1b}[2J
--       -           31   root  ring   ring -i\\u{1b}[2J
+GROUP                ITEM        PID  USER  COMM   COMMAND
+shells{user=\"root\"}  2           20   root  shell  shell -i\\u{1b}[2J
+shells{user=\"root\"}  of 20       21   root  a      a -i\\u{1b}[2J
+shells{user=\"root\"}  of 20       22   root  b      b -i\\u{1b}[2J
+-                    -           1    root  init   init -i\\u{1b}[2J
+-                    1 excludes  23   root  noise  noise -i\\u{1b}[2J
+-                    of 23       24   root  c      c -i\\u{1b}[2J
+-                    -           30   root  ring   ring -i\\u{1b}[2J
+-                    -           31   root  ring   ring -i\\u{1b}[2J
 ";
     assert_eq!(table(&machine, 99), expected);
-    let narrow = table(&machine, 50);
+    let narrow = table(&machine, 63);
     assert!(
-        narrow.lines().all(|line| line.chars().count() <= 55),
+        narrow.lines().all(|line| line.chars().count() <= 68),
         "{narrow}"
     );
     assert!(
@@ -101,13 +101,13 @@ item 2 (line 3): yes
 item 3 (line 4): it would, but an earlier item does
 item 4 (line 5): no: cgroup: \"docker\" is found in no cgroup path
 
-in the group \"shells\", by item 2 (line 3)
+in the group \"shells\"{user=\"root\"}, by item 2 (line 3)
 ";
     assert_eq!(of(20).unwrap(), expected);
     for (tgid, expected) in [
         (
             22,
-            "in the group \"shells\", as its ancestor 20 is by item 2 (line 3)",
+            "in the group \"shells\"{user=\"root\"}, as its ancestor 20 is by item 2 (line 3)",
         ),
         (23, "in no group: item 1 (line 2) excludes it"),
         (

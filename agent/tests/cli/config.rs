@@ -115,10 +115,10 @@ fn unknown_keys_are_accepted_with_a_warning() {
         [r#"FILE:1: unknown key "process_name" is ignored, did you mean "process_names"?"#]
     );
     assert_eq!(
-        warnings("process_names:\n  - comm: [a]\n    cmd_line: [b]\n    labels: x\n"),
+        warnings("process_names:\n  - comm: [a]\n    cmd_line: [b]\n    colour: x\n"),
         [
             r#"FILE:3: unknown key "cmd_line" is ignored, did you mean "cmdline"?"#,
-            r#"FILE:4: unknown key "labels" is ignored"#,
+            r#"FILE:4: unknown key "colour" is ignored"#,
         ]
     );
 }

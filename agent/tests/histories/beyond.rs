@@ -58,3 +58,72 @@ fn variables_name_groups() {
     let expected = [(contained.as_str(), 1), ("1     1", 1)];
     assert_eq!(agent.scrape().groups(), groups(&expected));
 }
+
+#[test]
+fn labels_are_on_every_series_of_their_group_and_on_no_other() {
+    let tree = tree();
+    for (pid, name, unit) in [
+        (10, "a", "x"),
+        (11, "a", "y"),
+        (12, "a", "x"),
+        (13, "b", "x"),
+    ] {
+        let cgroup = format!("0::/system.slice/{unit}.service\n");
+        named(&tree, pid, name).cgroup(&cgroup).write();
+    }
+    named(&tree, 14, "a").write();
+    named(&tree, 15, "child").parent(11).write();
+    let yaml = "process_names:\n\
+                - {comm: [a], labels: {unit: '{{.Unit}}', tier: web, kind: '{{.Nope}}'}}\n\
+                - {comm: [b]}\n";
+    let agent = Launch::on(&tree).config(yaml).start();
+    let scrape = agent.scrape();
+    let count = |labels: &[(&str, &str)]| scrape.value("namedprocess_namegroup_num_procs", labels);
+    let of = |unit| count(&[("groupname", "a"), ("tier", "web"), ("unit", unit)]);
+    assert_eq!((of("x.service"), of("y.service")), (Some(2.0), Some(2.0)));
+    assert_eq!(
+        count(&[("groupname", "a"), ("tier", "web")]),
+        Some(1.0),
+        "no unit, no label"
+    );
+    assert_eq!(scrape.of("b", "num_procs"), Some(1.0));
+    let groups = scrape
+        .body
+        .lines()
+        .filter(|line| line.contains("groupname=\"a\""));
+    assert!(
+        groups.clone().count() > 50 && groups.clone().all(|line| line.contains("tier=\"web\""))
+    );
+    let bare = scrape
+        .body
+        .lines()
+        .filter(|line| line.contains("groupname=\"b\""));
+    assert!(bare.clone().count() > 15 && bare.clone().all(|line| !line.contains("tier")));
+    let warned = agent.messages("warn");
+    let is_told = warned
+        .iter()
+        .any(|line| line.starts_with("a template of item 1 of process_names stops"));
+    assert!(is_told, "{warned:?}");
+}
+
+#[test]
+fn an_item_s_bound_counts_its_groups_and_max_groups_counts_all() {
+    let tree = tree();
+    for pid in 10..16 {
+        named(&tree, pid, "a").write();
+    }
+    named(&tree, 20, "b").write();
+    named(&tree, 21, "c").write();
+    let yaml = "process_names:\n\
+                - {comm: [a], max_groups: 2, labels: {id: '{{.PID}}'}}\n\
+                - {cmdline: ['.']}\n";
+    let agent = Launch::on(&tree).config(yaml).arg("-max-groups=4").start();
+    let scrape = agent.scrape();
+    assert_eq!(scrape.value("headcount_groups", &[]), Some(4.0));
+    assert_eq!(scrape.of("other", "num_procs"), Some(5.0));
+    assert_eq!(scrape.of("b", "num_procs"), Some(1.0));
+    assert_eq!(
+        scrape.value("headcount_groups_overflowed_total", &[]),
+        Some(5.0)
+    );
+}

@@ -266,6 +266,32 @@ mod tests {
     }
 
     #[test]
+    fn who_owned_and_started_a_process_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let passwd = folder.path().join("passwd");
+        std::fs::write(&passwd, "web:x:33:\n").unwrap();
+        let mut names = Names::new(crate::source::Users::new(passwd));
+        names.learn(5, &["/system.slice/x.service".to_owned()]);
+        let mut head = ExecHead::zeroed();
+        (head.euid, head.parent_tgid, head.cgroup_id) = (33, 7, 5);
+        let facts = exec_facts(&Identity::zeroed(), &head, b"a\0b\0", &mut names);
+        assert_eq!(
+            (facts.parent, facts.uid, &*facts.username),
+            (7, Some(33), "web")
+        );
+        assert_eq!(facts.cgroups, ["/system.slice/x.service"]);
+        assert_eq!((facts.cwd.len(), facts.incomplete), (0, false));
+        let mut record = ReleaseRecord::zeroed();
+        (record.euid, record.parent_tgid) = (34, 8);
+        let facts = last_facts(&record, &mut names);
+        assert_eq!(
+            (facts.parent, facts.uid, &*facts.username),
+            (8, Some(34), "34")
+        );
+        assert!(facts.incomplete);
+    }
+
+    #[test]
     fn an_oom_mark_without_sigkill_is_no_oom_kill() {
         assert!(is_oom_kill(EXIT_OOM, 9));
         assert!(!is_oom_kill(EXIT_OOM, 0));
