@@ -90,8 +90,8 @@ fn listing(flags: &ListFlags) -> Result<String, String> {
     let classifier = Classifier::new(&config).map_err(|error| error.to_string())?;
     let host = Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?;
     let mut procfs = Procfs::new(host).with_cwd(classifier.uses_cwd());
-    let machine =
-        list::Machine::read(&mut procfs, &classifier).map_err(|error| error.to_string())?;
+    let machine = list::Machine::read(&mut procfs, &classifier, flags.explain)
+        .map_err(|error| error.to_string())?;
     let Some(tgid) = flags.explain else {
         if machine.unread > 0 {
             complain(&format!(

@@ -19,6 +19,9 @@ pub use explain::explain;
 pub use screen::terminal_width;
 pub use table::table;
 
+/// Bytes of a command line that are kept: a process may have one of a megabyte.
+const KEPT: usize = 4096;
+
 /// All processes at one moment, by process id.
 #[derive(Debug)]
 pub struct Machine {
@@ -47,11 +50,15 @@ enum Home<'a> {
 }
 
 impl Machine {
-    /// Looks at every process.
+    /// Looks at every process. Of the arguments as much is kept as a line may show, but of the process `whole` all.
     ///
     /// # Errors
     /// When the processes cannot be listed.
-    pub fn read(procfs: &mut Procfs, classifier: &Classifier) -> Result<Self, Error> {
+    pub fn read(
+        procfs: &mut Procfs,
+        classifier: &Classifier,
+        whole: Option<u32>,
+    ) -> Result<Self, Error> {
         let boot = BootTime {
             unix_seconds: procfs.host().boot_time,
         };
@@ -61,8 +68,11 @@ impl Machine {
         };
         for tgid in procfs.list()? {
             match procfs.facts(tgid, None) {
-                Ok(facts) => {
+                Ok(mut facts) => {
                     let verdict = classifier.classify(&facts, boot);
+                    if whole != Some(tgid) {
+                        shorten(&mut facts.argv);
+                    }
                     machine.processes.insert(tgid, Process { facts, verdict });
                 }
                 Err(error) => machine.unread += usize::from(!error.is_gone()),
@@ -87,6 +97,19 @@ impl Machine {
         }
         Home::Nowhere
     }
+}
+
+/// Keeps the first [`KEPT`] bytes, blanks between the arguments counted.
+fn shorten(argv: &mut Vec<Vec<u8>>) {
+    let mut room = KEPT;
+    argv.retain_mut(|word| {
+        let is_kept = room > 0;
+        word.truncate(room);
+        word.shrink_to_fit();
+        room = room.saturating_sub(word.len() + 1);
+        is_kept
+    });
+    argv.shrink_to_fit();
 }
 
 /// The labels of a group beside its name much as Prometheus shows them, not escaped yet; nothing for none.

@@ -59,6 +59,20 @@ fn homes() {
 }
 
 #[test]
+fn command_lines_are_kept_in_part() {
+    let mut short = vec![b"a".to_vec(), Vec::new(), b"b".to_vec()];
+    let before = short.clone();
+    shorten(&mut short);
+    assert_eq!(short, before);
+    let mut words = vec![b"12345".to_vec(); 1000];
+    shorten(&mut words);
+    assert_eq!(words.join(&b' ').len(), KEPT);
+    let mut one = vec![vec![b'x'; 1 << 20], b"y".to_vec()];
+    shorten(&mut one);
+    assert_eq!(one, [vec![b'x'; KEPT]]);
+}
+
+#[test]
 fn a_line_for_each_process() {
     let (_, _, machine) = machine(FAMILY);
     let expected = "\
