@@ -9,12 +9,14 @@
 //! `process`, `group` and `exposition` are pure; `source` and `http` do the IO; one thread owns the state
 //! (`pipeline`, driven by `owner`). [`run`] is the one place that knows every module.
 
+pub mod check;
 pub mod collector;
 pub mod config;
 pub mod exposition;
 pub mod group;
 pub mod host;
 pub mod http;
+pub mod list;
 mod owner;
 mod pipeline;
 pub mod process;
@@ -197,19 +199,17 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         unix_seconds: host.boot_time,
     };
     let users = Users::new(host.passwd());
-    let procfs = Procfs::new(host.clone()).with_threads(threads);
+    let procfs = Procfs::new(host.clone())
+        .with_threads(threads)
+        .with_cwd(classifier.uses_cwd());
     // Who is told of each exec needs no second look.
     let recheck = recheck.filter(|_| start.plan.tier == Tier::Procfs);
     let smaps = smaps_budget.map(|budget| Smaps::new(host.clone(), budget));
     let classifier = Arc::new(classifier);
     let placing = Arc::clone(&classifier);
-    let placer = Box::new(move |facts: &process::Facts| {
-        placing
-            .classify(facts, boot_time)
-            .map(|placement| placement.name)
-    });
+    let placer = Box::new(move |facts: &process::Facts| placing.classify(facts, boot_time));
     let mut grouper = Grouper::new(placer, policy);
-    grouper.announce(classifier.fixed_names());
+    grouper.announce(classifier.fixed());
     Ok(Pipeline::start(Parts {
         observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
         grouper,

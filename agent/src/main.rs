@@ -1,18 +1,23 @@
-//! The command line: flags -> configuration -> log -> run. Exit codes: 0 done, 1 cannot run, 2 bad flags.
+//! The command line: flags -> configuration -> log -> run; or a command, which prints and ends. Exit codes: 0 done, 1
+//! cannot run, or something was found, 2 bad flags.
 
 use headcount::{
-    Settings,
-    config::{Config, Flags, Grouping, ListenAddress, flags::Accounting, logging},
+    Settings, check,
+    config::{
+        Command, Config, Flags, Grouping, ListFlags, ListenAddress, flags::Accounting, logging,
+    },
     group::{Classifier, Policy},
     host::Host,
-    once, run,
+    list, once, run,
     source::{
         Tier,
         bpf::{Request, Sizes},
+        procfs::Procfs,
     },
 };
 use std::{
     io::{ErrorKind, Write},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -22,24 +27,96 @@ use tokio::{
 };
 
 fn main() -> ExitCode {
-    let flags = match Flags::parse_from(std::env::args_os()) {
-        Ok(flags) => flags,
+    let command = match Command::parse_from(std::env::args_os()) {
+        Ok(command) => command,
         Err(error) => {
-            // Whoever reads may have left already.
-            let _ = match error.code {
-                0 => writeln!(std::io::stdout(), "{error}"),
-                _ => writeln!(std::io::stderr(), "{error}"),
-            };
+            match error.code {
+                0 => print(&error.text),
+                _ => complain(&error.text),
+            }
             return ExitCode::from(error.code);
         }
     };
-    match start(flags) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            log::error!("{message}");
-            ExitCode::FAILURE
-        }
+    match command {
+        Command::Run(flags) => start(*flags).map_or_else(
+            |message| {
+                log::error!("{message}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        ),
+        Command::Check(path) => check(&path),
+        Command::List(flags) => listing(&flags).map_or_else(
+            |message| {
+                complain(&message);
+                ExitCode::FAILURE
+            },
+            |text| {
+                print(&text);
+                ExitCode::SUCCESS
+            },
+        ),
     }
+}
+
+/// Whoever reads may have left already.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}
+
+/// The same to standard error.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn check(path: &Path) -> ExitCode {
+    let report = check::check(path);
+    if report.findings.is_empty() {
+        print(&format!(
+            "{}: items: {}, found: nothing",
+            path.display(),
+            report.items
+        ));
+        return ExitCode::SUCCESS;
+    }
+    print(&report.findings.join("\n"));
+    ExitCode::FAILURE
+}
+
+/// What `headcount list` prints.
+fn listing(flags: &ListFlags) -> Result<String, String> {
+    let config = load(flags.config_path.as_deref())?;
+    config
+        .warning_lines()
+        .iter()
+        .for_each(|warning| complain(warning));
+    let classifier = Classifier::new(&config).map_err(|error| error.to_string())?;
+    let host = Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?;
+    let mut procfs = Procfs::new(host).with_cwd(classifier.uses_cwd());
+    let machine = list::Machine::read(&mut procfs, &classifier, flags.explain)
+        .map_err(|error| error.to_string())?;
+    let Some(tgid) = flags.explain else {
+        if machine.unread > 0 {
+            complain(&format!(
+                "processes that could not be read and are left out: {}",
+                machine.unread
+            ));
+        }
+        return Ok(list::table(&machine, list::terminal_width()));
+    };
+    list::explain(&machine, &config, &classifier, tgid).ok_or_else(|| {
+        format!(
+            "--explain={tgid}: {} has no process with this number, or it cannot be read; headcount list prints those it has",
+            flags.procfs.display()
+        )
+    })
+}
+
+/// The file's configuration, or the built-in one; an empty path is none.
+fn load(path: Option<&Path>) -> Result<Config, String> {
+    let path = path.filter(|path| *path != Path::new(""));
+    let config = path.map_or_else(|| Ok(Config::built_in()), Config::load);
+    config.map_err(|error| error.to_string())
 }
 
 fn start(flags: Flags) -> Result<(), String> {
@@ -71,7 +148,7 @@ fn start(flags: Flags) -> Result<(), String> {
         Duration::ZERO => runtime.block_on(serve(settings, &flags.listen_address)),
         delay => {
             let exposition = runtime.block_on(once(settings, delay));
-            print(&exposition.map_err(|error| error.to_string())?)
+            print_exposition(&exposition.map_err(|error| error.to_string())?)
         }
     }
 }
@@ -91,7 +168,7 @@ fn classifier(grouping: Grouping<'_>) -> Result<Classifier, String> {
     Classifier::new(&config).map_err(|error| error.to_string())
 }
 
-fn print(exposition: &[u8]) -> Result<(), String> {
+fn print_exposition(exposition: &[u8]) -> Result<(), String> {
     let mut stdout = std::io::stdout();
     let written = stdout.write_all(exposition).and_then(|()| stdout.flush());
     written.map_err(|error| format!("standard output cannot be written: {error}"))

@@ -281,8 +281,7 @@ impl Pipeline {
             if self.failures_logged[failure.item] == 0 {
                 self.failures_logged[failure.item] = failure.count;
                 log::warn!(
-                    "the name template of item {} of process_names stops at run time, and its groups are named by the \
-                     text up to there: {}",
+                    "a template of item {} of process_names stops at run time, and what it makes is the text up to there: {}",
                     failure.item + 1,
                     failure.cause
                 );

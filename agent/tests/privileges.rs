@@ -119,6 +119,16 @@ fn a_port_that_needs_a_capability_is_told_with_the_remedy() {
 }
 
 #[test]
+fn a_list_needs_no_right() {
+    let pid = std::process::id().to_string();
+    let list = Launch::bare().arg("list").with_uid(NOBODY);
+    let ended = list.arg(format!("--explain={pid}")).run();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let first = format!("process {pid}, child of ");
+    assert!(ended.stdout.starts_with(&first), "{ended:#?}");
+}
+
+#[test]
 fn in_another_pid_namespace_it_serves_what_that_one_shows() {
     let agent = launch().under(CONTAINER).start();
     assert_serves_from_procfs(&agent, 1, NAMESPACE);

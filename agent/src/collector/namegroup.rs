@@ -35,7 +35,7 @@ impl Collector for NameGroup {
             if metric.facts.iter().all(|fact| view.has(*fact)) {
                 let mut family = out.family(&metric.descriptor);
                 for group in view.groups {
-                    (metric.write)(view, group, &mut family);
+                    (metric.write)(view, group, family.with_labels(&group.labels));
                 }
             }
         }

@@ -10,7 +10,8 @@ Every family that Headcount can show, by collector. Made from the code: change t
 `HEADCOUNT_ACCEPT=1`.
 
 The source is where the kernel programs take a value, the fallback what is shown where they cannot. What comes from
-nowhere is left out, never shown as 0; `headcount_source_info` tells which fact comes from where on a node.
+nowhere is left out, never shown as 0; `headcount_source_info` tells which fact comes from where on a node. The labels that an
+item of the configuration gives its groups stand beside those of every family with `groupname`.
 ";
 
 /// The text of METRICS.md. Fails only where a descriptor is not valid.

@@ -74,12 +74,14 @@ fn busy() -> Group {
     let by_name = [("w\u{FFFD}".to_owned(), worker), ("gone".to_owned(), gone)];
     Group {
         name: "a\"b\\c\nd\u{FFFD}".to_owned(),
+        labels: Vec::new(),
         total: Tally { delta, lifecycle },
         gauges,
         threads: ThreadNames {
             by_name: by_name.into(),
             overflowed: 0,
         },
+        ..Group::default()
     }
 }
 
@@ -269,6 +271,18 @@ fn descriptors_are_unique_and_well_formed() {
         let is_counter = descriptor.kind == crate::exposition::Kind::Counter;
         let old_name = name.starts_with("namedprocess_scrape_");
         assert_eq!(name.ends_with("_total"), is_counter && !old_name, "{name}");
+    }
+}
+
+#[test]
+fn no_item_can_have_a_label_that_families_of_groups_have() {
+    let labels = namegroup::NameGroup.descriptors();
+    let labels = labels.iter().flat_map(|descriptor| descriptor.labels);
+    for label in labels {
+        assert!(
+            crate::config::OWN_LABELS.contains(label),
+            "{label}: add it to OWN_LABELS"
+        );
     }
 }
 

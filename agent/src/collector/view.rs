@@ -7,7 +7,7 @@ use crate::{process, source};
 /// One look at the state.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// All groups, each name once, empty ones included.
+    /// All groups, each name with its labels once, empty ones included.
     pub groups: &'a [Group],
     /// Counts about the process table.
     pub processes: &'a process::Statistics,

@@ -1,15 +1,18 @@
 //! The tree of a configuration file to typed items: which keys there are and what may stand in them.
 //!
-//! Follows process-exporter 0.8.7: what it accepts is accepted, an unknown key only earns a warning.
+//! Follows process-exporter 0.8.7 in the keys that it has: what it accepts is accepted, an unknown key only earns a warning.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::item::expected_label;
 use super::yaml::{self, Node, Value};
-use super::{Config, Error, Item, Key, Text, Warning, suggest};
+use super::{Config, Error, Item, Key, Label, MAX_LABELS, Text, Warning, suggest};
 
 const TOP: &str = "process_names";
 const LIST: &str = "a list of strings";
+const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
 
 /// Parses `text`, which stands in the file `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
@@ -70,7 +73,13 @@ impl Reader<'_> {
         let pairs = match &node.value {
             Value::Null => &[][..],
             Value::Map(pairs) => pairs,
-            _ => return Err(self.wrong(node, &label, "a map with comm, exe or cmdline")),
+            _ => {
+                return Err(self.wrong(
+                    node,
+                    &label,
+                    "a map with comm, exe, cmdline, user or cgroup",
+                ));
+            }
         };
         let mut item = Item {
             line: node.line,
@@ -86,10 +95,15 @@ impl Reader<'_> {
                 Some(Key::Comm) => item.comm = self.list(Key::Comm, value)?,
                 Some(Key::Exe) => item.exe = self.list(Key::Exe, value)?,
                 Some(Key::Cmdline) => item.cmdline = self.list(Key::Cmdline, value)?,
+                Some(Key::User) => item.user = self.list(Key::User, value)?,
+                Some(Key::Cgroup) => item.cgroup = self.list(Key::Cgroup, value)?,
+                Some(Key::Exclude) => item.exclude = self.truth(Key::Exclude, value)?,
+                Some(Key::Labels) => item.labels = self.labels(value)?,
+                Some(Key::MaxGroups) => item.max_groups = self.count(Key::MaxGroups, value)?,
                 None => self.warn(key, &Key::ALL.map(Key::as_str)),
             }
         }
-        if item.comm.is_none() && item.exe.is_none() && item.cmdline.is_none() {
+        if Key::SELECTORS.iter().all(|key| item.list(*key).is_none()) {
             let (path, line) = (self.path.to_owned(), node.line);
             return Err(Error::NoSelector {
                 path,
@@ -109,10 +123,68 @@ impl Reader<'_> {
                     line: value.line,
                 }));
             }
-            Value::Map(_) => "a string (a template that starts with {{ needs quotes)",
+            Value::Map(_) => TEMPLATE,
             Value::List(_) => "a string",
         };
         Err(self.wrong(value, Key::Name.as_str(), expected))
+    }
+
+    fn truth(&self, key: Key, value: &Node) -> Result<bool, Error> {
+        match &value.value {
+            Value::Null => Ok(false),
+            Value::Scalar(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Value::Scalar(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            _ => Err(self.wrong(value, key.as_str(), "true or false")),
+        }
+    }
+
+    fn count(&self, key: Key, value: &Node) -> Result<Option<u32>, Error> {
+        match &value.value {
+            Value::Null => Ok(None),
+            Value::Scalar(text) if text.parse::<u32>().is_ok_and(|count| count > 0) => {
+                Ok(text.parse().ok())
+            }
+            _ => Err(self.wrong(value, key.as_str(), "a whole number from 1")),
+        }
+    }
+
+    fn labels(&self, value: &Node) -> Result<Vec<Label>, Error> {
+        let pairs = match &value.value {
+            Value::Null => &[][..],
+            Value::Map(pairs) => pairs,
+            _ => return Err(self.wrong(value, "labels", "a map of label names to templates")),
+        };
+        let labels = pairs.iter().map(|(name, value)| self.label(name, value));
+        // Of one name the last counts, as of keys.
+        let labels: BTreeMap<String, Text> = labels.collect::<Result<_, _>>()?;
+        if labels.len() > MAX_LABELS {
+            let found = format!("{} labels", labels.len());
+            return Err(self.unfit(value, "labels", found, "at most 16"));
+        }
+        let label = |(name, template)| Label { name, template };
+        Ok(labels.into_iter().map(label).collect())
+    }
+
+    fn label(&self, name: &Node, value: &Node) -> Result<(String, Text), Error> {
+        let Value::Scalar(label) = &name.value else {
+            return Err(self.wrong(name, "labels", "a label name"));
+        };
+        if let Some(expected) = expected_label(label) {
+            let found = format!("the name {:?}", excerpt(label));
+            return Err(self.unfit(name, "labels", found, expected));
+        }
+        let key = format!("labels: {label}");
+        match &value.value {
+            Value::Scalar(text) => Ok((
+                label.clone(),
+                Text {
+                    text: text.clone(),
+                    line: value.line,
+                },
+            )),
+            Value::Map(_) => Err(self.wrong(value, &key, TEMPLATE)),
+            _ => Err(self.wrong(value, &key, "a string")),
+        }
     }
 
     fn list(&self, key: Key, value: &Node) -> Result<Option<Vec<Text>>, Error> {
@@ -152,6 +224,10 @@ impl Reader<'_> {
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
         };
+        self.unfit(node, key, found, expected)
+    }
+
+    fn unfit(&self, node: &Node, key: &str, found: String, expected: &'static str) -> Error {
         Error::Type {
             path: self.path.to_owned(),
             line: node.line,

@@ -59,8 +59,8 @@ pub enum Error {
     },
     /// An item selects nothing: upstream's "no matchers provided".
     #[error(
-        "{}:{line}: item {item} of process_names: no matchers provided: found none of comm, exe and cmdline, \
-         expected at least one",
+        "{}:{line}: item {item} of process_names: no matchers provided: found none of comm, exe, cmdline, user \
+         and cgroup, expected at least one",
         path.display()
     )]
     NoSelector {
@@ -89,6 +89,19 @@ pub enum Error {
         /// Why it cannot be compiled.
         cause: String,
     },
+}
+
+impl Error {
+    /// Line, from 1; 0 where the whole file is meant.
+    pub const fn line(&self) -> usize {
+        match self {
+            Self::Read { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => 0,
+            Self::Syntax { line, .. }
+            | Self::Type { line, .. }
+            | Self::NoSelector { line, .. }
+            | Self::Invalid { line, .. } => *line,
+        }
+    }
 }
 
 /// A key that nothing reads: accepted, as process-exporter does, but said.

@@ -4,12 +4,13 @@
 //! code. Spelling as process-exporter: one dash or two, the last occurrence wins. Nothing is read from the environment.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 
-use super::argv::{self, Kind, StrayWord};
+use super::command;
 use super::duration;
 use super::grouping::Grouping;
 use super::listen::ListenAddress;
@@ -36,7 +37,9 @@ pub enum Accounting {
     about = "What each group of processes on this node costs, for Prometheus",
     disable_version_flag = true,
     args_override_self = true,
-    after_help = "Every flag may be written with one dash or two."
+    after_help = "Every flag may be written with one dash or two.\n\n\
+        headcount check FILE        looks for mistakes in a configuration file\n\
+        headcount list              prints which group each process is in"
 )]
 pub struct Flags {
     /// Configuration file (YAML, as process-exporter reads it); without one, every process with a command line is
@@ -156,46 +159,12 @@ pub struct FlagError {
 }
 
 impl Flags {
-    /// Parses the words of the command line, the program's name first. Words that are not UTF-8 are an error where
-    /// they are used: no path of ours needs them.
+    /// Parses the words behind the program's name.
     ///
     /// # Errors
     /// Help or version was asked for, or something cannot be understood.
-    pub fn parse_from(
-        words: impl IntoIterator<Item = std::ffi::OsString>,
-    ) -> Result<Self, FlagError> {
-        let mut command = Flags::command();
-        command.build();
-        let kind = |name: &str| {
-            let argument = command
-                .get_arguments()
-                .find(|argument| argument.get_long() == Some(name))?;
-            // A flag that is on or off takes its value behind an equals sign only.
-            let takes_word =
-                argument.get_action().takes_values() && !argument.is_require_equals_set();
-            Some(if takes_word {
-                Kind::TakesValue
-            } else {
-                Kind::Switch
-            })
-        };
-        let words: Vec<String> = words
-            .into_iter()
-            .skip(1)
-            .map(|word| {
-                word.into_string()
-                    .map_err(|word| mistake(format!("flag {word:?} is not utf-8")))
-            })
-            .collect::<Result<_, _>>()?;
-        let words = argv::rewrite(words, kind).map_err(|stray| mistake(explain(&stray)))?;
-        let named = std::iter::once("headcount".to_owned()).chain(words);
-        let flags = command
-            .try_get_matches_from_mut(named)
-            .and_then(|matches| Flags::from_arg_matches(&matches))
-            .map_err(|error| FlagError {
-                code: u8::try_from(error.exit_code()).unwrap_or(2),
-                text: error.to_string().trim_end().to_owned(),
-            })?;
+    pub(super) fn parse(words: Vec<OsString>) -> Result<Self, FlagError> {
+        let flags: Self = command::parse("headcount", words.into_iter())?;
         let text = match (flags.version, flags.man) {
             (true, _) => format!("headcount {}", env!("CARGO_PKG_VERSION")),
             (false, true) => include_str!("manual.txt").trim_end().to_owned(),
@@ -233,25 +202,8 @@ impl Flags {
     }
 }
 
-fn mistake(what: String) -> FlagError {
-    FlagError {
-        code: 2,
-        text: format!("error: {what}\n\nFor more information, try '--help'."),
-    }
-}
-
-fn explain(stray: &StrayWord) -> String {
-    let word = &stray.word;
-    match &stray.after {
-        Some(flag) if !flag.contains('=') => format!(
-            "found the word {word:?} after {flag}, which takes its value behind an equals sign: {flag}={word}"
-        ),
-        _ => format!("found the word {word:?}, expected a flag"),
-    }
-}
-
 /// An empty path is none, as in process-exporter; clap's own parser refuses it.
-fn path_or_none(text: &str) -> Result<PathBuf, Infallible> {
+pub(super) fn path_or_none(text: &str) -> Result<PathBuf, Infallible> {
     Ok(PathBuf::from(text))
 }
 
@@ -307,11 +259,7 @@ mod tests {
     use crate::config::Host;
 
     fn parse(words: &[&str]) -> Result<Flags, FlagError> {
-        Flags::parse_from(
-            std::iter::once("headcount")
-                .chain(words.iter().copied())
-                .map(Into::into),
-        )
+        Flags::parse(words.iter().map(Into::into).collect())
     }
 
     #[test]
@@ -510,11 +458,6 @@ mod tests {
     fn words_that_are_not_utf8_are_refused() {
         use std::os::unix::ffi::OsStringExt as _;
         let word = std::ffi::OsString::from_vec(b"-procfs=\xff".to_vec());
-        assert_eq!(
-            Flags::parse_from(["headcount".into(), word])
-                .unwrap_err()
-                .code,
-            2
-        );
+        assert_eq!(Flags::parse(vec![word]).unwrap_err().code, 2);
     }
 }

@@ -8,11 +8,13 @@
 
 mod argv;
 pub mod civil;
+mod command;
 mod document;
 mod duration;
 mod error;
 pub mod flags;
 mod grouping;
+mod item;
 mod limiter;
 mod listen;
 pub mod logging;
@@ -26,71 +28,15 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use command::{Command, ListFlags};
 pub use error::{Error, Warning};
 pub use flags::{Accounting, FlagError, Flags};
 pub use grouping::Grouping;
+pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
 pub use listen::{Host, ListenAddress};
 
 /// Unknown keys that get a line each.
 const SHOWN_WARNINGS: usize = 4;
-
-/// A text and the line it stands on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text {
-    /// As typed: a number or a word like `true` keeps its spelling.
-    pub text: String,
-    /// Line in the file, from 1.
-    pub line: usize,
-}
-
-/// One item of `process_names`, as typed. At least one of the selectors is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Item {
-    /// Line of the item's first key, from 1.
-    pub line: usize,
-    /// Name template; absent and empty both mean the default one.
-    pub name: Option<Text>,
-    /// Task names, one of which must be equal. An empty list matches nothing.
-    pub comm: Option<Vec<Text>>,
-    /// Programs, one of which must be equal to the first argument or its base name. An empty list matches nothing.
-    pub exe: Option<Vec<Text>>,
-    /// Go regular expressions, all of which must be found in the command line. An empty list matches everything.
-    pub cmdline: Option<Vec<Text>>,
-}
-
-/// A key of an item, for errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// `name`
-    Name,
-    /// `comm`
-    Comm,
-    /// `exe`
-    Exe,
-    /// `cmdline`
-    Cmdline,
-}
-
-impl Key {
-    /// All keys of an item.
-    pub const ALL: [Key; 4] = [Key::Name, Key::Comm, Key::Exe, Key::Cmdline];
-
-    /// As it is written in the file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Key::Name => "name",
-            Key::Comm => "comm",
-            Key::Exe => "exe",
-            Key::Cmdline => "cmdline",
-        }
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What a configuration file says, as typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -179,17 +125,5 @@ impl Config {
             text: typed.map(|text| text.text.clone()).unwrap_or_default(),
             cause: cause.to_string(),
         }
-    }
-}
-
-impl Item {
-    fn text(&self, key: Key, index: Option<usize>) -> Option<&Text> {
-        let list = match key {
-            Key::Name => return self.name.as_ref(),
-            Key::Comm => &self.comm,
-            Key::Exe => &self.exe,
-            Key::Cmdline => &self.cmdline,
-        };
-        list.as_ref()?.get(index?)
     }
 }

@@ -72,6 +72,22 @@ fn the_whole_form() {
 }
 
 #[test]
+fn what_process_exporter_does_not_have() {
+    let config = parse(
+        "process_names:\n- user: [root, 0]\n  cgroup: ['^/system']\n  exclude: true\n- {user: [], exclude: False}\n\
+         - {cgroup: [], exclude: }\n",
+    )
+    .unwrap();
+    let [first, second, third] = &config.items[..] else {
+        panic!("{config:?}")
+    };
+    assert_eq!(texts(&first.user).unwrap(), ["root", "0"]);
+    assert_eq!(texts(&first.cgroup).unwrap(), ["^/system"]);
+    assert!(first.exclude && !second.exclude && !third.exclude);
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
 fn json_anchors_merges_and_documents() {
     let json = parse("{\"process_names\": [{\"name\": \"a\\u0041\", \"comm\": [\"b\"]}]}").unwrap();
     assert_eq!(json.items[0].name.as_ref().unwrap().text, "aA");
@@ -128,6 +144,82 @@ fn unknown_keys_are_accepted_and_said() {
 }
 
 #[test]
+fn labels() {
+    let config = parse(
+        "process_names:\n- comm: [a]\n  labels: {unit: '{{.Unit}}', _a1: b, unit: 7}\n  max_groups: 9\n\
+         - {comm: [b], labels: , max_groups: }\n",
+    )
+    .unwrap();
+    let [first, second] = &config.items[..] else {
+        panic!("{config:?}")
+    };
+    let found: Vec<_> = first
+        .labels
+        .iter()
+        .map(|label| (label.name.as_str(), label.template.text.as_str()))
+        .collect();
+    assert_eq!(found, [("_a1", "b"), ("unit", "7")]);
+    assert_eq!(
+        (first.labels[0].template.line, first.max_groups),
+        (3, Some(9))
+    );
+    assert_eq!((&second.labels[..], second.max_groups), (&[][..], None));
+    let many: String = (0..17).map(|number| format!("l{number}: x, ")).collect();
+    for (labels, expected) in [
+        (
+            "labels: [a]",
+            "labels: found a list, expected a map of label names to templates",
+        ),
+        (
+            "labels: {a-b: x}",
+            "labels: found the name \"a-b\", expected letters, digits and underscores, no digit first",
+        ),
+        (
+            "labels: {1a: x}",
+            "labels: found the name \"1a\", expected letters,",
+        ),
+        (
+            "labels: {__a: x}",
+            "labels: found the name \"__a\", expected a name that does not begin with two underscores",
+        ),
+        (
+            "labels: {mode: x}",
+            "labels: found the name \"mode\", expected a name that no family has itself",
+        ),
+        (
+            "labels: {groupname: x}",
+            "labels: found the name \"groupname\", expected a name that no family has",
+        ),
+        (
+            "labels: {a: {{.Unit}}}",
+            "labels: a: found a map, expected a string (a template",
+        ),
+        (
+            "labels: {a: }",
+            "labels: a: found nothing, expected a string",
+        ),
+        (
+            &format!("labels: {{{many}}}"),
+            "labels: found 17 labels, expected at most 16",
+        ),
+        (
+            "max_groups: 0",
+            "max_groups: found a string \"0\", expected a whole number from 1",
+        ),
+        (
+            "max_groups: many",
+            "max_groups: found a string \"many\", expected",
+        ),
+    ] {
+        let told = refused(&format!("process_names:\n- comm: [a]\n  {labels}\n"));
+        assert!(
+            told.starts_with(&format!("/etc/x.yml:3: {expected}")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn wrong_shapes() {
     let cases = [
         (
@@ -155,6 +247,14 @@ fn wrong_shapes() {
             "2: name: found a list, expected a string",
         ),
         (
+            "process_names:\n- comm: [a]\n  exclude: yes\n",
+            "3: exclude: found a string \"yes\", expected true or false",
+        ),
+        (
+            "process_names:\n- user: root\n",
+            "2: user: found a string \"root\", expected a list of strings",
+        ),
+        (
             "process_names: bash\n",
             "1: process_names: found a string \"bash\", expected a list of items",
         ),
@@ -164,7 +264,7 @@ fn wrong_shapes() {
         ),
         (
             "process_names:\n- bash\n",
-            "2: item 1 of process_names: found a string \"bash\", expected a map with comm, exe or cmdline",
+            "2: item 1 of process_names: found a string \"bash\", expected a map with comm, exe, cmdline, user or cgroup",
         ),
         (
             "- comm: [a]\n",
@@ -182,18 +282,26 @@ fn wrong_shapes() {
 
 #[test]
 fn items_without_a_selector() {
-    let told = "item 2 of process_names: no matchers provided: found none of comm, exe and cmdline, expected at least one";
+    let told = "item 2 of process_names: no matchers provided: found none of comm, exe, cmdline, user and cgroup, expected at least one";
     for item in [
         "name: x",
         "",
         "colour: red",
         "comm:",
         "comm: ~\n  exe: null",
+        "exclude: true",
+        "user: ~\n  cgroup: null",
     ] {
         let text = format!("process_names:\n- comm: [a]\n- {item}\n");
         assert_eq!(refused(&text), format!("/etc/x.yml:3: {told}"), "{item}");
     }
-    for item in ["comm: []", "exe: []", "cmdline: []"] {
+    for item in [
+        "comm: []",
+        "exe: []",
+        "cmdline: []",
+        "user: []",
+        "cgroup: []",
+    ] {
         assert!(
             parse(&format!("process_names:\n- {item}\n")).is_ok(),
             "{item}"

@@ -6,6 +6,7 @@
 //! duty, asserted in debug builds.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::text::{write_help, write_label_value};
 use super::{Descriptor, Value};
@@ -40,6 +41,8 @@ pub struct Mark {
 pub struct Family<'w> {
     writer: &'w mut Writer,
     descriptor: &'w Descriptor,
+    /// Labels beside the descriptor's, by name.
+    more: &'w [(Arc<str>, String)],
     begun: bool,
 }
 
@@ -49,6 +52,7 @@ impl Writer {
         Family {
             writer: self,
             descriptor,
+            more: &[],
             begun: false,
         }
     }
@@ -154,7 +158,13 @@ impl Writer {
     }
 }
 
-impl Family<'_> {
+impl<'w> Family<'w> {
+    /// From here on every sample has these labels too; none may be one of the descriptor's.
+    pub fn with_labels(&mut self, more: &'w [(Arc<str>, String)]) -> &mut Self {
+        self.more = more;
+        self
+    }
+
     /// Writes one sample; `labels` are the values of the descriptor's labels, in its order.
     pub fn sample(&mut self, labels: &[&str], value: impl Into<Value>) {
         let Descriptor {
@@ -170,7 +180,16 @@ impl Family<'_> {
             self.begun = true;
         }
         let pairs = names.iter().copied().zip(labels.iter().copied());
-        self.writer.line(name, "", pairs, value.into());
+        if self.more.is_empty() {
+            return self.writer.line(name, "", pairs, value.into());
+        }
+        let more = self
+            .more
+            .iter()
+            .map(|(name, value)| (&**name, value.as_str()));
+        let mut all: Vec<(&str, &str)> = pairs.chain(more).collect();
+        all.sort_unstable();
+        self.writer.line(name, "", all.into_iter(), value.into());
     }
 }
 
@@ -208,6 +227,21 @@ mod tests {
 
     fn finished(writer: &mut Writer) -> String {
         String::from_utf8(writer.finish()).unwrap()
+    }
+
+    #[test]
+    fn more_labels_stand_among_the_descriptor_s_by_name() {
+        let mut writer = Writer::default();
+        let more = [("a".into(), "1".to_owned()), ("xx".into(), "\"".to_owned())];
+        let mut family = writer.family(&B);
+        family.with_labels(&more).sample(&["2", "3"], 1_u64);
+        family.with_labels(&[]).sample(&["2", "3"], 2_u64);
+        let body = finished(&mut writer);
+        let samples: Vec<&str> = body.lines().skip(2).collect();
+        assert_eq!(
+            samples,
+            [r#"b{a="1",x="2",xx="\"",y="3"} 1"#, r#"b{x="2",y="3"} 2"#]
+        );
     }
 
     #[test]

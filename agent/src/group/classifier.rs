@@ -1,17 +1,18 @@
 //! Which item picks a process, and what its group is called.
 //!
-//! In come a configuration, compiled once, and the facts of a process; out goes its [`Placement`]. It is pure but for the
+//! In come a configuration, compiled once, and the facts of a process; out goes a [`Verdict`]. It is pure but for the
 //! counts of failed templates, remembers nothing of any process, and cannot fail: what can, fails when it is made.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use super::Labels;
 use super::name::NameTemplate;
 use super::name_map::NameMap;
 use super::pattern::Matches;
-use super::selector::{Selector, Subject};
+use super::selector::{Miss, Selector, Subject};
 use super::start_time::BootTime;
-use crate::config::{self, Config, Key};
+use crate::config::{self, Config, Key, Label};
 use crate::process::Facts;
 
 /// Where a process belongs.
@@ -21,9 +22,39 @@ pub struct Placement {
     pub item: usize,
     /// The name of its group: any text of at most [`super::MAX_NAME`] bytes, the empty one too.
     pub name: String,
+    /// The further labels of its group; a value has at most [`super::MAX_NAME`] bytes too.
+    pub labels: Labels,
+    /// Groups that the item may make.
+    pub max_groups: Option<u32>,
 }
 
-/// A name template that failed on some process: the group got the text up to there, as in process-exporter.
+impl Placement {
+    /// Without further labels.
+    pub(super) fn plain(item: usize, name: String) -> Self {
+        Self {
+            item,
+            name,
+            labels: Labels::new(),
+            max_groups: None,
+        }
+    }
+}
+
+/// What the items say of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is in this group.
+    Member(Placement),
+    /// This item, which excludes, matches: it is in no group, whatever its ancestors are in.
+    Excluded {
+        /// Which, from 0.
+        item: usize,
+    },
+    /// No item matches: it joins its nearest tracked ancestor.
+    Unmatched,
+}
+
+/// A template that failed on some process: the group got the text up to there, as in process-exporter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateFailure {
     /// Whose template, from 0.
@@ -43,9 +74,12 @@ pub struct Classifier {
 }
 
 #[derive(Debug)]
-struct CompiledItem {
-    selector: Selector,
-    name: NameTemplate,
+pub(super) struct CompiledItem {
+    pub(super) selector: Selector,
+    exclude: bool,
+    pub(super) name: NameTemplate,
+    pub(super) labels: Vec<(Arc<str>, NameTemplate)>,
+    max_groups: Option<u32>,
     failures: AtomicU64,
     first_failure: OnceLock<String>,
 }
@@ -56,31 +90,8 @@ impl Classifier {
     /// # Errors
     /// The first regular expression or name template that cannot be compiled, with its line.
     pub fn new(config: &Config) -> Result<Self, config::Error> {
-        let compile = |(index, item): (usize, &config::Item)| {
-            let selector = Selector::compile(item).map_err(|bad| {
-                config.invalid(
-                    index,
-                    Key::Cmdline,
-                    Some(bad.index),
-                    "cmdline regex",
-                    bad.cause,
-                )
-            })?;
-            let source = item.name.as_ref().map(|name| name.text.as_str());
-            let name = NameTemplate::compile(source)
-                .map_err(|cause| config.invalid(index, Key::Name, None, "name template", cause))?;
-            Ok(CompiledItem {
-                selector,
-                name,
-                failures: AtomicU64::new(0),
-                first_failure: OnceLock::new(),
-            })
-        };
-        let items = config
-            .items
-            .iter()
-            .enumerate()
-            .map(compile)
+        let items = (0..config.items.len())
+            .map(|index| compile(config, index))
             .collect::<Result<_, _>>()?;
         Ok(Classifier {
             items,
@@ -99,35 +110,66 @@ impl Classifier {
         })
     }
 
-    /// The groups that are known before any process is: those whose name is a text without any action.
-    pub fn fixed_names(&self) -> Vec<String> {
-        let of_items = self.items.iter().filter_map(|item| item.name.fixed());
-        of_items.chain(self.names.fixed()).collect()
+    /// The groups that are known before any process is: those whose name is a text without any action, and that
+    /// have no further labels.
+    pub fn fixed(&self) -> Vec<Placement> {
+        let of_items = self.items.iter().enumerate().filter_map(|(index, item)| {
+            let is_plain = !item.exclude && item.labels.is_empty();
+            let name = item.name.fixed().filter(|_| is_plain)?;
+            Some(Placement {
+                max_groups: item.max_groups,
+                ..Placement::plain(index, name)
+            })
+        });
+        let of_names = self.names.fixed().map(|name| Placement::plain(0, name));
+        of_items.chain(of_names).collect()
     }
 
-    /// The first item whose selectors all match, and the name it gives. `None` if there is none.
-    pub fn classify(&self, facts: &Facts, boot: BootTime) -> Option<Placement> {
+    /// Whether some template may look at the working directory.
+    pub fn uses_cwd(&self) -> bool {
+        let mut templates = self.items.iter().flat_map(CompiledItem::templates);
+        templates.any(NameTemplate::uses_cwd)
+    }
+
+    /// What the first item says whose selectors all match.
+    pub fn classify(&self, facts: &Facts, boot: BootTime) -> Verdict {
         if let Some(name) = self.names.group_of(facts) {
-            return Some(Placement { item: 0, name });
+            return Verdict::Member(Placement::plain(0, name));
         }
         let subject = Subject::new(facts);
         let mut matches = Matches::new();
-        let (item, compiled) = self.items.iter().enumerate().find(|(_, item)| {
-            let captured = item.name.uses_matches().then_some(&mut matches);
-            item.selector.matches(&subject, captured)
-        })?;
-        let rendered = compiled.name.render(facts, boot, &matches);
-        if let Some(cause) = rendered.error {
-            compiled.failures.fetch_add(1, Ordering::Relaxed);
-            compiled.first_failure.get_or_init(|| cause);
+        let found = self.items.iter().enumerate().find(|(_, item)| {
+            let uses_matches = item.templates().any(NameTemplate::uses_matches);
+            let captured = uses_matches.then_some(&mut matches);
+            item.selector.miss(&subject, captured).is_none()
+        });
+        match found {
+            None => Verdict::Unmatched,
+            Some((index, item)) if item.exclude => Verdict::Excluded { item: index },
+            Some((index, item)) => {
+                let render = |template| item.render(template, facts, boot, &matches);
+                let labels = item.labels.iter();
+                let labels = labels.map(|(name, value)| (Arc::clone(name), render(value)));
+                Verdict::Member(Placement {
+                    item: index,
+                    name: render(&item.name),
+                    // To Prometheus an empty label is none.
+                    labels: labels.filter(|(_, value)| !value.is_empty()).collect(),
+                    max_groups: item.max_groups,
+                })
+            }
         }
-        Some(Placement {
-            item,
-            name: rendered.name,
-        })
     }
 
-    /// Name templates that have failed at least once. Each is worth one warning.
+    /// Of each item, why it does not match; `None` where it would, did no earlier one.
+    pub fn misses(&self, facts: &Facts) -> impl Iterator<Item = Option<Miss>> {
+        let subject = Subject::new(facts);
+        self.items
+            .iter()
+            .map(move |item| item.selector.miss(&subject, None))
+    }
+
+    /// Items of which a template has failed at least once. Each is worth one warning.
     pub fn template_failures(&self) -> Vec<TemplateFailure> {
         let failed = |(item, compiled): (usize, &CompiledItem)| {
             let cause = compiled.first_failure.get()?.clone();
@@ -138,6 +180,59 @@ impl Classifier {
             })
         };
         self.items.iter().enumerate().filter_map(failed).collect()
+    }
+}
+
+/// Item number `index` of `config`, from 0.
+pub(super) fn compile(config: &Config, index: usize) -> Result<CompiledItem, config::Error> {
+    let item = &config.items[index];
+    let selector = Selector::compile(item).map_err(|bad| {
+        let what = match bad.key {
+            Key::Cgroup => "cgroup regex",
+            _ => "cmdline regex",
+        };
+        config.invalid(index, bad.key, Some(bad.index), what, bad.cause)
+    })?;
+    let source = item.name.as_ref().map(|name| name.text.as_str());
+    let name = NameTemplate::compile(source)
+        .map_err(|cause| config.invalid(index, Key::Name, None, "name template", cause))?;
+    let label = |(number, label): (usize, &Label)| {
+        let template = NameTemplate::of(&label.template.text).map_err(|cause| {
+            config.invalid(index, Key::Labels, Some(number), "label template", cause)
+        })?;
+        Ok((Arc::from(label.name.as_str()), template))
+    };
+    let labels = item.labels.iter().enumerate().map(label);
+    Ok(CompiledItem {
+        selector,
+        exclude: item.exclude,
+        name,
+        labels: labels.collect::<Result<_, _>>()?,
+        max_groups: item.max_groups,
+        failures: AtomicU64::new(0),
+        first_failure: OnceLock::new(),
+    })
+}
+
+impl CompiledItem {
+    fn templates(&self) -> impl Iterator<Item = &NameTemplate> {
+        let labels = self.labels.iter().map(|(_, template)| template);
+        std::iter::once(&self.name).chain(labels)
+    }
+
+    fn render(
+        &self,
+        template: &NameTemplate,
+        facts: &Facts,
+        boot: BootTime,
+        matches: &Matches,
+    ) -> String {
+        let rendered = template.render(facts, boot, matches);
+        if let Some(cause) = rendered.error {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            self.first_failure.get_or_init(|| cause);
+        }
+        rendered.text
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::group::MAX_NAME;
+use crate::group::{MAX_NAME, name::Form};
 
 const BOOT: BootTime = BootTime {
     unix_seconds: 1_700_000_000,
@@ -45,9 +45,10 @@ fn called(comm: &str, argv: &[&str]) -> Facts {
 }
 
 fn name(classifier: &Classifier, facts: &Facts) -> Option<String> {
-    classifier
-        .classify(facts, BOOT)
-        .map(|placement| placement.name)
+    match classifier.classify(facts, BOOT) {
+        Verdict::Member(placement) => Some(placement.name),
+        Verdict::Excluded { .. } | Verdict::Unmatched => None,
+    }
 }
 
 /// Row, items, processes (words of the command line) with the name each gets; `-` for none.
@@ -595,11 +596,7 @@ fn plain_templates_take_the_short_way() {
         ("{{$x := .Comm}}", false),
     ] {
         let compiled = NameTemplate::compile(Some(source)).unwrap();
-        assert_eq!(
-            matches!(compiled, NameTemplate::Parts(_)),
-            short,
-            "{source}"
-        );
+        assert_eq!(matches!(compiled.form, Form::Parts(_)), short, "{source}");
         assert_eq!(compiled.uses_matches(), !short);
     }
 }

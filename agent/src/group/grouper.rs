@@ -1,10 +1,11 @@
 //! The grouper: which account belongs to which group, and what each group has used and holds.
 //!
 //! Bookings come from the process table, decisions from a placer (selectors and name templates). Group counters never
-//! fall. Groups are bounded: beyond `max_groups` a new name's processes go to the group `other`, and are counted.
+//! fall. Groups are bounded, all together and for each item that says so: beyond `max_groups` the processes of a new name,
+//! or of new labels, go to the group `other`, and are counted.
 
 use super::{
-    Gauges, Group,
+    Gauges, Group, Labels, Placement, Verdict,
     account::{Accounts, Decision, GroupIndex},
     policy::Policy,
     text,
@@ -15,8 +16,8 @@ use std::collections::HashMap;
 /// The group that takes those for which no more groups may be made; and so for names of threads and wait channels.
 pub(super) const REST: &str = "other";
 
-/// Names the group of a process, or none.
-pub type Placer = Box<dyn Fn(&Facts) -> Option<String> + Send>;
+/// Says where a process belongs.
+pub type Placer = Box<dyn Fn(&Facts) -> Verdict + Send>;
 
 /// Counts about the grouper itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct Grouper {
     /// Accounts that wait for an ancestor.
     unmatched: Vec<AccountId>,
     groups: Vec<Group>,
-    by_name: HashMap<String, GroupIndex>,
+    by_name: HashMap<(String, Labels), GroupIndex>,
     statistics: Statistics,
 }
 
@@ -103,15 +104,16 @@ impl Ledger for Grouper {
             return;
         }
         self.statistics.incomplete += u64::from(facts.incomplete);
-        let name = (self.placer)(facts);
-        let is_match = name.is_some();
-        match name {
-            Some(name) => {
-                let group = self.group(name);
+        let verdict = (self.placer)(facts);
+        let is_match = matches!(verdict, Verdict::Member(_));
+        match verdict {
+            Verdict::Member(placement) => {
+                let group = self.group(placement);
                 self.decide(id, Decision::Member(group));
             }
+            Verdict::Excluded { .. } => self.decide(id, Decision::Nowhere),
             // One without arguments is ending, or a kernel thread.
-            None => self.decide_unmatched(id, facts.argv.is_empty()),
+            Verdict::Unmatched => self.decide_unmatched(id, facts.argv.is_empty()),
         }
         self.explain(id, facts, is_match);
     }
@@ -153,10 +155,10 @@ impl Grouper {
     }
 
     /// Makes groups that are known before any process is, as far as there is room, unless empty ones are to be forgotten.
-    pub fn announce(&mut self, names: Vec<String>) {
-        for name in names {
+    pub fn announce(&mut self, known: Vec<Placement>) {
+        for placement in known {
             if !self.policy.remove_empty && self.groups.len() < self.policy.max_groups {
-                self.group(name);
+                self.group(placement);
             }
         }
     }
@@ -215,12 +217,13 @@ impl Grouper {
             delta: Delta::from(&coarse.counters),
             lifecycle: coarse.lifecycle,
         };
-        match facts.and_then(|facts| (self.placer)(&facts)) {
-            Some(name) => {
-                let group = self.group(name);
+        match facts.map_or(Verdict::Unmatched, |facts| (self.placer)(&facts)) {
+            Verdict::Member(placement) => {
+                let group = self.group(placement);
                 self.groups[group.0].total.add(&tally);
             }
-            None => {
+            Verdict::Excluded { .. } => {}
+            Verdict::Unmatched => {
                 let Delta {
                     user_ns, system_ns, ..
                 } = tally.delta;
@@ -309,18 +312,30 @@ impl Grouper {
         }
     }
 
-    fn group(&mut self, name: String) -> GroupIndex {
-        if let Some(known) = self.by_name.get(&name) {
+    fn group(&mut self, placement: Placement) -> GroupIndex {
+        let identity = (placement.name, placement.labels);
+        if let Some(known) = self.by_name.get(&identity) {
             return *known;
         }
-        let is_full = self.groups.len() >= self.policy.max_groups;
-        let name = if is_full { REST.to_owned() } else { name };
+        let made = || {
+            let mut groups = self.groups.iter();
+            std::iter::from_fn(|| groups.find(|group| group.item == Some(placement.item))).count()
+        };
+        let is_full = self.groups.len() >= self.policy.max_groups
+            || placement
+                .max_groups
+                .is_some_and(|most| made() >= most as usize);
         self.statistics.overflowed += u64::from(is_full);
+        let rest = || (REST.to_owned(), Labels::new());
+        let identity = if is_full { rest() } else { identity };
         let next = GroupIndex(self.groups.len());
-        let index = *self.by_name.entry(name.clone()).or_insert(next);
+        let index = *self.by_name.entry(identity.clone()).or_insert(next);
         if index == next {
+            let (name, labels) = identity;
             self.groups.push(Group {
                 name,
+                labels,
+                item: (!is_full).then_some(placement.item),
                 ..Group::default()
             });
         }

@@ -1,7 +1,10 @@
 //! Decisions, waiting bookings, ancestors and bounds of the grouper.
 
 use super::*;
-use crate::process::{Counters, Lifecycle};
+use crate::{
+    group::Placement,
+    process::{Counters, Lifecycle},
+};
 
 fn facts(comm: &str) -> Facts {
     Facts {
@@ -18,11 +21,25 @@ fn grouper(max_groups: usize) -> Grouper {
     })
 }
 
-/// Names every process by its comm, but for those called `x…`, which match nothing.
+/// Names every process by its comm, but for those called `x…`, which match nothing, and `-…`, which are excluded.
 fn with(policy: Policy) -> Grouper {
     let placer = |facts: &Facts| {
-        let comm = String::from_utf8_lossy(&facts.comm).into_owned();
-        (!comm.starts_with('x')).then_some(comm)
+        let name = String::from_utf8_lossy(&facts.comm).into_owned();
+        match name.chars().next() {
+            Some('x') => Verdict::Unmatched,
+            Some('-') => Verdict::Excluded { item: 0 },
+            // `name/label`
+            _ => {
+                let (name, label) = name.split_once('/').unwrap_or((&name, ""));
+                let labels = Some(("l".into(), label.to_owned())).filter(|_| !label.is_empty());
+                Verdict::Member(Placement {
+                    item: usize::from(name == "bound"),
+                    name: name.to_owned(),
+                    labels: labels.into_iter().collect(),
+                    max_groups: (name == "bound").then_some(2),
+                })
+            }
+        }
     };
     Grouper::new(Box::new(placer), policy)
 }
@@ -83,6 +100,26 @@ fn what_has_no_tracked_ancestor_is_in_no_group() {
     grouper.settle();
     grouper.book(leaf, &used(3));
     assert!(totals(&grouper).is_empty());
+}
+
+#[test]
+fn what_is_excluded_is_in_no_group_and_neither_is_what_follows_it() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    grouper.identify(root, &facts("a"));
+    let excluded = grouper.open(Some(root));
+    grouper.book(excluded, &used(1));
+    grouper.identify(excluded, &facts("-b"));
+    let follower = grouper.open(Some(excluded));
+    grouper.identify(follower, &facts("x"));
+    let own = grouper.open(Some(excluded));
+    grouper.identify(own, &facts("c"));
+    grouper.settle();
+    for account in [excluded, follower, own] {
+        grouper.book(account, &used(5));
+    }
+    assert_eq!(totals(&grouper), [("a", 0), ("c", 5)]);
+    assert!(grouper.is_outside(excluded) && grouper.is_outside(follower));
 }
 
 #[test]
@@ -164,6 +201,36 @@ fn beyond_the_bound_new_names_share_a_group_and_are_counted() {
 }
 
 #[test]
+fn labels_make_groups_and_an_item_may_have_its_own_bound() {
+    let mut grouper = grouper(9);
+    for name in [
+        "a", "a/1", "bound/1", "a/2", "bound/2", "bound/3", "bound/1", "bound/4", "a/1",
+    ] {
+        let account = grouper.open(None);
+        grouper.identify(account, &facts(name));
+        grouper.book(account, &used(1));
+    }
+    let found: Vec<_> = grouper
+        .groups()
+        .iter()
+        .map(|group| {
+            let label = group.labels.first().map_or("", |(_, value)| value);
+            (group.name.as_str(), label, group.total.delta.user_ns)
+        })
+        .collect();
+    let expected = [
+        ("a", "", 1),
+        ("a", "1", 2),
+        ("bound", "1", 2),
+        ("a", "2", 1),
+        ("bound", "2", 1),
+        ("other", "", 2),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(grouper.statistics().overflowed, 2);
+}
+
+#[test]
 fn a_sum_by_comm_goes_where_its_comm_leads_or_is_counted() {
     let mut grouper = grouper(9);
     let sum = |comm: Option<&str>| Coarse {
@@ -183,6 +250,7 @@ fn a_sum_by_comm_goes_where_its_comm_leads_or_is_counted() {
     grouper.book_coarse(&sum(Some("a")));
     grouper.book_coarse(&sum(Some("x")));
     grouper.book_coarse(&sum(None));
+    grouper.book_coarse(&sum(Some("-")));
     assert_eq!(totals(&grouper), [("a", 7)]);
     assert_eq!(grouper.groups()[0].total.lifecycle.forks, 1);
     assert_eq!(grouper.statistics().unattributed_cpu_ns, 14);
@@ -257,9 +325,13 @@ fn what_is_in_no_group_can_be_looked_at_again() {
     assert_eq!(totals(&grouper), [("a", 2)]);
 }
 
+fn plain(name: &str) -> Placement {
+    Placement::plain(0, name.to_owned())
+}
+
 #[test]
 fn groups_that_are_announced_are_there_at_once() {
-    let names = || ["b", "a", "b", "c"].map(str::to_owned).to_vec();
+    let names = || ["b", "a", "b", "c"].map(plain).to_vec();
     let mut grouper = grouper(3);
     grouper.announce(names());
     assert_eq!(totals(&grouper), [("b", 0), ("a", 0), ("c", 0)]);
@@ -267,7 +339,7 @@ fn groups_that_are_announced_are_there_at_once() {
     grouper.identify(account, &facts("c"));
     grouper.book(account, &used(1));
     assert_eq!(totals(&grouper), [("b", 0), ("a", 0), ("c", 1)]);
-    grouper.announce(vec!["d".to_owned()]);
+    grouper.announce(vec![plain("d")]);
     assert_eq!(grouper.groups().len(), 3);
     let mut forgetful = with(FORGETFUL);
     forgetful.announce(names());

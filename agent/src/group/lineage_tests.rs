@@ -1,6 +1,6 @@
 //! Who is in whose group when births and programs are told: the process table and the grouper together.
 
-use super::{Grouper, Policy};
+use super::{Grouper, Placement, Policy, Verdict};
 use crate::process::{
     Counters, Cpu, Event, ExitStatus, Facts, Memory, Pass, ProcessId, Released, Sample, State,
     Table,
@@ -41,7 +41,10 @@ fn used(user_ns: u64) -> Counters {
 
 impl Node {
     fn new(children: bool) -> Self {
-        let placer = |facts: &Facts| (facts.comm != b"x").then(|| "a".to_owned());
+        let placer = |facts: &Facts| match &facts.comm[..] {
+            b"x" => Verdict::Unmatched,
+            _ => Verdict::Member(Placement::plain(0, "a".to_owned())),
+        };
         let policy = Policy {
             max_groups: 9,
             children,

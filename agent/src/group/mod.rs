@@ -1,7 +1,10 @@
 //! Groups: which process belongs to which, and what each has used.
 
 mod account;
+mod cgroup;
 mod classifier;
+#[cfg(test)]
+mod extension_tests;
 mod gauges;
 mod go_class;
 mod go_regexp;
@@ -12,6 +15,7 @@ mod name;
 mod name_map;
 mod pattern;
 mod policy;
+mod review;
 mod selector;
 mod start_time;
 mod template;
@@ -20,19 +24,28 @@ mod text;
 mod threads;
 mod time_layout;
 
-pub use classifier::{Classifier, Placement, TemplateFailure};
+pub use classifier::{Classifier, Placement, TemplateFailure, Verdict};
 pub use gauges::Gauges;
 pub use grouper::{Grouper, Placer, Statistics};
 pub use name::MAX_NAME;
 pub use policy::Policy;
+pub use review::{Doubt, Review, finds_nothing, review};
+pub use selector::Miss;
 pub use start_time::BootTime;
 pub use threads::{ThreadNames, ThreadUse};
 
-/// One group.
+/// Labels beside `groupname`: names and values, by name; none is empty.
+pub type Labels = Vec<(std::sync::Arc<str>, String)>;
+
+/// One group. No other has the same name and labels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Group {
     /// Its name: the label `groupname`. Valid UTF-8, else anything a template makes.
     pub name: String,
+    /// Its labels beside the name.
+    pub labels: Labels,
+    /// The item that made it; `None` for the one that takes the rest.
+    pub(super) item: Option<usize>,
     /// All that was ever booked to it. Never falls.
     pub total: crate::process::Tally,
     /// What its members hold now.

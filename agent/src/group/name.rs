@@ -12,21 +12,32 @@ use std::sync::Arc;
 use gotmpl::Value;
 use gotmpl::parse::{Expr, ListNode, Node};
 
+use super::cgroup;
 use super::pattern::Matches;
 use super::start_time::{BootTime, StartTime};
 use super::template::{self, Program, string};
+use super::template_kinds::Used;
 use super::text;
 use crate::process::Facts;
 
 /// The most a group name may have, bytes.
 pub const MAX_NAME: usize = 1024;
 
+/// The most arguments that a template sees.
+const MAX_ARGUMENTS: usize = 256;
+
 /// The template of an item without a name.
 const DEFAULT: &str = "{{.ExeBase}}";
 
-/// A compiled name template.
+/// A compiled template.
 #[derive(Debug)]
-pub(super) enum NameTemplate {
+pub(super) struct NameTemplate {
+    pub(super) form: Form,
+    uses_cwd: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Form {
     Parts(Vec<Part>),
     Program(Box<Program>),
 }
@@ -39,12 +50,17 @@ pub(super) enum Part {
     ExeFull,
     Username,
     Pid,
+    Parent,
+    Cwd,
+    Unit,
+    Slice,
+    ContainerId,
 }
 
-/// A name, and why it is shorter than meant if the template failed.
+/// A text, and why it is shorter than meant if the template failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rendered {
-    pub(super) name: String,
+    pub(super) text: String,
     pub(super) error: Option<String>,
 }
 
@@ -54,53 +70,76 @@ impl NameTemplate {
     /// # Errors
     /// Bad syntax, unknown functions and variables, in Go's words.
     pub(super) fn compile(source: Option<&str>) -> Result<Self, String> {
-        let source = source
-            .filter(|source| !source.is_empty())
-            .unwrap_or(DEFAULT);
-        match parts(&template::parse(source)?) {
-            Some(parts) => Ok(NameTemplate::Parts(parts)),
-            None => {
-                Program::compile(source).map(|program| NameTemplate::Program(Box::new(program)))
-            }
-        }
+        Self::of(
+            source
+                .filter(|source| !source.is_empty())
+                .unwrap_or(DEFAULT),
+        )
+    }
+
+    /// The same without a default.
+    ///
+    /// # Errors
+    /// See [`NameTemplate::compile`].
+    pub(super) fn of(source: &str) -> Result<Self, String> {
+        let form = match parts(&template::parse(source)?) {
+            Some(parts) => Form::Parts(parts),
+            None => Form::Program(Box::new(Program::compile(source)?)),
+        };
+        // Whoever asks for it has to write its name.
+        let uses_cwd = source.contains("Cwd");
+        Ok(NameTemplate { form, uses_cwd })
     }
 
     /// The name, where it is the same for every process: a text without any action.
     pub(super) fn fixed(&self) -> Option<String> {
-        let NameTemplate::Parts(parts) = self else {
+        let Form::Parts(parts) = &self.form else {
             return None;
         };
         let is_fixed = parts.iter().all(|part| matches!(part, Part::Text(_)));
         let anybody = Facts::default();
         is_fixed.then(|| {
             self.render(&anybody, BootTime::default(), &Matches::new())
-                .name
+                .text
         })
     }
 
     /// Whether it may look at what the groups of the patterns held.
-    pub(super) fn uses_matches(&self) -> bool {
-        matches!(self, NameTemplate::Program(_))
+    pub(super) const fn uses_matches(&self) -> bool {
+        matches!(self.form, Form::Program(_))
     }
 
-    /// The name for a process.
+    /// The variables it names, but for those that are known and plain.
+    pub(super) fn used(&self) -> Option<&Used> {
+        match &self.form {
+            Form::Parts(_) => None,
+            Form::Program(program) => Some(&program.used),
+        }
+    }
+
+    /// Whether it may look at the working directory.
+    pub(super) const fn uses_cwd(&self) -> bool {
+        self.uses_cwd
+    }
+
+    /// The text for a process.
     pub(super) fn render(&self, facts: &Facts, boot: BootTime, matches: &Matches) -> Rendered {
         let mut out = Capped::default();
         let mut error = None;
-        match self {
-            // An overflow ends the name, here and below, and is no failure of the template.
-            NameTemplate::Parts(parts) => {
+        match &self.form {
+            // An overflow ends the text, here and below, and is no failure of the template.
+            Form::Parts(parts) => {
                 let _ = parts
                     .iter()
                     .try_for_each(|part| part.write(facts, &mut out));
             }
-            NameTemplate::Program(program) => {
+            Form::Program(program) => {
                 let ended = program.run(&data(facts, boot, matches), &mut out);
                 error = ended.err().filter(|_| !out.full);
             }
         }
         Rendered {
-            name: out.text,
+            text: out.text,
             error,
         }
     }
@@ -126,6 +165,11 @@ fn parts(tree: &ListNode) -> Option<Vec<Part>> {
                     "ExeFull" => Part::ExeFull,
                     "Username" => Part::Username,
                     "PID" => Part::Pid,
+                    "PPID" => Part::Parent,
+                    "Cwd" => Part::Cwd,
+                    "Unit" => Part::Unit,
+                    "Slice" => Part::Slice,
+                    "ContainerID" => Part::ContainerId,
                     _ => return None,
                 })
             }
@@ -140,6 +184,13 @@ impl Part {
             Part::Text(text) => out.write_str(text),
             Part::Username => out.write_str(&facts.username),
             Part::Pid => write!(out, "{}", facts.tgid),
+            Part::Parent => write!(out, "{}", facts.parent),
+            Part::Cwd => out.write_bytes(&facts.cwd),
+            Part::Unit => out.write_str(cgroup::unit(&facts.cgroups).unwrap_or_default()),
+            Part::Slice => out.write_str(cgroup::slice(&facts.cgroups).unwrap_or_default()),
+            Part::ContainerId => {
+                out.write_str(cgroup::container_id(&facts.cgroups).unwrap_or_default())
+            }
             Part::Comm => out.write_bytes(&facts.comm),
             Part::ExeBase => out.write_bytes(exe_base(facts)),
             Part::ExeFull => out.write_bytes(exe_full(facts)),
@@ -159,30 +210,40 @@ fn exe_base(facts: &Facts) -> &[u8] {
         .map_or(&facts.comm, |argv0| text::base(argv0))
 }
 
-/// The data of a program: what upstream's template sees.
+/// The data of a program: what upstream's template sees, and what is ours.
 fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
-    let decoded = |bytes: &[u8]| {
-        let mut out = String::new();
-        text::decode(bytes, &mut out);
-        string(&out)
-    };
+    let paths = &facts.cgroups;
+    let list = |texts: &mut dyn Iterator<Item = Value>| Value::List(texts.collect());
     let matches = matches
         .iter()
         .map(|(name, held)| (Arc::clone(name), string(held)));
+    let start = StartTime::new(boot, facts.start_ns).to_string();
     let fields = [
         (
-            "Cgroups",
-            Value::List(facts.cgroups.iter().map(|cgroup| string(cgroup)).collect()),
+            "Argv",
+            list(
+                &mut facts
+                    .argv
+                    .iter()
+                    .take(MAX_ARGUMENTS)
+                    .map(|word| decoded(word)),
+            ),
         ),
+        ("Cgroups", list(&mut paths.iter().map(|path| string(path)))),
         ("Comm", decoded(&facts.comm)),
+        (
+            "ContainerID",
+            string(cgroup::container_id(paths).unwrap_or_default()),
+        ),
+        ("Cwd", decoded(&facts.cwd)),
         ("ExeBase", decoded(exe_base(facts))),
         ("ExeFull", decoded(exe_full(facts))),
         ("Matches", Value::Map(Arc::new(matches.collect()))),
         ("PID", Value::Int(facts.tgid.into())),
-        (
-            "StartTime",
-            string(&StartTime::new(boot, facts.start_ns).to_string()),
-        ),
+        ("PPID", Value::Int(facts.parent.into())),
+        ("Slice", string(cgroup::slice(paths).unwrap_or_default())),
+        ("StartTime", string(&start)),
+        ("Unit", string(cgroup::unit(paths).unwrap_or_default())),
         ("Username", string(&facts.username)),
     ];
     let fields: BTreeMap<Arc<str>, Value> = fields
@@ -190,6 +251,12 @@ fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
         .map(|(name, value)| (name.into(), value))
         .collect();
     Value::Map(Arc::new(fields))
+}
+
+fn decoded(bytes: &[u8]) -> Value {
+    let mut out = String::new();
+    text::decode(bytes, &mut out);
+    string(&out)
 }
 
 /// A text of at most [`MAX_NAME`] bytes. What does not fit is an error, once the beginning of it is taken.

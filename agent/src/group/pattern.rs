@@ -48,6 +48,11 @@ impl Pattern {
         }
     }
 
+    /// Names of its groups, the empty one among them.
+    pub(super) fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
     /// Whether it is found in `text`.
     pub(super) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text.as_bytes())

@@ -1,8 +1,8 @@
 //! Which processes an item picks.
 //!
-//! In come the typed selectors of an item, compiled once, and the facts of a process; out goes yes or no. Contract
-//! section 2.1, but for its mended point 7: each `exe` entry counts by its own rule. `exe` looks at the first argument
-//! only, never at the real executable: process-exporter's configurations mean that.
+//! In come the typed selectors of an item, compiled once, and the facts of a process; out goes whether they match, and if
+//! not, which does not. Contract section 2.1, but for its mended point 7: each `exe` entry counts by its own rule. `exe`
+//! looks at the first argument only, never at the real executable: process-exporter's configurations mean that.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::go_regexp::GoError;
 use super::pattern::{Matches, Pattern};
 use super::text;
-use crate::config::{Item, Text};
+use crate::config::{Item, Key, Text};
 use crate::process::Facts;
 
 /// A process as selectors see it: what is derived from its facts is made once, and only if asked for.
@@ -38,15 +38,28 @@ impl<'a> Subject<'a> {
 pub(super) struct Selector {
     comm: Option<HashSet<Vec<u8>>>,
     exe: Option<Exe>,
+    user: Option<User>,
+    cgroup: Vec<Pattern>,
     cmdline: Vec<Pattern>,
 }
 
 /// A pattern that cannot be compiled.
 #[derive(Debug)]
 pub(super) struct BadPattern {
-    /// Which element of `cmdline`, from 0.
+    /// `cmdline` or `cgroup`.
+    pub(super) key: Key,
+    /// Which element of it, from 0.
     pub(super) index: usize,
     pub(super) cause: GoError,
+}
+
+/// The first selector that does not match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Miss {
+    /// Which.
+    pub key: Key,
+    /// Which of its expressions, from 0; `None` for lists of which one entry would do.
+    pub index: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -57,12 +70,17 @@ struct Exe {
     whole: HashSet<Vec<u8>>,
 }
 
+#[derive(Debug, Clone)]
+struct User {
+    /// All entries: a user may have a number for a name.
+    names: HashSet<String>,
+    /// Those that are numbers.
+    uids: HashSet<u32>,
+}
+
 impl Selector {
     pub(super) fn compile(item: &Item) -> Result<Self, BadPattern> {
         let bytes = |entry: &Text| entry.text.clone().into_bytes();
-        let pattern = |(index, entry): (usize, &Text)| {
-            Pattern::compile(&entry.text).map_err(|cause| BadPattern { index, cause })
-        };
         Ok(Selector {
             comm: item
                 .comm
@@ -75,46 +93,84 @@ impl Selector {
                     .partition(|entry| entry.contains(&b'/'));
                 Exe { base, whole }
             }),
-            cmdline: item
-                .cmdline
-                .iter()
-                .flatten()
-                .enumerate()
-                .map(pattern)
-                .collect::<Result<_, _>>()?,
+            user: item.user.as_ref().map(|entries| User {
+                names: entries.iter().map(|entry| entry.text.clone()).collect(),
+                uids: entries
+                    .iter()
+                    .filter_map(|entry| entry.text.parse().ok())
+                    .collect(),
+            }),
+            cgroup: patterns(item, Key::Cgroup)?,
+            cmdline: patterns(item, Key::Cmdline)?,
         })
     }
 
-    /// Whether all selectors match; if so and `matches` is given, it holds what the groups of the patterns held.
-    pub(super) fn matches(&self, subject: &Subject<'_>, matches: Option<&mut Matches>) -> bool {
+    /// The names of the groups of all patterns.
+    pub(super) fn group_names(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.cgroup.iter().chain(&self.cmdline);
+        patterns.flat_map(Pattern::group_names)
+    }
+
+    /// What does not match, cheapest questions first; `None` if all do, and then `matches`, if given, holds what the groups
+    /// of the patterns held. The command line comes last: what shares a name with a group of the cgroup's is its.
+    pub(super) fn miss(
+        &self,
+        subject: &Subject<'_>,
+        mut matches: Option<&mut Matches>,
+    ) -> Option<Miss> {
         let facts = subject.facts;
+        let unlisted = |key| Some(Miss { key, index: None });
         if self
             .comm
             .as_ref()
             .is_some_and(|comm| !comm.contains(&facts.comm))
         {
-            return false;
+            return unlisted(Key::Comm);
         }
         if self
             .exe
             .as_ref()
             .is_some_and(|exe| !exe.matches(&facts.argv))
         {
-            return false;
+            return unlisted(Key::Exe);
         }
-        match matches {
-            None => self
-                .cmdline
-                .iter()
-                .all(|pattern| pattern.is_match(subject.command_line())),
-            Some(matches) => {
-                matches.clear();
-                self.cmdline
-                    .iter()
-                    .all(|pattern| pattern.captures(subject.command_line(), matches))
+        if self.user.as_ref().is_some_and(|user| !user.matches(facts)) {
+            return unlisted(Key::User);
+        }
+        if let Some(matches) = &mut matches {
+            matches.clear();
+        }
+        let mut is_found = |pattern: &Pattern, text: &str| match &mut matches {
+            None => pattern.is_match(text),
+            Some(matches) => pattern.captures(text, matches),
+        };
+        for (index, pattern) in self.cgroup.iter().enumerate() {
+            if !facts.cgroups.iter().any(|path| is_found(pattern, path)) {
+                return Some(Miss {
+                    key: Key::Cgroup,
+                    index: Some(index),
+                });
             }
         }
+        for (index, pattern) in self.cmdline.iter().enumerate() {
+            if !is_found(pattern, subject.command_line()) {
+                return Some(Miss {
+                    key: Key::Cmdline,
+                    index: Some(index),
+                });
+            }
+        }
+        None
     }
+}
+
+fn patterns(item: &Item, key: Key) -> Result<Vec<Pattern>, BadPattern> {
+    let entries = item.list(key).into_iter().flatten().enumerate();
+    entries
+        .map(|(index, entry)| {
+            Pattern::compile(&entry.text).map_err(|cause| BadPattern { key, index, cause })
+        })
+        .collect()
 }
 
 impl Exe {
@@ -122,5 +178,12 @@ impl Exe {
         argv.first().is_some_and(|argv0| {
             self.whole.contains(argv0) || self.base.contains(text::base(argv0))
         })
+    }
+}
+
+impl User {
+    fn matches(&self, facts: &Facts) -> bool {
+        self.names.contains(&facts.username)
+            || facts.uid.is_some_and(|uid| self.uids.contains(&uid))
     }
 }

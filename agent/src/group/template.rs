@@ -17,7 +17,7 @@ use gotmpl::parse::{ListNode, Node, Parser};
 use gotmpl::{Template, TemplateError, Value};
 
 use super::start_time::{Answer, StartTime};
-use super::template_kinds::{Kind, Rewriter};
+use super::template_kinds::{Kind, Rewriter, Used};
 
 /// The name Go's errors give the template; upstream's.
 pub(super) const NAME: &str = "cmdname";
@@ -32,6 +32,7 @@ const MAX_ROUNDS: u64 = 10_000;
 /// A template that can be run.
 pub(super) struct Program {
     template: Template,
+    pub(super) used: Used,
 }
 
 impl std::fmt::Debug for Program {
@@ -86,10 +87,11 @@ impl Program {
             .func(NOTHING, |_| Ok(Value::Nil))
             .func(TIME, ask_time)
             .func("index", index);
-        for (name, tree) in rewrite(&trees)? {
+        let (trees, used) = rewrite(&trees)?;
+        for (name, tree) in trees {
             template = template.add_parse_tree(&name, tree);
         }
-        Ok(Program { template })
+        Ok(Program { template, used })
     }
 
     /// Runs it on `data`. What was written before an error stays.
@@ -102,7 +104,7 @@ impl Program {
 
 /// Rewrites all trees. What kind of dot a defined template gets is known only from its callers, so this is repeated until
 /// nothing new is learnt; a kind changes at most twice.
-fn rewrite(trees: &BTreeMap<String, ListNode>) -> Result<Vec<(String, ListNode)>, String> {
+fn rewrite(trees: &BTreeMap<String, ListNode>) -> Result<(Vec<(String, ListNode)>, Used), String> {
     let mut kinds = BTreeMap::from([(NAME.to_owned(), Kind::Root)]);
     loop {
         let mut rewriter = Rewriter::new(kinds.clone());
@@ -118,7 +120,7 @@ fn rewrite(trees: &BTreeMap<String, ListNode>) -> Result<Vec<(String, ListNode)>
             for (name, tree) in &idle {
                 rewritten.push(((*name).clone(), rewriter.tree(name, tree)?));
             }
-            return Ok(rewritten);
+            return Ok((rewritten, rewriter.used));
         }
         kinds = rewriter.called;
     }

@@ -1,6 +1,6 @@
 //! What kind of value stands where in a template, and the rewriting that follows from it. Part of [`super::template`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gotmpl::parse::{
     BranchNode, CommandNode, Expr, ListNode, Node, PipeNode, Pos, SmolStr, TemplateNode,
@@ -9,15 +9,21 @@ use gotmpl::parse::{
 use super::start_time::METHODS;
 use super::template::{FAIL, NAME, NOTHING, TIME};
 
-/// The fields of the data.
-pub(super) const VARIABLES: [&str; 8] = [
+/// The fields of the data: process-exporter's eight, and `Argv`, `ContainerID`, `Cwd`, `PPID`, `Slice` and `Unit`.
+pub(super) const VARIABLES: [&str; 14] = [
+    "Argv",
     "Cgroups",
     "Comm",
+    "ContainerID",
+    "Cwd",
     "ExeBase",
     "ExeFull",
     "Matches",
     "PID",
+    "PPID",
+    "Slice",
     "StartTime",
+    "Unit",
     "Username",
 ];
 
@@ -38,6 +44,15 @@ pub(super) enum Kind {
     Other,
 }
 
+/// What a template names of the data.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    /// Fields that the data does not have, each once.
+    pub(super) unknown: BTreeSet<String>,
+    /// Fields of `.Matches`, each once.
+    pub(super) matches: BTreeSet<String>,
+}
+
 type Result<T> = std::result::Result<T, String>;
 
 /// Walks trees and rewrites them in place.
@@ -47,6 +62,7 @@ pub(super) struct Rewriter {
     known: BTreeMap<String, Kind>,
     /// The same, with what was learnt from the calls seen.
     pub(super) called: BTreeMap<String, Kind>,
+    pub(super) used: Used,
     variables: Vec<(SmolStr, Kind)>,
 }
 
@@ -61,6 +77,7 @@ impl Rewriter {
         Rewriter {
             called: known.clone(),
             known,
+            used: Used::default(),
             variables: Vec::new(),
         }
     }
@@ -189,7 +206,7 @@ impl Rewriter {
     fn expression(&mut self, expression: Expr, dot: Kind) -> Result<Rewritten> {
         Ok(match expression {
             Expr::Dot(pos) => Rewritten::Value(Expr::Dot(pos), dot),
-            Expr::Field(pos, fields) => path(Expr::Dot(pos), dot, &fields),
+            Expr::Field(pos, fields) => self.path(Expr::Dot(pos), dot, &fields),
             Expr::Variable(pos, name, fields) => {
                 let known = self
                     .variables
@@ -197,7 +214,7 @@ impl Rewriter {
                     .rev()
                     .find(|(known, _)| *known == name);
                 let kind = known.ok_or_else(|| undefined(pos, &name))?.1;
-                path(Expr::Variable(pos, name, Vec::new()), kind, &fields)
+                self.path(Expr::Variable(pos, name, Vec::new()), kind, &fields)
             }
             Expr::Chain(pos, inner, fields) if matches!(*inner, Expr::Identifier(..)) => {
                 known_function(&inner)?;
@@ -205,7 +222,7 @@ impl Rewriter {
             }
             Expr::Chain(_, inner, fields) => {
                 let (inner, kind) = self.value(*inner, dot)?;
-                path(inner, kind, &fields)
+                self.path(inner, kind, &fields)
             }
             Expr::Pipe(pos, mut pipe) => {
                 let kind = self.pipe(&mut pipe, dot)?;
@@ -222,52 +239,60 @@ impl Rewriter {
     }
 }
 
-impl Kind {
-    fn or_other(self, other: Kind) -> Kind {
-        if self == other { self } else { Kind::Other }
+impl Rewriter {
+    /// The fields of a value whose kind is known.
+    fn path(&mut self, base: Expr, kind: Kind, fields: &[SmolStr]) -> Rewritten {
+        let Some((first, rest)) = fields.split_first() else {
+            return Rewritten::Value(base, kind);
+        };
+        let pos = base.pos();
+        match kind {
+            Kind::Root if VARIABLES.contains(&first.as_str()) => {
+                let kind = if first == "StartTime" {
+                    Kind::Time
+                } else {
+                    Kind::Other
+                };
+                if let ("Matches", [group, ..]) = (first.as_str(), rest) {
+                    self.used.matches.insert(group.to_string());
+                }
+                self.path(with_fields(base, std::slice::from_ref(first)), kind, rest)
+            }
+            Kind::Root => {
+                self.used.unknown.insert(first.to_string());
+                fail(
+                    pos,
+                    &format!("can't evaluate field {first}: there is no such variable"),
+                )
+            }
+            // It is UTC already.
+            Kind::Time if first == "UTC" => self.path(base, kind, rest),
+            Kind::Time if METHODS.contains(&first.as_str()) => {
+                let call = vec![
+                    name_expr(pos, TIME),
+                    Expr::String(pos, first.as_str().into()),
+                    base,
+                ];
+                match rest {
+                    [] => Rewritten::Call(call),
+                    _ => Rewritten::Value(
+                        with_fields(Expr::Pipe(pos, single(pos, call)), rest),
+                        Kind::Other,
+                    ),
+                }
+            }
+            Kind::Time => fail(
+                pos,
+                &format!("can't evaluate field {first}: .StartTime has no such method here"),
+            ),
+            Kind::Other => Rewritten::Value(with_fields(base, fields), Kind::Other),
+        }
     }
 }
 
-/// The fields of a value whose kind is known.
-fn path(base: Expr, kind: Kind, fields: &[SmolStr]) -> Rewritten {
-    let Some((first, rest)) = fields.split_first() else {
-        return Rewritten::Value(base, kind);
-    };
-    let pos = base.pos();
-    match kind {
-        Kind::Root if VARIABLES.contains(&first.as_str()) => {
-            let kind = if first == "StartTime" {
-                Kind::Time
-            } else {
-                Kind::Other
-            };
-            path(with_fields(base, std::slice::from_ref(first)), kind, rest)
-        }
-        Kind::Root => fail(
-            pos,
-            &format!("can't evaluate field {first}: there is no such variable"),
-        ),
-        // It is UTC already.
-        Kind::Time if first == "UTC" => path(base, kind, rest),
-        Kind::Time if METHODS.contains(&first.as_str()) => {
-            let call = vec![
-                name_expr(pos, TIME),
-                Expr::String(pos, first.as_str().into()),
-                base,
-            ];
-            match rest {
-                [] => Rewritten::Call(call),
-                _ => Rewritten::Value(
-                    with_fields(Expr::Pipe(pos, single(pos, call)), rest),
-                    Kind::Other,
-                ),
-            }
-        }
-        Kind::Time => fail(
-            pos,
-            &format!("can't evaluate field {first}: .StartTime has no such method here"),
-        ),
-        Kind::Other => Rewritten::Value(with_fields(base, fields), Kind::Other),
+impl Kind {
+    fn or_other(self, other: Kind) -> Kind {
+        if self == other { self } else { Kind::Other }
     }
 }
 

@@ -8,16 +8,22 @@ pub struct Facts {
     pub tgid: u32,
     /// Start, nanoseconds since boot.
     pub start_ns: u64,
+    /// Process id of the parent; 0 for none.
+    pub parent: u32,
     /// Task name: field 2 of `/proc/<pid>/stat` without its parentheses, raw bytes.
     pub comm: Vec<u8>,
     /// Argument vector, raw bytes, trailing empty arguments dropped. Empty for kernel threads and zombies.
     pub argv: Vec<Vec<u8>>,
+    /// Effective uid; `None` for a sum over several processes.
+    pub uid: Option<u32>,
     /// User name of the effective uid, or the uid in decimal where the host's passwd has none.
     pub username: String,
     /// Path part of each line of `/proc/<pid>/cgroup`, in file order; empty where unreadable.
     pub cgroups: Vec<String>,
     /// The cgroup v2 id that its exec told; `None` where only `/proc` was read.
     pub cgroup_id: Option<u64>,
-    /// Something above had to be left out or cut: the process was gone, and its event could not carry all.
+    /// Working directory, raw bytes; empty where nobody asks for it, where it may not be read, and where the process was gone.
+    pub cwd: Vec<u8>,
+    /// Something of the names had to be left out or cut: the process was gone, and its event could not carry all.
     pub incomplete: bool,
 }

@@ -23,8 +23,8 @@ fn a_broken_configuration_is_refused_with_file_line_found_and_expected() {
         ),
         (
             "process_names:\n  - name: x\n",
-            "FILE:2: item 1 of process_names: no matchers provided: found none of comm, exe and cmdline, \
-             expected at least one",
+            "FILE:2: item 1 of process_names: no matchers provided: found none of comm, exe, cmdline, user and \
+             cgroup, expected at least one",
         ),
         (
             "process_names:\n  - comm: [a]\n  - cmdline:\n    - ok\n    - (a\n",
@@ -115,10 +115,10 @@ fn unknown_keys_are_accepted_with_a_warning() {
         [r#"FILE:1: unknown key "process_name" is ignored, did you mean "process_names"?"#]
     );
     assert_eq!(
-        warnings("process_names:\n  - comm: [a]\n    cmd_line: [b]\n    labels: x\n"),
+        warnings("process_names:\n  - comm: [a]\n    cmd_line: [b]\n    colour: x\n"),
         [
             r#"FILE:3: unknown key "cmd_line" is ignored, did you mean "cmdline"?"#,
-            r#"FILE:4: unknown key "labels" is ignored"#,
+            r#"FILE:4: unknown key "colour" is ignored"#,
         ]
     );
 }

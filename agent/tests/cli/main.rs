@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
+mod commands;
 mod config;
 mod grouping;
 #[path = "../support/mod.rs"]

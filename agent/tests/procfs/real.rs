@@ -57,6 +57,11 @@ fn this_very_process() {
         assert_eq!(facts.username, "root");
     }
     assert!(!facts.cgroups.is_empty());
+    assert_eq!((facts.uid, facts.parent), (Some(uid), sample.parent));
+    assert_eq!(facts.cwd, b"", "nobody asked");
+    let facts = real().with_cwd(true).facts(own, None).unwrap();
+    let cwd = std::env::current_dir().unwrap();
+    assert_eq!(facts.cwd, cwd.into_os_string().into_encoded_bytes());
     end.send(()).unwrap();
     worker.join().unwrap();
 }

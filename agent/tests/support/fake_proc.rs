@@ -171,6 +171,8 @@ pub struct FakeProcess {
     pub cgroup: String,
     /// `Pss` and `SwapPss` in KiB; `None`: there is no `smaps_rollup`.
     pub share_kib: Option<(u64, u64)>,
+    /// Working directory; empty for none.
+    pub cwd: String,
     /// Further threads; `num_threads` is one more.
     pub threads: Vec<FakeThread>,
 }
@@ -201,6 +203,7 @@ impl FakeProcess {
             fd_limit: "1024".to_owned(),
             cgroup: "0::/\n".to_owned(),
             share_kib: None,
+            cwd: String::new(),
             threads: Vec::new(),
         }
     }
@@ -273,6 +276,12 @@ impl FakeProcess {
         self
     }
 
+    /// Working directory.
+    pub fn cwd(mut self, path: &str) -> Self {
+        self.cwd = path.to_owned();
+        self
+    }
+
     /// One more thread.
     pub fn thread(mut self, thread: FakeThread) -> Self {
         self.threads.push(thread);
@@ -284,6 +293,9 @@ impl FakeProcess {
         remove(&self.path);
         self.write_task(&self.path, &self.main);
         fs::write(self.path.join("limits"), self.limits()).unwrap();
+        if !self.cwd.is_empty() {
+            std::os::unix::fs::symlink(&self.cwd, self.path.join("cwd")).unwrap();
+        }
         fs::create_dir(self.path.join("fd")).unwrap();
         for (number, target) in self.descriptors.iter().enumerate() {
             std::os::unix::fs::symlink(target, self.path.join("fd").join(number.to_string()))

@@ -29,6 +29,8 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["exposition", "config"]),
+    ("check", &["config", "group"]),
+    ("list", &["config", "group", "process", "source"]),
     (
         "pipeline",
         &[

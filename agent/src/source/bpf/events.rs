@@ -49,27 +49,31 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
     Facts {
         tgid: id.tgid,
         start_ns: id.start_ns,
+        parent: head.parent_tgid,
         comm,
         argv,
+        uid: Some(head.euid),
         username: names.username(head.euid),
         cgroups: names.cgroups(head.cgroup_id),
         cgroup_id: Some(head.cgroup_id),
+        cwd: Vec::new(),
         incomplete: is_cut,
     }
 }
 
 /// What is known at the end of a process whose exec nobody reported.
-fn last_facts(id: &Identity, comm: &Comm, euid: u32, names: &mut Names) -> Facts {
-    let comm = text(comm);
+fn last_facts(record: &ReleaseRecord, names: &mut Names) -> Facts {
+    let comm = text(&record.comm);
     Facts {
-        tgid: id.tgid,
-        start_ns: id.start_ns,
+        tgid: record.id.tgid,
+        start_ns: record.id.start_ns,
+        parent: record.parent_tgid,
         argv: vec![comm.clone()],
         comm,
-        username: names.username(euid),
-        cgroups: Vec::new(),
-        cgroup_id: None,
+        uid: Some(record.euid),
+        username: names.username(record.euid),
         incomplete: true,
+        ..Facts::default()
     }
 }
 
@@ -137,7 +141,7 @@ fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Rele
     Released {
         id: process_id(&record.id),
         parent: record.parent_tgid,
-        facts: last_facts(&record.id, &record.comm, record.euid, names),
+        facts: last_facts(record, names),
         counters: carried.counters(&record.totals),
         projected: record.flags & RELEASE_PROJECTED != 0,
     }
@@ -259,6 +263,32 @@ mod tests {
         assert_eq!(arguments(b"a\0\0b\0\0"), [&b"a"[..], b"", b"b"]);
         assert_eq!(arguments(b"\0\0\0"), [b""]);
         assert!(arguments(b"").is_empty());
+    }
+
+    #[test]
+    fn who_owned_and_started_a_process_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let passwd = folder.path().join("passwd");
+        std::fs::write(&passwd, "web:x:33:\n").unwrap();
+        let mut names = Names::new(crate::source::Users::new(passwd));
+        names.learn(5, &["/system.slice/x.service".to_owned()]);
+        let mut head = ExecHead::zeroed();
+        (head.euid, head.parent_tgid, head.cgroup_id) = (33, 7, 5);
+        let facts = exec_facts(&Identity::zeroed(), &head, b"a\0b\0", &mut names);
+        assert_eq!(
+            (facts.parent, facts.uid, &*facts.username),
+            (7, Some(33), "web")
+        );
+        assert_eq!(facts.cgroups, ["/system.slice/x.service"]);
+        assert_eq!((facts.cwd.len(), facts.incomplete), (0, false));
+        let mut record = ReleaseRecord::zeroed();
+        (record.euid, record.parent_tgid) = (34, 8);
+        let facts = last_facts(&record, &mut names);
+        assert_eq!(
+            (facts.parent, facts.uid, &*facts.username),
+            (8, Some(34), "34")
+        );
+        assert!(facts.incomplete);
     }
 
     #[test]

@@ -122,6 +122,24 @@ pub(super) fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> i
     }
 }
 
+/// Where the link `name` in `dir` leads, raw bytes.
+pub(super) fn read_link_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<u8>> {
+    // The kernel makes these of at most a page.
+    let mut target = vec![0_u8; 4096];
+    // SAFETY: `name` and `dir` are valid for the call, and the kernel writes at most `len` bytes into `target`.
+    let code = unsafe {
+        libc::readlinkat(
+            dir.as_raw_fd(),
+            name.as_ptr(),
+            target.as_mut_ptr().cast(),
+            target.len(),
+        )
+    };
+    let filled = usize::try_from(code).map_err(|_| io::Error::last_os_error())?;
+    target.truncate(filled);
+    Ok(target)
+}
+
 /// Size of `name` in `dir` as `stat` tells it, bytes.
 pub(super) fn size_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<u64> {
     let mut found = MaybeUninit::<libc::stat>::uninit();

@@ -57,6 +57,8 @@ pub struct Procfs {
     fd_sizes: bool,
     /// Whether it is wanted what single threads used.
     threads_wanted: bool,
+    /// Whether [`Procfs::facts`] reads `cwd`.
+    wants_cwd: bool,
     errors: ErrorCounts,
     /// Processes counted in `errors.partial` since the pass began.
     partial: HashSet<u32>,
@@ -80,6 +82,7 @@ impl Procfs {
             lister: Lister::default(),
             fd_sizes,
             threads_wanted: false,
+            wants_cwd: false,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
@@ -90,6 +93,14 @@ impl Procfs {
     #[must_use]
     pub const fn with_threads(mut self, wanted: bool) -> Self {
         self.threads_wanted = wanted;
+        self
+    }
+
+    /// The same, but facts are read with the working directory if `is_wanted`: one more call for each process, and one that
+    /// needs the right to trace it.
+    #[must_use]
+    pub const fn with_cwd(mut self, is_wanted: bool) -> Self {
+        self.wants_cwd = is_wanted;
         self
     }
 

@@ -2,15 +2,16 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Error, Procfs, Stat, cgroup, cmdline, stat, status};
+use super::{Error, Procfs, Stat, cgroup, cmdline, file, stat, status};
 use crate::process::Facts;
 
 impl Procfs {
-    /// Names and owner of a process: comm from `stat`, `cmdline`, effective uid from `status`, `cgroup`.
+    /// Names and owner of a process: comm and parent from `stat`, `cmdline`, effective uid from `status`, `cgroup`, and
+    /// `cwd` where it is wanted ([`Procfs::with_cwd`]).
     ///
     /// `start_ns` is the start of the process that is meant, to the nanosecond or to the tick, and is what
     /// [`Facts::start_ns`] then says; with `None` it is whoever has the number now. `cgroups` is empty where
-    /// unreadable, which is no error. An exec while the files are read is noticed by a changed comm, and they are
+    /// unreadable, which is no error; an unreadable `cwd` is a partial one. An exec while the files are read is noticed by a changed comm, and they are
     /// read once more.
     ///
     /// # Errors
@@ -32,6 +33,7 @@ impl Procfs {
         let mut facts = Facts {
             tgid,
             start_ns: start_ns.unwrap_or(before.start_ticks.saturating_mul(tick_ns)),
+            parent: before.parent,
             comm,
             ..Facts::default()
         };
@@ -64,12 +66,25 @@ impl Procfs {
         let (file, _) = status::FILE;
         let status = self.read(tgid, dir, status::FILE, status::parse_status)?;
         let uid = self.judge(tgid, file, Ok(status.effective_uid))?;
+        facts.uid = Some(uid);
         facts.username = self.users.name(uid);
         let cgroups = self.read(tgid, dir, cgroup::FILE, |bytes| {
             Some(cgroup::parse_cgroup(bytes))
         });
         facts.cgroups = cgroups.unwrap_or_default();
+        if self.wants_cwd {
+            facts.cwd = self.read_cwd(tgid, dir).unwrap_or_default();
+        }
         Ok(())
+    }
+
+    fn read_cwd(&mut self, tgid: u32, dir: BorrowedFd<'_>) -> Result<Vec<u8>, Error> {
+        let result = match file::read_link_at(dir, c"cwd") {
+            // A zombie has none any more.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            result => result.map_err(|source| self.failure(tgid, c"cwd", source)),
+        };
+        self.soft(tgid, result)
     }
 
     fn read_stat_and_comm(

@@ -1,0 +1,152 @@
+//! Entries of one item's lists that cannot match, or match other things than they seem to.
+
+use crate::config::{Item, Key, Text};
+
+/// Bytes that the kernel keeps of a task's name.
+const COMM: usize = 15;
+
+/// Line and text of each.
+pub(super) fn remarks(item: &Item) -> impl Iterator<Item = (usize, String)> {
+    let entries = Key::SELECTORS.into_iter().flat_map(|key| {
+        let list = item.list(key).map_or(&[][..], Vec::as_slice);
+        let remarks = list.iter().filter_map(move |entry| {
+            let what = remark(key, entry)?;
+            Some((entry.line, format!("{key}: {what}")))
+        });
+        let whole = item.list(key).and_then(|list| empty(item, key, list));
+        remarks.chain(whole)
+    });
+    entries.chain(useless(item))
+}
+
+fn remark(key: Key, Text { text, .. }: &Text) -> Option<String> {
+    match key {
+        Key::Cmdline | Key::Cgroup => expression(text),
+        Key::User if looks_like_expression(text) => Some(format!(
+            "{text:?} is compared as it stands, not as an expression, so it never matches; list the users one by one"
+        )),
+        _ if looks_like_expression(text) => Some(format!(
+            "{text:?} is compared as it stands, not as an expression, so it never matches; list the names one by one, or \
+             use cmdline"
+        )),
+        Key::Comm => comm(text),
+        Key::Exe => exe(text),
+        Key::User => text
+            .is_empty()
+            .then(|| "an empty entry is no user; name one, or remove it".to_owned()),
+        Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups => None,
+    }
+}
+
+/// Signs of somebody who thinks that a name is an expression. Names with a star, a caret or a dollar sign are rare.
+fn looks_like_expression(text: &str) -> bool {
+    text.contains('*') || text.contains(".+") || text.starts_with('^') || text.ends_with('$')
+}
+
+fn comm(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some("an empty entry is no task's name; name one, or remove it".to_owned());
+    }
+    // Names of kernel threads may be longer; nobody else's may.
+    (text.len() > COMM && !is_kernel_thread(text)).then(|| {
+        let kept = &text[..text.floor_char_boundary(COMM)];
+        format!(
+            "{text:?} has {} bytes, of which the kernel keeps {COMM}, so it never matches; write {kept:?}",
+            text.len()
+        )
+    })
+}
+
+/// Whether it is named as kernel threads are; some are missed, no well-known program is taken for one.
+pub(super) fn is_kernel_thread(comm: &str) -> bool {
+    const BEGINNINGS: [&str; 9] = [
+        "kthread",
+        "kworker",
+        "kswapd",
+        "ksoftirqd",
+        "kcompactd",
+        "khugepaged",
+        "kauditd",
+        "rcu_",
+        "oom_reaper",
+    ];
+    comm.contains('/')
+        || BEGINNINGS
+            .iter()
+            .any(|beginning| comm.starts_with(beginning))
+}
+
+fn exe(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some("an empty entry is no program; name one, or remove it".to_owned());
+    }
+    if text.ends_with('/') {
+        return Some(format!(
+            "{text:?} is a directory, and the first argument is a program, so it never matches; name the programs"
+        ));
+    }
+    let (program, arguments) = text.split_once(" -")?;
+    Some(format!(
+        "{text:?} is compared with the first argument only, so it never matches; write {program:?} here, and \
+         \"-{arguments}\" as an expression in cmdline"
+    ))
+}
+
+/// A list without entries.
+fn empty(item: &Item, key: Key, list: &[Text]) -> Option<(usize, String)> {
+    if !list.is_empty() {
+        return None;
+    }
+    let is_all = matches!(key, Key::Cmdline | Key::Cgroup);
+    let is_alone = Key::SELECTORS
+        .iter()
+        .filter(|key| item.list(**key).is_some())
+        .count()
+        == 1;
+    let what = match (is_all, is_alone) {
+        (true, true) => {
+            "an empty list matches every process, kernel threads too; write ['.*'] if that is meant"
+        }
+        (true, false) => return None,
+        (false, _) => "an empty list matches no process; name something, or remove it",
+    };
+    Some((item.line, format!("{key}: {what}")))
+}
+
+fn expression(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some(
+            "an empty expression is found in everything; write one, or remove it".to_owned(),
+        );
+    }
+    let star = glob_star(text)?;
+    let shorter = [&text[..star - 1], &text[star + 1..]].concat();
+    let meant = text.replacen('*', ".*", 1);
+    Some(format!(
+        "in {text:?} the star repeats the character before it, so {shorter:?} is enough to match; write {meant:?}"
+    ))
+}
+
+/// Where the star of a shell pattern is: behind a letter, a digit or the like, in a text with no other sign of an
+/// expression.
+fn glob_star(text: &str) -> Option<usize> {
+    if text.contains(['\\', '(', ')', '[', ']', '{', '}', '^', '$', '|', '+'])
+        || text.contains(".*")
+    {
+        return None;
+    }
+    let star = text.find('*')?;
+    let before = text[..star].chars().next_back()?;
+    (before.is_ascii_alphanumeric() || "_-/:".contains(before)).then_some(star)
+}
+
+/// What an item says of groups although it makes none.
+fn useless(item: &Item) -> Option<(usize, String)> {
+    let name = item.name.as_ref().map(|name| (Key::Name, name.line));
+    let label = item.labels.first();
+    let label = label.map(|label| (Key::Labels, label.template.line));
+    let bound = item.max_groups.map(|_| (Key::MaxGroups, item.line));
+    let (key, line) = name.or(label).or(bound).filter(|_| item.exclude)?;
+    let what = format!("{key}: what is excluded is in no group; remove {key}, or exclude");
+    Some((line, what))
+}

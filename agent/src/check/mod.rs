@@ -1,0 +1,103 @@
+//! `headcount check`: mistakes in a configuration file, and what is probably not meant.
+//!
+//! In comes a path, out go findings, each with its line and a remedy. What a run refuses or warns of is told first of all;
+//! the rest is what a run accepts, as process-exporter does, and what then does not do what its author thought. Nothing is
+//! told that is right in a configuration of any good style: who is warned for nothing reads no warning.
+
+mod entries;
+mod reach;
+
+use std::path::Path;
+
+use crate::config::{Config, Error};
+use crate::group;
+
+/// Findings that are told one by one.
+const SHOWN: usize = 200;
+
+/// What was found in a file.
+#[derive(Debug)]
+pub struct Report {
+    /// One line each, in the order of the file.
+    pub findings: Vec<String>,
+    /// Items in the file.
+    pub items: usize,
+}
+
+/// Something at a line of the file.
+#[derive(Debug)]
+struct Finding {
+    line: usize,
+    what: String,
+}
+
+/// Looks at the file.
+pub fn check(path: &Path) -> Report {
+    match Config::load(path) {
+        Ok(config) => report(path, &config),
+        Err(error) => Report {
+            findings: vec![error.to_string()],
+            items: 0,
+        },
+    }
+}
+
+fn report(path: &Path, config: &Config) -> Report {
+    let at = |line: usize, what: String| Finding {
+        line,
+        what: format!("{}:{line}: {what}", path.display()),
+    };
+    let whole = |error: &Error| Finding {
+        line: error.line(),
+        what: error.to_string(),
+    };
+    let review = group::review(config);
+    let mut findings: Vec<Finding> = review.errors.iter().map(whole).collect();
+    findings.extend(config.warnings.iter().map(|warning| Finding {
+        line: warning.line,
+        what: match warning.suggestion {
+            Some(_) => warning.to_string(),
+            None => format!("{warning}; remove it"),
+        },
+    }));
+    if config.items.is_empty() {
+        let what =
+            "there is no item in process_names, so no process is in a group; add one".to_owned();
+        findings.push(at(1, what));
+    }
+    for doubt in review.doubts {
+        let item = &config.items[doubt.item];
+        let typed = item.text(doubt.key, doubt.number);
+        let line = typed.map_or(item.line, |text| text.line);
+        let what = format!("{}: {}: {}", called(doubt.item), doubt.key, doubt.what);
+        findings.push(at(line, what));
+    }
+    for (index, item) in config.items.iter().enumerate() {
+        for (line, what) in entries::remarks(item).chain(reach::remark(config, index)) {
+            findings.push(at(line, format!("{}: {what}", called(index))));
+        }
+    }
+    findings.sort_by_key(|finding| finding.line);
+    Report {
+        findings: bounded(findings),
+        items: config.items.len(),
+    }
+}
+
+fn called(index: usize) -> String {
+    format!("item {} of process_names", index + 1)
+}
+
+fn bounded(findings: Vec<Finding>) -> Vec<String> {
+    let more = findings.len().saturating_sub(SHOWN);
+    let lines = findings.into_iter().map(|finding| finding.what);
+    let mut lines: Vec<String> = lines.take(SHOWN).collect();
+    if more > 0 {
+        lines.push(format!("{more} more; mend these first"));
+    }
+    lines
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,211 @@
+//! What the command line asks for: a run, or a command that looks, prints and ends.
+//!
+//! A command is known by the first word, which of a run is always a flag. Its own flags are spelt as those of a run.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::argv::{self, Kind, StrayWord};
+use super::flags::{FlagError, Flags, path_or_none};
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Serve metrics.
+    Run(Box<Flags>),
+    /// Look for mistakes in this configuration file.
+    Check(PathBuf),
+    /// Print which group each process is in.
+    List(ListFlags),
+}
+
+/// What `headcount list` is told.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(
+    name = "headcount list",
+    about = "Which group each process of this machine is in, and which item of the configuration says so",
+    disable_version_flag = true,
+    args_override_self = true,
+    after_help = "Every flag may be written with one dash or two."
+)]
+pub struct ListFlags {
+    /// Configuration file; without one, the built-in configuration
+    #[arg(long = "config.path", value_name = "FILE", value_parser = path_or_none)]
+    pub config_path: Option<PathBuf>,
+    /// Where procfs is mounted
+    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    pub procfs: PathBuf,
+    /// Root of the host's file system, for user names
+    #[arg(long = "path.rootfs", value_name = "DIR", default_value = "/")]
+    pub rootfs: PathBuf,
+    /// Say of this process, item by item, why it matches or not
+    #[arg(long, value_name = "PID")]
+    pub explain: Option<u32>,
+}
+
+const CHECK_HELP: &str =
+    "Looks for mistakes in a configuration file, and for what is probably not meant
+
+Usage: headcount check FILE
+
+Prints a line for each, with file, line and remedy, and ends with 1 if there is any.";
+
+impl Command {
+    /// Parses the words of the command line, the program's name first.
+    ///
+    /// # Errors
+    /// Help or version was asked for, or something cannot be understood.
+    pub fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Self, FlagError> {
+        let words: Vec<OsString> = words.into_iter().skip(1).collect();
+        match words.split_first() {
+            Some((first, rest)) if first == "check" => check(rest),
+            Some((first, rest)) if first == "list" => {
+                parse("headcount list", rest.iter().cloned()).map(Self::List)
+            }
+            _ => Flags::parse(words).map(|flags| Self::Run(Box::new(flags))),
+        }
+    }
+}
+
+fn check(words: &[OsString]) -> Result<Command, FlagError> {
+    let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    match words {
+        [word] if word == "-h" || word == "-help" || word == "--help" => Err(FlagError {
+            code: 0,
+            text: CHECK_HELP.to_owned(),
+        }),
+        [file] if !file.is_empty() && !is_flag(file) => Ok(Command::Check(file.into())),
+        _ => Err(mistake(
+            "check takes one configuration file: headcount check FILE",
+        )),
+    }
+}
+
+/// Parses the words behind the program's name (or the command's), which is `name` in messages. Words that are not UTF-8 are
+/// an error: no path of ours needs them.
+pub(super) fn parse<P: Parser>(
+    name: &str,
+    words: impl Iterator<Item = OsString>,
+) -> Result<P, FlagError> {
+    let mut command = P::command();
+    command.build();
+    let kind = |name: &str| {
+        let argument = command
+            .get_arguments()
+            .find(|argument| argument.get_long() == Some(name))?;
+        // A flag that is on or off takes its value behind an equals sign only.
+        let takes_word = argument.get_action().takes_values() && !argument.is_require_equals_set();
+        Some(if takes_word {
+            Kind::TakesValue
+        } else {
+            Kind::Switch
+        })
+    };
+    let words: Vec<String> = words
+        .map(|word| {
+            word.into_string()
+                .map_err(|word| mistake(&format!("flag {word:?} is not utf-8")))
+        })
+        .collect::<Result<_, _>>()?;
+    let words = argv::rewrite(words, kind).map_err(|stray| mistake(&explain(&stray)))?;
+    let named = std::iter::once(name.to_owned()).chain(words);
+    command
+        .try_get_matches_from_mut(named)
+        .and_then(|matches| P::from_arg_matches(&matches))
+        .map_err(|error| FlagError {
+            code: u8::try_from(error.exit_code()).unwrap_or(2),
+            text: error.to_string().trim_end().to_owned(),
+        })
+}
+
+fn mistake(what: &str) -> FlagError {
+    FlagError {
+        code: 2,
+        text: format!("error: {what}\n\nFor more information, try '--help'."),
+    }
+}
+
+fn explain(stray: &StrayWord) -> String {
+    let word = &stray.word;
+    match &stray.after {
+        Some(flag) if !flag.contains('=') => format!(
+            "found the word {word:?} after {flag}, which takes its value behind an equals sign: {flag}={word}"
+        ),
+        _ => format!("found the word {word:?}, expected a flag"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Command, FlagError> {
+        Command::parse_from(
+            std::iter::once("headcount")
+                .chain(words.iter().copied())
+                .map(Into::into),
+        )
+    }
+
+    fn mistaken(words: &[&str]) -> String {
+        let error = parsed(words).unwrap_err();
+        assert_eq!(error.code, 2, "{words:?}");
+        error.text
+    }
+
+    #[test]
+    fn the_first_word_decides() {
+        assert!(matches!(parsed(&[]), Ok(Command::Run(_))));
+        assert!(matches!(parsed(&["-max-groups=3"]), Ok(Command::Run(_))));
+        assert_eq!(
+            parsed(&["check", "a.yml"]),
+            Ok(Command::Check("a.yml".into()))
+        );
+        for words in [&["-max-groups=3", "check"][..], &["checks"]] {
+            assert!(mistaken(words).contains("expected a flag"), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn check_takes_one_file() {
+        for words in [
+            &["check"][..],
+            &["check", ""],
+            &["check", "a", "b"],
+            &["check", "-config.path=a"],
+        ] {
+            assert!(
+                mistaken(words).contains("headcount check FILE"),
+                "{words:?}"
+            );
+        }
+        for help in ["-h", "-help", "--help"] {
+            assert_eq!(parsed(&["check", help]).unwrap_err().code, 0);
+        }
+    }
+
+    #[test]
+    fn list_takes_flags_of_both_spellings() {
+        let Ok(Command::List(flags)) =
+            parsed(&["list", "-explain", "7", "--config.path=x", "-procfs=/p"])
+        else {
+            panic!("not a list");
+        };
+        assert_eq!(
+            (flags.explain, flags.config_path),
+            (Some(7), Some("x".into()))
+        );
+        assert_eq!((flags.procfs, flags.rootfs), ("/p".into(), "/".into()));
+        assert!(mistaken(&["list", "-explain=x"]).contains("--explain <PID>"));
+        assert!(mistaken(&["list", "-max-groups=7"]).contains("'--max-groups'"));
+        assert!(mistaken(&["list", "7"]).contains("expected a flag"));
+        let help = parsed(&["list", "--help"]).unwrap_err();
+        assert!(
+            help.code == 0 && help.text.contains("Usage: headcount list"),
+            "{}",
+            help.text
+        );
+    }
+}

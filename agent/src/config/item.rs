@@ -1,0 +1,168 @@
+//! One item of `process_names`, as typed.
+
+use std::fmt;
+
+/// A text and the line it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// As typed: a number or a word like `true` keeps its spelling.
+    pub text: String,
+    /// Line in the file, from 1.
+    pub line: usize,
+}
+
+/// One item of `process_names`, as typed. At least one of the selectors (`comm` to `cgroup`) is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Item {
+    /// Line of the item's first key, from 1.
+    pub line: usize,
+    /// Name template; absent and empty both mean the default one.
+    pub name: Option<Text>,
+    /// Task names, one of which must be equal. An empty list matches nothing.
+    pub comm: Option<Vec<Text>>,
+    /// Programs, one of which must be equal to the first argument or its base name. An empty list matches nothing.
+    pub exe: Option<Vec<Text>>,
+    /// Go regular expressions, all of which must be found in the command line. An empty list matches everything.
+    pub cmdline: Option<Vec<Text>>,
+    /// User names or uids, one of which must be the effective user's. An empty list matches nothing.
+    pub user: Option<Vec<Text>>,
+    /// Go regular expressions, each of which must be found in one of the cgroup paths. An empty list matches everything.
+    pub cgroup: Option<Vec<Text>>,
+    /// What it matches is in no group.
+    pub exclude: bool,
+    /// Labels of its groups beside `groupname`, by name, each name once; at most [`MAX_LABELS`].
+    pub labels: Vec<Label>,
+    /// Groups that it may make; what it would put into further ones is in the group `other`.
+    pub max_groups: Option<u32>,
+}
+
+/// A label of an item's groups. Its name is one that Prometheus takes and no family has itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: String,
+    /// Template of its value; where that is empty, the group is without the label.
+    pub template: Text,
+}
+
+/// Labels that an item may have.
+pub const MAX_LABELS: usize = 16;
+
+/// Labels that families of groups have themselves.
+pub const OWN_LABELS: [&str; 9] = [
+    "ctxswitchtype",
+    "groupname",
+    "iomode",
+    "memtype",
+    "mode",
+    "state",
+    "status",
+    "threadname",
+    "wchan",
+];
+
+/// What should stand where `name` stands; `None` if it is good.
+pub(super) fn expected_label(name: &str) -> Option<&'static str> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    let is_word = name.as_bytes().first().is_some_and(is_letter)
+        && name
+            .bytes()
+            .all(|byte| is_letter(&byte) || byte.is_ascii_digit());
+    if !is_word {
+        Some("letters, digits and underscores, no digit first")
+    } else if name.starts_with("__") {
+        Some("a name that does not begin with two underscores, which Prometheus keeps for itself")
+    } else if OWN_LABELS.contains(&name) {
+        Some(
+            "a name that no family has itself, so none of ctxswitchtype, groupname, iomode, memtype, mode, state, status, \
+             threadname and wchan",
+        )
+    } else {
+        None
+    }
+}
+
+/// A key of an item, for errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// `name`
+    Name,
+    /// `comm`
+    Comm,
+    /// `exe`
+    Exe,
+    /// `cmdline`
+    Cmdline,
+    /// `user`
+    User,
+    /// `cgroup`
+    Cgroup,
+    /// `exclude`
+    Exclude,
+    /// `labels`
+    Labels,
+    /// `max_groups`
+    MaxGroups,
+}
+
+impl Key {
+    /// All keys of an item.
+    pub const ALL: [Key; 9] = [
+        Key::Name,
+        Key::Comm,
+        Key::Exe,
+        Key::Cmdline,
+        Key::User,
+        Key::Cgroup,
+        Key::Exclude,
+        Key::Labels,
+        Key::MaxGroups,
+    ];
+
+    /// Those that select processes.
+    pub const SELECTORS: [Key; 5] = [Key::Comm, Key::Exe, Key::Cmdline, Key::User, Key::Cgroup];
+
+    /// As it is written in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Key::Name => "name",
+            Key::Comm => "comm",
+            Key::Exe => "exe",
+            Key::Cmdline => "cmdline",
+            Key::User => "user",
+            Key::Cgroup => "cgroup",
+            Key::Exclude => "exclude",
+            Key::Labels => "labels",
+            Key::MaxGroups => "max_groups",
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Item {
+    /// The list behind a selector; `None` where the key is absent, and for keys that are no selectors.
+    pub const fn list(&self, key: Key) -> Option<&Vec<Text>> {
+        match key {
+            Key::Comm => self.comm.as_ref(),
+            Key::Exe => self.exe.as_ref(),
+            Key::Cmdline => self.cmdline.as_ref(),
+            Key::User => self.user.as_ref(),
+            Key::Cgroup => self.cgroup.as_ref(),
+            Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups => None,
+        }
+    }
+
+    /// The value of `key`, element `index` of a list, template of label number `index`.
+    pub fn text(&self, key: Key, index: Option<usize>) -> Option<&Text> {
+        match key {
+            Key::Name => self.name.as_ref(),
+            Key::Labels => self.labels.get(index?).map(|label| &label.template),
+            _ => self.list(key)?.get(index?),
+        }
+    }
+}

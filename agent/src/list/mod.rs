@@ -1,0 +1,135 @@
+//! `headcount list`: which group each process of this machine is in now, and which item says so.
+//!
+//! In come a compiled configuration and a reader of `/proc`; out goes text. It decides as an agent would that starts now:
+//! one that runs for longer has seen processes with other parents and programs. Whatever a process is called, it is one
+//! line, as wide as the caller says.
+
+mod explain;
+mod screen;
+mod table;
+
+use std::collections::BTreeMap;
+
+use crate::config::Config;
+use crate::group::{BootTime, Classifier, Placement, Verdict};
+use crate::process::Facts;
+use crate::source::procfs::{Error, Procfs};
+
+pub use explain::explain;
+pub use screen::terminal_width;
+pub use table::table;
+
+/// Bytes of a command line that are kept: a process may have one of a megabyte.
+const KEPT: usize = 4096;
+
+/// All processes at one moment, by process id.
+#[derive(Debug)]
+pub struct Machine {
+    processes: BTreeMap<u32, Process>,
+    /// Processes that could not be read.
+    pub unread: usize,
+}
+
+#[derive(Debug)]
+struct Process {
+    facts: Facts,
+    verdict: Verdict,
+}
+
+/// Why a process is where it is.
+#[derive(Debug, PartialEq, Eq)]
+enum Home<'a> {
+    /// By an item of its own.
+    Own(&'a Placement),
+    /// By its ancestor with this process id.
+    Of(u32, &'a Placement),
+    /// In no group, because this item, from 0, excludes the process with this id: itself, or its ancestor.
+    Excluded(u32, usize),
+    /// In no group.
+    Nowhere,
+}
+
+impl Machine {
+    /// Looks at every process. Of the arguments as much is kept as a line may show, but of the process `whole` all.
+    ///
+    /// # Errors
+    /// When the processes cannot be listed.
+    pub fn read(
+        procfs: &mut Procfs,
+        classifier: &Classifier,
+        whole: Option<u32>,
+    ) -> Result<Self, Error> {
+        let boot = BootTime {
+            unix_seconds: procfs.host().boot_time,
+        };
+        let mut machine = Self {
+            processes: BTreeMap::new(),
+            unread: 0,
+        };
+        for tgid in procfs.list()? {
+            match procfs.facts(tgid, None) {
+                Ok(mut facts) => {
+                    let verdict = classifier.classify(&facts, boot);
+                    if whole != Some(tgid) {
+                        shorten(&mut facts.argv);
+                    }
+                    machine.processes.insert(tgid, Process { facts, verdict });
+                }
+                Err(error) => machine.unread += usize::from(!error.is_gone()),
+            }
+        }
+        Ok(machine)
+    }
+
+    fn home(&self, tgid: u32) -> Home<'_> {
+        let mut at = tgid;
+        // Numbers are used again while this reads, so parents may go in a circle.
+        for _ in 0..=self.processes.len() {
+            let Some(process) = self.processes.get(&at) else {
+                return Home::Nowhere;
+            };
+            match &process.verdict {
+                Verdict::Member(placement) if at == tgid => return Home::Own(placement),
+                Verdict::Member(placement) => return Home::Of(at, placement),
+                Verdict::Excluded { item } => return Home::Excluded(at, *item),
+                Verdict::Unmatched => at = process.facts.parent,
+            }
+        }
+        Home::Nowhere
+    }
+}
+
+/// Keeps the first [`KEPT`] bytes, blanks between the arguments counted.
+fn shorten(argv: &mut Vec<Vec<u8>>) {
+    let mut room = KEPT;
+    argv.retain_mut(|word| {
+        let is_kept = room > 0;
+        word.truncate(room);
+        word.shrink_to_fit();
+        room = room.saturating_sub(word.len() + 1);
+        is_kept
+    });
+    argv.shrink_to_fit();
+}
+
+/// The labels of a group beside its name much as Prometheus shows them, not escaped yet; nothing for none.
+fn labels(placement: &Placement) -> String {
+    let pairs = placement.labels.iter();
+    let pairs: Vec<_> = pairs
+        .map(|(name, value)| format!("{name}=\"{value}\""))
+        .collect();
+    match pairs.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", pairs.join(",")),
+    }
+}
+
+/// An item's number and line, as the file has them.
+fn called(config: &Config, item: usize) -> String {
+    let line = config.items.get(item).map_or(1, |item| item.line);
+    format!("item {} (line {line})", item + 1)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

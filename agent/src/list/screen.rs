@@ -1,0 +1,104 @@
+//! What a terminal shows of hostile text: nothing that moves the cursor, and not more than fits.
+
+/// Columns where standard output is no terminal.
+const NO_TERMINAL: usize = 512;
+
+/// Columns of the terminal that standard output is.
+pub fn terminal_width() -> usize {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the request writes one `winsize`, and `size` is one that outlives the call.
+    let code = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    match (code, size.ws_col) {
+        // A terminal that does not know its width.
+        (0, 0) => 80,
+        (0, columns) => columns.into(),
+        _ => NO_TERMINAL,
+    }
+}
+
+/// `text` in at most `width` columns. What cannot be seen (control characters, what turns the direction of writing) is
+/// escaped as in Rust; what does not fit is cut off, and a `…` stands for it.
+pub(super) fn shown(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut columns = 0;
+    for char in text.chars() {
+        let start = out.len();
+        match char {
+            '"' | '\'' => out.push(char),
+            _ => out.extend(char.escape_debug()),
+        }
+        let piece = columns_of(&out[start..]);
+        if columns + piece > width {
+            // Room for the sign is made by what was taken before.
+            out.truncate(start);
+            while columns + 1 > width
+                && let Some(last) = out.pop()
+            {
+                columns -= columns_of(last.encode_utf8(&mut [0; 4]));
+            }
+            if width > 0 {
+                out.push('…');
+            }
+            return out;
+        }
+        columns += piece;
+    }
+    out
+}
+
+/// Columns at most: characters from Hangul on may take two.
+pub(super) fn columns_of(text: &str) -> usize {
+    let columns = |char| if char < '\u{1100}' { 1 } else { 2 };
+    text.chars().map(columns).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_moves_the_cursor() {
+        for (text, expected) in [
+            ("plain 'a' \"b\"", "plain 'a' \"b\""),
+            ("\u{1b}[2Jx", "\\u{1b}[2Jx"),
+            ("a\nb\rc\td\0", "a\\nb\\rc\\td\\0"),
+            ("\u{9b}31m\u{7f}", "\\u{9b}31m\\u{7f}"),
+            ("\u{202e}x\u{200b}\u{2028}", "\\u{202e}x\\u{200b}\\u{2028}"),
+            ("a\\nb", "a\\\\nb"),
+            ("café \u{fffd}", "café \u{fffd}"),
+        ] {
+            assert_eq!(shown(text, 99), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_text_is_wider_than_it_may_be() {
+        let texts = [
+            "",
+            "a",
+            "abcdef",
+            "\u{1b}\u{1b}",
+            "日本語",
+            "é日\n",
+            "abcdefghijklmnop",
+        ];
+        for text in texts {
+            for width in 0..9 {
+                let found = shown(text, width);
+                let used = found.trim_end_matches('…');
+                let sign = usize::from(found != used);
+                assert!(
+                    columns_of(used) + sign <= width,
+                    "{text:?} {width}: {found:?}"
+                );
+            }
+            assert!(!shown(text, 99).contains('…'));
+        }
+        assert_eq!(shown("abcdef", 4), "abc…");
+    }
+}

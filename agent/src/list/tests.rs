@@ -1,0 +1,135 @@
+//! Homes, the table, the explanation; all without a machine.
+
+use std::path::Path;
+
+use super::*;
+
+const YAML: &str = "process_names:\n\
+    - {comm: [noise], exclude: true}\n\
+    - {comm: [shell], name: 'shells', labels: {user: '{{.Username}}', unit: '{{.Unit}}'}}\n\
+    - {comm: [shell], user: [root]}\n\
+    - {cgroup: [docker, 'x$'], cmdline: ['-j']}\n";
+
+fn machine(processes: &[(u32, u32, &str)]) -> (Config, Classifier, Machine) {
+    let config = Config::parse(Path::new("c.yml"), YAML).unwrap();
+    let classifier = Classifier::new(&config).unwrap();
+    let boot = BootTime { unix_seconds: 0 };
+    let processes = processes.iter().map(|(tgid, parent, comm)| {
+        let facts = Facts {
+            tgid: *tgid,
+            parent: *parent,
+            comm: comm.as_bytes().to_vec(),
+            argv: vec![comm.as_bytes().to_vec(), b"-i\x1b[2J".to_vec()],
+            uid: Some(0),
+            username: "root".to_owned(),
+            cgroups: vec!["/a".to_owned()],
+            ..Facts::default()
+        };
+        let verdict = classifier.classify(&facts, boot);
+        (*tgid, Process { facts, verdict })
+    });
+    let machine = Machine {
+        processes: processes.collect(),
+        unread: 0,
+    };
+    (config, classifier, machine)
+}
+
+const FAMILY: &[(u32, u32, &str)] = &[
+    (1, 0, "init"),
+    (20, 1, "shell"),
+    (21, 20, "a"),
+    (22, 21, "b"),
+    (23, 20, "noise"),
+    (24, 23, "c"),
+    (30, 31, "ring"),
+    (31, 30, "ring"),
+];
+
+#[test]
+fn homes() {
+    let (_, _, machine) = machine(FAMILY);
+    assert!(matches!(machine.home(20), Home::Own(placement) if placement.name == "shells"));
+    assert!(matches!(machine.home(22), Home::Of(20, placement) if placement.name == "shells"));
+    assert_eq!(machine.home(23), Home::Excluded(23, 0));
+    assert_eq!(machine.home(24), Home::Excluded(23, 0));
+    for nowhere in [1, 30, 31, 99] {
+        assert_eq!(machine.home(nowhere), Home::Nowhere, "{nowhere}");
+    }
+}
+
+#[test]
+fn command_lines_are_kept_in_part() {
+    let mut short = vec![b"a".to_vec(), Vec::new(), b"b".to_vec()];
+    let before = short.clone();
+    shorten(&mut short);
+    assert_eq!(short, before);
+    let mut words = vec![b"12345".to_vec(); 1000];
+    shorten(&mut words);
+    assert_eq!(words.join(&b' ').len(), KEPT);
+    let mut one = vec![vec![b'x'; 1 << 20], b"y".to_vec()];
+    shorten(&mut one);
+    assert_eq!(one, [vec![b'x'; KEPT]]);
+}
+
+#[test]
+fn a_line_for_each_process() {
+    let (_, _, machine) = machine(FAMILY);
+    let expected = "\
+GROUP                ITEM        PID  USER  COMM   COMMAND
+shells{user=\"root\"}  2           20   root  shell  shell -i\\u{1b}[2J
+shells{user=\"root\"}  of 20       21   root  a      a -i\\u{1b}[2J
+shells{user=\"root\"}  of 20       22   root  b      b -i\\u{1b}[2J
+-                    -           1    root  init   init -i\\u{1b}[2J
+-                    1 excludes  23   root  noise  noise -i\\u{1b}[2J
+-                    of 23       24   root  c      c -i\\u{1b}[2J
+-                    -           30   root  ring   ring -i\\u{1b}[2J
+-                    -           31   root  ring   ring -i\\u{1b}[2J
+";
+    assert_eq!(table(&machine, 99), expected);
+    let narrow = table(&machine, 63);
+    assert!(
+        narrow.lines().all(|line| line.chars().count() <= 68),
+        "{narrow}"
+    );
+    assert!(
+        table(&machine, 0).contains("shell -i\\u{1b}["),
+        "some of it is always shown"
+    );
+}
+
+#[test]
+fn explanations() {
+    let (config, classifier, machine) = machine(FAMILY);
+    let of = |tgid| explain(&machine, &config, &classifier, tgid);
+    let expected = "\
+process 20, child of 1
+comm     shell
+exe      shell
+cmdline  shell -i\\u{1b}[2J
+user     root (0)
+cgroup   /a
+
+item 1 (line 2): no: comm: not in the list
+item 2 (line 3): yes
+item 3 (line 4): it would, but an earlier item does
+item 4 (line 5): no: cgroup: \"docker\" is found in no cgroup path
+
+in the group \"shells\"{user=\"root\"}, by item 2 (line 3)
+";
+    assert_eq!(of(20).unwrap(), expected);
+    for (tgid, expected) in [
+        (
+            22,
+            "in the group \"shells\"{user=\"root\"}, as its ancestor 20 is by item 2 (line 3)",
+        ),
+        (23, "in no group: item 1 (line 2) excludes it"),
+        (
+            24,
+            "in no group: no item matches, and item 1 (line 2) excludes its ancestor 23",
+        ),
+    ] {
+        assert_eq!(of(tgid).unwrap().lines().last(), Some(expected));
+    }
+    assert_eq!(of(99), None);
+}

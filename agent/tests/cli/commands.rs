@@ -1,0 +1,182 @@
+//! `headcount check` and `headcount list`: what they print, where, and how they end.
+
+use super::*;
+
+fn check(yaml: &str) -> Ended {
+    let tree = tree();
+    let file = tree.rootfs().join("c.yml");
+    fs::write(&file, yaml).unwrap();
+    let mut ended = Launch::bare().arg("check").arg(file.as_os_str()).run();
+    ended.stdout = ended.stdout.replace(file.to_str().unwrap(), "FILE");
+    assert_eq!(ended.stderr, Vec::<String>::new(), "{ended:#?}");
+    ended
+}
+
+#[test]
+fn a_clean_file_is_one_line_and_0() {
+    let ended = check("process_names:\n- comm: [a]\n- cmdline: ['.+']\n");
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "FILE: items: 2, found: nothing\n")
+    );
+}
+
+#[test]
+fn findings_are_told_with_file_line_and_remedy_and_end_with_1() {
+    let ended = check(
+        "process_names:\n- cmdline: ['.+']\n  lables: {}\n- comm: [chromium-browser]\n- name: '{{.Nope'\n  comm: [a]\n",
+    );
+    let expected = [
+        "FILE:3: unknown key \"lables\" is ignored",
+        "FILE:4: item 2 of process_names: comm: \"chromium-browser\" has 16 bytes, of which the kernel keeps 15, so it \
+         never matches; write \"chromium-browse\"",
+        "FILE:4: item 2 of process_names: it is never reached, because item 1 (line 2) matches all that it could; put it \
+         before that one, or remove it",
+        "FILE:5: item 3 of process_names: it is never reached, because item 1 (line 2) matches all that it could; put it \
+         before that one, or remove it",
+        "FILE:5: item 3 of process_names: name: bad name template \"{{.Nope\": template: cmdname:1: unclosed action",
+    ];
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    let mut lines: Vec<&str> = ended.stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines.len(), expected.len(), "{ended:#?}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}");
+    }
+    let broken = check("process_names: [\n");
+    assert_eq!(broken.code, Some(1));
+    assert_eq!(
+        broken.stdout,
+        "FILE:1: not valid yaml: unclosed bracket '['\n"
+    );
+}
+
+#[test]
+fn a_command_is_the_first_word_only() {
+    for (words, expected) in [
+        (
+            &["check"][..],
+            "check takes one configuration file: headcount check FILE",
+        ),
+        (
+            &["check", "a", "b"],
+            "check takes one configuration file: headcount check FILE",
+        ),
+        (
+            &["-max-groups=1", "list"],
+            "found the word \"list\", expected a flag",
+        ),
+        (&["list", "all"], "found the word \"all\", expected a flag"),
+        (
+            &["list", "--explain=me"],
+            "invalid value 'me' for '--explain <PID>'",
+        ),
+    ] {
+        let ended = run(words);
+        assert_eq!(ended.code, Some(2), "{ended:#?}");
+        assert!(ended.stderr[0].contains(expected), "{ended:#?}");
+    }
+    for words in [["check", "--help"], ["list", "-help"]] {
+        let ended = run(&words);
+        assert!(
+            ended.code == Some(0) && ended.stdout.contains("Usage: headcount "),
+            "{ended:#?}"
+        );
+    }
+}
+
+/// Of the processes of `tree`, by `yaml`.
+fn list(tree: &FakeProc, yaml: &str, more: &[&str]) -> Ended {
+    let mut launch = Launch::bare().arg("list").args(more);
+    for (flag, path) in [
+        ("-procfs=", tree.procfs()),
+        ("-path.rootfs=", tree.rootfs()),
+    ] {
+        launch = launch.arg(format!("{flag}{}", path.display()));
+    }
+    launch.config(yaml).run()
+}
+
+const YAML: &str = "process_names:\n- {comm: [hidden], exclude: true}\n- {name: shells, comm: [shell], user: [nobody]}\n";
+
+fn family() -> FakeProc {
+    let tree = FakeProc::new(1_508_450_329);
+    tree.process(1).comm("init").parent(0).write();
+    tree.process(20)
+        .comm("shell")
+        .parent(1)
+        .uids((0, 65534))
+        .write();
+    tree.process(21)
+        .comm("b\x1b[2J\n")
+        .argv(&["\x1b]0;x\x07", "é"])
+        .parent(20)
+        .write();
+    tree.process(22).comm("hidden").parent(20).write();
+    tree
+}
+
+#[test]
+fn the_table_has_a_line_for_each_process_whatever_it_is_called() {
+    let ended = list(&family(), YAML, &[]);
+    let expected = "\
+GROUP   ITEM        PID  USER    COMM          COMMAND
+shells  2           20   nobody  shell         fake
+shells  of 20       21   root    b\\u{1b}[2J\\n  \\u{1b}]0;x\\u{7} é
+-       -           1    root    init          fake
+-       1 excludes  22   root    hidden        fake
+";
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), expected),
+        "{ended:#?}"
+    );
+}
+
+#[test]
+fn a_process_is_explained_item_by_item() {
+    let tree = family();
+    let ended = list(&tree, YAML, &["-explain=20"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    for line in [
+        "user     nobody (65534)",
+        "item 1 (line 2): no: comm: not in the list",
+        "item 2 (line 3): yes",
+        "in the group \"shells\", by item 2 (line 3)",
+    ] {
+        assert!(
+            ended.stdout.lines().any(|found| found == line),
+            "{line}: {ended:#?}"
+        );
+    }
+    let nobody = list(&tree, YAML, &["--explain", "99"]);
+    assert_eq!(nobody.code, Some(1), "{nobody:#?}");
+    assert!(
+        nobody.stderr[0].starts_with("--explain=99: "),
+        "{nobody:#?}"
+    );
+}
+
+#[test]
+fn this_machine_is_listed() {
+    let own = std::process::id().to_string();
+    let ended = run(&["list"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let is_own = |line: &str| line.split_whitespace().any(|word| word == own);
+    assert!(ended.stdout.lines().any(is_own), "{ended:#?}");
+}
+
+#[test]
+fn what_a_list_cannot_work_with_is_told() {
+    let ended = run(&["list", "-procfs=/nowhere"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr[0].contains("procfs root /nowhere does not exist"),
+        "{ended:#?}"
+    );
+    let ended = list(&tree(), "process_names: 7\n", &[]);
+    assert!(
+        ended.code == Some(1) && ended.stderr[0].contains(":1: process_names: found"),
+        "{ended:#?}"
+    );
+}

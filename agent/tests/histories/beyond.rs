@@ -1,0 +1,129 @@
+//! What a configuration may say beyond process-exporter's, from the file to the series.
+
+use super::*;
+
+#[test]
+fn users_and_cgroups_select() {
+    let tree = tree();
+    named(&tree, 10, "a").uids((0, 65534)).write();
+    named(&tree, 11, "b").uids((0, 54321)).write();
+    named(&tree, 12, "c")
+        .cgroup("0::/system.slice/x.service\n")
+        .write();
+    named(&tree, 13, "d").write();
+    let yaml = "process_names:\n\
+                - {name: named, user: [nobody]}\n\
+                - {name: numbered, user: [54321]}\n\
+                - {name: unit, cgroup: ['^/system\\.slice/', 'service$']}\n";
+    let agent = Launch::on(&tree).config(yaml).start();
+    let expected = [("named", 1), ("numbered", 1), ("unit", 1)];
+    assert_eq!(agent.scrape().groups(), groups(&expected));
+}
+
+#[test]
+fn what_is_excluded_joins_nobody_and_nobody_joins_it() {
+    let tree = tree();
+    for (pid, parent, name) in [
+        (10, 1, "shell"),
+        (11, 10, "noise"),
+        (12, 11, "child"),
+        (13, 11, "shell"),
+        (14, 10, "child"),
+    ] {
+        named(&tree, pid, name).parent(parent).user_ticks(0).write();
+    }
+    let yaml = "process_names:\n- {comm: [noise], exclude: true}\n- {comm: [shell, noise]}\n";
+    let agent = Launch::on(&tree).config(yaml).start();
+    assert_eq!(agent.scrape().groups(), groups(&[("shell", 3)]));
+    named(&tree, 11, "noise").parent(10).user_ticks(700).write();
+    named(&tree, 12, "child").parent(11).user_ticks(50).write();
+    assert_eq!(agent.scrape().cpu("shell"), (0.0, 0.0));
+}
+
+#[test]
+fn variables_name_groups() {
+    let tree = tree();
+    let container = "0123456789abcdef".repeat(4);
+    named(&tree, 10, "a")
+        .argv(&["a", "--app=x"])
+        .parent(1)
+        .cwd("/srv/x")
+        .cgroup(&format!("0::/system.slice/docker-{container}.scope\n"))
+        .write();
+    named(&tree, 11, "b").write();
+    let yaml = "process_names:\n\
+                - {cmdline: ['.'], name: '{{.PPID}} {{.Cwd}} {{.Unit}} {{.Slice}} {{.ContainerID}} {{len .Argv}}'}\n";
+    let agent = Launch::on(&tree).config(yaml).start();
+    let contained = format!("1 /srv/x docker-{container}.scope system.slice {container} 2");
+    let expected = [(contained.as_str(), 1), ("1     1", 1)];
+    assert_eq!(agent.scrape().groups(), groups(&expected));
+}
+
+#[test]
+fn labels_are_on_every_series_of_their_group_and_on_no_other() {
+    let tree = tree();
+    for (pid, name, unit) in [
+        (10, "a", "x"),
+        (11, "a", "y"),
+        (12, "a", "x"),
+        (13, "b", "x"),
+    ] {
+        let cgroup = format!("0::/system.slice/{unit}.service\n");
+        named(&tree, pid, name).cgroup(&cgroup).write();
+    }
+    named(&tree, 14, "a").write();
+    named(&tree, 15, "child").parent(11).write();
+    let yaml = "process_names:\n\
+                - {comm: [a], labels: {unit: '{{.Unit}}', tier: web, kind: '{{.Nope}}'}}\n\
+                - {comm: [b]}\n";
+    let agent = Launch::on(&tree).config(yaml).start();
+    let scrape = agent.scrape();
+    let count = |labels: &[(&str, &str)]| scrape.value("namedprocess_namegroup_num_procs", labels);
+    let of = |unit| count(&[("groupname", "a"), ("tier", "web"), ("unit", unit)]);
+    assert_eq!((of("x.service"), of("y.service")), (Some(2.0), Some(2.0)));
+    assert_eq!(
+        count(&[("groupname", "a"), ("tier", "web")]),
+        Some(1.0),
+        "no unit, no label"
+    );
+    assert_eq!(scrape.of("b", "num_procs"), Some(1.0));
+    let groups = scrape
+        .body
+        .lines()
+        .filter(|line| line.contains("groupname=\"a\""));
+    assert!(
+        groups.clone().count() > 50 && groups.clone().all(|line| line.contains("tier=\"web\""))
+    );
+    let bare = scrape
+        .body
+        .lines()
+        .filter(|line| line.contains("groupname=\"b\""));
+    assert!(bare.clone().count() > 15 && bare.clone().all(|line| !line.contains("tier")));
+    let warned = agent.messages("warn");
+    let is_told = warned
+        .iter()
+        .any(|line| line.starts_with("a template of item 1 of process_names stops"));
+    assert!(is_told, "{warned:?}");
+}
+
+#[test]
+fn an_item_s_bound_counts_its_groups_and_max_groups_counts_all() {
+    let tree = tree();
+    for pid in 10..16 {
+        named(&tree, pid, "a").write();
+    }
+    named(&tree, 20, "b").write();
+    named(&tree, 21, "c").write();
+    let yaml = "process_names:\n\
+                - {comm: [a], max_groups: 2, labels: {id: '{{.PID}}'}}\n\
+                - {cmdline: ['.']}\n";
+    let agent = Launch::on(&tree).config(yaml).arg("-max-groups=4").start();
+    let scrape = agent.scrape();
+    assert_eq!(scrape.value("headcount_groups", &[]), Some(4.0));
+    assert_eq!(scrape.of("other", "num_procs"), Some(5.0));
+    assert_eq!(scrape.of("b", "num_procs"), Some(1.0));
+    assert_eq!(
+        scrape.value("headcount_groups_overflowed_total", &[]),
+        Some(5.0)
+    );
+}
