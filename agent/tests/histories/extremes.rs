@@ -2,8 +2,11 @@
 //! counts nothing twice.
 
 use super::*;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
+use support::agent::until;
 
 /// Sets how many files the agent may have open; the limit before.
 fn limit_files(agent: &Agent, limit: Option<libc::rlimit>) -> libc::rlimit {
@@ -158,4 +161,28 @@ fn the_largest_numbers_that_a_file_can_hold_stop_nothing() {
         (scrape.cpu(largest), scrape.switches(largest))
     );
     assert_eq!(agent.messages("error"), Vec::<String>::new());
+}
+
+/// process-exporter #309: there nothing is served as long as one process's command line cannot be read.
+#[test]
+fn a_command_line_that_never_answers_holds_up_nobody_else() {
+    let tree = tree();
+    named(&tree, 5, "stuck").write();
+    tree.delete(5, "cmdline");
+    let fifo = tree.path(5).join("cmdline");
+    let is_made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(is_made.success());
+    named(&tree, 6, "g").write();
+    let agent = tracking(&tree, &["stuck", "g"]);
+    let scrape = agent.scrape();
+    assert_eq!(scrape.groups(), groups(&[("g", 1)]));
+    let failed = scrape.errors()[1];
+    assert!(failed >= 2.0, "the first pass and this one: {failed}");
+    // The kernel answers at last.
+    fs::write(&fifo, "stuck\0").unwrap();
+    tree.write(5, "cmdline", "stuck\0");
+    let expected = groups(&[("g", 1), ("stuck", 1)]);
+    until("the process that was stuck", || {
+        agent.scrape().groups() == expected
+    });
 }

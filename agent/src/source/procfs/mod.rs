@@ -10,8 +10,9 @@
 //! panics on some of what a tree of files may hold, and names come out as text. Each file's header has its part of
 //! the figure.
 //!
-//! What it deliberately does not do: remember what a process looked like before (the process table does), decide
-//! which processes matter, or interrupt a read that the kernel holds up.
+//! What it deliberately does not do: remember what a process looked like before (the process table does), or decide
+//! which processes matter. Of what a scrape reads, only `cmdline` waits for the lock of a process's mappings; it is read by
+//! another thread (`patient`).
 //!
 //! [`Pass`]: crate::process::Pass
 
@@ -25,6 +26,7 @@ mod io;
 mod limits;
 mod names;
 mod pass;
+mod patient;
 mod single;
 mod smaps;
 mod stat;
@@ -43,6 +45,7 @@ use super::{Fact, Origin, Statistics, Tier};
 use crate::host::Host;
 use directory::Lister;
 use file::{Buffer, Name};
+use patient::Patient;
 
 /// Reads `/proc`. Buffers are used again from file to file, so one belongs to one thread.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Procfs {
     buffer: Buffer,
     name: Name,
     lister: Lister,
+    /// Reads what may hold up the reader.
+    patient: Patient,
     /// Whether the size of `<pid>/fd` is the number of descriptors here.
     fd_sizes: bool,
     /// Whether it is wanted what single threads used.
@@ -80,6 +85,7 @@ impl Procfs {
             buffer: Buffer::default(),
             name: Name::default(),
             lister: Lister::default(),
+            patient: Patient::default(),
             fd_sizes,
             threads_wanted: false,
             wants_cwd: false,

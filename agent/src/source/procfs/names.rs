@@ -58,11 +58,9 @@ impl Procfs {
         facts: &mut Facts,
     ) -> Result<(), Error> {
         let (file, cap) = cmdline::FILE;
-        let argv = self
-            .buffer
-            .read_whole(dir, file, cap)
-            .map(cmdline::parse_cmdline);
-        facts.argv = self.judge(tgid, file, argv.map(Some))?;
+        let argv = self.patient.read(tgid, dir, file, cap);
+        let argv = argv.map(|bytes| Some(cmdline::parse_cmdline(&bytes)));
+        facts.argv = self.judge(tgid, file, argv)?;
         let (file, _) = status::FILE;
         let status = self.read(tgid, dir, status::FILE, status::parse_status)?;
         let uid = self.judge(tgid, file, Ok(status.effective_uid))?;

@@ -17,6 +17,7 @@ impl Procfs {
     /// single processes calls it once for each scrape.
     pub fn begin_pass(&mut self) {
         self.partial.clear();
+        self.patient.begin();
     }
 
     /// Reads every process that is listed.
