@@ -62,6 +62,7 @@ offsets! {
     task_utime = "task_struct"."utime";
     task_stime = "task_struct"."stime";
     task_runtime = "task_struct"."se.sum_exec_runtime";
+    task_runtime_picked = "task_struct"."se.prev_sum_exec_runtime";
     task_min_flt = "task_struct"."min_flt";
     task_maj_flt = "task_struct"."maj_flt";
     task_nvcsw = "task_struct"."nvcsw";

@@ -202,6 +202,12 @@ impl Task {
         read!(u64, self.0, task_runtime)
     }
 
+    /// Run time since the task was last picked to run, by the fair scheduler's own account; of no use for other classes.
+    #[inline(always)]
+    pub(crate) fn stretch_ns(self) -> u64 {
+        self.runtime_ns() - read!(u64, self.0, task_runtime_picked)
+    }
+
     #[inline(always)]
     pub(crate) fn run_delay_ns(self) -> u64 {
         read!(u64, self.0, task_run_delay)

@@ -51,9 +51,16 @@ fn account(context: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let id = previous.identity();
-    // The first switch after attaching, or after one that went unseen, ends a stretch of unknown length: `/proc` heals that.
+    // The first switch after attaching, or after one that went unseen, ends a stretch whose beginning is not known here: it is
+    // no longer than the time since this CPU's last seen switch, and what the scheduler says.
+    let since_ns = now_ns - last_ns;
+    let stretch_ns = previous.stretch_ns();
     let is_known = running.tgid == id.tgid && running.start_ns == id.start_ns;
-    let run_ns = if is_known { now_ns - last_ns } else { 0 };
+    let run_ns = if is_known || since_ns < stretch_ns {
+        since_ns
+    } else {
+        stretch_ns
+    };
     let entry = match RUN_TIMES.get_ptr_mut(id) {
         Some(entry) => Some(entry),
         None => {
