@@ -1,9 +1,9 @@
 //! The load itself, in a process of its own: `xtask bench load idle=5000 busy=50`.
 //!
 //! Kinds: `idle=N` processes that sleep (forked, not exec'd; 50 different comms), `busy=N` processes that work 2 ms in each
-//! 100 ms, so 50 of them use one CPU; `threads=N` sleeping threads of this process; `execs=N` programs run one after
-//! another. Says [`READY`] when the first three are there and ends with its input; after `execs` it says the CPU and
-//! the wall time in nanoseconds and ends. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
+//! 100 ms, so 50 of them use one CPU; `threads=N` sleeping threads of this process; `threaded=N` sleeping processes of 20
+//! threads each; `execs=N` programs run one after another. Says [`READY`] when all but the last are there and ends with its
+//! input; after `execs` it says the CPU and the wall time in nanoseconds and ends. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// The smallest stack that the C library takes.
 const STACK_BYTES: usize = 16 * 1024;
 const COMMS: u32 = 50;
+/// Of a threaded process.
+const THREADS: u32 = 20;
 /// Found on every machine, small, and does nothing.
 const PROGRAM: &std::ffi::CStr = c"/bin/true";
 
@@ -34,6 +36,7 @@ pub(super) fn main(kinds: &[String]) -> Result<()> {
             "idle" => fork_all(count, &mut children, idle)?,
             "busy" => fork_all(count, &mut children, busy)?,
             "threads" => spawn(count)?,
+            "threaded" => fork_all(count, &mut children, threaded)?,
             "execs" => return churn(count),
             _ => bail!("unknown load {kind:?}"),
         }
@@ -96,6 +99,14 @@ fn idle(number: u32) -> ! {
         // SAFETY: waits for a signal, all of which end this process.
         unsafe { libc::pause() };
     }
+}
+
+/// The main thread and [`THREADS`] less one more.
+fn threaded(number: u32) -> ! {
+    die_with_parent();
+    // Fewer are seen by whoever counts.
+    let _ = spawn(THREADS - 1);
+    idle(number)
 }
 
 fn busy(number: u32) -> ! {

@@ -48,6 +48,16 @@ const SECTIONS: &[Section] = &[
         measure: scrapes::threads,
     },
     Section {
+        name: "flags",
+        what: "1,000 idle processes with threads and proportional memory shown or not",
+        measure: scrapes::flags,
+    },
+    Section {
+        name: "threaded",
+        what: "300 idle processes of 20 threads each",
+        measure: scrapes::threaded,
+    },
+    Section {
         name: "execs",
         what: "the agent's CPU while 10,000 programs start and end",
         measure: execs::cost,

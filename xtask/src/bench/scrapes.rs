@@ -1,6 +1,6 @@
-//! What scrapes cost: sections `scrape`, `growth` and `threads`.
+//! What scrapes cost: sections `scrape`, `growth`, `threads`, `flags` and `threaded`.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::Bench;
 use super::load::Load;
@@ -13,6 +13,9 @@ const IDLE: u32 = 5000;
 const BUSY: u32 = 50;
 /// Of the busy node: each is four scrapes of ours, one of the peer, one of the peer without threads.
 const ROUNDS: usize = 15;
+
+/// Fewer than this wait for a reading of their proportional memory: those that always run.
+const SMAPS_BUSY: f64 = 100.0;
 
 /// The scrapes of one program.
 #[derive(Debug, Default)]
@@ -36,8 +39,7 @@ impl Series {
     }
 
     fn of(subject: &Subject, processes: u32, count: usize) -> Result<Self> {
-        // The first one is of another kind: it reads what later ones know.
-        subject.scrape()?;
+        settle(subject)?;
         let mut series = Self::default();
         for _ in 0..count {
             series.add(subject, processes)?;
@@ -50,6 +52,19 @@ impl Series {
     }
 }
 
+/// The first scrapes are of another kind: they read what later ones know, proportional memory little by little.
+fn settle(subject: &Subject) -> Result<()> {
+    const MOST: usize = 200;
+    for _ in 0..MOST {
+        let body = subject.scrape()?.body;
+        let waiting = metrics::sum(&body, "headcount_smaps_waiting");
+        if waiting < SMAPS_BUSY {
+            return Ok(());
+        }
+    }
+    bail!("proportional memory is still being read after {MOST} scrapes")
+}
+
 /// Both programs on a node with many idle and some busy processes.
 pub(super) fn busy_node(bench: &Bench) -> Result<Vec<Row>> {
     let _load = Load::start(&[&format!("idle={IDLE}"), &format!("busy={BUSY}")])?;
@@ -59,7 +74,7 @@ pub(super) fn busy_node(bench: &Bench) -> Result<Vec<Row>> {
     let peer = bench.start_peer(&[])?;
     let plain = bench.start_peer(&["-threads=false"])?;
     for subject in [&agent, &peer, &plain] {
-        subject.scrape()?;
+        settle(subject)?;
     }
     let [mut ours, mut theirs, mut without] = [(); 3].map(|()| Series::default());
     for _ in 0..ROUNDS {
@@ -146,4 +161,43 @@ pub(super) fn threads(bench: &Bench) -> Result<Vec<Row>> {
     let theirs = Series::of(&bench.start_peer(&[])?, 1, 3)?.cpu();
     let row = Row::new("CPU per scrape, 10,000 threads", milliseconds(ours));
     Ok(vec![row.beside(milliseconds(theirs), ours / theirs)])
+}
+
+/// What showing threads and proportional memory adds, for idle processes.
+pub(super) fn flags(bench: &Bench) -> Result<Vec<Row>> {
+    const COUNT: u32 = 1000;
+    let _load = Load::start(&[&format!("idle={COUNT}")])?;
+    compare_flags(bench, COUNT, "1,000 processes")
+}
+
+/// The same for processes of several threads.
+pub(super) fn threaded(bench: &Bench) -> Result<Vec<Row>> {
+    const COUNT: u32 = 300;
+    let _load = Load::start(&[&format!("threaded={COUNT}")])?;
+    compare_flags(bench, COUNT, "300 processes of 20 threads")
+}
+
+fn compare_flags(bench: &Bench, count: u32, node: &str) -> Result<Vec<Row>> {
+    const BARE: &[&str] = &["-threads=false", "-gather-smaps=false"];
+    let ways: [(&str, &[&str]); 4] = [
+        ("bare", BARE),
+        ("-threads", &["-gather-smaps=false"]),
+        ("-gather-smaps", &["-threads=false"]),
+        ("both", &[]),
+    ];
+    let mut bare = f64::INFINITY;
+    let mut rows = Vec::new();
+    for (way, arguments) in ways {
+        let ours = Series::of(&bench.start_agent(arguments)?, count, 20)?.cpu();
+        let theirs = Series::of(&bench.start_peer(arguments)?, count, 3)?.cpu();
+        let name = format!("CPU per scrape, {node}, {way}");
+        let row = Row::new(name, milliseconds(ours)).beside(milliseconds(theirs), ours / theirs);
+        if arguments == BARE {
+            bare = ours;
+            rows.push(row);
+        } else {
+            rows.push(row.target("≤ 2 times the bare one", ours <= 2.0 * bare));
+        }
+    }
+    Ok(rows)
 }
