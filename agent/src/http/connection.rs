@@ -57,7 +57,8 @@ where
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
         watch.serving();
         let site = Arc::clone(site);
-        async move { Ok::<_, Infallible>(site.respond(request.method(), request.uri().path()).await) }
+        let (head, _) = request.into_parts();
+        async move { Ok::<_, Infallible>(site.respond(&head).await) }
     });
     let io = TokioIo::new(Watched {
         stream,

@@ -1,6 +1,6 @@
 //! HTTP: who may ask what, and how long they may take.
 //!
-//! * `/metrics` (path configurable, any method): the exposition; 503 where its owner does not answer in time
+//! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; 503 where its owner does not answer in time
 //! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while degraded; 503 where the owner does not answer in time
 //! * `/` (GET, HEAD): a page with links to both
 //! * anything else: 404
@@ -9,9 +9,10 @@
 //! [`Statistics`]. However a client behaves, it costs at most one of a bounded number of connections, for a bounded time.
 //!
 //! Not here: what the pages say (whoever holds the other end of [`owner()`] fills [`Health`] and the body), TLS,
-//! compression, log lines per request.
+//! log lines per request.
 
 mod connection;
+mod gzip;
 mod limits;
 mod owner;
 mod phase;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
-use super::{Limits, Owner, Statistics, Timeout, Unavailable};
+use super::{Limits, Owner, Statistics, Timeout, Unavailable, gzip};
 use crate::exposition;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -33,11 +34,13 @@ type Page = Response<Full<Bytes>>;
 
 impl Site {
     /// The answer to one request. For HEAD the body is left out later.
-    pub(super) async fn respond(&self, method: &Method, path: &str) -> Page {
-        let reads = matches!(*method, Method::GET | Method::HEAD);
-        let page = match path {
+    pub(super) async fn respond(&self, head: &Parts) -> Page {
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        let page = match head.uri.path() {
             // As with process-exporter, any method scrapes.
-            path if path == self.telemetry_path => self.metrics().await,
+            path if path == self.telemetry_path => {
+                self.metrics(gzip::is_wanted(&head.headers)).await
+            }
             "/" | "/health" if !reads => {
                 let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n");
                 page.headers_mut()
@@ -52,9 +55,9 @@ impl Site {
         page
     }
 
-    async fn metrics(&self) -> Page {
+    async fn metrics(&self, is_gzip_wanted: bool) -> Page {
         match self.within(self.limits.scrape, self.owner.metrics()).await {
-            Ok(body) => page(StatusCode::OK, exposition::CONTENT_TYPE, body),
+            Ok(body) => exposition_page(body, is_gzip_wanted),
             Err(reason) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
         }
     }
@@ -97,6 +100,21 @@ impl Site {
              <li><a href=\"./health\">Health</a></li>\n</ul>\n</html>\n"
         )
     }
+}
+
+fn exposition_page(body: Bytes, is_gzip_wanted: bool) -> Page {
+    let packed = is_gzip_wanted
+        .then(|| gzip::compress(&body))
+        .and_then(Result::ok);
+    let is_packed = packed.is_some();
+    let body = packed.map_or(body, Bytes::from);
+    let mut page = page(StatusCode::OK, exposition::CONTENT_TYPE, body);
+    let headers = page.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if is_packed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    page
 }
 
 fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {

@@ -7,6 +7,7 @@
 
 mod server;
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use headcount::http::{Bytes, Limits, Question};
@@ -56,6 +57,30 @@ async fn each_path_answers_what_it_should() {
         ),
         (4, 5, 1)
     );
+}
+
+#[tokio::test]
+async fn who_takes_gzip_gets_it() {
+    let server = start_answering(Limits::default(), "a 1\n").await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nhost: x\r\naccept-encoding: br, gzip\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    assert!(
+        head.contains("content-encoding: gzip") && head.contains("vary: Accept-Encoding"),
+        "{head}"
+    );
+    let mut body = String::new();
+    flate2::read::GzDecoder::new(&answer[end + 4..])
+        .read_to_string(&mut body)
+        .unwrap();
+    assert_eq!(body, "a 1\n");
 }
 
 #[tokio::test]

@@ -1,0 +1,74 @@
+//! Compression of the exposition, for clients that ask for it: most of it is the same names again and again.
+
+use std::io::{self, Write};
+
+use flate2::{Compression, write::GzEncoder};
+use hyper::HeaderMap;
+use hyper::header::ACCEPT_ENCODING;
+
+/// Whether the client takes gzip: named in `Accept-Encoding`, by itself or as `*`, with a weight that is not 0.
+pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(accepts)
+}
+
+fn accepts(part: &str) -> bool {
+    let mut words = part.split(';').map(str::trim);
+    let is_named = words
+        .next()
+        .is_some_and(|word| word.eq_ignore_ascii_case("gzip") || word == "*");
+    let is_refused = words.any(|word| {
+        let weight = word.strip_prefix("q=").or(word.strip_prefix("Q="));
+        weight.is_some_and(|weight| weight.parse() == Ok(0.0_f32))
+    });
+    is_named && !is_refused
+}
+
+/// `body`, compressed quickly rather than well: five times smaller is enough.
+///
+/// # Errors
+/// None, but the library's writer may have some.
+pub(super) fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+    use std::io::Read as _;
+
+    fn wanted(values: &[&'static str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(ACCEPT_ENCODING, HeaderValue::from_static(value));
+        }
+        is_wanted(&headers)
+    }
+
+    #[test]
+    fn only_who_takes_it_gets_it() {
+        assert!(wanted(&["gzip"]) && wanted(&["br, GZIP;q=0.5"]) && wanted(&["*"]));
+        assert!(wanted(&["br", "deflate, gzip"]));
+        assert!(!wanted(&[]) && !wanted(&["identity"]) && !wanted(&["gzip;q=0"]));
+        assert!(!wanted(&["x-gzip-like", "br;q=1, gzip; q=0.0"]));
+    }
+
+    #[test]
+    fn what_is_compressed_comes_back() {
+        let body = "namedprocess_namegroup_num_procs{groupname=\"a\"} 1\n".repeat(1000);
+        let packed = compress(body.as_bytes()).unwrap();
+        assert!(packed.len() * 5 < body.len(), "{}", packed.len());
+        let mut unpacked = String::new();
+        flate2::read::GzDecoder::new(&packed[..])
+            .read_to_string(&mut unpacked)
+            .unwrap();
+        assert_eq!(unpacked, body);
+    }
+}
