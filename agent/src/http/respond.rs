@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Limits, Owner, Statistics, Timeout, Unavailable};
+use super::phase::Watch;
+use super::{Limits, Owner, Statistics, Timeout, Unavailable, Web};
 use crate::exposition;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -27,15 +28,41 @@ pub struct Site {
     pub limits: Limits,
     /// Where it is counted.
     pub statistics: Arc<Statistics>,
+    /// Who may ask; `None`: everybody who can connect.
+    pub web: Option<Arc<Web>>,
 }
 
 type Page = Response<Full<Bytes>>;
 
 impl Site {
-    /// The answer to one request. For HEAD the body is left out later.
-    pub(super) async fn respond(&self, method: &Method, path: &str) -> Page {
+    /// The answer to one request, and that it is served from now on if it may be. For HEAD the body is left out later.
+    pub(super) async fn respond<B>(&self, request: &Request<B>, watch: &Watch) -> Page {
+        let (method, path) = (request.method(), request.uri().path());
+        let page = match &self.web {
+            None => {
+                watch.serving();
+                self.page(method, path).await
+            }
+            Some(web) => {
+                let access = web.current(&self.statistics).await;
+                let is_admitted = access.users.admit(request.headers().get(AUTHORIZATION));
+                let is_admitted = is_admitted.await;
+                watch.serving();
+                let mut page = match is_admitted {
+                    true => self.page(method, path).await,
+                    false => unauthorized(),
+                };
+                access.add_headers(page.headers_mut());
+                page
+            }
+        };
+        self.statistics.count_request(page.status());
+        page
+    }
+
+    async fn page(&self, method: &Method, path: &str) -> Page {
         let reads = matches!(*method, Method::GET | Method::HEAD);
-        let page = match path {
+        match path {
             // As with process-exporter, any method scrapes.
             path if path == self.telemetry_path => self.metrics().await,
             "/" | "/health" if !reads => {
@@ -47,9 +74,7 @@ impl Site {
             "/health" => self.health().await,
             "/" => page(StatusCode::OK, HTML, self.landing()),
             _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
-        };
-        self.statistics.count_request(page.status());
-        page
+        }
     }
 
     async fn metrics(&self) -> Page {
@@ -104,6 +129,17 @@ fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) 
     *page.status_mut() = status;
     page.headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    page
+}
+
+fn unauthorized() -> Page {
+    let mut page = page(
+        StatusCode::UNAUTHORIZED,
+        TEXT,
+        "name and password, please\n",
+    );
+    let wanted = HeaderValue::from_static("Basic realm=\"headcount\"");
+    page.headers_mut().insert(WWW_AUTHENTICATE, wanted);
     page
 }
 
