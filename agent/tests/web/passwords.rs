@@ -89,7 +89,7 @@ fn a_flood_of_wrong_passwords_does_not_hold_up_a_scrape() {
     let evicted = value(metrics.body, "headcount_http_connections_evicted_total");
     assert!(evicted >= 36.0, "{evicted}");
     drop(flood);
-    // Nor does it hold up the end.
+    // The end waits for them no longer than for headers.
     let (status, log) = agent.stop(libc::SIGTERM);
     assert_eq!(status.code(), Some(0), "{log:#?}");
 }
