@@ -59,6 +59,8 @@ pub struct Settings {
     pub smaps_budget: Option<Duration>,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// Who may ask for them; `None`: everybody who can connect.
+    pub web: Option<http::Web>,
     /// The log.
     pub logger: &'static Logger,
 }
@@ -90,7 +92,7 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub async fn run(
-    settings: Settings,
+    mut settings: Settings,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
@@ -101,6 +103,7 @@ pub async fn run(
         owner,
         limits: http::Limits::default(),
         statistics: Arc::clone(&statistics),
+        web: settings.web.take().map(Arc::new),
     });
     let failure = start_owner(settings, statistics, inbox)?;
     tokio::select! {

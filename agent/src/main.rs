@@ -8,6 +8,7 @@ use headcount::{
     },
     group::{Classifier, Policy},
     host::Host,
+    http::Web,
     list, once, run,
     source::{
         Tier,
@@ -138,19 +139,30 @@ fn start(flags: Flags) -> Result<(), String> {
         threads: flags.threads,
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         telemetry_path: flags.telemetry_path.clone(),
+        web: web(&flags)?,
         logger,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    match flags.once_to_stdout_delay {
+    let ended = match flags.once_to_stdout_delay {
         Duration::ZERO => runtime.block_on(serve(settings, &flags.listen_address)),
         delay => {
             let exposition = runtime.block_on(once(settings, delay));
-            print_exposition(&exposition.map_err(|error| error.to_string())?)
+            exposition
+                .map_err(|error| error.to_string())
+                .and_then(|exposition| print_exposition(&exposition))
         }
-    }
+    };
+    // A password that is still being checked is waited for by nobody.
+    runtime.shutdown_background();
+    ended
+}
+
+fn web(flags: &Flags) -> Result<Option<Web>, String> {
+    let loaded = flags.web_config().map(Web::load).transpose();
+    loaded.map_err(|error| format!("--web.config.file: {error}"))
 }
 
 fn classifier(grouping: Grouping<'_>) -> Result<Classifier, String> {
@@ -185,8 +197,12 @@ async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String
         } else {
             bound.to_string()
         };
+        let scheme = match settings.web.as_ref().is_some_and(Web::is_secure) {
+            true => "https",
+            false => "http",
+        };
         log::info!(
-            "serving http://{shown}{} (listening on {bound})",
+            "serving {scheme}://{shown}{} (listening on {bound})",
             settings.telemetry_path
         );
     }

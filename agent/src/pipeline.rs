@@ -328,6 +328,8 @@ fn serving(http: &http::Statistics) -> ServingStatistics {
         rejected: http.rejected(),
         evicted: http.evicted(),
         accept_errors: http.accept_errors(),
+        handshake_failures: http.handshake_failures(),
+        reload_failures: http.reload_failures(),
         requests: http.requests().collect(),
         timeouts: http.timeouts().collect(),
     }

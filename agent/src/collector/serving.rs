@@ -54,6 +54,30 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_http_tls_handshake_failures_total",
+            kind: Kind::Counter,
+            help: "Connections that ended in their TLS handshake; those that were too slow are among the timeouts.",
+            labels: &[],
+            unit: "connections",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.handshake_failures),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_web_config_reload_failures_total",
+            kind: Kind::Counter,
+            help: "Changes of the web configuration, or of a file it names, that could not be used: what was read before still applies.",
+            labels: &[],
+            unit: "changes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.reload_failures),
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_http_requests_total",
             kind: Kind::Counter,
             help: "Requests by the status code of the answer; the one being answered is not in it.",

@@ -158,6 +158,8 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             rejected: 51,
             evicted: 52,
             accept_errors: 53,
+            handshake_failures: 57,
+            reload_failures: 58,
             requests: vec![("200", 54), ("404", 55)],
             timeouts: vec![("header", 56)],
         },

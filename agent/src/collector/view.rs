@@ -36,6 +36,10 @@ pub struct ServingStatistics {
     pub evicted: u64,
     /// Connections that the system could not accept.
     pub accept_errors: u64,
+    /// Connections that ended in their TLS handshake.
+    pub handshake_failures: u64,
+    /// Changes of the web configuration that could not be used.
+    pub reload_failures: u64,
     /// Requests by status code.
     pub requests: Vec<(&'static str, u64)>,
     /// Times up by phase.

@@ -57,6 +57,18 @@ pub enum Error {
         /// What should be there.
         expected: &'static str,
     },
+    /// A value, or what it names, is of no use.
+    #[error("{}:{line}: {key}: {cause}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Whose value it is.
+        key: String,
+        /// Why it cannot be used.
+        cause: String,
+    },
     /// An item selects nothing: upstream's "no matchers provided".
     #[error(
         "{}:{line}: item {item} of process_names: no matchers provided: found none of comm, exe, cmdline, user \
@@ -98,6 +110,7 @@ impl Error {
             Self::Read { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => 0,
             Self::Syntax { line, .. }
             | Self::Type { line, .. }
+            | Self::Unusable { line, .. }
             | Self::NoSelector { line, .. }
             | Self::Invalid { line, .. } => *line,
         }

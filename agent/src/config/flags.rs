@@ -120,6 +120,10 @@ pub struct Flags {
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
+    /// Web configuration file (YAML, as Prometheus' exporter-toolkit reads it): TLS, passwords and headers; without one,
+    /// everybody who can connect may ask
+    #[arg(long = "web.config.file", value_name = "FILE", value_parser = path_or_none)]
+    web_config: Option<PathBuf>,
     /// Do not listen: look twice, this long apart, print the metrics and exit; 0 is to serve
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
     pub once_to_stdout_delay: Duration,
@@ -180,6 +184,13 @@ impl Flags {
     pub fn grouping(&self) -> Result<Grouping<'_>, String> {
         let path = self.config_path.as_deref().unwrap_or(Path::new(""));
         Grouping::of(path, &self.procnames, &self.namemapping)
+    }
+
+    /// The web configuration file; an empty word is as good as none.
+    pub fn web_config(&self) -> Option<&Path> {
+        self.web_config
+            .as_deref()
+            .filter(|path| *path != Path::new(""))
     }
 
     /// Until which age processes that are in no group are looked at again, where execs are not told; `None`: never.
@@ -287,6 +298,7 @@ mod tests {
                 port: 9256,
             },
             telemetry_path: "/metrics".to_owned(),
+            web_config: None,
             once_to_stdout_delay: Duration::ZERO,
             log_level: Level::Info,
             debug: false,
@@ -337,6 +349,7 @@ mod tests {
             "-web.listen-address=[::1]:1",
             "-accounting.ring-bytes=65536",
             "-web.telemetry-path=/m/x",
+            "-web.config.file=w.yml",
             "-path.rootfs",
             "/host",
         ])
@@ -350,6 +363,8 @@ mod tests {
             (flags.accounting, flags.max_groups, flags.ring_bytes),
             (Accounting::Switch, 7, 65536)
         );
+        assert_eq!(flags.web_config(), Some(Path::new("w.yml")));
+        assert_eq!(parse(&["-web.config.file="]).unwrap().web_config(), None);
         assert_eq!(
             (flags.log_level(), flags.log_format),
             (Level::Debug, Format::Json)

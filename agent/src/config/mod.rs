@@ -20,6 +20,7 @@ mod listen;
 pub mod logging;
 mod read;
 mod suggest;
+pub mod web;
 mod yaml;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use flags::{Accounting, FlagError, Flags};
 pub use grouping::Grouping;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
 pub use listen::{Host, ListenAddress};
+pub use web::WebConfig;
 
 /// Unknown keys that get a line each.
 const SHOWN_WARNINGS: usize = 4;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,13 +15,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
+use super::handshake::secured;
 use super::phase::Phase;
 use super::slots::Slot;
 use super::stream::Watched;
 use super::{Site, Timeout};
 
 /// How a connection ended.
-enum End {
+pub(super) enum End {
+    /// The client does not speak TLS, or not to us.
+    NotSecured(io::Error),
     Closed(Result<(), hyper::Error>),
     TimedOut(Phase),
     Evicted,
@@ -31,7 +35,20 @@ pub(super) async fn drive<S>(stream: S, slot: Slot, site: Arc<Site>, stop: watch
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    match run(stream, &slot, &site, stop).await {
+    let end = match &site.web {
+        Some(web) if web.is_secure() => {
+            match secured(stream, &slot.watch, web, &site, stop.clone()).await {
+                Ok(stream) => run(stream, &slot, &site, stop).await,
+                Err(end) => end,
+            }
+        }
+        _ => run(stream, &slot, &site, stop).await,
+    };
+    match end {
+        End::NotSecured(error) => {
+            site.statistics.count_handshake_failure();
+            log::debug!("no TLS with a client: {error}");
+        }
         End::TimedOut(Phase::Head) => site.statistics.count_timeout(Timeout::Header),
         End::TimedOut(Phase::Writing) => site.statistics.count_timeout(Timeout::Write),
         End::Closed(Err(error)) if error.is_parse() => {
@@ -55,10 +72,8 @@ where
 {
     let watch = &slot.watch;
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        watch.serving();
-        let site = Arc::clone(site);
-        let (head, _) = request.into_parts();
-        async move { Ok::<_, Infallible>(site.respond(&head).await) }
+        let (site, watch) = (Arc::clone(site), Arc::clone(watch));
+        async move { Ok::<_, Infallible>(site.respond(&request, &watch).await) }
     });
     let io = TokioIo::new(Watched {
         stream,

@@ -8,11 +8,15 @@
 //! In come a listening socket, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
 //! [`Statistics`]. However a client behaves, it costs at most one of a bounded number of connections, for a bounded time.
 //!
-//! Not here: what the pages say (whoever holds the other end of [`owner()`] fills [`Health`] and the body), TLS,
-//! log lines per request.
+//! With a [`Web`] configuration connections are TLS, requests need a password, or both; the time of a handshake and of checking a
+//! password is part of that for a request's header.
+//!
+//! Not here: what the pages say (whoever holds the other end of [`owner()`] fills [`Health`] and the body), HTTP/2, log lines
+//! per request.
 
 mod connection;
 mod gzip;
+mod handshake;
 mod limits;
 mod owner;
 mod phase;
@@ -21,6 +25,7 @@ mod serve;
 mod slots;
 mod statistics;
 mod stream;
+mod web;
 
 pub use hyper::body::Bytes;
 pub use limits::Limits;
@@ -28,3 +33,4 @@ pub use owner::{Health, Owner, Question, Status, Unavailable, owner};
 pub use respond::Site;
 pub use serve::serve;
 pub use statistics::{Statistics, Timeout};
+pub use web::Web;

@@ -1,7 +1,7 @@
 //! What a connection is doing, and until when it may.
 //!
 //! ```text
-//!  start --> Head --(request complete)--> Serving --(first byte)--> Writing --(last byte)--> Idle
+//!  start --> Head --(request admitted)--> Serving --(first byte)--> Writing --(last byte)--> Idle
 //!              ^                                                                               |
 //!              +----------------------------------(first byte)---------------------------------+
 //! ```
@@ -20,7 +20,7 @@ use super::Limits;
 pub(super) enum Phase {
     /// Between two requests.
     Idle,
-    /// A request is arriving.
+    /// A request is arriving: a TLS handshake, if any, its header, and the check of its password.
     Head,
     /// A response is leaving.
     Writing,
@@ -67,7 +67,7 @@ impl Watch {
         self.step(|phase| (phase == Phase::Idle).then_some(Phase::Head));
     }
 
-    /// A request is complete.
+    /// A request is complete and may be answered.
     pub(super) fn serving(&self) {
         self.step(|_| Some(Phase::Serving));
     }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
-use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE,
+};
+use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Limits, Owner, Statistics, Timeout, Unavailable, gzip};
+use super::phase::Watch;
+use super::{Limits, Owner, Statistics, Timeout, Unavailable, Web, gzip};
 use crate::exposition;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -28,18 +30,43 @@ pub struct Site {
     pub limits: Limits,
     /// Where it is counted.
     pub statistics: Arc<Statistics>,
+    /// Who may ask; `None`: everybody who can connect.
+    pub web: Option<Arc<Web>>,
 }
 
 type Page = Response<Full<Bytes>>;
 
 impl Site {
-    /// The answer to one request. For HEAD the body is left out later.
-    pub(super) async fn respond(&self, head: &Parts) -> Page {
-        let reads = matches!(head.method, Method::GET | Method::HEAD);
-        let page = match head.uri.path() {
+    /// The answer to one request, and that it is served from now on if it may be. For HEAD the body is left out later.
+    pub(super) async fn respond<B>(&self, request: &Request<B>, watch: &Watch) -> Page {
+        let page = match &self.web {
+            None => {
+                watch.serving();
+                self.page(request).await
+            }
+            Some(web) => {
+                let access = web.current(&self.statistics).await;
+                let is_admitted = access.users.admit(request.headers().get(AUTHORIZATION));
+                let is_admitted = is_admitted.await;
+                watch.serving();
+                let mut page = match is_admitted {
+                    true => self.page(request).await,
+                    false => unauthorized(),
+                };
+                access.add_headers(page.headers_mut());
+                page
+            }
+        };
+        self.statistics.count_request(page.status());
+        page
+    }
+
+    async fn page<B>(&self, request: &Request<B>) -> Page {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
             // As with process-exporter, any method scrapes.
             path if path == self.telemetry_path => {
-                self.metrics(gzip::is_wanted(&head.headers)).await
+                self.metrics(gzip::is_wanted(request.headers())).await
             }
             "/" | "/health" if !reads => {
                 let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n");
@@ -50,9 +77,7 @@ impl Site {
             "/health" => self.health().await,
             "/" => page(StatusCode::OK, HTML, self.landing()),
             _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
-        };
-        self.statistics.count_request(page.status());
-        page
+        }
     }
 
     async fn metrics(&self, is_gzip_wanted: bool) -> Page {
@@ -122,6 +147,17 @@ fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) 
     *page.status_mut() = status;
     page.headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    page
+}
+
+fn unauthorized() -> Page {
+    let mut page = page(
+        StatusCode::UNAUTHORIZED,
+        TEXT,
+        "name and password, please\n",
+    );
+    let wanted = HeaderValue::from_static("Basic realm=\"headcount\"");
+    page.headers_mut().insert(WWW_AUTHENTICATE, wanted);
     page
 }
 

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hyper::StatusCode;
 
 /// All status codes that are ever answered.
-const CODES: [(StatusCode, &str); 6] = [
+const CODES: [(StatusCode, &str); 7] = [
     (StatusCode::OK, "200"),
     (StatusCode::BAD_REQUEST, "400"),
+    (StatusCode::UNAUTHORIZED, "401"),
     (StatusCode::NOT_FOUND, "404"),
     (StatusCode::METHOD_NOT_ALLOWED, "405"),
     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "431"),
@@ -17,7 +18,7 @@ const CODES: [(StatusCode, &str); 6] = [
 /// Whose time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
-    /// A client's, sending a request's header.
+    /// A client's, sending a request's header; before it there may be a handshake, after it a password to check.
     Header,
     /// A client's, taking a response.
     Write,
@@ -41,6 +42,8 @@ pub struct Statistics {
     rejected: AtomicU64,
     evicted: AtomicU64,
     accept_errors: AtomicU64,
+    handshake_failures: AtomicU64,
+    reload_failures: AtomicU64,
     requests: [AtomicU64; CODES.len()],
     timeouts: [AtomicU64; Timeout::ALL.len()],
 }
@@ -64,6 +67,16 @@ impl Statistics {
     /// Connections that the system could not accept.
     pub fn accept_errors(&self) -> u64 {
         self.accept_errors.load(Relaxed)
+    }
+
+    /// Connections that ended in their TLS handshake; those that were too slow are among the timeouts.
+    pub fn handshake_failures(&self) -> u64 {
+        self.handshake_failures.load(Relaxed)
+    }
+
+    /// Changes of the web configuration, or of a file it names, that could not be used.
+    pub fn reload_failures(&self) -> u64 {
+        self.reload_failures.load(Relaxed)
     }
 
     /// Requests by the status code of their answer, all codes that there are.
@@ -93,6 +106,14 @@ impl Statistics {
 
     pub(super) fn count_accept_error(&self) {
         self.accept_errors.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_handshake_failure(&self) {
+        self.handshake_failures.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_reload_failure(&self) {
+        self.reload_failures.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_request(&self, code: StatusCode) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount::http::{self, Bytes, Health, Limits, Question, Site, Statistics, Status};
+use headcount::http::{self, Bytes, Health, Limits, Question, Site, Statistics, Status, Web};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +23,14 @@ pub(crate) struct Server {
 
 /// A server whose questions nobody answers yet.
 pub(crate) async fn start(limits: Limits) -> (Server, mpsc::Receiver<Question>) {
+    start_with(limits, None).await
+}
+
+/// The same with a web configuration.
+pub(crate) async fn start_with(
+    limits: Limits,
+    web: Option<Web>,
+) -> (Server, mpsc::Receiver<Question>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (owner, inbox) = http::owner();
@@ -32,6 +40,7 @@ pub(crate) async fn start(limits: Limits) -> (Server, mpsc::Receiver<Question>) 
         owner,
         limits,
         statistics: Arc::clone(&statistics),
+        web: web.map(Arc::new),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(http::serve(listener, Arc::new(site), async {

@@ -141,6 +141,13 @@ impl Launch {
 
     /// Starts it, and waits until the first pass is done: what is in the tree now is what was there before the agent.
     pub fn start(self) -> Agent {
+        let agent = self.listen();
+        until("the first pass", || agent.health().0 != "starting");
+        agent
+    }
+
+    /// Starts it, and waits until it listens.
+    pub fn listen(self) -> Agent {
         let running = self.spawn();
         let serving = running
             .log
@@ -151,12 +158,10 @@ impl Launch {
         let line = message(&line);
         let address = line.rsplit_once("(listening on ").unwrap().1;
         let address = address.strip_suffix(')').unwrap().parse().unwrap();
-        let agent = Agent {
+        Agent {
             child: running,
             address,
-        };
-        until("the first pass", || agent.health().0 != "starting");
-        agent
+        }
     }
 
     /// Starts it, and waits for its end.

@@ -52,6 +52,9 @@ const CRATES: &[(&str, &str)] = &[
     ("aya_log", "source/bpf"),
     ("aya_obj", "source/bpf"),
     ("agent_common", "source"),
+    ("bcrypt", "http/web"),
+    ("tokio_rustls", "http"),
+    ("webpki", "http/web"),
 ];
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {

@@ -1,0 +1,76 @@
+//! One reading of the web configuration file and of all that it names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+use tokio::sync::Semaphore;
+use tokio_rustls::rustls::ServerConfig;
+
+use super::files::Files;
+use super::tls;
+use super::users::Users;
+use crate::config::{Error, WebConfig};
+
+/// What applies to connections and requests.
+#[derive(Debug)]
+pub(in crate::http) struct Access {
+    /// How connections are secured, if they are.
+    pub(in crate::http) tls: Option<Arc<ServerConfig>>,
+    /// Who may ask.
+    pub(in crate::http) users: Users,
+    headers: HeaderMap,
+}
+
+impl Access {
+    /// Reads the file at `path` and those it names, all of which are noted in `files`. Passwords that were right `before` need not be
+    /// hashed again.
+    pub(super) fn read(
+        path: &Path,
+        files: &mut Files,
+        hashing: &Arc<Semaphore>,
+        before: Option<&Access>,
+    ) -> Result<Self, Error> {
+        let noted = files.note(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        });
+        noted?;
+        let config = WebConfig::load(path)?;
+        let tls = config.tls.as_ref();
+        Ok(Self {
+            tls: tls
+                .map(|tls| tls::server_config(&config, tls, files))
+                .transpose()?,
+            users: Users::new(
+                &config,
+                Arc::clone(hashing),
+                before.map(|access| &access.users),
+            )?,
+            headers: headers(&config)?,
+        })
+    }
+
+    /// Puts the configured headers into those of an answer.
+    pub(in crate::http) fn add_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+    }
+}
+
+fn headers(config: &WebConfig) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &config.headers {
+        let (Ok(header), Ok(text)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_str(&value.text),
+        ) else {
+            let cause = "found a character that no header can have";
+            return Err(config.unusable(value.line, name, cause));
+        };
+        headers.insert(header, text);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,247 @@
+//! `tls_server_config` to what rustls wants.
+//!
+//! Suites and curves have Go's names in the file. What Go has and rustls has not, for it is not safe any more or just rare, is
+//! refused by name.
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{
+    NamedGroup, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    version,
+};
+
+use super::clients::Clients;
+use super::files::Files;
+use crate::config::web::{ClientAuth, Pem, Tls, Version};
+use crate::config::{Error, Text, WebConfig};
+
+/// What is agreed on within TLS.
+const PROTOCOL: &[u8] = b"http/1.1";
+const CURVES: [(&str, NamedGroup); 3] = [
+    ("X25519", NamedGroup::X25519),
+    ("CurveP256", NamedGroup::secp256r1),
+    ("CurveP384", NamedGroup::secp384r1),
+];
+
+/// Reads certificates and key, and puts all together.
+pub(super) fn server_config(
+    config: &WebConfig,
+    tls: &Tls,
+    files: &mut Files,
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut reader = Reader { config, files };
+    let provider = Arc::new(provider(config, tls)?);
+    let chain = reader.certificates(&tls.cert)?;
+    let key = reader.key(&tls.key)?;
+    let authorities = match &tls.client_ca {
+        Some(pem) => Some(reader.authorities(pem)?),
+        None => None,
+    };
+    let unusable = |error| config.unusable(tls.cert.line(), tls.cert.key(), error);
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions(tls))
+        .map_err(|error| unusable(error.to_string()))?;
+    let builder = match tls.client_auth {
+        ClientAuth::NoClientCert => builder.with_no_client_auth(),
+        _ => {
+            let clients = Clients::new(config, tls, authorities, provider)?;
+            builder.with_client_cert_verifier(Arc::new(clients))
+        }
+    };
+    let mut server = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| unusable(format!("certificate and key do not work: {error}")))?;
+    server.alpn_protocols = vec![PROTOCOL.to_vec()];
+    server.ignore_client_order = tls.prefers_own_order;
+    Ok(Arc::new(server))
+}
+
+fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
+    [
+        (Version::Tls13, &version::TLS13),
+        (Version::Tls12, &version::TLS12),
+    ]
+    .into_iter()
+    .filter(|(version, _)| (tls.min_version..=tls.max_version).contains(version))
+    .map(|(_, supported)| supported)
+    .collect()
+}
+
+/// The cryptography that the file allows.
+fn provider(config: &WebConfig, tls: &Tls) -> Result<CryptoProvider, Error> {
+    let mut provider = ring::default_provider();
+    if !tls.cipher_suites.is_empty() {
+        provider.cipher_suites = suites(config, tls, &provider.cipher_suites)?;
+    }
+    if !tls.curves.is_empty() {
+        let wanted = tls.curves.iter();
+        let wanted = wanted.map(|curve| group(config, curve, &provider.kx_groups));
+        provider.kx_groups = wanted.collect::<Result<_, _>>()?;
+    }
+    Ok(provider)
+}
+
+/// As in Go, the list is about TLS 1.2; the suites of 1.3 are all there.
+fn suites(
+    config: &WebConfig,
+    tls: &Tls,
+    all: &[SupportedCipherSuite],
+) -> Result<Vec<SupportedCipherSuite>, Error> {
+    let of_13 = all.iter().filter(|suite| suite.tls13().is_some());
+    let mut allowed: Vec<_> = of_13.copied().collect();
+    for wanted in &tls.cipher_suites {
+        let found = all.iter().find(|suite| go_name(suite) == wanted.text);
+        let Some(suite) = found else {
+            let known: Vec<_> = all.iter().map(go_name).collect();
+            return Err(unknown(config, "cipher_suites", wanted, &known.join(", ")));
+        };
+        if !allowed.contains(suite) {
+            allowed.push(*suite);
+        }
+    }
+    Ok(allowed)
+}
+
+fn go_name(suite: &SupportedCipherSuite) -> String {
+    format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
+}
+
+fn group(
+    config: &WebConfig,
+    wanted: &Text,
+    all: &[&'static dyn SupportedKxGroup],
+) -> Result<&'static dyn SupportedKxGroup, Error> {
+    let curve = CURVES.iter().find(|(name, _)| *name == wanted.text);
+    let group = curve.and_then(|(_, curve)| all.iter().find(|group| group.name() == *curve));
+    group.copied().ok_or_else(|| {
+        let known = CURVES.map(|(name, _)| name).join(", ");
+        unknown(config, "curve_preferences", wanted, &known)
+    })
+}
+
+fn unknown(config: &WebConfig, key: &str, wanted: &Text, known: &str) -> Error {
+    let cause = format!("found {:?}, expected some of {known}", wanted.text);
+    config.unusable(wanted.line, key, cause)
+}
+
+/// Reads what is in PEM, and says where it is if it is of no use.
+struct Reader<'a> {
+    config: &'a WebConfig,
+    files: &'a mut Files,
+}
+
+impl Reader<'_> {
+    fn certificates(&mut self, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let text = self.text(pem)?;
+        let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
+        let found = found.map_err(|error| self.unusable(pem, &error.to_string()))?;
+        match found.is_empty() {
+            true => Err(self.unusable(pem, "has no certificate in PEM")),
+            false => Ok(found),
+        }
+    }
+
+    fn key(&mut self, pem: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
+        let text = self.text(pem)?;
+        PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+            pem::Error::NoItemsFound => self.unusable(pem, "has no private key in PEM"),
+            error => self.unusable(pem, &error.to_string()),
+        })
+    }
+
+    fn authorities(&mut self, pem: &Pem) -> Result<RootCertStore, Error> {
+        let mut store = RootCertStore::empty();
+        for certificate in self.certificates(pem)? {
+            let added = store.add(certificate);
+            added.map_err(|error| self.unusable(pem, &error.to_string()))?;
+        }
+        Ok(store)
+    }
+
+    fn text(&mut self, pem: &Pem) -> Result<Vec<u8>, Error> {
+        match pem {
+            Pem::Inline(_, text) => Ok(text.text.clone().into_bytes()),
+            Pem::File(_, path, _) => {
+                let read = self.files.read(path);
+                read.map_err(|error| self.unusable(pem, &format!("cannot be read: {error}")))
+            }
+        }
+    }
+
+    fn unusable(&self, pem: &Pem, what: &str) -> Error {
+        let cause = match pem {
+            Pem::File(_, path, _) => format!("{}: {what}", path.display()),
+            Pem::Inline(..) => what.to_owned(),
+        };
+        self.config.unusable(pem.line(), pem.key(), cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn provider_of(suites: &[&str], curves: &[&str]) -> Result<CryptoProvider, Error> {
+        let texts = |words: &[&str]| {
+            let text = |word: &&str| Text {
+                text: (*word).to_owned(),
+                line: 3,
+            };
+            words.iter().map(text).collect()
+        };
+        let pem = || Pem::File("cert_file", PathBuf::new(), 1);
+        let tls = Tls {
+            cert: pem(),
+            key: pem(),
+            client_ca: None,
+            client_auth: ClientAuth::NoClientCert,
+            client_allowed_sans: None,
+            min_version: Version::Tls12,
+            max_version: Version::Tls13,
+            cipher_suites: texts(suites),
+            curves: texts(curves),
+            prefers_own_order: true,
+        };
+        let config = WebConfig {
+            path: "web.yml".into(),
+            tls: None,
+            headers: Vec::new(),
+            users: Vec::new(),
+        };
+        provider(&config, &tls)
+    }
+
+    #[test]
+    fn suites_and_curves_have_the_names_of_go_and_the_order_of_the_file() {
+        let of_12 = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+        let found =
+            provider_of(&["TLS_AES_128_GCM_SHA256", of_12], &["CurveP384", "X25519"]).unwrap();
+        let names: Vec<_> = found.cipher_suites.iter().map(go_name).collect();
+        assert_eq!((names.len(), names[3].as_str()), (4, of_12), "{names:?}");
+        let groups: Vec<_> = found.kx_groups.iter().map(|group| group.name()).collect();
+        assert_eq!(groups, [NamedGroup::secp384r1, NamedGroup::X25519]);
+        for suite in &ring::default_provider().cipher_suites {
+            assert!(provider_of(&[&go_name(suite)], &[]).is_ok(), "{suite:?}");
+        }
+    }
+
+    #[test]
+    fn what_rustls_has_not_is_refused_by_name() {
+        let refused = provider_of(&["TLS_RSA_WITH_AES_128_CBC_SHA"], &[]);
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.starts_with(
+                "web.yml:3: cipher_suites: found \"TLS_RSA_WITH_AES_128_CBC_SHA\", expected some of TLS_AES_"
+            ),
+            "{refused}"
+        );
+        assert_eq!(
+            provider_of(&[], &["CurveP521"]).unwrap_err().to_string(),
+            "web.yml:3: curve_preferences: found \"CurveP521\", expected some of X25519, CurveP256, CurveP384"
+        );
+    }
+}

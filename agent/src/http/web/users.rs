@@ -1,0 +1,260 @@
+//! Users and their passwords.
+//!
+//! bcrypt is slow on purpose, so a password is hashed on a thread of its own, one at a time, and only until it was right once: then
+//! its keyed digest is remembered with its user, one for each, and compared instead. Wrong passwords are not remembered. While one is
+//! checked its request counts as still arriving, so it has the time of a header and gives way to new connections: who floods us
+//! with wrong passwords holds up those who have not been checked yet, no scrape of one who was.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bcrypt::HashParts;
+use hyper::header::HeaderValue;
+use ring::error::Unspecified;
+use ring::hmac::{self, Key, Tag};
+use ring::rand::SystemRandom;
+use tokio::sync::Semaphore;
+
+use crate::config::{Error, Text, WebConfig};
+
+/// Who may ask.
+pub(in crate::http) struct Users {
+    known: HashMap<String, Arc<User>>,
+    /// In whose place a user who is not known is checked, so that this takes as long: one with the costliest hash.
+    decoy: Option<Arc<User>>,
+    hashing: Arc<Semaphore>,
+}
+
+struct User {
+    hash: String,
+    /// Makes digests that are worth nothing elsewhere.
+    key: Key,
+    /// Digest of the password, once it was right.
+    proven: OnceLock<Tag>,
+}
+
+impl Users {
+    /// Those of `config`, of whom as many as `hashing` permits are checked at once. Who has the same hash as `before` need not show again
+    /// that the password is right.
+    pub(super) fn new(
+        config: &WebConfig,
+        hashing: Arc<Semaphore>,
+        before: Option<&Users>,
+    ) -> Result<Self, Error> {
+        let mut known = HashMap::new();
+        let mut costliest = (0, None);
+        for (name, hash) in &config.users {
+            let cost = cost(config, name, hash)?;
+            let known_before = before.and_then(|users| users.known.get(name));
+            let user = match known_before.filter(|user| user.hash == hash.text) {
+                Some(user) => Arc::clone(user),
+                None => Arc::new(User::new(&hash.text).map_err(|_| {
+                    config.unusable(hash.line, name, "the kernel gives no random numbers")
+                })?),
+            };
+            if cost > costliest.0 {
+                costliest = (cost, Some(Arc::clone(&user)));
+            }
+            known.insert(name.clone(), user);
+        }
+        Ok(Self {
+            known,
+            decoy: costliest.1,
+            hashing,
+        })
+    }
+
+    /// Whether a request with this header may be answered; anybody may ask where no users are configured.
+    pub(in crate::http) async fn admit(&self, authorization: Option<&HeaderValue>) -> bool {
+        let Some(decoy) = &self.decoy else {
+            return true;
+        };
+        let Some((name, password)) = authorization.and_then(credentials) else {
+            return false;
+        };
+        let known = self.known.get(&name);
+        if known.is_some_and(|user| user.has_proven(&password)) {
+            return true;
+        }
+        let user = Arc::clone(known.unwrap_or(decoy));
+        let Ok(turn) = Arc::clone(&self.hashing).acquire_owned().await else {
+            return false;
+        };
+        let check = move || {
+            let is_right = user.check(&password);
+            // Held until here, also when the client left meanwhile.
+            drop(turn);
+            is_right
+        };
+        tokio::task::spawn_blocking(check).await.unwrap_or(false) && known.is_some()
+    }
+}
+
+impl User {
+    fn new(hash: &str) -> Result<Self, Unspecified> {
+        Ok(Self {
+            hash: hash.to_owned(),
+            key: Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
+            proven: OnceLock::new(),
+        })
+    }
+
+    /// In constant time.
+    fn has_proven(&self, password: &[u8]) -> bool {
+        let is_same = |tag: &Tag| hmac::verify(&self.key, password, tag.as_ref()).is_ok();
+        self.proven.get().is_some_and(is_same)
+    }
+
+    fn check(&self, password: &[u8]) -> bool {
+        // Who had the turn before may have had the same password.
+        if self.has_proven(password) {
+            return true;
+        }
+        let is_right = bcrypt::verify(password, &self.hash).unwrap_or(false);
+        if is_right {
+            // It fits once only where two passwords have the same hash; then the other is hashed each time.
+            let _ = self.proven.set(hmac::sign(&self.key, password));
+        }
+        is_right
+    }
+}
+
+fn cost(config: &WebConfig, name: &str, hash: &Text) -> Result<u32, Error> {
+    let unusable = || config.unusable(hash.line, name, "expected a bcrypt hash like $2y$10$...");
+    let parts: HashParts = hash.text.parse().map_err(|_| unusable())?;
+    match parts.get_cost() {
+        cost @ 4..=31 => Ok(cost),
+        _ => Err(unusable()),
+    }
+}
+
+/// Name and password of a `Basic` authorization.
+fn credentials(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
+    let (scheme, encoded) = header.as_bytes().split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let mut name = STANDARD.decode(encoded).ok()?;
+    let colon = name.iter().position(|byte| *byte == b':')?;
+    let password = name.split_off(colon + 1);
+    name.pop();
+    Some((String::from_utf8(name).ok()?, password))
+}
+
+/// Without hashes.
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.known.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users(of: &[(&str, &str)]) -> Result<Users, Error> {
+        users_after(of, None)
+    }
+
+    fn users_after(of: &[(&str, &str)], before: Option<&Users>) -> Result<Users, Error> {
+        let user = |(name, hash): &(&str, &str)| {
+            let text = (*hash).to_owned();
+            ((*name).to_owned(), Text { text, line: 2 })
+        };
+        let config = WebConfig {
+            path: "web.yml".into(),
+            tls: None,
+            headers: Vec::new(),
+            users: of.iter().map(user).collect(),
+        };
+        Users::new(&config, Arc::new(Semaphore::new(1)), before)
+    }
+
+    fn basic(text: &str) -> HeaderValue {
+        let encoded = STANDARD.encode(text);
+        HeaderValue::from_str(&format!("Basic {encoded}")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_right_password_of_a_known_user_is_admitted() {
+        let hash = |password: &str| bcrypt::hash(password, 4).unwrap();
+        let (of_a, of_b) = (hash("x:y"), hash("z"));
+        let users = users(&[("a", &of_a), ("b", &of_b)]).unwrap();
+        for _ in 0..2 {
+            assert!(users.admit(Some(&basic("a:x:y"))).await);
+            assert!(users.admit(Some(&basic("b:z"))).await);
+            for wrong in ["a:z", "a:x", "b:x:y", "c:z", "c:x:y", ":z", "a:", "", "a"] {
+                assert!(!users.admit(Some(&basic(wrong))).await, "{wrong}");
+            }
+        }
+        for header in ["", "Basic", "Basic ", "Basic !", "Bearer YTp4OnkK"] {
+            let header = HeaderValue::from_static(header);
+            assert!(!users.admit(Some(&header)).await, "{header:?}");
+        }
+        assert!(!users.admit(None).await);
+        let shown = format!("{users:?}");
+        assert!(!shown.contains(&of_a) && shown.contains("\"a\""), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn a_password_that_was_right_is_not_hashed_again() {
+        let hash = bcrypt::hash("x", 4).unwrap();
+        let users = users(&[("a", &hash)]).unwrap();
+        assert!(users.admit(Some(&basic("a:x"))).await);
+        // Nobody is hashed any more.
+        users.hashing.close();
+        assert!(users.admit(Some(&basic("a:x"))).await);
+        assert!(!users.admit(Some(&basic("a:y"))).await);
+        assert!(!users.admit(Some(&basic("b:x"))).await);
+    }
+
+    #[tokio::test]
+    async fn who_stays_need_not_be_hashed_again() {
+        let (hash, other) = (bcrypt::hash("x", 4).unwrap(), bcrypt::hash("x", 4).unwrap());
+        let before = users(&[("a", &hash), ("b", &hash)]).unwrap();
+        for right in ["a:x", "b:x"] {
+            assert!(before.admit(Some(&basic(right))).await);
+        }
+        let users = users_after(&[("a", &hash), ("b", &other)], Some(&before)).unwrap();
+        users.hashing.close();
+        assert!(users.admit(Some(&basic("a:x"))).await);
+        assert!(!users.admit(Some(&basic("b:x"))).await, "another hash");
+    }
+
+    #[tokio::test]
+    async fn hashes_that_others_made_are_understood() {
+        // Upstream's decoy, by Go; `2a`, `2b` and `2y` mean the same.
+        let hash = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+        let of_b = hash.replace("2y", "2a");
+        let users = users(&[("a", hash), ("b", &of_b)]).unwrap();
+        assert!(users.admit(Some(&basic("a:fakepassword"))).await);
+        assert!(users.admit(Some(&basic("b:fakepassword"))).await);
+    }
+
+    #[test]
+    fn the_decoy_is_as_costly_as_the_costliest() {
+        let (cheap, costly) = (bcrypt::hash("x", 4).unwrap(), bcrypt::hash("x", 5).unwrap());
+        let users = users(&[("a", &cheap), ("b", &costly), ("c", &cheap)]).unwrap();
+        assert_eq!(users.decoy.unwrap().hash, costly);
+    }
+
+    #[tokio::test]
+    async fn without_users_anybody_may_ask() {
+        let users = users(&[]).unwrap();
+        assert!(users.admit(None).await && users.admit(Some(&basic("a:x"))).await);
+    }
+
+    #[test]
+    fn what_is_no_hash_is_refused_and_not_shown() {
+        for hash in ["secret", "", "$2y$03$", "$1$10$QOauhQNbBCuQDKes6eFzPe"] {
+            let refused = users(&[("a", hash)]).unwrap_err().to_string();
+            assert_eq!(
+                refused,
+                "web.yml:2: a: expected a bcrypt hash like $2y$10$..."
+            );
+        }
+    }
+}

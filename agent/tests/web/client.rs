@@ -1,0 +1,151 @@
+//! Certificates made on the spot, and a client that has them.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio_rustls::rustls::{
+    ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    SupportedProtocolVersion,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+
+use super::support::agent::{Answer, PATIENCE};
+
+/// What a client and a server show each other.
+pub(crate) struct Identity {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+/// Somebody who signs.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    /// Its own certificate.
+    pub(crate) fn cert(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for `name`.
+    pub(crate) fn issue(&self, name: &str) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let cert = params.signed_by(&key, &self.0).unwrap();
+        Identity {
+            cert: cert.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+/// Speaks TLS with a server called `localhost`.
+#[derive(Clone)]
+pub(crate) struct Client {
+    config: Arc<ClientConfig>,
+    headers: String,
+}
+
+impl Client {
+    /// One that trusts `authority`.
+    pub(crate) fn new(authority: &Authority) -> Self {
+        Self::with(authority, None, ALL_VERSIONS)
+    }
+
+    /// One that shows `identity` when it is asked.
+    pub(crate) fn identified(authority: &Authority, identity: &Identity) -> Self {
+        Self::with(authority, Some(identity), ALL_VERSIONS)
+    }
+
+    pub(crate) fn with(
+        authority: &Authority,
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(authority.cert().as_bytes()).unwrap();
+        roots.add(root).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let cert = CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![cert], key).unwrap()
+            }
+        };
+        // As Prometheus does.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Self {
+            config: Arc::new(config),
+            headers: String::new(),
+        }
+    }
+
+    /// The same with a header line.
+    pub(crate) fn header(mut self, line: &str) -> Self {
+        self.headers += line;
+        self.headers += "\r\n";
+        self
+    }
+
+    /// One GET on a connection of its own.
+    pub(crate) fn ask(&self, address: SocketAddr, path: &str) -> io::Result<Answer> {
+        let server = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::clone(&self.config), server).unwrap();
+        let mut stream = StreamOwned::new(connection, connect(address));
+        let text = exchange(&mut stream, path, &self.headers)?;
+        Ok(answer(&text))
+    }
+}
+
+/// One GET in plain HTTP.
+pub(crate) fn ask_plainly(address: SocketAddr, path: &str, headers: &str) -> Answer {
+    answer(&exchange(&mut connect(address), path, headers).unwrap())
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Sends a request, reads to the end.
+pub(crate) fn exchange(
+    stream: &mut (impl Read + Write),
+    path: &str,
+    headers: &str,
+) -> io::Result<String> {
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\n\r\n"
+    )?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn answer(text: &str) -> Answer {
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        panic!("no answer: {text:?}")
+    };
+    Answer {
+        code: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
+    }
+}
