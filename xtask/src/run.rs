@@ -1,6 +1,6 @@
 //! `cargo xtask run`: set up, build the release agent, become it.
 //!
-//! In: the agent's own arguments. The agent replaces this process, so Ctrl-C and the exit code are its own.
+//! In: the agent's own arguments, behind two dashes or not. The agent replaces this process, so Ctrl-C and the exit code are its own.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -22,6 +22,26 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     };
     command::run(cargo.args(["build", "--release", "--package", "headcount"]))?;
     let agent = workspace::target_dir().join("release/headcount");
-    let error = Command::new(&agent).args(arguments).exec();
+    let error = Command::new(&agent).args(own(arguments)).exec();
     Err(anyhow!("start {}: {error}", agent.display()))
+}
+
+/// Two dashes in front are for cargo's users, who are used to them; the agent has no such word.
+fn own(arguments: &[String]) -> &[String] {
+    match arguments {
+        [first, rest @ ..] if first == "--" => rest,
+        all => all,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own;
+
+    #[test]
+    fn two_dashes_in_front_are_not_the_agents() {
+        let words = ["--", "-threads=false", "--"].map(str::to_owned);
+        assert_eq!(own(&words), &words[1..]);
+        assert_eq!(own(&words[1..]), &words[1..]);
+    }
 }

@@ -17,6 +17,9 @@ const ROUNDS: usize = 15;
 /// Fewer than this wait for a reading of their proportional memory: those that always run.
 const SMAPS_BUSY: f64 = 100.0;
 
+/// What both are compared by, but where the section says otherwise: proportional memory costs by size, not by number.
+const CORE: &[&str] = &["-gather-smaps=false"];
+
 /// The scrapes of one program.
 #[derive(Debug, Default)]
 struct Series {
@@ -69,10 +72,10 @@ fn settle(subject: &Subject) -> Result<()> {
 pub(super) fn busy_node(bench: &Bench) -> Result<Vec<Row>> {
     let _load = Load::start(&[&format!("idle={IDLE}"), &format!("busy={BUSY}")])?;
     let processes = IDLE + BUSY;
-    let agent = bench.start_agent(&[])?;
+    let agent = bench.start_agent(CORE)?;
     let started = agent.memory()?;
-    let peer = bench.start_peer(&[])?;
-    let plain = bench.start_peer(&["-threads=false"])?;
+    let peer = bench.start_peer(CORE)?;
+    let plain = bench.start_peer(&["-threads=false", "-gather-smaps=false"])?;
     for subject in [&agent, &peer, &plain] {
         settle(subject)?;
     }
@@ -137,8 +140,8 @@ pub(super) fn growth(bench: &Bench) -> Result<Vec<Row>> {
     let mut points = Vec::new();
     for count in [1000, 5000, MOST] {
         let _load = Load::start(&[&format!("idle={count}")])?;
-        let ours = Series::of(&bench.start_agent(&[])?, count, 20)?.cpu();
-        let theirs = Series::of(&bench.start_peer(&[])?, count, 3)?.cpu();
+        let ours = Series::of(&bench.start_agent(CORE)?, count, 20)?.cpu();
+        let theirs = Series::of(&bench.start_peer(CORE)?, count, 3)?.cpu();
         let name = format!("CPU per scrape, {count} processes");
         let row = Row::new(name, milliseconds(ours)).beside(milliseconds(theirs), ours / theirs);
         rows.push(if count == MOST {
@@ -157,8 +160,8 @@ pub(super) fn growth(bench: &Bench) -> Result<Vec<Row>> {
 /// One process of many threads.
 pub(super) fn threads(bench: &Bench) -> Result<Vec<Row>> {
     let _load = Load::start(&["threads=10000"])?;
-    let ours = Series::of(&bench.start_agent(&[])?, 1, 20)?.cpu();
-    let theirs = Series::of(&bench.start_peer(&[])?, 1, 3)?.cpu();
+    let ours = Series::of(&bench.start_agent(CORE)?, 1, 20)?.cpu();
+    let theirs = Series::of(&bench.start_peer(CORE)?, 1, 3)?.cpu();
     let row = Row::new("CPU per scrape, 10,000 threads", milliseconds(ours));
     Ok(vec![row.beside(milliseconds(theirs), ours / theirs)])
 }
