@@ -278,19 +278,27 @@ impl Kernel {
     ) -> Result<bool, Error> {
         let mut found = std::mem::take(&mut self.later);
         self.read_ring(names, &mut found);
-        let is_full = self.overflow.turn()?;
-        if is_full {
-            self.merge_overflow(names, &mut found)?;
-        }
+        let is_full = self.read_overflow(names, &mut found);
+        // Also when the rest could not be read: what is taken out of the ring is nowhere else.
         for (_, event) in found {
             self.self_test.check(&event);
             sink(Found::Event(event));
         }
+        let is_full = is_full?;
         if is_full {
             self.overflow.drain_sums(self.carried, sink)?;
         }
         if let Some(logger) = &mut self.logger {
             logger.flush();
+        }
+        Ok(is_full)
+    }
+
+    /// Adds what the hash tells, if anything came there; whether it did.
+    fn read_overflow(&mut self, names: &mut Names, found: &mut Vec<Timed>) -> Result<bool, Error> {
+        let is_full = self.overflow.turn()?;
+        if is_full {
+            self.merge_overflow(names, found)?;
         }
         Ok(is_full)
     }
