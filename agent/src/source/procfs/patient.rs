@@ -10,7 +10,7 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -119,9 +119,9 @@ impl Reader {
         Ok(Self { jobs, answers })
     }
 
-    /// One that was held up is not used again; dropping it ends it.
+    /// Whether it is held up no more, if only because it has ended. One that was is not used again; dropping it ends it.
     fn has_answered(&self) -> bool {
-        self.answers.try_recv().is_ok()
+        !matches!(self.answers.try_recv(), Err(TryRecvError::Empty))
     }
 }
 
