@@ -317,14 +317,11 @@ impl Grouper {
         if let Some(known) = self.by_name.get(&identity) {
             return *known;
         }
-        let made = || {
-            let mut groups = self.groups.iter();
-            std::iter::from_fn(|| groups.find(|group| group.item == Some(placement.item))).count()
-        };
+        let is_its = |group: &&Group| group.item == Some(placement.item);
+        let made = || self.groups.iter().filter(is_its).count();
+        let bound = placement.max_groups;
         let is_full = self.groups.len() >= self.policy.max_groups
-            || placement
-                .max_groups
-                .is_some_and(|most| made() >= most as usize);
+            || bound.is_some_and(|most| made() >= most as usize);
         self.statistics.overflowed += u64::from(is_full);
         let rest = || (REST.to_owned(), Labels::new());
         let identity = if is_full { rest() } else { identity };
