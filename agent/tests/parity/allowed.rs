@@ -128,5 +128,7 @@ fn threads_count_from_their_birth(case: &Case<'_>) -> bool {
 }
 
 fn known_groups_are_reported(case: &Case<'_>) -> bool {
-    case.theirs.is_none() && case.ours == Some(0.0) && case.num_procs(case.all_theirs).is_none()
+    let is_empty = case.num_procs(case.all_ours) == Some(0.0);
+    let is_unknown = case.num_procs(case.all_theirs).is_none();
+    is_empty && is_unknown && case.theirs.is_none() && case.ours == Some(0.0)
 }

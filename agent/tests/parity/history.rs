@@ -24,6 +24,7 @@ const FLAGS: &[&[&str]] = &[
 pub(crate) struct History {
     pub(crate) name: String,
     pub(crate) flags: Vec<String>,
+    /// Empty: the flags say what is grouped.
     pub(crate) yaml: String,
     pub(crate) first: World,
     /// The whole node after each step.

@@ -77,11 +77,12 @@ fn play(history: &History, findings: &Mutex<Findings>) {
     world.write(&tree, None);
     let flags: Vec<&str> = history.flags.iter().map(String::as_str).collect();
     // Proportional memory is read beside the scrapes (9.16): no step has a value that must be there.
-    let ours = Launch::on(&tree)
-        .arg("-gather-smaps=false")
-        .args(&flags)
-        .config(&history.yaml)
-        .start();
+    let ours = Launch::on(&tree).arg("-gather-smaps=false").args(&flags);
+    let ours = match history.yaml.as_str() {
+        "" => ours,
+        yaml => ours.config(yaml),
+    };
+    let ours = ours.start();
     let theirs = Peer::start(&tree, &flags, &history.yaml);
     for step in 0..=history.steps.len() {
         if let Some(change) = step.checked_sub(1).and_then(|step| history.steps.get(step)) {

@@ -39,8 +39,7 @@ impl Peer {
         let child = Command::new(binary)
             .arg("-procfs")
             .arg(procfs)
-            .arg("-config.path")
-            .arg(path)
+            .args(config(&path, yaml))
             .arg(format!("-web.listen-address=127.0.0.1:{port}"))
             .arg("-gather-smaps=false")
             .args(flags)
@@ -81,6 +80,14 @@ impl Peer {
     fn log(&self) -> String {
         let text = std::fs::read_to_string(self.files.path().join("log")).unwrap_or_default();
         text.chars().take(2000).collect()
+    }
+}
+
+/// Without a text the flags say what is grouped.
+fn config(path: &Path, yaml: &str) -> Vec<String> {
+    match yaml {
+        "" => Vec::new(),
+        _ => vec!["-config.path".to_owned(), path.display().to_string()],
     }
 }
 

@@ -1,4 +1,5 @@
-//! The matching table of the contract (section 7.2): each row's items, on one node that has the processes of all rows.
+//! The tables of the contract about matching (sections 7.2 and 7.3): each row's items or flags, on one node that has the
+//! processes of all rows.
 
 use super::{
     history::History,
@@ -116,6 +117,20 @@ const ROWS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Rows of section 7.3: what the command line says instead of a configuration.
+const NAME_ROWS: &[(&str, &[&str])] = &[
+    ("N01", &["-procnames=bash,nginx"]),
+    (
+        "N02",
+        &[r"-namemapping=python3,(\w+)\.py,java,-jar (\w+)\.jar"],
+    ),
+    ("N04", &["-namemapping=java,-jar (x)", "-procnames", "java"]),
+    ("N05", &["-namemapping", "java,-jar z"]),
+    ("N07", &["-namemapping=java,-cp (k),java,-jar (x)"]),
+    ("N08", &["-procnames=bash, sh"]),
+    ("N09", &["-procnames=bash", "-children"]),
+];
+
 /// Task name, and arguments.
 const PROCESSES: &[(&str, &[&str])] = &[
     ("chromium-browse", &["/usr/lib/x/chromium-browser", "--x"]),
@@ -194,11 +209,19 @@ pub(crate) fn histories() -> impl Iterator<Item = History> {
         process.uid = [0, 54_321, 65_534][pid as usize % 3];
         first.processes.insert(pid, process);
     }
-    ROWS.iter().map(move |(name, items)| History {
-        name: (*name).to_owned(),
-        flags: Vec::new(),
-        yaml: format!("process_names: [{items}]\n"),
+    let row = move |name: &str, flags: &[&str], yaml: String| History {
+        name: name.to_owned(),
+        flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+        yaml,
         first: first.clone(),
         steps: Vec::new(),
-    })
+    };
+    let by_flags = row.clone();
+    let items = ROWS
+        .iter()
+        .map(move |(name, items)| row(name, &[], format!("process_names: [{items}]\n")));
+    let names = NAME_ROWS
+        .iter()
+        .map(move |(name, flags)| by_flags(name, flags, String::new()));
+    items.chain(names)
 }
