@@ -2,7 +2,7 @@
 //! every value of every family must be equal, or differ in a way that section 9 of the contract names.
 //!
 //! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], that one's folder. Out: what differs, by history, step and
-//! series. The histories are made from their number, so a failing one is the same again; the rows of the matching table come first.
+//! series. The histories are made from their number, so a failing one is the same again; the rows of the contract come first.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
@@ -14,6 +14,7 @@ mod live;
 mod peer;
 mod prometheus;
 mod rows;
+mod scripted;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;
@@ -43,7 +44,11 @@ struct Findings {
 #[test]
 fn both_say_the_same() {
     let findings = Mutex::new(Findings::default());
-    let histories = Mutex::new(rows::histories().chain((0..HISTORIES).map(History::new)));
+    let histories = Mutex::new(
+        rows::histories()
+            .chain(scripted::histories())
+            .chain((0..HISTORIES).map(History::new)),
+    );
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
