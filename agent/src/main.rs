@@ -138,7 +138,7 @@ fn start(flags: Flags) -> Result<(), String> {
         recheck: flags.recheck(),
         threads: flags.threads,
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
-        telemetry_path: flags.telemetry_path.clone(),
+        telemetry_path: flags.web.telemetry_path.clone(),
         web: web(&flags)?,
         logger,
     };
@@ -147,7 +147,7 @@ fn start(flags: Flags) -> Result<(), String> {
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
     let ended = match flags.once_to_stdout_delay {
-        Duration::ZERO => runtime.block_on(serve(settings, &flags.listen_address)),
+        Duration::ZERO => runtime.block_on(serve(settings, &flags.web.listen_address)),
         delay => {
             let exposition = runtime.block_on(once(settings, delay));
             exposition
@@ -161,7 +161,7 @@ fn start(flags: Flags) -> Result<(), String> {
 }
 
 fn web(flags: &Flags) -> Result<Option<Web>, String> {
-    let loaded = flags.web_config().map(Web::load).transpose();
+    let loaded = flags.web.config().map(Web::load).transpose();
     loaded.map_err(|error| format!("--web.config.file: {error}"))
 }
 

@@ -42,6 +42,9 @@ pub(crate) const LAST_SWITCH_NS: f64 = 20_000.0;
 /// What a process nobody waits for may use after it has told what it used: its report, and its end.
 pub(crate) const UNWAITED_END_NS: f64 = 1_000_000.0;
 
+/// Callbacks of RCU that one softirq runs (`blimit` of kernel/rcu/tree.c; more when many wait).
+pub(crate) const RCU_BATCH: f64 = 10.0;
+
 /// What an image has used is as fresh as the last tick when the next one takes its place: a tick of the slowest clock.
 pub(crate) const TICK_NS: f64 = 10_000_000.0;
 

@@ -82,7 +82,7 @@ fn double_fork() {
         agent.await_settled(|samples| {
             let group = samples.group(&program.name);
             expected.check(&group)?;
-            unwaited_within(tier, &group, 3, low_ns, is_here())
+            unwaited_within(&agent, tier, &group, 3, low_ns, is_here())
         });
     }
 }
@@ -108,7 +108,7 @@ fn double_fork_and_exec_to_no_group() {
         agent.await_settled(|samples| {
             let group = samples.group(&name);
             expected.check(&group)?;
-            unwaited_within(tier, &group, 3, low_ns, is_here())
+            unwaited_within(&agent, tier, &group, 3, low_ns, is_here())
         });
     }
 }
@@ -128,7 +128,7 @@ fn unwaited_children() {
         agent.await_settled(|samples| {
             let group = samples.group(&program.name);
             expected.check(&group)?;
-            unwaited_within(tier, &group, count, low_ns, is_here())
+            unwaited_within(&agent, tier, &group, count, low_ns, is_here())
         });
     }
 }

@@ -173,7 +173,7 @@ fn unwaited_threads() {
         agent.await_settled(|samples| {
             let group = samples.group(&program.name);
             expected.check(&group)?;
-            super::unwaited_within(tier, &group, count, low_ns, is_here())
+            super::unwaited_within(&agent, tier, &group, count, low_ns, is_here())
         });
     }
 }

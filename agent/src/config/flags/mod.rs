@@ -3,6 +3,10 @@
 //! In come the words of the command line, out goes [`Flags`] or a [`FlagError`] with the text to print and the exit
 //! code. Spelling as process-exporter: one dash or two, the last occurrence wins. Nothing is read from the environment.
 
+#[cfg(test)]
+mod tests;
+mod web;
+
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,10 +14,11 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+pub use web::WebFlags;
+
 use super::command;
 use super::duration;
 use super::grouping::Grouping;
-use super::listen::ListenAddress;
 use super::logging::{Format, Level};
 
 /// Where accounting comes from.
@@ -110,20 +115,9 @@ pub struct Flags {
     /// CPU time that reading it may take for each scrape; what waits is read at the next
     #[arg(long = "smaps.budget", value_name = "DURATION", default_value = "50ms", value_parser = budget)]
     pub smaps_budget: Duration,
-    /// Address to listen on, host:port; :port is every interface
-    #[arg(
-        long = "web.listen-address",
-        value_name = "ADDRESS",
-        default_value = ":9256"
-    )]
-    pub listen_address: ListenAddress,
-    /// Path of the metrics
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
-    pub telemetry_path: String,
-    /// Web configuration file (YAML, as Prometheus' exporter-toolkit reads it): TLS, passwords and headers; without one,
-    /// everybody who can connect may ask
-    #[arg(long = "web.config.file", value_name = "FILE", value_parser = path_or_none)]
-    web_config: Option<PathBuf>,
+    /// How and to whom it is served.
+    #[command(flatten)]
+    pub web: WebFlags,
     /// Do not listen: look twice, this long apart, print the metrics and exit; 0 is to serve
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
     pub once_to_stdout_delay: Duration,
@@ -171,7 +165,7 @@ impl Flags {
         let flags: Self = command::parse("headcount", words.into_iter())?;
         let text = match (flags.version, flags.man) {
             (true, _) => format!("headcount {}", env!("CARGO_PKG_VERSION")),
-            (false, true) => include_str!("manual.txt").trim_end().to_owned(),
+            (false, true) => include_str!("../manual.txt").trim_end().to_owned(),
             (false, false) => return Ok(flags),
         };
         Err(FlagError { code: 0, text })
@@ -184,13 +178,6 @@ impl Flags {
     pub fn grouping(&self) -> Result<Grouping<'_>, String> {
         let path = self.config_path.as_deref().unwrap_or(Path::new(""));
         Grouping::of(path, &self.procnames, &self.namemapping)
-    }
-
-    /// The web configuration file; an empty word is as good as none.
-    pub fn web_config(&self) -> Option<&Path> {
-        self.web_config
-            .as_deref()
-            .filter(|path| *path != Path::new(""))
     }
 
     /// Until which age processes that are in no group are looked at again, where execs are not told; `None`: never.
@@ -248,231 +235,4 @@ fn ring_bytes(text: &str) -> Result<u32, String> {
                 "expected a power of two of at least one page ({page} bytes) and at most 2147483648"
             )
         })
-}
-
-fn telemetry_path(text: &str) -> Result<String, String> {
-    let fault = match text {
-        "" => "is empty",
-        "/" => "is the landing page",
-        "/health" => "is where the agent's health is",
-        _ if !text.starts_with('/') => "does not start with a slash",
-        _ if text.contains(['?', '#']) || text.contains(|c: char| !c.is_ascii_graphic()) => {
-            "has a character that no path of a url can have"
-        }
-        _ => return Ok(text.to_owned()),
-    };
-    Err(format!("{fault}, expected a path like /metrics"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Host;
-
-    fn parse(words: &[&str]) -> Result<Flags, FlagError> {
-        Flags::parse(words.iter().map(Into::into).collect())
-    }
-
-    #[test]
-    fn defaults() {
-        let flags = parse(&[]).unwrap();
-        let expected = Flags {
-            config_path: None,
-            procnames: String::new(),
-            namemapping: String::new(),
-            children: true,
-            recheck: false,
-            recheck_with_time_limit: Duration::ZERO,
-            remove_empty_groups: false,
-            procfs: "/proc".into(),
-            rootfs: "/".into(),
-            accounting: Accounting::Auto,
-            ring_bytes: 1 << 20,
-            overflow_entries: 8192,
-            max_groups: 1000,
-            threads: true,
-            gather_smaps: true,
-            smaps_budget: Duration::from_millis(50),
-            listen_address: ListenAddress {
-                host: Host::Any,
-                port: 9256,
-            },
-            telemetry_path: "/metrics".to_owned(),
-            web_config: None,
-            once_to_stdout_delay: Duration::ZERO,
-            log_level: Level::Info,
-            debug: false,
-            log_format: Format::Logfmt,
-            man: false,
-            version: false,
-        };
-        assert_eq!(flags, expected);
-    }
-
-    #[test]
-    fn when_processes_are_looked_at_again() {
-        let always = Some(Duration::MAX);
-        let cases: [(&[&str], Option<Duration>); 7] = [
-            (&[], None),
-            (&["-recheck"], always),
-            (&["-recheck", "-recheck=false"], None),
-            (
-                &["-recheck-with-time-limit", "1m"],
-                Some(Duration::from_secs(60)),
-            ),
-            (
-                &["--recheck", "--recheck-with-time-limit=1m"],
-                Some(Duration::from_secs(60)),
-            ),
-            (&["-recheck-with-time-limit=0"], None),
-            (&["-children=0", "-recheck-with-time-limit=1m"], always),
-        ];
-        for (words, expected) in cases {
-            assert_eq!(parse(words).unwrap().recheck(), expected, "{words:?}");
-        }
-    }
-
-    #[test]
-    fn both_spellings_and_the_last_wins() {
-        let flags = parse(&[
-            "-config.path",
-            "-odd.yml",
-            "--procfs=/a",
-            "-procfs=/b",
-            "-accounting",
-            "procfs",
-            "-max-groups=7",
-            "-accounting=switch",
-            "-log.level=debug",
-            "--log.format",
-            "json",
-            "-web.listen-address=[::1]:1",
-            "-accounting.ring-bytes=65536",
-            "-web.telemetry-path=/m/x",
-            "-web.config.file=w.yml",
-            "-path.rootfs",
-            "/host",
-        ])
-        .unwrap();
-        assert_eq!(flags.grouping(), Ok(Grouping::File(Path::new("-odd.yml"))));
-        assert_eq!(
-            (flags.procfs.as_path(), flags.rootfs.as_path()),
-            (Path::new("/b"), Path::new("/host"))
-        );
-        assert_eq!(
-            (flags.accounting, flags.max_groups, flags.ring_bytes),
-            (Accounting::Switch, 7, 65536)
-        );
-        assert_eq!(flags.web_config(), Some(Path::new("w.yml")));
-        assert_eq!(parse(&["-web.config.file="]).unwrap().web_config(), None);
-        assert_eq!(
-            (flags.log_level(), flags.log_format),
-            (Level::Debug, Format::Json)
-        );
-        assert_eq!(
-            (flags.listen_address.port, flags.telemetry_path.as_str()),
-            (1, "/m/x")
-        );
-    }
-
-    #[test]
-    fn booleans_take_their_value_behind_an_equals_sign() {
-        let threads = |words: &[&str]| parse(words).map(|flags| flags.threads);
-        assert_eq!(threads(&["-threads"]), Ok(true));
-        assert_eq!(threads(&["-threads=false"]), Ok(false));
-        assert_eq!(threads(&["--threads=0", "-threads=T"]), Ok(true));
-        let error = threads(&["-threads", "false"]).unwrap_err();
-        assert!(error.text.contains("-threads=false"), "{}", error.text);
-    }
-
-    #[test]
-    fn help_and_version_are_no_mistakes() {
-        for words in [["-h"], ["-help"], ["--help"]] {
-            let help = parse(&words).unwrap_err();
-            assert_eq!(help.code, 0);
-            assert!(
-                help.text.contains("--web.listen-address <ADDRESS>"),
-                "{}",
-                help.text
-            );
-        }
-        assert!(parse(&["-version=false"]).is_ok());
-        assert!(parse(&["-version", "-version=F"]).is_ok());
-        for words in [["-man"], ["--man=1"]] {
-            let manual = parse(&words).unwrap_err();
-            assert!(manual.code == 0 && manual.text.starts_with("headcount - "));
-        }
-        for words in [
-            &["-version"][..],
-            &["--version", "-man"],
-            &["-man", "-version=T"],
-        ] {
-            let version = parse(words).unwrap_err();
-            assert_eq!(
-                (version.code, version.text.as_str()),
-                (0, concat!("headcount ", env!("CARGO_PKG_VERSION")))
-            );
-        }
-    }
-
-    #[test]
-    fn mistakes_leave_with_2_and_say_what_was_expected() {
-        let cases: [(&[&str], &str); 28] = [
-            (&["-web.listen-adress=:1"], "'--web.listen-address'"),
-            (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
-            (&["-nonsense"], "unexpected argument '--nonsense'"),
-            (&["-V"], "unexpected argument '--V'"),
-            (&["-version", "false", "-procfs=/x"], "-version=false"),
-            (&["-version=no"], "expected true or false"),
-            (&["-children", "false"], "equals sign: -children=false"),
-            (&["-recheck="], "expected true or false"),
-            (&["-once-to-stdout"], "'--once-to-stdout-delay'"),
-            (&["-once-to-stdout-delay=5"], "like 300ms, 20s or 1h30m"),
-            (&["serve"], "found the word \"serve\", expected a flag"),
-            (
-                &["-procfs=/x", "y"],
-                "found the word \"y\", expected a flag",
-            ),
-            (&["-config.path"], "--config.path <FILE>"),
-            (&["-accounting=bpf"], "auto, iterator, switch, procfs"),
-            (&["-accounting.ring-bytes=5000"], "expected a power of two"),
-            (&["-accounting.ring-bytes=2048"], "at least one page"),
-            (&["-accounting.ring-bytes=4294967296"], "at most 2147483648"),
-            (&["-accounting.ring-bytes=1M"], "expected a power of two"),
-            (&["-accounting.overflow-entries=0"], "0 is not in 1..="),
-            (&["-max-groups=0"], "0 is not in 1..="),
-            (&["-smaps.budget=0"], "expected a duration above 0"),
-            (&["-smaps.budget=50"], "expected a duration like"),
-            (
-                &["-web.listen-address=9256"],
-                "no port, expected host:port or :port",
-            ),
-            (
-                &["-web.telemetry-path="],
-                "is empty, expected a path like /metrics",
-            ),
-            (&["-web.telemetry-path=/"], "is the landing page"),
-            (
-                &["-web.telemetry-path=metrics"],
-                "does not start with a slash",
-            ),
-            (
-                &["-web.telemetry-path=/health"],
-                "is where the agent's health is",
-            ),
-            (&["-log.level=loud"], "error, warn, info, debug"),
-        ];
-        for (words, expected) in cases {
-            let error = parse(words).unwrap_err();
-            assert_eq!(error.code, 2, "{words:?}");
-            assert!(error.text.contains(expected), "{words:?}: {}", error.text);
-        }
-    }
-
-    #[test]
-    fn words_that_are_not_utf8_are_refused() {
-        use std::os::unix::ffi::OsStringExt as _;
-        let word = std::ffi::OsString::from_vec(b"-procfs=\xff".to_vec());
-        assert_eq!(Flags::parse(vec![word]).unwrap_err().code, 2);
-    }
 }

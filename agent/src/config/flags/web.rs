@@ -1,0 +1,48 @@
+//! The flags `--web.*`: where to listen, what is served there, and to whom.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::path_or_none;
+use crate::config::ListenAddress;
+
+/// How and to whom it is served.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WebFlags {
+    /// Address to listen on, host:port; :port is every interface
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = ":9256"
+    )]
+    pub listen_address: ListenAddress,
+    /// Path of the metrics
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: String,
+    /// Web configuration file (YAML, as Prometheus' exporter-toolkit reads it): TLS, passwords and headers; without one,
+    /// everybody who can connect may ask
+    #[arg(long = "web.config.file", value_name = "FILE", value_parser = path_or_none)]
+    pub(super) config: Option<PathBuf>,
+}
+
+impl WebFlags {
+    /// The web configuration file; an empty word is as good as none.
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref().filter(|path| *path != Path::new(""))
+    }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let fault = match text {
+        "" => "is empty",
+        "/" => "is the landing page",
+        "/health" => "is where the agent's health is",
+        _ if !text.starts_with('/') => "does not start with a slash",
+        _ if text.contains(['?', '#']) || text.contains(|c: char| !c.is_ascii_graphic()) => {
+            "has a character that no path of a url can have"
+        }
+        _ => return Ok(text.to_owned()),
+    };
+    Err(format!("{fault}, expected a path like /metrics"))
+}
