@@ -9,7 +9,7 @@ mod reach;
 
 use std::path::Path;
 
-use crate::config::{Config, Error};
+use crate::config::{Config, Error, Fault};
 use crate::group;
 
 /// Findings that are told one by one.
@@ -55,9 +55,10 @@ fn report(path: &Path, config: &Config) -> Report {
     let mut findings: Vec<Finding> = review.errors.iter().map(whole).collect();
     findings.extend(config.warnings.iter().map(|warning| Finding {
         line: warning.line,
-        what: match warning.suggestion {
-            Some(_) => warning.to_string(),
-            None => format!("{warning}; remove it"),
+        what: match warning.fault {
+            Fault::Unknown { suggestion: None } => format!("{warning}; remove it"),
+            Fault::Unknown { .. } => warning.to_string(),
+            Fault::Repeated { .. } => format!("{warning}; remove the others"),
         },
     }));
     if config.items.is_empty() {

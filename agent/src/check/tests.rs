@@ -67,6 +67,17 @@ fn what_a_run_refuses_or_warns_of() {
         3,
         &["unknown key \"colour\" is ignored; remove it"],
     );
+    one(
+        "- comm: [a]\n  exe: [b]\n  comm: [c]\n",
+        4,
+        &["key \"comm\" stands in line 2 already; the last one counts; remove the others"],
+    );
+    let merge = "- &base {comm: [a], name: b}\n- {<<: *base, name: c}\n";
+    assert!(
+        !found(merge)
+            .iter()
+            .any(|finding| finding.contains("already"))
+    );
     let bad = found("- cmdline: ['a(']\n- comm: [b]\n  name: '{{lower .Comm}}'\n");
     assert_eq!(bad.len(), 2, "{bad:?}");
     assert!(bad[0].contains("missing closing )") && bad[1].contains("\"lower\" not defined"));

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::item::expected_label;
-use super::yaml::{self, Node, Value};
-use super::{Config, Error, Item, Key, Label, MAX_LABELS, Text, Warning, suggest};
+use super::yaml::{self, Node, Repeated, Value};
+use super::{Config, Error, Fault, Item, Key, Label, MAX_LABELS, Text, Warning, suggest};
 
 const TOP: &str = "process_names";
 const LIST: &str = "a list of strings";
@@ -16,7 +16,7 @@ const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
 
 /// Parses `text`, which stands in the file `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
-    let root = yaml::parse(text).map_err(|error| Error::Syntax {
+    let document = yaml::parse(text).map_err(|error| Error::Syntax {
         path: path.to_owned(),
         line: error.line,
         cause: error.cause,
@@ -25,7 +25,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
         path,
         warnings: Vec::new(),
     };
-    let items = match root {
+    document
+        .repeated
+        .into_iter()
+        .for_each(|key| reader.warn_of_repeated(key));
+    let items = match document.root {
         Some(root) => reader.root(&root)?,
         None => Vec::new(),
     };
@@ -250,7 +254,18 @@ impl Reader<'_> {
             path: self.path.to_owned(),
             line: key.line,
             key: key_text,
-            suggestion,
+            fault: Fault::Unknown { suggestion },
+        });
+    }
+
+    fn warn_of_repeated(&mut self, key: Repeated) {
+        self.warnings.push(Warning {
+            path: self.path.to_owned(),
+            line: key.line,
+            key: excerpt(&key.key).to_owned(),
+            fault: Fault::Repeated {
+                first_line: key.first_line,
+            },
         });
     }
 }

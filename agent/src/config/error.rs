@@ -117,7 +117,7 @@ impl Error {
     }
 }
 
-/// A key that nothing reads: accepted, as process-exporter does, but said.
+/// A key that nothing reads or that stands there twice: accepted, as process-exporter does, but said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The file.
@@ -126,22 +126,40 @@ pub struct Warning {
     pub line: usize,
     /// The key as typed.
     pub key: String,
-    /// The known key it resembles.
-    pub suggestion: Option<&'static str>,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing reads it.
+    Unknown {
+        /// The known key it resembles.
+        suggestion: Option<&'static str>,
+    },
+    /// It is in its map already; the last counts.
+    Repeated {
+        /// Where it stands first.
+        first_line: usize,
+    },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: unknown key {:?} is ignored",
-            self.path.display(),
-            self.line,
-            self.key
-        )?;
-        match self.suggestion {
-            Some(known) => write!(f, ", did you mean {known:?}?"),
-            None => Ok(()),
+        let (path, line, key) = (self.path.display(), self.line, &self.key);
+        match self.fault {
+            Fault::Unknown { suggestion } => {
+                write!(f, "{path}:{line}: unknown key {key:?} is ignored")?;
+                match suggestion {
+                    Some(known) => write!(f, ", did you mean {known:?}?"),
+                    None => Ok(()),
+                }
+            }
+            Fault::Repeated { first_line } => write!(
+                f,
+                "{path}:{line}: key {key:?} stands in line {first_line} already; the last one counts"
+            ),
         }
     }
 }

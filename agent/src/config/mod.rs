@@ -30,7 +30,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use command::{Command, ListFlags};
-pub use error::{Error, Warning};
+pub use error::{Error, Fault, Warning};
 pub use flags::{Accounting, FlagError, Flags};
 pub use grouping::Grouping;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
@@ -96,7 +96,7 @@ impl Config {
         if let [first, ..] = rest {
             let places: Vec<_> = rest.iter().map(|one| one.line.to_string()).collect();
             lines.push(format!(
-                "{}: further unknown keys are ignored, in lines {}",
+                "{}: further keys are unknown or stand there twice, in lines {}",
                 first.path.display(),
                 places.join(", ")
             ));

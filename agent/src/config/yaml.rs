@@ -6,7 +6,7 @@
 //!
 //! This module deliberately does not know which keys mean anything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
@@ -15,6 +15,26 @@ use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
 const MAX_DEPTH: usize = 64;
 /// Keys that all merges of a document together may bring in.
 const MAX_MERGED: usize = 10_000;
+/// Keys that stand in a map again, of which is told.
+const MAX_REPEATED: usize = 200;
+
+/// The first document of a text.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    /// `None`: there is none.
+    pub(super) root: Option<Rc<Node>>,
+    /// Keys that stand in a map again, the first 200. What a merge brings in may be overridden: that is what it is for.
+    pub(super) repeated: Vec<Repeated>,
+}
+
+/// A key that stands in its map for the second time; the last counts.
+#[derive(Debug)]
+pub(super) struct Repeated {
+    pub(super) line: usize,
+    pub(super) key: String,
+    /// Where it stood before.
+    pub(super) first_line: usize,
+}
 
 /// A value and the line it starts on, from 1.
 #[derive(Debug)]
@@ -45,8 +65,8 @@ pub(super) struct SyntaxError {
     pub(super) cause: String,
 }
 
-/// Parses the first document; `None` if there is none.
-pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
+/// Parses the first document.
+pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| SyntaxError {
@@ -59,7 +79,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
         }
         tree.add(event, span)?;
     }
-    Ok(tree.root)
+    Ok(tree.document)
 }
 
 /// A list or map that is not closed yet. A map's children are keys and values in turn.
@@ -74,7 +94,7 @@ struct Open {
 struct Tree {
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
-    root: Option<Rc<Node>>,
+    document: Document,
     /// Keys brought in by merges so far.
     merged: usize,
 }
@@ -102,7 +122,10 @@ impl Tree {
                         children,
                     } = open;
                     let value = match is_map {
-                        true => Value::Map(merged(&children, &mut self.merged)?),
+                        true => {
+                            self.note_repeated(&children);
+                            Value::Map(merged(&children, &mut self.merged)?)
+                        }
                         false => Value::List(children),
                     };
                     self.close(Node { line, value }, anchor);
@@ -149,7 +172,30 @@ impl Tree {
     fn attach(&mut self, node: Rc<Node>) {
         match self.open.last_mut() {
             Some(open) => open.children.push(node),
-            None => self.root = Some(node),
+            None => self.document.root = Some(node),
+        }
+    }
+
+    fn note_repeated(&mut self, children: &[Rc<Node>]) {
+        let mut first_lines = HashMap::new();
+        for key in children.iter().step_by(2) {
+            let Value::Scalar(text) = &key.value else {
+                continue;
+            };
+            let repeated = &mut self.document.repeated;
+            match first_lines.entry(text) {
+                Entry::Vacant(place) => {
+                    place.insert(key.line);
+                }
+                Entry::Occupied(first) if repeated.len() < MAX_REPEATED => {
+                    repeated.push(Repeated {
+                        line: key.line,
+                        key: text.clone(),
+                        first_line: *first.get(),
+                    });
+                }
+                Entry::Occupied(_) => {}
+            }
         }
     }
 }

@@ -58,7 +58,7 @@ const CLIENT_AUTH_WORDS: &str = "NoClientCert, RequestClientCert, RequireAnyClie
 
 /// Parses `text`, which stands in the file `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<WebConfig, Error> {
-    let root = yaml::parse(text).map_err(|error| Error::Syntax {
+    let document = yaml::parse(text).map_err(|error| Error::Syntax {
         path: path.to_owned(),
         line: error.line,
         cause: error.cause,
@@ -70,7 +70,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<WebConfig, Error> {
         headers: Vec::new(),
         users: Vec::new(),
     };
-    let Some(root) = root else {
+    let Some(root) = document.root else {
         return Ok(config);
     };
     let top = reader.section(&root, "top level", TOP)?;
