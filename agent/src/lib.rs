@@ -33,10 +33,7 @@ use source::{
     procfs::Procfs,
 };
 use std::{future::Future, io, sync::Arc, time::Duration};
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 /// What a run is told.
 #[derive(Debug)]
@@ -87,13 +84,13 @@ pub enum Error {
     OwnerEnded,
 }
 
-/// Serves `listener` until `shutdown`.
+/// Serves on `listeners` until `shutdown`.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn run(
     mut settings: Settings,
-    listener: TcpListener,
+    listeners: Vec<http::Listener>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (owner, inbox) = http::owner();
@@ -107,7 +104,7 @@ pub async fn run(
     });
     let failure = start_owner(settings, statistics, inbox)?;
     tokio::select! {
-        () = http::serve(listener, site, shutdown) => Ok(()),
+        () = http::serve(listeners, site, shutdown) => Ok(()),
         error = failure => Err(error),
     }
 }

@@ -5,7 +5,7 @@
 //! * `/` (GET, HEAD): a page with links to both
 //! * anything else: 404
 //!
-//! In come a listening socket, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
+//! In come listening sockets, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
 //! [`Statistics`]. However a client behaves, it costs at most one of a bounded number of connections, for a bounded time.
 //!
 //! With a [`Web`] configuration connections are TLS, requests need a password, or both; the time of a handshake and of checking a
@@ -18,6 +18,7 @@ mod connection;
 mod gzip;
 mod handshake;
 mod limits;
+mod listener;
 mod owner;
 mod phase;
 mod respond;
@@ -29,6 +30,7 @@ mod web;
 
 pub use hyper::body::Bytes;
 pub use limits::Limits;
+pub use listener::{BindError, Listener, passed};
 pub use owner::{Health, Owner, Question, Status, Unavailable, owner};
 pub use respond::Site;
 pub use serve::serve;

@@ -43,7 +43,7 @@ pub(crate) async fn start_with(
         web: web.map(Arc::new),
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(http::serve(listener, Arc::new(site), async {
+    let task = tokio::spawn(http::serve(vec![listener.into()], Arc::new(site), async {
         let _ = stopped.await;
     }));
     (
