@@ -18,14 +18,16 @@ pub mod host;
 pub mod http;
 pub mod list;
 mod owner;
+mod partial;
 mod pipeline;
 pub mod process;
 pub mod source;
 
-use collector::Collectors;
+use collector::{Collectors, Runs};
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
+use partial::Partial;
 use pipeline::{Parts, Pipeline};
 use source::{
     Names, Observer, Smaps, Tier, Users,
@@ -94,15 +96,24 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (owner, inbox) = http::owner();
-    let statistics = Arc::new(http::Statistics::default());
+    let limits = http::Limits::default();
+    let statistics = Arc::new(http::Statistics::new(limits.clone()));
+    let runs = Runs::new()?;
+    let partial = Partial::new(
+        &runs,
+        Arc::clone(&statistics),
+        settings.logger,
+        settings.host.boot_time,
+    );
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
         owner,
-        limits: http::Limits::default(),
+        fallback: Arc::new(partial),
+        limits,
         statistics: Arc::clone(&statistics),
         web: settings.web.take().map(Arc::new),
     });
-    let failure = start_owner(settings, statistics, inbox)?;
+    let failure = start_owner(settings, statistics, runs, inbox)?;
     tokio::select! {
         () = http::serve(listeners, site, shutdown) => Ok(()),
         error = failure => Err(error),
@@ -115,7 +126,7 @@ pub async fn run(
 /// See [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let (owner, inbox) = http::owner();
-    let failure = start_owner(settings, Arc::default(), inbox)?;
+    let failure = start_owner(settings, Arc::default(), Runs::new()?, inbox)?;
     let scrapes = async {
         owner.metrics().await?;
         tokio::time::sleep(delay).await;
@@ -131,6 +142,7 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
 fn start_owner(
     settings: Settings,
     statistics: Arc<http::Statistics>,
+    runs: Runs,
     inbox: mpsc::Receiver<http::Question>,
 ) -> Result<impl Future<Output = Error>, Error> {
     bound_memory();
@@ -138,7 +150,7 @@ fn start_owner(
     let (hand_over, handed_over) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
     let state = move || -> Result<(), Error> {
-        let pipeline = prepare(settings, statistics)?;
+        let pipeline = prepare(settings, statistics, &runs)?;
         give_back_memory();
         // The other side is gone when the run has ended meanwhile.
         let _ = ready.send(());
@@ -169,7 +181,11 @@ fn start_owner(
 }
 
 /// Chooses the tier, loads the programs, takes the first pass.
-fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, Error> {
+fn prepare(
+    settings: Settings,
+    http: Arc<http::Statistics>,
+    runs: &Runs,
+) -> Result<Pipeline, Error> {
     let Settings {
         host,
         classifier,
@@ -214,7 +230,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
         grouper,
         classifier,
-        collectors: Collectors::new()?,
+        collectors: Collectors::new(runs),
         threads,
         http,
         logger,

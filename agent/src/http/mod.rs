@@ -1,7 +1,10 @@
 //! HTTP: who may ask what, and how long they may take.
 //!
-//! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; 503 where its owner does not answer in time
-//! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while degraded; 503 where the owner does not answer in time
+//! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; where its owner does not answer in the
+//!   time that the client has, what the [`Fallback`] knows
+//! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while starting or degraded; 503 where the owner does not answer in
+//!   time
+//! * `/ready` (GET, HEAD): the same, but 503 until the first pass is done
 //! * `/` (GET, HEAD): a page with links to both
 //! * anything else: 404
 //!
@@ -15,6 +18,7 @@
 //! per request.
 
 mod connection;
+mod deadline;
 mod gzip;
 mod handshake;
 mod limits;
@@ -28,6 +32,7 @@ mod statistics;
 mod stream;
 mod web;
 
+pub use deadline::Fallback;
 pub use hyper::body::Bytes;
 pub use limits::Limits;
 pub use listener::{BindError, Listener, passed};

@@ -43,6 +43,18 @@ const MODULES: &[(&str, &[&str])] = &[
             "http",
         ],
     ),
+    (
+        "partial",
+        &[
+            "pipeline",
+            "process",
+            "group",
+            "source",
+            "collector",
+            "config",
+            "http",
+        ],
+    ),
     ("owner", &["pipeline", "http"]),
 ];
 
@@ -53,6 +65,7 @@ const CRATES: &[(&str, &str)] = &[
     ("aya_obj", "source/bpf"),
     ("agent_common", "source"),
     ("bcrypt", "http/web"),
+    ("socket2", "http/listener"),
     ("tokio_rustls", "http"),
     ("webpki", "http/web"),
 ];
