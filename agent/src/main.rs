@@ -1,5 +1,5 @@
 //! The command line: flags -> configuration -> log -> run; or a command, which prints and ends. Exit codes: 0 done, 1
-//! cannot run, or something was found, 2 bad flags.
+//! cannot run, or something was found, 2 bad flags. A second SIGTERM or SIGINT kills.
 
 use headcount::{
     Settings, check,
@@ -12,6 +12,7 @@ use headcount::{
     host::Host,
     http::{BindError, Listener, Web, passed},
     list, once, run,
+    signals::Signals,
     source::{
         Tier,
         bpf::{Request, Sizes},
@@ -19,7 +20,6 @@ use headcount::{
     },
 };
 use std::{io::Write, path::Path, process::ExitCode, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let command = match Command::parse_from(std::env::args_os()) {
@@ -182,9 +182,7 @@ fn print_exposition(exposition: &[u8]) -> Result<(), String> {
 
 async fn serve(settings: Settings, flags: &WebFlags) -> Result<(), String> {
     let listeners = listen(flags).await.map_err(|error| error.to_string())?;
-    let watch = |kind| signal(kind).map_err(|error| format!("cannot watch for signals: {error}"));
-    let mut terminate = watch(SignalKind::terminate())?;
-    let mut interrupt = watch(SignalKind::interrupt())?;
+    let signals = Signals::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
     let is_secure = settings.web.as_ref().is_some_and(Web::is_secure);
     for listener in &listeners {
         log::info!(
@@ -193,13 +191,7 @@ async fn serve(settings: Settings, flags: &WebFlags) -> Result<(), String> {
             settings.telemetry_path
         );
     }
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => log::info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => log::info!("SIGINT: stopping"),
-        }
-    };
-    run(settings, listeners, shutdown)
+    run(settings, listeners, signals.first())
         .await
         .map_err(|error| error.to_string())
 }

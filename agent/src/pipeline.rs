@@ -14,7 +14,10 @@ use crate::{
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
     process::{Facts, Table, Unclassified},
-    source::{Observer, SelfTest, Statistics, bpf::Found},
+    source::{
+        Observer, SelfTest, Statistics,
+        bpf::{Found, Plan},
+    },
 };
 use std::{sync::Arc, time::Duration};
 
@@ -106,6 +109,11 @@ impl Pipeline {
         pipeline.observer.begin_scrape();
         pipeline.observe();
         pipeline
+    }
+
+    /// How processes are accounted for.
+    pub(crate) fn plan(&self) -> Plan {
+        self.observer.plan()
     }
 
     /// The descriptor that tells when records should be drained.

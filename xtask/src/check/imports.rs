@@ -56,6 +56,8 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("owner", &["pipeline", "http"]),
+    ("notify", &["http"]),
+    ("signals", &[]),
 ];
 
 /// Crates that only one part of the tree may name.
