@@ -17,15 +17,19 @@ pub mod group;
 pub mod host;
 pub mod http;
 pub mod list;
+mod notify;
 mod owner;
+mod partial;
 mod pipeline;
 pub mod process;
+pub mod signals;
 pub mod source;
 
-use collector::Collectors;
+use collector::{Collectors, Runs};
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
+use partial::Partial;
 use pipeline::{Parts, Pipeline};
 use source::{
     Names, Observer, Smaps, Tier, Users,
@@ -33,10 +37,7 @@ use source::{
     procfs::Procfs,
 };
 use std::{future::Future, io, sync::Arc, time::Duration};
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 /// What a run is told.
 #[derive(Debug)]
@@ -87,28 +88,42 @@ pub enum Error {
     OwnerEnded,
 }
 
-/// Serves `listener` until `shutdown`.
+/// Serves on `listeners` until `shutdown`.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn run(
     mut settings: Settings,
-    listener: TcpListener,
+    listeners: Vec<http::Listener>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (owner, inbox) = http::owner();
-    let statistics = Arc::new(http::Statistics::default());
+    let limits = http::Limits::default();
+    let statistics = Arc::new(http::Statistics::new(limits.clone()));
+    let runs = Runs::new()?;
+    let partial = Partial::new(
+        &runs,
+        Arc::clone(&statistics),
+        settings.logger,
+        settings.host.boot_time,
+    );
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
-        owner,
-        limits: http::Limits::default(),
+        owner: owner.clone(),
+        fallback: Arc::new(partial),
+        limits,
         statistics: Arc::clone(&statistics),
         web: settings.web.take().map(Arc::new),
     });
-    let failure = start_owner(settings, statistics, inbox)?;
+    let (first_pass, failure) = start_owner(settings, statistics, runs, inbox)?;
+    let shutdown = async {
+        shutdown.await;
+        notify::tell("STOPPING=1");
+    };
     tokio::select! {
-        () = http::serve(listener, site, shutdown) => Ok(()),
+        () = http::serve(listeners, site, shutdown) => Ok(()),
         error = failure => Err(error),
+        () = notify::report(first_pass, owner) => Ok(()),
     }
 }
 
@@ -118,7 +133,7 @@ pub async fn run(
 /// See [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let (owner, inbox) = http::owner();
-    let failure = start_owner(settings, Arc::default(), inbox)?;
+    let (_, failure) = start_owner(settings, Arc::default(), Runs::new()?, inbox)?;
     let scrapes = async {
         owner.metrics().await?;
         tokio::time::sleep(delay).await;
@@ -130,21 +145,25 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
     }
 }
 
-/// Starts the thread that owns the state and answers what comes into the inbox; why it ends before it is told to.
+/// Starts the thread that owns the state and answers what comes into the inbox. Gives how it accounts, once the first pass is
+/// done, and why it ends before it is told to.
 fn start_owner(
     settings: Settings,
     statistics: Arc<http::Statistics>,
+    runs: Runs,
     inbox: mpsc::Receiver<http::Question>,
-) -> Result<impl Future<Output = Error>, Error> {
+) -> Result<(oneshot::Receiver<String>, impl Future<Output = Error>), Error> {
     bound_memory();
     let (ready, is_ready) = oneshot::channel();
     let (hand_over, handed_over) = oneshot::channel();
+    let (settled, first_pass) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
     let state = move || -> Result<(), Error> {
-        let pipeline = prepare(settings, statistics)?;
+        let pipeline = prepare(settings, statistics, &runs)?;
         give_back_memory();
         // The other side is gone when the run has ended meanwhile.
         let _ = ready.send(());
+        let _ = settled.send(accounting(pipeline.plan()));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -163,16 +182,21 @@ fn start_owner(
     tokio::spawn(async move {
         let _ = hand_over.send(owner::stand_in(inbox, is_ready).await);
     });
-    Ok(async move {
+    let failure = async move {
         match has_ended.await {
             Ok(Err(error)) => error,
             Ok(Ok(())) | Err(_) => Error::OwnerEnded,
         }
-    })
+    };
+    Ok((first_pass, failure))
 }
 
 /// Chooses the tier, loads the programs, takes the first pass.
-fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, Error> {
+fn prepare(
+    settings: Settings,
+    http: Arc<http::Statistics>,
+    runs: &Runs,
+) -> Result<Pipeline, Error> {
     let Settings {
         host,
         classifier,
@@ -217,7 +241,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
         grouper,
         classifier,
-        collectors: Collectors::new()?,
+        collectors: Collectors::new(runs),
         threads,
         http,
         logger,
@@ -251,14 +275,14 @@ fn report(start: &bpf::Start) {
     for warning in &start.warnings {
         log::warn!("{warning}");
     }
-    match start.plan.rung {
-        Some(rung) => {
-            let (tier, rung) = (start.plan.tier.word(), rung.word());
-            log::info!("accounting: {tier} tier, final totals at {rung}");
-        }
-        None => log::info!(
-            "accounting: /proc only; processes that live between two scrapes are not seen"
-        ),
+    log::info!("accounting: {}", accounting(start.plan));
+}
+
+/// What was decided, in words.
+fn accounting(plan: bpf::Plan) -> String {
+    match plan.rung {
+        Some(rung) => format!("{} tier, final totals at {}", plan.tier.word(), rung.word()),
+        None => "/proc only; processes that live between two scrapes are not seen".to_owned(),
     }
 }
 

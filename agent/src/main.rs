@@ -1,31 +1,25 @@
 //! The command line: flags -> configuration -> log -> run; or a command, which prints and ends. Exit codes: 0 done, 1
-//! cannot run, or something was found, 2 bad flags.
+//! cannot run, or something was found, 2 bad flags. A second SIGTERM or SIGINT kills.
 
 use headcount::{
     Settings, check,
     config::{
-        Command, Config, Flags, Grouping, ListFlags, ListenAddress, flags::Accounting, logging,
+        Command, Config, Flags, Grouping, ListFlags,
+        flags::{Accounting, WebFlags},
+        logging,
     },
     group::{Classifier, Policy},
     host::Host,
-    http::Web,
+    http::{BindError, Listener, Web, passed},
     list, once, run,
+    signals::Signals,
     source::{
         Tier,
         bpf::{Request, Sizes},
         procfs::Procfs,
     },
 };
-use std::{
-    io::{ErrorKind, Write},
-    path::Path,
-    process::ExitCode,
-    time::Duration,
-};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use std::{io::Write, path::Path, process::ExitCode, time::Duration};
 
 fn main() -> ExitCode {
     let command = match Command::parse_from(std::env::args_os()) {
@@ -147,7 +141,7 @@ fn start(flags: Flags) -> Result<(), String> {
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
     let ended = match flags.once_to_stdout_delay {
-        Duration::ZERO => runtime.block_on(serve(settings, &flags.web.listen_address)),
+        Duration::ZERO => runtime.block_on(serve(settings, &flags.web)),
         delay => {
             let exposition = runtime.block_on(once(settings, delay));
             exposition
@@ -186,71 +180,32 @@ fn print_exposition(exposition: &[u8]) -> Result<(), String> {
     written.map_err(|error| format!("standard output cannot be written: {error}"))
 }
 
-async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String> {
-    let listener = listen(address).await?;
-    let watch = |kind| signal(kind).map_err(|error| format!("cannot watch for signals: {error}"));
-    let mut terminate = watch(SignalKind::terminate())?;
-    let mut interrupt = watch(SignalKind::interrupt())?;
-    if let Ok(bound) = listener.local_addr() {
-        let shown = if bound.ip().is_unspecified() {
-            format!("localhost:{}", bound.port())
-        } else {
-            bound.to_string()
-        };
-        let scheme = match settings.web.as_ref().is_some_and(Web::is_secure) {
-            true => "https",
-            false => "http",
-        };
+async fn serve(settings: Settings, flags: &WebFlags) -> Result<(), String> {
+    let listeners = listen(flags).await.map_err(|error| error.to_string())?;
+    let signals = Signals::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
+    let is_secure = settings.web.as_ref().is_some_and(Web::is_secure);
+    for listener in &listeners {
         log::info!(
-            "serving {scheme}://{shown}{} (listening on {bound})",
+            "serving {}{} (listening on {listener})",
+            listener.url(is_secure),
             settings.telemetry_path
         );
     }
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => log::info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => log::info!("SIGINT: stopping"),
-        }
-    };
-    run(settings, listener, shutdown)
+    run(settings, listeners, signals.first())
         .await
         .map_err(|error| error.to_string())
 }
 
-/// Binds the first of the address's forms that works.
-async fn listen(address: &ListenAddress) -> Result<TcpListener, String> {
-    let flag = "--web.listen-address";
-    let candidates = address.resolve().map_err(|error| {
-        format!("{flag} {address}: {error}; write an ip address, or leave the host out")
-    })?;
-    let mut failure = format!("{flag} {address}: no such address");
-    for candidate in candidates {
-        match TcpListener::bind(candidate).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => {
-                failure = format!("{flag} {address}: {}", bind_failure(&error));
-                if error.kind() == ErrorKind::AddrInUse {
-                    break;
-                }
-            }
-        }
+/// The sockets that the flags ask for, all or none.
+async fn listen(flags: &WebFlags) -> Result<Vec<Listener>, BindError> {
+    if flags.systemd_socket {
+        return passed();
     }
-    Err(failure)
-}
-
-/// What is wrong with an address that cannot be bound, and what to do.
-fn bind_failure(error: &std::io::Error) -> String {
-    let text = match error.kind() {
-        ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
-        ErrorKind::AddrNotAvailable => {
-            "this machine has no such address; choose one that it has, or leave the host out"
-        }
-        ErrorKind::PermissionDenied => {
-            "this port needs CAP_NET_BIND_SERVICE; grant it or choose a port from 1024 on"
-        }
-        _ => return error.to_string(),
-    };
-    text.to_owned()
+    let mut listeners = Vec::new();
+    for address in &flags.listen_addresses {
+        listeners.push(Listener::bind(address).await?);
+    }
+    Ok(listeners)
 }
 
 fn request(accounting: Accounting) -> Request {

@@ -8,13 +8,16 @@
 //! (see `owner.rs`). It composes; every rule is in the modules it calls.
 
 use crate::{
-    collector::{Build, Collectors, ServingStatistics, View},
+    collector::{Build, Collectors, ServingLimits, ServingStatistics, View},
     config::logging::Logger,
     group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
     process::{Facts, Table, Unclassified},
-    source::{Observer, SelfTest, Statistics, bpf::Found},
+    source::{
+        Observer, SelfTest, Statistics,
+        bpf::{Found, Plan},
+    },
 };
 use std::{sync::Arc, time::Duration};
 
@@ -60,7 +63,7 @@ pub(crate) struct Parts {
 }
 
 /// What was built.
-const BUILD: Build = Build {
+pub(crate) const BUILD: Build = Build {
     version: env!("CARGO_PKG_VERSION"),
     revision: env!("HEADCOUNT_REVISION"),
     rustversion: env!("HEADCOUNT_RUSTC"),
@@ -106,6 +109,11 @@ impl Pipeline {
         pipeline.observer.begin_scrape();
         pipeline.observe();
         pipeline
+    }
+
+    /// How processes are accounted for.
+    pub(crate) fn plan(&self) -> Plan {
+        self.observer.plan()
     }
 
     /// The descriptor that tells when records should be drained.
@@ -322,7 +330,10 @@ impl Pipeline {
     }
 }
 
-fn serving(http: &http::Statistics) -> ServingStatistics {
+/// What the HTTP side counts, and its bounds.
+pub(crate) fn serving(http: &http::Statistics) -> ServingStatistics {
+    let limits = http.limits();
+    let times = limits.times();
     ServingStatistics {
         connections: http.connections(),
         rejected: http.rejected(),
@@ -332,5 +343,11 @@ fn serving(http: &http::Statistics) -> ServingStatistics {
         reload_failures: http.reload_failures(),
         requests: http.requests().collect(),
         timeouts: http.timeouts().collect(),
+        limits: ServingLimits {
+            connections: limits.connections as u64,
+            header_bytes: limits.header_bytes as u64,
+            header_lines: limits.header_lines as u64,
+            seconds: times.map(|(name, time)| (name, time.as_secs_f64())).into(),
+        },
     }
 }

@@ -1,33 +1,13 @@
-//! `headcount_*` about accounting: what was built, how processes are counted, and what of them could not be counted.
+//! `headcount_*` about accounting: how processes are counted, and what of them could not be counted.
 //!
 //! What the kernel programs tell stands in [`super::programs`].
 
+use super::label;
 use super::metric::Metric;
-use super::{Build, label};
 use crate::exposition::{Descriptor, Kind, Value};
 use crate::source::Rung;
 
 pub(super) static METRICS: &[Metric] = &[
-    Metric {
-        descriptor: Descriptor {
-            name: "headcount_build_info",
-            kind: Kind::Gauge,
-            help: "What was built; always 1.",
-            labels: &["revision", "rustversion", "target", "version"],
-            unit: "-",
-            source: "build",
-            fallback: "-",
-        },
-        write: |view, out| {
-            let Build {
-                version,
-                revision,
-                rustversion,
-                target,
-            } = *view.build;
-            out.sample(&[revision, rustversion, target, version], 1_u64);
-        },
-    },
     Metric {
         descriptor: Descriptor {
             name: "headcount_accounting_info",

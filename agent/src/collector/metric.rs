@@ -15,6 +15,7 @@ pub(super) struct Metric {
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) metrics: &'static [Metric],
+    pub(super) needs_state: bool,
 }
 
 impl Collector for Table {
@@ -27,6 +28,10 @@ impl Collector for Table {
             .iter()
             .map(|metric| &metric.descriptor)
             .collect()
+    }
+
+    fn needs_state(&self) -> bool {
+        self.needs_state
     }
 
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {

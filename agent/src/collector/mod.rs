@@ -9,6 +9,7 @@
 //! Not here: gathering the facts, keeping counters of processes and groups, HTTP.
 
 mod accounting;
+mod build;
 mod label;
 mod metric;
 mod namegroup;
@@ -29,7 +30,7 @@ mod view;
 pub use reference::reference;
 pub use run::Collectors;
 pub use runs::{Outcome, Runs, Timer};
-pub use view::{Build, ServingStatistics, View};
+pub use view::{Build, ServingLimits, ServingStatistics, View};
 
 use crate::exposition::{Descriptor, Writer};
 use metric::Table;
@@ -41,6 +42,12 @@ pub trait Collector: std::fmt::Debug + Send {
 
     /// Its families, in the order of the reference.
     fn descriptors(&self) -> Vec<&'static Descriptor>;
+
+    /// Whether there is nothing to say where the owner of the state gave no answer in time; see
+    /// [`Collectors::collect_without_state`].
+    fn needs_state(&self) -> bool {
+        true
+    }
 
     /// Writes its families. What was written before an error is taken back by the caller.
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error>;
@@ -54,35 +61,46 @@ pub static COLLECTORS: &[Start] = &[
     |_| Box::new(namegroup::NameGroup),
     |_| {
         Box::new(Table {
+            name: "build",
+            metrics: build::METRICS,
+            needs_state: false,
+        })
+    },
+    |_| {
+        Box::new(Table {
             name: "scrape",
             metrics: scrape::METRICS,
+            needs_state: true,
         })
     },
     |_| {
         Box::new(Table {
             name: "accounting",
             metrics: accounting::METRICS,
+            needs_state: true,
         })
     },
     |_| {
         Box::new(Table {
             name: "programs",
             metrics: programs::METRICS,
+            needs_state: true,
         })
     },
     |_| {
         Box::new(Table {
             name: "smaps",
             metrics: smaps::METRICS,
+            needs_state: true,
         })
     },
     |_| {
         Box::new(Table {
             name: "http",
             metrics: serving::METRICS,
+            needs_state: false,
         })
     },
-    // Last: it counts the samples of those before it.
     |runs| Box::new(own::Own::new(runs)),
 ];
 

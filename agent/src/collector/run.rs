@@ -3,7 +3,30 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{COLLECTORS, Collector, Outcome, Runs, View};
-use crate::exposition::Writer;
+use crate::exposition::{Descriptor, Kind, Writer};
+
+static SUCCESS: Descriptor = Descriptor {
+    name: "headcount_collector_success",
+    kind: Kind::Gauge,
+    help: "Whether the families of this collector are in this exposition: 0 if it failed, or was not ready when the time of the scrape was up.",
+    labels: &["collector"],
+    unit: "-",
+    source: "agent",
+    fallback: "-",
+};
+
+static EXPOSED_SAMPLES: Descriptor = Descriptor {
+    name: "headcount_exposed_samples",
+    kind: Kind::Gauge,
+    help: "Samples of this exposition, this one included.",
+    labels: &[],
+    unit: "samples",
+    source: "agent",
+    fallback: "-",
+};
+
+/// What is said of all collectors when they have run; the reference has it under `self`.
+pub(super) const DESCRIPTORS: [&Descriptor; 2] = [&SUCCESS, &EXPOSED_SAMPLES];
 
 /// All collectors and the buffers that they share.
 #[derive(Debug)]
@@ -18,14 +41,15 @@ struct Running {
     collector: Box<dyn Collector>,
     /// Whether the last run failed: only a change is logged.
     failing: bool,
+    /// Whether its families are in the exposition that is being made.
+    is_shown: bool,
 }
 
 impl Collectors {
-    /// Those of [`COLLECTORS`]. Fails only where a descriptor is not valid.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let runs = Runs::new()?;
-        let collectors = COLLECTORS.iter().map(|start| start(&runs)).collect();
-        Ok(Self::with(collectors, runs))
+    /// Those of [`COLLECTORS`].
+    pub fn new(runs: &Runs) -> Self {
+        let collectors = COLLECTORS.iter().map(|start| start(runs)).collect();
+        Self::with(collectors, runs.clone())
     }
 
     pub(super) fn with(collectors: Vec<Box<dyn Collector>>, runs: Runs) -> Self {
@@ -35,6 +59,7 @@ impl Collectors {
         let collectors = collectors.into_iter().map(|collector| Running {
             collector,
             failing: false,
+            is_shown: false,
         });
         Self {
             collectors: collectors.collect(),
@@ -45,10 +70,27 @@ impl Collectors {
 
     /// The exposition for `view`.
     pub fn collect(&mut self, view: &View<'_>) -> Vec<u8> {
+        self.run(view, true)
+    }
+
+    /// The same where `view` holds nothing of the state, because its owner gave no answer in time: who needs it is left
+    /// out, and no run of it is counted.
+    pub fn collect_without_state(&mut self, view: &View<'_>) -> Vec<u8> {
+        self.run(view, false)
+    }
+
+    fn run(&mut self, view: &View<'_>, has_state: bool) -> Vec<u8> {
         self.runs.count_scrape();
         for running in &mut self.collectors {
-            running.run(view, &mut self.writer, &self.runs);
+            let has_all = has_state || !running.collector.needs_state();
+            running.is_shown = has_all && running.run(view, &mut self.writer, &self.runs);
         }
+        let mut success = self.writer.family(&SUCCESS);
+        for running in &self.collectors {
+            success.sample(&[running.collector.name()], u64::from(running.is_shown));
+        }
+        let samples = self.writer.samples() + 1;
+        self.writer.family(&EXPOSED_SAMPLES).sample(&[], samples);
         self.writer.finish()
     }
 
@@ -59,7 +101,8 @@ impl Collectors {
 }
 
 impl Running {
-    fn run(&mut self, view: &View<'_>, out: &mut Writer, runs: &Runs) {
+    /// Tells whether it succeeded.
+    fn run(&mut self, view: &View<'_>, out: &mut Writer, runs: &Runs) -> bool {
         let name = self.collector.name();
         let mark = out.mark();
         // A panic is a bug, but one family less is better than no answer. What it leaves half done in the writer is
@@ -88,6 +131,7 @@ impl Running {
             _ => {}
         }
         self.failing = failure.is_some();
+        !self.failing
     }
 }
 

@@ -108,4 +108,68 @@ pub(super) static METRICS: &[Metric] = &[
             }
         },
     },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_connections_max",
+            kind: Kind::Gauge,
+            help: "Connections that may be open; then the one that waited longest gives way to a new one.",
+            labels: &[],
+            unit: "connections",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.limits.connections),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_header_max_bytes",
+            kind: Kind::Gauge,
+            help: "Size that the header of a request may have; a larger one is answered with 431.",
+            labels: &[],
+            unit: "bytes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.limits.header_bytes),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_header_max_lines",
+            kind: Kind::Gauge,
+            help: "Lines that the header of a request may have; more are answered with 431.",
+            labels: &[],
+            unit: "lines",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.limits.header_lines),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_timeout_seconds",
+            kind: Kind::Gauge,
+            help: "How long a client may take for a header and for taking a response, be idle in between, wait for a scrape or for the health, and how long a stop waits for open requests (drain).",
+            labels: &["phase"],
+            unit: "seconds",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            for (phase, seconds) in &view.serving.limits.seconds {
+                out.sample(&[phase], *seconds);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_concurrent_passes_max",
+            kind: Kind::Gauge,
+            help: "Passes over the processes that may be under way; scrapes that come together share one.",
+            labels: &[],
+            unit: "passes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |_, out| out.sample(&[], 1_u64),
+    },
 ];

@@ -1,6 +1,6 @@
 //! All collectors over two groups, the whole body; and what becomes of one that fails.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
@@ -162,6 +162,12 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             reload_failures: 58,
             requests: vec![("200", 54), ("404", 55)],
             timeouts: vec![("header", 56)],
+            limits: ServingLimits {
+                connections: 61,
+                header_bytes: 62,
+                header_lines: 63,
+                seconds: vec![("header", 6.5), ("drain", 66.0)],
+            },
         },
         build: &Build {
             version: "1.2.3",
@@ -225,7 +231,7 @@ fn what_comes_from_nowhere_is_left_out() {
 
 #[test]
 fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
-    let mut collectors = Collectors::new().unwrap();
+    let mut collectors = Collectors::new(&Runs::new().unwrap());
     let source = source();
     for scrape in 1..=2 {
         let body = with_view(&source, |view| collectors.collect(view));
@@ -319,6 +325,40 @@ impl Collector for Failing {
     }
 }
 
+fn successes(body: &str) -> HashMap<&str, u64> {
+    let samples = body.lines().filter_map(|line| {
+        let rest = line.strip_prefix("headcount_collector_success{collector=\"")?;
+        rest.split_once("\"} ")
+    });
+    samples
+        .map(|(collector, value)| (collector, value.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn without_the_state_there_is_what_needs_none_and_the_rest_is_no_success() {
+    let runs = Runs::new().unwrap();
+    let mut collectors = Collectors::new(&runs);
+    let body = with_view(&source(), |view| collectors.collect_without_state(view));
+    let body = String::from_utf8(body).unwrap();
+    let shown: HashSet<_> = successes(&body)
+        .into_iter()
+        .filter_map(|(collector, success)| (success == 1).then_some(collector))
+        .collect();
+    assert_eq!(shown, HashSet::from(["build", "http", "self"]));
+    for start in COLLECTORS {
+        let collector = start(&runs);
+        assert!(successes(&body).contains_key(collector.name()));
+        let is_any_shown = collector
+            .descriptors()
+            .iter()
+            .any(|descriptor| families(&body).contains(descriptor.name));
+        assert_eq!(is_any_shown, shown.contains(collector.name()));
+    }
+    let samples = body.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(body.contains(&format!("\nheadcount_exposed_samples {samples}\n")));
+}
+
 #[test]
 fn a_failing_collector_takes_back_its_own_families_only() {
     let cases: [(Ending, Outcome); 2] = [
@@ -333,12 +373,16 @@ fn a_failing_collector_takes_back_its_own_families_only() {
             Box::new(Table {
                 name: "scrape",
                 metrics: scrape::METRICS,
+                needs_state: true,
             }),
         ];
         let mut collectors = Collectors::with(all, runs);
         let body = with_view(&source(), |view| collectors.collect(view));
         let body = String::from_utf8(body).unwrap();
-        assert!(body.contains("namedprocess_scrape_errors 26\n") && !body.contains("half"));
+        assert!(body.contains("namedprocess_scrape_errors 26\n") && !body.contains("\nhalf"));
+        for (collector, success) in [("failing", 0), ("scrape", 1)] {
+            assert_eq!(successes(&body)[collector], success, "{body}");
+        }
         for (other, _) in Outcome::ALL {
             let expected = u64::from(other == outcome);
             assert_eq!(

@@ -26,7 +26,7 @@ pub struct View<'a> {
 }
 
 /// Counts about the HTTP side.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServingStatistics {
     /// Open connections.
     pub connections: u64,
@@ -44,6 +44,21 @@ pub struct ServingStatistics {
     pub requests: Vec<(&'static str, u64)>,
     /// Times up by phase.
     pub timeouts: Vec<(&'static str, u64)>,
+    /// How much and how long.
+    pub limits: ServingLimits,
+}
+
+/// Bounds of the HTTP side.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServingLimits {
+    /// Open connections.
+    pub connections: u64,
+    /// Size of a request's header.
+    pub header_bytes: u64,
+    /// Lines in a request's header.
+    pub header_lines: u64,
+    /// Times by what they are for.
+    pub seconds: Vec<(&'static str, f64)>,
 }
 
 /// What was built.

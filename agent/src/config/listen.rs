@@ -1,9 +1,15 @@
-//! Where to listen: `host:port` as Go writes it.
+//! Where to listen: `host:port` as Go writes it, or `unix:/path/of/a/socket`.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::str::FromStr;
+
+/// What stands before the path of a socket.
+const UNIX: &str = "unix:";
+/// Bytes that the kernel takes for the path of a socket.
+const PATH_BYTES: usize = 107;
 
 /// The host of a listen address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,16 +22,25 @@ pub enum Host {
     Name(String),
 }
 
+/// An address to listen on, as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// TCP.
+    Tcp(TcpAddress),
+    /// A Unix stream socket at this absolute path.
+    Unix(PathBuf),
+}
+
 /// A TCP address to listen on, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenAddress {
+pub struct TcpAddress {
     /// Which interface.
     pub host: Host,
     /// Which port; 0 lets the kernel choose.
     pub port: u16,
 }
 
-impl ListenAddress {
+impl TcpAddress {
     /// Addresses to try in this order: the first that can be bound is the one. For every interface that is `[::]`,
     /// which takes IPv4 too, then `0.0.0.0` for a kernel without IPv6. Looks up a name.
     ///
@@ -45,6 +60,15 @@ impl ListenAddress {
 }
 
 impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for TcpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             Host::Any => write!(f, ":{}", self.port),
@@ -66,9 +90,26 @@ pub enum ListenError {
     /// An IPv6 address without its brackets, or something else with colons.
     #[error("host {0:?}, expected a name, an ipv4 address or an ipv6 address in brackets")]
     Host(String),
+    /// The path of a socket is relative, or longer than the kernel takes.
+    #[error("path {0:?}, expected an absolute path of at most {PATH_BYTES} bytes")]
+    Path(String),
 }
 
 impl FromStr for ListenAddress {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        match text.strip_prefix(UNIX) {
+            None => text.parse().map(Self::Tcp),
+            Some(path) if path.starts_with('/') && path.len() <= PATH_BYTES => {
+                Ok(Self::Unix(path.into()))
+            }
+            Some(path) => Err(ListenError::Path(path.to_owned())),
+        }
+    }
+}
+
+impl FromStr for TcpAddress {
     type Err = ListenError;
 
     fn from_str(text: &str) -> Result<Self, ListenError> {
@@ -82,7 +123,7 @@ impl FromStr for ListenAddress {
             .filter(|_| digits)
             .and_then(|port| port.parse().ok())
             .ok_or_else(|| ListenError::Port(port.to_owned()))?;
-        Ok(ListenAddress {
+        Ok(TcpAddress {
             host: parse_host(host)?,
             port,
         })
@@ -140,17 +181,30 @@ mod tests {
         ];
         for (text, host, port) in cases {
             let address: ListenAddress = text.parse().unwrap();
-            assert_eq!(address, ListenAddress { host, port }, "{text}");
+            assert_eq!(
+                address,
+                ListenAddress::Tcp(TcpAddress { host, port }),
+                "{text}"
+            );
             assert_eq!(address.to_string(), text);
         }
-        assert_eq!(
-            ":1".parse::<ListenAddress>()
-                .unwrap()
-                .resolve()
-                .unwrap()
-                .len(),
-            2
-        );
+        let any: TcpAddress = ":1".parse().unwrap();
+        assert_eq!(any.resolve().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn parses_the_path_of_a_socket() {
+        let text = "unix:/run/headcount/headcount.sock";
+        let address: ListenAddress = text.parse().unwrap();
+        let path = "/run/headcount/headcount.sock".into();
+        assert_eq!(address, ListenAddress::Unix(path));
+        assert_eq!(address.to_string(), text);
+        let longest = format!("unix:/{}", "x".repeat(PATH_BYTES - 1));
+        assert!(longest.parse::<ListenAddress>().is_ok());
+        for path in ["", "a.sock", "@abstract", &format!("{}x", &longest[5..])] {
+            let error = format!("unix:{path}").parse::<ListenAddress>().unwrap_err();
+            assert_eq!(error, ListenError::Path(path.to_owned()));
+        }
     }
 
     #[test]

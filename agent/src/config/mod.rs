@@ -34,7 +34,7 @@ pub use error::{Error, Fault, Warning};
 pub use flags::{Accounting, FlagError, Flags};
 pub use grouping::Grouping;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
-pub use listen::{Host, ListenAddress};
+pub use listen::{Host, ListenAddress, TcpAddress};
 pub use web::WebConfig;
 
 /// Unknown keys that get a line each.

@@ -13,7 +13,7 @@ pub struct Limits {
     pub idle: Duration,
     /// From the first byte of a response to the last.
     pub write: Duration,
-    /// For the owner of the state to give the exposition; the scrape timeout that Prometheus has by default.
+    /// For a scrape, unless the client waits for a shorter time; the scrape timeout that Prometheus has by default.
     pub scrape: Duration,
     /// For the owner of the state to tell how it is.
     pub health: Duration,
@@ -25,6 +25,20 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Lines in a request's header.
     pub header_lines: usize,
+}
+
+impl Limits {
+    /// Bounds of time by what they are for, as they are told in the metrics.
+    pub const fn times(&self) -> [(&'static str, Duration); 6] {
+        [
+            ("header", self.header),
+            ("idle", self.idle),
+            ("write", self.write),
+            ("scrape", self.scrape),
+            ("health", self.health),
+            ("drain", self.drain),
+        ]
+    }
 }
 
 impl Default for Limits {

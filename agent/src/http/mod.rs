@@ -1,11 +1,14 @@
 //! HTTP: who may ask what, and how long they may take.
 //!
-//! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; 503 where its owner does not answer in time
-//! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while degraded; 503 where the owner does not answer in time
+//! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; where its owner does not answer in the
+//!   time that the client has, what the [`Fallback`] knows
+//! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while starting or degraded; 503 where the owner does not answer in
+//!   time
+//! * `/ready` (GET, HEAD): the same, but 503 until the first pass is done
 //! * `/` (GET, HEAD): a page with links to both
 //! * anything else: 404
 //!
-//! In come a listening socket, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
+//! In come listening sockets, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
 //! [`Statistics`]. However a client behaves, it costs at most one of a bounded number of connections, for a bounded time.
 //!
 //! With a [`Web`] configuration connections are TLS, requests need a password, or both; the time of a handshake and of checking a
@@ -15,9 +18,11 @@
 //! per request.
 
 mod connection;
+mod deadline;
 mod gzip;
 mod handshake;
 mod limits;
+mod listener;
 mod owner;
 mod phase;
 mod respond;
@@ -27,8 +32,10 @@ mod statistics;
 mod stream;
 mod web;
 
+pub use deadline::Fallback;
 pub use hyper::body::Bytes;
 pub use limits::Limits;
+pub use listener::{BindError, Listener, passed};
 pub use owner::{Health, Owner, Question, Status, Unavailable, owner};
 pub use respond::Site;
 pub use serve::serve;

@@ -9,10 +9,13 @@ use hyper::body::Bytes;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
 
 use super::phase::Watch;
-use super::{Limits, Owner, Statistics, Timeout, Unavailable, Web, gzip};
+use super::{
+    Fallback, Health, Limits, Owner, Statistics, Status, Timeout, Unavailable, Web, deadline, gzip,
+};
 use crate::exposition;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -22,10 +25,12 @@ const JSON: &str = "application/json";
 /// What is served, and how.
 #[derive(Debug)]
 pub struct Site {
-    /// Path of the exposition; begins with a slash and is neither `/` nor `/health`.
+    /// Path of the exposition; begins with a slash and is none of ours.
     pub telemetry_path: String,
     /// Who is asked.
     pub owner: Owner,
+    /// Who is asked for the exposition where the owner does not answer in time.
+    pub fallback: Arc<dyn Fallback>,
     /// How much and how long.
     pub limits: Limits,
     /// Where it is counted.
@@ -39,10 +44,11 @@ type Page = Response<Full<Bytes>>;
 impl Site {
     /// The answer to one request, and that it is served from now on if it may be. For HEAD the body is left out later.
     pub(super) async fn respond<B>(&self, request: &Request<B>, watch: &Watch) -> Page {
+        let arrived = Instant::now();
         let page = match &self.web {
             None => {
                 watch.serving();
-                self.page(request).await
+                self.page(request, arrived).await
             }
             Some(web) => {
                 let access = web.current(&self.statistics).await;
@@ -50,7 +56,7 @@ impl Site {
                 let is_admitted = is_admitted.await;
                 watch.serving();
                 let mut page = match is_admitted {
-                    true => self.page(request).await,
+                    true => self.page(request, arrived).await,
                     false => unauthorized(),
                 };
                 access.add_headers(page.headers_mut());
@@ -61,36 +67,50 @@ impl Site {
         page
     }
 
-    async fn page<B>(&self, request: &Request<B>) -> Page {
+    async fn page<B>(&self, request: &Request<B>, arrived: Instant) -> Page {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             // As with process-exporter, any method scrapes.
-            path if path == self.telemetry_path => {
-                self.metrics(gzip::is_wanted(request.headers())).await
-            }
-            "/" | "/health" if !reads => {
+            path if path == self.telemetry_path => self.metrics(request.headers(), arrived).await,
+            "/" | "/health" | "/ready" if !reads => {
                 let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n");
                 page.headers_mut()
                     .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
                 page
             }
-            "/health" => self.health().await,
+            "/health" => self.health(|_| StatusCode::OK).await,
+            "/ready" => {
+                self.health(|health| match health.status {
+                    Status::Starting => StatusCode::SERVICE_UNAVAILABLE,
+                    Status::Ok | Status::Degraded => StatusCode::OK,
+                })
+                .await
+            }
             "/" => page(StatusCode::OK, HTML, self.landing()),
             _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
         }
     }
 
-    async fn metrics(&self, is_gzip_wanted: bool) -> Page {
-        match self.within(self.limits.scrape, self.owner.metrics()).await {
-            Ok(body) => exposition_page(body, is_gzip_wanted),
-            Err(reason) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
-        }
+    /// The owner's answer, or what there is without it when the time of a client that `arrived` then is over.
+    async fn metrics(&self, headers: &HeaderMap, arrived: Instant) -> Page {
+        let deadline = arrived + deadline::allowed(headers, self.limits.scrape);
+        let body = match timeout_at(deadline, self.owner.metrics()).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(gone)) => {
+                return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{gone}\n"));
+            }
+            Err(_) => {
+                self.statistics.count_timeout(Timeout::Owner);
+                self.fallback.exposition()
+            }
+        };
+        exposition_page(body, gzip::is_wanted(headers))
     }
 
-    async fn health(&self) -> Page {
+    async fn health(&self, code: impl Fn(&Health) -> StatusCode) -> Page {
         let answer = self.within(self.limits.health, self.owner.health()).await;
         let (code, body) = match &answer {
-            Ok(health) => (StatusCode::OK, serde_json::to_vec(health)),
+            Ok(health) => (code(health), serde_json::to_vec(health)),
             Err(reason) => {
                 let body = serde_json::json!({ "status": "unavailable", "reasons": [reason] });
                 (StatusCode::SERVICE_UNAVAILABLE, serde_json::to_vec(&body))

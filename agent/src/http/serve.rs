@@ -2,39 +2,65 @@
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
-use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Site;
 use super::connection::drive;
 use super::slots::Slots;
+use super::{Listener, Site};
 
-/// Serves `site` on `listener` until `shutdown` is ready; then closes the listener, and returns when the open requests
-/// are answered or [`super::Limits::drain`] is over.
-pub async fn serve(listener: TcpListener, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
+/// Serves `site` on all `listeners` until `shutdown` is ready; then closes them, and returns when the open requests
+/// are answered or [`super::Limits::drain`] is over. The listeners share the limits.
+pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
     let slots = Slots::new(site.limits.clone(), Arc::clone(&site.statistics));
     let (stop, stopped) = watch::channel(false);
+    let mut serving = JoinSet::new();
+    for listener in listeners {
+        serving.spawn(serve_one(
+            listener,
+            Arc::clone(&site),
+            Arc::clone(&slots),
+            stopped.clone(),
+        ));
+    }
+    shutdown.await;
+    stop.send_replace(true);
+    let finish = async { while serving.join_next().await.is_some() {} };
+    if tokio::time::timeout(site.limits.drain, finish)
+        .await
+        .is_err()
+    {
+        log::warn!(
+            "connections still open {} s after the stop",
+            site.limits.drain.as_secs_f64()
+        );
+    }
+}
+
+/// Dropped, it ends its connections.
+async fn serve_one(
+    listener: Listener,
+    site: Arc<Site>,
+    slots: Arc<Slots>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut stopped = stop.clone();
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut shutdown => break,
+            _ = stopped.wait_for(|stop| *stop) => break,
             // Takes the finished ones away.
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 // A full house: dropping the stream closes it.
                 let Some(slot) = slots.take() else { continue };
-                // Only a matter of speed.
-                let _ = stream.set_nodelay(true);
-                connections.spawn(drive(stream, slot, Arc::clone(&site), stopped.clone()));
+                connections.spawn(drive(stream, slot, Arc::clone(&site), stop.clone()));
             }
             Err(error) if concerns_client(&error) => {}
             Err(error) => {
@@ -46,24 +72,14 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, shutdown: impl Future
                 }
                 // The new one stays in the backlog and accept would fail again at once.
                 tokio::select! {
-                    () = &mut shutdown => break,
+                    _ = stopped.wait_for(|stop| *stop) => break,
                     () = tokio::time::sleep(site.limits.accept_pause) => {}
                 }
             }
         }
     }
     drop(listener);
-    stop.send_replace(true);
-    let finish = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(site.limits.drain, finish)
-        .await
-        .is_err()
-    {
-        log::warn!(
-            "connections still open {} s after the stop",
-            site.limits.drain.as_secs_f64()
-        );
-    }
+    while connections.join_next().await.is_some() {}
 }
 
 /// Whether the client took its connection back, as opposed to our running out of something.

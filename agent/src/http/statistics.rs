@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hyper::StatusCode;
 
+use super::Limits;
+
 /// All status codes that are ever answered.
 const CODES: [(StatusCode, &str); 7] = [
     (StatusCode::OK, "200"),
@@ -38,6 +40,7 @@ impl Timeout {
 /// Counts since the start. Shared between the connections and whoever shows them.
 #[derive(Debug, Default)]
 pub struct Statistics {
+    limits: Limits,
     connections: AtomicU64,
     rejected: AtomicU64,
     evicted: AtomicU64,
@@ -49,6 +52,19 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Nothing has happened yet under these `limits`, which are told beside the counts.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// What applies.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Open connections.
     pub fn connections(&self) -> u64 {
         self.connections.load(Relaxed)

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount::http::{self, Bytes, Health, Limits, Question, Site, Statistics, Status, Web};
+use headcount::http::{
+    self, Bytes, Fallback, Health, Limits, Question, Site, Statistics, Status, Web,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +23,16 @@ pub(crate) struct Server {
     pub(crate) task: JoinHandle<()>,
 }
 
+/// Stands in for the agent's own metrics.
+#[derive(Debug)]
+struct NoState;
+
+impl Fallback for NoState {
+    fn exposition(&self) -> Bytes {
+        Bytes::from_static(b"no_state 1\n")
+    }
+}
+
 /// A server whose questions nobody answers yet.
 pub(crate) async fn start(limits: Limits) -> (Server, mpsc::Receiver<Question>) {
     start_with(limits, None).await
@@ -34,16 +46,17 @@ pub(crate) async fn start_with(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (owner, inbox) = http::owner();
-    let statistics = Arc::new(Statistics::default());
+    let statistics = Arc::new(Statistics::new(limits.clone()));
     let site = Site {
         telemetry_path: "/metrics".to_owned(),
         owner,
+        fallback: Arc::new(NoState),
         limits,
         statistics: Arc::clone(&statistics),
         web: web.map(Arc::new),
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(http::serve(listener, Arc::new(site), async {
+    let task = tokio::spawn(http::serve(vec![listener.into()], Arc::new(site), async {
         let _ = stopped.await;
     }));
     (

@@ -14,7 +14,10 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::{fs::PermissionsExt, process::CommandExt},
+    },
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -53,6 +56,8 @@ pub struct Launch {
     /// Holds files that the command line names.
     files: tempfile::TempDir,
     user: Option<u32>,
+    environment: Vec<(&'static str, OsString)>,
+    passed: Vec<OwnedFd>,
 }
 
 impl Launch {
@@ -67,6 +72,8 @@ impl Launch {
             command: vec![env!("CARGO_BIN_EXE_headcount").into()],
             files: tempfile::tempdir().unwrap(),
             user: None,
+            environment: Vec::new(),
+            passed: Vec::new(),
         }
     }
 
@@ -93,6 +100,26 @@ impl Launch {
         let path = self.files.path().join("config.yml");
         fs::write(&path, yaml).unwrap();
         self.arg(joined("-config.path=", &path))
+    }
+
+    /// With one more variable of the environment.
+    pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    /// With one more open descriptor: 3, 4 and so on, as systemd passes them.
+    pub fn passing(mut self, descriptor: impl Into<OwnedFd>) -> Self {
+        let descriptor = descriptor.into();
+        // Far from where the copies go, so that none of them is copied over.
+        // SAFETY: takes numbers; the descriptor it gives is owned by nobody yet.
+        let copy = unsafe {
+            let copy = libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 100);
+            assert!(copy >= 100);
+            OwnedFd::from_raw_fd(copy)
+        };
+        self.passed.push(copy);
+        self
     }
 
     /// By a program that runs the words after its own.
@@ -123,6 +150,7 @@ impl Launch {
         let mut command = Command::new(&self.command[0]);
         command
             .args(&self.command[1..])
+            .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -130,6 +158,9 @@ impl Launch {
             // A change of user drops supplementary groups and, as it leaves root, all capabilities.
             command.uid(uid).gid(uid);
         }
+        let passed: Vec<_> = self.passed.iter().map(AsRawFd::as_raw_fd).collect();
+        // SAFETY: between fork and exec only descriptors are copied, which takes numbers and allocates nothing.
+        unsafe { command.pre_exec(move || pass(&passed)) };
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         Running {
@@ -178,6 +209,17 @@ impl Launch {
             stderr: running.log.lines(),
         }
     }
+}
+
+/// Copies descriptors to 3 and on, where they stay open in a program that is run.
+fn pass(descriptors: &[libc::c_int]) -> std::io::Result<()> {
+    for (at, descriptor) in (3..).zip(descriptors) {
+        // SAFETY: takes two numbers.
+        if unsafe { libc::dup2(*descriptor, at) } != at {
+            return Err(std::io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn joined(flag: &str, path: &Path) -> OsString {
@@ -244,22 +286,14 @@ impl Agent {
 
     /// One GET.
     pub fn ask(&self, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        self.begin(path, "").answer()
+    }
+
+    /// Sends a GET with further header lines, each with its line break.
+    pub fn begin(&self, path: &str, headers: &str) -> Asked<TcpStream> {
+        let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer {
-            code,
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
+        Asked::of(stream, path, headers)
     }
 
     /// Lines of the log so far.
@@ -278,13 +312,52 @@ impl Agent {
     }
 
     /// Sends a signal and waits for the end.
-    pub fn stop(mut self, signal: libc::c_int) -> (ExitStatus, Vec<String>) {
+    pub fn stop(self, signal: libc::c_int) -> (ExitStatus, Vec<String>) {
+        self.signal(signal);
+        self.end()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: libc::c_int) {
         let pid = libc::pid_t::try_from(self.child.child.id()).unwrap();
         // SAFETY: takes two numbers; the child has not been waited for, so the number is still its own.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// Waits for the end.
+    pub fn end(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait();
         self.child.log.wait_for_end();
         (status, self.log())
+    }
+}
+
+/// A request that was sent.
+#[derive(Debug)]
+pub struct Asked<S>(S);
+
+impl<S: Read + Write> Asked<S> {
+    /// Sends a GET on a fresh connection, with further header lines.
+    pub fn of(mut stream: S, path: &str, headers: &str) -> Self {
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: x\r\n{headers}connection: close\r\n\r\n"
+        )
+        .unwrap();
+        Self(stream)
+    }
+
+    /// Waits for the whole answer.
+    pub fn answer(mut self) -> Answer {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer {
+            code,
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
     }
 }
 

@@ -43,7 +43,21 @@ const MODULES: &[(&str, &[&str])] = &[
             "http",
         ],
     ),
+    (
+        "partial",
+        &[
+            "pipeline",
+            "process",
+            "group",
+            "source",
+            "collector",
+            "config",
+            "http",
+        ],
+    ),
     ("owner", &["pipeline", "http"]),
+    ("notify", &["http"]),
+    ("signals", &[]),
 ];
 
 /// Crates that only one part of the tree may name.
@@ -53,6 +67,7 @@ const CRATES: &[(&str, &str)] = &[
     ("aya_obj", "source/bpf"),
     ("agent_common", "source"),
     ("bcrypt", "http/web"),
+    ("socket2", "http/listener"),
     ("tokio_rustls", "http"),
     ("webpki", "http/web"),
 ];

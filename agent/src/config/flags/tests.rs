@@ -1,7 +1,6 @@
 //! Names, defaults and spellings of the flags.
 
 use super::*;
-use crate::config::{Host, ListenAddress};
 
 fn parse(words: &[&str]) -> Result<Flags, FlagError> {
     Flags::parse(words.iter().map(Into::into).collect())
@@ -28,10 +27,8 @@ fn defaults() {
         gather_smaps: true,
         smaps_budget: Duration::from_millis(50),
         web: WebFlags {
-            listen_address: ListenAddress {
-                host: Host::Any,
-                port: 9256,
-            },
+            listen_addresses: vec![":9256".parse().unwrap()],
+            systemd_socket: false,
             telemetry_path: "/metrics".to_owned(),
             config: None,
         },
@@ -107,11 +104,21 @@ fn both_spellings_and_the_last_wins() {
     );
     assert_eq!(
         (
-            flags.web.listen_address.port,
+            flags.web.listen_addresses,
             flags.web.telemetry_path.as_str()
         ),
-        (1, "/m/x")
+        (vec!["[::1]:1".parse().unwrap()], "/m/x")
     );
+}
+
+#[test]
+fn each_listen_address_is_one_more() {
+    let words = ["-web.listen-address", ":1", "--web.listen-address=unix:/s"];
+    let flags = parse(&words).unwrap();
+    let expected = [":1", "unix:/s"].map(|text| text.parse().unwrap());
+    assert_eq!(flags.web.listen_addresses, expected);
+    assert!(!flags.web.systemd_socket);
+    assert!(parse(&["-web.systemd-socket"]).unwrap().web.systemd_socket);
 }
 
 #[test]

@@ -4,19 +4,23 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::path_or_none;
+use super::{go_bool, path_or_none};
 use crate::config::ListenAddress;
 
 /// How and to whom it is served.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct WebFlags {
-    /// Address to listen on, host:port; :port is every interface
+    /// Address to listen on, host:port or unix:/path; :port is every interface. May be given several times
     #[arg(
         long = "web.listen-address",
         value_name = "ADDRESS",
         default_value = ":9256"
     )]
-    pub listen_address: ListenAddress,
+    pub listen_addresses: Vec<ListenAddress>,
+    /// Listen on the sockets that systemd passes (a .socket unit), and on no address
+    #[arg(long = "web.systemd-socket", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub systemd_socket: bool,
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
@@ -38,6 +42,8 @@ fn telemetry_path(text: &str) -> Result<String, String> {
         "" => "is empty",
         "/" => "is the landing page",
         "/health" => "is where the agent's health is",
+        "/ready" => "is where the agent says that it is ready",
+        "/-/reload" => "is where a reload is asked for",
         _ if !text.starts_with('/') => "does not start with a slash",
         _ if text.contains(['?', '#']) || text.contains(|c: char| !c.is_ascii_graphic()) => {
             "has a character that no path of a url can have"

@@ -1,0 +1,122 @@
+//! Sockets that listen: TCP and Unix, bound here or passed by systemd. What is accepted is served alike.
+
+mod passed;
+mod tcp;
+mod unix;
+
+use std::fmt;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::config::ListenAddress;
+pub use passed::passed;
+use unix::SocketFile;
+
+/// A socket that listens. Dropping it closes it, and removes the file of a Unix socket that was bound here.
+#[derive(Debug)]
+pub struct Listener(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix {
+        socket: UnixListener,
+        /// `None` if systemd made the socket. Only dropped, never read.
+        _file: Option<SocketFile>,
+    },
+}
+
+/// A connection, of whatever kind.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Why there is no socket that listens.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{flag}: {reason}")]
+pub struct BindError {
+    /// The flag, and the address if there is one.
+    flag: String,
+    /// What is wrong, and what to do.
+    reason: String,
+}
+
+impl Listener {
+    /// Listens on `address`.
+    ///
+    /// # Errors
+    /// The address cannot be had; the error says what to do.
+    pub async fn bind(address: &ListenAddress) -> Result<Self, BindError> {
+        let bound = match address {
+            ListenAddress::Tcp(tcp) => tcp::bind(tcp).await.map(Socket::Tcp),
+            ListenAddress::Unix(path) => unix::bind(path).map(|(socket, file)| Socket::Unix {
+                socket,
+                _file: Some(file),
+            }),
+        };
+        bound.map(Self).map_err(|reason| BindError {
+            flag: format!("--web.listen-address {address}"),
+            reason,
+        })
+    }
+
+    /// Scheme and authority of a URL that leads here from this machine, as far as there is one.
+    pub fn url(&self, is_secure: bool) -> String {
+        let scheme = if is_secure { "https" } else { "http" };
+        let address = match &self.0 {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Unix { .. } => None,
+        };
+        match address {
+            Some(address) if address.ip().is_unspecified() => {
+                format!("{scheme}://localhost:{}", address.port())
+            }
+            Some(address) => format!("{scheme}://{address}"),
+            // curl and others take the socket beside the URL.
+            None => format!("{scheme}://localhost"),
+        }
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        match &self.0 {
+            Socket::Tcp(socket) => {
+                let (stream, _) = socket.accept().await?;
+                // Only a matter of speed.
+                let _ = stream.set_nodelay(true);
+                Ok(Box::new(stream))
+            }
+            Socket::Unix { socket, .. } => {
+                let (stream, _) = socket.accept().await?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self(Socket::Tcp(socket))
+    }
+}
+
+impl fmt::Display for Listener {
+    /// The address as `--web.listen-address` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Socket::Tcp(socket) => match socket.local_addr() {
+                Ok(address) => address.fmt(f),
+                Err(error) => error.fmt(f),
+            },
+            Socket::Unix { socket, .. } => match socket.local_addr() {
+                Ok(address) => match address.as_pathname() {
+                    Some(path) => write!(f, "unix:{}", path.display()),
+                    None => f.write_str("unix socket without a path"),
+                },
+                Err(error) => error.fmt(f),
+            },
+        }
+    }
+}

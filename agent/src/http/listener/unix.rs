@@ -1,0 +1,151 @@
+//! A Unix socket at a path: for the owner and the group of its file only.
+
+use std::fs::{self, Metadata, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixSocket};
+
+/// Who may connect: to write is to connect.
+const MODE: u32 = 0o660;
+/// Connections that wait to be accepted; as many as for TCP.
+const BACKLOG: u32 = 1024;
+
+/// The file of a bound socket. Removed when dropped, unless another one has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+/// Binds `path`. A socket that a dead process left there is replaced.
+pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), String> {
+    make_room(path)?;
+    let said = |error: io::Error| reason(&error);
+    let socket = UnixSocket::new_stream().map_err(said)?;
+    socket.bind(path).map_err(said)?;
+    let file = SocketFile::of(path).map_err(said)?;
+    // Nobody can connect before it listens, so nobody slips through before the mode is set.
+    fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(said)?;
+    let listener = socket.listen(BACKLOG).map_err(said)?;
+    Ok((listener, file))
+}
+
+/// Removes what is at `path` if it is a socket on which nobody listens.
+fn make_room(path: &Path) -> Result<(), String> {
+    match fs::symlink_metadata(path) {
+        Err(_) => return Ok(()), // nothing there; or bind says what is wrong
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(
+                "there is something that is no socket; remove it or choose another path".to_owned(),
+            );
+        }
+        Ok(_) => {}
+    }
+    match connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|error| {
+                format!(
+                    "a socket that a dead process left there cannot be removed: {error}; remove it"
+                )
+            }),
+        // Also when it is too busy to answer, or speaks another protocol.
+        _ => Err("another program listens there; stop it or choose another path".to_owned()),
+    }
+}
+
+/// Waits for nobody: who listens may be held up.
+fn connect(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    socket.connect(&SockAddr::unix(path)?)
+}
+
+/// What is wrong with a path that cannot be bound, and what to do.
+fn reason(error: &io::Error) -> String {
+    let text = match error.kind() {
+        ErrorKind::NotFound => {
+            "no such directory; make it, or let systemd make it (RuntimeDirectory=headcount)"
+        }
+        ErrorKind::PermissionDenied => {
+            "no right to make a socket there; run as root, or choose a directory that this user may write"
+        }
+        ErrorKind::AddrInUse => "another program listens there; stop it or choose another path",
+        _ => return error.to_string(),
+    };
+    text.to_owned()
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            identity: identity(&fs::symlink_metadata(path)?),
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
+        if is_ours && let Err(error) = fs::remove_file(&self.path) {
+            log::warn!("{} is left behind: {error}", self.path.display());
+        }
+    }
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[tokio::test]
+    async fn a_socket_is_for_owner_and_group_and_goes_with_the_listener() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let (listener, file) = bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, MODE);
+        let client = UnixStream::connect(&path).unwrap();
+        let (_stream, _) = listener.accept().await.unwrap();
+        drop((client, file));
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn only_a_socket_on_which_nobody_listens_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        // std leaves the file behind, as a process that is killed does.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let (_listener, file) = bind(&path).unwrap();
+        let error = bind(&path).unwrap_err();
+        assert!(
+            error.starts_with("another program listens there"),
+            "{error}"
+        );
+
+        // Another one in its place is not ours to remove.
+        fs::rename(&path, directory.path().join("old")).unwrap();
+        fs::write(&path, "precious").unwrap();
+        drop(file);
+        let error = bind(&path).unwrap_err();
+        assert!(
+            error.starts_with("there is something that is no"),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_missing_is_told_with_the_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = bind(&directory.path().join("no/s")).unwrap_err();
+        assert!(error.contains("RuntimeDirectory="), "{error}");
+    }
+}

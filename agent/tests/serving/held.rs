@@ -1,0 +1,61 @@
+//! A file that holds up who reads it.
+
+use crate::support::{agent::until, fake_proc::FakeProc};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    process::Command,
+};
+
+/// `stat` of process 5, of which every pass needs the contents.
+#[derive(Debug)]
+pub(crate) struct Held {
+    path: PathBuf,
+    contents: Vec<u8>,
+}
+
+impl Held {
+    /// From now on it does not answer.
+    pub(crate) fn new(tree: &FakeProc) -> Self {
+        let path = tree.path(5).join("stat");
+        let contents = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let is_made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(is_made.success());
+        Self { path, contents }
+    }
+
+    /// Waits until somebody reads.
+    pub(crate) fn once_read(self) -> Reading {
+        let mut pipe = None;
+        until("a reader", || {
+            let mut options = OpenOptions::new();
+            // Without a reader this fails at once.
+            let options = options.write(true).custom_flags(libc::O_NONBLOCK);
+            pipe = options.open(&self.path).ok();
+            pipe.is_some()
+        });
+        Reading {
+            held: self,
+            pipe: pipe.unwrap(),
+        }
+    }
+}
+
+/// The same while somebody reads it.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    held: Held,
+    pipe: File,
+}
+
+impl Reading {
+    /// It answers, and is a file again.
+    pub(crate) fn release(mut self) {
+        fs::remove_file(&self.held.path).unwrap();
+        fs::write(&self.held.path, &self.held.contents).unwrap();
+        self.pipe.write_all(&self.held.contents).unwrap();
+    }
+}

@@ -1,0 +1,56 @@
+//! How it ends.
+
+use crate::held::Held;
+use crate::support::{
+    agent::{Agent, until},
+    log::message,
+};
+use crate::{launch, tree};
+use std::{net::TcpStream, os::unix::process::ExitStatusExt};
+
+fn no_longer_listens(agent: &Agent) {
+    until("a closed door", || {
+        TcpStream::connect(agent.address).is_err()
+    });
+}
+
+#[test]
+fn a_request_that_is_open_at_the_stop_is_finished() {
+    let tree = tree();
+    let agent = launch(&tree).start();
+    let held = Held::new(&tree);
+    let open = agent.begin("/metrics", "");
+    let reading = held.once_read();
+    agent.signal(libc::SIGTERM);
+    no_longer_listens(&agent);
+
+    reading.release();
+    let answer = open.answer();
+    assert_eq!(answer.code, 200);
+    assert!(
+        answer
+            .body
+            .contains("\nnamedprocess_namegroup_num_procs{groupname=\"fake\"} 1\n")
+    );
+    let (status, log) = agent.end();
+    assert_eq!(status.code(), Some(0), "{log:#?}");
+    assert_eq!(message(log.last().unwrap()), "SIGTERM: stopping");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (second, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
+        let tree = tree();
+        let agent = launch(&tree).start();
+        let held = Held::new(&tree);
+        let _open = agent.begin("/metrics", "");
+        // Nobody lets go of it.
+        let _reading = held.once_read();
+        agent.signal(libc::SIGTERM);
+        no_longer_listens(&agent);
+        let (status, log) = agent.stop(second);
+        assert_eq!(status.signal(), Some(second), "{status} {log:#?}");
+        let expected = format!("{name} again: ending without the requests that are open");
+        assert_eq!(message(log.last().unwrap()), expected);
+    }
+}
