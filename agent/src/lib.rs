@@ -20,21 +20,24 @@ pub mod list;
 mod owner;
 mod pipeline;
 pub mod process;
+pub mod reload;
 pub mod source;
 
 use collector::Collectors;
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
-use pipeline::{Parts, Pipeline};
+use pipeline::{Parts, Pipeline, placer};
+use reload::Reloads;
 use source::{
     Names, Observer, Smaps, Tier, Users,
     bpf::{self, Request, Sizes},
     procfs::Procfs,
 };
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
+    signal::unix::Signal,
     sync::{mpsc, oneshot},
 };
 
@@ -45,6 +48,8 @@ pub struct Settings {
     pub host: Host,
     /// Selectors and names, compiled.
     pub classifier: Classifier,
+    /// The file it is from, to be read again at a reload; `None`: the command line or the built-in configuration.
+    pub config_path: Option<PathBuf>,
     /// Which tier is wanted.
     pub accounting: Request,
     /// Sizes of the kernel's buffers.
@@ -59,6 +64,8 @@ pub struct Settings {
     pub smaps_budget: Option<Duration>,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// Whether a request may reload the configuration.
+    pub can_reload: bool,
     /// Who may ask for them; `None`: everybody who can connect.
     pub web: Option<http::Web>,
     /// The log.
@@ -87,20 +94,22 @@ pub enum Error {
     OwnerEnded,
 }
 
-/// Serves `listener` until `shutdown`.
+/// Serves `listener` until `shutdown`; each of `hangups` reloads the configuration.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn run(
     mut settings: Settings,
     listener: TcpListener,
+    hangups: Signal,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (owner, inbox) = http::owner();
     let statistics = Arc::new(http::Statistics::default());
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
-        owner,
+        can_reload: settings.can_reload,
+        owner: owner.clone(),
         limits: http::Limits::default(),
         statistics: Arc::clone(&statistics),
         web: settings.web.take().map(Arc::new),
@@ -109,6 +118,7 @@ pub async fn run(
     tokio::select! {
         () = http::serve(listener, site, shutdown) => Ok(()),
         error = failure => Err(error),
+        never = reload::at_each(hangups, owner) => match never {},
     }
 }
 
@@ -176,6 +186,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     let Settings {
         host,
         classifier,
+        config_path,
         accounting,
         sizes,
         policy,
@@ -209,14 +220,13 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     let recheck = recheck.filter(|_| start.plan.tier == Tier::Procfs);
     let smaps = smaps_budget.map(|budget| Smaps::new(host.clone(), budget));
     let classifier = Arc::new(classifier);
-    let placing = Arc::clone(&classifier);
-    let placer = Box::new(move |facts: &process::Facts| placing.classify(facts, boot_time));
-    let mut grouper = Grouper::new(placer, policy);
+    let mut grouper = Grouper::new(placer(&classifier, boot_time), policy);
     grouper.announce(classifier.fixed());
     Ok(Pipeline::start(Parts {
         observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
         grouper,
         classifier,
+        reloads: Reloads::of(config_path),
         collectors: Collectors::new()?,
         threads,
         http,

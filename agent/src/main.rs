@@ -9,7 +9,7 @@ use headcount::{
     group::{Classifier, Policy},
     host::Host,
     http::Web,
-    list, once, run,
+    list, once, reload, run,
     source::{
         Tier,
         bpf::{Request, Sizes},
@@ -122,8 +122,10 @@ fn load(path: Option<&Path>) -> Result<Config, String> {
 
 fn start(flags: Flags) -> Result<(), String> {
     let logger = logging::init(flags.log_level(), flags.log_format);
+    let grouping = flags.grouping()?;
     let settings = Settings {
-        classifier: classifier(flags.grouping()?)?,
+        classifier: classifier(grouping)?,
+        config_path: grouping.path().map(Path::to_owned),
         host: Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?,
         accounting: request(flags.accounting),
         sizes: Sizes {
@@ -139,6 +141,7 @@ fn start(flags: Flags) -> Result<(), String> {
         threads: flags.threads,
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         telemetry_path: flags.web.telemetry_path.clone(),
+        can_reload: flags.web.enable_lifecycle,
         web: web(&flags)?,
         logger,
     };
@@ -166,18 +169,16 @@ fn web(flags: &Flags) -> Result<Option<Web>, String> {
 }
 
 fn classifier(grouping: Grouping<'_>) -> Result<Classifier, String> {
-    let config = match grouping {
+    match grouping {
         Grouping::Names {
             procnames,
             namemapping,
-        } => return Classifier::of_names(procnames, namemapping),
-        Grouping::File(path) => Config::load(path).map_err(|error| error.to_string())?,
-        Grouping::BuiltIn => Config::built_in(),
-    };
-    for warning in config.warning_lines() {
-        log::warn!("{warning}");
+        } => Classifier::of_names(procnames, namemapping),
+        Grouping::File(path) => reload::load(path),
+        Grouping::BuiltIn => {
+            Classifier::new(&Config::built_in()).map_err(|error| error.to_string())
+        }
     }
-    Classifier::new(&config).map_err(|error| error.to_string())
 }
 
 fn print_exposition(exposition: &[u8]) -> Result<(), String> {
@@ -191,6 +192,7 @@ async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String
     let watch = |kind| signal(kind).map_err(|error| format!("cannot watch for signals: {error}"));
     let mut terminate = watch(SignalKind::terminate())?;
     let mut interrupt = watch(SignalKind::interrupt())?;
+    let hangups = watch(SignalKind::hangup())?;
     if let Ok(bound) = listener.local_addr() {
         let shown = if bound.ip().is_unspecified() {
             format!("localhost:{}", bound.port())
@@ -212,7 +214,7 @@ async fn serve(settings: Settings, address: &ListenAddress) -> Result<(), String
             _ = interrupt.recv() => log::info!("SIGINT: stopping"),
         }
     };
-    run(settings, listener, shutdown)
+    run(settings, listener, hangups, shutdown)
         .await
         .map_err(|error| error.to_string())
 }

@@ -9,6 +9,7 @@
 //! Not here: gathering the facts, keeping counters of processes and groups, HTTP.
 
 mod accounting;
+mod configuration;
 mod label;
 mod metric;
 mod namegroup;
@@ -29,7 +30,7 @@ mod view;
 pub use reference::reference;
 pub use run::Collectors;
 pub use runs::{Outcome, Runs, Timer};
-pub use view::{Build, ServingStatistics, View};
+pub use view::{Build, ReloadStatistics, ServingStatistics, View};
 
 use crate::exposition::{Descriptor, Writer};
 use metric::Table;
@@ -80,6 +81,12 @@ pub static COLLECTORS: &[Start] = &[
         Box::new(Table {
             name: "http",
             metrics: serving::METRICS,
+        })
+    },
+    |_| {
+        Box::new(Table {
+            name: "configuration",
+            metrics: configuration::METRICS,
         })
     },
     // Last: it counts the samples of those before it.

@@ -17,6 +17,8 @@ pub struct View<'a> {
     pub group_statistics: &'a group::Statistics,
     /// Counts about the HTTP side.
     pub serving: &'a ServingStatistics,
+    /// Reloads of the configuration.
+    pub reloads: &'a ReloadStatistics,
     /// What was built.
     pub build: &'a Build,
     /// When the node booted, seconds since the epoch (`btime` of `/proc/stat`).
@@ -44,6 +46,17 @@ pub struct ServingStatistics {
     pub requests: Vec<(&'static str, u64)>,
     /// Times up by phase.
     pub timeouts: Vec<(&'static str, u64)>,
+}
+
+/// Reloads of the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ReloadStatistics {
+    /// Whether the last one succeeded; true before there was any.
+    pub is_successful: bool,
+    /// When the configuration was last loaded, at the start or by a reload, seconds since the epoch.
+    pub success_unix_seconds: f64,
+    /// Those that failed.
+    pub failures: u64,
 }
 
 /// What was built.

@@ -2,7 +2,9 @@
 //!
 //! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; 503 where its owner does not answer in time
 //! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while degraded; 503 where the owner does not answer in time
-//! * `/` (GET, HEAD): a page with links to both
+//! * `/-/reload` (POST, PUT): the configuration is read again; 200 when that is done, 500 with the reason where it changed
+//!   nothing, 403 unless it is enabled
+//! * `/` (GET, HEAD): a page with links to the first two
 //! * anything else: 404
 //!
 //! In come a listening socket, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
@@ -20,6 +22,7 @@ mod handshake;
 mod limits;
 mod owner;
 mod phase;
+mod reload;
 mod respond;
 mod serve;
 mod slots;

@@ -12,18 +12,20 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::phase::Watch;
-use super::{Limits, Owner, Statistics, Timeout, Unavailable, Web, gzip};
+use super::{Limits, Owner, Statistics, Timeout, Unavailable, Web, gzip, reload};
 use crate::exposition;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// What is served, and how.
 #[derive(Debug)]
 pub struct Site {
-    /// Path of the exposition; begins with a slash and is neither `/` nor `/health`.
+    /// Path of the exposition; begins with a slash and is none of the others.
     pub telemetry_path: String,
+    /// Whether the configuration can be reloaded by a request.
+    pub can_reload: bool,
     /// Who is asked.
     pub owner: Owner,
     /// How much and how long.
@@ -34,7 +36,7 @@ pub struct Site {
     pub web: Option<Arc<Web>>,
 }
 
-type Page = Response<Full<Bytes>>;
+pub(super) type Page = Response<Full<Bytes>>;
 
 impl Site {
     /// The answer to one request, and that it is served from now on if it may be. For HEAD the body is left out later.
@@ -68,12 +70,8 @@ impl Site {
             path if path == self.telemetry_path => {
                 self.metrics(gzip::is_wanted(request.headers())).await
             }
-            "/" | "/health" if !reads => {
-                let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n");
-                page.headers_mut()
-                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-                page
-            }
+            "/" | "/health" if !reads => not_allowed("GET, HEAD", "use GET or HEAD\n"),
+            reload::PATH => self.reload(request.method()).await,
             "/health" => self.health().await,
             "/" => page(StatusCode::OK, HTML, self.landing()),
             _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
@@ -101,7 +99,7 @@ impl Site {
         page(code, JSON, body)
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         limit: Duration,
         answer: impl Future<Output = Result<T, Unavailable>>,
@@ -142,7 +140,14 @@ fn exposition_page(body: Bytes, is_gzip_wanted: bool) -> Page {
     page
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
+pub(super) fn not_allowed(methods: &'static str, remedy: &'static str) -> Page {
+    let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, remedy);
+    page.headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(methods));
+    page
+}
+
+pub(super) fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
     let mut page = Response::new(Full::new(body.into()));
     *page.status_mut() = status;
     page.headers_mut()

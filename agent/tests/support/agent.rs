@@ -244,11 +244,16 @@ impl Agent {
 
     /// One GET.
     pub fn ask(&self, path: &str) -> Answer {
+        self.request("GET", path)
+    }
+
+    /// One request without a body.
+    pub fn request(&self, method: &str, path: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
         )
         .unwrap();
         let mut text = String::new();
@@ -277,11 +282,21 @@ impl Agent {
             .collect()
     }
 
-    /// Sends a signal and waits for the end.
-    pub fn stop(mut self, signal: libc::c_int) -> (ExitStatus, Vec<String>) {
+    /// Replaces the file of [`Launch::config`].
+    pub fn write_config(&self, yaml: &str) {
+        fs::write(self.child.files.path().join("config.yml"), yaml).unwrap();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: libc::c_int) {
         let pid = libc::pid_t::try_from(self.child.child.id()).unwrap();
         // SAFETY: takes two numbers; the child has not been waited for, so the number is still its own.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn stop(mut self, signal: libc::c_int) -> (ExitStatus, Vec<String>) {
+        self.signal(signal);
         let status = self.child.wait();
         self.child.log.wait_for_end();
         (status, self.log())

@@ -41,8 +41,10 @@ const MODULES: &[(&str, &[&str])] = &[
             "config",
             "host",
             "http",
+            "reload",
         ],
     ),
+    ("reload", &["config", "group", "collector", "http"]),
     ("owner", &["pipeline", "http"]),
 ];
 

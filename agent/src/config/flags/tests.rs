@@ -28,6 +28,7 @@ fn defaults() {
         gather_smaps: true,
         smaps_budget: Duration::from_millis(50),
         web: WebFlags {
+            enable_lifecycle: false,
             listen_address: ListenAddress {
                 host: Host::Any,
                 port: 9256,

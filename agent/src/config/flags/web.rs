@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::path_or_none;
+use super::{go_bool, path_or_none};
 use crate::config::ListenAddress;
 
 /// How and to whom it is served.
@@ -24,6 +24,10 @@ pub struct WebFlags {
     /// everybody who can connect may ask
     #[arg(long = "web.config.file", value_name = "FILE", value_parser = path_or_none)]
     pub(super) config: Option<PathBuf>,
+    /// Whether POST /-/reload reads --config.path again, as SIGHUP does
+    #[arg(long = "web.enable-lifecycle", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = go_bool)]
+    pub enable_lifecycle: bool,
 }
 
 impl WebFlags {
@@ -38,6 +42,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
         "" => "is empty",
         "/" => "is the landing page",
         "/health" => "is where the agent's health is",
+        "/-/reload" => "is where a reload is asked for",
         _ if !text.starts_with('/') => "does not start with a slash",
         _ if text.contains(['?', '#']) || text.contains(|c: char| !c.is_ascii_graphic()) => {
             "has a character that no path of a url can have"
