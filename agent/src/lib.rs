@@ -22,6 +22,7 @@ mod owner;
 mod partial;
 mod pipeline;
 pub mod process;
+pub mod reload;
 pub mod signals;
 pub mod source;
 
@@ -30,14 +31,18 @@ use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
 use partial::Partial;
-use pipeline::{Parts, Pipeline};
+use pipeline::{Parts, Pipeline, placer};
+use reload::Reloads;
 use source::{
     Names, Observer, Smaps, Tier, Users,
     bpf::{self, Request, Sizes},
     procfs::Procfs,
 };
-use std::{future::Future, io, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, oneshot};
+use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::Signal,
+    sync::{mpsc, oneshot},
+};
 
 /// What a run is told.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ pub struct Settings {
     pub host: Host,
     /// Selectors and names, compiled.
     pub classifier: Classifier,
+    /// The file it is from, to be read again at a reload; `None`: the command line or the built-in configuration.
+    pub config_path: Option<PathBuf>,
     /// Which tier is wanted.
     pub accounting: Request,
     /// Sizes of the kernel's buffers.
@@ -60,6 +67,8 @@ pub struct Settings {
     pub smaps_budget: Option<Duration>,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// Whether a request may reload the configuration.
+    pub can_reload: bool,
     /// Who may ask for them; `None`: everybody who can connect.
     pub web: Option<http::Web>,
     /// The log.
@@ -88,13 +97,14 @@ pub enum Error {
     OwnerEnded,
 }
 
-/// Serves on `listeners` until `shutdown`.
+/// Serves on `listeners` until `shutdown`; each of `hangups` reloads the configuration.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn run(
     mut settings: Settings,
     listeners: Vec<http::Listener>,
+    hangups: Signal,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (owner, inbox) = http::owner();
@@ -109,6 +119,7 @@ pub async fn run(
     );
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
+        can_reload: settings.can_reload,
         owner: owner.clone(),
         fallback: Arc::new(partial),
         limits,
@@ -123,7 +134,8 @@ pub async fn run(
     tokio::select! {
         () = http::serve(listeners, site, shutdown) => Ok(()),
         error = failure => Err(error),
-        () = notify::report(first_pass, owner) => Ok(()),
+        () = notify::report(first_pass, owner.clone()) => Ok(()),
+        never = reload::at_each(hangups, owner) => match never {},
     }
 }
 
@@ -200,6 +212,7 @@ fn prepare(
     let Settings {
         host,
         classifier,
+        config_path,
         accounting,
         sizes,
         policy,
@@ -233,14 +246,13 @@ fn prepare(
     let recheck = recheck.filter(|_| start.plan.tier == Tier::Procfs);
     let smaps = smaps_budget.map(|budget| Smaps::new(host.clone(), budget));
     let classifier = Arc::new(classifier);
-    let placing = Arc::clone(&classifier);
-    let placer = Box::new(move |facts: &process::Facts| placing.classify(facts, boot_time));
-    let mut grouper = Grouper::new(placer, policy);
+    let mut grouper = Grouper::new(placer(&classifier, boot_time), policy);
     grouper.announce(classifier.fixed());
     Ok(Pipeline::start(Parts {
         observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
         grouper,
         classifier,
+        reloads: Reloads::of(config_path),
         collectors: Collectors::new(runs),
         threads,
         http,

@@ -11,8 +11,8 @@ use headcount::{
     group::{Classifier, Policy},
     host::Host,
     http::{BindError, Listener, Web, passed},
-    list, once, run,
-    signals::Signals,
+    list, once, reload, run,
+    signals::{Signals, hangups},
     source::{
         Tier,
         bpf::{Request, Sizes},
@@ -116,8 +116,10 @@ fn load(path: Option<&Path>) -> Result<Config, String> {
 
 fn start(flags: Flags) -> Result<(), String> {
     let logger = logging::init(flags.log_level(), flags.log_format);
+    let grouping = flags.grouping()?;
     let settings = Settings {
-        classifier: classifier(flags.grouping()?)?,
+        classifier: classifier(grouping)?,
+        config_path: grouping.path().map(Path::to_owned),
         host: Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?,
         accounting: request(flags.accounting),
         sizes: Sizes {
@@ -133,6 +135,7 @@ fn start(flags: Flags) -> Result<(), String> {
         threads: flags.threads,
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         telemetry_path: flags.web.telemetry_path.clone(),
+        can_reload: flags.web.enable_lifecycle,
         web: web(&flags)?,
         logger,
     };
@@ -160,18 +163,16 @@ fn web(flags: &Flags) -> Result<Option<Web>, String> {
 }
 
 fn classifier(grouping: Grouping<'_>) -> Result<Classifier, String> {
-    let config = match grouping {
+    match grouping {
         Grouping::Names {
             procnames,
             namemapping,
-        } => return Classifier::of_names(procnames, namemapping),
-        Grouping::File(path) => Config::load(path).map_err(|error| error.to_string())?,
-        Grouping::BuiltIn => Config::built_in(),
-    };
-    for warning in config.warning_lines() {
-        log::warn!("{warning}");
+        } => Classifier::of_names(procnames, namemapping),
+        Grouping::File(path) => reload::load(path),
+        Grouping::BuiltIn => {
+            Classifier::new(&Config::built_in()).map_err(|error| error.to_string())
+        }
     }
-    Classifier::new(&config).map_err(|error| error.to_string())
 }
 
 fn print_exposition(exposition: &[u8]) -> Result<(), String> {
@@ -183,6 +184,7 @@ fn print_exposition(exposition: &[u8]) -> Result<(), String> {
 async fn serve(settings: Settings, flags: &WebFlags) -> Result<(), String> {
     let listeners = listen(flags).await.map_err(|error| error.to_string())?;
     let signals = Signals::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
+    let hangups = hangups().map_err(|error| format!("cannot watch for signals: {error}"))?;
     let is_secure = settings.web.as_ref().is_some_and(Web::is_secure);
     for listener in &listeners {
         log::info!(
@@ -191,7 +193,7 @@ async fn serve(settings: Settings, flags: &WebFlags) -> Result<(), String> {
             settings.telemetry_path
         );
     }
-    run(settings, listeners, signals.first())
+    run(settings, listeners, hangups, signals.first())
         .await
         .map_err(|error| error.to_string())
 }

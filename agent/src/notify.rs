@@ -3,7 +3,7 @@
 //!
 //! Each message is one short datagram to a socket of the manager's, which reads it as soon as it comes.
 
-use crate::http::Owner;
+use crate::{host::monotonic_ns, http::Owner};
 use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -17,6 +17,12 @@ pub(crate) fn tell(state: &str) {
     if let Err(error) = sd_notify::notify(&[NotifyState::Custom(state)]) {
         log::warn!("the service manager cannot be told {state:?} (NOTIFY_SOCKET): {error}");
     }
+}
+
+/// Tells that a reload begins, and when, as `Type=notify-reload` wants it; `READY=1` is told when it is over.
+pub(crate) fn reloading() {
+    let since_boot = Duration::from_nanos(monotonic_ns()).as_micros();
+    tell(&format!("RELOADING=1\nMONOTONIC_USEC={since_boot}"));
 }
 
 /// Tells that the agent is ready when the first pass is done, and how it accounts; then, if a watchdog wants to know, that it is

@@ -23,22 +23,23 @@ const SLOW: Duration = Duration::from_secs(10);
 /// The same while the self-test waits for its record.
 const SELF_TEST: Duration = Duration::from_secs(1);
 
-/// Answers in the owner's place until `ready`; gives back the inbox, and the scrape that waits.
+/// Answers in the owner's place until `ready`; gives back the inbox, and the questions that wait: at most
+/// one of each kind.
 pub(crate) async fn stand_in(
     mut inbox: mpsc::Receiver<Question>,
     mut ready: oneshot::Receiver<()>,
-) -> (mpsc::Receiver<Question>, Option<Question>) {
-    let mut waiting = None;
+) -> (mpsc::Receiver<Question>, Vec<Question>) {
+    let mut waiting = Vec::new();
     loop {
         tokio::select! {
             _ = &mut ready => return (inbox, waiting),
-            question = inbox.recv() => match question {
-                Some(Question::Health(reply)) => {
+            Some(question) = inbox.recv() => match question {
+                Question::Health(reply) => {
                     let reasons = vec!["the first pass over the processes is under way".to_owned()];
                     // Who asked may be gone.
                     let _ = reply.send(Health { status: Status::Starting, reasons });
                 }
-                scrape => waiting = scrape,
+                question => waiting.push(question),
             },
         }
     }
@@ -48,10 +49,10 @@ pub(crate) async fn stand_in(
 pub(crate) async fn own(
     mut pipeline: Pipeline,
     mut inbox: mpsc::Receiver<Question>,
-    waiting: Option<Question>,
+    waiting: Vec<Question>,
 ) -> io::Result<()> {
     let ring = Ring::new(pipeline.wake_fd()?)?;
-    if let Some(question) = waiting {
+    for question in waiting {
         answer(&mut pipeline, question);
     }
     loop {
@@ -82,6 +83,9 @@ fn answer(pipeline: &mut Pipeline, question: Question) {
         }
         Question::Health(reply) => {
             let _ = reply.send(pipeline.health());
+        }
+        Question::Reload(reply) => {
+            let _ = reply.send(pipeline.reload());
         }
     }
 }

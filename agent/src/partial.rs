@@ -2,7 +2,7 @@
 //! agent itself. It touches nothing that the owner holds, and says of the other collectors that they are missing.
 
 use crate::{
-    collector::{Collectors, Runs, View},
+    collector::{Collectors, ReloadStatistics, Runs, View},
     config::logging::Logger,
     group,
     http::{self, Bytes, Fallback},
@@ -44,6 +44,7 @@ impl Fallback for Partial {
             source: &source::Statistics::default(),
             group_statistics: &group::Statistics::default(),
             serving: &serving(&self.http),
+            reloads: &ReloadStatistics::default(),
             build: &BUILD,
             boot_time_seconds: self.boot_time_seconds,
             log_lines_suppressed: self.logger.suppressed(),

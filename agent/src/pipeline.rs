@@ -7,6 +7,10 @@
 //! Nothing here runs by itself: [`Owner`](crate::http::Owner)'s questions, a half-full ring and a slow timer drive it
 //! (see `owner.rs`). It composes; every rule is in the modules it calls.
 
+mod reload;
+
+pub(crate) use reload::placer;
+
 use crate::{
     collector::{Build, Collectors, ServingLimits, ServingStatistics, View},
     config::logging::Logger,
@@ -14,6 +18,7 @@ use crate::{
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
     process::{Facts, Table, Unclassified},
+    reload::Reloads,
     source::{
         Observer, SelfTest, Statistics,
         bpf::{Found, Plan},
@@ -29,6 +34,7 @@ pub(crate) struct Pipeline {
     classifier: Arc<Classifier>,
     /// Failures of name templates that were logged.
     failures_logged: Vec<u64>,
+    reloads: Reloads,
     collectors: Collectors,
     /// Whether threads are shown by name.
     threads: bool,
@@ -53,6 +59,7 @@ pub(crate) struct Parts {
     pub(crate) observer: Observer,
     pub(crate) grouper: Grouper,
     pub(crate) classifier: Arc<Classifier>,
+    pub(crate) reloads: Reloads,
     pub(crate) collectors: Collectors,
     pub(crate) threads: bool,
     pub(crate) http: Arc<http::Statistics>,
@@ -77,6 +84,7 @@ impl Pipeline {
             observer,
             grouper,
             classifier,
+            reloads,
             collectors,
             threads,
             http,
@@ -91,6 +99,7 @@ impl Pipeline {
             grouper,
             classifier,
             failures_logged: Vec::new(),
+            reloads,
             collectors,
             threads,
             http,
@@ -141,6 +150,7 @@ impl Pipeline {
             source: &self.last,
             group_statistics: &self.grouper.statistics(),
             serving: &serving,
+            reloads: &self.reloads.statistics(),
             build: &BUILD,
             boot_time_seconds: self.host.boot_time as f64,
             log_lines_suppressed: self.logger.suppressed(),
@@ -239,7 +249,10 @@ impl Pipeline {
 
     /// Decides whom the living belong to, parents first.
     fn classify(&mut self) {
-        for one in self.table.unclassified() {
+        let mut undecided = self.table.unclassified();
+        // A bound of groups falls on the same ones again, after a reload.
+        undecided.sort_by_key(|one| self.grouper.is_in_rest(one.account));
+        for one in undecided {
             // One that cannot be read ended just now, or can be read another time: it waits. The next pass tries again or
             // sees that it is gone; with kernel programs its exec decides when its end is told.
             if let Ok(facts) = self.observer.facts(one.id) {
@@ -305,6 +318,7 @@ impl Pipeline {
                 .iter()
                 .map(|error| format!("the last pass failed: {error}")),
         );
+        reasons.extend(self.reloads.reason());
         if self.lost_lately {
             reasons.push(
                 "kernel records were lost or only summed up before the last scrape; a larger \

@@ -1,4 +1,4 @@
-//! What ends a run: SIGTERM or SIGINT, after which open requests may finish; a second one ends it at once.
+//! SIGHUP, and what ends a run: SIGTERM or SIGINT, after which open requests may finish; a second one ends it at once.
 //!
 //! The second one kills, as it would have killed if nobody watched for it: a shell sees that the agent was interrupted, and
 //! systemd takes both signals for a clean end.
@@ -6,6 +6,14 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Each SIGHUP from now on.
+///
+/// # Errors
+/// The system refuses to watch, or there is no runtime.
+pub fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
 
 /// Watches for both signals. From the moment this exists neither kills.
 #[derive(Debug)]

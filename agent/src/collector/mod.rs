@@ -10,6 +10,7 @@
 
 mod accounting;
 mod build;
+mod configuration;
 mod label;
 mod metric;
 mod namegroup;
@@ -30,7 +31,7 @@ mod view;
 pub use reference::reference;
 pub use run::Collectors;
 pub use runs::{Outcome, Runs, Timer};
-pub use view::{Build, ServingLimits, ServingStatistics, View};
+pub use view::{Build, ReloadStatistics, ServingLimits, ServingStatistics, View};
 
 use crate::exposition::{Descriptor, Writer};
 use metric::Table;
@@ -101,6 +102,14 @@ pub static COLLECTORS: &[Start] = &[
             needs_state: false,
         })
     },
+    |_| {
+        Box::new(Table {
+            name: "configuration",
+            metrics: configuration::METRICS,
+            needs_state: true,
+        })
+    },
+    // Last: it counts the samples of those before it.
     |runs| Box::new(own::Own::new(runs)),
 ];
 

@@ -169,6 +169,11 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
                 seconds: vec![("header", 6.5), ("drain", 66.0)],
             },
         },
+        reloads: &ReloadStatistics {
+            is_successful: true,
+            success_unix_seconds: 1_508_450_400.25,
+            failures: 59,
+        },
         build: &Build {
             version: "1.2.3",
             revision: "abc",

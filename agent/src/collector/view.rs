@@ -17,6 +17,8 @@ pub struct View<'a> {
     pub group_statistics: &'a group::Statistics,
     /// Counts about the HTTP side.
     pub serving: &'a ServingStatistics,
+    /// Reloads of the configuration.
+    pub reloads: &'a ReloadStatistics,
     /// What was built.
     pub build: &'a Build,
     /// When the node booted, seconds since the epoch (`btime` of `/proc/stat`).
@@ -59,6 +61,17 @@ pub struct ServingLimits {
     pub header_lines: u64,
     /// Times by what they are for.
     pub seconds: Vec<(&'static str, f64)>,
+}
+
+/// Reloads of the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ReloadStatistics {
+    /// Whether the last one succeeded; true before there was any.
+    pub is_successful: bool,
+    /// When the configuration was last loaded, at the start or by a reload, seconds since the epoch.
+    pub success_unix_seconds: f64,
+    /// Those that failed.
+    pub failures: u64,
 }
 
 /// What was built.

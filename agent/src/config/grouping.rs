@@ -19,6 +19,14 @@ pub enum Grouping<'a> {
 }
 
 impl<'a> Grouping<'a> {
+    /// The file, where there is one.
+    pub const fn path(&self) -> Option<&'a Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::BuiltIn | Self::Names { .. } => None,
+        }
+    }
+
     /// From the values of the flags; an empty one is as good as none.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! Open --they match nothing--> Unmatched --an ancestor is decided--> Member | Nowhere
 //! Open --no ancestor--> Nowhere
 //! Nowhere --looked at again--> Open
+//! any --another configuration--> Open, but what was decided holds until it is decided anew
 //! ```
 //!
 //! What is booked before the decision waits in the account. An account lives while a process, a tombstone or an
@@ -34,12 +35,21 @@ pub(super) enum Decision {
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) decision: Decision,
+    /// What a former configuration has decided, while the present one has not: `Member` or `Nowhere`.
+    pub(super) former: Option<Decision>,
     pub(super) ancestor: Option<AccountId>,
     /// It is of one image with its ancestor.
     pub(super) is_fork: bool,
     pub(super) users: u32,
     /// Boxed: of thousands of accounts few wait, and not for long.
     pub(super) waiting: Option<Box<Tally>>,
+}
+
+impl Account {
+    /// What holds now, though it may be open.
+    pub(super) fn present(&self) -> Decision {
+        self.former.unwrap_or(self.decision)
+    }
 }
 
 /// All accounts, by a number that is used again when an account is closed.
@@ -53,6 +63,7 @@ impl Accounts {
     pub(super) fn open(&mut self, ancestor: Option<AccountId>, is_fork: bool) -> AccountId {
         let account = Account {
             decision: Decision::Open,
+            former: None,
             ancestor,
             is_fork,
             users: 1,
@@ -74,9 +85,9 @@ impl Accounts {
         self.slots.get(id.0 as usize)?.as_ref()
     }
 
-    /// The group that an account is decided to be in.
+    /// The group that an account is in.
     pub(super) fn group_of(&self, id: AccountId) -> Option<GroupIndex> {
-        match self.get(id)?.decision {
+        match self.get(id)?.present() {
             Decision::Member(group) => Some(group),
             _ => None,
         }

@@ -36,13 +36,13 @@ pub struct Statistics {
 
 /// See the module.
 pub struct Grouper {
-    placer: Placer,
-    policy: Policy,
-    accounts: Accounts,
+    pub(super) placer: Placer,
+    pub(super) policy: Policy,
+    pub(super) accounts: Accounts,
     /// Accounts that wait for an ancestor.
     unmatched: Vec<AccountId>,
-    groups: Vec<Group>,
-    by_name: HashMap<(String, Labels), GroupIndex>,
+    pub(super) groups: Vec<Group>,
+    pub(super) by_name: HashMap<(String, Labels), GroupIndex>,
     statistics: Statistics,
 }
 
@@ -78,7 +78,7 @@ impl Ledger for Grouper {
             if account.users > 0 {
                 return;
             }
-            if account.decision == Decision::Open {
+            if account.decision == Decision::Open && !self.confirm(id) {
                 // Nobody ever saw its facts, and nobody will.
                 self.decide_unmatched(id, true);
             }
@@ -126,11 +126,27 @@ impl Ledger for Grouper {
             .is_some()
     }
 
+    fn undecide(&mut self, id: AccountId) {
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
+        match std::mem::replace(&mut account.decision, Decision::Open) {
+            Decision::Open => {}
+            Decision::Unmatched => self.unmatched.retain(|other| *other != id),
+            decided => account.former = Some(decided),
+        }
+    }
+
+    fn confirm(&mut self, id: AccountId) -> bool {
+        let former = self.accounts.get(id).and_then(|account| account.former);
+        former.map(|decision| self.decide(id, decision)).is_some()
+    }
+
     fn book(&mut self, id: AccountId, tally: &Tally) {
         let Some(account) = self.accounts.account_mut(id) else {
             return;
         };
-        match account.decision {
+        match account.present() {
             Decision::Open | Decision::Unmatched => {
                 account.waiting.get_or_insert_default().add(tally)
             }
@@ -270,6 +286,7 @@ impl Grouper {
             return;
         };
         account.decision = Decision::Unmatched;
+        account.former = None;
         if account.ancestor != above {
             // Past those that follow somebody themselves: lines stay short, however deep processes are nested.
             let former = std::mem::replace(&mut account.ancestor, above);
@@ -302,6 +319,7 @@ impl Grouper {
             return;
         };
         account.decision = decision;
+        account.former = None;
         let waited = account.waiting.take();
         let ancestor = account.ancestor.take();
         if let (Decision::Member(group), Some(waited)) = (decision, waited) {
@@ -314,14 +332,15 @@ impl Grouper {
 
     fn group(&mut self, placement: Placement) -> GroupIndex {
         let identity = (placement.name, placement.labels);
-        if let Some(known) = self.by_name.get(&identity) {
-            return *known;
+        let known = self.by_name.get(&identity).copied();
+        if let Some(known) = known.filter(|known| self.groups[known.0].item.is_some()) {
+            return known;
         }
         let is_its = |group: &&Group| group.item == Some(placement.item);
         let made = || self.groups.iter().filter(is_its).count();
         let bound = placement.max_groups;
-        let is_full = self.groups.len() >= self.policy.max_groups
-            || bound.is_some_and(|most| made() >= most as usize);
+        let has_room = known.is_some() || self.groups.len() < self.policy.max_groups;
+        let is_full = !has_room || bound.is_some_and(|most| made() >= most as usize);
         self.statistics.overflowed += u64::from(is_full);
         let rest = || (REST.to_owned(), Labels::new());
         let identity = if is_full { rest() } else { identity };
@@ -332,9 +351,12 @@ impl Grouper {
             self.groups.push(Group {
                 name,
                 labels,
-                item: (!is_full).then_some(placement.item),
                 ..Group::default()
             });
+        }
+        if !is_full {
+            // Nobody's so far: it is new, or a former configuration's.
+            self.groups[index.0].item = Some(placement.item);
         }
         index
     }
@@ -362,42 +384,6 @@ impl Grouper {
             "process {tgid}, comm {comm}, arguments {:?}: {verdict}",
             text::joined(&facts.argv)
         );
-    }
-
-    /// Forgets the groups that none of the `present` accounts is in, if that is wanted. What still comes of their former
-    /// members is in no group.
-    pub fn forget_empty(&mut self, present: impl Iterator<Item = AccountId>) {
-        if !self.policy.remove_empty {
-            return;
-        }
-        let mut is_kept = vec![false; self.groups.len()];
-        for id in present {
-            let decision = self.accounts.get(id).map(|account| account.decision);
-            if let Some(Decision::Member(group)) = decision {
-                is_kept[group.0] = true;
-            }
-        }
-        if !is_kept.contains(&false) {
-            return;
-        }
-        let mut kept = 0;
-        let place = |is_kept: &bool| {
-            kept += usize::from(*is_kept);
-            is_kept.then(|| GroupIndex(kept - 1))
-        };
-        let places: Vec<Option<GroupIndex>> = is_kept.iter().map(place).collect();
-        let mut is_kept = is_kept.into_iter();
-        self.groups.retain(|_| is_kept.next() == Some(true));
-        self.by_name.retain(|_, group| {
-            let place = places[group.0];
-            *group = place.unwrap_or(*group);
-            place.is_some()
-        });
-        for account in self.accounts.iter_mut() {
-            if let Decision::Member(group) = account.decision {
-                account.decision = places[group.0].map_or(Decision::Nowhere, Decision::Member);
-            }
-        }
     }
 
     /// Sums up what the live members of each group hold.

@@ -5,6 +5,7 @@ mod cgroup;
 mod classifier;
 #[cfg(test)]
 mod extension_tests;
+mod forget;
 mod gauges;
 mod go_class;
 mod go_regexp;
@@ -44,7 +45,7 @@ pub struct Group {
     pub name: String,
     /// Its labels beside the name.
     pub labels: Labels,
-    /// The item that made it; `None` for the one that takes the rest.
+    /// The item that made it; `None` for the one that takes the rest, and for one that only a former configuration made.
     pub(super) item: Option<usize>,
     /// All that was ever booked to it. Never falls.
     pub total: crate::process::Tally,

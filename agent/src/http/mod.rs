@@ -5,6 +5,8 @@
 //! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while starting or degraded; 503 where the owner does not answer in
 //!   time
 //! * `/ready` (GET, HEAD): the same, but 503 until the first pass is done
+//! * `/-/reload` (POST, PUT): the configuration is read again; 200 when that is done, 500 with the reason where it changed
+//!   nothing, 403 unless it is enabled
 //! * `/` (GET, HEAD): a page with links to both
 //! * anything else: 404
 //!
@@ -25,6 +27,7 @@ mod limits;
 mod listener;
 mod owner;
 mod phase;
+mod reload;
 mod respond;
 mod serve;
 mod slots;

@@ -7,6 +7,9 @@
 //!            +---------+----------------- the same Bytes <----------------+
 //! ```
 //!
+//! Reloads do not share the answer of one that is under way, which may have read an older file: they wait for its end, and
+//! share the next one.
+//!
 //! A question is asked by a tokio task of its own, so it outlives the request that caused it: a client that hangs up takes
 //! no answer away from the others. An owner that hangs has at most one question of each kind before it.
 
@@ -23,6 +26,8 @@ pub enum Question {
     Metrics(oneshot::Sender<Bytes>),
     /// How are you?
     Health(oneshot::Sender<Health>),
+    /// Reload the configuration, and say why that changed nothing, if it did not.
+    Reload(oneshot::Sender<Result<(), String>>),
 }
 
 /// The state's own view of itself, shown at `/health`.
@@ -57,17 +62,19 @@ pub struct Owner {
     questions: mpsc::Sender<Question>,
     metrics: Shared<Bytes>,
     health: Shared<Health>,
+    reload: Shared<Result<(), String>>,
 }
 
 /// An [`Owner`], and the end where its questions arrive.
 pub fn owner() -> (Owner, mpsc::Receiver<Question>) {
     // One question of each kind is under way at most.
-    let (questions, inbox) = mpsc::channel(2);
+    let (questions, inbox) = mpsc::channel(3);
     (
         Owner {
             questions,
             metrics: Shared::default(),
             health: Shared::default(),
+            reload: Shared::by_turns(),
         },
         inbox,
     )
@@ -85,6 +92,13 @@ impl Owner {
     pub async fn health(&self) -> Result<Health, Unavailable> {
         self.health
             .answer(|| ask(self.questions.clone(), Question::Health))
+            .await
+    }
+
+    /// Has the configuration reloaded from what the file says now or later; why that changed nothing, if it did not.
+    pub async fn reload(&self) -> Result<Result<(), String>, Unavailable> {
+        self.reload
+            .answer(|| ask(self.questions.clone(), Question::Reload))
             .await
     }
 }
@@ -107,6 +121,8 @@ type Answer<T> = Option<Result<T, Unavailable>>;
 #[derive(Debug)]
 struct Shared<T> {
     under_way: Arc<Mutex<Option<watch::Receiver<Answer<T>>>>>,
+    /// Held by the question that was asked, where only those share its answer who came before that.
+    turn: Option<Arc<tokio::sync::Mutex<()>>>,
 }
 
 // By hand: derived ones would want the same of T.
@@ -114,6 +130,7 @@ impl<T> Default for Shared<T> {
     fn default() -> Self {
         Self {
             under_way: Arc::default(),
+            turn: None,
         }
     }
 }
@@ -122,11 +139,20 @@ impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Self {
             under_way: Arc::clone(&self.under_way),
+            turn: self.turn.clone(),
         }
     }
 }
 
 impl<T: Clone + Send + Sync + 'static> Shared<T> {
+    /// One question is asked and one waits, at most; who asks shares the one that waits.
+    fn by_turns() -> Self {
+        Self {
+            turn: Some(Arc::default()),
+            ..Self::default()
+        }
+    }
+
     async fn answer<F>(&self, question: impl FnOnce() -> F) -> Result<T, Unavailable>
     where
         F: Future<Output = Result<T, Unavailable>> + Send + 'static,
@@ -153,11 +179,23 @@ impl<T: Clone + Send + Sync + 'static> Shared<T> {
         question: impl Future<Output = Result<T, Unavailable>> + Send + 'static,
     ) -> watch::Receiver<Answer<T>> {
         let (sender, receiver) = watch::channel(None);
-        let under_way = Arc::clone(&self.under_way);
+        let Self { under_way, turn } = self.clone();
+        let end = move || *under_way.lock().unwrap_or_else(PoisonError::into_inner) = None;
         tokio::spawn(async move {
-            let answer = question.await;
-            // First the end, then the answer: who asks from now on gets a fresh one.
-            *under_way.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let answer = match turn {
+                Some(turn) => {
+                    let _turn = turn.lock_owned().await;
+                    // First the end, then the question: who asks from now on waits for the next one.
+                    end();
+                    question.await
+                }
+                None => {
+                    let answer = question.await;
+                    // First the end, then the answer: who asks from now on gets a fresh one.
+                    end();
+                    answer
+                }
+            };
             sender.send_replace(Some(answer));
         });
         receiver
@@ -198,6 +236,35 @@ mod tests {
         };
         let (again, ()) = tokio::join!(owner.metrics(), answering);
         assert_eq!(again.unwrap(), "2");
+    }
+
+    #[tokio::test]
+    async fn a_reload_begins_after_it_was_asked_for_and_is_shared_by_all_who_wait() {
+        let (owner, mut inbox) = owner();
+        let begin = || {
+            let owner = owner.clone();
+            tokio::spawn(async move { owner.reload().await.unwrap() })
+        };
+        let first = begin();
+        let Some(Question::Reload(reply)) = inbox.recv().await else {
+            panic!("not a reload");
+        };
+        // On one thread, each task runs until it waits.
+        let later = [begin(), begin()];
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(inbox.try_recv().is_err(), "one at a time");
+        reply.send(Err("old".to_owned())).unwrap();
+        let Some(Question::Reload(reply)) = inbox.recv().await else {
+            panic!("not a reload");
+        };
+        reply.send(Ok(())).unwrap();
+        assert_eq!(first.await.unwrap(), Err("old".to_owned()));
+        for one in later {
+            assert_eq!(one.await.unwrap(), Ok(()));
+        }
+        assert!(inbox.try_recv().is_err(), "the two were one");
     }
 
     #[tokio::test]

@@ -15,10 +15,11 @@ use tokio::time::{Instant, timeout_at};
 use super::phase::Watch;
 use super::{
     Fallback, Health, Limits, Owner, Statistics, Status, Timeout, Unavailable, Web, deadline, gzip,
+    reload,
 };
 use crate::exposition;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
@@ -27,6 +28,8 @@ const JSON: &str = "application/json";
 pub struct Site {
     /// Path of the exposition; begins with a slash and is none of ours.
     pub telemetry_path: String,
+    /// Whether the configuration can be reloaded by a request.
+    pub can_reload: bool,
     /// Who is asked.
     pub owner: Owner,
     /// Who is asked for the exposition where the owner does not answer in time.
@@ -39,7 +42,7 @@ pub struct Site {
     pub web: Option<Arc<Web>>,
 }
 
-type Page = Response<Full<Bytes>>;
+pub(super) type Page = Response<Full<Bytes>>;
 
 impl Site {
     /// The answer to one request, and that it is served from now on if it may be. For HEAD the body is left out later.
@@ -72,12 +75,8 @@ impl Site {
         match request.uri().path() {
             // As with process-exporter, any method scrapes.
             path if path == self.telemetry_path => self.metrics(request.headers(), arrived).await,
-            "/" | "/health" | "/ready" if !reads => {
-                let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n");
-                page.headers_mut()
-                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-                page
-            }
+            "/" | "/health" | "/ready" if !reads => not_allowed("GET, HEAD", "use GET or HEAD\n"),
+            reload::PATH => self.reload(request.method()).await,
             "/health" => self.health(|_| StatusCode::OK).await,
             "/ready" => {
                 self.health(|health| match health.status {
@@ -121,7 +120,7 @@ impl Site {
         page(code, JSON, body)
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         limit: Duration,
         answer: impl Future<Output = Result<T, Unavailable>>,
@@ -162,7 +161,14 @@ fn exposition_page(body: Bytes, is_gzip_wanted: bool) -> Page {
     page
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
+pub(super) fn not_allowed(methods: &'static str, remedy: &'static str) -> Page {
+    let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, remedy);
+    page.headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(methods));
+    page
+}
+
+pub(super) fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
     let mut page = Response::new(Full::new(body.into()));
     *page.status_mut() = status;
     page.headers_mut()

@@ -7,13 +7,15 @@ use hyper::StatusCode;
 use super::Limits;
 
 /// All status codes that are ever answered.
-const CODES: [(StatusCode, &str); 7] = [
+const CODES: [(StatusCode, &str); 9] = [
     (StatusCode::OK, "200"),
     (StatusCode::BAD_REQUEST, "400"),
     (StatusCode::UNAUTHORIZED, "401"),
+    (StatusCode::FORBIDDEN, "403"),
     (StatusCode::NOT_FOUND, "404"),
     (StatusCode::METHOD_NOT_ALLOWED, "405"),
     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "431"),
+    (StatusCode::INTERNAL_SERVER_ERROR, "500"),
     (StatusCode::SERVICE_UNAVAILABLE, "503"),
 ];
 

@@ -22,6 +22,10 @@ pub trait Ledger {
     fn identify(&mut self, account: AccountId, facts: &Facts);
     /// Takes back that an account is in no group: it is undecided again. `false` for any other one.
     fn reopen(&mut self, account: AccountId) -> bool;
+    /// The configuration has changed: what was decided holds until it is decided anew.
+    fn undecide(&mut self, account: AccountId);
+    /// Nobody will decide it anew: what was decided before [`Self::undecide`] stays. `false` where there is no such thing.
+    fn confirm(&mut self, account: AccountId) -> bool;
     /// Books `tally`; on an undecided account it waits for the decision.
     fn book(&mut self, account: AccountId, tally: &Tally);
 }

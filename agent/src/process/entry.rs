@@ -69,6 +69,8 @@ pub(super) struct Entry {
     pub(super) naming: Naming,
     /// The next totals are history from before the agent: taken over, not booked.
     pub(super) baseline: bool,
+    /// It was looked at again under another configuration: what it had used by then stays where it was booked.
+    pub(super) reclassified: bool,
     /// It has run an exec that was heard of, or is older than the agent.
     pub(super) execed: bool,
     /// Its fork was heard of.
@@ -105,6 +107,7 @@ impl Entry {
                 Naming::Done
             },
             baseline: false,
+            reclassified: false,
             execed: false,
             announced: false,
             exit_booked: false,
@@ -188,9 +191,11 @@ impl Entry {
         }
     }
 
-    /// Decides an undecided account now, since nobody can look at the process any more.
+    /// Decides an undecided account now, since nobody can look at the process any more. Where a former configuration has
+    /// decided, that stays.
     pub(super) fn name_by_events(&mut self, otherwise: Option<&Facts>, ledger: &mut impl Ledger) {
         if let Naming::Waiting(exec) = std::mem::replace(&mut self.naming, Naming::Done)
+            && !ledger.confirm(self.account)
             && let Some(facts) = exec.as_deref().or(otherwise)
         {
             ledger.identify(self.account, facts);
@@ -201,6 +206,7 @@ impl Entry {
     /// where there is nothing to decide, or nothing to decide by.
     pub(super) fn name_at_exit(&mut self, ledger: &mut impl Ledger) -> bool {
         match (&self.naming, self.birth) {
+            (Naming::Waiting(_), _) if ledger.confirm(self.account) => self.naming = Naming::Done,
             (Naming::Waiting(Some(_)), _) => self.name_by_events(None, ledger),
             (Naming::Waiting(None), Some(birth)) => {
                 ledger.share(birth);

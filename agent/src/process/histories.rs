@@ -38,6 +38,10 @@ impl Ledger for Sums {
     fn reopen(&mut self, _: AccountId) -> bool {
         false
     }
+    fn undecide(&mut self, _: AccountId) {}
+    fn confirm(&mut self, _: AccountId) -> bool {
+        false
+    }
     fn book(&mut self, account: AccountId, tally: &Tally) {
         assert!(
             self.users.get(&account).is_some_and(|users| *users > 0),

@@ -14,6 +14,7 @@ mod histories;
 mod id;
 mod pass;
 mod proportional;
+mod reclassify;
 mod sample;
 mod store;
 mod table;

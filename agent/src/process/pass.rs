@@ -252,7 +252,8 @@ impl Table {
 
     /// Takes back that somebody is in no group, for those alive that were born after `since_ns` (nanoseconds since boot):
     /// they are to be looked at again. For a source that tells no execs. As in process-exporter, what one born under the
-    /// agent has used so far comes along, and an older one brings nothing.
+    /// agent has used so far comes along, and an older one brings nothing; nor does one that a former configuration may have
+    /// had in a group.
     pub fn reconsider(&mut self, since_ns: u64, ledger: &mut impl Ledger) {
         for (id, entry) in self.processes.iter_mut() {
             let may_change = entry.seen == self.passes && id.start_ns >= since_ns;
@@ -260,7 +261,7 @@ impl Table {
                 continue;
             }
             self.waiting.insert(id);
-            if id.start_ns >= self.since_ns {
+            if id.start_ns >= self.since_ns && !entry.reclassified {
                 let delta = entry.booked.total();
                 let so_far = Tally {
                     delta,

@@ -112,6 +112,11 @@ impl Observer {
         self.procfs.facts(id.tgid, Some(id.start_ns))
     }
 
+    /// Whether facts are read with the working directory, from now on.
+    pub const fn want_cwd(&mut self, is_wanted: bool) {
+        self.procfs.want_cwd(is_wanted);
+    }
+
     /// Remembers which cgroup paths belong to the cgroup that an exec told.
     pub fn learn(&mut self, cgroup_id: u64, paths: &[String]) {
         self.names.learn(cgroup_id, paths);

@@ -49,6 +49,7 @@ pub(crate) async fn start_with(
     let statistics = Arc::new(Statistics::new(limits.clone()));
     let site = Site {
         telemetry_path: "/metrics".to_owned(),
+        can_reload: true,
         owner,
         fallback: Arc::new(NoState),
         limits,
@@ -77,6 +78,7 @@ pub(crate) async fn start_answering(limits: Limits, body: impl Into<Bytes>) -> S
     tokio::spawn(async move {
         while let Some(question) = inbox.recv().await {
             match question {
+                Question::Reload(reply) => drop(reply.send(Err("x.yml:3: no".to_owned()))),
                 Question::Metrics(reply) => drop(reply.send(body.clone())),
                 Question::Health(reply) => {
                     let reasons = vec!["a \"reason\"".to_owned()];

@@ -289,6 +289,13 @@ impl Agent {
         self.begin(path, "").answer()
     }
 
+    /// One request without a body.
+    pub fn request(&self, method: &str, path: &str) -> Answer {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Asked::by(method, stream, path, "").answer()
+    }
+
     /// Sends a GET with further header lines, each with its line break.
     pub fn begin(&self, path: &str, headers: &str) -> Asked<TcpStream> {
         let stream = TcpStream::connect(self.address).unwrap();
@@ -309,6 +316,11 @@ impl Agent {
             .filter(|line| line.contains(&level))
             .map(|line| message(line))
             .collect()
+    }
+
+    /// Replaces the file of [`Launch::config`].
+    pub fn write_config(&self, yaml: &str) {
+        fs::write(self.child.files.path().join("config.yml"), yaml).unwrap();
     }
 
     /// Sends a signal and waits for the end.
@@ -338,10 +350,15 @@ pub struct Asked<S>(S);
 
 impl<S: Read + Write> Asked<S> {
     /// Sends a GET on a fresh connection, with further header lines.
-    pub fn of(mut stream: S, path: &str, headers: &str) -> Self {
+    pub fn of(stream: S, path: &str, headers: &str) -> Self {
+        Self::by("GET", stream, path, headers)
+    }
+
+    /// The same by any method.
+    pub fn by(method: &str, mut stream: S, path: &str, headers: &str) -> Self {
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nhost: x\r\n{headers}connection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}connection: close\r\n\r\n"
         )
         .unwrap();
         Self(stream)

@@ -41,6 +41,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "config",
             "host",
             "http",
+            "reload",
         ],
     ),
     (
@@ -55,8 +56,12 @@ const MODULES: &[(&str, &[&str])] = &[
             "http",
         ],
     ),
+    (
+        "reload",
+        &["config", "group", "collector", "http", "notify"],
+    ),
     ("owner", &["pipeline", "http"]),
-    ("notify", &["http"]),
+    ("notify", &["host", "http"]),
     ("signals", &[]),
 ];
 

@@ -29,6 +29,7 @@ fn defaults() {
         web: WebFlags {
             listen_addresses: vec![":9256".parse().unwrap()],
             systemd_socket: false,
+            enable_lifecycle: false,
             telemetry_path: "/metrics".to_owned(),
             config: None,
         },

@@ -28,6 +28,10 @@ pub struct WebFlags {
     /// everybody who can connect may ask
     #[arg(long = "web.config.file", value_name = "FILE", value_parser = path_or_none)]
     pub(super) config: Option<PathBuf>,
+    /// Whether POST /-/reload reads --config.path again, as SIGHUP does
+    #[arg(long = "web.enable-lifecycle", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = go_bool)]
+    pub enable_lifecycle: bool,
 }
 
 impl WebFlags {

@@ -110,6 +110,11 @@ impl Procfs {
         self
     }
 
+    /// Whether facts are read with the working directory, from now on.
+    pub const fn want_cwd(&mut self, is_wanted: bool) {
+        self.wants_cwd = is_wanted;
+    }
+
     /// The host that is read.
     pub const fn host(&self) -> &Host {
         &self.host

@@ -1,0 +1,81 @@
+//! Which groups are forgotten, and what else the grouper does when it gets another configuration.
+
+use super::{
+    Grouper, Placement,
+    account::{Decision, GroupIndex},
+    grouper::{Placer, REST},
+};
+use crate::process::AccountId;
+
+impl Grouper {
+    /// Forgets the groups that none of the `present` accounts is in, if that is wanted. What still comes of their former
+    /// members is in no group.
+    pub fn forget_empty(&mut self, present: impl Iterator<Item = AccountId>) {
+        if !self.policy.remove_empty {
+            return;
+        }
+        let mut is_kept = vec![false; self.groups.len()];
+        for group in present.filter_map(|id| self.accounts.group_of(id)) {
+            is_kept[group.0] = true;
+        }
+        self.keep(&is_kept);
+    }
+
+    /// Takes another configuration: what it says of accounts that are [undecided](crate::process::Ledger::undecide), and the
+    /// groups that are known before any process is. All groups stay, with what was booked to them, but for those that were
+    /// only announced: nobody was ever in them.
+    pub fn reconfigure(&mut self, placer: Placer, known: Vec<Placement>) {
+        self.placer = placer;
+        let mut is_kept: Vec<bool> = self
+            .groups
+            .iter()
+            .map(|group| !group.total.is_empty())
+            .collect();
+        for account in self.accounts.iter_mut() {
+            if let Decision::Member(group) = account.present() {
+                is_kept[group.0] = true;
+            }
+        }
+        self.keep(&is_kept);
+        for group in &mut self.groups {
+            // Items are others now. Who puts somebody into the group has made it.
+            group.item = None;
+        }
+        self.announce(known);
+    }
+
+    /// Whether the account is in the group that takes those for which there was no room.
+    pub fn is_in_rest(&self, account: AccountId) -> bool {
+        let group = self.accounts.group_of(account);
+        group.is_some_and(|group| self.groups[group.0].name == REST)
+    }
+
+    /// Forgets the others.
+    fn keep(&mut self, is_kept: &[bool]) {
+        if !is_kept.contains(&false) {
+            return;
+        }
+        let mut kept = 0;
+        let place = |is_kept: &bool| {
+            kept += usize::from(*is_kept);
+            is_kept.then(|| GroupIndex(kept - 1))
+        };
+        let places: Vec<Option<GroupIndex>> = is_kept.iter().map(place).collect();
+        let mut is_kept = is_kept.iter();
+        self.groups.retain(|_| is_kept.next() == Some(&true));
+        self.by_name.retain(|_, group| {
+            let place = places[group.0];
+            *group = place.unwrap_or(*group);
+            place.is_some()
+        });
+        let moved = |decision: &mut Decision| {
+            if let Decision::Member(group) = *decision {
+                *decision = places[group.0].map_or(Decision::Nowhere, Decision::Member);
+            }
+        };
+        for account in self.accounts.iter_mut() {
+            moved(&mut account.decision);
+            account.former.iter_mut().for_each(moved);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `/-/reload`, as Prometheus has it.
+
+use hyper::{Method, StatusCode};
+
+use super::Site;
+use super::respond::{Page, TEXT, not_allowed, page};
+
+/// Where a reload is asked for.
+pub(super) const PATH: &str = "/-/reload";
+
+const DISABLED: &str =
+    "reloading by a request is not enabled: start with --web.enable-lifecycle, or send SIGHUP\n";
+
+impl Site {
+    pub(super) async fn reload(&self, method: &Method) -> Page {
+        if !matches!(*method, Method::POST | Method::PUT) {
+            return not_allowed("POST, PUT", "use POST or PUT\n");
+        }
+        if !self.can_reload {
+            return page(StatusCode::FORBIDDEN, TEXT, DISABLED);
+        }
+        match self.within(self.limits.scrape, self.owner.reload()).await {
+            Ok(Ok(())) => page(StatusCode::OK, TEXT, "reloaded\n"),
+            Ok(Err(failure)) => {
+                let body =
+                    format!("not reloaded, the former configuration still applies: {failure}\n");
+                page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, body)
+            }
+            Err(reason) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
+        }
+    }
+}

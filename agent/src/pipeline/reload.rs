@@ -1,0 +1,54 @@
+//! A new configuration takes the place of the old one.
+//!
+//! What was used up to a pass of its own is booked to the groups of before. From then on everybody alive is where the new
+//! configuration says, as soon as it was looked at; groups that there were stay, with their counters. Costs what the start
+//! costs: the names of all processes are read.
+
+use super::Pipeline;
+use crate::{
+    group::{BootTime, Classifier, Placer},
+    reload,
+};
+use std::sync::Arc;
+
+/// What says where a process belongs, by `classifier`.
+pub(crate) fn placer(classifier: &Arc<Classifier>, boot: BootTime) -> Placer {
+    let classifier = Arc::clone(classifier);
+    Box::new(move |facts| classifier.classify(facts, boot))
+}
+
+impl Pipeline {
+    /// Reads the configuration file anew; why that changed nothing, if it did not.
+    pub(crate) fn reload(&mut self) -> Result<(), String> {
+        let result = self.try_reload();
+        self.reloads.note(result)
+    }
+
+    fn try_reload(&mut self) -> Result<(), String> {
+        let Some(path) = self.reloads.path() else {
+            return Ok(());
+        };
+        let classifier = reload::load(path)?;
+        if !self.observe() {
+            let cause = self.last_error.as_deref().unwrap_or_default();
+            return Err(format!("no pass over the processes: {cause}"));
+        }
+        self.regroup(Arc::new(classifier));
+        Ok(())
+    }
+
+    fn regroup(&mut self, classifier: Arc<Classifier>) {
+        let boot = BootTime {
+            unix_seconds: self.host.boot_time,
+        };
+        self.observer.want_cwd(classifier.uses_cwd());
+        self.grouper
+            .reconfigure(placer(&classifier, boot), classifier.fixed());
+        self.classifier = classifier;
+        self.failures_logged.clear();
+        self.table.reclassify(&mut self.grouper);
+        self.classify();
+        self.grouper.settle();
+        self.log_template_failures();
+    }
+}

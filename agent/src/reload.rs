@@ -1,0 +1,101 @@
+//! The grouping configuration as a file: read at the start, and again when that is asked for.
+//!
+//! All or nothing: a file that cannot be used changes nothing, and is told in the answer, the log, the metrics and `/health`
+//! until one can be used.
+
+use crate::{collector::ReloadStatistics, config::Config, group::Classifier, http::Owner, notify};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+use tokio::signal::unix::Signal;
+
+/// Reads and compiles the file; what is accepted but probably not meant goes to the log.
+///
+/// # Errors
+/// What is wrong, with file and line, and what was expected.
+pub fn load(path: &Path) -> Result<Classifier, String> {
+    let config = Config::load(path).map_err(|error| error.to_string())?;
+    for warning in config.warning_lines() {
+        log::warn!("{warning}");
+    }
+    Classifier::new(&config).map_err(|error| error.to_string())
+}
+
+/// Reloads whenever one of `hangups` comes: one, where several came during the last.
+pub(crate) async fn at_each(mut hangups: Signal, owner: Owner) -> Infallible {
+    while hangups.recv().await.is_some() {
+        log::info!("SIGHUP: reloading the configuration");
+        notify::reloading();
+        // How it ended is in the log; where the owner is gone, so is the run.
+        let _ = owner.reload().await;
+        notify::tell("READY=1");
+    }
+    std::future::pending().await
+}
+
+/// What is reloaded, and what came of it.
+#[derive(Debug)]
+pub(crate) struct Reloads {
+    path: Option<PathBuf>,
+    /// Why the last one failed; `None`: it did not.
+    failure: Option<String>,
+    succeeded_at: SystemTime,
+    failures: u64,
+}
+
+impl Reloads {
+    /// The file, if there is one, was just read for the first time.
+    pub(crate) fn of(path: Option<PathBuf>) -> Self {
+        Self {
+            path,
+            failure: None,
+            succeeded_at: SystemTime::now(),
+            failures: 0,
+        }
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Remembers and logs how one ended.
+    pub(crate) fn note(&mut self, result: Result<(), String>) -> Result<(), String> {
+        match (&result, &self.path) {
+            (Ok(()), Some(path)) => log::info!("{}: reloaded", path.display()),
+            (Ok(()), None) => log::info!(
+                "nothing to reload: there is no --config.path, and flags are read at the start only"
+            ),
+            (Err(error), _) => {
+                log::error!("not reloaded, the former configuration still applies: {error}");
+                self.failures += 1;
+            }
+        }
+        if result.is_ok() {
+            self.succeeded_at = SystemTime::now();
+        }
+        self.failure = result.clone().err();
+        result
+    }
+
+    /// What keeps the agent from being well.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let failure = self.failure.as_ref()?;
+        Some(format!(
+            "the configuration was not reloaded, the former one still applies: {failure}"
+        ))
+    }
+
+    /// For the metrics.
+    pub(crate) fn statistics(&self) -> ReloadStatistics {
+        let since_epoch = self.succeeded_at.duration_since(SystemTime::UNIX_EPOCH);
+        ReloadStatistics {
+            is_successful: self.failure.is_none(),
+            // A clock before 1970 is not set.
+            success_unix_seconds: since_epoch.map_or(0.0, |since| since.as_secs_f64()),
+            failures: self.failures,
+        }
+    }
+}
