@@ -27,14 +27,22 @@ pub(crate) struct Requirement {
 /// What the kernel programs are built with.
 pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 /// What `check` calls.
-pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY];
+pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD];
 /// What the tests need that touch no kernel: the agent is still built whole.
-pub(crate) const WITHOUT_KERNEL: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER];
+pub(crate) const WITHOUT_KERNEL: &[&Requirement] =
+    &[&RUSTFMT, &CLIPPY, &SYSTEMD, &RUST_SRC, &LINKER];
 /// What the test machines are made of.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// What the tests on this machine and on other kernels need.
-pub(crate) const EVERYTHING: &[&Requirement] =
-    &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
+pub(crate) const EVERYTHING: &[&Requirement] = &[
+    &RUSTFMT,
+    &CLIPPY,
+    &SYSTEMD,
+    &RUST_SRC,
+    &LINKER,
+    &STATIC_STD,
+    &QEMU,
+];
 
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
      package that belongs to its rustc";
@@ -53,6 +61,14 @@ const CLIPPY: Requirement = Requirement {
     is_met: |machine| machine.sysroot.join("bin/cargo-clippy").exists(),
     steps: |_| vec![Step::rustup(&["component", "add", "clippy"])],
     remedy: RUSTUP_REMEDY,
+};
+
+const SYSTEMD: Requirement = Requirement {
+    name: "systemd",
+    purpose: "judges the unit files",
+    is_met: |_| command::works(Command::new("systemd-analyze").arg("--version")),
+    steps: |_| vec![Step::apt("systemd")],
+    remedy: "install a systemd of 252 or newer; it need not run",
 };
 
 const RUST_SRC: Requirement = Requirement {
