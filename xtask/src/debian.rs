@@ -101,7 +101,7 @@ impl Apt {
 }
 
 /// The Debian mirror that this machine uses itself.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     let targets = command::read(Command::new("apt-get").args([
         "indextargets",
         "--format",

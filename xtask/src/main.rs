@@ -12,9 +12,11 @@ mod bench;
 mod check;
 mod command;
 mod debian;
+mod dist;
 mod parity;
 mod peer;
 mod run;
+mod service;
 mod setup;
 mod test;
 mod vm;
@@ -58,6 +60,16 @@ const VERBS: &[Verb] = &[
         name: "vm",
         summary: "the live tests on other kernels, emulated; arguments are kernels, or all",
         main: vm::main,
+    },
+    Verb {
+        name: "dist",
+        summary: "static binaries as tarball, .deb and .rpm; --target TRIPLE for another machine",
+        main: dist::main,
+    },
+    Verb {
+        name: "service",
+        summary: "the Debian package on an emulated machine with systemd; arguments are kernels, as of vm",
+        main: service::main,
     },
     Verb {
         name: "setup",

@@ -9,6 +9,7 @@ mod names;
 mod paths;
 mod sizes;
 mod sources;
+mod units;
 
 use std::process::Command;
 
@@ -39,6 +40,10 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     }
 
     let mut findings = tree()?;
+    findings.extend(units::check(
+        workspace::root(),
+        &workspace::target_dir().join("units"),
+    )?);
     for step in &mut steps {
         if let Err(error) = command::run(step) {
             findings.push(format!("{error:#}"));

@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result, bail};
 
 use machine::Machine;
 pub(crate) use machine::is_root;
-use requirements::Requirement;
 pub(crate) use requirements::{
-    EVERYTHING, KERNEL_PROGRAMS, LINTS, MACHINES, STATIC_TARGET, WITHOUT_KERNEL,
+    ARM_PACKAGES, EVERYTHING, KERNEL_PROGRAMS, LINTS, MACHINES, PACKAGES, Requirement,
+    STATIC_ARM_TARGET, STATIC_TARGET, SYSTEMD_MACHINES, WITHOUT_KERNEL,
 };
 use step::Step;
 

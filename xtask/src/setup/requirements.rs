@@ -11,6 +11,8 @@ const BPF_LINKER: &str = "0.13.0";
 
 /// The static target: what runs in the test machines and in images.
 pub(crate) const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+/// The same for the other machine that packages are made for.
+pub(crate) const STATIC_ARM_TARGET: &str = "aarch64-unknown-linux-musl";
 
 #[derive(Debug)]
 pub(crate) struct Requirement {
@@ -27,14 +29,29 @@ pub(crate) struct Requirement {
 /// What the kernel programs are built with.
 pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 /// What `check` calls.
-pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY];
+pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD];
 /// What the tests need that touch no kernel: the agent is still built whole.
-pub(crate) const WITHOUT_KERNEL: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER];
+pub(crate) const WITHOUT_KERNEL: &[&Requirement] =
+    &[&RUSTFMT, &CLIPPY, &SYSTEMD, &RUST_SRC, &LINKER];
 /// What the test machines are made of.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
+/// What packages are made with.
+pub(crate) const PACKAGES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &DPKG];
+/// The same for the other machine.
+pub(crate) const ARM_PACKAGES: &[&Requirement] =
+    &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER, &DPKG];
+/// What the machine is made of on which the packages are tried.
+pub(crate) const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO];
 /// What the tests on this machine and on other kernels need.
-pub(crate) const EVERYTHING: &[&Requirement] =
-    &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
+pub(crate) const EVERYTHING: &[&Requirement] = &[
+    &RUSTFMT,
+    &CLIPPY,
+    &SYSTEMD,
+    &RUST_SRC,
+    &LINKER,
+    &STATIC_STD,
+    &QEMU,
+];
 
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
      package that belongs to its rustc";
@@ -53,6 +70,14 @@ const CLIPPY: Requirement = Requirement {
     is_met: |machine| machine.sysroot.join("bin/cargo-clippy").exists(),
     steps: |_| vec![Step::rustup(&["component", "add", "clippy"])],
     remedy: RUSTUP_REMEDY,
+};
+
+const SYSTEMD: Requirement = Requirement {
+    name: "systemd",
+    purpose: "judges the unit files",
+    is_met: |_| command::works(Command::new("systemd-analyze").arg("--version")),
+    steps: |_| vec![Step::apt("systemd")],
+    remedy: "install a systemd of 252 or newer; it need not run",
 };
 
 const RUST_SRC: Requirement = Requirement {
@@ -75,6 +100,42 @@ const STATIC_STD: Requirement = Requirement {
     },
     steps: |_| vec![Step::rustup(&["target", "add", STATIC_TARGET])],
     remedy: RUSTUP_REMEDY,
+};
+
+const STATIC_ARM_STD: Requirement = Requirement {
+    name: "the static target for arm64",
+    purpose: "packages for arm64",
+    is_met: |machine| {
+        let libraries = machine.sysroot.join("lib/rustlib").join(STATIC_ARM_TARGET);
+        libraries.join("lib").exists()
+    },
+    steps: |_| vec![Step::rustup(&["target", "add", STATIC_ARM_TARGET])],
+    remedy: RUSTUP_REMEDY,
+};
+
+/// ring's C needs headers of some libc, too.
+const ARM_COMPILER: Requirement = Requirement {
+    name: "a C compiler for arm64",
+    purpose: "the C in the cryptography of packages for arm64",
+    is_met: |_| {
+        let compile = "echo '#include <stdint.h>' | aarch64-linux-gnu-gcc -E -";
+        command::works(Command::new("sh").args(["-c", compile]))
+    },
+    steps: |_| {
+        vec![
+            Step::apt("gcc-aarch64-linux-gnu"),
+            Step::apt("libc6-dev-arm64-cross"),
+        ]
+    },
+    remedy: "install an aarch64-linux-gnu-gcc with its libc's headers",
+};
+
+const DPKG: Requirement = Requirement {
+    name: "dpkg-deb",
+    purpose: "writes the .deb",
+    is_met: |_| command::works(Command::new("dpkg-deb").arg("--version")),
+    steps: |_| vec![Step::apt("dpkg")],
+    remedy: "install dpkg; other distributions than Debian have it, too",
 };
 
 const LINKER: Requirement = Requirement {
@@ -109,6 +170,22 @@ const LINKER: Requirement = Requirement {
     },
     remedy: "it needs the development files of the LLVM that rustc has (`rustc -vV`): from Debian's \
              security suite, your distribution, or the LLVM project; LLVM_PREFIX says where they are",
+};
+
+const DEBOOTSTRAP: Requirement = Requirement {
+    name: "debootstrap",
+    purpose: "a small Debian to install packages on",
+    is_met: |_| command::works(Command::new("debootstrap").arg("--version")),
+    steps: |_| vec![Step::apt("debootstrap")],
+    remedy: "install debootstrap; other distributions than Debian have it, too",
+};
+
+const CPIO: Requirement = Requirement {
+    name: "cpio",
+    purpose: "hands that Debian to the emulated machine",
+    is_met: |_| command::works(Command::new("cpio").arg("--version")),
+    steps: |_| vec![Step::apt("cpio")],
+    remedy: "install GNU cpio",
 };
 
 const QEMU: Requirement = Requirement {

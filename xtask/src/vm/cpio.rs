@@ -8,26 +8,26 @@ const CONSOLE: (u32, u32) = (5, 1);
 
 /// Entries in the order they were added; a folder comes before what is in it.
 #[derive(Debug, Default)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
 
 impl Archive {
-    pub(super) fn folder(&mut self, name: &str) {
+    pub(crate) fn folder(&mut self, name: &str) {
         self.entry(name, FOLDER, (0, 0), &[]);
     }
 
-    pub(super) fn console(&mut self, name: &str) {
+    pub(crate) fn console(&mut self, name: &str) {
         self.entry(name, CHARACTER_DEVICE, CONSOLE, &[]);
     }
 
-    pub(super) fn file(&mut self, name: &str, content: &[u8]) {
+    pub(crate) fn file(&mut self, name: &str, content: &[u8]) {
         self.entry(name, PROGRAM, (0, 0), content);
     }
 
     /// The archive, closed by the entry that the format asks for.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, (0, 0), &[]);
         self.bytes
     }

@@ -12,15 +12,15 @@ use crate::debian::{self, Apt};
 const METAPACKAGE: &str = "linux-image-cloud-amd64";
 
 #[derive(Debug)]
-pub(super) struct Kernel {
-    pub(super) name: &'static str,
+pub(crate) struct Kernel {
+    pub(crate) name: &'static str,
     suite: &'static str,
-    pub(super) is_default: bool,
+    pub(crate) is_default: bool,
 }
 
 /// From the oldest that the agent is meant for to the newest that there is. The default has fentry on every function we
 /// hook, and the emulator of the same Debian release has never failed on it.
-pub(super) const KERNELS: &[Kernel] = &[
+pub(crate) const KERNELS: &[Kernel] = &[
     Kernel {
         name: "5.10",
         suite: "bullseye",
@@ -44,7 +44,7 @@ pub(super) const KERNELS: &[Kernel] = &[
 ];
 
 /// Fetches and unpacks the kernel, unless that was done before.
-pub(super) fn fetch(kernel: &Kernel, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn fetch(kernel: &Kernel, folder: &Path) -> Result<PathBuf> {
     let root = folder.join("root");
     if let Some(image) = find_image(&root) {
         return Ok(image);

@@ -12,20 +12,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{AGENT, RESULT};
+use super::RESULT;
 use crate::command;
 
 /// The short form takes about two minutes; ten times that is a hang, not a slow machine.
 const LIMIT: Duration = Duration::from_mins(20);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) passed: u32,
-    pub(super) failed: u32,
+pub(crate) struct Outcome {
+    pub(crate) passed: u32,
+    pub(crate) failed: u32,
 }
 
-pub(super) fn boot(image: &Path, initramfs: &Path, log: &Path) -> Result<Outcome> {
-    let mut qemu = qemu(image, initramfs);
+/// `words` go to the kernel; what it does not know goes into the environment of init.
+pub(crate) fn boot(image: &Path, initramfs: &Path, words: &str, log: &Path) -> Result<Outcome> {
+    let mut qemu = qemu(image, initramfs, words);
     println!("+ {}", command::show(&qemu));
     let mut log = File::create(log).with_context(|| format!("create {}", log.display()))?;
     let mut child = qemu
@@ -42,7 +43,7 @@ pub(super) fn boot(image: &Path, initramfs: &Path, log: &Path) -> Result<Outcome
 
 /// Two processors on one emulation thread. Without cx16: in QEMU 7.2 an interrupt right behind cmpxchg16b loads the flags
 /// with garbage, and 6.12, whose allocator uses it on every path, dies of that under load.
-fn qemu(image: &Path, initramfs: &Path) -> Command {
+fn qemu(image: &Path, initramfs: &Path, words: &str) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-cx16"])
         .args([
@@ -60,12 +61,9 @@ fn qemu(image: &Path, initramfs: &Path) -> Command {
         .arg(image)
         .arg("-initrd")
         .arg(initramfs)
-        // panic=-1: reboot at once, which -no-reboot turns into the end. What the kernel does not know goes into the
-        // environment of init.
+        // panic=-1: reboot at once, which -no-reboot turns into the end.
         .arg("-append")
-        .arg(format!(
-            "console=ttyS0 quiet panic=-1 HEADCOUNT_BIN={AGENT}"
-        ));
+        .arg(format!("console=ttyS0 quiet panic=-1 {words}"));
     qemu
 }
 

@@ -7,9 +7,9 @@
 //! init. As process 1 those mount what they need, run, print the line that starts with [`RESULT`], and power off.
 //! Plain emulation, because /dev/kvm is often missing or broken where tests run.
 
-mod cpio;
-mod kernel;
-mod machine;
+pub(crate) mod cpio;
+pub(crate) mod kernel;
+pub(crate) mod machine;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -47,7 +47,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn choose(arguments: &[String]) -> Result<Vec<&'static Kernel>> {
+pub(crate) fn choose(arguments: &[String]) -> Result<Vec<&'static Kernel>> {
     let by_name = |name: &str| {
         let found = KERNELS.iter().find(|kernel| kernel.name == name);
         found.with_context(|| {
@@ -101,14 +101,20 @@ fn quoted_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     tail.split_once('"').map(|(value, _)| value)
 }
 
+/// Where a kernel is kept, and what its machines leave.
+pub(crate) fn folder(kernel: &Kernel) -> PathBuf {
+    workspace::target_dir().join("vm").join(kernel.name)
+}
+
 fn run(kernel: &Kernel, guest: &Guest) -> Result<Outcome> {
-    let folder = workspace::target_dir().join("vm").join(kernel.name);
+    let folder = folder(kernel);
     let image = kernel::fetch(kernel, &folder)?;
     let initramfs = folder.join("initramfs.cpio");
     std::fs::write(&initramfs, archive(guest)?)
         .with_context(|| format!("write {}", initramfs.display()))?;
     let log = folder.join("console.log");
-    let outcome = machine::boot(&image, &initramfs, &log)
+    let words = format!("HEADCOUNT_BIN={AGENT}");
+    let outcome = machine::boot(&image, &initramfs, &words, &log)
         .with_context(|| format!("the console is in {}", log.display()))?;
     if outcome.failed > 0 || outcome.passed == 0 {
         let Outcome { passed, failed } = outcome;

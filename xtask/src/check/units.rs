@@ -1,0 +1,112 @@
+//! The unit files of `deploy/systemd`, as systemd judges them: nothing in them is misspelt or ignored, and the service
+//! has no more to do with the machine than it must.
+//!
+//! In: the unit, alone and with each of its drop-ins. Out: what systemd complains of, and exposures above the limit.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::command;
+
+const SERVICE: &str = "headcount.service";
+const SOCKET: &str = "headcount.socket";
+
+/// A drop-in, and the highest exposure that the service may have with it: `systemd-analyze security`, in tenths.
+const FORMS: &[(Option<&str>, u32)] = &[
+    (None, 25),
+    (Some("root.conf"), 26), // as user root
+    (Some("old-kernel.conf"), 25),
+];
+
+/// `folder` is written to.
+pub(super) fn check(root: &Path, folder: &Path) -> Result<Vec<String>> {
+    let units = root.join("deploy/systemd");
+    let mut findings = Vec::new();
+    for (drop_in, limit) in FORMS {
+        let form = drop_in.unwrap_or(SERVICE);
+        let laid_out = lay_out(&units, *drop_in, &folder.join(form))?;
+        findings.extend(complaints(&laid_out, *limit).map(|what| format!("{form}: {what}")));
+    }
+    Ok(findings)
+}
+
+/// As the files will be on a machine. The program is not there yet, and its absence would be a complaint.
+fn lay_out(units: &Path, drop_in: Option<&str>, folder: &Path) -> Result<PathBuf> {
+    let read = |name: &str| {
+        let path = units.join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    };
+    let write = |path: &Path, text: &str| {
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
+    };
+    let drop_ins = folder.join(format!("{SERVICE}.d"));
+    std::fs::create_dir_all(&drop_ins).with_context(|| format!("create {}", drop_ins.display()))?;
+    let program = "ExecStart=/usr/bin/headcount";
+    write(
+        &folder.join(SERVICE),
+        &read(SERVICE)?.replace(program, "ExecStart=/bin/true"),
+    )?;
+    write(&folder.join(SOCKET), &read(SOCKET)?)?;
+    if let Some(name) = drop_in {
+        write(&drop_ins.join(name), &read(name)?)?;
+    }
+    Ok(folder.to_owned())
+}
+
+fn complaints(folder: &Path, limit: u32) -> impl Iterator<Item = String> {
+    let analyze = |arguments: &[&str]| {
+        let mut analyze = Command::new("systemd-analyze");
+        analyze.current_dir(folder).args(arguments);
+        analyze
+    };
+    let service = format!("./{SERVICE}");
+    let mut verify = analyze(&["verify", "--man=no", &service, &format!("./{SOCKET}")]);
+    let threshold = format!("--threshold={limit}");
+    let mut security = analyze(&[
+        "security",
+        "--no-pager",
+        "--offline=true",
+        &threshold,
+        &service,
+    ]);
+    [
+        complaint(&mut verify),
+        command::read(&mut security)
+            .err()
+            .map(|error| format!("{error:#}; without --threshold it lists what counts")),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// `verify` succeeds with a line that says what it ignores.
+fn complaint(verify: &mut Command) -> Option<String> {
+    let output = match verify.output() {
+        Ok(output) => output,
+        Err(error) => return Some(format!("start {}: {error}", command::show(verify))),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim();
+    (!said.is_empty() || !output.status.success())
+        .then(|| format!("{} from: {}\n{said}", output.status, command::show(verify)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_are_passed_on() {
+        let folder = std::env::temp_dir().join(format!("headcount-units-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for the units");
+        let loose = "[Service]\nExecStart=/bin/true\nNoNewPrivilege=yes\n";
+        std::fs::write(folder.join(SERVICE), loose).expect("a unit");
+        std::fs::write(folder.join(SOCKET), "[Socket]\nListenStream=9256\n").expect("a socket");
+        let found: Vec<String> = complaints(&folder, 25).collect();
+        std::fs::remove_dir_all(&folder).expect("the folder goes");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("NoNewPrivilege"), "{found:?}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Builds what packages are made of: the static agent, and the pages that are made of its flags.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Release, Target, create};
+use crate::{command, workspace};
+
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) agent: PathBuf,
+    /// Where the manual page and the completions are.
+    pub(super) pages: PathBuf,
+}
+
+/// The pages come from a build for this machine: they are the same for every target.
+pub(super) fn build(target: &Target, release: &Release, folder: &Path) -> Result<Built> {
+    let mut cargo = workspace::cargo_with_ebpf();
+    cargo
+        .env("CARGO_ENCODED_RUSTFLAGS", without_paths()?)
+        .args(["build", "--release", "--locked", "--package", "headcount"])
+        .args(["--bin", "headcount", "--target", target.triple]);
+    command::run(&mut cargo)?;
+
+    let pages = folder.join("pages");
+    create(&pages)?;
+    let mut cargo = workspace::cargo_with_ebpf();
+    cargo
+        .args(["run", "--quiet", "--locked", "--package", "headcount"])
+        .args(["--example", "pages", "--"])
+        .arg(&pages)
+        .arg(release.date("+%Y-%m-%d")?);
+    command::run(&mut cargo)?;
+    let agent = workspace::target_dir().join(target.triple);
+    Ok(Built {
+        agent: agent.join("release/headcount"),
+        pages,
+    })
+}
+
+/// Flags for rustc that call this machine's folders by names that are the same everywhere: panics carry the paths of sources.
+fn without_paths() -> Result<String> {
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    let mut rustc = Command::new("rustc");
+    let sysroot = rustc
+        .current_dir(workspace::root())
+        .args(["--print", "sysroot"]);
+    let sysroot = PathBuf::from(command::read(sysroot)?.trim());
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let remapped = [
+        remap(workspace::root(), "/headcount"),
+        remap(&home, "/cargo"),
+        remap(&sysroot.join("lib/rustlib/src/rust"), "/rust"),
+    ];
+    Ok(remapped.join("\x1f"))
+}

@@ -1,0 +1,193 @@
+//! What is in a package: one table for all three formats.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use flate2::{Compression, GzBuilder};
+
+use super::build::Built;
+use super::release::{NAME, Release};
+use super::{deb, read_file};
+use crate::workspace;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Tarball,
+    Deb,
+    Rpm,
+}
+
+const EVERY: &[Format] = &[Format::Tarball, Format::Deb, Format::Rpm];
+const NOT_DEB: &[Format] = &[Format::Tarball, Format::Rpm];
+const DEB: &[Format] = &[Format::Deb];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Program,
+    /// What was edited survives an upgrade.
+    Configuration,
+    Documentation,
+    Other,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Agent,
+    /// Made of the flags.
+    Page(&'static str),
+    /// A file of the repository.
+    Tree(&'static str),
+    /// Debian's own record of the package's versions.
+    DebianChangelog,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Where it is on a machine; with the end `.gz` it is compressed.
+    path: &'static str,
+    origin: Origin,
+    kind: Kind,
+    formats: &'static [Format],
+}
+
+const fn entry(
+    path: &'static str,
+    origin: Origin,
+    kind: Kind,
+    formats: &'static [Format],
+) -> Entry {
+    Entry {
+        path,
+        origin,
+        kind,
+        formats,
+    }
+}
+
+use Kind::{Configuration, Documentation, Other, Program};
+use Origin::{Agent, DebianChangelog, Page, Tree};
+
+#[rustfmt::skip]
+const CONTENTS: &[Entry] = &[
+    entry("/usr/bin/headcount", Agent, Program, EVERY),
+    entry("/etc/headcount/headcount.yml", Tree("deploy/headcount.yml"), Configuration, EVERY),
+    entry("/etc/default/headcount", Tree("deploy/systemd/headcount.default"), Configuration, EVERY),
+    entry("/usr/lib/systemd/system/headcount.service", Tree("deploy/systemd/headcount.service"), Other, EVERY),
+    entry("/usr/lib/systemd/system/headcount.socket", Tree("deploy/systemd/headcount.socket"), Other, EVERY),
+    entry("/usr/lib/sysusers.d/headcount.conf", Tree("deploy/systemd/headcount.sysusers"), Other, EVERY),
+    entry("/usr/share/man/man1/headcount.1.gz", Page("headcount.1"), Documentation, EVERY),
+    entry("/usr/share/bash-completion/completions/headcount", Page("headcount.bash"), Other, EVERY),
+    entry("/usr/share/fish/vendor_completions.d/headcount.fish", Page("headcount.fish"), Other, EVERY),
+    // Debian's zsh looks elsewhere than zsh itself.
+    entry("/usr/share/zsh/site-functions/_headcount", Page("_headcount"), Other, NOT_DEB),
+    entry("/usr/share/zsh/vendor-completions/_headcount", Page("_headcount"), Other, DEB),
+    entry("/usr/share/doc/headcount/README.md", Tree("README.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/METRICS.md", Tree("METRICS.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/changelog.gz", Tree("CHANGELOG.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/changelog.Debian.gz", DebianChangelog, Documentation, DEB),
+    entry("/usr/share/doc/headcount/copyright", Tree("deploy/debian/copyright"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/LICENSE-APACHE", Tree("LICENSE-APACHE"), Documentation, NOT_DEB),
+    entry("/usr/share/doc/headcount/LICENSE-MIT", Tree("LICENSE-MIT"), Documentation, NOT_DEB),
+    entry("/usr/share/doc/headcount/examples/root.conf", Tree("deploy/systemd/root.conf"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/examples/old-kernel.conf", Tree("deploy/systemd/old-kernel.conf"), Documentation, EVERY),
+    entry("/usr/share/lintian/overrides/headcount", Tree("deploy/debian/lintian-overrides"), Other, DEB),
+];
+
+/// A file of a package.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) path: &'static str,
+    pub(super) kind: Kind,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl File {
+    pub(super) fn mode(&self) -> u32 {
+        match self.kind {
+            Program => 0o755,
+            Configuration | Documentation | Other => 0o644,
+        }
+    }
+}
+
+/// In the order of the table.
+pub(super) fn files(format: Format, release: &Release, built: &Built) -> Result<Vec<File>> {
+    let entries = CONTENTS
+        .iter()
+        .filter(|entry| entry.formats.contains(&format));
+    entries
+        .map(|entry| {
+            let bytes = bytes(&entry.origin, release, built)?;
+            let bytes = match entry.path.ends_with(".gz") {
+                true => compress(&bytes).with_context(|| format!("compress {}", entry.path))?,
+                false => bytes,
+            };
+            Ok(File {
+                path: entry.path,
+                kind: entry.kind,
+                bytes,
+            })
+        })
+        .collect()
+}
+
+fn bytes(origin: &Origin, release: &Release, built: &Built) -> Result<Vec<u8>> {
+    match origin {
+        Agent => read_file(&built.agent),
+        Page(name) => read_file(&built.pages.join(name)),
+        Tree(path) => read_file(&workspace::root().join(path)),
+        DebianChangelog => deb::changelog(release).map(String::into_bytes),
+    }
+}
+
+/// Without a name and a time stamp in it, as `gzip -9n`.
+fn compress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = GzBuilder::new().write(Vec::new(), Compression::best());
+    compressor.write_all(bytes)?;
+    compressor.finish()
+}
+
+/// How packages and the tarball's folder are called.
+pub(super) fn title(release: &Release) -> String {
+    format!("{NAME}-{}", release.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repository_has_what_the_table_names() {
+        for entry in CONTENTS {
+            if let Tree(path) = entry.origin {
+                assert!(workspace::root().join(path).is_file(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_package_has_two_files_at_one_place() {
+        for format in EVERY {
+            let entries = CONTENTS
+                .iter()
+                .filter(|entry| entry.formats.contains(format));
+            let mut paths: Vec<&str> = entries.map(|entry| entry.path).collect();
+            let all = paths.len();
+            paths.sort_unstable();
+            paths.dedup();
+            assert_eq!(paths.len(), all, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_edited_is_configuration() {
+        for entry in CONTENTS {
+            assert_eq!(
+                entry.path.starts_with("/etc/"),
+                entry.kind == Configuration,
+                "{}",
+                entry.path
+            );
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The `.deb`, written by dpkg-deb.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::contents::{File, Kind};
+use super::release::{DESCRIPTION, NAME, SUMMARY};
+use super::{Release, Target, chmod, clear, read_file, stage, write_file};
+use crate::{command, workspace};
+
+const MAINTAINER: &str = "The Headcount founders <packages@headcount.invalid>";
+const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
+
+pub(super) fn write(
+    target: &Target,
+    release: &Release,
+    files: &[File],
+    folder: &Path,
+) -> Result<PathBuf> {
+    let staged = folder.join("stage").join(target.arch).join("deb");
+    clear(&staged)?;
+    chmod(&staged, 0o755)?;
+    stage(files, &staged)?;
+    control(target, release, files, &staged)?;
+    let version = release.debian_version();
+    let package = folder.join(format!("{NAME}_{version}_{}.deb", target.debian_arch));
+    let mut dpkg_deb = Command::new("dpkg-deb");
+    dpkg_deb
+        .env("SOURCE_DATE_EPOCH", release.epoch.to_string())
+        .args(["--root-owner-group", "-Zxz", "--build"])
+        .args([&staged, &package]);
+    command::run(&mut dpkg_deb)?;
+    Ok(package)
+}
+
+/// The folder that dpkg reads and does not install.
+fn control(target: &Target, release: &Release, files: &[File], staged: &Path) -> Result<()> {
+    let own = workspace::root().join("deploy/debian");
+    let folder = staged.join("DEBIAN");
+    let mut builder = std::fs::DirBuilder::new();
+    builder
+        .mode(0o755)
+        .create(&folder)
+        .with_context(|| format!("create {}", folder.display()))?;
+    let template = String::from_utf8_lossy(&read_file(&own.join("control"))?).into_owned();
+    let kibibytes: usize = files
+        .iter()
+        .map(|file| file.bytes.len().div_ceil(1024))
+        .sum();
+    let control = template
+        .replace("@version@", &release.debian_version())
+        .replace("@architecture@", target.debian_arch)
+        .replace("@maintainer@", MAINTAINER)
+        .replace("@summary@", SUMMARY)
+        .replace("@description@", &DESCRIPTION.join("\n "))
+        .replace("@size@", &kibibytes.to_string());
+    write_file(&folder.join("control"), control)?;
+    let configuration = files
+        .iter()
+        .filter(|file| file.kind == Kind::Configuration)
+        .map(|file| format!("{}\n", file.path));
+    write_file(&folder.join("conffiles"), configuration.collect::<String>())?;
+    write_file(&folder.join("md5sums"), md5sums(files, staged)?)?;
+    for script in SCRIPTS {
+        let path = folder.join(script);
+        write_file(&path, read_file(&own.join(script))?)?;
+        chmod(&path, 0o755)?;
+    }
+    Ok(())
+}
+
+/// Configuration is not in it: dpkg keeps its sums elsewhere.
+fn md5sums(files: &[File], staged: &Path) -> Result<String> {
+    let fixed = files.iter().filter(|file| file.kind != Kind::Configuration);
+    let mut paths: Vec<&str> = fixed
+        .map(|file| file.path.trim_start_matches('/'))
+        .collect();
+    paths.sort_unstable();
+    command::read(Command::new("md5sum").current_dir(staged).args(paths))
+}
+
+/// Debian wants to know of each version of the package, apart from what the program itself became.
+pub(super) fn changelog(release: &Release) -> Result<String> {
+    Ok(format!(
+        "{NAME} ({}) unstable; urgency=medium\n\n  * Release {}; what is new is in changelog.gz.\n\n -- {MAINTAINER}  {}\n",
+        release.debian_version(),
+        release.version,
+        release.date("+%a, %d %b %Y %H:%M:%S +0000")?
+    ))
+}

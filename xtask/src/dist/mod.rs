@@ -1,0 +1,173 @@
+//! `cargo xtask dist [--target TRIPLE]...`: what is handed to users.
+//!
+//! In: target triples from [`TARGETS`]; without one, the first. Out: for each a static binary in a tarball, a `.deb` and an
+//! `.rpm`, in `target/dist`, with the checksums of all that is there in `SHA256SUMS`.
+//!
+//! What a package holds stands in one table, [`contents`]. The same commit gives the same bytes: every time stamp is the
+//! commit's (or `SOURCE_DATE_EPOCH`), owners are root, and no path of this machine is in the binary.
+
+mod build;
+mod contents;
+mod deb;
+mod release;
+mod rpm;
+mod tarball;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::setup::{self, Requirement};
+use crate::{command, workspace};
+use contents::{File, Format};
+pub(crate) use release::Release;
+
+#[derive(Debug)]
+pub(crate) struct Target {
+    triple: &'static str,
+    /// The machine's name in the names of tarballs and `.rpm`s.
+    arch: &'static str,
+    /// Debian's name of it.
+    debian_arch: &'static str,
+    requirements: &'static [&'static Requirement],
+}
+
+pub(crate) const TARGETS: &[Target] = &[
+    Target {
+        triple: setup::STATIC_TARGET,
+        arch: "x86_64",
+        debian_arch: "amd64",
+        requirements: setup::PACKAGES,
+    },
+    Target {
+        triple: setup::STATIC_ARM_TARGET,
+        arch: "aarch64",
+        debian_arch: "arm64",
+        requirements: setup::ARM_PACKAGES,
+    },
+];
+
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    let targets = choose(arguments)?;
+    let folder = workspace::target_dir().join("dist");
+    clear(&folder)?;
+    let release = Release::of_commit()?;
+    for target in targets {
+        setup::ensure(target.requirements)?;
+        let built = build::build(target, &release, &folder)?;
+        tarball::write(target, &release, &built, &folder)?;
+        let files = contents::files(Format::Deb, &release, &built)?;
+        deb::write(target, &release, &files, &folder)?;
+        rpm::write(target, &release, &built, &folder)?;
+    }
+    sum(&folder)
+}
+
+/// The `.deb` of a release, for whoever tests it.
+pub(crate) fn debian_package(release: &Release, folder: &Path) -> Result<PathBuf> {
+    let target = &TARGETS[0];
+    setup::ensure(target.requirements)?;
+    let built = build::build(target, release, folder)?;
+    let files = contents::files(Format::Deb, release, &built)?;
+    deb::write(target, release, &files, folder)
+}
+
+fn choose(arguments: &[String]) -> Result<Vec<&'static Target>> {
+    let by_triple = |triple: &str| {
+        let found = TARGETS.iter().find(|target| target.triple == triple);
+        found.with_context(|| {
+            let known: Vec<&str> = TARGETS.iter().map(|target| target.triple).collect();
+            format!("unknown target {triple:?}: expected {}", known.join(" or "))
+        })
+    };
+    if arguments.is_empty() {
+        return Ok(TARGETS.iter().take(1).collect());
+    }
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let pairs = words.chunks(2).map(|pair| match pair {
+        ["--target", triple] => by_triple(triple),
+        _ => bail!("unknown arguments {words:?}: expected --target TRIPLE, once or several times"),
+    });
+    pairs.collect()
+}
+
+/// Packages of another version would be in `SHA256SUMS`.
+fn clear(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", folder.display()))
+        }
+        _ => create(folder),
+    }
+}
+
+fn create(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))
+}
+
+fn write_file(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+/// Lays the files below `root` as they will be on a machine; permissions included, owners not.
+fn stage(files: &[File], root: &Path) -> Result<()> {
+    for file in files {
+        let path = root.join(file.path.trim_start_matches('/'));
+        create(path.parent().unwrap_or(root))?;
+        write_file(&path, &file.bytes)?;
+        chmod(&path, file.mode())?;
+    }
+    Ok(())
+}
+
+fn chmod(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .with_context(|| format!("change the mode of {}", path.display()))
+}
+
+fn sum(folder: &Path) -> Result<()> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    ensure!(
+        !names.is_empty(),
+        "nothing was written to {}",
+        folder.display()
+    );
+    names.sort();
+    let mut sha256sum = Command::new("sha256sum");
+    let sums = command::read(sha256sum.current_dir(folder).args(&names))?;
+    write_file(&folder.join("SHA256SUMS"), &sums)?;
+    println!("dist: in {}\n{}", folder.display(), sums.trim_end());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_chosen_by_triple() {
+        let chosen = |words: &[&str]| -> Result<Vec<&str>> {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            Ok(choose(&words)?.iter().map(|target| target.arch).collect())
+        };
+        assert_eq!(chosen(&[]).expect("there is a default"), ["x86_64"]);
+        let arm = ["--target", "aarch64-unknown-linux-musl"];
+        assert_eq!(chosen(&arm).expect("arm is known"), ["aarch64"]);
+        for wrong in [&["--target"][..], &["--target", "vax"], &["x86_64"]] {
+            let error = chosen(wrong).expect_err("a mistake").to_string();
+            assert!(error.contains("expected"), "{error}");
+        }
+    }
+}

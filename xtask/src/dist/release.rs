@@ -1,0 +1,73 @@
+//! What a release is called and when it was made.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{command, workspace};
+
+pub(super) const NAME: &str = "headcount";
+pub(super) const SUMMARY: &str = "counts what groups of processes cost, for Prometheus";
+pub(super) const DESCRIPTION: &[&str] = &[
+    "A node agent for Prometheus that tells what each group of processes costs: CPU,",
+    "I/O, memory, faults, descriptors, threads, how many were started and how they",
+    "ended. Kernel programs count, so the totals are exact also for processes that",
+    "live a millisecond. Configuration file, flags and metric names are those of",
+    "process-exporter.",
+];
+/// The kernel programs inside the binary are under the GPL, too.
+pub(super) const LICENSE: &str = "(MIT OR Apache-2.0) AND GPL-2.0-only";
+
+#[derive(Debug)]
+pub(crate) struct Release {
+    pub(super) version: String,
+    /// Seconds since 1970: the time stamp of every file.
+    pub(super) epoch: u32,
+}
+
+impl Release {
+    /// The workspace's version, at the time of its last commit. Outside a git checkout `SOURCE_DATE_EPOCH` must say when.
+    pub(crate) fn of_commit() -> Result<Self> {
+        let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
+            Ok(seconds) => seconds,
+            Err(_) => command::read(Command::new("git").current_dir(workspace::root()).args([
+                "log",
+                "-1",
+                "--format=%ct",
+            ]))
+            .context("no commit says when this was made: set SOURCE_DATE_EPOCH")?,
+        };
+        let epoch = seconds.trim().parse().with_context(|| {
+            format!(
+                "SOURCE_DATE_EPOCH is {:?}, expected seconds",
+                seconds.trim()
+            )
+        })?;
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch,
+        })
+    }
+
+    /// The same, as if it were a later version.
+    pub(crate) fn later(&self) -> Self {
+        Self {
+            version: format!("{}+later", self.version),
+            epoch: self.epoch,
+        }
+    }
+
+    /// The time in a form of date(1)'s.
+    pub(super) fn date(&self, format: &str) -> Result<String> {
+        let at = format!("@{}", self.epoch);
+        let mut date = Command::new("date");
+        date.env("LC_ALL", "C")
+            .args(["--utc", "--date", &at, format]);
+        Ok(command::read(&mut date)?.trim().to_owned())
+    }
+
+    /// The first package of this version.
+    pub(super) fn debian_version(&self) -> String {
+        format!("{}-1", self.version)
+    }
+}

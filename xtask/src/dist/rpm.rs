@@ -1,0 +1,66 @@
+//! The `.rpm`, written without rpm's own tools: by a crate, which Debian machines can use too.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rpm::{BuildConfig, CompressionType, Dependency, FileOptions, PackageBuilder};
+
+use super::build::Built;
+use super::contents::{self, File, Format, Kind};
+use super::release::{DESCRIPTION, LICENSE, NAME, SUMMARY};
+use super::{Release, Target, read_file};
+use crate::workspace;
+
+/// The only release of a version; a distribution's own packages count further.
+const RELEASE: &str = "1";
+
+pub(super) fn write(
+    target: &Target,
+    release: &Release,
+    built: &Built,
+    folder: &Path,
+) -> Result<()> {
+    let name = format!("{NAME}-{}-{RELEASE}.{}.rpm", release.version, target.arch);
+    let path = folder.join(name);
+    let files = contents::files(Format::Rpm, release, built)?;
+    println!("dist: write {}", path.display());
+    let package = package(target, release, files)?;
+    package
+        .write_file(&path)
+        .with_context(|| format!("write {}", path.display()))
+}
+
+fn package(target: &Target, release: &Release, files: Vec<File>) -> Result<rpm::Package> {
+    let config = BuildConfig::v4()
+        .compression(CompressionType::Gzip) // what every rpm in use can read
+        .source_date(release.epoch);
+    let mut package = PackageBuilder::new(NAME, &release.version, LICENSE, target.arch, SUMMARY);
+    package
+        .using_config(config)
+        .release(RELEASE)
+        .description(DESCRIPTION.join("\n"))
+        .build_host("localhost") // this machine's name is nobody's business
+        .requires(Dependency::any("systemd"))
+        .requires(Dependency::script_post("systemd"))
+        .requires(Dependency::script_preun("systemd"))
+        .requires(Dependency::script_postun("systemd"))
+        .post_install_script(script("post")?)
+        .pre_uninstall_script(script("preun")?)
+        .post_uninstall_script(script("postun")?);
+    for file in files {
+        let mode = u16::try_from(file.mode()).context("a mode of a file fits 16 bits")?;
+        let options = FileOptions::new(file.path).permissions(mode);
+        let options = match file.kind {
+            Kind::Configuration => options.config().noreplace(),
+            Kind::Documentation => options.doc(),
+            Kind::Program | Kind::Other => options,
+        };
+        package.with_file_contents(file.bytes, options)?;
+    }
+    package.build().context("put the package together")
+}
+
+fn script(name: &str) -> Result<String> {
+    let path = workspace::root().join("deploy/rpm").join(name);
+    Ok(String::from_utf8_lossy(&read_file(&path)?).into_owned())
+}

@@ -1,0 +1,68 @@
+//! A small Debian, as an archive that a kernel unpacks.
+//!
+//! In: a folder. Out: `base.cpio` in it. What is there is taken as it is: to get a newer one, remove it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{command, debian};
+
+/// The oldest suite whose systemd knows everything in the unit.
+const SUITE: &str = "bookworm";
+/// What nobody needs there and everybody would wait for.
+const DROPPED: &[&str] = &[
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/locale",
+    "usr/share/man",
+];
+/// With one, systemd takes no boot for the first and asks nothing.
+const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef\n";
+
+pub(super) fn base(folder: &Path) -> Result<PathBuf> {
+    let archive = folder.join("base.cpio");
+    if archive.exists() {
+        return Ok(archive);
+    }
+    println!("service: fetch a small Debian, about 60 MB");
+    let root = folder.join("root");
+    remove(&root)?;
+    std::fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
+    let mut debootstrap = Command::new("debootstrap");
+    debootstrap
+        .args(["--variant=minbase", "--include=systemd,systemd-sysv", SUITE])
+        .arg(&root)
+        .arg(debian::mirror()?);
+    command::read(&mut debootstrap)?;
+    for path in DROPPED {
+        remove(&root.join(path))?;
+    }
+    let machine_id = root.join("etc/machine-id");
+    std::fs::write(&machine_id, MACHINE_ID)
+        .with_context(|| format!("write {}", machine_id.display()))?;
+    // Under its name only when it is whole.
+    let unfinished = folder.join("base.unfinished");
+    let pack = "find . -print0 | cpio --null --create --format=newc --quiet --file \"$0\"";
+    command::read(
+        Command::new("sh")
+            .current_dir(&root)
+            .args(["-c", pack])
+            .arg(&unfinished),
+    )?;
+    std::fs::rename(&unfinished, &archive)
+        .with_context(|| format!("write {}", archive.display()))?;
+    remove(&root)?;
+    Ok(archive)
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,214 @@
+#!/bin/bash
+# What a user of the package does with it, on a machine with systemd as process 1. Runs there, as root; its last line is read
+# outside. A step is a function; it has passed when it returns 0, and each is tried, whatever became of those before it.
+#
+# $1: the package; $2: the same, of a later version.
+exec < /dev/null
+export DEBIAN_FRONTEND=noninteractive
+old=$1 new=$2
+passed=0 failed=0
+
+step() {
+    local words="${*//_/ }"
+    if "$@" > /tmp/step 2>&1; then
+        passed=$((passed + 1))
+        echo "ok      $words"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $words"
+        sed 's/^/        /' /tmp/step
+        systemctl status --no-pager --lines=20 headcount 2>&1 | sed 's/^/        /'
+    fi
+}
+
+# Commands in a step that fail where bash would go on.
+set -o pipefail
+expect() {
+    [ "$2" = "$3" ] || {
+        echo "$1 is \"$2\", expected \"$3\""
+        return 1
+    }
+}
+
+await() {
+    local deadline=$((SECONDS + 120))
+    until "$@" > /dev/null 2>&1; do
+        [ $SECONDS -lt $deadline ] || {
+            echo "not within 120 s: $*"
+            return 1
+        }
+        sleep 0.2
+    done
+}
+
+scrape() {
+    exec 3<> /dev/tcp/127.0.0.1/9256 || return 1
+    printf 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
+    tr -d '\r' <&3
+    exec 3<&-
+}
+
+# The value of the one sample that starts like this.
+sample() {
+    scrape | grep -F "$1" | grep -v '^#' | sed 's/.* //'
+}
+
+property() {
+    systemctl show --value --property "$1" "${2:-headcount}"
+}
+
+status_of_main() {
+    sed -n "s/^$1:[[:space:]]*//p" "/proc/$(property MainPID)/status"
+}
+
+launch() {
+    for _ in $(seq "$1"); do /bin/true; done
+}
+
+a_new_package_installs() {
+    dpkg --install "$old"
+}
+
+it_is_enabled_and_active() {
+    expect enabled "$(systemctl is-enabled headcount)" enabled &&
+        expect active "$(systemctl is-active headcount)" active &&
+        await scrape
+}
+
+it_runs_as_its_user_with_four_capabilities() {
+    local mask
+    # CAP_DAC_READ_SEARCH 2, CAP_SYS_PTRACE 19, CAP_PERFMON 38, CAP_BPF 39; the agent itself may drop what it needs no more.
+    mask=$((1 << 2 | 1 << 19 | 1 << 38 | 1 << 39))
+    expect user "$(status_of_main Uid | cut -f1)" "$(id -u headcount)" &&
+        expect "bounding set" "$((0x$(status_of_main CapBnd) & ~mask))" 0 &&
+        expect "permitted beyond that" "$((0x$(status_of_main CapPrm) & ~mask))" 0 &&
+        expect "no new privileges" "$(status_of_main NoNewPrivs)" 1 &&
+        expect "seccomp filter" "$(status_of_main Seccomp)" 2
+}
+
+the_kernel_programs_count() {
+    expect "iterator tier" "$(sample 'tier="iterator"}')" 1
+}
+
+two_hundred_launches_are_two_hundred() {
+    local name='namedprocess_namegroup_execs_total{groupname="true"}' before
+    before=$(sample "$name")
+    launch 200
+    expect execs "$(($(sample "$name") - ${before:-0}))" 200
+}
+
+other_users_processes_are_seen_whole() {
+    scrape > /dev/null
+    expect "partial errors" "$(sample namedprocess_scrape_partial_errors)" 0 &&
+        expect "unreadable files" "$(sample namedprocess_scrape_procread_errors)" 0 &&
+        scrape | grep -F 'namedprocess_namegroup_open_filedesc{groupname="systemd"}' &&
+        scrape | grep -F 'namedprocess_namegroup_threads_wchan{groupname="systemd"'
+}
+
+its_exposure_is_at_most_2.5() {
+    systemd-analyze security --no-pager --threshold=25 headcount.service
+}
+
+flags_come_from_the_default_file() {
+    sed -i 's|^ARGS=.*|ARGS="--web.telemetry-path=/numbers --log.level=debug"|' /etc/default/headcount &&
+        systemctl restart headcount &&
+        await eval '! scrape | grep -q namedprocess' &&
+        sed -i 's|^ARGS=.*|ARGS=""|' /etc/default/headcount &&
+        systemctl restart headcount && await eval 'scrape | grep -q namedprocess'
+}
+
+a_wrong_flag_ends_it_for_good() {
+    sed -i 's|^ARGS=.*|ARGS="--no-such-flag"|' /etc/default/headcount
+    systemctl restart headcount
+    await eval '[ "$(property ActiveState)" = failed ]' &&
+        expect "restarts" "$(property NRestarts)" 0 &&
+        expect "exit code" "$(property ExecMainStatus)" 2
+    local result=$?
+    sed -i 's|^ARGS=.*|ARGS=""|' /etc/default/headcount
+    systemctl restart headcount && await scrape && return $result
+}
+
+an_upgrade_keeps_edits_and_starts_the_new_one() {
+    local pid
+    echo '# edited' >> /etc/headcount/headcount.yml
+    pid=$(property MainPID)
+    launch 3
+    dpkg --install "$new" && await scrape || return 1
+    [ "$(property MainPID)" != "$pid" ] || {
+        echo "the old program still runs"
+        return 1
+    }
+    expect "last line of the configuration" "$(tail -n 1 /etc/headcount/headcount.yml)" '# edited' &&
+        expect "execs before it" "$(sample 'namedprocess_namegroup_execs_total{groupname="true"}')" "" &&
+        two_hundred_launches_are_two_hundred
+}
+
+the_drop_in_for_root_works() {
+    mkdir -p /etc/systemd/system/headcount.service.d
+    cp /usr/share/doc/headcount/examples/root.conf /etc/systemd/system/headcount.service.d/ &&
+        systemctl daemon-reload && systemctl restart headcount && await scrape &&
+        expect user "$(status_of_main Uid | cut -f1)" 0 &&
+        the_kernel_programs_count
+}
+
+the_drop_in_for_old_kernels_works() {
+    rm /etc/systemd/system/headcount.service.d/root.conf
+    cp /usr/share/doc/headcount/examples/old-kernel.conf /etc/systemd/system/headcount.service.d/ &&
+        systemctl daemon-reload && systemctl restart headcount && await scrape &&
+        expect user "$(status_of_main Uid | cut -f1)" "$(id -u headcount)" &&
+        the_kernel_programs_count
+    local result=$?
+    rm /etc/systemd/system/headcount.service.d/old-kernel.conf
+    systemctl daemon-reload && systemctl restart headcount && await scrape && return $result
+}
+
+a_stop_is_an_end_in_order() {
+    systemctl stop headcount &&
+        expect state "$(property ActiveState)" inactive &&
+        expect result "$(property Result)" success &&
+        expect "exit code" "$(property ExecMainStatus)" 0
+}
+
+an_upgrade_does_not_start_what_was_stopped() {
+    dpkg --install "$new" && expect state "$(property ActiveState)" inactive
+}
+
+a_removal_leaves_the_configuration() {
+    systemctl start headcount
+    dpkg --remove headcount &&
+        expect "still running" "$(pidof headcount)" "" &&
+        expect "in /usr" "$(find /usr -name '*headcount*')" "" &&
+        [ -f /etc/headcount/headcount.yml ] && [ -f /etc/default/headcount ]
+}
+
+a_purge_leaves_nothing() {
+    dpkg --purge headcount && systemctl daemon-reload &&
+        expect left "$(find / /run -xdev -name '*headcount*' -not -path '/var/lib/systemd/deb-systemd-helper-*')" "" &&
+        expect users "$(grep headcount /etc/passwd /etc/group /etc/shadow /etc/gshadow)" "" &&
+        expect units "$(systemctl list-unit-files --no-legend 'headcount*')" ""
+}
+
+# An agent that cannot tell systemd that it is ready would be waited for in vain.
+if [ "$(dpkg-deb --fsys-tarfile "$old" | grep -ac NOTIFY_SOCKET)" = 0 ]; then
+    echo "note    this agent tells systemd nothing yet: the unit is tried with Type=exec"
+    mkdir -p /run/systemd/system/headcount.service.d
+    printf '[Service]\nType=exec\nWatchdogSec=0\n' > /run/systemd/system/headcount.service.d/exec.conf
+fi
+step a_new_package_installs
+step it_is_enabled_and_active
+step it_runs_as_its_user_with_four_capabilities
+step the_kernel_programs_count
+step two_hundred_launches_are_two_hundred
+step other_users_processes_are_seen_whole
+step its_exposure_is_at_most_2.5
+step flags_come_from_the_default_file
+step a_wrong_flag_ends_it_for_good
+step an_upgrade_keeps_edits_and_starts_the_new_one
+step the_drop_in_for_root_works
+step the_drop_in_for_old_kernels_works
+step a_stop_is_an_end_in_order
+step an_upgrade_does_not_start_what_was_stopped
+step a_removal_leaves_the_configuration
+rm -rf /run/systemd/system/headcount.service.d
+step a_purge_leaves_nothing
+echo "HEADCOUNT-VM-RESULT: $passed passed, $failed failed"

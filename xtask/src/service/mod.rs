@@ -1,0 +1,98 @@
+//! `cargo xtask service [kernel]...`: the Debian package on a machine with systemd, from its installation to its purge.
+//!
+//! In: kernels, named as for `vm`. Out: each machine's console on the terminal and in `target/service/<kernel>.log`, and
+//! success only if every step of `guest.sh` passed.
+//!
+//! A machine is a Debian kernel and a small Debian, in memory only; no disk, no network. Needs root: debootstrap does.
+
+mod debian;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::dist::{self, Release};
+use crate::vm::kernel::{self, Kernel};
+use crate::vm::machine::{self, Outcome};
+use crate::vm::{self, cpio::Archive};
+use crate::{setup, workspace};
+
+const STEPS: &str = include_str!("guest.sh");
+/// Run by systemd when it has what every service needs. Its words go to the console, which is read outside.
+const UNIT: &str = "[Unit]\nRequires=basic.target\nAfter=basic.target\n\n[Service]\nType=oneshot\n\
+    StandardOutput=file:/dev/ttyS0\nStandardError=inherit\n\
+    ExecStart=/bin/bash /selftest/steps.sh /selftest/old.deb /selftest/new.deb\n";
+/// The kernel's first root cannot be left by pivot_root, which every service with a mount namespace needs.
+const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax / /mnt && \
+    exec switch_root /mnt /sbin/init\n";
+
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    let kernels = vm::choose(arguments)?;
+    ensure!(setup::is_root(), "debootstrap needs root");
+    setup::ensure(setup::SYSTEMD_MACHINES)?;
+    let folder = workspace::target_dir().join("service");
+    let base = debian::base(&folder)?;
+    let packages = packages(&folder)?;
+    let initramfs = folder.join("initramfs.cpio");
+    join(&base, &overlay(&packages)?, &initramfs)?;
+
+    let mut failures = Vec::new();
+    for kernel in kernels {
+        match run(kernel, &initramfs, &folder) {
+            Ok(passed) => println!("service: {}: {passed} passed", kernel.name),
+            Err(error) => failures.push(format!("{}: {error:#}", kernel.name)),
+        }
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
+/// The package of this commit, and the same as if it were a later version.
+#[derive(Debug)]
+struct Packages {
+    old: PathBuf,
+    new: PathBuf,
+}
+
+fn packages(folder: &Path) -> Result<Packages> {
+    let release = Release::of_commit()?;
+    Ok(Packages {
+        old: dist::debian_package(&release, folder)?,
+        new: dist::debian_package(&release.later(), folder)?,
+    })
+}
+
+/// What is laid over the small Debian.
+fn overlay(packages: &Packages) -> Result<Vec<u8>> {
+    let read =
+        |path: &Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
+    let mut archive = Archive::default();
+    archive.file("init", INIT.as_bytes());
+    archive.file("etc/systemd/system/selftest.service", UNIT.as_bytes());
+    archive.folder("selftest");
+    archive.file("selftest/steps.sh", STEPS.as_bytes());
+    archive.file("selftest/old.deb", &read(&packages.old)?);
+    archive.file("selftest/new.deb", &read(&packages.new)?);
+    Ok(archive.finish())
+}
+
+/// The kernel unpacks one archive after the other.
+fn join(base: &Path, overlay: &[u8], joined: &Path) -> Result<()> {
+    use std::io::Write as _;
+    std::fs::copy(base, joined)
+        .and_then(|_| std::fs::OpenOptions::new().append(true).open(joined))
+        .and_then(|mut file| file.write_all(overlay))
+        .with_context(|| format!("write {}", joined.display()))
+}
+
+fn run(kernel: &Kernel, initramfs: &Path, folder: &Path) -> Result<u32> {
+    let image = kernel::fetch(kernel, &vm::folder(kernel))?;
+    let log = folder.join(format!("{}.log", kernel.name));
+    let words = "systemd.unit=selftest.service systemd.show_status=0";
+    let Outcome { passed, failed } = machine::boot(&image, initramfs, words, &log)
+        .with_context(|| format!("the console is in {}", log.display()))?;
+    if failed > 0 || passed == 0 {
+        bail!("{passed} passed, {failed} failed; see {}", log.display());
+    }
+    Ok(passed)
+}
