@@ -112,9 +112,9 @@ impl Observer {
         self.procfs.facts(id.tgid, Some(id.start_ns))
     }
 
-    /// Remembers which cgroup paths belong to the cgroup that an exec told.
-    pub fn learn(&mut self, cgroup_id: u64, paths: &[String]) {
-        self.names.learn(cgroup_id, paths);
+    /// Remembers which cgroup paths and container belong to the cgroup that an exec told: those of a process that lives in it.
+    pub fn learn(&mut self, cgroup_id: u64, facts: &Facts) {
+        self.names.learn(cgroup_id, facts);
     }
 
     /// A scrape begins: what is read beside it has a new budget.

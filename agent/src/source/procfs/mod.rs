@@ -40,6 +40,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub use error::{Error, ErrorCounts};
 pub use stat::Stat;
 
+use super::pods::Pods;
 use super::users::Users;
 use super::{Fact, Origin, Statistics, Tier};
 use crate::host::Host;
@@ -64,6 +65,8 @@ pub struct Procfs {
     threads_wanted: bool,
     /// Whether [`Procfs::facts`] reads `cwd`.
     wants_cwd: bool,
+    /// Names of pods, where [`Procfs::facts`] reads them.
+    pods: Option<Pods>,
     errors: ErrorCounts,
     /// Processes counted in `errors.partial` since the pass began.
     partial: HashSet<u32>,
@@ -89,6 +92,7 @@ impl Procfs {
             fd_sizes,
             threads_wanted: false,
             wants_cwd: false,
+            pods: None,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
@@ -107,6 +111,13 @@ impl Procfs {
     #[must_use]
     pub const fn with_cwd(mut self, is_wanted: bool) -> Self {
         self.wants_cwd = is_wanted;
+        self
+    }
+
+    /// The same, but facts are read with the names of the pod if `is_wanted`.
+    #[must_use]
+    pub fn with_pods(mut self, is_wanted: bool) -> Self {
+        self.pods = is_wanted.then(|| Pods::new(self.host.container_logs()));
         self
     }
 
@@ -147,6 +158,7 @@ impl Procfs {
             scrape_errors: self.errors.scrape,
             procread_errors: self.errors.procread,
             partial_errors: self.errors.partial,
+            pod_link_failures: self.pods.as_ref().map(Pods::failures),
             ..Statistics::default()
         }
     }
