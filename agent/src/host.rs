@@ -140,6 +140,11 @@ impl Host {
         self.sysfs.join("kernel/btf/vmlinux")
     }
 
+    /// Where the kubelet links the logs of its containers, `<rootfs>/var/log/containers`.
+    pub fn container_logs(&self) -> PathBuf {
+        self.rootfs.join("var/log/containers")
+    }
+
     /// The host's user names, `<rootfs>/etc/passwd`.
     pub fn passwd(&self) -> PathBuf {
         self.rootfs.join("etc/passwd")

@@ -241,7 +241,8 @@ fn prepare(
     let users = Users::new(host.passwd());
     let procfs = Procfs::new(host.clone())
         .with_threads(threads)
-        .with_cwd(classifier.uses_cwd());
+        .with_cwd(classifier.uses_cwd())
+        .with_pods(classifier.uses_pods());
     // Who is told of each exec needs no second look.
     let recheck = recheck.filter(|_| start.plan.tier == Tier::Procfs);
     let smaps = smaps_budget.map(|budget| Smaps::new(host.clone(), budget));

@@ -87,7 +87,9 @@ fn listing(flags: &ListFlags) -> Result<String, String> {
         .for_each(|warning| complain(warning));
     let classifier = Classifier::new(&config).map_err(|error| error.to_string())?;
     let host = Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?;
-    let mut procfs = Procfs::new(host).with_cwd(classifier.uses_cwd());
+    let mut procfs = Procfs::new(host)
+        .with_cwd(classifier.uses_cwd())
+        .with_pods(classifier.uses_pods());
     let machine = list::Machine::read(&mut procfs, &classifier, flags.explain)
         .map_err(|error| error.to_string())?;
     let Some(tgid) = flags.explain else {

@@ -256,15 +256,18 @@ impl Pipeline {
             // One that cannot be read ended just now, or can be read another time: it waits. The next pass tries again or
             // sees that it is gone; with kernel programs its exec decides when its end is told.
             if let Ok(facts) = self.observer.facts(one.id) {
-                self.place(&one, &facts);
+                if let Some(cgroup_id) = one.cgroup_id {
+                    self.observer.learn(cgroup_id, &facts);
+                }
+                match facts.provisional {
+                    true => self.table.note_facts(one.id, facts),
+                    false => self.place(&one, &facts),
+                }
             }
         }
     }
 
     fn place(&mut self, one: &Unclassified, facts: &Facts) {
-        if let Some(cgroup_id) = one.cgroup_id {
-            self.observer.learn(cgroup_id, &facts.cgroups);
-        }
         if facts.argv.is_empty() {
             // It is ending, or a kernel thread: what its exec told decides, else its birth. Its present parent may be
             // who takes the orphans.

@@ -163,8 +163,8 @@ fn templates_that_cannot_work() {
 fn labels_and_bounds() {
     let useless = "- comm: [a]\n  exclude: true\n  max_groups: 3\n  labels:\n    x: y\n";
     one(useless, 6, &["remove labels, or exclude"]);
-    let unknown = "- comm: [a]\n  labels:\n    x: y\n    z: '{{.Pod}}'\n";
-    one(unknown, 5, &["labels: there is no variable .Pod"]);
+    let unknown = "- comm: [a]\n  labels:\n    x: y\n    z: '{{.Pods}}'\n";
+    one(unknown, 5, &["labels: there is no variable .Pods"]);
 }
 
 #[test]

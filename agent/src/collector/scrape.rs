@@ -1,4 +1,4 @@
-//! `namedprocess_scrape_*`: how reading the processes went. The names are process-exporter's, so these counters lack `_total`.
+//! How reading the processes went. The names of `namedprocess_scrape_*` are process-exporter's, so these counters lack `_total`.
 
 use super::metric::Metric;
 use crate::exposition::{Descriptor, Kind};
@@ -39,5 +39,21 @@ pub(super) static METRICS: &[Metric] = &[
             fallback: "-",
         },
         write: |view, out| out.sample(&[], view.source.partial_errors),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_pod_link_failures_total",
+            kind: Kind::Counter,
+            help: "Times that the kubelet's links to the logs of its containers could not all be listed: names of pods are missing.",
+            labels: &[],
+            unit: "listings",
+            source: "agent",
+            fallback: "absent where no template names a pod",
+        },
+        write: |view, out| {
+            if let Some(failures) = view.source.pod_link_failures {
+                out.sample(&[], failures);
+            }
+        },
     },
 ];

@@ -1,12 +1,10 @@
-//! What a process's cgroup paths tell of it: systemd unit and slice, container.
+//! What a process's cgroup paths tell of it: systemd unit and slice. Its container is told by `process::container_id`.
 //!
 //! In come the paths as `/proc/<pid>/cgroup` has them, out go names. Where hierarchies tell different things, the first that
 //! tells anything counts.
 
 /// What systemd calls things that may hold processes; a slice holds others of them.
 const UNITS: [&str; 4] = [".service", ".scope", ".socket", ".mount"];
-/// Digits of a container's id.
-const CONTAINER_ID: usize = 64;
 
 /// The system's unit, as `systemctl status <pid>` calls it: the first component below the slices. For a unit of a user's own
 /// manager that is `user@<uid>.service`.
@@ -39,25 +37,6 @@ fn systemd(path: &str) -> (Option<&str>, Option<&str>) {
         }
     }
     (slice, None)
-}
-
-/// The id of the innermost container: docker, containerd, cri-o, podman and what else names a cgroup after it:
-/// `<id>`, `<runtime>-<id>.scope` or `<slice>:<runtime>:<id>`.
-pub(super) fn container_id(paths: &[String]) -> Option<&str> {
-    paths
-        .iter()
-        .find_map(|path| path.rsplit('/').find_map(container))
-}
-
-fn container(component: &str) -> Option<&str> {
-    let name = component.strip_suffix(".scope").unwrap_or(component);
-    let (before, id) = name.split_at_checked(name.len().checked_sub(CONTAINER_ID)?)?;
-    let is_id = id
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    // `crio-conmon-<id>` holds the container's monitor, which is outside it.
-    let is_named = before.is_empty() || before.ends_with(['-', ':']);
-    (is_id && is_named && !before.ends_with("conmon-")).then_some(id)
 }
 
 #[cfg(test)]
@@ -119,39 +98,5 @@ mod tests {
         assert_eq!(unit(&several), Some("x.service"));
         assert_eq!(slice(&several), Some("a.slice"), "the unit's own");
         assert_eq!(unit(&[]), None);
-    }
-
-    #[test]
-    fn containers() {
-        for path in [
-            "/docker/ID",
-            "/system.slice/docker-ID.scope",
-            "/kubepods/besteffort/pod-1/ID",
-            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-ID.scope",
-            "/system.slice/kubepods-pod1.slice:cri-containerd:ID",
-            "/kubepods.slice/kubepods-pod1.slice/crio-ID.scope",
-            "/machine.slice/libpod-ID.scope/container",
-            "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope",
-            "/docker/ffff/ID/init.scope",
-        ] {
-            assert_eq!(container_id(&paths(&[path])), Some(ID), "{path}");
-        }
-        let outer = format!("/docker/{}/kubepods/ID", "f".repeat(64));
-        assert_eq!(
-            container_id(&paths(&["/", &outer])),
-            Some(ID),
-            "the inner one"
-        );
-        for path in [
-            "/",
-            "/system.slice/nginx.service",
-            "/machine.slice/libpod-conmon-ID.scope",
-            "/kubepods.slice/crio-conmon-ID.scope",
-            "/xID",
-            "/docker/0123",
-            "/ééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééé",
-        ] {
-            assert_eq!(container_id(&paths(&[path])), None, "{path}");
-        }
     }
 }

@@ -131,6 +131,12 @@ impl Classifier {
         templates.any(NameTemplate::uses_cwd)
     }
 
+    /// Whether some template may look at the names of the pod.
+    pub fn uses_pods(&self) -> bool {
+        let mut templates = self.items.iter().flat_map(CompiledItem::templates);
+        templates.any(NameTemplate::uses_pods)
+    }
+
     /// What the first item says whose selectors all match.
     pub fn classify(&self, facts: &Facts, boot: BootTime) -> Verdict {
         if let Some(name) = self.names.group_of(facts) {

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::{BootTime, Classifier, Verdict};
-use crate::{config::Config, process::Facts};
+use crate::{
+    config::Config,
+    process::{Container, Facts},
+};
 
 const BOOT: BootTime = BootTime {
     unix_seconds: 1_700_000_000,
@@ -149,6 +152,50 @@ fn variables() {
             ..nginx()
         };
         assert_eq!(name(&item, &bare), "  ");
+    }
+}
+
+#[test]
+fn names_of_pods() {
+    let container = Container {
+        namespace: "shop".to_owned(),
+        pod: "cart-7d4b9c8f6d-x2k9p".to_owned(),
+        name: "nginx".to_owned(),
+    };
+    let contained = Facts {
+        container: Some(container.into()),
+        ..nginx()
+    };
+    // Both ways of running a template.
+    for template in [
+        "{{.Namespace}} {{.Pod}} {{.Workload}} {{.Container}}",
+        "{{with .Namespace}}{{.}}{{end}} {{.Pod | print}} {{with .Workload}}{{.}}{{end}} {{with .Container}}{{.}}{{end}}",
+    ] {
+        let item = format!("{{comm: [nginx], name: '{template}'}}");
+        assert_eq!(
+            name(&item, &contained),
+            "shop cart-7d4b9c8f6d-x2k9p cart nginx"
+        );
+        assert_eq!(name(&item, &nginx()), "   ");
+    }
+}
+
+#[test]
+fn names_of_pods_are_asked_for_only_where_a_template_does() {
+    for (template, expected) in [
+        ("{{.Comm}}", false),
+        ("{{.ContainerID}}", false),
+        ("{{.Container}}", true),
+        ("{{.ContainerID}} {{.Container}}", true),
+        ("{{if .Namespace}}x{{end}}", true),
+        ("{{with $x := .}}{{$x.Pod}}{{end}}", true),
+        ("{{.Workload}}", true),
+    ] {
+        let item = format!("{{comm: [b], labels: {{x: '{template}'}}}}");
+        let yaml = format!("process_names: [{{comm: [a]}}, {item}]");
+        let config = Config::parse(Path::new("c.yml"), &yaml).unwrap();
+        let classifier = Classifier::new(&config).unwrap();
+        assert_eq!(classifier.uses_pods(), expected, "{template}");
     }
 }
 

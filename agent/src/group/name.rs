@@ -18,13 +18,16 @@ use super::start_time::{BootTime, StartTime};
 use super::template::{self, Program, string};
 use super::template_kinds::Used;
 use super::text;
-use crate::process::Facts;
+use crate::process::{Container, Facts, container_id};
 
 /// The most a group name may have, bytes.
 pub const MAX_NAME: usize = 1024;
 
 /// The most arguments that a template sees.
 const MAX_ARGUMENTS: usize = 256;
+
+/// Variables that the names of a pod are read for.
+const POD_VARIABLES: [&str; 4] = ["Namespace", "Pod", "Workload", "Container"];
 
 /// The template of an item without a name.
 const DEFAULT: &str = "{{.ExeBase}}";
@@ -34,6 +37,7 @@ const DEFAULT: &str = "{{.ExeBase}}";
 pub(super) struct NameTemplate {
     pub(super) form: Form,
     uses_cwd: bool,
+    uses_pods: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +59,10 @@ pub(super) enum Part {
     Unit,
     Slice,
     ContainerId,
+    Namespace,
+    Pod,
+    Workload,
+    Container,
 }
 
 /// A text, and why it is shorter than meant if the template failed.
@@ -88,7 +96,13 @@ impl NameTemplate {
         };
         // Whoever asks for it has to write its name.
         let uses_cwd = source.contains("Cwd");
-        Ok(NameTemplate { form, uses_cwd })
+        let others = source.replace("ContainerID", "");
+        let uses_pods = POD_VARIABLES.iter().any(|name| others.contains(name));
+        Ok(NameTemplate {
+            form,
+            uses_cwd,
+            uses_pods,
+        })
     }
 
     /// The name, where it is the same for every process: a text without any action.
@@ -120,6 +134,11 @@ impl NameTemplate {
     /// Whether it may look at the working directory.
     pub(super) const fn uses_cwd(&self) -> bool {
         self.uses_cwd
+    }
+
+    /// Whether it may look at the names of the pod.
+    pub(super) const fn uses_pods(&self) -> bool {
+        self.uses_pods
     }
 
     /// The text for a process.
@@ -170,6 +189,10 @@ fn parts(tree: &ListNode) -> Option<Vec<Part>> {
                     "Unit" => Part::Unit,
                     "Slice" => Part::Slice,
                     "ContainerID" => Part::ContainerId,
+                    "Namespace" => Part::Namespace,
+                    "Pod" => Part::Pod,
+                    "Workload" => Part::Workload,
+                    "Container" => Part::Container,
                     _ => return None,
                 })
             }
@@ -188,14 +211,20 @@ impl Part {
             Part::Cwd => out.write_bytes(&facts.cwd),
             Part::Unit => out.write_str(cgroup::unit(&facts.cgroups).unwrap_or_default()),
             Part::Slice => out.write_str(cgroup::slice(&facts.cgroups).unwrap_or_default()),
-            Part::ContainerId => {
-                out.write_str(cgroup::container_id(&facts.cgroups).unwrap_or_default())
-            }
+            Part::ContainerId => out.write_str(container_id(&facts.cgroups).unwrap_or_default()),
+            Part::Namespace => out.write_str(of_container(facts, |found| &found.namespace)),
+            Part::Pod => out.write_str(of_container(facts, |found| &found.pod)),
+            Part::Workload => out.write_str(of_container(facts, Container::workload)),
+            Part::Container => out.write_str(of_container(facts, |found| &found.name)),
             Part::Comm => out.write_bytes(&facts.comm),
             Part::ExeBase => out.write_bytes(exe_base(facts)),
             Part::ExeFull => out.write_bytes(exe_full(facts)),
         }
     }
+}
+
+fn of_container<'a>(facts: &'a Facts, name: impl Fn(&'a Container) -> &'a str) -> &'a str {
+    facts.container.as_deref().map(name).unwrap_or_default()
 }
 
 fn exe_full(facts: &Facts) -> &[u8] {
@@ -218,6 +247,7 @@ fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
         .iter()
         .map(|(name, held)| (Arc::clone(name), string(held)));
     let start = StartTime::new(boot, facts.start_ns).to_string();
+    let of_pod = |name: fn(&Container) -> &str| string(of_container(facts, name));
     let fields = [
         (
             "Argv",
@@ -231,20 +261,24 @@ fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
         ),
         ("Cgroups", list(&mut paths.iter().map(|path| string(path)))),
         ("Comm", decoded(&facts.comm)),
+        ("Container", of_pod(|found| &found.name)),
         (
             "ContainerID",
-            string(cgroup::container_id(paths).unwrap_or_default()),
+            string(container_id(paths).unwrap_or_default()),
         ),
         ("Cwd", decoded(&facts.cwd)),
         ("ExeBase", decoded(exe_base(facts))),
         ("ExeFull", decoded(exe_full(facts))),
         ("Matches", Value::Map(Arc::new(matches.collect()))),
+        ("Namespace", of_pod(|found| &found.namespace)),
         ("PID", Value::Int(facts.tgid.into())),
         ("PPID", Value::Int(facts.parent.into())),
+        ("Pod", of_pod(|found| &found.pod)),
         ("Slice", string(cgroup::slice(paths).unwrap_or_default())),
         ("StartTime", string(&start)),
         ("Unit", string(cgroup::unit(paths).unwrap_or_default())),
         ("Username", string(&facts.username)),
+        ("Workload", of_pod(Container::workload)),
     ];
     let fields: BTreeMap<Arc<str>, Value> = fields
         .into_iter()

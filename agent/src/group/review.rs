@@ -3,6 +3,7 @@
 //! Templates are looked at twice: for the variables they name, and by running them on a process of which everything is known.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::classifier::compile;
 use super::name::NameTemplate;
@@ -10,7 +11,7 @@ use super::pattern::{Matches, Pattern};
 use super::start_time::BootTime;
 use super::template_kinds::VARIABLES;
 use crate::config::{self, Config, Key};
-use crate::process::Facts;
+use crate::process::{Container, Facts};
 
 /// Long enough for whatever a template cuts out of it.
 const LONG: usize = 64;
@@ -109,6 +110,11 @@ fn sample() -> Facts {
         username: "x".repeat(LONG),
         cgroups: vec![format!("/a.slice/docker-{}.scope", "0".repeat(LONG)); LONG],
         cwd: word,
+        container: Some(Arc::new(Container {
+            namespace: "x".repeat(LONG),
+            pod: "x".repeat(LONG),
+            name: "x".repeat(LONG),
+        })),
         ..Facts::default()
     }
 }
@@ -141,6 +147,7 @@ mod tests {
             "{{index .Matches \"other\"}}",
             "{{index .Argv 7}}{{slice .Comm 2 9}}{{index .Cgroups 3}}",
             "{{.StartTime.Unix}}",
+            "{{slice .Pod 2 9}}{{slice .Namespace 2}}{{with .Workload}}{{.}}{{end}}{{.Container}}",
             "{{if .Cwd}}{{.Cwd}}{{else}}{{.ContainerID}}{{end}}",
             "{{with .Matches}}{{.Anything}}{{end}}",
             "{{define \"x\"}}{{.Comm}}{{end}}{{template \"x\" .}}",
@@ -175,8 +182,8 @@ mod tests {
 
     #[test]
     fn labels_are_looked_at_too() {
-        let item = "{comm: [a], labels: {x: '{{.Unit}}', y: 'z{{.Pod}}'}}";
-        assert!(doubts_about(item)[0].starts_with("there is no variable .Pod"));
+        let item = "{comm: [a], labels: {x: '{{.Unit}}', y: 'z{{.Pods}}'}}";
+        assert!(doubts_about(item)[0].starts_with("there is no variable .Pods"));
     }
 
     #[test]

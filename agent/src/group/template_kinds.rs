@@ -9,22 +9,26 @@ use gotmpl::parse::{
 use super::start_time::METHODS;
 use super::template::{FAIL, NAME, NOTHING, TIME};
 
-/// The fields of the data: process-exporter's eight, and `Argv`, `ContainerID`, `Cwd`, `PPID`, `Slice` and `Unit`.
-pub(super) const VARIABLES: [&str; 14] = [
+/// The fields of the data: process-exporter's eight, and ours.
+pub(super) const VARIABLES: [&str; 18] = [
     "Argv",
     "Cgroups",
     "Comm",
+    "Container",
     "ContainerID",
     "Cwd",
     "ExeBase",
     "ExeFull",
     "Matches",
+    "Namespace",
     "PID",
     "PPID",
+    "Pod",
     "Slice",
     "StartTime",
     "Unit",
     "Username",
+    "Workload",
 ];
 
 /// Go's own functions; there are no others.

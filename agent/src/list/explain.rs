@@ -6,7 +6,7 @@ use super::screen::shown;
 use super::{Home, Machine, Process, called, labels};
 use crate::config::{Config, Key, Text};
 use crate::group::{Classifier, Miss, Verdict};
-use crate::process::Facts;
+use crate::process::{Container, Facts};
 
 /// Columns that a value may take.
 const VALUE: usize = 1000;
@@ -51,6 +51,14 @@ fn portrait(facts: &Facts) -> String {
     let _ = writeln!(text, "user     {} ({uid})", shown(&facts.username, VALUE));
     for path in facts.cgroups.iter().take(PATHS) {
         let _ = writeln!(text, "cgroup   {}", shown(path, VALUE));
+    }
+    if let Some(container) = &facts.container {
+        let Container {
+            namespace,
+            pod,
+            name,
+        } = &**container;
+        let _ = writeln!(text, "pod      {namespace}/{pod}, container {name}");
     }
     text.push('\n');
     text

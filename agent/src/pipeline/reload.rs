@@ -42,6 +42,7 @@ impl Pipeline {
             unix_seconds: self.host.boot_time,
         };
         self.observer.want_cwd(classifier.uses_cwd());
+        self.observer.want_pods(classifier.uses_pods());
         self.grouper
             .reconfigure(placer(&classifier, boot), classifier.fixed());
         self.classifier = classifier;

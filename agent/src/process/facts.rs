@@ -1,5 +1,9 @@
 //! What selectors and name templates see of a process.
 
+use std::sync::Arc;
+
+use super::Container;
+
 /// What a process is called, owned by and started as: read from `/proc` while it lives, or taken from the exec event
 /// of one that was gone before anybody looked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +28,10 @@ pub struct Facts {
     pub cgroup_id: Option<u64>,
     /// Working directory, raw bytes; empty where nobody asks for it, where it may not be read, and where the process was gone.
     pub cwd: Vec<u8>,
+    /// What its cluster calls its container; `None` where nobody asks for it, and where that is not known.
+    pub container: Option<Arc<Container>>,
+    /// Its container was started so lately that its cluster's names for it may still come: it is worth another look.
+    pub provisional: bool,
     /// Something of the names had to be left out or cut: the process was gone, and its event could not carry all.
     pub incomplete: bool,
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod booked;
+mod container;
 mod counters;
 mod entry;
 mod event;
@@ -23,6 +24,7 @@ mod threads;
 mod tombstones;
 
 pub use account::{AccountId, Ledger};
+pub use container::{Container, container_id, is_container_id, is_in_pod};
 pub use counters::{Counters, Cpu, Faults, Io, Switches};
 pub use event::{Coarse, Event, ExitStatus, Released};
 pub use facts::Facts;

@@ -242,6 +242,17 @@ impl Table {
         }
     }
 
+    /// These are the `/proc` facts of a process that goes on waiting for a decision: they decide if it ends before.
+    pub fn note_facts(&mut self, id: ProcessId, facts: Facts) {
+        if let Some(entry) = self.processes.entry_mut(id)
+            && let Naming::Waiting(told) = &mut entry.naming
+            && !facts.argv.is_empty()
+        {
+            let cgroup_id = told.as_ref().and_then(|told| told.cgroup_id);
+            *told = Some(Box::new(Facts { cgroup_id, ..facts }));
+        }
+    }
+
     /// The account of `id` was decided by its `/proc` facts.
     pub fn classified(&mut self, id: ProcessId) {
         self.waiting.remove(&id);

@@ -3,6 +3,8 @@
 pub mod bpf;
 mod names;
 mod observer;
+mod pod_link;
+mod pods;
 pub mod procfs;
 mod smaps;
 mod statistics;

@@ -1,7 +1,8 @@
 //! Names for numbers that events carry: users and cgroups.
 
 use super::users::Users;
-use std::collections::HashMap;
+use crate::process::{Container, Facts};
+use std::{collections::HashMap, sync::Arc};
 
 /// Cgroups whose paths are remembered. Full: all are forgotten and learnt again.
 const CGROUPS: usize = 4096;
@@ -10,8 +11,17 @@ const CGROUPS: usize = 4096;
 #[derive(Debug)]
 pub struct Names {
     users: Users,
-    /// Path lines of `/proc/<pid>/cgroup`, by the cgroup v2 id of a process that was seen alive in it.
-    cgroups: HashMap<u64, Vec<String>>,
+    /// By the cgroup v2 id of a process that was seen alive in it.
+    cgroups: HashMap<u64, Cgroup>,
+}
+
+/// What a process tells of the cgroup it is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Cgroup {
+    /// Path lines of `/proc/<pid>/cgroup`.
+    pub(super) paths: Vec<String>,
+    /// What its cluster calls its container.
+    pub(super) container: Option<Arc<Container>>,
 }
 
 impl Names {
@@ -28,18 +38,65 @@ impl Names {
         self.users.name(uid)
     }
 
-    /// The cgroup paths of processes in the cgroup with this v2 id; empty while no process in it was seen alive.
-    pub fn cgroups(&self, id: u64) -> Vec<String> {
+    /// What is known of the cgroup with this v2 id; nothing while no process in it was seen alive.
+    pub(super) fn cgroup(&self, id: u64) -> Cgroup {
         self.cgroups.get(&id).cloned().unwrap_or_default()
     }
 
-    /// A living process in the cgroup `id` has these paths.
-    pub fn learn(&mut self, id: u64, paths: &[String]) {
+    /// These are the facts of a living process in the cgroup `id`.
+    pub fn learn(&mut self, id: u64, facts: &Facts) {
         if self.cgroups.len() >= CGROUPS && !self.cgroups.contains_key(&id) {
             self.cgroups.clear();
         }
-        if self.cgroups.get(&id).is_none_or(|known| known != paths) {
-            self.cgroups.insert(id, paths.to_vec());
+        let is_known = |known: &Cgroup| {
+            known.paths == facts.cgroups
+                && (facts.container.is_none() || known.container == facts.container)
+        };
+        if !self.cgroups.get(&id).is_some_and(is_known) {
+            let found = Cgroup {
+                paths: facts.cgroups.clone(),
+                container: facts.container.clone(),
+            };
+            self.cgroups.insert(id, found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(path: &str, pod: Option<&str>) -> Facts {
+        let container = |pod: &str| {
+            Arc::new(Container {
+                namespace: "ns".to_owned(),
+                pod: pod.to_owned(),
+                name: "c".to_owned(),
+            })
+        };
+        Facts {
+            cgroups: vec![path.to_owned()],
+            container: pod.map(container),
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn a_cgroup_keeps_its_container_until_it_is_another_one() {
+        let mut names = Names::new(Users::new("/nowhere".into()));
+        assert_eq!(names.cgroup(1), Cgroup::default());
+        for (path, pod, expected) in [
+            ("/a", None, None),
+            ("/a", Some("p"), Some("p")),
+            ("/a", None, Some("p")),
+            ("/a", Some("q"), Some("q")),
+            ("/b", None, None),
+        ] {
+            names.learn(1, &facts(path, pod));
+            let found = names.cgroup(1);
+            assert_eq!(found.paths, [path]);
+            let pod = found.container.as_ref().map(|found| found.pod.as_str());
+            assert_eq!(pod, expected, "{path}");
         }
     }
 }

@@ -117,9 +117,14 @@ impl Observer {
         self.procfs.want_cwd(is_wanted);
     }
 
-    /// Remembers which cgroup paths belong to the cgroup that an exec told.
-    pub fn learn(&mut self, cgroup_id: u64, paths: &[String]) {
-        self.names.learn(cgroup_id, paths);
+    /// The same of the names of the pod.
+    pub fn want_pods(&mut self, is_wanted: bool) {
+        self.procfs.want_pods(is_wanted);
+    }
+
+    /// Remembers which cgroup paths and container belong to the cgroup that an exec told: those of a process that lives in it.
+    pub fn learn(&mut self, cgroup_id: u64, facts: &Facts) {
+        self.names.learn(cgroup_id, facts);
     }
 
     /// A scrape begins: what is read beside it has a new budget.

@@ -12,6 +12,7 @@ mod extremes;
 mod flags;
 mod matching;
 mod names;
+mod pods;
 mod reload;
 mod smaps;
 #[path = "../support/mod.rs"]

@@ -44,6 +44,20 @@ impl FakeProc {
         fs::write(self.rootfs().join("etc/passwd"), text).unwrap();
     }
 
+    /// Where the kubelet links the logs of its containers; the first link makes it.
+    pub fn container_logs(&self) -> PathBuf {
+        self.rootfs().join("var/log/containers")
+    }
+
+    /// The kubelet links the log of a container, `name` being `<pod>_<namespace>_<container>`.
+    pub fn link_log(&self, name: impl AsRef<std::ffi::OsStr>, container_id: &str) {
+        fs::create_dir_all(self.container_logs()).unwrap();
+        let mut file = name.as_ref().to_owned();
+        file.push(format!("-{container_id}.log"));
+        let target = "/var/log/pods/nobody-reads-this";
+        std::os::unix::fs::symlink(target, self.container_logs().join(file)).unwrap();
+    }
+
     /// Describes a process; [`FakeProcess::write`] puts it into the tree, in place of what was there.
     pub fn process(&self, pid: u32) -> FakeProcess {
         FakeProcess::new(self.path(pid), pid)

@@ -46,6 +46,7 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
         // Lost on the way, not empty: a program's name is the best guess at its first argument.
         argv.push(comm.clone());
     }
+    let cgroup = names.cgroup(head.cgroup_id);
     Facts {
         tgid: id.tgid,
         start_ns: id.start_ns,
@@ -54,10 +55,11 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
         argv,
         uid: Some(head.euid),
         username: names.username(head.euid),
-        cgroups: names.cgroups(head.cgroup_id),
+        cgroups: cgroup.paths,
         cgroup_id: Some(head.cgroup_id),
-        cwd: Vec::new(),
+        container: cgroup.container,
         incomplete: is_cut,
+        ..Facts::default()
     }
 }
 
@@ -256,6 +258,7 @@ pub(super) fn sum<T: Pod + Default>(cpus: impl Iterator<Item = T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Container;
 
     #[test]
     fn arguments_split_as_procfs_ones_do() {
@@ -271,7 +274,17 @@ mod tests {
         let passwd = folder.path().join("passwd");
         std::fs::write(&passwd, "web:x:33:\n").unwrap();
         let mut names = Names::new(crate::source::Users::new(passwd));
-        names.learn(5, &["/system.slice/x.service".to_owned()]);
+        let container = std::sync::Arc::new(Container {
+            namespace: "ns".to_owned(),
+            pod: "p".to_owned(),
+            name: "c".to_owned(),
+        });
+        let alive = Facts {
+            cgroups: vec!["/system.slice/x.service".to_owned()],
+            container: Some(container),
+            ..Facts::default()
+        };
+        names.learn(5, &alive);
         let mut head = ExecHead::zeroed();
         (head.euid, head.parent_tgid, head.cgroup_id) = (33, 7, 5);
         let facts = exec_facts(&Identity::zeroed(), &head, b"a\0b\0", &mut names);
@@ -279,7 +292,10 @@ mod tests {
             (facts.parent, facts.uid, &*facts.username),
             (7, Some(33), "web")
         );
-        assert_eq!(facts.cgroups, ["/system.slice/x.service"]);
+        assert_eq!(
+            (facts.cgroups, facts.container),
+            (alive.cgroups, alive.container)
+        );
         assert_eq!((facts.cwd.len(), facts.incomplete), (0, false));
         let mut record = ReleaseRecord::zeroed();
         (record.euid, record.parent_tgid) = (34, 8);

@@ -40,6 +40,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub use error::{Error, ErrorCounts};
 pub use stat::Stat;
 
+use super::pods::Pods;
 use super::users::Users;
 use super::{Fact, Origin, Statistics, Tier};
 use crate::host::Host;
@@ -64,6 +65,9 @@ pub struct Procfs {
     threads_wanted: bool,
     /// Whether [`Procfs::facts`] reads `cwd`.
     wants_cwd: bool,
+    wants_pods: bool,
+    /// Names of pods, where they were ever wanted: their count of failures must not fall.
+    pods: Option<Pods>,
     errors: ErrorCounts,
     /// Processes counted in `errors.partial` since the pass began.
     partial: HashSet<u32>,
@@ -89,6 +93,8 @@ impl Procfs {
             fd_sizes,
             threads_wanted: false,
             wants_cwd: false,
+            wants_pods: false,
+            pods: None,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
@@ -110,9 +116,24 @@ impl Procfs {
         self
     }
 
+    /// The same, but facts are read with the names of the pod if `is_wanted`.
+    #[must_use]
+    pub fn with_pods(mut self, is_wanted: bool) -> Self {
+        self.want_pods(is_wanted);
+        self
+    }
+
     /// Whether facts are read with the working directory, from now on.
     pub const fn want_cwd(&mut self, is_wanted: bool) {
         self.wants_cwd = is_wanted;
+    }
+
+    /// Whether facts are read with the names of the pod, from now on.
+    pub fn want_pods(&mut self, is_wanted: bool) {
+        self.wants_pods = is_wanted;
+        if is_wanted && self.pods.is_none() {
+            self.pods = Some(Pods::new(self.host.container_logs()));
+        }
     }
 
     /// The host that is read.
@@ -152,6 +173,7 @@ impl Procfs {
             scrape_errors: self.errors.scrape,
             procread_errors: self.errors.procread,
             partial_errors: self.errors.partial,
+            pod_link_failures: self.pods.as_ref().map(Pods::failures),
             ..Statistics::default()
         }
     }

@@ -3,11 +3,15 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Error, Procfs, Stat, cgroup, cmdline, file, stat, status};
-use crate::process::Facts;
+use crate::process::{Facts, container_id, is_in_pod};
+
+/// How young a process of a pod may be whose container has no name yet. The kubelet links the log of a container just after
+/// it has started it.
+const SETTLING_NS: u64 = 10_000_000_000;
 
 impl Procfs {
     /// Names and owner of a process: comm and parent from `stat`, `cmdline`, effective uid from `status`, `cgroup`, and
-    /// `cwd` where it is wanted ([`Procfs::with_cwd`]).
+    /// `cwd` and the names of the pod where they are wanted ([`Procfs::with_cwd`], [`Procfs::with_pods`]).
     ///
     /// `start_ns` is the start of the process that is meant, to the nanosecond or to the tick, and is what
     /// [`Facts::start_ns`] then says; with `None` it is whoever has the number now. `cgroups` is empty where
@@ -70,10 +74,24 @@ impl Procfs {
             Some(cgroup::parse_cgroup(bytes))
         });
         facts.cgroups = cgroups.unwrap_or_default();
+        self.name_container(facts);
         if self.wants_cwd {
             facts.cwd = self.read_cwd(tgid, dir).unwrap_or_default();
         }
         Ok(())
+    }
+
+    fn name_container(&mut self, facts: &mut Facts) {
+        let Some(pods) = self.pods.as_mut().filter(|_| self.wants_pods) else {
+            return;
+        };
+        let Some(id) = container_id(&facts.cgroups) else {
+            return;
+        };
+        facts.container = pods.find(id);
+        let age_ns = self.host.now_ns().saturating_sub(facts.start_ns);
+        facts.provisional =
+            facts.container.is_none() && age_ns < SETTLING_NS && is_in_pod(&facts.cgroups);
     }
 
     fn read_cwd(&mut self, tgid: u32, dir: BorrowedFd<'_>) -> Result<Vec<u8>, Error> {

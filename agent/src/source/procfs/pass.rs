@@ -13,11 +13,14 @@ use crate::process::{
 };
 
 impl Procfs {
-    /// From here on partial errors of a process count anew. [`Procfs::pass`] begins with it; a tier that reads only
+    /// From here on partial errors of a process count anew, and names of pods may be listed again. [`Procfs::pass`] begins with it; a tier that reads only
     /// single processes calls it once for each scrape.
     pub fn begin_pass(&mut self) {
         self.partial.clear();
         self.patient.begin();
+        if let Some(pods) = &mut self.pods {
+            pods.begin_pass();
+        }
     }
 
     /// Reads every process that is listed.

@@ -1,0 +1,127 @@
+//! The kubelet's name for a container's log: `<pod>_<namespace>_<container>-<id>.log` in `/var/log/containers`.
+//!
+//! Pure. Where the names together are longer than a file's name may be, the kubelet cuts the id, and such a link tells nothing.
+
+use crate::process::{Container, is_container_id};
+
+/// Longest name of a pod, a DNS subdomain; that of a namespace and a container is a DNS label.
+const POD: usize = 253;
+const LABEL: usize = 63;
+
+/// The container's id, and what it is called; `None` for anything that the kubelet would not write.
+pub(super) fn parse_link(file_name: &[u8]) -> Option<(&str, Container)> {
+    let name = std::str::from_utf8(file_name).ok()?.strip_suffix(".log")?;
+    let (names, id) = name.rsplit_once('-')?;
+    let mut names = names.split('_');
+    let (pod, namespace, container) = (names.next()?, names.next()?, names.next()?);
+    let is_whole = is_container_id(id)
+        && names.next().is_none()
+        && is_name(pod, POD, true)
+        && is_name(namespace, LABEL, false)
+        && is_name(container, LABEL, false);
+    is_whole.then(|| {
+        let container = Container {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            name: container.to_owned(),
+        };
+        (id, container)
+    })
+}
+
+fn is_name(name: &str, longest: usize, dots: bool) -> bool {
+    let is_allowed = |byte| match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'-' => true,
+        b'.' => dots,
+        _ => false,
+    };
+    (1..=longest).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn parsed(link: &str) -> Option<[String; 4]> {
+        let link = link.replace("ID", ID);
+        let (id, container) = parse_link(link.as_bytes())?;
+        let Container {
+            namespace,
+            pod,
+            name,
+        } = container;
+        Some([pod, namespace, name, id.to_owned()])
+    }
+
+    #[test]
+    fn links_of_the_kubelet() {
+        for (link, expected) in [
+            ("a_b_c-ID.log", ["a", "b", "c", ID]),
+            (
+                "web-7d4b9c8f6d-x2k9p_my-ns_side-car-ID.log",
+                ["web-7d4b9c8f6d-x2k9p", "my-ns", "side-car", ID],
+            ),
+            (
+                "kube-proxy-node1.example.com_kube-system_kube-proxy-ID.log",
+                [
+                    "kube-proxy-node1.example.com",
+                    "kube-system",
+                    "kube-proxy",
+                    ID,
+                ],
+            ),
+        ] {
+            assert_eq!(parsed(link), Some(expected.map(str::to_owned)), "{link}");
+        }
+    }
+
+    #[test]
+    fn anything_else_tells_nothing() {
+        let long = format!("{}_b_c-ID.log", "a".repeat(254));
+        for link in [
+            "",
+            ".log",
+            "ID.log",
+            "-ID.log",
+            "a_b-ID.log",
+            "a_b_cID.log",
+            "a_b_c-ID",
+            "a_b_c-ID.log.gz",
+            "a_b_c-0123456789abcdef.log",
+            "a_b_c-xID.log",
+            "a_b_c_d-ID.log",
+            "_b_c-ID.log",
+            "a__c-ID.log",
+            "a_b_-ID.log",
+            "A_b_c-ID.log",
+            "a_b.b_c-ID.log",
+            "a_b_c\"}-ID.log",
+            "a\n_b_c-ID.log",
+            "é_b_c-ID.log",
+            &long,
+        ] {
+            assert_eq!(parsed(link), None, "{link}");
+        }
+        let upper = format!("a_b_c-{}.log", ID.to_uppercase());
+        assert_eq!(parsed(&upper), None);
+        assert!(parse_link(b"a_b_c\xff-").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_folder_holds_names_are_names(link in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(parse_link(&link).is_none_or(|(id, _)| is_container_id(id)));
+        }
+
+        #[test]
+        fn near_links_too(link in "[a-c.A_é-]{0,6}_[a-c._-]{0,4}_[a-c.\n_-]{0,4}-[0-9a-g]{63,65}\\.log") {
+            if let Some((id, container)) = parse_link(link.as_bytes()) {
+                let Container { namespace, pod, name } = container;
+                prop_assert_eq!(format!("{pod}_{namespace}_{name}-{id}.log"), link);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Names of pods, from cgroup paths and the kubelet's log links to labels.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use super::*;
+
+const YAML: &str = "process_names:\n\
+    - name: pods\n  cmdline: ['.']\n  labels:\n    namespace: '{{.Namespace}}'\n    pod: '{{.Pod}}'\n    \
+    workload: '{{.Workload}}'\n    container: '{{.Container}}'\n";
+const UID: &str = "1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
+const PROCESSES: &str = "namedprocess_namegroup_num_procs";
+const FAILURES: &str = "headcount_pod_link_failures_total";
+
+fn id(number: u8) -> String {
+    format!("{number:064x}")
+}
+
+/// The cgroup file of a process in a pod's container.
+fn of(number: u8) -> String {
+    format!("0::/../../kubepods/burstable/pod{UID}/{}\n", id(number))
+}
+
+/// How many processes have exactly these labels: namespace, pod, workload and container; empty ones are left out.
+fn count(scrape: &Scrape, labels: [&str; 4]) -> Option<f64> {
+    let names = ["namespace", "pod", "workload", "container"];
+    let mut all = vec![("groupname", "pods")];
+    all.extend(
+        names
+            .into_iter()
+            .zip(labels)
+            .filter(|(_, value)| !value.is_empty()),
+    );
+    all.sort_unstable();
+    scrape.value(PROCESSES, &all)
+}
+
+const UNKNOWN: [&str; 4] = [""; 4];
+
+#[test]
+fn containers_are_named_by_the_links_of_their_logs() {
+    let tree = tree();
+    tree.link_log("cart-7d4b9c8f6d-x2k9p_shop_nginx", &id(1));
+    tree.link_log("db-0_shop_postgres", &id(2));
+    // Nothing of these is a name.
+    tree.link_log(OsStr::from_bytes(b"\xff\n_shop_x"), &id(3));
+    tree.link_log("A\"},_shop_x", &id(3));
+    let v1 = format!("4:cpu:/\n2:pids:/kubepods/pod{UID}/{}\n", id(1));
+    let escaped = UID.replace('-', "_");
+    let scope = format!(
+        "0::/kubepods.slice/kubepods-pod{escaped}.slice/cri-containerd-{}.scope\n",
+        id(2)
+    );
+    for (pid, cgroup) in [
+        (10, of(1)),
+        (11, v1),
+        (12, scope),
+        (13, of(3)),
+        (14, format!("0::/system.slice/docker-{}.scope\n", id(4))),
+        (15, "0::/system.slice/x.service\n".to_owned()),
+    ] {
+        named(&tree, pid, "a").cgroup(&cgroup).write();
+    }
+    let agent = Launch::on(&tree).config(YAML).start();
+    let scrape = agent.scrape();
+    let cart = ["shop", "cart-7d4b9c8f6d-x2k9p", "cart", "nginx"];
+    assert_eq!(count(&scrape, cart), Some(2.0));
+    assert_eq!(
+        count(&scrape, ["shop", "db-0", "db", "postgres"]),
+        Some(1.0)
+    );
+    assert_eq!(count(&scrape, UNKNOWN), Some(3.0));
+    assert_eq!(scrape.value(FAILURES, &[]), Some(0.0));
+
+    let ended = Launch::bare()
+        .arg("list")
+        .args(&["--explain=10"])
+        .arg(format!("-procfs={}", tree.procfs().display()))
+        .arg(format!("-path.rootfs={}", tree.rootfs().display()))
+        .config(YAML)
+        .run();
+    let told = "pod      shop/cart-7d4b9c8f6d-x2k9p, container nginx\n";
+    assert!(ended.stdout.contains(told), "{ended:#?}");
+    assert!(ended.stdout.contains("workload=\"cart\""), "{ended:#?}");
+}
+
+#[test]
+fn a_young_process_waits_for_the_link_and_loses_nothing() {
+    let tree = tree();
+    let agent = Launch::on(&tree).config(YAML).start();
+    let young = named(&tree, 10, "a").start_ticks(later()).cgroup(&of(1));
+    young.clone().user_ticks(300).write();
+    let old = named(&tree, 11, "a").cgroup(&of(2));
+    old.write();
+    let born = named(&tree, 12, "a").start_ticks(later()).cgroup(&of(3));
+    born.user_ticks(70).write();
+    fs::create_dir_all(tree.container_logs()).unwrap();
+    let scrape = agent.scrape();
+    assert_eq!(
+        count(&scrape, UNKNOWN),
+        Some(1.0),
+        "only the old one is decided"
+    );
+    tree.link_log("cart-0_shop_nginx", &id(1));
+    tree.remove(12);
+    let scrape = agent.scrape();
+    let cart = [
+        ("container", "nginx"),
+        ("groupname", "pods"),
+        ("mode", "user"),
+        ("namespace", "shop"),
+        ("pod", "cart-0"),
+        ("workload", "cart"),
+    ];
+    let cpu = "namedprocess_namegroup_cpu_seconds_total";
+    assert_eq!(scrape.value(cpu, &cart), Some(3.0));
+    // What went before its link came is where its own facts put it.
+    assert_eq!(
+        scrape.value(cpu, &[("groupname", "pods"), ("mode", "user")]),
+        Some(0.7)
+    );
+}
+
+#[test]
+fn without_links_names_are_empty_and_that_is_told_once() {
+    let tree = tree();
+    named(&tree, 10, "a").cgroup(&of(1)).write();
+    let agent = Launch::on(&tree).config(YAML).start();
+    let scrape = agent.scrape();
+    assert_eq!(count(&scrape, UNKNOWN), Some(1.0));
+    assert_eq!(scrape.value(FAILURES, &[]), Some(1.0));
+    named(&tree, 11, "a").cgroup(&of(2)).write();
+    assert_eq!(agent.scrape().value(FAILURES, &[]), Some(2.0));
+    let told = |line: &&String| line.starts_with("names of pods are missing");
+    assert_eq!(agent.messages("warn").iter().filter(told).count(), 1);
+    let nobody_asks = tracking(&tree, &["a"]);
+    assert_eq!(nobody_asks.scrape().value(FAILURES, &[]), None);
+}
