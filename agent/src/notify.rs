@@ -1,21 +1,40 @@
 //! What the service manager is told, if it wants to be (`NOTIFY_SOCKET`, `WATCHDOG_USEC`): systemd's `Type=notify` and
 //! `WatchdogSec=`.
 //!
-//! Each message is one short datagram to a socket of the manager's, which reads it as soon as it comes.
+//! Each message is one short datagram. A manager that reads none holds up whoever waits for [`tell`], and nobody else.
 
 use crate::http::Owner;
-use sd_notify::NotifyState;
-use std::time::Duration;
-use tokio::sync::oneshot;
+use std::{ffi::OsStr, io, time::Duration};
+use tokio::{net::UnixDatagram, sync::oneshot, time::timeout};
 
 /// Pause between two signs of life, however impatient the watchdog.
 const LEAST: Duration = Duration::from_millis(50);
+/// How long a stop waits for the manager to be told.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Tells `state`: lines as `sd_notify(3)` has them, such as `STOPPING=1`. Without a manager nothing happens; one that cannot be
+/// Tells `state`: lines as `sd_notify(3)` has them, such as `STATUS=…`. Without a manager nothing happens; one that cannot be
 /// told is in the log.
-pub(crate) fn tell(state: &str) {
-    if let Err(error) = sd_notify::notify(&[NotifyState::Custom(state)]) {
+pub(crate) async fn tell(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    if let Err(error) = send(&path, state).await {
         log::warn!("the service manager cannot be told {state:?} (NOTIFY_SOCKET): {error}");
+    }
+}
+
+/// Connected, because only then the kernel wakes who waits for the reader.
+async fn send(path: &OsStr, state: &str) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    socket.send(state.as_bytes()).await?;
+    Ok(())
+}
+
+/// Tells that the agent stops.
+pub(crate) async fn stopping() {
+    if timeout(FAREWELL, tell("STOPPING=1")).await.is_err() {
+        log::warn!("the service manager does not read that the agent stops (NOTIFY_SOCKET)");
     }
 }
 
@@ -26,7 +45,7 @@ pub(crate) async fn report(first_pass: oneshot::Receiver<String>, owner: Owner) 
     let Ok(accounting) = first_pass.await else {
         return std::future::pending().await;
     };
-    tell(&format!("READY=1\nSTATUS=accounting: {accounting}"));
+    tell(&format!("READY=1\nSTATUS=accounting: {accounting}")).await;
     let patience = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero());
     let Some(patience) = patience else {
         return std::future::pending().await;
@@ -34,7 +53,7 @@ pub(crate) async fn report(first_pass: oneshot::Receiver<String>, owner: Owner) 
     let pause = (patience / 2).max(LEAST);
     loop {
         if owner.health().await.is_ok() {
-            tell("WATCHDOG=1");
+            tell("WATCHDOG=1").await;
         }
         tokio::time::sleep(pause).await;
     }
