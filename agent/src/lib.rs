@@ -129,7 +129,7 @@ pub async fn run(
     let (first_pass, failure) = start_owner(settings, statistics, runs, inbox)?;
     let shutdown = async {
         shutdown.await;
-        notify::tell("STOPPING=1");
+        notify::stopping().await;
     };
     tokio::select! {
         () = http::serve(listeners, site, shutdown) => Ok(()),

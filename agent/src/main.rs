@@ -10,7 +10,7 @@ use headcount::{
     },
     group::{Classifier, Policy},
     host::Host,
-    http::{BindError, Listener, Web, passed},
+    http::{BindError, Listener, Web},
     list, once, reload, run,
     signals::{Signals, hangups},
     source::{
@@ -203,7 +203,7 @@ async fn serve(settings: Settings, flags: &WebFlags) -> Result<(), String> {
 /// The sockets that the flags ask for, all or none.
 async fn listen(flags: &WebFlags) -> Result<Vec<Listener>, BindError> {
     if flags.systemd_socket {
-        return passed();
+        return Listener::passed();
     }
     let mut listeners = Vec::new();
     for address in &flags.listen_addresses {

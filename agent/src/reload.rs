@@ -27,10 +27,10 @@ pub fn load(path: &Path) -> Result<Classifier, String> {
 pub(crate) async fn at_each(mut hangups: Signal, owner: Owner) -> Infallible {
     while hangups.recv().await.is_some() {
         log::info!("SIGHUP: reloading the configuration");
-        notify::reloading();
+        notify::reloading().await;
         // How it ended is in the log; where the owner is gone, so is the run.
         let _ = owner.reload().await;
-        notify::tell("READY=1");
+        notify::reloaded().await;
     }
     std::future::pending().await
 }

@@ -40,7 +40,7 @@ impl Signals {
         log::info!("{name}: stopping");
         tokio::spawn(async move {
             let (signal, name) = self.next().await;
-            log::warn!("{name} again: ending without the requests that are open");
+            log::warn!("{name} while stopping: ending without the requests that are open");
             die_of(signal);
         });
     }

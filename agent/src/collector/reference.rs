@@ -12,6 +12,9 @@ Every family that Headcount can show, by collector. Made from the code: change t
 The source is where the kernel programs take a value, the fallback what is shown where they cannot. What comes from
 nowhere is left out, never shown as 0; `headcount_source_info` tells which fact comes from where on a node. The labels that an
 item of the configuration gives its groups stand beside those of every family with `groupname`.
+
+Where the processes could not be looked at in the time that Prometheus gives (`X-Prometheus-Scrape-Timeout-Seconds`, at most 10 s), the
+answer has the families of `build`, `http` and `self` alone, and `headcount_collector_success` is 0 for the other collectors.
 ";
 
 /// The text of METRICS.md. Fails only where a descriptor is not valid.

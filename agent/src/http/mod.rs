@@ -38,7 +38,7 @@ mod web;
 pub use deadline::Fallback;
 pub use hyper::body::Bytes;
 pub use limits::Limits;
-pub use listener::{BindError, Listener, passed};
+pub use listener::{BindError, Listener};
 pub use owner::{Health, Owner, Question, Status, Unavailable, owner};
 pub use respond::Site;
 pub use serve::serve;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -25,7 +26,15 @@ pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Fut
             stopped.clone(),
         ));
     }
-    shutdown.await;
+    tokio::select! {
+        () = shutdown => {}
+        // None ends by itself. If there is a bug in one, the agent must not go on without it.
+        Some(Err(error)) = serving.join_next() => {
+            if let Ok(panic) = error.try_into_panic() {
+                resume_unwind(panic);
+            }
+        }
+    }
     stop.send_replace(true);
     let finish = async { while serving.join_next().await.is_some() {} };
     if tokio::time::timeout(site.limits.drain, finish)

@@ -83,6 +83,22 @@ fn a_dead_agent_s_socket_is_replaced_and_a_live_one_s_is_not() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_no_socket_behind() {
+    let (tree, directory) = (tree(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("s");
+    let flag = format!("-web.listen-address=unix:{}", path.display());
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = format!("-web.listen-address={}", busy.local_addr().unwrap());
+    launch(&tree).arg(&flag).arg(busy).run().one_error();
+    assert!(!path.exists());
+    // No kernel tier works on a tree of files; this is found later.
+    let failing = Launch::on(&tree).arg("-accounting=iterator").arg(&flag);
+    let error = failing.run().one_error();
+    assert!(error.starts_with("--accounting=iterator: "), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
 fn what_systemd_passes_is_served() {
     let (tree, directory) = (tree(), tempfile::tempdir().unwrap());
     let path = directory.path().join("s");

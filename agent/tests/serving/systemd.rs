@@ -3,7 +3,13 @@
 use crate::held::Held;
 use crate::support::agent::{Agent, Launch, PATIENCE};
 use crate::{launch, tree};
-use std::{io::ErrorKind, os::unix::net::UnixDatagram};
+use std::{
+    io::ErrorKind,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
+};
 
 /// The socket on which the manager listens.
 #[derive(Debug)]
@@ -48,7 +54,8 @@ impl Manager {
     }
 }
 
-const READY: &str = "READY=1\nSTATUS=accounting: /proc only; processes that live between two scrapes are not seen\n";
+const READY: &str =
+    "READY=1\nSTATUS=accounting: /proc only; processes that live between two scrapes are not seen";
 
 #[test]
 fn it_is_told_of_the_first_pass_and_of_the_stop() {
@@ -65,9 +72,30 @@ fn it_is_told_of_the_first_pass_and_of_the_stop() {
     agent.stop(libc::SIGTERM);
     assert_eq!(
         manager.waiting(),
-        ["STOPPING=1\n"],
+        ["STOPPING=1"],
         "no watchdog was asked for"
     );
+}
+
+#[test]
+fn it_is_told_of_a_reload_also_on_a_socket_with_an_abstract_name() {
+    let tree = tree();
+    let name = format!("headcount-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let manager = Manager {
+        socket,
+        directory: tempfile::tempdir().unwrap(),
+    };
+    let launch = launch(&tree).env("NOTIFY_SOCKET", format!("@{name}"));
+    let agent = launch.listen();
+    assert_eq!(manager.next(), READY);
+    agent.signal(libc::SIGHUP);
+    let begun = manager.next();
+    let since_boot = begun.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(since_boot.unwrap().parse::<u64>().unwrap() > 0);
+    assert_eq!(manager.next(), "READY=1");
 }
 
 /// Past all that the agent was about to tell, and a second further.
@@ -85,7 +113,7 @@ fn the_watchdog_is_fed_as_long_as_the_owner_of_the_state_answers() {
         .listen();
     assert_eq!(manager.next(), READY);
     for _ in 0..3 {
-        assert_eq!(manager.next(), "WATCHDOG=1\n");
+        assert_eq!(manager.next(), "WATCHDOG=1");
     }
     let held = Held::new(&tree);
     let open = agent.begin("/metrics", "");
@@ -97,7 +125,28 @@ fn the_watchdog_is_fed_as_long_as_the_owner_of_the_state_answers() {
 
     reading.release();
     assert_eq!(open.answer().code, 200);
-    assert_eq!(manager.next(), "WATCHDOG=1\n");
+    assert_eq!(manager.next(), "WATCHDOG=1");
+}
+
+#[test]
+fn a_manager_that_does_not_listen_holds_nobody_up() {
+    let (tree, manager) = (tree(), Manager::new());
+    // As many messages as it takes before the kernel lets the next one wait.
+    let other = UnixDatagram::unbound().unwrap();
+    other
+        .connect(manager.directory.path().join("notify"))
+        .unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send(b"of another service").is_ok() {}
+
+    let agent = manager.starts(launch(&tree)).start();
+    assert_eq!(agent.ask("/ready").code, 200);
+    assert_eq!(agent.scrape().groups().len(), 1);
+    // It listens again.
+    while manager.next() != READY {}
+    while other.send(b"of another service").is_ok() {}
+    let (status, log) = agent.stop(libc::SIGTERM);
+    assert_eq!(status.code(), Some(0), "{log:#?}");
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn help_and_version_are_no_mistakes() {
 
 #[test]
 fn mistakes_leave_with_2_and_say_what_was_expected() {
-    let cases: [(&[&str], &str); 28] = [
+    let cases: [(&[&str], &str); 31] = [
         (&["-web.listen-adress=:1"], "'--web.listen-address'"),
         (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
         (&["-nonsense"], "unexpected argument '--nonsense'"),
@@ -207,6 +207,15 @@ fn mistakes_leave_with_2_and_say_what_was_expected() {
             &["-web.telemetry-path=/health"],
             "is where the agent's health is",
         ),
+        (
+            &["-web.telemetry-path=/ready"],
+            "is where the agent says that it is ready",
+        ),
+        (
+            &["-web.telemetry-path=/-/reload"],
+            "is where a reload is asked for",
+        ),
+        (&["-web.listen-address=unix:s"], "expected an absolute path"),
         (&["-log.level=loud"], "error, warn, info, debug"),
     ];
     for (words, expected) in cases {

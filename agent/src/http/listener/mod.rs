@@ -11,7 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::ListenAddress;
-pub use passed::passed;
 use unix::SocketFile;
 
 /// A socket that listens. Dropping it closes it, and removes the file of a Unix socket that was bound here.
@@ -58,6 +57,17 @@ impl Listener {
         };
         bound.map(Self).map_err(|reason| BindError {
             flag: format!("--web.listen-address {address}"),
+            reason,
+        })
+    }
+
+    /// All sockets that systemd passed to this process. They are taken: call this once.
+    ///
+    /// # Errors
+    /// There is none, or something else was passed; the error says what to do.
+    pub fn passed() -> Result<Vec<Self>, BindError> {
+        passed::take().map_err(|reason| BindError {
+            flag: "--web.systemd-socket".to_owned(),
             reason,
         })
     }

@@ -6,20 +6,10 @@ use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::{BindError, Listener, Socket as Kind};
+use super::{Listener, Socket as Kind};
 
-/// All sockets that systemd passed to this process. They are taken: call this once.
-///
-/// # Errors
-/// There is none, or something else was passed.
-pub fn passed() -> Result<Vec<Listener>, BindError> {
-    take().map_err(|reason| BindError {
-        flag: "--web.systemd-socket".to_owned(),
-        reason,
-    })
-}
-
-fn take() -> Result<Vec<Listener>, String> {
+/// See [`Listener::passed`].
+pub(super) fn take() -> Result<Vec<Listener>, String> {
     let numbers = sd_notify::listen_fds()
         .map_err(|error| format!("LISTEN_FDS and LISTEN_PID tell of no open sockets: {error}"))?;
     if numbers.len() == 0 {
