@@ -59,6 +59,10 @@ pub struct Settings {
     pub smaps_budget: Option<Duration>,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// Whether people get a page.
+    pub has_page: bool,
+    /// Whether it shows command lines.
+    pub shows_cmdline: bool,
     /// Who may ask for them; `None`: everybody who can connect.
     pub web: Option<http::Web>,
     /// The log.
@@ -100,6 +104,7 @@ pub async fn run(
     let statistics = Arc::new(http::Statistics::default());
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
+        has_page: settings.has_page,
         owner,
         limits: http::Limits::default(),
         statistics: Arc::clone(&statistics),
@@ -182,6 +187,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         recheck,
         threads,
         smaps_budget,
+        shows_cmdline,
         logger,
         ..
     } = settings;
@@ -223,6 +229,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         logger,
         shortcomings,
         recheck,
+        shows_cmdline,
         host,
     }))
 }

@@ -139,6 +139,8 @@ fn start(flags: Flags) -> Result<(), String> {
         threads: flags.threads,
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         telemetry_path: flags.web.telemetry_path.clone(),
+        has_page: !flags.web.disable_ui,
+        shows_cmdline: flags.web.show_cmdline,
         web: web(&flags)?,
         logger,
     };

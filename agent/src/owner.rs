@@ -23,12 +23,13 @@ const SLOW: Duration = Duration::from_secs(10);
 /// The same while the self-test waits for its record.
 const SELF_TEST: Duration = Duration::from_secs(1);
 
-/// Answers in the owner's place until `ready`; gives back the inbox, and the scrape that waits.
+/// Answers in the owner's place until `ready`; gives back the inbox, and the questions that wait.
 pub(crate) async fn stand_in(
     mut inbox: mpsc::Receiver<Question>,
     mut ready: oneshot::Receiver<()>,
-) -> (mpsc::Receiver<Question>, Option<Question>) {
-    let mut waiting = None;
+) -> (mpsc::Receiver<Question>, Vec<Question>) {
+    // One question of each kind is under way at most.
+    let mut waiting = Vec::new();
     loop {
         tokio::select! {
             _ = &mut ready => return (inbox, waiting),
@@ -38,7 +39,12 @@ pub(crate) async fn stand_in(
                     // Who asked may be gone.
                     let _ = reply.send(Health { status: Status::Starting, reasons });
                 }
-                scrape => waiting = scrape,
+                Some(look) => waiting.push(look),
+                // Nobody will ask any more; whether the pipeline is ready is still to be waited for.
+                None => {
+                    let _ = (&mut ready).await;
+                    return (inbox, waiting);
+                }
             },
         }
     }
@@ -48,10 +54,10 @@ pub(crate) async fn stand_in(
 pub(crate) async fn own(
     mut pipeline: Pipeline,
     mut inbox: mpsc::Receiver<Question>,
-    waiting: Option<Question>,
+    waiting: Vec<Question>,
 ) -> io::Result<()> {
     let ring = Ring::new(pipeline.wake_fd()?)?;
-    if let Some(question) = waiting {
+    for question in waiting {
         answer(&mut pipeline, question);
     }
     loop {
@@ -82,6 +88,12 @@ fn answer(pipeline: &mut Pipeline, question: Question) {
         }
         Question::Health(reply) => {
             let _ = reply.send(pipeline.health());
+        }
+        Question::Overview(reply) => {
+            let _ = reply.send(pipeline.overview().into());
+        }
+        Question::Processes(group, reply) => {
+            let _ = reply.send(pipeline.processes(group));
         }
     }
 }

@@ -7,6 +7,8 @@
 //! Nothing here runs by itself: [`Owner`](crate::http::Owner)'s questions, a half-full ring and a slow timer drive it
 //! (see `owner.rs`). It composes; every rule is in the modules it calls.
 
+mod page;
+
 use crate::{
     collector::{Build, Collectors, ServingStatistics, View},
     config::logging::Logger,
@@ -36,6 +38,10 @@ pub(crate) struct Pipeline {
     passes: u64,
     /// Until which age processes in no group are looked at again; `None`: never.
     recheck: Option<Duration>,
+    /// Whether somebody at the page may see command lines.
+    shows_cmdline: bool,
+    /// When counting began, nanoseconds since boot.
+    began_ns: u64,
     /// When the last pass began, nanoseconds since boot.
     looked_at_ns: u64,
     last_error: Option<String>,
@@ -56,6 +62,7 @@ pub(crate) struct Parts {
     pub(crate) logger: &'static Logger,
     pub(crate) shortcomings: Vec<String>,
     pub(crate) recheck: Option<Duration>,
+    pub(crate) shows_cmdline: bool,
     pub(crate) host: Host,
 }
 
@@ -80,10 +87,12 @@ impl Pipeline {
             logger,
             shortcomings,
             recheck,
+            shows_cmdline,
             host,
         } = parts;
+        let began_ns = host.now_ns();
         let mut pipeline = Self {
-            table: Table::new(host.now_ns()),
+            table: Table::new(began_ns),
             observer,
             grouper,
             classifier,
@@ -95,6 +104,8 @@ impl Pipeline {
             shortcomings,
             passes: 0,
             recheck,
+            shows_cmdline,
+            began_ns,
             looked_at_ns: 0,
             last_error: None,
             last: Statistics::default(),

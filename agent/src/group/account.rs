@@ -34,6 +34,8 @@ pub(super) enum Decision {
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) decision: Decision,
+    /// The item that its own facts match, from 0; `None` while there is none, and where it follows its ancestor.
+    pub(super) item: Option<u32>,
     pub(super) ancestor: Option<AccountId>,
     /// It is of one image with its ancestor.
     pub(super) is_fork: bool,
@@ -53,6 +55,7 @@ impl Accounts {
     pub(super) fn open(&mut self, ancestor: Option<AccountId>, is_fork: bool) -> AccountId {
         let account = Account {
             decision: Decision::Open,
+            item: None,
             ancestor,
             is_fork,
             users: 1,

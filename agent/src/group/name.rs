@@ -27,7 +27,7 @@ pub const MAX_NAME: usize = 1024;
 const MAX_ARGUMENTS: usize = 256;
 
 /// The template of an item without a name.
-const DEFAULT: &str = "{{.ExeBase}}";
+pub(super) const DEFAULT: &str = "{{.ExeBase}}";
 
 /// A compiled template.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; 503 where its owner does not answer in time
 //! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while degraded; 503 where the owner does not answer in time
-//! * `/` (GET, HEAD): a page with links to both
+//! * `/` (GET, HEAD): the page for people, which has more paths of its own ([`page`]); where there is none, links to both
 //! * anything else: 404
 //!
 //! In come a listening socket, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
@@ -19,6 +19,7 @@ mod gzip;
 mod handshake;
 mod limits;
 mod owner;
+mod page;
 mod phase;
 mod respond;
 mod serve;
@@ -30,6 +31,9 @@ mod web;
 pub use hyper::body::Bytes;
 pub use limits::Limits;
 pub use owner::{Health, Owner, Question, Status, Unavailable, owner};
+pub use page::{
+    GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
+};
 pub use respond::Site;
 pub use serve::serve;
 pub use statistics::{Statistics, Timeout};

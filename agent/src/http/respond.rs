@@ -11,19 +11,22 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::page::{self as shown, escaped};
 use super::phase::Watch;
 use super::{Limits, Owner, Statistics, Timeout, Unavailable, Web, gzip};
 use crate::exposition;
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
 
 /// What is served, and how.
 #[derive(Debug)]
 pub struct Site {
     /// Path of the exposition; begins with a slash and is neither `/` nor `/health`.
     pub telemetry_path: String,
+    /// Whether there is the page for people; else `/` has links only.
+    pub has_page: bool,
     /// Who is asked.
     pub owner: Owner,
     /// How much and how long.
@@ -34,7 +37,7 @@ pub struct Site {
     pub web: Option<Arc<Web>>,
 }
 
-type Page = Response<Full<Bytes>>;
+pub(super) type Page = Response<Full<Bytes>>;
 
 impl Site {
     /// The answer to one request, and that it is served from now on if it may be. For HEAD the body is left out later.
@@ -68,16 +71,24 @@ impl Site {
             path if path == self.telemetry_path => {
                 self.metrics(gzip::is_wanted(request.headers())).await
             }
-            "/" | "/health" if !reads => {
+            path if !reads && (path == "/health" || self.shows(path)) => {
                 let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n");
                 page.headers_mut()
                     .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
                 page
             }
             "/health" => self.health().await,
+            path if self.has_page && shown::is_here(path) => {
+                let query = request.uri().query();
+                self.show(path, query, request.headers()).await
+            }
             "/" => page(StatusCode::OK, HTML, self.landing()),
             _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
         }
+    }
+
+    fn shows(&self, path: &str) -> bool {
+        path == "/" || self.has_page && shown::is_here(path)
     }
 
     async fn metrics(&self, is_gzip_wanted: bool) -> Page {
@@ -101,7 +112,7 @@ impl Site {
         page(code, JSON, body)
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         limit: Duration,
         answer: impl Future<Output = Result<T, Unavailable>>,
@@ -142,7 +153,7 @@ fn exposition_page(body: Bytes, is_gzip_wanted: bool) -> Page {
     page
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
+pub(super) fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
     let mut page = Response::new(Full::new(body.into()));
     *page.status_mut() = status;
     page.headers_mut()
@@ -159,10 +170,4 @@ fn unauthorized() -> Page {
     let wanted = HeaderValue::from_static("Basic realm=\"headcount\"");
     page.headers_mut().insert(WWW_AUTHENTICATE, wanted);
     page
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
 }

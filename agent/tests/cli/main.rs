@@ -5,6 +5,7 @@
 mod commands;
 mod config;
 mod grouping;
+mod page;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    agent::{Ended, Launch, obstacle},
+    agent::{Agent, Ended, Launch, obstacle},
     fake_proc::FakeProc,
     log::message,
     scrape::{Scrape, groups},

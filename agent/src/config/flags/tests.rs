@@ -33,6 +33,8 @@ fn defaults() {
                 port: 9256,
             },
             telemetry_path: "/metrics".to_owned(),
+            disable_ui: false,
+            show_cmdline: false,
             config: None,
         },
         once_to_stdout_delay: Duration::ZERO,
