@@ -16,11 +16,7 @@ impl Pipeline {
     pub(crate) fn overview(&mut self) -> Overview {
         self.observe();
         let statistics = self.statistics();
-        let groups = self.grouper.groups();
-        let mut shown: Vec<&Group> = groups.iter().collect();
-        shown.sort_by_key(|group| Reverse(cpu_ns(&group.total.delta)));
-        shown.truncate(MOST_GROUPS);
-        let groups_omitted = (groups.len() - shown.len()) as u64;
+        let (groups, groups_omitted) = rows(self.grouper.groups(), &statistics);
         Overview {
             time: seconds(self.looked_at_ns),
             since: seconds(self.began_ns),
@@ -29,7 +25,7 @@ impl Pipeline {
             rung: statistics.rung.map(|rung| rung.word()),
             processes: self.table.statistics().live,
             shows_cmdline: self.shows_cmdline,
-            groups: shown.iter().map(|group| row(group, &statistics)).collect(),
+            groups,
             groups_omitted,
             health: self.health(),
         }
@@ -110,6 +106,16 @@ impl Pipeline {
     }
 }
 
+/// Those that used most, and how many there are beside them.
+fn rows(groups: &[Group], statistics: &Statistics) -> (Vec<GroupRow>, u64) {
+    let mut shown: Vec<&Group> = groups.iter().collect();
+    shown.sort_by_key(|group| Reverse(cpu_ns(&group.total.delta)));
+    shown.truncate(MOST_GROUPS);
+    let omitted = groups.len() - shown.len();
+    let rows = shown.into_iter().map(|group| row(group, statistics));
+    (rows.collect(), omitted as u64)
+}
+
 fn row(group: &Group, statistics: &Statistics) -> GroupRow {
     let has = |fact| {
         let mut facts = statistics.facts.iter();
@@ -139,4 +145,48 @@ const fn cpu_ns(delta: &Delta) -> u64 {
 
 fn seconds(ns: u64) -> f64 {
     ns as f64 / NANOSECONDS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Tally;
+
+    fn group(id: u64) -> Group {
+        let delta = Delta {
+            user_ns: id * 1_000_000_000,
+            read_bytes: 5,
+            ..Delta::default()
+        };
+        Group {
+            id,
+            total: Tally {
+                delta,
+                ..Tally::default()
+            },
+            ..Group::default()
+        }
+    }
+
+    #[test]
+    fn the_groups_that_used_most_are_told_and_the_others_counted() {
+        let groups: Vec<Group> = (0..1030).map(group).collect();
+        let (rows, omitted) = rows(&groups, &Statistics::default());
+        assert_eq!((rows.len(), omitted), (MOST_GROUPS, 6));
+        assert_eq!((rows[0].id, rows[0].cpu_seconds), (1029, 1029.0));
+        assert!(rows.iter().all(|row| row.id >= 6));
+    }
+
+    #[test]
+    fn what_the_node_cannot_tell_is_no_zero() {
+        let known = Statistics {
+            facts: vec![
+                (Fact::Io, Origin::Procfs),
+                (Fact::Lifecycle, Origin::Absent),
+            ],
+            ..Statistics::default()
+        };
+        let row = row(&group(1), &known);
+        assert_eq!((row.read_bytes, row.forks), (Some(5), None));
+    }
 }

@@ -95,7 +95,7 @@ fn mistakes_on_the_command_line_end_with_2() {
         ),
         (
             &["-web.telemetry-path=/"],
-            "is the landing page, expected a path like /metrics",
+            "is the page for people, expected a path like /metrics",
         ),
         (
             &["-web.telemetry-path=metrics"],

@@ -192,7 +192,7 @@ fn mistakes_leave_with_2_and_say_what_was_expected() {
             &["-web.telemetry-path="],
             "is empty, expected a path like /metrics",
         ),
-        (&["-web.telemetry-path=/"], "is the landing page"),
+        (&["-web.telemetry-path=/"], "is the page for people"),
         (
             &["-web.telemetry-path=metrics"],
             "does not start with a slash",
