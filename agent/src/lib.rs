@@ -69,6 +69,10 @@ pub struct Settings {
     pub telemetry_path: String,
     /// Whether a request may reload the configuration.
     pub can_reload: bool,
+    /// Whether people get a page.
+    pub has_page: bool,
+    /// Whether it shows command lines.
+    pub shows_cmdline: bool,
     /// Who may ask for them; `None`: everybody who can connect.
     pub web: Option<http::Web>,
     /// The log.
@@ -120,6 +124,7 @@ pub async fn run(
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
         can_reload: settings.can_reload,
+        has_page: settings.has_page,
         owner: owner.clone(),
         fallback: Arc::new(partial),
         limits,
@@ -219,6 +224,7 @@ fn prepare(
         recheck,
         threads,
         smaps_budget,
+        shows_cmdline,
         logger,
         ..
     } = settings;
@@ -260,6 +266,7 @@ fn prepare(
         logger,
         shortcomings,
         recheck,
+        shows_cmdline,
         host,
     }))
 }

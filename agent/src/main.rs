@@ -138,6 +138,8 @@ fn start(flags: Flags) -> Result<(), String> {
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         telemetry_path: flags.web.telemetry_path.clone(),
         can_reload: flags.web.enable_lifecycle,
+        has_page: !flags.web.disable_ui,
+        shows_cmdline: flags.web.show_cmdline,
         web: web(&flags)?,
         logger,
     };

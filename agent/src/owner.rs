@@ -87,6 +87,12 @@ fn answer(pipeline: &mut Pipeline, question: Question) {
         Question::Reload(reply) => {
             let _ = reply.send(pipeline.reload());
         }
+        Question::Overview(reply) => {
+            let _ = reply.send(pipeline.overview().into());
+        }
+        Question::Processes(group, reply) => {
+            let _ = reply.send(pipeline.processes(group));
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 mod reload;
 
 pub(crate) use reload::placer;
+mod page;
 
 use crate::{
     collector::{Build, Collectors, ServingLimits, ServingStatistics, View},
@@ -45,6 +46,10 @@ pub(crate) struct Pipeline {
     passes: u64,
     /// Until which age processes in no group are looked at again; `None`: never.
     recheck: Option<Duration>,
+    /// Whether somebody at the page may see command lines.
+    shows_cmdline: bool,
+    /// When counting began, nanoseconds since boot.
+    began_ns: u64,
     /// When the last pass began, nanoseconds since boot.
     looked_at_ns: u64,
     last_error: Option<String>,
@@ -66,6 +71,7 @@ pub(crate) struct Parts {
     pub(crate) logger: &'static Logger,
     pub(crate) shortcomings: Vec<String>,
     pub(crate) recheck: Option<Duration>,
+    pub(crate) shows_cmdline: bool,
     pub(crate) host: Host,
 }
 
@@ -91,10 +97,12 @@ impl Pipeline {
             logger,
             shortcomings,
             recheck,
+            shows_cmdline,
             host,
         } = parts;
+        let began_ns = host.now_ns();
         let mut pipeline = Self {
-            table: Table::new(host.now_ns()),
+            table: Table::new(began_ns),
             observer,
             grouper,
             classifier,
@@ -107,6 +115,8 @@ impl Pipeline {
             shortcomings,
             passes: 0,
             recheck,
+            shows_cmdline,
+            began_ns,
             looked_at_ns: 0,
             last_error: None,
             last: Statistics::default(),

@@ -37,6 +37,8 @@ pub(super) struct Account {
     pub(super) decision: Decision,
     /// What a former configuration has decided, while the present one has not: `Member` or `Nowhere`.
     pub(super) former: Option<Decision>,
+    /// The item that its own facts match, from 0; `None` while there is none, and where it follows its ancestor.
+    pub(super) item: Option<u32>,
     pub(super) ancestor: Option<AccountId>,
     /// It is of one image with its ancestor.
     pub(super) is_fork: bool,
@@ -64,6 +66,7 @@ impl Accounts {
         let account = Account {
             decision: Decision::Open,
             former: None,
+            item: None,
             ancestor,
             is_fork,
             users: 1,

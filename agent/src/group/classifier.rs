@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::Labels;
-use super::name::NameTemplate;
+use super::name::{self, NameTemplate};
 use super::name_map::NameMap;
 use super::pattern::Matches;
 use super::selector::{Miss, Selector, Subject};
@@ -78,6 +78,8 @@ pub(super) struct CompiledItem {
     pub(super) selector: Selector,
     exclude: bool,
     pub(super) name: NameTemplate,
+    /// The name template as it was typed.
+    source: String,
     pub(super) labels: Vec<(Arc<str>, NameTemplate)>,
     max_groups: Option<u32>,
     failures: AtomicU64,
@@ -123,6 +125,11 @@ impl Classifier {
         });
         let of_names = self.names.fixed().map(|name| Placement::plain(0, name));
         of_items.chain(of_names).collect()
+    }
+
+    /// The name template of an item, from 0; `None` for the names of the command line.
+    pub fn template(&self, item: usize) -> Option<&str> {
+        self.items.get(item).map(|item| item.source.as_str())
     }
 
     /// Whether some template may look at the working directory.
@@ -200,6 +207,7 @@ pub(super) fn compile(config: &Config, index: usize) -> Result<CompiledItem, con
         config.invalid(index, bad.key, Some(bad.index), what, bad.cause)
     })?;
     let source = item.name.as_ref().map(|name| name.text.as_str());
+    let source = source.filter(|source| !source.is_empty());
     let name = NameTemplate::compile(source)
         .map_err(|cause| config.invalid(index, Key::Name, None, "name template", cause))?;
     let label = |(number, label): (usize, &Label)| {
@@ -213,6 +221,7 @@ pub(super) fn compile(config: &Config, index: usize) -> Result<CompiledItem, con
         selector,
         exclude: item.exclude,
         name,
+        source: source.unwrap_or(name::DEFAULT).to_owned(),
         labels: labels.collect::<Result<_, _>>()?,
         max_groups: item.max_groups,
         failures: AtomicU64::new(0),

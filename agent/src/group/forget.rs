@@ -35,6 +35,7 @@ impl Grouper {
             if let Decision::Member(group) = account.present() {
                 is_kept[group.0] = true;
             }
+            account.item = None;
         }
         self.keep(&is_kept);
         for group in &mut self.groups {

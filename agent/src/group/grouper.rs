@@ -42,6 +42,8 @@ pub struct Grouper {
     /// Accounts that wait for an ancestor.
     unmatched: Vec<AccountId>,
     pub(super) groups: Vec<Group>,
+    /// Groups made so far, forgotten ones included.
+    made: u64,
     pub(super) by_name: HashMap<(String, Labels), GroupIndex>,
     statistics: Statistics,
 }
@@ -108,8 +110,12 @@ impl Ledger for Grouper {
         let is_match = matches!(verdict, Verdict::Member(_));
         match verdict {
             Verdict::Member(placement) => {
+                let item = u32::try_from(placement.item).ok();
                 let group = self.group(placement);
                 self.decide(id, Decision::Member(group));
+                if let Some(account) = self.accounts.account_mut(id) {
+                    account.item = item;
+                }
             }
             Verdict::Excluded { .. } => self.decide(id, Decision::Nowhere),
             // One without arguments is ending, or a kernel thread.
@@ -165,6 +171,7 @@ impl Grouper {
             accounts: Accounts::default(),
             unmatched: Vec::new(),
             groups: Vec::new(),
+            made: 0,
             by_name: HashMap::new(),
             statistics: Statistics::default(),
         }
@@ -197,6 +204,17 @@ impl Grouper {
         self.accounts
             .get(account)
             .is_some_and(|account| account.decision == Decision::Nowhere)
+    }
+
+    /// The group of an account, once it is decided.
+    pub fn group_of(&self, account: AccountId) -> Option<&Group> {
+        self.groups.get(self.accounts.group_of(account)?.0)
+    }
+
+    /// The item that put the account into its group, from 0; `None` where it follows its ancestor.
+    pub fn item_of(&self, account: AccountId) -> Option<usize> {
+        let item = self.accounts.get(account)?.item?;
+        usize::try_from(item).ok()
     }
 
     /// Decides the account of a living process: by its own facts, else with its present parent.
@@ -348,7 +366,9 @@ impl Grouper {
         let index = *self.by_name.entry(identity.clone()).or_insert(next);
         if index == next {
             let (name, labels) = identity;
+            self.made += 1;
             self.groups.push(Group {
+                id: self.made,
                 name,
                 labels,
                 ..Group::default()

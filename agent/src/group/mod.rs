@@ -41,12 +41,14 @@ pub type Labels = Vec<(std::sync::Arc<str>, String)>;
 /// One group. No other has the same name and labels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Group {
+    /// Its number: from 1, in the order of making; no later group of this run has it.
+    pub id: u64,
     /// Its name: the label `groupname`. Valid UTF-8, else anything a template makes.
     pub name: String,
     /// Its labels beside the name.
     pub labels: Labels,
     /// The item that made it; `None` for the one that takes the rest, and for one that only a former configuration made.
-    pub(super) item: Option<usize>,
+    pub item: Option<usize>,
     /// All that was ever booked to it. Never falls.
     pub total: crate::process::Tally,
     /// What its members hold now.

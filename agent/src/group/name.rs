@@ -30,7 +30,7 @@ const MAX_ARGUMENTS: usize = 256;
 const POD_VARIABLES: [&str; 4] = ["Namespace", "Pod", "Workload", "Container"];
 
 /// The template of an item without a name.
-const DEFAULT: &str = "{{.ExeBase}}";
+pub(super) const DEFAULT: &str = "{{.ExeBase}}";
 
 /// A compiled template.
 #[derive(Debug)]

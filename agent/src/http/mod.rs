@@ -7,7 +7,7 @@
 //! * `/ready` (GET, HEAD): the same, but 503 until the first pass is done
 //! * `/-/reload` (POST, PUT): the configuration is read again; 200 when that is done, 500 with the reason where it changed
 //!   nothing, 403 unless it is enabled
-//! * `/` (GET, HEAD): a page with links to both
+//! * `/` (GET, HEAD): the page for people, which has more paths of its own; where there is none, links
 //! * anything else: 404
 //!
 //! In come listening sockets, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
@@ -26,6 +26,7 @@ mod handshake;
 mod limits;
 mod listener;
 mod owner;
+mod page;
 mod phase;
 mod reload;
 mod respond;
@@ -40,6 +41,9 @@ pub use hyper::body::Bytes;
 pub use limits::Limits;
 pub use listener::{BindError, Listener};
 pub use owner::{Health, Owner, Question, Status, Unavailable, owner};
+pub use page::{
+    GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
+};
 pub use respond::Site;
 pub use serve::serve;
 pub use statistics::{Statistics, Timeout};

@@ -17,7 +17,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::{Overview, Processes};
 
 /// What the owner is asked. A reply that is dropped means [`Unavailable`].
 #[derive(Debug)]
@@ -28,6 +30,10 @@ pub enum Question {
     Health(oneshot::Sender<Health>),
     /// Reload the configuration, and say why that changed nothing, if it did not.
     Reload(oneshot::Sender<Result<(), String>>),
+    /// Look at the node, and tell what the page shows of it.
+    Overview(oneshot::Sender<Arc<Overview>>),
+    /// Which processes did the last look see in this group?
+    Processes(u64, oneshot::Sender<Option<Processes>>),
 }
 
 /// The state's own view of itself, shown at `/health`.
@@ -63,17 +69,22 @@ pub struct Owner {
     metrics: Shared<Bytes>,
     health: Shared<Health>,
     reload: Shared<Result<(), String>>,
+    overview: Shared<Arc<Overview>>,
+    /// Whose turn it is to ask for the processes of a group: answers are no use to others, who mean other groups.
+    turn: Arc<Semaphore>,
 }
 
 /// An [`Owner`], and the end where its questions arrive.
 pub fn owner() -> (Owner, mpsc::Receiver<Question>) {
     // One question of each kind is under way at most.
-    let (questions, inbox) = mpsc::channel(3);
+    let (questions, inbox) = mpsc::channel(5);
     (
         Owner {
             questions,
             metrics: Shared::default(),
             health: Shared::default(),
+            overview: Shared::default(),
+            turn: Arc::new(Semaphore::new(1)),
             reload: Shared::by_turns(),
         },
         inbox,
@@ -101,11 +112,31 @@ impl Owner {
             .answer(|| ask(self.questions.clone(), Question::Reload))
             .await
     }
+
+    /// The node and its groups; viewers that ask while a look is under way share its answer.
+    pub async fn overview(&self) -> Result<Arc<Overview>, Unavailable> {
+        self.overview
+            .answer(|| ask(self.questions.clone(), Question::Overview))
+            .await
+    }
+
+    /// The processes of a group as the last look saw them; `None` where there is no such group. One after another.
+    pub async fn processes(&self, group: u64) -> Result<Option<Processes>, Unavailable> {
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        let turn = turn.map_err(|_| Unavailable)?;
+        let questions = self.questions.clone();
+        let asking = tokio::spawn(async move {
+            let answer = ask(questions, |reply| Question::Processes(group, reply)).await;
+            drop(turn);
+            answer
+        });
+        asking.await.map_err(|_| Unavailable)?
+    }
 }
 
 async fn ask<T>(
     questions: mpsc::Sender<Question>,
-    question: fn(oneshot::Sender<T>) -> Question,
+    question: impl FnOnce(oneshot::Sender<T>) -> Question,
 ) -> Result<T, Unavailable> {
     let (reply, answer) = oneshot::channel();
     questions

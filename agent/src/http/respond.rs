@@ -12,6 +12,7 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
+use super::page::{self as shown, escaped};
 use super::phase::Watch;
 use super::{
     Fallback, Health, Limits, Owner, Statistics, Status, Timeout, Unavailable, Web, deadline, gzip,
@@ -20,8 +21,8 @@ use super::{
 use crate::exposition;
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
 
 /// What is served, and how.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Site {
     pub telemetry_path: String,
     /// Whether the configuration can be reloaded by a request.
     pub can_reload: bool,
+    /// Whether there is the page for people; else `/` has links only.
+    pub has_page: bool,
     /// Who is asked.
     pub owner: Owner,
     /// Who is asked for the exposition where the owner does not answer in time.
@@ -75,8 +78,8 @@ impl Site {
         match request.uri().path() {
             // As with process-exporter, any method scrapes.
             path if path == self.telemetry_path => self.metrics(request.headers(), arrived).await,
-            "/" | "/health" | "/ready" if !reads => not_allowed("GET, HEAD", "use GET or HEAD\n"),
             reload::PATH => self.reload(request.method()).await,
+            path if !reads && self.shows(path) => not_allowed("GET, HEAD", "use GET or HEAD\n"),
             "/health" => self.health(|_| StatusCode::OK).await,
             "/ready" => {
                 self.health(|health| match health.status {
@@ -85,9 +88,18 @@ impl Site {
                 })
                 .await
             }
+            path if self.has_page && shown::is_here(path) => {
+                let query = request.uri().query();
+                self.show(path, query, request.headers()).await
+            }
             "/" => page(StatusCode::OK, HTML, self.landing()),
             _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
         }
+    }
+
+    /// Whether there is something to be read there.
+    fn shows(&self, path: &str) -> bool {
+        matches!(path, "/" | "/health" | "/ready") || self.has_page && shown::is_here(path)
     }
 
     /// The owner's answer, or what there is without it when the time of a client that `arrived` then is over.
@@ -185,10 +197,4 @@ fn unauthorized() -> Page {
     let wanted = HeaderValue::from_static("Basic realm=\"headcount\"");
     page.headers_mut().insert(WWW_AUTHENTICATE, wanted);
     page
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
 }

@@ -36,6 +36,21 @@ impl Live<'_> {
         self.entry.account
     }
 
+    /// Who.
+    pub fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// Process id of its present parent; 0 for none.
+    pub fn parent(&self) -> u32 {
+        self.held.parent
+    }
+
+    /// All it is known to have used since its start, before the agent's included.
+    pub fn used(&self) -> Delta {
+        self.entry.booked.total()
+    }
+
     /// Start, nanoseconds since boot.
     pub fn start_ns(&self) -> u64 {
         self.id.start_ns
@@ -363,6 +378,15 @@ impl Table {
                 });
             }
         }
+    }
+
+    /// The live process with this number, if the last pass saw it.
+    pub fn live_one(&self, tgid: u32) -> Option<Live<'_>> {
+        let start_ns = *self.by_tgid.get(&tgid)?;
+        let id = ProcessId { tgid, start_ns };
+        let entry = self.processes.get(id)?;
+        let held = entry.held.as_ref().filter(|_| entry.seen == self.passes)?;
+        Some(Live { id, held, entry })
     }
 
     /// Processes that the last pass saw.

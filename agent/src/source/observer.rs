@@ -112,6 +112,23 @@ impl Observer {
         self.procfs.facts(id.tgid, Some(id.start_ns))
     }
 
+    /// Somebody wants to see single processes: there is time again for slow command lines.
+    pub fn begin_view(&mut self) {
+        self.procfs.begin_view();
+    }
+
+    /// How a living process looks, from `/proc`.
+    ///
+    /// # Errors
+    /// When it is gone, is another one by now, or cannot be read.
+    pub fn appearance(
+        &mut self,
+        id: ProcessId,
+        wants_argv: bool,
+    ) -> Result<procfs::Appearance, procfs::Error> {
+        self.procfs.appearance(id.tgid, id.start_ns, wants_argv)
+    }
+
     /// Whether facts are read with the working directory, from now on.
     pub const fn want_cwd(&mut self, is_wanted: bool) {
         self.procfs.want_cwd(is_wanted);

@@ -5,6 +5,7 @@
 mod commands;
 mod config;
 mod grouping;
+mod page;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    agent::{Ended, Launch, obstacle},
+    agent::{Agent, Ended, Launch, obstacle},
     fake_proc::FakeProc,
     log::message,
     scrape::{Scrape, groups},
@@ -94,7 +95,7 @@ fn mistakes_on_the_command_line_end_with_2() {
         ),
         (
             &["-web.telemetry-path=/"],
-            "is the landing page, expected a path like /metrics",
+            "is the page for people, expected a path like /metrics",
         ),
         (
             &["-web.telemetry-path=metrics"],

@@ -43,6 +43,19 @@ pub(crate) async fn start_with(
     limits: Limits,
     web: Option<Web>,
 ) -> (Server, mpsc::Receiver<Question>) {
+    start_site(limits, web, false).await
+}
+
+/// The same with the page for people.
+pub(crate) async fn start_with_page(limits: Limits) -> (Server, mpsc::Receiver<Question>) {
+    start_site(limits, None, true).await
+}
+
+async fn start_site(
+    limits: Limits,
+    web: Option<Web>,
+    has_page: bool,
+) -> (Server, mpsc::Receiver<Question>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (owner, inbox) = http::owner();
@@ -50,6 +63,7 @@ pub(crate) async fn start_with(
     let site = Site {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
+        has_page,
         owner,
         fallback: Arc::new(NoState),
         limits,
@@ -87,6 +101,8 @@ pub(crate) async fn start_answering(limits: Limits, body: impl Into<Bytes>) -> S
                         reasons,
                     }));
                 }
+                // Dropped: no answer.
+                Question::Overview(_) | Question::Processes(..) => {}
             }
         }
     });

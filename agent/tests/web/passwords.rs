@@ -17,7 +17,15 @@ fn users(password: &str) -> String {
 fn who_has_no_password_gets_a_401() {
     let site = Site::new(&users("wonder"));
     let agent = site.start();
-    for path in ["/", "/metrics", "/health", "/nowhere"] {
+    let pages = [
+        "/",
+        "/metrics",
+        "/health",
+        "/nowhere",
+        "/api/groups",
+        "/api/processes?group=1",
+    ];
+    for path in pages {
         for headers in ["", WRONG, UNKNOWN] {
             let answer = ask_plainly(agent.address, path, headers);
             assert_eq!(answer.code, 401, "{path} {headers}");
@@ -35,7 +43,7 @@ fn who_has_no_password_gets_a_401() {
     }
     let scrape = Scrape::parse(ask_plainly(agent.address, "/metrics", RIGHT).body);
     let refused = scrape.value("headcount_http_requests_total", &[("code", "401")]);
-    assert_eq!(refused, Some(12.0));
+    assert_eq!(refused, Some(18.0));
 }
 
 #[test]

@@ -31,6 +31,8 @@ fn defaults() {
             systemd_socket: false,
             enable_lifecycle: false,
             telemetry_path: "/metrics".to_owned(),
+            disable_ui: false,
+            show_cmdline: false,
             config: None,
         },
         once_to_stdout_delay: Duration::ZERO,
@@ -198,7 +200,7 @@ fn mistakes_leave_with_2_and_say_what_was_expected() {
             &["-web.telemetry-path="],
             "is empty, expected a path like /metrics",
         ),
-        (&["-web.telemetry-path=/"], "is the landing page"),
+        (&["-web.telemetry-path=/"], "is the page for people"),
         (
             &["-web.telemetry-path=metrics"],
             "does not start with a slash",

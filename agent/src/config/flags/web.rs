@@ -24,6 +24,14 @@ pub struct WebFlags {
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
+    /// Serve no page for people at /, only links
+    #[arg(long = "web.disable-ui", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub disable_ui: bool,
+    /// Show the command lines of processes on that page; they often hold passwords
+    #[arg(long = "web.show-cmdline", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub show_cmdline: bool,
     /// Web configuration file (YAML, as Prometheus' exporter-toolkit reads it): TLS, passwords and headers; without one,
     /// everybody who can connect may ask
     #[arg(long = "web.config.file", value_name = "FILE", value_parser = path_or_none)]
@@ -44,10 +52,13 @@ impl WebFlags {
 fn telemetry_path(text: &str) -> Result<String, String> {
     let fault = match text {
         "" => "is empty",
-        "/" => "is the landing page",
+        "/" => "is the page for people",
         "/health" => "is where the agent's health is",
         "/ready" => "is where the agent says that it is ready",
         "/-/reload" => "is where a reload is asked for",
+        "/page.css" | "/page.js" | "/icon.svg" | "/api/groups" | "/api/processes" => {
+            "belongs to the page for people"
+        }
         _ if !text.starts_with('/') => "does not start with a slash",
         _ if text.contains(['?', '#']) || text.contains(|c: char| !c.is_ascii_graphic()) => {
             "has a character that no path of a url can have"

@@ -16,6 +16,7 @@
 //!
 //! [`Pass`]: crate::process::Pass
 
+mod appearance;
 mod cgroup;
 mod cmdline;
 mod decimal;
@@ -37,6 +38,7 @@ use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+pub use appearance::Appearance;
 pub use error::{Error, ErrorCounts};
 pub use stat::Stat;
 
@@ -59,6 +61,8 @@ pub struct Procfs {
     lister: Lister,
     /// Reads what may hold up the reader.
     patient: Patient,
+    /// The same for what a person looks at.
+    viewers: Patient,
     /// Whether the size of `<pid>/fd` is the number of descriptors here.
     fd_sizes: bool,
     /// Whether it is wanted what single threads used.
@@ -90,6 +94,7 @@ impl Procfs {
             name: Name::default(),
             lister: Lister::default(),
             patient: Patient::default(),
+            viewers: Patient::for_viewers(),
             fd_sizes,
             threads_wanted: false,
             wants_cwd: false,

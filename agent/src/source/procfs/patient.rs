@@ -26,12 +26,31 @@ const LEAST: Duration = Duration::from_millis(5);
 /// Threads that may be held up at a time.
 const HELD_UP: usize = 64;
 
+/// The same for those who read only for a person at the page: they take no thread and little time from the others.
+const VIEWERS_HELD_UP: usize = 4;
+
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Patient {
     reader: Option<Reader>,
     held_up: Vec<(u32, Reader)>,
+    /// Threads that may be held up at a time.
+    most: usize,
+    /// How long all files of a pass may take together.
+    pass: Duration,
     waited: Duration,
+}
+
+impl Default for Patient {
+    fn default() -> Self {
+        Self {
+            reader: None,
+            held_up: Vec::new(),
+            most: HELD_UP,
+            pass: PASS,
+            waited: Duration::ZERO,
+        }
+    }
 }
 
 struct Job {
@@ -48,6 +67,16 @@ struct Reader {
 }
 
 impl Patient {
+    /// One with bounds of its own, for what a person wants to see: an answer takes no longer than one slow file and a
+    /// little.
+    pub(super) fn for_viewers() -> Self {
+        Self {
+            most: VIEWERS_HELD_UP,
+            pass: FILE,
+            ..Self::default()
+        }
+    }
+
     /// A pass begins: there is time again.
     pub(super) fn begin(&mut self) {
         self.waited = Duration::ZERO;
@@ -62,7 +91,7 @@ impl Patient {
         name: &'static CStr,
         cap: usize,
     ) -> io::Result<Vec<u8>> {
-        if self.held_up.len() >= HELD_UP || self.held_up.iter().any(|(one, _)| *one == tgid) {
+        if self.held_up.len() >= self.most || self.held_up.iter().any(|(one, _)| *one == tgid) {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let reader = match self.reader.take() {
@@ -96,7 +125,7 @@ impl Patient {
     }
 
     fn patience(&self) -> Duration {
-        FILE.min(PASS.saturating_sub(self.waited)).max(LEAST)
+        FILE.min(self.pass.saturating_sub(self.waited)).max(LEAST)
     }
 }
 

@@ -1,0 +1,186 @@
+//! The page as it is sent: whole and readable without its script.
+
+use super::text::{bytes, escaped};
+use super::view::{GroupRow, Overview};
+use crate::http::Status;
+
+/// The page with its table.
+pub(super) fn table(overview: &Overview, telemetry_path: &str) -> String {
+    let seconds = (overview.time - overview.since).max(1e-3);
+    let rows: String = overview
+        .groups
+        .iter()
+        .map(|group| row(group, seconds))
+        .collect();
+    format!(
+        include_str!("page.html"),
+        metrics = link(telemetry_path),
+        summary = summary(overview),
+        reasons = reasons(overview),
+        omitted = omitted(overview.groups_omitted),
+        rows = rows,
+    )
+}
+
+/// What is said where the owner of the state gives no answer.
+pub(super) fn unavailable(reason: &str, telemetry_path: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<title>Headcount</title>\n<link rel=\"icon\" href=\"./icon.svg\">\n\
+         <h1>Headcount</h1>\n<p>No look at the node: {}. Reload the page to try again.</p>\n\
+         <ul>\n<li><a href=\"./{}\">Metrics</a></li>\n<li><a href=\"./health\">Health</a></li>\n</ul>\n</html>\n",
+        escaped(reason),
+        link(telemetry_path)
+    )
+}
+
+/// The path without its first slash: a link that works behind a path prefix, too.
+fn link(telemetry_path: &str) -> String {
+    escaped(telemetry_path.trim_start_matches('/'))
+}
+
+fn summary(overview: &Overview) -> String {
+    let accounting = match overview.rung {
+        Some(rung) => format!("{} tier, final totals at {rung}", overview.tier),
+        None => format!("{} tier", overview.tier),
+    };
+    let (status, word) = match overview.health.status {
+        Status::Starting => ("starting", "starting"),
+        Status::Ok => ("ok", "ok"),
+        Status::Degraded => ("degraded", "degraded"),
+    };
+    let sum = |of: fn(&GroupRow) -> f64| overview.groups.iter().map(of).sum::<f64>();
+    let grouped = sum(|group| group.processes as f64);
+    let memory = sum(|group| group.resident_bytes as f64);
+    let groups = overview.groups.len() as u64 + overview.groups_omitted;
+    format!(
+        "<div><dt>Groups</dt><dd id=\"count\">{groups}</dd></div>\n\
+         <div><dt>Processes</dt><dd id=\"processes\">{grouped:.0} of {} grouped</dd></div>\n\
+         <div><dt>CPU</dt><dd id=\"cpu\">–</dd></div>\n\
+         <div><dt>Memory</dt><dd id=\"memory\">{}</dd></div>\n\
+         <div><dt>Accounting</dt><dd id=\"accounting\">{accounting}</dd></div>\n\
+         <div><dt>Health</dt><dd id=\"health\" data-status=\"{status}\">{word}</dd></div>",
+        overview.processes,
+        bytes(memory),
+    )
+}
+
+fn reasons(overview: &Overview) -> String {
+    let lines = overview.health.reasons.iter();
+    lines
+        .map(|reason| format!("<li>{}</li>\n", escaped(reason)))
+        .collect()
+}
+
+fn omitted(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        _ => format!("Further groups, which used less CPU time, are left out here: {count}."),
+    }
+}
+
+/// One group; rates are averages over `seconds`. The script of the page writes the same cells.
+fn row(group: &GroupRow, seconds: f64) -> String {
+    let per_second = |count: Option<u64>| count.map(|count| count as f64 / seconds);
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
+    let size = |value: Option<f64>| value.map_or("–".to_owned(), bytes);
+    let cells = [
+        number(Some(100.0 * group.cpu_seconds / seconds)),
+        bytes(group.resident_bytes as f64),
+        group.processes.to_string(),
+        group.threads.to_string(),
+        size(per_second(group.read_bytes)),
+        size(per_second(group.write_bytes)),
+        number(per_second(group.forks)),
+        number(per_second(group.execs)),
+    ];
+    let cells: String = cells
+        .iter()
+        .map(|cell| format!("<td>{cell}</td>"))
+        .collect();
+    let labels = group.labels.html();
+    let labels = match labels.as_str() {
+        "" => labels,
+        _ => format!(" <bdi class=\"labels\">{labels}</bdi>"),
+    };
+    let name = group.name.html();
+    format!("<tr><th scope=\"row\"><bdi class=\"name\">{name}</bdi>{labels}</th>{cells}</tr>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Shown;
+    use super::*;
+    use crate::http::Health;
+
+    fn overview(name: &str) -> Overview {
+        let group = GroupRow {
+            id: 1,
+            name: Shown::of(name),
+            labels: Shown::of("unit=\"<b>\""),
+            processes: 2,
+            threads: 3,
+            cpu_seconds: 50.0,
+            resident_bytes: 2048,
+            read_bytes: Some(1000),
+            write_bytes: Some(0),
+            forks: None,
+            execs: Some(100),
+        };
+        Overview {
+            time: 200.0,
+            since: 100.0,
+            boot_time: 0.0,
+            tier: "iterator",
+            rung: Some("release"),
+            health: Health {
+                status: Status::Degraded,
+                reasons: vec!["a <reason>".to_owned()],
+            },
+            processes: 9,
+            shows_cmdline: false,
+            groups: vec![group],
+            groups_omitted: 4,
+        }
+    }
+
+    #[test]
+    fn it_is_readable_without_a_script() {
+        let page = table(&overview("nginx"), "/m/x");
+        let row = "<tr><th scope=\"row\"><bdi class=\"name\">nginx</bdi> <bdi class=\"labels\">unit=&quot;&lt;b>&quot;</bdi></th>\
+            <td>50.0</td><td>2.0 KiB</td><td>2</td><td>3</td><td>10 B</td><td>0 B</td><td>–</td><td>1.0</td></tr>";
+        for expected in [
+            row,
+            "2 of 9 grouped",
+            "iterator tier, final totals at release",
+            ">degraded<",
+            "<li>a &lt;reason></li>",
+            "left out here: 4.",
+            "href=\"./m/x\"",
+            "href=\"./health\"",
+        ] {
+            assert!(page.contains(expected), "{expected}\n{page}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_text() {
+        let hostile = "</th><script>alert(1)</script>\u{202e}{rows}&\" onload=x";
+        let page = table(&overview(hostile), "/metrics");
+        assert_eq!(page.matches("<script").count(), 1, "{page}");
+        assert!(page.contains(
+            "&lt;/th>&lt;script>alert(1)&lt;/script>\\u{202e}{rows}&amp;&quot; onload=x</bdi>"
+        ));
+        assert!(!page.contains('\u{202e}') && !page.contains(" style="));
+    }
+
+    #[test]
+    fn everything_it_loads_is_beside_it() {
+        let page = table(&overview("a"), "/metrics");
+        let mut links = page.split(['"', '\'']).filter(|word| word.contains('/'));
+        assert!(
+            links.all(|link| link.starts_with("./") || !link.contains("//")),
+            "{page}"
+        );
+        assert!(!page.contains("href=\"/") && !page.contains("src=\"/"));
+    }
+}

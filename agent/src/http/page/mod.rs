@@ -1,0 +1,182 @@
+//! The page for people, at `/`: which groups there are, what they cost now, and which processes are in them.
+//!
+//! * `/`: the groups as a table, rates as averages since counting began; `page.css`, `page.js` and `icon.svg` belong to it
+//! * `/api/groups`: [`Overview`] as JSON; each question takes a look at the node, shared by those that coincide
+//! * `/api/processes?group=<id>`: [`Processes`] as JSON, as the last look saw them; 404 for a group that is not there (any
+//!   more), 400 for an id that is no number
+//!
+//! All rates are made of counters by the browser: nothing here remembers who looks. A name reaches the page only as
+//! [`Shown`], and the browser is told to run nothing but the script that is served here.
+
+mod html;
+mod text;
+mod view;
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use serde::Serialize;
+
+pub use text::Shown;
+pub(super) use text::escaped;
+pub use view::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes};
+
+use super::respond::{HTML, JSON, Page, page};
+use super::{Site, gzip};
+
+/// Where it all is. All links are relative, so it works behind a path prefix.
+const GROUPS: &str = "/api/groups";
+const PROCESSES: &str = "/api/processes";
+const FILES: [(&str, &str, &str); 3] = [
+    (
+        "/page.css",
+        "text/css; charset=utf-8",
+        include_str!("page.css"),
+    ),
+    (
+        "/page.js",
+        "text/javascript; charset=utf-8",
+        include_str!("page.js"),
+    ),
+    ("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
+];
+
+/// What a browser may do with any of it: load what is served here, and nothing else.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    // Command lines and names stay in no cache, and a new agent's page has no old script.
+    (CACHE_CONTROL, "no-store"),
+];
+
+/// Whether the page has something at `path`.
+pub(super) fn is_here(path: &str) -> bool {
+    ["/", GROUPS, PROCESSES].contains(&path) || FILES.iter().any(|(name, ..)| *name == path)
+}
+
+impl Site {
+    /// The answer for a path that [`is_here`].
+    pub(super) async fn show(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Page {
+        let file = FILES.iter().find(|(name, ..)| *name == path);
+        let mut page = match (path, file) {
+            (_, Some((_, content_type, body))) => page(StatusCode::OK, content_type, *body),
+            (GROUPS, _) => self.groups().await,
+            (PROCESSES, _) => self.processes(query.unwrap_or_default()).await,
+            _ => self.table().await,
+        };
+        if gzip::is_wanted(headers) {
+            pack(&mut page).await;
+        }
+        for (name, value) in HEADERS {
+            page.headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        page
+    }
+
+    async fn table(&self) -> Page {
+        match self.overview().await {
+            Ok(overview) => page(
+                StatusCode::OK,
+                HTML,
+                html::table(&overview, &self.telemetry_path),
+            ),
+            Err(reason) => page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                HTML,
+                html::unavailable(&reason, &self.telemetry_path),
+            ),
+        }
+    }
+
+    async fn groups(&self) -> Page {
+        match self.overview().await {
+            Ok(overview) => json(StatusCode::OK, &*overview),
+            Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
+        }
+    }
+
+    async fn overview(&self) -> Result<Arc<Overview>, String> {
+        self.within(self.limits.scrape, self.owner.overview()).await
+    }
+
+    async fn processes(&self, query: &str) -> Page {
+        let Some(group) = group_of(query) else {
+            let hint = "expected ?group= and the id of a group from api/groups";
+            return failure(StatusCode::BAD_REQUEST, hint);
+        };
+        let answer = self.owner.processes(group);
+        match self.within(self.limits.scrape, answer).await {
+            Ok(Some(processes)) => json(StatusCode::OK, &processes),
+            Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such group any more"),
+            Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
+        }
+    }
+}
+
+/// The value of `group` in a query; the first one counts.
+fn group_of(query: &str) -> Option<u64> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, id) = pairs.find(|(key, _)| *key == "group")?;
+    id.parse().ok()
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Page {
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    body.push(b'\n');
+    page(status, JSON, body)
+}
+
+fn failure(status: StatusCode, reason: &str) -> Page {
+    json(status, &serde_json::json!({ "error": reason }))
+}
+
+/// Compresses the body.
+async fn pack(page: &mut Page) {
+    use http_body_util::{BodyExt, Full};
+    // The body is whole and in memory: this neither waits nor fails.
+    let Ok(body) = page.body_mut().collect().await;
+    let body = body.to_bytes();
+    let Ok(packed) = gzip::compress(&body) else {
+        *page.body_mut() = Full::new(body);
+        return;
+    };
+    *page.body_mut() = Full::new(packed.into());
+    let headers = page.headers_mut();
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_named_by_its_number() {
+        for (query, expected) in [
+            ("group=7", Some(7)),
+            ("a=b&group=18446744073709551615&group=1", Some(u64::MAX)),
+            ("", None),
+            ("group", None),
+            ("group=", None),
+            ("group=-1", None),
+            ("group=18446744073709551616", None),
+            ("Group=1", None),
+        ] {
+            assert_eq!(group_of(query), expected, "{query}");
+        }
+    }
+}

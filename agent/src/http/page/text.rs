@@ -1,0 +1,122 @@
+//! Text for eyes: hostile names made harmless, numbers made short.
+
+use serde::Serialize;
+
+/// Characters of the longest text that is shown; what is longer is cut, and a `…` stands for the rest.
+const MOST: usize = 256;
+
+/// A text as it is shown: what cannot be seen (control characters, what turns the direction of writing) is escaped as in
+/// Rust, and it is no longer than [`MOST`] characters. For HTML it is still to be escaped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Shown(String);
+
+impl Shown {
+    /// `text` made harmless.
+    pub fn of(text: &str) -> Self {
+        let mut out = String::new();
+        let mut characters = 0;
+        for char in text.chars() {
+            let start = out.len();
+            match char {
+                '"' | '\'' => out.push(char),
+                _ => out.extend(char.escape_debug()),
+            }
+            characters += out[start..].chars().count();
+            if characters >= MOST {
+                out.truncate(start);
+                out.push('…');
+                break;
+            }
+        }
+        Self(out)
+    }
+
+    /// The same of bytes; U+FFFD stands for each that is no UTF-8.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self::of(&String::from_utf8_lossy(bytes))
+    }
+
+    /// For HTML, between tags and in attributes with double quotes.
+    pub(super) fn html(&self) -> String {
+        escaped(&self.0)
+    }
+}
+
+/// `text` for HTML, between tags and in attributes with double quotes.
+pub(in crate::http) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
+}
+
+/// A size, such as `12.3 MiB`. The script of the page writes the same.
+pub(super) fn bytes(value: f64) -> String {
+    let mut value = value;
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        // Not 1024: from there on it would be shown as 1024.0.
+        if value < 1023.95 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    match unit {
+        "B" => format!("{value:.0} B"),
+        _ => format!("{value:.1} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_invisible_is_left() {
+        for (text, expected) in [
+            ("plain 'a' \"b\"", "plain 'a' \"b\""),
+            ("\u{1b}[2J\n\0", "\\u{1b}[2J\\n\\0"),
+            ("\u{202e}gpj.exe\u{2066}", "\\u{202e}gpj.exe\\u{2066}"),
+            ("\u{200b}\u{feff}\u{ad}", "\\u{200b}\\u{feff}\\u{ad}"),
+            ("a\\nb", "a\\\\nb"),
+            ("שלום café", "שלום café"),
+        ] {
+            assert_eq!(Shown::of(text).0, expected, "{text:?}");
+        }
+        assert_eq!(Shown::of_bytes(b"cut caf\xc3").0, "cut caf\u{fffd}");
+    }
+
+    #[test]
+    fn no_text_is_longer_than_it_may_be() {
+        for text in ["a".repeat(4096), "\u{202e}".repeat(4096), "é\n".repeat(999)] {
+            let shown = Shown::of(&text).0;
+            assert!(
+                shown.chars().count() <= MOST && shown.ends_with('…'),
+                "{shown}"
+            );
+        }
+        let fits = "x".repeat(MOST - 1);
+        assert_eq!(Shown::of(&fits).0, fits);
+    }
+
+    #[test]
+    fn markup_is_text() {
+        let shown = Shown::of("<img src=x onerror=\"a&b\">");
+        assert_eq!(shown.html(), "&lt;img src=x onerror=&quot;a&amp;b&quot;>");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (value, expected) in [
+            (0.0, "0 B"),
+            (1023.0, "1023 B"),
+            (1024.0, "1.0 KiB"),
+            (1_048_575.0, "1.0 MiB"),
+            (12_900_000.0, "12.3 MiB"),
+            (5e15, "4547.5 TiB"),
+        ] {
+            assert_eq!(bytes(value), expected);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What the page shows of the state.
+
+use super::Pipeline;
+use crate::{
+    group::Group,
+    http::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown},
+    process::{Delta, Live},
+    source::{Fact, Origin, Statistics},
+};
+use std::cmp::Reverse;
+
+const NANOSECONDS: f64 = 1e9;
+
+impl Pipeline {
+    /// Takes a look at the node. It is no scrape: no group is forgotten, and nothing beside it has a new budget.
+    pub(crate) fn overview(&mut self) -> Overview {
+        self.observe();
+        let statistics = self.statistics();
+        let (groups, groups_omitted) = rows(self.grouper.groups(), &statistics);
+        Overview {
+            time: seconds(self.looked_at_ns),
+            since: seconds(self.began_ns),
+            boot_time: self.host.boot_time as f64,
+            tier: statistics.tier.word(),
+            rung: statistics.rung.map(|rung| rung.word()),
+            processes: self.table.statistics().live,
+            shows_cmdline: self.shows_cmdline,
+            groups,
+            groups_omitted,
+            health: self.health(),
+        }
+    }
+
+    /// The processes of a group as the last look saw them; `None` where there is no such group.
+    pub(crate) fn processes(&mut self, group: u64) -> Option<Processes> {
+        self.grouper.groups().iter().find(|one| one.id == group)?;
+        let mut live: Vec<Live<'_>> = self
+            .table
+            .live()
+            .filter(|process| self.group_of(process) == Some(group))
+            .collect();
+        live.sort_by_key(|process| Reverse(cpu_ns(&process.used())));
+        let omitted = live.len().saturating_sub(MOST_PROCESSES) as u64;
+        live.truncate(MOST_PROCESSES);
+        let mut found: Vec<_> = live
+            .iter()
+            .map(|process| (process.id(), self.process(process)))
+            .collect();
+        self.observer.begin_view();
+        for (id, row) in &mut found {
+            // One that ended since, or that cannot be read, is shown without names.
+            let seen = self.observer.appearance(*id, self.shows_cmdline).ok();
+            let argv = seen.as_ref().and_then(|seen| seen.argv.as_ref());
+            row.cmdline = self
+                .shows_cmdline
+                .then(|| argv.map(|argv| Shown::of_bytes(&argv.join(&b' '))));
+            if let Some(seen) = seen {
+                row.comm = Some(Shown::of_bytes(&seen.comm));
+                row.user = Some(Shown::of(&seen.username)).filter(|_| !seen.username.is_empty());
+            }
+        }
+        Some(Processes {
+            group,
+            time: seconds(self.looked_at_ns),
+            processes: found.into_iter().map(|(_, row)| row).collect(),
+            omitted,
+        })
+    }
+
+    fn group_of(&self, process: &Live<'_>) -> Option<u64> {
+        Some(self.grouper.group_of(process.account())?.id)
+    }
+
+    fn process(&self, process: &Live<'_>) -> ProcessRow {
+        ProcessRow {
+            pid: process.id().tgid,
+            user: None,
+            comm: None,
+            cpu_seconds: seconds(cpu_ns(&process.used())),
+            resident_bytes: process.memory().resident_bytes,
+            threads: process.threads(),
+            started: seconds(process.start_ns()),
+            placed: self.placed(process),
+            cmdline: None,
+        }
+    }
+
+    fn placed(&self, process: &Live<'_>) -> Placed {
+        let account = process.account();
+        if let Some(item) = self.grouper.item_of(account) {
+            let group = self.grouper.group_of(account);
+            return Placed::Item {
+                item: item + 1,
+                template: self.classifier.template(item).map(Shown::of),
+                overflowed: group.is_some_and(|group| group.item.is_none()),
+            };
+        }
+        let parent = self.table.live_one(process.parent());
+        let is_with = |parent: &Live<'_>| self.group_of(parent) == self.group_of(process);
+        match parent.filter(is_with) {
+            Some(parent) => Placed::Parent {
+                pid: parent.id().tgid,
+            },
+            None => Placed::Ancestor,
+        }
+    }
+}
+
+/// Those that used most, and how many there are beside them.
+fn rows(groups: &[Group], statistics: &Statistics) -> (Vec<GroupRow>, u64) {
+    let mut shown: Vec<&Group> = groups.iter().collect();
+    shown.sort_by_key(|group| Reverse(cpu_ns(&group.total.delta)));
+    shown.truncate(MOST_GROUPS);
+    let omitted = groups.len() - shown.len();
+    let rows = shown.into_iter().map(|group| row(group, statistics));
+    (rows.collect(), omitted as u64)
+}
+
+fn row(group: &Group, statistics: &Statistics) -> GroupRow {
+    let has = |fact| {
+        let mut facts = statistics.facts.iter();
+        facts.any(|(known, origin)| *known == fact && *origin != Origin::Absent)
+    };
+    let (delta, lifecycle) = (&group.total.delta, &group.total.lifecycle);
+    let labels = group.labels.iter();
+    let labels = labels.map(|(name, value)| format!("{name}=\"{value}\""));
+    GroupRow {
+        id: group.id,
+        name: Shown::of(&group.name),
+        labels: Shown::of(&labels.collect::<Vec<_>>().join(",")),
+        processes: group.gauges.processes,
+        threads: group.gauges.threads,
+        cpu_seconds: seconds(cpu_ns(delta)),
+        resident_bytes: group.gauges.resident_bytes,
+        read_bytes: has(Fact::Io).then_some(delta.read_bytes),
+        write_bytes: has(Fact::Io).then_some(delta.write_bytes),
+        forks: has(Fact::Lifecycle).then_some(lifecycle.forks),
+        execs: has(Fact::Lifecycle).then_some(lifecycle.execs),
+    }
+}
+
+const fn cpu_ns(delta: &Delta) -> u64 {
+    delta.user_ns.saturating_add(delta.system_ns)
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / NANOSECONDS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Tally;
+
+    fn group(id: u64) -> Group {
+        let delta = Delta {
+            user_ns: id * 1_000_000_000,
+            read_bytes: 5,
+            ..Delta::default()
+        };
+        Group {
+            id,
+            total: Tally {
+                delta,
+                ..Tally::default()
+            },
+            ..Group::default()
+        }
+    }
+
+    #[test]
+    fn the_groups_that_used_most_are_told_and_the_others_counted() {
+        let groups: Vec<Group> = (0..1030).map(group).collect();
+        let (rows, omitted) = rows(&groups, &Statistics::default());
+        assert_eq!((rows.len(), omitted), (MOST_GROUPS, 6));
+        assert_eq!((rows[0].id, rows[0].cpu_seconds), (1029, 1029.0));
+        assert!(rows.iter().all(|row| row.id >= 6));
+    }
+
+    #[test]
+    fn what_the_node_cannot_tell_is_no_zero() {
+        let known = Statistics {
+            facts: vec![
+                (Fact::Io, Origin::Procfs),
+                (Fact::Lifecycle, Origin::Absent),
+            ],
+            ..Statistics::default()
+        };
+        let row = row(&group(1), &known);
+        assert_eq!((row.read_bytes, row.forks), (Some(5), None));
+    }
+}

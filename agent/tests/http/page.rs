@@ -1,0 +1,235 @@
+//! The page for people: its paths, its headers, and who waits for whom.
+
+use std::sync::Arc;
+
+use headcount::http::{GroupRow, Overview, Processes, Shown};
+
+use super::*;
+
+const FILES: [(&str, &str); 3] = [
+    ("/page.css", "text/css"),
+    ("/page.js", "text/javascript"),
+    ("/icon.svg", "image/svg+xml"),
+];
+
+fn overview() -> Arc<Overview> {
+    let group = GroupRow {
+        id: 7,
+        name: Shown::of("<b>\u{202e}"),
+        labels: Shown::of(""),
+        processes: 1,
+        threads: 1,
+        cpu_seconds: 1.5,
+        resident_bytes: 4096,
+        read_bytes: None,
+        write_bytes: Some(1),
+        forks: Some(2),
+        execs: Some(3),
+    };
+    Arc::new(Overview {
+        time: 20.0,
+        since: 10.0,
+        boot_time: 1.0,
+        tier: "procfs",
+        rung: None,
+        health: headcount::http::Health {
+            status: headcount::http::Status::Ok,
+            reasons: Vec::new(),
+        },
+        processes: 3,
+        shows_cmdline: false,
+        groups: vec![group],
+        groups_omitted: 0,
+    })
+}
+
+/// A server whose owner knows one group, of number 7.
+async fn start_page(limits: Limits) -> Server {
+    let (server, mut inbox) = start_with_page(limits).await;
+    tokio::spawn(async move {
+        while let Some(question) = inbox.recv().await {
+            match question {
+                Question::Overview(reply) => drop(reply.send(overview())),
+                Question::Processes(group, reply) => drop(reply.send((group == 7).then(empty))),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    server
+}
+
+fn empty() -> Processes {
+    Processes {
+        group: 7,
+        time: 20.0,
+        processes: Vec::new(),
+        omitted: 4,
+    }
+}
+
+#[tokio::test]
+async fn each_path_of_the_page_answers_and_may_do_nothing_but_its_own() {
+    let server = start_page(Limits::default()).await;
+    let mut pages = vec![
+        ("/", "text/html", 200),
+        ("/api/groups", "application/json", 200),
+        ("/api/processes?group=7", "application/json", 200),
+        ("/api/processes?group=8", "application/json", 404),
+        ("/api/processes?group=x", "application/json", 400),
+        ("/api/processes", "application/json", 400),
+    ];
+    pages.extend(FILES.map(|(path, content_type)| (path, content_type, 200)));
+    for (path, content_type, code) in pages {
+        let answer = server.ask_path("GET", path).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
+        for header in [
+            &format!("content-type: {content_type}"),
+            "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n",
+            "x-content-type-options: nosniff\r\n",
+            "referrer-policy: no-referrer\r\n",
+            "cache-control: no-store\r\n",
+        ] {
+            assert!(answer.contains(header), "{path} {header}: {answer}");
+        }
+        let refused = server.ask_path("POST", path).await;
+        assert!(refused.starts_with("HTTP/1.1 405 "), "{path}: {refused}");
+    }
+    for path in [
+        "/api",
+        "/api/",
+        "/api/groups/",
+        "/page.html",
+        "/favicon.ico",
+    ] {
+        let answer = server.ask_path("GET", path).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn answers_have_the_shape_that_is_documented() {
+    let server = start_page(Limits::default()).await;
+    let body = |answer: String| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+    let groups = body(server.ask_path("GET", "/api/groups").await);
+    let expected = r#"{"time":20.0,"since":10.0,"boot_time":1.0,"tier":"procfs","rung":null,"health":{"status":"ok","reasons":[]},"processes":3,"shows_cmdline":false,"groups":[{"id":7,"name":"<b>\\u{202e}","labels":"","processes":1,"threads":1,"cpu_seconds":1.5,"resident_bytes":4096,"read_bytes":null,"write_bytes":1,"forks":2,"execs":3}],"groups_omitted":0}"#;
+    assert_eq!(groups.trim_end(), expected);
+    let processes = body(server.ask_path("GET", "/api/processes?group=7").await);
+    let expected = r#"{"group":7,"time":20.0,"processes":[],"omitted":4}"#;
+    assert_eq!(processes.trim_end(), expected);
+    let page = body(server.ask_path("GET", "/").await);
+    assert!(page.contains("&lt;b>\\u{202e}</bdi>"), "{page}");
+}
+
+#[tokio::test]
+async fn without_the_page_there_are_links_only() {
+    let server = start_answering(Limits::default(), "a 1\n").await;
+    let landing = server.ask_path("GET", "/").await;
+    assert!(landing.starts_with("HTTP/1.1 200 ") && !landing.contains("<script"));
+    let paths = FILES.map(|(path, _)| path);
+    for path in paths
+        .into_iter()
+        .chain(["/api/groups", "/api/processes?group=7"])
+    {
+        let answer = server.ask_path("GET", path).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn viewers_share_one_look_and_hold_up_no_scrape() {
+    let (server, mut inbox) = start_with_page(Limits::default()).await;
+    let asks = [
+        "/api/groups",
+        "/",
+        "/api/groups",
+        "/api/processes?group=7",
+        "/api/processes?group=8",
+    ];
+    let mut viewers = Vec::new();
+    for path in asks {
+        let mut client = server.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        viewers.push(client);
+    }
+    // One question of each kind, whatever their order.
+    let mut waiting = vec![next(&mut inbox).await, next(&mut inbox).await];
+    // What all of them wrote was there before this was asked for.
+    assert!(
+        server
+            .ask_path("GET", "/nowhere")
+            .await
+            .starts_with("HTTP/1.1 404 ")
+    );
+    assert!(inbox.try_recv().is_err(), "{waiting:?}");
+    let mut scrape = server.connect().await;
+    scrape.write_all(SCRAPE.as_bytes()).await.unwrap();
+    let Question::Metrics(reply) = next(&mut inbox).await else {
+        panic!("not a scrape")
+    };
+    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    assert_scraped(&read_to_end(&mut scrape).await);
+
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let question = match waiting.pop() {
+            Some(question) => question,
+            None => next(&mut inbox).await,
+        };
+        match question {
+            Question::Overview(reply) => reply.send(overview()).unwrap(),
+            Question::Processes(group, reply) => {
+                asked.push(group);
+                reply.send(Some(empty())).unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    asked.sort_unstable();
+    assert_eq!(asked, [7, 8]);
+    for client in &mut viewers {
+        let answer = read_to_end(client).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    assert!(inbox.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn an_owner_that_hangs_is_said_on_the_page() {
+    let limits = Limits {
+        scrape: SHORT,
+        ..Limits::default()
+    };
+    let (server, _inbox) = start_with_page(limits).await;
+    for path in ["/", "/api/groups", "/api/processes?group=7"] {
+        let answer = server.ask_path("GET", path).await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("no answer within 0.1 s"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_comes_compressed_to_who_takes_it() {
+    let server = start_page(Limits::default()).await;
+    for path in ["/", "/page.js", "/api/groups"] {
+        let mut stream = server.connect().await;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap();
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        assert!(head.contains("content-encoding: gzip"), "{head}");
+        let mut body = String::new();
+        flate2::read::GzDecoder::new(&answer[end + 4..])
+            .read_to_string(&mut body)
+            .unwrap();
+        assert!(body.len() > 100, "{body}");
+    }
+}
