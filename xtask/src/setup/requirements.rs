@@ -32,9 +32,18 @@ pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY];
 pub(crate) const WITHOUT_KERNEL: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER];
 /// What the test machines are made of.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
+/// What looks at the page.
+pub(crate) const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
 /// What the tests on this machine and on other kernels need.
-pub(crate) const EVERYTHING: &[&Requirement] =
-    &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
+pub(crate) const EVERYTHING: &[&Requirement] = &[
+    &RUSTFMT,
+    &CLIPPY,
+    &RUST_SRC,
+    &LINKER,
+    &STATIC_STD,
+    &QEMU,
+    &CHROMIUM,
+];
 
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
      package that belongs to its rustc";
@@ -117,4 +126,16 @@ const QEMU: Requirement = Requirement {
     is_met: |_| command::works(Command::new("qemu-system-x86_64").arg("--version")),
     steps: |_| vec![Step::apt("qemu-system-x86")],
     remedy: "install a qemu-system-x86_64 of 7.2 or newer",
+};
+
+const CHROMIUM: Requirement = Requirement {
+    name: "chromium",
+    purpose: "the page as a person sees it",
+    is_met: |_| {
+        let works = |program| command::works(Command::new(program).arg("--version"));
+        works("chromium") && works("chromedriver")
+    },
+    // Brings the browser of the same version along.
+    steps: |_| vec![Step::apt("chromium-driver")],
+    remedy: "install a chromium and the chromedriver of the same version",
 };
