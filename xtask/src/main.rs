@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod browser;
 mod check;
 mod command;
 mod debian;
@@ -55,6 +56,11 @@ const VERBS: &[Verb] = &[
         name: "parity",
         summary: "the same histories to process-exporter and to the agent, every value compared",
         main: parity::main,
+    },
+    Verb {
+        name: "browser",
+        summary: "the page for people in a headless Chromium: clicks, keys, narrow windows, hostile names",
+        main: browser::main,
     },
     Verb {
         name: "vm",

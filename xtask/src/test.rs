@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{check, command, parity, setup, vm, workspace};
+use crate::{browser, check, command, parity, setup, vm, workspace};
 
 struct Stage {
     name: &'static str,
@@ -31,6 +31,11 @@ const STAGES: &[Stage] = &[
         name: "beside process-exporter",
         needs_kernel: false,
         main: || parity::main(&[]),
+    },
+    Stage {
+        name: "the page in a browser",
+        needs_kernel: false,
+        main: || browser::main(&[]),
     },
     Stage {
         name: "this kernel",

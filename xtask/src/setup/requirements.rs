@@ -42,6 +42,8 @@ pub(crate) const ARM_PACKAGES: &[&Requirement] =
     &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER, &DPKG];
 /// What the machine is made of on which the packages are tried.
 pub(crate) const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO];
+/// What looks at the page.
+pub(crate) const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
 /// What the tests on this machine and on other kernels need.
 pub(crate) const EVERYTHING: &[&Requirement] = &[
     &RUSTFMT,
@@ -51,6 +53,7 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
     &LINKER,
     &STATIC_STD,
     &QEMU,
+    &CHROMIUM,
 ];
 
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
@@ -194,4 +197,16 @@ const QEMU: Requirement = Requirement {
     is_met: |_| command::works(Command::new("qemu-system-x86_64").arg("--version")),
     steps: |_| vec![Step::apt("qemu-system-x86")],
     remedy: "install a qemu-system-x86_64 of 7.2 or newer",
+};
+
+const CHROMIUM: Requirement = Requirement {
+    name: "chromium",
+    purpose: "the page as a person sees it",
+    is_met: |_| {
+        let works = |program| command::works(Command::new(program).arg("--version"));
+        works("chromium") && works("chromedriver")
+    },
+    // Brings the browser of the same version along.
+    steps: |_| vec![Step::apt("chromium-driver")],
+    remedy: "install a chromium and the chromedriver of the same version",
 };

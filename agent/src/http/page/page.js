@@ -273,7 +273,9 @@
   };
 
   const ask = async (path) => {
-    const response = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), headers: { accept: "application/json" } });
+    // Not relative to the page's own address: that may hold a password, which no request may.
+    const url = new URL(path, location.origin + location.pathname);
+    const response = await fetch(url, { signal: AbortSignal.timeout(PATIENCE_MS), headers: { accept: "application/json" } });
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return answer;
     throw Object.assign(new Error(answer.error || `status ${response.status}`), { status: response.status });

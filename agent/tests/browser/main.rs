@@ -1,0 +1,329 @@
+//! The page in a real browser: what a person sees, clicks and types, and what a hostile name cannot do.
+//!
+//! Needs Chromium: `cargo xtask browser`. Every test ends with a look at the browser's console.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
+
+mod driver;
+mod proxy;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::fs;
+
+use driver::Browser;
+use proxy::{PREFIX, Proxy};
+use serde_json::json;
+use support::{
+    agent::{Agent, Launch, until},
+    fake_proc::FakeProc,
+};
+
+const ENTER: &str = "\u{e007}";
+const CONFIG: &str =
+    "process_names:\n  - comm: [busy, big]\n  - name: \"{{.Comm}}\"\n    cmdline: ['.+']\n";
+
+/// Groups: `busy` has used most, `big` holds most, `crowd` has most processes.
+fn node() -> FakeProc {
+    let tree = FakeProc::new(1_508_450_329);
+    let named = |pid, name: &str| tree.process(pid).comm(name).argv(&[name]);
+    named(10, "busy").rss_pages(10).write();
+    named(11, "big").rss_pages(90_000).write();
+    for pid in 20..25 {
+        named(pid, "crowd").rss_pages(1).write();
+    }
+    named(26, "helper").argv::<&str>(&[]).parent(20).write();
+    tree
+}
+
+fn start(tree: &FakeProc) -> Agent {
+    Launch::on(tree)
+        .arg("-accounting=procfs")
+        .config(CONFIG)
+        .start()
+}
+
+fn visit(browser: &Browser, agent: &Agent) {
+    browser.open(&format!("http://{}/", agent.address));
+    browser.wait("document.querySelectorAll('#groups tbody button').length > 0");
+}
+
+fn button_of(group: usize) -> String {
+    format!("#groups > tbody > tr:nth-child({group}) > th > button")
+}
+
+fn assert_silent(browser: &Browser) {
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+#[test]
+fn groups_are_sorted_by_click_and_by_key() {
+    let tree = node();
+    let (agent, browser) = (start(&tree), Browser::start());
+    visit(&browser, &agent);
+    let sort = |key: &str| {
+        let script = format!("return document.querySelector('th[data-key={key}]').ariaSort");
+        browser.run(&script)
+    };
+    assert_eq!(
+        (sort("cpu"), sort("memory")),
+        (json!("descending"), json!(null))
+    );
+    browser.click("th[data-key=memory] button");
+    assert_eq!(
+        (sort("cpu"), sort("memory")),
+        (json!(null), json!("descending"))
+    );
+    assert_eq!(browser.column(2), ["351.6 MiB", "420.0 KiB", "40.0 KiB"]);
+    assert_eq!(browser.column(0)[0], "big");
+    browser.type_into("th[data-key=memory] button", ENTER);
+    assert_eq!(sort("memory"), json!("ascending"));
+    assert_eq!(browser.column(0).last().unwrap(), "big");
+    browser.type_into("th[data-key=name] button", ENTER);
+    assert_eq!(browser.column(0), ["big", "busy", "crowd"]);
+    browser.click("th[data-key=processes] button");
+    assert_eq!(browser.column(3), ["6", "1", "1"]);
+    browser.type_into("#filter", "BU");
+    assert_eq!(browser.column(0), ["busy"]);
+    assert_silent(&browser);
+}
+
+#[test]
+fn a_group_opens_and_is_kept_up_to_date() {
+    let tree = node();
+    let (agent, browser) = (start(&tree), Browser::start());
+    visit(&browser, &agent);
+    browser.click("th[data-key=name] button");
+    browser.type_into(&button_of(3), ENTER);
+    browser.wait("document.querySelectorAll('.inner tbody tr').length === 6");
+    assert_eq!(browser.text(".inner p"), "6 processes");
+    browser.click(".inner th[data-key=pid] button");
+    let first = browser.text(".inner tbody tr:first-child");
+    let cells: Vec<_> = first.split('\t').map(str::trim).collect();
+    assert_eq!(cells[..3], ["20", "root", "crowd"], "{first}");
+    assert_eq!(cells[cells.len() - 1], "item 2: {{.Comm}}", "{first}");
+    let last = browser.text(".inner tbody tr:last-child");
+    assert!(
+        last.starts_with("26") && last.ends_with("child of 20"),
+        "{last}"
+    );
+    let focused = "document.activeElement.textContent";
+    assert_eq!(browser.run(&format!("return {focused}")), "PID");
+
+    // Nothing ran so far. Then one runs on the whole machine, one ends and a new group comes.
+    browser.wait("document.querySelector('#state').textContent === 'every 3 s'");
+    assert_eq!(browser.column(1), ["0.0", "0.0", "0.0"]);
+    let crowd = tree.process(20).comm("crowd").argv(&["crowd"]);
+    crowd.user_ticks(100_000).io(0, 1 << 30).write();
+    tree.remove(21);
+    tree.process(30).comm("new").argv(&["new"]).write();
+    browser.wait("document.querySelectorAll('.inner tbody tr').length === 5");
+    assert_eq!(browser.column(0), ["big", "busy", "crowd", "new"]);
+    assert!(browser.column(1)[2].parse::<f64>().unwrap() > 100.0);
+    assert!(
+        browser.column(6)[2].ends_with("MiB"),
+        "{:?}",
+        browser.column(6)
+    );
+    let busiest = browser.text(".inner tbody tr:first-child td:nth-child(4)");
+    assert!(busiest.parse::<f64>().unwrap() > 100.0, "{busiest}");
+    // It comes to rest, and shows what is now, not what was.
+    browser.wait("document.querySelector('#cpu').textContent === '0.0 %'");
+    browser.click(&button_of(3));
+    browser.wait("document.querySelector('.inner') === null");
+    assert_silent(&browser);
+}
+
+#[test]
+fn hostile_names_do_nothing() {
+    let tree = node();
+    let hostile = "<img src=x onerror=document.title='had'>\u{202e}\u{1b}]0;x\u{7}&lt;";
+    fs::write(tree.rootfs().join("etc/passwd"), "<u>me:x:0:0::/:/x\n").unwrap();
+    let process = tree.process(40).comm(hostile);
+    process
+        .argv(&["<script>document.title='had'</script>", "\u{2066}"])
+        .write();
+    let agent = Launch::on(&tree)
+        .args(&["-accounting=procfs", "-web.show-cmdline"])
+        .start();
+    let browser = Browser::start();
+    visit(&browser, &agent);
+    let shown = "<img src=x onerror=document.title='had'>\\u{202e}\\u{1b}]0;x\\u{7}&lt;";
+    let found = browser.column(0);
+    let at = found.iter().position(|name| name == shown);
+    browser.click(&button_of(1 + at.unwrap_or_else(|| panic!("{found:?}"))));
+    browser.wait("document.querySelectorAll('.inner tbody tr').length === 1");
+    let row = browser.text(".inner tbody tr");
+    for text in [
+        "<u>me",
+        shown,
+        "<script>document.title='had'</script> \\u{2066}",
+    ] {
+        assert!(row.contains(text), "{row}");
+    }
+    let title = browser.run("return document.title");
+    assert_eq!(title, format!("Headcount {}", agent.address));
+    assert_eq!(
+        browser.run("return document.images.length + document.scripts.length"),
+        1
+    );
+    assert_silent(&browser);
+    // The policy would hold up what escaping let through.
+    browser.run("const p = document.createElement('p'); p.innerHTML = '<img src=http://127.0.0.2/ onerror=alert(1)>'; document.body.append(p)");
+    until("the refusal", || {
+        browser
+            .console()
+            .iter()
+            .any(|line| line.contains("Content Security Policy"))
+    });
+}
+
+#[test]
+fn it_works_below_a_path_and_over_a_restart() {
+    let tree = node();
+    let agent = start(&tree);
+    let proxy = Proxy::start(agent.address);
+    let browser = Browser::start();
+    browser.open(&format!("http://{}{PREFIX}/", proxy.address));
+    browser.wait("document.querySelectorAll('#groups tbody button').length === 3");
+    browser.click("th[data-key=name] button");
+    browser.click(&button_of(1));
+    browser.wait("document.querySelectorAll('.inner tbody tr').length === 1");
+    assert_silent(&browser);
+    assert!(
+        browser
+            .run("return location.href")
+            .as_str()
+            .unwrap()
+            .ends_with(&format!("{PREFIX}/#big%7B%7D"))
+    );
+
+    agent.stop(libc::SIGTERM);
+    browser.wait("!document.querySelector('#failure').hidden");
+    // A new run has other groups first; what was open stays open.
+    tree.process(9).comm("first").argv(&["first"]).write();
+    let agent = start(&tree);
+    proxy.turn_to(agent.address);
+    browser.wait("document.querySelector('#failure').hidden");
+    assert_eq!(browser.column(0), ["big", "busy", "crowd", "first"]);
+    browser.wait("document.querySelectorAll('.inner tbody tr').length === 1");
+    assert!(browser.text(".inner tbody tr").starts_with("11"));
+    assert_eq!(browser.text("#cpu"), "0.0 %");
+    browser.console(); // says that the agent was gone
+
+    browser.click("nav a");
+    assert!(
+        browser
+            .text("body")
+            .contains("namedprocess_namegroup_num_procs")
+    );
+}
+
+#[test]
+fn it_fits_narrow_windows_and_dark_rooms() {
+    let tree = node();
+    let long = "a-name-that-goes-on-and-on-".repeat(9);
+    tree.process(50).argv(&[&long]).write();
+    let agent = Launch::on(&tree)
+        .arg("-web.show-cmdline")
+        .config("process_names: [{name: '{{.ExeFull}}', cmdline: ['.+']}]\n")
+        .start();
+    let browser = Browser::start();
+    let mut grounds = Vec::new();
+    for (width, colours) in [
+        (320, "light"),
+        (360, "dark"),
+        (768, "light"),
+        (1280, "dark"),
+    ] {
+        browser.appear(width, colours);
+        visit(&browser, &agent);
+        browser.click(&button_of(1));
+        browser.wait("document.querySelectorAll('.inner tbody tr').length > 0");
+        let page = "return [innerWidth, document.documentElement.scrollWidth <= innerWidth]";
+        assert_eq!(browser.run(page), json!([width, true]), "{colours}");
+        let frame = "const edge = (one) => document.querySelector(one).getBoundingClientRect().right; \
+                     return edge('.inner') <= edge('.frame') + 1 && edge('.frame') <= innerWidth";
+        assert_eq!(browser.run(frame), true, "{width}");
+        grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor"));
+    }
+    assert!(grounds[0] == grounds[2] && grounds[1] == grounds[3] && grounds[0] != grounds[1]);
+    assert_silent(&browser);
+}
+
+#[test]
+fn it_is_readable_without_its_script() {
+    let tree = node();
+    let (agent, browser) = (start(&tree), Browser::start());
+    let off = json!({"value": true});
+    browser.devtools("Emulation.setScriptExecutionDisabled", &off);
+    browser.open(&format!("http://{}/", agent.address));
+    assert_eq!(browser.column(0), ["busy", "big", "crowd"]);
+    assert_eq!(browser.column(3), ["1", "1", "6"]);
+    assert!(browser.text("noscript").starts_with("CPU, reads, writes"));
+    assert_eq!(
+        browser.run("return document.querySelector('#tools').hidden"),
+        true
+    );
+    assert_silent(&browser);
+}
+
+#[test]
+fn nobody_is_asked_while_nobody_looks() {
+    let tree = node();
+    let (agent, browser) = (start(&tree), Browser::start());
+    // Time stands still: what waits is kept, and run by hand.
+    let source = "window.waiting = new Map(); let last = 0; \
+                  window.setTimeout = (run) => { waiting.set(++last, run); return last; }; \
+                  window.clearTimeout = (id) => waiting.delete(id); \
+                  window.isHidden = false; \
+                  Object.defineProperty(document, 'hidden', { get: () => window.isHidden });";
+    let source = json!({ "source": source });
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", &source);
+    visit(&browser, &agent);
+    browser.wait("waiting.size === 1");
+    let turn = |hidden: bool| {
+        let script =
+            format!("isHidden = {hidden}; document.dispatchEvent(new Event('visibilitychange'))");
+        browser.run(&script);
+    };
+    turn(true);
+    browser.wait("waiting.size === 0");
+    tree.process(60).comm("new").argv(&["new"]).write();
+    turn(false);
+    browser.wait("document.querySelectorAll('#groups tbody button').length === 4");
+    browser.wait("waiting.size === 1");
+
+    browser.click("#pause");
+    browser.wait("waiting.size === 0");
+    assert_eq!(browser.text("#state"), "paused");
+    turn(true);
+    turn(false);
+    assert_eq!(browser.run("return waiting.size"), 0);
+    tree.process(61).comm("newer").argv(&["newer"]).write();
+    browser.click("#pause");
+    browser.wait("document.querySelectorAll('#groups tbody button').length === 5");
+    assert_silent(&browser);
+}
+
+#[test]
+fn a_password_is_asked_for_once() {
+    let tree = node();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.yml");
+    let hash = bcrypt::hash("wonder", 4).unwrap();
+    fs::write(&path, format!("basic_auth_users:\n  alice: {hash}\n")).unwrap();
+    let agent = Launch::on(&tree)
+        .args(&[
+            "-accounting=procfs",
+            &format!("-web.config.file={}", path.display()),
+        ])
+        .config(CONFIG)
+        .listen();
+    let browser = Browser::start();
+    browser.open(&format!("http://alice:wonder@{}/", agent.address));
+    browser.wait("document.querySelectorAll('#groups tbody button').length === 3");
+    browser.click(&button_of(1));
+    browser.wait("document.querySelectorAll('.inner tbody tr').length > 0");
+    assert_silent(&browser);
+}
