@@ -25,7 +25,7 @@ pub mod process;
 pub mod signals;
 pub mod source;
 
-use collector::{Collectors, Runs};
+use collector::Collectors;
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
@@ -100,13 +100,7 @@ pub async fn run(
     let (owner, inbox) = http::owner();
     let limits = http::Limits::default();
     let statistics = Arc::new(http::Statistics::new(limits.clone()));
-    let runs = Runs::new()?;
-    let partial = Partial::new(
-        &runs,
-        Arc::clone(&statistics),
-        settings.logger,
-        settings.host.boot_time,
-    );
+    let partial = Partial::new(Arc::clone(&statistics))?;
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
         owner: owner.clone(),
@@ -115,7 +109,7 @@ pub async fn run(
         statistics: Arc::clone(&statistics),
         web: settings.web.take().map(Arc::new),
     });
-    let (first_pass, failure) = start_owner(settings, statistics, runs, inbox)?;
+    let (first_pass, failure) = start_owner(settings, statistics, inbox)?;
     let shutdown = async {
         shutdown.await;
         notify::stopping().await;
@@ -133,7 +127,7 @@ pub async fn run(
 /// See [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let (owner, inbox) = http::owner();
-    let (_, failure) = start_owner(settings, Arc::default(), Runs::new()?, inbox)?;
+    let (_, failure) = start_owner(settings, Arc::default(), inbox)?;
     let scrapes = async {
         owner.metrics().await?;
         tokio::time::sleep(delay).await;
@@ -150,7 +144,6 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
 fn start_owner(
     settings: Settings,
     statistics: Arc<http::Statistics>,
-    runs: Runs,
     inbox: mpsc::Receiver<http::Question>,
 ) -> Result<(oneshot::Receiver<String>, impl Future<Output = Error>), Error> {
     bound_memory();
@@ -159,7 +152,7 @@ fn start_owner(
     let (settled, first_pass) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
     let state = move || -> Result<(), Error> {
-        let pipeline = prepare(settings, statistics, &runs)?;
+        let pipeline = prepare(settings, statistics)?;
         give_back_memory();
         // The other side is gone when the run has ended meanwhile.
         let _ = ready.send(());
@@ -192,11 +185,7 @@ fn start_owner(
 }
 
 /// Chooses the tier, loads the programs, takes the first pass.
-fn prepare(
-    settings: Settings,
-    http: Arc<http::Statistics>,
-    runs: &Runs,
-) -> Result<Pipeline, Error> {
+fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, Error> {
     let Settings {
         host,
         classifier,
@@ -241,7 +230,7 @@ fn prepare(
         observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
         grouper,
         classifier,
-        collectors: Collectors::new(runs),
+        collectors: Collectors::new()?,
         threads,
         http,
         logger,

@@ -51,7 +51,6 @@ const MODULES: &[(&str, &[&str])] = &[
             "group",
             "source",
             "collector",
-            "config",
             "http",
         ],
     ),
