@@ -29,6 +29,7 @@ use collector::Collectors;
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
+use notify::Manager;
 use partial::Partial;
 use pipeline::{Parts, Pipeline};
 use source::{
@@ -97,6 +98,7 @@ pub async fn run(
     listeners: Vec<http::Listener>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    let manager = Manager::connect();
     let (owner, inbox) = http::owner();
     let limits = http::Limits::default();
     let statistics = Arc::new(http::Statistics::new(limits.clone()));
@@ -112,12 +114,12 @@ pub async fn run(
     let (first_pass, failure) = start_owner(settings, statistics, inbox)?;
     let shutdown = async {
         shutdown.await;
-        notify::stopping().await;
+        manager.stopping().await;
     };
     tokio::select! {
         () = http::serve(listeners, site, shutdown) => Ok(()),
         error = failure => Err(error),
-        () = notify::report(first_pass, owner) => Ok(()),
+        () = manager.report(first_pass, owner) => Ok(()),
     }
 }
 
