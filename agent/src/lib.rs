@@ -148,7 +148,6 @@ fn start_owner(
     statistics: Arc<http::Statistics>,
     inbox: mpsc::Receiver<http::Question>,
 ) -> Result<(oneshot::Receiver<String>, impl Future<Output = Error>), Error> {
-    bound_memory();
     let (ready, is_ready) = oneshot::channel();
     let (hand_over, handed_over) = oneshot::channel();
     let (settled, first_pass) = oneshot::channel();
@@ -279,10 +278,11 @@ fn accounting(plan: bpf::Plan) -> String {
 
 /// Keeps the C library's allocator to one heap, of which free memory is given back: with one per thread,
 /// `malloc_trim` would leave the end of the state thread's heap, where the loader has worked, resident for good. A fixed
-/// limit from which on memory is mapped is not raised by the loader's large blocks.
-fn bound_memory() {
+/// limit from which on memory is mapped is not raised by the loader's large blocks. To be called before there is a second
+/// thread.
+pub fn bound_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: both take numbers and are called before there is a second thread.
+    // SAFETY: both take numbers and change the allocator's own state, which it locks.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
