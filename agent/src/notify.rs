@@ -5,13 +5,21 @@
 //! answer. A manager that does not read holds up whoever waits for [`Manager::tell`], and nobody else.
 
 use crate::http::Owner;
-use std::{ffi::OsStr, io, time::Duration};
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{ffi::OsStrExt as _, net},
+    },
+    time::Duration,
+};
 use tokio::{net::UnixDatagram, sync::oneshot, time::timeout};
 
 /// Pause between two signs of life, however impatient the watchdog.
 const LEAST: Duration = Duration::from_millis(50);
 /// How long a stop waits for the manager to be told.
-const FAREWELL: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who started the agent, and wants to know how it does.
 #[derive(Debug)]
@@ -44,8 +52,13 @@ impl Manager {
 
     /// Tells that the agent stops.
     pub(crate) async fn stopping(&self) {
-        if timeout(FAREWELL, self.tell("STOPPING=1")).await.is_err() {
-            log::warn!("the service manager does not read that the agent stops (NOTIFY_SOCKET)");
+        self.hastily("STOPPING=1").await;
+    }
+
+    /// A manager that reads nothing holds this up for a moment only.
+    async fn hastily(&self, state: &str) {
+        if timeout(PATIENCE, self.tell(state)).await.is_err() {
+            log::warn!("the service manager does not read {state:?} (NOTIFY_SOCKET)");
         }
     }
 
@@ -74,7 +87,16 @@ impl Manager {
 
 /// Connected, because only then the kernel wakes who waits for the reader.
 fn open(path: &OsStr) -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.connect(path)?;
-    Ok(socket)
+    let socket = net::UnixDatagram::unbound()?;
+    socket.connect_addr(&address(path)?)?;
+    socket.set_nonblocking(true)?;
+    UnixDatagram::from_std(socket)
+}
+
+/// A path, or behind an `@` an abstract name.
+fn address(path: &OsStr) -> io::Result<net::SocketAddr> {
+    match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => net::SocketAddr::from_abstract_name(name),
+        None => net::SocketAddr::from_pathname(path),
+    }
 }
