@@ -26,10 +26,11 @@ pub mod reload;
 pub mod signals;
 pub mod source;
 
-use collector::{Collectors, Runs};
+use collector::Collectors;
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
+use notify::Manager;
 use partial::Partial;
 use pipeline::{Parts, Pipeline, placer};
 use reload::Reloads;
@@ -111,16 +112,11 @@ pub async fn run(
     hangups: Signal,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    let manager = Manager::connect();
     let (owner, inbox) = http::owner();
     let limits = http::Limits::default();
     let statistics = Arc::new(http::Statistics::new(limits.clone()));
-    let runs = Runs::new()?;
-    let partial = Partial::new(
-        &runs,
-        Arc::clone(&statistics),
-        settings.logger,
-        settings.host.boot_time,
-    );
+    let partial = Partial::new(Arc::clone(&statistics))?;
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
         can_reload: settings.can_reload,
@@ -131,16 +127,16 @@ pub async fn run(
         statistics: Arc::clone(&statistics),
         web: settings.web.take().map(Arc::new),
     });
-    let (first_pass, failure) = start_owner(settings, statistics, runs, inbox)?;
+    let (first_pass, failure) = start_owner(settings, statistics, inbox)?;
     let shutdown = async {
         shutdown.await;
-        notify::stopping().await;
+        manager.stopping().await;
     };
     tokio::select! {
         () = http::serve(listeners, site, shutdown) => Ok(()),
         error = failure => Err(error),
-        () = notify::report(first_pass, owner.clone()) => Ok(()),
-        never = reload::at_each(hangups, owner) => match never {},
+        () = manager.report(first_pass, owner.clone()) => Ok(()),
+        never = reload::at_each(hangups, &owner, &manager) => match never {},
     }
 }
 
@@ -150,7 +146,7 @@ pub async fn run(
 /// See [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let (owner, inbox) = http::owner();
-    let (_, failure) = start_owner(settings, Arc::default(), Runs::new()?, inbox)?;
+    let (_, failure) = start_owner(settings, Arc::default(), inbox)?;
     let scrapes = async {
         owner.metrics().await?;
         tokio::time::sleep(delay).await;
@@ -167,16 +163,14 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
 fn start_owner(
     settings: Settings,
     statistics: Arc<http::Statistics>,
-    runs: Runs,
     inbox: mpsc::Receiver<http::Question>,
 ) -> Result<(oneshot::Receiver<String>, impl Future<Output = Error>), Error> {
-    bound_memory();
     let (ready, is_ready) = oneshot::channel();
     let (hand_over, handed_over) = oneshot::channel();
     let (settled, first_pass) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
     let state = move || -> Result<(), Error> {
-        let pipeline = prepare(settings, statistics, &runs)?;
+        let pipeline = prepare(settings, statistics)?;
         give_back_memory();
         // The other side is gone when the run has ended meanwhile.
         let _ = ready.send(());
@@ -209,11 +203,7 @@ fn start_owner(
 }
 
 /// Chooses the tier, loads the programs, takes the first pass.
-fn prepare(
-    settings: Settings,
-    http: Arc<http::Statistics>,
-    runs: &Runs,
-) -> Result<Pipeline, Error> {
+fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, Error> {
     let Settings {
         host,
         classifier,
@@ -260,7 +250,7 @@ fn prepare(
         grouper,
         classifier,
         reloads: Reloads::of(config_path),
-        collectors: Collectors::new(runs),
+        collectors: Collectors::new()?,
         threads,
         http,
         logger,
@@ -308,10 +298,11 @@ fn accounting(plan: bpf::Plan) -> String {
 
 /// Keeps the C library's allocator to one heap, of which free memory is given back: with one per thread,
 /// `malloc_trim` would leave the end of the state thread's heap, where the loader has worked, resident for good. A fixed
-/// limit from which on memory is mapped is not raised by the loader's large blocks.
-fn bound_memory() {
+/// limit from which on memory is mapped is not raised by the loader's large blocks. To be called before there is a second
+/// thread.
+pub fn bound_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: both take numbers and are called before there is a second thread.
+    // SAFETY: both take numbers and change the allocator's own state, which it locks.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);

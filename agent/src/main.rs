@@ -2,7 +2,7 @@
 //! cannot run, or something was found, 2 bad flags. A second SIGTERM or SIGINT kills.
 
 use headcount::{
-    Settings, check,
+    Settings, bound_memory, check,
     config::{
         Command, Config, Flags, Grouping, ListFlags,
         flags::{Accounting, WebFlags},
@@ -117,6 +117,7 @@ fn load(path: Option<&Path>) -> Result<Config, String> {
 }
 
 fn start(flags: Flags) -> Result<(), String> {
+    bound_memory();
     let logger = logging::init(flags.log_level(), flags.log_format);
     let grouping = flags.grouping()?;
     let settings = Settings {

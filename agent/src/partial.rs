@@ -1,9 +1,8 @@
-//! What is served of a scrape whose time is over before the owner of the state answers: what was built, the HTTP side and the
-//! agent itself. It touches nothing that the owner holds, and says of the other collectors that they are missing.
+//! What is served of a scrape whose time is over before the owner of the state answers: what was built, and the HTTP side. It
+//! touches nothing that the owner holds, reads no file, and says of the other collectors that they are missing.
 
 use crate::{
-    collector::{Collectors, ReloadStatistics, Runs, View},
-    config::logging::Logger,
+    collector::{Collectors, ReloadStatistics, View},
     group,
     http::{self, Bytes, Fallback},
     pipeline::{BUILD, serving},
@@ -13,26 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Debug)]
 pub(crate) struct Partial {
-    /// Their own, so that they never wait for the owner's; the counts of runs are shared.
+    /// Its own, so that nobody waits for the owner's.
     collectors: Mutex<Collectors>,
     http: Arc<http::Statistics>,
-    logger: &'static Logger,
-    boot_time_seconds: f64,
 }
 
 impl Partial {
-    pub(crate) fn new(
-        runs: &Runs,
-        http: Arc<http::Statistics>,
-        logger: &'static Logger,
-        boot_time: u64,
-    ) -> Self {
-        Self {
-            collectors: Mutex::new(Collectors::new(runs)),
-            http,
-            logger,
-            boot_time_seconds: boot_time as f64,
-        }
+    /// Fails only where a descriptor is not valid.
+    pub(crate) fn new(http: Arc<http::Statistics>) -> Result<Self, prometheus::Error> {
+        let collectors = Mutex::new(Collectors::new()?);
+        Ok(Self { collectors, http })
     }
 }
 
@@ -46,8 +35,8 @@ impl Fallback for Partial {
             serving: &serving(&self.http),
             reloads: &ReloadStatistics::default(),
             build: &BUILD,
-            boot_time_seconds: self.boot_time_seconds,
-            log_lines_suppressed: self.logger.suppressed(),
+            boot_time_seconds: 0.0,
+            log_lines_suppressed: 0,
         };
         let mut collectors = self
             .collectors

@@ -3,7 +3,9 @@
 //! All or nothing: a file that cannot be used changes nothing, and is told in the answer, the log, the metrics and `/health`
 //! until one can be used.
 
-use crate::{collector::ReloadStatistics, config::Config, group::Classifier, http::Owner, notify};
+use crate::{
+    collector::ReloadStatistics, config::Config, group::Classifier, http::Owner, notify::Manager,
+};
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
@@ -24,13 +26,13 @@ pub fn load(path: &Path) -> Result<Classifier, String> {
 }
 
 /// Reloads whenever one of `hangups` comes: one, where several came during the last.
-pub(crate) async fn at_each(mut hangups: Signal, owner: Owner) -> Infallible {
+pub(crate) async fn at_each(mut hangups: Signal, owner: &Owner, manager: &Manager) -> Infallible {
     while hangups.recv().await.is_some() {
         log::info!("SIGHUP: reloading the configuration");
-        notify::reloading().await;
+        manager.reloading().await;
         // How it ended is in the log; where the owner is gone, so is the run.
         let _ = owner.reload().await;
-        notify::reloaded().await;
+        manager.reloaded().await;
     }
     std::future::pending().await
 }

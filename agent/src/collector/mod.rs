@@ -44,8 +44,8 @@ pub trait Collector: std::fmt::Debug + Send {
     /// Its families, in the order of the reference.
     fn descriptors(&self) -> Vec<&'static Descriptor>;
 
-    /// Whether there is nothing to say where the owner of the state gave no answer in time; see
-    /// [`Collectors::collect_without_state`].
+    /// Whether it needs the state, or the thread that owns it: only there files may be read. What does not is also shown where the owner
+    /// gave no answer in time, see [`Collectors::collect_without_state`].
     fn needs_state(&self) -> bool {
         true
     }

@@ -24,10 +24,6 @@ impl Collector for Own {
         own.chain(process_metrics::descriptors()).collect()
     }
 
-    fn needs_state(&self) -> bool {
-        false
-    }
-
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
         out.registry(self.runs.registry());
         process_metrics::write(&process_metrics::read(view.boot_time_seconds)?, out);

@@ -14,7 +14,7 @@ nowhere is left out, never shown as 0; `headcount_source_info` tells which fact 
 item of the configuration gives its groups stand beside those of every family with `groupname`.
 
 Where the processes could not be looked at in the time that Prometheus gives (`X-Prometheus-Scrape-Timeout-Seconds`, at most 10 s), the
-answer has the families of `build`, `http` and `self` alone, and `headcount_collector_success` is 0 for the other collectors.
+answer has the families of `build` and `http` alone, and `headcount_collector_success` is 0 for the other collectors.
 ";
 
 /// The text of METRICS.md. Fails only where a descriptor is not valid.

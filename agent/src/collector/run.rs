@@ -46,10 +46,11 @@ struct Running {
 }
 
 impl Collectors {
-    /// Those of [`COLLECTORS`].
-    pub fn new(runs: &Runs) -> Self {
-        let collectors = COLLECTORS.iter().map(|start| start(runs)).collect();
-        Self::with(collectors, runs.clone())
+    /// Those of [`COLLECTORS`]. Fails only where a descriptor is not valid.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let runs = Runs::new()?;
+        let collectors = COLLECTORS.iter().map(|start| start(&runs)).collect();
+        Ok(Self::with(collectors, runs))
     }
 
     pub(super) fn with(collectors: Vec<Box<dyn Collector>>, runs: Runs) -> Self {

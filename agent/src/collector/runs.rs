@@ -11,7 +11,7 @@ use crate::exposition::{Descriptor, Kind};
 static SCRAPES: Descriptor = Descriptor {
     name: "headcount_scrapes_total",
     kind: Kind::Counter,
-    help: "Expositions made, those included for which the state was not ready in time; scrapes that came together share one.",
+    help: "Expositions made; scrapes that came together share one.",
     labels: &[],
     unit: "scrapes",
     source: "agent",

@@ -52,7 +52,6 @@ const MODULES: &[(&str, &[&str])] = &[
             "group",
             "source",
             "collector",
-            "config",
             "http",
         ],
     ),

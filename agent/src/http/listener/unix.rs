@@ -1,9 +1,12 @@
 //! A Unix socket at a path: for the owner and the group of its file only.
 
+use std::convert::Infallible;
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixSocket};
@@ -13,11 +16,13 @@ const MODE: u32 = 0o660;
 /// Connections that wait to be accepted; as many as for TCP.
 const BACKLOG: u32 = 1024;
 
-/// The file of a bound socket. Removed when dropped, unless another one has taken its place.
+/// The file of a bound socket. Removed when dropped, unless another one has taken its place: by a thread that waits for nothing
+/// else, because the one that serves should need no right to remove files.
 #[derive(Debug)]
 pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
+    /// Nothing is ever sent; that it is dropped ends the thread's wait. Both are `Some` until then.
+    held: Option<Sender<Infallible>>,
+    remover: Option<JoinHandle<()>>,
 }
 
 /// Binds `path`. A socket that a dead process left there is replaced.
@@ -79,23 +84,39 @@ fn reason(error: &io::Error) -> String {
 
 impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
+        let (path, bound) = (path.to_owned(), identity(&fs::symlink_metadata(path)?));
+        let (held, is_held) = channel::<Infallible>();
+        let remover = thread::Builder::new()
+            .name("headcount-unix".to_owned())
+            .spawn(move || {
+                let _ = is_held.recv();
+                remove(&path, bound);
+            })?;
         Ok(Self {
-            path: path.to_owned(),
-            identity: identity(&fs::symlink_metadata(path)?),
+            held: Some(held),
+            remover: Some(remover),
         })
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours =
-            fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
-        if is_ours && let Err(error) = fs::remove_file(&self.path) {
-            log::warn!("{} is left behind: {error}", self.path.display());
+        drop(self.held.take());
+        if let Some(remover) = self.remover.take() {
+            // It has nothing to tell.
+            let _ = remover.join();
         }
     }
 }
 
+fn remove(path: &Path, bound: (u64, u64)) {
+    let is_ours = fs::symlink_metadata(path).is_ok_and(|found| identity(&found) == bound);
+    if is_ours && let Err(error) = fs::remove_file(path) {
+        log::warn!("{} is left behind: {error}", path.display());
+    }
+}
+
+/// What makes it this file and no other.
 fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
