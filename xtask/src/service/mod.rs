@@ -23,7 +23,7 @@ const UNIT: &str = "[Unit]\nRequires=basic.target\nAfter=basic.target\n\n[Servic
     StandardOutput=file:/dev/ttyS0\nStandardError=inherit\n\
     ExecStart=/bin/bash /selftest/steps.sh /selftest/old.deb /selftest/new.deb\n";
 /// The kernel's first root cannot be left by pivot_root, which every service with a mount namespace needs.
-const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax / /mnt && \
+const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax /. /mnt && \
     exec switch_root /mnt /sbin/init\n";
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
