@@ -64,3 +64,38 @@ fn script(name: &str) -> Result<String> {
     let path = workspace::root().join("deploy/rpm").join(name);
     Ok(String::from_utf8_lossy(&read_file(&path)?).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::TARGETS;
+    use super::*;
+    use rpm::FileFlags;
+
+    #[test]
+    fn what_was_edited_survives_an_upgrade() {
+        let file = |path, kind| File {
+            path,
+            kind,
+            bytes: b"text".to_vec(),
+        };
+        let files = vec![
+            file("/etc/x.yml", Kind::Configuration),
+            file("/usr/bin/x", Kind::Program),
+        ];
+        let release = Release::of_test();
+        let package = package(&TARGETS[0], &release, files).expect("a package");
+        let entries = package.metadata.get_file_entries().expect("its files");
+        let found: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.path(), entry.mode().permissions(), entry.flags()))
+            .collect();
+        let kept = FileFlags::CONFIG | FileFlags::NOREPLACE;
+        assert_eq!(
+            found,
+            [
+                ("/etc/x.yml".into(), 0o644, kept),
+                ("/usr/bin/x".into(), 0o755, FileFlags::empty())
+            ]
+        );
+    }
+}
