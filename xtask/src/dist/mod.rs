@@ -9,6 +9,7 @@
 mod build;
 mod contents;
 mod deb;
+mod notices;
 mod release;
 mod rpm;
 mod tarball;
@@ -169,7 +170,13 @@ mod tests {
         }
         let agent = folder.join("headcount");
         write_file(&agent, "\x7fELF").expect("an agent");
-        Built { agent, pages }
+        let notices = folder.join("notices");
+        write_file(&notices, "notices").expect("notices");
+        Built {
+            agent,
+            pages,
+            notices,
+        }
     }
 
     fn packages(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -182,7 +189,9 @@ mod tests {
         let mut found: Vec<_> = std::fs::read_dir(folder)
             .expect("the folder")
             .flatten()
-            .filter(|entry| entry.path().is_file() && entry.file_name() != "headcount")
+            .filter(|entry| {
+                entry.path().is_file() && entry.file_name().to_string_lossy().contains("1.2.3")
+            })
             .map(|entry| {
                 (
                     entry.file_name().to_string_lossy().into_owned(),

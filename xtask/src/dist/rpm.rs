@@ -47,6 +47,9 @@ fn package(target: &Target, release: &Release, files: Vec<File>) -> Result<rpm::
         .post_install_script(script("post")?)
         .pre_uninstall_script(script("preun")?)
         .post_uninstall_script(script("postun")?);
+    for folder in contents::FOLDERS {
+        package.with_dir_entry(FileOptions::dir(*folder).permissions(0o755))?;
+    }
     for file in files {
         let mode = u16::try_from(file.mode()).context("a mode of a file fits 16 bits")?;
         let options = FileOptions::new(file.path).permissions(mode);
@@ -87,6 +90,11 @@ mod tests {
         let entries = package.metadata.get_file_entries().expect("its files");
         let found: Vec<_> = entries
             .iter()
+            .filter(|entry| {
+                !contents::FOLDERS
+                    .iter()
+                    .any(|folder| entry.path() == Path::new(folder))
+            })
             .map(|entry| (entry.path(), entry.mode().permissions(), entry.flags()))
             .collect();
         let kept = FileFlags::CONFIG | FileFlags::NOREPLACE;
