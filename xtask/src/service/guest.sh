@@ -109,6 +109,17 @@ its_exposure_is_at_most_2.5() {
     systemd-analyze security --no-pager --threshold=25 headcount.service
 }
 
+bash_completes_its_flags() {
+    COMP_WORDS=(headcount --accounting '') COMP_CWORD=2
+    source /usr/share/bash-completion/completions/headcount &&
+        _headcount headcount '' --accounting &&
+        expect completions "${COMPREPLY[*]}" 'auto iterator switch procfs'
+}
+
+what_it_takes_from_itself_the_unit_lets_it_take() {
+    expect refused "$(scrape | grep '^headcount_sandbox_state{.* 0$')" ""
+}
+
 flags_come_from_the_default_file() {
     sed -i 's|^ARGS=.*|ARGS="--web.telemetry-path=/numbers --log.level=debug"|' /etc/default/headcount &&
         systemctl restart headcount &&
@@ -223,6 +234,12 @@ step the_kernel_programs_count
 step two_hundred_launches_are_two_hundred
 step other_users_processes_are_seen_whole
 step its_exposure_is_at_most_2.5
+step bash_completes_its_flags
+if scrape | grep -q '^headcount_sandbox_state{'; then
+    step what_it_takes_from_itself_the_unit_lets_it_take
+else
+    echo "note    this agent takes nothing from itself: nothing to try"
+fi
 step flags_come_from_the_default_file
 step a_wrong_flag_ends_it_for_good
 step an_upgrade_keeps_edits_and_starts_the_new_one
