@@ -117,12 +117,13 @@ fn watch(workspace: &Path, tools: &Path) {
 /// profiles and targets of the agent share it.
 fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> PathBuf {
     let nested = target_dir.join("ebpf").join(arch);
-    let rustflags = [
+    let mut rustflags = vec![
         format!("--cfg=bpf_target_arch=\"{arch}\""),
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".to_owned(),
         "-Cdebuginfo=2".to_owned(),
     ];
+    rustflags.extend(without_paths(workspace));
     let mut cargo = Command::new(variable("CARGO"));
     cargo
         .current_dir(workspace)
@@ -145,6 +146,26 @@ fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> Path
         Err(error) => fail(&format!("start {cargo:?}: {error}")),
     }
     nested.join(TARGET).join("release").join(BINARY)
+}
+
+/// Calls this machine's folders by names that are the same everywhere: BTF carries the paths of sources.
+fn without_paths(workspace: &Path) -> Vec<String> {
+    let sources = sysroot().map(|sysroot| sysroot.join("lib/rustlib/src/rust"));
+    let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        let home = env::var_os("HOME")?;
+        Some(Path::new(&home).join(".cargo"))
+    });
+    let folders = [
+        (fs::canonicalize(workspace).ok(), "/headcount"),
+        (cargo, "/cargo"),
+        (sources, "/rust"),
+    ];
+    folders
+        .into_iter()
+        .filter_map(|(folder, name)| {
+            Some(format!("--remap-path-prefix={}={name}", folder?.display()))
+        })
+        .collect()
 }
 
 /// Copies the object without its DWARF, two thirds of it: BTF was made from that, and the kernel takes only BTF.

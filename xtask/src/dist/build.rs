@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Release, Target, create};
+use super::{Release, Target, create, notices, write_file};
 use crate::{command, workspace};
 
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub(super) struct Built {
     pub(super) agent: PathBuf,
     /// Where the manual page and the completions are.
     pub(super) pages: PathBuf,
+    pub(super) notices: PathBuf,
 }
 
 /// The pages come from a build for this machine: they are the same for every target.
@@ -33,10 +34,13 @@ pub(super) fn build(target: &Target, release: &Release, folder: &Path) -> Result
         .arg(&pages)
         .arg(release.date("+%Y-%m-%d")?);
     command::run(&mut cargo)?;
+    let notices = folder.join(format!("third-party-{}", target.arch));
+    write_file(&notices, notices::notices(target)?)?;
     let agent = workspace::target_dir().join(target.triple);
     Ok(Built {
         agent: agent.join("release/headcount"),
         pages,
+        notices,
     })
 }
 

@@ -35,6 +35,8 @@ enum Origin {
     Agent,
     /// Made of the flags.
     Page(&'static str),
+    /// Of whoever wrote the rest of the binary.
+    Notices,
     /// A file of the repository.
     Tree(&'static str),
     /// Debian's own record of the package's versions.
@@ -65,7 +67,7 @@ const fn entry(
 }
 
 use Kind::{Configuration, Documentation, Other, Program};
-use Origin::{Agent, DebianChangelog, Page, Tree};
+use Origin::{Agent, DebianChangelog, Notices, Page, Tree};
 
 #[rustfmt::skip]
 const CONTENTS: &[Entry] = &[
@@ -86,11 +88,19 @@ const CONTENTS: &[Entry] = &[
     entry("/usr/share/doc/headcount/changelog.gz", Tree("CHANGELOG.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/changelog.Debian.gz", DebianChangelog, Documentation, DEB),
     entry("/usr/share/doc/headcount/copyright", Tree("deploy/debian/copyright"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/THIRD-PARTY.gz", Notices, Documentation, EVERY),
     entry("/usr/share/doc/headcount/LICENSE-APACHE", Tree("LICENSE-APACHE"), Documentation, NOT_DEB),
     entry("/usr/share/doc/headcount/LICENSE-MIT", Tree("LICENSE-MIT"), Documentation, NOT_DEB),
     entry("/usr/share/doc/headcount/examples/root.conf", Tree("deploy/systemd/root.conf"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/examples/old-kernel.conf", Tree("deploy/systemd/old-kernel.conf"), Documentation, EVERY),
     entry("/usr/share/lintian/overrides/headcount", Tree("deploy/debian/lintian-overrides"), Other, DEB),
+];
+
+/// The folders of the table that are nobody else's; rpm wants to be told.
+pub(super) const FOLDERS: &[&str] = &[
+    "/etc/headcount",
+    "/usr/share/doc/headcount",
+    "/usr/share/doc/headcount/examples",
 ];
 
 /// A file of a package.
@@ -135,6 +145,7 @@ fn bytes(origin: &Origin, release: &Release, built: &Built) -> Result<Vec<u8>> {
     match origin {
         Agent => read_file(&built.agent),
         Page(name) => read_file(&built.pages.join(name)),
+        Notices => read_file(&built.notices),
         Tree(path) => read_file(&workspace::root().join(path)),
         DebianChangelog => deb::changelog(release).map(String::into_bytes),
     }
@@ -176,6 +187,15 @@ mod tests {
             paths.sort_unstable();
             paths.dedup();
             assert_eq!(paths.len(), all, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn folders_of_our_own_have_our_name() {
+        for entry in CONTENTS {
+            let folder = entry.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let ours = folder.split('/').any(|part| part == NAME);
+            assert_eq!(FOLDERS.contains(&folder), ours, "{}", entry.path);
         }
     }
 

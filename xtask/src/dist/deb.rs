@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::contents::{File, Kind};
+use super::build::Built;
+use super::contents::{self, File, Format, Kind};
 use super::release::{DESCRIPTION, NAME, SUMMARY};
 use super::{Release, Target, chmod, clear, read_file, stage, write_file};
 use crate::{command, workspace};
@@ -17,14 +18,15 @@ const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
 pub(super) fn write(
     target: &Target,
     release: &Release,
-    files: &[File],
+    built: &Built,
     folder: &Path,
 ) -> Result<PathBuf> {
+    let files = contents::files(Format::Deb, release, built)?;
     let staged = folder.join("stage").join(target.arch).join("deb");
     clear(&staged)?;
     chmod(&staged, 0o755)?;
-    stage(files, &staged)?;
-    control(target, release, files, &staged)?;
+    stage(&files, &staged)?;
+    control(target, release, &files, &staged)?;
     let version = release.debian_version();
     let package = folder.join(format!("{NAME}_{version}_{}.deb", target.debian_arch));
     let mut dpkg_deb = Command::new("dpkg-deb");

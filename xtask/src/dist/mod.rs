@@ -9,6 +9,7 @@
 mod build;
 mod contents;
 mod deb;
+mod notices;
 mod release;
 mod rpm;
 mod tarball;
@@ -20,7 +21,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::setup::{self, Requirement};
 use crate::{command, workspace};
-use contents::{File, Format};
+use contents::File;
 pub(crate) use release::Release;
 
 #[derive(Debug)]
@@ -57,8 +58,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         setup::ensure(target.requirements)?;
         let built = build::build(target, &release, &folder)?;
         tarball::write(target, &release, &built, &folder)?;
-        let files = contents::files(Format::Deb, &release, &built)?;
-        deb::write(target, &release, &files, &folder)?;
+        deb::write(target, &release, &built, &folder)?;
         rpm::write(target, &release, &built, &folder)?;
     }
     sum(&folder)
@@ -69,8 +69,7 @@ pub(crate) fn debian_package(release: &Release, folder: &Path) -> Result<PathBuf
     let target = &TARGETS[0];
     setup::ensure(target.requirements)?;
     let built = build::build(target, release, folder)?;
-    let files = contents::files(Format::Deb, release, &built)?;
-    deb::write(target, release, &files, folder)
+    deb::write(target, release, &built, folder)
 }
 
 fn choose(arguments: &[String]) -> Result<Vec<&'static Target>> {
@@ -155,6 +154,67 @@ fn sum(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use build::Built;
+
+    /// Stands for what takes minutes to build.
+    fn built(folder: &Path) -> Built {
+        let pages = folder.join("pages");
+        create(&pages).expect("a folder for the pages");
+        for name in [
+            "headcount.1",
+            "headcount.bash",
+            "headcount.fish",
+            "_headcount",
+        ] {
+            write_file(&pages.join(name), name).expect("a page");
+        }
+        let agent = folder.join("headcount");
+        write_file(&agent, "\x7fELF").expect("an agent");
+        let notices = folder.join("notices");
+        write_file(&notices, "notices").expect("notices");
+        Built {
+            agent,
+            pages,
+            notices,
+        }
+    }
+
+    fn packages(folder: &Path) -> Vec<(String, Vec<u8>)> {
+        let (target, release) = (&TARGETS[0], Release::of_test());
+        clear(folder).expect("an empty folder");
+        let built = built(folder);
+        tarball::write(target, &release, &built, folder).expect("a tarball");
+        deb::write(target, &release, &built, folder).expect("a .deb");
+        rpm::write(target, &release, &built, folder).expect("an .rpm");
+        let mut found: Vec<_> = std::fs::read_dir(folder)
+            .expect("the folder")
+            .flatten()
+            .filter(|entry| {
+                entry.path().is_file() && entry.file_name().to_string_lossy().contains("1.2.3")
+            })
+            .map(|entry| {
+                (
+                    entry.file_name().to_string_lossy().into_owned(),
+                    read_file(&entry.path()),
+                )
+            })
+            .map(|(name, bytes)| (name, bytes.expect("a package")))
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn the_same_commit_gives_the_same_bytes() {
+        let folder = std::env::temp_dir().join(format!("headcount-dist-{}", std::process::id()));
+        let first = packages(&folder.join("one"));
+        let second = packages(&folder.join("another"));
+        std::fs::remove_dir_all(&folder).expect("the folder goes");
+        assert_eq!(first.len(), 3);
+        for (one, other) in first.iter().zip(&second) {
+            assert!(one == other, "{} differs", one.0);
+        }
+    }
 
     #[test]
     fn targets_are_chosen_by_triple() {

@@ -49,6 +49,14 @@ impl Release {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn of_test() -> Self {
+        Self {
+            version: "1.2.3".to_owned(),
+            epoch: 1_000_000_000,
+        }
+    }
+
     /// The same, as if it were a later version.
     pub(crate) fn later(&self) -> Self {
         Self {

@@ -47,6 +47,9 @@ fn package(target: &Target, release: &Release, files: Vec<File>) -> Result<rpm::
         .post_install_script(script("post")?)
         .pre_uninstall_script(script("preun")?)
         .post_uninstall_script(script("postun")?);
+    for folder in contents::FOLDERS {
+        package.with_dir_entry(FileOptions::dir(*folder).permissions(0o755))?;
+    }
     for file in files {
         let mode = u16::try_from(file.mode()).context("a mode of a file fits 16 bits")?;
         let options = FileOptions::new(file.path).permissions(mode);
@@ -63,4 +66,44 @@ fn package(target: &Target, release: &Release, files: Vec<File>) -> Result<rpm::
 fn script(name: &str) -> Result<String> {
     let path = workspace::root().join("deploy/rpm").join(name);
     Ok(String::from_utf8_lossy(&read_file(&path)?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TARGETS;
+    use super::*;
+    use rpm::FileFlags;
+
+    #[test]
+    fn what_was_edited_survives_an_upgrade() {
+        let file = |path, kind| File {
+            path,
+            kind,
+            bytes: b"text".to_vec(),
+        };
+        let files = vec![
+            file("/etc/x.yml", Kind::Configuration),
+            file("/usr/bin/x", Kind::Program),
+        ];
+        let release = Release::of_test();
+        let package = package(&TARGETS[0], &release, files).expect("a package");
+        let entries = package.metadata.get_file_entries().expect("its files");
+        let found: Vec<_> = entries
+            .iter()
+            .filter(|entry| {
+                !contents::FOLDERS
+                    .iter()
+                    .any(|folder| entry.path() == Path::new(folder))
+            })
+            .map(|entry| (entry.path(), entry.mode().permissions(), entry.flags()))
+            .collect();
+        let kept = FileFlags::CONFIG | FileFlags::NOREPLACE;
+        assert_eq!(
+            found,
+            [
+                ("/etc/x.yml".into(), 0o644, kept),
+                ("/usr/bin/x".into(), 0o755, FileFlags::empty())
+            ]
+        );
+    }
 }

@@ -109,6 +109,17 @@ its_exposure_is_at_most_2.5() {
     systemd-analyze security --no-pager --threshold=25 headcount.service
 }
 
+bash_completes_its_flags() {
+    COMP_WORDS=(headcount --accounting '') COMP_CWORD=2
+    source /usr/share/bash-completion/completions/headcount &&
+        _headcount headcount '' --accounting &&
+        expect completions "${COMPREPLY[*]}" 'auto iterator switch procfs'
+}
+
+what_it_takes_from_itself_the_unit_lets_it_take() {
+    expect refused "$(scrape | grep '^headcount_sandbox_state{.* 0$')" ""
+}
+
 flags_come_from_the_default_file() {
     sed -i 's|^ARGS=.*|ARGS="--web.telemetry-path=/numbers --log.level=debug"|' /etc/default/headcount &&
         systemctl restart headcount &&
@@ -162,6 +173,28 @@ the_drop_in_for_old_kernels_works() {
     systemctl daemon-reload && systemctl restart headcount && await scrape && return $result
 }
 
+a_reload_reads_the_configuration_again() {
+    local pid
+    pid=$(property MainPID)
+    sed -i 's|^process_names:|&\n  - name: launches\n    comm: ["true"]|' /etc/headcount/headcount.yml
+    systemctl reload headcount &&
+        await eval 'scrape | grep -F "groupname=\"launches\""' &&
+        expect "main process" "$(property MainPID)" "$pid"
+}
+
+the_socket_is_systemds() {
+    sed -i 's|^ARGS=.*|ARGS="--web.systemd-socket"|' /etc/default/headcount
+    systemctl stop headcount
+    systemctl start headcount.socket &&
+        expect "before the first scrape" "$(property ActiveState)" inactive &&
+        await eval '[ "$(sample headcount_build_info | wc -l)" = 1 ]' &&
+        expect "after it" "$(property ActiveState)" active
+    local result=$?
+    systemctl stop headcount.socket headcount
+    sed -i 's|^ARGS=.*|ARGS=""|' /etc/default/headcount
+    systemctl start headcount && await scrape && return $result
+}
+
 a_stop_is_an_end_in_order() {
     systemctl stop headcount &&
         expect state "$(property ActiveState)" inactive &&
@@ -201,11 +234,27 @@ step the_kernel_programs_count
 step two_hundred_launches_are_two_hundred
 step other_users_processes_are_seen_whole
 step its_exposure_is_at_most_2.5
+step bash_completes_its_flags
+if scrape | grep -q '^headcount_sandbox_state{'; then
+    step what_it_takes_from_itself_the_unit_lets_it_take
+else
+    echo "note    this agent takes nothing from itself: nothing to try"
+fi
 step flags_come_from_the_default_file
 step a_wrong_flag_ends_it_for_good
 step an_upgrade_keeps_edits_and_starts_the_new_one
 step the_drop_in_for_root_works
 step the_drop_in_for_old_kernels_works
+if headcount --help | grep -q web.enable-lifecycle; then
+    step a_reload_reads_the_configuration_again
+else
+    echo "note    this agent cannot reload: nothing to try"
+fi
+if headcount --help | grep -q web.systemd-socket; then
+    step the_socket_is_systemds
+else
+    echo "note    this agent takes no sockets: nothing to try"
+fi
 step a_stop_is_an_end_in_order
 step an_upgrade_does_not_start_what_was_stopped
 step a_removal_leaves_the_configuration

@@ -8,6 +8,7 @@
 mod debian;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -15,7 +16,7 @@ use crate::dist::{self, Release};
 use crate::vm::kernel::{self, Kernel};
 use crate::vm::machine::{self, Outcome};
 use crate::vm::{self, cpio::Archive};
-use crate::{setup, workspace};
+use crate::{command, setup, workspace};
 
 const STEPS: &str = include_str!("guest.sh");
 /// Run by systemd when it has what every service needs. Its words go to the console, which is read outside.
@@ -23,7 +24,7 @@ const UNIT: &str = "[Unit]\nRequires=basic.target\nAfter=basic.target\n\n[Servic
     StandardOutput=file:/dev/ttyS0\nStandardError=inherit\n\
     ExecStart=/bin/bash /selftest/steps.sh /selftest/old.deb /selftest/new.deb\n";
 /// The kernel's first root cannot be left by pivot_root, which every service with a mount namespace needs.
-const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax / /mnt && \
+const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax /. /mnt && \
     exec switch_root /mnt /sbin/init\n";
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
@@ -33,6 +34,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let folder = workspace::target_dir().join("service");
     let base = debian::base(&folder)?;
     let packages = packages(&folder)?;
+    judge(&packages.old)?;
     let initramfs = folder.join("initramfs.cpio");
     join(&base, &overlay(&packages)?, &initramfs)?;
 
@@ -60,6 +62,16 @@ fn packages(folder: &Path) -> Result<Packages> {
         old: dist::debian_package(&release, folder)?,
         new: dist::debian_package(&release.later(), folder)?,
     })
+}
+
+/// What Debian's own checks say of it; its overrides are in deploy/debian, each with its reason.
+fn judge(package: &Path) -> Result<()> {
+    let mut lintian = Command::new("lintian");
+    lintian
+        .args(["--allow-root", "--tag-display-limit", "0"])
+        .args(["--fail-on", "error,warning"])
+        .arg(package);
+    command::run(&mut lintian)
 }
 
 /// What is laid over the small Debian.

@@ -32,7 +32,7 @@ pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD];
 /// What the tests need that touch no kernel: the agent is still built whole.
 pub(crate) const WITHOUT_KERNEL: &[&Requirement] =
-    &[&RUSTFMT, &CLIPPY, &SYSTEMD, &RUST_SRC, &LINKER];
+    &[&RUSTFMT, &CLIPPY, &SYSTEMD, &DPKG, &RUST_SRC, &LINKER];
 /// What the test machines are made of.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// What packages are made with.
@@ -41,7 +41,7 @@ pub(crate) const PACKAGES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, 
 pub(crate) const ARM_PACKAGES: &[&Requirement] =
     &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER, &DPKG];
 /// What the machine is made of on which the packages are tried.
-pub(crate) const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO];
+pub(crate) const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO, &LINTIAN];
 /// What looks at the page.
 pub(crate) const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
 /// What the tests on this machine and on other kernels need.
@@ -181,6 +181,14 @@ const DEBOOTSTRAP: Requirement = Requirement {
     is_met: |_| command::works(Command::new("debootstrap").arg("--version")),
     steps: |_| vec![Step::apt("debootstrap")],
     remedy: "install debootstrap; other distributions than Debian have it, too",
+};
+
+const LINTIAN: Requirement = Requirement {
+    name: "lintian",
+    purpose: "judges the .deb",
+    is_met: |_| command::works(Command::new("lintian").arg("--version")),
+    steps: |_| vec![Step::apt("lintian")],
+    remedy: "install lintian; only Debian and its like have it",
 };
 
 const CPIO: Requirement = Requirement {
