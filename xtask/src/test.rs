@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{check, command, parity, setup, vm, workspace};
+use crate::{check, command, image, manifests, parity, setup, vm, workspace};
 
 struct Stage {
     name: &'static str,
@@ -33,6 +33,11 @@ const STAGES: &[Stage] = &[
         main: || parity::main(&[]),
     },
     Stage {
+        name: "manifests",
+        needs_kernel: false,
+        main: || manifests::main(&[]),
+    },
+    Stage {
         name: "this kernel",
         needs_kernel: true,
         main: this_kernel,
@@ -41,6 +46,12 @@ const STAGES: &[Stage] = &[
         name: "another kernel",
         needs_kernel: true,
         main: || vm::main(&[]),
+    },
+    // After it, because it has built the static binary.
+    Stage {
+        name: "the image, run as the DaemonSet would",
+        needs_kernel: true,
+        main: || image::main(&["--run".to_owned()]),
     },
 ];
 

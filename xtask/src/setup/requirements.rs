@@ -36,6 +36,11 @@ pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, 
 pub(crate) const EVERYTHING: &[&Requirement] =
     &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 
+/// What the image is made of.
+pub(crate) const IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
+/// What checks the manifests.
+pub(crate) const MANIFESTS: &[&Requirement] = &[&PYTHON];
+
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
      package that belongs to its rustc";
 
@@ -109,6 +114,14 @@ const LINKER: Requirement = Requirement {
     },
     remedy: "it needs the development files of the LLVM that rustc has (`rustc -vV`): from Debian's \
              security suite, your distribution, or the LLVM project; LLVM_PREFIX says where they are",
+};
+
+const PYTHON: Requirement = Requirement {
+    name: "python",
+    purpose: "the schemas of Kubernetes are in a Python package, which gets a folder of its own",
+    is_met: |_| command::works(Command::new("python3").args(["-c", "import venv, ensurepip"])),
+    steps: |_| vec![Step::apt("python3-venv")],
+    remedy: "install Python 3 with its module venv",
 };
 
 const QEMU: Requirement = Requirement {
