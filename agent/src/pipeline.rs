@@ -13,10 +13,10 @@ use crate::{
     group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
-    process::{Facts, Table, Unclassified},
+    process::{Facts, Pass, Table, Unclassified},
     source::{Observer, SelfTest, Statistics, bpf::Found},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// All state there is.
 pub(crate) struct Pipeline {
@@ -158,7 +158,7 @@ impl Pipeline {
         };
         self.table.observe(&pass, &mut self.grouper);
         self.reconsider(pass.started_ns);
-        self.classify();
+        self.classify(&pass);
         self.grouper.settle();
         let Self {
             table,
@@ -230,12 +230,20 @@ impl Pipeline {
     }
 
     /// Decides whom the living belong to, parents first.
-    fn classify(&mut self) {
-        for one in self.table.unclassified() {
+    fn classify(&mut self, pass: &Pass) {
+        let unclassified = self.table.unclassified();
+        // Who was there before the agent, or ran no exec. There are many at the first pass and few later.
+        let untold = unclassified.iter().any(|one| one.cgroup_id.is_none());
+        let seen = if untold {
+            pass.cgroup_ids()
+        } else {
+            HashMap::new()
+        };
+        for one in unclassified {
             // One that cannot be read ended just now, or can be read another time: it waits. The next pass tries again or
             // sees that it is gone; with kernel programs its exec decides when its end is told.
             if let Ok(facts) = self.observer.facts(one.id) {
-                if let Some(cgroup_id) = one.cgroup_id {
+                if let Some(cgroup_id) = one.cgroup_id.or_else(|| seen.get(&one.id).copied()) {
                     self.observer.learn(cgroup_id, &facts);
                 }
                 match facts.provisional {
