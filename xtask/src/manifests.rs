@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::{command, debian::Apt, setup, workspace};
@@ -157,43 +157,40 @@ fn is_foreign(document: &Value) -> bool {
 /// What one object says of another, which no schema knows.
 fn references(documents: &[Value]) -> Result<()> {
     let of_kind = |kind: &'static str| documents.iter().filter(move |one| one["kind"] == kind);
-    for daemon_set in of_kind("DaemonSet") {
-        let spec = &daemon_set["spec"];
-        let (pod, labels) = (
-            &spec["template"]["spec"],
-            &spec["template"]["metadata"]["labels"],
-        );
+    let daemon_set = of_kind("DaemonSet").next();
+    let spec = &daemon_set.context("there is no DaemonSet")?["spec"];
+    let (pod, labels) = (
+        &spec["template"]["spec"],
+        &spec["template"]["metadata"]["labels"],
+    );
+    let container = &pod["containers"][0];
+    ensure!(
+        *labels == spec["selector"]["matchLabels"],
+        "the DaemonSet selects other pods than its own"
+    );
+    for monitor in of_kind("PodMonitor") {
+        let monitor = &monitor["spec"];
         ensure!(
-            *labels == spec["selector"]["matchLabels"],
-            "the DaemonSet selects other pods than its own"
+            monitor["selector"]["matchLabels"] == *labels,
+            "the PodMonitor selects other pods than the DaemonSet's"
         );
-        let ports: Vec<&Value> = values(&pod["containers"][0]["ports"], "name").collect();
-        for monitor in of_kind("PodMonitor") {
-            ensure!(
-                monitor["spec"]["selector"]["matchLabels"] == *labels,
-                "the PodMonitor selects other pods than the DaemonSet's"
-            );
-            for port in values(&monitor["spec"]["podMetricsEndpoints"], "port") {
-                ensure!(
-                    ports.contains(&port),
-                    "the PodMonitor's port {port} is not the DaemonSet's"
-                );
-            }
+        let ports: Vec<&Value> = values(&container["ports"], "name").collect();
+        for port in values(&monitor["podMetricsEndpoints"], "port") {
+            ensure!(ports.contains(&port), "the container has no port {port}");
         }
-        let volumes: Vec<&Value> = values(&pod["volumes"], "name").collect();
-        for mounted in values(&pod["containers"][0]["volumeMounts"], "name") {
-            ensure!(volumes.contains(&mounted), "there is no volume {mounted}");
-        }
-        let maps: Vec<&Value> = of_kind("ConfigMap")
-            .map(|map| &map["metadata"]["name"])
-            .collect();
-        let named = values(&pod["volumes"], "configMap").map(|map| &map["name"]);
-        for map in named.filter(|map| !map.is_null()) {
-            ensure!(maps.contains(&map), "there is no ConfigMap {map}");
-        }
-        return Ok(());
     }
-    bail!("there is no DaemonSet")
+    let volumes: Vec<&Value> = values(&pod["volumes"], "name").collect();
+    for mounted in values(&container["volumeMounts"], "name") {
+        ensure!(volumes.contains(&mounted), "there is no volume {mounted}");
+    }
+    let maps: Vec<&Value> = of_kind("ConfigMap")
+        .map(|map| &map["metadata"]["name"])
+        .collect();
+    let named = values(&pod["volumes"], "configMap").map(|map| &map["name"]);
+    for map in named.filter(|map| !map.is_null()) {
+        ensure!(maps.contains(&map), "there is no ConfigMap {map}");
+    }
+    Ok(())
 }
 
 /// The member `key` of each element.
