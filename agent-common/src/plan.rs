@@ -59,6 +59,7 @@ offsets! {
     task_signal = "task_struct"."signal";
     task_mm = "task_struct"."mm";
     task_real_cred = "task_struct"."real_cred";
+    task_cgroups = "task_struct"."cgroups";
     task_utime = "task_struct"."utime";
     task_stime = "task_struct"."stime";
     task_runtime = "task_struct"."se.sum_exec_runtime";
@@ -92,6 +93,9 @@ offsets! {
     mm_arg_start = "mm_struct"."arg_start";
     mm_arg_end = "mm_struct"."arg_end";
     cred_euid = "cred"."euid";
+    css_set_cgroup = "css_set"."dfl_cgrp";
+    cgroup_node = "cgroup"."kn";
+    node_id = "kernfs_node"."id";
 }
 
 /// The frozen global: offsets, and what else the programs decide by.

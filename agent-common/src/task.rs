@@ -75,6 +75,8 @@ pub struct LeaderRecord {
     pub total_vm_pages: u64,
     /// `signal->rlim[RLIMIT_NOFILE].rlim_cur`; `u64::MAX` is no limit.
     pub fd_limit: u64,
+    /// `cgroups->dfl_cgrp->kn->id`: the cgroup v2 id; 0 where it is not known.
+    pub cgroup_id: u64,
     /// `signal->nr_threads`.
     pub threads: u32,
     /// `task_struct.flags`, for the idle kernel threads' state.

@@ -151,6 +151,15 @@ impl Task {
         follow!(self.0, task_real_cred).map_or(0, |cred| read!(u32, cred, cred_euid))
     }
 
+    /// What `bpf_get_current_cgroup_id` says of the current task; 0 for none.
+    #[inline(always)]
+    pub(crate) fn cgroup_id(self) -> u64 {
+        follow!(self.0, task_cgroups)
+            .and_then(|set| follow!(set, css_set_cgroup))
+            .and_then(|cgroup| follow!(cgroup, cgroup_node))
+            .map_or(0, |node| read!(u64, node, node_id))
+    }
+
     #[inline(always)]
     pub(crate) fn comm(self) -> Comm {
         let mut comm = [0u8; COMM_BYTES];

@@ -58,6 +58,7 @@ fn leader(seq: *mut seq_file, task: Task, signal: Signal) {
         swap_pages,
         total_vm_pages,
         fd_limit: signal.fd_limit(),
+        cgroup_id: task.cgroup_id(),
         threads: signal.threads(),
         flags: task.flags(),
     };

@@ -18,14 +18,14 @@ use crate::{
     group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
-    process::{Facts, Table, Unclassified},
+    process::{Facts, Pass, Table, Unclassified},
     reload::Reloads,
     source::{
         Observer, SelfTest, Statistics,
         bpf::{Found, Plan},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// All state there is.
 pub(crate) struct Pipeline {
@@ -143,7 +143,7 @@ impl Pipeline {
     /// One scrape.
     pub(crate) fn scrape(&mut self) -> Vec<u8> {
         self.observer.begin_scrape();
-        let is_seen = self.observe();
+        let is_seen = self.observe().is_some();
         if is_seen {
             self.grouper.forget_empty(self.table.present());
         }
@@ -168,8 +168,8 @@ impl Pipeline {
         self.collectors.collect(&view)
     }
 
-    /// Looks at the node; `false` when that failed.
-    fn observe(&mut self) -> bool {
+    /// Looks at the node; what it saw, unless that failed.
+    fn observe(&mut self) -> Option<Pass> {
         self.last_error = None;
         let pass = self.observer.pass(self.host.now_ns());
         // The records drained now are of before the pass, but for the first: before it, nobody is known.
@@ -181,12 +181,12 @@ impl Pipeline {
             Err(error) => {
                 log::error!("no pass over the processes: {error}");
                 self.last_error = Some(error.to_string());
-                return false;
+                return None;
             }
         };
         self.table.observe(&pass, &mut self.grouper);
         self.reconsider(pass.started_ns);
-        self.classify();
+        self.classify(&pass);
         self.grouper.settle();
         let Self {
             table,
@@ -202,7 +202,7 @@ impl Pipeline {
         }
         self.passes += 1;
         self.log_template_failures();
-        true
+        Some(pass)
     }
 
     /// Takes the records that wait. Looks at the node, too, when some were lost: then what is known of single processes
@@ -258,15 +258,22 @@ impl Pipeline {
     }
 
     /// Decides whom the living belong to, parents first.
-    fn classify(&mut self) {
-        let mut undecided = self.table.unclassified();
+    fn classify(&mut self, pass: &Pass) {
+        let mut unclassified = self.table.unclassified();
         // A bound of groups falls on the same ones again, after a reload.
-        undecided.sort_by_key(|one| self.grouper.is_in_rest(one.account));
-        for one in undecided {
+        unclassified.sort_by_key(|one| self.grouper.is_in_rest(one.account));
+        // Who was there before the agent, or ran no exec. There are many at the first pass and few later.
+        let untold = unclassified.iter().any(|one| one.cgroup_id.is_none());
+        let seen = if untold {
+            pass.cgroup_ids()
+        } else {
+            HashMap::new()
+        };
+        for one in unclassified {
             // One that cannot be read ended just now, or can be read another time: it waits. The next pass tries again or
             // sees that it is gone; with kernel programs its exec decides when its end is told.
             if let Ok(facts) = self.observer.facts(one.id) {
-                if let Some(cgroup_id) = one.cgroup_id {
+                if let Some(cgroup_id) = one.cgroup_id.or_else(|| seen.get(&one.id).copied()) {
                     self.observer.learn(cgroup_id, &facts);
                 }
                 match facts.provisional {

@@ -14,6 +14,8 @@ mod check;
 mod command;
 mod debian;
 mod dist;
+mod image;
+mod manifests;
 mod parity;
 mod peer;
 mod run;
@@ -63,6 +65,16 @@ const VERBS: &[Verb] = &[
         main: browser::main,
     },
     Verb {
+        name: "image",
+        summary: "the image for containers; --run tries it out as the DaemonSet would; --target for other machines",
+        main: image::main,
+    },
+    Verb {
+        name: "manifests",
+        summary: "what deploy/kubernetes renders to, against the schemas of Kubernetes",
+        main: manifests::main,
+    },
+    Verb {
         name: "vm",
         summary: "the live tests on other kernels, emulated; arguments are kernels, or all",
         main: vm::main,
@@ -92,7 +104,7 @@ fn main() -> ExitCode {
     let Some(verb) = verb else {
         eprintln!("usage: cargo xtask <verb> [argument]...");
         for Verb { name, summary, .. } in VERBS {
-            eprintln!("  {name:7} {summary}");
+            eprintln!("  {name:9} {summary}");
         }
         return ExitCode::from(2);
     };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{browser, check, command, parity, setup, vm, workspace};
+use crate::{browser, check, command, image, manifests, parity, setup, vm, workspace};
 
 struct Stage {
     name: &'static str,
@@ -38,6 +38,11 @@ const STAGES: &[Stage] = &[
         main: || browser::main(&[]),
     },
     Stage {
+        name: "manifests",
+        needs_kernel: false,
+        main: || manifests::main(&[]),
+    },
+    Stage {
         name: "this kernel",
         needs_kernel: true,
         main: this_kernel,
@@ -46,6 +51,12 @@ const STAGES: &[Stage] = &[
         name: "another kernel",
         needs_kernel: true,
         main: || vm::main(&[]),
+    },
+    // After it, because it has built the static binary.
+    Stage {
+        name: "the image, run as the DaemonSet would",
+        needs_kernel: true,
+        main: || image::main(&["--run".to_owned()]),
     },
 ];
 

@@ -105,6 +105,7 @@ impl Node {
             memory: Memory::default(),
             threads: 1,
             fd_limit: None,
+            cgroup_id: None,
             ran_marker: 0,
         };
         let pass = Pass {

@@ -7,6 +7,7 @@
 use super::Pipeline;
 use crate::{
     group::{BootTime, Classifier, Placer},
+    process::Pass,
     reload,
 };
 use std::sync::Arc;
@@ -29,15 +30,15 @@ impl Pipeline {
             return Ok(());
         };
         let classifier = reload::load(path)?;
-        if !self.observe() {
+        let Some(pass) = self.observe() else {
             let cause = self.last_error.as_deref().unwrap_or_default();
             return Err(format!("no pass over the processes: {cause}"));
-        }
-        self.regroup(Arc::new(classifier));
+        };
+        self.regroup(Arc::new(classifier), &pass);
         Ok(())
     }
 
-    fn regroup(&mut self, classifier: Arc<Classifier>) {
+    fn regroup(&mut self, classifier: Arc<Classifier>, pass: &Pass) {
         let boot = BootTime {
             unix_seconds: self.host.boot_time,
         };
@@ -48,7 +49,7 @@ impl Pipeline {
         self.classifier = classifier;
         self.failures_logged.clear();
         self.table.reclassify(&mut self.grouper);
-        self.classify();
+        self.classify(pass);
         self.grouper.settle();
         self.log_template_failures();
     }

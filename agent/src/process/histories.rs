@@ -264,6 +264,7 @@ pub(super) fn sample(id: ProcessId, used: u64) -> Sample {
         memory: Memory::default(),
         threads: 1,
         fd_limit: None,
+        cgroup_id: None,
         ran_marker: used,
     }
 }

@@ -126,6 +126,7 @@ mod tests {
                 virtual_bytes: 4096,
                 ..Memory::default()
             },
+            cgroup_id: None,
             ran_marker: *ran_ns,
             ..sample(id(*tgid), 0)
         };

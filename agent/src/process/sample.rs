@@ -1,6 +1,8 @@
 //! What one pass over all live processes saw.
 
 use super::{Counters, ProcessId};
+use std::collections::HashMap;
+use std::num::NonZeroU64;
 
 /// Scheduler state of a task, as process-exporter groups them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,6 +70,8 @@ pub struct Sample {
     pub threads: u32,
     /// Soft limit of open files; `u64::MAX` for unlimited; `None` where unreadable.
     pub fd_limit: Option<u64>,
+    /// Its cgroup v2 id; `None` where the source does not tell it.
+    pub cgroup_id: Option<NonZeroU64>,
     /// Changes when the process ran since the sample before: then, and only then, what a pass does not carry (open
     /// descriptors, wait channels) is read again. Kernel tiers: run time in ns; procfs: always another value.
     pub ran_marker: u64,
@@ -99,6 +103,14 @@ impl ThreadSample {
     /// Whether it is the main thread of its process.
     pub const fn is_main(&self) -> bool {
         self.tid == self.tgid
+    }
+}
+
+impl Pass {
+    /// Cgroup v2 ids of the processes, as far as the source tells them.
+    pub fn cgroup_ids(&self) -> HashMap<ProcessId, u64> {
+        let told = |sample: &Sample| Some((sample.id, sample.cgroup_id?.get()));
+        self.processes.iter().filter_map(told).collect()
     }
 }
 

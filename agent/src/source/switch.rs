@@ -244,6 +244,7 @@ mod tests {
             memory: Memory::default(),
             threads: 1,
             fd_limit: None,
+            cgroup_id: None,
             ran_marker: 0,
         }
     }

@@ -137,3 +137,76 @@ fn without_links_names_are_empty_and_that_is_told_once() {
     let nobody_asks = tracking(&tree, &["a"]);
     assert_eq!(nobody_asks.scrape().value(FAILURES, &[]), None);
 }
+
+#[test]
+fn the_configuration_of_the_daemon_set_groups_a_node() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/kubernetes/base/headcount.yml"
+    );
+    let yaml = fs::read_to_string(path).unwrap();
+    let checked = Launch::bare().arg("check").arg(path).run();
+    assert_eq!(checked.code, Some(0), "{checked:#?}");
+
+    let tree = tree();
+    for (pod, number) in [
+        ("cart-7d4b9c8f6d-x2k9p", 1),
+        ("cart-7d4b9c8f6d-zzzzz", 2),
+        ("db-0", 3),
+    ] {
+        tree.link_log(format!("{pod}_shop_main"), &id(number));
+    }
+    let escaped = UID.replace('-', "_");
+    let sandbox = format!(
+        "0::/../kubepods-pod{escaped}.slice/cri-containerd-{}.scope\n",
+        id(9)
+    );
+    let service = |name: &str| format!("0::/../../../system.slice/{name}.service\n");
+    for (pid, name, cgroup) in [
+        (10, "nginx", of(1)),
+        (11, "sh", of(1)),
+        (12, "nginx", of(2)),
+        (13, "postgres", of(3)),
+        (14, "pause", sandbox),
+        (
+            15,
+            "redis",
+            format!("0::/system.slice/docker-{}.scope\n", id(8)),
+        ),
+        (16, "kubelet", service("kubelet")),
+        (17, "shim", service("containerd")),
+        (
+            18,
+            "sshd",
+            "0::/user.slice/user-0.slice/session-3.scope\n".to_owned(),
+        ),
+    ] {
+        named(&tree, pid, name).cgroup(&cgroup).write();
+    }
+    let scrape = Launch::on(&tree).config(&yaml).start().scrape();
+    let of_workload = |name: &'static str, workload: &'static str| {
+        let labels = [("namespace", "shop"), ("workload", workload)];
+        [("container", "main"), ("groupname", name)]
+            .into_iter()
+            .chain(labels)
+            .collect()
+    };
+    let of_unit = |name: &'static str| vec![("groupname", name), ("unit", name)];
+    let expected: [(Vec<(&str, &str)>, f64); 7] = [
+        (of_workload("shop/cart/main", "cart"), 3.0),
+        (of_workload("shop/db/main", "db"), 1.0),
+        (vec![("groupname", "pod without a name")], 1.0),
+        (vec![("groupname", "container:redis")], 1.0),
+        (of_unit("kubelet.service"), 1.0),
+        (of_unit("containerd.service"), 1.0),
+        (vec![("groupname", "sshd")], 1.0),
+    ];
+    for (labels, count) in &expected {
+        assert_eq!(scrape.value(PROCESSES, labels), Some(*count), "{labels:?}");
+    }
+    let all = scrape
+        .body
+        .lines()
+        .filter(|line| line.starts_with(PROCESSES));
+    assert_eq!(all.count(), expected.len());
+}

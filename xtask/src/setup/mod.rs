@@ -15,8 +15,8 @@ use anyhow::{Context as _, Result, bail};
 use machine::Machine;
 pub(crate) use machine::is_root;
 pub(crate) use requirements::{
-    ARM_PACKAGES, BROWSER, EVERYTHING, KERNEL_PROGRAMS, LINTS, MACHINES, PACKAGES, Requirement,
-    STATIC_ARM_TARGET, STATIC_TARGET, SYSTEMD_MACHINES, WITHOUT_KERNEL,
+    ARM_PACKAGES, BROWSER, EVERYTHING, IMAGE, KERNEL_PROGRAMS, LINTS, MACHINES, MANIFESTS,
+    PACKAGES, Requirement, STATIC_ARM_TARGET, STATIC_TARGET, SYSTEMD_MACHINES, WITHOUT_KERNEL,
 };
 use step::Step;
 

@@ -56,6 +56,11 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
     &CHROMIUM,
 ];
 
+/// What the image is made of.
+pub(crate) const IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
+/// What checks the manifests.
+pub(crate) const MANIFESTS: &[&Requirement] = &[&PYTHON];
+
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
      package that belongs to its rustc";
 
@@ -197,6 +202,14 @@ const CPIO: Requirement = Requirement {
     is_met: |_| command::works(Command::new("cpio").arg("--version")),
     steps: |_| vec![Step::apt("cpio")],
     remedy: "install GNU cpio",
+};
+
+const PYTHON: Requirement = Requirement {
+    name: "python",
+    purpose: "the schemas of Kubernetes are in a Python package, which gets a folder of its own",
+    is_met: |_| command::works(Command::new("python3").args(["-c", "import venv, ensurepip"])),
+    steps: |_| vec![Step::apt("python3-venv")],
+    remedy: "install Python 3 with its module venv",
 };
 
 const QEMU: Requirement = Requirement {

@@ -7,6 +7,7 @@ use agent_common::{ABSENT, Identity, Layout, LeaderRecord, ThreadRecord, Totals,
 use std::{
     collections::HashMap,
     io::{self, Read},
+    num::NonZeroU64,
 };
 
 /// What the kernel gives at most for one read.
@@ -250,6 +251,7 @@ fn sample(leader: &LeaderRecord, carried: Carried) -> Sample {
         },
         threads: leader.threads,
         fd_limit: carried.fd_limit.then_some(leader.fd_limit),
+        cgroup_id: NonZeroU64::new(leader.cgroup_id),
         // The process ran when any of its threads did.
         ran_marker: leader.totals.runtime_ns,
     }
@@ -329,7 +331,9 @@ mod tests {
         let bytes = bytemuck::bytes_of(&record);
         assert!(snapshot.take(bytes).is_some());
         assert!(snapshot.take(&bytes[..bytes.len() - 1]).is_none());
-        assert_eq!(snapshot.pass(0).processes.len(), 1);
+        let pass = snapshot.pass(0);
+        assert_eq!(pass.processes.len(), 1);
+        assert!(pass.cgroup_ids().is_empty(), "0 is none");
     }
 
     #[test]
@@ -349,6 +353,7 @@ mod tests {
         };
         leader.id.tgid = 7;
         leader.totals.runtime_ns = 1;
+        leader.cgroup_id = 21;
         let mut snapshot = Snapshot::new(Carried::new(&Layout::ABSENT, 4096), 0);
         for bytes in [
             bytemuck::bytes_of(&thread(3)),
@@ -363,6 +368,8 @@ mod tests {
             pass.processes[0].ran_marker, 21,
             "the main thread's own is in the leader's record"
         );
+        let cgroups: Vec<(ProcessId, u64)> = pass.cgroup_ids().into_iter().collect();
+        assert_eq!(cgroups, [(process_id(&leader.id), 21)]);
         let tids: Vec<u32> = pass.threads.iter().map(|thread| thread.tid).collect();
         assert_eq!(tids, [3, 7, 9]);
         assert!(

@@ -106,6 +106,7 @@ impl Procfs {
             threads: stat.threads,
             fd_limit,
             // Nothing cheap says whether it ran: the sum of its ticks stands still for short runs.
+            cgroup_id: None,
             ran_marker: self.readings,
         })
     }

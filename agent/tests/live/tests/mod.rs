@@ -1,5 +1,6 @@
 //! The tests, by topic, and how close is close enough.
 
+mod cgroups;
 mod churn;
 mod images;
 mod lineage;
@@ -21,6 +22,7 @@ use crate::{
 
 pub(crate) fn all() -> impl Iterator<Item = Test> {
     [
+        cgroups::TESTS,
         churn::TESTS,
         images::TESTS,
         lineage::TESTS,

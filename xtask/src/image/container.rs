@@ -1,0 +1,235 @@
+//! From the DaemonSet's manifest to what a container runtime is told: as the kubelet and containerd do it for user 0, so with
+//! no ambient and no inheritable capabilities.
+//!
+//! Pure. Where the manifest says something that is not known here, that is an error: it would not be tried out. Left out is
+//! what this machine need not have: the pod's network (the host's takes its place) and the runtime's seccomp profile.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+
+/// Where the volumes of the manifest are on this machine, by the path on the node or by the name of the ConfigMap's volume.
+pub(super) type Volumes = BTreeMap<&'static str, PathBuf>;
+
+/// What containerd hides, as far as it is there.
+const MASKED: [&str; 6] = [
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/timer_list",
+    "/proc/sched_debug",
+    "/sys/firmware",
+];
+const READ_ONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// `config.json` of a runtime bundle for the manifest's only container; `more` arguments follow its own.
+pub(super) fn bundle(
+    daemon_set: &Value,
+    volumes: &Volumes,
+    cgroup: &str,
+    more: &[String],
+) -> Result<Value> {
+    let pod = &daemon_set["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let security = &container["securityContext"];
+    ensure!(pod["hostPID"] == true, "hostPID is not true");
+    ensure!(
+        security["runAsUser"] == 0 && security["runAsGroup"] == 0,
+        "it does not run as user and group 0"
+    );
+    ensure!(security["privileged"] == false, "it is privileged");
+    let mut arguments = vec!["/headcount".to_owned()];
+    arguments.extend(strings(&container["args"])?);
+    arguments.extend_from_slice(more);
+    let capabilities = capabilities(&security["capabilities"])?;
+    let none: [&str; 0] = [];
+    Ok(json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "args": arguments,
+            "cwd": "/",
+            "env": ["PATH=/"],
+            "user": {"uid": 0, "gid": 0},
+            "capabilities": {
+                "bounding": capabilities,
+                "effective": capabilities,
+                "permitted": capabilities,
+                "inheritable": none,
+                "ambient": none,
+            },
+            "noNewPrivileges": security["allowPrivilegeEscalation"] == false,
+        },
+        "root": {"path": "rootfs", "readonly": security["readOnlyRootFilesystem"] == true},
+        "mounts": mounts(pod, volumes)?,
+        "linux": {
+            "cgroupsPath": cgroup,
+            "namespaces": [{"type": "mount"}, {"type": "ipc"}, {"type": "uts"}, {"type": "cgroup"}],
+            "maskedPaths": MASKED,
+            "readonlyPaths": READ_ONLY,
+            "resources": {"memory": {"limit": bytes(&container["resources"]["limits"]["memory"])?}},
+        },
+    }))
+}
+
+fn strings(list: &Value) -> Result<Vec<String>> {
+    let list = list
+        .as_array()
+        .with_context(|| format!("{list} is no list"))?;
+    let text = |one: &Value| one.as_str().map(str::to_owned);
+    list.iter()
+        .map(|one| text(one).with_context(|| format!("{one} is no text")))
+        .collect()
+}
+
+fn capabilities(wanted: &Value) -> Result<Vec<String>> {
+    ensure!(
+        wanted["drop"] == json!(["ALL"]),
+        "not all capabilities are dropped"
+    );
+    let added = strings(&wanted["add"])?.into_iter();
+    Ok(added.map(|name| format!("CAP_{name}")).collect())
+}
+
+fn bytes(quantity: &Value) -> Result<u64> {
+    let text = quantity.as_str().unwrap_or_default();
+    let number = text
+        .strip_suffix("Mi")
+        .and_then(|text| text.parse::<u64>().ok());
+    let number = number.with_context(|| format!("memory {quantity} is no number of Mi"))?;
+    Ok(number << 20)
+}
+
+fn mounts(pod: &Value, volumes: &Volumes) -> Result<Vec<Value>> {
+    let plain = |target: &str, kind: &str, options: &[&str]| json!({"destination": target, "type": kind, "source": kind, "options": options});
+    let mut mounts = vec![
+        plain("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+        plain(
+            "/dev",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
+        plain("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+    ];
+    let list = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    for mount in list(&pod["containers"][0]["volumeMounts"]) {
+        let volume = list(&pod["volumes"]).into_iter();
+        let mut volume = volume.filter(|volume| volume["name"] == mount["name"]);
+        let volume = volume
+            .next()
+            .with_context(|| format!("no volume {}", mount["name"]))?;
+        let of_node = volume["hostPath"]["path"].as_str();
+        let key = of_node.or(volume["name"].as_str()).unwrap_or_default();
+        let Some(source) = volumes.get(key) else {
+            bail!("the volume {key} is nothing that is tried out");
+        };
+        let access = if mount["readOnly"] == true {
+            "ro"
+        } else {
+            "rw"
+        };
+        mounts.push(json!({
+            "destination": mount["mountPath"],
+            "type": "bind",
+            "source": source,
+            "options": ["rbind", "rprivate", access],
+        }));
+    }
+    Ok(mounts)
+}
+
+/// The volumes of the base: the node's are this machine's, but for the links of a kubelet that it does not have.
+pub(super) fn volumes(base: &Path, links: &Path) -> Volumes {
+    BTreeMap::from([
+        ("/proc", PathBuf::from("/proc")),
+        ("/var/log/containers", links.to_owned()),
+        ("config", base.to_owned()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daemon_set() -> Value {
+        json!({"spec": {"template": {"spec": {
+            "hostPID": true,
+            "containers": [{
+                "args": ["-a=b"],
+                "securityContext": {
+                    "runAsUser": 0,
+                    "runAsGroup": 0,
+                    "privileged": false,
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": {"drop": ["ALL"], "add": ["BPF"]},
+                },
+                "resources": {"limits": {"memory": "2Mi"}},
+                "volumeMounts": [
+                    {"name": "proc", "mountPath": "/host/proc", "readOnly": true},
+                    {"name": "config", "mountPath": "/etc/x"},
+                ],
+            }],
+            "volumes": [
+                {"name": "proc", "hostPath": {"path": "/proc"}},
+                {"name": "config", "configMap": {"name": "x"}},
+            ],
+        }}}})
+    }
+
+    fn made(daemon_set: &Value) -> Result<Value> {
+        let volumes = volumes(Path::new("/base"), Path::new("/links"));
+        bundle(daemon_set, &volumes, "/pod/x", &["-c".to_owned()])
+    }
+
+    #[test]
+    fn what_the_manifest_says_is_what_the_runtime_is_told() {
+        let config = made(&daemon_set()).unwrap();
+        let process = &config["process"];
+        assert_eq!(process["args"], json!(["/headcount", "-a=b", "-c"]));
+        assert_eq!(process["noNewPrivileges"], true);
+        for (set, expected) in [
+            ("bounding", json!(["CAP_BPF"])),
+            ("effective", json!(["CAP_BPF"])),
+            ("permitted", json!(["CAP_BPF"])),
+            ("inheritable", json!([])),
+            ("ambient", json!([])),
+        ] {
+            assert_eq!(process["capabilities"][set], expected, "{set}");
+        }
+        assert_eq!(config["root"]["readonly"], true);
+        assert_eq!(config["linux"]["resources"]["memory"]["limit"], 2 << 20);
+        let mounts = config["mounts"].as_array().unwrap();
+        let of = |target: &str| {
+            let found = mounts.iter().find(|mount| mount["destination"] == target);
+            found.map(|mount| (mount["source"].clone(), mount["options"][2].clone()))
+        };
+        assert_eq!(of("/host/proc"), Some((json!("/proc"), json!("ro"))));
+        assert_eq!(of("/etc/x"), Some((json!("/base"), json!("rw"))));
+    }
+
+    #[test]
+    fn what_would_not_be_tried_out_is_an_error() {
+        let pod = "/spec/template/spec";
+        for (path, value) in [
+            ("hostPID", json!(false)),
+            ("containers/0/securityContext/runAsUser", json!(1)),
+            ("containers/0/securityContext/privileged", json!(true)),
+            ("containers/0/securityContext/capabilities/drop", json!([])),
+            ("containers/0/resources/limits/memory", json!("1Gi")),
+            ("volumes/0/hostPath/path", json!("/etc")),
+            ("volumes/0/name", json!("y")),
+        ] {
+            let mut changed = daemon_set();
+            *changed.pointer_mut(&format!("{pod}/{path}")).unwrap() = value;
+            assert!(made(&changed).is_err(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The image run as the DaemonSet's manifest says, and what it must count then.
+//!
+//! In: the archive. Out: figures, and failure unless the kernel programs are at work with the manifest's capabilities and the
+//! host's procfs at `/host/proc`, every one of many short processes is counted, and a pod's container has its names. umoci and
+//! runc of Debian unpack and run it; neither is installed. It needs root, and listens on 127.0.0.1 only.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use super::container;
+use super::workload::{self, Workload};
+use crate::{command, debian::Apt, manifests, setup, workspace};
+
+/// As the kubelet puts a container of a pod; id and uid are of no real one.
+const CGROUP: &str = "/kubepods/burstable/pod1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
+const CONTAINER: &str = "4ea6c0047ea6c0047ea6c0047ea6c0047ea6c0047ea6c0047ea6c0047ea6c004";
+/// Processes that live for a millisecond.
+const SHORT: u32 = 2000;
+/// In place of a kubelet's links.
+const LINKS: &str = "links";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) fn run(archive: &Path) -> Result<()> {
+    ensure!(setup::is_root(), "only root may start a container");
+    let folder = workspace::target_dir().join("image");
+    let tools = folder.join("tools");
+    for package in ["runc", "umoci"] {
+        if !tools.join("usr/bin").join(package).exists() {
+            println!(
+                "image: fetch {package} of Debian's bookworm, about 2 MB and the suite's index"
+            );
+            Apt::prepare(&folder.join("apt"), "bookworm")?.unpack(package, &tools)?;
+        }
+    }
+    let bundle = prepare(archive, &folder, &tools)?;
+    // As most containers of a node are, it is there before the agent.
+    let mut workload = Workload::start(&folder.join(LINKS), SHORT)?;
+    let mut agent = Running::start(&tools.join("usr/sbin/runc"), &bundle)?;
+    agent.wait_for_address()?;
+    check(&agent, &mut workload)
+}
+
+/// The bundle that the runtime is given.
+fn prepare(archive: &Path, folder: &Path, tools: &Path) -> Result<PathBuf> {
+    let (layout, bundle, links) = (
+        folder.join("layout"),
+        folder.join("bundle"),
+        folder.join(LINKS),
+    );
+    for path in [&layout, &bundle, &links] {
+        if path.exists() {
+            fs::remove_dir_all(path).with_context(|| format!("remove {}", path.display()))?;
+        }
+        fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;
+    }
+    command::read(
+        Command::new("tar")
+            .arg("-xf")
+            .arg(archive)
+            .arg("-C")
+            .arg(&layout),
+    )?;
+    let mut umoci = Command::new(tools.join("usr/bin/umoci"));
+    umoci.args(["raw", "unpack", "--image"]);
+    umoci.arg(format!(
+        "{}:{}",
+        layout.display(),
+        env!("CARGO_PKG_VERSION")
+    ));
+    command::read(umoci.arg(bundle.join("rootfs")))?;
+    let volumes = container::volumes(&manifests::deploy().join("base"), &links);
+    let address = ["--web.listen-address=127.0.0.1:0".to_owned()];
+    let cgroup = format!("{CGROUP}/{CONTAINER}");
+    let config = container::bundle(&manifests::daemon_set()?, &volumes, &cgroup, &address)?;
+    fs::write(bundle.join("config.json"), config.to_string()).context("write config.json")?;
+    Ok(bundle)
+}
+
+/// A container, removed when dropped.
+struct Running {
+    runc: PathBuf,
+    state: PathBuf,
+    child: Child,
+    log: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Running {
+    fn start(runc: &Path, bundle: &Path) -> Result<Self> {
+        let state = bundle.with_file_name("state");
+        // One that is left from a run that was killed.
+        let _ = remove(runc, &state);
+        let mut command = runtime(runc, &state);
+        command.args(["run", "--bundle"]).arg(bundle).arg(CONTAINER);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        println!("+ {}", command::show(&command));
+        // SAFETY: sets a flag of the new process, which is safe between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().context("start runc")?;
+        let log = BufReader::new(child.stderr.take().context("no standard error")?);
+        Ok(Self {
+            runc: runc.to_owned(),
+            state,
+            child,
+            log,
+            address: String::new(),
+        })
+    }
+
+    /// Reads its log up to the line that says where it listens.
+    fn wait_for_address(&mut self) -> Result<()> {
+        let mut line = String::new();
+        let mut all = String::new();
+        while self.log.read_line(&mut line).context("read its log")? > 0 {
+            if let Some((_, rest)) = line.split_once("http://") {
+                let address = rest.split('/').next().unwrap_or_default();
+                self.address = address.to_owned();
+                return Ok(());
+            }
+            all.push_str(&std::mem::take(&mut line));
+        }
+        bail!("it ended before it listened:\n{all}")
+    }
+
+    /// The process id of the agent.
+    fn tgid(&self) -> Result<u32> {
+        let state = command::read(runtime(&self.runc, &self.state).args(["state", CONTAINER]))?;
+        let state: Value = serde_json::from_str(&state).context("runc state")?;
+        let tgid = state["pid"]
+            .as_u64()
+            .and_then(|pid| u32::try_from(pid).ok());
+        tgid.context("runc state names no process")
+    }
+
+    /// Status code and body.
+    fn ask(&self, path: &str) -> Result<(u16, String)> {
+        let mut stream = TcpStream::connect(&self.address).context("connect")?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        // Of HTTP/1.0, so the answer ends where the connection does.
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Ok((code.context("no status")?, body.to_owned()))
+    }
+
+    fn metrics(&self) -> Result<String> {
+        let (code, body) = self.ask("/metrics")?;
+        ensure!(code == 200, "/metrics: {code}");
+        Ok(body)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = remove(&self.runc, &self.state);
+        let _ = self.child.wait();
+    }
+}
+
+fn runtime(runc: &Path, state: &Path) -> Command {
+    let mut command = Command::new(runc);
+    command.arg("--root").arg(state);
+    command
+}
+
+/// The container, and the cgroups above its own, which runc leaves.
+fn remove(runc: &Path, state: &Path) -> Result<()> {
+    let removed = command::read(runtime(runc, state).args(["delete", "--force", CONTAINER]));
+    for hierarchy in fs::read_dir("/sys/fs/cgroup")?.flatten() {
+        let mut path = hierarchy.path().join(CGROUP.trim_start_matches('/'));
+        workload::remove(&mut path, 3);
+    }
+    removed.map(drop)
+}
+
+fn check(agent: &Running, workload: &mut Workload) -> Result<()> {
+    let body = agent.metrics()?;
+    let info = line(&body, &["headcount_accounting_info"]).unwrap_or_default();
+    println!("image: {info}");
+    ensure!(info.contains(r#"tier="iterator""#), "not the iterator tier");
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.tgid()?))?;
+    for fact in [
+        "Uid",
+        "CapEff",
+        "CapBnd",
+        "CapInh",
+        "CapAmb",
+        "NoNewPrivs",
+        "VmHWM",
+        "VmRSS",
+    ] {
+        let found = status.lines().find(|line| line.starts_with(fact));
+        println!("image: {}", found.unwrap_or_default().replace('\t', " "));
+    }
+    counted(agent, "namedprocess_namegroup_num_procs{", "", 1)?;
+    workload.go()?;
+    counted(agent, "namedprocess_namegroup_execs_total{", "", SHORT)?;
+    counted(
+        agent,
+        "namedprocess_namegroup_exits_total{",
+        r#"status="success""#,
+        SHORT,
+    )?;
+    let body = agent.metrics()?;
+    for family in [
+        "namedprocess_scrape_partial_errors",
+        "namedprocess_scrape_procread_errors",
+        "headcount_events_lost_total",
+        "headcount_pod_link_failures_total",
+    ] {
+        let found = line(&body, &[&format!("{family} ")]).unwrap_or_default();
+        println!("image: {found}");
+        ensure!(found.ends_with(" 0"), "expected 0");
+    }
+    for path in probes(&manifests::daemon_set()?) {
+        let (code, body) = agent.ask(&path)?;
+        println!("image: {path}: {code} {}", body.trim_end());
+        ensure!(code == 200, "{path}: {code}");
+    }
+    Ok(())
+}
+
+/// Waits until the workload's group has this value: ends of processes are told after a grace period of RCU.
+fn counted(agent: &Running, family: &str, label: &str, expected: u32) -> Result<()> {
+    use workload::{NAME, NAMESPACE, OWNER};
+    let labels = [
+        format!("groupname=\"{NAMESPACE}/{OWNER}/{NAME}\""),
+        format!("namespace=\"{NAMESPACE}\""),
+        format!("workload=\"{OWNER}\""),
+        format!("container=\"{NAME}\""),
+    ];
+    let mut parts = vec![family, label];
+    parts.extend(labels.iter().map(String::as_str));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let body = agent.metrics()?;
+        let found = line(&body, &parts).unwrap_or_default();
+        if found.ends_with(&format!(" {expected}")) {
+            println!("image: {found}");
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "expected {expected}: {family} {found}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// What the kubelet would ask.
+fn probes(daemon_set: &Value) -> Vec<String> {
+    let container = &daemon_set["spec"]["template"]["spec"]["containers"][0];
+    let paths = ["startupProbe", "livenessProbe", "readinessProbe"].map(|probe| {
+        container[probe]["httpGet"]["path"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    });
+    BTreeSet::from(paths).into_iter().collect()
+}
+
+/// The first line that begins with the first of `parts` and contains the others.
+fn line<'a>(body: &'a str, parts: &[&str]) -> Option<&'a str> {
+    let (start, more) = parts.split_first()?;
+    let mut lines = body.lines().filter(|line| line.starts_with(start));
+    lines.find(|line| more.iter().all(|part| line.contains(part)))
+}

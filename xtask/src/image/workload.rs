@@ -1,0 +1,100 @@
+//! A container of a pod, as far as the agent sees one: a shell in a cgroup of its own, and a kubelet's link to its log.
+//!
+//! The shell waits for a word, then starts processes that live for a millisecond, then waits to be ended.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+/// Below the cgroup v2 root, as the kubelet does it without systemd; id and uid are of no real pod.
+const CGROUP: &str = "kubepods/burstable/podaaaaaaaa-0001-4002-8003-a0b1c2d3e4f5";
+const CONTAINER: &str = "0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad";
+/// What its cluster calls it.
+const POD: &str = "web-7d4b9c8f6d-x2k9p";
+pub(super) const NAMESPACE: &str = "trial";
+pub(super) const NAME: &str = "main";
+/// What the pod is one of.
+pub(super) const OWNER: &str = "web";
+
+/// Ended, and its cgroup removed, when dropped.
+pub(super) struct Workload {
+    shell: Child,
+    cgroup: PathBuf,
+}
+
+impl Workload {
+    /// `links` is the folder where the agent looks for names.
+    pub(super) fn start(links: &Path, processes: u32) -> Result<Self> {
+        let link = format!("{POD}_{NAMESPACE}_{NAME}-{CONTAINER}.log");
+        std::os::unix::fs::symlink("/nowhere", links.join(link)).context("make a link")?;
+        let cgroup = unified()?.join(CGROUP).join(CONTAINER);
+        fs::create_dir_all(&cgroup).with_context(|| format!("create {}", cgroup.display()))?;
+        let join = cgroup.join("cgroup.procs");
+        let join = File::options()
+            .write(true)
+            .open(&join)
+            .with_context(|| format!("open {}", join.display()))?;
+        let script = "read go; n=$1; while [ $n -gt 0 ]; do /bin/true; n=$((n-1)); done; read end";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "workload", &processes.to_string()]);
+        command.stdin(Stdio::piped());
+        let descriptor = join.as_raw_fd();
+        // SAFETY: writes to a descriptor that is open for as long as this function runs, and sets a flag of the new process;
+        // both are safe between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                match libc::write(descriptor, c"0".as_ptr().cast(), 1) {
+                    1 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        let shell = command.spawn().context("start a shell in a cgroup")?;
+        Ok(Self { shell, cgroup })
+    }
+
+    /// It may begin.
+    pub(super) fn go(&mut self) -> Result<()> {
+        let stdin = self
+            .shell
+            .stdin
+            .as_mut()
+            .context("the shell has no input")?;
+        stdin.write_all(b"go\n").context("tell the shell to go on")
+    }
+}
+
+impl Drop for Workload {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+        remove(&mut self.cgroup, 4);
+    }
+}
+
+/// Removes a cgroup and those above it, `depth` in all, as far as they are empty.
+pub(super) fn remove(cgroup: &mut PathBuf, depth: usize) {
+    for _ in 0..depth {
+        // Where it is not, or is not empty, nothing is to be removed.
+        let _ = fs::remove_dir(&*cgroup);
+        cgroup.pop();
+    }
+}
+
+/// Where cgroup v2 is mounted.
+fn unified() -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("read /proc/self/mounts")?;
+    let mut mounts = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let found = mounts.find(|fields| fields.get(2) == Some(&"cgroup2"));
+    let path = found.and_then(|fields| fields.get(1).map(PathBuf::from));
+    path.context("cgroup v2 is not mounted here")
+}

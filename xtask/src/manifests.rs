@@ -1,0 +1,241 @@
+//! `cargo xtask manifests`: what `deploy/kubernetes` renders to, held against the schemas of Kubernetes.
+//!
+//! In: nothing. Out: every base, overlay and component rendered below `target/manifests`, and failure if kustomize refuses one or
+//! a schema does. Kustomize comes from Debian, the schemas from the Python package `kubernetes-validate`; neither is installed.
+//! There is no published schema of the Prometheus Operator's kinds to be had that way: of these only the references are checked.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::{command, debian::Apt, setup, workspace};
+
+/// With schemas up to that version of Kubernetes.
+const VALIDATOR: &str = "kubernetes-validate==1.37.0";
+/// The oldest that knows all fields, which is the first with `appArmorProfile`, and the newest.
+const VERSIONS: &[&str] = &["1.30", "1.37"];
+/// Kinds without a schema.
+const FOREIGN: &str = "monitoring.coreos.com/";
+
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    ensure!(
+        arguments.is_empty(),
+        "unknown arguments {arguments:?}: expected none"
+    );
+    setup::ensure(setup::MANIFESTS)?;
+    let folder = workspace::target_dir().join("manifests");
+    let (kustomize, validator) = (kustomize()?, validator(&folder)?);
+    let mut files = Vec::new();
+    for source in sources(&folder)? {
+        let rendered = render(&kustomize, &source)?;
+        let documents = parse(&rendered).with_context(|| source.display().to_string())?;
+        references(&documents).with_context(|| source.display().to_string())?;
+        let name = source.file_name().unwrap_or_default();
+        let file = folder.join(name).with_extension("yaml");
+        std::fs::write(&file, known(&documents))
+            .with_context(|| format!("write {}", file.display()))?;
+        println!(
+            "manifests: {}: {} objects",
+            source.display(),
+            documents.len()
+        );
+        files.push(file);
+    }
+    for version in VERSIONS {
+        let mut validate = Command::new(&validator);
+        validate.args(["--strict", "--quiet", "-k", version]);
+        command::run(validate.args(&files))?;
+    }
+    println!("manifests: nothing found");
+    Ok(())
+}
+
+/// The DaemonSet of the base, as it is rendered.
+pub(crate) fn daemon_set() -> Result<Value> {
+    let rendered = render(&kustomize()?, &deploy().join("base"))?;
+    let documents = parse(&rendered)?;
+    let found = documents.into_iter().find(|one| one["kind"] == "DaemonSet");
+    found.context("the base has no DaemonSet")
+}
+
+pub(crate) fn deploy() -> PathBuf {
+    workspace::root().join("deploy/kubernetes")
+}
+
+fn kustomize() -> Result<PathBuf> {
+    let folder = workspace::target_dir().join("kustomize");
+    let root = folder.join("root");
+    let program = root.join("usr/bin/kustomize");
+    if !program.exists() {
+        println!("manifests: fetch kustomize of Debian's sid, about 5 MB and the suite's index");
+        Apt::prepare(&folder.join("apt"), "sid")?.unpack("kustomize", &root)?;
+    }
+    Ok(program)
+}
+
+fn validator(folder: &Path) -> Result<PathBuf> {
+    let environment = folder.join("python");
+    let program = environment.join("bin/kubernetes-validate");
+    if !program.exists() {
+        println!("manifests: fetch {VALIDATOR}, about 25 MB");
+        command::read(
+            Command::new("python3")
+                .args(["-m", "venv"])
+                .arg(&environment),
+        )?;
+        let mut pip = Command::new(environment.join("bin/pip"));
+        command::read(pip.args(["install", "--quiet", VALIDATOR]))?;
+    }
+    Ok(program)
+}
+
+/// The base, the overlays, and for each component a folder of ours that puts it on the base.
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut sources = vec![deploy().join("base")];
+    sources.extend(folders(&deploy().join("overlays"))?);
+    for component in folders(&deploy().join("components"))? {
+        let name = component.file_name().unwrap_or_default().to_string_lossy();
+        let own = folder.join(format!("with-{name}"));
+        let text = format!(
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [{up}/base]\n\
+             components: [{up}/components/{name}]\n",
+            up = relative(&own, &deploy())?.display(),
+        );
+        std::fs::create_dir_all(&own).with_context(|| format!("create {}", own.display()))?;
+        std::fs::write(own.join("kustomization.yaml"), text)
+            .with_context(|| format!("write below {}", own.display()))?;
+        sources.push(own);
+    }
+    Ok(sources)
+}
+
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    found.sort();
+    Ok(found)
+}
+
+/// The way from `from` to `to`: kustomize takes no absolute one.
+fn relative(from: &Path, to: &Path) -> Result<PathBuf> {
+    let (from, to) = (std::path::absolute(from)?, std::path::absolute(to)?);
+    let shared = from
+        .components()
+        .zip(to.components())
+        .take_while(|(a, b)| a == b);
+    let shared = shared.count();
+    let up = from.components().skip(shared).map(|_| Path::new(".."));
+    let down: PathBuf = to.components().skip(shared).collect();
+    Ok(up.collect::<PathBuf>().join(down))
+}
+
+fn render(kustomize: &Path, source: &Path) -> Result<String> {
+    command::read(Command::new(kustomize).arg("build").arg(source))
+}
+
+fn parse(rendered: &str) -> Result<Vec<Value>> {
+    let documents = serde_saphyr::from_multiple(rendered);
+    documents.context("kustomize prints what is not YAML")
+}
+
+/// Those with a schema, as YAML, of which JSON is a part.
+fn known(documents: &[Value]) -> String {
+    let known = documents.iter().filter(|one| !is_foreign(one));
+    known.map(|one| format!("---\n{one}\n")).collect()
+}
+
+fn is_foreign(document: &Value) -> bool {
+    let version = document["apiVersion"].as_str();
+    version.is_some_and(|version| version.starts_with(FOREIGN))
+}
+
+/// What one object says of another, which no schema knows.
+fn references(documents: &[Value]) -> Result<()> {
+    let of_kind = |kind: &'static str| documents.iter().filter(move |one| one["kind"] == kind);
+    let daemon_set = of_kind("DaemonSet").next();
+    let spec = &daemon_set.context("there is no DaemonSet")?["spec"];
+    let (pod, labels) = (
+        &spec["template"]["spec"],
+        &spec["template"]["metadata"]["labels"],
+    );
+    let container = &pod["containers"][0];
+    ensure!(
+        *labels == spec["selector"]["matchLabels"],
+        "the DaemonSet selects other pods than its own"
+    );
+    for monitor in of_kind("PodMonitor") {
+        let monitor = &monitor["spec"];
+        ensure!(
+            monitor["selector"]["matchLabels"] == *labels,
+            "the PodMonitor selects other pods than the DaemonSet's"
+        );
+        let ports: Vec<&Value> = values(&container["ports"], "name").collect();
+        for port in values(&monitor["podMetricsEndpoints"], "port") {
+            ensure!(ports.contains(&port), "the container has no port {port}");
+        }
+    }
+    let volumes: Vec<&Value> = values(&pod["volumes"], "name").collect();
+    for mounted in values(&container["volumeMounts"], "name") {
+        ensure!(volumes.contains(&mounted), "there is no volume {mounted}");
+    }
+    let maps: Vec<&Value> = of_kind("ConfigMap")
+        .map(|map| &map["metadata"]["name"])
+        .collect();
+    let named = values(&pod["volumes"], "configMap").map(|map| &map["name"]);
+    for map in named.filter(|map| !map.is_null()) {
+        ensure!(maps.contains(&map), "there is no ConfigMap {map}");
+    }
+    Ok(())
+}
+
+/// The member `key` of each element.
+fn values<'a>(list: &'a Value, key: &'a str) -> impl Iterator<Item = &'a Value> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .map(move |one| &one[key])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_from_one_folder_to_another() {
+        for (from, to, expected) in [
+            ("/a/b", "/a/c", "../c"),
+            ("/a/b/c", "/a", "../../"),
+            ("/a", "/a/b/c", "b/c"),
+        ] {
+            let found = relative(Path::new(from), Path::new(to)).unwrap();
+            assert_eq!(found, Path::new(expected), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn what_refers_to_nothing_is_found() {
+        let daemon_set = |port: &str, volume: &str, map: &str| {
+            format!(
+                "kind: DaemonSet\nspec:\n  selector: {{matchLabels: {{a: b}}}}\n  template:\n    metadata: {{labels: {{a: b}}}}\n    \
+                 spec:\n      containers: [{{ports: [{{name: {port}}}], volumeMounts: [{{name: {volume}}}]}}]\n      \
+                 volumes: [{{name: v, configMap: {{name: {map}}}}}, {{name: p}}]\n---\nkind: ConfigMap\nmetadata: {{name: m}}\n---\n\
+                 kind: PodMonitor\nspec: {{selector: {{matchLabels: {{a: b}}}}, podMetricsEndpoints: [{{port: metrics}}]}}\n"
+            )
+        };
+        let check = |port, volume, map| references(&parse(&daemon_set(port, volume, map)).unwrap());
+        check("metrics", "v", "m").unwrap();
+        for (port, volume, map) in [
+            ("http", "v", "m"),
+            ("metrics", "w", "m"),
+            ("metrics", "v", "n"),
+        ] {
+            check(port, volume, map).unwrap_err();
+        }
+        references(&parse("kind: ConfigMap\n").unwrap()).unwrap_err();
+    }
+}
