@@ -285,3 +285,96 @@ fn a_group_that_is_forgotten_is_so_for_who_was_not_looked_at_yet() {
     node.observe(4000, [(id(5), 11), (id(6), 12)].into_iter());
     assert_eq!(node.shown(), [("2a", 2, 1)]);
 }
+
+/// Process 5 was born by process 1, in the group `1init`, and runs the program `a`.
+fn born() -> Node {
+    let mut node = Node::new(prefixed("1"), 9);
+    node.observe(1500, std::iter::once((id(1), 0)));
+    node.classify(|_| Some("init".to_owned()));
+    node.tell(Event::Forked {
+        child: id(5),
+        parent: id(1),
+    });
+    node.tell(Event::Execed {
+        id: id(5),
+        facts: Box::new(facts("a")),
+        parent: 1,
+        counters: counters(1),
+    });
+    node.observe(3000, [(id(1), 0), (id(5), 10)].into_iter());
+    node.classify(named(&[(5, "a")]));
+    node
+}
+
+/// The same, and nobody has read it since a reload.
+fn born_and_unread() -> Node {
+    let mut node = born();
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(1, "init")]));
+    node
+}
+
+#[test]
+fn who_ends_before_it_was_looked_at_again_stays_where_it_was() {
+    let expected = [("1init", 0, 0), ("1a", 15, 1), ("2init", 0, 1)];
+    let mut node = born_and_unread();
+    ends(&mut node, 5, 15);
+    assert_eq!(node.shown(), expected);
+    // The same when nobody tells that it ended, but with what it had used.
+    let mut node = born_and_unread();
+    released(&mut node, 5, 15);
+    assert_eq!(node.shown(), expected);
+    // It runs another program: that is looked at, and what it used before stays.
+    let mut node = born_and_unread();
+    node.tell(Event::Execed {
+        id: id(5),
+        facts: Box::new(facts("b")),
+        parent: 1,
+        counters: counters(13),
+    });
+    ends(&mut node, 5, 15);
+    let found = node.shown();
+    assert_eq!((found[1].1, found[3]), (13, ("2b", 2, 0)), "{found:?}");
+}
+
+#[test]
+fn what_waits_for_one_that_is_never_looked_at_again_goes_where_that_was() {
+    let mut node = born();
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "x")]));
+    // It waits for process 1; then it runs a program of its own, which does not.
+    node.tell(Event::Execed {
+        id: id(5),
+        facts: Box::new(facts("b")),
+        parent: 1,
+        counters: counters(13),
+    });
+    node.observe(4000, [(id(1), 0), (id(5), 14)].into_iter());
+    assert_eq!(node.waiting().delta.user_ns, 4);
+    ends(&mut node, 5, 14);
+    ends(&mut node, 1, 0);
+    assert_eq!(node.waiting(), Tally::default());
+    let used = node.shown().into_iter().map(|(name, used, _)| (name, used));
+    let expected = [("1init", 3), ("1a", 10), ("2b", 1)];
+    assert_eq!(used.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_bound_of_an_item_is_not_that_of_its_number_before() {
+    let mut node = with_members(&[5, 6]);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "a"), (6, "b")]));
+    let bounded = |facts: &Facts| {
+        let Verdict::Member(placement) = prefixed("3")(facts) else {
+            return Verdict::Unmatched;
+        };
+        Verdict::Member(Placement {
+            max_groups: Some(1),
+            ..placement
+        })
+    };
+    node.reconfigure(Box::new(bounded));
+    node.classify(named(&[(5, "a"), (6, "b")]));
+    let names = node.shown().into_iter().map(|(name, ..)| name);
+    assert_eq!(names.collect::<Vec<_>>(), ["1a", "2a", "2b", "3a", "other"]);
+}
