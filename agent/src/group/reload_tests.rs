@@ -2,8 +2,8 @@
 
 use super::{Grouper, Placement, Placer, Policy, Verdict};
 use crate::process::{
-    Counters, Cpu, Event, ExitStatus, Facts, Memory, Pass, ProcessId, Released, Sample, State,
-    Table, Tally,
+    Counters, Cpu, Event, ExitStatus, Facts, Memory, Pass, Probe, ProcessId, Released, Sample,
+    State, Table, Tally,
 };
 
 /// A table and a grouper, driven as the pipeline drives them.
@@ -377,4 +377,41 @@ fn the_bound_of_an_item_is_not_that_of_its_number_before() {
     node.classify(named(&[(5, "a"), (6, "b")]));
     let names = node.shown().into_iter().map(|(name, ..)| name);
     assert_eq!(names.collect::<Vec<_>>(), ["1a", "2a", "2b", "3a", "other"]);
+}
+
+/// Counts how often it is asked.
+#[derive(Default)]
+struct Asked(u32);
+
+impl Probe for Asked {
+    fn open_files(&mut self, _: u32) -> Option<u64> {
+        self.0 += 1;
+        None
+    }
+    fn wchan(&mut self, _: u32, _: u32) -> Option<String> {
+        None
+    }
+    fn memory(&mut self, _: u32) -> Option<Memory> {
+        None
+    }
+}
+
+#[test]
+fn who_was_in_no_group_is_read_when_it_comes_into_one_though_it_did_not_run() {
+    let mut asked = Asked::default();
+    let mut node = Node::new(prefixed("1"), 9);
+    let mut pass = |node: &mut Node, name| {
+        node.observe(3000, std::iter::once((id(5), 10)));
+        node.classify(named(name));
+        let Node { table, grouper } = node;
+        let is_outside = |account| grouper.is_outside(account);
+        table.refresh(&Pass::default(), &mut asked, is_outside);
+        asked.0
+    };
+    assert_eq!(pass(&mut node, &[(5, "-")]), 0);
+    assert_eq!(pass(&mut node, &[]), 0);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "a")]));
+    assert_eq!(pass(&mut node, &[]), 1);
+    assert_eq!(pass(&mut node, &[]), 1);
 }

@@ -21,11 +21,11 @@ table![
 const ENABLED: &[&str] = &["--web.enable-lifecycle"];
 
 fn reload_under_churn_iterator() {
-    reload_under_churn(&EXACT[0]);
+    reload_under_churn(EXACT[0]);
 }
 
 fn reload_under_churn_switch() {
-    reload_under_churn(&EXACT[1]);
+    reload_under_churn(EXACT[1]);
 }
 
 /// Two configurations take turns while processes come and go, by exec and by fork. Both know some of the groups, whose totals
