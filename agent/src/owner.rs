@@ -84,6 +84,7 @@ fn answer(pipeline: &mut Pipeline, question: Question) {
         Question::Health(reply) => {
             let _ = reply.send(pipeline.health());
         }
+        // Whoever tells the service manager of a reload does it before and after this.
         Question::Reload(reply) => {
             let _ = reply.send(pipeline.reload());
         }
@@ -116,5 +117,35 @@ impl Ring {
             }
             None => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_asked_before_the_first_pass_waits_but_for_health() {
+        let (questions, inbox) = mpsc::channel(3);
+        let (ready, is_ready) = oneshot::channel();
+        let asking = async {
+            let (reply, health) = oneshot::channel();
+            questions
+                .send(Question::Reload(oneshot::channel().0))
+                .await
+                .unwrap();
+            questions
+                .send(Question::Metrics(oneshot::channel().0))
+                .await
+                .unwrap();
+            questions.send(Question::Health(reply)).await.unwrap();
+            assert_eq!(health.await.unwrap().status, Status::Starting);
+            ready.send(()).unwrap();
+        };
+        let ((_, waiting), ()) = tokio::join!(stand_in(inbox, is_ready), asking);
+        assert!(
+            matches!(waiting[..], [Question::Reload(_), Question::Metrics(_)]),
+            "{waiting:?}"
+        );
     }
 }

@@ -8,6 +8,7 @@ use crate::{
 };
 use std::{
     convert::Infallible,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -23,6 +24,18 @@ pub fn load(path: &Path) -> Result<Classifier, String> {
         log::warn!("{warning}");
     }
     Classifier::new(&config).map_err(|error| error.to_string())
+}
+
+/// The same at a reload, when the agent cannot wait: a pipe is empty by then, or nobody writes into it.
+pub(crate) fn load_again(path: &Path) -> Result<Classifier, String> {
+    let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
+    if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
+        return Err(format!(
+            "{}: found a pipe or a device, which is read at the start only; expected a regular file",
+            path.display()
+        ));
+    }
+    load(path)
 }
 
 /// Reloads whenever one of `hangups` comes: one, where several came during the last.

@@ -80,7 +80,7 @@ impl Ledger for Grouper {
             if account.users > 0 {
                 return;
             }
-            if account.decision == Decision::Open && !self.confirm(id) {
+            if account.decision == Decision::Open {
                 // Nobody ever saw its facts, and nobody will.
                 self.decide_unmatched(id, true);
             }

@@ -387,3 +387,16 @@ fn a_group_without_members_stays_unless_that_is_not_wanted() {
     grouper.forget_empty(std::iter::empty());
     assert_eq!(totals(&grouper), [("a", 0)]);
 }
+
+#[test]
+fn whoever_waits_is_listed_once_however_often_it_is_undecided() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    let leaf = grouper.open(Some(root));
+    for _ in 0..9 {
+        grouper.undecide(leaf);
+        grouper.identify(leaf, &facts("x"));
+        grouper.settle();
+    }
+    assert_eq!(grouper.unmatched, [leaf]);
+}

@@ -165,3 +165,19 @@ fn who_may_still_live_keeps_a_group() {
     node.grouper.forget_empty(node.table.present());
     assert_eq!(node.of_group(), None);
 }
+
+#[test]
+fn a_fork_whose_parents_birth_was_lost_is_looked_at_like_any_other() {
+    let mut node = Node::new(true);
+    let id = |tgid| ProcessId {
+        tgid,
+        start_ns: 160,
+    };
+    node.tell(Event::Forked {
+        child: id(9),
+        parent: id(8),
+    });
+    node.pass(200, &[PARENT, id(8), id(9)]);
+    let undecided = node.table.unclassified().into_iter().map(|one| one.id.tgid);
+    assert_eq!(undecided.collect::<Vec<_>>(), [8, 9]);
+}

@@ -16,6 +16,10 @@ mod name;
 mod name_map;
 mod pattern;
 mod policy;
+#[cfg(test)]
+mod reload_histories;
+#[cfg(test)]
+mod reload_tests;
 mod review;
 mod selector;
 mod start_time;

@@ -29,7 +29,7 @@ impl Pipeline {
         let Some(path) = self.reloads.path() else {
             return Ok(());
         };
-        let classifier = reload::load(path)?;
+        let classifier = reload::load_again(path)?;
         let Some(pass) = self.observe() else {
             let cause = self.last_error.as_deref().unwrap_or_default();
             return Err(format!("no pass over the processes: {cause}"));

@@ -172,7 +172,10 @@ impl Table {
                     ..Entry::new(account, false)
                 }
             }
-            None => Entry::new(ledger.open(None), true),
+            None => {
+                self.waiting.insert(child);
+                Entry::new(ledger.open(None), true)
+            }
         };
         entry.announced = true;
         book(ledger, entry.account, fork);

@@ -68,7 +68,7 @@ fn help_that_nobody_reads_is_no_error() {
 
 #[test]
 fn mistakes_on_the_command_line_end_with_2() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["-nonsense"], "unexpected argument '--nonsense' found"),
         (
             &["-config.pth=x"],
@@ -96,6 +96,10 @@ fn mistakes_on_the_command_line_end_with_2() {
         (
             &["-web.telemetry-path=/"],
             "is the page for people, expected a path like /metrics",
+        ),
+        (
+            &["-web.telemetry-path=/-/reload"],
+            "is where a reload is asked for",
         ),
         (
             &["-web.telemetry-path=metrics"],

@@ -256,3 +256,63 @@ fn what_only_the_new_templates_use_is_read_from_then_on() {
     assert_eq!(scrape.groups(), groups(&[("/srv/shop", 1)]));
     assert_eq!(scrape.of("/srv/shop", "open_filedesc"), Some(3.0));
 }
+
+#[test]
+fn a_pipe_in_the_place_of_the_file_holds_up_nobody() {
+    let tree = tree();
+    named(&tree, 5, "a").write();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yml");
+    std::fs::write(&path, item("one", &["a"])).unwrap();
+    let flag = format!("-config.path={}", path.display());
+    let launch = Launch::on(&tree).args(&["-web.enable-lifecycle", &flag]);
+    let agent = launch.start();
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let answer = agent.request("POST", "/-/reload");
+    assert_eq!(answer.code, 500);
+    assert!(
+        answer.body.contains("expected a regular file"),
+        "{answer:?}"
+    );
+    std::fs::remove_file(&path).unwrap();
+    let answer = agent.request("POST", "/-/reload");
+    assert!(
+        answer.body.contains("No such file or directory"),
+        "{answer:?}"
+    );
+    assert_eq!(agent.scrape().groups(), groups(&[("one", 1)]));
+}
+
+#[test]
+fn threads_take_their_names_along_but_not_what_they_used() {
+    let tree = tree();
+    let run = |ticks| {
+        let thread = |tid| FakeThread {
+            user_ticks: ticks,
+            ..FakeThread::new(tid, "worker")
+        };
+        let process = named(&tree, 5, "a").user_ticks(2 * ticks);
+        process.thread(thread(51)).thread(thread(52)).write();
+    };
+    let used = |scrape: &Scrape, group| {
+        let labels = [("groupname", group), ("threadname", "worker")];
+        let count = scrape.value("namedprocess_namegroup_thread_count", &labels);
+        let labels = [&labels[..], &[("mode", "user")]].concat();
+        let cpu = scrape.value("namedprocess_namegroup_thread_cpu_seconds_total", &labels);
+        Some((count?, cpu?))
+    };
+    run(100);
+    let agent = start(&tree, &item("one", &["a"]), &[]);
+    run(150);
+    assert_eq!(used(&agent.scrape(), "one"), Some((2.0, 1.0)));
+    run(160);
+    reload(&agent, &item("two", &["a"]));
+    run(190);
+    let scrape = agent.scrape();
+    assert_eq!(used(&scrape, "two"), Some((2.0, 0.6)));
+    assert_eq!(used(&scrape, "one"), None, "no thread has the name there");
+    reload(&agent, &item("one", &["a"]));
+    assert_eq!(used(&agent.scrape(), "one"), Some((2.0, 1.2)));
+}

@@ -51,13 +51,21 @@ async fn each_path_answers_what_it_should() {
     let refused = server.ask_path("POST", "/health").await;
     assert!(refused.starts_with("HTTP/1.1 405 ") && refused.contains("allow: GET, HEAD\r\n"));
 
+    for method in ["POST", "PUT"] {
+        let failed = server.ask_path(method, "/-/reload").await;
+        assert!(failed.starts_with("HTTP/1.1 500 ") && failed.ends_with(": x.yml:3: no\n"));
+    }
+    let refused = server.ask_path("GET", "/-/reload").await;
+    assert!(refused.starts_with("HTTP/1.1 405 ") && refused.contains("allow: POST, PUT\r\n"));
+
     assert_eq!(
         (
             server.requests("200"),
             server.requests("404"),
-            server.requests("405")
+            server.requests("405"),
+            server.requests("500")
         ),
-        (4, 5, 1)
+        (4, 5, 2, 2)
     );
 }
 

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two questions whether it has come.
 const PAUSE: Duration = Duration::from_millis(20);
+const CONFIGURATION: &str = "config.yml";
 
 /// An agent of our own, on a port of its own. Dropping it ends it.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Agent {
             .arg(format!("--accounting={}", tier.name))
             .args(flags);
         if let Some(text) = configuration {
-            let path = folder.path().join("config.yml");
+            let path = folder.path().join(CONFIGURATION);
             std::fs::write(&path, text).unwrap();
             command.arg("--config.path").arg(path);
         }
@@ -94,11 +95,21 @@ impl Agent {
 
     /// The body of an answer that must be 200.
     pub(crate) fn ask(&self, path: &str) -> String {
+        self.request("GET", path)
+    }
+
+    /// Has it take another configuration, in the place of that it was started with; `--web.enable-lifecycle` lets it.
+    pub(crate) fn reload(&self, configuration: &str) {
+        std::fs::write(self.folder.path().join(CONFIGURATION), configuration).unwrap();
+        self.request("POST", "/-/reload");
+    }
+
+    fn request(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
         let mut answer = Vec::new();

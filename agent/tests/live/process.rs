@@ -116,6 +116,18 @@ pub(crate) fn reap(pid: i32) -> Reaped {
     }
 }
 
+/// Whether a child has ended; it can still be reaped.
+pub(crate) fn has_ended(pid: i32) -> bool {
+    // SAFETY: all bytes zero are a value of it.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let id = libc::id_t::try_from(pid).unwrap();
+    // SAFETY: the pointer is to a local.
+    let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    info.si_signo == libc::SIGCHLD
+}
+
 /// CPU time of all children reaped so far, theirs included: what the `wait4`s said, without their rounding.
 pub(crate) fn reaped_children_ns() -> u64 {
     // SAFETY: all bytes zero are a value of it.

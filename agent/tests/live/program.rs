@@ -145,6 +145,11 @@ impl Running {
         self.await_line("cpu_ns")
     }
 
+    /// Whether it has ended, and waits to be reaped.
+    pub(crate) fn has_ended(&self) -> bool {
+        process::has_ended(self.pid())
+    }
+
     /// Waits for its end; a worker ends when there is nothing more to do.
     pub(crate) fn finish(mut self) -> Report {
         drop(self.input.take());

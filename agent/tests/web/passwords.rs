@@ -41,9 +41,11 @@ fn who_has_no_password_gets_a_401() {
         let answer = ask_plainly(agent.address, "/metrics", RIGHT);
         assert_eq!(answer.code, 200, "{answer:?}");
     }
+    let refused = agent.request("POST", "/-/reload");
+    assert_eq!(refused.code, 401, "{refused:?}");
     let scrape = Scrape::parse(ask_plainly(agent.address, "/metrics", RIGHT).body);
     let refused = scrape.value("headcount_http_requests_total", &[("code", "401")]);
-    assert_eq!(refused, Some(18.0));
+    assert_eq!(refused, Some(19.0));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod lineage;
 mod memory;
 mod names;
 mod pressure;
+mod reload;
 mod rise;
 mod start;
 mod stat;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         memory::TESTS,
         names::TESTS,
         pressure::TESTS,
+        reload::TESTS,
         rise::TESTS,
         start::TESTS,
         stat::TESTS,

@@ -40,7 +40,8 @@ fn counters_never_fall() {
     drop(churns);
 }
 
-fn check(before: &Samples, now: &Samples) {
+/// No counter is lower than before, or missing.
+pub(super) fn check(before: &Samples, now: &Samples) {
     let mut checked = 0;
     for (series, value) in before.counters() {
         let later = now.of(series);

@@ -1,0 +1,290 @@
+//! Random histories of a small node whose configuration changes: no counter of a group falls, nothing is counted twice, and
+//! where every process is in some group, all groups together have exactly what was used, but for what waits for a decision.
+
+use super::reload_tests::{Node, counters};
+use super::{Placement, Placer, Verdict};
+use crate::process::{Event, ExitStatus, Facts, ProcessId, Released, Tally};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Programs there are, beside process 1's.
+const PROGRAMS: usize = 4;
+/// Configurations by which every process is in some group; two further ones leave some out.
+const COMPLETE: usize = 5;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Fork { parent: usize },
+    Exec { who: usize, program: usize },
+    Run { who: usize, ns: u64 },
+    Exit { who: usize },
+    Pass { unread: usize },
+    Reload { configuration: usize, unread: usize },
+}
+
+/// What happens to one record on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Arrives,
+    Twice,
+    /// Comes only with the next pass's drain.
+    Late,
+}
+
+fn step(configurations: usize) -> impl Strategy<Value = Step> {
+    let who = 0usize..64;
+    prop_oneof![
+        4 => who.clone().prop_map(|parent| Step::Fork { parent }),
+        3 => (who.clone(), 0..PROGRAMS).prop_map(|(who, program)| Step::Exec { who, program }),
+        6 => (who.clone(), 1u64..1000).prop_map(|(who, ns)| Step::Run { who, ns }),
+        3 => who.clone().prop_map(|who| Step::Exit { who }),
+        2 => who.clone().prop_map(|unread| Step::Pass { unread }),
+        3 => (0..configurations, who)
+            .prop_map(|(configuration, unread)| Step::Reload { configuration, unread }),
+    ]
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        8 => Just(Fate::Arrives),
+        1 => Just(Fate::Twice),
+        2 => Just(Fate::Late),
+    ]
+}
+
+fn comm(program: usize) -> String {
+    format!("c{program}")
+}
+
+/// Process 1 is in the group `init` by each of them.
+fn placer(configuration: usize) -> Placer {
+    Box::new(move |facts: &Facts| {
+        let name = String::from_utf8_lossy(&facts.comm).into_owned();
+        let Some(program) = name.strip_prefix('c').and_then(|n| n.parse::<u32>().ok()) else {
+            return Verdict::Member(Placement::plain(0, name));
+        };
+        let into = |name: String| Verdict::Member(Placement::plain(1, name));
+        match (configuration, program) {
+            (0, _) => into(name),
+            (1, 0) | (4, 1) | (6, 3) => Verdict::Unmatched,
+            (1, n) => into(format!("c{}", n % 2)),
+            (2, _) => into("all".to_owned()),
+            (3, n) => Verdict::Member(Placement {
+                max_groups: Some(2),
+                ..Placement::plain(2, format!("bounded{n}"))
+            }),
+            (5, 2) | (6, 0) => Verdict::Excluded { item: 3 },
+            (n, _) => into(format!("{n}-{name}")),
+        }
+    })
+}
+
+/// Of each group, what was booked to it.
+type Totals = BTreeMap<String, Tally>;
+
+struct History {
+    node: Node,
+    /// Identity, what it used, its program.
+    live: Vec<(ProcessId, u64, String)>,
+    now_ns: u64,
+    used_ns: u64,
+    /// Forks, execs, exits.
+    happened: [u64; 3],
+    late: Vec<Event>,
+    shown: Totals,
+}
+
+impl History {
+    fn new() -> Self {
+        let init = ProcessId {
+            tgid: 1,
+            start_ns: 1,
+        };
+        let mut history = Self {
+            node: Node::new(placer(0), 8),
+            live: vec![(init, 500, "init".to_owned())],
+            now_ns: 1000,
+            used_ns: 0,
+            happened: [0; 3],
+            late: Vec::new(),
+            shown: Totals::new(),
+        };
+        history.pass(None);
+        history
+    }
+
+    fn tell(&mut self, event: Event, fate: Fate) {
+        if fate != Fate::Late {
+            self.node.tell(event.clone());
+        }
+        if fate != Fate::Arrives {
+            self.late.push(event);
+        }
+    }
+
+    fn take(&mut self, step: &Step, fate: Fate) {
+        self.now_ns += 10;
+        let pick = |who: usize| who % self.live.len();
+        match *step {
+            Step::Fork { parent } => {
+                let (parent, _, program) = self.live[pick(parent)].clone();
+                // Few numbers, so that they are used again soon.
+                let is_free = |n: &u32| self.live.iter().all(|(id, ..)| id.tgid != *n);
+                let child = ProcessId {
+                    tgid: (2..).find(is_free).unwrap(),
+                    start_ns: self.now_ns,
+                };
+                self.live.push((child, 0, program));
+                self.happened[0] += 1;
+                // What its children are is told after its own birth.
+                let is_late = fate == Fate::Late;
+                self.tell(
+                    Event::Forked { child, parent },
+                    if is_late { Fate::Arrives } else { fate },
+                );
+            }
+            Step::Exec { who, program } => {
+                let at = pick(who);
+                if at == 0 {
+                    return;
+                }
+                self.live[at].2 = comm(program);
+                let (id, used, program) = self.live[at].clone();
+                self.happened[1] += 1;
+                let event = Event::Execed {
+                    id,
+                    facts: Box::new(super::reload_tests::facts(&program)),
+                    parent: 1,
+                    counters: counters(used),
+                };
+                // The kernel tells each exec once, and another one would be another.
+                let is_late = fate == Fate::Late;
+                self.tell(event, if is_late { fate } else { Fate::Arrives });
+            }
+            Step::Run { who, ns } => {
+                let at = pick(who);
+                self.live[at].1 += ns;
+                self.used_ns += ns;
+            }
+            Step::Exit { who } => {
+                let at = pick(who);
+                if at == 0 {
+                    return;
+                }
+                let (id, used, _) = self.live.remove(at);
+                self.happened[2] += 1;
+                let exited = Event::Exited {
+                    id,
+                    counters: counters(used - used / 8),
+                    status: ExitStatus::Success,
+                    oom_killed: false,
+                };
+                self.tell(exited, fate);
+                let released = Released {
+                    id,
+                    parent: 1,
+                    facts: Facts::default(),
+                    counters: counters(used),
+                    projected: false,
+                };
+                self.tell(Event::Released(Box::new(released)), fate);
+            }
+            Step::Pass { unread } => self.pass(Some(pick(unread))),
+            Step::Reload {
+                configuration,
+                unread,
+            } => {
+                let unread = pick(unread);
+                self.pass(Some(unread));
+                self.node.reconfigure(placer(configuration));
+                self.classify(Some(unread));
+            }
+        }
+    }
+
+    /// `unread`: the names of this one cannot be read.
+    fn pass(&mut self, unread: Option<usize>) {
+        self.now_ns += 10;
+        for event in std::mem::take(&mut self.late) {
+            self.node.tell(event);
+        }
+        let live = self.live.iter().map(|(id, used, _)| (*id, *used));
+        self.node.observe(self.now_ns, live);
+        self.classify(unread);
+    }
+
+    fn classify(&mut self, unread: Option<usize>) {
+        let unread = unread.map(|at| self.live[at].0);
+        let live = &self.live;
+        self.node.classify(|id| {
+            let (.., program) = live.iter().find(|(other, ..)| *other == id)?;
+            (Some(id) != unread).then(|| program.clone())
+        });
+    }
+
+    /// No group has less than before, or is gone with what was booked to it.
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let groups = self.node.grouper.groups();
+        let now: Totals = groups
+            .iter()
+            .map(|group| (group.name.clone(), group.total))
+            .collect();
+        prop_assert!(now.len() == groups.len() && now.len() <= 9, "{now:?}");
+        for (name, before) in &self.shown {
+            let later = now.get(name).copied().unwrap_or_default();
+            let parts = |tally: &Tally| {
+                let Tally { delta, lifecycle } = tally;
+                let ends = lifecycle.exits_success;
+                [delta.user_ns, lifecycle.forks, lifecycle.execs, ends]
+            };
+            let is_risen = parts(before)
+                .iter()
+                .zip(parts(&later))
+                .all(|(a, b)| *a <= b);
+            prop_assert!(is_risen, "{name} was {before:?} and is {later:?}");
+        }
+        let all = sum(&now);
+        prop_assert!(all.delta.user_ns <= self.used_ns);
+        self.shown = now;
+        Ok(())
+    }
+}
+
+fn sum(totals: &Totals) -> Tally {
+    let mut all = Tally::default();
+    totals.values().for_each(|total| all.add(total));
+    all
+}
+
+proptest! {
+    #[test]
+    fn all_groups_together_have_exactly_what_was_used(
+        steps in prop::collection::vec((step(COMPLETE), fate()), 1..120)
+    ) {
+        let mut history = History::new();
+        for (step, fate) in &steps {
+            history.take(step, *fate);
+            history.check()?;
+        }
+        history.pass(None);
+        history.pass(None);
+        history.check()?;
+        let mut all = sum(&history.shown);
+        all.add(&history.node.waiting());
+        let Tally { delta, lifecycle } = all;
+        let happened = [lifecycle.forks, lifecycle.execs, lifecycle.exits_success];
+        prop_assert_eq!(delta.user_ns, history.used_ns);
+        prop_assert_eq!(happened, history.happened);
+    }
+
+    #[test]
+    fn what_is_left_out_is_in_no_group_and_what_was_counted_stays(
+        steps in prop::collection::vec((step(COMPLETE + 2), fate()), 1..120)
+    ) {
+        let mut history = History::new();
+        for (step, fate) in &steps {
+            history.take(step, *fate);
+            history.check()?;
+        }
+    }
+}

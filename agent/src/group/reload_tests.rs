@@ -1,0 +1,418 @@
+//! Another configuration in the midst of everything: the process table and the grouper together.
+
+use super::{Grouper, Placement, Placer, Policy, Verdict};
+use crate::process::{
+    Counters, Cpu, Event, ExitStatus, Facts, Memory, Pass, Probe, ProcessId, Released, Sample,
+    State, Table, Tally,
+};
+
+/// A table and a grouper, driven as the pipeline drives them.
+pub(super) struct Node {
+    table: Table,
+    pub(super) grouper: Grouper,
+}
+
+pub(super) fn facts(comm: &str) -> Facts {
+    Facts {
+        comm: comm.as_bytes().to_vec(),
+        argv: vec![comm.as_bytes().to_vec()],
+        ..Facts::default()
+    }
+}
+
+pub(super) fn counters(user_ns: u64) -> Counters {
+    Counters {
+        cpu: Cpu {
+            user_ns,
+            system_ns: 0,
+        },
+        ..Counters::default()
+    }
+}
+
+impl Node {
+    /// One that watches since 1000.
+    pub(super) fn new(placer: Placer, max_groups: usize) -> Self {
+        let policy = Policy {
+            max_groups,
+            children: true,
+            remove_empty: false,
+        };
+        Self {
+            table: Table::new(1000),
+            grouper: Grouper::new(placer, policy),
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.table.apply(event, &mut self.grouper);
+        self.grouper.settle();
+    }
+
+    /// A pass that sees these, with what they have used.
+    pub(super) fn observe(&mut self, now_ns: u64, live: impl Iterator<Item = (ProcessId, u64)>) {
+        let samples = live.map(|(id, used)| sample(id, used, State::Sleeping));
+        self.observe_samples(now_ns, samples.collect());
+    }
+
+    fn observe_samples(&mut self, started_ns: u64, processes: Vec<Sample>) {
+        let pass = Pass {
+            started_ns,
+            finals_follow: true,
+            processes,
+            ..Pass::default()
+        };
+        self.table.observe(&pass, &mut self.grouper);
+    }
+
+    /// Looks at whoever is undecided; `name` has the task name of those that can be read.
+    pub(super) fn classify(&mut self, name: impl Fn(ProcessId) -> Option<String>) {
+        for one in self.table.unclassified() {
+            if let Some(name) = name(one.id) {
+                self.grouper.place(one.account, one.parent, &facts(&name));
+                self.table.classified(one.id);
+            }
+        }
+        self.grouper.settle();
+        self.grouper.measure(self.table.live());
+    }
+
+    pub(super) fn reconfigure(&mut self, placer: Placer) {
+        self.grouper.reconfigure(placer, Vec::new());
+        self.table.reclassify(&mut self.grouper);
+    }
+
+    /// What was booked and is in no group yet.
+    pub(super) fn waiting(&mut self) -> Tally {
+        let mut all = Tally::default();
+        for account in self.grouper.accounts.iter_mut() {
+            account.waiting.iter().for_each(|waiting| all.add(waiting));
+        }
+        all
+    }
+
+    /// Name, CPU time and live processes of each group.
+    fn shown(&self) -> Vec<(&str, u64, u64)> {
+        let groups = self.grouper.groups().iter();
+        groups
+            .map(|group| {
+                let used = group.total.delta.user_ns;
+                (group.name.as_str(), used, group.gauges.processes)
+            })
+            .collect()
+    }
+}
+
+fn sample(id: ProcessId, used: u64, state: State) -> Sample {
+    Sample {
+        cgroup_id: None,
+        id,
+        parent: 1,
+        state,
+        counters: counters(used),
+        memory: Memory::default(),
+        threads: 1,
+        fd_limit: None,
+        ran_marker: used,
+    }
+}
+
+const fn id(tgid: u32) -> ProcessId {
+    ProcessId {
+        tgid,
+        start_ns: 2000,
+    }
+}
+
+/// Puts each process into the group of its task name behind `prefix`; `x` matches nothing, `-` is excluded.
+fn prefixed(prefix: &str) -> Placer {
+    let prefix = prefix.to_owned();
+    Box::new(move |facts| match &facts.comm[..] {
+        b"x" => Verdict::Unmatched,
+        b"-" => Verdict::Excluded { item: 0 },
+        comm => {
+            let name = format!("{prefix}{}", String::from_utf8_lossy(comm));
+            Verdict::Member(Placement::plain(0, name))
+        }
+    })
+}
+
+fn named(names: &'static [(u32, &'static str)]) -> impl Fn(ProcessId) -> Option<String> {
+    move |id| {
+        let found = names.iter().find(|(tgid, _)| *tgid == id.tgid);
+        found.map(|(_, name)| (*name).to_owned())
+    }
+}
+
+/// A node with these processes, all called `a`, each in the group `1a` with 10 used.
+fn with_members(tgids: &[u32]) -> Node {
+    let mut node = Node::new(prefixed("1"), 9);
+    node.observe(3000, tgids.iter().map(|tgid| (id(*tgid), 10)));
+    node.classify(|_| Some("a".to_owned()));
+    node
+}
+
+fn ends(node: &mut Node, tgid: u32, used: u64) {
+    node.tell(Event::Exited {
+        id: id(tgid),
+        counters: counters(used),
+        status: ExitStatus::Success,
+        oom_killed: false,
+    });
+    released(node, tgid, used);
+}
+
+fn released(node: &mut Node, tgid: u32, used: u64) {
+    node.tell(Event::Released(Box::new(Released {
+        id: id(tgid),
+        parent: 1,
+        facts: facts("a"),
+        counters: counters(used),
+        projected: false,
+    })));
+}
+
+#[test]
+fn the_living_are_moved_and_what_they_used_is_not() {
+    let mut node = with_members(&[5, 6]);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "a"), (6, "b")]));
+    assert_eq!(node.shown(), [("1a", 20, 0), ("2a", 0, 1), ("2b", 0, 1)]);
+    node.observe(4000, [(id(5), 11), (id(6), 12)].into_iter());
+    ends(&mut node, 6, 15);
+    assert_eq!(node.shown(), [("1a", 20, 0), ("2a", 1, 1), ("2b", 5, 1)]);
+    node.reconfigure(prefixed("1"));
+    node.classify(named(&[(5, "a")]));
+    node.observe(5000, std::iter::once((id(5), 13)));
+    assert_eq!(node.shown()[0], ("1a", 22, 1));
+}
+
+#[test]
+fn who_cannot_be_read_stays_until_it_can() {
+    let mut node = with_members(&[5, 6, 7]);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "a")]));
+    node.observe(4000, (5..8).map(|tgid| (id(tgid), 11)));
+    assert_eq!(node.shown(), [("1a", 32, 2), ("2a", 1, 1)]);
+    ends(&mut node, 7, 14);
+    node.observe(5000, (5..7).map(|tgid| (id(tgid), 11)));
+    node.classify(named(&[(6, "a"), (7, "a")]));
+    assert_eq!(node.shown(), [("1a", 35, 0), ("2a", 1, 2)]);
+    assert_eq!(node.waiting(), Tally::default());
+}
+
+#[test]
+fn what_is_told_of_the_dead_is_booked_once_where_they_were() {
+    let mut node = with_members(&[5, 6]);
+    // Both have ended; of one the last word is to come, and of the other it will come again.
+    node.tell(Event::Exited {
+        id: id(5),
+        counters: counters(12),
+        status: ExitStatus::Success,
+        oom_killed: false,
+    });
+    ends(&mut node, 6, 20);
+    node.observe(4000, std::iter::empty());
+    node.reconfigure(prefixed("2"));
+    released(&mut node, 5, 15);
+    released(&mut node, 5, 15);
+    released(&mut node, 6, 21);
+    assert_eq!(node.shown(), [("1a", 36, 2)]);
+    assert_eq!(node.grouper.groups()[0].total.lifecycle.exits_success, 2);
+}
+
+#[test]
+fn a_zombie_stays_where_it_was() {
+    let mut node = with_members(&[5]);
+    node.observe_samples(4000, vec![sample(id(5), 11, State::Zombie)]);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "a")]));
+    assert_eq!(node.shown(), [("1a", 11, 1)]);
+}
+
+#[test]
+fn what_matches_nothing_any_more_follows_its_parent_once_that_was_looked_at() {
+    let parent = ProcessId {
+        tgid: 1,
+        start_ns: 2000,
+    };
+    let mut node = with_members(&[1, 5]);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "x")]));
+    let live = || [(parent, 10), (id(5), 13)].into_iter();
+    node.observe(4000, live());
+    assert_eq!(node.shown()[0].1, 20, "it waits");
+    node.classify(named(&[(1, "a")]));
+    assert_eq!(node.shown(), [("1a", 20, 0), ("2a", 3, 2)]);
+    // Another one before it was looked at.
+    node.reconfigure(prefixed("3"));
+    node.reconfigure(prefixed("4"));
+    node.classify(named(&[(1, "-"), (5, "x")]));
+    node.observe(5000, live().map(|(id, used)| (id, used + 1)));
+    node.grouper.measure(node.table.live());
+    assert_eq!(node.shown(), [("1a", 20, 0), ("2a", 3, 0)]);
+}
+
+#[test]
+fn ever_new_names_stay_within_the_bound() {
+    let mut node = with_members(&[5, 6]);
+    for n in 0..100 {
+        node.reconfigure(prefixed(&format!("{n}-")));
+        node.classify(named(&[(5, "a"), (6, "b")]));
+        node.observe(4000 + n, [(id(5), 11 + n), (id(6), 11 + n)].into_iter());
+    }
+    let shown = node.shown();
+    assert_eq!(shown.len(), 10);
+    assert_eq!(shown.iter().map(|(_, used, _)| used).sum::<u64>(), 220);
+    assert_eq!(shown[9].0, "other");
+}
+
+#[test]
+fn a_group_that_is_forgotten_is_so_for_who_was_not_looked_at_yet() {
+    let policy = Policy {
+        max_groups: 9,
+        children: true,
+        remove_empty: true,
+    };
+    let mut node = with_members(&[5, 6]);
+    node.grouper.policy = policy;
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(6, "a")]));
+    let accounts: Vec<_> = node.table.live().map(|live| live.account()).collect();
+    // The one that is not read keeps the group of before.
+    node.grouper.forget_empty(accounts.iter().copied());
+    assert_eq!(node.shown().len(), 2);
+    node.grouper.forget_empty(accounts.into_iter().skip(1));
+    node.observe(4000, [(id(5), 11), (id(6), 12)].into_iter());
+    assert_eq!(node.shown(), [("2a", 2, 1)]);
+}
+
+/// Process 5 was born by process 1, in the group `1init`, and runs the program `a`.
+fn born() -> Node {
+    let mut node = Node::new(prefixed("1"), 9);
+    node.observe(1500, std::iter::once((id(1), 0)));
+    node.classify(|_| Some("init".to_owned()));
+    node.tell(Event::Forked {
+        child: id(5),
+        parent: id(1),
+    });
+    node.tell(Event::Execed {
+        id: id(5),
+        facts: Box::new(facts("a")),
+        parent: 1,
+        counters: counters(1),
+    });
+    node.observe(3000, [(id(1), 0), (id(5), 10)].into_iter());
+    node.classify(named(&[(5, "a")]));
+    node
+}
+
+/// The same, and nobody has read it since a reload.
+fn born_and_unread() -> Node {
+    let mut node = born();
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(1, "init")]));
+    node
+}
+
+#[test]
+fn who_ends_before_it_was_looked_at_again_stays_where_it_was() {
+    let expected = [("1init", 0, 0), ("1a", 15, 1), ("2init", 0, 1)];
+    let mut node = born_and_unread();
+    ends(&mut node, 5, 15);
+    assert_eq!(node.shown(), expected);
+    // The same when nobody tells that it ended, but with what it had used.
+    let mut node = born_and_unread();
+    released(&mut node, 5, 15);
+    assert_eq!(node.shown(), expected);
+    // It runs another program: that is looked at, and what it used before stays.
+    let mut node = born_and_unread();
+    node.tell(Event::Execed {
+        id: id(5),
+        facts: Box::new(facts("b")),
+        parent: 1,
+        counters: counters(13),
+    });
+    ends(&mut node, 5, 15);
+    let found = node.shown();
+    assert_eq!((found[1].1, found[3]), (13, ("2b", 2, 0)), "{found:?}");
+}
+
+#[test]
+fn what_waits_for_one_that_is_never_looked_at_again_goes_where_that_was() {
+    let mut node = born();
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "x")]));
+    // It waits for process 1; then it runs a program of its own, which does not.
+    node.tell(Event::Execed {
+        id: id(5),
+        facts: Box::new(facts("b")),
+        parent: 1,
+        counters: counters(13),
+    });
+    node.observe(4000, [(id(1), 0), (id(5), 14)].into_iter());
+    assert_eq!(node.waiting().delta.user_ns, 4);
+    ends(&mut node, 5, 14);
+    ends(&mut node, 1, 0);
+    assert_eq!(node.waiting(), Tally::default());
+    let used = node.shown().into_iter().map(|(name, used, _)| (name, used));
+    let expected = [("1init", 3), ("1a", 10), ("2b", 1)];
+    assert_eq!(used.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_bound_of_an_item_is_not_that_of_its_number_before() {
+    let mut node = with_members(&[5, 6]);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "a"), (6, "b")]));
+    let bounded = |facts: &Facts| {
+        let Verdict::Member(placement) = prefixed("3")(facts) else {
+            return Verdict::Unmatched;
+        };
+        Verdict::Member(Placement {
+            max_groups: Some(1),
+            ..placement
+        })
+    };
+    node.reconfigure(Box::new(bounded));
+    node.classify(named(&[(5, "a"), (6, "b")]));
+    let names = node.shown().into_iter().map(|(name, ..)| name);
+    assert_eq!(names.collect::<Vec<_>>(), ["1a", "2a", "2b", "3a", "other"]);
+}
+
+/// Counts how often it is asked.
+#[derive(Default)]
+struct Asked(u32);
+
+impl Probe for Asked {
+    fn open_files(&mut self, _: u32) -> Option<u64> {
+        self.0 += 1;
+        None
+    }
+    fn wchan(&mut self, _: u32, _: u32) -> Option<String> {
+        None
+    }
+    fn memory(&mut self, _: u32) -> Option<Memory> {
+        None
+    }
+}
+
+#[test]
+fn who_was_in_no_group_is_read_when_it_comes_into_one_though_it_did_not_run() {
+    let mut asked = Asked::default();
+    let mut node = Node::new(prefixed("1"), 9);
+    let mut pass = |node: &mut Node, name| {
+        node.observe(3000, std::iter::once((id(5), 10)));
+        node.classify(named(name));
+        let Node { table, grouper } = node;
+        let is_outside = |account| grouper.is_outside(account);
+        table.refresh(&Pass::default(), &mut asked, is_outside);
+        asked.0
+    };
+    assert_eq!(pass(&mut node, &[(5, "-")]), 0);
+    assert_eq!(pass(&mut node, &[]), 0);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(5, "a")]));
+    assert_eq!(pass(&mut node, &[]), 1);
+    assert_eq!(pass(&mut node, &[]), 1);
+}

@@ -1,0 +1,141 @@
+//! Another configuration while processes come and go: nothing is lost, and nothing is counted twice.
+
+use super::{between, rise, sum_within, within};
+use crate::{
+    agent::Agent,
+    exposition::Samples,
+    group::{Group, Lives},
+    guest::scaled,
+    process::End,
+    program::Program,
+    runner::table,
+    tier::{EXACT, Tier},
+};
+
+table![
+    reload_under_churn_iterator,
+    reload_under_churn_switch,
+    a_reload_moves_the_living,
+];
+
+const ENABLED: &[&str] = &["--web.enable-lifecycle"];
+
+fn reload_under_churn_iterator() {
+    reload_under_churn(EXACT[0]);
+}
+
+fn reload_under_churn_switch() {
+    reload_under_churn(EXACT[1]);
+}
+
+/// Two configurations take turns while processes come and go, by exec and by fork. Both know some of the groups, whose totals
+/// are exact; the others' are exact together.
+fn reload_under_churn(tier: &Tier) {
+    let [forker, child, mover] = ["reloP", "reloC", "reloM"].map(Program::new);
+    let configuration = |prefix: &str| {
+        let item = |name: &str, program: &Program| {
+            let comm = &program.name;
+            format!("  - {{name: \"{name}{{{{.Comm}}}}\", comm: [{comm}]}}\n")
+        };
+        let items = [
+            item("", &child),
+            item(prefix, &forker),
+            item(prefix, &mover),
+        ];
+        format!("process_names:\n{}", items.concat())
+    };
+    let both = ["a-", "b-"];
+    let agent = Agent::start_with(tier, ENABLED, Some(&configuration(both[0])));
+    let count = scaled(1000);
+    let (times, ns) = (&*count.to_string(), "1000000");
+    let by_exec = forker.start("churn", &[times, ns, child.path_text()]);
+    let by_fork = mover.start("churn", &[times, ns]);
+    let mut reloads = 0;
+    let mut before = agent.scrape();
+    while !(by_exec.has_ended() && by_fork.has_ended()) {
+        reloads += 1;
+        agent.reload(&configuration(both[reloads % 2]));
+        let now = agent.scrape();
+        rise::check(&before, &now);
+        before = now;
+    }
+    let (by_exec, by_fork) = (by_exec.finish(), by_fork.finish());
+    let children = Lives {
+        execs: count,
+        ..Lives::of(&by_exec)
+    };
+    let children_ns = by_exec.of("children_ns");
+    let samples = agent.await_settled(|samples| {
+        let group = samples.group(&child.name);
+        children.check(&group)?;
+        within(&agent, tier, &group, count, children_ns)?;
+        let names = both.map(|prefix| format!("{prefix}{}", forker.name));
+        let forks = sum(samples, &names, Group::forks);
+        let parent_ns = by_exec.reaped.cpu_ns - children_ns;
+        let found_ns = sum(samples, &names, Group::cpu_ns);
+        equal("forks", forks, count)?;
+        sum_within(&agent, tier, samples, found_ns, 1, parent_ns)?;
+        let names = both.map(|prefix| format!("{prefix}{}", mover.name));
+        equal("forks", sum(samples, &names, Group::forks), count)?;
+        equal("execs", sum(samples, &names, Group::execs), 1)?;
+        equal("ends", sum(samples, &names, Group::all_exits), count + 1)?;
+        let found_ns = sum(samples, &names, Group::cpu_ns);
+        sum_within(
+            &agent,
+            tier,
+            samples,
+            found_ns,
+            count + 1,
+            by_fork.reaped.cpu_ns,
+        )
+    });
+    for name in both.map(|prefix| format!("{prefix}{}", mover.name)) {
+        assert!(samples.group(&name).forks() > 0.0, "{name} was never used");
+    }
+    let failures = samples.the("headcount_config_reload_failures_total", &[]);
+    assert_eq!(failures, 0.0);
+}
+
+fn sum<'a>(samples: &'a Samples, names: &'a [String], value: fn(&Group<'a>) -> f64) -> f64 {
+    names.iter().map(|name| value(&samples.group(name))).sum()
+}
+
+fn equal(what: &str, found: f64, expected: u64) -> Result<(), String> {
+    match found == expected as f64 {
+        true => Ok(()),
+        false => Err(format!("{found} {what}, expected {expected}")),
+    }
+}
+
+/// What a process used before is its former group's, what it uses afterwards its new one's.
+fn a_reload_moves_the_living() {
+    for tier in EXACT {
+        let program = Program::new("moved");
+        let configuration = |name: &str| {
+            format!(
+                "process_names: [{{name: {name}, comm: [{}]}}]\n",
+                program.name
+            )
+        };
+        let agent = Agent::start_with(tier, ENABLED, Some(&configuration("first")));
+        let mut worker = program.work();
+        let first_ns = worker.ask("spin 200000000");
+        agent.reload(&configuration("second"));
+        let samples = agent.scrape();
+        assert_eq!(samples.group("first").processes(), 0.0);
+        assert_eq!(samples.group("second").processes(), 1.0);
+        worker.ask("spin 100000000");
+        let report = worker.finish();
+        agent.await_settled(|samples| {
+            let (first, second) = (samples.group("first"), samples.group("second"));
+            equal("execs", first.execs(), 1)?;
+            equal("ends", second.exits(End::Success), 1)?;
+            let first_ns = first_ns as f64;
+            // Its report, too, was before the reload.
+            let high = first_ns * tier.high + tier.stolen_ns() + 1_000_000.0;
+            between(first.cpu_ns(), first_ns * tier.low_alive, high)?;
+            let found_ns = first.cpu_ns() + second.cpu_ns();
+            sum_within(&agent, tier, samples, found_ns, 1, report.reaped.cpu_ns)
+        });
+    }
+}
