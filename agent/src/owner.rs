@@ -120,3 +120,32 @@ impl Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asks_before_the_first_pass_is_answered_after_it() {
+        let (questions, inbox) = mpsc::channel(4);
+        let (ready, is_ready) = oneshot::channel();
+        let (scrape, look, health) = (oneshot::channel(), oneshot::channel(), oneshot::channel());
+        let asked = [
+            Question::Metrics(scrape.0),
+            Question::Overview(look.0),
+            Question::Health(health.0),
+        ];
+        for question in asked {
+            questions.send(question).await.unwrap();
+        }
+        let telling = async {
+            assert_eq!(health.1.await.unwrap().status, Status::Starting);
+            ready.send(()).unwrap();
+        };
+        let ((_inbox, waiting), ()) = tokio::join!(stand_in(inbox, is_ready), telling);
+        assert!(
+            matches!(waiting[..], [Question::Metrics(_), Question::Overview(_)]),
+            "{waiting:?}"
+        );
+    }
+}

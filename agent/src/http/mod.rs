@@ -2,7 +2,7 @@
 //!
 //! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; 503 where its owner does not answer in time
 //! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while degraded; 503 where the owner does not answer in time
-//! * `/` (GET, HEAD): the page for people, which has more paths of its own ([`page`]); where there is none, links to both
+//! * `/` (GET, HEAD): the page for people, which has more paths of its own; where there is none, links to both
 //! * anything else: 404
 //!
 //! In come a listening socket, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
