@@ -400,3 +400,32 @@ fn whoever_waits_is_listed_once_however_often_it_is_undecided() {
     }
     assert_eq!(grouper.unmatched, [leaf]);
 }
+
+#[test]
+fn the_number_of_a_group_is_never_used_again() {
+    let mut grouper = with(FORGETFUL);
+    let member = |grouper: &mut Grouper, comm| {
+        let account = grouper.open(None);
+        grouper.identify(account, &facts(comm));
+        grouper.group_of(account).map(|group| group.id)
+    };
+    assert_eq!(member(&mut grouper, "a"), Some(1));
+    assert_eq!(member(&mut grouper, "b"), Some(2));
+    grouper.forget_empty(std::iter::empty());
+    assert_eq!(member(&mut grouper, "a"), Some(3));
+    assert_eq!(member(&mut grouper, "x"), None);
+}
+
+#[test]
+fn it_is_known_which_item_put_a_member_into_its_group() {
+    let mut grouper = grouper(9);
+    let [parent, child] = [None, Some(AccountId(0))].map(|above| grouper.open(above));
+    grouper.identify(parent, &facts("bound"));
+    grouper.identify(child, &facts("x"));
+    assert_eq!(grouper.item_of(parent), Some(1));
+    let group = |account| grouper.group_of(account).map(|group| group.id);
+    assert_eq!(
+        (group(child), grouper.item_of(child)),
+        (group(parent), None)
+    );
+}

@@ -19,13 +19,17 @@ pub(crate) struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
+    /// What the browser leaves behind.
+    _files: tempfile::TempDir,
 }
 
 impl Browser {
     /// A browser with one empty tab.
     pub(crate) fn start() -> Self {
+        let files = tempfile::tempdir().unwrap();
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .env("TMPDIR", files.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -39,6 +43,7 @@ impl Browser {
             driver,
             address: SocketAddr::from(([127, 0, 0, 1], port.unwrap())),
             session: String::new(),
+            _files: files,
         };
         // Root may not use the sandbox, and small machines have little shared memory.
         let arguments = [
@@ -172,12 +177,12 @@ fn read_answer(stream: TcpStream) -> io::Result<(String, Vec<u8>)> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    let lengths = head.lines().filter_map(|line| {
+    let mut lengths = head.lines().filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         let is_length = name.eq_ignore_ascii_case("content-length");
         is_length.then(|| value.trim().parse().ok())?
     });
-    let mut body = vec![0; lengths.last().unwrap_or(0)];
+    let mut body = vec![0; lengths.next_back().unwrap_or(0)];
     stream.read_exact(&mut body)?;
     Ok((head, body))
 }

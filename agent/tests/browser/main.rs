@@ -147,7 +147,8 @@ fn hostile_names_do_nothing() {
         .args(&["-accounting=procfs", "-web.show-cmdline"])
         .start();
     let browser = Browser::start();
-    visit(&browser, &agent);
+    browser.open(&format!("http://{}/#%3C%", agent.address));
+    browser.wait("document.querySelectorAll('#groups tbody button').length > 0");
     let shown = "<img src=x onerror=document.title='had'>\\u{202e}\\u{1b}]0;x\\u{7}&lt;";
     let found = browser.column(0);
     let at = found.iter().position(|name| name == shown);

@@ -165,6 +165,24 @@ fn a_viewer_makes_no_group_go() {
 }
 
 #[test]
+fn a_look_that_fails_is_said_and_what_was_seen_stays() {
+    let tree = node();
+    let agent = launch(&tree).start();
+    let before = json_of(&agent, "/api/groups");
+    tree.hide();
+    let mut now = json_of(&agent, "/api/groups");
+    let reason = now["health"]["reasons"][0].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("the last pass failed: "), "{reason}");
+    now["health"] = before["health"].clone();
+    assert_eq!(now, before);
+    assert!(agent.ask("/").body.contains("<li>the last pass failed: "));
+    tree.unhide();
+    let again = json_of(&agent, "/api/groups");
+    assert_eq!(again["health"]["status"], "ok");
+    assert!(again["time"].as_f64() > before["time"].as_f64());
+}
+
+#[test]
 fn the_page_can_be_left_out() {
     let tree = node();
     let agent = launch(&tree).arg("--web.disable-ui").start();

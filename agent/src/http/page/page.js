@@ -7,6 +7,7 @@
   const FIRST_MS = 1000; // until there are two answers, rates are averages
   const PATIENCE_MS = 15000;
   const NONE = "–";
+  const { compare } = new Intl.Collator();
 
   const find = (id) => document.getElementById(id);
   const make = (tag, attributes = {}, text = "") => {
@@ -104,14 +105,14 @@
 
     order(data) {
       const { value } = this.columns.find((column) => column.key === this.sorted);
-      const compare = (a, b) => {
+      const ordered = (a, b) => {
         const [x, y] = [value(a), value(b)];
         if (x === y) return 0;
         if (x === null || y === null) return x === null ? 1 : -1; // what is not known comes last
-        const order = typeof x === "string" ? x.localeCompare(y) : x - y;
+        const order = typeof x === "string" ? compare(x, y) : x - y;
         return this.falls ? -order : order;
       };
-      return [...data].sort(compare);
+      return [...data].sort(ordered);
     }
 
     show(data) {
@@ -384,8 +385,12 @@
     else if (!paused) refresh();
   });
 
-  const name = decodeURIComponent(location.hash.slice(1));
-  if (name) open = { id: null, name };
+  try {
+    const name = decodeURIComponent(location.hash.slice(1));
+    if (name) open = { id: null, name };
+  } catch {
+    // Not an address that was made here.
+  }
   document.title = `Headcount ${location.host}`;
   document.querySelector("h1").append(make("span", {}, location.host));
   find("tools").hidden = false;

@@ -6,7 +6,7 @@ use serde::Serialize;
 const MOST: usize = 256;
 
 /// A text as it is shown: what cannot be seen (control characters, what turns the direction of writing) is escaped as in
-/// Rust, and it is no longer than [`MOST`] characters. For HTML it is still to be escaped.
+/// Rust, and it is no longer than 256 characters. For HTML it is still to be escaped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Shown(String);

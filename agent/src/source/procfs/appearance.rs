@@ -29,8 +29,8 @@ impl Procfs {
 
     /// How the process with this number and start looks; `wants_argv`: with its command line.
     ///
-    /// A command line that does not come at once is left out: [`Procfs::begin_view`] and the bounds of
-    /// [`super::patient`] say how long an answer may take.
+    /// A command line that does not come at once is left out: all those of one answer take no longer
+    /// than one slow file and a little.
     ///
     /// # Errors
     /// [`Error::Gone`] when it ended or another process has its number; any other when `stat` cannot be read.
@@ -51,7 +51,8 @@ impl Procfs {
         }
         let status = self.read(tgid, dir, status::FILE, status::parse_status);
         let uid = status.ok().and_then(|status| status.effective_uid);
-        let argv = wants_argv.then(|| self.viewers.read(tgid, dir, cmdline::FILE.0, CMDLINE));
+        let may_wait = wants_argv && self.viewers.has_time();
+        let argv = may_wait.then(|| self.viewers.read(tgid, dir, cmdline::FILE.0, CMDLINE));
         Ok(Appearance {
             comm,
             username: uid.map(|uid| self.users.name(uid)).unwrap_or_default(),

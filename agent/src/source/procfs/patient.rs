@@ -124,6 +124,11 @@ impl Patient {
         }
     }
 
+    /// Whether the time of this pass is not over.
+    pub(super) fn has_time(&self) -> bool {
+        self.waited < self.pass
+    }
+
     fn patience(&self) -> Duration {
         FILE.min(self.pass.saturating_sub(self.waited)).max(LEAST)
     }
@@ -195,6 +200,22 @@ mod tests {
         std::fs::remove_file(stuck.path().join("cmdline")).unwrap();
         std::fs::write(stuck.path().join("cmdline"), "now").unwrap();
         assert_eq!(read(&mut patient, 1, &stuck_dir).unwrap(), b"now");
+    }
+
+    #[test]
+    fn who_reads_for_a_person_leaves_few_threads_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        fifo(folder.path());
+        let dir = File::open(folder.path()).unwrap();
+        let mut patient = Patient::for_viewers();
+        for tgid in 0..9 {
+            let error = patient.read(tgid, dir.as_fd(), NAME, 100).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        assert_eq!(patient.held_up.len(), VIEWERS_HELD_UP);
+        assert!(!patient.has_time());
+        patient.begin();
+        assert!(patient.has_time());
     }
 
     #[test]
