@@ -244,22 +244,7 @@ impl Agent {
 
     /// One GET.
     pub fn ask(&self, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer {
-            code,
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
+        ask(self.address, path)
     }
 
     /// Lines of the log so far.
@@ -285,6 +270,26 @@ impl Agent {
         let status = self.child.wait();
         self.child.log.wait_for_end();
         (status, self.log())
+    }
+}
+
+/// One GET. Several threads may ask at a time.
+pub fn ask(address: SocketAddr, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer {
+        code,
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
     }
 }
 
