@@ -1,8 +1,8 @@
 //! Every map: why this size, and what happens when it is full.
 
 use agent_common::{
-    ARGV_BYTES, COARSE_ENTRIES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals, OverflowRecord,
-    RUN_TIMES_ENTRIES, RunTime, SwitchTotals,
+    ARGV_BYTES, COARSE_ENTRIES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals,
+    OverflowRecord, RUN_TIMES_ENTRIES, RunTime, SwitchTotals,
 };
 use aya_ebpf::{
     macros::map,
