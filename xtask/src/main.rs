@@ -11,10 +11,13 @@
 mod bench;
 mod check;
 mod command;
+mod dashboards;
 mod debian;
+mod http;
 mod parity;
 mod peer;
 mod run;
+mod scale;
 mod setup;
 mod test;
 mod vm;
@@ -55,6 +58,16 @@ const VERBS: &[Verb] = &[
         main: parity::main,
     },
     Verb {
+        name: "scale",
+        summary: "what the exposition of a running agent means for a fleet; arguments are HOST:PORT, --nodes, --interval",
+        main: scale::main,
+    },
+    Verb {
+        name: "dashboards",
+        summary: "write the Grafana dashboards of deploy/grafana anew",
+        main: dashboards::main,
+    },
+    Verb {
         name: "vm",
         summary: "the live tests on other kernels, emulated; arguments are kernels, or all",
         main: vm::main,
@@ -74,7 +87,7 @@ fn main() -> ExitCode {
     let Some(verb) = verb else {
         eprintln!("usage: cargo xtask <verb> [argument]...");
         for Verb { name, summary, .. } in VERBS {
-            eprintln!("  {name:7} {summary}");
+            eprintln!("  {name:10} {summary}");
         }
         return ExitCode::from(2);
     };
