@@ -120,6 +120,7 @@ fn filled(query: &str, agent: &Agent) -> String {
     query
         .replace("$__rate_interval", "10s")
         .replace("$job", "headcount")
+        .replace(r#"=~"$instance""#, r#"=~".+""#)
         .replace("$instance", &agent.address.to_string())
         // The agent's own group: it has threads, descriptors and memory that can be read.
         .replace("$groupname", "headcount")

@@ -38,13 +38,18 @@ fn relabelling_keeps_what_it_says_and_less_than_all() {
         "{groups:?}"
     );
     let rules = expressions(&fs::read_to_string(deployed("prometheus/rules.yml")).unwrap());
+    let dashboard = fs::read_to_string(deployed("grafana/fleet.json")).unwrap();
+    let reads = |family: &str| is_named(&rules, family) || is_named(&dashboard, family);
     let all = families(&prometheus, "all");
     let kept = families(&prometheus, for_rules);
     let lacking: Vec<_> = all
         .iter()
-        .filter(|family| is_named(&rules, family) && !kept.contains(*family))
+        .filter(|family| reads(family) && !kept.contains(*family))
         .collect();
-    assert!(lacking.is_empty(), "the rules read {lacking:?}");
+    assert!(
+        lacking.is_empty(),
+        "rules and fleet dashboard read {lacking:?}"
+    );
     assert!(kept.len() > 15 && kept.len() < all.len() / 2);
 }
 

@@ -1,7 +1,9 @@
 //! All nodes of a job. What adds up groups over nodes is read from the series that `deploy/prometheus/rules.yml` records:
 //! ten thousand nodes have too many to add up at each look.
 
-use super::model::{Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit};
+use super::model::{
+    Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit,
+};
 
 pub(super) fn dashboard() -> Dashboard {
     Dashboard {
@@ -12,7 +14,7 @@ pub(super) fn dashboard() -> Dashboard {
             name: "job",
             label: "Job",
             query: "label_values(headcount_build_info, job)",
-            several: true,
+            choice: Choice::Several,
         }],
         rows: vec![state(), groups(), nodes(), agents()],
     }

@@ -1,6 +1,8 @@
 //! One group on some or all of its nodes.
 
-use super::model::{Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit};
+use super::model::{
+    Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit,
+};
 
 /// What every query selects by.
 const GROUP: &str = r#"job=~"$job", instance=~"$instance", groupname="$groupname""#;
@@ -15,19 +17,19 @@ pub(super) fn dashboard() -> Dashboard {
                 name: "job",
                 label: "Job",
                 query: "label_values(headcount_build_info, job)",
-                several: true,
+                choice: Choice::Several,
             },
             Variable {
                 name: "groupname",
                 label: "Group",
                 query: r#"label_values(namedprocess_namegroup_num_procs{job=~"$job"}, groupname)"#,
-                several: false,
+                choice: Choice::One,
             },
             Variable {
                 name: "instance",
                 label: "Nodes",
                 query: r#"label_values(namedprocess_namegroup_num_procs{job=~"$job", groupname="$groupname"}, instance)"#,
-                several: true,
+                choice: Choice::Many,
             },
         ],
         rows: vec![now(), by_node(), kinds(), threads()],

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::model::{Dashboard, Kind, Link, Panel, Row, Variable};
+use super::model::{Choice, Dashboard, Kind, Link, Panel, Row, Variable};
 
 /// Grafana's grid.
 const COLUMNS: u64 = 24;
@@ -55,9 +55,10 @@ fn variable(variable: &Variable) -> Value {
         name,
         label,
         query,
-        several,
+        choice,
     } = variable;
-    let current = if *several {
+    let several = *choice != Choice::One;
+    let current = if several {
         json!({"text": ["All"], "value": ["$__all"]})
     } else {
         json!({})
@@ -74,6 +75,7 @@ fn variable(variable: &Variable) -> Value {
         "sort": 1,
         "multi": several,
         "includeAll": several,
+        "allValue": if *choice == Choice::Many { ".+".into() } else { Value::Null },
         "current": current,
     })
 }
@@ -161,18 +163,36 @@ fn defaults(panel: &Panel) -> Value {
             .red_from
             .map(|value| json!({"color": "red", "value": value})),
     );
-    let is_stack = panel.kind == Kind::Parts;
-    json!({
+    let mut defaults = json!({
         "unit": panel.unit,
-        "min": if panel.kind == Kind::Word { Value::Null } else { 0.into() },
         "thresholds": {"mode": "absolute", "steps": steps},
         "links": link(panel.link),
-        "custom": {
-            "lineWidth": 1,
-            "fillOpacity": if is_stack { 30 } else { 0 },
-            "stacking": {"mode": if is_stack { "normal" } else { "none" }},
-            "showPoints": "never",
-        },
+    });
+    if panel.kind != Kind::Word {
+        defaults["min"] = 0.into();
+    }
+    if matches!(panel.kind, Kind::Lines | Kind::Parts) {
+        defaults["custom"] = drawing(panel);
+    }
+    defaults
+}
+
+fn drawing(panel: &Panel) -> Value {
+    let (fill, stacking) = match panel.kind {
+        Kind::Parts => (30, "normal"),
+        _ => (0, "none"),
+    };
+    let limit = if panel.red_from.is_some() {
+        "line"
+    } else {
+        "off"
+    };
+    json!({
+        "lineWidth": 1,
+        "fillOpacity": fill,
+        "stacking": {"mode": stacking},
+        "showPoints": "never",
+        "thresholdsStyle": {"mode": limit},
     })
 }
 
@@ -196,7 +216,7 @@ fn options(kind: Kind) -> Value {
             json!({"reduceOptions": reduce, "textMode": "name", "colorMode": "none", "graphMode": "none"})
         }
         Kind::Lines | Kind::Parts => json!({
-            "legend": {"displayMode": "table", "placement": "right", "calcs": ["lastNotNull", "max"], "sortBy": "Last *", "sortDesc": true},
+            "legend": {"showLegend": true, "displayMode": "table", "placement": "right", "calcs": ["lastNotNull", "max"], "sortBy": "Last *", "sortDesc": true},
             "tooltip": {"mode": "multi", "sort": "desc"},
         }),
     }

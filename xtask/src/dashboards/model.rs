@@ -18,8 +18,17 @@ pub(super) struct Variable {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
     pub(super) query: &'static str,
-    /// Several values at a time, and all of them at first.
-    pub(super) several: bool,
+    pub(super) choice: Choice,
+}
+
+/// How many values of a variable may be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    One,
+    /// All at first, which Grafana writes out.
+    Several,
+    /// The same, but all is `.+`: written out, ten thousand nodes are no query any more.
+    Many,
 }
 
 /// Panels under one head.

@@ -1,6 +1,8 @@
 //! One node: its groups, and the agent that tells of them.
 
-use super::model::{Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit, word};
+use super::model::{
+    Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit, word,
+};
 
 /// What every query selects by.
 const NODE: &str = r#"job=~"$job", instance="$instance""#;
@@ -15,13 +17,13 @@ pub(super) fn dashboard() -> Dashboard {
                 name: "job",
                 label: "Job",
                 query: "label_values(headcount_build_info, job)",
-                several: true,
+                choice: Choice::Several,
             },
             Variable {
                 name: "instance",
                 label: "Node",
                 query: r#"label_values(headcount_build_info{job=~"$job"}, instance)"#,
-                several: false,
+                choice: Choice::One,
             },
         ],
         rows: vec![now(), use_of_groups(), life(), agent(), accounting()],
