@@ -30,7 +30,10 @@ fn start() -> (FakeProc, Agent) {
         let comm = format!("fake-{pid}");
         tree.process(pid).comm(&comm).argv(&[&comm]).write();
     }
-    let agent = Launch::on(&tree).arg("-accounting=procfs").start();
+    // Readers of proportional memory have files open when they like.
+    let agent = Launch::on(&tree)
+        .args(&["-accounting=procfs", "-gather-smaps=false"])
+        .start();
     (tree, agent)
 }
 
