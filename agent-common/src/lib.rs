@@ -18,12 +18,12 @@ pub use exec::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord};
 pub use exit::{EXIT_OOM, ExitRecord};
 pub use fork::ForkRecord;
 pub use overflow::{
-    CoarseSums, NodeTotals, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED,
-    OverflowRecord,
+    COARSE_ENTRIES, CoarseSums, NodeTotals, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED,
+    OVERFLOW_RELEASED, OverflowRecord,
 };
 pub use plan::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
 pub use release::{RELEASE_PROJECTED, ReleaseRecord};
-pub use switch::{RunTime, SwitchTotals};
+pub use switch::{RUN_TIMES_ENTRIES, RunTime, SwitchTotals};
 pub use task::{COMM_BYTES, Comm, Identity, LeaderRecord, ThreadRecord, Totals};
 
 /// First word of each record in the ring and in the iterator's output.

@@ -12,6 +12,9 @@ pub const OVERFLOW_EXITED: u32 = 4;
 /// [`OverflowRecord::flags`]: `totals` is final, and the process is gone.
 pub const OVERFLOW_RELEASED: u32 = 8;
 
+/// Names that the sums by comm have room for: more than a node's regular churn has.
+pub const COARSE_ENTRIES: u32 = 256;
+
 /// All records of one process that found the ring full, merged. Keyed by [`Identity`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]

@@ -3,6 +3,9 @@
 use crate::Identity;
 use bytemuck::{Pod, Zeroable};
 
+/// Processes that the map of run times has room for.
+pub const RUN_TIMES_ENTRIES: u32 = 16384;
+
 /// On-CPU time of one process on one CPU, keyed by [`crate::Identity`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]

@@ -1,8 +1,8 @@
 //! Every map: why this size, and what happens when it is full.
 
 use agent_common::{
-    ARGV_BYTES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals, OverflowRecord,
-    RunTime, SwitchTotals,
+    ARGV_BYTES, COARSE_ENTRIES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals,
+    OverflowRecord, RUN_TIMES_ENTRIES, RunTime, SwitchTotals,
 };
 use aya_ebpf::{
     macros::map,
@@ -25,10 +25,10 @@ pub(crate) static OVERFLOW_0: HashMap<Identity, OverflowRecord> =
 pub(crate) static OVERFLOW_1: HashMap<Identity, OverflowRecord> =
     HashMap::with_max_entries(8192, 0);
 
-/// Sums by comm, per CPU: what found the hash full too. 256 names are more than a node's regular churn has; full:
-/// [`COARSE_REST`].
+/// Sums by comm, per CPU: what found the hash full too. Full: [`COARSE_REST`].
 #[map]
-pub(crate) static COARSE: PerCpuHashMap<Comm, CoarseSums> = PerCpuHashMap::with_max_entries(256, 0);
+pub(crate) static COARSE: PerCpuHashMap<Comm, CoarseSums> =
+    PerCpuHashMap::with_max_entries(COARSE_ENTRIES, 0);
 
 /// The sum without a name. Cannot be full.
 #[map]
@@ -59,7 +59,7 @@ pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max
 /// and go with the process. Full: counted in [`SWITCH`], and user space reads every process once.
 #[map]
 pub(crate) static RUN_TIMES: PerCpuHashMap<Identity, RunTime> =
-    PerCpuHashMap::with_max_entries(16384, 0);
+    PerCpuHashMap::with_max_entries(RUN_TIMES_ENTRIES, 0);
 
 /// The switch program's own state. Cannot be full.
 #[map]

@@ -163,6 +163,7 @@ fn without_what_varies(body: &str) -> String {
         let (key, value) = line.rsplit_once(' ').unwrap();
         let family = key.split('{').next().unwrap();
         let varies = family.starts_with("process_")
+            || family.starts_with("headcount_process_")
             || family.ends_with("_duration_seconds_bucket")
             || family.ends_with("_duration_seconds_sum")
             || family.ends_with("_timestamp_seconds")

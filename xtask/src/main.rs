@@ -12,13 +12,16 @@ mod bench;
 mod browser;
 mod check;
 mod command;
+mod dashboards;
 mod debian;
 mod dist;
+mod http;
 mod image;
 mod manifests;
 mod parity;
 mod peer;
 mod run;
+mod scale;
 mod service;
 mod setup;
 mod test;
@@ -75,6 +78,16 @@ const VERBS: &[Verb] = &[
         main: manifests::main,
     },
     Verb {
+        name: "scale",
+        summary: "what the exposition of a running agent means for a fleet; arguments are HOST:PORT, --nodes, --interval",
+        main: scale::main,
+    },
+    Verb {
+        name: "dashboards",
+        summary: "write the Grafana dashboards of deploy/grafana anew",
+        main: dashboards::main,
+    },
+    Verb {
         name: "vm",
         summary: "the live tests on other kernels, emulated; arguments are kernels, or all",
         main: vm::main,
@@ -104,7 +117,7 @@ fn main() -> ExitCode {
     let Some(verb) = verb else {
         eprintln!("usage: cargo xtask <verb> [argument]...");
         for Verb { name, summary, .. } in VERBS {
-            eprintln!("  {name:9} {summary}");
+            eprintln!("  {name:10} {summary}");
         }
         return ExitCode::from(2);
     };

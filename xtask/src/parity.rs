@@ -1,4 +1,5 @@
-//! `cargo xtask parity`: the agent beside the real process-exporter, and scraped by a real Prometheus.
+//! `cargo xtask parity`: the agent beside the real process-exporter, and scraped by a real Prometheus, which is asked the queries
+//! of dashboards, plays the rules of `deploy/prometheus` and relabels as `deploy/SCALE.md` says.
 //!
 //! In: nothing. Out: that of the test binary `parity`, which gets the path of the one in `HEADCOUNT_PEER` and the folder of
 //! the other in `HEADCOUNT_PROMETHEUS`.

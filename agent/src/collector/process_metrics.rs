@@ -1,4 +1,5 @@
-//! The standard `process_*` set: what the agent itself costs, from its own `/proc/self` files and no others.
+//! What the agent itself costs, from its own `/proc/self` files and no others: the standard set `process_*`, which dashboards
+//! expect of every exporter, and the same as `headcount_process_*`, which is the agent's own on any dashboard.
 //!
 //! The `prometheus` crate's process collector is not used: its CPU counter has whole seconds. Ours is the kernel's own
 //! counter, read when it is shown, so it is right at any scrape interval and with any number of scrapers.
@@ -24,18 +25,20 @@ pub(super) struct Reading {
 }
 
 struct Metric {
-    descriptor: Descriptor,
+    /// The standard name and our own; they differ in nothing else.
+    descriptors: [Descriptor; 2],
     value: fn(&Reading) -> Value,
 }
 
 pub(super) fn descriptors() -> impl Iterator<Item = &'static Descriptor> {
-    METRICS.iter().map(|metric| &metric.descriptor)
+    METRICS.iter().flat_map(|metric| &metric.descriptors)
 }
 
 pub(super) fn write(reading: &Reading, out: &mut Writer) {
     for metric in METRICS {
-        out.family(&metric.descriptor)
-            .sample(&[], (metric.value)(reading));
+        for descriptor in &metric.descriptors {
+            out.family(descriptor).sample(&[], (metric.value)(reading));
+        }
     }
 }
 
@@ -128,89 +131,111 @@ fn file_limit() -> Result<u64, Error> {
     Ok(limit.rlim_cur)
 }
 
+const fn both(
+    names: [&'static str; 2],
+    kind: Kind,
+    help: &'static str,
+    unit: &'static str,
+    source: &'static str,
+) -> [Descriptor; 2] {
+    let [standard, own] = names;
+    let standard = Descriptor {
+        name: standard,
+        kind,
+        help,
+        labels: &[],
+        unit,
+        source,
+        fallback: "-",
+    };
+    let own = Descriptor {
+        name: own,
+        ..standard
+    };
+    [standard, own]
+}
+
 static METRICS: &[Metric] = &[
     Metric {
-        descriptor: Descriptor {
-            name: "process_cpu_seconds_total",
-            kind: Kind::Counter,
-            help: "User and system CPU time of the agent.",
-            labels: &[],
-            unit: "seconds",
-            source: "CLOCK_PROCESS_CPUTIME_ID",
-            fallback: "-",
-        },
+        descriptors: both(
+            [
+                "process_cpu_seconds_total",
+                "headcount_process_cpu_seconds_total",
+            ],
+            Kind::Counter,
+            "User and system CPU time of the agent.",
+            "seconds",
+            "CLOCK_PROCESS_CPUTIME_ID",
+        ),
         value: |me| Value::Nanoseconds(me.cpu_ns),
     },
     Metric {
-        descriptor: Descriptor {
-            name: "process_open_fds",
-            kind: Kind::Gauge,
-            help: "Open file descriptors of the agent.",
-            labels: &[],
-            unit: "descriptors",
-            source: "/proc/self/fd",
-            fallback: "-",
-        },
+        descriptors: both(
+            ["process_open_fds", "headcount_process_open_fds"],
+            Kind::Gauge,
+            "Open file descriptors of the agent.",
+            "descriptors",
+            "/proc/self/fd",
+        ),
         value: |me| me.open_fds.into(),
     },
     Metric {
-        descriptor: Descriptor {
-            name: "process_max_fds",
-            kind: Kind::Gauge,
-            help: "Most file descriptors that the agent may open.",
-            labels: &[],
-            unit: "descriptors",
-            source: "getrlimit",
-            fallback: "-",
-        },
+        descriptors: both(
+            ["process_max_fds", "headcount_process_max_fds"],
+            Kind::Gauge,
+            "Most file descriptors that the agent may open.",
+            "descriptors",
+            "getrlimit",
+        ),
         value: |me| me.max_fds.into(),
     },
     Metric {
-        descriptor: Descriptor {
-            name: "process_virtual_memory_bytes",
-            kind: Kind::Gauge,
-            help: "Virtual memory of the agent.",
-            labels: &[],
-            unit: "bytes",
-            source: "/proc/self/stat 23",
-            fallback: "-",
-        },
+        descriptors: both(
+            [
+                "process_virtual_memory_bytes",
+                "headcount_process_virtual_memory_bytes",
+            ],
+            Kind::Gauge,
+            "Virtual memory of the agent.",
+            "bytes",
+            "/proc/self/stat 23",
+        ),
         value: |me| me.virtual_bytes.into(),
     },
     Metric {
-        descriptor: Descriptor {
-            name: "process_resident_memory_bytes",
-            kind: Kind::Gauge,
-            help: "Resident memory of the agent.",
-            labels: &[],
-            unit: "bytes",
-            source: "/proc/self/stat 24",
-            fallback: "-",
-        },
+        descriptors: both(
+            [
+                "process_resident_memory_bytes",
+                "headcount_process_resident_memory_bytes",
+            ],
+            Kind::Gauge,
+            "Resident memory of the agent.",
+            "bytes",
+            "/proc/self/stat 24",
+        ),
         value: |me| me.resident_bytes.into(),
     },
     Metric {
-        descriptor: Descriptor {
-            name: "process_start_time_seconds",
-            kind: Kind::Gauge,
-            help: "Start of the agent since the epoch.",
-            labels: &[],
-            unit: "seconds",
-            source: "boot time and /proc/self/stat 22",
-            fallback: "-",
-        },
+        descriptors: both(
+            [
+                "process_start_time_seconds",
+                "headcount_process_start_time_seconds",
+            ],
+            Kind::Gauge,
+            "Start of the agent since the epoch.",
+            "seconds",
+            "boot time and /proc/self/stat 22",
+        ),
         value: |me| me.start_time_seconds.into(),
     },
     Metric {
-        descriptor: Descriptor {
-            name: "process_threads",
-            kind: Kind::Gauge,
-            help: "Threads of the agent.",
-            labels: &[],
-            unit: "threads",
-            source: "/proc/self/stat 20",
-            fallback: "-",
-        },
+        descriptors: both(
+            ["process_threads", "headcount_process_threads"],
+            Kind::Gauge,
+            "Threads of the agent.",
+            "threads",
+            "/proc/self/stat 20",
+        ),
         value: |me| me.threads.into(),
     },
 ];

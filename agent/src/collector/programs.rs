@@ -155,6 +155,38 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_map_fill_ratio",
+            kind: Kind::Gauge,
+            help: "Share of the map that was in use when it was last read; ring and overflow are empty after it.",
+            labels: &["map"],
+            unit: "ratio",
+            source: "agent",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            for map in &view.source.maps {
+                out.sample(&[map.name], map.used as f64 / map.capacity as f64);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_map_peak_fill_ratio",
+            kind: Kind::Gauge,
+            help: "Largest share of the map that was ever found in use.",
+            labels: &["map"],
+            unit: "ratio",
+            source: "agent",
+            fallback: "left out without kernel programs",
+        },
+        write: |view, out| {
+            for map in &view.source.maps {
+                out.sample(&[map.name], map.peak as f64 / map.capacity as f64);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_kernel_forks_total",
             kind: Kind::Counter,
             help: "Processes forked on the node since the kernel programs were attached.",

@@ -25,8 +25,18 @@ static EXPOSED_SAMPLES: Descriptor = Descriptor {
     fallback: "-",
 };
 
+static EXPOSED_SERIES: Descriptor = Descriptor {
+    name: "headcount_exposed_series",
+    kind: Kind::Gauge,
+    help: "Samples of this exposition by family; a family without labels has one, and is left out.",
+    labels: &["family"],
+    unit: "series",
+    source: "agent",
+    fallback: "-",
+};
+
 /// What is said of all collectors when they have run; the reference has it under `self`.
-pub(super) const DESCRIPTORS: [&Descriptor; 2] = [&SUCCESS, &EXPOSED_SAMPLES];
+pub(super) const DESCRIPTORS: [&Descriptor; 3] = [&SUCCESS, &EXPOSED_SERIES, &EXPOSED_SAMPLES];
 
 /// All collectors and the buffers that they share.
 #[derive(Debug)]
@@ -90,6 +100,7 @@ impl Collectors {
         for running in &self.collectors {
             success.sample(&[running.collector.name()], u64::from(running.is_shown));
         }
+        write_series(&mut self.writer);
         let samples = self.writer.samples() + 1;
         self.writer.family(&EXPOSED_SAMPLES).sample(&[], samples);
         self.writer.finish()
@@ -133,6 +144,17 @@ impl Running {
         }
         self.failing = failure.is_some();
         !self.failing
+    }
+}
+
+/// How many samples each family with labels has, this one included.
+fn write_series(out: &mut Writer) {
+    let mut families = out.labelled();
+    let all = families.len() as u64 + 1;
+    families.insert(EXPOSED_SERIES.name.to_owned(), all);
+    let mut series = out.family(&EXPOSED_SERIES);
+    for (family, samples) in &families {
+        series.sample(&[family], *samples);
     }
 }
 

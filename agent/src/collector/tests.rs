@@ -6,8 +6,8 @@ use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
 use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
 use crate::source::{
-    Fact, KernelTotals, Origin, ProgramStatistics, Rung, SelfTest, SmapsStatistics, Statistics,
-    Tier,
+    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Rung, SelfTest, SmapsStatistics,
+    Statistics, Tier,
 };
 
 const FACTS: [Fact; 14] = [
@@ -103,6 +103,12 @@ fn source() -> Statistics {
                 ..ProgramStatistics::default()
             },
         ],
+        maps: vec![MapStatistics {
+            name: "ring",
+            used: 1,
+            peak: 3,
+            capacity: 4,
+        }],
         kernel: Some(KernelTotals {
             forks: 1,
             execs: 2,
@@ -251,6 +257,8 @@ fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
             body.contains(&format!("\nheadcount_scrapes_total {scrape}\n")),
             "{body}"
         );
+        let labelled = body.lines().filter(|line| line.contains("} ")).count();
+        assert_eq!(sum(&body, "headcount_exposed_series{"), labelled as f64);
         let names = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         assert!(names.is_sorted());
         let runs = Runs::new().unwrap();
@@ -265,6 +273,13 @@ fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
         assert!(families(&body).is_subset(&described));
     }
     assert_eq!(collectors.runs().count("self", Outcome::Success), 2);
+}
+
+fn sum(body: &str, start: &str) -> f64 {
+    body.lines()
+        .filter(|line| line.starts_with(start))
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
+        .sum()
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! trace; a family begun by two callers keeps one head. That no two samples have the same labels is the callers'
 //! duty, asserted in debug builds.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +19,10 @@ struct Block {
     head: usize,
     samples: usize,
     end: usize,
+    /// Lines from `samples` to `end`.
+    lines: u64,
+    /// Whether any of them has a label.
+    labelled: bool,
 }
 
 /// Collects the families of one scrape.
@@ -60,6 +65,16 @@ impl Writer {
     /// Samples written so far, the lines of a histogram counted each.
     pub const fn samples(&self) -> u64 {
         self.samples
+    }
+
+    /// Families with labels written so far, by name, and the lines of each.
+    pub fn labelled(&self) -> BTreeMap<String, u64> {
+        let mut families = BTreeMap::new();
+        for block in self.blocks.iter().filter(|block| block.labelled) {
+            let name = self.text[block.name.clone()].to_owned();
+            *families.entry(name).or_default() += block.lines;
+        }
+        families
     }
 
     /// Remembers this point.
@@ -122,6 +137,8 @@ impl Writer {
             head,
             samples,
             end: samples,
+            lines: 0,
+            labelled: false,
         });
     }
 
@@ -154,6 +171,8 @@ impl Writer {
         self.samples += 1;
         if let Some(block) = self.blocks.last_mut() {
             block.end = text.len();
+            block.lines += 1;
+            block.labelled |= opening == ',';
         }
     }
 }
@@ -251,6 +270,7 @@ mod tests {
         writer.family(&A).sample(&[], 1_u64);
         writer.family(&B).sample(&["2", ""], f64::INFINITY);
         assert_eq!(writer.samples(), 3);
+        assert_eq!(writer.labelled(), [("b".to_owned(), 2)].into());
         assert_eq!(
             finished(&mut writer),
             "# HELP a Help.\n# TYPE a gauge\na 1\n\

@@ -115,6 +115,19 @@ pub struct ProgramStatistics {
     pub run_time_ns: Option<u64>,
 }
 
+/// How full a map of the kernel programs is; bytes or entries, by map.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MapStatistics {
+    /// Its name.
+    pub name: &'static str,
+    /// What the last reading found.
+    pub used: u64,
+    /// The most that any reading found.
+    pub peak: u64,
+    /// What there is room for; never 0.
+    pub capacity: u64,
+}
+
 /// True totals of the node since the programs were attached, from per-CPU arrays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KernelTotals {
@@ -141,6 +154,8 @@ pub struct Statistics {
     pub facts: Vec<(Fact, Origin)>,
     /// Kernel programs, in the order of their list.
     pub programs: Vec<ProgramStatistics>,
+    /// Maps that can be full; empty without kernel programs.
+    pub maps: Vec<MapStatistics>,
     /// True totals of the node; `None` without kernel programs.
     pub kernel: Option<KernelTotals>,
     /// Records received through the ring.

@@ -1,7 +1,7 @@
 //! Headcount beside the real process-exporter: the same trees, the same configurations, the same changes between scrapes;
 //! every value of every family must be equal, or differ in a way that section 9 of the contract names.
 //!
-//! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], that one's folder. Out: what differs, by history, step and
+//! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], [`dashboards`], [`rules`] and [`scale`], that one's folder. Out: what differs, by history, step and
 //! series. The histories are made from their number, so a failing one is the same again; the rows of the contract come first.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
@@ -9,12 +9,16 @@
 mod allowed;
 mod compare;
 mod configuration;
+mod dashboards;
 mod history;
 mod live;
 mod peer;
 mod prometheus;
 mod rows;
+mod rules;
+mod scale;
 mod scripted;
+mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

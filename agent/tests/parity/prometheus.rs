@@ -1,16 +1,13 @@
 //! A real Prometheus scrapes the agent: every query of the dashboards that process-exporter's users have (section 8 of the
 //! contract) must return data, and `promtool` must have nothing to say but of names that compatibility forces.
-//!
-//! In: the folder of both programs, in `HEADCOUNT_PROMETHEUS`.
 
-use super::support::agent::{Agent, Launch, until};
+use super::{
+    server::{Prometheus, program},
+    support::agent::{Launch, until},
+};
 use std::{
-    fmt::Write as _,
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
+    io::Write as _,
+    process::{Command, Stdio},
 };
 
 /// Grafana 249 (named processes), 8378 (system processes), and alerts that are in the wild.
@@ -43,24 +40,24 @@ const FORCED: &[&str] = &[
     "namedprocess_scrape_partial_errors",
 ];
 
-fn program(name: &str) -> PathBuf {
-    let folder = std::env::var_os("HEADCOUNT_PROMETHEUS")
-        .expect("HEADCOUNT_PROMETHEUS names no folder; `cargo xtask parity` fetches one");
-    PathBuf::from(folder).join(name)
-}
-
 #[test]
 fn every_query_of_the_dashboards_returns_data() {
     let agent = Launch::new().start();
-    let prometheus = Prometheus::start(&agent);
+    let prometheus = Prometheus::start(&format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: headcount, static_configs: [{{targets: ['{}']}}]}}]\n",
+        agent.address
+    ));
     until("three scrapes", || {
-        prometheus.results("count_over_time(namedprocess_namegroup_num_procs[10s]) >= 3") > 0
+        !prometheus
+            .query("count_over_time(namedprocess_namegroup_num_procs[10s]) >= 3")
+            .is_empty()
     });
     for query in QUERIES {
-        assert!(prometheus.results(query) > 0, "no data: {query}");
+        assert!(!prometheus.query(query).is_empty(), "no data: {query}");
     }
     let path = "/api/v1/label/groupname/values?match[]=namedprocess_namegroup_cpu_seconds_total";
-    assert!(prometheus.values(path) > 0, "the variable of 249");
+    assert!(!prometheus.values(path).is_empty(), "the variable of 249");
 }
 
 #[test]
@@ -90,92 +87,4 @@ fn promtool_has_nothing_to_say_but_of_the_old_names() {
         said.lines().count() >= 3,
         "it has not read the exposition: {said}"
     );
-}
-
-/// A running one; killed when this is dropped.
-struct Prometheus {
-    child: Child,
-    port: u16,
-    _files: tempfile::TempDir,
-}
-
-impl Prometheus {
-    fn start(agent: &Agent) -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let path = files.path().join("prometheus.yml");
-        let yaml = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs: [{{job_name: headcount, static_configs: [{{targets: ['{}']}}]}}]\n",
-            agent.address
-        );
-        std::fs::write(&path, yaml).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
-        let child = Command::new(program("prometheus"))
-            .arg(format!("--config.file={}", path.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                files.path().join("data").display()
-            ))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let prometheus = Self {
-            child,
-            port,
-            _files: files,
-        };
-        until("Prometheus", || prometheus.get("/-/ready").is_some());
-        prometheus
-    }
-
-    /// Series that an instant query returns.
-    fn results(&self, query: &str) -> usize {
-        let mut path = "/api/v1/query?query=".to_owned();
-        for byte in query.bytes() {
-            write!(path, "%{byte:02x}").unwrap();
-        }
-        let body = self
-            .get(&path)
-            .unwrap_or_else(|| panic!("refused: {query}"));
-        let json: serde_json::Value = serde_json::from_str(&body).unwrap();
-        json["data"]["result"].as_array().unwrap().len()
-    }
-
-    /// Values of a label.
-    fn values(&self, path: &str) -> usize {
-        let body = self.get(path).unwrap();
-        let json: serde_json::Value = serde_json::from_str(&body).unwrap();
-        json["data"].as_array().unwrap().len()
-    }
-
-    /// The body of an answer of 200.
-    fn get(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .ok()?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.lines()
-            .next()?
-            .contains(" 200 ")
-            .then(|| body.to_owned())
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -344,6 +344,13 @@ impl Agent {
     }
 }
 
+/// One GET. Several threads may ask at a time.
+pub fn ask(address: SocketAddr, path: &str) -> Answer {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    Asked::of(stream, path, "").answer()
+}
+
 /// A request that was sent.
 #[derive(Debug)]
 pub struct Asked<S>(S);

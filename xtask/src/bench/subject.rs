@@ -2,8 +2,7 @@
 //! is.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,9 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::usage::{self, Memory};
+use crate::http;
 
-/// A scrape of process-exporter on 10,000 processes takes seconds.
-const ANSWER: Duration = Duration::from_secs(60);
 const START: Duration = Duration::from_secs(60);
 /// After each scrape: what a program does after its answer (collecting garbage, say) belongs to the scrape, and the busy
 /// processes must have run again before the next.
@@ -104,18 +102,9 @@ impl Subject {
         usage::memory(self.child.id())
     }
 
-    /// One request on a connection of its own; HTTP/1.0, so the answer ends where the connection does.
     fn fetch(&self, path: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-        let status = head.lines().next().unwrap_or_default();
-        ensure!(status.contains(" 200"), "{path}: {status}");
-        Ok(body.to_owned())
+        let body = http::get(("127.0.0.1", self.port), path, "")?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod btf;
 mod events;
+mod fill;
 mod load;
 mod offsets;
 mod overflow;
@@ -33,6 +34,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use events::Timed;
+use fill::Fill;
 use overflow::Overflow;
 use self_test::SelfTestRun;
 use snapshot::{Carried, Snapshot};
@@ -41,6 +43,9 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 use wire::Wire;
+
+/// What stands before each record in the ring, and what records are aligned to.
+const RING_HEAD_BYTES: usize = 8;
 
 /// One thing that a drain found.
 #[derive(Debug)]
@@ -193,6 +198,8 @@ pub struct Kernel {
     self_test: SelfTestRun,
     switch: switch::Switch,
     ring_bytes: usize,
+    /// How full the ring was when it was read.
+    ring_fill: Fill,
     received: u64,
     malformed: u64,
     /// What was read but belongs behind what the overflow hash will tell; at most one drain.
@@ -222,7 +229,7 @@ impl Kernel {
         let mut kernel = Self {
             ring: take(&mut ebpf, "RING")?,
             control: take(&mut ebpf, "CONTROL")?,
-            overflow: Overflow::new(&mut ebpf)?,
+            overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
             switch: switch::Switch::new(&mut ebpf)?,
             logger: EbpfLogger::init(&mut ebpf).ok(),
             ebpf,
@@ -231,6 +238,7 @@ impl Kernel {
             live: 0,
             self_test: SelfTestRun::default(),
             ring_bytes: sizes.ring_bytes as usize,
+            ring_fill: Fill::new("ring", sizes.ring_bytes),
             received: 0,
             malformed: 0,
             later: Vec::new(),
@@ -322,9 +330,11 @@ impl Kernel {
     /// Reads no more than the ring holds: however fast records come, a drain ends.
     fn read_ring(&mut self, names: &mut Names, found: &mut Vec<Timed>) {
         let mut budget = self.ring_bytes;
+        let mut bytes = 0;
         while let Some(record) = self.ring.next() {
             self.received += 1;
             budget = budget.saturating_sub(record.len());
+            bytes += (RING_HEAD_BYTES + record.len()).next_multiple_of(RING_HEAD_BYTES);
             match events::from_ring(&record, self.carried, names) {
                 Some(event) => found.push(event),
                 None => self.malformed += 1,
@@ -333,6 +343,7 @@ impl Kernel {
                 break;
             }
         }
+        self.ring_fill.found(bytes as u64);
     }
 
     /// Looks at all live processes through the task iterator. `started_ns`: now, nanoseconds since boot.

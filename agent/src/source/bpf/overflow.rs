@@ -3,9 +3,11 @@
 //! The programs write one generation while the other is empty. To read it, user space lets them write the other one,
 //! waits until every program that may still hold the old one has ended, and then reads and empties it at leisure.
 
-use super::{Error, Found, events, events::Timed, load, snapshot::Carried, take, wire::Wire};
+use super::{
+    Error, Found, events, events::Timed, fill::Fill, load, snapshot::Carried, take, wire::Wire,
+};
 use crate::source::Names;
-use agent_common::{CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};
+use agent_common::{COARSE_ENTRIES, CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};
 use aya::{
     Ebpf,
     maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap},
@@ -26,10 +28,13 @@ pub(super) struct Overflow {
     node_before: NodeTotals,
     /// Entries read from the hash.
     pub(super) entries: u64,
+    /// How full a generation was at its turn.
+    pub(super) fill: Fill,
+    pub(super) sums_fill: Fill,
 }
 
 impl Overflow {
-    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, load::Error> {
+    pub(super) fn new(ebpf: &mut Ebpf, entries: u32) -> Result<Self, load::Error> {
         Ok(Self {
             generations: [take(ebpf, "OVERFLOW_0")?, take(ebpf, "OVERFLOW_1")?],
             active: 0,
@@ -40,6 +45,8 @@ impl Overflow {
             node: take(ebpf, "NODE")?,
             node_before: NodeTotals::default(),
             entries: 0,
+            fill: Fill::new("overflow", entries),
+            sums_fill: Fill::new("coarse", COARSE_ENTRIES),
         })
     }
 
@@ -59,6 +66,8 @@ impl Overflow {
         self.node_before = node;
         if is_news {
             self.active = 1 - self.active;
+        } else {
+            self.fill.found(0);
         }
         Ok(is_news)
     }
@@ -72,6 +81,7 @@ impl Overflow {
     ) -> Result<(), Error> {
         let old = &mut self.generations[1 - self.active];
         let keys = old.keys().collect::<Result<Vec<_>, _>>()?;
+        self.fill.found(keys.len() as u64);
         for key in keys {
             let record = old.get(&key, 0)?.0;
             old.remove(&key)?;
@@ -95,6 +105,7 @@ impl Overflow {
                 sink(Found::Coarse(coarse));
             }
         }
+        self.sums_fill.found(self.sums_before.len() as u64);
         let now = events::sum(self.rest.get(&0, 0)?.iter().map(|cpu| cpu.0));
         let before = std::mem::replace(&mut self.rest_before, now);
         if let Some(coarse) = events::from_sums(None, &now, &before, carried) {

@@ -1,7 +1,9 @@
 //! What the programs tell of themselves.
 
-use super::{Error, Kernel, Program, snapshot::Carried};
-use crate::source::{Fact, KernelTotals, Origin, ProgramStatistics, Statistics, Tier};
+use super::{Error, Kernel, Program, fill::Fill, snapshot::Carried};
+use crate::source::{
+    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Statistics, Tier,
+};
 
 /// Whether the kernel keeps run counts and times of programs.
 fn keeps_run_times() -> bool {
@@ -14,6 +16,7 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.rung = kernel.plan.rung;
     statistics.facts = facts(kernel.plan.tier, kernel.carried);
     statistics.programs = programs(kernel);
+    statistics.maps = maps(kernel);
     statistics.kernel = Some(KernelTotals {
         forks: node.forks,
         execs: node.execs,
@@ -27,6 +30,15 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.lost_cpu_ns = node.lost_runtime_ns;
     statistics.switch_map_full = kernel.switch.full()?;
     Ok(())
+}
+
+fn maps(kernel: &Kernel) -> Vec<MapStatistics> {
+    let overflow = &kernel.overflow;
+    let mut fills = vec![&kernel.ring_fill, &overflow.fill, &overflow.sums_fill];
+    if kernel.plan.tier == Tier::Switch {
+        fills.push(&kernel.switch.fill);
+    }
+    fills.into_iter().map(Fill::statistics).collect()
 }
 
 fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {

@@ -1,8 +1,8 @@
 //! On-CPU time per process as the switch program keeps it.
 
-use super::{Error, events, snapshot::process_id, take, wire::Wire};
+use super::{Error, events, fill::Fill, snapshot::process_id, take, wire::Wire};
 use crate::{host::monotonic_ns, process::ProcessId};
-use agent_common::{Identity, RunTime, SwitchTotals};
+use agent_common::{Identity, RUN_TIMES_ENTRIES, RunTime, SwitchTotals};
 use aya::{
     Ebpf,
     maps::{MapData, MapError, PerCpuArray, PerCpuHashMap},
@@ -22,6 +22,7 @@ pub(super) struct Switch {
     times: PerCpuHashMap<MapData, Wire<Identity>, Wire<RunTime>>,
     totals: PerCpuArray<MapData, Wire<SwitchTotals>>,
     full_before: u64,
+    pub(super) fill: Fill,
 }
 
 impl Switch {
@@ -30,6 +31,7 @@ impl Switch {
             times: take(ebpf, "RUN_TIMES")?,
             totals: take(ebpf, "SWITCH")?,
             full_before: 0,
+            fill: Fill::new("run_times", RUN_TIMES_ENTRIES),
         })
     }
 
@@ -48,6 +50,7 @@ impl Switch {
             let run: RunTime = events::sum(cpus.iter().map(|cpu| cpu.0));
             by_id.insert(process_id(&id.0), run.run_ns);
         }
+        self.fill.found(by_id.len() as u64);
         let now_ns = monotonic_ns();
         for (before, now) in cpus_before.iter().zip(self.cpus()?) {
             // A CPU that switched meanwhile: the map may hold that stretch already.

@@ -27,6 +27,11 @@ fn overflowed(samples: &Samples) -> f64 {
     samples.the("headcount_events_overflowed_total", &[])
 }
 
+/// The largest share of a map that was ever in use.
+fn peak(samples: &Samples, map: &str) -> f64 {
+    samples.the("headcount_map_peak_fill_ratio", &[("map", map)])
+}
+
 fn stopped_under_churn_by_fork() {
     for tier in EXACT {
         let agent = Agent::start_with(tier, &[SMALL_RING], None);
@@ -45,6 +50,11 @@ fn stopped_under_churn_by_fork() {
             within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)
         });
         assert!(overflowed(&samples) > 0.0, "there was no pressure");
+        // What had no place in the ring is in the hash, which has one for each process.
+        assert!(peak(&samples, "ring") > 0.9, "{}", peak(&samples, "ring"));
+        let hash = peak(&samples, "overflow");
+        assert!(0.0 < hash && hash < 1.0, "{hash}");
+        assert_eq!(peak(&samples, "coarse"), 0.0);
         assert_eq!(samples.the("headcount_events_coarse_total", &[]), 0.0);
         assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
     }
@@ -144,6 +154,8 @@ fn ring_and_hash_are_full() {
             all_is_known(tier, samples, &[&young.name, &old.name], young_ns + old_ns)
         });
         assert!(samples.the("headcount_events_coarse_total", &[]) > 0.0);
+        assert_eq!(peak(&samples, "overflow"), 1.0);
+        assert!(peak(&samples, "coarse") > 0.0);
         let group = samples.group(&young.name);
         assert!(group.forks() <= count as f64, "{} forks", group.forks());
         assert!(

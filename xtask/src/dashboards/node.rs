@@ -1,0 +1,295 @@
+//! One node: its groups, and the agent that tells of them.
+
+use super::model::{
+    Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit, word,
+};
+
+/// What every query selects by.
+const NODE: &str = r#"job=~"$job", instance="$instance""#;
+
+pub(super) fn dashboard() -> Dashboard {
+    Dashboard {
+        uid: "headcount-node",
+        title: "Headcount / Node",
+        description: "The process groups of one node, and its agent.",
+        variables: vec![
+            Variable {
+                name: "job",
+                label: "Job",
+                query: "label_values(headcount_build_info, job)",
+                choice: Choice::Several,
+            },
+            Variable {
+                name: "instance",
+                label: "Node",
+                query: r#"label_values(headcount_build_info{job=~"$job"}, instance)"#,
+                choice: Choice::One,
+            },
+        ],
+        rows: vec![now(), use_of_groups(), life(), agent(), accounting()],
+    }
+}
+
+fn now() -> Row {
+    row(
+        "Now",
+        vec![
+            number("Processes", "Live processes of all groups, zombies included.", unit::COUNT)
+                .query(format!("sum(namedprocess_namegroup_num_procs{{{NODE}}})"), ""),
+            number("Threads", "Threads of all groups.", unit::COUNT)
+                .query(format!("sum(namedprocess_namegroup_num_threads{{{NODE}}})"), ""),
+            number("Groups", "Groups, empty ones included.", unit::COUNT)
+                .query(format!("headcount_groups{{{NODE}}}"), ""),
+            number("CPU", "CPUs that all groups together use.", unit::CPUS).query(
+                format!("sum(rate(namedprocess_namegroup_cpu_seconds_total{{{NODE}}}[$__rate_interval]))"),
+                "",
+            ),
+            word("Accounting", "How processes are accounted for: iterator is best, procfs samples.")
+                .query(format!("headcount_accounting_info{{{NODE}}}"), "{{tier}} {{rung}}"),
+            word("Version", "What runs there.")
+                .query(format!("headcount_build_info{{{NODE}}}"), "{{version}}"),
+        ],
+    )
+}
+
+/// The fifteen groups with most of an expression, with `FAMILY{…}` for a family's selector.
+fn top(
+    title: &'static str,
+    description: &'static str,
+    unit: &'static str,
+    family: &str,
+    more: &str,
+) -> Panel {
+    let selector = format!("namedprocess_namegroup_{family}{{{NODE}{more}}}");
+    let value = if family.ends_with("_total") {
+        format!("rate({selector}[$__rate_interval])")
+    } else {
+        selector
+    };
+    lines(title, description, unit)
+        .query(
+            format!("topk(15, sum by (groupname) ({value}))"),
+            "{{groupname}}",
+        )
+        .to(Link::Group)
+}
+
+fn use_of_groups() -> Row {
+    row(
+        "What groups use",
+        vec![
+            top("CPU", "CPUs by group.", unit::CPUS, "cpu_seconds_total", ""),
+            top(
+                "Waiting for a CPU",
+                "Time per second that runnable threads waited for a CPU: more than 0 where the node or a cgroup's limit is full.",
+                unit::CPUS,
+                "run_queue_wait_seconds_total",
+                "",
+            ),
+            top(
+                "Resident memory",
+                "By group; shared pages count once for each process.",
+                unit::BYTES,
+                "memory_bytes",
+                r#", memtype="resident""#,
+            ),
+            top(
+                "Proportional memory",
+                "By group; shared pages are divided among those that share them. Not with -gather-smaps=false.",
+                unit::BYTES,
+                "memory_bytes",
+                r#", memtype="proportionalResident""#,
+            ),
+            top(
+                "Swapped memory",
+                "By group.",
+                unit::BYTES,
+                "memory_bytes",
+                r#", memtype="swapped""#,
+            ),
+            top(
+                "Major page faults",
+                "Faults per second that needed I/O.",
+                unit::PER_SECOND,
+                "major_page_faults_total",
+                "",
+            ),
+            top(
+                "Read from storage",
+                "Bytes that groups fetched from storage.",
+                unit::BYTES_PER_SECOND,
+                "read_bytes_total",
+                "",
+            ),
+            top(
+                "Sent to storage",
+                "Bytes that groups sent to storage.",
+                unit::BYTES_PER_SECOND,
+                "write_bytes_total",
+                "",
+            ),
+            top(
+                "Open file descriptors",
+                "By group.",
+                unit::COUNT,
+                "open_filedesc",
+                "",
+            ),
+            lines(
+                "Nearest to the limit of file descriptors",
+                "Share of its limit that the worst process of each group uses.",
+                unit::RATIO,
+            )
+            .query(
+                format!(
+                    "topk(15, max by (groupname) (namedprocess_namegroup_worst_fd_ratio{{{NODE}}}))"
+                ),
+                "{{groupname}}",
+            )
+            .to(Link::Group)
+            .red_from(0.8),
+            top(
+                "Context switches",
+                "Of all threads, voluntary or not.",
+                unit::PER_SECOND,
+                "context_switches_total",
+                "",
+            ),
+            parts("Threads by state", "Of all groups.", unit::COUNT).query(
+                format!("sum by (state) (namedprocess_namegroup_states{{{NODE}}})"),
+                "{{state}}",
+            ),
+        ],
+    )
+}
+
+fn life() -> Row {
+    row(
+        "Births and ends",
+        vec![
+            top(
+                "Programs started",
+                "Execs per second by the new program's group.",
+                unit::PER_SECOND,
+                "execs_total",
+                "",
+            ),
+            top(
+                "Forks",
+                "Processes forked per second, by group.",
+                unit::PER_SECOND,
+                "forks_total",
+                "",
+            ),
+            top(
+                "Ends by failure or signal",
+                "Per second, by group.",
+                unit::PER_SECOND,
+                "exits_total",
+                r#", status!="success""#,
+            ),
+            top(
+                "Processes",
+                "Live processes by group.",
+                unit::COUNT,
+                "num_procs",
+                "",
+            ),
+        ],
+    )
+}
+
+fn agent() -> Row {
+    row(
+        "The agent",
+        vec![
+            lines("CPU", "CPUs that the agent uses.", unit::CPUS).query(
+                format!("rate(headcount_process_cpu_seconds_total{{{NODE}}}[$__rate_interval])"),
+                "agent",
+            ),
+            lines("Memory", "Of the agent.", unit::BYTES)
+                .query(format!("headcount_process_resident_memory_bytes{{{NODE}}}"), "resident")
+                .query(format!("headcount_process_virtual_memory_bytes{{{NODE}}}"), "virtual"),
+            lines("Duration of collectors", "Mean duration of a run.", unit::SECONDS).query(
+                format!(
+                    "sum by (collector) (rate(headcount_collector_duration_seconds_sum{{{NODE}}}[$__rate_interval])) \
+                     / sum by (collector) (rate(headcount_collector_duration_seconds_count{{{NODE}}}[$__rate_interval]))"
+                ),
+                "{{collector}}",
+            ),
+            lines("Requests", "Answers per second by status code.", unit::PER_SECOND).query(
+                format!("sum by (code) (rate(headcount_http_requests_total{{{NODE}}}[$__rate_interval]))"),
+                "{{code}}",
+            ),
+            lines("Series exposed", "Of the ten families with most.", unit::COUNT).query(
+                format!("topk(10, headcount_exposed_series{{{NODE}}})"),
+                "{{family}}",
+            ),
+            lines(
+                "Errors",
+                "Things per second that could not be read, run or let in; see METRICS.md for each.",
+                unit::PER_SECOND,
+            )
+            .query(
+                format!(r#"sum by (collector) (rate(headcount_collector_runs_total{{{NODE}, outcome!="success"}}[$__rate_interval]))"#),
+                "collector {{collector}}",
+            )
+            .query(format!("rate(namedprocess_scrape_errors{{{NODE}}}[$__rate_interval])"), "passes")
+            .query(
+                format!("rate(namedprocess_scrape_procread_errors{{{NODE}}}[$__rate_interval])"),
+                "processes unread",
+            )
+            .query(
+                format!("rate(namedprocess_scrape_partial_errors{{{NODE}}}[$__rate_interval])"),
+                "processes read in part",
+            )
+            .query(
+                format!("rate(headcount_http_connections_rejected_total{{{NODE}}}[$__rate_interval])"),
+                "connections rejected",
+            ),
+        ],
+    )
+}
+
+fn accounting() -> Row {
+    let rate = |family: &str| format!("rate(headcount_{family}_total{{{NODE}}}[$__rate_interval])");
+    row(
+        "Kernel programs",
+        vec![
+            lines(
+                "Records",
+                "Per second, by what became of them.",
+                unit::PER_SECOND,
+            )
+            .query(rate("events_received"), "by the ring")
+            .query(rate("events_overflowed"), "by the overflow hash")
+            .query(rate("events_coarse"), "as sums by name")
+            .query(rate("events_lost"), "lost"),
+            lines(
+                "Fullest maps",
+                "Largest share of each map that was ever in use: at 1, raise its size.",
+                unit::RATIO,
+            )
+            .query(
+                format!("headcount_map_peak_fill_ratio{{{NODE}}}"),
+                "{{map}}, ever",
+            )
+            .query(format!("headcount_map_fill_ratio{{{NODE}}}"), "{{map}}")
+            .red_from(0.9),
+            lines(
+                "Births and ends on the node",
+                "Processes per second as the kernel programs count them, grouped or not.",
+                unit::PER_SECOND,
+            )
+            .query(rate("kernel_forks"), "forks")
+            .query(rate("kernel_execs"), "execs")
+            .query(rate("kernel_exits"), "exits"),
+            lines(
+                "CPU of the kernel programs",
+                "Only where kernel.bpf_stats_enabled is 1.",
+                unit::CPUS,
+            )
+            .query(rate("program_run_seconds"), "{{program}}"),
+        ],
+    )
+}
