@@ -20,6 +20,7 @@ pub mod list;
 mod owner;
 mod pipeline;
 pub mod process;
+pub mod sandbox;
 pub mod source;
 
 use collector::Collectors;
@@ -27,12 +28,13 @@ use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
 use pipeline::{Parts, Pipeline};
+use sandbox::Sandbox;
 use source::{
     Names, Observer, Smaps, Tier, Users,
-    bpf::{self, Request, Sizes},
+    bpf::{self, Kernel, Request, Sizes},
     procfs::Procfs,
 };
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -63,6 +65,8 @@ pub struct Settings {
     pub web: Option<http::Web>,
     /// The log.
     pub logger: &'static Logger,
+    /// What the agent has taken from itself.
+    pub sandbox: Arc<Sandbox>,
 }
 
 /// Why a run ended before it was told to.
@@ -98,14 +102,16 @@ pub async fn run(
 ) -> Result<(), Error> {
     let (owner, inbox) = http::owner();
     let statistics = Arc::new(http::Statistics::default());
+    let web = settings.web.take().map(Arc::new);
+    let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
         owner,
         limits: http::Limits::default(),
         statistics: Arc::clone(&statistics),
-        web: settings.web.take().map(Arc::new),
+        web,
     });
-    let failure = start_owner(settings, statistics, inbox)?;
+    let failure = start_owner(settings, statistics, inbox, &files)?;
     tokio::select! {
         () = http::serve(listener, site, shutdown) => Ok(()),
         error = failure => Err(error),
@@ -118,7 +124,7 @@ pub async fn run(
 /// See [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let (owner, inbox) = http::owner();
-    let failure = start_owner(settings, Arc::default(), inbox)?;
+    let failure = start_owner(settings, Arc::default(), inbox, &[])?;
     let scrapes = async {
         owner.metrics().await?;
         tokio::time::sleep(delay).await;
@@ -130,13 +136,16 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
     }
 }
 
-/// Starts the thread that owns the state and answers what comes into the inbox; why it ends before it is told to.
+/// Starts the thread that owns the state and answers what comes into the inbox; why it ends before it is told to. This
+/// thread is left with what HTTP needs, reading `files` among it.
 fn start_owner(
     settings: Settings,
     statistics: Arc<http::Statistics>,
     inbox: mpsc::Receiver<http::Question>,
+    files: &[PathBuf],
 ) -> Result<impl Future<Output = Error>, Error> {
     bound_memory();
+    let sandbox = Arc::clone(&settings.sandbox);
     let (ready, is_ready) = oneshot::channel();
     let (hand_over, handed_over) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
@@ -160,6 +169,7 @@ fn start_owner(
         .spawn(move || {
             let _ = ended.send(state());
         })?;
+    sandbox.confine_http(files);
     tokio::spawn(async move {
         let _ = hand_over.send(owner::stand_in(inbox, is_ready).await);
     });
@@ -183,16 +193,22 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         threads,
         smaps_budget,
         logger,
+        sandbox,
         ..
     } = settings;
     let obstacle = obstacle(&host);
-    let start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
+    let mut start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
         Error::Accounting {
             tier: word(accounting),
             reason,
         }
     })?;
     report(&start);
+    // Before the first pass: what reads `/proc` for it are threads, too.
+    let uses_bpf = start.kernel.is_some();
+    sandbox.confine_state(uses_bpf, || {
+        start.kernel.as_mut().is_none_or(Kernel::rehearse)
+    });
     let shortcomings = if accounting == Request::Auto && start.plan.tier != Tier::Iterator {
         start.warnings
     } else {
@@ -224,6 +240,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         shortcomings,
         recheck,
         host,
+        sandbox,
     }))
 }
 
@@ -235,7 +252,8 @@ fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
     if host.in_initial_pid_namespace() == Some(false) {
         return Some(bpf::Obstacle::OtherPidNamespace);
     }
-    std::fs::read_to_string("/proc/self/status")
+    // Of this thread, not of the process's first one, which HTTP has by now.
+    std::fs::read_to_string("/proc/thread-self/status")
         .ok()
         .and_then(|status| bpf::missing_capability(&status))
 }

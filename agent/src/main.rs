@@ -10,6 +10,7 @@ use headcount::{
     host::Host,
     http::Web,
     list, once, run,
+    sandbox::Sandbox,
     source::{
         Tier,
         bpf::{Request, Sizes},
@@ -122,6 +123,7 @@ fn load(path: Option<&Path>) -> Result<Config, String> {
 
 fn start(flags: Flags) -> Result<(), String> {
     let logger = logging::init(flags.log_level(), flags.log_format);
+    let sandbox = Sandbox::begin();
     let settings = Settings {
         classifier: classifier(flags.grouping()?)?,
         host: Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?,
@@ -141,6 +143,7 @@ fn start(flags: Flags) -> Result<(), String> {
         telemetry_path: flags.web.telemetry_path.clone(),
         web: web(&flags)?,
         logger,
+        sandbox,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -14,6 +14,7 @@ use crate::{
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
     process::{Facts, Table, Unclassified},
+    sandbox::Sandbox,
     source::{Observer, SelfTest, Statistics, bpf::Found},
 };
 use std::{sync::Arc, time::Duration};
@@ -43,6 +44,7 @@ pub(crate) struct Pipeline {
     last: Statistics,
     lost_lately: bool,
     host: Host,
+    sandbox: Arc<Sandbox>,
 }
 
 /// What a pipeline is made of.
@@ -57,6 +59,7 @@ pub(crate) struct Parts {
     pub(crate) shortcomings: Vec<String>,
     pub(crate) recheck: Option<Duration>,
     pub(crate) host: Host,
+    pub(crate) sandbox: Arc<Sandbox>,
 }
 
 /// What was built.
@@ -81,6 +84,7 @@ impl Pipeline {
             shortcomings,
             recheck,
             host,
+            sandbox,
         } = parts;
         let mut pipeline = Self {
             table: Table::new(host.now_ns()),
@@ -100,6 +104,7 @@ impl Pipeline {
             last: Statistics::default(),
             lost_lately: false,
             host,
+            sandbox,
         };
         let now_ns = pipeline.host.now_ns();
         pipeline.observer.begin_self_test(now_ns);
@@ -133,6 +138,7 @@ impl Pipeline {
             source: &self.last,
             group_statistics: &self.grouper.statistics(),
             serving: &serving,
+            sandbox: &self.sandbox.steps(),
             build: &BUILD,
             boot_time_seconds: self.host.boot_time as f64,
             log_lines_suppressed: self.logger.suppressed(),

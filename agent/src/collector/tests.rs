@@ -163,6 +163,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             requests: vec![("200", 54), ("404", 55)],
             timeouts: vec![("header", 56)],
         },
+        sandbox: &[("http", "seccomp", true), ("http", "landlock", false)],
         build: &Build {
             version: "1.2.3",
             revision: "abc",

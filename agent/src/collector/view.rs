@@ -17,6 +17,8 @@ pub struct View<'a> {
     pub group_statistics: &'a group::Statistics,
     /// Counts about the HTTP side.
     pub serving: &'a ServingStatistics,
+    /// What the agent was to take from itself: side, step, and whether it did.
+    pub sandbox: &'a [(&'static str, &'static str, bool)],
     /// What was built.
     pub build: &'a Build,
     /// When the node booted, seconds since the epoch (`btime` of `/proc/stat`).

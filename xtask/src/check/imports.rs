@@ -29,6 +29,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["exposition", "config"]),
+    ("sandbox", &[]),
     ("check", &["config", "group"]),
     ("list", &["config", "group", "process", "source"]),
     (
@@ -41,6 +42,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "config",
             "host",
             "http",
+            "sandbox",
         ],
     ),
     ("owner", &["pipeline", "http"]),
@@ -53,6 +55,9 @@ const CRATES: &[(&str, &str)] = &[
     ("aya_obj", "source/bpf"),
     ("agent_common", "source"),
     ("bcrypt", "http/web"),
+    ("landlock", "sandbox"),
+    ("rustix", "sandbox"),
+    ("seccompiler", "sandbox"),
     ("tokio_rustls", "http"),
     ("webpki", "http/web"),
 ];
