@@ -14,6 +14,8 @@ mod capabilities;
 mod denied;
 mod files;
 mod system_calls;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::Path;

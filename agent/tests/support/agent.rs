@@ -9,10 +9,11 @@ use super::{
     log::{Log, message},
     scrape::Scrape,
 };
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
@@ -53,6 +54,8 @@ pub struct Launch {
     /// Holds files that the command line names.
     files: tempfile::TempDir,
     user: Option<u32>,
+    /// System calls that it is told do not exist.
+    unknown: Vec<libc::c_long>,
 }
 
 impl Launch {
@@ -67,6 +70,7 @@ impl Launch {
             command: vec![env!("CARGO_BIN_EXE_headcount").into()],
             files: tempfile::tempdir().unwrap(),
             user: None,
+            unknown: Vec::new(),
         }
     }
 
@@ -102,8 +106,15 @@ impl Launch {
         self
     }
 
-    /// As a user without any rights, from a copy of the binary that this user can reach.
-    pub fn with_uid(mut self, uid: u32) -> Self {
+    /// As a user without any rights.
+    pub fn with_uid(self, uid: u32) -> Self {
+        let mut launch = self.reachable();
+        launch.user = Some(uid);
+        launch
+    }
+
+    /// From a copy of the binary that every user can reach.
+    pub fn reachable(mut self) -> Self {
         let copy = self.files.path().join("headcount");
         // By another program: while this one has the copy open for writing, a child that another test starts now would
         // have it open too, and it could not be run.
@@ -115,7 +126,12 @@ impl Launch {
         assert!(is_copied.success());
         fs::set_permissions(self.files.path(), fs::Permissions::from_mode(0o755)).unwrap();
         self.command[0] = copy.into();
-        self.user = Some(uid);
+        self
+    }
+
+    /// As on a kernel that does not know these system calls.
+    pub fn where_unknown(mut self, calls: &[libc::c_long]) -> Self {
+        self.unknown.extend(calls);
         self
     }
 
@@ -129,6 +145,12 @@ impl Launch {
         if let Some(uid) = self.user {
             // A change of user drops supplementary groups and, as it leaves root, all capabilities.
             command.uid(uid).gid(uid);
+        }
+        if !self.unknown.is_empty() {
+            let filter = without(&self.unknown);
+            let apply = move || seccompiler::apply_filter(&filter).map_err(io::Error::other);
+            // SAFETY: two system calls, between fork and exec.
+            unsafe { command.pre_exec(apply) };
         }
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
@@ -178,6 +200,14 @@ impl Launch {
             stderr: running.log.lines(),
         }
     }
+}
+
+fn without(calls: &[libc::c_long]) -> BpfProgram {
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let machine = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, unknown, machine).unwrap();
+    filter.try_into().unwrap()
 }
 
 fn joined(flag: &str, path: &Path) -> OsString {

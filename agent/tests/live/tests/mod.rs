@@ -7,6 +7,7 @@ mod memory;
 mod names;
 mod pressure;
 mod rise;
+mod sandbox;
 mod start;
 mod stat;
 mod threads;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         names::TESTS,
         pressure::TESTS,
         rise::TESTS,
+        sandbox::TESTS,
         start::TESTS,
         stat::TESTS,
         threads::TESTS,
