@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::{os::unix::process::CommandExt, process::Command};
 use support::{
     agent::{Agent, Launch, obstacle},
     scrape::groups,
@@ -163,6 +164,23 @@ fn what_an_old_kernel_cannot_take_from_the_agent_is_told_and_ends_nothing() {
         assert_eq!(agent.health().0, "ok");
         assert_eq!(agent.messages("warn"), Vec::<String>::new());
     }
+}
+
+#[test]
+fn other_programs_of_its_user_cannot_trace_it() {
+    let agent = launch().with_uid(NOBODY).start();
+    let reads = |pid: u32| {
+        let mut cat = Command::new("setpriv");
+        cat.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        let cat = cat.arg("cat").arg(format!("/proc/{pid}/maps"));
+        cat.output().unwrap().status.success()
+    };
+    let mut sleep = Command::new("sleep");
+    let mut other = sleep.arg("60").uid(NOBODY).gid(NOBODY).spawn().unwrap();
+    let reads_other = reads(other.id());
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(reads_other && !reads(agent.pid()));
 }
 
 /// Each process of others is there and not to be seen.

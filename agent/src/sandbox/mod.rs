@@ -1,7 +1,7 @@
 //! What the agent takes from itself, because it does not need it after its start.
 //!
 //! ```text
-//! process: no new privileges; no system call that no agent needs (exec, mount, ptrace, ...)
+//! process: no tracing of it; no new privileges; no system call that no agent needs (exec, mount, ptrace, ...)
 //!   +--> thread of the state, and its readers of /proc: capabilities for reading /proc; of bpf(), reading only
 //!   +--> thread of HTTP, and those that check passwords: no capability, a list of system calls, few files to read
 //! ```
@@ -17,6 +17,7 @@ mod system_calls;
 #[cfg(test)]
 mod tests;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,6 +80,11 @@ impl Sandbox {
     /// is a second thread.
     pub fn begin() -> Arc<Self> {
         let sandbox = Self::default();
+        // The thread of HTTP will have no capability, and one without could be traced by all programs of its user, if the
+        // process did not say no. It leaves no core file with a private key either.
+        if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+            log::info!("sandbox: other programs of this user can trace the agent: {error}");
+        }
         if let Err(error) = capabilities::raise() {
             log::info!("sandbox: what is permitted cannot be made effective: {error}");
         }
