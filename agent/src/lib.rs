@@ -23,6 +23,7 @@ mod partial;
 mod pipeline;
 pub mod process;
 pub mod reload;
+pub mod sandbox;
 pub mod signals;
 pub mod source;
 
@@ -34,9 +35,10 @@ use notify::Manager;
 use partial::Partial;
 use pipeline::{Parts, Pipeline, placer};
 use reload::Reloads;
+use sandbox::Sandbox;
 use source::{
     Names, Observer, Smaps, Tier, Users,
-    bpf::{self, Request, Sizes},
+    bpf::{self, Kernel, Request, Sizes},
     procfs::Procfs,
 };
 use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
@@ -78,6 +80,8 @@ pub struct Settings {
     pub web: Option<http::Web>,
     /// The log.
     pub logger: &'static Logger,
+    /// What the agent has taken from itself.
+    pub sandbox: Arc<Sandbox>,
 }
 
 /// Why a run ended before it was told to.
@@ -117,6 +121,8 @@ pub async fn run(
     let limits = http::Limits::default();
     let statistics = Arc::new(http::Statistics::new(limits.clone()));
     let partial = Partial::new(Arc::clone(&statistics))?;
+    let web = settings.web.take().map(Arc::new);
+    let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
         can_reload: settings.can_reload,
@@ -125,9 +131,9 @@ pub async fn run(
         fallback: Arc::new(partial),
         limits,
         statistics: Arc::clone(&statistics),
-        web: settings.web.take().map(Arc::new),
+        web,
     });
-    let (first_pass, failure) = start_owner(settings, statistics, inbox)?;
+    let (first_pass, failure) = start_owner(settings, statistics, inbox, &files)?;
     let shutdown = async {
         shutdown.await;
         manager.stopping().await;
@@ -146,7 +152,7 @@ pub async fn run(
 /// See [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let (owner, inbox) = http::owner();
-    let (_, failure) = start_owner(settings, Arc::default(), inbox)?;
+    let (_, failure) = start_owner(settings, Arc::default(), inbox, &[])?;
     let scrapes = async {
         owner.metrics().await?;
         tokio::time::sleep(delay).await;
@@ -159,12 +165,14 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
 }
 
 /// Starts the thread that owns the state and answers what comes into the inbox. Gives how it accounts, once the first pass is
-/// done, and why it ends before it is told to.
+/// done, and why it ends before it is told to. This thread is left with what HTTP needs, reading `files` among it.
 fn start_owner(
     settings: Settings,
     statistics: Arc<http::Statistics>,
     inbox: mpsc::Receiver<http::Question>,
+    files: &[PathBuf],
 ) -> Result<(oneshot::Receiver<String>, impl Future<Output = Error>), Error> {
+    let sandbox = Arc::clone(&settings.sandbox);
     let (ready, is_ready) = oneshot::channel();
     let (hand_over, handed_over) = oneshot::channel();
     let (settled, first_pass) = oneshot::channel();
@@ -190,6 +198,7 @@ fn start_owner(
         .spawn(move || {
             let _ = ended.send(state());
         })?;
+    sandbox.confine_http(files);
     tokio::spawn(async move {
         let _ = hand_over.send(owner::stand_in(inbox, is_ready).await);
     });
@@ -216,16 +225,22 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         smaps_budget,
         shows_cmdline,
         logger,
+        sandbox,
         ..
     } = settings;
     let obstacle = obstacle(&host);
-    let start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
+    let mut start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
         Error::Accounting {
             tier: word(accounting),
             reason,
         }
     })?;
     report(&start);
+    // Before the first pass: what reads `/proc` for it are threads, too.
+    let uses_bpf = start.kernel.is_some();
+    sandbox.confine_state(uses_bpf, || {
+        start.kernel.as_mut().is_none_or(Kernel::rehearse)
+    });
     let shortcomings = if accounting == Request::Auto && start.plan.tier != Tier::Iterator {
         start.warnings
     } else {
@@ -258,6 +273,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         recheck,
         shows_cmdline,
         host,
+        sandbox,
     }))
 }
 
@@ -269,7 +285,8 @@ fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
     if host.in_initial_pid_namespace() == Some(false) {
         return Some(bpf::Obstacle::OtherPidNamespace);
     }
-    std::fs::read_to_string("/proc/self/status")
+    // Of this thread, not of the process's first one, which HTTP has by now.
+    std::fs::read_to_string("/proc/thread-self/status")
         .ok()
         .and_then(|status| bpf::missing_capability(&status))
 }

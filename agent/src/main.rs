@@ -12,6 +12,7 @@ use headcount::{
     host::Host,
     http::{BindError, Listener, Web},
     list, once, reload, run,
+    sandbox::Sandbox,
     signals::{Signals, hangups},
     source::{
         Tier,
@@ -120,6 +121,7 @@ fn start(flags: Flags) -> Result<(), String> {
     bound_memory();
     let logger = logging::init(flags.log_level(), flags.log_format);
     let grouping = flags.grouping()?;
+    let sandbox = Sandbox::begin();
     let settings = Settings {
         classifier: classifier(grouping)?,
         config_path: grouping.path().map(Path::to_owned),
@@ -143,6 +145,7 @@ fn start(flags: Flags) -> Result<(), String> {
         shows_cmdline: flags.web.show_cmdline,
         web: web(&flags)?,
         logger,
+        sandbox,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

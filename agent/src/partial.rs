@@ -34,6 +34,7 @@ impl Fallback for Partial {
             group_statistics: &group::Statistics::default(),
             serving: &serving(&self.http),
             reloads: &ReloadStatistics::default(),
+            sandbox: &[],
             build: &BUILD,
             boot_time_seconds: 0.0,
             log_lines_suppressed: 0,

@@ -20,6 +20,7 @@ use crate::{
     http::{self, Health, Status},
     process::{Facts, Pass, Table, Unclassified},
     reload::Reloads,
+    sandbox::Sandbox,
     source::{
         Observer, SelfTest, Statistics,
         bpf::{Found, Plan},
@@ -57,6 +58,7 @@ pub(crate) struct Pipeline {
     last: Statistics,
     lost_lately: bool,
     host: Host,
+    sandbox: Arc<Sandbox>,
 }
 
 /// What a pipeline is made of.
@@ -73,6 +75,7 @@ pub(crate) struct Parts {
     pub(crate) recheck: Option<Duration>,
     pub(crate) shows_cmdline: bool,
     pub(crate) host: Host,
+    pub(crate) sandbox: Arc<Sandbox>,
 }
 
 /// What was built.
@@ -99,6 +102,7 @@ impl Pipeline {
             recheck,
             shows_cmdline,
             host,
+            sandbox,
         } = parts;
         let began_ns = host.now_ns();
         let mut pipeline = Self {
@@ -122,6 +126,7 @@ impl Pipeline {
             last: Statistics::default(),
             lost_lately: false,
             host,
+            sandbox,
         };
         let now_ns = pipeline.host.now_ns();
         pipeline.observer.begin_self_test(now_ns);
@@ -161,6 +166,7 @@ impl Pipeline {
             group_statistics: &self.grouper.statistics(),
             serving: &serving,
             reloads: &self.reloads.statistics(),
+            sandbox: &self.sandbox.steps(),
             build: &BUILD,
             boot_time_seconds: self.host.boot_time as f64,
             log_lines_suppressed: self.logger.suppressed(),

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::{os::unix::process::CommandExt, process::Command};
 use support::{
     agent::{Agent, Launch, obstacle},
     scrape::groups,
@@ -116,6 +117,102 @@ fn a_port_that_needs_a_capability_is_told_with_the_remedy() {
         ended.one_error(),
         "--web.listen-address 127.0.0.1:1: this port needs CAP_NET_BIND_SERVICE; grant it or choose a port from 1024 on"
     );
+}
+
+#[test]
+fn what_an_old_kernel_cannot_take_from_the_agent_is_told_and_ends_nothing() {
+    for (calls, missing) in [
+        (&[libc::SYS_landlock_create_ruleset][..], &["landlock"][..]),
+        (
+            &[libc::SYS_seccomp, libc::SYS_landlock_create_ruleset],
+            &["landlock", "seccomp"],
+        ),
+        (&[libc::SYS_capset], &["capabilities"]),
+    ] {
+        let agent = launch()
+            .where_unknown(calls)
+            .arg("-accounting=procfs")
+            .start();
+        let scrape = agent.scrape();
+        for (side, step) in [
+            ("http", "no_new_privs"),
+            ("http", "capabilities"),
+            ("http", "seccomp"),
+            ("state", "no_new_privs"),
+            ("state", "capabilities"),
+            ("state", "seccomp"),
+        ] {
+            let is_taken =
+                scrape.value("headcount_sandbox_state", &[("side", side), ("step", step)]);
+            let expected = if missing.contains(&step) { 0.0 } else { 1.0 };
+            assert_eq!(is_taken, Some(expected), "{side} {step} without {calls:?}");
+        }
+        // This kernel may be without it anyway.
+        let labels = [("side", "http"), ("step", "landlock")];
+        let has_landlock = scrape.value("headcount_sandbox_state", &labels) == Some(1.0);
+        assert!(!(has_landlock && missing.contains(&"landlock")));
+        let messages = agent.messages("info");
+        for step in missing {
+            let is_told = |message: &&String| {
+                message.starts_with("sandbox: ") && message.contains(&format!("{step} ("))
+            };
+            assert!(
+                messages.iter().any(|message| is_told(&message)),
+                "{messages:#?}"
+            );
+        }
+        assert_eq!(agent.health().0, "ok");
+        assert_eq!(agent.messages("warn"), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn other_programs_of_its_user_cannot_trace_it() {
+    let agent = launch().with_uid(NOBODY).start();
+    let reads = |pid: u32| {
+        let mut cat = Command::new("setpriv");
+        cat.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        let cat = cat.arg("cat").arg(format!("/proc/{pid}/maps"));
+        cat.output().unwrap().status.success()
+    };
+    let mut sleep = Command::new("sleep");
+    let mut other = sleep.arg("60").uid(NOBODY).gid(NOBODY).spawn().unwrap();
+    let reads_other = reads(other.id());
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(reads_other && !reads(agent.pid()));
+}
+
+/// Each process of others is there and not to be seen.
+const HIDDEN: &[&str] = &[
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t proc -o hidepid=2 proc /proc && exec \"$0\" \"$@\"",
+];
+
+#[test]
+fn where_processes_are_hidden_the_right_to_trace_shows_them() {
+    let user = |capabilities: &'static str| {
+        let words = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ];
+        let sets =
+            ["--inh-caps=", "--ambient-caps="].map(|flag| format!("{flag}-all{capabilities}"));
+        let words: Vec<&str> = words
+            .into_iter()
+            .chain(sets.iter().map(String::as_str))
+            .collect();
+        let launch = launch().reachable().arg("-accounting=procfs");
+        let agent = launch.under(&words).under(HIDDEN).start();
+        agent.scrape().of("rest", "num_procs").unwrap()
+    };
+    assert_eq!(user(""), 0.0);
+    assert!(user(",+sys_ptrace") > 0.0);
 }
 
 #[test]

@@ -62,6 +62,22 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_sandbox_state",
+            kind: Kind::Gauge,
+            help: "1 for what the agent has taken from its own threads, those of HTTP and those of the state; 0 for what this kernel cannot take.",
+            labels: &["side", "step"],
+            unit: "-",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            for (side, step, is_taken) in view.sandbox {
+                out.sample(&[side, step], *is_taken);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_groups",
             kind: Kind::Gauge,
             help: "Groups, empty ones included.",

@@ -181,6 +181,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             success_unix_seconds: 1_508_450_400.25,
             failures: 59,
         },
+        sandbox: &[("http", "seccomp", true), ("http", "landlock", false)],
         build: &Build {
             version: "1.2.3",
             revision: "abc",

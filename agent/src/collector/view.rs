@@ -19,6 +19,8 @@ pub struct View<'a> {
     pub serving: &'a ServingStatistics,
     /// Reloads of the configuration.
     pub reloads: &'a ReloadStatistics,
+    /// What the agent was to take from itself: side, step, and whether it did.
+    pub sandbox: &'a [(&'static str, &'static str, bool)],
     /// What was built.
     pub build: &'a Build,
     /// When the node booted, seconds since the epoch (`btime` of `/proc/stat`).

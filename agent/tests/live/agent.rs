@@ -1,12 +1,12 @@
 //! A running agent, and questions to it.
 
-use crate::{exposition::Samples, process, tier::Tier};
+use crate::{exposition::Samples, process, rights::Rights, tier::Tier};
 use std::{
     fs::File,
     io::{Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -24,6 +24,7 @@ pub(crate) struct Agent {
     port: u16,
     /// Holds its log and its configuration.
     folder: TempDir,
+    tier: String,
     rung: Option<String>,
 }
 
@@ -35,12 +36,20 @@ impl Agent {
 
     /// With further flags, and a configuration. Returns when the first pass is done: who is born from now on counts.
     pub(crate) fn start_with(tier: &Tier, flags: &[&str], configuration: Option<&str>) -> Self {
+        let accounting = format!("--accounting={}", tier.name);
+        let flags: Vec<&str> = std::iter::once(accounting.as_str())
+            .chain(flags.iter().copied())
+            .collect();
+        let agent = Self::start_as(&Rights::root(), &flags, configuration);
+        assert_eq!(agent.tier, tier.name, "the agent counts in another way");
+        agent
+    }
+
+    /// The same with these rights, in the tier that they allow unless a flag says it.
+    pub(crate) fn start_as(rights: &Rights, flags: &[&str], configuration: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(binary());
-        command
-            .arg("--web.listen-address=127.0.0.1:0")
-            .arg(format!("--accounting={}", tier.name))
-            .args(flags);
+        let mut command = rights.command(&binary(), folder.path());
+        command.arg("--web.listen-address=127.0.0.1:0").args(flags);
         if let Some(text) = configuration {
             let path = folder.path().join(CONFIGURATION);
             std::fs::write(&path, text).unwrap();
@@ -57,14 +66,18 @@ impl Agent {
             child,
             port: 0,
             folder,
+            tier: String::new(),
             rung: None,
         };
         agent.port = agent.await_port();
         let samples = agent.scrape();
-        let (tier_seen, rung) = accounting(&samples);
-        assert_eq!(tier_seen, tier.name, "the agent counts in another way");
-        agent.rung = rung;
+        (agent.tier, agent.rung) = accounting(&samples);
         agent
+    }
+
+    /// The value of the label `tier`.
+    pub(crate) fn tier(&self) -> &str {
+        &self.tier
     }
 
     /// `release`, `free`, or none.

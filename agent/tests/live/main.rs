@@ -26,6 +26,7 @@ mod kernel_objects;
 mod process;
 mod procfs;
 mod program;
+mod rights;
 mod runner;
 mod scenario;
 mod tests;

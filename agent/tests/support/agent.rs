@@ -9,10 +9,11 @@ use super::{
     log::{Log, message},
     scrape::Scrape,
 };
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
@@ -58,6 +59,8 @@ pub struct Launch {
     user: Option<u32>,
     environment: Vec<(&'static str, OsString)>,
     passed: Vec<OwnedFd>,
+    /// System calls that it is told do not exist.
+    unknown: Vec<libc::c_long>,
 }
 
 impl Launch {
@@ -74,6 +77,7 @@ impl Launch {
             user: None,
             environment: Vec::new(),
             passed: Vec::new(),
+            unknown: Vec::new(),
         }
     }
 
@@ -129,8 +133,15 @@ impl Launch {
         self
     }
 
-    /// As a user without any rights, from a copy of the binary that this user can reach.
-    pub fn with_uid(mut self, uid: u32) -> Self {
+    /// As a user without any rights.
+    pub fn with_uid(self, uid: u32) -> Self {
+        let mut launch = self.reachable();
+        launch.user = Some(uid);
+        launch
+    }
+
+    /// From a copy of the binary that every user can reach.
+    pub fn reachable(mut self) -> Self {
         let copy = self.files.path().join("headcount");
         // By another program: while this one has the copy open for writing, a child that another test starts now would
         // have it open too, and it could not be run.
@@ -142,7 +153,12 @@ impl Launch {
         assert!(is_copied.success());
         fs::set_permissions(self.files.path(), fs::Permissions::from_mode(0o755)).unwrap();
         self.command[0] = copy.into();
-        self.user = Some(uid);
+        self
+    }
+
+    /// As on a kernel that does not know these system calls.
+    pub fn where_unknown(mut self, calls: &[libc::c_long]) -> Self {
+        self.unknown.extend(calls);
         self
     }
 
@@ -161,6 +177,12 @@ impl Launch {
         let passed: Vec<_> = self.passed.iter().map(AsRawFd::as_raw_fd).collect();
         // SAFETY: between fork and exec only descriptors are copied, which takes numbers and allocates nothing.
         unsafe { command.pre_exec(move || pass(&passed)) };
+        if !self.unknown.is_empty() {
+            let filter = without(&self.unknown);
+            let apply = move || seccompiler::apply_filter(&filter).map_err(io::Error::other);
+            // SAFETY: two system calls, between fork and exec.
+            unsafe { command.pre_exec(apply) };
+        }
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         Running {
@@ -220,6 +242,15 @@ fn pass(descriptors: &[libc::c_int]) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A filter by which these calls do not exist.
+fn without(calls: &[libc::c_long]) -> BpfProgram {
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let machine = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, unknown, machine).unwrap();
+    filter.try_into().unwrap()
 }
 
 fn joined(flag: &str, path: &Path) -> OsString {

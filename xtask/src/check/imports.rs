@@ -29,6 +29,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["exposition", "config"]),
+    ("sandbox", &[]),
     ("check", &["config", "group"]),
     ("list", &["config", "group", "process", "source"]),
     (
@@ -42,6 +43,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "host",
             "http",
             "reload",
+            "sandbox",
         ],
     ),
     (
@@ -72,6 +74,9 @@ const CRATES: &[(&str, &str)] = &[
     ("agent_common", "source"),
     ("bcrypt", "http/web"),
     ("socket2", "http/listener"),
+    ("landlock", "sandbox"),
+    ("rustix", "sandbox"),
+    ("seccompiler", "sandbox"),
     ("tokio_rustls", "http"),
     ("webpki", "http/web"),
 ];

@@ -49,6 +49,11 @@ impl Files {
         Ok(bytes)
     }
 
+    /// Their paths.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.0.iter().map(|(path, _)| path.clone()).collect()
+    }
+
     pub(super) fn have_changed(&self) -> bool {
         let is_new = |(path, known): &(PathBuf, Option<Stamp>)| stamp(path).ok() != *known;
         self.0.iter().any(is_new)

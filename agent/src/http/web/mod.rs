@@ -73,6 +73,12 @@ impl Web {
         self.is_secure
     }
 
+    /// The file itself and those that it names, to be called before anybody connects.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let checked = self.checked.try_lock();
+        checked.map_or_else(|_| Vec::new(), |checked| checked.files.paths())
+    }
+
     /// What applies to a connection or request now. Who comes when the files were not looked at for a while waits for the look, on a
     /// thread of its own; who comes meanwhile takes what is there.
     pub(super) async fn current(self: &Arc<Self>, statistics: &Arc<Statistics>) -> Arc<Access> {

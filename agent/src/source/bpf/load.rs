@@ -124,10 +124,8 @@ fn start(program: Program, loaded: &mut Loaded, btf: &Btf) -> Result<(), Program
         }
         Program::Snapshot => {
             let loaded: &mut Iter = loaded.try_into()?;
+            // Attached by whoever opens it.
             loaded.load("task", btf)?;
-            // Attached anew for each pass; tried here, so that a refusal shows at start.
-            let link = loaded.attach()?;
-            loaded.detach(link)?;
         }
         Program::Fork | Program::Exec | Program::Exit | Program::Free | Program::Switch => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;

@@ -6,6 +6,7 @@
 mod btf;
 mod events;
 mod fill;
+mod iterator;
 mod load;
 mod offsets;
 mod overflow;
@@ -35,6 +36,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use events::Timed;
 use fill::Fill;
+use iterator::TaskIterator;
 use overflow::Overflow;
 use self_test::SelfTestRun;
 use snapshot::{Carried, Snapshot};
@@ -179,7 +181,7 @@ fn examine(obstacle: Option<Obstacle>) -> (Support, Layout) {
     }
 }
 
-/// Why `status` (this process's `/proc/self/status`) does not allow kernel programs.
+/// Why `status` (this thread's `/proc/thread-self/status`) does not allow kernel programs.
 pub fn missing_capability(status: &str) -> Option<Obstacle> {
     support::missing_capability(status)
 }
@@ -188,6 +190,8 @@ pub fn missing_capability(status: &str) -> Option<Obstacle> {
 pub struct Kernel {
     ebpf: Ebpf,
     plan: Plan,
+    /// `None` in the switch tier.
+    iterator: Option<TaskIterator>,
     ring: RingBuf<MapData>,
     overflow: Overflow,
     control: Array<MapData, Wire<Control>>,
@@ -224,9 +228,26 @@ fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
     )?)
 }
 
+fn attach_iterator(ebpf: &Ebpf) -> Result<TaskIterator, Error> {
+    let snapshot = Program::Snapshot;
+    let program = ebpf.program(snapshot.symbol());
+    let program: &aya::programs::Iter = program
+        .ok_or(Error::Lacking(snapshot.symbol()))?
+        .try_into()
+        .map_err(|error| Error::Refused(snapshot, error))?;
+    let fd = program.fd();
+    let fd = fd.map_err(|error| Error::Refused(snapshot, error))?;
+    TaskIterator::attach(fd.as_fd()).map_err(|error| Error::Refused(snapshot, error.into()))
+}
+
 impl Kernel {
     fn new(mut ebpf: Ebpf, plan: Plan, sizes: Sizes, carried: Carried) -> Result<Self, Error> {
+        let iterator = match plan.tier {
+            Tier::Iterator => Some(attach_iterator(&ebpf)?),
+            Tier::Switch | Tier::Procfs => None,
+        };
         let mut kernel = Self {
+            iterator,
             ring: take(&mut ebpf, "RING")?,
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
@@ -258,6 +279,14 @@ impl Kernel {
     /// When no further descriptor can be had.
     pub fn wake_fd(&self) -> io::Result<OwnedFd> {
         self.ring.as_fd().try_clone_to_owned()
+    }
+
+    /// Whether what the agent does from its first pass on works with the rights that this thread has: reading and writing
+    /// maps, opening the iterator, asking what the programs tell of themselves.
+    pub fn rehearse(&mut self) -> bool {
+        let opened = self.iterator.as_ref().map(TaskIterator::open).transpose();
+        let mut statistics = Statistics::default();
+        opened.is_ok() && self.tell(0).is_ok() && self.describe(&mut statistics).is_ok()
     }
 
     /// Tells the programs which generation takes overflow, and when the last pass began.
@@ -352,15 +381,9 @@ impl Kernel {
     /// When the kernel refuses the iterator or a read.
     pub fn pass(&mut self, started_ns: u64) -> io::Result<Pass> {
         self.begin_pass(started_ns)?;
-        let symbol = Program::Snapshot.symbol();
-        let program = self
-            .ebpf
-            .program_mut(symbol)
-            .ok_or_else(|| io::Error::other("no iterator"))?;
-        let iterator: &mut aya::programs::Iter = program.try_into().map_err(io::Error::other)?;
-        let link = iterator.attach().map_err(io::Error::other)?;
-        let link = iterator.take_link(link).map_err(io::Error::other)?;
-        let mut file = link.into_file().map_err(io::Error::other)?;
+        let iterator = self.iterator.as_ref();
+        let iterator = iterator.ok_or_else(|| io::Error::other("no iterator"))?;
+        let mut file = iterator.open()?;
         let mut snapshot = Snapshot::new(self.carried, self.live);
         snapshot.read(&mut file)?;
         let pass = snapshot.pass(started_ns);

@@ -82,7 +82,7 @@ impl Support {
     }
 }
 
-/// Why the capabilities in `CapEff` of this `/proc/self/status` are not enough; `None` when they are.
+/// Why the capabilities in `CapEff` of this `/proc/thread-self/status` are not enough; `None` when they are.
 pub(super) fn missing_capability(status: &str) -> Option<Obstacle> {
     let line = status
         .lines()

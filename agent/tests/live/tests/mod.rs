@@ -9,6 +9,7 @@ mod names;
 mod pressure;
 mod reload;
 mod rise;
+mod sandbox;
 mod start;
 mod stat;
 mod threads;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         pressure::TESTS,
         reload::TESTS,
         rise::TESTS,
+        sandbox::TESTS,
         start::TESTS,
         stat::TESTS,
         threads::TESTS,

@@ -1,0 +1,117 @@
+//! System calls that the thread of HTTP may use: connections it is given, files to be read, memory, threads, time. It opens no
+//! socket, writes no file, starts no process, maps nothing to be run, and has no `bpf()`.
+
+use super::system_calls::{When, argument};
+use seccompiler::{
+    BackendError, SeccompCmpOp::Eq, SeccompCmpOp::MaskedEq, SeccompCondition, SeccompRule,
+};
+use std::collections::BTreeMap;
+
+/// Whatever their arguments are. Both C libraries are in it.
+const ALWAYS: &[libc::c_long] = &[
+    // Descriptors that are open.
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_lseek,
+    libc::SYS_fcntl,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_readlinkat,
+    // Connections that come.
+    libc::SYS_accept4,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_shutdown,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    // Waiting.
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_ppoll,
+    libc::SYS_futex,
+    libc::SYS_nanosleep,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_gettimeofday,
+    libc::SYS_restart_syscall,
+    // Memory.
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_getrandom,
+    // Threads and signals.
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_rseq,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_tgkill,
+    libc::SYS_tkill,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_membarrier,
+    libc::SYS_prctl,
+    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lstat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+];
+
+/// The same number on every machine, and of another type in each C library.
+const FIONBIO: u64 = 0x5421;
+/// Bits of the flags of `open` that do more than read.
+const WRITING: libc::c_int = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+
+/// The calls, each with the rules of which one must hold; without rules: always.
+pub(super) fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+    let mut rules: BTreeMap<_, _> = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
+    for (call, when) in conditions()? {
+        rules.insert(call, vec![SeccompRule::new(when)?]);
+    }
+    Ok(rules)
+}
+
+fn conditions() -> Result<Vec<(libc::c_long, When)>, BackendError> {
+    let bits = |flags: libc::c_int| u64::from(flags.unsigned_abs());
+    let without = |index, flags| argument(index, MaskedEq(bits(flags)), 0);
+    let read_only =
+        |index| -> Result<Vec<SeccompCondition>, _> { Ok(vec![without(index, WRITING)?]) };
+    let no_code = || -> Result<Vec<SeccompCondition>, _> { Ok(vec![without(2, libc::PROT_EXEC)?]) };
+    // Threads only. `clone3` has its flags in memory, where no filter looks: without it the C library takes `clone`.
+    let thread = bits(libc::CLONE_THREAD);
+    Ok(vec![
+        (libc::SYS_openat, read_only(2)?),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, read_only(1)?),
+        (libc::SYS_mmap, no_code()?),
+        (libc::SYS_mprotect, no_code()?),
+        (
+            libc::SYS_clone,
+            vec![argument(0, MaskedEq(thread), thread)?],
+        ),
+        (libc::SYS_ioctl, vec![argument(1, Eq, FIONBIO)?]),
+    ])
+}

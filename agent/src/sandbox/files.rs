@@ -1,0 +1,50 @@
+//! Files: reading some directories, nothing else. Landlock is for the thread of HTTP alone: a thread under it may not read
+//! `/proc/<pid>/io` of others, not even as root.
+
+use super::Error;
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
+    RulesetStatus, Scope, path_beneath_rules,
+};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+/// Whether each of `files` that is there can be opened.
+pub(super) fn can_be_read(files: &[impl AsRef<Path>]) -> bool {
+    files.iter().all(|path| match File::open(path) {
+        Ok(_) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::PermissionDenied,
+    })
+}
+
+/// From here on this thread reads `files` and what stands beside them, so that one can be replaced by another; and it may
+/// neither connect to another machine nor listen on a further port. What this kernel's Landlock does not know is left out.
+pub(super) fn read_only(files: &[impl AsRef<Path>]) -> Result<(), Error> {
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(ABI::V5))?
+        .handle_access(AccessNet::from_all(ABI::V4))?
+        .scope(Scope::from_all(ABI::V6))?
+        .create()?
+        .add_rules(path_beneath_rules(directories(files), AccessFs::ReadFile))?
+        .restrict_self()?;
+    match status.ruleset {
+        RulesetStatus::NotEnforced => Err(Error::NoLandlock),
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
+    }
+}
+
+/// Where `files` are, by their names and at the end of symbolic links, as certbot and Kubernetes make them.
+fn directories(files: &[impl AsRef<Path>]) -> BTreeSet<PathBuf> {
+    let named = files.iter().map(|path| path.as_ref().to_owned());
+    let real = files.iter().filter_map(|path| fs::canonicalize(path).ok());
+    named
+        .chain(real)
+        .filter_map(|path| match path.parent() {
+            Some(parent) if parent == Path::new("") => Some(PathBuf::from(".")),
+            parent => parent.map(Path::to_owned),
+        })
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! Filters of system calls: what a thread asks for beyond them fails, and nobody is killed.
+//!
+//! The process as a whole has a list of what is denied: what reads `/proc` and drives the maps may use whatever its
+//! libraries come to need. The thread of HTTP, which strangers talk to, has a list of what is allowed.
+
+use super::{allowed, denied};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter,
+};
+use std::{collections::BTreeMap, env::consts::ARCH};
+
+/// Why a filter is not in force.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// None can be made for this machine.
+    #[error("no filter for {ARCH}: {0}")]
+    Machine(#[from] seccompiler::BackendError),
+    /// The kernel refused it.
+    #[error(transparent)]
+    Kernel(#[from] seccompiler::Error),
+}
+
+/// When a system call is meant; no condition: always.
+pub(super) type When = Vec<SeccompCondition>;
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Commands of `bpf()` that reading needs (kernel: `enum bpf_cmd`): elements of maps, singly and in batches; what a
+/// program tells of itself; one more iterator of a link that is there. None that loads, attaches or makes anything.
+const READING: [u64; 9] = [
+    1,  // BPF_MAP_LOOKUP_ELEM
+    2,  // BPF_MAP_UPDATE_ELEM
+    3,  // BPF_MAP_DELETE_ELEM
+    4,  // BPF_MAP_GET_NEXT_KEY
+    15, // BPF_OBJ_GET_INFO_BY_FD
+    21, // BPF_MAP_LOOKUP_AND_DELETE_ELEM
+    24, // BPF_MAP_LOOKUP_BATCH
+    25, // BPF_MAP_LOOKUP_AND_DELETE_BATCH
+    33, // BPF_ITER_CREATE
+];
+
+/// Denies what no thread of an agent needs.
+pub(super) fn deny() -> Result<(), super::Error> {
+    let rules = denied::CALLS.iter().map(|call| (*call, Vec::new()));
+    apply(rules.collect(), Listed::Denied)
+}
+
+/// Denies `bpf()`, but for the commands that reading needs where `uses_bpf`.
+pub(super) fn only_read_maps(uses_bpf: bool) -> Result<(), super::Error> {
+    let mut rules = Rules::new();
+    let mut chain = Vec::new();
+    if uses_bpf {
+        let others = READING.map(|command| argument(0, SeccompCmpOp::Ne, command));
+        let others = others.into_iter().collect::<Result<When, _>>();
+        chain.push(SeccompRule::new(others.map_err(Error::from)?).map_err(Error::from)?);
+    }
+    rules.insert(libc::SYS_bpf, chain);
+    apply(rules, Listed::Denied)
+}
+
+/// Allows what answering needs, and nothing else.
+pub(super) fn allow() -> Result<(), super::Error> {
+    let rules = allowed::rules().map_err(Error::from)?;
+    apply(rules, Listed::Allowed)
+}
+
+/// What is meant of a call's 32-bit argument.
+pub(super) fn argument(
+    index: u8,
+    operation: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(index, SeccompCmpArgLen::Dword, operation, value)
+}
+
+/// What becomes of the calls of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    Allowed,
+    Denied,
+}
+
+fn apply(rules: Rules, listed: Listed) -> Result<(), super::Error> {
+    let program = compile(rules, listed).map_err(Error::from)?;
+    apply_filter(&program).map_err(Error::from)?;
+    Ok(())
+}
+
+fn compile(rules: Rules, listed: Listed) -> Result<BpfProgram, seccompiler::BackendError> {
+    let errno = |code: i32| SeccompAction::Errno(code.unsigned_abs());
+    let (others, these) = match listed {
+        // As on a kernel that does not know the call: the C library then takes an older one.
+        Listed::Allowed => (errno(libc::ENOSYS), SeccompAction::Allow),
+        Listed::Denied => (SeccompAction::Allow, errno(libc::EPERM)),
+    };
+    SeccompFilter::new(rules, others, these, ARCH.try_into()?)?.try_into()
+}

@@ -1,0 +1,76 @@
+//! The task iterator: attached once, opened for each pass.
+//!
+//! aya attaches it anew for each opening. Then the thread that passes would need the right to attach programs for as long as
+//! the agent runs; see `sandbox`.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+/// Kernel: `enum bpf_cmd` and `enum bpf_attach_type`.
+const LINK_CREATE: libc::c_int = 28;
+const ITER_CREATE: libc::c_int = 33;
+const TRACE_ITER: u32 = 28;
+
+/// Kernel: `union bpf_attr`, as both commands have it; what follows is zero.
+#[repr(C)]
+#[derive(Default)]
+struct Attributes {
+    /// The program, or the link.
+    fd: libc::c_int,
+    /// Unused, or flags.
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// The program's link. Dropping it detaches the program.
+#[derive(Debug)]
+pub(super) struct TaskIterator(OwnedFd);
+
+impl TaskIterator {
+    /// Attaches `program`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) fn attach(program: BorrowedFd<'_>) -> io::Result<Self> {
+        let attributes = Attributes {
+            fd: program.as_raw_fd(),
+            attach_type: TRACE_ITER,
+            ..Attributes::default()
+        };
+        bpf(LINK_CREATE, &attributes).map(Self)
+    }
+
+    /// A file that tells all tasks from the first one on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) fn open(&self) -> io::Result<File> {
+        let attributes = Attributes {
+            fd: self.0.as_raw_fd(),
+            ..Attributes::default()
+        };
+        bpf(ITER_CREATE, &attributes).map(File::from)
+    }
+}
+
+/// One of the commands that make a descriptor.
+fn bpf(command: libc::c_int, attributes: &Attributes) -> io::Result<OwnedFd> {
+    // SAFETY: the pointer is to as many bytes as are said, which outlive the call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attributes),
+            size_of::<Attributes>(),
+        )
+    };
+    match i32::try_from(fd) {
+        // SAFETY: the kernel has just made it, close-on-exec, and nobody else knows it.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
