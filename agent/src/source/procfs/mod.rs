@@ -65,8 +65,9 @@ pub struct Procfs {
     threads_wanted: bool,
     /// Whether [`Procfs::facts`] reads `cwd`.
     wants_cwd: bool,
-    /// Names of pods, where [`Procfs::facts`] reads them.
-    pods: Option<Pods>,
+    /// Whether [`Procfs::facts`] looks for the names of pods.
+    wants_pods: bool,
+    pods: Pods,
     errors: ErrorCounts,
     /// Processes counted in `errors.partial` since the pass began.
     partial: HashSet<u32>,
@@ -83,7 +84,6 @@ impl Procfs {
         let fd_sizes = host.is_procfs_mount() && own.is_ok_and(|meta| meta.len() > 0);
         Self {
             users: Users::new(host.passwd()),
-            host,
             root: None,
             buffer: Buffer::default(),
             name: Name::default(),
@@ -92,7 +92,9 @@ impl Procfs {
             fd_sizes,
             threads_wanted: false,
             wants_cwd: false,
-            pods: None,
+            wants_pods: false,
+            pods: Pods::new(host.container_logs()),
+            host,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
@@ -116,8 +118,8 @@ impl Procfs {
 
     /// The same, but facts are read with the names of the pod if `is_wanted`.
     #[must_use]
-    pub fn with_pods(mut self, is_wanted: bool) -> Self {
-        self.pods = is_wanted.then(|| Pods::new(self.host.container_logs()));
+    pub const fn with_pods(mut self, is_wanted: bool) -> Self {
+        self.wants_pods = is_wanted;
         self
     }
 
@@ -158,7 +160,7 @@ impl Procfs {
             scrape_errors: self.errors.scrape,
             procread_errors: self.errors.procread,
             partial_errors: self.errors.partial,
-            pod_link_failures: self.pods.as_ref().map(Pods::failures),
+            pod_link_failures: self.wants_pods.then(|| self.pods.failures()),
             ..Statistics::default()
         }
     }
