@@ -135,7 +135,7 @@ impl Observer {
     }
 
     /// The same of the names of the pod.
-    pub fn want_pods(&mut self, is_wanted: bool) {
+    pub const fn want_pods(&mut self, is_wanted: bool) {
         self.procfs.want_pods(is_wanted);
     }
 

@@ -69,9 +69,9 @@ pub struct Procfs {
     threads_wanted: bool,
     /// Whether [`Procfs::facts`] reads `cwd`.
     wants_cwd: bool,
+    /// Whether [`Procfs::facts`] looks for the names of pods.
     wants_pods: bool,
-    /// Names of pods, where they were ever wanted: their count of failures must not fall.
-    pods: Option<Pods>,
+    pods: Pods,
     errors: ErrorCounts,
     /// Processes counted in `errors.partial` since the pass began.
     partial: HashSet<u32>,
@@ -88,7 +88,6 @@ impl Procfs {
         let fd_sizes = host.is_procfs_mount() && own.is_ok_and(|meta| meta.len() > 0);
         Self {
             users: Users::new(host.passwd()),
-            host,
             root: None,
             buffer: Buffer::default(),
             name: Name::default(),
@@ -99,7 +98,8 @@ impl Procfs {
             threads_wanted: false,
             wants_cwd: false,
             wants_pods: false,
-            pods: None,
+            pods: Pods::new(host.container_logs()),
+            host,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
@@ -123,8 +123,8 @@ impl Procfs {
 
     /// The same, but facts are read with the names of the pod if `is_wanted`.
     #[must_use]
-    pub fn with_pods(mut self, is_wanted: bool) -> Self {
-        self.want_pods(is_wanted);
+    pub const fn with_pods(mut self, is_wanted: bool) -> Self {
+        self.wants_pods = is_wanted;
         self
     }
 
@@ -134,11 +134,8 @@ impl Procfs {
     }
 
     /// Whether facts are read with the names of the pod, from now on.
-    pub fn want_pods(&mut self, is_wanted: bool) {
+    pub const fn want_pods(&mut self, is_wanted: bool) {
         self.wants_pods = is_wanted;
-        if is_wanted && self.pods.is_none() {
-            self.pods = Some(Pods::new(self.host.container_logs()));
-        }
     }
 
     /// The host that is read.
@@ -178,7 +175,7 @@ impl Procfs {
             scrape_errors: self.errors.scrape,
             procread_errors: self.errors.procread,
             partial_errors: self.errors.partial,
-            pod_link_failures: self.pods.as_ref().map(Pods::failures),
+            pod_link_failures: self.wants_pods.then(|| self.pods.failures()),
             ..Statistics::default()
         }
     }

@@ -82,13 +82,9 @@ impl Procfs {
     }
 
     fn name_container(&mut self, facts: &mut Facts) {
-        let Some(pods) = self.pods.as_mut().filter(|_| self.wants_pods) else {
-            return;
-        };
-        let Some(id) = container_id(&facts.cgroups) else {
-            return;
-        };
-        facts.container = pods.find(id);
+        let id = container_id(&facts.cgroups).filter(|_| self.wants_pods);
+        let Some(id) = id else { return };
+        facts.container = self.pods.find(id);
         let age_ns = self.host.now_ns().saturating_sub(facts.start_ns);
         facts.provisional =
             facts.container.is_none() && age_ns < SETTLING_NS && is_in_pod(&facts.cgroups);

@@ -18,9 +18,7 @@ impl Procfs {
     pub fn begin_pass(&mut self) {
         self.partial.clear();
         self.patient.begin();
-        if let Some(pods) = &mut self.pods {
-            pods.begin_pass();
-        }
+        self.pods.begin_pass();
     }
 
     /// Reads every process that is listed.
