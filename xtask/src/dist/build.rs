@@ -11,7 +11,7 @@ use crate::{command, workspace};
 #[derive(Debug)]
 pub(super) struct Built {
     pub(super) agent: PathBuf,
-    /// Where the manual page and the completions are.
+    /// Where the manual page, the completions and the notices are.
     pub(super) pages: PathBuf,
     pub(super) notices: PathBuf,
 }
@@ -34,7 +34,7 @@ pub(super) fn build(target: &Target, release: &Release, folder: &Path) -> Result
         .arg(&pages)
         .arg(release.date("+%Y-%m-%d")?);
     command::run(&mut cargo)?;
-    let notices = folder.join(format!("third-party-{}", target.arch));
+    let notices = pages.join(format!("third-party-{}", target.arch));
     write_file(&notices, notices::notices(target)?)?;
     let agent = workspace::target_dir().join(target.triple);
     Ok(Built {

@@ -61,9 +61,12 @@ fn qemu(image: &Path, initramfs: &Path, words: &str) -> Command {
         .arg(image)
         .arg("-initrd")
         .arg(initramfs)
-        // panic=-1: reboot at once, which -no-reboot turns into the end.
+        // panic=-1: reboot at once, which -no-reboot turns into the end. no_timer_check: on a machine with much to do an
+        // emulated timer can be so late that the kernel takes it for broken.
         .arg("-append")
-        .arg(format!("console=ttyS0 quiet panic=-1 {words}"));
+        .arg(format!(
+            "console=ttyS0 quiet panic=-1 no_timer_check {words}"
+        ));
     qemu
 }
 
