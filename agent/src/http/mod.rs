@@ -18,6 +18,7 @@ mod connection;
 mod gzip;
 mod handshake;
 mod limits;
+mod origin;
 mod owner;
 mod phase;
 mod respond;

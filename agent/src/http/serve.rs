@@ -29,12 +29,15 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, shutdown: impl Future
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // A full house: dropping the stream closes it.
-                let Some(slot) = slots.take() else { continue };
-                // Only a matter of speed.
-                let _ = stream.set_nodelay(true);
-                connections.spawn(drive(stream, slot, Arc::clone(&site), stopped.clone()));
+                if let Some(slot) = slots.take(peer.ip().into()) {
+                    // Only a matter of speed.
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(drive(stream, slot, Arc::clone(&site), stopped.clone()));
+                }
+                // What it sent is read before others come, else those of a flood would have it give way unheard.
+                tokio::task::yield_now().await;
             }
             Err(error) if concerns_client(&error) => {}
             Err(error) => {

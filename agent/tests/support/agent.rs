@@ -12,7 +12,7 @@ use super::{
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
@@ -53,6 +53,8 @@ pub struct Launch {
     /// Holds files that the command line names.
     files: tempfile::TempDir,
     user: Option<u32>,
+    /// Resources and the most of each.
+    limits: Vec<(libc::__rlimit_resource_t, u64)>,
 }
 
 impl Launch {
@@ -67,6 +69,7 @@ impl Launch {
             command: vec![env!("CARGO_BIN_EXE_headcount").into()],
             files: tempfile::tempdir().unwrap(),
             user: None,
+            limits: Vec::new(),
         }
     }
 
@@ -119,6 +122,12 @@ impl Launch {
         self
     }
 
+    /// With no more than `most` of a resource of the kernel's (`RLIMIT_...`), which cannot be raised again.
+    pub fn limit(mut self, resource: libc::__rlimit_resource_t, most: u64) -> Self {
+        self.limits.push((resource, most));
+        self
+    }
+
     fn spawn(self) -> Running {
         let mut command = Command::new(&self.command[0]);
         command
@@ -130,6 +139,14 @@ impl Launch {
             // A change of user drops supplementary groups and, as it leaves root, all capabilities.
             command.uid(uid).gid(uid);
         }
+        let limits = self.limits;
+        let bind = move || {
+            limits
+                .iter()
+                .try_for_each(|(resource, most)| bound(*resource, *most))
+        };
+        // SAFETY: between fork and exec only the kernel is called; nothing is allocated.
+        unsafe { command.pre_exec(bind) };
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         Running {
@@ -184,6 +201,19 @@ fn joined(flag: &str, path: &Path) -> OsString {
     let mut word = OsString::from(flag);
     word.push::<&OsStr>(path.as_ref());
     word
+}
+
+/// Bounds what this process may have of a resource.
+fn bound(resource: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: reads one structure, which outlives the call.
+    match unsafe { libc::setrlimit(resource, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A run that came to its end.

@@ -2,15 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
-mod client;
 mod passwords;
 #[path = "../support/mod.rs"]
 mod support;
 
-use client::{Authority, Client, Identity, ask_plainly, connect, exchange};
 use std::fs;
 use support::{
     agent::{Agent, Ended, Launch, until},
+    client::{Authority, Client, Identity, ask_plainly, connect, exchange},
     fake_proc::FakeProc,
     scrape::Scrape,
 };

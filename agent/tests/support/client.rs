@@ -14,19 +14,19 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 
-use super::support::agent::{Answer, PATIENCE};
+use super::agent::{Answer, PATIENCE};
 
 /// What a client and a server show each other.
-pub(crate) struct Identity {
-    pub(crate) cert: String,
-    pub(crate) key: String,
+pub struct Identity {
+    pub cert: String,
+    pub key: String,
 }
 
 /// Somebody who signs.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -34,12 +34,12 @@ impl Authority {
     }
 
     /// Its own certificate.
-    pub(crate) fn cert(&self) -> String {
+    pub fn cert(&self) -> String {
         self.0.pem()
     }
 
     /// A certificate for `name`.
-    pub(crate) fn issue(&self, name: &str) -> Identity {
+    pub fn issue(&self, name: &str) -> Identity {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
         let cert = params.signed_by(&key, &self.0).unwrap();
@@ -52,23 +52,23 @@ impl Authority {
 
 /// Speaks TLS with a server called `localhost`.
 #[derive(Clone)]
-pub(crate) struct Client {
+pub struct Client {
     config: Arc<ClientConfig>,
     headers: String,
 }
 
 impl Client {
     /// One that trusts `authority`.
-    pub(crate) fn new(authority: &Authority) -> Self {
+    pub fn new(authority: &Authority) -> Self {
         Self::with(authority, None, ALL_VERSIONS)
     }
 
     /// One that shows `identity` when it is asked.
-    pub(crate) fn identified(authority: &Authority, identity: &Identity) -> Self {
+    pub fn identified(authority: &Authority, identity: &Identity) -> Self {
         Self::with(authority, Some(identity), ALL_VERSIONS)
     }
 
-    pub(crate) fn with(
+    pub fn with(
         authority: &Authority,
         identity: Option<&Identity>,
         versions: &[&'static SupportedProtocolVersion],
@@ -97,14 +97,14 @@ impl Client {
     }
 
     /// The same with a header line.
-    pub(crate) fn header(mut self, line: &str) -> Self {
+    pub fn header(mut self, line: &str) -> Self {
         self.headers += line;
         self.headers += "\r\n";
         self
     }
 
     /// One GET on a connection of its own.
-    pub(crate) fn ask(&self, address: SocketAddr, path: &str) -> io::Result<Answer> {
+    pub fn ask(&self, address: SocketAddr, path: &str) -> io::Result<Answer> {
         let server = ServerName::try_from("localhost").unwrap();
         let connection = ClientConnection::new(Arc::clone(&self.config), server).unwrap();
         let mut stream = StreamOwned::new(connection, connect(address));
@@ -114,22 +114,18 @@ impl Client {
 }
 
 /// One GET in plain HTTP.
-pub(crate) fn ask_plainly(address: SocketAddr, path: &str, headers: &str) -> Answer {
+pub fn ask_plainly(address: SocketAddr, path: &str, headers: &str) -> Answer {
     answer(&exchange(&mut connect(address), path, headers).unwrap())
 }
 
-pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
 /// Sends a request, reads to the end.
-pub(crate) fn exchange(
-    stream: &mut (impl Read + Write),
-    path: &str,
-    headers: &str,
-) -> io::Result<String> {
+pub fn exchange(stream: &mut (impl Read + Write), path: &str, headers: &str) -> io::Result<String> {
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\n\r\n"
