@@ -24,7 +24,7 @@ pub(super) struct Slots {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    watches: HashMap<u64, (Origin, Arc<Watch>)>,
+    watches: HashMap<u64, Arc<Watch>>,
 }
 
 /// One place among the open connections; given back when dropped.
@@ -51,10 +51,10 @@ impl Slots {
             self.statistics.count_rejected();
             return None;
         }
-        let watch = Arc::new(Watch::new(self.limits.clone()));
+        let watch = Arc::new(Watch::new(self.limits.clone(), origin));
         let id = open.next;
         open.next += 1;
-        open.watches.insert(id, (origin, Arc::clone(&watch)));
+        open.watches.insert(id, Arc::clone(&watch));
         self.statistics.set_connections(open.watches.len());
         Some(Slot {
             watch,
@@ -75,7 +75,7 @@ impl Slots {
     /// The place is free at once, the connection's task ends a moment later.
     fn evict(&self, open: &mut Open, newcomer: Option<Origin>) -> bool {
         let victim = victim(&open.watches, newcomer);
-        let Some((_, watch)) = victim.and_then(|id| open.watches.remove(&id)) else {
+        let Some(watch) = victim.and_then(|id| open.watches.remove(&id)) else {
             return false;
         };
         watch.evict();
@@ -85,10 +85,10 @@ impl Slots {
 }
 
 /// Who gives way to one from `newcomer`, or to nobody in particular.
-fn victim(watches: &HashMap<u64, (Origin, Arc<Watch>)>, newcomer: Option<Origin>) -> Option<u64> {
+fn victim(watches: &HashMap<u64, Arc<Watch>>, newcomer: Option<Origin>) -> Option<u64> {
     let mut counts: HashMap<Origin, usize> = HashMap::new();
-    for (origin, _) in watches.values() {
-        *counts.entry(*origin).or_default() += 1;
+    for watch in watches.values() {
+        *counts.entry(watch.origin).or_default() += 1;
     }
     let count = |origin: &Origin| counts.get(origin).copied().unwrap_or_default();
     let own = newcomer.as_ref().map_or(0, count);
@@ -98,7 +98,7 @@ fn victim(watches: &HashMap<u64, (Origin, Arc<Watch>)>, newcomer: Option<Origin>
     };
     watches
         .iter()
-        .map(|(id, (origin, watch))| (origin, watch.now(), id))
+        .map(|(id, watch)| (&watch.origin, watch.now(), id))
         .filter(|(origin, (phase, _), _)| gives_way(origin, *phase))
         .min_by_key(|(origin, now, id)| (Reverse(count(origin)), *now, *id))
         .map(|(.., id)| *id)

@@ -44,15 +44,6 @@ where
     swarm.join_next().await;
 }
 
-/// Sends `bytes` and waits for the end, whatever comes.
-pub(crate) async fn send(to: SocketAddr, bytes: &[u8]) {
-    let Ok(mut stream) = connect(to).await else {
-        return;
-    };
-    let _ = stream.write_all(bytes).await;
-    drain(stream).await;
-}
-
 /// Reads to the end.
 pub(crate) async fn drain(mut stream: TcpStream) {
     let mut bytes = vec![0; 64 * 1024];
@@ -110,4 +101,17 @@ pub(crate) async fn silence(to: SocketAddr) {
         return pending().await;
     };
     drain(stream).await;
+}
+
+/// Sends `head`, and `more` again and again, until that is not taken any more; or waits for the end if there is no more to send.
+pub(crate) async fn hold(to: SocketAddr, head: &'static [u8], more: &'static [u8]) {
+    let Ok(mut stream) = connect(to).await else {
+        return;
+    };
+    if stream.write_all(head).await.is_err() || more.is_empty() {
+        return drain(stream).await;
+    }
+    while stream.write_all(more).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }

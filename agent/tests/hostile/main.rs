@@ -8,6 +8,10 @@
 
 mod attack;
 mod connections;
+mod requests;
+mod secured;
 mod siege;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::site;

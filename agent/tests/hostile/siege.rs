@@ -1,11 +1,12 @@
 //! An agent that is attacked, and an honest scraper beside the attackers.
 
 use super::support::{
-    agent::{Agent, Launch, until},
+    agent::{Agent, Answer, Launch, until},
+    client::ask_plainly,
     fake_proc::FakeProc,
     scrape::Scrape,
 };
-use std::{fs, future::Future, thread};
+use std::{fs, future::Future, net::SocketAddr, thread};
 use tokio::sync::oneshot;
 
 /// Scrapes that must be answered during an attack.
@@ -16,7 +17,7 @@ const GROUPS: u32 = 100;
 const MOST_RESIDENT_KIB: u64 = 96 * 1024;
 
 /// A tree of which the exposition is larger than the buffers of a socket.
-pub(crate) fn tree() -> FakeProc {
+fn tree() -> FakeProc {
     let tree = FakeProc::new(1_508_450_329);
     for pid in 1..=GROUPS {
         let name = format!("{pid:04}").repeat(250);
@@ -25,40 +26,54 @@ pub(crate) fn tree() -> FakeProc {
     tree
 }
 
-pub(crate) fn launch(tree: &FakeProc) -> Launch {
-    Launch::on(tree)
-        .arg("-accounting=procfs")
-        .config("process_names: [{name: '{{.ExeBase}}', cmdline: ['.+']}]")
-}
-
-/// An agent, and what it had before anybody attacked it.
+/// An agent, who scrapes it, and what it had before anybody attacked it.
 pub(crate) struct Siege {
     pub(crate) agent: Agent,
+    scrape: Scraper,
     descriptors: usize,
     _tree: FakeProc,
 }
 
+/// One scrape by an honest client.
+type Scraper = Box<dyn Fn(SocketAddr) -> Answer>;
+
 impl Siege {
     pub(crate) fn new() -> Self {
-        let tree = tree();
-        Self::of(launch(&tree).start(), tree)
+        Self::of(|launch| launch)
     }
 
-    /// The same with no more than `most` descriptors.
-    pub(crate) fn with_descriptors(most: u64) -> Self {
-        let tree = tree();
-        let agent = launch(&tree).limit(libc::RLIMIT_NOFILE, most).start();
-        Self::of(agent, tree)
+    /// Of one that is started as `change` says.
+    pub(crate) fn of(change: impl FnOnce(Launch) -> Launch) -> Self {
+        let plainly = |address| ask_plainly(address, "/metrics", "");
+        Self::scraped(change, Box::new(plainly))
     }
 
-    fn of(agent: Agent, tree: FakeProc) -> Self {
-        assert_whole(&agent.scrape());
+    /// The same, scraped in another way.
+    pub(crate) fn scraped(change: impl FnOnce(Launch) -> Launch, scrape: Scraper) -> Self {
+        let tree = tree();
+        let launch = Launch::on(&tree)
+            .arg("-accounting=procfs")
+            .config("process_names: [{name: '{{.ExeBase}}', cmdline: ['.+']}]");
+        let agent = change(launch).listen();
+        // The first answer comes after the first pass.
+        until("the first pass", || scrape(agent.address).code == 200);
         let descriptors = quiet_descriptors(&agent);
         Self {
             agent,
+            scrape,
             descriptors,
             _tree: tree,
         }
+    }
+
+    /// One scrape, which must be whole: every group is there, and nothing was left out.
+    pub(crate) fn scrape(&self) -> Scrape {
+        let answer = (self.scrape)(self.agent.address);
+        assert_eq!(answer.code, 200, "{answer:?}");
+        let scrape = Scrape::parse(answer.body);
+        assert_eq!(scrape.groups().len(), GROUPS as usize);
+        assert_eq!(scrape.errors(), [0.0; 3]);
+        scrape
     }
 
     /// Lets `attack` go on until enough was scraped, and `is_felt` by what the last scrape says. Then it ends, and all that it took must
@@ -66,6 +81,16 @@ impl Siege {
     pub(crate) fn withstand(
         &self,
         attack: impl Future<Output = ()> + Send + 'static,
+        is_felt: impl Fn(&Scrape) -> bool,
+    ) {
+        self.withstand_after(attack, || true, is_felt);
+    }
+
+    /// The same, where the first scrape waits until `is_on` holds.
+    pub(crate) fn withstand_after(
+        &self,
+        attack: impl Future<Output = ()> + Send + 'static,
+        is_on: impl Fn() -> bool,
         is_felt: impl Fn(&Scrape) -> bool,
     ) {
         let (stop, stopped) = oneshot::channel::<()>();
@@ -81,10 +106,10 @@ impl Siege {
                 }
             });
         });
+        until("the attack", is_on);
         let mut scrapes = 0;
         until("the attack's effect", || {
-            let scrape = self.agent.scrape();
-            assert_whole(&scrape);
+            let scrape = self.scrape();
             scrapes += 1;
             scrapes >= SCRAPES && is_felt(&scrape)
         });
@@ -93,17 +118,11 @@ impl Siege {
         until("the descriptors to come back", || {
             descriptors(&self.agent) <= self.descriptors
         });
-        assert_whole(&self.agent.scrape());
+        self.scrape();
         let peak = peak_kib(&self.agent);
         assert!(peak < MOST_RESIDENT_KIB, "{peak} KiB were resident");
         assert_eq!(self.agent.messages("error"), [""; 0]);
     }
-}
-
-/// Every group is there, and nothing was left out.
-fn assert_whole(scrape: &Scrape) {
-    assert_eq!(scrape.groups().len(), GROUPS as usize);
-    assert_eq!(scrape.errors(), [0.0; 3], "{:#?}", scrape.errors());
 }
 
 /// Open ones when nobody is connected.
@@ -116,7 +135,8 @@ fn quiet_descriptors(agent: &Agent) -> usize {
     last
 }
 
-fn descriptors(agent: &Agent) -> usize {
+/// Open ones.
+pub(crate) fn descriptors(agent: &Agent) -> usize {
     fs::read_dir(format!("/proc/{}/fd", agent.pid()))
         .unwrap()
         .count()

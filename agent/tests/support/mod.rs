@@ -8,3 +8,4 @@ pub mod client;
 pub mod fake_proc;
 pub mod log;
 pub mod scrape;
+pub mod site;
