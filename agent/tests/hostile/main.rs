@@ -9,8 +9,10 @@
 mod attack;
 mod connections;
 mod requests;
+mod rotation;
 mod secured;
 mod siege;
+mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 

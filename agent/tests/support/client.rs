@@ -68,14 +68,30 @@ impl Client {
         Self::with(authority, Some(identity), ALL_VERSIONS)
     }
 
+    /// One that trusts any of `authorities`.
+    pub fn trusting(authorities: &[&Authority]) -> Self {
+        Self::of(authorities, None, ALL_VERSIONS)
+    }
+
+    /// One that speaks these versions only.
     pub fn with(
         authority: &Authority,
         identity: Option<&Identity>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Self {
+        Self::of(&[authority], identity, versions)
+    }
+
+    fn of(
+        authorities: &[&Authority],
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
         let mut roots = RootCertStore::empty();
-        let root = CertificateDer::from_pem_slice(authority.cert().as_bytes()).unwrap();
-        roots.add(root).unwrap();
+        for authority in authorities {
+            let root = CertificateDer::from_pem_slice(authority.cert().as_bytes()).unwrap();
+            roots.add(root).unwrap();
+        }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(versions)
             .unwrap()
@@ -105,12 +121,61 @@ impl Client {
 
     /// One GET on a connection of its own.
     pub fn ask(&self, address: SocketAddr, path: &str) -> io::Result<Answer> {
-        let server = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(Arc::clone(&self.config), server).unwrap();
-        let mut stream = StreamOwned::new(connection, connect(address));
-        let text = exchange(&mut stream, path, &self.headers)?;
+        let text = exchange(&mut self.stream(address), path, &self.headers)?;
         Ok(answer(&text))
     }
+
+    /// A connection that stays open between requests.
+    pub fn connect(&self, address: SocketAddr) -> Connection {
+        Connection {
+            stream: self.stream(address),
+            headers: self.headers.clone(),
+        }
+    }
+
+    fn stream(&self, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
+        let server = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::clone(&self.config), server).unwrap();
+        StreamOwned::new(connection, connect(address))
+    }
+}
+
+/// A secured connection for one request after the other.
+pub struct Connection {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    headers: String,
+}
+
+impl Connection {
+    /// One GET.
+    pub fn ask(&mut self, path: &str) -> io::Result<Answer> {
+        let headers = &self.headers;
+        write!(
+            self.stream,
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"
+        )?;
+        let mut heard = Vec::new();
+        let mut some = vec![0; 16 * 1024];
+        while !is_complete(&heard) {
+            let count = self.stream.read(&mut some)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            heard.extend_from_slice(&some[..count]);
+        }
+        Ok(answer(&String::from_utf8_lossy(&heard)))
+    }
+}
+
+/// Whether a head and as much as it announces are there.
+pub fn is_complete(heard: &[u8]) -> bool {
+    let Some(end) = heard.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&heard[..end]).to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).unwrap();
+    let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+    heard.len() >= end + 4 + length
 }
 
 /// One GET in plain HTTP.
