@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
 mod attack;
+mod configuration;
 mod connections;
 mod requests;
 mod rotation;
