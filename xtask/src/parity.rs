@@ -1,4 +1,4 @@
-//! `cargo xtask parity`: the agent beside the real process-exporter, and scraped by a real Prometheus.
+//! `cargo xtask parity`: the agent beside the real process-exporter, and scraped by a real Prometheus and a real curl.
 //!
 //! In: nothing. Out: that of the test binary `parity`, which gets the path of the one in `HEADCOUNT_PEER` and the folder of
 //! the other in `HEADCOUNT_PROMETHEUS`.
@@ -14,7 +14,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         arguments.is_empty(),
         "unknown arguments {arguments:?}: expected none"
     );
-    setup::ensure(setup::WITHOUT_KERNEL)?;
+    setup::ensure(setup::PARITY)?;
     let peer = peer::fetch(&workspace::target_dir().join("peer"))?;
     let prometheus = prometheus()?;
     let mut cargo = workspace::cargo_with_ebpf();

@@ -93,7 +93,7 @@ fn promtool_has_nothing_to_say_but_of_the_old_names() {
 }
 
 /// A running one; killed when this is dropped.
-struct Prometheus {
+pub(super) struct Prometheus {
     child: Child,
     port: u16,
     _files: tempfile::TempDir,
@@ -101,12 +101,18 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(agent: &Agent) -> Self {
+        let target = agent.address;
+        Self::scraping(&format!(
+            "{{job_name: headcount, static_configs: [{{targets: ['{target}']}}]}}"
+        ))
+    }
+
+    /// One that scrapes `jobs`, the elements of `scrape_configs`.
+    pub(super) fn scraping(jobs: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let path = files.path().join("prometheus.yml");
         let yaml = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs: [{{job_name: headcount, static_configs: [{{targets: ['{}']}}]}}]\n",
-            agent.address
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: [{jobs}]\n"
         );
         std::fs::write(&path, yaml).unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
@@ -135,7 +141,7 @@ impl Prometheus {
     }
 
     /// Series that an instant query returns.
-    fn results(&self, query: &str) -> usize {
+    pub(super) fn results(&self, query: &str) -> usize {
         let mut path = "/api/v1/query?query=".to_owned();
         for byte in query.bytes() {
             write!(path, "%{byte:02x}").unwrap();
@@ -155,7 +161,7 @@ impl Prometheus {
     }
 
     /// The body of an answer of 200.
-    fn get(&self, path: &str) -> Option<String> {
+    pub(super) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))

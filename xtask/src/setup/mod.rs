@@ -16,7 +16,7 @@ use machine::Machine;
 pub(crate) use machine::is_root;
 use requirements::Requirement;
 pub(crate) use requirements::{
-    EVERYTHING, KERNEL_PROGRAMS, LINTS, MACHINES, STATIC_TARGET, WITHOUT_KERNEL,
+    EVERYTHING, KERNEL_PROGRAMS, LINTS, MACHINES, PARITY, STATIC_TARGET, WITHOUT_KERNEL,
 };
 use step::Step;
 

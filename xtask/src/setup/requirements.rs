@@ -30,11 +30,13 @@ pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY];
 /// What the tests need that touch no kernel: the agent is still built whole.
 pub(crate) const WITHOUT_KERNEL: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER];
+/// What the comparison with process-exporter and the real clients need.
+pub(crate) const PARITY: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &CURL];
 /// What the test machines are made of.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// What the tests on this machine and on other kernels need.
 pub(crate) const EVERYTHING: &[&Requirement] =
-    &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
+    &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &STATIC_STD, &QEMU, &CURL];
 
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
      package that belongs to its rustc";
@@ -117,4 +119,12 @@ const QEMU: Requirement = Requirement {
     is_met: |_| command::works(Command::new("qemu-system-x86_64").arg("--version")),
     steps: |_| vec![Step::apt("qemu-system-x86")],
     remedy: "install a qemu-system-x86_64 of 7.2 or newer",
+};
+
+const CURL: Requirement = Requirement {
+    name: "curl",
+    purpose: "a client that is not ours",
+    is_met: |_| command::works(Command::new("curl").arg("--version")),
+    steps: |_| vec![Step::apt("curl")],
+    remedy: "install any curl that speaks TLS 1.2 and 1.3",
 };
