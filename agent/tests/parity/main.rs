@@ -14,6 +14,7 @@ mod configuration;
 mod curl;
 mod history;
 mod live;
+mod names;
 mod peer;
 mod prometheus;
 mod rows;
