@@ -11,7 +11,7 @@ const FEWEST: usize = 4;
 /// Bounds; tests shorten them.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Open connections. When all are taken, the one that has waited longest gives way to a new one.
+    /// Open connections. When all are taken, one of those gives way of which most come from one address.
     pub connections: usize,
     /// From the first byte of a request, or the connection's start, to the end of the header.
     pub header: Duration,

@@ -8,7 +8,7 @@ use super::{
         fake_proc::FakeProc,
     },
 };
-use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{ffi::CString, fs::File, io::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
 
 /// Address space, bytes.
 const MEMORY: u64 = 1 << 30;
@@ -200,4 +200,31 @@ fn what_is_no_file_is_refused() {
     );
     let large = "FILE: the file is larger than 1048576 bytes, the most a configuration may have";
     assert_eq!(told("-config.path", zero), large);
+}
+
+#[test]
+fn a_pipe_is_read_if_somebody_writes_it() {
+    let files = Site::new("");
+    let path = files.directory.path().join("pipe");
+    pipe(&path);
+    let tree = tree();
+    let launch = || bounded(&tree).arg(format!("-config.path={}", path.display()));
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut pipe = File::create(&path).unwrap();
+            // More than a pipe holds at a time.
+            let spaces = " ".repeat(200_000);
+            write!(
+                pipe,
+                "process_names:\n  - comm: [fake]\n#{spaces}\n    name: piped\n"
+            )
+            .unwrap();
+        });
+        launch().run()
+    });
+    let sample = "namedprocess_namegroup_num_procs{groupname=\"piped\"} 1\n";
+    assert!(ended.stdout.contains(sample), "{ended:#?}");
+    let error = launch().run().one_error();
+    let expected = "cannot read the configuration file: nobody has written it whole within 10 s";
+    assert!(error.ends_with(expected), "{error}");
 }

@@ -17,8 +17,8 @@ use std::{
     thread,
 };
 
-const SCRAPERS: usize = 8;
-const ROTATIONS: usize = 20;
+const SCRAPERS: u32 = 8;
+const ROTATIONS: u32 = 20;
 const FAILURES: &str = "headcount_web_config_reload_failures_total";
 
 /// Every scrape is answered with what was asked for, by an old certificate or a new one.
@@ -64,7 +64,7 @@ fn under_load(agent: &Agent, client: Client, rotate: impl FnOnce(&dyn Fn())) {
             })
             .collect();
         let some_scrapes = || {
-            let enough = scrapers.scrapes.load(Relaxed) + 2 * SCRAPERS as u32;
+            let enough = scrapers.scrapes.load(Relaxed) + 2 * SCRAPERS;
             let is_alive = || !running.iter().any(thread::ScopedJoinHandle::is_finished);
             until("scrapes", || {
                 !is_alive() || scrapers.scrapes.load(Relaxed) >= enough
@@ -131,7 +131,7 @@ fn files_are_replaced_one_by_one() {
             site.write("key.pem", &key);
             some_scrapes();
             site.write("cert.pem", &cert);
-            site.write("web.yml", &web(4 + rotation as u32 % 2));
+            site.write("web.yml", &web(4 + rotation % 2));
             some_scrapes();
         }
     });
@@ -149,7 +149,7 @@ fn a_folder_is_replaced_as_a_whole() {
     let (old, new) = (Authority::new(), Authority::new());
     let site = Site::new("");
     let path = |name: &str| site.directory.path().join(name);
-    let mount = |number: usize, authority: &Authority| {
+    let mount = |number: u32, authority: &Authority| {
         let folder = path(&format!("..{number}"));
         fs::create_dir(&folder).unwrap();
         let Identity { cert, key } = authority.issue("localhost");

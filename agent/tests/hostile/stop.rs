@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-const SCRAPERS: usize = 16;
+const SCRAPERS: u32 = 16;
 
 /// One answer on a connection that stays open; `None`: the other side has ended it instead, before the first byte.
 fn scrape(stream: &mut TcpStream) -> Option<Vec<u8>> {
@@ -58,7 +58,7 @@ fn no_answer_is_cut_off() {
         for _ in 0..SCRAPERS {
             scope.spawn(|| scrape_on(address, &scrapes));
         }
-        until("scrapes", || scrapes.load(Relaxed) > 2 * SCRAPERS as u32);
+        until("scrapes", || scrapes.load(Relaxed) > 2 * SCRAPERS);
         let (status, log) = siege.agent.stop(libc::SIGTERM);
         assert_eq!(status.code(), Some(0), "{log:#?}");
         assert!(

@@ -35,8 +35,15 @@ pub(crate) const PARITY: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINK
 /// What the test machines are made of.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// What the tests on this machine and on other kernels need.
-pub(crate) const EVERYTHING: &[&Requirement] =
-    &[&RUSTFMT, &CLIPPY, &RUST_SRC, &LINKER, &STATIC_STD, &QEMU, &CURL];
+pub(crate) const EVERYTHING: &[&Requirement] = &[
+    &RUSTFMT,
+    &CLIPPY,
+    &RUST_SRC,
+    &LINKER,
+    &STATIC_STD,
+    &QEMU,
+    &CURL,
+];
 
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
      package that belongs to its rustc";
