@@ -2,7 +2,7 @@
 //!
 //! Were new connections turned away, sixty-four idle ones would be enough to keep Prometheus out. So the newest gets in, and another
 //! goes: of those from where most come, the one that has waited longest for its client; idle ones first, then those whose request does
-//! not arrive, then those whose response is not taken. Nobody closes those of others who have fewer, so a flood closes its own.
+//! not arrive, then those whose response is not taken. Nobody closes those of others who have no more, so a flood closes its own.
 //! Connections that wait for us go only where their origin has more than the new one's: a flood of scrapes is no way in.
 
 use std::cmp::Reverse;
@@ -92,9 +92,12 @@ fn victim(watches: &HashMap<u64, Arc<Watch>>, newcomer: Option<Origin>) -> Optio
     }
     let count = |origin: &Origin| counts.get(origin).copied().unwrap_or_default();
     let own = newcomer.as_ref().map_or(0, count);
-    let gives_way = |origin: &Origin, phase: Phase| match newcomer {
-        Some(newcomer) if newcomer != *origin && count(origin) > own + 1 => true,
-        _ => phase != Phase::Serving && count(origin) >= own,
+    let gives_way = |origin: &Origin, phase: Phase| {
+        let waits = phase != Phase::Serving;
+        match newcomer {
+            Some(newcomer) if newcomer != *origin => count(origin) > own + usize::from(!waits),
+            _ => waits,
+        }
     };
     watches
         .iter()
@@ -190,6 +193,7 @@ mod tests {
         second.watch.serving();
         assert_eq!((statistics.evicted(), statistics.rejected()), (1, 1));
         // Two each: nobody has too many, and the idle one is from here.
+        assert!(slots.take(there()).is_none());
         let _third = slots.take(here()).unwrap();
         idle.watch.evicted().await;
     }

@@ -77,7 +77,7 @@ pub(crate) async fn never_read(to: SocketAddr) {
     let Ok(mut stream) = socket.connect(to).await else {
         return;
     };
-    let _ = stream.write_all(&SCRAPE.repeat(4)).await;
+    let _ = stream.write_all(&SCRAPE.repeat(6)).await;
     until_closed(&stream).await;
 }
 

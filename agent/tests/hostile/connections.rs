@@ -29,7 +29,7 @@ fn more_connections_than_descriptors() {
         let siege = Siege::of(|launch| launch.limit(libc::RLIMIT_NOFILE, descriptors));
         let to = siege.agent.address;
         let is_felt = |scrape: &_| count(scrape, EVICTED) >= 500.0;
-        siege.withstand(swarm(1000, move || silence(to)), is_felt);
+        siege.withstand(swarm(300, move || silence(to)), is_felt);
     }
 }
 

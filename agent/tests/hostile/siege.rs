@@ -10,10 +10,10 @@ use std::{fs, future::Future, net::SocketAddr, thread};
 use tokio::sync::oneshot;
 
 /// Scrapes that must be answered during an attack.
-const SCRAPES: u32 = 20;
+const SCRAPES: u32 = 10;
 /// Groups, each with a name of a thousand bytes.
-const GROUPS: u32 = 100;
-/// The most that may ever be resident, KiB. The exposition has two megabytes; this is a binary without optimization.
+const GROUPS: u32 = 60;
+/// The most that may ever be resident, KiB. The exposition has more than one megabyte; this is a binary without optimization.
 const MOST_RESIDENT_KIB: u64 = 96 * 1024;
 
 /// A tree of which the exposition is larger than the buffers of a socket.
