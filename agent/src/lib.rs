@@ -118,7 +118,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let manager = Manager::connect();
     let (owner, inbox) = http::owner();
-    let limits = http::Limits::default();
+    let limits = limits();
     let statistics = Arc::new(http::Statistics::new(limits.clone()));
     let partial = Partial::new(Arc::clone(&statistics))?;
     let web = settings.web.take().map(Arc::new);
@@ -310,6 +310,39 @@ fn accounting(plan: bpf::Plan) -> String {
     match plan.rung {
         Some(rung) => format!("{} tier, final totals at {}", plan.tier.word(), rung.word()),
         None => "/proc only; processes that live between two scrapes are not seen".to_owned(),
+    }
+}
+
+/// The bounds of the HTTP side, with as many descriptors as the administrator allows.
+fn limits() -> http::Limits {
+    let descriptors = descriptors();
+    let (limits, wanted) = http::Limits::default().within(descriptors);
+    if let Some(wanted) = wanted {
+        let connections = limits.connections;
+        log::warn!(
+            "the agent may open {descriptors} files, so it serves {connections} connections at a time; {wanted} would do, set by \
+             LimitNOFILE= of its unit or ulimit -n"
+        );
+    }
+    limits
+}
+
+/// The descriptors that this process may have; the soft limit is raised to the hard one first.
+fn descriptors() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: writes one structure, which outlives the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 0;
+    }
+    let soft = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: reads one structure, which outlives the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+        0 => limit.rlim_cur,
+        _ => soft,
     }
 }
 

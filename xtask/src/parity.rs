@@ -15,7 +15,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         arguments.is_empty(),
         "unknown arguments {arguments:?}: expected none"
     );
-    setup::ensure(setup::WITHOUT_KERNEL)?;
+    setup::ensure(setup::PARITY)?;
     let peer = peer::fetch(&workspace::target_dir().join("peer"))?;
     let prometheus = prometheus()?;
     let mut cargo = workspace::cargo_with_ebpf();

@@ -20,7 +20,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_connections_rejected_total",
             kind: Kind::Counter,
-            help: "Connections closed at once, because all others were being served.",
+            help: "Connections closed at once, because none of the others had to give way.",
             labels: &[],
             unit: "connections",
             source: "agent",
@@ -32,7 +32,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_connections_evicted_total",
             kind: Kind::Counter,
-            help: "Waiting connections closed to make room for new ones.",
+            help: "Connections closed to make room for new ones.",
             labels: &[],
             unit: "connections",
             source: "agent",

@@ -34,9 +34,9 @@ pub struct View<'a> {
 pub struct ServingStatistics {
     /// Open connections.
     pub connections: u64,
-    /// Connections closed at once, because all others were being served.
+    /// Connections closed at once, because none of the others had to give way.
     pub rejected: u64,
-    /// Waiting connections closed to make room for new ones.
+    /// Connections closed to make room for new ones.
     pub evicted: u64,
     /// Connections that the system could not accept.
     pub accept_errors: u64,

@@ -124,8 +124,17 @@ impl Config {
             item: item + 1,
             key,
             what,
-            text: typed.map(|text| text.text.clone()).unwrap_or_default(),
-            cause: cause.to_string(),
+            text: typed.map_or(String::new(), |text| excerpt(&text.text)),
+            cause: excerpt(&cause.to_string()),
         }
+    }
+}
+
+/// The beginning of a text that may have a megabyte: enough to find it, short enough for a line of the log.
+fn excerpt(text: &str) -> String {
+    const MOST: usize = 400;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }

@@ -1,8 +1,9 @@
 //! YAML text to a tree of nodes with lines.
 //!
 //! In comes text, out goes the first document. Scalars stay text, as the string fields of process-exporter's yaml.v2
-//! see them; that is why the events are read here instead of through serde, which would turn `0x1F` into 31. Anchors
-//! are shared, not copied, so that no document can grow in memory.
+//! see them; that is why the events are read here instead of through serde, which would turn `0x1F` into 31. What an
+//! anchor names is shared, not copied; but who reads the tree copies it, so all aliases together may stand for no more than
+//! [`MAX_ALIASED`].
 //!
 //! This module deliberately does not know which keys mean anything.
 
@@ -35,12 +36,18 @@ pub(super) struct Repeated {
     /// Where it stood before.
     pub(super) first_line: usize,
 }
+/// What all aliases of a document may stand for, bytes: as much as a file may have.
+const MAX_ALIASED: usize = 1 << 20;
+/// What a value takes beside its text, bytes.
+const VALUE_BYTES: usize = 16;
 
 /// A value and the line it starts on, from 1.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) line: usize,
     pub(super) value: Value,
+    /// What it takes with all that is in it, bytes; what stands in it twice counts twice.
+    bytes: usize,
 }
 
 /// A key and its value.
@@ -97,6 +104,8 @@ struct Tree {
     document: Document,
     /// Keys brought in by merges so far.
     merged: usize,
+    /// Bytes that aliases stood for so far.
+    aliased: usize,
 }
 
 impl Tree {
@@ -109,7 +118,7 @@ impl Tree {
                     "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
                     _ => Value::Scalar(text.into_owned()),
                 };
-                self.close(Node { line, value }, anchor);
+                self.close(line, value, anchor);
             }
             Event::SequenceStart(_, anchor, _) => self.open(line, anchor, false)?,
             Event::MappingStart(_, anchor, _) => self.open(line, anchor, true)?,
@@ -128,7 +137,7 @@ impl Tree {
                         }
                         false => Value::List(children),
                     };
-                    self.close(Node { line, value }, anchor);
+                    self.close(line, value, anchor);
                 }
             }
             Event::Alias(anchor) => {
@@ -140,6 +149,11 @@ impl Tree {
                         line,
                         cause: "an anchor contains itself".to_owned(),
                     })?;
+                self.aliased = self.aliased.saturating_add(node.bytes);
+                if self.aliased > MAX_ALIASED {
+                    let cause = format!("aliases stand for more than {MAX_ALIASED} bytes");
+                    return Err(SyntaxError { line, cause });
+                }
                 self.attach(node);
             }
             _ => {}
@@ -161,8 +175,9 @@ impl Tree {
         Ok(())
     }
 
-    fn close(&mut self, node: Node, anchor: usize) {
-        let node = Rc::new(node);
+    fn close(&mut self, line: usize, value: Value, anchor: usize) {
+        let bytes = bytes(&value);
+        let node = Rc::new(Node { line, value, bytes });
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
@@ -198,6 +213,19 @@ impl Tree {
             }
         }
     }
+}
+
+fn bytes(value: &Value) -> usize {
+    let of_all = |nodes: &mut dyn Iterator<Item = &Rc<Node>>| {
+        nodes.fold(0_usize, |sum, node| sum.saturating_add(node.bytes))
+    };
+    let inside = match value {
+        Value::Null => 0,
+        Value::Scalar(text) => text.len(),
+        Value::List(elements) => of_all(&mut elements.iter()),
+        Value::Map(pairs) => of_all(&mut pairs.iter().flat_map(|(key, value)| [key, value])),
+    };
+    inside.saturating_add(VALUE_BYTES)
 }
 
 /// Pairs up keys and values and puts what `<<` names in its place. Of one key the last wins, so a merge overrides

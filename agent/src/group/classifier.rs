@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::Labels;
 use super::name::{self, NameTemplate};
 use super::name_map::NameMap;
-use super::pattern::Matches;
+use super::pattern::{Matches, Room};
 use super::selector::{Miss, Selector, Subject};
 use super::start_time::BootTime;
 use crate::config::{self, Config, Key, Label};
@@ -92,8 +92,9 @@ impl Classifier {
     /// # Errors
     /// The first regular expression or name template that cannot be compiled, with its line.
     pub fn new(config: &Config) -> Result<Self, config::Error> {
+        let mut room = Room::default();
         let items = (0..config.items.len())
-            .map(|index| compile(config, index))
+            .map(|index| compile(config, index, &mut room))
             .collect::<Result<_, _>>()?;
         Ok(Classifier {
             items,
@@ -197,9 +198,13 @@ impl Classifier {
 }
 
 /// Item number `index` of `config`, from 0.
-pub(super) fn compile(config: &Config, index: usize) -> Result<CompiledItem, config::Error> {
+pub(super) fn compile(
+    config: &Config,
+    index: usize,
+    room: &mut Room,
+) -> Result<CompiledItem, config::Error> {
     let item = &config.items[index];
-    let selector = Selector::compile(item).map_err(|bad| {
+    let selector = Selector::compile(item, room).map_err(|bad| {
         let what = match bad.key {
             Key::Cgroup => "cgroup regex",
             _ => "cmdline regex",

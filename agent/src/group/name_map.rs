@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::MAX_NAME;
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Room};
 use super::text;
 use crate::process::Facts;
 
@@ -24,8 +24,9 @@ impl NameMap {
         for name in procnames.split(',').filter(|name| !name.is_empty()) {
             names.insert(name.to_owned(), None);
         }
+        let mut room = Room::default();
         for (name, expression) in pairs(namemapping)? {
-            let pattern = Pattern::compile(expression).map_err(|cause| {
+            let pattern = Pattern::compile(expression, &mut room).map_err(|cause| {
                 format!("--namemapping: bad regular expression {expression:?} of {name:?}: {cause}")
             })?;
             names.insert(name.to_owned(), Some(pattern));

@@ -10,14 +10,26 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::go_regexp::{self, GoError, refuse};
 
-/// The most a compiled pattern may take, bytes.
-const SIZE_LIMIT: usize = 4 << 20;
+/// What a compiled pattern may take, bytes: the first that is enough is what it costs.
+const SIZES: [usize; 4] = [64 << 10, 256 << 10, 1 << 20, 4 << 20];
+/// What all patterns of a configuration may take, bytes. That is 4,000 small ones.
+const ALL: usize = 256 << 20;
 /// The most its cache may take while it runs, bytes.
 const CACHE_LIMIT: usize = 1 << 20;
 
 /// What the groups of an item's patterns held, by name. The whole match and the groups without a name share the empty
 /// name, of which the last group wins.
 pub(super) type Matches = BTreeMap<Arc<str>, String>;
+
+/// What is left for the patterns of a configuration: nobody can make the agent compile for minutes or take all memory.
+#[derive(Debug)]
+pub(super) struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(ALL)
+    }
+}
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]
@@ -28,24 +40,31 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles `source`.
+    /// Compiles `source` into what `room` there is.
     ///
     /// # Errors
-    /// What Go would refuse, in Go's words, and what would take more than 4 MiB.
-    pub(super) fn compile(source: &str) -> Result<Self, GoError> {
+    /// What Go would refuse, in Go's words, what would take more than 4 MiB, and what there is no room for.
+    pub(super) fn compile(source: &str, room: &mut Room) -> Result<Self, GoError> {
         let translated = go_regexp::translate(source)?;
-        let built = RegexBuilder::new(&translated.pattern)
-            .size_limit(SIZE_LIMIT)
-            .dfa_size_limit(CACHE_LIMIT)
-            .build();
-        match built {
-            Ok(regex) => {
-                let names = translated.names.into_iter().map(Arc::from).collect();
-                Ok(Pattern { regex, names })
+        for size in SIZES {
+            let Some(left) = room.0.checked_sub(size) else {
+                return refuse("no room for more expressions of this size", source);
+            };
+            let built = RegexBuilder::new(&translated.pattern)
+                .size_limit(size)
+                .dfa_size_limit(CACHE_LIMIT)
+                .build();
+            match built {
+                Ok(regex) => {
+                    room.0 = left;
+                    let names = translated.names.into_iter().map(Arc::from).collect();
+                    return Ok(Pattern { regex, names });
+                }
+                Err(regex::Error::CompiledTooBig(_)) => {}
+                Err(_) => return refuse("expression nests too deeply or is not supported", source),
             }
-            Err(regex::Error::CompiledTooBig(_)) => refuse("expression too large", source),
-            Err(_) => refuse("expression nests too deeply or is not supported", source),
         }
+        refuse("expression too large", source)
     }
 
     /// Names of its groups, the empty one among them.

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn compile(source: &str) -> Result<Pattern, GoError> {
+    Pattern::compile(source, &mut Room::default())
+}
+
 /// Pattern, text, what is found.
 const MATCHES: &[(&str, &str, bool)] = &[
     // ASCII classes.
@@ -104,8 +108,7 @@ const MATCHES: &[(&str, &str, bool)] = &[
 #[test]
 fn means_what_go_means() {
     for (pattern, text, found) in MATCHES {
-        let compiled =
-            Pattern::compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        let compiled = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
         assert_eq!(compiled.is_match(text), *found, "{pattern} in {text:?}");
     }
 }
@@ -169,7 +172,7 @@ const REFUSED: &[(&str, &str)] = &[
 #[test]
 fn refuses_what_go_refuses_with_its_words() {
     for (pattern, expected) in REFUSED {
-        let error = match Pattern::compile(pattern) {
+        let error = match compile(pattern) {
             Ok(compiled) => panic!("{pattern} is accepted as {compiled:?}"),
             Err(error) => error.to_string(),
         };
@@ -186,7 +189,7 @@ fn every_category_of_go_is_known() {
     for category in [
         "C", "Cc", "Cf", "Co", "L", "Lt", "M", "Me", "Nd", "Pc", "Sk", "Zl", "Zp", "Zs", "Cs",
     ] {
-        Pattern::compile(&format!("\\p{{{category}}}[\\P{{{category}}}]")).unwrap();
+        compile(&format!("\\p{{{category}}}[\\P{{{category}}}]")).unwrap();
     }
 }
 
@@ -207,11 +210,7 @@ fn captures_as_upstream_keeps_them() {
     ];
     for (pattern, text, expected) in cases {
         let mut matches = Matches::new();
-        assert!(
-            Pattern::compile(pattern)
-                .unwrap()
-                .captures(text, &mut matches)
-        );
+        assert!(compile(pattern).unwrap().captures(text, &mut matches));
         let held: Vec<(&str, &str)> = matches
             .iter()
             .map(|(name, held)| (&**name, held.as_str()))
@@ -219,17 +218,17 @@ fn captures_as_upstream_keeps_them() {
         assert_eq!(held, *expected, "{pattern}");
     }
     let mut matches = Matches::new();
-    assert!(!Pattern::compile("x").unwrap().captures("y", &mut matches) && matches.is_empty());
+    assert!(!compile("x").unwrap().captures("y", &mut matches) && matches.is_empty());
 }
 
 #[test]
 fn memory_is_bounded() {
     let large = r"(?i)[\pL\pN]{500}[\pL\pN]{500}";
-    let error = Pattern::compile(large).unwrap_err();
+    let error = compile(large).unwrap_err();
     assert_eq!(error.what, "expression too large");
     let deep = format!("{}a{}", "(".repeat(5000), ")".repeat(5000));
-    assert!(Pattern::compile(&deep).is_err());
-    assert!(Pattern::compile(&"(".repeat(100_000)).is_err());
+    assert!(compile(&deep).is_err());
+    assert!(compile(&"(".repeat(100_000)).is_err());
 }
 
 #[test]

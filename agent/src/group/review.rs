@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::classifier::compile;
 use super::name::NameTemplate;
-use super::pattern::{Matches, Pattern};
+use super::pattern::{Matches, Pattern, Room};
 use super::start_time::BootTime;
 use super::template_kinds::VARIABLES;
 use crate::config::{self, Config, Key};
@@ -40,9 +40,10 @@ pub struct Review {
 
 /// Looks at every item.
 pub fn review(config: &Config) -> Review {
+    let mut room = Room::default();
     let mut review = Review::default();
     for index in 0..config.items.len() {
-        match compile(config, index) {
+        match compile(config, index, &mut room) {
             Ok(item) => {
                 let known: HashSet<&str> = item.selector.group_names().collect();
                 let labels = item.labels.iter().map(|(_, template)| template).enumerate();
@@ -67,7 +68,7 @@ pub fn review(config: &Config) -> Review {
 
 /// Whether the expression is found in a text of nothing; `false` for what is no expression.
 pub fn finds_nothing(expression: &str) -> bool {
-    Pattern::compile(expression).is_ok_and(|pattern| pattern.is_match(""))
+    Pattern::compile(expression, &mut Room::default()).is_ok_and(|pattern| pattern.is_match(""))
 }
 
 fn doubts(template: &NameTemplate, known: &HashSet<&str>) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use super::go_regexp::GoError;
-use super::pattern::{Matches, Pattern};
+use super::pattern::{Matches, Pattern, Room};
 use super::text;
 use crate::config::{Item, Key, Text};
 use crate::process::Facts;
@@ -79,7 +79,7 @@ struct User {
 }
 
 impl Selector {
-    pub(super) fn compile(item: &Item) -> Result<Self, BadPattern> {
+    pub(super) fn compile(item: &Item, room: &mut Room) -> Result<Self, BadPattern> {
         let bytes = |entry: &Text| entry.text.clone().into_bytes();
         Ok(Selector {
             comm: item
@@ -100,8 +100,8 @@ impl Selector {
                     .filter_map(|entry| entry.text.parse().ok())
                     .collect(),
             }),
-            cgroup: patterns(item, Key::Cgroup)?,
-            cmdline: patterns(item, Key::Cmdline)?,
+            cgroup: patterns(item, Key::Cgroup, room)?,
+            cmdline: patterns(item, Key::Cmdline, room)?,
         })
     }
 
@@ -164,11 +164,11 @@ impl Selector {
     }
 }
 
-fn patterns(item: &Item, key: Key) -> Result<Vec<Pattern>, BadPattern> {
+fn patterns(item: &Item, key: Key, room: &mut Room) -> Result<Vec<Pattern>, BadPattern> {
     let entries = item.list(key).into_iter().flatten().enumerate();
     entries
         .map(|(index, entry)| {
-            Pattern::compile(&entry.text).map_err(|cause| BadPattern { key, index, cause })
+            Pattern::compile(&entry.text, room).map_err(|cause| BadPattern { key, index, cause })
         })
         .collect()
 }

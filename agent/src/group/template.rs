@@ -6,12 +6,14 @@
 //! * an unknown function or variable is an error at load;
 //! * a field that the data does not have stops the run (in a map it is `<no value>`);
 //! * methods of `.StartTime` become calls;
+//! * what each function gives, and each `{{template}}`, is counted: a run ends when it has made too much;
 //! * `index` of a missing key is the empty string, and `{{template "x"}}` passes nothing.
 //!
 //! Known difference: `{{.}}`, the data as a whole, prints as a map.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use gotmpl::parse::{ListNode, Node, Parser};
 use gotmpl::{Template, TemplateError, Value};
@@ -25,14 +27,23 @@ pub(super) const NAME: &str = "cmdname";
 pub(super) const FAIL: &str = ".fail";
 pub(super) const NOTHING: &str = ".nothing";
 pub(super) const TIME: &str = ".time";
+pub(super) const COUNTED: &str = ".counted";
 
 /// Rounds of `range`, all together, in one run.
 const MAX_ROUNDS: u64 = 10_000;
+/// The most that a template may have, bytes.
+const MAX_SOURCE: usize = 16 << 10;
+/// What functions may make in one run, bytes: a local user may have a say in it by the names of processes.
+const MAX_MADE: usize = 256 << 10;
+/// What each call counts beside the text it gives.
+const CALL_BYTES: usize = 64;
 
 /// A template that can be run.
 pub(super) struct Program {
     template: Template,
     pub(super) used: Used,
+    /// Bytes made in the present run.
+    made: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Program {
@@ -45,6 +56,9 @@ impl std::fmt::Debug for Program {
 
 /// Parses `source`; the main tree as it stands, for [`super::name`] to look at.
 pub(super) fn parse(source: &str) -> Result<ListNode, String> {
+    if source.len() > MAX_SOURCE {
+        return Err(format!("it is longer than {MAX_SOURCE} bytes"));
+    }
     let main = |source: &str| {
         let parser = Parser::with_name(Some(NAME), source, "{{", "}}").map_err(go_text)?;
         parser.parse().map(|(tree, _)| tree).map_err(go_text)
@@ -77,6 +91,8 @@ impl Program {
             );
         }
         trees.insert(NAME.to_owned(), main);
+        let made = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&made);
         let mut template = Template::new(NAME)
             .max_range_iters(MAX_ROUNDS)
             .func(FAIL, |args| {
@@ -86,16 +102,22 @@ impl Program {
             })
             .func(NOTHING, |_| Ok(Value::Nil))
             .func(TIME, ask_time)
+            .func(COUNTED, move |args| counted(args, &counter))
             .func("index", index);
         let (trees, used) = rewrite(&trees)?;
         for (name, tree) in trees {
             template = template.add_parse_tree(&name, tree);
         }
-        Ok(Program { template, used })
+        Ok(Program {
+            template,
+            used,
+            made,
+        })
     }
 
     /// Runs it on `data`. What was written before an error stays.
     pub(super) fn run(&self, data: &Value, out: &mut impl std::fmt::Write) -> Result<(), String> {
+        self.made.store(0, Relaxed);
         self.template
             .execute_template_fmt(out, NAME, data)
             .map_err(|error| error.to_string())
@@ -172,6 +194,17 @@ fn ask_time(args: &[Value]) -> gotmpl::Result<Value> {
             "wrong arguments to a method of .StartTime".to_owned(),
         )),
     }
+}
+
+/// Its argument, if it may be made.
+fn counted(args: &[Value], made: &AtomicUsize) -> gotmpl::Result<Value> {
+    let value = args.first().cloned().unwrap_or(Value::Nil);
+    let bytes = CALL_BYTES + value.as_str().map_or(0, str::len);
+    if made.fetch_add(bytes, Relaxed) + bytes > MAX_MADE {
+        let cause = format!("its functions make more than {MAX_MADE} bytes");
+        return Err(TemplateError::Exec(cause));
+    }
+    Ok(value)
 }
 
 pub(super) fn string(text: &str) -> Value {

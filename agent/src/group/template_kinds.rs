@@ -7,7 +7,7 @@ use gotmpl::parse::{
 };
 
 use super::start_time::METHODS;
-use super::template::{FAIL, NAME, NOTHING, TIME};
+use super::template::{COUNTED, FAIL, NAME, NOTHING, TIME};
 
 /// The fields of the data: process-exporter's eight, and ours.
 pub(super) const VARIABLES: [&str; 18] = [
@@ -151,6 +151,9 @@ impl Rewriter {
                 Kind::Other
             }
         };
+        if let Some(pipe) = &mut call.pipe {
+            pipe.commands.push(counted(call.pos));
+        }
         let known = self.called.get(call.name.as_str());
         let merged = known.map_or(kind, |known| known.or_other(kind));
         self.called.insert(call.name.to_string(), merged);
@@ -159,9 +162,16 @@ impl Rewriter {
 
     fn pipe(&mut self, pipe: &mut PipeNode, dot: Kind) -> Result<Kind> {
         let mut kind = Kind::Other;
-        for command in &mut pipe.commands {
-            kind = self.command(command, dot)?;
+        let mut commands = Vec::with_capacity(pipe.commands.len());
+        for mut command in std::mem::take(&mut pipe.commands) {
+            kind = self.command(&mut command, dot)?;
+            let is_call = matches!(command.args.first(), Some(Expr::Identifier(..)));
+            commands.push(command);
+            if is_call {
+                commands.push(counted(pipe.pos));
+            }
         }
+        pipe.commands = commands;
         for name in &pipe.decl {
             let known = self
                 .variables
@@ -320,6 +330,14 @@ fn single(pos: Pos, args: Vec<Expr>) -> PipeNode {
         decl: Vec::new(),
         commands: vec![CommandNode { pos, args }],
         is_assign: false,
+    }
+}
+
+/// The command at the end of a pipe that counts what comes out of it.
+fn counted(pos: Pos) -> CommandNode {
+    CommandNode {
+        pos,
+        args: vec![name_expr(pos, COUNTED)],
     }
 }
 

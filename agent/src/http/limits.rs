@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
+/// Descriptors that are not for connections: programs and maps in the kernel (40), the runtime's, the log, and what a pass and the
+/// readers of proportional memory have open at a time.
+const KEPT: u64 = 96;
+/// Connections that there may be in any case.
+const FEWEST: usize = 4;
+
 /// Bounds; tests shorten them.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Open connections. When all are taken, the one that has waited longest gives way to a new one.
+    /// Open connections. When all are taken, one of those gives way of which most come from one address.
     pub connections: usize,
     /// From the first byte of a request, or the connection's start, to the end of the header.
     pub header: Duration,
@@ -55,5 +61,38 @@ impl Default for Limits {
             header_bytes: 16 * 1024,
             header_lines: 64,
         }
+    }
+}
+
+impl Limits {
+    /// With no more connections than leave the agent what it needs of all `descriptors` it may have: a pass that finds none is short of
+    /// processes. The second value is what it should have, where it has less.
+    pub fn within(self, descriptors: u64) -> (Self, Option<u64>) {
+        let left = descriptors.saturating_sub(KEPT);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let connections = self.connections.min(left.max(FEWEST));
+        let wanted = KEPT + self.connections as u64;
+        let limits = Self {
+            connections,
+            ..self
+        };
+        (limits, (descriptors < wanted).then_some(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        let of = |descriptors| {
+            let (limits, wanted) = Limits::default().within(descriptors);
+            (limits.connections, wanted)
+        };
+        assert_eq!(of(u64::MAX), (64, None));
+        assert_eq!(of(160), (64, None));
+        assert_eq!(of(128), (32, Some(160)));
+        assert_eq!((of(64), of(0)), ((4, Some(160)), (4, Some(160))));
     }
 }

@@ -25,6 +25,7 @@ mod gzip;
 mod handshake;
 mod limits;
 mod listener;
+mod origin;
 mod owner;
 mod page;
 mod phase;

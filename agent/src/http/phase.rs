@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::Limits;
+use super::origin::Origin;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,15 +32,18 @@ pub(super) enum Phase {
 /// The phase of one connection, and since when.
 #[derive(Debug)]
 pub(super) struct Watch {
+    /// Where its client is.
+    pub(super) origin: Origin,
     limits: Limits,
     now: Mutex<(Phase, Instant)>,
     evicted: tokio::sync::Notify,
 }
 
 impl Watch {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, origin: Origin) -> Self {
         let evicted = tokio::sync::Notify::new();
         Self {
+            origin,
             limits,
             now: Mutex::new((Phase::Head, Instant::now())),
             evicted,

@@ -58,8 +58,8 @@ impl Site {
             }
             Some(web) => {
                 let access = web.current(&self.statistics).await;
-                let is_admitted = access.users.admit(request.headers().get(AUTHORIZATION));
-                let is_admitted = is_admitted.await;
+                let authorization = request.headers().get(AUTHORIZATION);
+                let is_admitted = access.users.admit(authorization, watch.origin).await;
                 watch.serving();
                 let mut page = match is_admitted {
                     true => self.page(request, arrived).await,

@@ -66,10 +66,13 @@ async fn serve_one(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(stream) => {
+            Ok((stream, origin)) => {
                 // A full house: dropping the stream closes it.
-                let Some(slot) = slots.take() else { continue };
-                connections.spawn(drive(stream, slot, Arc::clone(&site), stop.clone()));
+                if let Some(slot) = slots.take(origin) {
+                    connections.spawn(drive(stream, slot, Arc::clone(&site), stop.clone()));
+                }
+                // What it sent is read before others come, else those of a flood would have it give way unheard.
+                tokio::task::yield_now().await;
             }
             Err(error) if concerns_client(&error) => {}
             Err(error) => {

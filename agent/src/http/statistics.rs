@@ -72,12 +72,12 @@ impl Statistics {
         self.connections.load(Relaxed)
     }
 
-    /// Connections closed at once, because all others were being served.
+    /// Connections closed at once, because none of the others had to give way.
     pub fn rejected(&self) -> u64 {
         self.rejected.load(Relaxed)
     }
 
-    /// Waiting connections closed to make room for new ones.
+    /// Connections closed to make room for new ones.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Relaxed)
     }

@@ -1,4 +1,6 @@
-//! Headcount beside the real process-exporter: the same trees, the same configurations, the same changes between scrapes;
+//! Headcount beside the real process-exporter, and with the real clients of it: Prometheus and curl.
+//!
+//! Beside process-exporter: the same trees, the same configurations, the same changes between scrapes;
 //! every value of every family must be equal, or differ in a way that section 9 of the contract names.
 //!
 //! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], [`dashboards`], [`rules`] and [`scale`], that one's folder. Out: what differs, by history, step and
@@ -9,15 +11,18 @@
 mod allowed;
 mod compare;
 mod configuration;
+mod curl;
 mod dashboards;
 mod history;
 mod live;
+mod names;
 mod peer;
 mod prometheus;
 mod rows;
 mod rules;
 mod scale;
 mod scripted;
+mod secured;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

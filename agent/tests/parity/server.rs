@@ -77,6 +77,13 @@ impl Prometheus {
         prometheus
     }
 
+    /// One that scrapes `jobs`, the elements of `scrape_configs`, each second.
+    pub(super) fn scraping(jobs: &str) -> Self {
+        Self::start(&format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: [{jobs}]\n"
+        ))
+    }
+
     /// What an instant query returns; one that it does not understand fails.
     pub(super) fn query(&self, query: &str) -> Vec<Series> {
         let path = format!("/api/v1/query?query={}", escaped(query));
@@ -106,7 +113,7 @@ impl Prometheus {
     }
 
     /// The body of an answer of 200.
-    fn get(&self, path: &str) -> Option<String> {
+    pub(super) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))

@@ -61,6 +61,8 @@ pub struct Launch {
     passed: Vec<OwnedFd>,
     /// System calls that it is told do not exist.
     unknown: Vec<libc::c_long>,
+    /// Resources and the most of each.
+    limits: Vec<(libc::__rlimit_resource_t, u64)>,
 }
 
 impl Launch {
@@ -78,6 +80,7 @@ impl Launch {
             environment: Vec::new(),
             passed: Vec::new(),
             unknown: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -162,6 +165,12 @@ impl Launch {
         self
     }
 
+    /// With no more than `most` of a resource of the kernel's (`RLIMIT_...`), which cannot be raised again.
+    pub fn limit(mut self, resource: libc::__rlimit_resource_t, most: u64) -> Self {
+        self.limits.push((resource, most));
+        self
+    }
+
     fn spawn(self) -> Running {
         let mut command = Command::new(&self.command[0]);
         command
@@ -183,6 +192,14 @@ impl Launch {
             // SAFETY: two system calls, between fork and exec.
             unsafe { command.pre_exec(apply) };
         }
+        let limits = self.limits;
+        let bind = move || {
+            limits
+                .iter()
+                .try_for_each(|(resource, most)| bound(*resource, *most))
+        };
+        // SAFETY: between fork and exec only the kernel is called; nothing is allocated.
+        unsafe { command.pre_exec(bind) };
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         Running {
@@ -257,6 +274,19 @@ fn joined(flag: &str, path: &Path) -> OsString {
     let mut word = OsString::from(flag);
     word.push::<&OsStr>(path.as_ref());
     word
+}
+
+/// Bounds what this process may have of a resource.
+fn bound(resource: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: reads one structure, which outlives the call.
+    match unsafe { libc::setrlimit(resource, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A run that came to its end.

@@ -4,6 +4,8 @@
 #![allow(dead_code)] // a test that needs one half of this does not need the other
 
 pub mod agent;
+pub mod client;
 pub mod fake_proc;
 pub mod log;
 pub mod scrape;
+pub mod site;

@@ -2,65 +2,55 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
-mod client;
 mod passwords;
 #[path = "../support/mod.rs"]
 mod support;
 
-use client::{Authority, Client, Identity, ask_plainly, connect, exchange};
 use std::fs;
 use support::{
     agent::{Agent, Ended, Launch, until},
+    client::{Authority, Client, ask_plainly, connect, exchange},
     fake_proc::FakeProc,
     scrape::Scrape,
+    site::TLS,
 };
 use tokio_rustls::rustls::version;
 
-const TLS: &str = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n";
 const RELOAD_FAILURES: &str = "headcount_web_config_reload_failures_total";
 
-/// A directory with a web configuration, and a tree with one process.
+/// The files, and a tree with one process.
 struct Site {
-    directory: tempfile::TempDir,
+    files: support::site::Site,
     tree: FakeProc,
+}
+
+impl std::ops::Deref for Site {
+    type Target = support::site::Site;
+
+    fn deref(&self) -> &Self::Target {
+        &self.files
+    }
 }
 
 impl Site {
     fn new(web: &str) -> Self {
+        Self::of(support::site::Site::new(web))
+    }
+
+    fn secure(web: &str, authority: &Authority) -> Self {
+        Self::of(support::site::Site::secure(web, authority))
+    }
+
+    fn of(files: support::site::Site) -> Self {
         let tree = FakeProc::new(1_508_450_329);
         tree.process(5).write();
-        let site = Self {
-            directory: tempfile::tempdir().unwrap(),
-            tree,
-        };
-        site.write("web.yml", web);
-        site
-    }
-
-    /// With a certificate, too.
-    fn secure(web: &str, authority: &Authority) -> Self {
-        let site = Self::new(web);
-        site.install(&authority.issue("localhost"));
-        site
-    }
-
-    fn install(&self, identity: &Identity) {
-        self.write("key.pem", &identity.key);
-        self.write("cert.pem", &identity.cert);
-    }
-
-    /// Replaces a file as a whole, as those do who renew certificates.
-    fn write(&self, name: &str, text: &str) {
-        let path = self.directory.path().join(name);
-        let new = self.directory.path().join("new");
-        fs::write(&new, text).unwrap();
-        fs::rename(new, path).unwrap();
+        Self { files, tree }
     }
 
     fn launch(&self) -> Launch {
-        let path = self.directory.path().join("web.yml");
-        let flag = format!("-web.config.file={}", path.display());
-        Launch::on(&self.tree).arg("-accounting=procfs").arg(flag)
+        Launch::on(&self.tree)
+            .arg("-accounting=procfs")
+            .arg(self.flag())
     }
 
     fn start(&self) -> Agent {

@@ -16,7 +16,8 @@ use machine::Machine;
 pub(crate) use machine::is_root;
 pub(crate) use requirements::{
     ARM_PACKAGES, BROWSER, EVERYTHING, IMAGE, KERNEL_PROGRAMS, LINTS, MACHINES, MANIFESTS,
-    PACKAGES, Requirement, STATIC_ARM_TARGET, STATIC_TARGET, SYSTEMD_MACHINES, WITHOUT_KERNEL,
+    PACKAGES, PARITY, Requirement, STATIC_ARM_TARGET, STATIC_TARGET, SYSTEMD_MACHINES,
+    WITHOUT_KERNEL,
 };
 use step::Step;
 

@@ -33,6 +33,8 @@ pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD];
 /// What the tests need that touch no kernel: the agent is still built whole.
 pub(crate) const WITHOUT_KERNEL: &[&Requirement] =
     &[&RUSTFMT, &CLIPPY, &SYSTEMD, &DPKG, &RUST_SRC, &LINKER];
+/// What the comparison with process-exporter and the real clients need.
+pub(crate) const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL];
 /// What the test machines are made of.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// What packages are made with.
@@ -54,6 +56,7 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
     &STATIC_STD,
     &QEMU,
     &CHROMIUM,
+    &CURL,
 ];
 
 /// What the image is made of.
@@ -230,4 +233,12 @@ const CHROMIUM: Requirement = Requirement {
     // Brings the browser of the same version along.
     steps: |_| vec![Step::apt("chromium-driver")],
     remedy: "install a chromium and the chromedriver of the same version",
+};
+
+const CURL: Requirement = Requirement {
+    name: "curl",
+    purpose: "a client that is not ours",
+    is_met: |_| command::works(Command::new("curl").arg("--version")),
+    steps: |_| vec![Step::apt("curl")],
+    remedy: "install any curl that speaks TLS 1.2 and 1.3",
 };

@@ -10,6 +10,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
+use super::origin::Origin;
 use crate::config::ListenAddress;
 use unix::SocketFile;
 
@@ -89,18 +90,18 @@ impl Listener {
         }
     }
 
-    /// The next connection.
-    pub(super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    /// The next connection, and where it comes from.
+    pub(super) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Origin)> {
         match &self.0 {
             Socket::Tcp(socket) => {
-                let (stream, _) = socket.accept().await?;
+                let (stream, peer) = socket.accept().await?;
                 // Only a matter of speed.
                 let _ = stream.set_nodelay(true);
-                Ok(Box::new(stream))
+                Ok((Box::new(stream), peer.ip().into()))
             }
             Socket::Unix { socket, .. } => {
                 let (stream, _) = socket.accept().await?;
-                Ok(Box::new(stream))
+                Ok((Box::new(stream), Origin::Local))
             }
         }
     }

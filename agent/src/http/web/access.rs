@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
-use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::files::Files;
 use super::tls;
+use super::turns::Turns;
 use super::users::Users;
 use crate::config::{Error, WebConfig};
 
@@ -29,7 +29,7 @@ impl Access {
     pub(super) fn read(
         path: &Path,
         files: &mut Files,
-        hashing: &Arc<Semaphore>,
+        hashing: &Arc<Turns>,
         before: Option<&Access>,
     ) -> Result<Self, Error> {
         let noted = files.note(path).map_err(|source| Error::Read {

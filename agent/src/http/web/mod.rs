@@ -11,31 +11,32 @@ mod access;
 mod clients;
 mod files;
 mod tls;
+mod turns;
 mod users;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::Statistics;
 use crate::config;
 use access::Access;
 use files::Files;
+use turns::Turns;
 
 /// How long the files are taken to be what they were.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Passwords that are hashed at the same time: each takes a core for a tenth of a second or more.
-const HASHED_AT_ONCE: usize = 1;
 
 /// The web configuration file and what is made of it, kept up to date.
 #[derive(Debug)]
 pub struct Web {
     path: PathBuf,
     is_secure: bool,
-    hashing: Arc<Semaphore>,
+    /// Each hash takes a core for a tenth of a second or more.
+    hashing: Arc<Turns>,
     access: RwLock<Arc<Access>>,
     checked: Arc<Mutex<Checked>>,
 }
@@ -53,7 +54,7 @@ impl Web {
     /// # Errors
     /// See [`config::WebConfig::load`]; or a certificate, a key, a hash or a word in it is of no use.
     pub fn load(path: &Path) -> Result<Self, config::Error> {
-        let hashing = Arc::new(Semaphore::new(HASHED_AT_ONCE));
+        let hashing = Arc::new(Turns::default());
         let mut files = Files::default();
         let access = Access::read(path, &mut files, &hashing, None)?;
         Ok(Self {

@@ -2,8 +2,8 @@
 //!
 //! bcrypt is slow on purpose, so a password is hashed on a thread of its own, one at a time, and only until it was right once: then
 //! its keyed digest is remembered with its user, one for each, and compared instead. Wrong passwords are not remembered. While one is
-//! checked its request counts as still arriving, so it has the time of a header and gives way to new connections: who floods us
-//! with wrong passwords holds up those who have not been checked yet, no scrape of one who was.
+//! checked its request counts as still arriving, so it has the time of a header and gives way to new connections. Who floods us with
+//! wrong passwords holds up no scrape of one who was checked before, and from elsewhere each of the others by one hash.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,16 +16,17 @@ use hyper::header::HeaderValue;
 use ring::error::Unspecified;
 use ring::hmac::{self, Key, Tag};
 use ring::rand::SystemRandom;
-use tokio::sync::Semaphore;
 
+use super::turns::Turns;
 use crate::config::{Error, Text, WebConfig};
+use crate::http::origin::Origin;
 
 /// Who may ask.
 pub(in crate::http) struct Users {
     known: HashMap<String, Arc<User>>,
     /// In whose place a user who is not known is checked, so that this takes as long: one with the costliest hash.
     decoy: Option<Arc<User>>,
-    hashing: Arc<Semaphore>,
+    hashing: Arc<Turns>,
 }
 
 struct User {
@@ -37,11 +38,11 @@ struct User {
 }
 
 impl Users {
-    /// Those of `config`, of whom as many as `hashing` permits are checked at once. Who has the same hash as `before` need not show again
+    /// Those of `config`, who are checked in the turns of `hashing`. Who has the same hash as `before` need not show again
     /// that the password is right.
     pub(super) fn new(
         config: &WebConfig,
-        hashing: Arc<Semaphore>,
+        hashing: Arc<Turns>,
         before: Option<&Users>,
     ) -> Result<Self, Error> {
         let mut known = HashMap::new();
@@ -67,8 +68,12 @@ impl Users {
         })
     }
 
-    /// Whether a request with this header may be answered; anybody may ask where no users are configured.
-    pub(in crate::http) async fn admit(&self, authorization: Option<&HeaderValue>) -> bool {
+    /// Whether a request with this header from `origin` may be answered; anybody may ask where no users are configured.
+    pub(in crate::http) async fn admit(
+        &self,
+        authorization: Option<&HeaderValue>,
+        origin: Origin,
+    ) -> bool {
         let Some(decoy) = &self.decoy else {
             return true;
         };
@@ -80,9 +85,7 @@ impl Users {
             return true;
         }
         let user = Arc::clone(known.unwrap_or(decoy));
-        let Ok(turn) = Arc::clone(&self.hashing).acquire_owned().await else {
-            return false;
-        };
+        let turn = self.hashing.turn(origin).await;
         let check = move || {
             let is_right = user.check(&password);
             // Held until here, also when the client left meanwhile.
@@ -170,7 +173,26 @@ mod tests {
             headers: Vec::new(),
             users: of.iter().map(user).collect(),
         };
-        Users::new(&config, Arc::new(Semaphore::new(1)), before)
+        Users::new(&config, Arc::default(), before)
+    }
+
+    async fn admit(users: &Users, authorization: Option<&HeaderValue>) -> bool {
+        let origin = std::net::Ipv4Addr::LOCALHOST.into();
+        users.admit(authorization, origin).await
+    }
+
+    /// Whether it is admitted without being hashed.
+    async fn is_known(users: &Users, text: &str) -> bool {
+        let _turn = users
+            .hashing
+            .turn(std::net::Ipv4Addr::LOCALHOST.into())
+            .await;
+        let header = basic(text);
+        tokio::select! {
+            biased;
+            is_admitted = admit(users, Some(&header)) => is_admitted,
+            () = std::future::ready(()) => false,
+        }
     }
 
     fn basic(text: &str) -> HeaderValue {
@@ -184,17 +206,17 @@ mod tests {
         let (of_a, of_b) = (hash("x:y"), hash("z"));
         let users = users(&[("a", &of_a), ("b", &of_b)]).unwrap();
         for _ in 0..2 {
-            assert!(users.admit(Some(&basic("a:x:y"))).await);
-            assert!(users.admit(Some(&basic("b:z"))).await);
+            assert!(admit(&users, Some(&basic("a:x:y"))).await);
+            assert!(admit(&users, Some(&basic("b:z"))).await);
             for wrong in ["a:z", "a:x", "b:x:y", "c:z", "c:x:y", ":z", "a:", "", "a"] {
-                assert!(!users.admit(Some(&basic(wrong))).await, "{wrong}");
+                assert!(!admit(&users, Some(&basic(wrong))).await, "{wrong}");
             }
         }
         for header in ["", "Basic", "Basic ", "Basic !", "Bearer YTp4OnkK"] {
             let header = HeaderValue::from_static(header);
-            assert!(!users.admit(Some(&header)).await, "{header:?}");
+            assert!(!admit(&users, Some(&header)).await, "{header:?}");
         }
-        assert!(!users.admit(None).await);
+        assert!(!admit(&users, None).await);
         let shown = format!("{users:?}");
         assert!(!shown.contains(&of_a) && shown.contains("\"a\""), "{shown}");
     }
@@ -203,12 +225,10 @@ mod tests {
     async fn a_password_that_was_right_is_not_hashed_again() {
         let hash = bcrypt::hash("x", 4).unwrap();
         let users = users(&[("a", &hash)]).unwrap();
-        assert!(users.admit(Some(&basic("a:x"))).await);
-        // Nobody is hashed any more.
-        users.hashing.close();
-        assert!(users.admit(Some(&basic("a:x"))).await);
-        assert!(!users.admit(Some(&basic("a:y"))).await);
-        assert!(!users.admit(Some(&basic("b:x"))).await);
+        assert!(admit(&users, Some(&basic("a:x"))).await);
+        assert!(is_known(&users, "a:x").await);
+        assert!(!is_known(&users, "a:y").await);
+        assert!(!is_known(&users, "b:x").await);
     }
 
     #[tokio::test]
@@ -216,12 +236,11 @@ mod tests {
         let (hash, other) = (bcrypt::hash("x", 4).unwrap(), bcrypt::hash("x", 4).unwrap());
         let before = users(&[("a", &hash), ("b", &hash)]).unwrap();
         for right in ["a:x", "b:x"] {
-            assert!(before.admit(Some(&basic(right))).await);
+            assert!(admit(&before, Some(&basic(right))).await);
         }
         let users = users_after(&[("a", &hash), ("b", &other)], Some(&before)).unwrap();
-        users.hashing.close();
-        assert!(users.admit(Some(&basic("a:x"))).await);
-        assert!(!users.admit(Some(&basic("b:x"))).await, "another hash");
+        assert!(is_known(&users, "a:x").await);
+        assert!(!is_known(&users, "b:x").await, "another hash");
     }
 
     #[tokio::test]
@@ -230,8 +249,8 @@ mod tests {
         let hash = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
         let of_b = hash.replace("2y", "2a");
         let users = users(&[("a", hash), ("b", &of_b)]).unwrap();
-        assert!(users.admit(Some(&basic("a:fakepassword"))).await);
-        assert!(users.admit(Some(&basic("b:fakepassword"))).await);
+        assert!(admit(&users, Some(&basic("a:fakepassword"))).await);
+        assert!(admit(&users, Some(&basic("b:fakepassword"))).await);
     }
 
     #[test]
@@ -244,7 +263,7 @@ mod tests {
     #[tokio::test]
     async fn without_users_anybody_may_ask() {
         let users = users(&[]).unwrap();
-        assert!(users.admit(None).await && users.admit(Some(&basic("a:x"))).await);
+        assert!(admit(&users, None).await && admit(&users, Some(&basic("a:x"))).await);
     }
 
     #[test]

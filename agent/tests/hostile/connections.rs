@@ -1,0 +1,51 @@
+//! Connections: slow ones, silent ones, many, short ones, and those whose answers nobody takes.
+
+use super::{
+    attack::{never_read, reset, silence, swarm, trickle},
+    siege::{Siege, count, timeouts},
+};
+
+const EVICTED: &str = "headcount_http_connections_evicted_total";
+
+#[test]
+fn heads_that_trickle() {
+    let siege = Siege::new();
+    let to = siege.agent.address;
+    let is_felt = |scrape: &_| count(scrape, EVICTED) >= 100.0;
+    siege.withstand(swarm(200, move || trickle(to)), is_felt);
+}
+
+#[test]
+fn heads_that_trickle_on_few_connections() {
+    let siege = Siege::new();
+    let to = siege.agent.address;
+    let is_felt = |scrape: &_| timeouts(scrape, "header") >= 40.0;
+    siege.withstand(swarm(40, move || trickle(to)), is_felt);
+}
+
+#[test]
+fn more_connections_than_descriptors() {
+    for descriptors in [48, 128] {
+        let siege = Siege::of(|launch| launch.limit(libc::RLIMIT_NOFILE, descriptors));
+        let to = siege.agent.address;
+        let is_felt = |scrape: &_| count(scrape, EVICTED) >= 500.0;
+        siege.withstand(swarm(300, move || silence(to)), is_felt);
+    }
+}
+
+#[test]
+fn answers_that_nobody_takes() {
+    let siege = Siege::new();
+    let to = siege.agent.address;
+    let is_felt = |scrape: &_| timeouts(scrape, "write") >= 40.0;
+    siege.withstand(swarm(100, move || never_read(to)), is_felt);
+}
+
+#[test]
+fn resets() {
+    let siege = Siege::new();
+    let to = siege.agent.address;
+    siege.withstand(swarm(100, move || reset(to)), |scrape| {
+        super::siege::answered(scrape, "200") >= 500.0
+    });
+}

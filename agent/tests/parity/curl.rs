@@ -1,0 +1,87 @@
+//! A real curl: what it agrees on with the agent.
+
+use super::{
+    secured::site,
+    support::{
+        agent::{Agent, Launch},
+        client::Authority,
+        site::Site,
+    },
+};
+use std::process::{Command, Stdio};
+
+/// curl's number for a handshake that came to nothing.
+const NO_HANDSHAKE: i32 = 35;
+
+struct Curl {
+    agent: Agent,
+    site: Site,
+}
+
+impl Curl {
+    /// Exit code, and what it was told to write: code, version of HTTP, headers.
+    fn run(&self, words: &[&str]) -> (i32, String) {
+        let file = |name: &str| self.site.directory.path().join(name);
+        let port = self.agent.address.port();
+        let output = Command::new("curl")
+            .args(["--silent", "--output", "/dev/null", "--dump-header", "-"])
+            .args(["--write-out", "code=%{http_code} version=%{http_version}"])
+            .args(["--resolve", &format!("localhost:{port}:127.0.0.1")])
+            .arg("--cacert")
+            .arg(file("ca.pem"))
+            .arg("--cert")
+            .arg(file("client.pem"))
+            .arg("--key")
+            .arg(file("client-key.pem"))
+            .args(words)
+            .arg(format!("https://localhost:{port}/metrics"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("curl, which `cargo xtask parity` installs");
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), said.to_ascii_lowercase())
+    }
+}
+
+#[test]
+fn curl_agrees_on_what_there_is() {
+    let authority = Authority::new();
+    let site = site(&authority);
+    let agent = Launch::new()
+        .args(&["-accounting=procfs"])
+        .arg(site.flag())
+        .listen();
+    let curl = Curl { agent, site };
+    let password = ["--user", "prometheus:wonder"];
+    let with = |words: &[&'static str]| curl.run(&[&password[..], words].concat());
+
+    for version in [&["--tlsv1.2", "--tls-max", "1.2"][..], &["--tlsv1.3"]] {
+        let (status, said) = with(version);
+        assert_eq!(status, 0, "{version:?}: {said}");
+        assert!(
+            said.ends_with("code=200 version=1.1"),
+            "{version:?}: {said}"
+        );
+        assert!(!said.contains("content-encoding"), "{said}");
+    }
+    let (status, said) = with(&["--tls-max", "1.1"]);
+    assert_eq!(status, NO_HANDSHAKE, "{said}");
+
+    let (status, said) = with(&["--http2"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.ends_with("code=200 version=1.1"), "offered 2: {said}");
+    let (status, said) = with(&["--compressed"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("\r\ncontent-encoding: gzip\r\n"), "{said}");
+
+    let (_, said) = curl.run(&["--user", "prometheus:wrong"]);
+    assert!(said.contains("code=401"), "{said}");
+    assert!(
+        said.contains("www-authenticate: basic realm=\"headcount\""),
+        "{said}"
+    );
+    // A body is not wanted, but what is asked is answered.
+    let (status, said) = curl.run(&["--user", "prometheus:wonder", "--data", "x=y"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.ends_with("code=200 version=1.1"), "{said}");
+}

@@ -1,0 +1,77 @@
+//! What processes call themselves to break an exposition, in every label that they have a say in: Prometheus' own parser takes it, and
+//! each value is the text that was meant.
+
+use super::{
+    prometheus::check_metrics,
+    support::{
+        agent::Launch,
+        fake_proc::{FakeProc, FakeThread},
+    },
+};
+
+/// As the kernel keeps names: at most 15 bytes.
+const NAMES: [&[u8]; 8] = [
+    b"a\nb",
+    b"\"} 1\n# TYPE x",
+    b"\\\"\\n\\",
+    b"\xff\xfe\xed\xa0\x80",
+    b"<b>&\t\r\x1b[31m",
+    b"x{y=\"z\"} 1 2\nq",
+    "\u{202e}\u{feff}\u{2028}".as_bytes(),
+    b"\x01\x7f ",
+];
+const CONFIG: &str = "process_names:\n  - cmdline: ['(?s).+']\n    name: '{{.Comm}}'\n    labels: {argument: '{{index .Argv 1}}', cgroup: \
+                      '{{index .Cgroups 0}}'}\n";
+
+/// One U+FFFD for each bad byte.
+fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
+    }
+    text
+}
+
+#[test]
+fn no_name_breaks_the_exposition() {
+    let tree = FakeProc::new(1_508_450_329);
+    for (number, name) in (10..).step_by(10).zip(NAMES) {
+        let argument = [name, &[b'x'; 4096 - 15]].concat();
+        let mut process = tree
+            .process(number)
+            .comm(name)
+            .argv(&[b"program", &argument[..]])
+            .cgroup("0::/a\"b\\012c<d>{}\n");
+        for (at, name) in (1..).zip(NAMES) {
+            process = process.thread(FakeThread::new(number + at, name));
+        }
+        process.write();
+    }
+    let agent = Launch::on(&tree)
+        .args(&["-accounting=procfs", "-threads"])
+        .config(CONFIG)
+        .start();
+    let scrape = agent.scrape();
+    check_metrics(&scrape.body);
+    for name in NAMES {
+        let group = shown(name);
+        let mut argument = shown(&[name, &[b'x'; 4096 - 15]].concat());
+        argument.truncate(argument.floor_char_boundary(1024));
+        let labels = [
+            ("groupname", group.as_str()),
+            ("argument", &argument),
+            ("cgroup", "/a\"b\\012c<d>{}"),
+        ];
+        let count = |family: &str, more: Option<(&str, &str)>| {
+            let labels: Vec<_> = labels.into_iter().chain(more).collect();
+            scrape.value(&format!("namedprocess_namegroup_{family}"), &labels)
+        };
+        assert_eq!(count("num_procs", None), Some(1.0), "{group:?}");
+        for thread in NAMES.map(shown) {
+            let threads = count("thread_count", Some(("threadname", &thread)));
+            let expected = if thread == group { 2.0 } else { 1.0 };
+            assert_eq!(threads, Some(expected), "{thread:?} of {group:?}");
+        }
+    }
+}
