@@ -5,6 +5,7 @@
 // Functions beside the tests are tests too: they fail by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod owner;
 mod page;
 mod secured;
 mod server;
@@ -12,7 +13,7 @@ mod server;
 use std::io::Read as _;
 use std::time::Duration;
 
-use headcount::http::{Bytes, Health, Limits, Question, Status};
+use headcount::http::{Bytes, Limits, Question};
 use server::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -330,126 +331,6 @@ async fn garbage_and_oversized_headers_are_refused() {
         .await;
     until("the count", || server.requests("431") == 2).await;
     assert_scraped(&server.ask(SCRAPE).await);
-}
-
-#[tokio::test]
-async fn coinciding_scrapes_share_one_answer() {
-    let (server, mut inbox) = start(Limits::default()).await;
-    let mut clients = Vec::new();
-    for _ in 0..3 {
-        let mut client = server.connect().await;
-        client.write_all(SCRAPE.as_bytes()).await.unwrap();
-        clients.push(client);
-    }
-    let Question::Metrics(reply) = next(&mut inbox).await else {
-        panic!("not a scrape")
-    };
-    until("three connections", || server.statistics.connections() == 3).await;
-    // What all three wrote was there before this page was asked for.
-    assert!(
-        server
-            .ask_path("GET", "/")
-            .await
-            .starts_with("HTTP/1.1 200 ")
-    );
-    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
-    for mut client in clients {
-        assert_scraped(&read_to_end(&mut client).await);
-    }
-    assert!(inbox.try_recv().is_err(), "one pass only");
-}
-
-#[tokio::test]
-async fn an_owner_that_hangs_is_told() {
-    let limits = Limits {
-        scrape: SHORT,
-        health: SHORT,
-        ..Limits::default()
-    };
-    let (server, inbox) = start(limits).await;
-    let metrics = server.ask(SCRAPE).await;
-    assert!(metrics.starts_with("HTTP/1.1 200 "), "{metrics}");
-    assert!(metrics.ends_with("\r\n\r\nno_state 1\n"), "{metrics}");
-    for path in ["/health", "/ready"] {
-        let health = server.ask_path("GET", path).await;
-        assert!(health.starts_with("HTTP/1.1 503 "), "{health}");
-        assert!(
-            health.ends_with(
-                "{\"reasons\":[\"no answer within 0.1 s\"],\"status\":\"unavailable\"}\n"
-            ),
-            "{health}"
-        );
-    }
-    assert!(
-        server
-            .ask_path("GET", "/")
-            .await
-            .starts_with("HTTP/1.1 200 ")
-    );
-    assert_eq!((server.timeouts("owner"), server.requests("503")), (3, 2));
-
-    drop(inbox);
-    let metrics = server.ask(SCRAPE).await;
-    assert!(
-        metrics.starts_with("HTTP/1.1 503 ")
-            && metrics.ends_with("the owner of the state gives no answer\n"),
-        "{metrics}"
-    );
-}
-
-#[tokio::test]
-async fn who_waits_longer_gets_the_answer_that_another_one_did_not_wait_for() {
-    let (server, mut inbox) = start(Limits::default()).await;
-    let with_timeout = |seconds: &str| {
-        SCRAPE.replace(
-            "host",
-            &format!("x-prometheus-scrape-timeout-seconds: {seconds}\r\nhost"),
-        )
-    };
-    let mut patient = server.connect().await;
-    patient
-        .write_all(with_timeout("nonsense").as_bytes())
-        .await
-        .unwrap();
-    let Question::Metrics(reply) = next(&mut inbox).await else {
-        panic!("not a scrape")
-    };
-    let hasty = server.ask(&with_timeout("0.2")).await;
-    assert!(hasty.starts_with("HTTP/1.1 200 "), "{hasty}");
-    assert!(hasty.ends_with("\r\n\r\nno_state 1\n"), "{hasty}");
-    assert_eq!(server.timeouts("owner"), 1);
-
-    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
-    assert_scraped(&read_to_end(&mut patient).await);
-    assert!(inbox.try_recv().is_err(), "one pass for both");
-}
-
-#[tokio::test]
-async fn it_is_ready_when_the_first_pass_is_done() {
-    let (server, mut inbox) = start(Limits::default()).await;
-    for (status, code) in [
-        (Status::Starting, "503"),
-        (Status::Ok, "200"),
-        (Status::Degraded, "200"),
-    ] {
-        for (path, code) in [("/ready", code), ("/health", "200")] {
-            let answering = async {
-                let Question::Health(reply) = next(&mut inbox).await else {
-                    panic!("not about health")
-                };
-                let reasons = Vec::new();
-                reply.send(Health { status, reasons }).unwrap();
-            };
-            let (answer, ()) = tokio::join!(server.ask_path("GET", path), answering);
-            let expected = format!("HTTP/1.1 {code} ");
-            assert!(answer.starts_with(&expected), "{status:?} {path}: {answer}");
-            let expected = serde_json::to_string(&status).unwrap();
-            let expected = format!("{{\"status\":{expected},\"reasons\":[]}}\n");
-            assert!(answer.ends_with(&expected), "{answer}");
-        }
-    }
-    let refused = server.ask_path("POST", "/ready").await;
-    assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
 }
 
 #[tokio::test]

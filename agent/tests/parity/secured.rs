@@ -145,9 +145,8 @@ fn prometheus_is_let_in_by_certificate_and_password() {
     }
     assert_eq!(prometheus.query("up == 1").len(), 3);
     assert!(
-        prometheus
+        !prometheus
             .query("namedprocess_namegroup_num_procs{job=\"right\"}")
-            .len()
-            > 0
+            .is_empty()
     );
 }
