@@ -143,10 +143,9 @@ fn prometheus_is_let_in_by_certificate_and_password() {
         };
         assert!(is_expected, "{name}: {health}, {error:?}");
     }
-    assert_eq!(prometheus.query("up == 1").len(), 3);
-    assert!(
-        !prometheus
-            .query("namedprocess_namegroup_num_procs{job=\"right\"}")
-            .is_empty()
-    );
+    // A target is told to be up before what was scraped of it can be queried.
+    until("the samples of those that are let in", || {
+        let groups = "namedprocess_namegroup_num_procs{job=\"right\"}";
+        prometheus.query("up == 1").len() == 3 && !prometheus.query(groups).is_empty()
+    });
 }
