@@ -14,7 +14,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{command, setup, workspace};
+use crate::setup::{self, Requirement};
+use crate::{command, workspace};
 use layout::Image;
 
 /// A machine that images are for.
@@ -23,22 +24,27 @@ struct Target {
     triple: &'static str,
     /// What OCI calls it.
     architecture: &'static str,
+    requirements: &'static [&'static Requirement],
 }
 
 const TARGETS: &[Target] = &[
     Target {
         triple: setup::STATIC_TARGET,
         architecture: "amd64",
+        requirements: setup::IMAGE,
     },
     Target {
-        triple: "aarch64-unknown-linux-musl",
+        triple: setup::STATIC_ARM_TARGET,
         architecture: "arm64",
+        requirements: setup::ARM_IMAGE,
     },
 ];
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let (targets, is_run) = chosen(arguments)?;
-    setup::ensure(setup::IMAGE)?;
+    for target in &targets {
+        setup::ensure(target.requirements)?;
+    }
     let archive = workspace::target_dir().join("image/headcount.tar");
     write(&targets, &archive)?;
     if is_run {

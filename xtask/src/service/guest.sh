@@ -50,7 +50,7 @@ scrape() {
 
 # The value of the one sample that starts like this.
 sample() {
-    scrape | grep -F "$1" | grep -v '^#' | sed 's/.* //'
+    scrape | awk -v start="$1" 'index($0, start) == 1 { print $NF }'
 }
 
 property() {
@@ -87,7 +87,7 @@ it_runs_as_its_user_with_four_capabilities() {
 }
 
 the_kernel_programs_count() {
-    expect "iterator tier" "$(sample 'tier="iterator"}')" 1
+    expect "iterator tier" "$(scrape | grep -c '^headcount_accounting_info{.*tier="iterator"} 1')" 1
 }
 
 two_hundred_launches_are_two_hundred() {

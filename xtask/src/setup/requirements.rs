@@ -61,6 +61,8 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
 
 /// What the image is made of.
 pub(crate) const IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
+/// The same for the other machine.
+pub(crate) const ARM_IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER];
 /// What checks the manifests.
 pub(crate) const MANIFESTS: &[&Requirement] = &[&PYTHON];
 
