@@ -100,7 +100,7 @@ fn missing_ns(agent: &Agent, samples: &Samples, count: u64) -> Result<f64, Strin
         .value("headcount_kernel_exits_total", &[])
         .unwrap_or(0.0);
     let batches = match agent.rung() {
-        Some("free") => 2.0 * RCU_BATCH,
+        Some("free") => 3.0 * RCU_BATCH,
         _ => 0.0,
     };
     if unconfirmed > batches + 2.0 + exits / 50.0 {
