@@ -6,17 +6,10 @@ const MEDIAN: usize = 150;
 const NINTH_DECILE: usize = 400;
 const MAXIMUM: usize = 500;
 
-/// Tables and fixtures that may be longer, each with its reason.
-const LONG: &[&str] = &[
-    // The contract's tables of regular expressions, selectors and templates, a row each.
-    "group/classifier_tests.rs",
-];
-
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
-    let is_long = |source: &Source| LONG.iter().any(|path| source.path.ends_with(path));
     let mut findings = Vec::new();
     for source in sources {
-        if source.lines > MAXIMUM && !is_long(source) {
+        if source.lines > MAXIMUM {
             let (path, lines) = (source.path.display(), source.lines);
             findings.push(format!(
                 "{path}: {lines} lines, none may have more than {MAXIMUM}"
