@@ -89,13 +89,17 @@ fn unwaited_within(
     between(group.cpu_ns(), low, high)
 }
 
-/// What may be missing of processes whose final totals never came, by the agent's own count: some of the last tick and
-/// the end itself. A kernel that does not run programs in the context of certain processes, as the one of some sandboxes
-/// does not for its init, loses what the free hook would tell there. Callbacks of RCU run in batches, so it loses some ten
-/// ends at once, or none. Many more are an error.
+/// What may be missing of processes whose final totals never came: some of the last tick and the end itself.
 fn missing_ns(agent: &Agent, samples: &Samples, count: u64) -> Result<f64, String> {
+    let ends = unconfirmed(agent, samples)?.min(count as f64);
+    Ok(ends * (TICK_NS + UNWAITED_END_NS))
+}
+
+/// Processes whose final totals never came, by the agent's own count, which is of the whole node. A kernel that does not run
+/// programs in the context of certain processes, as the one of some sandboxes does not for its init, loses what the free hook
+/// would tell there. Callbacks of RCU run in batches, so it loses some ten ends at once, or none. Many more are an error.
+fn unconfirmed(agent: &Agent, samples: &Samples) -> Result<f64, String> {
     let unconfirmed = samples.the("headcount_processes_unconfirmed_total", &[]);
-    // The agent's count is of the whole node.
     let exits = samples
         .value("headcount_kernel_exits_total", &[])
         .unwrap_or(0.0);
@@ -106,7 +110,7 @@ fn missing_ns(agent: &Agent, samples: &Samples, count: u64) -> Result<f64, Strin
     if unconfirmed > batches + 2.0 + exits / 50.0 {
         return Err(format!("{unconfirmed} of {exits} ends are unconfirmed"));
     }
-    Ok(unconfirmed.min(count as f64) * (TICK_NS + UNWAITED_END_NS))
+    Ok(unconfirmed)
 }
 
 fn between(found_ns: f64, low_ns: f64, high_ns: f64) -> Result<(), String> {
