@@ -24,6 +24,7 @@ mod run;
 mod scale;
 mod service;
 mod setup;
+mod soak;
 mod test;
 mod vm;
 mod workspace;
@@ -56,6 +57,11 @@ const VERBS: &[Verb] = &[
         name: "bench",
         summary: "what the agent costs beside process-exporter; arguments are sections",
         main: bench::main,
+    },
+    Verb {
+        name: "soak",
+        summary: "programs start and end for --minutes N: CPU, counts and memory checked each minute; -- and arguments go to the agent",
+        main: soak::main,
     },
     Verb {
         name: "parity",

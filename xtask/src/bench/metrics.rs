@@ -1,12 +1,12 @@
 //! Reading samples back from an exposition.
 
 /// Sum over all samples of `family`.
-pub(super) fn sum(body: &str, family: &str) -> f64 {
+pub(crate) fn sum(body: &str, family: &str) -> f64 {
     samples(body, family).map(|(_, value)| value).sum()
 }
 
 /// Label part and value of each sample of `family`.
-pub(super) fn samples<'a>(body: &'a str, family: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+pub(crate) fn samples<'a>(body: &'a str, family: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
     body.lines().filter_map(move |line| {
         let rest = line.strip_prefix(family)?;
         if !rest.starts_with(['{', ' ']) {

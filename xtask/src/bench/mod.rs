@@ -10,12 +10,12 @@ mod execs;
 mod generator;
 mod idle;
 mod load;
-mod metrics;
+pub(crate) mod metrics;
 mod scrapes;
 mod statistics;
-mod subject;
+pub(crate) mod subject;
 mod table;
-mod usage;
+pub(crate) mod usage;
 
 use std::path::{Path, PathBuf};
 

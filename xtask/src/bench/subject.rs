@@ -19,22 +19,22 @@ const START: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
-pub(super) struct Subject {
+pub(crate) struct Subject {
     child: Child,
     port: u16,
 }
 
 /// What one scrape cost.
 #[derive(Debug)]
-pub(super) struct Scrape {
-    pub(super) cpu_ns: f64,
-    pub(super) wall_ns: f64,
-    pub(super) body: String,
+pub(crate) struct Scrape {
+    pub(crate) cpu_ns: f64,
+    pub(crate) wall_ns: f64,
+    pub(crate) body: String,
 }
 
 impl Subject {
     /// Waits until it answers, and has said that it is past starting.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &str,
         binary: &Path,
         config: &Path,
@@ -79,7 +79,7 @@ impl Subject {
     }
 
     /// Scrapes, and waits a little.
-    pub(super) fn scrape(&self) -> Result<Scrape> {
+    pub(crate) fn scrape(&self) -> Result<Scrape> {
         let before = self.cpu_ns()?;
         let start = Instant::now();
         let body = self.fetch("/metrics")?;
@@ -93,16 +93,20 @@ impl Subject {
         })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU of all its threads so far.
-    pub(super) fn cpu_ns(&self) -> Result<f64> {
+    pub(crate) fn cpu_ns(&self) -> Result<f64> {
         usage::cpu_ns(self.child.id())
     }
 
-    pub(super) fn memory(&self) -> Result<Memory> {
+    pub(crate) fn memory(&self) -> Result<Memory> {
         usage::memory(self.child.id())
     }
 
-    fn fetch(&self, path: &str) -> Result<String> {
+    pub(crate) fn fetch(&self, path: &str) -> Result<String> {
         let body = http::get(("127.0.0.1", self.port), path, "")?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }

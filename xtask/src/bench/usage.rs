@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Resident memory, now and at its highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Memory {
-    pub(super) now_bytes: u64,
-    pub(super) peak_bytes: u64,
+pub(crate) struct Memory {
+    pub(crate) now_bytes: u64,
+    pub(crate) peak_bytes: u64,
 }
 
 /// User and system time of all threads of `pid`, ended ones included; exact, not sampled by ticks.
-pub(super) fn cpu_ns(pid: u32) -> Result<f64> {
+pub(crate) fn cpu_ns(pid: u32) -> Result<f64> {
     let pid = libc::pid_t::try_from(pid)?;
     let mut clock = 0;
     // SAFETY: writes one number to a local.
@@ -22,7 +22,7 @@ pub(super) fn cpu_ns(pid: u32) -> Result<f64> {
 }
 
 /// The same of this process.
-pub(super) fn own_cpu_ns() -> Result<f64> {
+pub(crate) fn own_cpu_ns() -> Result<f64> {
     clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
@@ -38,7 +38,7 @@ fn clock_ns(clock: libc::clockid_t) -> Result<f64> {
 }
 
 /// CPU of this process and of the children it has reaped.
-pub(super) fn family_cpu_ns() -> f64 {
+pub(crate) fn family_cpu_ns() -> f64 {
     [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
         .into_iter()
         .map(|who| {
@@ -52,7 +52,7 @@ pub(super) fn family_cpu_ns() -> f64 {
         .sum()
 }
 
-pub(super) fn memory(pid: u32) -> Result<Memory> {
+pub(crate) fn memory(pid: u32) -> Result<Memory> {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     parse_memory(&status).with_context(|| format!("{path} has no VmRSS and VmHWM"))
@@ -71,7 +71,7 @@ fn parse_memory(status: &str) -> Option<Memory> {
 }
 
 /// Works until this process has used `time` of CPU more.
-pub(super) fn work(time: Duration) -> Result<()> {
+pub(crate) fn work(time: Duration) -> Result<()> {
     let end = own_cpu_ns()? + time.as_nanos() as f64;
     while own_cpu_ns()? < end {}
     Ok(())

@@ -1,0 +1,223 @@
+//! `cargo xtask soak --minutes N [-- ARGUMENT...]`: does the agent still tell the truth after a long time, and does it stay small?
+//!
+//! In: how long, and arguments for the agent. Out: a line for each minute on the terminal and in `target/soak/SOAK.md`, and
+//! success only if nothing was wrong. Programs start and end all the time ([`generator`]) and the agent is scraped each
+//! [`SCRAPE`]; at the end of a minute the programs pause, and three things must hold: the groups' CPU is what `wait4` said of all
+//! programs, as many were started and ended, each way, as the generator says ([`truth`]), and the agent holds no
+//! more memory, descriptors and entries of maps than before ([`flat`]). No counter may ever have fallen. Needs root.
+
+mod flat;
+mod generator;
+mod programs;
+mod truth;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::bench::subject::Subject;
+use crate::{command, setup, workspace};
+use flat::Holding;
+use programs::Programs;
+use truth::Told;
+
+/// As often as Prometheus would.
+const SCRAPE: Duration = Duration::from_secs(15);
+/// How long programs run before they pause for the check.
+const STRETCH: Duration = Duration::from_secs(55);
+/// How long what was told at a pause may be wrong: an end whose final totals never come is closed after 60 s.
+const SETTLE: Duration = Duration::from_secs(90);
+
+const HEAD: &str = "\
+| minute | programs ended | CPU by wait4, s | CPU by the groups | unconfirmed | RSS, MB | descriptors | other maps, fullest | ring, peak | settled in, s |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+";
+
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    if let Some((word, what)) = arguments.split_first()
+        && word == generator::WORD
+    {
+        return generator::main(what);
+    }
+    let (minutes, of_the_agent) = parse(arguments)?;
+    ensure!(
+        setup::is_root(),
+        "loading kernel programs needs root, and so does this"
+    );
+    let soak = Soak::prepare()?;
+    soak.run(minutes, of_the_agent)
+}
+
+/// `--minutes N`, and what stands behind two dashes.
+fn parse(arguments: &[String]) -> Result<(u32, &[String])> {
+    match arguments {
+        [flag, minutes, rest @ ..] if flag == "--minutes" => {
+            let minutes = minutes.parse().ok().filter(|minutes| *minutes > 0);
+            let minutes = minutes.context("--minutes needs a number above 0")?;
+            match rest {
+                [] => Ok((minutes, rest)),
+                [dashes, rest @ ..] if dashes == "--" => Ok((minutes, rest)),
+                [word, ..] => bail!("unknown argument {word:?}: the agent's own stand behind --"),
+            }
+        }
+        _ => bail!("expected --minutes N, and perhaps -- and arguments for the agent"),
+    }
+}
+
+struct Soak {
+    folder: PathBuf,
+    agent: PathBuf,
+    config: PathBuf,
+}
+
+impl Soak {
+    fn prepare() -> Result<Self> {
+        setup::ensure(setup::KERNEL_PROGRAMS)?;
+        let mut cargo = workspace::cargo_with_ebpf();
+        command::run(cargo.args(["build", "--release", "--package", "headcount"]))?;
+        let folder = workspace::target_dir().join("soak");
+        programs::install(&folder)?;
+        let config = folder.join("config.yaml");
+        std::fs::write(&config, generator::config())
+            .with_context(|| format!("write {}", config.display()))?;
+        Ok(Self {
+            agent: workspace::target_dir().join("release/headcount"),
+            folder,
+            config,
+        })
+    }
+
+    fn run(&self, minutes: u32, of_the_agent: &[String]) -> Result<()> {
+        let words: Vec<&str> = of_the_agent.iter().map(String::as_str).collect();
+        let agent = Subject::start("headcount", &self.agent, &self.config, &words, &self.folder)?;
+        let mut watch = Watch::new(&agent);
+        let mut programs = Programs::start(&self.folder)?;
+        let mut table = Table::new(&self.folder)?;
+        let mut holdings = Vec::new();
+        for minute in 1..=minutes {
+            programs.go_on(STRETCH)?;
+            let told = loop {
+                match programs.told_within(SCRAPE)? {
+                    Some(told) => break told,
+                    None => drop(watch.scrape()?),
+                }
+            };
+            let (body, took) = watch.scrape_until_true(&told)?;
+            let holding = Holding::of(&agent, &body)?;
+            table.add(&line(minute, &told, &body, &holding, took))?;
+            holdings.push(holding);
+        }
+        flat::judge(&holdings)?;
+        table.add(&format!(
+            "\nAll held; {} scrapes, no counter fell.\n",
+            watch.scrapes
+        ))
+    }
+}
+
+fn line(minute: u32, told: &Told, body: &str, holding: &Holding, took: Duration) -> String {
+    let found_ns = truth::groups_cpu_ns(body);
+    format!(
+        "| {minute} | {} | {:.3} | {:+.3} % | {} | {:.2} | {} | {:.4} | {:.3} | {:.1} |\n",
+        told.ended(),
+        told.cpu_ns / 1e9,
+        (found_ns / told.cpu_ns - 1.0) * 100.0,
+        truth::unconfirmed(body),
+        holding.resident_bytes as f64 / 1e6,
+        holding.descriptors,
+        holding.fullest_map,
+        holding.ring_peak,
+        took.as_secs_f64(),
+    )
+}
+
+/// The agent, and what its counters said last.
+struct Watch<'a> {
+    agent: &'a Subject,
+    counters: HashMap<String, f64>,
+    scrapes: u32,
+}
+
+impl<'a> Watch<'a> {
+    fn new(agent: &'a Subject) -> Self {
+        Self {
+            agent,
+            counters: HashMap::new(),
+            scrapes: 0,
+        }
+    }
+
+    /// An error if a counter fell.
+    fn scrape(&mut self) -> Result<String> {
+        let body = self.agent.scrape().context("the agent must answer")?.body;
+        let health = self.agent.fetch("/health")?;
+        ensure!(health.contains("ok"), "/health says {health:?}");
+        truth::advance(&mut self.counters, &body)?;
+        self.scrapes += 1;
+        Ok(body)
+    }
+
+    /// The first exposition that says what is true, and how long it took.
+    fn scrape_until_true(&mut self, told: &Told) -> Result<(String, Duration)> {
+        let begun = Instant::now();
+        loop {
+            let body = self.scrape()?;
+            match told.check(&body) {
+                Ok(()) => return Ok((body, begun.elapsed())),
+                Err(wrong) if begun.elapsed() > SETTLE => {
+                    return Err(wrong).context("it was not true within 90 s");
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(500)),
+            }
+        }
+    }
+}
+
+/// The table, written line by line, so that an interrupted run leaves what it has.
+struct Table {
+    text: String,
+    path: PathBuf,
+}
+
+impl Table {
+    fn new(folder: &Path) -> Result<Self> {
+        let mut table = Self {
+            text: String::new(),
+            path: folder.join("SOAK.md"),
+        };
+        table.add(HEAD)?;
+        Ok(table)
+    }
+
+    fn add(&mut self, part: &str) -> Result<()> {
+        print!("{part}");
+        write!(self.text, "{part}")?;
+        std::fs::write(&self.path, &self.text)
+            .with_context(|| format!("write {}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minutes_and_what_is_the_agents() {
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let line = words("--minutes 3 -- --accounting=switch");
+        let (minutes, rest) = parse(&line).expect("both are known");
+        assert_eq!((minutes, rest), (3, &line[3..]));
+        for wrong in [
+            "--minutes",
+            "--minutes 0",
+            "--minutes 3 switch",
+            "--hours 1",
+        ] {
+            assert!(parse(&words(wrong)).is_err(), "{wrong}");
+        }
+        assert!(parse(&[]).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! The programs under way, from the outside: the generator in a process of its own, told when to go on, telling what it did.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::generator::{self, PARENT, PROGRAMS};
+use super::truth::Told;
+
+/// Copies of this program: a process's name is that of the file it was started by.
+pub(super) fn install(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    let own = std::env::current_exe().context("find this program")?;
+    for name in PROGRAMS.iter().map(|program| program.name).chain([PARENT]) {
+        let path = folder.join(name);
+        // Not over one that may still run.
+        let _ = std::fs::remove_file(&path);
+        std::fs::copy(&own, &path).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Ended when dropped.
+pub(super) struct Programs {
+    child: Child,
+    input: Option<ChildStdin>,
+    told: Receiver<String>,
+}
+
+impl Programs {
+    pub(super) fn start(folder: &Path) -> Result<Self> {
+        let mut child = Command::new(folder.join(PARENT))
+            .args(["soak", generator::WORD])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start the generator")?;
+        let output = child.stdout.take().context("the generator has no output")?;
+        let (sender, told) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            input: child.stdin.take(),
+            child,
+            told,
+        })
+    }
+
+    /// Programs start and end for so long, then it tells.
+    pub(super) fn go_on(&mut self, time: Duration) -> Result<()> {
+        let input = self.input.as_mut().context("the generator has no input")?;
+        writeln!(input, "{}", time.as_secs()).context("the generator is gone")
+    }
+
+    /// What it did since its start, once it pauses.
+    pub(super) fn told_within(&self, time: Duration) -> Result<Option<Told>> {
+        match self.told.recv_timeout(time) {
+            Ok(line) => {
+                let told = Told::parse(&line);
+                told.map(Some)
+                    .with_context(|| format!("the generator said {line:?}"))
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => bail!("the generator ended"),
+        }
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        // The end of its input ends it, and then it has reaped all it started.
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,218 @@
+//! What the generator says, and whether an exposition says the same. No IO.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::bench::metrics;
+
+/// Programs of one name.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lives {
+    pub(super) forks: u64,
+    pub(super) execs: u64,
+    /// By how they ended, in the order of [`Self::STATUS`].
+    pub(super) exits: [u64; Self::ENDS],
+}
+
+impl Lives {
+    pub(super) const ENDS: usize = 3;
+    /// Values of the label `status`.
+    const STATUS: [&str; Self::ENDS] = ["success", "failure", "signal"];
+
+    pub(super) fn add(&mut self, end: usize) {
+        self.exits[end] += 1;
+    }
+
+    /// The samples that say so: family, further label, value.
+    fn samples(self) -> impl Iterator<Item = (&'static str, String, u64)> {
+        let exits = Self::STATUS.into_iter().zip(self.exits);
+        let exits = exits.map(|(status, count)| ("exits", format!(",status=\"{status}\""), count));
+        [("forks", self.forks), ("execs", self.execs)]
+            .into_iter()
+            .map(|(what, count)| (what, String::new(), count))
+            .chain(exits)
+    }
+}
+
+/// All since the generator's start, as one line: CPU in nanoseconds, then `NAME=FORKS,EXECS,SUCCESS,FAILURE,SIGNAL` for each name.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Told {
+    pub(super) cpu_ns: f64,
+    groups: BTreeMap<String, Lives>,
+}
+
+impl Told {
+    pub(super) fn group(&mut self, name: &str) -> &mut Lives {
+        self.groups.entry(name.to_owned()).or_default()
+    }
+
+    pub(super) fn parse(line: &str) -> Result<Self> {
+        let (cpu_ns, groups) = line.split_once(' ').context("two parts")?;
+        let group = |word: &str| -> Result<(String, Lives)> {
+            let (name, counts) = word.split_once('=').context("a name and its counts")?;
+            let counts: Vec<u64> = counts
+                .split(',')
+                .map(str::parse)
+                .collect::<Result<_, _>>()?;
+            let [forks, execs, exits @ ..] = counts.as_slice() else {
+                anyhow::bail!("{word:?} has too few counts");
+            };
+            let lives = Lives {
+                forks: *forks,
+                execs: *execs,
+                exits: exits.try_into()?,
+            };
+            Ok((name.to_owned(), lives))
+        };
+        Ok(Self {
+            cpu_ns: cpu_ns.parse()?,
+            groups: groups.split(' ').map(group).collect::<Result<_>>()?,
+        })
+    }
+
+    pub(super) fn ended(&self) -> u64 {
+        self.groups.values().flat_map(|lives| lives.exits).sum()
+    }
+
+    /// Whether all counts are the same, and the CPU is within what the live tests allow: from 1 % less to 2 % more.
+    pub(super) fn check(&self, body: &str) -> Result<()> {
+        for (name, lives) in &self.groups {
+            for (what, label, count) in lives.samples() {
+                let family = format!("namedprocess_namegroup_{what}_total");
+                let labels = format!("{{groupname=\"{name}\"{label}}}");
+                let found = metrics::samples(body, &family).find(|(of, _)| *of == labels);
+                let found = found.map_or(0.0, |(_, value)| value);
+                ensure!(
+                    found == count as f64,
+                    "{family}{labels} is {found}, and {count} is true"
+                );
+            }
+        }
+        let (found_ns, missing_ns) = (groups_cpu_ns(body), self.missing_ns(body));
+        let (low, high) = (0.99 * self.cpu_ns - missing_ns, 1.02 * self.cpu_ns);
+        ensure!(
+            (low..=high).contains(&found_ns),
+            "the groups used {found_ns} ns, and {} is true; {missing_ns} may be missing",
+            self.cpu_ns
+        );
+        Ok(())
+    }
+
+    /// Processes whose final totals never came are missing some of the last tick, so two means of what they all use at most, and on the
+    /// average.
+    fn missing_ns(&self, body: &str) -> f64 {
+        unconfirmed(body) * 2.0 * self.cpu_ns / self.ended().max(1) as f64
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, line: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(line, "{}", self.cpu_ns)?;
+        for (name, lives) in &self.groups {
+            let [success, failure, signal] = lives.exits;
+            let Lives { forks, execs, .. } = lives;
+            write!(line, " {name}={forks},{execs},{success},{failure},{signal}")?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn groups_cpu_ns(body: &str) -> f64 {
+    metrics::sum(body, "namedprocess_namegroup_cpu_seconds_total") * 1e9
+}
+
+pub(super) fn unconfirmed(body: &str) -> f64 {
+    metrics::sum(body, "headcount_processes_unconfirmed_total")
+}
+
+/// Takes the counters of an exposition in the place of those before; an error names one that fell or went.
+pub(super) fn advance(before: &mut HashMap<String, f64>, body: &str) -> Result<()> {
+    let counters: HashMap<String, f64> = counters(body).collect();
+    for (name, value) in before.iter() {
+        let now = counters.get(name);
+        let now = now.with_context(|| format!("{name} was {value} and is gone"))?;
+        ensure!(now >= value, "{name} fell from {value} to {now}");
+    }
+    *before = counters;
+    Ok(())
+}
+
+/// Each sample of a counter.
+fn counters(body: &str) -> impl Iterator<Item = (String, f64)> {
+    let families = body.lines().filter_map(|line| {
+        let words = line.strip_prefix("# TYPE ")?;
+        words.strip_suffix(" counter")
+    });
+    families.flat_map(move |family| {
+        metrics::samples(body, family)
+            .map(move |(labels, value)| (format!("{family}{labels}"), value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told() -> Told {
+        let mut told = Told {
+            cpu_ns: 2e9,
+            ..Told::default()
+        };
+        *told.group("a") = Lives {
+            forks: 1,
+            execs: 2,
+            exits: [1, 0, 1],
+        };
+        told
+    }
+
+    const TRUE: &str = "\
+namedprocess_namegroup_forks_total{groupname=\"a\"} 1
+namedprocess_namegroup_execs_total{groupname=\"a\"} 2
+namedprocess_namegroup_exits_total{groupname=\"a\",status=\"success\"} 1
+namedprocess_namegroup_exits_total{groupname=\"a\",status=\"signal\"} 1
+namedprocess_namegroup_cpu_seconds_total{groupname=\"a\",mode=\"user\"} 1.5
+namedprocess_namegroup_cpu_seconds_total{groupname=\"a\",mode=\"system\"} 0.5
+";
+
+    #[test]
+    fn what_is_told_is_one_line() {
+        let line = told().to_string();
+        assert_eq!(Told::parse(&line).expect("our own"), told(), "{line}");
+        for wrong in ["", "5", "5 a", "5 a=1", "5 a=1,2,3", "x a=1,2,3,4,5"] {
+            assert!(Told::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_missing_exec_or_second_is_found() {
+        told().check(TRUE).expect("it is true");
+        for (from, to) in [
+            (
+                "execs_total{groupname=\"a\"} 2",
+                "execs_total{groupname=\"a\"} 1",
+            ),
+            ("status=\"signal\"} 1", "status=\"failure\"} 1"),
+            ("mode=\"user\"} 1.5", "mode=\"user\"} 1.4"),
+            ("mode=\"user\"} 1.5", "mode=\"user\"} 1.6"),
+        ] {
+            let wrong = TRUE.replace(from, to);
+            assert_ne!(wrong, TRUE);
+            assert!(told().check(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_counter_that_falls_or_goes_is_found() {
+        let body = |value: u32| format!("# TYPE c counter\nc{{x=\"1\"}} {value}\n");
+        let mut before = HashMap::new();
+        for value in [1, 1, 5] {
+            advance(&mut before, &body(value)).expect("it rises");
+        }
+        let error = advance(&mut before.clone(), &body(4)).expect_err("it fell");
+        assert!(error.to_string().contains("from 5 to 4"), "{error}");
+        assert!(advance(&mut before, "# TYPE c counter\n").is_err());
+    }
+}
