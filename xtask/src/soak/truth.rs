@@ -139,11 +139,15 @@ pub(super) fn advance(before: &mut HashMap<String, f64>, body: &str) -> Result<(
     Ok(())
 }
 
+/// What the kernel counts only while `kernel.bpf_stats_enabled` is 1, which is not ours to say.
+const WHILE_ENABLED: &str = "headcount_program_run";
+
 /// Each sample of a counter.
 fn counters(body: &str) -> impl Iterator<Item = (String, f64)> {
     let families = body.lines().filter_map(|line| {
         let words = line.strip_prefix("# TYPE ")?;
-        words.strip_suffix(" counter")
+        let family = words.strip_suffix(" counter")?;
+        (!family.starts_with(WHILE_ENABLED)).then_some(family)
     });
     families.flat_map(move |family| {
         metrics::samples(body, family)
