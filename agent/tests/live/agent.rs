@@ -1,6 +1,8 @@
 //! A running agent, and questions to it.
 
-use crate::{exposition::Samples, process, rights::Rights, tier::Tier};
+use crate::{
+    exposition::Samples, process, program, rights::Rights, surroundings::Surroundings, tier::Tier,
+};
 use std::{
     fs::File,
     io::{Read as _, Write as _},
@@ -47,6 +49,44 @@ impl Agent {
 
     /// The same with these rights, in the tier that they allow unless a flag says it.
     pub(crate) fn start_as(rights: &Rights, flags: &[&str], configuration: Option<&str>) -> Self {
+        let here = Surroundings::default();
+        Self::spawn(rights, here, flags, configuration).serving()
+    }
+
+    /// The same by root, where the kernel is not as it should be. It looks at the tests' own programs only, each in the group
+    /// of its name: whatever else happens on the machine takes no group from them.
+    pub(crate) fn start_in(surroundings: Surroundings, flags: &[&str]) -> Self {
+        let own = format!(
+            "process_names: [{{name: '{{{{.Comm}}}}', cmdline: ['^{}/']}}]",
+            program::folder().display()
+        );
+        Self::spawn(&Rights::root(), surroundings, flags, Some(&own)).serving()
+    }
+
+    /// One that must end by itself, with the code for an error: the last line of its log.
+    pub(crate) fn fail_in(surroundings: Surroundings, flags: &[&str]) -> String {
+        let mut agent = Self::spawn(&Rights::root(), surroundings, flags, None);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = agent.child.try_wait().unwrap() {
+                assert_eq!(status.code(), Some(1), "{}", agent.log());
+                return agent.log().lines().last().unwrap_or_default().to_owned();
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "it does not end: {}",
+                agent.log()
+            );
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn spawn(
+        rights: &Rights,
+        surroundings: Surroundings,
+        flags: &[&str],
+        configuration: Option<&str>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = rights.command(&binary(), folder.path());
         command.arg("--web.listen-address=127.0.0.1:0").args(flags);
@@ -56,23 +96,24 @@ impl Agent {
             command.arg("--config.path").arg(path);
         }
         let log = File::create(folder.path().join("log")).unwrap();
-        let child = command
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut agent = Self {
-            child,
+            .stderr(log);
+        Self {
+            child: surroundings.spawn(command),
             port: 0,
             folder,
             tier: String::new(),
             rung: None,
-        };
-        agent.port = agent.await_port();
-        let samples = agent.scrape();
-        (agent.tier, agent.rung) = accounting(&samples);
-        agent
+        }
+    }
+
+    /// Itself, when the first pass is done.
+    fn serving(mut self) -> Self {
+        self.port = self.await_port();
+        (self.tier, self.rung) = accounting(&self.scrape());
+        self
     }
 
     /// The value of the label `tier`.
@@ -83,6 +124,13 @@ impl Agent {
     /// `release`, `free`, or none.
     pub(crate) fn rung(&self) -> Option<&str> {
         self.rung.as_deref()
+    }
+
+    /// What it warned of.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let log = self.log();
+        let warnings = log.lines().filter(|line| line.contains(" level=warn "));
+        warnings.map(str::to_owned).collect()
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -115,6 +163,14 @@ impl Agent {
     pub(crate) fn reload(&self, configuration: &str) {
         std::fs::write(self.folder.path().join(CONFIGURATION), configuration).unwrap();
         self.request("POST", "/-/reload");
+    }
+
+    /// The status that `/health` tells, and the reasons.
+    pub(crate) fn health(&self) -> (String, Vec<String>) {
+        let json: serde_json::Value = serde_json::from_str(&self.ask("/health")).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let reasons = json["reasons"].as_array().unwrap().iter().map(text);
+        (text(&json["status"]), reasons.collect())
     }
 
     fn request(&self, method: &str, path: &str) -> String {
@@ -189,11 +245,12 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // It may have been killed and reaped already.
+        // It may have been killed and reaped already, or have ended by itself.
+        let ended = self.child.try_wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!("the agent's log:\n{}", self.log());
+            println!("the agent's end: {ended:?}, and its log:\n{}", self.log());
         }
     }
 }

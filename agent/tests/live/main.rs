@@ -19,6 +19,7 @@
 )]
 
 mod agent;
+mod bpf_calls;
 mod exposition;
 mod group;
 mod guest;
@@ -29,6 +30,7 @@ mod program;
 mod rights;
 mod runner;
 mod scenario;
+mod surroundings;
 mod tests;
 mod tier;
 

@@ -122,6 +122,10 @@ impl<'a> Btf<'a> {
             let Some(bytes) = body_bytes(info.kind, info.length) else {
                 return Err(damaged);
             };
+            // aya takes a name from wherever the type says it is.
+            if info.name as usize >= self.strings.len() {
+                return Err(damaged);
+            }
             match info.kind {
                 KIND_STRUCT | KIND_UNION => {
                     self.structs.entry(self.name(info.name)).or_insert(id);
@@ -295,6 +299,14 @@ mod tests {
                 "{length} bytes were accepted"
             );
         }
+    }
+
+    #[test]
+    fn a_name_that_is_not_among_the_strings_is_damage() {
+        let mut raw = tiny();
+        // The first type's.
+        raw[24] = 200;
+        assert_eq!(Btf::parse(&raw).unwrap_err(), Error::Damaged(1));
     }
 
     #[test]

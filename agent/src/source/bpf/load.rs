@@ -1,6 +1,7 @@
 //! Loading and attaching what a plan names.
 
 use super::{
+    cause::remedy,
     plan::{Plan, Program},
     wire::Wire,
 };
@@ -33,10 +34,10 @@ pub struct Sizes {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The object as a whole: its maps could not be made, or it does not fit this loader.
-    #[error("the kernel programs could not be prepared: {}", chain(.0))]
+    #[error("the kernel programs could not be prepared: {}; {}", chain(.0), remedy(.0))]
     Object(#[from] EbpfError),
     /// One program was refused.
-    #[error("the kernel refused the program for {}: {}", .0.hook(), chain(.1))]
+    #[error("the kernel refused the program for {}: {}; {}", .0.hook(), chain(.1), remedy(.1))]
     Refused(Program, ProgramError),
     /// A map is not what it should be.
     #[error("a map of the kernel programs: {}", chain(.0))]

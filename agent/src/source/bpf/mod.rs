@@ -4,6 +4,7 @@
 //! appears in this folder only. Nothing here attributes anything to a group.
 
 mod btf;
+mod cause;
 mod events;
 mod fill;
 mod iterator;
@@ -32,6 +33,7 @@ use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RS
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
+    sys::SyscallError,
 };
 use aya_log::EbpfLogger;
 use events::Timed;
@@ -41,10 +43,14 @@ use overflow::Overflow;
 use self_test::SelfTestRun;
 use snapshot::{Carried, Snapshot};
 use std::{
-    io,
+    fs::File,
+    io::{self, Read as _},
     os::fd::{AsFd, OwnedFd},
 };
 use wire::Wire;
+
+/// The largest type information that is read: several times that of kernels with everything built in.
+const BTF_BYTES: u64 = 64 << 20;
 
 /// What stands before each record in the ring, and what records are aligned to.
 const RING_HEAD_BYTES: usize = 8;
@@ -86,19 +92,20 @@ pub fn start(
             warnings: Vec::new(),
         });
     }
-    let (support, mut layout) = examine(obstacle);
+    let (support, mut layout, raw) = examine(obstacle);
     let mut plans = plan::candidates(request, &support);
     let mut warnings: Vec<String> = support.obstacle.iter().map(ToString::to_string).collect();
     if support.obstacle.is_none() && !support.task_iterator {
         warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
     }
     let btf = if plans.iter().any(|plan| plan.rung.is_some()) {
-        aya::Btf::from_sys_fs()
+        aya::Btf::parse(&raw, aya::Endianness::default())
             .map_err(|error| warnings.push(error.to_string()))
             .ok()
     } else {
         None
     };
+    drop(raw);
     while let Some(plan) = plans.first().copied() {
         let Some(btf) = btf.as_ref().filter(|_| plan.rung.is_some()) else {
             break;
@@ -122,14 +129,12 @@ pub fn start(
             }
             Err(Error::Refused(program, error)) => {
                 plans = plan::without(&plans, program);
-                let next = plans
-                    .first()
-                    .map_or("nothing", |next| next.instead_of(plan));
-                warnings.push(format!("{}; trying {next}", Error::Refused(program, error)));
+                let refused = Error::Refused(program, error);
+                warnings.push(format!("{refused}{}", plan::next(&plans, plan)));
             }
             Err(error) => {
-                warnings.push(error.to_string());
                 plans.retain(|plan| plan.rung.is_none());
+                warnings.push(format!("{error}{}", plan::next(&plans, plan)));
             }
         }
     }
@@ -160,25 +165,39 @@ fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
     uses_them
 }
 
-/// What this kernel supports, and where it keeps what.
-fn examine(obstacle: Option<Obstacle>) -> (Support, Layout) {
+/// What this kernel supports, where it keeps what, and the type information that told it.
+fn examine(obstacle: Option<Obstacle>) -> (Support, Layout, Vec<u8>) {
     let known = if load::IS_BUILT {
         obstacle
     } else {
         Some(Obstacle::NotBuilt)
     };
     if let Some(obstacle) = known {
-        return (Support::none(obstacle), Layout::ABSENT);
+        return (Support::none(obstacle), Layout::ABSENT, Vec::new());
     }
-    let refuse = |text: String| (Support::none(Obstacle::NoBtf(text)), Layout::ABSENT);
-    let raw = match std::fs::read("/sys/kernel/btf/vmlinux") {
-        Ok(raw) => raw,
-        Err(error) => return refuse(error.to_string()),
-    };
-    match btf::Btf::parse(&raw) {
-        Ok(btf) => Support::of(&btf),
-        Err(error) => refuse(error.to_string()),
+    let examined = read_btf()
+        .map_err(|error| error.to_string())
+        .and_then(|raw| {
+            let btf = btf::Btf::parse(&raw).map_err(|error| error.to_string())?;
+            let (support, layout) = Support::of(&btf);
+            Ok((support, layout, raw))
+        });
+    examined.unwrap_or_else(|text| {
+        let support = Support::none(Obstacle::NoBtf(text));
+        (support, Layout::ABSENT, Vec::new())
+    })
+}
+
+fn read_btf() -> io::Result<Vec<u8>> {
+    let file = File::open("/sys/kernel/btf/vmlinux")?;
+    let length = file.metadata()?.len();
+    if length > BTF_BYTES {
+        let text = format!("{length} bytes, and no kernel's has more than {BTF_BYTES}");
+        return Err(io::Error::other(text));
     }
+    let mut raw = Vec::new();
+    file.take(BTF_BYTES).read_to_end(&mut raw)?;
+    Ok(raw)
 }
 
 /// Why `status` (this thread's `/proc/thread-self/status`) does not allow kernel programs.
@@ -237,7 +256,17 @@ fn attach_iterator(ebpf: &Ebpf) -> Result<TaskIterator, Error> {
         .map_err(|error| Error::Refused(snapshot, error))?;
     let fd = program.fd();
     let fd = fd.map_err(|error| Error::Refused(snapshot, error))?;
-    TaskIterator::attach(fd.as_fd()).map_err(|error| Error::Refused(snapshot, error.into()))
+    let refused =
+        |call| move |io_error| Error::Refused(snapshot, SyscallError { call, io_error }.into());
+    let iterator = TaskIterator::attach(fd.as_fd()).map_err(refused("bpf_link_create"))?;
+    // What cannot be opened now would leave every pass without processes.
+    iterator.open().map_err(refused("bpf_iter_create"))?;
+    Ok(iterator)
+}
+
+/// The programs count as well without it.
+fn unheard(error: impl std::fmt::Display) {
+    log::warn!("messages of the kernel programs cannot be read: {error}");
 }
 
 impl Kernel {
@@ -252,7 +281,7 @@ impl Kernel {
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
             switch: switch::Switch::new(&mut ebpf)?,
-            logger: EbpfLogger::init(&mut ebpf).ok(),
+            logger: EbpfLogger::init(&mut ebpf).map_err(unheard).ok(),
             ebpf,
             plan,
             carried,

@@ -3,24 +3,33 @@
 use super::btf::Btf;
 use agent_common::{ABSENT, ARGV_READ, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
 
-/// Fields without which no kernel tier is exact: the tier falls to `/proc` when one is missing. All others only take
-/// a fact away.
-const REQUIRED: &[&str] = &[
-    "task_tgid",
-    "task_pid",
-    "task_comm",
-    "task_start_boottime",
-    "task_real_parent",
-    "task_group_leader",
-    "task_signal",
-    "task_runtime",
-    "task_utime",
-    "task_stime",
-    "signal_live",
-    "signal_runtime",
-    "signal_utime",
-    "signal_stime",
-    "signal_nr_threads",
+/// Fields that some kernels are built without; each takes a fact away, or is not needed beside another. Without any other
+/// field a number would be 0 and wrong, so the tier falls to `/proc`.
+const OPTIONAL: &[&str] = &[
+    // One name before 5.14, the other since.
+    "task_state",
+    "task_old_state",
+    // CONFIG_TASK_IO_ACCOUNTING
+    "task_read_bytes",
+    "task_write_bytes",
+    "signal_read_bytes",
+    "signal_write_bytes",
+    // CONFIG_SCHED_INFO
+    "task_run_delay",
+    // Not with CONFIG_VIRT_CPU_ACCOUNTING_NATIVE: user and system time are precise then.
+    "signal_shown_utime",
+    "signal_shown_stime",
+    // CONFIG_CGROUPS
+    "task_cgroups",
+    "css_set_cgroup",
+    "cgroup_node",
+    "node_id",
+    // Memory and the limit of descriptors are told by /proc, too, and arguments are if there is time.
+    "signal_rlim",
+    "mm_rss_stat",
+    "mm_total_vm",
+    "mm_arg_start",
+    "mm_arg_end",
 ];
 
 /// The layout of this kernel, and the names of the fields it does not have.
@@ -63,7 +72,14 @@ fn missing(offsets: &Offsets) -> Vec<&'static str> {
 
 /// The first of `missing` without which no kernel tier works.
 pub(super) fn first_required(missing: &[&'static str]) -> Option<&'static str> {
-    missing.iter().copied().find(|name| REQUIRED.contains(name))
+    let has_no_state = ["task_state", "task_old_state"]
+        .iter()
+        .all(|name| missing.contains(name));
+    let mut required = missing
+        .iter()
+        .copied()
+        .filter(|name| !OPTIONAL.contains(name));
+    required.next().or(has_no_state.then_some("task_state"))
 }
 
 #[cfg(test)]
@@ -71,8 +87,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn required_fields_are_fields() {
-        for name in REQUIRED {
+    fn optional_fields_are_fields() {
+        for name in OPTIONAL {
             assert!(
                 Offsets::FIELDS.iter().any(|(field, _, _)| field == name),
                 "{name}"
@@ -86,7 +102,9 @@ mod tests {
         assert!(missing(&offsets).is_empty());
         offsets.cred_euid = ABSENT;
         assert_eq!(missing(&offsets), ["cred_euid"]);
-        assert_eq!(first_required(&["cred_euid", "task_pid"]), Some("task_pid"));
-        assert_eq!(first_required(&["cred_euid"]), None);
+        assert_eq!(first_required(&["node_id", "cred_euid"]), Some("cred_euid"));
+        assert_eq!(first_required(&["node_id", "task_old_state"]), None);
+        let both = ["task_state", "task_old_state"];
+        assert_eq!(first_required(&both), Some("task_state"));
     }
 }

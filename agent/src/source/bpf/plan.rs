@@ -87,7 +87,7 @@ impl Plan {
     };
 
     /// What is tried after `refused`, for a message.
-    pub fn instead_of(self, refused: Self) -> &'static str {
+    fn instead_of(self, refused: Self) -> &'static str {
         match self.tier {
             Tier::Procfs => "/proc only",
             tier if tier != refused.tier => "the switch tier",
@@ -110,6 +110,12 @@ impl Plan {
         };
         vec![last, Program::Exit, Program::Exec, Program::Fork, reader]
     }
+}
+
+/// The end of the message that `refused` cannot be: what is tried instead, if anything is left of `plans`.
+pub(super) fn next(plans: &[Plan], refused: Plan) -> String {
+    let next = plans.first().map(|next| next.instead_of(refused));
+    next.map_or_else(String::new, |next| format!("; trying {next}"))
 }
 
 /// The plans to be tried, best first; the last one of `Auto` is [`Plan::PROCFS`], which always works. Empty when the
@@ -198,6 +204,14 @@ mod tests {
             }
         );
         assert_eq!(without(&left, Program::Fork), [Plan::PROCFS]);
+    }
+
+    #[test]
+    fn what_is_tried_next_is_told_if_anything_is() {
+        let plans = candidates(Request::Auto, &able());
+        assert_eq!(next(&[Plan::PROCFS], plans[0]), "; trying /proc only");
+        assert_eq!(next(&plans[2..], plans[0]), "; trying the switch tier");
+        assert_eq!(next(&[], plans[0]), "");
     }
 
     #[test]

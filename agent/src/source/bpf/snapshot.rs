@@ -33,7 +33,14 @@ impl Carried {
     pub(super) fn new(layout: &Layout, page_bytes: u64) -> Self {
         let offsets = &layout.offsets;
         Self {
-            io: offsets.task_read_bytes != ABSENT && offsets.signal_read_bytes != ABSENT,
+            io: [
+                offsets.task_read_bytes,
+                offsets.task_write_bytes,
+                offsets.signal_read_bytes,
+                offsets.signal_write_bytes,
+            ]
+            .iter()
+            .all(|offset| *offset != ABSENT),
             run_delay: offsets.task_run_delay != ABSENT,
             fd_limit: offsets.signal_rlim != ABSENT,
             memory: layout.rss_stride != ABSENT && offsets.mm_total_vm != ABSENT,

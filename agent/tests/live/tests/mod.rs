@@ -7,6 +7,7 @@ mod lineage;
 mod memory;
 mod names;
 mod pressure;
+mod refused;
 mod reload;
 mod rise;
 mod sandbox;
@@ -31,6 +32,10 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         memory::TESTS,
         names::TESTS,
         pressure::TESTS,
+        refused::iterator::TESTS,
+        refused::maps::TESTS,
+        refused::programs::TESTS,
+        refused::types::TESTS,
         reload::TESTS,
         rise::TESTS,
         sandbox::TESTS,

@@ -176,7 +176,7 @@ fn ring_and_hash_are_full() {
     }
 }
 
-fn nothing_twice(
+pub(super) fn nothing_twice(
     agent: &Agent,
     tier: &Tier,
     samples: &Samples,
@@ -192,7 +192,7 @@ fn nothing_twice(
 }
 
 /// What is in no group is counted as such, at least.
-fn all_is_known(
+pub(super) fn all_is_known(
     agent: &Agent,
     tier: &Tier,
     samples: &Samples,

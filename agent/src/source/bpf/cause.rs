@@ -1,0 +1,49 @@
+//! What an error of the kernel's, when programs are loaded, means to who runs the agent.
+
+use std::{error::Error, io};
+
+/// What to do about `error`, by the error number behind it.
+pub(super) fn remedy(error: &(dyn Error + 'static)) -> &'static str {
+    let mut cause = Some(error);
+    let mut number = None;
+    while let (Some(error), None) = (cause, number) {
+        number = error.downcast_ref().and_then(io::Error::raw_os_error);
+        cause = error.source();
+    }
+    match number {
+        Some(libc::EPERM) => {
+            "a seccomp filter, a security module or lockdown forbids it, or before 5.11 a limit of locked memory \
+             (LimitMEMLOCK=infinity)"
+        }
+        Some(libc::ENOMEM) => {
+            "the agent needs more memory while it starts (MemoryMax=, the container's limit)"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => "the agent needs more descriptors (LimitNOFILE=)",
+        Some(libc::ENOSYS) => {
+            "this kernel is built without CONFIG_BPF_SYSCALL, or a seccomp filter hides it"
+        }
+        _ => "please report it with the kernel's version",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aya::{programs::ProgramError, sys::SyscallError};
+
+    #[test]
+    fn the_number_is_found_however_deep_it_is() {
+        let number = |number| io::Error::from_raw_os_error(number);
+        let shallow = remedy(&number(libc::ENOMEM));
+        assert!(shallow.contains("MemoryMax="), "{shallow}");
+        let call = |number| SyscallError {
+            call: "bpf_prog_load",
+            io_error: number,
+        };
+        let deep = remedy(&ProgramError::from(call(number(libc::ENOMEM))));
+        assert_eq!(deep, shallow);
+        let other = remedy(&call(number(libc::E2BIG)));
+        assert!(other.contains("report"), "{other}");
+        assert_eq!(remedy(&ProgramError::AlreadyLoaded), other);
+    }
+}

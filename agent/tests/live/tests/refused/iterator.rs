@@ -1,0 +1,77 @@
+//! The iterator cannot be opened: from the start, or for a while.
+
+use super::{goes_on, judging, rung, text};
+use crate::{
+    agent::Agent,
+    bpf_calls::{Call, Verdict},
+    group::Lives,
+    program::Program,
+    runner::table,
+    surroundings::Surroundings,
+    tests::within,
+    tier::{ITERATOR, SWITCH},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI32, Ordering},
+};
+
+table![from_the_start, for_a_while];
+
+fn from_the_start() {
+    let surroundings = judging(
+        |call| *call == Call::OpenIterator,
+        Verdict::Refuse(libc::EPERM),
+    );
+    let agent = Agent::start_in(surroundings, &[]);
+    goes_on(
+        &agent,
+        (&SWITCH, rung()),
+        &["iter/task", &text(libc::EPERM)],
+    );
+}
+
+/// Meanwhile a program runs and ends, and another one lives on. No group is shown; afterwards nothing of them is missing.
+fn for_a_while() {
+    let errno = Arc::new(AtomicI32::new(0));
+    let now = Arc::clone(&errno);
+    let surroundings = Surroundings {
+        judge: Some(Box::new(move |call| match now.load(Ordering::SeqCst) {
+            0 => Verdict::Allow,
+            errno if *call == Call::OpenIterator => Verdict::Refuse(errno),
+            _ => Verdict::Allow,
+        })),
+        ..Surroundings::default()
+    };
+    let agent = Agent::start_in(surroundings, &[]);
+    let living = Program::new("lives");
+    let mut lives = living.work();
+    for refused in [libc::EMFILE, libc::ENOMEM] {
+        let ended = Program::new("ended");
+        lives.ask("spin 20000000");
+        agent.scrape();
+        assert_eq!(agent.health().0, "ok");
+        errno.store(refused, Ordering::SeqCst);
+        let before = agent.scrape().the("namedprocess_scrape_errors", &[]);
+        let report = ended.run("end", &["20000000", "success"]);
+        let used_ns = lives.ask("spin 20000000");
+        let samples = agent.scrape();
+        assert_eq!(samples.the("namedprocess_scrape_errors", &[]), before + 1.0);
+        assert_eq!(
+            samples.series("namedprocess_namegroup_num_procs").count(),
+            0
+        );
+        let (status, reasons) = agent.health();
+        assert_eq!(status, "degraded");
+        let told = format!("the last pass failed: the task iterator: {}", text(refused));
+        assert_eq!(reasons, [told]);
+        errno.store(0, Ordering::SeqCst);
+        agent.await_settled(|samples| {
+            let group = samples.group(&ended.name);
+            Lives::ONE_PROGRAM.check(&group)?;
+            within(&agent, &ITERATOR, &group, 1, report.reaped.cpu_ns)?;
+            within(&agent, &ITERATOR, &samples.group(&living.name), 1, used_ns)
+        });
+        assert_eq!(agent.health(), ("ok".to_owned(), vec![]));
+    }
+}

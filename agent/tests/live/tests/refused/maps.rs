@@ -1,0 +1,126 @@
+//! A map is not made, or smaller than it was asked for. Which maps there are, the agent shows: it makes all of them in each
+//! tier.
+
+use super::{counts, ends, error, goes_on, judging, text};
+use crate::{
+    agent::Agent,
+    bpf_calls::{Call, Verdict},
+    guest::scaled,
+    program::Program,
+    runner::table,
+    surroundings::Surroundings,
+    tests::pressure::{all_is_known, nothing_twice},
+    tier::{EXACT, ITERATOR, PROCFS, Tier},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+/// The least that a ring may have.
+const PAGE: u32 = 4096;
+
+table![each_is_not_made, each_is_too_small];
+
+/// The maps of this tier, and how many entries they are made with. What aya tries about the kernel is none of them.
+fn maps(tier: &Tier) -> BTreeMap<String, u32> {
+    let seen = Arc::new(Mutex::new(BTreeMap::new()));
+    let notes = Arc::clone(&seen);
+    let surroundings = Surroundings {
+        judge: Some(Box::new(move |call| {
+            if let Call::Map { name, entries } = call
+                && !name.is_empty()
+                && !name.starts_with("aya_")
+            {
+                notes.lock().unwrap().insert(name.clone(), *entries);
+            }
+            Verdict::Allow
+        })),
+        ..Surroundings::default()
+    };
+    Agent::start_in(surroundings, &[&flag(tier)]);
+    let seen = seen.lock().unwrap();
+    assert!(
+        seen.contains_key("RING") && seen.contains_key("NODE"),
+        "{seen:?}"
+    );
+    seen.clone()
+}
+
+fn flag(tier: &Tier) -> String {
+    format!("--accounting={}", tier.name)
+}
+
+fn making(map: &str) -> impl Fn(&Call) -> bool + Send + 'static {
+    let map = map.to_owned();
+    move |call| matches!(call, Call::Map { name, .. } if *name == map)
+}
+
+fn each_is_not_made() {
+    for (nth, map) in maps(&ITERATOR).into_keys().enumerate() {
+        let refusing = || judging(making(&map), Verdict::Refuse(error(nth)));
+        let told = [&*map, &*text(error(nth))];
+        goes_on(&Agent::start_in(refusing(), &[]), (&PROCFS, "none"), &told);
+        if nth == 0 {
+            ends(refusing(), &ITERATOR, &told);
+        }
+    }
+}
+
+/// A map of a single place, or page, while more happens than the agent can take in.
+fn each_is_too_small() {
+    for tier in EXACT {
+        let maps = maps(tier);
+        for (map, _) in maps.into_iter().filter(|(_, entries)| *entries > 1) {
+            match &*map {
+                "RING" => a_ring_of_another_size_is_refused(&map),
+                "AYA_LOGS" => messages_are_not_needed(&map, tier),
+                _ => nothing_is_lost_untold(&map, tier),
+            }
+        }
+    }
+}
+
+/// The agent maps as much of it as it has asked for.
+fn a_ring_of_another_size_is_refused(map: &str) {
+    let shrinking = judging(making(map), Verdict::Entries(PAGE));
+    let agent = Agent::start_in(shrinking, &[]);
+    goes_on(
+        &agent,
+        (&PROCFS, "none"),
+        &["a map of the kernel programs", "; trying /proc only"],
+    );
+}
+
+/// The programs' log is lost, and that is told.
+fn messages_are_not_needed(map: &str, tier: &Tier) {
+    let shrinking = judging(making(map), Verdict::Entries(PAGE));
+    let agent = Agent::start_in(shrinking, &[&flag(tier)]);
+    let warnings = agent.warnings();
+    assert!(
+        warnings.iter().any(|line| line.contains("messages")),
+        "{warnings:#?}"
+    );
+    counts(&agent, tier);
+}
+
+fn nothing_is_lost_untold(map: &str, tier: &Tier) {
+    let flags = [
+        &*flag(tier),
+        "--accounting.ring-bytes=4096",
+        "--accounting.overflow-entries=16",
+    ];
+    let agent = Agent::start_in(judging(making(map), Verdict::Entries(1)), &flags);
+    let program = Program::new("small");
+    let count = scaled(300);
+    let report = agent.stopped(|| program.run("churn", &[&count.to_string(), "1000000"]));
+    let used_ns = report.reaped.cpu_ns;
+    let samples = agent.await_settled(|samples| {
+        nothing_twice(&agent, tier, samples, (&program.name, count + 1, used_ns))?;
+        all_is_known(&agent, tier, samples, &[&program.name], used_ns)
+    });
+    assert!(samples.the("headcount_events_coarse_total", &[]) > 0.0);
+    if map == "RUN_TIMES" {
+        assert!(samples.the("headcount_switch_map_full_total", &[]) > 0.0);
+    }
+}

@@ -1,0 +1,125 @@
+//! The kernel refuses a part of what the agent asks for: it goes on with what is left, tells why, and counts right. Where it was
+//! told how to count, and that cannot be, it ends.
+
+pub(super) mod iterator;
+pub(super) mod maps;
+pub(super) mod programs;
+pub(super) mod types;
+
+use super::{between, within};
+use crate::{
+    agent::Agent,
+    bpf_calls::{Call, Judge, Verdict},
+    group::Lives,
+    guest::is_here,
+    program::Program as Scenario,
+    surroundings::Surroundings,
+    tier::{ITERATOR, Tier},
+};
+use std::io::Error;
+
+/// By what a kernel refuses programs and maps. Emulation has time for one of them.
+fn errors() -> &'static [i32] {
+    let all = &[libc::EPERM, libc::ENOMEM, libc::E2BIG, libc::EINVAL];
+    if is_here() { &all[..1] } else { all }
+}
+
+/// The `nth` of them, in a circle.
+fn error(nth: usize) -> i32 {
+    errors()[nth % errors().len()]
+}
+
+/// As the agent tells it.
+fn text(errno: i32) -> String {
+    Error::from_raw_os_error(errno).to_string()
+}
+
+/// The verdict on what `is_it` says; all else is let through.
+fn judging(is_it: impl Fn(&Call) -> bool + Send + 'static, verdict: Verdict) -> Surroundings {
+    let judge: Judge = Box::new(move |call| match is_it(call) {
+        true => verdict,
+        false => Verdict::Allow,
+    });
+    Surroundings {
+        judge: Some(judge),
+        ..Surroundings::default()
+    }
+}
+
+/// How an agent accounts: tier and rung.
+type Way = (&'static Tier, &'static str);
+
+/// The rung that this kernel gives.
+fn rung() -> &'static str {
+    match Agent::start(&ITERATOR).rung() {
+        Some("release") => "release",
+        _ => "free",
+    }
+}
+
+/// Whether it works in this way, says so everywhere, and names what is missing: all of `told` in one warning, and where that
+/// takes the best tier away, in one reason of `/health`.
+fn goes_on(agent: &Agent, (tier, rung): Way, told: &[&str]) {
+    let found = (agent.tier(), agent.rung());
+    assert_eq!(found, (tier.name, Some(rung)), "{told:?}");
+    agent.ask("/ready");
+    let is_told = |text: &String| told.iter().all(|part| text.contains(part));
+    let warnings = agent.warnings();
+    assert!(
+        told.is_empty() || warnings.iter().any(is_told),
+        "{told:?} is not in {warnings:#?}"
+    );
+    let (status, reasons) = agent.health();
+    if tier.name == ITERATOR.name {
+        assert_eq!((&*status, &reasons[..]), ("ok", &[][..]));
+    } else {
+        assert_eq!(status, "degraded");
+        assert!(
+            reasons.iter().any(is_told),
+            "{told:?} is not in {reasons:#?}"
+        );
+    }
+    counts(agent, tier);
+}
+
+/// Whether a program's life and use are counted as this tier can, from the sources that it has.
+fn counts(agent: &Agent, tier: &Tier) {
+    let program = Scenario::new("left");
+    let mut running = program.work();
+    running.ask("spin 30000000");
+    let samples = agent.scrape();
+    assert_eq!(samples.group(&program.name).processes(), 1.0);
+    let is_best = tier.name == ITERATOR.name;
+    for (fact, source) in [
+        ("cpu", if is_best { "bpf" } else { "procfs" }),
+        ("lifecycle", if tier.has_events { "bpf" } else { "absent" }),
+    ] {
+        let labels = [("fact", fact), ("source", source)];
+        assert_eq!(
+            samples.value("headcount_source_info", &labels),
+            Some(1.0),
+            "{labels:?}"
+        );
+    }
+    let used_ns = running.finish().reaped.cpu_ns;
+    let samples = agent.await_that(|samples| {
+        let group = samples.group(&program.name);
+        if !tier.has_events {
+            return between(group.cpu_ns(), 0.0, used_ns as f64 * tier.high);
+        }
+        Lives::ONE_PROGRAM.check(&group)?;
+        within(agent, tier, &group, 1, used_ns)
+    });
+    let lost = samples.value("headcount_events_lost_total", &[]);
+    assert_eq!(lost.unwrap_or(0.0), 0.0);
+}
+
+/// Whether one that was told its tier ends with an error that has all of `told`.
+fn ends(surroundings: Surroundings, tier: &Tier, told: &[&str]) {
+    let flag = format!("--accounting={}", tier.name);
+    let line = Agent::fail_in(surroundings, &[&flag]);
+    assert!(line.contains(" level=error "), "{line}");
+    for part in told.iter().chain([&&*flag]) {
+        assert!(line.contains(part), "{part:?} is not in {line}");
+    }
+}

@@ -1,0 +1,213 @@
+//! The kernel's type information is damaged, another machine's, or without what the agent looks for.
+
+use super::{ends, goes_on, rung};
+use crate::{
+    agent::Agent,
+    runner::table,
+    surroundings::{BTF, Surroundings},
+    tier::{ITERATOR, PROCFS, SWITCH},
+};
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+
+table![
+    damaged_or_foreign,
+    without_a_member,
+    without_a_function,
+    with_members_elsewhere,
+];
+
+/// A file in the place of the kernel's.
+struct Types {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Types {
+    fn of(bytes: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vmlinux");
+        fs::write(&path, bytes).unwrap();
+        Self {
+            _folder: folder,
+            path,
+        }
+    }
+
+    fn shown(&self) -> Surroundings {
+        Surroundings {
+            btf: Some(self.path.clone()),
+            ..Surroundings::default()
+        }
+    }
+}
+
+fn of_this_kernel() -> Vec<u8> {
+    fs::read(BTF.to_str().unwrap()).unwrap()
+}
+
+/// Where the strings begin: behind a header of `hdr_len` bytes, at `str_off`.
+fn strings_at(raw: &[u8]) -> usize {
+    let word = |at: usize| u32::from_ne_bytes(raw[at..at + 4].try_into().unwrap());
+    usize::try_from(word(4) + word(16)).unwrap()
+}
+
+/// Where a name stands among the strings, as types refer to it.
+fn name_at(raw: &[u8], name: &str) -> usize {
+    let whole = [b"\0", name.as_bytes(), b"\0"].concat();
+    let strings = &raw[strings_at(raw)..];
+    let mut places = strings.windows(whole.len());
+    1 + places.position(|bytes| bytes == whole).unwrap()
+}
+
+/// Nobody finds it under this name any more.
+fn hide(raw: &mut [u8], name: &str) {
+    let at = strings_at(raw) + name_at(raw, name);
+    raw[at] = b'?';
+}
+
+/// Where the offset of the only member of this name stands: behind its name and its type.
+fn offset_at(raw: &[u8], member: &str) -> usize {
+    let name = u32::try_from(name_at(raw, member)).unwrap().to_ne_bytes();
+    let words = raw[..strings_at(raw)].chunks_exact(4);
+    8 + 4 * words
+        .enumerate()
+        .position(|(_, word)| word == name)
+        .unwrap()
+}
+
+fn damaged_or_foreign() {
+    let raw = of_this_kernel();
+    let types = 24..strings_at(&raw);
+    let mut name_outside = raw.clone();
+    // The first type's name, 40 bytes behind the end of the strings.
+    let outside = u32::try_from(raw.len() - types.end + 40).unwrap();
+    name_outside[24..28].copy_from_slice(&outside.to_ne_bytes());
+    let mut kinds = raw.clone();
+    kinds[types.start..types.start + 4096].fill(0xff);
+    let other_order: Vec<u8> = raw[..24]
+        .chunks(2)
+        .flat_map(|pair| [pair[1], pair[0]])
+        .chain(raw[24..].iter().copied())
+        .collect();
+    let mut program = Vec::new();
+    let file = File::open("/proc/self/exe").unwrap();
+    file.take(1 << 20).read_to_end(&mut program).unwrap();
+    for (nth, (bytes, told)) in [
+        (&[][..], "not BTF"),
+        (&raw[..20], "truncated or damaged at type 0"),
+        (&raw[..raw.len() / 2], "truncated or damaged at type 0"),
+        (&raw[..raw.len() - 1], "truncated or damaged at type 0"),
+        (&name_outside, "truncated or damaged at type 1"),
+        (&kinds, "truncated or damaged at type 1"),
+        (&other_order, "not BTF"),
+        (&program, "not BTF"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let types = Types::of(bytes);
+        let told = ["/sys/kernel/btf/vmlinux", told, "CONFIG_DEBUG_INFO_BTF"];
+        goes_on(
+            &Agent::start_in(types.shown(), &[]),
+            (&PROCFS, "none"),
+            &told,
+        );
+        if nth == 0 {
+            ends(types.shown(), &SWITCH, &told);
+        }
+    }
+    let endless = Types::of(&raw);
+    set_length(&endless.path, 1 << 40);
+    let agent = Agent::start_in(endless.shown(), &[]);
+    goes_on(&agent, (&PROCFS, "none"), &["1099511627776 bytes"]);
+}
+
+fn set_length(path: &Path, length: u64) {
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_len(length).unwrap();
+}
+
+/// Without one that totals rest on, no kernel tier; without others, their facts are told from elsewhere, or not at all.
+fn without_a_member() {
+    let mut raw = of_this_kernel();
+    for name in ["read_bytes", "run_delay", "rlim", "total_vm", "arg_start"] {
+        hide(&mut raw, name);
+    }
+    let agent = Agent::start_in(Types::of(&raw).shown(), &[]);
+    goes_on(&agent, (&ITERATOR, rung()), &[]);
+    let samples = agent.scrape();
+    for (fact, source) in [
+        ("io", "absent"),
+        ("run_queue_wait", "absent"),
+        ("file_limit", "absent"),
+        ("memory", "procfs"),
+        ("faults", "bpf"),
+    ] {
+        let labels = [("fact", fact), ("source", source)];
+        assert_eq!(
+            samples.value("headcount_source_info", &labels),
+            Some(1.0),
+            "{labels:?}"
+        );
+    }
+    for (name, field) in [
+        ("sum_sched_runtime", "signal_runtime"),
+        ("min_flt", "task_min_flt"),
+    ] {
+        let mut raw = of_this_kernel();
+        hide(&mut raw, name);
+        let types = Types::of(&raw);
+        let told = [&*format!("this kernel has no field {field}")];
+        goes_on(
+            &Agent::start_in(types.shown(), &[]),
+            (&PROCFS, "none"),
+            &told,
+        );
+        ends(types.shown(), &ITERATOR, &told);
+    }
+}
+
+/// What hooks are found by.
+fn without_a_function() {
+    for (name, way, told) in [
+        ("release_task", (&ITERATOR, "free"), &[][..]),
+        ("bpf_iter_task", (&SWITCH, rung()), &["no task iterator"]),
+        (
+            "btf_trace_sched_process_fork",
+            (&PROCFS, "none"),
+            &["sched_process_fork", "; trying /proc only"],
+        ),
+    ] {
+        let mut raw = of_this_kernel();
+        hide(&mut raw, name);
+        goes_on(&Agent::start_in(Types::of(&raw).shown(), &[]), way, told);
+    }
+}
+
+/// Type information of another build: a limit is read for a run time. The self-test sees it.
+fn with_members_elsewhere() {
+    let mut raw = of_this_kernel();
+    let (here, there) = (
+        offset_at(&raw, "sum_sched_runtime"),
+        offset_at(&raw, "rlim"),
+    );
+    raw.copy_within(there..there + 4, here);
+    let agent = Agent::start_in(Types::of(&raw).shown(), &[]);
+    agent.await_that(|samples| {
+        match samples.the("headcount_self_test_state", &[("state", "failed")]) {
+            1.0 => Ok(()),
+            _ => Err("the self-test has not failed".to_owned()),
+        }
+    });
+    let (status, reasons) = agent.health();
+    assert_eq!(status, "degraded");
+    assert!(
+        reasons.iter().any(|reason| reason.contains("self-test")),
+        "{reasons:?}"
+    );
+}
