@@ -70,7 +70,11 @@ impl Agent {
             rung: None,
         };
         agent.port = agent.await_port();
-        let samples = agent.scrape();
+        // A machine that is emulated beside others may need longer for the start than a scrape waits.
+        let samples = agent.await_that(|samples| {
+            let mut told = samples.series("headcount_accounting_info");
+            told.next().map(|_| ()).ok_or_else(|| "starting".to_owned())
+        });
         (agent.tier, agent.rung) = accounting(&samples);
         agent
     }
