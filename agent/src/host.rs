@@ -20,6 +20,10 @@ const STAT_LIMIT: u64 = 4 << 20;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
+/// By how much the wall clock may be off before the boot time is read again: more than a thread can well be kept from running
+/// between two looks at a clock, and less than what a clock is set by instead of being slowed down.
+const STEP_NS: u64 = 100_000_000;
+
 /// Why there is no host to look at.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,8 +62,10 @@ pub struct Host {
     pub page_size: u64,
     /// Nanoseconds of a clock tick as procfs counts them (`USER_HZ`): 10 ms wherever Rust runs.
     pub tick_ns: u64,
-    /// When the host booted, seconds since the epoch: `btime` of `<procfs>/stat`, read once.
+    /// When the host booted, by the wall clock as it was last seen: seconds since the epoch, `btime` of `<procfs>/stat`.
     pub boot_time: u64,
+    /// The same at that reading as our own clocks tell it, nanoseconds: how the wall clock is seen to be set.
+    booted_ns: u64,
     real_procfs: bool,
 }
 
@@ -75,6 +81,7 @@ impl Host {
             Ok(_) => return Err(Error::NotADirectory(procfs)),
             Err(source) => return Err(absent(source, procfs, Error::Missing)),
         }
+        let booted_ns = booted_ns();
         let boot_time = read_boot_time(&procfs.join("stat"))?;
         Ok(Self {
             real_procfs: file_system_magic(&procfs) == Some(libc::PROC_SUPER_MAGIC),
@@ -84,7 +91,25 @@ impl Host {
             page_size: system_value(libc::_SC_PAGESIZE, 4096),
             tick_ns: NANOSECONDS / system_value(libc::_SC_CLK_TCK, 100),
             boot_time,
+            booted_ns,
         })
+    }
+
+    /// Reads the boot time again if the wall clock was set since; whether it did. Start times count from the boot, and a
+    /// machine's clock is often set once it has found the network: whoever looked before would be wrong for good.
+    ///
+    /// A tree of files keeps what it claims.
+    ///
+    /// # Errors
+    /// When it cannot be read any more; the old one stays, and the next call tries again.
+    pub fn follow_clock(&mut self) -> Result<bool, Error> {
+        let booted_ns = booted_ns();
+        if !self.real_procfs || booted_ns.abs_diff(self.booted_ns) < STEP_NS {
+            return Ok(false);
+        }
+        self.boot_time = read_boot_time(&self.procfs.join("stat"))?;
+        self.booted_ns = booted_ns;
+        Ok(true)
     }
 
     /// Time since the host booted, suspend included, nanoseconds.
@@ -203,6 +228,11 @@ pub fn boottime_ns() -> u64 {
     clock_ns(libc::CLOCK_BOOTTIME)
 }
 
+/// When the machine booted by the wall clock of now, nanoseconds since the epoch.
+fn booted_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME).saturating_sub(boottime_ns())
+}
+
 /// Nanoseconds of `CLOCK_MONOTONIC`, which `bpf_ktime_get_ns` reads.
 pub fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
@@ -277,6 +307,30 @@ mod tests {
         let now = host.now_ns();
         assert!(now > 0 && host.now_ns() >= now);
         assert!(host.in_initial_pid_namespace().is_some());
+    }
+
+    #[test]
+    fn the_boot_time_is_read_again_when_the_wall_clock_was_set() {
+        const OLD: u64 = 1;
+        let mut host = Host::detect("/proc", "/").unwrap();
+        let booted = host.boot_time;
+        host.boot_time = OLD;
+        assert!(!host.follow_clock().unwrap(), "nobody set it");
+        assert_eq!(host.boot_time, OLD);
+        for step_ns in [-3600 * 1_000_000_000_i64, 3600 * 1_000_000_000] {
+            host.boot_time = OLD;
+            host.booted_ns = host.booted_ns.saturating_add_signed(step_ns);
+            assert!(host.follow_clock().unwrap());
+            assert!(host.boot_time.abs_diff(booted) <= 1);
+        }
+
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("stat"), "btime 1700000000\n").unwrap();
+        let mut host = Host::detect(dir.path(), "/").unwrap();
+        host.booted_ns = 0;
+        fs::write(dir.path().join("stat"), "btime 1800000000\n").unwrap();
+        assert!(!host.follow_clock().unwrap());
+        assert_eq!(host.boot_time, 1_700_000_000, "what a tree claims stays");
     }
 
     #[test]

@@ -177,6 +177,7 @@ impl Pipeline {
     /// Looks at the node; what it saw, unless that failed.
     fn observe(&mut self) -> Option<Pass> {
         self.last_error = None;
+        self.follow_clock();
         let pass = self.observer.pass(self.host.now_ns());
         // The records drained now are of before the pass, but for the first: before it, nobody is known.
         if self.passes > 0 {
@@ -209,6 +210,17 @@ impl Pipeline {
         self.passes += 1;
         self.log_template_failures();
         Some(pass)
+    }
+
+    /// Counting goes by clocks that nobody sets; only what is shown as a time of day moves.
+    fn follow_clock(&mut self) {
+        match self.host.follow_clock() {
+            Ok(false) => {}
+            Ok(true) => {
+                log::info!("the wall clock was set; start times are shown by it from now on")
+            }
+            Err(error) => log::warn!("the boot time stays what it was: {error}"),
+        }
     }
 
     /// Takes the records that wait. Looks at the node, too, when some were lost: then what is known of single processes

@@ -16,11 +16,21 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 #[derive(Debug)]
 pub(crate) struct Apt {
     folder: PathBuf,
+    architecture: &'static str,
 }
 
 impl Apt {
-    /// Reads the suite's index.
+    /// Reads the suite's index: of programs that run on this machine.
     pub(crate) fn prepare(folder: &Path, suite: &str) -> Result<Self> {
+        Self::prepare_for("amd64", folder, suite)
+    }
+
+    /// The same for another sort of machine, by Debian's name of it.
+    pub(crate) fn prepare_for(
+        architecture: &'static str,
+        folder: &Path,
+        suite: &str,
+    ) -> Result<Self> {
         ensure!(
             Path::new(KEYRING).exists(),
             "{KEYRING} is missing: install debian-archive-keyring"
@@ -40,7 +50,10 @@ impl Apt {
         )?;
         write("status", "")?;
         let folder = folder.to_owned();
-        let apt = Self { folder };
+        let apt = Self {
+            folder,
+            architecture,
+        };
         command::read(apt.command("apt-get").arg("update"))?;
         Ok(apt)
     }
@@ -68,7 +81,7 @@ impl Apt {
         }
         for option in [
             "Dir::Etc::sourceparts=/dev/null",
-            "APT::Architecture=amd64",
+            &format!("APT::Architecture={}", self.architecture),
             "APT::Sandbox::User=root", // apt's own user may not enter this folder
             "Acquire::Retries=3",
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",

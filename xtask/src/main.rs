@@ -95,7 +95,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "vm",
-        summary: "the live tests on other kernels, emulated; arguments are kernels, or all",
+        summary: "the live tests on other kernels, emulated; arguments are kernels, or all; -- WORD... picks tests",
         main: vm::main,
     },
     Verb {

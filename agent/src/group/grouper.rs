@@ -87,11 +87,8 @@ impl Ledger for Grouper {
             let Some(gone) = self.accounts.remove(id) else {
                 return;
             };
-            let heir = gone
-                .ancestor
-                .and_then(|heir| self.accounts.account_mut(heir));
-            if let (Some(heir), Some(waiting)) = (heir, gone.waiting) {
-                heir.waiting.get_or_insert_default().add(&waiting);
+            if let (Some(heir), Some(waiting)) = (gone.ancestor, gone.waiting) {
+                self.leave(heir, &waiting);
             }
             next = gone.ancestor;
         }
@@ -122,6 +119,13 @@ impl Ledger for Grouper {
             Verdict::Unmatched => self.decide_unmatched(id, facts.argv.is_empty()),
         }
         self.explain(id, facts, is_match);
+    }
+
+    fn follow(&mut self, id: AccountId) {
+        let account = self.accounts.get(id);
+        if account.is_some_and(|account| account.decision == Decision::Open) {
+            self.decide_unmatched(id, true);
+        }
     }
 
     fn reopen(&mut self, id: AccountId) -> bool {
@@ -221,6 +225,16 @@ impl Grouper {
     pub fn place(&mut self, id: AccountId, parent: Option<AccountId>, facts: &Facts) {
         self.adopt(id, parent);
         self.identify(id, facts);
+    }
+
+    /// What waited goes on waiting with the heir, or is its at once, if that is decided.
+    fn leave(&mut self, heir: AccountId, waited: &Tally) {
+        match self.accounts.account_mut(heir) {
+            Some(account) if matches!(account.decision, Decision::Open | Decision::Unmatched) => {
+                account.waiting.get_or_insert_default().add(waited);
+            }
+            _ => self.book(heir, waited),
+        }
     }
 
     fn adopt(&mut self, id: AccountId, ancestor: Option<AccountId>) {

@@ -137,6 +137,19 @@ fn an_account_that_was_closed_undecided_still_pays_when_its_ancestor_is_decided(
 }
 
 #[test]
+fn an_account_that_is_closed_between_a_decision_and_its_settlement_still_pays() {
+    let mut grouper = grouper(9);
+    let root = grouper.open(None);
+    let leaf = grouper.open(Some(root));
+    grouper.book(leaf, &used(3));
+    grouper.identify(leaf, &facts("x"));
+    grouper.identify(root, &facts("a"));
+    grouper.close(leaf);
+    grouper.settle();
+    assert_eq!(totals(&grouper), [("a", 3)]);
+}
+
+#[test]
 fn a_deep_line_of_vanished_processes_leaves_nothing_but_what_it_used() {
     let mut grouper = grouper(9);
     let root = grouper.open(None);

@@ -81,14 +81,18 @@ impl Node {
     }
 
     fn end(&mut self) {
+        self.end_of(CHILD);
+    }
+
+    fn end_of(&mut self, id: ProcessId) {
         self.tell(Event::Exited {
-            id: CHILD,
+            id,
             counters: used(10),
             status: ExitStatus::Success,
             oom_killed: false,
         });
         self.tell(Event::Released(Box::new(Released {
-            id: CHILD,
+            id,
             parent: 1,
             facts: facts("x"),
             counters: used(10),
@@ -150,6 +154,36 @@ fn a_fork_that_runs_no_program_is_in_the_group_of_its_image() {
         node.pass(200, &[PARENT, CHILD]);
         node.end();
         assert_eq!(node.of_group(), Some((10, 1, 1)), "children={children}");
+    }
+}
+
+/// A fork bomb that is looked at does this all the time.
+#[test]
+fn what_is_forked_by_a_fork_that_nobody_could_read_is_in_the_group_of_the_image() {
+    let grandchild = ProcessId {
+        tgid: 3,
+        start_ns: 210,
+    };
+    for children in [true, false] {
+        let mut node = Node::new(children);
+        node.pass(200, &[PARENT, CHILD]);
+        node.tell(Event::Forked {
+            child: grandchild,
+            parent: CHILD,
+        });
+        node.end();
+        node.end_of(grandchild);
+        assert_eq!(node.of_group(), Some((20, 2, 2)), "children={children}");
+        // The same when it runs a program before it can be read: what it forked has its image still.
+        let mut node = Node::new(children);
+        node.pass(200, &[PARENT, CHILD]);
+        node.tell(Event::Forked {
+            child: grandchild,
+            parent: CHILD,
+        });
+        node.exec("b");
+        node.end_of(grandchild);
+        assert_eq!(node.of_group(), Some((10, 2, 1)), "children={children}");
     }
 }
 

@@ -20,6 +20,8 @@ pub trait Ledger {
     fn close(&mut self, account: AccountId);
     /// Decides an undecided account by these facts; a decided one stays as it is.
     fn identify(&mut self, account: AccountId, facts: &Facts);
+    /// Nobody will see facts of its own: an undecided account goes where its ancestor is.
+    fn follow(&mut self, account: AccountId);
     /// Takes back that an account is in no group: it is undecided again. `false` for any other one.
     fn reopen(&mut self, account: AccountId) -> bool;
     /// The configuration has changed: what was decided holds until it is decided anew.

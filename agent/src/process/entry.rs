@@ -196,9 +196,11 @@ impl Entry {
     pub(super) fn name_by_events(&mut self, otherwise: Option<&Facts>, ledger: &mut impl Ledger) {
         if let Naming::Waiting(exec) = std::mem::replace(&mut self.naming, Naming::Done)
             && !ledger.confirm(self.account)
-            && let Some(facts) = exec.as_deref().or(otherwise)
         {
-            ledger.identify(self.account, facts);
+            match exec.as_deref().or(otherwise) {
+                Some(facts) => ledger.identify(self.account, facts),
+                None => ledger.follow(self.account),
+            }
         }
     }
 
@@ -209,6 +211,8 @@ impl Entry {
             (Naming::Waiting(_), _) if ledger.confirm(self.account) => self.naming = Naming::Done,
             (Naming::Waiting(Some(_)), _) => self.name_by_events(None, ledger),
             (Naming::Waiting(None), Some(birth)) => {
+                // What it forked shares it, and nobody else would decide it.
+                ledger.follow(self.account);
                 ledger.share(birth);
                 ledger.close(std::mem::replace(&mut self.account, birth));
                 self.naming = Naming::Done;

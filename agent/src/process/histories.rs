@@ -35,6 +35,7 @@ impl Ledger for Sums {
         );
     }
     fn identify(&mut self, _: AccountId, _: &Facts) {}
+    fn follow(&mut self, _: AccountId) {}
     fn reopen(&mut self, _: AccountId) -> bool {
         false
     }

@@ -49,7 +49,9 @@ pub(crate) fn init() -> ExitCode {
     if let Err(error) = bring_up_loopback() {
         println!("network device lo: {error}");
     }
-    match Command::new("/init").env(GUEST, "1").spawn() {
+    // What stood behind two dashes on the kernel's command line says which tests.
+    let words = std::env::args().skip(1);
+    match Command::new("/init").args(words).env(GUEST, "1").spawn() {
         Ok(child) => reap_until(child.id()),
         Err(error) => println!("start the tests: {error}"),
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask service [kernel]...`: the Debian package on a machine with systemd, from its installation to its purge.
 //!
-//! In: kernels, named as for `vm`. Out: each machine's console on the terminal and in `target/service/<kernel>.log`, and
+//! In: kernels for amd64, named as for `vm`. Out: each machine's console on the terminal and in `target/service/<kernel>.log`, and
 //! success only if every step of `guest.sh` passed.
 //!
 //! A machine is a Debian kernel and a small Debian, in memory only; no disk, no network. Needs root: debootstrap does.
@@ -28,7 +28,7 @@ const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax /
     exec switch_root /mnt /sbin/init\n";
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let kernels = vm::choose(arguments)?;
+    let kernels = vm::choose(arguments, |kernel| kernel.architecture.debian == "amd64")?;
     ensure!(setup::is_root(), "debootstrap needs root");
     setup::ensure(setup::SYSTEMD_MACHINES)?;
     let folder = workspace::target_dir().join("service");
@@ -101,8 +101,9 @@ fn run(kernel: &Kernel, initramfs: &Path, folder: &Path) -> Result<u32> {
     let image = kernel::fetch(kernel, &vm::folder(kernel))?;
     let log = folder.join(format!("{}.log", kernel.name));
     let words = "systemd.unit=selftest.service systemd.show_status=0";
-    let Outcome { passed, failed } = machine::boot(&image, initramfs, words, &log)
-        .with_context(|| format!("the console is in {}", log.display()))?;
+    let Outcome { passed, failed } =
+        machine::boot(kernel.architecture, &image, initramfs, words, &log)
+            .with_context(|| format!("the console is in {}", log.display()))?;
     if failed > 0 || passed == 0 {
         bail!("{passed} passed, {failed} failed; see {}", log.display());
     }

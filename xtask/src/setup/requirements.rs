@@ -37,6 +37,14 @@ pub(crate) const WITHOUT_KERNEL: &[&Requirement] =
 pub(crate) const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL];
 /// What the test machines are made of.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
+/// The same for arm64, for whoever asks for such a machine.
+pub(crate) const ARM_MACHINES: &[&Requirement] = &[
+    &RUST_SRC,
+    &LINKER,
+    &STATIC_ARM_STD,
+    &ARM_COMPILER,
+    &ARM_QEMU,
+];
 /// What packages are made with.
 pub(crate) const PACKAGES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &DPKG];
 /// The same for the other machine.
@@ -223,6 +231,14 @@ const QEMU: Requirement = Requirement {
     is_met: |_| command::works(Command::new("qemu-system-x86_64").arg("--version")),
     steps: |_| vec![Step::apt("qemu-system-x86")],
     remedy: "install a qemu-system-x86_64 of 7.2 or newer",
+};
+
+const ARM_QEMU: Requirement = Requirement {
+    name: "qemu for arm64",
+    purpose: "the same tests on a kernel for arm64",
+    is_met: |_| command::works(Command::new("qemu-system-aarch64").arg("--version")),
+    steps: |_| vec![Step::apt("qemu-system-arm")],
+    remedy: "install a qemu-system-aarch64 of 7.2 or newer",
 };
 
 const CHROMIUM: Requirement = Requirement {

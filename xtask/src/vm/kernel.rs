@@ -7,38 +7,54 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::architecture::{AMD64, ARM64, Architecture};
 use crate::debian::{self, Apt};
-
-const METAPACKAGE: &str = "linux-image-cloud-amd64";
 
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) name: &'static str,
+    pub(crate) architecture: &'static Architecture,
     suite: &'static str,
     pub(crate) is_default: bool,
 }
 
 /// From the oldest that the agent is meant for to the newest that there is. The default has fentry on every function we
-/// hook, and the emulator of the same Debian release has never failed on it.
+/// hook, and the emulator of the same Debian release has never failed on it. On arm64 there is fentry from 6.4 on.
 pub(crate) const KERNELS: &[Kernel] = &[
     Kernel {
         name: "5.10",
+        architecture: &AMD64,
         suite: "bullseye",
         is_default: false,
     },
     Kernel {
         name: "6.1",
+        architecture: &AMD64,
         suite: "bookworm",
         is_default: true,
     },
     Kernel {
         name: "6.12",
+        architecture: &AMD64,
         suite: "trixie",
         is_default: false,
     },
     Kernel {
         name: "newest",
+        architecture: &AMD64,
         suite: "sid",
+        is_default: false,
+    },
+    Kernel {
+        name: "6.1-arm64",
+        architecture: &ARM64,
+        suite: "bookworm",
+        is_default: false,
+    },
+    Kernel {
+        name: "6.12-arm64",
+        architecture: &ARM64,
+        suite: "trixie",
         is_default: false,
     },
 ];
@@ -54,10 +70,15 @@ pub(crate) fn fetch(kernel: &Kernel, folder: &Path) -> Result<PathBuf> {
         "vm: {}: fetch the kernel of Debian's {suite}, about 50 MB",
         kernel.name
     );
-    let apt = Apt::prepare(&folder.join("apt"), suite)?;
+    let Architecture {
+        debian,
+        metapackage,
+        ..
+    } = kernel.architecture;
+    let apt = Apt::prepare_for(debian, &folder.join("apt"), suite)?;
     let image = apt
-        .dependency(METAPACKAGE, "linux-image-")?
-        .with_context(|| format!("{METAPACKAGE} of {suite} names no linux-image-…"))?;
+        .dependency(metapackage, "linux-image-")?
+        .with_context(|| format!("{metapackage} of {suite} names no linux-image-…"))?;
     // From 7.2 on the image package is empty and names another one that holds the kernel.
     let package = apt.dependency(&image, "linux-binary-")?.unwrap_or(image);
     apt.unpack(&package, &root)?;

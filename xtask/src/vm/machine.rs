@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::RESULT;
+use super::{RESULT, architecture::Architecture};
 use crate::command;
 
 /// The short form takes about two minutes; ten times that is a hang, not a slow machine.
@@ -25,8 +25,14 @@ pub(crate) struct Outcome {
 }
 
 /// `words` go to the kernel; what it does not know goes into the environment of init.
-pub(crate) fn boot(image: &Path, initramfs: &Path, words: &str, log: &Path) -> Result<Outcome> {
-    let mut qemu = qemu(image, initramfs, words);
+pub(crate) fn boot(
+    architecture: &Architecture,
+    image: &Path,
+    initramfs: &Path,
+    words: &str,
+    log: &Path,
+) -> Result<Outcome> {
+    let mut qemu = qemu(architecture, image, initramfs, words);
     println!("+ {}", command::show(&qemu));
     let mut log = File::create(log).with_context(|| format!("create {}", log.display()))?;
     let mut child = qemu
@@ -41,11 +47,15 @@ pub(crate) fn boot(image: &Path, initramfs: &Path, words: &str, log: &Path) -> R
     result
 }
 
-/// Two processors on one emulation thread. Without cx16: in QEMU 7.2 an interrupt right behind cmpxchg16b loads the flags
-/// with garbage, and 6.12, whose allocator uses it on every path, dies of that under load.
-fn qemu(image: &Path, initramfs: &Path, words: &str) -> Command {
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-cx16"])
+/// Two processors.
+fn qemu(architecture: &Architecture, image: &Path, initramfs: &Path, words: &str) -> Command {
+    let Architecture {
+        console,
+        words: always,
+        ..
+    } = architecture;
+    let mut qemu = Command::new(architecture.emulator);
+    qemu.args(architecture.model)
         .args([
             "-smp",
             "2",
@@ -61,12 +71,9 @@ fn qemu(image: &Path, initramfs: &Path, words: &str) -> Command {
         .arg(image)
         .arg("-initrd")
         .arg(initramfs)
-        // panic=-1: reboot at once, which -no-reboot turns into the end. no_timer_check: on a machine with much to do an
-        // emulated timer can be so late that the kernel takes it for broken.
+        // panic=-1: reboot at once, which -no-reboot turns into the end.
         .arg("-append")
-        .arg(format!(
-            "console=ttyS0 quiet panic=-1 no_timer_check {words}"
-        ));
+        .arg(format!("console={console} quiet panic=-1 {always} {words}"));
     qemu
 }
 

@@ -1,12 +1,14 @@
-//! `cargo xtask vm [kernel]...`: the live tests on other kernels, in emulated machines.
+//! `cargo xtask vm [kernel]... [-- WORD...]`: the live tests on other kernels, in emulated machines.
 //!
-//! In: names from [`KERNELS`], or `all`; without one the kernel where every kind of hook works. Out: each machine's console on
+//! In: names from [`KERNELS`], or `all`; without one the kernel where every kind of hook works. Behind two dashes words of which
+//! a test's name must hold one. Out: each machine's console on
 //! the terminal and in `target/vm/<kernel>/console.log`, and success only if each reported passed tests and no failed one.
 //!
 //! A machine has a Debian kernel and, as everything else, two static binaries of ours: the agent, and the live tests as its
 //! init. As process 1 those mount what they need, run, print the line that starts with [`RESULT`], and power off.
 //! Plain emulation, because /dev/kvm is often missing or broken where tests run.
 
+pub(crate) mod architecture;
 pub(crate) mod cpio;
 pub(crate) mod kernel;
 pub(crate) mod machine;
@@ -28,17 +30,23 @@ const RESULT: &str = "HEADCOUNT-VM-RESULT: ";
 const AGENT: &str = "/bin/headcount";
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let chosen = choose(arguments)?;
+    let (names, words) = match arguments.iter().position(|word| word == "--") {
+        Some(at) => (&arguments[..at], arguments[at..].join(" ")),
+        None => (arguments, String::new()),
+    };
+    let chosen = choose(names, |_| true)?;
     ensure!(
         std::env::consts::ARCH == "x86_64",
-        "the test machines are x86_64, and so must this one be"
+        "the tools that build for the test machines are those of x86_64, and so must this machine be"
     );
-    setup::ensure(setup::MACHINES)?;
-    let guest = build()?;
+    for kernel in &chosen {
+        setup::ensure(kernel.architecture.requirements)?;
+    }
 
     let mut failures = Vec::new();
     for kernel in chosen {
-        match run(kernel, &guest) {
+        // Where nothing has changed, cargo is done at once.
+        match build(kernel.architecture.triple).and_then(|guest| run(kernel, &guest, &words)) {
             Ok(Outcome { passed, .. }) => println!("vm: {}: {passed} passed", kernel.name),
             Err(error) => failures.push(format!("{}: {error:#}", kernel.name)),
         }
@@ -47,11 +55,16 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn choose(arguments: &[String]) -> Result<Vec<&'static Kernel>> {
+/// Of the kernels that the verb is for.
+pub(crate) fn choose(
+    arguments: &[String],
+    is_meant: fn(&Kernel) -> bool,
+) -> Result<Vec<&'static Kernel>> {
+    let known = || KERNELS.iter().filter(|kernel| is_meant(kernel));
     let by_name = |name: &str| {
-        let found = KERNELS.iter().find(|kernel| kernel.name == name);
+        let found = known().find(|kernel| kernel.name == name);
         found.with_context(|| {
-            let names: Vec<&str> = KERNELS.iter().map(|kernel| kernel.name).collect();
+            let names: Vec<&str> = known().map(|kernel| kernel.name).collect();
             format!(
                 "unknown kernel {name:?}: expected {} or all",
                 names.join(", ")
@@ -59,8 +72,8 @@ pub(crate) fn choose(arguments: &[String]) -> Result<Vec<&'static Kernel>> {
         })
     };
     match arguments {
-        [] => Ok(KERNELS.iter().filter(|kernel| kernel.is_default).collect()),
-        [all] if all == "all" => Ok(KERNELS.iter().collect()),
+        [] => Ok(known().filter(|kernel| kernel.is_default).collect()),
+        [all] if all == "all" => Ok(known().collect()),
         names => names.iter().map(|name| by_name(name)).collect(),
     }
 }
@@ -73,11 +86,10 @@ struct Guest {
 }
 
 /// Builds both in one go, optimized: emulation is slow enough.
-fn build() -> Result<Guest> {
+fn build(triple: &str) -> Result<Guest> {
     let mut cargo = workspace::cargo_with_ebpf();
     cargo
-        .args(["test", "--no-run", "--release", "--target"])
-        .arg(setup::STATIC_TARGET)
+        .args(["test", "--no-run", "--release", "--target", triple])
         .args(["--package", "headcount", "--test", "live"])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
@@ -88,7 +100,7 @@ fn build() -> Result<Guest> {
         .filter(|line| line.contains(r#""kind":["test"]"#))
         .find_map(|line| quoted_after(line, r#""executable":""#))
         .context("cargo names no executable for the test target `live`")?;
-    let built = workspace::target_dir().join(setup::STATIC_TARGET);
+    let built = workspace::target_dir().join(triple);
     Ok(Guest {
         tests: PathBuf::from(tests),
         agent: built.join("release/headcount"),
@@ -106,15 +118,16 @@ pub(crate) fn folder(kernel: &Kernel) -> PathBuf {
     workspace::target_dir().join("vm").join(kernel.name)
 }
 
-fn run(kernel: &Kernel, guest: &Guest) -> Result<Outcome> {
+/// What stands behind two dashes is for init.
+fn run(kernel: &Kernel, guest: &Guest, words: &str) -> Result<Outcome> {
     let folder = folder(kernel);
     let image = kernel::fetch(kernel, &folder)?;
     let initramfs = folder.join("initramfs.cpio");
     std::fs::write(&initramfs, archive(guest)?)
         .with_context(|| format!("write {}", initramfs.display()))?;
     let log = folder.join("console.log");
-    let words = format!("HEADCOUNT_BIN={AGENT}");
-    let outcome = machine::boot(&image, &initramfs, &words, &log)
+    let words = format!("HEADCOUNT_BIN={AGENT} {words}");
+    let outcome = machine::boot(kernel.architecture, &image, &initramfs, &words, &log)
         .with_context(|| format!("the console is in {}", log.display()))?;
     if outcome.failed > 0 || outcome.passed == 0 {
         let Outcome { passed, failed } = outcome;
@@ -146,7 +159,7 @@ mod tests {
     fn kernels_are_chosen_by_name() {
         let names = |arguments: &[&str]| -> Result<Vec<&str>> {
             let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-            Ok(choose(&arguments)?
+            Ok(choose(&arguments, |_| true)?
                 .iter()
                 .map(|kernel| kernel.name)
                 .collect())
