@@ -185,7 +185,12 @@ fn absent(source: io::Error, path: PathBuf, missing: fn(PathBuf) -> Error) -> Er
 
 fn read_boot_time(path: &Path) -> Result<u64, Error> {
     let mut bytes = Vec::new();
-    fs::File::open(path)
+    fs::metadata(path)
+        .and_then(|meta| match meta.is_file() {
+            true => fs::File::open(path),
+            // A pipe would hold up the start for ever.
+            false => Err(io::Error::other("it is no regular file")),
+        })
         .and_then(|file| file.take(STAT_LIMIT).read_to_end(&mut bytes))
         .map_err(|source| absent(source, path.to_owned(), Error::NoStat))?;
     parse_boot_time(&bytes).ok_or_else(|| Error::NoBootTime(path.to_owned()))

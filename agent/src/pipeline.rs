@@ -18,7 +18,7 @@ use crate::{
     group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
-    process::{Facts, Pass, Table, Unclassified},
+    process::{Facts, Pass, ProcessId, Table, Unclassified},
     reload::Reloads,
     sandbox::Sandbox,
     source::{
@@ -54,6 +54,8 @@ pub(crate) struct Pipeline {
     /// When the last pass began, nanoseconds since boot.
     looked_at_ns: u64,
     last_error: Option<String>,
+    /// Processes that are there and could not be read or named at the last pass.
+    unread: usize,
     /// What the last answered scrape knew, for what was lost since.
     last: Statistics,
     lost_lately: bool,
@@ -123,6 +125,7 @@ impl Pipeline {
             began_ns,
             looked_at_ns: 0,
             last_error: None,
+            unread: 0,
             last: Statistics::default(),
             lost_lately: false,
             host,
@@ -191,6 +194,7 @@ impl Pipeline {
                 return None;
             }
         };
+        self.unread = pass.unread.len();
         self.table.observe(&pass, &mut self.grouper);
         self.reconsider(pass.started_ns);
         self.classify(&pass);
@@ -290,15 +294,21 @@ impl Pipeline {
         for one in unclassified {
             // One that cannot be read ended just now, or can be read another time: it waits. The next pass tries again or
             // sees that it is gone; with kernel programs its exec decides when its end is told.
-            if let Ok(facts) = self.observer.facts(one.id) {
-                if let Some(cgroup_id) = one.cgroup_id.or_else(|| seen.get(&one.id).copied()) {
-                    self.observer.learn(cgroup_id, &facts);
-                }
-                match facts.provisional {
-                    true => self.table.note_facts(one.id, facts),
-                    false => self.place(&one, &facts),
-                }
+            match self.observer.facts(one.id) {
+                Ok(facts) => self.learn_of(&one, facts, &seen),
+                Err(error) => self.unread += usize::from(!error.is_gone()),
             }
+        }
+    }
+
+    /// `seen`: cgroups that the pass told.
+    fn learn_of(&mut self, one: &Unclassified, facts: Facts, seen: &HashMap<ProcessId, u64>) {
+        if let Some(cgroup_id) = one.cgroup_id.or_else(|| seen.get(&one.id).copied()) {
+            self.observer.learn(cgroup_id, &facts);
+        }
+        match facts.provisional {
+            true => self.table.note_facts(one.id, facts),
+            false => self.place(one, &facts),
         }
     }
 
@@ -356,6 +366,13 @@ impl Pipeline {
                 .iter()
                 .map(|error| format!("the last pass failed: {error}")),
         );
+        if self.unread > 0 {
+            reasons.push(format!(
+                "{} processes could not be read at the last pass; namedprocess_scrape_procread_errors counts them, \
+                 --debug names them",
+                self.unread
+            ));
+        }
         reasons.extend(self.reloads.reason());
         if self.lost_lately {
             reasons.push(

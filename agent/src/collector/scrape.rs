@@ -42,6 +42,18 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_procfs_readers_held_up",
+            kind: Kind::Gauge,
+            help: "Threads that wait for a file in /proc that does not answer; its process is read without.",
+            labels: &[],
+            unit: "threads",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.source.held_up),
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_pod_link_failures_total",
             kind: Kind::Counter,
             help: "Times that the kubelet's links to the logs of its containers could not all be listed: names of pods are missing.",

@@ -131,6 +131,7 @@ fn source() -> Statistics {
         scrape_errors: 26,
         procread_errors: 27,
         partial_errors: 28,
+        held_up: 40,
         pod_link_failures: Some(39),
     }
 }

@@ -178,6 +178,8 @@ pub struct Statistics {
     pub procread_errors: u64,
     /// Processes of which something could not be read, once per process and pass.
     pub partial_errors: u64,
+    /// Threads that a file of a process holds up.
+    pub held_up: u64,
     /// Listings of the kubelet's log links that failed or were cut; `None` where nobody asks for names of pods.
     pub pod_link_failures: Option<u64>,
 }

@@ -7,7 +7,7 @@
 use super::{
     bpf::{Kernel, RunTimes},
     observer::Error,
-    procfs::Procfs,
+    procfs::{Procfs, Sampled},
 };
 use crate::process::{Cpu, Pass, Sample, ThreadSample};
 use std::collections::{HashMap, HashSet};
@@ -63,6 +63,14 @@ impl Map {
             .copied()
             .filter(|(exact_ns, _)| tick(*exact_ns) == tick(start_ns))
     }
+
+    /// Whether it may have run since it was read, or another one may have its number by now.
+    fn has_run(&self, known: &Known) -> bool {
+        let id = known.sample.id;
+        let found = self.find(id.tgid, id.start_ns);
+        let is_another = found.is_none() && self.latest.contains_key(&id.tgid);
+        self.was_full || is_another || found.map(|(_, run_ns)| run_ns) != known.run_ns
+    }
 }
 
 fn tick(start_ns: u64) -> u64 {
@@ -90,9 +98,16 @@ impl SwitchPass {
         let times = kernel.run_times()?;
         let map = Map::new(&times);
         let mut before = std::mem::take(&mut self.known);
+        let has_run = |tgid: &u32| before.get(tgid).is_none_or(|known| map.has_run(known));
+        let ran: Vec<u32> = listed.iter().copied().filter(has_run).collect();
+        let mut read = reader.samples(&ran).into_iter().peekable();
         for tgid in listed {
             let known = before.remove(&tgid);
-            if let Some(known) = self.look_at(tgid, known, &map, reader, &mut pass) {
+            let known = match read.next_if(|one| one.tgid == tgid) {
+                Some(one) => self.look_at(one, known, &map, &mut pass),
+                None => known,
+            };
+            if let Some(known) = known {
                 pass.processes.push(known.sample);
                 pass.threads.extend_from_slice(&known.threads);
                 self.known.insert(tgid, known);
@@ -114,32 +129,21 @@ impl SwitchPass {
 
     fn look_at(
         &self,
-        tgid: u32,
+        read: Sampled,
         known: Option<Known>,
         map: &Map,
-        reader: &mut Procfs,
         pass: &mut Pass,
     ) -> Option<Known> {
-        let has_run = |known: &Known| {
-            let found = map.find(tgid, known.sample.id.start_ns);
-            // Another one may have its number by now.
-            let is_another = found.is_none() && map.latest.contains_key(&tgid);
-            map.was_full || is_another || found.map(|(_, run_ns)| run_ns) != known.run_ns
-        };
-        if known.as_ref().is_some_and(|known| !has_run(known)) {
-            return known;
-        }
-        let mut threads = Vec::new();
-        let read = match reader.sample(tgid, &mut threads) {
-            Ok(sample) => self.read_again(sample, threads, known.as_ref(), map),
+        let now = match read.sample {
+            Ok(sample) => self.read_again(sample, read.threads, known.as_ref(), map),
             Err(error) if error.is_gone() => return None,
             Err(_) => None,
         };
         // Unread, or its exact start is unknown because the map was full at its birth: shown when it can be told.
-        if read.is_none() {
-            pass.unread.push(tgid);
+        if now.is_none() {
+            pass.unread.push(read.tgid);
         }
-        read
+        now
     }
 
     /// `None`: a process born under the agent whose exact start nobody knows.

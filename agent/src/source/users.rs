@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -19,6 +19,8 @@ pub struct Users {
     path: PathBuf,
     names: HashMap<u32, String>,
     read_as: Option<Version>,
+    /// Whether it was told that the file cannot be read.
+    is_failing: bool,
 }
 
 /// Which file, and which content of it.
@@ -50,6 +52,7 @@ impl Users {
             path,
             names: HashMap::new(),
             read_as: None,
+            is_failing: false,
         }
     }
 
@@ -65,30 +68,45 @@ impl Users {
     }
 
     fn read_if_changed(&mut self) {
-        let Ok(meta) = fs::metadata(&self.path) else {
-            return;
-        };
-        let version = Some(Version::of(&meta));
-        if version == self.read_as {
-            return;
+        match self.read_changed() {
+            Ok(Some((names, version))) => {
+                self.names = names;
+                self.read_as = Some(version);
+                self.is_failing = false;
+            }
+            // A container may well have none.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    let path = self.path.display();
+                    log::warn!("users are shown by number, {path} cannot be read: {error}");
+                }
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+
+    /// `None`: it has not changed.
+    fn read_changed(&self) -> io::Result<Option<(HashMap<u32, String>, Version)>> {
+        let meta = fs::metadata(&self.path)?;
+        let version = Version::of(&meta);
+        if Some(version) == self.read_as {
+            return Ok(None);
         }
         // A directory or a pipe in its place would block or fail: only a file is opened.
-        let mut bytes = Vec::new();
-        let read = meta.is_file()
-            && File::open(&self.path)
-                .and_then(|file| file.take(CAP).read_to_end(&mut bytes))
-                .is_ok();
-        if read {
-            if bytes.len() as u64 == CAP {
-                let whole = bytes
-                    .iter()
-                    .rposition(|byte| *byte == b'\n')
-                    .map_or(0, |end| end + 1);
-                bytes.truncate(whole);
-            }
-            self.names = parse_passwd(&bytes);
-            self.read_as = version;
+        if !meta.is_file() {
+            return Err(io::Error::other("it is no regular file"));
         }
+        let mut bytes = Vec::new();
+        let file = File::open(&self.path)?;
+        file.take(CAP).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 == CAP {
+            let whole = bytes
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |end| end + 1);
+            bytes.truncate(whole);
+        }
+        Ok(Some((parse_passwd(&bytes), version)))
     }
 }
 

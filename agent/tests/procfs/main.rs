@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
+mod faults;
+
 mod real;
 #[path = "../support/mod.rs"]
 mod support;
+mod system_files;
 
 use headcount::host::{Error as HostError, Host};
 use headcount::process::{Cpu, Faults, Io, ProcessId, Sample, State, Switches};

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-/// `stat` of process 5, of which every pass needs the contents.
+/// `wchan` of process 5, which every scrape reads and no kernel lets wait: nobody but this thread reads it.
 #[derive(Debug)]
 pub(crate) struct Held {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Held {
 impl Held {
     /// From now on it does not answer.
     pub(crate) fn new(tree: &FakeProc) -> Self {
-        let path = tree.path(5).join("stat");
+        let path = tree.path(5).join("wchan");
         let contents = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let is_made = Command::new("mkfifo").arg(&path).status().unwrap();

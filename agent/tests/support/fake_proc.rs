@@ -118,7 +118,9 @@ pub fn smaps(pss_kib: u64, swap_pss_kib: u64) -> String {
 }
 
 fn remove(path: &Path) {
-    if path.is_dir() {
+    if path.is_symlink() {
+        fs::remove_file(path).unwrap();
+    } else if path.is_dir() {
         fs::remove_dir_all(path).unwrap();
     } else if path.exists() {
         fs::remove_file(path).unwrap();

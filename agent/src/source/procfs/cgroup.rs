@@ -7,13 +7,13 @@ use procfs::{FromBufRead, ProcessCGroups};
 /// Name, and longest file that is read, bytes; a path is at most 4,096 long, and there are at most a dozen hierarchies.
 pub(super) const FILE: (&CStr, usize) = (c"cgroup", 128 << 10);
 
-/// The path of each line, in file order; empty when a line is not as a kernel writes it.
+/// The path of each line, in file order; `None` when a line is not as a kernel writes it.
 ///
 /// Bytes that are not UTF-8 become U+FFFD here: paths are shown and compared as text.
-pub(super) fn parse_cgroup(file: &[u8]) -> Vec<String> {
+pub(super) fn parse_cgroup(file: &[u8]) -> Option<Vec<String>> {
     ProcessCGroups::from_buf_read(String::from_utf8_lossy(file).as_bytes())
         .map(|lines| lines.into_iter().map(|line| line.pathname).collect())
-        .unwrap_or_default()
+        .ok()
 }
 
 #[cfg(test)]
@@ -22,13 +22,14 @@ mod tests {
 
     #[test]
     fn paths_without_their_hierarchy() {
-        assert_eq!(parse_cgroup(b"0::/user.slice/a:b\n"), ["/user.slice/a:b"]);
+        let paths = |file| parse_cgroup(file).unwrap();
+        assert_eq!(paths(b"0::/user.slice/a:b\n"), ["/user.slice/a:b"]);
         assert_eq!(
-            parse_cgroup(b"2:cpu,cpuacct:/x\n1:name=systemd:/y\n0::/\n"),
+            paths(b"2:cpu,cpuacct:/x\n1:name=systemd:/y\n0::/\n"),
             ["/x", "/y", "/"]
         );
-        assert_eq!(parse_cgroup(b"0::/caf\xc3\n"), ["/caf\u{fffd}"]);
-        assert_eq!(parse_cgroup(b""), Vec::<String>::new());
+        assert_eq!(paths(b"0::/caf\xc3\n"), ["/caf\u{fffd}"]);
+        assert_eq!(paths(b""), Vec::<String>::new());
     }
 
     #[test]
@@ -41,7 +42,7 @@ mod tests {
             b"99999999999::/\n",
             b"\xff\0",
         ] {
-            assert_eq!(parse_cgroup(bad), Vec::<String>::new(), "{bad:?}");
+            assert_eq!(parse_cgroup(bad), None, "{bad:?}");
         }
     }
 }

@@ -86,11 +86,12 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// `<id><rest>` as the kernel takes it.
-    pub(super) fn of(&mut self, id: u32, rest: &str) -> &CStr {
+    /// `<id>/<file>` as the kernel takes it; the directory `<id>` itself where `file` is empty.
+    pub(super) fn of(&mut self, id: u32, file: &str) -> &CStr {
         self.bytes.clear();
+        let slash = if file.is_empty() { "" } else { "/" };
         // Writing to memory does not fail; an empty name would be refused by the kernel as not found.
-        let _ = write!(self.bytes, "{id}{rest}\0");
+        let _ = write!(self.bytes, "{id}{slash}{file}\0");
         CStr::from_bytes_with_nul(&self.bytes).unwrap_or_default()
     }
 }
@@ -188,7 +189,7 @@ mod tests {
         );
         assert_eq!(buffer.bytes.capacity(), USUAL);
         let missing = buffer
-            .read(root.as_fd(), name.of(8, "/stat"), 10)
+            .read(root.as_fd(), name.of(8, "stat"), 10)
             .unwrap_err();
         assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
     }

@@ -11,8 +11,8 @@
 //! the figure.
 //!
 //! What it deliberately does not do: remember what a process looked like before (the process table does), or decide
-//! which processes matter. Of what a scrape reads, only `cmdline` waits for the lock of a process's mappings; it is read by
-//! another thread (`patient`).
+//! which processes matter. Of what a scrape reads, `cmdline` waits for the lock of a process's mappings and `io` for that of
+//! its exec: both are read by other threads (`patient`, `relay`).
 //!
 //! [`Pass`]: crate::process::Pass
 
@@ -28,6 +28,7 @@ mod limits;
 mod names;
 mod pass;
 mod patient;
+mod relay;
 mod single;
 mod smaps;
 mod stat;
@@ -37,9 +38,12 @@ mod wchan;
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 pub use appearance::Appearance;
 pub use error::{Error, ErrorCounts};
+pub use relay::Sampled;
 pub use stat::Stat;
 
 use super::pods::Pods;
@@ -49,18 +53,21 @@ use crate::host::Host;
 use directory::Lister;
 use file::{Buffer, Name};
 use patient::Patient;
+use relay::Relay;
 
 /// Reads `/proc`. Buffers are used again from file to file, so one belongs to one thread.
 #[derive(Debug)]
 pub struct Procfs {
     host: Host,
     users: Users,
-    root: Option<OwnedFd>,
+    root: Option<Arc<OwnedFd>>,
     buffer: Buffer,
     name: Name,
     lister: Lister,
-    /// Reads what may hold up the reader.
+    /// Reads command lines, which may hold up the reader.
     patient: Patient,
+    /// Reads processes for a pass, which may hold it up, too.
+    relay: Relay,
     /// The same for what a person looks at.
     viewers: Patient,
     /// Whether the size of `<pid>/fd` is the number of descriptors here.
@@ -77,6 +84,8 @@ pub struct Procfs {
     partial: HashSet<u32>,
     /// Makes each marker another value.
     readings: u64,
+    /// Processes and threads begun: who waits for this reader sees whether it comes on.
+    steps: Arc<AtomicU64>,
 }
 
 impl Procfs {
@@ -93,6 +102,7 @@ impl Procfs {
             name: Name::default(),
             lister: Lister::default(),
             patient: Patient::default(),
+            relay: Relay::default(),
             viewers: Patient::for_viewers(),
             fd_sizes,
             threads_wanted: false,
@@ -103,6 +113,7 @@ impl Procfs {
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
+            steps: Arc::default(),
         }
     }
 
@@ -175,9 +186,15 @@ impl Procfs {
             scrape_errors: self.errors.scrape,
             procread_errors: self.errors.procread,
             partial_errors: self.errors.partial,
+            held_up: self.held_up() as u64,
             pod_link_failures: self.wants_pods.then(|| self.pods.failures()),
             ..Statistics::default()
         }
+    }
+
+    /// Threads that a file holds up.
+    fn held_up(&self) -> usize {
+        self.relay.held_up() + self.patient.held_up() + self.viewers.held_up()
     }
 
     /// Opens the procfs root anew: another file system may be mounted there by now.
@@ -187,7 +204,7 @@ impl Procfs {
             path: self.host.procfs.clone(),
             source,
         })?;
-        self.root = Some(root);
+        self.root = Some(Arc::new(root));
         Ok(())
     }
 
@@ -256,13 +273,17 @@ impl Procfs {
 
     /// Counts a read without which a process cannot be shown.
     fn hard<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result
+        self.count_hard(&result);
+        result
+    }
+
+    fn count_hard<T>(&mut self, result: &Result<T, Error>) {
+        if let Err(error) = result
             && !error.is_gone()
         {
             self.errors.procread += 1;
             log::debug!("{error}");
         }
-        result
     }
 
     /// Counts a read without which only one fact is missing.

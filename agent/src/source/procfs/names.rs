@@ -15,7 +15,7 @@ impl Procfs {
     ///
     /// `start_ns` is the start of the process that is meant, to the nanosecond or to the tick, and is what
     /// [`Facts::start_ns`] then says; with `None` it is whoever has the number now. `cgroups` is empty where
-    /// unreadable, which is no error; an unreadable `cwd` is a partial one. An exec while the files are read is noticed by a changed comm, and they are
+    /// unreadable, which is no error but makes the facts incomplete; an unreadable `cwd` is a partial one. An exec while the files are read is noticed by a changed comm, and they are
     /// read once more.
     ///
     /// # Errors
@@ -70,9 +70,8 @@ impl Procfs {
         let uid = self.judge(tgid, file, Ok(status.effective_uid))?;
         facts.uid = Some(uid);
         facts.username = self.users.name(uid);
-        let cgroups = self.read(tgid, dir, cgroup::FILE, |bytes| {
-            Some(cgroup::parse_cgroup(bytes))
-        });
+        let cgroups = self.read(tgid, dir, cgroup::FILE, cgroup::parse_cgroup);
+        facts.incomplete = cgroups.as_ref().is_err_and(is_failure);
         facts.cgroups = cgroups.unwrap_or_default();
         self.name_container(facts);
         if self.wants_cwd {
@@ -107,5 +106,14 @@ impl Procfs {
         self.read(tgid, dir, stat::FILE, |bytes| {
             Some((stat::parse_stat(bytes)?, stat::parse_comm(bytes)?.to_vec()))
         })
+    }
+}
+
+/// A kernel without control groups has no `cgroup`, and then nothing is missing.
+fn is_failure(error: &Error) -> bool {
+    match error {
+        Error::Gone { .. } => false,
+        Error::Io { source, .. } => source.kind() != std::io::ErrorKind::NotFound,
+        _ => true,
     }
 }

@@ -6,7 +6,9 @@
 //! procfs itself always has it.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering::Relaxed;
 
+use super::relay::{Sampled, unanswered};
 use super::{Error, Procfs, file, io, limits, stat, status};
 use crate::process::{
     Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, Switches, ThreadSample,
@@ -18,6 +20,7 @@ impl Procfs {
     pub fn begin_pass(&mut self) {
         self.partial.clear();
         self.patient.begin();
+        self.relay.begin();
         self.pods.begin_pass();
     }
 
@@ -46,38 +49,53 @@ impl Procfs {
             processes: Vec::with_capacity(tgids.len()),
             ..Pass::default()
         };
-        for tgid in tgids {
-            match self.sample(tgid, &mut pass.threads) {
+        for one in self.samples(&tgids) {
+            match one.sample {
                 Ok(sample) => pass.processes.push(sample),
                 Err(Error::Gone { .. }) => {}
-                Err(_) => pass.unread.push(tgid),
+                Err(_) => pass.unread.push(one.tgid),
             }
+            pass.threads.extend(one.threads);
         }
         pass.threads
             .sort_unstable_by_key(|thread| (thread.tgid, thread.tid));
         Ok(pass)
     }
 
-    /// Reads one process, and adds its threads beside the main one to `threads`.
+    /// Reads these processes, and their threads beside the main ones, in the order in which they are given.
     ///
     /// `counters.switches` are those of the main thread only ([`Pass::switches_by_thread`]): a sum over living threads
     /// would fall when one of them ends, so whoever adds up keeps what each thread had.
     /// `counters.run_queue_wait_ns` is `None`: `schedstat` has it for single tasks, one more file for each, and
     /// nowhere for threads that ended. `counters.io` is `None` where unreadable, which counts as a partial error.
-    ///
-    /// # Errors
-    /// The process is gone; or `stat`, `status` or `limits` cannot be read, which counts as a read error.
-    pub fn sample(&mut self, tgid: u32, threads: &mut Vec<ThreadSample>) -> Result<Sample, Error> {
-        self.readings += 1;
-        let before = threads.len();
-        let result = self.read_sample(tgid, threads);
-        if result.is_err() {
-            threads.truncate(before);
+    pub fn samples(&mut self, tgids: &[u32]) -> Vec<Sampled> {
+        let Some(root) = self.root.clone() else {
+            return Vec::new();
+        };
+        let mut relay = std::mem::take(&mut self.relay);
+        let mut samples = relay.read(self, &root, tgids);
+        self.relay = relay;
+        for one in &mut samples {
+            self.readings += 1;
+            if let Ok(sample) = &mut one.sample {
+                sample.ran_marker = self.readings;
+            }
+            for thread in &mut one.threads {
+                thread.ran_marker = self.readings;
+            }
+            self.errors.partial += u64::from(one.is_partial && self.partial.insert(one.tgid));
+            self.count_hard(&one.sample);
         }
-        self.hard(result)
+        samples
     }
 
-    fn read_sample(&mut self, tgid: u32, threads: &mut Vec<ThreadSample>) -> Result<Sample, Error> {
+    /// Reads one process and adds its threads; what an exec may hold up only `with_io`.
+    pub(super) fn read_sample(
+        &mut self,
+        tgid: u32,
+        with_io: bool,
+        threads: &mut Vec<ThreadSample>,
+    ) -> Result<Sample, Error> {
         let dir = self.open(tgid)?;
         let dir = dir.as_fd();
         let stat = self.read(tgid, dir, stat::FILE, stat::parse_stat)?;
@@ -85,10 +103,22 @@ impl Procfs {
         let fd_limit = self.read(tgid, dir, limits::FILE, |bytes| {
             limits::parse_fd_limit(bytes).ok()
         })?;
-        let io = self.read(tgid, dir, io::FILE, io::parse_io);
+        // Their lines are always there, but the file need not be a kernel's.
+        let lacking = [
+            (status.switches.is_none(), status::FILE.0),
+            (fd_limit.is_none(), limits::FILE.0),
+        ];
+        for (is_lacking, file) in lacking {
+            let absent = self.judge(tgid, file, Ok((!is_lacking).then_some(())));
+            absent_unless_gone(self.soft(tgid, absent))?;
+        }
+        let io = match with_io {
+            true => self.read(tgid, dir, io::FILE, io::parse_io),
+            false => Err(unanswered(tgid)),
+        };
         let io = absent_unless_gone(self.soft(tgid, io))?;
         if stat.threads > 1 || !self.host.is_procfs_mount() {
-            let listed = self.read_threads(tgid, dir, threads);
+            let listed = self.read_threads(tgid, dir, with_io, threads);
             absent_unless_gone(self.soft(tgid, listed))?;
         }
         let tick_ns = self.host.tick_ns;
@@ -105,15 +135,16 @@ impl Procfs {
             fd_limit,
             // Nothing cheap says whether it ran: the sum of its ticks stands still for short runs.
             cgroup_id: None,
-            ran_marker: self.readings,
+            ran_marker: 0,
         })
     }
 
-    /// Adds the threads. One that ends meanwhile, or that cannot be read, is left out.
+    /// Adds the threads. One that ends meanwhile, or that cannot be read, is left out; the latter is a partial error.
     fn read_threads(
         &mut self,
         tgid: u32,
         dir: BorrowedFd<'_>,
+        with_io: bool,
         threads: &mut Vec<ThreadSample>,
     ) -> Result<(), Error> {
         let mut tids = Vec::new();
@@ -126,33 +157,39 @@ impl Procfs {
         threads.reserve(tids.len());
         for tid in tids {
             if tid != tgid || self.threads_wanted {
-                threads.extend(self.read_thread(tgid, tid, task.as_fd()));
+                let thread = self.read_thread((tgid, tid), task.as_fd(), with_io);
+                threads.extend(self.soft(tgid, thread));
             }
         }
         Ok(())
     }
 
-    fn read_thread(&mut self, tgid: u32, tid: u32, task: BorrowedFd<'_>) -> Option<ThreadSample> {
-        let name = self.name.of(tid, "/stat");
-        let file = self.buffer.read(task, name, stat::FILE.1).ok()?;
-        let (stat, comm) = (stat::parse_stat(file)?, stat::task_name(file)?);
-        let name = self.name.of(tid, "/status");
-        let status = status::parse_status(self.buffer.read(task, name, status::FILE.1).ok()?)?;
-        let io = if self.threads_wanted {
-            let name = self.name.of(tid, "/io");
-            let file = self.buffer.read(task, name, io::FILE.1).ok();
-            file.and_then(io::parse_io)
+    fn read_thread(
+        &mut self,
+        id: (u32, u32),
+        task: BorrowedFd<'_>,
+        with_io: bool,
+    ) -> Result<ThreadSample, Error> {
+        self.steps.fetch_add(1, Relaxed);
+        let (tgid, tid) = id;
+        let (stat, name) = self.read_of_thread(id, task, stat::FILE, |file| {
+            Some((stat::parse_stat(file)?, stat::task_name(file)?))
+        })?;
+        let status = self.read_of_thread(id, task, status::FILE, status::parse_status)?;
+        let io = if self.threads_wanted && with_io {
+            let io = self.read_of_thread(id, task, io::FILE, io::parse_io);
+            absent_unless_gone(self.soft(tgid, io))?
         } else {
             None
         };
         let tick_ns = self.host.tick_ns;
-        Some(ThreadSample {
+        Ok(ThreadSample {
             tgid,
             tid,
             start_ns: stat.start_ticks.saturating_mul(tick_ns),
             state: stat.state,
-            ran_marker: self.readings,
-            name: comm,
+            ran_marker: 0,
+            name,
             counters: counters(&stat, io, status.switches, tick_ns),
         })
     }

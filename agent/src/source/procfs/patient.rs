@@ -124,6 +124,11 @@ impl Patient {
         }
     }
 
+    /// Threads that are held up.
+    pub(super) const fn held_up(&self) -> usize {
+        self.held_up.len()
+    }
+
     /// Whether the time of this pass is not over.
     pub(super) fn has_time(&self) -> bool {
         self.waited < self.pass

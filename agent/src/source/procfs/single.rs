@@ -2,9 +2,10 @@
 //!
 //! Descriptors are not counted by the procfs crate: without any it counts `.` and `..`, so each kernel thread has two.
 
-use std::os::fd::AsFd;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Error, Procfs, Stat, file, io, stat, wchan};
+use super::{Error, Procfs, Stat, file, io, stat, text, wchan};
 use crate::process::Io;
 
 impl Procfs {
@@ -45,19 +46,29 @@ impl Procfs {
     }
 
     fn read_thread_wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, Error> {
-        let (file, cap) = wchan::FILE;
         let dir = self.open(tgid)?;
         let task = file::open_at(dir.as_fd(), c"task", libc::O_PATH | libc::O_DIRECTORY)
             .map_err(|source| self.failure(tgid, c"task", source))?;
-        let bytes = self
-            .buffer
-            .read(task.as_fd(), self.name.of(tid, "/wchan"), cap);
-        let parsed = bytes.map(|bytes| Some(wchan::parse_wchan(bytes)));
+        self.read_of_thread((tgid, tid), task.as_fd(), wchan::FILE, |bytes| {
+            Some(wchan::parse_wchan(bytes))
+        })
+    }
+
+    /// Reads one file of a thread, `(tgid, tid)`, in the directory `task` of its process.
+    pub(super) fn read_of_thread<T>(
+        &mut self,
+        (tgid, tid): (u32, u32),
+        task: BorrowedFd<'_>,
+        (file, cap): (&'static CStr, usize),
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<T, Error> {
+        let name = self.name.of(tid, text(file));
+        let parsed = self.buffer.read(task, name, cap).map(parse);
         // A thread that ended is as normal as a process that did.
         if parsed
             .as_ref()
             .is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT))
-            && file::size_at(task.as_fd(), self.name.of(tid, "")).is_err()
+            && file::size_at(task, self.name.of(tid, "")).is_err()
         {
             return Err(Error::Gone { tgid });
         }

@@ -1,0 +1,256 @@
+//! Many processes, read by a thread that may be left behind: `io` waits for the lock that an exec of its process holds, and
+//! whoever execs with a file of a dead server open (NFS, FUSE) may hold it for ever. So could any user, on purpose.
+//!
+//! In: process ids. Out: what came of each, in their order. One handing over serves a whole pass. A reader that has not
+//! come on between two looks is left to its file, and another goes on with the same process, but without its `io`; when that one is held
+//! up too, without the process. While a reader is held up, its process is read no further than that. At most
+//! [`HELD_UP`] are left so; from then on, or where no thread can be had, everything but `io` is read on the calling thread.
+//! All waiting for files that do not answer takes no longer than [`PASS`] a pass and a little for each reader.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{Error, Procfs, io as io_file, text};
+use crate::process::{Sample, ThreadSample};
+
+/// Between two looks whether a reader has come on.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long all files of a pass may take that do not answer…
+const PASS: Duration = Duration::from_secs(1);
+/// …and how often is looked when that is over.
+const LEAST: Duration = Duration::from_millis(20);
+/// Readers that may be held up at a time; each has up to four descriptors open.
+const HELD_UP: usize = 16;
+
+/// What came of reading one process.
+#[derive(Debug)]
+pub struct Sampled {
+    /// Process id that was asked for.
+    pub tgid: u32,
+    /// Its totals; an error where the process is gone, or `stat`, `status` or `limits` cannot be read.
+    pub sample: Result<Sample, Error>,
+    /// Its threads; see [`crate::process::Pass::threads`].
+    pub threads: Vec<ThreadSample>,
+    /// Whether anything else of it could not be read.
+    pub(super) is_partial: bool,
+}
+
+/// How much of a process is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Extent {
+    Nothing,
+    WithoutIo,
+    Whole,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Relay {
+    reader: Option<Reader>,
+    held_up: Vec<(u32, Reader)>,
+    waited: Duration,
+}
+
+struct Job {
+    root: Arc<OwnedFd>,
+    wanted: Vec<(u32, Extent)>,
+}
+
+/// A thread that reads processes. It ends when this is dropped.
+#[derive(Debug)]
+struct Reader {
+    jobs: SyncSender<Job>,
+    finished: Receiver<()>,
+    work: Arc<Mutex<Work>>,
+    /// Processes and threads begun.
+    steps: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    done: Vec<Sampled>,
+    /// Nobody waits for it any more.
+    is_left: bool,
+}
+
+impl Relay {
+    /// A pass begins: there is time again.
+    pub(super) fn begin(&mut self) {
+        self.waited = Duration::ZERO;
+        self.held_up
+            .retain(|(_, reader)| !reader.thread.is_finished());
+    }
+
+    /// Readers that are held up.
+    pub(super) const fn held_up(&self) -> usize {
+        self.held_up.len()
+    }
+
+    /// Reads the processes in `root`. `here` reads what no thread may be given.
+    pub(super) fn read(
+        &mut self,
+        here: &mut Procfs,
+        root: &Arc<OwnedFd>,
+        tgids: &[u32],
+    ) -> Vec<Sampled> {
+        let mut all = Vec::with_capacity(tgids.len());
+        let mut todo: Vec<_> = tgids.iter().map(|id| (*id, self.extent(*id))).collect();
+        while !todo.is_empty() {
+            let Some(reader) = self.reader(here) else {
+                let without_io = |(id, extent): (u32, Extent)| (id, extent.min(Extent::WithoutIo));
+                all.extend(todo.drain(..).map(|one| here.sampled(without_io(one))));
+                break;
+            };
+            let is_finished = reader.begin(root, &todo) && self.wait(&reader);
+            let done = reader.take(!is_finished);
+            todo.drain(..done.len());
+            all.extend(done);
+            if is_finished {
+                self.reader = Some(reader);
+            } else if let Some((tgid, _)) = todo.first_mut() {
+                log::warn!(
+                    "process {tgid}: one of its files in {} does not answer; it is read without",
+                    here.host.procfs.display()
+                );
+                self.held_up.push((*tgid, reader));
+                todo[0].1 = self.extent(todo[0].0);
+            }
+        }
+        all
+    }
+
+    fn extent(&self, tgid: u32) -> Extent {
+        match self.held_up.iter().filter(|(one, _)| *one == tgid).count() {
+            0 => Extent::Whole,
+            1 => Extent::WithoutIo,
+            _ => Extent::Nothing,
+        }
+    }
+
+    fn reader(&mut self, like: &Procfs) -> Option<Reader> {
+        if self.held_up.len() >= HELD_UP {
+            return None;
+        }
+        let reader = self.reader.take().map_or_else(|| Reader::start(like), Ok);
+        reader
+            .inspect_err(|error| log::warn!("no thread to read processes, so no io: {error}"))
+            .ok()
+    }
+
+    /// Whether it finishes.
+    fn wait(&mut self, reader: &Reader) -> bool {
+        let mut before = None;
+        loop {
+            let look = LOOK.min(PASS.saturating_sub(self.waited)).max(LEAST);
+            match reader.finished.recv_timeout(look) {
+                Ok(()) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let steps = Some(reader.steps.load(Relaxed));
+            if std::mem::replace(&mut before, steps) == steps {
+                self.waited += 2 * look;
+                return false;
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn start(like: &Procfs) -> io::Result<Self> {
+        let (jobs, todo) = sync_channel(1);
+        let (done, finished) = sync_channel(1);
+        let mut procfs = Procfs::new(like.host.clone()).with_threads(like.threads_wanted);
+        let work = Arc::<Mutex<Work>>::default();
+        let (steps, theirs) = (Arc::clone(&procfs.steps), Arc::clone(&work));
+        let thread = thread::Builder::new()
+            .name("headcount-pass".to_owned())
+            .spawn(move || {
+                for job in todo {
+                    // Nobody waits any more for one that was held up.
+                    if !procfs.work_off(job, &theirs) || done.send(()).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self {
+            jobs,
+            finished,
+            work,
+            steps,
+            thread,
+        })
+    }
+
+    fn begin(&self, root: &Arc<OwnedFd>, wanted: &[(u32, Extent)]) -> bool {
+        let (root, wanted) = (Arc::clone(root), wanted.to_vec());
+        self.jobs.send(Job { root, wanted }).is_ok()
+    }
+
+    /// What it has read. From then on it reads nothing more, if it is left.
+    fn take(&self, is_left: bool) -> Vec<Sampled> {
+        let mut work = lock(&self.work);
+        work.is_left = is_left;
+        std::mem::take(&mut work.done)
+    }
+}
+
+/// Who panicked has left nothing half done: each change is one step.
+fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
+    work.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Procfs {
+    /// Tells whether somebody still waits.
+    fn work_off(&mut self, job: Job, work: &Mutex<Work>) -> bool {
+        self.partial.clear();
+        self.root = Some(job.root);
+        for one in job.wanted {
+            let sampled = self.sampled(one);
+            let mut work = lock(work);
+            if work.is_left {
+                return false;
+            }
+            work.done.push(sampled);
+        }
+        self.root = None;
+        true
+    }
+
+    fn sampled(&mut self, (tgid, extent): (u32, Extent)) -> Sampled {
+        self.steps.fetch_add(1, Relaxed);
+        let mut threads = Vec::new();
+        let sample = match extent {
+            Extent::Nothing => Err(unanswered(tgid)),
+            _ => self.read_sample(tgid, extent == Extent::Whole, &mut threads),
+        };
+        if sample.is_err() {
+            threads.clear();
+        }
+        Sampled {
+            tgid,
+            sample,
+            threads,
+            is_partial: self.partial.contains(&tgid),
+        }
+    }
+}
+
+/// A file that is not asked again while a reader waits for it.
+pub(super) fn unanswered(tgid: u32) -> Error {
+    Error::Io {
+        tgid,
+        file: text(io_file::FILE.0),
+        source: io::ErrorKind::TimedOut.into(),
+    }
+}
