@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::metrics;
 use super::usage::{self, Memory};
 use crate::http;
 
@@ -22,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Subject {
     child: Child,
     port: u16,
+    processes: &'static str,
 }
 
 /// What one scrape cost.
@@ -29,43 +31,46 @@ pub(super) struct Subject {
 pub(super) struct Scrape {
     pub(super) cpu_ns: f64,
     pub(super) wall_ns: f64,
+    /// Processes that it saw.
+    pub(super) processes: f64,
     pub(super) body: String,
 }
 
+/// How a program is started, and how it says that it is there.
+#[derive(Debug)]
+pub(super) struct Launch<'a> {
+    pub(super) name: &'a str,
+    pub(super) binary: &'a Path,
+    pub(super) arguments: Vec<String>,
+    /// Answers without "starting" when the program is past starting.
+    pub(super) ready: &'a str,
+    /// Whose samples add up to the processes that a scrape saw.
+    pub(super) processes: &'static str,
+}
+
 impl Subject {
-    /// Waits until it answers, and has said that it is past starting.
-    pub(super) fn start(
-        name: &str,
-        binary: &Path,
-        config: &Path,
-        arguments: &[&str],
-        folder: &Path,
-    ) -> Result<Self> {
+    /// Waits until it answers, and has said that it is past starting. Its log is kept in `folder`.
+    pub(super) fn start(launch: &Launch<'_>, folder: &Path) -> Result<Self> {
+        let Launch { name, binary, .. } = launch;
         let port = free_port()?;
         let log = folder.join(format!("{name}.log"));
         let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-        let mut command = Command::new(binary);
-        // SAFETY: sets a flag of the new process, which is safe between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
-        let child = command
-            .arg(format!("-web.listen-address=127.0.0.1:{port}"))
-            .arg(format!("-config.path={}", config.display()))
-            .args(arguments)
+        let child = bound_to_us(binary)
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(&launch.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
-        let subject = Self { child, port };
+        let subject = Self {
+            child,
+            port,
+            processes: launch.processes,
+        };
         let deadline = Instant::now() + START;
-        // process-exporter shows its landing page on every path it does not know.
         while !subject
-            .fetch("/health")
+            .fetch(launch.ready)
             .is_ok_and(|body| !body.contains("starting"))
         {
             ensure!(
@@ -89,6 +94,7 @@ impl Subject {
         Ok(Scrape {
             cpu_ns,
             wall_ns,
+            processes: metrics::sum(&body, self.processes),
             body,
         })
     }
@@ -100,6 +106,10 @@ impl Subject {
 
     pub(super) fn memory(&self) -> Result<Memory> {
         usage::memory(self.child.id())
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn fetch(&self, path: &str) -> Result<String> {
@@ -114,6 +124,19 @@ impl Drop for Subject {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command that the kernel ends when this process ends.
+pub(super) fn bound_to_us(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    // SAFETY: sets a flag of the new process, which is safe between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    command
 }
 
 /// A port that was free a moment ago.
