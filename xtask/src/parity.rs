@@ -16,7 +16,10 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         "unknown arguments {arguments:?}: expected none"
     );
     setup::ensure(setup::PARITY)?;
-    let peer = peer::fetch(&workspace::target_dir().join("peer"))?;
+    let peer = peer::fetch(
+        &peer::PROCESS_EXPORTER,
+        &workspace::target_dir().join("peer"),
+    )?;
     let prometheus = prometheus()?;
     let mut cargo = workspace::cargo_with_ebpf();
     cargo

@@ -1,6 +1,7 @@
-//! The program to compare with: Debian's build of ncabatoff/process-exporter.
+//! The programs to compare with: Debian's builds of ncabatoff/process-exporter and of prometheus/node_exporter.
 //!
-//! In: a folder. Out: a binary that runs here, and its version. What is there is taken as it is; nothing is installed.
+//! In: which, and a folder. Out: a binary that runs here, and its version. What is there is taken as it is; nothing is
+//! installed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +10,24 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, debian::Apt};
 
-const PACKAGE: &str = "prometheus-process-exporter";
+/// A program of some Debian package, both of one name.
+#[derive(Debug)]
+pub(crate) struct Package {
+    name: &'static str,
+    /// About, for who waits for it.
+    megabytes: u32,
+}
+
+pub(crate) const PROCESS_EXPORTER: Package = Package {
+    name: "prometheus-process-exporter",
+    megabytes: 4,
+};
+
+pub(crate) const NODE_EXPORTER: Package = Package {
+    name: "prometheus-node-exporter",
+    megabytes: 5,
+};
+
 /// Newest first. A suite may be gone from the mirror, or its libc newer than this machine's.
 const SUITES: &[&str] = &["sid", "trixie", "bookworm"];
 
@@ -20,27 +38,32 @@ pub(crate) struct Peer {
 }
 
 /// The newest one that runs here.
-pub(crate) fn fetch(folder: &Path) -> Result<Peer> {
+pub(crate) fn fetch(package: &Package, folder: &Path) -> Result<Peer> {
     let mut last = None;
     for suite in SUITES {
-        match from_suite(suite, &folder.join(suite)) {
+        match from_suite(package, suite, &folder.join(suite)) {
             Ok(peer) => return Ok(peer),
-            Err(error) => last = Some(error.context(format!("{PACKAGE} of Debian's {suite}"))),
+            Err(error) => {
+                last = Some(error.context(format!("{} of Debian's {suite}", package.name)))
+            }
         }
     }
     Err(last.context("no suite")?)
 }
 
-fn from_suite(suite: &str, folder: &Path) -> Result<Peer> {
+fn from_suite(package: &Package, suite: &str, folder: &Path) -> Result<Peer> {
+    let Package { name, megabytes } = package;
     let root = folder.join("root");
-    let binary = root.join("usr/bin").join(PACKAGE);
+    let binary = root.join("usr/bin").join(name);
     if !binary.exists() {
-        println!("peer: fetch {PACKAGE} of Debian's {suite}, about 4 MB and the suite's index");
-        Apt::prepare(&folder.join("apt"), suite)?.unpack(PACKAGE, &root)?;
+        println!(
+            "peer: fetch {name} of Debian's {suite}, about {megabytes} MB and the suite's index"
+        );
+        Apt::prepare(&folder.join("apt"), suite)?.unpack(name, &root)?;
     }
-    let output = command::read(Command::new(&binary).arg("-version"))?;
+    let output = command::read(Command::new(&binary).arg("--version"))?;
     let version = version(&output).with_context(|| format!("no version in {output:?}"))?;
-    println!("peer: process-exporter {version} of Debian's {suite}");
+    println!("peer: {name} {version} of Debian's {suite}");
     Ok(Peer {
         binary,
         version: format!("{version} (Debian {suite})"),

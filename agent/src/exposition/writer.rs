@@ -99,7 +99,7 @@ impl Writer {
         // Blocks of one name keep the order in which they were written.
         self.blocks
             .sort_unstable_by_key(|block| (&text[block.name.clone()], block.head));
-        let mut body = Vec::with_capacity(text.len());
+        let mut body = String::with_capacity(text.len());
         let mut last = "";
         for block in &self.blocks {
             let name = &text[block.name.clone()];
@@ -108,14 +108,14 @@ impl Writer {
             } else {
                 block.head
             };
-            body.extend_from_slice(&text.as_bytes()[from..block.end]);
+            body.push_str(&text[from..block.end]);
             last = name;
         }
         debug_assert_eq!(repeated(&body), None, "two samples with the same labels");
         self.text.clear();
         self.blocks.clear();
         self.samples = 0;
-        body
+        body.into_bytes()
     }
 
     pub(super) fn begin(&mut self, name: &str, help: &str, kind: &str) {
@@ -213,14 +213,12 @@ impl<'w> Family<'w> {
 }
 
 /// The first sample that stands twice in `body`, without its value.
-fn repeated(body: &[u8]) -> Option<String> {
+fn repeated(body: &str) -> Option<&str> {
     let mut seen = std::collections::HashSet::new();
-    String::from_utf8_lossy(body)
-        .lines()
+    body.lines()
         .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.rsplit_once(' '))
-        .map(|(sample, _)| sample.to_owned())
-        .find(|sample| !seen.insert(sample.clone()))
+        .filter_map(|line| Some(line.rsplit_once(' ')?.0))
+        .find(|sample| !seen.insert(*sample))
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::Bench;
 use super::load::{self, Churn};
 use super::metrics;
+use super::programs::ProgramStatistics;
 use super::statistics::{median, quantile};
 use super::table::{Row, milliseconds, nanoseconds, percent};
 
@@ -32,7 +33,8 @@ pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
         costs.push((all - median(&scrapes)) / f64::from(EXECS) * 1e3);
     }
     let cost = median(&costs);
-    let row = Row::new("agent CPU per 1,000 fork+exec+exit", milliseconds(cost));
+    let row =
+        Row::new("agent CPU per 1,000 fork+exec+exit", milliseconds(cost)).of("headcount", &costs);
     Ok(vec![row.target("≤ 20 ms", cost <= 20e6)])
 }
 
@@ -69,13 +71,12 @@ pub(super) fn slow_down(bench: &Bench) -> Result<Vec<Row>> {
         let [low, high] = [0.25, 0.75].map(|share| percent(quantile(&ratios, share) - 1.0));
         let each = nanoseconds(median(&plain) / f64::from(STRETCH));
         let name = format!("slow-down of fork+exec+exit, {name} ({each} without)");
-        (
-            Row::new(
-                name,
-                format!("{} (quartiles {low}, {high})", percent(share)),
-            ),
-            share,
-        )
+        let shown = format!("{} (quartiles {low}, {high})", percent(share));
+        let with: Vec<f64> = pairs.iter().map(|(with, _)| of(*with)).collect();
+        let row = Row::new(name, shown)
+            .of("with the agent", &with)
+            .of("without", &plain);
+        (row, share)
     };
     let (cpu, share) = row("CPU", |churn| churn.cpu_ns);
     let (wall, _) = row("wall", |churn| churn.wall_ns);
@@ -118,33 +119,4 @@ pub(super) fn programs(bench: &Bench) -> Result<Vec<Row>> {
     );
     rows.push(row.target("≤ 2 %", share <= 0.02));
     Ok(rows)
-}
-
-/// `kernel.bpf_stats_enabled` while held; put back as it was.
-#[derive(Debug)]
-struct ProgramStatistics {
-    before: String,
-}
-
-impl ProgramStatistics {
-    const PATH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-    fn enable() -> Result<Self> {
-        let before =
-            std::fs::read_to_string(Self::PATH).with_context(|| format!("read {}", Self::PATH))?;
-        std::fs::write(Self::PATH, "1").with_context(|| format!("write {}", Self::PATH))?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for ProgramStatistics {
-    fn drop(&mut self) {
-        if std::fs::write(Self::PATH, &self.before).is_err() {
-            eprintln!(
-                "bench: {} could not be set back to {}",
-                Self::PATH,
-                self.before.trim()
-            );
-        }
-    }
 }

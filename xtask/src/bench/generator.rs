@@ -2,10 +2,12 @@
 //!
 //! Kinds: `idle=N` processes that sleep (forked, not exec'd; 50 different comms), `busy=N` processes that work 2 ms in each
 //! 100 ms, so 50 of them use one CPU; `threads=N` sleeping threads of this process; `threaded=N` sleeping processes of 20
-//! threads each; `execs=N` programs run one after another. Says [`READY`] when all but the last are there and ends with its
-//! input; after `execs` it says the CPU and the wall time in nanoseconds and ends. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
+//! threads each; `execs=N` programs run one after another; `pingpong=N` bytes sent to and fro between two processes on one
+//! CPU. Says [`READY`] when all but the last two are there and ends with its input; after those it says the CPU and the wall
+//! time in nanoseconds and ends. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -15,7 +17,7 @@ use super::usage;
 pub(super) const WORD: &str = "load";
 pub(super) const READY: &str = "ready\n";
 
-/// More of anything than this would endanger the machine.
+/// More processes or threads than this would endanger the machine.
 const MOST: u32 = 20_000;
 const WORK: Duration = Duration::from_millis(2);
 const PERIOD: Duration = Duration::from_millis(100);
@@ -38,11 +40,12 @@ pub(super) fn main(kinds: &[String]) -> Result<()> {
             "threads" => spawn(count)?,
             "threaded" => fork_all(count, &mut children, threaded)?,
             "execs" => return churn(count),
+            "pingpong" => return ping_pong(count),
             _ => bail!("unknown load {kind:?}"),
         }
     }
     print!("{READY}");
-    std::io::Write::flush(&mut std::io::stdout())?;
+    std::io::stdout().flush()?;
     // The end of the input, or an error, which is as good a reason to end.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     end(&children);
@@ -52,7 +55,8 @@ pub(super) fn main(kinds: &[String]) -> Result<()> {
 fn parse(kind: &str) -> Result<(&str, u32)> {
     let (kind, count) = kind.split_once('=').context("a load is KIND=COUNT")?;
     let count = count.parse().with_context(|| format!("count of {kind}"))?;
-    ensure!(count <= MOST, "{count} {kind} are more than {MOST}");
+    let most = if kind == "pingpong" { u32::MAX } else { MOST };
+    ensure!(count <= most, "{count} {kind} are more than {most}");
     Ok((kind, count))
 }
 
@@ -174,6 +178,27 @@ fn churn(count: u32) -> Result<()> {
     }
     let cpu_ns = usage::family_cpu_ns() - cpu_ns;
     println!("{cpu_ns} {}", start.elapsed().as_nanos());
+    Ok(())
+}
+
+/// Two switches a round trip: on one CPU each side runs only when the other waits.
+fn ping_pong(count: u32) -> Result<()> {
+    pin();
+    let (mut ours, theirs) = UnixStream::pair()?;
+    let child = fork(|| {
+        die_with_parent();
+        // Ends when the other side closes.
+        let _ = std::io::copy(&mut &theirs, &mut &theirs);
+    })?;
+    drop(theirs);
+    let (cpu_ns, start) = (usage::family_cpu_ns(), Instant::now());
+    for _ in 0..count {
+        ours.write_all(b".")?;
+        ours.read_exact(&mut [0])?;
+    }
+    let wall_ns = start.elapsed().as_nanos();
+    end(&[child]);
+    println!("{} {wall_ns}", usage::family_cpu_ns() - cpu_ns);
     Ok(())
 }
 

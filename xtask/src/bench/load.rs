@@ -41,7 +41,7 @@ impl Drop for Load {
     }
 }
 
-/// What a stretch of processes that start and end took.
+/// What a stretch of processes that start and end, or that take turns, took.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Churn {
     pub(super) cpu_ns: f64,
@@ -50,7 +50,16 @@ pub(super) struct Churn {
 
 /// Runs `count` programs one after another, by fork, exec and wait.
 pub(super) fn churn(count: u32) -> Result<Churn> {
-    let output = crate::command::read(&mut generator(&[&format!("execs={count}")])?)?;
+    timed(&format!("execs={count}"))
+}
+
+/// Two processes on one CPU send each other `count` bytes, one by one.
+pub(super) fn ping_pong(count: u32) -> Result<Churn> {
+    timed(&format!("pingpong={count}"))
+}
+
+fn timed(kind: &str) -> Result<Churn> {
+    let output = crate::command::read(&mut generator(&[kind])?)?;
     parse_churn(&output).with_context(|| format!("no times in {output:?}"))
 }
 

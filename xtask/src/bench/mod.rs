@@ -1,28 +1,36 @@
-//! `cargo xtask bench [section]... [--output FILE]`: what the agent costs, beside what process-exporter costs.
+//! `cargo xtask bench [section]... [--output FILE]`: what the agent costs, beside what process-exporter and node_exporter's
+//! collector `processes` cost.
 //!
-//! In: names of [`SECTIONS`], all of them without one. Out: a table on the terminal and in `target/bench/BENCH.md`, or in
-//! FILE. Both programs run in the same minutes on this machine, so ratios mean something where absolute figures do not.
-//! CPU is what the kernel's process clocks say, in nanoseconds; where many values were taken it is their median.
+//! In: names of [`SECTIONS`], all of them without one. Out: tables on the terminal; all sections together write BENCHMARKS.md,
+//! chosen ones `target/bench/BENCH.md`, or either FILE. All programs run in the same minutes on this machine, so ratios mean
+//! something where absolute figures do not. CPU is what the kernel's process clocks say, in nanoseconds; where many values
+//! were taken it is their median. Instructions are callgrind's, and the same on every run.
 //!
 //! It judges nothing: a missed target is a row that says so, not a failure. It needs root, for the kernel programs.
 
+mod callgrind;
 mod execs;
 mod generator;
 mod idle;
 mod load;
 pub(crate) mod metrics;
+mod programs;
+mod replay;
+mod report;
 mod scrapes;
 mod statistics;
 pub(crate) mod subject;
+mod switches;
 mod table;
 pub(crate) mod usage;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{command, peer, peer::Peer, setup, workspace};
-use subject::Subject;
+use subject::{Launch, Subject};
 use table::Row;
 
 struct Section {
@@ -39,8 +47,18 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         name: "growth",
-        what: "1,000, 5,000 and 10,000 idle processes",
+        what: "100, 1,000, 5,000 and 10,000 idle processes",
         measure: scrapes::growth,
+    },
+    Section {
+        name: "bare",
+        what: "10,000 idle processes, beside a program that only reads the task iterator and writes as many bytes",
+        measure: scrapes::bare,
+    },
+    Section {
+        name: "instructions",
+        what: "instructions in user space, of made-up bytes of the iterator and the ring; 1 process in 100 has run, 1 in 50 has 8 threads",
+        measure: replay::instructions,
     },
     Section {
         name: "threads",
@@ -73,18 +91,24 @@ const SECTIONS: &[Section] = &[
         measure: execs::programs,
     },
     Section {
+        name: "switches",
+        what: "two processes on one CPU that take turns",
+        measure: switches::cost,
+    },
+    Section {
         name: "idle",
         what: "a minute without scrapes",
         measure: idle::minute,
     },
 ];
 
-/// Both programs, ready to be started.
+/// All programs, ready to be started.
 #[derive(Debug)]
 pub(super) struct Bench {
     folder: PathBuf,
     agent: PathBuf,
     peer: Peer,
+    node_exporter: Peer,
     config: PathBuf,
 }
 
@@ -103,8 +127,12 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         "loading kernel programs needs root, and so does measuring them"
     );
     let bench = Bench::prepare()?;
-    let output = output.unwrap_or_else(|| bench.folder.join("BENCH.md"));
-    let mut text = table::preamble(&bench.peer.version);
+    let is_whole = sections.len() == SECTIONS.len();
+    let output = output.unwrap_or_else(|| match is_whole {
+        true => workspace::root().join("BENCHMARKS.md"),
+        false => bench.folder.join("BENCH.md"),
+    });
+    let mut text = report::head(&bench)?;
     for (n, section) in sections.iter().enumerate() {
         let Section { name, what, .. } = section;
         println!(
@@ -116,10 +144,11 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         let part = format!("\n### {name}: {what}\n\n{}", table::markdown(&rows));
         println!("{part}");
         text.push_str(&part);
+        text.push_str(&table::raw(&rows));
         // After each section, so that an interrupted run leaves what it has.
         std::fs::write(&output, &text).with_context(|| format!("write {}", output.display()))?;
     }
-    println!("bench: the table is in {}", output.display());
+    println!("bench: the tables are in {}", output.display());
     Ok(())
 }
 
@@ -157,9 +186,12 @@ impl Bench {
         std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         let config = folder.join("config.yaml");
         std::fs::write(&config, CONFIG).with_context(|| format!("write {}", config.display()))?;
+        let peers = workspace::target_dir().join("peer");
+        let node_exporter = workspace::target_dir().join("peer/node_exporter");
         Ok(Self {
             agent: workspace::target_dir().join("release/headcount"),
-            peer: peer::fetch(&workspace::target_dir().join("peer"))?,
+            peer: peer::fetch(&peer::PROCESS_EXPORTER, &peers)?,
+            node_exporter: peer::fetch(&peer::NODE_EXPORTER, &node_exporter)?,
             folder,
             config,
         })
@@ -168,6 +200,12 @@ impl Bench {
     /// A fresh agent that has taken its first pass.
     fn start_agent(&self, arguments: &[&str]) -> Result<Subject> {
         self.start("headcount", &self.agent, arguments)
+    }
+
+    /// Whether the agent has such a flag.
+    fn knows_flag(&self, flag: &str) -> Result<bool> {
+        let help = command::read(Command::new(&self.agent).arg("--help"))?;
+        Ok(help.contains(flag))
     }
 
     /// A fresh process-exporter, smaps off.
@@ -181,7 +219,30 @@ impl Bench {
     }
 
     fn start(&self, name: &str, binary: &Path, arguments: &[&str]) -> Result<Subject> {
-        Subject::start(name, binary, &self.config, arguments, &self.folder)
+        let config = format!("-config.path={}", self.config.display());
+        let arguments = arguments.iter().copied().map(str::to_owned);
+        let launch = Launch {
+            name,
+            binary,
+            arguments: std::iter::once(config).chain(arguments).collect(),
+            // process-exporter shows its landing page on every path it does not know.
+            ready: "/health",
+            processes: "namedprocess_namegroup_num_procs",
+        };
+        Subject::start(&launch, &self.folder)
+    }
+
+    /// A fresh node_exporter that counts processes and nothing else.
+    fn start_node_exporter(&self) -> Result<Subject> {
+        let arguments = ["--collector.disable-defaults", "--collector.processes"];
+        let launch = Launch {
+            name: "node_exporter",
+            binary: &self.node_exporter.binary,
+            arguments: arguments.map(str::to_owned).into(),
+            ready: "/",
+            processes: "node_processes_pids",
+        };
+        Subject::start(&launch, &self.folder)
     }
 }
 

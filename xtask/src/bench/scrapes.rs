@@ -1,16 +1,19 @@
-//! What scrapes cost: sections `scrape`, `growth`, `threads`, `flags` and `threaded`.
+//! What scrapes cost: sections `scrape`, `growth`, `bare`, `threads`, `flags` and `threaded`.
 
 use anyhow::{Result, bail, ensure};
 
 use super::Bench;
 use super::load::Load;
 use super::metrics;
+use super::replay::{self, Bare};
 use super::statistics::{median, quantile, slope};
 use super::subject::Subject;
 use super::table::{Row, megabytes, milliseconds, nanoseconds};
 
 const IDLE: u32 = 5000;
 const BUSY: u32 = 50;
+/// Where the programs are compared for their growth.
+const MOST: u32 = 10_000;
 /// Of the busy node: each is four scrapes of ours, one of the peer, one of the peer without threads.
 const ROUNDS: usize = 15;
 
@@ -28,17 +31,17 @@ struct Series {
 }
 
 impl Series {
-    /// One more; it must have seen `processes` at least.
-    fn add(&mut self, subject: &Subject, processes: u32) -> Result<()> {
+    /// One more; it must have seen `processes` at least. How long its body is.
+    fn add(&mut self, subject: &Subject, processes: u32) -> Result<usize> {
         let scrape = subject.scrape()?;
-        let seen = metrics::sum(&scrape.body, "namedprocess_namegroup_num_procs");
+        let seen = scrape.processes;
         ensure!(
             seen >= f64::from(processes),
             "only {seen} of {processes} processes were seen: nothing to compare"
         );
         self.cpu_ns.push(scrape.cpu_ns);
         self.wall_ns.push(scrape.wall_ns);
-        Ok(())
+        Ok(scrape.body.len())
     }
 
     fn of(subject: &Subject, processes: u32, count: usize) -> Result<Self> {
@@ -106,6 +109,8 @@ pub(super) fn busy_node(bench: &Bench) -> Result<Vec<Row>> {
             ours.cpu(),
             theirs.cpu(),
         )
+        .of("headcount", &ours.cpu_ns)
+        .of("process-exporter", &theirs.cpu_ns)
         .target("≤ 1/100, aim 1/200", ratio <= 0.01),
         beside(
             Row::new(
@@ -114,11 +119,17 @@ pub(super) fn busy_node(bench: &Bench) -> Result<Vec<Row>> {
             ),
             ours.cpu(),
             without.cpu(),
-        ),
+        )
+        .of("process-exporter", &without.cpu_ns),
     ];
     for (name, share) in [("wall p50", 0.5), ("wall p99", 0.99)] {
         let (mine, other) = wall(share);
         rows.push(beside(Row::new(name, milliseconds(mine)), mine, other));
+    }
+    if let Some(row) = rows.last_mut() {
+        *row = std::mem::take(row)
+            .of("headcount", &ours.wall_ns)
+            .of("process-exporter", &theirs.wall_ns);
     }
     rows.extend([
         Row::new("RSS after start", megabytes(started.now_bytes))
@@ -133,28 +144,73 @@ pub(super) fn busy_node(bench: &Bench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Scrapes of more and more idle processes.
+/// Scrapes of more and more idle processes, by all three programs.
 pub(super) fn growth(bench: &Bench) -> Result<Vec<Row>> {
-    const MOST: u32 = 10_000;
     let mut rows = Vec::new();
-    let mut points = Vec::new();
-    for count in [1000, 5000, MOST] {
+    let mut points: [Vec<(f64, f64)>; 3] = Default::default();
+    for count in [100, 1000, 5000, MOST] {
         let _load = Load::start(&[&format!("idle={count}")])?;
-        let ours = Series::of(&bench.start_agent(CORE)?, count, 20)?.cpu();
-        let theirs = Series::of(&bench.start_peer(CORE)?, count, 3)?.cpu();
-        let name = format!("CPU per scrape, {count} processes");
-        let row = Row::new(name, milliseconds(ours)).beside(milliseconds(theirs), ours / theirs);
-        rows.push(if count == MOST {
-            row.target("≤ 15 ms", ours <= 15e6)
-        } else {
-            row
-        });
-        points.push((f64::from(count), ours));
+        let all = [
+            Series::of(&bench.start_agent(CORE)?, count, 20)?,
+            Series::of(&bench.start_peer(CORE)?, count, 3)?,
+            Series::of(&bench.start_node_exporter()?, count, 5)?,
+        ];
+        for (points, series) in points.iter_mut().zip(&all) {
+            points.push((f64::from(count), series.cpu()));
+        }
+        let target = (count == MOST).then_some(("≤ 15 ms", 15e6));
+        rows.extend(compared(count, &all, target));
     }
-    let slope = slope(&points);
-    let row = Row::new("CPU per scrape and process (slope)", nanoseconds(slope));
-    rows.push(row.target("≤ 1,000 ns", slope <= 1000.0));
+    let [ours, theirs, nodes] = points.map(|points| slope(&points));
+    let row = Row::new("CPU per scrape and process (slope)", nanoseconds(ours))
+        .beside(nanoseconds(theirs), ours / theirs)
+        .beside_node(nanoseconds(nodes), ours / nodes);
+    rows.push(row.target("≤ 1,000 ns", ours <= 1000.0));
     Ok(rows)
+}
+
+/// CPU and wall of a scrape by the three programs; what the first may take.
+fn compared(count: u32, all: &[Series; 3], target: Option<(&str, f64)>) -> [Row; 2] {
+    let row = |what: &str, times: fn(&Series) -> &[f64]| {
+        let [ours, theirs, nodes] = [0, 1, 2].map(|n: usize| median(times(&all[n])));
+        Row::new(
+            format!("{what} per scrape, {count} processes"),
+            milliseconds(ours),
+        )
+        .beside(milliseconds(theirs), ours / theirs)
+        .beside_node(milliseconds(nodes), ours / nodes)
+        .of("headcount", times(&all[0]))
+        .of("process-exporter", times(&all[1]))
+        .of("node_exporter", times(&all[2]))
+    };
+    let cpu = row("CPU", |series| &series.cpu_ns);
+    let cpu = match target {
+        Some((target, most_ns)) => cpu.target(target, all[0].cpu() <= most_ns),
+        None => cpu,
+    };
+    [cpu, row("wall", |series| &series.wall_ns)]
+}
+
+/// The agent beside a program that reads the task iterator and writes as many bytes, in turns.
+pub(super) fn bare(bench: &Bench) -> Result<Vec<Row>> {
+    const ROUNDS: usize = 30;
+    let _load = Load::start(&[&format!("idle={MOST}")])?;
+    let agent = bench.start_agent(CORE)?;
+    let mut bare = Bare::start(&replay::build()?)?;
+    settle(&agent)?;
+    let mut ours = Series::default();
+    let mut least = Vec::new();
+    for _ in 0..ROUNDS {
+        let body_bytes = ours.add(&agent, MOST)?;
+        least.push(bare.scrape(body_bytes)?);
+    }
+    let (mine, other) = (ours.cpu(), median(&least));
+    let name = format!("CPU per scrape, {MOST} processes");
+    let row = Row::new(&name, milliseconds(mine)).of("headcount", &ours.cpu_ns);
+    let name = "the same, only reading the task iterator and writing as many bytes";
+    let least = Row::new(name, milliseconds(other)).of("bare", &least);
+    let share = Row::new("times the bare one", format!("{:.2}", mine / other));
+    Ok(vec![row, least, share.target("≤ 2", mine <= 2.0 * other)])
 }
 
 /// One process of many threads.

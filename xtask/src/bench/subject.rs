@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::metrics;
 use super::usage::{self, Memory};
 use crate::http;
 
@@ -22,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Subject {
     child: Child,
     port: u16,
+    processes: &'static str,
 }
 
 /// What one scrape cost.
@@ -29,43 +31,46 @@ pub(crate) struct Subject {
 pub(crate) struct Scrape {
     pub(crate) cpu_ns: f64,
     pub(crate) wall_ns: f64,
+    /// Processes that it saw.
+    pub(crate) processes: f64,
     pub(crate) body: String,
 }
 
+/// How a program is started, and how it says that it is there.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) binary: &'a Path,
+    pub(crate) arguments: Vec<String>,
+    /// Answers without "starting" when the program is past starting.
+    pub(crate) ready: &'a str,
+    /// Whose samples add up to the processes that a scrape saw.
+    pub(crate) processes: &'static str,
+}
+
 impl Subject {
-    /// Waits until it answers, and has said that it is past starting.
-    pub(crate) fn start(
-        name: &str,
-        binary: &Path,
-        config: &Path,
-        arguments: &[&str],
-        folder: &Path,
-    ) -> Result<Self> {
+    /// Waits until it answers, and has said that it is past starting. Its log is kept in `folder`.
+    pub(crate) fn start(launch: &Launch<'_>, folder: &Path) -> Result<Self> {
+        let Launch { name, binary, .. } = launch;
         let port = free_port()?;
         let log = folder.join(format!("{name}.log"));
         let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-        let mut command = Command::new(binary);
-        // SAFETY: sets a flag of the new process, which is safe between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
-        let child = command
-            .arg(format!("-web.listen-address=127.0.0.1:{port}"))
-            .arg(format!("-config.path={}", config.display()))
-            .args(arguments)
+        let child = bound_to_us(binary)
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(&launch.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
-        let subject = Self { child, port };
+        let subject = Self {
+            child,
+            port,
+            processes: launch.processes,
+        };
         let deadline = Instant::now() + START;
-        // process-exporter shows its landing page on every path it does not know.
         while !subject
-            .fetch("/health")
+            .fetch(launch.ready)
             .is_ok_and(|body| !body.contains("starting"))
         {
             ensure!(
@@ -89,12 +94,9 @@ impl Subject {
         Ok(Scrape {
             cpu_ns,
             wall_ns,
+            processes: metrics::sum(&body, self.processes),
             body,
         })
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// CPU of all its threads so far.
@@ -104,6 +106,10 @@ impl Subject {
 
     pub(crate) fn memory(&self) -> Result<Memory> {
         usage::memory(self.child.id())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn fetch(&self, path: &str) -> Result<String> {
@@ -118,6 +124,19 @@ impl Drop for Subject {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command that the kernel ends when this process ends.
+pub(crate) fn bound_to_us(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    // SAFETY: sets a flag of the new process, which is safe between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    command
 }
 
 /// A port that was free a moment ago.

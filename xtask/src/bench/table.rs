@@ -1,11 +1,13 @@
-//! The table: rows of figures as Markdown, aligned so that it reads well on a terminal, too.
+//! The table: rows of figures as Markdown, aligned so that it reads well on a terminal, too; and what they were made of.
 
 use std::fmt::Write as _;
 
-const HEADS: [&str; 6] = [
+const HEADS: [&str; 8] = [
     "figure",
     "headcount",
     "process-exporter",
+    "ratio",
+    "node_exporter",
     "ratio",
     "target",
     "",
@@ -15,6 +17,8 @@ const HEADS: [&str; 6] = [
 #[derive(Debug, Default)]
 pub(super) struct Row {
     cells: [String; HEADS.len()],
+    /// Whose values, and the values in nanoseconds.
+    raw: Vec<(&'static str, Vec<f64>)>,
 }
 
 impl Row {
@@ -32,9 +36,22 @@ impl Row {
         self
     }
 
+    /// The same of node_exporter, which counts no groups.
+    pub(super) fn beside_node(mut self, theirs: String, share: f64) -> Self {
+        self.cells[4] = theirs;
+        self.cells[5] = ratio(share);
+        self
+    }
+
     pub(super) fn target(mut self, target: &str, is_met: bool) -> Self {
-        self.cells[4] = target.to_owned();
-        self.cells[5] = if is_met { "met" } else { "MISSED" }.to_owned();
+        self.cells[6] = target.to_owned();
+        self.cells[7] = if is_met { "met" } else { "MISSED" }.to_owned();
+        self
+    }
+
+    /// All times that the figure of `whom` is made of.
+    pub(super) fn of(mut self, whom: &'static str, times_ns: &[f64]) -> Self {
+        self.raw.push((whom, times_ns.to_vec()));
         self
     }
 }
@@ -67,25 +84,24 @@ fn ratio(share: f64) -> String {
     }
 }
 
+/// Columns in which no row has anything are left out.
 pub(super) fn markdown(rows: &[Row]) -> String {
     let heads = HEADS.map(str::to_owned);
     let lines = || std::iter::once(&heads).chain(rows.iter().map(|row| &row.cells));
-    let widths: Vec<usize> = (0..HEADS.len())
-        .map(|column| {
-            lines()
-                .map(|cells| cells[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
+    let is_used = |column: &usize| rows.iter().any(|row| !row.cells[*column].is_empty());
+    let widest = |column: usize| lines().map(|cells| cells[column].chars().count()).max();
+    let columns: Vec<(usize, usize)> = (0..HEADS.len())
+        .filter(is_used)
+        .map(|column| (column, widest(column).unwrap_or(0)))
         .collect();
     let mut text = String::new();
     for (n, cells) in lines().enumerate() {
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(text, "| {cell:width$} ");
+        for (column, width) in &columns {
+            let _ = write!(text, "| {:width$} ", cells[*column]);
         }
         text.push_str("|\n");
         if n == 0 {
-            for width in &widths {
+            for (_, width) in &columns {
                 let _ = write!(text, "|{:-<1$}", "", width + 2);
             }
             text.push_str("|\n");
@@ -94,20 +110,22 @@ pub(super) fn markdown(rows: &[Row]) -> String {
     text
 }
 
-/// What was measured, and where.
-pub(super) fn preamble(peer: &str) -> String {
-    let first_line = |path: &str| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.lines().next().unwrap_or_default().to_owned()
-    };
-    let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!(
-        "`cargo xtask bench` on Linux {}, {cpus} CPUs, load average {} at the start; process-exporter {peer}, smaps off, \
-         its threads on unless said otherwise. Both group all processes by comm. CPU is user and system time of all \
-         threads by the process's CPU clock, up to 250 ms after each scrape, medians; MB are 10^6 bytes.\n",
-        first_line("/proc/sys/kernel/osrelease"),
-        first_line("/proc/loadavg"),
-    )
+/// What the rows are made of, in microseconds, folded away; nothing where no row says.
+pub(super) fn raw(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        for (whom, times_ns) in &row.raw {
+            let _ = write!(text, "{}, {whom}:", row.cells[0]);
+            for ns in times_ns {
+                let _ = write!(text, " {:.1}", ns / 1e3);
+            }
+            text.push('\n');
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!("\n<details><summary>raw data, us</summary>\n\n```text\n{text}```\n\n</details>\n")
 }
 
 #[cfg(test)]
@@ -115,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
+    fn columns_are_as_wide_as_their_widest_cell_and_empty_ones_are_left_out() {
         let rows = [
             Row::new("CPU", milliseconds(4_321_000.0)).beside(milliseconds(9.8e8), 0.0044),
             Row::new("RSS after start", megabytes(12_000_001)).target("≤ 12 MB", false),
@@ -135,5 +153,19 @@ mod tests {
         assert_eq!(ratio(0.9), "0.90");
         assert_eq!(percent(0.0123), "+1.23 %");
         assert_eq!(percent(-0.001), "-0.10 %");
+    }
+
+    #[test]
+    fn raw_data_are_of_the_rows_that_have_some() {
+        let rows = [
+            Row::new("CPU", String::new()).of("headcount", &[1500.0, 25.0]),
+            Row::new("RSS", String::new()),
+        ];
+        assert!(
+            raw(&rows).contains("\nCPU, headcount: 1.5 0.0\n```"),
+            "{}",
+            raw(&rows)
+        );
+        assert_eq!(raw(&rows[1..]), "");
     }
 }

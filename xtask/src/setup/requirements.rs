@@ -71,6 +71,8 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
 pub(crate) const IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
 /// The same for the other machine.
 pub(crate) const ARM_IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER];
+/// What counts instructions.
+pub(crate) const BENCH: &[&Requirement] = &[&VALGRIND];
 /// What checks the manifests.
 pub(crate) const MANIFESTS: &[&Requirement] = &[&PYTHON];
 
@@ -259,4 +261,12 @@ const CURL: Requirement = Requirement {
     is_met: |_| command::works(Command::new("curl").arg("--version")),
     steps: |_| vec![Step::apt("curl")],
     remedy: "install any curl that speaks TLS 1.2 and 1.3",
+};
+
+const VALGRIND: Requirement = Requirement {
+    name: "valgrind",
+    purpose: "counts the instructions of a scrape, the same on every run",
+    is_met: |_| command::works(Command::new("valgrind").arg("--version")),
+    steps: |_| vec![Step::apt("valgrind")],
+    remedy: "install a valgrind of 3.19 or newer, with callgrind_annotate",
 };

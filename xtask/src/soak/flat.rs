@@ -18,7 +18,7 @@ pub(super) struct Holding {
 
 impl Holding {
     pub(super) fn of(agent: &Subject, body: &str) -> Result<Self> {
-        let folder = format!("/proc/{}/fd", agent.id());
+        let folder = format!("/proc/{}/fd", agent.pid());
         let descriptors = std::fs::read_dir(&folder).with_context(|| format!("list {folder}"))?;
         let is_ring = |labels: &str| labels.contains("\"ring\"");
         let fills = metrics::samples(body, "headcount_map_fill_ratio");

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::bench::subject::Subject;
+use crate::bench::subject::{Launch, Subject};
 use crate::{command, setup, workspace};
 use flat::Holding;
 use programs::Programs;
@@ -91,8 +91,15 @@ impl Soak {
     }
 
     fn run(&self, minutes: u32, of_the_agent: &[String]) -> Result<()> {
-        let words: Vec<&str> = of_the_agent.iter().map(String::as_str).collect();
-        let agent = Subject::start("headcount", &self.agent, &self.config, &words, &self.folder)?;
+        let config = format!("--config.path={}", self.config.display());
+        let launch = Launch {
+            name: "headcount",
+            binary: &self.agent,
+            arguments: [&[config], of_the_agent].concat(),
+            ready: "/health",
+            processes: "namedprocess_namegroup_num_procs",
+        };
+        let agent = Subject::start(&launch, &self.folder)?;
         let mut watch = Watch::new(&agent);
         let mut programs = Programs::start(&self.folder)?;
         let mut table = Table::new(&self.folder)?;

@@ -92,10 +92,10 @@ fn whole<T: Pod>(bytes: &[u8]) -> Option<T> {
 }
 
 /// An event, and when it was: nanoseconds since boot.
-pub(super) type Timed = (u64, Event);
+pub type Timed = (u64, Event);
 
 /// One record of the ring; `None` for one of no known kind, which is counted as lost.
-pub(super) fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Timed> {
+pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Timed> {
     let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
     match first {
         kind::FORK => {

@@ -19,8 +19,10 @@ mod support;
 mod switch;
 mod wire;
 
+pub use events::{Timed, from_ring};
 pub use load::{Error, Sizes};
 pub use plan::{Plan, Program, Request};
+pub use snapshot::{Carried, Snapshot};
 pub use support::{Obstacle, Support};
 pub use switch::RunTimes;
 
@@ -36,12 +38,10 @@ use aya::{
     sys::SyscallError,
 };
 use aya_log::EbpfLogger;
-use events::Timed;
 use fill::Fill;
 use iterator::TaskIterator;
 use overflow::Overflow;
 use self_test::SelfTestRun;
-use snapshot::{Carried, Snapshot};
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -410,14 +410,21 @@ impl Kernel {
     /// When the kernel refuses the iterator or a read.
     pub fn pass(&mut self, started_ns: u64) -> io::Result<Pass> {
         self.begin_pass(started_ns)?;
-        let iterator = self.iterator.as_ref();
-        let iterator = iterator.ok_or_else(|| io::Error::other("no iterator"))?;
-        let mut file = iterator.open()?;
         let mut snapshot = Snapshot::new(self.carried, self.live);
-        snapshot.read(&mut file)?;
+        snapshot.read(&mut self.tasks()?)?;
         let pass = snapshot.pass(started_ns);
         self.live = pass.processes.len();
         Ok(pass)
+    }
+
+    /// A file that tells all tasks from the first one on, in the words of `agent-common`.
+    ///
+    /// # Errors
+    /// When the kernel refuses it, and in another tier than the iterator's.
+    pub fn tasks(&self) -> io::Result<File> {
+        let iterator = self.iterator.as_ref();
+        let iterator = iterator.ok_or_else(|| io::Error::other("no iterator"))?;
+        iterator.open()
     }
 
     /// What was born from here on, no pass has credited.

@@ -20,7 +20,7 @@ const TASK_RTLOCK_WAIT: u32 = 0x1000;
 
 /// Which facts the records of this kernel carry.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Carried {
+pub struct Carried {
     pub(super) io: bool,
     pub(super) run_delay: bool,
     pub(super) fd_limit: bool,
@@ -30,7 +30,7 @@ pub(super) struct Carried {
 
 impl Carried {
     /// What the kernel fields that were found allow.
-    pub(super) fn new(layout: &Layout, page_bytes: u64) -> Self {
+    pub fn new(layout: &Layout, page_bytes: u64) -> Self {
         let offsets = &layout.offsets;
         Self {
             io: [
@@ -126,7 +126,7 @@ pub(super) fn process_id(id: &Identity) -> ProcessId {
 /// What the iterator gave so far. Only processes of several threads wait for their end: their threads may come before
 /// or after them.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub struct Snapshot {
     carried: Carried,
     processes: Vec<Sample>,
     leaders: Vec<LeaderRecord>,
@@ -137,7 +137,7 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// Nothing yet; `expected` processes will come, or so.
-    pub(super) fn new(carried: Carried, expected: usize) -> Self {
+    pub fn new(carried: Carried, expected: usize) -> Self {
         Self {
             carried,
             processes: Vec::with_capacity(expected),
@@ -151,7 +151,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// When a read fails, or a record is none of ours.
-    pub(super) fn read(&mut self, iterator: &mut impl Read) -> io::Result<()> {
+    pub fn read(&mut self, iterator: &mut impl Read) -> io::Result<()> {
         let mut buffer = vec![0; READ_BYTES];
         loop {
             match iterator.read(&mut buffer) {
@@ -195,7 +195,7 @@ impl Snapshot {
     }
 
     /// What was read as a pass that began at `started_ns`.
-    pub(super) fn pass(mut self, started_ns: u64) -> Pass {
+    pub fn pass(mut self, started_ns: u64) -> Pass {
         for mut leader in self.leaders {
             if let Some(sum) = self.sums.get(&leader.id.tgid) {
                 add(&mut leader.totals, sum);

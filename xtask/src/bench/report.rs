@@ -1,0 +1,82 @@
+//! The head of the report: machine, versions, method.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::Bench;
+use crate::{command, workspace};
+
+const METHOD: &str = "\
+All programs run in the same minutes, one after the other or in turns, on an otherwise idle machine; both group all processes by comm.
+CPU is user and system time of all threads by the process's CPU clock (`clock_getcpuclockid`), to 250 ms after each scrape, which is what
+a collector of garbage may need; wall is from connecting to the last byte, uncompressed, over loopback. Where many values were taken it is their
+median. MB are 10^6 bytes. Proportional memory is off in both but where a row says otherwise; process-exporter's threads are on. node_exporter runs
+with `--collector.disable-defaults --collector.processes`: it reads `stat` of each process and thread, and shows sums for the node, no groups.
+
+Figures in time are of this machine and this hour; ratios and instructions travel further. Instructions are of user space, counted by
+callgrind in the agent's own code over bytes made of the records that the kernel programs write, without the kernel's part, `/proc` and HTTP.
+
+`cargo xtask bench` makes this page anew, `cargo xtask bench SECTION...` a part of it.
+";
+
+/// Everything above the tables.
+pub(super) fn head(bench: &Bench) -> Result<String> {
+    let mut text = String::from(
+        "# Benchmarks\n\nWhat Headcount costs, measured and written by `cargo xtask bench`.\n\n## Where\n\n",
+    );
+    text.push_str("| what | |\n| --- | --- |\n");
+    for (what, value) in place(bench)? {
+        let _ = writeln!(text, "| {what} | {value} |");
+    }
+    let _ = write!(text, "\n## How\n\n{METHOD}\n## Figures\n");
+    Ok(text)
+}
+
+fn place(bench: &Bench) -> Result<Vec<(&'static str, String)>> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let line = |path: &str| read(path).lines().next().unwrap_or_default().to_owned();
+    let value = |path: &str, key: &str, separator: char| {
+        let text = read(path);
+        let mut lines = text.lines().filter_map(|line| line.split_once(separator));
+        let found = lines.find(|(name, _)| name.trim() == key);
+        found.map_or_else(String::new, |(_, value)| {
+            value.trim().trim_matches('"').to_owned()
+        })
+    };
+    let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let tool = |name: &str| -> Result<String> {
+        let output = command::read(Command::new(name).arg("--version"))?;
+        Ok(output.lines().next().unwrap_or_default().to_owned())
+    };
+    Ok(vec![
+        (
+            "CPU",
+            format!("{} of {}", cpus, value("/proc/cpuinfo", "model name", ':')),
+        ),
+        ("memory", value("/proc/meminfo", "MemTotal", ':')),
+        ("kernel", line("/proc/sys/kernel/osrelease")),
+        ("distribution", value("/etc/os-release", "PRETTY_NAME", '=')),
+        ("load average at the start", line("/proc/loadavg")),
+        ("when", date()?),
+        ("headcount", tool(&bench.agent.to_string_lossy())?),
+        ("commit", commit()?),
+        ("compiler", tool("rustc")?),
+        ("process-exporter", bench.peer.version.clone()),
+        ("node_exporter", bench.node_exporter.version.clone()),
+    ])
+}
+
+fn date() -> Result<String> {
+    let output = command::read(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?;
+    Ok(output.trim().to_owned())
+}
+
+/// The commit, and whether the tree differs from it.
+fn commit() -> Result<String> {
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty", "--exclude=*"]);
+    let output = command::read(git.current_dir(workspace::root()))?;
+    Ok(output.trim().to_owned())
+}

@@ -1,0 +1,140 @@
+//! What a switch of tasks costs with a program at each: section `switches`.
+
+use anyhow::Result;
+
+use super::Bench;
+use super::load::{self, Churn};
+use super::programs::{self, Empty, Program, ProgramStatistics};
+use super::statistics::{median, quantile};
+use super::subject::Subject;
+use super::table::{Row, nanoseconds, percent};
+
+/// Round trips between two processes on one CPU: two switches each.
+const ROUND_TRIPS: u32 = 100_000;
+const PAIRS: usize = 12;
+const TIER: &str = "--accounting=switch";
+const RUN_QUEUE: &str = "--collector.runqueue";
+
+/// Time of the programs that run at switches, less that of an empty one, and what a ping-pong is slowed down by.
+pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
+    let mut rows = vec![in_programs(bench, &[TIER], "task_switch")?.target()];
+    rows.push(slow_down(bench, TIER, &[TIER])?);
+    if bench.knows_flag(RUN_QUEUE)? {
+        let run_queue = in_programs(bench, &[RUN_QUEUE], "runqueue_")?;
+        let name = "Kepler's and rezolus' for the same, as they publish it";
+        rows.extend([
+            run_queue.target(),
+            Row::new(name, "1400 ns, 400 ns".to_owned()),
+            slow_down(bench, RUN_QUEUE, &[RUN_QUEUE])?,
+        ]);
+    }
+    Ok(rows)
+}
+
+/// What programs take of a switch.
+struct PerSwitch {
+    name: String,
+    ns: f64,
+    empty_ns: f64,
+    most_ns: f64,
+}
+
+impl PerSwitch {
+    fn target(self) -> Row {
+        let Self {
+            name,
+            ns,
+            empty_ns,
+            most_ns,
+        } = self;
+        let shown = format!(
+            "{} (an empty program: {})",
+            nanoseconds(ns),
+            nanoseconds(empty_ns)
+        );
+        Row::new(name, shown).target(&format!("≤ {most_ns} ns"), ns <= most_ns)
+    }
+}
+
+fn in_programs(bench: &Bench, arguments: &[&str], prefix: &str) -> Result<PerSwitch> {
+    let agent = bench.start_agent(arguments)?;
+    let _statistics = ProgramStatistics::enable()?;
+    let empty = Empty::attach()?;
+    let before = counted(&agent, prefix)?;
+    load::ping_pong(ROUND_TRIPS)?;
+    let ran: Vec<Program> = counted(&agent, prefix)?
+        .into_iter()
+        .map(|program| since(program, &before))
+        .collect();
+    let empty = empty.counted()?;
+    // Each run is timed, which costs what the empty program shows; programs that run less often than switches count
+    // as often as they ran.
+    let net_ns = |program: &Program| program.time_ns - program.runs * empty.each_ns();
+    let ns = ran.iter().map(net_ns).sum::<f64>() / empty.runs;
+    let names: Vec<&str> = ran.iter().map(|program| program.name.as_str()).collect();
+    Ok(PerSwitch {
+        name: format!(
+            "time per switch, {}: {}",
+            arguments.join(" "),
+            names.join(", ")
+        ),
+        ns,
+        empty_ns: empty.each_ns(),
+        most_ns: if prefix == "task_switch" { 60.0 } else { 100.0 },
+    })
+}
+
+fn counted(agent: &Subject, prefix: &str) -> Result<Vec<Program>> {
+    let mut programs = programs::of_process(agent.pid())?;
+    programs.retain(|program| program.name.starts_with(prefix));
+    Ok(programs)
+}
+
+fn since(program: Program, before: &[Program]) -> Program {
+    match before.iter().find(|other| other.name == program.name) {
+        Some(before) => Program {
+            runs: program.runs - before.runs,
+            time_ns: program.time_ns - before.time_ns,
+            ..program
+        },
+        None => program,
+    }
+}
+
+/// Pairs of ping-pongs beside an agent that has programs at switches and one that has none, in changing order.
+fn slow_down(bench: &Bench, name: &str, arguments: &[&str]) -> Result<Row> {
+    let stretch = |arguments: &[&str]| -> Result<Churn> {
+        let _agent = bench.start_agent(arguments)?;
+        load::ping_pong(ROUND_TRIPS)
+    };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for pair in 0..PAIRS {
+        let mut order: [(&[&str], &mut Vec<f64>); 2] = [
+            (arguments, &mut with),
+            (&["--accounting=procfs"], &mut without),
+        ];
+        if pair % 2 == 1 {
+            order.reverse();
+        }
+        for (arguments, walls) in order {
+            walls.push(stretch(arguments)?.wall_ns);
+        }
+    }
+    let ratios: Vec<f64> = with
+        .iter()
+        .zip(&without)
+        .map(|(with, without)| with / without)
+        .collect();
+    let [low, high] = [0.25, 0.75].map(|share| percent(quantile(&ratios, share) - 1.0));
+    let each = nanoseconds(median(&without) / f64::from(2 * ROUND_TRIPS));
+    let shown = format!(
+        "{} (quartiles {low}, {high})",
+        percent(median(&ratios) - 1.0)
+    );
+    Ok(Row::new(
+        format!("slow-down of a ping-pong, wall, {name} ({each} a switch without)"),
+        shown,
+    )
+    .of("with", &with)
+    .of("without", &without))
+}
