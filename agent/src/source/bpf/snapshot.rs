@@ -48,6 +48,10 @@ impl Carried {
         }
     }
 
+    fn bytes(self, pages: u64) -> u64 {
+        pages.saturating_mul(self.page_bytes)
+    }
+
     /// Totals in the table's words.
     pub(super) fn counters(self, totals: &Totals) -> Counters {
         Counters {
@@ -218,15 +222,21 @@ impl Snapshot {
 
 /// Adds what live threads used. The waits for a CPU stay theirs: the table credits those thread by thread.
 fn add(sum: &mut Totals, thread: &Totals) {
-    sum.utime_ns += thread.utime_ns;
-    sum.stime_ns += thread.stime_ns;
-    sum.runtime_ns += thread.runtime_ns;
-    sum.minor_faults += thread.minor_faults;
-    sum.major_faults += thread.major_faults;
-    sum.voluntary_switches += thread.voluntary_switches;
-    sum.nonvoluntary_switches += thread.nonvoluntary_switches;
-    sum.read_bytes += thread.read_bytes;
-    sum.write_bytes += thread.write_bytes;
+    // Fewer than 2^64 of anything, unless the kernel is broken: then a sum must stop the agent even less.
+    let pairs = [
+        (&mut sum.utime_ns, thread.utime_ns),
+        (&mut sum.stime_ns, thread.stime_ns),
+        (&mut sum.runtime_ns, thread.runtime_ns),
+        (&mut sum.minor_faults, thread.minor_faults),
+        (&mut sum.major_faults, thread.major_faults),
+        (&mut sum.voluntary_switches, thread.voluntary_switches),
+        (&mut sum.nonvoluntary_switches, thread.nonvoluntary_switches),
+        (&mut sum.read_bytes, thread.read_bytes),
+        (&mut sum.write_bytes, thread.write_bytes),
+    ];
+    for (sum, more) in pairs {
+        *sum = sum.saturating_add(more);
+    }
 }
 
 fn totals(thread: &ThreadRecord) -> Totals {
@@ -252,9 +262,9 @@ fn sample(leader: &LeaderRecord, carried: Carried) -> Sample {
         state: state(leader.state, leader.exit_state),
         counters: carried.counters(&leader.totals),
         memory: Memory {
-            resident_bytes: leader.rss_pages * carried.page_bytes,
-            virtual_bytes: leader.total_vm_pages * carried.page_bytes,
-            swapped_bytes: leader.swap_pages * carried.page_bytes,
+            resident_bytes: carried.bytes(leader.rss_pages),
+            virtual_bytes: carried.bytes(leader.total_vm_pages),
+            swapped_bytes: carried.bytes(leader.swap_pages),
         },
         threads: leader.threads,
         fd_limit: carried.fd_limit.then_some(leader.fd_limit),
@@ -341,6 +351,30 @@ mod tests {
         let pass = snapshot.pass(0);
         assert_eq!(pass.processes.len(), 1);
         assert!(pass.cgroup_ids().is_empty(), "0 is none");
+    }
+
+    #[test]
+    fn numbers_that_no_kernel_has_stop_nothing() {
+        let mut leader = LeaderRecord {
+            kind: kind::LEADER,
+            threads: 2,
+            rss_pages: u64::MAX,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        leader.totals.minor_faults = u64::MAX;
+        let thread = ThreadRecord {
+            kind: kind::THREAD,
+            tid: 1,
+            minor_faults: 1,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        let mut snapshot = Snapshot::new(Carried::new(&Layout::ABSENT, 4096), 0);
+        for bytes in [bytemuck::bytes_of(&leader), bytemuck::bytes_of(&thread)] {
+            assert!(snapshot.take(bytes).is_some());
+        }
+        let pass = snapshot.pass(5);
+        assert_eq!(pass.processes[0].counters.faults.minor, u64::MAX);
+        assert_eq!(pass.processes[0].memory.resident_bytes, u64::MAX);
     }
 
     #[test]
