@@ -1,12 +1,12 @@
 //! A running agent, and questions to it.
 
-use crate::{exposition::Samples, process, rights::Rights, tier::Tier};
+use crate::{exposition::Samples, process, rights::Rights, surroundings, tier::Tier};
 use std::{
     fs::File,
     io::{Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -40,15 +40,33 @@ impl Agent {
         let flags: Vec<&str> = std::iter::once(accounting.as_str())
             .chain(flags.iter().copied())
             .collect();
-        let agent = Self::start_as(&Rights::root(), &flags, configuration);
+        let hide = if tier.without_types {
+            surroundings::hide_types
+        } else {
+            |_: &mut Command| {}
+        };
+        let agent = Self::start_in(&Rights::root(), &flags, configuration, hide);
         assert_eq!(agent.tier, tier.name, "the agent counts in another way");
+        let is_traced = agent.rung() == Some("last_switch");
+        assert_eq!(is_traced, tier.without_types, "{}", agent.log());
         agent
     }
 
     /// The same with these rights, in the tier that they allow unless a flag says it.
     pub(crate) fn start_as(rights: &Rights, flags: &[&str], configuration: Option<&str>) -> Self {
+        Self::start_in(rights, flags, configuration, |_| {})
+    }
+
+    /// The same in surroundings of its own.
+    pub(crate) fn start_in(
+        rights: &Rights,
+        flags: &[&str],
+        configuration: Option<&str>,
+        surround: fn(&mut Command),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = rights.command(&binary(), folder.path());
+        surround(&mut command);
         command.arg("--web.listen-address=127.0.0.1:0").args(flags);
         if let Some(text) = configuration {
             let path = folder.path().join(CONFIGURATION);

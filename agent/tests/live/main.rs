@@ -29,6 +29,7 @@ mod program;
 mod rights;
 mod runner;
 mod scenario;
+mod surroundings;
 mod tests;
 mod tier;
 

@@ -6,6 +6,7 @@
 mod btf;
 mod events;
 mod fill;
+mod format;
 mod iterator;
 mod load;
 mod offsets;
@@ -16,6 +17,7 @@ mod snapshot;
 mod stats;
 mod support;
 mod switch;
+mod tracefs;
 mod wire;
 
 pub use load::{Error, Sizes};
@@ -28,7 +30,9 @@ use crate::{
     host::boottime_ns,
     process::{Coarse, Event, Pass},
 };
-use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN};
+use agent_common::{
+    ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN, TraceFields,
+};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
@@ -37,6 +41,7 @@ use aya_log::EbpfLogger;
 use events::Timed;
 use fill::Fill;
 use iterator::TaskIterator;
+use load::Layouts;
 use overflow::Overflow;
 use self_test::SelfTestRun;
 use snapshot::{Carried, Snapshot};
@@ -86,13 +91,10 @@ pub fn start(
             warnings: Vec::new(),
         });
     }
-    let (support, mut layout) = examine(obstacle);
+    let (support, mut layouts) = examine(obstacle);
     let mut plans = plan::candidates(request, &support);
-    let mut warnings: Vec<String> = support.obstacle.iter().map(ToString::to_string).collect();
-    if support.obstacle.is_none() && !support.task_iterator {
-        warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
-    }
-    let btf = if plans.iter().any(|plan| plan.rung.is_some()) {
+    let mut warnings = shortcomings(&support);
+    let btf = if plans.iter().any(|plan| plan.needs_types()) {
         aya::Btf::from_sys_fs()
             .map_err(|error| warnings.push(error.to_string()))
             .ok()
@@ -100,11 +102,16 @@ pub fn start(
         None
     };
     while let Some(plan) = plans.first().copied() {
-        let Some(btf) = btf.as_ref().filter(|_| plan.rung.is_some()) else {
+        if plan.rung.is_none() {
             break;
-        };
-        match load::load(plan, &layout, sizes, btf)
-            .and_then(|ebpf| Kernel::new(ebpf, plan, sizes, Carried::new(&layout, page_bytes)))
+        }
+        if plan.needs_types() && btf.is_none() {
+            plans.retain(|plan| !plan.needs_types());
+            continue;
+        }
+        let carried = Carried::new(&layouts.of(plan), page_bytes);
+        match load::load(plan, &layouts, sizes, btf.as_ref())
+            .and_then(|ebpf| Kernel::new(ebpf, plan, sizes, carried))
         {
             Ok(kernel) => {
                 return Ok(Start {
@@ -113,7 +120,7 @@ pub fn start(
                     warnings,
                 });
             }
-            Err(Error::Refused(program, error)) if without_helpers(&mut layout, program) => {
+            Err(Error::Refused(program, error)) if without_helpers(&mut layouts.types, program) => {
                 warnings.push(format!(
                     "{}; trying it without helpers that lockdown takes away: the arguments of a process that is gone \
                      before a scrape are unknown then, and resident memory comes from /proc before 6.2",
@@ -160,17 +167,53 @@ fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
     uses_them
 }
 
+/// Why the best plan was not even tried.
+fn shortcomings(support: &Support) -> Vec<String> {
+    let Support {
+        obstacle,
+        no_types,
+        no_tracepoints,
+        ..
+    } = support;
+    let mut warnings: Vec<_> = obstacle.iter().chain(no_types).collect();
+    // Nobody needs tracepoints where types are known.
+    warnings.extend(no_tracepoints.as_ref().filter(|_| no_types.is_some()));
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    if warnings.is_empty() && !support.task_iterator {
+        warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
+    }
+    warnings
+}
+
 /// What this kernel supports, and where it keeps what.
-fn examine(obstacle: Option<Obstacle>) -> (Support, Layout) {
+fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts) {
+    let mut layouts = Layouts {
+        types: Layout::ABSENT,
+        tracepoints: TraceFields::ABSENT,
+    };
     let known = if load::IS_BUILT {
         obstacle
     } else {
         Some(Obstacle::NotBuilt)
     };
     if let Some(obstacle) = known {
-        return (Support::none(obstacle), Layout::ABSENT);
+        return (Support::none(obstacle), layouts);
     }
-    let refuse = |text: String| (Support::none(Obstacle::NoBtf(text)), Layout::ABSENT);
+    let (mut support, types) = examine_types();
+    layouts.types = types;
+    match tracefs::fields() {
+        Ok(fields) => layouts.tracepoints = fields,
+        Err(obstacle) => support.no_tracepoints = Some(obstacle),
+    }
+    (support, layouts)
+}
+
+/// The part of it that rests on the kernel's type information.
+fn examine_types() -> (Support, Layout) {
+    let refuse = |text: String| {
+        let support = Support::without_types(Obstacle::NoBtf(text));
+        (support, Layout::ABSENT)
+    };
     let raw = match std::fs::read("/sys/kernel/btf/vmlinux") {
         Ok(raw) => raw,
         Err(error) => return refuse(error.to_string()),
@@ -251,7 +294,7 @@ impl Kernel {
             ring: take(&mut ebpf, "RING")?,
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
-            switch: switch::Switch::new(&mut ebpf)?,
+            switch: switch::Switch::new(&mut ebpf, plan)?,
             logger: EbpfLogger::init(&mut ebpf).ok(),
             ebpf,
             plan,
@@ -405,6 +448,15 @@ impl Kernel {
     /// When a map cannot be read.
     pub fn run_times(&mut self) -> Result<RunTimes, Error> {
         self.switch.read()
+    }
+
+    /// Has the programs follow a process that they do not know, from what it has used up to now (switch tier on
+    /// tracepoints). A full map says so.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn adopt(&mut self, sample: &crate::process::Sample) -> Result<bool, Error> {
+        self.switch.adopt(sample)
     }
 
     /// Makes room in the map of run times: these processes are gone.

@@ -77,6 +77,13 @@ impl Procfs {
         self.hard(result)
     }
 
+    /// The process that a thread belongs to; `None` when it is gone.
+    pub fn process_of(&mut self, tid: u32) -> Option<u32> {
+        let dir = self.open(tid).ok()?;
+        let (file, cap) = status::FILE;
+        status::parse_tgid(self.buffer.read(dir.as_fd(), file, cap).ok()?)
+    }
+
     fn read_sample(&mut self, tgid: u32, threads: &mut Vec<ThreadSample>) -> Result<Sample, Error> {
         let dir = self.open(tgid)?;
         let dir = dir.as_fd();
