@@ -6,6 +6,9 @@ use bytemuck::{Pod, Zeroable};
 /// In `flags` of exit and release records: the OOM killer chose the process.
 pub const EXIT_OOM: u32 = 1;
 
+/// In `flags` of exit and release records: nothing tells how it ended, and `wait_status` is 0.
+pub const EXIT_UNTOLD: u32 = 4;
+
 /// The last thread of a process ended (`sched_process_exit` at group-dead).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]

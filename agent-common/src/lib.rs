@@ -13,9 +13,10 @@ mod plan;
 mod release;
 mod switch;
 mod task;
+mod tracepoint;
 
 pub use exec::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord};
-pub use exit::{EXIT_OOM, ExitRecord};
+pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
 pub use fork::ForkRecord;
 pub use overflow::{
     COARSE_ENTRIES, CoarseSums, NodeTotals, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED,
@@ -25,6 +26,7 @@ pub use plan::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, Offsets, RSS_HELPE
 pub use release::{RELEASE_PROJECTED, ReleaseRecord};
 pub use switch::{RUN_TIMES_ENTRIES, RunTime, SwitchTotals};
 pub use task::{COMM_BYTES, Comm, Identity, LeaderRecord, ThreadRecord, Totals};
+pub use tracepoint::{TraceFields, Traced, UNCOUNTED};
 
 /// First word of each record in the ring and in the iterator's output.
 pub mod kind {

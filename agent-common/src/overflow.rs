@@ -66,6 +66,8 @@ pub struct CoarseSums {
     pub exits_signal: u64,
     /// Of these, by the OOM killer.
     pub oom_kills: u64,
+    /// Exit records of processes of which nothing tells how they ended.
+    pub exits_unknown: u64,
     /// Totals of the young ones.
     pub totals: Totals,
 }

@@ -22,10 +22,14 @@ pub struct RunTime {
 pub struct SwitchTotals {
     /// When this CPU switched last (`bpf_ktime_get_ns`).
     pub last_ns: u64,
-    /// Switches whose process found no place in the map.
+    /// Switches whose process found no place in the map; with tracepoints, births.
     pub full: u64,
     /// On-CPU time of these.
     pub full_run_ns: u64,
     /// Who was switched in last, and has run since [`Self::last_ns`]; tgid 0: the idle task.
     pub running: Identity,
+    /// The same where the programs sit on tracepoints, which tell thread ids; 0: the idle task.
+    pub running_tid: u32,
+    /// Always 0.
+    pub zero: u32,
 }

@@ -9,6 +9,7 @@ use agent_common::{
     ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, OverflowRecord, kind,
 };
 use aya_ebpf::{
+    EbpfContext,
     helpers::{bpf_get_current_cgroup_id, generated::bpf_probe_read_user},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
@@ -47,6 +48,12 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         flags: 0,
     };
     read_arguments(task, record);
+    send(context, record)
+}
+
+/// The way of a record whose arguments are as long as it says.
+#[inline(always)]
+pub(crate) fn send<C: EbpfContext>(context: &C, record: &ExecRecord) -> Option<()> {
     let argv_len = bounded(u64::from(record.head.argv_len)) as usize;
     let known = known_overflow_entry(&record.id);
     if known.is_none() && to_ring(record, offset_of!(ExecRecord, argv) + argv_len) {
@@ -94,7 +101,7 @@ fn read_arguments(task: Task, record: &mut ExecRecord) {
 /// A length of at most [`ARGV_BYTES`], masked where the verifier sees it: what the compiler knows already it would
 /// leave out.
 #[inline(always)]
-fn bounded(len: u64) -> u64 {
+pub(crate) fn bounded(len: u64) -> u64 {
     black_box(len) & (2 * ARGV_BYTES as u64 - 1)
 }
 

@@ -4,8 +4,10 @@ use crate::{
     emit::{coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
     kernel::{Task, now_ns},
 };
-use agent_common::{EXIT_OOM, ExitRecord, OVERFLOW_EXITED, OVERFLOW_RELEASED, kind};
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use agent_common::{
+    Comm, EXIT_OOM, EXIT_UNTOLD, ExitRecord, OVERFLOW_EXITED, OVERFLOW_RELEASED, kind,
+};
+use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// Kernel: `trace_sched_process_exit(struct task_struct *task)`, since 6.16 with `bool group_dead`.
 ///
@@ -40,12 +42,21 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         zero: 0,
         totals,
     };
-    let known = known_overflow_entry(&record.id);
-    if known.is_none() && whole_to_ring(&record) {
+    if to_ring_or_hash(&record) {
         return None;
     }
+    to_sums(context, &leader.comm(), &record)
+}
+
+/// `false`: ring and hash are full.
+#[inline(always)]
+pub(crate) fn to_ring_or_hash(record: &ExitRecord) -> bool {
+    let known = known_overflow_entry(&record.id);
+    if known.is_none() && whole_to_ring(record) {
+        return true;
+    }
     let Some(entry) = known.or_else(|| overflow_entry(&record.id)) else {
-        return to_sums(context, leader, &record);
+        return false;
     };
     entry.wait_status = record.wait_status;
     entry.exit_flags = record.flags;
@@ -54,14 +65,16 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         entry.totals = record.totals;
     }
     entry.flags |= OVERFLOW_EXITED;
-    None
+    true
 }
 
 /// Ring and hash are full. The end is counted here only: the release record may still find a place, or may not.
 #[inline(always)]
-fn to_sums(context: &BtfTracePointContext, leader: Task, record: &ExitRecord) -> Option<()> {
-    let sums = coarse_sums(context, &leader.comm())?;
-    if record.wait_status & 0x7f != 0 {
+pub(crate) fn to_sums<C: EbpfContext>(context: &C, comm: &Comm, record: &ExitRecord) -> Option<()> {
+    let sums = coarse_sums(context, comm)?;
+    if record.flags & EXIT_UNTOLD != 0 {
+        sums.exits_unknown += 1;
+    } else if record.wait_status & 0x7f != 0 {
         sums.exits_signal += 1;
     } else if record.wait_status & 0xff00 != 0 {
         sums.exits_failure += 1;

@@ -31,14 +31,23 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         parent: parent.identity(),
     };
     switch::begin(&record.child);
-    if whole_to_ring(&record) {
-        return None;
-    }
-    if let Some(entry) = overflow_entry(&record.child) {
-        entry.parent = record.parent;
-        entry.flags |= OVERFLOW_FORKED;
+    if to_ring_or_hash(&record) {
         return None;
     }
     coarse_sums(context, &child.comm())?.forks += 1;
     None
+}
+
+/// `false`: ring and hash are full.
+#[inline(always)]
+pub(crate) fn to_ring_or_hash(record: &ForkRecord) -> bool {
+    if whole_to_ring(record) {
+        return true;
+    }
+    let Some(entry) = overflow_entry(&record.child) else {
+        return false;
+    };
+    entry.parent = record.parent;
+    entry.flags |= OVERFLOW_FORKED;
+    true
 }

@@ -7,12 +7,14 @@
 //! release_task | sched_process_free --> release.rs (one of the two is attached)
 //! iter/task          --> task.rs    --> read by user space at each scrape
 //! sched_switch       --> switch.rs  --> map of run times (switch tier only)
+//! the same from tracepoints --> traced/ (switch tier where the kernel has no type information)
 //! ```
 //!
 //! They count and copy; user space attributes. None of them keeps state per process, except the switch tier's
 //! bounded map. Every kernel field is read in kernel.rs.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![allow(
     clippy::cast_possible_truncation,
     reason = "BPF has 64-bit registers; what is narrowed here the verifier has bounded"
@@ -35,6 +37,7 @@ mod maps;
 mod release;
 mod switch;
 mod task;
+mod traced;
 
 #[cfg(not(test))]
 #[panic_handler]

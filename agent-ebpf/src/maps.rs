@@ -2,7 +2,7 @@
 
 use agent_common::{
     ARGV_BYTES, COARSE_ENTRIES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals,
-    OverflowRecord, RUN_TIMES_ENTRIES, RunTime, SwitchTotals,
+    OverflowRecord, RUN_TIMES_ENTRIES, RunTime, SwitchTotals, Traced,
 };
 use aya_ebpf::{
     macros::map,
@@ -60,6 +60,11 @@ pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max
 #[map]
 pub(crate) static RUN_TIMES: PerCpuHashMap<Identity, RunTime> =
     PerCpuHashMap::with_max_entries(RUN_TIMES_ENTRIES, 0);
+
+/// What is known of each process (switch tier without type information): made at its birth, or by user space if it is
+/// older, and gone with it. Full: counted in [`SWITCH`], and user space reads it at each pass until it finds a place.
+#[map]
+pub(crate) static TRACED: HashMap<u32, Traced> = HashMap::with_max_entries(RUN_TIMES_ENTRIES, 0);
 
 /// The switch program's own state. Cannot be full.
 #[map]

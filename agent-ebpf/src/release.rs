@@ -88,8 +88,14 @@ fn report<C: EbpfContext>(
         node.exited_runtime_ns += totals.runtime_ns;
         switch::end(&record.id);
     }
+    send(context, &record)
+}
+
+/// The way of a record.
+#[inline(always)]
+pub(crate) fn send<C: EbpfContext>(context: &C, record: &ReleaseRecord) -> Option<()> {
     let known = known_overflow_entry(&record.id);
-    if known.is_none() && whole_to_ring(&record) {
+    if known.is_none() && whole_to_ring(record) {
         return None;
     }
     if let Some(entry) = known.or_else(|| overflow_entry(&record.id)) {
@@ -103,11 +109,11 @@ fn report<C: EbpfContext>(
         entry.flags |= OVERFLOW_RELEASED;
         return None;
     }
-    if flags & RELEASE_PROJECTED != 0 {
+    if record.flags & RELEASE_PROJECTED != 0 {
         // The leader's own release says the same once more, if it comes.
         return None;
     }
-    to_sums(context, &record)
+    to_sums(context, record)
 }
 
 /// Ring and hash are full. Only a process that no pass has credited goes into the sums: an older one's total is mostly

@@ -31,6 +31,8 @@ pub(super) const fn fact(fact: Fact) -> &'static str {
         Fact::OpenFiles => "open_files",
         Fact::FileLimit => "file_limit",
         Fact::Lifecycle => "lifecycle",
+        Fact::ExitStatus => "exit_status",
+        Fact::FinalIoFaults => "final_io_faults",
         Fact::Names => "names",
         Fact::Proportional => "proportional_memory",
     }

@@ -8,7 +8,7 @@ use super::{Collector, Error, View, threads};
 use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
-use crate::source::Fact;
+use crate::source::{Fact, Rung};
 
 /// One family, written once for each group.
 pub(super) struct Metric {
@@ -294,15 +294,19 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_exits_total",
             kind: Kind::Counter,
-            help: "Processes ended, by how: code 0, another code, or a signal.",
+            help: "Processes ended, by how: code 0, another code, or a signal; unknown on the rung last_switch.",
             labels: &["groupname", "status"],
             unit: "processes",
             source: "sched_process_exit",
             fallback: "left out",
         },
         facts: &[Fact::Lifecycle],
-        write: |_, group, out| {
+        write: |view, group, out| {
             let ended = &group.total.lifecycle;
+            if view.source.rung == Some(Rung::LastSwitch) {
+                out.sample(&[&group.name, "unknown"], ended.exits_unknown);
+                return;
+            }
             out.sample(&[&group.name, "success"], ended.exits_success);
             out.sample(&[&group.name, "failure"], ended.exits_failure);
             out.sample(&[&group.name, "signal"], ended.exits_signal);

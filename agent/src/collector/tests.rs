@@ -45,6 +45,7 @@ fn busy() -> Group {
         exits_success: 13,
         exits_failure: 14,
         exits_signal: 15,
+        exits_unknown: 0,
         oom_kills: 1,
     };
     let gauges = Gauges {

@@ -250,6 +250,7 @@ pub(super) fn exit_tally(status: ExitStatus, oom_killed: bool) -> Tally {
         ExitStatus::Success => lifecycle.exits_success = 1,
         ExitStatus::Failure => lifecycle.exits_failure = 1,
         ExitStatus::Signal => lifecycle.exits_signal = 1,
+        ExitStatus::Unknown => lifecycle.exits_unknown = 1,
     }
     Tally {
         lifecycle,

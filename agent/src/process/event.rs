@@ -11,6 +11,8 @@ pub enum ExitStatus {
     Failure,
     /// Ended by a signal.
     Signal,
+    /// The source does not tell.
+    Unknown,
 }
 
 impl ExitStatus {

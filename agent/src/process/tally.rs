@@ -38,7 +38,9 @@ pub struct Lifecycle {
     pub exits_failure: u64,
     /// Processes ended by a signal.
     pub exits_signal: u64,
-    /// Of these, those ended by the OOM killer.
+    /// Processes that ended, nobody tells how.
+    pub exits_unknown: u64,
+    /// Of those ended by a signal, those ended by the OOM killer.
     pub oom_kills: u64,
 }
 
@@ -115,6 +117,7 @@ impl Lifecycle {
             exits_success,
             exits_failure,
             exits_signal,
+            exits_unknown,
             oom_kills,
         } = more;
         self.forks = self.forks.saturating_add(*forks);
@@ -122,6 +125,7 @@ impl Lifecycle {
         self.exits_success = self.exits_success.saturating_add(*exits_success);
         self.exits_failure = self.exits_failure.saturating_add(*exits_failure);
         self.exits_signal = self.exits_signal.saturating_add(*exits_signal);
+        self.exits_unknown = self.exits_unknown.saturating_add(*exits_unknown);
         self.oom_kills = self.oom_kills.saturating_add(*oom_kills);
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn deny() -> Result<(), super::Error> {
     apply(rules.collect(), Listed::Denied)
 }
 
-/// Denies `bpf()`, but for the commands that reading needs where `uses_bpf`.
+/// Denies attaching programs: `bpf()`, but for the commands that reading needs where `uses_bpf`, and `perf_event_open()`.
 pub(super) fn only_read_maps(uses_bpf: bool) -> Result<(), super::Error> {
     let mut rules = Rules::new();
     let mut chain = Vec::new();
@@ -55,6 +55,8 @@ pub(super) fn only_read_maps(uses_bpf: bool) -> Result<(), super::Error> {
         chain.push(SeccompRule::new(others.map_err(Error::from)?).map_err(Error::from)?);
     }
     rules.insert(libc::SYS_bpf, chain);
+    // What a program is attached to a tracepoint by.
+    rules.insert(libc::SYS_perf_event_open, Vec::new());
     apply(rules, Listed::Denied)
 }
 

@@ -109,7 +109,12 @@ impl Observer {
     /// # Errors
     /// When it is gone, is another one by now, or cannot be read.
     pub fn facts(&mut self, id: ProcessId) -> Result<Facts, procfs::Error> {
-        self.procfs.facts(id.tgid, Some(id.start_ns))
+        let shown = self.switch.shown(id);
+        let facts = self.procfs.facts(id.tgid, Some(shown.start_ns))?;
+        Ok(Facts {
+            start_ns: id.start_ns,
+            ..facts
+        })
     }
 
     /// Somebody wants to see single processes: there is time again for slow command lines.
@@ -126,7 +131,8 @@ impl Observer {
         id: ProcessId,
         wants_argv: bool,
     ) -> Result<procfs::Appearance, procfs::Error> {
-        self.procfs.appearance(id.tgid, id.start_ns, wants_argv)
+        let shown = self.switch.shown(id);
+        self.procfs.appearance(id.tgid, shown.start_ns, wants_argv)
     }
 
     /// Whether facts are read with the working directory, from now on.

@@ -32,6 +32,8 @@ pub enum Rung {
     Release,
     /// `tp_btf/sched_process_free`: after an RCU grace period.
     Free,
+    /// `tracepoint/sched/sched_switch`, when the last thread goes: at once, but CPU time and switches only.
+    LastSwitch,
 }
 
 impl Rung {
@@ -40,6 +42,7 @@ impl Rung {
         match self {
             Self::Release => "release",
             Self::Free => "free",
+            Self::LastSwitch => "last_switch",
         }
     }
 }
@@ -85,6 +88,10 @@ pub enum Fact {
     FileLimit,
     /// Births, images and deaths.
     Lifecycle,
+    /// How processes ended.
+    ExitStatus,
+    /// Storage IO and page faults of a process after the last pass that saw it.
+    FinalIoFaults,
     /// Names at classification.
     Names,
     /// Proportional memory.

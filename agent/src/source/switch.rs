@@ -9,11 +9,15 @@ use super::{
     observer::Error,
     procfs::{Procfs, Sampled},
 };
-use crate::process::{Cpu, Pass, Sample, ThreadSample};
+use crate::process::{Cpu, Pass, ProcessId, Sample, ThreadSample};
 use std::collections::{HashMap, HashSet};
 
 /// `/proc` shows start times in ticks of 10 ms.
 const TICK_NS: u64 = 10_000_000;
+
+/// What is younger may not have reached the map when the list of processes was read, or the other way round; and no fork
+/// takes longer from the kernel's start time to the programs'.
+const SETTLED_NS: u64 = 1_000_000_000;
 
 /// Less than this of a process's time is not shown: `/proc` cuts user and system time to ticks.
 const CUT_NS: u64 = 2 * TICK_NS;
@@ -22,6 +26,8 @@ const CUT_NS: u64 = 2 * TICK_NS;
 #[derive(Debug, Clone)]
 struct Known {
     sample: Sample,
+    /// When it started as `/proc` shows it; the programs on tracepoints may know another tick.
+    shown_start_ns: u64,
     threads: Vec<ThreadSample>,
     /// Its run time in the map at that reading; `None` if it was not in it.
     run_ns: Option<u64>,
@@ -35,40 +41,53 @@ pub(super) struct SwitchPass {
     known: HashMap<u32, Known>,
     /// Start of the first pass: who is older need not be in the map.
     since_ns: Option<u64>,
+    /// In the map at the last pass, and in no list: whose last switch may be still to come. At most as many as the map holds.
+    absent: HashSet<ProcessId>,
 }
 
 /// The map of run times by process number: start and run time of the latest with each.
 struct Map {
     latest: HashMap<u32, (u64, u64)>,
     was_full: bool,
+    is_traced: bool,
 }
 
 impl Map {
-    fn new(times: &RunTimes) -> Self {
+    /// `process_of` tells the process of a thread.
+    fn new(times: &RunTimes, mut process_of: impl FnMut(u32) -> Option<u32>) -> Self {
         let mut latest = HashMap::new();
         for (id, run_ns) in &times.by_id {
             let entry: &mut (u64, u64) = latest.entry(id.tgid).or_default();
             *entry = (*entry).max((id.start_ns, *run_ns));
         }
+        for (tid, run_ns) in &times.running {
+            if let Some(entry) = process_of(*tid).and_then(|tgid| latest.get_mut(&tgid)) {
+                entry.1 += run_ns;
+            }
+        }
         Self {
             latest,
             was_full: times.was_full,
+            is_traced: times.is_traced,
         }
     }
 
-    /// Exact start and run time of the process that started in the tick of `start_ns`.
+    /// Exact start and run time of the process that started in the tick of `start_ns`, or on tracepoints a moment before
+    /// the exact start.
     fn find(&self, tgid: u32, start_ns: u64) -> Option<(u64, u64)> {
-        self.latest
-            .get(&tgid)
-            .copied()
-            .filter(|(exact_ns, _)| tick(*exact_ns) == tick(start_ns))
+        let is_it = |exact_ns: u64| {
+            let is_moment_later = exact_ns > start_ns && exact_ns - start_ns < TICK_NS + SETTLED_NS;
+            tick(exact_ns) == tick(start_ns) || self.is_traced && is_moment_later
+        };
+        let found = self.latest.get(&tgid).copied();
+        found.filter(|(exact_ns, _)| is_it(*exact_ns))
     }
 
     /// Whether it may have run since it was read, or another one may have its number by now.
     fn has_run(&self, known: &Known) -> bool {
         let id = known.sample.id;
         let found = self.find(id.tgid, id.start_ns);
-        let is_another = found.is_none() && self.latest.contains_key(&id.tgid);
+        let is_another = found.is_none() && (self.is_traced || self.latest.contains_key(&id.tgid));
         self.was_full || is_another || found.map(|(_, run_ns)| run_ns) != known.run_ns
     }
 }
@@ -96,7 +115,7 @@ impl SwitchPass {
         // First the list, then the map: whom the list shows has a place in the map since its birth.
         let listed = reader.list()?;
         let times = kernel.run_times()?;
-        let map = Map::new(&times);
+        let map = Map::new(&times, |tid| reader.process_of(tid));
         let mut before = std::mem::take(&mut self.known);
         let has_run = |tgid: &u32| before.get(tgid).is_none_or(|known| map.has_run(known));
         let ran: Vec<u32> = listed.iter().copied().filter(has_run).collect();
@@ -107,7 +126,11 @@ impl SwitchPass {
                 Some(one) => self.look_at(one, known, &map, &mut pass),
                 None => known,
             };
-            if let Some(known) = known {
+            if let Some(mut known) = known {
+                let is_settled = known.shown_start_ns + SETTLED_NS < now_ns;
+                if map.is_traced && is_settled && !map.latest.contains_key(&tgid) {
+                    known.adopted_by(kernel)?;
+                }
                 pass.processes.push(known.sample);
                 pass.threads.extend_from_slice(&known.threads);
                 self.known.insert(tgid, known);
@@ -120,11 +143,23 @@ impl SwitchPass {
             .iter()
             .map(|sample| (sample.id.tgid, tick(sample.id.start_ns)))
             .collect();
-        kernel.forget(times.by_id.into_keys().filter(|id| {
+        let absent = times.by_id.into_keys().filter(|id| {
             let is_live = live.contains(&(id.tgid, tick(id.start_ns)));
             id.start_ns < now_ns && !is_live && !pass.unread.contains(&id.tgid)
-        }))?;
+        });
+        let (gone, absent): (HashSet<_>, _) = absent.partition(|id| self.absent.contains(id));
+        self.absent = absent;
+        kernel.forget(gone.into_iter())?;
         Ok(pass)
+    }
+
+    /// A process as `/proc` knows it.
+    pub(super) fn shown(&self, id: ProcessId) -> ProcessId {
+        let known = self.known.get(&id.tgid);
+        let start_ns = known
+            .filter(|known| known.sample.id == id)
+            .map_or(id.start_ns, |known| known.shown_start_ns);
+        ProcessId { start_ns, ..id }
     }
 
     fn look_at(
@@ -135,7 +170,9 @@ impl SwitchPass {
         pass: &mut Pass,
     ) -> Option<Known> {
         let now = match read.sample {
-            Ok(sample) => self.read_again(sample, read.threads, known.as_ref(), map),
+            Ok(sample) => {
+                self.read_again(sample, read.threads, known.as_ref(), map, pass.started_ns)
+            }
             Err(error) if error.is_gone() => return None,
             Err(_) => None,
         };
@@ -153,18 +190,21 @@ impl SwitchPass {
         mut threads: Vec<ThreadSample>,
         known: Option<&Known>,
         map: &Map,
+        now_ns: u64,
     ) -> Option<Known> {
         let shown_start = sample.id.start_ns;
         let found = map.find(sample.id.tgid, shown_start);
-        let known = known.filter(|known| tick(known.sample.id.start_ns) == tick(shown_start));
+        let known = known.filter(|known| known.shown_start_ns == shown_start);
         let is_older = self
             .since_ns
             .is_some_and(|since_ns| tick(shown_start) < tick(since_ns));
+        // Where births are seen by a map that may be full, who is still not in it is taken as it is shown.
+        let is_settled = map.is_traced && shown_start + SETTLED_NS < now_ns;
         // The identity of the first reading stays.
         sample.id.start_ns = known
             .map(|known| known.sample.id.start_ns)
             .or(found.map(|(exact_ns, _)| exact_ns))
-            .or(is_older.then_some(shown_start))?;
+            .or((is_older || is_settled).then_some(shown_start))?;
         let run_ns = found.map(|(_, run_ns)| run_ns);
         let shown = sample.counters.cpu;
         let run = run_ns.unwrap_or(0);
@@ -186,10 +226,22 @@ impl SwitchPass {
         }
         Some(Known {
             sample,
+            shown_start_ns: shown_start,
             threads,
             run_ns,
             base_ns,
         })
+    }
+}
+
+impl Known {
+    /// From here on the map has all of its time.
+    fn adopted_by(&mut self, kernel: &mut Kernel) -> Result<(), Error> {
+        if kernel.adopt(&self.sample)? {
+            self.run_ns = Some(self.sample.counters.cpu.total_ns());
+            self.base_ns = 0;
+        }
+        Ok(())
     }
 }
 
@@ -209,7 +261,7 @@ fn split(total_ns: u64, shown: Cpu) -> Cpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{Counters, Memory, ProcessId, State};
+    use crate::process::{Counters, Memory, State};
 
     #[test]
     fn the_precise_total_keeps_the_shown_split() {
@@ -263,10 +315,11 @@ mod tests {
                 *run_ns,
             )
         });
-        Map::new(&RunTimes {
+        let times = RunTimes {
             by_id: by_id.collect(),
-            was_full: false,
-        })
+            ..RunTimes::default()
+        };
+        Map::new(&times, |_| None)
     }
 
     fn read(shown: Sample, known: Option<&Known>, map: &Map) -> Option<Known> {
@@ -274,7 +327,7 @@ mod tests {
             since_ns: Some(100_000_000),
             ..SwitchPass::default()
         };
-        passes.read_again(shown, Vec::new(), known, map)
+        passes.read_again(shown, Vec::new(), known, map, 500_000_000)
     }
 
     #[test]

@@ -42,8 +42,14 @@ impl Agent {
         let flags: Vec<&str> = std::iter::once(accounting.as_str())
             .chain(flags.iter().copied())
             .collect();
-        let agent = Self::start_as(&Rights::root(), &flags, configuration);
+        let here = match tier.without_types {
+            true => Surroundings::only_for(tier),
+            false => Surroundings::default(),
+        };
+        let agent = Self::spawn(&Rights::root(), here, &flags, configuration).serving();
         assert_eq!(agent.tier, tier.name, "the agent counts in another way");
+        let is_traced = agent.rung() == Some("last_switch");
+        assert_eq!(is_traced, tier.without_types, "{}", agent.log());
         agent
     }
 

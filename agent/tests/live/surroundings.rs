@@ -1,6 +1,9 @@
 //! A kernel that is not as it should be, for one agent.
 
-use crate::bpf_calls::{self, Judge};
+use crate::{
+    bpf_calls::{self, Judge},
+    tier::Tier,
+};
 use std::{
     ffi::{CStr, CString},
     io::{self, Error},
@@ -12,24 +15,81 @@ use std::{
 /// What the kernel tells of its types.
 pub(crate) const BTF: &CStr = c"/sys/kernel/btf/vmlinux";
 
+/// The kernel's type information, as the agent sees it.
+#[derive(Debug, Default)]
+pub(crate) enum Types {
+    #[default]
+    AsTheyAre,
+    /// A file in their place.
+    File(PathBuf),
+    Hidden,
+}
+
+/// The descriptions of the kernel's tracepoints, as the agent sees them.
+#[derive(Debug, Default)]
+pub(crate) enum Tracefs {
+    #[default]
+    AsItIs,
+    Mounted,
+    Hidden,
+}
+
 /// See the module. By default it is the kernel that is there.
 #[derive(Default)]
 pub(crate) struct Surroundings {
     /// Decides what comes of each `bpf(2)`.
     pub(crate) judge: Option<Judge>,
-    /// A file in the place of the kernel's type information.
-    pub(crate) btf: Option<PathBuf>,
+    pub(crate) types: Types,
+    pub(crate) tracefs: Tracefs,
     /// Bytes of memory that may be locked.
     pub(crate) locked_memory: Option<u64>,
 }
 
 impl Surroundings {
+    /// In which the agent has no other way to account in this tier: either the kernel's types, or its tracepoints.
+    pub(crate) fn only_for(tier: &Tier) -> Self {
+        let (types, tracefs) = match tier.without_types {
+            true => (Types::Hidden, Tracefs::Mounted),
+            false => (Types::AsTheyAre, Tracefs::Hidden),
+        };
+        Self {
+            types,
+            tracefs,
+            ..Self::default()
+        }
+    }
+
     /// Starts `command` in them.
     pub(crate) fn spawn(self, mut command: Command) -> Child {
-        if let Some(path) = self.btf {
-            let file = CString::new(path.as_os_str().as_bytes()).unwrap();
+        let file = match &self.types {
+            Types::File(path) => Some(CString::new(path.as_os_str().as_bytes()).unwrap()),
+            Types::AsTheyAre | Types::Hidden => None,
+        };
+        if !matches!(
+            (&self.types, &self.tracefs),
+            (Types::AsTheyAre, Tracefs::AsItIs)
+        ) {
             // SAFETY: system calls only, between fork and exec.
-            unsafe { command.pre_exec(move || show_as_btf(&file)) };
+            unsafe { command.pre_exec(own_mounts) };
+        }
+        if let Some(file) = file {
+            // SAFETY: a system call, between fork and exec.
+            unsafe { command.pre_exec(move || mount(Some(&file), BTF, None, libc::MS_BIND)) };
+        }
+        if matches!(self.types, Types::Hidden) {
+            // SAFETY: a system call, between fork and exec.
+            unsafe { command.pre_exec(|| hide(c"/sys/kernel/btf")) };
+        }
+        match self.tracefs {
+            Tracefs::AsItIs => {}
+            // SAFETY: system calls only, between fork and exec.
+            Tracefs::Mounted => unsafe {
+                command.pre_exec(mount_tracefs);
+            },
+            // SAFETY: as above.
+            Tracefs::Hidden => unsafe {
+                command.pre_exec(|| hide(c"/sys/kernel/tracing").and(hide(c"/sys/kernel/debug")));
+            },
         }
         if let Some(bytes) = self.locked_memory {
             // SAFETY: a system call, between fork and exec.
@@ -42,17 +102,44 @@ impl Surroundings {
     }
 }
 
-/// In a mount namespace of its own, of which nothing gets out.
-fn show_as_btf(file: &CStr) -> io::Result<()> {
-    let none = std::ptr::null();
-    let mount = |from: *const libc::c_char, at: &CStr, flags: libc::c_ulong| {
-        // SAFETY: strings with a NUL that outlive the call, or null where the kernel takes none.
-        one(unsafe { libc::mount(from, at.as_ptr(), none, flags, none.cast()) })
-    };
+/// Whatever is mounted from here on, nobody else sees.
+fn own_mounts() -> io::Result<()> {
     // SAFETY: takes a number.
     one(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
-    mount(none, c"/", libc::MS_REC | libc::MS_PRIVATE)?;
-    mount(file.as_ptr(), BTF, libc::MS_BIND)
+    mount(None, c"/", None, libc::MS_REC | libc::MS_PRIVATE)
+}
+
+/// Nothing is there any more.
+fn hide(at: &CStr) -> io::Result<()> {
+    mount(None, at, Some(c"tmpfs"), 0)
+}
+
+fn mount_tracefs() -> io::Result<()> {
+    match mount(None, c"/sys/kernel/tracing", Some(c"tracefs"), 0) {
+        // It is mounted there already.
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(()),
+        other => other,
+    }
+}
+
+fn mount(
+    from: Option<&CStr>,
+    at: &CStr,
+    kind: Option<&CStr>,
+    flags: libc::c_ulong,
+) -> io::Result<()> {
+    let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
+    let none = std::ptr::null();
+    // SAFETY: strings with a NUL that outlive the call, or null where the kernel takes none.
+    one(unsafe {
+        libc::mount(
+            pointer(from.or(kind)),
+            at.as_ptr(),
+            pointer(kind),
+            flags,
+            none,
+        )
+    })
 }
 
 fn lock_at_most(bytes: u64) -> io::Result<()> {

@@ -7,6 +7,8 @@ use crate::guest;
 pub(crate) struct Tier {
     /// Value of `--accounting`, and of the label `tier`.
     pub(crate) name: &'static str,
+    /// The agent sees a kernel without type information, and with tracefs.
+    pub(crate) without_types: bool,
     /// Whether births, images and deaths are counted, and what lives between two scrapes is credited in full. Sampling
     /// sees neither.
     pub(crate) has_events: bool,
@@ -57,6 +59,7 @@ pub(crate) fn border_ns() -> f64 {
 /// One `iter/task` pass a scrape, final totals from the kernel.
 pub(crate) const ITERATOR: Tier = Tier {
     name: "iterator",
+    without_types: false,
     has_events: true,
     low: 0.99,
     high: 1.02,
@@ -72,9 +75,17 @@ pub(crate) const SWITCH: Tier = Tier {
     ..ITERATOR
 };
 
+/// The same on classic tracepoints. All of a process's time is what its switches say, also of those that ended; the clock
+/// of the switches counts interrupts, too.
+pub(crate) const TRACED: Tier = Tier {
+    without_types: true,
+    ..SWITCH
+};
+
 /// Sampling: what is born and gone between two scrapes does not exist, and nothing is counted twice.
 pub(crate) const PROCFS: Tier = Tier {
     name: "procfs",
+    without_types: false,
     has_events: false,
     low: 0.0,
     high: 1.02,
@@ -83,4 +94,7 @@ pub(crate) const PROCFS: Tier = Tier {
 };
 
 /// Those that count exactly.
-pub(crate) const EXACT: [&Tier; 2] = [&ITERATOR, &SWITCH];
+pub(crate) const EXACT: [&Tier; 3] = [&ITERATOR, &SWITCH, &TRACED];
+
+/// Those of them that know the kernel's types.
+pub(crate) const TYPED: [&Tier; 2] = [&ITERATOR, &SWITCH];

@@ -9,9 +9,9 @@ use crate::{
     source::names::Names,
 };
 use agent_common::{
-    ARGV_CUT, CoarseSums, Comm, EXIT_OOM, ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity,
-    OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED, OverflowRecord,
-    RELEASE_PROJECTED, ReleaseRecord, kind,
+    ARGV_CUT, CoarseSums, Comm, EXIT_OOM, EXIT_UNTOLD, ExecHead, ExecRecord, ExitRecord,
+    ForkRecord, Identity, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED,
+    OverflowRecord, RELEASE_PROJECTED, ReleaseRecord, kind,
 };
 use bytemuck::{Pod, Zeroable, pod_read_unaligned};
 
@@ -119,7 +119,7 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
             let event = Event::Exited {
                 id: process_id(&record.id),
                 counters: carried.counters(&record.totals),
-                status: ExitStatus::from_wait_status(record.wait_status),
+                status: exit_status(record.flags, record.wait_status),
                 oom_killed: is_oom_kill(record.flags, record.wait_status),
             };
             Some((record.time_ns, event))
@@ -131,6 +131,13 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
         }
         _ => None,
     }
+}
+
+fn exit_status(flags: u32, wait_status: u32) -> ExitStatus {
+    if flags & EXIT_UNTOLD != 0 {
+        return ExitStatus::Unknown;
+    }
+    ExitStatus::from_wait_status(wait_status)
 }
 
 /// The OOM killer marks all threads' process and sends SIGKILL; one that ended by itself first was not killed.
@@ -185,7 +192,7 @@ pub(super) fn from_overflow(
         let event = Event::Exited {
             id: process,
             counters: carried.counters(&record.totals),
-            status: ExitStatus::from_wait_status(record.wait_status),
+            status: exit_status(record.exit_flags, record.wait_status),
             oom_killed: is_oom_kill(record.exit_flags, record.wait_status),
         };
         events.push((record.exit_time_ns, event));
@@ -226,6 +233,7 @@ pub(super) fn from_sums(
             exits_success: grown.exits_success,
             exits_failure: grown.exits_failure,
             exits_signal: grown.exits_signal,
+            exits_unknown: grown.exits_unknown,
             oom_kills: grown.oom_kills,
         },
     })

@@ -5,11 +5,12 @@ use super::{
     plan::{Plan, Program},
     wire::Wire,
 };
-use agent_common::Layout;
+use crate::source::Tier;
+use agent_common::{Layout, RUN_TIMES_ENTRIES, TraceFields};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
-    programs::{BtfTracePoint, FEntry, Iter, Program as Loaded, ProgramError},
+    programs::{BtfTracePoint, FEntry, Iter, Program as Loaded, ProgramError, TracePoint},
 };
 
 /// The programs, built by the build script.
@@ -28,6 +29,26 @@ pub struct Sizes {
     pub ring_bytes: u32,
     /// Processes in each of the two overflow generations.
     pub overflow_entries: u32,
+}
+
+/// Where this kernel keeps what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layouts {
+    /// By its type information.
+    pub(super) types: Layout,
+    /// By the descriptions of its tracepoints.
+    pub(super) tracepoints: TraceFields,
+}
+
+impl Layouts {
+    /// The kernel fields that the records of `plan` are made of.
+    pub(super) fn of(&self, plan: Plan) -> Layout {
+        if plan.is_traced() {
+            Layout::ABSENT
+        } else {
+            self.types
+        }
+    }
 }
 
 /// Why a plan could not be carried out.
@@ -89,22 +110,30 @@ fn chain(error: &dyn std::error::Error) -> String {
 ///
 /// # Errors
 /// See [`Error`].
-pub(super) fn load(plan: Plan, layout: &Layout, sizes: Sizes, btf: &Btf) -> Result<Ebpf, Error> {
-    let is_switch = plan.tier == crate::source::Tier::Switch;
+pub(super) fn load(
+    plan: Plan,
+    layouts: &Layouts,
+    sizes: Sizes,
+    btf: Option<&Btf>,
+) -> Result<Ebpf, Error> {
+    let keeps_run_times = plan.tier == Tier::Switch && !plan.is_traced();
     let layout = Wire(Layout {
         wake_bytes: sizes.ring_bytes / 2,
-        keeps_run_times: u32::from(is_switch),
-        ..*layout
+        keeps_run_times: u32::from(keeps_run_times),
+        ..layouts.types
     });
-    // A map of the other tier's is made, too; as small as can be.
-    let run_times = if is_switch { 16384 } else { 1 };
+    let fields = Wire(layouts.tracepoints);
+    // A map of another plan's is made, too; as small as can be.
+    let only_if = |needed: bool| if needed { RUN_TIMES_ENTRIES } else { 1 };
     let mut ebpf = EbpfLoader::new()
-        .btf(Some(btf))
+        .btf(btf)
         .override_global("LAYOUT", &layout, true)
+        .override_global("TRACEPOINTS", &fields, true)
         .map_max_entries("RING", sizes.ring_bytes)
         .map_max_entries("OVERFLOW_0", sizes.overflow_entries)
         .map_max_entries("OVERFLOW_1", sizes.overflow_entries)
-        .map_max_entries("RUN_TIMES", run_times)
+        .map_max_entries("RUN_TIMES", only_if(keeps_run_times))
+        .map_max_entries("TRACED", only_if(plan.is_traced()))
         .map_max_entries("AYA_LOGS", 16 * 1024)
         .load(OBJECT)?;
     for program in plan.programs() {
@@ -116,7 +145,16 @@ pub(super) fn load(plan: Plan, layout: &Layout, sizes: Sizes, btf: &Btf) -> Resu
     Ok(ebpf)
 }
 
-fn start(program: Program, loaded: &mut Loaded, btf: &Btf) -> Result<(), ProgramError> {
+fn start(program: Program, loaded: &mut Loaded, btf: Option<&Btf>) -> Result<(), ProgramError> {
+    if let Some((category, event)) = program.tracepoint() {
+        let loaded: &mut TracePoint = loaded.try_into()?;
+        loaded.load()?;
+        loaded.attach(category, event)?;
+        return Ok(());
+    }
+    let Some(btf) = btf else {
+        return Err(ProgramError::NotLoaded);
+    };
     match program {
         Program::Release => {
             let loaded: &mut FEntry = loaded.try_into()?;
@@ -128,7 +166,7 @@ fn start(program: Program, loaded: &mut Loaded, btf: &Btf) -> Result<(), Program
             // Attached by whoever opens it.
             loaded.load("task", btf)?;
         }
-        Program::Fork | Program::Exec | Program::Exit | Program::Free | Program::Switch => {
+        _ => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;
             loaded.load(program.hook(), btf)?;
             loaded.attach()?;

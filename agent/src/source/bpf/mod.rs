@@ -7,6 +7,7 @@ mod btf;
 mod cause;
 mod events;
 mod fill;
+mod format;
 mod iterator;
 mod load;
 mod offsets;
@@ -17,6 +18,7 @@ mod snapshot;
 mod stats;
 mod support;
 mod switch;
+mod tracefs;
 mod wire;
 
 pub use events::{Timed, from_ring};
@@ -31,7 +33,9 @@ use crate::{
     host::boottime_ns,
     process::{Coarse, Event, Pass},
 };
-use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN};
+use agent_common::{
+    ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN, TraceFields,
+};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
@@ -40,6 +44,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use fill::Fill;
 use iterator::TaskIterator;
+use load::Layouts;
 use overflow::Overflow;
 use self_test::SelfTestRun;
 use std::{
@@ -92,13 +97,10 @@ pub fn start(
             warnings: Vec::new(),
         });
     }
-    let (support, mut layout, raw) = examine(obstacle);
+    let (support, mut layouts, raw) = examine(obstacle);
     let mut plans = plan::candidates(request, &support);
-    let mut warnings: Vec<String> = support.obstacle.iter().map(ToString::to_string).collect();
-    if support.obstacle.is_none() && !support.task_iterator {
-        warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
-    }
-    let btf = if plans.iter().any(|plan| plan.rung.is_some()) {
+    let mut warnings = shortcomings(&support);
+    let btf = if plans.iter().any(|plan| plan.needs_types()) {
         aya::Btf::parse(&raw, aya::Endianness::default())
             .map_err(|error| warnings.push(error.to_string()))
             .ok()
@@ -107,11 +109,16 @@ pub fn start(
     };
     drop(raw);
     while let Some(plan) = plans.first().copied() {
-        let Some(btf) = btf.as_ref().filter(|_| plan.rung.is_some()) else {
+        if plan.rung.is_none() {
             break;
-        };
-        match load::load(plan, &layout, sizes, btf)
-            .and_then(|ebpf| Kernel::new(ebpf, plan, sizes, Carried::new(&layout, page_bytes)))
+        }
+        if plan.needs_types() && btf.is_none() {
+            plans.retain(|plan| !plan.needs_types());
+            continue;
+        }
+        let carried = Carried::new(&layouts.of(plan), page_bytes);
+        match load::load(plan, &layouts, sizes, btf.as_ref())
+            .and_then(|ebpf| Kernel::new(ebpf, plan, sizes, carried))
         {
             Ok(kernel) => {
                 return Ok(Start {
@@ -120,7 +127,7 @@ pub fn start(
                     warnings,
                 });
             }
-            Err(Error::Refused(program, error)) if without_helpers(&mut layout, program) => {
+            Err(Error::Refused(program, error)) if without_helpers(&mut layouts.types, program) => {
                 warnings.push(format!(
                     "{}; trying it without helpers that lockdown takes away: the arguments of a process that is gone \
                      before a scrape are unknown then, and resident memory comes from /proc before 6.2",
@@ -165,16 +172,49 @@ fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
     uses_them
 }
 
+/// Why the best plan was not even tried.
+fn shortcomings(support: &Support) -> Vec<String> {
+    let Support {
+        obstacle,
+        no_types,
+        no_tracepoints,
+        ..
+    } = support;
+    let mut warnings: Vec<_> = obstacle.iter().chain(no_types).collect();
+    // Nobody needs tracepoints where types are known.
+    warnings.extend(no_tracepoints.as_ref().filter(|_| no_types.is_some()));
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    if warnings.is_empty() && !support.task_iterator {
+        warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
+    }
+    warnings
+}
+
 /// What this kernel supports, where it keeps what, and the type information that told it.
-fn examine(obstacle: Option<Obstacle>) -> (Support, Layout, Vec<u8>) {
+fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
+    let mut layouts = Layouts {
+        types: Layout::ABSENT,
+        tracepoints: TraceFields::ABSENT,
+    };
     let known = if load::IS_BUILT {
         obstacle
     } else {
         Some(Obstacle::NotBuilt)
     };
     if let Some(obstacle) = known {
-        return (Support::none(obstacle), Layout::ABSENT, Vec::new());
+        return (Support::none(obstacle), layouts, Vec::new());
     }
+    let (mut support, types, raw) = examine_types();
+    layouts.types = types;
+    match tracefs::fields() {
+        Ok(fields) => layouts.tracepoints = fields,
+        Err(obstacle) => support.no_tracepoints = Some(obstacle),
+    }
+    (support, layouts, raw)
+}
+
+/// The part of it that rests on the kernel's type information.
+fn examine_types() -> (Support, Layout, Vec<u8>) {
     let examined = read_btf()
         .map_err(|error| error.to_string())
         .and_then(|raw| {
@@ -183,7 +223,7 @@ fn examine(obstacle: Option<Obstacle>) -> (Support, Layout, Vec<u8>) {
             Ok((support, layout, raw))
         });
     examined.unwrap_or_else(|text| {
-        let support = Support::none(Obstacle::NoBtf(text));
+        let support = Support::without_types(Obstacle::NoBtf(text));
         (support, Layout::ABSENT, Vec::new())
     })
 }
@@ -280,7 +320,7 @@ impl Kernel {
             ring: take(&mut ebpf, "RING")?,
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
-            switch: switch::Switch::new(&mut ebpf)?,
+            switch: switch::Switch::new(&mut ebpf, plan)?,
             logger: EbpfLogger::init(&mut ebpf).map_err(unheard).ok(),
             ebpf,
             plan,
@@ -441,6 +481,15 @@ impl Kernel {
     /// When a map cannot be read.
     pub fn run_times(&mut self) -> Result<RunTimes, Error> {
         self.switch.read()
+    }
+
+    /// Has the programs follow a process that they do not know, from what it has used up to now (switch tier on
+    /// tracepoints). A full map says so.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn adopt(&mut self, sample: &crate::process::Sample) -> Result<bool, Error> {
+        self.switch.adopt(sample)
     }
 
     /// Makes room in the map of run times: these processes are gone.

@@ -20,11 +20,21 @@ pub enum Program {
     Snapshot,
     /// `tp_btf/sched_switch`
     Switch,
+    /// `tracepoint/task/task_newtask`
+    TraceNewtask,
+    /// `tracepoint/sched/sched_process_exec`
+    TraceExec,
+    /// `tracepoint/sched/sched_process_exit`
+    TraceExit,
+    /// `tracepoint/sched/sched_process_free`
+    TraceFree,
+    /// `tracepoint/sched/sched_switch`
+    TraceSwitch,
 }
 
 impl Program {
     /// All programs, in the order of the architecture's picture.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Fork,
         Self::Exec,
         Self::Exit,
@@ -32,6 +42,11 @@ impl Program {
         Self::Free,
         Self::Snapshot,
         Self::Switch,
+        Self::TraceNewtask,
+        Self::TraceExec,
+        Self::TraceExit,
+        Self::TraceFree,
+        Self::TraceSwitch,
     ];
 
     /// The function in the object file.
@@ -44,6 +59,11 @@ impl Program {
             Self::Free => "process_free",
             Self::Snapshot => "task_snapshot",
             Self::Switch => "task_switch",
+            Self::TraceNewtask => "trace_newtask",
+            Self::TraceExec => "trace_exec",
+            Self::TraceExit => "trace_exit",
+            Self::TraceFree => "trace_free",
+            Self::TraceSwitch => "trace_switch",
         }
     }
 
@@ -57,6 +77,25 @@ impl Program {
             Self::Free => "sched_process_free",
             Self::Snapshot => "iter/task",
             Self::Switch => "sched_switch",
+            Self::TraceNewtask => "task/task_newtask",
+            Self::TraceExec => "sched/sched_process_exec",
+            Self::TraceExit => "sched/sched_process_exit",
+            Self::TraceFree => "sched/sched_process_free",
+            Self::TraceSwitch => "sched/sched_switch",
+        }
+    }
+}
+
+impl Program {
+    /// Category and event of the classic tracepoint it sits on, if it is one of those.
+    pub(super) fn tracepoint(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::TraceNewtask
+            | Self::TraceExec
+            | Self::TraceExit
+            | Self::TraceFree
+            | Self::TraceSwitch => self.hook().split_once('/'),
+            _ => None,
         }
     }
 }
@@ -86,10 +125,27 @@ impl Plan {
         rung: None,
     };
 
+    /// The switch tier without type information.
+    pub const TRACED: Self = Self {
+        tier: Tier::Switch,
+        rung: Some(Rung::LastSwitch),
+    };
+
+    /// Whether its programs are loaded by the kernel's type information.
+    pub fn needs_types(self) -> bool {
+        self.rung.is_some() && !self.is_traced()
+    }
+
+    /// Whether its programs sit on classic tracepoints, and all that is known of processes stands in a map of theirs.
+    pub fn is_traced(self) -> bool {
+        self.rung == Some(Rung::LastSwitch)
+    }
+
     /// What is tried after `refused`, for a message.
     fn instead_of(self, refused: Self) -> &'static str {
         match self.tier {
             Tier::Procfs => "/proc only",
+            Tier::Switch if self.is_traced() => "the switch tier on tracepoints",
             tier if tier != refused.tier => "the switch tier",
             _ => "sched_process_free, which is as exact, but tells it later",
         }
@@ -101,6 +157,15 @@ impl Plan {
         let last = match self.rung {
             Some(Rung::Release) => Program::Release,
             Some(Rung::Free) => Program::Free,
+            Some(Rung::LastSwitch) => {
+                return vec![
+                    Program::TraceFree,
+                    Program::TraceSwitch,
+                    Program::TraceExit,
+                    Program::TraceExec,
+                    Program::TraceNewtask,
+                ];
+            }
             None => return Vec::new(),
         };
         let reader = match self.tier {
@@ -123,7 +188,8 @@ pub(super) fn next(plans: &[Plan], refused: Plan) -> String {
 pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
     let mut plans = Vec::new();
     let wants = |tier| request == Request::Auto || request == Request::Only(tier);
-    if support.obstacle.is_none() {
+    let wants_some = support.obstacle.is_none();
+    if wants_some && support.no_types.is_none() {
         let rungs = [(Rung::Release, support.release_task), (Rung::Free, true)];
         let tiers = [
             (Tier::Iterator, support.task_iterator),
@@ -140,6 +206,9 @@ pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
                 });
             }
         }
+    }
+    if wants_some && support.no_tracepoints.is_none() && wants(Tier::Switch) {
+        plans.push(Plan::TRACED);
     }
     if wants(Tier::Procfs) {
         plans.push(Plan::PROCFS);
@@ -165,8 +234,7 @@ mod tests {
         Support {
             task_iterator: true,
             release_task: true,
-            obstacle: None,
-            missing: Vec::new(),
+            ..Support::default()
         }
     }
 
@@ -181,7 +249,7 @@ mod tests {
             }
         );
         assert_eq!(plans.last(), Some(&Plan::PROCFS));
-        assert_eq!(plans.len(), 5);
+        assert_eq!(plans.len(), 6);
     }
 
     #[test]
@@ -203,7 +271,7 @@ mod tests {
                 rung: Some(Rung::Free)
             }
         );
-        assert_eq!(without(&left, Program::Fork), [Plan::PROCFS]);
+        assert_eq!(without(&left, Program::Fork), [Plan::TRACED, Plan::PROCFS]);
     }
 
     #[test]
@@ -228,6 +296,24 @@ mod tests {
         };
         assert!(candidates(Request::Only(Tier::Iterator), &old).is_empty());
         assert_eq!(candidates(Request::Auto, &old)[0].tier, Tier::Switch);
+    }
+
+    #[test]
+    fn without_types_the_switch_tier_sits_on_tracepoints() {
+        let untyped = Support {
+            no_types: Some(Obstacle::NoBtf(String::new())),
+            ..able()
+        };
+        let plans = candidates(Request::Auto, &untyped);
+        assert_eq!(plans, [Plan::TRACED, Plan::PROCFS]);
+        let plans = candidates(Request::Only(Tier::Switch), &untyped);
+        assert_eq!(plans, [Plan::TRACED]);
+        assert!(candidates(Request::Only(Tier::Iterator), &untyped).is_empty());
+        let neither = Support {
+            no_tracepoints: Some(Obstacle::NoTracefs(String::new())),
+            ..untyped
+        };
+        assert_eq!(candidates(Request::Auto, &neither), [Plan::PROCFS]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the programs tell of themselves.
 
-use super::{Error, Kernel, Program, fill::Fill, snapshot::Carried};
+use super::{Error, Kernel, Plan, Program, fill::Fill, snapshot::Carried};
 use crate::source::{
     Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Statistics, Tier,
 };
@@ -14,7 +14,7 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     let node = kernel.overflow.node()?;
     statistics.tier = kernel.plan.tier;
     statistics.rung = kernel.plan.rung;
-    statistics.facts = facts(kernel.plan.tier, kernel.carried);
+    statistics.facts = facts(kernel.plan, kernel.carried);
     statistics.programs = programs(kernel);
     statistics.maps = maps(kernel);
     statistics.kernel = Some(KernelTotals {
@@ -65,13 +65,23 @@ fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
 }
 
 /// Where each fact of a living process comes from; ends, births and final totals are the kernel's in both tiers.
-fn facts(tier: Tier, carried: Carried) -> Vec<(Fact, Origin)> {
+fn facts(plan: Plan, carried: Carried) -> Vec<(Fact, Origin)> {
+    let tier = plan.tier;
+    let typed = if plan.is_traced() {
+        Origin::Absent
+    } else {
+        Origin::Bpf
+    };
     let live = if tier == Tier::Iterator {
         Origin::Bpf
     } else {
         Origin::Procfs
     };
-    let only_if = |there: bool, otherwise| if there { live } else { otherwise };
+    // What no record of a living process carries, `/proc` has where records of the living are not asked for.
+    let only_if = |there: bool, otherwise| match tier {
+        Tier::Iterator if !there => otherwise,
+        _ => live,
+    };
     vec![
         (Fact::Cpu, live),
         (Fact::CpuSplit, live),
@@ -92,6 +102,8 @@ fn facts(tier: Tier, carried: Carried) -> Vec<(Fact, Origin)> {
         (Fact::OpenFiles, Origin::Procfs),
         (Fact::FileLimit, only_if(carried.fd_limit, Origin::Absent)),
         (Fact::Lifecycle, Origin::Bpf),
+        (Fact::ExitStatus, typed),
+        (Fact::FinalIoFaults, typed),
         (Fact::Names, Origin::Procfs),
     ]
 }

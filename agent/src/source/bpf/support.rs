@@ -35,21 +35,31 @@ pub enum Obstacle {
         "/sys/kernel/btf/vmlinux: {0}; a kernel with CONFIG_DEBUG_INFO_BTF is needed, and /sys mounted"
     )]
     NoBtf(String),
+    /// No descriptions of tracepoints.
+    #[error("tracefs, by which kernels without type information are understood: {0}")]
+    NoTracefs(String),
+    /// A tracepoint without a field that everything rests on.
+    #[error("this kernel has no tracepoint field {0}; please report it with the kernel's version")]
+    NoTraceField(String),
     /// Type information without a field that everything rests on.
     #[error("this kernel has no field {0}; please report it with the kernel's version")]
     NoField(&'static str),
 }
 
 /// What was found out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Support {
     /// The kernel has the task iterator (since 5.8).
     pub task_iterator: bool,
     /// The kernel has a function `release_task` that programs can name. Whether it may be hooked shows when it is
     /// tried.
     pub release_task: bool,
-    /// Why nothing of it can be used; `None` where it can.
+    /// Why no program at all can be used; `None` where some can.
     pub obstacle: Option<Obstacle>,
+    /// Why none that needs the kernel's type information can be; `None` where they can.
+    pub no_types: Option<Obstacle>,
+    /// Why none that sits on a classic tracepoint can be; `None` where they can.
+    pub no_tracepoints: Option<Obstacle>,
     /// Optional kernel fields that this kernel does not have: their facts come from `/proc`.
     pub missing: Vec<&'static str>,
 }
@@ -62,10 +72,16 @@ impl Support {
     /// Nothing can be used, because of `obstacle`.
     pub fn none(obstacle: Obstacle) -> Self {
         Self {
-            task_iterator: false,
-            release_task: false,
             obstacle: Some(obstacle),
-            missing: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Nothing that needs type information can be used, because of `obstacle`.
+    pub fn without_types(obstacle: Obstacle) -> Self {
+        Self {
+            no_types: Some(obstacle),
+            ..Self::default()
         }
     }
 
@@ -75,8 +91,9 @@ impl Support {
         let support = Self {
             task_iterator: btf.has_function("bpf_iter_task"),
             release_task: btf.has_function("release_task"),
-            obstacle: offsets::first_required(&missing).map(Obstacle::NoField),
+            no_types: offsets::first_required(&missing).map(Obstacle::NoField),
             missing,
+            ..Self::default()
         };
         (support, layout)
     }

@@ -162,8 +162,8 @@ impl Procfs {
     /// What the procfs tier tells about itself: no programs, and every fact from `/proc` but the two it cannot give.
     pub fn statistics(&self) -> Statistics {
         use Fact::{
-            Cpu, CpuSplit, Faults, FileLimit, Io, Lifecycle, Memory, Names, OpenFiles,
-            RunQueueWait, Switches, Threads, Wchan,
+            Cpu, CpuSplit, ExitStatus, Faults, FileLimit, FinalIoFaults, Io, Lifecycle, Memory,
+            Names, OpenFiles, RunQueueWait, Switches, Threads, Wchan,
         };
         let read = |fact| (fact, Origin::Procfs);
         Statistics {
@@ -181,6 +181,8 @@ impl Procfs {
                 read(OpenFiles),
                 read(FileLimit),
                 (Lifecycle, Origin::Absent),
+                (ExitStatus, Origin::Absent),
+                (FinalIoFaults, Origin::Absent),
                 read(Names),
             ],
             scrape_errors: self.errors.scrape,

@@ -89,6 +89,13 @@ impl Procfs {
         samples
     }
 
+    /// The process that a thread belongs to; `None` when it is gone.
+    pub fn process_of(&mut self, tid: u32) -> Option<u32> {
+        let dir = self.open(tid).ok()?;
+        let (file, cap) = status::FILE;
+        status::parse_tgid(self.buffer.read(dir.as_fd(), file, cap).ok()?)
+    }
+
     /// Reads one process and adds its threads; what an exec may hold up only `with_io`.
     pub(super) fn read_sample(
         &mut self,

@@ -65,6 +65,13 @@ pub(super) fn parse_status(file: &[u8]) -> Option<Status> {
     Some(status)
 }
 
+/// `Tgid`: the process that a task belongs to.
+pub(super) fn parse_tgid(file: &[u8]) -> Option<u32> {
+    let mut lines = file.split(|byte| *byte == b'\n');
+    let tgid = lines.find_map(|line| line.strip_prefix(b"Tgid:"))?;
+    u32::try_from(first_number(tgid)?).ok()
+}
+
 fn first_number(value: &[u8]) -> Option<u64> {
     parse_decimal(words(value).next()?)
 }

@@ -7,12 +7,13 @@ use crate::{
     guest::scaled,
     program::Program,
     runner::table,
-    tier::{ITERATOR, PROCFS, SWITCH, Tier},
+    tier::{ITERATOR, PROCFS, SWITCH, TRACED, Tier},
 };
 
 table![
     short_processes_iterator,
     short_processes_switch,
+    short_processes_traced,
     short_processes_procfs,
 ];
 
@@ -26,6 +27,10 @@ fn short_processes_iterator() {
 
 fn short_processes_switch() {
     short_processes(&SWITCH);
+}
+
+fn short_processes_traced() {
+    short_processes(&TRACED);
 }
 
 fn short_processes(tier: &Tier) {

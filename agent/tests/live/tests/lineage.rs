@@ -5,7 +5,6 @@ use crate::{
     agent::Agent,
     group::Lives,
     guest::{is_here, scaled},
-    process::End,
     program::Program,
     runner::table,
     tier::EXACT,
@@ -174,7 +173,7 @@ fn one_number_twice_between_scrapes() {
         running.tell("on");
         assert_eq!(running.await_line("held"), first);
         let samples = sum(80_000_000);
-        assert_eq!(samples.group(&program.name).exits(End::Success), 1.0);
+        assert_eq!(samples.group(&program.name).all_exits(), 1.0);
         running.tell("on");
         let report = running.finish();
         agent.await_settled(|samples| {

@@ -6,7 +6,7 @@ use crate::{
     process,
     program::Program,
     runner::table,
-    tier::{EXACT, ITERATOR, PROCFS, SWITCH},
+    tier::{ITERATOR, PROCFS, SWITCH, TYPED},
 };
 use std::{
     fs,
@@ -87,7 +87,7 @@ impl Drop for Limited {
 }
 
 fn oom_kill() {
-    for tier in EXACT {
+    for tier in TYPED {
         let agent = Agent::start(tier);
         let (victim, other) = (Program::new("oom"), Program::new("kill"));
         let limited = Limited::new(&victim.name);

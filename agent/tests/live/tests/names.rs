@@ -7,7 +7,7 @@ use crate::{
     process,
     program::{self, Program, Report, Running},
     runner::table,
-    tier::{EXACT, ITERATOR, PROCFS},
+    tier::{ITERATOR, PROCFS, TYPED},
 };
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, os::unix::fs::symlink, path::PathBuf};
 
@@ -35,7 +35,7 @@ fn linked(bytes: &[u8]) -> (PathBuf, Vec<u8>) {
 const HOSTILE: [&[u8]; 6] = [b"a\nb", b"q\"", b"s\\n", b"{} 1\n", b"\xff\xfe", b"# HELP "];
 
 fn hostile_comm() {
-    for tier in [EXACT[0], EXACT[1], &PROCFS] {
+    for tier in [TYPED[0], TYPED[1], &PROCFS] {
         let agent = Agent::start(tier);
         let living: Vec<(Running, String)> = HOSTILE
             .iter()
@@ -77,7 +77,7 @@ fn marked(scenario: &[&str], mark: &[u8]) -> Running {
 }
 
 fn hostile_arguments_of_the_living() {
-    for tier in [EXACT[0], EXACT[1], &PROCFS] {
+    for tier in [TYPED[0], TYPED[1], &PROCFS] {
         let agent = Agent::start_with(tier, &[], Some(BY_ARGUMENT));
         let living: Vec<Running> = marks()
             .iter()
@@ -103,7 +103,7 @@ fn hostile_arguments_of_the_living() {
 
 /// Nobody could read them from `/proc`: their exec told the first bytes.
 fn hostile_arguments_of_the_dead() {
-    for tier in EXACT {
+    for tier in TYPED {
         let agent = Agent::start_with(tier, &[], Some(BY_ARGUMENT));
         let marks = marks();
         let ended: Vec<Report> = marks
@@ -127,7 +127,7 @@ fn hostile_arguments_of_the_dead() {
 /// `execve` with an empty list: newer kernels make it one empty argument. Either way it has no command line, so it
 /// makes no group of its own.
 fn no_arguments() {
-    for tier in EXACT {
+    for tier in TYPED {
         let agent = Agent::start(tier);
         let (first, next) = (Program::new("has"), Program::new("none"));
         let mut running = first.start("no-arguments", &[next.path_text()]);

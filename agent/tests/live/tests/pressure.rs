@@ -10,7 +10,7 @@ use crate::{
     process::End,
     program::{Program, Running},
     runner::table,
-    tier::{EXACT, LAST_SWITCH_NS, RCU_BATCH, Tier},
+    tier::{LAST_SWITCH_NS, RCU_BATCH, TYPED, Tier},
 };
 
 table![
@@ -33,7 +33,7 @@ fn peak(samples: &Samples, map: &str) -> f64 {
 }
 
 fn stopped_under_churn_by_fork() {
-    for tier in EXACT {
+    for tier in TYPED {
         let agent = Agent::start_with(tier, &[SMALL_RING], None);
         let count = scaled(4000);
         let program = Program::new("stopF");
@@ -61,7 +61,7 @@ fn stopped_under_churn_by_fork() {
 }
 
 fn stopped_under_churn_by_exec() {
-    for tier in EXACT {
+    for tier in TYPED {
         let agent = Agent::start_with(tier, &[SMALL_RING], None);
         let count = scaled(4000);
         let (parent, child) = (Program::new("stopP"), Program::new("stopC"));
@@ -89,7 +89,7 @@ fn stopped_under_churn_by_exec() {
 
 /// The agent runs, and still the ring is full most of the time.
 fn ring_of_one_page() {
-    for tier in EXACT {
+    for tier in TYPED {
         let agent = Agent::start_with(tier, &["--accounting.ring-bytes=4096"], None);
         let count = scaled(1000);
         let program = Program::new("page");
@@ -122,7 +122,7 @@ fn ring_of_one_page() {
 
 /// Old processes were credited before; young ones were not. Both die while nobody can tell of single processes.
 fn ring_and_hash_are_full() {
-    for tier in EXACT {
+    for tier in TYPED {
         let flags = [
             "--accounting.ring-bytes=4096",
             "--accounting.overflow-entries=16",

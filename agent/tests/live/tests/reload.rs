@@ -9,7 +9,7 @@ use crate::{
     process::End,
     program::Program,
     runner::table,
-    tier::{EXACT, Tier},
+    tier::{TYPED, Tier},
 };
 
 table![
@@ -21,11 +21,11 @@ table![
 const ENABLED: &[&str] = &["--web.enable-lifecycle"];
 
 fn reload_under_churn_iterator() {
-    reload_under_churn(EXACT[0]);
+    reload_under_churn(TYPED[0]);
 }
 
 fn reload_under_churn_switch() {
-    reload_under_churn(EXACT[1]);
+    reload_under_churn(TYPED[1]);
 }
 
 /// Two configurations take turns while processes come and go, by exec and by fork. Both know some of the groups, whose totals
@@ -109,7 +109,7 @@ fn equal(what: &str, found: f64, expected: u64) -> Result<(), String> {
 
 /// What a process used before is its former group's, what it uses afterwards its new one's.
 fn a_reload_moves_the_living() {
-    for tier in EXACT {
+    for tier in TYPED {
         let program = Program::new("moved");
         let configuration = |name: &str| {
             format!(

@@ -1,12 +1,16 @@
 //! Counters only rise.
 
 use crate::{
-    agent::Agent, exposition::Samples, guest::is_here, program::Program, runner::table,
-    tier::ITERATOR,
+    agent::Agent,
+    exposition::Samples,
+    guest::is_here,
+    program::Program,
+    runner::table,
+    tier::{ITERATOR, TRACED, Tier},
 };
 use std::time::{Duration, Instant};
 
-table![counters_never_fall];
+table![counters_never_fall, counters_never_fall_traced];
 
 /// Twenty scrapes a second.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -14,8 +18,16 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// A minute of processes that come and go. No counter of any group, or of the agent itself, is ever lower than in the scrape
 /// before, or missing, but for those of a thread name, which go with the last thread that has it.
 fn counters_never_fall() {
-    let agent = Agent::start(&ITERATOR);
-    let scrapes = if is_here() { 100 } else { 1200 };
+    rise(&ITERATOR, if is_here() { 100 } else { 1200 });
+}
+
+/// A quarter of a minute of it.
+fn counters_never_fall_traced() {
+    rise(&TRACED, if is_here() { 50 } else { 300 });
+}
+
+fn rise(tier: &Tier, scrapes: u32) {
+    let agent = Agent::start(tier);
     let (exec, fork, child) = (
         Program::new("riseE"),
         Program::new("riseF"),

@@ -7,7 +7,7 @@ use crate::{
     program::{self, Program},
     rights::Rights,
     runner::table,
-    tier::{EXACT, PROCFS},
+    tier::{PROCFS, TYPED},
 };
 use rustix::thread::CapabilitySet;
 use std::{fs, path::Path};
@@ -60,7 +60,7 @@ impl Thread {
 }
 
 fn each_thread_keeps_only_what_it_needs() {
-    for tier in [EXACT[0], EXACT[1], &PROCFS] {
+    for tier in [TYPED[0], TYPED[1], &PROCFS] {
         let agent = Agent::start_with(tier, &["-gather-smaps"], None);
         let samples = agent.scrape();
         for side in ["http", "state"] {

@@ -7,7 +7,7 @@ use crate::{
     guest::{is_here, scaled},
     program::Program,
     runner::table,
-    tier::{EXACT, ITERATOR, PROCFS, SWITCH, TICK_NS, border_ns},
+    tier::{EXACT, PROCFS, TICK_NS, border_ns},
 };
 
 table![
@@ -121,7 +121,7 @@ fn threads_of_one_process() {
 
 /// Threads that stay are shown by their names, born under the agent with all they used; the main thread among them.
 fn threads_by_name() {
-    for tier in [&ITERATOR, &SWITCH, &PROCFS] {
+    for tier in EXACT.into_iter().chain([&PROCFS]) {
         let agent = Agent::start(tier);
         let program = Program::new("named");
         let mut running = program.work();

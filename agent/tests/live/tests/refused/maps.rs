@@ -1,7 +1,7 @@
 //! A map is not made, or smaller than it was asked for. Which maps there are, the agent shows: it makes all of them in each
 //! tier.
 
-use super::{counts, ends, error, goes_on, judging, text};
+use super::{counts, ends, error, goes_on, judging, judging_in, text};
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
@@ -36,7 +36,7 @@ fn maps(tier: &Tier) -> BTreeMap<String, u32> {
             }
             Verdict::Allow
         })),
-        ..Surroundings::default()
+        ..Surroundings::only_for(tier)
     };
     Agent::start_in(surroundings, &[&flag(tier)]);
     let seen = seen.lock().unwrap();
@@ -94,7 +94,7 @@ fn a_ring_of_another_size_is_refused(map: &str) {
 
 /// The programs' log is lost, and that is told.
 fn messages_are_not_needed(map: &str, tier: &Tier) {
-    let shrinking = judging(making(map), Verdict::Entries(PAGE));
+    let shrinking = judging_in(tier, making(map), Verdict::Entries(PAGE));
     let agent = Agent::start_in(shrinking, &[&flag(tier)]);
     let warnings = agent.warnings();
     assert!(
@@ -110,7 +110,8 @@ fn nothing_is_lost_untold(map: &str, tier: &Tier) {
         "--accounting.ring-bytes=4096",
         "--accounting.overflow-entries=16",
     ];
-    let agent = Agent::start_in(judging(making(map), Verdict::Entries(1)), &flags);
+    let shrinking = judging_in(tier, making(map), Verdict::Entries(1));
+    let agent = Agent::start_in(shrinking, &flags);
     let program = Program::new("small");
     let count = scaled(300);
     let report = agent.stopped(|| program.run("churn", &[&count.to_string(), "1000000"]));

@@ -34,15 +34,24 @@ fn text(errno: i32) -> String {
     Error::from_raw_os_error(errno).to_string()
 }
 
-/// The verdict on what `is_it` says; all else is let through.
+/// The verdict on what `is_it` says; all else is let through. There are no tracepoints to fall back to.
 fn judging(is_it: impl Fn(&Call) -> bool + Send + 'static, verdict: Verdict) -> Surroundings {
+    judging_in(&ITERATOR, is_it, verdict)
+}
+
+/// The same where this tier has its only way.
+fn judging_in(
+    tier: &Tier,
+    is_it: impl Fn(&Call) -> bool + Send + 'static,
+    verdict: Verdict,
+) -> Surroundings {
     let judge: Judge = Box::new(move |call| match is_it(call) {
         true => verdict,
         false => Verdict::Allow,
     });
     Surroundings {
         judge: Some(judge),
-        ..Surroundings::default()
+        ..Surroundings::only_for(tier)
     }
 }
 

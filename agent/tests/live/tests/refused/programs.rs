@@ -1,13 +1,13 @@
 //! One program is not loaded, or not attached; or no program at all.
 
-use super::{Way, ends, error, errors, goes_on, judging, rung, text};
+use super::{Way, ends, error, errors, goes_on, judging, judging_in, rung, text};
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
     guest::is_here,
     runner::table,
-    surroundings::Surroundings,
-    tier::{EXACT, ITERATOR, PROCFS, SWITCH},
+    surroundings::{Surroundings, Tracefs},
+    tier::{EXACT, ITERATOR, PROCFS, SWITCH, TRACED},
 };
 use headcount::source::bpf::Program;
 
@@ -15,6 +15,7 @@ table![
     each_is_not_loaded,
     each_is_not_attached,
     each_of_a_forced_tier_is_not_loaded,
+    tracepoints_are_left,
     no_call_is_allowed,
     no_memory_may_be_locked,
 ];
@@ -33,9 +34,14 @@ fn left_without(program: Program, rung: &'static str) -> Way {
         Program::Fork | Program::Exec | Program::Exit => (&PROCFS, "none"),
         Program::Free if rung == "free" => (&PROCFS, "none"),
         Program::Release => (&ITERATOR, "free"),
-        Program::Free | Program::Switch => (&ITERATOR, rung),
         Program::Snapshot => (&SWITCH, rung),
+        _ => (&ITERATOR, rung),
     }
+}
+
+/// Whether it sits on a classic tracepoint.
+fn is_traced(program: Program) -> bool {
+    program.symbol().starts_with("trace_")
 }
 
 /// Whether the agent comes to `program` when it is free to choose: a better one may do.
@@ -43,7 +49,7 @@ fn is_tried(program: Program, rung: &str) -> bool {
     match program {
         Program::Switch => false,
         Program::Free => rung == "free",
-        _ => true,
+        _ => !is_traced(program),
     }
 }
 
@@ -84,17 +90,35 @@ fn each_of_a_forced_tier_is_not_loaded() {
     let rung = rung();
     for tier in EXACT {
         let needed = Program::ALL.into_iter().filter(|program| match program {
-            Program::Fork | Program::Exec | Program::Exit => true,
+            _ if tier.without_types || is_traced(*program) => {
+                tier.without_types && is_traced(*program)
+            }
             Program::Release => false,
             Program::Free => rung == "free",
             Program::Snapshot => tier.name == ITERATOR.name,
             Program::Switch => tier.name == SWITCH.name,
+            _ => true,
         });
         for (nth, program) in needed.enumerate() {
-            let surroundings = judging(loading(program), Verdict::Refuse(error(nth)));
+            let refusal = Verdict::Refuse(error(nth));
+            let surroundings = judging_in(tier, loading(program), refusal);
             ends(surroundings, tier, &[program.hook(), &text(error(nth))]);
         }
     }
+}
+
+/// Where the kernel's types help no more, its tracepoints may.
+fn tracepoints_are_left() {
+    let surroundings = Surroundings {
+        tracefs: Tracefs::Mounted,
+        ..judging(loading(Program::Fork), Verdict::Refuse(libc::EINVAL))
+    };
+    let agent = Agent::start_in(surroundings, &[]);
+    let told = [
+        Program::Fork.hook(),
+        "; trying the switch tier on tracepoints",
+    ];
+    goes_on(&agent, (&TRACED, "last_switch"), &told);
 }
 
 /// As by the seccomp profile of a container, on a kernel without BPF, under a limit of memory.

@@ -4,7 +4,7 @@ use super::{ends, goes_on, rung};
 use crate::{
     agent::Agent,
     runner::table,
-    surroundings::{BTF, Surroundings},
+    surroundings::{self, BTF, Surroundings},
     tier::{ITERATOR, PROCFS, SWITCH},
 };
 use std::{
@@ -40,8 +40,8 @@ impl Types {
 
     fn shown(&self) -> Surroundings {
         Surroundings {
-            btf: Some(self.path.clone()),
-            ..Surroundings::default()
+            types: surroundings::Types::File(self.path.clone()),
+            ..Surroundings::only_for(&ITERATOR)
         }
     }
 }

@@ -1,0 +1,72 @@
+//! `task/task_newtask`: a new process, or a new thread of one.
+
+use super::{add, cpu, current, current_comm, end, field, identity, offset, traced};
+use crate::{
+    emit::{coarse_sums, node},
+    fork,
+    kernel::now_ns,
+    maps::TRACED,
+};
+use agent_common::{ForkRecord, Identity, Traced, kind};
+use aya_ebpf::{bindings::BPF_NOEXIST, macros::tracepoint, programs::TracePointContext};
+
+/// Kernel: include/uapi/linux/sched.h.
+const CLONE_THREAD: u64 = 0x10000;
+
+/// Kernel: at the end of `copy_process`, in the context of the one who forks; the new task has not run yet.
+/// `sched_process_fork` does not tell threads from processes, and is silent about threads that the kernel makes for a
+/// process.
+#[tracepoint]
+pub fn trace_newtask(context: TracePointContext) -> u32 {
+    report(&context);
+    0
+}
+
+#[inline(always)]
+fn report(context: &TracePointContext) -> Option<()> {
+    let flags: u64 = field(context, offset!(newtask_flags))?;
+    let child: u32 = field(context, offset!(newtask_pid))?;
+    let (tgid, _) = current();
+    let parent = traced(tgid);
+    if flags & CLONE_THREAD != 0 {
+        let process = parent?;
+        add(&process.live, 1);
+        add(&process.left, 1);
+        return None;
+    }
+    node()?.forks += 1;
+    if let Some(former) = traced(child) {
+        // The number is used again before its former owner's release was heard of.
+        end::process_gone(context, child, former)?;
+    }
+    let entry = Traced {
+        start_ns: now_ns(),
+        live: 1,
+        left: 1,
+        parent_tgid: tgid,
+        ..Traced::default()
+    };
+    if TRACED
+        .insert(&child, &entry, u64::from(BPF_NOEXIST))
+        .is_err()
+    {
+        cpu()?.full += 1;
+    }
+    let record = ForkRecord {
+        kind: kind::FORK,
+        zero: 0,
+        child: identity(child, &entry),
+        parent: parent.map_or(
+            Identity {
+                start_ns: 0,
+                tgid,
+                zero: 0,
+            },
+            |parent| identity(tgid, parent),
+        ),
+    };
+    if !fork::to_ring_or_hash(&record) {
+        coarse_sums(context, &current_comm())?.forks += 1;
+    }
+    None
+}

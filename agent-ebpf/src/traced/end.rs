@@ -1,0 +1,120 @@
+//! `sched/sched_process_exit` and `sched/sched_process_free`: how processes go. The final totals are those of the last
+//! switch of a process's last thread; see [`super::stretch`].
+
+use super::{
+    add, current, current_comm, current_stretch_ns, field, identity, now, offset, totals, traced,
+};
+use crate::{emit::node, exit, kernel::now_ns, maps::TRACED, release};
+use agent_common::{Comm, EXIT_UNTOLD, ExitRecord, ReleaseRecord, Totals, Traced, UNCOUNTED, kind};
+use aya_ebpf::{helpers::bpf_get_current_uid_gid, macros::tracepoint, programs::TracePointContext};
+
+/// Runs in the context of each thread that begins to exit. Since 6.16 the tracepoint says whether it is the last one; the
+/// count says so on every kernel.
+#[tracepoint]
+pub fn trace_exit(context: TracePointContext) -> u32 {
+    report(&context);
+    0
+}
+
+#[inline(always)]
+fn report(context: &TracePointContext) -> Option<()> {
+    let (tgid, _) = current();
+    let entry = traced(tgid)?;
+    add(&entry.live, u64::MAX);
+    if now(&entry.live) > 0 {
+        return None;
+    }
+    // Two threads that exit at once may both get here; user space counts one end per identity.
+    send_exit(
+        context,
+        tgid,
+        entry,
+        &current_comm(),
+        totals(entry, current_stretch_ns()),
+    )
+}
+
+/// Runs some time after a task was reaped, in any context. Of a process whose threads were never counted, the release of its
+/// leader is the end; all others are gone already.
+#[tracepoint]
+pub fn trace_free(context: TracePointContext) -> u32 {
+    when_freed(&context);
+    0
+}
+
+#[inline(always)]
+fn when_freed(context: &TracePointContext) -> Option<()> {
+    let tgid: u32 = field(context, offset!(free_pid))?;
+    let entry = traced(tgid)?;
+    let is_counted = now(&entry.left) < UNCOUNTED / 2;
+    if is_counted && now(&entry.live) > 0 {
+        // The number's next owner.
+        return None;
+    }
+    process_gone(context, tgid, entry)
+}
+
+/// A thread was switched out for the last time.
+#[inline(always)]
+pub(super) fn thread_gone(context: &TracePointContext, tgid: u32, entry: &Traced) -> Option<()> {
+    add(&entry.left, u64::MAX);
+    if now(&entry.left) > 0 {
+        return None;
+    }
+    release(context, tgid, entry, current_comm())
+}
+
+/// A process is gone whose end may not have been told.
+#[inline(always)]
+pub(super) fn process_gone(context: &TracePointContext, tgid: u32, entry: &Traced) -> Option<()> {
+    let comm = Comm::default();
+    if now(&entry.live) > 0 {
+        send_exit(context, tgid, entry, &comm, totals(entry, 0));
+    }
+    release(context, tgid, entry, comm)
+}
+
+#[inline(always)]
+fn send_exit(
+    context: &TracePointContext,
+    tgid: u32,
+    entry: &Traced,
+    comm: &Comm,
+    totals: Totals,
+) -> Option<()> {
+    let record = ExitRecord {
+        kind: kind::EXIT,
+        flags: EXIT_UNTOLD,
+        id: identity(tgid, entry),
+        time_ns: now_ns(),
+        wait_status: 0,
+        zero: 0,
+        totals,
+    };
+    if exit::to_ring_or_hash(&record) {
+        return None;
+    }
+    exit::to_sums(context, comm, &record)
+}
+
+#[inline(always)]
+fn release(context: &TracePointContext, tgid: u32, entry: &Traced, comm: Comm) -> Option<()> {
+    let record = ReleaseRecord {
+        kind: kind::RELEASE,
+        flags: EXIT_UNTOLD,
+        id: identity(tgid, entry),
+        time_ns: now_ns(),
+        totals: totals(entry, 0),
+        comm,
+        wait_status: 0,
+        euid: bpf_get_current_uid_gid() as u32,
+        parent_tgid: entry.parent_tgid,
+        zero: 0,
+    };
+    let node = node()?;
+    node.exits += 1;
+    node.exited_runtime_ns += record.totals.runtime_ns;
+    // Not there: another thread that was the last one, too, was faster.
+    let _ = TRACED.remove(&tgid);
+    release::send(context, &record)
+}

@@ -1,0 +1,81 @@
+//! `sched/sched_process_exec`: a new image. Its arguments cannot be found here; the file that was asked for stands for
+//! the first of them.
+
+use super::{current, current_comm, current_stretch_ns, field, identity, offset, totals, traced};
+use crate::{
+    emit::node,
+    exec::{bounded, send},
+    kernel::now_ns,
+    maps::EXEC_SCRATCH,
+};
+use agent_common::{ABSENT, ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, kind};
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_get_current_cgroup_id, bpf_get_current_uid_gid, generated},
+    macros::tracepoint,
+    programs::TracePointContext,
+};
+
+/// Runs in the context of the process, when it is called by its new name.
+#[tracepoint]
+pub fn trace_exec(context: TracePointContext) -> u32 {
+    report(&context);
+    0
+}
+
+#[inline(always)]
+fn report(context: &TracePointContext) -> Option<()> {
+    let node = node()?;
+    node.execs += 1;
+    let (tgid, _) = current();
+    let Some(entry) = traced(tgid) else {
+        // It found no place at its birth: a pass will see what it is now.
+        node.lost += 1;
+        return None;
+    };
+    // SAFETY: a per-CPU slot that only this program uses.
+    let record = unsafe { &mut (*EXEC_SCRATCH.get_ptr_mut(0)?).record };
+    record.kind = kind::EXEC;
+    record.old_tid = field(context, offset!(exec_old_pid)).unwrap_or(0);
+    record.id = identity(tgid, entry);
+    record.time_ns = now_ns();
+    record.totals = totals(entry, current_stretch_ns());
+    record.head = ExecHead {
+        // SAFETY: a helper without arguments.
+        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
+        comm: current_comm(),
+        // The real user: which one is effective, no helper tells.
+        euid: bpf_get_current_uid_gid() as u32,
+        parent_tgid: entry.parent_tgid,
+        argv_len: 0,
+        flags: ARGV_CUT,
+    };
+    read_file_name(context, record);
+    send(context, record)
+}
+
+#[inline(always)]
+fn read_file_name(context: &TracePointContext, record: &mut ExecRecord) -> Option<()> {
+    if offset!(exec_filename) == ABSENT {
+        return None;
+    }
+    let place: u32 = field(context, offset!(exec_filename))?;
+    let length = u64::from(place >> 16);
+    let length = bounded(if length < ARGV_BYTES as u64 {
+        length
+    } else {
+        ARGV_BYTES as u64
+    });
+    // SAFETY: within the scratch, which has room behind the arguments; the helper checks the other address.
+    let result = unsafe {
+        generated::bpf_probe_read_kernel(
+            (&raw mut record.argv).cast(),
+            length as u32,
+            context.as_ptr().add((place & 0xffff) as usize).cast_const(),
+        )
+    };
+    if result == 0 {
+        record.head.argv_len = length as u32;
+    }
+    None
+}
