@@ -15,9 +15,10 @@ use aya::{
 
 /// The programs, built by the build script.
 #[cfg(has_ebpf)]
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-ebpf"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-ebpf"));
 #[cfg(not(has_ebpf))]
-static OBJECT: &[u8] = &[];
+pub(super) static OBJECT: &[u8] = &[];
 
 /// Whether this binary carries the kernel programs.
 pub(super) const IS_BUILT: bool = cfg!(has_ebpf);
