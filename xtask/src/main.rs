@@ -15,6 +15,7 @@ mod command;
 mod dashboards;
 mod debian;
 mod dist;
+mod fuzz;
 mod http;
 mod image;
 mod manifests;
@@ -56,6 +57,11 @@ const VERBS: &[Verb] = &[
         name: "bench",
         summary: "what the agent costs beside process-exporter; arguments are sections",
         main: bench::main,
+    },
+    Verb {
+        name: "fuzz",
+        summary: "inputs that nobody thought of, to every parser; arguments are targets, --seconds",
+        main: fuzz::main,
     },
     Verb {
         name: "parity",

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use machine::Machine;
 pub(crate) use machine::is_root;
 pub(crate) use requirements::{
-    ARM_IMAGE, ARM_PACKAGES, BROWSER, EVERYTHING, IMAGE, KERNEL_PROGRAMS, LINTS, MACHINES,
+    ARM_IMAGE, ARM_PACKAGES, BROWSER, EVERYTHING, FUZZING, IMAGE, KERNEL_PROGRAMS, LINTS, MACHINES,
     MANIFESTS, PACKAGES, PARITY, Requirement, STATIC_ARM_TARGET, STATIC_TARGET, SYSTEMD_MACHINES,
     WITHOUT_KERNEL,
 };

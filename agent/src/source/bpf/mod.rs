@@ -6,6 +6,8 @@
 mod btf;
 mod events;
 mod fill;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod iterator;
 mod load;
 mod offsets;
