@@ -29,7 +29,8 @@ const MEMORY: u32 = 1024;
 
 /// Where libFuzzer looks to see what an input has reached.
 const FLAGS: &[&str] = &[
-    "--cfg=fuzzing",
+    "--cfg",
+    "fuzzing",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
@@ -48,7 +49,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     }
     let share = (seconds / targets.len() as u64).max(1);
     println!(
-        "fuzz: the corpora hold, or not: {} findings; now {share} s for each target",
+        "fuzz: {} findings in the corpora; now {share} s for each target",
         findings.len()
     );
     for target in &targets {
@@ -161,6 +162,10 @@ fn run(binaries: &Path, target: &str, seconds: Option<u64>) -> Result<Option<Fin
         .arg(format!("-timeout={HANG}"))
         .arg(format!("-rss_limit_mb={MEMORY}"))
         .arg(format!("-max_len={MAX_LEN}"));
+    let dictionary = folder().join(format!("dictionaries/{target}.dict"));
+    if dictionary.exists() {
+        fuzzer.arg(format!("-dict={}", dictionary.display()));
+    }
     match seconds {
         Some(seconds) => fuzzer.arg(format!("-max_total_time={seconds}")).arg(&found),
         None => fuzzer.arg("-runs=0"),

@@ -1,5 +1,6 @@
 //! What the kernel tells, with any content: its type information, the iterator's bytes, records.
 
+mod groups;
 mod history;
 mod node;
 

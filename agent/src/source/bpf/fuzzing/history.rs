@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use agent_common::{Identity, OverflowRecord, Totals};
 use arbitrary::{Arbitrary, Unstructured};
 
+use super::groups::{Groups, numbers};
 use super::node::{Process, Record, add};
 use super::{carried, names};
 use crate::process::sums::Sums;
@@ -102,6 +103,7 @@ struct History {
     names: Names,
     table: Table,
     sums: Sums,
+    groups: Groups,
 }
 
 impl History {
@@ -118,6 +120,7 @@ impl History {
             names: names(),
             table: Table::new(1000),
             sums: Sums::default(),
+            groups: Groups::new(1000),
         };
         history.pass();
         history
@@ -251,7 +254,8 @@ impl History {
         }
         found.sort_by_key(|(time_ns, _)| *time_ns);
         for (_, event) in found {
-            self.table.apply(event, &mut self.sums);
+            self.table.apply(event.clone(), &mut self.sums);
+            self.groups.apply(event);
         }
     }
 
@@ -264,8 +268,17 @@ impl History {
             .for_each(|process| process.records(&mut bytes));
         let mut snapshot = Snapshot::new(carried(), self.live.len());
         snapshot.read(&mut &bytes[..]).expect("records of ours");
-        self.table
-            .observe(&snapshot.pass(self.now_ns), &mut self.sums);
+        let pass = snapshot.pass(self.now_ns);
+        self.table.observe(&pass, &mut self.sums);
+        self.groups.observe(&pass);
+    }
+
+    /// Groups have no more than what is booked at all: some of it may be in none.
+    fn check_groups(&mut self) {
+        let of_groups = numbers(&self.groups.check());
+        let booked = numbers(&self.sums.total);
+        let is_less = of_groups.iter().zip(booked).all(|(one, all)| *one <= all);
+        assert!(is_less, "{of_groups:?} of {booked:?}");
     }
 
     /// Of each total, what was booked and what was used.
@@ -307,6 +320,7 @@ pub(crate) fn history(input: &[u8]) {
     let mut history = History::new();
     for step in steps {
         history.take(step);
+        history.check_groups();
         let accounts = history.accounts();
         assert!(
             accounts.iter().all(|(booked, used)| booked <= used),
