@@ -4,9 +4,9 @@
 //! In: targets (all, if none is named) and the seconds that they share. Out: what each has tried, and every finding: its input, how to
 //! repeat it, and failure. New inputs that reach new code stay in `target/fuzz/corpus`, findings in `agent/fuzz/artifacts`.
 //!
-//! The folder is as cargo-fuzz has it, so `cargo fuzz run` works there, too. It is not used here: its installation takes longer than
-//! building the targets, and what it does is pass some flags. No sanitizer is: the parsers are safe Rust, in which there is nothing for
-//! one to find, and without one no unstable option is needed and twice as much is tried in the same time.
+//! The folder is laid out for cargo-fuzz, which is not used here: its installation takes longer than building the targets, and what
+//! it does is pass some flags. No sanitizer is used: the parsers are safe Rust, in which there is nothing for one to find, and without
+//! one no unstable option is needed and twice as much is tried in the same time.
 
 mod finding;
 

@@ -79,6 +79,10 @@ pub(crate) fn iterator(bytes: &[u8]) {
             .is_sorted_by_key(|thread| (thread.tgid, thread.tid))
     );
     assert!(whole.cgroup_ids().len() <= whole.processes.len());
+    let found = whole.processes.iter();
+    let found = found.map(|process| u128::from(process.counters.faults.minor));
+    let most = found.clone().max().unwrap_or_default();
+    assert!(most == u64::MAX.into() || found.sum::<u128>() == minor_faults(&pieces));
     let mut table = Table::new(0);
     let mut sums = Sums::default();
     table.observe(&whole, &mut sums);
@@ -89,6 +93,26 @@ pub(crate) fn iterator(bytes: &[u8]) {
         is_ambiguous || sums.total == first,
         "the same pass again adds nothing"
     );
+}
+
+/// What all processes have together: the leaders' own, and that of the other threads where the leader has any.
+fn minor_faults(pieces: &[&[u8]]) -> u128 {
+    let leaders = pieces
+        .iter()
+        .filter(|piece| piece.len() == size_of::<LeaderRecord>());
+    let of = |piece: &&[u8]| {
+        let leader: LeaderRecord = bytemuck::pod_read_unaligned(piece);
+        let threads = pieces
+            .iter()
+            .filter(|piece| piece.len() == size_of::<ThreadRecord>());
+        let threads = threads.map(|piece| bytemuck::pod_read_unaligned::<ThreadRecord>(piece));
+        let others = threads.filter(|one| one.tgid == leader.id.tgid && one.tid != one.tgid);
+        let others = others
+            .filter(|_| leader.threads > 1)
+            .map(|one| u128::from(one.minor_faults));
+        u128::from(leader.totals.minor_faults) + others.sum::<u128>()
+    };
+    leaders.map(of).sum()
 }
 
 /// The records, one by one.
