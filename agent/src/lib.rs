@@ -13,6 +13,8 @@ pub mod check;
 pub mod collector;
 pub mod config;
 pub mod exposition;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod group;
 pub mod host;
 pub mod http;

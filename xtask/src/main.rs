@@ -15,6 +15,7 @@ mod command;
 mod dashboards;
 mod debian;
 mod dist;
+mod fuzz;
 mod http;
 mod image;
 mod manifests;
@@ -62,6 +63,11 @@ const VERBS: &[Verb] = &[
         name: "soak",
         summary: "programs start and end for --minutes N: CPU, counts and memory checked each minute; -- and arguments go to the agent",
         main: soak::main,
+    },
+    Verb {
+        name: "fuzz",
+        summary: "inputs that nobody thought of, to every parser; arguments are targets, --seconds",
+        main: fuzz::main,
     },
     Verb {
         name: "parity",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{browser, check, command, image, manifests, parity, setup, vm, workspace};
+use crate::{browser, check, command, fuzz, image, manifests, parity, setup, vm, workspace};
 
 struct Stage {
     name: &'static str,
@@ -41,6 +41,11 @@ const STAGES: &[Stage] = &[
         name: "manifests",
         needs_kernel: false,
         main: || manifests::main(&[]),
+    },
+    Stage {
+        name: "a minute of fuzzing",
+        needs_kernel: false,
+        main: || fuzz::main(&[]),
     },
     Stage {
         name: "this kernel",

@@ -5,6 +5,8 @@
 //! told that is right in a configuration of any good style: who is warned for nothing reads no warning.
 
 mod entries;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod reach;
 
 use std::path::Path;

@@ -13,6 +13,8 @@ mod document;
 mod duration;
 mod error;
 pub mod flags;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod grouping;
 mod item;
 mod limiter;

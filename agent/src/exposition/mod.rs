@@ -10,6 +10,8 @@
 //! Not here: what the metrics mean, compression, OpenMetrics, time stamps.
 
 mod descriptor;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gathered;
 mod number;
 mod text;

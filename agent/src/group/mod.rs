@@ -6,6 +6,8 @@ mod classifier;
 #[cfg(test)]
 mod extension_tests;
 mod forget;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gauges;
 mod go_class;
 mod go_regexp;

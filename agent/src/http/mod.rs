@@ -21,6 +21,8 @@
 
 mod connection;
 mod deadline;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gzip;
 mod handshake;
 mod limits;

@@ -1,57 +1,9 @@
 //! Random histories of a small node: what is booked is never more than what was used, never falls, and is exactly it
 //! when no record is lost, whatever is repeated or late.
 
+use super::sums::Sums;
 use super::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-
-/// Adds up everything, whatever account it is booked to.
-#[derive(Default)]
-pub(super) struct Sums {
-    next: u32,
-    total: Tally,
-    by_account: BTreeMap<AccountId, Tally>,
-    users: BTreeMap<AccountId, i64>,
-}
-
-impl Ledger for Sums {
-    fn open(&mut self, _: Option<AccountId>) -> AccountId {
-        self.next += 1;
-        self.users.insert(AccountId(self.next), 1);
-        AccountId(self.next)
-    }
-    fn open_fork(&mut self, image: AccountId) -> AccountId {
-        self.open(Some(image))
-    }
-    fn share(&mut self, account: AccountId) {
-        *self.users.entry(account).or_default() += 1;
-    }
-    fn close(&mut self, account: AccountId) {
-        let users = self.users.entry(account).or_default();
-        *users -= 1;
-        assert!(
-            *users >= 0,
-            "{account:?} was closed more often than it was opened"
-        );
-    }
-    fn identify(&mut self, _: AccountId, _: &Facts) {}
-    fn follow(&mut self, _: AccountId) {}
-    fn reopen(&mut self, _: AccountId) -> bool {
-        false
-    }
-    fn undecide(&mut self, _: AccountId) {}
-    fn confirm(&mut self, _: AccountId) -> bool {
-        false
-    }
-    fn book(&mut self, account: AccountId, tally: &Tally) {
-        assert!(
-            self.users.get(&account).is_some_and(|users| *users > 0),
-            "a closed account"
-        );
-        self.total.add(tally);
-        self.by_account.entry(account).or_default().add(tally);
-    }
-}
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -18,6 +18,8 @@ mod proportional;
 mod reclassify;
 mod sample;
 mod store;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod sums;
 mod table;
 mod tally;
 mod threads;

@@ -115,7 +115,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::histories::{Sums, counters, sample};
+    use super::super::histories::{counters, sample};
+    use super::super::sums::Sums;
     use super::super::{Event, Facts, Memory, Pass, Sample};
     use super::*;
 

@@ -1,6 +1,8 @@
 //! Sources: the kernel programs and `/proc`, each fact from the best of them that works here.
 
 pub mod bpf;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod names;
 mod observer;
 mod pod_link;

@@ -111,7 +111,7 @@ impl Users {
 }
 
 // The first line of a uid counts, as it does for getpwuid.
-fn parse_passwd(file: &[u8]) -> HashMap<u32, String> {
+pub(super) fn parse_passwd(file: &[u8]) -> HashMap<u32, String> {
     let mut names = HashMap::new();
     for line in file.split(|byte| *byte == b'\n') {
         let mut fields = line.split(|byte| *byte == b':');

@@ -44,21 +44,25 @@ impl Source {
         files.iter().map(read).collect()
     }
 
-    /// Whether all of it is compiled for tests only: in a folder `tests`, or `tests.rs`, or `…_tests.rs`.
+    /// Whether all of it is compiled for tests only: in a folder `tests` or `fuzzing`, or `tests.rs`, `fuzzing.rs`, or `…_tests.rs`.
     pub(super) fn is_test(&self) -> bool {
-        let in_tests = self.path.iter().any(|part| part == "tests");
+        let mut folders = self.path.iter();
+        let in_tests = folders.any(|part| part == "tests" || part == "fuzzing");
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
-        in_tests || stem == "tests" || stem.ends_with("_tests")
+        in_tests || stem == "tests" || stem == "fuzzing" || stem.ends_with("_tests")
     }
 }
 
-/// Every Rust file below `folder`; none of the members has a folder with anything built in it.
+/// Every Rust file below `folder`, but for what cargo-fuzz, called by hand, has built there.
 fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
     for entry in entries {
         let path = entry
             .with_context(|| format!("list {}", folder.display()))?
             .path();
+        if path.ends_with("fuzz/target") {
+            continue;
+        }
         if path.is_dir() {
             find_files(&path, files)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -127,6 +131,8 @@ mod tests {
             "agent/tests/live/main.rs",
             "agent/src/group/tests.rs",
             "agent/src/group/name_tests.rs",
+            "agent/src/group/fuzzing.rs",
+            "agent/src/source/bpf/fuzzing/node.rs",
         ] {
             assert!(Source::new(path, "").is_test(), "{path}");
         }

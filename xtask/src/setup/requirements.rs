@@ -32,7 +32,7 @@ pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD];
 /// What the tests need that touch no kernel: the agent is still built whole.
 pub(crate) const WITHOUT_KERNEL: &[&Requirement] =
-    &[&RUSTFMT, &CLIPPY, &SYSTEMD, &DPKG, &RUST_SRC, &LINKER];
+    &[&RUSTFMT, &CLIPPY, &SYSTEMD, &DPKG, &RUST_SRC, &LINKER, &CXX];
 /// What the comparison with process-exporter and the real clients need.
 pub(crate) const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL];
 /// What the test machines are made of.
@@ -52,6 +52,8 @@ pub(crate) const ARM_PACKAGES: &[&Requirement] =
     &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER, &DPKG];
 /// What the machine is made of on which the packages are tried.
 pub(crate) const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO, &LINTIAN];
+/// What fuzzing is built with.
+pub(crate) const FUZZING: &[&Requirement] = &[&CXX];
 /// What looks at the page.
 pub(crate) const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
 /// What the tests on this machine and on other kernels need.
@@ -65,6 +67,7 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
     &QEMU,
     &CHROMIUM,
     &CURL,
+    &CXX,
 ];
 
 /// What the image is made of.
@@ -253,6 +256,18 @@ const CHROMIUM: Requirement = Requirement {
     // Brings the browser of the same version along.
     steps: |_| vec![Step::apt("chromium-driver")],
     remedy: "install a chromium and the chromedriver of the same version",
+};
+
+/// The standard library's headers come with it.
+const CXX: Requirement = Requirement {
+    name: "a C++ compiler",
+    purpose: "the engine that makes inputs for fuzzing",
+    is_met: |_| {
+        let compile = "echo '#include <cstdint>' | c++ -x c++ -E -";
+        command::works(Command::new("sh").args(["-c", compile]))
+    },
+    steps: |_| vec![Step::apt("g++")],
+    remedy: "install g++ or clang++, so that c++ is one of them",
 };
 
 const CURL: Requirement = Requirement {

@@ -96,6 +96,12 @@ impl WebConfig {
         parse::parse(path, &read::read_config(path)?)
     }
 
+    /// Parses `text` as if it stood in the file `path`.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        parse::parse(path, text)
+    }
+
     /// An error about the value of `key`, for whoever makes something of it.
     pub fn unusable(&self, line: usize, key: impl fmt::Display, cause: impl fmt::Display) -> Error {
         Error::Unusable {

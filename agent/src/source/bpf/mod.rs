@@ -10,6 +10,8 @@ mod cause;
 mod events;
 mod fill;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod iterator;
 mod load;
 mod offsets;

@@ -23,6 +23,8 @@ mod decimal;
 mod directory;
 mod error;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod io;
 mod limits;
 mod names;

@@ -92,16 +92,18 @@ impl Sum {
     }
 }
 
+/// A whole file that is in memory.
+#[cfg(any(test, fuzzing))]
+pub(super) fn parse(file: &[u8]) -> Option<Proportional> {
+    let mut sum = Sum::default();
+    file.split_inclusive(|byte| *byte == b'\n')
+        .for_each(|line| sum.add(line));
+    sum.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(file: &[u8]) -> Option<Proportional> {
-        let mut sum = Sum::default();
-        file.split_inclusive(|byte| *byte == b'\n')
-            .for_each(|line| sum.add(line));
-        sum.finish()
-    }
 
     const ROLLED: &[u8] = b"55d3c0a00000-7ffd3f1f2000 ---p 00000000 00:00 0                          [rollup]\n\
         Rss:                5544 kB\nPss:                1234 kB\nPss_Dirty:           500 kB\nPss_Anon:            400 kB\n\

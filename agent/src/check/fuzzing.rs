@@ -1,0 +1,74 @@
+//! Configuration files with any content.
+
+use std::path::Path;
+
+use arbitrary::{Arbitrary, Unstructured};
+
+use super::report;
+use crate::config::Config;
+use crate::config::fuzzing::lines;
+use crate::group::fuzzing::{Subject, halves};
+use crate::group::{BootTime, Classifier, MAX_NAME, Verdict, review};
+
+/// A configuration, a NUL, a process. `check` finds a mistake in whatever a run refuses, and a run takes what it finds none in;
+/// every finding is about a line of the file; what a process makes of it is bounded.
+pub(crate) fn configuration(input: &[u8]) {
+    let Some((text, rest)) = halves(input) else {
+        return;
+    };
+    let path = Path::new("c.yml");
+    let lines = lines(text);
+    let config = match Config::parse(path, text) {
+        Ok(config) => config,
+        Err(error) => {
+            assert!((1..=lines).contains(&error.line()), "{error}");
+            assert!(error.to_string().len() < 4096);
+            return;
+        }
+    };
+    let compiled = Classifier::new(&config);
+    assert_eq!(compiled.is_ok(), review(&config).errors.is_empty());
+    let report = report(path, &config);
+    assert_eq!(report.items, config.items.len());
+    assert!(compiled.is_ok() || !report.findings.is_empty());
+    for finding in &report.findings {
+        assert!(
+            finding.starts_with("c.yml:") || finding.ends_with("mend these first"),
+            "{finding}"
+        );
+        assert!(finding.len() < 8192, "{} bytes", finding.len());
+    }
+    assert!(
+        config
+            .warnings
+            .iter()
+            .all(|warning| (1..=lines).contains(&warning.line))
+    );
+    let (Ok(classifier), Ok(subject)) =
+        (compiled, Subject::arbitrary(&mut Unstructured::new(rest)))
+    else {
+        return;
+    };
+    classify(&config, &classifier, &subject);
+}
+
+fn classify(config: &Config, classifier: &Classifier, subject: &Subject<'_>) {
+    let facts = subject.facts();
+    let first = classifier.misses(&facts).position(|miss| miss.is_none());
+    let verdict = classifier.classify(&facts, BootTime::default());
+    let decided = match &verdict {
+        Verdict::Unmatched => None,
+        Verdict::Excluded { item } => Some((*item, true)),
+        Verdict::Member(placement) => {
+            assert!(placement.name.len() <= MAX_NAME);
+            let is_label = |value: &str| (1..=MAX_NAME).contains(&value.len());
+            assert!(placement.labels.iter().all(|(_, value)| is_label(value)));
+            Some((placement.item, false))
+        }
+    };
+    assert_eq!(
+        decided,
+        first.map(|item| (item, config.items[item].exclude))
+    );
+    assert_eq!(classifier.classify(&facts, BootTime::default()), verdict);
+}

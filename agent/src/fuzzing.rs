@@ -1,0 +1,87 @@
+//! What is fuzzed: one function for each kind of bytes that come from outside, and what must hold of them.
+//!
+//! Compiled for tests and for `agent/fuzz` only; no part of the agent. The functions stand beside what they try, in files of
+//! this name, so that nothing has to be public for them. Each input of a corpus is a test case of `cargo test`, too: what
+//! fuzzing finds is kept by putting it there.
+
+use crate::{check, config, exposition, group, http, source};
+
+/// Ends in a panic if something does not hold of the input.
+pub type Target = fn(&[u8]);
+
+/// All of them. A row here, a binary in `agent/fuzz` and a folder of its name in the corpus belong together.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("btf", source::bpf::fuzzing::btf),
+    ("cgroup_path", group::fuzzing::cgroup_path),
+    ("command_line", config::fuzzing::command_line),
+    ("configuration", check::fuzzing::configuration),
+    ("exposition", exposition::fuzzing::exposition),
+    ("history", source::bpf::fuzzing::history),
+    ("http", http::fuzzing::http),
+    ("iterator", source::bpf::fuzzing::iterator),
+    ("node_files", source::fuzzing::node_files),
+    ("proc_cgroup", source::procfs::fuzzing::cgroup),
+    ("proc_cmdline", source::procfs::fuzzing::cmdline),
+    ("proc_lines", source::procfs::fuzzing::lines),
+    ("proc_stat", source::procfs::fuzzing::stat),
+    ("records", source::bpf::fuzzing::records),
+    ("regexp", group::fuzzing::regexp),
+    ("template", group::fuzzing::template),
+    ("time", group::fuzzing::time),
+    ("web_configuration", config::fuzzing::web_configuration),
+];
+
+/// Runs the target called `name`.
+///
+/// # Panics
+/// When something does not hold of `input`, or there is no such target.
+pub fn run(name: &str, input: &[u8]) {
+    let found = TARGETS.iter().find(|(known, _)| *known == name);
+    let (_, target) = found.expect("a target of the table");
+    target(input);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder);
+        let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    fn stems(folder: &Path) -> BTreeSet<String> {
+        let stem = |path: &PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
+        files(folder).iter().map(stem).collect()
+    }
+
+    #[test]
+    fn each_target_has_a_binary_and_a_corpus() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        let names: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(stems(&fuzz.join("fuzz_targets")), names);
+        assert_eq!(stems(&fuzz.join("corpus")), names);
+    }
+
+    #[test]
+    fn the_corpora_hold() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        let mut broken = Vec::new();
+        for (name, target) in TARGETS {
+            let inputs = files(&corpus.join(name));
+            assert!(!inputs.is_empty(), "{name} has no input");
+            for path in inputs {
+                let input = std::fs::read(&path).unwrap();
+                if std::panic::catch_unwind(|| target(&input)).is_err() {
+                    broken.push(path);
+                }
+            }
+        }
+        assert!(broken.is_empty(), "{broken:#?}");
+    }
+}

@@ -1,0 +1,118 @@
+//! What a client sends, byte by byte, to a connection of its own: our limits and routes, and hyper's parser.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+
+use super::connection::drive;
+use super::origin::Origin;
+use super::slots::Slots;
+use super::{Fallback, Health, Limits, Question, Site, Statistics, Status, owner};
+
+/// Longest that one connection may take here; it waits for nobody.
+const HANG: Duration = Duration::from_secs(20);
+const BODY: &[u8] = b"# HELP up Up.\n# TYPE up gauge\nup 1\n";
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Fallback for Nothing {
+    fn exposition(&self) -> Bytes {
+        Bytes::from_static(BODY)
+    }
+}
+
+/// An owner of the state that knows nothing.
+async fn answer(mut inbox: mpsc::Receiver<Question>) {
+    while let Some(question) = inbox.recv().await {
+        // Who asked may be gone.
+        match question {
+            Question::Metrics(reply) => drop(reply.send(Bytes::from_static(BODY))),
+            Question::Health(reply) => drop(reply.send(Health {
+                status: Status::Ok,
+                reasons: Vec::new(),
+            })),
+            Question::Reload(reply) => drop(reply.send(Err("no".to_owned()))),
+            // No look at any node: whoever asks gets no answer.
+            Question::Overview(reply) => drop(reply),
+            Question::Processes(_, reply) => drop(reply.send(None)),
+        }
+    }
+}
+
+/// The first byte says in pieces of which size the rest arrives. Every request is answered with a code that is counted, what is
+/// answered is HTTP, and the connection ends when its client has said all.
+pub(crate) fn http(input: &[u8]) {
+    let Some((size, request)) = input.split_first() else {
+        return;
+    };
+    let runtime: Runtime = Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let (answered, statistics) = runtime.block_on(async {
+        let talk = talk(usize::from(*size) + 1, request);
+        tokio::time::timeout(HANG, talk).await.expect("an end")
+    });
+    let text = String::from_utf8_lossy(&answered);
+    assert!(text.is_empty() || text.starts_with("HTTP/1."), "{text}");
+    let counted: u64 = statistics.requests().map(|(_, count)| count).sum();
+    let seen = statistics.requests().map(|(code, _)| {
+        text.matches(&format!("HTTP/1.1 {code} ")).count()
+            + text.matches(&format!("HTTP/1.0 {code} ")).count()
+    });
+    let seen = seen.sum::<usize>() as u64;
+    // Of the last one the answer may not have been taken.
+    assert!(
+        seen <= counted && counted <= seen + 1,
+        "{counted} counted, {seen} seen: {text}"
+    );
+    assert_eq!(statistics.connections(), 0);
+    assert_eq!(
+        statistics.timeouts().map(|(_, count)| count).sum::<u64>(),
+        0
+    );
+}
+
+async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
+    let (owner, inbox) = owner();
+    let limits = Limits::default();
+    let statistics = Arc::new(Statistics::new(limits.clone()));
+    let slots = Slots::new(limits.clone(), Arc::clone(&statistics));
+    let slot = slots.take(Origin::Local).expect("a free place");
+    let site = Arc::new(Site {
+        telemetry_path: "/metrics".to_owned(),
+        can_reload: true,
+        has_page: true,
+        owner,
+        fallback: Arc::new(Nothing),
+        limits,
+        statistics: Arc::clone(&statistics),
+        web: None,
+    });
+    let (client, server) = tokio::io::duplex(64 << 10);
+    let (mut from, mut to) = tokio::io::split(client);
+    let (_running, stop) = watch::channel(false);
+    let mut answered = Vec::new();
+    let say = async {
+        for piece in request.chunks(size) {
+            // Whoever was answered with an error is not listened to any more.
+            if to.write_all(piece).await.is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown().await;
+    };
+    let serve = async {
+        drive(server, slot, site, stop).await;
+    };
+    let state = tokio::spawn(answer(inbox));
+    let read = from.read_to_end(&mut answered);
+    let _ = tokio::join!(say, serve, read);
+    state.abort();
+    (answered, statistics)
+}

@@ -1,0 +1,52 @@
+//! A ledger for tests: everything is added up, whatever account it is booked to.
+
+use super::{AccountId, Facts, Ledger, Tally};
+use std::collections::BTreeMap;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    next: u32,
+    pub(crate) total: Tally,
+    pub(super) by_account: BTreeMap<AccountId, Tally>,
+    pub(super) users: BTreeMap<AccountId, i64>,
+}
+
+impl Ledger for Sums {
+    fn open(&mut self, _: Option<AccountId>) -> AccountId {
+        self.next += 1;
+        self.users.insert(AccountId(self.next), 1);
+        AccountId(self.next)
+    }
+    fn open_fork(&mut self, image: AccountId) -> AccountId {
+        self.open(Some(image))
+    }
+    fn share(&mut self, account: AccountId) {
+        *self.users.entry(account).or_default() += 1;
+    }
+    fn close(&mut self, account: AccountId) {
+        let users = self.users.entry(account).or_default();
+        *users -= 1;
+        assert!(
+            *users >= 0,
+            "{account:?} was closed more often than it was opened"
+        );
+    }
+    fn identify(&mut self, _: AccountId, _: &Facts) {}
+    fn follow(&mut self, _: AccountId) {}
+    fn reopen(&mut self, _: AccountId) -> bool {
+        false
+    }
+    fn undecide(&mut self, _: AccountId) {}
+    fn confirm(&mut self, _: AccountId) -> bool {
+        false
+    }
+    fn book(&mut self, account: AccountId, tally: &Tally) {
+        assert!(
+            self.users.get(&account).is_some_and(|users| *users > 0),
+            "a closed account"
+        );
+        self.total.add(tally);
+        self.by_account.entry(account).or_default().add(tally);
+    }
+}

@@ -1,0 +1,272 @@
+//! What the kernel tells, with any content: its type information, the iterator's bytes, records.
+
+mod groups;
+mod history;
+mod node;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use agent_common::{
+    ABSENT, ExecRecord, Identity, Layout, LeaderRecord, Offsets, OverflowRecord, RSS_PLAIN,
+    ThreadRecord, kind,
+};
+use arbitrary::{Arbitrary, Unstructured};
+
+use super::btf::Btf;
+use super::snapshot::{Carried, Snapshot};
+use super::{events, support::Support};
+use crate::process::sums::Sums;
+use crate::process::{Counters, Event, Pass, ProcessId, Table};
+use crate::source::{Names, Users};
+
+pub(crate) use history::history;
+
+const PAGE_BYTES: u64 = 4096;
+
+/// A kernel whose records carry everything.
+fn carried() -> Carried {
+    let layout = Layout {
+        offsets: Offsets::resolve(|_, _| Some(8)),
+        rss_stride: 8,
+        rss_access: RSS_PLAIN,
+        ..Layout::ABSENT
+    };
+    Carried::new(&layout, PAGE_BYTES)
+}
+
+/// Of a node where nobody has a name.
+fn names() -> Names {
+    Names::new(Users::new(PathBuf::new()))
+}
+
+/// Type information: what is found is in the bytes, and within what a structure may be.
+pub(crate) fn btf(raw: &[u8]) {
+    let Ok(btf) = Btf::parse(raw) else { return };
+    let (support, layout) = Support::of(&btf);
+    assert!(support.missing.len() <= Offsets::FIELDS.len());
+    assert_eq!(
+        btf.offset("task_struct", "tgid").is_none(),
+        layout.offsets.task_tgid == ABSENT
+    );
+    let is_in = |name: &str| {
+        raw.windows(name.len())
+            .any(|window| window == name.as_bytes())
+    };
+    assert!(!btf.has_function("release_task") || is_in("release_task"));
+    assert!(
+        btf.offset("task_struct", "se.sum_exec_runtime").is_none() || is_in("sum_exec_runtime")
+    );
+}
+
+/// The iterator's bytes: read in one piece and record by record they give the same pass, in which every record is.
+pub(crate) fn iterator(bytes: &[u8]) {
+    let whole = pass(&[bytes]);
+    let Some(pieces) = pieces(bytes) else {
+        assert!(whole.is_none(), "a record of no known kind");
+        return;
+    };
+    let whole = whole.expect("known records");
+    let single = pass(&pieces).expect("known records");
+    assert_eq!(single.processes.len() + single.threads.len(), pieces.len());
+    assert_eq!(
+        (&single.processes, &single.threads),
+        (&whole.processes, &whole.threads)
+    );
+    assert!(
+        whole
+            .threads
+            .is_sorted_by_key(|thread| (thread.tgid, thread.tid))
+    );
+    assert!(whole.cgroup_ids().len() <= whole.processes.len());
+    let found = whole.processes.iter();
+    let found = found.map(|process| u128::from(process.counters.faults.minor));
+    let most = found.clone().max().unwrap_or_default();
+    assert!(most == u64::MAX.into() || found.sum::<u128>() == minor_faults(&pieces));
+    let mut table = Table::new(0);
+    let mut sums = Sums::default();
+    table.observe(&whole, &mut sums);
+    let first = sums.total;
+    table.observe(&whole, &mut sums);
+    let is_ambiguous = table.live().count() != whole.processes.len();
+    assert!(
+        is_ambiguous || sums.total == first,
+        "the same pass again adds nothing"
+    );
+}
+
+/// What all processes have together: the leaders' own, and that of the other threads where the leader has any.
+fn minor_faults(pieces: &[&[u8]]) -> u128 {
+    let leaders = pieces
+        .iter()
+        .filter(|piece| piece.len() == size_of::<LeaderRecord>());
+    let of = |piece: &&[u8]| {
+        let leader: LeaderRecord = bytemuck::pod_read_unaligned(piece);
+        let threads = pieces
+            .iter()
+            .filter(|piece| piece.len() == size_of::<ThreadRecord>());
+        let threads = threads.map(|piece| bytemuck::pod_read_unaligned::<ThreadRecord>(piece));
+        let others = threads.filter(|one| one.tgid == leader.id.tgid && one.tid != one.tgid);
+        let others = others
+            .filter(|_| leader.threads > 1)
+            .map(|one| u128::from(one.minor_faults));
+        u128::from(leader.totals.minor_faults) + others.sum::<u128>()
+    };
+    leaders.map(of).sum()
+}
+
+/// The records, one by one.
+fn pieces(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut pieces = Vec::new();
+    while let Some(first) = bytes.first_chunk() {
+        let length = match u32::from_ne_bytes(*first) {
+            kind::LEADER => size_of::<LeaderRecord>(),
+            kind::THREAD => size_of::<ThreadRecord>(),
+            _ => return None,
+        };
+        let (piece, rest) = bytes.split_at_checked(length)?;
+        pieces.push(piece);
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(pieces)
+}
+
+fn pass(pieces: &[&[u8]]) -> Option<Pass> {
+    let mut snapshot = Snapshot::new(carried(), 0);
+    for piece in pieces {
+        snapshot.read(&mut &**piece).ok()?;
+    }
+    Some(snapshot.pass(1 << 40))
+}
+
+/// What came from the kernel, not as it writes it.
+#[derive(Debug, Arbitrary)]
+enum Told<'a> {
+    Ring {
+        kind: u8,
+        rest: &'a [u8],
+    },
+    Overflow {
+        start_ns: u64,
+        tgid: u32,
+        rest: &'a [u8],
+    },
+    Pass {
+        after_s: u8,
+        rest: Vec<(u8, &'a [u8])>,
+    },
+}
+
+/// Records and passes of which not one need make sense: nothing panics, of nobody more is booked than the most that was
+/// told of it, and no account is closed more often than it is opened.
+pub(crate) fn records(input: &[u8]) {
+    let Ok(told) = Vec::<Told<'_>>::arbitrary(&mut Unstructured::new(input)) else {
+        return;
+    };
+    let mut listener = Listener::new();
+    for one in told {
+        match one {
+            Told::Ring { kind, rest } => {
+                let record = [&u32::from(kind % 8).to_ne_bytes()[..], rest].concat();
+                listener.ring(&record);
+                listener.ring(&padded(&record, size_of::<ExecRecord>()));
+            }
+            Told::Overflow {
+                start_ns,
+                tgid,
+                rest,
+            } => {
+                let id = Identity {
+                    start_ns,
+                    tgid,
+                    zero: 0,
+                };
+                listener.overflow(&id, &padded(rest, size_of::<OverflowRecord>()));
+            }
+            Told::Pass { after_s, rest } => listener.pass(after_s, &rest),
+        }
+        assert!(listener.sums.total.delta.minor_faults <= listener.most());
+    }
+    listener.pass(61, &[]);
+    assert_eq!(listener.table.statistics().live, 0);
+}
+
+/// The table, and the most that was told of each process.
+struct Listener {
+    now_ns: u64,
+    names: Names,
+    table: Table,
+    sums: Sums,
+    told: HashMap<ProcessId, u64>,
+}
+
+impl Listener {
+    fn new() -> Self {
+        Self {
+            now_ns: 1000,
+            names: names(),
+            table: Table::new(1000),
+            sums: Sums::default(),
+            told: HashMap::new(),
+        }
+    }
+
+    fn most(&self) -> u64 {
+        self.told
+            .values()
+            .fold(0, |sum, most| sum.saturating_add(*most))
+    }
+
+    fn hear(&mut self, id: ProcessId, counters: &Counters) {
+        let most = self.told.entry(id).or_default();
+        *most = (*most).max(counters.faults.minor);
+    }
+
+    fn apply(&mut self, event: Event) {
+        match &event {
+            Event::Forked { .. } => {}
+            Event::Execed { id, counters, .. } | Event::Exited { id, counters, .. } => {
+                self.hear(*id, counters)
+            }
+            Event::Released(released) => self.hear(released.id, &released.counters),
+        }
+        self.table.apply(event, &mut self.sums);
+    }
+
+    fn ring(&mut self, record: &[u8]) {
+        let found = events::from_ring(record, carried(), &mut self.names);
+        found.into_iter().for_each(|(_, event)| self.apply(event));
+    }
+
+    fn overflow(&mut self, id: &Identity, record: &[u8]) {
+        let record = bytemuck::pod_read_unaligned(&record[..size_of::<OverflowRecord>()]);
+        let found = events::from_overflow(id, &record, carried(), &mut self.names);
+        found.into_iter().for_each(|(_, event)| self.apply(event));
+    }
+
+    fn pass(&mut self, after_s: u8, records: &[(u8, &[u8])]) {
+        self.now_ns += u64::from(after_s) * 1_000_000_000;
+        let mut snapshot = Snapshot::new(carried(), 0);
+        for (kind, rest) in records {
+            let (kind, length) = match kind % 2 {
+                0 => (kind::LEADER, size_of::<LeaderRecord>()),
+                _ => (kind::THREAD, size_of::<ThreadRecord>()),
+            };
+            let record = [&kind.to_ne_bytes()[..], rest].concat();
+            let read = snapshot.read(&mut &padded(&record, length)[..length]);
+            read.expect("a whole record");
+        }
+        let pass = snapshot.pass(self.now_ns);
+        for sample in &pass.processes {
+            self.hear(sample.id, &sample.counters);
+        }
+        self.table.observe(&pass, &mut self.sums);
+    }
+}
+
+/// At least `length` bytes, zeros behind those there are.
+fn padded(bytes: &[u8], length: usize) -> Vec<u8> {
+    let mut padded = bytes.to_vec();
+    padded.resize(length.max(bytes.len()), 0);
+    padded
+}

@@ -1,0 +1,97 @@
+//! The same history to the groups: no counter of theirs falls, and all together they never have more than was used.
+
+use std::collections::BTreeMap;
+
+use crate::group::{Grouper, Placement, Policy, Verdict};
+use crate::process::{Event, Facts, Pass, Table, Tally};
+
+/// By the length of the first argument: one of five groups, of which three have room; in none; or with the parent.
+fn place(facts: &Facts) -> Verdict {
+    let length = facts.argv.first().map_or(0, Vec::len);
+    match length % 7 {
+        5 => Verdict::Unmatched,
+        6 => Verdict::Excluded { item: 1 },
+        n => Verdict::Member(Placement {
+            item: 0,
+            name: format!("g{n}"),
+            labels: Vec::new(),
+            max_groups: Some(3),
+        }),
+    }
+}
+
+/// Every number of a tally.
+pub(super) fn numbers(tally: &Tally) -> [u64; 15] {
+    let Tally { delta, lifecycle } = tally;
+    [
+        delta.user_ns,
+        delta.system_ns,
+        delta.read_bytes,
+        delta.write_bytes,
+        delta.major_faults,
+        delta.minor_faults,
+        delta.voluntary_switches,
+        delta.nonvoluntary_switches,
+        delta.run_queue_wait_ns,
+        lifecycle.forks,
+        lifecycle.execs,
+        lifecycle.exits_success,
+        lifecycle.exits_failure,
+        lifecycle.exits_signal,
+        lifecycle.oom_kills,
+    ]
+}
+
+pub(super) struct Groups {
+    table: Table,
+    grouper: Grouper,
+    /// By the group's number.
+    shown: BTreeMap<u64, [u64; 15]>,
+}
+
+impl Groups {
+    pub(super) fn new(since_ns: u64) -> Self {
+        let policy = Policy {
+            max_groups: 4,
+            children: true,
+            remove_empty: false,
+        };
+        Self {
+            table: Table::new(since_ns),
+            grouper: Grouper::new(Box::new(place), policy),
+            shown: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn apply(&mut self, event: Event) {
+        self.table.apply(event, &mut self.grouper);
+        self.grouper.settle();
+    }
+
+    pub(super) fn observe(&mut self, pass: &Pass) {
+        self.table.observe(pass, &mut self.grouper);
+        for one in self.table.unclassified() {
+            let told = self.table.told_by_exec(one.id).cloned();
+            let facts = told.unwrap_or_default();
+            self.grouper.place(one.account, one.parent, &facts);
+            self.table.classified(one.id);
+        }
+        self.grouper.settle();
+        self.grouper.measure(self.table.live());
+    }
+
+    /// What all groups have together.
+    pub(super) fn check(&mut self) -> Tally {
+        let mut all = Tally::default();
+        for group in self.grouper.groups() {
+            all.add(&group.total);
+            let now = numbers(&group.total);
+            let before = self.shown.insert(group.id, now).unwrap_or_default();
+            let fell = before.iter().zip(now).any(|(before, now)| *before > now);
+            assert!(!fell, "{} fell from {before:?} to {now:?}", group.name);
+        }
+        // Four, and the one for the rest.
+        assert!(self.shown.len() == self.grouper.groups().len() && self.shown.len() <= 5);
+        all
+    }
+}

@@ -1,0 +1,30 @@
+//! Files of the node that are neither `/proc` nor ours: the kubelet's links, and who the users are.
+
+use super::{pod_link, users};
+use crate::process::is_container_id;
+
+/// A link that is understood is written so by no other names; a passwd file gives the first name of each uid.
+pub(crate) fn node_files(input: &[u8]) {
+    if let Some((id, container)) = pod_link::parse_link(input) {
+        let (pod, namespace, name) = (&container.pod, &container.namespace, &container.name);
+        assert!(is_container_id(id));
+        assert_eq!(
+            format!("{pod}_{namespace}_{name}-{id}.log").as_bytes(),
+            input
+        );
+        let workload = container.workload();
+        assert!(!workload.is_empty() && pod.starts_with(workload));
+    }
+    let text = String::from_utf8_lossy(input);
+    for (uid, name) in users::parse_passwd(input) {
+        let of_uid = |line: &&str| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let is_user = fields
+                .first()
+                .is_some_and(|name| !name.is_empty() && !name.starts_with('#'));
+            is_user && fields.get(2).and_then(|uid| uid.parse().ok()) == Some(uid)
+        };
+        let line = text.split('\n').find(of_uid).expect("a line of that uid");
+        assert_eq!(line.split(':').next(), Some(name.as_str()));
+    }
+}

@@ -1,0 +1,110 @@
+//! An input that a target does not survive, and what a person needs to mend that.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::workspace;
+
+/// The most of an input that is shown, bytes.
+const SHOWN: usize = 2048;
+/// Lines of what the target said that are shown; the panic's message is among the last.
+const LINES: usize = 40;
+
+#[derive(Debug)]
+pub(super) struct Finding {
+    target: String,
+    binary: PathBuf,
+    /// The file with the input.
+    input: PathBuf,
+    escaped: String,
+    said: String,
+}
+
+impl Finding {
+    /// From what libFuzzer said.
+    ///
+    /// # Errors
+    /// It did not end because of an input, or the input cannot be read.
+    pub(super) fn read(binary: &Path, target: &str, said: &str) -> Result<Self> {
+        let path = input_path(said);
+        let path = path.with_context(|| format!("{target} did not run: {}", tail(said)))?;
+        let path = PathBuf::from(path);
+        let input = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(Self {
+            target: target.to_owned(),
+            binary: from_root(binary),
+            input: from_root(&path),
+            escaped: escape(&input),
+            said: tail(said),
+        })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            target,
+            binary,
+            input,
+            escaped,
+            said,
+        } = self;
+        let (binary, input) = (binary.display(), input.display());
+        write!(
+            f,
+            "fuzz: {target} does not survive {input}\n{said}\n  the input: b\"{escaped}\"\n  again:     {binary} {input}\n  \
+             smaller:   {binary} -minimize_crash=1 -max_total_time=30 {input}\n  keep it:   move it to \
+             agent/fuzz/corpus/{target}/, where it is a test, and mend what is wrong"
+        )
+    }
+}
+
+/// The file that libFuzzer has written, or was reading.
+fn input_path(said: &str) -> Option<&str> {
+    let written = said.lines().find_map(|line| {
+        let (_, path) = line.split_once("Test unit written to ")?;
+        Some(path.trim())
+    });
+    written.filter(|path| !path.is_empty())
+}
+
+fn tail(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+fn escape(input: &[u8]) -> String {
+    let shown = input[..input.len().min(SHOWN)].escape_ascii().to_string();
+    match input.len().checked_sub(SHOWN) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown}... and {more} bytes"),
+    }
+}
+
+fn from_root(path: &Path) -> PathBuf {
+    path.strip_prefix(workspace::root())
+        .unwrap_or(path)
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_input_is_where_libfuzzer_says() {
+        let said = "thread panicked\n==7== ERROR: libFuzzer: deadly signal\nartifact_prefix='/r/x/'; Test unit written to /r/x/crash-0a\n\
+                    Base64: AA==\n";
+        assert_eq!(input_path(said), Some("/r/x/crash-0a"));
+        assert_eq!(input_path("error: no such option\n"), None);
+        assert!(Finding::read(Path::new("b"), "t", "no such option").is_err());
+    }
+
+    #[test]
+    fn an_input_is_shown_as_rust_writes_it_and_not_without_end() {
+        assert_eq!(escape(b"a\"\n\xff"), r#"a\"\n\xff"#);
+        assert!(escape(&[b'x'; SHOWN + 3]).ends_with("xx... and 3 bytes"));
+    }
+}

@@ -1,0 +1,218 @@
+//! `cargo xtask fuzz [TARGET]... [--seconds N]`: the targets of `agent/fuzz`, first on their corpora, then on what libFuzzer makes of
+//! them.
+//!
+//! In: targets (all, if none is named) and the seconds that they share. Out: what each has tried, and every finding: its input, how to
+//! repeat it, and failure. New inputs that reach new code stay in `target/fuzz/corpus`, findings in `agent/fuzz/artifacts`.
+//!
+//! The folder is laid out for cargo-fuzz, which is not used here: its installation takes longer than building the targets, and what
+//! it does is pass some flags. No sanitizer is used: the parsers are safe Rust, in which there is nothing for one to find, and without
+//! one no unstable option is needed and twice as much is tried in the same time.
+
+mod finding;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{command, setup, workspace};
+use finding::Finding;
+
+/// What CI gives to all targets together.
+const SECONDS: u64 = 60;
+/// Longest input that is made, bytes: enough for each kind to be valid several times over.
+const MAX_LEN: u32 = 4096;
+/// Longest that one input may take, seconds, on a busy machine.
+const HANG: u32 = 20;
+/// Memory of a target, MiB. One starts with 50.
+const MEMORY: u32 = 1024;
+
+/// Where libFuzzer looks to see what an input has reached.
+const FLAGS: &[&str] = &[
+    "--cfg",
+    "fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    let known = targets()?;
+    let Wish { targets, seconds } = Wish::parse(arguments, &known)?;
+    setup::ensure(setup::FUZZING)?;
+    let binaries = build()?;
+    let mut findings = Vec::new();
+    for target in &targets {
+        findings.extend(run(&binaries, target, None)?);
+    }
+    let share = (seconds / targets.len() as u64).max(1);
+    println!(
+        "fuzz: {} findings in the corpora; now {share} s for each target",
+        findings.len()
+    );
+    for target in &targets {
+        findings.extend(run(&binaries, target, Some(share))?);
+    }
+    for finding in &findings {
+        println!("{finding}");
+    }
+    ensure!(
+        findings.is_empty(),
+        "{} findings, see above",
+        findings.len()
+    );
+    Ok(())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Wish {
+    targets: Vec<String>,
+    seconds: u64,
+}
+
+impl Wish {
+    fn parse(arguments: &[String], known: &[String]) -> Result<Self> {
+        let mut wish = Self {
+            targets: Vec::new(),
+            seconds: SECONDS,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            if word == "--seconds" {
+                let number = words.next().and_then(|number| number.parse().ok());
+                wish.seconds = number.context("--seconds wants a whole number behind it")?;
+            } else if known.contains(word) {
+                wish.targets.push(word.clone());
+            } else {
+                bail!(
+                    "unknown argument {word:?}: expected --seconds N or of {}",
+                    known.join(", ")
+                );
+            }
+        }
+        if wish.targets.is_empty() {
+            wish.targets = known.to_vec();
+        }
+        Ok(wish)
+    }
+}
+
+fn folder() -> PathBuf {
+    workspace::root().join("agent/fuzz")
+}
+
+/// One file each.
+fn targets() -> Result<Vec<String>> {
+    let files = folder().join("fuzz_targets");
+    let entries = std::fs::read_dir(&files).with_context(|| format!("list {}", files.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        names.extend(
+            path.file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned()),
+        );
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Builds all targets at once, without the kernel programs; where they are then.
+fn build() -> Result<PathBuf> {
+    let version = command::read(
+        Command::new("rustc")
+            .arg("-vV")
+            .current_dir(workspace::root()),
+    )?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.with_context(|| format!("rustc -vV names no host:\n{version}"))?;
+    let target_dir = workspace::target_dir().join("fuzz");
+    let mut cargo = workspace::cargo();
+    cargo
+        .env("HEADCOUNT_EBPF", "skip")
+        .env("RUSTFLAGS", FLAGS.join(" "))
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .args(["build", "--quiet", "--locked", "--release", "--bins"])
+        .args(["--manifest-path", "agent/fuzz/Cargo.toml"])
+        // Build scripts and macros are then built without the flags.
+        .args(["--target", host])
+        .arg("--target-dir")
+        .arg(&target_dir);
+    command::run(&mut cargo).context(
+        "where agent/fuzz/Cargo.lock is out of date: cp Cargo.lock agent/fuzz/ && cargo update --workspace --manifest-path \
+         agent/fuzz/Cargo.toml",
+    )?;
+    Ok(target_dir.join(host).join("release"))
+}
+
+/// Runs a target on its corpus, and then for some seconds, if any are given, on inputs of its own making.
+fn run(binaries: &Path, target: &str, seconds: Option<u64>) -> Result<Option<Finding>> {
+    let found = workspace::target_dir().join("fuzz/corpus").join(target);
+    let artifacts = folder().join("artifacts").join(target);
+    for folder in [&found, &artifacts] {
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
+    let binary = binaries.join(target);
+    let mut fuzzer = Command::new(&binary);
+    fuzzer
+        .current_dir(workspace::root())
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-timeout={HANG}"))
+        .arg(format!("-rss_limit_mb={MEMORY}"))
+        .arg(format!("-max_len={MAX_LEN}"));
+    let dictionary = folder().join(format!("dictionaries/{target}.dict"));
+    if dictionary.exists() {
+        fuzzer.arg(format!("-dict={}", dictionary.display()));
+    }
+    match seconds {
+        Some(seconds) => fuzzer.arg(format!("-max_total_time={seconds}")).arg(&found),
+        None => fuzzer.arg("-runs=0"),
+    };
+    fuzzer.arg(folder().join("corpus").join(target));
+    let output = fuzzer
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {}", command::show(&fuzzer)))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        let done = said.lines().rfind(|line| line.starts_with("Done "));
+        println!("  {target:18} {}", done.unwrap_or("done"));
+        return Ok(None);
+    }
+    println!("  {target:18} FINDING");
+    Finding::read(&binary, target, &said).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_targets_in_any_order() {
+        let known = ["a", "b"].map(str::to_owned);
+        let parse = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            Wish::parse(&words, &known)
+        };
+        let wish = parse(&["b", "--seconds", "7"]).expect("both are known");
+        assert_eq!((wish.targets, wish.seconds), (vec!["b".to_owned()], 7));
+        assert_eq!(parse(&[]).expect("all").targets, known);
+        for bad in [
+            &["c"][..],
+            &["--seconds"],
+            &["--seconds", "x"],
+            &["--seconds", "-1"],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn there_are_targets_and_each_has_a_corpus() {
+        for target in targets().expect("the folder") {
+            assert!(folder().join("corpus").join(&target).is_dir(), "{target}");
+        }
+    }
+}
