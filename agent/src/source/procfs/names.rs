@@ -73,7 +73,7 @@ impl Procfs {
         let cgroups = self.read(tgid, dir, cgroup::FILE, |bytes| {
             Some(cgroup::parse_cgroup(bytes))
         });
-        facts.cgroups = cgroups.unwrap_or_default();
+        (facts.cgroups, facts.cgroups_by_id) = cgroups.unwrap_or_default();
         self.name_container(facts);
         if self.wants_cwd {
             facts.cwd = self.read_cwd(tgid, dir).unwrap_or_default();
