@@ -89,7 +89,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "vm",
-        summary: "the live tests on other kernels, emulated; arguments are kernels, or all",
+        summary: "the live tests on other kernels, emulated; arguments are machines, or all; --table: into README.md",
         main: vm::main,
     },
     Verb {

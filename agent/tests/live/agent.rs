@@ -1,6 +1,6 @@
 //! A running agent, and questions to it.
 
-use crate::{exposition::Samples, process, rights::Rights, tier::Tier};
+use crate::{exposition::Samples, kernel_objects, process, rights::Rights, tier::Tier};
 use std::{
     fs::File,
     io::{Read as _, Write as _},
@@ -40,7 +40,7 @@ impl Agent {
         let flags: Vec<&str> = std::iter::once(accounting.as_str())
             .chain(flags.iter().copied())
             .collect();
-        let agent = Self::start_as(&Rights::root(), &flags, configuration);
+        let agent = Self::start_as(&Rights::usual(), &flags, configuration);
         assert_eq!(agent.tier, tier.name, "the agent counts in another way");
         agent
     }
@@ -73,6 +73,19 @@ impl Agent {
         let samples = agent.scrape();
         (agent.tier, agent.rung) = accounting(&samples);
         agent
+    }
+
+    /// What one says that is to count in a way that cannot work here; it ends by itself.
+    pub(crate) fn refusal(tier: &Tier) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Rights::usual().command(&binary(), folder.path());
+        let accounting = format!("--accounting={}", tier.name);
+        let output = command
+            .args(["--web.listen-address=127.0.0.1:0", &accounting])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", tier.name);
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// The value of the label `tier`.
@@ -189,6 +202,10 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let missed = kernel_objects::missed_runs(self.pid());
+            println!("runs that the kernel left out: {missed:?}");
+        }
         // It may have been killed and reaped already.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,12 +1,18 @@
 //! The tiers that the tests run against, and what each may differ by: the one table of tolerances.
 
 use crate::guest;
+use std::path::Path;
 
 /// How the agent accounts, and what that is good for.
 #[derive(Debug)]
 pub(crate) struct Tier {
     /// Value of `--accounting`, and of the label `tier`.
     pub(crate) name: &'static str,
+    /// Whether it rests on the kernel's type information.
+    needs_btf: bool,
+    /// Where a living process's CPU time and storage IO, and births and deaths, come from: `fact` and `source` of
+    /// `headcount_source_info`.
+    pub(crate) sources: [(&'static str, &'static str); 3],
     /// Whether births, images and deaths are counted, and what lives between two scrapes is credited in full. Sampling
     /// sees neither.
     pub(crate) has_events: bool,
@@ -23,6 +29,21 @@ pub(crate) struct Tier {
 }
 
 impl Tier {
+    /// Whether this kernel has what it needs. Where one that does not is forced, the agent must not start.
+    pub(crate) fn can_work(&self) -> bool {
+        !self.needs_btf || Path::new("/sys/kernel/btf/vmlinux").exists()
+    }
+
+    /// Whether agents see the storage IO of root's processes: `/proc` tells it to those who may trace them.
+    pub(crate) fn sees_io(&self) -> bool {
+        self.sources.contains(&("io", "bpf")) || !guest::is_unprivileged()
+    }
+
+    /// The one that the agent chooses by itself.
+    pub(crate) fn best() -> &'static Self {
+        ALL.iter().find(|tier| tier.can_work()).unwrap()
+    }
+
     /// How much more a living process may show, here: an emulated guest is often not run for a while, which the clock of
     /// the switches counts and the scheduler's does not; `/proc` bounds it to two ticks.
     pub(crate) fn stolen_ns(&self) -> f64 {
@@ -57,6 +78,8 @@ pub(crate) fn border_ns() -> f64 {
 /// One `iter/task` pass a scrape, final totals from the kernel.
 pub(crate) const ITERATOR: Tier = Tier {
     name: "iterator",
+    needs_btf: true,
+    sources: [("cpu", "bpf"), ("io", "bpf"), ("lifecycle", "bpf")],
     has_events: true,
     low: 0.99,
     high: 1.02,
@@ -67,6 +90,7 @@ pub(crate) const ITERATOR: Tier = Tier {
 /// CPU of live processes from the scheduler, final totals from the kernel.
 pub(crate) const SWITCH: Tier = Tier {
     name: "switch",
+    sources: [("cpu", "procfs"), ("io", "procfs"), ("lifecycle", "bpf")],
     low_alive: 0.99,
     history_ns: 3.0 * TICK_NS,
     ..ITERATOR
@@ -75,6 +99,8 @@ pub(crate) const SWITCH: Tier = Tier {
 /// Sampling: what is born and gone between two scrapes does not exist, and nothing is counted twice.
 pub(crate) const PROCFS: Tier = Tier {
     name: "procfs",
+    needs_btf: false,
+    sources: [("cpu", "procfs"), ("io", "procfs"), ("lifecycle", "absent")],
     has_events: false,
     low: 0.0,
     high: 1.02,
@@ -83,4 +109,7 @@ pub(crate) const PROCFS: Tier = Tier {
 };
 
 /// Those that count exactly.
-pub(crate) const EXACT: [&Tier; 2] = [&ITERATOR, &SWITCH];
+pub(crate) const EXACT: &[&Tier] = &[&ITERATOR, &SWITCH];
+
+/// All of them, in the order in which the agent prefers them.
+pub(crate) const ALL: &[&Tier] = &[&ITERATOR, &SWITCH, &PROCFS];

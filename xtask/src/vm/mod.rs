@@ -1,68 +1,103 @@
-//! `cargo xtask vm [kernel]...`: the live tests on other kernels, in emulated machines.
+//! `cargo xtask vm [machine]...`: the live tests on other kernels, in emulated machines.
 //!
-//! In: names from [`KERNELS`], or `all`; without one the kernel where every kind of hook works. Out: each machine's console on
-//! the terminal and in `target/vm/<kernel>/console.log`, and success only if each reported passed tests and no failed one.
+//! In: names from [`MACHINES`], or `all`; without one the short form, which is part of `cargo xtask test`. `--table` boots
+//! nothing and writes the kept results into README.md, which `all` does at its end. Out: each machine's console on the terminal
+//! and in `target/vm/<machine>.log`, a table, and success only if each reported passed tests and no failed one.
 //!
 //! A machine has a Debian kernel and, as everything else, two static binaries of ours: the agent, and the live tests as its
-//! init. As process 1 those mount what they need, run, print the line that starts with [`RESULT`], and power off.
+//! init. As process 1 those mount what they need, make sure that the machine is what it is called, run, print the lines that
+//! start with [`FOUND`] and [`RESULT`], and power off.
 //! Plain emulation, because /dev/kvm is often missing or broken where tests run.
 
 pub(crate) mod cpio;
 pub(crate) mod kernel;
 pub(crate) mod machine;
+mod machines;
+mod results;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{command, setup, workspace};
-use kernel::{KERNELS, Kernel};
 use machine::Outcome;
+use machines::{MACHINES, Machine};
+use results::Finding;
 
 /// How the line starts that the tests end with: `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`.
 const RESULT: &str = "HEADCOUNT-VM-RESULT: ";
+
+/// How the line starts that they begin with: `HEADCOUNT-VM-FOUND: 6.1.0-50-cloud-amd64 iterator release`, or `procfs -`.
+const FOUND: &str = "HEADCOUNT-VM-FOUND: ";
 
 /// Where the agent is in a machine. The tests learn it from the variable `HEADCOUNT_BIN`, because the path that cargo gave
 /// them is one of this machine.
 const AGENT: &str = "/bin/headcount";
 
+/// Machines that run at a time: each is emulated by one thread.
+const SIDE_BY_SIDE: usize = 2;
+
+/// A machine, and words of which a test's name must hold one to run on it; none: all run.
+type Job = (&'static Machine, &'static [&'static str]);
+
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let chosen = choose(arguments)?;
+    if arguments == ["--table"] {
+        return results::write_readme();
+    }
+    let jobs = machines::choose(arguments)?;
     ensure!(
         std::env::consts::ARCH == "x86_64",
         "the test machines are x86_64, and so must this one be"
     );
     setup::ensure(setup::MACHINES)?;
     let guest = build()?;
-
-    let mut failures = Vec::new();
-    for kernel in chosen {
-        match run(kernel, &guest) {
-            Ok(Outcome { passed, .. }) => println!("vm: {}: {passed} passed", kernel.name),
-            Err(error) => failures.push(format!("{}: {error:#}", kernel.name)),
-        }
+    // One after the other: they share the package lists.
+    for (machine, _) in &jobs {
+        kernel::fetch(machine.kernel()?)?;
     }
-    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    let wanted = jobs.len();
+    let runs = run_all(jobs, &guest);
+    ensure!(runs.len() == wanted, "a thread that runs machines died");
+    print!("{}", results::summary(&runs));
+    let is_bad = |run: &Result<Finding>| !run.as_ref().is_ok_and(Finding::is_good);
+    let failed: Vec<&str> = runs
+        .iter()
+        .filter(|(_, run)| is_bad(run))
+        .map(|(machine, _)| machine.name)
+        .collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    if arguments == ["all"] {
+        results::write_readme()?;
+    }
     Ok(())
 }
 
-pub(crate) fn choose(arguments: &[String]) -> Result<Vec<&'static Kernel>> {
-    let by_name = |name: &str| {
-        let found = KERNELS.iter().find(|kernel| kernel.name == name);
-        found.with_context(|| {
-            let names: Vec<&str> = KERNELS.iter().map(|kernel| kernel.name).collect();
-            format!(
-                "unknown kernel {name:?}: expected {} or all",
-                names.join(", ")
-            )
-        })
+/// Runs them, [`SIDE_BY_SIDE`] at a time; the results are in the order of the table.
+fn run_all(jobs: Vec<Job>, guest: &Guest) -> Vec<(&'static Machine, Result<Finding>)> {
+    let waiting = Mutex::new(VecDeque::from(jobs));
+    let next = || {
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.pop_front()
     };
-    match arguments {
-        [] => Ok(KERNELS.iter().filter(|kernel| kernel.is_default).collect()),
-        [all] if all == "all" => Ok(KERNELS.iter().collect()),
-        names => names.iter().map(|name| by_name(name)).collect(),
-    }
+    let work = || {
+        let mut runs = Vec::new();
+        while let Some((machine, tests)) = next() {
+            runs.push((machine, run(machine, tests, guest)));
+        }
+        runs
+    };
+    let mut runs: Vec<(&Machine, Result<Finding>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().filter_map(|worker| worker.join().ok());
+        done.flatten().collect()
+    });
+    let place = |machine: &Machine| MACHINES.iter().position(|other| other.name == machine.name);
+    runs.sort_by_key(|(machine, _)| place(machine));
+    runs
 }
 
 /// The two binaries of a machine.
@@ -101,26 +136,51 @@ fn quoted_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     tail.split_once('"').map(|(value, _)| value)
 }
 
-/// Where a kernel is kept, and what its machines leave.
-pub(crate) fn folder(kernel: &Kernel) -> PathBuf {
-    workspace::target_dir().join("vm").join(kernel.name)
-}
-
-fn run(kernel: &Kernel, guest: &Guest) -> Result<Outcome> {
-    let folder = folder(kernel);
-    let image = kernel::fetch(kernel, &folder)?;
-    let initramfs = folder.join("initramfs.cpio");
+fn run(machine: &Machine, tests: &[&str], guest: &Guest) -> Result<Finding> {
+    let begun = Instant::now();
+    let image = kernel::fetch(machine.kernel()?)?;
+    let folder = workspace::target_dir().join("vm");
+    let initramfs = folder.join(format!("{}.cpio", machine.name));
     std::fs::write(&initramfs, archive(guest)?)
         .with_context(|| format!("write {}", initramfs.display()))?;
-    let log = folder.join("console.log");
-    let words = format!("HEADCOUNT_BIN={AGENT}");
-    let outcome = machine::boot(&image, &initramfs, &words, &log)
-        .with_context(|| format!("the console is in {}", log.display()))?;
-    if outcome.failed > 0 || outcome.passed == 0 {
-        let Outcome { passed, failed } = outcome;
-        bail!("{passed} passed, {failed} failed; see {}", log.display());
+    let log = folder.join(format!("{}.log", machine.name));
+    let words = words(machine, tests);
+    let outcome = machine::boot(machine.name, &image, &initramfs, &words, &log);
+    // It is made anew each time, and there are many of them.
+    let _ = std::fs::remove_file(&initramfs);
+    let Outcome {
+        passed,
+        failed,
+        found,
+    } = outcome.with_context(|| format!("the console is in {}", log.display()))?;
+    let unknown = || format!("nothing says what was found; see {}", log.display());
+    let [release, tier, rung] = found
+        .split(' ')
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()
+        .with_context(unknown)?;
+    let finding = Finding {
+        release: release.to_owned(),
+        tier: tier.to_owned(),
+        rung: rung.to_owned(),
+        passed,
+        failed,
+        seconds: begun.elapsed().as_secs(),
+    };
+    if tests == machine.tests {
+        results::keep(machine, &finding)?;
     }
-    Ok(outcome)
+    Ok(finding)
+}
+
+/// What the kernel is told, and by it the environment of init.
+fn words(machine: &Machine, tests: &[&str]) -> String {
+    let mut words = format!("HEADCOUNT_BIN={AGENT} {}", machine.words);
+    if !tests.is_empty() {
+        words.push_str(&format!(" HEADCOUNT_TESTS={}", tests.join(",")));
+    }
+    words
 }
 
 fn archive(guest: &Guest) -> Result<Vec<u8>> {
@@ -141,25 +201,6 @@ fn archive(guest: &Guest) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn kernels_are_chosen_by_name() {
-        let names = |arguments: &[&str]| -> Result<Vec<&str>> {
-            let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-            Ok(choose(&arguments)?
-                .iter()
-                .map(|kernel| kernel.name)
-                .collect())
-        };
-        assert_eq!(names(&[]).expect("there is a default").len(), 1);
-        assert_eq!(names(&["all"]).expect("all is known").len(), KERNELS.len());
-        assert_eq!(
-            names(&["5.10", "6.1"]).expect("both are known"),
-            ["5.10", "6.1"]
-        );
-        let error = names(&["2.4"]).expect_err("2.4 is unknown").to_string();
-        assert!(error.contains("2.4") && error.contains("6.12"), "{error}");
-    }
 
     #[test]
     fn the_executable_is_found_in_cargos_messages() {

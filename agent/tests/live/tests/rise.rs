@@ -1,20 +1,24 @@
 //! Counters only rise.
 
 use crate::{
-    agent::Agent, exposition::Samples, guest::is_here, program::Program, runner::table,
-    tier::ITERATOR,
+    agent::Agent,
+    exposition::Samples,
+    guest::is_here,
+    program::Program,
+    runner::table,
+    tier::{ITERATOR, Tier},
 };
 use std::time::{Duration, Instant};
 
-table![counters_never_fall];
+table![counters_never_fall for &[&ITERATOR]];
 
 /// Twenty scrapes a second.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// A minute of processes that come and go. No counter of any group, or of the agent itself, is ever lower than in the scrape
 /// before, or missing, but for those of a thread name, which go with the last thread that has it.
-fn counters_never_fall() {
-    let agent = Agent::start(&ITERATOR);
+fn counters_never_fall(tier: &'static Tier) {
+    let agent = Agent::start(tier);
     let scrapes = if is_here() { 100 } else { 1200 };
     let (exec, fork, child) = (
         Program::new("riseE"),
