@@ -106,7 +106,8 @@ impl Lives {
         }
     }
 
-    /// Whether the group says exactly this.
+    /// Whether the group says exactly this, but for what the agent says that it has lost: kernels that preempt themselves leave
+    /// out a run of a program now and then.
     pub(crate) fn check(&self, group: &Group<'_>) -> Result<(), String> {
         let found = [
             group.forks(),
@@ -123,7 +124,10 @@ impl Lives {
             self.signal,
         ]
         .map(|n| n as f64);
-        if found == expected {
+        let lost = group.samples.value("headcount_events_lost_total", &[]);
+        let missing: Vec<f64> = expected.iter().zip(found).map(|(e, f)| e - f).collect();
+        let is_more = missing.iter().any(|missing| *missing < 0.0);
+        if !is_more && missing.iter().sum::<f64>() <= lost.unwrap_or(0.0) {
             return Ok(());
         }
         let name = group.name;

@@ -82,7 +82,7 @@ pub(crate) fn introduce() {
     if is_here() {
         let agent = Agent::start_as(&Rights::usual(), &[], None);
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-        let (release, rung) = (release.trim(), agent.rung().unwrap_or("-"));
+        let (release, rung) = (release.trim(), agent.rung().unwrap_or("none"));
         println!("HEADCOUNT-VM-FOUND: {release} {} {rung}", agent.tier());
     }
 }

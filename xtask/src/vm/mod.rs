@@ -31,7 +31,7 @@ use results::Finding;
 /// How the line starts that the tests end with: `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`.
 const RESULT: &str = "HEADCOUNT-VM-RESULT: ";
 
-/// How the line starts that they begin with: `HEADCOUNT-VM-FOUND: 6.1.0-50-cloud-amd64 iterator release`, or `procfs -`.
+/// How the line starts that they begin with: `HEADCOUNT-VM-FOUND: 6.1.0-50-cloud-amd64 iterator release`, or `procfs none`.
 const FOUND: &str = "HEADCOUNT-VM-FOUND: ";
 
 /// Where the agent is in a machine. The tests learn it from the variable `HEADCOUNT_BIN`, because the path that cargo gave

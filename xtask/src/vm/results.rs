@@ -20,7 +20,7 @@ pub(super) struct Finding {
     pub(super) release: String,
     /// How an agent counts there that is not told how.
     pub(super) tier: String,
-    /// Where it has final totals from; `-`: it has none.
+    /// Where it has final totals from, or `none`.
     pub(super) rung: String,
     pub(super) passed: u32,
     pub(super) failed: u32,
@@ -131,7 +131,7 @@ fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
     let rung = match found.rung.as_str() {
         "release" => "`release_task`",
         "free" => "`sched_process_free`",
-        "-" => "",
+        "none" => "",
         other => bail!("{name}: unknown rung {other:?}"),
     };
     let topics: Vec<&str> = machine
@@ -174,7 +174,7 @@ mod tests {
         Finding {
             release: "6.1.0-1".to_owned(),
             tier: "procfs".to_owned(),
-            rung: "-".to_owned(),
+            rung: "none".to_owned(),
             passed: 12,
             failed: 0,
             seconds: 9,

@@ -8,6 +8,7 @@ mod events;
 mod fill;
 mod iterator;
 mod load;
+mod missed;
 mod offsets;
 mod overflow;
 mod plan;
