@@ -26,7 +26,7 @@ use crate::{
         bpf::{Found, Plan},
     },
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// All state there is.
 pub(crate) struct Pipeline {
@@ -284,13 +284,8 @@ impl Pipeline {
         let mut unclassified = self.table.unclassified();
         // A bound of groups falls on the same ones again, after a reload.
         unclassified.sort_by_key(|one| self.grouper.is_in_rest(one.account));
-        // Who was there before the agent, or ran no exec. There are many at the first pass and few later.
-        let untold = unclassified.iter().any(|one| one.cgroup_id.is_none());
-        let seen = if untold {
-            pass.cgroup_ids()
-        } else {
-            HashMap::new()
-        };
+        let wanted = unclassified.iter().map(|one| one.id).collect();
+        let seen = pass.cgroup_ids(&wanted);
         for one in unclassified {
             // One that cannot be read ended just now, or can be read another time: it waits. The next pass tries again or
             // sees that it is gone; with kernel programs its exec decides when its end is told.
@@ -303,7 +298,8 @@ impl Pipeline {
 
     /// `seen`: cgroups that the pass told.
     fn learn_of(&mut self, one: &Unclassified, facts: Facts, seen: &HashMap<ProcessId, u64>) {
-        if let Some(cgroup_id) = one.cgroup_id.or_else(|| seen.get(&one.id).copied()) {
+        // It may have been moved since its exec; the pass is but a moment old.
+        if let Some(cgroup_id) = seen.get(&one.id).copied().or(one.cgroup_id) {
             self.observer.learn(cgroup_id, &facts);
         }
         match facts.provisional {

@@ -101,7 +101,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "vm",
-        summary: "the live tests on other kernels, emulated; arguments are kernels, or all; -- WORD... picks tests",
+        summary: "the live tests on other kernels, emulated; arguments are machines, or all; -- WORD... picks tests; --table: into README.md",
         main: vm::main,
     },
     Verb {

@@ -53,7 +53,7 @@ const STAGES: &[Stage] = &[
         main: this_kernel,
     },
     Stage {
-        name: "another kernel",
+        name: "other kernels",
         needs_kernel: true,
         main: || vm::main(&[]),
     },

@@ -109,7 +109,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_events_lost_total",
             kind: Kind::Counter,
-            help: "Records of older processes lost beyond recovery.",
+            help: "Records lost beyond recovery: there was no room, or the kernel left out the run of a program.",
             labels: &[],
             unit: "records",
             source: "agent",

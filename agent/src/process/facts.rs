@@ -24,6 +24,8 @@ pub struct Facts {
     pub username: String,
     /// Path part of each line of `/proc/<pid>/cgroup`, in file order; empty where unreadable.
     pub cgroups: Vec<String>,
+    /// Whether whoever is in the same cgroup v2 has the same `cgroups`; not so where version 1 has others.
+    pub cgroups_by_id: bool,
     /// The cgroup v2 id that its exec told; `None` where only `/proc` was read.
     pub cgroup_id: Option<u64>,
     /// Working directory, raw bytes; empty where nobody asks for it, where it may not be read, and where the process was gone.

@@ -1,7 +1,7 @@
 //! What one pass over all live processes saw.
 
 use super::{Counters, ProcessId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 
 /// Scheduler state of a task, as process-exporter groups them.
@@ -107,10 +107,14 @@ impl ThreadSample {
 }
 
 impl Pass {
-    /// Cgroup v2 ids of the processes, as far as the source tells them.
-    pub fn cgroup_ids(&self) -> HashMap<ProcessId, u64> {
+    /// Cgroup v2 ids of these processes, as far as the source tells them.
+    pub fn cgroup_ids(&self, wanted: &HashSet<ProcessId>) -> HashMap<ProcessId, u64> {
         let told = |sample: &Sample| Some((sample.id, sample.cgroup_id?.get()));
-        self.processes.iter().filter_map(told).collect()
+        let samples = self.processes.iter();
+        samples
+            .filter(|sample| wanted.contains(&sample.id))
+            .filter_map(told)
+            .collect()
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Unclassified {
     pub parent: Option<AccountId>,
     /// The account it was born into, if its birth was heard of.
     pub birth: Option<AccountId>,
-    /// The cgroup v2 id that its exec told; [`super::Pass::cgroup_ids`] has those of others.
+    /// The cgroup v2 id that its exec told; [`super::Pass::cgroup_ids`] has newer ones.
     pub cgroup_id: Option<u64>,
 }
 

@@ -9,6 +9,7 @@ mod pod_link;
 mod pods;
 pub mod procfs;
 mod smaps;
+mod split;
 mod statistics;
 mod switch;
 mod users;

@@ -43,8 +43,12 @@ impl Names {
         self.cgroups.get(&id).cloned().unwrap_or_default()
     }
 
-    /// These are the facts of a living process in the cgroup `id`.
+    /// These are the facts of a living process in the cgroup `id`. They are of no use where another one in it may have other
+    /// paths.
     pub fn learn(&mut self, id: u64, facts: &Facts) {
+        if !facts.cgroups_by_id {
+            return;
+        }
         if self.cgroups.len() >= CGROUPS && !self.cgroups.contains_key(&id) {
             self.cgroups.clear();
         }
@@ -76,9 +80,21 @@ mod tests {
         };
         Facts {
             cgroups: vec![path.to_owned()],
+            cgroups_by_id: true,
             container: pod.map(container),
             ..Facts::default()
         }
+    }
+
+    #[test]
+    fn nothing_is_learnt_where_others_in_the_cgroup_may_have_other_paths() {
+        let mut names = Names::new(Users::new("/nowhere".into()));
+        let of_version_1 = Facts {
+            cgroups_by_id: false,
+            ..facts("/docker/x", None)
+        };
+        names.learn(1, &of_version_1);
+        assert_eq!(names.cgroup(1), Cgroup::default());
     }
 
     #[test]

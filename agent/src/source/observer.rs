@@ -4,6 +4,7 @@ use super::{
     Fact, Names, Origin, SelfTest, Smaps, Statistics, Tier,
     bpf::{self, Found, Kernel, Plan},
     procfs::{self, Procfs},
+    split::Split,
     switch::SwitchPass,
 };
 use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
@@ -17,6 +18,8 @@ pub struct Observer {
     names: Names,
     smaps: Option<Smaps>,
     switch: SwitchPass,
+    /// Where the iterator's split of CPU time is not to be relied on.
+    split: Option<Split>,
     /// Passes through the kernel programs that failed.
     failed: u64,
 }
@@ -38,12 +41,21 @@ pub enum Error {
 impl Observer {
     /// `kernel`: the programs, where the plan has any. `smaps`: the reader of proportional memory, where it is wanted.
     pub fn new(kernel: Option<Kernel>, procfs: Procfs, names: Names, smaps: Option<Smaps>) -> Self {
+        let plan = kernel.as_ref().map_or(Plan::PROCFS, Kernel::plan);
+        let tickless = procfs.host().nohz_full();
+        let split = tickless
+            .filter(|_| plan.tier == Tier::Iterator)
+            .map(|cpus| {
+                log::info!("CPUs without tick: {cpus}; the split of CPU time comes from /proc");
+                Split::default()
+            });
         Self {
             kernel,
             procfs,
             names,
             smaps,
             switch: SwitchPass::default(),
+            split,
             failed: 0,
         }
     }
@@ -84,11 +96,14 @@ impl Observer {
         let Some(kernel) = &mut self.kernel else {
             return Ok(self.procfs.pass()?);
         };
-        let pass = if kernel.plan().tier == Tier::Switch {
+        let mut pass = if kernel.plan().tier == Tier::Switch {
             self.switch.pass(kernel, &mut self.procfs, now_ns)
         } else {
             kernel.pass(now_ns).map_err(Error::Iterator)
         };
+        if let (Ok(pass), Some(split)) = (&mut pass, &mut self.split) {
+            split.apply(pass, &mut self.procfs);
+        }
         self.failed += u64::from(pass.is_err());
         pass
     }
@@ -172,6 +187,12 @@ impl Observer {
         if let Some(kernel) = &mut self.kernel {
             statistics.self_test = kernel.self_test(now_ns);
             kernel.describe(&mut statistics)?;
+        }
+        if self.split.is_some() {
+            let of_split = |(fact, _): &&mut (Fact, Origin)| *fact == Fact::CpuSplit;
+            if let Some((_, origin)) = statistics.facts.iter_mut().find(of_split) {
+                *origin = Origin::Procfs;
+            }
         }
         statistics.smaps = self.smaps.as_ref().map(Smaps::statistics);
         let origin = match self.smaps {

@@ -171,7 +171,7 @@ pub struct Statistics {
     pub events_overflowed: u64,
     /// Records added to the sums by comm, because the hash was full too.
     pub events_coarse: u64,
-    /// Records of older processes lost beyond recovery.
+    /// Records lost beyond recovery: of older processes where there was no room, and of runs that the kernel left out.
     pub events_lost: u64,
     /// CPU time in lost records that the next pass could not recover, at most; nanoseconds.
     pub lost_cpu_ns: u64,

@@ -1,7 +1,8 @@
 //! A running agent, and questions to it.
 
 use crate::{
-    exposition::Samples, process, program, rights::Rights, surroundings::Surroundings, tier::Tier,
+    exposition::Samples, kernel_objects, process, program, rights::Rights,
+    surroundings::Surroundings, tier::Tier,
 };
 use std::{
     fs::File,
@@ -46,7 +47,7 @@ impl Agent {
             true => Surroundings::only_for(tier),
             false => Surroundings::default(),
         };
-        let agent = Self::spawn(&Rights::root(), here, &flags, configuration).serving();
+        let agent = Self::spawn(&Rights::usual(), here, &flags, configuration).serving();
         assert_eq!(agent.tier, tier.name, "the agent counts in another way");
         let is_traced = agent.rung() == Some("last_switch");
         assert_eq!(is_traced, tier.without_types, "{}", agent.log());
@@ -256,6 +257,10 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let missed = kernel_objects::missed_runs(self.pid());
+            println!("runs that the kernel left out: {missed:?}");
+        }
         // It may have been killed and reaped already, or have ended by itself.
         let ended = self.child.try_wait();
         let _ = self.child.kill();

@@ -114,7 +114,8 @@ impl Lives {
         }
     }
 
-    /// Whether the group says exactly this.
+    /// Whether the group says exactly this, but for what the agent says that it has lost: kernels that preempt themselves leave
+    /// out a run of a program now and then.
     pub(crate) fn check(&self, group: &Group<'_>) -> Result<(), String> {
         let found = [
             group.forks(),
@@ -131,21 +132,23 @@ impl Lives {
             self.signal,
         ]
         .map(|n| n as f64);
-        let is_right = match group.untold_exits() {
-            // Then only their sum can be right, or wrong.
-            Some(untold) => {
-                let ends: f64 = expected[2..].iter().sum();
-                found == [expected[0], expected[1], 0.0, 0.0, 0.0] && untold == ends
-            }
-            None => found == expected,
-        };
-        if is_right {
+        let mut expected = expected.to_vec();
+        let mut found = found.to_vec();
+        if let Some(untold) = group.untold_exits() {
+            // How they ended nothing tells: only their sum can be right, or wrong.
+            let ends = expected[2..].iter_mut().map(std::mem::take).sum();
+            expected.push(ends);
+            found.push(untold);
+        }
+        let lost = group.samples.value("headcount_events_lost_total", &[]);
+        let missing: Vec<f64> = expected.iter().zip(&found).map(|(e, f)| e - f).collect();
+        let is_more = missing.iter().any(|missing| *missing < 0.0);
+        if !is_more && missing.iter().sum::<f64>() <= lost.unwrap_or(0.0) {
             return Ok(());
         }
         let name = group.name;
         Err(format!(
-            "group {name}: [forks, execs, success, failure, signal] is {found:?}, expected {expected:?}; untold: {:?}",
-            group.untold_exits()
+            "group {name}: [forks, execs, success, failure, signal, and those untold] is {found:?}, expected {expected:?}"
         ))
     }
 }

@@ -1,10 +1,13 @@
-//! Process 1 of an emulated machine: mounts what the tests need, starts them, reaps what is orphaned, powers off.
+//! Process 1 of an emulated machine: makes it what it is called, starts the tests, reaps what is orphaned, powers off.
 //!
-//! The machine holds this binary as `/init` and the agent; there is no shell. xtask reads the console for the result.
+//! The machine holds this binary as `/init` and the agent; there is no shell. xtask reads the console for the result. What is
+//! special about a machine is said by the words its kernel is started with (xtask/src/vm/machines.rs): those that the kernel
+//! does not know are in the environment.
 
+use crate::{agent::Agent, rights::Rights};
 use std::{
     ffi::CString,
-    io,
+    fs, io,
     process::{Command, ExitCode},
     ptr,
 };
@@ -12,14 +15,49 @@ use std::{
 /// In the environment of the tests that such a machine runs.
 const GUEST: &str = "HEADCOUNT_GUEST";
 
+/// Which tests: the filters of the runner, separated by commas.
+const TESTS: &str = "HEADCOUNT_TESTS";
+
 /// Where, what kind of file system, and its options.
-const MOUNTS: &[(&str, &str, &str)] = &[
+type Mount = (&'static str, &'static str, &'static str);
+
+const MOUNTS: &[Mount] = &[
     ("/dev", "devtmpfs", ""),
     ("/proc", "proc", ""),
     ("/sys", "sysfs", ""),
     ("/sys/fs/bpf", "bpf", ""),
-    ("/sys/fs/cgroup", "cgroup2", ""),
+    ("/sys/kernel/security", "securityfs", ""),
     ("/tmp", "tmpfs", ""),
+];
+
+/// Control groups of version 2, or of version 1 as distributions had them.
+const CGROUP_V2: &[Mount] = &[("/sys/fs/cgroup", "cgroup2", "")];
+const CGROUP_V1: &[Mount] = &[
+    ("/sys/fs/cgroup", "tmpfs", ""),
+    ("/sys/fs/cgroup/cpu,cpuacct", "cgroup", "cpu,cpuacct"),
+    ("/sys/fs/cgroup/memory", "cgroup", "memory"),
+    ("/sys/fs/cgroup/systemd", "cgroup", "none,name=systemd"),
+];
+
+/// A kernel word, and whether the kernel took it.
+type Word = (&'static str, fn() -> bool);
+
+/// Kernel words, and where the kernel shows that it took them: else the machine would prove nothing.
+const TAKEN: &[Word] = &[
+    ("lockdown=confidentiality", is_locked_down),
+    ("nohz_full=1", || {
+        holds("/sys/devices/system/cpu/nohz_full", "1")
+    }),
+    ("rcu_nocbs=all", has_callback_threads),
+];
+
+/// A variable, its value, and what then is to be done.
+type Step = (&'static str, &'static str, fn() -> io::Result<()>);
+
+/// What a variable in the environment asks of init.
+const STEPS: &[Step] = &[
+    ("HEADCOUNT_BTF", "hidden", hide_btf),
+    ("HEADCOUNT_FTRACE", "off", turn_ftrace_off),
 ];
 
 /// Whether this is an emulated machine.
@@ -39,21 +77,54 @@ pub(crate) fn report(passed: usize, failed: usize) {
     }
 }
 
+/// Tells xtask, before the first test, what this machine is: its kernel, and how an agent that is not told how counts there.
+pub(crate) fn introduce() {
+    if is_here() {
+        let agent = Agent::start_as(&Rights::usual(), &[], None);
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        let (release, rung) = (release.trim(), agent.rung().unwrap_or("none"));
+        println!("HEADCOUNT-VM-FOUND: {release} {} {rung}", agent.tier());
+    }
+}
+
+/// Whether the machine was made without what fentry rests on.
+pub(crate) fn is_without_ftrace() -> bool {
+    asks("HEADCOUNT_FTRACE", "off")
+}
+
+/// Whether agents are to run as an ordinary user.
+pub(crate) fn is_unprivileged() -> bool {
+    asks("HEADCOUNT_RIGHTS", "bpf")
+}
+
+/// Whether there are CPUs without tick, on any machine.
+pub(crate) fn has_tickless_cpus() -> bool {
+    let list = fs::read_to_string("/sys/devices/system/cpu/nohz_full").unwrap_or_default();
+    list.contains(|c: char| c.is_ascii_digit())
+}
+
+/// Whether this kernel keeps its memory, and so some helpers, even from root.
+pub(crate) fn is_locked_down() -> bool {
+    holds("/sys/kernel/security/lockdown", "[confidentiality]")
+}
+
+fn asks(variable: &str, value: &str) -> bool {
+    std::env::var(variable).is_ok_and(|found| found == value)
+}
+
 /// Everything that process 1 does.
 pub(crate) fn init() -> ExitCode {
-    for (at, kind, options) in MOUNTS {
-        if let Err(error) = mount(at, kind, options) {
-            println!("mount {kind} at {at}: {error}");
-        }
-    }
-    if let Err(error) = bring_up_loopback() {
-        println!("network device lo: {error}");
-    }
-    // What stood behind two dashes on the kernel's command line says which tests.
-    let words = std::env::args().skip(1);
-    match Command::new("/init").args(words).env(GUEST, "1").spawn() {
+    let started = prepare().and_then(|()| {
+        let tests = std::env::var(TESTS).unwrap_or_default();
+        let filters = tests.split(',').filter(|word| !word.is_empty());
+        Command::new("/init").args(filters).env(GUEST, "1").spawn()
+    });
+    match started {
         Ok(child) => reap_until(child.id()),
-        Err(error) => println!("start the tests: {error}"),
+        Err(error) => {
+            println!("this machine is not what it should be: {error}");
+            println!("HEADCOUNT-VM-RESULT: 0 passed, 1 failed");
+        }
     }
     // SAFETY: nothing is left that could lose anything.
     unsafe {
@@ -61,6 +132,63 @@ pub(crate) fn init() -> ExitCode {
         libc::reboot(libc::RB_POWER_OFF);
     }
     ExitCode::FAILURE
+}
+
+/// Makes the machine what it is called.
+fn prepare() -> io::Result<()> {
+    let cgroups = match asks("HEADCOUNT_CGROUP", "v1") {
+        true => CGROUP_V1,
+        false => CGROUP_V2,
+    };
+    for (at, kind, options) in MOUNTS.iter().chain(cgroups) {
+        let said = |error| io::Error::other(format!("mount {kind} at {at}: {error}"));
+        fs::create_dir_all(at)
+            .and_then(|()| mount(at, kind, options))
+            .map_err(said)?;
+    }
+    bring_up_loopback()?;
+    for (variable, value, step) in STEPS {
+        if asks(variable, value) {
+            step()?;
+        }
+    }
+    let words = fs::read_to_string("/proc/cmdline")?;
+    let told: Vec<&str> = words.split_whitespace().collect();
+    let ignored = TAKEN
+        .iter()
+        .find(|(word, is_taken)| told.contains(word) && !is_taken());
+    match ignored {
+        Some((word, _)) => Err(io::Error::other(format!("the kernel did not take {word}"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a file names this.
+fn holds(file: &str, word: &str) -> bool {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().any(|found| found == word)
+}
+
+/// Whether threads run the callbacks of RCU.
+fn has_callback_threads() -> bool {
+    let comm = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("comm")).ok();
+    let mut names = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(comm);
+    names.any(|name| name.starts_with("rcuo"))
+}
+
+/// As on a kernel that was built without type information; its tracepoints are described.
+fn hide_btf() -> io::Result<()> {
+    mount("/sys/kernel/btf", "tmpfs", "")?;
+    mount("/sys/kernel/tracing", "tracefs", "")
+}
+
+/// As where an administrator did this: fentry is refused then.
+fn turn_ftrace_off() -> io::Result<()> {
+    fs::write("/proc/sys/kernel/ftrace_enabled", "0")
 }
 
 fn mount(at: &str, kind: &str, options: &str) -> io::Result<()> {

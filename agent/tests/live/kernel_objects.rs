@@ -100,6 +100,26 @@ fn exists(command: libc::c_long, number: u32) -> bool {
     true
 }
 
+/// How often the kernel did not run one of a process's programs, because another one was under way on that CPU; by the program's
+/// number. Nothing where the kernel does not tell, and of a process that is gone.
+pub(crate) fn missed_runs(pid: i32) -> Vec<(u64, u64)> {
+    let folder = std::fs::read_dir(format!("/proc/{pid}/fdinfo"));
+    let texts = folder
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| std::fs::read_to_string(entry.path()).ok());
+    let number = |text: &str, key: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().parse().ok()
+    };
+    let missed = texts.filter_map(|text| {
+        let misses = number(&text, "recursion_misses:")?;
+        Some((number(&text, "prog_id:")?, misses))
+    });
+    missed.filter(|(_, misses)| *misses > 0).collect()
+}
+
 /// What is pinned, by name. A machine that does not mount the file system pins nothing.
 pub(crate) fn pinned() -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir("/sys/fs/bpf")

@@ -1,5 +1,6 @@
 //! The system calls that processes are made of, as the scenarios and the tests need them.
 
+use crate::guest;
 use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::Path, ptr};
 
 /// How a process ends.
@@ -61,6 +62,7 @@ impl End {
 pub(crate) struct Reaped {
     pub(crate) end: End,
     pub(crate) cpu_ns: u64,
+    pub(crate) user_ns: u64,
 }
 
 pub(crate) fn own_pid() -> i32 {
@@ -113,6 +115,7 @@ pub(crate) fn reap(pid: i32) -> Reaped {
     Reaped {
         end: End::of_status(status),
         cpu_ns: used_ns(&usage),
+        user_ns: ns(usage.ru_utime),
     }
 }
 
@@ -139,11 +142,50 @@ pub(crate) fn reaped_children_ns() -> u64 {
 }
 
 fn used_ns(usage: &libc::rusage) -> u64 {
-    let ns = |time: libc::timeval| {
-        u64::try_from(time.tv_sec).unwrap() * 1_000_000_000
-            + u64::try_from(time.tv_usec).unwrap() * 1000
-    };
     ns(usage.ru_utime) + ns(usage.ru_stime)
+}
+
+fn ns(time: libc::timeval) -> u64 {
+    u64::try_from(time.tv_sec).unwrap() * 1_000_000_000
+        + u64::try_from(time.tv_usec).unwrap() * 1000
+}
+
+/// This process, and what it starts from now on, runs on the last CPU only: the one without tick, where there is one. Dropping
+/// it ends that for this process.
+#[derive(Debug)]
+pub(crate) struct Pinned(libc::cpu_set_t);
+
+impl Pinned {
+    pub(crate) fn to_last_cpu() -> Self {
+        // SAFETY: all bytes zero are a value of it.
+        let mut all: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a local of the length that is told.
+        let result = unsafe { libc::sched_getaffinity(0, size_of_val(&all), &raw mut all) };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        let bits = 8 * size_of_val(&all);
+        // SAFETY: the numbers are those of bits that it has.
+        let last = (0..bits)
+            .rev()
+            .find(|cpu| unsafe { libc::CPU_ISSET(*cpu, &all) });
+        // SAFETY: as above.
+        let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the same number.
+        unsafe { libc::CPU_SET(last.unwrap(), &mut one) };
+        run_on(&one);
+        Self(all)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        run_on(&self.0);
+    }
+}
+
+fn run_on(cpus: &libc::cpu_set_t) {
+    // SAFETY: the pointer is to a set of the length that is told.
+    let result = unsafe { libc::sched_setaffinity(0, size_of_val(cpus), cpus) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {
@@ -316,5 +358,19 @@ pub(crate) fn vfork() -> i32 {
 pub(crate) fn wait_for_grace_period() {
     // SAFETY: takes numbers only.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    assert_eq!(result, 0, "membarrier: {}", std::io::Error::last_os_error());
+    if result == 0 {
+        return;
+    }
+    // It is refused where CPUs have no tick; to close a socket of this kind waits as well.
+    let error = std::io::Error::last_os_error();
+    assert!(guest::has_tickless_cpus(), "membarrier: {error}");
+    // SAFETY: takes numbers only.
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
+    assert!(
+        socket >= 0,
+        "packet socket: {}",
+        std::io::Error::last_os_error()
+    );
+    // SAFETY: the descriptor is ours, and nobody else knows it.
+    unsafe { libc::close(socket) };
 }

@@ -24,10 +24,7 @@ impl Reading {
         let folder = PathBuf::from(format!("/proc/{pid}"));
         let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
         let stat = text("stat");
-        let (_, stat) = stat.rsplit_once(") ").unwrap();
-        // The first one here is field 3 of the manual.
-        let fields: Vec<&str> = stat.split(' ').collect();
-        let field = |number: usize| fields[number - 3].trim().parse::<u64>().unwrap();
+        let field = |number| field(&stat, number);
         let (status, io) = (text("status"), text("io"));
         Self {
             user_ticks: field(14),
@@ -44,6 +41,25 @@ impl Reading {
             descriptors: fs::read_dir(folder.join("fd")).unwrap().count() as u64,
         }
     }
+}
+
+/// User and system time of a process's thread of this name, in ticks.
+pub(crate) fn thread_ticks(pid: i32, name: &str) -> [u64; 2] {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let marker = format!(" ({name}) ");
+    let stat = tasks
+        .map(|task| fs::read_to_string(task.unwrap().path().join("stat")).unwrap())
+        .find(|stat| stat.contains(&marker))
+        .unwrap();
+    [field(&stat, 14), field(&stat, 15)]
+}
+
+/// A field of `stat`, numbered as in the manual.
+fn field(stat: &str, number: usize) -> u64 {
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    // The first one behind the name is field 3.
+    let word = fields.split(' ').nth(number - 3).unwrap();
+    word.trim().parse().unwrap()
 }
 
 fn value(text: &str, key: &str) -> u64 {

@@ -8,6 +8,7 @@ use std::{
     process::Command,
 };
 
+use crate::guest;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
     set_keep_capabilities,
@@ -38,6 +39,14 @@ enum Given {
 }
 
 impl Rights {
+    /// Those that agents have in the tests: all of them, but on a machine that is for something else.
+    pub(crate) fn usual() -> Self {
+        match guest::is_unprivileged() {
+            true => Self::ambient(CapabilitySet::BPF | CapabilitySet::PERFMON),
+            false => Self::root(),
+        }
+    }
+
     /// All of them.
     pub(crate) fn root() -> Self {
         Self::root_with(CapabilitySet::all())

@@ -1,9 +1,9 @@
 //! Runs the tests one after another, in the only thread: they fork.
 //!
-//! In: words of which a test's name must hold one, or `--list`. Out: one line a test, a closing line, exit code 1 if one
+//! In: words of which a test's name (`churn::short_processes/switch`) must hold one, or `--list`. Out: one line a test, a closing line, exit code 1 if one
 //! failed. A failed assertion's message comes before the line of its test.
 
-use crate::{guest, program, tests};
+use crate::{guest, program, tests, tier::Tier};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
@@ -14,40 +14,107 @@ use std::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Test {
     pub(crate) name: &'static str,
-    pub(crate) run: fn(),
+    pub(crate) run: Run,
 }
 
-/// A test named by its function, and by the file it is in.
+/// How often it runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Run {
+    Once(fn()),
+    /// For each of these tiers that can work here.
+    Each(&'static [&'static Tier], fn(&'static Tier)),
+}
+
+/// A test named by its function, and by the file it is in; `for` says the tiers that it takes.
 macro_rules! table {
-    ($($function:ident),* $(,)?) => {
+    ($($function:ident $(for $tiers:expr)?),* $(,)?) => {
         pub(crate) const TESTS: &[$crate::runner::Test] = &[$($crate::runner::Test {
             name: concat!(module_path!(), "::", stringify!($function)),
-            run: $function,
+            run: $crate::runner::table!(@run $function $($tiers)?),
         },)*];
     };
+    (@run $function:ident) => { $crate::runner::Run::Once($function) };
+    (@run $function:ident $tiers:expr) => { $crate::runner::Run::Each($tiers, $function) };
 }
 pub(crate) use table;
+
+/// One run of a test.
+#[derive(Debug)]
+struct Case {
+    name: String,
+    test: Test,
+    tier: Option<&'static Tier>,
+}
+
+impl Case {
+    fn all(test: Test) -> Vec<Self> {
+        let name = test.name.trim_start_matches("live::tests::");
+        let of_tier = |tier: &&'static Tier| Self {
+            name: format!("{name}/{}", tier.label),
+            test,
+            tier: Some(*tier),
+        };
+        match test.run {
+            Run::Once(_) => vec![Self {
+                name: name.to_owned(),
+                test,
+                tier: None,
+            }],
+            Run::Each(tiers, _) => tiers.iter().map(of_tier).collect(),
+        }
+    }
+
+    fn can_run(&self) -> bool {
+        self.tier.is_none_or(Tier::can_work)
+    }
+
+    fn run(&self) {
+        match (self.test.run, self.tier) {
+            (Run::Once(run), _) => run(),
+            (Run::Each(_, run), Some(tier)) => run(tier),
+            (Run::Each(..), None) => unreachable!("each has its tier"),
+        }
+    }
+
+    fn passes(&self) -> bool {
+        let begun = Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(|| self.run())).is_ok();
+        let seconds = begun.elapsed().as_secs_f64();
+        let result = if passed { "ok" } else { "FAILED" };
+        println!("test {} ... {result} ({seconds:.1} s)", self.name);
+        passed
+    }
+}
 
 pub(crate) fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen: Vec<Test> = tests::all()
-        .filter(|test| filters.is_empty() || filters.iter().any(|word| test.name.contains(*word)))
-        .collect();
+    let is_chosen = |case: &Case| {
+        filters.is_empty() || filters.iter().any(|word| case.name.contains(word.as_str()))
+    };
+    let chosen = tests::all().flat_map(Case::all).filter(is_chosen);
+    let (chosen, impossible): (Vec<Case>, Vec<Case>) = chosen.partition(Case::can_run);
     if words.iter().any(|word| word == "--list") {
-        for test in chosen {
-            println!("{}: test", test.name);
+        for case in chosen {
+            println!("{}: test", case.name);
         }
         return ExitCode::SUCCESS;
     }
     let begun = Instant::now();
     std::panic::set_hook(Box::new(|info| println!("{info}")));
     println!("running {} tests", chosen.len());
+    if !impossible.is_empty() {
+        let count = impossible.len();
+        println!(
+            "no runs: {count}, of tiers that cannot work here (start:: tests what is done instead)"
+        );
+    }
     program::prepare();
+    guest::introduce();
     let failed: Vec<&str> = chosen
         .iter()
-        .filter(|test| !passes(test))
-        .map(|test| test.name)
+        .filter(|case| !case.passes())
+        .map(|case| case.name.as_str())
         .collect();
     program::clean_up();
     let (passed, seconds) = (chosen.len() - failed.len(), begun.elapsed().as_secs());
@@ -64,14 +131,4 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
-}
-
-fn passes(test: &Test) -> bool {
-    let begun = Instant::now();
-    let passed = catch_unwind(AssertUnwindSafe(test.run)).is_ok();
-    let seconds = begun.elapsed().as_secs_f64();
-    let name = test.name.trim_start_matches("live::tests::");
-    let result = if passed { "ok" } else { "FAILED" };
-    println!("test {name} ... {result} ({seconds:.1} s)");
-    passed
 }

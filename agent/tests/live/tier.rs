@@ -1,14 +1,22 @@
 //! The tiers that the tests run against, and what each may differ by: the one table of tolerances.
 
 use crate::guest;
+use std::path::Path;
 
 /// How the agent accounts, and what that is good for.
 #[derive(Debug)]
 pub(crate) struct Tier {
+    /// What its runs are called.
+    pub(crate) label: &'static str,
     /// Value of `--accounting`, and of the label `tier`.
     pub(crate) name: &'static str,
+    /// Whether it rests on the kernel's type information.
+    needs_btf: bool,
     /// The agent sees a kernel without type information, and with tracefs.
     pub(crate) without_types: bool,
+    /// Where a living process's CPU time and storage IO, and births and deaths, come from: `fact` and `source` of
+    /// `headcount_source_info`.
+    pub(crate) sources: [(&'static str, &'static str); 3],
     /// Whether births, images and deaths are counted, and what lives between two scrapes is credited in full. Sampling
     /// sees neither.
     pub(crate) has_events: bool,
@@ -25,6 +33,25 @@ pub(crate) struct Tier {
 }
 
 impl Tier {
+    /// Whether this kernel has what it needs. Where one that does not is forced, the agent must not start.
+    pub(crate) fn can_work(&self) -> bool {
+        if self.without_types {
+            // Only root may mount tracefs, and not on a kernel that keeps its memory.
+            return !guest::is_unprivileged() && !guest::is_locked_down();
+        }
+        !self.needs_btf || Path::new("/sys/kernel/btf/vmlinux").exists()
+    }
+
+    /// Whether agents see the storage IO of root's processes: `/proc` tells it to those who may trace them.
+    pub(crate) fn sees_io(&self) -> bool {
+        self.sources.contains(&("io", "bpf")) || !guest::is_unprivileged()
+    }
+
+    /// The one that the agent chooses by itself.
+    pub(crate) fn best() -> &'static Self {
+        ALL.iter().find(|tier| tier.can_work()).unwrap()
+    }
+
     /// How much more a living process may show, here: an emulated guest is often not run for a while, which the clock of
     /// the switches counts and the scheduler's does not; `/proc` bounds it to two ticks.
     pub(crate) fn stolen_ns(&self) -> f64 {
@@ -58,8 +85,11 @@ pub(crate) fn border_ns() -> f64 {
 
 /// One `iter/task` pass a scrape, final totals from the kernel.
 pub(crate) const ITERATOR: Tier = Tier {
+    label: "iterator",
     name: "iterator",
+    needs_btf: true,
     without_types: false,
+    sources: [("cpu", "bpf"), ("io", "bpf"), ("lifecycle", "bpf")],
     has_events: true,
     low: 0.99,
     high: 1.02,
@@ -69,7 +99,9 @@ pub(crate) const ITERATOR: Tier = Tier {
 
 /// CPU of live processes from the scheduler, final totals from the kernel.
 pub(crate) const SWITCH: Tier = Tier {
+    label: "switch",
     name: "switch",
+    sources: [("cpu", "procfs"), ("io", "procfs"), ("lifecycle", "bpf")],
     low_alive: 0.99,
     history_ns: 3.0 * TICK_NS,
     ..ITERATOR
@@ -78,14 +110,18 @@ pub(crate) const SWITCH: Tier = Tier {
 /// The same on classic tracepoints. All of a process's time is what its switches say, also of those that ended; the clock
 /// of the switches counts interrupts, too.
 pub(crate) const TRACED: Tier = Tier {
+    label: "traced",
+    needs_btf: false,
     without_types: true,
     ..SWITCH
 };
 
 /// Sampling: what is born and gone between two scrapes does not exist, and nothing is counted twice.
 pub(crate) const PROCFS: Tier = Tier {
+    label: "procfs",
     name: "procfs",
-    without_types: false,
+    needs_btf: false,
+    sources: [("cpu", "procfs"), ("io", "procfs"), ("lifecycle", "absent")],
     has_events: false,
     low: 0.0,
     high: 1.02,
@@ -94,7 +130,10 @@ pub(crate) const PROCFS: Tier = Tier {
 };
 
 /// Those that count exactly.
-pub(crate) const EXACT: [&Tier; 3] = [&ITERATOR, &SWITCH, &TRACED];
+pub(crate) const EXACT: &[&Tier] = &[&ITERATOR, &SWITCH, &TRACED];
 
 /// Those of them that know the kernel's types.
-pub(crate) const TYPED: [&Tier; 2] = [&ITERATOR, &SWITCH];
+pub(crate) const TYPED: &[&Tier] = &[&ITERATOR, &SWITCH];
+
+/// All of them, in the order in which the agent prefers them.
+pub(crate) const ALL: &[&Tier] = &[&ITERATOR, &SWITCH, &TRACED, &PROCFS];

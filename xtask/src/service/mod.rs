@@ -1,6 +1,6 @@
 //! `cargo xtask service [kernel]...`: the Debian package on a machine with systemd, from its installation to its purge.
 //!
-//! In: kernels for amd64, named as for `vm`. Out: each machine's console on the terminal and in `target/service/<kernel>.log`, and
+//! In: kernels for amd64, of `vm`'s table. Out: each machine's console on the terminal and in `target/service/<kernel>.log`, and
 //! success only if every step of `guest.sh` passed.
 //!
 //! A machine is a Debian kernel and a small Debian, in memory only; no disk, no network. Needs root: debootstrap does.
@@ -13,9 +13,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::dist::{self, Release};
+use crate::vm::cpio::Archive;
 use crate::vm::kernel::{self, Kernel};
 use crate::vm::machine::{self, Outcome};
-use crate::vm::{self, cpio::Archive};
 use crate::{command, setup, workspace};
 
 const STEPS: &str = include_str!("guest.sh");
@@ -28,7 +28,7 @@ const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax /
     exec switch_root /mnt /sbin/init\n";
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let kernels = vm::choose(arguments, |kernel| kernel.architecture.debian == "amd64")?;
+    let kernels = kernel::choose(arguments, |kernel| kernel.architecture.debian == "amd64")?;
     ensure!(setup::is_root(), "debootstrap needs root");
     setup::ensure(setup::SYSTEMD_MACHINES)?;
     let folder = workspace::target_dir().join("service");
@@ -98,11 +98,11 @@ fn join(base: &Path, overlay: &[u8], joined: &Path) -> Result<()> {
 }
 
 fn run(kernel: &Kernel, initramfs: &Path, folder: &Path) -> Result<u32> {
-    let image = kernel::fetch(kernel, &vm::folder(kernel))?;
+    let image = kernel::fetch(kernel)?;
     let log = folder.join(format!("{}.log", kernel.name));
     let words = "systemd.unit=selftest.service systemd.show_status=0";
-    let Outcome { passed, failed } =
-        machine::boot(kernel.architecture, &image, initramfs, words, &log)
+    let Outcome { passed, failed, .. } =
+        machine::boot(kernel.architecture, "vm", &image, initramfs, words, &log)
             .with_context(|| format!("the console is in {}", log.display()))?;
     if failed > 0 || passed == 0 {
         bail!("{passed} passed, {failed} failed; see {}", log.display());

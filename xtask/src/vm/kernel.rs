@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::architecture::{AMD64, ARM64, Architecture};
 use crate::debian::{self, Apt};
+use crate::workspace;
 
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -59,8 +60,42 @@ pub(crate) const KERNELS: &[Kernel] = &[
     },
 ];
 
+/// The kernel of this name.
+pub(crate) fn find(name: &str) -> Result<&'static Kernel> {
+    let found = KERNELS.iter().find(|kernel| kernel.name == name);
+    found.with_context(|| unknown(name, KERNELS.iter()))
+}
+
+/// The kernels of `arguments` that the verb is for: names, `all`, or none for the default.
+pub(crate) fn choose(
+    arguments: &[String],
+    is_meant: fn(&Kernel) -> bool,
+) -> Result<Vec<&'static Kernel>> {
+    let meant = || KERNELS.iter().filter(|kernel| is_meant(kernel));
+    let by_name = |name: &String| {
+        let found = meant().find(|kernel| kernel.name == name);
+        found.with_context(|| unknown(name, meant()))
+    };
+    match arguments {
+        [] => Ok(meant().filter(|kernel| kernel.is_default).collect()),
+        [all] if all == "all" => Ok(meant().collect()),
+        names => names.iter().map(by_name).collect(),
+    }
+}
+
+fn unknown(name: &str, known: impl Iterator<Item = &'static Kernel>) -> String {
+    let names: Vec<&str> = known.map(|kernel| kernel.name).collect();
+    format!("unknown kernel {name:?}: expected {}", names.join(", "))
+}
+
+/// Where a kernel is kept.
+pub(crate) fn folder(kernel: &Kernel) -> PathBuf {
+    workspace::target_dir().join("vm").join(kernel.name)
+}
+
 /// Fetches and unpacks the kernel, unless that was done before.
-pub(crate) fn fetch(kernel: &Kernel, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
+    let folder = folder(kernel);
     let root = folder.join("root");
     if let Some(image) = find_image(&root) {
         return Ok(image);
@@ -108,5 +143,22 @@ mod tests {
     #[test]
     fn one_kernel_is_the_default() {
         assert_eq!(KERNELS.iter().filter(|kernel| kernel.is_default).count(), 1);
+    }
+
+    #[test]
+    fn kernels_are_chosen_by_name() {
+        let names = |arguments: &[&str]| -> Result<Vec<&str>> {
+            let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+            let chosen = choose(&arguments, |_| true)?;
+            Ok(chosen.iter().map(|kernel| kernel.name).collect())
+        };
+        assert_eq!(names(&[]).expect("there is a default").len(), 1);
+        assert_eq!(names(&["all"]).expect("all is known").len(), KERNELS.len());
+        assert_eq!(
+            names(&["5.10", "6.1"]).expect("both are known"),
+            ["5.10", "6.1"]
+        );
+        let error = names(&["2.4"]).expect_err("2.4 is unknown").to_string();
+        assert!(error.contains("2.4") && error.contains("6.12"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! One emulated machine, from power-on to its result.
 //!
-//! In: a kernel and an initramfs. Out: what the tests in it counted. Its console is shown, kept in a file, and read for the
-//! result. It always ends: by itself, by a kernel panic, or killed when its time is over.
+//! In: a kernel and an initramfs. Out: what the tests in it counted, and what they say that they found. Its console is shown,
+//! kept in a file, and read for that. It always ends: by itself, by a kernel panic, or killed when its time is over.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,21 +12,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{RESULT, architecture::Architecture};
+use super::{FOUND, RESULT, architecture::Architecture};
 use crate::command;
 
-/// The short form takes about two minutes; ten times that is a hang, not a slow machine.
-const LIMIT: Duration = Duration::from_mins(20);
+/// All tests take five minutes; ten times that is a hang, not a slow machine.
+const LIMIT: Duration = Duration::from_mins(50);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
+    /// What stands behind [`FOUND`]; empty where nothing said it.
+    pub(crate) found: String,
 }
 
-/// `words` go to the kernel; what it does not know goes into the environment of init.
+/// `words` go to the kernel; what it does not know goes into the environment of init. Each line of the console is shown behind
+/// `name`.
 pub(crate) fn boot(
     architecture: &Architecture,
+    name: &str,
     image: &Path,
     initramfs: &Path,
     words: &str,
@@ -40,7 +44,7 @@ pub(crate) fn boot(
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("start {}", command::show(&qemu)))?;
-    let result = read_console(&lines(&mut child), &mut log, Instant::now() + LIMIT);
+    let result = read_console(name, &lines(&mut child), &mut log, Instant::now() + LIMIT);
     // After its result the machine powers off by itself, but nothing depends on that.
     let _ = child.kill();
     child.wait().context("wait for the machine's end")?;
@@ -93,7 +97,13 @@ fn lines(child: &mut Child) -> Receiver<String> {
     receiver
 }
 
-fn read_console(lines: &Receiver<String>, log: &mut File, deadline: Instant) -> Result<Outcome> {
+fn read_console(
+    name: &str,
+    lines: &Receiver<String>,
+    log: &mut File,
+    deadline: Instant,
+) -> Result<Outcome> {
+    let mut found = String::new();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let line = match lines.recv_timeout(left) {
@@ -105,22 +115,29 @@ fn read_console(lines: &Receiver<String>, log: &mut File, deadline: Instant) -> 
                 bail!("the machine ended without a result: kernel panic, or its init died")
             }
         };
-        println!("vm| {line}");
+        println!("{name}| {line}");
         writeln!(log, "{line}").context("write the console's log")?;
-        if let Some(outcome) = parse_result(&line) {
-            return Ok(outcome);
+        if let Some((_, told)) = line.split_once(FOUND) {
+            told.clone_into(&mut found);
+        }
+        if let Some((passed, failed)) = parse_result(&line) {
+            return Ok(Outcome {
+                passed,
+                failed,
+                found,
+            });
         }
     }
 }
 
 /// `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`, whatever the console put before it on the line.
-fn parse_result(line: &str) -> Option<Outcome> {
+fn parse_result(line: &str) -> Option<(u32, u32)> {
     let (_, counts) = line.split_once(RESULT)?;
     let (passed, failed) = counts.split_once(" passed, ")?;
-    Some(Outcome {
-        passed: passed.parse().ok()?,
-        failed: failed.strip_suffix(" failed")?.parse().ok()?,
-    })
+    Some((
+        passed.parse().ok()?,
+        failed.strip_suffix(" failed")?.parse().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -136,7 +153,7 @@ mod tests {
         }
         let waiting = (limit > Duration::ZERO).then_some(sender);
         let mut log = File::create("/dev/null").expect("/dev/null can be written");
-        let result = read_console(&receiver, &mut log, Instant::now() + limit);
+        let result = read_console("vm", &receiver, &mut log, Instant::now() + limit);
         drop(waiting);
         result
     }
@@ -145,11 +162,13 @@ mod tests {
     fn the_result_is_found() {
         let lines = [
             "[ 1.0] boot",
+            "HEADCOUNT-VM-FOUND: 6.1.0 iterator release",
             "[ 2.0] HEADCOUNT-VM-RESULT: 12 passed, 3 failed",
         ];
         let expected = Outcome {
             passed: 12,
             failed: 3,
+            found: "6.1.0 iterator release".to_owned(),
         };
         assert_eq!(console(&lines, Duration::ZERO).expect("a result"), expected);
     }

@@ -1,81 +1,132 @@
-//! `cargo xtask vm [kernel]... [-- WORD...]`: the live tests on other kernels, in emulated machines.
+//! `cargo xtask vm [machine]... [-- WORD...]`: the live tests on other kernels, in emulated machines.
 //!
-//! In: names from [`KERNELS`], or `all`; without one the kernel where every kind of hook works. Behind two dashes words of which
-//! a test's name must hold one. Out: each machine's console on
-//! the terminal and in `target/vm/<kernel>/console.log`, and success only if each reported passed tests and no failed one.
+//! In: names from [`MACHINES`], or `all`; without one the short form, which is part of `cargo xtask test`. `--table` boots
+//! nothing and writes the kept results into README.md, which `all` does at its end. Behind two dashes stand words of which a
+//! test's name must hold one. Out: each machine's console on the terminal
+//! and in `target/vm/<machine>.log`, a table, and success only if each reported passed tests and no failed one.
 //!
 //! A machine has a Debian kernel and, as everything else, two static binaries of ours: the agent, and the live tests as its
-//! init. As process 1 those mount what they need, run, print the line that starts with [`RESULT`], and power off.
+//! init. As process 1 those mount what they need, make sure that the machine is what it is called, run, print the lines that
+//! start with [`FOUND`] and [`RESULT`], and power off.
 //! Plain emulation, because /dev/kvm is often missing or broken where tests run.
 
 pub(crate) mod architecture;
 pub(crate) mod cpio;
 pub(crate) mod kernel;
 pub(crate) mod machine;
+mod machines;
+mod results;
 
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{command, setup, workspace};
-use kernel::{KERNELS, Kernel};
+use architecture::Architecture;
+use kernel::Kernel;
 use machine::Outcome;
+use machines::{MACHINES, Machine};
+use results::Finding;
 
 /// How the line starts that the tests end with: `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`.
 const RESULT: &str = "HEADCOUNT-VM-RESULT: ";
+
+/// How the line starts that they begin with: `HEADCOUNT-VM-FOUND: 6.1.0-50-cloud-amd64 iterator release`, or `procfs none`.
+const FOUND: &str = "HEADCOUNT-VM-FOUND: ";
 
 /// Where the agent is in a machine. The tests learn it from the variable `HEADCOUNT_BIN`, because the path that cargo gave
 /// them is one of this machine.
 const AGENT: &str = "/bin/headcount";
 
+/// Machines that run at a time: each is emulated by one thread.
+const SIDE_BY_SIDE: usize = 2;
+
+/// A machine, and words of which a test's name must hold one to run on it; none: all run.
+type Job = (&'static Machine, Vec<String>);
+
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    if arguments == ["--table"] {
+        return results::write_readme();
+    }
     let (names, words) = match arguments.iter().position(|word| word == "--") {
-        Some(at) => (&arguments[..at], arguments[at..].join(" ")),
-        None => (arguments, String::new()),
+        Some(at) => (&arguments[..at], &arguments[at + 1..]),
+        None => (arguments, &[][..]),
     };
-    let chosen = choose(names, |_| true)?;
+    let jobs = jobs(names, words)?;
     ensure!(
         std::env::consts::ARCH == "x86_64",
         "the tools that build for the test machines are those of x86_64, and so must this machine be"
     );
-    for kernel in &chosen {
-        setup::ensure(kernel.architecture.requirements)?;
-    }
-
-    let mut failures = Vec::new();
-    for kernel in chosen {
-        // Where nothing has changed, cargo is done at once.
-        match build(kernel.architecture.triple).and_then(|guest| run(kernel, &guest, &words)) {
-            Ok(Outcome { passed, .. }) => println!("vm: {}: {passed} passed", kernel.name),
-            Err(error) => failures.push(format!("{}: {error:#}", kernel.name)),
+    let mut guests = Guests::new();
+    for (machine, _) in &jobs {
+        let kernel = machine.kernel()?;
+        let Architecture {
+            triple,
+            requirements,
+            ..
+        } = *kernel.architecture;
+        if !guests.contains_key(triple) {
+            setup::ensure(requirements)?;
+            guests.insert(triple, build(triple)?);
         }
+        // One after the other: they share the package lists.
+        kernel::fetch(kernel)?;
     }
-    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    let wanted = jobs.len();
+    let runs = run_all(jobs, &guests);
+    ensure!(runs.len() == wanted, "a thread that runs machines died");
+    print!("{}", results::summary(&runs));
+    let is_bad = |run: &Result<Finding>| !run.as_ref().is_ok_and(Finding::is_good);
+    let failed: Vec<&str> = runs
+        .iter()
+        .filter(|(_, run)| is_bad(run))
+        .map(|(machine, _)| machine.name)
+        .collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    if arguments == ["all"] {
+        results::write_readme()?;
+    }
     Ok(())
 }
 
-/// Of the kernels that the verb is for.
-pub(crate) fn choose(
-    arguments: &[String],
-    is_meant: fn(&Kernel) -> bool,
-) -> Result<Vec<&'static Kernel>> {
-    let known = || KERNELS.iter().filter(|kernel| is_meant(kernel));
-    let by_name = |name: &str| {
-        let found = known().find(|kernel| kernel.name == name);
-        found.with_context(|| {
-            let names: Vec<&str> = known().map(|kernel| kernel.name).collect();
-            format!(
-                "unknown kernel {name:?}: expected {} or all",
-                names.join(", ")
-            )
-        })
+/// What the table says, but for other tests where there are words.
+fn jobs(names: &[String], words: &[String]) -> Result<Vec<Job>> {
+    let chosen = machines::choose(names)?.into_iter();
+    let tests = |tests: &[&str]| match words {
+        [] => tests.iter().map(|&word| word.to_owned()).collect(),
+        words => words.to_vec(),
     };
-    match arguments {
-        [] => Ok(known().filter(|kernel| kernel.is_default).collect()),
-        [all] if all == "all" => Ok(known().collect()),
-        names => names.iter().map(|name| by_name(name)).collect(),
-    }
+    Ok(chosen
+        .map(|(machine, of_table)| (machine, tests(of_table)))
+        .collect())
+}
+
+/// Runs them, [`SIDE_BY_SIDE`] at a time; the results are in the order of the table.
+fn run_all(jobs: Vec<Job>, guests: &Guests) -> Vec<(&'static Machine, Result<Finding>)> {
+    let waiting = Mutex::new(VecDeque::from(jobs));
+    let next = || {
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.pop_front()
+    };
+    let work = || {
+        let mut runs = Vec::new();
+        while let Some((machine, tests)) = next() {
+            runs.push((machine, run(machine, &tests, guests)));
+        }
+        runs
+    };
+    let mut runs: Vec<(&Machine, Result<Finding>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().filter_map(|worker| worker.join().ok());
+        done.flatten().collect()
+    });
+    let place = |machine: &Machine| MACHINES.iter().position(|other| other.name == machine.name);
+    runs.sort_by_key(|(machine, _)| place(machine));
+    runs
 }
 
 /// The two binaries of a machine.
@@ -84,6 +135,9 @@ struct Guest {
     tests: PathBuf,
     agent: PathBuf,
 }
+
+/// By what they are built for.
+type Guests = HashMap<&'static str, Guest>;
 
 /// Builds both in one go, optimized: emulation is slow enough.
 fn build(triple: &str) -> Result<Guest> {
@@ -113,27 +167,56 @@ fn quoted_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     tail.split_once('"').map(|(value, _)| value)
 }
 
-/// Where a kernel is kept, and what its machines leave.
-pub(crate) fn folder(kernel: &Kernel) -> PathBuf {
-    workspace::target_dir().join("vm").join(kernel.name)
-}
-
-/// What stands behind two dashes is for init.
-fn run(kernel: &Kernel, guest: &Guest, words: &str) -> Result<Outcome> {
-    let folder = folder(kernel);
-    let image = kernel::fetch(kernel, &folder)?;
-    let initramfs = folder.join("initramfs.cpio");
+fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> {
+    let begun = Instant::now();
+    let kernel = machine.kernel()?;
+    let Kernel { architecture, .. } = kernel;
+    let guest = guests
+        .get(architecture.triple)
+        .context("it was not built")?;
+    let image = kernel::fetch(kernel)?;
+    let folder = workspace::target_dir().join("vm");
+    let initramfs = folder.join(format!("{}.cpio", machine.name));
     std::fs::write(&initramfs, archive(guest)?)
         .with_context(|| format!("write {}", initramfs.display()))?;
-    let log = folder.join("console.log");
-    let words = format!("HEADCOUNT_BIN={AGENT} {words}");
-    let outcome = machine::boot(kernel.architecture, &image, &initramfs, &words, &log)
-        .with_context(|| format!("the console is in {}", log.display()))?;
-    if outcome.failed > 0 || outcome.passed == 0 {
-        let Outcome { passed, failed } = outcome;
-        bail!("{passed} passed, {failed} failed; see {}", log.display());
+    let log = folder.join(format!("{}.log", machine.name));
+    let words = words(machine, tests);
+    let outcome = machine::boot(architecture, machine.name, &image, &initramfs, &words, &log);
+    // It is made anew each time, and there are many of them.
+    let _ = std::fs::remove_file(&initramfs);
+    let Outcome {
+        passed,
+        failed,
+        found,
+    } = outcome.with_context(|| format!("the console is in {}", log.display()))?;
+    let unknown = || format!("nothing says what was found; see {}", log.display());
+    let [release, tier, rung] = found
+        .split(' ')
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()
+        .with_context(unknown)?;
+    let finding = Finding {
+        release: release.to_owned(),
+        tier: tier.to_owned(),
+        rung: rung.to_owned(),
+        passed,
+        failed,
+        seconds: begun.elapsed().as_secs(),
+    };
+    if tests.iter().eq(machine.tests) {
+        results::keep(machine, &finding)?;
     }
-    Ok(outcome)
+    Ok(finding)
+}
+
+/// What the kernel is told, and by it the environment of init.
+fn words(machine: &Machine, tests: &[String]) -> String {
+    let mut words = format!("HEADCOUNT_BIN={AGENT} {}", machine.words);
+    if !tests.is_empty() {
+        words.push_str(&format!(" HEADCOUNT_TESTS={}", tests.join(",")));
+    }
+    words
 }
 
 fn archive(guest: &Guest) -> Result<Vec<u8>> {
@@ -154,25 +237,6 @@ fn archive(guest: &Guest) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn kernels_are_chosen_by_name() {
-        let names = |arguments: &[&str]| -> Result<Vec<&str>> {
-            let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-            Ok(choose(&arguments, |_| true)?
-                .iter()
-                .map(|kernel| kernel.name)
-                .collect())
-        };
-        assert_eq!(names(&[]).expect("there is a default").len(), 1);
-        assert_eq!(names(&["all"]).expect("all is known").len(), KERNELS.len());
-        assert_eq!(
-            names(&["5.10", "6.1"]).expect("both are known"),
-            ["5.10", "6.1"]
-        );
-        let error = names(&["2.4"]).expect_err("2.4 is unknown").to_string();
-        assert!(error.contains("2.4") && error.contains("6.12"), "{error}");
-    }
 
     #[test]
     fn the_executable_is_found_in_cargos_messages() {

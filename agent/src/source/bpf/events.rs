@@ -289,6 +289,7 @@ mod tests {
         });
         let alive = Facts {
             cgroups: vec!["/system.slice/x.service".to_owned()],
+            cgroups_by_id: true,
             container: Some(container),
             ..Facts::default()
         };

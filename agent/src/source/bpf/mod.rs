@@ -14,6 +14,7 @@ mod format;
 pub(crate) mod fuzzing;
 mod iterator;
 mod load;
+mod missed;
 mod offsets;
 mod overflow;
 mod plan;

@@ -289,6 +289,7 @@ fn thread_sample(thread: &ThreadRecord, carried: Carried) -> ThreadSample {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
     fn states_are_grouped_as_their_letters() {
@@ -350,7 +351,8 @@ mod tests {
         assert!(snapshot.take(&bytes[..bytes.len() - 1]).is_none());
         let pass = snapshot.pass(0);
         assert_eq!(pass.processes.len(), 1);
-        assert!(pass.cgroup_ids().is_empty(), "0 is none");
+        let wanted = HashSet::from([pass.processes[0].id]);
+        assert!(pass.cgroup_ids(&wanted).is_empty(), "0 is none");
     }
 
     #[test]
@@ -409,8 +411,12 @@ mod tests {
             pass.processes[0].ran_marker, 21,
             "the main thread's own is in the leader's record"
         );
-        let cgroups: Vec<(ProcessId, u64)> = pass.cgroup_ids().into_iter().collect();
-        assert_eq!(cgroups, [(process_id(&leader.id), 21)]);
+        let id = process_id(&leader.id);
+        assert_eq!(
+            pass.cgroup_ids(&HashSet::from([id])),
+            HashMap::from([(id, 21)])
+        );
+        assert!(pass.cgroup_ids(&HashSet::new()).is_empty());
         let tids: Vec<u32> = pass.threads.iter().map(|thread| thread.tid).collect();
         assert_eq!(tids, [3, 7, 9]);
         assert!(

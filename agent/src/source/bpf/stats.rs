@@ -1,9 +1,10 @@
 //! What the programs tell of themselves.
 
-use super::{Error, Kernel, Plan, Program, fill::Fill, snapshot::Carried};
+use super::{Error, Kernel, Plan, Program, fill::Fill, missed, snapshot::Carried};
 use crate::source::{
     Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Statistics, Tier,
 };
+use std::os::fd::AsFd;
 
 /// Whether the kernel keeps run counts and times of programs.
 fn keeps_run_times() -> bool {
@@ -26,10 +27,25 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.events_received = kernel.received;
     statistics.events_overflowed = kernel.overflow.entries;
     statistics.events_coarse = node.coarse;
-    statistics.events_lost = node.lost + kernel.malformed;
+    statistics.events_lost = node.lost + kernel.malformed + missed_records(kernel)?;
     statistics.lost_cpu_ns = node.lost_runtime_ns;
     statistics.switch_map_full = kernel.switch.full()?;
     Ok(())
+}
+
+/// Records that were never written. What the reader of live processes misses, its next run makes good.
+fn missed_records(kernel: &Kernel) -> Result<u64, Error> {
+    let mut missed = 0;
+    for program in kernel.plan.programs() {
+        let refused = |error| Error::Refused(program, error);
+        let loaded = kernel.ebpf.program(program.symbol());
+        let loaded = loaded.ok_or(Error::Lacking(program.symbol()))?;
+        if !matches!(program, Program::Snapshot | Program::Switch) {
+            let fd = loaded.fd().map_err(refused)?.as_fd();
+            missed += missed::runs(fd).map_err(|error| refused(error.into()))?;
+        }
+    }
+    Ok(missed)
 }
 
 fn maps(kernel: &Kernel) -> Vec<MapStatistics> {

@@ -151,6 +151,11 @@ impl Procfs {
         self.wants_pods = is_wanted;
     }
 
+    /// Whether it is wanted what single threads used.
+    pub const fn wants_threads(&self) -> bool {
+        self.threads_wanted
+    }
+
     /// The host that is read.
     pub const fn host(&self) -> &Host {
         &self.host

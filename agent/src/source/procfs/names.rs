@@ -72,7 +72,7 @@ impl Procfs {
         facts.username = self.users.name(uid);
         let cgroups = self.read(tgid, dir, cgroup::FILE, cgroup::parse_cgroup);
         facts.incomplete = cgroups.as_ref().is_err_and(is_failure);
-        facts.cgroups = cgroups.unwrap_or_default();
+        (facts.cgroups, facts.cgroups_by_id) = cgroups.unwrap_or_default();
         self.name_container(facts);
         if self.wants_cwd {
             facts.cwd = self.read_cwd(tgid, dir).unwrap_or_default();

@@ -97,4 +97,20 @@ impl Procfs {
             .and_then(|dir| self.read(tgid, dir.as_fd(), stat::FILE, stat::parse_stat));
         self.hard(result)
     }
+
+    /// The same of one thread. A failure is counted nowhere: threads end all the time.
+    ///
+    /// # Errors
+    /// The process or thread is gone, or its `stat` cannot be read.
+    pub fn thread_stat(&mut self, tgid: u32, tid: u32) -> Result<Stat, Error> {
+        let (file, cap) = stat::FILE;
+        let dir = self.open(tgid)?;
+        let task = file::open_at(dir.as_fd(), c"task", libc::O_PATH | libc::O_DIRECTORY)
+            .map_err(|source| self.failure(tgid, c"task", source))?;
+        let bytes = self
+            .buffer
+            .read(task.as_fd(), self.name.of(tid, "/stat"), cap);
+        let parsed = bytes.map(stat::parse_stat);
+        self.judge(tgid, file, parsed)
+    }
 }

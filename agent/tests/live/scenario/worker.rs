@@ -18,7 +18,12 @@ pub(super) fn worker(_: &[String]) {
         match words[..] {
             ["spin", ns] => process::spin(number(ns)),
             ["spin-threads", count, ns] => spin_threads(number(count), number(ns)),
-            ["stay-thread", name, ns] => stay_thread(name.to_owned(), number(ns)),
+            ["stay-thread", name, ns] => {
+                stay_thread(name.to_owned(), number(ns), process::spin_thread)
+            }
+            ["stay-thread-in-kernel", name, ns] => {
+                stay_thread(name.to_owned(), number(ns), use_system);
+            }
             ["system", ns] => use_system(number(ns)),
             ["hold", bytes] => held.push(touched(number(bytes))),
             ["fault", bytes] => drop(black_box(touched(number(bytes)))),
@@ -66,12 +71,12 @@ fn spin_threads(count: u64, ns: u64) {
     });
 }
 
-/// A thread of this name that uses so much, and stays.
-fn stay_thread(name: String, ns: u64) {
+/// A thread of this name that uses so much by `work`, and stays.
+fn stay_thread(name: String, ns: u64, work: fn(u64)) {
     let (done, is_done) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         process::set_name(name.as_bytes());
-        process::spin_thread(ns);
+        work(ns);
         done.send(()).unwrap();
         loop {
             std::thread::park();

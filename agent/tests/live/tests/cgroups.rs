@@ -1,38 +1,56 @@
 //! Control groups of processes that nobody saw alive.
 
-use crate::{agent::Agent, group::Lives, process, program::Program, runner::table, tier::ITERATOR};
+use crate::{
+    agent::Agent,
+    group::Lives,
+    process,
+    program::Program,
+    runner::table,
+    tier::{ITERATOR, Tier},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-table![whoever_lives_there_tells_of_the_short_lived];
+table![
+    whoever_lives_there_tells_of_the_short_lived for &[&ITERATOR],
+    whoever_lives_elsewhere_tells_nothing for &[&ITERATOR],
+];
 
 /// Programs that were gone before anybody looked.
 const SHORT: u64 = 50;
 
-/// A control group of version 2. Dropping it removes it, and takes this process out of it before.
+/// A control group of version 2, or of version 1 where there is no other. Dropping it removes it, and takes this process out of
+/// it before.
 struct Cgroup {
     path: PathBuf,
     home: PathBuf,
+    /// Whether a process in it can be told from others by what its exec tells: the id of its group of version 2.
+    is_told: bool,
 }
+
+/// Where control groups are mounted, and how lines of `/proc/<pid>/cgroup` about them begin.
+const MOUNTED: [(&str, &str, bool); 3] = [
+    ("/sys/fs/cgroup/unified", "0::/", true), // beside hierarchies of version 1
+    ("/sys/fs/cgroup/systemd", "name=systemd:/", false),
+    ("/sys/fs/cgroup", "0::/", true),
+];
 
 impl Cgroup {
     fn new(name: &str) -> Self {
-        // Beside hierarchies of version 1 it is mounted one level below.
-        let unified = Path::new("/sys/fs/cgroup/unified");
-        let root = if unified.exists() {
-            unified
-        } else {
-            Path::new("/sys/fs/cgroup")
-        };
+        let mounted = MOUNTED.iter().find(|(root, ..)| Path::new(root).exists());
+        let (root, marker, is_told) = mounted.unwrap();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
-        let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
-        let path = root.join(name);
+        let own = own
+            .lines()
+            .find_map(|line| Some(line.split_once(marker)?.1));
+        let path = Path::new(root).join(name);
         fs::create_dir(&path).unwrap();
         Self {
             path,
-            home: root.join(own.unwrap()),
+            home: Path::new(root).join(own.unwrap()),
+            is_told: *is_told,
         }
     }
 
@@ -50,17 +68,23 @@ impl Drop for Cgroup {
     }
 }
 
-/// Though its exec told no cgroup: it was there before the agent.
-fn whoever_lives_there_tells_of_the_short_lived() {
+/// Two groups for each program: who lives in the control group of `resident`, and who does not.
+fn by_cgroup(resident: &Program) -> String {
+    format!(
+        "process_names:\n- name: 'in {{{{.Comm}}}}'\n  cgroup: ['/{}$']\n- name: '{{{{.Comm}}}}'\n  cmdline: ['.']\n",
+        resident.name
+    )
+}
+
+/// Though its exec told no cgroup: it was there before the agent. Where cgroups of version 1 are all there is, no exec tells
+/// anything of them: the short ones have none then.
+fn whoever_lives_there_tells_of_the_short_lived(tier: &'static Tier) {
     let (resident, short) = (Program::new("reside"), Program::new("short"));
     let cgroup = Cgroup::new(&resident.name);
     let running = resident.work();
     cgroup.take(running.pid());
-    let yaml = format!(
-        "process_names:\n- name: 'in {{{{.Comm}}}}'\n  cgroup: ['/{}$']\n- name: '{{{{.Comm}}}}'\n  cmdline: ['.']\n",
-        resident.name
-    );
-    let agent = Agent::start_with(&ITERATOR, &[], Some(&yaml));
+    let yaml = by_cgroup(&resident);
+    let agent = Agent::start_with(tier, &[], Some(&yaml));
     cgroup.take(process::own_pid());
     for _ in 0..SHORT {
         short.run("end", &["0", "success"]);
@@ -70,7 +94,32 @@ fn whoever_lives_there_tells_of_the_short_lived() {
         success: SHORT,
         ..Lives::default()
     };
-    let inside = format!("in {}", short.name);
+    let inside = match cgroup.is_told {
+        true => format!("in {}", short.name),
+        false => short.name.clone(),
+    };
     agent.await_settled(|samples| lives.check(&samples.group(&inside)));
+    drop(running);
+}
+
+/// The last that was seen alive is in a control group, and the short ones are not.
+fn whoever_lives_elsewhere_tells_nothing(tier: &'static Tier) {
+    let (resident, short) = (Program::new("reside"), Program::new("short"));
+    let agent = Agent::start_with(tier, &[], Some(&by_cgroup(&resident)));
+    let cgroup = Cgroup::new(&resident.name);
+    let running = resident.work();
+    cgroup.take(running.pid());
+    let samples = agent.scrape();
+    let inside = format!("in {}", resident.name);
+    assert_eq!(samples.group(&inside).processes(), 1.0);
+    for _ in 0..SHORT {
+        short.run("end", &["0", "success"]);
+    }
+    let lives = Lives {
+        execs: SHORT,
+        success: SHORT,
+        ..Lives::default()
+    };
+    agent.await_settled(|samples| lives.check(&samples.group(&short.name)));
     drop(running);
 }

@@ -7,33 +7,19 @@ use crate::{
     guest::scaled,
     program::Program,
     runner::table,
-    tier::{ITERATOR, PROCFS, SWITCH, TRACED, Tier},
+    tier::{EXACT, PROCFS, Tier},
 };
 
 table![
-    short_processes_iterator,
-    short_processes_switch,
-    short_processes_traced,
-    short_processes_procfs,
+    short_processes for EXACT,
+    short_processes_are_unknown for &[&PROCFS],
 ];
 
 const COUNT: u64 = 2000;
 /// CPU time of each process.
 const LENGTHS_NS: [u64; 3] = [5_000_000, 1_000_000, 0];
 
-fn short_processes_iterator() {
-    short_processes(&ITERATOR);
-}
-
-fn short_processes_switch() {
-    short_processes(&SWITCH);
-}
-
-fn short_processes_traced() {
-    short_processes(&TRACED);
-}
-
-fn short_processes(tier: &Tier) {
+fn short_processes(tier: &'static Tier) {
     let agent = Agent::start(tier);
     for ns in LENGTHS_NS {
         by_exec(&agent, tier, ns);
@@ -86,14 +72,14 @@ fn by_fork(agent: &Agent, tier: &Tier, ns: u64) {
 }
 
 /// Sampling counts nothing twice, and does not pretend to know births and deaths.
-fn short_processes_procfs() {
-    let agent = Agent::start(&PROCFS);
+fn short_processes_are_unknown(tier: &'static Tier) {
+    let agent = Agent::start(tier);
     let count = scaled(COUNT) / 10;
     let program = Program::new("bare");
     let report = program.run("churn", &[&count.to_string(), "1000000"]);
     let samples = agent.scrape();
     let group = samples.group(&program.name);
-    within(&agent, &PROCFS, &group, count, report.reaped.cpu_ns).unwrap();
+    within(&agent, tier, &group, count, report.reaped.cpu_ns).unwrap();
     for family in [
         "forks_total",
         "execs_total",

@@ -6,123 +6,115 @@ use crate::{
     group::Lives,
     program::Program,
     runner::table,
-    tier::{EXACT, border_ns},
+    tier::{EXACT, Tier, border_ns},
 };
 
 table![
-    each_image_gets_its_share,
-    each_image_gets_its_share_between_scrapes,
-    another_user_is_the_same_group,
-    another_name_is_the_same_group,
+    each_image_gets_its_share for EXACT,
+    each_image_gets_its_share_between_scrapes for EXACT,
+    another_user_is_the_same_group for EXACT,
+    another_name_is_the_same_group for EXACT,
 ];
 
 /// `sh -c 'spin; exec program'`.
-fn each_image_gets_its_share() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let (first, next) = (Program::new("first"), Program::new("next"));
-        let report = first.run("relay", &["200000000", next.path_text(), "300000000"]);
-        let first_ns = report.of("used_ns") as f64;
-        let total_ns = report.reaped.cpu_ns;
-        agent.await_settled(|samples| {
-            let (former, later) = (samples.group(&first.name), samples.group(&next.name));
-            let births = Lives {
-                execs: 1,
-                ..Lives::default()
-            };
-            births.check(&former)?;
-            Lives::ONE_PROGRAM.check(&later)?;
-            let sum_ns = former.cpu_ns() + later.cpu_ns();
-            if (former.cpu_ns() - first_ns).abs() > border_ns() {
-                return Err(format!(
-                    "the first image used {first_ns} ns, its group has {}",
-                    former.cpu_ns()
-                ));
-            }
-            sum_within(&agent, tier, samples, sum_ns, 1, total_ns)
-        });
-    }
+fn each_image_gets_its_share(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let (first, next) = (Program::new("first"), Program::new("next"));
+    let report = first.run("relay", &["200000000", next.path_text(), "300000000"]);
+    let first_ns = report.of("used_ns") as f64;
+    let total_ns = report.reaped.cpu_ns;
+    agent.await_settled(|samples| {
+        let (former, later) = (samples.group(&first.name), samples.group(&next.name));
+        let births = Lives {
+            execs: 1,
+            ..Lives::default()
+        };
+        births.check(&former)?;
+        Lives::ONE_PROGRAM.check(&later)?;
+        let sum_ns = former.cpu_ns() + later.cpu_ns();
+        if (former.cpu_ns() - first_ns).abs() > border_ns() {
+            return Err(format!(
+                "the first image used {first_ns} ns, its group has {}",
+                former.cpu_ns()
+            ));
+        }
+        sum_within(&agent, tier, samples, sum_ns, 1, total_ns)
+    });
 }
 
 /// The same with scrapes while each image is there.
-fn each_image_gets_its_share_between_scrapes() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let (first, next) = (Program::new("first"), Program::new("next"));
-        let mut running = first.work();
-        running.ask("spin 100000000");
-        let saw_first = |samples: &crate::exposition::Samples| {
-            let found = samples.group(&first.name);
-            let is_there = found.processes() == 1.0 && found.cpu_ns() >= 100e6 * tier.low_alive;
-            is_there
-                .then_some(())
-                .ok_or_else(|| format!("{} ns", found.cpu_ns()))
-        };
-        agent.await_that(saw_first);
-        let first_ns = running.ask("spin 100000000") as f64;
-        running.ask(&format!("exec {}", next.path_text()));
-        let used_ns = running.ask("spin 100000000");
-        agent.await_that(|samples| {
-            let (former, later) = (samples.group(&first.name), samples.group(&next.name));
-            if former.processes() != 0.0 || later.processes() != 1.0 {
-                return Err("the process is not in its second group".to_owned());
-            }
-            if (former.cpu_ns() - first_ns).abs() > border_ns() {
-                return Err(format!("{} ns of {first_ns}", former.cpu_ns()));
-            }
-            let sum_ns = former.cpu_ns() + later.cpu_ns();
-            sum_within(&agent, tier, samples, sum_ns, 1, used_ns)
-        });
-        let report = running.finish();
-        agent.await_settled(|samples| {
-            let (former, later) = (samples.group(&first.name), samples.group(&next.name));
-            Lives::ONE_PROGRAM.check(&later)?;
-            let sum_ns = former.cpu_ns() + later.cpu_ns();
-            sum_within(&agent, tier, samples, sum_ns, 1, report.reaped.cpu_ns)
-        });
-    }
+fn each_image_gets_its_share_between_scrapes(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let (first, next) = (Program::new("first"), Program::new("next"));
+    let mut running = first.work();
+    running.ask("spin 100000000");
+    let saw_first = |samples: &crate::exposition::Samples| {
+        let found = samples.group(&first.name);
+        let is_there = found.processes() == 1.0 && found.cpu_ns() >= 100e6 * tier.low_alive;
+        is_there
+            .then_some(())
+            .ok_or_else(|| format!("{} ns", found.cpu_ns()))
+    };
+    agent.await_that(saw_first);
+    let first_ns = running.ask("spin 100000000") as f64;
+    running.ask(&format!("exec {}", next.path_text()));
+    let used_ns = running.ask("spin 100000000");
+    agent.await_that(|samples| {
+        let (former, later) = (samples.group(&first.name), samples.group(&next.name));
+        if former.processes() != 0.0 || later.processes() != 1.0 {
+            return Err("the process is not in its second group".to_owned());
+        }
+        if (former.cpu_ns() - first_ns).abs() > border_ns() {
+            return Err(format!("{} ns of {first_ns}", former.cpu_ns()));
+        }
+        let sum_ns = former.cpu_ns() + later.cpu_ns();
+        sum_within(&agent, tier, samples, sum_ns, 1, used_ns)
+    });
+    let report = running.finish();
+    agent.await_settled(|samples| {
+        let (former, later) = (samples.group(&first.name), samples.group(&next.name));
+        Lives::ONE_PROGRAM.check(&later)?;
+        let sum_ns = former.cpu_ns() + later.cpu_ns();
+        sum_within(&agent, tier, samples, sum_ns, 1, report.reaped.cpu_ns)
+    });
 }
 
 /// The user was looked up when the process was classified.
-fn another_user_is_the_same_group() {
-    for tier in EXACT {
-        let program = Program::new("uid");
-        let configuration =
-            "process_names:\n  - name: '{{.Comm}}-{{.Username}}'\n    cmdline: ['.+']\n";
-        let agent = Agent::start_with(tier, &[], Some(configuration));
-        let name = format!("{}-root", program.name);
-        stays_in(
-            &agent,
-            &program,
-            &name,
-            "setuid 65534",
-            |report_ns, samples| {
-                let group = samples.group(&name);
-                Lives::ONE_PROGRAM.check(&group)?;
-                within(&agent, tier, &group, 1, report_ns)
-            },
-        );
-    }
+fn another_user_is_the_same_group(tier: &'static Tier) {
+    let program = Program::new("uid");
+    let configuration =
+        "process_names:\n  - name: '{{.Comm}}-{{.Username}}'\n    cmdline: ['.+']\n";
+    let agent = Agent::start_with(tier, &[], Some(configuration));
+    let name = format!("{}-root", program.name);
+    stays_in(
+        &agent,
+        &program,
+        &name,
+        "setuid 65534",
+        |report_ns, samples| {
+            let group = samples.group(&name);
+            Lives::ONE_PROGRAM.check(&group)?;
+            within(&agent, tier, &group, 1, report_ns)
+        },
+    );
 }
 
 /// So was its comm.
-fn another_name_is_the_same_group() {
-    for tier in EXACT {
-        let program = Program::new("comm");
-        let agent = Agent::start(tier);
-        let other = format!("name {}z", &program.name);
-        stays_in(
-            &agent,
-            &program,
-            &program.name,
-            &other,
-            |report_ns, samples| {
-                let group = samples.group(&program.name);
-                Lives::ONE_PROGRAM.check(&group)?;
-                within(&agent, tier, &group, 1, report_ns)
-            },
-        );
-    }
+fn another_name_is_the_same_group(tier: &'static Tier) {
+    let program = Program::new("comm");
+    let agent = Agent::start(tier);
+    let other = format!("name {}z", &program.name);
+    stays_in(
+        &agent,
+        &program,
+        &program.name,
+        &other,
+        |report_ns, samples| {
+            let group = samples.group(&program.name);
+            Lives::ONE_PROGRAM.check(&group)?;
+            within(&agent, tier, &group, 1, report_ns)
+        },
+    );
 }
 
 /// A worker in the group `name` is scraped, does `change`, and is scraped again: no other group appears.

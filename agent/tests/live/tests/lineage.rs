@@ -7,129 +7,119 @@ use crate::{
     guest::{is_here, scaled},
     program::Program,
     runner::table,
-    tier::EXACT,
+    tier::{EXACT, Tier},
 };
 
 table![
-    vfork,
-    vfork_and_exec,
-    double_fork,
-    double_fork_and_exec_to_no_group,
-    unwaited_children,
-    one_number_twice,
-    one_number_twice_between_scrapes,
+    vfork for EXACT,
+    vfork_and_exec for EXACT,
+    double_fork for EXACT,
+    double_fork_and_exec_to_no_group for EXACT,
+    unwaited_children for EXACT,
+    one_number_twice for EXACT,
+    one_number_twice_between_scrapes for EXACT,
 ];
 
-fn vfork() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let count = scaled(500);
-        let program = Program::new("vfork");
-        let report = program.run("vfork", &[&count.to_string()]);
-        let expected = Lives {
-            forks: count,
-            success: count + 1,
-            ..Lives::ONE_PROGRAM
-        };
-        agent.await_settled(|samples| {
-            let group = samples.group(&program.name);
-            expected.check(&group)?;
-            within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)
-        });
-    }
+fn vfork(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let count = scaled(500);
+    let program = Program::new("vfork");
+    let report = program.run("vfork", &[&count.to_string()]);
+    let expected = Lives {
+        forks: count,
+        success: count + 1,
+        ..Lives::ONE_PROGRAM
+    };
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        expected.check(&group)?;
+        within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)
+    });
 }
 
-fn vfork_and_exec() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let count = scaled(200);
-        let (parent, child) = (Program::new("vforP"), Program::new("vforC"));
-        let report = parent.run(
-            "vfork-exec",
-            &[&count.to_string(), "2000000", child.path_text()],
-        );
-        let children_ns = report.of("children_ns");
-        let forker = Lives {
-            forks: count,
-            ..Lives::ONE_PROGRAM
-        };
-        let children = Lives {
-            execs: count,
-            success: count,
-            ..Lives::default()
-        };
-        agent.await_settled(|samples| {
-            forker.check(&samples.group(&parent.name))?;
-            let group = samples.group(&child.name);
-            children.check(&group)?;
-            within(&agent, tier, &group, count, children_ns)
-        });
-    }
+fn vfork_and_exec(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let count = scaled(200);
+    let (parent, child) = (Program::new("vforP"), Program::new("vforC"));
+    let report = parent.run(
+        "vfork-exec",
+        &[&count.to_string(), "2000000", child.path_text()],
+    );
+    let children_ns = report.of("children_ns");
+    let forker = Lives {
+        forks: count,
+        ..Lives::ONE_PROGRAM
+    };
+    let children = Lives {
+        execs: count,
+        success: count,
+        ..Lives::default()
+    };
+    agent.await_settled(|samples| {
+        forker.check(&samples.group(&parent.name))?;
+        let group = samples.group(&child.name);
+        children.check(&group)?;
+        within(&agent, tier, &group, count, children_ns)
+    });
 }
 
-fn double_fork() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let program = Program::new("daemo");
-        let report = program.run("double-fork", &["100000000"]);
-        let low_ns = report.of("used_ns") + report.reaped.cpu_ns;
-        let expected = Lives {
-            forks: 2,
-            success: 3,
-            ..Lives::ONE_PROGRAM
-        };
-        agent.await_settled(|samples| {
-            let group = samples.group(&program.name);
-            expected.check(&group)?;
-            unwaited_within(&agent, tier, &group, 3, low_ns, is_here())
-        });
-    }
+fn double_fork(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("daemo");
+    let report = program.run("double-fork", &["100000000"]);
+    let low_ns = report.of("used_ns") + report.reaped.cpu_ns;
+    let expected = Lives {
+        forks: 2,
+        success: 3,
+        ..Lives::ONE_PROGRAM
+    };
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        expected.check(&group)?;
+        unwaited_within(&agent, tier, &group, 3, low_ns, is_here())
+    });
 }
 
 /// The daemon's program matches nothing, and its parents are gone before anybody looks: it is its starter's.
-fn double_fork_and_exec_to_no_group() {
-    for tier in EXACT {
-        let (starter, daemon) = (Program::new("start"), Program::new("daemo"));
-        let configuration = format!(
-            "process_names:\n  - name: known-{{{{.Comm}}}}\n    comm: [{}]\n",
-            starter.name
-        );
-        let agent = Agent::start_with(tier, &[], Some(&configuration));
-        let report = starter.run("double-fork", &["100000000", daemon.path_text()]);
-        let low_ns = report.of("used_ns") + report.reaped.cpu_ns;
-        let expected = Lives {
-            forks: 2,
-            execs: 2,
-            success: 3,
-            ..Lives::default()
-        };
-        let name = format!("known-{}", starter.name);
-        agent.await_settled(|samples| {
-            let group = samples.group(&name);
-            expected.check(&group)?;
-            unwaited_within(&agent, tier, &group, 3, low_ns, is_here())
-        });
-    }
+fn double_fork_and_exec_to_no_group(tier: &'static Tier) {
+    let (starter, daemon) = (Program::new("start"), Program::new("daemo"));
+    let configuration = format!(
+        "process_names:\n  - name: known-{{{{.Comm}}}}\n    comm: [{}]\n",
+        starter.name
+    );
+    let agent = Agent::start_with(tier, &[], Some(&configuration));
+    let report = starter.run("double-fork", &["100000000", daemon.path_text()]);
+    let low_ns = report.of("used_ns") + report.reaped.cpu_ns;
+    let expected = Lives {
+        forks: 2,
+        execs: 2,
+        success: 3,
+        ..Lives::default()
+    };
+    let name = format!("known-{}", starter.name);
+    agent.await_settled(|samples| {
+        let group = samples.group(&name);
+        expected.check(&group)?;
+        unwaited_within(&agent, tier, &group, 3, low_ns, is_here())
+    });
 }
 
-fn unwaited_children() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let count = scaled(200);
-        let program = Program::new("auto");
-        let report = program.run("unwaited", &[&count.to_string(), "5000000"]);
-        let low_ns = report.all("used_ns").iter().sum::<u64>() + report.reaped.cpu_ns;
-        let expected = Lives {
-            forks: count,
-            success: count + 1,
-            ..Lives::ONE_PROGRAM
-        };
-        agent.await_settled(|samples| {
-            let group = samples.group(&program.name);
-            expected.check(&group)?;
-            unwaited_within(&agent, tier, &group, count, low_ns, is_here())
-        });
-    }
+fn unwaited_children(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let count = scaled(200);
+    let program = Program::new("auto");
+    let report = program.run("unwaited", &[&count.to_string(), "5000000"]);
+    let low_ns = report.all("used_ns").iter().sum::<u64>() + report.reaped.cpu_ns;
+    let expected = Lives {
+        forks: count,
+        success: count + 1,
+        ..Lives::ONE_PROGRAM
+    };
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        expected.check(&group)?;
+        unwaited_within(&agent, tier, &group, count, low_ns, is_here())
+    });
 }
 
 const REUSED: Lives = Lives {
@@ -140,53 +130,49 @@ const REUSED: Lives = Lives {
     signal: 0,
 };
 
-fn one_number_twice() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let program = Program::new("reuse");
-        let report = program.run("reuse", &["50000000", "30000000"]);
-        agent.await_settled(|samples| {
-            let group = samples.group(&program.name);
-            REUSED.check(&group)?;
-            within(&agent, tier, &group, 3, report.reaped.cpu_ns)
-        });
-    }
+fn one_number_twice(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("reuse");
+    let report = program.run("reuse", &["50000000", "30000000"]);
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        REUSED.check(&group)?;
+        within(&agent, tier, &group, 3, report.reaped.cpu_ns)
+    });
 }
 
 /// Both were seen alive; the second must not be taken for the first.
-fn one_number_twice_between_scrapes() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let program = Program::new("reuse");
-        let mut running = program.start("reuse", &["50000000", "30000000", "hold"]);
-        let first = running.await_line("held");
-        let sum = |ns: u64| {
-            agent.await_that(|samples| {
-                let group = samples.group(&program.name);
-                match (group.processes(), group.cpu_ns()) {
-                    (2.0, cpu_ns) if cpu_ns >= ns as f64 * tier.low_alive => Ok(()),
-                    found => Err(format!("[processes, ns] {found:?}")),
-                }
-            })
-        };
-        sum(50_000_000);
-        running.tell("on");
-        assert_eq!(running.await_line("held"), first);
-        let samples = sum(80_000_000);
-        assert_eq!(samples.group(&program.name).all_exits(), 1.0);
-        running.tell("on");
-        let report = running.finish();
-        agent.await_settled(|samples| {
+fn one_number_twice_between_scrapes(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("reuse");
+    let mut running = program.start("reuse", &["50000000", "30000000", "hold"]);
+    let first = running.await_line("held");
+    let sum = |ns: u64| {
+        agent.await_that(|samples| {
             let group = samples.group(&program.name);
-            REUSED.check(&group)?;
-            sum_within(
-                &agent,
-                tier,
-                samples,
-                group.cpu_ns(),
-                3,
-                report.reaped.cpu_ns,
-            )
-        });
-    }
+            match (group.processes(), group.cpu_ns()) {
+                (2.0, cpu_ns) if cpu_ns >= ns as f64 * tier.low_alive => Ok(()),
+                found => Err(format!("[processes, ns] {found:?}")),
+            }
+        })
+    };
+    sum(50_000_000);
+    running.tell("on");
+    assert_eq!(running.await_line("held"), first);
+    let samples = sum(80_000_000);
+    assert_eq!(samples.group(&program.name).exits(End::Success), 1.0);
+    running.tell("on");
+    let report = running.finish();
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        REUSED.check(&group)?;
+        sum_within(
+            &agent,
+            tier,
+            samples,
+            group.cpu_ns(),
+            3,
+            report.reaped.cpu_ns,
+        )
+    });
 }

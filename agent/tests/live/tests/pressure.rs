@@ -14,10 +14,10 @@ use crate::{
 };
 
 table![
-    stopped_under_churn_by_fork,
-    stopped_under_churn_by_exec,
-    ring_of_one_page,
-    ring_and_hash_are_full,
+    stopped_under_churn_by_fork for TYPED,
+    stopped_under_churn_by_exec for TYPED,
+    ring_of_one_page for TYPED,
+    ring_and_hash_are_full for TYPED,
 ];
 
 /// A ring for a hundred lives: the rest is for the overflow hash.
@@ -32,148 +32,140 @@ fn peak(samples: &Samples, map: &str) -> f64 {
     samples.the("headcount_map_peak_fill_ratio", &[("map", map)])
 }
 
-fn stopped_under_churn_by_fork() {
-    for tier in TYPED {
-        let agent = Agent::start_with(tier, &[SMALL_RING], None);
-        let count = scaled(4000);
-        let program = Program::new("stopF");
-        let report = agent.stopped(|| program.run("churn", &[&count.to_string(), "0"]));
-        let all = Lives {
-            forks: count,
-            execs: 1,
-            success: report.of("success") + 1,
-            ..Lives::of(&report)
-        };
-        let samples = agent.await_settled(|samples| {
-            let group = samples.group(&program.name);
-            all.check(&group)?;
-            within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)
-        });
-        assert!(overflowed(&samples) > 0.0, "there was no pressure");
-        // What had no place in the ring is in the hash, which has one for each process.
-        assert!(peak(&samples, "ring") > 0.9, "{}", peak(&samples, "ring"));
-        let hash = peak(&samples, "overflow");
-        assert!(0.0 < hash && hash < 1.0, "{hash}");
-        assert_eq!(peak(&samples, "coarse"), 0.0);
-        assert_eq!(samples.the("headcount_events_coarse_total", &[]), 0.0);
-        assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
-    }
+fn stopped_under_churn_by_fork(tier: &'static Tier) {
+    let agent = Agent::start_with(tier, &[SMALL_RING], None);
+    let count = scaled(4000);
+    let program = Program::new("stopF");
+    let report = agent.stopped(|| program.run("churn", &[&count.to_string(), "0"]));
+    let all = Lives {
+        forks: count,
+        execs: 1,
+        success: report.of("success") + 1,
+        ..Lives::of(&report)
+    };
+    let samples = agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        all.check(&group)?;
+        within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)
+    });
+    assert!(overflowed(&samples) > 0.0, "there was no pressure");
+    // What had no place in the ring is in the hash, which has one for each process.
+    assert!(peak(&samples, "ring") > 0.9, "{}", peak(&samples, "ring"));
+    let hash = peak(&samples, "overflow");
+    assert!(0.0 < hash && hash < 1.0, "{hash}");
+    assert_eq!(peak(&samples, "coarse"), 0.0);
+    assert_eq!(samples.the("headcount_events_coarse_total", &[]), 0.0);
+    assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
 }
 
-fn stopped_under_churn_by_exec() {
-    for tier in TYPED {
-        let agent = Agent::start_with(tier, &[SMALL_RING], None);
-        let count = scaled(4000);
-        let (parent, child) = (Program::new("stopP"), Program::new("stopC"));
-        let report = agent.stopped(|| {
-            let arguments = [&count.to_string(), "0", child.path_text()];
-            parent.run("churn", &arguments)
-        });
-        let children = Lives {
-            execs: count,
-            ..Lives::of(&report)
-        };
-        let forker = Lives {
-            forks: count,
-            ..Lives::ONE_PROGRAM
-        };
-        let samples = agent.await_settled(|samples| {
-            children.check(&samples.group(&child.name))?;
-            forker.check(&samples.group(&parent.name))?;
-            let group = samples.group(&child.name);
-            within(&agent, tier, &group, count, report.of("children_ns"))
-        });
-        assert!(overflowed(&samples) > 0.0, "there was no pressure");
-    }
+fn stopped_under_churn_by_exec(tier: &'static Tier) {
+    let agent = Agent::start_with(tier, &[SMALL_RING], None);
+    let count = scaled(4000);
+    let (parent, child) = (Program::new("stopP"), Program::new("stopC"));
+    let report = agent.stopped(|| {
+        let arguments = [&count.to_string(), "0", child.path_text()];
+        parent.run("churn", &arguments)
+    });
+    let children = Lives {
+        execs: count,
+        ..Lives::of(&report)
+    };
+    let forker = Lives {
+        forks: count,
+        ..Lives::ONE_PROGRAM
+    };
+    let samples = agent.await_settled(|samples| {
+        children.check(&samples.group(&child.name))?;
+        forker.check(&samples.group(&parent.name))?;
+        let group = samples.group(&child.name);
+        within(&agent, tier, &group, count, report.of("children_ns"))
+    });
+    assert!(overflowed(&samples) > 0.0, "there was no pressure");
 }
 
 /// The agent runs, and still the ring is full most of the time.
-fn ring_of_one_page() {
-    for tier in TYPED {
-        let agent = Agent::start_with(tier, &["--accounting.ring-bytes=4096"], None);
-        let count = scaled(1000);
-        let program = Program::new("page");
-        let arguments = [&*count.to_string(), "0"];
-        // However fast the agent is, it cannot keep up with the first while it is stopped.
-        agent.stopped(|| Program::new("first").run("churn", &arguments));
-        let report = program.run("churn", &arguments);
-        let all = Lives {
-            forks: count,
-            execs: 1,
-            success: report.of("success") + 1,
-            ..Lives::of(&report)
-        };
-        let samples = agent.await_settled(|samples| {
-            let group = samples.group(&program.name);
-            all.check(&group)?;
-            let used_ns = report.reaped.cpu_ns as f64;
-            let slack = LAST_SWITCH_NS * (count + 1) as f64;
-            // They use less than a tick: twice the mean is all that each can be missing.
-            let missing_ns = unconfirmed(&agent, samples)? * 2.0 * used_ns / count as f64;
-            between(
-                group.cpu_ns(),
-                tier.low * used_ns - missing_ns,
-                tier.high * used_ns + slack,
-            )
-        });
-        assert!(overflowed(&samples) > 0.0, "there was no pressure");
-    }
+fn ring_of_one_page(tier: &'static Tier) {
+    let agent = Agent::start_with(tier, &["--accounting.ring-bytes=4096"], None);
+    let count = scaled(1000);
+    let program = Program::new("page");
+    let arguments = [&*count.to_string(), "0"];
+    // However fast the agent is, it cannot keep up with the first while it is stopped.
+    agent.stopped(|| Program::new("first").run("churn", &arguments));
+    let report = program.run("churn", &arguments);
+    let all = Lives {
+        forks: count,
+        execs: 1,
+        success: report.of("success") + 1,
+        ..Lives::of(&report)
+    };
+    let samples = agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        all.check(&group)?;
+        let used_ns = report.reaped.cpu_ns as f64;
+        let slack = LAST_SWITCH_NS * (count + 1) as f64;
+        // They use less than a tick: twice the mean is all that each can be missing.
+        let missing_ns = unconfirmed(&agent, samples)? * 2.0 * used_ns / count as f64;
+        between(
+            group.cpu_ns(),
+            tier.low * used_ns - missing_ns,
+            tier.high * used_ns + slack,
+        )
+    });
+    assert!(overflowed(&samples) > 0.0, "there was no pressure");
 }
 
 /// Old processes were credited before; young ones were not. Both die while nobody can tell of single processes.
-fn ring_and_hash_are_full() {
-    for tier in TYPED {
-        let flags = [
-            "--accounting.ring-bytes=4096",
-            "--accounting.overflow-entries=16",
-        ];
-        let agent = Agent::start_with(tier, &flags, None);
-        let (old, young) = (Program::new("old"), Program::new("young"));
-        let mut workers: Vec<Running> = (0..20).map(|_| old.work()).collect();
-        let credited: u64 = workers.iter_mut().map(|one| one.ask("spin 20000000")).sum();
-        agent.await_that(|samples| {
-            let group = samples.group(&old.name);
-            between(group.cpu_ns(), credited as f64 * tier.low, f64::MAX)
-        });
-        let count = scaled(1000);
-        let (report, old_ns) = agent.stopped(|| {
-            let report = young.run("churn", &[&count.to_string(), "1000000"]);
-            for worker in &mut workers {
-                worker.ask("spin 10000000");
-            }
-            let ends = workers
-                .drain(..)
-                .map(|worker| worker.finish().reaped.cpu_ns);
-            (report, ends.sum::<u64>())
-        });
-        // The first scrape after it says so, and the next one that it is over.
-        agent.scrape();
-        assert!(agent.ask("/health").contains("degraded"));
-        let young_ns = report.reaped.cpu_ns;
-        let samples = agent.await_settled(|samples| {
-            nothing_twice(&agent, tier, samples, (&young.name, count + 1, young_ns))?;
-            nothing_twice(&agent, tier, samples, (&old.name, 20, old_ns))?;
-            all_is_known(
-                &agent,
-                tier,
-                samples,
-                &[&young.name, &old.name],
-                young_ns + old_ns,
-            )
-        });
-        assert!(samples.the("headcount_events_coarse_total", &[]) > 0.0);
-        assert_eq!(peak(&samples, "overflow"), 1.0);
-        assert!(peak(&samples, "coarse") > 0.0);
-        let group = samples.group(&young.name);
-        assert!(group.forks() <= count as f64, "{} forks", group.forks());
-        assert!(
-            group.all_exits() <= (count + 1) as f64,
-            "{}",
-            group.all_exits()
-        );
-        let failures = count.div_ceil(10) as f64;
-        assert!(group.exits(End::Failure) <= failures);
-    }
+fn ring_and_hash_are_full(tier: &'static Tier) {
+    let flags = [
+        "--accounting.ring-bytes=4096",
+        "--accounting.overflow-entries=16",
+    ];
+    let agent = Agent::start_with(tier, &flags, None);
+    let (old, young) = (Program::new("old"), Program::new("young"));
+    let mut workers: Vec<Running> = (0..20).map(|_| old.work()).collect();
+    let credited: u64 = workers.iter_mut().map(|one| one.ask("spin 20000000")).sum();
+    agent.await_that(|samples| {
+        let group = samples.group(&old.name);
+        between(group.cpu_ns(), credited as f64 * tier.low, f64::MAX)
+    });
+    let count = scaled(1000);
+    let (report, old_ns) = agent.stopped(|| {
+        let report = young.run("churn", &[&count.to_string(), "1000000"]);
+        for worker in &mut workers {
+            worker.ask("spin 10000000");
+        }
+        let ends = workers
+            .drain(..)
+            .map(|worker| worker.finish().reaped.cpu_ns);
+        (report, ends.sum::<u64>())
+    });
+    // The first scrape after it says so, and the next one that it is over.
+    agent.scrape();
+    assert!(agent.ask("/health").contains("degraded"));
+    let young_ns = report.reaped.cpu_ns;
+    let samples = agent.await_settled(|samples| {
+        nothing_twice(&agent, tier, samples, (&young.name, count + 1, young_ns))?;
+        nothing_twice(&agent, tier, samples, (&old.name, 20, old_ns))?;
+        all_is_known(
+            &agent,
+            tier,
+            samples,
+            &[&young.name, &old.name],
+            young_ns + old_ns,
+        )
+    });
+    assert!(samples.the("headcount_events_coarse_total", &[]) > 0.0);
+    assert_eq!(peak(&samples, "overflow"), 1.0);
+    assert!(peak(&samples, "coarse") > 0.0);
+    let group = samples.group(&young.name);
+    assert!(group.forks() <= count as f64, "{} forks", group.forks());
+    assert!(
+        group.all_exits() <= (count + 1) as f64,
+        "{}",
+        group.all_exits()
+    );
+    let failures = count.div_ceil(10) as f64;
+    assert!(group.exits(End::Failure) <= failures);
 }
 
 pub(super) fn nothing_twice(

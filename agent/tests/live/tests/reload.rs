@@ -13,24 +13,15 @@ use crate::{
 };
 
 table![
-    reload_under_churn_iterator,
-    reload_under_churn_switch,
-    a_reload_moves_the_living,
+    reload_under_churn for TYPED,
+    a_reload_moves_the_living for TYPED,
 ];
 
 const ENABLED: &[&str] = &["--web.enable-lifecycle"];
 
-fn reload_under_churn_iterator() {
-    reload_under_churn(TYPED[0]);
-}
-
-fn reload_under_churn_switch() {
-    reload_under_churn(TYPED[1]);
-}
-
 /// Two configurations take turns while processes come and go, by exec and by fork. Both know some of the groups, whose totals
 /// are exact; the others' are exact together.
-fn reload_under_churn(tier: &Tier) {
+fn reload_under_churn(tier: &'static Tier) {
     let [forker, child, mover] = ["reloP", "reloC", "reloM"].map(Program::new);
     let configuration = |prefix: &str| {
         let item = |name: &str, program: &Program| {
@@ -108,34 +99,32 @@ fn equal(what: &str, found: f64, expected: u64) -> Result<(), String> {
 }
 
 /// What a process used before is its former group's, what it uses afterwards its new one's.
-fn a_reload_moves_the_living() {
-    for tier in TYPED {
-        let program = Program::new("moved");
-        let configuration = |name: &str| {
-            format!(
-                "process_names: [{{name: {name}, comm: [{}]}}]\n",
-                program.name
-            )
-        };
-        let agent = Agent::start_with(tier, ENABLED, Some(&configuration("first")));
-        let mut worker = program.work();
-        let first_ns = worker.ask("spin 200000000");
-        agent.reload(&configuration("second"));
-        let samples = agent.scrape();
-        assert_eq!(samples.group("first").processes(), 0.0);
-        assert_eq!(samples.group("second").processes(), 1.0);
-        worker.ask("spin 100000000");
-        let report = worker.finish();
-        agent.await_settled(|samples| {
-            let (first, second) = (samples.group("first"), samples.group("second"));
-            equal("execs", first.execs(), 1)?;
-            equal("ends", second.exits(End::Success), 1)?;
-            let first_ns = first_ns as f64;
-            // Its report, too, was before the reload.
-            let high = first_ns * tier.high + tier.stolen_ns() + 1_000_000.0;
-            between(first.cpu_ns(), first_ns * tier.low_alive, high)?;
-            let found_ns = first.cpu_ns() + second.cpu_ns();
-            sum_within(&agent, tier, samples, found_ns, 1, report.reaped.cpu_ns)
-        });
-    }
+fn a_reload_moves_the_living(tier: &'static Tier) {
+    let program = Program::new("moved");
+    let configuration = |name: &str| {
+        format!(
+            "process_names: [{{name: {name}, comm: [{}]}}]\n",
+            program.name
+        )
+    };
+    let agent = Agent::start_with(tier, ENABLED, Some(&configuration("first")));
+    let mut worker = program.work();
+    let first_ns = worker.ask("spin 200000000");
+    agent.reload(&configuration("second"));
+    let samples = agent.scrape();
+    assert_eq!(samples.group("first").processes(), 0.0);
+    assert_eq!(samples.group("second").processes(), 1.0);
+    worker.ask("spin 100000000");
+    let report = worker.finish();
+    agent.await_settled(|samples| {
+        let (first, second) = (samples.group("first"), samples.group("second"));
+        equal("execs", first.execs(), 1)?;
+        equal("ends", second.exits(End::Success), 1)?;
+        let first_ns = first_ns as f64;
+        // Its report, too, was before the reload.
+        let high = first_ns * tier.high + tier.stolen_ns() + 1_000_000.0;
+        between(first.cpu_ns(), first_ns * tier.low_alive, high)?;
+        let found_ns = first.cpu_ns() + second.cpu_ns();
+        sum_within(&agent, tier, samples, found_ns, 1, report.reaped.cpu_ns)
+    });
 }

@@ -4,45 +4,49 @@ use super::between;
 use crate::{
     agent::Agent,
     group::Lives,
-    guest::is_here,
+    guest,
     kernel_objects::{self, Objects},
     program::Program,
+    rights::Rights,
     runner::table,
     surroundings::{Surroundings, Tracefs, Types},
-    tier::{EXACT, PROCFS, border_ns},
+    tier::{ALL, EXACT, ITERATOR, TRACED, Tier, border_ns},
 };
 
 table![
-    self_test_passes,
-    without_types_the_best_that_is_left,
-    history_is_not_credited,
-    history_of_the_dying_is_not_credited,
-    a_new_agent_starts_at_zero,
-    a_killed_agent_leaves_nothing,
+    the_best_tier_that_works_is_chosen,
+    without_types_the_best_that_is_left for &[&TRACED],
+    says_where_facts_come_from for ALL,
+    self_test_passes for EXACT,
+    history_is_not_credited for ALL,
+    history_of_the_dying_is_not_credited for EXACT,
+    a_new_agent_starts_at_zero for EXACT,
+    a_killed_agent_leaves_nothing for EXACT,
 ];
 
-/// The agent's own check at its start, and the rung that this kernel gives.
-fn self_test_passes() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        agent.await_that(|samples| {
-            match samples.the("headcount_self_test_state", &[("state", "passed")]) {
-                1.0 => Ok(()),
-                _ => Err("the self-test has not passed".to_owned()),
-            }
-        });
-        let rung = agent.rung().expect("all of them have final totals");
-        let is_right = match rung {
-            "last_switch" => tier.without_types,
-            "free" => !is_here(),
-            rung => rung == "release",
-        };
-        assert!(is_right, "final totals by {rung}");
+/// Where it is not told how to count. One that is told what cannot be done here ends, and says why.
+fn the_best_tier_that_works_is_chosen() {
+    let best = Tier::best();
+    let agent = Agent::start_as(&Rights::usual(), &[], None);
+    assert_eq!(agent.tier(), best.name);
+    let has_types = ITERATOR.can_work();
+    let is_about_btf = |text: &str| text.contains("/sys/kernel/btf/vmlinux");
+    let log = agent.log();
+    let warnings = log
+        .lines()
+        .filter(|line| line.contains("level=warn") && is_about_btf(line));
+    assert_eq!(warnings.count(), usize::from(!has_types), "{log}");
+    let health = agent.ask("/health");
+    assert_eq!(is_about_btf(&health), !has_types, "{health}");
+    if !has_types {
+        let flag = format!("--accounting={}", ITERATOR.name);
+        let said = Agent::fail_in(Surroundings::default(), &[&flag]);
+        assert!(is_about_btf(&said) && said.contains(&flag), "{said}");
     }
 }
 
 /// What `auto` takes on a kernel without type information, and what it says of it.
-fn without_types_the_best_that_is_left() {
+fn without_types_the_best_that_is_left(_: &'static Tier) {
     for (tracefs, tier, rung, told) in [
         (
             Tracefs::Mounted,
@@ -68,118 +72,141 @@ fn without_types_the_best_that_is_left() {
     }
 }
 
-/// Runs already at the start: what it used before is not the agent's to tell, what it uses from then on is.
-fn history_is_not_credited() {
-    for tier in EXACT.into_iter().chain([&PROCFS]) {
-        let program = Program::new("old");
-        let mut running = program.work();
-        let before_ns = running.ask("spin 300000000");
-        let agent = Agent::start(tier);
-        let samples = agent.scrape();
-        let group = samples.group(&program.name);
-        assert_eq!(group.processes(), 1.0);
-        between(group.cpu_ns(), 0.0, tier.history_ns()).unwrap();
-        assert_eq!(group.all_exits() + group.forks() + group.execs(), 0.0);
-        let after_ns = running.ask("spin 200000000");
-        let used_ns = (after_ns - before_ns) as f64;
-        agent.await_that(|samples| {
-            let found_ns = samples.group(&program.name).cpu_ns();
-            let (low, high) = (
-                used_ns * 0.99 - tier.history_ns(),
-                used_ns * 1.02 + tier.history_ns(),
-            );
-            between(found_ns, low, high).map_err(|complaint| format!("{}: {complaint}", tier.name))
-        });
-        let report = running.finish();
-        if !tier.has_events {
-            continue;
-        }
-        agent.await_settled(|samples| {
-            let group = samples.group(&program.name);
-            let ended = Lives {
-                success: 1,
-                ..Lives::default()
-            };
-            ended.check(&group)?;
-            let used_ns = (report.reaped.cpu_ns - before_ns) as f64;
-            let (low, high) = (used_ns * tier.low_alive, used_ns * tier.high);
-            between(
-                group.cpu_ns(),
-                low - tier.history_ns(),
-                high + tier.history_ns(),
-            )
-        });
+fn says_where_facts_come_from(tier: &'static Tier) {
+    let samples = Agent::start(tier).scrape();
+    let split = match (tier.name, guest::has_tickless_cpus()) {
+        ("iterator", false) => "bpf",
+        _ => "procfs",
+    };
+    for (fact, source) in tier.sources.iter().chain(&[("cpu_split", split)]) {
+        let labels = [("fact", *fact), ("source", *source)];
+        assert_eq!(samples.the("headcount_source_info", &labels), 1.0);
     }
 }
 
-/// The first that is heard of it is its death, or its next program.
-fn history_of_the_dying_is_not_credited() {
-    for tier in EXACT {
-        let (dying, former, next) = (
-            Program::new("dying"),
-            Program::new("form"),
-            Program::new("next"),
+/// The agent's own check at its start, and the rung that this kernel gives.
+fn self_test_passes(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    agent.await_that(|samples| {
+        match samples.the("headcount_self_test_state", &[("state", "passed")]) {
+            1.0 => Ok(()),
+            _ => Err("the self-test has not passed".to_owned()),
+        }
+    });
+    let rung = agent.rung().expect("all of them have final totals");
+    let possible: &[&str] = match (guest::is_here(), guest::is_without_ftrace()) {
+        _ if tier.without_types => &["last_switch"],
+        (false, _) => &["release", "free"],
+        (true, true) => &["free"],
+        (true, false) => &["release"],
+    };
+    assert!(possible.contains(&rung), "final totals by {rung}");
+}
+
+/// Runs already at the start: what it used before is not the agent's to tell, what it uses from then on is.
+fn history_is_not_credited(tier: &'static Tier) {
+    let program = Program::new("old");
+    let mut running = program.work();
+    let before_ns = running.ask("spin 300000000");
+    let agent = Agent::start(tier);
+    let samples = agent.scrape();
+    let group = samples.group(&program.name);
+    assert_eq!(group.processes(), 1.0);
+    between(group.cpu_ns(), 0.0, tier.history_ns()).unwrap();
+    assert_eq!(group.all_exits() + group.forks() + group.execs(), 0.0);
+    let after_ns = running.ask("spin 200000000");
+    let used_ns = (after_ns - before_ns) as f64;
+    agent.await_that(|samples| {
+        let found_ns = samples.group(&program.name).cpu_ns();
+        let (low, high) = (
+            used_ns * 0.99 - tier.history_ns(),
+            used_ns * 1.02 + tier.history_ns(),
         );
-        let (mut ends, mut execs) = (dying.work(), former.work());
-        ends.ask("spin 300000000");
-        execs.ask("spin 300000000");
-        let agent = Agent::start(tier);
-        ends.finish();
-        execs.ask(&format!("exec {}", next.path_text()));
-        let report = execs.finish();
+        between(found_ns, low, high).map_err(|complaint| format!("{}: {complaint}", tier.name))
+    });
+    let report = running.finish();
+    if !tier.has_events {
+        return;
+    }
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
         let ended = Lives {
             success: 1,
             ..Lives::default()
         };
+        ended.check(&group)?;
+        let used_ns = (report.reaped.cpu_ns - before_ns) as f64;
+        let (low, high) = (used_ns * tier.low_alive, used_ns * tier.high);
+        between(
+            group.cpu_ns(),
+            low - tier.history_ns(),
+            high + tier.history_ns(),
+        )
+    });
+}
+
+/// The first that is heard of it is its death, or its next program.
+fn history_of_the_dying_is_not_credited(tier: &'static Tier) {
+    let (dying, former, next) = (
+        Program::new("dying"),
+        Program::new("form"),
+        Program::new("next"),
+    );
+    let (mut ends, mut execs) = (dying.work(), former.work());
+    ends.ask("spin 300000000");
+    execs.ask("spin 300000000");
+    let agent = Agent::start(tier);
+    ends.finish();
+    execs.ask(&format!("exec {}", next.path_text()));
+    let report = execs.finish();
+    let ended = Lives {
+        success: 1,
+        ..Lives::default()
+    };
+    agent.await_settled(|samples| {
+        let group = samples.group(&dying.name);
+        ended.check(&group)?;
+        between(group.cpu_ns(), 0.0, tier.history_ns())?;
+        let group = samples.group(&former.name);
+        Lives::default().check(&group)?;
+        between(group.cpu_ns(), 0.0, tier.history_ns())?;
+        let group = samples.group(&next.name);
+        Lives::ONE_PROGRAM.check(&group)?;
+        let high = report.reaped.cpu_ns as f64 - 300e6 + tier.history_ns();
+        between(group.cpu_ns(), 1.0, high)
+    });
+}
+
+fn a_new_agent_starts_at_zero(tier: &'static Tier) {
+    let program = Program::new("again");
+    let mut running = program.work();
+    for _ in 0..2 {
+        let agent = Agent::start(tier);
+        let ended = program.run("end", &["50000000", "success"]);
+        running.ask("spin 10000000");
         agent.await_settled(|samples| {
-            let group = samples.group(&dying.name);
-            ended.check(&group)?;
-            between(group.cpu_ns(), 0.0, tier.history_ns())?;
-            let group = samples.group(&former.name);
-            Lives::default().check(&group)?;
-            between(group.cpu_ns(), 0.0, tier.history_ns())?;
-            let group = samples.group(&next.name);
+            let group = samples.group(&program.name);
             Lives::ONE_PROGRAM.check(&group)?;
-            let high = report.reaped.cpu_ns as f64 - 300e6 + tier.history_ns();
-            between(group.cpu_ns(), 1.0, high)
+            let high = ended.reaped.cpu_ns as f64 + 10e6 + 2.0 * border_ns();
+            between(group.cpu_ns(), 50e6 * tier.low, high)
         });
     }
 }
 
-fn a_new_agent_starts_at_zero() {
-    for tier in EXACT {
-        let program = Program::new("again");
-        let mut running = program.work();
-        for _ in 0..2 {
-            let agent = Agent::start(tier);
-            let ended = program.run("end", &["50000000", "success"]);
-            running.ask("spin 10000000");
-            agent.await_settled(|samples| {
-                let group = samples.group(&program.name);
-                Lives::ONE_PROGRAM.check(&group)?;
-                let high = ended.reaped.cpu_ns as f64 + 10e6 + 2.0 * border_ns();
-                between(group.cpu_ns(), 50e6 * tier.low, high)
-            });
-        }
-    }
-}
-
 /// SIGKILL: programs, links and maps go with the process, and nothing is pinned.
-fn a_killed_agent_leaves_nothing() {
+fn a_killed_agent_leaves_nothing(tier: &'static Tier) {
     let pinned = kernel_objects::pinned();
-    for tier in EXACT {
-        let mut agent = Agent::start(tier);
-        let objects = Objects::of_process(agent.pid());
-        assert!(objects.programs.len() >= 5, "{objects:?}");
-        // Before 5.15 no link attaches a program to a tracepoint, but an event that goes with the process.
-        assert!(
-            objects.links.len() >= 4 || tier.without_types,
-            "{objects:?}"
-        );
-        assert!(objects.maps.len() >= 5, "{objects:?}");
-        assert_eq!(objects.still_there(), objects, "the question works");
-        agent.kill();
-        objects.await_gone();
-        assert_eq!(kernel_objects::pinned(), pinned);
-    }
+    let mut agent = Agent::start(tier);
+    let objects = Objects::of_process(agent.pid());
+    assert!(objects.programs.len() >= 5, "{objects:?}");
+    // Before 5.15 no link attaches a program to a tracepoint, but an event that goes with the process.
+    assert!(
+        objects.links.len() >= 4 || tier.without_types,
+        "{objects:?}"
+    );
+    assert!(objects.maps.len() >= 5, "{objects:?}");
+    assert_eq!(objects.still_there(), objects, "the question works");
+    agent.kill();
+    objects.await_gone();
+    assert_eq!(kernel_objects::pinned(), pinned);
 }

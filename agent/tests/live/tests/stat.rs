@@ -1,36 +1,28 @@
 //! A long-lived process: the agent shows what `/proc/<pid>` shows. Each value stands between two readings of it, one
-//! before and one after the scrape.
+//! before and one after the scrape. All of it happens on the last CPU, which has no tick on a machine for that (`nohz_full=`).
 
+use super::{between, within};
 use crate::{
     agent::Agent,
     exposition::Samples,
-    procfs::Reading,
+    guest::scaled,
+    process::Pinned,
+    procfs::{Reading, thread_ticks},
     program::{self, Program, Running},
     runner::table,
-    tier::{ITERATOR, PROCFS, SWITCH, TICK_NS, Tier},
+    tier::{ALL, EXACT, TICK_NS, Tier},
 };
 
 table![
-    shows_what_proc_shows_iterator,
-    shows_what_proc_shows_switch,
-    shows_what_proc_shows_procfs,
+    shows_what_proc_shows for ALL,
+    the_split_is_that_of_wait4 for EXACT,
+    the_split_of_threads_is_that_of_proc for ALL,
 ];
 
-fn shows_what_proc_shows_iterator() {
-    shows_what_proc_shows(&ITERATOR);
-}
-
-fn shows_what_proc_shows_switch() {
-    shows_what_proc_shows(&SWITCH);
-}
-
-fn shows_what_proc_shows_procfs() {
-    shows_what_proc_shows(&PROCFS);
-}
-
-fn shows_what_proc_shows(tier: &Tier) {
+fn shows_what_proc_shows(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("busy");
+    let _pinned = Pinned::to_last_cpu();
     let mut running = program.work();
     let file = program::folder().join(format!("{}.data", program.name));
     let store = format!("store 8388608 {}", file.display());
@@ -54,13 +46,59 @@ fn shows_what_proc_shows(tier: &Tier) {
     compare(&agent, tier, &program, &running, "after it ran");
     let samples = agent.scrape();
     assert_eq!(samples.groups_with_prefix(&program.name), [&*program.name]);
+    let unread = samples.the("namedprocess_scrape_partial_errors", &[]);
+    assert!(tier.sees_io() || unread > 0.0, "what is missing is counted");
+}
+
+/// Also of those that are gone before anybody looks.
+fn the_split_is_that_of_wait4(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("short");
+    let count = scaled(500);
+    let _pinned = Pinned::to_last_cpu();
+    let report = program.run("churn", &[&count.to_string(), "3000000"]);
+    let (user_ns, all_ns) = (report.reaped.user_ns as f64, report.reaped.cpu_ns as f64);
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)?;
+        let found_ns = group.mode_ns("user");
+        match (found_ns - user_ns).abs() < 0.03 * all_ns {
+            true => Ok(()),
+            false => Err(format!("{found_ns} ns of user time, expected {user_ns}")),
+        }
+    });
+}
+
+/// A thread that computes, and one that has the kernel work.
+fn the_split_of_threads_is_that_of_proc(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("modes");
+    let _pinned = Pinned::to_last_cpu();
+    let mut running = program.work();
+    running.ask("stay-thread spins 400000000");
+    running.ask("stay-thread-in-kernel reads 400000000");
+    // They have done all that they will do.
+    let threads = ["spins", "reads"].map(|name| (name, thread_ticks(running.pid(), name)));
+    agent.await_that(|samples| {
+        let group = samples.group(&program.name);
+        for (name, [user, system]) in threads {
+            for (mode, ticks) in [("user", user), ("system", system)] {
+                let labels = [("mode", mode), ("threadname", name)];
+                let found_ns = group.labelled("thread_cpu_seconds_total", &labels) * 1e9;
+                let low = (ticks as f64 - 1.0) * TICK_NS;
+                between(found_ns, low, low + 3.0 * TICK_NS)
+                    .map_err(|complaint| format!("{name}, {mode}: {complaint}"))?;
+            }
+        }
+        Ok(())
+    });
 }
 
 fn compare(agent: &Agent, tier: &Tier, program: &Program, running: &Running, when: &str) {
     let before = Reading::of(running.pid());
     let samples = agent.scrape();
     let after = Reading::of(running.pid());
-    let complaints = complaints(&samples, &program.name, &before, &after);
+    let complaints = complaints(tier, &samples, &program.name, &before, &after);
     assert!(
         complaints.is_empty(),
         "{} {when}:\n{}",
@@ -70,7 +108,13 @@ fn compare(agent: &Agent, tier: &Tier, program: &Program, running: &Running, whe
 }
 
 /// What does not stand between the two readings, or not near enough.
-fn complaints(samples: &Samples, name: &str, before: &Reading, after: &Reading) -> Vec<String> {
+fn complaints(
+    tier: &Tier,
+    samples: &Samples,
+    name: &str,
+    before: &Reading,
+    after: &Reading,
+) -> Vec<String> {
     let group = samples.group(name);
     let memory = |kind| group.labelled("memory_bytes", &[("memtype", kind)]);
     let switches = |kind| group.labelled("context_switches_total", &[("ctxswitchtype", kind)]);
@@ -80,6 +124,10 @@ fn complaints(samples: &Samples, name: &str, before: &Reading, after: &Reading) 
         (before - TICK_NS, after + TICK_NS)
     };
     let exact = |before: u64, after: u64| (before as f64, after as f64);
+    let io = |before: u64, after: u64| match tier.sees_io() {
+        true => exact(before, after),
+        false => (0.0, 0.0),
+    };
     // Memory may be given back between the readings.
     let share = |a: u64, b: u64| (a.min(b) as f64 * 0.98, a.max(b) as f64 * 1.02);
     let (a, b) = (before, after);
@@ -127,12 +175,12 @@ fn complaints(samples: &Samples, name: &str, before: &Reading, after: &Reading) 
         (
             "read",
             group.value("read_bytes_total"),
-            exact(a.read_bytes, b.read_bytes),
+            io(a.read_bytes, b.read_bytes),
         ),
         (
             "written",
             group.value("write_bytes_total"),
-            exact(a.write_bytes, b.write_bytes),
+            io(a.write_bytes, b.write_bytes),
         ),
         (
             "threads",

@@ -7,109 +7,49 @@ use crate::{
     guest::{is_here, scaled},
     program::Program,
     runner::table,
-    tier::{EXACT, PROCFS, TICK_NS, border_ns},
+    tier::{ALL, EXACT, TICK_NS, Tier, border_ns},
 };
 
 table![
-    leader_ends_first,
-    leader_ends_first_between_scrapes,
-    exec_by_a_thread,
-    threads_of_one_process,
-    unwaited_threads,
-    threads_by_name,
+    leader_ends_first for EXACT,
+    leader_ends_first_between_scrapes for EXACT,
+    exec_by_a_thread for EXACT,
+    threads_of_one_process for EXACT,
+    unwaited_threads for EXACT,
+    threads_by_name for ALL,
 ];
 
 const NS: u64 = 50_000_000;
 
-fn leader_ends_first() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        for last in ["exit", "thread"] {
-            let program = Program::new("lead");
-            let report = program.run("leader-first", &[&NS.to_string(), last]);
-            agent.await_settled(|samples| {
-                let group = samples.group(&program.name);
-                Lives::ONE_PROGRAM.check(&group)?;
-                within(&agent, tier, &group, 1, report.reaped.cpu_ns)
-            });
-        }
+fn leader_ends_first(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    for last in ["exit", "thread"] {
+        let program = Program::new("lead");
+        let report = program.run("leader-first", &[&NS.to_string(), last]);
+        agent.await_settled(|samples| {
+            let group = samples.group(&program.name);
+            Lives::ONE_PROGRAM.check(&group)?;
+            within(&agent, tier, &group, 1, report.reaped.cpu_ns)
+        });
     }
 }
 
 /// The process shows, as long as a thread of it lives.
-fn leader_ends_first_between_scrapes() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        for last in ["exit", "thread"] {
-            let program = Program::new("lead");
-            let mut running = program.start("leader-first", &[&NS.to_string(), last, "hold"]);
-            running.await_line("held");
-            agent.await_that(|samples| {
-                let group = samples.group(&program.name);
-                let (processes, cpu_ns) = (group.processes(), group.cpu_ns());
-                if processes == 1.0
-                    && cpu_ns > NS as f64 * tier.low_alive
-                    && group.all_exits() == 0.0
-                {
-                    return Ok(());
-                }
-                Err(format!("{processes} processes, {cpu_ns} ns"))
-            });
-            running.tell("on");
-            let report = running.finish();
-            agent.await_settled(|samples| {
-                let group = samples.group(&program.name);
-                Lives::ONE_PROGRAM.check(&group)?;
-                within(&agent, tier, &group, 1, report.reaped.cpu_ns)
-            });
-        }
-    }
-}
-
-fn exec_by_a_thread() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let (first, next) = (Program::new("thrA"), Program::new("thrB"));
-        let (ns, next_ns) = ((4 * NS).to_string(), (2 * NS).to_string());
-        let report = first.run("exec-by-thread", &[&ns, next.path_text(), &next_ns]);
-        let (used_ns, total_ns) = (report.of("used_ns"), report.reaped.cpu_ns);
-        agent.await_settled(|samples| {
-            let (former, later) = (samples.group(&first.name), samples.group(&next.name));
-            let started = Lives {
-                execs: 1,
-                ..Lives::default()
-            };
-            started.check(&former)?;
-            Lives::ONE_PROGRAM.check(&later)?;
-            if (former.cpu_ns() - used_ns as f64).abs() > border_ns() {
-                let found = former.cpu_ns();
-                return Err(format!("the first image used {used_ns} ns, found {found}"));
-            }
-            let both_ns = former.cpu_ns() + later.cpu_ns();
-            super::sum_within(&agent, tier, samples, both_ns, 1, total_ns)
-        });
-    }
-}
-
-/// Threads that end before a scrape are part of their process, and are no processes.
-fn threads_of_one_process() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let program = Program::new("thr");
-        let mut running = program.work();
-        running.ask(&format!("spin-threads 8 {}", NS / 5));
-        let used_ns = running.ask(&format!("spin-threads 2 {}", NS / 5));
+fn leader_ends_first_between_scrapes(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    for last in ["exit", "thread"] {
+        let program = Program::new("lead");
+        let mut running = program.start("leader-first", &[&NS.to_string(), last, "hold"]);
+        running.await_line("held");
         agent.await_that(|samples| {
             let group = samples.group(&program.name);
-            let low = used_ns as f64 * tier.low_alive;
-            if group.processes() == 1.0
-                && group.value("num_threads") == 1.0
-                && group.cpu_ns() >= low
-            {
+            let (processes, cpu_ns) = (group.processes(), group.cpu_ns());
+            if processes == 1.0 && cpu_ns > NS as f64 * tier.low_alive && group.all_exits() == 0.0 {
                 return Ok(());
             }
-            Err(format!("{} ns of {used_ns}", group.cpu_ns()))
+            Err(format!("{processes} processes, {cpu_ns} ns"))
         });
+        running.tell("on");
         let report = running.finish();
         agent.await_settled(|samples| {
             let group = samples.group(&program.name);
@@ -119,61 +59,103 @@ fn threads_of_one_process() {
     }
 }
 
-/// Threads that stay are shown by their names, born under the agent with all they used; the main thread among them.
-fn threads_by_name() {
-    for tier in EXACT.into_iter().chain([&PROCFS]) {
-        let agent = Agent::start(tier);
-        let program = Program::new("named");
-        let mut running = program.work();
-        for name in ["one", "two", "two"] {
-            running.ask(&format!("stay-thread {name} {NS}"));
+fn exec_by_a_thread(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let (first, next) = (Program::new("thrA"), Program::new("thrB"));
+    let (ns, next_ns) = ((4 * NS).to_string(), (2 * NS).to_string());
+    let report = first.run("exec-by-thread", &[&ns, next.path_text(), &next_ns]);
+    let (used_ns, total_ns) = (report.of("used_ns"), report.reaped.cpu_ns);
+    agent.await_settled(|samples| {
+        let (former, later) = (samples.group(&first.name), samples.group(&next.name));
+        let started = Lives {
+            execs: 1,
+            ..Lives::default()
+        };
+        started.check(&former)?;
+        Lives::ONE_PROGRAM.check(&later)?;
+        if (former.cpu_ns() - used_ns as f64).abs() > border_ns() {
+            let found = former.cpu_ns();
+            return Err(format!("the first image used {used_ns} ns, found {found}"));
         }
-        agent.await_that(|samples| {
-            let group = samples.group(&program.name);
-            for (name, count) in [("one", 1.0), ("two", 2.0), (&*program.name, 1.0)] {
-                let threads = group.labelled("thread_count", &[("threadname", name)]);
-                if threads != count {
-                    return Err(format!("{name}: {threads} threads"));
-                }
-            }
-            for (name, count) in [("one", 1.0), ("two", 2.0)] {
-                let seconds = |mode| {
-                    let labels = [("mode", mode), ("threadname", name)];
-                    group.labelled("thread_cpu_seconds_total", &labels)
-                };
-                let (used_ns, expected_ns) = (
-                    (seconds("user") + seconds("system")) * 1e9,
-                    count * NS as f64,
-                );
-                if used_ns < expected_ns - 2.0 * count * TICK_NS || used_ns > 2.0 * expected_ns {
-                    return Err(format!("{name}: {used_ns} ns of {expected_ns}"));
-                }
-            }
-            Ok(())
-        });
-        drop(running);
+        let both_ns = former.cpu_ns() + later.cpu_ns();
+        super::sum_within(&agent, tier, samples, both_ns, 1, total_ns)
+    });
+}
+
+/// Threads that end before a scrape are part of their process, and are no processes.
+fn threads_of_one_process(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("thr");
+    let mut running = program.work();
+    running.ask(&format!("spin-threads 8 {}", NS / 5));
+    let used_ns = running.ask(&format!("spin-threads 2 {}", NS / 5));
+    agent.await_that(|samples| {
+        let group = samples.group(&program.name);
+        let low = used_ns as f64 * tier.low_alive;
+        if group.processes() == 1.0 && group.value("num_threads") == 1.0 && group.cpu_ns() >= low {
+            return Ok(());
+        }
+        Err(format!("{} ns of {used_ns}", group.cpu_ns()))
+    });
+    let report = running.finish();
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        Lives::ONE_PROGRAM.check(&group)?;
+        within(&agent, tier, &group, 1, report.reaped.cpu_ns)
+    });
+}
+
+/// Threads that stay are shown by their names, born under the agent with all they used; the main thread among them.
+fn threads_by_name(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("named");
+    let mut running = program.work();
+    for name in ["one", "two", "two"] {
+        running.ask(&format!("stay-thread {name} {NS}"));
     }
+    agent.await_that(|samples| {
+        let group = samples.group(&program.name);
+        for (name, count) in [("one", 1.0), ("two", 2.0), (&*program.name, 1.0)] {
+            let threads = group.labelled("thread_count", &[("threadname", name)]);
+            if threads != count {
+                return Err(format!("{name}: {threads} threads"));
+            }
+        }
+        for (name, count) in [("one", 1.0), ("two", 2.0)] {
+            let seconds = |mode| {
+                let labels = [("mode", mode), ("threadname", name)];
+                group.labelled("thread_cpu_seconds_total", &labels)
+            };
+            let (used_ns, expected_ns) = (
+                (seconds("user") + seconds("system")) * 1e9,
+                count * NS as f64,
+            );
+            if used_ns < expected_ns - 2.0 * count * TICK_NS || used_ns > 2.0 * expected_ns {
+                return Err(format!("{name}: {used_ns} ns of {expected_ns}"));
+            }
+        }
+        Ok(())
+    });
+    drop(running);
 }
 
 /// Nobody waits for them, so only they can say what they used before their very end.
-fn unwaited_threads() {
-    for tier in EXACT {
-        let agent = Agent::start(tier);
-        let count = scaled(50).max(10);
-        let program = Program::new("auto");
-        let report = program.run("unwaited-threads", &[&count.to_string(), "10000000"]);
-        let used = report.all("used_ns");
-        assert_eq!(used.len() as u64, count);
-        let low_ns: u64 = used.iter().sum::<u64>() + report.reaped.cpu_ns;
-        let expected = Lives {
-            forks: count,
-            success: count + 1,
-            ..Lives::ONE_PROGRAM
-        };
-        agent.await_settled(|samples| {
-            let group = samples.group(&program.name);
-            expected.check(&group)?;
-            super::unwaited_within(&agent, tier, &group, count, low_ns, is_here())
-        });
-    }
+fn unwaited_threads(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let count = scaled(50).max(10);
+    let program = Program::new("auto");
+    let report = program.run("unwaited-threads", &[&count.to_string(), "10000000"]);
+    let used = report.all("used_ns");
+    assert_eq!(used.len() as u64, count);
+    let low_ns: u64 = used.iter().sum::<u64>() + report.reaped.cpu_ns;
+    let expected = Lives {
+        forks: count,
+        success: count + 1,
+        ..Lives::ONE_PROGRAM
+    };
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        expected.check(&group)?;
+        super::unwaited_within(&agent, tier, &group, count, low_ns, is_here())
+    });
 }

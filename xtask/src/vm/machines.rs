@@ -1,0 +1,196 @@
+//! The table of machines: which kernel, what it is started with, and which tests run there.
+//!
+//! A machine has a kernel and everything else from `kernel`'s table. The words that the kernel does not know go into the
+//! environment of init: what `agent/tests/live/guest.rs` makes of those stands there.
+
+use anyhow::{Context as _, Result};
+
+use super::kernel::{self, Kernel};
+
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// On the command line, below `target/vm`, and in README.md.
+    pub(crate) name: &'static str,
+    /// Of the kernels' table.
+    kernel: &'static str,
+    /// How it differs from a machine as it comes; for people.
+    pub(crate) what: &'static str,
+    /// For the kernel and for init.
+    pub(crate) words: &'static str,
+    /// A test runs if its name holds one of these; none: all do.
+    pub(crate) tests: &'static [&'static str],
+    /// The same in the short form; `None`: the machine is not part of it.
+    pub(crate) short: Option<&'static [&'static str]>,
+}
+
+/// As it comes, with all tests.
+const PLAIN: Machine = Machine {
+    name: "",
+    kernel: "",
+    what: "",
+    words: "",
+    tests: &[],
+    short: None,
+};
+
+/// Plain ones of each kernel, from the oldest that the agent is meant for to the newest that there is; then those on which
+/// something is different.
+pub(crate) const MACHINES: &[Machine] = &[
+    // What differs most from the kernels that we build on: layouts, helpers, the rights that maps want.
+    Machine {
+        name: "5.10",
+        kernel: "5.10",
+        short: Some(&[
+            "churn::",
+            "images::",
+            "memory::",
+            "names::hostile",
+            "sandbox::",
+            "start::",
+            "stat::",
+            "threads::",
+        ]),
+        ..PLAIN
+    },
+    Machine {
+        name: "6.1",
+        kernel: "6.1",
+        short: Some(&[]),
+        ..PLAIN
+    },
+    Machine {
+        name: "6.12",
+        kernel: "6.12",
+        ..PLAIN
+    },
+    Machine {
+        name: "newest",
+        kernel: "newest",
+        ..PLAIN
+    },
+    // Before 6.2, where it takes away two helpers, not one.
+    Machine {
+        name: "lockdown",
+        kernel: "6.1",
+        what: "`lockdown=confidentiality`",
+        words: "lockdown=confidentiality",
+        ..PLAIN
+    },
+    // fentry tells final totals without RCU; without it, they come through the callbacks that these words move to threads.
+    Machine {
+        name: "nocb",
+        kernel: "6.1",
+        what: "`rcu_nocbs=all`, no fentry (`kernel.ftrace_enabled=0`)",
+        words: "rcu_nocbs=all HEADCOUNT_FTRACE=off",
+        ..PLAIN
+    },
+    Machine {
+        name: "nohz",
+        kernel: "newest",
+        what: "`nohz_full=1`: a CPU without tick",
+        words: "nohz_full=1",
+        ..PLAIN
+    },
+    Machine {
+        name: "cgroup-v1",
+        kernel: "5.10",
+        what: "control groups of version 1 only",
+        words: "HEADCOUNT_CGROUP=v1",
+        // The rest knows of no control groups.
+        tests: &["cgroups::", "memory::", "start::"],
+        ..PLAIN
+    },
+    Machine {
+        name: "no-btf",
+        kernel: "6.1",
+        what: "no `/sys/kernel/btf`",
+        words: "HEADCOUNT_BTF=hidden",
+        ..PLAIN
+    },
+    Machine {
+        name: "unprivileged",
+        kernel: "6.12",
+        what: "the agent is an ordinary user with CAP_BPF and CAP_PERFMON",
+        words: "HEADCOUNT_RIGHTS=bpf",
+        ..PLAIN
+    },
+    // No fentry there before 6.4.
+    Machine {
+        name: "6.1-arm64",
+        kernel: "6.1-arm64",
+        what: "arm64",
+        ..PLAIN
+    },
+    Machine {
+        name: "6.12-arm64",
+        kernel: "6.12-arm64",
+        what: "arm64",
+        ..PLAIN
+    },
+];
+
+impl Machine {
+    pub(crate) fn kernel(&self) -> Result<&'static Kernel> {
+        kernel::find(self.kernel)
+    }
+}
+
+/// The machines of `arguments`, each with the tests that run there: names, `all`, or none for the short form.
+pub(crate) fn choose(
+    arguments: &[String],
+) -> Result<Vec<(&'static Machine, &'static [&'static str])>> {
+    let by_name = |name: &String| {
+        let found = MACHINES.iter().find(|machine| machine.name == name);
+        let found = found.map(|machine| (machine, machine.tests));
+        found.with_context(|| {
+            let names: Vec<&str> = MACHINES.iter().map(|machine| machine.name).collect();
+            format!(
+                "unknown machine {name:?}: expected {} or all",
+                names.join(", ")
+            )
+        })
+    };
+    match arguments {
+        [] => Ok(MACHINES
+            .iter()
+            .filter_map(|machine| Some((machine, machine.short?)))
+            .collect()),
+        [all] if all == "all" => Ok(MACHINES
+            .iter()
+            .map(|machine| (machine, machine.tests))
+            .collect()),
+        names => names.iter().map(by_name).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(arguments: &[&str]) -> Result<Vec<&'static str>> {
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let chosen = choose(&arguments)?;
+        Ok(chosen.iter().map(|(machine, _)| machine.name).collect())
+    }
+
+    #[test]
+    fn machines_are_chosen_by_name() {
+        assert_eq!(names(&[]).expect("there is a short form").len(), 2);
+        assert_eq!(names(&["all"]).expect("all is known").len(), MACHINES.len());
+        assert_eq!(
+            names(&["nohz", "6.1"]).expect("both are known"),
+            ["nohz", "6.1"]
+        );
+        let error = names(&["2.4"]).expect_err("2.4 is unknown").to_string();
+        assert!(error.contains("2.4") && error.contains("6.12"), "{error}");
+    }
+
+    #[test]
+    fn each_machine_has_a_kernel_and_a_name_of_its_own() {
+        for (nth, machine) in MACHINES.iter().enumerate() {
+            assert!(machine.kernel().is_ok(), "{}", machine.name);
+            let is_same = |other: &Machine| other.name == machine.name;
+            assert!(!MACHINES[..nth].iter().any(is_same), "{}", machine.name);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What came of the runs: kept below `target/vm/results`, shown as a table, and written into README.md.
+
+use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::machines::{MACHINES, Machine};
+use crate::workspace;
+
+/// Around the table in README.md.
+const BEGIN: &str = "<!-- made by `cargo xtask vm --table` -->\n";
+const END: &str = "<!-- end of that -->\n";
+
+/// One run of one machine that came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// Kernel release, as `uname -r` tells.
+    pub(super) release: String,
+    /// How an agent counts there that is not told how.
+    pub(super) tier: String,
+    /// Where it has final totals from, or `none`.
+    pub(super) rung: String,
+    pub(super) passed: u32,
+    pub(super) failed: u32,
+    pub(super) seconds: u64,
+}
+
+impl Finding {
+    /// Whether something was tested, and all of it passed.
+    pub(super) fn is_good(&self) -> bool {
+        self.failed == 0 && self.passed > 0
+    }
+
+    fn line(&self) -> String {
+        let Self {
+            release,
+            tier,
+            rung,
+            passed,
+            failed,
+            seconds,
+        } = self;
+        format!("{release} {tier} {rung} {passed} {failed} {seconds}\n")
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [release, tier, rung, passed, failed, seconds] = words[..] else {
+            return None;
+        };
+        Some(Self {
+            release: release.to_owned(),
+            tier: tier.to_owned(),
+            rung: rung.to_owned(),
+            passed: passed.parse().ok()?,
+            failed: failed.parse().ok()?,
+            seconds: seconds.parse().ok()?,
+        })
+    }
+}
+
+fn path(machine: &Machine) -> PathBuf {
+    let folder = workspace::target_dir().join("vm/results");
+    folder.join(machine.name)
+}
+
+/// Keeps it for the table of README.md.
+pub(super) fn keep(machine: &Machine, finding: &Finding) -> Result<()> {
+    let path = path(machine);
+    let folder = path.parent().context("results have a folder")?;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, finding.line()))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+/// One line each, for the terminal.
+pub(super) fn summary(runs: &[(&Machine, Result<Finding>)]) -> String {
+    let mut text = format!(
+        "{:14} {:26} {:9} {:8} {:>7} {:>7} {:>8}\n",
+        "machine", "kernel", "tier", "rung", "passed", "failed", "seconds"
+    );
+    for (machine, run) in runs {
+        let name = machine.name;
+        let _ = match run {
+            Ok(found) => writeln!(
+                text,
+                "{name:14} {:26} {:9} {:8} {:>7} {:>7} {:>8}",
+                found.release, found.tier, found.rung, found.passed, found.failed, found.seconds
+            ),
+            Err(error) => writeln!(text, "{name:14} {error:#}"),
+        };
+    }
+    text
+}
+
+/// Puts the kept results into README.md. A machine that was not run whole, or on which something failed, is named without one.
+pub(super) fn write_readme() -> Result<()> {
+    let path = workspace::root().join("README.md");
+    let readme = std::fs::read_to_string(&path).context("read README.md")?;
+    let mut table = String::from(
+        "| machine | kernel | what is different | tier | final totals at | live tests |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for machine in MACHINES {
+        table.push_str(&row(machine, kept(machine)?.as_ref())?);
+    }
+    std::fs::write(&path, with_table(&readme, &table)?).context("write README.md")
+}
+
+/// The result of the last whole run; `None`: there was none.
+fn kept(machine: &Machine) -> Result<Option<Finding>> {
+    let path = path(machine);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    let finding = Finding::parse(&text);
+    finding
+        .map(Some)
+        .with_context(|| format!("{} is malformed", path.display()))
+}
+
+fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
+    let (name, what) = (machine.name, machine.what);
+    let Some(found) = found.filter(|found| found.is_good()) else {
+        return Ok(format!("| {name} | | {what} | | | not passed yet |\n"));
+    };
+    let rung = match found.rung.as_str() {
+        "release" => "`release_task`",
+        "free" => "`sched_process_free`",
+        "none" => "",
+        other => bail!("{name}: unknown rung {other:?}"),
+    };
+    let topics: Vec<&str> = machine
+        .tests
+        .iter()
+        .map(|word| word.trim_end_matches("::"))
+        .collect();
+    let scope = match topics.as_slice() {
+        [] => String::new(),
+        topics => format!(" ({})", topics.join(", ")),
+    };
+    Ok(format!(
+        "| {name} | {} | {what} | {} | {rung} | {}{scope} |\n",
+        found.release, found.tier, found.passed
+    ))
+}
+
+/// `readme` with `table` between the two comments.
+fn with_table(readme: &str, table: &str) -> Result<String> {
+    let (before, _, after) = parts(readme)?;
+    Ok(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+}
+
+/// What stands before, between and behind the two comments.
+fn parts(readme: &str) -> Result<(&str, &str, &str)> {
+    let (before, rest) = readme
+        .split_once(BEGIN)
+        .with_context(|| format!("README.md has no line {BEGIN:?}"))?;
+    let (between, after) = rest
+        .split_once(END)
+        .with_context(|| format!("README.md has no line {END:?}"))?;
+    Ok((before, between, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding() -> Finding {
+        Finding {
+            release: "6.1.0-1".to_owned(),
+            tier: "procfs".to_owned(),
+            rung: "none".to_owned(),
+            passed: 12,
+            failed: 0,
+            seconds: 9,
+        }
+    }
+
+    #[test]
+    fn a_finding_is_read_as_it_was_written() {
+        assert_eq!(Finding::parse(&finding().line()), Some(finding()));
+        assert_eq!(Finding::parse("6.1.0 procfs"), None);
+    }
+
+    #[test]
+    fn only_what_passed_is_a_result() {
+        let row_of = |finding| row(&MACHINES[0], finding);
+        let good = finding();
+        let passed = row_of(Some(&good)).expect("its rung is known");
+        assert!(passed.starts_with("| 5.10 | 6.1.0-1 |"), "{passed}");
+        let failed = Finding {
+            failed: 1,
+            ..finding()
+        };
+        for bad in [Some(&failed), None] {
+            let row = row_of(bad).expect("it has no rung");
+            assert!(
+                row.contains("not passed yet") && !row.contains("6.1.0-1"),
+                "{row}"
+            );
+        }
+        let unknown = Finding {
+            rung: "x".to_owned(),
+            ..finding()
+        };
+        assert!(row_of(Some(&unknown)).is_err());
+    }
+
+    #[test]
+    fn the_readme_names_exactly_the_machines_of_the_table() {
+        let readme = include_str!("../../../README.md");
+        let (_, table, _) = parts(readme).expect("the comments are there");
+        let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
+        let named: Vec<&str> = rows.filter_map(|row| row.split(" | ").next()).collect();
+        let expected: Vec<String> = MACHINES
+            .iter()
+            .map(|machine| format!("| {}", machine.name))
+            .collect();
+        assert_eq!(named, expected);
+    }
+
+    #[test]
+    fn only_what_is_between_the_comments_is_replaced() {
+        let readme = format!("a\n{BEGIN}old\n{END}b\n");
+        let written = with_table(&readme, "new\n").expect("both comments are there");
+        assert_eq!(written, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));
+        assert!(with_table("a", "new").is_err());
+    }
+}
