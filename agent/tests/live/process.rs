@@ -1,6 +1,8 @@
 //! The system calls that processes are made of, as the scenarios and the tests need them.
 
-use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::Path, ptr};
+use std::{
+    ffi::CString, io::Write as _, os::unix::ffi::OsStrExt as _, path::Path, ptr, time::Duration,
+};
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,14 +85,25 @@ pub(crate) fn exit_thread() -> ! {
 
 /// Runs `child` in a new process; gives its number.
 pub(crate) fn fork(child: impl FnOnce()) -> i32 {
+    try_fork(child).unwrap_or_else(|| panic!("fork: {}", std::io::Error::last_os_error()))
+}
+
+/// The same, or nothing where there may be no more of them.
+pub(crate) fn try_fork(child: impl FnOnce()) -> Option<i32> {
     // SAFETY: scenarios fork while they have one thread only, so the child may do anything.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         child();
         exit(0);
     }
-    assert!(pid > 0, "fork: {}", std::io::Error::last_os_error());
-    pid
+    (pid > 0).then_some(pid)
+}
+
+/// Waits for the end of any child.
+pub(crate) fn reap_any() {
+    // SAFETY: no status is asked for.
+    let pid = unsafe { libc::waitpid(-1, ptr::null_mut(), 0) };
+    assert!(pid > 0, "waitpid: {}", std::io::Error::last_os_error());
 }
 
 pub(crate) fn reap(pid: i32) -> Reaped {
@@ -155,6 +168,28 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
     assert_eq!(result, 0);
     u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
+}
+
+/// The time of day, since the epoch.
+pub(crate) fn wall_clock() -> Duration {
+    Duration::from_nanos(clock_ns(libc::CLOCK_REALTIME))
+}
+
+/// Sets the machine's clock forward by so many seconds, or back.
+pub(crate) fn set_clock(seconds: i64) {
+    let now = wall_clock();
+    let time = libc::timespec {
+        tv_sec: i64::try_from(now.as_secs()).unwrap() + seconds,
+        tv_nsec: now.subsec_nanos().into(),
+    };
+    // SAFETY: the pointer is to a local.
+    let result = unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) };
+    assert_eq!(
+        result,
+        0,
+        "clock_settime: {}",
+        std::io::Error::last_os_error()
+    );
 }
 
 /// CPU time of this process so far.
@@ -310,6 +345,51 @@ pub(crate) fn vfork() -> i32 {
     };
     assert!(pid > 0, "clone: {}", std::io::Error::last_os_error());
     pid
+}
+
+const IDLE_STACK: usize = 8192;
+/// Room for a comm.
+type Name = [u8; 16];
+
+extern "C" fn idle(name: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the name has a NUL, and it and the stack are never freed. Nothing here needs memory of the thread's own, which
+    // it does not have.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, name);
+        loop {
+            libc::ppoll(ptr::null_mut(), 0, ptr::null(), ptr::null());
+        }
+    }
+}
+
+/// So many threads, named `idle-0` and so on, that stay until the process ends. They are not the language's: each of those
+/// takes four mappings, of which a process may have 65,530.
+pub(crate) fn idle_threads(count: usize) {
+    let stacks = vec![[0_u128; IDLE_STACK / 16]; count].leak();
+    for (nth, stack) in stacks.iter_mut().enumerate() {
+        let mut name = Name::default();
+        write!(&mut name[..], "idle-{nth}").unwrap();
+        let name: *mut Name = Box::leak(Box::new(name));
+        // SAFETY: the stack is the thread's own, and is there as long as the process.
+        let tid = unsafe {
+            libc::clone(
+                idle,
+                stack.as_mut_ptr_range().end.cast(),
+                libc::CLONE_VM
+                    | libc::CLONE_FS
+                    | libc::CLONE_FILES
+                    | libc::CLONE_SIGHAND
+                    | libc::CLONE_THREAD
+                    | libc::CLONE_SYSVSEM,
+                name.cast(),
+            )
+        };
+        let error = std::io::Error::last_os_error();
+        assert!(
+            tid > 0,
+            "thread {nth} of {count}: {error}; see threads-max and pid_max in /proc/sys/kernel, and pids.max"
+        );
+    }
 }
 
 /// Returns when all that waited for RCU at the call may have happened.

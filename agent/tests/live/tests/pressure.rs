@@ -192,7 +192,7 @@ fn nothing_twice(
 }
 
 /// What is in no group is counted as such, at least.
-fn all_is_known(
+pub(super) fn all_is_known(
     agent: &Agent,
     tier: &Tier,
     samples: &Samples,
