@@ -347,17 +347,17 @@ pub(crate) fn vfork() -> i32 {
     pid
 }
 
-const IDLE_STACK: usize = 8192;
+/// The least that a C library takes.
+const IDLE_STACK: usize = 16384;
 /// Room for a comm.
 type Name = [u8; 16];
 
-extern "C" fn idle(name: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: the name has a NUL, and it and the stack are never freed. Nothing here needs memory of the thread's own, which
-    // it does not have.
+extern "C" fn idle(name: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: the name has a NUL, and is never freed.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, name);
         loop {
-            libc::ppoll(ptr::null_mut(), 0, ptr::null(), ptr::null());
+            libc::pause();
         }
     }
 }
@@ -365,28 +365,30 @@ extern "C" fn idle(name: *mut libc::c_void) -> libc::c_int {
 /// So many threads, named `idle-0` and so on, that stay until the process ends. They are not the language's: each of those
 /// takes four mappings, of which a process may have 65,530.
 pub(crate) fn idle_threads(count: usize) {
-    let stacks = vec![[0_u128; IDLE_STACK / 16]; count].leak();
-    for (nth, stack) in stacks.iter_mut().enumerate() {
+    // SAFETY: all bytes zero are a value of it, and the library makes it a valid one.
+    let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a local.
+    unsafe {
+        assert_eq!(libc::pthread_attr_init(&raw mut attributes), 0);
+        assert_eq!(libc::pthread_attr_setguardsize(&raw mut attributes, 0), 0);
+        assert_eq!(
+            libc::pthread_attr_setstacksize(&raw mut attributes, IDLE_STACK),
+            0
+        );
+    }
+    for nth in 0..count {
         let mut name = Name::default();
         write!(&mut name[..], "idle-{nth}").unwrap();
         let name: *mut Name = Box::leak(Box::new(name));
-        // SAFETY: the stack is the thread's own, and is there as long as the process.
-        let tid = unsafe {
-            libc::clone(
-                idle,
-                stack.as_mut_ptr_range().end.cast(),
-                libc::CLONE_VM
-                    | libc::CLONE_FS
-                    | libc::CLONE_FILES
-                    | libc::CLONE_SIGHAND
-                    | libc::CLONE_THREAD
-                    | libc::CLONE_SYSVSEM,
-                name.cast(),
-            )
+        // SAFETY: all bytes zero are a value of it.
+        let mut thread: libc::pthread_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointers are to locals and to a name that stays.
+        let code = unsafe {
+            libc::pthread_create(&raw mut thread, &raw const attributes, idle, name.cast())
         };
-        let error = std::io::Error::last_os_error();
-        assert!(
-            tid > 0,
+        let error = std::io::Error::from_raw_os_error(code);
+        assert_eq!(
+            code, 0,
             "thread {nth} of {count}: {error}; see threads-max and pid_max in /proc/sys/kernel, and pids.max"
         );
     }

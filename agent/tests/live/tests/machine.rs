@@ -1,7 +1,7 @@
 //! What happens to a whole machine, so to an emulated one only: its clock is set, and a CPU goes and comes back. Counting
 //! notices neither.
 
-use super::{rise, within};
+use super::{rise, sum_within, within};
 use crate::{
     agent::Agent,
     exposition::Samples,
@@ -61,7 +61,6 @@ impl Churn {
             running,
         } = self;
         let report: Report = running.finish();
-        let (children_ns, all_ns) = (report.of("children_ns"), report.reaped.cpu_ns);
         let children = Lives {
             execs: LIVES,
             ..Lives::of(&report)
@@ -74,8 +73,16 @@ impl Churn {
             let (forked, ran) = (samples.group(&parent.name), samples.group(&child.name));
             forker.check(&forked)?;
             children.check(&ran)?;
-            within(agent, tier, &ran, LIVES, children_ns)?;
-            within(agent, tier, &forked, 1, all_ns - children_ns)
+            // A child that a look finds before its exec is its parent's up to then.
+            let sum_ns = forked.cpu_ns() + ran.cpu_ns();
+            sum_within(
+                agent,
+                tier,
+                samples,
+                sum_ns,
+                LIVES + 1,
+                report.reaped.cpu_ns,
+            )
         });
         all_is_well(agent, &samples);
     }
