@@ -26,7 +26,7 @@ use crate::{
         bpf::{Found, Plan},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// All state there is.
 pub(crate) struct Pipeline {

@@ -1,7 +1,9 @@
 //! The system calls that processes are made of, as the scenarios and the tests need them.
 
 use crate::guest;
-use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::Path, ptr};
+use std::{
+    ffi::CString, io::Write as _, os::unix::ffi::OsStrExt as _, path::Path, ptr, time::Duration,
+};
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,14 +87,25 @@ pub(crate) fn exit_thread() -> ! {
 
 /// Runs `child` in a new process; gives its number.
 pub(crate) fn fork(child: impl FnOnce()) -> i32 {
+    try_fork(child).unwrap_or_else(|| panic!("fork: {}", std::io::Error::last_os_error()))
+}
+
+/// The same, or nothing where there may be no more of them.
+pub(crate) fn try_fork(child: impl FnOnce()) -> Option<i32> {
     // SAFETY: scenarios fork while they have one thread only, so the child may do anything.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         child();
         exit(0);
     }
-    assert!(pid > 0, "fork: {}", std::io::Error::last_os_error());
-    pid
+    (pid > 0).then_some(pid)
+}
+
+/// Waits for the end of any child.
+pub(crate) fn reap_any() {
+    // SAFETY: no status is asked for.
+    let pid = unsafe { libc::waitpid(-1, ptr::null_mut(), 0) };
+    assert!(pid > 0, "waitpid: {}", std::io::Error::last_os_error());
 }
 
 pub(crate) fn reap(pid: i32) -> Reaped {
@@ -197,6 +210,28 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
     assert_eq!(result, 0);
     u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
+}
+
+/// The time of day, since the epoch.
+pub(crate) fn wall_clock() -> Duration {
+    Duration::from_nanos(clock_ns(libc::CLOCK_REALTIME))
+}
+
+/// Sets the machine's clock forward by so many seconds, or back.
+pub(crate) fn set_clock(seconds: i64) {
+    let now = wall_clock();
+    let time = libc::timespec {
+        tv_sec: i64::try_from(now.as_secs()).unwrap() + seconds,
+        tv_nsec: now.subsec_nanos().into(),
+    };
+    // SAFETY: the pointer is to a local.
+    let result = unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) };
+    assert_eq!(
+        result,
+        0,
+        "clock_settime: {}",
+        std::io::Error::last_os_error()
+    );
 }
 
 /// CPU time of this process so far.
@@ -352,6 +387,53 @@ pub(crate) fn vfork() -> i32 {
     };
     assert!(pid > 0, "clone: {}", std::io::Error::last_os_error());
     pid
+}
+
+/// The least that a C library takes.
+const IDLE_STACK: usize = 16384;
+/// Room for a comm.
+type Name = [u8; 16];
+
+extern "C" fn idle(name: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: the name has a NUL, and is never freed.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, name);
+        loop {
+            libc::pause();
+        }
+    }
+}
+
+/// So many threads, named `idle-0` and so on, that stay until the process ends. They are not the language's: each of those
+/// takes four mappings, of which a process may have 65,530.
+pub(crate) fn idle_threads(count: usize) {
+    // SAFETY: all bytes zero are a value of it, and the library makes it a valid one.
+    let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a local.
+    unsafe {
+        assert_eq!(libc::pthread_attr_init(&raw mut attributes), 0);
+        assert_eq!(libc::pthread_attr_setguardsize(&raw mut attributes, 0), 0);
+        assert_eq!(
+            libc::pthread_attr_setstacksize(&raw mut attributes, IDLE_STACK),
+            0
+        );
+    }
+    for nth in 0..count {
+        let mut name = Name::default();
+        write!(&mut name[..], "idle-{nth}").unwrap();
+        let name: *mut Name = Box::leak(Box::new(name));
+        // SAFETY: all bytes zero are a value of it.
+        let mut thread: libc::pthread_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointers are to locals and to a name that stays.
+        let code = unsafe {
+            libc::pthread_create(&raw mut thread, &raw const attributes, idle, name.cast())
+        };
+        let error = std::io::Error::from_raw_os_error(code);
+        assert_eq!(
+            code, 0,
+            "thread {nth} of {count}: {error}; see threads-max and pid_max in /proc/sys/kernel, and pids.max"
+        );
+    }
 }
 
 /// Returns when all that waited for RCU at the call may have happened.

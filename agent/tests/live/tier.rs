@@ -121,6 +121,7 @@ pub(crate) const PROCFS: Tier = Tier {
     label: "procfs",
     name: "procfs",
     needs_btf: false,
+    without_types: false,
     sources: [("cpu", "procfs"), ("io", "procfs"), ("lifecycle", "absent")],
     has_events: false,
     low: 0.0,

@@ -4,7 +4,7 @@ mod groups;
 mod history;
 mod node;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use agent_common::{
@@ -78,7 +78,8 @@ pub(crate) fn iterator(bytes: &[u8]) {
             .threads
             .is_sorted_by_key(|thread| (thread.tgid, thread.tid))
     );
-    assert!(whole.cgroup_ids().len() <= whole.processes.len());
+    let all: HashSet<_> = whole.processes.iter().map(|one| one.id).collect();
+    assert!(whole.cgroup_ids(&all).len() <= all.len());
     let found = whole.processes.iter();
     let found = found.map(|process| u128::from(process.counters.faults.minor));
     let most = found.clone().max().unwrap_or_default();

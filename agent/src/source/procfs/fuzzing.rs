@@ -135,10 +135,9 @@ pub(crate) fn cmdline(file: &[u8]) {
 /// Each path stands behind the second colon of its line, and either all lines are understood or none. The procfs crate takes those
 /// for comments that begin with a number sign; the kernel's begin with digits.
 pub(crate) fn cgroup(file: &[u8]) {
-    let paths = cgroup::parse_cgroup(file);
-    if paths.is_empty() {
+    let Some((paths, _)) = cgroup::parse_cgroup(file) else {
         return;
-    }
+    };
     let text = String::from_utf8_lossy(file);
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let expected: Vec<Option<&str>> = lines

@@ -1,6 +1,7 @@
 //! The small programs that the tests run. Each is a function of its arguments; what it knows it prints.
 
 mod churn;
+mod crowd;
 mod lineage;
 mod threads;
 mod worker;
@@ -13,7 +14,9 @@ const SCENARIO: &str = "HEADCOUNT_SCENARIO";
 type Scenario = fn(&[String]);
 
 const SCENARIOS: &[(&str, Scenario)] = &[
+    ("bomb", crowd::bomb),
     ("churn", churn::churn),
+    ("crowd", crowd::crowd),
     ("double-fork", lineage::double_fork),
     ("end", churn::end),
     ("exec-by-thread", threads::exec_by_thread),

@@ -160,7 +160,7 @@ fn one_number_twice_between_scrapes(tier: &'static Tier) {
     running.tell("on");
     assert_eq!(running.await_line("held"), first);
     let samples = sum(80_000_000);
-    assert_eq!(samples.group(&program.name).exits(End::Success), 1.0);
+    assert_eq!(samples.group(&program.name).all_exits(), 1.0);
     running.tell("on");
     let report = running.finish();
     agent.await_settled(|samples| {

@@ -4,15 +4,13 @@ use crate::{
     agent::Agent,
     group::Lives,
     guest::is_unprivileged,
+    limited::{Limited, MEMORY},
     process,
     program::Program,
     runner::table,
     tier::{ALL, TYPED, Tier},
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 table![oom_kill for TYPED, proportional_memory for ALL];
 
@@ -54,48 +52,10 @@ fn proportional_memory(tier: &'static Tier) {
     });
 }
 
-/// A control group with little memory. Dropping it removes it.
-struct Limited(PathBuf);
-
-impl Limited {
-    /// In the first hierarchy that has a memory controller: a version 1 one of its own, or the unified one.
-    fn new(name: &str) -> Self {
-        let root = Path::new("/sys/fs/cgroup");
-        let (folder, limits) = if root.join("memory/memory.limit_in_bytes").exists() {
-            (
-                root.join("memory"),
-                ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"],
-            )
-        } else {
-            fs::write(root.join("cgroup.subtree_control"), "+memory").unwrap();
-            (root.to_owned(), ["memory.max", "memory.swap.max"])
-        };
-        let group = Self(folder.join(name));
-        fs::create_dir(&group.0).unwrap();
-        fs::write(group.0.join(limits[0]), LIMIT).unwrap();
-        // Without swap accounting there is no such file; then there must be no swap.
-        if group.0.join(limits[1]).exists() {
-            fs::write(group.0.join(limits[1]), LIMIT).unwrap();
-        }
-        group
-    }
-
-    fn take(&self, pid: i32) {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        // One that somebody is still in stays; the test has failed then.
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 fn oom_kill(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let (victim, other) = (Program::new("oom"), Program::new("kill"));
-    let limited = Limited::new(&victim.name);
+    let limited = Limited::new(&victim.name, &MEMORY, LIMIT);
     let mut running = victim.work();
     limited.take(running.pid());
     running.tell(&format!("hold {WANTED}"));

@@ -4,8 +4,10 @@ mod cgroups;
 mod churn;
 mod images;
 mod lineage;
+mod machine;
 mod memory;
 mod names;
+mod overload;
 mod pressure;
 mod refused;
 mod reload;
@@ -19,6 +21,7 @@ use crate::{
     agent::Agent,
     exposition::Samples,
     group::Group,
+    guest,
     runner::Test,
     tier::{LAST_SWITCH_NS, RCU_BATCH, TICK_NS, Tier, UNWAITED_END_NS},
 };
@@ -31,6 +34,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         lineage::TESTS,
         memory::TESTS,
         names::TESTS,
+        overload::TESTS,
         pressure::TESTS,
         refused::iterator::TESTS,
         refused::maps::TESTS,
@@ -44,6 +48,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         threads::TESTS,
     ]
     .into_iter()
+    .chain(guest::is_here().then_some(machine::TESTS))
     .flatten()
     .copied()
 }

@@ -1,6 +1,6 @@
 //! The iterator cannot be opened: from the start, or for a while.
 
-use super::{goes_on, judging, rung, text};
+use super::{NEEDED, goes_on, judging, rung, text};
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
@@ -9,16 +9,19 @@ use crate::{
     runner::table,
     surroundings::Surroundings,
     tests::within,
-    tier::{ITERATOR, SWITCH},
+    tier::{ITERATOR, SWITCH, Tier},
 };
 use std::sync::{
     Arc,
     atomic::{AtomicI32, Ordering},
 };
 
-table![from_the_start, for_a_while];
+table![
+    from_the_start for NEEDED,
+    for_a_while for NEEDED,
+];
 
-fn from_the_start() {
+fn from_the_start(_: &'static Tier) {
     let surroundings = judging(
         |call| *call == Call::OpenIterator,
         Verdict::Refuse(libc::EPERM),
@@ -32,7 +35,7 @@ fn from_the_start() {
 }
 
 /// Meanwhile a program runs and ends, and another one lives on. No group is shown; afterwards nothing of them is missing.
-fn for_a_while() {
+fn for_a_while(_: &'static Tier) {
     let errno = Arc::new(AtomicI32::new(0));
     let now = Arc::clone(&errno);
     let surroundings = Surroundings {

@@ -1,7 +1,7 @@
 //! A map is not made, or smaller than it was asked for. Which maps there are, the agent shows: it makes all of them in each
 //! tier.
 
-use super::{counts, ends, error, goes_on, judging, judging_in, text};
+use super::{NEEDED, counts, ends, error, goes_on, judging, judging_in, text};
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
@@ -20,7 +20,10 @@ use std::{
 /// The least that a ring may have.
 const PAGE: u32 = 4096;
 
-table![each_is_not_made, each_is_too_small];
+table![
+    each_is_not_made for NEEDED,
+    each_is_too_small for NEEDED,
+];
 
 /// The maps of this tier, and how many entries they are made with. What aya tries about the kernel is none of them.
 fn maps(tier: &Tier) -> BTreeMap<String, u32> {
@@ -56,7 +59,7 @@ fn making(map: &str) -> impl Fn(&Call) -> bool + Send + 'static {
     move |call| matches!(call, Call::Map { name, .. } if *name == map)
 }
 
-fn each_is_not_made() {
+fn each_is_not_made(_: &'static Tier) {
     for (nth, map) in maps(&ITERATOR).into_keys().enumerate() {
         let refusing = || judging(making(&map), Verdict::Refuse(error(nth)));
         let told = [&*map, &*text(error(nth))];
@@ -68,7 +71,7 @@ fn each_is_not_made() {
 }
 
 /// A map of a single place, or page, while more happens than the agent can take in.
-fn each_is_too_small() {
+fn each_is_too_small(_: &'static Tier) {
     for tier in EXACT {
         let maps = maps(tier);
         for (map, _) in maps.into_iter().filter(|(_, entries)| *entries > 1) {

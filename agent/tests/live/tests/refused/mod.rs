@@ -18,6 +18,9 @@ use crate::{
 };
 use std::io::Error;
 
+/// What refuses or hides something takes it from this tier.
+const NEEDED: &[&Tier] = &[&ITERATOR];
+
 /// By what a kernel refuses programs and maps. Emulation has time for one of them.
 fn errors() -> &'static [i32] {
     let all = &[libc::EPERM, libc::ENOMEM, libc::E2BIG, libc::EINVAL];

@@ -1,23 +1,23 @@
 //! One program is not loaded, or not attached; or no program at all.
 
-use super::{Way, ends, error, errors, goes_on, judging, judging_in, rung, text};
+use super::{NEEDED, Way, ends, error, errors, goes_on, judging, judging_in, rung, text};
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
     guest::is_here,
     runner::table,
     surroundings::{Surroundings, Tracefs},
-    tier::{EXACT, ITERATOR, PROCFS, SWITCH, TRACED},
+    tier::{EXACT, ITERATOR, PROCFS, SWITCH, TRACED, Tier},
 };
 use headcount::source::bpf::Program;
 
 table![
-    each_is_not_loaded,
-    each_is_not_attached,
-    each_of_a_forced_tier_is_not_loaded,
-    tracepoints_are_left,
-    no_call_is_allowed,
-    no_memory_may_be_locked,
+    each_is_not_loaded for NEEDED,
+    each_is_not_attached for NEEDED,
+    each_of_a_forced_tier_is_not_loaded for NEEDED,
+    tracepoints_are_left for NEEDED,
+    no_call_is_allowed for NEEDED,
+    no_memory_may_be_locked for NEEDED,
 ];
 
 fn loading(program: Program) -> impl Fn(&Call) -> bool + Send {
@@ -53,7 +53,7 @@ fn is_tried(program: Program, rung: &str) -> bool {
     }
 }
 
-fn each_is_not_loaded() {
+fn each_is_not_loaded(_: &'static Tier) {
     let rung = rung();
     for program in Program::ALL {
         for errno in errors() {
@@ -69,7 +69,7 @@ fn each_is_not_loaded() {
     }
 }
 
-fn each_is_not_attached() {
+fn each_is_not_attached(_: &'static Tier) {
     let rung = rung();
     let tried = Program::ALL
         .into_iter()
@@ -86,7 +86,7 @@ fn each_is_not_attached() {
     }
 }
 
-fn each_of_a_forced_tier_is_not_loaded() {
+fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
     let rung = rung();
     for tier in EXACT {
         let needed = Program::ALL.into_iter().filter(|program| match program {
@@ -108,7 +108,7 @@ fn each_of_a_forced_tier_is_not_loaded() {
 }
 
 /// Where the kernel's types help no more, its tracepoints may.
-fn tracepoints_are_left() {
+fn tracepoints_are_left(_: &'static Tier) {
     let surroundings = Surroundings {
         tracefs: Tracefs::Mounted,
         ..judging(loading(Program::Fork), Verdict::Refuse(libc::EINVAL))
@@ -122,7 +122,7 @@ fn tracepoints_are_left() {
 }
 
 /// As by the seccomp profile of a container, on a kernel without BPF, under a limit of memory.
-fn no_call_is_allowed() {
+fn no_call_is_allowed(_: &'static Tier) {
     for errno in [libc::EPERM, libc::ENOSYS, libc::ENOMEM] {
         let all = || judging(|_| true, Verdict::Refuse(errno));
         let agent = Agent::start_in(all(), &[]);
@@ -136,7 +136,7 @@ fn no_call_is_allowed() {
 }
 
 /// Before 5.11 maps are locked memory, and root may raise the limit; since then they are not.
-fn no_memory_may_be_locked() {
+fn no_memory_may_be_locked(_: &'static Tier) {
     let surroundings = Surroundings {
         locked_memory: Some(0),
         ..Surroundings::default()

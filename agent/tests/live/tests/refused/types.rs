@@ -1,11 +1,11 @@
 //! The kernel's type information is damaged, another machine's, or without what the agent looks for.
 
-use super::{ends, goes_on, rung};
+use super::{NEEDED, ends, goes_on, rung};
 use crate::{
     agent::Agent,
     runner::table,
     surroundings::{self, BTF, Surroundings},
-    tier::{ITERATOR, PROCFS, SWITCH},
+    tier::{ITERATOR, PROCFS, SWITCH, Tier},
 };
 use std::{
     fs::{self, File},
@@ -15,10 +15,10 @@ use std::{
 use tempfile::TempDir;
 
 table![
-    damaged_or_foreign,
-    without_a_member,
-    without_a_function,
-    with_members_elsewhere,
+    damaged_or_foreign for NEEDED,
+    without_a_member for NEEDED,
+    without_a_function for NEEDED,
+    with_members_elsewhere for NEEDED,
 ];
 
 /// A file in the place of the kernel's.
@@ -80,7 +80,7 @@ fn offset_at(raw: &[u8], member: &str) -> usize {
         .unwrap()
 }
 
-fn damaged_or_foreign() {
+fn damaged_or_foreign(_: &'static Tier) {
     let raw = of_this_kernel();
     let types = 24..strings_at(&raw);
     let mut name_outside = raw.clone();
@@ -133,7 +133,7 @@ fn set_length(path: &Path, length: u64) {
 }
 
 /// Without one that totals rest on, no kernel tier; without others, their facts are told from elsewhere, or not at all.
-fn without_a_member() {
+fn without_a_member(_: &'static Tier) {
     let mut raw = of_this_kernel();
     for name in ["read_bytes", "run_delay", "rlim", "total_vm", "arg_start"] {
         hide(&mut raw, name);
@@ -173,7 +173,7 @@ fn without_a_member() {
 }
 
 /// What hooks are found by.
-fn without_a_function() {
+fn without_a_function(_: &'static Tier) {
     for (name, way, told) in [
         ("release_task", (&ITERATOR, "free"), &[][..]),
         ("bpf_iter_task", (&SWITCH, rung()), &["no task iterator"]),
@@ -190,7 +190,7 @@ fn without_a_function() {
 }
 
 /// Type information of another build: a limit is read for a run time. The self-test sees it.
-fn with_members_elsewhere() {
+fn with_members_elsewhere(_: &'static Tier) {
     let mut raw = of_this_kernel();
     let (here, there) = (
         offset_at(&raw, "sum_sched_runtime"),

@@ -1,0 +1,72 @@
+//! Many at once.
+
+use super::{number, worker::read_line};
+use crate::process;
+use std::{
+    ptr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// `COUNT`: so many threads beside the first one, each under a name of its own. Reports when they are there, and waits for a
+/// line, or the end of its input.
+pub(super) fn crowd(arguments: &[String]) {
+    let count = number(&arguments[0]);
+    process::idle_threads(usize::try_from(count).unwrap());
+    println!("there {count}");
+    read_line();
+    process::exit(0);
+}
+
+/// What all processes of a bomb count together.
+struct Tally {
+    forks: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// `COUNT`: waits for a line; then it forks, and who is born forks, too, until there were so many. Who is refused waits for
+/// a child of its own, or ends if it has none: so there is always room again, and nobody is left. Reports how many there
+/// were, and how many more would have been.
+pub(super) fn bomb(arguments: &[String]) {
+    let tally = shared();
+    read_line();
+    explode(tally, number(&arguments[0]));
+    println!("forks {}", tally.forks.load(Relaxed));
+    println!("refused {}", tally.refused.load(Relaxed));
+}
+
+fn explode(tally: &'static Tally, count: u64) {
+    let mut children = 0_u64;
+    while tally.forks.load(Relaxed) < count {
+        if process::try_fork(|| explode(tally, count)).is_some() {
+            tally.forks.fetch_add(1, Relaxed);
+            children += 1;
+            continue;
+        }
+        tally.refused.fetch_add(1, Relaxed);
+        if children == 0 {
+            return;
+        }
+        process::reap_any();
+        children -= 1;
+    }
+    for _ in 0..children {
+        process::reap_any();
+    }
+}
+
+/// In memory that a fork shares.
+fn shared() -> &'static Tally {
+    // SAFETY: a mapping of our own, which nobody takes away; all bytes zero are a value of the type.
+    unsafe {
+        let memory = libc::mmap(
+            ptr::null_mut(),
+            size_of::<Tally>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        assert_ne!(memory, libc::MAP_FAILED, "mmap");
+        &*memory.cast::<Tally>()
+    }
+}

@@ -1,0 +1,180 @@
+//! More than a machine is meant for: a crowd of threads, a fork bomb, an agent that is stopped until nothing fits any more.
+//! The agent answers, keeps its size, counts or says what it could not count, and is well again afterwards.
+
+use super::{pressure::all_is_known, rise, within};
+use crate::{
+    agent::Agent,
+    exposition::Samples,
+    group::Lives,
+    guest::scaled,
+    limited::{Limited, PIDS},
+    program::{Program, Running},
+    runner::table,
+    tier::{EXACT, ITERATOR, PROCFS, SWITCH, TYPED, Tier},
+};
+
+table![
+    twenty_thousand_threads for &[&ITERATOR, &SWITCH, &PROCFS],
+    a_fork_bomb for EXACT,
+    stopped_until_nothing_fits for TYPED,
+];
+
+/// What a thread that is looked at may cost the agent: what is known of it, twice while a pass replaces another.
+const BYTES_A_THREAD: f64 = 1024.0;
+
+/// Of one process, each under another name: all are counted, the names only up to their bound. Where each has a file to be
+/// read, there are fewer of them: a scrape must come in its time.
+fn twenty_thousand_threads(tier: &'static Tier) {
+    let count = if tier.name == ITERATOR.name {
+        20_000
+    } else {
+        4000
+    };
+    let count = scaled(count).min(room_for_threads());
+    let all = (count + 1) as f64;
+    let agent = Agent::start(tier);
+    let before = resident_bytes(&agent.scrape());
+    let program = Program::new("crowd");
+    let mut running = program.start("crowd", &[&count.to_string()]);
+    running.await_line("there");
+    let samples = agent.await_that(|samples| {
+        let group = samples.group(&program.name);
+        expect("threads", group.value("num_threads"), all)?;
+        expect("processes", group.processes(), 1.0)
+    });
+    expect("threads by name", threads_by_name(&samples, &program), all).unwrap();
+    assert!(samples.the("headcount_threads_overflowed", &[]) > 0.0);
+    let grown = resident_bytes(&samples) - before;
+    assert!(grown < all * BYTES_A_THREAD, "{grown} bytes more");
+    let report = running.finish();
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        expect("threads", group.value("num_threads"), 0.0)?;
+        if tier.has_events {
+            Lives::ONE_PROGRAM.check(&group)?;
+        }
+        within(&agent, tier, &group, 1, report.reaped.cpu_ns)
+    });
+}
+
+fn expect(what: &str, found: f64, expected: f64) -> Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("{found} {what}, expected {expected}"))
+}
+
+/// Three quarters of what the kernel allows the whole machine.
+fn room_for_threads() -> u64 {
+    let limit = |name: &str| -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap();
+        text.trim().parse().unwrap()
+    };
+    limit("threads-max").min(limit("pid_max")) * 3 / 4
+}
+
+fn threads_by_name(samples: &Samples, program: &Program) -> f64 {
+    samples
+        .series("namedprocess_namegroup_thread_count")
+        .filter(|(labels, _)| labels["groupname"] == program.name)
+        .map(|(_, threads)| threads)
+        .sum()
+}
+
+fn resident_bytes(samples: &Samples) -> f64 {
+    samples.the("headcount_process_resident_memory_bytes", &[])
+}
+
+/// In a control group with room for so many: it is full most of the time, and most forks are refused.
+const BOMB_PROCESSES: &str = "100";
+
+/// Each process that there was is counted, and none that was refused.
+fn a_fork_bomb(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("bomb");
+    let limited = Limited::new(&program.name, &PIDS, BOMB_PROCESSES);
+    let mut running = program.start("bomb", &[&scaled(4000).to_string()]);
+    limited.take(running.pid());
+    running.tell("now");
+    let mut last = agent.scrape();
+    while !running.has_ended() {
+        let now = agent.scrape();
+        rise::check(&last, &now);
+        last = now;
+    }
+    let report = running.finish();
+    assert!(report.of("refused") > 0, "there was no limit");
+    let forks = report.of("forks");
+    let expected = Lives {
+        forks,
+        success: forks + 1,
+        ..Lives::ONE_PROGRAM
+    };
+    let samples = agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        expected.check(&group)?;
+        within(&agent, tier, &group, forks + 1, report.reaped.cpu_ns)
+    });
+    assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
+}
+
+const RESIDENTS: usize = 3;
+
+/// The first look afterwards knows who is there, whatever of their births and ends was lost; `/health` says that something
+/// was, and after a look without further loss that all is well.
+fn stopped_until_nothing_fits(tier: &'static Tier) {
+    let flags = [
+        "--accounting.ring-bytes=4096",
+        "--accounting.overflow-entries=16",
+    ];
+    let agent = Agent::start_with(tier, &flags, None);
+    let well = agent.ask("/health");
+    let [stays, goes, comes, churns] = ["stays", "goes", "comes", "churn"].map(Program::new);
+    let work =
+        |program: &Program| -> Vec<Running> { (0..RESIDENTS).map(|_| program.work()).collect() };
+    let (staying, going) = (work(&stays), work(&goes));
+    let present = |samples: &Samples, expected: [(&Program, usize); 3]| {
+        let mut all = expected.iter().map(|(program, count)| {
+            let found = samples.group(&program.name).processes();
+            expect(&program.name, found, *count as f64)
+        });
+        all.try_for_each(|one| one)
+    };
+    let before = agent.await_that(|samples| {
+        present(
+            samples,
+            [(&stays, RESIDENTS), (&goes, RESIDENTS), (&comes, 0)],
+        )
+    });
+    let count = scaled(1000);
+    let (report, coming) = agent.stopped(|| {
+        let report = churns.run("churn", &[&count.to_string(), "1000000"]);
+        drop(going);
+        (report, work(&comes))
+    });
+    let samples = agent.scrape();
+    present(
+        &samples,
+        [(&stays, RESIDENTS), (&goes, 0), (&comes, RESIDENTS)],
+    )
+    .unwrap();
+    assert!(agent.ask("/health").contains("degraded"));
+    rise::check(&before, &samples);
+    assert!(samples.the("headcount_events_coarse_total", &[]) > 0.0);
+    let node = |samples: &Samples| samples.the("headcount_kernel_forks_total", &[]);
+    assert!(node(&samples) - node(&before) >= (count + 1) as f64);
+    // What else the machine does may be too much for so small a ring, too.
+    agent.await_that(|_| match agent.ask("/health") {
+        now if now == well => Ok(()),
+        now => Err(now),
+    });
+    let used_ns = report.reaped.cpu_ns;
+    agent.await_settled(|samples| {
+        present(
+            samples,
+            [(&stays, RESIDENTS), (&goes, 0), (&comes, RESIDENTS)],
+        )?;
+        all_is_known(&agent, tier, samples, &[&churns.name], used_ns)
+    });
+    drop((staying, coming));
+}
