@@ -93,6 +93,13 @@ pub fn start(
     if support.obstacle.is_none() && !support.task_iterator {
         warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
     }
+    if support.obstacle.is_none() && support::is_ftrace_off() {
+        warnings.push(
+            "kernel.ftrace_enabled is 0, so no program runs at release_task; final totals come at sched_process_free, as \
+             exact, but later"
+                .to_owned(),
+        );
+    }
     let btf = if plans.iter().any(|plan| plan.rung.is_some()) {
         aya::Btf::from_sys_fs()
             .map_err(|error| warnings.push(error.to_string()))
