@@ -24,8 +24,8 @@ pub struct Facts {
     pub username: String,
     /// Path part of each line of `/proc/<pid>/cgroup`, in file order; empty where unreadable.
     pub cgroups: Vec<String>,
-    /// Whether whoever is in the same cgroup v2 has the same `cgroups`; not so where version 1 has others.
-    pub cgroups_by_id: bool,
+    /// Those of `cgroups` that whoever is in the same cgroup v2 has, too: not what version 1 has of its own.
+    pub cgroups_by_id: Vec<String>,
     /// The cgroup v2 id that its exec told; `None` where only `/proc` was read.
     pub cgroup_id: Option<u64>,
     /// Working directory, raw bytes; empty where nobody asks for it, where it may not be read, and where the process was gone.

@@ -43,23 +43,22 @@ impl Names {
         self.cgroups.get(&id).cloned().unwrap_or_default()
     }
 
-    /// These are the facts of a living process in the cgroup `id`. They are of no use where another one in it may have other
-    /// paths.
+    /// These are the facts of a living process in the cgroup `id`. Its container counts only where all its paths are those of
+    /// whoever is in it.
     pub fn learn(&mut self, id: u64, facts: &Facts) {
-        if !facts.cgroups_by_id {
-            return;
-        }
+        let paths = &facts.cgroups_by_id;
+        let container = facts.container.as_ref();
+        let container = container.filter(|_| paths.len() == facts.cgroups.len());
         if self.cgroups.len() >= CGROUPS && !self.cgroups.contains_key(&id) {
             self.cgroups.clear();
         }
         let is_known = |known: &Cgroup| {
-            known.paths == facts.cgroups
-                && (facts.container.is_none() || known.container == facts.container)
+            known.paths == *paths && (container.is_none() || known.container.as_ref() == container)
         };
         if !self.cgroups.get(&id).is_some_and(is_known) {
             let found = Cgroup {
-                paths: facts.cgroups.clone(),
-                container: facts.container.clone(),
+                paths: paths.clone(),
+                container: container.cloned(),
             };
             self.cgroups.insert(id, found);
         }
@@ -80,18 +79,18 @@ mod tests {
         };
         Facts {
             cgroups: vec![path.to_owned()],
-            cgroups_by_id: true,
+            cgroups_by_id: vec![path.to_owned()],
             container: pod.map(container),
             ..Facts::default()
         }
     }
 
     #[test]
-    fn nothing_is_learnt_where_others_in_the_cgroup_may_have_other_paths() {
+    fn what_others_in_the_cgroup_may_not_have_is_not_learnt() {
         let mut names = Names::new(Users::new("/nowhere".into()));
         let of_version_1 = Facts {
-            cgroups_by_id: false,
-            ..facts("/docker/x", None)
+            cgroups_by_id: Vec::new(),
+            ..facts("/docker/x", Some("p"))
         };
         names.learn(1, &of_version_1);
         assert_eq!(names.cgroup(1), Cgroup::default());

@@ -289,7 +289,7 @@ mod tests {
         });
         let alive = Facts {
             cgroups: vec!["/system.slice/x.service".to_owned()],
-            cgroups_by_id: true,
+            cgroups_by_id: vec!["/system.slice/x.service".to_owned()],
             container: Some(container),
             ..Facts::default()
         };

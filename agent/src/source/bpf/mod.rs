@@ -192,6 +192,13 @@ fn shortcomings(support: &Support) -> Vec<String> {
     if warnings.is_empty() && !support.task_iterator {
         warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
     }
+    if warnings.is_empty() && support::is_ftrace_off() {
+        warnings.push(
+            "kernel.ftrace_enabled is 0, so no program runs at release_task; final totals come at sched_process_free, as \
+             exact, but later"
+                .to_owned(),
+        );
+    }
     warnings
 }
 

@@ -51,8 +51,8 @@ pub enum Obstacle {
 pub struct Support {
     /// The kernel has the task iterator (since 5.8).
     pub task_iterator: bool,
-    /// The kernel has a function `release_task` that programs can name. Whether it may be hooked shows when it is
-    /// tried.
+    /// The kernel has a function `release_task` that programs can name, and runs what hooks a function. Whether it may be
+    /// hooked shows when it is tried.
     pub release_task: bool,
     /// Why no program at all can be used; `None` where some can.
     pub obstacle: Option<Obstacle>,
@@ -90,13 +90,18 @@ impl Support {
         let (layout, missing) = offsets::resolve(btf);
         let support = Self {
             task_iterator: btf.has_function("bpf_iter_task"),
-            release_task: btf.has_function("release_task"),
+            release_task: btf.has_function("release_task") && !is_ftrace_off(),
             no_types: offsets::first_required(&missing).map(Obstacle::NoField),
             missing,
             ..Self::default()
         };
         (support, layout)
     }
+}
+
+/// Whether an administrator has turned off what fentry rests on. Such a program is attached all the same then, and never runs.
+pub(super) fn is_ftrace_off() -> bool {
+    std::fs::read("/proc/sys/kernel/ftrace_enabled").is_ok_and(|text| text.starts_with(b"0"))
 }
 
 /// Why the capabilities in `CapEff` of this `/proc/thread-self/status` are not enough; `None` when they are.
