@@ -23,6 +23,7 @@ mod exposition;
 mod group;
 mod guest;
 mod kernel_objects;
+mod limited;
 mod process;
 mod procfs;
 mod program;

@@ -2,6 +2,7 @@
 
 mod churn;
 mod lineage;
+mod stuck;
 mod threads;
 mod worker;
 
@@ -14,6 +15,7 @@ type Scenario = fn(&[String]);
 
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("churn", churn::churn),
+    ("crowd", churn::crowd),
     ("double-fork", lineage::double_fork),
     ("end", churn::end),
     ("exec-by-thread", threads::exec_by_thread),
@@ -22,6 +24,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("no-arguments", worker::no_arguments),
     ("relay", churn::relay),
     ("reuse", lineage::reuse),
+    ("stuck", stuck::stuck),
     ("tell", lineage::tell),
     ("unwaited", lineage::unwaited),
     ("unwaited-threads", threads::unwaited_threads),

@@ -1,21 +1,27 @@
-//! What a process holds by its share, and killed for want of memory.
+//! What a process holds by its share, and killed for want of memory; and how much of it the agent itself wants.
 
 use crate::{
     agent::Agent,
     group::Lives,
+    guest::scaled,
+    limited::Limited,
     process,
     program::Program,
     runner::table,
     tier::{EXACT, ITERATOR, PROCFS, SWITCH},
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, net::TcpStream, os::unix::process::ExitStatusExt as _};
 
-table![oom_kill, proportional_memory];
+table![
+    a_busy_node_fits_into_little_memory,
+    an_agent_that_gets_no_memory_tells_nothing,
+    oom_kill,
+    proportional_memory,
+];
 
-const LIMIT: &str = "33554432";
+const LIMIT: u64 = 33_554_432;
+/// What README.md and the manifests say is enough for 5,000 processes.
+const ENOUGH: u64 = 64 << 20;
 /// Twice the limit.
 const WANTED: &str = "67108864";
 
@@ -48,49 +54,11 @@ fn proportional_memory() {
     }
 }
 
-/// A control group with little memory. Dropping it removes it.
-struct Limited(PathBuf);
-
-impl Limited {
-    /// In the first hierarchy that has a memory controller: a version 1 one of its own, or the unified one.
-    fn new(name: &str) -> Self {
-        let root = Path::new("/sys/fs/cgroup");
-        let (folder, limits) = if root.join("memory/memory.limit_in_bytes").exists() {
-            (
-                root.join("memory"),
-                ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"],
-            )
-        } else {
-            fs::write(root.join("cgroup.subtree_control"), "+memory").unwrap();
-            (root.to_owned(), ["memory.max", "memory.swap.max"])
-        };
-        let group = Self(folder.join(name));
-        fs::create_dir(&group.0).unwrap();
-        fs::write(group.0.join(limits[0]), LIMIT).unwrap();
-        // Without swap accounting there is no such file; then there must be no swap.
-        if group.0.join(limits[1]).exists() {
-            fs::write(group.0.join(limits[1]), LIMIT).unwrap();
-        }
-        group
-    }
-
-    fn take(&self, pid: i32) {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        // One that somebody is still in stays; the test has failed then.
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 fn oom_kill() {
     for tier in EXACT {
         let agent = Agent::start(tier);
         let (victim, other) = (Program::new("oom"), Program::new("kill"));
-        let limited = Limited::new(&victim.name);
+        let limited = Limited::new(&victim.name, LIMIT);
         let mut running = victim.work();
         limited.take(running.pid());
         running.tell(&format!("hold {WANTED}"));
@@ -109,5 +77,44 @@ fn oom_kill() {
         });
         assert_eq!(samples.group(&victim.name).value("oom_kills_total"), 1.0);
         assert_eq!(samples.group(&other.name).value("oom_kills_total"), 0.0);
+    }
+}
+
+/// Five thousand processes with as many names, others that come and go, and clients that hold what they can: within the limit.
+fn a_busy_node_fits_into_little_memory() {
+    let crowd = Program::new("crowd");
+    let count = scaled(5000);
+    let mut members = crowd.start("crowd", &[&count.to_string()]);
+    assert_eq!(members.await_line("ready"), count);
+    // The one that loads the most, and the one that reads the most.
+    for tier in [&ITERATOR, &PROCFS] {
+        let (limited, churn) = (Limited::new(&crowd.name, ENOUGH), Program::new("churn"));
+        let agent = Agent::start_in(&limited, tier);
+        let silent: Vec<_> = (0..100)
+            .map(|_| TcpStream::connect(("127.0.0.1", agent.port())).unwrap())
+            .collect();
+        churn.run("churn", &[&scaled(200).to_string(), "0", churn.path_text()]);
+        for _ in 0..3 {
+            let samples = agent.scrape();
+            let live = samples.the("headcount_processes", &[("state", "live")]);
+            assert!(live > count as f64, "{live} processes");
+        }
+        let groups = agent.scrape().the("headcount_groups", &[]);
+        assert!(groups > 1000.0_f64.min(count as f64), "{groups} groups");
+        assert_eq!(silent.len(), 100);
+    }
+    members.finish();
+}
+
+/// The kernel ends it wherever its start is by then. Who asked meanwhile has heard all or nothing.
+fn an_agent_that_gets_no_memory_tells_nothing() {
+    for mib in [3, 8, 16, 24] {
+        let program = Program::new("tight");
+        let limited = Limited::new(&program.name, mib << 20);
+        match Agent::spawn_in(&limited, &ITERATOR).scrape_or_end() {
+            Ok(samples) => assert!(samples.the("headcount_processes", &[("state", "live")]) > 1.0),
+            Err(status) => assert_eq!(status.signal(), Some(libc::SIGKILL)),
+        }
+        assert!(mib > 3 || limited.kills() > 0, "3 MiB were enough");
     }
 }

@@ -12,12 +12,14 @@ mod rise;
 mod sandbox;
 mod start;
 mod stat;
+mod stuck;
 mod threads;
 
 use crate::{
     agent::Agent,
     exposition::Samples,
     group::Group,
+    guest::is_here,
     runner::Test,
     tier::{LAST_SWITCH_NS, RCU_BATCH, TICK_NS, Tier, UNWAITED_END_NS},
 };
@@ -36,6 +38,8 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         sandbox::TESTS,
         start::TESTS,
         stat::TESTS,
+        // An emulated machine has no FUSE.
+        if is_here() { &[] } else { stuck::TESTS },
         threads::TESTS,
     ]
     .into_iter()
