@@ -1,15 +1,15 @@
 //! A running agent, and questions to it.
 
 use crate::{
-    exposition::Samples, kernel_objects, process, program, rights::Rights,
+    exposition::Samples, kernel_objects, limited::Limited, process, program, rights::Rights,
     surroundings::Surroundings, tier::Tier,
 };
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
-    process::{Child, Stdio},
+    process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -88,6 +88,23 @@ impl Agent {
         }
     }
 
+    /// As root, within that memory.
+    pub(crate) fn start_within(limited: &Limited, tier: &Tier) -> Self {
+        let agent = Self::spawn_within(limited, tier).serving();
+        assert_eq!(agent.tier, tier.name, "the agent counts in another way");
+        agent
+    }
+
+    /// The same, and does not wait.
+    pub(crate) fn spawn_within(limited: &Limited, tier: &Tier) -> Self {
+        let accounting = format!("--accounting={}", tier.name);
+        let here = Surroundings {
+            entrance: Some(limited.entrance()),
+            ..Surroundings::default()
+        };
+        Self::spawn(&Rights::root(), here, &[&accounting], None)
+    }
+
     fn spawn(
         rights: &Rights,
         surroundings: Surroundings,
@@ -118,7 +135,7 @@ impl Agent {
 
     /// Itself, when the first pass is done.
     fn serving(mut self) -> Self {
-        self.port = self.await_port();
+        self.port = self.await_port().expect("the agent ended at once");
         // A machine that is emulated beside others may need longer for the start than a scrape waits.
         let samples = self.await_that(|samples| {
             let mut told = samples.series("headcount_accounting_info");
@@ -126,6 +143,20 @@ impl Agent {
         });
         (self.tier, self.rung) = accounting(&samples);
         self
+    }
+
+    /// One scrape, or how it ended instead; an answer that comes must be whole.
+    pub(crate) fn scrape_or_end(mut self) -> Result<Samples, ExitStatus> {
+        self.port = self.await_port()?;
+        let mut answer = Vec::new();
+        if let Ok(mut stream) = self.send("GET", "/metrics") {
+            // It may end at any moment.
+            let _ = stream.read_to_end(&mut answer);
+        }
+        if answer.is_empty() {
+            return Err(self.child.wait().unwrap());
+        }
+        Ok(Samples::parse(&whole(answer, "/metrics")).unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// The value of the label `tier`.
@@ -149,18 +180,23 @@ impl Agent {
         i32::try_from(self.child.id()).unwrap()
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    fn await_port(&mut self) -> u16 {
+    fn await_port(&mut self) -> Result<u16, ExitStatus> {
         let begun = Instant::now();
         loop {
             if let Some((_, tail)) = self.log().split_once("serving http://127.0.0.1:") {
-                return tail.split_once('/').unwrap().0.parse().unwrap();
+                return Ok(tail.split_once('/').unwrap().0.parse().unwrap());
             }
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the agent ended at once");
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Err(status);
+            }
             assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
             std::thread::sleep(PAUSE);
         }
@@ -186,24 +222,20 @@ impl Agent {
     }
 
     fn request(&self, method: &str, path: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = Vec::new();
+        let mut stream = self.send(method, path).unwrap();
+        stream.read_to_end(&mut answer).unwrap();
+        whole(answer, path)
+    }
+
+    fn send(&self, method: &str, path: &str) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8(answer).expect("the answer is UTF-8");
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .expect("the answer has a head");
-        let head = head.to_ascii_lowercase();
-        assert!(head.starts_with("http/1.1 200 "), "{path}: {head}");
-        let length = format!("content-length: {}", body.len());
-        assert!(head.lines().any(|line| line == length), "{path}: {head}");
-        body.to_owned()
+        )?;
+        Ok(stream)
     }
 
     pub(crate) fn scrape(&self) -> Samples {
@@ -269,6 +301,19 @@ impl Drop for Agent {
             println!("the agent's end: {ended:?}, and its log:\n{}", self.log());
         }
     }
+}
+
+/// The body of an answer, all of which must be there.
+fn whole(answer: Vec<u8>, path: &str) -> String {
+    let answer = String::from_utf8(answer).expect("the answer is UTF-8");
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .expect("the answer has a head");
+    let head = head.to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200 "), "{path}: {head}");
+    let length = format!("content-length: {}", body.len());
+    assert!(head.lines().any(|line| line == length), "{path}: {head}");
+    body.to_owned()
 }
 
 fn binary() -> PathBuf {

@@ -1,7 +1,7 @@
 //! Control groups with a limit, in whichever hierarchy has the controller: a version 1 one of its own, or the unified one.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -52,6 +52,12 @@ impl Limited {
         for (nth, file) in files.iter().enumerate() {
             let path = group.0.join(file);
             if nth == 0 || path.exists() {
+                // Nothing may be swapped, instead of as much again.
+                let value = if file.contains("swap.max") {
+                    "0"
+                } else {
+                    value
+                };
                 fs::write(path, value).unwrap();
             }
         }
@@ -60,6 +66,24 @@ impl Limited {
 
     pub(crate) fn take(&self, pid: i32) {
         fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+
+    /// Whoever writes there is in it.
+    pub(crate) fn entrance(&self) -> File {
+        let members = self.0.join("cgroup.procs");
+        File::options().write(true).open(members).unwrap()
+    }
+
+    /// Processes that the kernel has ended in it for want of memory.
+    pub(crate) fn kills(&self) -> u64 {
+        let counts = ["memory.oom_control", "memory.events"]
+            .into_iter()
+            .find_map(|file| fs::read_to_string(self.0.join(file)).ok());
+        let counts = counts.unwrap();
+        let line = counts
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        line.unwrap().parse().unwrap()
     }
 
     fn members(&self) -> Vec<i32> {
@@ -83,7 +107,9 @@ impl Drop for Limited {
             }
             std::thread::yield_now();
         }
-        // A member that is not reaped yet keeps it; the test has failed then.
-        let _ = fs::remove_dir(&self.0);
+        // Who was reaped just now may still be in it for a moment. One that somebody stays in stays; the test has failed then.
+        while begun.elapsed() < PATIENCE && fs::remove_dir(&self.0).is_err() {
+            std::thread::yield_now();
+        }
     }
 }

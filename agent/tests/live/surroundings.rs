@@ -6,7 +6,8 @@ use crate::{
 };
 use std::{
     ffi::{CStr, CString},
-    io::{self, Error},
+    fs::File,
+    io::{self, Error, Write as _},
     os::unix::{ffi::OsStrExt as _, process::CommandExt as _},
     path::PathBuf,
     process::{Child, Command},
@@ -43,6 +44,8 @@ pub(crate) struct Surroundings {
     pub(crate) tracefs: Tracefs,
     /// Bytes of memory that may be locked.
     pub(crate) locked_memory: Option<u64>,
+    /// The list of members of a control group that it is in from the beginning.
+    pub(crate) entrance: Option<File>,
 }
 
 impl Surroundings {
@@ -94,6 +97,10 @@ impl Surroundings {
         if let Some(bytes) = self.locked_memory {
             // SAFETY: a system call, between fork and exec.
             unsafe { command.pre_exec(move || lock_at_most(bytes)) };
+        }
+        if let Some(mut members) = self.entrance {
+            // SAFETY: a system call, between fork and exec.
+            unsafe { command.pre_exec(move || members.write_all(b"0")) };
         }
         match self.judge {
             Some(judge) => bpf_calls::spawn(&mut command, judge),

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-/// `wchan` of process 5, which every scrape reads and no kernel lets wait: nobody but this thread reads it.
+/// `cgroup` of a process that has no name yet: it is read by the pass itself, for no single process holds up the kernel there.
 #[derive(Debug)]
 pub(crate) struct Held {
     path: PathBuf,
@@ -19,7 +19,9 @@ pub(crate) struct Held {
 impl Held {
     /// From now on it does not answer.
     pub(crate) fn new(tree: &FakeProc) -> Self {
-        let path = tree.path(5).join("wchan");
+        let process = tree.process(6).comm("held").argv::<&str>(&[]);
+        process.write();
+        let path = tree.path(6).join("cgroup");
         let contents = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let is_made = Command::new("mkfifo").arg(&path).status().unwrap();

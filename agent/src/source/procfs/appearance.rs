@@ -43,9 +43,18 @@ impl Procfs {
         let tick_ns = self.host.tick_ns;
         let dir = self.open(tgid)?;
         let dir = dir.as_fd();
-        let (found, comm) = self.read(tgid, dir, stat::FILE, |bytes| {
-            Some((stat::parse_stat(bytes)?, stat::parse_comm(bytes)?.to_vec()))
-        })?;
+        let (file, cap) = stat::FILE;
+        let read = self.viewers.read(tgid, dir, file, cap);
+        let (found, comm) = self.judge(
+            tgid,
+            file,
+            read.map(|bytes| {
+                Some((
+                    stat::parse_stat(&bytes)?,
+                    stat::parse_comm(&bytes)?.to_vec(),
+                ))
+            }),
+        )?;
         if found.start_ticks != start_ns / tick_ns {
             return Err(Error::Gone { tgid });
         }

@@ -11,8 +11,8 @@
 //! the figure.
 //!
 //! What it deliberately does not do: remember what a process looked like before (the process table does), or decide
-//! which processes matter. Of what a scrape reads, `cmdline` waits for the lock of a process's mappings and `io` for that of
-//! its exec: both are read by other threads (`patient`, `relay`).
+//! which processes matter. Of what a scrape reads, `cmdline` waits for the lock of a process's mappings; `io`, and on newer
+//! kernels `stat`, `wchan` and `cwd`, for that of its exec: all but `cwd` are read by other threads (`patient`, `relay`).
 //!
 //! [`Pass`]: crate::process::Pass
 
@@ -66,7 +66,7 @@ pub struct Procfs {
     buffer: Buffer,
     name: Name,
     lister: Lister,
-    /// Reads command lines, which may hold up the reader.
+    /// Reads single files that may hold up the reader.
     patient: Patient,
     /// Reads processes for a pass, which may hold it up, too.
     relay: Relay,
@@ -241,6 +241,18 @@ impl Procfs {
     ) -> Result<T, Error> {
         let parsed = self.buffer.read(dir, file, cap).map(parse);
         self.judge(tgid, file, parsed)
+    }
+
+    /// The same of a file that may never answer, by another thread.
+    fn read_patiently<T>(
+        &mut self,
+        tgid: u32,
+        dir: BorrowedFd<'_>,
+        (file, cap): (&'static CStr, usize),
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<T, Error> {
+        let bytes = self.patient.read(tgid, dir, file, cap);
+        self.judge(tgid, file, bytes.map(|bytes| parse(&bytes)))
     }
 
     fn judge<T>(

@@ -61,10 +61,9 @@ impl Procfs {
         dir: BorrowedFd<'_>,
         facts: &mut Facts,
     ) -> Result<(), Error> {
-        let (file, cap) = cmdline::FILE;
-        let argv = self.patient.read(tgid, dir, file, cap);
-        let argv = argv.map(|bytes| Some(cmdline::parse_cmdline(&bytes)));
-        facts.argv = self.judge(tgid, file, argv)?;
+        facts.argv = self.read_patiently(tgid, dir, cmdline::FILE, |bytes| {
+            Some(cmdline::parse_cmdline(bytes))
+        })?;
         let (file, _) = status::FILE;
         let status = self.read(tgid, dir, status::FILE, status::parse_status)?;
         let uid = self.judge(tgid, file, Ok(status.effective_uid))?;
@@ -103,7 +102,7 @@ impl Procfs {
         tgid: u32,
         dir: BorrowedFd<'_>,
     ) -> Result<(Stat, Vec<u8>), Error> {
-        self.read(tgid, dir, stat::FILE, |bytes| {
+        self.read_patiently(tgid, dir, stat::FILE, |bytes| {
             Some((stat::parse_stat(bytes)?, stat::parse_comm(bytes)?.to_vec()))
         })
     }

@@ -207,7 +207,7 @@ impl Procfs {
     /// The process is gone; or `stat` or `status` cannot be read, which counts as a read error.
     pub fn memory(&mut self, tgid: u32) -> Result<Memory, Error> {
         let result = self.open(tgid).and_then(|dir| {
-            let stat = self.read(tgid, dir.as_fd(), stat::FILE, stat::parse_stat)?;
+            let stat = self.read_patiently(tgid, dir.as_fd(), stat::FILE, stat::parse_stat)?;
             let status = self.read(tgid, dir.as_fd(), status::FILE, status::parse_status)?;
             Ok(self.memory_of(&stat, &status))
         });

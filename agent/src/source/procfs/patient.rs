@@ -1,8 +1,8 @@
-//! Reading files that may never answer: `cmdline` waits for the lock of the process's mappings, which one that is stuck in
-//! a page fault may hold for ever (process-exporter #309).
+//! Reading single files that may never answer: `cmdline` waits for the lock of the process's mappings, which one that is stuck in
+//! a page fault may hold for ever (process-exporter #309); `stat` and `wchan`, on newer kernels, for that of its exec.
 //!
 //! In: a directory, a name in it, a cap. Out: bytes, or [`io::ErrorKind::TimedOut`]. Another thread reads; one that does
-//! not come back is left to its file and replaced. While it is held up, its process is not asked again. At most [`HELD_UP`]
+//! not come back is left to its file and replaced. While it is held up, its process is not asked for that file again. At most [`HELD_UP`]
 //! threads are left so; then nothing is read here until one comes back. All waiting between two calls of
 //! [`Patient::begin`] takes no longer than [`PASS`] and a little for each file.
 
@@ -33,7 +33,7 @@ const VIEWERS_HELD_UP: usize = 4;
 #[derive(Debug)]
 pub(super) struct Patient {
     reader: Option<Reader>,
-    held_up: Vec<(u32, Reader)>,
+    held_up: Vec<(u32, &'static CStr, Reader)>,
     /// Threads that may be held up at a time.
     most: usize,
     /// How long all files of a pass may take together.
@@ -80,7 +80,7 @@ impl Patient {
     /// A pass begins: there is time again.
     pub(super) fn begin(&mut self) {
         self.waited = Duration::ZERO;
-        self.held_up.retain(|(_, reader)| !reader.has_answered());
+        self.held_up.retain(|(_, _, reader)| !reader.has_answered());
     }
 
     /// Reads `name`, a file of the process `tgid` in its directory, up to `cap` bytes.
@@ -91,7 +91,8 @@ impl Patient {
         name: &'static CStr,
         cap: usize,
     ) -> io::Result<Vec<u8>> {
-        if self.held_up.len() >= self.most || self.held_up.iter().any(|(one, _)| *one == tgid) {
+        let is_same = |(one, file, _): &(u32, &CStr, Reader)| (*one, *file) == (tgid, name);
+        if self.held_up.len() >= self.most || self.held_up.iter().any(is_same) {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let reader = match self.reader.take() {
@@ -115,7 +116,7 @@ impl Patient {
                 result
             }
             Err(RecvTimeoutError::Timeout) => {
-                self.held_up.push((tgid, reader));
+                self.held_up.push((tgid, name, reader));
                 Err(io::ErrorKind::TimedOut.into())
             }
             Err(RecvTimeoutError::Disconnected) => {

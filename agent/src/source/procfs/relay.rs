@@ -1,10 +1,10 @@
-//! Many processes, read by a thread that may be left behind: `io` waits for the lock that an exec of its process holds, and
-//! whoever execs with a file of a dead server open (NFS, FUSE) may hold it for ever. So could any user, on purpose.
+//! Many processes, read by a thread that may be left behind: `io`, and on newer kernels (6.18) `stat`, waits for the lock that an exec of its
+//! process holds, and whoever execs with a file of a dead server open (NFS, FUSE) may hold it for ever. So could any user, on purpose.
 //!
 //! In: process ids. Out: what came of each, in their order. One handing over serves a whole pass. A reader that has not
 //! come on between two looks is left to its file, and another goes on with the same process, but without its `io`; when that one is held
 //! up too, without the process. While a reader is held up, its process is read no further than that. At most
-//! [`HELD_UP`] are left so; from then on, or where no thread can be had, everything but `io` is read on the calling thread.
+//! [`HELD_UP`] are left so; from then on, or where no thread can be had, nothing more is read, and all of it is counted.
 //! All waiting for files that do not answer takes no longer than [`PASS`] a pass and a little for each reader.
 
 use std::{
@@ -29,7 +29,7 @@ const PASS: Duration = Duration::from_secs(1);
 /// …and how often is looked when that is over.
 const LEAST: Duration = Duration::from_millis(20);
 /// Readers that may be held up at a time; each has up to four descriptors open.
-const HELD_UP: usize = 16;
+const HELD_UP: usize = 64;
 
 /// What came of reading one process.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct Sampled {
 }
 
 /// How much of a process is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
     Nothing,
     WithoutIo,
@@ -96,7 +96,7 @@ impl Relay {
         self.held_up.len()
     }
 
-    /// Reads the processes in `root`. `here` reads what no thread may be given.
+    /// Reads the processes in `root`, by readers like `here`.
     pub(super) fn read(
         &mut self,
         here: &mut Procfs,
@@ -107,8 +107,10 @@ impl Relay {
         let mut todo: Vec<_> = tgids.iter().map(|id| (*id, self.extent(*id))).collect();
         while !todo.is_empty() {
             let Some(reader) = self.reader(here) else {
-                let without_io = |(id, extent): (u32, Extent)| (id, extent.min(Extent::WithoutIo));
-                all.extend(todo.drain(..).map(|one| here.sampled(without_io(one))));
+                all.extend(
+                    todo.drain(..)
+                        .map(|(id, _)| here.sampled((id, Extent::Nothing))),
+                );
                 break;
             };
             let is_finished = reader.begin(root, &todo) && self.wait(&reader);
@@ -143,7 +145,7 @@ impl Relay {
         }
         let reader = self.reader.take().map_or_else(|| Reader::start(like), Ok);
         reader
-            .inspect_err(|error| log::warn!("no thread to read processes, so no io: {error}"))
+            .inspect_err(|error| log::warn!("no thread to read processes: {error}"))
             .ok()
     }
 

@@ -35,7 +35,7 @@ impl Procfs {
     pub fn wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, Error> {
         let result = if tid == tgid {
             self.open(tgid).and_then(|dir| {
-                self.read(tgid, dir.as_fd(), wchan::FILE, |bytes| {
+                self.read_patiently(tgid, dir.as_fd(), wchan::FILE, |bytes| {
                     Some(wchan::parse_wchan(bytes))
                 })
             })
@@ -49,7 +49,14 @@ impl Procfs {
         let dir = self.open(tgid)?;
         let task = file::open_at(dir.as_fd(), c"task", libc::O_PATH | libc::O_DIRECTORY)
             .map_err(|source| self.failure(tgid, c"task", source))?;
-        self.read_of_thread((tgid, tid), task.as_fd(), wchan::FILE, |bytes| {
+        let name = self.name.of(tid, "");
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        // A thread that ended is as normal as a process that did.
+        let thread = match file::open_at(task.as_fd(), name, flags) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Err(Error::Gone { tgid }),
+            thread => thread.map_err(|source| self.failure(tgid, c"task", source)),
+        }?;
+        self.read_patiently(tgid, thread.as_fd(), wchan::FILE, |bytes| {
             Some(wchan::parse_wchan(bytes))
         })
     }

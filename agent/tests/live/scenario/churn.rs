@@ -45,3 +45,21 @@ pub(super) fn relay(arguments: &[String]) {
     let next = Path::new(&arguments[1]);
     process::exec(next, &["next", "scenario", "end", &total_ns, "success"]);
 }
+
+/// `COUNT`: as many processes with names of their own, which wait until the input ends. Reports when all are there.
+pub(super) fn crowd(arguments: &[String]) {
+    let count = number(&arguments[0]);
+    let members: Vec<i32> = (0..count)
+        .map(|n| {
+            process::fork(|| {
+                process::set_name(format!("crowd{n}").as_bytes());
+                while super::worker::read_line().is_some() {}
+            })
+        })
+        .collect();
+    println!("ready {count}");
+    while super::worker::read_line().is_some() {}
+    for pid in members {
+        process::reap(pid);
+    }
+}

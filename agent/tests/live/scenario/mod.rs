@@ -3,6 +3,7 @@
 mod churn;
 mod crowd;
 mod lineage;
+mod stuck;
 mod threads;
 mod worker;
 
@@ -17,6 +18,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("bomb", crowd::bomb),
     ("churn", churn::churn),
     ("crowd", crowd::crowd),
+    ("crowd-of-processes", churn::crowd),
     ("double-fork", lineage::double_fork),
     ("end", churn::end),
     ("exec-by-thread", threads::exec_by_thread),
@@ -25,6 +27,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("no-arguments", worker::no_arguments),
     ("relay", churn::relay),
     ("reuse", lineage::reuse),
+    ("stuck", stuck::stuck),
     ("tell", lineage::tell),
     ("unwaited", lineage::unwaited),
     ("unwaited-threads", threads::unwaited_threads),

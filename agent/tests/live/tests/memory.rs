@@ -1,20 +1,27 @@
-//! What a process holds by its share, and killed for want of memory.
+//! What a process holds by its share, and killed for want of memory; and how much of it the agent itself wants.
 
 use crate::{
     agent::Agent,
     group::Lives,
-    guest::is_unprivileged,
+    guest::{is_unprivileged, scaled},
     limited::{Limited, MEMORY},
     process,
     program::Program,
     runner::table,
-    tier::{ALL, TYPED, Tier},
+    tier::{ALL, ITERATOR, PROCFS, TYPED, Tier},
 };
-use std::fs;
+use std::{fs, net::TcpStream, os::unix::process::ExitStatusExt as _};
 
-table![oom_kill for TYPED, proportional_memory for ALL];
+table![
+    a_busy_node_fits_into_little_memory for &[&ITERATOR, &PROCFS],
+    an_agent_that_gets_no_memory_tells_nothing for &[&ITERATOR],
+    oom_kill for TYPED,
+    proportional_memory for ALL,
+];
 
 const LIMIT: &str = "33554432";
+/// What README.md and the manifests say is enough for 5,000 processes.
+const ENOUGH: &str = "67108864";
 /// Twice the limit.
 const WANTED: &str = "67108864";
 
@@ -74,4 +81,45 @@ fn oom_kill(tier: &'static Tier) {
     });
     assert_eq!(samples.group(&victim.name).value("oom_kills_total"), 1.0);
     assert_eq!(samples.group(&other.name).value("oom_kills_total"), 0.0);
+}
+
+/// Five thousand processes with as many names, others that come and go, and clients that hold what they can: within the limit,
+/// for the tier that loads the most, and the one that reads the most.
+fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
+    let crowd = Program::new("crowd");
+    let count = scaled(5000);
+    let mut members = crowd.start("crowd-of-processes", &[&count.to_string()]);
+    assert_eq!(members.await_line("ready"), count);
+    let (limited, churn) = (
+        Limited::new(&crowd.name, &MEMORY, ENOUGH),
+        Program::new("churn"),
+    );
+    let agent = Agent::start_within(&limited, tier);
+    let silent: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(("127.0.0.1", agent.port())).unwrap())
+        .collect();
+    churn.run("churn", &[&scaled(200).to_string(), "0", churn.path_text()]);
+    for _ in 0..3 {
+        let samples = agent.scrape();
+        let live = samples.the("headcount_processes", &[("state", "live")]);
+        assert!(live > count as f64, "{live} processes");
+    }
+    let groups = agent.scrape().the("headcount_groups", &[]);
+    assert!(groups > 1000.0_f64.min(count as f64), "{groups} groups");
+    assert_eq!(silent.len(), 100);
+    drop(agent);
+    members.finish();
+}
+
+/// The kernel ends it wherever its start is by then. Who asked meanwhile has heard all or nothing.
+fn an_agent_that_gets_no_memory_tells_nothing(tier: &'static Tier) {
+    for mib in [3_u32, 8, 16, 24] {
+        let program = Program::new("tight");
+        let limited = Limited::new(&program.name, &MEMORY, &(mib << 20).to_string());
+        match Agent::spawn_within(&limited, tier).scrape_or_end() {
+            Ok(samples) => assert!(samples.the("headcount_processes", &[("state", "live")]) > 1.0),
+            Err(status) => assert_eq!(status.signal(), Some(libc::SIGKILL)),
+        }
+        assert!(mib > 3 || limited.kills() > 0, "3 MiB were enough");
+    }
 }

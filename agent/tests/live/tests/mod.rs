@@ -15,6 +15,7 @@ mod rise;
 mod sandbox;
 mod start;
 mod stat;
+mod stuck;
 mod threads;
 
 use crate::{
@@ -45,6 +46,8 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         sandbox::TESTS,
         start::TESTS,
         stat::TESTS,
+        // An emulated machine has no FUSE.
+        if guest::is_here() { &[] } else { stuck::TESTS },
         threads::TESTS,
     ]
     .into_iter()
