@@ -40,7 +40,7 @@ pub(crate) struct Limited(PathBuf);
 impl Limited {
     pub(crate) fn new(name: &str, limit: &Limit, value: &str) -> Self {
         let own = Path::new(ROOT).join(limit.controller);
-        let (folder, files) = if own.join(limit.v1[0]).exists() {
+        let (folder, files) = if own.join("cgroup.procs").exists() {
             (own, limit.v1)
         } else {
             let controllers = Path::new(ROOT).join("cgroup.subtree_control");

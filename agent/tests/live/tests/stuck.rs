@@ -5,7 +5,7 @@ use crate::{
     agent::Agent,
     program::Program,
     runner::table,
-    tier::{ITERATOR, PROCFS, SWITCH},
+    tier::{ALL, Tier},
 };
 use std::fs;
 
