@@ -4,7 +4,8 @@
 //! appears in this folder only. Nothing here attributes anything to a group.
 
 mod btf;
-#[cfg(all(test, has_ebpf))]
+#[cfg(has_ebpf)]
+#[cfg(test)]
 mod btf_tests;
 mod cause;
 mod events;

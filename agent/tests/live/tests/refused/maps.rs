@@ -13,7 +13,7 @@ use crate::{
     tier::{EXACT, ITERATOR, PROCFS, Tier},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
@@ -70,11 +70,14 @@ fn each_is_not_made(_: &'static Tier) {
     }
 }
 
-/// A map of a single place, or page, while more happens than the agent can take in.
+/// A map of a single place, or page, while more happens than the agent can take in. Those of both tiers are tried in one.
 fn each_is_too_small(_: &'static Tier) {
+    let mut tried = BTreeSet::new();
     for tier in EXACT {
-        let maps = maps(tier);
-        for (map, _) in maps.into_iter().filter(|(_, entries)| *entries > 1) {
+        for (map, entries) in maps(tier) {
+            if entries == 1 || !tried.insert(map.clone()) {
+                continue;
+            }
             match &*map {
                 "RING" => a_ring_of_another_size_is_refused(&map),
                 "AYA_LOGS" => messages_are_not_needed(&map, tier),

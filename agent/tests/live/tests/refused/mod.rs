@@ -11,7 +11,6 @@ use crate::{
     agent::Agent,
     bpf_calls::{Call, Judge, Verdict},
     group::Lives,
-    guest::is_here,
     program::Program as Scenario,
     surroundings::Surroundings,
     tier::{ITERATOR, Tier},
@@ -21,15 +20,10 @@ use std::io::Error;
 /// What refuses or hides something takes it from this tier.
 const NEEDED: &[&Tier] = &[&ITERATOR];
 
-/// By what a kernel refuses programs and maps. Emulation has time for one of them.
-fn errors() -> &'static [i32] {
-    let all = &[libc::EPERM, libc::ENOMEM, libc::E2BIG, libc::EINVAL];
-    if is_here() { &all[..1] } else { all }
-}
-
-/// The `nth` of them, in a circle.
+/// By what a kernel refuses programs and maps: the `nth`, in a circle.
 fn error(nth: usize) -> i32 {
-    errors()[nth % errors().len()]
+    let all = [libc::EPERM, libc::ENOMEM, libc::E2BIG, libc::EINVAL];
+    all[nth % all.len()]
 }
 
 /// As the agent tells it.
