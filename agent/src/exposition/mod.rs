@@ -11,6 +11,7 @@
 
 mod descriptor;
 mod gathered;
+mod histogram;
 mod number;
 mod text;
 mod writer;
