@@ -7,6 +7,7 @@
 //! release_task | sched_process_free --> release.rs (one of the two is attached)
 //! iter/task          --> task.rs    --> read by user space at each scrape
 //! sched_switch       --> switch.rs  --> map of run times (switch tier only)
+//! sched_switch       --> runqueue.rs --> histograms of waits by slot (collector of run-queue latency only)
 //! ```
 //!
 //! They count and copy; user space attributes. None of them keeps state per process, except the switch tier's
@@ -33,6 +34,7 @@ mod fork;
 mod kernel;
 mod maps;
 mod release;
+mod runqueue;
 mod switch;
 mod task;
 

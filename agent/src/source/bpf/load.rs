@@ -4,7 +4,7 @@ use super::{
     plan::{Plan, Program},
     wire::Wire,
 };
-use agent_common::Layout;
+use agent_common::{Layout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
@@ -27,6 +27,16 @@ pub struct Sizes {
     pub ring_bytes: u32,
     /// Processes in each of the two overflow generations.
     pub overflow_entries: u32,
+    /// Slots for run-queue latency; `None`: it is not wanted.
+    pub run_queue_slots: Option<u32>,
+}
+
+impl Sizes {
+    /// Slots for run-queue latency with so many groups: one each, and those of the group that takes the rest and of
+    /// unknown ones. Groups beyond 16,384 share the latter.
+    pub fn run_queue_slots(max_groups: u32) -> u32 {
+        max_groups.min(16_384) + 2
+    }
 }
 
 /// Why a plan could not be carried out.
@@ -93,10 +103,15 @@ pub(super) fn load(plan: Plan, layout: &Layout, sizes: Sizes, btf: &Btf) -> Resu
     let layout = Wire(Layout {
         wake_bytes: sizes.ring_bytes / 2,
         keeps_run_times: u32::from(is_switch),
+        keeps_run_queue: u32::from(sizes.run_queue_slots.is_some()),
         ..*layout
     });
     // A map of the other tier's is made, too; as small as can be.
     let run_times = if is_switch { 16384 } else { 1 };
+    let [run_queue, comms] = match sizes.run_queue_slots {
+        Some(_) => [RUN_QUEUE_ENTRIES, RUN_QUEUE_COMMS],
+        None => [1, 1],
+    };
     let mut ebpf = EbpfLoader::new()
         .btf(Some(btf))
         .override_global("LAYOUT", &layout, true)
@@ -104,15 +119,27 @@ pub(super) fn load(plan: Plan, layout: &Layout, sizes: Sizes, btf: &Btf) -> Resu
         .map_max_entries("OVERFLOW_0", sizes.overflow_entries)
         .map_max_entries("OVERFLOW_1", sizes.overflow_entries)
         .map_max_entries("RUN_TIMES", run_times)
+        .map_max_entries("RUN_QUEUE", sizes.run_queue_slots.unwrap_or(1))
+        .map_max_entries("RUN_QUEUE_SLOTS", run_queue)
+        .map_max_entries("RUN_QUEUE_THREADS", run_queue)
+        .map_max_entries("RUN_QUEUE_COMM_SLOTS", comms)
         .map_max_entries("AYA_LOGS", 16 * 1024)
         .load(OBJECT)?;
     for program in plan.programs() {
-        let loaded = ebpf
-            .program_mut(program.symbol())
-            .ok_or(Error::Lacking(program.symbol()))?;
-        start(program, loaded, btf).map_err(|error| Error::Refused(program, error))?;
+        add(&mut ebpf, program, btf)?;
     }
     Ok(ebpf)
+}
+
+/// Loads and attaches one program.
+///
+/// # Errors
+/// The kernel refuses it.
+pub(super) fn add(ebpf: &mut Ebpf, program: Program, btf: &Btf) -> Result<(), Error> {
+    let loaded = ebpf
+        .program_mut(program.symbol())
+        .ok_or(Error::Lacking(program.symbol()))?;
+    start(program, loaded, btf).map_err(|error| Error::Refused(program, error))
 }
 
 fn start(program: Program, loaded: &mut Loaded, btf: &Btf) -> Result<(), ProgramError> {
@@ -126,6 +153,11 @@ fn start(program: Program, loaded: &mut Loaded, btf: &Btf) -> Result<(), Program
             let loaded: &mut Iter = loaded.try_into()?;
             // Attached by whoever opens it.
             loaded.load("task", btf)?;
+        }
+        Program::RunQueue => {
+            let loaded: &mut BtfTracePoint = loaded.try_into()?;
+            loaded.load(Program::Switch.hook(), btf)?;
+            loaded.attach()?;
         }
         Program::Fork | Program::Exec | Program::Exit | Program::Free | Program::Switch => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;

@@ -20,11 +20,13 @@ pub enum Program {
     Snapshot,
     /// `tp_btf/sched_switch`
     Switch,
+    /// `tp_btf/sched_switch`, too; beside any plan, if it is wanted
+    RunQueue,
 }
 
 impl Program {
     /// All programs, in the order of the architecture's picture.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Fork,
         Self::Exec,
         Self::Exit,
@@ -32,6 +34,7 @@ impl Program {
         Self::Free,
         Self::Snapshot,
         Self::Switch,
+        Self::RunQueue,
     ];
 
     /// The function in the object file.
@@ -44,6 +47,7 @@ impl Program {
             Self::Free => "process_free",
             Self::Snapshot => "task_snapshot",
             Self::Switch => "task_switch",
+            Self::RunQueue => "runqueue_switch",
         }
     }
 
@@ -57,6 +61,7 @@ impl Program {
             Self::Free => "sched_process_free",
             Self::Snapshot => "iter/task",
             Self::Switch => "sched_switch",
+            Self::RunQueue => "sched_switch/runqueue",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the programs tell of themselves.
 
-use super::{Error, Kernel, Program, fill::Fill, snapshot::Carried};
+use super::{Error, Kernel, Program, fill::Fill, runqueue::RunQueue, snapshot::Carried};
 use crate::source::{
     Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Statistics, Tier,
 };
@@ -29,6 +29,8 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.events_lost = node.lost + kernel.malformed;
     statistics.lost_cpu_ns = node.lost_runtime_ns;
     statistics.switch_map_full = kernel.switch.full()?;
+    let run_queue = kernel.run_queue.as_ref();
+    statistics.run_queue = run_queue.map(RunQueue::statistics).transpose()?;
     Ok(())
 }
 
@@ -47,7 +49,10 @@ fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
     Program::ALL
         .into_iter()
         .map(|program| {
-            let is_attached = attached.contains(&program);
+            let is_attached = match program {
+                Program::RunQueue => kernel.run_queue.is_some(),
+                _ => attached.contains(&program),
+            };
             let loaded = kernel
                 .ebpf
                 .program(program.symbol())

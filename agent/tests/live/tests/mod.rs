@@ -9,6 +9,7 @@ mod names;
 mod pressure;
 mod reload;
 mod rise;
+mod runqueue;
 mod sandbox;
 mod start;
 mod stat;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         pressure::TESTS,
         reload::TESTS,
         rise::TESTS,
+        runqueue::TESTS,
         sandbox::TESTS,
         start::TESTS,
         stat::TESTS,
