@@ -71,20 +71,21 @@ fn waited(task: Task, tid: u32, tgid: u32) -> Option<(u32, u64)> {
     };
     // SAFETY: a map value; nobody else writes that of a thread that is being switched out.
     let thread = unsafe { &mut *thread };
-    let unseen = runs - thread.runs;
-    let wait_ns = run_delay_ns - thread.run_delay_ns;
+    let before = *thread;
     (thread.runs, thread.run_delay_ns) = (runs, run_delay_ns);
-    if thread.generation != generation || runs == 1 {
+    let is_another = runs < before.runs;
+    if before.generation != generation || is_another {
         (thread.slot, thread.generation) = (slot_of(tgid), generation);
     }
-    // A new thread with a number that was another's.
-    if runs == 1 {
-        return Some((thread.slot, run_delay_ns));
+    let slot = thread.slot;
+    // Another thread with its number: it ended where no program is run.
+    if is_another {
+        return (runs == 1).then_some((slot, run_delay_ns));
     }
-    match unseen {
+    match runs - before.runs {
         0 => None,
-        1 => Some((thread.slot, wait_ns)),
-        _ => {
+        1 => Some((slot, run_delay_ns - before.run_delay_ns)),
+        unseen => {
             missed(unseen);
             None
         }

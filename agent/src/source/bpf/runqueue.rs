@@ -200,9 +200,9 @@ fn read(
 /// What came on top of `before`.
 fn since(now: &RunQueueWaits, before: &RunQueueWaits) -> RunQueueWaits {
     let mut grown = *now;
-    grown.sum_ns -= before.sum_ns;
+    grown.sum_ns = now.sum_ns.saturating_sub(before.sum_ns);
     for (bucket, before) in grown.buckets.iter_mut().zip(before.buckets) {
-        *bucket -= before;
+        *bucket = bucket.saturating_sub(before);
     }
     grown
 }
