@@ -11,6 +11,7 @@ mod fork;
 mod overflow;
 mod plan;
 mod release;
+mod runqueue;
 mod switch;
 mod task;
 mod tracepoint;
@@ -24,6 +25,10 @@ pub use overflow::{
 };
 pub use plan::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
 pub use release::{RELEASE_PROJECTED, ReleaseRecord};
+pub use runqueue::{
+    RUN_QUEUE_BOUNDS, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RunQueueThread, RunQueueTotals,
+    RunQueueWaits, SLOT_NOWHERE, SLOT_STAYS, SLOT_UNKNOWN, run_queue_bound_ns,
+};
 pub use switch::{RUN_TIMES_ENTRIES, RunTime, SwitchTotals};
 pub use task::{COMM_BYTES, Comm, Identity, LeaderRecord, ThreadRecord, Totals};
 pub use tracepoint::{TraceFields, Traced, UNCOUNTED};

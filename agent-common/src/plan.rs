@@ -71,6 +71,7 @@ offsets! {
     task_read_bytes = "task_struct"."ioac.read_bytes";
     task_write_bytes = "task_struct"."ioac.write_bytes";
     task_run_delay = "task_struct"."sched_info.run_delay";
+    task_pcount = "task_struct"."sched_info.pcount";
     signal_live = "signal_struct"."live";
     signal_nr_threads = "signal_struct"."nr_threads";
     signal_flags = "signal_struct"."flags";
@@ -114,6 +115,8 @@ pub struct Layout {
     pub argv_access: u32,
     /// 1 in the switch tier: fork and release keep the map of run times beside the switch program.
     pub keeps_run_times: u32,
+    /// 1 with the collector of run-queue latency: fork, exec and release keep the map of slots.
+    pub keeps_run_queue: u32,
     /// Half the ring, bytes: from there on the reader is woken.
     pub wake_bytes: u32,
 }
@@ -127,6 +130,7 @@ impl Layout {
         rss_access: RSS_PLAIN,
         argv_access: ARGV_NONE,
         keeps_run_times: 0,
+        keeps_run_queue: 0,
         wake_bytes: 0,
     };
 }

@@ -4,6 +4,7 @@ use crate::{
     emit::{coarse_sums, known_overflow_entry, node, overflow_entry, to_ring},
     kernel::{Task, now_ns, reads_arguments},
     maps::EXEC_SCRATCH,
+    runqueue,
 };
 use agent_common::{
     ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, OverflowRecord, kind,
@@ -47,6 +48,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         argv_len: 0,
         flags: 0,
     };
+    runqueue::exec(task, record.old_tid, &record.head.comm);
     read_arguments(task, record);
     send(context, record)
 }

@@ -3,7 +3,7 @@
 use crate::{
     emit::{coarse_sums, node, overflow_entry, whole_to_ring},
     kernel::Task,
-    switch,
+    runqueue, switch,
 };
 use agent_common::{ForkRecord, OVERFLOW_FORKED, kind};
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -31,6 +31,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         parent: parent.identity(),
     };
     switch::begin(&record.child);
+    runqueue::begin(parent, child);
     if to_ring_or_hash(&record) {
         return None;
     }

@@ -13,6 +13,8 @@ use core::ptr::read_volatile;
 const SIGNAL_GROUP_EXIT: u32 = 4;
 /// `RLIMIT_NOFILE`, and the size of a `struct rlimit`.
 const RLIMIT_NOFILE_OFFSET: u32 = 7 * 16;
+/// `TASK_DEAD` in `task_struct.__state`: it will not run again.
+pub(crate) const TASK_DEAD: u32 = 0x80;
 /// `EXIT_ZOMBIE` in `task_struct.exit_state`.
 pub(crate) const EXIT_ZOMBIE: u32 = 0x20;
 
@@ -63,6 +65,12 @@ pub(crate) fn reads_arguments() -> bool {
 #[inline(always)]
 pub(crate) fn keeps_run_times() -> bool {
     layout!(keeps_run_times) == 1
+}
+
+/// Whether the collector of run-queue latency is on.
+#[inline(always)]
+pub(crate) fn keeps_run_queue() -> bool {
+    layout!(keeps_run_queue) == 1
 }
 
 /// A BTF pointer to a `task_struct`.
@@ -220,6 +228,12 @@ impl Task {
     #[inline(always)]
     pub(crate) fn run_delay_ns(self) -> u64 {
         read!(u64, self.0, task_run_delay)
+    }
+
+    /// Times it was given a CPU after it had waited for one.
+    #[inline(always)]
+    pub(crate) fn runs(self) -> u64 {
+        read!(u64, self.0, task_pcount)
     }
 
     /// Adds what this one task has used.

@@ -8,6 +8,7 @@
 //! iter/task          --> task.rs    --> read by user space at each scrape
 //! sched_switch       --> switch.rs  --> map of run times (switch tier only)
 //! the same from tracepoints --> traced/ (switch tier where the kernel has no type information)
+//! sched_switch       --> runqueue.rs --> histograms of waits by slot (collector of run-queue latency only)
 //! ```
 //!
 //! They count and copy; user space attributes. None of them keeps state per process, except the switch tier's
@@ -35,6 +36,7 @@ mod fork;
 mod kernel;
 mod maps;
 mod release;
+mod runqueue;
 mod switch;
 mod task;
 mod traced;

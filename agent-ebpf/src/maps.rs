@@ -2,7 +2,8 @@
 
 use agent_common::{
     ARGV_BYTES, COARSE_ENTRIES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals,
-    OverflowRecord, RUN_TIMES_ENTRIES, RunTime, SwitchTotals, Traced,
+    OverflowRecord, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, RunQueueThread,
+    RunQueueTotals, RunQueueWaits, RunTime, SwitchTotals, Traced,
 };
 use aya_ebpf::{
     macros::map,
@@ -69,3 +70,35 @@ pub(crate) static TRACED: HashMap<u32, Traced> = HashMap::with_max_entries(RUN_T
 /// The switch program's own state. Cannot be full.
 #[map]
 pub(crate) static SWITCH: PerCpuArray<SwitchTotals> = PerCpuArray::with_max_entries(1, 0);
+
+/// Waits by slot (collector of run-queue latency). User space sets the number of slots, one more for each group there may
+/// be, and hands them out; a slot takes 184 bytes on each CPU. Cannot be full.
+#[map]
+pub(crate) static RUN_QUEUE: PerCpuArray<RunQueueWaits> = PerCpuArray::with_max_entries(1, 0);
+
+/// The slot of each process, by tgid: its parent's from its birth, what its comm says from an exec, else what user space
+/// says, which looks at all processes at each scrape. Goes with the process. Full: the process is of no known group,
+/// counted in [`RUN_QUEUE_TOTALS`].
+#[map]
+pub(crate) static RUN_QUEUE_SLOTS: HashMap<u32, u32> =
+    HashMap::with_max_entries(RUN_QUEUE_ENTRIES, 0);
+
+/// What an exec of a comm does with the process's slot, as user space says. Full: user space begins anew.
+#[map]
+pub(crate) static RUN_QUEUE_COMM_SLOTS: HashMap<Comm, u32> =
+    HashMap::with_max_entries(RUN_QUEUE_COMMS, 0);
+
+/// How often user space has changed slots since the start: what is remembered with a thread is of one such time.
+#[map]
+pub(crate) static RUN_QUEUE_GENERATION: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Each thread at its last switch, by tid; from its first switch to its last one. Full: the waits of further threads but
+/// their first are counted in [`RUN_QUEUE_TOTALS`] only.
+#[map]
+pub(crate) static RUN_QUEUE_THREADS: HashMap<u32, RunQueueThread> =
+    HashMap::with_max_entries(RUN_QUEUE_ENTRIES, 0);
+
+/// What could not be counted. Cannot be full.
+#[map]
+pub(crate) static RUN_QUEUE_TOTALS: PerCpuArray<RunQueueTotals> =
+    PerCpuArray::with_max_entries(1, 0);

@@ -7,7 +7,7 @@ use crate::{
         whole_to_ring,
     },
     kernel::{EXIT_ZOMBIE, Signal, Task, now_ns},
-    switch,
+    runqueue, switch,
 };
 use agent_common::{EXIT_OOM, OVERFLOW_RELEASED, RELEASE_PROJECTED, ReleaseRecord, Totals, kind};
 use aya_ebpf::{
@@ -87,6 +87,7 @@ fn report<C: EbpfContext>(
         node.exits += 1;
         node.exited_runtime_ns += totals.runtime_ns;
         switch::end(&record.id);
+        runqueue::end(leader);
     }
     send(context, &record)
 }

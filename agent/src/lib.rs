@@ -248,6 +248,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     } else {
         Vec::new()
     };
+    let wants_run_queue = sizes.run_queue_slots.is_some();
     let boot_time = BootTime {
         unix_seconds: host.boot_time,
     };
@@ -260,10 +261,12 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     let recheck = recheck.filter(|_| start.plan.tier == Tier::Procfs);
     let smaps = smaps_budget.map(|budget| Smaps::new(host.clone(), budget));
     let classifier = Arc::new(classifier);
-    let mut grouper = Grouper::new(placer(&classifier, boot_time), policy);
+    let mut grouper =
+        Grouper::new(placer(&classifier, boot_time), policy).with_comms(wants_run_queue);
     grouper.announce(classifier.fixed());
     Ok(Pipeline::start(Parts {
-        observer: Observer::new(start.kernel, procfs, Names::new(users), smaps),
+        observer: Observer::new(start.kernel, procfs, Names::new(users), smaps)
+            .with_run_queue(wants_run_queue),
         grouper,
         classifier,
         reloads: Reloads::of(config_path),

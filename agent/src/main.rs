@@ -130,6 +130,9 @@ fn start(flags: Flags) -> Result<(), String> {
         sizes: Sizes {
             ring_bytes: flags.ring_bytes,
             overflow_entries: flags.overflow_entries,
+            run_queue_slots: flags
+                .collector_runqueue
+                .then(|| Sizes::run_queue_slots(flags.max_groups)),
         },
         policy: Policy {
             max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),

@@ -211,6 +211,7 @@ impl Pipeline {
         if self.threads {
             self.grouper.measure_threads(&mut self.table, &pass);
         }
+        self.attribute();
         self.passes += 1;
         self.log_template_failures();
         Some(pass)
@@ -244,6 +245,26 @@ impl Pipeline {
         let grouper = &self.grouper;
         let is_outside = |account| grouper.is_outside(account);
         smaps.offer(self.table.wanted_proportional(is_outside));
+    }
+
+    /// Tells the kernel programs for whom they count from now on, where they count by group.
+    fn attribute(&mut self) {
+        let Self {
+            observer,
+            table,
+            grouper,
+            ..
+        } = self;
+        let Some(kernel) = observer.counts_by_group() else {
+            return;
+        };
+        let live = table.live();
+        let processes = live.map(|one| (one.id(), grouper.attribution(one.account())));
+        let groups = grouper.groups().iter().map(|group| group.id);
+        if let Err(error) = kernel.attribute(groups, processes, grouper.comms()) {
+            log::error!("the kernel programs cannot be told of groups: {error}");
+            self.last_error = Some(error.to_string());
+        }
     }
 
     fn drain(&mut self) -> bool {

@@ -14,6 +14,7 @@ pub fn serve() -> Result<(), String> {
     let sizes = Sizes {
         ring_bytes: 1 << 20,
         overflow_entries: 1024,
+        run_queue_slots: None,
     };
     let request = Request::Only(Tier::Iterator);
     let start = bpf::start(request, None, sizes, 4096)?;

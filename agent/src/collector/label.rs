@@ -26,6 +26,7 @@ pub(super) const fn fact(fact: Fact) -> &'static str {
         Fact::Faults => "faults",
         Fact::Switches => "switches",
         Fact::RunQueueWait => "run_queue_wait",
+        Fact::RunQueueLatency => "run_queue_latency",
         Fact::Threads => "threads",
         Fact::Wchan => "wchan",
         Fact::OpenFiles => "open_files",

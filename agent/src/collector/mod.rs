@@ -19,6 +19,7 @@ mod process_metrics;
 mod programs;
 mod reference;
 mod run;
+mod runqueue;
 mod runs;
 mod scrape;
 mod serving;
@@ -85,6 +86,13 @@ pub static COLLECTORS: &[Start] = &[
         Box::new(Table {
             name: "programs",
             metrics: programs::METRICS,
+            needs_state: true,
+        })
+    },
+    |_| {
+        Box::new(Table {
+            name: "runqueue",
+            metrics: runqueue::METRICS,
             needs_state: true,
         })
     },

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Collector, Error, View, threads};
+use super::{Collector, Error, View, runqueue, threads};
 use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
@@ -341,6 +341,24 @@ static METRICS: &[Metric] = &[
                 &[&group.name],
                 Value::Nanoseconds(group.total.delta.run_queue_wait_ns),
             );
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_run_queue_latency_seconds",
+            kind: Kind::Histogram,
+            help: "How long threads waited for a CPU each time, from being woken or preempted until they ran; told when that run ends.",
+            labels: &["groupname"],
+            unit: "seconds",
+            source: "sched_switch, sched_info run_delay",
+            fallback: "left out; only with --collector.runqueue",
+        },
+        facts: &[Fact::RunQueueLatency],
+        write: |view, group, out| {
+            let run_queue = view.source.run_queue.as_ref();
+            if let Some(waits) = run_queue.and_then(|all| all.by_group.get(&group.id)) {
+                runqueue::write_waits(&[&group.name], waits, out);
+            }
         },
     },
 ];

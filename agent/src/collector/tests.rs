@@ -6,11 +6,11 @@ use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
 use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
 use crate::source::{
-    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Rung, SelfTest, SmapsStatistics,
-    Statistics, Tier,
+    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, RunQueueStatistics,
+    RunQueueWaits, Rung, SelfTest, SmapsStatistics, Statistics, Tier,
 };
 
-const FACTS: [Fact; 14] = [
+const FACTS: [Fact; 15] = [
     Fact::Cpu,
     Fact::CpuSplit,
     Fact::Io,
@@ -18,6 +18,7 @@ const FACTS: [Fact; 14] = [
     Fact::Faults,
     Fact::Switches,
     Fact::RunQueueWait,
+    Fact::RunQueueLatency,
     Fact::Threads,
     Fact::Wchan,
     Fact::OpenFiles,
@@ -74,6 +75,7 @@ fn busy() -> Group {
     };
     let by_name = [("w\u{FFFD}".to_owned(), worker), ("gone".to_owned(), gone)];
     Group {
+        id: 7,
         name: "a\"b\\c\nd\u{FFFD}".to_owned(),
         labels: Vec::new(),
         total: Tally { delta, lifecycle },
@@ -83,6 +85,21 @@ fn busy() -> Group {
             overflowed: 0,
         },
         ..Group::default()
+    }
+}
+
+/// The busy group has waited; the empty one has no slot.
+fn run_queue() -> RunQueueStatistics {
+    let mut waits = RunQueueWaits {
+        sum_ns: 2_500_001_000,
+        ..RunQueueWaits::default()
+    };
+    (waits.buckets[0], waits.buckets[12], waits.buckets[21]) = (3, 4, 1);
+    RunQueueStatistics {
+        by_group: [(7, waits)].into(),
+        unknown: RunQueueWaits::default(),
+        missed: 61,
+        full: 62,
     }
 }
 
@@ -122,6 +139,7 @@ fn source() -> Statistics {
         events_lost: 23,
         lost_cpu_ns: 24_000_000,
         switch_map_full: 25,
+        run_queue: Some(run_queue()),
         smaps: Some(SmapsStatistics {
             readings: 29,
             failures: 35,
@@ -245,6 +263,22 @@ fn what_comes_from_nowhere_is_left_out() {
 }
 
 #[test]
+fn without_run_queue_latency_nothing_speaks_of_it() {
+    let off = Statistics {
+        run_queue: None,
+        facts: Vec::new(),
+        ..source()
+    };
+    let body = body(&off);
+    let about = |line: &&str| line.contains("latency") || line.contains("runqueue");
+    let found: Vec<_> = body.lines().filter(about).collect();
+    assert_eq!(
+        found,
+        ["headcount_collector_success{collector=\"runqueue\"} 1"]
+    );
+}
+
+#[test]
 fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
     let mut collectors = Collectors::new().unwrap();
     let source = source();
@@ -260,7 +294,8 @@ fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
             body.contains(&format!("\nheadcount_scrapes_total {scrape}\n")),
             "{body}"
         );
-        let labelled = body.lines().filter(|line| line.contains("} ")).count();
+        // One histogram has no label but those of its buckets: its sum and its count have none.
+        let labelled = body.lines().filter(|line| line.contains("} ")).count() + 2;
         assert_eq!(sum(&body, "headcount_exposed_series{"), labelled as f64);
         let names = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         assert!(names.is_sorted());

@@ -49,10 +49,11 @@ pub struct Label {
 pub const MAX_LABELS: usize = 16;
 
 /// Labels that families of groups have themselves.
-pub const OWN_LABELS: [&str; 9] = [
+pub const OWN_LABELS: [&str; 10] = [
     "ctxswitchtype",
     "groupname",
     "iomode",
+    "le",
     "memtype",
     "mode",
     "state",
@@ -74,8 +75,8 @@ pub(super) fn expected_label(name: &str) -> Option<&'static str> {
         Some("a name that does not begin with two underscores, which Prometheus keeps for itself")
     } else if OWN_LABELS.contains(&name) {
         Some(
-            "a name that no family has itself, so none of ctxswitchtype, groupname, iomode, memtype, mode, state, status, \
-             threadname and wchan",
+            "a name that no family has itself, so none of ctxswitchtype, groupname, iomode, le, memtype, mode, state, \
+             status, threadname and wchan",
         )
     } else {
         None

@@ -13,6 +13,7 @@ mod descriptor;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gathered;
+mod histogram;
 mod number;
 mod text;
 mod writer;

@@ -44,8 +44,8 @@ pub struct Mark {
 /// One family while its samples are written.
 #[derive(Debug)]
 pub struct Family<'w> {
-    writer: &'w mut Writer,
-    descriptor: &'w Descriptor,
+    pub(super) writer: &'w mut Writer,
+    pub(super) descriptor: &'w Descriptor,
     /// Labels beside the descriptor's, by name.
     more: &'w [(Arc<str>, String)],
     begun: bool,
@@ -188,27 +188,42 @@ impl<'w> Family<'w> {
     pub fn sample(&mut self, labels: &[&str], value: impl Into<Value>) {
         let Descriptor {
             name,
-            kind,
-            help,
             labels: names,
             ..
         } = self.descriptor;
         debug_assert_eq!(labels.len(), names.len(), "label values of {name}");
+        self.begin();
+        if self.more.is_empty() {
+            let pairs = names.iter().copied().zip(labels.iter().copied());
+            return self.writer.line(name, "", pairs, value.into());
+        }
+        let all = self.all_labels(labels);
+        self.writer.line(name, "", all.into_iter(), value.into());
+    }
+
+    /// Writes the head, if this is the first sample.
+    pub(super) fn begin(&mut self) {
         if !self.begun {
+            let Descriptor {
+                name, kind, help, ..
+            } = self.descriptor;
             self.writer.begin(name, help, kind.word());
             self.begun = true;
         }
-        let pairs = names.iter().copied().zip(labels.iter().copied());
-        if self.more.is_empty() {
-            return self.writer.line(name, "", pairs, value.into());
-        }
-        let more = self
-            .more
-            .iter()
-            .map(|(name, value)| (&**name, value.as_str()));
-        let mut all: Vec<(&str, &str)> = pairs.chain(more).collect();
+    }
+
+    /// The descriptor's labels with these values, and the further ones, by name.
+    pub(super) fn all_labels<'l>(&self, values: &[&'l str]) -> Vec<(&'l str, &'l str)>
+    where
+        'w: 'l,
+    {
+        let names = self.descriptor.labels.iter().copied();
+        let own = names.zip(values.iter().copied());
+        let more = self.more.iter();
+        let more = more.map(|(name, value)| (&**name, value.as_str()));
+        let mut all: Vec<(&str, &str)> = own.chain(more).collect();
         all.sort_unstable();
-        self.writer.line(name, "", all.into_iter(), value.into());
+        all
     }
 }
 

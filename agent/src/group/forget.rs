@@ -3,9 +3,11 @@
 use super::{
     Grouper, Placement,
     account::{Decision, GroupIndex},
+    comms::Comms,
     grouper::{Placer, REST},
 };
 use crate::process::AccountId;
+use std::collections::HashSet;
 
 impl Grouper {
     /// Forgets the groups that none of the `present` accounts is in, if that is wanted. What still comes of their former
@@ -26,6 +28,7 @@ impl Grouper {
     /// only announced: nobody was ever in them.
     pub fn reconfigure(&mut self, placer: Placer, known: Vec<Placement>) {
         self.placer = placer;
+        self.comms = self.comms.take().map(|_| Comms::default());
         let mut is_kept: Vec<bool> = self
             .groups
             .iter()
@@ -64,6 +67,10 @@ impl Grouper {
         let places: Vec<Option<GroupIndex>> = is_kept.iter().map(place).collect();
         let mut is_kept = is_kept.iter();
         self.groups.retain(|_| is_kept.next() == Some(&true));
+        if let Some(comms) = &mut self.comms {
+            let ids: HashSet<u64> = self.groups.iter().map(|group| group.id).collect();
+            comms.keep(|id| ids.contains(&id));
+        }
         self.by_name.retain(|_, group| {
             let place = places[group.0];
             *group = place.unwrap_or(*group);

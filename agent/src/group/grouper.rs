@@ -6,11 +6,14 @@
 
 use super::{
     Gauges, Group, Labels, Placement, Verdict,
-    account::{Accounts, Decision, GroupIndex},
+    account::{Account, Accounts, Decision, GroupIndex},
+    comms::Comms,
     policy::Policy,
     text,
 };
-use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Live, Pass, Table, Tally};
+use crate::process::{
+    AccountId, Attribution, Coarse, Delta, Facts, Ledger, Live, Pass, Table, Tally,
+};
 use std::collections::HashMap;
 
 /// The group that takes those for which no more groups may be made; and so for names of threads and wait channels.
@@ -46,6 +49,8 @@ pub struct Grouper {
     made: u64,
     pub(super) by_name: HashMap<(String, Labels), GroupIndex>,
     statistics: Statistics,
+    /// What comms tell, where somebody wants to know.
+    pub(super) comms: Option<Comms>,
 }
 
 impl std::fmt::Debug for Grouper {
@@ -105,6 +110,8 @@ impl Ledger for Grouper {
         self.statistics.incomplete += u64::from(facts.incomplete);
         let verdict = (self.placer)(facts);
         let is_match = matches!(verdict, Verdict::Member(_));
+        let is_telling = self.is_telling(facts, &verdict);
+        let is_unmatched = verdict == Verdict::Unmatched;
         match verdict {
             Verdict::Member(placement) => {
                 let item = u32::try_from(placement.item).ok();
@@ -118,6 +125,7 @@ impl Ledger for Grouper {
             // One without arguments is ending, or a kernel thread.
             Verdict::Unmatched => self.decide_unmatched(id, facts.argv.is_empty()),
         }
+        self.note_comm(id, facts, is_unmatched, is_telling);
         self.explain(id, facts, is_match);
     }
 
@@ -178,7 +186,14 @@ impl Grouper {
             made: 0,
             by_name: HashMap::new(),
             statistics: Statistics::default(),
+            comms: None,
         }
+    }
+
+    /// Whether [`Self::comms`] tells anything.
+    pub fn with_comms(mut self, is_wanted: bool) -> Self {
+        self.comms = is_wanted.then(Comms::default);
+        self
     }
 
     /// Makes groups that are known before any process is, as far as there is room, unless empty ones are to be forgotten.
@@ -255,12 +270,7 @@ impl Grouper {
 
     /// Books a sum by comm to the group that its comm alone gives.
     pub fn book_coarse(&mut self, coarse: &Coarse) {
-        let facts = coarse.comm.as_ref().map(|comm| Facts {
-            comm: comm.clone(),
-            argv: vec![comm.clone()],
-            incomplete: true,
-            ..Facts::default()
-        });
+        let facts = coarse.comm.as_deref().map(of_comm);
         let tally = Tally {
             delta: Delta::from(&coarse.counters),
             lifecycle: coarse.lifecycle,
@@ -279,6 +289,38 @@ impl Grouper {
                 let sum = &mut self.statistics.unattributed_cpu_ns;
                 *sum = sum.saturating_add(coarse_ns);
             }
+        }
+    }
+
+    /// What the comm of a program alone tells of the group of who runs it.
+    pub fn comms(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
+        self.comms.iter().flat_map(Comms::iter)
+    }
+
+    /// Whose an account is.
+    pub fn attribution(&self, account: AccountId) -> Attribution {
+        match self.accounts.get(account).map(Account::present) {
+            Some(Decision::Member(group)) => Attribution::Group(self.groups[group.0].id),
+            Some(Decision::Nowhere) => Attribution::Nowhere,
+            Some(Decision::Open | Decision::Unmatched) | None => Attribution::Unknown,
+        }
+    }
+
+    /// Whether the comm is new, and alone says the same.
+    fn is_telling(&self, facts: &Facts, verdict: &Verdict) -> bool {
+        let comms = self.comms.as_ref();
+        comms.is_some_and(|comms| comms.is_new(&facts.comm))
+            && (self.placer)(&of_comm(&facts.comm)) == *verdict
+    }
+
+    fn note_comm(&mut self, id: AccountId, facts: &Facts, is_unmatched: bool, is_telling: bool) {
+        let attribution = match is_unmatched && self.policy.children {
+            true => Attribution::Parent,
+            false => self.attribution(id),
+        };
+        // One without arguments is ending, or a kernel thread: its comm is not what is grouped by.
+        if let Some(comms) = self.comms.as_mut().filter(|_| !facts.argv.is_empty()) {
+            comms.note(&facts.comm, attribution, is_telling);
         }
     }
 
@@ -448,6 +490,16 @@ impl Grouper {
         }
         let overflowed = groups.iter().map(|group| group.threads.overflowed);
         self.statistics.threads_overflowed = overflowed.sum();
+    }
+}
+
+/// A process of which nothing but its comm is known.
+fn of_comm(comm: &[u8]) -> Facts {
+    Facts {
+        comm: comm.to_vec(),
+        argv: vec![comm.to_vec()],
+        incomplete: true,
+        ..Facts::default()
     }
 }
 

@@ -442,3 +442,49 @@ fn it_is_known_which_item_put_a_member_into_its_group() {
         (group(parent), None)
     );
 }
+
+#[test]
+fn a_comm_tells_of_its_group_what_a_process_with_nothing_else_would() {
+    let mut grouper = grouper(9).with_comms(true);
+    let parent = grouper.open(None);
+    for comm in ["a", "x", "-"] {
+        let account = grouper.open(Some(parent));
+        let facts = Facts {
+            argv: vec![comm.as_bytes().to_vec()],
+            ..facts(comm)
+        };
+        grouper.identify(account, &facts);
+    }
+    let told = |grouper: &Grouper, comm: &str| {
+        let mut comms = grouper.comms();
+        comms.find_map(|(one, is)| (one == comm.as_bytes()).then_some(is))
+    };
+    let id = grouper.groups()[0].id;
+    assert_eq!(told(&grouper, "a"), Some(Attribution::Group(id)));
+    assert_eq!(told(&grouper, "x"), Some(Attribution::Parent));
+    assert_eq!(told(&grouper, "-"), Some(Attribution::Nowhere));
+    grouper.reconfigure(Box::new(|_| Verdict::Unmatched), Vec::new());
+    assert_eq!(grouper.comms().count(), 0, "another configuration");
+}
+
+#[test]
+fn a_comm_that_is_grouped_by_more_tells_nothing() {
+    let placer = |facts: &Facts| match facts.argv.len() {
+        2 => Verdict::Member(Placement::plain(0, "two".to_owned())),
+        _ => Verdict::Unmatched,
+    };
+    let policy = Policy {
+        max_groups: 9,
+        children: true,
+        remove_empty: false,
+    };
+    let mut grouper = Grouper::new(Box::new(placer), policy).with_comms(true);
+    let account = grouper.open(None);
+    let facts = Facts {
+        argv: vec![b"a".to_vec(), b"b".to_vec()],
+        ..facts("a")
+    };
+    grouper.identify(account, &facts);
+    let all: Vec<_> = grouper.comms().map(|(_, is)| is).collect();
+    assert_eq!(all, [Attribution::Unknown]);
+}

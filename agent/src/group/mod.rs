@@ -3,6 +3,7 @@
 mod account;
 mod cgroup;
 mod classifier;
+mod comms;
 #[cfg(test)]
 mod extension_tests;
 mod forget;

@@ -4,6 +4,7 @@
 //! does no IO, reads no clock and cannot fail.
 
 mod account;
+mod attribution;
 mod booked;
 mod container;
 mod counters;
@@ -26,6 +27,7 @@ mod threads;
 mod tombstones;
 
 pub use account::{AccountId, Ledger};
+pub use attribution::Attribution;
 pub use container::{Container, container_id, is_container_id, is_in_pod};
 pub use counters::{Counters, Cpu, Faults, Io, Switches};
 pub use event::{Coarse, Event, ExitStatus, Released};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! process: no tracing of it; no new privileges; no system call that no agent needs (exec, mount, ptrace, ...)
-//!   +--> thread of the state, and its readers of /proc: capabilities for reading /proc; of bpf(), reading only
+//!   +--> thread of the state, and its readers of /proc: capabilities for reading /proc; of bpf(), use of maps only
 //!   +--> thread of HTTP, and those that check passwords: no capability, a list of system calls, few files to read
 //! ```
 //!

@@ -18,6 +18,7 @@ pub use names::Names;
 pub use observer::{Error, Observer};
 pub use smaps::{Smaps, SmapsStatistics};
 pub use statistics::{
-    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Rung, SelfTest, Statistics, Tier,
+    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, RUN_QUEUE_BOUNDS,
+    RunQueueStatistics, RunQueueWaits, Rung, SelfTest, Statistics, Tier,
 };
 pub use users::Users;

@@ -20,6 +20,8 @@ pub struct Observer {
     switch: SwitchPass,
     /// Where the iterator's split of CPU time is not to be relied on.
     split: Option<Split>,
+    /// Whether run-queue latency is wanted.
+    wants_run_queue: bool,
     /// Passes through the kernel programs that failed.
     failed: u64,
 }
@@ -56,8 +58,15 @@ impl Observer {
             smaps,
             switch: SwitchPass::default(),
             split,
+            wants_run_queue: false,
             failed: 0,
         }
+    }
+
+    /// Whether run-queue latency is wanted.
+    pub fn with_run_queue(mut self, is_wanted: bool) -> Self {
+        self.wants_run_queue = is_wanted;
+        self
     }
 
     /// What was decided.
@@ -165,6 +174,13 @@ impl Observer {
         self.names.learn(cgroup_id, facts);
     }
 
+    /// The kernel, where it counts by groups itself.
+    pub fn counts_by_group(&mut self) -> Option<&mut Kernel> {
+        self.kernel
+            .as_mut()
+            .filter(|kernel| kernel.counts_by_group())
+    }
+
     /// A scrape begins: what is read beside it has a new budget.
     pub fn begin_scrape(&self) {
         if let Some(smaps) = &self.smaps {
@@ -200,6 +216,13 @@ impl Observer {
             None => Origin::Absent,
         };
         statistics.facts.push((Fact::Proportional, origin));
+        if self.wants_run_queue {
+            let origin = match statistics.run_queue {
+                Some(_) => Origin::Bpf,
+                None => Origin::Absent,
+            };
+            statistics.facts.push((Fact::RunQueueLatency, origin));
+        }
         Ok(statistics)
     }
 }

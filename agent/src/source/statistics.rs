@@ -1,6 +1,9 @@
 //! What the sources tell about themselves.
 
 use super::SmapsStatistics;
+use std::collections::HashMap;
+
+pub use agent_common::{RUN_QUEUE_BOUNDS, RunQueueWaits};
 
 /// How process accounting is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub enum Fact {
     Switches,
     /// Run-queue wait.
     RunQueueWait,
+    /// Run-queue wait by length.
+    RunQueueLatency,
     /// Thread count and states.
     Threads,
     /// Wait channels.
@@ -148,6 +153,19 @@ pub struct KernelTotals {
     pub exited_cpu_ns: u64,
 }
 
+/// How long threads waited for a CPU.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunQueueStatistics {
+    /// By the number of their process's group; a group that has no slot is not in it.
+    pub by_group: HashMap<u64, RunQueueWaits>,
+    /// Of processes of which nobody knew the group.
+    pub unknown: RunQueueWaits,
+    /// Waits whose length is not known.
+    pub missed: u64,
+    /// Births of processes that found no place in the map of slots.
+    pub full: u64,
+}
+
 /// All that a source tells about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -177,6 +195,8 @@ pub struct Statistics {
     pub lost_cpu_ns: u64,
     /// Switch tier: times that the map of running processes was full.
     pub switch_map_full: u64,
+    /// Run-queue latency; `None` where it is not counted.
+    pub run_queue: Option<RunQueueStatistics>,
     /// Readings of proportional memory; `None` where it is not read.
     pub smaps: Option<SmapsStatistics>,
     /// Passes that could not list the processes.

@@ -267,6 +267,23 @@ pub(crate) fn kill(pid: i32, signal: i32) {
     );
 }
 
+/// Runs this thread, and those it will start, on the first CPU that it may run on, and on no other.
+pub(crate) fn pin_to_first_cpu() {
+    // SAFETY: all bytes zero are a value of it.
+    let mut allowed: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: all bytes zero are a value of it.
+    let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let bytes = size_of::<libc::cpu_set_t>();
+    // SAFETY: the pointers are to locals of this size.
+    unsafe {
+        assert_eq!(libc::sched_getaffinity(0, bytes, &raw mut allowed), 0);
+        let cpus = 0..usize::try_from(libc::CPU_SETSIZE).unwrap();
+        let first = cpus.into_iter().find(|cpu| libc::CPU_ISSET(*cpu, &allowed));
+        libc::CPU_SET(first.unwrap(), &mut one);
+        assert_eq!(libc::sched_setaffinity(0, bytes, &raw const one), 0);
+    }
+}
+
 /// Gives the task another name (comm); the kernel cuts it to 15 bytes.
 pub(crate) fn set_name(name: &[u8]) {
     let name = CString::new(name).unwrap();

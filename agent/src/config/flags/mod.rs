@@ -115,6 +115,11 @@ pub struct Flags {
     /// CPU time that reading it may take for each scrape; what waits is read at the next
     #[arg(long = "smaps.budget", value_name = "DURATION", default_value = "50ms", value_parser = budget)]
     pub smaps_budget: Duration,
+    /// Count how long threads wait for a CPU, by group and length; needs the kernel programs, and costs something at each
+    /// context switch
+    #[arg(long = "collector.runqueue", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub collector_runqueue: bool,
     /// How and to whom it is served.
     #[command(flatten)]
     pub web: WebFlags,

@@ -26,6 +26,7 @@ fn defaults() {
         threads: true,
         gather_smaps: true,
         smaps_budget: Duration::from_millis(50),
+        collector_runqueue: false,
         web: WebFlags {
             listen_addresses: vec![":9256".parse().unwrap()],
             systemd_socket: false,

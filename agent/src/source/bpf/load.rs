@@ -6,7 +6,7 @@ use super::{
     wire::Wire,
 };
 use crate::source::Tier;
-use agent_common::{Layout, RUN_TIMES_ENTRIES, TraceFields};
+use agent_common::{Layout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
@@ -30,6 +30,16 @@ pub struct Sizes {
     pub ring_bytes: u32,
     /// Processes in each of the two overflow generations.
     pub overflow_entries: u32,
+    /// Slots for run-queue latency; `None`: it is not wanted.
+    pub run_queue_slots: Option<u32>,
+}
+
+impl Sizes {
+    /// Slots for run-queue latency with so many groups: one each, and those of the group that takes the rest and of
+    /// unknown ones. Groups beyond 16,384 share the latter.
+    pub fn run_queue_slots(max_groups: u32) -> u32 {
+        max_groups.min(16_384) + 2
+    }
 }
 
 /// Where this kernel keeps what.
@@ -121,11 +131,16 @@ pub(super) fn load(
     let layout = Wire(Layout {
         wake_bytes: sizes.ring_bytes / 2,
         keeps_run_times: u32::from(keeps_run_times),
+        keeps_run_queue: u32::from(sizes.run_queue_slots.is_some()),
         ..layouts.types
     });
     let fields = Wire(layouts.tracepoints);
     // A map of another plan's is made, too; as small as can be.
     let only_if = |needed: bool| if needed { RUN_TIMES_ENTRIES } else { 1 };
+    let [run_queue, comms] = match sizes.run_queue_slots {
+        Some(_) => [RUN_QUEUE_ENTRIES, RUN_QUEUE_COMMS],
+        None => [1, 1],
+    };
     let mut ebpf = EbpfLoader::new()
         .btf(btf)
         .override_global("LAYOUT", &layout, true)
@@ -135,15 +150,27 @@ pub(super) fn load(
         .map_max_entries("OVERFLOW_1", sizes.overflow_entries)
         .map_max_entries("RUN_TIMES", only_if(keeps_run_times))
         .map_max_entries("TRACED", only_if(plan.is_traced()))
+        .map_max_entries("RUN_QUEUE", sizes.run_queue_slots.unwrap_or(1))
+        .map_max_entries("RUN_QUEUE_SLOTS", run_queue)
+        .map_max_entries("RUN_QUEUE_THREADS", run_queue)
+        .map_max_entries("RUN_QUEUE_COMM_SLOTS", comms)
         .map_max_entries("AYA_LOGS", 16 * 1024)
         .load(OBJECT)?;
     for program in plan.programs() {
-        let loaded = ebpf
-            .program_mut(program.symbol())
-            .ok_or(Error::Lacking(program.symbol()))?;
-        start(program, loaded, btf).map_err(|error| Error::Refused(program, error))?;
+        add(&mut ebpf, program, btf)?;
     }
     Ok(ebpf)
+}
+
+/// Loads and attaches one program.
+///
+/// # Errors
+/// The kernel refuses it.
+pub(super) fn add(ebpf: &mut Ebpf, program: Program, btf: Option<&Btf>) -> Result<(), Error> {
+    let loaded = ebpf
+        .program_mut(program.symbol())
+        .ok_or(Error::Lacking(program.symbol()))?;
+    start(program, loaded, btf).map_err(|error| Error::Refused(program, error))
 }
 
 fn start(program: Program, loaded: &mut Loaded, btf: Option<&Btf>) -> Result<(), ProgramError> {
@@ -166,6 +193,11 @@ fn start(program: Program, loaded: &mut Loaded, btf: Option<&Btf>) -> Result<(),
             let loaded: &mut Iter = loaded.try_into()?;
             // Attached by whoever opens it.
             loaded.load("task", btf)?;
+        }
+        Program::RunQueue => {
+            let loaded: &mut BtfTracePoint = loaded.try_into()?;
+            loaded.load(Program::Switch.hook(), btf)?;
+            loaded.attach()?;
         }
         _ => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;

@@ -19,7 +19,9 @@ mod missed;
 mod offsets;
 mod overflow;
 mod plan;
+mod runqueue;
 mod self_test;
+mod slots;
 mod snapshot;
 mod stats;
 mod support;
@@ -37,7 +39,7 @@ pub use switch::RunTimes;
 use super::{Names, Statistics, Tier};
 use crate::{
     host::boottime_ns,
-    process::{Coarse, Event, Pass},
+    process::{Attribution, Coarse, Event, Pass, ProcessId},
 };
 use agent_common::{
     ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN, TraceFields,
@@ -52,6 +54,7 @@ use fill::Fill;
 use iterator::TaskIterator;
 use load::Layouts;
 use overflow::Overflow;
+use runqueue::RunQueue;
 use self_test::SelfTestRun;
 use std::{
     fs::File,
@@ -97,15 +100,12 @@ pub fn start(
     page_bytes: u64,
 ) -> Result<Start, String> {
     if request == Request::Only(Tier::Procfs) {
-        return Ok(Start {
-            plan: Plan::PROCFS,
-            kernel: None,
-            warnings: Vec::new(),
-        });
+        return Ok(procfs_only(sizes, Vec::new()));
     }
     let (support, mut layouts, raw) = examine(obstacle);
     let mut plans = plan::candidates(request, &support);
     let mut warnings = shortcomings(&support);
+    let sizes = runqueue::if_possible(sizes, &support, &mut warnings);
     let btf = if plans.iter().any(|plan| plan.needs_types()) {
         aya::Btf::parse(&raw, aya::Endianness::default())
             .map_err(|error| warnings.push(error.to_string()))
@@ -126,7 +126,12 @@ pub fn start(
         match load::load(plan, &layouts, sizes, btf.as_ref())
             .and_then(|ebpf| Kernel::new(ebpf, plan, sizes, carried))
         {
-            Ok(kernel) => {
+            Ok(mut kernel) => {
+                if let Some(slots) = sizes.run_queue_slots
+                    && let Err(error) = kernel.add_run_queue(slots, btf.as_ref())
+                {
+                    warnings.push(runqueue::without(&error));
+                }
                 return Ok(Start {
                     plan,
                     kernel: Some(kernel),
@@ -152,13 +157,20 @@ pub fn start(
         }
     }
     if plans.contains(&Plan::PROCFS) {
-        return Ok(Start {
-            plan: Plan::PROCFS,
-            kernel: None,
-            warnings,
-        });
+        return Ok(procfs_only(sizes, warnings));
     }
     Err(warnings.join("; "))
+}
+
+fn procfs_only(sizes: Sizes, mut warnings: Vec<String>) -> Start {
+    if sizes.run_queue_slots.is_some() {
+        warnings.push(runqueue::without(&"/proc does not tell it"));
+    }
+    Start {
+        plan: Plan::PROCFS,
+        kernel: None,
+        warnings,
+    }
 }
 
 /// Takes from `layout` what needs helpers that read memory, if `refused` uses any and has them still.
@@ -273,6 +285,8 @@ pub struct Kernel {
     live: usize,
     self_test: SelfTestRun,
     switch: switch::Switch,
+    /// `None` where it is not wanted, or cannot be had.
+    run_queue: Option<RunQueue>,
     ring_bytes: usize,
     /// How full the ring was when it was read.
     ring_fill: Fill,
@@ -334,6 +348,7 @@ impl Kernel {
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
             switch: switch::Switch::new(&mut ebpf, plan)?,
+            run_queue: None,
             logger: EbpfLogger::init(&mut ebpf).map_err(unheard).ok(),
             ebpf,
             plan,
@@ -348,6 +363,13 @@ impl Kernel {
         };
         kernel.tell(0)?;
         Ok(kernel)
+    }
+
+    /// Begins to count run-queue latency.
+    fn add_run_queue(&mut self, slots: u32, btf: Option<&aya::Btf>) -> Result<(), Error> {
+        load::add(&mut self.ebpf, Program::RunQueue, btf)?;
+        self.run_queue = Some(RunQueue::new(&mut self.ebpf, slots, boottime_ns())?);
+        Ok(())
     }
 
     /// The decision it runs by.
@@ -401,11 +423,17 @@ impl Kernel {
         // Also when the rest could not be read: what is taken out of the ring is nowhere else.
         for (_, event) in found {
             self.self_test.check(&event);
+            if let Some(run_queue) = &mut self.run_queue {
+                run_queue.note(&event);
+            }
             sink(Found::Event(event));
         }
         let is_full = is_full?;
         if is_full {
             self.overflow.drain_sums(self.carried, sink)?;
+            if let Some(run_queue) = &mut self.run_queue {
+                run_queue.forget_told();
+            }
         }
         if let Some(logger) = &mut self.logger {
             logger.flush();
@@ -509,11 +537,30 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be written.
-    pub fn forget(
-        &mut self,
-        gone: impl Iterator<Item = crate::process::ProcessId>,
-    ) -> Result<(), Error> {
+    pub fn forget(&mut self, gone: impl Iterator<Item = ProcessId>) -> Result<(), Error> {
         self.switch.forget(gone)
+    }
+
+    /// Whether [`Self::attribute`] is of any use.
+    pub fn counts_by_group(&self) -> bool {
+        self.run_queue.is_some()
+    }
+
+    /// Says for whom the waits of which process count from now on: all groups, all live processes, and the comms whose
+    /// group is known at an exec. To be called after each pass.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn attribute<'a>(
+        &mut self,
+        groups: impl Iterator<Item = u64>,
+        processes: impl Iterator<Item = (ProcessId, Attribution)>,
+        comms: impl Iterator<Item = (&'a [u8], Attribution)>,
+    ) -> Result<(), Error> {
+        match &mut self.run_queue {
+            Some(run_queue) => run_queue.attribute(groups, processes, comms),
+            None => Ok(()),
+        }
     }
 
     /// Forks a child of known work and reaps it; its record decides the self-test when it comes.

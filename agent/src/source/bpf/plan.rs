@@ -20,6 +20,8 @@ pub enum Program {
     Snapshot,
     /// `tp_btf/sched_switch`
     Switch,
+    /// `tp_btf/sched_switch`, too; beside any plan, if it is wanted
+    RunQueue,
     /// `tracepoint/task/task_newtask`
     TraceNewtask,
     /// `tracepoint/sched/sched_process_exec`
@@ -34,7 +36,7 @@ pub enum Program {
 
 impl Program {
     /// All programs, in the order of the architecture's picture.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Fork,
         Self::Exec,
         Self::Exit,
@@ -42,6 +44,7 @@ impl Program {
         Self::Free,
         Self::Snapshot,
         Self::Switch,
+        Self::RunQueue,
         Self::TraceNewtask,
         Self::TraceExec,
         Self::TraceExit,
@@ -59,6 +62,7 @@ impl Program {
             Self::Free => "process_free",
             Self::Snapshot => "task_snapshot",
             Self::Switch => "task_switch",
+            Self::RunQueue => "runqueue_switch",
             Self::TraceNewtask => "trace_newtask",
             Self::TraceExec => "trace_exec",
             Self::TraceExit => "trace_exit",
@@ -77,6 +81,7 @@ impl Program {
             Self::Free => "sched_process_free",
             Self::Snapshot => "iter/task",
             Self::Switch => "sched_switch",
+            Self::RunQueue => "sched_switch/runqueue",
             Self::TraceNewtask => "task/task_newtask",
             Self::TraceExec => "sched/sched_process_exec",
             Self::TraceExit => "sched/sched_process_exit",

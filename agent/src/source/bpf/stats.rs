@@ -1,6 +1,8 @@
 //! What the programs tell of themselves.
 
-use super::{Error, Kernel, Plan, Program, fill::Fill, missed, snapshot::Carried};
+use super::{
+    Error, Kernel, Plan, Program, fill::Fill, missed, runqueue::RunQueue, snapshot::Carried,
+};
 use crate::source::{
     Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Statistics, Tier,
 };
@@ -30,6 +32,8 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.events_lost = node.lost + kernel.malformed + missed_records(kernel)?;
     statistics.lost_cpu_ns = node.lost_runtime_ns;
     statistics.switch_map_full = kernel.switch.full()?;
+    let run_queue = kernel.run_queue.as_ref();
+    statistics.run_queue = run_queue.map(RunQueue::statistics).transpose()?;
     Ok(())
 }
 
@@ -63,7 +67,10 @@ fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
     Program::ALL
         .into_iter()
         .map(|program| {
-            let is_attached = attached.contains(&program);
+            let is_attached = match program {
+                Program::RunQueue => kernel.run_queue.is_some(),
+                _ => attached.contains(&program),
+            };
             let loaded = kernel
                 .ebpf
                 .program(program.symbol())

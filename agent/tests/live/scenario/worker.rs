@@ -29,6 +29,7 @@ pub(super) fn worker(_: &[String]) {
             ["fault", bytes] => drop(black_box(touched(number(bytes)))),
             ["store", bytes, path] => store(number(bytes), path),
             ["nap", count] => nap(number(count)),
+            ["pin"] => process::pin_to_first_cpu(),
             ["name", name] => process::set_name(name.as_bytes()),
             ["setuid", uid] => process::set_uid(u32::try_from(number(uid)).unwrap()),
             ["exec", path] => {

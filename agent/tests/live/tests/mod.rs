@@ -12,6 +12,7 @@ mod pressure;
 mod refused;
 mod reload;
 mod rise;
+mod runqueue;
 mod sandbox;
 mod start;
 mod stat;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         refused::types::TESTS,
         reload::TESTS,
         rise::TESTS,
+        runqueue::TESTS,
         sandbox::TESTS,
         start::TESTS,
         stat::TESTS,

@@ -1,0 +1,92 @@
+//! What the task name of a program alone tells of its group, for who must know at an exec, before anybody can look.
+//!
+//! A comm tells it if a process of which nothing else is known would be grouped as the one was that has it, and as long as
+//! no process with it was grouped otherwise. Bounded: one too many, and all are forgotten and learnt again.
+
+use crate::process::Attribution;
+use std::collections::HashMap;
+
+/// As many as the kernel has room for.
+const MOST: usize = 1024;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Comms {
+    by_comm: HashMap<Vec<u8>, Attribution>,
+}
+
+impl Comms {
+    /// Whether nothing is known of it.
+    pub(super) fn is_new(&self, comm: &[u8]) -> bool {
+        !self.by_comm.contains_key(comm)
+    }
+
+    /// A process with this comm was grouped so. `is_telling`: the comm alone would have said the same; that matters where
+    /// it is new.
+    pub(super) fn note(&mut self, comm: &[u8], attribution: Attribution, is_telling: bool) {
+        if let Some(known) = self.by_comm.get_mut(comm) {
+            if *known != attribution {
+                *known = Attribution::Unknown;
+            }
+            return;
+        }
+        if self.by_comm.len() >= MOST {
+            self.by_comm.clear();
+        }
+        let attribution = match is_telling {
+            true => attribution,
+            false => Attribution::Unknown,
+        };
+        self.by_comm.insert(comm.to_vec(), attribution);
+    }
+
+    /// Only these groups are left.
+    pub(super) fn keep(&mut self, is_group: impl Fn(u64) -> bool) {
+        self.by_comm.retain(|_, attribution| match attribution {
+            Attribution::Group(group) => is_group(*group),
+            _ => true,
+        });
+    }
+
+    /// What is known.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
+        let comms = self.by_comm.iter();
+        comms.map(|(comm, attribution)| (comm.as_slice(), *attribution))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(comms: &Comms, comm: &[u8]) -> Option<Attribution> {
+        comms.iter().find(|(one, _)| *one == comm).map(|(_, is)| is)
+    }
+
+    #[test]
+    fn a_comm_tells_its_group_until_two_disagree() {
+        let mut comms = Comms::default();
+        comms.note(b"a", Attribution::Group(1), true);
+        comms.note(b"a", Attribution::Group(1), false);
+        assert_eq!(of(&comms, b"a"), Some(Attribution::Group(1)));
+        comms.note(b"a", Attribution::Group(2), true);
+        comms.note(b"a", Attribution::Group(1), true);
+        assert_eq!(of(&comms, b"a"), Some(Attribution::Unknown));
+        comms.note(b"b", Attribution::Group(1), false);
+        assert_eq!(of(&comms, b"b"), Some(Attribution::Unknown));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_learnt_again() {
+        let mut comms = Comms::default();
+        comms.note(b"a", Attribution::Group(1), true);
+        comms.note(b"b", Attribution::Parent, true);
+        comms.keep(|group| group != 1);
+        assert!(comms.is_new(b"a") && !comms.is_new(b"b"));
+        for n in 0..MOST {
+            comms.note(n.to_string().as_bytes(), Attribution::Group(2), true);
+        }
+        assert!(comms.is_new(b"b"));
+        assert!(comms.iter().count() <= MOST);
+    }
+}

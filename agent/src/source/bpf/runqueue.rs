@@ -1,0 +1,232 @@
+//! Run-queue latency: says which process counts for which group, and reads what was counted.
+//!
+//! The kernel counts in slots. A process is in its parent's from its birth and in the one that its comm says from an exec;
+//! at each pass every live process is told its own, if it changed.
+
+use super::{Error, Sizes, Support, events::sum, slots::Slots, take, wire::Wire};
+use crate::{
+    process::{Attribution, Event, ProcessId},
+    source::RunQueueStatistics,
+};
+use agent_common::{
+    COMM_BYTES, Comm, RunQueueTotals, RunQueueWaits, SLOT_NOWHERE, SLOT_STAYS, SLOT_UNKNOWN,
+};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap as KernelMap, MapData, MapError, PerCpuArray},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+};
+
+/// Kernel: `BPF_ANY` and `BPF_EXIST`.
+const ANY: u64 = 0;
+const EXIST: u64 = 2;
+
+/// Kernel fields that it is made of.
+const FIELDS: [&str; 2] = ["task_run_delay", "task_pcount"];
+
+/// What is to be done where it cannot be counted.
+pub(super) fn without(why: &impl std::fmt::Display) -> String {
+    format!("--collector.runqueue: {why}; run-queue latency is not shown")
+}
+
+/// `sizes`, without slots where the kernel does not keep what is counted.
+pub(super) fn if_possible(sizes: Sizes, support: &Support, warnings: &mut Vec<String>) -> Sizes {
+    let is_missing = support.missing.iter().any(|field| FIELDS.contains(field));
+    if !is_missing || sizes.run_queue_slots.is_none() {
+        return sizes;
+    }
+    warnings.push(without(
+        &"this kernel does not keep how long threads wait; one with CONFIG_SCHED_INFO does",
+    ));
+    Sizes {
+        run_queue_slots: None,
+        ..sizes
+    }
+}
+
+pub(super) struct RunQueue {
+    waits: PerCpuArray<MapData, Wire<RunQueueWaits>>,
+    totals: PerCpuArray<MapData, Wire<RunQueueTotals>>,
+    by_process: KernelMap<MapData, u32, u32>,
+    by_comm: KernelMap<MapData, Comm, u32>,
+    generation: Array<MapData, u32>,
+    slots: Slots,
+    /// What was told of the processes of the last pass, unless something happened to them since.
+    told: HashMap<u32, u32>,
+    told_of_comms: HashMap<Comm, u32>,
+    /// Who had no place at the last pass.
+    absent: HashSet<u32>,
+    /// How often slots of processes were changed; 0 is no such number.
+    changes: NonZeroU32,
+    /// Who is older has no place of the kernel's making.
+    since_ns: u64,
+}
+
+impl RunQueue {
+    pub(super) fn new(ebpf: &mut Ebpf, slots: u32, since_ns: u64) -> Result<Self, Error> {
+        let mut run_queue = Self {
+            waits: take(ebpf, "RUN_QUEUE")?,
+            totals: take(ebpf, "RUN_QUEUE_TOTALS")?,
+            by_process: take(ebpf, "RUN_QUEUE_SLOTS")?,
+            by_comm: take(ebpf, "RUN_QUEUE_COMM_SLOTS")?,
+            generation: take(ebpf, "RUN_QUEUE_GENERATION")?,
+            changes: NonZeroU32::MIN,
+            slots: Slots::new(slots),
+            told: HashMap::new(),
+            told_of_comms: HashMap::new(),
+            absent: HashSet::new(),
+            since_ns,
+        };
+        run_queue.announce()?;
+        Ok(run_queue)
+    }
+
+    /// What has happened to a process may have changed its slot.
+    pub(super) fn note(&mut self, event: &Event) {
+        let tgid = match event {
+            Event::Forked { child, .. } => child.tgid,
+            Event::Execed { id, .. } => id.tgid,
+            Event::Exited { .. } => return,
+            Event::Released(released) => released.id.tgid,
+        };
+        self.told.remove(&tgid);
+    }
+
+    /// Nobody knows what happened to whom.
+    pub(super) fn forget_told(&mut self) {
+        self.told.clear();
+    }
+
+    /// Tells the kernel: these are all groups, all live processes, and the comms of which something is known.
+    pub(super) fn attribute<'a>(
+        &mut self,
+        groups: impl Iterator<Item = u64>,
+        processes: impl Iterator<Item = (ProcessId, Attribution)>,
+        comms: impl Iterator<Item = (&'a [u8], Attribution)>,
+    ) -> Result<(), Error> {
+        let waits = &self.waits;
+        self.slots.renew(groups, |slot| read(waits, slot))?;
+        let before = std::mem::take(&mut self.told);
+        let (mut absent, mut is_changed) = (HashSet::new(), false);
+        for (id, attribution) in processes {
+            let slot = self.slot(attribution);
+            let is_known = before.get(&id.tgid) == Some(&slot);
+            if is_known || self.tell(id, slot)? {
+                self.told.insert(id.tgid, slot);
+            } else {
+                absent.insert(id.tgid);
+            }
+            is_changed |= !is_known;
+        }
+        self.absent = absent;
+        if is_changed {
+            self.announce()?;
+        }
+        self.tell_comms(comms)
+    }
+
+    fn slot(&self, attribution: Attribution) -> u32 {
+        match attribution {
+            Attribution::Group(group) => self.slots.of(group).unwrap_or(SLOT_UNKNOWN),
+            Attribution::Nowhere => SLOT_NOWHERE,
+            Attribution::Parent => SLOT_STAYS,
+            Attribution::Unknown => SLOT_UNKNOWN,
+        }
+    }
+
+    /// `false`: it has no place. One that was born under the agent has had one, so it is gone, unless that is so at two
+    /// passes: a place of one that is gone would never be free again.
+    fn tell(&mut self, id: ProcessId, slot: u32) -> Result<bool, Error> {
+        let may_make = id.start_ns < self.since_ns || self.absent.contains(&id.tgid);
+        let flags = if may_make { ANY } else { EXIST };
+        was_taken(self.by_process.insert(id.tgid, slot, flags))
+    }
+
+    /// What the kernel remembers with each thread is of the time before.
+    fn announce(&mut self) -> Result<(), Error> {
+        self.changes = self.changes.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        Ok(self.generation.set(0, self.changes.get(), 0)?)
+    }
+
+    fn tell_comms<'a>(
+        &mut self,
+        comms: impl Iterator<Item = (&'a [u8], Attribution)>,
+    ) -> Result<(), Error> {
+        let mut before = std::mem::take(&mut self.told_of_comms);
+        for (name, attribution) in comms {
+            let (comm, slot) = (comm_of(name), self.slot(attribution));
+            if before.remove(&comm) == Some(slot)
+                || was_taken(self.by_comm.insert(comm, slot, ANY))?
+            {
+                self.told_of_comms.insert(comm, slot);
+            }
+        }
+        for comm in before
+            .into_keys()
+            .filter(|comm| !self.told_of_comms.contains_key(comm))
+        {
+            was_taken(self.by_comm.remove(&comm))?;
+        }
+        Ok(())
+    }
+
+    /// What was counted.
+    pub(super) fn statistics(&self) -> Result<RunQueueStatistics, Error> {
+        let totals: RunQueueTotals = sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0));
+        let mut by_group = HashMap::new();
+        for (group, slot, before) in self.slots.iter() {
+            let now = read(&self.waits, slot)?;
+            by_group.insert(group, since(&now, before));
+        }
+        Ok(RunQueueStatistics {
+            by_group,
+            unknown: read(&self.waits, SLOT_UNKNOWN)?,
+            missed: totals.missed,
+            full: totals.full,
+        })
+    }
+}
+
+fn read(
+    waits: &PerCpuArray<MapData, Wire<RunQueueWaits>>,
+    slot: u32,
+) -> Result<RunQueueWaits, Error> {
+    Ok(sum(waits.get(&slot, 0)?.iter().map(|cpu| cpu.0)))
+}
+
+/// What came on top of `before`.
+fn since(now: &RunQueueWaits, before: &RunQueueWaits) -> RunQueueWaits {
+    let mut grown = *now;
+    grown.sum_ns = now.sum_ns.saturating_sub(before.sum_ns);
+    for (bucket, before) in grown.buckets.iter_mut().zip(before.buckets) {
+        *bucket = bucket.saturating_sub(before);
+    }
+    grown
+}
+
+/// Whether the map did it: an entry may be gone, or there may be no room.
+fn was_taken(result: Result<(), MapError>) -> Result<bool, Error> {
+    let is_expected = |error: &std::io::Error| {
+        matches!(
+            error.raw_os_error(),
+            Some(libc::ENOENT | libc::E2BIG | libc::EBUSY)
+        )
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(MapError::KeyNotFound) => Ok(false),
+        Err(MapError::SyscallError(error)) if is_expected(&error.io_error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As the kernel keeps it: 15 bytes at most, and zeros.
+fn comm_of(name: &[u8]) -> Comm {
+    let mut comm = Comm::default();
+    let len = name.len().min(COMM_BYTES - 1);
+    comm[..len].copy_from_slice(&name[..len]);
+    comm
+}
