@@ -28,7 +28,7 @@ pub struct SwitchTotals {
     pub full_run_ns: u64,
     /// Who was switched in last, and has run since [`Self::last_ns`]; tgid 0: the idle task.
     pub running: Identity,
-    /// The same where the programs sit on tracepoints, which tell thread ids; 0: the idle task.
+    /// Its thread; 0: the idle task. Where the programs sit on tracepoints, that is all they know of it.
     pub running_tid: u32,
     /// Always 0.
     pub zero: u32,

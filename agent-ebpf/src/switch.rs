@@ -43,23 +43,30 @@ fn account(context: &BtfTracePointContext) -> Option<()> {
     let now_ns = unsafe { bpf_ktime_get_ns() };
     // SAFETY: a per-CPU slot that only this program uses.
     let cpu = unsafe { &mut *SWITCH.get_ptr_mut(0)? };
-    let (last_ns, running) = (cpu.last_ns, cpu.running);
+    let (last_ns, running, running_tid) = (cpu.last_ns, cpu.running, cpu.running_tid);
     cpu.last_ns = now_ns;
     let previous = Task::new(context.arg(1))?;
-    cpu.running = Task::new(context.arg(2))?.identity();
-    if previous.tid() == 0 {
+    let next = Task::new(context.arg(2))?;
+    cpu.running = next.identity();
+    cpu.running_tid = next.tid();
+    let tid = previous.tid();
+    if tid == 0 {
         return None;
     }
-    let id = previous.identity();
     // The first switch after attaching, or after one that went unseen, ends a stretch whose beginning is not known here: it is
     // no longer than the time since this CPU's last seen switch, and what the scheduler says.
     let since_ns = now_ns - last_ns;
-    let stretch_ns = previous.stretch_ns();
-    let is_known = running.tgid == id.tgid && running.start_ns == id.start_ns;
-    let run_ns = if is_known || since_ns < stretch_ns {
-        since_ns
+    let (id, run_ns) = if running_tid == tid {
+        // Told when it came, so neither it nor its leader has to be looked at.
+        (running, since_ns)
     } else {
-        stretch_ns
+        let stretch_ns = previous.stretch_ns();
+        let run_ns = if since_ns < stretch_ns {
+            since_ns
+        } else {
+            stretch_ns
+        };
+        (previous.identity(), run_ns)
     };
     let entry = match RUN_TIMES.get_ptr_mut(id) {
         Some(entry) => Some(entry),

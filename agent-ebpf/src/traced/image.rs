@@ -1,7 +1,9 @@
 //! `sched/sched_process_exec`: a new image. Its arguments cannot be found here; the file that was asked for stands for
 //! the first of them.
 
-use super::{current, current_comm, current_stretch_ns, field, identity, offset, totals, traced};
+use super::{
+    cpu, current, current_comm, current_stretch_ns, field, identity, offset, totals, traced,
+};
 use crate::{
     emit::node,
     exec::{bounded, send},
@@ -27,7 +29,7 @@ pub fn trace_exec(context: TracePointContext) -> u32 {
 fn report(context: &TracePointContext) -> Option<()> {
     let node = node()?;
     node.execs += 1;
-    let (tgid, _) = current();
+    let (tgid, tid) = current();
     let Some(entry) = traced(tgid) else {
         // It found no place at its birth: a pass will see what it is now.
         node.lost += 1;
@@ -37,6 +39,11 @@ fn report(context: &TracePointContext) -> Option<()> {
     let record = unsafe { &mut (*EXEC_SCRATCH.get_ptr_mut(0)?).record };
     record.kind = kind::EXEC;
     record.old_tid = field(context, offset!(exec_old_pid)).unwrap_or(0);
+    let cpu = cpu()?;
+    if cpu.running_tid == record.old_tid {
+        // A thread that calls exec takes its leader's number, while it runs.
+        cpu.running_tid = tid;
+    }
     record.id = identity(tgid, entry);
     record.time_ns = now_ns();
     record.totals = totals(entry, current_stretch_ns());

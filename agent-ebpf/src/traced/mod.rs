@@ -52,6 +52,16 @@ fn field<T>(context: &TracePointContext, offset: u32) -> Option<T> {
     .ok()
 }
 
+/// The same of a field that nearly every kernel has at `AT`, where a plain load will do; the other branch is dead code then.
+#[inline(always)]
+fn field_at<const AT: u32, T: Copy>(context: &TracePointContext, offset: u32) -> Option<T> {
+    if offset != AT {
+        return field(context, offset);
+    }
+    // SAFETY: the verifier checks the place, and the kernel, when the program is attached, that the record is as long.
+    Some(unsafe { read_volatile(context.as_ptr().add(AT as usize).cast::<T>()) })
+}
+
 /// Process and thread id of the current task.
 #[inline(always)]
 fn current() -> (u32, u32) {

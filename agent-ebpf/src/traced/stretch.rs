@@ -1,6 +1,6 @@
 //! `sched/sched_switch`: on-CPU time of each process, and the very end of each thread.
 
-use super::{add, cpu, current, end, field, offset, traced};
+use super::{add, cpu, current, end, field_at, offset, traced};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::tracepoint, programs::TracePointContext};
 
 /// `EXIT_DEAD` and `EXIT_ZOMBIE`, as the tracepoint shows them: the task will not run again.
@@ -22,7 +22,7 @@ fn account(context: &TracePointContext) -> Option<()> {
     let cpu = cpu()?;
     let (last_ns, running_tid) = (cpu.last_ns, cpu.running_tid);
     cpu.last_ns = now_ns;
-    cpu.running_tid = field(context, offset!(switch_next_pid))?;
+    cpu.running_tid = field_at::<56, _>(context, offset!(switch_next_pid))?;
     let (tgid, tid) = current();
     if tid == 0 {
         return None;
@@ -32,7 +32,7 @@ fn account(context: &TracePointContext) -> Option<()> {
         add(&entry.run_ns, now_ns - last_ns);
     }
     // Else its coming went unseen: what `/proc` says of it heals that, to a tick.
-    let state: u64 = field(context, offset!(switch_prev_state))?;
+    let state: u64 = field_at::<32, _>(context, offset!(switch_prev_state))?;
     if state & WAITS == 0 {
         add(&entry.nonvoluntary_switches, 1);
         return None;

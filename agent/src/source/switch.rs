@@ -378,6 +378,37 @@ mod tests {
     }
 
     #[test]
+    fn on_tracepoints_a_start_may_be_told_in_the_tick_after() {
+        let exact = 220_000_100;
+        let mut map = map(&[(exact, 5)]);
+        assert!(map.find(7, 210_000_000).is_none());
+        map.is_traced = true;
+        let known = read(sample(210_000_000, 0), None, &map).unwrap();
+        let starts = (known.sample.id.start_ns, known.shown_start_ns);
+        assert_eq!(starts, (exact, 210_000_000));
+        assert!(
+            map.find(7, 230_000_000).is_none(),
+            "the number's next owner"
+        );
+    }
+
+    #[test]
+    fn a_thread_that_runs_on_counts_for_its_process() {
+        let id = ProcessId {
+            tgid: 7,
+            start_ns: 1,
+        };
+        let times = RunTimes {
+            by_id: [(id, 5)].into(),
+            running: vec![(9, 3), (10, 4)],
+            is_traced: true,
+            ..RunTimes::default()
+        };
+        let map = Map::new(&times, |tid| (tid == 9).then_some(7));
+        assert_eq!(map.latest[&7], (1, 8));
+    }
+
+    #[test]
     fn a_number_used_again_is_another_process() {
         let first = read(sample(210_000_000, 0), None, &map(&[(212_000_000, 5)])).unwrap();
         let second = read(

@@ -108,7 +108,7 @@ impl Switch {
             if now.running.tgid != 0 {
                 *times.by_id.entry(process_id(&now.running)).or_default() += run_ns;
             }
-            if now.running_tid != 0 {
+            if times.is_traced && now.running_tid != 0 {
                 times.running.push((now.running_tid, run_ns));
             }
         }
