@@ -11,6 +11,7 @@ mod load;
 mod offsets;
 mod overflow;
 mod plan;
+mod ring;
 mod self_test;
 mod snapshot;
 mod stats;
@@ -33,12 +34,12 @@ use crate::{
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN};
 use aya::{
     Ebpf,
-    maps::{Array, MapData, RingBuf},
+    maps::{Array, MapData},
 };
 use aya_log::EbpfLogger;
-use fill::Fill;
 use iterator::TaskIterator;
 use overflow::Overflow;
+use ring::Ring;
 use self_test::SelfTestRun;
 use std::{
     fs::File,
@@ -46,9 +47,6 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 use wire::Wire;
-
-/// What stands before each record in the ring, and what records are aligned to.
-const RING_HEAD_BYTES: usize = 8;
 
 /// One thing that a drain found.
 #[derive(Debug)]
@@ -193,7 +191,7 @@ pub struct Kernel {
     plan: Plan,
     /// `None` in the switch tier.
     iterator: Option<TaskIterator>,
-    ring: RingBuf<MapData>,
+    ring: Ring,
     overflow: Overflow,
     control: Array<MapData, Wire<Control>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -202,11 +200,6 @@ pub struct Kernel {
     live: usize,
     self_test: SelfTestRun,
     switch: switch::Switch,
-    ring_bytes: usize,
-    /// How full the ring was when it was read.
-    ring_fill: Fill,
-    received: u64,
-    malformed: u64,
     /// What was read but belongs behind what the overflow hash will tell; at most one drain.
     later: Vec<Timed>,
 }
@@ -249,7 +242,7 @@ impl Kernel {
         };
         let mut kernel = Self {
             iterator,
-            ring: take(&mut ebpf, "RING")?,
+            ring: Ring::new(&mut ebpf, sizes.ring_bytes)?,
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
             switch: switch::Switch::new(&mut ebpf)?,
@@ -259,10 +252,6 @@ impl Kernel {
             carried,
             live: 0,
             self_test: SelfTestRun::default(),
-            ring_bytes: sizes.ring_bytes as usize,
-            ring_fill: Fill::new("ring", sizes.ring_bytes),
-            received: 0,
-            malformed: 0,
             later: Vec::new(),
         };
         kernel.tell(0)?;
@@ -279,7 +268,7 @@ impl Kernel {
     /// # Errors
     /// When no further descriptor can be had.
     pub fn wake_fd(&self) -> io::Result<OwnedFd> {
-        self.ring.as_fd().try_clone_to_owned()
+        self.ring.wake_fd()
     }
 
     /// Whether what the agent does from its first pass on works with the rights that this thread has: reading and writing
@@ -314,14 +303,23 @@ impl Kernel {
         names: &mut Names,
         sink: &mut impl FnMut(Found),
     ) -> Result<bool, Error> {
+        names.begin_drain();
+        let now_ns = boottime_ns();
+        let is_full = self.overflow.turn();
         let mut found = std::mem::take(&mut self.later);
-        self.read_ring(names, &mut found);
-        let is_full = self.read_overflow(names, &mut found);
+        let mut merged = Ok(());
+        if matches!(is_full, Ok(true)) {
+            merged = self.merge_overflow(names, &mut found);
+        }
         // Also when the rest could not be read: what is taken out of the ring is nowhere else.
         for (_, event) in found {
             self.self_test.check(&event);
             sink(Found::Event(event));
         }
+        if !matches!(is_full, Ok(true)) {
+            self.pass_on(now_ns, names, sink);
+        }
+        merged?;
         let is_full = is_full?;
         if is_full {
             self.overflow.drain_sums(self.carried, sink)?;
@@ -332,19 +330,31 @@ impl Kernel {
         Ok(is_full)
     }
 
-    /// Adds what the hash tells, if anything came there; whether it did.
-    fn read_overflow(&mut self, names: &mut Names, found: &mut Vec<Timed>) -> Result<bool, Error> {
-        let is_full = self.overflow.turn()?;
-        if is_full {
-            self.merge_overflow(names, found)?;
-        }
-        Ok(is_full)
+    /// Hands over what the ring tells of the time up to `now_ns`, record by record: thousands of them need no room. Nothing
+    /// had come to the hash by then, so none of them has to wait for it.
+    fn pass_on(&mut self, now_ns: u64, names: &mut Names, sink: &mut impl FnMut(Found)) {
+        let Self {
+            ring,
+            self_test,
+            later,
+            ..
+        } = self;
+        ring.read(self.carried, names, |(time_ns, event)| {
+            if time_ns > now_ns {
+                later.push((time_ns, event));
+                return true;
+            }
+            self_test.check(&event);
+            sink(Found::Event(event));
+            false
+        });
     }
 
     /// Ring and hash have no order between them: a child's birth may be in one and its parent's in the other. What the
     /// ring tells of the time after the turn waits for the next drain, since the hash that is written now may tell of
     /// something before it.
     fn merge_overflow(&mut self, names: &mut Names, found: &mut Vec<Timed>) -> Result<(), Error> {
+        self.read_ring(names, found);
         let pass_started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
         let turned_ns = boottime_ns();
         self.tell(pass_started_ns)?;
@@ -357,23 +367,11 @@ impl Kernel {
         Ok(())
     }
 
-    /// Reads no more than the ring holds: however fast records come, a drain ends.
     fn read_ring(&mut self, names: &mut Names, found: &mut Vec<Timed>) {
-        let mut budget = self.ring_bytes;
-        let mut bytes = 0;
-        while let Some(record) = self.ring.next() {
-            self.received += 1;
-            budget = budget.saturating_sub(record.len());
-            bytes += (RING_HEAD_BYTES + record.len()).next_multiple_of(RING_HEAD_BYTES);
-            match events::from_ring(&record, self.carried, names) {
-                Some(event) => found.push(event),
-                None => self.malformed += 1,
-            }
-            if budget == 0 {
-                break;
-            }
-        }
-        self.ring_fill.found(bytes as u64);
+        self.ring.read(self.carried, names, |event| {
+            found.push(event);
+            false
+        });
     }
 
     /// Looks at all live processes through the task iterator. `started_ns`: now, nanoseconds since boot.

@@ -23,10 +23,10 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
         exits: node.exits,
         exited_cpu_ns: node.exited_runtime_ns,
     });
-    statistics.events_received = kernel.received;
+    statistics.events_received = kernel.ring.received;
     statistics.events_overflowed = kernel.overflow.entries;
     statistics.events_coarse = node.coarse;
-    statistics.events_lost = node.lost + kernel.malformed;
+    statistics.events_lost = node.lost + kernel.ring.malformed;
     statistics.lost_cpu_ns = node.lost_runtime_ns;
     statistics.switch_map_full = kernel.switch.full()?;
     Ok(())
@@ -34,7 +34,7 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
 
 fn maps(kernel: &Kernel) -> Vec<MapStatistics> {
     let overflow = &kernel.overflow;
-    let mut fills = vec![&kernel.ring_fill, &overflow.fill, &overflow.sums_fill];
+    let mut fills = vec![&kernel.ring.fill, &overflow.fill, &overflow.sums_fill];
     if kernel.plan.tier == Tier::Switch {
         fills.push(&kernel.switch.fill);
     }
