@@ -89,12 +89,10 @@ impl Node {
     /// Takes records as a drain of the ring does.
     pub fn drain(&mut self, records: &[Vec<u8>]) {
         let Self { table, grouper, .. } = self;
-        let mut found = Vec::new();
+        self.names.begin_drain();
         for record in records {
             let event = from_ring(record, self.carried, &mut self.names);
-            found.push(event.expect("a record of ours"));
-        }
-        for (_, event) in found {
+            let (_, event) = event.expect("a record of ours");
             table.apply(event, grouper);
         }
         grouper.settle();

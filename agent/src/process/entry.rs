@@ -42,6 +42,8 @@ pub(super) struct Held {
     pub(super) memory: Memory,
     pub(super) fd_limit: Option<u64>,
     pub(super) ran_marker: u64,
+    /// Whether the totals of this pass are booked.
+    pub(super) is_credited: bool,
 }
 
 impl From<&Sample> for Held {
@@ -53,6 +55,7 @@ impl From<&Sample> for Held {
             memory: sample.memory,
             fd_limit: sample.fd_limit,
             ran_marker: sample.ran_marker,
+            is_credited: false,
         }
     }
 }

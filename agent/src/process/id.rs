@@ -35,3 +35,6 @@ impl ProcessId {
 /// Maps by kernel numbers. The standard hash withstands keys that an attacker chooses in thousands; nobody chooses a start
 /// time to the nanosecond, and a scrape hashes every process of the node.
 pub(super) type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+
+/// The same without values.
+pub(super) type Set<K> = std::collections::HashSet<K, foldhash::fast::RandomState>;

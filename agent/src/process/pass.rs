@@ -156,7 +156,11 @@ impl Table {
         self.statistics.live += 1;
         entry.seen = self.passes;
         entry.absent_since_ns = None;
-        let before = entry.held.replace(sample.into());
+        let may_credit = sample.id.start_ns <= pass.started_ns || !pass.finals_follow;
+        let before = entry.held.replace(Held {
+            is_credited: may_credit,
+            ..sample.into()
+        });
         if let (true, Some(before), Some(now)) = (pass.memory_elsewhere, before, &mut entry.held) {
             now.memory = before.memory;
         }
@@ -164,7 +168,9 @@ impl Table {
         if entry.probed != Some(sample.ran_marker) {
             self.ran.push(sample.id);
         }
-        if sample.id.start_ns <= pass.started_ns || !pass.finals_follow {
+        // What has not run since it was last credited has used nothing more: its totals need not be looked at.
+        let has_run = |before: Held| !before.is_credited || before.ran_marker != sample.ran_marker;
+        if may_credit && before.is_none_or(has_run) {
             let counters = entry
                 .threads
                 .complete(sample.counters, pass.switches_by_thread);

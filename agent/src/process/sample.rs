@@ -72,8 +72,8 @@ pub struct Sample {
     pub fd_limit: Option<u64>,
     /// Its cgroup v2 id; `None` where the source does not tell it.
     pub cgroup_id: Option<NonZeroU64>,
-    /// Changes when the process ran since the sample before: then, and only then, what a pass does not carry (open
-    /// descriptors, wait channels) is read again. Kernel tiers: run time in ns; procfs: always another value.
+    /// Changes when the process ran since the sample before: then, and only then, its totals are credited, and what a pass does
+    /// not carry (open descriptors, wait channels) is read again. Kernel tiers: run time in ns; procfs: always another value.
     pub ran_marker: u64,
 }
 

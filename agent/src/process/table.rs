@@ -15,7 +15,7 @@
 use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
     entry::{AtExit, Entry, Naming, book, exit_tally},
-    id::Map,
+    id::{Map, Set},
     proportional::Known,
     store::Store,
     threads::Threads,
@@ -62,7 +62,7 @@ pub struct Table {
     pub(super) processes: Store,
     /// Start of the latest process with a number.
     pub(super) by_tgid: Map<u32, u64>,
-    pub(super) waiting: HashSet<ProcessId>,
+    pub(super) waiting: Set<ProcessId>,
     /// Whom the last pass saw after they ran; what a pass does not carry is to be read for them.
     pub(super) ran: Vec<ProcessId>,
     pub(super) finals: Tombstones,
@@ -85,7 +85,7 @@ impl Table {
             since_ns,
             processes: Store::default(),
             by_tgid: Map::default(),
-            waiting: HashSet::new(),
+            waiting: Set::default(),
             ran: Vec::new(),
             finals: Tombstones::default(),
             unconfirmed: Tombstones::default(),

@@ -11,6 +11,9 @@ const CGROUPS: usize = 4096;
 #[derive(Debug)]
 pub struct Names {
     users: Users,
+    /// Whether the users may be read again. Each drain may once: who starts programs as a user without a name causes no
+    /// more work than that.
+    may_read: bool,
     /// By the cgroup v2 id of a process that was seen alive in it.
     cgroups: HashMap<u64, Cgroup>,
 }
@@ -29,13 +32,23 @@ impl Names {
     pub fn new(users: Users) -> Self {
         Self {
             users,
+            may_read: true,
             cgroups: HashMap::new(),
         }
     }
 
+    /// From here on the users may be read once more.
+    pub fn begin_drain(&mut self) {
+        self.may_read = true;
+    }
+
     /// The user's name, or the number where the host has none.
     pub fn username(&mut self, uid: u32) -> String {
-        self.users.name(uid)
+        match self.users.known(uid) {
+            Some(name) => name.to_owned(),
+            None if std::mem::take(&mut self.may_read) => self.users.name(uid),
+            None => uid.to_string(),
+        }
     }
 
     /// What is known of the cgroup with this v2 id; nothing while no process in it was seen alive.
@@ -94,6 +107,25 @@ mod tests {
         };
         names.learn(1, &of_version_1);
         assert_eq!(names.cgroup(1), Cgroup::default());
+    }
+
+    #[test]
+    fn users_are_read_again_once_for_each_drain() {
+        let folder = tempfile::tempdir().unwrap();
+        let passwd = folder.path().join("passwd");
+        std::fs::write(&passwd, "a:x:1:\n").unwrap();
+        let mut names = Names::new(Users::new(passwd.clone()));
+        assert_eq!(
+            (names.username(1), names.username(2)),
+            ("a".into(), "2".into())
+        );
+        std::fs::write(&passwd, "a:x:1:\nbob:x:2:\n").unwrap();
+        assert_eq!(names.username(2), "2", "the drain had its reading");
+        names.begin_drain();
+        assert_eq!(
+            (names.username(3), names.username(2)),
+            ("3".into(), "bob".into())
+        );
     }
 
     #[test]

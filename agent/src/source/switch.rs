@@ -219,10 +219,13 @@ impl SwitchPass {
             let total_ns = (base_ns + run).clamp(shown.total_ns(), shown.total_ns() + CUT_NS);
             sample.counters.cpu = split(total_ns, shown);
         }
-        sample.ran_marker = run;
-        for thread in &mut threads {
-            // The map tells of processes, not of threads: when the process ran, each of its threads may have.
-            thread.ran_marker = run;
+        // Of whom the map does not tell, it is not known whether they ran: the reader's markers say that they may have.
+        if let Some(run) = run_ns {
+            sample.ran_marker = run;
+            for thread in &mut threads {
+                // The map tells of processes, not of threads: when the process ran, each of its threads may have.
+                thread.ran_marker = run;
+            }
         }
         Some(Known {
             sample,
@@ -361,6 +364,18 @@ mod tests {
             49,
             "what it had, and what it ran since"
         );
+    }
+
+    #[test]
+    fn whom_the_map_does_not_tell_of_may_have_run() {
+        let shown = |reading| Sample {
+            ran_marker: reading,
+            ..sample(20_000_000, 40)
+        };
+        let marker = |reading, map| read(shown(reading), None, map).unwrap().sample.ran_marker;
+        let [full, told] = [map(&[]), map(&[(21_111_111, 9)])];
+        assert_ne!(marker(1, &full), marker(2, &full));
+        assert_eq!(marker(1, &told), marker(2, &told));
     }
 
     #[test]

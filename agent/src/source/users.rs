@@ -56,6 +56,11 @@ impl Users {
         }
     }
 
+    /// Name of `uid` as last read.
+    pub(super) fn known(&self, uid: u32) -> Option<&str> {
+        self.names.get(&uid).map(String::as_str)
+    }
+
     /// Name of `uid`; the number in decimal where the file has none or cannot be read.
     pub fn name(&mut self, uid: u32) -> String {
         if !self.names.contains_key(&uid) {

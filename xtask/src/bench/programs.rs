@@ -94,20 +94,11 @@ fn parse(fdinfo: &str) -> Option<(u32, f64, f64)> {
 }
 
 fn name_of(id: u32) -> io::Result<String> {
-    #[repr(C)]
-    struct Attributes {
-        fd: libc::c_int,
-        info_bytes: u32,
-        info: u64,
-    }
     let program = bpf(PROG_GET_FD_BY_ID, &[u64::from(id), 0])?;
     let mut info = [0_u8; INFO_BYTES];
-    let attributes = Attributes {
-        fd: program.as_raw_fd(),
-        info_bytes: INFO_BYTES as u32,
-        info: info.as_mut_ptr() as u64,
-    };
-    call(OBJ_GET_INFO_BY_FD, &attributes)?;
+    // The descriptor, the length of the room, and where it is.
+    let head = program.as_raw_fd() as u64 | (INFO_BYTES as u64) << 32;
+    call(OBJ_GET_INFO_BY_FD, &[head, info.as_mut_ptr() as u64])?;
     let name = &info[INFO_NAME..];
     let len = name.iter().position(|byte| *byte == 0);
     let name = &name[..len.unwrap_or(name.len())];

@@ -18,15 +18,15 @@ const RUN_QUEUE: &str = "--collector.runqueue";
 /// Time of the programs that run at switches, less that of an empty one, and what a ping-pong is slowed down by.
 pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
     let mut rows = vec![in_programs(bench, &[TIER], "task_switch")?.target()];
-    rows.push(slow_down(bench, TIER, &[TIER])?);
+    rows.extend(slow_down(bench, &[TIER])?);
     if bench.knows_flag(RUN_QUEUE)? {
         let run_queue = in_programs(bench, &[RUN_QUEUE], "runqueue_")?;
         let name = "Kepler's and rezolus' for the same, as they publish it";
         rows.extend([
             run_queue.target(),
             Row::new(name, "1400 ns, 400 ns".to_owned()),
-            slow_down(bench, RUN_QUEUE, &[RUN_QUEUE])?,
         ]);
+        rows.extend(slow_down(bench, &[RUN_QUEUE])?);
     }
     Ok(rows)
 }
@@ -102,39 +102,40 @@ fn since(program: Program, before: &[Program]) -> Program {
 }
 
 /// Pairs of ping-pongs beside an agent that has programs at switches and one that has none, in changing order.
-fn slow_down(bench: &Bench, name: &str, arguments: &[&str]) -> Result<Row> {
+fn slow_down(bench: &Bench, arguments: &[&str]) -> Result<Vec<Row>> {
     let stretch = |arguments: &[&str]| -> Result<Churn> {
         let _agent = bench.start_agent(arguments)?;
         load::ping_pong(ROUND_TRIPS)
     };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for pair in 0..PAIRS {
-        let mut order: [(&[&str], &mut Vec<f64>); 2] = [
+        let mut order: [(&[&str], &mut Vec<Churn>); 2] = [
             (arguments, &mut with),
             (&["--accounting=procfs"], &mut without),
         ];
         if pair % 2 == 1 {
             order.reverse();
         }
-        for (arguments, walls) in order {
-            walls.push(stretch(arguments)?.wall_ns);
+        for (arguments, stretches) in order {
+            stretches.push(stretch(arguments)?);
         }
     }
-    let ratios: Vec<f64> = with
-        .iter()
-        .zip(&without)
-        .map(|(with, without)| with / without)
-        .collect();
-    let [low, high] = [0.25, 0.75].map(|share| percent(quantile(&ratios, share) - 1.0));
-    let each = nanoseconds(median(&without) / f64::from(2 * ROUND_TRIPS));
-    let shown = format!(
-        "{} (quartiles {low}, {high})",
-        percent(median(&ratios) - 1.0)
-    );
-    Ok(Row::new(
-        format!("slow-down of a ping-pong, wall, {name} ({each} a switch without)"),
-        shown,
-    )
-    .of("with", &with)
-    .of("without", &without))
+    let row = |what: &str, of: fn(&Churn) -> f64| {
+        let [with, without] =
+            [&with, &without].map(|stretches| -> Vec<f64> { stretches.iter().map(of).collect() });
+        let pairs = with.iter().zip(&without);
+        let rises: Vec<f64> = pairs.map(|(with, without)| with / without - 1.0).collect();
+        let [low, high] = [0.25, 0.75].map(|share| percent(quantile(&rises, share)));
+        let shown = format!("{} (quartiles {low}, {high})", percent(median(&rises)));
+        let each = nanoseconds(median(&without) / f64::from(2 * ROUND_TRIPS));
+        let flags = arguments.join(" ");
+        let name = format!("slow-down of a ping-pong, {what}, {flags} ({each} a switch without)");
+        Row::new(name, shown)
+            .of("with", &with)
+            .of("without", &without)
+    };
+    Ok(vec![
+        row("CPU", |churn| churn.cpu_ns),
+        row("wall", |churn| churn.wall_ns),
+    ])
 }

@@ -9,6 +9,7 @@ mod btf;
 mod btf_tests;
 mod cause;
 mod events;
+mod examine;
 mod fill;
 mod format;
 #[cfg(any(test, fuzzing))]
@@ -19,6 +20,7 @@ mod missed;
 mod offsets;
 mod overflow;
 mod plan;
+mod ring;
 mod runqueue;
 mod self_test;
 mod slots;
@@ -41,33 +43,25 @@ use crate::{
     host::boottime_ns,
     process::{Attribution, Coarse, Event, Pass, ProcessId},
 };
-use agent_common::{
-    ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, RSS_HELPER, RSS_PLAIN, TraceFields,
-};
+use agent_common::Control;
 use aya::{
     Ebpf,
-    maps::{Array, MapData, RingBuf},
+    maps::{Array, MapData},
     sys::SyscallError,
 };
 use aya_log::EbpfLogger;
-use fill::Fill;
+use examine::{examine, shortcomings, without_helpers};
 use iterator::TaskIterator;
-use load::Layouts;
 use overflow::Overflow;
+use ring::Ring;
 use runqueue::RunQueue;
 use self_test::SelfTestRun;
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io,
     os::fd::{AsFd, OwnedFd},
 };
 use wire::Wire;
-
-/// The largest type information that is read: several times that of kernels with everything built in.
-const BTF_BYTES: u64 = 64 << 20;
-
-/// What stands before each record in the ring, and what records are aligned to.
-const RING_HEAD_BYTES: usize = 8;
 
 /// One thing that a drain found.
 #[derive(Debug)]
@@ -173,98 +167,6 @@ fn procfs_only(sizes: Sizes, mut warnings: Vec<String>) -> Start {
     }
 }
 
-/// Takes from `layout` what needs helpers that read memory, if `refused` uses any and has them still.
-fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
-    let uses_them = match refused {
-        Program::Exec => layout.argv_access == ARGV_READ,
-        Program::Snapshot => layout.rss_access == RSS_HELPER,
-        _ => false,
-    };
-    if uses_them {
-        layout.argv_access = ARGV_NONE;
-        if layout.rss_access == RSS_HELPER {
-            layout.rss_access = RSS_PLAIN;
-            layout.rss_stride = ABSENT;
-        }
-    }
-    uses_them
-}
-
-/// Why the best plan was not even tried.
-fn shortcomings(support: &Support) -> Vec<String> {
-    let Support {
-        obstacle,
-        no_types,
-        no_tracepoints,
-        ..
-    } = support;
-    let mut warnings: Vec<_> = obstacle.iter().chain(no_types).collect();
-    // Nobody needs tracepoints where types are known.
-    warnings.extend(no_tracepoints.as_ref().filter(|_| no_types.is_some()));
-    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    if warnings.is_empty() && !support.task_iterator {
-        warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
-    }
-    if warnings.is_empty() && support::is_ftrace_off() {
-        warnings.push(
-            "kernel.ftrace_enabled is 0, so no program runs at release_task; final totals come at sched_process_free, as \
-             exact, but later"
-                .to_owned(),
-        );
-    }
-    warnings
-}
-
-/// What this kernel supports, where it keeps what, and the type information that told it.
-fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
-    let mut layouts = Layouts {
-        types: Layout::ABSENT,
-        tracepoints: TraceFields::ABSENT,
-    };
-    let known = if load::IS_BUILT {
-        obstacle
-    } else {
-        Some(Obstacle::NotBuilt)
-    };
-    if let Some(obstacle) = known {
-        return (Support::none(obstacle), layouts, Vec::new());
-    }
-    let (mut support, types, raw) = examine_types();
-    layouts.types = types;
-    match tracefs::fields() {
-        Ok(fields) => layouts.tracepoints = fields,
-        Err(obstacle) => support.no_tracepoints = Some(obstacle),
-    }
-    (support, layouts, raw)
-}
-
-/// The part of it that rests on the kernel's type information.
-fn examine_types() -> (Support, Layout, Vec<u8>) {
-    let examined = read_btf()
-        .map_err(|error| error.to_string())
-        .and_then(|raw| {
-            let btf = btf::Btf::parse(&raw).map_err(|error| error.to_string())?;
-            let (support, layout) = Support::of(&btf);
-            Ok((support, layout, raw))
-        });
-    examined.unwrap_or_else(|text| {
-        let support = Support::without_types(Obstacle::NoBtf(text));
-        (support, Layout::ABSENT, Vec::new())
-    })
-}
-
-fn read_btf() -> io::Result<Vec<u8>> {
-    let file = File::open("/sys/kernel/btf/vmlinux")?;
-    let length = file.metadata()?.len();
-    if length > BTF_BYTES {
-        let text = format!("{length} bytes, and no kernel's has more than {BTF_BYTES}");
-        return Err(io::Error::other(text));
-    }
-    let mut raw = Vec::new();
-    file.take(BTF_BYTES).read_to_end(&mut raw)?;
-    Ok(raw)
-}
-
 /// Why `status` (this thread's `/proc/thread-self/status`) does not allow kernel programs.
 pub fn missing_capability(status: &str) -> Option<Obstacle> {
     support::missing_capability(status)
@@ -276,7 +178,7 @@ pub struct Kernel {
     plan: Plan,
     /// `None` in the switch tier.
     iterator: Option<TaskIterator>,
-    ring: RingBuf<MapData>,
+    ring: Ring,
     overflow: Overflow,
     control: Array<MapData, Wire<Control>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -287,11 +189,6 @@ pub struct Kernel {
     switch: switch::Switch,
     /// `None` where it is not wanted, or cannot be had.
     run_queue: Option<RunQueue>,
-    ring_bytes: usize,
-    /// How full the ring was when it was read.
-    ring_fill: Fill,
-    received: u64,
-    malformed: u64,
     /// What was read but belongs behind what the overflow hash will tell; at most one drain.
     later: Vec<Timed>,
 }
@@ -344,7 +241,7 @@ impl Kernel {
         };
         let mut kernel = Self {
             iterator,
-            ring: take(&mut ebpf, "RING")?,
+            ring: Ring::new(&mut ebpf, sizes.ring_bytes)?,
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
             switch: switch::Switch::new(&mut ebpf, plan)?,
@@ -355,10 +252,6 @@ impl Kernel {
             carried,
             live: 0,
             self_test: SelfTestRun::default(),
-            ring_bytes: sizes.ring_bytes as usize,
-            ring_fill: Fill::new("ring", sizes.ring_bytes),
-            received: 0,
-            malformed: 0,
             later: Vec::new(),
         };
         kernel.tell(0)?;
@@ -382,7 +275,7 @@ impl Kernel {
     /// # Errors
     /// When no further descriptor can be had.
     pub fn wake_fd(&self) -> io::Result<OwnedFd> {
-        self.ring.as_fd().try_clone_to_owned()
+        self.ring.wake_fd()
     }
 
     /// Whether what the agent does from its first pass on works with the rights that this thread has: reading and writing
@@ -417,9 +310,14 @@ impl Kernel {
         names: &mut Names,
         sink: &mut impl FnMut(Found),
     ) -> Result<bool, Error> {
+        names.begin_drain();
+        let now_ns = boottime_ns();
+        let is_full = self.overflow.turn();
         let mut found = std::mem::take(&mut self.later);
-        self.read_ring(names, &mut found);
-        let is_full = self.read_overflow(names, &mut found);
+        let mut merged = Ok(());
+        if matches!(is_full, Ok(true)) {
+            merged = self.merge_overflow(names, &mut found);
+        }
         // Also when the rest could not be read: what is taken out of the ring is nowhere else.
         for (_, event) in found {
             self.self_test.check(&event);
@@ -428,6 +326,10 @@ impl Kernel {
             }
             sink(Found::Event(event));
         }
+        if !matches!(is_full, Ok(true)) {
+            self.pass_on(now_ns, names, sink);
+        }
+        merged?;
         let is_full = is_full?;
         if is_full {
             self.overflow.drain_sums(self.carried, sink)?;
@@ -441,19 +343,35 @@ impl Kernel {
         Ok(is_full)
     }
 
-    /// Adds what the hash tells, if anything came there; whether it did.
-    fn read_overflow(&mut self, names: &mut Names, found: &mut Vec<Timed>) -> Result<bool, Error> {
-        let is_full = self.overflow.turn()?;
-        if is_full {
-            self.merge_overflow(names, found)?;
-        }
-        Ok(is_full)
+    /// Hands over what the ring tells of the time up to `now_ns`, record by record: thousands of them need no room. Nothing
+    /// had come to the hash by then, so none of them has to wait for it.
+    fn pass_on(&mut self, now_ns: u64, names: &mut Names, sink: &mut impl FnMut(Found)) {
+        let Self {
+            ring,
+            self_test,
+            run_queue,
+            later,
+            ..
+        } = self;
+        ring.read(self.carried, names, |(time_ns, event)| {
+            if time_ns > now_ns {
+                later.push((time_ns, event));
+                return true;
+            }
+            self_test.check(&event);
+            if let Some(run_queue) = run_queue {
+                run_queue.note(&event);
+            }
+            sink(Found::Event(event));
+            false
+        });
     }
 
     /// Ring and hash have no order between them: a child's birth may be in one and its parent's in the other. What the
     /// ring tells of the time after the turn waits for the next drain, since the hash that is written now may tell of
     /// something before it.
     fn merge_overflow(&mut self, names: &mut Names, found: &mut Vec<Timed>) -> Result<(), Error> {
+        self.read_ring(names, found);
         let pass_started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
         let turned_ns = boottime_ns();
         self.tell(pass_started_ns)?;
@@ -466,23 +384,11 @@ impl Kernel {
         Ok(())
     }
 
-    /// Reads no more than the ring holds: however fast records come, a drain ends.
     fn read_ring(&mut self, names: &mut Names, found: &mut Vec<Timed>) {
-        let mut budget = self.ring_bytes;
-        let mut bytes = 0;
-        while let Some(record) = self.ring.next() {
-            self.received += 1;
-            budget = budget.saturating_sub(record.len());
-            bytes += (RING_HEAD_BYTES + record.len()).next_multiple_of(RING_HEAD_BYTES);
-            match events::from_ring(&record, self.carried, names) {
-                Some(event) => found.push(event),
-                None => self.malformed += 1,
-            }
-            if budget == 0 {
-                break;
-            }
-        }
-        self.ring_fill.found(bytes as u64);
+        self.ring.read(self.carried, names, |event| {
+            found.push(event);
+            false
+        });
     }
 
     /// Looks at all live processes through the task iterator. `started_ns`: now, nanoseconds since boot.

@@ -156,9 +156,11 @@ impl Snapshot {
     /// # Errors
     /// When a read fails, or a record is none of ours.
     pub fn read(&mut self, iterator: &mut impl Read) -> io::Result<()> {
-        let mut buffer = vec![0; READ_BYTES];
+        // Words, so that records are aligned as they are and need not be copied out.
+        let mut words = vec![0_u64; READ_BYTES / size_of::<u64>()];
+        let buffer: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
         loop {
-            match iterator.read(&mut buffer) {
+            match iterator.read(buffer) {
                 Ok(0) => return Ok(()),
                 Ok(len) => self.take(&buffer[..len]).ok_or_else(|| {
                     io::Error::other("the task iterator gave a record of no known kind")
@@ -179,18 +181,18 @@ impl Snapshot {
             };
             let record = bytes.get(..len)?;
             if first == kind::THREAD {
-                let thread: ThreadRecord = bytemuck::pod_read_unaligned(record);
+                let thread: &ThreadRecord = bytemuck::try_from_bytes(record).ok()?;
                 // What the main thread used is in its leader's record already.
                 if thread.tid != thread.tgid {
-                    add(self.sums.entry(thread.tgid).or_default(), &totals(&thread));
+                    add(self.sums.entry(thread.tgid).or_default(), &totals(thread));
                 }
-                self.threads.push(thread_sample(&thread, self.carried));
+                self.threads.push(thread_sample(thread, self.carried));
             } else {
-                let leader: LeaderRecord = bytemuck::pod_read_unaligned(record);
+                let leader: &LeaderRecord = bytemuck::try_from_bytes(record).ok()?;
                 if leader.threads > 1 {
-                    self.leaders.push(leader);
+                    self.leaders.push(*leader);
                 } else {
-                    self.processes.push(sample(&leader, self.carried));
+                    self.processes.push(sample(leader, self.carried));
                 }
             }
             bytes = &bytes[len..];

@@ -26,10 +26,10 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
         exits: node.exits,
         exited_cpu_ns: node.exited_runtime_ns,
     });
-    statistics.events_received = kernel.received;
+    statistics.events_received = kernel.ring.received;
     statistics.events_overflowed = kernel.overflow.entries;
     statistics.events_coarse = node.coarse;
-    statistics.events_lost = node.lost + kernel.malformed + missed_records(kernel)?;
+    statistics.events_lost = node.lost + kernel.ring.malformed + missed_records(kernel)?;
     statistics.lost_cpu_ns = node.lost_runtime_ns;
     statistics.switch_map_full = kernel.switch.full()?;
     let run_queue = kernel.run_queue.as_ref();
@@ -54,7 +54,7 @@ fn missed_records(kernel: &Kernel) -> Result<u64, Error> {
 
 fn maps(kernel: &Kernel) -> Vec<MapStatistics> {
     let overflow = &kernel.overflow;
-    let mut fills = vec![&kernel.ring_fill, &overflow.fill, &overflow.sums_fill];
+    let mut fills = vec![&kernel.ring.fill, &overflow.fill, &overflow.sums_fill];
     if kernel.plan.tier == Tier::Switch {
         fills.push(&kernel.switch.fill);
     }

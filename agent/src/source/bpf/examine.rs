@@ -1,0 +1,109 @@
+//! What this kernel supports, and where it keeps what: from its type information, its tracepoints, and what the caller knows.
+
+use super::{
+    btf,
+    load::{self, Layouts},
+    plan::Program,
+    support::{self, Obstacle, Support},
+    tracefs,
+};
+use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+};
+
+/// The largest type information that is read: several times that of kernels with everything built in.
+const BTF_BYTES: u64 = 64 << 20;
+
+/// Why the best plan was not even tried.
+pub(super) fn shortcomings(support: &Support) -> Vec<String> {
+    let Support {
+        obstacle,
+        no_types,
+        no_tracepoints,
+        ..
+    } = support;
+    let mut warnings: Vec<_> = obstacle.iter().chain(no_types).collect();
+    // Nobody needs tracepoints where types are known.
+    warnings.extend(no_tracepoints.as_ref().filter(|_| no_types.is_some()));
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    if warnings.is_empty() && !support.task_iterator {
+        warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());
+    }
+    if warnings.is_empty() && support::is_ftrace_off() {
+        warnings.push(
+            "kernel.ftrace_enabled is 0, so no program runs at release_task; final totals come at sched_process_free, as \
+             exact, but later"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+/// What this kernel supports, where it keeps what, and the type information that told it.
+pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
+    let mut layouts = Layouts {
+        types: Layout::ABSENT,
+        tracepoints: TraceFields::ABSENT,
+    };
+    let known = if load::IS_BUILT {
+        obstacle
+    } else {
+        Some(Obstacle::NotBuilt)
+    };
+    if let Some(obstacle) = known {
+        return (Support::none(obstacle), layouts, Vec::new());
+    }
+    let (mut support, types, raw) = examine_types();
+    layouts.types = types;
+    match tracefs::fields() {
+        Ok(fields) => layouts.tracepoints = fields,
+        Err(obstacle) => support.no_tracepoints = Some(obstacle),
+    }
+    (support, layouts, raw)
+}
+
+/// The part of it that rests on the kernel's type information.
+fn examine_types() -> (Support, Layout, Vec<u8>) {
+    let examined = read_btf()
+        .map_err(|error| error.to_string())
+        .and_then(|raw| {
+            let btf = btf::Btf::parse(&raw).map_err(|error| error.to_string())?;
+            let (support, layout) = Support::of(&btf);
+            Ok((support, layout, raw))
+        });
+    examined.unwrap_or_else(|text| {
+        let support = Support::without_types(Obstacle::NoBtf(text));
+        (support, Layout::ABSENT, Vec::new())
+    })
+}
+
+fn read_btf() -> io::Result<Vec<u8>> {
+    let file = File::open("/sys/kernel/btf/vmlinux")?;
+    let length = file.metadata()?.len();
+    if length > BTF_BYTES {
+        let text = format!("{length} bytes, and no kernel's has more than {BTF_BYTES}");
+        return Err(io::Error::other(text));
+    }
+    let mut raw = Vec::new();
+    file.take(BTF_BYTES).read_to_end(&mut raw)?;
+    Ok(raw)
+}
+
+/// Takes from `layout` what needs helpers that read memory, if `refused` uses any and has them still.
+pub(super) fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
+    let uses_them = match refused {
+        Program::Exec => layout.argv_access == ARGV_READ,
+        Program::Snapshot => layout.rss_access == RSS_HELPER,
+        _ => false,
+    };
+    if uses_them {
+        layout.argv_access = ARGV_NONE;
+        if layout.rss_access == RSS_HELPER {
+            layout.rss_access = RSS_PLAIN;
+            layout.rss_stride = ABSENT;
+        }
+    }
+    uses_them
+}

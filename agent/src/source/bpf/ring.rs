@@ -1,0 +1,75 @@
+//! The ring: records in the order in which they found room.
+
+use super::{
+    events::{self, Timed},
+    fill::Fill,
+    load,
+    snapshot::Carried,
+    take,
+};
+use crate::source::Names;
+use aya::{
+    Ebpf,
+    maps::{MapData, RingBuf},
+};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+/// What stands before each record in the ring, and what records are aligned to.
+const HEAD_BYTES: usize = 8;
+
+pub(super) struct Ring {
+    records: RingBuf<MapData>,
+    bytes: u32,
+    /// How full it was when it was read.
+    pub(super) fill: Fill,
+    pub(super) received: u64,
+    /// Records of no known kind.
+    pub(super) malformed: u64,
+}
+
+impl Ring {
+    pub(super) fn new(ebpf: &mut Ebpf, bytes: u32) -> Result<Self, load::Error> {
+        Ok(Self {
+            records: take(ebpf, "RING")?,
+            bytes,
+            fill: Fill::new("ring", bytes),
+            received: 0,
+            malformed: 0,
+        })
+    }
+
+    /// A descriptor that becomes readable when the ring is half full.
+    pub(super) fn wake_fd(&self) -> io::Result<OwnedFd> {
+        self.records.as_fd().try_clone_to_owned()
+    }
+
+    /// Hands over what is there until `is_enough`. No more than the ring holds: however fast records come, this ends.
+    pub(super) fn read(
+        &mut self,
+        carried: Carried,
+        names: &mut Names,
+        mut is_enough: impl FnMut(Timed) -> bool,
+    ) {
+        let mut budget = self.bytes as usize;
+        let mut bytes = 0;
+        while let Some(record) = self.records.next() {
+            self.received += 1;
+            budget = budget.saturating_sub(record.len());
+            bytes += (HEAD_BYTES + record.len()).next_multiple_of(HEAD_BYTES);
+            let was_enough = match events::from_ring(&record, carried, names) {
+                Some(event) => is_enough(event),
+                None => {
+                    self.malformed += 1;
+                    false
+                }
+            };
+            if was_enough || budget == 0 {
+                break;
+            }
+        }
+        self.fill.found(bytes as u64);
+    }
+}
