@@ -26,6 +26,8 @@ pub struct SwitchTotals {
     pub full: u64,
     /// On-CPU time of these.
     pub full_run_ns: u64,
+    /// On-CPU time, at most, of stretches that no program saw begin: with tracepoints, nothing tells how long they were.
+    pub unseen_ns: u64,
     /// Who was switched in last, and has run since [`Self::last_ns`]; tgid 0: the idle task.
     pub running: Identity,
     /// Its thread; 0: the idle task. Where the programs sit on tracepoints, that is all they know of it.

@@ -30,8 +30,10 @@ fn account(context: &TracePointContext) -> Option<()> {
     let entry = traced(tgid)?;
     if tid == running_tid {
         add(&entry.run_ns, now_ns - last_ns);
+    } else if last_ns > 0 {
+        // Its coming went unseen: what `/proc` says of it heals that, to a tick, if it is read again before it ends.
+        cpu.unseen_ns += now_ns - last_ns;
     }
-    // Else its coming went unseen: what `/proc` says of it heals that, to a tick.
     let state: u64 = field_at::<32, _>(context, offset!(switch_prev_state))?;
     if state & WAITS == 0 {
         add(&entry.nonvoluntary_switches, 1);

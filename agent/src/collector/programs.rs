@@ -155,6 +155,22 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_switch_unseen_seconds_total",
+            kind: Kind::Counter,
+            help: "CPU time, at most, of stretches that no program saw begin: it is missing where the process ends before /proc tells it.",
+            labels: &[],
+            unit: "seconds",
+            source: "agent",
+            fallback: "left out unless the tier is switch on tracepoints",
+        },
+        write: |view, out| {
+            if let Some(unseen_ns) = view.source.switch_unseen_ns {
+                out.sample(&[], Value::Nanoseconds(unseen_ns));
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_map_fill_ratio",
             kind: Kind::Gauge,
             help: "Share of the map that was in use when it was last read; ring and overflow are empty after it.",

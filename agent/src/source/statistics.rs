@@ -195,6 +195,9 @@ pub struct Statistics {
     pub lost_cpu_ns: u64,
     /// Switch tier: times that the map of running processes was full.
     pub switch_map_full: u64,
+    /// CPU time that may be missing of processes that ended, because no program was run when they came on the CPU;
+    /// nanoseconds, at most. `None` where the scheduler tells it.
+    pub switch_unseen_ns: Option<u64>,
     /// Run-queue latency; `None` where it is not counted.
     pub run_queue: Option<RunQueueStatistics>,
     /// Readings of proportional memory; `None` where it is not read.

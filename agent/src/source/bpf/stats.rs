@@ -32,6 +32,9 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.events_lost = node.lost + kernel.ring.malformed + missed_records(kernel)?;
     statistics.lost_cpu_ns = node.lost_runtime_ns;
     statistics.switch_map_full = kernel.switch.full()?;
+    if kernel.plan.is_traced() {
+        statistics.switch_unseen_ns = Some(kernel.switch.unseen_ns()?);
+    }
     let run_queue = kernel.run_queue.as_ref();
     statistics.run_queue = run_queue.map(RunQueue::statistics).transpose()?;
     Ok(())

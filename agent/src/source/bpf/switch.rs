@@ -84,7 +84,16 @@ impl Switch {
 
     /// Switches whose process found no place.
     pub(super) fn full(&self) -> Result<u64, Error> {
-        Ok(events::sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0)).full)
+        Ok(self.sums()?.full)
+    }
+
+    /// On-CPU time, at most, of stretches that no program saw begin.
+    pub(super) fn unseen_ns(&self) -> Result<u64, Error> {
+        Ok(self.sums()?.unseen_ns)
+    }
+
+    fn sums(&self) -> Result<SwitchTotals, Error> {
+        Ok(events::sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0)))
     }
 
     pub(super) fn read(&mut self) -> Result<RunTimes, Error> {

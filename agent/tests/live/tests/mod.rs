@@ -107,7 +107,8 @@ fn unwaited_within(
 /// What may be missing of processes whose final totals never came: some of the last tick and the end itself.
 fn missing_ns(agent: &Agent, samples: &Samples, count: u64) -> Result<f64, String> {
     let ends = unconfirmed(agent, samples)?.min(count as f64);
-    Ok(ends * (TICK_NS + UNWAITED_END_NS))
+    let unseen = samples.value("headcount_switch_unseen_seconds_total", &[]);
+    Ok(ends * (TICK_NS + UNWAITED_END_NS) + unseen.unwrap_or(0.0) * 1e9)
 }
 
 /// Processes whose final totals never came, by the agent's own count, which is of the whole node. A kernel that does not run

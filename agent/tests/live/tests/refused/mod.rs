@@ -116,8 +116,9 @@ fn counts(agent: &Agent, tier: &Tier) {
         Lives::ONE_PROGRAM.check(&group)?;
         within(agent, tier, &group, 1, used_ns)
     });
+    // A program on a tracepoint is not run where it interrupts another one.
     let lost = samples.value("headcount_events_lost_total", &[]);
-    assert_eq!(lost.unwrap_or(0.0), 0.0);
+    assert!(lost.unwrap_or(0.0) == 0.0 || agent.rung() == Some("last_switch"));
 }
 
 /// Whether one that was told its tier ends with an error that has all of `told`.

@@ -1,6 +1,6 @@
 //! One program is not loaded, or not attached; or no program at all.
 
-use super::{NEEDED, Way, ends, error, goes_on, judging, judging_in, rung, text};
+use super::{NEEDED, Way, counts, ends, error, goes_on, judging, judging_in, rung, text};
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
@@ -15,6 +15,7 @@ table![
     each_is_not_attached for NEEDED,
     each_of_a_forced_tier_is_not_loaded for NEEDED,
     tracepoints_are_left for NEEDED,
+    run_queue_latency_is_left_out for NEEDED,
     no_call_is_allowed for NEEDED,
     no_memory_may_be_locked for NEEDED,
 ];
@@ -46,7 +47,7 @@ fn is_traced(program: Program) -> bool {
 /// Whether the agent comes to `program` when it is free to choose: a better one may do.
 fn is_tried(program: Program, rung: &str) -> bool {
     match program {
-        Program::Switch => false,
+        Program::Switch | Program::RunQueue => false,
         Program::Free => rung == "free",
         _ => !is_traced(program),
     }
@@ -92,7 +93,7 @@ fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
             _ if tier.without_types || is_traced(*program) => {
                 tier.without_types && is_traced(*program)
             }
-            Program::Release => false,
+            Program::Release | Program::RunQueue => false,
             Program::Free => rung == "free",
             Program::Snapshot => tier.name == ITERATOR.name,
             Program::Switch => tier.name == SWITCH.name,
@@ -104,6 +105,22 @@ fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
             ends(surroundings, tier, &[program.hook(), &text(error(nth))]);
         }
     }
+}
+
+/// It takes nothing from the tier.
+fn run_queue_latency_is_left_out(_: &'static Tier) {
+    let surroundings = judging(loading(Program::RunQueue), Verdict::Refuse(error(0)));
+    let agent = Agent::start_in(surroundings, &["--collector.runqueue"]);
+    let told = ["--collector.runqueue", &text(error(0))];
+    assert!(
+        agent
+            .warnings()
+            .iter()
+            .any(|line| told.iter().all(|part| line.contains(part))),
+        "{:#?}",
+        agent.warnings()
+    );
+    counts(&agent, &ITERATOR);
 }
 
 /// Where the kernel's types help no more, its tracepoints may.
