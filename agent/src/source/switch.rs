@@ -127,8 +127,10 @@ impl SwitchPass {
                 None => known,
             };
             if let Some(mut known) = known {
-                let is_settled = known.shown_start_ns + SETTLED_NS < now_ns;
-                if map.is_traced && is_settled && !map.latest.contains_key(&tgid) {
+                // Who was there before the programs is in no map until now, and may end at any moment.
+                let is_there = self.is_older(known.shown_start_ns)
+                    || known.shown_start_ns + SETTLED_NS < now_ns;
+                if map.is_traced && is_there && !map.latest.contains_key(&tgid) {
                     known.adopted_by(kernel)?;
                 }
                 pass.processes.push(known.sample);
@@ -151,6 +153,12 @@ impl SwitchPass {
         self.absent = absent;
         kernel.forget(gone.into_iter())?;
         Ok(pass)
+    }
+
+    /// Whether it started before the first pass.
+    fn is_older(&self, shown_start_ns: u64) -> bool {
+        self.since_ns
+            .is_some_and(|since_ns| tick(shown_start_ns) < tick(since_ns))
     }
 
     /// A process as `/proc` knows it.
@@ -195,9 +203,7 @@ impl SwitchPass {
         let shown_start = sample.id.start_ns;
         let found = map.find(sample.id.tgid, shown_start);
         let known = known.filter(|known| known.shown_start_ns == shown_start);
-        let is_older = self
-            .since_ns
-            .is_some_and(|since_ns| tick(shown_start) < tick(since_ns));
+        let is_older = self.is_older(shown_start);
         // Where births are seen by a map that may be full, who is still not in it is taken as it is shown.
         let is_settled = map.is_traced && shown_start + SETTLED_NS < now_ns;
         // The identity of the first reading stays.

@@ -108,11 +108,13 @@ pub(crate) const SWITCH: Tier = Tier {
 };
 
 /// The same on classic tracepoints. All of a process's time is what its switches say, also of those that ended; the clock
-/// of the switches counts interrupts, too.
+/// of the switches counts interrupts, too, and runs a little apart from the scheduler's: 98.2 % was seen in emulation.
 pub(crate) const TRACED: Tier = Tier {
     label: "traced",
     needs_btf: false,
     without_types: true,
+    low: 0.97,
+    low_alive: 0.97,
     ..SWITCH
 };
 

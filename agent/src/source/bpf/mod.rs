@@ -122,9 +122,9 @@ pub fn start(
         {
             Ok(mut kernel) => {
                 if let Some(slots) = sizes.run_queue_slots
-                    && let Err(error) = kernel.add_run_queue(slots, btf.as_ref())
+                    && let Err(why) = kernel.add_run_queue(slots, btf.as_ref())
                 {
-                    warnings.push(runqueue::without(&error));
+                    warnings.push(runqueue::without(&why));
                 }
                 return Ok(Start {
                     plan,
@@ -259,9 +259,15 @@ impl Kernel {
     }
 
     /// Begins to count run-queue latency.
-    fn add_run_queue(&mut self, slots: u32, btf: Option<&aya::Btf>) -> Result<(), Error> {
-        load::add(&mut self.ebpf, Program::RunQueue, btf)?;
-        self.run_queue = Some(RunQueue::new(&mut self.ebpf, slots, boottime_ns())?);
+    fn add_run_queue(&mut self, slots: u32, btf: Option<&aya::Btf>) -> Result<(), String> {
+        if self.plan.is_traced() {
+            return Err(
+                "tracepoints do not tell it; the kernel's type information would".to_owned(),
+            );
+        }
+        let added = load::add(&mut self.ebpf, Program::RunQueue, btf)
+            .and_then(|()| RunQueue::new(&mut self.ebpf, slots, boottime_ns()));
+        self.run_queue = Some(added.map_err(|error| error.to_string())?);
         Ok(())
     }
 

@@ -6,15 +6,15 @@ use crate::{
     guest::scaled,
     program::{Program, Running},
     runner::table,
-    tier::{EXACT, PROCFS},
+    tier::{PROCFS, TYPED, Tier},
 };
 use std::fs;
 
 table![
-    two_hogs_on_one_cpu_wait_for_each_other,
-    a_sleeper_waits_as_the_scheduler_says,
-    short_processes_wait_in_their_own_group,
-    waits_stay_with_their_group_over_a_reload,
+    two_hogs_on_one_cpu_wait_for_each_other for TYPED,
+    a_sleeper_waits_as_the_scheduler_says for TYPED,
+    short_processes_wait_in_their_own_group for TYPED,
+    waits_stay_with_their_group_over_a_reload for TYPED,
     procfs_says_that_it_cannot_tell,
 ];
 
@@ -121,103 +121,95 @@ fn first(agent: &Agent, name: &str, running: &[Running]) -> [Waits; 2] {
     }
 }
 
-fn two_hogs_on_one_cpu_wait_for_each_other() {
-    for tier in EXACT {
-        let agent = Agent::start_with(tier, &FLAGS, None);
-        let program = Program::new("hog");
-        let mut hogs = [program.work(), program.work()];
-        for hog in &mut hogs {
-            hog.ask("pin");
-        }
-        let before = first(&agent, &program.name, &hogs);
-        for hog in &mut hogs {
-            hog.tell(&format!("spin {HOG_NS}"));
-        }
-        for hog in &mut hogs {
-            hog.await_line("cpu_ns");
-        }
-        let [shown, _] = both(&agent, &program.name, &hogs, before);
-        let long = longer_than(&agent.scrape(), &program.name, "0.0009765625");
-        let seconds = shown.since(before[0]).seconds;
-        assert!(
-            long >= 10.0 && seconds >= HOG_NS as f64 / 2e9,
-            "{long} waits of a slice, {seconds} s"
-        );
+fn two_hogs_on_one_cpu_wait_for_each_other(tier: &'static Tier) {
+    let agent = Agent::start_with(tier, &FLAGS, None);
+    let program = Program::new("hog");
+    let mut hogs = [program.work(), program.work()];
+    for hog in &mut hogs {
+        hog.ask("pin");
     }
+    let before = first(&agent, &program.name, &hogs);
+    for hog in &mut hogs {
+        hog.tell(&format!("spin {HOG_NS}"));
+    }
+    for hog in &mut hogs {
+        hog.await_line("cpu_ns");
+    }
+    let [shown, _] = both(&agent, &program.name, &hogs, before);
+    let long = longer_than(&agent.scrape(), &program.name, "0.0009765625");
+    let seconds = shown.since(before[0]).seconds;
+    assert!(
+        long >= 10.0 && seconds >= HOG_NS as f64 / 2e9,
+        "{long} waits of a slice, {seconds} s"
+    );
 }
 
 /// Of a process that was there before the agent, with what it waits from then on.
-fn a_sleeper_waits_as_the_scheduler_says() {
-    for tier in EXACT {
-        let program = Program::new("nap");
-        let mut running = [program.work()];
-        running[0].ask("nap 10");
-        let agent = Agent::start_with(tier, &FLAGS, None);
-        // Its first run under the agent is where counting begins.
-        running[0].ask("nap 1");
-        let before = first(&agent, &program.name, &running);
-        let naps = scaled(2000);
-        running[0].ask(&format!("nap {naps}"));
-        let [shown, _] = both(&agent, &program.name, &running, before);
-        let count = shown.since(before[0]).count;
-        assert!(count >= naps as f64, "{count} waits");
-        let beyond = longer_than(&agent.scrape(), &program.name, "+Inf");
-        assert_eq!(beyond, 0.0, "the last bucket is the count");
-    }
+fn a_sleeper_waits_as_the_scheduler_says(tier: &'static Tier) {
+    let program = Program::new("nap");
+    let mut running = [program.work()];
+    running[0].ask("nap 10");
+    let agent = Agent::start_with(tier, &FLAGS, None);
+    // Its first run under the agent is where counting begins.
+    running[0].ask("nap 1");
+    let before = first(&agent, &program.name, &running);
+    let naps = scaled(2000);
+    running[0].ask(&format!("nap {naps}"));
+    let [shown, _] = both(&agent, &program.name, &running, before);
+    let count = shown.since(before[0]).count;
+    assert!(count >= naps as f64, "{count} waits");
+    let beyond = longer_than(&agent.scrape(), &program.name, "+Inf");
+    assert_eq!(beyond, 0.0, "the last bucket is the count");
 }
 
 /// What lives shorter than a scrape interval is attributed by its comm, once that is known.
-fn short_processes_wait_in_their_own_group() {
-    for tier in EXACT {
-        let agent = Agent::start_with(tier, &FLAGS, None);
-        let (parent, child) = (Program::new("paren"), Program::new("short"));
-        let count = scaled(500);
-        let churn = |count: u64| {
-            parent.run("churn", &[&count.to_string(), "100000", child.path_text()]);
-        };
-        churn(3);
-        agent.await_settled(|samples| match samples.group(&child.name).execs() {
-            3.0 => Ok(()),
-            other => Err(format!("{other} execs")),
-        });
-        let before = Waits::of_group(&agent.scrape(), &child.name).count;
-        churn(count);
-        // Each ran once at least after its exec: its end is a switch.
-        let samples = agent.await_that(|samples| {
-            let waits = Waits::of_group(samples, &child.name).count - before;
-            if waits < count as f64 * 0.98 {
-                return Err(format!("{waits} waits of {count} processes"));
-            }
-            Ok(())
-        });
-        assert_eq!(samples.the("headcount_runqueue_full_total", &[]), 0.0);
-    }
+fn short_processes_wait_in_their_own_group(tier: &'static Tier) {
+    let agent = Agent::start_with(tier, &FLAGS, None);
+    let (parent, child) = (Program::new("paren"), Program::new("short"));
+    let count = scaled(500);
+    let churn = |count: u64| {
+        parent.run("churn", &[&count.to_string(), "100000", child.path_text()]);
+    };
+    churn(3);
+    agent.await_settled(|samples| match samples.group(&child.name).execs() {
+        3.0 => Ok(()),
+        other => Err(format!("{other} execs")),
+    });
+    let before = Waits::of_group(&agent.scrape(), &child.name).count;
+    churn(count);
+    // Each ran once at least after its exec: its end is a switch.
+    let samples = agent.await_that(|samples| {
+        let waits = Waits::of_group(samples, &child.name).count - before;
+        if waits < count as f64 * 0.98 {
+            return Err(format!("{waits} waits of {count} processes"));
+        }
+        Ok(())
+    });
+    assert_eq!(samples.the("headcount_runqueue_full_total", &[]), 0.0);
 }
 
-fn waits_stay_with_their_group_over_a_reload() {
-    for tier in EXACT {
-        let program = Program::new("moved");
-        let named = |group: &str| {
-            let name = &program.name;
-            format!("process_names:\n  - name: {group}\n    comm: [{name}]\n")
-        };
-        let agent = Agent::start_with(tier, &FLAGS, Some(&named("before")));
-        let mut running = program.work();
-        agent.scrape();
-        running.ask("nap 300");
-        let samples = agent.await_that(|samples| at_least(samples, "before", 300.0));
-        let unattributed = Waits::shown(&samples, UNATTRIBUTED, &[]);
-        agent.reload(&named("after"));
-        let first = agent.scrape();
-        running.ask("nap 300");
-        let last = agent.await_that(|samples| at_least(samples, "after", 300.0));
-        let [then, now] = [&first, &last].map(|samples| Waits::of_group(samples, "before"));
-        assert_eq!(then, now, "what was before, is");
-        assert!(now.count >= 300.0);
-        super::rise::check(&samples, &first);
-        super::rise::check(&first, &last);
-        assert!(Waits::shown(&last, UNATTRIBUTED, &[]).count >= unattributed.count);
-    }
+fn waits_stay_with_their_group_over_a_reload(tier: &'static Tier) {
+    let program = Program::new("moved");
+    let named = |group: &str| {
+        let name = &program.name;
+        format!("process_names:\n  - name: {group}\n    comm: [{name}]\n")
+    };
+    let agent = Agent::start_with(tier, &FLAGS, Some(&named("before")));
+    let mut running = program.work();
+    agent.scrape();
+    running.ask("nap 300");
+    let samples = agent.await_that(|samples| at_least(samples, "before", 300.0));
+    let unattributed = Waits::shown(&samples, UNATTRIBUTED, &[]);
+    agent.reload(&named("after"));
+    let first = agent.scrape();
+    running.ask("nap 300");
+    let last = agent.await_that(|samples| at_least(samples, "after", 300.0));
+    let [then, now] = [&first, &last].map(|samples| Waits::of_group(samples, "before"));
+    assert_eq!(then, now, "what was before, is");
+    assert!(now.count >= 300.0);
+    super::rise::check(&samples, &first);
+    super::rise::check(&first, &last);
+    assert!(Waits::shown(&last, UNATTRIBUTED, &[]).count >= unattributed.count);
 }
 
 fn at_least(samples: &Samples, group: &str, count: f64) -> Result<(), String> {

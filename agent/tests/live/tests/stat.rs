@@ -10,12 +10,12 @@ use crate::{
     procfs::{Reading, thread_ticks},
     program::{self, Program, Running},
     runner::table,
-    tier::{ALL, EXACT, TICK_NS, Tier},
+    tier::{ALL, TICK_NS, TYPED, Tier},
 };
 
 table![
     shows_what_proc_shows for ALL,
-    the_split_is_that_of_wait4 for EXACT,
+    the_split_is_that_of_wait4 for TYPED,
     the_split_of_threads_is_that_of_proc for ALL,
 ];
 
