@@ -35,6 +35,10 @@ const WITHOUT_BTF: &[&str] = &[
 const NO_BTF: &str = "/sys/kernel/btf/vmlinux: No such file or directory (os error 2); a kernel with \
                       CONFIG_DEBUG_INFO_BTF is needed, and /sys mounted";
 
+const NO_TRACEFS: &str = "tracefs, by which kernels without type information are understood: it is not mounted; \
+                          `mount -t tracefs tracefs /sys/kernel/tracing` does it, and a container needs that folder \
+                          of the host";
+
 /// Each agent in a group of its own, and few groups however many processes there are.
 const CONFIG: &str = "process_names: [{comm: [headcount], name: 'headcount {{.PID}}'}, {cmdline: ['.+'], name: rest}]";
 
@@ -48,9 +52,9 @@ fn launch() -> Launch {
     Launch::new().config(CONFIG)
 }
 
-/// It serves what `/proc` shows, itself with the number `pid` among it, and gives this one reason for nothing better.
-fn assert_serves_from_procfs(agent: &Agent, pid: u32, reason: &str) {
-    let reason = obstacle(reason);
+/// It serves what `/proc` shows, itself with the number `pid` among it, and gives these reasons for nothing better.
+fn assert_serves_from_procfs(agent: &Agent, pid: u32, reasons: &[&str]) {
+    let reasons: Vec<String> = reasons.iter().map(|reason| obstacle(reason)).collect();
     let tier = [("tier", "procfs"), ("rung", "none")];
     let scrape = agent.scrape();
     assert_eq!(scrape.value("headcount_accounting_info", &tier), Some(1.0));
@@ -60,9 +64,9 @@ fn assert_serves_from_procfs(agent: &Agent, pid: u32, reason: &str) {
         Some(&1),
         "{groups:?}"
     );
-    assert_eq!(agent.messages("warn"), [reason.as_str()]);
+    assert_eq!(agent.messages("warn"), reasons);
     assert_eq!(agent.messages("error"), Vec::<String>::new());
-    assert_eq!(agent.health(), ("degraded".to_owned(), vec![reason]));
+    assert_eq!(agent.health(), ("degraded".to_owned(), reasons));
 }
 
 fn assert_refuses(launch: Launch, tier: &str, reason: &str) {
@@ -74,7 +78,7 @@ fn assert_refuses(launch: Launch, tier: &str, reason: &str) {
 #[test]
 fn without_capabilities_it_serves_from_procfs() {
     let agent = launch().with_uid(NOBODY).start();
-    assert_serves_from_procfs(&agent, agent.pid(), CAPABILITIES);
+    assert_serves_from_procfs(&agent, agent.pid(), &[CAPABILITIES]);
 }
 
 #[test]
@@ -87,14 +91,14 @@ fn without_capabilities_a_kernel_tier_is_refused() {
 #[test]
 fn without_type_information_it_serves_from_procfs() {
     let agent = launch().under(WITHOUT_BTF).start();
-    assert_serves_from_procfs(&agent, agent.pid(), NO_BTF);
+    assert_serves_from_procfs(&agent, agent.pid(), &[NO_BTF, NO_TRACEFS]);
 }
 
 #[test]
 fn without_type_information_a_kernel_tier_is_refused() {
-    for tier in ["iterator", "switch"] {
-        assert_refuses(launch().under(WITHOUT_BTF), tier, NO_BTF);
-    }
+    assert_refuses(launch().under(WITHOUT_BTF), "iterator", NO_BTF);
+    let both = format!("{NO_BTF}; {NO_TRACEFS}");
+    assert_refuses(launch().under(WITHOUT_BTF), "switch", &both);
 }
 
 #[test]
@@ -228,7 +232,7 @@ fn a_list_needs_no_right() {
 #[test]
 fn in_another_pid_namespace_it_serves_what_that_one_shows() {
     let agent = launch().under(CONTAINER).start();
-    assert_serves_from_procfs(&agent, 1, NAMESPACE);
+    assert_serves_from_procfs(&agent, 1, &[NAMESPACE]);
     // Nobody else lives there.
     let expected = groups(&[("headcount 1", 1), ("rest", 0)]);
     assert_eq!(agent.scrape().groups(), expected);

@@ -3,7 +3,12 @@
 //! A comm tells it if a process of which nothing else is known would be grouped as the one was that has it, and as long as
 //! no process with it was grouped otherwise. Bounded: one too many, and all are forgotten and learnt again.
 
-use crate::process::Attribution;
+use super::{
+    Verdict,
+    account::{Account, Decision},
+    grouper::{Grouper, of_comm},
+};
+use crate::process::{AccountId, Attribution, Facts};
 use std::collections::HashMap;
 
 /// As many as the kernel has room for.
@@ -52,6 +57,46 @@ impl Comms {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
         let comms = self.by_comm.iter();
         comms.map(|(comm, attribution)| (comm.as_slice(), *attribution))
+    }
+}
+
+impl Grouper {
+    /// What the comm of a program alone tells of the group of who runs it.
+    pub fn comms(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
+        self.comms.iter().flat_map(Comms::iter)
+    }
+
+    /// Whose an account is.
+    pub fn attribution(&self, account: AccountId) -> Attribution {
+        match self.accounts.get(account).map(Account::present) {
+            Some(Decision::Member(group)) => Attribution::Group(self.groups[group.0].id),
+            Some(Decision::Nowhere) => Attribution::Nowhere,
+            Some(Decision::Open | Decision::Unmatched) | None => Attribution::Unknown,
+        }
+    }
+
+    /// Whether the comm is new, and alone says the same.
+    pub(super) fn is_telling(&self, facts: &Facts, verdict: &Verdict) -> bool {
+        let comms = self.comms.as_ref();
+        comms.is_some_and(|comms| comms.is_new(&facts.comm))
+            && (self.placer)(&of_comm(&facts.comm)) == *verdict
+    }
+
+    pub(super) fn note_comm(
+        &mut self,
+        id: AccountId,
+        facts: &Facts,
+        is_unmatched: bool,
+        is_telling: bool,
+    ) {
+        let attribution = match is_unmatched && self.policy.children {
+            true => Attribution::Parent,
+            false => self.attribution(id),
+        };
+        // One without arguments is ending, or a kernel thread: its comm is not what is grouped by.
+        if let Some(comms) = self.comms.as_mut().filter(|_| !facts.argv.is_empty()) {
+            comms.note(&facts.comm, attribution, is_telling);
+        }
     }
 }
 

@@ -6,14 +6,12 @@
 
 use super::{
     Gauges, Group, Labels, Placement, Verdict,
-    account::{Account, Accounts, Decision, GroupIndex},
+    account::{Accounts, Decision, GroupIndex},
     comms::Comms,
     policy::Policy,
     text,
 };
-use crate::process::{
-    AccountId, Attribution, Coarse, Delta, Facts, Ledger, Live, Pass, Table, Tally,
-};
+use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Live, Pass, Table, Tally};
 use std::collections::HashMap;
 
 /// The group that takes those for which no more groups may be made; and so for names of threads and wait channels.
@@ -292,38 +290,6 @@ impl Grouper {
         }
     }
 
-    /// What the comm of a program alone tells of the group of who runs it.
-    pub fn comms(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
-        self.comms.iter().flat_map(Comms::iter)
-    }
-
-    /// Whose an account is.
-    pub fn attribution(&self, account: AccountId) -> Attribution {
-        match self.accounts.get(account).map(Account::present) {
-            Some(Decision::Member(group)) => Attribution::Group(self.groups[group.0].id),
-            Some(Decision::Nowhere) => Attribution::Nowhere,
-            Some(Decision::Open | Decision::Unmatched) | None => Attribution::Unknown,
-        }
-    }
-
-    /// Whether the comm is new, and alone says the same.
-    fn is_telling(&self, facts: &Facts, verdict: &Verdict) -> bool {
-        let comms = self.comms.as_ref();
-        comms.is_some_and(|comms| comms.is_new(&facts.comm))
-            && (self.placer)(&of_comm(&facts.comm)) == *verdict
-    }
-
-    fn note_comm(&mut self, id: AccountId, facts: &Facts, is_unmatched: bool, is_telling: bool) {
-        let attribution = match is_unmatched && self.policy.children {
-            true => Attribution::Parent,
-            false => self.attribution(id),
-        };
-        // One without arguments is ending, or a kernel thread: its comm is not what is grouped by.
-        if let Some(comms) = self.comms.as_mut().filter(|_| !facts.argv.is_empty()) {
-            comms.note(&facts.comm, attribution, is_telling);
-        }
-    }
-
     /// Decides the accounts whose ancestor has been decided meanwhile. To be called after each batch.
     pub fn settle(&mut self) {
         for id in std::mem::take(&mut self.unmatched) {
@@ -494,7 +460,7 @@ impl Grouper {
 }
 
 /// A process of which nothing but its comm is known.
-fn of_comm(comm: &[u8]) -> Facts {
+pub(super) fn of_comm(comm: &[u8]) -> Facts {
     Facts {
         comm: comm.to_vec(),
         argv: vec![comm.to_vec()],

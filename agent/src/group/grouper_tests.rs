@@ -1,6 +1,7 @@
 //! Decisions, waiting bookings, ancestors and bounds of the grouper.
 
 use super::*;
+use crate::process::Attribution;
 use crate::{
     group::Placement,
     process::{Counters, Lifecycle},

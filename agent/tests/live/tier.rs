@@ -26,7 +26,7 @@ pub(crate) struct Tier {
     pub(crate) high: f64,
     /// The same of what a living process says of itself, at least. The switch tier adds up stretches between switches by
     /// another clock than the scheduler's; 98.9 % was seen once.
-    pub(crate) low_alive: f64,
+    low_alive: f64,
     /// How far the CPU time of a process that was there before the agent may be off: what `/proc` told of it at the
     /// start is two numbers of whole ticks.
     history_ns: f64,
@@ -50,6 +50,16 @@ impl Tier {
     /// The one that the agent chooses by itself.
     pub(crate) fn best() -> &'static Self {
         ALL.iter().find(|tier| tier.can_work()).unwrap()
+    }
+
+    /// What a living process shows at least that has used so much. Where it came on the CPU unseen, `/proc` tells it to two ticks.
+    pub(crate) fn least_alive(&self, used_ns: f64) -> f64 {
+        let cut_ns = if self.without_types {
+            2.0 * TICK_NS
+        } else {
+            0.0
+        };
+        used_ns * self.low_alive - cut_ns
     }
 
     /// How much more a living process may show, here: an emulated guest is often not run for a while, which the clock of

@@ -3,10 +3,11 @@
 use super::{
     btf,
     load::{self, Layouts},
-    plan::Program,
+    plan::{Program, Request},
     support::{self, Obstacle, Support},
     tracefs,
 };
+use crate::source::Tier;
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
 use std::{
     fs::File,
@@ -16,8 +17,8 @@ use std::{
 /// The largest type information that is read: several times that of kernels with everything built in.
 const BTF_BYTES: u64 = 64 << 20;
 
-/// Why the best plan was not even tried.
-pub(super) fn shortcomings(support: &Support) -> Vec<String> {
+/// Why the best plan for `request` was not even tried.
+pub(super) fn shortcomings(request: Request, support: &Support) -> Vec<String> {
     let Support {
         obstacle,
         no_types,
@@ -25,8 +26,9 @@ pub(super) fn shortcomings(support: &Support) -> Vec<String> {
         ..
     } = support;
     let mut warnings: Vec<_> = obstacle.iter().chain(no_types).collect();
-    // Nobody needs tracepoints where types are known.
-    warnings.extend(no_tracepoints.as_ref().filter(|_| no_types.is_some()));
+    // Nobody needs tracepoints where types are known, or where they would not do.
+    let would_do = no_types.is_some() && request != Request::Only(Tier::Iterator);
+    warnings.extend(no_tracepoints.as_ref().filter(|_| would_do));
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     if warnings.is_empty() && !support.task_iterator {
         warnings.push("this kernel has no task iterator; 5.8 or later has".to_owned());

@@ -98,7 +98,7 @@ pub fn start(
     }
     let (support, mut layouts, raw) = examine(obstacle);
     let mut plans = plan::candidates(request, &support);
-    let mut warnings = shortcomings(&support);
+    let mut warnings = shortcomings(request, &support);
     let sizes = runqueue::if_possible(sizes, &support, &mut warnings);
     let btf = if plans.iter().any(|plan| plan.needs_types()) {
         aya::Btf::parse(&raw, aya::Endianness::default())

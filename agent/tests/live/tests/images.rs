@@ -50,7 +50,7 @@ fn each_image_gets_its_share_between_scrapes(tier: &'static Tier) {
     running.ask("spin 100000000");
     let saw_first = |samples: &crate::exposition::Samples| {
         let found = samples.group(&first.name);
-        let is_there = found.processes() == 1.0 && found.cpu_ns() >= 100e6 * tier.low_alive;
+        let is_there = found.processes() == 1.0 && found.cpu_ns() >= tier.least_alive(100e6);
         is_there
             .then_some(())
             .ok_or_else(|| format!("{} ns", found.cpu_ns()))

@@ -151,7 +151,7 @@ fn one_number_twice_between_scrapes(tier: &'static Tier) {
         agent.await_that(|samples| {
             let group = samples.group(&program.name);
             match (group.processes(), group.cpu_ns()) {
-                (2.0, cpu_ns) if cpu_ns >= ns as f64 * tier.low_alive => Ok(()),
+                (2.0, cpu_ns) if cpu_ns >= tier.least_alive(ns as f64) => Ok(()),
                 found => Err(format!("[processes, ns] {found:?}")),
             }
         })

@@ -189,7 +189,7 @@ fn a_cpu_goes_and_comes_back(tier: &'static Tier) {
         rise::check(&without, &last);
     }
     let used_ns = busy.await_line("cpu_ns");
-    let low_ns = used_ns as f64 * tier.low_alive;
+    let low_ns = tier.least_alive(used_ns as f64);
     agent.await_that(|samples| {
         let found_ns = samples.group(&program.name).cpu_ns();
         super::between(found_ns, low_ns, f64::MAX)

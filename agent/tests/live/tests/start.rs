@@ -151,7 +151,7 @@ fn history_is_not_credited(tier: &'static Tier) {
         };
         ended.check(&group)?;
         let used_ns = (report.reaped.cpu_ns - before_ns) as f64;
-        let (low, high) = (used_ns * tier.low_alive, used_ns * tier.high);
+        let (low, high) = (tier.least_alive(used_ns), used_ns * tier.high);
         between(
             group.cpu_ns(),
             low - tier.history_ns(),

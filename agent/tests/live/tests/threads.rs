@@ -44,7 +44,8 @@ fn leader_ends_first_between_scrapes(tier: &'static Tier) {
         agent.await_that(|samples| {
             let group = samples.group(&program.name);
             let (processes, cpu_ns) = (group.processes(), group.cpu_ns());
-            if processes == 1.0 && cpu_ns > NS as f64 * tier.low_alive && group.all_exits() == 0.0 {
+            if processes == 1.0 && cpu_ns > tier.least_alive(NS as f64) && group.all_exits() == 0.0
+            {
                 return Ok(());
             }
             Err(format!("{processes} processes, {cpu_ns} ns"))
@@ -91,7 +92,7 @@ fn threads_of_one_process(tier: &'static Tier) {
     let used_ns = running.ask(&format!("spin-threads 2 {}", NS / 5));
     agent.await_that(|samples| {
         let group = samples.group(&program.name);
-        let low = used_ns as f64 * tier.low_alive;
+        let low = tier.least_alive(used_ns as f64);
         if group.processes() == 1.0 && group.value("num_threads") == 1.0 && group.cpu_ns() >= low {
             return Ok(());
         }
