@@ -115,7 +115,9 @@ fn a_fork_bomb(tier: &'static Tier) {
         expected.check(&group)?;
         within(&agent, tier, &group, forks + 1, report.reaped.cpu_ns)
     });
-    assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
+    // A program on a tracepoint is not run where it interrupts another one.
+    let lost = samples.the("headcount_events_lost_total", &[]);
+    assert!(lost == 0.0 || tier.without_types, "{lost} are lost");
 }
 
 const RESIDENTS: usize = 3;

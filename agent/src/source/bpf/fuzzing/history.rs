@@ -74,7 +74,8 @@ enum Fate {
 
 impl Used {
     fn totals(&self) -> Totals {
-        let runtime_ns = u64::from(self.runtime_ns);
+        // Nothing is used without running.
+        let runtime_ns = u64::from(self.runtime_ns).max(1);
         let stime_ns = runtime_ns * u64::from(self.system) / 256;
         Totals {
             utime_ns: runtime_ns - stime_ns,
