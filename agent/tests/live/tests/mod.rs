@@ -84,13 +84,9 @@ fn sum_within(
         Some("free") => LAST_SWITCH_NS * count as f64,
         _ => 0.0,
     };
-    let noise_ns = if tier.without_types {
-        tier.stolen_ns()
-    } else {
-        0.0
-    };
+    let noise_ns = tier.noise_ns(true_ns as f64);
     let low = tier.low * true_ns as f64 - missing_ns - noise_ns;
-    let high = tier.high * true_ns as f64 + slack + tier.stolen_ns();
+    let high = tier.high * true_ns as f64 + slack + tier.stolen_ns() + noise_ns;
     between(found_ns, low, high)
 }
 
@@ -104,13 +100,9 @@ fn unwaited_within(
     is_emulated: bool,
 ) -> Result<(), String> {
     let slower = if is_emulated { 20.0 } else { 1.0 };
-    let noise_ns = if tier.without_types {
-        tier.stolen_ns()
-    } else {
-        0.0
-    };
+    let noise_ns = tier.noise_ns(told_ns as f64);
     let low = tier.low * told_ns as f64 - missing_ns(agent, group.samples, count)? - noise_ns;
-    let high = tier.high * told_ns as f64 + count as f64 * UNWAITED_END_NS * slower;
+    let high = tier.high * told_ns as f64 + count as f64 * UNWAITED_END_NS * slower + noise_ns;
     between(group.cpu_ns(), low, high)
 }
 

@@ -203,7 +203,7 @@ fn a_new_agent_starts_at_zero(tier: &'static Tier) {
             let group = samples.group(&program.name);
             Lives::ONE_PROGRAM.check(&group)?;
             let high = ended.reaped.cpu_ns as f64 + 10e6 + 2.0 * border_ns();
-            between(group.cpu_ns(), 50e6 * tier.low, high)
+            between(group.cpu_ns(), tier.least_alive(50e6), high)
         });
     }
 }
