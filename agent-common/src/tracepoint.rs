@@ -50,6 +50,8 @@ pub struct Traced {
     /// When it was born, nanoseconds since boot: a moment after `task_struct.start_boottime`. Older than the programs:
     /// as `/proc` shows it.
     pub start_ns: u64,
+    /// The same by the clock of the switches (`bpf_ktime_get_ns`); 0: older than the programs.
+    pub born_ns: u64,
     /// Time its tasks were on a CPU since its birth, the stretches that go on excluded.
     pub run_ns: u64,
     /// Times its tasks gave a CPU up.

@@ -8,7 +8,10 @@ use crate::{
     maps::TRACED,
 };
 use agent_common::{ForkRecord, Identity, Traced, kind};
-use aya_ebpf::{bindings::BPF_NOEXIST, macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, macros::tracepoint,
+    programs::TracePointContext,
+};
 
 /// Kernel: include/uapi/linux/sched.h.
 const CLONE_THREAD: u64 = 0x10000;
@@ -41,6 +44,8 @@ fn report(context: &TracePointContext) -> Option<()> {
     }
     let entry = Traced {
         start_ns: now_ns(),
+        // SAFETY: a helper without arguments.
+        born_ns: unsafe { bpf_ktime_get_ns() },
         live: 1,
         left: 1,
         parent_tgid: tgid,

@@ -28,6 +28,10 @@ fn account(context: &TracePointContext) -> Option<()> {
         return None;
     }
     let entry = traced(tgid)?;
+    if tid == running_tid && last_ns < entry.born_ns {
+        // The number's former owner, which was reaped, and its number given away, before it was switched out for good.
+        return None;
+    }
     if tid == running_tid {
         add(&entry.run_ns, now_ns - last_ns);
     } else if last_ns > 0 {

@@ -132,6 +132,7 @@ impl Switch {
         let switches = sample.counters.switches.unwrap_or_default();
         let entry = Traced {
             start_ns: sample.id.start_ns,
+            born_ns: 0,
             run_ns: sample.counters.cpu.total_ns(),
             voluntary_switches: switches.voluntary,
             nonvoluntary_switches: switches.nonvoluntary,

@@ -9,11 +9,12 @@ use crate::{
     process,
     program::{Program, Report, Running},
     runner::table,
-    tier::{EXACT, Tier},
+    tier::{TYPED, Tier},
 };
 use std::{fs, path::Path, time::Duration};
 
-table![the_clock_is_set for EXACT, a_cpu_goes_and_comes_back for EXACT];
+// Not on tracepoints: their clock and the scheduler's are far enough apart in emulation for the self-test to fail.
+table![the_clock_is_set for TYPED, a_cpu_goes_and_comes_back for TYPED];
 
 const HOUR: i64 = 3600;
 /// Lives of the churn under which it happens, and CPU time of each.
