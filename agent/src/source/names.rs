@@ -1,7 +1,7 @@
 //! Names for numbers that events carry: users and cgroups.
 
 use super::users::Users;
-use crate::process::{Container, Facts};
+use crate::process::{Container, Facts, container_id};
 use std::{collections::HashMap, sync::Arc};
 
 /// Cgroups whose paths are remembered. Full: all are forgotten and learnt again.
@@ -56,12 +56,13 @@ impl Names {
         self.cgroups.get(&id).cloned().unwrap_or_default()
     }
 
-    /// These are the facts of a living process in the cgroup `id`. Its container counts only where all its paths are those of
-    /// whoever is in it.
+    /// These are the facts of a living process in the cgroup `id`. Its container counts only where the paths name it that are
+    /// those of whoever is in it.
     pub fn learn(&mut self, id: u64, facts: &Facts) {
         let paths = &facts.cgroups_by_id;
         let container = facts.container.as_ref();
-        let container = container.filter(|_| paths.len() == facts.cgroups.len());
+        let is_named = !paths.is_empty() && container_id(paths) == container_id(&facts.cgroups);
+        let container = container.filter(|_| is_named);
         if self.cgroups.len() >= CGROUPS && !self.cgroups.contains_key(&id) {
             self.cgroups.clear();
         }
@@ -107,6 +108,19 @@ mod tests {
         };
         names.learn(1, &of_version_1);
         assert_eq!(names.cgroup(1), Cgroup::default());
+    }
+
+    /// As on a host with version 1 beside version 2, where something else has put the process into a cgroup of version 1.
+    #[test]
+    fn a_container_that_the_v2_path_names_is_learnt_beside_other_paths() {
+        let mut names = Names::new(Users::new("/nowhere".into()));
+        let path = format!("/kubepods/pod1/{}", "0bad".repeat(16));
+        let hybrid = Facts {
+            cgroups: vec!["/elsewhere".to_owned(), path.clone()],
+            ..facts(&path, Some("p"))
+        };
+        names.learn(1, &hybrid);
+        assert_eq!(names.cgroup(1).container, hybrid.container);
     }
 
     #[test]
