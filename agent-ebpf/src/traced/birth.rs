@@ -55,7 +55,9 @@ fn report(context: &TracePointContext) -> Option<()> {
         .insert(&child, &entry, u64::from(BPF_NOEXIST))
         .is_err()
     {
+        // Nothing would tell its end, so its birth is not told: a pass sees it, if it lives until then.
         cpu()?.full += 1;
+        return None;
     }
     let record = ForkRecord {
         kind: kind::FORK,

@@ -81,6 +81,7 @@ fn each_is_too_small(_: &'static Tier) {
             match &*map {
                 "RING" => a_ring_of_another_size_is_refused(&map),
                 "AYA_LOGS" => messages_are_not_needed(&map, tier),
+                "TRACED" => who_has_no_place_is_not_waited_for(&map, tier),
                 _ => nothing_is_lost_untold(&map, tier),
             }
         }
@@ -124,14 +125,27 @@ fn nothing_is_lost_untold(map: &str, tier: &Tier) {
     let used_ns = report.reaped.cpu_ns;
     let samples = agent.await_settled(|samples| {
         nothing_twice(&agent, tier, samples, (&program.name, count + 1, used_ns))?;
-        match map {
-            // Without a place nothing is known of a process but its birth.
-            "TRACED" => Ok(()),
-            _ => all_is_known(&agent, tier, samples, &[&program.name], used_ns),
-        }
+        all_is_known(&agent, tier, samples, &[&program.name], used_ns)
     });
     assert!(samples.the("headcount_events_coarse_total", &[]) > 0.0);
-    if matches!(map, "RUN_TIMES" | "TRACED") {
+    if map == "RUN_TIMES" {
         assert!(samples.the("headcount_switch_map_full_total", &[]) > 0.0);
     }
+}
+
+/// Without a place nothing would tell the end of a process, so its birth is not told either: else an agent that nobody scrapes
+/// would keep them all.
+fn who_has_no_place_is_not_waited_for(map: &str, tier: &Tier) {
+    let shrinking = judging_in(tier, making(map), Verdict::Entries(1));
+    let agent = Agent::start_in(shrinking, &[&flag(tier)]);
+    let program = Program::new("small");
+    let count = scaled(300);
+    let report = program.run("churn", &[&count.to_string(), "0"]);
+    let samples = agent.scrape();
+    let waiting = samples.the("headcount_processes", &[("state", "pending")]);
+    assert!(waiting < count as f64 / 10.0, "{waiting} are waited for");
+    let full = samples.the("headcount_switch_map_full_total", &[]);
+    assert!(full >= count as f64, "{full} of {count} births are counted");
+    let used_ns = report.reaped.cpu_ns;
+    nothing_twice(&agent, tier, &samples, (&program.name, count + 1, used_ns)).unwrap();
 }
