@@ -73,7 +73,8 @@ fn waited(task: Task, tid: u32, tgid: u32) -> Option<(u32, u64)> {
     let thread = unsafe { &mut *thread };
     let before = *thread;
     (thread.runs, thread.run_delay_ns) = (runs, run_delay_ns);
-    let is_another = runs < before.runs;
+    // Neither ever falls, so neither difference is below 0.
+    let is_another = runs < before.runs || run_delay_ns < before.run_delay_ns;
     if before.generation != generation || is_another {
         (thread.slot, thread.generation) = (slot_of(tgid), generation);
     }
