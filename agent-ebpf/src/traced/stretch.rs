@@ -37,6 +37,8 @@ fn account(context: &TracePointContext) -> Option<()> {
     } else if last_ns > 0 {
         // Its coming went unseen: what `/proc` says of it heals that, to a tick, if it is read again before it ends.
         cpu.unseen_ns += now_ns - last_ns;
+        // That it ran, though not how long, has it read again.
+        add(&entry.run_ns, 1);
     }
     let state: u64 = field_at::<32, _>(context, offset!(switch_prev_state))?;
     if state & WAITS == 0 {

@@ -1,8 +1,13 @@
 //! A running agent, and questions to it.
 
 use crate::{
-    exposition::Samples, kernel_objects, limited::Limited, process, program, rights::Rights,
-    surroundings::Surroundings, tier::Tier,
+    exposition::Samples,
+    kernel_objects,
+    limited::Limited,
+    process, procfs, program,
+    rights::Rights,
+    surroundings::Surroundings,
+    tier::{TICK_NS, Tier},
 };
 use std::{
     fs::File,
@@ -29,6 +34,7 @@ pub(crate) struct Agent {
     folder: TempDir,
     tier: String,
     rung: Option<String>,
+    taken_ns_before: f64,
 }
 
 impl Agent {
@@ -130,6 +136,7 @@ impl Agent {
             folder,
             tier: String::new(),
             rung: None,
+            taken_ns_before: procfs::taken_ns(),
         }
     }
 
@@ -167,6 +174,11 @@ impl Agent {
     /// `release`, `free`, or none.
     pub(crate) fn rung(&self) -> Option<&str> {
         self.rung.as_deref()
+    }
+
+    /// What a hypervisor took from the machine while it ran, to a tick.
+    pub(crate) fn taken_ns(&self) -> f64 {
+        procfs::taken_ns() - self.taken_ns_before + TICK_NS
     }
 
     /// What it warned of.

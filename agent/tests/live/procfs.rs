@@ -1,5 +1,6 @@
 //! What `/proc/<pid>` says of a process.
 
+use crate::tier::TICK_NS;
 use std::{fs, path::PathBuf};
 
 /// One reading. Processes of several threads add up.
@@ -41,6 +42,13 @@ impl Reading {
             descriptors: fs::read_dir(folder.join("fd")).unwrap().count() as u64,
         }
     }
+}
+
+/// What a hypervisor took from the machine since its start (`steal` of `/proc/stat`), in nanoseconds.
+pub(crate) fn taken_ns() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap();
+    let ticks = text.lines().next().unwrap().split_whitespace().nth(8);
+    ticks.unwrap().parse::<f64>().unwrap() * TICK_NS
 }
 
 /// User and system time of a process's thread of this name, in ticks.

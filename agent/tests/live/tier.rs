@@ -1,6 +1,6 @@
 //! The tiers that the tests run against, and what each may differ by: the one table of tolerances.
 
-use crate::guest;
+use crate::{agent::Agent, guest};
 use std::path::Path;
 
 /// How the agent accounts, and what that is good for.
@@ -52,30 +52,30 @@ impl Tier {
         ALL.iter().find(|tier| tier.can_work()).unwrap()
     }
 
-    /// What a living process shows at least that has used so much. Where it came on the CPU unseen, `/proc` tells it to two ticks.
+    /// What a living process shows at least that has used so much.
     pub(crate) fn least_alive(&self, used_ns: f64) -> f64 {
-        let cut_ns = if self.without_types {
+        used_ns * self.low_alive - self.cut_ns()
+    }
+
+    /// How far a living process's time may be off, more than by its share: switches next to threads of process 1 go unseen on
+    /// the kernel of some sandboxes (7 of 100 ms, in one of a hundred tries), and a machine that a hypervisor does not run for a
+    /// while goes on by the clock of the switches. `/proc` bounds it.
+    pub(crate) fn cut_ns(&self) -> f64 {
+        if self.name == SWITCH.name {
             2.0 * TICK_NS
         } else {
             0.0
-        };
-        used_ns * self.low_alive - cut_ns
-    }
-
-    /// How much more a living process may show, here: an emulated guest is often not run for a while, which the clock of
-    /// the switches counts and the scheduler's does not; `/proc` bounds it to two ticks.
-    pub(crate) fn stolen_ns(&self) -> f64 {
-        let is_affected = guest::is_here() && self.name == SWITCH.name;
-        if is_affected { 2.0 * TICK_NS } else { 0.0 }
-    }
-
-    /// How far the switches' clock may be from the scheduler's, here: emulation makes them of different timers, and 12 % less
-    /// was seen. Where the kernel's types are known, the scheduler's totals heal that.
-    pub(crate) fn noise_ns(&self, true_ns: f64) -> f64 {
-        match guest::is_here() && self.without_types {
-            true => 0.2 * true_ns + 2.0 * TICK_NS,
-            false => 0.0,
         }
+    }
+
+    /// The same of the time of processes that ended, where nothing heals it: that of hypervisors is known. Emulation makes the two
+    /// clocks of different timers; 12 % less was seen.
+    pub(crate) fn noise_ns(&self, agent: &Agent, true_ns: f64) -> f64 {
+        if !self.without_types {
+            return 0.0;
+        }
+        let share = if guest::is_here() { 0.2 } else { 0.0 };
+        share * true_ns + self.cut_ns() + agent.taken_ns()
     }
 
     /// How far history may leak, here: an end that takes a tick takes several in emulation. The tests' history is 300 ms.
@@ -90,8 +90,19 @@ pub(crate) const LAST_SWITCH_NS: f64 = 20_000.0;
 /// What a process nobody waits for may use after it has told what it used: its report, and its end.
 pub(crate) const UNWAITED_END_NS: f64 = 1_000_000.0;
 
-/// Callbacks of RCU that one softirq runs (`blimit` of kernel/rcu/tree.c; more when many wait).
-pub(crate) const RCU_BATCH: f64 = 10.0;
+/// Callbacks of RCU that may run at once in whatever context they interrupt: ten rounds of softirqs (`MAX_SOFTIRQ_RESTART`
+/// of kernel/softirq.c) with ten callbacks each (`blimit` of kernel/rcu/tree.c).
+const RCU_BURST: f64 = 100.0;
+
+/// Final totals that the free hook may leave out, here. The kernel of some sandboxes does not run programs in the context of its
+/// init, which loses a burst of them at once, or none; 132 of 4,000 were seen. A kernel of Debian's loses none.
+pub(crate) fn left_out_by_free() -> f64 {
+    if guest::is_here() {
+        0.0
+    } else {
+        3.0 * RCU_BURST
+    }
+}
 
 /// What an image has used is as fresh as the last tick when the next one takes its place: a tick of the slowest clock.
 pub(crate) const TICK_NS: f64 = 10_000_000.0;

@@ -1,12 +1,12 @@
 //! Programs one after another in one process, and what does not make a new one.
 
-use super::{sum_within, within};
+use super::{between, sum_within, up_to_exec, within};
 use crate::{
     agent::Agent,
     group::Lives,
     program::Program,
     runner::table,
-    tier::{EXACT, Tier, border_ns},
+    tier::{EXACT, Tier},
 };
 
 table![
@@ -32,12 +32,7 @@ fn each_image_gets_its_share(tier: &'static Tier) {
         births.check(&former)?;
         Lives::ONE_PROGRAM.check(&later)?;
         let sum_ns = former.cpu_ns() + later.cpu_ns();
-        if (former.cpu_ns() - first_ns).abs() > border_ns() {
-            return Err(format!(
-                "the first image used {first_ns} ns, its group has {}",
-                former.cpu_ns()
-            ));
-        }
+        up_to_exec(&agent, tier, &former, first_ns)?;
         sum_within(&agent, tier, samples, sum_ns, 1, total_ns)
     });
 }
@@ -64,11 +59,10 @@ fn each_image_gets_its_share_between_scrapes(tier: &'static Tier) {
         if former.processes() != 0.0 || later.processes() != 1.0 {
             return Err("the process is not in its second group".to_owned());
         }
-        if (former.cpu_ns() - first_ns).abs() > border_ns() {
-            return Err(format!("{} ns of {first_ns}", former.cpu_ns()));
-        }
+        up_to_exec(&agent, tier, &former, first_ns)?;
         let sum_ns = former.cpu_ns() + later.cpu_ns();
-        sum_within(&agent, tier, samples, sum_ns, 1, used_ns)
+        let most_ns = used_ns as f64 * tier.high + tier.cut_ns();
+        between(sum_ns, tier.least_alive(used_ns as f64), most_ns)
     });
     let report = running.finish();
     agent.await_settled(|samples| {

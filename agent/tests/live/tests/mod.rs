@@ -25,7 +25,7 @@ use crate::{
     group::Group,
     guest,
     runner::Test,
-    tier::{LAST_SWITCH_NS, RCU_BATCH, TICK_NS, Tier, UNWAITED_END_NS},
+    tier::{LAST_SWITCH_NS, TICK_NS, Tier, UNWAITED_END_NS, border_ns, left_out_by_free},
 };
 
 pub(crate) fn all() -> impl Iterator<Item = Test> {
@@ -84,9 +84,9 @@ fn sum_within(
         Some("free") => LAST_SWITCH_NS * count as f64,
         _ => 0.0,
     };
-    let noise_ns = tier.noise_ns(true_ns as f64);
+    let noise_ns = tier.noise_ns(agent, true_ns as f64);
     let low = tier.low * true_ns as f64 - missing_ns - noise_ns;
-    let high = tier.high * true_ns as f64 + slack + tier.stolen_ns() + noise_ns;
+    let high = tier.high * true_ns as f64 + slack + tier.cut_ns() + noise_ns;
     between(found_ns, low, high)
 }
 
@@ -100,7 +100,7 @@ fn unwaited_within(
     is_emulated: bool,
 ) -> Result<(), String> {
     let slower = if is_emulated { 20.0 } else { 1.0 };
-    let noise_ns = tier.noise_ns(told_ns as f64);
+    let noise_ns = tier.noise_ns(agent, told_ns as f64);
     let low = tier.low * told_ns as f64 - missing_ns(agent, group.samples, count)? - noise_ns;
     let high = tier.high * told_ns as f64 + count as f64 * UNWAITED_END_NS * slower + noise_ns;
     between(group.cpu_ns(), low, high)
@@ -109,23 +109,35 @@ fn unwaited_within(
 /// What may be missing of processes whose final totals never came: some of the last tick and the end itself.
 fn missing_ns(agent: &Agent, samples: &Samples, count: u64) -> Result<f64, String> {
     let ends = unconfirmed(agent, samples)?.min(count as f64);
-    let unseen = samples.value("headcount_switch_unseen_seconds_total", &[]);
-    Ok(ends * (TICK_NS + UNWAITED_END_NS) + unseen.unwrap_or(0.0) * 1e9)
+    Ok(ends * (TICK_NS + UNWAITED_END_NS) + unseen_ns(samples))
 }
 
-/// Processes whose final totals never came, by the agent's own count, which is of the whole node. A kernel that does not run
-/// programs in the context of certain processes, as the one of some sandboxes does not for its init, loses what the free hook
-/// would tell there. Callbacks of RCU run in batches, so it loses some ten ends at once, or none. Many more are an error.
+/// Stretches that no program saw begin, by the agent's own count.
+fn unseen_ns(samples: &Samples) -> f64 {
+    let unseen = samples.value("headcount_switch_unseen_seconds_total", &[]);
+    unseen.unwrap_or(0.0) * 1e9
+}
+
+/// Whether an image's CPU is what it said it had used when the next one took its place.
+fn up_to_exec(agent: &Agent, tier: &Tier, group: &Group<'_>, used_ns: f64) -> Result<(), String> {
+    let border_ns = border_ns() + tier.noise_ns(agent, used_ns);
+    let low_ns = used_ns - border_ns - unseen_ns(group.samples);
+    between(group.cpu_ns(), low_ns, used_ns + border_ns)
+        .map_err(|complaint| format!("the first image: {complaint}"))
+}
+
+/// Processes whose final totals never came, by the agent's own count, which is of the whole node. Many more than
+/// [`left_out_by_free`] are an error.
 fn unconfirmed(agent: &Agent, samples: &Samples) -> Result<f64, String> {
     let unconfirmed = samples.the("headcount_processes_unconfirmed_total", &[]);
     let exits = samples
         .value("headcount_kernel_exits_total", &[])
         .unwrap_or(0.0);
-    let batches = match agent.rung() {
-        Some("free") => 3.0 * RCU_BATCH,
+    let left_out = match agent.rung() {
+        Some("free") => left_out_by_free(),
         _ => 0.0,
     };
-    if unconfirmed > batches + 2.0 + exits / 50.0 {
+    if unconfirmed > left_out + 2.0 + exits / 50.0 {
         return Err(format!("{unconfirmed} of {exits} ends are unconfirmed"));
     }
     Ok(unconfirmed)

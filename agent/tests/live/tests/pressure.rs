@@ -10,7 +10,7 @@ use crate::{
     process::End,
     program::{Program, Running},
     runner::table,
-    tier::{LAST_SWITCH_NS, RCU_BATCH, TYPED, Tier},
+    tier::{LAST_SWITCH_NS, TYPED, Tier, left_out_by_free},
 };
 
 table![
@@ -196,9 +196,9 @@ pub(super) fn all_is_known(
         + samples.the("headcount_lost_cpu_seconds_total", &[]);
     let known = in_groups + elsewhere * 1e9;
     // What an end told that was in no record of its own, and whose final totals the kernel never told (see `missing_ns`), is
-    // nowhere: a millisecond each, four batches of them.
+    // nowhere: a millisecond each.
     let missing_ns = match agent.rung() {
-        Some("free") => 4.0 * RCU_BATCH * 1.5e6,
+        Some("free") => left_out_by_free() * 1.5e6,
         _ => 0.0,
     };
     let low = true_ns as f64 * tier.low - missing_ns;

@@ -152,11 +152,8 @@ fn history_is_not_credited(tier: &'static Tier) {
         ended.check(&group)?;
         let used_ns = (report.reaped.cpu_ns - before_ns) as f64;
         let (low, high) = (tier.least_alive(used_ns), used_ns * tier.high);
-        between(
-            group.cpu_ns(),
-            low - tier.history_ns(),
-            high + tier.history_ns(),
-        )
+        let slack_ns = tier.history_ns() + tier.cut_ns();
+        between(group.cpu_ns(), low - slack_ns, high + slack_ns)
     });
 }
 

@@ -1,13 +1,13 @@
 //! Processes whose first thread is not their last, or not the one that acts: each counted once, in full.
 
-use super::within;
+use super::{up_to_exec, within};
 use crate::{
     agent::Agent,
     group::Lives,
     guest::{is_here, scaled},
     program::Program,
     runner::table,
-    tier::{ALL, EXACT, TICK_NS, Tier, border_ns},
+    tier::{ALL, EXACT, TICK_NS, Tier},
 };
 
 table![
@@ -74,10 +74,7 @@ fn exec_by_a_thread(tier: &'static Tier) {
         };
         started.check(&former)?;
         Lives::ONE_PROGRAM.check(&later)?;
-        if (former.cpu_ns() - used_ns as f64).abs() > border_ns() {
-            let found = former.cpu_ns();
-            return Err(format!("the first image used {used_ns} ns, found {found}"));
-        }
+        up_to_exec(&agent, tier, &former, used_ns as f64)?;
         let both_ns = former.cpu_ns() + later.cpu_ns();
         super::sum_within(&agent, tier, samples, both_ns, 1, total_ns)
     });
