@@ -15,6 +15,7 @@ mod runqueue;
 mod switch;
 mod task;
 mod tracepoint;
+mod undisturbed;
 
 pub use exec::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord};
 pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
@@ -32,6 +33,7 @@ pub use runqueue::{
 pub use switch::{RUN_TIMES_ENTRIES, RunTime, SwitchTotals};
 pub use task::{COMM_BYTES, Comm, Identity, LeaderRecord, ThreadRecord, Totals};
 pub use tracepoint::{TraceFields, Traced, UNCOUNTED};
+pub use undisturbed::{KEEP_CPU, YIELD_CPU};
 
 /// First word of each record in the ring and in the iterator's output.
 pub mod kind {

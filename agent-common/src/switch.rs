@@ -20,15 +20,17 @@ pub struct RunTime {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct SwitchTotals {
-    /// When this CPU switched last (`bpf_ktime_get_ns`).
+    /// With tracepoints: when this CPU switched last (`bpf_ktime_get_ns`).
     pub last_ns: u64,
+    /// With the kernel's types: run time of [`Self::running_tid`] when it was switched in, by the scheduler's own account.
+    pub running_ns: u64,
     /// Switches whose process found no place in the map; with tracepoints, births.
     pub full: u64,
     /// On-CPU time of these.
     pub full_run_ns: u64,
     /// On-CPU time, at most, of stretches that no program saw begin: with tracepoints, nothing tells how long they were.
     pub unseen_ns: u64,
-    /// Who was switched in last, and has run since [`Self::last_ns`]; tgid 0: the idle task.
+    /// Who was switched in last; tgid 0: the idle task.
     pub running: Identity,
     /// Its thread; 0: the idle task. Where the programs sit on tracepoints, that is all they know of it.
     pub running_tid: u32,

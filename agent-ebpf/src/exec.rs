@@ -5,6 +5,7 @@ use crate::{
     kernel::{Task, now_ns, reads_arguments},
     maps::EXEC_SCRATCH,
     runqueue,
+    undisturbed::undisturbed,
 };
 use agent_common::{
     ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, OverflowRecord, kind,
@@ -23,8 +24,7 @@ const PAGE_BYTES: u64 = 4096;
 /// Kernel: `trace_sched_process_exec(struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)`.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn process_exec(context: BtfTracePointContext) -> i32 {
-    report(&context);
-    0
+    undisturbed(|| report(&context))
 }
 
 #[inline(always)]

@@ -3,6 +3,7 @@
 use crate::{
     emit::{coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
     kernel::{Task, now_ns},
+    undisturbed::undisturbed,
 };
 use agent_common::{
     Comm, EXIT_OOM, EXIT_UNTOLD, ExitRecord, OVERFLOW_EXITED, OVERFLOW_RELEASED, kind,
@@ -15,8 +16,7 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 /// one end per identity.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(context: BtfTracePointContext) -> i32 {
-    report(&context);
-    0
+    undisturbed(|| report(&context))
 }
 
 #[inline(always)]

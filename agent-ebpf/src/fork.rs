@@ -4,6 +4,7 @@ use crate::{
     emit::{coarse_sums, node, overflow_entry, whole_to_ring},
     kernel::Task,
     runqueue, switch,
+    undisturbed::undisturbed,
 };
 use agent_common::{ForkRecord, OVERFLOW_FORKED, kind};
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -11,8 +12,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 /// Kernel: `trace_sched_process_fork(struct task_struct *parent, struct task_struct *child)`.
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn process_fork(context: BtfTracePointContext) -> i32 {
-    report(&context);
-    0
+    undisturbed(|| report(&context))
 }
 
 #[inline(always)]

@@ -40,6 +40,7 @@ mod runqueue;
 mod switch;
 mod task;
 mod traced;
+mod undisturbed;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -8,6 +8,7 @@ use crate::{
     },
     kernel::{EXIT_ZOMBIE, Signal, Task, now_ns},
     runqueue, switch,
+    undisturbed::undisturbed,
 };
 use agent_common::{EXIT_OOM, OVERFLOW_RELEASED, RELEASE_PROJECTED, ReleaseRecord, Totals, kind};
 use aya_ebpf::{
@@ -19,8 +20,7 @@ use aya_ebpf::{
 /// Kernel: `void release_task(struct task_struct *p)`, at its entry: the task's own use is not in `signal_struct` yet.
 #[fentry(function = "release_task")]
 pub fn task_release(context: FEntryContext) -> i32 {
-    at_entry(&context);
-    0
+    undisturbed(|| at_entry(&context))
 }
 
 #[inline(always)]
@@ -45,8 +45,7 @@ fn at_entry(context: &FEntryContext) -> Option<()> {
 /// Kernel: `trace_sched_process_free(struct task_struct *p)`: all threads, the leader too, are in `signal_struct`.
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn process_free(context: BtfTracePointContext) -> i32 {
-    when_freed(&context);
-    0
+    undisturbed(|| when_freed(&context))
 }
 
 #[inline(always)]

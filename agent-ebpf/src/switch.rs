@@ -1,14 +1,12 @@
-//! `sched_switch`: on-CPU time of each process (switch tier only; the iterator tier costs nothing here).
+//! `sched_switch`: on-CPU time of each process, by the scheduler's own account of its threads (switch tier only; the iterator
+//! tier costs nothing here).
 
 use crate::{
     kernel::{Task, keeps_run_times},
     maps::{RUN_TIMES, SWITCH},
 };
 use agent_common::{Identity, RunTime};
-use aya_ebpf::{
-    bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{bindings::BPF_NOEXIST, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// Kernel: `trace_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, …)`; what follows
 /// `next` differs from kernel to kernel.
@@ -39,34 +37,24 @@ pub(crate) fn end(id: &Identity) {
 
 #[inline(always)]
 fn account(context: &BtfTracePointContext) -> Option<()> {
-    // SAFETY: a helper without arguments.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
     // SAFETY: a per-CPU slot that only this program uses.
     let cpu = unsafe { &mut *SWITCH.get_ptr_mut(0)? };
-    let (last_ns, running, running_tid) = (cpu.last_ns, cpu.running, cpu.running_tid);
-    cpu.last_ns = now_ns;
+    let (since_ns, running, running_tid) = (cpu.running_ns, cpu.running, cpu.running_tid);
     let previous = Task::new(context.arg(1))?;
     let next = Task::new(context.arg(2))?;
+    cpu.running_ns = next.runtime_ns();
     cpu.running = next.identity();
     cpu.running_tid = next.tid();
     let tid = previous.tid();
     if tid == 0 {
         return None;
     }
-    // The first switch after attaching, or after one that went unseen, ends a stretch whose beginning is not known here: it is
-    // no longer than the time since this CPU's last seen switch, and what the scheduler says.
-    let since_ns = now_ns - last_ns;
     let (id, run_ns) = if running_tid == tid {
-        // Told when it came, so neither it nor its leader has to be looked at.
-        (running, since_ns)
+        // Told when it came, so its leader has not to be looked at. Another one's, if its number was given away unseen.
+        (running, previous.runtime_ns().saturating_sub(since_ns))
     } else {
-        let stretch_ns = previous.stretch_ns();
-        let run_ns = if since_ns < stretch_ns {
-            since_ns
-        } else {
-            stretch_ns
-        };
-        (previous.identity(), run_ns)
+        // The first switch after attaching, or after one that went unseen, or its number has changed by an exec.
+        (previous.identity(), previous.stretch_ns())
     };
     let entry = match RUN_TIMES.get_ptr_mut(id) {
         Some(entry) => Some(entry),

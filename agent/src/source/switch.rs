@@ -48,6 +48,7 @@ pub(super) struct SwitchPass {
 /// The map of run times by process number: start and run time of the latest with each.
 struct Map {
     latest: HashMap<u32, (u64, u64)>,
+    on_cpu: HashSet<u32>,
     was_full: bool,
     is_traced: bool,
 }
@@ -67,6 +68,7 @@ impl Map {
         }
         Self {
             latest,
+            on_cpu: times.on_cpu.clone(),
             was_full: times.was_full,
             is_traced: times.is_traced,
         }
@@ -88,7 +90,9 @@ impl Map {
         let id = known.sample.id;
         let found = self.find(id.tgid, id.start_ns);
         let is_another = found.is_none() && (self.is_traced || self.latest.contains_key(&id.tgid));
-        self.was_full || is_another || found.map(|(_, run_ns)| run_ns) != known.run_ns
+        let is_on_cpu = self.on_cpu.contains(&id.tgid);
+        let is_told_more = found.map(|(_, run_ns)| run_ns) != known.run_ns;
+        self.was_full || is_another || is_on_cpu || is_told_more
     }
 }
 
@@ -221,16 +225,18 @@ impl SwitchPass {
             None => 0,
         };
         if run_ns.is_some() {
-            // Stolen time, a late tick, a switch unseen: the two clocks drift apart, and the scheduler's is the true one.
+            // A stretch that goes on, a switch unseen; with tracepoints, stolen time or a late tick, too: `/proc` has all.
             let total_ns = (base_ns + run).clamp(shown.total_ns(), shown.total_ns() + CUT_NS);
             sample.counters.cpu = split(total_ns, shown);
         }
         // Of whom the map does not tell, it is not known whether they ran: the reader's markers say that they may have.
         if let Some(run) = run_ns {
-            sample.ran_marker = run;
+            // Either may be ahead, and neither falls.
+            let marker = run + shown.total_ns();
+            sample.ran_marker = marker;
             for thread in &mut threads {
                 // The map tells of processes, not of threads: when the process ran, each of its threads may have.
-                thread.ran_marker = run;
+                thread.ran_marker = marker;
             }
         }
         Some(Known {

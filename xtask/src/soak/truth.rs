@@ -127,12 +127,17 @@ pub(super) fn unconfirmed(body: &str) -> f64 {
     metrics::sum(body, "headcount_processes_unconfirmed_total")
 }
 
+/// Counters of thread names: one that no thread has any more is forgotten.
+const BY_THREAD: &str = "namedprocess_namegroup_thread_";
+
 /// Takes the counters of an exposition in the place of those before; an error names one that fell or went.
 pub(super) fn advance(before: &mut HashMap<String, f64>, body: &str) -> Result<()> {
     let counters: HashMap<String, f64> = counters(body).collect();
     for (name, value) in before.iter() {
-        let now = counters.get(name);
-        let now = now.with_context(|| format!("{name} was {value} and is gone"))?;
+        let now = match counters.get(name) {
+            None if name.starts_with(BY_THREAD) => continue,
+            now => now.with_context(|| format!("{name} was {value} and is gone"))?,
+        };
         ensure!(now >= value, "{name} fell from {value} to {now}");
     }
     *before = counters;

@@ -250,7 +250,12 @@ impl<'a> Btf<'a> {
 
     /// Whether the kernel has a function of this name that programs can name.
     pub fn has_function(&self, name: &str) -> bool {
-        self.functions.contains_key(name.as_bytes())
+        self.function(name).is_some()
+    }
+
+    /// The number by which programs name a function.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.functions.get(name.as_bytes()).copied()
     }
 }
 

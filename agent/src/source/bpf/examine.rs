@@ -5,7 +5,7 @@ use super::{
     load::{self, Layouts},
     plan::{Program, Request},
     support::{self, Obstacle, Support},
-    tracefs,
+    tracefs, undisturbed,
 };
 use crate::source::Tier;
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
@@ -48,6 +48,7 @@ pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>)
     let mut layouts = Layouts {
         types: Layout::ABSENT,
         tracepoints: TraceFields::ABSENT,
+        undisturbed: None,
     };
     let known = if load::IS_BUILT {
         obstacle
@@ -59,6 +60,7 @@ pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>)
     }
     let (mut support, types, raw) = examine_types();
     layouts.types = types;
+    layouts.undisturbed = support.undisturbed;
     match tracefs::fields() {
         Ok(fields) => layouts.tracepoints = fields,
         Err(obstacle) => support.no_tracepoints = Some(obstacle),
@@ -93,8 +95,25 @@ fn read_btf() -> io::Result<Vec<u8>> {
     Ok(raw)
 }
 
+/// Takes from `layouts` what the refused program may do without: what is different then, or `None` if there is nothing.
+pub(super) fn ease(layouts: &mut Layouts, refused: &load::Error) -> Option<&'static str> {
+    let load::Error::Refused(program, _) = refused else {
+        return None;
+    };
+    if undisturbed::is_refused(refused) && layouts.undisturbed.take().is_some() {
+        return Some(
+            "trying it without the functions by which a program keeps its CPU: where the kernel preempts itself, ends and \
+             births meanwhile are missed, and counted",
+        );
+    }
+    without_helpers(&mut layouts.types, *program).then_some(
+        "trying it without helpers that lockdown takes away: the arguments of a process that is gone before a scrape are \
+         unknown then, and resident memory comes from /proc before 6.2",
+    )
+}
+
 /// Takes from `layout` what needs helpers that read memory, if `refused` uses any and has them still.
-pub(super) fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
+fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
     let uses_them = match refused {
         Program::Exec => layout.argv_access == ARGV_READ,
         Program::Snapshot => layout.rss_access == RSS_HELPER,

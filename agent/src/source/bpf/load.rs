@@ -3,6 +3,7 @@
 use super::{
     cause::remedy,
     plan::{Plan, Program},
+    undisturbed,
     wire::Wire,
 };
 use crate::source::Tier;
@@ -49,6 +50,8 @@ pub(super) struct Layouts {
     pub(super) types: Layout,
     /// By the descriptions of its tracepoints.
     pub(super) tracepoints: TraceFields,
+    /// Its functions by which programs keep their CPU.
+    pub(super) undisturbed: Option<[u32; 2]>,
 }
 
 impl Layouts {
@@ -141,6 +144,7 @@ pub(super) fn load(
         Some(_) => [RUN_QUEUE_ENTRIES, RUN_QUEUE_COMMS],
         None => [1, 1],
     };
+    let object = undisturbed::object(layouts.undisturbed);
     let mut ebpf = EbpfLoader::new()
         .btf(btf)
         .override_global("LAYOUT", &layout, true)
@@ -155,7 +159,7 @@ pub(super) fn load(
         .map_max_entries("RUN_QUEUE_THREADS", run_queue)
         .map_max_entries("RUN_QUEUE_COMM_SLOTS", comms)
         .map_max_entries("AYA_LOGS", 16 * 1024)
-        .load(OBJECT)?;
+        .load(bytemuck::cast_slice(&object))?;
     for program in plan.programs() {
         add(&mut ebpf, program, btf)?;
     }

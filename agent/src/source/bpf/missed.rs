@@ -1,7 +1,8 @@
 //! Runs of the programs that the kernel left out.
 //!
 //! It does not run a program on a CPU where that program is under way. Where it can be interrupted there by another process
-//! (kernels that preempt themselves), that one's record is never written: found on Linux 7.2. The kernel counts them (since 5.12).
+//! (kernels that preempt themselves), that one's record is never written: found on Linux 7.2, and hardly ever where the programs
+//! keep their CPU (`undisturbed`). The kernel counts them (since 5.12).
 
 use std::{
     io,

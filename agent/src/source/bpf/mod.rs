@@ -29,6 +29,7 @@ mod stats;
 mod support;
 mod switch;
 mod tracefs;
+mod undisturbed;
 mod wire;
 
 pub use events::{Timed, from_ring};
@@ -50,7 +51,7 @@ use aya::{
     sys::SyscallError,
 };
 use aya_log::EbpfLogger;
-use examine::{examine, shortcomings, without_helpers};
+use examine::{ease, examine, shortcomings};
 use iterator::TaskIterator;
 use overflow::Overflow;
 use ring::Ring;
@@ -132,20 +133,15 @@ pub fn start(
                     warnings,
                 });
             }
-            Err(Error::Refused(program, error)) if without_helpers(&mut layouts.types, program) => {
-                warnings.push(format!(
-                    "{}; trying it without helpers that lockdown takes away: the arguments of a process that is gone \
-                     before a scrape are unknown then, and resident memory comes from /proc before 6.2",
-                    Error::Refused(program, error)
-                ));
-            }
-            Err(Error::Refused(program, error)) => {
-                plans = plan::without(&plans, program);
-                let refused = Error::Refused(program, error);
-                warnings.push(format!("{refused}{}", plan::next(&plans, plan)));
-            }
             Err(error) => {
-                plans.retain(|plan| plan.rung.is_none());
+                if let Some(without) = ease(&mut layouts, &error) {
+                    warnings.push(format!("{error}; {without}"));
+                    continue;
+                }
+                match &error {
+                    Error::Refused(program, _) => plans = plan::without(&plans, *program),
+                    _ => plans.retain(|plan| plan.rung.is_none()),
+                }
                 warnings.push(format!("{error}{}", plan::next(&plans, plan)));
             }
         }

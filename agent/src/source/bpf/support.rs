@@ -1,6 +1,6 @@
 //! Facts about this kernel and this process's place in it.
 
-use super::{btf::Btf, offsets};
+use super::{btf::Btf, offsets, undisturbed};
 use agent_common::Layout;
 
 /// Why no kernel tier can work here. Each message says what to do about it.
@@ -54,6 +54,8 @@ pub struct Support {
     /// The kernel has a function `release_task` that programs can name, and runs what hooks a function. Whether it may be
     /// hooked shows when it is tried.
     pub release_task: bool,
+    /// The kernel's functions by which programs keep their CPU, if it has them (since 6.10).
+    pub undisturbed: Option<[u32; 2]>,
     /// Why no program at all can be used; `None` where some can.
     pub obstacle: Option<Obstacle>,
     /// Why none that needs the kernel's type information can be; `None` where they can.
@@ -91,6 +93,7 @@ impl Support {
         let support = Self {
             task_iterator: btf.has_function("bpf_iter_task"),
             release_task: btf.has_function("release_task") && !is_ftrace_off(),
+            undisturbed: undisturbed::functions(btf),
             no_types: offsets::first_required(&missing).map(Obstacle::NoField),
             missing,
             ..Self::default()

@@ -11,6 +11,7 @@ use aya::{
     Ebpf,
     maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap},
 };
+use std::collections::HashSet;
 
 type ById = std::collections::HashMap<ProcessId, u64>;
 
@@ -20,11 +21,13 @@ const BPF_NOEXIST: u64 = 1;
 /// What ran, and whether somebody may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunTimes {
-    /// On-CPU time since the programs were attached, nanoseconds; stretches that go on are in it.
+    /// On-CPU time since the programs were attached, nanoseconds, up to the last switch.
     pub by_id: ById,
+    /// Processes that are on a CPU now, with the kernel's types: how long, `/proc` tells.
+    pub on_cpu: HashSet<u32>,
     /// The map was full since the last reading: some that ran may not be in it.
     pub was_full: bool,
-    /// Threads whose process is not known here, and how long they have been on a CPU now.
+    /// With tracepoints: threads, whose process is not known here, and how long they have been on a CPU now.
     pub running: Vec<(u32, u64)>,
     /// The programs know of a process what they saw themselves: nothing of older ones, and starts are those of the
     /// programs' clock, a moment later than the kernel's.
@@ -103,21 +106,18 @@ impl Switch {
         let mut times = RunTimes {
             by_id: self.times.read()?,
             was_full,
-            running: Vec::new(),
             is_traced: matches!(self.times, Times::Traced(_)),
+            ..RunTimes::default()
         };
         self.fill.found(times.by_id.len() as u64);
         let now_ns = monotonic_ns();
         for (before, now) in cpus_before.iter().zip(self.cpus()?) {
-            // A CPU that switched meanwhile: the map may hold that stretch already.
-            if before.last_ns != now.last_ns {
-                continue;
-            }
-            let run_ns = now_ns.saturating_sub(now.last_ns);
             if now.running.tgid != 0 {
-                *times.by_id.entry(process_id(&now.running)).or_default() += run_ns;
+                times.on_cpu.insert(now.running.tgid);
             }
-            if times.is_traced && now.running_tid != 0 {
+            // A CPU that switched meanwhile: the map may hold that stretch already.
+            if times.is_traced && before.last_ns == now.last_ns && now.running_tid != 0 {
+                let run_ns = now_ns.saturating_sub(now.last_ns);
                 times.running.push((now.running_tid, run_ns));
             }
         }

@@ -18,6 +18,7 @@ table![
     damaged_or_foreign for NEEDED,
     without_a_member for NEEDED,
     without_a_function for NEEDED,
+    with_a_function_that_programs_may_not_call for NEEDED,
     with_members_elsewhere for NEEDED,
 ];
 
@@ -187,6 +188,39 @@ fn without_a_function(_: &'static Tier) {
         hide(&mut raw, name);
         goes_on(&Agent::start_in(Types::of(&raw).shown(), &[]), way, told);
     }
+}
+
+/// Where the function of this name begins, if there is one: its name, and `BTF_KIND_FUNC` in the word behind it.
+fn function_at(raw: &[u8], name: &str) -> Option<usize> {
+    const FUNCTION: u32 = 12;
+    let name = u32::try_from(name_at(raw, name)).unwrap();
+    let words = raw[..strings_at(raw)].chunks_exact(4);
+    let words: Vec<_> = words
+        .map(|word| u32::from_ne_bytes(word.try_into().unwrap()))
+        .collect();
+    let mut pairs = words.windows(2);
+    let nth = pairs.position(|pair| pair[0] == name && pair[1] >> 24 & 0x1f == FUNCTION);
+    nth.map(|nth| 4 * nth)
+}
+
+/// The programs are loaded without what keeps the CPU for them. Kernels before 6.10 have nothing that does: one more function of a
+/// name that nobody looks for changes nothing.
+fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
+    let mut raw = of_this_kernel();
+    let keeps = b"\0bpf_preempt_disable\0";
+    let (name, told) = match raw.windows(keeps.len()).any(|bytes| bytes == keeps) {
+        true => (
+            "bpf_preempt_disable",
+            &["without the functions by which a program keeps its CPU"][..],
+        ),
+        false => ("yield", &[][..]),
+    };
+    let [one, other] = [name, "schedule"].map(|name| function_at(&raw, name).unwrap());
+    for nth in 0..4 {
+        raw.swap(one + nth, other + nth);
+    }
+    let agent = Agent::start_in(Types::of(&raw).shown(), &[]);
+    goes_on(&agent, (&ITERATOR, rung()), told);
 }
 
 /// Type information of another build: a limit is read for a run time. The self-test sees it.
