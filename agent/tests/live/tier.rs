@@ -90,6 +90,11 @@ pub(crate) const LAST_SWITCH_NS: f64 = 20_000.0;
 /// What a process nobody waits for may use after it has told what it used: its report, and its end.
 pub(crate) const UNWAITED_END_NS: f64 = 1_000_000.0;
 
+/// The same, here.
+pub(crate) fn unwaited_end_ns() -> f64 {
+    UNWAITED_END_NS * if guest::is_here() { 20.0 } else { 1.0 }
+}
+
 /// Callbacks of RCU that may run at once in whatever context they interrupt: ten rounds of softirqs (`MAX_SOFTIRQ_RESTART`
 /// of kernel/softirq.c) with ten callbacks each (`blimit` of kernel/rcu/tree.c).
 const RCU_BURST: f64 = 100.0;

@@ -4,7 +4,7 @@ use super::{sum_within, unwaited_within, within};
 use crate::{
     agent::Agent,
     group::Lives,
-    guest::{is_here, scaled},
+    guest::scaled,
     program::Program,
     runner::table,
     tier::{EXACT, Tier},
@@ -76,7 +76,7 @@ fn double_fork(tier: &'static Tier) {
     agent.await_settled(|samples| {
         let group = samples.group(&program.name);
         expected.check(&group)?;
-        unwaited_within(&agent, tier, &group, 3, low_ns, is_here())
+        unwaited_within(&agent, tier, &group, 3, low_ns)
     });
 }
 
@@ -100,7 +100,7 @@ fn double_fork_and_exec_to_no_group(tier: &'static Tier) {
     agent.await_settled(|samples| {
         let group = samples.group(&name);
         expected.check(&group)?;
-        unwaited_within(&agent, tier, &group, 3, low_ns, is_here())
+        unwaited_within(&agent, tier, &group, 3, low_ns)
     });
 }
 
@@ -118,7 +118,7 @@ fn unwaited_children(tier: &'static Tier) {
     agent.await_settled(|samples| {
         let group = samples.group(&program.name);
         expected.check(&group)?;
-        unwaited_within(&agent, tier, &group, count, low_ns, is_here())
+        unwaited_within(&agent, tier, &group, count, low_ns)
     });
 }
 

@@ -25,7 +25,10 @@ use crate::{
     group::Group,
     guest,
     runner::Test,
-    tier::{LAST_SWITCH_NS, TICK_NS, Tier, UNWAITED_END_NS, border_ns, left_out_by_free},
+    tier::{
+        LAST_SWITCH_NS, TICK_NS, Tier, UNWAITED_END_NS, border_ns, left_out_by_free,
+        unwaited_end_ns,
+    },
 };
 
 pub(crate) fn all() -> impl Iterator<Item = Test> {
@@ -97,12 +100,10 @@ fn unwaited_within(
     group: &Group<'_>,
     count: u64,
     told_ns: u64,
-    is_emulated: bool,
 ) -> Result<(), String> {
-    let slower = if is_emulated { 20.0 } else { 1.0 };
     let noise_ns = tier.noise_ns(agent, told_ns as f64);
     let low = tier.low * told_ns as f64 - missing_ns(agent, group.samples, count)? - noise_ns;
-    let high = tier.high * told_ns as f64 + count as f64 * UNWAITED_END_NS * slower + noise_ns;
+    let high = tier.high * told_ns as f64 + count as f64 * unwaited_end_ns() + noise_ns;
     between(group.cpu_ns(), low, high)
 }
 

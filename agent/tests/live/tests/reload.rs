@@ -9,7 +9,7 @@ use crate::{
     process::End,
     program::Program,
     runner::table,
-    tier::{TYPED, Tier},
+    tier::{TYPED, Tier, unwaited_end_ns},
 };
 
 table![
@@ -122,7 +122,7 @@ fn a_reload_moves_the_living(tier: &'static Tier) {
         equal("ends", second.exits(End::Success), 1)?;
         let first_ns = first_ns as f64;
         // Its report, too, was before the reload.
-        let high = first_ns * tier.high + tier.cut_ns() + 1_000_000.0;
+        let high = first_ns * tier.high + tier.cut_ns() + unwaited_end_ns();
         between(first.cpu_ns(), tier.least_alive(first_ns), high)?;
         let found_ns = first.cpu_ns() + second.cpu_ns();
         sum_within(&agent, tier, samples, found_ns, 1, report.reaped.cpu_ns)

@@ -4,7 +4,7 @@ use super::{up_to_exec, within};
 use crate::{
     agent::Agent,
     group::Lives,
-    guest::{is_here, scaled},
+    guest::scaled,
     program::Program,
     runner::table,
     tier::{ALL, EXACT, TICK_NS, Tier},
@@ -154,6 +154,6 @@ fn unwaited_threads(tier: &'static Tier) {
     agent.await_settled(|samples| {
         let group = samples.group(&program.name);
         expected.check(&group)?;
-        super::unwaited_within(&agent, tier, &group, count, low_ns, is_here())
+        super::unwaited_within(&agent, tier, &group, count, low_ns)
     });
 }

@@ -71,14 +71,31 @@ fn hide(raw: &mut [u8], name: &str) {
     raw[at] = b'?';
 }
 
-/// Where the offset of the only member of this name stands: behind its name and its type.
-fn offset_at(raw: &[u8], member: &str) -> usize {
-    let name = u32::try_from(name_at(raw, member)).unwrap().to_ne_bytes();
+/// The words that types are made of.
+fn words(raw: &[u8]) -> Vec<u32> {
     let words = raw[..strings_at(raw)].chunks_exact(4);
-    8 + 4 * words
-        .enumerate()
-        .position(|(_, word)| word == name)
-        .unwrap()
+    words
+        .map(|word| u32::from_ne_bytes(word.try_into().unwrap()))
+        .collect()
+}
+
+/// Where the type of this name and kind begins: its name, its kind and number of members, its size, its members.
+fn type_at(raw: &[u8], name: &str, kind: u32) -> usize {
+    let name = u32::try_from(name_at(raw, name)).unwrap();
+    let words = words(raw);
+    let mut pairs = words.windows(2);
+    let is_it = |pair: &[u32]| pair[0] == name && pair[1] >> 24 & 0x1f == kind;
+    4 * pairs.position(is_it).unwrap()
+}
+
+/// Where the offset of a member stands: behind its name and its type.
+fn offset_at(raw: &[u8], structure: &str, member: &str) -> usize {
+    const STRUCT: u32 = 4;
+    let members = type_at(raw, structure, STRUCT) + 12;
+    let name = u32::try_from(name_at(raw, member)).unwrap();
+    let words = words(raw);
+    let mut names = words[members / 4..].iter().step_by(3);
+    members + 12 * names.position(|word| *word == name).unwrap() + 8
 }
 
 fn damaged_or_foreign(_: &'static Tier) {
@@ -190,19 +207,6 @@ fn without_a_function(_: &'static Tier) {
     }
 }
 
-/// Where the function of this name begins, if there is one: its name, and `BTF_KIND_FUNC` in the word behind it.
-fn function_at(raw: &[u8], name: &str) -> Option<usize> {
-    const FUNCTION: u32 = 12;
-    let name = u32::try_from(name_at(raw, name)).unwrap();
-    let words = raw[..strings_at(raw)].chunks_exact(4);
-    let words: Vec<_> = words
-        .map(|word| u32::from_ne_bytes(word.try_into().unwrap()))
-        .collect();
-    let mut pairs = words.windows(2);
-    let nth = pairs.position(|pair| pair[0] == name && pair[1] >> 24 & 0x1f == FUNCTION);
-    nth.map(|nth| 4 * nth)
-}
-
 /// The programs are loaded without what keeps the CPU for them. Kernels before 6.10 have nothing that does: one more function of a
 /// name that nobody looks for changes nothing.
 fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
@@ -215,7 +219,8 @@ fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
         ),
         false => ("yield", &[][..]),
     };
-    let [one, other] = [name, "schedule"].map(|name| function_at(&raw, name).unwrap());
+    const FUNCTION: u32 = 12;
+    let [one, other] = [name, "schedule"].map(|name| type_at(&raw, name, FUNCTION));
     for nth in 0..4 {
         raw.swap(one + nth, other + nth);
     }
@@ -226,10 +231,8 @@ fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
 /// Type information of another build: a limit is read for a run time. The self-test sees it.
 fn with_members_elsewhere(_: &'static Tier) {
     let mut raw = of_this_kernel();
-    let (here, there) = (
-        offset_at(&raw, "sum_sched_runtime"),
-        offset_at(&raw, "rlim"),
-    );
+    let [here, there] =
+        ["sum_sched_runtime", "rlim"].map(|member| offset_at(&raw, "signal_struct", member));
     // Of the stack, 8 MiB: read as time, more than the child of the self-test uses. In bits, as members are.
     let limit = u32::from_ne_bytes(raw[there..there + 4].try_into().unwrap()) + 3 * 16 * 8;
     raw[here..here + 4].copy_from_slice(&limit.to_ne_bytes());
