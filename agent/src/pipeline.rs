@@ -28,6 +28,9 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+/// Processes whose names are read between two looks at the records.
+const NAMED_AT_ONCE: usize = 64;
+
 /// All state there is.
 pub(crate) struct Pipeline {
     observer: Observer,
@@ -307,12 +310,20 @@ impl Pipeline {
         unclassified.sort_by_key(|one| self.grouper.is_in_rest(one.account));
         let wanted = unclassified.iter().map(|one| one.id).collect();
         let seen = pass.cgroup_ids(&wanted);
-        for one in unclassified {
-            // One that cannot be read ended just now, or can be read another time: it waits. The next pass tries again or
-            // sees that it is gone; with kernel programs its exec decides when its end is told.
-            match self.observer.facts(one.id) {
-                Ok(facts) => self.learn_of(&one, facts, &seen),
-                Err(error) => self.unread += usize::from(!error.is_gone()),
+        for some in unclassified.chunks(NAMED_AT_ONCE) {
+            let read = some.iter().map(|one| (one, self.observer.facts(one.id)));
+            let read: Vec<_> = read.collect();
+            // Who has begun another program since the records were taken was read as that. The record of it is there now,
+            // and what the one before told of itself decides that one.
+            self.drain();
+            for (one, facts) in read {
+                match (self.table.still_unclassified(one), facts) {
+                    (Some(now), Ok(facts)) => self.learn_of(&now, facts, &seen),
+                    // It ended just now, or can be read another time: it waits. The next pass tries again or sees that it
+                    // is gone; with kernel programs its exec decides when its end is told.
+                    (_, Err(error)) => self.unread += usize::from(!error.is_gone()),
+                    (None, Ok(_)) => {}
+                }
             }
         }
     }

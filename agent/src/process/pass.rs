@@ -231,28 +231,35 @@ impl Table {
 
     /// Live processes whose account waits for a decision, parents before children.
     pub fn unclassified(&mut self) -> Vec<Unclassified> {
-        let mut found: Vec<_> = self
-            .waiting
-            .iter()
-            .filter_map(|id| {
-                let entry = self.processes.get(*id)?;
-                let held = entry.held.as_ref().filter(|_| entry.seen == self.passes)?;
-                let parent = self.account_of(held.parent);
-                let cgroup_id = match &entry.naming {
-                    Naming::Waiting(Some(facts)) => facts.cgroup_id,
-                    _ => None,
-                };
-                Some(Unclassified {
-                    id: *id,
-                    account: entry.account,
-                    parent,
-                    birth: entry.birth,
-                    cgroup_id,
-                })
-            })
+        let waiting = self.waiting.iter();
+        let mut found: Vec<_> = waiting
+            .filter_map(|id| self.unclassified_one(*id))
             .collect();
         found.sort_unstable_by_key(|one| (one.id.start_ns, one.id.tgid));
         found
+    }
+
+    fn unclassified_one(&self, id: ProcessId) -> Option<Unclassified> {
+        let entry = self.processes.get(id)?;
+        let held = entry.held.as_ref().filter(|_| entry.seen == self.passes)?;
+        let cgroup_id = match &entry.naming {
+            Naming::Waiting(Some(facts)) => facts.cgroup_id,
+            _ => None,
+        };
+        Some(Unclassified {
+            id,
+            account: entry.account,
+            parent: self.account_of(held.parent),
+            birth: entry.birth,
+            cgroup_id,
+        })
+    }
+
+    /// The same as it is after further records; `None` where they have decided, or it runs another program now.
+    pub fn still_unclassified(&self, one: &Unclassified) -> Option<Unclassified> {
+        let waits = self.waiting.contains(&one.id);
+        let now = waits.then(|| self.unclassified_one(one.id)).flatten();
+        now.filter(|now| now.account == one.account)
     }
 
     /// What the exec of a process that waits for a decision told, if it was heard of.

@@ -30,6 +30,8 @@ const SCRAPE: Duration = Duration::from_secs(15);
 const STRETCH: Duration = Duration::from_secs(55);
 /// How long what was told at a pause may be wrong: an end whose final totals never come is closed after 60 s.
 const SETTLE: Duration = Duration::from_secs(90);
+/// What was shown when that was over, below `target`.
+const LAST: &str = "soak/last.prom";
 
 const HEAD: &str = "\
 | minute | programs ended | CPU by wait4, s | CPU by the groups | unconfirmed | RSS, MB | descriptors | other maps, fullest | ring, peak | settled in, s |
@@ -180,7 +182,11 @@ impl<'a> Watch<'a> {
             match told.check(&body).and_then(|()| self.is_well()) {
                 Ok(()) => return Ok((body, begun.elapsed())),
                 Err(wrong) if begun.elapsed() > SETTLE => {
-                    return Err(wrong).context("it was not true within 90 s");
+                    let path = workspace::target_dir().join(LAST);
+                    std::fs::write(&path, &body)?;
+                    let shown = path.display();
+                    return Err(wrong)
+                        .with_context(|| format!("it was not true within 90 s; see {shown}"));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(500)),
             }

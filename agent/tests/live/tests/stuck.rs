@@ -3,18 +3,31 @@
 use super::between;
 use crate::{
     agent::Agent,
+    group::Lives,
     program::Program,
     runner::table,
-    tier::{ALL, Tier},
+    tier::{ALL, EXACT, Tier},
 };
-use std::fs;
+use std::{fs, thread, time::Duration};
 
-table![an_exec_that_does_not_end_holds_up_nobody for ALL];
+table![
+    an_exec_that_does_not_end_holds_up_nobody for ALL,
+    an_exec_during_a_scrape_takes_nothing_from_the_one_before for EXACT,
+];
+
+/// Groups by comm, and has the working directory of each process read, too.
+const BY_COMM_AND_DIRECTORY: &str = "\
+process_names:
+  - name: '{{.Cwd}}'
+    comm: [of-nobody]
+  - name: '{{.Comm}}'
+    cmdline: ['.*']
+";
 
 const SPIN_NS: u64 = 200_000_000;
 
 fn an_exec_that_does_not_end_holds_up_nobody(tier: &'static Tier) {
-    let agent = Agent::start(tier);
+    let agent = Agent::start_with(tier, &[], Some(BY_COMM_AND_DIRECTORY));
     let (program, other) = (Program::new("stuck"), Program::new("other"));
     let folder = tempfile::tempdir().unwrap();
     let mut server = program.start("stuck", &[folder.path().to_str().unwrap()]);
@@ -35,6 +48,8 @@ fn an_exec_that_does_not_end_holds_up_nobody(tier: &'static Tier) {
     // Which files wait for an exec, differs from kernel to kernel; the iterator reads few.
     let held_up = samples.the("headcount_procfs_readers_held_up", &[]);
     assert!(held_up > 0.0 || tier.name == "iterator");
+    // One that starts meanwhile serves, too.
+    drop(Agent::start_with(tier, &[], Some(BY_COMM_AND_DIRECTORY)));
     // The name follows when the files are closed; `comm` never waits.
     let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
     assert_eq!(comm.trim_end(), program.name);
@@ -46,4 +61,34 @@ fn an_exec_that_does_not_end_holds_up_nobody(tier: &'static Tier) {
             count => Err(format!("{count} readers are held up")),
         },
     );
+}
+
+/// How long a scrape waits for the files of one that is stuck, at most, is 200 ms; in the middle of that.
+const INTO_THE_SCRAPE: Duration = Duration::from_millis(100);
+
+/// Its records are taken, then names are read: of a process that runs another program by then, those are the next one's.
+fn an_exec_during_a_scrape_takes_nothing_from_the_one_before(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let [stuck, first, next] = ["stuck", "first", "next"].map(Program::new);
+    let folder = tempfile::tempdir().unwrap();
+    // Older than the other one, so it is asked for its name first, and does not answer.
+    let mut server = stuck.start("stuck", &[folder.path().to_str().unwrap()]);
+    server.await_line("stuck");
+    let mut running = first.work();
+    thread::scope(|scope| {
+        scope.spawn(|| agent.scrape());
+        thread::sleep(INTO_THE_SCRAPE);
+        running.ask(&format!("exec {}", next.path_text()));
+    });
+    running.ask("spin 1");
+    running.finish();
+    server.finish();
+    agent.await_settled(|samples| {
+        let born = Lives {
+            execs: 1,
+            ..Lives::default()
+        };
+        born.check(&samples.group(&first.name))?;
+        Lives::ONE_PROGRAM.check(&samples.group(&next.name))
+    });
 }
