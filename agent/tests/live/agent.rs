@@ -69,8 +69,9 @@ impl Agent {
     /// The same by root, where the kernel is not as it should be. It looks at the tests' own programs only, each in the group
     /// of its name: whatever else happens on the machine takes no group from them.
     pub(crate) fn start_in(surroundings: Surroundings, flags: &[&str]) -> Self {
+        // Where lockdown hides the arguments of one that is gone, its comm stands for them.
         let own = format!(
-            "process_names: [{{name: '{{{{.Comm}}}}', cmdline: ['^{}/']}}]",
+            "process_names: [{{name: '{{{{.Comm}}}}', cmdline: ['^({}/|[a-zA-Z]+[0-9a-f]+x[0-9a-f]+$)']}}]",
             program::folder().display()
         );
         Self::spawn(&Rights::root(), surroundings, flags, Some(&own)).serving()

@@ -62,10 +62,11 @@ fn reload_under_churn(tier: &'static Tier) {
         within(&agent, tier, &group, count, children_ns)?;
         let names = both.map(|prefix| format!("{prefix}{}", forker.name));
         let forks = sum(samples, &names, Group::forks);
-        let parent_ns = by_exec.reaped.cpu_ns - children_ns;
-        let found_ns = sum(samples, &names, Group::cpu_ns);
+        // A child that a look finds before its exec is its parent's up to then.
+        let found_ns = sum(samples, &names, Group::cpu_ns) + group.cpu_ns();
         equal("forks", forks, count)?;
-        sum_within(&agent, tier, samples, found_ns, 1, parent_ns)?;
+        let all_ns = by_exec.reaped.cpu_ns;
+        sum_within(&agent, tier, samples, found_ns, count + 1, all_ns)?;
         let names = both.map(|prefix| format!("{prefix}{}", mover.name));
         equal("forks", sum(samples, &names, Group::forks), count)?;
         equal("execs", sum(samples, &names, Group::execs), 1)?;
