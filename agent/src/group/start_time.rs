@@ -92,9 +92,10 @@ impl StartTime {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let moment = text.strip_suffix(" +0000 UTC")?;
         let (whole, fraction) = moment.split_once('.').unwrap_or((moment, ""));
+        // Of 32 bits: none of them is too many seconds for 64.
         let mut numbers = whole
             .split(['-', ' ', ':'])
-            .map(|number| number.parse().ok());
+            .map(|number| Some(i64::from(number.parse::<i32>().ok()?)));
         let mut next = || numbers.next().flatten();
         let (year, month, day) = (next()?, next()?, next()?);
         let (hour, minute, second) = (next()?, next()?, next()?);

@@ -1,8 +1,9 @@
 //! `cargo xtask fuzz [TARGET]... [--seconds N]`: the targets of `agent/fuzz`, first on their corpora, then on what libFuzzer makes of
 //! them.
 //!
-//! In: targets (all, if none is named) and the seconds that they share. Out: what each has tried, and every finding: its input, how to
-//! repeat it, and failure. New inputs that reach new code stay in `target/fuzz/corpus`, findings in `agent/fuzz/artifacts`.
+//! In: targets (all, if none is named) and the seconds that they share; without `--seconds`, as in CI, what is made has the same seed each
+//! time: what was there yesterday is not found today on somebody else's change. Out: what each has tried, and every finding: its input,
+//! how to repeat it, and failure. New inputs that reach new code stay in `target/fuzz/corpus`, findings in `agent/fuzz/artifacts`.
 //!
 //! The folder is laid out for cargo-fuzz, which is not used here: its installation takes longer than building the targets, and what
 //! it does is pass some flags. No sanitizer is used: the parsers are safe Rust, in which there is nothing for one to find, and without
@@ -47,13 +48,17 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     for target in &targets {
         findings.extend(run(&binaries, target, None)?);
     }
-    let share = (seconds / targets.len() as u64).max(1);
+    let making = Making {
+        seconds: (seconds.unwrap_or(SECONDS) / targets.len() as u64).max(1),
+        seed: u32::from(seconds.is_none()),
+    };
     println!(
-        "fuzz: {} findings in the corpora; now {share} s for each target",
-        findings.len()
+        "fuzz: {} findings in the corpora; now {} s for each target",
+        findings.len(),
+        making.seconds
     );
     for target in &targets {
-        findings.extend(run(&binaries, target, Some(share))?);
+        findings.extend(run(&binaries, target, Some(making))?);
     }
     for finding in &findings {
         println!("{finding}");
@@ -69,20 +74,30 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 #[derive(Debug, PartialEq, Eq)]
 struct Wish {
     targets: Vec<String>,
+    /// `None`: as long as in CI, and the same as there.
+    seconds: Option<u64>,
+}
+
+/// How new inputs are made.
+#[derive(Debug, Clone, Copy)]
+struct Making {
     seconds: u64,
+    /// libFuzzer's; 0: another one each time.
+    seed: u32,
 }
 
 impl Wish {
     fn parse(arguments: &[String], known: &[String]) -> Result<Self> {
         let mut wish = Self {
             targets: Vec::new(),
-            seconds: SECONDS,
+            seconds: None,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             if word == "--seconds" {
                 let number = words.next().and_then(|number| number.parse().ok());
-                wish.seconds = number.context("--seconds wants a whole number behind it")?;
+                let number = number.context("--seconds wants a whole number behind it")?;
+                wish.seconds = Some(number);
             } else if known.contains(word) {
                 wish.targets.push(word.clone());
             } else {
@@ -147,8 +162,8 @@ fn build() -> Result<PathBuf> {
     Ok(target_dir.join(host).join("release"))
 }
 
-/// Runs a target on its corpus, and then for some seconds, if any are given, on inputs of its own making.
-fn run(binaries: &Path, target: &str, seconds: Option<u64>) -> Result<Option<Finding>> {
+/// Runs a target on its corpus, and then on inputs of its own making, if that is wanted.
+fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<Finding>> {
     let found = workspace::target_dir().join("fuzz/corpus").join(target);
     let artifacts = folder().join("artifacts").join(target);
     for folder in [&found, &artifacts] {
@@ -166,8 +181,11 @@ fn run(binaries: &Path, target: &str, seconds: Option<u64>) -> Result<Option<Fin
     if dictionary.exists() {
         fuzzer.arg(format!("-dict={}", dictionary.display()));
     }
-    match seconds {
-        Some(seconds) => fuzzer.arg(format!("-max_total_time={seconds}")).arg(&found),
+    match making {
+        Some(Making { seconds, seed }) => fuzzer
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-seed={seed}"))
+            .arg(&found),
         None => fuzzer.arg("-runs=0"),
     };
     fuzzer.arg(folder().join("corpus").join(target));
@@ -197,7 +215,10 @@ mod tests {
             Wish::parse(&words, &known)
         };
         let wish = parse(&["b", "--seconds", "7"]).expect("both are known");
-        assert_eq!((wish.targets, wish.seconds), (vec!["b".to_owned()], 7));
+        assert_eq!(
+            (wish.targets, wish.seconds),
+            (vec!["b".to_owned()], Some(7))
+        );
         assert_eq!(parse(&[]).expect("all").targets, known);
         for bad in [
             &["c"][..],
