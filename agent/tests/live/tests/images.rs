@@ -1,6 +1,6 @@
 //! Programs one after another in one process, and what does not make a new one.
 
-use super::{between, sum_within, up_to_exec, within};
+use super::{alive_within, sum_within, up_to_exec, within};
 use crate::{
     agent::Agent,
     group::Lives,
@@ -61,8 +61,7 @@ fn each_image_gets_its_share_between_scrapes(tier: &'static Tier) {
         }
         up_to_exec(&agent, tier, &former, first_ns)?;
         let sum_ns = former.cpu_ns() + later.cpu_ns();
-        let most_ns = used_ns as f64 * tier.high + tier.cut_ns();
-        between(sum_ns, tier.least_alive(used_ns as f64), most_ns)
+        alive_within(tier, sum_ns, used_ns)
     });
     let report = running.finish();
     agent.await_settled(|samples| {

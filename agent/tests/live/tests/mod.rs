@@ -73,7 +73,14 @@ fn within(
         .map_err(|complaint| format!("{}: {complaint}", group.name))
 }
 
-/// The same for several groups together.
+/// Whether what is shown of a living process is what it told of itself; its report comes after it.
+fn alive_within(tier: &Tier, found_ns: f64, told_ns: u64) -> Result<(), String> {
+    let told_ns = told_ns as f64;
+    let most_ns = told_ns * tier.high + tier.cut_ns() + unwaited_end_ns();
+    between(found_ns, tier.least_alive(told_ns), most_ns)
+}
+
+/// The same as [`within`] for several groups together.
 fn sum_within(
     agent: &Agent,
     tier: &Tier,

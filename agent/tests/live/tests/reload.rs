@@ -1,6 +1,6 @@
 //! Another configuration while processes come and go: nothing is lost, and nothing is counted twice.
 
-use super::{between, rise, sum_within, within};
+use super::{alive_within, rise, sum_within, within};
 use crate::{
     agent::Agent,
     exposition::Samples,
@@ -9,7 +9,7 @@ use crate::{
     process::End,
     program::Program,
     runner::table,
-    tier::{TYPED, Tier, unwaited_end_ns},
+    tier::{TYPED, Tier},
 };
 
 table![
@@ -121,10 +121,7 @@ fn a_reload_moves_the_living(tier: &'static Tier) {
         let (first, second) = (samples.group("first"), samples.group("second"));
         equal("execs", first.execs(), 1)?;
         equal("ends", second.exits(End::Success), 1)?;
-        let first_ns = first_ns as f64;
-        // Its report, too, was before the reload.
-        let high = first_ns * tier.high + tier.cut_ns() + unwaited_end_ns();
-        between(first.cpu_ns(), tier.least_alive(first_ns), high)?;
+        alive_within(tier, first.cpu_ns(), first_ns)?;
         let found_ns = first.cpu_ns() + second.cpu_ns();
         sum_within(&agent, tier, samples, found_ns, 1, report.reaped.cpu_ns)
     });

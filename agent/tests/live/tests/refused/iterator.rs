@@ -8,7 +8,7 @@ use crate::{
     program::Program,
     runner::table,
     surroundings::Surroundings,
-    tests::within,
+    tests::{alive_within, within},
     tier::{ITERATOR, SWITCH, Tier},
 };
 use std::sync::{
@@ -73,7 +73,7 @@ fn for_a_while(_: &'static Tier) {
             let group = samples.group(&ended.name);
             Lives::ONE_PROGRAM.check(&group)?;
             within(&agent, &ITERATOR, &group, 1, report.reaped.cpu_ns)?;
-            within(&agent, &ITERATOR, &samples.group(&living.name), 1, used_ns)
+            alive_within(&ITERATOR, samples.group(&living.name).cpu_ns(), used_ns)
         });
         assert_eq!(agent.health(), ("ok".to_owned(), vec![]));
     }
