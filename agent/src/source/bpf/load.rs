@@ -51,7 +51,7 @@ pub(super) struct Layouts {
     /// By the descriptions of its tracepoints.
     pub(super) tracepoints: TraceFields,
     /// Its functions by which programs keep their CPU.
-    pub(super) undisturbed: Option<[u32; 2]>,
+    pub(super) undisturbed: Option<undisturbed::Functions>,
 }
 
 impl Layouts {

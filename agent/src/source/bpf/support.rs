@@ -54,8 +54,8 @@ pub struct Support {
     /// The kernel has a function `release_task` that programs can name, and runs what hooks a function. Whether it may be
     /// hooked shows when it is tried.
     pub release_task: bool,
-    /// The kernel's functions by which programs keep their CPU, if it has them (since 6.10).
-    pub undisturbed: Option<[u32; 2]>,
+    /// The kernel's functions by which programs keep their CPU, if it has them (since 6.14).
+    pub undisturbed: Option<undisturbed::Functions>,
     /// Why no program at all can be used; `None` where some can.
     pub obstacle: Option<Obstacle>,
     /// Why none that needs the kernel's type information can be; `None` where they can.

@@ -1,10 +1,10 @@
 //! The built-in programs, with calls of functions that only some kernels have.
 //!
-//! In: the ids of `bpf_preempt_disable` and `bpf_preempt_enable` in the kernel's type information (since 6.10). Out: the object. A
-//! program that keeps its CPU does not make the kernel leave out its runs for others; see `agent-ebpf/src/undisturbed.rs`.
+//! In: the ids of `bpf_preempt_disable` and `bpf_local_irq_save` and what ends both in the kernel's type information (since 6.14). Out:
+//! the object. A program that keeps its CPU does not make the kernel leave out its runs for others; see `agent-ebpf/src/undisturbed.rs`.
 
 use super::{btf::Btf, load};
-use agent_common::{KEEP_CPU, YIELD_CPU};
+use agent_common::MARKERS;
 use aya::programs::ProgramError;
 
 /// Kernel: `struct bpf_insn`, up to its immediate value: `BPF_JMP | BPF_CALL` of a helper, and of a function
@@ -14,20 +14,25 @@ const CALL_OF_FUNCTION: [u8; 4] = [0x85, 0x20, 0, 0];
 /// A jump to the next instruction.
 const NOTHING: [u8; 8] = [0x05, 0, 0, 0, 0, 0, 0, 0];
 
+/// In the order of [`MARKERS`].
+pub(super) type Functions = [u32; MARKERS.len()];
+
 /// As the kernel's type information numbers them.
-pub(super) fn functions(btf: &Btf<'_>) -> Option<[u32; 2]> {
+pub(super) fn functions(btf: &Btf<'_>) -> Option<Functions> {
     Some([
         btf.function("bpf_preempt_disable")?,
         btf.function("bpf_preempt_enable")?,
+        btf.function("bpf_local_irq_save")?,
+        btf.function("bpf_local_irq_restore")?,
     ])
 }
 
 /// The object for a kernel with these functions, or without any. In words: ELF files are read in place.
-pub(super) fn object(functions: Option<[u32; 2]>) -> Vec<u64> {
-    let markers = [KEEP_CPU, YIELD_CPU].map(|marker| call(CALL_OF_HELPER, marker.cast_unsigned()));
+pub(super) fn object(functions: Option<Functions>) -> Vec<u64> {
+    let markers = MARKERS.map(|marker| call(CALL_OF_HELPER, marker.cast_unsigned()));
     let replacements = match functions {
         Some(ids) => ids.map(|id| call(CALL_OF_FUNCTION, id)),
-        None => [u64::from_ne_bytes(NOTHING); 2],
+        None => [u64::from_ne_bytes(NOTHING); MARKERS.len()],
     };
     let words = load::OBJECT.chunks(8).map(|chunk| {
         let mut bytes = [0; 8];
@@ -50,7 +55,7 @@ pub(super) fn is_refused(error: &load::Error) -> bool {
         return false;
     };
     let log = verifier_log.to_string();
-    ["kernel function", "bpf_preempt_"]
+    ["kernel function", "bpf_preempt_", "bpf_local_irq_"]
         .iter()
         .any(|word| log.contains(word))
 }
@@ -65,10 +70,10 @@ mod tests {
 
     #[test]
     fn each_marker_is_replaced() {
-        let kept = object(Some([7, 8]));
+        let kept = object(Some([7, 8, 9, 10]));
         let plain = object(None);
-        let markers = [KEEP_CPU, YIELD_CPU].map(|id| call(CALL_OF_HELPER, id.cast_unsigned()));
-        for (marker, id) in markers.into_iter().zip([7, 8]) {
+        let markers = MARKERS.map(|id| call(CALL_OF_HELPER, id.cast_unsigned()));
+        for (marker, id) in markers.into_iter().zip([7, 8, 9, 10]) {
             assert_eq!(count(&kept, marker) + count(&plain, marker), 0);
             // Fork, exec, exit, and both hooks for final totals.
             assert!(count(&kept, call(CALL_OF_FUNCTION, id)) >= 5, "{id}");
@@ -77,6 +82,6 @@ mod tests {
             .iter()
             .zip(&plain)
             .filter(|(kept, plain)| kept != plain);
-        assert!(differ.count() >= 10);
+        assert!(differ.count() >= 20);
     }
 }

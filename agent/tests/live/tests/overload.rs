@@ -6,7 +6,7 @@ use crate::{
     agent::Agent,
     exposition::Samples,
     group::Lives,
-    guest::scaled,
+    guest::{is_here, scaled},
     limited::{Limited, PIDS},
     program::{Program, Running},
     runner::table,
@@ -111,8 +111,14 @@ fn a_fork_bomb(tier: &'static Tier) {
         ..Lives::ONE_PROGRAM
     };
     // A kernel that preempts itself leaves out runs of a program that lost its CPU; on classic tracepoints of any program. It
-    // counts them, and a program that keeps its CPU once it runs loses next to none.
-    let bearable = if tier.without_types { 0.5 } else { 0.01 } * forks as f64;
+    // counts them. A program keeps its CPU once it runs, so few are lost: 9 of 1,250 on the emulated 7.2, where the kernel takes
+    // as long around the program as the program; 31 were without.
+    let share = match (tier.without_types, is_here()) {
+        (true, _) => 0.5,
+        (false, true) => 0.05,
+        (false, false) => 0.01,
+    };
+    let bearable = share * forks as f64;
     agent.await_settled(|samples| {
         let group = samples.group(&program.name);
         let lost = samples.the("headcount_events_lost_total", &[]);

@@ -207,14 +207,14 @@ fn without_a_function(_: &'static Tier) {
     }
 }
 
-/// The programs are loaded without what keeps the CPU for them. Kernels before 6.10 have nothing that does: one more function of a
+/// The programs are loaded without what keeps the CPU for them. Kernels before 6.14 have nothing that does: one more function of a
 /// name that nobody looks for changes nothing.
 fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
     let mut raw = of_this_kernel();
-    let keeps = b"\0bpf_preempt_disable\0";
+    let keeps = b"\0bpf_local_irq_save\0";
     let (name, told) = match raw.windows(keeps.len()).any(|bytes| bytes == keeps) {
         true => (
-            "bpf_preempt_disable",
+            "bpf_local_irq_save",
             &["without the functions by which a program keeps its CPU"][..],
         ),
         false => ("yield", &[][..]),
