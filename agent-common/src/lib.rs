@@ -33,7 +33,7 @@ pub use runqueue::{
 pub use switch::{RUN_TIMES_ENTRIES, RunTime, SwitchTotals};
 pub use task::{COMM_BYTES, Comm, Identity, LeaderRecord, ThreadRecord, Totals};
 pub use tracepoint::{TraceFields, Traced, UNCOUNTED};
-pub use undisturbed::{KEEP_CPU, MARKERS, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
+pub use undisturbed::{FUNCTIONS, KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 
 /// First word of each record in the ring and in the iterator's output.
 pub mod kind {

@@ -53,7 +53,8 @@ fn account(context: &BtfTracePointContext) -> Option<()> {
         // Told when it came, so its leader has not to be looked at. Another one's, if its number was given away unseen.
         (running, previous.runtime_ns().saturating_sub(since_ns))
     } else {
-        // The first switch after attaching, or after one that went unseen, or its number has changed by an exec.
+        // The first switch after attaching, or after one that went unseen, or its number has changed by an exec. Too much where
+        // another class than the fair one runs it; `/proc` bounds what is shown.
         (previous.identity(), previous.stretch_ns())
     };
     let entry = match RUN_TIMES.get_ptr_mut(id) {

@@ -4,7 +4,7 @@
 //! the object. A program that keeps its CPU does not make the kernel leave out its runs for others; see `agent-ebpf/src/undisturbed.rs`.
 
 use super::{btf::Btf, load};
-use agent_common::MARKERS;
+use agent_common::FUNCTIONS;
 use aya::programs::ProgramError;
 
 /// Kernel: `struct bpf_insn`, up to its immediate value: `BPF_JMP | BPF_CALL` of a helper, and of a function
@@ -14,25 +14,24 @@ const CALL_OF_FUNCTION: [u8; 4] = [0x85, 0x20, 0, 0];
 /// A jump to the next instruction.
 const NOTHING: [u8; 8] = [0x05, 0, 0, 0, 0, 0, 0, 0];
 
-/// In the order of [`MARKERS`].
-pub(super) type Functions = [u32; MARKERS.len()];
+/// The numbers of [`FUNCTIONS`], in their order.
+pub(super) type Functions = [u32; FUNCTIONS.len()];
 
-/// As the kernel's type information numbers them.
+/// As the kernel's type information numbers them; `None`: some are not there.
 pub(super) fn functions(btf: &Btf<'_>) -> Option<Functions> {
-    Some([
-        btf.function("bpf_preempt_disable")?,
-        btf.function("bpf_preempt_enable")?,
-        btf.function("bpf_local_irq_save")?,
-        btf.function("bpf_local_irq_restore")?,
-    ])
+    let ids: Option<Vec<u32>> = FUNCTIONS
+        .iter()
+        .map(|(_, name)| btf.function(name))
+        .collect();
+    ids?.try_into().ok()
 }
 
 /// The object for a kernel with these functions, or without any. In words: ELF files are read in place.
 pub(super) fn object(functions: Option<Functions>) -> Vec<u64> {
-    let markers = MARKERS.map(|marker| call(CALL_OF_HELPER, marker.cast_unsigned()));
+    let markers = markers();
     let replacements = match functions {
         Some(ids) => ids.map(|id| call(CALL_OF_FUNCTION, id)),
-        None => [u64::from_ne_bytes(NOTHING); MARKERS.len()],
+        None => [u64::from_ne_bytes(NOTHING); FUNCTIONS.len()],
     };
     let words = load::OBJECT.chunks(8).map(|chunk| {
         let mut bytes = [0; 8];
@@ -42,6 +41,10 @@ pub(super) fn object(functions: Option<Functions>) -> Vec<u64> {
         marker.map_or(word, |marker| replacements[marker])
     });
     words.collect()
+}
+
+fn markers() -> [u64; FUNCTIONS.len()] {
+    FUNCTIONS.map(|(marker, _)| call(CALL_OF_HELPER, marker.cast_unsigned()))
 }
 
 fn call(of: [u8; 4], immediate: u32) -> u64 {
@@ -55,8 +58,10 @@ pub(super) fn is_refused(error: &load::Error) -> bool {
         return false;
     };
     let log = verifier_log.to_string();
-    ["kernel function", "bpf_preempt_", "bpf_local_irq_"]
-        .iter()
+    let names = FUNCTIONS.iter().map(|(_, name)| *name);
+    ["kernel function"]
+        .into_iter()
+        .chain(names)
         .any(|word| log.contains(word))
 }
 
@@ -72,8 +77,7 @@ mod tests {
     fn each_marker_is_replaced() {
         let kept = object(Some([7, 8, 9, 10]));
         let plain = object(None);
-        let markers = MARKERS.map(|id| call(CALL_OF_HELPER, id.cast_unsigned()));
-        for (marker, id) in markers.into_iter().zip([7, 8, 9, 10]) {
+        for (marker, id) in markers().into_iter().zip([7, 8, 9, 10]) {
             assert_eq!(count(&kept, marker) + count(&plain, marker), 0);
             // Fork, exec, exit, and both hooks for final totals.
             assert!(count(&kept, call(CALL_OF_FUNCTION, id)) >= 5, "{id}");
