@@ -158,7 +158,9 @@ pub(crate) fn time(input: &[u8]) {
     }
     let layout = String::from_utf8_lossy(input.take_rest());
     let text = time_layout::format(&civil, &layout);
-    assert!(layout.is_empty() == text.is_empty());
+    // `.9` writes nothing of a whole second.
+    let may_write_nothing = layout.chars().all(|c| ".,9".contains(c));
+    assert!(!text.is_empty() || may_write_nothing);
     for method in super::start_time::METHODS {
         let layout = (method == "Format").then_some(&*layout);
         assert!(start.ask(method, layout).is_some());
