@@ -76,13 +76,15 @@ async fn serve_one(
             }
             Err(error) if concerns_client(&error) => {}
             Err(error) => {
-                site.statistics.count_accept_error();
-                log::debug!("cannot accept a connection: {error}");
-                if slots.make_room() {
-                    tokio::task::yield_now().await; // for the one that gave way to close
-                    continue;
+                if listener.is_asked() {
+                    site.statistics.count_accept_error();
+                    log::debug!("cannot accept a connection: {error}");
+                    if slots.make_room() {
+                        tokio::task::yield_now().await; // for the one that gave way to close
+                        continue;
+                    }
                 }
-                // The new one stays in the backlog and accept would fail again at once.
+                // A new one stays in the backlog and accept would fail again at once.
                 tokio::select! {
                     _ = stopped.wait_for(|stop| *stop) => break,
                     () = tokio::time::sleep(site.limits.accept_pause) => {}

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 use support::agent::until;
 
 /// Sets how many files the agent may have open; the limit before.
@@ -83,6 +84,33 @@ fn an_agent_out_of_files_counts_nothing_twice() {
     assert_eq!(scrape.groups(), groups(&[("g", 38)]));
     assert_eq!(scrape.cpu("g"), (45.0, 0.0));
     assert_eq!(scrape.of("g", "open_filedesc"), Some(3.0));
+}
+
+/// Without a free descriptor the kernel refuses to accept even when nobody asks: nobody has to give way then.
+#[test]
+fn who_has_the_last_file_keeps_it() {
+    let tree = tree();
+    let agent = tracking(&tree, &["g"]);
+    let open = fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap();
+    let open: Vec<String> = open
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let first_free = (0..).find(|number: &u64| !open.contains(&number.to_string()));
+    let before = limit_files(&agent, None);
+    let limit = libc::rlimit {
+        rlim_cur: first_free.unwrap() + 1,
+        ..before
+    };
+    limit_files(&agent, Some(limit));
+    let mut stream = BufReader::new(TcpStream::connect(agent.address).unwrap());
+    // Several times as long as the agent pauses before it tries to accept again.
+    let patience = Some(Duration::from_secs(1));
+    stream.get_ref().set_read_timeout(patience).unwrap();
+    let nothing = stream.fill_buf().map(<[u8]>::to_vec);
+    assert!(nothing.is_err(), "it was closed: {nothing:?}");
+    limit_files(&agent, Some(before));
+    stream.get_ref().set_read_timeout(None).unwrap();
+    scrape_over(&mut stream);
 }
 
 #[test]

@@ -6,7 +6,9 @@ mod unix;
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd as _;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -104,6 +106,17 @@ impl Listener {
                 Ok((Box::new(stream), Origin::Local))
             }
         }
+    }
+
+    /// Whether a connection waits to be accepted. Without a free descriptor the kernel refuses to accept before it looks.
+    pub(super) fn is_asked(&self) -> bool {
+        let socket = match &self.0 {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix { socket, .. } => socket.as_fd(),
+        };
+        let mut wanted = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+        // What cannot be told is taken for yes.
+        poll(&mut wanted, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
     }
 }
 

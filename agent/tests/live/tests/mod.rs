@@ -2,6 +2,7 @@
 
 mod cgroups;
 mod churn;
+mod descriptors;
 mod images;
 mod lineage;
 mod machine;
@@ -35,6 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
     [
         cgroups::TESTS,
         churn::TESTS,
+        descriptors::TESTS,
         images::TESTS,
         lineage::TESTS,
         memory::TESTS,

@@ -4,6 +4,7 @@ use super::{NEEDED, Way, counts, ends, error, goes_on, judging, judging_in, rung
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
+    guest::is_without_ftrace,
     runner::table,
     surroundings::{Surroundings, Tracefs},
     tier::{EXACT, ITERATOR, PROCFS, SWITCH, TRACED, Tier},
@@ -49,6 +50,7 @@ fn is_tried(program: Program, rung: &str) -> bool {
     match program {
         Program::Switch | Program::RunQueue => false,
         Program::Free => rung == "free",
+        Program::Release => !is_without_ftrace(),
         _ => !is_traced(program),
     }
 }

@@ -1,0 +1,96 @@
+//! The agent may open no more files, or only few, from a moment in its life on.
+
+use super::{alive_within, between, within};
+use crate::{
+    agent::Agent,
+    group::Lives,
+    program::Program,
+    runner::table,
+    tier::{ALL, TICK_NS, Tier},
+};
+use std::{fs, mem::replace, thread};
+
+table![
+    none_is_left_for_a_while for ALL,
+];
+
+/// Of files that can still be opened, about: none for the connection of who asks, then for it alone, then one more each time.
+const SPARE: std::ops::Range<u64> = 0..6;
+
+const SPIN_NS: u64 = 20_000_000;
+
+/// Meanwhile a program runs and ends, and another one lives on. Who asks is answered, at the latest when there is one again, and
+/// nothing of them is missing or counted twice then.
+fn none_is_left_for_a_while(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let (living, ended) = (Program::new("lives"), Program::new("ended"));
+    let mut lives = living.work();
+    agent.await_that(|samples| match samples.group(&living.name).processes() {
+        1.0 => Ok(()),
+        count => Err(format!("{count} processes")),
+    });
+    let (mut ended_ns, mut ends) = (0, 0);
+    for spare in SPARE {
+        let limit = match spare {
+            0 => 0,
+            _ => first_free(&agent) + spare,
+        };
+        let usual = limit_files(&agent, limit);
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| agent.scrape());
+            ended_ns += ended
+                .run("end", &[&SPIN_NS.to_string(), "success"])
+                .reaped
+                .cpu_ns;
+            ends += 1;
+            lives.ask(&format!("spin {SPIN_NS}"));
+            assert!(spare > 0 || !asked.is_finished(), "the limit does not bite");
+            limit_files(&agent, usual);
+            asked.join().unwrap();
+        });
+    }
+    let used_ns = lives.ask("spin 1");
+    agent.await_settled(|samples| {
+        let found_ns = samples.group(&living.name).cpu_ns();
+        alive_within(tier, found_ns, used_ns)?;
+        if !tier.has_events {
+            return between(found_ns, used_ns as f64 - 2.0 * TICK_NS, f64::MAX);
+        }
+        let group = samples.group(&ended.name);
+        let expected = Lives {
+            execs: ends,
+            success: ends,
+            ..Lives::default()
+        };
+        expected.check(&group)?;
+        within(&agent, tier, &group, ends, ended_ns)
+    });
+    assert_eq!(agent.health(), ("ok".to_owned(), vec![]));
+}
+
+/// The number that the next file of the agent gets.
+fn first_free(agent: &Agent) -> u64 {
+    let entries = fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    let open: Vec<u64> = names
+        .map(|name| name.to_str().unwrap().parse().unwrap())
+        .collect();
+    (0..).find(|number| !open.contains(number)).unwrap()
+}
+
+/// Sets how many files the agent may have open; the limit before.
+fn limit_files(agent: &Agent, files: u64) -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let prlimit = |new: *const libc::rlimit, old: *mut libc::rlimit| {
+        // SAFETY: each pointer is null or one to a limit that outlives the call.
+        let code = unsafe { libc::prlimit(agent.pid(), libc::RLIMIT_NOFILE, new, old) };
+        assert_eq!(code, 0, "prlimit: {}", std::io::Error::last_os_error());
+    };
+    prlimit(std::ptr::null(), &raw mut limit);
+    let before = replace(&mut limit.rlim_cur, files);
+    prlimit(&raw const limit, std::ptr::null_mut());
+    before
+}
