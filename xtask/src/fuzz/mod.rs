@@ -2,8 +2,9 @@
 //! them.
 //!
 //! In: targets (all, if none is named) and the seconds that they share; without `--seconds`, as in CI, what is made has the same seed each
-//! time: what was there yesterday is not found today on somebody else's change. Out: what each has tried, and every finding: its input,
-//! how to repeat it, and failure. New inputs that reach new code stay in `target/fuzz/corpus`, findings in `agent/fuzz/artifacts`.
+//! time, and no more is made on a faster machine: what was there yesterday is not found today on somebody else's change. Out: what
+//! each has tried, and every finding: its input, how to repeat it, and failure. With `--seconds`, new inputs that reach new code stay in
+//! `target/fuzz/corpus`; findings are in `agent/fuzz/artifacts`.
 //!
 //! The folder is laid out for cargo-fuzz, which is not used here: its installation takes longer than building the targets, and what
 //! it does is pass some flags. No sanitizer is used: the parsers are safe Rust, in which there is nothing for one to find, and without
@@ -21,6 +22,8 @@ use finding::Finding;
 
 /// What CI gives to all targets together.
 const SECONDS: u64 = 60;
+/// Most inputs that a target makes there: what most of them try in that time.
+const RUNS: u32 = 30_000;
 /// Longest input that is made, bytes: enough for each kind to be valid several times over.
 const MAX_LEN: u32 = 4096;
 /// Longest that one input may take, seconds, on a busy machine.
@@ -50,7 +53,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     }
     let making = Making {
         seconds: (seconds.unwrap_or(SECONDS) / targets.len() as u64).max(1),
-        seed: u32::from(seconds.is_none()),
+        is_repeated: seconds.is_none(),
     };
     println!(
         "fuzz: {} findings in the corpora; now {} s for each target",
@@ -82,8 +85,8 @@ struct Wish {
 #[derive(Debug, Clone, Copy)]
 struct Making {
     seconds: u64,
-    /// libFuzzer's; 0: another one each time.
-    seed: u32,
+    /// The same each time, as far as hashes of the target let it be.
+    is_repeated: bool,
 }
 
 impl Wish {
@@ -182,10 +185,19 @@ fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<F
         fuzzer.arg(format!("-dict={}", dictionary.display()));
     }
     match making {
-        Some(Making { seconds, seed }) => fuzzer
-            .arg(format!("-max_total_time={seconds}"))
-            .arg(format!("-seed={seed}"))
-            .arg(&found),
+        Some(Making {
+            seconds,
+            is_repeated,
+        }) => {
+            fuzzer.arg(format!("-max_total_time={seconds}"));
+            if is_repeated {
+                fuzzer.args(["-seed=1", &format!("-runs={RUNS}")]);
+            }
+            fuzzer.arg(match is_repeated {
+                true => emptied(&workspace::target_dir().join("fuzz/made").join(target))?,
+                false => found,
+            })
+        }
         None => fuzzer.arg("-runs=0"),
     };
     fuzzer.arg(folder().join("corpus").join(target));
@@ -201,6 +213,16 @@ fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<F
     }
     println!("  {target:18} FINDING");
     Finding::read(&binary, target, &said).map(Some)
+}
+
+/// The folder, with nothing in it: what is there when a target starts decides what it makes.
+fn emptied(folder: &Path) -> Result<PathBuf> {
+    let context = || format!("empty {}", folder.display());
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).with_context(context)?;
+    }
+    std::fs::create_dir_all(folder).with_context(context)?;
+    Ok(folder.to_owned())
 }
 
 #[cfg(test)]
