@@ -19,7 +19,7 @@ mod results;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -134,6 +134,8 @@ fn run_all(jobs: Vec<Job>, guests: &Guests) -> Vec<(&'static Machine, Result<Fin
 struct Guest {
     tests: PathBuf,
     agent: PathBuf,
+    /// What they are built from, as git calls it.
+    commit: String,
 }
 
 /// By what they are built for.
@@ -141,6 +143,12 @@ type Guests = HashMap<&'static str, Guest>;
 
 /// Builds both in one go, optimized: emulation is slow enough.
 fn build(triple: &str) -> Result<Guest> {
+    // Later there may be another one.
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty", "--exclude=*"])
+        .current_dir(workspace::root());
+    let commit = command::read(&mut git).unwrap_or_else(|_| "unknown".to_owned());
+    let commit = commit.trim().to_owned();
     let mut cargo = workspace::cargo_with_ebpf();
     cargo
         .args(["test", "--no-run", "--release", "--target", triple])
@@ -158,6 +166,7 @@ fn build(triple: &str) -> Result<Guest> {
     Ok(Guest {
         tests: PathBuf::from(tests),
         agent: built.join("release/headcount"),
+        commit,
     })
 }
 
@@ -180,6 +189,10 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
     std::fs::write(&initramfs, archive(guest)?)
         .with_context(|| format!("write {}", initramfs.display()))?;
     let log = folder.join(format!("{}.log", machine.name));
+    let is_whole = tests.iter().eq(machine.tests);
+    if is_whole {
+        results::forget(machine)?;
+    }
     let words = words(machine, tests);
     let outcome = machine::boot(architecture, machine.name, &image, &initramfs, &words, &log);
     // It is made anew each time, and there are many of them.
@@ -203,8 +216,9 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
         passed,
         failed,
         seconds: begun.elapsed().as_secs(),
+        commit: guest.commit.clone(),
     };
-    if tests.iter().eq(machine.tests) {
+    if is_whole {
         results::keep(machine, &finding)?;
     }
     Ok(finding)

@@ -25,6 +25,8 @@ pub(super) struct Finding {
     pub(super) passed: u32,
     pub(super) failed: u32,
     pub(super) seconds: u64,
+    /// The commit that was built.
+    pub(super) commit: String,
 }
 
 impl Finding {
@@ -41,13 +43,14 @@ impl Finding {
             passed,
             failed,
             seconds,
+            commit,
         } = self;
-        format!("{release} {tier} {rung} {passed} {failed} {seconds}\n")
+        format!("{release} {tier} {rung} {passed} {failed} {seconds} {commit}\n")
     }
 
     fn parse(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [release, tier, rung, passed, failed, seconds] = words[..] else {
+        let [release, tier, rung, passed, failed, seconds, commit] = words[..] else {
             return None;
         };
         Some(Self {
@@ -57,6 +60,7 @@ impl Finding {
             passed: passed.parse().ok()?,
             failed: failed.parse().ok()?,
             seconds: seconds.parse().ok()?,
+            commit: commit.to_owned(),
         })
     }
 }
@@ -64,6 +68,17 @@ impl Finding {
 fn path(machine: &Machine) -> PathBuf {
     let folder = workspace::target_dir().join("vm/results");
     folder.join(machine.name)
+}
+
+/// Takes the result of an older run away: one that hangs or panics leaves none.
+pub(super) fn forget(machine: &Machine) -> Result<()> {
+    let path = path(machine);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Keeps it for the table of README.md.
@@ -100,8 +115,8 @@ pub(super) fn write_readme() -> Result<()> {
     let path = workspace::root().join("README.md");
     let readme = std::fs::read_to_string(&path).context("read README.md")?;
     let mut table = String::from(
-        "| machine | kernel | what is different | tier | final totals at | live tests |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
+        "| machine | kernel | what is different | tier | final totals at | live tests | commit |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for machine in MACHINES {
         table.push_str(&row(machine, kept(machine)?.as_ref())?);
@@ -126,11 +141,12 @@ fn kept(machine: &Machine) -> Result<Option<Finding>> {
 fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
     let (name, what) = (machine.name, machine.what);
     let Some(found) = found.filter(|found| found.is_good()) else {
-        return Ok(format!("| {name} | | {what} | | | not passed yet |\n"));
+        return Ok(format!("| {name} | | {what} | | | not passed yet | |\n"));
     };
     let rung = match found.rung.as_str() {
         "release" => "`release_task`",
         "free" => "`sched_process_free`",
+        "last_switch" => "`sched_switch`",
         "none" => "",
         other => bail!("{name}: unknown rung {other:?}"),
     };
@@ -144,8 +160,8 @@ fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
         topics => format!(" ({})", topics.join(", ")),
     };
     Ok(format!(
-        "| {name} | {} | {what} | {} | {rung} | {}{scope} |\n",
-        found.release, found.tier, found.passed
+        "| {name} | {} | {what} | {} | {rung} | {}{scope} | {} |\n",
+        found.release, found.tier, found.passed, found.commit
     ))
 }
 
@@ -178,6 +194,7 @@ mod tests {
             passed: 12,
             failed: 0,
             seconds: 9,
+            commit: "0123abc".to_owned(),
         }
     }
 
@@ -209,6 +226,13 @@ mod tests {
             ..finding()
         };
         assert!(row_of(Some(&unknown)).is_err());
+        for rung in ["release", "free", "last_switch", "none"] {
+            let known = Finding {
+                rung: rung.to_owned(),
+                ..finding()
+            };
+            assert!(row(&MACHINES[0], Some(&known)).is_ok(), "{rung}");
+        }
     }
 
     #[test]
