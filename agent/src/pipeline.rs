@@ -159,8 +159,7 @@ impl Pipeline {
             self.grouper.forget_empty(self.table.present());
         }
         let statistics = self.statistics();
-        self.lost_lately = statistics.events_lost > self.last.events_lost
-            || statistics.events_coarse > self.last.events_coarse;
+        self.lost_lately = self.has_lost(&statistics);
         self.last = statistics;
         let serving = serving(&self.http);
         // As process-exporter: when the processes cannot be listed, there is nothing to say of their groups.
@@ -386,8 +385,15 @@ impl Pipeline {
         }
     }
 
+    /// Whether more was lost by `now` than at the last scrape.
+    fn has_lost(&self, now: &Statistics) -> bool {
+        now.events_lost > self.last.events_lost || now.events_coarse > self.last.events_coarse
+    }
+
     /// How it is.
     pub(crate) fn health(&mut self) -> Health {
+        let now = self.statistics();
+        let has_lost = self.lost_lately || self.has_lost(&now);
         let mut reasons = self.shortcomings.clone();
         reasons.extend(
             self.last_error
@@ -402,9 +408,9 @@ impl Pipeline {
             ));
         }
         reasons.extend(self.reloads.reason());
-        if self.lost_lately {
+        if has_lost {
             reasons.push(
-                "kernel records were lost or only summed up before the last scrape; a larger \
+                "kernel records were lost or only summed up before the last scrape or since; a larger \
                  --accounting.ring-bytes may help"
                     .to_owned(),
             );

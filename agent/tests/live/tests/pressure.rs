@@ -139,7 +139,8 @@ fn ring_and_hash_are_full(tier: &'static Tier) {
             .map(|worker| worker.finish().reaped.cpu_ns);
         (report, ends.sum::<u64>())
     });
-    // The first scrape after it says so, and the next one that it is over.
+    // It is told at once, still after the scrape that shows it, and until the next one.
+    assert!(agent.ask("/health").contains("degraded"));
     agent.scrape();
     assert!(agent.ask("/health").contains("degraded"));
     let young_ns = report.reaped.cpu_ns;
