@@ -3,6 +3,7 @@
 use super::{alive_within, between, within};
 use crate::{
     agent::Agent,
+    exposition::Samples,
     group::Lives,
     program::Program,
     runner::table,
@@ -51,21 +52,45 @@ fn none_is_left_for_a_while(tier: &'static Tier) {
     }
     let used_ns = lives.ask("spin 1");
     agent.await_settled(|samples| {
-        let found_ns = samples.group(&living.name).cpu_ns();
-        alive_within(tier, found_ns, used_ns)?;
-        if !tier.has_events {
-            return between(found_ns, used_ns as f64 - 2.0 * TICK_NS, f64::MAX);
-        }
-        let group = samples.group(&ended.name);
-        let expected = Lives {
-            execs: ends,
-            success: ends,
-            ..Lives::default()
-        };
-        expected.check(&group)?;
-        within(&agent, tier, &group, ends, ended_ns)
+        lives_on(tier, samples, &living.name, used_ns)?;
+        have_ended(&agent, tier, samples, (&ended.name, ends, ended_ns))
     });
     assert_eq!(agent.health(), ("ok".to_owned(), vec![]));
+}
+
+/// Whether one that lives has all that it told, and no more.
+pub(super) fn lives_on(
+    tier: &Tier,
+    samples: &Samples,
+    name: &str,
+    told_ns: u64,
+) -> Result<(), String> {
+    let found_ns = samples.group(name).cpu_ns();
+    alive_within(tier, found_ns, told_ns)?;
+    match tier.has_events {
+        true => Ok(()),
+        false => between(found_ns, told_ns as f64 - 2.0 * TICK_NS, f64::MAX),
+    }
+}
+
+/// Whether so many programs that ended well have what they used; sampling has seen none of them, or some.
+pub(super) fn have_ended(
+    agent: &Agent,
+    tier: &Tier,
+    samples: &Samples,
+    (name, count, true_ns): (&str, u64, u64),
+) -> Result<(), String> {
+    if !tier.has_events {
+        return Ok(());
+    }
+    let expected = Lives {
+        execs: count,
+        success: count,
+        ..Lives::default()
+    };
+    let group = samples.group(name);
+    expected.check(&group)?;
+    within(agent, tier, &group, count, true_ns)
 }
 
 /// The number that the next file of the agent gets.

@@ -17,6 +17,7 @@ mod runqueue;
 mod sandbox;
 mod start;
 mod stat;
+mod stopped;
 mod stuck;
 mod threads;
 
@@ -53,6 +54,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         sandbox::TESTS,
         start::TESTS,
         stat::TESTS,
+        stopped::TESTS,
         // An emulated machine has no FUSE.
         if guest::is_here() { &[] } else { stuck::TESTS },
         threads::TESTS,

@@ -1,0 +1,69 @@
+//! The agent does nothing for a minute, as by SIGSTOP or in a frozen control group.
+
+use super::descriptors::{have_ended, lives_on};
+use crate::{
+    agent::Agent,
+    process,
+    program::Program,
+    runner::table,
+    tier::{ALL, ITERATOR, Tier},
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+table![
+    a_minute_long for &[&ITERATOR],
+];
+
+/// Longer than the agent waits for anything that the kernel is to tell it: a minute.
+const STOPPED: Duration = Duration::from_secs(62);
+const PAUSE: Duration = Duration::from_millis(500);
+const SPIN: &str = "2000000";
+
+/// One agent of each tier, all at once. Who asks meanwhile is answered afterwards; then nothing is missing or counted twice, and
+/// all is well.
+fn a_minute_long(_: &'static Tier) {
+    let agents: Vec<(&Tier, Agent)> = ALL.iter().map(|tier| (*tier, Agent::start(tier))).collect();
+    let (living, ended) = (Program::new("lives"), Program::new("ended"));
+    let mut lives = living.work();
+    for (_, agent) in &agents {
+        agent.await_that(|samples| match samples.group(&living.name).processes() {
+            1.0 => Ok(()),
+            count => Err(format!("{count} processes")),
+        });
+    }
+    let signal = |signal| {
+        for (_, agent) in &agents {
+            process::kill(agent.pid(), signal);
+        }
+    };
+    let (mut ended_ns, mut ends) = (0, 0);
+    thread::scope(|scope| {
+        signal(libc::SIGSTOP);
+        let begun = Instant::now();
+        while begun.elapsed() < STOPPED {
+            ended_ns += ended.run("end", &[SPIN, "success"]).reaped.cpu_ns;
+            ends += 1;
+            lives.ask(&format!("spin {SPIN}"));
+            thread::sleep(PAUSE);
+        }
+        let asked: Vec<_> = agents
+            .iter()
+            .map(|(_, agent)| scope.spawn(|| agent.scrape()))
+            .collect();
+        signal(libc::SIGCONT);
+        for one in asked {
+            one.join().unwrap();
+        }
+    });
+    let used_ns = lives.ask("spin 1");
+    for (tier, agent) in &agents {
+        agent.await_settled(|samples| {
+            lives_on(tier, samples, &living.name, used_ns)?;
+            have_ended(agent, tier, samples, (&ended.name, ends, ended_ns))
+        });
+        assert_eq!(agent.health(), ("ok".to_owned(), vec![]));
+    }
+}
