@@ -18,7 +18,7 @@ table![the_clock_is_set for TYPED, a_cpu_goes_and_comes_back for TYPED];
 
 const HOUR: i64 = 3600;
 /// Lives of the churn under which it happens, and CPU time of each.
-const LIVES: u64 = 300;
+const LIVES: u64 = 400;
 const LIFE_NS: u64 = 1_000_000;
 /// How far a start time may be off: whole seconds, and what passes between two looks at an emulated machine.
 const START_SECONDS: f64 = 10.0;
@@ -46,7 +46,7 @@ impl Churn {
         let seen = before.group(&self.child.name).execs();
         agent.await_that(|samples| {
             let execs = samples.group(&self.child.name).execs();
-            let is_more = execs >= seen + LIVES as f64 / 10.0;
+            let is_more = execs >= seen + LIVES as f64 / 20.0;
             is_more
                 .then_some(())
                 .ok_or_else(|| format!("{execs} lives"))

@@ -23,6 +23,7 @@ const PAGE: u32 = 4096;
 table![
     each_is_not_made for NEEDED,
     each_is_too_small for NEEDED,
+    each_of_run_queue_latency_is_too_small for NEEDED,
 ];
 
 /// The maps of this tier, and how many entries they are made with. What aya tries about the kernel is none of them.
@@ -86,6 +87,38 @@ fn each_is_too_small(_: &'static Tier) {
             }
         }
     }
+}
+
+/// Longest name that the kernel keeps (`BPF_OBJ_NAME_LEN`, less the end).
+const NAME: usize = 15;
+
+/// Waits are lost, which is told; nothing else is. Without its own array no scrape can tell of groups, and `/health` says why.
+fn each_of_run_queue_latency_is_too_small(_: &'static Tier) {
+    let count = scaled(100);
+    for (map, told) in [
+        ("RUN_QUEUE_COMM_SLOTS", None),
+        ("RUN_QUEUE_SLOTS", Some("headcount_runqueue_full_total")),
+        ("RUN_QUEUE_THREADS", Some("headcount_runqueue_missed_total")),
+    ] {
+        let shrinking = judging(making(&map[..NAME]), Verdict::Entries(1));
+        let agent = Agent::start_in(shrinking, &["--collector.runqueue"]);
+        counts(&agent, &ITERATOR);
+        Program::new("waits").run("churn", &[&count.to_string(), "0"]);
+        let samples = agent.scrape();
+        if let Some(family) = told {
+            let lost = samples.the(family, &[]);
+            assert!(lost >= count as f64 / 2.0, "{map}: {lost} of {count}");
+        }
+        assert_eq!(agent.health(), ("ok".to_owned(), vec![]), "{map}");
+    }
+    let shrinking = judging(making("RUN_QUEUE"), Verdict::Entries(1));
+    let agent = Agent::start_in(shrinking, &["--collector.runqueue"]);
+    let _one_more_group = Program::new("waits").work();
+    agent.scrape();
+    let (status, reasons) = agent.health();
+    assert_eq!(status, "degraded");
+    let told = "the last pass failed: a map of the kernel programs";
+    assert!(reasons[0].starts_with(told), "{reasons:?}");
 }
 
 /// The agent maps as much of it as it has asked for.
