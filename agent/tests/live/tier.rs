@@ -24,8 +24,8 @@ pub(crate) struct Tier {
     pub(crate) low: f64,
     /// …and at most this one.
     pub(crate) high: f64,
-    /// The same of what a living process says of itself, at least. The switch tier adds up stretches between switches by
-    /// another clock than the scheduler's; 98.9 % was seen once.
+    /// The same of what a living process says of itself, at least. The switch tier adds up stretches between switches,
+    /// on tracepoints by another clock than the scheduler's; 98.9 % was seen once.
     low_alive: f64,
     /// How far the CPU time of a process that was there before the agent may be off: what `/proc` told of it at the
     /// start is two numbers of whole ticks.
@@ -59,7 +59,7 @@ impl Tier {
 
     /// How far a living process's time may be off, more than by its share: switches next to threads of process 1 go unseen on
     /// the kernel of some sandboxes (7 of 100 ms, in one of a hundred tries), and a machine that a hypervisor does not run for a
-    /// while goes on by the clock of the switches. `/proc` bounds it.
+    /// while goes on by the clock of tracepoints. `/proc` bounds it.
     pub(crate) fn cut_ns(&self) -> f64 {
         if self.name == SWITCH.name {
             2.0 * TICK_NS

@@ -24,6 +24,8 @@ mod switches;
 mod table;
 pub(crate) mod usage;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -115,6 +117,11 @@ pub(super) struct Bench {
 /// For both: every process with a command line, grouped by comm. It is what the agent does without a configuration.
 const CONFIG: &str = "process_names:\n  - name: \"{{.Comm}}\"\n    cmdline:\n    - '.+'\n";
 
+/// Hides the types from one program, whose path and arguments follow. Each step takes the place of the one before, so its
+/// number is that of the program.
+const WITHOUT_TYPES: &str = r#"#!/bin/sh
+exec unshare --mount sh -c 'mount -t tmpfs none /sys/kernel/btf && mount -t tracefs none /sys/kernel/tracing && exec "$0" "$@"'"#;
+
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if let Some((word, what)) = arguments.split_first()
         && word == generator::WORD
@@ -200,6 +207,16 @@ impl Bench {
     /// A fresh agent that has taken its first pass.
     fn start_agent(&self, arguments: &[&str]) -> Result<Subject> {
         self.start("headcount", &self.agent, arguments)
+    }
+
+    /// The same where it cannot see the kernel's types, and has its programs on classic tracepoints.
+    fn start_agent_without_types(&self, arguments: &[&str]) -> Result<Subject> {
+        let script = self.folder.join("without-types");
+        let text = format!("{WITHOUT_TYPES} {:?} \"$@\"\n", self.agent);
+        std::fs::write(&script, text)
+            .and_then(|()| std::fs::set_permissions(&script, Permissions::from_mode(0o700)))
+            .with_context(|| format!("write {}", script.display()))?;
+        self.start("headcount", &script, arguments)
     }
 
     /// Whether the agent has such a flag.

@@ -9,10 +9,10 @@ use super::Bench;
 use crate::{command, workspace};
 
 const METHOD: &str = "\
-All programs run in the same minutes, one after the other or in turns, on an otherwise idle machine; both group all processes by comm.
+All programs run in the same minutes, one after the other or in turns, and nothing else was started beside them; both group all processes by comm.
 CPU is user and system time of all threads by the process's CPU clock (`clock_getcpuclockid`), to 250 ms after each scrape, which is what
 a collector of garbage may need; wall is from connecting to the last byte, uncompressed, over loopback. Where many values were taken it is their
-median. MB are 10^6 bytes. Proportional memory is off in both but where a row says otherwise; process-exporter's threads are on. node_exporter runs
+median; p99 of few values is next to the longest. MB are 10^6 bytes. Proportional memory is off in both but where a row says otherwise; process-exporter's threads are on. node_exporter runs
 with `--collector.disable-defaults --collector.processes`: it reads `stat` of each process and thread, and shows sums for the node, no groups.
 
 Figures in time are of this machine and this hour; ratios and instructions travel further. Instructions are of user space, counted by

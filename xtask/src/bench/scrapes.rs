@@ -216,10 +216,13 @@ pub(super) fn bare(bench: &Bench) -> Result<Vec<Row>> {
 /// One process of many threads.
 pub(super) fn threads(bench: &Bench) -> Result<Vec<Row>> {
     let _load = Load::start(&["threads=10000"])?;
-    let ours = Series::of(&bench.start_agent(CORE)?, 1, 20)?.cpu();
-    let theirs = Series::of(&bench.start_peer(CORE)?, 1, 3)?.cpu();
-    let row = Row::new("CPU per scrape, 10,000 threads", milliseconds(ours));
-    Ok(vec![row.beside(milliseconds(theirs), ours / theirs)])
+    let ours = Series::of(&bench.start_agent(CORE)?, 1, 20)?;
+    let theirs = Series::of(&bench.start_peer(CORE)?, 1, 3)?;
+    Ok(vec![beside(
+        "CPU per scrape, 10,000 threads",
+        &ours,
+        &theirs,
+    )])
 }
 
 /// What showing threads and proportional memory adds, for idle processes.
@@ -236,6 +239,15 @@ pub(super) fn threaded(bench: &Bench) -> Result<Vec<Row>> {
     compare_flags(bench, COUNT, "300 processes of 20 threads")
 }
 
+/// CPU per scrape of both, with what it is made of.
+fn beside(name: &str, ours: &Series, theirs: &Series) -> Row {
+    let ratio = ours.cpu() / theirs.cpu();
+    Row::new(name, milliseconds(ours.cpu()))
+        .beside(milliseconds(theirs.cpu()), ratio)
+        .of("headcount", &ours.cpu_ns)
+        .of("process-exporter", &theirs.cpu_ns)
+}
+
 fn compare_flags(bench: &Bench, count: u32, node: &str) -> Result<Vec<Row>> {
     const BARE: &[&str] = &["-threads=false", "-gather-smaps=false"];
     let ways: [(&str, &[&str]); 4] = [
@@ -247,15 +259,14 @@ fn compare_flags(bench: &Bench, count: u32, node: &str) -> Result<Vec<Row>> {
     let mut bare = f64::INFINITY;
     let mut rows = Vec::new();
     for (way, arguments) in ways {
-        let ours = Series::of(&bench.start_agent(arguments)?, count, 20)?.cpu();
-        let theirs = Series::of(&bench.start_peer(arguments)?, count, 3)?.cpu();
-        let name = format!("CPU per scrape, {node}, {way}");
-        let row = Row::new(name, milliseconds(ours)).beside(milliseconds(theirs), ours / theirs);
+        let ours = Series::of(&bench.start_agent(arguments)?, count, 20)?;
+        let theirs = Series::of(&bench.start_peer(arguments)?, count, 3)?;
+        let row = beside(&format!("CPU per scrape, {node}, {way}"), &ours, &theirs);
         if arguments == BARE {
-            bare = ours;
+            bare = ours.cpu();
             rows.push(row);
         } else {
-            rows.push(row.target("≤ 2 times the bare one", ours <= 2.0 * bare));
+            rows.push(row.target("≤ 2 times the bare one", ours.cpu() <= 2.0 * bare));
         }
     }
     Ok(rows)

@@ -14,13 +14,23 @@ const ROUND_TRIPS: u32 = 100_000;
 const PAIRS: usize = 12;
 const TIER: &str = "--accounting=switch";
 const RUN_QUEUE: &str = "--collector.runqueue";
+const TIER_MOST_NS: f64 = 60.0;
+const RUN_QUEUE_MOST_NS: f64 = 100.0;
 
 /// Time of the programs that run at switches, less that of an empty one, and what a ping-pong is slowed down by.
 pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
-    let mut rows = vec![in_programs(bench, &[TIER], "task_switch")?.target()];
+    let typed = bench.start_agent(&[TIER])?;
+    let mut rows = vec![in_programs(&typed, TIER, "task_switch", TIER_MOST_NS)?.target()];
+    drop(typed);
+    let traced = bench.start_agent_without_types(&[TIER])?;
+    let name = format!("{TIER} without BTF");
+    rows.push(in_programs(&traced, &name, "trace_switch", TIER_MOST_NS)?.target());
+    drop(traced);
     rows.extend(slow_down(bench, &[TIER])?);
     if bench.knows_flag(RUN_QUEUE)? {
-        let run_queue = in_programs(bench, &[RUN_QUEUE], "runqueue_")?;
+        let agent = bench.start_agent(&[RUN_QUEUE])?;
+        let run_queue = in_programs(&agent, RUN_QUEUE, "runqueue_", RUN_QUEUE_MOST_NS)?;
+        drop(agent);
         let name = "Kepler's and rezolus' for the same, as they publish it";
         rows.extend([
             run_queue.target(),
@@ -56,13 +66,13 @@ impl PerSwitch {
     }
 }
 
-fn in_programs(bench: &Bench, arguments: &[&str], prefix: &str) -> Result<PerSwitch> {
-    let agent = bench.start_agent(arguments)?;
+/// Of `agent`, which runs as `name` says, all that start with `prefix`.
+fn in_programs(agent: &Subject, name: &str, prefix: &str, most_ns: f64) -> Result<PerSwitch> {
     let _statistics = ProgramStatistics::enable()?;
     let empty = Empty::attach()?;
-    let before = counted(&agent, prefix)?;
+    let before = counted(agent, prefix)?;
     load::ping_pong(ROUND_TRIPS)?;
-    let ran: Vec<Program> = counted(&agent, prefix)?
+    let ran: Vec<Program> = counted(agent, prefix)?
         .into_iter()
         .map(|program| since(program, &before))
         .collect();
@@ -73,14 +83,10 @@ fn in_programs(bench: &Bench, arguments: &[&str], prefix: &str) -> Result<PerSwi
     let ns = ran.iter().map(net_ns).sum::<f64>() / empty.runs;
     let names: Vec<&str> = ran.iter().map(|program| program.name.as_str()).collect();
     Ok(PerSwitch {
-        name: format!(
-            "time per switch, {}: {}",
-            arguments.join(" "),
-            names.join(", ")
-        ),
+        name: format!("time per switch, {name}: {}", names.join(", ")),
         ns,
         empty_ns: empty.each_ns(),
-        most_ns: if prefix == "task_switch" { 60.0 } else { 100.0 },
+        most_ns,
     })
 }
 
