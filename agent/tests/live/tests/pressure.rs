@@ -91,6 +91,8 @@ fn ring_of_one_page(tier: &'static Tier) {
     let arguments = [&*count.to_string(), "0"];
     // However fast the agent is, it cannot keep up with the first while it is stopped.
     agent.stopped(|| Program::new("first").run("churn", &arguments));
+    // It looks at the node after such a loss. A look that finds the next one before its exec gives its parent what it used.
+    agent.scrape();
     let report = program.run("churn", &arguments);
     let all = Lives {
         forks: count,

@@ -37,7 +37,8 @@ fn reload_under_churn(tier: &'static Tier) {
     };
     let both = ["a-", "b-"];
     let agent = Agent::start_with(tier, ENABLED, Some(&configuration(both[0])));
-    let count = scaled(1000);
+    // Long enough for some reloads, also where others use the machine.
+    let count = scaled(1000).max(300);
     let (times, ns) = (&*count.to_string(), "1000000");
     let by_exec = forker.start("churn", &[times, ns, child.path_text()]);
     let by_fork = mover.start("churn", &[times, ns]);

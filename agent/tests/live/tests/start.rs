@@ -185,7 +185,14 @@ fn history_of_the_dying_is_not_credited(tier: &'static Tier) {
         let group = samples.group(&next.name);
         Lives::ONE_PROGRAM.check(&group)?;
         let high = report.reaped.cpu_ns as f64 - 300e6 + tier.history_ns();
-        between(group.cpu_ns(), 1.0, high)
+        // On tracepoints a kernel that preempts itself may leave out what tells it, and counts that.
+        let is_lost = samples.the("headcount_events_lost_total", &[]) > 0.0;
+        let low = if is_lost && tier.without_types {
+            0.0
+        } else {
+            1.0
+        };
+        between(group.cpu_ns(), low, high)
     });
 }
 
