@@ -234,6 +234,14 @@ impl Agent {
         (text(&json["status"]), reasons.collect())
     }
 
+    /// Waits until it says that all is well. What was lost is told until the scrape after the next one.
+    pub(crate) fn await_health(&self) {
+        self.await_that(|_| match self.health() {
+            (status, reasons) if status == "ok" && reasons.is_empty() => Ok(()),
+            health => Err(format!("{health:?}")),
+        });
+    }
+
     fn request(&self, method: &str, path: &str) -> String {
         let mut answer = Vec::new();
         let mut stream = self.send(method, path).unwrap();

@@ -98,7 +98,8 @@ fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
     let silent: Vec<_> = (0..100)
         .map(|_| TcpStream::connect(("127.0.0.1", agent.port())).unwrap())
         .collect();
-    churn.run("churn", &[&scaled(200).to_string(), "0", churn.path_text()]);
+    let lives = scaled(200);
+    churn.run("churn", &[&lives.to_string(), "0", churn.path_text()]);
     for _ in 0..3 {
         let samples = agent.scrape();
         let live = samples.the("headcount_processes", &[("state", "live")]);
@@ -107,6 +108,14 @@ fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
     let groups = agent.scrape().the("headcount_groups", &[]);
     assert!(groups > 1000.0_f64.min(count as f64), "{groups} groups");
     assert_eq!(silent.len(), 100);
+    if tier.has_events {
+        // More names than groups: they are in that of all others.
+        let samples = agent.scrape();
+        let execs = samples.the("headcount_kernel_execs_total", &[]);
+        assert!(execs > lives as f64, "{execs} execs of {lives} and one");
+        assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
+    }
+    agent.await_health();
     drop(agent);
     members.finish();
 }

@@ -55,6 +55,7 @@ fn twenty_thousand_threads(tier: &'static Tier) {
         }
         within(&agent, tier, &group, 1, report.reaped.cpu_ns)
     });
+    agent.await_health();
 }
 
 fn expect(what: &str, found: f64, expected: f64) -> Result<(), String> {
@@ -141,6 +142,7 @@ fn a_fork_bomb(tier: &'static Tier) {
             "of {forks} forks {births} are known, {ends} ends; {lost} are lost"
         ))
     });
+    agent.await_health();
 }
 
 const RESIDENTS: usize = 3;

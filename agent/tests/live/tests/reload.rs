@@ -19,6 +19,9 @@ table![
 
 const ENABLED: &[&str] = &["--web.enable-lifecycle"];
 
+/// What the one that moves forks.
+const FORKS: u64 = 1000;
+
 /// Two configurations take turns while processes come and go, by exec and by fork. Both know some of the groups, whose totals
 /// are exact; the others' are exact together.
 fn reload_under_churn(tier: &'static Tier) {
@@ -37,11 +40,11 @@ fn reload_under_churn(tier: &'static Tier) {
     };
     let both = ["a-", "b-"];
     let agent = Agent::start_with(tier, ENABLED, Some(&configuration(both[0])));
+    let count = scaled(1000);
+    let ns = "1000000";
+    let by_exec = forker.start("churn", &[&count.to_string(), ns, child.path_text()]);
     // Long enough for some reloads, also where others use the machine.
-    let count = scaled(1000).max(300);
-    let (times, ns) = (&*count.to_string(), "1000000");
-    let by_exec = forker.start("churn", &[times, ns, child.path_text()]);
-    let by_fork = mover.start("churn", &[times, ns]);
+    let by_fork = mover.start("churn", &[&FORKS.to_string(), ns]);
     let mut reloads = 0;
     let mut before = agent.scrape();
     while !(by_exec.has_ended() && by_fork.has_ended()) {
@@ -69,16 +72,16 @@ fn reload_under_churn(tier: &'static Tier) {
         let all_ns = by_exec.reaped.cpu_ns;
         sum_within(&agent, tier, samples, found_ns, count + 1, all_ns)?;
         let names = both.map(|prefix| format!("{prefix}{}", mover.name));
-        equal("forks", sum(samples, &names, Group::forks), count)?;
+        equal("forks", sum(samples, &names, Group::forks), FORKS)?;
         equal("execs", sum(samples, &names, Group::execs), 1)?;
-        equal("ends", sum(samples, &names, Group::all_exits), count + 1)?;
+        equal("ends", sum(samples, &names, Group::all_exits), FORKS + 1)?;
         let found_ns = sum(samples, &names, Group::cpu_ns);
         sum_within(
             &agent,
             tier,
             samples,
             found_ns,
-            count + 1,
+            FORKS + 1,
             by_fork.reaped.cpu_ns,
         )
     });
