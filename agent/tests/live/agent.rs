@@ -2,7 +2,7 @@
 
 use crate::{
     exposition::Samples,
-    kernel_objects,
+    guest, kernel_objects,
     limited::Limited,
     process, procfs, program,
     rights::Rights,
@@ -234,11 +234,20 @@ impl Agent {
         (text(&json["status"]), reasons.collect())
     }
 
-    /// Waits until it says that all is well. What was lost is told until the scrape after the next one.
-    pub(crate) fn await_health(&self) {
-        self.await_that(|_| match self.health() {
-            (status, reasons) if status == "ok" && reasons.is_empty() => Ok(()),
-            health => Err(format!("{health:?}")),
+    /// Waits until it says that all is well. What was lost is told until the scrape after the next one. On tracepoints the
+    /// self-test may fail in emulation, whose clocks differ, and that is told, too.
+    pub(crate) fn await_health(&self, tier: &Tier) {
+        let is_bearable = |reason: &String| {
+            let is_self_test = reason == "the start-up self-test of the kernel programs failed";
+            is_self_test && tier.without_types && guest::is_here()
+        };
+        self.await_that(|_| {
+            let (status, mut reasons) = self.health();
+            reasons.retain(|reason| !is_bearable(reason));
+            match reasons.as_slice() {
+                [] => Ok(()),
+                _ => Err(format!("{status}: {reasons:?}")),
+            }
         });
     }
 

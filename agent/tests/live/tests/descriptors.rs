@@ -55,7 +55,7 @@ fn none_is_left_for_a_while(tier: &'static Tier) {
         lives_on(tier, samples, &living.name, used_ns)?;
         have_ended(&agent, tier, samples, (&ended.name, ends, ended_ns))
     });
-    assert_eq!(agent.health(), ("ok".to_owned(), vec![]));
+    agent.await_health(tier);
 }
 
 /// Whether one that lives has all that it told, and no more.

@@ -115,7 +115,7 @@ fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
         assert!(execs > lives as f64, "{execs} execs of {lives} and one");
         assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
     }
-    agent.await_health();
+    agent.await_health(tier);
     drop(agent);
     members.finish();
 }

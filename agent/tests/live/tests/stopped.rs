@@ -65,6 +65,6 @@ fn a_minute_long(_: &'static Tier) {
             lives_on(tier, samples, &living.name, used_ns)?;
             have_ended(agent, tier, samples, (&ended.name, ends, ended_ns))
         });
-        assert_eq!(agent.health(), ("ok".to_owned(), vec![]));
+        agent.await_health(tier);
     }
 }
