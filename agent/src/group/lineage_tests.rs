@@ -85,6 +85,11 @@ impl Node {
     }
 
     fn end_of(&mut self, id: ProcessId) {
+        self.end_as(id, "x");
+    }
+
+    /// Its final totals come with this name.
+    fn end_as(&mut self, id: ProcessId, comm: &str) {
         self.tell(Event::Exited {
             id,
             counters: used(10),
@@ -94,7 +99,7 @@ impl Node {
         self.tell(Event::Released(Box::new(Released {
             id,
             parent: 1,
-            facts: facts("x"),
+            facts: facts(comm),
             counters: used(10),
             projected: false,
         })));
@@ -214,4 +219,49 @@ fn a_fork_whose_parents_birth_was_lost_is_looked_at_like_any_other() {
     node.pass(200, &[PARENT, id(8), id(9)]);
     let undecided = node.table.unclassified().into_iter().map(|one| one.id.tgid);
     assert_eq!(undecided.collect::<Vec<_>>(), [8, 9]);
+}
+
+#[test]
+fn whose_birth_was_lost_gives_its_forks_its_own_group() {
+    for children in [true, false] {
+        let mut node = Node::new(children);
+        node.end();
+        let [unheard, fork] = [3, 4].map(|tgid| ProcessId {
+            tgid,
+            start_ns: 150 + u64::from(tgid),
+        });
+        node.tell(Event::Forked {
+            child: fork,
+            parent: unheard,
+        });
+        node.end_of(fork);
+        node.end_as(unheard, "a");
+        // Three have used and ended; the births of two were told.
+        assert_eq!(node.of_group(), Some((30, 2, 3)), "{children}");
+        assert_eq!(node.table.statistics().unannounced, 1);
+    }
+}
+
+#[test]
+fn a_fork_of_one_whose_start_is_not_told_is_of_its_group() {
+    let mut node = Node::new(true);
+    let fork = ProcessId {
+        tgid: 4,
+        start_ns: 160,
+    };
+    for parent in [1, 9] {
+        node.tell(Event::Forked {
+            child: ProcessId {
+                tgid: fork.tgid + parent,
+                ..fork
+            },
+            parent: ProcessId {
+                tgid: parent,
+                start_ns: 0,
+            },
+        });
+    }
+    // The second one's parent is nobody that is known.
+    assert_eq!(node.of_group(), Some((0, 2, 0)));
+    assert_eq!(node.table.statistics().unannounced, 0);
 }

@@ -50,7 +50,7 @@ pub enum Event {
     Forked {
         /// The new one.
         child: ProcessId,
-        /// Who called fork.
+        /// Who called fork; its start is 0 where that is not known, and then it is whoever has the number now.
         parent: ProcessId,
     },
     /// A new image.

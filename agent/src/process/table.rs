@@ -144,11 +144,7 @@ impl Table {
             },
             ..Tally::default()
         };
-        // Told late, the parent may be gone already.
-        let inherited = match self.processes.get(parent) {
-            Some(parent) => Some(parent.account),
-            None => self.tombstone(parent).map(|parent| parent.account),
-        };
+        let inherited = self.image_of(parent, ledger);
         if let Some(entry) = self.processes.entry_mut(child) {
             // A pass, or another record, was faster.
             if !std::mem::replace(&mut entry.announced, true) {
@@ -180,6 +176,33 @@ impl Table {
         entry.announced = true;
         book(ledger, entry.account, fork);
         self.insert(child, entry);
+    }
+
+    /// The account of a process that forks. If its own birth was lost, this tells of it: its forks are of its image, whatever
+    /// that is found to be. `None` if it is long forgotten.
+    fn image_of(&mut self, parent: ProcessId, ledger: &mut impl Ledger) -> Option<AccountId> {
+        if let Some(parent) = self.processes.get(parent) {
+            return Some(parent.account);
+        }
+        // Programs on tracepoints do not know the start of a process older than they are.
+        if parent.start_ns == 0 {
+            return self.account_of(parent.tgid);
+        }
+        // Told late, the parent may be gone already.
+        if let Some(tombstone) = self.tombstone(parent) {
+            return Some(tombstone.account);
+        }
+        if self.may_be_forgotten(parent) {
+            return None;
+        }
+        self.unheard(parent, None, true, ledger);
+        self.processes.get(parent).map(|parent| parent.account)
+    }
+
+    /// Whether its tombstone, if it had one, may have given way to others.
+    fn may_be_forgotten(&self, id: ProcessId) -> bool {
+        let forgotten_ns = self.forgotten_ns;
+        forgotten_ns.is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns)
     }
 
     fn execed(
@@ -278,10 +301,7 @@ impl Table {
             return;
         }
         if !self.processes.contains(id) {
-            if self
-                .forgotten_ns
-                .is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns)
-            {
+            if self.may_be_forgotten(id) {
                 self.statistics.late_ignored += 1;
                 return;
             }

@@ -25,6 +25,12 @@ pub(super) fn worker(_: &[String]) {
                 stay_thread(name.to_owned(), number(ns), use_system);
             }
             ["system", ns] => use_system(number(ns)),
+            ["fork", count] => {
+                for _ in 0..number(count) {
+                    process::try_fork(|| ()).expect("a fork");
+                    process::reap_any();
+                }
+            }
             ["hold", bytes] => held.push(touched(number(bytes))),
             ["fault", bytes] => drop(black_box(touched(number(bytes)))),
             ["store", bytes, path] => store(number(bytes), path),

@@ -16,9 +16,26 @@ table![
     double_fork for EXACT,
     double_fork_and_exec_to_no_group for EXACT,
     unwaited_children for EXACT,
+    forks_of_one_older_than_the_agent for EXACT,
     one_number_twice for EXACT,
     one_number_twice_between_scrapes for EXACT,
 ];
+
+/// Programs on tracepoints do not know who it is but by its number.
+fn forks_of_one_older_than_the_agent(tier: &'static Tier) {
+    const FORKS: u64 = 20;
+    let elder = Program::new("elder");
+    let mut running = elder.work();
+    running.ask("spin 1");
+    let agent = Agent::start(tier);
+    running.ask(&format!("fork {FORKS}"));
+    let expected = Lives {
+        forks: FORKS,
+        success: FORKS,
+        ..Lives::default()
+    };
+    agent.await_settled(|samples| expected.check(&samples.group(&elder.name)));
+}
 
 fn vfork(tier: &'static Tier) {
     let agent = Agent::start(tier);

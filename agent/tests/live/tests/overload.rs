@@ -127,11 +127,9 @@ fn a_fork_bomb(tier: &'static Tier) {
             expected.check(&group)?;
             return within(&agent, tier, &group, forks + 1, report.reaped.cpu_ns);
         }
-        // Whoever descends from one whose birth is lost is of no group, unless a look finds it alive: 23 of 5 on an emulated 7.2.
-        let untold = lost * if is_here() { 10.0 } else { 1.0 };
         let is_told = |found: f64, true_count: u64| {
             let true_count = true_count as f64;
-            (true_count - untold..=true_count).contains(&found)
+            (true_count - lost..=true_count).contains(&found)
         };
         if lost <= bearable
             && is_told(group.forks(), forks)
