@@ -110,7 +110,7 @@ pub(super) fn summary(runs: &[(&Machine, Result<Finding>)]) -> String {
     text
 }
 
-/// Puts the kept results into README.md. A machine that was not run whole, or on which something failed, is named without one.
+/// Puts the kept results into README.md. A machine that was not run whole, or whose last run did not end, is named without one.
 pub(super) fn write_readme() -> Result<()> {
     let path = workspace::root().join("README.md");
     let readme = std::fs::read_to_string(&path).context("read README.md")?;
@@ -140,8 +140,8 @@ fn kept(machine: &Machine) -> Result<Option<Finding>> {
 
 fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
     let (name, what) = (machine.name, machine.what);
-    let Some(found) = found.filter(|found| found.is_good()) else {
-        return Ok(format!("| {name} | | {what} | | | not passed yet | |\n"));
+    let Some(found) = found else {
+        return Ok(format!("| {name} | | {what} | | | not run whole | |\n"));
     };
     let rung = match found.rung.as_str() {
         "release" => "`release_task`",
@@ -159,8 +159,12 @@ fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
         [] => String::new(),
         topics => format!(" ({})", topics.join(", ")),
     };
+    let failed = match found.failed {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
     Ok(format!(
-        "| {name} | {} | {what} | {} | {rung} | {}{scope} | {} |\n",
+        "| {name} | {} | {what} | {} | {rung} | {}{failed}{scope} | {} |\n",
         found.release, found.tier, found.passed, found.commit
     ))
 }
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_passed_is_a_result() {
+    fn what_failed_is_told() {
         let row_of = |finding| row(&MACHINES[0], finding);
         let good = finding();
         let passed = row_of(Some(&good)).expect("its rung is known");
@@ -214,13 +218,10 @@ mod tests {
             failed: 1,
             ..finding()
         };
-        for bad in [Some(&failed), None] {
-            let row = row_of(bad).expect("it has no rung");
-            assert!(
-                row.contains("not passed yet") && !row.contains("6.1.0-1"),
-                "{row}"
-            );
-        }
+        let row_with = row_of(Some(&failed)).expect("its rung is known");
+        assert!(row_with.contains("| 12, 1 failed |"), "{row_with}");
+        let without = row_of(None).expect("it has no rung");
+        assert!(without.contains("| not run whole |"), "{without}");
         let unknown = Finding {
             rung: "x".to_owned(),
             ..finding()
