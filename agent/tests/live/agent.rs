@@ -234,6 +234,14 @@ impl Agent {
         (text(&json["status"]), reasons.collect())
     }
 
+    /// Waits until the group has its one process.
+    pub(crate) fn await_one(&self, group: &str) {
+        self.await_that(|samples| match samples.group(group).processes() {
+            1.0 => Ok(()),
+            count => Err(format!("{group}: {count} processes")),
+        });
+    }
+
     /// Waits until it says that all is well. What was lost is told until the scrape after the next one. On tracepoints the
     /// self-test may fail in emulation, whose clocks differ, and that is told, too.
     pub(crate) fn await_health(&self, tier: &Tier) {

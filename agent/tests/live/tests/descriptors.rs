@@ -1,13 +1,11 @@
 //! The agent may open no more files, or only few, from a moment in its life on.
 
-use super::{alive_within, between, sum_within};
+use super::{have_ended, lives_on};
 use crate::{
     agent::Agent,
-    exposition::Samples,
-    group::Lives,
     program::Program,
     runner::table,
-    tier::{ALL, TICK_NS, Tier, border_ns},
+    tier::{ALL, Tier},
 };
 use std::{fs, mem::replace, thread};
 
@@ -26,10 +24,7 @@ fn none_is_left_for_a_while(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let (living, ended) = (Program::new("lives"), Program::new("ended"));
     let mut lives = living.work();
-    agent.await_that(|samples| match samples.group(&living.name).processes() {
-        1.0 => Ok(()),
-        count => Err(format!("{count} processes")),
-    });
+    agent.await_one(&living.name);
     let (mut ended_ns, mut ends) = (0, 0);
     for spare in SPARE {
         let limit = match spare {
@@ -56,44 +51,6 @@ fn none_is_left_for_a_while(tier: &'static Tier) {
         have_ended(&agent, tier, samples, (&ended.name, ends, ended_ns))
     });
     agent.await_health(tier);
-}
-
-/// Whether one that lives has all that it told, and no more.
-pub(super) fn lives_on(
-    tier: &Tier,
-    samples: &Samples,
-    name: &str,
-    told_ns: u64,
-) -> Result<(), String> {
-    let found_ns = samples.group(name).cpu_ns();
-    alive_within(tier, found_ns, told_ns)?;
-    match tier.has_events {
-        true => Ok(()),
-        false => between(found_ns, told_ns as f64 - 2.0 * TICK_NS, f64::MAX),
-    }
-}
-
-/// Whether so many programs that ended well have what they used; sampling has seen none of them, or some.
-pub(super) fn have_ended(
-    agent: &Agent,
-    tier: &Tier,
-    samples: &Samples,
-    (name, count, true_ns): (&str, u64, u64),
-) -> Result<(), String> {
-    if !tier.has_events {
-        return Ok(());
-    }
-    let expected = Lives {
-        execs: count,
-        success: count,
-        ..Lives::default()
-    };
-    let group = samples.group(name);
-    expected.check(&group)?;
-    // A look that finds one of them before its exec gives its parent what it used by then.
-    let found_ns = group.cpu_ns();
-    let parents_ns = (true_ns as f64 - found_ns).clamp(0.0, border_ns());
-    sum_within(agent, tier, samples, found_ns + parents_ns, count, true_ns)
 }
 
 /// The number that the next file of the agent gets.

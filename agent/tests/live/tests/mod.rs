@@ -24,7 +24,7 @@ mod threads;
 use crate::{
     agent::Agent,
     exposition::Samples,
-    group::Group,
+    group::{Group, Lives},
     guest,
     runner::Test,
     tier::{
@@ -116,6 +116,39 @@ fn unwaited_within(
     let low = tier.low * told_ns as f64 - missing_ns(agent, group.samples, count)? - noise_ns;
     let high = tier.high * told_ns as f64 + count as f64 * unwaited_end_ns() + noise_ns;
     between(group.cpu_ns(), low, high)
+}
+
+/// Whether one that lives has all that it told, and no more.
+fn lives_on(tier: &Tier, samples: &Samples, name: &str, told_ns: u64) -> Result<(), String> {
+    let found_ns = samples.group(name).cpu_ns();
+    alive_within(tier, found_ns, told_ns)?;
+    match tier.has_events {
+        true => Ok(()),
+        false => between(found_ns, told_ns as f64 - 2.0 * TICK_NS, f64::MAX),
+    }
+}
+
+/// Whether so many programs that ended well have what they used; sampling has seen none of them, or some.
+fn have_ended(
+    agent: &Agent,
+    tier: &Tier,
+    samples: &Samples,
+    (name, count, true_ns): (&str, u64, u64),
+) -> Result<(), String> {
+    if !tier.has_events {
+        return Ok(());
+    }
+    let expected = Lives {
+        execs: count,
+        success: count,
+        ..Lives::default()
+    };
+    let group = samples.group(name);
+    expected.check(&group)?;
+    // A look that finds one of them before its exec gives its parent what it used by then.
+    let found_ns = group.cpu_ns();
+    let parents_ns = (true_ns as f64 - found_ns).clamp(0.0, border_ns());
+    sum_within(agent, tier, samples, found_ns + parents_ns, count, true_ns)
 }
 
 /// What may be missing of processes whose final totals never came: some of the last tick and the end itself.

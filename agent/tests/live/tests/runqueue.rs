@@ -197,10 +197,7 @@ fn waits_stay_with_their_group_over_a_reload(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &FLAGS, Some(&named("before")));
     let mut running = program.work();
     // A look during its exec leaves it to the next one.
-    agent.await_that(|samples| match samples.group("before").processes() {
-        1.0 => Ok(()),
-        count => Err(format!("{count} processes")),
-    });
+    agent.await_one("before");
     running.ask("nap 300");
     let samples = agent.await_that(|samples| at_least(samples, "before", NAPS));
     let unattributed = Waits::shown(&samples, UNATTRIBUTED, &[]);

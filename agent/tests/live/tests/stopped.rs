@@ -1,6 +1,6 @@
 //! The agent does nothing for a minute, as by SIGSTOP or in a frozen control group.
 
-use super::descriptors::{have_ended, lives_on};
+use super::{have_ended, lives_on};
 use crate::{
     agent::Agent,
     process,
@@ -30,10 +30,7 @@ fn a_minute_long(_: &'static Tier) {
     let (living, ended) = (Program::new("lives"), Program::new("ended"));
     let mut lives = living.work();
     for (_, agent) in &agents {
-        agent.await_that(|samples| match samples.group(&living.name).processes() {
-            1.0 => Ok(()),
-            count => Err(format!("{count} processes")),
-        });
+        agent.await_one(&living.name);
     }
     let signal = |signal| {
         for (_, agent) in &agents {

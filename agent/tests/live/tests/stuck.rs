@@ -34,10 +34,7 @@ fn an_exec_that_does_not_end_holds_up_nobody(tier: &'static Tier) {
     let pid = server.await_line("stuck");
     let mut running = other.work();
     let used = |samples: &crate::exposition::Samples| samples.group(&other.name).cpu_ns();
-    agent.await_that(|samples| match samples.group(&other.name).processes() {
-        1.0 => Ok(()),
-        count => Err(format!("{count} processes")),
-    });
+    agent.await_one(&other.name);
     let before_ns = used(&agent.scrape());
     let began_ns = running.ask("spin 1");
     let used_ns = (running.ask(&format!("spin {SPIN_NS}")) - began_ns) as f64;
