@@ -40,6 +40,10 @@ fn a_minute_long(_: &'static Tier) {
     let (mut ended_ns, mut ends) = (0, 0);
     thread::scope(|scope| {
         signal(libc::SIGSTOP);
+        let asked: Vec<_> = agents
+            .iter()
+            .map(|(_, agent)| scope.spawn(|| agent.scrape()))
+            .collect();
         let begun = Instant::now();
         while begun.elapsed() < STOPPED {
             ended_ns += ended.run("end", &[SPIN, "success"]).reaped.cpu_ns;
@@ -47,10 +51,8 @@ fn a_minute_long(_: &'static Tier) {
             lives.ask(&format!("spin {SPIN}"));
             thread::sleep(PAUSE);
         }
-        let asked: Vec<_> = agents
-            .iter()
-            .map(|(_, agent)| scope.spawn(|| agent.scrape()))
-            .collect();
+        let is_answered = asked.iter().any(|one| one.is_finished());
+        assert!(!is_answered, "an agent went on");
         signal(libc::SIGCONT);
         for one in asked {
             one.join().unwrap();
