@@ -56,9 +56,24 @@ impl Procfs {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Err(Error::Gone { tgid }),
             thread => thread.map_err(|source| self.failure(tgid, c"task", source)),
         }?;
-        self.read_patiently(tgid, thread.as_fd(), wchan::FILE, |bytes| {
+        self.read_wchan_of((tgid, tid), task.as_fd(), thread.as_fd())
+    }
+
+    /// The same in the directory of the thread, itself in `task`.
+    fn read_wchan_of(
+        &mut self,
+        (tgid, tid): (u32, u32),
+        task: BorrowedFd<'_>,
+        thread: BorrowedFd<'_>,
+    ) -> Result<Option<String>, Error> {
+        let found = self.read_patiently(tgid, thread, wchan::FILE, |bytes| {
             Some(wchan::parse_wchan(bytes))
-        })
+        });
+        // It may have ended since its directory was opened.
+        if found.is_err() && file::size_at(task, self.name.of(tid, "")).is_err() {
+            return Err(Error::Gone { tgid });
+        }
+        found
     }
 
     /// Reads one file of a thread, `(tgid, tid)`, in the directory `task` of its process.
@@ -119,5 +134,39 @@ impl Procfs {
             .read(task.as_fd(), self.name.of(tid, "/stat"), cap);
         let parsed = bytes.map(stat::parse_stat);
         self.judge(tgid, file, parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Host;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_thread_that_ends_while_it_is_read_is_gone() {
+        let (tell, told) = channel();
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: asks for nothing but a number.
+            tell.send(unsafe { libc::gettid() }).unwrap();
+            let _ = ended.recv();
+        });
+        let tid = u32::try_from(told.recv().unwrap()).unwrap();
+        let mut procfs = Procfs::new(Host::detect("/proc", "/").unwrap());
+        let tgid = std::process::id();
+        let process = procfs.open(tgid).unwrap();
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let task = file::open_at(process.as_fd(), c"task", flags).unwrap();
+        let directory = file::open_at(task.as_fd(), procfs.name.of(tid, ""), flags).unwrap();
+        let mut read = || procfs.read_wchan_of((tgid, tid), task.as_fd(), directory.as_fd());
+        assert!(read().is_ok());
+        drop(end);
+        thread.join().unwrap();
+        // Whoever joined it may know before the kernel has taken its directory away.
+        while std::fs::exists(format!("/proc/self/task/{tid}")).unwrap() {
+            std::thread::yield_now();
+        }
+        assert!(read().is_err_and(|error| error.is_gone()));
     }
 }
