@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -78,9 +79,10 @@ fn prepare(archive: &Path, folder: &Path, tools: &Path) -> Result<PathBuf> {
     ));
     command::read(umoci.arg(bundle.join("rootfs")))?;
     let volumes = container::volumes(&manifests::deploy().join("base"), &links);
-    let address = ["--web.listen-address=127.0.0.1:0".to_owned()];
+    // At this level it tells why something of a process could not be read.
+    let arguments = ["--web.listen-address=127.0.0.1:0", "--log.level=debug"].map(str::to_owned);
     let cgroup = format!("{CGROUP}/{CONTAINER}");
-    let config = container::bundle(&manifests::daemon_set()?, &volumes, &cgroup, &address)?;
+    let config = container::bundle(&manifests::daemon_set()?, &volumes, &cgroup, &arguments)?;
     fs::write(bundle.join("config.json"), config.to_string()).context("write config.json")?;
     Ok(bundle)
 }
@@ -90,7 +92,9 @@ struct Running {
     runc: PathBuf,
     state: PathBuf,
     child: Child,
-    log: BufReader<ChildStderr>,
+    log: Option<BufReader<ChildStderr>>,
+    /// What its log says that it could not read.
+    unread: Arc<Mutex<Vec<String>>>,
     address: String,
 }
 
@@ -119,24 +123,39 @@ impl Running {
             runc: runc.to_owned(),
             state,
             child,
-            log,
+            log: Some(log),
+            unread: Arc::default(),
             address: String::new(),
         })
     }
 
-    /// Reads its log up to the line that says where it listens.
+    /// Reads its log up to the line that says where it listens; from then on a thread does.
     fn wait_for_address(&mut self) -> Result<()> {
+        let mut log = self.log.take().context("its log is read already")?;
         let mut line = String::new();
         let mut all = String::new();
-        while self.log.read_line(&mut line).context("read its log")? > 0 {
+        while log.read_line(&mut line).context("read its log")? > 0 {
             if let Some((_, rest)) = line.split_once("http://") {
                 let address = rest.split('/').next().unwrap_or_default();
                 self.address = address.to_owned();
+                self.keep_unread(log);
                 return Ok(());
             }
             all.push_str(&std::mem::take(&mut line));
         }
         bail!("it ended before it listened:\n{all}")
+    }
+
+    fn keep_unread(&self, log: BufReader<ChildStderr>) {
+        let unread = Arc::clone(&self.unread);
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                if line.contains("cannot read") {
+                    let mut unread = unread.lock().unwrap_or_else(PoisonError::into_inner);
+                    unread.push(line);
+                }
+            }
+        });
     }
 
     /// The process id of the agent.
@@ -147,6 +166,11 @@ impl Running {
             .as_u64()
             .and_then(|pid| u32::try_from(pid).ok());
         tgid.context("runc state names no process")
+    }
+
+    fn unread(&self) -> Vec<String> {
+        let unread = self.unread.lock();
+        unread.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Status code and body.
@@ -229,7 +253,11 @@ fn check(agent: &Running, workload: &mut Workload) -> Result<()> {
     ] {
         let found = line(&body, &[&format!("{family} ")]).unwrap_or_default();
         println!("image: {found}");
-        ensure!(found.ends_with(" 0"), "expected 0");
+        ensure!(
+            found.ends_with(" 0"),
+            "expected 0; of what it read, its log says:\n{}",
+            agent.unread().join("\n")
+        );
     }
     for path in probes(&manifests::daemon_set()?) {
         let (code, body) = agent.ask(&path)?;
