@@ -1,6 +1,6 @@
 //! Another configuration while processes come and go: nothing is lost, and nothing is counted twice.
 
-use super::{alive_within, rise, sum_within, within};
+use super::{alive_within, rise, sum_within};
 use crate::{
     agent::Agent,
     exposition::Samples,
@@ -63,10 +63,12 @@ fn reload_under_churn(tier: &'static Tier) {
     let samples = agent.await_settled(|samples| {
         let group = samples.group(&child.name);
         children.check(&group)?;
-        within(&agent, tier, &group, count, children_ns)?;
+        // A child that a look finds before its exec is its parent's up to then, and each reload is a look: the children have no
+        // more than was theirs, and with the parent all of it.
+        let at_most_ns = group.cpu_ns().max(children_ns as f64);
+        sum_within(&agent, tier, samples, at_most_ns, count, children_ns)?;
         let names = both.map(|prefix| format!("{prefix}{}", forker.name));
         let forks = sum(samples, &names, Group::forks);
-        // A child that a look finds before its exec is its parent's up to then.
         let found_ns = sum(samples, &names, Group::cpu_ns) + group.cpu_ns();
         equal("forks", forks, count)?;
         let all_ns = by_exec.reaped.cpu_ns;
