@@ -19,6 +19,7 @@ pub mod group;
 pub mod host;
 pub mod http;
 pub mod list;
+pub mod memory;
 mod notify;
 mod owner;
 mod partial;
@@ -181,7 +182,7 @@ fn start_owner(
     let (ended, has_ended) = oneshot::channel();
     let state = move || -> Result<(), Error> {
         let pipeline = prepare(settings, statistics)?;
-        give_back_memory();
+        memory::give_back();
         // The other side is gone when the run has ended meanwhile.
         let _ = ready.send(());
         let _ = settled.send(accounting(pipeline.plan()));
@@ -348,27 +349,5 @@ fn descriptors() -> u64 {
     match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
         0 => limit.rlim_cur,
         _ => soft,
-    }
-}
-
-/// Keeps the C library's allocator to one heap, of which free memory is given back: with one per thread,
-/// `malloc_trim` would leave the end of the state thread's heap, where the loader has worked, resident for good. A fixed
-/// limit from which on memory is mapped is not raised by the loader's large blocks. To be called before there is a second
-/// thread.
-pub fn bound_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: both take numbers and change the allocator's own state, which it locks.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
-    }
-}
-
-/// Loading needs ten times the memory that running does; the allocator would keep it.
-fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: takes a number and touches only the allocator's own state, which it locks.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

@@ -2,7 +2,7 @@
 //! cannot run, or something was found, 2 bad flags. A second SIGTERM or SIGINT kills.
 
 use headcount::{
-    Settings, bound_memory, check,
+    Settings, check,
     config::{
         Command, Config, Flags, Grouping, ListFlags,
         flags::{Accounting, WebFlags},
@@ -11,7 +11,7 @@ use headcount::{
     group::{Classifier, Policy},
     host::Host,
     http::{BindError, Listener, Web},
-    list, once, reload, run,
+    list, memory, once, reload, run,
     sandbox::Sandbox,
     signals::{Signals, hangups},
     source::{
@@ -118,7 +118,7 @@ fn load(path: Option<&Path>) -> Result<Config, String> {
 }
 
 fn start(flags: Flags) -> Result<(), String> {
-    bound_memory();
+    memory::bound();
     let logger = logging::init(flags.log_level(), flags.log_format);
     let grouping = flags.grouping()?;
     let sandbox = Sandbox::begin();

@@ -62,6 +62,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &["config", "group", "collector", "http", "notify"],
     ),
     ("owner", &["pipeline", "http"]),
+    ("memory", &[]),
     ("notify", &["host", "http"]),
     ("signals", &[]),
 ];
