@@ -21,7 +21,7 @@ table![
 
 /// What a thread that is looked at may cost the agent: what is known of it, twice while a pass replaces another.
 const BYTES_A_THREAD: f64 = 1024.0;
-/// What a first scrape costs beside: pages of the program that the start has not used.
+/// What a first scrape of many costs beside: pages of the program that no scrape before has used.
 const BYTES_OF_THE_FIRST: f64 = 1_048_576.0;
 
 /// Of one process, each under another name: all are counted, the names only up to their bound. Where each has a file to be

@@ -1,6 +1,6 @@
 //! Another configuration while processes come and go: nothing is lost, and nothing is counted twice.
 
-use super::{alive_within, rise, sum_within};
+use super::{alive_within, between, rise, sum_within};
 use crate::{
     agent::Agent,
     exposition::Samples,
@@ -63,9 +63,11 @@ fn reload_under_churn(tier: &'static Tier) {
     let samples = agent.await_settled(|samples| {
         let group = samples.group(&child.name);
         children.check(&group)?;
-        // A child that a look finds before its exec is its parent's up to then, and each reload is a look: the children have no
-        // more than was theirs, and with the parent all of it.
-        let at_most_ns = group.cpu_ns().max(children_ns as f64);
+        // A child that a look finds before its exec is its parent's up to then, and each reload is a look: the children have most
+        // of what was theirs, no more than that, and with the parent all of it.
+        let found_ns = group.cpu_ns();
+        between(found_ns, 0.9 * children_ns as f64, f64::MAX)?;
+        let at_most_ns = found_ns.max(children_ns as f64);
         sum_within(&agent, tier, samples, at_most_ns, count, children_ns)?;
         let names = both.map(|prefix| format!("{prefix}{}", forker.name));
         let forks = sum(samples, &names, Group::forks);

@@ -133,12 +133,12 @@ fn tracepoints_are_left(_: &'static Tier) {
     };
     let agent = Agent::start_in(surroundings, &[]);
     // By root, so nothing but lockdown stands against them.
-    let (way, told): (Way, _) = match !is_locked_down() {
-        true => (
+    let (way, told): (Way, _) = match is_locked_down() {
+        true => ((&PROCFS, "none"), "; trying /proc only"),
+        false => (
             (&TRACED, "last_switch"),
             "; trying the switch tier on tracepoints",
         ),
-        false => ((&PROCFS, "none"), "; trying /proc only"),
     };
     goes_on(&agent, way, &[Program::Fork.hook(), told]);
 }
