@@ -56,11 +56,11 @@ pub enum SelfTest {
     /// Not needed: no kernel programs.
     #[default]
     None,
-    /// The child's final record has not come yet.
+    /// No child's final record has been right yet, and there may be another child.
     Pending,
     /// Counted CPU equals `wait4`'s within the tolerance.
     Passed,
-    /// It does not, or the record never came.
+    /// It does not, or the record never came, for each of three children.
     Failed,
 }
 

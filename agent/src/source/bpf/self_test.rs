@@ -1,7 +1,8 @@
 //! The start-up self-test: is the CPU time that the final record gives that of `wait4`?
 //!
 //! A child works for a few milliseconds and is reaped; its record arrives at once or, on the free rung, after an RCU
-//! grace period. Serving never waits for it.
+//! grace period. Serving never waits for it. What the kernel leaves out now and then (a record, a switch: both are counted
+//! where they are missed) may hit one child; what is wrong with the programs hits each.
 
 use crate::{process::Event, source::SelfTest};
 
@@ -9,6 +10,8 @@ use crate::{process::Event, source::SelfTest};
 const WORK_NS: u64 = 3_000_000;
 /// How long the record may take.
 const PATIENCE_NS: u64 = 60_000_000_000;
+/// How many children there may be; one that is right is enough.
+const ATTEMPTS: u32 = 3;
 /// What may differ: the last switch and the teardown after `wait4` took its figure, and 2 %.
 const TOLERANCE_NS: u64 = 100_000;
 
@@ -21,26 +24,18 @@ pub(super) enum SelfTestRun {
         tgid: u32,
         expected_ns: u64,
         begun_ns: u64,
-        is_second: bool,
+        attempt: u32,
+    },
+    /// The child of this attempt was no proof.
+    Missed {
+        attempt: u32,
     },
     Done(SelfTest),
 }
 
 /// Forks, works, reaps. Takes about as long as the work.
 pub(super) fn begin(now_ns: u64) -> SelfTestRun {
-    attempt(now_ns, false)
-}
-
-fn attempt(now_ns: u64, is_second: bool) -> SelfTestRun {
-    match worked_child() {
-        Some((tgid, expected_ns)) => SelfTestRun::Waiting {
-            tgid,
-            expected_ns,
-            begun_ns: now_ns,
-            is_second,
-        },
-        None => SelfTestRun::Done(SelfTest::Failed),
-    }
+    SelfTestRun::attempt(1, now_ns)
 }
 
 fn worked_child() -> Option<(u32, u64)> {
@@ -79,7 +74,10 @@ impl SelfTestRun {
     /// Decides, if `event` is the one waited for.
     pub(super) fn check(&mut self, event: &Event) {
         let Self::Waiting {
-            tgid, expected_ns, ..
+            tgid,
+            expected_ns,
+            attempt,
+            ..
         } = *self
         else {
             return;
@@ -92,42 +90,123 @@ impl SelfTestRun {
         }
         let counted_ns = released.counters.cpu.total_ns();
         let tolerance_ns = TOLERANCE_NS + expected_ns / 50;
-        let is_right = counted_ns.abs_diff(expected_ns) <= tolerance_ns;
-        if !is_right {
-            log::warn!(
-                "self-test: a child used {expected_ns} ns of CPU by wait4, and {counted_ns} ns were counted; CPU of \
-                 short processes may be wrong on this kernel"
-            );
+        if counted_ns.abs_diff(expected_ns) <= tolerance_ns {
+            *self = Self::Done(SelfTest::Passed);
+            return;
         }
-        *self = Self::Done(if is_right {
-            SelfTest::Passed
-        } else {
-            SelfTest::Failed
-        });
+        *self = Self::missed(
+            attempt,
+            &format!(
+                "a child used {expected_ns} ns of CPU by wait4, and {counted_ns} ns were counted"
+            ),
+        );
     }
 
-    /// The state by `now_ns`.
-    pub(super) fn state(&mut self, now_ns: u64) -> SelfTest {
-        match *self {
-            Self::NotBegun => SelfTest::Pending,
-            Self::Done(state) => state,
-            Self::Waiting { begun_ns, .. } if now_ns.saturating_sub(begun_ns) < PATIENCE_NS => {
-                SelfTest::Pending
-            }
-            // One record in thousands may never come (see ARCHITECTURE.md, the free hook); two in a row are a fault.
-            Self::Waiting {
-                is_second: false, ..
-            } => {
-                *self = attempt(now_ns, true);
-                SelfTest::Pending
-            }
-            Self::Waiting { .. } => {
-                log::warn!(
-                    "self-test: the final record of a reaped child did not come within a minute, twice"
-                );
-                *self = Self::Done(SelfTest::Failed);
-                SelfTest::Failed
-            }
+    fn attempt(attempt: u32, now_ns: u64) -> Self {
+        match worked_child() {
+            Some((tgid, expected_ns)) => Self::Waiting {
+                tgid,
+                expected_ns,
+                begun_ns: now_ns,
+                attempt,
+            },
+            None => Self::missed(attempt, "no child could be started"),
         }
+    }
+
+    fn missed(attempt: u32, what: &str) -> Self {
+        if attempt < ATTEMPTS {
+            log::info!("self-test: {what}; another child will tell");
+            return Self::Missed { attempt };
+        }
+        log::warn!(
+            "self-test: {what}, and none of {ATTEMPTS} children in a row was a proof; CPU of short processes may be wrong \
+             on this kernel"
+        );
+        Self::Done(SelfTest::Failed)
+    }
+
+    /// The state by `now_ns`. Begins the next attempt when one is due.
+    pub(super) fn state(&mut self, now_ns: u64) -> SelfTest {
+        if let Self::Waiting {
+            begun_ns, attempt, ..
+        } = *self
+            && now_ns.saturating_sub(begun_ns) >= PATIENCE_NS
+        {
+            *self = Self::missed(
+                attempt,
+                "the final record of a reaped child did not come within a minute",
+            );
+        }
+        if let Self::Missed { attempt } = *self {
+            *self = Self::attempt(attempt + 1, now_ns);
+        }
+        match *self {
+            Self::Done(state) => state,
+            _ => SelfTest::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{Counters, Cpu, Facts, ProcessId, Released};
+
+    /// The final record of the child that is waited for, with so much more CPU time than it used.
+    fn record(run: &SelfTestRun, more_ns: u64) -> Event {
+        let SelfTestRun::Waiting {
+            tgid, expected_ns, ..
+        } = *run
+        else {
+            panic!("{run:?}");
+        };
+        Event::Released(Box::new(Released {
+            id: ProcessId { tgid, start_ns: 1 },
+            parent: 1,
+            facts: Facts::default(),
+            counters: Counters {
+                cpu: Cpu {
+                    user_ns: expected_ns + more_ns,
+                    system_ns: 0,
+                },
+                ..Counters::default()
+            },
+            projected: false,
+        }))
+    }
+
+    #[test]
+    fn a_child_whose_figure_is_right_is_enough() {
+        let mut run = begin(0);
+        assert_eq!(run.state(1), SelfTest::Pending);
+        for _ in 1..ATTEMPTS {
+            run.check(&record(&run, WORK_NS));
+            assert_eq!(run.state(1), SelfTest::Pending);
+        }
+        run.check(&record(&run, 0));
+        assert_eq!(run.state(1), SelfTest::Passed);
+    }
+
+    #[test]
+    fn a_figure_that_is_always_wrong_fails() {
+        let mut run = begin(0);
+        for _ in 0..ATTEMPTS {
+            assert_eq!(run.state(1), SelfTest::Pending);
+            run.check(&record(&run, WORK_NS));
+        }
+        assert_eq!(run.state(1), SelfTest::Failed);
+    }
+
+    #[test]
+    fn a_record_that_never_comes_fails() {
+        let mut run = begin(0);
+        for attempt in 1..u64::from(ATTEMPTS) {
+            assert_eq!(run.state(attempt * PATIENCE_NS - 1), SelfTest::Pending);
+            assert_eq!(run.state(attempt * PATIENCE_NS), SelfTest::Pending);
+        }
+        let last = u64::from(ATTEMPTS) * PATIENCE_NS;
+        assert_eq!(run.state(last - 1), SelfTest::Pending);
+        assert_eq!(run.state(last), SelfTest::Failed);
     }
 }
