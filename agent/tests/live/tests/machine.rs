@@ -1,7 +1,7 @@
 //! What happens to a whole machine, so to an emulated one only: its clock is set, and a CPU goes and comes back. Counting
 //! notices neither.
 
-use super::{rise, sum_within, within};
+use super::{between, rise, sum_within, within};
 use crate::{
     agent::Agent,
     exposition::Samples,
@@ -9,17 +9,22 @@ use crate::{
     process,
     program::{Program, Report, Running},
     runner::table,
-    tier::{TYPED, Tier},
+    tier::{EXACT, PROCFS, Tier},
 };
 use std::{fs, path::Path, time::Duration};
 
-// Not on tracepoints: their clock and the scheduler's are far enough apart in emulation for the self-test to fail.
-table![the_clock_is_set for TYPED, a_cpu_goes_and_comes_back for TYPED];
+table![
+    the_clock_is_set for EXACT,
+    a_cpu_goes_and_comes_back for EXACT,
+    the_clock_and_the_cpus_of_a_sampled_machine for &[&PROCFS],
+];
 
 const HOUR: i64 = 3600;
 /// Lives of the churn under which it happens, and CPU time of each.
 const LIVES: u64 = 400;
 const LIFE_NS: u64 = 1_000_000;
+/// Uses both CPUs. What `/proc` tells of it later is within a few ticks.
+const SPIN_BOTH: &str = "spin-threads 2 300000000";
 /// How far a start time may be off: whole seconds, and what passes between two looks at an emulated machine.
 const START_SECONDS: f64 = 10.0;
 
@@ -85,17 +90,25 @@ impl Churn {
                 report.reaped.cpu_ns,
             )
         });
-        all_is_well(agent, &samples);
+        all_is_well(agent, tier, &samples);
     }
 }
 
-/// Nothing was lost, every collector works, and no time that is told is one that cannot be.
-fn all_is_well(agent: &Agent, samples: &Samples) {
-    let health = agent.ask("/health");
-    assert!(health.contains(r#""status":"ok""#), "{health}");
+/// Nothing was lost, every collector works, and no time that is told is one that cannot be. Kernels that preempt themselves leave
+/// out a few runs of programs on classic tracepoints, as everywhere, and that is told: [`Lives::check`] counts with it.
+fn all_is_well(agent: &Agent, tier: &Tier, samples: &Samples) {
+    let bearable = if tier.without_types {
+        LIVES as f64 / 20.0
+    } else {
+        0.0
+    };
+    let mut complaints = agent.complaints(tier);
+    complaints.retain(|reason| bearable == 0.0 || !reason.contains("records were lost"));
+    assert!(complaints.is_empty(), "{complaints:?}");
     for family in ["lost", "coarse"] {
         let name = format!("headcount_events_{family}_total");
-        assert_eq!(samples.the(&name, &[]), 0.0, "{name}");
+        let count = samples.value(&name, &[]).unwrap_or(0.0);
+        assert!(count <= bearable, "{name}: {count}");
     }
     let mut collectors = 0;
     for (labels, success) in samples.series("headcount_collector_success") {
@@ -123,22 +136,27 @@ fn the_clock_is_set(tier: &'static Tier) {
         let running = young.work();
         let samples = churn.await_more(&agent, &last);
         rise::check(&last, &samples);
-        let now = process::wall_clock().as_secs_f64();
-        for started in [
-            oldest_start(&samples, &resident),
-            oldest_start(&samples, &young),
-            samples.the("process_start_time_seconds", &[]),
-        ] {
-            let since = now - started;
-            let age = (-START_SECONDS..HOUR as f64 / 2.0).contains(&since);
-            assert!(age, "started {since} s ago, after a step of {step} s");
-        }
-        all_is_well(&agent, &samples);
+        all_started_lately(&samples, &[&resident, &young]);
+        all_is_well(&agent, tier, &samples);
         drop(running);
         last = agent.scrape();
     }
     drop(older);
     churn.finish(&agent, tier);
+}
+
+/// As it must be after the clock was set: by the clock that now is.
+fn all_started_lately(samples: &Samples, programs: &[&Program]) {
+    let now = process::wall_clock().as_secs_f64();
+    let agent = samples.the("process_start_time_seconds", &[]);
+    let starts = programs
+        .iter()
+        .map(|program| oldest_start(samples, program));
+    for started in starts.chain([agent]) {
+        let since = now - started;
+        let is_right = (-START_SECONDS..HOUR as f64 / 2.0).contains(&since);
+        assert!(is_right, "started {since} s ago");
+    }
 }
 
 fn oldest_start(samples: &Samples, program: &Program) -> f64 {
@@ -183,7 +201,7 @@ fn a_cpu_goes_and_comes_back(tier: &'static Tier) {
         assert!(!SecondCpu::is_there());
         let without = churn.await_more(&agent, &last);
         rise::check(&last, &without);
-        all_is_well(&agent, &without);
+        all_is_well(&agent, tier, &without);
         drop(taken);
         assert!(SecondCpu::is_there());
         last = churn.await_more(&agent, &without);
@@ -193,7 +211,7 @@ fn a_cpu_goes_and_comes_back(tier: &'static Tier) {
     let low_ns = tier.least_alive(used_ns as f64);
     agent.await_that(|samples| {
         let found_ns = samples.group(&program.name).cpu_ns();
-        super::between(found_ns, low_ns, f64::MAX)
+        between(found_ns, low_ns, f64::MAX)
     });
     let report = busy.finish();
     agent.await_settled(|samples| {
@@ -201,4 +219,34 @@ fn a_cpu_goes_and_comes_back(tier: &'static Tier) {
         within(&agent, tier, &group, 1, report.reaped.cpu_ns)
     });
     churn.finish(&agent, tier);
+}
+
+/// Where nothing that is short is seen: one that stays, and uses both CPUs after each of it.
+fn the_clock_and_the_cpus_of_a_sampled_machine(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let program = Program::new("stays");
+    let mut running = program.work();
+    let mut told_ns = running.ask(SPIN_BOTH);
+    let mut last = agent.scrape();
+    let mut goes_on = || {
+        let before_ns = last.group(&program.name).cpu_ns();
+        let tells_ns = running.ask(SPIN_BOTH);
+        let used_ns = (tells_ns - told_ns) as f64;
+        told_ns = tells_ns;
+        let now = agent.scrape();
+        let found_ns = now.group(&program.name).cpu_ns() - before_ns;
+        between(found_ns, 0.9 * used_ns, 1.1 * used_ns).unwrap();
+        rise::check(&last, &now);
+        all_is_well(&agent, tier, &now);
+        all_started_lately(&now, &[&program]);
+        last = now;
+    };
+    for step in [HOUR, -HOUR] {
+        process::set_clock(step);
+        goes_on();
+    }
+    let taken = SecondCpu::take_away();
+    goes_on();
+    drop(taken);
+    goes_on();
 }
