@@ -44,6 +44,8 @@ pub(crate) struct Surroundings {
     pub(crate) tracefs: Tracefs,
     /// Bytes of memory that may be locked.
     pub(crate) locked_memory: Option<u64>,
+    /// Bytes that a file may have.
+    pub(crate) file_size: Option<u64>,
     /// The list of members of a control group that it is in from the beginning.
     pub(crate) entrance: Option<File>,
 }
@@ -98,6 +100,10 @@ impl Surroundings {
             // SAFETY: a system call, between fork and exec.
             unsafe { command.pre_exec(move || lock_at_most(bytes)) };
         }
+        if let Some(bytes) = self.file_size {
+            // SAFETY: a system call, between fork and exec.
+            unsafe { command.pre_exec(move || write_at_most(bytes)) };
+        }
         if let Some(mut members) = self.entrance {
             // SAFETY: a system call, between fork and exec.
             unsafe { command.pre_exec(move || members.write_all(b"0")) };
@@ -150,12 +156,21 @@ fn mount(
 }
 
 fn lock_at_most(bytes: u64) -> io::Result<()> {
-    let limit = libc::rlimit {
+    // SAFETY: the pointer is to a value that outlives the call.
+    one(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &both(bytes)) })
+}
+
+fn write_at_most(bytes: u64) -> io::Result<()> {
+    // SAFETY: the pointer is to a value that outlives the call.
+    one(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &both(bytes)) })
+}
+
+/// The soft limit and the hard one.
+const fn both(bytes: u64) -> libc::rlimit {
+    libc::rlimit {
         rlim_cur: bytes,
         rlim_max: bytes,
-    };
-    // SAFETY: the pointer is to a local.
-    one(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })
+    }
 }
 
 fn one(code: libc::c_int) -> io::Result<()> {

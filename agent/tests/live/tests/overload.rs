@@ -21,7 +21,7 @@ table![
 
 /// What a thread that is looked at may cost the agent: what is known of it, twice while a pass replaces another.
 const BYTES_A_THREAD: f64 = 1024.0;
-/// What a first scrape of many costs beside: pages of the program that no scrape before has used.
+/// What a first scrape of many costs beside: larger buffers.
 const BYTES_OF_THE_FIRST: f64 = 1_048_576.0;
 
 /// Of one process, each under another name: all are counted, the names only up to their bound. Where each has a file to be
@@ -35,7 +35,8 @@ fn twenty_thousand_threads(tier: &'static Tier) {
     let count = scaled(count).min(room_for_threads());
     let all = (count + 1) as f64;
     let agent = Agent::start(tier);
-    let before = resident_bytes(&agent.scrape());
+    agent.scrape();
+    let before = agent.own_bytes();
     let program = Program::new("crowd");
     let mut running = program.start("crowd", &[&count.to_string()]);
     running.await_line("there");
@@ -46,7 +47,7 @@ fn twenty_thousand_threads(tier: &'static Tier) {
     });
     expect("threads by name", threads_by_name(&samples, &program), all).unwrap();
     assert!(samples.the("headcount_threads_overflowed", &[]) > 0.0);
-    let grown = resident_bytes(&samples) - before;
+    let grown = agent.own_bytes() - before;
     let most = all * BYTES_A_THREAD + BYTES_OF_THE_FIRST;
     assert!(grown < most, "{grown} bytes more");
     let report = running.finish();
@@ -83,10 +84,6 @@ fn threads_by_name(samples: &Samples, program: &Program) -> f64 {
         .filter(|(labels, _)| labels["groupname"] == program.name)
         .map(|(_, threads)| threads)
         .sum()
-}
-
-fn resident_bytes(samples: &Samples) -> f64 {
-    samples.the("headcount_process_resident_memory_bytes", &[])
 }
 
 /// In a control group with room for so many: it is full most of the time, and most forks are refused.

@@ -228,15 +228,23 @@ fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
     goes_on(&agent, (&ITERATOR, rung()), told);
 }
 
-/// Type information of another build: a limit is read for a run time. The self-test sees it.
+/// Bytes that a file of the agent's may have. Read as time it is a second, more than any child of the self-test uses.
+const READ_AS_TIME: u64 = 1 << 30;
+
+/// Type information of another build: that limit is read for a run time. The self-test sees it.
 fn with_members_elsewhere(_: &'static Tier) {
     let mut raw = of_this_kernel();
     let [here, there] =
         ["sum_sched_runtime", "rlim"].map(|member| offset_at(&raw, "signal_struct", member));
-    // Of the stack, 8 MiB: read as time, more than the child of the self-test uses. In bits, as members are.
-    let limit = u32::from_ne_bytes(raw[there..there + 4].try_into().unwrap()) + 3 * 16 * 8;
+    // RLIMIT_FSIZE is 1; in bits, as members are.
+    let limit = u32::from_ne_bytes(raw[there..there + 4].try_into().unwrap()) + 16 * 8;
     raw[here..here + 4].copy_from_slice(&limit.to_ne_bytes());
-    let agent = Agent::start_in(Types::of(&raw).shown(), &[]);
+    let types = Types::of(&raw);
+    let surroundings = Surroundings {
+        file_size: Some(READ_AS_TIME),
+        ..types.shown()
+    };
+    let agent = Agent::start_in(surroundings, &[]);
     agent.await_that(|samples| {
         match samples.the("headcount_self_test_state", &[("state", "failed")]) {
             1.0 => Ok(()),
