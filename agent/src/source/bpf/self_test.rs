@@ -5,6 +5,7 @@
 //! where they are missed) may hit one child; what is wrong with the programs hits each.
 
 use crate::{process::Event, source::SelfTest};
+use std::io;
 
 /// How long the child works.
 const WORK_NS: u64 = 3_000_000;
@@ -38,7 +39,8 @@ pub(super) fn begin(now_ns: u64) -> SelfTestRun {
     SelfTestRun::attempt(1, now_ns)
 }
 
-fn worked_child() -> Option<(u32, u64)> {
+/// The child's number, and its CPU time by `wait4` in nanoseconds.
+fn worked_child() -> io::Result<(u32, u64)> {
     // SAFETY: the child calls nothing but clock_gettime and _exit, which are safe after fork in any program.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
@@ -46,17 +48,22 @@ fn worked_child() -> Option<(u32, u64)> {
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(0) };
     }
-    let tgid = u32::try_from(pid).ok()?;
+    let Ok(tgid) = u32::try_from(pid) else {
+        return Err(io::Error::last_os_error());
+    };
     let mut status = 0;
     // SAFETY: all bytes zero are a value of it.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to locals that outlive the call.
     let reaped = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+    if reaped != pid {
+        return Err(io::Error::last_os_error());
+    }
     let ns = |time: libc::timeval| {
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         seconds * 1_000_000_000 + u64::try_from(time.tv_usec).unwrap_or(0) * 1000
     };
-    (reaped == pid).then(|| (tgid, ns(usage.ru_utime) + ns(usage.ru_stime)))
+    Ok((tgid, ns(usage.ru_utime) + ns(usage.ru_stime)))
 }
 
 fn own_cpu_ns() -> u64 {
@@ -104,13 +111,18 @@ impl SelfTestRun {
 
     fn attempt(attempt: u32, now_ns: u64) -> Self {
         match worked_child() {
-            Some((tgid, expected_ns)) => Self::Waiting {
+            Ok((tgid, expected_ns)) => Self::Waiting {
                 tgid,
                 expected_ns,
                 begun_ns: now_ns,
                 attempt,
             },
-            None => Self::missed(attempt, "no child could be started"),
+            Err(error) => Self::missed(
+                attempt,
+                &format!(
+                    "no child could be started and reaped ({error}); it needs room for one more process"
+                ),
+            ),
         }
     }
 
