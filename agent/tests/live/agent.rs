@@ -193,20 +193,6 @@ impl Agent {
         i32::try_from(self.child.id()).unwrap()
     }
 
-    /// Its memory without pages of files: of the program there are more or fewer, as the page cache likes it.
-    pub(crate) fn own_bytes(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let mut lines = status.lines();
-        let line = lines.find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib: f64 = line
-            .unwrap()
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .unwrap();
-        1024.0 * kib
-    }
-
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

@@ -70,9 +70,17 @@ fn field(stat: &str, number: usize) -> u64 {
     word.trim().parse().unwrap()
 }
 
-fn value(text: &str, key: &str) -> u64 {
+/// Of a file with a key and a number a line, in the unit that the line has (`kB` are KiB).
+pub(crate) fn value(text: &str, key: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(key));
-    line.unwrap().trim().parse().unwrap()
+    let word = line.unwrap().split_whitespace().next();
+    word.unwrap().parse().unwrap()
+}
+
+/// A process's memory without pages of files: of a program there are more or fewer, as the page cache likes it.
+pub(crate) fn anonymous_bytes(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    value(&status, "RssAnon:") * 1024
 }
 
 fn page_bytes() -> u64 {

@@ -6,6 +6,7 @@ use crate::{
     guest::{is_unprivileged, scaled},
     limited::{Limited, MEMORY},
     process,
+    procfs::value,
     program::Program,
     runner::table,
     tier::{ALL, ITERATOR, PROCFS, TYPED, Tier},
@@ -34,13 +35,7 @@ fn proportional_memory(tier: &'static Tier) {
     let rollup = format!("/proc/{}/smaps_rollup", running.pid());
     agent.await_that(|samples| {
         let text = fs::read_to_string(&rollup).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let kib: f64 = line
-            .unwrap()
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .unwrap();
+        let kib = value(&text, "Pss:") as f64;
         let label = [("memtype", "proportionalResident")];
         let shown = samples
             .group(&program.name)

@@ -8,6 +8,7 @@ use crate::{
     group::Lives,
     guest::{is_here, scaled},
     limited::{Limited, PIDS},
+    procfs::anonymous_bytes,
     program::{Program, Running},
     runner::table,
     tier::{EXACT, ITERATOR, PROCFS, SWITCH, TYPED, Tier},
@@ -36,7 +37,7 @@ fn twenty_thousand_threads(tier: &'static Tier) {
     let all = (count + 1) as f64;
     let agent = Agent::start(tier);
     agent.scrape();
-    let before = agent.own_bytes();
+    let before = anonymous_bytes(agent.pid());
     let program = Program::new("crowd");
     let mut running = program.start("crowd", &[&count.to_string()]);
     running.await_line("there");
@@ -47,7 +48,7 @@ fn twenty_thousand_threads(tier: &'static Tier) {
     });
     expect("threads by name", threads_by_name(&samples, &program), all).unwrap();
     assert!(samples.the("headcount_threads_overflowed", &[]) > 0.0);
-    let grown = agent.own_bytes() - before;
+    let grown = anonymous_bytes(agent.pid()).saturating_sub(before) as f64;
     let most = all * BYTES_A_THREAD + BYTES_OF_THE_FIRST;
     assert!(grown < most, "{grown} bytes more");
     let report = running.finish();
