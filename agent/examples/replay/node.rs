@@ -122,7 +122,7 @@ fn facts(id: ProcessId) -> Facts {
     Facts {
         tgid: id.tgid,
         start_ns: id.start_ns,
-        argv: vec![comm.clone()],
+        argv: [&comm].into_iter().collect(),
         comm,
         uid: Some(0),
         username: "0".to_owned(),

@@ -126,6 +126,18 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_arguments_cut_total",
+            kind: Kind::Counter,
+            help: "Processes grouped by a part of their arguments: of a living process the agent reads 64 KiB and 4,096 arguments.",
+            labels: &[],
+            unit: "processes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.group_statistics.cut),
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_unattributed_cpu_seconds_total",
             kind: Kind::Counter,
             help: "CPU time that could not be booked to any group.",

@@ -179,6 +179,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             threads_overflowed: 44,
             unattributed_cpu_ns: 41_000_000_000,
             incomplete: 42,
+            cut: 45,
             accounts: 43,
         },
         serving: &ServingStatistics {

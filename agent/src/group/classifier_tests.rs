@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::group::{MAX_NAME, name::Form};
+use crate::process::Arguments;
 
 #[path = "naming_tests.rs"]
 mod naming;
@@ -19,11 +20,8 @@ fn classifier(yaml: &str) -> Classifier {
 
 /// A process with these arguments; its task name is the first one's base, cut as the kernel cuts it.
 fn process(argv: &[&str]) -> Facts {
-    let argv: Vec<Vec<u8>> = argv
-        .iter()
-        .map(|argument| argument.as_bytes().to_vec())
-        .collect();
-    let first = argv.first().map_or(&b""[..], |argv0| argv0);
+    let argv: Arguments = argv.iter().collect();
+    let first = argv.first().unwrap_or_default();
     let mut comm = first
         .rsplit(|byte| *byte == b'/')
         .next()
@@ -348,12 +346,12 @@ fn arguments_are_joined_and_decoded() {
         classifier("process_names: [{cmdline: [a.b], name: x}, {cmdline: ['(?s)a.b'], name: z}]");
     assert_eq!(name(&dot, &process(&["a\nb"])).unwrap(), "z", "M29");
     let bytes = Facts {
-        argv: vec![b"a\xffb".to_vec()],
+        argv: [b"a\xffb"].iter().collect(),
         ..Facts::default()
     };
     assert_eq!(name(&dot, &bytes).unwrap(), "x", "M30");
     let two = Facts {
-        argv: vec![b"^a\xe2\x82b".to_vec()],
+        argv: [b"^a\xe2\x82b"].iter().collect(),
         ..Facts::default()
     };
     assert_eq!(name(&dot, &two), None);
@@ -456,10 +454,10 @@ fn hostile_processes() {
         &long,
         &accents,
     ] {
-        for argv in [vec![], vec![argv0.to_vec()], vec![argv0.to_vec(); 100]] {
+        for count in [0, 1, 100] {
             let facts = Facts {
                 comm: argv0.to_vec(),
-                argv,
+                argv: std::iter::repeat_n(argv0, count).collect(),
                 ..Facts::default()
             };
             let found = name(&plain, &facts).unwrap();

@@ -33,11 +33,9 @@ fn nginx() -> Facts {
         tgid: 42,
         parent: 7,
         comm: b"nginx".to_vec(),
-        argv: vec![
-            b"/usr/sbin/nginx".to_vec(),
-            b"-g".to_vec(),
-            b"caf\xe9".to_vec(),
-        ],
+        argv: [&b"/usr/sbin/nginx"[..], b"-g", b"caf\xe9"]
+            .iter()
+            .collect(),
         uid: Some(33),
         username: "www-data".to_owned(),
         cgroups: vec!["/".to_owned(), format!("/system.slice/docker-{ID}.scope/x")],
@@ -135,7 +133,7 @@ fn variables() {
         );
     }
     let many = Facts {
-        argv: vec![b"x".to_vec(); 1000],
+        argv: std::iter::repeat_n("x", 1000).collect(),
         ..nginx()
     };
     assert_eq!(name("{comm: [nginx], name: '{{len .Argv}}'}", &many), "256");

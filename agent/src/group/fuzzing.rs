@@ -38,7 +38,7 @@ impl Subject<'_> {
             parent: self.ids.1,
             start_ns: self.ids.2,
             comm: self.comm.to_vec(),
-            argv: self.argv.iter().map(|word| word.to_vec()).collect(),
+            argv: self.argv.iter().collect(),
             uid: Some(1),
             username: self.username.to_owned(),
             cgroups: self.cgroups.iter().map(|path| (*path).to_owned()).collect(),

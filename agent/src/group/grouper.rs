@@ -31,6 +31,8 @@ pub struct Statistics {
     pub threads_overflowed: u64,
     /// Accounts decided by incomplete facts: the process was gone, and its event could not carry all.
     pub incomplete: u64,
+    /// Accounts decided by a part of the arguments only.
+    pub cut: u64,
     /// CPU time that was told only as a sum by comm and matched no group, nanoseconds.
     pub unattributed_cpu_ns: u64,
 }
@@ -106,6 +108,7 @@ impl Ledger for Grouper {
             return;
         }
         self.statistics.incomplete += u64::from(facts.incomplete);
+        self.statistics.cut += u64::from(facts.argv.is_cut());
         let verdict = (self.placer)(facts);
         let is_match = matches!(verdict, Verdict::Member(_));
         let is_telling = self.is_telling(facts, &verdict);
@@ -463,7 +466,7 @@ impl Grouper {
 pub(super) fn of_comm(comm: &[u8]) -> Facts {
     Facts {
         comm: comm.to_vec(),
-        argv: vec![comm.to_vec()],
+        argv: [comm].into_iter().collect(),
         incomplete: true,
         ..Facts::default()
     }

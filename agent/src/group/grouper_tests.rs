@@ -279,7 +279,7 @@ const CHILDLESS: Policy = Policy {
 /// As a process shows itself that has arguments.
 fn alive(comm: &str) -> Facts {
     Facts {
-        argv: vec![comm.as_bytes().to_vec()],
+        argv: [comm].iter().collect(),
         ..facts(comm)
     }
 }
@@ -451,7 +451,7 @@ fn a_comm_tells_of_its_group_what_a_process_with_nothing_else_would() {
     for comm in ["a", "x", "-"] {
         let account = grouper.open(Some(parent));
         let facts = Facts {
-            argv: vec![comm.as_bytes().to_vec()],
+            argv: [comm].iter().collect(),
             ..facts(comm)
         };
         grouper.identify(account, &facts);
@@ -482,7 +482,7 @@ fn a_comm_that_is_grouped_by_more_tells_nothing() {
     let mut grouper = Grouper::new(Box::new(placer), policy).with_comms(true);
     let account = grouper.open(None);
     let facts = Facts {
-        argv: vec![b"a".to_vec(), b"b".to_vec()],
+        argv: ["a", "b"].iter().collect(),
         ..facts("a")
     };
     grouper.identify(account, &facts);

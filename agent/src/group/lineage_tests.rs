@@ -24,7 +24,7 @@ struct Node {
 fn facts(comm: &str) -> Facts {
     Facts {
         comm: comm.as_bytes().to_vec(),
-        argv: vec![comm.as_bytes().to_vec()],
+        argv: [comm].iter().collect(),
         ..Facts::default()
     }
 }

@@ -233,10 +233,7 @@ fn exe_full(facts: &Facts) -> &[u8] {
 
 /// The task name stands as it is, slashes and all, where there are no arguments.
 fn exe_base(facts: &Facts) -> &[u8] {
-    facts
-        .argv
-        .first()
-        .map_or(&facts.comm, |argv0| text::base(argv0))
+    facts.argv.first().map_or(&facts.comm, text::base)
 }
 
 /// The data of a program: what upstream's template sees, and what is ours.
@@ -251,13 +248,7 @@ fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
     let fields = [
         (
             "Argv",
-            list(
-                &mut facts
-                    .argv
-                    .iter()
-                    .take(MAX_ARGUMENTS)
-                    .map(|word| decoded(word)),
-            ),
+            list(&mut facts.argv.iter().take(MAX_ARGUMENTS).map(decoded)),
         ),
         ("Cgroups", list(&mut paths.iter().map(|path| string(path)))),
         ("Comm", decoded(&facts.comm)),

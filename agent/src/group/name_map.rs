@@ -81,7 +81,7 @@ mod tests {
     fn group(names: &NameMap, comm: impl AsRef<[u8]>, argv: &[&str]) -> Option<String> {
         names.group_of(&Facts {
             comm: comm.as_ref().to_vec(),
-            argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            argv: argv.iter().collect(),
             ..Facts::default()
         })
     }

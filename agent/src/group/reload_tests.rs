@@ -15,7 +15,7 @@ pub(super) struct Node {
 pub(super) fn facts(comm: &str) -> Facts {
     Facts {
         comm: comm.as_bytes().to_vec(),
-        argv: vec![comm.as_bytes().to_vec()],
+        argv: [comm].iter().collect(),
         ..Facts::default()
     }
 }

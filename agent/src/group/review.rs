@@ -106,7 +106,7 @@ fn sample() -> Facts {
         tgid: 1,
         parent: 1,
         comm: word.clone(),
-        argv: vec![word.clone(); LONG],
+        argv: std::iter::repeat_n(&word, LONG).collect(),
         uid: Some(1),
         username: "x".repeat(LONG),
         cgroups: vec![format!("/a.slice/docker-{}.scope", "0".repeat(LONG)); LONG],

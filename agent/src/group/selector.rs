@@ -11,7 +11,7 @@ use super::go_regexp::GoError;
 use super::pattern::{Matches, Pattern, Room};
 use super::text;
 use crate::config::{Item, Key, Text};
-use crate::process::Facts;
+use crate::process::{Arguments, Facts};
 
 /// A process as selectors see it: what is derived from its facts is made once, and only if asked for.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ fn patterns(item: &Item, key: Key, room: &mut Room) -> Result<Vec<Pattern>, BadP
 }
 
 impl Exe {
-    fn matches(&self, argv: &[Vec<u8>]) -> bool {
+    fn matches(&self, argv: &Arguments) -> bool {
         argv.first().is_some_and(|argv0| {
             self.whole.contains(argv0) || self.base.contains(text::base(argv0))
         })

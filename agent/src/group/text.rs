@@ -1,5 +1,7 @@
 //! Bytes of a process to text, and Go's base name.
 
+use crate::process::Arguments;
+
 /// Appends `bytes` to `out`; each byte that is not UTF-8 becomes one U+FFFD, as Go decodes.
 pub(super) fn decode(bytes: &[u8], out: &mut String) {
     for chunk in bytes.utf8_chunks() {
@@ -9,8 +11,8 @@ pub(super) fn decode(bytes: &[u8], out: &mut String) {
 }
 
 /// The arguments joined with one space each.
-pub(super) fn joined(argv: &[Vec<u8>]) -> String {
-    let mut text = String::with_capacity(argv.iter().map(|argument| argument.len() + 1).sum());
+pub(super) fn joined(argv: &Arguments) -> String {
+    let mut text = String::with_capacity(argv.bytes());
     for (index, argument) in argv.iter().enumerate() {
         if index > 0 {
             text.push(' ');

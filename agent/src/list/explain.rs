@@ -44,9 +44,9 @@ fn portrait(facts: &Facts) -> String {
     let value = |bytes: &[u8]| shown(&String::from_utf8_lossy(bytes), VALUE);
     let mut text = format!("process {}, child of {}\n", facts.tgid, facts.parent);
     let _ = writeln!(text, "comm     {}", value(&facts.comm));
-    let exe = facts.argv.first().map(Vec::as_slice).unwrap_or_default();
+    let exe = facts.argv.first().unwrap_or_default();
     let _ = writeln!(text, "exe      {}", value(exe));
-    let _ = writeln!(text, "cmdline  {}", value(&facts.argv.join(&b' ')));
+    let _ = writeln!(text, "cmdline  {}", value(&facts.argv.joined()));
     let uid = facts.uid.unwrap_or_default();
     let _ = writeln!(text, "user     {} ({uid})", shown(&facts.username, VALUE));
     for path in facts.cgroups.iter().take(PATHS) {

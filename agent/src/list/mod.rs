@@ -19,7 +19,7 @@ pub use explain::explain;
 pub use screen::terminal_width;
 pub use table::table;
 
-/// Bytes of a command line that are kept: a process may have one of a megabyte.
+/// Bytes of a command line that are kept.
 const KEPT: usize = 4096;
 
 /// All processes at one moment, by process id.
@@ -71,7 +71,7 @@ impl Machine {
                 Ok(mut facts) => {
                     let verdict = classifier.classify(&facts, boot);
                     if whole != Some(tgid) {
-                        shorten(&mut facts.argv);
+                        facts.argv = facts.argv.shortened(KEPT);
                     }
                     machine.processes.insert(tgid, Process { facts, verdict });
                 }
@@ -97,19 +97,6 @@ impl Machine {
         }
         Home::Nowhere
     }
-}
-
-/// Keeps the first [`KEPT`] bytes, blanks between the arguments counted.
-fn shorten(argv: &mut Vec<Vec<u8>>) {
-    let mut room = KEPT;
-    argv.retain_mut(|word| {
-        let is_kept = room > 0;
-        word.truncate(room);
-        word.shrink_to_fit();
-        room = room.saturating_sub(word.len() + 1);
-        is_kept
-    });
-    argv.shrink_to_fit();
 }
 
 /// The labels of a group beside its name much as Prometheus shows them, not escaped yet; nothing for none.

@@ -59,7 +59,7 @@ fn cells(process: &Process, item: String) -> [String; 4] {
         item,
         facts.username.clone(),
         text(&facts.comm),
-        text(&facts.argv.join(&b' ')),
+        text(&facts.argv.joined()),
     ]
 }
 

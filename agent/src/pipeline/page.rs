@@ -53,7 +53,7 @@ impl Pipeline {
             let argv = seen.as_ref().and_then(|seen| seen.argv.as_ref());
             row.cmdline = self
                 .shows_cmdline
-                .then(|| argv.map(|argv| Shown::of_bytes(&argv.join(&b' '))));
+                .then(|| argv.map(|argv| Shown::of_bytes(&argv.joined())));
             if let Some(seen) = seen {
                 row.comm = Some(Shown::of_bytes(&seen.comm));
                 row.user = Some(Shown::of(&seen.username)).filter(|_| !seen.username.is_empty());

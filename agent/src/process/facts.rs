@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Container;
+use super::{Arguments, Container};
 
 /// What a process is called, owned by and started as: read from `/proc` while it lives, or taken from the exec event
 /// of one that was gone before anybody looked.
@@ -16,8 +16,8 @@ pub struct Facts {
     pub parent: u32,
     /// Task name: field 2 of `/proc/<pid>/stat` without its parentheses, raw bytes.
     pub comm: Vec<u8>,
-    /// Argument vector, raw bytes, trailing empty arguments dropped. Empty for kernel threads and zombies.
-    pub argv: Vec<Vec<u8>>,
+    /// Argument vector, trailing empty arguments dropped. Empty for kernel threads and zombies.
+    pub argv: Arguments,
     /// Effective uid; `None` for a sum over several processes.
     pub uid: Option<u32>,
     /// User name of the effective uid, or the uid in decimal where the host's passwd has none.

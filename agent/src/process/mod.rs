@@ -4,6 +4,7 @@
 //! does no IO, reads no clock and cannot fail.
 
 mod account;
+mod arguments;
 mod attribution;
 mod booked;
 mod container;
@@ -27,6 +28,7 @@ mod threads;
 mod tombstones;
 
 pub use account::{AccountId, Ledger};
+pub use arguments::Arguments;
 pub use attribution::Attribution;
 pub use container::{Container, container_id, is_container_id, is_in_pod};
 pub use counters::{Counters, Cpu, Faults, Io, Switches};

@@ -130,8 +130,8 @@ fn every_value_of_the_fixture_process() {
     assert_eq!((facts.tgid, facts.start_ns), (26231, id.start_ns));
     assert_eq!(facts.comm, b"vim");
     assert_eq!(
-        facts.argv,
-        ["vim", "test.go", "+10"].map(|word| word.as_bytes().to_vec())
+        facts.argv.iter().collect::<Vec<_>>(),
+        [&b"vim"[..], b"test.go", b"+10"]
     );
     assert_eq!((facts.username.as_str(), facts.incomplete), ("1000", false));
     assert_eq!(facts.cgroups, ["/user.slice/x:y"]);
@@ -375,20 +375,25 @@ fn names_are_bytes() {
             .write();
         let facts = procfs.facts(7, None).unwrap();
         assert_eq!(facts.comm, name);
-        assert_eq!(facts.argv, [name.to_vec(), Vec::new(), b"x".to_vec()]);
+        assert_eq!(facts.argv.iter().collect::<Vec<_>>(), [name, b"", b"x"]);
         assert_eq!(facts.username, "nobody", "the effective uid counts");
         assert_eq!(procfs.pass().unwrap().processes.len(), 1);
     }
 }
 
 #[test]
-fn a_command_line_is_cut_after_one_mebibyte() {
+fn a_command_line_beyond_64_kib_or_4096_arguments_is_cut_and_marked() {
     let tree = FakeProc::new(BTIME);
     tree.process(7)
-        .argv(&[vec![b'x'; (1 << 20) - 3], b"abcdef".to_vec()])
+        .argv(&[vec![b'x'; (64 << 10) - 3], b"abcdef".to_vec()])
         .write();
-    let facts = reader(&tree).facts(7, None).unwrap();
-    assert_eq!(facts.argv[1], b"ab");
+    tree.process(8).argv(&vec![b"x"; 1 << 20]).write();
+    tree.process(9).argv(&vec![b""; 1 << 20]).write();
+    let mut procfs = reader(&tree);
+    let mut argv = |pid| procfs.facts(pid, None).unwrap().argv;
+    assert_eq!(argv(7).iter().nth(1), Some(&b"ab"[..]));
+    assert_eq!((argv(8).len(), argv(9).len()), (4096, 1));
+    assert!([7, 8, 9].map(argv).iter().all(|argv| argv.is_cut()));
 }
 
 #[test]

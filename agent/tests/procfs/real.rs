@@ -52,7 +52,7 @@ fn this_very_process() {
     let comm = std::fs::read("/proc/self/comm").unwrap();
     assert_eq!(facts.comm, comm.trim_ascii_end());
     let argv: Vec<_> = std::env::args().map(String::into_bytes).collect();
-    assert_eq!(facts.argv, argv);
+    assert_eq!(facts.argv.iter().collect::<Vec<_>>(), argv);
     if uid == 0 {
         assert_eq!(facts.username, "root");
     }

@@ -5,7 +5,7 @@
 
 use super::snapshot::{Carried, process_id};
 use crate::{
-    process::{Coarse, Event, ExitStatus, Facts, Lifecycle, Released},
+    process::{Arguments, Coarse, Event, ExitStatus, Facts, Lifecycle, Released},
     source::names::Names,
 };
 use agent_common::{
@@ -23,28 +23,16 @@ fn text(comm: &Comm) -> Vec<u8> {
         .to_vec()
 }
 
-/// Arguments as `/proc/<pid>/cmdline` is read: trailing NULs first, then split. Nothing but NULs is one empty argument.
-fn arguments(bytes: &[u8]) -> Vec<Vec<u8>> {
-    if bytes.is_empty() {
-        return Vec::new();
-    }
-    let end = bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
-    bytes[..end]
-        .split(|byte| *byte == 0)
-        .map(<[u8]>::to_vec)
-        .collect()
-}
-
 fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) -> Facts {
     let comm = text(&head.comm);
     let is_cut = head.flags & ARGV_CUT != 0;
-    let mut argv = arguments(argv);
+    let mut argv = Arguments::of_file(argv);
     if argv.is_empty() && is_cut {
         // Lost on the way, not empty: a program's name is the best guess at its first argument.
-        argv.push(comm.clone());
+        argv = [&comm].into_iter().collect();
+    }
+    if is_cut {
+        argv = argv.cut();
     }
     let cgroup = names.cgroup(head.cgroup_id);
     Facts {
@@ -70,7 +58,7 @@ fn last_facts(record: &ReleaseRecord, names: &mut Names) -> Facts {
         tgid: record.id.tgid,
         start_ns: record.id.start_ns,
         parent: record.parent_tgid,
-        argv: vec![comm.clone()],
+        argv: [&comm].into_iter().collect(),
         comm,
         uid: Some(record.euid),
         username: names.username(record.euid),
@@ -267,14 +255,6 @@ pub(super) fn sum<T: Pod + Default>(cpus: impl Iterator<Item = T>) -> T {
 mod tests {
     use super::*;
     use crate::process::Container;
-
-    #[test]
-    fn arguments_split_as_procfs_ones_do() {
-        assert_eq!(arguments(b"a\0b\0"), [b"a", b"b"]);
-        assert_eq!(arguments(b"a\0\0b\0\0"), [&b"a"[..], b"", b"b"]);
-        assert_eq!(arguments(b"\0\0\0"), [b""]);
-        assert!(arguments(b"").is_empty());
-    }
 
     #[test]
     fn who_owned_and_started_a_process_that_is_gone() {

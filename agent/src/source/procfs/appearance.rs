@@ -6,6 +6,7 @@
 use std::os::fd::AsFd;
 
 use super::{Error, Procfs, cmdline, stat, status};
+use crate::process::Arguments;
 
 /// How much of a command line is read, bytes.
 const CMDLINE: usize = 4096;
@@ -18,7 +19,7 @@ pub struct Appearance {
     /// Name of the effective user, or the uid in decimal; empty where unreadable.
     pub username: String,
     /// First 4 KiB of the arguments, raw bytes; `None` where nobody asked or it cannot be read now.
-    pub argv: Option<Vec<Vec<u8>>>,
+    pub argv: Option<Arguments>,
 }
 
 impl Procfs {
@@ -67,7 +68,7 @@ impl Procfs {
             username: uid.map(|uid| self.users.name(uid)).unwrap_or_default(),
             argv: argv
                 .and_then(Result::ok)
-                .map(|bytes| cmdline::parse_cmdline(&bytes)),
+                .map(|bytes| Arguments::of_file(&bytes)),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Files of `/proc` with any content: no panic, and what is understood is what an independent reading finds.
 
-use super::{cgroup, cmdline, decimal, io, limits, smaps, stat, status, wchan};
-use crate::process::State;
+use super::{cgroup, decimal, io, limits, smaps, stat, status, wchan};
+use crate::process::{Arguments, State};
 
 /// The number that a word of digits spells.
 fn number(word: &str) -> Option<u64> {
@@ -120,16 +120,27 @@ fn smaps(file: &[u8], resident: &[Option<u64>], swapped: &[Option<u64>]) {
     );
 }
 
-/// The words of a command line, put together again, are the file without what ends it.
+/// The words of a command line, put together again, are the file without what ends it, or a beginning of it that is
+/// marked as one.
 pub(crate) fn cmdline(file: &[u8]) {
-    let words = cmdline::parse_cmdline(file);
+    let arguments = Arguments::of_file(file);
     let end = file
         .iter()
         .rposition(|byte| *byte != 0)
         .map_or(0, |last| last + 1);
-    assert_eq!(words.join(&0), &file[..end]);
+    let words: Vec<&[u8]> = arguments.iter().collect();
+    let joined = words.join(&0);
+    assert!(file[..end].starts_with(&joined));
+    assert!(arguments.is_cut() || joined.len() == end);
+    assert!(joined.len() <= Arguments::MAX_BYTES && words.len() <= Arguments::MAX_COUNT);
+    assert_eq!(
+        (words.len(), joined.len()),
+        (arguments.len(), arguments.bytes())
+    );
     assert_eq!(words.is_empty(), file.is_empty());
-    assert!(words.iter().flatten().all(|byte| *byte != 0));
+    assert!(words.iter().copied().flatten().all(|byte| *byte != 0));
+    let again: Arguments = words.iter().collect();
+    assert!(arguments.is_cut() || again == arguments);
 }
 
 /// Each path stands behind the second colon of its line, and either all lines are understood or none. The procfs crate takes those

@@ -335,7 +335,7 @@ mod tests {
         let _ = status::parse_status(bytes);
         let _ = io::parse_io(bytes);
         let _ = limits::parse_fd_limit(bytes);
-        let _ = cmdline::parse_cmdline(bytes);
+        let _ = crate::process::Arguments::of_file(bytes);
         let _ = cgroup::parse_cgroup(bytes);
         let _ = wchan::parse_wchan(bytes);
     }

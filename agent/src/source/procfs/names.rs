@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Error, Procfs, Stat, cgroup, cmdline, file, stat, status};
-use crate::process::{Facts, container_id, is_in_pod};
+use crate::process::{Arguments, Facts, container_id, is_in_pod};
 
 /// How young a process of a pod may be whose container has no name yet. The kubelet links the log of a container just after
 /// it has started it.
@@ -62,7 +62,7 @@ impl Procfs {
         facts: &mut Facts,
     ) -> Result<(), Error> {
         facts.argv = self.read_patiently(tgid, dir, cmdline::FILE, |bytes| {
-            Some(cmdline::parse_cmdline(bytes))
+            Some(Arguments::of_file(bytes))
         })?;
         let (file, _) = status::FILE;
         let status = self.read(tgid, dir, status::FILE, status::parse_status)?;

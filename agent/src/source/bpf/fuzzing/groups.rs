@@ -7,7 +7,7 @@ use crate::process::{Event, Facts, Pass, Table, Tally};
 
 /// By the length of the first argument: one of five groups, of which three have room; in none; or with the parent.
 fn place(facts: &Facts) -> Verdict {
-    let length = facts.argv.first().map_or(0, Vec::len);
+    let length = facts.argv.first().map_or(0, <[u8]>::len);
     match length % 7 {
         5 => Verdict::Unmatched,
         6 => Verdict::Excluded { item: 1 },
