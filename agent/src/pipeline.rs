@@ -18,7 +18,7 @@ use crate::{
     group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
-    process::{Facts, Pass, ProcessId, Table, Unclassified},
+    process::{Facts, Ledger as _, Pass, ProcessId, Table, Unclassified},
     reload::Reloads,
     sandbox::Sandbox,
     source::{
@@ -342,9 +342,10 @@ impl Pipeline {
     fn place(&mut self, one: &Unclassified, facts: &Facts) {
         if facts.argv.is_empty() {
             // It is ending, or a kernel thread: what its exec told decides, else its birth. Its present parent may be
-            // who takes the orphans.
+            // who takes the orphans, and decides only if the image it was born into was not looked at since a reload.
             let told = self.table.told_by_exec(one.id);
-            let above = one.birth.or(one.parent);
+            let birth = one.birth.filter(|birth| !self.grouper.is_outdated(*birth));
+            let above = birth.or(one.parent);
             self.grouper
                 .place(one.account, above, told.unwrap_or(facts));
         } else {

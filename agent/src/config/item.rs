@@ -36,6 +36,27 @@ pub struct Item {
     pub max_groups: Option<u32>,
 }
 
+impl Item {
+    /// The same item wherever it stands: every line is 0.
+    pub fn without_lines(&self) -> Self {
+        let mut item = self.clone();
+        item.line = 0;
+        let lists = [
+            &mut item.comm,
+            &mut item.exe,
+            &mut item.cmdline,
+            &mut item.user,
+            &mut item.cgroup,
+        ];
+        let texts = lists.into_iter().flatten().flatten();
+        let labels = item.labels.iter_mut().map(|label| &mut label.template);
+        for text in texts.chain(&mut item.name).chain(labels) {
+            text.line = 0;
+        }
+        item
+    }
+}
+
 /// A label of an item's groups. Its name is one that Prometheus takes and no family has itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {

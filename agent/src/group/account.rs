@@ -37,6 +37,8 @@ pub(super) struct Account {
     pub(super) decision: Decision,
     /// What a former configuration has decided, while the present one has not: `Member` or `Nowhere`.
     pub(super) former: Option<Decision>,
+    /// A former configuration made the decision, and the present one might decide otherwise.
+    pub(super) is_outdated: bool,
     /// The item that its own facts match, from 0; `None` while there is none, and where it follows its ancestor.
     pub(super) item: Option<u32>,
     pub(super) ancestor: Option<AccountId>,
@@ -66,6 +68,7 @@ impl Accounts {
         let account = Account {
             decision: Decision::Open,
             former: None,
+            is_outdated: false,
             item: None,
             ancestor,
             is_fork,

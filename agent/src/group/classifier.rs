@@ -80,6 +80,8 @@ pub(super) struct CompiledItem {
     pub(super) name: NameTemplate,
     /// The name template as it was typed.
     source: String,
+    /// The item as it was typed, without line numbers.
+    typed: config::Item,
     pub(super) labels: Vec<(Arc<str>, NameTemplate)>,
     max_groups: Option<u32>,
     failures: AtomicU64,
@@ -183,6 +185,15 @@ impl Classifier {
             .map(move |item| item.selector.miss(&subject, None))
     }
 
+    /// Whether a process that item number `item` of `former` matched (`None`: no item matched it) gets the same verdict
+    /// here, whatever its facts are: this item and all before it are unchanged.
+    pub fn decides_as(&self, former: &Self, item: Option<usize>) -> bool {
+        let pairs = self.items.iter().zip(&former.items);
+        let unchanged = pairs.take_while(|(a, b)| a.typed == b.typed).count();
+        let is_whole = || self.items.len() == unchanged && former.items.len() == unchanged;
+        item.map_or_else(is_whole, |item| item < unchanged)
+    }
+
     /// Items of which a template has failed at least once. Each is worth one warning.
     pub fn template_failures(&self) -> Vec<TemplateFailure> {
         let failed = |(item, compiled): (usize, &CompiledItem)| {
@@ -227,6 +238,7 @@ pub(super) fn compile(
         exclude: item.exclude,
         name,
         source: source.unwrap_or(name::DEFAULT).to_owned(),
+        typed: item.without_lines(),
         labels: labels.collect::<Result<_, _>>()?,
         max_groups: item.max_groups,
         failures: AtomicU64::new(0),

@@ -25,8 +25,14 @@ impl Grouper {
 
     /// Takes another configuration: what it says of accounts that are [undecided](crate::process::Ledger::undecide), and the
     /// groups that are known before any process is. All groups stay, with what was booked to them, but for those that were
-    /// only announced: nobody was ever in them.
-    pub fn reconfigure(&mut self, placer: Placer, known: Vec<Placement>) {
+    /// only announced: nobody was ever in them. `keeps` tells of which items the new configuration decides as the former one
+    /// did; `None` stands for the processes that no item matches.
+    pub fn reconfigure(
+        &mut self,
+        placer: Placer,
+        known: Vec<Placement>,
+        keeps: impl Fn(Option<usize>) -> bool,
+    ) {
         self.placer = placer;
         self.comms = self.comms.take().map(|_| Comms::default());
         let mut is_kept: Vec<bool> = self
@@ -38,7 +44,10 @@ impl Grouper {
             if let Decision::Member(group) = account.present() {
                 is_kept[group.0] = true;
             }
-            account.item = None;
+            let item = account.item.and_then(|item| usize::try_from(item).ok());
+            let is_decided = matches!(account.present(), Decision::Member(_) | Decision::Nowhere);
+            account.is_outdated |= is_decided && !keeps(item);
+            account.item = account.item.filter(|_| keeps(item));
         }
         self.keep(&is_kept);
         for group in &mut self.groups {

@@ -158,7 +158,20 @@ impl Ledger for Grouper {
 
     fn confirm(&mut self, id: AccountId) -> bool {
         let former = self.accounts.get(id).and_then(|account| account.former);
-        former.map(|decision| self.decide(id, decision)).is_some()
+        let Some(decision) = former else {
+            return false;
+        };
+        self.decide(id, decision);
+        if let Some(account) = self.accounts.account_mut(id) {
+            account.is_outdated = true;
+        }
+        true
+    }
+
+    fn is_outdated(&self, id: AccountId) -> bool {
+        self.accounts
+            .get(id)
+            .is_some_and(|account| account.is_outdated)
     }
 
     fn book(&mut self, id: AccountId, tally: &Tally) {
@@ -361,6 +374,7 @@ impl Grouper {
         let Some(account) = self.accounts.account_mut(id) else {
             return;
         };
+        account.is_outdated = false;
         account.decision = decision;
         account.former = None;
         let waited = account.waiting.take();

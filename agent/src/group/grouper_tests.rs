@@ -464,7 +464,7 @@ fn a_comm_tells_of_its_group_what_a_process_with_nothing_else_would() {
     assert_eq!(told(&grouper, "a"), Some(Attribution::Group(id)));
     assert_eq!(told(&grouper, "x"), Some(Attribution::Parent));
     assert_eq!(told(&grouper, "-"), Some(Attribution::Nowhere));
-    grouper.reconfigure(Box::new(|_| Verdict::Unmatched), Vec::new());
+    grouper.reconfigure(Box::new(|_| Verdict::Unmatched), Vec::new(), |_| false);
     assert_eq!(grouper.comms().count(), 0, "another configuration");
 }
 

@@ -78,7 +78,7 @@ impl Node {
     }
 
     pub(super) fn reconfigure(&mut self, placer: Placer) {
-        self.grouper.reconfigure(placer, Vec::new());
+        self.grouper.reconfigure(placer, Vec::new(), |_| false);
         self.table.reclassify(&mut self.grouper);
     }
 
@@ -222,12 +222,64 @@ fn what_is_told_of_the_dead_is_booked_once_where_they_were() {
 }
 
 #[test]
-fn a_zombie_stays_where_it_was() {
+fn a_zombie_is_decided_by_the_new_configuration() {
     let mut node = with_members(&[5]);
     node.observe_samples(4000, vec![sample(id(5), 11, State::Zombie)]);
     node.reconfigure(prefixed("2"));
     node.classify(named(&[(5, "a")]));
+    assert_eq!(node.shown(), [("1a", 11, 0), ("2a", 0, 1)]);
+    released(&mut node, 5, 13);
+    assert_eq!(node.shown(), [("1a", 11, 0), ("2a", 2, 1)]);
+}
+
+#[test]
+fn a_zombie_of_an_unchanged_item_stays_in_its_group() {
+    let mut node = with_members(&[5, 6]);
+    let zombie = |tgid| sample(id(tgid), 11, State::Zombie);
+    node.observe_samples(4000, vec![zombie(5), sample(id(6), 11, State::Sleeping)]);
+    node.grouper
+        .reconfigure(prefixed("2"), Vec::new(), |item| item == Some(0));
+    node.table.reclassify(&mut node.grouper);
+    node.classify(named(&[(5, "b"), (6, "a")]));
+    assert_eq!(node.shown(), [("1a", 22, 1), ("2a", 0, 1)]);
+    // The next configuration changes the item.
+    node.reconfigure(prefixed("3"));
+    node.classify(named(&[(5, "a"), (6, "a")]));
+    assert_eq!(node.shown()[0], ("1a", 22, 0));
+    assert_eq!(node.shown()[2], ("3a", 0, 2));
+}
+
+#[test]
+fn zombies_of_a_forgotten_image_are_decided_by_the_new_configuration() {
+    let mut node = born();
+    // Process 5 forks 6 and 7, which end at once, and ends itself: 1 takes the orphans and does not reap them.
+    for tgid in [6, 7] {
+        node.tell(Event::Forked {
+            child: id(tgid),
+            parent: id(5),
+        });
+    }
+    ends(&mut node, 5, 10);
+    let zombies = || [6, 7].map(|tgid| sample(id(tgid), 1, State::Zombie));
+    let init = || sample(id(1), 0, State::Sleeping);
+    node.observe_samples(4000, [init()].into_iter().chain(zombies()).collect());
+    node.classify(named(&[]));
+    assert_eq!(node.shown()[1], ("1a", 12, 2));
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[(1, "init"), (6, "x"), (7, "x")]));
+    let shown = node.shown();
+    assert_eq!((shown[1], shown[2]), (("1a", 12, 0), ("2init", 0, 3)));
+}
+
+#[test]
+fn a_zombie_that_nobody_reads_after_a_reload_stays_until_it_is_read() {
+    let mut node = with_members(&[5]);
+    node.observe_samples(4000, vec![sample(id(5), 11, State::Zombie)]);
+    node.reconfigure(prefixed("2"));
+    node.classify(named(&[]));
     assert_eq!(node.shown(), [("1a", 11, 1)]);
+    released(&mut node, 5, 13);
+    assert_eq!(node.shown(), [("1a", 13, 1)]);
 }
 
 #[test]

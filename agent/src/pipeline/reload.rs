@@ -44,9 +44,11 @@ impl Pipeline {
         };
         self.observer.want_cwd(classifier.uses_cwd());
         self.observer.want_pods(classifier.uses_pods());
+        let former = std::mem::replace(&mut self.classifier, classifier);
+        let classifier = &self.classifier;
+        let keeps = |item| classifier.decides_as(&former, item);
         self.grouper
-            .reconfigure(placer(&classifier, boot), classifier.fixed());
-        self.classifier = classifier;
+            .reconfigure(placer(classifier, boot), classifier.fixed(), keeps);
         self.failures_logged.clear();
         self.table.reclassify(&mut self.grouper);
         self.classify(pass);

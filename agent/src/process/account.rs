@@ -28,6 +28,8 @@ pub trait Ledger {
     fn undecide(&mut self, account: AccountId);
     /// Nobody will decide it anew: what was decided before [`Self::undecide`] stays. `false` where there is no such thing.
     fn confirm(&mut self, account: AccountId) -> bool;
+    /// Whether a former configuration made the decision, and the present one might decide otherwise.
+    fn is_outdated(&self, account: AccountId) -> bool;
     /// Books `tally`; on an undecided account it waits for the decision.
     fn book(&mut self, account: AccountId, tally: &Tally);
 }

@@ -250,7 +250,8 @@ impl Table {
             id,
             account: entry.account,
             parent: self.account_of(held.parent),
-            birth: entry.birth,
+            // A zombie may stand for the image that it was born into.
+            birth: entry.birth.filter(|birth| *birth != entry.account),
             cgroup_id,
         })
     }

@@ -41,6 +41,9 @@ impl Ledger for Sums {
     fn confirm(&mut self, _: AccountId) -> bool {
         false
     }
+    fn is_outdated(&self, _: AccountId) -> bool {
+        false
+    }
     fn book(&mut self, account: AccountId, tally: &Tally) {
         assert!(
             self.users.get(&account).is_some_and(|users| *users > 0),

@@ -59,6 +59,45 @@ fn what_was_used_until_a_reload_stays_where_it_was() {
     assert_eq!(cpu, [1.6, 1.1, 2.0]);
 }
 
+/// The command line of a process is gone once it has ended: its task name decides, else its parent does, as after a
+/// restart of the agent.
+#[test]
+fn reload_moves_a_zombie_out_of_a_group_that_is_gone() {
+    let by_cmdline = |name: &str, pattern: &str| {
+        format!("process_names:\n  - {{name: {name}, cmdline: [{pattern}]}}\n")
+    };
+    let tree = tree();
+    named(&tree, 5, "holder").write();
+    let zombie = || named(&tree, 6, "a").parent(5);
+    zombie().write();
+    let agent = start(&tree, &by_cmdline("first", "^a"), &[]);
+    let members = || {
+        let all = agent.scrape().groups().into_iter();
+        all.filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+    };
+    let first = [("first".to_owned(), 1)];
+    assert_eq!(members(), first);
+    zombie().argv::<&str>(&[]).state('Z').write();
+    assert_eq!(members(), first);
+    // The same items decide the same, and so do further ones behind them.
+    let same = format!("# moved by a line\n{}", by_cmdline("first", "^a"));
+    reload(&agent, &same);
+    assert_eq!(members(), first);
+    reload(&agent, &format!("{same}  - {{name: more, comm: [a]}}\n"));
+    assert_eq!(members(), first);
+    for (yaml, expected) in [
+        (by_cmdline("second", "^a"), None),
+        (item("third", &["a"]), Some(("third".to_owned(), 1))),
+        (
+            by_cmdline("fourth", "^holder"),
+            Some(("fourth".to_owned(), 2)),
+        ),
+    ] {
+        reload(&agent, &yaml);
+        assert_eq!(members(), Vec::from_iter(expected), "{yaml}");
+    }
+}
+
 #[test]
 fn sighup_reloads() {
     let tree = tree();

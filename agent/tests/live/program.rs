@@ -145,6 +145,11 @@ impl Running {
         self.await_line("cpu_ns")
     }
 
+    /// Has a worker end; it is not waited for.
+    pub(crate) fn close_input(&mut self) {
+        drop(self.input.take());
+    }
+
     /// Whether it has ended, and waits to be reaped.
     pub(crate) fn has_ended(&self) -> bool {
         process::has_ended(self.pid())

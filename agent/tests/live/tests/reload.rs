@@ -9,13 +9,17 @@ use crate::{
     process::End,
     program::Program,
     runner::table,
-    tier::{TYPED, Tier},
+    tier::{ITERATOR, PROCFS, SWITCH, TYPED, Tier},
 };
 
 table![
     reload_under_churn for TYPED,
     a_reload_moves_the_living for TYPED,
+    reload_moves_a_zombie for SHOW_ZOMBIES,
 ];
+
+/// On tracepoints a process is gone with the last switch of its last thread.
+const SHOW_ZOMBIES: &[&Tier] = &[&ITERATOR, &SWITCH, &PROCFS];
 
 const ENABLED: &[&str] = &["--web.enable-lifecycle"];
 
@@ -143,4 +147,39 @@ fn a_reload_moves_the_living(tier: &'static Tier) {
         let found_ns = first.cpu_ns() + second.cpu_ns();
         sum_within(&agent, tier, samples, found_ns, 1, report.reaped.cpu_ns)
     });
+}
+
+/// The parent of a zombie has not waited for it; its task name is all that is left of it.
+fn reload_moves_a_zombie(tier: &'static Tier) {
+    let program = Program::new("zombi");
+    let configuration = |name: &str, key: &str| {
+        format!(
+            "process_names: [{{name: {name}, {key}: [{}]}}]\n",
+            program.name
+        )
+    };
+    let agent = Agent::start_with(tier, ENABLED, Some(&configuration("first", "cmdline")));
+    let mut running = program.work();
+    running.ask("spin 1000000");
+    let holds = |name: &'static str| {
+        move |samples: &Samples| {
+            let found = ["first", "second", "third"].map(|name| samples.group(name).processes());
+            let expected = ["first", "second", "third"].map(|one| f64::from(u8::from(one == name)));
+            let complaint = || format!("{found:?} processes, expected one in {name}");
+            (found == expected).then_some(()).ok_or_else(complaint)
+        }
+    };
+    agent.await_that(holds("first"));
+    running.close_input();
+    while !running.has_ended() {
+        std::thread::yield_now();
+    }
+    agent.await_that(holds("first"));
+    // By its arguments, which are gone, it is found no more.
+    agent.reload(&configuration("second", "cmdline"));
+    agent.await_that(holds("none"));
+    agent.reload(&configuration("third", "comm"));
+    agent.await_that(holds("third"));
+    running.finish();
+    agent.await_that(holds("none"));
 }
