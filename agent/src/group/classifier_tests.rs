@@ -465,6 +465,17 @@ fn hostile_processes() {
             assert_eq!(Some(found), name(&general, &facts));
         }
     }
+    let quotes = Facts {
+        comm: vec![b'"'; 4096],
+        ..Facts::default()
+    };
+    let found = name(&plain, &quotes).unwrap();
+    assert_eq!(
+        found,
+        "\"".repeat(MAX_NAME / 2),
+        "each is two bytes in the exposition"
+    );
+    assert_eq!(Some(found), name(&general, &quotes));
     let facts = Facts {
         comm: accents,
         ..Facts::default()

@@ -8,6 +8,7 @@ use regex::bytes::RegexBuilder;
 use super::name::{MAX_NAME, NameTemplate};
 use super::pattern::{Matches, Pattern, Room};
 use super::start_time::{BootTime, StartTime};
+use super::text::fitting;
 use super::{cgroup, go_regexp, time_layout};
 use crate::config::civil::{self, Civil};
 use crate::process::{Container, Facts, container_id, is_container_id, is_in_pod};
@@ -79,10 +80,10 @@ pub(crate) fn template(input: &[u8]) {
         ("App".into(), "kafka".to_owned()),
     ]);
     let rendered = template.render(&facts, boot, &matches);
-    assert!(rendered.text.len() <= MAX_NAME);
+    assert_eq!(fitting(&rendered.text, MAX_NAME).0, rendered.text);
     assert_eq!(template.render(&facts, boot, &matches), rendered);
     assert!(template.fixed().is_none_or(|fixed| fixed == rendered.text));
-    if !source.contains("{{") && source.len() <= MAX_NAME {
+    if !source.contains("{{") && fitting(source, MAX_NAME).0 == source {
         assert_eq!((rendered.text.as_str(), rendered.error), (source, None));
     }
 }
@@ -196,7 +197,7 @@ pub(crate) fn cgroup_path(input: &[u8]) {
         let rendered = template.render(&facts, BootTime::default(), &Matches::new());
         rendered.text
     };
-    let cut = |text: &str| text[..text.floor_char_boundary(MAX_NAME)].to_owned();
+    let cut = |text: &str| fitting(text, MAX_NAME).0.to_owned();
     assert_eq!(
         name("{{.Unit}}"),
         cut(cgroup::unit(&paths).unwrap_or_default())

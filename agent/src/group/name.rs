@@ -2,8 +2,9 @@
 //!
 //! In come a template, compiled once, and the facts of a process; out goes the name. Contract section 2.2. A template of
 //! plain text and plain variables, as nearly all are, is a list of parts here; everything else is a program of
-//! [`super::template`]. Whatever a process is called, the name is text, and it is cut at [`MAX_NAME`] bytes between two
-//! characters: process-exporter does not cut, but then a local user decides how much memory a group takes.
+//! [`super::template`]. Whatever a process is called, the name is text, and it is cut between two characters where it would
+//! take more than [`MAX_NAME`] bytes of the exposition (see [`text::fitting`]): process-exporter does not cut, but then a local user
+//! decides how much memory a group takes.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -20,7 +21,7 @@ use super::template_kinds::Used;
 use super::text;
 use crate::process::{Container, Facts, container_id};
 
-/// The most a group name may have, bytes.
+/// The longest group name or label value, in bytes after escaping: what one sample of the exposition spends on it.
 pub const MAX_NAME: usize = 1024;
 
 /// The most arguments that a template sees.
@@ -284,10 +285,12 @@ fn decoded(bytes: &[u8]) -> Value {
     string(&out)
 }
 
-/// A text of at most [`MAX_NAME`] bytes. What does not fit is an error, once the beginning of it is taken.
+/// A text of at most [`MAX_NAME`] escaped bytes. Text that does not fit is an error, once the beginning of it is taken.
 #[derive(Debug, Default)]
 struct Capped {
     text: String,
+    /// Bytes of `text` after escaping.
+    escaped: usize,
     full: bool,
 }
 
@@ -303,9 +306,10 @@ impl Capped {
 
 impl fmt::Write for Capped {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = text.floor_char_boundary(MAX_NAME - self.text.len());
-        self.text.push_str(&text[..room]);
-        self.full |= room < text.len();
+        let (fits, escaped) = text::fitting(text, MAX_NAME - self.escaped);
+        self.text.push_str(fits);
+        self.escaped += escaped;
+        self.full |= fits.len() < text.len();
         if self.full { Err(fmt::Error) } else { Ok(()) }
     }
 }

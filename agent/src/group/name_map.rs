@@ -43,7 +43,7 @@ impl NameMap {
         };
         let found = pattern.first_group(&text::joined(&facts.argv))?;
         let mut group = format!("{name}:{found}");
-        group.truncate(group.floor_char_boundary(MAX_NAME));
+        group.truncate(text::fitting(&group, MAX_NAME).0.len());
         Some(group)
     }
 

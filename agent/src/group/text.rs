@@ -1,4 +1,4 @@
-//! Bytes of a process to text, and Go's base name.
+//! Bytes of a process to text, the length of text in the exposition, and Go's base name.
 
 use crate::process::Arguments;
 
@@ -8,6 +8,23 @@ pub(super) fn decode(bytes: &[u8], out: &mut String) {
         out.push_str(chunk.valid());
         out.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
     }
+}
+
+/// The longest beginning of `text` that takes at most `most` bytes in the exposition, and how many it takes. The exposition writes
+/// each backslash, quote and line feed as two bytes, so a name of quotes is twice as long there.
+pub(super) fn fitting(text: &str, most: usize) -> (&str, usize) {
+    let mut escaped = 0;
+    for (at, character) in text.char_indices() {
+        let bytes = match character {
+            '\\' | '"' | '\n' => 2,
+            other => other.len_utf8(),
+        };
+        if escaped + bytes > most {
+            return (&text[..at], escaped);
+        }
+        escaped += bytes;
+    }
+    (text, escaped)
 }
 
 /// The arguments joined with one space each.
@@ -51,6 +68,24 @@ mod tests {
             let mut text = String::new();
             decode(bytes, &mut text);
             assert_eq!(text, expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn fitting_text_is_measured_after_escaping_and_cut_between_characters() {
+        let cases = [
+            ("plain", 5, "plain", 5),
+            ("plain", 4, "plai", 4),
+            ("\"\\\n", 6, "\"\\\n", 6),
+            ("\"\"\"", 5, "\"\"", 4),
+            ("a\"b", 2, "a", 1),
+            ("éé", 3, "é", 2),
+            ("", 0, "", 0),
+            ("x", 0, "", 0),
+            ("\t\0", 2, "\t\0", 2),
+        ];
+        for (text, most, expected, bytes) in cases {
+            assert_eq!(fitting(text, most), (expected, bytes), "{text:?} in {most}");
         }
     }
 
