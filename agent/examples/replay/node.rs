@@ -49,6 +49,7 @@ impl Node {
                 tgid: 1,
                 start_ns: 1,
             }),
+            None,
         );
         Self {
             // All that any kernel tells.

@@ -1,4 +1,4 @@
-//! What a process's cgroup paths tell of it: systemd unit and slice. Its container is told by `process::container_id`.
+//! What a process's cgroup paths tell of it: systemd unit and slice. Its container is told by `process::container_path`.
 //!
 //! In come the paths as `/proc/<pid>/cgroup` has them, out go names. Where hierarchies tell different things, the first that
 //! tells anything counts.

@@ -11,7 +11,7 @@ use super::start_time::{BootTime, StartTime};
 use super::text::fitting;
 use super::{cgroup, go_regexp, time_layout};
 use crate::config::civil::{self, Civil};
-use crate::process::{Container, Facts, container_id, is_container_id, is_in_pod};
+use crate::process::{Container, Facts, Parent, container_path, is_container_id};
 
 /// A process of which everything is known, the hostile parts among it.
 #[derive(Debug, Arbitrary)]
@@ -180,14 +180,16 @@ pub(crate) fn cgroup_path(input: &[u8]) {
     };
     assert!(cgroup::unit(&paths).is_none_or(is_in));
     assert!(cgroup::slice(&paths).is_none_or(|slice| is_in(slice) && slice.ends_with(".slice")));
-    let id = container_id(&paths);
-    assert!(id.is_none_or(|id| is_container_id(id) && text.contains(id)));
-    assert!(!is_in_pod(&paths) || text.contains("pod"));
-    // Paths are looked at one by one, the first that tells something counts.
-    let first = paths
-        .iter()
-        .find_map(|path| container_id(std::slice::from_ref(path)));
-    assert_eq!(id, first);
+    let found = container_path(&paths);
+    assert!(found.is_none_or(|path| is_container_id(path.id) && text.contains(path.id)));
+    let is_pod = found.is_some_and(|path| matches!(path.parent, Parent::Pod(_)));
+    assert!(!is_pod || text.contains("pod"));
+    // Below a cgroup that a user may write to, nothing is found that stands for a container outside.
+    for path in &paths {
+        let below = format!("/user.slice/user-1.slice/user@1.service/{path}");
+        let found = container_path(std::slice::from_ref(&below)).map(|path| path.parent);
+        assert!(found.is_none_or(|parent| parent == Parent::Delegated("user@1.service")));
+    }
     let facts = Facts {
         cgroups: paths.clone(),
         ..Facts::default()
@@ -202,5 +204,6 @@ pub(crate) fn cgroup_path(input: &[u8]) {
         name("{{.Unit}}"),
         cut(cgroup::unit(&paths).unwrap_or_default())
     );
-    assert_eq!(name("{{.ContainerID}}"), id.unwrap_or_default());
+    let shown = found.map_or(String::new(), |path| path.to_string());
+    assert_eq!(name("{{.ContainerID}}"), cut(&shown));
 }

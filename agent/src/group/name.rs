@@ -19,7 +19,7 @@ use super::start_time::{BootTime, StartTime};
 use super::template::{self, Program, string};
 use super::template_kinds::Used;
 use super::text;
-use crate::process::{Container, Facts, container_id};
+use crate::process::{Container, Facts, container_path};
 
 /// The longest group name or label value, in bytes after escaping: what one sample of the exposition spends on it.
 pub const MAX_NAME: usize = 1024;
@@ -212,7 +212,10 @@ impl Part {
             Part::Cwd => out.write_bytes(&facts.cwd),
             Part::Unit => out.write_str(cgroup::unit(&facts.cgroups).unwrap_or_default()),
             Part::Slice => out.write_str(cgroup::slice(&facts.cgroups).unwrap_or_default()),
-            Part::ContainerId => out.write_str(container_id(&facts.cgroups).unwrap_or_default()),
+            Part::ContainerId => match container_path(&facts.cgroups) {
+                Some(path) => write!(out, "{path}"),
+                None => Ok(()),
+            },
             Part::Namespace => out.write_str(of_container(facts, |found| &found.namespace)),
             Part::Pod => out.write_str(of_container(facts, |found| &found.pod)),
             Part::Workload => out.write_str(of_container(facts, Container::workload)),
@@ -256,7 +259,7 @@ fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
         ("Container", of_pod(|found| &found.name)),
         (
             "ContainerID",
-            string(container_id(paths).unwrap_or_default()),
+            string(&container_path(paths).map_or(String::new(), |path| path.to_string())),
         ),
         ("Cwd", decoded(&facts.cwd)),
         ("ExeBase", decoded(exe_base(facts))),

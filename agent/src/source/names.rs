@@ -1,7 +1,7 @@
 //! Names for numbers that events carry: users and cgroups.
 
 use super::users::Users;
-use crate::process::{Container, Facts, container_id};
+use crate::process::{Container, Facts, container_path_within};
 use std::{collections::HashMap, sync::Arc};
 
 /// Cgroups whose paths are remembered. Full: all are forgotten and learnt again.
@@ -57,11 +57,12 @@ impl Names {
     }
 
     /// These are the facts of a living process in the cgroup `id`. Its container counts only where the paths name it that are
-    /// those of whoever is in it.
-    pub fn learn(&mut self, id: u64, facts: &Facts) {
+    /// those of whoever is in it. `node`: the id of the container that the node is, if it is one.
+    pub fn learn(&mut self, id: u64, facts: &Facts, node: Option<&str>) {
         let paths = &facts.cgroups_by_id;
         let container = facts.container.as_ref();
-        let is_named = !paths.is_empty() && container_id(paths) == container_id(&facts.cgroups);
+        let of_paths = |paths| container_path_within(paths, node);
+        let is_named = !paths.is_empty() && of_paths(paths) == of_paths(&facts.cgroups);
         let container = container.filter(|_| is_named);
         if self.cgroups.len() >= CGROUPS && !self.cgroups.contains_key(&id) {
             self.cgroups.clear();
@@ -106,7 +107,7 @@ mod tests {
             cgroups_by_id: Vec::new(),
             ..facts("/docker/x", Some("p"))
         };
-        names.learn(1, &of_version_1);
+        names.learn(1, &of_version_1, None);
         assert_eq!(names.cgroup(1), Cgroup::default());
     }
 
@@ -119,7 +120,7 @@ mod tests {
             cgroups: vec!["/elsewhere".to_owned(), path.clone()],
             ..facts(&path, Some("p"))
         };
-        names.learn(1, &hybrid);
+        names.learn(1, &hybrid, None);
         assert_eq!(names.cgroup(1).container, hybrid.container);
     }
 
@@ -153,7 +154,7 @@ mod tests {
             ("/a", Some("q"), Some("q")),
             ("/b", None, None),
         ] {
-            names.learn(1, &facts(path, pod));
+            names.learn(1, &facts(path, pod), None);
             let found = names.cgroup(1);
             assert_eq!(found.paths, [path]);
             let pod = found.container.as_ref().map(|found| found.pod.as_str());

@@ -171,7 +171,7 @@ impl Observer {
 
     /// Remembers which cgroup paths and container belong to the cgroup that an exec told: those of a process that lives in it.
     pub fn learn(&mut self, cgroup_id: u64, facts: &Facts) {
-        self.names.learn(cgroup_id, facts);
+        self.names.learn(cgroup_id, facts, self.procfs.node());
     }
 
     /// The kernel, where it counts by groups itself.

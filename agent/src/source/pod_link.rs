@@ -29,6 +29,16 @@ pub(super) fn parse_link(file_name: &[u8]) -> Option<(&str, Container)> {
     })
 }
 
+/// The uid of the pod that the link leads to, `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restarts>.log`, or
+/// `/var/log/pods/<uid>/...` before Kubernetes 1.14; `None` for any other place.
+pub(super) fn parse_target(target: &[u8]) -> Option<&str> {
+    let folders = std::str::from_utf8(target).ok()?.split_once("/pods/")?.1;
+    let (pod, _) = folders.split_once('/')?;
+    let uid = pod.rsplit('_').next()?;
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+    (matches!(uid.len(), 32 | 36) && uid.bytes().all(is_digit)).then_some(uid)
+}
+
 fn is_name(name: &str, longest: usize, dots: bool) -> bool {
     let is_allowed = |byte| match byte {
         b'a'..=b'z' | b'0'..=b'9' | b'-' => true,
@@ -108,6 +118,29 @@ mod tests {
         let upper = format!("a_b_c-{}.log", ID.to_uppercase());
         assert_eq!(parsed(&upper), None);
         assert!(parse_link(b"a_b_c\xff-").is_none());
+    }
+
+    #[test]
+    fn pods_that_links_lead_to() {
+        const UID: &str = "1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
+        const FILE: &str = "0123456789abcdef0123456789abcdef";
+        for (target, expected) in [
+            ("/var/log/pods/ns_web-0_UID/c/0.log", Some(UID)),
+            (
+                "/var/log/pods/kube-system_etcd-n1_FILE/etcd/3.log",
+                Some(FILE),
+            ),
+            ("/var/log/pods/UID/c_0.log", Some(UID)),
+            ("../pods/ns_web-0_UID/c/0.log", Some(UID)),
+            ("/var/lib/docker/containers/x/x-json.log", None),
+            ("/var/log/pods/ns_web-0_UID", None),
+            ("/var/log/pods/ns_web-0_x/c/0.log", None),
+            ("/var/log/pods/", None),
+            ("", None),
+        ] {
+            let target = target.replace("UID", UID).replace("FILE", FILE);
+            assert_eq!(parse_target(target.as_bytes()), expected, "{target}");
+        }
     }
 
     proptest! {

@@ -1,16 +1,21 @@
 //! Names of pods: from a container's id to what its cluster calls it.
 //!
 //! In come the kubelet's links to the logs of its containers, `<rootfs>/var/log/containers`; out go names. Neither the API
-//! server nor a runtime's socket is asked. Only names of links are read, never a log.
+//! server nor a runtime's socket is asked. Only the links are read, never a log.
+//!
+//! The links are the kubelet's word, the cgroup path is what a process shows: names are given only if the path is one that only
+//! a kubelet's runtime creates, and if its pod is the one that the link leads to.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use super::pod_link::parse_link;
-use crate::process::Container;
+use super::pod_link::{parse_link, parse_target};
+use super::procfs::parse_cgroup;
+use crate::process::{Container, ContainerPath, container_path};
 
 /// Links that are read and remembered, ten times what the largest nodes have. Containers of further ones stay without names,
 /// and the listing counts as one that failed.
@@ -21,16 +26,29 @@ const LINKS: usize = 16_384;
 #[derive(Debug)]
 pub(super) struct Pods {
     folder: PathBuf,
-    known: HashMap<String, Arc<Container>>,
+    /// The cgroup paths of process 1, and the container that it is in.
+    init: PathBuf,
+    node: OnceCell<Option<String>>,
+    known: HashMap<String, Named>,
     may_list: bool,
     failures: u64,
 }
 
+/// What the link of a container tells.
+#[derive(Debug)]
+struct Named {
+    container: Arc<Container>,
+    /// `None` where the link leads to another place than a pod's folder, as those of old kubelets do.
+    pod_uid: Option<String>,
+}
+
 impl Pods {
-    /// Names from the links in `folder`. Nothing is read before the first question.
-    pub(super) fn new(folder: PathBuf) -> Self {
+    /// Names from the links in `folder`; `init` is the cgroup file of process 1. Nothing is read before the first question.
+    pub(super) fn new(folder: PathBuf, init: PathBuf) -> Self {
         Self {
             folder,
+            init,
+            node: OnceCell::new(),
             known: HashMap::new(),
             may_list: true,
             failures: 0,
@@ -42,12 +60,27 @@ impl Pods {
         self.may_list = true;
     }
 
-    /// What the container with this id is called; `None` where the kubelet has no link for it, or none yet.
-    pub(super) fn find(&mut self, id: &str) -> Option<Arc<Container>> {
-        if !self.known.contains_key(id) && std::mem::take(&mut self.may_list) {
+    /// The id of the container that process 1 is in: the node itself is a container then, as those of kind are.
+    pub(super) fn node(&self) -> Option<&str> {
+        let read = || {
+            let (paths, _) = parse_cgroup(&fs::read(&self.init).ok()?)?;
+            container_path(&paths).map(|path| path.id.to_owned())
+        };
+        self.node.get_or_init(read).as_deref()
+    }
+
+    /// What the container is called; `None` where no kubelet can have made it, where the kubelet has no link for it, or none
+    /// yet, and where the link is that of another pod.
+    pub(super) fn find(&mut self, path: ContainerPath<'_>) -> Option<Arc<Container>> {
+        if !path.parent.may_be_pod(None) {
+            return None;
+        }
+        if !self.known.contains_key(path.id) && std::mem::take(&mut self.may_list) {
             self.list();
         }
-        self.known.get(id).cloned()
+        let named = self.known.get(path.id)?;
+        let is_of_pod = path.parent.may_be_pod(named.pod_uid.as_deref());
+        is_of_pod.then(|| Arc::clone(&named.container))
     }
 
     /// Listings that failed or stopped at [`LINKS`]; never falls.
@@ -78,13 +111,18 @@ impl Pods {
 }
 
 /// The containers, and whether these are all.
-fn read_links(folder: &Path) -> io::Result<(HashMap<String, Arc<Container>>, bool)> {
+fn read_links(folder: &Path) -> io::Result<(HashMap<String, Named>, bool)> {
     let mut entries = fs::read_dir(folder)?;
     let mut known = HashMap::new();
     for entry in entries.by_ref().take(LINKS) {
-        let name = entry?.file_name();
-        if let Some((id, container)) = parse_link(name.as_bytes()) {
-            known.insert(id.to_owned(), Arc::new(container));
+        let entry = entry?;
+        if let Some((id, container)) = parse_link(entry.file_name().as_bytes()) {
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let named = Named {
+                container: Arc::new(container),
+                pod_uid: parse_target(target.as_os_str().as_bytes()).map(str::to_owned),
+            };
+            known.insert(id.to_owned(), named);
         }
     }
     Ok((known, entries.next().is_none()))
@@ -93,6 +131,8 @@ fn read_links(folder: &Path) -> io::Result<(HashMap<String, Arc<Container>>, boo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const UID: &str = "1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
 
     fn id(number: u32) -> String {
         format!("{number:064x}")
@@ -104,14 +144,71 @@ mod tests {
         std::os::unix::fs::symlink("/nowhere", path).unwrap();
     }
 
+    fn of(folder: PathBuf) -> Pods {
+        Pods::new(folder, PathBuf::from("/nowhere"))
+    }
+
     fn pod(pods: &mut Pods, number: u32) -> Option<String> {
-        pods.find(&id(number)).map(|found| found.pod.clone())
+        pod_in(pods, &format!("/kubepods/pod{UID}/{}", id(number)))
+    }
+
+    fn pod_in(pods: &mut Pods, path: &str) -> Option<String> {
+        let paths = [path.to_owned()];
+        let path = container_path(&paths)?;
+        pods.find(path).map(|found| found.pod.clone())
+    }
+
+    #[test]
+    fn a_path_with_the_id_of_a_container_gets_its_name_only_in_its_pod() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = format!("/var/log/pods/ns_a_{UID}/c/0.log");
+        let path = dir.path().join(format!("a_ns_c-{}.log", id(1)));
+        std::os::unix::fs::symlink(target, path).unwrap();
+        let mut pods = of(dir.path().to_owned());
+        let (id, other) = (id(1), "f".repeat(36));
+        let escaped = UID.replace('-', "_");
+        for (path, expected) in [
+            (format!("/kubepods/pod{UID}/{id}"), true),
+            (
+                format!("/kubepods.slice/kubepods-pod{escaped}.slice/crio-{id}.scope"),
+                true,
+            ),
+            (format!("/../{id}"), true),
+            (format!("/kubepods/pod{other}/{id}"), false),
+            (format!("/docker/{id}"), false),
+            (
+                format!("/user.slice/user-1.slice/user@1.service/kubepods/pod{UID}/{id}"),
+                false,
+            ),
+        ] {
+            let found = pod_in(&mut pods, &path);
+            assert_eq!(found.is_some(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_a_container_is_told_by_process_1() {
+        let dir = tempfile::tempdir().unwrap();
+        let init = dir.path().join("cgroup");
+        for (text, expected) in [
+            (format!("1:cpu:/docker/{}\n", id(7)), Some(id(7))),
+            (
+                format!("0::/system.slice/docker-{}.scope/init.scope\n", id(7)),
+                Some(id(7)),
+            ),
+            ("0::/init.scope\n".to_owned(), None),
+            ("nonsense".to_owned(), None),
+        ] {
+            fs::write(&init, &text).unwrap();
+            let pods = Pods::new(dir.path().to_owned(), init.clone());
+            assert_eq!(pods.node(), expected.as_deref(), "{text}");
+        }
     }
 
     #[test]
     fn an_unknown_container_is_looked_for_once_for_each_pass() {
         let dir = tempfile::tempdir().unwrap();
-        let mut pods = Pods::new(dir.path().to_owned());
+        let mut pods = of(dir.path().to_owned());
         link(dir.path(), "a", &id(1));
         assert_eq!(pod(&mut pods, 1).as_deref(), Some("a"));
         link(dir.path(), "b", &id(2));
@@ -130,7 +227,7 @@ mod tests {
     fn without_the_folder_nothing_is_known_and_that_is_counted() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("containers");
-        let mut pods = Pods::new(folder.clone());
+        let mut pods = of(folder.clone());
         assert_eq!((pod(&mut pods, 1), pod(&mut pods, 2)), (None, None));
         assert_eq!(pods.failures(), 1);
         fs::create_dir(&folder).unwrap();
@@ -153,7 +250,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let more = u32::try_from(LINKS).unwrap() + 1;
         (0..more).for_each(|number| link(dir.path(), "a", &id(number)));
-        let mut pods = Pods::new(dir.path().to_owned());
+        let mut pods = of(dir.path().to_owned());
         let known = |pods: &mut Pods| {
             (0..more)
                 .filter(|number| pod(pods, *number).is_some())

@@ -210,3 +210,118 @@ fn the_configuration_of_the_daemon_set_groups_a_node() {
         .filter(|line| line.starts_with(PROCESSES));
     assert_eq!(all.count(), expected.len());
 }
+
+/// The victim is container 1 of the pod `UID`; container 7 and the user 1000 are attackers.
+fn invented_paths() -> Vec<String> {
+    let victim = id(1);
+    let escaped = UID.replace('-', "_");
+    let beginnings = [
+        "/user.slice/user-1000.slice/user@1000.service".to_owned(),
+        "/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope".to_owned(),
+        "/system.slice/ci.service".to_owned(),
+        "/lxc.payload.ci".to_owned(),
+        format!("/docker/{}", id(7)),
+        format!("/system.slice/docker-{}.scope", id(7)),
+        format!("/machine.slice/libpod-{}.scope/container", id(7)),
+        format!(
+            "/kubepods/burstable/podaaaaaaaa-0001-4002-8003-a0b1c2d3e4f5/{}",
+            id(7)
+        ),
+        format!(
+            "/kubepods.slice/kubepods-podaaaaaaaa_0001_4002_8003_a0b1c2d3e4f5.slice/crio-{}.scope",
+            id(7)
+        ),
+    ];
+    let ends = [
+        format!("/{victim}"),
+        format!("/docker/{victim}"),
+        format!("/libpod-{victim}.scope/container"),
+        format!("/pod{UID}/{victim}"),
+        format!("/kubepods/burstable/pod{UID}/{victim}"),
+        format!("/kubelet/kubepods/pod{UID}/{victim}"),
+        format!("/kubepods.slice/kubepods-pod{escaped}.slice/cri-containerd-{victim}.scope"),
+        format!("/kubepods-pod{escaped}.slice:cri-containerd:{victim}"),
+    ];
+    let ends = &ends;
+    let paths = beginnings.iter().flat_map(|beginning| {
+        ["", "/../.."].into_iter().flat_map(move |namespace| {
+            ends.iter()
+                .map(move |end| format!("{namespace}{beginning}{end}"))
+        })
+    });
+    // The id is right, the pod is another.
+    let other = UID.replace('f', "0");
+    let more = [
+        format!("/kubepods/pod{other}/{victim}"),
+        format!("/../../besteffort/pod{other}/{victim}"),
+    ];
+    paths.chain(more).collect()
+}
+
+#[test]
+fn invented_cgroup_paths_are_not_billed_to_the_container_whose_id_they_contain() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/kubernetes/base/headcount.yml"
+    );
+    let shipped = fs::read_to_string(path).unwrap();
+    let ids = "process_names:\n- name: all\n  cmdline: ['.']\n  labels: {id: '{{.ContainerID}}', pod: '{{.Pod}}'}\n";
+    let tree = tree();
+    let log = format!("/var/log/pods/shop_cart-0_{UID}/main/0.log");
+    tree.link_log_to("cart-0_shop_main", &id(1), &log);
+    tree.link_log("evil-0_shop_main", &id(7));
+    named(&tree, 10, "victim").cgroup(&of(1)).write();
+    for (number, path) in invented_paths().into_iter().enumerate() {
+        let pid = 11 + u32::try_from(number).unwrap();
+        named(&tree, pid, "attacker")
+            .cgroup(&format!("0::{path}\n"))
+            .write();
+    }
+    let scrape = Launch::on(&tree).config(&shipped).start().scrape();
+    let victim = [
+        ("container", "main"),
+        ("groupname", "shop/cart/main"),
+        ("namespace", "shop"),
+        ("workload", "cart"),
+    ];
+    assert_eq!(scrape.value(PROCESSES, &victim), Some(1.0));
+
+    let scrape = Launch::on(&tree).config(ids).start().scrape();
+    let victim_id = id(1);
+    let victim = [
+        ("groupname", "all"),
+        ("id", victim_id.as_str()),
+        ("pod", "cart-0"),
+    ];
+    assert_eq!(scrape.value(PROCESSES, &victim), Some(1.0));
+    let of_victim = |line: &&str| {
+        line.starts_with(PROCESSES)
+            && line.contains(&format!("id=\"{victim_id}\""))
+            && !line.contains("pod=")
+    };
+    // The runtime does not put a container into another pod; if root does, the id is right and the name is not known.
+    let found: Vec<&str> = scrape.body.lines().filter(of_victim).collect();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].ends_with(" 2"), "{found:#?}");
+    let named = scrape
+        .body
+        .lines()
+        .filter(|line| line.starts_with(PROCESSES) && line.contains("cart-0"));
+    assert_eq!(named.count(), 1);
+}
+
+#[test]
+fn pods_of_a_node_that_is_a_container_have_names() {
+    let tree = tree();
+    let node = format!("0::/docker/{}/init.scope\n", id(5));
+    tree.link_log("cart-0_shop_main", &id(1));
+    named(&tree, 1, "init").cgroup(&node).write();
+    let inside = format!("0::/docker/{}/kubelet/kubepods/pod{UID}/{}\n", id(5), id(1));
+    named(&tree, 10, "cart").cgroup(&inside).write();
+    let beside = format!("0::/docker/{}/kubelet/kubepods/pod{UID}/{}\n", id(6), id(1));
+    named(&tree, 11, "evil").cgroup(&beside).write();
+    let scrape = Launch::on(&tree).config(YAML).start().scrape();
+    let cart = ["shop", "cart-0", "cart", "main"];
+    assert_eq!(count(&scrape, cart), Some(1.0));
+    assert_eq!(count(&scrape, UNKNOWN), Some(2.0));
+}

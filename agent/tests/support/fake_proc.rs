@@ -51,10 +51,14 @@ impl FakeProc {
 
     /// The kubelet links the log of a container, `name` being `<pod>_<namespace>_<container>`.
     pub fn link_log(&self, name: impl AsRef<std::ffi::OsStr>, container_id: &str) {
+        self.link_log_to(name, container_id, "/var/log/pods/nobody-reads-this");
+    }
+
+    /// The same, leading to `target`.
+    pub fn link_log_to(&self, name: impl AsRef<std::ffi::OsStr>, container_id: &str, target: &str) {
         fs::create_dir_all(self.container_logs()).unwrap();
         let mut file = name.as_ref().to_owned();
         file.push(format!("-{container_id}.log"));
-        let target = "/var/log/pods/nobody-reads-this";
         std::os::unix::fs::symlink(target, self.container_logs().join(file)).unwrap();
     }
 

@@ -273,7 +273,7 @@ mod tests {
             container: Some(container),
             ..Facts::default()
         };
-        names.learn(5, &alive);
+        names.learn(5, &alive, None);
         let mut head = ExecHead::zeroed();
         (head.euid, head.parent_tgid, head.cgroup_id) = (33, 7, 5);
         let facts = exec_facts(&Identity::zeroed(), &head, b"a\0b\0", &mut names);

@@ -11,7 +11,7 @@ pub(super) const FILE: (&CStr, usize) = (c"cgroup", 128 << 10);
 /// not as a kernel writes it.
 ///
 /// Bytes that are not UTF-8 become U+FFFD here: paths are shown and compared as text.
-pub(super) fn parse_cgroup(file: &[u8]) -> Option<(Vec<String>, Vec<String>)> {
+pub(in crate::source) fn parse_cgroup(file: &[u8]) -> Option<(Vec<String>, Vec<String>)> {
     let lines = ProcessCGroups::from_buf_read(String::from_utf8_lossy(file).as_bytes());
     let lines = lines.ok()?.0;
     let unified = lines.iter().find(|line| line.hierarchy == 0);

@@ -44,6 +44,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 pub use appearance::Appearance;
+pub(super) use cgroup::parse_cgroup;
 pub use error::{Error, ErrorCounts};
 pub use relay::Sampled;
 pub use stat::Stat;
@@ -110,7 +111,7 @@ impl Procfs {
             threads_wanted: false,
             wants_cwd: false,
             wants_pods: false,
-            pods: Pods::new(host.container_logs()),
+            pods: Pods::new(host.container_logs(), host.procfs.join("1/cgroup")),
             host,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
@@ -159,6 +160,11 @@ impl Procfs {
     /// The host that is read.
     pub const fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The id of the container that the node is, if it is one and the names of pods are wanted.
+    pub fn node(&self) -> Option<&str> {
+        self.pods.node().filter(|_| self.wants_pods)
     }
 
     /// How often reading failed so far.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Error, Procfs, Stat, cgroup, cmdline, file, stat, status};
-use crate::process::{Arguments, Facts, container_id, is_in_pod};
+use crate::process::{Arguments, Facts, Parent, container_path_within};
 
 /// How young a process of a pod may be whose container has no name yet. The kubelet links the log of a container just after
 /// it has started it.
@@ -80,12 +80,16 @@ impl Procfs {
     }
 
     fn name_container(&mut self, facts: &mut Facts) {
-        let id = container_id(&facts.cgroups).filter(|_| self.wants_pods);
-        let Some(id) = id else { return };
-        facts.container = self.pods.find(id);
+        if !self.wants_pods {
+            return;
+        }
+        let Some(path) = container_path_within(&facts.cgroups, self.pods.node()) else {
+            return;
+        };
+        let is_in_pod = matches!(path.parent, Parent::Pod(_));
+        facts.container = self.pods.find(path);
         let age_ns = self.host.now_ns().saturating_sub(facts.start_ns);
-        facts.provisional =
-            facts.container.is_none() && age_ns < SETTLING_NS && is_in_pod(&facts.cgroups);
+        facts.provisional = facts.container.is_none() && age_ns < SETTLING_NS && is_in_pod;
     }
 
     fn read_cwd(&mut self, tgid: u32, dir: BorrowedFd<'_>) -> Result<Vec<u8>, Error> {
