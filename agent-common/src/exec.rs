@@ -4,7 +4,11 @@ use crate::{Comm, Identity, Totals};
 use bytemuck::{Pod, Zeroable};
 
 /// Most bytes of the argument vector that a record carries. A power of two: the verifier's bound is a mask.
-pub const ARGV_BYTES: usize = 512;
+pub const ARGV_BYTES: usize = 16 << 10;
+
+/// Bytes of the argument vector that a record may carry however full the ring is; a power of two. Longer ones find room
+/// in the first half of the ring only, so that programs with long arguments never keep out the records of others.
+pub const ARGV_SHORT_BYTES: usize = 512;
 
 /// In [`ExecHead::flags`]: the argument vector was longer, or not all of it could be read.
 pub const ARGV_CUT: u32 = 1;
@@ -27,8 +31,8 @@ pub struct ExecHead {
     pub flags: u32,
 }
 
-/// A process runs a new program (`sched_process_exec`). In the ring it ends after `argv_len` bytes of `argv`,
-/// rounded up to 8.
+/// A process runs a new program (`sched_process_exec`). In the ring `head.argv_len` bytes of its arguments follow, each
+/// argument closed by a NUL; the whole is rounded up to 8 bytes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct ExecRecord {
@@ -44,6 +48,4 @@ pub struct ExecRecord {
     pub totals: Totals,
     /// What it is called now.
     pub head: ExecHead,
-    /// Arguments, each closed by a NUL.
-    pub argv: [u8; ARGV_BYTES],
 }

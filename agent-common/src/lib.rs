@@ -17,7 +17,7 @@ mod task;
 mod tracepoint;
 mod undisturbed;
 
-pub use exec::{ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord};
+pub use exec::{ARGV_BYTES, ARGV_CUT, ARGV_SHORT_BYTES, ExecHead, ExecRecord};
 pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
 pub use fork::ForkRecord;
 pub use overflow::{
@@ -39,7 +39,7 @@ pub use undisturbed::{FUNCTIONS, KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIE
 pub mod kind {
     /// [`crate::ForkRecord`]
     pub const FORK: u32 = 1;
-    /// [`crate::ExecRecord`], cut to its arguments' length
+    /// [`crate::ExecRecord`], and its arguments behind it
     pub const EXEC: u32 = 2;
     /// [`crate::ExitRecord`]
     pub const EXIT: u32 = 3;

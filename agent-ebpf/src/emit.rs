@@ -35,13 +35,20 @@ pub(crate) fn node() -> Option<&'static mut NodeTotals> {
     NODE.get_ptr_mut(0).map(|node| unsafe { &mut *node })
 }
 
-/// Puts the first `len` bytes of `record` into the ring; wakes the reader from half full on. `false`: it is full.
+/// Bytes that wait in the ring.
 #[inline(always)]
-pub(crate) fn to_ring<T>(record: &T, len: usize) -> bool {
+pub(crate) fn waiting_bytes() -> u64 {
     let ring = (&raw const RING).cast_mut().cast();
     // SAFETY: a map of ours.
-    let used = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
-    let flags = if used > wake_bytes() {
+    unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) }
+}
+
+/// Puts the first `len` bytes of `record` into the ring; wakes the reader if more than `wake_from` bytes wait there.
+/// `false`: it is full.
+#[inline(always)]
+pub(crate) fn to_ring<T>(record: &T, len: usize, wake_from: u64) -> bool {
+    let ring = (&raw const RING).cast_mut().cast();
+    let flags = if waiting_bytes() > wake_from {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP
@@ -67,7 +74,7 @@ pub(crate) fn to_ring<T>(record: &T, len: usize) -> bool {
 /// Puts a record of fixed size into the ring.
 #[inline(always)]
 pub(crate) fn whole_to_ring<T>(record: &T) -> bool {
-    to_ring(record, size_of::<T>())
+    to_ring(record, size_of::<T>(), wake_bytes())
 }
 
 /// The overflow generation that takes records now.

@@ -1,14 +1,15 @@
 //! `sched_process_exec`: a new image, what it is called, and what the old one had used.
 
 use crate::{
-    emit::{coarse_sums, known_overflow_entry, node, overflow_entry, to_ring},
-    kernel::{Task, now_ns, reads_arguments},
-    maps::EXEC_SCRATCH,
+    emit::{coarse_sums, known_overflow_entry, node, overflow_entry, to_ring, waiting_bytes},
+    kernel::{Task, now_ns, reads_arguments, wake_bytes},
+    maps::{EXEC_SCRATCH, ExecScratch},
     runqueue,
     undisturbed::undisturbed,
 };
 use agent_common::{
-    ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, OVERFLOW_EXECED, OverflowRecord, kind,
+    ARGV_BYTES, ARGV_CUT, ARGV_SHORT_BYTES, ExecHead, ExecRecord, OVERFLOW_EXECED, OverflowRecord,
+    kind,
 };
 use aya_ebpf::{
     EbpfContext,
@@ -16,10 +17,14 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use core::{hint::black_box, mem::offset_of};
+use core::hint::black_box;
 
-/// Smallest page: arguments are read up to a border of it first, since one read fails as a whole.
-const PAGE_BYTES: u64 = 4096;
+/// Smallest page.
+pub(crate) const PAGE_BYTES: usize = 4096;
+
+/// Long arguments wake the ring's reader when they fill this part of what wakes it otherwise, so that the next ones find
+/// room, too.
+const LONG_WAKES: u64 = 4;
 
 /// Kernel: `trace_sched_process_exec(struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)`.
 #[btf_tracepoint(function = "sched_process_exec")]
@@ -32,7 +37,8 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     let task = Task::new(context.arg(0))?;
     node()?.execs += 1;
     // SAFETY: a per-CPU slot that only this program uses.
-    let record = unsafe { &mut (*EXEC_SCRATCH.get_ptr_mut(0)?).record };
+    let scratch = unsafe { &mut *EXEC_SCRATCH.get_ptr_mut(0)? };
+    let record = &mut scratch.record;
     record.kind = kind::EXEC;
     record.old_tid = context.arg(1);
     record.id = task.identity();
@@ -49,16 +55,26 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         flags: 0,
     };
     runqueue::exec(task, record.old_tid, &record.head.comm);
-    read_arguments(task, record);
-    send(context, record)
+    read_arguments(task, scratch);
+    send(context, scratch)
 }
 
 /// The way of a record whose arguments are as long as it says.
 #[inline(always)]
-pub(crate) fn send<C: EbpfContext>(context: &C, record: &ExecRecord) -> Option<()> {
-    let argv_len = bounded(u64::from(record.head.argv_len)) as usize;
+pub(crate) fn send<C: EbpfContext>(context: &C, scratch: &ExecScratch) -> Option<()> {
+    let record = &scratch.record;
+    let argv_len = u64::from(record.head.argv_len);
+    let mut len = size_of::<ExecRecord>();
+    if argv_len > 0 {
+        len += bounded(argv_len, ARGV_BYTES) as usize;
+    }
+    let wake_from = if argv_len > ARGV_SHORT_BYTES as u64 {
+        wake_bytes() / LONG_WAKES
+    } else {
+        wake_bytes()
+    };
     let known = known_overflow_entry(&record.id);
-    if known.is_none() && to_ring(record, offset_of!(ExecRecord, argv) + argv_len) {
+    if known.is_none() && to_ring(scratch, len, wake_from) {
         return None;
     }
     let Some(entry) = known.or_else(|| overflow_entry(&record.id)) else {
@@ -69,61 +85,79 @@ pub(crate) fn send<C: EbpfContext>(context: &C, record: &ExecRecord) -> Option<(
     None
 }
 
+/// Bytes of arguments that there is room for: programs with long ones share half of the ring, so that they never keep
+/// out the records of others.
+#[inline(always)]
+fn room() -> u64 {
+    let room = wake_bytes().saturating_sub(waiting_bytes());
+    if room > ARGV_BYTES as u64 {
+        ARGV_BYTES as u64
+    } else if room < ARGV_SHORT_BYTES as u64 {
+        ARGV_SHORT_BYTES as u64
+    } else {
+        room
+    }
+}
+
 /// Copies the first bytes of the arguments, and says so if that is not all.
 #[inline(always)]
-fn read_arguments(task: Task, record: &mut ExecRecord) {
+fn read_arguments(task: Task, scratch: &mut ExecScratch) {
     if !reads_arguments() {
-        record.head.flags |= ARGV_CUT;
+        scratch.record.head.flags |= ARGV_CUT;
         return;
     }
     let Some(mm) = task.mm() else { return };
     let (start, end) = mm.arguments();
     let all = end.saturating_sub(start);
-    let wanted = if all > ARGV_BYTES as u64 {
-        ARGV_BYTES as u64
-    } else {
-        all
-    };
-    let to_border = PAGE_BYTES - (start & (PAGE_BYTES - 1));
-    let first = if wanted < to_border {
-        wanted
-    } else {
-        to_border
-    };
-    let mut have = read_user(record, 0, start, first);
-    if have == first && first < wanted {
-        have += read_user(record, first, start + first, wanted - first);
+    let mut wanted = all;
+    if all > ARGV_SHORT_BYTES as u64 {
+        let room = room();
+        if room < wanted {
+            wanted = room;
+        }
     }
-    record.head.argv_len = have as u32;
+    let mut have = 0;
+    // One read fails as a whole: page by page, so that what is before a page that is not there is had.
+    for _ in 0..=ARGV_BYTES / PAGE_BYTES {
+        if have >= wanted {
+            break;
+        }
+        let from = start + have;
+        let to_border = PAGE_BYTES as u64 - (from & (PAGE_BYTES as u64 - 1));
+        let left = wanted - have;
+        let len = if left < to_border { left } else { to_border };
+        if !read_user(scratch, have, from, len) {
+            break;
+        }
+        have += len;
+    }
+    scratch.record.head.argv_len = have as u32;
     if have < all {
-        record.head.flags |= ARGV_CUT;
+        scratch.record.head.flags |= ARGV_CUT;
     }
 }
 
-/// A length of at most [`ARGV_BYTES`], masked where the verifier sees it: what the compiler knows already it would
+/// A length of 1 to `most`, a power of two; masked where the verifier sees it: what the compiler knows already it would
 /// leave out.
 #[inline(always)]
-pub(crate) fn bounded(len: u64) -> u64 {
-    black_box(len) & (2 * ARGV_BYTES as u64 - 1)
+pub(crate) fn bounded(len: u64, most: usize) -> u64 {
+    (black_box(len - 1) & (most as u64 - 1)) + 1
 }
 
-/// Bytes read: `len`, or 0 where the page is not there. As called, `at + len` is at most [`ARGV_BYTES`].
+/// Copies a piece that is within one page; `false` where that page is not there.
 #[inline(always)]
-fn read_user(record: *mut ExecRecord, at: u64, from: u64, len: u64) -> u64 {
+fn read_user(scratch: &mut ExecScratch, at: u64, from: u64, len: u64) -> bool {
     let at = black_box(at) & (ARGV_BYTES as u64 - 1);
-    let len = bounded(len);
-    // SAFETY: within the scratch; the helper checks the address.
+    let len = bounded(len, PAGE_BYTES);
+    // SAFETY: within the scratch, which has a page behind the arguments; the helper checks the other address.
     let result = unsafe {
         bpf_probe_read_user(
-            (&raw mut (*record).argv)
-                .cast::<u8>()
-                .add(at as usize)
-                .cast(),
+            (&raw mut scratch.argv).cast::<u8>().add(at as usize).cast(),
             len as u32,
             from as *const core::ffi::c_void,
         )
     };
-    if result == 0 { len } else { 0 }
+    result == 0
 }
 
 #[inline(always)]

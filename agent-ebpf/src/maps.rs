@@ -1,5 +1,6 @@
 //! Every map: why this size, and what happens when it is full.
 
+use crate::exec::PAGE_BYTES;
 use agent_common::{
     ARGV_BYTES, COARSE_ENTRIES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals,
     OverflowRecord, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, RunQueueThread,
@@ -43,16 +44,17 @@ pub(crate) static NODE: PerCpuArray<NodeTotals> = PerCpuArray::with_max_entries(
 #[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
-/// An exec record, and room behind its arguments: the verifier bounds a place and a length each by itself, by a mask,
-/// and never their sum.
+/// An exec record, its arguments, and room for one more piece of them: the verifier bounds the place of a piece and its
+/// length each by itself, by a mask, and never their sum. A per-CPU value may have 32 KiB.
 #[repr(C)]
 pub(crate) struct ExecScratch {
     pub(crate) record: ExecRecord,
-    slack: [u8; 2 * ARGV_BYTES],
+    pub(crate) argv: [u8; ARGV_BYTES],
+    slack: [u8; PAGE_BYTES],
 }
 
 /// Where an exec record is put together: it is larger than a program's stack. One program uses it, and the kernel
-/// never runs a program twice at once on one CPU.
+/// never runs a program twice at once on one CPU. 20 KiB on each CPU.
 #[map]
 pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entries(1, 0);
 

@@ -8,9 +8,9 @@ use crate::{
     emit::node,
     exec::{bounded, send},
     kernel::now_ns,
-    maps::EXEC_SCRATCH,
+    maps::{EXEC_SCRATCH, ExecScratch},
 };
-use agent_common::{ABSENT, ARGV_BYTES, ARGV_CUT, ExecHead, ExecRecord, kind};
+use agent_common::{ABSENT, ARGV_CUT, ARGV_SHORT_BYTES, ExecHead, kind};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_get_current_cgroup_id, bpf_get_current_uid_gid, generated},
@@ -36,7 +36,8 @@ fn report(context: &TracePointContext) -> Option<()> {
         return None;
     };
     // SAFETY: a per-CPU slot that only this program uses.
-    let record = unsafe { &mut (*EXEC_SCRATCH.get_ptr_mut(0)?).record };
+    let scratch = unsafe { &mut *EXEC_SCRATCH.get_ptr_mut(0)? };
+    let record = &mut scratch.record;
     record.kind = kind::EXEC;
     record.old_tid = field(context, offset!(exec_old_pid)).unwrap_or(0);
     let cpu = cpu()?;
@@ -57,32 +58,36 @@ fn report(context: &TracePointContext) -> Option<()> {
         argv_len: 0,
         flags: ARGV_CUT,
     };
-    read_file_name(context, record);
-    send(context, record)
+    read_file_name(context, scratch);
+    send(context, scratch)
 }
 
 #[inline(always)]
-fn read_file_name(context: &TracePointContext, record: &mut ExecRecord) -> Option<()> {
+fn read_file_name(context: &TracePointContext, scratch: &mut ExecScratch) -> Option<()> {
     if offset!(exec_filename) == ABSENT {
         return None;
     }
     let place: u32 = field(context, offset!(exec_filename))?;
     let length = u64::from(place >> 16);
-    let length = bounded(if length < ARGV_BYTES as u64 {
+    if length == 0 {
+        return None;
+    }
+    let length = if length < ARGV_SHORT_BYTES as u64 {
         length
     } else {
-        ARGV_BYTES as u64
-    });
-    // SAFETY: within the scratch, which has room behind the arguments; the helper checks the other address.
+        ARGV_SHORT_BYTES as u64
+    };
+    let length = bounded(length, ARGV_SHORT_BYTES);
+    // SAFETY: within the scratch; the helper checks the other address.
     let result = unsafe {
         generated::bpf_probe_read_kernel(
-            (&raw mut record.argv).cast(),
+            (&raw mut scratch.argv).cast(),
             length as u32,
             context.as_ptr().add((place & 0xffff) as usize).cast_const(),
         )
     };
     if result == 0 {
-        record.head.argv_len = length as u32;
+        scratch.record.head.argv_len = length as u32;
     }
     None
 }

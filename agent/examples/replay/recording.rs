@@ -4,8 +4,8 @@
 //! can be compared.
 
 use agent_common::{
-    ARGV_BYTES, Comm, ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity, LeaderRecord,
-    ReleaseRecord, ThreadRecord, Totals, kind,
+    Comm, ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity, LeaderRecord, ReleaseRecord,
+    ThreadRecord, Totals, kind,
 };
 use bytemuck::{Zeroable as _, bytes_of};
 
@@ -153,7 +153,7 @@ pub fn launch(number: u32) -> [Vec<u8>; 4] {
         zero: 0,
     };
     let argv = b"/bin/true\0--some\0argument\0";
-    let mut exec = ExecRecord {
+    let exec = ExecRecord {
         kind: kind::EXEC,
         old_tid: tgid,
         id,
@@ -166,9 +166,7 @@ pub fn launch(number: u32) -> [Vec<u8>; 4] {
             argv_len: 26,
             ..ExecHead::zeroed()
         },
-        argv: [0; ARGV_BYTES],
     };
-    exec.argv[..argv.len()].copy_from_slice(argv);
     let exit = ExitRecord {
         kind: kind::EXIT,
         id,
@@ -185,7 +183,7 @@ pub fn launch(number: u32) -> [Vec<u8>; 4] {
         parent_tgid: SHELL,
         ..ReleaseRecord::zeroed()
     };
-    let unused = ARGV_BYTES - argv.len().next_multiple_of(8);
-    let exec = &bytes_of(&exec)[..size_of::<ExecRecord>() - unused];
-    [bytes_of(&fork), exec, bytes_of(&exit), bytes_of(&release)].map(<[u8]>::to_vec)
+    let mut exec = [bytes_of(&exec), argv].concat();
+    exec.resize(exec.len().next_multiple_of(8), 0);
+    [bytes_of(&fork), &exec, bytes_of(&exit), bytes_of(&release)].map(<[u8]>::to_vec)
 }

@@ -26,6 +26,7 @@ pub(crate) mod sums;
 mod table;
 mod tally;
 mod threads;
+mod told;
 mod tombstones;
 
 pub use account::{AccountId, Ledger};

@@ -19,6 +19,7 @@ use super::{
     proportional::Known,
     store::Store,
     threads::Threads,
+    told::Told,
     tombstones::{Tombstone, Tombstones},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -63,6 +64,8 @@ pub struct Table {
     /// Start of the latest process with a number.
     pub(super) by_tgid: Map<u32, u64>,
     pub(super) waiting: Set<ProcessId>,
+    /// Long arguments of those.
+    pub(super) told: Told,
     /// Whom the last pass saw after they ran; what a pass does not carry is to be read for them.
     pub(super) ran: Vec<ProcessId>,
     pub(super) finals: Tombstones,
@@ -86,6 +89,7 @@ impl Table {
             processes: Store::default(),
             by_tgid: Map::default(),
             waiting: Set::default(),
+            told: Told::default(),
             ran: Vec::new(),
             finals: Tombstones::default(),
             unconfirmed: Tombstones::default(),
@@ -248,11 +252,13 @@ impl Table {
         entry.account = account;
         entry.own = true;
         entry.execed = true;
+        let told_bytes = facts.argv.bytes();
         entry.naming = Naming::Waiting(Some(facts));
         // What is known is the old image's.
         entry.proportional = Known::default();
         book(ledger, account, exec);
         self.waiting.insert(id);
+        self.hold_arguments(id, told_bytes, ledger);
     }
 
     fn exited(

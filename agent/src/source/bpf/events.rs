@@ -13,7 +13,7 @@ use agent_common::{
     ForkRecord, Identity, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED,
     OverflowRecord, RELEASE_PROJECTED, ReleaseRecord, kind,
 };
-use bytemuck::{Pod, Zeroable, pod_read_unaligned};
+use bytemuck::{Pod, pod_read_unaligned};
 
 /// Bytes up to the first NUL.
 fn text(comm: &Comm) -> Vec<u8> {
@@ -67,14 +67,6 @@ fn last_facts(record: &ReleaseRecord, names: &mut Names) -> Facts {
     }
 }
 
-/// A record of which the ring holds only the first `bytes.len()` bytes.
-fn padded<T: Pod + Zeroable>(bytes: &[u8]) -> T {
-    let mut record = T::zeroed();
-    let len = bytes.len().min(size_of::<T>());
-    bytemuck::bytes_of_mut(&mut record)[..len].copy_from_slice(&bytes[..len]);
-    record
-}
-
 fn whole<T: Pod>(bytes: &[u8]) -> Option<T> {
     bytes.get(..size_of::<T>()).map(pod_read_unaligned)
 }
@@ -92,8 +84,9 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
             Some((child.start_ns, Event::Forked { child, parent }))
         }
         kind::EXEC => {
-            let record: ExecRecord = padded(bytes);
-            let argv = record.argv.get(..record.head.argv_len as usize)?;
+            let record: ExecRecord = whole(bytes)?;
+            let argv = bytes.get(size_of::<ExecRecord>()..)?;
+            let argv = argv.get(..record.head.argv_len as usize)?;
             let event = Event::Execed {
                 id: process_id(&record.id),
                 facts: Box::new(exec_facts(&record.id, &record.head, argv, names)),
@@ -255,6 +248,7 @@ pub(super) fn sum<T: Pod + Default>(cpus: impl Iterator<Item = T>) -> T {
 mod tests {
     use super::*;
     use crate::process::Container;
+    use bytemuck::Zeroable as _;
 
     #[test]
     fn who_owned_and_started_a_process_that_is_gone() {

@@ -1,5 +1,6 @@
 //! The tests, by topic, and how close is close enough.
 
+mod arguments;
 mod cgroups;
 mod churn;
 mod descriptors;
@@ -35,6 +36,7 @@ use crate::{
 
 pub(crate) fn all() -> impl Iterator<Item = Test> {
     [
+        arguments::TESTS,
         cgroups::TESTS,
         churn::TESTS,
         descriptors::TESTS,

@@ -101,7 +101,7 @@ impl Process {
 #[derive(Debug, Clone)]
 pub(super) enum Record {
     Fork(ForkRecord),
-    Exec(Box<ExecRecord>),
+    Exec(Box<ExecRecord>, Vec<u8>),
     Exit(ExitRecord),
     Release(ReleaseRecord),
 }
@@ -125,14 +125,13 @@ impl Record {
             totals,
             ..ExecRecord::zeroed()
         };
-        record.argv[..argv.len()].copy_from_slice(argv);
         record.head = ExecHead {
             comm: *b"program\0\0\0\0\0\0\0\0\0",
             parent_tgid: 1,
             argv_len: u32::try_from(argv.len()).unwrap_or_default(),
             ..ExecHead::zeroed()
         };
-        Self::Exec(Box::new(record))
+        Self::Exec(Box::new(record), argv.to_vec())
     }
 
     pub(super) fn exit(id: Identity, time_ns: u64, totals: Totals, wait_status: u32) -> Self {
@@ -161,10 +160,10 @@ impl Record {
     pub(super) fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Fork(record) => bytemuck::bytes_of(record).to_vec(),
-            Self::Exec(record) => {
-                let unused = record.argv.len() - record.head.argv_len as usize;
-                let bytes = bytemuck::bytes_of(&**record);
-                bytes[..(bytes.len() - unused).next_multiple_of(8)].to_vec()
+            Self::Exec(record, argv) => {
+                let mut bytes = [bytemuck::bytes_of(&**record), argv].concat();
+                bytes.resize(bytes.len().next_multiple_of(8), 0);
+                bytes
             }
             Self::Exit(record) => bytemuck::bytes_of(record).to_vec(),
             Self::Release(record) => bytemuck::bytes_of(record).to_vec(),
@@ -174,7 +173,7 @@ impl Record {
     fn id(&self) -> Identity {
         match self {
             Self::Fork(record) => record.child,
-            Self::Exec(record) => record.id,
+            Self::Exec(record, _) => record.id,
             Self::Exit(record) => record.id,
             Self::Release(record) => record.id,
         }
@@ -191,7 +190,7 @@ impl Record {
                 merged.flags |= OVERFLOW_FORKED;
                 merged.parent = record.parent;
             }
-            Self::Exec(record) => {
+            Self::Exec(record, _) => {
                 if merged.flags & OVERFLOW_EXECED == 0 {
                     merged.exec_totals = record.totals;
                 }
