@@ -7,10 +7,12 @@
 //! Nothing here runs by itself: [`Owner`](crate::http::Owner)'s questions, a half-full ring and a slow timer drive it
 //! (see `owner.rs`). It composes; every rule is in the modules it calls.
 
+mod budget;
+mod classify;
+mod page;
 mod reload;
 
 pub(crate) use reload::placer;
-mod page;
 
 use crate::{
     collector::{Build, Collectors, ServingLimits, ServingStatistics, View},
@@ -18,7 +20,7 @@ use crate::{
     group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
     http::{self, Health, Status},
-    process::{Facts, Ledger as _, Pass, ProcessId, Table, Unclassified},
+    process::{Pass, ProcessId, Table},
     reload::Reloads,
     sandbox::Sandbox,
     source::{
@@ -26,10 +28,8 @@ use crate::{
         bpf::{Found, Plan},
     },
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
-
-/// Processes whose names are read between two looks at the records.
-const NAMED_AT_ONCE: usize = 64;
+use budget::Deferred;
+use std::{sync::Arc, time::Duration};
 
 /// All state there is.
 pub(crate) struct Pipeline {
@@ -59,6 +59,8 @@ pub(crate) struct Pipeline {
     last_error: Option<String>,
     /// Processes that are there and could not be read or named at the last pass.
     unread: usize,
+    /// Processes with long arguments that wait for a later pass to be grouped.
+    deferred: Deferred<ProcessId>,
     /// What the last answered scrape knew, for what was lost since.
     last: Statistics,
     lost_lately: bool,
@@ -129,6 +131,7 @@ impl Pipeline {
             looked_at_ns: 0,
             last_error: None,
             unread: 0,
+            deferred: Deferred::default(),
             last: Statistics::default(),
             lost_lately: false,
             host,
@@ -302,58 +305,6 @@ impl Pipeline {
         }
     }
 
-    /// Decides whom the living belong to, parents first.
-    fn classify(&mut self, pass: &Pass) {
-        let mut unclassified = self.table.unclassified();
-        // A bound of groups falls on the same ones again, after a reload.
-        unclassified.sort_by_key(|one| self.grouper.is_in_rest(one.account));
-        let wanted = unclassified.iter().map(|one| one.id).collect();
-        let seen = pass.cgroup_ids(&wanted);
-        for some in unclassified.chunks(NAMED_AT_ONCE) {
-            let read = some.iter().map(|one| (one, self.observer.facts(one.id)));
-            let read: Vec<_> = read.collect();
-            // Who has begun another program since the records were taken was read as that. The record of it is there now,
-            // and what the one before told of itself decides that one.
-            self.drain();
-            for (one, facts) in read {
-                match (self.table.still_unclassified(one), facts) {
-                    (Some(now), Ok(facts)) => self.learn_of(&now, facts, &seen),
-                    // It ended just now, or can be read another time: it waits. The next pass tries again or sees that it
-                    // is gone; with kernel programs its exec decides when its end is told.
-                    (_, Err(error)) => self.unread += usize::from(!error.is_gone()),
-                    (None, Ok(_)) => {}
-                }
-            }
-        }
-    }
-
-    /// `seen`: cgroups that the pass told.
-    fn learn_of(&mut self, one: &Unclassified, facts: Facts, seen: &HashMap<ProcessId, u64>) {
-        // It may have been moved since its exec; the pass is but a moment old.
-        if let Some(cgroup_id) = seen.get(&one.id).copied().or(one.cgroup_id) {
-            self.observer.learn(cgroup_id, &facts);
-        }
-        match facts.provisional {
-            true => self.table.note_facts(one.id, facts),
-            false => self.place(one, &facts),
-        }
-    }
-
-    fn place(&mut self, one: &Unclassified, facts: &Facts) {
-        if facts.argv.is_empty() {
-            // It is ending, or a kernel thread: what its exec told decides, else its birth. Its present parent may be
-            // who takes the orphans, and decides only if the image it was born into was not looked at since a reload.
-            let told = self.table.told_by_exec(one.id);
-            let birth = one.birth.filter(|birth| !self.grouper.is_outdated(*birth));
-            let above = birth.or(one.parent);
-            self.grouper
-                .place(one.account, above, told.unwrap_or(facts));
-        } else {
-            self.grouper.place(one.account, one.parent, facts);
-        }
-        self.table.classified(one.id);
-    }
-
     fn statistics(&mut self) -> Statistics {
         match self.observer.statistics(self.host.now_ns()) {
             Ok(mut statistics) => {
@@ -406,6 +357,12 @@ impl Pipeline {
                 "{} processes could not be read at the last pass; namedprocess_scrape_procread_errors counts them, \
                  --debug names them",
                 self.unread
+            ));
+        }
+        if let Some(count) = self.deferred.persistent() {
+            reasons.push(format!(
+                "{count} processes with long arguments have waited for several passes to be grouped; what they use is \
+                 kept for their groups; headcount_classifications_deferred_total counts the waiting"
             ));
         }
         reasons.extend(self.reloads.reason());

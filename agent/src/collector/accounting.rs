@@ -138,6 +138,18 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_classifications_deferred_total",
+            kind: Kind::Counter,
+            help: "Times that a process with long arguments was left for a later pass, because this one had spent its budget for them.",
+            labels: &[],
+            unit: "processes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.group_statistics.deferred),
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_unattributed_cpu_seconds_total",
             kind: Kind::Counter,
             help: "CPU time that could not be booked to any group.",

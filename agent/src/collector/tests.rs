@@ -180,6 +180,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             unattributed_cpu_ns: 41_000_000_000,
             incomplete: 42,
             cut: 45,
+            deferred: 46,
             accounts: 43,
         },
         serving: &ServingStatistics {

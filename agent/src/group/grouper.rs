@@ -33,6 +33,8 @@ pub struct Statistics {
     pub incomplete: u64,
     /// Accounts decided by a part of the arguments only.
     pub cut: u64,
+    /// Times that a process with long arguments was left for a later pass.
+    pub deferred: u64,
     /// CPU time that was told only as a sum by comm and matched no group, nanoseconds.
     pub unattributed_cpu_ns: u64,
 }
@@ -254,6 +256,11 @@ impl Grouper {
     pub fn place(&mut self, id: AccountId, parent: Option<AccountId>, facts: &Facts) {
         self.adopt(id, parent);
         self.identify(id, facts);
+    }
+
+    /// So many processes with long arguments are left for a later pass.
+    pub fn note_deferred(&mut self, count: usize) {
+        self.statistics.deferred += count as u64;
     }
 
     /// What waited goes on waiting with the heir, or is its at once, if that is decided.

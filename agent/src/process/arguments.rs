@@ -26,11 +26,17 @@ impl Arguments {
     /// dropped before splitting, and nothing but NULs is one empty argument. What is beyond the bounds is dropped, and
     /// then [`Arguments::is_cut`] says so.
     pub fn of_file(file: &[u8]) -> Self {
+        Self::of_beginning(file, Self::MAX_BYTES)
+    }
+
+    /// The same of at most `most` bytes.
+    pub fn of_beginning(file: &[u8], most: usize) -> Self {
         if file.is_empty() {
             return Self::default();
         }
-        let is_long = file.len() > Self::MAX_BYTES;
-        let file = &file[..file.len().min(Self::MAX_BYTES)];
+        let most = most.min(Self::MAX_BYTES);
+        let is_long = file.len() > most;
+        let file = &file[..file.len().min(most)];
         let last = file.iter().rposition(|byte| *byte != 0);
         let file = &file[..last.map_or(0, |last| last + 1)];
         let mut ends = nuls(file);

@@ -272,13 +272,15 @@ impl Table {
     }
 
     /// These are the `/proc` facts of a process that goes on waiting for a decision: they decide if it ends before.
-    pub fn note_facts(&mut self, id: ProcessId, facts: Facts) {
+    pub fn note_facts(&mut self, id: ProcessId, facts: Facts, ledger: &mut impl Ledger) {
+        let bytes = facts.argv.bytes();
         if let Some(entry) = self.processes.entry_mut(id)
             && let Naming::Waiting(told) = &mut entry.naming
             && !facts.argv.is_empty()
         {
             let cgroup_id = told.as_ref().and_then(|told| told.cgroup_id);
             *told = Some(Box::new(Facts { cgroup_id, ..facts }));
+            self.hold_arguments(id, bytes, ledger);
         }
     }
 

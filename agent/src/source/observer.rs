@@ -128,13 +128,15 @@ impl Observer {
         }
     }
 
-    /// The facts of a living process, from `/proc`.
+    /// The facts of a living process, from `/proc`, with at most so many bytes of arguments.
     ///
     /// # Errors
     /// When it is gone, is another one by now, or cannot be read.
-    pub fn facts(&mut self, id: ProcessId) -> Result<Facts, procfs::Error> {
+    pub fn facts(&mut self, id: ProcessId, argv_bytes: usize) -> Result<Facts, procfs::Error> {
         let shown = self.switch.shown(id);
-        let facts = self.procfs.facts(id.tgid, Some(shown.start_ns))?;
+        let facts = self
+            .procfs
+            .facts_within(id.tgid, Some(shown.start_ns), argv_bytes)?;
         Ok(Facts {
             start_ns: id.start_ns,
             ..facts

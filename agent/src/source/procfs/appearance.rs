@@ -62,13 +62,14 @@ impl Procfs {
         let status = self.read(tgid, dir, status::FILE, status::parse_status);
         let uid = status.ok().and_then(|status| status.effective_uid);
         let may_wait = wants_argv && self.viewers.has_time();
-        let argv = may_wait.then(|| self.viewers.read(tgid, dir, cmdline::FILE.0, CMDLINE));
+        let (file, cap) = cmdline::file(CMDLINE);
+        let argv = may_wait.then(|| self.viewers.read(tgid, dir, file, cap));
         Ok(Appearance {
             comm,
             username: uid.map(|uid| self.users.name(uid)).unwrap_or_default(),
             argv: argv
                 .and_then(Result::ok)
-                .map(|bytes| Arguments::of_file(&bytes)),
+                .map(|bytes| Arguments::of_beginning(&bytes, CMDLINE)),
         })
     }
 }

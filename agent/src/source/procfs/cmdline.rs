@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 
-use crate::process::Arguments;
-
-/// Name, and how much of the file is read, bytes: one more than is kept tells that there is more.
-pub(super) const FILE: (&CStr, usize) = (c"cmdline", Arguments::MAX_BYTES + 1);
+/// Name, and how much of the file is read, bytes: one more than is wanted tells that there is more.
+pub(super) const fn file(argv_bytes: usize) -> (&'static CStr, usize) {
+    (c"cmdline", argv_bytes + 1)
+}

@@ -22,11 +22,29 @@ impl Procfs {
     /// [`Error::Gone`] when the process ended or another one has its number, before or after the reading; any other
     /// when `stat`, `cmdline` or `status` cannot be read, which counts as a read error.
     pub fn facts(&mut self, tgid: u32, start_ns: Option<u64>) -> Result<Facts, Error> {
-        let result = self.read_facts(tgid, start_ns);
+        self.facts_within(tgid, start_ns, Arguments::MAX_BYTES)
+    }
+
+    /// The same with at most so many bytes of arguments; less than [`Arguments::MAX_BYTES`] are cheaper.
+    ///
+    /// # Errors
+    /// See [`Procfs::facts`].
+    pub fn facts_within(
+        &mut self,
+        tgid: u32,
+        start_ns: Option<u64>,
+        argv_bytes: usize,
+    ) -> Result<Facts, Error> {
+        let result = self.read_facts(tgid, start_ns, argv_bytes);
         self.hard(result)
     }
 
-    fn read_facts(&mut self, tgid: u32, start_ns: Option<u64>) -> Result<Facts, Error> {
+    fn read_facts(
+        &mut self,
+        tgid: u32,
+        start_ns: Option<u64>,
+        argv_bytes: usize,
+    ) -> Result<Facts, Error> {
         let tick_ns = self.host.tick_ns;
         let dir = self.open(tgid)?;
         let dir = dir.as_fd();
@@ -42,7 +60,7 @@ impl Procfs {
             ..Facts::default()
         };
         for _ in 0..2 {
-            self.read_around(tgid, dir, &mut facts)?;
+            self.read_around(tgid, dir, argv_bytes, &mut facts)?;
             let (after, comm) = self.read_stat_and_comm(tgid, dir)?;
             if after.start_ticks != before.start_ticks {
                 return Err(Error::Gone { tgid });
@@ -59,10 +77,11 @@ impl Procfs {
         &mut self,
         tgid: u32,
         dir: BorrowedFd<'_>,
+        argv_bytes: usize,
         facts: &mut Facts,
     ) -> Result<(), Error> {
-        facts.argv = self.read_patiently(tgid, dir, cmdline::FILE, |bytes| {
-            Some(Arguments::of_file(bytes))
+        facts.argv = self.read_patiently(tgid, dir, cmdline::file(argv_bytes), |bytes| {
+            Some(Arguments::of_beginning(bytes, argv_bytes))
         })?;
         let (file, _) = status::FILE;
         let status = self.read(tgid, dir, status::FILE, status::parse_status)?;

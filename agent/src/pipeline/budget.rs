@@ -1,0 +1,137 @@
+//! How much of a pass goes into processes with long arguments, and in whose turn.
+//!
+//! Reading and matching 64 KiB of arguments costs a thousand times what an ordinary process costs, and any user may start
+//! thousands of such processes. So each pass decides every ordinary process, and long ones within a budget; the others
+//! wait for the next pass, their use in their accounts. Users take turns: whoever has thousands holds up nobody who has
+//! few. Pure: the caller reads the clock.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// A process with at most so many bytes of arguments is an ordinary one.
+pub(super) const ORDINARY: usize = 1 << 10;
+/// Bytes of arguments of the others that a pass may read…
+const BYTES: usize = 32 << 20;
+/// …and the time it may take for them, nanoseconds.
+const TIME_NS: u64 = 250_000_000;
+/// Passes in a row that may leave some out before `/health` says so.
+pub(super) const PATIENCE: u64 = 3;
+
+/// What is left for this pass.
+#[derive(Debug)]
+pub(super) struct Budget {
+    bytes: usize,
+    began_ns: u64,
+}
+
+impl Budget {
+    /// A pass begins to spend.
+    pub(super) const fn begin(now_ns: u64) -> Self {
+        Self {
+            bytes: BYTES,
+            began_ns: now_ns,
+        }
+    }
+
+    /// Whether there is time, and room for one more.
+    pub(super) const fn allows_more(&self, now_ns: u64) -> bool {
+        self.bytes > 0 && now_ns.saturating_sub(self.began_ns) < TIME_NS
+    }
+
+    /// One had so many bytes of arguments.
+    pub(super) const fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// In turns: the first of each user, then the second of each, and so on; of one user in the order given.
+pub(super) fn in_turns<T>(some: Vec<T>, user: impl Fn(&T) -> u32) -> Vec<T> {
+    let mut had: HashMap<u32, u32> = HashMap::new();
+    let mut ranked: Vec<(u32, T)> = some
+        .into_iter()
+        .map(|one| {
+            let rank = had.entry(user(&one)).or_default();
+            *rank += 1;
+            (*rank, one)
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, one)| one).collect()
+}
+
+/// Processes with long arguments that wait for a later pass, and whose they are.
+#[derive(Debug)]
+pub(super) struct Deferred<K> {
+    users: HashMap<K, u32>,
+    /// Passes in a row that have left some out.
+    passes: u64,
+}
+
+impl<K> Default for Deferred<K> {
+    fn default() -> Self {
+        Self {
+            users: HashMap::new(),
+            passes: 0,
+        }
+    }
+}
+
+impl<K: Eq + Hash> Deferred<K> {
+    /// Whose it is, if the last pass left it out.
+    pub(super) fn user(&self, id: &K) -> Option<u32> {
+        self.users.get(id).copied()
+    }
+
+    /// This pass has left out these. No more are kept than there are processes.
+    pub(super) fn note(&mut self, left_out: impl Iterator<Item = (K, u32)>) {
+        self.users.clear();
+        self.users.extend(left_out);
+        self.passes = match self.users.is_empty() {
+            true => 0,
+            false => self.passes + 1,
+        };
+    }
+
+    /// How many wait, if some have waited for several passes.
+    pub(super) fn persistent(&self) -> Option<usize> {
+        (self.passes >= PATIENCE).then_some(self.users.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_with_many_takes_turns_with_users_who_have_few() {
+        let some = [(7, 'a'), (7, 'b'), (7, 'c'), (0, 'd'), (9, 'e'), (0, 'f')];
+        let order = in_turns(some.to_vec(), |(user, _)| *user);
+        let order: String = order.into_iter().map(|(_, name)| name).collect();
+        assert_eq!(order, "adebfc");
+    }
+
+    #[test]
+    fn budget_ends_with_its_bytes_or_its_time() {
+        let mut budget = Budget::begin(5);
+        assert!(budget.allows_more(5) && budget.allows_more(4));
+        assert!(!budget.allows_more(5 + TIME_NS));
+        budget.spend(BYTES - 1);
+        assert!(budget.allows_more(5));
+        budget.spend(64 << 10);
+        assert!(!budget.allows_more(5));
+    }
+
+    #[test]
+    fn processes_left_out_in_several_passes_are_persistent() {
+        let mut deferred = Deferred::default();
+        for _ in 1..PATIENCE {
+            deferred.note([(1, 7), (2, 7)].into_iter());
+            assert_eq!(deferred.persistent(), None);
+        }
+        deferred.note([(2, 8)].into_iter());
+        assert_eq!(deferred.persistent(), Some(1));
+        assert_eq!((deferred.user(&1), deferred.user(&2)), (None, Some(8)));
+        deferred.note(std::iter::empty());
+        assert_eq!(deferred.persistent(), None);
+    }
+}
