@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
+mod arguments;
 mod attack;
 mod configuration;
 mod connections;

@@ -1,5 +1,6 @@
 //! The small programs that the tests run. Each is a function of its arguments; what it knows it prints.
 
+mod arguments;
 mod churn;
 mod crowd;
 mod lineage;
@@ -25,6 +26,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("leader-first", threads::leader_first),
     ("names", lineage::names),
     ("no-arguments", worker::no_arguments),
+    ("overwritten", arguments::overwritten),
     ("relay", churn::relay),
     ("reuse", lineage::reuse),
     ("stuck", stuck::stuck),

@@ -4,13 +4,15 @@ use crate::{
     agent::Agent,
     group::Lives,
     guest::is_locked_down,
+    procfs::value,
     program::{Program, Running},
     runner::table,
-    tier::{TYPED, Tier},
+    tier::{ALL, TYPED, Tier},
 };
 
 table![
     short_lived_programs_with_long_arguments_land_in_their_group for TYPED,
+    processes_that_overwrite_their_arguments_cost_little_memory for ALL,
 ];
 
 /// The last argument decides.
@@ -61,4 +63,53 @@ fn short_lived_programs_with_long_arguments_land_in_their_group(tier: &'static T
                 .map_err(|complaint| format!("{bytes} bytes: {complaint}"))
         })
     });
+}
+
+/// Processes for each pattern.
+const ATTACKERS: u64 = 32;
+
+/// The most that the agent may ever have had resident, KiB.
+const MOST_KIB: u64 = 64 << 10;
+
+/// Some expressions that look at all arguments, and match none of these.
+const THOROUGH: &str = "process_names:
+- name: 'none'
+  cmdline: ['(a|b)*c$']
+- name: 'none'
+  cmdline: ['-D(?P<key>\\S+)=\\w+$']
+- name: '{{.Comm}}'
+  cmdline: ['.*']
+";
+
+/// Some were there before the agent, and as many come while it runs.
+fn processes_that_overwrite_their_arguments_cost_little_memory(tier: &'static Tier) {
+    let filler: Vec<String> = vec!["x".repeat(110_000); 9];
+    let programs = ["nuls", "words"].map(|pattern| (pattern, Program::new("flood")));
+    let start = || {
+        let begin = |(pattern, program): &(&str, Program)| {
+            let count = ATTACKERS.to_string();
+            let words = ["scenario", "overwritten", &count, pattern].map(str::to_owned);
+            let mut running = Running::of(&program.path, &[&words[..], &filler].concat());
+            assert_eq!(running.await_line("ready"), ATTACKERS);
+            running
+        };
+        programs.each_ref().map(begin)
+    };
+    let older = start();
+    let agent = Agent::start_with(tier, &[], Some(THOROUGH));
+    let younger = start();
+    agent.await_that(|samples| {
+        programs.iter().try_for_each(|(_, Program { name, .. })| {
+            let found = samples.group(name).processes();
+            match found == 2.0 * (ATTACKERS + 1) as f64 {
+                true => Ok(()),
+                false => Err(format!("{found} processes are in {name}")),
+            }
+        })
+    });
+    assert!(agent.scrape().the("headcount_arguments_cut_total", &[]) >= 4.0 * ATTACKERS as f64);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let peak_kib = value(&status, "VmHWM:");
+    assert!(peak_kib < MOST_KIB, "{peak_kib} KiB");
+    drop((older, younger));
 }
