@@ -64,6 +64,13 @@ pub enum Event {
         /// Totals at the exec, all of them the old image's.
         counters: Counters,
     },
+    /// Further execs of a process, of which only the number is known.
+    ExecsCounted {
+        /// Which process.
+        id: ProcessId,
+        /// How many.
+        count: u64,
+    },
     /// The last thread of a process ended; its totals are not final yet.
     Exited {
         /// Who.

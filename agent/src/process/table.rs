@@ -122,6 +122,10 @@ impl Table {
                 let id = self.known_as(id);
                 self.execed(id, facts, parent, counters, ledger);
             }
+            Event::ExecsCounted { id, count } => {
+                let id = self.known_as(id);
+                self.execs_counted(id, count, ledger);
+            }
             Event::Exited {
                 id,
                 counters,
@@ -259,6 +263,23 @@ impl Table {
         book(ledger, account, exec);
         self.waiting.insert(id);
         self.hold_arguments(id, told_bytes, ledger);
+    }
+
+    /// Books execs of which only the number is known to the image that the process runs now.
+    fn execs_counted(&mut self, id: ProcessId, count: u64, ledger: &mut impl Ledger) {
+        let lifecycle = Lifecycle {
+            execs: count,
+            ..Lifecycle::default()
+        };
+        let tally = Tally {
+            lifecycle,
+            ..Tally::default()
+        };
+        let known = self.processes.get(id).map(|entry| entry.account);
+        let buried = || self.tombstone(id).map(|tombstone| tombstone.account);
+        if let Some(account) = known.or_else(buried) {
+            book(ledger, account, tally);
+        }
     }
 
     fn exited(

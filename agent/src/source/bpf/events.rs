@@ -137,7 +137,7 @@ fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Rele
     }
 }
 
-/// All that one entry of the overflow hash tells. Execs beyond the first are events without a share of their own.
+/// All that one entry of the overflow hash tells. Execs beyond the first are one event, which carries their number.
 pub(super) fn from_overflow(
     id: &Identity,
     record: &OverflowRecord,
@@ -164,10 +164,12 @@ pub(super) fn from_overflow(
             parent,
             counters,
         };
-        events.extend(std::iter::repeat_n(
-            (record.exec_time_ns, event),
-            record.execs.clamp(1, 1000) as usize,
-        ));
+        events.push((record.exec_time_ns, event));
+        let count = u64::from(record.execs.saturating_sub(1));
+        if count > 0 {
+            let event = Event::ExecsCounted { id: process, count };
+            events.push((record.exec_time_ns, event));
+        }
     }
     if has(OVERFLOW_EXITED) {
         let event = Event::Exited {
@@ -288,6 +290,30 @@ mod tests {
             (8, Some(34), "34")
         );
         assert!(facts.incomplete);
+    }
+
+    #[test]
+    fn overflow_entry_with_many_execs_reports_all_of_them() {
+        let mut names = Names::new(crate::source::Users::new("/nowhere".into()));
+        let mut record = OverflowRecord::zeroed();
+        record.flags = OVERFLOW_EXECED;
+        let carried = Carried::new(&agent_common::Layout::ABSENT, 4096);
+        for (merged, events) in [(1, 1), (90_920, 2), (u32::MAX, 2)] {
+            record.execs = merged;
+            let id = Identity {
+                tgid: 7,
+                start_ns: 9,
+                zero: 0,
+            };
+            let found = from_overflow(&id, &record, carried, &mut names);
+            assert_eq!(found.len(), events, "a bounded number of events");
+            let mut table = crate::process::Table::new(0);
+            let mut sums = crate::process::sums::Sums::default();
+            for (_, event) in found {
+                table.apply(event, &mut sums);
+            }
+            assert_eq!(sums.total.lifecycle.execs, u64::from(merged));
+        }
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl Listener {
 
     fn apply(&mut self, event: Event) {
         match &event {
-            Event::Forked { .. } => {}
+            Event::Forked { .. } | Event::ExecsCounted { .. } => {}
             Event::Execed { id, counters, .. } | Event::Exited { id, counters, .. } => {
                 self.hear(*id, counters)
             }
