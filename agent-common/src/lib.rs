@@ -31,7 +31,9 @@ pub use runqueue::{
     RunQueueWaits, SLOT_NOWHERE, SLOT_STAYS, SLOT_UNKNOWN, run_queue_bound_ns,
 };
 pub use switch::{RUN_TIMES_ENTRIES, RunTime, SwitchTotals};
-pub use task::{COMM_BYTES, Comm, Identity, LeaderRecord, ThreadRecord, Totals};
+pub use task::{
+    COMM_BYTES, Comm, DeadThreadsRecord, EXIT_DEAD, Identity, LeaderRecord, ThreadRecord, Totals,
+};
 pub use tracepoint::{TraceFields, Traced, UNCOUNTED};
 pub use undisturbed::{FUNCTIONS, KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 
@@ -49,4 +51,6 @@ pub mod kind {
     pub const LEADER: u32 = 5;
     /// [`crate::ThreadRecord`]
     pub const THREAD: u32 = 6;
+    /// [`crate::DeadThreadsRecord`]
+    pub const DEAD_THREADS: u32 = 7;
 }

@@ -8,6 +8,10 @@ pub const COMM_BYTES: usize = 16;
 /// A task name, NUL-padded (`task_struct.comm`).
 pub type Comm = [u8; COMM_BYTES];
 
+/// Bit of `task_struct.exit_state`: the kernel releases the task. Its use may be in the sums of `signal_struct` already, although
+/// the iterator still visits it.
+pub const EXIT_DEAD: u32 = 0x10;
+
 /// A process, told apart from later ones with the same number. An exec keeps it.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
@@ -65,7 +69,7 @@ pub struct LeaderRecord {
     pub parent_tgid: u32,
     /// Who.
     pub id: Identity,
-    /// Leader and dead threads.
+    /// Leader and dead threads; without the leader's own where it is [`EXIT_DEAD`].
     pub totals: Totals,
     /// `mm->rss_stat`: file, anonymous and shared-memory pages.
     pub rss_pages: u64,
@@ -81,6 +85,21 @@ pub struct LeaderRecord {
     pub threads: u32,
     /// `task_struct.flags`, for the idle kernel threads' state.
     pub flags: u32,
+}
+
+/// What the dead threads of a process have used, as of the visit of a thread that comes before its leader: the iterator visits
+/// tasks in the order of their numbers, and a thread has the lower number where numbers began again, or were chosen.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct DeadThreadsRecord {
+    /// [`crate::kind::DEAD_THREADS`].
+    pub kind: u32,
+    /// Always 0.
+    pub zero: u32,
+    /// The process.
+    pub id: Identity,
+    /// Dead threads only.
+    pub totals: Totals,
 }
 
 /// A live task of a process of several: what it used itself.

@@ -36,8 +36,8 @@ macro_rules! read {
             0 as $ty
         } else {
             // SAFETY: the verifier checks that a field of this width is at this offset of the BTF type; a fault
-            // reads as 0.
-            unsafe { *$base.add(offset as usize).cast::<$ty>() }
+            // reads as 0. Volatile: the kernel changes it meanwhile, and some reads have an order.
+            unsafe { read_volatile($base.add(offset as usize).cast::<$ty>()) }
         }
     }};
 }

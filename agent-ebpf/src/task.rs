@@ -1,7 +1,7 @@
 //! `iter/task`: a record for each live process, and one for each task of those that have several, at each scrape.
 
 use crate::kernel::{Signal, Task};
-use agent_common::{LeaderRecord, ThreadRecord, Totals, kind};
+use agent_common::{DeadThreadsRecord, EXIT_DEAD, LeaderRecord, ThreadRecord, Totals, kind};
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use core::mem::size_of;
 
@@ -36,6 +36,9 @@ pub extern "C" fn task_snapshot(context: *const IteratorContext) -> i32 {
         leader(seq, task, signal);
     }
     if !is_leader || signal.threads() > 1 {
+        if task.tid() < task.tgid() {
+            dead_threads(seq, task, signal);
+        }
         thread(seq, task);
     }
     0
@@ -62,7 +65,22 @@ fn leader(seq: *mut seq_file, task: Task, signal: Signal) {
         threads: signal.threads(),
         flags: task.flags(),
     };
-    task.add_to(&mut record.totals);
+    // After the sums: while the leader is released, they hold its own use already.
+    if task.exit_state() & EXIT_DEAD == 0 {
+        task.add_to(&mut record.totals);
+    }
+    write(seq, &record);
+}
+
+/// Before the thread's own record: what ends between this visit and the leader's is then counted once.
+#[inline(always)]
+fn dead_threads(seq: *mut seq_file, task: Task, signal: Signal) {
+    let record = DeadThreadsRecord {
+        kind: kind::DEAD_THREADS,
+        zero: 0,
+        id: task.identity(),
+        totals: signal.totals(),
+    };
     write(seq, &record);
 }
 

@@ -72,6 +72,11 @@ pub(crate) fn own_pid() -> i32 {
     unsafe { libc::getpid() }
 }
 
+pub(crate) fn own_thread_id() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
+
 /// Ends all threads, runs nothing else.
 pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: ends the process.

@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use agent_common::{
-    ABSENT, ExecRecord, Identity, Layout, LeaderRecord, Offsets, OverflowRecord, RSS_PLAIN,
-    ThreadRecord, kind,
+    ABSENT, DeadThreadsRecord, EXIT_DEAD, ExecRecord, Identity, Layout, LeaderRecord, Offsets,
+    OverflowRecord, RSS_PLAIN, ThreadRecord, kind,
 };
 use arbitrary::{Arbitrary, Unstructured};
 
@@ -68,7 +68,11 @@ pub(crate) fn iterator(bytes: &[u8]) {
     };
     let whole = whole.expect("known records");
     let single = pass(&pieces).expect("known records");
-    assert_eq!(single.processes.len() + single.threads.len(), pieces.len());
+    let sums = pieces.iter().filter(|piece| is_dead_threads(piece)).count();
+    assert_eq!(
+        single.processes.len() + single.threads.len() + sums,
+        pieces.len()
+    );
     assert_eq!(
         (&single.processes, &single.threads),
         (&whole.processes, &whole.threads)
@@ -96,24 +100,31 @@ pub(crate) fn iterator(bytes: &[u8]) {
     );
 }
 
-/// What all processes have together: the leaders' own, and that of the other threads where the leader has any.
+/// What all processes have together: the leaders' own, and that of the other threads where the leader has any; where the
+/// dead threads' sums came before, these and what all threads have.
 fn minor_faults(pieces: &[&[u8]]) -> u128 {
-    let leaders = pieces
-        .iter()
-        .filter(|piece| piece.len() == size_of::<LeaderRecord>());
+    let of_size = |size| pieces.iter().filter(move |piece| piece.len() == size);
     let of = |piece: &&[u8]| {
         let leader: LeaderRecord = bytemuck::pod_read_unaligned(piece);
-        let threads = pieces
-            .iter()
-            .filter(|piece| piece.len() == size_of::<ThreadRecord>());
-        let threads = threads.map(|piece| bytemuck::pod_read_unaligned::<ThreadRecord>(piece));
-        let others = threads.filter(|one| one.tgid == leader.id.tgid && one.tid != one.tgid);
-        let others = others
-            .filter(|_| leader.threads > 1)
+        let its = of_size(size_of::<ThreadRecord>())
+            .map(|piece| bytemuck::pod_read_unaligned::<ThreadRecord>(piece))
+            .filter(|one| one.tgid == leader.id.tgid && one.exit_state & EXIT_DEAD == 0)
+            .filter(|_| leader.threads > 1);
+        let dead = of_size(size_of::<DeadThreadsRecord>())
+            .map(|piece| bytemuck::pod_read_unaligned::<DeadThreadsRecord>(piece))
+            .find(|one| one.id.tgid == leader.id.tgid)
+            .filter(|one| one.id == leader.id && leader.threads > 1);
+        let own = dead.map_or(leader.totals, |dead| dead.totals);
+        let others = its
+            .filter(|one| one.tid != one.tgid || dead.is_some())
             .map(|one| u128::from(one.minor_faults));
-        u128::from(leader.totals.minor_faults) + others.sum::<u128>()
+        u128::from(own.minor_faults) + others.sum::<u128>()
     };
-    leaders.map(of).sum()
+    of_size(size_of::<LeaderRecord>()).map(of).sum()
+}
+
+fn is_dead_threads(piece: &[u8]) -> bool {
+    piece.len() == size_of::<DeadThreadsRecord>()
 }
 
 /// The records, one by one.
@@ -123,6 +134,7 @@ fn pieces(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
         let length = match u32::from_ne_bytes(*first) {
             kind::LEADER => size_of::<LeaderRecord>(),
             kind::THREAD => size_of::<ThreadRecord>(),
+            kind::DEAD_THREADS => size_of::<DeadThreadsRecord>(),
             _ => return None,
         };
         let (piece, rest) = bytes.split_at_checked(length)?;
@@ -249,8 +261,9 @@ impl Listener {
         self.now_ns += u64::from(after_s) * 1_000_000_000;
         let mut snapshot = Snapshot::new(carried(), 0);
         for (kind, rest) in records {
-            let (kind, length) = match kind % 2 {
+            let (kind, length) = match kind % 3 {
                 0 => (kind::LEADER, size_of::<LeaderRecord>()),
+                1 => (kind::DEAD_THREADS, size_of::<DeadThreadsRecord>()),
                 _ => (kind::THREAD, size_of::<ThreadRecord>()),
             };
             let record = [&kind.to_ne_bytes()[..], rest].concat();

@@ -30,6 +30,7 @@ mod support;
 mod switch;
 mod tracefs;
 mod undisturbed;
+mod visited;
 mod wire;
 
 pub use events::{Timed, from_ring};

@@ -1,9 +1,12 @@
 //! From the iterator's bytes to a pass. Reading is the kernel's `seq_file`: 32 KiB a call, in the order of thread ids.
 
+use super::visited::{Visited, totals};
 use crate::process::{
     Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, State, Switches, ThreadSample,
 };
-use agent_common::{ABSENT, Identity, Layout, LeaderRecord, ThreadRecord, Totals, kind};
+use agent_common::{
+    ABSENT, DeadThreadsRecord, Identity, Layout, LeaderRecord, ThreadRecord, Totals, kind,
+};
 use std::{
     collections::HashMap,
     io::{self, Read},
@@ -136,7 +139,7 @@ pub struct Snapshot {
     leaders: Vec<LeaderRecord>,
     threads: Vec<ThreadSample>,
     /// What the threads of a process used, by its number.
-    sums: HashMap<u32, Totals>,
+    visited: HashMap<u32, Visited>,
 }
 
 impl Snapshot {
@@ -147,7 +150,7 @@ impl Snapshot {
             processes: Vec::with_capacity(expected),
             leaders: Vec::new(),
             threads: Vec::new(),
-            sums: HashMap::new(),
+            visited: HashMap::new(),
         }
     }
 
@@ -177,16 +180,18 @@ impl Snapshot {
             let len = match first {
                 kind::LEADER => size_of::<LeaderRecord>(),
                 kind::THREAD => size_of::<ThreadRecord>(),
+                kind::DEAD_THREADS => size_of::<DeadThreadsRecord>(),
                 _ => return None,
             };
             let record = bytes.get(..len)?;
             if first == kind::THREAD {
                 let thread: &ThreadRecord = bytemuck::try_from_bytes(record).ok()?;
-                // What the main thread used is in its leader's record already.
-                if thread.tid != thread.tgid {
-                    add(self.sums.entry(thread.tgid).or_default(), &totals(thread));
-                }
+                self.visited.entry(thread.tgid).or_default().add(thread);
                 self.threads.push(thread_sample(thread, self.carried));
+            } else if first == kind::DEAD_THREADS {
+                let sums: &DeadThreadsRecord = bytemuck::try_from_bytes(record).ok()?;
+                let visited = self.visited.entry(sums.id.tgid).or_default();
+                visited.dead.get_or_insert((sums.id, sums.totals));
             } else {
                 let leader: &LeaderRecord = bytemuck::try_from_bytes(record).ok()?;
                 if leader.threads > 1 {
@@ -203,8 +208,8 @@ impl Snapshot {
     /// What was read as a pass that began at `started_ns`.
     pub fn pass(mut self, started_ns: u64) -> Pass {
         for mut leader in self.leaders {
-            if let Some(sum) = self.sums.get(&leader.id.tgid) {
-                add(&mut leader.totals, sum);
+            if let Some(visited) = self.visited.get(&leader.id.tgid) {
+                leader.totals = visited.complete(&leader);
             }
             self.processes.push(sample(&leader, self.carried));
         }
@@ -219,41 +224,6 @@ impl Snapshot {
             unread: Vec::new(),
             memory_elsewhere: !self.carried.memory,
         }
-    }
-}
-
-/// Adds what live threads used. The waits for a CPU stay theirs: the table credits those thread by thread.
-fn add(sum: &mut Totals, thread: &Totals) {
-    // Fewer than 2^64 of anything, unless the kernel is broken: then a sum must stop the agent even less.
-    let pairs = [
-        (&mut sum.utime_ns, thread.utime_ns),
-        (&mut sum.stime_ns, thread.stime_ns),
-        (&mut sum.runtime_ns, thread.runtime_ns),
-        (&mut sum.minor_faults, thread.minor_faults),
-        (&mut sum.major_faults, thread.major_faults),
-        (&mut sum.voluntary_switches, thread.voluntary_switches),
-        (&mut sum.nonvoluntary_switches, thread.nonvoluntary_switches),
-        (&mut sum.read_bytes, thread.read_bytes),
-        (&mut sum.write_bytes, thread.write_bytes),
-    ];
-    for (sum, more) in pairs {
-        *sum = sum.saturating_add(more);
-    }
-}
-
-fn totals(thread: &ThreadRecord) -> Totals {
-    Totals {
-        utime_ns: thread.utime_ns,
-        stime_ns: thread.stime_ns,
-        runtime_ns: thread.runtime_ns,
-        minor_faults: thread.minor_faults,
-        major_faults: thread.major_faults,
-        voluntary_switches: thread.voluntary_switches,
-        nonvoluntary_switches: thread.nonvoluntary_switches,
-        read_bytes: thread.read_bytes,
-        write_bytes: thread.write_bytes,
-        run_delay_ns: thread.run_delay_ns,
-        ..Totals::default()
     }
 }
 

@@ -54,19 +54,19 @@ fn explode(tally: &'static Tally, count: u64) {
     }
 }
 
-/// In memory that a fork shares.
-fn shared() -> &'static Tally {
-    // SAFETY: a mapping of our own, which nobody takes away; all bytes zero are a value of the type.
+/// In memory that a fork shares; all bytes are zero at first.
+pub(super) fn shared<T>() -> &'static T {
+    // SAFETY: a mapping of our own, which nobody takes away; all bytes zero are a value of the types that it is used for.
     unsafe {
         let memory = libc::mmap(
             ptr::null_mut(),
-            size_of::<Tally>(),
+            size_of::<T>(),
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED | libc::MAP_ANONYMOUS,
             -1,
             0,
         );
         assert_ne!(memory, libc::MAP_FAILED, "mmap");
-        &*memory.cast::<Tally>()
+        &*memory.cast::<T>()
     }
 }

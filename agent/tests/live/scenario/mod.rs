@@ -24,6 +24,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("end", churn::end),
     ("exec-by-thread", threads::exec_by_thread),
     ("leader-first", threads::leader_first),
+    ("low-thread-ids", threads::low_thread_ids),
     ("names", lineage::names),
     ("no-arguments", worker::no_arguments),
     ("overwritten", arguments::overwritten),

@@ -2,7 +2,11 @@
 
 use super::{number, worker::read_line};
 use crate::process;
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// `NS LAST [hold]`: the first thread ends; another then uses `NS` nanoseconds of CPU, and ends the process by `exit`
 /// or, itself the last, by `thread`. `hold`: in the middle it reports, and waits for a line.
@@ -58,4 +62,74 @@ pub(super) fn unwaited_threads(arguments: &[String]) {
         process::fork(|| leader_first(&[ns, "thread".to_owned()]));
     }
     process::await_no_children();
+}
+
+/// `COUNT NS`: children whose process ids are higher than the ids of their threads. Reports when all are there, and waits for a
+/// line. Then one thread of each uses `NS` nanoseconds of CPU and ends, one child after another; the processes stay until the
+/// input ends.
+pub(super) fn low_thread_ids(arguments: &[String]) {
+    let (count, ns) = (number(&arguments[0]), number(&arguments[1]));
+    let ready: &'static AtomicU64 = super::crowd::shared();
+    let turn: &'static AtomicU64 = super::crowd::shared();
+    let child = |nth: u64| {
+        let own_pid = process::own_pid();
+        // With one thread left the leader alone would tell of all.
+        process::idle_threads(1);
+        let thread = std::thread::spawn(move || {
+            assert!(process::own_thread_id() < own_pid);
+            ready.fetch_add(1, Relaxed);
+            await_at_least(turn, nth + 1);
+            process::spin_thread(ns);
+        });
+        thread.join().unwrap();
+        turn.fetch_add(1, Relaxed);
+        while read_line().is_some() {}
+    };
+    let most = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+    let mut numbers = (0..most.trim().parse().unwrap()).rev();
+    let children: Vec<i32> = (0..count)
+        .map(|nth| numbers.find_map(|pid| fork_with_id(pid, || child(nth))))
+        .map(|born| born.expect("a free number"))
+        .collect();
+    await_at_least(ready, count);
+    println!("there {count}");
+    read_line();
+    turn.fetch_add(1, Relaxed);
+    while read_line().is_some() {}
+    for pid in children {
+        process::reap(pid);
+    }
+}
+
+/// Forks a child that has the process id `pid`; nothing where that is taken.
+fn fork_with_id(pid: i32, child: impl FnOnce()) -> Option<i32> {
+    // SAFETY: all bytes zero are a value of it.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    arguments.set_tid = (&raw const pid) as u64;
+    arguments.set_tid_size = 1;
+    // SAFETY: as a fork; see above.
+    let born = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    if born == 0 {
+        child();
+        process::exit(0);
+    }
+    if born < 0 {
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "clone3: {error}");
+        return None;
+    }
+    i32::try_from(born).ok()
+}
+
+fn await_at_least(value: &AtomicU64, least: u64) {
+    while value.load(Relaxed) < least {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
     guest::scaled,
     program::Program,
     runner::table,
-    tier::{ALL, EXACT, TICK_NS, Tier},
+    tier::{ALL, EXACT, ITERATOR, TICK_NS, Tier},
 };
 
 table![
@@ -16,6 +16,7 @@ table![
     exec_by_a_thread for EXACT,
     threads_of_one_process for EXACT,
     unwaited_threads for EXACT,
+    thread_with_lower_id_than_its_process_is_counted_once for &[&ITERATOR],
     threads_by_name for ALL,
 ];
 
@@ -155,5 +156,29 @@ fn unwaited_threads(tier: &'static Tier) {
         let group = samples.group(&program.name);
         expected.check(&group)?;
         super::unwaited_within(&agent, tier, &group, count, low_ns)
+    });
+}
+
+/// The iterator visits such a thread before its leader; it ends between the two visits of some pass. A crowd of threads between
+/// their numbers makes that likely.
+fn thread_with_lower_id_than_its_process_is_counted_once(tier: &'static Tier) {
+    const CHILDREN: u64 = 30;
+    let agent = Agent::start(tier);
+    let program = Program::new("low");
+    let mut running = program.start("low-thread-ids", &[&CHILDREN.to_string(), "20000000"]);
+    running.await_line("there");
+    let mut crowd = Program::new("between").start("crowd", &[&scaled(4000).to_string()]);
+    crowd.await_line("there");
+    running.tell("go");
+    let used_ns = CHILDREN as f64 * 20e6;
+    let has_all = |_: &u32| {
+        let samples = agent.scrape();
+        samples.group(&program.name).cpu_ns() >= tier.least_alive(used_ns)
+    };
+    assert!((0..50_000).any(|n| has_all(&n)), "{used_ns} ns never show");
+    let report = running.finish();
+    agent.await_settled(|samples| {
+        let group = samples.group(&program.name);
+        within(&agent, tier, &group, CHILDREN + 1, report.reaped.cpu_ns)
     });
 }
