@@ -114,6 +114,18 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_names_cut_total",
+            kind: Kind::Counter,
+            help: "Processes whose group name or label value was longer than 1,024 bytes, so that it ends in ~ and a hash.",
+            labels: &[],
+            unit: "processes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.group_statistics.names_cut),
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_names_incomplete_total",
             kind: Kind::Counter,
             help: "Processes grouped by names that were cut short or partly unreadable.",

@@ -181,6 +181,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             incomplete: 42,
             cut: 45,
             deferred: 46,
+            names_cut: 47,
             accounts: 43,
         },
         serving: &ServingStatistics {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::Labels;
-use super::name::{self, NameTemplate};
+use super::name::{self, NameTemplate, Rendered};
 use super::name_map::NameMap;
 use super::pattern::{Matches, Room};
 use super::selector::{Miss, Selector, Subject};
@@ -26,6 +26,8 @@ pub struct Placement {
     pub labels: Labels,
     /// Groups that the item may make.
     pub max_groups: Option<u32>,
+    /// Whether its name or the value of a label was too long, and ends in a hash.
+    pub is_cut: bool,
 }
 
 impl Placement {
@@ -36,6 +38,7 @@ impl Placement {
             name,
             labels: Labels::new(),
             max_groups: None,
+            is_cut: false,
         }
     }
 }
@@ -150,7 +153,10 @@ impl Classifier {
     /// What the first item says whose selectors all match.
     pub fn classify(&self, facts: &Facts, boot: BootTime) -> Verdict {
         if let Some(name) = self.names.group_of(facts) {
-            return Verdict::Member(Placement::plain(0, name));
+            return Verdict::Member(Placement {
+                is_cut: name.is_cut,
+                ..Placement::plain(0, name.text)
+            });
         }
         let subject = Subject::new(facts);
         let mut matches = Matches::new();
@@ -163,15 +169,23 @@ impl Classifier {
             None => Verdict::Unmatched,
             Some((index, item)) if item.exclude => Verdict::Excluded { item: index },
             Some((index, item)) => {
-                let render = |template| item.render(template, facts, boot, &matches);
+                let mut is_cut = false;
+                let mut render = |template| {
+                    let rendered = item.render(template, facts, boot, &matches);
+                    is_cut |= rendered.is_cut;
+                    rendered.text
+                };
+                let name = render(&item.name);
                 let labels = item.labels.iter();
                 let labels = labels.map(|(name, value)| (Arc::clone(name), render(value)));
+                // To Prometheus an empty label is none.
+                let labels = labels.filter(|(_, value)| !value.is_empty()).collect();
                 Verdict::Member(Placement {
                     item: index,
-                    name: render(&item.name),
-                    // To Prometheus an empty label is none.
-                    labels: labels.filter(|(_, value)| !value.is_empty()).collect(),
+                    name,
+                    labels,
                     max_groups: item.max_groups,
+                    is_cut,
                 })
             }
         }
@@ -258,13 +272,13 @@ impl CompiledItem {
         facts: &Facts,
         boot: BootTime,
         matches: &Matches,
-    ) -> String {
-        let rendered = template.render(facts, boot, matches);
-        if let Some(cause) = rendered.error {
+    ) -> Rendered {
+        let mut rendered = template.render(facts, boot, matches);
+        if let Some(cause) = rendered.error.take() {
             self.failures.fetch_add(1, Ordering::Relaxed);
             self.first_failure.get_or_init(|| cause);
         }
-        rendered.text
+        rendered
     }
 }
 

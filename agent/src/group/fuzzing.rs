@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Unstructured};
 use regex::bytes::RegexBuilder;
 
-use super::name::{MAX_NAME, NameTemplate};
+use super::bounded::{MAX_NAME, bounded};
+use super::name::NameTemplate;
 use super::pattern::{Matches, Pattern, Room};
 use super::start_time::{BootTime, StartTime};
 use super::text::fitting;
@@ -83,7 +84,7 @@ pub(crate) fn template(input: &[u8]) {
     assert_eq!(fitting(&rendered.text, MAX_NAME).0, rendered.text);
     assert_eq!(template.render(&facts, boot, &matches), rendered);
     assert!(template.fixed().is_none_or(|fixed| fixed == rendered.text));
-    if !source.contains("{{") && fitting(source, MAX_NAME).0 == source {
+    if !source.contains("{{") && !bounded(source).is_cut {
         assert_eq!((rendered.text.as_str(), rendered.error), (source, None));
     }
 }
@@ -199,7 +200,7 @@ pub(crate) fn cgroup_path(input: &[u8]) {
         let rendered = template.render(&facts, BootTime::default(), &Matches::new());
         rendered.text
     };
-    let cut = |text: &str| fitting(text, MAX_NAME).0.to_owned();
+    let cut = |text: &str| bounded(text).text;
     assert_eq!(
         name("{{.Unit}}"),
         cut(cgroup::unit(&paths).unwrap_or_default())

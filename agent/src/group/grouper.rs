@@ -31,6 +31,8 @@ pub struct Statistics {
     pub threads_overflowed: u64,
     /// Accounts decided by incomplete facts: the process was gone, and its event could not carry all.
     pub incomplete: u64,
+    /// Accounts whose group name or labels were too long, and end in a hash.
+    pub names_cut: u64,
     /// Accounts decided by a part of the arguments only.
     pub cut: u64,
     /// Times that a process with long arguments was left for a later pass.
@@ -118,6 +120,7 @@ impl Ledger for Grouper {
         match verdict {
             Verdict::Member(placement) => {
                 let item = u32::try_from(placement.item).ok();
+                self.statistics.names_cut += u64::from(placement.is_cut);
                 let group = self.group(placement);
                 self.decide(id, Decision::Member(group));
                 if let Some(account) = self.accounts.account_mut(id) {

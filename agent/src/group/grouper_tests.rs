@@ -38,6 +38,7 @@ fn with(policy: Policy) -> Grouper {
                     name: name.to_owned(),
                     labels: labels.into_iter().collect(),
                     max_groups: (name == "bound").then_some(2),
+                    is_cut: false,
                 })
             }
         }

@@ -1,6 +1,7 @@
 //! Groups: which process belongs to which, and what each has used.
 
 mod account;
+mod bounded;
 mod cgroup;
 mod classifier;
 mod comms;
@@ -32,10 +33,10 @@ mod text;
 mod threads;
 mod time_layout;
 
+pub use bounded::MAX_NAME;
 pub use classifier::{Classifier, Placement, TemplateFailure, Verdict};
 pub use gauges::Gauges;
 pub use grouper::{Grouper, Placer, Statistics};
-pub use name::MAX_NAME;
 pub use policy::Policy;
 pub use review::{Doubt, Review, finds_nothing, review};
 pub use selector::Miss;

@@ -2,9 +2,8 @@
 //!
 //! In come a template, compiled once, and the facts of a process; out goes the name. Contract section 2.2. A template of
 //! plain text and plain variables, as nearly all are, is a list of parts here; everything else is a program of
-//! [`super::template`]. Whatever a process is called, the name is text, and it is cut between two characters where it would
-//! take more than [`MAX_NAME`] bytes of the exposition (see [`text::fitting`]): process-exporter does not cut, but then a local user
-//! decides how much memory a group takes.
+//! [`super::template`]. Whatever a process is called, the name is text, and it is cut where it would be too long
+//! ([`super::bounded`]): process-exporter does not cut, but then a local user decides how much memory a group takes.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use gotmpl::Value;
 use gotmpl::parse::{Expr, ListNode, Node};
 
+use super::bounded::Bounded;
 use super::cgroup;
 use super::pattern::Matches;
 use super::start_time::{BootTime, StartTime};
@@ -20,9 +20,6 @@ use super::template::{self, Program, string};
 use super::template_kinds::Used;
 use super::text;
 use crate::process::{Container, Facts, container_path};
-
-/// The longest group name or label value, in bytes after escaping: what one sample of the exposition spends on it.
-pub const MAX_NAME: usize = 1024;
 
 /// The most arguments that a template sees.
 const MAX_ARGUMENTS: usize = 256;
@@ -70,6 +67,8 @@ pub(super) enum Part {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rendered {
     pub(super) text: String,
+    /// Whether it was too long, and ends in a hash.
+    pub(super) is_cut: bool,
     pub(super) error: Option<String>,
 }
 
@@ -144,7 +143,7 @@ impl NameTemplate {
 
     /// The text for a process.
     pub(super) fn render(&self, facts: &Facts, boot: BootTime, matches: &Matches) -> Rendered {
-        let mut out = Capped::default();
+        let mut out = Bounded::default();
         let mut error = None;
         match &self.form {
             // An overflow ends the text, here and below, and is no failure of the template.
@@ -155,11 +154,13 @@ impl NameTemplate {
             }
             Form::Program(program) => {
                 let ended = program.run(&data(facts, boot, matches), &mut out);
-                error = ended.err().filter(|_| !out.full);
+                error = ended.err().filter(|_| !out.is_full());
             }
         }
+        let name = out.finish();
         Rendered {
-            text: out.text,
+            text: name.text,
+            is_cut: name.is_cut,
             error,
         }
     }
@@ -203,7 +204,7 @@ fn parts(tree: &ListNode) -> Option<Vec<Part>> {
 }
 
 impl Part {
-    fn write(&self, facts: &Facts, out: &mut Capped) -> fmt::Result {
+    fn write(&self, facts: &Facts, out: &mut Bounded) -> fmt::Result {
         match self {
             Part::Text(text) => out.write_str(text),
             Part::Username => out.write_str(&facts.username),
@@ -286,33 +287,4 @@ fn decoded(bytes: &[u8]) -> Value {
     let mut out = String::new();
     text::decode(bytes, &mut out);
     string(&out)
-}
-
-/// A text of at most [`MAX_NAME`] escaped bytes. Text that does not fit is an error, once the beginning of it is taken.
-#[derive(Debug, Default)]
-struct Capped {
-    text: String,
-    /// Bytes of `text` after escaping.
-    escaped: usize,
-    full: bool,
-}
-
-impl Capped {
-    fn write_bytes(&mut self, bytes: &[u8]) -> fmt::Result {
-        // Decoding never makes a text shorter, so more than this is not needed to fill it.
-        let cut = &bytes[..bytes.len().min(MAX_NAME + 4)];
-        let mut decoded = String::new();
-        text::decode(cut, &mut decoded);
-        self.write_str(&decoded)
-    }
-}
-
-impl fmt::Write for Capped {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let (fits, escaped) = text::fitting(text, MAX_NAME - self.escaped);
-        self.text.push_str(fits);
-        self.escaped += escaped;
-        self.full |= fits.len() < text.len();
-        if self.full { Err(fmt::Error) } else { Ok(()) }
-    }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::MAX_NAME;
+use super::bounded::{Name, bounded};
 use super::pattern::{Pattern, Room};
 use super::text;
 use crate::process::Facts;
@@ -35,16 +35,14 @@ impl NameMap {
     }
 
     /// The group of a process; `None` if it is not among the names, or its expression finds nothing.
-    pub(super) fn group_of(&self, facts: &Facts) -> Option<String> {
+    pub(super) fn group_of(&self, facts: &Facts) -> Option<Name> {
         // What is no text equals no word of the command line.
         let name = std::str::from_utf8(&facts.comm).ok()?;
         let Some(pattern) = self.0.get(name)? else {
-            return Some(name.to_owned());
+            return Some(bounded(name));
         };
         let found = pattern.first_group(&text::joined(&facts.argv))?;
-        let mut group = format!("{name}:{found}");
-        group.truncate(text::fitting(&group, MAX_NAME).0.len());
-        Some(group)
+        Some(bounded(&format!("{name}:{found}")))
     }
 
     /// Names of groups that do not depend on any process.
@@ -77,13 +75,16 @@ fn pairs(namemapping: &str) -> Result<Vec<(&str, &str)>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::MAX_NAME;
 
     fn group(names: &NameMap, comm: impl AsRef<[u8]>, argv: &[&str]) -> Option<String> {
-        names.group_of(&Facts {
-            comm: comm.as_ref().to_vec(),
-            argv: argv.iter().collect(),
-            ..Facts::default()
-        })
+        names
+            .group_of(&Facts {
+                comm: comm.as_ref().to_vec(),
+                argv: argv.iter().collect(),
+                ..Facts::default()
+            })
+            .map(|name| name.text)
     }
 
     #[test]
@@ -117,7 +118,11 @@ mod tests {
     fn a_name_is_as_long_as_any_other() {
         let names = NameMap::compile("", "p,(.*)").unwrap();
         let found = group(&names, "p", &[&"é".repeat(MAX_NAME)]).unwrap();
-        assert_eq!(found.len(), MAX_NAME);
+        assert_eq!(
+            found.len(),
+            MAX_NAME - 1,
+            "p: and 502 times é, and the hash"
+        );
     }
 
     #[test]

@@ -127,3 +127,44 @@ fn an_item_s_bound_counts_its_groups_and_max_groups_counts_all() {
         Some(5.0)
     );
 }
+
+/// Two brokers of Kafka: only what stands behind their classpath tells them apart.
+#[test]
+fn long_names_that_differ_at_their_end_are_two_groups() {
+    let tree = tree();
+    let classpath = "/opt/kafka/libs/some-library-1.2.3.jar:".repeat(60);
+    let broker = |pid, properties: &str| {
+        let argv = ["java", "-cp", &classpath, "kafka.Kafka", properties];
+        tree.process(pid).comm("java").argv(&argv).write();
+    };
+    broker(10, "/etc/kafka/one.properties");
+    broker(11, "/etc/kafka/two.properties");
+    broker(12, "/etc/kafka/two.properties");
+    let yaml = "process_names:\n\
+                - {comm: [java], cmdline: ['.*'], name: '{{.Matches}}', labels: {args: '{{.Argv}}'}}\n";
+    let counts = || {
+        let agent = Launch::on(&tree).config(yaml).start();
+        let scrape = agent.scrape();
+        assert_eq!(scrape.value("headcount_names_cut_total", &[]), Some(3.0));
+        let mut counts: Vec<String> = scrape
+            .body
+            .lines()
+            .filter(|line| line.starts_with("namedprocess_namegroup_num_procs{"))
+            .map(str::to_owned)
+            .collect();
+        counts.sort();
+        counts
+    };
+    let first = counts();
+    assert_eq!(first.len(), 2, "{first:#?}");
+    assert!(
+        first
+            .iter()
+            .all(|line| line.contains("groupname=\"map[:java -cp /opt/kafka/libs/"))
+    );
+    assert!(
+        first.iter().any(|line| line.ends_with(" 1"))
+            && first.iter().any(|line| line.ends_with(" 2"))
+    );
+    assert_eq!(counts(), first, "a restart gives the same names");
+}

@@ -16,6 +16,7 @@ fn place(facts: &Facts) -> Verdict {
             name: format!("g{n}"),
             labels: Vec::new(),
             max_groups: Some(3),
+            is_cut: false,
         }),
     }
 }
