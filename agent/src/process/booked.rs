@@ -8,8 +8,43 @@ pub(super) struct Booked {
     cpu: Cpu,
     faults: Faults,
     io: Io,
+    io_from: CountFrom,
     switches: Switches,
+    switches_from: CountFrom,
     run_queue_wait_ns: u64,
+}
+
+/// Where counting of a total starts that the source cannot read at each pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum CountFrom {
+    /// No pass has failed to read it: all since the birth of the process counts.
+    #[default]
+    Birth,
+    /// A pass could not read it: the next reading is the baseline, and what is in it is not booked.
+    NextReading,
+    /// It was read: the rise counts. A failure after that changes nothing.
+    LastReading,
+}
+
+impl CountFrom {
+    /// A reading has come; whether it is the baseline.
+    fn read(&mut self) -> bool {
+        std::mem::replace(self, Self::LastReading) == Self::NextReading
+    }
+
+    /// A pass could not read it.
+    fn fail(&mut self) {
+        if *self == Self::Birth {
+            *self = Self::NextReading;
+        }
+    }
+
+    /// A source tells it that has counted since the birth.
+    fn trust(&mut self) {
+        if *self == Self::NextReading {
+            *self = Self::Birth;
+        }
+    }
 }
 
 /// Raises `booked` to `now`; what it rose by.
@@ -35,7 +70,15 @@ impl Booked {
     pub(super) fn raise(&mut self, now: &Counters) -> Delta {
         let cpu = self.cpu.advance(now.cpu);
         let io = now.io.unwrap_or(self.io);
+        if now.io.is_some() && self.io_from.read() {
+            raise(&mut self.io.read_bytes, io.read_bytes);
+            raise(&mut self.io.write_bytes, io.write_bytes);
+        }
         let switches = now.switches.unwrap_or(self.switches);
+        if now.switches.is_some() && self.switches_from.read() {
+            raise(&mut self.switches.voluntary, switches.voluntary);
+            raise(&mut self.switches.nonvoluntary, switches.nonvoluntary);
+        }
         let wait_ns = now.run_queue_wait_ns.unwrap_or(self.run_queue_wait_ns);
         Delta {
             user_ns: raise(&mut self.cpu.user_ns, cpu.user_ns),
@@ -48,6 +91,28 @@ impl Booked {
             nonvoluntary_switches: raise(&mut self.switches.nonvoluntary, switches.nonvoluntary),
             run_queue_wait_ns: raise(&mut self.run_queue_wait_ns, wait_ns),
         }
+    }
+}
+
+impl Booked {
+    /// Books `now`, what a pass has read; what that adds. A total that the first pass could not read begins at its first
+    /// reading: what the process had used until then would appear as one jump.
+    pub(super) fn raise_by_pass(&mut self, now: &Counters) -> Delta {
+        let delta = self.raise(now);
+        if now.io.is_none() {
+            self.io_from.fail();
+        }
+        if now.switches.is_none() {
+            self.switches_from.fail();
+        }
+        delta
+    }
+
+    /// The process is as old as the agent's counting, and a kernel program tells its totals: all of them count, also what
+    /// no pass could read.
+    pub(super) fn trust_records(&mut self) {
+        self.io_from.trust();
+        self.switches_from.trust();
     }
 }
 
@@ -75,6 +140,40 @@ mod tests {
         assert_eq!(booked.raise(&counters(0, 0, Some(1500))).read_bytes, 500);
         assert_eq!(booked.raise(&counters(0, 0, None)).read_bytes, 0);
         assert_eq!(booked.raise(&counters(0, 0, Some(1600))).read_bytes, 100);
+    }
+
+    #[test]
+    fn first_successful_io_reading_after_failed_ones_is_the_baseline() {
+        let mut booked = Booked::default();
+        let mut read = |io| booked.raise_by_pass(&counters(0, 0, io)).read_bytes;
+        assert_eq!(read(None), 0);
+        assert_eq!(read(None), 0);
+        assert_eq!(read(Some(5_000_000_000_000)), 0);
+        assert_eq!(read(Some(5_000_000_000_007)), 7);
+        // A failure after the baseline loses nothing.
+        assert_eq!(read(None), 0);
+        assert_eq!(read(Some(5_000_000_000_017)), 10);
+    }
+
+    #[test]
+    fn io_that_the_first_pass_reads_counts_from_birth() {
+        let mut booked = Booked::default();
+        let delta = booked.raise_by_pass(&counters(0, 0, Some(9)));
+        assert_eq!(delta.read_bytes, 9);
+    }
+
+    #[test]
+    fn record_of_a_kernel_program_counts_io_that_no_pass_could_read() {
+        let mut booked = Booked::default();
+        booked.raise_by_pass(&counters(0, 0, None));
+        booked.trust_records();
+        assert_eq!(booked.raise(&counters(0, 0, Some(9))).read_bytes, 9);
+        // After a baseline, a record counts the rest.
+        let mut booked = Booked::default();
+        booked.raise_by_pass(&counters(0, 0, None));
+        booked.raise_by_pass(&counters(0, 0, Some(100)));
+        booked.trust_records();
+        assert_eq!(booked.raise(&counters(0, 0, Some(109))).read_bytes, 9);
     }
 
     #[test]

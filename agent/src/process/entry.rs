@@ -1,7 +1,7 @@
 //! One process in the table, and the rules by which its use is booked.
 
 use super::{
-    AccountId, Counters, ExitStatus, Facts, Ledger, Lifecycle, Memory, Sample, State, Tally,
+    AccountId, Counters, Delta, ExitStatus, Facts, Ledger, Lifecycle, Memory, Sample, State, Tally,
     booked::Booked, proportional::Known, threads::Threads,
 };
 
@@ -131,12 +131,26 @@ impl Entry {
 
     /// Books `counters`: each former image's share to its account, the rest to the present one.
     pub(super) fn credit(&mut self, counters: &Counters, ledger: &mut impl Ledger) {
+        self.credit_with(counters, Booked::raise, ledger);
+    }
+
+    /// The same of what a pass has read.
+    pub(super) fn credit_pass(&mut self, counters: &Counters, ledger: &mut impl Ledger) {
+        self.credit_with(counters, Booked::raise_by_pass, ledger);
+    }
+
+    fn credit_with(
+        &mut self,
+        counters: &Counters,
+        raise: fn(&mut Booked, &Counters) -> Delta,
+        ledger: &mut impl Ledger,
+    ) {
         if std::mem::take(&mut self.baseline) {
-            self.booked.raise(counters);
+            self.booked.raise_by_pass(counters);
             return;
         }
         self.credit_splits(ledger);
-        let delta = self.booked.raise(counters);
+        let delta = raise(&mut self.booked, counters);
         book(
             ledger,
             self.account,
@@ -168,7 +182,7 @@ impl Entry {
     pub(super) fn split(&mut self, counters: Counters, ledger: &mut impl Ledger) {
         self.threads.begin_image(&counters);
         if std::mem::take(&mut self.baseline) {
-            self.booked.raise(&counters);
+            self.booked.raise_by_pass(&counters);
             ledger.close(self.account);
             return;
         }

@@ -174,7 +174,7 @@ impl Table {
             let counters = entry
                 .threads
                 .complete(sample.counters, pass.switches_by_thread);
-            entry.credit(&counters, ledger);
+            entry.credit_pass(&counters, ledger);
         }
         true
     }
@@ -216,12 +216,15 @@ impl Table {
     /// some of its last tick. If sums by comm were told since, its final totals may be in one; then only what its former
     /// images had used is booked, if a pass ever saw it: the sums are of processes that none has.
     fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
-        let summed = self.summed;
+        let (summed, is_young) = (self.summed, self.is_young(id));
         let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
         match entry.at_exit.take() {
             Some(told) if summed.is_none_or(|summed| summed < told.passes) => {
+                if is_young {
+                    entry.booked.trust_records();
+                }
                 entry.credit(&told.counters, ledger);
             }
             _ if entry.held.is_some() => entry.credit_splits(ledger),

@@ -240,9 +240,13 @@ impl Table {
         if !self.processes.contains(id) {
             self.unheard(id, parent, true, ledger);
         }
+        let is_young = self.is_young(id);
         let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
+        if is_young {
+            entry.booked.trust_records();
+        }
         let account = ledger.open(entry.birth.or(parent));
         if entry.own {
             // Nobody will see the old image's command line any more.
@@ -335,9 +339,13 @@ impl Table {
             let parent = self.account_of(released.parent);
             self.unheard(id, parent, true, ledger);
         }
+        let is_young = self.is_young(id);
         let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
+        if is_young {
+            entry.booked.trust_records();
+        }
         // A fork that ran no program of its own is named with its image.
         let is_fork_only = entry.announced && !entry.execed;
         entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
@@ -350,6 +358,11 @@ impl Table {
         }
     }
 
+    /// Whether all that a process has used since its birth is to be counted.
+    pub(super) const fn is_young(&self, id: ProcessId) -> bool {
+        id.start_ns >= self.since_ns
+    }
+
     /// A process whose birth nobody told; `is_told`: births are told here, so a record was lost.
     pub(super) fn unheard(
         &mut self,
@@ -358,7 +371,7 @@ impl Table {
         is_told: bool,
         ledger: &mut impl Ledger,
     ) {
-        let is_older = id.start_ns < self.since_ns;
+        let is_older = !self.is_young(id);
         self.statistics.unannounced += u64::from(is_told && !is_older);
         let entry = Entry {
             baseline: is_older,

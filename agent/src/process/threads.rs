@@ -148,7 +148,7 @@ impl Threads {
     /// What the main thread used up to `counters` is not to be told: another image used it. Exact for an image of one
     /// thread; where there were more, what they used is missing from the main thread.
     pub(super) fn begin_image(&mut self, counters: &Counters) {
-        self.main.get_or_insert_default().raise(counters);
+        self.main.get_or_insert_default().raise_by_pass(counters);
     }
 
     /// Threads of a process that was lost sight of when `booked` was booked of it: what they used before is not told.
@@ -168,7 +168,7 @@ fn advance<B: Default + std::borrow::BorrowMut<Booked>>(
     now: &Counters,
 ) -> Delta {
     let is_new = told.is_none();
-    let delta = told.get_or_insert_default().borrow_mut().raise(now);
+    let delta = told.get_or_insert_default().borrow_mut().raise_by_pass(now);
     if is_new && is_older {
         Delta::default()
     } else {

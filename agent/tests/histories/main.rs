@@ -194,6 +194,28 @@ fn h16_io_that_becomes_unreadable_neither_falls_nor_wraps() {
     assert_eq!(seen(&agent), (600.0, [0.0, 0.0, 1.0]));
 }
 
+#[test]
+fn io_unreadable_at_first_counts_from_its_first_successful_reading() {
+    const LIFETIME: u64 = 5_000_000_000_000;
+    // One older than the agent, and one that starts under its eyes.
+    for start_ticks in [100, later()] {
+        let tree = tree();
+        let bystander = named(&tree, 4, "other").io(0, 0);
+        bystander.write();
+        let agent = tracking(&tree, &["g"]);
+        let read = |agent: &Agent| agent.scrape().of("g", "read_bytes_total");
+        let process = named(&tree, 5, "g").start_ticks(start_ticks);
+        process.clone().io(LIFETIME, 10).write();
+        tree.make_unreadable(5, "io");
+        assert_eq!(read(&agent), Some(0.0));
+        assert_eq!(read(&agent), Some(0.0));
+        process.clone().io(LIFETIME, 10).write();
+        assert_eq!(read(&agent), Some(0.0), "started at {start_ticks}");
+        process.clone().io(LIFETIME + 7, 10).write();
+        assert_eq!(read(&agent), Some(7.0), "started at {start_ticks}");
+    }
+}
+
 /// A process of two threads with these voluntary switches; the second has the number `tid`.
 fn switching(tree: &FakeProc, main: u64, tid: u32, second: u64) -> FakeProcess {
     named(tree, 5, "g").switches(main, 0).thread(FakeThread {

@@ -264,4 +264,10 @@ fn a_thread_whose_io_is_unreadable_has_the_rest() {
     assert_eq!(row(&scrape, "t"), Some((1.0, expected)));
     // At the start and at the scrape.
     assert_eq!(scrape.errors(), [0.0, 0.0, 2.0]);
+    // The first successful reading is the baseline.
+    for (n, bytes) in [(1_000_000, 0.0), (1_000_001, 3.0)] {
+        process(&tree, &[worker(6, "t", n)]).write();
+        let (_, used) = row(&agent.scrape(), "t").unwrap();
+        assert_eq!(used[2], bytes);
+    }
 }
