@@ -1,5 +1,5 @@
 //! System calls that the thread of HTTP may use: connections it is given, files to be read, memory, threads, time. It opens no
-//! socket, writes no file, starts no process, maps nothing to be run, and has no `bpf()`.
+//! socket, writes no file, starts no process, maps nothing to be run, signals no other process, and has no `bpf()`.
 
 use super::system_calls::{When, argument};
 use seccompiler::{
@@ -56,8 +56,6 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_rseq,
     libc::SYS_gettid,
     libc::SYS_getpid,
-    libc::SYS_tgkill,
-    libc::SYS_tkill,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
     libc::SYS_membarrier,
@@ -102,6 +100,9 @@ fn conditions() -> Result<Vec<(libc::c_long, When)>, BackendError> {
     let no_code = || -> Result<Vec<SeccompCondition>, _> { Ok(vec![without(2, libc::PROT_EXEC)?]) };
     // Threads only. `clone3` has its flags in memory, where no filter looks: without it the C library takes `clone`.
     let thread = bits(libc::CLONE_THREAD);
+    // `abort` of glibc signals its own thread. That of musl uses `tkill`, which names no process and is refused; musl then ends the
+    // process with a fault.
+    let own_process = u64::from(std::process::id());
     Ok(vec![
         (libc::SYS_openat, read_only(2)?),
         #[cfg(target_arch = "x86_64")]
@@ -112,6 +113,7 @@ fn conditions() -> Result<Vec<(libc::c_long, When)>, BackendError> {
             libc::SYS_clone,
             vec![argument(0, MaskedEq(thread), thread)?],
         ),
+        (libc::SYS_tgkill, vec![argument(0, Eq, own_process)?]),
         (libc::SYS_ioctl, vec![argument(1, Eq, FIONBIO)?]),
     ])
 }

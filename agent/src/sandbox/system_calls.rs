@@ -39,7 +39,7 @@ const READING: [u64; 9] = [
     33, // BPF_ITER_CREATE
 ];
 
-/// Denies what no thread of an agent needs.
+/// Denies what no thread of an agent needs, and every call of the x32 ABI.
 pub(super) fn deny() -> Result<(), super::Error> {
     let rules = denied::CALLS.iter().map(|call| (*call, Vec::new()));
     apply(rules.collect(), Listed::Denied)
@@ -88,6 +88,11 @@ fn apply(rules: Rules, listed: Listed) -> Result<(), super::Error> {
     Ok(())
 }
 
+/// On x86-64 the kernel may take each call a second time, with this bit set in its number (the x32 ABI). It reports the same architecture
+/// for both, and the rules compare whole numbers.
+#[cfg(target_arch = "x86_64")]
+const X32: u32 = 0x4000_0000;
+
 fn compile(rules: Rules, listed: Listed) -> Result<BpfProgram, seccompiler::BackendError> {
     let errno = |code: i32| SeccompAction::Errno(code.unsigned_abs());
     let (others, these) = match listed {
@@ -95,5 +100,37 @@ fn compile(rules: Rules, listed: Listed) -> Result<BpfProgram, seccompiler::Back
         Listed::Allowed => (errno(libc::ENOSYS), SeccompAction::Allow),
         Listed::Denied => (SeccompAction::Allow, errno(libc::EPERM)),
     };
-    SeccompFilter::new(rules, others, these, ARCH.try_into()?)?.try_into()
+    let program: BpfProgram =
+        SeccompFilter::new(rules, others, these, ARCH.try_into()?)?.try_into()?;
+    Ok(match listed {
+        // The other list has no number of x32, so refuses them all.
+        Listed::Allowed => program,
+        Listed::Denied => without_x32(program),
+    })
+}
+
+/// `program` behind instructions that refuse every x32 call.
+#[cfg(target_arch = "x86_64")]
+fn without_x32(program: BpfProgram) -> BpfProgram {
+    use seccompiler::sock_filter;
+    let instruction = |code: u32, jt, jf, k| sock_filter {
+        code: u16::try_from(code).unwrap_or_default(),
+        jt,
+        jf,
+        k,
+    };
+    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    let mut all = vec![
+        // The number is the first field of what the kernel shows to a filter.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, X32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, refused),
+    ];
+    all.extend(program);
+    all
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn without_x32(program: BpfProgram) -> BpfProgram {
+    program
 }

@@ -165,6 +165,74 @@ fn no_thread_starts_programs_or_traces() {
     assert_eq!(found, ([Some(libc::EPERM); 5], true));
 }
 
+/// The error of a call that sends signal 0, which changes nothing; `None` where it was sent.
+fn probe(call: libc::c_long, arguments: [libc::c_long; 3]) -> Option<i32> {
+    let [first, second, third] = arguments;
+    // SAFETY: takes three numbers.
+    match unsafe { libc::syscall(call, first, second, third) } {
+        0 => None,
+        _ => io::Error::last_os_error().raw_os_error(),
+    }
+}
+
+#[test]
+fn http_thread_signals_no_process_but_its_own() {
+    let own = libc::c_long::from(std::process::id());
+    // The parent of this process: alive, and never signalled.
+    let other = libc::c_long::from(std::os::unix::process::parent_id());
+    let found = confined(|| {
+        // SAFETY: takes nothing and gives a number.
+        let thread = libc::c_long::from(unsafe { libc::gettid() });
+        let before = probe(libc::SYS_tgkill, [other, other, 0]);
+        Sandbox::default().confine_http(&[] as &[PathBuf]);
+        let calls = [
+            probe(libc::SYS_tgkill, [own, thread, 0]),
+            probe(libc::SYS_tgkill, [other, other, 0]),
+            probe(libc::SYS_tkill, [other, 0, 0]),
+            probe(libc::SYS_tkill, [thread, 0, 0]),
+            probe(libc::SYS_kill, [other, 0, 0]),
+        ];
+        (before, calls)
+    });
+    let refused = Some(libc::ENOSYS);
+    assert_eq!(found.1, [None, refused, refused, refused, refused]);
+    assert_ne!(found.0, refused, "the filter alone refuses it");
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn x32_forms_of_calls_are_denied_on_every_thread() {
+    const X32: libc::c_long = 0x4000_0000;
+    // A kernel without x32 knows none of them, which is another error than the filter's.
+    let without = confined(|| refusal(X32 | libc::SYS_getpid, 0));
+    assert_ne!(without, Some(libc::EPERM));
+    let calls = [
+        libc::SYS_getpid,
+        libc::SYS_ptrace,
+        libc::SYS_execve,
+        libc::SYS_bpf,
+    ];
+    let found = confined(|| {
+        system_calls::deny().unwrap();
+        let x32 = calls.map(|call| refusal(X32 | call, 0));
+        (x32, refusal(-1, 0), File::open("/proc/self/status").is_ok())
+    });
+    let denied = Some(libc::EPERM);
+    assert_eq!(found, ([denied; 4], denied, true));
+    // The thread of the state and that of HTTP add filters of their own.
+    let found = confined(|| {
+        system_calls::deny().unwrap();
+        Sandbox::default().confine_state(true, || true);
+        refusal(X32 | libc::SYS_bpf, 0)
+    });
+    assert_eq!(found, denied);
+    let found = confined(|| {
+        Sandbox::default().confine_http(&[] as &[PathBuf]);
+        refusal(X32 | libc::SYS_getpid, 0)
+    });
+    assert_eq!(found, Some(libc::ENOSYS));
+}
+
 #[test]
 fn a_capability_is_kept_only_where_something_does_not_work_without() {
     let permitted = rustix::thread::capabilities(None).unwrap().permitted;

@@ -1,5 +1,6 @@
 //! Sockets that listen: TCP and Unix, bound here or passed by systemd. What is accepted is served alike.
 
+mod directories;
 mod passed;
 mod tcp;
 mod unix;

@@ -1,18 +1,24 @@
 //! A Unix socket at a path: for the owner and the group of its file only.
 
 use std::convert::Infallible;
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use rustix::fs::{Mode, fchmod};
+use rustix::process::umask;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixSocket};
 
+use super::directories;
+
 /// Who may connect: to write is to connect.
 const MODE: u32 = 0o660;
+/// The umask that leaves this mode as it is.
+const UMASK: u32 = 0o007;
 /// Connections that wait to be accepted; as many as for TCP.
 const BACKLOG: u32 = 1024;
 
@@ -25,17 +31,27 @@ pub(super) struct SocketFile {
     remover: Option<JoinHandle<()>>,
 }
 
-/// Binds `path`. A socket that a dead process left there is replaced.
+/// Binds `path`. A socket that a dead process left there is replaced. To be called before other threads make files, because the umask
+/// of the process changes for a moment.
 pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), String> {
+    directories::check(path)?;
     make_room(path)?;
     let said = |error: io::Error| reason(&error);
     let socket = UnixSocket::new_stream().map_err(said)?;
-    socket.bind(path).map_err(said)?;
+    bind_with_mode(&socket, path).map_err(said)?;
     let file = SocketFile::of(path).map_err(said)?;
-    // Nobody can connect before it listens, so nobody slips through before the mode is set.
-    fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(said)?;
     let listener = socket.listen(BACKLOG).map_err(said)?;
     Ok((listener, file))
+}
+
+/// Binds `path` to a file that has [`MODE`] from its first moment: the kernel gives it the mode of the socket, less the umask. Nothing is
+/// changed by its path, where another user may have put another file by then.
+fn bind_with_mode(socket: &UnixSocket, path: &Path) -> io::Result<()> {
+    fchmod(socket, Mode::from_raw_mode(MODE))?;
+    let former = umask(Mode::from_raw_mode(UMASK));
+    let bound = socket.bind(path);
+    umask(former);
+    bound
 }
 
 /// Removes what is at `path` if it is a socket on which nobody listens.
@@ -161,6 +177,20 @@ mod tests {
             "{error}"
         );
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn socket_has_its_mode_before_it_is_bound_whatever_the_umask() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, mask) in [("a", 0o000), ("b", 0o022), ("c", 0o077)] {
+            let path = directory.path().join(name);
+            let socket = UnixSocket::new_stream().unwrap();
+            let former = umask(Mode::from_raw_mode(mask));
+            bind_with_mode(&socket, &path).unwrap();
+            let kept = umask(former);
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, MODE);
+            assert_eq!(kept.as_raw_mode(), mask, "the umask is as before");
+        }
     }
 
     #[tokio::test]
