@@ -75,6 +75,8 @@ pub struct Settings {
     pub telemetry_path: String,
     /// Whether a request may reload the configuration.
     pub can_reload: bool,
+    /// Names under which data is shown to people.
+    pub hosts: http::Hosts,
     /// Whether people get a page.
     pub has_page: bool,
     /// Whether it shows command lines.
@@ -129,6 +131,7 @@ pub async fn run(
     let site = Arc::new(http::Site {
         telemetry_path: settings.telemetry_path.clone(),
         can_reload: settings.can_reload,
+        hosts: std::mem::take(&mut settings.hosts),
         has_page: settings.has_page,
         owner: owner.clone(),
         fallback: Arc::new(partial),

@@ -16,6 +16,7 @@ pub mod flags;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod grouping;
+pub mod host_name;
 mod item;
 mod limiter;
 mod listen;

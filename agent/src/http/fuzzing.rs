@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::connection::drive;
 use super::origin::Origin;
 use super::slots::Slots;
-use super::{Fallback, Health, Limits, Question, Site, Statistics, Status, owner};
+use super::{Fallback, Health, Hosts, Limits, Question, Site, Statistics, Status, owner};
 
 /// Longest that one connection may take here; it waits for nobody.
 const HANG: Duration = Duration::from_secs(20);
@@ -88,6 +88,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
         has_page: true,
+        hosts: Hosts::default(),
         owner,
         fallback: Arc::new(Nothing),
         limits,

@@ -10,6 +10,9 @@
 //! * `/` (GET, HEAD): the page for people, which has more paths of its own; where there is none, links
 //! * anything else: 404
 //!
+//! What shows data to people or takes orders (`/` with the page, `/api/*`, `/-/reload`) answers only requests whose `Host` is an address or a
+//! name of this machine, see [`Hosts`].
+//!
 //! In come listening sockets, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
 //! [`Statistics`]. However a client behaves, it costs at most one of a bounded number of connections, for a bounded time.
 //!
@@ -25,6 +28,7 @@ mod deadline;
 pub(crate) mod fuzzing;
 mod gzip;
 mod handshake;
+mod hosts;
 mod limits;
 mod listener;
 mod origin;
@@ -40,6 +44,7 @@ mod stream;
 mod web;
 
 pub use deadline::Fallback;
+pub use hosts::Hosts;
 pub use hyper::body::Bytes;
 pub use limits::Limits;
 pub use listener::{BindError, Listener};

@@ -1,8 +1,9 @@
 //! `/-/reload`, as Prometheus has it.
 
-use hyper::{Method, StatusCode};
+use hyper::{Method, Request, StatusCode};
 
 use super::Site;
+use super::hosts::is_foreign;
 use super::respond::{Page, TEXT, not_allowed, page};
 
 /// Where a reload is asked for.
@@ -11,10 +12,18 @@ pub(super) const PATH: &str = "/-/reload";
 const DISABLED: &str =
     "reloading by a request is not enabled: start with --web.enable-lifecycle, or send SIGHUP\n";
 
+const FOREIGN: &str = "a page of another site sent this request (Origin, Sec-Fetch-Site); send it from a program or from this agent's own address\n";
+
 impl Site {
-    pub(super) async fn reload(&self, method: &Method) -> Page {
-        if !matches!(*method, Method::POST | Method::PUT) {
+    pub(super) async fn reload<B>(&self, request: &Request<B>) -> Page {
+        if !matches!(*request.method(), Method::POST | Method::PUT) {
             return not_allowed("POST, PUT", "use POST or PUT\n");
+        }
+        if let Err(refusal) = self.hosts.check(request) {
+            return page(refusal.status(), TEXT, format!("{}\n", refusal.text()));
+        }
+        if is_foreign(request.headers()) {
+            return page(StatusCode::FORBIDDEN, TEXT, FOREIGN);
         }
         if !self.can_reload {
             return page(StatusCode::FORBIDDEN, TEXT, DISABLED);

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use super::page::{self as shown, escaped};
 use super::phase::Watch;
 use super::{
-    Fallback, Health, Limits, Owner, Statistics, Status, Timeout, Unavailable, Web, deadline, gzip,
-    reload,
+    Fallback, Health, Hosts, Limits, Owner, Statistics, Status, Timeout, Unavailable, Web,
+    deadline, gzip, reload,
 };
 use crate::exposition;
 
@@ -33,6 +33,8 @@ pub struct Site {
     pub can_reload: bool,
     /// Whether there is the page for people; else `/` has links only.
     pub has_page: bool,
+    /// Names that requests for data may have in `Host`.
+    pub hosts: Hosts,
     /// Who is asked.
     pub owner: Owner,
     /// Who is asked for the exposition where the owner does not answer in time.
@@ -78,7 +80,7 @@ impl Site {
         match request.uri().path() {
             // As with process-exporter, any method scrapes.
             path if path == self.telemetry_path => self.metrics(request.headers(), arrived).await,
-            reload::PATH => self.reload(request.method()).await,
+            reload::PATH => self.reload(request).await,
             path if !reads && self.shows(path) => not_allowed("GET, HEAD", "use GET or HEAD\n"),
             "/health" => self.health(|_| StatusCode::OK).await,
             "/ready" => {
@@ -89,6 +91,11 @@ impl Site {
                 .await
             }
             path if self.has_page && shown::is_here(path) => {
+                if shown::is_data(path)
+                    && let Err(refusal) = self.hosts.check(request)
+                {
+                    return shown::refused(path, refusal.status(), refusal.text());
+                }
                 let query = request.uri().query();
                 self.show(path, query, request.headers()).await
             }

@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
 
 const SECRET: &str = "--password=hunter2";
 const PATHS: [&str; 6] = [
@@ -203,5 +204,38 @@ fn the_metrics_cannot_be_where_the_page_is() {
             ended.code == Some(2) && said.contains("page for people"),
             "{said}"
         );
+    }
+}
+
+#[test]
+fn page_answers_under_the_names_of_the_machine_and_those_that_the_flag_allows() {
+    let tree = node();
+    let agent = launch(&tree)
+        .arg("--web.allowed-host=Agents.Example")
+        .start();
+    let code_for = |host: &str| {
+        let mut stream = std::net::TcpStream::connect(agent.address).unwrap();
+        write!(
+            stream,
+            "GET /api/groups HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer[9..12].to_owned()
+    };
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let allowed = [
+        "localhost",
+        "127.0.0.1:9256",
+        "[::1]",
+        name.trim(),
+        "agents.example:443",
+    ];
+    for host in allowed {
+        assert_eq!(code_for(host), "200", "{host}");
+    }
+    for host in ["evil.example", "agents.example.evil.example"] {
+        assert_eq!(code_for(host), "403", "{host}");
     }
 }

@@ -5,6 +5,7 @@
 // Functions beside the tests are tests too: they fail by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod hosts;
 mod owner;
 mod page;
 mod secured;

@@ -44,7 +44,7 @@ fn overview() -> Arc<Overview> {
 }
 
 /// A server whose owner knows one group, of number 7.
-async fn start_page(limits: Limits) -> Server {
+pub(crate) async fn start_page(limits: Limits) -> Server {
     let (server, mut inbox) = start_with_page(limits).await;
     tokio::spawn(async move {
         while let Some(question) = inbox.recv().await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headcount::http::{
-    self, Bytes, Fallback, Health, Limits, Question, Site, Statistics, Status, Web,
+    self, Bytes, Fallback, Health, Hosts, Limits, Question, Site, Statistics, Status, Web,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -64,6 +64,8 @@ async fn start_site(
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
         has_page,
+        // What most tests call the server.
+        hosts: Hosts::new(["x"]),
         owner,
         fallback: Arc::new(NoState),
         limits,

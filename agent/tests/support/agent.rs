@@ -426,7 +426,7 @@ impl<S: Read + Write> Asked<S> {
     pub fn by(method: &str, mut stream: S, path: &str, headers: &str) -> Self {
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}connection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\n\r\n"
         )
         .unwrap();
         Self(stream)

@@ -34,6 +34,7 @@ fn defaults() {
             telemetry_path: "/metrics".to_owned(),
             disable_ui: false,
             show_cmdline: false,
+            allowed_hosts: Vec::new(),
             config: None,
         },
         once_to_stdout_delay: Duration::ZERO,
@@ -122,6 +123,15 @@ fn each_listen_address_is_one_more() {
     let expected = [":1", "unix:/s"].map(|text| text.parse().unwrap());
     assert_eq!(flags.web.listen_addresses, expected);
     assert!(!flags.web.systemd_socket);
+    let words = [
+        "-web.allowed-host=A.example.",
+        "--web.allowed-host",
+        "b",
+        "-web.listen-address=c:1",
+    ];
+    let flags = parse(&words).unwrap();
+    let names: Vec<&str> = flags.web.host_names().collect();
+    assert_eq!(names, ["a.example", "b", "c"]);
     assert!(parse(&["-web.systemd-socket"]).unwrap().web.systemd_socket);
 }
 
@@ -167,7 +177,7 @@ fn help_and_version_are_no_mistakes() {
 
 #[test]
 fn mistakes_leave_with_2_and_say_what_was_expected() {
-    let cases: [(&[&str], &str); 31] = [
+    let cases: [(&[&str], &str); 32] = [
         (&["-web.listen-adress=:1"], "'--web.listen-address'"),
         (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
         (&["-nonsense"], "unexpected argument '--nonsense'"),
@@ -200,6 +210,10 @@ fn mistakes_leave_with_2_and_say_what_was_expected() {
         (
             &["-web.telemetry-path="],
             "is empty, expected a path like /metrics",
+        ),
+        (
+            &["-web.allowed-host=http://a"],
+            "expected one such as agents.example.org",
         ),
         (&["-web.telemetry-path=/"], "is the page for people"),
         (

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{go_bool, path_or_none};
-use crate::config::ListenAddress;
+use crate::config::{Host, ListenAddress, host_name};
 
 /// How and to whom it is served.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -32,6 +32,10 @@ pub struct WebFlags {
     #[arg(long = "web.show-cmdline", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub show_cmdline: bool,
+    /// Host name under which the page for people and /-/reload may be asked for, beside IP addresses, localhost and this machine's own names; as
+    /// a proxy passes it on. May be given several times
+    #[arg(long = "web.allowed-host", value_name = "NAME", value_parser = host_name::parse)]
+    pub allowed_hosts: Vec<String>,
     /// Web configuration file (YAML, as Prometheus' exporter-toolkit reads it): TLS, passwords and headers; without one,
     /// everybody who can connect may ask
     #[arg(long = "web.config.file", value_name = "FILE", value_parser = path_or_none)]
@@ -43,6 +47,24 @@ pub struct WebFlags {
 }
 
 impl WebFlags {
+    /// Host names that the flags name: those allowed, and those listened on.
+    pub fn host_names(&self) -> impl Iterator<Item = &str> {
+        let listened = self
+            .listen_addresses
+            .iter()
+            .filter_map(|address| match address {
+                ListenAddress::Tcp(address) => match &address.host {
+                    Host::Name(name) => Some(name),
+                    Host::Any | Host::Address(_) => None,
+                },
+                ListenAddress::Unix(_) => None,
+            });
+        self.allowed_hosts
+            .iter()
+            .chain(listened)
+            .map(String::as_str)
+    }
+
     /// The web configuration file; an empty word is as good as none.
     pub fn config(&self) -> Option<&Path> {
         self.config.as_deref().filter(|path| *path != Path::new(""))

@@ -5,6 +5,8 @@
 //! * `/api/processes?group=<id>`: [`Processes`] as JSON, as the last look saw them; 404 for a group that is not there (any
 //!   more), 400 for an id that is no number
 //!
+//! A request for data must name this machine, see [`super::Hosts`].
+//!
 //! All rates are made of counters by the browser: nothing here remembers who looks. A name reaches the page only as
 //! [`Shown`], and the browser is told to run nothing but the script that is served here.
 
@@ -25,7 +27,7 @@ pub use text::Shown;
 pub(super) use text::escaped;
 pub use view::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes};
 
-use super::respond::{HTML, JSON, Page, page};
+use super::respond::{HTML, JSON, Page, TEXT, page};
 use super::{Site, gzip};
 
 /// Where it all is. All links are relative, so it works behind a path prefix.
@@ -64,7 +66,20 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 /// Whether the page has something at `path`.
 pub(super) fn is_here(path: &str) -> bool {
-    ["/", GROUPS, PROCESSES].contains(&path) || FILES.iter().any(|(name, ..)| *name == path)
+    is_data(path) || FILES.iter().any(|(name, ..)| *name == path)
+}
+
+/// Whether what is there shows something of the node.
+pub(super) fn is_data(path: &str) -> bool {
+    ["/", GROUPS, PROCESSES].contains(&path)
+}
+
+/// The answer where the request may not be answered.
+pub(super) fn refused(path: &str, status: StatusCode, reason: String) -> Page {
+    match path {
+        GROUPS | PROCESSES => failure(status, &reason),
+        _ => page(status, TEXT, format!("{reason}\n")),
+    }
 }
 
 impl Site {

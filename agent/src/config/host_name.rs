@@ -1,0 +1,69 @@
+//! Names of hosts, as they stand in the header `Host` and in `--web.allowed-host`.
+
+use std::net::IpAddr;
+
+/// Bytes of the longest name that DNS knows.
+const MAX_NAME: usize = 253;
+
+/// A name in lower case and without the dot at its end, if it can be one.
+pub fn normalized(name: &str) -> Option<String> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_name = (1..=MAX_NAME).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    is_name.then(|| name.to_ascii_lowercase())
+}
+
+/// A name for `--web.allowed-host`.
+///
+/// # Errors
+/// It is no name; the error says what is expected.
+pub(super) fn parse(text: &str) -> Result<String, String> {
+    if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return Err(
+            "is an IP address, and those are always allowed; expected a host name".to_owned(),
+        );
+    }
+    normalized(text).ok_or_else(|| {
+        "is no host name; expected one such as agents.example.org, without scheme and port, in its ASCII form".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_in_any_case_and_with_a_dot() {
+        for text in ["Agents.Example.org.", "agents.example.org"] {
+            assert_eq!(parse(text), Ok("agents.example.org".to_owned()));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_what_is_expected() {
+        let long = "a".repeat(MAX_NAME + 1);
+        for text in [
+            "",
+            ".",
+            "a:1",
+            "http://a",
+            "*",
+            "a b",
+            "b\u{fc}cher.example",
+            &long,
+        ] {
+            assert!(
+                parse(text).unwrap_err().contains("without scheme and port"),
+                "{text}"
+            );
+        }
+        for text in ["[::1]", "::1", "10.0.0.1"] {
+            assert!(
+                parse(text).unwrap_err().contains("always allowed"),
+                "{text}"
+            );
+        }
+    }
+}
