@@ -104,13 +104,28 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_threads_overflowed",
             kind: Kind::Gauge,
-            help: "Threads shown under the name other, because their group has too many thread names.",
+            help: "Threads shown under the name other, because their group, or all groups together, have too many thread names.",
             labels: &[],
             unit: "threads",
             source: "agent",
             fallback: "-",
         },
         write: |view, out| out.sample(&[], view.group_statistics.threads_overflowed),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_names_folded_total",
+            kind: Kind::Counter,
+            help: "Names whose counters were added to those of other to make room: such a name begins at 0 when it returns.",
+            labels: &["kind"],
+            unit: "names",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            out.sample(&["group"], view.group_statistics.folded_groups);
+            out.sample(&["thread"], view.group_statistics.folded_threads);
+        },
     },
     Metric {
         descriptor: Descriptor {

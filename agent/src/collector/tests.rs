@@ -80,10 +80,7 @@ fn busy() -> Group {
         labels: Vec::new(),
         total: Tally { delta, lifecycle },
         gauges,
-        threads: ThreadNames {
-            by_name: by_name.into(),
-            overflowed: 0,
-        },
+        threads: ThreadNames::from_iter(by_name),
         ..Group::default()
     }
 }
@@ -177,6 +174,8 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
         group_statistics: &crate::group::Statistics {
             overflowed: 40,
             threads_overflowed: 44,
+            folded_groups: 45,
+            folded_threads: 46,
             unattributed_cpu_ns: 41_000_000_000,
             incomplete: 42,
             cut: 45,

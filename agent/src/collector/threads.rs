@@ -1,6 +1,7 @@
 //! `namedprocess_namegroup_thread_*`: what the threads of each group cost, by their names.
 //!
-//! They are seen at scrapes only: what a thread used after the last one it lived at is in the group's families alone.
+//! Threads are seen at scrapes only: what a thread used after the last one it lived at is in the group's families alone. A name
+//! is shown while a thread has it, and goes on from its counts when it returns.
 
 use super::namegroup::Metric;
 use crate::exposition::{Descriptor, Family, Kind, Value};
@@ -20,8 +21,10 @@ pub(super) static METRICS: &[Metric] = &[
         },
         facts: &[Fact::Threads],
         write: |_, group, out| {
-            for (name, named) in group.threads.live() {
-                out.sample(&[&group.name, name], named.threads);
+            for (name, named) in group.threads.shown() {
+                if named.threads > 0 {
+                    out.sample(&[&group.name, name], named.threads);
+                }
             }
         },
     },
@@ -71,7 +74,7 @@ pub(super) static METRICS: &[Metric] = &[
         },
         facts: &[Fact::Threads, Fact::Faults],
         write: |_, group, out| {
-            for (name, named) in group.threads.live() {
+            for (name, named) in group.threads.shown() {
                 out.sample(&[&group.name, name], named.used.major_faults);
             }
         },
@@ -88,7 +91,7 @@ pub(super) static METRICS: &[Metric] = &[
         },
         facts: &[Fact::Threads, Fact::Faults],
         write: |_, group, out| {
-            for (name, named) in group.threads.live() {
+            for (name, named) in group.threads.shown() {
                 out.sample(&[&group.name, name], named.used.minor_faults);
             }
         },
@@ -105,7 +108,7 @@ pub(super) static METRICS: &[Metric] = &[
         },
         facts: &[Fact::Threads, Fact::Switches],
         write: |_, group, out| {
-            for (name, ThreadUse { used, .. }) in group.threads.live() {
+            for (name, ThreadUse { used, .. }) in group.threads.shown() {
                 let labels = |kind| [kind, group.name.as_str(), name];
                 out.sample(&labels("voluntary"), used.voluntary_switches);
                 out.sample(&labels("nonvoluntary"), used.nonvoluntary_switches);
@@ -121,7 +124,7 @@ fn write_pair(
     labels: [&str; 2],
     values: impl Fn(&ThreadUse) -> [Value; 2],
 ) {
-    for (name, named) in group.threads.live() {
+    for (name, named) in group.threads.shown() {
         for (label, value) in labels.into_iter().zip(values(named)) {
             out.sample(&[&group.name, label, name], value);
         }

@@ -5,13 +5,13 @@
 //! or of new labels, go to the group `other`, and are counted.
 
 use super::{
-    Gauges, Group, Labels, Placement, Verdict,
+    Gauges, Group, Labels, Placement, ThreadNames, Verdict,
     account::{Accounts, Decision, GroupIndex},
     comms::Comms,
     policy::Policy,
-    text,
+    text, thread_budget,
 };
-use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Live, Pass, Table, Tally};
+use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Live, Tally};
 use std::collections::HashMap;
 
 /// The group that takes those for which no more groups may be made; and so for names of threads and wait channels.
@@ -29,6 +29,10 @@ pub struct Statistics {
     pub overflowed: u64,
     /// Threads now that share the name `other`, because their group had thread names enough.
     pub threads_overflowed: u64,
+    /// Groups whose counts were added to those of the group `other`, to make room.
+    pub folded_groups: u64,
+    /// Names of threads whose counts were added to those of the name `other`, to make room.
+    pub folded_threads: u64,
     /// Accounts decided by incomplete facts: the process was gone, and its event could not carry all.
     pub incomplete: u64,
     /// Accounts whose group name or labels were too long, and end in a hash.
@@ -52,7 +56,7 @@ pub struct Grouper {
     /// Groups made so far, forgotten ones included.
     made: u64,
     pub(super) by_name: HashMap<(String, Labels), GroupIndex>,
-    statistics: Statistics,
+    pub(super) statistics: Statistics,
     /// What comms tell, where somebody wants to know.
     pub(super) comms: Option<Comms>,
 }
@@ -418,6 +422,7 @@ impl Grouper {
             self.made += 1;
             self.groups.push(Group {
                 id: self.made,
+                threads: ThreadNames::costing(thread_budget::cost(&name, &labels)),
                 name,
                 labels,
                 ..Group::default()
@@ -465,24 +470,6 @@ impl Grouper {
                 self.groups[group.0].gauges.add(&process);
             }
         }
-    }
-
-    /// Counts the threads of each group by name. To be called after [`Grouper::measure`] with the same pass.
-    pub fn measure_threads(&mut self, table: &mut Table, pass: &Pass) {
-        let Self {
-            groups, accounts, ..
-        } = self;
-        groups.iter_mut().for_each(|group| group.threads.begin());
-        table.tell_threads(
-            pass,
-            |account| accounts.group_of(account),
-            |group, name, used| groups[group.0].threads.add(name, used),
-        );
-        for group in groups.iter_mut() {
-            group.threads.end(group.gauges.processes > 0);
-        }
-        let overflowed = groups.iter().map(|group| group.threads.overflowed);
-        self.statistics.threads_overflowed = overflowed.sum();
     }
 }
 

@@ -30,6 +30,7 @@ mod start_time;
 mod template;
 mod template_kinds;
 mod text;
+mod thread_budget;
 mod threads;
 mod time_layout;
 

@@ -1,149 +1,226 @@
-//! The threads of a group by name, as process-exporter shows them.
+//! The threads of one group by name.
 //!
-//! A name that no thread has any more is forgotten with what was counted for it, unless the group has no process left:
-//! then all is kept until it has one again. Names are bounded: beyond [`NAMES`] new ones share `other`, and are counted.
+//! In come, at each pass, the name of each live thread and what it used since the pass before. Out go two things by name: how
+//! many live threads have it now (a gauge), and what threads used while they had it (counters).
+//!
+//! ```text
+//! no place --a thread has the name, and there is room--> named --its last thread ends--> unused --a thread has it again--> named
+//!                                                           \__ room is needed: fold __/ --> added to `other`
+//! ```
+//!
+//! The counters of an unused name stay here and go on when the name returns, so they never fall; only names of live threads are
+//! shown. Memory is bounded: a group has at most [`NAMES`] names, fewer where [`budget`](super::thread_budget) says so.
+//! A name without a place counts as `other`, and so does, from then on, a name that is folded to make room. A fold is counted.
 
 use super::{grouper::REST, text::decode};
 use crate::process::{Delta, TaskName};
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
-/// Names told apart in one group.
-const NAMES: usize = 128;
+/// Names of one group that are told apart.
+pub(super) const NAMES: u64 = 128;
 
 /// Threads of one name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThreadUse {
-    /// How many there are now.
+    /// Live threads at the last pass.
     pub threads: u64,
     /// What threads used while they had the name. Never falls.
     pub used: Delta,
+}
+
+impl ThreadUse {
+    fn add(&mut self, more: &Self) {
+        self.threads += more.threads;
+        self.used.add(&more.used);
+    }
+}
+
+/// One name that has a place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Named {
+    shown: ThreadUse,
+    /// Number of the pass that gave it the place.
+    since: u64,
+    /// Number of the last pass that saw a thread with it.
+    seen: u64,
 }
 
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThreadNames {
     /// By name: valid UTF-8, bad bytes are U+FFFD.
-    pub by_name: BTreeMap<String, ThreadUse>,
-    /// Threads now that share `other` for want of room.
-    pub overflowed: u64,
+    by_name: BTreeMap<String, Named>,
+    /// The name `other`: threads whose name has no place, and folded names.
+    rest: Option<ThreadUse>,
+    /// Live threads in `rest` for want of room.
+    pub(super) overflowed: u64,
+    /// Names folded at this pass.
+    pub(super) folded: u64,
+    /// Passes so far.
+    pass: u64,
+    /// What a name costs of the budget of all groups.
+    pub(super) cost: u64,
+    /// How many names there may be; `None`: [`NAMES`].
+    pub(super) limit: Option<u64>,
+    /// Whether this pass found no unused name that can make room.
+    is_full: bool,
 }
 
 impl ThreadNames {
-    /// Before the threads are told anew.
+    /// Names that cost so much each, none so far.
+    pub(super) fn costing(cost: u64) -> Self {
+        Self {
+            cost,
+            ..Self::default()
+        }
+    }
+
+    /// Begins a pass: no thread was seen yet.
     pub(super) fn begin(&mut self) {
+        self.pass += 1;
         self.overflowed = 0;
-        for named in self.by_name.values_mut() {
+        self.folded = 0;
+        self.is_full = false;
+        let names = self.by_name.values_mut().map(|named| &mut named.shown);
+        for named in names.chain(&mut self.rest) {
             named.threads = 0;
         }
     }
 
-    /// One thread, and what it used since it was last told.
-    pub(super) fn add(&mut self, name: &TaskName, used: &Delta) {
+    /// One live thread, and what it used since the pass before. `room`: what new names of all groups may cost together.
+    pub(super) fn add(&mut self, name: &TaskName, used: &Delta, room: &mut u64) {
         let bytes = name.split(|byte| *byte == 0).next().unwrap_or_default();
         match std::str::from_utf8(bytes) {
-            Ok(name) => self.add_named(name, used),
+            Ok(name) => self.add_named(name, used, room),
             Err(_) => {
                 let mut name = String::new();
                 decode(bytes, &mut name);
-                self.add_named(&name, used);
+                self.add_named(&name, used, room);
             }
         }
     }
 
-    fn add_named(&mut self, name: &str, used: &Delta) {
-        let named = match self.by_name.get_mut(name) {
-            Some(named) => named,
-            None => self.room_for(name),
+    fn add_named(&mut self, name: &str, used: &Delta, room: &mut u64) {
+        let pass = self.pass;
+        let one = ThreadUse {
+            threads: 1,
+            used: *used,
         };
-        named.threads += 1;
-        named.used.add(used);
-    }
-
-    fn room_for(&mut self, name: &str) -> &mut ThreadUse {
-        let is_full = self.by_name.len() >= NAMES;
-        self.overflowed += u64::from(is_full);
-        let name = if is_full { REST } else { name };
-        self.by_name.entry(name.to_owned()).or_default()
-    }
-
-    /// After all were told; `has_processes`: the group has live ones.
-    pub(super) fn end(&mut self, has_processes: bool) {
-        if has_processes {
-            self.by_name.retain(|_, named| named.threads > 0);
+        if let Some(named) = self.by_name.get_mut(name) {
+            named.seen = pass;
+            named.shown.add(&one);
+        } else if name == REST {
+            self.add_to_rest(&one);
+        } else if self.make_room(room) {
+            let named = Named {
+                shown: one,
+                since: pass,
+                seen: pass,
+            };
+            self.by_name.insert(name.to_owned(), named);
+        } else {
+            self.overflowed += 1;
+            self.add_to_rest(&one);
         }
     }
 
-    /// Names that threads have now.
-    pub fn live(&self) -> impl Iterator<Item = (&str, &ThreadUse)> {
-        let live = self.by_name.iter().filter(|(_, named)| named.threads > 0);
-        live.map(|(name, named)| (name.as_str(), named))
+    fn add_to_rest(&mut self, more: &ThreadUse) {
+        self.rest.get_or_insert_default().add(more);
+    }
+
+    /// Whether one more name may have a place. Folds a name for it that no thread had at the whole pass before: any other may
+    /// still be seen at this one.
+    fn make_room(&mut self, room: &mut u64) -> bool {
+        if self.is_full {
+            return false;
+        }
+        let cost = self.cost.max(1);
+        if self.held() < self.limit() && *room >= cost {
+            *room -= cost;
+            return true;
+        }
+        let names = self.by_name.iter();
+        let unused = names.filter(|(_, named)| named.seen + 1 < self.pass);
+        let longest = unused.min_by_key(|(_, named)| named.seen);
+        let longest = longest.map(|(name, _)| name.clone());
+        if let Some(name) = &longest {
+            self.fold(name);
+        }
+        self.is_full = longest.is_none();
+        longest.is_some() && self.held() < self.limit()
+    }
+
+    /// Takes the place of a name; what it counted is counted as `other`.
+    fn fold(&mut self, name: &str) {
+        let Some(Named { shown, since, .. }) = self.by_name.remove(name) else {
+            return;
+        };
+        // One that got its place at this pass was never shown.
+        self.folded += u64::from(since < self.pass);
+        self.overflowed += shown.threads;
+        self.add_to_rest(&shown);
+    }
+
+    /// Folds what is more than the limit: the longest unused names first, then of those in use the newest.
+    pub(super) fn trim(&mut self) {
+        let excess = self.held().saturating_sub(self.limit());
+        if excess == 0 {
+            return;
+        }
+        let mut names: Vec<_> = self.by_name.iter().collect();
+        names.sort_by_key(|(_, named)| (named.seen, Reverse(named.since)));
+        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+        let folded: Vec<String> = names
+            .into_iter()
+            .take(excess)
+            .map(|(n, _)| n.clone())
+            .collect();
+        folded.iter().for_each(|name| self.fold(name));
+    }
+
+    fn limit(&self) -> u64 {
+        self.limit.unwrap_or(NAMES).min(NAMES)
+    }
+
+    /// Names that have a place.
+    pub(super) fn held(&self) -> u64 {
+        self.by_name.len() as u64
+    }
+
+    /// Names that have a place or would take one.
+    pub(super) fn wanted(&self) -> u64 {
+        self.held().saturating_add(self.overflowed).min(NAMES)
+    }
+
+    /// What is shown: names that live threads have, and `other` beside them if anything was ever counted there.
+    pub fn shown(&self) -> impl Iterator<Item = (&str, &ThreadUse)> {
+        let names = self.by_name.iter();
+        let live = names.filter(|(_, named)| named.shown.threads > 0);
+        let live = live.map(|(name, named)| (name.as_str(), &named.shown));
+        let is_live = self.by_name.values().any(|named| named.shown.threads > 0);
+        let rest = self.rest.iter();
+        let rest = rest.filter(move |rest| rest.threads > 0 || is_live);
+        live.chain(rest.map(|rest| (REST, rest)))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn task(name: &[u8]) -> TaskName {
-        let mut task = TaskName::default();
-        task[..name.len()].copy_from_slice(name);
-        task
-    }
-
-    /// One pass: names, and what their threads used since the last.
-    fn pass(names: &mut ThreadNames, has_processes: bool, threads: &[(&[u8], u64)]) {
-        names.begin();
-        for (name, user_ns) in threads {
-            let used = Delta {
-                user_ns: *user_ns,
-                ..Delta::default()
+impl FromIterator<(String, ThreadUse)> for ThreadNames {
+    fn from_iter<I: IntoIterator<Item = (String, ThreadUse)>>(names: I) -> Self {
+        let named = |(name, shown)| {
+            let named = Named {
+                shown,
+                ..Named::default()
             };
-            names.add(&task(name), &used);
+            (name, named)
+        };
+        Self {
+            by_name: names.into_iter().map(named).collect(),
+            ..Self::default()
         }
-        names.end(has_processes);
-    }
-
-    fn shown(names: &ThreadNames) -> Vec<(&str, u64, u64)> {
-        let live = names.live();
-        live.map(|(name, named)| (name, named.threads, named.used.user_ns))
-            .collect()
-    }
-
-    #[test]
-    fn a_name_is_forgotten_with_its_last_thread_unless_the_group_is_empty() {
-        let mut names = ThreadNames::default();
-        pass(&mut names, true, &[(b"a", 1), (b"b", 2), (b"b", 3)]);
-        assert_eq!(shown(&names), [("a", 1, 1), ("b", 2, 5)]);
-        pass(&mut names, true, &[(b"b", 4)]);
-        assert_eq!(shown(&names), [("b", 1, 9)]);
-        pass(&mut names, false, &[]);
-        assert_eq!(shown(&names), []);
-        pass(&mut names, true, &[(b"a", 7), (b"b", 1)]);
-        assert_eq!(shown(&names), [("a", 1, 7), ("b", 1, 10)]);
-        pass(&mut names, true, &[]);
-        pass(&mut names, true, &[(b"b", 1)]);
-        assert_eq!(shown(&names), [("b", 1, 1)]);
-    }
-
-    #[test]
-    fn names_that_differ_in_bad_bytes_only_are_one() {
-        let mut names = ThreadNames::default();
-        pass(&mut names, true, &[(b"x\xff", 1), (b"x\xfe", 2), (b"", 4)]);
-        assert_eq!(shown(&names), [("", 1, 4), ("x\u{fffd}", 2, 3)]);
-    }
-
-    #[test]
-    fn beyond_the_bound_names_share_one_and_are_counted() {
-        let mut names = ThreadNames::default();
-        let many: Vec<_> = (0..NAMES + 10).map(|n| format!("t{n:04}")).collect();
-        let threads: Vec<_> = many.iter().map(|name| (name.as_bytes(), 1)).collect();
-        pass(&mut names, true, &threads);
-        assert_eq!((names.by_name.len(), names.overflowed), (NAMES + 1, 10));
-        assert_eq!(shown(&names)[0], (REST, 10, 10));
-        // A known name keeps its place; what was in the rest moves up when there is room.
-        pass(&mut names, true, &threads[NAMES - 1..]);
-        assert_eq!(names.overflowed, 10, "the places were still taken");
-        pass(&mut names, true, &threads[NAMES - 1..]);
-        assert_eq!((names.by_name.len(), names.overflowed), (11, 0));
     }
 }
+
+#[cfg(test)]
+#[path = "threads_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! Threads by name (section 3.2; rules of 3.6), with what section 9 mends in them.
 
 use super::*;
+use std::collections::BTreeMap;
 
 /// A thread that has used `n` times 1, 2, 3, … of everything that counts.
 fn worker(tid: u32, comm: &str, n: u64) -> FakeThread {
@@ -81,7 +82,7 @@ fn u9_growth_counts_for_known_threads_of_processes_that_have_several() {
 }
 
 #[test]
-fn u14_a_name_disappears_with_its_last_thread_and_begins_anew() {
+fn u14_a_name_disappears_with_its_last_thread_and_goes_on_when_it_returns() {
     let tree = tree();
     process(&tree, &[worker(6, "t1", 1), worker(7, "t2", 1)]).write();
     let agent = tracking(&tree, &["g"]);
@@ -95,12 +96,13 @@ fn u14_a_name_disappears_with_its_last_thread_and_begins_anew() {
     let scrape = agent.scrape();
     assert_eq!(row(&scrape, "t1"), None);
     assert_eq!(row(&scrape, "t2"), Some((2.0, times(9.0))));
+    // process-exporter: from 0 again. The thread is older than the agent, so what it used unseen is not counted.
     process(&tree, &[worker(6, "t1", 3), worker(7, "t2", 4)]).write();
-    assert_eq!(row(&agent.scrape(), "t1"), Some((1.0, times(0.0))));
+    assert_eq!(row(&agent.scrape(), "t1"), Some((1.0, times(1.0))));
 }
 
 #[test]
-fn a_process_of_one_thread_again_takes_all_names_with_it() {
+fn a_process_of_one_thread_again_shows_no_names_and_keeps_their_counters() {
     let tree = tree();
     process(&tree, &[worker(6, "t", 1)]).write();
     let agent = tracking(&tree, &["g"]);
@@ -109,7 +111,7 @@ fn a_process_of_one_thread_again_takes_all_names_with_it() {
     process(&tree, &[]).write();
     assert!(!agent.scrape().body.contains("threadname="));
     process(&tree, &[worker(6, "t", 9)]).write();
-    assert_eq!(row(&agent.scrape(), "t"), Some((1.0, times(0.0))));
+    assert_eq!(row(&agent.scrape(), "t"), Some((1.0, times(1.0))));
 }
 
 #[test]
@@ -229,6 +231,113 @@ fn names_are_bounded_and_the_rest_is_counted() {
     assert_eq!(value(&scrape, "count", "other", None), Some(rest));
     let overflowed = scrape.value("headcount_threads_overflowed", &[]);
     assert_eq!(overflowed, Some(rest));
+}
+
+#[test]
+fn counters_of_thread_names_that_come_and_go_never_fall_over_25_scrapes() {
+    let tree = tree();
+    // Thread 100 + n lives at scrapes whose number is no multiple of n + 3, and has a name of its own.
+    let alive = |scrape: u64| {
+        let threads = (0u32..20).filter(move |n| !scrape.is_multiple_of(u64::from(*n) + 3));
+        threads.map(move |n| worker(100 + n, &format!("t{n}"), scrape))
+    };
+    process(&tree, &alive(1).collect::<Vec<_>>()).write();
+    let agent = tracking(&tree, &["g"]);
+    let mut last = BTreeMap::new();
+    let mut absent = 0;
+    for number in 1..=25 {
+        process(&tree, &alive(number).collect::<Vec<_>>()).write();
+        let scrape = agent.scrape();
+        for n in 0..20 {
+            let Some((_, now)) = row(&scrape, &format!("t{n}")) else {
+                absent += 1;
+                continue;
+            };
+            let before: [f64; 8] = last.insert(n, now).unwrap_or_default();
+            let has_fallen = now.iter().zip(before).any(|(now, before)| *now < before);
+            assert!(
+                !has_fallen,
+                "t{n} fell from {before:?} to {now:?} at {number}"
+            );
+        }
+    }
+    assert!(absent > 20, "no name was ever absent");
+    assert!(last.values().all(|used| used[0] > 0.0), "{last:?}");
+    let folded = scrape_folded(&agent.scrape());
+    assert_eq!(folded, Some(0.0));
+}
+
+fn scrape_folded(scrape: &Scrape) -> Option<f64> {
+    scrape.value("headcount_names_folded_total", &[("kind", "thread")])
+}
+
+#[test]
+fn a_129th_thread_name_takes_the_place_of_an_unused_one_and_other_keeps_its_counts() {
+    let tree = tree();
+    // With the main thread's, 128 names.
+    let all: Vec<_> = (100..227)
+        .map(|tid| worker(tid, &format!("t{tid}"), 1))
+        .collect();
+    let later = |n| {
+        move |thread: &FakeThread| worker(thread.tid, &String::from_utf8_lossy(&thread.comm), n)
+    };
+    process(&tree, &all).write();
+    let agent = tracking(&tree, &["g"]);
+    let twice: Vec<_> = all.iter().map(later(3)).collect();
+    process(&tree, &twice).write();
+    assert_eq!(row(&agent.scrape(), "t100"), Some((1.0, times(2.0))));
+    // t100 is absent from a whole scrape before its place is needed.
+    process(&tree, &twice[1..]).write();
+    assert_eq!(scrape_folded(&agent.scrape()), Some(0.0));
+    let mut with_new = twice[1..].to_vec();
+    with_new.push(FakeThread {
+        start_ticks: super::later(),
+        ..worker(300, "new", 5)
+    });
+    process(&tree, &with_new).write();
+    let scrape = agent.scrape();
+    assert_eq!(scrape_folded(&scrape), Some(1.0));
+    assert_eq!(row(&scrape, "new"), Some((1.0, times(5.0))));
+    assert_eq!(row(&scrape, "t100"), None);
+    let rest = value(
+        &scrape,
+        "cpu_seconds_total",
+        "other",
+        Some(("mode", "user")),
+    );
+    assert_eq!(rest, Some(2.0));
+    assert_eq!(
+        value(&scrape, "count", "other", None),
+        None,
+        "no live thread is other"
+    );
+}
+
+#[test]
+fn thread_names_of_all_groups_together_are_bounded_and_a_small_group_keeps_its_own() {
+    let tree = tree();
+    for pid in 0u32..60 {
+        let group = named(&tree, 10 + pid, &format!("many{pid}"));
+        let threads = (0..128).map(|n| FakeThread::new(10_000 + 200 * pid + n, format!("t{n}")));
+        threads.fold(group, FakeProcess::thread).write();
+    }
+    process(&tree, &[worker(6, "a", 1), worker(7, "b", 1)]).write();
+    let agent = Launch::on(&tree).start();
+    agent.scrape();
+    let scrape = agent.scrape();
+    let names = scrape.body.matches("_thread_count{").count();
+    assert!((4000..=4096 + 60).contains(&names), "{names} names");
+    for name in ["g", "a", "b"] {
+        assert_eq!(value(&scrape, "count", name, None), Some(1.0), "{name}");
+    }
+    let lines = scrape.body.lines();
+    let counts = lines.filter(|line| line.starts_with("namedprocess_namegroup_thread_count{"));
+    let shown: f64 = counts
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum();
+    assert_eq!(shown, 60.0 * 129.0 + 3.0);
+    let overflowed = scrape.value("headcount_threads_overflowed", &[]).unwrap();
+    assert!(overflowed >= 60.0 * 129.0 - 4096.0, "{overflowed}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::{
 /// Reads commands from its standard input, a line each, and reports its CPU time after each. Ends with its input.
 pub(super) fn worker(_: &[String]) {
     let mut held: Vec<Vec<u8>> = Vec::new();
+    let mut passing: Vec<Passing> = Vec::new();
     while let Some(line) = read_line() {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
@@ -24,6 +25,10 @@ pub(super) fn worker(_: &[String]) {
             ["stay-thread-in-kernel", name, ns] => {
                 stay_thread(name.to_owned(), number(ns), use_system);
             }
+            ["passing-thread", name, ns] => {
+                passing.push(passing_thread(name.to_owned(), number(ns)));
+            }
+            ["end-passing"] => passing.drain(..).for_each(Passing::end),
             ["system", ns] => use_system(number(ns)),
             ["fork", count] => {
                 for _ in 0..number(count) {
@@ -90,6 +95,34 @@ fn stay_thread(name: String, ns: u64, work: fn(u64)) {
         }
     });
     is_done.recv().unwrap();
+}
+
+/// A thread that ends when this is told to.
+struct Passing {
+    thread: std::thread::JoinHandle<()>,
+    hold: std::sync::mpsc::Sender<()>,
+}
+
+impl Passing {
+    fn end(self) {
+        drop(self.hold);
+        self.thread.join().unwrap();
+    }
+}
+
+/// A thread of this name that uses so much, and then waits for its end.
+fn passing_thread(name: String, ns: u64) -> Passing {
+    let (hold, is_held) = std::sync::mpsc::channel::<()>();
+    let (done, is_done) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        process::set_name(name.as_bytes());
+        process::spin_thread(ns);
+        done.send(()).unwrap();
+        // An error: the other side is gone.
+        let _ = is_held.recv();
+    });
+    is_done.recv().unwrap();
+    Passing { thread, hold }
 }
 
 /// System time: reads that cost the kernel something.

@@ -9,6 +9,7 @@ use crate::{
     runner::table,
     tier::{ALL, EXACT, ITERATOR, TICK_NS, Tier},
 };
+use std::collections::BTreeMap;
 
 table![
     leader_ends_first for EXACT,
@@ -18,6 +19,7 @@ table![
     unwaited_threads for EXACT,
     thread_with_lower_id_than_its_process_is_counted_once for &[&ITERATOR],
     threads_by_name for ALL,
+    thread_names_that_come_and_go for ALL,
 ];
 
 const NS: u64 = 50_000_000;
@@ -136,6 +138,50 @@ fn threads_by_name(tier: &'static Tier) {
         Ok(())
     });
     drop(running);
+}
+
+/// Each of six thread names is absent from every third of 25 scrapes. No counter of a name is ever lower than it was, and the
+/// names have all that their threads used while scrapes saw them.
+fn thread_names_that_come_and_go(tier: &'static Tier) {
+    const USED_NS: u64 = 2_000_000;
+    let agent = Agent::start(tier);
+    let program = Program::new("turns");
+    let mut running = program.work();
+    running.ask("stay-thread stays 1000000");
+    let mut last: BTreeMap<String, f64> = BTreeMap::new();
+    let (mut started, mut absent) = (0, 0);
+    for turn in 0..25 {
+        running.ask("end-passing");
+        for n in (0..6).filter(|n| (n + turn) % 3 != 0) {
+            running.ask(&format!("passing-thread turn{n} {USED_NS}"));
+            started += 1;
+        }
+        let samples = agent.scrape();
+        let name = |labels: &BTreeMap<String, String>| labels["threadname"].clone();
+        let mut now: BTreeMap<String, f64> = BTreeMap::new();
+        for (labels, value) in samples
+            .series("namedprocess_namegroup_thread_cpu_seconds_total")
+            .filter(|(labels, _)| labels["groupname"] == program.name)
+        {
+            *now.entry(name(labels)).or_default() += value;
+        }
+        absent += last.keys().filter(|name| !now.contains_key(*name)).count();
+        for (name, value) in now {
+            let before = last.insert(name.clone(), value).unwrap_or(0.0);
+            assert!(before <= value, "{name} fell from {before} to {value}");
+        }
+    }
+    assert!(absent >= 20, "a name was absent only {absent} times");
+    let passing = last.iter().filter(|(name, _)| name.starts_with("turn"));
+    let found_ns = passing.map(|(_, seconds)| seconds).sum::<f64>() * 1e9;
+    let told_ns = (started * USED_NS) as f64;
+    // `/proc` tells whole ticks of each thread, so most of these show nothing there.
+    if tier.name == ITERATOR.name {
+        assert!(found_ns > 0.9 * told_ns, "{found_ns} ns of {told_ns}");
+    }
+    let samples = agent.scrape();
+    let folded = samples.the("headcount_names_folded_total", &[("kind", "thread")]);
+    assert_eq!(folded, 0.0);
 }
 
 /// Nobody waits for them, so only they can say what they used before their very end.

@@ -1,0 +1,159 @@
+//! Thread names of all groups together: how many there may be, and how many of them each group may have.
+//!
+//! A name of a thread is nine series, and each carries the labels of its group. So a name costs one unit, and one more for each
+//! 128 bytes of these labels; all names together cost at most [`UNITS`], which is about 5 MB of an exposition. When there are
+//! more, users get equal shares, and so do the groups of one user: a user or a group that needs less than its share keeps all
+//! its names. What a share leaves out counts as `other` of its group.
+
+use super::{Group, Grouper, Labels, text, threads::NAMES};
+use crate::process::{Pass, Table};
+use std::collections::BTreeMap;
+
+/// What all names may cost together.
+const UNITS: u64 = 4096;
+
+/// Bytes of labels that cost one unit.
+const UNIT_BYTES: usize = 128;
+
+/// What the names of one group are to cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Want<User> {
+    user: User,
+    units: u64,
+}
+
+/// What one thread name of a group costs.
+pub(super) fn cost(name: &str, labels: &Labels) -> u64 {
+    let escaped = |name: &str| text::fitting(name, usize::MAX).1;
+    let labels = labels
+        .iter()
+        .map(|(name, value)| name.len() + escaped(value));
+    let bytes = escaped(name) + labels.sum::<usize>();
+    1 + (bytes / UNIT_BYTES) as u64
+}
+
+/// The most that each of `needs` may have, so that all together have at most `total`: the same for all that need more.
+fn share(mut needs: Vec<u64>, total: u64) -> u64 {
+    needs.sort_unstable();
+    let (mut left, count) = (total, needs.len() as u64);
+    for (number, need) in (0..).zip(needs) {
+        let share = left / (count - number);
+        if need > share {
+            return share;
+        }
+        left -= need;
+    }
+    u64::MAX
+}
+
+/// What the names of each group may cost, in the order of `wants`.
+fn shares<User: Ord + Copy>(wants: &[Want<User>], total: u64) -> Vec<u64> {
+    let mut by_user: BTreeMap<User, Vec<u64>> = BTreeMap::new();
+    for want in wants {
+        by_user.entry(want.user).or_default().push(want.units);
+    }
+    let of_user = share(
+        by_user.values().map(|needs| needs.iter().sum()).collect(),
+        total,
+    );
+    let of_group: BTreeMap<User, u64> = by_user
+        .into_iter()
+        .map(|(user, needs)| (user, share(needs, of_user)))
+        .collect();
+    wants.iter().map(|want| of_group[&want.user]).collect()
+}
+
+impl Grouper {
+    /// Counts the threads of each group by name. To be called after [`Grouper::measure`] with the same pass.
+    pub fn measure_threads(&mut self, table: &mut Table, pass: &Pass) {
+        let Self {
+            groups, accounts, ..
+        } = self;
+        let mut held = 0;
+        for names in groups.iter_mut().map(|group| &mut group.threads) {
+            names.begin();
+            held += names.held() * names.cost;
+        }
+        // New names may cost as much again, until it is known how many each group has.
+        let mut room = (2 * UNITS).saturating_sub(held);
+        table.tell_threads(
+            pass,
+            |account| accounts.group_of(account),
+            |group, name, used| groups[group.0].threads.add(name, used, &mut room),
+        );
+        limit(groups);
+        let names = groups.iter().map(|group| &group.threads);
+        self.statistics.threads_overflowed = names.clone().map(|names| names.overflowed).sum();
+        self.statistics.folded_threads += names.map(|names| names.folded).sum::<u64>();
+    }
+}
+
+/// Folds names until all together are within the bound.
+fn limit(groups: &mut [Group]) {
+    let wants = groups.iter().map(|group| Want {
+        user: (),
+        units: group.threads.wanted() * group.threads.cost,
+    });
+    let is_crowded = wants.clone().map(|want| want.units).sum::<u64>() > UNITS;
+    let shares = is_crowded.then(|| shares(&wants.collect::<Vec<_>>(), UNITS));
+    for (number, Group { threads, .. }) in groups.iter_mut().enumerate() {
+        let share = shares.as_ref().map(|shares| shares[number]);
+        threads.limit = share.map(|share| (share / threads.cost.max(1)).min(NAMES));
+        threads.trim();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn needs_within_the_total_get_what_they_need() {
+        assert_eq!(share(vec![], 10), u64::MAX);
+        assert_eq!(share(vec![3, 7], 10), u64::MAX);
+    }
+
+    #[test]
+    fn small_needs_are_met_and_the_others_get_equal_shares() {
+        assert_eq!(share(vec![100, 2, 100, 3], 45), 20);
+        assert_eq!(share(vec![5, 5, 5], 2), 0);
+    }
+
+    #[test]
+    fn one_user_with_many_groups_leaves_the_group_of_another_alone() {
+        let mut wants = vec![Want { user: 1, units: 20 }];
+        wants.extend((0..1000).map(|_| Want {
+            user: 2,
+            units: 128,
+        }));
+        let shares = shares(&wants, UNITS);
+        assert!(shares[0] >= 20, "{}", shares[0]);
+        assert_eq!(shares[1], (UNITS - 20) / 1000);
+    }
+
+    #[test]
+    fn a_name_costs_more_in_a_group_with_long_labels() {
+        assert_eq!(cost("bash", &Labels::new()), 1);
+        assert_eq!(cost(&"\"".repeat(512), &Labels::new()), 9);
+        let labels = vec![("pod".into(), "x".repeat(253))];
+        assert_eq!(cost("", &labels), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_keep_within_the_total_and_waste_nothing(
+            wants in prop::collection::vec((0u8..4, 0u64..200), 0..40),
+            total in 0u64..3000,
+        ) {
+            let wants: Vec<_> = wants.into_iter().map(|(user, units)| Want { user, units }).collect();
+            let shares = shares(&wants, total);
+            let granted: Vec<u64> = wants.iter().zip(&shares).map(|(want, share)| want.units.min(*share)).collect();
+            let all: u64 = wants.iter().map(|want| want.units).sum();
+            let granted: u64 = granted.iter().sum();
+            prop_assert!(granted <= total);
+            // Rounding leaves less than one unit for each group and user.
+            prop_assert!(granted + wants.len() as u64 + 4 > total.min(all), "{granted} of {all}, {total}");
+        }
+    }
+}
