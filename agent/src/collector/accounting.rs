@@ -209,6 +209,23 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_processes_hidden",
+            kind: Kind::Gauge,
+            help: "Live processes that the kernel hides from the task iterator, by what the agent does: it reads them from /proc, or leaves out those beyond the bound.",
+            labels: &["outcome"],
+            unit: "processes",
+            source: "agent",
+            fallback: "absent in other tiers",
+        },
+        write: |view, out| {
+            if let Some(hidden) = view.source.hidden {
+                out.sample(&["omitted"], hidden.omitted);
+                out.sample(&["read"], hidden.read);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_processes_unconfirmed_total",
             kind: Kind::Counter,
             help: "Processes closed at their last known totals, because no final ones came.",

@@ -6,8 +6,8 @@ use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
 use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
 use crate::source::{
-    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, RunQueueStatistics,
-    RunQueueWaits, Rung, SelfTest, SmapsStatistics, Statistics, Tier,
+    Fact, HiddenStatistics, KernelTotals, MapStatistics, Origin, ProgramStatistics,
+    RunQueueStatistics, RunQueueWaits, Rung, SelfTest, SmapsStatistics, Statistics, Tier,
 };
 
 const FACTS: [Fact; 15] = [
@@ -144,6 +144,10 @@ fn source() -> Statistics {
             waiting: 36,
             held_up: 37,
             oldest_age_ns: Some(38_500_000_000),
+        }),
+        hidden: Some(HiddenStatistics {
+            read: 45,
+            omitted: 46,
         }),
         scrape_errors: 26,
         procread_errors: 27,

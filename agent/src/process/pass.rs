@@ -173,7 +173,7 @@ impl Table {
         if may_credit && before.is_none_or(has_run) {
             let counters = entry
                 .threads
-                .complete(sample.counters, pass.switches_by_thread);
+                .complete(sample.counters, pass.switches_are_by_thread(sample.id.tgid));
             entry.credit_pass(&counters, ledger);
         }
         true

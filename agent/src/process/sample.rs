@@ -107,6 +107,11 @@ impl ThreadSample {
 }
 
 impl Pass {
+    /// Whether the switches of this process are those of its main thread only.
+    pub(super) fn switches_are_by_thread(&self, tgid: u32) -> bool {
+        self.switches_by_thread || self.from_procfs.binary_search(&tgid).is_ok()
+    }
+
     /// Cgroup v2 ids of these processes, as far as the source tells them.
     pub fn cgroup_ids(&self, wanted: &HashSet<ProcessId>) -> HashMap<ProcessId, u64> {
         let told = |sample: &Sample| Some((sample.id, sample.cgroup_id?.get()));
@@ -132,6 +137,8 @@ pub struct Pass {
     pub threads: Vec<ThreadSample>,
     /// The switches of a process are those of its main thread: the others' are to be added.
     pub switches_by_thread: bool,
+    /// Processes whose sample is `/proc`'s although the others are not, sorted: their switches are those of the main thread.
+    pub from_procfs: Vec<u32>,
     /// The samples carry no memory: it is read with what no sample carries.
     pub memory_elsewhere: bool,
     /// Process ids that exist but could not be read this time: kept as they were, not counted as live.

@@ -3,6 +3,7 @@
 pub mod bpf;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod hidden;
 mod names;
 mod observer;
 mod pod_link;
@@ -14,6 +15,7 @@ mod statistics;
 mod switch;
 mod users;
 
+pub use hidden::HiddenStatistics;
 pub use names::Names;
 pub use observer::{Error, Observer};
 pub use smaps::{Smaps, SmapsStatistics};

@@ -3,6 +3,7 @@
 use super::{
     Fact, Names, Origin, SelfTest, Smaps, Statistics, Tier,
     bpf::{self, Found, Kernel, Plan},
+    hidden::Hidden,
     procfs::{self, Procfs},
     split::Split,
     switch::SwitchPass,
@@ -18,6 +19,7 @@ pub struct Observer {
     names: Names,
     smaps: Option<Smaps>,
     switch: SwitchPass,
+    hidden: Hidden,
     /// Where the iterator's split of CPU time is not to be relied on.
     split: Option<Split>,
     /// Whether run-queue latency is wanted.
@@ -57,6 +59,7 @@ impl Observer {
             names,
             smaps,
             switch: SwitchPass::default(),
+            hidden: Hidden::default(),
             split,
             wants_run_queue: false,
             failed: 0,
@@ -112,6 +115,9 @@ impl Observer {
         };
         if let (Ok(pass), Some(split)) = (&mut pass, &mut self.split) {
             split.apply(pass, &mut self.procfs);
+        }
+        if let (Ok(pass), Tier::Iterator) = (&mut pass, kernel.plan().tier) {
+            self.hidden.complete(pass, &mut self.procfs);
         }
         self.failed += u64::from(pass.is_err());
         pass
@@ -204,6 +210,8 @@ impl Observer {
         statistics.scrape_errors += self.failed;
         if let Some(kernel) = &mut self.kernel {
             statistics.self_test = kernel.self_test(now_ns);
+            let shows_all = kernel.plan().tier != Tier::Iterator;
+            statistics.hidden = (!shows_all).then(|| self.hidden.statistics());
             kernel.describe(&mut statistics)?;
         }
         if self.split.is_some() {

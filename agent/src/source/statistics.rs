@@ -1,6 +1,6 @@
 //! What the sources tell about themselves.
 
-use super::SmapsStatistics;
+use super::{HiddenStatistics, SmapsStatistics};
 use std::collections::HashMap;
 
 pub use agent_common::{RUN_QUEUE_BOUNDS, RunQueueWaits};
@@ -200,6 +200,8 @@ pub struct Statistics {
     pub switch_unseen_ns: Option<u64>,
     /// Run-queue latency; `None` where it is not counted.
     pub run_queue: Option<RunQueueStatistics>,
+    /// Processes that the task iterator does not show; `None` in the other tiers.
+    pub hidden: Option<HiddenStatistics>,
     /// Readings of proportional memory; `None` where it is not read.
     pub smaps: Option<SmapsStatistics>,
     /// Passes that could not list the processes.

@@ -222,6 +222,7 @@ impl Snapshot {
             threads: self.threads,
             switches_by_thread: false,
             unread: Vec::new(),
+            from_procfs: Vec::new(),
             memory_elsewhere: !self.carried.memory,
         }
     }

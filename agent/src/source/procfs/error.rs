@@ -53,6 +53,11 @@ impl Error {
     pub const fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. })
     }
+
+    /// Whether the kernel has not answered in time, or the file is not asked because others of the process do not answer.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::TimedOut)
+    }
 }
 
 /// How often reading failed since the agent started; never falls.

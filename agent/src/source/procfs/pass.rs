@@ -69,6 +69,9 @@ impl Procfs {
     /// `counters.run_queue_wait_ns` is `None`: `schedstat` has it for single tasks, one more file for each, and
     /// nowhere for threads that ended. `counters.io` is `None` where unreadable, which counts as a partial error.
     pub fn samples(&mut self, tgids: &[u32]) -> Vec<Sampled> {
+        if self.root.is_none() && self.open_root().is_err() {
+            return Vec::new();
+        }
         let Some(root) = self.root.clone() else {
             return Vec::new();
         };

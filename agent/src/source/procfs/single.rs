@@ -5,8 +5,18 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::decimal::{parse_decimal, words};
 use super::{Error, Procfs, Stat, file, io, stat, text, wchan};
 use crate::process::Io;
+
+/// Longest `loadavg` that is read, bytes; a real one has about 30.
+const LOADAVG: usize = 256;
+
+/// The second number of the fourth field of `loadavg`: tasks that are runnable, and all.
+fn parse_tasks(file: &[u8]) -> Option<u64> {
+    let tasks = words(file).nth(3)?;
+    parse_decimal(tasks.split(|byte| *byte == b'/').nth(1)?)
+}
 
 impl Procfs {
     /// Open descriptors: the size of `<pid>/fd` from Linux 6.2 on, which needs no privilege, else its entries counted.
@@ -120,6 +130,27 @@ impl Procfs {
         self.hard(result)
     }
 
+    /// Start of a process, nanoseconds since boot, to the tick. A failure is counted nowhere.
+    ///
+    /// # Errors
+    /// The process is gone, or `stat` cannot be read.
+    pub fn start_ns(&mut self, tgid: u32) -> Result<u64, Error> {
+        let tick_ns = self.host.tick_ns;
+        let dir = self.open(tgid)?;
+        let stat = self.read_patiently(tgid, dir.as_fd(), stat::FILE, stat::parse_stat)?;
+        Ok(stat.start_ticks.saturating_mul(tick_ns))
+    }
+
+    /// Tasks that the kernel counts, of all processes; `None` where unreadable.
+    pub fn tasks(&mut self) -> Option<u64> {
+        if self.root.is_none() {
+            self.open_root().ok()?;
+        }
+        let root = self.root.clone()?;
+        let file = self.buffer.read(root.as_fd(), c"loadavg", LOADAVG).ok()?;
+        parse_tasks(file)
+    }
+
     /// The same of one thread. A failure is counted nowhere: threads end all the time.
     ///
     /// # Errors
@@ -142,6 +173,16 @@ mod tests {
     use super::*;
     use crate::host::Host;
     use std::sync::mpsc::channel;
+
+    #[test]
+    fn loadavg_gives_the_number_of_all_tasks() {
+        assert_eq!(parse_tasks(b"5.72 4.94 4.10 8/201 5570\n"), Some(201));
+        for bad in [&b""[..], b"1 2 3", b"1 2 3 8 9", b"1 2 3 8/x 9"] {
+            assert_eq!(parse_tasks(bad), None);
+        }
+        let mut procfs = Procfs::new(Host::detect("/proc", "/").unwrap());
+        assert!(procfs.tasks() > Some(1));
+    }
 
     #[test]
     fn a_thread_that_ends_while_it_is_read_is_gone() {

@@ -6,6 +6,7 @@ mod churn;
 mod descriptors;
 mod images;
 mod lineage;
+mod listed;
 mod machine;
 mod memory;
 mod names;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         descriptors::TESTS,
         images::TESTS,
         lineage::TESTS,
+        listed::TESTS,
         memory::TESTS,
         names::TESTS,
         overload::TESTS,
