@@ -1,5 +1,6 @@
 //! Entries of one item's lists that cannot match, or match other things than they seem to.
 
+use super::name;
 use crate::config::{Item, Key, Text};
 
 /// Bytes that the kernel keeps of a task's name.
@@ -22,30 +23,40 @@ pub(super) fn remarks(item: &Item) -> impl Iterator<Item = (usize, String)> {
 fn remark(key: Key, Text { text, .. }: &Text) -> Option<String> {
     match key {
         Key::Cmdline | Key::Cgroup => expression(text),
-        Key::User if looks_like_expression(text) => Some(format!(
-            "{text:?} is compared as it stands, not as an expression, so it never matches; list the users one by one"
-        )),
-        _ if looks_like_expression(text) => Some(format!(
-            "{text:?} is compared as it stands, not as an expression, so it never matches; list the names one by one, or \
-             use cmdline"
-        )),
-        Key::Comm => comm(text),
-        Key::Exe => exe(text),
-        Key::User => text
-            .is_empty()
-            .then(|| "an empty entry is no user; name one, or remove it".to_owned()),
+        Key::Comm | Key::Exe | Key::User => name::remark(key, text).or_else(|| match key {
+            Key::Comm => comm(text),
+            Key::Exe => exe(text),
+            _ => text
+                .is_empty()
+                .then(|| "an empty entry is no user; name one, or remove it".to_owned()),
+        }),
         Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups => None,
     }
-}
-
-/// Signs of somebody who thinks that a name is an expression. Names with a star, a caret or a dollar sign are rare.
-fn looks_like_expression(text: &str) -> bool {
-    text.contains('*') || text.contains(".+") || text.starts_with('^') || text.ends_with('$')
 }
 
 fn comm(text: &str) -> Option<String> {
     if text.is_empty() {
         return Some("an empty entry is no task's name; name one, or remove it".to_owned());
+    }
+    if is_path(text) {
+        let base = text.rsplit('/').next().unwrap_or_default();
+        return Some(match base {
+            "" => format!(
+                "{text:?} is a path, and comm is a task's name, so it never matches; name the program"
+            ),
+            _ => format!(
+                "{text:?} is a path, and comm is a task's name, so it never matches; write exe: [{text:?}], or {:?} here",
+                &base[..base.floor_char_boundary(COMM)]
+            ),
+        });
+    }
+    if let Some(thread) = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+    {
+        return Some(format!(
+            "{text:?} is what ps shows of a process without arguments; its name has no brackets: write {thread:?}"
+        ));
     }
     // Names of kernel threads may be longer; nobody else's may.
     (text.len() > COMM && !is_kernel_thread(text)).then(|| {
@@ -55,6 +66,15 @@ fn comm(text: &str) -> Option<String> {
             text.len()
         )
     })
+}
+
+/// Whether it is a path: names of kernel threads have slashes, too (`kworker/0:1`), but none in front.
+fn is_path(comm: &str) -> bool {
+    ["/", "./", "../", "~/", "$"]
+        .iter()
+        .any(|start| comm.starts_with(start))
+        && comm.contains('/')
+        || comm.contains("bin/")
 }
 
 /// Whether it is named as kernel threads are; some are missed, no well-known program is taken for one.
@@ -119,12 +139,35 @@ fn expression(text: &str) -> Option<String> {
             "an empty expression is found in everything; write one, or remove it".to_owned(),
         );
     }
+    if let Some(meant) = doubled_backslash(text) {
+        return Some(format!(
+            "in {text:?} two backslashes in a row mean one in the command line; only in double quotes a backslash is doubled: write '{meant}'"
+        ));
+    }
     let star = glob_star(text)?;
     let shorter = [&text[..star - 1], &text[star + 1..]].concat();
     let meant = text.replacen('*', ".*", 1);
     Some(format!(
         "in {text:?} the star repeats the character before it, so {shorter:?} is enough to match; write {meant:?}"
     ))
+}
+
+/// The expression with one backslash in place of two, where these stand before what is usually escaped and not in a path of
+/// another system (`C:\\\\windows`).
+fn doubled_backslash(text: &str) -> Option<String> {
+    let is_doubled = text.match_indices(r"\\").any(|(at, _)| {
+        let mut behind = text[at + 2..].chars();
+        let next = match behind.next() {
+            Some('s' | 'S' | 'd' | 'D' | 'w' | 'W' | 'b' | 'B') => !behind
+                .next()
+                .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_'),
+            Some(other) => ".+*?()[]{}|^$/-".contains(other),
+            None => false,
+        };
+        let before = text[..at].chars().next_back();
+        next && before != Some(':') && before != Some('\\')
+    });
+    is_doubled.then(|| text.replace(r"\\", r"\"))
 }
 
 /// Where the star of a shell pattern is: behind a letter, a digit or the like, in a text with no other sign of an

@@ -4,14 +4,17 @@
 //! the rest is what a run accepts, as process-exporter does, and what then does not do what its author thought. Nothing is
 //! told that is right in a configuration of any good style: who is warned for nothing reads no warning.
 
+mod alternatives;
 mod entries;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod name;
 mod reach;
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use crate::config::{Config, Error, Fault};
+use crate::config::{Config, Error, Fault, Warning};
 use crate::group;
 
 /// Findings that are told one by one.
@@ -59,7 +62,7 @@ fn report(path: &Path, config: &Config) -> Report {
         line: warning.line,
         what: match warning.fault {
             Fault::Unknown { suggestion: None } => format!("{warning}; remove it"),
-            Fault::Unknown { .. } => warning.to_string(),
+            Fault::Unknown { .. } | Fault::Tag { .. } => warning.to_string(),
             Fault::Repeated { .. } => format!("{warning}; remove the others"),
         },
     }));
@@ -75,8 +78,14 @@ fn report(path: &Path, config: &Config) -> Report {
         let what = format!("{}: {}: {}", called(doubt.item), doubt.key, doubt.what);
         findings.push(at(line, what));
     }
+    let is_tag = |warning: &&Warning| matches!(warning.fault, Fault::Tag { .. });
+    let tagged = config.warnings.iter().filter(is_tag);
+    let tagged: HashSet<usize> = tagged.map(|warning| warning.line).collect();
     for (index, item) in config.items.iter().enumerate() {
-        for (line, what) in entries::remarks(item).chain(reach::remark(config, index)) {
+        // What is left of a text that was taken for a tag is no further mistake.
+        let entries = entries::remarks(item).filter(|(line, _)| !tagged.contains(line));
+        let entries = entries.chain(alternatives::remark(item));
+        for (line, what) in entries.chain(reach::remark(config, index)) {
             findings.push(at(line, format!("{}: {what}", called(index))));
         }
     }
@@ -101,6 +110,8 @@ fn bounded(findings: Vec<Finding>) -> Vec<String> {
     lines
 }
 
+#[cfg(test)]
+mod mistakes_tests;
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

@@ -2,17 +2,15 @@
 //!
 //! Follows process-exporter 0.8.7 in the keys that it has: what it accepts is accepted, an unknown key only earns a warning.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::item::expected_label;
-use super::yaml::{self, Node, Repeated, Value};
-use super::{Config, Error, Fault, Item, Key, Label, MAX_LABELS, Text, Warning, suggest};
+use super::yaml::{self, Node, Pair, Repeated, Value};
+use super::{Config, Error, Fault, Item, Key, Text, Warning, suggest};
 
 const TOP: &str = "process_names";
 const LIST: &str = "a list of strings";
-const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
+pub(super) const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
 
 /// Parses `text`, which stands in the file `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
@@ -40,7 +38,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
     })
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     warnings: Vec<Warning>,
 }
@@ -89,6 +87,8 @@ impl Reader<'_> {
             line: node.line,
             ..Item::default()
         };
+        let first_warning = self.warnings.len();
+        self.warn_of_tag(None, node);
         for (key, value) in pairs {
             let known = match &key.value {
                 Value::Scalar(text) => Key::ALL.into_iter().find(|key| key.as_str() == text),
@@ -113,12 +113,14 @@ impl Reader<'_> {
                 path,
                 line,
                 item: index + 1,
+                instead: instead(pairs, &self.warnings[first_warning..]),
             });
         }
         Ok(item)
     }
 
-    fn name(&self, value: &Node) -> Result<Option<Text>, Error> {
+    fn name(&mut self, value: &Node) -> Result<Option<Text>, Error> {
+        self.warn_of_tag(None, value);
         let expected = match &value.value {
             Value::Null => return Ok(None),
             Value::Scalar(text) => {
@@ -152,46 +154,7 @@ impl Reader<'_> {
         }
     }
 
-    fn labels(&self, value: &Node) -> Result<Vec<Label>, Error> {
-        let pairs = match &value.value {
-            Value::Null => &[][..],
-            Value::Map(pairs) => pairs,
-            _ => return Err(self.wrong(value, "labels", "a map of label names to templates")),
-        };
-        let labels = pairs.iter().map(|(name, value)| self.label(name, value));
-        // Of one name the last counts, as of keys.
-        let labels: BTreeMap<String, Text> = labels.collect::<Result<_, _>>()?;
-        if labels.len() > MAX_LABELS {
-            let found = format!("{} labels", labels.len());
-            return Err(self.unfit(value, "labels", found, "at most 16"));
-        }
-        let label = |(name, template)| Label { name, template };
-        Ok(labels.into_iter().map(label).collect())
-    }
-
-    fn label(&self, name: &Node, value: &Node) -> Result<(String, Text), Error> {
-        let Value::Scalar(label) = &name.value else {
-            return Err(self.wrong(name, "labels", "a label name"));
-        };
-        if let Some(expected) = expected_label(label) {
-            let found = format!("the name {:?}", excerpt(label));
-            return Err(self.unfit(name, "labels", found, expected));
-        }
-        let key = format!("labels: {label}");
-        match &value.value {
-            Value::Scalar(text) => Ok((
-                label.clone(),
-                Text {
-                    text: text.clone(),
-                    line: value.line,
-                },
-            )),
-            Value::Map(_) => Err(self.wrong(value, &key, TEMPLATE)),
-            _ => Err(self.wrong(value, &key, "a string")),
-        }
-    }
-
-    fn list(&self, key: Key, value: &Node) -> Result<Option<Vec<Text>>, Error> {
+    fn list(&mut self, key: Key, value: &Node) -> Result<Option<Vec<Text>>, Error> {
         match &value.value {
             Value::Null => Ok(None),
             Value::List(elements) => elements
@@ -203,7 +166,8 @@ impl Reader<'_> {
         }
     }
 
-    fn element(&self, key: Key, element: &Rc<Node>) -> Result<Text, Error> {
+    fn element(&mut self, key: Key, element: &Rc<Node>) -> Result<Text, Error> {
+        self.warn_of_tag(Some(key), element);
         let text = match &element.value {
             Value::Null => String::new(),
             Value::Scalar(text) => text.clone(),
@@ -221,7 +185,7 @@ impl Reader<'_> {
         })
     }
 
-    fn wrong(&self, node: &Node, key: &str, expected: &'static str) -> Error {
+    pub(super) fn wrong(&self, node: &Node, key: &str, expected: &'static str) -> Error {
         let found = match &node.value {
             Value::Null => "nothing".to_owned(),
             Value::Scalar(text) => format!("a string {:?}", excerpt(text)),
@@ -231,13 +195,28 @@ impl Reader<'_> {
         self.unfit(node, key, found, expected)
     }
 
-    fn unfit(&self, node: &Node, key: &str, found: String, expected: &'static str) -> Error {
+    pub(super) fn unfit(
+        &self,
+        node: &Node,
+        key: &str,
+        found: String,
+        expected: &'static str,
+    ) -> Error {
         Error::Type {
             path: self.path.to_owned(),
             line: node.line,
             key: key.to_owned(),
             found,
             expected,
+        }
+    }
+
+    pub(super) fn unusable(&self, node: &Node, key: &str, cause: String) -> Error {
+        Error::Unusable {
+            path: self.path.to_owned(),
+            line: node.line,
+            key: key.to_owned(),
+            cause,
         }
     }
 
@@ -248,7 +227,7 @@ impl Reader<'_> {
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
         };
-        let suggestion = suggest::nearest(text, known);
+        let suggestion = suggest::nearest(text, known).or_else(|| suggest::of_item(text, known));
         let key_text = text.to_owned();
         self.warnings.push(Warning {
             path: self.path.to_owned(),
@@ -258,7 +237,22 @@ impl Reader<'_> {
         });
     }
 
-    fn warn_of_repeated(&mut self, key: Repeated) {
+    /// A tag is no part of a text, though `!name` looks as if it excluded something.
+    fn warn_of_tag(&mut self, of: Option<Key>, node: &Node) {
+        let Some(tag) = &node.tag else { return };
+        let value = match &node.value {
+            Value::Scalar(text) => excerpt(text).to_owned(),
+            _ => String::new(),
+        };
+        self.warnings.push(Warning {
+            path: self.path.to_owned(),
+            line: node.line,
+            key: excerpt(tag).to_owned(),
+            fault: Fault::Tag { of, value },
+        });
+    }
+
+    pub(super) fn warn_of_repeated(&mut self, key: Repeated) {
         self.warnings.push(Warning {
             path: self.path.to_owned(),
             line: key.line,
@@ -270,8 +264,32 @@ impl Reader<'_> {
     }
 }
 
+/// What an item without a selector has in place of one: "; unknown key ...".
+fn instead(pairs: &[Pair], warnings: &[Warning]) -> String {
+    /// More are not named.
+    const NAMED: usize = 5;
+    let unknown = warnings.iter().filter_map(|warning| {
+        let Fault::Unknown { suggestion } = warning.fault else {
+            return None;
+        };
+        let meant = suggestion.map_or(String::new(), |known| format!(", did you mean {known:?}?"));
+        let (key, line) = (&warning.key, warning.line);
+        Some(format!("; unknown key {key:?} in line {line}{meant}"))
+    });
+    let empty = pairs
+        .iter()
+        .filter_map(|(key, value)| match (&key.value, &value.value) {
+            (Value::Scalar(text), Value::Null) => {
+                let is_selector = Key::SELECTORS.iter().any(|key| key.as_str() == text);
+                is_selector.then(|| format!("; {text} in line {} has no value", key.line))
+            }
+            _ => None,
+        });
+    unknown.chain(empty).take(NAMED).collect()
+}
+
 /// The first 60 characters: enough to find it.
-fn excerpt(text: &str) -> &str {
+pub(super) fn excerpt(text: &str) -> &str {
     text.char_indices()
         .nth(60)
         .map_or(text, |(end, _)| &text[..end])

@@ -72,7 +72,7 @@ pub enum Error {
     /// An item selects nothing: upstream's "no matchers provided".
     #[error(
         "{}:{line}: item {item} of process_names: no matchers provided: found none of comm, exe, cmdline, user \
-         and cgroup, expected at least one",
+         and cgroup, expected at least one{instead}",
         path.display()
     )]
     NoSelector {
@@ -82,6 +82,8 @@ pub enum Error {
         line: usize,
         /// Number of the item, from 1.
         item: usize,
+        /// Its unknown keys, and those without a value: text that follows.
+        instead: String,
     },
     /// A regular expression or a template cannot be compiled.
     #[error("{}:{line}: item {item} of process_names: {key}: bad {what} {text:?}: {cause}", path.display())]
@@ -138,6 +140,13 @@ pub enum Fault {
         /// The known key it resembles.
         suggestion: Option<&'static str>,
     },
+    /// It is no key, but a YAML tag (`!text`): nothing reads it.
+    Tag {
+        /// The selector whose list it is in.
+        of: Option<Key>,
+        /// The text behind it.
+        value: String,
+    },
     /// It is in its map already; the last counts.
     Repeated {
         /// Where it stands first.
@@ -148,7 +157,25 @@ pub enum Fault {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, line, key) = (self.path.display(), self.line, &self.key);
-        match self.fault {
+        match &self.fault {
+            Fault::Tag { of, value } => {
+                write!(f, "{path}:{line}: ")?;
+                if let Some(of) = of {
+                    write!(f, "{of}: ")?;
+                }
+                write!(
+                    f,
+                    "{key:?} is a YAML tag, which is ignored: the value is the text {value:?}; "
+                )?;
+                let meant = format!("{}{value}", key.trim_start_matches('!'));
+                match of {
+                    Some(of) => write!(
+                        f,
+                        "to leave such processes out, put the item - {{{of}: ['{meant}'], exclude: true}} before this one, else quote it"
+                    ),
+                    None => write!(f, "quote it, or remove it"),
+                }
+            }
             Fault::Unknown { suggestion } => {
                 write!(f, "{path}:{line}: unknown key {key:?} is ignored")?;
                 match suggestion {

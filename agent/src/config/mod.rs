@@ -18,6 +18,7 @@ pub(crate) mod fuzzing;
 mod grouping;
 pub mod host_name;
 mod item;
+mod labels;
 mod limiter;
 mod listen;
 pub mod logging;
@@ -99,7 +100,7 @@ impl Config {
         if let [first, ..] = rest {
             let places: Vec<_> = rest.iter().map(|one| one.line.to_string()).collect();
             lines.push(format!(
-                "{}: further keys are unknown or stand there twice, in lines {}",
+                "{}: further keys are unknown or stand there twice, or values have tags, in lines {}",
                 first.path.display(),
                 places.join(", ")
             ));

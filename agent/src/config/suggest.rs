@@ -15,6 +15,41 @@ pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str
     (off <= if best.len() <= 4 { 1 } else { 2 }).then_some(best)
 }
 
+/// Keys that an item does not have, and those that do what their names say.
+const OF_ITEM: [(&str, &str); 24] = [
+    ("arguments", "cmdline"),
+    ("args", "cmdline"),
+    ("argv", "cmdline"),
+    ("cmd", "cmdline"),
+    ("command", "cmdline"),
+    ("command_line", "cmdline"),
+    ("commandline", "cmdline"),
+    ("match", "cmdline"),
+    ("pattern", "cmdline"),
+    ("regex", "cmdline"),
+    ("regexp", "cmdline"),
+    ("process", "comm"),
+    ("process_name", "comm"),
+    ("processes", "comm"),
+    ("binary", "exe"),
+    ("executable", "exe"),
+    ("path", "exe"),
+    ("program", "exe"),
+    ("owner", "user"),
+    ("uid", "user"),
+    ("username", "user"),
+    ("groupname", "name"),
+    ("ignore", "exclude"),
+    ("skip", "exclude"),
+];
+
+/// The key of an item that does what `word` says, if it is one of `known`.
+pub(super) fn of_item(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    let word = word.to_lowercase().replace('-', "_");
+    let (_, key) = OF_ITEM.iter().find(|(other, _)| *other == word)?;
+    known.contains(key).then_some(*key)
+}
+
 /// Letters to insert, delete or replace to get from `left` to `right`.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();

@@ -168,7 +168,7 @@ fn labels() {
     for (labels, expected) in [
         (
             "labels: [a]",
-            "labels: found a list, expected a map of label names to templates",
+            "labels: found a list of strings, expected a map of label names to templates; write labels: {",
         ),
         (
             "labels: {a-b: x}",
@@ -283,17 +283,35 @@ fn wrong_shapes() {
 #[test]
 fn items_without_a_selector() {
     let told = "item 2 of process_names: no matchers provided: found none of comm, exe, cmdline, user and cgroup, expected at least one";
-    for item in [
-        "name: x",
-        "",
-        "colour: red",
-        "comm:",
-        "comm: ~\n  exe: null",
-        "exclude: true",
-        "user: ~\n  cgroup: null",
+    for (item, instead) in [
+        ("name: x", ""),
+        ("", ""),
+        ("colour: red", "; unknown key \"colour\" in line 3"),
+        (
+            "name: x\n  cmdlines: [y]\n  Exe: [z]",
+            "; unknown key \"cmdlines\" in line 4, did you mean \"cmdline\"?; unknown key \"Exe\" in line 5, did you mean \"exe\"?",
+        ),
+        (
+            "name: x\n  command: [y]",
+            "; unknown key \"command\" in line 4, did you mean \"cmdline\"?",
+        ),
+        ("comm:", "; comm in line 3 has no value"),
+        (
+            "comm: ~\n  exe: null",
+            "; comm in line 3 has no value; exe in line 4 has no value",
+        ),
+        ("exclude: true", ""),
+        (
+            "user: ~\n  cgroup: null",
+            "; user in line 3 has no value; cgroup in line 4 has no value",
+        ),
     ] {
         let text = format!("process_names:\n- comm: [a]\n- {item}\n");
-        assert_eq!(refused(&text), format!("/etc/x.yml:3: {told}"), "{item}");
+        assert_eq!(
+            refused(&text),
+            format!("/etc/x.yml:3: {told}{instead}"),
+            "{item}"
+        );
     }
     for item in [
         "comm: []",

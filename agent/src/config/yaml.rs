@@ -10,7 +10,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 use std::rc::Rc;
 
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 /// Lists and maps inside each other; a configuration needs four.
 const MAX_DEPTH: usize = 64;
@@ -46,6 +46,8 @@ const VALUE_BYTES: usize = 16;
 pub(super) struct Node {
     pub(super) line: usize,
     pub(super) value: Value,
+    /// Its tag as it is written, `!text`; `None` for none, and for those of YAML itself (`!!str`).
+    pub(super) tag: Option<String>,
     /// What it takes with all that is in it, bytes; what stands in it twice counts twice.
     bytes: usize,
 }
@@ -89,10 +91,18 @@ pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
     Ok(tree.document)
 }
 
+/// Anchor, 0 for none, and tag of a node.
+type Properties = (usize, Option<String>);
+
+/// A tag as it is written, unless it is one of YAML itself.
+fn local(tag: &Tag) -> Option<String> {
+    (!tag.is_yaml_core_schema()).then(|| tag.original())
+}
+
 /// A list or map that is not closed yet. A map's children are keys and values in turn.
 struct Open {
     line: usize,
-    anchor: usize,
+    properties: Properties,
     is_map: bool,
     children: Vec<Rc<Node>>,
 }
@@ -114,19 +124,24 @@ impl Tree {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
+                let tag = tag.as_deref().and_then(local);
                 let value = match text.as_ref() {
                     "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
                     _ => Value::Scalar(text.into_owned()),
                 };
-                self.close(line, value, anchor);
+                self.close(line, value, (anchor, tag));
             }
-            Event::SequenceStart(_, anchor, _) => self.open(line, anchor, false)?,
-            Event::MappingStart(_, anchor, _) => self.open(line, anchor, true)?,
+            Event::SequenceStart(_, anchor, tag) => {
+                self.open(line, (anchor, tag.as_deref().and_then(local)), false)?;
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.open(line, (anchor, tag.as_deref().and_then(local)), true)?;
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
                     let Open {
                         line,
-                        anchor,
+                        properties,
                         is_map,
                         children,
                     } = open;
@@ -137,7 +152,7 @@ impl Tree {
                         }
                         false => Value::List(children),
                     };
-                    self.close(line, value, anchor);
+                    self.close(line, value, properties);
                 }
             }
             Event::Alias(anchor) => {
@@ -161,23 +176,33 @@ impl Tree {
         Ok(())
     }
 
-    fn open(&mut self, line: usize, anchor: usize, is_map: bool) -> Result<(), SyntaxError> {
+    fn open(
+        &mut self,
+        line: usize,
+        properties: Properties,
+        is_map: bool,
+    ) -> Result<(), SyntaxError> {
         if self.open.len() >= MAX_DEPTH {
             let cause = format!("lists and maps are nested more than {MAX_DEPTH} deep");
             return Err(SyntaxError { line, cause });
         }
         self.open.push(Open {
             line,
-            anchor,
+            properties,
             is_map,
             children: Vec::new(),
         });
         Ok(())
     }
 
-    fn close(&mut self, line: usize, value: Value, anchor: usize) {
+    fn close(&mut self, line: usize, value: Value, (anchor, tag): Properties) {
         let bytes = bytes(&value);
-        let node = Rc::new(Node { line, value, bytes });
+        let node = Rc::new(Node {
+            line,
+            value,
+            tag,
+            bytes,
+        });
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }

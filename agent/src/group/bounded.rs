@@ -1,6 +1,6 @@
 //! Names of bounded length that stay different where the texts they are made of differ.
 //!
-//! In comes text, in pieces; out goes a name that takes at most [`MAX_NAME`] bytes of the exposition (see [`text::fitting`]). A
+//! In comes text, in pieces; out goes a name that takes at most [`MAX_NAME`] bytes of the exposition (see [`fitting`]). A
 //! longer text is cut, and ends in `~` and a hash of the whole text, so that two JVMs of which only the last argument differs
 //! are two groups. The hash depends on the text alone: it is the same after a restart and on other machines. It is SHA-256, cut to
 //! 64 bits, so that a local user cannot find a text that is cut to another group's name.

@@ -234,7 +234,15 @@ pub(super) fn compile(
             Key::Cgroup => "cgroup regex",
             _ => "cmdline regex",
         };
-        config.invalid(index, bad.key, Some(bad.index), what, bad.cause)
+        let looks_around = ["(?!", "(?=", "(?<!", "(?<="];
+        let typed = item.text(bad.key, Some(bad.index));
+        let is_look = typed.is_some_and(|typed| looks_around.iter().any(|look| typed.text.contains(look)));
+        let remedy = match is_look {
+            true => "; look-around is not supported: to leave processes out, put an item with exclude: true before this one",
+            false => "",
+        };
+        let cause = format_args!("{}{remedy}", bad.cause);
+        config.invalid(index, bad.key, Some(bad.index), what, cause)
     })?;
     let source = item.name.as_ref().map(|name| name.text.as_str());
     let source = source.filter(|source| !source.is_empty());
@@ -261,6 +269,11 @@ pub(super) fn compile(
 }
 
 impl CompiledItem {
+    /// Whether its groups are few: it makes none, or has a bound.
+    pub(super) const fn is_bounded(&self) -> bool {
+        self.exclude || self.max_groups.is_some()
+    }
+
     fn templates(&self) -> impl Iterator<Item = &NameTemplate> {
         let labels = self.labels.iter().map(|(_, template)| template);
         std::iter::once(&self.name).chain(labels)

@@ -331,8 +331,7 @@ impl Grouper {
         }
     }
 
-    /// `is_blank`: there were no facts to match. A fork then has those of the image it was born with, whose group its
-    /// ancestor has.
+    /// `is_blank`: there were no facts to match. A fork then has those of its image, whose group its ancestor has.
     fn decide_unmatched(&mut self, id: AccountId, is_blank: bool) {
         let is_fork = self.accounts.get(id).is_some_and(|account| account.is_fork);
         if self.policy.children || is_blank && is_fork {

@@ -19,6 +19,7 @@ mod lineage_tests;
 mod name;
 mod name_map;
 mod pattern;
+mod pattern_length;
 mod policy;
 #[cfg(test)]
 mod reload_histories;

@@ -2,15 +2,17 @@
 //!
 //! Templates are looked at twice: for the variables they name, and by running them on a process of which everything is known.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::bounded::MAX_NAME;
 use super::classifier::compile;
 use super::name::NameTemplate;
 use super::pattern::{Matches, Pattern, Room};
+use super::pattern_length::long_groups;
 use super::start_time::BootTime;
-use super::template_kinds::VARIABLES;
-use crate::config::{self, Config, Key};
+use super::template_kinds::{Used, VARIABLES};
+use crate::config::{self, Config, Item, Key};
 use crate::process::{Container, Facts};
 
 /// Long enough for whatever a template cuts out of it.
@@ -45,14 +47,18 @@ pub fn review(config: &Config) -> Review {
     for index in 0..config.items.len() {
         match compile(config, index, &mut room) {
             Ok(item) => {
-                let known: HashSet<&str> = item.selector.group_names().collect();
+                let groups = Groups::of(&config.items[index], item.selector.group_names());
+                let is_open = !item.is_bounded();
                 let labels = item.labels.iter().map(|(_, template)| template).enumerate();
                 let labels = labels.map(|(number, template)| (Key::Labels, Some(number), template));
                 for (key, number, template) in
                     std::iter::once((Key::Name, None, &item.name)).chain(labels)
                 {
-                    let doubts = doubts(template, &known).into_iter();
-                    review.doubts.extend(doubts.map(|what| Doubt {
+                    let mut doubts = doubts(template, &groups);
+                    if is_open && doubts.is_empty() {
+                        doubts.extend(of_each_process(template, &groups));
+                    }
+                    review.doubts.extend(doubts.into_iter().map(|what| Doubt {
                         item: index,
                         key,
                         number,
@@ -71,11 +77,71 @@ pub fn finds_nothing(expression: &str) -> bool {
     Pattern::compile(expression, &mut Room::default()).is_ok_and(|pattern| pattern.is_match(""))
 }
 
-fn doubts(template: &NameTemplate, known: &HashSet<&str>) -> Vec<String> {
-    let Some(used) = template.used() else {
-        return Vec::new();
+/// What `.Matches` holds.
+struct Groups {
+    known: HashSet<String>,
+    /// Those that may hold any number of arguments.
+    long: BTreeSet<String>,
+}
+
+impl Groups {
+    fn of<'a>(item: &Item, names: impl Iterator<Item = &'a str>) -> Self {
+        let expressions = item.cmdline.iter().flatten();
+        Self {
+            known: names.map(str::to_owned).collect(),
+            long: expressions
+                .flat_map(|entry| long_groups(&entry.text))
+                .collect(),
+        }
+    }
+
+    fn held(&self) -> Matches {
+        let held = self.known.iter().map(|name| {
+            let length = match self.long.contains(name) {
+                true => 2 * MAX_NAME,
+                false => LONG,
+            };
+            (name.as_str().into(), "x".repeat(length))
+        });
+        held.collect()
+    }
+}
+
+/// What makes another process of one.
+type Change = fn(&mut Facts);
+
+/// Whether the template gives each process, or each parent, another text.
+fn of_each_process(template: &NameTemplate, groups: &Groups) -> Option<String> {
+    let text = |change: Change| {
+        let mut facts = sample();
+        (facts.tgid, facts.parent) = (40_001, 40_001);
+        change(&mut facts);
+        let boot = BootTime { unix_seconds: 0 };
+        template.render(&facts, boot, &groups.held()).text
     };
+    let usual = text(|_| {});
+    let changes: [(&str, Change); 3] = [
+        ("PID", |facts| facts.tgid += 1),
+        ("PPID", |facts| facts.parent += 1),
+        ("StartTime", |facts| facts.start_ns += 61_000_000_000),
+    ];
+    let (variable, _) = changes
+        .into_iter()
+        .find(|(_, change)| text(*change) != usual)?;
+    let (of, bound) = match variable {
+        "PPID" => ("parent", "parents"),
+        _ => ("process", "processes"),
+    };
+    Some(format!(
+        "with .{variable} each {of} is a group of its own, which stays when it ends, until all of --max-groups are taken; add \
+         max_groups to this item, or leave .{variable} out (`headcount list` tells {bound} by their numbers)"
+    ))
+}
+
+fn doubts(template: &NameTemplate, groups: &Groups) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
+    let nothing = Used::default();
+    let used = template.used().unwrap_or(&nothing);
     for field in &used.unknown {
         let variables = VARIABLES.map(|name| format!(".{name}")).join(" ");
         found.push(format!(
@@ -83,7 +149,7 @@ fn doubts(template: &NameTemplate, known: &HashSet<&str>) -> Vec<String> {
         ));
     }
     for group in &used.matches {
-        if !known.contains(group.as_str()) {
+        if !groups.known.contains(group) {
             found.push(format!(
                 "no expression of this item has a group (?P<{group}>...), so .Matches.{group} is \"<no value>\"; name \
                  the group, or leave it out"
@@ -91,10 +157,17 @@ fn doubts(template: &NameTemplate, known: &HashSet<&str>) -> Vec<String> {
         }
     }
     if found.is_empty() {
-        let failure = template.render(&sample(), BootTime { unix_seconds: 0 }, &held(known));
-        found.extend(failure.error.map(|cause| {
+        let rendered = template.render(&sample(), BootTime { unix_seconds: 0 }, &groups.held());
+        found.extend(rendered.error.map(|cause| {
             format!("it stops when it is run, and the text ends there: {cause}; mend or remove that part")
         }));
+        if rendered.is_cut && found.is_empty() {
+            found.push(format!(
+                "the text may be longer than {MAX_NAME} bytes; then it is cut and ends in a hash, another one for each command \
+                 line; use what tells the groups apart, as a group of an expression ((?P<Name>\\S+) and {{{{.Matches.Name}}}}) or \
+                 one argument ({{{{index .Argv 1}}}})"
+            ));
+        }
     }
     found
 }
@@ -118,11 +191,6 @@ fn sample() -> Facts {
         })),
         ..Facts::default()
     }
-}
-
-fn held(names: &HashSet<&str>) -> Matches {
-    let held = names.iter().map(|name| ((*name).into(), "x".repeat(LONG)));
-    held.collect()
 }
 
 #[cfg(test)]
@@ -153,8 +221,68 @@ mod tests {
             "{{with .Matches}}{{.Anything}}{{end}}",
             "{{define \"x\"}}{{.Comm}}{{end}}{{template \"x\" .}}",
         ] {
-            let item = format!("{{cmdline: ['(?P<A>x)'], name: '{template}'}}");
+            let item = format!("{{cmdline: ['(?P<A>x)'], name: '{template}', max_groups: 9}}");
             assert_eq!(doubts_about(&item), [""; 0], "{template}");
+        }
+    }
+
+    #[test]
+    fn texts_that_may_be_longer_than_a_name() {
+        for (cmdline, template) in [
+            (".+", "{{.Matches}}"),
+            ("(?P<All>.*)", "x{{.Matches.All}}"),
+            ("java", "{{.Argv}}"),
+            ("java", "{{range .Argv}}{{.}} {{end}}"),
+            ("java", "{{.Cgroups}}"),
+        ] {
+            let found = doubts_about(&format!("{{cmdline: ['{cmdline}'], name: '{template}'}}"));
+            assert_eq!(found.len(), 1, "{template}: {found:?}");
+            assert!(
+                found[0].starts_with("the text may be longer than 1024 bytes"),
+                "{found:?}"
+            );
+        }
+        for (cmdline, template) in [
+            (".+", "{{.Comm}}"),
+            ("-jar (?P<Jar>\\S+) .*", "{{.Matches.Jar}}"),
+            ("nginx", "{{.Matches}}"),
+            (".*", "{{.ExeFull}}{{index .Argv 1}}{{index .Cgroups 0}}"),
+            ("(?P<All>.*)", "{{slice .Matches.All 0 20}}"),
+        ] {
+            let item = format!("{{cmdline: ['{cmdline}'], name: '{template}'}}");
+            assert_eq!(doubts_about(&item), [""; 0], "{template}");
+        }
+    }
+
+    #[test]
+    fn groups_of_single_processes_without_a_bound() {
+        for (item, variable) in [
+            ("name: '{{.PID}}'", "PID"),
+            ("name: '{{.Comm}}-{{.PID}}'", "PID"),
+            ("name: '{{printf \"%d\" .PID}}'", "PID"),
+            ("labels: {pid: '{{.PID}}'}", "PID"),
+            ("labels: {parent: '{{.PPID}}'}", "PPID"),
+            ("name: '{{.StartTime.Unix}}'", "StartTime"),
+        ] {
+            let found = doubts_about(&format!("{{comm: [a], {item}}}"));
+            assert_eq!(found.len(), 1, "{item}: {found:?}");
+            assert!(
+                found[0].starts_with(&format!("with .{variable} each ")),
+                "{found:?}"
+            );
+            let bounded = format!("{{comm: [a], {item}, max_groups: 5}}");
+            assert_eq!(doubts_about(&bounded), [""; 0], "{item}");
+        }
+        for item in [
+            "name: '{{if eq .PID 1}}init{{else}}{{.Comm}}{{end}}'",
+            "name: '{{.StartTime.Year}}'",
+            "exclude: true",
+        ] {
+            assert_eq!(
+                doubts_about(&format!("{{comm: [a], {item}}}")),
+                [""; 0],
+                "{item}"
+            );
         }
     }
 
