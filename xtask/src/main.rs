@@ -12,6 +12,7 @@ mod bench;
 mod browser;
 mod check;
 mod command;
+mod compose;
 mod dashboards;
 mod debian;
 mod dist;

@@ -286,6 +286,22 @@ fn invented_cgroup_paths_are_not_billed_to_the_container_whose_id_they_contain()
     ];
     assert_eq!(scrape.value(PROCESSES, &victim), Some(1.0));
 
+    // Here the agent is in the host's cgroup namespace: of paths that begin with /.. nothing is a container.
+    let compose = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/compose/headcount.yml"
+    );
+    let compose = fs::read_to_string(compose).unwrap();
+    let scrape = Launch::on(&tree).config(&compose).start().scrape();
+    let in_docker = invented_paths().into_iter().filter(|path| {
+        path.starts_with(&format!("/docker/{}/", id(7)))
+            || path.starts_with(&format!("/system.slice/docker-{}.scope/", id(7)))
+    });
+    assert_eq!(
+        scrape.of("container:attacker", "num_procs"),
+        Some(in_docker.count() as f64)
+    );
+
     let scrape = Launch::on(&tree).config(ids).start().scrape();
     let victim_id = id(1);
     let victim = [

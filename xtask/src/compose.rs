@@ -1,0 +1,147 @@
+//! `deploy/compose`, held against the DaemonSet, which `cargo xtask image --run` tries out.
+#![cfg(test)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::workspace;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(workspace::root().join("deploy").join(path)).unwrap()
+}
+
+fn yaml(path: &str) -> Value {
+    serde_saphyr::from_str(&read(path)).unwrap()
+}
+
+fn service() -> Value {
+    yaml("compose/compose.yml")["services"]["headcount"].clone()
+}
+
+/// The DaemonSet's container, and its pod.
+fn container() -> (Value, Value) {
+    let pod = yaml("kubernetes/base/daemonset.yml")["spec"]["template"]["spec"].clone();
+    (pod["containers"][0].clone(), pod)
+}
+
+fn texts(list: &Value) -> BTreeSet<String> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|one| one.as_str().unwrap().to_owned()).collect()
+}
+
+/// Mounts by their place in the container: the place on the host, and `ro` or `rw`.
+fn volumes(list: &BTreeSet<String>) -> BTreeMap<&str, (&str, &str)> {
+    let parts = |volume: &str| -> usize { volume.split(':').count() };
+    assert!(list.iter().all(|volume| parts(volume) == 3), "{list:?}");
+    let mount = |volume: &'_ String| -> Vec<usize> {
+        volume.match_indices(':').map(|(at, _)| at).collect()
+    };
+    list.iter()
+        .map(|volume| {
+            let at = mount(volume);
+            (
+                &volume[at[0] + 1..at[1]],
+                (&volume[..at[0]], &volume[at[1] + 1..]),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn compose_service_has_the_rights_of_the_daemon_set() {
+    let (service, (container, pod)) = (service(), container());
+    let security = &container["securityContext"];
+    assert_eq!(service["pid"], "host");
+    assert_eq!(pod["hostPID"], true);
+    assert_eq!(
+        texts(&service["cap_add"]),
+        texts(&security["capabilities"]["add"])
+    );
+    assert_eq!(
+        texts(&service["cap_drop"]),
+        texts(&security["capabilities"]["drop"])
+    );
+    assert_eq!(service["read_only"], security["readOnlyRootFilesystem"]);
+    assert_eq!(service["user"], "0:0");
+    assert_eq!(
+        (&security["runAsUser"], &security["runAsGroup"]),
+        (&0.into(), &0.into())
+    );
+    assert!(service.get("privileged").is_none(), "not privileged");
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["appArmorProfile"]["type"], "Unconfined");
+    let expected = ["apparmor:unconfined", "no-new-privileges:true"].map(str::to_owned);
+    assert_eq!(texts(&service["security_opt"]), BTreeSet::from(expected));
+    assert_eq!(texts(&service["command"]), texts(&container["args"]));
+    assert_eq!(service["mem_limit"], "256m");
+    assert_eq!(container["resources"]["limits"]["memory"], "256Mi");
+}
+
+#[test]
+fn compose_service_mounts_what_its_flags_name_and_nothing_to_write() {
+    let (service, (container, _)) = (service(), container());
+    let list = texts(&service["volumes"]);
+    let mounts = volumes(&list);
+    assert!(
+        mounts.values().all(|(_, access)| *access == "ro"),
+        "{mounts:?}"
+    );
+    assert_eq!(mounts["/host/proc"].0, "/proc");
+    let of_daemon_set = container["volumeMounts"].as_array().unwrap().iter();
+    let places: BTreeSet<&str> = of_daemon_set
+        .map(|mount| mount["mountPath"].as_str().unwrap())
+        .collect();
+    assert!(places.contains("/host/proc"));
+    let (config, _) = mounts["/etc/headcount/headcount.yml"];
+    assert!(read(&format!("compose/{config}")).contains("process_names:"));
+    let ports = texts(&service["ports"]);
+    assert_eq!(ports, BTreeSet::from(["127.0.0.1:9256:9256".to_owned()]));
+}
+
+/// The words of the first `docker run` of the document.
+fn docker_run() -> Vec<String> {
+    let document = read("compose/README.md");
+    let (_, command) = document.split_once("docker run").unwrap();
+    let (command, _) = command.split_once("```").unwrap();
+    let words = command.split_whitespace().filter(|word| *word != "\\");
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn docker_run_is_the_same_as_the_compose_service() {
+    let (service, words) = (service(), docker_run());
+    let image = service["image"].as_str().unwrap();
+    let at = words.iter().position(|word| word == image).unwrap();
+    let (flags, arguments) = (&words[..at], &words[at + 1..]);
+    let of = |flag: &str| -> BTreeSet<String> {
+        let values = flags.windows(2).filter(|pair| pair[0] == flag);
+        values.map(|pair| pair[1].clone()).collect()
+    };
+    let one = |key: &str| BTreeSet::from([service[key].as_str().unwrap().to_owned()]);
+    for (flag, expected) in [
+        ("--pid", one("pid")),
+        ("--cgroupns", one("cgroup")),
+        ("--user", one("user")),
+        ("--memory", one("mem_limit")),
+        ("--restart", one("restart")),
+        ("--cap-drop", texts(&service["cap_drop"])),
+        ("--cap-add", texts(&service["cap_add"])),
+        ("--volume", texts(&service["volumes"])),
+        ("--publish", texts(&service["ports"])),
+    ] {
+        assert_eq!(of(flag), expected, "{flag}");
+    }
+    let options = of("--security-opt")
+        .iter()
+        .map(|option| option.replace('=', ":"))
+        .collect();
+    assert_eq!(texts(&service["security_opt"]), options);
+    assert!(flags.iter().any(|flag| flag == "--read-only"));
+    let grace = format!("{}s", of("--stop-timeout").first().unwrap());
+    assert_eq!(service["stop_grace_period"], grace);
+    assert_eq!(
+        arguments.iter().cloned().collect::<BTreeSet<_>>(),
+        texts(&service["command"])
+    );
+}
