@@ -13,6 +13,12 @@ pub const ARGV_SHORT_BYTES: usize = 512;
 /// In [`ExecHead::flags`]: the argument vector was longer, or not all of it could be read.
 pub const ARGV_CUT: u32 = 1;
 
+/// In [`ExecHead::flags`]: the exec of a set-user-ID or set-group-ID file left an effective id that is not the real one.
+pub const EXEC_BORROWED_IDS: u32 = 2;
+
+/// In [`ExecHead::flags`]: nothing tells the effective ids; `euid` is the real one.
+pub const EXEC_REAL_UID: u32 = 4;
+
 /// What an image is called and owned by.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -27,7 +33,7 @@ pub struct ExecHead {
     pub parent_tgid: u32,
     /// Bytes of `argv` that follow.
     pub argv_len: u32,
-    /// [`ARGV_CUT`].
+    /// [`ARGV_CUT`], [`EXEC_BORROWED_IDS`], [`EXEC_REAL_UID`].
     pub flags: u32,
 }
 

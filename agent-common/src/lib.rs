@@ -17,7 +17,9 @@ mod task;
 mod tracepoint;
 mod undisturbed;
 
-pub use exec::{ARGV_BYTES, ARGV_CUT, ARGV_SHORT_BYTES, ExecHead, ExecRecord};
+pub use exec::{
+    ARGV_BYTES, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, EXEC_REAL_UID, ExecHead, ExecRecord,
+};
 pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
 pub use fork::ForkRecord;
 pub use overflow::{

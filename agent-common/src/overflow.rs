@@ -35,6 +35,8 @@ pub struct OverflowRecord {
     pub head: ExecHead,
     /// As in [`crate::ExecRecord`], of the first exec.
     pub exec_totals: Totals,
+    /// As in [`crate::ExecRecord`], of the last exec.
+    pub last_exec_totals: Totals,
     /// As in [`crate::ReleaseRecord`]; until it is released, as in [`crate::ExitRecord`].
     pub totals: Totals,
     /// As in [`crate::ExitRecord`].
@@ -47,6 +49,10 @@ pub struct OverflowRecord {
     pub euid: u32,
     /// As in [`crate::ReleaseRecord`].
     pub parent_tgid: u32,
+    /// As in [`ExecHead::flags`], of the first exec.
+    pub exec_flags: u32,
+    /// Always 0.
+    pub zero: u32,
 }
 
 /// Sums of the processes whose record found ring and hash full, of one comm on one CPU. Only rise. `totals` holds

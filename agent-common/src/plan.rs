@@ -93,7 +93,12 @@ offsets! {
     mm_total_vm = "mm_struct"."total_vm";
     mm_arg_start = "mm_struct"."arg_start";
     mm_arg_end = "mm_struct"."arg_end";
+    cred_uid = "cred"."uid";
+    cred_gid = "cred"."gid";
     cred_euid = "cred"."euid";
+    cred_egid = "cred"."egid";
+    /// Not 0 where the file has set an id, or might have.
+    bprm_per_clear = "linux_binprm"."per_clear";
     css_set_cgroup = "css_set"."dfl_cgrp";
     cgroup_node = "cgroup"."kn";
     node_id = "kernfs_node"."id";

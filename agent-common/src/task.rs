@@ -85,6 +85,10 @@ pub struct LeaderRecord {
     pub threads: u32,
     /// `task_struct.flags`, for the idle kernel threads' state.
     pub flags: u32,
+    /// 1: the effective user or group id is not the real one (`real_cred`).
+    pub borrows_ids: u32,
+    /// Always 0.
+    pub zero: u32,
 }
 
 /// What the dead threads of a process have used, as of the visit of a thread that comes before its leader: the iterator visits

@@ -2,14 +2,14 @@
 
 use crate::{
     emit::{coarse_sums, known_overflow_entry, node, overflow_entry, to_ring, waiting_bytes},
-    kernel::{Task, now_ns, reads_arguments, wake_bytes},
+    kernel::{Task, may_set_ids, now_ns, reads_arguments, wake_bytes},
     maps::{EXEC_SCRATCH, ExecScratch},
     runqueue,
     undisturbed::undisturbed,
 };
 use agent_common::{
-    ARGV_BYTES, ARGV_CUT, ARGV_SHORT_BYTES, ExecHead, ExecRecord, OVERFLOW_EXECED, OverflowRecord,
-    kind,
+    ARGV_BYTES, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, ExecHead, ExecRecord,
+    OVERFLOW_EXECED, OverflowRecord, kind,
 };
 use aya_ebpf::{
     EbpfContext,
@@ -52,7 +52,11 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         euid: task.euid(),
         parent_tgid: task.parent_tgid(),
         argv_len: 0,
-        flags: 0,
+        flags: if may_set_ids(context.arg(2)) && task.borrows_ids() {
+            EXEC_BORROWED_IDS
+        } else {
+            0
+        },
     };
     runqueue::exec(task, record.old_tid, &record.head.comm);
     read_arguments(task, scratch);
@@ -164,7 +168,9 @@ fn read_user(scratch: &mut ExecScratch, at: u64, from: u64, len: u64) -> bool {
 fn to_overflow(entry: &mut OverflowRecord, record: &ExecRecord) {
     if entry.flags & OVERFLOW_EXECED == 0 {
         entry.exec_totals = record.totals;
+        entry.exec_flags = record.head.flags;
     }
+    entry.last_exec_totals = record.totals;
     entry.head = record.head;
     entry.head.argv_len = 0;
     entry.head.flags |= ARGV_CUT;

@@ -159,6 +159,15 @@ impl Task {
         follow!(self.0, task_real_cred).map_or(0, |cred| read!(u32, cred, cred_euid))
     }
 
+    /// Whether the effective user or group id is not the real one.
+    #[inline(always)]
+    pub(crate) fn borrows_ids(self) -> bool {
+        follow!(self.0, task_real_cred).is_some_and(|cred| {
+            read!(u32, cred, cred_uid) != read!(u32, cred, cred_euid)
+                || read!(u32, cred, cred_gid) != read!(u32, cred, cred_egid)
+        })
+    }
+
     /// What `bpf_get_current_cgroup_id` says of the current task; 0 for none.
     #[inline(always)]
     pub(crate) fn cgroup_id(self) -> u64 {
@@ -260,6 +269,14 @@ impl Task {
             read!(u32, self.0, task_exit_code)
         }
     }
+}
+
+/// Whether the exec of this `linux_binprm` may have set an effective id; true where nothing tells.
+#[inline(always)]
+pub(crate) fn may_set_ids(binprm: *const u8) -> bool {
+    layout!(offsets.bprm_per_clear) == ABSENT
+        || binprm.is_null()
+        || read!(u32, binprm, bprm_per_clear) != 0
 }
 
 impl Signal {

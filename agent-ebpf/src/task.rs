@@ -64,6 +64,8 @@ fn leader(seq: *mut seq_file, task: Task, signal: Signal) {
         cgroup_id: task.cgroup_id(),
         threads: signal.threads(),
         flags: task.flags(),
+        borrows_ids: u32::from(task.borrows_ids()),
+        zero: 0,
     };
     // After the sums: while the leader is released, they hold its own use already.
     if task.exit_state() & EXIT_DEAD == 0 {

@@ -10,7 +10,7 @@ use crate::{
     kernel::now_ns,
     maps::{EXEC_SCRATCH, ExecScratch},
 };
-use agent_common::{ABSENT, ARGV_CUT, ARGV_SHORT_BYTES, ExecHead, kind};
+use agent_common::{ABSENT, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_REAL_UID, ExecHead, kind};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_get_current_cgroup_id, bpf_get_current_uid_gid, generated},
@@ -56,7 +56,7 @@ fn report(context: &TracePointContext) -> Option<()> {
         euid: bpf_get_current_uid_gid() as u32,
         parent_tgid: entry.parent_tgid,
         argv_len: 0,
-        flags: ARGV_CUT,
+        flags: ARGV_CUT | EXEC_REAL_UID,
     };
     read_file_name(context, scratch);
     send(context, scratch)

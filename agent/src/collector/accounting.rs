@@ -238,6 +238,20 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_dropped_image_cpu_seconds_total",
+            kind: Kind::Counter,
+            help: "CPU time booked to no group, of programs that another exec replaced: the shortest where a process ran more than 8 between two scrapes, those whose exec records were merged, and the start of processes first seen as set-user-ID programs.",
+            labels: &[],
+            unit: "seconds",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            out.sample(&[], Value::Nanoseconds(view.processes.dropped_cpu_ns));
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_processes_unannounced_total",
             kind: Kind::Counter,
             help: "Processes first heard of by a pass or by their end, because the record of their birth was lost.",

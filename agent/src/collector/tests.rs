@@ -173,6 +173,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             unconfirmed: 32,
             late_ignored: 33,
             unannounced: 34,
+            dropped_cpu_ns: 35_000_000_000,
         },
         source,
         group_statistics: &crate::group::Statistics {

@@ -2,8 +2,8 @@
 
 use super::{Grouper, Placement, Policy, Verdict};
 use crate::process::{
-    Counters, Cpu, Event, ExitStatus, Facts, Memory, Pass, ProcessId, Released, Sample, State,
-    Table,
+    Counters, Cpu, Event, ExitStatus, Facts, Former, Memory, Pass, ProcessId, Released, Sample,
+    State, Table,
 };
 
 const PARENT: ProcessId = ProcessId {
@@ -73,6 +73,7 @@ impl Node {
 
     fn exec(&mut self, comm: &str) {
         self.tell(Event::Execed {
+            former: Former::default(),
             id: CHILD,
             facts: Box::new(facts(comm)),
             parent: 1,
@@ -107,6 +108,8 @@ impl Node {
 
     fn pass(&mut self, started_ns: u64, live: &[ProcessId]) {
         let sample = |id: &ProcessId| Sample {
+            effective_uid: None,
+            has_borrowed_ids: false,
             id: *id,
             parent: 1,
             state: State::Sleeping,

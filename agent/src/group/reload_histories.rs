@@ -3,7 +3,7 @@
 
 use super::reload_tests::{Node, counters};
 use super::{Placement, Placer, Verdict};
-use crate::process::{Event, ExitStatus, Facts, ProcessId, Released, Tally};
+use crate::process::{Event, ExitStatus, Facts, Former, ProcessId, Released, Tally};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -152,6 +152,7 @@ impl History {
                 let (id, used, program) = self.live[at].clone();
                 self.happened[1] += 1;
                 let event = Event::Execed {
+                    former: Former::default(),
                     id,
                     facts: Box::new(super::reload_tests::facts(&program)),
                     parent: 1,

@@ -2,8 +2,8 @@
 
 use super::{Grouper, Placement, Placer, Policy, Verdict};
 use crate::process::{
-    Counters, Cpu, Event, ExitStatus, Facts, Memory, Pass, Probe, ProcessId, Released, Sample,
-    State, Table, Tally,
+    Counters, Cpu, Event, ExitStatus, Facts, Former, Memory, Pass, Probe, ProcessId, Released,
+    Sample, State, Table, Tally,
 };
 
 /// A table and a grouper, driven as the pipeline drives them.
@@ -105,6 +105,8 @@ impl Node {
 
 fn sample(id: ProcessId, used: u64, state: State) -> Sample {
     Sample {
+        effective_uid: None,
+        has_borrowed_ids: false,
         cgroup_id: None,
         id,
         parent: 1,
@@ -349,6 +351,7 @@ fn born() -> Node {
         parent: id(1),
     });
     node.tell(Event::Execed {
+        former: Former::default(),
         id: id(5),
         facts: Box::new(facts("a")),
         parent: 1,
@@ -380,6 +383,7 @@ fn who_ends_before_it_was_looked_at_again_stays_where_it_was() {
     // It runs another program: that is looked at, and what it used before stays.
     let mut node = born_and_unread();
     node.tell(Event::Execed {
+        former: Former::default(),
         id: id(5),
         facts: Box::new(facts("b")),
         parent: 1,
@@ -397,6 +401,7 @@ fn what_waits_for_one_that_is_never_looked_at_again_goes_where_that_was() {
     node.classify(named(&[(5, "x")]));
     // It waits for process 1; then it runs a program of its own, which does not.
     node.tell(Event::Execed {
+        former: Former::default(),
         id: id(5),
         facts: Box::new(facts("b")),
         parent: 1,

@@ -1,12 +1,13 @@
 //! One process in the table, and the rules by which its use is booked.
 
 use super::{
-    AccountId, Counters, Delta, ExitStatus, Facts, Ledger, Lifecycle, Memory, Sample, State, Tally,
-    booked::Booked, proportional::Known, threads::Threads,
+    AccountId, Counters, Delta, ExitStatus, Facts, Former, Launch, Ledger, Lifecycle, Memory,
+    Sample, State, Tally, booked::Booked, proportional::Known, threads::Threads,
 };
 
-/// Execs of one process between two passes that are told apart; more of them share the bookings of their neighbours.
-const SPLITS: usize = 8;
+/// Former images of one process between two passes that keep their shares. Of more, the smallest share is dropped: it is
+/// booked to no group, and its CPU time is counted.
+pub(super) const SHARES: usize = 8;
 
 /// How a process gets its group.
 #[derive(Debug)]
@@ -17,11 +18,13 @@ pub(super) enum Naming {
     Waiting(Option<Box<Facts>>),
 }
 
-/// What an image had used when the next one took its place.
+/// The share of an image that another one has replaced: all from the share before up to `counters`.
 #[derive(Debug)]
 pub(super) struct Split {
-    account: AccountId,
+    /// `None`: the share is dropped.
+    pub(super) account: Option<AccountId>,
     counters: Counters,
+    launch: Launch,
 }
 
 /// What was known of a process when its end was told.
@@ -72,7 +75,8 @@ pub(super) struct Entry {
     pub(super) naming: Naming,
     /// The next totals are history from before the agent: taken over, not booked.
     pub(super) baseline: bool,
-    /// It was looked at again under another configuration: what it had used by then stays where it was booked.
+    /// What it has used so far stays where it was booked: it was looked at again under another configuration, or a share of it
+    /// is dropped.
     pub(super) reclassified: bool,
     /// It has run an exec that was heard of, or is older than the agent.
     pub(super) execed: bool,
@@ -129,14 +133,17 @@ impl Entry {
         }
     }
 
-    /// Books `counters`: each former image's share to its account, the rest to the present one.
-    pub(super) fn credit(&mut self, counters: &Counters, ledger: &mut impl Ledger) {
-        self.credit_with(counters, Booked::raise, ledger);
+    /// Books `counters`: each former image's share to its account, the rest to the present one. Returns the CPU time of
+    /// dropped shares, nanoseconds.
+    #[must_use]
+    pub(super) fn credit(&mut self, counters: &Counters, ledger: &mut impl Ledger) -> u64 {
+        self.credit_with(counters, Booked::raise, ledger)
     }
 
     /// The same of what a pass has read.
-    pub(super) fn credit_pass(&mut self, counters: &Counters, ledger: &mut impl Ledger) {
-        self.credit_with(counters, Booked::raise_by_pass, ledger);
+    #[must_use]
+    pub(super) fn credit_pass(&mut self, counters: &Counters, ledger: &mut impl Ledger) -> u64 {
+        self.credit_with(counters, Booked::raise_by_pass, ledger)
     }
 
     fn credit_with(
@@ -144,12 +151,12 @@ impl Entry {
         counters: &Counters,
         raise: fn(&mut Booked, &Counters) -> Delta,
         ledger: &mut impl Ledger,
-    ) {
+    ) -> u64 {
         if std::mem::take(&mut self.baseline) {
             self.booked.raise_by_pass(counters);
-            return;
+            return 0;
         }
-        self.credit_splits(ledger);
+        let dropped_ns = self.credit_splits(ledger);
         let delta = raise(&mut self.booked, counters);
         book(
             ledger,
@@ -159,41 +166,131 @@ impl Entry {
                 ..Tally::default()
             },
         );
+        dropped_ns
     }
 
-    /// Books what former images used.
-    pub(super) fn credit_splits(&mut self, ledger: &mut impl Ledger) {
-        for split in self.splits.drain(..) {
-            let delta = self.booked.raise(&split.counters);
-            book(
-                ledger,
-                split.account,
-                Tally {
-                    delta,
-                    ..Tally::default()
-                },
-            );
-            ledger.close(split.account);
+    /// Books what former images used; returns as [`Self::credit`].
+    #[must_use]
+    pub(super) fn credit_splits(&mut self, ledger: &mut impl Ledger) -> u64 {
+        let mut dropped_ns = 0;
+        for split in std::mem::take(&mut self.splits) {
+            let Split {
+                account,
+                counters,
+                launch,
+            } = split;
+            match account {
+                Some(account) => {
+                    // No pass has found the process in other hands: the launch is the next image's.
+                    if launch == Launch::Left {
+                        let delta = self.booked.raise(&counters);
+                        let tally = Tally {
+                            delta,
+                            ..Tally::default()
+                        };
+                        book(ledger, account, tally);
+                    }
+                    ledger.close(account);
+                }
+                None => dropped_ns += self.booked.raise(&counters).cpu_ns(),
+            }
+        }
+        dropped_ns
+    }
+
+    /// A pass sees the process: whose its launch is, if no record could tell.
+    pub(super) fn settle_launch(&mut self, sample: &Sample) {
+        for split in &mut self.splits {
+            if split.launch.is_left(sample) {
+                split.launch = Launch::Left;
+            }
         }
     }
 
-    /// The image ends: what it used up to `counters` is its own. It is booked when the process is next credited and
-    /// not now: if its end reaches the agent only as part of a sum by comm, that sum holds all of it.
-    pub(super) fn split(&mut self, counters: Counters, ledger: &mut impl Ledger) {
-        self.threads.begin_image(&counters);
-        if std::mem::take(&mut self.baseline) {
-            self.booked.raise_by_pass(&counters);
+    /// The image ends, and another one begins at `counters`: a former one's share is its own, but a launch may go to the next
+    /// image. It is booked when the process is next credited and not now: if its end reaches the agent only as part of a
+    /// sum by comm, that sum holds all of it.
+    pub(super) fn end_image(
+        &mut self,
+        counters: Counters,
+        former: &Former,
+        ledger: &mut impl Ledger,
+    ) {
+        let merged = former.merged.as_deref();
+        let ended = merged.map_or(counters, |merged| merged.counters);
+        let launch = match self.execed {
+            true => Launch::Left,
+            false => former.launch,
+        };
+        if launch == Launch::Taken {
             ledger.close(self.account);
-            return;
+        } else {
+            self.threads.begin_image(&ended);
+            if std::mem::take(&mut self.baseline) {
+                self.booked.raise_by_pass(&ended);
+                ledger.close(self.account);
+            } else {
+                self.push(Some(self.account), ended, launch, ledger);
+            }
         }
-        if self.splits.len() == SPLITS {
-            let first = self.splits.remove(0);
-            ledger.close(first.account);
+        if merged.is_some() {
+            self.drop_share(counters, ledger);
         }
+        self.execed = true;
+    }
+
+    /// What was used up to `counters` and belongs to no former image is booked to no group.
+    pub(super) fn drop_share(&mut self, counters: Counters, ledger: &mut impl Ledger) {
+        self.threads.begin_image(&counters);
+        self.push(None, counters, Launch::Left, ledger);
+    }
+
+    fn push(
+        &mut self,
+        account: Option<AccountId>,
+        counters: Counters,
+        launch: Launch,
+        ledger: &mut impl Ledger,
+    ) {
         self.splits.push(Split {
-            account: self.account,
+            account,
             counters,
+            launch,
         });
+        let has_account = |split: &&Split| split.account.is_some();
+        if self.splits.iter().filter(has_account).count() > SHARES {
+            self.drop_smallest(ledger);
+        }
+        // Neighbours that are dropped are one share: there are at most SHARES + 1 of them.
+        self.splits.dedup_by(|next, before| {
+            let are_dropped = next.account.is_none() && before.account.is_none();
+            if are_dropped && next.counters.cpu.total_ns() > before.counters.cpu.total_ns() {
+                before.counters = next.counters;
+            }
+            are_dropped
+        });
+    }
+
+    /// The share of least CPU time is dropped, the oldest of several.
+    fn drop_smallest(&mut self, ledger: &mut impl Ledger) {
+        let mut so_far_ns = self.booked.total().cpu_ns();
+        let mut smallest: Option<(u64, usize)> = None;
+        for (at, split) in self.splits.iter().enumerate() {
+            let total_ns = split.counters.cpu.total_ns().max(so_far_ns);
+            let share_ns = total_ns - so_far_ns;
+            so_far_ns = total_ns;
+            let is_smaller = smallest.is_none_or(|(least_ns, _)| share_ns < least_ns);
+            if split.account.is_some() && is_smaller {
+                smallest = Some((share_ns, at));
+            }
+        }
+        if let Some((_, at)) = smallest {
+            self.splits[at].launch = Launch::Left;
+            let account = self.splits[at].account.take();
+            account
+                .into_iter()
+                .for_each(|account| ledger.close(account));
+        }
     }
 
     /// Counts the end once, whichever record tells it first.
@@ -241,9 +338,8 @@ impl Entry {
 
     /// Gives back all accounts but the present one.
     pub(super) fn release_former(&mut self, ledger: &mut impl Ledger) {
-        for split in self.splits.drain(..) {
-            ledger.close(split.account);
-        }
+        let accounts = self.splits.drain(..).filter_map(|split| split.account);
+        accounts.for_each(|account| ledger.close(account));
         if let Some(birth) = self.birth.take() {
             ledger.close(birth);
         }

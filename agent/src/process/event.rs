@@ -1,6 +1,6 @@
 //! What kernel programs tell about single processes.
 
-use super::{Counters, Facts, Lifecycle, ProcessId};
+use super::{Counters, Facts, Former, Lifecycle, ProcessId};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,15 +61,10 @@ pub enum Event {
         facts: Box<Facts>,
         /// Process id of the parent at the exec.
         parent: u32,
-        /// Totals at the exec, all of them the old image's.
+        /// Totals at the exec, all of them used by images before it.
         counters: Counters,
-    },
-    /// Further execs of a process, of which only the number is known.
-    ExecsCounted {
-        /// Which process.
-        id: ProcessId,
-        /// How many.
-        count: u64,
+        /// How the image before it ends.
+        former: Former,
     },
     /// The last thread of a process ended; its totals are not final yet.
     Exited {

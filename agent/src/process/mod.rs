@@ -16,6 +16,9 @@ mod facts;
 #[cfg(test)]
 mod histories;
 mod id;
+#[cfg(test)]
+mod image_histories;
+mod launch;
 mod pass;
 mod proportional;
 mod reclassify;
@@ -38,6 +41,7 @@ pub use counters::{Counters, Cpu, Faults, Io, Switches};
 pub use event::{Coarse, Event, ExitStatus, Released};
 pub use facts::Facts;
 pub use id::ProcessId;
+pub use launch::{Former, Launch, Merged};
 pub use proportional::{Proportional, Reading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
 pub use table::{Live, Probe, Statistics, Table, Unclassified};

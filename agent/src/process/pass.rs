@@ -145,14 +145,6 @@ impl Table {
         let Some(entry) = self.processes.entry_mut(sample.id) else {
             return false;
         };
-        if !entry.own && sample.state != State::Zombie && !entry.exit_booked {
-            // Forked without exec and still there: its own facts decide from here on.
-            let account = ledger.open_fork(entry.account);
-            ledger.close(std::mem::replace(&mut entry.account, account));
-            entry.own = true;
-            entry.naming = Naming::Waiting(None);
-            self.waiting.insert(sample.id);
-        }
         self.statistics.live += 1;
         entry.seen = self.passes;
         entry.absent_since_ns = None;
@@ -170,12 +162,38 @@ impl Table {
         }
         // What has not run since it was last credited has used nothing more: its totals need not be looked at.
         let has_run = |before: Held| !before.is_credited || before.ran_marker != sample.ran_marker;
-        if may_credit && before.is_none_or(has_run) {
-            let counters = entry
-                .threads
-                .complete(sample.counters, pass.switches_are_by_thread(sample.id.tgid));
-            entry.credit_pass(&counters, ledger);
+        let counters = (may_credit && before.is_none_or(has_run)).then(|| {
+            let threads = &entry.threads;
+            threads.complete(sample.counters, pass.switches_are_by_thread(sample.id.tgid))
+        });
+        let mut dropped_ns = 0;
+        if sample.has_borrowed_ids && !entry.execed && !entry.baseline {
+            match (entry.own, counters) {
+                // It runs a set-user-ID program, and the record of that exec was lost: what another user's code used until
+                // then is its image's.
+                (false, Some(counters)) => dropped_ns += entry.credit_pass(&counters, ledger),
+                // Nor is it known which image that was.
+                (true, Some(counters)) if before.is_none_or(|before| !before.is_credited) => {
+                    entry.drop_share(counters, ledger);
+                    entry.reclassified = true;
+                }
+                _ => {}
+            }
         }
+        let is_looked_at = may_credit || !sample.has_borrowed_ids;
+        if !entry.own && is_looked_at && sample.state != State::Zombie && !entry.exit_booked {
+            // Forked without exec and still there: its own facts decide from here on.
+            let account = ledger.open_fork(entry.account);
+            ledger.close(std::mem::replace(&mut entry.account, account));
+            entry.own = true;
+            entry.naming = Naming::Waiting(None);
+            self.waiting.insert(sample.id);
+        }
+        if let Some(counters) = counters {
+            entry.settle_launch(sample);
+            dropped_ns += entry.credit_pass(&counters, ledger);
+        }
+        self.statistics.dropped_cpu_ns += dropped_ns;
         true
     }
 
@@ -201,6 +219,9 @@ impl Table {
                 gone.push((id, false));
             } else {
                 self.statistics.pending += 1;
+                let is_young = id.start_ns >= self.since_ns;
+                let dropped_ns = credit_told(entry, is_young, self.summed, ledger);
+                self.statistics.dropped_cpu_ns += dropped_ns.unwrap_or(0);
             }
         }
         for (id, confirmed) in gone {
@@ -212,24 +233,20 @@ impl Table {
         }
     }
 
-    /// Books what is known of a process that is gone without final totals: what it had used when it ended, but for
-    /// some of its last tick. If sums by comm were told since, its final totals may be in one; then only what its former
-    /// images had used is booked, if a pass ever saw it: the sums are of processes that none has.
+    /// Books what is known of a process that is gone without final totals. What its end told is booked already, if
+    /// [nothing forbids it](credit_told); else only what its former images had used is, if a pass ever saw it: the sums are of
+    /// processes that none has.
     fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
         let (summed, is_young) = (self.summed, self.is_young(id));
         let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
-        match entry.at_exit.take() {
-            Some(told) if summed.is_none_or(|summed| summed < told.passes) => {
-                if is_young {
-                    entry.booked.trust_records();
-                }
-                entry.credit(&told.counters, ledger);
-            }
-            _ if entry.held.is_some() => entry.credit_splits(ledger),
-            _ => {}
-        }
+        let dropped_ns = match credit_told(entry, is_young, summed, ledger) {
+            Some(dropped_ns) => dropped_ns,
+            None if entry.held.is_some() => entry.credit_splits(ledger),
+            None => 0,
+        };
+        self.statistics.dropped_cpu_ns += dropped_ns;
     }
 
     /// Live processes whose account waits for a decision, parents before children.
@@ -421,6 +438,29 @@ impl Table {
                 })
             })
     }
+}
+
+/// Books what the end of a process that is gone from a pass told; its final record adds what is missing, if it comes. Returns
+/// as [`Entry::credit`]. `None` if that is done, if its end was not told, and if its final totals may be in a sum by comm.
+///
+/// A sum holds no process that was born before a pass began and ended after it: the kernel compares the two. So a process that
+/// a pass has credited is in none; and for one that no pass has seen, only sums matter that were told with its end, or one
+/// pass before it: a record may wait for the drain after the one that read the sums. Sums told after this pass cannot
+/// hold it, because it was born before this pass began.
+fn credit_told(
+    entry: &mut Entry,
+    is_young: bool,
+    summed: Option<u64>,
+    ledger: &mut impl Ledger,
+) -> Option<u64> {
+    let was_credited = entry.held.is_some_and(|held| held.is_credited);
+    let told = entry
+        .at_exit
+        .take_if(|told| was_credited || summed.is_none_or(|summed| summed + 1 < told.passes))?;
+    if is_young {
+        entry.booked.trust_records();
+    }
+    Some(entry.credit(&told.counters, ledger))
 }
 
 /// The threads of one process out of all, which are sorted by (tgid, tid).

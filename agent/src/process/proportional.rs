@@ -195,6 +195,7 @@ mod tests {
         let before = wanted(&table)[0];
         table.note_proportional([reading(before, 10)]);
         let exec = Event::Execed {
+            former: crate::process::Former::default(),
             id: id(1),
             facts: Box::new(Facts::default()),
             parent: 0,

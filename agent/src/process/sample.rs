@@ -58,6 +58,10 @@ pub struct Memory {
 pub struct Sample {
     /// Who.
     pub id: ProcessId,
+    /// Effective user id; `None` where the source does not read it at each pass.
+    pub effective_uid: Option<u32>,
+    /// The effective user or group id is not the real one: it runs a set-user-ID or set-group-ID program.
+    pub has_borrowed_ids: bool,
     /// Process id of the present parent; 0 for none.
     pub parent: u32,
     /// State of the main thread.

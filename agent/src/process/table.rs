@@ -1,11 +1,12 @@
 //! The process table: every process known, what of its use is booked, and where.
 //!
 //! ```text
-//! Forked --> shares its parent's account      first exec --> own account, takes all since the fork with it
-//! later exec --> the old image keeps its share (a split)
+//! Forked --> shares its parent's account      first exec --> own account, takes all since the fork with it (launch.rs)
+//! later exec --> the old image keeps its share (a split); of many between two passes the smallest are dropped
 //! pass --> credited, own account; gone from it --> pending --> Released, or unconfirmed after 60 s
 //! Released --> credited, closed, tombstone (a repeated record adds only what it has more)
-//! unconfirmed --> credited by what its end told, unless that may be in a sum by comm; tombstone
+//! pending --> credited by what its end told, unless that may be in a sum by comm
+//! unconfirmed --> tombstone
 //! ```
 //!
 //! Bookings are differences of absolute totals, so duplicates, loss and reordering do no harm. A process older than
@@ -13,7 +14,8 @@
 //! and the bounded tombstones: a drain that found records lost is followed by a pass.
 
 use super::{
-    AccountId, Counters, Event, ExitStatus, Facts, Ledger, Lifecycle, ProcessId, Released, Tally,
+    AccountId, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId, Released,
+    Tally,
     entry::{AtExit, Entry, Naming, book, exit_tally},
     id::{Map, Set},
     proportional::Known,
@@ -35,6 +37,8 @@ pub struct Statistics {
     pub pending: u64,
     /// Closed at their last known totals, as a pass or their end told them, because no final ones came within 60 s.
     pub unconfirmed: u64,
+    /// CPU time booked to no group, because the image that used it is not known or its share was dropped, nanoseconds.
+    pub dropped_cpu_ns: u64,
     /// Records that came after their process was forgotten, and were ignored.
     pub late_ignored: u64,
     /// Processes first heard of by a pass or by their end, because the record of their birth was lost.
@@ -118,13 +122,11 @@ impl Table {
                 facts,
                 parent,
                 counters,
+                former,
             } => {
                 let id = self.known_as(id);
-                self.execed(id, facts, parent, counters, ledger);
-            }
-            Event::ExecsCounted { id, count } => {
-                let id = self.known_as(id);
-                self.execs_counted(id, count, ledger);
+                let parent = self.account_of(parent);
+                self.execed(id, facts, parent, (counters, former), ledger);
             }
             Event::Exited {
                 id,
@@ -217,18 +219,17 @@ impl Table {
         &mut self,
         id: ProcessId,
         facts: Box<Facts>,
-        parent: u32,
-        counters: Counters,
+        parent: Option<AccountId>,
+        (counters, former): (Counters, Former),
         ledger: &mut impl Ledger,
     ) {
         let exec = Tally {
             lifecycle: Lifecycle {
-                execs: 1,
+                execs: former.execs(),
                 ..Lifecycle::default()
             },
             ..Tally::default()
         };
-        let parent = self.account_of(parent);
         if self.is_buried(id) {
             // The end overtook the exec: too late for its use, not for the count.
             let account = ledger.open(parent);
@@ -252,14 +253,9 @@ impl Table {
             // Nobody will see the old image's command line any more.
             entry.name_by_events(None, ledger);
         }
-        if entry.execed {
-            entry.split(counters, ledger);
-        } else {
-            ledger.close(entry.account);
-        }
+        entry.end_image(counters, &former, ledger);
         entry.account = account;
         entry.own = true;
-        entry.execed = true;
         let told_bytes = facts.argv.bytes();
         entry.naming = Naming::Waiting(Some(facts));
         // What is known is the old image's.
@@ -267,23 +263,6 @@ impl Table {
         book(ledger, account, exec);
         self.waiting.insert(id);
         self.hold_arguments(id, told_bytes, ledger);
-    }
-
-    /// Books execs of which only the number is known to the image that the process runs now.
-    fn execs_counted(&mut self, id: ProcessId, count: u64, ledger: &mut impl Ledger) {
-        let lifecycle = Lifecycle {
-            execs: count,
-            ..Lifecycle::default()
-        };
-        let tally = Tally {
-            lifecycle,
-            ..Tally::default()
-        };
-        let known = self.processes.get(id).map(|entry| entry.account);
-        let buried = || self.tombstone(id).map(|tombstone| tombstone.account);
-        if let Some(account) = known.or_else(buried) {
-            book(ledger, account, tally);
-        }
     }
 
     fn exited(
@@ -351,7 +330,7 @@ impl Table {
         entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
         // They hold the switches of all threads, dead ones included.
         let counters = entry.threads.complete(released.counters, false);
-        entry.credit(&counters, ledger);
+        self.statistics.dropped_cpu_ns += entry.credit(&counters, ledger);
         entry.projected = true;
         if !released.projected {
             self.close(id, true, ledger);

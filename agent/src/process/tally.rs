@@ -80,6 +80,11 @@ impl From<&Counters> for Delta {
 }
 
 impl Delta {
+    /// User and system time together, nanoseconds.
+    pub const fn cpu_ns(&self) -> u64 {
+        self.user_ns.saturating_add(self.system_ns)
+    }
+
     /// Adds `more`.
     pub fn add(&mut self, more: &Self) {
         // Destructured in full: a new field cannot be forgotten here.

@@ -303,6 +303,8 @@ mod tests {
     fn sample(start_ns: u64, shown_ns: u64) -> Sample {
         Sample {
             id: ProcessId { tgid: 7, start_ns },
+            effective_uid: None,
+            has_borrowed_ids: false,
             parent: 1,
             state: State::Sleeping,
             counters: Counters {

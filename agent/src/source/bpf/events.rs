@@ -5,13 +5,15 @@
 
 use super::snapshot::{Carried, process_id};
 use crate::{
-    process::{Arguments, Coarse, Event, ExitStatus, Facts, Lifecycle, Released},
+    process::{
+        Arguments, Coarse, Event, ExitStatus, Facts, Former, Launch, Lifecycle, Merged, Released,
+    },
     source::names::Names,
 };
 use agent_common::{
-    ARGV_CUT, CoarseSums, Comm, EXIT_OOM, EXIT_UNTOLD, ExecHead, ExecRecord, ExitRecord,
-    ForkRecord, Identity, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED,
-    OverflowRecord, RELEASE_PROJECTED, ReleaseRecord, kind,
+    ARGV_CUT, CoarseSums, Comm, EXEC_BORROWED_IDS, EXEC_REAL_UID, EXIT_OOM, EXIT_UNTOLD, ExecHead,
+    ExecRecord, ExitRecord, ForkRecord, Identity, OVERFLOW_EXECED, OVERFLOW_EXITED,
+    OVERFLOW_FORKED, OVERFLOW_RELEASED, OverflowRecord, RELEASE_PROJECTED, ReleaseRecord, kind,
 };
 use bytemuck::{Pod, pod_read_unaligned};
 
@@ -92,6 +94,10 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
                 facts: Box::new(exec_facts(&record.id, &record.head, argv, names)),
                 parent: record.head.parent_tgid,
                 counters: carried.counters(&record.totals),
+                former: Former {
+                    launch: launch(record.head.flags, record.head.euid),
+                    merged: None,
+                },
             };
             Some((record.time_ns, event))
         }
@@ -137,7 +143,18 @@ fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Rele
     }
 }
 
-/// All that one entry of the overflow hash tells. Execs beyond the first are one event, which carries their number.
+/// Whose a launch is, as an exec record tells; `uid` is the effective one, or the real one if that is what the flags say.
+fn launch(flags: u32, uid: u32) -> Launch {
+    if flags & EXEC_BORROWED_IDS != 0 {
+        Launch::Left
+    } else if flags & EXEC_REAL_UID != 0 {
+        Launch::Unless { real_uid: uid }
+    } else {
+        Launch::Taken
+    }
+}
+
+/// All that one entry of the overflow hash tells. Several execs are one event: only the last image has a name.
 pub(super) fn from_overflow(
     id: &Identity,
     record: &OverflowRecord,
@@ -156,20 +173,21 @@ pub(super) fn from_overflow(
     }
     if has(OVERFLOW_EXECED) {
         let facts = Box::new(exec_facts(id, &record.head, &[], names));
-        let counters = carried.counters(&record.exec_totals);
-        let parent = record.head.parent_tgid;
+        let merged = Merged {
+            execs: u64::from(record.execs.saturating_sub(1)),
+            counters: carried.counters(&record.exec_totals),
+        };
         let event = Event::Execed {
             id: process,
             facts,
-            parent,
-            counters,
+            parent: record.head.parent_tgid,
+            counters: carried.counters(&record.last_exec_totals),
+            former: Former {
+                launch: launch(record.exec_flags, record.head.euid),
+                merged: (merged.execs > 0).then(|| Box::new(merged)),
+            },
         };
         events.push((record.exec_time_ns, event));
-        let count = u64::from(record.execs.saturating_sub(1));
-        if count > 0 {
-            let event = Event::ExecsCounted { id: process, count };
-            events.push((record.exec_time_ns, event));
-        }
     }
     if has(OVERFLOW_EXITED) {
         let event = Event::Exited {
@@ -298,7 +316,7 @@ mod tests {
         let mut record = OverflowRecord::zeroed();
         record.flags = OVERFLOW_EXECED;
         let carried = Carried::new(&agent_common::Layout::ABSENT, 4096);
-        for (merged, events) in [(1, 1), (90_920, 2), (u32::MAX, 2)] {
+        for merged in [1, 90_920, u32::MAX] {
             record.execs = merged;
             let id = Identity {
                 tgid: 7,
@@ -306,7 +324,7 @@ mod tests {
                 zero: 0,
             };
             let found = from_overflow(&id, &record, carried, &mut names);
-            assert_eq!(found.len(), events, "a bounded number of events");
+            assert_eq!(found.len(), 1, "a bounded number of events");
             let mut table = crate::process::Table::new(0);
             let mut sums = crate::process::sums::Sums::default();
             for (_, event) in found {

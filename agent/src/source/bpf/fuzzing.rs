@@ -237,7 +237,7 @@ impl Listener {
 
     fn apply(&mut self, event: Event) {
         match &event {
-            Event::Forked { .. } | Event::ExecsCounted { .. } => {}
+            Event::Forked { .. } => {}
             Event::Execed { id, counters, .. } | Event::Exited { id, counters, .. } => {
                 self.hear(*id, counters)
             }

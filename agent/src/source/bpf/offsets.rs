@@ -24,6 +24,8 @@ const OPTIONAL: &[&str] = &[
     "css_set_cgroup",
     "cgroup_node",
     "node_id",
+    // Without it, whoever runs with borrowed ids counts as having just got them.
+    "bprm_per_clear",
     // Memory and the limit of descriptors are told by /proc, too, and arguments are if there is time.
     "signal_rlim",
     "mm_rss_stat",

@@ -89,7 +89,7 @@ impl RunQueue {
         let tgid = match event {
             Event::Forked { child, .. } => child.tgid,
             Event::Execed { id, .. } => id.tgid,
-            Event::ExecsCounted { .. } | Event::Exited { .. } => return,
+            Event::Exited { .. } => return,
             Event::Released(released) => released.id.tgid,
         };
         self.told.remove(&tgid);

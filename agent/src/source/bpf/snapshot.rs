@@ -230,6 +230,8 @@ impl Snapshot {
 
 fn sample(leader: &LeaderRecord, carried: Carried) -> Sample {
     Sample {
+        effective_uid: None,
+        has_borrowed_ids: leader.borrows_ids != 0,
         id: process_id(&leader.id),
         parent: leader.parent_tgid,
         state: state(leader.state, leader.exit_state),

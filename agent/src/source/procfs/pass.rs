@@ -137,6 +137,8 @@ impl Procfs {
                 tgid,
                 start_ns: stat.start_ticks.saturating_mul(tick_ns),
             },
+            effective_uid: status.effective_uid,
+            has_borrowed_ids: status.has_borrowed_ids,
             parent: stat.parent,
             state: stat.state,
             counters: counters(&stat, io, status.switches, tick_ns),

@@ -17,6 +17,8 @@ pub(super) const FILE: (&CStr, usize) = (c"status", 1 << 20);
 pub(super) struct Status {
     /// `Uid`, second number: effective user id. `None` where the line is missing.
     pub effective_uid: Option<u32>,
+    /// The effective user or group id is not the real one, the first number of `Uid` or `Gid`.
+    pub has_borrowed_ids: bool,
     /// `VmSwap`: swapped-out memory, bytes (the file says kB and means KiB). 0 where the line is missing: kernel
     /// threads and zombies have no memory.
     pub swapped_bytes: u64,
@@ -34,8 +36,15 @@ pub(super) fn parse_status(file: &[u8]) -> Option<Status> {
         match line.first() {
             Some(b'U') => {
                 if let Some(uids) = line.strip_prefix(b"Uid:") {
-                    let effective = parse_decimal(words(uids).nth(1)?)?;
-                    status.effective_uid = Some(u32::try_from(effective).ok()?);
+                    let (real, effective) = real_and_effective(uids)?;
+                    status.effective_uid = Some(effective);
+                    status.has_borrowed_ids |= real != effective;
+                }
+            }
+            Some(b'G') => {
+                if let Some(gids) = line.strip_prefix(b"Gid:") {
+                    let (real, effective) = real_and_effective(gids)?;
+                    status.has_borrowed_ids |= real != effective;
                 }
             }
             Some(b'V') => {
@@ -72,6 +81,12 @@ pub(super) fn parse_tgid(file: &[u8]) -> Option<u32> {
     u32::try_from(first_number(tgid)?).ok()
 }
 
+fn real_and_effective(ids: &[u8]) -> Option<(u32, u32)> {
+    let mut ids = words(ids);
+    let mut next = || u32::try_from(parse_decimal(ids.next()?)?).ok();
+    Some((next()?, next()?))
+}
+
 fn first_number(value: &[u8]) -> Option<u64> {
     parse_decimal(words(value).next()?)
 }
@@ -82,10 +97,11 @@ mod tests {
 
     #[test]
     fn the_used_lines_in_any_company() {
-        let file = b"Name:\tvim\nUmask:\t0022\nUid:\t1000\t1001\t1002\t1003\nVmSize:\t 16772 kB\nVmSwap:\t      10 kB\n\
+        let file = b"Name:\tvim\nUmask:\t0022\nUid:\t1000\t1001\t1002\t1003\nGid:\t7\t7\t7\t7\nVmSize:\t 16772 kB\nVmSwap:\t      10 kB\n\
             voluntary_ctxt_switches:\t72\nnonvoluntary_ctxt_switches:\t6\n";
         let expected = Status {
             effective_uid: Some(1001),
+            has_borrowed_ids: true,
             swapped_bytes: 10_240,
             switches: Some(Switches {
                 voluntary: 72,
@@ -117,6 +133,7 @@ mod tests {
             &b"Uid:\t1000\n"[..],
             b"Uid:\tx\ty\tz\tw\n",
             b"Uid:\t0\t4294967296\t0\t0\n",
+            b"Gid:\t0\n",
             b"VmSwap:\n",
             b"VmSwap:\t-1 kB\n",
             b"VmSwap:\t18446744073709551615 kB\n",
@@ -124,6 +141,18 @@ mod tests {
             b"nonvoluntary_ctxt_switches:\t18446744073709551616\n",
         ] {
             assert_eq!(parse_status(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn effective_id_other_than_the_real_one_is_borrowed() {
+        for (file, expected) in [
+            (&b"Uid:\t5\t5\t0\t0\nGid:\t5\t5\t0\t0\n"[..], false),
+            (b"Uid:\t5\t0\t0\t0\nGid:\t5\t5\t5\t5\n", true),
+            (b"Uid:\t5\t5\t5\t5\nGid:\t5\t42\t42\t42\n", true),
+            (b"Gid:\t5\t42\t42\t42\nUid:\t5\t5\t5\t5\n", true),
+        ] {
+            assert_eq!(parse_status(file).unwrap().has_borrowed_ids, expected);
         }
     }
 

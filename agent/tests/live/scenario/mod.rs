@@ -3,6 +3,7 @@
 mod arguments;
 mod churn;
 mod crowd;
+mod images;
 mod lineage;
 mod stuck;
 mod threads;
@@ -17,12 +18,14 @@ type Scenario = fn(&[String]);
 
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("bomb", crowd::bomb),
+    ("chain", images::chain),
     ("churn", churn::churn),
     ("crowd", crowd::crowd),
     ("crowd-of-processes", churn::crowd),
     ("double-fork", lineage::double_fork),
     ("end", churn::end),
     ("exec-by-thread", threads::exec_by_thread),
+    ("launch", images::launch),
     ("leader-first", threads::leader_first),
     ("low-thread-ids", threads::low_thread_ids),
     ("names", lineage::names),

@@ -1,17 +1,18 @@
 //! Processes that live shorter than any scrape interval: each counted, and its CPU time in full.
 
-use super::within;
+use super::{border_ns, sum_within, within};
 use crate::{
     agent::Agent,
     group::Lives,
     guest::scaled,
     program::Program,
     runner::table,
-    tier::{EXACT, PROCFS, Tier},
+    tier::{EXACT, ITERATOR, PROCFS, Tier},
 };
 
 table![
     short_processes for EXACT,
+    ends_without_final_totals_are_billed_by_the_second_scrape for &[&ITERATOR],
     short_processes_are_unknown for &[&PROCFS],
 ];
 
@@ -89,4 +90,22 @@ fn short_processes_are_unknown(tier: &'static Tier) {
         let name = format!("namedprocess_namegroup_{family}");
         assert_eq!(samples.series(&name).count(), 0, "{name}");
     }
+}
+
+/// Some final totals come after a grace period, and the kernel leaves some out; nobody waits for either.
+fn ends_without_final_totals_are_billed_by_the_second_scrape(tier: &'static Tier) {
+    const NS: u64 = 40_000_000;
+    let agent = Agent::start(tier);
+    let count = scaled(60);
+    let program = Program::new("untol");
+    let report = program.run("churn", &[&count.to_string(), &NS.to_string()]);
+    agent.scrape();
+    let samples = agent.scrape();
+    let pending = samples.the("headcount_processes", &[("state", "pending")]);
+    // What an end tells is as fresh as the last tick.
+    let untold_ns = pending.min(count as f64) * border_ns();
+    let found_ns = samples.group(&program.name).cpu_ns() + untold_ns;
+    let true_ns = report.reaped.cpu_ns;
+    let found_ns = found_ns.min(true_ns as f64);
+    sum_within(&agent, tier, &samples, found_ns, count + 1, true_ns).unwrap();
 }

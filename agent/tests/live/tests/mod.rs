@@ -5,6 +5,7 @@ mod cgroups;
 mod churn;
 mod descriptors;
 mod images;
+mod launch;
 mod lineage;
 mod listed;
 mod machine;
@@ -42,6 +43,12 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         churn::TESTS,
         descriptors::TESTS,
         images::TESTS,
+        // Only root makes files of root's.
+        if guest::is_unprivileged() {
+            &[]
+        } else {
+            launch::TESTS
+        },
         lineage::TESTS,
         listed::TESTS,
         memory::TESTS,

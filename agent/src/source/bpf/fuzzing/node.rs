@@ -193,13 +193,15 @@ impl Record {
             Self::Exec(record, _) => {
                 if merged.flags & OVERFLOW_EXECED == 0 {
                     merged.exec_totals = record.totals;
+                    merged.exec_flags = record.head.flags;
                 }
+                merged.last_exec_totals = record.totals;
                 merged.flags |= OVERFLOW_EXECED;
                 merged.execs += 1;
                 merged.exec_time_ns = record.time_ns;
                 merged.head = ExecHead {
                     argv_len: 0,
-                    flags: ARGV_CUT,
+                    flags: record.head.flags | ARGV_CUT,
                     ..record.head
                 };
             }
