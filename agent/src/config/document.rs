@@ -9,7 +9,7 @@ use super::yaml::{self, Node, Pair, Repeated, Value};
 use super::{Config, Error, Fault, Item, Key, Text, Warning, suggest};
 
 const TOP: &str = "process_names";
-const LIST: &str = "a list of strings";
+const LIST: &str = "a list of strings (in brackets, or each behind a dash)";
 pub(super) const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
 
 /// Parses `text`, which stands in the file `path`.
@@ -17,7 +17,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
     let document = yaml::parse(text).map_err(|error| Error::Syntax {
         path: path.to_owned(),
         line: error.line,
-        cause: error.cause,
+        cause: explained(error.cause),
     })?;
     let mut reader = Reader {
         path,
@@ -36,6 +36,25 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
         items,
         warnings: reader.warnings,
     })
+}
+
+/// The parser's words, and what is meant by those that say nothing of the mistake.
+fn explained(cause: String) -> String {
+    const MISTAKES: [(&str, &str); 2] = [
+        (
+            "did not find expected '-' indicator",
+            "keys of an item must begin in the column of its first key, two behind the dash",
+        ),
+        (
+            "found unknown escape character",
+            "in double quotes a backslash must be doubled; write the expression in single quotes",
+        ),
+    ];
+    let meant = MISTAKES.iter().find(|(words, _)| cause.contains(words));
+    match meant {
+        Some((_, meant)) => format!("{cause}; {meant}"),
+        None => cause,
+    }
 }
 
 pub(super) struct Reader<'a> {
@@ -66,7 +85,11 @@ impl Reader<'_> {
                 .enumerate()
                 .map(|(index, item)| self.item(index, item))
                 .collect(),
-            Some((names, _)) => Err(self.wrong(names, TOP, "a list of items")),
+            Some((names, _)) => Err(self.wrong(
+                names,
+                TOP,
+                "a list of items (each begins with a dash: - comm: [bash])",
+            )),
         }
     }
 
@@ -79,7 +102,7 @@ impl Reader<'_> {
                 return Err(self.wrong(
                     node,
                     &label,
-                    "a map with comm, exe, cmdline, user or cgroup",
+                    "a map with comm, exe, cmdline, user or cgroup (such as comm: [bash])",
                 ));
             }
         };

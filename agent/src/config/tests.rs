@@ -224,15 +224,15 @@ fn wrong_shapes() {
     let cases = [
         (
             "process_names:\n- name: x\n  comm: a\n",
-            "3: comm: found a string \"a\", expected a list of strings",
+            "3: comm: found a string \"a\", expected a list of strings (in brackets, or each behind a dash)",
         ),
         (
             "process_names:\n- exe: {a: b}\n",
-            "2: exe: found a map, expected a list of strings",
+            "2: exe: found a map, expected a list of strings (in brackets, or each behind a dash)",
         ),
         (
             "process_names:\n- cmdline: 7\n",
-            "2: cmdline: found a string \"7\", expected a list of strings",
+            "2: cmdline: found a string \"7\", expected a list of strings (in brackets, or each behind a dash)",
         ),
         (
             "process_names:\n- cmdline:\n  - a\n  - [b]\n",
@@ -252,19 +252,19 @@ fn wrong_shapes() {
         ),
         (
             "process_names:\n- user: root\n",
-            "2: user: found a string \"root\", expected a list of strings",
+            "2: user: found a string \"root\", expected a list of strings (in brackets, or each behind a dash)",
         ),
         (
             "process_names: bash\n",
-            "1: process_names: found a string \"bash\", expected a list of items",
+            "1: process_names: found a string \"bash\", expected a list of items (each begins with a dash: - comm: [bash])",
         ),
         (
             "process_names: {a: b}\n",
-            "1: process_names: found a map, expected a list of items",
+            "1: process_names: found a map, expected a list of items (each begins with a dash: - comm: [bash])",
         ),
         (
             "process_names:\n- bash\n",
-            "2: item 1 of process_names: found a string \"bash\", expected a map with comm, exe, cmdline, user or cgroup",
+            "2: item 1 of process_names: found a string \"bash\", expected a map with comm, exe, cmdline, user or cgroup (such as comm: [bash])",
         ),
         (
             "- comm: [a]\n",
@@ -324,6 +324,23 @@ fn items_without_a_selector() {
             parse(&format!("process_names:\n- {item}\n")).is_ok(),
             "{item}"
         );
+    }
+}
+
+#[test]
+fn words_of_the_parser_are_explained() {
+    for (text, expected) in [
+        (
+            "process_names:\n  - name: x\n  cmdline: ['a']\n",
+            "keys of an item must begin in the column of its first key, two behind the dash",
+        ),
+        (
+            "process_names:\n- cmdline: [\"java\\s+-jar\"]\n",
+            "write the expression in single quotes",
+        ),
+    ] {
+        let told = refused(text);
+        assert!(told.ends_with(expected), "{told}");
     }
 }
 

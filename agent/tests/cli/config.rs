@@ -19,7 +19,7 @@ fn a_broken_configuration_is_refused_with_file_line_found_and_expected() {
     let cases: [(&str, &str); 11] = [
         (
             "process_names:\n  - comm: a\n",
-            "FILE:2: comm: found a string \"a\", expected a list of strings",
+            "FILE:2: comm: found a string \"a\", expected a list of strings (in brackets, or each behind a dash)",
         ),
         (
             "process_names:\n  - name: x\n",
@@ -46,7 +46,7 @@ fn a_broken_configuration_is_refused_with_file_line_found_and_expected() {
         ),
         (
             "process_names: 7\n",
-            "FILE:1: process_names: found a string \"7\", expected a list of items",
+            "FILE:1: process_names: found a string \"7\", expected a list of items (each begins with a dash: - comm: [bash])",
         ),
         (
             "- comm: [a]\n",

@@ -159,7 +159,7 @@ fn a_file_that_cannot_be_used_changes_nothing_and_is_told_until_one_can() {
     assert_eq!((of(&scrape, FAMILY), of(&scrape, FAILURES)), (1.0, 0.0));
 
     agent.write_config("process_names:\n  - comm: a\n");
-    let expected = "/config.yml:2: comm: found a string \"a\", expected a list of strings";
+    let expected = "/config.yml:2: comm: found a string \"a\", expected a list of strings (in brackets, or each behind a dash)";
     let answer = agent.request("POST", "/-/reload");
     assert_eq!(answer.code, 500);
     assert!(answer.body.trim_end().ends_with(expected), "{answer:?}");
