@@ -3,8 +3,11 @@
 use crate::{Comm, Identity, Totals};
 use bytemuck::{Pod, Zeroable};
 
-/// Most bytes of the argument vector that a record carries. A power of two: the verifier's bound is a mask.
+/// Most bytes of the argument vector that one record carries. A power of two: the verifier's bound is a mask.
 pub const ARGV_BYTES: usize = 16 << 10;
+
+/// Records that tell the arguments of one exec, at most.
+pub const ARGV_PIECES: usize = 4;
 
 /// Bytes of the argument vector that a record may carry however full the ring is; a power of two. Longer ones find room
 /// in the first half of the ring only, so that programs with long arguments never keep out the records of others.
@@ -31,18 +34,20 @@ pub struct ExecHead {
     pub euid: u32,
     /// `real_parent->tgid`.
     pub parent_tgid: u32,
-    /// Bytes of `argv` that follow.
+    /// Bytes of arguments that are told: the first [`ARGV_BYTES`] of them follow, and the others came before.
     pub argv_len: u32,
     /// [`ARGV_CUT`], [`EXEC_BORROWED_IDS`], [`EXEC_REAL_UID`].
     pub flags: u32,
 }
 
-/// A process runs a new program (`sched_process_exec`). In the ring `head.argv_len` bytes of its arguments follow, each
-/// argument closed by a NUL; the whole is rounded up to 8 bytes.
+/// A process runs a new program (`sched_process_exec`). In the ring its arguments follow, each closed by a NUL; the whole
+/// is rounded up to 8 bytes. What is beyond the first [`ARGV_BYTES`] comes in records of kind
+/// [`crate::kind::ARGUMENTS`] before it: they have the form of this one, `old_tid` is the number of the piece from 1 on,
+/// and `head.argv_len` bytes of it follow.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct ExecRecord {
-    /// [`crate::kind::EXEC`].
+    /// [`crate::kind::EXEC`], [`crate::kind::ARGUMENTS`].
     pub kind: u32,
     /// Thread id of the caller before the exec; another than the tgid when a thread called it.
     pub old_tid: u32,

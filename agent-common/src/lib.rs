@@ -18,7 +18,8 @@ mod tracepoint;
 mod undisturbed;
 
 pub use exec::{
-    ARGV_BYTES, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, EXEC_REAL_UID, ExecHead, ExecRecord,
+    ARGV_BYTES, ARGV_CUT, ARGV_PIECES, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, EXEC_REAL_UID, ExecHead,
+    ExecRecord,
 };
 pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
 pub use fork::ForkRecord;
@@ -55,4 +56,6 @@ pub mod kind {
     pub const THREAD: u32 = 6;
     /// [`crate::DeadThreadsRecord`]
     pub const DEAD_THREADS: u32 = 7;
+    /// [`crate::ExecRecord`], and further arguments behind it
+    pub const ARGUMENTS: u32 = 8;
 }

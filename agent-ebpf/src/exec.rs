@@ -8,7 +8,7 @@ use crate::{
     undisturbed::undisturbed,
 };
 use agent_common::{
-    ARGV_BYTES, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, ExecHead, ExecRecord,
+    ARGV_BYTES, ARGV_CUT, ARGV_PIECES, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, ExecHead, ExecRecord,
     OVERFLOW_EXECED, OverflowRecord, kind,
 };
 use aya_ebpf::{
@@ -59,26 +59,25 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         },
     };
     runqueue::exec(task, record.old_tid, &record.head.comm);
-    read_arguments(task, scratch);
-    send(context, scratch)
-}
-
-/// The way of a record whose arguments are as long as it says.
-#[inline(always)]
-pub(crate) fn send<C: EbpfContext>(context: &C, scratch: &ExecScratch) -> Option<()> {
-    let record = &scratch.record;
-    let argv_len = u64::from(record.head.argv_len);
-    let mut len = size_of::<ExecRecord>();
-    if argv_len > 0 {
-        len += bounded(argv_len, ARGV_BYTES) as usize;
-    }
-    let wake_from = if argv_len > ARGV_SHORT_BYTES as u64 {
+    tell_arguments(task, scratch);
+    let wake_from = if scratch.record.head.argv_len > ARGV_SHORT_BYTES as u32 {
         wake_bytes() / LONG_WAKES
     } else {
         wake_bytes()
     };
+    send(context, scratch, wake_from)
+}
+
+/// The way of a record whose arguments are as long as it says.
+#[inline(always)]
+pub(crate) fn send<C: EbpfContext>(
+    context: &C,
+    scratch: &ExecScratch,
+    wake_from: u64,
+) -> Option<()> {
+    let record = &scratch.record;
     let known = known_overflow_entry(&record.id);
-    if known.is_none() && to_ring(scratch, len, wake_from) {
+    if known.is_none() && piece_to_ring(scratch, u64::from(record.head.argv_len), wake_from) {
         return None;
     }
     let Some(entry) = known.or_else(|| overflow_entry(&record.id)) else {
@@ -89,23 +88,36 @@ pub(crate) fn send<C: EbpfContext>(context: &C, scratch: &ExecScratch) -> Option
     None
 }
 
-/// Bytes of arguments that there is room for: programs with long ones share half of the ring, so that they never keep
-/// out the records of others.
+/// Puts the record into the ring, and the first [`ARGV_BYTES`] of so many bytes of arguments.
 #[inline(always)]
-fn room() -> u64 {
-    let room = wake_bytes().saturating_sub(waiting_bytes());
-    if room > ARGV_BYTES as u64 {
-        ARGV_BYTES as u64
-    } else if room < ARGV_SHORT_BYTES as u64 {
-        ARGV_SHORT_BYTES as u64
-    } else {
-        room
+fn piece_to_ring(scratch: &ExecScratch, argv_len: u64, wake_from: u64) -> bool {
+    let mut len = size_of::<ExecRecord>();
+    if argv_len >= ARGV_BYTES as u64 {
+        len += ARGV_BYTES;
+    } else if argv_len > 0 {
+        len += bounded(argv_len, ARGV_BYTES) as usize;
     }
+    to_ring(scratch, len, wake_from)
 }
 
-/// Copies the first bytes of the arguments, and says so if that is not all.
+/// Bytes of `all` that are to be told. Programs with long arguments share half of the ring, so that they never keep out
+/// the records of others.
 #[inline(always)]
-fn read_arguments(task: Task, scratch: &mut ExecScratch) {
+fn wanted(all: u64) -> u64 {
+    const SHORT: u64 = ARGV_SHORT_BYTES as u64;
+    const MOST: u64 = (ARGV_PIECES * ARGV_BYTES) as u64;
+    if all <= SHORT {
+        return all;
+    }
+    let room = wake_bytes().saturating_sub(waiting_bytes());
+    let room = if room < SHORT { SHORT } else { room };
+    let room = if room > MOST { MOST } else { room };
+    if all < room { all } else { room }
+}
+
+/// Tells all arguments but the first piece, which is left in the scratch, and says so if that is not all.
+#[inline(always)]
+fn tell_arguments(task: Task, scratch: &mut ExecScratch) {
     if !reads_arguments() {
         scratch.record.head.flags |= ARGV_CUT;
         return;
@@ -113,20 +125,56 @@ fn read_arguments(task: Task, scratch: &mut ExecScratch) {
     let Some(mm) = task.mm() else { return };
     let (start, end) = mm.arguments();
     let all = end.saturating_sub(start);
-    let mut wanted = all;
-    if all > ARGV_SHORT_BYTES as u64 {
-        let room = room();
-        if room < wanted {
-            wanted = room;
+    let wanted = wanted(all);
+    let mut told = wanted;
+    if wanted > ARGV_BYTES as u64 {
+        let old_tid = scratch.record.old_tid;
+        scratch.record.kind = kind::ARGUMENTS;
+        for piece in 1..ARGV_PIECES as u64 {
+            let at = piece * ARGV_BYTES as u64;
+            if at >= wanted {
+                break;
+            }
+            scratch.record.old_tid = piece as u32;
+            let len = read_piece(scratch, start + at, wanted - at);
+            scratch.record.head.argv_len = len as u32;
+            if len == 0 || !piece_to_ring(scratch, len, wake_bytes() / LONG_WAKES) {
+                told = at;
+                break;
+            }
+            if len < ARGV_BYTES as u64 {
+                told = at + len;
+                break;
+            }
         }
+        scratch.record.kind = kind::EXEC;
+        scratch.record.old_tid = old_tid;
     }
+    let first = read_piece(scratch, start, wanted);
+    if first < ARGV_BYTES as u64 {
+        told = first;
+    }
+    scratch.record.head.argv_len = told as u32;
+    if told < all {
+        scratch.record.head.flags |= ARGV_CUT;
+    }
+}
+
+/// Copies at most [`ARGV_BYTES`] of so many bytes of arguments to the scratch; how many were copied. One read fails as a
+/// whole, so this goes page by page: what is before a page that is not there is had.
+#[inline(always)]
+fn read_piece(scratch: &mut ExecScratch, from: u64, wanted: u64) -> u64 {
+    let wanted = if wanted < ARGV_BYTES as u64 {
+        wanted
+    } else {
+        ARGV_BYTES as u64
+    };
     let mut have = 0;
-    // One read fails as a whole: page by page, so that what is before a page that is not there is had.
     for _ in 0..=ARGV_BYTES / PAGE_BYTES {
         if have >= wanted {
             break;
         }
-        let from = start + have;
+        let from = from + have;
         let to_border = PAGE_BYTES as u64 - (from & (PAGE_BYTES as u64 - 1));
         let left = wanted - have;
         let len = if left < to_border { left } else { to_border };
@@ -135,10 +183,7 @@ fn read_arguments(task: Task, scratch: &mut ExecScratch) {
         }
         have += len;
     }
-    scratch.record.head.argv_len = have as u32;
-    if have < all {
-        scratch.record.head.flags |= ARGV_CUT;
-    }
+    have
 }
 
 /// A length of 1 to `most`, a power of two; masked where the verifier sees it: what the compiler knows already it would

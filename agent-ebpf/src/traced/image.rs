@@ -7,7 +7,7 @@ use super::{
 use crate::{
     emit::node,
     exec::{bounded, send},
-    kernel::now_ns,
+    kernel::{now_ns, wake_bytes},
     maps::{EXEC_SCRATCH, ExecScratch},
 };
 use agent_common::{ABSENT, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_REAL_UID, ExecHead, kind};
@@ -59,7 +59,7 @@ fn report(context: &TracePointContext) -> Option<()> {
         flags: ARGV_CUT | EXEC_REAL_UID,
     };
     read_file_name(context, scratch);
-    send(context, scratch)
+    send(context, scratch, wake_bytes())
 }
 
 #[inline(always)]

@@ -1,5 +1,6 @@
 //! Names for numbers that events carry: users and cgroups.
 
+use super::bpf::Pieces;
 use super::users::Users;
 use crate::process::{Container, Facts, container_path_within};
 use std::{collections::HashMap, sync::Arc};
@@ -16,6 +17,8 @@ pub struct Names {
     may_read: bool,
     /// By the cgroup v2 id of a process that was seen alive in it.
     cgroups: HashMap<u64, Cgroup>,
+    /// Arguments whose exec is still to come.
+    pub(super) pieces: Pieces,
 }
 
 /// What a process tells of the cgroup it is in.
@@ -34,6 +37,7 @@ impl Names {
             users,
             may_read: true,
             cgroups: HashMap::new(),
+            pieces: Pieces::default(),
         }
     }
 

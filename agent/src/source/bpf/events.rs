@@ -11,11 +11,12 @@ use crate::{
     source::names::Names,
 };
 use agent_common::{
-    ARGV_CUT, CoarseSums, Comm, EXEC_BORROWED_IDS, EXEC_REAL_UID, EXIT_OOM, EXIT_UNTOLD, ExecHead,
-    ExecRecord, ExitRecord, ForkRecord, Identity, OVERFLOW_EXECED, OVERFLOW_EXITED,
+    ARGV_BYTES, ARGV_CUT, CoarseSums, Comm, EXEC_BORROWED_IDS, EXEC_REAL_UID, EXIT_OOM, EXIT_UNTOLD,
+    ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity, OVERFLOW_EXECED, OVERFLOW_EXITED,
     OVERFLOW_FORKED, OVERFLOW_RELEASED, OverflowRecord, RELEASE_PROJECTED, ReleaseRecord, kind,
 };
 use bytemuck::{Pod, pod_read_unaligned};
+use std::borrow::Cow;
 
 /// Bytes up to the first NUL.
 fn text(comm: &Comm) -> Vec<u8> {
@@ -76,6 +77,16 @@ fn whole<T: Pod>(bytes: &[u8]) -> Option<T> {
 /// An event, and when it was: nanoseconds since boot.
 pub type Timed = (u64, Event);
 
+/// Keeps a record that tells further arguments of an exec; `false` for every other record.
+pub(super) fn keep_piece(bytes: &[u8], names: &mut Names) -> bool {
+    let is_piece = bytes.starts_with(&kind::ARGUMENTS.to_ne_bytes());
+    if let Some((record, argv)) = exec_record(bytes).filter(|_| is_piece) {
+        names.pieces.add(&record, argv);
+        return true;
+    }
+    false
+}
+
 /// One record of the ring; `None` for one of no known kind, which is counted as lost.
 pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Timed> {
     let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
@@ -86,12 +97,19 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
             Some((child.start_ns, Event::Forked { child, parent }))
         }
         kind::EXEC => {
-            let record: ExecRecord = whole(bytes)?;
-            let argv = bytes.get(size_of::<ExecRecord>()..)?;
-            let argv = argv.get(..record.head.argv_len as usize)?;
+            let (record, first) = exec_record(bytes)?;
+            let more = names.pieces.take(&record);
+            let argv = match more.is_empty() {
+                true => Cow::Borrowed(first),
+                false => Cow::Owned([first, &more].concat()),
+            };
+            let mut head = record.head;
+            if argv.len() < head.argv_len as usize {
+                head.flags |= ARGV_CUT;
+            }
             let event = Event::Execed {
                 id: process_id(&record.id),
-                facts: Box::new(exec_facts(&record.id, &record.head, argv, names)),
+                facts: Box::new(exec_facts(&record.id, &head, &argv, names)),
                 parent: record.head.parent_tgid,
                 counters: carried.counters(&record.totals),
                 former: Former {
@@ -118,6 +136,14 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
         }
         _ => None,
     }
+}
+
+/// The record, and the arguments that follow it.
+fn exec_record(bytes: &[u8]) -> Option<(ExecRecord, &[u8])> {
+    let record: ExecRecord = whole(bytes)?;
+    let argv = bytes.get(size_of::<ExecRecord>()..)?;
+    let len = ARGV_BYTES.min(record.head.argv_len as usize);
+    Some((record, argv.get(..len)?))
 }
 
 fn exit_status(flags: u32, wait_status: u32) -> ExitStatus {

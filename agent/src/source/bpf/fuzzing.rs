@@ -247,6 +247,9 @@ impl Listener {
     }
 
     fn ring(&mut self, record: &[u8]) {
+        if events::keep_piece(record, &mut self.names) {
+            return;
+        }
         let found = events::from_ring(record, carried(), &mut self.names);
         found.into_iter().for_each(|(_, event)| self.apply(event));
     }

@@ -19,6 +19,7 @@ mod load;
 mod missed;
 mod offsets;
 mod overflow;
+mod pieces;
 mod plan;
 mod ring;
 mod runqueue;
@@ -35,6 +36,7 @@ mod wire;
 
 pub use events::{Timed, from_ring};
 pub use load::{Error, Sizes};
+pub(super) use pieces::Pieces;
 pub use plan::{Plan, Program, Request};
 pub use snapshot::{Carried, Snapshot};
 pub use support::{Obstacle, Support};

@@ -56,15 +56,13 @@ impl Ring {
         let mut budget = self.bytes as usize;
         let mut bytes = 0;
         while let Some(record) = self.records.next() {
-            self.received += 1;
             budget = budget.saturating_sub(record.len());
             bytes += (HEAD_BYTES + record.len()).next_multiple_of(HEAD_BYTES);
-            let was_enough = match events::from_ring(&record, carried, names) {
-                Some(event) => is_enough(event),
-                None => {
-                    self.malformed += 1;
-                    false
-                }
+            let was_enough = !events::keep_piece(&record, names) && {
+                self.received += 1;
+                let event = events::from_ring(&record, carried, names);
+                self.malformed += u64::from(event.is_none());
+                event.is_some_and(&mut is_enough)
             };
             if was_enough || budget == 0 {
                 break;
