@@ -10,7 +10,7 @@ pub const ARGV_BYTES: usize = 16 << 10;
 pub const ARGV_PIECES: usize = 4;
 
 /// Bytes of the argument vector that a record may carry however full the ring is; a power of two. Longer ones find room
-/// in the first half of the ring only, so that programs with long arguments never keep out the records of others.
+/// in the first three quarters of the ring only, so that programs with long arguments never keep out the records of others.
 pub const ARGV_SHORT_BYTES: usize = 512;
 
 /// In [`ExecHead::flags`]: the argument vector was longer, or not all of it could be read.

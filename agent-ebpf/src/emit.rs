@@ -43,12 +43,15 @@ pub(crate) fn waiting_bytes() -> u64 {
     unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) }
 }
 
+/// In the place of a number of waiting bytes: the reader is woken in any case.
+pub(crate) const WAKE_NOW: u64 = u64::MAX;
+
 /// Puts the first `len` bytes of `record` into the ring; wakes the reader if more than `wake_from` bytes wait there.
 /// `false`: it is full.
 #[inline(always)]
 pub(crate) fn to_ring<T>(record: &T, len: usize, wake_from: u64) -> bool {
     let ring = (&raw const RING).cast_mut().cast();
-    let flags = if waiting_bytes() > wake_from {
+    let flags = if wake_from == WAKE_NOW || waiting_bytes() > wake_from {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP

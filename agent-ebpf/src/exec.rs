@@ -1,9 +1,11 @@
 //! `sched_process_exec`: a new image, what it is called, and what the old one had used.
 
 use crate::{
-    emit::{coarse_sums, known_overflow_entry, node, overflow_entry, to_ring, waiting_bytes},
+    emit::{
+        WAKE_NOW, coarse_sums, known_overflow_entry, node, overflow_entry, to_ring, waiting_bytes,
+    },
     kernel::{Task, may_set_ids, now_ns, reads_arguments, wake_bytes},
-    maps::{EXEC_SCRATCH, ExecScratch},
+    maps::{CGROUPS, EXEC_SCRATCH, ExecScratch, WOKEN},
     runqueue,
     undisturbed::undisturbed,
 };
@@ -25,6 +27,11 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 /// Long arguments wake the ring's reader when they fill this part of what wakes it otherwise, so that the next ones find
 /// room, too.
 const LONG_WAKES: u64 = 4;
+
+/// How often the reader may be woken for what only it can find out: once in so many nanoseconds…
+const WAKES_APART_NS: u64 = 10_000_000;
+/// …and so many times at once after a rest.
+const WAKES_AT_ONCE: u64 = 64;
 
 /// Kernel: `trace_sched_process_exec(struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)`.
 #[btf_tracepoint(function = "sched_process_exec")]
@@ -60,12 +67,57 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     };
     runqueue::exec(task, record.old_tid, &record.head.comm);
     tell_arguments(task, scratch);
-    let wake_from = if scratch.record.head.argv_len > ARGV_SHORT_BYTES as u32 {
+    let wake_from = wake_from(&scratch.record);
+    send(context, scratch, wake_from)
+}
+
+/// How many bytes must wait for this record to wake the reader.
+#[inline(always)]
+pub(crate) fn wake_from(record: &ExecRecord) -> u64 {
+    let is_cut = record.head.flags & ARGV_CUT != 0 && reads_arguments();
+    if (is_new_cgroup(record.head.cgroup_id) | is_cut) && may_wake(record.time_ns) {
+        return WAKE_NOW;
+    }
+    if record.head.argv_len > ARGV_SHORT_BYTES as u32 {
         wake_bytes() / LONG_WAKES
     } else {
         wake_bytes()
+    }
+}
+
+/// Whether no exec was told in this cgroup lately.
+#[inline(always)]
+fn is_new_cgroup(id: u64) -> bool {
+    // SAFETY: nobody looks at the value.
+    if unsafe { CGROUPS.get(&id) }.is_some() {
+        return false;
+    }
+    // One that finds no place is new again.
+    let _ = CGROUPS.insert(&id, &1, 0);
+    true
+}
+
+/// Whether the reader may be woken for what only it can find out: nobody makes it run without end. Two CPUs that ask at once
+/// may both be told so.
+#[inline(always)]
+fn may_wake(now_ns: u64) -> bool {
+    let Some(woken_ns) = WOKEN.get_ptr_mut(0) else {
+        return false;
     };
-    send(context, scratch, wake_from)
+    let rested_ns = now_ns - WAKES_AT_ONCE * WAKES_APART_NS;
+    // SAFETY: a map value; one word, read and written as a whole.
+    unsafe {
+        let paid_ns = if *woken_ns < rested_ns {
+            rested_ns
+        } else {
+            *woken_ns
+        };
+        let may = paid_ns + WAKES_APART_NS <= now_ns;
+        if may {
+            *woken_ns = paid_ns + WAKES_APART_NS;
+        }
+        may
+    }
 }
 
 /// The way of a record whose arguments are as long as it says.
@@ -100,7 +152,7 @@ fn piece_to_ring(scratch: &ExecScratch, argv_len: u64, wake_from: u64) -> bool {
     to_ring(scratch, len, wake_from)
 }
 
-/// Bytes of `all` that are to be told. Programs with long arguments share half of the ring, so that they never keep out
+/// Bytes of `all` that are to be told. Programs with long arguments share three quarters of the ring, so that they never keep out
 /// the records of others.
 #[inline(always)]
 fn wanted(all: u64) -> u64 {
@@ -109,7 +161,8 @@ fn wanted(all: u64) -> u64 {
     if all <= SHORT {
         return all;
     }
-    let room = wake_bytes().saturating_sub(waiting_bytes());
+    // Three quarters of the ring: the reader is woken at half of it.
+    let room = (wake_bytes() + wake_bytes() / 2).saturating_sub(waiting_bytes());
     let room = if room < SHORT { SHORT } else { room };
     let room = if room > MOST { MOST } else { room };
     if all < room { all } else { room }

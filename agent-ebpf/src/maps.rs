@@ -8,7 +8,7 @@ use agent_common::{
 };
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 
 /// Records on their way to user space. 1 MiB holds about 1,500 lives of fork, exec, exit and release; user space may
@@ -57,6 +57,15 @@ pub(crate) struct ExecScratch {
 /// never runs a program twice at once on one CPU. 20 KiB on each CPU.
 #[map]
 pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Cgroups in which an exec was told: one in another wakes the reader, so that it finds out which that is while it is there. The
+/// kernel forgets the one that was used longest ago.
+#[map]
+pub(crate) static CGROUPS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(4096, 0);
+
+/// Up to when wakes of the reader for what only it can find out are used up, nanoseconds since boot. Cannot be full.
+#[map]
+pub(crate) static WOKEN: Array<u64> = Array::with_max_entries(1, 0);
 
 /// On-CPU time of processes by CPU (switch tier). Entries are made at the fork, or at the first switch of an older process,
 /// and go with the process. Full: counted in [`SWITCH`], and user space reads every process once.

@@ -269,8 +269,13 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         Grouper::new(placer(&classifier, boot_time), policy).with_comms(wants_run_queue);
     grouper.announce(classifier.fixed());
     Ok(Pipeline::start(Parts {
-        observer: Observer::new(start.kernel, procfs, Names::new(users), smaps)
-            .with_run_queue(wants_run_queue),
+        observer: Observer::new(
+            start.kernel,
+            procfs,
+            Names::new(users).with_tree_of(&host),
+            smaps,
+        )
+        .with_run_queue(wants_run_queue),
         grouper,
         classifier,
         reloads: Reloads::of(config_path),

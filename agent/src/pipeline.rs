@@ -9,6 +9,7 @@
 
 mod budget;
 mod classify;
+mod early;
 mod page;
 mod reload;
 
@@ -238,6 +239,8 @@ impl Pipeline {
     pub(crate) fn drain_and_heal(&mut self) {
         if self.drain() {
             self.observe();
+        } else {
+            self.look_early();
         }
     }
 

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     emit::node,
-    exec::{bounded, send},
-    kernel::{now_ns, wake_bytes},
+    exec::{bounded, send, wake_from},
+    kernel::now_ns,
     maps::{EXEC_SCRATCH, ExecScratch},
 };
 use agent_common::{ABSENT, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_REAL_UID, ExecHead, kind};
@@ -59,7 +59,8 @@ fn report(context: &TracePointContext) -> Option<()> {
         flags: ARGV_CUT | EXEC_REAL_UID,
     };
     read_file_name(context, scratch);
-    send(context, scratch, wake_bytes())
+    let wake_from = wake_from(&scratch.record);
+    send(context, scratch, wake_from)
 }
 
 #[inline(always)]

@@ -46,3 +46,4 @@ pub use proportional::{Proportional, Reading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
 pub use table::{Live, Probe, Statistics, Table, Unclassified};
 pub use tally::{Delta, Lifecycle, Tally};
+pub use told::PartlyTold;

@@ -21,7 +21,7 @@ use super::{
     proportional::Known,
     store::Store,
     threads::Threads,
-    told::Told,
+    told::{PartlyTold, Told},
     tombstones::{Tombstone, Tombstones},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -257,12 +257,17 @@ impl Table {
         entry.account = account;
         entry.own = true;
         let told_bytes = facts.argv.bytes();
+        let uid = facts.uid.unwrap_or_default();
+        let is_partly_told = facts.incomplete;
         entry.naming = Naming::Waiting(Some(facts));
         // What is known is the old image's.
         entry.proportional = Known::default();
         book(ledger, account, exec);
         self.waiting.insert(id);
         self.hold_arguments(id, told_bytes, ledger);
+        if is_partly_told {
+            self.note_partly_told(PartlyTold { id, account, uid });
+        }
     }
 
     fn exited(

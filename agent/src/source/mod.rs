@@ -1,6 +1,7 @@
 //! Sources: the kernel programs and `/proc`, each fact from the best of them that works here.
 
 pub mod bpf;
+mod cgroup_tree;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod hidden;

@@ -1,7 +1,9 @@
 //! Names for numbers that events carry: users and cgroups.
 
 use super::bpf::Pieces;
+use super::cgroup_tree::CgroupTree;
 use super::users::Users;
+use crate::host::Host;
 use crate::process::{Container, Facts, container_path_within};
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,8 +17,10 @@ pub struct Names {
     /// Whether the users may be read again. Each drain may once: who starts programs as a user without a name causes no
     /// more work than that.
     may_read: bool,
-    /// By the cgroup v2 id of a process that was seen alive in it.
+    /// By the cgroup v2 id of a process that was seen alive in it, or found in the tree.
     cgroups: HashMap<u64, Cgroup>,
+    /// `None` where it is not visible.
+    tree: Option<CgroupTree>,
     /// Arguments whose exec is still to come.
     pub(super) pieces: Pieces,
 }
@@ -37,6 +41,7 @@ impl Names {
             users,
             may_read: true,
             cgroups: HashMap::new(),
+            tree: None,
             pieces: Pieces::default(),
         }
     }
@@ -55,9 +60,38 @@ impl Names {
         }
     }
 
-    /// What is known of the cgroup with this v2 id; nothing while no process in it was seen alive.
-    pub(super) fn cgroup(&self, id: u64) -> Cgroup {
-        self.cgroups.get(&id).cloned().unwrap_or_default()
+    /// Looks for cgroups in which nobody was seen alive in the tree of this host, where it is visible.
+    #[must_use]
+    pub fn with_tree_of(mut self, host: &Host) -> Self {
+        self.tree = CgroupTree::of(host);
+        self
+    }
+
+    /// What is known of the cgroup with this v2 id, in which the process `tgid` runs a program; `None` while no process was
+    /// seen alive in it, and it is not found in the tree.
+    pub(super) fn cgroup(&mut self, id: u64, tgid: u32) -> Option<Cgroup> {
+        if let Some(known) = self.cgroups.get(&id) {
+            return Some(known.clone());
+        }
+        let paths = self.tree.as_mut()?.find(id, tgid)?;
+        let found = Cgroup {
+            paths,
+            container: None,
+        };
+        self.keep(id, found.clone());
+        Some(found)
+    }
+
+    fn keep(&mut self, id: u64, found: Cgroup) {
+        if self.cgroups.len() >= CGROUPS && !self.cgroups.contains_key(&id) {
+            self.cgroups.clear();
+        }
+        self.cgroups.insert(id, found);
+    }
+
+    /// Whether nothing is known of the cgroup with this v2 id.
+    pub(super) fn is_unknown(&self, id: u64) -> bool {
+        !self.cgroups.contains_key(&id)
     }
 
     /// These are the facts of a living process in the cgroup `id`. Its container counts only where the paths name it that are
@@ -68,9 +102,6 @@ impl Names {
         let of_paths = |paths| container_path_within(paths, node);
         let is_named = !paths.is_empty() && of_paths(paths) == of_paths(&facts.cgroups);
         let container = container.filter(|_| is_named);
-        if self.cgroups.len() >= CGROUPS && !self.cgroups.contains_key(&id) {
-            self.cgroups.clear();
-        }
         let is_known = |known: &Cgroup| {
             known.paths == *paths && (container.is_none() || known.container.as_ref() == container)
         };
@@ -79,7 +110,7 @@ impl Names {
                 paths: paths.clone(),
                 container: container.cloned(),
             };
-            self.cgroups.insert(id, found);
+            self.keep(id, found);
         }
     }
 }
@@ -112,7 +143,7 @@ mod tests {
             ..facts("/docker/x", Some("p"))
         };
         names.learn(1, &of_version_1, None);
-        assert_eq!(names.cgroup(1), Cgroup::default());
+        assert_eq!(names.cgroup(1, 7), Some(Cgroup::default()));
     }
 
     /// As on a host with version 1 beside version 2, where something else has put the process into a cgroup of version 1.
@@ -125,7 +156,7 @@ mod tests {
             ..facts(&path, Some("p"))
         };
         names.learn(1, &hybrid, None);
-        assert_eq!(names.cgroup(1).container, hybrid.container);
+        assert_eq!(names.cgroup(1, 7).unwrap().container, hybrid.container);
     }
 
     #[test]
@@ -150,7 +181,7 @@ mod tests {
     #[test]
     fn a_cgroup_keeps_its_container_until_it_is_another_one() {
         let mut names = Names::new(Users::new("/nowhere".into()));
-        assert_eq!(names.cgroup(1), Cgroup::default());
+        assert_eq!(names.cgroup(1, 7), None);
         for (path, pod, expected) in [
             ("/a", None, None),
             ("/a", Some("p"), Some("p")),
@@ -159,7 +190,7 @@ mod tests {
             ("/b", None, None),
         ] {
             names.learn(1, &facts(path, pod), None);
-            let found = names.cgroup(1);
+            let found = names.cgroup(1, 7).unwrap();
             assert_eq!(found.paths, [path]);
             let pod = found.container.as_ref().map(|found| found.pod.as_str());
             assert_eq!(pod, expected, "{path}");

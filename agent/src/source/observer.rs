@@ -182,6 +182,13 @@ impl Observer {
         self.names.learn(cgroup_id, facts, self.procfs.node());
     }
 
+    /// The same of a process that may have been moved since its exec: it teaches only what nobody else has.
+    pub fn learn_first(&mut self, cgroup_id: u64, facts: &Facts) {
+        if self.names.is_unknown(cgroup_id) {
+            self.learn(cgroup_id, facts);
+        }
+    }
+
     /// The kernel, where it counts by groups itself.
     pub fn counts_by_group(&mut self) -> Option<&mut Kernel> {
         self.kernel

@@ -37,7 +37,9 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
     if is_cut {
         argv = argv.cut();
     }
-    let cgroup = names.cgroup(head.cgroup_id);
+    let cgroup = names.cgroup(head.cgroup_id, id.tgid);
+    let is_unknown = cgroup.is_none() && head.cgroup_id != 0;
+    let cgroup = cgroup.unwrap_or_default();
     Facts {
         tgid: id.tgid,
         start_ns: id.start_ns,
@@ -49,7 +51,7 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
         cgroups: cgroup.paths,
         cgroup_id: Some(head.cgroup_id),
         container: cgroup.container,
-        incomplete: is_cut,
+        incomplete: is_cut || is_unknown,
         ..Facts::default()
     }
 }

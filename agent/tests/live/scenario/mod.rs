@@ -24,6 +24,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("crowd-of-processes", churn::crowd),
     ("double-fork", lineage::double_fork),
     ("end", churn::end),
+    ("enter", lineage::enter),
     ("exec-by-thread", threads::exec_by_thread),
     ("launch", images::launch),
     ("leader-first", threads::leader_first),

@@ -12,17 +12,22 @@ use crate::{
 
 table![
     short_lived_programs_with_long_arguments_land_in_their_group for TYPED,
+    flood_of_long_arguments_takes_nothing_from_short_ones for TYPED,
     processes_that_overwrite_their_arguments_cost_little_memory for ALL,
 ];
 
 /// The last argument decides.
 const BY_LAST_ARGUMENT: &str = "process_names:\n- name: '{{.Comm}} right'\n  cmdline: [' decides$']\n- name: '{{.Comm}} wrong'\n  cmdline: ['.']\n";
 
-/// Programs of each length.
-const COUNT: u64 = 20;
-
-/// What the kernel programs carry whole.
-const CARRIED: [usize; 5] = [900, 5 << 10, 15 << 10, 40 << 10, 62 << 10];
+/// Bytes of arguments, and programs with so many: all records of a length have room in the ring, also if the agent gets no CPU
+/// meanwhile.
+const CARRIED: [(usize, u64); 5] = [
+    (900, 40),
+    (5 << 10, 40),
+    (15 << 10, 30),
+    (40 << 10, 15),
+    (62 << 10, 10),
+];
 
 /// A scenario, as many bytes of arguments, and the one that decides.
 fn words(scenario: &[&str], bytes: usize) -> Vec<String> {
@@ -49,20 +54,53 @@ fn short_lived_programs_with_long_arguments_land_in_their_group(tier: &'static T
         return;
     }
     let agent = Agent::start_with(tier, &[], Some(BY_LAST_ARGUMENT));
-    let programs = CARRIED.map(|bytes| (bytes, Program::new("long")));
-    for (bytes, program) in &programs {
-        let words = words(&["scenario", "end", "0", "success"], *bytes);
-        for _ in 0..COUNT {
+    for (bytes, count) in CARRIED {
+        let program = Program::new("long");
+        let words = words(&["scenario", "end", "0", "success"], bytes);
+        for _ in 0..count {
             Running::of(&program.path, &words).finish();
         }
+        let right = format!("{} right", program.name);
+        agent.await_that(|samples| {
+            let found = lives(count).check(&samples.group(&right));
+            found.map_err(|complaint| format!("{bytes} bytes: {complaint}"))
+        });
     }
-    agent.await_settled(|samples| {
-        programs.iter().try_for_each(|(bytes, program)| {
-            lives(COUNT)
-                .check(&samples.group(&format!("{} right", program.name)))
-                .map_err(|complaint| format!("{bytes} bytes: {complaint}"))
-        })
+}
+
+/// While the agent cannot run, programs with 62 KiB each want more than the ring has. Those with ordinary arguments lose nothing,
+/// and of the others nothing but arguments.
+fn flood_of_long_arguments_takes_nothing_from_short_ones(tier: &'static Tier) {
+    if is_locked_down() {
+        return;
+    }
+    let agent = Agent::start_with(tier, &[], Some(BY_LAST_ARGUMENT));
+    let (flood, plain) = (Program::new("flood"), Program::new("plain"));
+    let end = ["scenario", "end", "0", "success"];
+    agent.stopped(|| {
+        let (long, short) = (words(&end, 62 << 10), words(&end, 300));
+        for _ in 0..30 {
+            Running::of(&flood.path, &long).finish();
+        }
+        for _ in 0..30 {
+            Running::of(&plain.path, &short).finish();
+        }
     });
+    agent.await_settled(|samples| {
+        lives(30).check(&samples.group(&format!("{} right", plain.name)))?;
+        let (right, wrong) = (
+            format!("{} right", flood.name),
+            format!("{} wrong", flood.name),
+        );
+        let ends = |name: &str| samples.group(name).all_exits();
+        match (ends(&right), ends(&wrong)) {
+            (right, wrong) if right >= 10.0 && right + wrong == 30.0 => Ok(()),
+            found => Err(format!("{found:?} of the flood are right and wrong")),
+        }
+    });
+    let samples = agent.scrape();
+    assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
+    assert!(samples.the("headcount_names_incomplete_total", &[]) > 0.0);
 }
 
 /// Processes for each pattern.

@@ -6,7 +6,7 @@ use crate::{
     process,
     program::Program,
     runner::table,
-    tier::{ITERATOR, Tier},
+    tier::{EXACT, ITERATOR, Tier},
 };
 use std::{
     fs,
@@ -16,6 +16,8 @@ use std::{
 table![
     whoever_lives_there_tells_of_the_short_lived for &[&ITERATOR],
     whoever_lives_elsewhere_tells_nothing for &[&ITERATOR],
+    short_lived_programs_alone_in_a_cgroup_have_its_paths for EXACT,
+    short_lived_programs_in_cgroups_that_go_with_them_are_right_or_counted for EXACT,
 ];
 
 /// Programs that were gone before anybody looked.
@@ -127,4 +129,64 @@ fn whoever_lives_elsewhere_tells_nothing(tier: &'static Tier) {
     };
     agent.await_settled(|samples| lives.check(&samples.group(&short.name)));
     drop(running);
+}
+
+/// Enters the cgroup, runs `short` there and ends.
+fn run_in(cgroup: &Cgroup, outside: &Program, short: &Program) {
+    let entry = cgroup.path.join("cgroup.procs");
+    let report = outside.run("enter", &[entry.to_str().unwrap(), short.path_text()]);
+    assert_eq!(report.reaped.end, process::End::Success);
+}
+
+/// As a job's: nobody else is ever in it.
+fn short_lived_programs_alone_in_a_cgroup_have_its_paths(tier: &'static Tier) {
+    let (marker, outside, short) = (
+        Program::new("marker"),
+        Program::new("outside"),
+        Program::new("alone"),
+    );
+    let agent = Agent::start_with(tier, &[], Some(&by_cgroup(&marker)));
+    let cgroup = Cgroup::new(&marker.name);
+    for _ in 0..SHORT {
+        run_in(&cgroup, &outside, &short);
+    }
+    let lives = Lives {
+        execs: SHORT,
+        success: SHORT,
+        ..Lives::default()
+    };
+    let inside = match cgroup.is_told {
+        true => format!("in {}", short.name),
+        false => short.name.clone(),
+    };
+    agent.await_settled(|samples| lives.check(&samples.group(&inside)));
+}
+
+/// The cgroup of each is removed as soon as it has ended.
+fn short_lived_programs_in_cgroups_that_go_with_them_are_right_or_counted(tier: &'static Tier) {
+    let (marker, outside, short) = (
+        Program::new("marker"),
+        Program::new("outside"),
+        Program::new("gone"),
+    );
+    let agent = Agent::start_with(tier, &[], Some(&by_cgroup(&marker)));
+    let mut is_told = true;
+    for _ in 0..SHORT {
+        let cgroup = Cgroup::new(&marker.name);
+        is_told = cgroup.is_told;
+        run_in(&cgroup, &outside, &short);
+    }
+    agent.await_settled(|samples| {
+        let exits = |name: &str| samples.group(name).all_exits();
+        let (inside, elsewhere) = (exits(&format!("in {}", short.name)), exits(&short.name));
+        let incomplete = samples.the("headcount_names_incomplete_total", &[]);
+        let are_all_there = inside + elsewhere == SHORT as f64;
+        if are_all_there && (!is_told || elsewhere <= incomplete) {
+            println!("{inside} of {SHORT} have the paths of their cgroup");
+            return Ok(());
+        }
+        Err(format!(
+            "{inside} inside, {elsewhere} elsewhere, {incomplete} incomplete"
+        ))
+    });
 }
