@@ -180,7 +180,7 @@ pub(crate) fn records(input: &[u8]) {
     for one in told {
         match one {
             Told::Ring { kind, rest } => {
-                let record = [&u32::from(kind % 8).to_ne_bytes()[..], rest].concat();
+                let record = [&u32::from(kind % 9).to_ne_bytes()[..], rest].concat();
                 listener.ring(&record);
                 listener.ring(&padded(&record, size_of::<ExecRecord>()));
             }
