@@ -18,8 +18,8 @@ mod tracepoint;
 mod undisturbed;
 
 pub use exec::{
-    ARGV_BYTES, ARGV_CUT, ARGV_PIECES, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, EXEC_REAL_UID, ExecHead,
-    ExecRecord,
+    ARGV_BYTES, ARGV_CUT, ARGV_PIECES, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, EXEC_REAL_UID,
+    ExecHead, ExecRecord,
 };
 pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
 pub use fork::ForkRecord;

@@ -100,7 +100,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{Counters, Event, Facts, sums::Sums};
+    use crate::process::{Counters, Event, Facts, Former, sums::Sums};
 
     fn id(tgid: u32) -> ProcessId {
         ProcessId { tgid, start_ns: 1 }
@@ -118,6 +118,7 @@ mod tests {
             facts: Box::new(facts),
             parent: 0,
             counters: Counters::default(),
+            former: Former::default(),
         }
     }
 

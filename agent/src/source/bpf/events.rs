@@ -11,9 +11,10 @@ use crate::{
     source::names::Names,
 };
 use agent_common::{
-    ARGV_BYTES, ARGV_CUT, CoarseSums, Comm, EXEC_BORROWED_IDS, EXEC_REAL_UID, EXIT_OOM, EXIT_UNTOLD,
-    ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity, OVERFLOW_EXECED, OVERFLOW_EXITED,
-    OVERFLOW_FORKED, OVERFLOW_RELEASED, OverflowRecord, RELEASE_PROJECTED, ReleaseRecord, kind,
+    ARGV_BYTES, ARGV_CUT, CoarseSums, Comm, EXEC_BORROWED_IDS, EXEC_REAL_UID, EXIT_OOM,
+    EXIT_UNTOLD, ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity, OVERFLOW_EXECED,
+    OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED, OverflowRecord, RELEASE_PROJECTED,
+    ReleaseRecord, kind,
 };
 use bytemuck::{Pod, pod_read_unaligned};
 use std::borrow::Cow;
