@@ -210,7 +210,8 @@ fn parse_cpu_list(list: &str) -> Option<String> {
     (!list.is_empty() && list != "(null)").then(|| list.to_owned())
 }
 
-fn file_system_magic(path: &Path) -> Option<libc::c_long> {
+/// Which file system is mounted at `path` (`statfs`).
+pub(crate) fn file_system_magic(path: &Path) -> Option<libc::c_long> {
     let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
     let mut found = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `path` is a C string that outlives the call, and `found` has room for what the kernel writes.

@@ -6,15 +6,13 @@
 //! stays unknown. What the last walk has seen is kept, and so are ids that it did not find.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ffi::CString;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::procfs::parse_cgroup;
-use crate::host::{Host, monotonic_ns};
+use crate::host::{Host, file_system_magic, monotonic_ns};
 
 /// Directories that a walk looks into.
 const DIRECTORIES: usize = 10_000;
@@ -186,14 +184,7 @@ fn path_of_version_2(file: &[u8]) -> Option<&str> {
 }
 
 fn is_version_2(path: &Path) -> bool {
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
-        return false;
-    };
-    let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: a C string, and room for what the kernel writes.
-    let result = unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) };
-    // SAFETY: the call succeeded, so the kernel filled the structure.
-    result == 0 && unsafe { found.assume_init() }.f_type == libc::CGROUP2_SUPER_MAGIC
+    file_system_magic(path) == Some(libc::CGROUP2_SUPER_MAGIC)
 }
 
 #[cfg(test)]
