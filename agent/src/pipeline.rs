@@ -9,10 +9,12 @@
 
 mod budget;
 mod classify;
+mod crowded;
 mod early;
 mod page;
 mod reload;
 
+use crowded::Crowded;
 pub(crate) use reload::placer;
 
 use crate::{
@@ -65,6 +67,7 @@ pub(crate) struct Pipeline {
     /// What the last answered scrape knew, for what was lost since.
     last: Statistics,
     lost_lately: bool,
+    crowded: Crowded,
     host: Host,
     sandbox: Arc<Sandbox>,
 }
@@ -135,6 +138,7 @@ impl Pipeline {
             deferred: Deferred::default(),
             last: Statistics::default(),
             lost_lately: false,
+            crowded: Crowded::default(),
             host,
             sandbox,
         };
@@ -218,6 +222,8 @@ impl Pipeline {
             self.grouper.measure_threads(&mut self.table, &pass);
         }
         self.attribute();
+        self.crowded
+            .note(&self.grouper.statistics(), monotonic_ns());
         self.passes += 1;
         self.log_template_failures();
         Some(pass)
@@ -266,10 +272,11 @@ impl Pipeline {
         let Some(kernel) = observer.counts_by_group() else {
             return;
         };
+        let folds = grouper.take_folds();
         let live = table.live();
         let processes = live.map(|one| (one.id(), grouper.attribution(one.account())));
         let groups = grouper.groups().iter().map(|group| group.id);
-        if let Err(error) = kernel.attribute(groups, processes, grouper.comms()) {
+        if let Err(error) = kernel.attribute(groups, processes, grouper.comms(), &folds) {
             log::error!("the kernel programs cannot be told of groups: {error}");
             self.last_error = Some(error.to_string());
         }
@@ -369,6 +376,9 @@ impl Pipeline {
             ));
         }
         reasons.extend(self.reloads.reason());
+        self.crowded
+            .note(&self.grouper.statistics(), monotonic_ns());
+        reasons.extend(self.crowded.reason(monotonic_ns(), self.grouper.is_full()));
         if has_lost {
             reasons.push(
                 "kernel records were lost or only summed up before the last scrape or since; a larger \

@@ -12,6 +12,7 @@
 //! undecided descendant uses it; an unmatched one that nobody uses any more leaves what waits to its ancestor, whose
 //! decision would have been its own. So there are never more accounts than users of accounts.
 
+use super::user::User;
 use crate::process::{AccountId, Tally};
 
 /// Index of a group.
@@ -45,6 +46,10 @@ pub(super) struct Account {
     /// It is of one image with its ancestor.
     pub(super) is_fork: bool,
     pub(super) users: u32,
+    /// Live processes that run what it stands for.
+    pub(super) living: u32,
+    /// The effective user of the process by whose facts it was identified.
+    pub(super) user: Option<User>,
     /// Boxed: of thousands of accounts few wait, and not for long.
     pub(super) waiting: Option<Box<Tally>>,
 }
@@ -53,6 +58,14 @@ impl Account {
     /// What holds now, though it may be open.
     pub(super) fn present(&self) -> Decision {
         self.former.unwrap_or(self.decision)
+    }
+
+    /// The group that it is in.
+    pub(super) fn group(&self) -> Option<GroupIndex> {
+        match self.present() {
+            Decision::Member(group) => Some(group),
+            _ => None,
+        }
     }
 }
 
@@ -73,6 +86,8 @@ impl Accounts {
             ancestor,
             is_fork,
             users: 1,
+            living: 0,
+            user: None,
             waiting: None,
         };
         if let Some(ancestor) = ancestor {
@@ -93,10 +108,7 @@ impl Accounts {
 
     /// The group that an account is in.
     pub(super) fn group_of(&self, id: AccountId) -> Option<GroupIndex> {
-        match self.get(id)?.present() {
-            Decision::Member(group) => Some(group),
-            _ => None,
-        }
+        self.get(id)?.group()
     }
 
     pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {

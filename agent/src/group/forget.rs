@@ -2,12 +2,12 @@
 
 use super::{
     Grouper, Placement,
-    account::{Decision, GroupIndex},
+    account::Decision,
     comms::Comms,
     grouper::{Placer, REST},
+    user::User,
 };
 use crate::process::AccountId;
-use std::collections::HashSet;
 
 impl Grouper {
     /// Forgets the groups that none of the `present` accounts is in, if that is wanted. What still comes of their former
@@ -20,7 +20,7 @@ impl Grouper {
         for group in present.filter_map(|id| self.accounts.group_of(id)) {
             is_kept[group.0] = true;
         }
-        self.keep(&is_kept);
+        self.keep(&is_kept, None);
     }
 
     /// Takes another configuration: what it says of accounts that are [undecided](crate::process::Ledger::undecide), and the
@@ -49,10 +49,13 @@ impl Grouper {
             account.is_outdated |= is_decided && !keeps(item);
             account.item = account.item.filter(|_| keeps(item));
         }
-        self.keep(&is_kept);
+        self.keep(&is_kept, None);
         for group in &mut self.groups {
             // Items are others now. Who puts somebody into the group has made it.
             group.item = None;
+            if group.filling.maker == User::Configuration {
+                group.filling.maker = User::Unknown;
+            }
         }
         self.announce(known);
     }
@@ -61,38 +64,5 @@ impl Grouper {
     pub fn is_in_rest(&self, account: AccountId) -> bool {
         let group = self.accounts.group_of(account);
         group.is_some_and(|group| self.groups[group.0].name == REST)
-    }
-
-    /// Forgets the others.
-    fn keep(&mut self, is_kept: &[bool]) {
-        if !is_kept.contains(&false) {
-            return;
-        }
-        let mut kept = 0;
-        let place = |is_kept: &bool| {
-            kept += usize::from(*is_kept);
-            is_kept.then(|| GroupIndex(kept - 1))
-        };
-        let places: Vec<Option<GroupIndex>> = is_kept.iter().map(place).collect();
-        let mut is_kept = is_kept.iter();
-        self.groups.retain(|_| is_kept.next() == Some(&true));
-        if let Some(comms) = &mut self.comms {
-            let ids: HashSet<u64> = self.groups.iter().map(|group| group.id).collect();
-            comms.keep(|id| ids.contains(&id));
-        }
-        self.by_name.retain(|_, group| {
-            let place = places[group.0];
-            *group = place.unwrap_or(*group);
-            place.is_some()
-        });
-        let moved = |decision: &mut Decision| {
-            if let Decision::Member(group) = *decision {
-                *decision = places[group.0].map_or(Decision::Nowhere, Decision::Member);
-            }
-        };
-        for account in self.accounts.iter_mut() {
-            moved(&mut account.decision);
-            account.former.iter_mut().for_each(moved);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! What the processes of a group hold, summed up at each pass.
 
-use super::grouper::REST;
+use super::grouper::{Grouper, REST};
 use crate::process::{Live, Memory, Proportional, State};
 use std::collections::BTreeMap;
 
@@ -74,6 +74,20 @@ impl Gauges {
             let is_full = self.wchans.len() >= WCHANS;
             let name = if is_full { REST } else { wchan };
             *self.wchans.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+}
+
+impl Grouper {
+    /// Sums up what the live members of each group hold.
+    pub fn measure<'a>(&mut self, live: impl Iterator<Item = Live<'a>>) {
+        for group in &mut self.groups {
+            group.gauges = Gauges::default();
+        }
+        for process in live {
+            if let Some(group) = self.accounts.group_of(process.account()) {
+                self.groups[group.0].gauges.add(&process);
+            }
         }
     }
 }

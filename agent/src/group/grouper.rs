@@ -1,17 +1,20 @@
 //! The grouper: which account belongs to which group, and what each group has used and holds.
 //!
 //! Bookings come from the process table, decisions from a placer (selectors and name templates). Group counters never
-//! fall. Groups are bounded, all together and for each item that says so: beyond `max_groups` the processes of a new name,
-//! or of new labels, go to the group `other`, and are counted.
+//! fall. Groups are bounded, all together and for each item that says so: at the bound, empty groups are added to the group
+//! `other` (see [`super::room`]), and where there are none, the processes of a new name or of new labels go there; both are
+//! counted.
 
 use super::{
-    Gauges, Group, Labels, Placement, ThreadNames, Verdict,
-    account::{Accounts, Decision, GroupIndex},
+    Group, Labels, Placement, Verdict,
+    account::{Account, Accounts, Decision, GroupIndex},
     comms::Comms,
     policy::Policy,
-    text, thread_budget,
+    room::Folded,
+    text,
+    user::User,
 };
-use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Live, Tally};
+use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Tally};
 use std::collections::HashMap;
 
 /// The group that takes those for which no more groups may be made; and so for names of threads and wait channels.
@@ -54,11 +57,12 @@ pub struct Grouper {
     unmatched: Vec<AccountId>,
     pub(super) groups: Vec<Group>,
     /// Groups made so far, forgotten ones included.
-    made: u64,
+    pub(super) made: u64,
     pub(super) by_name: HashMap<(String, Labels), GroupIndex>,
     pub(super) statistics: Statistics,
     /// What comms tell, where somebody wants to know.
     pub(super) comms: Option<Comms>,
+    pub(super) folded: Folded,
 }
 
 impl std::fmt::Debug for Grouper {
@@ -83,6 +87,16 @@ impl Ledger for Grouper {
         self.accounts.share(account);
     }
 
+    fn enter(&mut self, account: AccountId) {
+        self.change(account, |account| account.living += 1);
+    }
+
+    fn leave(&mut self, account: AccountId) {
+        self.change(account, |account| {
+            account.living = account.living.saturating_sub(1);
+        });
+    }
+
     fn close(&mut self, id: AccountId) {
         let mut next = Some(id);
         while let Some(id) = next {
@@ -97,11 +111,13 @@ impl Ledger for Grouper {
                 // Nobody ever saw its facts, and nobody will.
                 self.decide_unmatched(id, true);
             }
+            // Its processes have left it, but a ledger does not rely on it.
+            self.change(id, |account| account.living = 0);
             let Some(gone) = self.accounts.remove(id) else {
                 return;
             };
             if let (Some(heir), Some(waiting)) = (gone.ancestor, gone.waiting) {
-                self.leave(heir, &waiting);
+                self.bequeath(heir, &waiting);
             }
             next = gone.ancestor;
         }
@@ -116,6 +132,10 @@ impl Ledger for Grouper {
             return;
         }
         self.statistics.incomplete += u64::from(facts.incomplete);
+        let user = User::of(facts.uid);
+        if let Some(account) = self.accounts.account_mut(id) {
+            account.user = Some(user);
+        }
         self.statistics.cut += u64::from(facts.argv.is_cut());
         let verdict = (self.placer)(facts);
         let is_match = matches!(verdict, Verdict::Member(_));
@@ -125,7 +145,7 @@ impl Ledger for Grouper {
             Verdict::Member(placement) => {
                 let item = u32::try_from(placement.item).ok();
                 self.statistics.names_cut += u64::from(placement.is_cut);
-                let group = self.group(placement);
+                let group = self.group(placement, user);
                 self.decide(id, Decision::Member(group));
                 if let Some(account) = self.accounts.account_mut(id) {
                     account.item = item;
@@ -210,6 +230,7 @@ impl Grouper {
             by_name: HashMap::new(),
             statistics: Statistics::default(),
             comms: None,
+            folded: Folded::default(),
         }
     }
 
@@ -223,7 +244,7 @@ impl Grouper {
     pub fn announce(&mut self, known: Vec<Placement>) {
         for placement in known {
             if !self.policy.remove_empty && self.groups.len() < self.policy.max_groups {
-                self.group(placement);
+                self.group(placement, User::Configuration);
             }
         }
     }
@@ -271,7 +292,7 @@ impl Grouper {
     }
 
     /// What waited goes on waiting with the heir, or is its at once, if that is decided.
-    fn leave(&mut self, heir: AccountId, waited: &Tally) {
+    fn bequeath(&mut self, heir: AccountId, waited: &Tally) {
         match self.accounts.account_mut(heir) {
             Some(account) if matches!(account.decision, Decision::Open | Decision::Unmatched) => {
                 account.waiting.get_or_insert_default().add(waited);
@@ -305,7 +326,7 @@ impl Grouper {
         };
         match facts.map_or(Verdict::Unmatched, |facts| (self.placer)(&facts)) {
             Verdict::Member(placement) => {
-                let group = self.group(placement);
+                let group = self.group(placement, User::Unknown);
                 self.groups[group.0].total.add(&tally);
             }
             Verdict::Excluded { .. } => {}
@@ -351,11 +372,13 @@ impl Grouper {
             return self.decide(id, decision);
         }
         self.unmatched.push(id);
+        self.change(id, |account| {
+            account.decision = Decision::Unmatched;
+            account.former = None;
+        });
         let Some(account) = self.accounts.account_mut(id) else {
             return;
         };
-        account.decision = Decision::Unmatched;
-        account.former = None;
         if account.ancestor != above {
             // Past those that follow somebody themselves: lines stay short, however deep processes are nested.
             let former = std::mem::replace(&mut account.ancestor, above);
@@ -384,54 +407,51 @@ impl Grouper {
     }
 
     fn decide(&mut self, id: AccountId, decision: Decision) {
+        self.change(id, |account| {
+            account.decision = decision;
+            account.former = None;
+        });
         let Some(account) = self.accounts.account_mut(id) else {
             return;
         };
-        account.is_outdated = false;
-        account.decision = decision;
-        account.former = None;
         let waited = account.waiting.take();
         let ancestor = account.ancestor.take();
-        if let (Decision::Member(group), Some(waited)) = (decision, waited) {
-            self.groups[group.0].total.add(&waited);
+        if let Decision::Member(group) = decision {
+            let group = &mut self.groups[group.0];
+            account
+                .user
+                .into_iter()
+                .for_each(|user| group.filling.join(user));
+            waited
+                .into_iter()
+                .for_each(|waited| group.total.add(&waited));
         }
         if let Some(ancestor) = ancestor {
             self.close(ancestor);
         }
     }
 
-    fn group(&mut self, placement: Placement) -> GroupIndex {
-        let identity = (placement.name, placement.labels);
-        let known = self.by_name.get(&identity).copied();
-        if let Some(known) = known.filter(|known| self.groups[known.0].item.is_some()) {
-            return known;
+    /// Changes an account. The groups that it is in before and afterwards know how many live processes they have.
+    fn change(&mut self, id: AccountId, change: impl FnOnce(&mut Account)) {
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
+        let before = (account.group(), account.living);
+        change(account);
+        let after = (account.group(), account.living);
+        for ((group, living), is_added) in [(before, false), (after, true)] {
+            let Some(group) = group else {
+                continue;
+            };
+            let filling = &mut self.groups[group.0].filling;
+            let living = u64::from(living);
+            filling.living = match is_added {
+                true => filling.living + living,
+                false => filling.living.saturating_sub(living),
+            };
+            self.folded.clock += 1;
+            filling.touched = self.folded.clock;
         }
-        let is_its = |group: &&Group| group.item == Some(placement.item);
-        let made = || self.groups.iter().filter(is_its).count();
-        let bound = placement.max_groups;
-        let has_room = known.is_some() || self.groups.len() < self.policy.max_groups;
-        let is_full = !has_room || bound.is_some_and(|most| made() >= most as usize);
-        self.statistics.overflowed += u64::from(is_full);
-        let rest = || (REST.to_owned(), Labels::new());
-        let identity = if is_full { rest() } else { identity };
-        let next = GroupIndex(self.groups.len());
-        let index = *self.by_name.entry(identity.clone()).or_insert(next);
-        if index == next {
-            let (name, labels) = identity;
-            self.made += 1;
-            self.groups.push(Group {
-                id: self.made,
-                threads: ThreadNames::costing(thread_budget::cost(&name, &labels)),
-                name,
-                labels,
-                ..Group::default()
-            });
-        }
-        if !is_full {
-            // Nobody's so far: it is new, or a former configuration's.
-            self.groups[index.0].item = Some(placement.item);
-        }
-        index
     }
 
     /// Tells the log, if it wants to know, where an account has gone and by whose facts.
@@ -457,18 +477,6 @@ impl Grouper {
             "process {tgid}, comm {comm}, arguments {:?}: {verdict}",
             text::joined(&facts.argv)
         );
-    }
-
-    /// Sums up what the live members of each group hold.
-    pub fn measure<'a>(&mut self, live: impl Iterator<Item = Live<'a>>) {
-        for group in &mut self.groups {
-            group.gauges = Gauges::default();
-        }
-        for process in live {
-            if let Some(group) = self.accounts.group_of(process.account()) {
-                self.groups[group.0].gauges.add(&process);
-            }
-        }
     }
 }
 

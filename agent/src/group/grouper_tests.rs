@@ -46,6 +46,15 @@ fn with(policy: Policy) -> Grouper {
     Grouper::new(Box::new(placer), policy)
 }
 
+/// The account of a live process that has used so much.
+fn living(grouper: &mut Grouper, comm: &str, user_ns: u64) -> AccountId {
+    let account = grouper.open(None);
+    grouper.enter(account);
+    grouper.identify(account, &facts(comm));
+    grouper.book(account, &used(user_ns));
+    account
+}
+
 fn used(user_ns: u64) -> Tally {
     Tally {
         delta: Delta {
@@ -204,14 +213,13 @@ fn a_living_process_follows_its_present_parent() {
 #[test]
 fn beyond_the_bound_new_names_share_a_group_and_are_counted() {
     let mut grouper = grouper(2);
-    for name in ["a", "b", "c", "d", "a"] {
-        let account = grouper.open(None);
-        grouper.identify(account, &facts(name));
-        grouper.book(account, &used(1));
-        grouper.close(account);
-    }
+    let accounts = ["a", "b", "c", "d", "a"].map(|name| living(&mut grouper, name, 1));
     assert_eq!(totals(&grouper), [("a", 2), ("b", 1), ("other", 2)]);
     assert_eq!(grouper.statistics().overflowed, 2);
+    for account in accounts {
+        grouper.leave(account);
+        grouper.close(account);
+    }
     assert_eq!(grouper.statistics().accounts, 0);
 }
 
@@ -221,9 +229,7 @@ fn labels_make_groups_and_an_item_may_have_its_own_bound() {
     for name in [
         "a", "a/1", "bound/1", "a/2", "bound/2", "bound/3", "bound/1", "bound/4", "a/1",
     ] {
-        let account = grouper.open(None);
-        grouper.identify(account, &facts(name));
-        grouper.book(account, &used(1));
+        living(&mut grouper, name, 1);
     }
     let found: Vec<_> = grouper
         .groups()
@@ -370,12 +376,7 @@ const FORGETFUL: Policy = Policy {
 #[test]
 fn an_empty_group_is_forgotten_if_that_is_wanted() {
     let mut grouper = with(FORGETFUL);
-    let [a, b, rest] = ["a", "b", "c"].map(|comm| {
-        let account = grouper.open(None);
-        grouper.identify(account, &facts(comm));
-        grouper.book(account, &used(1));
-        account
-    });
+    let [a, b, rest] = ["a", "b", "c"].map(|comm| living(&mut grouper, comm, 1));
     grouper.forget_empty([rest, a, b].into_iter());
     assert_eq!(totals(&grouper), [("a", 1), ("b", 1), ("other", 1)]);
     grouper.forget_empty([b, rest].into_iter());
@@ -387,9 +388,7 @@ fn an_empty_group_is_forgotten_if_that_is_wanted() {
     // It begins anew, and has room again when the others are gone.
     grouper.forget_empty(std::iter::once(b));
     for comm in ["a", "b", "c"] {
-        let account = grouper.open(None);
-        grouper.identify(account, &facts(comm));
-        grouper.book(account, &used(2));
+        living(&mut grouper, comm, 2);
     }
     assert_eq!(totals(&grouper), [("b", 7), ("a", 2), ("other", 2)]);
 }

@@ -26,6 +26,9 @@ mod reload_histories;
 #[cfg(test)]
 mod reload_tests;
 mod review;
+mod room;
+#[cfg(test)]
+mod room_tests;
 mod selector;
 mod start_time;
 mod template;
@@ -34,6 +37,7 @@ mod text;
 mod thread_budget;
 mod threads;
 mod time_layout;
+mod user;
 
 pub use bounded::MAX_NAME;
 pub use classifier::{Classifier, Placement, TemplateFailure, Verdict};
@@ -44,6 +48,7 @@ pub use review::{Doubt, Review, finds_nothing, review};
 pub use selector::Miss;
 pub use start_time::BootTime;
 pub use threads::{ThreadNames, ThreadUse};
+pub use user::{Filling, User};
 
 /// Labels beside `groupname`: names and values, by name; none is empty.
 pub type Labels = Vec<(std::sync::Arc<str>, String)>;
@@ -59,6 +64,8 @@ pub struct Group {
     pub labels: Labels,
     /// The item that made it; `None` for the one that takes the rest, and for one that only a former configuration made.
     pub item: Option<usize>,
+    /// Whose it is, and whether it is in use.
+    pub filling: Filling,
     /// All that was ever booked to it. Never falls.
     pub total: crate::process::Tally,
     /// What its members hold now.

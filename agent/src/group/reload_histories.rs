@@ -92,6 +92,8 @@ struct History {
     happened: [u64; 3],
     late: Vec<Event>,
     shown: Totals,
+    /// Groups that fell, or are gone.
+    fallen: u64,
 }
 
 impl History {
@@ -108,6 +110,7 @@ impl History {
             happened: [0; 3],
             late: Vec::new(),
             shown: Totals::new(),
+            fallen: 0,
         };
         history.pass(None);
         history
@@ -242,8 +245,18 @@ impl History {
                 .iter()
                 .zip(parts(&later))
                 .all(|(a, b)| *a <= b);
-            prop_assert!(is_risen, "{name} was {before:?} and is {later:?}");
+            self.fallen += u64::from(!is_risen);
+            prop_assert!(
+                is_risen || name != "other",
+                "other was {before:?} and is {later:?}"
+            );
         }
+        let folded = self.node.grouper.statistics().folded_groups;
+        prop_assert!(
+            self.fallen <= folded,
+            "{} groups fell, {folded} were folded",
+            self.fallen
+        );
         let all = sum(&now);
         prop_assert!(all.delta.user_ns <= self.used_ns);
         self.shown = now;

@@ -316,9 +316,14 @@ fn ever_new_names_stay_within_the_bound() {
         node.observe(4000 + n, [(id(5), 11 + n), (id(6), 11 + n)].into_iter());
     }
     let shown = node.shown();
-    assert_eq!(shown.len(), 10);
+    assert!(shown.len() <= 10, "{shown:?}");
     assert_eq!(shown.iter().map(|(_, used, _)| used).sum::<u64>(), 220);
-    assert_eq!(shown[9].0, "other");
+    let is_rest = |(name, used, _): &(&str, u64, u64)| *name == "other" && *used > 0;
+    assert!(shown.iter().any(is_rest), "{shown:?}");
+    assert!(
+        shown.contains(&("99-a", 1, 1)),
+        "the newest name has its own group: {shown:?}"
+    );
 }
 
 #[test]

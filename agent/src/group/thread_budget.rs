@@ -91,7 +91,7 @@ impl Grouper {
 /// Folds names until all together are within the bound.
 fn limit(groups: &mut [Group]) {
     let wants = groups.iter().map(|group| Want {
-        user: (),
+        user: group.user(),
         units: group.threads.wanted() * group.threads.cost,
     });
     let is_crowded = wants.clone().map(|want| want.units).sum::<u64>() > UNITS;

@@ -178,6 +178,17 @@ impl ThreadNames {
         folded.iter().for_each(|name| self.fold(name));
     }
 
+    /// Takes over all that another group has counted: as `other`.
+    pub(super) fn absorb(&mut self, gone: &Self) {
+        let names = gone.by_name.values().map(|named| &named.shown);
+        for ThreadUse { used, .. } in names.chain(&gone.rest) {
+            self.add_to_rest(&ThreadUse {
+                threads: 0,
+                used: *used,
+            });
+        }
+    }
+
     fn limit(&self) -> u64 {
         self.limit.unwrap_or(NAMES).min(NAMES)
     }

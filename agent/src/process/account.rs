@@ -16,6 +16,10 @@ pub trait Ledger {
     fn open_fork(&mut self, image: AccountId) -> AccountId;
     /// One more process uses the account.
     fn share(&mut self, account: AccountId);
+    /// A live process runs what the account stands for: what it is in is in use.
+    fn enter(&mut self, account: AccountId);
+    /// One of those that entered has ended, or runs something else. It may use the account still, for what is told late.
+    fn leave(&mut self, account: AccountId);
     /// One process less uses it. The last one closes it.
     fn close(&mut self, account: AccountId);
     /// Decides an undecided account by these facts; a decided one stays as it is.

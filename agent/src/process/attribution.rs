@@ -12,3 +12,12 @@ pub enum Attribution {
     /// Nobody knows yet.
     Unknown,
 }
+
+/// Groups that are no more because their counters were added to another group's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folds {
+    /// The number of the group that took them over; `None` while there is no such group.
+    pub heir: Option<u64>,
+    /// Their numbers.
+    pub groups: Vec<u64>,
+}

@@ -80,6 +80,8 @@ pub(super) struct Entry {
     pub(super) reclassified: bool,
     /// It has run an exec that was heard of, or is older than the agent.
     pub(super) execed: bool,
+    /// It is alive, and the ledger knows: see [`Ledger::enter`].
+    pub(super) is_entered: bool,
     /// Its fork was heard of.
     pub(super) announced: bool,
     pub(super) exit_booked: bool,
@@ -116,6 +118,7 @@ impl Entry {
             baseline: false,
             reclassified: false,
             execed: false,
+            is_entered: false,
             announced: false,
             exit_booked: false,
             at_exit: None,
@@ -130,6 +133,20 @@ impl Entry {
             wchan: None,
             booked: Booked::default(),
             splits: Vec::new(),
+        }
+    }
+
+    /// It is alive and runs what its account stands for.
+    pub(super) fn enter(&mut self, ledger: &mut impl Ledger) {
+        if !std::mem::replace(&mut self.is_entered, true) {
+            ledger.enter(self.account);
+        }
+    }
+
+    /// It has ended, or is about to get another account.
+    pub(super) fn leave(&mut self, ledger: &mut impl Ledger) {
+        if std::mem::take(&mut self.is_entered) {
+            ledger.leave(self.account);
         }
     }
 

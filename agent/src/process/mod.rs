@@ -34,7 +34,7 @@ mod tombstones;
 
 pub use account::{AccountId, Ledger};
 pub use arguments::Arguments;
-pub use attribution::Attribution;
+pub use attribution::{Attribution, Folds};
 pub use container::{Container, is_container_id};
 pub use container_path::{ContainerPath, Parent, container_path, container_path_within};
 pub use counters::{Counters, Cpu, Faults, Io, Switches};

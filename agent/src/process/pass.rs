@@ -147,7 +147,9 @@ impl Table {
         };
         self.statistics.live += 1;
         entry.seen = self.passes;
-        entry.absent_since_ns = None;
+        if entry.absent_since_ns.take().is_some() {
+            entry.enter(ledger);
+        }
         let may_credit = sample.id.start_ns <= pass.started_ns || !pass.finals_follow;
         let before = entry.held.replace(Held {
             is_credited: may_credit,
@@ -184,7 +186,9 @@ impl Table {
         if !entry.own && is_looked_at && sample.state != State::Zombie && !entry.exit_booked {
             // Forked without exec and still there: its own facts decide from here on.
             let account = ledger.open_fork(entry.account);
+            entry.leave(ledger);
             ledger.close(std::mem::replace(&mut entry.account, account));
+            entry.enter(ledger);
             entry.own = true;
             entry.naming = Naming::Waiting(None);
             self.waiting.insert(sample.id);
@@ -214,6 +218,7 @@ impl Table {
             if id.start_ns > pass.started_ns {
                 continue;
             }
+            entry.leave(ledger);
             let since_ns = *entry.absent_since_ns.get_or_insert(pass.started_ns);
             if pass.started_ns - since_ns >= PENDING_NS {
                 gone.push((id, false));

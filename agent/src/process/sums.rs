@@ -10,6 +10,7 @@ pub(crate) struct Sums {
     pub(crate) total: Tally,
     pub(super) by_account: BTreeMap<AccountId, Tally>,
     pub(super) users: BTreeMap<AccountId, i64>,
+    pub(super) living: BTreeMap<AccountId, i64>,
 }
 
 impl Ledger for Sums {
@@ -23,6 +24,20 @@ impl Ledger for Sums {
     }
     fn share(&mut self, account: AccountId) {
         *self.users.entry(account).or_default() += 1;
+    }
+    fn enter(&mut self, account: AccountId) {
+        let users = self.users.get(&account).copied().unwrap_or_default();
+        assert!(users > 0, "{account:?} is closed");
+        *self.living.entry(account).or_default() += 1;
+    }
+    fn leave(&mut self, account: AccountId) {
+        let users = self.users.get(&account).copied().unwrap_or_default();
+        let living = self.living.entry(account).or_default();
+        *living -= 1;
+        assert!(
+            *living >= 0 && users > 0,
+            "{account:?} was left too often, or too late"
+        );
     }
     fn close(&mut self, account: AccountId) {
         let users = self.users.entry(account).or_default();

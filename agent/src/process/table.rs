@@ -185,7 +185,7 @@ impl Table {
         };
         entry.announced = true;
         book(ledger, entry.account, fork);
-        self.insert(child, entry);
+        self.insert(child, entry, ledger);
     }
 
     /// The account of a process that forks. If its own birth was lost, this tells of it: its forks are of its image, whatever
@@ -249,12 +249,14 @@ impl Table {
             entry.booked.trust_records();
         }
         let account = ledger.open(entry.birth.or(parent));
+        entry.leave(ledger);
         if entry.own {
             // Nobody will see the old image's command line any more.
             entry.name_by_events(None, ledger);
         }
         entry.end_image(counters, &former, ledger);
         entry.account = account;
+        entry.enter(ledger);
         entry.own = true;
         let told_bytes = facts.argv.bytes();
         let uid = facts.uid.unwrap_or_default();
@@ -290,6 +292,7 @@ impl Table {
             self.unheard(id, None, true, ledger);
         }
         if let Some(entry) = self.processes.entry_mut(id) {
+            entry.leave(ledger);
             // Its final totals may be long in coming; what it was called will not change any more.
             if entry.name_at_exit(ledger) {
                 self.waiting.remove(&id);
@@ -330,6 +333,7 @@ impl Table {
         if is_young {
             entry.booked.trust_records();
         }
+        entry.leave(ledger);
         // A fork that ran no program of its own is named with its image.
         let is_fork_only = entry.announced && !entry.execed;
         entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
@@ -362,7 +366,7 @@ impl Table {
             execed: is_older,
             ..Entry::new(ledger.open(parent), true)
         };
-        self.insert(id, entry);
+        self.insert(id, entry, ledger);
         self.waiting.insert(id);
     }
 
@@ -395,7 +399,8 @@ impl Table {
         }
     }
 
-    fn insert(&mut self, id: ProcessId, entry: Entry) {
+    fn insert(&mut self, id: ProcessId, mut entry: Entry, ledger: &mut impl Ledger) {
+        entry.enter(ledger);
         let latest = self.by_tgid.entry(id.tgid).or_default();
         *latest = (*latest).max(id.start_ns);
         self.processes.insert(id, entry);
@@ -427,7 +432,7 @@ impl Table {
                 ..Entry::new(ledger.open(parent), true)
             };
             ledger.close(tombstone.account);
-            self.insert(id, entry);
+            self.insert(id, entry, ledger);
             self.waiting.insert(id);
         }
     }
@@ -445,6 +450,7 @@ impl Table {
             self.by_tgid.remove(&id.tgid);
         }
         self.waiting.remove(&id);
+        entry.leave(ledger);
         entry.name_by_events(None, ledger);
         entry.release_former(ledger);
         let tombstone = Tombstone {

@@ -168,3 +168,64 @@ fn long_names_that_differ_at_their_end_are_two_groups() {
     );
     assert_eq!(counts(), first, "a restart gives the same names");
 }
+
+#[test]
+fn many_names_of_one_user_leave_room_for_others_and_health_tells() {
+    let tree = tree();
+    let yaml = "process_names:\n- {cmdline: ['.'], name: '{{.Comm}}'}\n";
+    let agent = Launch::on(&tree)
+        .config(yaml)
+        .arg("-max-groups=100")
+        .start();
+    named(&tree, 10, "init").uids((0, 0)).user_ticks(0).write();
+    let crowd = |ticks: u64| {
+        for pid in 100..210 {
+            named(&tree, pid, &format!("m{pid}"))
+                .uids((1000, 1000))
+                .user_ticks(ticks)
+                .write();
+        }
+    };
+    crowd(0);
+    let scrape = agent.scrape();
+    let made = scrape
+        .groups()
+        .keys()
+        .filter(|name| name.starts_with('m'))
+        .count();
+    assert!(
+        (80..95).contains(&made),
+        "{made}: some places stay free for others"
+    );
+    assert_eq!(scrape.of("other", "num_procs"), Some(110.0 - made as f64));
+    crowd(100);
+    let all =
+        |scrape: &Scrape| -> f64 { scrape.groups().keys().map(|name| scrape.cpu(name).0).sum() };
+    assert_eq!(all(&agent.scrape()), 110.0);
+    (100..210).for_each(|pid| tree.remove(pid));
+    agent.scrape();
+    for pid in 300..330 {
+        let (tag, uid) = [("r", 0), ("a", 1001), ("n", 1000)][pid as usize % 3];
+        named(&tree, pid, &format!("{tag}{pid}"))
+            .uids((uid, uid))
+            .user_ticks(0)
+            .write();
+    }
+    let scrape = agent.scrape();
+    let groups = scrape.groups();
+    for tag in ["r", "a", "n"] {
+        let own = groups
+            .iter()
+            .filter(|(name, count)| name.starts_with(tag) && **count == 1);
+        assert_eq!(own.count(), 10, "{tag}: {groups:?}");
+    }
+    assert!(groups.len() <= 101, "{groups:?}");
+    assert_eq!(all(&scrape), 110.0, "what folded groups have used is kept");
+    let folded = scrape.value("headcount_names_folded_total", &[("kind", "group")]);
+    assert!(folded > Some(0.0), "{folded:?}");
+    let (status, reasons) = agent.health();
+    let is_told = reasons
+        .iter()
+        .any(|reason| reason.contains("more group names"));
+    assert!(status == "degraded" && is_told, "{reasons:?}");
+}

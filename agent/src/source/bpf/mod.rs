@@ -45,7 +45,7 @@ pub use switch::RunTimes;
 use super::{Names, Statistics, Tier};
 use crate::{
     host::boottime_ns,
-    process::{Attribution, Coarse, Event, Pass, ProcessId},
+    process::{Attribution, Coarse, Event, Folds, Pass, ProcessId},
 };
 use agent_common::Control;
 use aya::{
@@ -467,9 +467,10 @@ impl Kernel {
         groups: impl Iterator<Item = u64>,
         processes: impl Iterator<Item = (ProcessId, Attribution)>,
         comms: impl Iterator<Item = (&'a [u8], Attribution)>,
+        folds: &Folds,
     ) -> Result<(), Error> {
         match &mut self.run_queue {
-            Some(run_queue) => run_queue.attribute(groups, processes, comms),
+            Some(run_queue) => run_queue.attribute(groups, processes, comms, folds),
             None => Ok(()),
         }
     }

@@ -3,9 +3,15 @@
 //! The kernel counts in slots. A process is in its parent's from its birth and in the one that its comm says from an exec;
 //! at each pass every live process is told its own, if it changed.
 
-use super::{Error, Sizes, Support, events::sum, slots::Slots, take, wire::Wire};
+use super::{
+    Error, Sizes, Support,
+    events::sum,
+    slots::{Slots, since},
+    take,
+    wire::Wire,
+};
 use crate::{
-    process::{Attribution, Event, ProcessId},
+    process::{Attribution, Event, Folds, ProcessId},
     source::RunQueueStatistics,
 };
 use agent_common::{
@@ -106,9 +112,10 @@ impl RunQueue {
         groups: impl Iterator<Item = u64>,
         processes: impl Iterator<Item = (ProcessId, Attribution)>,
         comms: impl Iterator<Item = (&'a [u8], Attribution)>,
+        folds: &Folds,
     ) -> Result<(), Error> {
         let waits = &self.waits;
-        self.slots.renew(groups, |slot| read(waits, slot))?;
+        self.slots.renew(groups, folds, |slot| read(waits, slot))?;
         let before = std::mem::take(&mut self.told);
         let (mut absent, mut is_changed) = (HashSet::new(), false);
         for (id, attribution) in processes {
@@ -176,10 +183,12 @@ impl RunQueue {
     /// What was counted.
     pub(super) fn statistics(&self) -> Result<RunQueueStatistics, Error> {
         let totals: RunQueueTotals = sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0));
-        let mut by_group = HashMap::new();
+        let mut by_group: HashMap<u64, RunQueueWaits> =
+            self.slots.inherited().into_iter().collect();
         for (group, slot, before) in self.slots.iter() {
             let now = read(&self.waits, slot)?;
-            by_group.insert(group, since(&now, before));
+            let all = by_group.entry(group).or_default();
+            *all = sum([*all, since(&now, before)].into_iter());
         }
         Ok(RunQueueStatistics {
             by_group,
@@ -195,16 +204,6 @@ fn read(
     slot: u32,
 ) -> Result<RunQueueWaits, Error> {
     Ok(sum(waits.get(&slot, 0)?.iter().map(|cpu| cpu.0)))
-}
-
-/// What came on top of `before`.
-fn since(now: &RunQueueWaits, before: &RunQueueWaits) -> RunQueueWaits {
-    let mut grown = *now;
-    grown.sum_ns = now.sum_ns.saturating_sub(before.sum_ns);
-    for (bucket, before) in grown.buckets.iter_mut().zip(before.buckets) {
-        *bucket = bucket.saturating_sub(before);
-    }
-    grown
 }
 
 /// Whether the map did it: an entry may be gone, or there may be no room.

@@ -4,9 +4,12 @@
 //! never used --group comes--> its --group is forgotten--> resting --two passes later, and none unused is left--> another's
 //! ```
 //!
-//! A slot only rises, so who gets a used one remembers what it held. It rests before that: at each pass all live processes
+//! A slot only rises, so who gets a used one remembers what it held. What a slot of a group that was folded counts, or has counted,
+//! is its heir's. It rests before that: at each pass all live processes
 //! are told their slots, so after two of them nobody counts in one that no group has.
 
+use super::events::sum;
+use crate::process::Folds;
 use agent_common::{RunQueueWaits, SLOT_UNKNOWN};
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -17,8 +20,9 @@ const REST: u64 = 2;
 #[derive(Debug)]
 pub(super) struct Slots {
     by_group: HashMap<u64, Slot>,
-    /// Slots of groups that are forgotten, and the pass that found it.
-    resting: VecDeque<(u32, u64)>,
+    resting: VecDeque<Resting>,
+    /// The group that took over those that were folded, and what their slots counted that are others' by now.
+    inherited: Option<(u64, RunQueueWaits)>,
     unused: std::ops::Range<u32>,
     passes: u64,
 }
@@ -30,40 +34,63 @@ struct Slot {
     before: RunQueueWaits,
 }
 
+/// A slot of a group that is no more.
+#[derive(Debug, Clone, Copy)]
+struct Resting {
+    index: u32,
+    /// The pass that found it.
+    since: u64,
+    /// What it held when that group got it, if the group was folded: what it counts is the heir's.
+    before: Option<RunQueueWaits>,
+}
+
 impl Slots {
     /// `count`: how many there are, that of unknown groups among them.
     pub(super) fn new(count: u32) -> Self {
         Self {
             by_group: HashMap::new(),
             resting: VecDeque::new(),
+            inherited: None,
             unused: SLOT_UNKNOWN + 1..count,
             passes: 0,
         }
     }
 
-    /// Another pass: these are the groups now. `read` says what a slot holds.
+    /// Another pass: these are the groups now, and those that were folded since the pass before. `read` says what a slot holds.
     pub(super) fn renew<E>(
         &mut self,
         groups: impl Iterator<Item = u64>,
+        folds: &Folds,
         read: impl Fn(u32) -> Result<RunQueueWaits, E>,
     ) -> Result<(), E> {
         self.passes += 1;
         let groups: Vec<u64> = groups.collect();
         let present: HashSet<u64> = groups.iter().copied().collect();
+        self.renew_heir(folds.heir);
+        let folded: HashSet<u64> = folds.groups.iter().copied().collect();
         let (resting, passes) = (&mut self.resting, self.passes);
         self.by_group.retain(|group, slot| {
             let is_present = present.contains(group);
             if !is_present {
-                resting.push_back((slot.index, passes));
+                resting.push_back(Resting {
+                    index: slot.index,
+                    since: passes,
+                    before: folded.contains(group).then_some(slot.before),
+                });
             }
             is_present
         });
-        for group in groups {
+        // The heir first: the others come and go.
+        for group in folds.heir.into_iter().chain(groups) {
             if self.by_group.contains_key(&group) {
                 continue;
             }
-            let Some(index) = self.unused.next().or_else(|| self.rested()) else {
-                break;
+            let index = match self.unused.next() {
+                Some(index) => index,
+                None => match self.rested(&read)? {
+                    Some(index) => index,
+                    None => break,
+                },
             };
             let before = read(index)?;
             self.by_group.insert(group, Slot { index, before });
@@ -71,13 +98,33 @@ impl Slots {
         Ok(())
     }
 
-    /// One that nobody counts in any more.
-    fn rested(&mut self) -> Option<u32> {
-        let (_, since) = self.resting.front()?;
-        if since + REST > self.passes {
-            return None;
+    /// What a former heir took over is forgotten with it.
+    fn renew_heir(&mut self, heir: Option<u64>) {
+        if self.inherited.map(|(heir, _)| heir) == heir {
+            return;
         }
-        self.resting.pop_front().map(|(index, _)| index)
+        self.inherited = heir.map(|heir| (heir, RunQueueWaits::default()));
+        for slot in &mut self.resting {
+            slot.before = None;
+        }
+    }
+
+    /// One that nobody counts in any more.
+    fn rested<E>(
+        &mut self,
+        read: impl Fn(u32) -> Result<RunQueueWaits, E>,
+    ) -> Result<Option<u32>, E> {
+        let Some(slot) = self.resting.front().copied() else {
+            return Ok(None);
+        };
+        if slot.since + REST > self.passes {
+            return Ok(None);
+        }
+        if let (Some((_, all)), Some(before)) = (&mut self.inherited, slot.before) {
+            *all = sum([*all, since(&read(slot.index)?, &before)].into_iter());
+        }
+        self.resting.pop_front();
+        Ok(Some(slot.index))
     }
 
     /// The slot of a group.
@@ -85,17 +132,36 @@ impl Slots {
         Some(self.by_group.get(&group)?.index)
     }
 
-    /// All groups with a slot, their slots, and what these held before.
+    /// All slots that count for a group, with the group and with what they held before. A group may have several.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u32, &RunQueueWaits)> {
         let slots = self.by_group.iter();
-        slots.map(|(group, slot)| (*group, slot.index, &slot.before))
+        let slots = slots.map(|(group, slot)| (*group, slot.index, &slot.before));
+        let resting = self.resting.iter();
+        let of_heir =
+            resting.filter_map(|slot| Some((self.inherited?.0, slot.index, slot.before.as_ref()?)));
+        slots.chain(of_heir)
     }
+
+    /// What a group has beside that.
+    pub(super) fn inherited(&self) -> Option<(u64, RunQueueWaits)> {
+        self.inherited
+    }
+}
+
+/// What came on top of `before`.
+pub(super) fn since(now: &RunQueueWaits, before: &RunQueueWaits) -> RunQueueWaits {
+    let mut grown = *now;
+    grown.sum_ns = now.sum_ns.saturating_sub(before.sum_ns);
+    for (bucket, before) in grown.buckets.iter_mut().zip(before.buckets) {
+        *bucket = bucket.saturating_sub(before);
+    }
+    grown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::convert::Infallible;
+    use std::{collections::BTreeMap, convert::Infallible};
 
     fn renew(slots: &mut Slots, groups: &[u64], held_ns: u64) {
         let read = |_| -> Result<_, Infallible> {
@@ -104,7 +170,9 @@ mod tests {
                 ..RunQueueWaits::default()
             })
         };
-        slots.renew(groups.iter().copied(), read).unwrap();
+        slots
+            .renew(groups.iter().copied(), &Folds::default(), read)
+            .unwrap();
     }
 
     #[test]
@@ -134,9 +202,50 @@ mod tests {
     #[test]
     fn a_slot_that_cannot_be_read_is_given_to_nobody() {
         let mut slots = Slots::new(3);
-        let refused = slots.renew([7].into_iter(), |_| Err("no"));
+        let refused = slots.renew([7].into_iter(), &Folds::default(), |_| Err("no"));
         assert_eq!((refused, slots.of(7)), (Err("no"), None));
         renew(&mut slots, &[7], 0);
         assert_eq!(slots.of(7), Some(2));
+    }
+
+    /// What each group has, where each slot holds what `held` says.
+    fn totals(slots: &Slots, held: &[u64]) -> BTreeMap<u64, u64> {
+        let inherited = slots.inherited().into_iter();
+        let mut totals: BTreeMap<u64, u64> = inherited
+            .map(|(group, waits)| (group, waits.sum_ns))
+            .collect();
+        for (group, slot, before) in slots.iter() {
+            *totals.entry(group).or_default() += held[slot as usize] - before.sum_ns;
+        }
+        totals
+    }
+
+    #[test]
+    fn a_folded_group_leaves_all_that_its_slot_counts_to_its_heir() {
+        let held = std::cell::RefCell::new(vec![0_u64; 3]);
+        let mut slots = Slots::new(3);
+        let mut pass = |groups: &[u64], folded: &[u64], held_now: [u64; 3]| {
+            *held.borrow_mut() = held_now.to_vec();
+            let read = |slot: u32| -> Result<_, Infallible> {
+                let sum_ns = held.borrow()[slot as usize];
+                Ok(RunQueueWaits {
+                    sum_ns,
+                    ..RunQueueWaits::default()
+                })
+            };
+            let folds = Folds {
+                heir: Some(1),
+                groups: folded.to_vec(),
+            };
+            slots.renew(groups.iter().copied(), &folds, read).unwrap();
+            totals(&slots, &held_now)
+        };
+        assert_eq!(pass(&[1, 7], &[], [0; 3]), [(1, 0), (7, 0)].into());
+        assert_eq!(pass(&[1, 7], &[], [0, 2, 5]), [(1, 2), (7, 5)].into());
+        assert_eq!(pass(&[1, 8], &[7], [0, 2, 5]), [(1, 7)].into());
+        assert_eq!(pass(&[1, 8], &[], [0, 2, 6]), [(1, 8)].into(), "late");
+        // The slot is the next group's now; what it counted so far stays with the heir.
+        assert_eq!(pass(&[1, 8], &[], [0, 3, 6]), [(1, 9), (8, 0)].into());
+        assert_eq!(pass(&[1, 8], &[], [0, 3, 10]), [(1, 9), (8, 4)].into());
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn reuse(arguments: &[String]) {
     process::reap(pid);
 }
 
-/// `COUNT PREFIX`: programs one after another, each under another name.
+/// `COUNT PREFIX [UID]`: programs one after another, each under another name; as user `UID`, if it is named.
 pub(super) fn names(arguments: &[String]) {
     let own = std::env::current_exe().unwrap();
     let folder = own.parent().unwrap();
@@ -78,7 +78,12 @@ pub(super) fn names(arguments: &[String]) {
         let next = folder.join(format!("{}{n:x}", arguments[1]));
         std::fs::rename(&path, &next).unwrap();
         let end = ["child", "scenario", "end", "0", "success"];
-        process::reap(process::fork(|| process::exec(&next, &end)));
+        process::reap(process::fork(|| {
+            if let Some(uid) = arguments.get(2) {
+                process::set_uid(u32::try_from(number(uid)).unwrap());
+            }
+            process::exec(&next, &end)
+        }));
         path = next;
     }
     std::fs::remove_file(path).unwrap();

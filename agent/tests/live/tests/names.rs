@@ -2,12 +2,13 @@
 
 use crate::{
     agent::Agent,
+    exposition::Samples,
     group::Lives,
     guest::{is_here, is_locked_down, scaled},
     process,
     program::{self, Program, Report, Running},
     runner::table,
-    tier::{ALL, ITERATOR, TYPED, Tier},
+    tier::{ALL, EXACT, ITERATOR, TYPED, Tier},
 };
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, os::unix::fs::symlink, path::PathBuf};
 
@@ -17,6 +18,7 @@ table![
     hostile_arguments_of_the_dead for TYPED,
     no_arguments for TYPED,
     a_hundred_thousand_names for &[&ITERATOR],
+    names_of_one_user_leave_room_for_others for EXACT,
 ];
 
 /// A program whose file name, and so its comm, is these bytes and something of this run.
@@ -171,4 +173,49 @@ fn a_hundred_thousand_names(tier: &'static Tier) {
     assert!(samples.the("headcount_groups_overflowed_total", &[]) >= (count - 1000) as f64);
     let resident = samples.the("process_resident_memory_bytes", &[]);
     assert!(resident < 48.0 * 1024.0 * 1024.0, "{resident} bytes");
+}
+
+/// One unprivileged user starts more programs with names of their own than there may be groups. Later programs of every user,
+/// also of this one, still get their own groups; all programs are counted, and `/health` gives the reason.
+fn names_of_one_user_leave_room_for_others(tier: &'static Tier) {
+    const NOBODY: &str = "65534";
+    let agent = Agent::start(tier);
+    let program = Program::new("users");
+    let prefix = |tag: &str| format!("{tag}{:x}-", process::own_pid());
+    let names = |tag: &str, count: u32, uid: &str| {
+        program.run("names", &[&count.to_string(), &prefix(tag), uid]);
+    };
+    names("m", 1100, NOBODY);
+    let execs = |samples: &Samples, tags: &[&str]| -> f64 {
+        let own = tags
+            .iter()
+            .flat_map(|tag| samples.groups_with_prefix(&prefix(tag)));
+        own.map(|name| samples.group(&name).execs()).sum()
+    };
+    let counted = |samples: &Samples, tags: &[&str], expected: f64| {
+        let found = execs(samples, tags) + samples.group("other").execs();
+        match found >= expected {
+            true => Ok(()),
+            false => Err(format!("{found} of {expected} programs are counted")),
+        }
+    };
+    agent.await_that(|samples| counted(samples, &["m"], 1100.0));
+    let later = [("r", "0"), ("d", "1"), ("n", NOBODY)];
+    for (tag, uid) in later {
+        names(tag, 5, uid);
+    }
+    let samples = agent.await_that(|samples| {
+        counted(samples, &["m", "r", "d", "n"], 1115.0)?;
+        let missing = later.iter().find(|(tag, _)| execs(samples, &[tag]) != 5.0);
+        missing.map_or(Ok(()), |(_, uid)| {
+            Err(format!("programs of {uid} have no groups of their own"))
+        })
+    });
+    let folded = samples.the("headcount_names_folded_total", &[("kind", "group")]);
+    assert!(folded > 100.0, "{folded} groups folded");
+    assert_eq!(samples.the("headcount_groups_overflowed_total", &[]), 0.0);
+    assert!(samples.the("headcount_groups", &[]) <= 1001.0);
+    let (status, reasons) = agent.health();
+    let is_told = reasons.iter().any(|reason| reason.contains("group names"));
+    assert!(status == "degraded" && is_told, "{status}: {reasons:?}");
 }

@@ -48,6 +48,8 @@ pub(super) struct Groups {
     grouper: Grouper,
     /// By the group's number.
     shown: BTreeMap<u64, [u64; 15]>,
+    /// Groups that are no more.
+    gone: u64,
 }
 
 impl Groups {
@@ -61,6 +63,7 @@ impl Groups {
             table: Table::new(since_ns),
             grouper: Grouper::new(Box::new(place), policy),
             shown: BTreeMap::new(),
+            gone: 0,
         }
     }
 
@@ -91,8 +94,12 @@ impl Groups {
             let fell = before.iter().zip(now).any(|(before, now)| *before > now);
             assert!(!fell, "{} fell from {before:?} to {now:?}", group.name);
         }
+        let present: Vec<u64> = self.grouper.groups().iter().map(|group| group.id).collect();
+        self.gone += self.shown.keys().filter(|id| !present.contains(id)).count() as u64;
+        self.shown.retain(|id, _| present.contains(id));
+        assert!(self.gone <= self.grouper.statistics().folded_groups);
         // Four, and the one for the rest.
-        assert!(self.shown.len() == self.grouper.groups().len() && self.shown.len() <= 5);
+        assert!(self.shown.len() == present.len() && present.len() <= 5);
         all
     }
 }

@@ -1,0 +1,85 @@
+//! Whether there are too many names for the bound of groups, for `/health`.
+
+use crate::group::Statistics;
+use std::time::Duration;
+
+/// How long it is told, after it was last so.
+const TOLD_FOR: Duration = Duration::from_secs(600);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Crowded {
+    folded: u64,
+    overflowed: u64,
+    /// When one of them last rose, nanoseconds since boot.
+    risen_ns: Option<u64>,
+}
+
+impl Crowded {
+    /// Takes the counts of the grouper.
+    pub(super) fn note(&mut self, now: &Statistics, now_ns: u64) {
+        let before = (self.folded, self.overflowed);
+        (self.folded, self.overflowed) = (now.folded_groups, now.overflowed);
+        if before != (self.folded, self.overflowed) {
+            if self.risen_ns.is_none() {
+                log::warn!("{}", self.text());
+            }
+            self.risen_ns = Some(now_ns);
+        } else if !self.is_lately(now_ns) {
+            self.risen_ns = None;
+        }
+    }
+
+    fn is_lately(&self, now_ns: u64) -> bool {
+        let age_ns = self
+            .risen_ns
+            .map(|risen_ns| now_ns.saturating_sub(risen_ns));
+        age_ns.is_some_and(|age_ns| Duration::from_nanos(age_ns) < TOLD_FOR)
+    }
+
+    /// Why the agent is not well; `is_full`: there are as many groups as there may be.
+    pub(super) fn reason(&self, now_ns: u64, is_full: bool) -> Option<String> {
+        (is_full || self.is_lately(now_ns)).then(|| self.text())
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "there are more group names than groups may be made: since the start, {} empty groups were added to the group \
+             other and {} processes were put there; raise --max-groups or the max_groups of an item, or use fewer names",
+            self.folded, self.overflowed
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    fn counts(folded_groups: u64, overflowed: u64) -> Statistics {
+        Statistics {
+            folded_groups,
+            overflowed,
+            ..Statistics::default()
+        }
+    }
+
+    #[test]
+    fn a_fold_or_an_overflow_is_a_reason_for_ten_minutes() {
+        let mut crowded = Crowded::default();
+        crowded.note(&counts(0, 0), SECOND_NS);
+        assert_eq!(crowded.reason(SECOND_NS, false), None);
+        crowded.note(&counts(62, 0), 2 * SECOND_NS);
+        let reason = crowded.reason(500 * SECOND_NS, false).unwrap();
+        assert!(reason.contains("62 empty groups"), "{reason}");
+        crowded.note(&counts(62, 1), 500 * SECOND_NS);
+        assert!(crowded.reason(1000 * SECOND_NS, false).is_some());
+        assert_eq!(crowded.reason(1101 * SECOND_NS, false), None);
+    }
+
+    #[test]
+    fn as_many_groups_as_there_may_be_are_a_reason() {
+        assert!(Crowded::default().reason(0, true).is_some());
+    }
+}
