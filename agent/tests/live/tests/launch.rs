@@ -1,6 +1,6 @@
 //! Who pays for what a process uses before an exec, where the exec makes it another user's, and where many follow one another.
 
-use super::{between, border_ns, sum_within, up_to_exec};
+use super::{between, border_ns, sum_within, unseen_ns, up_to_exec};
 use crate::{
     agent::Agent,
     exposition::Samples,
@@ -92,11 +92,14 @@ fn is_not_billed(tier: &'static Tier, program: &Program, uids: [&str; 2]) {
             0.0,
             OWN_NS as f64 + 2.0 * border_ns(),
         )?;
+        let launch_ns = LAUNCH_NS as f64;
         if tier.has_events {
-            return up_to_exec(&agent, tier, &bills.launcher, LAUNCH_NS as f64);
+            // Its own start is its as well, which takes long in emulation.
+            let samples = bills.launcher.samples;
+            let low_ns = launch_ns - tier.noise_ns(&agent, launch_ns) - unseen_ns(samples);
+            return between(bills.launcher.cpu_ns(), low_ns - border_ns(), f64::MAX);
         }
         // Sampling does not know which program it was.
-        let launch_ns = LAUNCH_NS as f64;
         between(bills.dropped_ns, launch_ns - 2.0 * border_ns(), f64::MAX)
     });
 }
