@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Inode of the initial pid namespace, fixed in the kernel (`PROC_PID_INIT_INO` in `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -247,6 +248,12 @@ pub fn monotonic_ns() -> u64 {
 /// CPU time of the calling thread, nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// CPU time of all threads of this process but the calling one.
+pub fn other_threads_cpu() -> Duration {
+    let process_ns = clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID);
+    Duration::from_nanos(process_ns.saturating_sub(thread_cpu_ns()))
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {

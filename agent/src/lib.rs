@@ -73,6 +73,8 @@ pub struct Settings {
     pub smaps_budget: Option<Duration>,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// Size of an exposition; groups that do not fit are left out.
+    pub max_exposition_bytes: usize,
     /// Whether a request may reload the configuration.
     pub can_reload: bool,
     /// Names under which data is shown to people.
@@ -122,9 +124,13 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let manager = Manager::connect();
-    let (owner, inbox) = http::owner();
-    let limits = limits();
+    let limits = http::Limits {
+        // One that clients take, and one that is made meanwhile.
+        unsent_bytes: settings.max_exposition_bytes.saturating_mul(2),
+        ..limits()
+    };
     let statistics = Arc::new(http::Statistics::new(limits.clone()));
+    let (owner, inbox) = http::owner(&statistics, host::other_threads_cpu);
     let partial = Partial::new(Arc::clone(&statistics))?;
     let web = settings.web.take().map(Arc::new);
     let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
@@ -157,15 +163,16 @@ pub async fn run(
 /// # Errors
 /// See [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
-    let (owner, inbox) = http::owner();
-    let (_, failure) = start_owner(settings, Arc::default(), inbox, &[])?;
+    let statistics = Arc::default();
+    let (owner, inbox) = http::owner(&statistics, host::other_threads_cpu);
+    let (_, failure) = start_owner(settings, statistics, inbox, &[])?;
     let scrapes = async {
         owner.metrics().await?;
         tokio::time::sleep(delay).await;
         owner.metrics().await
     };
     match scrapes.await {
-        Ok(exposition) => Ok(exposition.into()),
+        Ok(exposition) => Ok(exposition.plain().into()),
         Err(http::Unavailable) => Err(failure.await),
     }
 }
@@ -230,6 +237,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         threads,
         smaps_budget,
         shows_cmdline,
+        max_exposition_bytes,
         logger,
         sandbox,
         ..
@@ -279,7 +287,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         grouper,
         classifier,
         reloads: Reloads::of(config_path),
-        collectors: Collectors::new()?,
+        collectors: Collectors::new()?.bounded(max_exposition_bytes),
         threads,
         http,
         logger,

@@ -143,6 +143,7 @@ fn start(flags: Flags) -> Result<(), String> {
         threads: flags.threads,
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         telemetry_path: flags.web.telemetry_path.clone(),
+        max_exposition_bytes: usize::try_from(flags.web.max_exposition_bytes).unwrap_or(usize::MAX),
         can_reload: flags.web.enable_lifecycle,
         hosts: Hosts::of_machine(flags.web.host_names(), &flags.rootfs),
         has_page: !flags.web.disable_ui,

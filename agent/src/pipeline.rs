@@ -18,7 +18,7 @@ use crowded::Crowded;
 pub(crate) use reload::placer;
 
 use crate::{
-    collector::{Build, Collectors, ServingLimits, ServingStatistics, View},
+    collector::{Build, Collectors, ServingLimits, ServingStatistics, UnsentStatistics, View},
     config::logging::Logger,
     group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
@@ -375,6 +375,7 @@ impl Pipeline {
                  kept for their groups; headcount_classifications_deferred_total counts the waiting"
             ));
         }
+        reasons.extend(self.collectors.reason());
         reasons.extend(self.reloads.reason());
         self.crowded
             .note(&self.grouper.statistics(), monotonic_ns());
@@ -415,6 +416,12 @@ pub(crate) fn serving(http: &http::Statistics) -> ServingStatistics {
         accept_errors: http.accept_errors(),
         handshake_failures: http.handshake_failures(),
         reload_failures: http.reload_failures(),
+        unsent: UnsentStatistics {
+            bytes: http.unsent_bytes(),
+            max_bytes: limits.unsent_bytes as u64,
+            unread: http.unread(),
+            delayed_passes: http.delayed(),
+        },
         requests: http.requests().collect(),
         timeouts: http.timeouts().collect(),
         limits: ServingLimits {

@@ -9,6 +9,9 @@
 //! Not here: gathering the facts, keeping counters of processes and groups, HTTP.
 
 mod accounting;
+mod bounded;
+#[cfg(test)]
+mod bounded_tests;
 mod build;
 mod configuration;
 mod label;
@@ -32,7 +35,7 @@ mod view;
 pub use reference::reference;
 pub use run::Collectors;
 pub use runs::{Outcome, Runs, Timer};
-pub use view::{Build, ReloadStatistics, ServingLimits, ServingStatistics, View};
+pub use view::{Build, ReloadStatistics, ServingLimits, ServingStatistics, UnsentStatistics, View};
 
 use crate::exposition::{Descriptor, Writer};
 use metric::Table;
@@ -60,7 +63,7 @@ pub type Start = fn(&Runs) -> Box<dyn Collector>;
 
 /// All collectors, in the order in which they run and stand in the reference.
 pub static COLLECTORS: &[Start] = &[
-    |_| Box::new(namegroup::NameGroup),
+    |runs| Box::new(namegroup::NameGroup::new(runs.bound())),
     |_| {
         Box::new(Table {
             name: "build",

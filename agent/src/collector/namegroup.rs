@@ -2,8 +2,10 @@
 //!
 //! Families by thread name stand in [`threads`]. A family whose facts come from nowhere is left out, never shown as 0.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::bounded::{self, Bound, Kept, Omitted, Size};
 use super::{Collector, Error, View, runqueue, threads};
 use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
 use crate::group::Group;
@@ -19,7 +21,17 @@ pub(super) struct Metric {
 }
 
 #[derive(Debug)]
-pub(super) struct NameGroup;
+pub(super) struct NameGroup {
+    bound: Arc<Bound>,
+}
+
+impl NameGroup {
+    pub(super) fn new(bound: &Arc<Bound>) -> Self {
+        Self {
+            bound: Arc::clone(bound),
+        }
+    }
+}
 
 impl Collector for NameGroup {
     fn name(&self) -> &'static str {
@@ -27,24 +39,90 @@ impl Collector for NameGroup {
     }
 
     fn descriptors(&self) -> Vec<&'static Descriptor> {
-        metrics().map(|metric| &metric.descriptor).collect()
+        let metrics = METRICS.iter().chain(threads::METRICS);
+        metrics.map(|metric| &metric.descriptor).collect()
     }
 
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
-        for metric in metrics() {
-            if metric.facts.iter().all(|fact| view.has(*fact)) {
-                let mut family = out.family(&metric.descriptor);
-                for group in view.groups {
-                    (metric.write)(view, group, family.with_labels(&group.labels));
-                }
-            }
+        let mark = out.mark();
+        let most = self.bound.most_group_bytes();
+        let all = Kept {
+            own: true,
+            threads: true,
+        };
+        // What was too large the last time is so again, most likely.
+        let is_tried = self.bound.omitted() == Omitted::default();
+        if is_tried && write(view, |_| all, most, out) {
+            self.bound.note(Omitted::default());
+            return Ok(());
         }
+        out.roll_back(mark);
+        let mut heads = 0;
+        let sizes: Vec<Size> = view
+            .groups
+            .iter()
+            .map(|group| measure(view, group, &mut heads, out))
+            .collect();
+        let room = most.saturating_sub(out.bytes() + heads);
+        let kept = bounded::kept(&sizes, room);
+        write(view, |n| kept[n], usize::MAX, out);
+        self.bound.note(bounded::omitted(&sizes, &kept));
         Ok(())
     }
 }
 
-fn metrics() -> impl Iterator<Item = &'static Metric> {
-    METRICS.iter().chain(threads::METRICS)
+/// Writes of each group what is kept of it, by its place. False, and only a part is written, if that is more than `most` bytes.
+fn write(view: &View<'_>, kept: impl Fn(usize) -> Kept, most: usize, out: &mut Writer) -> bool {
+    let own = METRICS.iter().map(|metric| (metric, false));
+    let by_thread = threads::METRICS.iter().map(|metric| (metric, true));
+    for (metric, is_by_thread) in own.chain(by_thread) {
+        if !metric.is_known(view) {
+            continue;
+        }
+        let mut family = out.family(&metric.descriptor);
+        for (n, group) in view.groups.iter().enumerate() {
+            let kept = kept(n);
+            let is_kept = if is_by_thread { kept.threads } else { kept.own };
+            if is_kept {
+                (metric.write)(view, group, family.with_labels(&group.labels));
+            }
+            if family.bytes() > most {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// How large the samples of a group are. `heads`: the most bytes that the heads of one group's families had so far.
+fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) -> Size {
+    let mut size_of = |metrics: &'static [Metric]| {
+        let mark = out.mark();
+        for metric in metrics.iter().filter(|metric| metric.is_known(view)) {
+            let mut family = out.family(&metric.descriptor);
+            (metric.write)(view, group, family.with_labels(&group.labels));
+        }
+        let written = out.written(mark);
+        out.roll_back(mark);
+        (written.sample_bytes, written.bytes - written.sample_bytes)
+    };
+    let (own, own_heads) = size_of(METRICS);
+    let (threads, thread_heads) = size_of(threads::METRICS);
+    *heads = (*heads).max(own_heads + thread_heads);
+    let used = &group.total.delta;
+    Size {
+        own,
+        threads,
+        cpu_ns: used.user_ns.saturating_add(used.system_ns),
+        id: group.id,
+    }
+}
+
+impl Metric {
+    /// Whether its facts come from anywhere.
+    fn is_known(&self, view: &View<'_>) -> bool {
+        self.facts.iter().all(|fact| view.has(*fact))
+    }
 }
 
 static METRICS: &[Metric] = &[

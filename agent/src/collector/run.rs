@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::bounded::Omitted;
 use super::{COLLECTORS, Collector, Outcome, Runs, View};
 use crate::exposition::{Descriptor, Kind, Writer};
 
@@ -35,8 +36,34 @@ static EXPOSED_SERIES: Descriptor = Descriptor {
     fallback: "-",
 };
 
+static MAX_BYTES: Descriptor = Descriptor {
+    name: "headcount_exposition_max_bytes",
+    kind: Kind::Gauge,
+    help: "Size that an exposition may have before compression (--web.max-exposition-bytes); groups that do not fit are left out.",
+    labels: &[],
+    unit: "bytes",
+    source: "agent",
+    fallback: "-",
+};
+
+static OMITTED: Descriptor = Descriptor {
+    name: "headcount_exposition_omitted_groups",
+    kind: Kind::Gauge,
+    help: "Groups that this exposition leaves out because it would be too large: with all their families, or with those by thread name only. Their counters go on and are shown again when there is room.",
+    labels: &["families"],
+    unit: "groups",
+    source: "agent",
+    fallback: "-",
+};
+
 /// What is said of all collectors when they have run; the reference has it under `self`.
-pub(super) const DESCRIPTORS: [&Descriptor; 3] = [&SUCCESS, &EXPOSED_SERIES, &EXPOSED_SAMPLES];
+pub(super) const DESCRIPTORS: [&Descriptor; 5] = [
+    &SUCCESS,
+    &MAX_BYTES,
+    &OMITTED,
+    &EXPOSED_SERIES,
+    &EXPOSED_SAMPLES,
+];
 
 /// All collectors and the buffers that they share.
 #[derive(Debug)]
@@ -79,6 +106,24 @@ impl Collectors {
         }
     }
 
+    /// Expositions of at most so many bytes.
+    pub fn bounded(self, most: usize) -> Self {
+        self.runs.bound().set(most);
+        self
+    }
+
+    /// Why the last exposition is not complete; `None` if it is.
+    pub fn reason(&self) -> Option<String> {
+        let Omitted { groups, threads } = self.runs.bound().omitted();
+        (groups + threads > 0).then(|| {
+            format!(
+                "the last exposition leaves out {groups} groups, and of {threads} more the families by thread name, because it would be \
+                 larger than --web.max-exposition-bytes={}; fewer groups, shorter names or a larger bound help",
+                self.runs.bound().most_bytes()
+            )
+        })
+    }
+
     /// The exposition for `view`.
     pub fn collect(&mut self, view: &View<'_>) -> Vec<u8> {
         self.run(view, true)
@@ -100,10 +145,21 @@ impl Collectors {
         for running in &self.collectors {
             success.sample(&[running.collector.name()], u64::from(running.is_shown));
         }
+        self.write_bound();
         write_series(&mut self.writer);
         let samples = self.writer.samples() + 1;
         self.writer.family(&EXPOSED_SAMPLES).sample(&[], samples);
         self.writer.finish()
+    }
+
+    fn write_bound(&mut self) {
+        let bound = self.runs.bound();
+        let Omitted { groups, threads } = bound.omitted();
+        let most = bound.most_bytes() as u64;
+        self.writer.family(&MAX_BYTES).sample(&[], most);
+        let mut family = self.writer.family(&OMITTED);
+        family.sample(&["all"], groups);
+        family.sample(&["thread"], threads);
     }
 
     #[cfg(test)]

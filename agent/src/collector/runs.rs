@@ -1,11 +1,13 @@
 //! How the collectors' runs went: counted, timed and judged, each run exactly once.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
+use super::bounded::Bound;
 use crate::exposition::{Descriptor, Kind};
 
 static SCRAPES: Descriptor = Descriptor {
@@ -79,6 +81,7 @@ impl Outcome {
 #[derive(Debug, Clone)]
 pub struct Runs {
     registry: Registry,
+    bound: Arc<Bound>,
     scrapes: IntCounter,
     runs: IntCounterVec,
     durations: HistogramVec,
@@ -109,6 +112,7 @@ impl Runs {
         registry.register(Box::new(last_success.clone()))?;
         Ok(Self {
             registry,
+            bound: Arc::default(),
             scrapes,
             runs,
             durations,
@@ -119,6 +123,11 @@ impl Runs {
     /// The families of [`Self::registry`].
     pub(super) fn descriptors() -> [&'static Descriptor; 4] {
         [&SCRAPES, &RUNS, &DURATION, &LAST_SUCCESS]
+    }
+
+    /// The bound of expositions.
+    pub(super) const fn bound(&self) -> &Arc<Bound> {
+        &self.bound
     }
 
     pub(super) const fn registry(&self) -> &Registry {

@@ -110,6 +110,54 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_http_unsent_bytes",
+            kind: Kind::Gauge,
+            help: "Size of the answers that clients have not taken yet; answers of one pass share their memory and count once.",
+            labels: &[],
+            unit: "bytes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.unsent.bytes),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_unsent_max_bytes",
+            kind: Kind::Gauge,
+            help: "Size that these answers may have together; a new one is made only while half of it is free.",
+            labels: &[],
+            unit: "bytes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.unsent.max_bytes),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_unread_connections_closed_total",
+            kind: Kind::Counter,
+            help: "Connections closed because their clients did not take an answer for a second while there was no room for further answers.",
+            labels: &[],
+            unit: "connections",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.unsent.unread),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_passes_delayed_total",
+            kind: Kind::Counter,
+            help: "Passes put off because requests came more than once a second and passes would have used more than their share of a core.",
+            labels: &[],
+            unit: "passes",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.serving.unsent.delayed_passes),
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_http_connections_max",
             kind: Kind::Gauge,
             help: "Connections that may be open; then the one that waited longest gives way to a new one.",

@@ -28,7 +28,7 @@ const FACTS: [Fact; 15] = [
     Fact::Proportional,
 ];
 
-fn busy() -> Group {
+pub(super) fn busy() -> Group {
     let delta = Delta {
         user_ns: 1_500_000_001,
         system_ns: 20_000_000,
@@ -100,7 +100,7 @@ fn run_queue() -> RunQueueStatistics {
     }
 }
 
-fn source() -> Statistics {
+pub(super) fn source() -> Statistics {
     Statistics {
         tier: Tier::Iterator,
         rung: Some(Rung::Free),
@@ -159,14 +159,21 @@ fn source() -> Statistics {
 
 /// Calls `test` with a view of a busy group, an empty one, and `source`.
 fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
+    let empty = Group {
+        name: "empty".to_owned(),
+        ..Group::default()
+    };
+    with_groups(&[busy(), empty], source, test)
+}
+
+/// The same of other groups.
+pub(super) fn with_groups<T>(
+    groups: &[Group],
+    source: &Statistics,
+    test: impl FnOnce(&View<'_>) -> T,
+) -> T {
     test(&View {
-        groups: &[
-            busy(),
-            Group {
-                name: "empty".to_owned(),
-                ..Group::default()
-            },
-        ],
+        groups,
         processes: &process::Statistics {
             live: 30,
             pending: 31,
@@ -196,6 +203,12 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
             handshake_failures: 57,
             reload_failures: 58,
             requests: vec![("200", 54), ("404", 55)],
+            unsent: UnsentStatistics {
+                bytes: 67,
+                max_bytes: 68,
+                unread: 69,
+                delayed_passes: 70,
+            },
             timeouts: vec![("header", 56)],
             limits: ServingLimits {
                 connections: 61,
@@ -356,7 +369,7 @@ fn descriptors_are_unique_and_well_formed() {
 
 #[test]
 fn no_item_can_have_a_label_that_families_of_groups_have() {
-    let labels = namegroup::NameGroup.descriptors();
+    let labels = namegroup::NameGroup::new(&std::sync::Arc::default()).descriptors();
     let labels = labels.iter().flat_map(|descriptor| descriptor.labels);
     for label in labels {
         assert!(

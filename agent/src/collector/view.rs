@@ -44,12 +44,27 @@ pub struct ServingStatistics {
     pub handshake_failures: u64,
     /// Changes of the web configuration that could not be used.
     pub reload_failures: u64,
+    /// Answers that clients have not taken yet.
+    pub unsent: UnsentStatistics,
     /// Requests by status code.
     pub requests: Vec<(&'static str, u64)>,
     /// Times up by phase.
     pub timeouts: Vec<(&'static str, u64)>,
     /// How much and how long.
     pub limits: ServingLimits,
+}
+
+/// Answers that clients have not taken yet, and passes that wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnsentStatistics {
+    /// Their size.
+    pub bytes: u64,
+    /// Their size at most.
+    pub max_bytes: u64,
+    /// Connections closed because they held answers for which there was no room.
+    pub unread: u64,
+    /// Passes put off because requests came too often.
+    pub delayed_passes: u64,
 }
 
 /// Bounds of the HTTP side.

@@ -20,7 +20,7 @@ mod writer;
 
 pub use descriptor::{Descriptor, Kind};
 pub use number::Value;
-pub use writer::{Family, Mark, Writer};
+pub use writer::{Family, Mark, Writer, Written};
 
 /// What the header `Content-Type` says of a body that a [`Writer`] made.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -33,6 +33,15 @@ pub struct Writer {
     samples: u64,
 }
 
+/// How much was written since a [`Mark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// All bytes.
+    pub bytes: usize,
+    /// Those of samples; the others are heads of families.
+    pub sample_bytes: usize,
+}
+
 /// A point to go back to, see [`Writer::roll_back`].
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
@@ -84,6 +93,20 @@ impl Writer {
             blocks: self.blocks.len(),
             samples: self.samples,
         }
+    }
+
+    /// How much was written since `mark`, which this writer made since the last [`Writer::finish`].
+    pub fn written(&self, mark: Mark) -> Written {
+        let blocks = self.blocks.iter().skip(mark.blocks);
+        Written {
+            bytes: self.text.len() - mark.text,
+            sample_bytes: blocks.map(|block| block.end - block.samples).sum(),
+        }
+    }
+
+    /// Bytes written so far.
+    pub const fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// Forgets all that was written since `mark`, which this writer made since the last [`Writer::finish`].
@@ -178,6 +201,11 @@ impl Writer {
 }
 
 impl<'w> Family<'w> {
+    /// Bytes written so far, those of other families included.
+    pub const fn bytes(&self) -> usize {
+        self.writer.bytes()
+    }
+
     /// From here on every sample has these labels too; none may be one of the descriptor's.
     pub fn with_labels(&mut self, more: &'w [(Arc<str>, String)]) -> &mut Self {
         self.more = more;
@@ -305,6 +333,10 @@ mod tests {
         writer.family(&A).sample(&[], 1_u64);
         let mark = writer.mark();
         writer.family(&B).sample(&["1", "2"], 2_u64);
+        let written = writer.written(mark);
+        let (head, line) = ("# HELP b Help.\n# TYPE b gauge\n", "b{x=\"1\",y=\"2\"} 2\n");
+        assert_eq!(written.bytes, head.len() + line.len());
+        assert_eq!(written.sample_bytes, line.len());
         writer.roll_back(mark);
         assert_eq!(writer.samples(), 1);
         assert_eq!(

@@ -79,9 +79,9 @@ pub(crate) fn http(input: &[u8]) {
 }
 
 async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
-    let (owner, inbox) = owner();
     let limits = Limits::default();
     let statistics = Arc::new(Statistics::new(limits.clone()));
+    let (owner, inbox) = owner(&statistics, || Duration::ZERO);
     let slots = Slots::new(limits.clone(), Arc::clone(&statistics));
     let slot = slots.take(Origin::Local).expect("a free place");
     let site = Arc::new(Site {

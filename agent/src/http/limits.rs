@@ -27,6 +27,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Pause after the system had no descriptor or memory for a new connection, and no other could give way.
     pub accept_pause: Duration,
+    /// Size of all answers together that clients have not taken yet, bytes.
+    pub unsent_bytes: usize,
     /// Size of a request's header, bytes; at least 8192.
     pub header_bytes: usize,
     /// Lines in a request's header.
@@ -58,6 +60,7 @@ impl Default for Limits {
             health: Duration::from_secs(5),
             drain: Duration::from_secs(15),
             accept_pause: Duration::from_millis(100),
+            unsent_bytes: 20_000_000,
             header_bytes: 16 * 1024,
             header_lines: 64,
         }

@@ -33,7 +33,9 @@ mod limits;
 mod listener;
 mod origin;
 mod owner;
+mod pace;
 mod page;
+mod passes;
 mod phase;
 mod reload;
 mod respond;
@@ -41,6 +43,7 @@ mod serve;
 mod slots;
 mod statistics;
 mod stream;
+mod unsent;
 mod web;
 
 pub use deadline::Fallback;
@@ -48,7 +51,7 @@ pub use hosts::Hosts;
 pub use hyper::body::Bytes;
 pub use limits::Limits;
 pub use listener::{BindError, Listener};
-pub use owner::{Health, Owner, Question, Status, Unavailable, owner};
+pub use owner::{CpuClock, Exposition, Health, Owner, Question, Status, Unavailable, owner};
 pub use page::{
     GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
 };

@@ -1,25 +1,28 @@
-//! Questions to the owner of the state, and answers shared by those who ask at the same time.
+//! Questions to the owner of the state, and answers shared by requests that ask at the same time.
 //!
 //! ```text
 //!  request --+                       (one question of a kind at a time)
 //!  request --+--> Owner::metrics ----> Question::Metrics(reply) ----> the owner's task
 //!  request --+         ^                                                  |
-//!            +---------+----------------- the same Bytes <----------------+
+//!            +---------+---------------- the same answer <----------------+
 //! ```
 //!
-//! Reloads do not share the answer of one that is under way, which may have read an older file: they wait for its end, and
-//! share the next one.
+//! An answer never begins before the request that gets it: a scrape, a look or a reload is shared by the requests that came before it was
+//! asked for. Later ones wait for its end and share the next. Scrapes and looks take turns, see [`passes`](super::passes).
 //!
 //! A question is asked by a tokio task of its own, so it outlives the request that caused it: a client that hangs up takes
-//! no answer away from the others. An owner that hangs has at most one question of each kind before it.
+//! no answer away from the others. A pass that no client waits for any more when its turn comes is left out. An owner that hangs has at most one question of each kind before it.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{Overview, Processes};
+use super::passes::Passes;
+use super::unsent::Unsent;
+use super::{Overview, Processes, Statistics};
 
 /// What the owner is asked. A reply that is dropped means [`Unavailable`].
 #[derive(Debug)]
@@ -66,16 +69,42 @@ pub struct Unavailable;
 #[derive(Debug, Clone)]
 pub struct Owner {
     questions: mpsc::Sender<Question>,
-    metrics: Shared<Bytes>,
+    metrics: Shared<Arc<Exposition>>,
     health: Shared<Health>,
     reload: Shared<Result<(), String>>,
     overview: Shared<Arc<Overview>>,
-    /// Whose turn it is to ask for the processes of a group: answers are no use to others, who mean other groups.
+    /// One reload is asked for at a time.
+    reloading: Arc<tokio::sync::Mutex<()>>,
+    /// One question for the processes of a group is asked at a time: its answer is no use to requests for other groups.
     turn: Arc<Semaphore>,
+    passes: Arc<Passes>,
 }
 
+/// The exposition of one scrape, for all requests that share it.
+#[derive(Debug)]
+pub struct Exposition {
+    plain: Bytes,
+    packed: OnceLock<Option<Bytes>>,
+}
+
+impl Exposition {
+    /// As it was written.
+    pub fn plain(&self) -> Bytes {
+        self.plain.clone()
+    }
+
+    /// Compressed by the first request that wants that; `None` where it cannot be.
+    pub(super) fn packed(&self, owner: &Owner) -> Option<Bytes> {
+        let pack = || owner.passes.pack(&self.plain);
+        self.packed.get_or_init(pack).clone()
+    }
+}
+
+/// CPU time that all threads but the asking one have used so far: what is told of it is how much a pass costs.
+pub type CpuClock = fn() -> Duration;
+
 /// An [`Owner`], and the end where its questions arrive.
-pub fn owner() -> (Owner, mpsc::Receiver<Question>) {
+pub fn owner(statistics: &Arc<Statistics>, cpu: CpuClock) -> (Owner, mpsc::Receiver<Question>) {
     // One question of each kind is under way at most.
     let (questions, inbox) = mpsc::channel(5);
     (
@@ -84,53 +113,98 @@ pub fn owner() -> (Owner, mpsc::Receiver<Question>) {
             metrics: Shared::default(),
             health: Shared::default(),
             overview: Shared::default(),
+            reloading: Arc::default(),
             turn: Arc::new(Semaphore::new(1)),
-            reload: Shared::by_turns(),
+            reload: Shared::default(),
+            passes: Arc::new(Passes::new(Arc::clone(statistics), cpu)),
         },
         inbox,
     )
 }
 
 impl Owner {
-    /// The exposition; scrapes that arrive while one is under way share its answer.
-    pub async fn metrics(&self) -> Result<Bytes, Unavailable> {
+    /// The exposition of a pass that begins from now on.
+    pub async fn metrics(&self) -> Result<Arc<Exposition>, Unavailable> {
+        let is_rare = self.passes.arrived();
         self.metrics
-            .answer(|| ask(self.questions.clone(), Question::Metrics))
+            .answer(|open| {
+                let (passes, questions) = (Arc::clone(&self.passes), self.questions.clone());
+                async move {
+                    let turn = passes.turn(is_rare).await;
+                    // From now on requests wait for the next one.
+                    open.close()?;
+                    let body = turn.pass(ask(questions, Question::Metrics)).await?;
+                    Ok(Arc::new(Exposition {
+                        plain: passes.unsent().hold(body),
+                        packed: OnceLock::new(),
+                    }))
+                }
+            })
             .await
     }
 
     /// How the owner is.
     pub async fn health(&self) -> Result<Health, Unavailable> {
         self.health
-            .answer(|| ask(self.questions.clone(), Question::Health))
+            .answer(|open| {
+                let questions = self.questions.clone();
+                async move {
+                    let health = ask(questions, Question::Health).await;
+                    drop(open);
+                    health
+                }
+            })
             .await
     }
 
     /// Has the configuration reloaded from what the file says now or later; why that changed nothing, if it did not.
     pub async fn reload(&self) -> Result<Result<(), String>, Unavailable> {
         self.reload
-            .answer(|| ask(self.questions.clone(), Question::Reload))
+            .answer(|open| {
+                let (turn, questions) = (Arc::clone(&self.reloading), self.questions.clone());
+                async move {
+                    let _turn = turn.lock_owned().await;
+                    drop(open);
+                    ask(questions, Question::Reload).await
+                }
+            })
             .await
     }
 
-    /// The node and its groups; viewers that ask while a look is under way share its answer.
+    /// The node and its groups, by a look that begins from now on.
     pub async fn overview(&self) -> Result<Arc<Overview>, Unavailable> {
+        let is_rare = self.passes.arrived();
         self.overview
-            .answer(|| ask(self.questions.clone(), Question::Overview))
+            .answer(|open| {
+                let (passes, questions) = (Arc::clone(&self.passes), self.questions.clone());
+                async move {
+                    let turn = passes.turn(is_rare).await;
+                    open.close()?;
+                    turn.pass(ask(questions, Question::Overview)).await
+                }
+            })
             .await
     }
 
     /// The processes of a group as the last look saw them; `None` where there is no such group. One after another.
     pub async fn processes(&self, group: u64) -> Result<Option<Processes>, Unavailable> {
-        let turn = Arc::clone(&self.turn).acquire_owned().await;
-        let turn = turn.map_err(|_| Unavailable)?;
-        let questions = self.questions.clone();
+        let is_rare = self.passes.arrived();
+        let first = Arc::clone(&self.turn).acquire_owned().await;
+        let first = first.map_err(|_| Unavailable)?;
+        let (passes, questions) = (Arc::clone(&self.passes), self.questions.clone());
         let asking = tokio::spawn(async move {
-            let answer = ask(questions, |reply| Question::Processes(group, reply)).await;
-            drop(turn);
+            let turn = passes.turn(is_rare).await;
+            let asked = ask(questions, |reply| Question::Processes(group, reply));
+            let answer = turn.pass(asked).await;
+            drop(first);
             answer
         });
         asking.await.map_err(|_| Unavailable)?
+    }
+
+    /// The memory of answers.
+    pub(super) fn unsent(&self) -> &Arc<Unsent> {
+        self.passes.unsent()
     }
 }
 
@@ -148,54 +222,73 @@ async fn ask<T>(
 
 type Answer<T> = Option<Result<T, Unavailable>>;
 
-/// At most one question under way; who asks meanwhile waits for its answer.
+type UnderWay<T> = Arc<Mutex<Option<watch::Receiver<Answer<T>>>>>;
+
+/// At most one question that is still open to be shared.
 #[derive(Debug)]
-struct Shared<T> {
-    under_way: Arc<Mutex<Option<watch::Receiver<Answer<T>>>>>,
-    /// Held by the question that was asked, where only those share its answer who came before that.
-    turn: Option<Arc<tokio::sync::Mutex<()>>>,
+struct Shared<T>(UnderWay<T>);
+
+/// Dropped, the question is shared with no further request.
+struct Open<T> {
+    under_way: UnderWay<T>,
+    answer: watch::Sender<Answer<T>>,
+}
+
+impl<T> Open<T> {
+    /// The same. An error where all requests that shared it have given up.
+    fn close(self) -> Result<(), Unavailable> {
+        let answer = self.answer.clone();
+        drop(self);
+        (answer.receiver_count() > 0)
+            .then_some(())
+            .ok_or(Unavailable)
+    }
+}
+
+impl<T> Drop for Open<T> {
+    fn drop(&mut self) {
+        *self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 // By hand: derived ones would want the same of T.
 impl<T> Default for Shared<T> {
     fn default() -> Self {
-        Self {
-            under_way: Arc::default(),
-            turn: None,
-        }
+        Self(Arc::default())
     }
 }
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        Self {
-            under_way: Arc::clone(&self.under_way),
-            turn: self.turn.clone(),
-        }
+        Self(Arc::clone(&self.0))
     }
 }
 
 impl<T: Clone + Send + Sync + 'static> Shared<T> {
-    /// One question is asked and one waits, at most; who asks shares the one that waits.
-    fn by_turns() -> Self {
-        Self {
-            turn: Some(Arc::default()),
-            ..Self::default()
-        }
-    }
-
-    async fn answer<F>(&self, question: impl FnOnce() -> F) -> Result<T, Unavailable>
+    /// The answer to the question that is open, or to a new one.
+    async fn answer<F>(&self, question: impl FnOnce(Open<T>) -> F) -> Result<T, Unavailable>
     where
         F: Future<Output = Result<T, Unavailable>> + Send + 'static,
     {
         let mut answer = {
-            let mut under_way = self
-                .under_way
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match &*under_way {
                 Some(answer) => answer.clone(),
-                None => under_way.insert(self.begin(question())).clone(),
+                None => {
+                    let (sender, receiver) = watch::channel(None);
+                    let question = question(Open {
+                        under_way: Arc::clone(&self.0),
+                        answer: sender.clone(),
+                    });
+                    tokio::spawn(async move {
+                        let answer = question.await;
+                        sender.send_replace(Some(answer));
+                    });
+                    under_way.insert(receiver).clone()
+                }
             }
         };
         let answer = answer
@@ -204,122 +297,7 @@ impl<T: Clone + Send + Sync + 'static> Shared<T> {
             .map_err(|_| Unavailable)?;
         answer.clone().unwrap_or(Err(Unavailable))
     }
-
-    fn begin(
-        &self,
-        question: impl Future<Output = Result<T, Unavailable>> + Send + 'static,
-    ) -> watch::Receiver<Answer<T>> {
-        let (sender, receiver) = watch::channel(None);
-        let Self { under_way, turn } = self.clone();
-        let end = move || *under_way.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        tokio::spawn(async move {
-            let answer = match turn {
-                Some(turn) => {
-                    let _turn = turn.lock_owned().await;
-                    // First the end, then the question: who asks from now on waits for the next one.
-                    end();
-                    question.await
-                }
-                None => {
-                    let answer = question.await;
-                    // First the end, then the answer: who asks from now on gets a fresh one.
-                    end();
-                    answer
-                }
-            };
-            sender.send_replace(Some(answer));
-        });
-        receiver
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn next_reply(inbox: &mut mpsc::Receiver<Question>) -> oneshot::Sender<Bytes> {
-        match inbox.recv().await {
-            Some(Question::Metrics(reply)) => reply,
-            other => panic!("not a scrape: {other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn coinciding_scrapes_share_one_answer_and_later_ones_do_not() {
-        let (owner, mut inbox) = owner();
-        let clone = owner.clone();
-        let answers = async { tokio::join!(owner.metrics(), clone.metrics(), owner.metrics()) };
-        let answering = async {
-            let reply = next_reply(&mut inbox).await;
-            reply.send(Bytes::from_static(b"1")).unwrap();
-        };
-        let ((a, b, c), ()) = tokio::join!(answers, answering);
-        for answer in [a, b, c] {
-            assert_eq!(answer.unwrap(), "1");
-        }
-        assert!(inbox.try_recv().is_err(), "one question only");
-
-        let answering = async {
-            next_reply(&mut inbox)
-                .await
-                .send(Bytes::from_static(b"2"))
-                .unwrap();
-        };
-        let (again, ()) = tokio::join!(owner.metrics(), answering);
-        assert_eq!(again.unwrap(), "2");
-    }
-
-    #[tokio::test]
-    async fn a_reload_begins_after_it_was_asked_for_and_is_shared_by_all_who_wait() {
-        let (owner, mut inbox) = owner();
-        let begin = || {
-            let owner = owner.clone();
-            tokio::spawn(async move { owner.reload().await.unwrap() })
-        };
-        let first = begin();
-        let Some(Question::Reload(reply)) = inbox.recv().await else {
-            panic!("not a reload");
-        };
-        // On one thread, each task runs until it waits.
-        let later = [begin(), begin()];
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
-        assert!(inbox.try_recv().is_err(), "one at a time");
-        reply.send(Err("old".to_owned())).unwrap();
-        let Some(Question::Reload(reply)) = inbox.recv().await else {
-            panic!("not a reload");
-        };
-        reply.send(Ok(())).unwrap();
-        assert_eq!(first.await.unwrap(), Err("old".to_owned()));
-        for one in later {
-            assert_eq!(one.await.unwrap(), Ok(()));
-        }
-        assert!(inbox.try_recv().is_err(), "the two were one");
-    }
-
-    #[tokio::test]
-    async fn who_gives_up_takes_no_answer_from_the_others() {
-        let (owner, mut inbox) = owner();
-        let first = tokio::spawn({
-            let owner = owner.clone();
-            async move { owner.metrics().await }
-        });
-        let reply = next_reply(&mut inbox).await;
-        first.abort();
-        assert!(first.await.unwrap_err().is_cancelled());
-        let answering = async { reply.send(Bytes::from_static(b"1")).unwrap() };
-        let (second, ()) = tokio::join!(owner.metrics(), answering);
-        assert_eq!(second.unwrap(), "1");
-    }
-
-    #[tokio::test]
-    async fn a_dropped_reply_or_inbox_is_no_answer() {
-        let (owner, mut inbox) = owner();
-        let dropping = async { drop(next_reply(&mut inbox).await) };
-        let (answer, ()) = tokio::join!(owner.metrics(), dropping);
-        assert_eq!(answer, Err(Unavailable));
-        drop(inbox);
-        assert_eq!(owner.health().await, Err(Unavailable));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE,
@@ -51,7 +51,7 @@ pub(super) type Page = Response<Full<Bytes>>;
 
 impl Site {
     /// The answer to one request, and that it is served from now on if it may be. For HEAD the body is left out later.
-    pub(super) async fn respond<B>(&self, request: &Request<B>, watch: &Watch) -> Page {
+    pub(super) async fn respond<B>(&self, request: &Request<B>, watch: &Arc<Watch>) -> Page {
         let arrived = Instant::now();
         let page = match &self.web {
             None => {
@@ -72,7 +72,16 @@ impl Site {
             }
         };
         self.statistics.count_request(page.status());
-        page
+        self.lent(page, watch).await
+    }
+
+    /// The same answer, of which it is known that this connection holds it.
+    async fn lent(&self, page: Page, watch: &Arc<Watch>) -> Page {
+        let (head, body) = page.into_parts();
+        // It is whole and in memory: this neither waits nor fails.
+        let Ok(body) = body.collect().await;
+        let body = self.owner.unsent().lend(body.to_bytes(), watch);
+        Response::from_parts(head, Full::new(body))
     }
 
     async fn page<B>(&self, request: &Request<B>, arrived: Instant) -> Page {
@@ -112,17 +121,20 @@ impl Site {
     /// The owner's answer, or what there is without it when the time of a client that `arrived` then is over.
     async fn metrics(&self, headers: &HeaderMap, arrived: Instant) -> Page {
         let deadline = arrived + deadline::allowed(headers, self.limits.scrape);
-        let body = match timeout_at(deadline, self.owner.metrics()).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(gone)) => {
-                return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{gone}\n"));
+        let is_gzip_wanted = gzip::is_wanted(headers);
+        match timeout_at(deadline, self.owner.metrics()).await {
+            Ok(Ok(exposition)) => {
+                let wanted = is_gzip_wanted.then(|| exposition.packed(&self.owner));
+                exposition_page(exposition.plain(), wanted.flatten())
             }
+            Ok(Err(gone)) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{gone}\n")),
             Err(_) => {
                 self.statistics.count_timeout(Timeout::Owner);
-                self.fallback.exposition()
+                let body = self.fallback.exposition();
+                let packed = is_gzip_wanted.then(|| gzip::compress(&body));
+                exposition_page(body, packed.and_then(Result::ok).map(Bytes::from))
             }
-        };
-        exposition_page(body, gzip::is_wanted(headers))
+        }
     }
 
     async fn health(&self, code: impl Fn(&Health) -> StatusCode) -> Page {
@@ -165,12 +177,9 @@ impl Site {
     }
 }
 
-fn exposition_page(body: Bytes, is_gzip_wanted: bool) -> Page {
-    let packed = is_gzip_wanted
-        .then(|| gzip::compress(&body))
-        .and_then(Result::ok);
+fn exposition_page(plain: Bytes, packed: Option<Bytes>) -> Page {
     let is_packed = packed.is_some();
-    let body = packed.map_or(body, Bytes::from);
+    let body = packed.unwrap_or(plain);
     let mut page = page(StatusCode::OK, exposition::CONTENT_TYPE, body);
     let headers = page.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));

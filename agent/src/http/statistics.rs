@@ -49,6 +49,9 @@ pub struct Statistics {
     accept_errors: AtomicU64,
     handshake_failures: AtomicU64,
     reload_failures: AtomicU64,
+    unsent_bytes: AtomicU64,
+    unread: AtomicU64,
+    delayed: AtomicU64,
     requests: [AtomicU64; CODES.len()],
     timeouts: [AtomicU64; Timeout::ALL.len()],
 }
@@ -97,6 +100,21 @@ impl Statistics {
         self.reload_failures.load(Relaxed)
     }
 
+    /// Bytes of all answers that clients have not taken yet; answers of one pass count once.
+    pub fn unsent_bytes(&self) -> u64 {
+        self.unsent_bytes.load(Relaxed)
+    }
+
+    /// Connections closed because their clients did not take answers while the memory for answers was used up.
+    pub fn unread(&self) -> u64 {
+        self.unread.load(Relaxed)
+    }
+
+    /// Passes that were put off because requests came too often.
+    pub fn delayed(&self) -> u64 {
+        self.delayed.load(Relaxed)
+    }
+
     /// Requests by the status code of their answer, all codes that there are.
     pub fn requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.requests.iter().map(|count| count.load(Relaxed));
@@ -132,6 +150,18 @@ impl Statistics {
 
     pub(super) fn count_reload_failure(&self) {
         self.reload_failures.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn set_unsent(&self, bytes: usize) {
+        self.unsent_bytes.store(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn count_unread(&self, connections: u64) {
+        self.unread.fetch_add(connections, Relaxed);
+    }
+
+    pub(super) fn count_delayed(&self) {
+        self.delayed.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_request(&self, code: StatusCode) {

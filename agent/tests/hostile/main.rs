@@ -17,5 +17,6 @@ mod siege;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;
+mod unread;
 
 use support::site;

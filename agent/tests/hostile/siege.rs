@@ -143,7 +143,7 @@ pub(crate) fn descriptors(agent: &Agent) -> usize {
 }
 
 /// The most that was resident so far.
-fn peak_kib(agent: &Agent) -> u64 {
+pub(crate) fn peak_kib(agent: &Agent) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.unwrap()

@@ -7,7 +7,7 @@ use headcount::http::{Bytes, Health, Limits, Question, Status};
 use super::{SHORT, server::*};
 
 #[tokio::test]
-async fn coinciding_scrapes_share_one_answer() {
+async fn scrapes_that_arrive_during_a_pass_share_the_next() {
     let (server, mut inbox) = start(Limits::default()).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -26,11 +26,23 @@ async fn coinciding_scrapes_share_one_answer() {
             .await
             .starts_with("HTTP/1.1 200 ")
     );
+    assert!(inbox.try_recv().is_err(), "one pass at a time");
+    // Which of the three came first is not known; it alone gets this.
+    reply.send(Bytes::from_static(b"old 1\n")).unwrap();
+    let Question::Metrics(reply) = next(&mut inbox).await else {
+        panic!("not a scrape")
+    };
     reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    let mut old = 0;
     for mut client in clients {
-        assert_scraped(&read_to_end(&mut client).await);
+        let answer = read_to_end(&mut client).await;
+        match answer.ends_with("\r\n\r\nold 1\n") {
+            true => old += 1,
+            false => assert_scraped(&answer),
+        }
     }
-    assert!(inbox.try_recv().is_err(), "one pass only");
+    assert_eq!(old, 1, "no other was there when that pass began");
+    assert!(inbox.try_recv().is_err(), "two passes only");
 }
 
 #[tokio::test]
@@ -72,7 +84,7 @@ async fn an_owner_that_hangs_is_told() {
 }
 
 #[tokio::test]
-async fn who_waits_longer_gets_the_answer_that_another_one_did_not_wait_for() {
+async fn request_whose_time_is_over_gets_what_there_is_without_a_pass_and_causes_none() {
     let (server, mut inbox) = start(Limits::default()).await;
     let with_timeout = |seconds: &str| {
         SCRAPE.replace(
@@ -95,7 +107,7 @@ async fn who_waits_longer_gets_the_answer_that_another_one_did_not_wait_for() {
 
     reply.send(Bytes::from_static(b"a 1\n")).unwrap();
     assert_scraped(&read_to_end(&mut patient).await);
-    assert!(inbox.try_recv().is_err(), "one pass for both");
+    assert!(inbox.try_recv().is_err(), "the other one waits no more");
 }
 
 #[tokio::test]

@@ -58,8 +58,8 @@ async fn start_site(
 ) -> (Server, mpsc::Receiver<Question>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (owner, inbox) = http::owner();
     let statistics = Arc::new(Statistics::new(limits.clone()));
+    let (owner, inbox) = http::owner(&statistics, || Duration::ZERO);
     let site = Site {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,

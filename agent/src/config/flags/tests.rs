@@ -32,6 +32,7 @@ fn defaults() {
             systemd_socket: false,
             enable_lifecycle: false,
             telemetry_path: "/metrics".to_owned(),
+            max_exposition_bytes: 10_000_000,
             disable_ui: false,
             show_cmdline: false,
             allowed_hosts: Vec::new(),
@@ -177,7 +178,7 @@ fn help_and_version_are_no_mistakes() {
 
 #[test]
 fn mistakes_leave_with_2_and_say_what_was_expected() {
-    let cases: [(&[&str], &str); 32] = [
+    let cases: [(&[&str], &str); 33] = [
         (&["-web.listen-adress=:1"], "'--web.listen-address'"),
         (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
         (&["-nonsense"], "unexpected argument '--nonsense'"),
@@ -214,6 +215,10 @@ fn mistakes_leave_with_2_and_say_what_was_expected() {
         (
             &["-web.allowed-host=http://a"],
             "expected one such as agents.example.org",
+        ),
+        (
+            &["-web.max-exposition-bytes=1000000"],
+            "not in 1048576..=1073741824",
         ),
         (&["-web.telemetry-path=/"], "is the page for people"),
         (

@@ -24,6 +24,10 @@ pub struct WebFlags {
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
+    /// Size of the metrics before compression, in bytes; groups that do not fit are left out, those with long names first
+    #[arg(long = "web.max-exposition-bytes", value_name = "BYTES", default_value = "10000000",
+        value_parser = clap::value_parser!(u32).range(1 << 20..=1 << 30))]
+    pub max_exposition_bytes: u32,
     /// Serve no page for people at /, only links
     #[arg(long = "web.disable-ui", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = go_bool)]

@@ -10,12 +10,16 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::origin::Origin;
 use crate::config::ListenAddress;
 use unix::SocketFile;
+
+/// Bytes that the kernel takes for one connection beyond what it can send.
+const NOT_SENT: u32 = 128 * 1024;
 
 /// A socket that listens. Dropping it closes it, and removes the file of a Unix socket that was bound here.
 #[derive(Debug)]
@@ -100,6 +104,8 @@ impl Listener {
                 let (stream, peer) = socket.accept().await?;
                 // Only a matter of speed.
                 let _ = stream.set_nodelay(true);
+                // What a client does not read waits in memory that clients share, not in the kernel once for each.
+                let _ = SockRef::from(&stream).set_tcp_notsent_lowat(NOT_SENT);
                 Ok((Box::new(stream), peer.ip().into()))
             }
             Socket::Unix { socket, .. } => {

@@ -16,12 +16,14 @@ mod view;
 
 use std::sync::Arc;
 
+use http_body_util::{BodyExt as _, Full};
 use hyper::StatusCode;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use serde::Serialize;
+use tokio::time::timeout;
 
 pub use text::Shown;
 pub(super) use text::escaped;
@@ -93,7 +95,7 @@ impl Site {
             _ => self.table().await,
         };
         if gzip::is_wanted(headers) {
-            pack(&mut page).await;
+            self.pack(&mut page).await;
         }
         for (name, value) in HEADERS {
             page.headers_mut()
@@ -104,11 +106,10 @@ impl Site {
 
     async fn table(&self) -> Page {
         match self.overview().await {
-            Ok(overview) => page(
-                StatusCode::OK,
-                HTML,
-                html::table(&overview, &self.telemetry_path),
-            ),
+            Ok(overview) => {
+                let table = || html::table(&overview, &self.telemetry_path).into_bytes();
+                self.roomy(HTML, table).await
+            }
             Err(reason) => page(
                 StatusCode::SERVICE_UNAVAILABLE,
                 HTML,
@@ -119,9 +120,39 @@ impl Site {
 
     async fn groups(&self) -> Page {
         match self.overview().await {
-            Ok(overview) => json(StatusCode::OK, &*overview),
+            Ok(overview) => self.roomy(JSON, || json_text(&*overview)).await,
             Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
         }
+    }
+
+    /// What `make` makes, as soon as there is room for it beside the answers that clients have not taken yet.
+    async fn roomy(&self, content_type: &'static str, make: impl FnOnce() -> Vec<u8>) -> Page {
+        let unsent = self.owner.unsent();
+        match timeout(self.limits.scrape, unsent.room()).await {
+            Ok(()) => page(StatusCode::OK, content_type, unsent.hold(make())),
+            Err(_) => {
+                let reason = "other clients do not take their answers; try again";
+                let mut page = failure(StatusCode::SERVICE_UNAVAILABLE, reason);
+                let headers = page.headers_mut();
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                page
+            }
+        }
+    }
+
+    /// Compresses the body, if there is room for that.
+    async fn pack(&self, page: &mut Page) {
+        // The body is whole and in memory: this neither waits nor fails.
+        let Ok(body) = page.body_mut().collect().await;
+        let body = body.to_bytes();
+        let Some(packed) = self.owner.unsent().packed(&body) else {
+            *page.body_mut() = Full::new(body);
+            return;
+        };
+        *page.body_mut() = Full::new(packed);
+        let headers = page.headers_mut();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
 
     async fn overview(&self) -> Result<Arc<Overview>, String> {
@@ -135,7 +166,7 @@ impl Site {
         };
         let answer = self.owner.processes(group);
         match self.within(self.limits.scrape, answer).await {
-            Ok(Some(processes)) => json(StatusCode::OK, &processes),
+            Ok(Some(processes)) => self.roomy(JSON, || json_text(&processes)).await,
             Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such group any more"),
             Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
         }
@@ -149,30 +180,18 @@ fn group_of(query: &str) -> Option<u64> {
     id.parse().ok()
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Page {
+fn json_text(value: &impl Serialize) -> Vec<u8> {
     let mut body = serde_json::to_vec(value).unwrap_or_default();
     body.push(b'\n');
-    page(status, JSON, body)
+    body
 }
 
 fn failure(status: StatusCode, reason: &str) -> Page {
-    json(status, &serde_json::json!({ "error": reason }))
-}
-
-/// Compresses the body.
-async fn pack(page: &mut Page) {
-    use http_body_util::{BodyExt, Full};
-    // The body is whole and in memory: this neither waits nor fails.
-    let Ok(body) = page.body_mut().collect().await;
-    let body = body.to_bytes();
-    let Ok(packed) = gzip::compress(&body) else {
-        *page.body_mut() = Full::new(body);
-        return;
-    };
-    *page.body_mut() = Full::new(packed.into());
-    let headers = page.headers_mut();
-    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    page(
+        status,
+        JSON,
+        json_text(&serde_json::json!({ "error": reason })),
+    )
 }
 
 #[cfg(test)]

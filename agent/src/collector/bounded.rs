@@ -1,0 +1,227 @@
+//! Which groups are in an exposition that would be too large with all of them.
+//!
+//! A group is left out with all its families, so that sums over a group agree, or with those by thread name only. Groups with short names
+//! come first, of those the ones that used most CPU time, of those the oldest: so one user's many long names leave out themselves, and the
+//! same groups stay from scrape to scrape. Families by thread name get what room is left, in the same order. What is left out is counted on,
+//! and shown with its true value as soon as there is room.
+
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Bytes that are kept for all other families, which take less than half of them.
+pub(super) const OTHER_FAMILIES: usize = 256 * 1024;
+
+/// What the bound depends on of one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Bytes of its samples, but for those by thread name.
+    pub(super) own: usize,
+    /// Bytes of its samples by thread name.
+    pub(super) threads: usize,
+    /// CPU time that it used.
+    pub(super) cpu_ns: u64,
+    /// Its number: the older, the smaller.
+    pub(super) id: u64,
+}
+
+/// What is in the exposition of one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Kept {
+    pub(super) own: bool,
+    pub(super) threads: bool,
+}
+
+/// Groups that an exposition leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Omitted {
+    /// With all their families.
+    pub(super) groups: u64,
+    /// With those by thread name only.
+    pub(super) threads: u64,
+}
+
+/// The bound of expositions, and what the last one left out.
+#[derive(Debug)]
+pub(super) struct Bound {
+    most: AtomicUsize,
+    groups: AtomicU64,
+    threads: AtomicU64,
+}
+
+impl Default for Bound {
+    /// Expositions of any size.
+    fn default() -> Self {
+        Self {
+            most: AtomicUsize::new(usize::MAX),
+            groups: AtomicU64::default(),
+            threads: AtomicU64::default(),
+        }
+    }
+}
+
+impl Bound {
+    /// From now on expositions have at most so many bytes.
+    pub(super) fn set(&self, most: usize) {
+        self.most.store(most, Relaxed);
+    }
+
+    /// The most bytes of an exposition.
+    pub(super) fn most_bytes(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+
+    /// Those for families of groups.
+    pub(super) fn most_group_bytes(&self) -> usize {
+        self.most_bytes().saturating_sub(OTHER_FAMILIES)
+    }
+
+    pub(super) fn note(&self, omitted: Omitted) {
+        self.groups.store(omitted.groups, Relaxed);
+        self.threads.store(omitted.threads, Relaxed);
+    }
+
+    pub(super) fn omitted(&self) -> Omitted {
+        Omitted {
+            groups: self.groups.load(Relaxed),
+            threads: self.threads.load(Relaxed),
+        }
+    }
+}
+
+/// What is kept of each group where there is `room` for so many bytes.
+pub(super) fn kept(sizes: &[Size], mut room: usize) -> Vec<Kept> {
+    let mut kept = vec![Kept::default(); sizes.len()];
+    for n in order(sizes, |size| size.own) {
+        if let Some(left) = room.checked_sub(sizes[n].own) {
+            (kept[n].own, room) = (true, left);
+        }
+    }
+    for n in order(sizes, |size| size.threads) {
+        if !kept[n].own {
+            continue;
+        }
+        if let Some(left) = room.checked_sub(sizes[n].threads) {
+            (kept[n].threads, room) = (true, left);
+        }
+    }
+    kept
+}
+
+/// Counts what is left out; a group without threads by name loses none.
+pub(super) fn omitted(sizes: &[Size], kept: &[Kept]) -> Omitted {
+    let all = || sizes.iter().zip(kept);
+    let count = |n: usize| n as u64;
+    Omitted {
+        groups: count(all().filter(|(_, kept)| !kept.own).count()),
+        threads: count(
+            all()
+                .filter(|(size, kept)| kept.own && !kept.threads && size.threads > 0)
+                .count(),
+        ),
+    }
+}
+
+/// Places in `sizes`, the first to be kept first. Sizes and CPU time count by powers of two, so that the order changes rarely.
+fn order(sizes: &[Size], bytes: impl Fn(&Size) -> usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|n| {
+        let size = &sizes[*n];
+        let class = bytes(size).checked_ilog2();
+        (class, Reverse(size.cpu_ns.checked_ilog2()), size.id)
+    });
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn size(id: u64, own: usize, threads: usize, cpu_ns: u64) -> Size {
+        Size {
+            own,
+            threads,
+            cpu_ns,
+            id,
+        }
+    }
+
+    fn ids(sizes: &[Size], room: usize) -> (Vec<u64>, Vec<u64>) {
+        let kept = kept(sizes, room);
+        let chosen = |is: fn(&Kept) -> bool| {
+            let all = sizes.iter().zip(&kept);
+            all.filter(|(_, kept)| is(kept))
+                .map(|(size, _)| size.id)
+                .collect()
+        };
+        (chosen(|kept| kept.own), chosen(|kept| kept.threads))
+    }
+
+    #[test]
+    fn long_names_are_left_out_before_short_ones() {
+        let mut sizes: Vec<Size> = (0..100).map(|id| size(id, 30_000, 0, 1 << 40)).collect();
+        sizes.extend((100..120).map(|id| size(id, 3_000, 0, 0)));
+        let (own, _) = ids(&sizes, 120_000);
+        let expected: Vec<u64> = [0, 1].into_iter().chain(100..120).collect();
+        assert_eq!(own, expected);
+        let all = kept(&sizes, 120_000);
+        assert_eq!(
+            omitted(&sizes, &all),
+            Omitted {
+                groups: 98,
+                threads: 0
+            }
+        );
+    }
+
+    #[test]
+    fn of_equal_names_those_that_used_most_are_kept() {
+        let sizes = [
+            size(1, 100, 0, 0),
+            size(2, 100, 0, 1 << 20),
+            size(3, 100, 0, 1 << 30),
+            size(4, 100, 0, 1 << 20),
+        ];
+        assert_eq!(ids(&sizes, 100).0, [3]);
+        assert_eq!(ids(&sizes, 250).0, [2, 3], "of equal ones the older");
+        assert_eq!(ids(&sizes, 400).0, [1, 2, 3, 4]);
+        assert_eq!(ids(&sizes, 99).0, [0_u64; 0]);
+    }
+
+    #[test]
+    fn families_by_thread_name_are_left_out_before_any_group() {
+        let sizes = [
+            size(1, 100, 9000, 1 << 40),
+            size(2, 110, 50, 0),
+            size(3, 30, 0, 0),
+        ];
+        let (own, threads) = ids(&sizes, 300);
+        assert_eq!((own, threads), (vec![1, 2, 3], vec![2, 3]));
+        let all = kept(&sizes, 300);
+        assert_eq!(
+            omitted(&sizes, &all),
+            Omitted {
+                groups: 0,
+                threads: 1
+            }
+        );
+        assert_eq!(omitted(&sizes, &kept(&sizes, 10_000)), Omitted::default());
+    }
+
+    #[test]
+    fn what_is_kept_fits() {
+        let sizes: Vec<Size> = (1..200)
+            .map(|n| size(n as u64, n * 37 % 991, n * 61 % 997, n as u64 % 7))
+            .collect();
+        for room in [0, 1, 500, 5_000, 50_000, 500_000] {
+            let kept = kept(&sizes, room);
+            let used = sizes.iter().zip(&kept).map(|(size, kept)| {
+                assert!(
+                    kept.own || !kept.threads,
+                    "no threads of a group that is left out"
+                );
+                usize::from(kept.own) * size.own + usize::from(kept.threads) * size.threads
+            });
+            assert!(used.sum::<usize>() <= room);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Who shares whose answer, and how often the owner is asked.
+
+use super::*;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::time::Instant;
+
+fn idle_owner() -> (Owner, mpsc::Receiver<Question>) {
+    owner(&Arc::default(), || Duration::ZERO)
+}
+
+async fn next_reply(inbox: &mut mpsc::Receiver<Question>) -> oneshot::Sender<Bytes> {
+    match inbox.recv().await {
+        Some(Question::Metrics(reply)) => reply,
+        other => panic!("not a scrape: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn coinciding_scrapes_share_one_answer_and_later_ones_do_not() {
+    let (owner, mut inbox) = idle_owner();
+    let clone = owner.clone();
+    let answers = async { tokio::join!(owner.metrics(), clone.metrics(), owner.metrics()) };
+    let answering = async {
+        let reply = next_reply(&mut inbox).await;
+        reply.send(Bytes::from_static(b"1")).unwrap();
+    };
+    let ((a, b, c), ()) = tokio::join!(answers, answering);
+    for answer in [a, b, c] {
+        assert_eq!(answer.unwrap().plain(), "1");
+    }
+    assert!(inbox.try_recv().is_err(), "one question only");
+
+    let answering = async {
+        next_reply(&mut inbox)
+            .await
+            .send(Bytes::from_static(b"2"))
+            .unwrap();
+    };
+    let (again, ()) = tokio::join!(owner.metrics(), answering);
+    assert_eq!(again.unwrap().plain(), "2");
+}
+
+#[tokio::test]
+async fn a_reload_begins_after_it_was_asked_for_and_is_shared_by_all_who_wait() {
+    let (owner, mut inbox) = idle_owner();
+    let begin = || {
+        let owner = owner.clone();
+        tokio::spawn(async move { owner.reload().await.unwrap() })
+    };
+    let first = begin();
+    let Some(Question::Reload(reply)) = inbox.recv().await else {
+        panic!("not a reload");
+    };
+    // On one thread, each task runs until it waits.
+    let later = [begin(), begin()];
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(inbox.try_recv().is_err(), "one at a time");
+    reply.send(Err("old".to_owned())).unwrap();
+    let Some(Question::Reload(reply)) = inbox.recv().await else {
+        panic!("not a reload");
+    };
+    reply.send(Ok(())).unwrap();
+    assert_eq!(first.await.unwrap(), Err("old".to_owned()));
+    for one in later {
+        assert_eq!(one.await.unwrap(), Ok(()));
+    }
+    assert!(inbox.try_recv().is_err(), "the two were one");
+}
+
+#[tokio::test]
+async fn request_that_gives_up_takes_no_answer_from_the_others() {
+    let (owner, mut inbox) = idle_owner();
+    let ask = || {
+        let owner = owner.clone();
+        tokio::spawn(async move { owner.metrics().await })
+    };
+    let (first, second) = (ask(), ask());
+    let reply = next_reply(&mut inbox).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    reply.send(Bytes::from_static(b"1")).unwrap();
+    assert_eq!(second.await.unwrap().unwrap().plain(), "1");
+}
+
+#[tokio::test]
+async fn no_request_gets_a_pass_that_began_before_it_arrived() {
+    let (owner, mut inbox) = idle_owner();
+    let ask = || {
+        let owner = owner.clone();
+        tokio::spawn(async move { owner.metrics().await.unwrap().plain() })
+    };
+    let first = ask();
+    let reply = next_reply(&mut inbox).await;
+    // These two arrive while the pass is under way.
+    let later = [ask(), ask()];
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(inbox.try_recv().is_err(), "one pass at a time");
+    reply.send(Bytes::from_static(b"old")).unwrap();
+    assert_eq!(first.await.unwrap(), "old");
+    let reply = next_reply(&mut inbox).await;
+    reply.send(Bytes::from_static(b"new")).unwrap();
+    for request in later {
+        assert_eq!(request.await.unwrap(), "new");
+    }
+    assert!(inbox.try_recv().is_err(), "the two shared one");
+}
+
+/// What the passes of the test below have cost so far.
+static SPENT_MS: AtomicU64 = AtomicU64::new(0);
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_most() {
+    const COST_MS: u64 = 100;
+    const SECONDS: u64 = 100;
+    let statistics = Arc::<Statistics>::default();
+    let clock = || Duration::from_millis(SPENT_MS.load(Relaxed));
+    let (owner, mut inbox) = owner(&statistics, clock);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let owner = owner.clone();
+        clients.spawn(async move { while owner.metrics().await.is_ok() {} });
+    }
+    // A viewer beside them.
+    let viewer = owner.clone();
+    clients.spawn(async move { while viewer.overview().await.is_ok() {} });
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let mut passes = 0;
+    while Instant::now() < end {
+        let question = inbox.recv().await.unwrap();
+        passes += 1;
+        SPENT_MS.fetch_add(COST_MS, Relaxed);
+        tokio::time::sleep(Duration::from_millis(COST_MS)).await;
+        match question {
+            Question::Metrics(reply) => reply.send(Bytes::new()).unwrap(),
+            // As unavailable; it asks again all the same.
+            Question::Overview(_) => {}
+            other => panic!("not a pass: {other:?}"),
+        }
+    }
+    clients.shutdown().await;
+    let used_ms = passes * COST_MS;
+    assert!(used_ms < SECONDS * 1000 / 5, "{passes} passes");
+    assert!(used_ms > SECONDS * 1000 / 10, "{passes} passes");
+    assert!(statistics.delayed() > 0);
+}
+
+#[tokio::test]
+async fn a_dropped_reply_or_inbox_is_no_answer() {
+    let (owner, mut inbox) = idle_owner();
+    let dropping = async { drop(next_reply(&mut inbox).await) };
+    let (answer, ()) = tokio::join!(owner.metrics(), dropping);
+    assert_eq!(answer.unwrap_err(), Unavailable);
+    drop(inbox);
+    assert_eq!(owner.health().await, Err(Unavailable));
+}

@@ -1,0 +1,238 @@
+//! When the next pass may begin, so that frequent requests do not use up a core. Pure: times are passed in.
+//!
+//! A request that arrives when nothing was asked for a while waits for nothing: a scraper with an interval of a second or longer never waits.
+//! Other passes together use at most [`SHARE`] of a core in the long run. Each pass puts off the moment from which on all passes are
+//! *paid*, and the next one may begin up to [`Pace::allowance`] before that: so requests that come together now and then do not wait. Nothing
+//! is owed any more once requests have come no more than once a second on average.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Frequent passes use one of so many parts of a core. What a pass causes beside it (compression, proportional memory) fits between this
+/// and a fifth of a core.
+const SHARE: u32 = 6;
+/// Without any request for this long, the next one is not frequent. Scrapes every second arrive a little earlier at times.
+const RARE: Duration = Duration::from_millis(900);
+/// A request so soon after a pass is that of a client that asks as fast as it gets answers.
+const AT_ONCE: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
+/// For how long a flood is remembered after its end.
+const MOST_UNCALM: Duration = Duration::from_secs(5);
+/// CPU time that passes may use before their turn, or that of one pass if it uses more.
+const FREE: Duration = Duration::from_millis(200);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When something was asked or begun last.
+    heard: Option<Instant>,
+    /// When all requests so far have come no more than once a second.
+    calm: Option<Instant>,
+    /// When a pass ended last.
+    ended: Option<Instant>,
+    /// When all passes are paid.
+    paid: Option<Instant>,
+    /// What the last pass used.
+    cost: Duration,
+}
+
+impl Pace {
+    /// A request arrives. Whether its pass may begin at once, because requests are rare.
+    pub(super) fn arrived(&mut self, now: Instant) -> bool {
+        let since = |then: Option<Instant>| {
+            then.map_or(Duration::MAX, |then| now.saturating_duration_since(then))
+        };
+        let is_rare = since(self.heard) >= RARE && since(self.ended) >= AT_ONCE;
+        self.heard = Some(now);
+        let is_calm = self.calm.is_none_or(|calm| calm <= now);
+        if is_rare && is_calm {
+            // Requests have not been frequent, so nothing is owed.
+            self.paid = None;
+        }
+        let from = self.calm.map_or(now, |calm| calm.max(now));
+        self.calm = Some((from + SECOND).min(now + MOST_UNCALM));
+        is_rare
+    }
+
+    /// When a pass may begin, at `now` or later.
+    pub(super) fn begin_at(&self, now: Instant, is_rare: bool) -> Instant {
+        let turn = self
+            .paid
+            .and_then(|paid| paid.checked_sub(self.allowance()));
+        match turn {
+            Some(turn) if !is_rare => turn.max(now),
+            _ => now,
+        }
+    }
+
+    /// A pass begins.
+    pub(super) fn begun(&mut self, now: Instant) {
+        self.heard = Some(now);
+    }
+
+    /// A pass has ended that began then and used `cost` of CPU time.
+    pub(super) fn ended(&mut self, began: Instant, now: Instant, cost: Duration) {
+        self.ended = Some(now);
+        self.cost = cost;
+        // Rare passes are not delayed, so what they leave unpaid is bounded.
+        let unpaid = began + self.allowance();
+        let from = self.paid.map_or(began, |paid| paid.clamp(began, unpaid));
+        self.paid = Some(from + cost * SHARE);
+    }
+
+    /// CPU time that an answer of the last pass has used beside it.
+    pub(super) fn used_more(&mut self, cost: Duration) {
+        self.paid = self.paid.map(|paid| paid + cost * SHARE);
+    }
+
+    fn allowance(&self) -> Duration {
+        self.cost.max(FREE) * SHARE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A node whose passes use `cost`, and how much all passes have used.
+    struct Node {
+        pace: Pace,
+        start: Instant,
+        cost: Duration,
+        passes: u32,
+    }
+
+    impl Node {
+        fn new(cost: Duration) -> Self {
+            let (pace, start) = (Pace::default(), Instant::now());
+            Self {
+                pace,
+                start,
+                cost,
+                passes: 0,
+            }
+        }
+
+        /// A request arrives; how long its pass waits to begin, and when it ends, both since the start.
+        fn ask(&mut self, at: Duration) -> (Duration, Duration) {
+            let now = self.start + at;
+            let is_rare = self.pace.arrived(now);
+            let begin = self.pace.begin_at(now, is_rare);
+            self.pace.begun(begin);
+            let end = begin + self.cost;
+            self.pace.ended(begin, end, self.cost);
+            self.passes += 1;
+            (begin - now, end - self.start)
+        }
+    }
+
+    #[test]
+    fn client_that_asks_again_at_once_gets_a_fifth_of_a_core_at_most() {
+        for cost in [1, 20, 100, 300, 900, 1500, 4000].map(ms) {
+            let mut node = Node::new(cost);
+            let mut now = Duration::ZERO;
+            while now < Duration::from_secs(1000) {
+                now = node.ask(now).1 + ms(1);
+            }
+            let share = (node.cost * node.passes).as_secs_f64() / now.as_secs_f64();
+            assert!(share < 0.2, "{cost:?} each: {share}");
+            assert!(
+                share > 0.1,
+                "{cost:?} each: {share}, which is less than wanted"
+            );
+        }
+    }
+
+    #[test]
+    fn requests_that_come_at_any_time_but_often_get_no_more() {
+        for period in [1, 10, 250, 500, 800].map(ms) {
+            let mut node = Node::new(ms(300));
+            let (mut arrives, mut free) = (Duration::ZERO, Duration::ZERO);
+            while free < Duration::from_secs(100) {
+                // All that arrive during a pass share the next one.
+                let at = arrives.max(free);
+                free = node.ask(at).1;
+                while arrives <= free {
+                    node.pace.arrived(node.start + arrives);
+                    arrives += period;
+                }
+            }
+            let share = (node.cost * node.passes).as_secs_f64() / free.as_secs_f64();
+            assert!(share < 0.2, "every {period:?}: {share}");
+        }
+    }
+
+    #[test]
+    fn scraper_with_an_interval_of_a_second_or_more_never_waits() {
+        for interval in [1000, 1001, 5000, 15_000] {
+            for cost in [10, 300, 800].map(ms) {
+                let mut node = Node::new(cost);
+                for n in 0..100 {
+                    // Early and late by turns.
+                    let at = ms(n * interval + if n % 2 == 0 { 20 } else { 0 });
+                    assert_eq!(node.ask(at).0, Duration::ZERO, "{interval} {cost:?} {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_scrapers_at_the_same_moment_do_not_wait() {
+        for cost in [10, 300, 2000].map(ms) {
+            let mut node = Node::new(cost);
+            for n in 0..100 {
+                let at = ms(n * 15_000);
+                let (wait, end) = node.ask(at);
+                assert_eq!(wait, Duration::ZERO);
+                // The second one arrived meanwhile.
+                assert_eq!(node.ask(end.max(at)).0, Duration::ZERO, "{cost:?} {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn client_that_pauses_before_each_burst_gets_no_more() {
+        let mut node = Node::new(ms(300));
+        let mut now = Duration::ZERO;
+        while now < Duration::from_secs(1000) {
+            for _ in 0..3 {
+                now = node.ask(now).1;
+            }
+            now += ms(920);
+        }
+        // One pass for each pause is that of a request that is not frequent.
+        let pauses = f64::from(node.passes / 3);
+        let rest = (node.cost * node.passes).as_secs_f64() - 0.3 * pauses;
+        assert!(
+            rest / now.as_secs_f64() < 0.2,
+            "{} passes in {now:?}",
+            node.passes
+        );
+    }
+
+    #[test]
+    fn after_a_flood_a_rare_scraper_does_not_wait() {
+        let mut node = Node::new(ms(300));
+        let mut now = Duration::ZERO;
+        for _ in 0..100 {
+            now = node.ask(now).1;
+        }
+        assert_eq!(node.ask(now + ms(1000)).0, Duration::ZERO);
+    }
+
+    #[test]
+    fn compression_counts_as_use() {
+        let mut node = Node::new(ms(300));
+        let (_, end) = node.ask(Duration::ZERO);
+        let (wait, end) = node.ask(end);
+        assert_eq!(wait, Duration::ZERO);
+        node.pace.used_more(ms(100));
+        let (wait, _) = node.ask(end);
+        assert_eq!(wait, ms(300) * SHARE + ms(100) * SHARE - ms(600));
+    }
+}

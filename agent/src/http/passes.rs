@@ -1,0 +1,93 @@
+//! Turns of what costs the owner of the state CPU time: scrapes, looks for the page, lists of processes. One at a time; frequent ones wait,
+//! see [`Pace`], and none begins while clients hold too many answers, see [`Unsent`].
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::body::Bytes;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, sleep_until};
+
+use super::Statistics;
+use super::owner::CpuClock;
+use super::pace::Pace;
+use super::unsent::Unsent;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Passes {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    pace: Mutex<Pace>,
+    cpu: CpuClock,
+    unsent: Arc<Unsent>,
+    statistics: Arc<Statistics>,
+}
+
+/// The right to one pass.
+#[derive(Debug)]
+pub(super) struct Turn<'p> {
+    passes: &'p Passes,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Passes {
+    pub(super) fn new(statistics: Arc<Statistics>, cpu: CpuClock) -> Self {
+        Self {
+            turn: Arc::default(),
+            pace: Mutex::default(),
+            cpu,
+            unsent: Unsent::new(Arc::clone(&statistics)),
+            statistics,
+        }
+    }
+
+    pub(super) const fn unsent(&self) -> &Arc<Unsent> {
+        &self.unsent
+    }
+
+    /// A request arrives. Whether it comes after a while without any.
+    pub(super) fn arrived(&self) -> bool {
+        self.pace().arrived(Instant::now())
+    }
+
+    /// Waits until a pass may begin.
+    pub(super) async fn turn(&self, is_rare: bool) -> Turn<'_> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let now = Instant::now();
+        let begin = self.pace().begin_at(now, is_rare);
+        if begin > now {
+            self.statistics.count_delayed();
+            sleep_until(begin).await;
+        }
+        self.unsent.room().await;
+        Turn {
+            passes: self,
+            _turn: turn,
+        }
+    }
+
+    /// `body` compressed, if there is room for that.
+    pub(super) fn pack(&self, body: &Bytes) -> Option<Bytes> {
+        let began = Instant::now();
+        let packed = self.unsent.packed(body);
+        self.pace().used_more(began.elapsed());
+        packed
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    /// Asks, and notes what the answer has cost.
+    pub(super) async fn pass<T>(self, question: impl Future<Output = T>) -> T {
+        let passes = self.passes;
+        let (began, before) = (Instant::now(), (passes.cpu)());
+        passes.pace().begun(began);
+        let answer = question.await;
+        let cost = (passes.cpu)().saturating_sub(before);
+        passes.pace().ended(began, Instant::now(), cost);
+        answer
+    }
+}

@@ -1,0 +1,364 @@
+//! The memory of answers that clients have not taken yet: one bound for all connections together.
+//!
+//! ```text
+//! pass, page --hold--> buffer, counted once --lend--> answers of connections
+//!                        ^                               |
+//!   room() waits         +---- its last answer ends -----+
+//! ```
+//!
+//! Answers of one pass share their buffer. While more than half of the bound is used no further buffer is made. Then clients have had
+//! [`GRACE`] to take theirs; after that the connections that hold one buffer are closed: that of the origins with most answers, of
+//! several the oldest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::origin::Origin;
+use super::phase::Watch;
+use super::{Statistics, gzip};
+
+/// How long a client may hold a buffer that others wait for.
+const GRACE: Duration = Duration::from_secs(1);
+/// Smaller answers are not counted; there are as many as connections at most.
+const SMALL: usize = 32 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    most: usize,
+    statistics: Arc<Statistics>,
+    buffers: Mutex<Buffers>,
+    released: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    next: u64,
+    all: BTreeMap<u64, Buffer>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    address: usize,
+    bytes: usize,
+    made: Instant,
+    /// The connections whose answers it is.
+    holders: HashMap<u64, Arc<Watch>>,
+    is_closing: bool,
+}
+
+/// What is to be done where there is no room.
+#[derive(Debug, PartialEq, Eq)]
+enum Remedy {
+    Close(u64),
+    WaitUntil(Instant),
+}
+
+impl Unsent {
+    pub(super) fn new(statistics: Arc<Statistics>) -> Arc<Self> {
+        Arc::new(Self {
+            most: statistics.limits().unsent_bytes,
+            statistics,
+            buffers: Mutex::default(),
+            released: Notify::new(),
+        })
+    }
+
+    /// Counts `body` from now until all its clones are dropped.
+    pub(super) fn hold(self: &Arc<Self>, body: impl Into<Bytes>) -> Bytes {
+        let body = body.into();
+        if body.len() < SMALL {
+            return body;
+        }
+        let id = self.lock().add(&body, Instant::now());
+        self.tell();
+        let unsent = Arc::clone(self);
+        Bytes::from_owner(Held { body, id, unsent })
+    }
+
+    /// `body` as the answer of the connection that `watch` is of.
+    pub(super) fn lend(self: &Arc<Self>, body: Bytes, watch: &Arc<Watch>) -> Bytes {
+        let Some((buffer, holder)) = self.lock().lend(&body, watch) else {
+            return body;
+        };
+        let unsent = Arc::clone(self);
+        Bytes::from_owner(Lent {
+            body,
+            buffer,
+            holder,
+            unsent,
+        })
+    }
+
+    /// `body` compressed, and counted; `None` where there is no room for that.
+    pub(super) fn packed(self: &Arc<Self>, body: &Bytes) -> Option<Bytes> {
+        if self.lock().bytes + body.len() > self.most {
+            return None;
+        }
+        gzip::compress(body).ok().map(|packed| self.hold(packed))
+    }
+
+    /// Waits until another answer may be made.
+    pub(super) async fn room(&self) {
+        loop {
+            // Before the look, so that no release is missed.
+            let released = self.released.notified();
+            let until = {
+                let mut buffers = self.lock();
+                if buffers.bytes <= self.most / 2 {
+                    return;
+                }
+                let now = Instant::now();
+                match buffers.remedy(now) {
+                    Remedy::WaitUntil(until) => until,
+                    Remedy::Close(buffer) => {
+                        let closed = buffers.close(buffer);
+                        self.statistics.count_unread(closed);
+                        now + GRACE
+                    }
+                }
+            };
+            let _ = timeout_at(until, released).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buffers> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.statistics.set_unsent(self.lock().bytes);
+    }
+}
+
+impl Buffers {
+    fn add(&mut self, body: &Bytes, now: Instant) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.bytes += body.len();
+        let buffer = Buffer {
+            address: body.as_ptr().addr(),
+            bytes: body.len(),
+            made: now,
+            holders: HashMap::new(),
+            is_closing: false,
+        };
+        self.all.insert(id, buffer);
+        id
+    }
+
+    /// Numbers of the buffer and of the answer; `None` for a body that is not counted.
+    fn lend(&mut self, body: &Bytes, watch: &Arc<Watch>) -> Option<(u64, u64)> {
+        let address = body.as_ptr().addr();
+        let (id, buffer) = self
+            .all
+            .iter_mut()
+            .find(|(_, one)| one.address == address)?;
+        let holder = self.next;
+        self.next += 1;
+        buffer.holders.insert(holder, Arc::clone(watch));
+        Some((*id, holder))
+    }
+
+    /// The buffer to be given up, or when to look again.
+    fn remedy(&self, now: Instant) -> Remedy {
+        let held = || {
+            self.all
+                .iter()
+                .filter(|(_, one)| !one.is_closing && !one.holders.is_empty())
+        };
+        let mut counts: HashMap<Origin, usize> = HashMap::new();
+        for (_, buffer) in held() {
+            for watch in buffer.holders.values() {
+                *counts.entry(watch.origin).or_default() += 1;
+            }
+        }
+        // Who has few answers protects the buffer for all that share it.
+        let greed = |buffer: &Buffer| {
+            let greed = buffer
+                .holders
+                .values()
+                .map(|watch| counts.get(&watch.origin));
+            greed.min().flatten().copied().unwrap_or_default()
+        };
+        held()
+            .filter(|(_, buffer)| now.saturating_duration_since(buffer.made) >= GRACE)
+            .max_by_key(|(id, buffer)| (greed(buffer), std::cmp::Reverse(**id)))
+            .map_or_else(
+                || {
+                    let next = held().map(|(_, buffer)| buffer.made + GRACE).min();
+                    Remedy::WaitUntil(next.unwrap_or(now + GRACE))
+                },
+                |(id, _)| Remedy::Close(*id),
+            )
+    }
+
+    /// Closes the connections that hold the buffer, which they give up a moment later. How many these are.
+    fn close(&mut self, id: u64) -> u64 {
+        let Some(buffer) = self.all.get_mut(&id) else {
+            return 0;
+        };
+        buffer.is_closing = true;
+        buffer.holders.values().for_each(|watch| watch.evict());
+        buffer.holders.len() as u64
+    }
+}
+
+/// The one owner of a counted body.
+#[derive(Debug)]
+struct Held {
+    body: Bytes,
+    id: u64,
+    unsent: Arc<Unsent>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        {
+            let mut buffers = self.unsent.lock();
+            let released = buffers.all.remove(&self.id);
+            buffers.bytes -= released.map_or(0, |buffer| buffer.bytes);
+        }
+        self.unsent.tell();
+        self.unsent.released.notify_waiters();
+    }
+}
+
+/// The answer of one connection.
+#[derive(Debug)]
+struct Lent {
+    body: Bytes,
+    buffer: u64,
+    holder: u64,
+    unsent: Arc<Unsent>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.unsent.lock().all.get_mut(&self.buffer) {
+            buffer.holders.remove(&self.holder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Limits;
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const SIZE: usize = SMALL;
+
+    fn unsent() -> (Arc<Unsent>, Arc<Statistics>) {
+        let limits = Limits {
+            unsent_bytes: 2 * SIZE,
+            ..Limits::default()
+        };
+        let statistics = Arc::new(Statistics::new(limits));
+        (Unsent::new(Arc::clone(&statistics)), statistics)
+    }
+
+    fn watch(host: u8) -> Arc<Watch> {
+        let origin = Ipv4Addr::new(10, 0, 0, host).into();
+        Arc::new(Watch::new(Limits::default(), origin))
+    }
+
+    fn body() -> Vec<u8> {
+        vec![b'a'; SIZE]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_of_one_body_count_once_and_until_the_last_ends() {
+        let (unsent, statistics) = unsent();
+        let body = unsent.hold(body());
+        let answers = [1, 2, 3].map(|host| unsent.lend(body.clone(), &watch(host)));
+        assert_eq!(statistics.unsent_bytes(), SIZE as u64);
+        assert!(answers.iter().all(|answer| answer == &body));
+        drop(body);
+        let [first, second, mut third] = answers;
+        drop((first, second));
+        let rest = third.split_off(SIZE - 1);
+        drop(third);
+        assert_eq!(statistics.unsent_bytes(), SIZE as u64);
+        drop(rest);
+        assert_eq!(statistics.unsent_bytes(), 0);
+        assert_eq!(unsent.hold(vec![0; SMALL - 1]).len(), SMALL - 1);
+        assert_eq!(statistics.unsent_bytes(), 0, "small ones are not counted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_do_not_read_are_closed_after_a_second_and_not_before() {
+        let (unsent, statistics) = unsent();
+        let (old, new) = (unsent.hold(body()), unsent.hold(body()));
+        let (slow, slower) = (watch(1), watch(1));
+        let held = [unsent.lend(old, &slow), unsent.lend(new, &slower)];
+        let begun = Instant::now();
+        let closing = async {
+            slow.evicted().await;
+            assert_eq!(Instant::now() - begun, GRACE);
+            drop(held.into_iter().next());
+        };
+        tokio::join!(unsent.room(), closing);
+        assert_eq!(statistics.unread(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_there_as_soon_as_a_client_has_read() {
+        let (unsent, statistics) = unsent();
+        let (old, new) = (unsent.hold(body()), unsent.hold(body()));
+        let reading = async {
+            tokio::time::sleep(GRACE / 2).await;
+            drop(old);
+        };
+        let begun = Instant::now();
+        tokio::join!(unsent.room(), reading);
+        assert_eq!(
+            (Instant::now() - begun, statistics.unread()),
+            (GRACE / 2, 0)
+        );
+        drop(new);
+        assert_eq!(unsent.packed(&Bytes::from(vec![0; 3 * SIZE])), None);
+        assert!(unsent.packed(&Bytes::from(vec![0; 2 * SIZE])).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_buffer_of_the_origin_with_most_answers_goes_first() {
+        let (unsent, _) = unsent();
+        let now = Instant::now() + GRACE;
+        let (honest, old, new) = (
+            unsent.hold(body()),
+            unsent.hold(body()),
+            unsent.hold(body()),
+        );
+        let ids: Vec<u64> = unsent.lock().all.keys().copied().collect();
+        let flood =
+            [old.clone(), new.clone(), honest.clone()].map(|body| unsent.lend(body, &watch(2)));
+        let reader = unsent.lend(honest, &watch(1));
+        assert_eq!(unsent.lock().remedy(now - GRACE), Remedy::WaitUntil(now));
+        assert_eq!(unsent.lock().remedy(now), Remedy::Close(ids[1]));
+        assert_eq!(unsent.lock().close(ids[1]), 1);
+        assert_eq!(unsent.lock().remedy(now), Remedy::Close(ids[2]));
+        assert_eq!(unsent.lock().close(ids[2]), 1);
+        assert_eq!(unsent.lock().remedy(now), Remedy::Close(ids[0]));
+        drop((flood, reader, old, new));
+        assert_eq!(unsent.lock().bytes, 0);
+    }
+}
