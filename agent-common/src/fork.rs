@@ -3,6 +3,9 @@
 use crate::Identity;
 use bytemuck::{Pod, Zeroable};
 
+/// `CLONE_THREAD` of include/uapi/linux/sched.h.
+pub const CLONE_THREAD: u64 = 0x10000;
+
 /// A process was forked (`sched_process_fork` with child tgid = pid; threads are not reported).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]

@@ -22,7 +22,7 @@ pub use exec::{
     ExecHead, ExecRecord,
 };
 pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
-pub use fork::ForkRecord;
+pub use fork::{CLONE_THREAD, ForkRecord};
 pub use overflow::{
     COARSE_ENTRIES, CoarseSums, NodeTotals, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED,
     OVERFLOW_RELEASED, OverflowRecord,

@@ -84,6 +84,8 @@ pub struct CoarseSums {
 pub struct NodeTotals {
     /// Processes forked.
     pub forks: u64,
+    /// Threads begun, those included that the kernel makes for a process.
+    pub threads: u64,
     /// Programs started.
     pub execs: u64,
     /// Processes released.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sched_process_fork --> fork.rs    --+
+//! task_newtask       --> thread.rs  --> NodeTotals: threads are counted, no more
 //! sched_process_exec --> exec.rs    --+--> maps.rs: ring, else overflow hash, else sums by comm
 //! sched_process_exit --> exit.rs    --+
 //! release_task | sched_process_free --> release.rs (one of the two is attached)
@@ -39,6 +40,7 @@ mod release;
 mod runqueue;
 mod switch;
 mod task;
+mod thread;
 mod traced;
 mod undisturbed;
 

@@ -7,6 +7,7 @@
 //! Nothing here runs by itself: [`Owner`](crate::http::Owner)'s questions, a half-full ring and a slow timer drive it
 //! (see `owner.rs`). It composes; every rule is in the modules it calls.
 
+mod balance;
 mod budget;
 mod classify;
 mod crowded;
@@ -33,6 +34,8 @@ use crate::{
 };
 use budget::Deferred;
 use std::{sync::Arc, time::Duration};
+
+use balance::Balance;
 
 /// All state there is.
 pub(crate) struct Pipeline {
@@ -62,6 +65,8 @@ pub(crate) struct Pipeline {
     last_error: Option<String>,
     /// Processes that are there and could not be read or named at the last pass.
     unread: usize,
+    /// `None` where `/proc` does not show all of this machine.
+    balance: Option<Balance>,
     /// Processes with long arguments that wait for a later pass to be grouped.
     deferred: Deferred<ProcessId>,
     /// What the last answered scrape knew, for what was lost since.
@@ -115,6 +120,9 @@ impl Pipeline {
             host,
             sandbox,
         } = parts;
+        // Before counting begins: its children are no load of this machine.
+        let mut observer = observer;
+        observer.begin_self_test(host.now_ns());
         let began_ns = host.now_ns();
         let mut pipeline = Self {
             table: Table::new(began_ns),
@@ -135,6 +143,7 @@ impl Pipeline {
             looked_at_ns: 0,
             last_error: None,
             unread: 0,
+            balance: Balance::of(&host),
             deferred: Deferred::default(),
             last: Statistics::default(),
             lost_lately: false,
@@ -142,8 +151,6 @@ impl Pipeline {
             host,
             sandbox,
         };
-        let now_ns = pipeline.host.now_ns();
-        pipeline.observer.begin_self_test(now_ns);
         pipeline.observer.begin_scrape();
         pipeline.observe();
         pipeline
@@ -192,6 +199,8 @@ impl Pipeline {
         self.last_error = None;
         self.follow_clock();
         let pass = self.observer.pass(self.host.now_ns());
+        // Of this moment: processes were read just before, and the records up to it are drained next.
+        let node = self.read_node();
         // The records drained now are of before the pass, but for the first: before it, nobody is known.
         if self.passes > 0 {
             self.drain();
@@ -205,7 +214,9 @@ impl Pipeline {
             }
         };
         self.unread = pass.unread.len();
+        let births = self.births(node.as_ref());
         self.table.observe(&pass, &mut self.grouper);
+        self.balance(node.as_ref(), births);
         self.reconsider(pass.started_ns);
         self.classify(&pass);
         self.grouper.settle();
@@ -318,6 +329,9 @@ impl Pipeline {
     fn statistics(&mut self) -> Statistics {
         match self.observer.statistics(self.host.now_ns()) {
             Ok(mut statistics) => {
+                if let Some(balance) = &self.balance {
+                    statistics.balances = balance.sides();
+                }
                 if let Some(smaps) = &mut statistics.smaps {
                     let oldest_ns = self.table.oldest_proportional_ns();
                     smaps.oldest_age_ns = oldest_ns.map(|ns| monotonic_ns().saturating_sub(ns));

@@ -7,14 +7,11 @@ use crate::{
     kernel::now_ns,
     maps::TRACED,
 };
-use agent_common::{ForkRecord, Identity, Traced, kind};
+use agent_common::{CLONE_THREAD, ForkRecord, Identity, Traced, kind};
 use aya_ebpf::{
     bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, macros::tracepoint,
     programs::TracePointContext,
 };
-
-/// Kernel: include/uapi/linux/sched.h.
-const CLONE_THREAD: u64 = 0x10000;
 
 /// Kernel: at the end of `copy_process`, in the context of the one who forks; the new task has not run yet.
 /// `sched_process_fork` does not tell threads from processes, and is silent about threads that the kernel makes for a
@@ -32,6 +29,7 @@ fn report(context: &TracePointContext) -> Option<()> {
     let (tgid, _) = current();
     let parent = traced(tgid);
     if flags & CLONE_THREAD != 0 {
+        node()?.threads += 1;
         let process = parent?;
         add(&process.live, 1);
         add(&process.left, 1);

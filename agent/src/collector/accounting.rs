@@ -2,10 +2,10 @@
 //!
 //! What the kernel programs tell stands in [`super::programs`].
 
-use super::label;
 use super::metric::Metric;
-use crate::exposition::{Descriptor, Kind, Value};
-use crate::source::Rung;
+use super::{View, label};
+use crate::exposition::{Descriptor, Family, Kind, Value};
+use crate::source::{Rung, Sides};
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {
@@ -194,6 +194,30 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_balance_accounted_total",
+            kind: Kind::Counter,
+            help: "CPU seconds, and creations of processes and threads, that the agent accounted for since its start: what it booked to a group or to none, and what its loss counters hold.",
+            labels: &["fact"],
+            unit: "seconds, tasks",
+            source: "agent",
+            fallback: "left out",
+        },
+        write: |view, out| write_balance(view, out, |sides| sides.accounted),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_balance_node_total",
+            kind: Kind::Counter,
+            help: "The same of the whole node as the kernel reports it, at the same moments: elapsed time of the CPUs without idle, iowait, irq, softirq and steal; processes.",
+            labels: &["fact"],
+            unit: "seconds, tasks",
+            source: "stat",
+            fallback: "left out",
+        },
+        write: |view, out| write_balance(view, out, |sides| sides.node),
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_processes",
             kind: Kind::Gauge,
             help: "Processes known: live ones, and those gone whose final totals are still to come.",
@@ -287,3 +311,13 @@ pub(super) static METRICS: &[Metric] = &[
         write: |view, out| out.sample(&[], view.log_lines_suppressed),
     },
 ];
+
+fn write_balance(view: &View<'_>, out: &mut Family<'_>, side: fn(Sides) -> u64) {
+    let balances = view.source.balances;
+    if let Some(cpu) = balances.cpu_ns {
+        out.sample(&["cpu_seconds"], Value::Nanoseconds(side(cpu)));
+    }
+    if let Some(creations) = balances.creations {
+        out.sample(&["creations"], side(creations));
+    }
+}

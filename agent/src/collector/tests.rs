@@ -6,8 +6,8 @@ use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
 use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
 use crate::source::{
-    Fact, HiddenStatistics, KernelTotals, MapStatistics, Origin, ProgramStatistics,
-    RunQueueStatistics, RunQueueWaits, Rung, SelfTest, SmapsStatistics, Statistics, Tier,
+    Balances, Fact, HiddenStatistics, KernelTotals, MapStatistics, Origin, ProgramStatistics,
+    RunQueueStatistics, RunQueueWaits, Rung, SelfTest, Sides, SmapsStatistics, Statistics, Tier,
 };
 
 const FACTS: [Fact; 15] = [
@@ -130,6 +130,16 @@ pub(super) fn source() -> Statistics {
             exits: 3,
             exited_cpu_ns: 4_000_000_000,
         }),
+        balances: Balances {
+            cpu_ns: Some(Sides {
+                accounted: 47_000_000_000,
+                node: 48_000_000_000,
+            }),
+            creations: Some(Sides {
+                accounted: 49,
+                node: 60,
+            }),
+        },
         events_received: 20,
         events_overflowed: 21,
         events_coarse: 22,
@@ -181,6 +191,7 @@ pub(super) fn with_groups<T>(
             late_ignored: 33,
             unannounced: 34,
             dropped_cpu_ns: 35_000_000_000,
+            announced_late: 0,
         },
         source,
         group_statistics: &crate::group::Statistics {
@@ -194,6 +205,9 @@ pub(super) fn with_groups<T>(
             deferred: 46,
             names_cut: 47,
             accounts: 43,
+            booked_cpu_ns: 0,
+            booked_forks: 0,
+            coarse_forks: 0,
         },
         serving: &ServingStatistics {
             connections: 50,

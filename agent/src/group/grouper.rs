@@ -11,6 +11,7 @@ use super::{
     comms::Comms,
     policy::Policy,
     room::Folded,
+    statistics::Statistics,
     text,
     user::User,
 };
@@ -22,31 +23,6 @@ pub(super) const REST: &str = "other";
 
 /// Says where a process belongs.
 pub type Placer = Box<dyn Fn(&Facts) -> Verdict + Send>;
-
-/// Counts about the grouper itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Accounts in use.
-    pub accounts: u64,
-    /// Accounts that went to the group `other`, because there were groups enough.
-    pub overflowed: u64,
-    /// Threads now that share the name `other`, because their group had thread names enough.
-    pub threads_overflowed: u64,
-    /// Groups whose counts were added to those of the group `other`, to make room.
-    pub folded_groups: u64,
-    /// Names of threads whose counts were added to those of the name `other`, to make room.
-    pub folded_threads: u64,
-    /// Accounts decided by incomplete facts: the process was gone, and its event could not carry all.
-    pub incomplete: u64,
-    /// Accounts whose group name or labels were too long, and end in a hash.
-    pub names_cut: u64,
-    /// Accounts decided by a part of the arguments only.
-    pub cut: u64,
-    /// Times that a process with long arguments was left for a later pass.
-    pub deferred: u64,
-    /// CPU time that was told only as a sum by comm and matched no group, nanoseconds.
-    pub unattributed_cpu_ns: u64,
-}
 
 /// See the module.
 pub struct Grouper {
@@ -204,6 +180,13 @@ impl Ledger for Grouper {
     }
 
     fn book(&mut self, id: AccountId, tally: &Tally) {
+        if self.accounts.get(id).is_some() {
+            self.statistics.add(tally);
+        }
+        self.rebook(id, tally);
+    }
+
+    fn rebook(&mut self, id: AccountId, tally: &Tally) {
         let Some(account) = self.accounts.account_mut(id) else {
             return;
         };
@@ -297,7 +280,7 @@ impl Grouper {
             Some(account) if matches!(account.decision, Decision::Open | Decision::Unmatched) => {
                 account.waiting.get_or_insert_default().add(waited);
             }
-            _ => self.book(heir, waited),
+            _ => self.rebook(heir, waited),
         }
     }
 
@@ -324,6 +307,8 @@ impl Grouper {
             delta: Delta::from(&coarse.counters),
             lifecycle: coarse.lifecycle,
         };
+        self.statistics.add(&tally);
+        self.statistics.coarse_forks += coarse.lifecycle.forks;
         match facts.map_or(Verdict::Unmatched, |facts| (self.placer)(&facts)) {
             Verdict::Member(placement) => {
                 let group = self.group(placement, User::Unknown);

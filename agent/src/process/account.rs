@@ -36,4 +36,6 @@ pub trait Ledger {
     fn is_outdated(&self, account: AccountId) -> bool;
     /// Books `tally`; on an undecided account it waits for the decision.
     fn book(&mut self, account: AccountId, tally: &Tally);
+    /// The same for what was booked to this account before, when it was in no group, and counts for its group now.
+    fn rebook(&mut self, account: AccountId, tally: &Tally);
 }

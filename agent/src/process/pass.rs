@@ -3,7 +3,7 @@
 use super::{
     AccountId, Delta, Facts, Ledger, Memory, Pass, ProcessId, Proportional, Sample, State, Table,
     Tally, TaskName, ThreadSample,
-    entry::{Entry, Held, Naming, book},
+    entry::{Entry, Held, Naming},
     table::Unclassified,
 };
 use std::sync::Arc;
@@ -334,7 +334,7 @@ impl Table {
                     delta,
                     ..Tally::default()
                 };
-                book(ledger, entry.account, so_far);
+                ledger.rebook(entry.account, &so_far);
             }
         }
     }

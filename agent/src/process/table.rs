@@ -43,6 +43,8 @@ pub struct Statistics {
     pub late_ignored: u64,
     /// Processes first heard of by a pass or by their end, because the record of their birth was lost.
     pub unannounced: u64,
+    /// Of these, processes whose birth was told later.
+    pub announced_late: u64,
 }
 
 /// A live process whose account waits for a decision.
@@ -155,9 +157,11 @@ impl Table {
             ..Tally::default()
         };
         let inherited = self.image_of(parent, ledger);
+        let was_counted = u64::from(child.start_ns >= self.since_ns);
         if let Some(entry) = self.processes.entry_mut(child) {
             // A pass, or another record, was faster.
             if !std::mem::replace(&mut entry.announced, true) {
+                self.statistics.announced_late += was_counted;
                 book(ledger, inherited.unwrap_or(entry.account), fork);
             }
             return;
@@ -166,6 +170,7 @@ impl Table {
             if !std::mem::replace(&mut tombstone.announced, true) {
                 let account = inherited.unwrap_or(tombstone.account);
                 book(ledger, account, fork);
+                self.statistics.announced_late += was_counted;
             }
             return;
         }

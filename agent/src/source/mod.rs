@@ -19,9 +19,10 @@ mod users;
 pub use hidden::HiddenStatistics;
 pub use names::Names;
 pub use observer::{Error, Observer};
+pub use procfs::NodeReading;
 pub use smaps::{Smaps, SmapsStatistics};
 pub use statistics::{
-    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, RUN_QUEUE_BOUNDS,
-    RunQueueStatistics, RunQueueWaits, Rung, SelfTest, Statistics, Tier,
+    Balances, Fact, KernelTotals, MapStatistics, NodeCounts, Origin, ProgramStatistics,
+    RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, Rung, SelfTest, Sides, Statistics, Tier,
 };
 pub use users::Users;

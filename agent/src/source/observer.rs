@@ -1,7 +1,7 @@
 //! One way to look at the node, whichever tier it is: the fallback is in the data, not in the callers.
 
 use super::{
-    Fact, Names, Origin, SelfTest, Smaps, Statistics, Tier,
+    Fact, Names, NodeCounts, NodeReading, Origin, SelfTest, Smaps, Statistics, Tier,
     bpf::{self, Found, Kernel, Plan},
     hidden::Hidden,
     procfs::{self, Procfs},
@@ -10,6 +10,9 @@ use super::{
 };
 use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
 use std::{io, os::fd::OwnedFd};
+
+/// How often the node is read again because something was counted meanwhile.
+const NODE_READINGS: u32 = 4;
 
 /// The sources of this node, put together as the plan says.
 #[derive(Debug)]
@@ -121,6 +124,26 @@ impl Observer {
         }
         self.failed += u64::from(pass.is_err());
         pass
+    }
+
+    /// The node as a whole, by `/proc` and by the kernel programs; `None` where either cannot be read. The two are of one moment:
+    /// nothing was counted between, unless more begins all the time than a few readings can wait for.
+    pub fn node(&mut self) -> Option<(NodeReading, Option<NodeCounts>)> {
+        let mut before = self.node_counts().ok()?;
+        let mut node = self.procfs.read_node()?;
+        for _ in 0..NODE_READINGS {
+            let after = self.node_counts().ok()?;
+            if before == after {
+                break;
+            }
+            before = after;
+            node = self.procfs.read_node()?;
+        }
+        Some((node, before))
+    }
+
+    fn node_counts(&self) -> Result<Option<NodeCounts>, bpf::Error> {
+        self.kernel.as_ref().map(Kernel::node_counts).transpose()
     }
 
     /// Hands over what happened since the last drain; `Ok(true)`: records were lost, so a pass should come soon.

@@ -153,6 +153,35 @@ pub struct KernelTotals {
     pub exited_cpu_ns: u64,
 }
 
+/// What the kernel programs count of the node as a whole, since they were attached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NodeCounts {
+    /// Processes that began.
+    pub processes: u64,
+    /// Threads that began, beside the first one of a process; `None` where no program counts them.
+    pub threads: Option<u64>,
+    /// CPU time of records that were lost, at most; nanoseconds.
+    pub lost_cpu_ns: u64,
+}
+
+/// One quantity of the whole node since the agent's start, from two independent sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sides {
+    /// The sum of what the agent booked and of its own loss counters.
+    pub accounted: u64,
+    /// What the kernel says of the node as a whole.
+    pub node: u64,
+}
+
+/// The node's books at the end of the last pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Balances {
+    /// CPU time, nanoseconds; `None` where `/proc` is not this machine's.
+    pub cpu_ns: Option<Sides>,
+    /// Processes and threads created; `None` where the tier does not see all of them.
+    pub creations: Option<Sides>,
+}
+
 /// How long threads waited for a CPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunQueueStatistics {
@@ -183,6 +212,8 @@ pub struct Statistics {
     pub maps: Vec<MapStatistics>,
     /// True totals of the node; `None` without kernel programs.
     pub kernel: Option<KernelTotals>,
+    /// The node's books.
+    pub balances: Balances,
     /// Records received through the ring.
     pub events_received: u64,
     /// Records that came through the overflow hash, because the ring was full.

@@ -1,6 +1,7 @@
 //! A running agent, and questions to it.
 
 use crate::{
+    balance::{self, Beside},
     exposition::Samples,
     guest, kernel_objects,
     limited::Limited,
@@ -35,6 +36,7 @@ pub(crate) struct Agent {
     tier: String,
     rung: Option<String>,
     taken_ns_before: f64,
+    beside: Beside,
 }
 
 impl Agent {
@@ -138,6 +140,7 @@ impl Agent {
             tier: String::new(),
             rung: None,
             taken_ns_before: procfs::taken_ns(),
+            beside: Beside::now(),
         }
     }
 
@@ -320,6 +323,14 @@ impl Agent {
         self.child.wait().unwrap();
     }
 
+    /// The node's books must balance, at the latest when all that was on its way has come. They are checked at the end of each
+    /// agent that still serves.
+    fn await_balance(&self) {
+        self.await_that(|samples| {
+            balance::complaint(self, &self.beside, samples).map_or(Ok(()), Err)
+        });
+    }
+
     /// Stops it, runs `meanwhile`, and lets it go on.
     pub(crate) fn stopped<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
         process::kill(self.pid(), libc::SIGSTOP);
@@ -331,6 +342,10 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        let serves = !self.tier.is_empty() && matches!(self.child.try_wait(), Ok(None));
+        if serves && !std::thread::panicking() {
+            self.await_balance();
+        }
         if std::thread::panicking() {
             let missed = kernel_objects::missed_runs(self.pid());
             println!("runs that the kernel left out: {missed:?}");

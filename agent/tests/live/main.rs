@@ -19,6 +19,7 @@
 )]
 
 mod agent;
+mod balance;
 mod bpf_calls;
 mod exposition;
 mod group;

@@ -51,6 +51,20 @@ pub(crate) fn taken_ns() -> f64 {
     ticks.unwrap().parse::<f64>().unwrap() * TICK_NS
 }
 
+/// What interrupts took (`irq` and `softirq` of `/proc/stat`), in nanoseconds.
+pub(crate) fn interrupts_ns() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap();
+    let columns = text.lines().next().unwrap().split_whitespace();
+    let ticks = columns.skip(6).take(2).map(|word| word.parse::<f64>());
+    ticks.map(Result::unwrap).sum::<f64>() * TICK_NS
+}
+
+/// User and system time of a process, in nanoseconds.
+pub(crate) fn cpu_ns(pid: i32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    (field(&stat, 14) + field(&stat, 15)) as f64 * TICK_NS
+}
+
 /// User and system time of a process's thread of this name, in ticks.
 pub(crate) fn thread_ticks(pid: i32, name: &str) -> [u64; 2] {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();

@@ -3,7 +3,7 @@
 //! In: how long, and arguments for the agent. Out: a line for each minute on the terminal and in `target/soak/SOAK.md`, and
 //! success only if nothing was wrong. Programs start and end all the time ([`generator`]) and the agent is scraped each
 //! [`SCRAPE`]; at the end of a minute the programs pause, and three things must hold: the groups' CPU is what `wait4` said of all
-//! programs, as many were started and ended, each way, as the generator says ([`truth`]), and the agent holds no
+//! programs, as many were started and ended, each way, as the generator says, the node's books balance ([`truth`]), and the agent holds no
 //! more memory, descriptors and entries of maps than before ([`flat`]). No counter may ever have fallen. Needs root.
 
 mod flat;
@@ -179,7 +179,11 @@ impl<'a> Watch<'a> {
         let begun = Instant::now();
         loop {
             let body = self.scrape()?;
-            match told.check(&body).and_then(|()| self.is_well()) {
+            match told
+                .check(&body)
+                .and_then(|()| truth::check_books(&body))
+                .and_then(|()| self.is_well())
+            {
                 Ok(()) => return Ok((body, begun.elapsed())),
                 Err(wrong) if begun.elapsed() > SETTLE => {
                     let path = workspace::target_dir().join(LAST);

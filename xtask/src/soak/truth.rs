@@ -107,6 +107,37 @@ impl Told {
     }
 }
 
+/// CPU time that the columns of `/proc/stat` may cut away, and what `/proc` tells of processes older than the agent.
+const CUT_SECONDS: f64 = 0.5;
+
+/// Whether the agent accounted for what the node did: CPU time within 2 %, creations exactly, each but for what is known to be lost.
+pub(super) fn check_books(body: &str) -> Result<()> {
+    let side = |family: &str, fact: &str| {
+        let labels = format!("{{fact=\"{fact}\"}}");
+        let family = format!("headcount_balance_{family}_total");
+        let mut found = metrics::samples(body, &family).filter(|(of, _)| *of == labels);
+        found.next().map(|(_, value)| value)
+    };
+    let sides = |fact| side("accounted", fact).zip(side("node", fact));
+    let (accounted, node) = sides("cpu_seconds").context("no books of CPU time")?;
+    let lost = metrics::sum(body, "headcount_lost_cpu_seconds_total");
+    let most = 0.02 * node + CUT_SECONDS;
+    // An end without final totals misses some of its last tick.
+    let missing = most + unconfirmed(body) * 0.01;
+    ensure!(
+        (node - missing..=node + most + lost).contains(&accounted),
+        "of {node} s of CPU {accounted} s are accounted for"
+    );
+    if let Some((accounted, node)) = sides("creations") {
+        let lost = metrics::sum(body, "headcount_events_lost_total");
+        ensure!(
+            (node - lost..=node).contains(&accounted),
+            "of {node} creations {accounted} are accounted for"
+        );
+    }
+    Ok(())
+}
+
 impl fmt::Display for Told {
     fn fmt(&self, line: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(line, "{}", self.cpu_ns)?;
@@ -223,5 +254,26 @@ namedprocess_namegroup_cpu_seconds_total{groupname=\"a\",mode=\"system\"} 0.5
         let error = advance(&mut before.clone(), &body(4)).expect_err("it fell");
         assert!(error.to_string().contains("from 5 to 4"), "{error}");
         assert!(advance(&mut before, "# TYPE c counter\n").is_err());
+    }
+
+    #[test]
+    fn books_that_do_not_balance_are_found() {
+        let body = |cpu: f64, creations: u64| {
+            format!(
+                "headcount_balance_accounted_total{{fact=\"cpu_seconds\"}} {cpu}\n\
+                 headcount_balance_accounted_total{{fact=\"creations\"}} {creations}\n\
+                 headcount_balance_node_total{{fact=\"cpu_seconds\"}} 100\n\
+                 headcount_balance_node_total{{fact=\"creations\"}} 50\n"
+            )
+        };
+        check_books(&body(99.0, 50)).expect("within the tolerance");
+        for wrong in [
+            body(97.0, 50),
+            body(103.0, 50),
+            body(100.0, 49),
+            String::new(),
+        ] {
+            assert!(check_books(&wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod fuzzing;
 mod iterator;
 mod load;
 mod missed;
+mod node;
 mod offsets;
 mod overflow;
 mod pieces;
@@ -125,6 +126,11 @@ pub fn start(
             .and_then(|ebpf| Kernel::new(ebpf, plan, sizes, carried))
         {
             Ok(mut kernel) => {
+                if plan.needs_types()
+                    && let Err(error) = kernel.add_thread_count(btf.as_ref())
+                {
+                    warnings.push(format!("{error}; creations of threads are not counted"));
+                }
                 if let Some(slots) = sizes.run_queue_slots
                     && let Err(why) = kernel.add_run_queue(slots, btf.as_ref())
                 {
@@ -188,6 +194,8 @@ pub struct Kernel {
     switch: switch::Switch,
     /// `None` where it is not wanted, or cannot be had.
     run_queue: Option<RunQueue>,
+    /// Whether the programs count the threads that begin.
+    counts_threads: bool,
     /// What was read but belongs behind what the overflow hash will tell; at most one drain.
     later: Vec<Timed>,
 }
@@ -245,6 +253,7 @@ impl Kernel {
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
             switch: switch::Switch::new(&mut ebpf, plan)?,
             run_queue: None,
+            counts_threads: plan.is_traced(),
             logger: EbpfLogger::init(&mut ebpf).map_err(unheard).ok(),
             ebpf,
             plan,
@@ -255,19 +264,6 @@ impl Kernel {
         };
         kernel.tell(0)?;
         Ok(kernel)
-    }
-
-    /// Begins to count run-queue latency.
-    fn add_run_queue(&mut self, slots: u32, btf: Option<&aya::Btf>) -> Result<(), String> {
-        if self.plan.is_traced() {
-            return Err(
-                "tracepoints do not tell it; the kernel's type information would".to_owned(),
-            );
-        }
-        let added = load::add(&mut self.ebpf, Program::RunQueue, btf)
-            .and_then(|()| RunQueue::new(&mut self.ebpf, slots, boottime_ns()));
-        self.run_queue = Some(added.map_err(|error| error.to_string())?);
-        Ok(())
     }
 
     /// The decision it runs by.

@@ -22,6 +22,8 @@ pub enum Program {
     Switch,
     /// `tp_btf/sched_switch`, too; beside any plan, if it is wanted
     RunQueue,
+    /// `tp_btf/task_newtask`; beside any plan with types
+    Thread,
     /// `tracepoint/task/task_newtask`
     TraceNewtask,
     /// `tracepoint/sched/sched_process_exec`
@@ -36,7 +38,7 @@ pub enum Program {
 
 impl Program {
     /// All programs, in the order of the architecture's picture.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Fork,
         Self::Exec,
         Self::Exit,
@@ -45,6 +47,7 @@ impl Program {
         Self::Snapshot,
         Self::Switch,
         Self::RunQueue,
+        Self::Thread,
         Self::TraceNewtask,
         Self::TraceExec,
         Self::TraceExit,
@@ -63,6 +66,7 @@ impl Program {
             Self::Snapshot => "task_snapshot",
             Self::Switch => "task_switch",
             Self::RunQueue => "runqueue_switch",
+            Self::Thread => "thread_begin",
             Self::TraceNewtask => "trace_newtask",
             Self::TraceExec => "trace_exec",
             Self::TraceExit => "trace_exit",
@@ -82,6 +86,7 @@ impl Program {
             Self::Snapshot => "iter/task",
             Self::Switch => "sched_switch",
             Self::RunQueue => "sched_switch/runqueue",
+            Self::Thread => "task_newtask",
             Self::TraceNewtask => "task/task_newtask",
             Self::TraceExec => "sched/sched_process_exec",
             Self::TraceExit => "sched/sched_process_exit",

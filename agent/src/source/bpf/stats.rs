@@ -72,6 +72,7 @@ fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
         .map(|program| {
             let is_attached = match program {
                 Program::RunQueue => kernel.run_queue.is_some(),
+                Program::Thread => kernel.counts_threads && !kernel.plan.is_traced(),
                 _ => attached.contains(&program),
             };
             let loaded = kernel

@@ -28,6 +28,7 @@ pub(crate) mod fuzzing;
 mod io;
 mod limits;
 mod names;
+mod node;
 mod pass;
 mod patient;
 mod relay;
@@ -46,13 +47,14 @@ use std::sync::atomic::AtomicU64;
 pub use appearance::Appearance;
 pub(super) use cgroup::parse_cgroup;
 pub use error::{Error, ErrorCounts};
+pub use node::NodeReading;
 pub use relay::Sampled;
 pub use stat::Stat;
 
 use super::pods::Pods;
 use super::users::Users;
 use super::{Fact, Origin, Statistics, Tier};
-use crate::host::Host;
+use crate::host::{Host, monotonic_ns};
 use directory::Lister;
 use file::{Buffer, Name};
 use patient::Patient;
@@ -205,6 +207,20 @@ impl Procfs {
             pod_link_failures: self.wants_pods.then(|| self.pods.failures()),
             ..Statistics::default()
         }
+    }
+
+    /// What the CPUs did, and how many tasks there were; `None` where it cannot be read.
+    pub fn read_node(&mut self) -> Option<NodeReading> {
+        if self.root.is_none() {
+            self.open_root().ok()?;
+        }
+        let root = self.root.as_ref()?;
+        let (tick_ns, begun_ns) = (self.host.tick_ns, monotonic_ns());
+        let read = self.buffer.read_whole(root.as_fd(), c"stat", node::LIMIT);
+        let bytes = read
+            .inspect_err(|error| log::debug!("stat: {error}"))
+            .ok()?;
+        NodeReading::parse(bytes, tick_ns, begun_ns)
     }
 
     /// Threads that a file holds up.

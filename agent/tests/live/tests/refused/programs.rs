@@ -16,6 +16,7 @@ table![
     each_is_not_attached for NEEDED,
     each_of_a_forced_tier_is_not_loaded for NEEDED,
     tracepoints_are_left for NEEDED,
+    creations_are_left_out_where_threads_are_not_counted for NEEDED,
     run_queue_latency_is_left_out for NEEDED,
     no_call_is_allowed for NEEDED,
     no_memory_may_be_locked for NEEDED,
@@ -48,7 +49,7 @@ fn is_traced(program: Program) -> bool {
 /// Whether the agent comes to `program` when it is free to choose: a better one may do.
 fn is_tried(program: Program, rung: &str) -> bool {
     match program {
-        Program::Switch | Program::RunQueue => false,
+        Program::Switch | Program::RunQueue | Program::Thread => false,
         Program::Free => rung == "free",
         Program::Release => !is_without_ftrace(),
         _ => !is_traced(program),
@@ -95,7 +96,7 @@ fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
             _ if tier.without_types || is_traced(*program) => {
                 tier.without_types && is_traced(*program)
             }
-            Program::Release | Program::RunQueue => false,
+            Program::Release | Program::RunQueue | Program::Thread => false,
             Program::Free => rung == "free",
             Program::Snapshot => tier.name == ITERATOR.name,
             Program::Switch => tier.name == SWITCH.name,
@@ -107,6 +108,24 @@ fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
             ends(surroundings, tier, &[program.hook(), &text(error(nth))]);
         }
     }
+}
+
+/// The rest of the tier works, and the CPU side of the books, too.
+fn creations_are_left_out_where_threads_are_not_counted(_: &'static Tier) {
+    let surroundings = judging(loading(Program::Thread), Verdict::Refuse(error(0)));
+    let agent = Agent::start_in(surroundings, &[]);
+    let is_told =
+        |line: &String| line.contains(Program::Thread.hook()) && line.contains(&text(error(0)));
+    assert!(
+        agent.warnings().iter().any(is_told),
+        "{:#?}",
+        agent.warnings()
+    );
+    counts(&agent, &ITERATOR);
+    let samples = agent.scrape();
+    let node = |fact| samples.value("headcount_balance_node_total", &[("fact", fact)]);
+    assert_eq!(node("creations"), None);
+    assert!(node("cpu_seconds").is_some());
 }
 
 /// It takes nothing from the tier.

@@ -1,0 +1,211 @@
+//! The node's books: what the agent accounted for, beside what the kernel says of the node as a whole.
+//!
+//! In: a reading of the node at each pass, and the agent's own sums as of that pass. Out: both sides since the first pass. The two
+//! sides are independent: accounted is the sum of bookings and of loss counters, never a remainder of the node's side.
+//!
+//! Both are absolute differences to the first pass, so an error of one reading is gone at the next one. Neither falls.
+
+use super::Pipeline;
+use crate::{
+    host::Host,
+    source::{Balances, NodeCounts, NodeReading, Sides},
+};
+use std::collections::HashMap;
+
+/// The node as a whole at one moment: by `/proc`, and by the kernel programs, where there are any.
+pub(super) type Node = (NodeReading, Option<NodeCounts>);
+
+impl Pipeline {
+    /// `None` where the books are not kept, or not at this pass.
+    pub(super) fn read_node(&mut self) -> Option<Node> {
+        self.balance.as_ref().and_then(|_| self.observer.node())
+    }
+
+    /// Processes and threads that are known to have begun, once the records up to that moment are drained; `None` where the tier
+    /// does not see all. A birth that no record told shows where the process is seen otherwise; it may be one of those that were
+    /// told in sums, so the larger count is taken.
+    pub(super) fn births(&self, node: Option<&Node>) -> Option<u64> {
+        let (_, counts) = node?;
+        let counts = counts.as_ref()?;
+        let threads = counts.threads?;
+        if self.passes == 0 {
+            // What was told so far waits to be drained.
+            return Some(counts.processes + threads);
+        }
+        let (booked, seen) = (self.grouper.statistics(), self.table.statistics());
+        let untold = seen.unannounced.saturating_sub(seen.announced_late);
+        let lost = untold.saturating_sub(booked.coarse_forks);
+        Some(booked.booked_forks + lost + threads)
+    }
+
+    /// Keeps the books of a pass, once it is booked.
+    pub(super) fn balance(&mut self, node: Option<&Node>, births: Option<u64>) {
+        let (Some((node, counts)), Some(balance)) = (node, &mut self.balance) else {
+            return;
+        };
+        let lost_ns = counts.map_or(0, |counts| counts.lost_cpu_ns);
+        let accounted = Accounted {
+            cpu_ns: self.grouper.statistics().booked_cpu_ns
+                + self.table.statistics().dropped_cpu_ns
+                + lost_ns,
+            creations: births,
+        };
+        balance.take(node, accounted);
+    }
+}
+
+/// The agent's own sums, since any moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Accounted {
+    /// CPU time booked, and lost by the agent's loss counters; nanoseconds.
+    cpu_ns: u64,
+    /// Processes and threads created; `None` where the tier does not see all.
+    creations: Option<u64>,
+}
+
+/// One CPU since it was first seen online.
+#[derive(Debug, Clone, Copy)]
+struct Cpu {
+    since_ns: u64,
+    idle_before_ns: u64,
+    /// At the last reading.
+    busy_ns: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Balance {
+    before: Option<(Accounted, u64)>,
+    /// At most as many as the machine has.
+    cpus: HashMap<u32, Cpu>,
+    /// What CPUs did that went offline: up to the last reading that saw them.
+    offline_ns: u64,
+    now: Balances,
+}
+
+impl Balance {
+    /// Books of this host; `None` where `/proc` does not show all processes of this machine.
+    pub(super) fn of(host: &Host) -> Option<Self> {
+        let is_whole = host.is_procfs_mount() && host.in_initial_pid_namespace() != Some(false);
+        is_whole.then(Self::default)
+    }
+
+    /// Both sides as of the last pass.
+    pub(super) const fn sides(&self) -> Balances {
+        self.now
+    }
+
+    /// Takes one reading of the node, and what was accounted at that moment. The first one is where both sides begin.
+    fn take(&mut self, node: &NodeReading, accounted: Accounted) {
+        let busy_ns = self.busy_ns(node);
+        let (before, created_before) = *self.before.get_or_insert((accounted, node.created));
+        let cpu = Sides {
+            accounted: accounted.cpu_ns.saturating_sub(before.cpu_ns),
+            node: busy_ns,
+        };
+        self.now.cpu_ns = Some(risen(self.now.cpu_ns, cpu));
+        if let (Some(now), Some(before)) = (accounted.creations, before.creations) {
+            let created = Sides {
+                accounted: now.saturating_sub(before),
+                node: node.created.saturating_sub(created_before),
+            };
+            self.now.creations = Some(risen(self.now.creations, created));
+        }
+    }
+
+    /// Time that tasks had since the first reading.
+    fn busy_ns(&mut self, node: &NodeReading) -> u64 {
+        let mut before = std::mem::take(&mut self.cpus);
+        for (number, idle_ns) in &node.cpus {
+            let mut cpu = before.remove(number).unwrap_or(Cpu {
+                since_ns: node.at_ns,
+                idle_before_ns: *idle_ns,
+                busy_ns: 0,
+            });
+            let elapsed_ns = node.at_ns.saturating_sub(cpu.since_ns);
+            cpu.busy_ns = elapsed_ns.saturating_sub(idle_ns.saturating_sub(cpu.idle_before_ns));
+            self.cpus.insert(*number, cpu);
+        }
+        self.offline_ns += before.values().map(|cpu| cpu.busy_ns).sum::<u64>();
+        self.offline_ns + self.cpus.values().map(|cpu| cpu.busy_ns).sum::<u64>()
+    }
+}
+
+fn risen(before: Option<Sides>, now: Sides) -> Sides {
+    let before = before.unwrap_or_default();
+    Sides {
+        accounted: now.accounted.max(before.accounted),
+        node: now.node.max(before.node),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(at_ns: u64, cpus: &[(u32, u64)], created: u64) -> NodeReading {
+        NodeReading {
+            at_ns,
+            cpus: cpus.to_vec(),
+            created,
+        }
+    }
+
+    fn accounted(cpu_ns: u64, creations: u64) -> Accounted {
+        Accounted {
+            cpu_ns,
+            creations: Some(creations),
+        }
+    }
+
+    fn cpu_of(balance: &Balance) -> (u64, u64) {
+        let cpu = balance.sides().cpu_ns.unwrap();
+        (cpu.accounted, cpu.node)
+    }
+
+    #[test]
+    fn both_sides_begin_at_the_first_pass() {
+        let mut balance = Balance::default();
+        assert_eq!(balance.sides(), Balances::default());
+        balance.take(&reading(1000, &[(0, 700), (1, 100)], 40), accounted(9, 5));
+        assert_eq!(cpu_of(&balance), (0, 0));
+        // CPU 0 was idle for 60 of 100, CPU 1 for all of it.
+        balance.take(&reading(1100, &[(0, 760), (1, 200)], 47), accounted(49, 12));
+        assert_eq!(cpu_of(&balance), (40, 40));
+        let creations = balance.sides().creations.unwrap();
+        assert_eq!((creations.accounted, creations.node), (7, 7));
+    }
+
+    #[test]
+    fn sides_do_not_fall_when_a_reading_does() {
+        let mut balance = Balance::default();
+        balance.take(&reading(1000, &[(0, 0)], 40), accounted(0, 0));
+        balance.take(&reading(1100, &[(0, 20)], 44), accounted(80, 4));
+        balance.take(&reading(1110, &[(0, 50)], 43), accounted(70, 3));
+        assert_eq!(cpu_of(&balance), (80, 80));
+        // An error of one reading does not stay.
+        balance.take(&reading(1200, &[(0, 100)], 50), accounted(100, 10));
+        assert_eq!(cpu_of(&balance), (100, 100));
+    }
+
+    #[test]
+    fn cpu_that_goes_offline_keeps_what_it_did() {
+        let mut balance = Balance::default();
+        balance.take(&reading(1000, &[(0, 0), (1, 0)], 0), accounted(0, 0));
+        balance.take(&reading(1100, &[(0, 50), (1, 0)], 0), accounted(150, 0));
+        balance.take(&reading(1200, &[(0, 150)], 0), accounted(150, 0));
+        assert_eq!(cpu_of(&balance), (150, 150));
+        balance.take(&reading(1300, &[(0, 250), (1, 3)], 0), accounted(150, 0));
+        balance.take(&reading(1400, &[(0, 350), (1, 53)], 0), accounted(200, 0));
+        assert_eq!(cpu_of(&balance), (200, 200));
+    }
+
+    #[test]
+    fn creations_are_absent_where_the_tier_does_not_see_all() {
+        let mut balance = Balance::default();
+        let unseen = Accounted::default();
+        balance.take(&reading(1000, &[(0, 0)], 0), unseen);
+        balance.take(&reading(1100, &[(0, 0)], 9), unseen);
+        assert_eq!(balance.sides().creations, None);
+    }
+}

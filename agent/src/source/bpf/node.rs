@@ -1,0 +1,43 @@
+//! Programs that are attached beside those of the plan, and what the programs count of the node as a whole.
+
+use super::{Error, Kernel, load, plan::Program, runqueue::RunQueue};
+use crate::{host::boottime_ns, source::NodeCounts};
+
+impl Kernel {
+    /// Begins to count the threads that begin.
+    pub(super) fn add_thread_count(&mut self, btf: Option<&aya::Btf>) -> Result<(), Error> {
+        load::add(&mut self.ebpf, Program::Thread, btf)?;
+        self.counts_threads = true;
+        Ok(())
+    }
+
+    /// What the programs have counted of the node as a whole.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn node_counts(&self) -> Result<NodeCounts, Error> {
+        let node = self.overflow.node()?;
+        Ok(NodeCounts {
+            processes: node.forks,
+            threads: self.counts_threads.then_some(node.threads),
+            lost_cpu_ns: node.lost_runtime_ns,
+        })
+    }
+
+    /// Begins to count run-queue latency.
+    pub(super) fn add_run_queue(
+        &mut self,
+        slots: u32,
+        btf: Option<&aya::Btf>,
+    ) -> Result<(), String> {
+        if self.plan.is_traced() {
+            return Err(
+                "tracepoints do not tell it; the kernel's type information would".to_owned(),
+            );
+        }
+        let added = load::add(&mut self.ebpf, Program::RunQueue, btf)
+            .and_then(|()| RunQueue::new(&mut self.ebpf, slots, boottime_ns()));
+        self.run_queue = Some(added.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! `/proc/stat`: what the CPUs did beside running tasks, and how many tasks were created.
+//!
+//! Busy time is not read here: `user`, `nice` and `system` are sampled by the tick on most kernels, and were 1.3 % below the
+//! scheduler's account in a test. `idle` and `iowait` are measured, `steal` is the hypervisor's measure, so the time that tasks
+//! had is what elapsed less these.
+
+use super::decimal;
+use crate::host::monotonic_ns;
+
+/// About 10,000 CPUs and all interrupts.
+pub(super) const LIMIT: usize = 4 << 20;
+
+/// One reading of `/proc/stat`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeReading {
+    /// When, nanoseconds of the monotonic clock: that of the kernel's idle times.
+    pub at_ns: u64,
+    /// CPUs that are online: their numbers, and for how long since boot each ran no task: idle, waiting for IO, in interrupts,
+    /// or taken by the hypervisor; nanoseconds.
+    pub cpus: Vec<(u32, u64)>,
+    /// Processes and threads created since boot.
+    pub created: u64,
+}
+
+impl NodeReading {
+    /// `None` where it is not what the kernel documents. `begun_ns`: when reading began.
+    pub(super) fn parse(bytes: &[u8], tick_ns: u64, begun_ns: u64) -> Option<Self> {
+        let mut reading = Self {
+            at_ns: begun_ns.midpoint(monotonic_ns()),
+            ..Self::default()
+        };
+        let mut created = None;
+        for line in bytes.split(|byte| *byte == b'\n') {
+            if let Some(rest) = line.strip_prefix(b"processes ") {
+                created = Some(decimal::parse_decimal(rest.trim_ascii())?);
+            } else if let Some(rest) = line.strip_prefix(b"cpu")
+                && !rest.starts_with(b" ")
+            {
+                reading.cpus.push(cpu(rest, tick_ns)?);
+            }
+        }
+        reading.created = created?;
+        (!reading.cpus.is_empty()).then_some(reading)
+    }
+}
+
+/// `<number> user nice system idle iowait irq softirq steal …`, ticks; old kernels end earlier.
+fn cpu(line: &[u8], tick_ns: u64) -> Option<(u32, u64)> {
+    let mut words = line
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
+    let number = u32::try_from(decimal::parse_decimal(words.next()?)?).ok()?;
+    let columns = words.skip(3).take(5).map(decimal::parse_decimal);
+    let ticks = columns.sum::<Option<u64>>()?;
+    Some((number, ticks.saturating_mul(tick_ns)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &[u8] = b"cpu  30 2 10 400 9 1 2 3 0 0\n\
+        cpu0 10 1 5 200 4 1 0 1 0 0\n\
+        cpu3 20 1 5 200 5 0 2 2 0 0\n\
+        intr 5 1 1\nctxt 4\nbtime 1\nprocesses 4711\nprocs_running 1\n";
+
+    #[test]
+    fn stat_file_gives_time_without_tasks_by_cpu_and_created_tasks() {
+        let reading = NodeReading::parse(STAT, 10, 0).unwrap();
+        assert_eq!(reading.cpus, [(0, 2060), (3, 2090)]);
+        assert_eq!(reading.created, 4711);
+    }
+
+    #[test]
+    fn stat_file_that_is_cut_or_has_no_numbers_is_refused() {
+        let (head, _) = STAT.split_at(STAT.len() - 40);
+        assert_eq!(NodeReading::parse(head, 10, 0), None);
+        assert_eq!(NodeReading::parse(b"processes 4\n", 10, 0), None);
+        let text = b"cpu0 1 2 3 x 5 6 7 8\nprocesses 4\n";
+        assert_eq!(NodeReading::parse(text, 10, 0), None);
+    }
+}

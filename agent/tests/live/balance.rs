@@ -1,0 +1,103 @@
+//! The node's books: at the end of each test, what the agent accounted for is what the node did.
+
+use crate::{agent::Agent, exposition::Samples, guest, procfs, tier::TICK_NS};
+
+const ACCOUNTED: &str = "headcount_balance_accounted_total";
+const NODE: &str = "headcount_balance_node_total";
+
+/// What the node did beside running tasks since an agent was started, and what the agent's kernel may hide from it.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    interrupts_ns: f64,
+    first_process_ns: f64,
+}
+
+impl Beside {
+    pub(crate) fn now() -> Self {
+        Self {
+            interrupts_ns: procfs::interrupts_ns(),
+            first_process_ns: procfs::cpu_ns(1),
+        }
+    }
+
+    fn since(&self) -> Self {
+        let now = Self::now();
+        Self {
+            interrupts_ns: now.interrupts_ns - self.interrupts_ns,
+            first_process_ns: now.first_process_ns - self.first_process_ns,
+        }
+    }
+}
+
+/// How far CPU time may be off.
+#[derive(Debug)]
+struct Tolerance {
+    /// Of the node's.
+    share: f64,
+    fixed_ns: f64,
+}
+
+/// By the way the agent counts. What `/proc` tells is cut to ticks, and a process that was there before has its first reading from
+/// there in both cases; tracepoints have a clock of their own, which interrupts and hypervisors do not stop.
+fn tolerance(agent: &Agent) -> Tolerance {
+    // Five columns of each CPU are cut to ticks.
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let cut_ns = 5.0 * TICK_NS * cpus;
+    let (share, fixed_ns) = match (agent.tier(), agent.rung()) {
+        (_, Some("last_switch")) => (0.04, 0.4e9 + agent.taken_ns()),
+        ("iterator", _) => (0.01, 0.0),
+        _ => (0.02, 0.4e9),
+    };
+    let factor = if guest::is_here() { 5.0 } else { 1.0 };
+    Tolerance {
+        share: share * factor,
+        fixed_ns: cut_ns + fixed_ns * factor,
+    }
+}
+
+/// What does not balance; `None` where no books are kept.
+pub(crate) fn complaint(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
+    let cpu = cpu(agent, &beside.since(), samples);
+    let creations = creations(samples);
+    let complaints: Vec<String> = cpu.into_iter().chain(creations).collect();
+    (!complaints.is_empty()).then(|| complaints.join("; "))
+}
+
+fn sides(samples: &Samples, fact: &str) -> Option<(f64, f64)> {
+    let of = |family| samples.value(family, &[("fact", fact)]);
+    of(ACCOUNTED).zip(of(NODE))
+}
+
+fn cpu(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
+    let (accounted, node) = sides(samples, "cpu_seconds")?;
+    let missing_ns = (node - accounted) * 1e9;
+    let Tolerance { share, fixed_ns } = tolerance(agent);
+    let tolerance_ns = share * node * 1e9 + fixed_ns;
+    let value = |name| samples.value(name, &[]).unwrap_or(0.0);
+    // Each of these says how much it may be at most.
+    let lost_ns = value("headcount_lost_cpu_seconds_total") * 1e9;
+    let most_above_ns = tolerance_ns + lost_ns + beside.interrupts_ns;
+    // A process that ended without final totals misses some of its last tick and its end.
+    let most_below_ns = tolerance_ns
+        + value("headcount_processes_unconfirmed_total") * 1.1 * TICK_NS
+        + value("headcount_switch_unseen_seconds_total") * 1e9
+        + beside.first_process_ns;
+    let samples_only = agent.tier() == "procfs";
+    let is_balanced = -most_above_ns <= missing_ns && (samples_only || missing_ns <= most_below_ns);
+    (!is_balanced).then(|| {
+        format!(
+            "of {node} s of CPU {accounted} s are accounted for; {} ns may be too much, {} ns may be missing",
+            most_above_ns, most_below_ns
+        )
+    })
+}
+
+/// Exact, but for records that are known to be lost.
+fn creations(samples: &Samples) -> Option<String> {
+    let (accounted, node) = sides(samples, "creations")?;
+    let lost = samples.the("headcount_events_lost_total", &[]);
+    let is_balanced = (node - lost..=node).contains(&accounted);
+    (!is_balanced).then(|| {
+        format!("of {node} creations {accounted} are accounted for, and {lost} records are lost")
+    })
+}
