@@ -171,6 +171,11 @@ impl Host {
         self.rootfs.join("var/log/containers")
     }
 
+    /// Which users own which subordinate uids, `<rootfs>/etc/subuid`.
+    pub fn subuid(&self) -> PathBuf {
+        self.rootfs.join("etc/subuid")
+    }
+
     /// The host's user names, `<rootfs>/etc/passwd`.
     pub fn passwd(&self) -> PathBuf {
         self.rootfs.join("etc/passwd")

@@ -44,13 +44,25 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_procfs_readers_held_up",
             kind: Kind::Gauge,
-            help: "Threads that wait for a file in /proc that does not answer; its process is read without.",
+            help: "Threads that wait for a file in /proc that does not answer; the agent reads the other files of its process.",
             labels: &[],
             unit: "threads",
             source: "agent",
             fallback: "-",
         },
         write: |view, out| out.sample(&[], view.source.held_up),
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_procfs_reads_refused_total",
+            kind: Kind::Counter,
+            help: "Readings in /proc that the agent left out, because as many threads as allowed wait for processes of the same user.",
+            labels: &[],
+            unit: "readings",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| out.sample(&[], view.source.reads_refused),
     },
     Metric {
         descriptor: Descriptor {

@@ -56,7 +56,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_smaps_readers_held_up",
             kind: Kind::Gauge,
-            help: "Readers that one process has held up for a second or longer; there are at most 4.",
+            help: "Readers that one process has held up for a second or longer: at most 2 by processes of one user, and 8 in all.",
             labels: &[],
             unit: "threads",
             source: "agent",
@@ -65,6 +65,22 @@ pub(super) static METRICS: &[Metric] = &[
         write: |view, out| {
             if let Some(smaps) = &view.source.smaps {
                 out.sample(&[], smaps.held_up);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_smaps_refused_total",
+            kind: Kind::Counter,
+            help: "Readings that the agent left out, because as many readers as allowed wait for processes of the same user.",
+            labels: &[],
+            unit: "readings",
+            source: "agent",
+            fallback: "-",
+        },
+        write: |view, out| {
+            if let Some(smaps) = &view.source.smaps {
+                out.sample(&[], smaps.refused);
             }
         },
     },

@@ -153,6 +153,7 @@ pub(super) fn source() -> Statistics {
             failures: 35,
             waiting: 36,
             held_up: 37,
+            refused: 47,
             oldest_age_ns: Some(38_500_000_000),
         }),
         hidden: Some(HiddenStatistics {
@@ -163,6 +164,7 @@ pub(super) fn source() -> Statistics {
         procread_errors: 27,
         partial_errors: 28,
         held_up: 40,
+        reads_refused: 48,
         pod_link_failures: Some(39),
     }
 }

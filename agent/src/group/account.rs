@@ -5,7 +5,7 @@
 //! Open --they match nothing--> Unmatched --an ancestor is decided--> Member | Nowhere
 //! Open --no ancestor--> Nowhere
 //! Nowhere --looked at again--> Open
-//! any --another configuration--> Open, but what was decided holds until it is decided anew
+//! any --another configuration, or only a part of its facts could be read--> Open, but what was decided holds until it is decided anew
 //! ```
 //!
 //! What is booked before the decision waits in the account. An account lives while a process, a tombstone or an
@@ -30,6 +30,13 @@ pub(super) enum Decision {
     Member(GroupIndex),
     /// In no group.
     Nowhere,
+}
+
+impl Decision {
+    /// Whether nothing is awaited any more.
+    pub(super) const fn is_final(self) -> bool {
+        matches!(self, Self::Member(_) | Self::Nowhere)
+    }
 }
 
 /// See the module.

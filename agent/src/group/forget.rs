@@ -23,6 +23,20 @@ impl Grouper {
         self.keep(&is_kept, None);
     }
 
+    /// An account was decided by a part of the facts of its process: the decision holds until it is decided by all of them.
+    pub fn keep_open(&mut self, id: AccountId) {
+        let account = self.accounts.account_mut(id);
+        if let Some(account) = account.filter(|account| account.decision.is_final()) {
+            account.former = Some(std::mem::replace(&mut account.decision, Decision::Open));
+        }
+    }
+
+    /// Whether a decision holds although another one is to follow.
+    pub fn is_kept_open(&self, id: AccountId) -> bool {
+        let account = self.accounts.get(id);
+        account.is_some_and(|account| account.former.is_some())
+    }
+
     /// Takes another configuration: what it says of accounts that are [undecided](crate::process::Ledger::undecide), and the
     /// groups that are known before any process is. All groups stay, with what was booked to them, but for those that were
     /// only announced: nobody was ever in them. `keeps` tells of which items the new configuration decides as the former one

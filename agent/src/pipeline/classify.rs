@@ -88,6 +88,10 @@ impl Pipeline {
     fn decide(&mut self, one: &Unclassified, read: Read, seen: &HashMap<ProcessId, u64>) {
         match (self.table.still_unclassified(one), read) {
             (Some(now), Ok(facts)) => self.learn_of(&now, facts, seen),
+            (Some(now), Err(error)) if error.is_unanswered() => {
+                self.unread += 1;
+                self.place_unanswered(&now);
+            }
             // It ended just now, or can be read another time: it waits. The next pass tries again or sees that it
             // is gone; with kernel programs its exec decides when its end is told.
             (_, Err(error)) => self.unread += usize::from(!error.is_gone()),
@@ -104,6 +108,22 @@ impl Pipeline {
             true => self.table.note_facts(one.id, facts, &mut self.grouper),
             false => self.place(one, &facts),
         }
+    }
+
+    /// Its files do not answer: the facts of its exec decide, else what can be read of it. That holds until the files answer.
+    fn place_unanswered(&mut self, one: &Unclassified) {
+        if self.grouper.is_kept_open(one.account) {
+            return;
+        }
+        if let Some(told) = self.table.told_by_exec(one.id) {
+            self.grouper.place(one.account, one.parent, told);
+        } else if one.birth.is_some() {
+            // It runs the image that it was born with.
+            self.grouper.follow(one.account);
+        } else if let Some(facts) = self.observer.brief_facts(one.id) {
+            self.grouper.place(one.account, one.parent, &facts);
+        }
+        self.grouper.keep_open(one.account);
     }
 
     fn place(&mut self, one: &Unclassified, facts: &Facts) {

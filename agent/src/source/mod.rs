@@ -1,5 +1,6 @@
 //! Sources: the kernel programs and `/proc`, each fact from the best of them that works here.
 
+mod bound;
 pub mod bpf;
 mod cgroup_tree;
 #[cfg(any(test, fuzzing))]

@@ -172,6 +172,11 @@ impl Observer {
         })
     }
 
+    /// What can be read of a living process whose files do not answer; `None`: it is gone.
+    pub fn brief_facts(&mut self, id: ProcessId) -> Option<Facts> {
+        self.procfs.brief_facts(id)
+    }
+
     /// Somebody wants to see single processes: there is time again for slow command lines.
     pub fn begin_view(&mut self) {
         self.procfs.begin_view();

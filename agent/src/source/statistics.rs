@@ -243,6 +243,8 @@ pub struct Statistics {
     pub partial_errors: u64,
     /// Threads that a file of a process holds up.
     pub held_up: u64,
+    /// Readings that were left out, because the processes of their user hold up as many threads as they may.
+    pub reads_refused: u64,
     /// Listings of the kubelet's log links that failed or were cut; `None` where nobody asks for names of pods.
     pub pod_link_failures: Option<u64>,
 }

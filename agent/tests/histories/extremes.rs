@@ -203,14 +203,87 @@ fn a_command_line_that_never_answers_holds_up_nobody_else() {
     named(&tree, 6, "g").write();
     let agent = tracking(&tree, &["stuck", "g"]);
     let scrape = agent.scrape();
-    assert_eq!(scrape.groups(), groups(&[("g", 1)]));
+    // The task name decides as long as the arguments are not known.
+    let expected = groups(&[("g", 1), ("stuck", 1)]);
+    assert_eq!(scrape.groups(), expected);
     let failed = scrape.errors()[1];
     assert!(failed >= 2.0, "the first pass and this one: {failed}");
     // The kernel answers at last.
     fs::write(&fifo, "stuck\0").unwrap();
     tree.write(5, "cmdline", "stuck\0");
-    let expected = groups(&[("g", 1), ("stuck", 1)]);
-    until("the process that was stuck", || {
-        agent.scrape().groups() == expected
+    until("the reader is free", || {
+        let held_up = agent
+            .scrape()
+            .value("headcount_procfs_readers_held_up", &[]);
+        held_up == Some(0.0)
     });
+    assert_eq!(agent.scrape().groups(), expected);
+}
+
+/// Arguments that come late decide anew, and what was counted by then stays where it was.
+#[test]
+fn process_whose_command_line_answers_late_moves_to_the_group_of_its_arguments() {
+    let tree = tree();
+    let process = named(&tree, 5, "a")
+        .argv(&["a", "--late"])
+        .start_ticks(later());
+    process.clone().user_ticks(100).write();
+    let fifo = tree.path(5).join("cmdline");
+    fs::remove_file(&fifo).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let yaml = "process_names: [{name: late, cmdline: ['--late']}, {name: early, comm: [a]}]";
+    let agent = Launch::on(&tree).config(yaml).start();
+    let scrape = agent.scrape();
+    assert_eq!(scrape.groups(), groups(&[("early", 1), ("late", 0)]));
+    assert_eq!(scrape.cpu("early").0, 1.0);
+    fs::write(&fifo, "").unwrap();
+    process.user_ticks(300).write();
+    until("the arguments decide", || {
+        agent.scrape().groups() == groups(&[("early", 0), ("late", 1)])
+    });
+    let scrape = agent.scrape();
+    let total = scrape.cpu("early").0 + scrape.cpu("late").0;
+    assert_eq!((scrape.cpu("early").0 >= 1.0, total), (true, 3.0));
+}
+
+/// A user may keep readers waiting, but not those for other users' processes.
+#[test]
+fn user_with_many_command_lines_that_never_answer_hides_no_process_of_others() {
+    let tree = tree();
+    named(&tree, 4, "first").write();
+    let agent = tracking(&tree, &["first", "held", "g", "own"]);
+    for pid in 100..164 {
+        named(&tree, pid, "held")
+            .uids((1000, 1000))
+            .start_ticks(later())
+            .write();
+        let fifo = tree.path(pid).join("cmdline");
+        fs::remove_file(&fifo).unwrap();
+        assert!(
+            Command::new("mkfifo")
+                .arg(&fifo)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    agent.scrape();
+    named(&tree, 5, "g").uids((1001, 1001)).write();
+    named(&tree, 6, "own").write();
+    let scrape = agent.scrape();
+    let expected = [("first", 1), ("held", 64), ("g", 1), ("own", 1)];
+    assert_eq!(scrape.groups(), groups(&expected));
+    let own = |name: &str| {
+        scrape
+            .value(&format!("headcount_procfs_{name}"), &[])
+            .unwrap()
+    };
+    assert_eq!(own("readers_held_up"), 8.0);
+    assert!(own("reads_refused_total") >= 56.0);
 }

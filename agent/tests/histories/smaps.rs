@@ -117,23 +117,24 @@ fn processes_whose_reading_blocks_hold_up_neither_scrapes_nor_others() {
 }
 
 #[test]
-fn readers_are_bounded() {
+fn user_whose_processes_do_not_answer_leaves_readers_for_others() {
     let tree = tree();
-    for pid in 10..18 {
-        named(&tree, pid, "stuck").write();
+    for pid in 10..16 {
+        named(&tree, pid, "stuck").uids((1000, 1000)).write();
         hold_up(&tree, pid);
     }
-    let agent = tracking(&tree, &["stuck"]);
-    await_that(&agent, "all readers held up", |scrape| {
-        own(scrape, "readers_held_up") == Some(4.0)
+    let agent = tracking(&tree, &["stuck", "g", "own"]);
+    await_that(&agent, "the share of the user is used up", |scrape| {
+        own(scrape, "readers_held_up") == Some(2.0) && own(scrape, "refused_total") > Some(3.0)
     });
-    // Long enough for one more.
-    let end = Instant::now() + Duration::from_millis(1500);
-    while Instant::now() < end {
-        let scrape = agent.scrape();
-        assert_eq!(own(&scrape, "readers_held_up"), Some(4.0));
-        assert_eq!(own(&scrape, "waiting"), Some(8.0));
-    }
+    named(&tree, 20, "g")
+        .uids((1001, 1001))
+        .share_kib(3, 0)
+        .write();
+    named(&tree, 21, "own").share_kib(4, 0).write();
+    await_share(&agent, "g", (3.0 * 1024.0, 0.0));
+    await_share(&agent, "own", (4.0 * 1024.0, 0.0));
+    assert_eq!(own(&agent.scrape(), "readers_held_up"), Some(2.0));
 }
 
 #[test]

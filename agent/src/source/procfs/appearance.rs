@@ -45,7 +45,8 @@ impl Procfs {
         let dir = self.open(tgid)?;
         let dir = dir.as_fd();
         let (file, cap) = stat::FILE;
-        let read = self.viewers.read(tgid, dir, file, cap);
+        let owners = &mut self.owners;
+        let read = self.viewers.read(owners, tgid, dir, (file, cap));
         let (found, comm) = self.judge(
             tgid,
             file,
@@ -63,7 +64,8 @@ impl Procfs {
         let uid = status.ok().and_then(|status| status.effective_uid);
         let may_wait = wants_argv && self.viewers.has_time();
         let (file, cap) = cmdline::file(CMDLINE);
-        let argv = may_wait.then(|| self.viewers.read(tgid, dir, file, cap));
+        let owners = &mut self.owners;
+        let argv = may_wait.then(|| self.viewers.read(owners, tgid, dir, (file, cap)));
         Ok(Appearance {
             comm,
             username: uid.map(|uid| self.users.name(uid)).unwrap_or_default(),

@@ -30,7 +30,17 @@ impl Buffer {
         name: &CStr,
         cap: usize,
     ) -> io::Result<&[u8]> {
-        self.fill(dir, name, cap, true)
+        self.fill(dir, name, cap, libc::O_RDONLY, true)
+    }
+
+    /// The same of a file that is a pipe, perhaps: then it is empty.
+    pub(super) fn read_without_waiting(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        cap: usize,
+    ) -> io::Result<&[u8]> {
+        self.fill(dir, name, cap, libc::O_RDONLY | libc::O_NONBLOCK, true)
     }
 
     /// The same for a file that may come in pieces: reads until nothing is left.
@@ -40,7 +50,7 @@ impl Buffer {
         name: &CStr,
         cap: usize,
     ) -> io::Result<&[u8]> {
-        self.fill(dir, name, cap, false)
+        self.fill(dir, name, cap, libc::O_RDONLY, false)
     }
 
     fn fill(
@@ -48,13 +58,14 @@ impl Buffer {
         dir: BorrowedFd<'_>,
         name: &CStr,
         cap: usize,
+        flags: libc::c_int,
         short_is_end: bool,
     ) -> io::Result<&[u8]> {
         if self.bytes.len() != USUAL {
             self.bytes.resize(USUAL, 0);
             self.bytes.shrink_to_fit();
         }
-        let mut file = File::from(open_at(dir, name, libc::O_RDONLY)?);
+        let mut file = File::from(open_at(dir, name, flags)?);
         let mut filled = 0;
         while filled < cap {
             if filled == self.bytes.len() {

@@ -12,7 +12,7 @@
 //!
 //! What it deliberately does not do: remember what a process looked like before (the process table does), or decide
 //! which processes matter. Of what a scrape reads, `cmdline` waits for the lock of a process's mappings; `io`, and on newer
-//! kernels `stat`, `wchan` and `cwd`, for that of its exec: all but `cwd` are read by other threads (`patient`, `relay`).
+//! kernels `stat`, `wchan` and `cwd`, for that of its exec: all are read by other threads (`patient`, `relay`).
 //!
 //! [`Pass`]: crate::process::Pass
 
@@ -29,6 +29,7 @@ mod io;
 mod limits;
 mod names;
 mod node;
+mod owners;
 mod pass;
 mod patient;
 mod relay;
@@ -42,7 +43,6 @@ use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 pub use appearance::Appearance;
 pub(super) use cgroup::parse_cgroup;
@@ -57,8 +57,9 @@ use super::{Fact, Origin, Statistics, Tier};
 use crate::host::{Host, monotonic_ns};
 use directory::Lister;
 use file::{Buffer, Name};
+use owners::Owners;
 use patient::Patient;
-use relay::Relay;
+use relay::{Progress, Relay};
 
 /// Reads `/proc`. Buffers are used again from file to file, so one belongs to one thread.
 #[derive(Debug)]
@@ -89,8 +90,10 @@ pub struct Procfs {
     partial: HashSet<u32>,
     /// Makes each marker another value.
     readings: u64,
-    /// Processes and threads begun: who waits for this reader sees whether it comes on.
-    steps: Arc<AtomicU64>,
+    /// Whoever waits for this reader sees whether it comes on.
+    progress: Arc<Progress>,
+    /// For whom a reader counts that is held up.
+    owners: Owners,
 }
 
 impl Procfs {
@@ -113,12 +116,13 @@ impl Procfs {
             threads_wanted: false,
             wants_cwd: false,
             wants_pods: false,
+            owners: Owners::new(host.passwd(), host.subuid()),
             pods: Pods::new(host.container_logs(), host.procfs.join("1/cgroup")),
             host,
             errors: ErrorCounts::default(),
             partial: HashSet::new(),
             readings: 0,
-            steps: Arc::default(),
+            progress: Arc::default(),
         }
     }
 
@@ -204,6 +208,7 @@ impl Procfs {
             procread_errors: self.errors.procread,
             partial_errors: self.errors.partial,
             held_up: self.held_up() as u64,
+            reads_refused: self.relay.refused() + self.patient.refused() + self.viewers.refused(),
             pod_link_failures: self.wants_pods.then(|| self.pods.failures()),
             ..Statistics::default()
         }
@@ -273,8 +278,16 @@ impl Procfs {
         (file, cap): (&'static CStr, usize),
         parse: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<T, Error> {
-        let bytes = self.patient.read(tgid, dir, file, cap);
+        let bytes = self.patient.read(&mut self.owners, tgid, dir, (file, cap));
         self.judge(tgid, file, bytes.map(|bytes| parse(&bytes)))
+    }
+
+    /// The user that a process counts for where it holds up a reader.
+    pub fn user(&mut self, tgid: u32) -> u32 {
+        match self.open(tgid) {
+            Ok(directory) => self.owners.of(directory.as_fd()),
+            Err(_) => u32::MAX,
+        }
     }
 
     fn judge<T>(

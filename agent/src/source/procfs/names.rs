@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Error, Procfs, Stat, cgroup, cmdline, file, stat, status};
-use crate::process::{Arguments, Facts, Parent, container_path_within};
+use super::{Error, Procfs, Stat, cgroup, cmdline, stat, status};
+use crate::process::{Arguments, Facts, Parent, ProcessId, container_path_within};
 
 /// How young a process of a pod may be whose container has no name yet. The kubelet links the log of a container just after
 /// it has started it.
@@ -98,6 +98,28 @@ impl Procfs {
         Ok(())
     }
 
+    /// The same of a process whose files do not answer: what `status` and `cgroup` say, which wait for nothing that a process can
+    /// hold. Its task name stands for its arguments. `None`: it is gone.
+    pub fn brief_facts(&mut self, id: ProcessId) -> Option<Facts> {
+        let dir = self.open(id.tgid).ok()?;
+        let brief = self.owners.brief(dir.as_fd())?;
+        let cgroups = self.read(id.tgid, dir.as_fd(), cgroup::FILE, cgroup::parse_cgroup);
+        let (cgroups, cgroups_by_id) = cgroups.unwrap_or_default();
+        Some(Facts {
+            tgid: id.tgid,
+            start_ns: id.start_ns,
+            parent: brief.parent,
+            argv: [&brief.comm].into_iter().collect(),
+            comm: brief.comm,
+            uid: Some(brief.effective_uid),
+            username: self.users.name(brief.effective_uid),
+            cgroups,
+            cgroups_by_id,
+            incomplete: true,
+            ..Facts::default()
+        })
+    }
+
     fn name_container(&mut self, facts: &mut Facts) {
         if !self.wants_pods {
             return;
@@ -112,7 +134,8 @@ impl Procfs {
     }
 
     fn read_cwd(&mut self, tgid: u32, dir: BorrowedFd<'_>) -> Result<Vec<u8>, Error> {
-        let result = match file::read_link_at(dir, c"cwd") {
+        let link = self.patient.read_link(&mut self.owners, tgid, dir, c"cwd");
+        let result = match link {
             // A zombie has none any more.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             result => result.map_err(|source| self.failure(tgid, c"cwd", source)),

@@ -19,6 +19,7 @@ impl Procfs {
     /// single processes calls it once for each scrape.
     pub fn begin_pass(&mut self) {
         self.partial.clear();
+        self.owners.begin();
         self.patient.begin();
         self.relay.begin();
         self.pods.begin_pass();
@@ -109,6 +110,7 @@ impl Procfs {
         let dir = self.open(tgid)?;
         let dir = dir.as_fd();
         let stat = self.read(tgid, dir, stat::FILE, stat::parse_stat)?;
+        self.progress.has_stat.store(true, Relaxed);
         let status = self.read(tgid, dir, status::FILE, status::parse_status)?;
         let fd_limit = self.read(tgid, dir, limits::FILE, |bytes| {
             limits::parse_fd_limit(bytes).ok()
@@ -182,7 +184,7 @@ impl Procfs {
         task: BorrowedFd<'_>,
         with_io: bool,
     ) -> Result<ThreadSample, Error> {
-        self.steps.fetch_add(1, Relaxed);
+        self.progress.steps.fetch_add(1, Relaxed);
         let (tgid, tid) = id;
         let (stat, name) = self.read_of_thread(id, task, stat::FILE, |file| {
             Some((stat::parse_stat(file)?, stat::task_name(file)?))

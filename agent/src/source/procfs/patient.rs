@@ -1,9 +1,10 @@
 //! Reading single files that may never answer: `cmdline` waits for the lock of the process's mappings, which one that is stuck in
-//! a page fault may hold for ever (process-exporter #309); `stat` and `wchan`, on newer kernels, for that of its exec.
+//! a page fault may hold for ever (process-exporter #309); `stat`, `wchan` and `cwd`, on newer kernels, for that of its exec.
 //!
 //! In: a directory, a name in it, a cap. Out: bytes, or [`io::ErrorKind::TimedOut`]. Another thread reads; one that does
-//! not come back is left to its file and replaced. While it is held up, its process is not asked for that file again. At most [`HELD_UP`]
-//! threads are left so; then nothing is read here until one comes back. All waiting between two calls of
+//! not come back is left to its file and replaced. While it is held up, its process is not asked for that file again. At most
+//! as many threads are left so as [`HELD_UP`] allows to the user of their processes; then further files of this user are not read until one
+//! comes back, and each refusal is counted. All waiting between two calls of
 //! [`Patient::begin`] takes no longer than [`PASS`] and a little for each file.
 
 use std::{
@@ -15,7 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::file::Buffer;
+use super::{
+    file::{self, Buffer},
+    owners::Owners,
+};
+use crate::source::bound::Bound;
 
 /// How long one file may take.
 const FILE: Duration = Duration::from_millis(200);
@@ -24,18 +29,28 @@ const PASS: Duration = Duration::from_secs(1);
 /// …and how long one may take when that is over: a reading takes some microseconds.
 const LEAST: Duration = Duration::from_millis(5);
 /// Threads that may be held up at a time.
-const HELD_UP: usize = 64;
+const HELD_UP: Bound = Bound {
+    root: 32,
+    each: 8,
+    others: 64,
+};
 
 /// The same for those who read only for a person at the page: they take no thread and little time from the others.
-const VIEWERS_HELD_UP: usize = 4;
+const VIEWERS_HELD_UP: Bound = Bound {
+    root: 4,
+    each: 2,
+    others: 8,
+};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Patient {
     reader: Option<Reader>,
-    held_up: Vec<(u32, &'static CStr, Reader)>,
+    held_up: Vec<Held>,
     /// Threads that may be held up at a time.
-    most: usize,
+    bound: Bound,
+    /// Files that were not read because of this bound.
+    refused: u64,
     /// How long all files of a pass may take together.
     pass: Duration,
     waited: Duration,
@@ -46,17 +61,37 @@ impl Default for Patient {
         Self {
             reader: None,
             held_up: Vec::new(),
-            most: HELD_UP,
+            bound: HELD_UP,
+            refused: 0,
             pass: PASS,
             waited: Duration::ZERO,
         }
     }
 }
 
+/// A thread that is held up.
+#[derive(Debug)]
+struct Held {
+    tgid: u32,
+    name: &'static CStr,
+    /// The user that its process counts for.
+    user: u32,
+    reader: Reader,
+}
+
 struct Job {
     directory: OwnedFd,
     name: &'static CStr,
-    cap: usize,
+    what: What,
+}
+
+/// What is read of a file.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// Its content, up to so many bytes.
+    Content(usize),
+    /// Where the link leads.
+    Target,
 }
 
 /// A thread that reads one file after another. It ends when this is dropped.
@@ -71,7 +106,7 @@ impl Patient {
     /// little.
     pub(super) fn for_viewers() -> Self {
         Self {
-            most: VIEWERS_HELD_UP,
+            bound: VIEWERS_HELD_UP,
             pass: FILE,
             ..Self::default()
         }
@@ -80,19 +115,48 @@ impl Patient {
     /// A pass begins: there is time again.
     pub(super) fn begin(&mut self) {
         self.waited = Duration::ZERO;
-        self.held_up.retain(|(_, _, reader)| !reader.has_answered());
+        self.held_up.retain(|held| !held.reader.has_answered());
     }
 
-    /// Reads `name`, a file of the process `tgid` in its directory, up to `cap` bytes.
+    /// Reads `name`, a file of the process `tgid` in its directory, up to `cap` bytes. `owners` tells for whom it counts if it
+    /// holds up the thread.
     pub(super) fn read(
         &mut self,
+        owners: &mut Owners,
+        tgid: u32,
+        directory: BorrowedFd<'_>,
+        (name, cap): (&'static CStr, usize),
+    ) -> io::Result<Vec<u8>> {
+        self.ask(owners, tgid, directory, (name, What::Content(cap)))
+    }
+
+    /// Where the link `name` leads.
+    pub(super) fn read_link(
+        &mut self,
+        owners: &mut Owners,
         tgid: u32,
         directory: BorrowedFd<'_>,
         name: &'static CStr,
-        cap: usize,
     ) -> io::Result<Vec<u8>> {
-        let is_same = |(one, file, _): &(u32, &CStr, Reader)| (*one, *file) == (tgid, name);
-        if self.held_up.len() >= self.most || self.held_up.iter().any(is_same) {
+        self.ask(owners, tgid, directory, (name, What::Target))
+    }
+
+    fn ask(
+        &mut self,
+        owners: &mut Owners,
+        tgid: u32,
+        directory: BorrowedFd<'_>,
+        (name, what): (&'static CStr, What),
+    ) -> io::Result<Vec<u8>> {
+        let is_same = |held: &Held| (held.tgid, held.name) == (tgid, name);
+        if self.held_up.iter().any(is_same) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let users = self.held_up.iter().map(|held| held.user);
+        let has_room = self.bound.is_far(self.held_up.len())
+            || self.bound.has_room(users, owners.of(directory));
+        if !has_room {
+            self.refused += 1;
             return Err(io::ErrorKind::TimedOut.into());
         }
         let reader = match self.reader.take() {
@@ -102,7 +166,7 @@ impl Patient {
         let job = Job {
             directory: directory.try_clone_to_owned()?,
             name,
-            cap,
+            what,
         };
         if reader.jobs.send(job).is_err() {
             return Err(io::Error::other("the reading thread has ended"));
@@ -116,13 +180,23 @@ impl Patient {
                 result
             }
             Err(RecvTimeoutError::Timeout) => {
-                self.held_up.push((tgid, name, reader));
+                self.held_up.push(Held {
+                    tgid,
+                    name,
+                    user: owners.of(directory),
+                    reader,
+                });
                 Err(io::ErrorKind::TimedOut.into())
             }
             Err(RecvTimeoutError::Disconnected) => {
                 Err(io::Error::other("the reading thread has ended"))
             }
         }
+    }
+
+    /// Files that were not read because of the bound.
+    pub(super) const fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Threads that are held up.
@@ -149,9 +223,15 @@ impl Reader {
             .spawn(move || {
                 let mut buffer = Buffer::default();
                 for job in todo {
-                    let bytes = buffer.read_whole(job.directory.as_fd(), job.name, job.cap);
+                    let directory = job.directory.as_fd();
+                    let bytes = match job.what {
+                        What::Content(cap) => buffer
+                            .read_whole(directory, job.name, cap)
+                            .map(<[u8]>::to_vec),
+                        What::Target => file::read_link_at(directory, job.name),
+                    };
                     // Nobody waits any more for one that was held up when the agent ends.
-                    if done.send(bytes.map(<[u8]>::to_vec)).is_err() {
+                    if done.send(bytes).is_err() {
                         return;
                     }
                 }
@@ -172,6 +252,34 @@ mod tests {
 
     const NAME: &CStr = c"cmdline";
 
+    fn owners() -> Owners {
+        Owners::new(Default::default(), Default::default())
+    }
+
+    #[test]
+    fn user_at_the_bound_leaves_threads_for_other_users_and_is_counted() {
+        let folders: Vec<_> = (0..12).map(|_| tempfile::tempdir().unwrap()).collect();
+        let dirs = folders.iter().map(|folder| File::open(folder.path()));
+        let dirs: Vec<File> = dirs.map(Result::unwrap).collect();
+        for (n, folder) in folders.iter().enumerate() {
+            let uid = if n < 11 { 1000 } else { 1001 };
+            let text = format!("Name:\ta\nPPid:\t1\nUid:\t{uid}\t0\t0\t0\n");
+            std::fs::write(folder.path().join("status"), text).unwrap();
+            if n < 10 {
+                fifo(folder.path());
+            } else {
+                std::fs::write(folder.path().join("cmdline"), "a").unwrap();
+            }
+        }
+        let (mut patient, mut owners) = (Patient::default(), owners());
+        let mut read = |n: u32| patient.read(&mut owners, n, dirs[n as usize].as_fd(), (NAME, 100));
+        for n in 0..11 {
+            assert_eq!(read(n).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
+        assert_eq!(read(11).unwrap(), b"a", "another user's");
+        assert_eq!((patient.held_up(), patient.refused()), (HELD_UP.each, 3));
+    }
+
     fn fifo(folder: &std::path::Path) {
         let status = std::process::Command::new("mkfifo")
             .arg(folder.join("cmdline"))
@@ -190,8 +298,10 @@ mod tests {
             File::open(well.path()).unwrap(),
         );
         let mut patient = Patient::default();
-        let read =
-            |patient: &mut Patient, tgid, dir: &File| patient.read(tgid, dir.as_fd(), NAME, 100);
+        let mut owners = owners();
+        let mut read = |patient: &mut Patient, tgid, dir: &File| {
+            patient.read(&mut owners, tgid, dir.as_fd(), (NAME, 100))
+        };
         let error = read(&mut patient, 1, &stuck_dir).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(read(&mut patient, 2, &well_dir).unwrap(), b"a\0b\0");
@@ -213,12 +323,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fifo(folder.path());
         let dir = File::open(folder.path()).unwrap();
-        let mut patient = Patient::for_viewers();
+        let (mut patient, mut owners) = (Patient::for_viewers(), owners());
         for tgid in 0..9 {
-            let error = patient.read(tgid, dir.as_fd(), NAME, 100).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            let read = patient.read(&mut owners, tgid, dir.as_fd(), (NAME, 100));
+            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
-        assert_eq!(patient.held_up.len(), VIEWERS_HELD_UP);
+        assert_eq!(patient.held_up.len(), VIEWERS_HELD_UP.root);
         assert!(!patient.has_time());
         patient.begin();
         assert!(patient.has_time());

@@ -2,9 +2,10 @@
 //! process holds, and whoever execs with a file of a dead server open (NFS, FUSE) may hold it for ever. So could any user, on purpose.
 //!
 //! In: process ids. Out: what came of each, in their order. One handing over serves a whole pass. A reader that has not
-//! come on between two looks is left to its file, and another goes on with the same process, but without its `io`; when that one is held
-//! up too, without the process. While a reader is held up, its process is read no further than that. At most
-//! [`HELD_UP`] are left so; from then on, or where no thread can be had, nothing more is read, and all of it is counted.
+//! come on between two looks is left to its file, and another goes on with the same process, but without its `io`; when the first one
+//! waits for `stat`, or the second one is held up too, without the process. While a reader is held up, its process is read no further
+//! than that. At most as many are left so as [`HELD_UP`] allows to the user of the process. Of further processes of this user `io` is
+//! not read, and where `stat` waits, too, nothing; all of it is counted. Where no thread can be had, nothing more is read.
 //! All waiting for files that do not answer takes no longer than [`PASS`] a pass and a little for each reader.
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -20,7 +21,10 @@ use std::{
 };
 
 use super::{Error, Procfs, io as io_file, text};
-use crate::process::{Sample, ThreadSample};
+use crate::{
+    process::{Sample, ThreadSample},
+    source::bound::Bound,
+};
 
 /// Between two looks whether a reader has come on.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,7 +33,11 @@ const PASS: Duration = Duration::from_secs(1);
 /// …and how often is looked when that is over.
 const LEAST: Duration = Duration::from_millis(20);
 /// Readers that may be held up at a time; each has up to four descriptors open.
-const HELD_UP: usize = 64;
+const HELD_UP: Bound = Bound {
+    root: 32,
+    each: 8,
+    others: 64,
+};
 
 /// What came of reading one process.
 #[derive(Debug)]
@@ -45,7 +53,7 @@ pub struct Sampled {
 }
 
 /// How much of a process is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Extent {
     Nothing,
     WithoutIo,
@@ -56,8 +64,23 @@ pub(super) enum Extent {
 #[derive(Debug, Default)]
 pub(super) struct Relay {
     reader: Option<Reader>,
-    held_up: Vec<(u32, Reader)>,
+    held_up: Vec<Held>,
     waited: Duration,
+    /// Whether `stat` was seen to wait here.
+    stat_waits: bool,
+    /// Processes that were read less far because of the bound, counted at each pass.
+    refused: u64,
+}
+
+/// A reader that is held up.
+#[derive(Debug)]
+struct Held {
+    tgid: u32,
+    /// The user that the process counts for.
+    user: u32,
+    /// How far the process may be read meanwhile.
+    extent: Extent,
+    reader: Reader,
 }
 
 struct Job {
@@ -71,9 +94,17 @@ struct Reader {
     jobs: SyncSender<Job>,
     finished: Receiver<()>,
     work: Arc<Mutex<Work>>,
-    /// Processes and threads begun.
-    steps: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     thread: JoinHandle<()>,
+}
+
+/// How far a reader has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Processes and threads begun.
+    pub(super) steps: AtomicU64,
+    /// Whether it has read `stat` of the process.
+    pub(super) has_stat: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -88,12 +119,17 @@ impl Relay {
     pub(super) fn begin(&mut self) {
         self.waited = Duration::ZERO;
         self.held_up
-            .retain(|(_, reader)| !reader.thread.is_finished());
+            .retain(|held| !held.reader.thread.is_finished());
     }
 
     /// Readers that are held up.
     pub(super) const fn held_up(&self) -> usize {
         self.held_up.len()
+    }
+
+    /// Processes that were read less far because of the bound.
+    pub(super) const fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Reads the processes in `root`, by readers like `here`.
@@ -105,6 +141,7 @@ impl Relay {
     ) -> Vec<Sampled> {
         let mut all = Vec::with_capacity(tgids.len());
         let mut todo: Vec<_> = tgids.iter().map(|id| (*id, self.extent(*id))).collect();
+        self.apply_bound(here, &mut todo);
         while !todo.is_empty() {
             let Some(reader) = self.reader(here) else {
                 all.extend(
@@ -119,28 +156,60 @@ impl Relay {
             all.extend(done);
             if is_finished {
                 self.reader = Some(reader);
-            } else if let Some((tgid, _)) = todo.first_mut() {
+            } else if let Some((tgid, extent)) = todo.first().copied() {
                 log::warn!(
-                    "process {tgid}: one of its files in {} does not answer; it is read without",
+                    "process {tgid}: a file in {} does not answer; the agent reads the others",
                     here.host.procfs.display()
                 );
-                self.held_up.push((*tgid, reader));
-                todo[0].1 = self.extent(todo[0].0);
+                self.leave(tgid, extent, here.user(tgid), reader);
+                todo[0].1 = self.extent(tgid);
+                self.apply_bound(here, &mut todo[1..]);
             }
         }
         all
     }
 
-    fn extent(&self, tgid: u32) -> Extent {
-        match self.held_up.iter().filter(|(one, _)| *one == tgid).count() {
-            0 => Extent::Whole,
-            1 => Extent::WithoutIo,
+    /// Leaves a reader to the file that it waits for.
+    fn leave(&mut self, tgid: u32, extent: Extent, user: u32, reader: Reader) {
+        let has_stat = reader.progress.has_stat.load(Relaxed);
+        self.stat_waits |= !has_stat;
+        let extent = match extent {
+            Extent::Whole if has_stat => Extent::WithoutIo,
             _ => Extent::Nothing,
+        };
+        self.held_up.push(Held {
+            tgid,
+            user,
+            extent,
+            reader,
+        });
+    }
+
+    fn extent(&self, tgid: u32) -> Extent {
+        let held = self.held_up.iter().filter(|held| held.tgid == tgid);
+        held.map(|held| held.extent).min().unwrap_or(Extent::Whole)
+    }
+
+    /// Reads less of processes whose user has no room for one more reader that is held up.
+    fn apply_bound(&mut self, here: &mut Procfs, todo: &mut [(u32, Extent)]) {
+        if HELD_UP.is_far(self.held_up.len()) {
+            return;
+        }
+        let at_most = match self.stat_waits {
+            true => Extent::Nothing,
+            false => Extent::WithoutIo,
+        };
+        for (tgid, extent) in todo {
+            let users = self.held_up.iter().map(|held| held.user);
+            if *extent > at_most && !HELD_UP.has_room(users, here.user(*tgid)) {
+                *extent = at_most;
+                self.refused += 1;
+            }
         }
     }
 
     fn reader(&mut self, like: &Procfs) -> Option<Reader> {
-        if self.held_up.len() >= HELD_UP {
+        if self.held_up.len() >= HELD_UP.all() {
             return None;
         }
         let reader = self.reader.take().map_or_else(|| Reader::start(like), Ok);
@@ -159,7 +228,7 @@ impl Relay {
                 Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            let steps = Some(reader.steps.load(Relaxed));
+            let steps = Some(reader.progress.steps.load(Relaxed));
             if std::mem::replace(&mut before, steps) == steps {
                 self.waited += 2 * look;
                 return false;
@@ -174,7 +243,7 @@ impl Reader {
         let (done, finished) = sync_channel(1);
         let mut procfs = Procfs::new(like.host.clone()).with_threads(like.threads_wanted);
         let work = Arc::<Mutex<Work>>::default();
-        let (steps, theirs) = (Arc::clone(&procfs.steps), Arc::clone(&work));
+        let (progress, theirs) = (Arc::clone(&procfs.progress), Arc::clone(&work));
         let thread = thread::Builder::new()
             .name("headcount-pass".to_owned())
             .spawn(move || {
@@ -189,7 +258,7 @@ impl Reader {
             jobs,
             finished,
             work,
-            steps,
+            progress,
             thread,
         })
     }
@@ -230,7 +299,8 @@ impl Procfs {
     }
 
     fn sampled(&mut self, (tgid, extent): (u32, Extent)) -> Sampled {
-        self.steps.fetch_add(1, Relaxed);
+        self.progress.has_stat.store(false, Relaxed);
+        self.progress.steps.fetch_add(1, Relaxed);
         let mut threads = Vec::new();
         let sample = match extent {
             Extent::Nothing => Err(unanswered(tgid)),

@@ -126,7 +126,7 @@ impl Procfs {
     pub fn stat(&mut self, tgid: u32) -> Result<Stat, Error> {
         let result = self
             .open(tgid)
-            .and_then(|dir| self.read(tgid, dir.as_fd(), stat::FILE, stat::parse_stat));
+            .and_then(|dir| self.read_patiently(tgid, dir.as_fd(), stat::FILE, stat::parse_stat));
         self.hard(result)
     }
 

@@ -74,6 +74,51 @@ pub(super) fn parse_status(file: &[u8]) -> Option<Status> {
     Some(status)
 }
 
+/// What the file says of a process of which nothing else can be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Brief {
+    /// `Name`: task name, raw bytes.
+    pub comm: Vec<u8>,
+    /// `PPid`: process id of the parent; 0 for none.
+    pub parent: u32,
+    /// `Uid`, first number.
+    pub real_uid: u32,
+    /// `Uid`, second number.
+    pub effective_uid: u32,
+}
+
+/// `None` where one of the lines is missing, or is not as a kernel writes it.
+pub(super) fn parse_brief(file: &[u8]) -> Option<Brief> {
+    let line = |key: &[u8]| {
+        let mut lines = file.split(|byte| *byte == b'\n');
+        lines.find_map(|line| line.strip_prefix(key))
+    };
+    let uid = |nth| u32::try_from(parse_decimal(words(line(b"Uid:")?).nth(nth)?)?).ok();
+    Some(Brief {
+        comm: unescape(line(b"Name:\t")?),
+        parent: u32::try_from(first_number(line(b"PPid:")?)?).ok()?,
+        real_uid: uid(0)?,
+        effective_uid: uid(1)?,
+    })
+}
+
+/// The kernel escapes two bytes of a task name here: the newline and the backslash.
+fn unescape(name: &[u8]) -> Vec<u8> {
+    let mut bytes = name.iter().copied();
+    let mut raw = Vec::with_capacity(name.len());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => match bytes.next() {
+                Some(b'n') => raw.push(b'\n'),
+                Some(other) => raw.push(other),
+                None => raw.push(b'\\'),
+            },
+            byte => raw.push(byte),
+        }
+    }
+    raw
+}
+
 /// `Tgid`: the process that a task belongs to.
 pub(super) fn parse_tgid(file: &[u8]) -> Option<u32> {
     let mut lines = file.split(|byte| *byte == b'\n');
@@ -94,6 +139,25 @@ fn first_number(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn brief_reading_gives_the_raw_name_and_both_uids() {
+        let file = b"Name:\ta\\nb\\\\c\nUmask:\t0022\nPPid:\t12\nUid:\t1000\t0\t0\t0\n";
+        let expected = Brief {
+            comm: b"a\nb\\c".to_vec(),
+            parent: 12,
+            real_uid: 1000,
+            effective_uid: 0,
+        };
+        assert_eq!(parse_brief(file), Some(expected));
+        for bad in [
+            &b""[..],
+            b"Name:\ta\nPPid:\t1\n",
+            b"Name:\ta\nPPid:\tx\nUid:\t1\t1\n",
+        ] {
+            assert_eq!(parse_brief(bad), None);
+        }
+    }
 
     #[test]
     fn the_used_lines_in_any_company() {

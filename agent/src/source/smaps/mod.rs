@@ -7,7 +7,8 @@
 //! Reading takes as long as a process has mapped, and waits for whoever holds the lock of its mappings. So nobody waits for
 //! a reader: a pass takes what was read and leaves its wishes. Each scrape allows a budget of CPU time; what a reading used
 //! beyond it, since none can be interrupted, later budgets pay. One reader works at a time. One that is held up is
-//! replaced, up to four of them; when all are held up nothing more is read, and the age of the readings shows it.
+//! replaced, up to eight of them, of which the processes of one user hold up two; further ones of this user are not read, which is
+//! counted, and the age of the readings shows it.
 
 mod work;
 
@@ -33,6 +34,8 @@ pub struct SmapsStatistics {
     pub waiting: u64,
     /// Readers that one process has held up for a second or longer.
     pub held_up: u64,
+    /// Processes that were left out, because others of their user hold up as many readers as they may.
+    pub refused: u64,
     /// Age of the oldest reading of a live process, nanoseconds; `None` before the first.
     pub oldest_age_ns: Option<u64>,
 }
@@ -93,6 +96,11 @@ fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
 fn read(procfs: &mut Procfs, work: &Mutex<Work>, first: Wanted) {
     let mut next = Some(first);
     while let Some(wanted) = next {
+        let user = procfs.user(wanted.id.tgid);
+        if !lock(work).admit(wanted, user, monotonic_ns()) {
+            next = lock(work).skip(wanted, monotonic_ns());
+            continue;
+        }
         let before_ns = thread_cpu_ns();
         let result = procfs.proportional(wanted.id);
         let outcome = match result {

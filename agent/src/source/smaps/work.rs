@@ -2,10 +2,17 @@
 
 use super::SmapsStatistics;
 use crate::process::{Proportional, Reading, Wanted};
+use crate::source::bound::Bound;
 use std::collections::VecDeque;
 
-/// Readers at most, those held up included.
-const READERS: usize = 4;
+/// Readers that may be held up.
+const HELD_UP: Bound = Bound {
+    root: 2,
+    each: 2,
+    others: 6,
+};
+/// Readers at most: one works when all others are held up.
+const READERS: usize = HELD_UP.all() + 1;
 /// A reading that takes longer holds up its reader.
 const HELD_UP_NS: u64 = 1_000_000_000;
 
@@ -23,14 +30,30 @@ pub(super) enum Outcome {
 pub(super) struct Work {
     /// At most the live processes: each offer replaces the one before.
     queue: VecDeque<Wanted>,
-    /// One for each reader, and when it began.
-    under_way: Vec<(Wanted, u64)>,
+    /// One for each reader.
+    under_way: Vec<UnderWay>,
     /// CPU time that may still be used; negative when a reading took more.
     left_ns: i64,
     /// At most what one offer had, and the readers hold.
     readings: Vec<Reading>,
     read: u64,
     failed: u64,
+    refused: u64,
+}
+
+/// What one reader reads.
+#[derive(Debug, Clone, Copy)]
+struct UnderWay {
+    wanted: Wanted,
+    began_ns: u64,
+    /// The user that the process counts for, once that is known.
+    user: Option<u32>,
+}
+
+impl UnderWay {
+    const fn is_held_up(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.began_ns) >= HELD_UP_NS
+    }
 }
 
 impl Work {
@@ -51,6 +74,26 @@ impl Work {
         if at_work > 0 || self.under_way.len() >= READERS {
             return None;
         }
+        self.next(now_ns)
+    }
+
+    /// Whether a reader may begin with `wanted`, a process of `user`: others of this user may hold up as many readers as they may
+    /// already. If not, the reader is to [skip](Self::skip) it.
+    pub(super) fn admit(&mut self, wanted: Wanted, user: u32, now_ns: u64) -> bool {
+        let held_up = self.under_way.iter().filter(|one| one.is_held_up(now_ns));
+        let has_room = HELD_UP.has_room(held_up.filter_map(|one| one.user), user);
+        for one in &mut self.under_way {
+            if one.wanted == wanted {
+                one.user = Some(user);
+            }
+        }
+        has_room
+    }
+
+    /// Leaves `wanted` unread until it is offered again; what the reader is to read next, if anything.
+    pub(super) fn skip(&mut self, wanted: Wanted, now_ns: u64) -> Option<Wanted> {
+        self.refused += 1;
+        self.abandon(wanted);
         self.next(now_ns)
     }
 
@@ -85,15 +128,19 @@ impl Work {
 
     /// Nobody reads `wanted` after all.
     pub(super) fn abandon(&mut self, wanted: Wanted) {
-        self.under_way.retain(|(other, _)| *other != wanted);
+        self.under_way.retain(|one| one.wanted != wanted);
     }
 
     fn next(&mut self, now_ns: u64) -> Option<Wanted> {
         while self.left_ns > 0 {
             let wanted = self.queue.pop_front()?;
-            let is_under_way = self.under_way.iter().any(|(one, _)| one.id == wanted.id);
-            if !is_under_way {
-                self.under_way.push((wanted, now_ns));
+            let mut under_way = self.under_way.iter();
+            if !under_way.any(|one| one.wanted.id == wanted.id) {
+                self.under_way.push(UnderWay {
+                    wanted,
+                    began_ns: now_ns,
+                    user: None,
+                });
                 return Some(wanted);
             }
         }
@@ -102,9 +149,8 @@ impl Work {
 
     /// Readers that are held up.
     fn held_up(&self, now_ns: u64) -> usize {
-        let since = |began_ns: u64| now_ns.saturating_sub(began_ns);
-        let held_up = |(_, began_ns): &&(Wanted, u64)| since(*began_ns) >= HELD_UP_NS;
-        self.under_way.iter().filter(held_up).count()
+        let held_up = self.under_way.iter().filter(|one| one.is_held_up(now_ns));
+        held_up.count()
     }
 
     pub(super) fn statistics(&self, now_ns: u64) -> SmapsStatistics {
@@ -113,6 +159,7 @@ impl Work {
             failures: self.failed,
             waiting: self.queue.len() as u64,
             held_up: self.held_up(now_ns) as u64,
+            refused: self.refused,
             oldest_age_ns: None,
         }
     }
@@ -189,20 +236,48 @@ mod tests {
     fn readers_that_are_held_up_are_replaced_and_bounded() {
         let mut work = Work::default();
         let mut now_ns = 0;
-        for tgid in 1..=4 {
+        for tgid in 1..=8 {
             work.allow(BUDGET);
             // Who is under way is not begun again.
-            assert_eq!(work.offer(all(1..9), now_ns), Some(wanted(tgid)));
-            assert_eq!(work.offer(all(1..9), now_ns + HELD_UP_NS - 1), None);
+            assert_eq!(work.offer(all(1..20), now_ns), Some(wanted(tgid)));
+            // Two of root and two of each of three others.
+            assert!(work.admit(wanted(tgid), tgid / 2 % 4, now_ns));
+            assert_eq!(work.offer(all(1..20), now_ns + HELD_UP_NS - 1), None);
             now_ns += HELD_UP_NS;
         }
-        assert_eq!(work.offer(all(1..9), now_ns), None, "no more than four");
-        assert_eq!(work.statistics(now_ns).held_up, 4);
+        assert_eq!(work.statistics(now_ns).held_up, 8);
+        work.allow(BUDGET);
+        let next = work.offer(all(1..20), now_ns).unwrap();
+        for user in [0, 1, 4] {
+            assert!(!work.admit(next, user, now_ns), "no more than eight");
+        }
+        work.abandon(next);
         // One comes back and works on; when the next does, there is a reader already.
         let next = work.finish(wanted(2), READ, MS, now_ns);
-        assert_eq!(next, Some(wanted(2)), "it ran meanwhile");
+        assert_eq!(next, Some(wanted(10)));
         assert_eq!(work.finish(wanted(3), READ, MS, now_ns), None);
-        assert_eq!(work.statistics(now_ns).held_up, 2);
+        assert_eq!(work.statistics(now_ns).held_up, 6);
+    }
+
+    #[test]
+    fn user_whose_processes_hold_up_readers_takes_none_from_others() {
+        let mut work = Work::default();
+        work.allow(BUDGET);
+        for n in 1..=5 {
+            let now_ns = u64::from(n) * HELD_UP_NS;
+            let next = work.offer(all([n]), now_ns).unwrap();
+            let has_room = work.admit(next, 1000, now_ns);
+            assert_eq!(has_room, n <= 2, "process {n}");
+            if !has_room {
+                assert_eq!(work.skip(next, now_ns), None);
+            }
+        }
+        let now_ns = 9 * HELD_UP_NS;
+        let other = work.offer(all([6]), now_ns).unwrap();
+        assert!(work.admit(other, 1001, now_ns));
+        assert_eq!(work.finish(other, READ, MS, now_ns), None);
+        assert_eq!(work.readings().len(), 1);
+        assert_eq!(work.statistics(now_ns).refused, 3);
     }
 
     #[test]

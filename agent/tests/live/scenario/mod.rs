@@ -35,6 +35,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("relay", churn::relay),
     ("reuse", lineage::reuse),
     ("stuck", stuck::stuck),
+    ("stuck-crowd", stuck::stuck_crowd),
     ("tell", lineage::tell),
     ("unwaited", lineage::unwaited),
     ("unwaited-threads", threads::unwaited_threads),

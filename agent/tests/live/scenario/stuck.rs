@@ -11,6 +11,8 @@ use std::{
     ptr,
 };
 
+const DEVICE: &str = "/dev/fuse";
+
 /// Of `linux/fuse.h`.
 const LOOKUP: u32 = 1;
 const FORGET: u32 = 2;
@@ -26,25 +28,97 @@ const FILE: u64 = 2;
 /// end of the input the server is gone, and the process goes on.
 pub(super) fn stuck(arguments: &[String]) {
     let folder = Path::new(&arguments[0]);
-    let mut device = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse")
-        .unwrap();
+    let mut device = open_device(Path::new(DEVICE));
     mount(&device, folder);
-    let pid = process::fork(|| {
+    let pid = start_exec(&device, folder);
+    serve_until_flush(&mut device);
+    println!("stuck {pid}");
+    while super::worker::read_line().is_some() {}
+    drop(device);
+    process::reap(pid);
+}
+
+/// `FOLDER UID COUNT`: the same by a user without rights, in a user namespace, with so many processes.
+pub(super) fn stuck_crowd(arguments: &[String]) {
+    let folder = Path::new(&arguments[0]);
+    let uid: u32 = arguments[1].parse().unwrap();
+    let count: usize = arguments[2].parse().unwrap();
+    // Where only root may open the device, one of the attacker's own, as udev makes it on most systems: for everybody.
+    let own_device = folder.join("fuse");
+    make_device(&own_device);
+    let mount_point = folder.join("mount");
+    std::fs::create_dir(&mount_point).unwrap();
+    // SAFETY: takes a number only.
+    assert_eq!(unsafe { libc::setgid(uid) }, 0);
+    process::set_uid(uid);
+    enter_user_namespace(uid);
+    let mut device = open_device(&own_device);
+    let folder = mount_point.as_path();
+    mount(&device, folder);
+    let pids: Vec<i32> = (0..count)
+        .map(|_| {
+            let pid = start_exec(&device, folder);
+            serve_until_flush(&mut device);
+            pid
+        })
+        .collect();
+    println!("stuck {}", pids.len());
+    while super::worker::read_line().is_some() {}
+    drop(device);
+    for pid in pids {
+        process::reap(pid);
+    }
+}
+
+/// The user is root in it, and may mount there.
+fn enter_user_namespace(uid: u32) {
+    // A process that has changed its user is not dumpable, so that its files in /proc are root's.
+    // SAFETY: both take numbers only.
+    let codes = unsafe {
+        [
+            libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0),
+            libc::unshare(libc::CLONE_NEWUSER),
+        ]
+    };
+    assert_eq!(codes, [0; 2], "{}", std::io::Error::last_os_error());
+    for (file, text) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {uid} 1")),
+        ("gid_map", format!("0 {uid} 1")),
+    ] {
+        std::fs::write(Path::new("/proc/self").join(file), text).unwrap();
+    }
+}
+
+fn open_device(path: &Path) -> File {
+    let mut options = File::options();
+    options.read(true).write(true).open(path).unwrap()
+}
+
+fn make_device(path: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+    let number = Path::new(DEVICE).metadata().unwrap().rdev();
+    let text = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the text ends with a zero and outlives the calls.
+    let codes = unsafe {
+        [
+            libc::mknod(text.as_ptr(), libc::S_IFCHR, number),
+            libc::chmod(text.as_ptr(), 0o666),
+        ]
+    };
+    assert_eq!(codes, [0; 2], "{}", std::io::Error::last_os_error());
+}
+
+/// A process that begins an exec, which closes a file in `folder`.
+fn start_exec(device: &File, folder: &Path) -> i32 {
+    process::fork(|| {
         // SAFETY: nobody else in this process uses it, and nothing here closes it again.
         unsafe { libc::close(device.as_raw_fd()) };
         // It is closed by exec, as whatever the standard library opens.
         let _file = File::open(folder.join("file")).unwrap();
         let own = std::env::current_exe().unwrap();
         process::exec(&own, &["freed", "scenario", "end", "0", "success"]);
-    });
-    serve_until_flush(&mut device);
-    println!("stuck {pid}");
-    while super::worker::read_line().is_some() {}
-    drop(device);
-    process::reap(pid);
+    })
 }
 
 fn mount(device: &File, folder: &Path) {

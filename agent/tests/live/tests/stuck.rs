@@ -13,6 +13,7 @@ use std::{fs, thread, time::Duration};
 table![
     an_exec_that_does_not_end_holds_up_nobody for ALL,
     an_exec_during_a_scrape_takes_nothing_from_the_one_before for EXACT,
+    many_execs_of_one_user_that_do_not_end_hide_no_process_of_others for ALL,
 ];
 
 /// Groups by comm, and has the working directory of each process read, too.
@@ -88,4 +89,45 @@ fn an_exec_during_a_scrape_takes_nothing_from_the_one_before(tier: &'static Tier
         born.check(&samples.group(&first.name))?;
         Lives::ONE_PROGRAM.check(&samples.group(&next.name))
     });
+}
+
+const ATTACKER: u32 = 54_321;
+const HELD: usize = 64;
+
+/// The attacker needs no rights: a FUSE file system in a user namespace of its own, whose server does not answer.
+fn many_execs_of_one_user_that_do_not_end_hide_no_process_of_others(tier: &'static Tier) {
+    let agent = Agent::start_with(tier, &[], Some(BY_COMM_AND_DIRECTORY));
+    let (program, other) = (Program::new("crowd"), Program::new("other"));
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(folder.path(), Some(ATTACKER), None).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (uid, count) = (ATTACKER.to_string(), HELD.to_string());
+    let mut server = program.start("stuck-crowd", &[path, &uid, &count]);
+    server.await_line("stuck");
+    // Whatever is read of them is asked for before the process that must be seen is there.
+    agent.scrape();
+    agent.scrape();
+    let running = other.work();
+    agent.await_one(&other.name);
+    let samples = agent.scrape();
+    let held_up = samples.the("headcount_procfs_readers_held_up", &[]);
+    assert!(held_up <= 16.0, "{held_up} readers are held up");
+    let smaps = samples.value("headcount_smaps_readers_held_up", &[]);
+    assert!(smaps.is_none_or(|count| count <= 2.0), "{smaps:?}");
+    if tier.name == "iterator" {
+        // The server, and the forks of its image that do not answer.
+        let seen = samples.group(&program.name).processes();
+        assert_eq!(seen, (HELD + 1) as f64);
+    } else {
+        let refused = samples.the("headcount_procfs_reads_refused_total", &[]);
+        assert!(refused > 0.0, "{}", agent.log());
+    }
+    running.finish();
+    server.finish();
+    agent.await_that(
+        |samples| match samples.the("headcount_procfs_readers_held_up", &[]) {
+            0.0 => Ok(()),
+            count => Err(format!("{count} readers are held up")),
+        },
+    );
 }
