@@ -101,7 +101,7 @@ fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
         assert!(live > count as f64, "{live} processes");
     }
     let groups = agent.scrape().the("headcount_groups", &[]);
-    assert!(groups > 1000.0_f64.min(count as f64), "{groups} groups");
+    assert!(groups >= 1000.0_f64.min(count as f64), "{groups} groups");
     assert_eq!(silent.len(), 100);
     if tier.has_events {
         // More names than groups: they are in that of all others.
@@ -110,7 +110,15 @@ fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
         assert!(execs > lives as f64, "{execs} execs of {lives} and one");
         assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
     }
-    agent.await_health(tier);
+    // The names reach the bound of groups, which `/health` says. Nothing else is wrong.
+    agent.await_that(|_| {
+        let mut reasons = agent.complaints(tier);
+        reasons.retain(|reason| !reason.contains("more group names"));
+        match reasons.as_slice() {
+            [] => Ok(()),
+            reasons => Err(format!("{reasons:?}")),
+        }
+    });
     drop(agent);
     members.finish();
 }
