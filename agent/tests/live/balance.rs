@@ -95,7 +95,9 @@ fn cpu(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
 /// Exact, but for records that are known to be lost.
 fn creations(samples: &Samples) -> Option<String> {
     let (accounted, node) = sides(samples, "creations")?;
-    let lost = samples.the("headcount_events_lost_total", &[]);
+    // On tracepoints a birth that finds its map full is counted as that, and is no lost record.
+    let unplaced = samples.value("headcount_switch_map_full_total", &[]);
+    let lost = samples.the("headcount_events_lost_total", &[]) + unplaced.unwrap_or(0.0);
     let is_balanced = (node - lost..=node).contains(&accounted);
     (!is_balanced).then(|| {
         format!("of {node} creations {accounted} are accounted for, and {lost} records are lost")
