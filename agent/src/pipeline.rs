@@ -251,13 +251,11 @@ impl Pipeline {
         }
     }
 
-    /// Takes the records that wait. Looks at the node, too, when some were lost: then what is known of single processes
-    /// may be old.
+    /// Takes the records that wait. Looks at the node, too, when some were lost, because what is known of single processes may
+    /// be old then, and when the table has grown much.
     pub(crate) fn drain_and_heal(&mut self) {
-        if self.drain() {
+        if self.drain() || self.look_early() {
             self.observe();
-        } else {
-            self.look_early();
         }
     }
 
@@ -293,6 +291,7 @@ impl Pipeline {
         }
     }
 
+    /// Takes the records that wait; whether a pass should follow.
     fn drain(&mut self) -> bool {
         let Self {
             observer,
@@ -308,11 +307,13 @@ impl Pipeline {
             }
         });
         grouper.settle();
-        drained.unwrap_or_else(|error| {
+        let has_outgrown = table.end_drain();
+        let has_lost = drained.unwrap_or_else(|error| {
             log::error!("records of the kernel programs cannot be read: {error}");
             self.last_error = Some(error.to_string());
             false
-        })
+        });
+        has_lost || has_outgrown
     }
 
     /// As process-exporter: who matched nothing is remembered, so never looked at again, once it is older than the limit

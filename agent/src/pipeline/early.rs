@@ -11,8 +11,8 @@ use crate::process::Arguments;
 const MOST: usize = 8;
 
 impl Pipeline {
-    /// To be called after a drain that is not followed by a pass.
-    pub(super) fn look_early(&mut self) {
+    /// To be called after a drain that is not followed by a pass. Returns as [`Pipeline::drain`].
+    pub(super) fn look_early(&mut self) -> bool {
         let partly_told = in_turns(self.table.take_partly_told(), |one| one.uid);
         let some = partly_told.into_iter().take(MOST);
         let observer = &mut self.observer;
@@ -25,10 +25,10 @@ impl Pipeline {
         });
         let read: Vec<_> = read.collect();
         if read.is_empty() {
-            return;
+            return false;
         }
         // Who has begun another program meanwhile was read as that.
-        self.drain();
+        let is_pass_due = self.drain();
         for (id, account, facts) in read {
             let Some(now) = self.table.still_told(id, account) else {
                 continue;
@@ -40,5 +40,6 @@ impl Pipeline {
             }
             self.table.note_facts(id, facts, &mut self.grouper);
         }
+        is_pass_due
     }
 }

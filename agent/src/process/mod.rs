@@ -10,6 +10,7 @@ mod booked;
 mod container;
 mod container_path;
 mod counters;
+mod drained;
 mod entry;
 mod event;
 mod facts;

@@ -132,6 +132,7 @@ impl Table {
             credited(self, sample, ledger);
         }
         self.close_absent(pass, ledger);
+        self.len_after_pass = self.processes.len();
     }
 
     /// `false`: nobody has heard of it yet.

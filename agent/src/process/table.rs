@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Bookings are differences of absolute totals, so duplicates, loss and reordering do no harm. A process older than
-//! the agent brings no history with it. The table holds at most the live processes, those born since the last pass
-//! and the bounded tombstones: a drain that found records lost is followed by a pass.
+//! the agent brings no history with it. The table holds at most the processes after the last pass, a bounded number of those
+//! born since (drained.rs) and the bounded tombstones: a drain that found records lost is followed by a pass.
 
 use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId, Released,
@@ -79,6 +79,8 @@ pub struct Table {
     /// Start of the youngest process whose tombstone had to be forgotten before its final record came.
     pub(super) forgotten_ns: Option<u64>,
     pub(super) passes: u64,
+    /// Processes known when the last pass was taken.
+    pub(super) len_after_pass: usize,
     /// Passes done when sums by comm were last told.
     pub(super) summed: Option<u64>,
     pub(super) statistics: Statistics,
@@ -101,6 +103,7 @@ impl Table {
             unconfirmed: Tombstones::default(),
             forgotten_ns: None,
             passes: 0,
+            len_after_pass: 0,
             summed: None,
             statistics: Statistics::default(),
             wchans: HashSet::new(),
