@@ -307,7 +307,7 @@ impl Pipeline {
             }
         });
         grouper.settle();
-        let has_outgrown = table.end_drain();
+        let has_outgrown = table.end_drain(grouper);
         let has_lost = drained.unwrap_or_else(|error| {
             log::error!("records of the kernel programs cannot be read: {error}");
             self.last_error = Some(error.to_string());

@@ -96,6 +96,7 @@ impl Node {
             let (_, event) = event.expect("a record of ours");
             table.apply(event, grouper);
         }
+        table.end_drain(grouper);
         grouper.settle();
     }
 

@@ -1,23 +1,34 @@
 //! What holds between two passes, however many records come and nobody scrapes.
 
-use super::Table;
+use super::{Ledger, Table};
 
 /// How many more processes than after the last pass the table may know at the end of a drain. An entry has some 600 bytes.
 const GROWTH: usize = 4096;
 
 impl Table {
-    /// To be called at the end of each drain. `true`: the table has grown so much that a pass should follow. A pass closes
-    /// processes whose end it can see while no record tells it. So the table never holds more than the processes after
-    /// the last pass, 4,096, and those that one drain tells.
-    #[must_use]
-    pub fn end_drain(&self) -> bool {
+    /// To be called at the end of each drain: forgets the tombstones that no record is expected for any more.
+    ///
+    /// `true`: the table has grown so much that a pass should follow. A pass closes processes whose end it can see while no
+    /// record tells it. So the table never holds more than the processes after the last pass, 4,096, and those that one
+    /// drain tells.
+    pub fn end_drain(&mut self, ledger: &mut impl Ledger) -> bool {
+        self.finals
+            .trim(|_, tombstone| ledger.close(tombstone.account));
+        let forgotten_ns = &mut self.forgotten_ns;
+        self.unconfirmed.trim(|id, tombstone| {
+            ledger.close(tombstone.account);
+            *forgotten_ns = (*forgotten_ns).max(Some(id.start_ns));
+        });
         self.processes.len() > self.len_after_pass + GROWTH
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Counters, Event, Facts, Pass, ProcessId, Released, sums::Sums};
+    use super::super::{
+        Event, ExitStatus, Facts, Pass, ProcessId, Released, histories::counters, sums::Sums,
+        tombstones::CAPACITY,
+    };
     use super::*;
 
     fn id(tgid: u32) -> ProcessId {
@@ -27,22 +38,65 @@ mod tests {
         }
     }
 
-    /// A process whose leader the kernel releases where no program runs: only the end of its last thread is told.
-    fn fork_and_projected_end(table: &mut Table, tgid: u32, sums: &mut Sums) {
+    fn forked(tgid: u32) -> Event {
         let parent = ProcessId {
             tgid: 1,
             start_ns: 1,
         };
         let child = id(tgid);
-        table.apply(Event::Forked { child, parent }, sums);
-        let released = Released {
-            id: child,
+        Event::Forked { child, parent }
+    }
+
+    fn exited(tgid: u32) -> Event {
+        Event::Exited {
+            id: id(tgid),
+            counters: counters(10),
+            status: ExitStatus::Success,
+            oom_killed: false,
+        }
+    }
+
+    fn released(tgid: u32, projected: bool) -> Event {
+        Event::Released(Box::new(Released {
+            id: id(tgid),
             parent: 1,
             facts: Facts::default(),
-            counters: Counters::default(),
-            projected: true,
-        };
-        table.apply(Event::Released(Box::new(released)), sums);
+            counters: counters(10),
+            projected,
+        }))
+    }
+
+    #[test]
+    fn repeated_records_of_a_large_drain_and_of_the_next_one_count_nothing_twice() {
+        let ends = u32::try_from(2 * CAPACITY).unwrap();
+        let (mut table, mut sums) = (Table::new(1000), Sums::default());
+        let all = || 2..2 + ends;
+        for tgid in all() {
+            for event in [forked(tgid), exited(tgid), released(tgid, false)] {
+                table.apply(event, &mut sums);
+            }
+        }
+        for _ in 0..2 {
+            for tgid in all() {
+                for event in [forked(tgid), exited(tgid), released(tgid, false)] {
+                    table.apply(event, &mut sums);
+                }
+            }
+            table.end_drain(&mut sums);
+        }
+        let total = sums.total;
+        let (forks, exits) = (total.lifecycle.forks, total.lifecycle.exits_success);
+        assert_eq!((forks, exits), (u64::from(ends), u64::from(ends)));
+        assert_eq!(total.delta.cpu_ns(), 10 * u64::from(ends));
+        // The parent, whose birth nobody told.
+        assert_eq!(
+            (table.statistics().unannounced, table.processes.len()),
+            (0, 1)
+        );
+        table.end_drain(&mut sums);
+        assert_eq!(table.finals.len(), CAPACITY);
+        let users: i64 = sums.users.values().sum();
+        assert_eq!(users, 1 + i64::try_from(CAPACITY).unwrap());
     }
 
     #[test]
@@ -56,10 +110,12 @@ mod tests {
         table.observe(&pass(1500), &mut sums);
         let mut passes = 0;
         for tgid in 2..50_000 {
-            fork_and_projected_end(&mut table, tgid, &mut sums);
-            if tgid.is_multiple_of(500) && table.end_drain() {
+            // The kernel releases its leader where no program runs: only the end of its last thread is told.
+            table.apply(forked(tgid), &mut sums);
+            table.apply(released(tgid, true), &mut sums);
+            if tgid.is_multiple_of(500) && table.end_drain(&mut sums) {
                 table.observe(&pass(3000 + u64::from(tgid)), &mut sums);
-                assert!(!table.end_drain());
+                assert!(!table.end_drain(&mut sums));
                 passes += 1;
             }
             assert!(table.processes.len() <= GROWTH + 501);

@@ -251,6 +251,7 @@ impl Node {
             self.table.note_sums();
             self.coarse_ns += ns;
         }
+        self.table.end_drain(&mut self.sums);
         let processes = live.iter().map(|(id, used)| sample(*id, *used)).collect();
         let pass = Pass {
             started_ns,

@@ -472,12 +472,8 @@ impl Table {
         } else {
             &mut self.unconfirmed
         };
-        let Some((forgotten, tombstone)) = graves.bury(id, tombstone) else {
-            return;
-        };
-        ledger.close(tombstone.account);
-        if !confirmed {
-            self.forgotten_ns = self.forgotten_ns.max(Some(forgotten.start_ns));
+        if let Some(earlier) = graves.bury(id, tombstone) {
+            ledger.close(earlier.account);
         }
     }
 }

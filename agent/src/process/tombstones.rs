@@ -1,13 +1,15 @@
 //! The recently closed: keeps a late or repeated record from being credited twice.
 //!
-//! Bounded. The oldest is forgotten first; a record of a forgotten process is ignored and counted by the table. Order
-//! matters only within one drain, and 8,192 is more than the records of finished processes that one holds.
+//! Bounded at the end of each drain: 8,192 stay, or all that were buried since the drain before, if those are more. A record
+//! repeats another one of the same drain, or of the drain before. While a drain lasts, the tombstones are those that stayed and
+//! one for each process that the ring and the overflow hash tell of, a pass in between one for each process it misses. The
+//! oldest are forgotten first; the table ignores and counts a final record of a process that was forgotten unconfirmed.
 
 use super::{AccountId, ProcessId, booked::Booked, id::Map};
 use std::collections::VecDeque;
 
-/// How many are remembered.
-const CAPACITY: usize = 8192;
+/// How many are remembered in any case.
+pub(super) const CAPACITY: usize = 8192;
 
 /// What is remembered of a closed process.
 #[derive(Debug)]
@@ -25,13 +27,25 @@ pub(super) struct Tombstone {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    by_id: Map<ProcessId, Tombstone>,
-    order: VecDeque<ProcessId>,
+    by_id: Map<ProcessId, Buried>,
+    /// In the order of burial; `None`: it was taken out again.
+    order: VecDeque<Option<ProcessId>>,
+    /// Places that `order` has lost at its front.
+    forgotten: u64,
+    /// Burials since the last trim.
+    fresh: usize,
+}
+
+/// A tombstone, and its number in the order of burial.
+#[derive(Debug)]
+struct Buried {
+    nth: u64,
+    tombstone: Tombstone,
 }
 
 impl Tombstones {
     pub(super) fn entry_mut(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
-        self.by_id.get_mut(&id)
+        self.by_id.get_mut(&id).map(|buried| &mut buried.tombstone)
     }
 
     pub(super) fn contains(&self, id: ProcessId) -> bool {
@@ -45,28 +59,39 @@ impl Tombstones {
 
     /// Takes `id` out again.
     pub(super) fn exhume(&mut self, id: ProcessId) -> Option<Tombstone> {
-        let tombstone = self.by_id.remove(&id)?;
-        self.order.retain(|other| *other != id);
+        let Buried { nth, tombstone } = self.by_id.remove(&id)?;
+        let place = usize::try_from(nth - self.forgotten).ok();
+        if let Some(place) = place.and_then(|place| self.order.get_mut(place)) {
+            *place = None;
+        }
         Some(tombstone)
     }
 
-    /// Remembers `id`, and gives back the one that had to be forgotten for it.
-    pub(super) fn bury(
-        &mut self,
-        id: ProcessId,
-        tombstone: Tombstone,
-    ) -> Option<(ProcessId, Tombstone)> {
-        if let Some(old) = self.by_id.insert(id, tombstone) {
-            return Some((id, old));
+    /// Remembers `id`; gives back an earlier tombstone of it.
+    pub(super) fn bury(&mut self, id: ProcessId, tombstone: Tombstone) -> Option<Tombstone> {
+        let earlier = self.exhume(id);
+        let nth = self.forgotten + self.order.len() as u64;
+        self.by_id.insert(id, Buried { nth, tombstone });
+        self.order.push_back(Some(id));
+        self.fresh += 1;
+        earlier
+    }
+
+    /// A drain has ended: hands over those that are forgotten now.
+    pub(super) fn trim(&mut self, mut forget: impl FnMut(ProcessId, Tombstone)) {
+        let kept = CAPACITY.max(std::mem::take(&mut self.fresh));
+        let excess = self.order.len().saturating_sub(kept);
+        self.forgotten += excess as u64;
+        for id in self.order.drain(..excess).flatten() {
+            if let Some(buried) = self.by_id.remove(&id) {
+                forget(id, buried.tombstone);
+            }
         }
-        self.order.push_back(id);
-        if self.order.len() <= CAPACITY {
-            return None;
+        // Room for what one large drain told is given back.
+        if excess > CAPACITY {
+            self.order.shrink_to(kept);
+            self.by_id.shrink_to(kept);
         }
-        let oldest = self.order.pop_front()?;
-        self.by_id
-            .remove(&oldest)
-            .map(|tombstone| (oldest, tombstone))
     }
 }
 
@@ -74,24 +99,62 @@ impl Tombstones {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_oldest_is_forgotten_first_and_handed_back() {
-        let mut graves = Tombstones::default();
-        let id = |n: usize| ProcessId {
+    fn id(n: usize) -> ProcessId {
+        ProcessId {
             tgid: 1,
             start_ns: n as u64,
-        };
-        let tombstone = || Tombstone {
-            account: AccountId(0),
-            booked: Booked::default(),
-            exit_booked: false,
-            announced: false,
-        };
-        for n in 0..CAPACITY {
-            assert!(graves.bury(id(n), tombstone()).is_none());
         }
-        let forgotten = graves.bury(id(CAPACITY), tombstone());
-        assert_eq!(forgotten.map(|(id, _)| id.start_ns), Some(0));
+    }
+
+    fn bury(graves: &mut Tombstones, ids: std::ops::Range<usize>) {
+        for n in ids {
+            let tombstone = Tombstone {
+                account: AccountId(0),
+                booked: Booked::default(),
+                exit_booked: false,
+                announced: false,
+            };
+            assert!(graves.bury(id(n), tombstone).is_none());
+        }
+    }
+
+    fn trim(graves: &mut Tombstones) -> Vec<usize> {
+        let mut forgotten = Vec::new();
+        graves.trim(|id, _| forgotten.push(usize::try_from(id.start_ns).unwrap()));
+        forgotten
+    }
+
+    #[test]
+    fn oldest_tombstones_are_forgotten_at_the_end_of_a_drain() {
+        let mut graves = Tombstones::default();
+        bury(&mut graves, 0..CAPACITY);
+        assert!(trim(&mut graves).is_empty());
+        bury(&mut graves, CAPACITY..CAPACITY + 2);
+        assert_eq!(graves.len(), CAPACITY + 2);
+        assert_eq!(trim(&mut graves), [0, 1]);
         assert_eq!(graves.len(), CAPACITY);
+    }
+
+    #[test]
+    fn tombstones_of_a_large_drain_stay_until_the_end_of_the_next_one() {
+        let mut graves = Tombstones::default();
+        bury(&mut graves, 0..3 * CAPACITY);
+        assert!(trim(&mut graves).is_empty());
+        bury(&mut graves, 3 * CAPACITY..3 * CAPACITY + 1);
+        assert_eq!(trim(&mut graves).len(), 2 * CAPACITY + 1);
+        assert!(graves.contains(id(3 * CAPACITY)));
+    }
+
+    #[test]
+    fn exhumed_tombstone_keeps_its_place_but_not_another_one_for_its_process() {
+        let mut graves = Tombstones::default();
+        bury(&mut graves, 0..CAPACITY);
+        assert!(graves.exhume(id(0)).is_some());
+        assert!(graves.exhume(id(0)).is_none());
+        bury(&mut graves, 0..1);
+        assert!(trim(&mut graves).is_empty());
+        bury(&mut graves, CAPACITY..CAPACITY + 1);
+        assert_eq!(trim(&mut graves), [1]);
+        assert!(graves.contains(id(0)));
     }
 }

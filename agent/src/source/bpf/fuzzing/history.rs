@@ -258,6 +258,7 @@ impl History {
             self.table.apply(event.clone(), &mut self.sums);
             self.groups.apply(event);
         }
+        self.table.end_drain(&mut self.sums);
     }
 
     fn pass(&mut self) {
