@@ -45,9 +45,9 @@ impl Pipeline {
         };
         let lost_ns = counts.map_or(0, |counts| counts.lost_cpu_ns);
         let accounted = Accounted {
-            cpu_ns: self.grouper.statistics().booked_cpu_ns
-                + self.table.statistics().dropped_cpu_ns
-                + lost_ns,
+            cpu_ns: [self.table.statistics().dropped_cpu_ns, lost_ns]
+                .into_iter()
+                .fold(self.grouper.statistics().booked_cpu_ns, u64::saturating_add),
             creations: births,
         };
         balance.take(node, accounted);

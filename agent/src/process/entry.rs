@@ -209,7 +209,10 @@ impl Entry {
                     }
                     ledger.close(account);
                 }
-                None => dropped_ns += self.booked.raise(&counters).cpu_ns(),
+                None => {
+                    let delta = self.booked.raise(&counters);
+                    dropped_ns = delta.cpu_ns().saturating_add(dropped_ns);
+                }
             }
         }
         dropped_ns

@@ -174,7 +174,7 @@ impl Table {
             match (entry.own, counters) {
                 // It runs a set-user-ID program, and the record of that exec was lost: what another user's code used until
                 // then is its image's.
-                (false, Some(counters)) => dropped_ns += entry.credit_pass(&counters, ledger),
+                (false, Some(counters)) => dropped_ns = entry.credit_pass(&counters, ledger),
                 // Nor is it known which image that was.
                 (true, Some(counters)) if before.is_none_or(|before| !before.is_credited) => {
                     entry.drop_share(counters, ledger);
@@ -196,9 +196,11 @@ impl Table {
         }
         if let Some(counters) = counters {
             entry.settle_launch(sample);
-            dropped_ns += entry.credit_pass(&counters, ledger);
+            dropped_ns = entry
+                .credit_pass(&counters, ledger)
+                .saturating_add(dropped_ns);
         }
-        self.statistics.dropped_cpu_ns += dropped_ns;
+        self.statistics.drop_cpu(dropped_ns);
         true
     }
 
@@ -227,7 +229,7 @@ impl Table {
                 self.statistics.pending += 1;
                 let is_young = id.start_ns >= self.since_ns;
                 let dropped_ns = credit_told(entry, is_young, self.summed, ledger);
-                self.statistics.dropped_cpu_ns += dropped_ns.unwrap_or(0);
+                self.statistics.drop_cpu(dropped_ns.unwrap_or(0));
             }
         }
         for (id, confirmed) in gone {
@@ -252,7 +254,7 @@ impl Table {
             None if entry.held.is_some() => entry.credit_splits(ledger),
             None => 0,
         };
-        self.statistics.dropped_cpu_ns += dropped_ns;
+        self.statistics.drop_cpu(dropped_ns);
     }
 
     /// Live processes whose account waits for a decision, parents before children.

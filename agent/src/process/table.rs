@@ -47,6 +47,13 @@ pub struct Statistics {
     pub announced_late: u64,
 }
 
+impl Statistics {
+    /// Saturates, as all sums of CPU time do: what the kernel's records claim is not trusted.
+    pub(super) const fn drop_cpu(&mut self, ns: u64) {
+        self.dropped_cpu_ns = self.dropped_cpu_ns.saturating_add(ns);
+    }
+}
+
 /// A live process whose account waits for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unclassified {
@@ -347,7 +354,8 @@ impl Table {
         entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
         // They hold the switches of all threads, dead ones included.
         let counters = entry.threads.complete(released.counters, false);
-        self.statistics.dropped_cpu_ns += entry.credit(&counters, ledger);
+        let dropped_ns = entry.credit(&counters, ledger);
+        self.statistics.drop_cpu(dropped_ns);
         entry.projected = true;
         if !released.projected {
             self.close(id, true, ledger);
