@@ -238,9 +238,18 @@ impl Listener {
     fn apply(&mut self, event: Event) {
         match &event {
             Event::Forked { .. } => {}
-            Event::Execed { id, counters, .. } | Event::Exited { id, counters, .. } => {
-                self.hear(*id, counters)
+            Event::Execed {
+                id,
+                counters,
+                former,
+                ..
+            } => {
+                self.hear(*id, counters);
+                if let Some(merged) = &former.merged {
+                    self.hear(*id, &merged.counters);
+                }
             }
+            Event::Exited { id, counters, .. } => self.hear(*id, counters),
             Event::Released(released) => self.hear(released.id, &released.counters),
         }
         self.table.apply(event, &mut self.sums);
