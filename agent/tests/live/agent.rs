@@ -14,6 +14,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Write as _},
     net::TcpStream,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -343,10 +344,13 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         let serves = !self.tier.is_empty() && matches!(self.child.try_wait(), Ok(None));
-        if serves && !std::thread::panicking() {
-            self.await_balance();
-        }
-        if std::thread::panicking() {
+        let is_to_balance = serves && !std::thread::panicking();
+        // Whatever it finds, the agent ends here.
+        let unbalanced = is_to_balance
+            .then(|| catch_unwind(AssertUnwindSafe(|| self.await_balance())))
+            .and_then(Result::err);
+        let has_failed = unbalanced.is_some() || std::thread::panicking();
+        if has_failed {
             let missed = kernel_objects::missed_runs(self.pid());
             println!("runs that the kernel left out: {missed:?}");
         }
@@ -354,8 +358,11 @@ impl Drop for Agent {
         let ended = self.child.try_wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if std::thread::panicking() {
+        if has_failed {
             println!("the agent's end: {ended:?}, and its log:\n{}", self.log());
+        }
+        if let Some(complaint) = unbalanced {
+            resume_unwind(complaint);
         }
     }
 }

@@ -70,6 +70,10 @@ fn sides(samples: &Samples, fact: &str) -> Option<(f64, f64)> {
 
 fn cpu(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
     let (accounted, node) = sides(samples, "cpu_seconds")?;
+    // Where programs read CPU time wrongly, the agent says so: no books of theirs can balance.
+    if samples.the("headcount_self_test_state", &[("state", "failed")]) == 1.0 {
+        return None;
+    }
     let missing_ns = (node - accounted) * 1e9;
     let Tolerance { share, fixed_ns } = tolerance(agent);
     let tolerance_ns = share * node * 1e9 + fixed_ns;

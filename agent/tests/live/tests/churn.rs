@@ -17,20 +17,19 @@ table![
 ];
 
 const COUNT: u64 = 2000;
-/// CPU time of each process.
-const LENGTHS_NS: [u64; 3] = [5_000_000, 1_000_000, 0];
+/// CPU time of each process, and how many have it.
+const LENGTHS_NS: [(u64, u64); 3] = [(5_000_000, COUNT / 2), (1_000_000, COUNT), (0, COUNT)];
 
 fn short_processes(tier: &'static Tier) {
     let agent = Agent::start(tier);
-    for ns in LENGTHS_NS {
-        by_exec(&agent, tier, ns);
-        by_fork(&agent, tier, ns);
+    for (ns, count) in LENGTHS_NS {
+        by_exec(&agent, tier, ns, scaled(count));
+        by_fork(&agent, tier, ns, scaled(count));
     }
 }
 
 /// The children's images are a program of their own, so a group of their own.
-fn by_exec(agent: &Agent, tier: &Tier, ns: u64) {
-    let count = scaled(COUNT);
+fn by_exec(agent: &Agent, tier: &Tier, ns: u64, count: u64) {
     let (parent, child) = (Program::new("paren"), Program::new("child"));
     let report = parent.run(
         "churn",
@@ -55,8 +54,7 @@ fn by_exec(agent: &Agent, tier: &Tier, ns: u64) {
 }
 
 /// The children share their parent's image, so its group.
-fn by_fork(agent: &Agent, tier: &Tier, ns: u64) {
-    let count = scaled(COUNT);
+fn by_fork(agent: &Agent, tier: &Tier, ns: u64, count: u64) {
     let program = Program::new("bare");
     let report = program.run("churn", &[&count.to_string(), &ns.to_string()]);
     let all = Lives {
