@@ -15,6 +15,7 @@ mod smaps;
 mod split;
 mod statistics;
 mod switch;
+mod thread_state;
 mod users;
 
 pub use hidden::HiddenStatistics;

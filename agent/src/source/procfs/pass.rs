@@ -184,7 +184,7 @@ impl Procfs {
         task: BorrowedFd<'_>,
         with_io: bool,
     ) -> Result<ThreadSample, Error> {
-        self.progress.steps.fetch_add(1, Relaxed);
+        self.progress.state.step();
         let (tgid, tid) = id;
         let (stat, name) = self.read_of_thread(id, task, stat::FILE, |file| {
             Some((stat::parse_stat(file)?, stat::task_name(file)?))

@@ -1,9 +1,9 @@
 //! Reading single files that may never answer: `cmdline` waits for the lock of the process's mappings, which one that is stuck in
 //! a page fault may hold for ever (process-exporter #309); `stat`, `wchan` and `cwd`, on newer kernels, for that of its exec.
 //!
-//! In: a directory, a name in it, a cap. Out: bytes, or [`io::ErrorKind::TimedOut`]. Another thread reads; one that does
-//! not come back is left to its file and replaced. While it is held up, its process is not asked for that file again. At most
-//! as many threads are left so as [`HELD_UP`] allows to the user of their processes; then further files of this user are not read until one
+//! In: a directory, a name in it, a cap. Out: bytes, or [`io::ErrorKind::TimedOut`]. Another thread reads; one that sleeps
+//! in the same read at two looks (`thread_state`) is left to its file and replaced. While it is held up, its process is not asked
+//! for that file again. At most as many threads are left so as [`HELD_UP`] allows to the user of their processes; then further files of this user are not read until one
 //! comes back, and each refusal is counted. All waiting between two calls of
 //! [`Patient::begin`] takes no longer than [`PASS`] and a little for each file.
 
@@ -11,7 +11,10 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -20,9 +23,12 @@ use super::{
     file::{self, Buffer},
     owners::Owners,
 };
-use crate::source::bound::Bound;
+use crate::source::{
+    bound::Bound,
+    thread_state::{ThreadState, receive},
+};
 
-/// How long one file may take.
+/// How long the thread may sleep in one file.
 const FILE: Duration = Duration::from_millis(200);
 /// How long all files of a pass may take together…
 const PASS: Duration = Duration::from_secs(1);
@@ -99,6 +105,7 @@ enum What {
 struct Reader {
     jobs: SyncSender<Job>,
     answers: Receiver<io::Result<Vec<u8>>>,
+    state: Arc<ThreadState>,
 }
 
 impl Patient {
@@ -172,7 +179,7 @@ impl Patient {
             return Err(io::Error::other("the reading thread has ended"));
         }
         let begun = Instant::now();
-        let answer = reader.answers.recv_timeout(self.patience());
+        let answer = receive(&reader.answers, &reader.state, self.patience() / 2);
         self.waited += begun.elapsed();
         match answer {
             Ok(result) => {
@@ -218,9 +225,12 @@ impl Reader {
     fn start() -> io::Result<Self> {
         let (jobs, todo) = sync_channel::<Job>(1);
         let (done, answers) = sync_channel(1);
+        let state = Arc::<ThreadState>::default();
+        let theirs = Arc::clone(&state);
         thread::Builder::new()
             .name("headcount-read".to_owned())
             .spawn(move || {
+                theirs.publish();
                 let mut buffer = Buffer::default();
                 for job in todo {
                     let directory = job.directory.as_fd();
@@ -236,7 +246,11 @@ impl Reader {
                     }
                 }
             })?;
-        Ok(Self { jobs, answers })
+        Ok(Self {
+            jobs,
+            answers,
+            state,
+        })
     }
 
     /// Whether it is held up no more, if only because it has ended. One that was is not used again; dropping it ends it.

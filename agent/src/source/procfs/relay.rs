@@ -1,8 +1,8 @@
 //! Many processes, read by a thread that may be left behind: `io`, and on newer kernels (6.18) `stat`, waits for the lock that an exec of its
 //! process holds, and whoever execs with a file of a dead server open (NFS, FUSE) may hold it for ever. So could any user, on purpose.
 //!
-//! In: process ids. Out: what came of each, in their order. One handing over serves a whole pass. A reader that has not
-//! come on between two looks is left to its file, and another goes on with the same process, but without its `io`; when the first one
+//! In: process ids. Out: what came of each, in their order. One handing over serves a whole pass. A reader that sleeps in the same
+//! read at two looks (`thread_state`) is left to its file, and another goes on with the same process, but without its `io`; when the first one
 //! waits for `stat`, or the second one is held up too, without the process. While a reader is held up, its process is read no further
 //! than that. At most as many are left so as [`HELD_UP`] allows to the user of the process. Of further processes of this user `io` is
 //! not read, and where `stat` waits, too, nothing; all of it is counted. Where no thread can be had, nothing more is read.
@@ -13,7 +13,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -23,10 +23,13 @@ use std::{
 use super::{Error, Procfs, io as io_file, text};
 use crate::{
     process::{Sample, ThreadSample},
-    source::bound::Bound,
+    source::{
+        bound::Bound,
+        thread_state::{ThreadState, receive},
+    },
 };
 
-/// Between two looks whether a reader has come on.
+/// Between two looks at a reader.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long all files of a pass may take that do not answer…
 const PASS: Duration = Duration::from_secs(1);
@@ -101,8 +104,8 @@ struct Reader {
 /// How far a reader has come.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Processes and threads begun.
-    pub(super) steps: AtomicU64,
+    /// Whether it sleeps, by the processes and threads begun where its status cannot be read.
+    pub(super) state: ThreadState,
     /// Whether it has read `stat` of the process.
     pub(super) has_stat: AtomicBool,
 }
@@ -220,20 +223,12 @@ impl Relay {
 
     /// Whether it finishes.
     fn wait(&mut self, reader: &Reader) -> bool {
-        let mut before = None;
-        loop {
-            let look = LOOK.min(PASS.saturating_sub(self.waited)).max(LEAST);
-            match reader.finished.recv_timeout(look) {
-                Ok(()) => return true,
-                Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            let steps = Some(reader.progress.steps.load(Relaxed));
-            if std::mem::replace(&mut before, steps) == steps {
-                self.waited += 2 * look;
-                return false;
-            }
+        let look = LOOK.min(PASS.saturating_sub(self.waited)).max(LEAST);
+        let answer = receive(&reader.finished, &reader.progress.state, look);
+        if answer == Err(RecvTimeoutError::Timeout) {
+            self.waited += 2 * look;
         }
+        answer.is_ok()
     }
 }
 
@@ -247,6 +242,7 @@ impl Reader {
         let thread = thread::Builder::new()
             .name("headcount-pass".to_owned())
             .spawn(move || {
+                procfs.progress.state.publish();
                 for job in todo {
                     // Nobody waits any more for one that was held up.
                     if !procfs.work_off(job, &theirs) || done.send(()).is_err() {
@@ -300,7 +296,7 @@ impl Procfs {
 
     fn sampled(&mut self, (tgid, extent): (u32, Extent)) -> Sampled {
         self.progress.has_stat.store(false, Relaxed);
-        self.progress.steps.fetch_add(1, Relaxed);
+        self.progress.state.step();
         let mut threads = Vec::new();
         let sample = match extent {
             Extent::Nothing => Err(unanswered(tgid)),

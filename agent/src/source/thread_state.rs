@@ -1,0 +1,163 @@
+//! Waiting for a thread that reads `/proc`: one that sleeps in a read that does not return is held up; one that the scheduler gives no
+//! CPU time is not, however long it takes.
+//!
+//! ```text
+//! reader:  publish .. read, read, read ---answer--->
+//! waiter:             look     look    look            two looks in the same sleep: held up
+//! ```
+//!
+//! A look reads `status` of the thread: its state, and its voluntary context switches, which number its sleeps. A runnable thread is
+//! in state `R`, whether it runs, waits for a CPU, or is throttled by a quota. Looks are taken only while no answer comes.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+/// What a thread shares with the thread that waits for it.
+#[derive(Debug, Default)]
+pub(super) struct ThreadState {
+    /// The `status` file of the thread; inside, `None` where `/proc` does not show it. Empty until the thread has run.
+    file: OnceLock<Option<PathBuf>>,
+    /// What the thread has worked off. It stands in for the number of the sleep where `status` cannot be read.
+    steps: AtomicU64,
+}
+
+impl ThreadState {
+    /// The calling thread is the one to look at. A link of the kernel names it, also where `/proc` is of another PID namespace.
+    pub(super) fn publish(&self) {
+        let link = std::fs::read_link("/proc/thread-self");
+        let file = link.map(|thread| PathBuf::from("/proc").join(thread).join("status"));
+        // Only the thread itself publishes, once.
+        let _ = self.file.set(file.ok());
+    }
+
+    /// The thread has come on.
+    pub(super) fn step(&self) {
+        self.steps.fetch_add(1, Relaxed);
+    }
+
+    /// The number of the sleep that the thread is in; `None` while it is runnable.
+    fn sleep(&self) -> Option<u64> {
+        let file = self.file.get()?;
+        let status = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        let sleep = status.and_then(|status| parse_sleep(&status));
+        sleep.unwrap_or_else(|| Some(self.steps.load(Relaxed)))
+    }
+}
+
+/// [`ThreadState::sleep`] by the content of `status`; the outer `None` where a line is missing.
+fn parse_sleep(status: &[u8]) -> Option<Option<u64>> {
+    let value = |key: &str| {
+        let mut lines = status.split(|byte| *byte == b'\n');
+        let value = lines.find_map(|line| line.strip_prefix(key.as_bytes()))?;
+        Some(std::str::from_utf8(value).ok()?.trim())
+    };
+    let is_runnable = value("State:")?.starts_with('R');
+    let sleeps = value("voluntary_ctxt_switches:")?.parse().ok()?;
+    Some((!is_runnable).then_some(sleeps))
+}
+
+/// What the thread sends. It is held up, which is a timeout, when two looks in a row find it in the same sleep.
+pub(super) fn receive<T>(
+    answers: &Receiver<T>,
+    thread: &ThreadState,
+    look: Duration,
+) -> Result<T, RecvTimeoutError> {
+    let mut before = None;
+    loop {
+        match answers.recv_timeout(look) {
+            Err(RecvTimeoutError::Timeout) => {}
+            // A thread that slept for want of work at the last look had answered before.
+            answer => return answer,
+        }
+        let sleep = thread.sleep();
+        if sleep.is_some() && sleep == before {
+            return Err(RecvTimeoutError::Timeout);
+        }
+        before = sleep;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        sync::{Arc, mpsc::sync_channel},
+        thread,
+        time::Instant,
+    };
+
+    const LOOK: Duration = Duration::from_millis(1);
+
+    /// What is received from a thread that does `work`, and then sends 7.
+    fn received(work: impl FnOnce() + Send + 'static) -> Result<u32, RecvTimeoutError> {
+        let (send, answers) = sync_channel(1);
+        let state = Arc::new(ThreadState::default());
+        let theirs = Arc::clone(&state);
+        thread::spawn(move || {
+            theirs.publish();
+            work();
+            let _ = send.send(7);
+        });
+        receive(&answers, &state, LOOK)
+    }
+
+    #[test]
+    fn runnable_thread_is_waited_for_however_long_it_takes() {
+        let spin = || {
+            let begun = Instant::now();
+            while begun.elapsed() < 100 * LOOK {}
+        };
+        assert_eq!(received(spin), Ok(7));
+    }
+
+    #[test]
+    fn thread_that_sleeps_in_a_read_is_held_up() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let read = move || {
+            std::io::copy(&mut &reader, &mut std::io::sink()).unwrap();
+        };
+        assert_eq!(received(read), Err(RecvTimeoutError::Timeout));
+    }
+
+    #[test]
+    fn thread_that_panics_is_no_longer_waited_for() {
+        let panic = || std::panic::resume_unwind(Box::new(()));
+        assert_eq!(received(panic), Err(RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn thread_that_has_not_run_yet_is_runnable() {
+        assert_eq!(ThreadState::default().sleep(), None);
+    }
+
+    #[test]
+    fn thread_without_a_status_file_sleeps_until_its_next_step() {
+        let state = ThreadState::default();
+        state.file.set(Some("/nonexistent".into())).unwrap();
+        assert_eq!(state.sleep(), Some(0));
+        state.step();
+        assert_eq!(state.sleep(), Some(1));
+    }
+
+    #[test]
+    fn sleep_is_told_by_the_state_and_numbered_by_voluntary_switches() {
+        let status = |state: &str| {
+            format!(
+                "Name:\tState: R\nState:\t{state}\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n"
+            )
+        };
+        let sleep = |state| parse_sleep(status(state).as_bytes());
+        assert_eq!(sleep("R (running)"), Some(None));
+        assert_eq!(sleep("S (sleeping)"), Some(Some(12)));
+        assert_eq!(sleep("D (disk sleep)"), Some(Some(12)));
+        assert_eq!(parse_sleep(b"State:\tS (sleeping)\n"), None);
+        assert_eq!(parse_sleep(b"voluntary_ctxt_switches:\t12\n"), None);
+    }
+}
