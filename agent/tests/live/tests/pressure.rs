@@ -4,20 +4,23 @@
 use super::{between, unconfirmed, within};
 use crate::{
     agent::Agent,
+    balance::{self, Beside},
     exposition::Samples,
     group::Lives,
     guest::scaled,
-    process::End,
+    process::{self, End},
     program::{Program, Running},
     runner::table,
-    tier::{LAST_SWITCH_NS, TYPED, Tier, left_out_by_free},
+    tier::{EXACT, LAST_SWITCH_NS, TYPED, Tier, left_out_by_free},
 };
+use std::time::Duration;
 
 table![
     stopped_under_churn_by_fork for TYPED,
     stopped_under_churn_by_exec for TYPED,
     ring_of_one_page for TYPED,
     ring_and_hash_are_full for TYPED,
+    lost_time_is_the_difference_of_the_books for EXACT,
 ];
 
 /// A ring for a hundred lives: the rest is for the overflow hash.
@@ -169,6 +172,47 @@ fn ring_and_hash_are_full(tier: &'static Tier) {
     );
     let failures = count.div_ceil(10) as f64;
     assert!(group.exits(End::Failure) <= failures);
+}
+
+/// Returns when the final records of what has ended are written, on the free rung, too: a callback of RCU writes them, after those
+/// of earlier ends on its CPU, and later than the grace period ends.
+fn await_final_records() {
+    for _ in 0..4 {
+        process::wait_for_grace_period();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Two seconds of CPU are in final records that find no room anywhere, of processes that a pass has credited: the loss counter
+/// holds them, and so both sides of the books are equal.
+fn lost_time_is_the_difference_of_the_books(tier: &'static Tier) {
+    let flags = [
+        "--accounting.ring-bytes=4096",
+        "--accounting.overflow-entries=16",
+    ];
+    let beside = Beside::now();
+    let agent = Agent::start_with(tier, &flags, None);
+    let (old, young) = (Program::new("old"), Program::new("young"));
+    let mut workers: Vec<Running> = (0..4).map(|_| old.work()).collect();
+    agent.await_that(|samples| {
+        let group = samples.group(&old.name);
+        between(group.processes(), 4.0, 4.0)
+    });
+    let before = agent.scrape();
+    let lost = |samples: &Samples| samples.the("headcount_lost_cpu_seconds_total", &[]);
+    let own_ns = agent.stopped(|| {
+        young.run("churn", &[&scaled(300).to_string(), "0"]);
+        for worker in &mut workers {
+            worker.ask("spin 500000000");
+        }
+        let ends = workers.into_iter().map(|worker| worker.finish());
+        let own_ns: u64 = ends.map(|report| report.reaped.cpu_ns).sum();
+        await_final_records();
+        own_ns as f64
+    });
+    let samples =
+        agent.await_settled(|samples| balance::check_loss(&agent, &beside, samples, own_ns));
+    assert!(lost(&samples) - lost(&before) >= 1.9);
 }
 
 pub(super) fn nothing_twice(
