@@ -122,6 +122,12 @@ impl Observer {
         if let (Ok(pass), Tier::Iterator) = (&mut pass, kernel.plan().tier) {
             self.hidden.complete(pass, &mut self.procfs);
         }
+        let pass = pass.and_then(|pass| {
+            let procfs = &mut self.procfs;
+            let online_cpus = || Some(procfs.read_node()?.cpus.len() as u64);
+            kernel.end_pass(pass.started_ns, online_cpus)?;
+            Ok(pass)
+        });
         self.failed += u64::from(pass.is_err());
         pass
     }

@@ -51,6 +51,14 @@ pub(crate) fn taken_ns() -> f64 {
     ticks.unwrap().parse::<f64>().unwrap() * TICK_NS
 }
 
+/// CPUs that run tasks.
+pub(crate) fn online_cpus() -> usize {
+    let text = fs::read_to_string("/proc/stat").unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("cpu"));
+    // The first line is the sum of the others.
+    lines.count() - 1
+}
+
 /// What interrupts took (`irq` and `softirq` of `/proc/stat`), in nanoseconds.
 pub(crate) fn interrupts_ns() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap();

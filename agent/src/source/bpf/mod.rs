@@ -16,6 +16,7 @@ mod format;
 pub(crate) mod fuzzing;
 mod iterator;
 mod load;
+mod lost;
 mod missed;
 mod node;
 mod offsets;
@@ -57,6 +58,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use examine::{ease, examine, shortcomings};
 use iterator::TaskIterator;
+use lost::Lost;
 use overflow::Overflow;
 use ring::Ring;
 use runqueue::RunQueue;
@@ -185,6 +187,7 @@ pub struct Kernel {
     iterator: Option<TaskIterator>,
     ring: Ring,
     overflow: Overflow,
+    lost: Lost,
     control: Array<MapData, Wire<Control>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     carried: Carried,
@@ -251,6 +254,7 @@ impl Kernel {
             ring: Ring::new(&mut ebpf, sizes.ring_bytes)?,
             control: take(&mut ebpf, "CONTROL")?,
             overflow: Overflow::new(&mut ebpf, sizes.overflow_entries)?,
+            lost: Lost::new(boottime_ns()),
             switch: switch::Switch::new(&mut ebpf, plan)?,
             run_queue: None,
             counts_threads: plan.is_traced(),

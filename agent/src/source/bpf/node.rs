@@ -20,8 +20,27 @@ impl Kernel {
         Ok(NodeCounts {
             processes: node.forks,
             threads: self.counts_threads.then_some(node.threads),
-            lost_cpu_ns: node.lost_runtime_ns,
+            lost_cpu_ns: self.lost.bound_ns(),
         })
+    }
+
+    /// Notes what was lost by the end of a pass that has credited all that live. `online_cpus` is asked only if there was a loss.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn end_pass(
+        &mut self,
+        started_ns: u64,
+        online_cpus: impl FnOnce() -> Option<u64>,
+    ) -> Result<(), Error> {
+        let lifetimes_ns = self.overflow.node()?.lost_runtime_ns;
+        let cpus = match self.lost.is_news(lifetimes_ns) {
+            true => online_cpus(),
+            false => None,
+        };
+        self.lost
+            .end_pass(lifetimes_ns, (started_ns, boottime_ns()), cpus);
+        Ok(())
     }
 
     /// Begins to count run-queue latency.

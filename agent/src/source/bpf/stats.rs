@@ -30,7 +30,7 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.events_overflowed = kernel.overflow.entries;
     statistics.events_coarse = node.coarse;
     statistics.events_lost = node.lost + kernel.ring.malformed + missed_records(kernel)?;
-    statistics.lost_cpu_ns = node.lost_runtime_ns;
+    statistics.lost_cpu_ns = kernel.lost.bound_ns();
     statistics.switch_map_full = kernel.switch.full()?;
     if kernel.plan.is_traced() {
         statistics.switch_unseen_ns = Some(kernel.switch.unseen_ns()?);

@@ -9,11 +9,12 @@ use crate::{
     group::Lives,
     guest::scaled,
     process::{self, End},
+    procfs,
     program::{Program, Running},
     runner::table,
     tier::{EXACT, LAST_SWITCH_NS, TYPED, Tier, left_out_by_free},
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 table![
     stopped_under_churn_by_fork for TYPED,
@@ -21,6 +22,7 @@ table![
     ring_of_one_page for TYPED,
     ring_and_hash_are_full for TYPED,
     lost_time_is_the_difference_of_the_books for EXACT,
+    lost_time_is_no_more_than_the_cpus_had_since_the_last_pass for EXACT,
 ];
 
 /// A ring for a hundred lives: the rest is for the overflow hash.
@@ -213,6 +215,38 @@ fn lost_time_is_the_difference_of_the_books(tier: &'static Tier) {
     let samples =
         agent.await_settled(|samples| balance::check_loss(&agent, &beside, samples, own_ns));
     assert!(lost(&samples) - lost(&before) >= 1.9);
+}
+
+/// The final record of a process finds no room whose long life was credited by earlier passes: that is not lost.
+fn lost_time_is_no_more_than_the_cpus_had_since_the_last_pass(tier: &'static Tier) {
+    let flags = [
+        "--accounting.ring-bytes=4096",
+        "--accounting.overflow-entries=16",
+    ];
+    let agent = Agent::start_with(tier, &flags, None);
+    let (old, young) = (Program::new("old"), Program::new("young"));
+    let mut worker = old.work();
+    let cpus = procfs::online_cpus();
+    // More than the rest of the test lets all CPUs do.
+    let credited_ns = worker.ask(&format!("spin-threads {cpus} 2000000000")) as f64;
+    agent.await_that(|samples| {
+        let group = samples.group(&old.name);
+        between(group.cpu_ns(), tier.least_alive(credited_ns), f64::MAX)
+    });
+    let begun = Instant::now();
+    let lost = |samples: &Samples| samples.the("headcount_lost_cpu_seconds_total", &[]);
+    let before = lost(&agent.scrape());
+    agent.stopped(|| {
+        young.run("churn", &[&scaled(300).to_string(), "0"]);
+        worker.finish();
+        await_final_records();
+    });
+    let samples = agent.await_that(|samples| match lost(samples) > before {
+        true => Ok(()),
+        false => Err("nothing is lost".to_owned()),
+    });
+    let most = begun.elapsed().as_secs_f64() * cpus as f64;
+    between(lost(&samples) - before, 0.0, most).unwrap();
 }
 
 pub(super) fn nothing_twice(
