@@ -17,6 +17,32 @@ Where the processes could not be looked at in the time that Prometheus gives (`X
 answer has the families of `build` and `http` alone, and `headcount_collector_success` is 0 for the other collectors.
 ";
 
+/// After the families.
+const TAIL: &str = "
+## Tolerance of the books
+
+`headcount_balance_accounted_total` and `headcount_balance_node_total` differ by no more than this, since the agent's start:
+
+| fact | tier | tolerance |
+| --- | --- | --- |
+| `cpu_seconds` | iterator | 1 % of the node's time, and 50 ms a CPU |
+| `cpu_seconds` | switch | 2 % of the node's time, 50 ms a CPU, and 20 ms for each process older than the agent |
+| `cpu_seconds` | switch on tracepoints | 4 % of the node's time, the rest as above, and the time that a hypervisor took |
+| `cpu_seconds` | procfs | accounted may be less by any amount: sampling misses what ends between two scrapes |
+| `creations` | iterator, switch | accounted may be less by `headcount_events_lost_total` and `headcount_switch_map_full_total`, never more |
+
+Four causes add to the tolerance of `cpu_seconds`:
+
+* `headcount_lost_cpu_seconds_total` is an upper bound, so accounted may be more by as much. For all records lost between two scrapes, the bound is what their
+  processes used in their whole lives, and no more than the time of all online CPUs since the earlier scrape began.
+* `headcount_processes_unconfirmed_total`: accounted may be less by 11 ms for each of these processes.
+* `headcount_switch_unseen_seconds_total`: accounted may be less by as much.
+* A kernel without `CONFIG_IRQ_TIME_ACCOUNTING` adds the time of interrupts to the tasks that they interrupt: accounted may be more by the `irq` and `softirq`
+  columns of `/proc/stat`.
+
+The alert `HeadcountBooksDoNotBalance` (`deploy/prometheus/rules.yml`) fires at a difference of 5 % and 60 s or 60 tasks in an hour.
+";
+
 /// The text of METRICS.md. Fails only where a descriptor is not valid.
 pub fn reference() -> Result<String, prometheus::Error> {
     let runs = Runs::new()?;
@@ -48,6 +74,7 @@ pub fn reference() -> Result<String, prometheus::Error> {
             );
         }
     }
+    text.push_str(TAIL);
     Ok(text
         .replace("<pid>", "&lt;pid&gt;")
         .replace("<tid>", "&lt;tid&gt;"))
