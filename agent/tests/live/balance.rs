@@ -5,18 +5,16 @@ use crate::{agent::Agent, exposition::Samples, guest, procfs, tier::TICK_NS};
 const ACCOUNTED: &str = "headcount_balance_accounted_total";
 const NODE: &str = "headcount_balance_node_total";
 
-/// What the node did beside running tasks since an agent was started, and what the agent's kernel may hide from it.
+/// What the node did beside running tasks since an agent was started.
 #[derive(Debug)]
 pub(crate) struct Beside {
     interrupts_ns: f64,
-    first_process_ns: f64,
 }
 
 impl Beside {
     pub(crate) fn now() -> Self {
         Self {
             interrupts_ns: procfs::interrupts_ns(),
-            first_process_ns: procfs::cpu_ns(1),
         }
     }
 
@@ -24,7 +22,6 @@ impl Beside {
         let now = Self::now();
         Self {
             interrupts_ns: now.interrupts_ns - self.interrupts_ns,
-            first_process_ns: now.first_process_ns - self.first_process_ns,
         }
     }
 }
@@ -111,8 +108,7 @@ fn cpu(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
     // A process that ended without final totals misses some of its last tick and its end.
     let most_below_ns = tolerance_ns
         + value("headcount_processes_unconfirmed_total") * 1.1 * TICK_NS
-        + value("headcount_switch_unseen_seconds_total") * 1e9
-        + beside.first_process_ns;
+        + value("headcount_switch_unseen_seconds_total") * 1e9;
     let samples_only = agent.tier() == "procfs";
     let is_balanced = -most_above_ns <= missing_ns && (samples_only || missing_ns <= most_below_ns);
     (!is_balanced).then(|| {

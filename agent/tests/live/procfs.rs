@@ -67,12 +67,6 @@ pub(crate) fn interrupts_ns() -> f64 {
     ticks.map(Result::unwrap).sum::<f64>() * TICK_NS
 }
 
-/// User and system time of a process, in nanoseconds.
-pub(crate) fn cpu_ns(pid: i32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    (field(&stat, 14) + field(&stat, 15)) as f64 * TICK_NS
-}
-
 /// User and system time of a process's thread of this name, in ticks.
 pub(crate) fn thread_ticks(pid: i32, name: &str) -> [u64; 2] {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
