@@ -77,6 +77,14 @@ pub(crate) fn work(time: Duration) -> Result<()> {
     Ok(())
 }
 
+/// Works until this thread has used `time` of CPU more; what it has used since its start.
+pub(crate) fn work_thread(time: Duration) -> Result<f64> {
+    let used = || clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
+    let end = used()? + time.as_nanos() as f64;
+    while used()? < end {}
+    used()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

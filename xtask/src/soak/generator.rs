@@ -1,6 +1,6 @@
 //! The programs themselves: `soak generate FOLDER`, in a process of its own.
 //!
-//! Reads a number of seconds, a line each; so long it forks [`RATE`] children a second, one after another and each of the next kind,
+//! Has one process that stays ([`super::resident`]). Reads a number of seconds, a line each; so long it forks [`RATE`] children a second, one after another and each of the next kind,
 //! waits for them with `wait4`, and then prints one line ([`super::truth::Told`]). A kind is a program of [`PROGRAMS`], or nothing but a fork.
 //! Ends with its input. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
 
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::resident::{self, RESIDE, Resident};
 use super::truth::{Lives, Told};
 use crate::bench::usage;
 
@@ -58,10 +59,15 @@ pub(super) const PROGRAMS: &[Program] = &[
     },
 ];
 
+/// What the agent shows, each in a group of its own.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let programs = PROGRAMS.iter().map(|program| program.name);
+    programs.chain([PARENT, resident::NAME])
+}
+
 /// A group for each name, and none for anything else.
 pub(super) fn config() -> String {
-    let names = PROGRAMS.iter().map(|program| program.name).chain([PARENT]);
-    let names: String = names.map(|name| format!("      - {name}\n")).collect();
+    let names: String = names().map(|name| format!("      - {name}\n")).collect();
     format!("process_names:\n  - name: \"{{{{.Comm}}}}\"\n    comm:\n{names}")
 }
 
@@ -70,6 +76,7 @@ pub(super) fn main(arguments: &[String]) -> Result<()> {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     match arguments {
         [folder] => generate(Path::new(folder)),
+        [_, word] if word == RESIDE => resident::reside(),
         [folder, word, end] => {
             let program = PROGRAMS.iter().find(|program| program.word == word);
             let program = program.with_context(|| format!("no program {word:?}"))?;
@@ -84,8 +91,12 @@ fn generate(folder: &Path) -> Result<()> {
     let mut told = Told::default();
     told.group(PARENT).execs = 1;
     let mut kinds = Kinds::of(folder)?;
+    told.group(PARENT).forks += 1;
+    told.group(resident::NAME).execs += 1;
+    let mut resident = Resident::start(folder)?;
     for line in std::io::stdin().lines() {
         let seconds: u64 = line?.parse().context("a number of seconds")?;
+        resident.work()?;
         let (begun, end) = (Instant::now(), Duration::from_secs(seconds));
         let mut due = Duration::ZERO;
         while begun.elapsed() < end {
@@ -95,6 +106,7 @@ fn generate(folder: &Path) -> Result<()> {
         }
         // Its own use until now; it waits for a line then.
         let mut all = told.clone();
+        resident.tell(&mut all)?;
         all.cpu_ns += usage::own_cpu_ns()?;
         println!("{all}");
     }

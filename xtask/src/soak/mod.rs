@@ -2,13 +2,15 @@
 //!
 //! In: how long, and arguments for the agent. Out: a line for each minute on the terminal and in `target/soak/SOAK.md`, and
 //! success only if nothing was wrong. Programs start and end all the time ([`generator`]) and the agent is scraped each
-//! [`SCRAPE`]; at the end of a minute the programs pause, and three things must hold: the groups' CPU is what `wait4` said of all
-//! programs, as many were started and ended, each way, as the generator says, the node's books balance ([`truth`]), and the agent holds no
-//! more memory, descriptors and entries of maps than before ([`flat`]). No counter may ever have fallen. Needs root.
+//! [`SCRAPE`]; at the end of a minute the programs pause, and five things must hold: the groups' CPU is what `wait4` said of all
+//! programs, as many were started and ended, each way, as the generator says, the CPU of each thread name is what its thread says, the node's
+//! books balance ([`truth`]), and the agent holds no more memory, descriptors and entries of maps than before ([`flat`]). No counter may ever
+//! have fallen. Needs root.
 
 mod flat;
 mod generator;
 mod programs;
+mod resident;
 mod truth;
 
 use std::collections::HashMap;

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::generator::{self, PARENT, PROGRAMS};
+use super::generator::{self, PARENT};
 use super::truth::Told;
 
 /// Copies of this program: a process's name is that of the file it was started by.
 pub(super) fn install(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     let own = std::env::current_exe().context("find this program")?;
-    for name in PROGRAMS.iter().map(|program| program.name).chain([PARENT]) {
+    for name in generator::names() {
         let path = folder.join(name);
         // Not over one that may still run.
         let _ = std::fs::remove_file(&path);

@@ -36,20 +36,33 @@ impl Lives {
     }
 }
 
-/// All since the generator's start, as one line: CPU in nanoseconds, then `NAME=FORKS,EXECS,SUCCESS,FAILURE,SIGNAL` for each name.
+/// All since the generator's start, as one line: CPU in nanoseconds, then `NAME=FORKS,EXECS,SUCCESS,FAILURE,SIGNAL` for each name, and
+/// `NAME/THREAD=NANOSECONDS` for each thread that stays.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Told {
     pub(super) cpu_ns: f64,
     groups: BTreeMap<String, Lives>,
+    /// CPU in nanoseconds, by the name of the process and that of the thread.
+    threads: BTreeMap<(String, String), f64>,
 }
+
+/// CPU time of a thread that `/proc` cuts to ticks, user and system each; the iterator does not.
+const THREAD_CUT_NS: f64 = 20e6;
 
 impl Told {
     pub(super) fn group(&mut self, name: &str) -> &mut Lives {
         self.groups.entry(name.to_owned()).or_default()
     }
 
+    pub(super) fn set_thread(&mut self, name: &str, thread: &str, cpu_ns: f64) {
+        let key = (name.to_owned(), thread.to_owned());
+        self.threads.insert(key, cpu_ns);
+    }
+
     pub(super) fn parse(line: &str) -> Result<Self> {
-        let (cpu_ns, groups) = line.split_once(' ').context("two parts")?;
+        let (cpu_ns, words) = line.split_once(' ').context("two parts")?;
+        let mut threads = BTreeMap::new();
+        let mut groups = BTreeMap::new();
         let group = |word: &str| -> Result<(String, Lives)> {
             let (name, counts) = word.split_once('=').context("a name and its counts")?;
             let counts: Vec<u64> = counts
@@ -66,9 +79,19 @@ impl Told {
             };
             Ok((name.to_owned(), lives))
         };
+        for word in words.split(' ') {
+            if let Some((name, rest)) = word.split_once('/') {
+                let (thread, ns) = rest.split_once('=').context("a thread and its CPU")?;
+                threads.insert((name.to_owned(), thread.to_owned()), ns.parse()?);
+                continue;
+            }
+            let (name, lives) = group(word)?;
+            groups.insert(name, lives);
+        }
         Ok(Self {
             cpu_ns: cpu_ns.parse()?,
-            groups: groups.split(' ').map(group).collect::<Result<_>>()?,
+            groups,
+            threads,
         })
     }
 
@@ -97,6 +120,37 @@ impl Told {
             "the groups used {found_ns} ns, and {} is true; {missing_ns} may be missing",
             self.cpu_ns
         );
+        self.check_threads(body)
+    }
+
+    /// Whether each thread is there, and its name has the CPU that it used, within the same limits.
+    fn check_threads(&self, body: &str) -> Result<()> {
+        for ((name, thread), told_ns) in &self.threads {
+            let labels = [
+                format!("groupname=\"{name}\""),
+                format!("threadname=\"{thread}\""),
+            ];
+            let sum = |what: &str| -> f64 {
+                let family = format!("namedprocess_namegroup_thread_{what}");
+                let samples = metrics::samples(body, &family);
+                let of_thread = samples.filter(|(of, _)| labels.iter().all(|one| of.contains(one)));
+                of_thread.map(|(_, value)| value).sum()
+            };
+            let found_ns = sum("cpu_seconds_total") * 1e9;
+            let (low, high) = (
+                0.99 * told_ns - THREAD_CUT_NS,
+                1.02 * told_ns + THREAD_CUT_NS,
+            );
+            ensure!(
+                (low..=high).contains(&found_ns),
+                "thread {thread} of {name} used {found_ns} ns, and {told_ns} is true"
+            );
+            let count = sum("count");
+            ensure!(
+                count == 1.0,
+                "{count} threads {thread} of {name}, and 1 is true"
+            );
+        }
         Ok(())
     }
 
@@ -146,6 +200,9 @@ impl fmt::Display for Told {
             let Lives { forks, execs, .. } = lives;
             write!(line, " {name}={forks},{execs},{success},{failure},{signal}")?;
         }
+        for ((name, thread), ns) in &self.threads {
+            write!(line, " {name}/{thread}={ns}")?;
+        }
         Ok(())
     }
 }
@@ -158,16 +215,19 @@ pub(super) fn unconfirmed(body: &str) -> f64 {
     metrics::sum(body, "headcount_processes_unconfirmed_total")
 }
 
-/// Counters of thread names: one that no thread has any more is forgotten.
+/// Counters of thread names: one that no thread has is not shown until a thread has it again, and must not have fallen by then.
 const BY_THREAD: &str = "namedprocess_namegroup_thread_";
 
 /// Takes the counters of an exposition in the place of those before; an error names one that fell or went.
 pub(super) fn advance(before: &mut HashMap<String, f64>, body: &str) -> Result<()> {
-    let counters: HashMap<String, f64> = counters(body).collect();
-    for (name, value) in before.iter() {
-        let now = match counters.get(name) {
-            None if name.starts_with(BY_THREAD) => continue,
-            now => now.with_context(|| format!("{name} was {value} and is gone"))?,
+    let mut counters: HashMap<String, f64> = counters(body).collect();
+    for (name, value) in before.drain() {
+        let now = match counters.get(&name) {
+            None if name.starts_with(BY_THREAD) => {
+                counters.insert(name, value);
+                continue;
+            }
+            now => *now.with_context(|| format!("{name} was {value} and is gone"))?,
         };
         ensure!(now >= value, "{name} fell from {value} to {now}");
     }
@@ -205,6 +265,7 @@ mod tests {
             execs: 2,
             exits: [1, 0, 1],
         };
+        told.set_thread("a", "t", 1e9);
         told
     }
 
@@ -215,13 +276,26 @@ namedprocess_namegroup_exits_total{groupname=\"a\",status=\"success\"} 1
 namedprocess_namegroup_exits_total{groupname=\"a\",status=\"signal\"} 1
 namedprocess_namegroup_cpu_seconds_total{groupname=\"a\",mode=\"user\"} 1.5
 namedprocess_namegroup_cpu_seconds_total{groupname=\"a\",mode=\"system\"} 0.5
+namedprocess_namegroup_thread_count{groupname=\"a\",threadname=\"t\"} 1
+namedprocess_namegroup_thread_cpu_seconds_total{groupname=\"a\",mode=\"system\",threadname=\"t\"} 0.25
+namedprocess_namegroup_thread_cpu_seconds_total{groupname=\"a\",mode=\"user\",threadname=\"t\"} 0.75
+namedprocess_namegroup_thread_cpu_seconds_total{groupname=\"a\",mode=\"user\",threadname=\"other\"} 9
 ";
 
     #[test]
     fn what_is_told_is_one_line() {
         let line = told().to_string();
         assert_eq!(Told::parse(&line).expect("our own"), told(), "{line}");
-        for wrong in ["", "5", "5 a", "5 a=1", "5 a=1,2,3", "x a=1,2,3,4,5"] {
+        for wrong in [
+            "",
+            "5",
+            "5 a",
+            "5 a=1",
+            "5 a=1,2,3",
+            "5 a/t",
+            "5 a/t=x",
+            "x a=1,2,3,4,5",
+        ] {
             assert!(Told::parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -237,6 +311,9 @@ namedprocess_namegroup_cpu_seconds_total{groupname=\"a\",mode=\"system\"} 0.5
             ("status=\"signal\"} 1", "status=\"failure\"} 1"),
             ("mode=\"user\"} 1.5", "mode=\"user\"} 1.4"),
             ("mode=\"user\"} 1.5", "mode=\"user\"} 1.6"),
+            ("threadname=\"t\"} 0.75", "threadname=\"t\"} 0.7"),
+            ("threadname=\"t\"} 0.75", "threadname=\"t\"} 0.8"),
+            ("threadname=\"t\"} 1", "threadname=\"t\"} 2"),
         ] {
             let wrong = TRUE.replace(from, to);
             assert_ne!(wrong, TRUE);
@@ -254,6 +331,19 @@ namedprocess_namegroup_cpu_seconds_total{groupname=\"a\",mode=\"system\"} 0.5
         let error = advance(&mut before.clone(), &body(4)).expect_err("it fell");
         assert!(error.to_string().contains("from 5 to 4"), "{error}");
         assert!(advance(&mut before, "# TYPE c counter\n").is_err());
+    }
+
+    #[test]
+    fn thread_name_that_returns_with_less_is_found() {
+        let body = |value: u32| {
+            let family = "namedprocess_namegroup_thread_cpu_seconds_total";
+            format!("# TYPE {family} counter\n{family}{{threadname=\"t\"}} {value}\n")
+        };
+        let mut before = HashMap::new();
+        advance(&mut before, &body(5)).expect("it begins");
+        advance(&mut before, "").expect("no thread has the name");
+        advance(&mut before.clone(), &body(5)).expect("it is as before");
+        advance(&mut before, &body(4)).expect_err("it fell");
     }
 
     #[test]

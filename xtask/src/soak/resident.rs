@@ -1,0 +1,153 @@
+//! A process that stays, and what each of its threads uses: `soak generate FOLDER reside`.
+//!
+//! Reads a word, a line each. `work`: every thread of [`THREADS`] uses some CPU, and a thread [`BRIEF`] begins. `tell`: this thread ends, and one
+//! line has the CPU of the process and of each of the others since their start, in nanoseconds. So a pause finds the name [`BRIEF`] without a
+//! thread, and the next stretch finds it again: its counters must not have fallen meanwhile. Ends with its input.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::generator::WORD;
+use super::truth::Told;
+use crate::bench::usage;
+
+/// Under which name the agent shows it.
+pub(super) const NAME: &str = "soak-resident";
+/// What makes this program one.
+pub(super) const RESIDE: &str = "reside";
+const THREADS: [&str; 3] = ["soak-few", "soak-some", "soak-many"];
+const BRIEF: &str = "soak-brief";
+/// CPU of the first thread a stretch; the second uses twice as much, the third three times.
+const STEP: Duration = Duration::from_millis(200);
+
+/// The process, as its parent sees it.
+pub(super) struct Resident {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Resident {
+    pub(super) fn start(folder: &Path) -> Result<Self> {
+        let mut child = Command::new(folder.join(NAME))
+            .args(["soak", WORD])
+            .arg(folder)
+            .arg(RESIDE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start the resident")?;
+        let input = child.stdin.take().context("the resident has no input")?;
+        let output = child.stdout.take().context("the resident has no output")?;
+        Ok(Self {
+            child,
+            input,
+            output: BufReader::new(output),
+        })
+    }
+
+    pub(super) fn work(&mut self) -> Result<()> {
+        writeln!(self.input, "work").context("the resident is gone")
+    }
+
+    /// Adds what it has used to `told`.
+    pub(super) fn tell(&mut self, told: &mut Told) -> Result<()> {
+        writeln!(self.input, "tell").context("the resident is gone")?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        let used: Vec<f64> = line
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        let [whole_ns, threads @ ..] = used.as_slice() else {
+            bail!("the resident ended");
+        };
+        ensure!(threads.len() == THREADS.len(), "the resident said {line:?}");
+        told.cpu_ns += whole_ns;
+        for (name, ns) in THREADS.iter().zip(threads) {
+            told.set_thread(NAME, name, *ns);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        // It would end with its input; at once is better, and it has nothing to put in order.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One of its threads: works when told, and then says what it has used.
+struct Worker {
+    orders: Sender<Duration>,
+    answers: Receiver<Result<f64>>,
+}
+
+impl Worker {
+    fn start(name: &str) -> Result<Self> {
+        let (orders, received) = channel();
+        let (answer, answers) = channel();
+        let life = move || {
+            for time in received {
+                if answer.send(usage::work_thread(time)).is_err() {
+                    break;
+                }
+            }
+        };
+        Builder::new().name(name.to_owned()).spawn(life)?;
+        Ok(Self { orders, answers })
+    }
+
+    fn order(&self, time: Duration) -> Result<()> {
+        self.orders.send(time).context("a thread is gone")
+    }
+
+    fn answer(&self) -> Result<f64> {
+        self.answers.recv().context("a thread is gone")?
+    }
+}
+
+/// The process itself.
+pub(super) fn reside() -> Result<()> {
+    let workers: Vec<Worker> = THREADS
+        .iter()
+        .map(|name| Worker::start(name))
+        .collect::<Result<_>>()?;
+    let mut brief: Option<(Sender<()>, JoinHandle<()>)> = None;
+    for line in std::io::stdin().lines() {
+        match line?.as_str() {
+            "work" => {
+                for (worker, nth) in workers.iter().zip(1..) {
+                    worker.order(STEP * nth)?;
+                }
+                let (end, ended) = channel();
+                let life = move || {
+                    let _ = usage::work_thread(STEP);
+                    // An error: there is nothing more to wait for.
+                    let _ = ended.recv();
+                };
+                let thread = Builder::new().name(BRIEF.to_owned()).spawn(life)?;
+                brief = Some((end, thread));
+            }
+            "tell" => {
+                if let Some((end, thread)) = brief.take() {
+                    drop(end);
+                    thread.join().ok().context("a thread panicked")?;
+                }
+                let used: Vec<f64> = workers.iter().map(Worker::answer).collect::<Result<_>>()?;
+                let used: String = used.iter().map(|ns| format!(" {ns}")).collect();
+                println!("{}{used}", usage::own_cpu_ns()?);
+            }
+            word => bail!("{word:?} is no word"),
+        }
+    }
+    Ok(())
+}
