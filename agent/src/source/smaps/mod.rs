@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Reading takes as long as a process has mapped, and waits for whoever holds the lock of its mappings. So nobody waits for
-//! a reader: a pass takes what was read and leaves its wishes. Each scrape allows a budget of CPU time; what a reading used
-//! beyond it, since none can be interrupted, later budgets pay. One reader works at a time. One that is held up is
-//! replaced, up to eight of them, of which the processes of one user hold up two; further ones of this user are not read, which is
+//! a reader: a pass takes what was read and leaves its wishes. Each scrape allows a budget of CPU time; scrapes that come more than
+//! once a second share one for five seconds. What a reading used beyond it, since none can be interrupted, later budgets pay.
+//! One reader works at a time. One that is held up is replaced, up to eight of them, of which the processes of one user hold up two; further ones of this user are not read, which is
 //! counted, and the age of the readings shows it.
 
 mod work;
@@ -60,7 +60,7 @@ impl Smaps {
 
     /// A scrape begins: its budget may be used from now on.
     pub fn allow(&self) {
-        lock(&self.work).allow(self.budget_ns);
+        lock(&self.work).allow(self.budget_ns, monotonic_ns());
     }
 
     /// What was read since the last call. At most one reading for each process offered.

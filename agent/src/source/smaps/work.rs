@@ -16,6 +16,11 @@ const READERS: usize = HELD_UP.all() + 1;
 /// A reading that takes longer holds up its reader.
 const HELD_UP_NS: u64 = 1_000_000_000;
 
+/// Scrapes are frequent when they come sooner after one another; those of every second come a little early at times.
+const RARE_NS: u64 = 900_000_000;
+/// How long frequent scrapes share one budget.
+const FREQUENT_NS: u64 = 5_000_000_000;
+
 /// What came of one reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
@@ -34,6 +39,10 @@ pub(super) struct Work {
     under_way: Vec<UnderWay>,
     /// CPU time that may still be used; negative when a reading took more.
     left_ns: i64,
+    /// When a scrape began last.
+    scraped_ns: Option<u64>,
+    /// When there was a budget last.
+    allowed_ns: Option<u64>,
     /// At most what one offer had, and the readers hold.
     readings: Vec<Reading>,
     read: u64,
@@ -57,8 +66,15 @@ impl UnderWay {
 }
 
 impl Work {
-    /// One more budget. What was not used of the last is not saved.
-    pub(super) fn allow(&mut self, budget_ns: i64) {
+    /// A scrape begins: one more budget, unless scrapes are frequent, which share one for [`FREQUENT_NS`]. What was not used of the last is
+    /// not saved.
+    pub(super) fn allow(&mut self, budget_ns: i64, now_ns: u64) {
+        let since = |then: Option<u64>| then.map_or(u64::MAX, |then| now_ns.saturating_sub(then));
+        let is_frequent = since(self.scraped_ns.replace(now_ns)) < RARE_NS;
+        if is_frequent && since(self.allowed_ns) < FREQUENT_NS {
+            return;
+        }
+        self.allowed_ns = Some(now_ns);
         self.left_ns = self.left_ns.saturating_add(budget_ns).min(budget_ns);
     }
 
@@ -171,6 +187,7 @@ mod tests {
     use crate::process::{AccountId, ProcessId};
 
     const MS: u64 = 1_000_000;
+    const SECOND: u64 = 1000 * MS;
     const BUDGET: i64 = 50_000_000;
 
     fn wanted(tgid: u32) -> Wanted {
@@ -195,7 +212,7 @@ mod tests {
     fn one_reader_reads_all_within_the_budget_and_the_rest_waits() {
         let mut work = Work::default();
         assert_eq!(work.offer(all(1..9), 0), None, "nothing is allowed yet");
-        work.allow(BUDGET);
+        work.allow(BUDGET, 0);
         let mut next = work.offer(all(1..9), 0);
         let mut read = Vec::new();
         while let Some(one) = next {
@@ -214,22 +231,38 @@ mod tests {
             (3, 5)
         );
         // Its 10 ms are paid from the next budget.
-        work.allow(BUDGET);
+        work.allow(BUDGET, SECOND);
         assert_eq!(work.left_ns, 40_000_000);
-        work.allow(BUDGET);
+        work.allow(BUDGET, 2 * SECOND);
         assert_eq!(work.left_ns, BUDGET, "nothing is saved up");
+    }
+
+    #[test]
+    fn frequent_scrapes_share_a_budget_and_rare_ones_have_their_own() {
+        let used = |interval_ms: u64| {
+            let (mut work, mut budgets) = (Work::default(), 0);
+            for n in 0..100 {
+                work.left_ns = 0;
+                work.allow(BUDGET, n * interval_ms * MS);
+                budgets += i64::from(work.left_ns == BUDGET);
+            }
+            budgets
+        };
+        assert_eq!((used(950), used(1000), used(15_000)), (100, 100, 100));
+        assert_eq!(used(100), 2, "one in five seconds");
+        assert_eq!(used(800), 15, "each seventh");
     }
 
     #[test]
     fn a_huge_mapping_is_paid_for_by_the_scrapes_after_it() {
         let mut work = Work::default();
-        work.allow(BUDGET);
+        work.allow(BUDGET, 0);
         let huge = work.offer(all([1, 2]), 0).unwrap();
         assert_eq!(work.finish(huge, READ, 120 * MS, 120 * MS), None);
-        work.allow(BUDGET);
-        assert_eq!(work.offer(all([2]), 130 * MS), None);
-        work.allow(BUDGET);
-        assert!(work.offer(all([2]), 140 * MS).is_some());
+        work.allow(BUDGET, SECOND);
+        assert_eq!(work.offer(all([2]), SECOND), None);
+        work.allow(BUDGET, 2 * SECOND);
+        assert!(work.offer(all([2]), 2 * SECOND).is_some());
     }
 
     #[test]
@@ -237,7 +270,7 @@ mod tests {
         let mut work = Work::default();
         let mut now_ns = 0;
         for tgid in 1..=8 {
-            work.allow(BUDGET);
+            work.allow(BUDGET, now_ns);
             // Who is under way is not begun again.
             assert_eq!(work.offer(all(1..20), now_ns), Some(wanted(tgid)));
             // Two of root and two of each of three others.
@@ -246,7 +279,7 @@ mod tests {
             now_ns += HELD_UP_NS;
         }
         assert_eq!(work.statistics(now_ns).held_up, 8);
-        work.allow(BUDGET);
+        work.allow(BUDGET, 0);
         let next = work.offer(all(1..20), now_ns).unwrap();
         for user in [0, 1, 4] {
             assert!(!work.admit(next, user, now_ns), "no more than eight");
@@ -262,7 +295,7 @@ mod tests {
     #[test]
     fn user_whose_processes_hold_up_readers_takes_none_from_others() {
         let mut work = Work::default();
-        work.allow(BUDGET);
+        work.allow(BUDGET, 0);
         for n in 1..=5 {
             let now_ns = u64::from(n) * HELD_UP_NS;
             let next = work.offer(all([n]), now_ns).unwrap();
@@ -283,7 +316,7 @@ mod tests {
     #[test]
     fn failures_are_counted_and_ends_are_not() {
         let mut work = Work::default();
-        work.allow(BUDGET);
+        work.allow(BUDGET, 0);
         let first = work.offer(all([1, 2]), 0).unwrap();
         let second = work.finish(first, Outcome::Failed, 0, 0).unwrap();
         assert_eq!(work.finish(second, Outcome::Gone, 0, 0), None);
