@@ -1,4 +1,4 @@
-//! What a configuration file may say: the table of contract section 2, and every error to the letter.
+//! What a configuration file may say: section 2 of docs/dev/compatibility.md, and every error to the letter.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The matching table of contract section 7.2, row by row, and hostile processes.
+//! The matching table, section 6.2 of docs/dev/compatibility.md, row by row, and hostile processes.
 
 use std::path::Path;
 
@@ -101,7 +101,7 @@ const ROWS: &[Row] = &[
         "{comm: [a, b], name: '{{.Comm}}'}",
         &[("a", "a"), ("b", "b"), ("c", "-")],
     ),
-    // M09 and M10: each entry by its own rule, point 7 of section 9.
+    // M09 and M10: each entry by its own rule (P7).
     (
         "M09",
         "{exe: [/usr/bin/foo, /opt/foo], name: '{{.ExeFull}}'}",

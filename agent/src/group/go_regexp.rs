@@ -2,7 +2,7 @@
 //!
 //! In comes a pattern as Go's regexp package (1.23) reads it, out goes one that means the same to the `regex` crate, with
 //! the names of its groups. What Go refuses is refused here with Go's words. Both languages are RE2's, so this walks the
-//! pattern once and rewrites only what differs: contract section 10 lists it.
+//! pattern once and rewrites only what differs: section 9 of docs/dev/compatibility.md lists it.
 //!
 //! Differences that stay: a repeated `(?i)` (`a(?i)*`), a surrogate (`\x{D800}`) and nesting deeper than 250 are errors; the
 //! short names of scripts (`\p{Grek}`) are accepted.

@@ -1,6 +1,6 @@
 //! The name of a process's group.
 //!
-//! In come a template, compiled once, and the facts of a process; out goes the name. Contract section 2.2. A template of
+//! In come a template, compiled once, and the facts of a process; out goes the name. Section 2.2 of docs/dev/compatibility.md. A template of
 //! plain text and plain variables, as nearly all are, is a list of parts here; everything else is a program of
 //! [`super::template`]. Whatever a process is called, the name is text, and it is cut where it would be too long
 //! ([`super::bounded`]): process-exporter does not cut, but then a local user decides how much memory a group takes.

@@ -1,4 +1,4 @@
-//! Groups by `-procnames` and `-namemapping`, the older way to say which processes count (contract sections 1 and 7.3).
+//! Groups by `-procnames` and `-namemapping`, the older way to say which processes count (docs/dev/compatibility.md, sections 1 and 6.3).
 //!
 //! In come the two words as typed and the facts of a process; out goes the name of its group.
 

@@ -1,4 +1,4 @@
-//! Every row of contract section 10, and what else the two languages spell differently.
+//! Every row of section 9 of docs/dev/compatibility.md, and what else the two languages spell differently.
 
 use super::*;
 

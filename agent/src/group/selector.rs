@@ -1,7 +1,7 @@
 //! Which processes an item picks.
 //!
 //! In come the typed selectors of an item, compiled once, and the facts of a process; out goes whether they match, and if
-//! not, which does not. Contract section 2.1, but for its mended point 7: each `exe` entry counts by its own rule. `exe`
+//! not, which does not. Section 2.1 of docs/dev/compatibility.md, but for P7: each `exe` entry counts by its own rule. `exe`
 //! looks at the first argument only, never at the real executable: process-exporter's configurations mean that.
 
 use std::cell::OnceCell;

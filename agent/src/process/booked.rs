@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn unreadable_io_neither_falls_nor_wraps() {
-        // The contract's H16: 1000, 1500, unreadable, 1600.
+        // H16 of docs/dev/compatibility.md: 1000, 1500, unreadable, 1600.
         let mut booked = Booked::default();
         booked.raise(&counters(0, 0, Some(1000)));
         assert_eq!(booked.raise(&counters(0, 0, Some(1500))).read_bytes, 500);

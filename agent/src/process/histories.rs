@@ -463,7 +463,7 @@ fn history_before_the_agent_is_not_booked() {
 
 #[test]
 fn a_transient_read_error_counts_nothing_twice() {
-    // The contract's H14: 8 s credited, unreadable for one scrape, then back.
+    // H14 of docs/dev/compatibility.md: 8 s credited, unreadable for one scrape, then back.
     let id = ProcessId {
         tgid: 9,
         start_ns: 2000,

@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_a_dead_thread_did_stays() {
-        // The contract's H17: 10+10, then 20+30, then the second replaced by a new one with 5.
+        // H17 of docs/dev/compatibility.md: 10+10, then 20+30, then the second replaced by a new one with 5.
         let mut threads = Threads::default();
         threads.update(&[thread(2, 1, 10)]);
         assert_eq!(total(&threads, 10), 20);

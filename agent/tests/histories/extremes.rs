@@ -1,4 +1,4 @@
-//! What no contract row says but section 9 promises: nothing that is read stops the agent, and a fault of the agent's own
+//! What no row of docs/dev/compatibility.md says but its section 8 promises: nothing that is read stops the agent, and a fault of the agent's own
 //! counts nothing twice.
 
 use super::*;

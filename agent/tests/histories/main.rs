@@ -1,7 +1,7 @@
-//! The contract's acceptance cases through the real binary in the procfs tier: histories (section 7.4, `h…` here),
-//! upstream's unit cases (7.1, `upstream`) and some of the matching table (7.2, `matching`).
+//! The acceptance cases of docs/dev/compatibility.md through the real binary in the procfs tier: histories (section 6.4, `h…` here),
+//! upstream's unit cases (6.1, `upstream`) and some of the matching table (6.2, `matching`).
 //!
-//! A tree of files is changed between scrapes. Expected values are those of process-exporter, except where section 9
+//! A tree of files is changed between scrapes. Expected values are those of process-exporter, except where section 8
 //! says what is mended; then process-exporter's value is in a comment. Threads by name are in `threads`, proportional
 //! memory in `smaps`.
 

@@ -1,4 +1,4 @@
-//! Rows of the matching table (section 7.2) that prove the wiring: file to selector to facts to label. The table as a
+//! Rows of the matching table (section 6.2 of docs/dev/compatibility.md) that prove the wiring: file to selector to facts to label. The table as a
 //! whole is tested beside the classifier.
 
 use super::*;

@@ -1,4 +1,4 @@
-//! Proportional memory: read beside the scrapes (section 9, 16 and 21).
+//! Proportional memory: read beside the scrapes (P16 and P21).
 
 use super::*;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Threads by name (section 3.2; rules of 3.6), with what section 9 mends in them.
+//! Threads by name (section 3.2; rules of 3.6), with what section 8 mends in them.
 
 use super::*;
 use std::collections::BTreeMap;

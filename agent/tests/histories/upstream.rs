@@ -1,4 +1,4 @@
-//! Upstream's unit cases that are about whole scrapes (section 7.1).
+//! Upstream's unit cases that are about whole scrapes (section 6.1).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What may differ: section 9 of the contract, point by point, each as narrow as one scrape allows.
+//! What may differ: the rows P of docs/dev/compatibility.md, one by one, each as narrow as one scrape allows.
 
 use super::{
     compare::GROUP,
@@ -54,7 +54,7 @@ impl Case<'_> {
 /// Whether a difference is this point's.
 type Rule = fn(&Case<'_>) -> bool;
 
-/// Number in section 9, and the rule.
+/// Number of the row P, and the rule.
 const RULES: &[(u32, Rule)] = &[
     (2, counters_neither_fall_nor_wrap),
     (3, nothing_counts_twice),

@@ -14,7 +14,7 @@ pub(crate) const GROUP: &str = "namedprocess_namegroup_";
 pub(crate) struct Comparison {
     /// Values that were equal.
     pub(crate) equal: u64,
-    /// Number in section 9 of each difference that it allows.
+    /// Number of the row P of each difference that it allows.
     pub(crate) allowed: Vec<u32>,
     /// The other differences.
     pub(crate) complaints: Vec<String>,

@@ -1,10 +1,10 @@
 //! Headcount beside the real process-exporter, and with the real clients of it: Prometheus and curl.
 //!
 //! Beside process-exporter: the same trees, the same configurations, the same changes between scrapes;
-//! every value of every family must be equal, or differ in a way that section 9 of the contract names.
+//! every value of every family must be equal, or differ in a way that section 8 of docs/dev/compatibility.md names.
 //!
 //! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], [`dashboards`], [`rules`] and [`scale`], that one's folder. Out: what differs, by history, step and
-//! series. The histories are made from their number, so a failing one is the same again; the rows of the contract come first.
+//! series. The histories are made from their number, so a failing one is the same again; the rows of that document come first.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
@@ -44,7 +44,7 @@ const AT_A_TIME: usize = 4;
 struct Findings {
     /// Differences that nothing allows.
     complaints: Vec<String>,
-    /// How often each number of section 9 explained one.
+    /// How often each row P explained one.
     allowed: BTreeMap<u32, u64>,
     /// Values that were equal.
     equal: u64,
@@ -72,7 +72,7 @@ fn both_say_the_same() {
     });
     let findings = findings.into_inner().unwrap();
     println!(
-        "{} values were equal; differences that section 9 allows, by its number: {:?}",
+        "{} values were equal; differences that rows P of docs/dev/compatibility.md allow, by number: {:?}",
         findings.equal, findings.allowed
     );
     assert!(

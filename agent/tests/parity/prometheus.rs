@@ -1,5 +1,5 @@
-//! A real Prometheus scrapes the agent: every query of the dashboards that process-exporter's users have (section 8 of the
-//! contract) must return data, and `promtool` must have nothing to say but of names that compatibility forces.
+//! A real Prometheus scrapes the agent: every query of the dashboards that process-exporter's users have (section 7 of
+//! docs/dev/compatibility.md) must return data, and `promtool` must have nothing to say but of names that compatibility forces.
 
 use super::{
     server::{Prometheus, program},

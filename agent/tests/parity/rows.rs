@@ -1,4 +1,4 @@
-//! The tables of the contract about matching (sections 7.2 and 7.3): each row's items or flags, on one node that has the
+//! The tables of docs/dev/compatibility.md about matching (sections 6.2 and 6.3): each row's items or flags, on one node that has the
 //! processes of all rows.
 
 use super::{
@@ -6,8 +6,8 @@ use super::{
     world::{Process, World},
 };
 
-/// Number of the row, and its items in flow style. Left out are those where section 9 mends what the process is grouped by
-/// (M09, M10: point 7) and the one whose bytes are no text (M30).
+/// Number of the row, and its items in flow style. Left out are those where P7 mends what the process is grouped by
+/// (M09, M10) and the one whose bytes are no text (M30).
 const ROWS: &[(&str, &str)] = &[
     ("M01", "{comm: [chromium-browse]}"),
     ("M02", "{comm: [chromium-browser]}"),
@@ -90,7 +90,7 @@ const ROWS: &[(&str, &str)] = &[
     ("M56", "{cmdline: [/x/y], name: ''}"),
     ("M57", "{cmdline: [], name: x}"),
     ("M58", "{comm: [123, true], name: '{{.Comm}}'}"),
-    // Section 10: expressions that other engines take differently.
+    // Section 9: expressions that other engines take differently.
     (
         "digits",
         "{cmdline: ['\\d\\d'], name: d}, {cmdline: ['^\\w+$'], name: w}",
@@ -117,7 +117,7 @@ const ROWS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Rows of section 7.3: what the command line says instead of a configuration.
+/// Rows of section 6.3: what the command line says instead of a configuration.
 const NAME_ROWS: &[(&str, &[&str])] = &[
     ("N01", &["-procnames=bash,nginx"]),
     (

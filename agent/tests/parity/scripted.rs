@@ -1,4 +1,4 @@
-//! Histories of the contract (sections 7.1 and 7.4) that are told by who is there, whose child, called what and with how much
+//! Histories of docs/dev/compatibility.md (sections 6.1 and 6.4) that are told by who is there, whose child, called what and with how much
 //! CPU. What needs threads or broken files the made-up histories do.
 
 use super::{
