@@ -64,7 +64,6 @@ pub(crate) const MACHINES: &[Machine] = &[
             "pressure::",
             "reload::",
             "runqueue::",
-            "sandbox::",
             "start::",
         ]),
         ..PLAIN
