@@ -196,9 +196,22 @@ impl Pipeline {
 
     /// Looks at the node; what it saw, unless that failed.
     fn observe(&mut self) -> Option<Pass> {
+        let since_ns = match self.recheck {
+            // Older ones are not looked at again.
+            Some(limit) => self.looked_at_ns.saturating_sub(nanoseconds(limit)),
+            None => u64::MAX,
+        };
+        self.observe_since(since_ns)
+    }
+
+    /// The same, but of processes in no group that were born at `since_ns` or later, everything is read.
+    fn observe_since(&mut self, since_ns: u64) -> Option<Pass> {
         self.last_error = None;
         self.follow_clock();
-        let pass = self.observer.pass(self.host.now_ns());
+        let (table, grouper) = (&self.table, &self.grouper);
+        let is_outside = |account| grouper.is_outside(account);
+        let in_no_group = |tgid| table.in_no_group(tgid, since_ns, is_outside);
+        let pass = self.observer.pass(self.host.now_ns(), in_no_group);
         // Of this moment: processes were read just before, and the records up to it are drained next.
         let node = self.read_node();
         // The records drained now are of before the pass, but for the first: before it, nobody is known.
@@ -321,8 +334,7 @@ impl Pipeline {
     fn reconsider(&mut self, now_ns: u64) {
         let looked_at_ns = std::mem::replace(&mut self.looked_at_ns, now_ns);
         if let Some(limit) = self.recheck {
-            let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-            let since_ns = looked_at_ns.saturating_sub(limit_ns);
+            let since_ns = looked_at_ns.saturating_sub(nanoseconds(limit));
             self.table.reconsider(since_ns, &mut self.grouper);
         }
     }
@@ -418,6 +430,10 @@ impl Pipeline {
         let now_ns = self.host.now_ns();
         self.observer.self_test(now_ns) == SelfTest::Pending
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What the HTTP side counts, and its bounds.

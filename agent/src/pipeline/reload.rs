@@ -30,7 +30,8 @@ impl Pipeline {
             return Ok(());
         };
         let classifier = reload::load_again(path)?;
-        let Some(pass) = self.observe() else {
+        // Any process may come into a group.
+        let Some(pass) = self.observe_since(0) else {
             let cause = self.last_error.as_deref().unwrap_or_default();
             return Err(format!("no pass over the processes: {cause}"));
         };

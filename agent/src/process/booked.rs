@@ -108,6 +108,12 @@ impl Booked {
         delta
     }
 
+    /// Nobody reads storage I/O and switches for a while: what is next read of them is their baseline.
+    pub(super) const fn interrupt(&mut self) {
+        self.io_from = CountFrom::NextReading;
+        self.switches_from = CountFrom::NextReading;
+    }
+
     /// The process is as old as the agent's counting, and a kernel program tells its totals: all of them count, also what
     /// no pass could read.
     pub(super) fn trust_records(&mut self) {

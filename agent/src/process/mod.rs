@@ -7,6 +7,7 @@ mod account;
 mod arguments;
 mod attribution;
 mod booked;
+mod brief;
 mod container;
 mod container_path;
 mod counters;

@@ -131,6 +131,9 @@ impl Table {
         for sample in &strangers {
             credited(self, sample, ledger);
         }
+        for sample in &pass.in_no_group {
+            self.observe_briefly(sample, pass, ledger);
+        }
         self.close_absent(pass, ledger);
         self.len_after_pass = self.processes.len();
     }

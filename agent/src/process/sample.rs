@@ -81,6 +81,25 @@ pub struct Sample {
     pub ran_marker: u64,
 }
 
+impl Sample {
+    /// One of which nothing else is known.
+    pub fn of_process(id: ProcessId) -> Self {
+        Self {
+            id,
+            effective_uid: None,
+            has_borrowed_ids: false,
+            parent: 0,
+            state: State::default(),
+            counters: Counters::default(),
+            memory: Memory::default(),
+            threads: 1,
+            fd_limit: None,
+            cgroup_id: None,
+            ran_marker: 0,
+        }
+    }
+}
+
 /// Name of a task, NUL-padded: as long as the kernel lets one be. A longer one, which only a tree of files can have, is cut.
 pub type TaskName = [u8; 16];
 
@@ -136,6 +155,8 @@ pub struct Pass {
     pub finals_follow: bool,
     /// Live processes in any order, zombies included.
     pub processes: Vec<Sample>,
+    /// Live processes in no group, of which only `stat` was read: no I/O, no switches, no threads.
+    pub in_no_group: Vec<Sample>,
     /// Threads of the processes that have several, sorted by (tgid, tid); the main ones among them, unless nobody wants
     /// to know what single threads used.
     pub threads: Vec<ThreadSample>,

@@ -102,15 +102,19 @@ impl Observer {
             .map_or(SelfTest::None, |kernel| kernel.self_test(now_ns))
     }
 
-    /// Looks at all live processes.
+    /// Looks at all live processes. `in_no_group` tells the start of a process by its number where it is in no group, and stays so.
     ///
     /// # Errors
     /// When the processes cannot be listed.
-    pub fn pass(&mut self, now_ns: u64) -> Result<Pass, Error> {
-        self.procfs.begin_pass();
+    pub fn pass(
+        &mut self,
+        now_ns: u64,
+        in_no_group: impl Fn(u32) -> Option<u64>,
+    ) -> Result<Pass, Error> {
         let Some(kernel) = &mut self.kernel else {
-            return Ok(self.procfs.pass()?);
+            return Ok(self.procfs.pass_with(in_no_group)?);
         };
+        self.procfs.begin_pass();
         let mut pass = if kernel.plan().tier == Tier::Switch {
             self.switch.pass(kernel, &mut self.procfs, now_ns)
         } else {

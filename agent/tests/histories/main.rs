@@ -10,6 +10,7 @@
 mod beyond;
 mod extremes;
 mod flags;
+mod in_no_group;
 mod matching;
 mod names;
 mod pods;

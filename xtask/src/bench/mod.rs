@@ -10,6 +10,7 @@
 
 mod callgrind;
 mod execs;
+mod few;
 mod generator;
 mod idle;
 mod load;
@@ -76,6 +77,11 @@ const SECTIONS: &[Section] = &[
         name: "threaded",
         what: "300 idle processes of 20 threads each",
         measure: scrapes::threaded,
+    },
+    Section {
+        name: "few",
+        what: "`/proc` as the only source, 260 processes of which 6 are tracked, -threads=false, scrapes of both in turn",
+        measure: few::tracked,
     },
     Section {
         name: "execs",
@@ -237,11 +243,15 @@ impl Bench {
 
     fn start(&self, name: &str, binary: &Path, arguments: &[&str]) -> Result<Subject> {
         let config = format!("-config.path={}", self.config.display());
+        let is_configured = arguments
+            .iter()
+            .any(|word| word.starts_with("-config.path="));
+        let config = (!is_configured).then_some(config);
         let arguments = arguments.iter().copied().map(str::to_owned);
         let launch = Launch {
             name,
             binary,
-            arguments: std::iter::once(config).chain(arguments).collect(),
+            arguments: config.into_iter().chain(arguments).collect(),
             // process-exporter shows its landing page on every path it does not know.
             ready: "/health",
             processes: "namedprocess_namegroup_num_procs",

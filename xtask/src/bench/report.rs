@@ -9,7 +9,7 @@ use super::Bench;
 use crate::{command, workspace};
 
 const METHOD: &str = "\
-All programs run in the same minutes, one after the other or in turns, and nothing else was started beside them; both group all processes by comm.
+All programs run in the same minutes, one after the other or in turns, and nothing else was started beside them; both group all processes by comm, but in `few`.
 CPU is user and system time of all threads by the process's CPU clock (`clock_getcpuclockid`), to 250 ms after each scrape, which is what
 a collector of garbage may need; wall is from connecting to the last byte, uncompressed, over loopback. Where many values were taken it is their
 median; p99 of few values is next to the longest. MB are 10^6 bytes. Proportional memory is off in both but where a row says otherwise; process-exporter's threads are on. node_exporter runs

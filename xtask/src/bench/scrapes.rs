@@ -25,14 +25,14 @@ const CORE: &[&str] = &["-gather-smaps=false"];
 
 /// The scrapes of one program.
 #[derive(Debug, Default)]
-struct Series {
+pub(super) struct Series {
     cpu_ns: Vec<f64>,
     wall_ns: Vec<f64>,
 }
 
 impl Series {
     /// One more; it must have seen `processes` at least. How long its body is.
-    fn add(&mut self, subject: &Subject, processes: u32) -> Result<usize> {
+    pub(super) fn add(&mut self, subject: &Subject, processes: u32) -> Result<usize> {
         let scrape = subject.scrape()?;
         let seen = scrape.processes;
         ensure!(
@@ -53,13 +53,13 @@ impl Series {
         Ok(series)
     }
 
-    fn cpu(&self) -> f64 {
+    pub(super) fn cpu(&self) -> f64 {
         median(&self.cpu_ns)
     }
 }
 
 /// The first scrapes are of another kind: they read what later ones know, proportional memory little by little.
-fn settle(subject: &Subject) -> Result<()> {
+pub(super) fn settle(subject: &Subject) -> Result<()> {
     const MOST: usize = 200;
     for _ in 0..MOST {
         let body = subject.scrape()?.body;
@@ -240,7 +240,7 @@ pub(super) fn threaded(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 /// CPU per scrape of both, with what it is made of.
-fn beside(name: &str, ours: &Series, theirs: &Series) -> Row {
+pub(super) fn beside(name: &str, ours: &Series, theirs: &Series) -> Row {
     let ratio = ours.cpu() / theirs.cpu();
     Row::new(name, milliseconds(ours.cpu()))
         .beside(milliseconds(theirs.cpu()), ratio)

@@ -223,6 +223,7 @@ impl Snapshot {
             switches_by_thread: false,
             unread: Vec::new(),
             from_procfs: Vec::new(),
+            in_no_group: Vec::new(),
             memory_elsewhere: !self.carried.memory,
         }
     }

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::relay::{Sampled, unanswered};
+use super::relay::{Extent, Sampled, unanswered};
 use super::{Error, Procfs, file, io, limits, stat, status};
 use crate::process::{
     Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, Switches, ThreadSample,
@@ -34,6 +34,15 @@ impl Procfs {
     /// # Errors
     /// [`Error::Root`] when the procfs root cannot be listed; then there is no pass, and the next call tries anew.
     pub fn pass(&mut self) -> Result<Pass, Error> {
+        self.pass_with(|_| None)
+    }
+
+    /// The same, but of a process of which `in_no_group` tells the start, only `stat` is read. If that shows another start, the number
+    /// is another process's by now, which is read whole.
+    ///
+    /// # Errors
+    /// See [`Procfs::pass`].
+    pub fn pass_with(&mut self, in_no_group: impl Fn(u32) -> Option<u64>) -> Result<Pass, Error> {
         self.begin_pass();
         let started_ns = self.host.now_ns();
         let tgids = match self.list() {
@@ -47,11 +56,22 @@ impl Procfs {
             started_ns,
             finals_follow: false,
             switches_by_thread: true,
-            processes: Vec::with_capacity(tgids.len()),
             ..Pass::default()
         };
-        for one in self.samples(&tgids) {
+        let extent = |tgid: u32| in_no_group(tgid).map_or(Extent::Whole, |_| Extent::Stat);
+        let mut samples = self.samples_within(tgids.iter().map(|tgid| (*tgid, extent(*tgid))));
+        let is_another = |one: &Sampled| {
+            let start_ns = one.sample.as_ref().ok().map(|sample| sample.id.start_ns);
+            one.is_brief && start_ns.is_some() && start_ns != in_no_group(one.tgid)
+        };
+        let others = samples.extract_if(.., |one| is_another(one));
+        let others: Vec<u32> = others.map(|one| one.tgid).collect();
+        if !others.is_empty() {
+            samples.extend(self.samples(&others));
+        }
+        for one in samples {
             match one.sample {
+                Ok(sample) if one.is_brief => pass.in_no_group.push(sample),
                 Ok(sample) => pass.processes.push(sample),
                 Err(Error::Gone { .. }) => {}
                 Err(_) => pass.unread.push(one.tgid),
@@ -70,6 +90,10 @@ impl Procfs {
     /// `counters.run_queue_wait_ns` is `None`: `schedstat` has it for single tasks, one more file for each, and
     /// nowhere for threads that ended. `counters.io` is `None` where unreadable, which counts as a partial error.
     pub fn samples(&mut self, tgids: &[u32]) -> Vec<Sampled> {
+        self.samples_within(tgids.iter().map(|tgid| (*tgid, Extent::Whole)))
+    }
+
+    fn samples_within(&mut self, wanted: impl Iterator<Item = (u32, Extent)>) -> Vec<Sampled> {
         if self.root.is_none() && self.open_root().is_err() {
             return Vec::new();
         }
@@ -77,7 +101,7 @@ impl Procfs {
             return Vec::new();
         };
         let mut relay = std::mem::take(&mut self.relay);
-        let mut samples = relay.read(self, &root, tgids);
+        let mut samples = relay.read(self, &root, wanted);
         self.relay = relay;
         for one in &mut samples {
             self.readings += 1;
@@ -98,6 +122,30 @@ impl Procfs {
         let dir = self.open(tid).ok()?;
         let (file, cap) = status::FILE;
         status::parse_tgid(self.buffer.read(dir.as_fd(), file, cap).ok()?)
+    }
+
+    /// Reads `stat` of a process and nothing else: one file to open.
+    pub(super) fn read_stat_sample(&mut self, tgid: u32) -> Result<Sample, Error> {
+        let (file, cap) = stat::FILE;
+        let root = self.root.clone().ok_or(Error::Gone { tgid })?;
+        let name = self.name.of(tgid, "/stat");
+        let parsed = self.buffer.read(root.as_fd(), name, cap);
+        let parsed = parsed.map(stat::parse_stat);
+        let stat = self.judge(tgid, file, parsed)?;
+        self.progress.has_stat.store(true, Relaxed);
+        let tick_ns = self.host.tick_ns;
+        let id = ProcessId {
+            tgid,
+            start_ns: stat.start_ticks.saturating_mul(tick_ns),
+        };
+        Ok(Sample {
+            parent: stat.parent,
+            state: stat.state,
+            counters: counters(&stat, None, None, tick_ns),
+            memory: self.memory_of(&stat, &status::Status::default()),
+            threads: stat.threads,
+            ..Sample::of_process(id)
+        })
     }
 
     /// Reads one process and adds its threads; what an exec may hold up only `with_io`.

@@ -1,7 +1,7 @@
 //! Many processes, read by a thread that may be left behind: `io`, and on newer kernels (6.18) `stat`, waits for the lock that an exec of its
 //! process holds, and whoever execs with a file of a dead server open (NFS, FUSE) may hold it for ever. So could any user, on purpose.
 //!
-//! In: process ids. Out: what came of each, in their order. One handing over serves a whole pass. A reader that sleeps in the same
+//! In: process ids, and how much is to be read of each. Out: what came of each, in their order. One handing over serves a whole pass. A reader that sleeps in the same
 //! read at two looks (`thread_state`) is left to its file, and another goes on with the same process, but without its `io`; when the first one
 //! waits for `stat`, or the second one is held up too, without the process. While a reader is held up, its process is read no further
 //! than that. At most as many are left so as [`HELD_UP`] allows to the user of the process. Of further processes of this user `io` is
@@ -51,6 +51,8 @@ pub struct Sampled {
     pub sample: Result<Sample, Error>,
     /// Its threads; see [`crate::process::Pass::threads`].
     pub threads: Vec<ThreadSample>,
+    /// Only `stat` was asked for.
+    pub(super) is_brief: bool,
     /// Whether anything else of it could not be read.
     pub(super) is_partial: bool,
 }
@@ -59,6 +61,7 @@ pub struct Sampled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Extent {
     Nothing,
+    Stat,
     WithoutIo,
     Whole,
 }
@@ -140,10 +143,11 @@ impl Relay {
         &mut self,
         here: &mut Procfs,
         root: &Arc<OwnedFd>,
-        tgids: &[u32],
+        wanted: impl Iterator<Item = (u32, Extent)>,
     ) -> Vec<Sampled> {
-        let mut all = Vec::with_capacity(tgids.len());
-        let mut todo: Vec<_> = tgids.iter().map(|id| (*id, self.extent(*id))).collect();
+        let within_held = |(tgid, extent): (u32, Extent)| (tgid, extent.min(self.extent(tgid)));
+        let mut todo: Vec<_> = wanted.map(within_held).collect();
+        let mut all = Vec::with_capacity(todo.len());
         self.apply_bound(here, &mut todo);
         while !todo.is_empty() {
             let Some(reader) = self.reader(here) else {
@@ -300,7 +304,10 @@ impl Procfs {
         let mut threads = Vec::new();
         let sample = match extent {
             Extent::Nothing => Err(unanswered(tgid)),
-            _ => self.read_sample(tgid, extent == Extent::Whole, &mut threads),
+            Extent::Stat => self.read_stat_sample(tgid),
+            Extent::WithoutIo | Extent::Whole => {
+                self.read_sample(tgid, extent == Extent::Whole, &mut threads)
+            }
         };
         if sample.is_err() {
             threads.clear();
@@ -309,6 +316,7 @@ impl Procfs {
             tgid,
             sample,
             threads,
+            is_brief: extent == Extent::Stat,
             is_partial: self.partial.contains(&tgid),
         }
     }
