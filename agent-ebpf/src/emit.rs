@@ -2,14 +2,14 @@
 
 use crate::{
     kernel::wake_bytes,
-    maps::{COARSE, COARSE_REST, CONTROL, NODE, OVERFLOW_0, OVERFLOW_1, RING},
+    maps::{COARSE_0, COARSE_1, COARSE_REST, CONTROL, ENDED, NODE, OVERFLOW_0, OVERFLOW_1, RING},
 };
 use agent_common::{CoarseSums, Comm, Identity, NodeTotals, OverflowRecord, Totals};
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ringbuf_output, bpf_ringbuf_query},
-    maps::HashMap,
+    maps::{HashMap, PerCpuHashMap},
 };
 use aya_log_ebpf::warn;
 use core::mem::size_of;
@@ -80,13 +80,29 @@ pub(crate) fn whole_to_ring<T>(record: &T) -> bool {
     to_ring(record, size_of::<T>(), wake_bytes())
 }
 
+/// Whether the first of two generations takes records now.
+#[inline(always)]
+fn is_first_generation() -> bool {
+    CONTROL.get(0).map_or(0, |control| control.generation) == 0
+}
+
 /// The overflow generation that takes records now.
 #[inline(always)]
 fn generation() -> &'static HashMap<Identity, OverflowRecord> {
-    if CONTROL.get(0).map_or(0, |control| control.generation) == 0 {
+    if is_first_generation() {
         &OVERFLOW_0
     } else {
         &OVERFLOW_1
+    }
+}
+
+/// The same of the sums by comm.
+#[inline(always)]
+fn sums() -> &'static PerCpuHashMap<Comm, CoarseSums> {
+    if is_first_generation() {
+        &COARSE_0
+    } else {
+        &COARSE_1
     }
 }
 
@@ -133,11 +149,12 @@ pub(crate) fn coarse_sums<C: EbpfContext>(
             );
         }
     }
-    let sums = match COARSE.get_ptr_mut(comm) {
+    let map = sums();
+    let sums = match map.get_ptr_mut(comm) {
         Some(sums) => Some(sums),
         None => {
-            let _ = COARSE.insert(comm, &NEW_SUMS, u64::from(BPF_NOEXIST));
-            COARSE.get_ptr_mut(comm)
+            let _ = map.insert(comm, &NEW_SUMS, u64::from(BPF_NOEXIST));
+            map.get_ptr_mut(comm)
         }
     };
     let sums = match sums {
@@ -146,6 +163,15 @@ pub(crate) fn coarse_sums<C: EbpfContext>(
     };
     // SAFETY: a per-CPU slot.
     sums.map(|sums| unsafe { &mut *sums })
+}
+
+/// `EEXIST`, as helpers return it.
+const EXISTS: i32 = -17;
+
+/// Says that the end of a process is told now; `false`: another thread was faster.
+#[inline(always)]
+pub(crate) fn is_first_to_tell(id: &Identity) -> bool {
+    ENDED.insert(id, &1, u64::from(BPF_NOEXIST)) != Err(EXISTS)
 }
 
 /// Whether no pass can have credited a process born at `start_ns`.

@@ -1,7 +1,7 @@
 //! `sched_process_exit`: how a process ended, as soon as its last thread has.
 
 use crate::{
-    emit::{coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
+    emit::{coarse_sums, is_first_to_tell, known_overflow_entry, overflow_entry, whole_to_ring},
     kernel::{Task, now_ns},
     undisturbed::undisturbed,
 };
@@ -12,8 +12,7 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 
 /// Kernel: `trace_sched_process_exit(struct task_struct *task)`, since 6.16 with `bool group_dead`.
 ///
-/// `signal->live` says the same on every kernel. Two threads that exit at once may both find it 0; user space counts
-/// one end per identity.
+/// `signal->live` says the same on every kernel. Two threads that exit at once may both find it 0; the first one tells.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(context: BtfTracePointContext) -> i32 {
     undisturbed(|| report(&context))
@@ -27,7 +26,14 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let leader = task.leader()?;
+    let id = task.identity();
+    // In this order: the kernel adds a thread's use to the sums before it counts the thread out.
+    let threads = signal.threads();
     let mut totals = signal.totals();
+    let had_others = threads > 1 || totals.runtime_ns > 0;
+    if had_others && !is_first_to_tell(&id) {
+        return None;
+    }
     task.add_to(&mut totals);
     if !task.is_leader() {
         // It ended before, and stays a zombie until all have.
@@ -36,7 +42,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     let record = ExitRecord {
         kind: kind::EXIT,
         flags: if signal.is_oom_victim() { EXIT_OOM } else { 0 },
-        id: task.identity(),
+        id,
         time_ns: now_ns(),
         wait_status: leader.wait_status(signal),
         zero: 0,

@@ -27,9 +27,14 @@ pub(crate) static OVERFLOW_0: HashMap<Identity, OverflowRecord> =
 pub(crate) static OVERFLOW_1: HashMap<Identity, OverflowRecord> =
     HashMap::with_max_entries(8192, 0);
 
-/// Sums by comm, per CPU: what found the hash full too. Full: [`COARSE_REST`].
+/// Sums by comm, per CPU: what found the hash full too. Two generations, which change places with those of the hash: user space
+/// empties one while the other fills. 84 KiB on each CPU. Full: [`COARSE_REST`].
 #[map]
-pub(crate) static COARSE: PerCpuHashMap<Comm, CoarseSums> =
+pub(crate) static COARSE_0: PerCpuHashMap<Comm, CoarseSums> =
+    PerCpuHashMap::with_max_entries(COARSE_ENTRIES, 0);
+/// The other generation.
+#[map]
+pub(crate) static COARSE_1: PerCpuHashMap<Comm, CoarseSums> =
     PerCpuHashMap::with_max_entries(COARSE_ENTRIES, 0);
 
 /// The sum without a name. Cannot be full.
@@ -39,6 +44,11 @@ pub(crate) static COARSE_REST: PerCpuArray<CoarseSums> = PerCpuArray::with_max_e
 /// True totals of the node, and what was lost. Cannot be full.
 #[map]
 pub(crate) static NODE: PerCpuArray<NodeTotals> = PerCpuArray::with_max_entries(1, 0);
+
+/// Processes whose end was told lately, of those that had several threads: threads that exit at once may each find none alive. Full:
+/// the kernel forgets the one that came longest ago. If 1,024 processes end between two threads' exits, the end is told twice.
+#[map]
+pub(crate) static ENDED: LruHashMap<Identity, u32> = LruHashMap::with_max_entries(1024, 0);
 
 /// What user space tells the running programs.
 #[map]

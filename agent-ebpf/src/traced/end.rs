@@ -4,7 +4,13 @@
 use super::{
     add, current, current_comm, current_stretch_ns, field, identity, now, offset, totals, traced,
 };
-use crate::{emit::node, exit, kernel::now_ns, maps::TRACED, release};
+use crate::{
+    emit::{is_first_to_tell, node},
+    exit,
+    kernel::now_ns,
+    maps::TRACED,
+    release,
+};
 use agent_common::{Comm, EXIT_UNTOLD, ExitRecord, ReleaseRecord, Totals, Traced, UNCOUNTED, kind};
 use aya_ebpf::{helpers::bpf_get_current_uid_gid, macros::tracepoint, programs::TracePointContext};
 
@@ -24,7 +30,7 @@ fn report(context: &TracePointContext) -> Option<()> {
     if now(&entry.live) > 0 {
         return None;
     }
-    // Two threads that exit at once may both get here; user space counts one end per identity.
+    // Two threads that exit at once may both get here; the first one tells.
     send_exit(
         context,
         tgid,
@@ -91,7 +97,7 @@ fn send_exit(
         zero: 0,
         totals,
     };
-    if exit::to_ring_or_hash(&record) {
+    if !is_first_to_tell(&record.id) || exit::to_ring_or_hash(&record) {
         return None;
     }
     exit::to_sums(context, comm, &record)
@@ -111,10 +117,10 @@ fn release(context: &TracePointContext, tgid: u32, entry: &Traced, comm: Comm) -
         parent_tgid: entry.parent_tgid,
         zero: 0,
     };
+    // Not there: another thread that was the last one, too, was faster.
+    TRACED.remove(&tgid).ok()?;
     let node = node()?;
     node.exits += 1;
     node.exited_runtime_ns += record.totals.runtime_ns;
-    // Not there: another thread that was the last one, too, was faster.
-    let _ = TRACED.remove(&tgid);
     release::send(context, &record)
 }

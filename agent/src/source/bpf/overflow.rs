@@ -1,4 +1,4 @@
-//! What did not fit into the ring: two generations of the hash by identity, and the sums by comm.
+//! What did not fit into the ring: two generations of the hash by identity, and as many of the sums by comm.
 //!
 //! The programs write one generation while the other is empty. To read it, user space lets them write the other one,
 //! waits until every program that may still hold the old one has ended, and then reads and empties it at leisure.
@@ -14,14 +14,15 @@ use aya::{
 };
 
 type Generation = HashMap<MapData, Wire<Identity>, Wire<OverflowRecord>>;
+type Sums = PerCpuHashMap<MapData, Wire<Comm>, Wire<CoarseSums>>;
 
 pub(super) struct Overflow {
     generations: [Generation; 2],
     /// Which one the programs write.
     active: usize,
-    sums: PerCpuHashMap<MapData, Wire<Comm>, Wire<CoarseSums>>,
+    /// They change places together with the generations of the hash.
+    sums: [Sums; 2],
     rest: PerCpuArray<MapData, Wire<CoarseSums>>,
-    sums_before: std::collections::HashMap<Comm, CoarseSums>,
     rest_before: CoarseSums,
     node: PerCpuArray<MapData, Wire<NodeTotals>>,
     /// As of the last turn.
@@ -38,9 +39,8 @@ impl Overflow {
         Ok(Self {
             generations: [take(ebpf, "OVERFLOW_0")?, take(ebpf, "OVERFLOW_1")?],
             active: 0,
-            sums: take(ebpf, "COARSE")?,
+            sums: [take(ebpf, "COARSE_0")?, take(ebpf, "COARSE_1")?],
             rest: take(ebpf, "COARSE_REST")?,
-            sums_before: std::collections::HashMap::new(),
             rest_before: CoarseSums::default(),
             node: take(ebpf, "NODE")?,
             node_before: NodeTotals::default(),
@@ -91,21 +91,23 @@ impl Overflow {
         Ok(())
     }
 
-    /// Hands over what the sums have grown by.
+    /// Hands over the sums that were written before the turn, and frees their places; of what has no comm, what it has grown by.
     pub(super) fn drain_sums(
         &mut self,
         carried: Carried,
         sink: &mut impl FnMut(Found),
     ) -> Result<(), Error> {
-        for entry in self.sums.iter() {
-            let (comm, cpus) = entry?;
-            let now = events::sum(cpus.iter().map(|cpu| cpu.0));
-            let before = self.sums_before.insert(comm.0, now).unwrap_or_default();
-            if let Some(coarse) = events::from_sums(Some(&comm.0), &now, &before, carried) {
+        let old = &mut self.sums[1 - self.active];
+        let comms = old.keys().collect::<Result<Vec<_>, _>>()?;
+        self.sums_fill.found(comms.len() as u64);
+        for comm in comms {
+            let sums = events::sum(old.get(&comm, 0)?.iter().map(|cpu| cpu.0));
+            old.remove(&comm)?;
+            let none = CoarseSums::default();
+            if let Some(coarse) = events::from_sums(Some(&comm.0), &sums, &none, carried) {
                 sink(Found::Coarse(coarse));
             }
         }
-        self.sums_fill.found(self.sums_before.len() as u64);
         let now = events::sum(self.rest.get(&0, 0)?.iter().map(|cpu| cpu.0));
         let before = std::mem::replace(&mut self.rest_before, now);
         if let Some(coarse) = events::from_sums(None, &now, &before, carried) {

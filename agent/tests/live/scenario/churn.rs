@@ -63,3 +63,14 @@ pub(super) fn crowd(arguments: &[String]) {
         process::reap(pid);
     }
 }
+
+/// `COUNT`: processes one after another, each of which ends under a name of its own.
+pub(super) fn names(arguments: &[String]) {
+    for n in 0..number(&arguments[0]) {
+        let pid = process::fork(|| {
+            process::set_name(format!("turn{n}").as_bytes());
+            process::exit(0);
+        });
+        process::reap(pid);
+    }
+}

@@ -37,6 +37,25 @@ fn await_zombie_leader() {
     }
 }
 
+/// `COUNT`: processes one after another, each of two threads that end at the same moment.
+pub(super) fn twins(arguments: &[String]) {
+    for _ in 0..number(&arguments[0]) {
+        let pid = process::fork(|| {
+            let ready: &'static AtomicU64 = super::crowd::shared();
+            let end = || {
+                ready.fetch_add(1, Relaxed);
+                while ready.load(Relaxed) < 2 {
+                    std::hint::spin_loop();
+                }
+                process::exit_thread()
+            };
+            std::thread::spawn(end);
+            end();
+        });
+        process::reap(pid);
+    }
+}
+
 /// `NS NEXT NEXT_NS`: a second thread uses `NS` nanoseconds of CPU, then runs `NEXT` in place of the whole process, which
 /// uses `NEXT_NS` more.
 pub(super) fn exec_by_thread(arguments: &[String]) {

@@ -23,6 +23,14 @@ table![
     ring_and_hash_are_full for TYPED,
     lost_time_is_the_difference_of_the_books for EXACT,
     lost_time_is_no_more_than_the_cpus_had_since_the_last_pass for EXACT,
+    ends_of_threads_that_exit_at_once_are_summed_once for EXACT,
+    sums_have_room_for_other_names_after_each_drain for TYPED,
+];
+
+/// Room for a few lives in ring and hash: the rest is summed by comm.
+const NO_ROOM: [&str; 2] = [
+    "--accounting.ring-bytes=4096",
+    "--accounting.overflow-entries=16",
 ];
 
 /// A ring for a hundred lives: the rest is for the overflow hash.
@@ -123,11 +131,7 @@ fn ring_of_one_page(tier: &'static Tier) {
 
 /// Old processes were credited before; young ones were not. Both die while nobody can tell of single processes.
 fn ring_and_hash_are_full(tier: &'static Tier) {
-    let flags = [
-        "--accounting.ring-bytes=4096",
-        "--accounting.overflow-entries=16",
-    ];
-    let agent = Agent::start_with(tier, &flags, None);
+    let agent = Agent::start_with(tier, &NO_ROOM, None);
     let (old, young) = (Program::new("old"), Program::new("young"));
     let mut workers: Vec<Running> = (0..20).map(|_| old.work()).collect();
     let credited: u64 = workers.iter_mut().map(|one| one.ask("spin 20000000")).sum();
@@ -188,12 +192,8 @@ fn await_final_records() {
 /// Two seconds of CPU are in final records that find no room anywhere, of processes that a pass has credited: the loss counter
 /// holds them, and so both sides of the books are equal.
 fn lost_time_is_the_difference_of_the_books(tier: &'static Tier) {
-    let flags = [
-        "--accounting.ring-bytes=4096",
-        "--accounting.overflow-entries=16",
-    ];
     let beside = Beside::now();
-    let agent = Agent::start_with(tier, &flags, None);
+    let agent = Agent::start_with(tier, &NO_ROOM, None);
     let (old, young) = (Program::new("old"), Program::new("young"));
     let mut workers: Vec<Running> = (0..4).map(|_| old.work()).collect();
     agent.await_that(|samples| {
@@ -219,11 +219,7 @@ fn lost_time_is_the_difference_of_the_books(tier: &'static Tier) {
 
 /// The final record of a process finds no room whose long life was credited by earlier passes: that is not lost.
 fn lost_time_is_no_more_than_the_cpus_had_since_the_last_pass(tier: &'static Tier) {
-    let flags = [
-        "--accounting.ring-bytes=4096",
-        "--accounting.overflow-entries=16",
-    ];
-    let agent = Agent::start_with(tier, &flags, None);
+    let agent = Agent::start_with(tier, &NO_ROOM, None);
     let (old, young) = (Program::new("old"), Program::new("young"));
     let mut worker = old.work();
     let cpus = procfs::online_cpus();
@@ -247,6 +243,34 @@ fn lost_time_is_no_more_than_the_cpus_had_since_the_last_pass(tier: &'static Tie
     });
     let most = begun.elapsed().as_secs_f64() * cpus as f64;
     between(lost(&samples) - before, 0.0, most).unwrap();
+}
+
+/// Each thread may find that no other one lives.
+fn ends_of_threads_that_exit_at_once_are_summed_once(tier: &'static Tier) {
+    let agent = Agent::start_with(tier, &NO_ROOM, None);
+    let count = scaled(1000);
+    let program = Program::new("twins");
+    agent.stopped(|| program.run("twins", &[&count.to_string()]));
+    let samples = agent.await_settled(|samples| {
+        let ends = samples.group(&program.name).all_exits();
+        between(ends, count as f64 * 0.9, (count + 1) as f64)
+    });
+    assert!(samples.the("headcount_events_coarse_total", &[]) > count as f64);
+}
+
+/// More names than there is room for, and then another one.
+fn sums_have_room_for_other_names_after_each_drain(tier: &'static Tier) {
+    let agent = Agent::start_with(tier, &NO_ROOM, None);
+    let names = Program::new("names");
+    agent.stopped(|| names.run("names-in-turn", &["400"]));
+    assert_eq!(peak(&agent.scrape(), "coarse"), 1.0);
+    let count = scaled(300);
+    let program = Program::new("later");
+    agent.stopped(|| program.run("churn", &[&count.to_string(), "0"]));
+    agent.await_settled(|samples| {
+        let forks = samples.group(&program.name).forks();
+        between(forks, count as f64, count as f64)
+    });
 }
 
 pub(super) fn nothing_twice(
