@@ -52,34 +52,6 @@ fn tolerance(agent: &Agent) -> Tolerance {
     }
 }
 
-/// Whether CPU time that only the loss counter holds closes the books: with it the sides are equal within the tolerance, and without
-/// it the accounted side is short by more. The caller's processes used `own_ns` of it since a pass credited them; of others, which
-/// the machine may run beside, the counter holds at most how much.
-pub(crate) fn check_loss(
-    agent: &Agent,
-    beside: &Beside,
-    samples: &Samples,
-    own_ns: f64,
-) -> Result<(), String> {
-    let (accounted, node) = sides(samples, "cpu_seconds").ok_or("no books of CPU time")?;
-    let lost = samples.the("headcount_lost_cpu_seconds_total", &[]);
-    let Tolerance { share, fixed_ns } = tolerance(agent);
-    let tolerance = share * node + fixed_ns / 1e9;
-    let most_above =
-        tolerance + beside.since().interrupts_ns / 1e9 + (lost - own_ns / 1e9).max(0.0);
-    let told = format!(
-        "node {node} s, accounted {accounted} s, of which lost {lost} s; {tolerance} s may be missing, {most_above} s too much"
-    );
-    if !(-most_above..=tolerance).contains(&(node - accounted)) {
-        return Err(format!("with the loss the books do not balance: {told}"));
-    }
-    // Two seconds are less than what emulation needs as tolerance, so there the loss counter itself must do.
-    if !guest::is_here() && node - (accounted - lost) <= tolerance {
-        return Err(format!("without the loss the books balance, too: {told}"));
-    }
-    Ok(())
-}
-
 /// What does not balance; `None` where no books are kept.
 pub(crate) fn complaint(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
     let cpu = cpu(agent, &beside.since(), samples);
