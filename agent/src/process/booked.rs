@@ -108,8 +108,8 @@ impl Booked {
         delta
     }
 
-    /// Nobody reads storage I/O and switches for a while: what is next read of them is their baseline.
-    pub(super) const fn interrupt(&mut self) {
+    /// The next reading of storage I/O and of context switches is their baseline: what came before it is not booked.
+    pub(super) const fn count_from_next_reading(&mut self) {
         self.io_from = CountFrom::NextReading;
         self.switches_from = CountFrom::NextReading;
     }

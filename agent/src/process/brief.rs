@@ -48,8 +48,9 @@ impl Table {
             switches: None,
             ..sample.counters
         };
-        self.statistics.dropped_cpu_ns += entry.credit_pass(&counters, ledger);
-        entry.booked.interrupt();
+        let dropped_ns = entry.credit_pass(&counters, ledger);
+        entry.booked.count_from_next_reading();
+        self.statistics.drop_cpu(dropped_ns);
     }
 }
 
@@ -109,7 +110,11 @@ mod tests {
         let booked = |sums: &Sums| sums.total.delta.read_bytes;
         let before = booked(&sums);
         table.observe(&pass(&[sample(40, Some(900))], &[]), &mut sums);
-        assert_eq!(booked(&sums), before, "read while nobody counted it");
+        assert_eq!(
+            booked(&sums),
+            before,
+            "read before the process was in a group"
+        );
         table.observe(&pass(&[sample(40, Some(907))], &[]), &mut sums);
         assert_eq!(booked(&sums), before + 7);
     }
