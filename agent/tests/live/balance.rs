@@ -52,6 +52,26 @@ fn tolerance(agent: &Agent) -> Tolerance {
     }
 }
 
+/// Whether the agent's bookings alone are behind the node between two scrapes, by more than the tolerance: that is what the loss
+/// counter makes up for.
+pub(crate) fn check_loss(agent: &Agent, before: &Samples, after: &Samples) -> Result<(), String> {
+    let grown = |of: &dyn Fn(&Samples) -> f64| of(after) - of(before);
+    let of_cpu = |family: &'static str| {
+        move |samples: &Samples| samples.the(family, &[("fact", "cpu_seconds")])
+    };
+    let node = grown(&of_cpu(NODE));
+    let lost = grown(&|samples| samples.the("headcount_lost_cpu_seconds_total", &[]));
+    let booked = grown(&of_cpu(ACCOUNTED)) - lost;
+    let Tolerance { share, fixed_ns } = tolerance(agent);
+    let tolerance = share * node + fixed_ns / 1e9;
+    if node - booked > tolerance {
+        return Ok(());
+    }
+    Err(format!(
+        "of {node} s the agent booked {booked} s, and {lost} s are lost: {tolerance} s may be missing anyway"
+    ))
+}
+
 /// What does not balance; `None` where no books are kept.
 pub(crate) fn complaint(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
     let cpu = cpu(agent, &beside.since(), samples);
