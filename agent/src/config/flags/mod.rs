@@ -112,7 +112,8 @@ pub struct Flags {
     #[arg(long = "gather-smaps", value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1,
         require_equals = true, default_value = "true", default_missing_value = "true", value_parser = go_bool)]
     pub gather_smaps: bool,
-    /// CPU time that reading it may take for each scrape; what waits is read at the next
+    /// CPU time that reading it may take for each scrape; scrapes that come more than once a second share it for 5 s; what waits is
+    /// read at the next
     #[arg(long = "smaps.budget", value_name = "DURATION", default_value = "50ms", value_parser = budget)]
     pub smaps_budget: Duration,
     /// Count how long threads wait for a CPU, by group and length; needs the kernel programs, and costs something at each
