@@ -96,7 +96,7 @@ fn generation() -> &'static HashMap<Identity, OverflowRecord> {
     }
 }
 
-/// The same of the sums by comm.
+/// The generation of the sums by comm that takes records now.
 #[inline(always)]
 fn sums() -> &'static PerCpuHashMap<Comm, CoarseSums> {
     if is_first_generation() {
@@ -168,9 +168,9 @@ pub(crate) fn coarse_sums<C: EbpfContext>(
 /// `EEXIST`, as helpers return it.
 const EXISTS: i32 = -17;
 
-/// Says that the end of a process is told now; `false`: another thread was faster.
+/// Claims the one exit record of a process for this thread. `false`: another thread of the process has claimed it.
 #[inline(always)]
-pub(crate) fn is_first_to_tell(id: &Identity) -> bool {
+pub(crate) fn claim_end(id: &Identity) -> bool {
     ENDED.insert(id, &1, u64::from(BPF_NOEXIST)) != Err(EXISTS)
 }
 

@@ -1,7 +1,7 @@
 //! `sched_process_exit`: how a process ended, as soon as its last thread has.
 
 use crate::{
-    emit::{coarse_sums, is_first_to_tell, known_overflow_entry, overflow_entry, whole_to_ring},
+    emit::{claim_end, coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
     kernel::{Task, now_ns},
     undisturbed::undisturbed,
 };
@@ -12,7 +12,8 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 
 /// Kernel: `trace_sched_process_exit(struct task_struct *task)`, since 6.16 with `bool group_dead`.
 ///
-/// `signal->live` says the same on every kernel. Two threads that exit at once may both find it 0; the first one tells.
+/// `signal->live` says the same on every kernel. Two threads that exit at once may both find it 0; only
+/// the first one sends a record ([`claim_end`]).
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(context: BtfTracePointContext) -> i32 {
     undisturbed(|| report(&context))
@@ -31,7 +32,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     let threads = signal.threads();
     let mut totals = signal.totals();
     let had_others = threads > 1 || totals.runtime_ns > 0;
-    if had_others && !is_first_to_tell(&id) {
+    if had_others && !claim_end(&id) {
         return None;
     }
     task.add_to(&mut totals);

@@ -45,8 +45,10 @@ pub(crate) static COARSE_REST: PerCpuArray<CoarseSums> = PerCpuArray::with_max_e
 #[map]
 pub(crate) static NODE: PerCpuArray<NodeTotals> = PerCpuArray::with_max_entries(1, 0);
 
-/// Processes whose end was told lately, of those that had several threads: threads that exit at once may each find none alive. Full:
-/// the kernel forgets the one that came longest ago. If 1,024 processes end between two threads' exits, the end is told twice.
+/// Processes whose exit record was sent lately. Two threads of a process that exit at once may both find that no other thread lives; the
+/// second one finds the process here and sends nothing. A process that never had a second thread is here on tracepoints only.
+/// Full: the kernel removes the entry that was used least recently. If 1,024 processes end between the exits of two such threads, both
+/// send a record: of two in the ring or the hash user space counts one, in the sums by comm both count.
 #[map]
 pub(crate) static ENDED: LruHashMap<Identity, u32> = LruHashMap::with_max_entries(1024, 0);
 

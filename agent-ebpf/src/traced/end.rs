@@ -5,7 +5,7 @@ use super::{
     add, current, current_comm, current_stretch_ns, field, identity, now, offset, totals, traced,
 };
 use crate::{
-    emit::{is_first_to_tell, node},
+    emit::{claim_end, node},
     exit,
     kernel::now_ns,
     maps::TRACED,
@@ -30,7 +30,7 @@ fn report(context: &TracePointContext) -> Option<()> {
     if now(&entry.live) > 0 {
         return None;
     }
-    // Two threads that exit at once may both get here; the first one tells.
+    // Two threads that exit at once may both get here; only the first one sends a record.
     send_exit(
         context,
         tgid,
@@ -97,7 +97,7 @@ fn send_exit(
         zero: 0,
         totals,
     };
-    if !is_first_to_tell(&record.id) || exit::to_ring_or_hash(&record) {
+    if !claim_end(&record.id) || exit::to_ring_or_hash(&record) {
         return None;
     }
     exit::to_sums(context, comm, &record)
@@ -117,7 +117,7 @@ fn release(context: &TracePointContext, tgid: u32, entry: &Traced, comm: Comm) -
         parent_tgid: entry.parent_tgid,
         zero: 0,
     };
-    // Not there: another thread that was the last one, too, was faster.
+    // Fails where another thread found itself to be the last one, too, and has removed the entry.
     TRACED.remove(&tgid).ok()?;
     let node = node()?;
     node.exits += 1;

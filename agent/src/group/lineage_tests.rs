@@ -2,8 +2,8 @@
 
 use super::{Grouper, Placement, Policy, Verdict};
 use crate::process::{
-    Counters, Cpu, Event, ExitStatus, Facts, Former, Memory, Pass, ProcessId, Released, Sample,
-    State, Table,
+    Counters, Cpu, Event, ExitStatus, Facts, Former, Pass, ProcessId, Released, Sample, State,
+    Table,
 };
 
 const PARENT: ProcessId = ProcessId {
@@ -108,17 +108,9 @@ impl Node {
 
     fn pass(&mut self, started_ns: u64, live: &[ProcessId]) {
         let sample = |id: &ProcessId| Sample {
-            effective_uid: None,
-            has_borrowed_ids: false,
-            id: *id,
             parent: 1,
             state: State::Sleeping,
-            counters: Counters::default(),
-            memory: Memory::default(),
-            threads: 1,
-            fd_limit: None,
-            cgroup_id: None,
-            ran_marker: 0,
+            ..Sample::of_process(*id)
         };
         let pass = Pass {
             started_ns,

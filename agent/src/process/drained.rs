@@ -1,4 +1,4 @@
-//! What holds between two passes, however many records come and nobody scrapes.
+//! Bounds of the table between two passes: they hold however many records arrive, even if no client scrapes.
 
 use super::{Ledger, Table};
 
@@ -6,11 +6,11 @@ use super::{Ledger, Table};
 const GROWTH: usize = 4096;
 
 impl Table {
-    /// To be called at the end of each drain: forgets the tombstones that no record is expected for any more.
+    /// The caller calls this at the end of each drain. It removes the oldest tombstones, see tombstones.rs.
     ///
-    /// `true`: the table has grown so much that a pass should follow. A pass closes processes whose end it can see while no
-    /// record tells it. So the table never holds more than the processes after the last pass, 4,096, and those that one
-    /// drain tells.
+    /// Returns whether the caller has to take a pass, because the table has grown by more than `GROWTH` entries since the last
+    /// one. The pass closes the entries of processes that have ended without a final record. The table therefore holds at most the
+    /// processes after the last pass, `GROWTH` more, and those whose records came in one drain.
     pub fn end_drain(&mut self, ledger: &mut impl Ledger) -> bool {
         self.finals
             .trim(|_, tombstone| ledger.close(tombstone.account));
@@ -88,7 +88,7 @@ mod tests {
         let (forks, exits) = (total.lifecycle.forks, total.lifecycle.exits_success);
         assert_eq!((forks, exits), (u64::from(ends), u64::from(ends)));
         assert_eq!(total.delta.cpu_ns(), 10 * u64::from(ends));
-        // The parent, whose birth nobody told.
+        // Only the parent is left; it has no birth record.
         assert_eq!(
             (table.statistics().unannounced, table.processes.len()),
             (0, 1)
@@ -110,7 +110,7 @@ mod tests {
         table.observe(&pass(1500), &mut sums);
         let mut passes = 0;
         for tgid in 2..50_000 {
-            // The kernel releases its leader where no program runs: only the end of its last thread is told.
+            // No program runs when the kernel releases this leader, so the record of its last thread is the only one.
             table.apply(forked(tgid), &mut sums);
             table.apply(released(tgid, true), &mut sums);
             if tgid.is_multiple_of(500) && table.end_drain(&mut sums) {

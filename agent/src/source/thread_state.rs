@@ -37,7 +37,7 @@ impl ThreadState {
         let _ = self.file.set(file.ok());
     }
 
-    /// The thread has come on.
+    /// The thread begins its next piece of work.
     pub(super) fn step(&self) {
         self.steps.fetch_add(1, Relaxed);
     }

@@ -1,7 +1,7 @@
 //! The programs themselves: `soak generate FOLDER`, in a process of its own.
 //!
-//! Has one process that stays ([`super::resident`]). Reads a number of seconds, a line each; so long it forks [`RATE`] children a second, one after another and each of the next kind,
-//! waits for them with `wait4`, and then prints one line ([`super::truth::Told`]). A kind is a program of [`PROGRAMS`], or nothing but a fork.
+//! Starts one process that lives as long as it does ([`super::resident`]). Reads a number of seconds, a line each; for so long it forks
+//! [`RATE`] children a second, one after another and each of the next kind, waits for them with `wait4`, and then prints one line ([`super::truth::Told`]). A kind is a program of [`PROGRAMS`], or nothing but a fork.
 //! Ends with its input. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
 
 use std::ffi::CString;

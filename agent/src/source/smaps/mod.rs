@@ -7,8 +7,8 @@
 //! Reading takes as long as a process has mapped, and waits for whoever holds the lock of its mappings. So nobody waits for
 //! a reader: a pass takes what was read and leaves its wishes. Each scrape allows a budget of CPU time; scrapes that come more than
 //! once a second share one for five seconds. What a reading used beyond it, since none can be interrupted, later budgets pay.
-//! One reader works at a time. One that is held up is replaced, up to eight of them, of which the processes of one user hold up two; further ones of this user are not read, which is
-//! counted, and the age of the readings shows it.
+//! One reader works at a time. One that is held up is replaced, up to eight of them, of which the processes of one user hold up two;
+//! further ones of this user are not read, which is counted, and the age of the readings shows it.
 
 mod work;
 
