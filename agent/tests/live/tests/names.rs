@@ -149,7 +149,7 @@ fn no_arguments(tier: &'static Tier) {
 
 /// Whoever renames a program in a loop fills neither the agent nor the Prometheus behind it; nothing gets lost.
 fn many_more_names_than_groups(tier: &'static Tier) {
-    let count = scaled(20_000);
+    let count = scaled(10_000);
     let agent = Agent::start(tier);
     let program = Program::new("many");
     let prefix = format!("n{:x}-", process::own_pid());
