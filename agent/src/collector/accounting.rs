@@ -218,6 +218,22 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_balance_taken_total",
+            kind: Kind::Counter,
+            help: "CPU seconds that interrupts and the hypervisor took from the node since the agent's start: irq, softirq and steal. The node's side is without them; accounted may be more by as much.",
+            labels: &["fact"],
+            unit: "seconds",
+            source: "stat",
+            fallback: "left out",
+        },
+        write: |view, out| {
+            if let Some(ns) = view.source.balances.taken_cpu_ns {
+                out.sample(&["cpu_seconds"], Value::Nanoseconds(ns));
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_processes",
             kind: Kind::Gauge,
             help: "Processes known: live ones, and those gone whose final totals are still to come.",

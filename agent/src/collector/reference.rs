@@ -27,7 +27,7 @@ const TAIL: &str = "
 | --- | --- | --- |
 | `cpu_seconds` | iterator | 1 % of the node's time, and 50 ms a CPU |
 | `cpu_seconds` | switch | 2 % of the node's time, 50 ms a CPU, and 20 ms for each process older than the agent |
-| `cpu_seconds` | switch on tracepoints | 4 % of the node's time, the rest as above, and the time that a hypervisor took |
+| `cpu_seconds` | switch on tracepoints | 4 % of the node's time, the rest as above |
 | `cpu_seconds` | procfs | accounted may be less by any amount: sampling misses what ends between two scrapes |
 | `creations` | iterator, switch | accounted may be less by `headcount_events_lost_total` and `headcount_switch_map_full_total`, never more |
 
@@ -37,8 +37,9 @@ Four causes add to the tolerance of `cpu_seconds`:
   processes used in their whole lives, and no more than the time of all online CPUs since the earlier scrape began.
 * `headcount_processes_unconfirmed_total`: accounted may be less by 11 ms for each of these processes.
 * `headcount_switch_unseen_seconds_total`: accounted may be less by as much.
-* A kernel without `CONFIG_IRQ_TIME_ACCOUNTING` adds the time of interrupts to the tasks that they interrupt: accounted may be more by the `irq` and `softirq`
-  columns of `/proc/stat`.
+* `headcount_balance_taken_total`: accounted may be more by as much. A kernel without `CONFIG_IRQ_TIME_ACCOUNTING` adds the time of interrupts to the
+  tasks that they interrupt. Time that a hypervisor takes from an idle CPU that is to wake is in the `steal` and in the `idle` column of `/proc/stat`, so the node's
+  side is without it twice. On tracepoints, time that a hypervisor takes from a task counts as the task's.
 
 The alert `HeadcountBooksDoNotBalance` (`deploy/prometheus/rules.yml`) fires at a difference of 5 % and 60 s or 60 tasks in an hour.
 ";

@@ -1,7 +1,5 @@
 //! All collectors over two groups, the whole body; and what becomes of one that fails.
 
-use std::collections::{HashMap, HashSet};
-
 use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
 use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
@@ -9,6 +7,7 @@ use crate::source::{
     Balances, Fact, HiddenStatistics, KernelTotals, MapStatistics, Origin, ProgramStatistics,
     RunQueueStatistics, RunQueueWaits, Rung, SelfTest, Sides, SmapsStatistics, Statistics, Tier,
 };
+use std::collections::{HashMap, HashSet};
 
 const FACTS: [Fact; 15] = [
     Fact::Cpu,
@@ -135,6 +134,7 @@ pub(super) fn source() -> Statistics {
                 accounted: 47_000_000_000,
                 node: 48_000_000_000,
             }),
+            taken_cpu_ns: Some(1_500_000_000),
             creations: Some(Sides {
                 accounted: 49,
                 node: 60,

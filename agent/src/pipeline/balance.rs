@@ -8,9 +8,9 @@
 use super::Pipeline;
 use crate::{
     host::Host,
-    source::{Balances, NodeCounts, NodeReading, Sides},
+    source::{Away, Balances, NodeCounts, NodeReading, Sides},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Add};
 
 /// The node as a whole at one moment: by `/proc`, and by the kernel programs, where there are any.
 pub(super) type Node = (NodeReading, Option<NodeCounts>);
@@ -67,9 +67,29 @@ struct Accounted {
 #[derive(Debug, Clone, Copy)]
 struct Cpu {
     since_ns: u64,
-    idle_before_ns: u64,
-    /// At the last reading.
+    before: Away,
+    /// As of the last reading.
+    ran: Use,
+}
+
+/// What CPUs did since they were first seen online; nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Use {
+    /// Ran tasks.
     busy_ns: u64,
+    /// Were in interrupts, or taken by the hypervisor.
+    taken_ns: u64,
+}
+
+impl Add for Use {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            busy_ns: self.busy_ns + other.busy_ns,
+            taken_ns: self.taken_ns + other.taken_ns,
+        }
+    }
 }
 
 /// See the module.
@@ -79,7 +99,7 @@ pub(super) struct Balance {
     /// At most as many as the machine has.
     cpus: HashMap<u32, Cpu>,
     /// What CPUs did that went offline: up to the last reading that saw them.
-    offline_ns: u64,
+    offline: Use,
     now: Balances,
 }
 
@@ -97,13 +117,14 @@ impl Balance {
 
     /// Takes one reading of the node, and what was accounted at that moment. The first one is where both sides begin.
     fn take(&mut self, node: &NodeReading, accounted: Accounted) {
-        let busy_ns = self.busy_ns(node);
+        let Use { busy_ns, taken_ns } = self.use_of(node);
         let (before, created_before) = *self.before.get_or_insert((accounted, node.created));
         let cpu = Sides {
             accounted: accounted.cpu_ns.saturating_sub(before.cpu_ns),
             node: busy_ns,
         };
         self.now.cpu_ns = Some(risen(self.now.cpu_ns, cpu));
+        self.now.taken_cpu_ns = self.now.taken_cpu_ns.max(Some(taken_ns));
         if let (Some(now), Some(before)) = (accounted.creations, before.creations) {
             let created = Sides {
                 accounted: now.saturating_sub(before),
@@ -113,21 +134,28 @@ impl Balance {
         }
     }
 
-    /// Time that tasks had since the first reading.
-    fn busy_ns(&mut self, node: &NodeReading) -> u64 {
+    /// What all CPUs did since the first reading.
+    fn use_of(&mut self, node: &NodeReading) -> Use {
         let mut before = std::mem::take(&mut self.cpus);
-        for (number, idle_ns) in &node.cpus {
+        for (number, away) in &node.cpus {
             let mut cpu = before.remove(number).unwrap_or(Cpu {
                 since_ns: node.at_ns,
-                idle_before_ns: *idle_ns,
-                busy_ns: 0,
+                before: *away,
+                ran: Use::default(),
             });
             let elapsed_ns = node.at_ns.saturating_sub(cpu.since_ns);
-            cpu.busy_ns = elapsed_ns.saturating_sub(idle_ns.saturating_sub(cpu.idle_before_ns));
+            let idle_ns = away.idle_ns.saturating_sub(cpu.before.idle_ns);
+            let taken_ns = away.taken_ns.saturating_sub(cpu.before.taken_ns);
+            cpu.ran = Use {
+                busy_ns: elapsed_ns.saturating_sub(idle_ns.saturating_add(taken_ns)),
+                taken_ns,
+            };
             self.cpus.insert(*number, cpu);
         }
-        self.offline_ns += before.values().map(|cpu| cpu.busy_ns).sum::<u64>();
-        self.offline_ns + self.cpus.values().map(|cpu| cpu.busy_ns).sum::<u64>()
+        self.offline = before.values().fold(self.offline, |sum, cpu| sum + cpu.ran);
+        self.cpus
+            .values()
+            .fold(self.offline, |sum, cpu| sum + cpu.ran)
     }
 }
 
@@ -143,10 +171,15 @@ fn risen(before: Option<Sides>, now: Sides) -> Sides {
 mod tests {
     use super::*;
 
+    /// Of each CPU: its number, and for how long it was idle.
     fn reading(at_ns: u64, cpus: &[(u32, u64)], created: u64) -> NodeReading {
+        let away = |idle_ns| Away {
+            idle_ns,
+            taken_ns: 0,
+        };
         NodeReading {
             at_ns,
-            cpus: cpus.to_vec(),
+            cpus: cpus.iter().map(|(cpu, idle)| (*cpu, away(*idle))).collect(),
             created,
         }
     }
@@ -198,6 +231,31 @@ mod tests {
         balance.take(&reading(1300, &[(0, 250), (1, 3)], 0), accounted(150, 0));
         balance.take(&reading(1400, &[(0, 350), (1, 53)], 0), accounted(200, 0));
         assert_eq!(cpu_of(&balance), (200, 200));
+    }
+
+    #[test]
+    fn time_taken_from_tasks_is_told_beside() {
+        let mut balance = Balance::default();
+        let at = |at_ns, cpus: &[(u32, u64, u64)]| NodeReading {
+            at_ns,
+            cpus: cpus
+                .iter()
+                .map(|&(cpu, idle_ns, taken_ns)| (cpu, Away { idle_ns, taken_ns }))
+                .collect(),
+            created: 0,
+        };
+        let mut taken = |reading: &NodeReading| {
+            balance.take(reading, accounted(0, 0));
+            (cpu_of(&balance).1, balance.sides().taken_cpu_ns)
+        };
+        assert_eq!(taken(&at(1000, &[(0, 100, 30), (1, 0, 20)])), (0, Some(0)));
+        assert_eq!(
+            taken(&at(1100, &[(0, 140, 40), (1, 90, 25)])),
+            (55, Some(15))
+        );
+        // CPU 1 goes offline; a reading that falls changes nothing.
+        assert_eq!(taken(&at(1200, &[(0, 240, 35)])), (60, Some(15)));
+        assert_eq!(taken(&at(1300, &[(0, 300, 60)])), (75, Some(35)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod users;
 pub use hidden::HiddenStatistics;
 pub use names::Names;
 pub use observer::{Error, Observer};
-pub use procfs::NodeReading;
+pub use procfs::{Away, NodeReading};
 pub use smaps::{Smaps, SmapsStatistics};
 pub use statistics::{
     Balances, Fact, KernelTotals, MapStatistics, NodeCounts, Origin, ProgramStatistics,

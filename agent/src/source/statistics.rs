@@ -178,6 +178,10 @@ pub struct Sides {
 pub struct Balances {
     /// CPU time, nanoseconds; `None` where `/proc` is not this machine's.
     pub cpu_ns: Option<Sides>,
+    /// Time that interrupts and the hypervisor took from the CPUs since the agent's start, nanoseconds; `None` where there are no
+    /// books of CPU time. The node's side is without it. A part of it may be in the scheduler's account of tasks, or in idle time,
+    /// too.
+    pub taken_cpu_ns: Option<u64>,
     /// Processes and threads created; `None` where the tier does not see all of them.
     pub creations: Option<Sides>,
 }

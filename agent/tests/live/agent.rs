@@ -1,7 +1,7 @@
 //! A running agent, and questions to it.
 
 use crate::{
-    balance::{self, Beside},
+    balance,
     exposition::Samples,
     guest, kernel_objects,
     limited::Limited,
@@ -37,7 +37,6 @@ pub(crate) struct Agent {
     tier: String,
     rung: Option<String>,
     taken_ns_before: f64,
-    beside: Beside,
 }
 
 impl Agent {
@@ -141,7 +140,6 @@ impl Agent {
             tier: String::new(),
             rung: None,
             taken_ns_before: procfs::taken_ns(),
-            beside: Beside::now(),
         }
     }
 
@@ -327,9 +325,7 @@ impl Agent {
     /// The node's books must balance, at the latest when all that was on its way has come. They are checked at the end of each
     /// agent that still serves.
     fn await_balance(&self) {
-        self.await_that(|samples| {
-            balance::complaint(self, &self.beside, samples).map_or(Ok(()), Err)
-        });
+        self.await_that(|samples| balance::complaint(self, samples).map_or(Ok(()), Err));
     }
 
     /// Stops it, runs `meanwhile`, and lets it go on.

@@ -1,30 +1,10 @@
 //! The node's books: at the end of each test, what the agent accounted for is what the node did.
 
-use crate::{agent::Agent, exposition::Samples, guest, procfs, tier::TICK_NS};
+use crate::{agent::Agent, exposition::Samples, guest, tier::TICK_NS};
 
 const ACCOUNTED: &str = "headcount_balance_accounted_total";
 const NODE: &str = "headcount_balance_node_total";
-
-/// What the node did beside running tasks since an agent was started.
-#[derive(Debug)]
-pub(crate) struct Beside {
-    interrupts_ns: f64,
-}
-
-impl Beside {
-    pub(crate) fn now() -> Self {
-        Self {
-            interrupts_ns: procfs::interrupts_ns(),
-        }
-    }
-
-    fn since(&self) -> Self {
-        let now = Self::now();
-        Self {
-            interrupts_ns: now.interrupts_ns - self.interrupts_ns,
-        }
-    }
-}
+const TAKEN: &str = "headcount_balance_taken_total";
 
 /// How far CPU time may be off.
 #[derive(Debug)]
@@ -35,13 +15,13 @@ struct Tolerance {
 }
 
 /// By the way the agent counts. What `/proc` tells is cut to ticks, and a process that was there before has its first reading from
-/// there in both cases; tracepoints have a clock of their own, which interrupts and hypervisors do not stop.
+/// there in both cases.
 fn tolerance(agent: &Agent) -> Tolerance {
     // Five columns of each CPU are cut to ticks.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let cut_ns = 5.0 * TICK_NS * cpus;
     let (share, fixed_ns) = match (agent.tier(), agent.rung()) {
-        (_, Some("last_switch")) => (0.04, 0.4e9 + agent.taken_ns()),
+        (_, Some("last_switch")) => (0.04, 0.4e9),
         ("iterator", _) => (0.01, 0.0),
         _ => (0.02, 0.4e9),
     };
@@ -73,8 +53,8 @@ pub(crate) fn check_loss(agent: &Agent, before: &Samples, after: &Samples) -> Re
 }
 
 /// What does not balance; `None` where no books are kept.
-pub(crate) fn complaint(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
-    let cpu = cpu(agent, &beside.since(), samples);
+pub(crate) fn complaint(agent: &Agent, samples: &Samples) -> Option<String> {
+    let cpu = cpu(agent, samples);
     let creations = creations(samples);
     let complaints: Vec<String> = cpu.into_iter().chain(creations).collect();
     (!complaints.is_empty()).then(|| complaints.join("; "))
@@ -85,7 +65,7 @@ fn sides(samples: &Samples, fact: &str) -> Option<(f64, f64)> {
     of(ACCOUNTED).zip(of(NODE))
 }
 
-fn cpu(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
+fn cpu(agent: &Agent, samples: &Samples) -> Option<String> {
     let (accounted, node) = sides(samples, "cpu_seconds")?;
     // Where programs read CPU time wrongly, the agent says so: no books of theirs can balance.
     if samples.the("headcount_self_test_state", &[("state", "failed")]) == 1.0 {
@@ -95,9 +75,10 @@ fn cpu(agent: &Agent, beside: &Beside, samples: &Samples) -> Option<String> {
     let Tolerance { share, fixed_ns } = tolerance(agent);
     let tolerance_ns = share * node * 1e9 + fixed_ns;
     let value = |name| samples.value(name, &[]).unwrap_or(0.0);
-    // Each of these says how much it may be at most.
+    // Each of these says how much it may be at most. Three columns of each CPU are cut to ticks: within the tolerance.
     let lost_ns = value("headcount_lost_cpu_seconds_total") * 1e9;
-    let most_above_ns = tolerance_ns + lost_ns + beside.interrupts_ns;
+    let taken_ns = samples.the(TAKEN, &[("fact", "cpu_seconds")]) * 1e9;
+    let most_above_ns = tolerance_ns + lost_ns + taken_ns;
     // A process that ended without final totals misses some of its last tick and its end.
     let most_below_ns = tolerance_ns
         + value("headcount_processes_unconfirmed_total") * 1.1 * TICK_NS

@@ -59,14 +59,6 @@ pub(crate) fn online_cpus() -> usize {
     lines.count() - 1
 }
 
-/// What interrupts took (`irq` and `softirq` of `/proc/stat`), in nanoseconds.
-pub(crate) fn interrupts_ns() -> f64 {
-    let text = fs::read_to_string("/proc/stat").unwrap();
-    let columns = text.lines().next().unwrap().split_whitespace();
-    let ticks = columns.skip(6).take(2).map(|word| word.parse::<f64>());
-    ticks.map(Result::unwrap).sum::<f64>() * TICK_NS
-}
-
 /// User and system time of a process's thread of this name, in ticks.
 pub(crate) fn thread_ticks(pid: i32, name: &str) -> [u64; 2] {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();

@@ -175,11 +175,12 @@ pub(super) fn check_books(body: &str) -> Result<()> {
     let sides = |fact| side("accounted", fact).zip(side("node", fact));
     let (accounted, node) = sides("cpu_seconds").context("no books of CPU time")?;
     let lost = metrics::sum(body, "headcount_lost_cpu_seconds_total");
+    let taken = metrics::sum(body, "headcount_balance_taken_total");
     let most = 0.02 * node + CUT_SECONDS;
     // An end without final totals misses some of its last tick.
     let missing = most + unconfirmed(body) * 0.01;
     ensure!(
-        (node - missing..=node + most + lost).contains(&accounted),
+        (node - missing..=node + most + lost + taken).contains(&accounted),
         "of {node} s of CPU {accounted} s are accounted for"
     );
     if let Some((accounted, node)) = sides("creations") {
@@ -357,6 +358,9 @@ namedprocess_namegroup_thread_cpu_seconds_total{groupname=\"a\",mode=\"user\",th
             )
         };
         check_books(&body(99.0, 50)).expect("within the tolerance");
+        let taken = "headcount_balance_taken_total{fact=\"cpu_seconds\"} 2\n";
+        check_books(&(body(104.0, 50) + taken)).expect("taken, and counted all the same");
+        assert!(check_books(&(body(105.0, 50) + taken)).is_err());
         for wrong in [
             body(97.0, 50),
             body(103.0, 50),

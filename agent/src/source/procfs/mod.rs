@@ -47,7 +47,7 @@ use std::sync::Arc;
 pub use appearance::Appearance;
 pub(super) use cgroup::parse_cgroup;
 pub use error::{Error, ErrorCounts};
-pub use node::NodeReading;
+pub use node::{Away, NodeReading};
 pub use relay::Sampled;
 pub use stat::Stat;
 

@@ -2,7 +2,8 @@
 //!
 //! Busy time is not read here: `user`, `nice` and `system` are sampled by the tick on most kernels, and were 1.3 % below the
 //! scheduler's account in a test. `idle` and `iowait` are measured, `steal` is the hypervisor's measure, so the time that tasks
-//! had is what elapsed less these.
+//! had is what elapsed less these. That is too little where the columns overlap: time that the hypervisor takes from an idle CPU that
+//! is to wake is in `steal` and in `idle` (`get_cpu_idle_time_us` in `kernel/time/tick-sched.c` measures by the clock).
 
 use super::decimal;
 use crate::host::monotonic_ns;
@@ -15,11 +16,19 @@ pub(super) const LIMIT: usize = 4 << 20;
 pub struct NodeReading {
     /// When, nanoseconds of the monotonic clock: that of the kernel's idle times.
     pub at_ns: u64,
-    /// CPUs that are online: their numbers, and for how long since boot each ran no task: idle, waiting for IO, in interrupts,
-    /// or taken by the hypervisor; nanoseconds.
-    pub cpus: Vec<(u32, u64)>,
+    /// CPUs that are online: their numbers, and for how long since boot each ran no task.
+    pub cpus: Vec<(u32, Away)>,
     /// Processes and threads created since boot.
     pub created: u64,
+}
+
+/// For how long a CPU ran no task; nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Away {
+    /// Idle, or waiting for IO.
+    pub idle_ns: u64,
+    /// In interrupts, or taken by the hypervisor.
+    pub taken_ns: u64,
 }
 
 impl NodeReading {
@@ -45,14 +54,21 @@ impl NodeReading {
 }
 
 /// `<number> user nice system idle iowait irq softirq steal …`, ticks; old kernels end earlier.
-fn cpu(line: &[u8], tick_ns: u64) -> Option<(u32, u64)> {
+fn cpu(line: &[u8], tick_ns: u64) -> Option<(u32, Away)> {
     let mut words = line
         .split(|byte| *byte == b' ')
         .filter(|word| !word.is_empty());
     let number = u32::try_from(decimal::parse_decimal(words.next()?)?).ok()?;
-    let columns = words.skip(3).take(5).map(decimal::parse_decimal);
-    let ticks = columns.sum::<Option<u64>>()?;
-    Some((number, ticks.saturating_mul(tick_ns)))
+    let mut columns = words.skip(3).map(decimal::parse_decimal);
+    let mut next_ns = |count| {
+        let ticks = columns.by_ref().take(count).sum::<Option<u64>>()?;
+        Some(ticks.saturating_mul(tick_ns))
+    };
+    let away = Away {
+        idle_ns: next_ns(2)?,
+        taken_ns: next_ns(3)?,
+    };
+    Some((number, away))
 }
 
 #[cfg(test)]
@@ -67,7 +83,8 @@ mod tests {
     #[test]
     fn stat_file_gives_time_without_tasks_by_cpu_and_created_tasks() {
         let reading = NodeReading::parse(STAT, 10, 0).unwrap();
-        assert_eq!(reading.cpus, [(0, 2060), (3, 2090)]);
+        let away = |idle_ns, taken_ns| Away { idle_ns, taken_ns };
+        assert_eq!(reading.cpus, [(0, away(2040, 20)), (3, away(2050, 40))]);
         assert_eq!(reading.created, 4711);
     }
 
