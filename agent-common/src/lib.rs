@@ -28,7 +28,7 @@ pub use overflow::{
     OVERFLOW_RELEASED, OverflowRecord,
 };
 pub use plan::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
-pub use release::{RELEASE_PROJECTED, ReleaseRecord};
+pub use release::{RELEASE_PROJECTED, RELEASE_REPEATED, ReleaseRecord};
 pub use runqueue::{
     RUN_QUEUE_BOUNDS, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RunQueueThread, RunQueueTotals,
     RunQueueWaits, SLOT_NOWHERE, SLOT_STAYS, SLOT_UNKNOWN, run_queue_bound_ns,

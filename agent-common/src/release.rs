@@ -7,13 +7,17 @@ use bytemuck::{Pod, Zeroable};
 /// leader may still wait to be reaped.
 pub const RELEASE_PROJECTED: u32 = 2;
 
+/// In [`ReleaseRecord::flags`]: another record has told these totals when the last thread went. This one tells that the process
+/// is gone.
+pub const RELEASE_REPEATED: u32 = 8;
+
 /// A process is gone (`fentry/release_task` or `tp_btf/sched_process_free` of the leader).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct ReleaseRecord {
     /// [`crate::kind::RELEASE`].
     pub kind: u32,
-    /// [`crate::EXIT_OOM`], [`RELEASE_PROJECTED`].
+    /// [`crate::EXIT_OOM`], [`RELEASE_PROJECTED`], [`RELEASE_REPEATED`].
     pub flags: u32,
     /// Who.
     pub id: Identity,

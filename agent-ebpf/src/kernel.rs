@@ -15,6 +15,8 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 const RLIMIT_NOFILE_OFFSET: u32 = 7 * 16;
 /// `TASK_DEAD` in `task_struct.__state`: it will not run again.
 pub(crate) const TASK_DEAD: u32 = 0x80;
+/// `PF_EXITING` in `task_struct.flags`.
+const PF_EXITING: u32 = 4;
 /// `EXIT_ZOMBIE` in `task_struct.exit_state`.
 pub(crate) const EXIT_ZOMBIE: u32 = 0x20;
 
@@ -211,6 +213,12 @@ impl Task {
     #[inline(always)]
     pub(crate) fn flags(self) -> u32 {
         read!(u32, self.0, task_flags)
+    }
+
+    /// Whether it has begun to exit.
+    #[inline(always)]
+    pub(crate) fn is_exiting(self) -> bool {
+        self.flags() & PF_EXITING != 0
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@
 //! task_newtask       --> thread.rs  --> NodeTotals: threads are counted, no more
 //! sched_process_exec --> exec.rs    --+--> maps.rs: ring, else overflow hash, else sums by comm
 //! sched_process_exit --> exit.rs    --+
-//! release_task | sched_process_free --> release.rs (one of the two is attached)
+//! release_task | sched_process_free --> release.rs (the former has another program at the latter beside it)
 //! iter/task          --> task.rs    --> read by user space at each scrape
 //! sched_switch       --> switch.rs  --> map of run times (switch tier only)
 //! the same from tracepoints --> traced/ (switch tier where the kernel has no type information)

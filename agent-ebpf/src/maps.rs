@@ -52,6 +52,12 @@ pub(crate) static NODE: PerCpuArray<NodeTotals> = PerCpuArray::with_max_entries(
 #[map]
 pub(crate) static ENDED: LruHashMap<Identity, u32> = LruHashMap::with_max_entries(1024, 0);
 
+/// Processes whose leader ends, or has ended, before another thread: the kernel may release such a leader where no program runs,
+/// and then its free is the end of the process. From the release of the first such thread to that of the leader. The value is 1
+/// where the totals are told already. Full: the kernel forgets the one that came longest ago, and the next pass closes such a process.
+#[map]
+pub(crate) static LEFT_LEADERS: LruHashMap<Identity, u32> = LruHashMap::with_max_entries(1024, 0);
+
 /// What user space tells the running programs.
 #[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);

@@ -1,5 +1,9 @@
 //! The final totals of a process, from one of two hooks: `fentry/release_task` (at once) or
 //! `tp_btf/sched_process_free` (after an RCU grace period, where fentry is refused).
+//!
+//! A leader that ended before another thread, and that no parent waits for, is released in a loop inside `release_task`, which the
+//! first hook does not see. So that hook marks each leader that is exiting when it sees another thread of it, and takes the mark
+//! back when it sees the leader. Where the mark is still there when the leader is freed, the free tells the end.
 
 use crate::{
     emit::{
@@ -7,12 +11,17 @@ use crate::{
         whole_to_ring,
     },
     kernel::{EXIT_ZOMBIE, Signal, Task, now_ns},
+    maps::LEFT_LEADERS,
     runqueue, switch,
     undisturbed::undisturbed,
 };
-use agent_common::{EXIT_OOM, OVERFLOW_RELEASED, RELEASE_PROJECTED, ReleaseRecord, Totals, kind};
+use agent_common::{
+    EXIT_OOM, Identity, OVERFLOW_RELEASED, RELEASE_PROJECTED, RELEASE_REPEATED, ReleaseRecord,
+    Totals, kind,
+};
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_NOEXIST,
     macros::{btf_tracepoint, fentry},
     programs::{BtfTracePointContext, FEntryContext},
 };
@@ -30,16 +39,52 @@ fn at_entry(context: &FEntryContext) -> Option<()> {
     let mut totals = signal.totals();
     task.add_to(&mut totals);
     if task.is_leader() {
+        let _ = LEFT_LEADERS.remove(&task.identity());
         return report(context, task, signal, totals, 0);
     }
-    // The last thread but the leader goes, and the leader is a zombie already: `release_task` may release it in a
-    // loop of its own, which this hook does not see.
     let leader = task.leader()?;
-    if signal.threads() == 2 && leader.exit_state() == EXIT_ZOMBIE && leader.is_leader() {
-        leader.add_to(&mut totals);
-        return report(context, leader, signal, totals, RELEASE_PROJECTED);
+    // A leader whose thread called exec is none any more.
+    if !leader.is_exiting() || !leader.is_leader() {
+        return None;
     }
+    // Of several threads that are here at once, none may be the last one by this count.
+    let is_last = signal.threads() == 2 && leader.exit_state() == EXIT_ZOMBIE;
+    if !is_last {
+        mark(&leader.identity());
+        return None;
+    }
+    leader.add_to(&mut totals);
+    let record = record(leader, signal, totals, RELEASE_PROJECTED);
+    let is_told = u32::from(to_ring_or_hash(&record));
+    let _ = LEFT_LEADERS.insert(&record.id, &is_told, 0);
     None
+}
+
+#[inline(always)]
+fn mark(id: &Identity) {
+    // SAFETY: nobody looks at the value.
+    if unsafe { LEFT_LEADERS.get(id) }.is_none() {
+        let _ = LEFT_LEADERS.insert(id, &0, u64::from(BPF_NOEXIST));
+    }
+}
+
+/// Beside [`task_release`]; the kernel's function as of [`process_free`].
+#[btf_tracepoint(function = "sched_process_free")]
+pub fn leader_free(context: BtfTracePointContext) -> i32 {
+    undisturbed(|| when_left_leader_is_freed(&context))
+}
+
+#[inline(always)]
+fn when_left_leader_is_freed(context: &BtfTracePointContext) -> Option<()> {
+    let task = Task::new(context.arg(0))?;
+    if !task.is_leader() {
+        return None;
+    }
+    let id = task.identity();
+    // SAFETY: a map value of one word.
+    let is_told = unsafe { *LEFT_LEADERS.get(&id)? } == 1;
+    let _ = LEFT_LEADERS.remove(&id);
+    freed(context, task, if is_told { RELEASE_REPEATED } else { 0 })
 }
 
 /// Kernel: `trace_sched_process_free(struct task_struct *p)`: all threads, the leader too, are in `signal_struct`.
@@ -54,10 +99,15 @@ fn when_freed(context: &BtfTracePointContext) -> Option<()> {
     if !task.is_leader() {
         return None;
     }
-    let signal = task.signal()?;
+    freed(context, task, 0)
+}
+
+#[inline(always)]
+fn freed(context: &BtfTracePointContext, leader: Task, flags: u32) -> Option<()> {
+    let signal = leader.signal()?;
     let mut totals = signal.totals();
-    totals.run_delay_ns = task.run_delay_ns();
-    report(context, task, signal, totals, 0)
+    totals.run_delay_ns = leader.run_delay_ns();
+    report(context, leader, signal, totals, flags)
 }
 
 #[inline(always)]
@@ -68,8 +118,19 @@ fn report<C: EbpfContext>(
     totals: Totals,
     flags: u32,
 ) -> Option<()> {
+    let record = record(leader, signal, totals, flags);
+    let node = node()?;
+    node.exits += 1;
+    node.exited_runtime_ns += totals.runtime_ns;
+    switch::end(&record.id);
+    runqueue::end(leader);
+    send(context, &record)
+}
+
+#[inline(always)]
+fn record(leader: Task, signal: Signal, totals: Totals, flags: u32) -> ReleaseRecord {
     let oom = if signal.is_oom_victim() { EXIT_OOM } else { 0 };
-    let record = ReleaseRecord {
+    ReleaseRecord {
         kind: kind::RELEASE,
         flags: flags | oom,
         id: leader.identity(),
@@ -80,40 +141,41 @@ fn report<C: EbpfContext>(
         euid: leader.euid(),
         parent_tgid: leader.parent_tgid(),
         zero: 0,
-    };
-    if flags & RELEASE_PROJECTED == 0 {
-        let node = node()?;
-        node.exits += 1;
-        node.exited_runtime_ns += totals.runtime_ns;
-        switch::end(&record.id);
-        runqueue::end(leader);
     }
-    send(context, &record)
 }
 
-/// The way of a record.
+/// The way of a record that tells the end of the process.
 #[inline(always)]
 pub(crate) fn send<C: EbpfContext>(context: &C, record: &ReleaseRecord) -> Option<()> {
-    let known = known_overflow_entry(&record.id);
-    if known.is_none() && whole_to_ring(record) {
-        return None;
-    }
-    if let Some(entry) = known.or_else(|| overflow_entry(&record.id)) {
-        entry.totals = record.totals;
-        entry.wait_status = record.wait_status;
-        entry.exit_flags = record.flags;
-        entry.release_time_ns = record.time_ns;
-        entry.comm = record.comm;
-        entry.euid = record.euid;
-        entry.parent_tgid = record.parent_tgid;
-        entry.flags |= OVERFLOW_RELEASED;
-        return None;
-    }
-    if record.flags & RELEASE_PROJECTED != 0 {
-        // The leader's own release says the same once more, if it comes.
+    if to_ring_or_hash(record) || record.flags & RELEASE_REPEATED != 0 {
         return None;
     }
     to_sums(context, record)
+}
+
+/// `false`: ring and hash are full.
+#[inline(always)]
+fn to_ring_or_hash(record: &ReleaseRecord) -> bool {
+    let known = known_overflow_entry(&record.id);
+    if known.is_none() && whole_to_ring(record) {
+        return true;
+    }
+    let Some(entry) = known.or_else(|| overflow_entry(&record.id)) else {
+        return false;
+    };
+    entry.totals = record.totals;
+    entry.wait_status = record.wait_status;
+    entry.exit_flags = record.flags;
+    if entry.flags & OVERFLOW_RELEASED != 0 {
+        // What it repeats is in this entry.
+        entry.exit_flags &= !RELEASE_REPEATED;
+    }
+    entry.release_time_ns = record.time_ns;
+    entry.comm = record.comm;
+    entry.euid = record.euid;
+    entry.parent_tgid = record.parent_tgid;
+    entry.flags |= OVERFLOW_RELEASED;
+    true
 }
 
 /// Ring and hash are full. Only a process that no pass has credited goes into the sums: an older one's total is mostly

@@ -103,6 +103,7 @@ impl Node {
             facts: facts(comm),
             counters: used(10),
             projected: false,
+            repeated: false,
         })));
     }
 

@@ -190,6 +190,7 @@ impl History {
                     facts: Facts::default(),
                     counters: counters(used),
                     projected: false,
+                    repeated: false,
                 };
                 self.tell(Event::Released(Box::new(released)), fate);
             }

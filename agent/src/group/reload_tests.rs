@@ -171,6 +171,7 @@ fn released(node: &mut Node, tgid: u32, used: u64) {
         facts: facts("a"),
         counters: counters(used),
         projected: false,
+        repeated: false,
     })));
 }
 

@@ -63,6 +63,7 @@ mod tests {
             facts: Facts::default(),
             counters: counters(10),
             projected,
+            repeated: false,
         }))
     }
 
@@ -97,6 +98,53 @@ mod tests {
         assert_eq!(table.finals.len(), CAPACITY);
         let users: i64 = sums.users.values().sum();
         assert_eq!(users, 1 + i64::try_from(CAPACITY).unwrap());
+    }
+
+    /// The last thread of a leader that nobody waits for tells the totals, and the free of the leader the end.
+    fn left_leader_is_freed(table: &mut Table, sums: &mut Sums) {
+        let mut event = released(2, false);
+        if let Event::Released(released) = &mut event {
+            released.repeated = true;
+        }
+        table.apply(event, sums);
+    }
+
+    #[test]
+    fn free_of_a_left_leader_closes_its_process() {
+        let (mut table, mut sums) = (Table::new(1000), Sums::default());
+        for event in [forked(2), exited(2), released(2, true)] {
+            table.apply(event, &mut sums);
+        }
+        assert!(table.processes.contains(id(2)));
+        left_leader_is_freed(&mut table, &mut sums);
+        assert!(!table.processes.contains(id(2)));
+        assert_eq!(sums.total.delta.cpu_ns(), 10);
+    }
+
+    #[test]
+    fn late_free_of_a_left_leader_counts_nothing_twice() {
+        let (mut table, mut sums) = (Table::new(1000), Sums::default());
+        for event in [forked(2), exited(2), released(2, true)] {
+            table.apply(event, &mut sums);
+        }
+        let pass = Pass {
+            started_ns: 3000,
+            finals_follow: true,
+            ..Pass::default()
+        };
+        table.observe(&pass, &mut sums);
+        let others = 3..3 + u32::try_from(CAPACITY).unwrap();
+        for tgid in others.clone() {
+            for event in [forked(tgid), exited(tgid), released(tgid, false)] {
+                table.apply(event, &mut sums);
+            }
+            table.end_drain(&mut sums);
+        }
+        assert!(!table.is_buried(id(2)), "it is still known");
+        let before = (sums.total, table.statistics().unannounced);
+        left_leader_is_freed(&mut table, &mut sums);
+        assert_eq!((sums.total, table.statistics().unannounced), before);
+        assert_eq!(table.statistics().late_ignored, 1);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Released {
     pub counters: Counters,
     /// The leader is a zombie that may still stay for its parent: totals are final, the process is not gone yet.
     pub projected: bool,
+    /// A projected record has told the same: this one tells that the process is gone.
+    pub repeated: bool,
 }
 
 /// One record of the kernel programs. All totals are absolute: duplicates, loss and reordering do no harm.

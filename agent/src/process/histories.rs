@@ -394,6 +394,7 @@ pub(super) fn released(id: ProcessId, used: u64) -> Event {
         facts: Facts::default(),
         counters: counters(used),
         projected: false,
+        repeated: false,
     }))
 }
 

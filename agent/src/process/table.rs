@@ -4,7 +4,7 @@
 //! Forked --> shares its parent's account      first exec --> own account, takes all since the fork with it (launch.rs)
 //! later exec --> the old image keeps its share (a split); of many between two passes the smallest are dropped
 //! pass --> credited, own account; gone from it --> pending --> Released, or unconfirmed after 60 s
-//! Released --> credited, closed, tombstone (a repeated record adds only what it has more)
+//! Released --> credited, closed, tombstone (a repeated record adds only what it has more); projected: credited only
 //! pending --> credited by what its end told, unless that may be in a sum by comm
 //! unconfirmed --> tombstone
 //! ```
@@ -334,7 +334,8 @@ impl Table {
             return;
         }
         if !self.processes.contains(id) {
-            if self.may_be_forgotten(id) {
+            // What was told before may have been credited, and the tombstone given way to others.
+            if released.repeated || self.may_be_forgotten(id) {
                 self.statistics.late_ignored += 1;
                 return;
             }

@@ -14,7 +14,7 @@ use agent_common::{
     ARGV_BYTES, ARGV_CUT, CoarseSums, Comm, EXEC_BORROWED_IDS, EXEC_REAL_UID, EXIT_OOM,
     EXIT_UNTOLD, ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity, OVERFLOW_EXECED,
     OVERFLOW_EXITED, OVERFLOW_FORKED, OVERFLOW_RELEASED, OverflowRecord, RELEASE_PROJECTED,
-    ReleaseRecord, kind,
+    RELEASE_REPEATED, ReleaseRecord, kind,
 };
 use bytemuck::{Pod, pod_read_unaligned};
 use std::borrow::Cow;
@@ -169,6 +169,7 @@ fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Rele
         facts: last_facts(record, names),
         counters: carried.counters(&record.totals),
         projected: record.flags & RELEASE_PROJECTED != 0,
+        repeated: record.flags & RELEASE_REPEATED != 0,
     }
 }
 

@@ -198,14 +198,14 @@ fn start(program: Program, loaded: &mut Loaded, btf: Option<&Btf>) -> Result<(),
             // Attached by whoever opens it.
             loaded.load("task", btf)?;
         }
-        Program::RunQueue => {
-            let loaded: &mut BtfTracePoint = loaded.try_into()?;
-            loaded.load(Program::Switch.hook(), btf)?;
-            loaded.attach()?;
-        }
         _ => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;
-            loaded.load(program.hook(), btf)?;
+            // Behind the slash stands which one of its programs it is.
+            let (hook, _) = program
+                .hook()
+                .split_once('/')
+                .unwrap_or((program.hook(), ""));
+            loaded.load(hook, btf)?;
             loaded.attach()?;
         }
     }

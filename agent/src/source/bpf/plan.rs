@@ -16,6 +16,8 @@ pub enum Program {
     Release,
     /// `tp_btf/sched_process_free`
     Free,
+    /// `tp_btf/sched_process_free`, too; beside [`Self::Release`], for leaders whose release that does not see
+    LeaderFree,
     /// `iter/task`
     Snapshot,
     /// `tp_btf/sched_switch`
@@ -38,12 +40,13 @@ pub enum Program {
 
 impl Program {
     /// All programs, in the order of the architecture's picture.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Fork,
         Self::Exec,
         Self::Exit,
         Self::Release,
         Self::Free,
+        Self::LeaderFree,
         Self::Snapshot,
         Self::Switch,
         Self::RunQueue,
@@ -63,6 +66,7 @@ impl Program {
             Self::Exit => "process_exit",
             Self::Release => "task_release",
             Self::Free => "process_free",
+            Self::LeaderFree => "leader_free",
             Self::Snapshot => "task_snapshot",
             Self::Switch => "task_switch",
             Self::RunQueue => "runqueue_switch",
@@ -83,6 +87,7 @@ impl Program {
             Self::Exit => "sched_process_exit",
             Self::Release => "release_task",
             Self::Free => "sched_process_free",
+            Self::LeaderFree => "sched_process_free/leader",
             Self::Snapshot => "iter/task",
             Self::Switch => "sched_switch",
             Self::RunQueue => "sched_switch/runqueue",
@@ -164,9 +169,10 @@ impl Plan {
     /// Programs in the order in which they are attached: deaths before births, so that nobody is born whose end would
     /// be missed.
     pub fn programs(self) -> Vec<Program> {
-        let last = match self.rung {
-            Some(Rung::Release) => Program::Release,
-            Some(Rung::Free) => Program::Free,
+        let mut programs = match self.rung {
+            // The free finds what the release has marked.
+            Some(Rung::Release) => vec![Program::LeaderFree, Program::Release],
+            Some(Rung::Free) => vec![Program::Free],
             Some(Rung::LastSwitch) => {
                 return vec![
                     Program::TraceFree,
@@ -183,7 +189,8 @@ impl Plan {
             Tier::Switch => Program::Switch,
             Tier::Procfs => return Vec::new(),
         };
-        vec![last, Program::Exit, Program::Exec, Program::Fork, reader]
+        programs.extend([Program::Exit, Program::Exec, Program::Fork, reader]);
+        programs
     }
 }
 

@@ -185,6 +185,7 @@ mod tests {
                 ..Counters::default()
             },
             projected: false,
+            repeated: false,
         }))
     }
 

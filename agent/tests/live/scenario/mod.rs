@@ -41,6 +41,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("twins", threads::twins),
     ("unwaited", lineage::unwaited),
     ("unwaited-threads", threads::unwaited_threads),
+    ("unwaited-twins", threads::unwaited_twins),
     ("vfork", lineage::vfork),
     ("vfork-exec", lineage::vfork_exec),
     ("worker", worker::worker),

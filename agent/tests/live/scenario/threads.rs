@@ -41,18 +41,39 @@ fn await_zombie_leader() {
 pub(super) fn twins(arguments: &[String]) {
     for _ in 0..number(&arguments[0]) {
         let pid = process::fork(|| {
-            let ready: &'static AtomicU64 = super::crowd::shared();
-            let end = || {
-                ready.fetch_add(1, Relaxed);
-                while ready.load(Relaxed) < 2 {
-                    std::hint::spin_loop();
-                }
-                process::exit_thread()
-            };
-            std::thread::spawn(end);
-            end();
+            let ready = super::crowd::shared();
+            std::thread::spawn(|| end_together(ready));
+            end_together(ready);
         });
         process::reap(pid);
+    }
+}
+
+/// Ends this thread when another one is here, too.
+fn end_together(ready: &'static AtomicU64) {
+    ready.fetch_add(1, Relaxed);
+    while ready.load(Relaxed) < 2 {
+        std::hint::spin_loop();
+    }
+    process::exit_thread();
+}
+
+/// `COUNT`: processes one after another that nobody waits for, each with a first thread that ends before two others, which end at
+/// the same moment.
+pub(super) fn unwaited_twins(arguments: &[String]) {
+    process::ignore_children();
+    for _ in 0..number(&arguments[0]) {
+        process::fork(|| {
+            let ready = super::crowd::shared();
+            for _ in 0..2 {
+                std::thread::spawn(|| {
+                    await_zombie_leader();
+                    end_together(ready);
+                });
+            }
+            process::exit_thread();
+        });
+        process::await_no_children();
     }
 }
 

@@ -3,11 +3,12 @@
 use super::{up_to_exec, within};
 use crate::{
     agent::Agent,
+    exposition::Samples,
     group::Lives,
     guest::scaled,
     program::Program,
     runner::table,
-    tier::{ALL, EXACT, ITERATOR, TICK_NS, Tier},
+    tier::{ALL, EXACT, ITERATOR, TICK_NS, Tier, left_out_by_free},
 };
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ table![
     exec_by_a_thread for EXACT,
     threads_of_one_process for EXACT,
     unwaited_threads for EXACT,
+    each_end_of_unwaited_threads_is_counted for EXACT,
     thread_with_lower_id_than_its_process_is_counted_once for &[&ITERATOR],
     threads_by_name for ALL,
     thread_names_that_come_and_go for ALL,
@@ -203,6 +205,42 @@ fn unwaited_threads(tier: &'static Tier) {
         expected.check(&group)?;
         super::unwaited_within(&agent, tier, &group, count, low_ns)
     });
+}
+
+/// The kernel releases their leaders in a loop of its own; one or two threads are released just before.
+fn each_end_of_unwaited_threads_is_counted(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    let count = scaled(200).max(20);
+    for (scenario, arguments) in [
+        ("unwaited-threads", vec![count.to_string(), "0".to_owned()]),
+        ("unwaited-twins", vec![count.to_string()]),
+    ] {
+        let node = |samples: &Samples| samples.the("headcount_kernel_exits_total", &[]);
+        let before = node(&agent.scrape());
+        let program = Program::new("auto");
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        program.run(scenario, &arguments);
+        // The kernel of some sandboxes leaves out some runs of the program at the free.
+        let seen = (count + 1) as f64
+            - if agent.rung() == Some("free") {
+                left_out_by_free()
+            } else {
+                0.0
+            };
+        agent.await_settled(|samples| {
+            let (ends, told) = (
+                node(samples) - before,
+                samples.group(&program.name).all_exits(),
+            );
+            if ends >= seen && told == (count + 1) as f64 {
+                return Ok(());
+            }
+            Err(format!(
+                "{scenario}: of {} ends {ends} on the node and {told} in the group",
+                count + 1
+            ))
+        });
+    }
 }
 
 /// The iterator visits such a thread before its leader; it ends between the two visits of some pass. A crowd of threads between
