@@ -1,35 +1,34 @@
-//! The argument vector of a process: one buffer, bounded, however many arguments the process shows.
+//! The argument vector of a process: one bounded buffer, however many arguments the process shows.
 //!
-//! A process may overwrite its arguments with anything: a million NULs are a million empty arguments. So they are never
-//! held one by one. The buffer is as the kernel keeps them, one NUL between two; they are found again when they are
-//! read.
+//! A process may overwrite its arguments with anything: a million NULs are a million empty arguments. So arguments are never
+//! stored one by one. The buffer has the kernel's format, one NUL between two arguments; readers split it at the NULs.
 
 use std::fmt;
 
-/// See the module.
+/// All arguments in one buffer.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Arguments {
     /// All arguments in order, one NUL between two, none at the end.
     bytes: Box<[u8]>,
-    /// How many there are: no bytes are no argument, or an empty one.
+    /// Number of arguments: an empty buffer is no argument, or one empty argument.
     count: u16,
     is_cut: bool,
 }
 
 impl Arguments {
-    /// The most bytes that are held, NULs between arguments included.
+    /// At most this many bytes are held, NULs between arguments included.
     pub const MAX_BYTES: usize = 64 << 10;
-    /// The most arguments that are held.
+    /// At most this many arguments are held.
     pub const MAX_COUNT: usize = 4096;
 
-    /// From the content of `/proc/<pid>/cmdline`, or the beginning of it. As in process-exporter NULs at the end are
-    /// dropped before splitting, and nothing but NULs is one empty argument. What is beyond the bounds is dropped, and
-    /// then [`Arguments::is_cut`] says so.
+    /// From the content of `/proc/<pid>/cmdline`, or the beginning of it. As in process-exporter, NULs at the end are dropped
+    /// before splitting, and a file of NULs only is one empty argument. Arguments beyond the bounds are dropped;
+    /// [`Arguments::is_cut`] then returns `true`.
     pub fn of_file(file: &[u8]) -> Self {
         Self::of_beginning(file, Self::MAX_BYTES)
     }
 
-    /// The same of at most `most` bytes.
+    /// As [`Self::of_file`], but keeps at most `most` bytes.
     pub fn of_beginning(file: &[u8], most: usize) -> Self {
         if file.is_empty() {
             return Self::default();
@@ -52,17 +51,17 @@ impl Arguments {
         }
     }
 
-    /// Whether there is none: a kernel thread, a zombie.
+    /// Whether there are no arguments: a kernel thread or a zombie.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// How many there are.
+    /// Number of arguments.
     pub const fn len(&self) -> usize {
         self.count as usize
     }
 
-    /// Bytes that are held.
+    /// Number of bytes held.
     pub const fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -72,7 +71,7 @@ impl Arguments {
         self.is_cut
     }
 
-    /// The same, known to be the beginning of more.
+    /// The same arguments, marked as cut.
     pub fn cut(mut self) -> Self {
         self.is_cut = true;
         self
@@ -95,7 +94,7 @@ impl Arguments {
         self.bytes.iter().map(blank).collect()
     }
 
-    /// The first `most` bytes of them.
+    /// The first `most` bytes, marked as cut if there are more.
     pub fn shortened(&self, most: usize) -> Self {
         if self.bytes.len() <= most {
             return self.clone();
@@ -110,7 +109,7 @@ fn nuls(bytes: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 impl<T: AsRef<[u8]>> FromIterator<T> for Arguments {
-    /// From arguments one by one, within the same bounds. Empty ones at the end stay.
+    /// From single arguments, within the same bounds. Empty arguments at the end stay.
     fn from_iter<I: IntoIterator<Item = T>>(words: I) -> Self {
         let (mut bytes, mut count) = (Vec::new(), 0);
         for word in words {

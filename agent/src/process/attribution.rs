@@ -1,23 +1,23 @@
-//! Whose something is that the kernel counts by itself, without a record that could be booked later.
+//! Attribution of values that the kernel counts itself, and for which no record comes that could be booked later.
 
-/// To what a process, or every process that runs a program of a certain name, is to be attributed.
+/// The group that values of a process, or of all processes with a certain comm, belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attribution {
     /// The group with this number.
     Group(u64),
-    /// To none: it is in no group.
+    /// No group: the process is in none.
     Nowhere,
-    /// Whatever its parent is attributed to.
+    /// The group that its parent's values belong to.
     Parent,
-    /// Nobody knows yet.
+    /// Not known yet.
     Unknown,
 }
 
-/// Groups that are no more because their counters were added to another group's.
+/// Groups that were removed; their counters were added to another group's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Folds {
-    /// The number of the group that took them over; `None` while there is no such group.
+    /// The number of the group that took over their counters; `None` while there is no such group.
     pub heir: Option<u64>,
-    /// Their numbers.
+    /// The numbers of the removed groups.
     pub groups: Vec<u64>,
 }

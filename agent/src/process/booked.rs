@@ -1,8 +1,8 @@
-//! What of a process's use is booked already.
+//! The totals of a process that are booked already.
 
 use super::{Counters, Cpu, Delta, Faults, Io, Switches};
 
-/// Totals booked so far. Only rise, part by part; a source that falls, or cannot read, changes nothing.
+/// Totals booked so far. Each part only rises: a reading that is lower, or missing, changes nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Booked {
     cpu: Cpu,
@@ -14,7 +14,7 @@ pub(super) struct Booked {
     run_queue_wait_ns: u64,
 }
 
-/// Where counting of a total starts that the source cannot read at each pass.
+/// Where counting starts for a total that the source cannot read at each pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum CountFrom {
     /// No pass has failed to read it: all since the birth of the process counts.
@@ -27,19 +27,19 @@ enum CountFrom {
 }
 
 impl CountFrom {
-    /// A reading has come; whether it is the baseline.
+    /// Notes a reading. Returns whether it is the baseline.
     fn read(&mut self) -> bool {
         std::mem::replace(self, Self::LastReading) == Self::NextReading
     }
 
-    /// A pass could not read it.
+    /// Notes that a pass could not read the total.
     fn fail(&mut self) {
         if *self == Self::Birth {
             *self = Self::NextReading;
         }
     }
 
-    /// A source tells it that has counted since the birth.
+    /// Notes that a source will report the total since the birth.
     fn trust(&mut self) {
         if *self == Self::NextReading {
             *self = Self::Birth;
@@ -47,7 +47,7 @@ impl CountFrom {
     }
 }
 
-/// Raises `booked` to `now`; what it rose by.
+/// Raises `booked` to `now`. Returns the rise.
 fn raise(booked: &mut u64, now: u64) -> u64 {
     let rise = now.saturating_sub(*booked);
     *booked += rise;
@@ -55,7 +55,7 @@ fn raise(booked: &mut u64, now: u64) -> u64 {
 }
 
 impl Booked {
-    /// All of it.
+    /// All that is booked.
     pub(super) fn total(&self) -> Delta {
         Delta::from(&Counters {
             cpu: self.cpu,
@@ -66,7 +66,7 @@ impl Booked {
         })
     }
 
-    /// Books `now`; what that adds.
+    /// Books `now`. Returns the rise.
     pub(super) fn raise(&mut self, now: &Counters) -> Delta {
         let cpu = self.cpu.advance(now.cpu);
         let io = now.io.unwrap_or(self.io);
@@ -95,8 +95,8 @@ impl Booked {
 }
 
 impl Booked {
-    /// Books `now`, what a pass has read; what that adds. A total that the first pass could not read begins at its first
-    /// reading: what the process had used until then would appear as one jump.
+    /// Books `now`, as a pass has read it. Returns the rise. A total that the first pass could not read counts from its first
+    /// reading: otherwise everything that the process had used until then would appear as one jump.
     pub(super) fn raise_by_pass(&mut self, now: &Counters) -> Delta {
         let delta = self.raise(now);
         if now.io.is_none() {
@@ -114,8 +114,8 @@ impl Booked {
         self.switches_from = CountFrom::NextReading;
     }
 
-    /// The process is as old as the agent's counting, and a kernel program tells its totals: all of them count, also what
-    /// no pass could read.
+    /// For a process born after the agent began to watch, when a kernel record brings its totals: all of them count, even if no
+    /// pass could read them.
     pub(super) fn trust_records(&mut self) {
         self.io_from.trust();
         self.switches_from.trust();

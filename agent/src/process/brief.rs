@@ -1,13 +1,14 @@
-//! Processes in no group, where `/proc` is the only source: a pass reads `stat` of them and nothing else.
+//! Brief reading of processes in no group, where `/proc` is the only source: a pass reads only their `stat`.
 //!
-//! Out: the processes of which a pass may read so little. In: what it has read. The CPU time of such a process is accounted for as
-//! before. Its storage I/O and context switches are unknown meanwhile, and begin at the first reading after it has come into a group.
+//! Out go the processes that a pass may read so briefly; in comes what it has read. The CPU time of such a process is accounted
+//! for as always. Its storage I/O and context switches are unknown meanwhile; they count from the first reading after the
+//! process has got a group.
 
 use super::{AccountId, Counters, Ledger, Pass, Sample, Table, entry::Held};
 
 impl Table {
-    /// Start of the process with this number, nanoseconds since boot, if `stat` is all that need be read of it: the last pass saw
-    /// it, it is decided that it is in no group, and it was born before `since_ns`, so that it will not be looked at again.
+    /// Start of the process with this process id, nanoseconds since boot, if a pass need read only its `stat`: the last pass
+    /// saw it, it is decided to be in no group, and it was born before `since_ns`, so that no pass looks at it again.
     pub fn in_no_group(
         &self,
         tgid: u32,
@@ -22,7 +23,8 @@ impl Table {
         (is_settled && is_outside && !self.waiting.contains(&id)).then_some(start_ns)
     }
 
-    /// Takes what a pass has read of a process in no group. Its descriptors, wait channels and threads are read when it is in one.
+    /// Takes what a pass has read of a process in no group. Its descriptors, wait channels and threads are read once it has a
+    /// group.
     pub(super) fn observe_briefly(
         &mut self,
         sample: &Sample,
@@ -41,7 +43,7 @@ impl Table {
             is_credited: sample.id.start_ns <= pass.started_ns || !pass.finals_follow,
             ..sample.into()
         });
-        // Whatever is read of it later, is read anew.
+        // Once the process has a group, everything is read anew.
         entry.probed = None;
         let counters = Counters {
             io: None,

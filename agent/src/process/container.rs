@@ -1,8 +1,9 @@
 //! Containers: their ids, and the names that a cluster gives them. `container_path` finds the id in a cgroup path.
 
-/// Digits of a container's id.
+/// Number of digits in a container's id.
 const CONTAINER_ID: usize = 64;
-/// What Kubernetes makes names of: no vowels, so no words, and nothing that is read as something else.
+/// Characters of the random parts of Kubernetes names: no vowels, so that no words appear, and no characters that are easily
+/// misread.
 const RANDOM: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// A container of a pod.
@@ -17,15 +18,15 @@ pub struct Container {
 }
 
 impl Container {
-    /// What the pod is one of: its name without what a Deployment, DaemonSet, StatefulSet, Job or CronJob puts behind
-    /// their own. A name that only looks as if it had such an end loses it too.
+    /// The name of the pod's workload: the pod's name without the endings that a Deployment, DaemonSet, StatefulSet, Job or
+    /// CronJob appends to its own name. A name that happens to have such an ending loses it, too.
     pub fn workload(&self) -> &str {
         let pod = self.pod.as_str();
         let Some(owner) = without_end(pod, |end| end.len() == 5 && is_random(end)) else {
             // A StatefulSet numbers its pods.
             return without_end(pod, is_number).unwrap_or(pod);
         };
-        // A ReplicaSet is called after the hash of its template, a CronJob's job after the minute it was due.
+        // A ReplicaSet appends the hash of its template; a CronJob appends to its job the minute it was due.
         let is_generated = |end: &str| match end.len() {
             8 if is_number(end) => true,
             7..=10 => is_random(end),
@@ -48,7 +49,7 @@ fn is_number(end: &str) -> bool {
     end.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether it is the id of a container, and nothing else.
+/// Whether `text` is exactly a container's id.
 pub fn is_container_id(text: &str) -> bool {
     let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     text.len() == CONTAINER_ID && text.bytes().all(is_digit)

@@ -1,10 +1,10 @@
-//! Which container a process is in, by its cgroup paths.
+//! Finds the container of a process in its cgroup paths.
 //!
-//! In come paths as `/proc/<pid>/cgroup` has them; out goes the container's id, and what made its cgroup. Paths need not begin
-//! at the root: seen from another cgroup namespace, as in a container, they begin with `/..`.
+//! In come paths as `/proc/<pid>/cgroup` shows them; out go the container's id and the kind of cgroup above it. Paths need not
+//! begin at the root: seen from another cgroup namespace, as in a container, they begin with `/..`.
 //!
-//! A cgroup's name proves nothing where a local user or a container may create cgroups: a user may call one
-//! `kubepods/pod<uid>/<id>` after a container of somebody else. The path is therefore read from its beginning, which only root
+//! A cgroup's name proves nothing where a local user or a container may create cgroups: a user may call a cgroup
+//! `kubepods/pod<uid>/<id>` after a container of another user. The path is therefore read from its beginning, which only root
 //! can create, and reading ends at the first component below which others may create cgroups:
 //!
 //! ```text
@@ -19,13 +19,13 @@ use std::fmt;
 
 use super::is_container_id;
 
-/// Digits of a pod's uid: with dashes or underscores if the API server gave it, without if the pod comes from a file on the
-/// node.
+/// Lengths of a pod's uid: with dashes or underscores if the API server assigned it, without if the pod comes from a file on
+/// the node.
 const POD_UID: [usize; 2] = [36, 32];
-/// The kubelet's cgroups for pods that are not of the class Guaranteed.
+/// The kubelet's cgroups for pods that are not of the QoS class Guaranteed.
 const CLASSES: [&str; 2] = ["burstable", "besteffort"];
-/// Top-level cgroups that container runtimes create; only root can write to them. `default` is containerd's namespace of
-/// nerdctl, `actions_job` that of GitHub's runners.
+/// Top-level cgroups that container runtimes create; only root can write to them. `default` is nerdctl's namespace in
+/// containerd, `actions_job` is the parent cgroup on GitHub's runners.
 const RUNTIMES: [&str; 6] = [
     "docker",
     "podman",
@@ -34,7 +34,7 @@ const RUNTIMES: [&str; 6] = [
     "default",
     "actions_job",
 ];
-/// Units of runtimes below which runc creates `<slice>:<runtime>:<id>` if it is not configured for systemd.
+/// Units of runtimes. If runc is not configured for systemd, it creates `<slice>:<runtime>:<id>` below them.
 const RUNTIME_UNITS: [&str; 6] = [
     "containerd.service",
     "cri-docker.service",
@@ -44,30 +44,30 @@ const RUNTIME_UNITS: [&str; 6] = [
     "k3s-agent.service",
 ];
 
-/// Where a process's container is.
+/// The container of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContainerPath<'a> {
     /// The id, 64 hexadecimal digits.
     pub id: &'a str,
-    /// What its cgroup is below.
+    /// The kind of cgroup above the container's cgroup.
     pub parent: Parent<'a>,
 }
 
-/// What a container's cgroup is below.
+/// The kind of cgroup above a container's cgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parent<'a> {
-    /// The cgroup of the pod with this uid, as it is written there.
+    /// The cgroup of the pod with this uid, spelled as in the path.
     Pod(&'a str),
-    /// The same cgroup that the agent's own container is below, maybe a pod's: the path does not show it.
+    /// The cgroup above the agent's own container. It may be a pod's: the path does not show it.
     Own,
     /// A place where only root creates cgroups.
     Node,
-    /// A unit or container whose user may create cgroups of any name. Its id may be invented, so it names no container
+    /// A unit or container whose user may create cgroups of any name. Its id may be invented, so it identifies no container
     /// outside.
     Delegated(&'a str),
 }
 
-/// As `.ContainerID` shows it: the id alone only where nobody but root can have chosen it.
+/// The text of `.ContainerID`: the id alone only where only root can have chosen it.
 impl fmt::Display for ContainerPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.parent {
@@ -78,7 +78,8 @@ impl fmt::Display for ContainerPath<'_> {
 }
 
 impl Parent<'_> {
-    /// Whether a kubelet may have made the container, and, if both uids are known, made it for the pod with this uid.
+    /// Whether a kubelet may have made the container; if both uids are known, whether it may have made it for the pod with this
+    /// uid.
     pub fn may_be_pod(self, uid: Option<&str>) -> bool {
         let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
         match (self, uid) {
@@ -89,13 +90,13 @@ impl Parent<'_> {
     }
 }
 
-/// The container that the first of the paths shows that shows any.
+/// The container in the first path that shows one.
 pub fn container_path(paths: &[String]) -> Option<ContainerPath<'_>> {
     container_path_within(paths, None)
 }
 
-/// The same on a node that is itself the container with the id `node`, as kind's are: in this container, and in no other,
-/// other containers are told apart.
+/// As [`container_path`], on a node that is itself the container with the id `node`, as kind's nodes are: only in this
+/// container are other containers looked for.
 pub fn container_path_within<'a>(
     paths: &'a [String],
     node: Option<&str>,
@@ -103,14 +104,14 @@ pub fn container_path_within<'a>(
     let mut all = paths.iter().filter_map(|path| Reader { node }.path(path));
     let first = all.next()?;
     let is_delegated = |one: &ContainerPath<'_>| matches!(one.parent, Parent::Delegated(_));
-    // Of version 1, one hierarchy may be delegated and another not.
+    // With cgroup version 1, one hierarchy may be delegated and another not.
     match is_delegated(&first) {
         true => all.find(|one| !is_delegated(one)).or(Some(first)),
         false => Some(first),
     }
 }
 
-/// The components of a path that are left to read.
+/// The components of a path that are not read yet.
 type Components<'a> = std::str::Split<'a, char>;
 
 #[derive(Clone, Copy)]
@@ -126,7 +127,7 @@ impl Reader<'_> {
         while first == ".." {
             first = components.next()?;
         }
-        // The path begins below a cgroup that the agent's own is below, too: somewhere in the places below.
+        // The path begins below a cgroup that is above the agent's own; its first components may be missing.
         if is_outside {
             if let Some(uid) = pod_directory(first).filter(|uid| is_uid(uid)) {
                 return in_pod(uid, components);
@@ -142,7 +143,7 @@ impl Reader<'_> {
         self.root(first, components)
     }
 
-    /// From the top of the hierarchy, or of a node that is a container.
+    /// Reads from the top of the hierarchy, or of a node that is a container.
     fn root<'a>(self, first: &'a str, mut rest: Components<'a>) -> Option<ContainerPath<'a>> {
         match first {
             "kubepods" => in_kubepods(rest),
@@ -168,7 +169,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Below slices. systemd creates them, and only on behalf of root.
+    /// Reads below slices. systemd creates them, and only on behalf of root.
     fn slices<'a>(self, first: &'a str, mut rest: Components<'a>) -> Option<ContainerPath<'a>> {
         let mut name = first;
         while let Some(slice) = name.strip_suffix(".slice") {
@@ -190,12 +191,12 @@ impl Reader<'_> {
         }
     }
 
-    /// In a container: what is created there counts only if the container is the node itself.
+    /// Reads inside a container: cgroups created there count only if the container is the node itself.
     fn inside<'a>(self, id: &'a str, mut rest: Components<'a>) -> Option<ContainerPath<'a>> {
         if self.node != Some(id) {
             return Some(of_node(id));
         }
-        // Podman's payload is one level below.
+        // Podman puts the payload one level below.
         let first = rest.next().filter(|name| *name != "container");
         let inner = first
             .or_else(|| rest.next())
@@ -212,7 +213,7 @@ const fn of_node(id: &str) -> ContainerPath<'_> {
 
 fn in_kubepods(mut rest: Components<'_>) -> Option<ContainerPath<'_>> {
     let mut name = rest.next()?;
-    // Docker Desktop has it twice.
+    // Docker Desktop has this component twice.
     if name == "kubepods" {
         name = rest.next()?;
     }
@@ -222,7 +223,7 @@ fn in_kubepods(mut rest: Components<'_>) -> Option<ContainerPath<'_>> {
     in_pod(pod_directory(name)?, rest)
 }
 
-/// Directly below a pod: further down, the container may create cgroups.
+/// Reads directly below a pod only: further down, the container may create cgroups.
 fn in_pod<'a>(uid: &'a str, mut rest: Components<'a>) -> Option<ContainerPath<'a>> {
     let id = container(rest.next()?)?;
     let parent = Parent::Pod(uid);
@@ -248,7 +249,7 @@ fn joined(component: &str) -> Option<ContainerPath<'_>> {
 fn container(component: &str) -> Option<&str> {
     let name = component.strip_suffix(".scope").unwrap_or(component);
     let (before, id) = name.split_at_checked(name.len().checked_sub(64)?)?;
-    // `crio-conmon-<id>` holds the container's monitor, which is outside it.
+    // `crio-conmon-<id>` holds the container's monitor, which is outside the container.
     let is_named = before.is_empty() || before.ends_with('-') && !before.ends_with("conmon-");
     (is_named && is_container_id(id)).then_some(id)
 }
@@ -259,7 +260,7 @@ fn pod_directory(component: &str) -> Option<&str> {
     (!uid.is_empty()).then_some(uid)
 }
 
-/// The uid in `kubepods-pod<uid>` or `<root>-kubepods-<class>-pod<uid>`, the name of a slice.
+/// The uid in the slice name `kubepods-pod<uid>` or `<root>-kubepods-<class>-pod<uid>`.
 fn pod_slice(slice: &str) -> Option<&str> {
     let (before, uid) = slice.rsplit_once("-pod")?;
     let above = CLASSES

@@ -1,4 +1,4 @@
-//! Real paths of many runtimes, and paths that local users and containers invent.
+//! Real paths of many runtimes, and paths that local users and containers may invent.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 const OWN: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 const UID: &str = "1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
 
-/// `CID`, `OWN` (another container), `UID`, and `U_D` for the uid with underscores, stand for the real texts.
+/// Replaces `CID`, `OWN` (another container), `UID`, and `U_D` (the uid with underscores) by the real texts.
 fn path(text: &str) -> Vec<String> {
     let escaped = UID.replace('-', "_");
     let text = text.replace("CID", ID).replace("OWN", OWN);
@@ -56,7 +56,7 @@ fn containers_of_pods_are_found_for_each_driver_runtime_and_namespace() {
     );
     assert_eq!(shown(&of_file), ID);
     assert!(!may_be_pod(&of_file), "another pod");
-    // Beside the agent's own container the pod is not to be seen.
+    // Beside the agent's own container, the path does not show the pod.
     assert_eq!(shown("/../CID"), ID);
     assert!(may_be_pod("/../cri-containerd-CID.scope"));
 }
@@ -253,7 +253,7 @@ fn a_container_belongs_to_the_pod_whose_uid_its_path_has() {
     }
 }
 
-/// What a user or a container can append to the path of a cgroup that it may write to.
+/// Components that a user or a container can append to the path of a cgroup that it may write to.
 fn invented() -> impl Strategy<Value = String> {
     let component = prop_oneof![
         Just("kubepods".to_owned()),

@@ -1,6 +1,6 @@
-//! What one process has used since it was born, as a source read it.
+//! Totals of one process since its birth, as a source read them.
 
-/// CPU time split as `/proc/<pid>/stat` splits it.
+/// CPU time, split as in `/proc/<pid>/stat`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cpu {
     /// User time, nanoseconds.
@@ -15,8 +15,8 @@ impl Cpu {
         self.user_ns.saturating_add(self.system_ns)
     }
 
-    /// The split after `self` when a source now says `next`: the total is the larger one, neither part falls, and
-    /// the parts still add up to the total (the rule of the kernel's `cputime_adjust`).
+    /// The split after `self` when a source reports `next`: the total is the larger one, neither part falls, and the parts
+    /// still add up to the total (the rule of the kernel's `cputime_adjust`).
     pub fn advance(self, next: Self) -> Self {
         let total = self.total_ns().max(next.total_ns());
         let user_ns = next.user_ns.clamp(self.user_ns, total - self.system_ns);
@@ -30,27 +30,27 @@ impl Cpu {
 /// Page faults of a process, dead threads included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Faults that needed IO.
+    /// Faults that needed I/O.
     pub major: u64,
-    /// Faults that did not.
+    /// Faults that needed no I/O.
     pub minor: u64,
 }
 
-/// Storage IO of a process (`read_bytes` and `write_bytes` of `/proc/<pid>/io`), dead threads included.
+/// Storage I/O of a process (`read_bytes` and `write_bytes` of `/proc/<pid>/io`), dead threads included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Io {
-    /// Bytes fetched from storage.
+    /// Bytes read from storage.
     pub read_bytes: u64,
-    /// Bytes sent to storage; cancelled ones are not subtracted.
+    /// Bytes written to storage; cancelled writes are not subtracted.
     pub write_bytes: u64,
 }
 
 /// Context switches of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Switches {
-    /// The task gave the CPU up.
+    /// The task gave up the CPU.
     pub voluntary: u64,
-    /// The CPU was taken from the task.
+    /// The kernel took the CPU from the task.
     pub nonvoluntary: u64,
 }
 
@@ -66,17 +66,17 @@ impl Switches {
     }
 }
 
-/// Totals of one process since its birth. `None`: the source could not read it this time.
+/// Totals of one process since its birth. `None`: the source could not read the total this time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// CPU time.
     pub cpu: Cpu,
     /// Page faults.
     pub faults: Faults,
-    /// Storage IO.
+    /// Storage I/O.
     pub io: Option<Io>,
     /// Context switches.
     pub switches: Option<Switches>,
-    /// How long runnable tasks of the process waited for a CPU, nanoseconds (`task_struct.sched_info.run_delay`).
+    /// Time that runnable tasks of the process waited for a CPU, nanoseconds (`task_struct.sched_info.run_delay`).
     pub run_queue_wait_ns: Option<u64>,
 }

@@ -2,15 +2,16 @@
 
 use super::{Ledger, Table};
 
-/// How many more processes than after the last pass the table may know at the end of a drain. An entry has some 600 bytes.
+/// The number of processes by which the table may grow beyond its size after the last pass, at the end of a drain. An entry
+/// takes some 600 bytes.
 const GROWTH: usize = 4096;
 
 impl Table {
-    /// The caller calls this at the end of each drain. It removes the oldest tombstones, see tombstones.rs.
+    /// The caller calls this at the end of each drain. It drops the oldest tombstones (tombstones.rs).
     ///
     /// Returns whether the caller has to take a pass, because the table has grown by more than `GROWTH` entries since the last
-    /// one. The pass closes the entries of processes that have ended without a final record. The table therefore holds at most the
-    /// processes after the last pass, `GROWTH` more, and those whose records came in one drain.
+    /// one. The pass closes the entries of processes that have ended without a final record. The table therefore holds at most
+    /// the processes after the last pass, `GROWTH` more, and those whose records came in one drain.
     pub fn end_drain(&mut self, ledger: &mut impl Ledger) -> bool {
         self.finals
             .trim(|_, tombstone| ledger.close(tombstone.account));
@@ -89,7 +90,7 @@ mod tests {
         let (forks, exits) = (total.lifecycle.forks, total.lifecycle.exits_success);
         assert_eq!((forks, exits), (u64::from(ends), u64::from(ends)));
         assert_eq!(total.delta.cpu_ns(), 10 * u64::from(ends));
-        // Only the parent is left; it has no birth record.
+        // Only the parent is left; it has no fork record.
         assert_eq!(
             (table.statistics().unannounced, table.processes.len()),
             (0, 1)
@@ -100,7 +101,8 @@ mod tests {
         assert_eq!(users, 1 + i64::try_from(CAPACITY).unwrap());
     }
 
-    /// The last thread of a leader that nobody waits for tells the totals, and the free of the leader the end.
+    /// The record of the last thread of a leader that its parent does not wait for has brought the totals; the free of the
+    /// leader reports that the process is gone.
     fn left_leader_is_freed(table: &mut Table, sums: &mut Sums) {
         let mut event = released(2, false);
         if let Event::Released(released) = &mut event {

@@ -5,38 +5,38 @@ use super::{
     Sample, State, Tally, booked::Booked, proportional::Known, threads::Threads,
 };
 
-/// Former images of one process between two passes that keep their shares. Of more, the smallest share is dropped: it is
-/// booked to no group, and its CPU time is counted.
+/// Former images of one process that may keep their shares between two passes. If there are more, the smallest share is
+/// dropped: it is booked to no group, and its CPU time is counted as dropped.
 pub(super) const SHARES: usize = 8;
 
 /// How a process gets its group.
 #[derive(Debug)]
 pub(super) enum Naming {
-    /// It has one, or shares its image's.
+    /// It has a group, or shares the account of its image.
     Done,
-    /// From `/proc` at the next pass that sees it alive; if it is gone before, from what its exec told.
+    /// The `/proc` facts at the next pass that sees it alive decide; if it ends before, the facts of its exec record do.
     Waiting(Option<Box<Facts>>),
 }
 
-/// The share of an image that another one has replaced: all from the share before up to `counters`.
+/// The share of a replaced image: everything after the share before it, up to `counters`.
 #[derive(Debug)]
 pub(super) struct Split {
-    /// `None`: the share is dropped.
+    /// `None`: the share was dropped.
     pub(super) account: Option<AccountId>,
     counters: Counters,
     launch: Launch,
 }
 
-/// What was known of a process when its end was told.
+/// What the exit record of a process reported.
 #[derive(Debug)]
 pub(super) struct AtExit {
-    /// Totals so far.
+    /// Totals at the exit; some of the last tick and of the exit itself are missing.
     pub(super) counters: Counters,
-    /// Passes done before.
+    /// Number of passes when the record came.
     pub(super) passes: u64,
 }
 
-/// What the last pass saw of it beside the totals, which are in what was booked: half the size of a [`Sample`].
+/// What the last pass saw of a process, without the totals, which are in [`Entry::booked`]: half the size of a [`Sample`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
     pub(super) parent: u32,
@@ -63,31 +63,31 @@ impl From<&Sample> for Held {
     }
 }
 
-/// See the module.
+/// One process: its account, the phase it is in, and what is booked.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Where its use is booked now.
+    /// The account that its use is booked to now.
     pub(super) account: AccountId,
-    /// Whether `account` was opened for this process; else it is its image's.
+    /// Whether `account` was opened for this process; otherwise the account belongs to the image it was forked with.
     pub(super) own: bool,
-    /// The account it was born into: whose group its images join where they match nothing.
+    /// The account it was born into: its images join that group if they match nothing.
     pub(super) birth: Option<AccountId>,
     pub(super) naming: Naming,
-    /// The next totals are history from before the agent: taken over, not booked.
+    /// The next totals are from before the agent: the table takes them over and books nothing.
     pub(super) baseline: bool,
-    /// What it has used so far stays where it was booked: it was looked at again under another configuration, or a share of it
-    /// is dropped.
+    /// A later decision does not move what is booked so far, because another configuration has decided since, or because a
+    /// share was dropped.
     pub(super) reclassified: bool,
-    /// It has run an exec that was heard of, or is older than the agent.
+    /// An exec record came, or the process is older than the agent.
     pub(super) execed: bool,
-    /// It is alive, and the ledger knows: see [`Ledger::enter`].
+    /// It is alive, and [`Ledger::enter`] was called for its account.
     pub(super) is_entered: bool,
-    /// Its fork was heard of.
+    /// Its fork record came.
     pub(super) announced: bool,
     pub(super) exit_booked: bool,
-    /// What its end told, to be booked if its final totals never come.
+    /// Totals of its exit record, to be booked if its final totals never come.
     pub(super) at_exit: Option<Box<AtExit>>,
-    /// Its totals are final, though it may still be seen as a zombie.
+    /// Its totals are final, though passes may still see it as a zombie.
     pub(super) projected: bool,
     pub(super) absent_since_ns: Option<u64>,
     /// Number of the last pass that saw it.
@@ -96,7 +96,7 @@ pub(super) struct Entry {
     pub(super) threads: Threads,
     pub(super) proportional: Known,
     pub(super) open_files: Option<u64>,
-    /// Value of `ran_marker` when the descriptors and the main thread's wait channel were read.
+    /// Value of `ran_marker` when the descriptors and the main thread's wait channel were last read.
     pub(super) probed: Option<u64>,
     pub(super) wchan: Option<std::sync::Arc<str>>,
     pub(super) booked: Booked,
@@ -104,7 +104,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// A process that was just heard of, with nothing booked.
+    /// A process that is new to the table, with nothing booked.
     pub(super) fn new(account: AccountId, own: bool) -> Self {
         Self {
             account,
@@ -136,28 +136,28 @@ impl Entry {
         }
     }
 
-    /// It is alive and runs what its account stands for.
+    /// Notes that the process is alive and runs the image of its account.
     pub(super) fn enter(&mut self, ledger: &mut impl Ledger) {
         if !std::mem::replace(&mut self.is_entered, true) {
             ledger.enter(self.account);
         }
     }
 
-    /// It has ended, or is about to get another account.
+    /// Notes that the process has ended, or is about to get another account.
     pub(super) fn leave(&mut self, ledger: &mut impl Ledger) {
         if std::mem::take(&mut self.is_entered) {
             ledger.leave(self.account);
         }
     }
 
-    /// Books `counters`: each former image's share to its account, the rest to the present one. Returns the CPU time of
-    /// dropped shares, nanoseconds.
+    /// Books `counters`: each former image's share to its account, the rest to the present one. Returns the CPU time of dropped
+    /// shares, nanoseconds.
     #[must_use]
     pub(super) fn credit(&mut self, counters: &Counters, ledger: &mut impl Ledger) -> u64 {
         self.credit_with(counters, Booked::raise, ledger)
     }
 
-    /// The same of what a pass has read.
+    /// As [`Self::credit`], for totals that a pass has read.
     #[must_use]
     pub(super) fn credit_pass(&mut self, counters: &Counters, ledger: &mut impl Ledger) -> u64 {
         self.credit_with(counters, Booked::raise_by_pass, ledger)
@@ -186,7 +186,7 @@ impl Entry {
         dropped_ns
     }
 
-    /// Books what former images used; returns as [`Self::credit`].
+    /// Books the shares of former images. Returns the CPU time of dropped shares, nanoseconds.
     #[must_use]
     pub(super) fn credit_splits(&mut self, ledger: &mut impl Ledger) -> u64 {
         let mut dropped_ns = 0;
@@ -198,7 +198,7 @@ impl Entry {
             } = split;
             match account {
                 Some(account) => {
-                    // No pass has found the process in other hands: the launch is the next image's.
+                    // Otherwise no pass has found changed ids, and the launch belongs to the next image.
                     if launch == Launch::Left {
                         let delta = self.booked.raise(&counters);
                         let tally = Tally {
@@ -218,7 +218,7 @@ impl Entry {
         dropped_ns
     }
 
-    /// A pass sees the process: whose its launch is, if no record could tell.
+    /// A pass sees the process: its user ids show which image the launch belongs to, if the exec record could not.
     pub(super) fn settle_launch(&mut self, sample: &Sample) {
         for split in &mut self.splits {
             if split.launch.is_left(sample) {
@@ -227,9 +227,9 @@ impl Entry {
         }
     }
 
-    /// The image ends, and another one begins at `counters`: a former one's share is its own, but a launch may go to the next
-    /// image. It is booked when the process is next credited and not now: if its end reaches the agent only as part of a
-    /// sum by comm, that sum holds all of it.
+    /// Ends the image: the next one begins at `counters`. The old image keeps its share; a launch may go to the next image
+    /// (launch.rs). The share is booked when the process is next credited, not now: if the end of the process reaches the agent
+    /// only as part of a sum by comm, that sum holds all its use.
     pub(super) fn end_image(
         &mut self,
         counters: Counters,
@@ -259,7 +259,7 @@ impl Entry {
         self.execed = true;
     }
 
-    /// What was used up to `counters` and belongs to no former image is booked to no group.
+    /// Drops what was used up to `counters` and belongs to no former image: it is booked to no group.
     pub(super) fn drop_share(&mut self, counters: Counters, ledger: &mut impl Ledger) {
         self.threads.begin_image(&counters);
         self.push(None, counters, Launch::Left, ledger);
@@ -281,7 +281,7 @@ impl Entry {
         if self.splits.iter().filter(has_account).count() > SHARES {
             self.drop_smallest(ledger);
         }
-        // Neighbours that are dropped are one share: there are at most SHARES + 1 of them.
+        // Adjacent dropped shares become one, so there are at most SHARES + 1 of them.
         self.splits.dedup_by(|next, before| {
             let are_dropped = next.account.is_none() && before.account.is_none();
             if are_dropped && next.counters.cpu.total_ns() > before.counters.cpu.total_ns() {
@@ -291,7 +291,7 @@ impl Entry {
         });
     }
 
-    /// The share of least CPU time is dropped, the oldest of several.
+    /// Drops the share with the least CPU time; of several, the oldest.
     fn drop_smallest(&mut self, ledger: &mut impl Ledger) {
         let mut so_far_ns = self.booked.total().cpu_ns();
         let mut smallest: Option<(u64, usize)> = None;
@@ -313,7 +313,7 @@ impl Entry {
         }
     }
 
-    /// Counts the end once, whichever record tells it first.
+    /// Counts the exit once, whichever record reports it first.
     pub(super) fn book_exit(
         &mut self,
         status: ExitStatus,
@@ -325,8 +325,8 @@ impl Entry {
         }
     }
 
-    /// Decides an undecided account now, since nobody can look at the process any more. Where a former configuration has
-    /// decided, that stays.
+    /// Decides an undecided account now, because the process cannot be read any more: by its exec record, else by `otherwise`,
+    /// else as its ancestor. A decision of a former configuration stays.
     pub(super) fn name_by_events(&mut self, otherwise: Option<&Facts>, ledger: &mut impl Ledger) {
         if let Naming::Waiting(exec) = std::mem::replace(&mut self.naming, Naming::Done)
             && !ledger.confirm(self.account)
@@ -338,14 +338,14 @@ impl Entry {
         }
     }
 
-    /// The same at its end, by what its exec told; one that ran no program stays with the image it was born with. `false`
-    /// where there is nothing to decide, or nothing to decide by.
+    /// Decides at the exit, by the exec record. A fork that never called exec returns to the image it was born with. Returns
+    /// `false` if nothing is undecided, or there are no facts to decide by.
     pub(super) fn name_at_exit(&mut self, ledger: &mut impl Ledger) -> bool {
         match (&self.naming, self.birth) {
             (Naming::Waiting(_), _) if ledger.confirm(self.account) => self.naming = Naming::Done,
             (Naming::Waiting(Some(_)), _) => self.name_by_events(None, ledger),
             (Naming::Waiting(None), Some(birth)) => {
-                // What it forked shares it, and nobody else would decide it.
+                // Its children share this account, and nothing else would decide it.
                 ledger.follow(self.account);
                 ledger.share(birth);
                 ledger.close(std::mem::replace(&mut self.account, birth));
@@ -356,7 +356,7 @@ impl Entry {
         true
     }
 
-    /// Gives back all accounts but the present one.
+    /// Closes the accounts of former images and of the birth; the present one stays.
     pub(super) fn release_former(&mut self, ledger: &mut impl Ledger) {
         let accounts = self.splits.drain(..).filter_map(|split| split.account);
         accounts.for_each(|account| ledger.close(account));
@@ -373,7 +373,7 @@ pub(super) fn book(ledger: &mut impl Ledger, account: AccountId, tally: Tally) {
     }
 }
 
-/// One end of a process.
+/// The lifecycle counts of one exit.
 pub(super) fn exit_tally(status: ExitStatus, oom_killed: bool) -> Tally {
     let mut lifecycle = Lifecycle {
         oom_kills: u64::from(oom_killed),

@@ -1,11 +1,11 @@
-//! What selectors and name templates see of a process.
+//! The facts of a process that selectors and name templates use.
 
 use std::sync::Arc;
 
 use super::{Arguments, Container};
 
-/// What a process is called, owned by and started as: read from `/proc` while it lives, or taken from the exec event
-/// of one that was gone before anybody looked.
+/// Name, arguments, owner, start and cgroups of a process. They are read from `/proc` while it lives, or come from the exec
+/// record if it ended before it was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Process id.
@@ -24,16 +24,18 @@ pub struct Facts {
     pub username: String,
     /// Path part of each line of `/proc/<pid>/cgroup`, in file order; empty where unreadable.
     pub cgroups: Vec<String>,
-    /// Those of `cgroups` that whoever is in the same cgroup v2 has, too: not what version 1 has of its own.
+    /// Those of `cgroups` that all processes in the same cgroup v2 share: the paths of cgroup version 1 hierarchies are left
+    /// out.
     pub cgroups_by_id: Vec<String>,
-    /// The cgroup v2 id that its exec told; `None` where only `/proc` was read.
+    /// The cgroup v2 id from its exec record; `None` where only `/proc` was read.
     pub cgroup_id: Option<u64>,
-    /// Working directory, raw bytes; empty where nobody asks for it, where it may not be read, and where the process was gone.
+    /// Working directory, raw bytes. Empty where the configuration does not use it, where it may not be read, and where the
+    /// process was gone.
     pub cwd: Vec<u8>,
-    /// What its cluster calls its container; `None` where nobody asks for it, and where that is not known.
+    /// The cluster's names for its container; `None` where the configuration does not use them, and where they are unknown.
     pub container: Option<Arc<Container>>,
-    /// Its container was started so lately that its cluster's names for it may still come: it is worth another look.
+    /// Its container started so recently that the cluster's names for it may still come: the agent looks at it again.
     pub provisional: bool,
-    /// Something of the names had to be left out or cut: the process was gone, and its event could not carry all.
+    /// Some of the facts are missing or cut: the process was gone, and its record could not hold all.
     pub incomplete: bool,
 }

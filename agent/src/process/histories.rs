@@ -1,5 +1,5 @@
-//! Random histories of a small node: what is booked is never more than what was used, never falls, and is exactly it
-//! when no record is lost, whatever is repeated or late.
+//! Random histories of a small node: the booked use never exceeds the real use and never falls. It equals the real use if no
+//! record is lost, even if records are repeated or late.
 
 use super::sums::Sums;
 use super::*;
@@ -21,21 +21,21 @@ enum Step {
         who: usize,
         end: End,
     },
-    /// `ending`: one that ends while the pass is under way, and whether the pass still sees it.
+    /// `ending`: a process that ends during the pass, and whether the pass still sees it.
     Pass {
         ending: Option<(usize, End, bool)>,
     },
     Wait,
 }
 
-/// What becomes of a process's final totals.
+/// How a process's final totals reach the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// They come as the exit record does.
+    /// In a final record, with the same fate as the exit record.
     Told,
-    /// The kernel leaves them out.
+    /// Not at all: the kernel leaves them out.
     LeftOut,
-    /// Ring and hash are full.
+    /// In a sum by comm: ring and overflow hash are full.
     Summed,
 }
 
@@ -44,7 +44,7 @@ enum End {
 enum Fate {
     Arrives,
     Twice,
-    /// Comes only with the next pass's drain.
+    /// Arrives only with the drain of the next pass.
     Late,
     Lost,
 }
@@ -62,7 +62,7 @@ fn step(ends: usize) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// `ends`: how many of [`End`]'s there may be.
+/// `ends`: the number of variants of [`End`] to choose from, the first ones.
 fn end(ends: usize) -> impl Strategy<Value = End> + Clone {
     let all = [End::Told, End::LeftOut, End::Summed];
     prop::sample::select(all[..ends].to_vec())
@@ -86,9 +86,9 @@ struct Node {
     execs: u64,
     exits: u64,
     late: Vec<Event>,
-    /// Of processes whose final totals were left out: used beyond what their end told.
+    /// Use beyond the exit record, of processes whose final totals were left out.
     untold_ns: u64,
-    /// Sums by comm that wait to be read, and those that were booked.
+    /// Sums by comm that wait to be read, and sums that were booked.
     summed_ns: Option<u64>,
     coarse_ns: u64,
     /// Start of the last pass, as the kernel knows it.
@@ -150,7 +150,7 @@ impl Node {
         match *step {
             Step::Fork { parent } => {
                 let parent = self.live[pick(parent, &self.live)].0;
-                // Few numbers, so that they are used again soon.
+                // The lowest free process id, so that ids are reused soon.
                 let tgid = (2..)
                     .find(|n| self.live.iter().all(|(id, _)| id.tgid != *n))
                     .unwrap();
@@ -166,7 +166,7 @@ impl Node {
                 let (id, used) = self.live[pick(who, &self.live)];
                 self.execs += 1;
                 let facts = Box::new(Facts::default());
-                // An exec told twice would be two execs; the kernel tells each once.
+                // An exec record that arrives twice would count as two execs; the kernel sends each once.
                 let fate = if fate == Fate::Twice {
                     Fate::Arrives
                 } else {
@@ -217,7 +217,7 @@ impl Node {
         match end {
             End::Told => self.tell(released(id, used), fate),
             End::LeftOut => self.untold_ns += used - told,
-            // As agent-ebpf's release.rs: what a pass may have credited goes into no sum.
+            // As in agent-ebpf's release.rs: no sum holds a process that a pass may have credited.
             End::Summed if id.start_ns > self.pass_started_ns => {
                 *self.summed_ns.get_or_insert(0) += used;
             }
@@ -229,7 +229,7 @@ impl Node {
         self.pass_while(None);
     }
 
-    /// The kernel knows of the pass before the pass sees any process, and records are taken before it is booked.
+    /// The kernel learns of the pass before the pass sees any process; records are taken before the pass is booked.
     fn pass_while(&mut self, ending: Option<(usize, End, bool, Fate)>) {
         self.now_ns += 10;
         let started_ns = self.now_ns;
@@ -262,7 +262,7 @@ impl Node {
         self.table.observe(&pass, &mut self.sums);
     }
 
-    /// How often accounts should be in use: by each process, and by each tombstone.
+    /// How often accounts should be in use: once for each entry, split, birth and tombstone.
     fn users(&self) -> i64 {
         let entries = self.table.processes.iter();
         let by_entries: usize = entries
@@ -373,7 +373,7 @@ fn each_image_gets_its_share() {
     assert_eq!(shares, [107, 30]);
 }
 
-/// One process that used 80 and whose final record never came; 70 are known from its end.
+/// One process that used 80 and whose final record never came; its exit record reported 70.
 fn an_end_without_final_record(node: &mut Node) -> ProcessId {
     node.take(&Step::Fork { parent: 0 }, Fate::Arrives);
     let (id, _) = node.live.remove(1);
@@ -490,7 +490,7 @@ fn a_transient_read_error_counts_nothing_twice() {
         (table.statistics().live, sums.total.delta.user_ns),
         (1, 800)
     );
-    // Missed altogether, then back.
+    // A pass misses the process, and the next one sees it again.
     table.observe(&Pass::default(), &mut sums);
     table.observe(&seen, &mut sums);
     assert_eq!(

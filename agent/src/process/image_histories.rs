@@ -1,4 +1,4 @@
-//! Random sequences of execs: no image is billed for more than it used, and what is dropped is counted.
+//! Random sequences of execs: no image is booked more than it used, and every dropped share is counted.
 
 use super::entry::SHARES;
 use super::histories::{counters, sample};
@@ -15,14 +15,14 @@ const CHILD: ProcessId = ProcessId {
     tgid: 2,
     start_ns: 2000,
 };
-/// Its real user id.
+/// Real user id of the child.
 const UID: u32 = 1000;
 
 #[derive(Debug, Clone)]
 enum Step {
     Run(u64),
     Exec(Launch),
-    /// So many execs of which only the last is known, and what was used after each of the others.
+    /// Several execs of which only the last has a record, and the use after each of the others.
     MergedExecs(Launch, Vec<u64>),
     Pass {
         is_setuid: bool,
@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct History {
     now_ns: u64,
     used_ns: u64,
-    /// The accounts of the image that runs, and what each account may have at most.
+    /// The accounts of all images so far, and the most that may be booked to each.
     accounts: HashMap<AccountId, u64>,
     has_execed: bool,
     table: Table,
@@ -90,7 +90,7 @@ impl History {
         self.table.account_of(CHILD.tgid).unwrap()
     }
 
-    /// The account that runs uses so much.
+    /// The present image uses `ns` of CPU time.
     fn run(&mut self, ns: u64) {
         self.used_ns += ns;
         *self.accounts.entry(self.account()).or_default() += ns;
@@ -116,7 +116,7 @@ impl History {
             counters: counters(self.used_ns),
             former,
         });
-        // Only the launch of the first program may be another image's.
+        // Only the launch of the first program may move from another image.
         let is_taken = !self.has_execed && launch != Launch::Left && merged.is_empty();
         let launch_ns = self.accounts.get(&before).copied().unwrap_or(0);
         let limit = self.accounts.entry(self.account()).or_default();
@@ -171,7 +171,7 @@ proptest! {
     }
 }
 
-/// Uses so much in each of some programs, one after the other, and ends: the shares that were booked, and what was dropped.
+/// A process that uses `used` CPU times in successive programs and ends. Returns the booked shares and the dropped CPU time.
 fn programs(used: &[u64]) -> (Vec<u64>, u64) {
     let mut history = History::new();
     for ns in used {
@@ -189,7 +189,7 @@ fn programs(used: &[u64]) -> (Vec<u64>, u64) {
 fn of_too_many_programs_the_smallest_share_is_dropped_and_counted() {
     let mut used: Vec<u64> = (0..=SHARES as u64).map(|n| 10 + n).collect();
     assert_eq!(programs(&used).1, 0);
-    // One more: the first is not the smallest any more, and nobody else pays for the one that is.
+    // With one more program the first share is not the smallest any more, and the dropped share is booked to no other program.
     used[0] = 3000;
     used[3] = 1;
     used.push(7);
@@ -200,7 +200,7 @@ fn of_too_many_programs_the_smallest_share_is_dropped_and_counted() {
     assert_eq!(dropped_ns, 1);
 }
 
-/// What the parent's image and the program were billed, and what was dropped.
+/// Returns the CPU time booked to the parent's image and to the program. No share may be dropped.
 fn launched(launch: Launch, now: Sample, by_pass: bool) -> (u64, u64) {
     let mut history = History::new();
     let image = history.account();
@@ -227,20 +227,20 @@ fn launch_stays_with_the_former_image_where_the_exec_changed_hands() {
     let unless = |real_uid| Launch::Unless { real_uid };
     for (launch, now, by_pass, is_left) in [
         (Launch::Taken, own, true, false),
-        // The record has told, whatever the process did afterwards.
+        // The exec record decides, whatever ids the process has later.
         (Launch::Taken, setuid, true, false),
         (Launch::Left, setuid, true, true),
         (Launch::Left, own, true, true),
         (Launch::Left, own, false, true),
         (unless(UID), own, true, false),
         (unless(UID), setuid, true, true),
-        // It has made itself root altogether.
+        // The process has set its real and effective user id to root.
         (unless(UID), root, true, true),
-        // Set-group-ID.
+        // A set-group-ID program.
         (unless(UID), uids(UID, true), true, true),
-        // A daemon of root's that gave its rights up.
+        // A daemon that root started and that gave up its rights.
         (unless(0), uids(33, false), true, false),
-        // Gone before any pass: the limit of tracepoints.
+        // The process ends before any pass sees it: the records of tracepoints do not suffice.
         (unless(UID), own, false, false),
     ] {
         let expected = if is_left { (1000, 5) } else { (0, 1005) };

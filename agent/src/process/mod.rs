@@ -1,7 +1,7 @@
-//! Processes: who they are, what they have used, what of it is booked already.
+//! Processes: their identity, their use of resources, and the part of it that is booked to accounts.
 //!
-//! In come [`Event`]s and [`Pass`]es from a source; out go bookings to a [`Ledger`] (the grouper). This module
-//! does no IO, reads no clock and cannot fail.
+//! In come [`Event`]s and [`Pass`]es from a source; out go bookings to a [`Ledger`] (the grouper). This module does no IO,
+//! reads no clock and cannot fail.
 
 mod account;
 mod arguments;

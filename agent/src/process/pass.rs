@@ -1,4 +1,4 @@
-//! What a pass over all live processes changes in the table, and what can be seen of them afterwards.
+//! What a pass over all live processes changes in the table, and the view of live processes afterwards.
 
 use super::{
     AccountId, Delta, Facts, Ledger, Memory, Pass, ProcessId, Proportional, Sample, State, Table,
@@ -8,17 +8,17 @@ use super::{
 };
 use std::sync::Arc;
 
-/// A process gone from the passes waits this long for its final totals. The free hook of an idle machine with lazy RCU
-/// was seen to take half a minute.
+/// How long a process absent from the passes waits for its final totals. On an idle machine with lazy RCU, the hook on the free
+/// of the task was seen to take half a minute.
 const PENDING_NS: u64 = 60_000_000_000;
 
-/// What a pass does not carry, and is read again only for what ran.
+/// Reads what a pass does not carry. Called only for processes and threads that ran since the last reading.
 pub trait Probe {
     /// Open descriptors of a process; `None` where unreadable.
     fn open_files(&mut self, tgid: u32) -> Option<u64>;
     /// Kernel function a thread waits in; `None` while it runs, or where unreadable.
     fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String>;
-    /// What a process holds in memory; asked only where [`Pass::memory_elsewhere`] is set. `None` where unreadable.
+    /// What a process holds in memory; read only if [`Pass::memory_elsewhere`] is set. `None` where unreadable.
     fn memory(&mut self, tgid: u32) -> Option<Memory>;
 }
 
@@ -31,12 +31,12 @@ pub struct Live<'a> {
 }
 
 impl Live<'_> {
-    /// Where its use is booked.
+    /// The account that its use is booked to.
     pub fn account(&self) -> AccountId {
         self.entry.account
     }
 
-    /// Who.
+    /// Its identity.
     pub fn id(&self) -> ProcessId {
         self.id
     }
@@ -46,7 +46,7 @@ impl Live<'_> {
         self.held.parent
     }
 
-    /// All it is known to have used since its start, before the agent's included.
+    /// All its known use since its start, including use from before the agent started.
     pub fn used(&self) -> Delta {
         self.entry.booked.total()
     }
@@ -61,7 +61,7 @@ impl Live<'_> {
         self.held.memory
     }
 
-    /// Its share of the memory it maps; `None` until it was read, and for a kernel thread or a zombie, which map none.
+    /// Its share of the memory it maps. `None` until it was read, and for kernel threads and zombies, which map no memory.
     pub fn proportional(&self) -> Option<Proportional> {
         let maps_any = self.held.memory.virtual_bytes > 0;
         self.entry.proportional.memory().filter(|_| maps_any)
@@ -99,12 +99,13 @@ impl Live<'_> {
 }
 
 impl Table {
-    /// Takes one pass: credits everybody it saw, and closes whom it did not see and nothing more will come of.
+    /// Takes one pass: books the use of every process it saw, and closes absent processes for which no final record is
+    /// expected.
     pub fn observe(&mut self, pass: &Pass, ledger: &mut impl Ledger) {
         self.passes += 1;
         self.statistics.live = 0;
         self.ran.clear();
-        // The known first: each of them is looked up once, and a stranger finds its parent whatever the order.
+        // Known processes first: each of them is looked up once, and a new process finds its parent whatever the order.
         let credited = |table: &mut Self, sample: &Sample, ledger: &mut _| {
             table.credit_live(sample, threads_of(&pass.threads, sample), pass, ledger)
         };
@@ -124,7 +125,7 @@ impl Table {
             }
             if !self.is_buried(sample.id) && !self.processes.contains(sample.id) {
                 let parent = self.account_of(sample.parent);
-                // Without final records there are no birth records either, and none is missing.
+                // A source without final records has no fork records either, so none is missing.
                 self.unheard(sample.id, parent, pass.finals_follow, ledger);
             }
         }
@@ -138,7 +139,7 @@ impl Table {
         self.len_after_pass = self.processes.len();
     }
 
-    /// `false`: nobody has heard of it yet.
+    /// Returns `false` if the table does not know the process.
     fn credit_live(
         &mut self,
         sample: &Sample,
@@ -166,7 +167,7 @@ impl Table {
         if entry.probed != Some(sample.ran_marker) {
             self.ran.push(sample.id);
         }
-        // What has not run since it was last credited has used nothing more: its totals need not be looked at.
+        // A process that has not run since it was last credited has used nothing more: its totals need no comparison.
         let has_run = |before: Held| !before.is_credited || before.ran_marker != sample.ran_marker;
         let counters = (may_credit && before.is_none_or(has_run)).then(|| {
             let threads = &entry.threads;
@@ -175,10 +176,10 @@ impl Table {
         let mut dropped_ns = 0;
         if sample.has_borrowed_ids && !entry.execed && !entry.baseline {
             match (entry.own, counters) {
-                // It runs a set-user-ID program, and the record of that exec was lost: what another user's code used until
-                // then is its image's.
+                // It runs a set-user-ID or set-group-ID program, and the record of that exec was lost. Another user's code ran
+                // before: that use belongs to the image it was forked with.
                 (false, Some(counters)) => dropped_ns = entry.credit_pass(&counters, ledger),
-                // Nor is it known which image that was.
+                // That image is unknown, so the share is dropped.
                 (true, Some(counters)) if before.is_none_or(|before| !before.is_credited) => {
                     entry.drop_share(counters, ledger);
                     entry.reclassified = true;
@@ -188,7 +189,7 @@ impl Table {
         }
         let is_looked_at = may_credit || !sample.has_borrowed_ids;
         if !entry.own && is_looked_at && sample.state != State::Zombie && !entry.exit_booked {
-            // Forked without exec and still there: its own facts decide from here on.
+            // It was forked, never called exec and is still there: from here on its own facts decide.
             let account = ledger.open_fork(entry.account);
             entry.leave(ledger);
             ledger.close(std::mem::replace(&mut entry.account, account));
@@ -244,9 +245,9 @@ impl Table {
         }
     }
 
-    /// Books what is known of a process that is gone without final totals. What its end told is booked already, if
-    /// [nothing forbids it](credit_told); else only what its former images had used is, if a pass ever saw it: the sums are of
-    /// processes that none has.
+    /// Books the known use of a process that is gone without final totals. The totals of its exit record are booked, unless [a
+    /// sum may hold them](credit_told). Otherwise only the shares of its former images are, and only if a pass has seen the
+    /// process: the sums hold processes that no pass has credited.
     fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
         let (summed, is_young) = (self.summed, self.is_young(id));
         let Some(entry) = self.processes.entry_mut(id) else {
@@ -281,20 +282,20 @@ impl Table {
             id,
             account: entry.account,
             parent: self.account_of(held.parent),
-            // A zombie may stand for the image that it was born into.
+            // A zombie may get the group of the image it was born into.
             birth: entry.birth.filter(|birth| *birth != entry.account),
             cgroup_id,
         })
     }
 
-    /// The same as it is after further records; `None` where they have decided, or it runs another program now.
+    /// The present state of `one` after further records. `None` if its account is decided by now, or it runs another program.
     pub fn still_unclassified(&self, one: &Unclassified) -> Option<Unclassified> {
         let waits = self.waiting.contains(&one.id);
         let now = waits.then(|| self.unclassified_one(one.id)).flatten();
         now.filter(|now| now.account == one.account)
     }
 
-    /// What the exec of a process that waits for a decision told, if it was heard of.
+    /// The facts from the exec record of a process that waits for a decision; `None` if no such record came.
     pub fn told_by_exec(&self, id: ProcessId) -> Option<&Facts> {
         match &self.processes.get(id)?.naming {
             Naming::Waiting(facts) => facts.as_deref(),
@@ -302,7 +303,7 @@ impl Table {
         }
     }
 
-    /// These are the `/proc` facts of a process that goes on waiting for a decision: they decide if it ends before.
+    /// Keeps the `/proc` facts of a process that goes on waiting for a decision: they decide if it ends before.
     pub fn note_facts(&mut self, id: ProcessId, facts: Facts, ledger: &mut impl Ledger) {
         let bytes = facts.argv.bytes();
         if let Some(entry) = self.processes.entry_mut(id)
@@ -315,7 +316,7 @@ impl Table {
         }
     }
 
-    /// The account of `id` was decided by its `/proc` facts.
+    /// The `/proc` facts of `id` have decided its account.
     pub fn classified(&mut self, id: ProcessId) {
         self.waiting.remove(&id);
         if let Some(entry) = self.processes.entry_mut(id) {
@@ -323,9 +324,9 @@ impl Table {
         }
     }
 
-    /// Takes back that somebody is in no group, for those alive that were born after `since_ns` (nanoseconds since boot):
-    /// they are to be looked at again. For a source that tells no execs. As in process-exporter, what one born under the
-    /// agent has used so far comes along, and an older one brings nothing; nor does one that a former configuration may have
+    /// Makes processes in no group undecided again, if the last pass saw them and they were born after `since_ns` (nanoseconds
+    /// since boot). For a source without exec records. As in process-exporter, a process born after the agent brings what it
+    /// has used so far into its new group, and an older one brings nothing; nor does one that a former configuration may have
     /// had in a group.
     pub fn reconsider(&mut self, since_ns: u64, ledger: &mut impl Ledger) {
         for (id, entry) in self.processes.iter_mut() {
@@ -345,8 +346,8 @@ impl Table {
         }
     }
 
-    /// Accounts of the processes that are not known to be gone: those that the last pass saw, could not read, or began too
-    /// early for.
+    /// Accounts of the processes that are not known to be gone: the last pass saw them, could not read them, or began before
+    /// their birth.
     pub fn present(&self) -> impl Iterator<Item = AccountId> {
         let is_present = |entry: &&Entry| {
             let has_ended = entry.exit_booked || entry.projected || entry.absent_since_ns.is_some();
@@ -359,9 +360,9 @@ impl Table {
             .map(|entry| entry.account)
     }
 
-    /// Reads what a pass does not carry, for processes and threads that ran since they were last read. A thread cannot
-    /// run without its process's marker changing. Of processes that are in no group, and will not be in one before they
-    /// run again, nothing is read: `is_outside` tells.
+    /// Reads what a pass does not carry, for processes and threads that ran since they were last read. A thread cannot run
+    /// without a change of its process's marker. Nothing is read for processes in no group that cannot get into one before they
+    /// run again: `is_outside` selects them.
     pub fn refresh(
         &mut self,
         pass: &Pass,
@@ -405,8 +406,8 @@ impl Table {
         }
     }
 
-    /// Tells the threads of each live process that has several: where `place` puts the process, the thread's name, and
-    /// what it used since it was last told. What is not placed yet is told when it is.
+    /// Calls `tell` for each thread of each live process that has several, with the place of the process (from `place`), the
+    /// thread's name, and what it used since its last report. Processes without a place are reported once they have one.
     pub fn tell_threads<P: Copy>(
         &mut self,
         pass: &Pass,
@@ -427,7 +428,7 @@ impl Table {
         }
     }
 
-    /// The live process with this number, if the last pass saw it.
+    /// The live process with this process id, if the last pass saw it.
     pub fn live_one(&self, tgid: u32) -> Option<Live<'_>> {
         let start_ns = *self.by_tgid.get(&tgid)?;
         let id = ProcessId { tgid, start_ns };
@@ -451,13 +452,14 @@ impl Table {
     }
 }
 
-/// Books what the end of a process that is gone from a pass told; its final record adds what is missing, if it comes. Returns
-/// as [`Entry::credit`]. `None` if that is done, if its end was not told, and if its final totals may be in a sum by comm.
+/// Books the totals of the exit record of a process that is absent from a pass; its final record, if it comes, adds what is
+/// missing. Returns the CPU time of dropped shares, nanoseconds. Returns `None` if that is done already, if no exit record
+/// came, or if a sum by comm may hold its final totals.
 ///
-/// A sum holds no process that was born before a pass began and ended after it: the kernel compares the two. So a process that
-/// a pass has credited is in none; and for one that no pass has seen, only sums matter that were told with its end, or one
-/// pass before it: a record may wait for the drain after the one that read the sums. Sums told after this pass cannot
-/// hold it, because it was born before this pass began.
+/// A sum holds no process that was born before a pass began and ended after it: the kernel compares the two times. So a process
+/// that a pass has credited is in no sum. For a process that no pass has seen, only sums matter that came with its exit record,
+/// or one pass before it: a record may wait for the drain after the one that read the sums. Sums that come after this pass
+/// cannot hold it, because it was born before this pass began.
 fn credit_told(
     entry: &mut Entry,
     is_young: bool,
@@ -474,7 +476,7 @@ fn credit_told(
     Some(entry.credit(&told.counters, ledger))
 }
 
-/// The threads of one process out of all, which are sorted by (tgid, tid).
+/// The threads of one process, from all threads sorted by (tgid, tid).
 fn threads_of<'a>(all: &'a [ThreadSample], process: &Sample) -> &'a [ThreadSample] {
     if process.threads <= 1 || all.is_empty() {
         return &[];

@@ -1,7 +1,7 @@
-//! Proportional memory: who is to be read, and what was read.
+//! Proportional memory: the processes to read, and the values that were read.
 //!
-//! Reading it costs as much as a process has mapped and can block, so it is done elsewhere and comes when it comes. Who has
-//! not run since its last reading is not read again.
+//! The cost of a reading grows with the memory a process maps, and a reading can block. So a thread elsewhere reads, and its
+//! values come later than the pass. A process that has not run since its last reading is not read again.
 
 use super::{AccountId, ProcessId, Table};
 
@@ -26,34 +26,34 @@ impl Proportional {
     }
 }
 
-/// One process to be read.
+/// One process to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
-    /// Who.
+    /// The process.
     pub id: ProcessId,
-    /// Its [`Sample::ran_marker`](super::Sample::ran_marker) when it was asked for.
+    /// Its [`Sample::ran_marker`](super::Sample::ran_marker) when it was selected.
     pub ran_marker: u64,
-    /// Where its use was booked then: another image since has another account.
+    /// Its account at that time: another image since has another account.
     pub account: AccountId,
 }
 
-/// What came of it.
+/// The result of one reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// What was asked for.
+    /// The process that was to be read.
     pub wanted: Wanted,
-    /// When, nanoseconds of the clock that the caller uses for it.
+    /// Time of the reading, nanoseconds of the clock that the caller uses for it.
     pub read_ns: u64,
-    /// What was read; `None` where unreadable.
+    /// The values; `None` where unreadable.
     pub memory: Option<Proportional>,
 }
 
-/// What is known of one process.
+/// The readings of one process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Known {
     /// Value of `ran_marker` at the last attempt.
     tried: Option<u64>,
-    /// The last reading that succeeded, and when.
+    /// Time and value of the last reading that succeeded.
     last: Option<(u64, Proportional)>,
 }
 
@@ -64,7 +64,7 @@ impl Known {
 }
 
 impl Table {
-    /// Takes what was read. Of a process that is gone, known by another identity, or another image since, nothing is kept.
+    /// Takes readings. Ignores those of a process that is gone, has another identity by now, or runs another image.
     pub fn note_proportional(&mut self, readings: impl IntoIterator<Item = Reading>) {
         for reading in readings {
             let Reading {
@@ -81,8 +81,8 @@ impl Table {
         }
     }
 
-    /// Live processes with memory that ran since they were last read, the oldest reading first, and before it those never
-    /// read; but for those in no group: `is_outside` tells.
+    /// Live processes with memory that ran since they were last read: first those never read, then those with the oldest
+    /// reading. Processes in no group are left out: `is_outside` selects them.
     pub fn wanted_proportional(&self, is_outside: impl Fn(AccountId) -> bool) -> Vec<Wanted> {
         let mut found: Vec<(u64, Wanted)> = Vec::new();
         for (id, entry) in self.processes.iter() {
@@ -104,7 +104,7 @@ impl Table {
         found.into_iter().map(|(_, wanted)| wanted).collect()
     }
 
-    /// When the oldest reading of a live process was made; `None` while there is none.
+    /// Time of the oldest reading of a live process; `None` if there is none.
     pub fn oldest_proportional_ns(&self) -> Option<u64> {
         let live = self.processes.iter();
         live.filter(|(_, entry)| entry.seen == self.passes)
@@ -120,7 +120,7 @@ mod tests {
     use super::super::{Event, Facts, Memory, Pass, Sample};
     use super::*;
 
-    /// A table that has seen these, each with the time it has run.
+    /// A table that has seen these processes, each with the totals given.
     fn pass(table: &mut Table, sums: &mut Sums, running: &[(u32, u64)]) {
         let mapping = |(tgid, ran_ns): &(u32, u64)| Sample {
             memory: Memory {
@@ -202,7 +202,7 @@ mod tests {
             counters: counters(5),
         };
         table.apply(exec, &mut sums);
-        // Read of the old image, taken now.
+        // A reading of the old image that comes after the exec.
         table.note_proportional([reading(before, 20)]);
         pass(&mut table, &mut sums, &[(1, 6)]);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! After a reload, every process that a scrape still shows is decided by the new configuration.
+//! Reclassification after a reload: the new configuration decides every process that a scrape still shows.
 
 use super::{
     AccountId, Ledger, State, Table,
@@ -7,16 +7,16 @@ use super::{
 use std::collections::HashSet;
 
 impl Table {
-    /// To be called after a pass: what was used so far is booked then, and stays where it is. Whoever lives is
-    /// [unclassified](Table::unclassified) from now on; until it is decided anew, the old decision holds.
+    /// To be called after a pass: then all use so far is booked, and it stays where it is. All living processes become
+    /// [unclassified](Table::unclassified); until a process is decided anew, its old decision holds.
     ///
-    /// So is a process that has ended and that the pass still saw, a zombie mostly, if the new configuration may decide
-    /// otherwise. A process that no pass will see again stays where it was, with everything that is still told of it.
+    /// So does a process that has ended but that the pass still saw (mostly a zombie), if the new configuration may decide
+    /// otherwise. A process that no pass will see again keeps its group, for all records that still come.
     pub fn reclassify(&mut self, ledger: &mut impl Ledger) {
         let mut decided_by_living: HashSet<AccountId> = HashSet::new();
         for (id, entry) in self.processes.iter_mut() {
             entry.reclassified = true;
-            // One that runs its parent's image goes where that goes.
+            // A process that runs its parent's image gets the group of that image.
             if !entry.own || has_ended(entry) {
                 continue;
             }
@@ -26,7 +26,7 @@ impl Table {
                 entry.naming = Naming::Waiting(None);
             }
             self.waiting.insert(id);
-            // What was in no group was not read.
+            // Nothing was read of it while it was in no group.
             entry.probed = None;
         }
         for (id, entry) in self.processes.iter_mut() {

@@ -4,7 +4,7 @@ use super::{Counters, ProcessId};
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 
-/// Scheduler state of a task, as process-exporter groups them.
+/// Scheduler state of a task, grouped as in process-exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum State {
     /// `R`
@@ -15,13 +15,13 @@ pub enum State {
     Waiting,
     /// `Z`
     Zombie,
-    /// `T t X I P K W x` and whatever comes.
+    /// `T t X I P K W x`, and any letter that later kernels add.
     #[default]
     Other,
 }
 
 impl State {
-    /// All states in the order of the label values' documentation.
+    /// All states with their label values, in the documented order.
     pub const ALL: [(Self, &'static str); 5] = [
         (Self::Running, "Running"),
         (Self::Sleeping, "Sleeping"),
@@ -53,20 +53,20 @@ pub struct Memory {
     pub swapped_bytes: u64,
 }
 
-/// One live process. Plain data: a pass over 10,000 processes allocates nothing per process.
+/// One live process. It owns no heap memory: a pass over 10,000 processes allocates nothing per process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// Who.
+    /// The process.
     pub id: ProcessId,
     /// Effective user id; `None` where the source does not read it at each pass.
     pub effective_uid: Option<u32>,
-    /// The effective user or group id is not the real one: it runs a set-user-ID or set-group-ID program.
+    /// The effective user or group id differs from the real one: it runs a set-user-ID or set-group-ID program.
     pub has_borrowed_ids: bool,
     /// Process id of the present parent; 0 for none.
     pub parent: u32,
     /// State of the main thread.
     pub state: State,
-    /// Totals so far, all threads, dead ones included as far as the source knows them.
+    /// Totals so far, all threads included, dead ones as far as the source knows them.
     pub counters: Counters,
     /// What it holds in memory.
     pub memory: Memory,
@@ -74,15 +74,16 @@ pub struct Sample {
     pub threads: u32,
     /// Soft limit of open files; `u64::MAX` for unlimited; `None` where unreadable.
     pub fd_limit: Option<u64>,
-    /// Its cgroup v2 id; `None` where the source does not tell it.
+    /// Its cgroup v2 id; `None` where the source does not report it.
     pub cgroup_id: Option<NonZeroU64>,
-    /// Changes when the process ran since the sample before: then, and only then, its totals are credited, and what a pass does
-    /// not carry (open descriptors, wait channels) is read again. Kernel tiers: run time in ns; procfs: always another value.
+    /// Differs from the previous sample's value if the process ran in between. Only then are its totals credited, and is what a
+    /// pass does not carry (open descriptors, wait channels) read again. Kernel tiers: run time in ns; procfs: a new value each
+    /// time.
     pub ran_marker: u64,
 }
 
 impl Sample {
-    /// One of which nothing else is known.
+    /// A sample with this identity and no other facts.
     pub fn of_process(id: ProcessId) -> Self {
         Self {
             id,
@@ -100,13 +101,14 @@ impl Sample {
     }
 }
 
-/// Name of a task, NUL-padded: as long as the kernel lets one be. A longer one, which only a tree of files can have, is cut.
+/// Name of a task, padded with NULs, as long as the kernel allows. A longer name, which only a fake tree of files can have, is
+/// cut.
 pub type TaskName = [u8; 16];
 
 /// One live thread of a process that has several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadSample {
-    /// Process it belongs to.
+    /// Process id of its process.
     pub tgid: u32,
     /// Thread id.
     pub tid: u32,
@@ -114,11 +116,11 @@ pub struct ThreadSample {
     pub start_ns: u64,
     /// State.
     pub state: State,
-    /// What [`Sample::ran_marker`] is for a process.
+    /// As [`Sample::ran_marker`], for the thread.
     pub ran_marker: u64,
-    /// What it is called.
+    /// Its name.
     pub name: TaskName,
-    /// What it has used itself since its birth.
+    /// Totals of this thread since its birth.
     pub counters: Counters,
 }
 
@@ -130,12 +132,12 @@ impl ThreadSample {
 }
 
 impl Pass {
-    /// Whether the switches of this process are those of its main thread only.
+    /// Whether the switches of this process's sample are those of its main thread only.
     pub(super) fn switches_are_by_thread(&self, tgid: u32) -> bool {
         self.switches_by_thread || self.from_procfs.binary_search(&tgid).is_ok()
     }
 
-    /// Cgroup v2 ids of these processes, as far as the source tells them.
+    /// Cgroup v2 ids of the `wanted` processes, as far as the source reports them.
     pub fn cgroup_ids(&self, wanted: &HashSet<ProcessId>) -> HashMap<ProcessId, u64> {
         let told = |sample: &Sample| Some((sample.id, sample.cgroup_id?.get()));
         let samples = self.processes.iter();
@@ -149,23 +151,24 @@ impl Pass {
 /// One look at all live processes.
 #[derive(Debug, Clone, Default)]
 pub struct Pass {
-    /// When it began, nanoseconds since boot. What was born later is shown, but credited by the next pass only.
+    /// Start of the pass, nanoseconds since boot. Processes born later are shown, but only the next pass credits them.
     pub started_ns: u64,
-    /// Whether a record of the final totals follows for each process that ends (kernel tiers).
+    /// Whether a record with the final totals follows for each process that ends (kernel tiers).
     pub finals_follow: bool,
     /// Live processes in any order, zombies included.
     pub processes: Vec<Sample>,
     /// Live processes in no group, of which only `stat` was read: no I/O, no switches, no threads.
     pub in_no_group: Vec<Sample>,
-    /// Threads of the processes that have several, sorted by (tgid, tid); the main ones among them, unless nobody wants
-    /// to know what single threads used.
+    /// Threads of the processes that have several, sorted by (tgid, tid). Main threads are included, unless the configuration
+    /// does not use the totals of single threads.
     pub threads: Vec<ThreadSample>,
-    /// The switches of a process are those of its main thread: the others' are to be added.
+    /// The switches of a process are those of its main thread: the other threads' have to be added.
     pub switches_by_thread: bool,
-    /// Processes whose sample is `/proc`'s although the others are not, sorted: their switches are those of the main thread.
+    /// Processes whose sample comes from `/proc` although the others do not, sorted: their switches are those of the main
+    /// thread.
     pub from_procfs: Vec<u32>,
-    /// The samples carry no memory: it is read with what no sample carries.
+    /// The samples carry no memory: [`Probe::memory`](super::Probe::memory) reads it.
     pub memory_elsewhere: bool,
-    /// Process ids that exist but could not be read this time: kept as they were, not counted as live.
+    /// Process ids that exist but could not be read this time: their entries stay as they are, and do not count as live.
     pub unread: Vec<u32>,
 }

@@ -1,11 +1,11 @@
-//! Where the entries are: a few hundred bytes each, side by side, found by an index from identity to place.
+//! Storage of the process table's entries: a few hundred bytes each, side by side, with an index from identity to place.
 //!
-//! A pass comes in the order of process ids, and so were most entries made: crediting and measuring walk the memory from
-//! one end to the other. A hash map of whole entries would scatter them, and hold a third of its room empty.
+//! A pass comes in the order of process ids, and most entries were inserted in that order: crediting a pass walks the memory
+//! from one end to the other. A hash map of whole entries would scatter them, and would keep a third of its room empty.
 
 use super::{ProcessId, entry::Entry, id::Map};
 
-/// See the module.
+/// Entries in slots; `free` holds the numbers of empty slots, which later entries reuse.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     places: Map<ProcessId, u32>,
@@ -34,12 +34,12 @@ impl Store {
         Some(entry)
     }
 
-    /// Keeps `entry`, in the place of an earlier one of this identity.
+    /// Stores `entry` and drops an earlier entry of the same identity.
     pub(super) fn insert(&mut self, id: ProcessId, entry: Entry) {
         self.remove(id);
         let place = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            // More entries than processes can exist would be needed to leave 32 bits.
+            // There are never more entries than 32 bits can number: the kernel has fewer process ids.
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         self.slots[place as usize] = Some((id, entry));

@@ -1,9 +1,9 @@
-//! A ledger for tests: everything is added up, whatever account it is booked to.
+//! A ledger for tests: it adds up all bookings and checks that no account is used after its last user has closed it.
 
 use super::{AccountId, Facts, Ledger, Tally};
 use std::collections::BTreeMap;
 
-/// See the module.
+/// Bookings in total and by account; users and live processes of each account.
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     next: u32,

@@ -1,17 +1,20 @@
-//! The process table: every process known, what of its use is booked, and where.
+//! The process table: every process that the agent knows, the use that is booked for it, and the account it is booked to.
 //!
 //! ```text
-//! Forked --> shares its parent's account      first exec --> own account, takes all since the fork with it (launch.rs)
-//! later exec --> the old image keeps its share (a split); of many between two passes the smallest are dropped
-//! pass --> credited, own account; gone from it --> pending --> Released, or unconfirmed after 60 s
-//! Released --> credited, closed, tombstone (a repeated record adds only what it has more); projected: credited only
-//! pending --> credited by what its end told, unless that may be in a sum by comm
-//! unconfirmed --> tombstone
+//! fork record       the child shares its parent's account
+//! first exec        the process gets its own account; its use since the fork goes with it (exceptions: launch.rs)
+//! later exec        the old image keeps its share (a split); of too many between two passes the smallest are dropped
+//! pass              what the process has used is booked; a process without its own account gets one
+//! absent from pass  pending, until its final record comes, or unconfirmed after 60 s;
+//!                   the totals of its exit record are booked, unless a sum by comm may hold them
+//! final record      its totals are booked; the entry closes and leaves a tombstone, or stays while the process is a
+//!                   zombie (projected). A repeated record adds only what it has more
+//! unconfirmed       the entry closes and leaves a tombstone
 //! ```
 //!
-//! Bookings are differences of absolute totals, so duplicates, loss and reordering do no harm. A process older than
-//! the agent brings no history with it. The table holds at most the processes after the last pass, a bounded number of those
-//! born since (drained.rs) and the bounded tombstones: a drain that found records lost is followed by a pass.
+//! Bookings are differences of absolute totals, so duplicated, lost and reordered records do no harm. What a process used
+//! before the agent started is not booked. The table holds at most the processes after the last pass, a bounded number of those
+//! born since (drained.rs) and the bounded tombstones. After a drain that found records lost, the caller takes a pass.
 
 use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId, Released,
@@ -33,22 +36,23 @@ pub use super::pass::{Live, Probe};
 pub struct Statistics {
     /// Processes that the last pass saw.
     pub live: u64,
-    /// Gone from the last pass, final totals not there yet.
+    /// Processes absent from the last pass whose final totals have not come yet.
     pub pending: u64,
-    /// Closed at their last known totals, as a pass or their end told them, because no final ones came within 60 s.
+    /// Processes closed without final totals, because none came within 60 s. Their last totals from a pass or an exit record
+    /// stand.
     pub unconfirmed: u64,
-    /// CPU time booked to no group, because the image that used it is not known or its share was dropped, nanoseconds.
+    /// CPU time booked to no group, because the image that used it is unknown or its share was dropped, nanoseconds.
     pub dropped_cpu_ns: u64,
-    /// Records that came after their process was forgotten, and were ignored.
+    /// Final records that came after the table had forgotten the process, and were ignored.
     pub late_ignored: u64,
-    /// Processes first heard of by a pass or by their end, because the record of their birth was lost.
+    /// Processes first known from a pass or a record other than their fork, because the fork record was lost or late.
     pub unannounced: u64,
-    /// Of these, processes whose birth was told later.
+    /// Of these, processes whose fork record came later.
     pub announced_late: u64,
 }
 
 impl Statistics {
-    /// Saturates, as all sums of CPU time do: what the kernel's records claim is not trusted.
+    /// Saturates, as all sums of CPU time do: the kernel's records may hold any value.
     pub(super) const fn drop_cpu(&mut self, ns: u64) {
         self.dropped_cpu_ns = self.dropped_cpu_ns.saturating_add(ns);
     }
@@ -57,47 +61,47 @@ impl Statistics {
 /// A live process whose account waits for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unclassified {
-    /// Who; read its facts from `/proc`.
+    /// The process; its facts are to be read from `/proc`.
     pub id: ProcessId,
-    /// What is to be decided.
+    /// The account that needs a group.
     pub account: AccountId,
-    /// The account of its present parent: whose group it joins where it matches nothing.
+    /// The account of its present parent: it joins that group if its own facts match nothing.
     pub parent: Option<AccountId>,
-    /// The account it was born into, if its birth was heard of.
+    /// The account it was born into, if its fork record came.
     pub birth: Option<AccountId>,
-    /// The cgroup v2 id that its exec told; [`super::Pass::cgroup_ids`] has newer ones.
+    /// The cgroup v2 id from its exec record; [`super::Pass::cgroup_ids`] has newer ones.
     pub cgroup_id: Option<u64>,
 }
 
-/// See the module.
+/// All known processes by identity, and the tombstones of those that are closed.
 #[derive(Debug)]
 pub struct Table {
     pub(super) since_ns: u64,
     pub(super) processes: Store,
-    /// Start of the latest process with a number.
+    /// Start of the latest process with each process id.
     pub(super) by_tgid: Map<u32, u64>,
     pub(super) waiting: Set<ProcessId>,
-    /// Long arguments of those.
+    /// Bounds the long arguments that the waiting processes hold.
     pub(super) told: Told,
-    /// Whom the last pass saw after they ran; what a pass does not carry is to be read for them.
+    /// Processes that ran before the last pass saw them: [`Table::refresh`] reads what a pass does not carry for them.
     pub(super) ran: Vec<ProcessId>,
     pub(super) finals: Tombstones,
     pub(super) unconfirmed: Tombstones,
-    /// Start of the youngest process whose tombstone had to be forgotten before its final record came.
+    /// Start of the youngest process whose tombstone was dropped before its final record came.
     pub(super) forgotten_ns: Option<u64>,
     pub(super) passes: u64,
-    /// Processes known when the last pass was taken.
+    /// Number of entries after the last pass.
     pub(super) len_after_pass: usize,
-    /// Passes done when sums by comm were last told.
+    /// Number of passes when the last sums by comm came.
     pub(super) summed: Option<u64>,
     pub(super) statistics: Statistics,
-    /// Wait channels by name, each kept once; as many as the kernel has functions that wait.
+    /// Names of wait channels, each kept once; at most as many as the kernel has functions that wait.
     pub(super) wchans: HashSet<Arc<str>>,
 }
 
 impl Table {
-    /// A table for a source that watches since `since_ns` (nanoseconds since boot): what was born earlier brings its
-    /// history, and that is not booked.
+    /// A table for a source that watches since `since_ns` (nanoseconds since boot). What processes born earlier used before
+    /// their first reading is not booked.
     pub fn new(since_ns: u64) -> Self {
         Self {
             since_ns,
@@ -153,7 +157,7 @@ impl Table {
         }
     }
 
-    /// Sums by comm were told: the use of some process whose end is known may be in them.
+    /// Sums by comm came: the use of some process whose exit record is here may be in them.
     pub fn note_sums(&mut self) {
         self.summed = Some(self.passes);
     }
@@ -169,7 +173,7 @@ impl Table {
         let inherited = self.image_of(parent, ledger);
         let was_counted = u64::from(child.start_ns >= self.since_ns);
         if let Some(entry) = self.processes.entry_mut(child) {
-            // A pass, or another record, was faster.
+            // A pass, or another record, came first.
             if !std::mem::replace(&mut entry.announced, true) {
                 self.statistics.announced_late += was_counted;
                 book(ledger, inherited.unwrap_or(entry.account), fork);
@@ -203,17 +207,17 @@ impl Table {
         self.insert(child, entry, ledger);
     }
 
-    /// The account of a process that forks. If its own birth was lost, this tells of it: its forks are of its image, whatever
-    /// that is found to be. `None` if it is long forgotten.
+    /// The account of a process that forks. If its own fork record was lost, this record is the first sign of it, and it gets
+    /// an entry: its children share its image, whatever group that gets. `None` if its tombstone may have been dropped.
     fn image_of(&mut self, parent: ProcessId, ledger: &mut impl Ledger) -> Option<AccountId> {
         if let Some(parent) = self.processes.get(parent) {
             return Some(parent.account);
         }
-        // Programs on tracepoints do not know the start of a process older than they are.
+        // The programs on tracepoints do not know the start of a process that was born before they were attached.
         if parent.start_ns == 0 {
             return self.account_of(parent.tgid);
         }
-        // Told late, the parent may be gone already.
+        // The record may be late, and the parent closed already.
         if let Some(tombstone) = self.tombstone(parent) {
             return Some(tombstone.account);
         }
@@ -224,7 +228,7 @@ impl Table {
         self.processes.get(parent).map(|parent| parent.account)
     }
 
-    /// Whether its tombstone, if it had one, may have given way to others.
+    /// Whether the process may have had a tombstone that was dropped for newer ones.
     fn may_be_forgotten(&self, id: ProcessId) -> bool {
         let forgotten_ns = self.forgotten_ns;
         forgotten_ns.is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns)
@@ -246,7 +250,7 @@ impl Table {
             ..Tally::default()
         };
         if self.is_buried(id) {
-            // The end overtook the exec: too late for its use, not for the count.
+            // The final record overtook the exec: its totals are booked already, but the exec still counts.
             let account = ledger.open(parent);
             ledger.identify(account, &facts);
             book(ledger, account, exec);
@@ -266,7 +270,7 @@ impl Table {
         let account = ledger.open(entry.birth.or(parent));
         entry.leave(ledger);
         if entry.own {
-            // Nobody will see the old image's command line any more.
+            // The old image's command line cannot be read any more.
             entry.name_by_events(None, ledger);
         }
         entry.end_image(counters, &former, ledger);
@@ -277,7 +281,7 @@ impl Table {
         let uid = facts.uid.unwrap_or_default();
         let is_partly_told = facts.incomplete;
         entry.naming = Naming::Waiting(Some(facts));
-        // What is known is the old image's.
+        // The memory that was read is the old image's.
         entry.proportional = Known::default();
         book(ledger, account, exec);
         self.waiting.insert(id);
@@ -308,7 +312,7 @@ impl Table {
         }
         if let Some(entry) = self.processes.entry_mut(id) {
             entry.leave(ledger);
-            // Its final totals may be long in coming; what it was called will not change any more.
+            // Its final totals may come late, but its name cannot change any more.
             if entry.name_at_exit(ledger) {
                 self.waiting.remove(&id);
             }
@@ -317,7 +321,8 @@ impl Table {
         }
     }
 
-    /// That it ended, the exit record has told: it reaches the agent whole, merged or in a sum, and only once.
+    /// Takes final totals. They do not count the exit: the exit record reaches the agent once, whole, merged or in a sum, and
+    /// counts it.
     fn released(&mut self, released: &Released, ledger: &mut impl Ledger) {
         let id = self.known_as(released.id);
         if let Some(tombstone) = self.tombstone(id) {
@@ -334,7 +339,7 @@ impl Table {
             return;
         }
         if !self.processes.contains(id) {
-            // What was told before may have been credited, and the tombstone given way to others.
+            // Earlier totals of this process may be booked, and its tombstone dropped.
             if released.repeated || self.may_be_forgotten(id) {
                 self.statistics.late_ignored += 1;
                 return;
@@ -350,10 +355,10 @@ impl Table {
             entry.booked.trust_records();
         }
         entry.leave(ledger);
-        // A fork that ran no program of its own is named with its image.
+        // A fork that never called exec gets the group of its image.
         let is_fork_only = entry.announced && !entry.execed;
         entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
-        // They hold the switches of all threads, dead ones included.
+        // The final totals hold the switches of all threads, dead ones included.
         let counters = entry.threads.complete(released.counters, false);
         let dropped_ns = entry.credit(&counters, ledger);
         self.statistics.drop_cpu(dropped_ns);
@@ -363,12 +368,13 @@ impl Table {
         }
     }
 
-    /// Whether all that a process has used since its birth is to be counted.
+    /// Whether the process was born after the agent began to watch: then all its use counts.
     pub(super) const fn is_young(&self, id: ProcessId) -> bool {
         id.start_ns >= self.since_ns
     }
 
-    /// A process whose birth nobody told; `is_told`: births are told here, so a record was lost.
+    /// Adds a process that was first seen without a fork record. `is_told`: the source reports forks, so the record was lost or
+    /// is late.
     pub(super) fn unheard(
         &mut self,
         id: ProcessId,
@@ -387,8 +393,8 @@ impl Table {
         self.waiting.insert(id);
     }
 
-    /// The identity by which a process is known here, where one source tells its start in nanoseconds and another, which
-    /// has not seen it run, in ticks. The finer one is kept.
+    /// The identity by which the table knows a process. One source may give the start in nanoseconds, and another, which has
+    /// not seen the process run, in ticks of 10 ms. The finer one is kept.
     pub(super) fn known_as(&mut self, id: ProcessId) -> ProcessId {
         let Some(start_ns) = self.by_tgid.get(&id.tgid).copied() else {
             return id;
@@ -423,7 +429,7 @@ impl Table {
         self.processes.insert(id, entry);
     }
 
-    /// The account of the latest process with this number.
+    /// The account of the latest process with this process id.
     pub(super) fn account_of(&self, tgid: u32) -> Option<AccountId> {
         let start_ns = *self.by_tgid.get(&tgid)?;
         self.processes
@@ -437,8 +443,8 @@ impl Table {
             .or_else(|| self.unconfirmed.entry_mut(id))
     }
 
-    /// Without final records a process that a pass missed is closed at once; when it shows up again, it goes on from
-    /// what was booked, and is looked at as if it was new: its group may be forgotten.
+    /// Reopens a process that a pass missed. Without final records such a process is closed at once. When it shows up again,
+    /// booking goes on from what was booked, and it waits for a decision as if it were new: its group may be forgotten.
     pub(super) fn exhume(&mut self, id: ProcessId, parent: u32, ledger: &mut impl Ledger) {
         if let Some(tombstone) = self.finals.exhume(id) {
             let parent = self.account_of(parent);
@@ -458,7 +464,7 @@ impl Table {
         self.finals.contains(id) || self.unconfirmed.contains(id)
     }
 
-    /// Forgets a process that is gone; `confirmed`: with its final totals.
+    /// Removes a process and leaves a tombstone. `confirmed`: its totals are final.
     pub(super) fn close(&mut self, id: ProcessId, confirmed: bool, ledger: &mut impl Ledger) {
         let Some(mut entry) = self.processes.remove(id) else {
             return;

@@ -1,60 +1,60 @@
-//! Differences: what is booked to an account, and from there to a group.
+//! Differences of totals: booked to an account, and from there to a group.
 
 use super::Counters;
 
-/// What was used between two readings. Never negative.
+/// Use between two readings. Never negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delta {
     /// User CPU time, nanoseconds.
     pub user_ns: u64,
     /// System CPU time, nanoseconds.
     pub system_ns: u64,
-    /// Bytes fetched from storage.
+    /// Bytes read from storage.
     pub read_bytes: u64,
-    /// Bytes sent to storage.
+    /// Bytes written to storage.
     pub write_bytes: u64,
-    /// Page faults that needed IO.
+    /// Page faults that needed I/O.
     pub major_faults: u64,
-    /// Page faults that did not.
+    /// Page faults that needed no I/O.
     pub minor_faults: u64,
-    /// Context switches by the task's own will.
+    /// Context switches because the task gave up the CPU.
     pub voluntary_switches: u64,
-    /// Context switches against it.
+    /// Context switches because the kernel took the CPU from the task.
     pub nonvoluntary_switches: u64,
-    /// Runnable but not running, nanoseconds.
+    /// Time that tasks were runnable but not running, nanoseconds.
     pub run_queue_wait_ns: u64,
 }
 
-/// Births, images and deaths of processes; threads never count.
+/// Forks, execs and exits of processes; threads never count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lifecycle {
     /// Processes forked.
     pub forks: u64,
     /// Programs started by exec.
     pub execs: u64,
-    /// Processes that ended with code 0.
+    /// Processes that ended with exit code 0.
     pub exits_success: u64,
-    /// Processes that ended with another code.
+    /// Processes that ended with another exit code.
     pub exits_failure: u64,
     /// Processes ended by a signal.
     pub exits_signal: u64,
-    /// Processes that ended, nobody tells how.
+    /// Processes that ended; the source does not report how.
     pub exits_unknown: u64,
-    /// Of those ended by a signal, those ended by the OOM killer.
+    /// Of those ended by a signal, those that the OOM killer ended.
     pub oom_kills: u64,
 }
 
 /// One booking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// What was used.
+    /// Use of resources.
     pub delta: Delta,
-    /// What happened.
+    /// Forks, execs and exits.
     pub lifecycle: Lifecycle,
 }
 
 impl From<&Counters> for Delta {
-    /// `counters` as a difference to nothing.
+    /// The difference between `counters` and zero; unknown totals count as zero.
     fn from(counters: &Counters) -> Self {
         let Counters {
             cpu,
@@ -87,7 +87,7 @@ impl Delta {
 
     /// Adds `more`.
     pub fn add(&mut self, more: &Self) {
-        // Destructured in full: a new field cannot be forgotten here.
+        // Destructured in full, so that the compiler rejects a new field that is missing here.
         let Self {
             user_ns,
             system_ns,

@@ -1,11 +1,11 @@
 //! The threads of one process between two passes.
 //!
-//! The kernel forgets what a dead thread waited for a CPU, and `/proc` what it switched; the last value seen of each
-//! is retained here, so that the process's sum never falls.
+//! After a thread has died, the kernel no longer shows how long it waited for a CPU, and `/proc` no longer shows its context
+//! switches. The last values seen of each thread are retained here, so that the process's sum never falls.
 //!
-//! What single threads used is told as differences, by a rule like that for processes: a thread older than the agent
-//! brings no history, one that was born since counts from its birth. The main thread is as old as its process, so what
-//! is told of it is remembered also while it is alone.
+//! The use of single threads is reported as differences, by a rule like that for processes: a thread older than the agent
+//! brings no history, and a thread born since counts from its birth. The main thread is as old as its process, so what is
+//! reported for it is remembered even while it is the only thread.
 
 use super::{
     Counters, Delta, State, Switches, TaskName, ThreadSample, booked::Booked, id::tick_of,
@@ -16,21 +16,21 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Thread {
     pub(super) sample: ThreadSample,
-    /// What of its use was told; `None`: it is new. The main thread's is in [`Threads::main`].
+    /// The use that was reported. `None`: none yet. For the main thread, [`Threads::main`] is used instead.
     told: Option<Booked>,
     /// Value of `ran_marker` when the wait channel was read; `None`: never.
     pub(super) probed: Option<u64>,
     pub(super) wchan: Option<Arc<str>>,
 }
 
-/// See the module.
+/// The threads of one process that the last pass saw, and sums over those that are gone.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Threads {
     pub(super) live: Vec<Thread>,
     retained: Sums,
-    /// What of the main thread's use was told. Boxed: most processes have one thread.
+    /// The main thread's use that was reported. Boxed: most processes have one thread.
     main: Option<Box<Booked>>,
-    /// When this process's threads were last told, nanoseconds since boot: one that was missed then is not new.
+    /// When threads of this process were last reported, nanoseconds since boot: a thread older than that is not new.
     told_ns: u64,
 }
 
@@ -41,7 +41,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds a thread; the main one's own is the process's already.
+    /// Adds a thread. The main thread's values are left out: the process's totals hold them already.
     fn add(&mut self, sample: &ThreadSample) {
         if sample.is_main() {
             return;
@@ -54,7 +54,7 @@ impl Sums {
 }
 
 impl Threads {
-    /// Takes over what a pass saw; `samples` are sorted by tid. What is known of those still there is kept.
+    /// Takes the threads that a pass saw; `samples` are sorted by tid. Threads that are still there keep what is known of them.
     pub(super) fn update(&mut self, samples: &[ThreadSample]) {
         if samples.is_empty() && self.live.is_empty() {
             return;
@@ -89,8 +89,8 @@ impl Threads {
         }
     }
 
-    /// `counters` of the process with what only its threads know: how long they waited for a CPU, and where
-    /// `switches_by_thread`, how often they were switched.
+    /// Adds to `counters` of the process the values that only its threads have: how long they waited for a CPU and, if
+    /// `switches_by_thread`, their context switches.
     pub(super) fn complete(&self, mut counters: Counters, switches_by_thread: bool) -> Counters {
         let mut sums = self.retained;
         for thread in &self.live {
@@ -110,7 +110,7 @@ impl Threads {
         self.live.iter().filter(|thread| !thread.sample.is_main())
     }
 
-    /// The same, to be changed.
+    /// As [`Self::others`], mutable.
     pub(super) fn others_mut(&mut self) -> impl Iterator<Item = &mut Thread> {
         let live = self.live.iter_mut();
         live.filter(|thread| !thread.sample.is_main())
@@ -121,8 +121,8 @@ impl Threads {
         self.others().map(|thread| thread.sample.state)
     }
 
-    /// Tells name of each thread and what it used since it was last told. A process of one thread tells nothing.
-    /// `since_ns`: since when the agent watches; `now_ns`: when the pass began.
+    /// Calls `tell` with the name of each thread and its use since its last report. A process of one thread reports nothing.
+    /// `since_ns`: when the agent began to watch; `now_ns`: when the pass began.
     pub(super) fn tell(
         &mut self,
         since_ns: u64,
@@ -145,13 +145,14 @@ impl Threads {
         self.told_ns = now_ns;
     }
 
-    /// What the main thread used up to `counters` is not to be told: another image used it. Exact for an image of one
-    /// thread; where there were more, what they used is missing from the main thread.
+    /// Excludes the main thread's use up to `counters` from reports: another image used it. Exact for an image of one thread;
+    /// if there were more, their use is missing from the main thread's reports.
     pub(super) fn begin_image(&mut self, counters: &Counters) {
         self.main.get_or_insert_default().raise_by_pass(counters);
     }
 
-    /// Threads of a process that was lost sight of when `booked` was booked of it: what they used before is not told.
+    /// Threads of a process that was closed when `booked` was booked, and shows up again: what they used before is not
+    /// reported.
     pub(super) fn of_reappeared(booked: Booked) -> Self {
         Self {
             main: Some(Box::new(booked)),
@@ -161,7 +162,7 @@ impl Threads {
     }
 }
 
-/// What a thread used since `told`; nothing where it is new and has a history that is not ours to tell.
+/// The use of a thread since `told`; zero for a thread that is new here but older than the agent's view of it.
 fn advance<B: Default + std::borrow::BorrowMut<Booked>>(
     told: &mut Option<B>,
     is_older: bool,
@@ -211,7 +212,7 @@ mod tests {
         total.switches.unwrap().voluntary
     }
 
-    /// Voluntary switches told, in the order of thread ids; the agent watches since 100 ms, and it is `now_ns`.
+    /// Reported voluntary switches, in the order of thread ids.
     fn told(threads: &mut Threads, now_ns: u64, samples: &[ThreadSample]) -> Vec<u64> {
         let mut found = Vec::new();
         threads.update(samples);
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(told(&mut threads, 200 * MS, &three), [1, 10, 3]);
         assert_eq!(told(&mut threads, 300 * MS, &both), [0, 0]);
         assert_eq!(told(&mut threads, 400 * MS, &three), [0, 0, 0]);
-        // Nor is the main thread, when it was alone meanwhile.
+        // Nor is the main thread, if it was the only thread in between.
         assert_eq!(told(&mut threads, 500 * MS, &[]), [0; 0]);
         let again = [thread(1, 150 * MS, 4), thread(4, 550 * MS, 2)];
         assert_eq!(told(&mut threads, 600 * MS, &again), [3, 2]);

@@ -1,31 +1,33 @@
-//! Long arguments that execs told and nobody has decided by yet: bounded, whoever starts how many programs.
+//! Bounds the long arguments that exec records brought for processes without a decision, however many programs start.
 //!
-//! Where the bound is reached the oldest gives way: it is decided by what its exec told, if that is all there is to know,
-//! else it keeps the beginning of its arguments. A look at `/proc` would have told the same, or still tells the rest.
+//! When the bound is reached, the oldest process gives way. It is decided by the facts of its exec record if they are complete;
+//! otherwise it keeps only the beginning of its arguments. Nothing is lost by this: `/proc` would have shown the same facts, or
+//! still shows the rest.
 
 use std::collections::VecDeque;
 
 use super::{AccountId, Ledger, ProcessId, Table, entry::Naming};
 
-/// Arguments of at most this length are not counted here: a table of 10,000 such processes takes 5 MB more.
+/// Arguments of at most this many bytes are not counted here: for a table of 10,000 such processes they take 5 MB.
 const SHORT: usize = 512;
-/// The most bytes of longer ones.
+/// At most this many bytes of longer arguments are held.
 const MOST: usize = 8 << 20;
-/// Processes that wait for an early look; who comes later waits for the next pass.
+/// At most this many processes wait for an early look; further ones wait for the next pass.
 const PARTLY: usize = 64;
 
-/// A process whose exec could not tell everything.
+/// A process whose exec record could not hold all facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartlyTold {
-    /// Who.
+    /// The process.
     pub id: ProcessId,
-    /// What is to be decided.
+    /// The account that needs a group.
     pub account: AccountId,
-    /// Whose.
+    /// Effective user id from the exec record; 0 where the record has none.
     pub uid: u32,
 }
 
-/// Processes with long arguments, in the order of their execs. Who was decided meanwhile stays counted until its turn.
+/// Processes with long arguments, in the order of their execs. A process that is decided meanwhile stays counted until it is
+/// the oldest.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     queue: VecDeque<(ProcessId, usize)>,
@@ -34,7 +36,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Who has to give way now that a process with so many bytes has come.
+    /// Counts `bytes` of arguments for `id`. Returns the oldest processes, which have to give way.
     fn add(&mut self, id: ProcessId, bytes: usize) -> Vec<ProcessId> {
         let mut surplus = Vec::new();
         if bytes <= SHORT {
@@ -54,21 +56,21 @@ impl Told {
 }
 
 impl Table {
-    /// Whether an early look is wanted at the process of this exec.
+    /// Queues the process for an early look; does nothing if the queue is full.
     pub(super) fn note_partly_told(&mut self, one: PartlyTold) {
         if self.told.partly.len() < PARTLY {
             self.told.partly.push(one);
         }
     }
 
-    /// Processes whose exec could not tell everything, since the last call.
+    /// Processes since the last call whose exec record could not hold all facts, and that still run the same program.
     pub fn take_partly_told(&mut self) -> Vec<PartlyTold> {
         let found = std::mem::take(&mut self.told.partly);
         let is_there = |one: &PartlyTold| self.still_told(one.id, one.account).is_some();
         found.into_iter().filter(is_there).collect()
     }
 
-    /// The cgroup v2 id that the exec of `id` told; `None` where the process has ended, or runs another program.
+    /// The cgroup v2 id from the exec record of `id`. `None` if the process has ended, is decided, or runs another program.
     pub fn still_told(&self, id: ProcessId, account: AccountId) -> Option<Option<u64>> {
         let entry = self.processes.get(id)?;
         match &entry.naming {
@@ -77,7 +79,7 @@ impl Table {
         }
     }
 
-    /// The exec of `id` told so many bytes of arguments.
+    /// Counts the argument bytes from the exec record of `id`, and makes the oldest processes give way.
     pub(super) fn hold_arguments(&mut self, id: ProcessId, bytes: usize, ledger: &mut impl Ledger) {
         for oldest in self.told.add(id, bytes) {
             let Some(entry) = self.processes.entry_mut(oldest) else {

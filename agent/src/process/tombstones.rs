@@ -1,36 +1,37 @@
-//! The recently closed: keeps a late or repeated record from being credited twice.
+//! Tombstones of recently closed processes: they keep a late or repeated record from being credited twice.
 //!
-//! Bounded at the end of each drain: 8,192 stay, or all that were buried since the drain before, if those are more. A record
-//! repeats another one of the same drain, or of the drain before. While a drain lasts, the tombstones are those that stayed and
-//! one for each process that the ring and the overflow hash tell of, a pass in between one for each process it misses. The
-//! oldest are forgotten first; the table ignores and counts a final record of a process that was forgotten unconfirmed.
+//! Their number is bounded at the end of each drain: 8,192 stay, or all that were added since the drain before, if those are
+//! more. A record repeats another one of the same drain, or of the drain before. During a drain there are those that stayed,
+//! and one more for each process with a record in the ring or the overflow hash; a pass in between adds one for each process it
+//! misses. The oldest are dropped first. If one without final totals is dropped, the table ignores and counts the final record
+//! that comes later.
 
 use super::{AccountId, ProcessId, booked::Booked, id::Map};
 use std::collections::VecDeque;
 
-/// How many are remembered in any case.
+/// At least this many tombstones stay.
 pub(super) const CAPACITY: usize = 8192;
 
 /// What is remembered of a closed process.
 #[derive(Debug)]
 pub(super) struct Tombstone {
-    /// Where its use was booked; the tombstone keeps the account open.
+    /// The account of its use; the tombstone keeps the account open.
     pub(super) account: AccountId,
-    /// What was booked.
+    /// The totals that were booked.
     pub(super) booked: Booked,
-    /// Whether its end was counted.
+    /// Whether its exit was counted.
     pub(super) exit_booked: bool,
-    /// Whether its birth was counted.
+    /// Whether its fork was counted.
     pub(super) announced: bool,
 }
 
-/// See the module.
+/// Tombstones by identity, with the order in which they were added.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
     by_id: Map<ProcessId, Buried>,
-    /// In the order of burial; `None`: it was taken out again.
+    /// In the order of burial; `None`: the tombstone was removed before its turn.
     order: VecDeque<Option<ProcessId>>,
-    /// Places that `order` has lost at its front.
+    /// Number of places removed from the front of `order`.
     forgotten: u64,
     /// Burials since the last trim.
     fresh: usize,
@@ -57,7 +58,7 @@ impl Tombstones {
         self.by_id.len()
     }
 
-    /// Takes `id` out again.
+    /// Removes and returns the tombstone of `id`.
     pub(super) fn exhume(&mut self, id: ProcessId) -> Option<Tombstone> {
         let Buried { nth, tombstone } = self.by_id.remove(&id)?;
         let place = usize::try_from(nth - self.forgotten).ok();
@@ -67,7 +68,7 @@ impl Tombstones {
         Some(tombstone)
     }
 
-    /// Remembers `id`; gives back an earlier tombstone of it.
+    /// Adds a tombstone for `id`. Returns an earlier one of the same process.
     pub(super) fn bury(&mut self, id: ProcessId, tombstone: Tombstone) -> Option<Tombstone> {
         let earlier = self.exhume(id);
         let nth = self.forgotten + self.order.len() as u64;
@@ -77,7 +78,7 @@ impl Tombstones {
         earlier
     }
 
-    /// A drain has ended: hands over those that are forgotten now.
+    /// To be called at the end of a drain: removes surplus tombstones and passes them to `forget`.
     pub(super) fn trim(&mut self, mut forget: impl FnMut(ProcessId, Tombstone)) {
         let kept = CAPACITY.max(std::mem::take(&mut self.fresh));
         let excess = self.order.len().saturating_sub(kept);
@@ -87,7 +88,7 @@ impl Tombstones {
                 forget(id, buried.tombstone);
             }
         }
-        // Room for what one large drain told is given back.
+        // Gives back the memory that one large drain needed.
         if excess > CAPACITY {
             self.order.shrink_to(kept);
             self.by_id.shrink_to(kept);
