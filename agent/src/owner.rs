@@ -1,12 +1,12 @@
-//! The thread that owns the state, and what wakes it.
+//! The thread that owns the state, and the events that wake it.
 //!
 //! ```text
-//! questions from HTTP ---+
+//! requests from HTTP ----+
 //! ring half full --------+--> one at a time --> pipeline
 //! every 10 s ------------+
 //! ```
 //!
-//! Until the first pass is done a stand-in answers: health is "starting", scrapes wait.
+//! Until the first pass is done a stand-in answers: it reports health "starting", and all other requests wait.
 
 use crate::{
     http::{Health, Question, Status},
@@ -18,13 +18,12 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-/// How often records are taken when nobody scrapes. An exec's names wait no longer than this in the kernel.
+/// How often the agent drains records between scrapes. The names in an exec record wait no longer than this in the kernel.
 const SLOW: Duration = Duration::from_secs(10);
-/// The same while the self-test waits for its record.
+/// The same interval while the self-test waits for its record.
 const SELF_TEST: Duration = Duration::from_secs(1);
 
-/// Answers in the owner's place until `ready`; gives back the inbox, and the questions that wait: at most
-/// one of each kind.
+/// Answers in place of the owner until `ready`. Returns the inbox and the requests that wait: at most one of each kind.
 pub(crate) async fn stand_in(
     mut inbox: mpsc::Receiver<Question>,
     mut ready: oneshot::Receiver<()>,
@@ -36,7 +35,7 @@ pub(crate) async fn stand_in(
             Some(question) = inbox.recv() => match question {
                 Question::Health(reply) => {
                     let reasons = vec!["the first pass over the processes is under way".to_owned()];
-                    // Who asked may be gone.
+                    // The requester may be gone.
                     let _ = reply.send(Health { status: Status::Starting, reasons });
                 }
                 question => waiting.push(question),
@@ -45,7 +44,7 @@ pub(crate) async fn stand_in(
     }
 }
 
-/// Owns `pipeline` until the last questioner is gone.
+/// Owns `pipeline` and answers requests until all senders are gone.
 pub(crate) async fn own(
     mut pipeline: Pipeline,
     mut inbox: mpsc::Receiver<Question>,
@@ -75,7 +74,7 @@ pub(crate) async fn own(
     }
 }
 
-/// Who asked may be gone; then the answer is for nobody.
+/// Answers one request; if the requester is gone, the answer is dropped.
 fn answer(pipeline: &mut Pipeline, question: Question) {
     match question {
         Question::Metrics(reply) => {
@@ -84,7 +83,7 @@ fn answer(pipeline: &mut Pipeline, question: Question) {
         Question::Health(reply) => {
             let _ = reply.send(pipeline.health());
         }
-        // Whoever tells the service manager of a reload does it before and after this.
+        // The caller notifies the service manager of the reload, before and after it.
         Question::Reload(reply) => {
             let _ = reply.send(pipeline.reload());
         }
@@ -97,7 +96,7 @@ fn answer(pipeline: &mut Pipeline, question: Question) {
     }
 }
 
-/// The kernel's ring, if there is one.
+/// The kernel's ring; `None` without kernel programs.
 struct Ring(Option<AsyncFd<OwnedFd>>);
 
 impl Ring {

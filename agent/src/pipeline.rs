@@ -1,11 +1,11 @@
-//! The state and its one owner: from an observation to an exposition.
+//! The agent's state and its pass: from an observation of the node to an exposition.
 //!
 //! ```text
 //! observer --pass, records--> table --bookings--> grouper --groups--> collectors --> bytes
 //! ```
 //!
-//! Nothing here runs by itself: [`Owner`](crate::http::Owner)'s questions, a half-full ring and a slow timer drive it
-//! (see `owner.rs`). It composes; every rule is in the modules it calls.
+//! Nothing here runs by itself. Requests from [`Owner`](crate::http::Owner), a half-full ring and a slow timer call it
+//! (owner.rs). This module only connects the modules it calls; their rules stand there.
 
 mod balance;
 mod budget;
@@ -37,39 +37,39 @@ use std::{sync::Arc, time::Duration};
 
 use balance::Balance;
 
-/// All state there is.
+/// All state of the agent.
 pub(crate) struct Pipeline {
     observer: Observer,
     table: Table,
     grouper: Grouper,
     classifier: Arc<Classifier>,
-    /// Failures of name templates that were logged.
+    /// Failures of name templates that were logged, by item.
     failures_logged: Vec<u64>,
     reloads: Reloads,
     collectors: Collectors,
-    /// Whether threads are shown by name.
+    /// Whether metrics of threads by name are wanted.
     threads: bool,
     http: Arc<http::Statistics>,
     logger: &'static Logger,
-    /// Why a better tier was not chosen, where the operator left the choice.
+    /// Why no better tier was chosen, if the operator left the choice to the agent.
     shortcomings: Vec<String>,
     passes: u64,
-    /// Until which age processes in no group are looked at again; `None`: never.
+    /// Age up to which processes in no group are looked at again; `None`: never.
     recheck: Option<Duration>,
-    /// Whether somebody at the page may see command lines.
+    /// Whether the page may show command lines.
     shows_cmdline: bool,
     /// When counting began, nanoseconds since boot.
     began_ns: u64,
     /// When the last pass began, nanoseconds since boot.
     looked_at_ns: u64,
     last_error: Option<String>,
-    /// Processes that are there and could not be read or named at the last pass.
+    /// Live processes that the last pass could not read or name.
     unread: usize,
-    /// `None` where `/proc` does not show all of this machine.
+    /// `None` where `/proc` does not show all processes of this machine.
     balance: Option<Balance>,
-    /// Processes with long arguments that wait for a later pass to be grouped.
+    /// Processes with long arguments that wait for a later pass to get a group.
     deferred: Deferred<ProcessId>,
-    /// What the last answered scrape knew, for what was lost since.
+    /// Statistics of the last answered scrape; losses since then are found by comparison with it.
     last: Statistics,
     lost_lately: bool,
     crowded: Crowded,
@@ -77,7 +77,7 @@ pub(crate) struct Pipeline {
     sandbox: Arc<Sandbox>,
 }
 
-/// What a pipeline is made of.
+/// Everything that a pipeline is made from.
 pub(crate) struct Parts {
     pub(crate) observer: Observer,
     pub(crate) grouper: Grouper,
@@ -94,7 +94,7 @@ pub(crate) struct Parts {
     pub(crate) sandbox: Arc<Sandbox>,
 }
 
-/// What was built.
+/// Version and build of this binary.
 pub(crate) const BUILD: Build = Build {
     version: env!("CARGO_PKG_VERSION"),
     revision: env!("HEADCOUNT_REVISION"),
@@ -103,7 +103,7 @@ pub(crate) const BUILD: Build = Build {
 };
 
 impl Pipeline {
-    /// Takes the first pass: what is there now is the baseline.
+    /// Takes the first pass: the totals it reads are the baseline.
     pub(crate) fn start(parts: Parts) -> Self {
         let Parts {
             observer,
@@ -120,7 +120,7 @@ impl Pipeline {
             host,
             sandbox,
         } = parts;
-        // Before counting begins: its children are no load of this machine.
+        // The self-test runs before counting begins, so that its child processes do not count as load of this machine.
         let mut observer = observer;
         observer.begin_self_test(host.now_ns());
         let began_ns = host.now_ns();
@@ -156,17 +156,17 @@ impl Pipeline {
         pipeline
     }
 
-    /// How processes are accounted for.
+    /// The tier by which processes are accounted for, and the hook that brings final totals.
     pub(crate) fn plan(&self) -> Plan {
         self.observer.plan()
     }
 
-    /// The descriptor that tells when records should be drained.
+    /// The descriptor that becomes readable when records should be drained.
     pub(crate) fn wake_fd(&self) -> std::io::Result<Option<std::os::fd::OwnedFd>> {
         self.observer.wake_fd()
     }
 
-    /// One scrape.
+    /// Takes a pass and writes its exposition.
     pub(crate) fn scrape(&mut self) -> Vec<u8> {
         self.observer.begin_scrape();
         let is_seen = self.observe().is_some();
@@ -177,7 +177,7 @@ impl Pipeline {
         self.lost_lately = self.has_lost(&statistics);
         self.last = statistics;
         let serving = serving(&self.http);
-        // As process-exporter: when the processes cannot be listed, there is nothing to say of their groups.
+        // As in process-exporter: if the processes cannot be listed, no groups are shown.
         let groups: &[Group] = if is_seen { self.grouper.groups() } else { &[] };
         let view = View {
             groups,
@@ -194,17 +194,17 @@ impl Pipeline {
         self.collectors.collect(&view)
     }
 
-    /// Looks at the node; what it saw, unless that failed.
+    /// Takes a pass. Returns `None` if it failed.
     fn observe(&mut self) -> Option<Pass> {
         let since_ns = match self.recheck {
-            // Older ones are not looked at again.
+            // Older processes are not looked at again.
             Some(limit) => self.looked_at_ns.saturating_sub(nanoseconds(limit)),
             None => u64::MAX,
         };
         self.observe_since(since_ns)
     }
 
-    /// The same, but of processes in no group that were born at `since_ns` or later, everything is read.
+    /// As [`Self::observe`], but reads everything of those processes in no group that were born at `since_ns` or later.
     fn observe_since(&mut self, since_ns: u64) -> Option<Pass> {
         self.last_error = None;
         self.follow_clock();
@@ -212,9 +212,10 @@ impl Pipeline {
         let is_outside = |account| grouper.is_outside(account);
         let in_no_group = |tgid| table.in_no_group(tgid, since_ns, is_outside);
         let pass = self.observer.pass(self.host.now_ns(), in_no_group);
-        // Of this moment: processes were read just before, and the records up to it are drained next.
+        // The node's reading belongs to this moment: processes were read just before, and the records up to it are drained
+        // next.
         let node = self.read_node();
-        // The records drained now are of before the pass, but for the first: before it, nobody is known.
+        // The records drained now are older than the pass. Not before the first pass: until then the table knows no process.
         if self.passes > 0 {
             self.drain();
         }
@@ -253,7 +254,7 @@ impl Pipeline {
         Some(pass)
     }
 
-    /// Counting goes by clocks that nobody sets; only what is shown as a time of day moves.
+    /// Accounting uses monotonic clocks only; after a step of the wall clock only times of day move.
     fn follow_clock(&mut self) {
         match self.host.follow_clock() {
             Ok(false) => {}
@@ -264,15 +265,15 @@ impl Pipeline {
         }
     }
 
-    /// Takes the records that wait. Looks at the node, too, when some were lost, because what is known of single processes may
-    /// be old then, and when the table has grown much.
+    /// Drains the waiting records. Takes a pass, too, if records were lost, because the values of single processes may be old
+    /// then, and if the table has grown much.
     pub(crate) fn drain_and_heal(&mut self) {
         if self.drain() || self.look_early() {
             self.observe();
         }
     }
 
-    /// Takes what was read of proportional memory, and says who is to be read next. Waits for nobody.
+    /// Takes the readings of proportional memory, and selects the processes to read next. It never waits.
     fn read_proportional(&mut self) {
         let Some(smaps) = self.observer.smaps() else {
             return;
@@ -283,7 +284,7 @@ impl Pipeline {
         smaps.offer(self.table.wanted_proportional(is_outside));
     }
 
-    /// Tells the kernel programs for whom they count from now on, where they count by group.
+    /// Tells the kernel programs which group each process counts for from now on, if they count by group.
     fn attribute(&mut self) {
         let Self {
             observer,
@@ -304,7 +305,7 @@ impl Pipeline {
         }
     }
 
-    /// Takes the records that wait; whether a pass should follow.
+    /// Drains the waiting records. Returns whether a pass should follow.
     fn drain(&mut self) -> bool {
         let Self {
             observer,
@@ -329,8 +330,8 @@ impl Pipeline {
         has_lost || has_outgrown
     }
 
-    /// As process-exporter: who matched nothing is remembered, so never looked at again, once it is older than the limit
-    /// when that is found.
+    /// As in process-exporter: a process that matched nothing is remembered, and is not looked at again once it is older than
+    /// the limit at a pass.
     fn reconsider(&mut self, now_ns: u64) {
         let looked_at_ns = std::mem::replace(&mut self.looked_at_ns, now_ns);
         if let Some(limit) = self.recheck {
@@ -374,12 +375,12 @@ impl Pipeline {
         }
     }
 
-    /// Whether more was lost by `now` than at the last scrape.
+    /// Whether `now` counts more losses than the last scrape.
     fn has_lost(&self, now: &Statistics) -> bool {
         now.events_lost > self.last.events_lost || now.events_coarse > self.last.events_coarse
     }
 
-    /// How it is.
+    /// The answer for `/health`.
     pub(crate) fn health(&mut self) -> Health {
         let now = self.statistics();
         let has_lost = self.lost_lately || self.has_lost(&now);
@@ -436,7 +437,7 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What the HTTP side counts, and its bounds.
+/// Counts and limits of the HTTP server.
 pub(crate) fn serving(http: &http::Statistics) -> ServingStatistics {
     let limits = http.limits();
     let times = limits.times();

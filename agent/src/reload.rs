@@ -1,7 +1,7 @@
-//! The grouping configuration as a file: read at the start, and again when that is asked for.
+//! The file with the grouping configuration: read at the start, and again at each reload.
 //!
-//! All or nothing: a file that cannot be used changes nothing, and is told in the answer, the log, the metrics and `/health`
-//! until one can be used.
+//! All or nothing: a file that cannot be used changes nothing. The answer to the request, the log, the metrics and `/health`
+//! report the failure, the latter two until a reload succeeds.
 
 use crate::{
     collector::ReloadStatistics, config::Config, group::Classifier, http::Owner, notify::Manager,
@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::signal::unix::Signal;
 
-/// Reads and compiles the file; what is accepted but probably not meant goes to the log.
+/// Reads and compiles the file. Logs warnings for settings that are valid but probably not intended.
 ///
 /// # Errors
 /// What is wrong, with file and line, and what was expected.
@@ -26,7 +26,7 @@ pub fn load(path: &Path) -> Result<Classifier, String> {
     Classifier::new(&config).map_err(|error| error.to_string())
 }
 
-/// The same at a reload, when the agent cannot wait: a pipe is empty by then, or nobody writes into it.
+/// As [`load`], for a reload, when the agent must not block: a pipe is empty by then, or has no writer.
 pub(crate) fn load_again(path: &Path) -> Result<Classifier, String> {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
@@ -38,30 +38,30 @@ pub(crate) fn load_again(path: &Path) -> Result<Classifier, String> {
     load(path)
 }
 
-/// Reloads whenever one of `hangups` comes: one, where several came during the last.
+/// Reloads at each signal of `hangups`; several that come during one reload cause only one more.
 pub(crate) async fn at_each(mut hangups: Signal, owner: &Owner, manager: &Manager) -> Infallible {
     while hangups.recv().await.is_some() {
         log::info!("SIGHUP: reloading the configuration");
         manager.reloading().await;
-        // How it ended is in the log; where the owner is gone, so is the run.
+        // The result is in the log. If the owner is gone, the agent is stopping.
         let _ = owner.reload().await;
         manager.reloaded().await;
     }
     std::future::pending().await
 }
 
-/// What is reloaded, and what came of it.
+/// The configuration file, and the result of the last reload.
 #[derive(Debug)]
 pub(crate) struct Reloads {
     path: Option<PathBuf>,
-    /// Why the last one failed; `None`: it did not.
+    /// Why the last reload failed; `None` if it succeeded.
     failure: Option<String>,
     succeeded_at: SystemTime,
     failures: u64,
 }
 
 impl Reloads {
-    /// The file, if there is one, was just read for the first time.
+    /// To be created after the file, if there is one, was read for the first time.
     pub(crate) fn of(path: Option<PathBuf>) -> Self {
         Self {
             path,
@@ -71,12 +71,12 @@ impl Reloads {
         }
     }
 
-    /// The file.
+    /// The configuration file; `None` without one.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Remembers and logs how one ended.
+    /// Remembers and logs the result of a reload.
     pub(crate) fn note(&mut self, result: Result<(), String>) -> Result<(), String> {
         match (&result, &self.path) {
             (Ok(()), Some(path)) => log::info!("{}: reloaded", path.display()),
@@ -95,7 +95,7 @@ impl Reloads {
         result
     }
 
-    /// What keeps the agent from being well.
+    /// The reason for a degraded health.
     pub(crate) fn reason(&self) -> Option<String> {
         let failure = self.failure.as_ref()?;
         Some(format!(
@@ -103,12 +103,12 @@ impl Reloads {
         ))
     }
 
-    /// For the metrics.
+    /// Values for the metrics.
     pub(crate) fn statistics(&self) -> ReloadStatistics {
         let since_epoch = self.succeeded_at.duration_since(SystemTime::UNIX_EPOCH);
         ReloadStatistics {
             is_successful: self.failure.is_none(),
-            // A clock before 1970 is not set.
+            // A clock that shows a time before 1970 was never set.
             success_unix_seconds: since_epoch.map_or(0.0, |since| since.as_secs_f64()),
             failures: self.failures,
         }

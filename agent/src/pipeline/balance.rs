@@ -1,7 +1,7 @@
-//! The node's books: what the agent accounted for, beside what the kernel says of the node as a whole.
+//! The node's books: the agent's own sums beside the kernel's figures for the node as a whole.
 //!
-//! In: a reading of the node at each pass, and the agent's own sums as of that pass. Out: both sides since the first pass. The two
-//! sides are independent: accounted is the sum of bookings and of loss counters, never a remainder of the node's side.
+//! In: a reading of the node at each pass, and the agent's sums as of that pass. Out: both sides since the first pass. The two
+//! sides are independent: `accounted` is the sum of bookings and of loss counters, never a remainder of the node's side.
 //!
 //! Both are absolute differences to the first pass, so an error of one reading is gone at the next one. Neither falls.
 
@@ -12,24 +12,24 @@ use crate::{
 };
 use std::{collections::HashMap, ops::Add};
 
-/// The node as a whole at one moment: by `/proc`, and by the kernel programs, where there are any.
+/// The node as a whole at one moment: from `/proc`, and from the kernel programs, if there are any.
 pub(super) type Node = (NodeReading, Option<NodeCounts>);
 
 impl Pipeline {
-    /// `None` where the books are not kept, or not at this pass.
+    /// Reads the node; `None` where the books are not kept, or the reading failed at this pass.
     pub(super) fn read_node(&mut self) -> Option<Node> {
         self.balance.as_ref().and_then(|_| self.observer.node())
     }
 
-    /// Processes and threads that are known to have begun, once the records up to that moment are drained; `None` where the tier
-    /// does not see all. A birth that no record told shows where the process is seen otherwise; it may be one of those that were
-    /// told in sums, so the larger count is taken.
+    /// Number of processes and threads known to have begun, once the records up to that moment are drained; `None` where the
+    /// tier does not see all. A process whose fork record was lost is counted when a pass or another record shows it. Its fork
+    /// may also be in a sum by comm, so the larger of the two counts is taken.
     pub(super) fn births(&self, node: Option<&Node>) -> Option<u64> {
         let (_, counts) = node?;
         let counts = counts.as_ref()?;
         let threads = counts.threads?;
         if self.passes == 0 {
-            // What was told so far waits to be drained.
+            // All records so far still wait to be drained.
             return Some(counts.processes + threads);
         }
         let (booked, seen) = (self.grouper.statistics(), self.table.statistics());
@@ -38,7 +38,7 @@ impl Pipeline {
         Some(booked.booked_forks + lost + threads)
     }
 
-    /// Keeps the books of a pass, once it is booked.
+    /// Updates the books with a pass, once the pass is booked.
     pub(super) fn balance(&mut self, node: Option<&Node>, births: Option<u64>) {
         let (Some((node, counts)), Some(balance)) = (node, &mut self.balance) else {
             return;
@@ -57,7 +57,7 @@ impl Pipeline {
 /// The agent's own sums, since any moment.
 #[derive(Debug, Clone, Copy, Default)]
 struct Accounted {
-    /// CPU time booked, and lost by the agent's loss counters; nanoseconds.
+    /// CPU time booked, and CPU time in the agent's loss counters; nanoseconds.
     cpu_ns: u64,
     /// Processes and threads created; `None` where the tier does not see all.
     creations: Option<u64>,
@@ -68,16 +68,16 @@ struct Accounted {
 struct Cpu {
     since_ns: u64,
     before: Away,
-    /// As of the last reading.
+    /// Use as of the last reading.
     ran: Use,
 }
 
-/// What CPUs did since they were first seen online; nanoseconds.
+/// Use of CPUs since they were first seen online; nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Use {
-    /// Ran tasks.
+    /// Time that the CPUs ran tasks.
     busy_ns: u64,
-    /// Were in interrupts, or taken by the hypervisor.
+    /// Time in interrupts, or taken by the hypervisor.
     taken_ns: u64,
 }
 
@@ -92,19 +92,19 @@ impl Add for Use {
     }
 }
 
-/// See the module.
+/// The books: both sides at the first reading, and their rise since.
 #[derive(Debug, Default)]
 pub(super) struct Balance {
     before: Option<(Accounted, u64)>,
-    /// At most as many as the machine has.
+    /// At most as many as the machine has CPUs.
     cpus: HashMap<u32, Cpu>,
-    /// What CPUs did that went offline: up to the last reading that saw them.
+    /// Use of CPUs that went offline, up to the last reading that saw them.
     offline: Use,
     now: Balances,
 }
 
 impl Balance {
-    /// Books of this host; `None` where `/proc` does not show all processes of this machine.
+    /// The books of this host; `None` where `/proc` does not show all processes of this machine.
     pub(super) fn of(host: &Host) -> Option<Self> {
         let is_whole = host.is_procfs_mount() && host.in_initial_pid_namespace() != Some(false);
         is_whole.then(Self::default)
@@ -115,7 +115,7 @@ impl Balance {
         self.now
     }
 
-    /// Takes one reading of the node, and what was accounted at that moment. The first one is where both sides begin.
+    /// Takes one reading of the node, and the agent's sums at that moment. Both sides begin at the first reading.
     fn take(&mut self, node: &NodeReading, accounted: Accounted) {
         let Use { busy_ns, taken_ns } = self.use_of(node);
         let (before, created_before) = *self.before.get_or_insert((accounted, node.created));
@@ -134,7 +134,7 @@ impl Balance {
         }
     }
 
-    /// What all CPUs did since the first reading.
+    /// Use of all CPUs since the first reading.
     fn use_of(&mut self, node: &NodeReading) -> Use {
         let mut before = std::mem::take(&mut self.cpus);
         for (number, away) in &node.cpus {
@@ -171,7 +171,7 @@ fn risen(before: Option<Sides>, now: Sides) -> Sides {
 mod tests {
     use super::*;
 
-    /// Of each CPU: its number, and for how long it was idle.
+    /// `cpus`: number and idle time of each CPU.
     fn reading(at_ns: u64, cpus: &[(u32, u64)], created: u64) -> NodeReading {
         let away = |idle_ns| Away {
             idle_ns,
@@ -216,7 +216,7 @@ mod tests {
         balance.take(&reading(1100, &[(0, 20)], 44), accounted(80, 4));
         balance.take(&reading(1110, &[(0, 50)], 43), accounted(70, 3));
         assert_eq!(cpu_of(&balance), (80, 80));
-        // An error of one reading does not stay.
+        // An error of one reading is gone at the next.
         balance.take(&reading(1200, &[(0, 100)], 50), accounted(100, 10));
         assert_eq!(cpu_of(&balance), (100, 100));
     }

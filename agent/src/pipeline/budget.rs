@@ -1,20 +1,20 @@
-//! How much of a pass goes into processes with long arguments, and in whose turn.
+//! The part of a pass that goes into processes with long arguments, and the order among users.
 //!
 //! Reading and matching 64 KiB of arguments costs a thousand times what an ordinary process costs, and any user may start
-//! thousands of such processes. So each pass decides every ordinary process, and long ones within a budget; the others
-//! wait for the next pass, their use in their accounts. Users take turns: whoever has thousands holds up nobody who has
-//! few. Pure: the caller reads the clock.
+//! thousands of such processes. So each pass decides every ordinary process, and long ones within a budget. The others wait for
+//! the next pass, with their use in their accounts. Users take turns: a user with thousands of such processes does not delay a
+//! user with few. Pure: the caller reads the clock.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A process with at most so many bytes of arguments is an ordinary one.
+/// A process with at most this many bytes of arguments is ordinary.
 pub(super) const ORDINARY: usize = 1 << 10;
-/// Bytes of arguments of the others that a pass may read…
+/// A pass may read this many bytes of arguments of the other processes...
 const BYTES: usize = 32 << 20;
-/// …and the time it may take for them, nanoseconds.
+/// ...and may take this long for them, nanoseconds.
 const TIME_NS: u64 = 250_000_000;
-/// Passes in a row that may leave some out before `/health` says so.
+/// After this many passes in a row that left processes out, `/health` reports it.
 pub(super) const PATIENCE: u64 = 3;
 
 /// What is left for this pass.
@@ -25,7 +25,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// A pass begins to spend.
+    /// The full budget, for a pass that begins now.
     pub(super) const fn begin(now_ns: u64) -> Self {
         Self {
             bytes: BYTES,
@@ -33,18 +33,18 @@ impl Budget {
         }
     }
 
-    /// Whether there is time, and room for one more.
+    /// Whether time and bytes are left for one more process.
     pub(super) const fn allows_more(&self, now_ns: u64) -> bool {
         self.bytes > 0 && now_ns.saturating_sub(self.began_ns) < TIME_NS
     }
 
-    /// One had so many bytes of arguments.
+    /// Spends the argument bytes of one process.
     pub(super) const fn spend(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
-/// In turns: the first of each user, then the second of each, and so on; of one user in the order given.
+/// Puts processes in turns: the first of each user, then the second of each, and so on; those of one user in the order given.
 pub(super) fn in_turns<T>(some: Vec<T>, user: impl Fn(&T) -> u32) -> Vec<T> {
     let mut had: HashMap<u32, u32> = HashMap::new();
     let mut ranked: Vec<(u32, T)> = some
@@ -59,11 +59,11 @@ pub(super) fn in_turns<T>(some: Vec<T>, user: impl Fn(&T) -> u32) -> Vec<T> {
     ranked.into_iter().map(|(_, one)| one).collect()
 }
 
-/// Processes with long arguments that wait for a later pass, and whose they are.
+/// Processes with long arguments that wait for a later pass, with their users.
 #[derive(Debug)]
 pub(super) struct Deferred<K> {
     users: HashMap<K, u32>,
-    /// Passes in a row that have left some out.
+    /// Passes in a row that have left processes out.
     passes: u64,
 }
 
@@ -77,12 +77,12 @@ impl<K> Default for Deferred<K> {
 }
 
 impl<K: Eq + Hash> Deferred<K> {
-    /// Whose it is, if the last pass left it out.
+    /// The user of a process that the last pass left out; `None` for any other process.
     pub(super) fn user(&self, id: &K) -> Option<u32> {
         self.users.get(id).copied()
     }
 
-    /// This pass has left out these. No more are kept than there are processes.
+    /// Notes the processes that this pass has left out. No more are kept than there are processes.
     pub(super) fn note(&mut self, left_out: impl Iterator<Item = (K, u32)>) {
         self.users.clear();
         self.users.extend(left_out);
@@ -92,7 +92,7 @@ impl<K: Eq + Hash> Deferred<K> {
         };
     }
 
-    /// How many wait, if some have waited for several passes.
+    /// Number of waiting processes, if several passes in a row have left some out.
     pub(super) fn persistent(&self) -> Option<usize> {
         (self.passes >= PATIENCE).then_some(self.users.len())
     }

@@ -1,4 +1,7 @@
-//! Decides which group each living process belongs to, by what `/proc` says of it.
+//! Decides the group of each living process by its `/proc` facts.
+//!
+//! In come the undecided accounts of the table after a pass; out go decisions to the grouper. Processes with long arguments are
+//! read within a budget (budget.rs).
 
 use super::{
     Pipeline,
@@ -10,18 +13,18 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// Processes whose names are read between two looks at the records.
+/// Number of processes whose names are read between two drains of the records.
 const READ_AT_ONCE: usize = 64;
-/// The same of processes with long arguments, which are held meanwhile.
+/// The same for processes with long arguments: so many are held in memory meanwhile.
 const LONG_READ_AT_ONCE: usize = 8;
 
 type Read = Result<Facts, procfs::Error>;
 
 impl Pipeline {
-    /// Decides the living, parents first; those with long arguments last, and within a budget.
+    /// Decides the living processes, parents first; those with long arguments last, and within a budget.
     pub(super) fn classify(&mut self, pass: &Pass) {
         let mut unclassified = self.table.unclassified();
-        // A bound of groups falls on the same ones again, after a reload.
+        // Processes in the group `other` come last, so that after a reload the bound of groups hits the same ones again.
         unclassified.sort_by_key(|one| self.grouper.is_in_rest(one.account));
         let wanted = unclassified.iter().map(|one| one.id).collect();
         let seen = pass.cgroup_ids(&wanted);
@@ -41,7 +44,8 @@ impl Pipeline {
         self.classify_long(long, &seen);
     }
 
-    /// Who finds no place in the budget waits for the next pass; what it uses waits in its account.
+    /// Decides processes with long arguments. Those beyond the budget wait for the next pass, and their use waits in their
+    /// accounts.
     fn classify_long(
         &mut self,
         mut long: Vec<(u32, Unclassified)>,
@@ -69,7 +73,7 @@ impl Pipeline {
         self.deferred.note(left_out);
     }
 
-    /// Reads the names of some, with at most so many bytes of arguments.
+    /// Reads the names of `some`, with at most `argv_bytes` of arguments each.
     fn read(
         &mut self,
         some: impl Iterator<Item = Unclassified>,
@@ -78,13 +82,13 @@ impl Pipeline {
         let observer = &mut self.observer;
         let read = some.map(|one| (one, observer.facts(one.id, argv_bytes)));
         let read = read.collect();
-        // Who has begun another program since the records were taken was read as that. The record of it is there now,
-        // and what the one before told of itself decides that one.
+        // A process may have started another program after the last drain, and was then read as that program. Its exec record
+        // is there by now: the earlier image is decided by the facts of its own exec record.
         self.drain();
         read
     }
 
-    /// `seen`: cgroups that the pass told.
+    /// `seen`: cgroup v2 ids from the pass.
     fn decide(&mut self, one: &Unclassified, read: Read, seen: &HashMap<ProcessId, u64>) {
         match (self.table.still_unclassified(one), read) {
             (Some(now), Ok(facts)) => self.learn_of(&now, facts, seen),
@@ -92,15 +96,15 @@ impl Pipeline {
                 self.unread += 1;
                 self.place_unanswered(&now);
             }
-            // It ended just now, or can be read another time: it waits. The next pass tries again or sees that it
-            // is gone; with kernel programs its exec decides when its end is told.
+            // The process has just ended, or can be read at another time: it waits. The next pass tries again or finds that it
+            // is gone; with kernel programs, its exec record decides when its exit record comes.
             (_, Err(error)) => self.unread += usize::from(!error.is_gone()),
             (None, Ok(_)) => {}
         }
     }
 
     fn learn_of(&mut self, one: &Unclassified, facts: Facts, seen: &HashMap<ProcessId, u64>) {
-        // It may have been moved since its exec; the pass is but a moment old.
+        // The pass is only a moment old; the process may have been moved to another cgroup since its exec.
         if let Some(cgroup_id) = seen.get(&one.id).copied().or(one.cgroup_id) {
             self.observer.learn(cgroup_id, &facts);
         }
@@ -110,7 +114,8 @@ impl Pipeline {
         }
     }
 
-    /// Its files do not answer: the facts of its exec decide, else what can be read of it. That holds until the files answer.
+    /// Decides a process whose files do not answer: by its exec record, else by its birth, else by what can be read of it. The
+    /// decision holds until the files answer.
     fn place_unanswered(&mut self, one: &Unclassified) {
         if self.grouper.is_kept_open(one.account) {
             return;
@@ -128,8 +133,8 @@ impl Pipeline {
 
     fn place(&mut self, one: &Unclassified, facts: &Facts) {
         if facts.argv.is_empty() {
-            // It is ending, or a kernel thread: what its exec told decides, else its birth. Its present parent may be
-            // who takes the orphans, and decides only if the image it was born into was not looked at since a reload.
+            // It is ending, or is a kernel thread: its exec record decides, else its birth. Its present parent may only have
+            // adopted it as an orphan; it decides only if the image it was born into was not looked at since a reload.
             let told = self.table.told_by_exec(one.id);
             let birth = one.birth.filter(|birth| !self.grouper.is_outdated(*birth));
             let above = birth.or(one.parent);

@@ -1,17 +1,17 @@
-//! Whether there are too many names for the bound of groups, for `/health`.
+//! Watches, for `/health`, whether there are more group names than groups may be made.
 
 use crate::group::Statistics;
 use std::time::Duration;
 
-/// How long it is told, after it was last so.
+/// How long `/health` reports it after the last fold or overflow.
 const TOLD_FOR: Duration = Duration::from_secs(600);
 
-/// See the module.
+/// The grouper's counts of folds and overflows, and when they last rose.
 #[derive(Debug, Default)]
 pub(super) struct Crowded {
     folded: u64,
     overflowed: u64,
-    /// When one of them last rose, nanoseconds since boot.
+    /// When one of the two counts last rose, nanoseconds since boot.
     risen_ns: Option<u64>,
 }
 
@@ -37,7 +37,7 @@ impl Crowded {
         age_ns.is_some_and(|age_ns| Duration::from_nanos(age_ns) < TOLD_FOR)
     }
 
-    /// Why the agent is not well; `is_full`: there are as many groups as there may be.
+    /// The reason for a degraded health. `is_full`: there are as many groups as are allowed.
     pub(super) fn reason(&self, now_ns: u64, is_full: bool) -> Option<String> {
         (is_full || self.is_lately(now_ns)).then(|| self.text())
     }

@@ -1,4 +1,4 @@
-//! What the page shows of the state.
+//! The state's part of the page: groups, and the processes of one group.
 
 use super::Pipeline;
 use crate::{
@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 const NANOSECONDS: f64 = 1e9;
 
 impl Pipeline {
-    /// Takes a look at the node. It is no scrape: no group is forgotten, and nothing beside it has a new budget.
+    /// Takes a pass for the page. It is no scrape: no group is forgotten, and readings beside the pass get no new budget.
     pub(crate) fn overview(&mut self) -> Overview {
         self.observe();
         let statistics = self.statistics();
@@ -31,7 +31,7 @@ impl Pipeline {
         }
     }
 
-    /// The processes of a group as the last look saw them; `None` where there is no such group.
+    /// The processes of a group as the last pass saw them; `None` if there is no such group.
     pub(crate) fn processes(&mut self, group: u64) -> Option<Processes> {
         self.grouper.groups().iter().find(|one| one.id == group)?;
         let mut live: Vec<Live<'_>> = self
@@ -48,7 +48,7 @@ impl Pipeline {
             .collect();
         self.observer.begin_view();
         for (id, row) in &mut found {
-            // One that ended since, or that cannot be read, is shown without names.
+            // A process that has ended since, or that cannot be read, is shown without names.
             let seen = self.observer.appearance(*id, self.shows_cmdline).ok();
             let argv = seen.as_ref().and_then(|seen| seen.argv.as_ref());
             row.cmdline = self
@@ -106,7 +106,7 @@ impl Pipeline {
     }
 }
 
-/// Those that used most, and how many there are beside them.
+/// The groups with the most CPU time, and the number of groups left out.
 fn rows(groups: &[Group], statistics: &Statistics) -> (Vec<GroupRow>, u64) {
     let mut shown: Vec<&Group> = groups.iter().collect();
     shown.sort_by_key(|group| Reverse(cpu_ns(&group.total.delta)));

@@ -1,8 +1,8 @@
-//! A new configuration takes the place of the old one.
+//! Puts a new configuration in the place of the old one.
 //!
-//! What was used up to a pass of its own is booked to the groups of before. From then on everybody alive is where the new
-//! configuration says, as soon as it was looked at; groups that there were stay, with their counters. Costs what the start
-//! costs: the names of all processes are read.
+//! A pass of its own first books all use so far to the old groups. From then on every living process gets the group that the
+//! new configuration decides, as soon as it is looked at. Existing groups stay, with their counters. A reload costs as much as
+//! the start: the names of all processes are read.
 
 use super::Pipeline;
 use crate::{
@@ -12,14 +12,14 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What says where a process belongs, by `classifier`.
+/// The function that decides the group of a process, by `classifier`.
 pub(crate) fn placer(classifier: &Arc<Classifier>, boot: BootTime) -> Placer {
     let classifier = Arc::clone(classifier);
     Box::new(move |facts| classifier.classify(facts, boot))
 }
 
 impl Pipeline {
-    /// Reads the configuration file anew; why that changed nothing, if it did not.
+    /// Reads the configuration file anew and regroups. On an error nothing changes; the error says why.
     pub(crate) fn reload(&mut self) -> Result<(), String> {
         let result = self.try_reload();
         self.reloads.note(result)
@@ -30,7 +30,7 @@ impl Pipeline {
             return Ok(());
         };
         let classifier = reload::load_again(path)?;
-        // Any process may come into a group.
+        // Reads all processes in full: any process may get a group.
         let Some(pass) = self.observe_since(0) else {
             let cause = self.last_error.as_deref().unwrap_or_default();
             return Err(format!("no pass over the processes: {cause}"));
