@@ -1,16 +1,16 @@
-//! Accounts and their way to a group.
+//! Accounts, and how they get a group.
 //!
 //! ```text
 //! Open --own facts match--> Member
-//! Open --they match nothing--> Unmatched --an ancestor is decided--> Member | Nowhere
+//! Open --own facts match nothing--> Unmatched --an ancestor is decided--> Member | Nowhere
 //! Open --no ancestor--> Nowhere
 //! Nowhere --looked at again--> Open
-//! any --another configuration, or only a part of its facts could be read--> Open, but what was decided holds until it is decided anew
+//! any --another configuration, or only a part of its facts could be read--> Open; the old decision holds until the next one
 //! ```
 //!
-//! What is booked before the decision waits in the account. An account lives while a process, a tombstone or an
-//! undecided descendant uses it; an unmatched one that nobody uses any more leaves what waits to its ancestor, whose
-//! decision would have been its own. So there are never more accounts than users of accounts.
+//! Bookings before the decision wait in the account. An account lives while a process, a tombstone or an undecided descendant
+//! uses it. An unmatched account without users leaves its waiting bookings to its ancestor, whose decision would have been its
+//! own. So there are never more accounts than users of accounts.
 
 use super::user::User;
 use crate::process::{AccountId, Tally};
@@ -19,10 +19,10 @@ use crate::process::{AccountId, Tally};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GroupIndex(pub(super) usize);
 
-/// Where an account stands.
+/// What is decided about an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Nobody has looked at its facts.
+    /// Undecided: its facts were not looked at.
     Open,
     /// Its facts match nothing; it follows its ancestor.
     Unmatched,
@@ -33,41 +33,41 @@ pub(super) enum Decision {
 }
 
 impl Decision {
-    /// Whether nothing is awaited any more.
+    /// Whether no further decision is awaited.
     pub(super) const fn is_final(self) -> bool {
         matches!(self, Self::Member(_) | Self::Nowhere)
     }
 }
 
-/// See the module.
+/// One account: its decision, its users, and the bookings that wait.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) decision: Decision,
-    /// What a former configuration has decided, while the present one has not: `Member` or `Nowhere`.
+    /// The decision of a former configuration, while the present one has none: `Member` or `Nowhere`.
     pub(super) former: Option<Decision>,
     /// A former configuration made the decision, and the present one might decide otherwise.
     pub(super) is_outdated: bool,
-    /// The item that its own facts match, from 0; `None` while there is none, and where it follows its ancestor.
+    /// The item that its own facts match, from 0; `None` if there is none, and if it follows its ancestor.
     pub(super) item: Option<u32>,
     pub(super) ancestor: Option<AccountId>,
-    /// It is of one image with its ancestor.
+    /// It was opened for a fork that runs its ancestor's image.
     pub(super) is_fork: bool,
     pub(super) users: u32,
-    /// Live processes that run what it stands for.
+    /// Number of live processes that run its image.
     pub(super) living: u32,
-    /// The effective user of the process by whose facts it was identified.
+    /// The effective user of the process whose facts identified it.
     pub(super) user: Option<User>,
-    /// Boxed: of thousands of accounts few wait, and not for long.
+    /// Boxed: of thousands of accounts few have waiting bookings, and not for long.
     pub(super) waiting: Option<Box<Tally>>,
 }
 
 impl Account {
-    /// What holds now, though it may be open.
+    /// The decision that holds now, even if another one is to follow.
     pub(super) fn present(&self) -> Decision {
         self.former.unwrap_or(self.decision)
     }
 
-    /// The group that it is in.
+    /// Its group, if it is in one now.
     pub(super) fn group(&self) -> Option<GroupIndex> {
         match self.present() {
             Decision::Member(group) => Some(group),
@@ -76,7 +76,7 @@ impl Account {
     }
 }
 
-/// All accounts, by a number that is used again when an account is closed.
+/// All accounts by number. The number of a closed account is reused.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     slots: Vec<Option<Account>>,
@@ -105,7 +105,7 @@ impl Accounts {
             return AccountId(slot);
         }
         self.slots.push(Some(account));
-        // More accounts than processes can exist would be needed to leave 32 bits.
+        // To exceed 32 bits there would have to be more accounts than processes can exist.
         AccountId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
     }
 
@@ -128,7 +128,7 @@ impl Accounts {
         }
     }
 
-    /// Takes the account out; its number is used again.
+    /// Removes the account; its number is reused.
     pub(super) fn remove(&mut self, id: AccountId) -> Option<Account> {
         let account = self.slots.get_mut(id.0 as usize)?.take()?;
         self.free.push(id.0);
@@ -139,7 +139,7 @@ impl Accounts {
         self.slots.iter_mut().flatten()
     }
 
-    /// Accounts in use.
+    /// Number of accounts in use.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

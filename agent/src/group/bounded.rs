@@ -1,11 +1,12 @@
-//! Names of bounded length that stay different where the texts they are made of differ.
+//! Names of bounded length that differ whenever their source texts differ.
 //!
 //! In comes text, in pieces; out goes a name that takes at most [`MAX_NAME`] bytes of the exposition (see [`fitting`]). A
-//! longer text is cut, and ends in `~` and a hash of the whole text, so that two JVMs of which only the last argument differs
-//! are two groups. The hash depends on the text alone: it is the same after a restart and on other machines. It is SHA-256, cut to
-//! 64 bits, so that a local user cannot find a text that is cut to another group's name.
+//! longer text is cut, and ends in `~` and a hash of the whole text, so that two JVMs that differ only in their last argument
+//! are two groups. The hash depends on the text alone: it is the same after a restart and on other machines. It is SHA-256, cut
+//! to 64 bits, so that a local user cannot find a text that is cut to another group's name.
 //!
-//! A local user may decide how long a text is: only its first [`MAX_WHOLE`] bytes are hashed, and the rest is refused.
+//! A local user may decide how long a text is. Therefore only its first [`MAX_WHOLE`] bytes are hashed, and the rest is
+//! refused.
 
 use std::fmt;
 
@@ -13,15 +14,15 @@ use ring::digest::{Context, SHA256};
 
 use super::text::{decode, fitting};
 
-/// The longest group name or label value, in bytes after escaping: what one sample of the exposition spends on it.
+/// The longest group name or label value, in bytes after escaping, as one sample of the exposition holds it.
 pub const MAX_NAME: usize = 1024;
-/// The most of a text that is looked at, bytes.
+/// At most this many bytes of a text are hashed.
 const MAX_WHOLE: usize = 256 << 10;
-/// Bytes of the hash that are shown.
+/// Number of bytes of the hash that a name shows.
 const SHOWN: usize = 8;
-/// What stands in front of the hash.
+/// The character before the hash.
 const MARK: char = '~';
-/// Characters of mark and hash.
+/// Number of characters of mark and hash together.
 const END: usize = 1 + 2 * SHOWN;
 
 /// A name, and whether it was cut.
@@ -48,14 +49,14 @@ struct Whole {
 
 impl Bounded {
     pub(super) fn write_bytes(&mut self, bytes: &[u8]) -> fmt::Result {
-        // Decoding never makes a text shorter, so more than this is not needed to fill it.
+        // Decoding never makes a text shorter, so these bytes suffice to fill it.
         let most = &bytes[..bytes.len().min(MAX_WHOLE + 4)];
         let mut decoded = String::new();
         decode(most, &mut decoded);
         fmt::Write::write_str(self, &decoded)
     }
 
-    /// Whether the last writing failed because the text is too long.
+    /// Whether the last write failed because the text is too long.
     pub(super) fn is_full(&self) -> bool {
         self.whole
             .as_ref()
@@ -63,7 +64,7 @@ impl Bounded {
     }
 
     pub(super) fn finish(mut self) -> Name {
-        // A text that looks as if it had been cut is cut, too: else it could be taken for the one that was.
+        // A long text that ends like a cut one is cut, too: otherwise it could equal the name of a text that was cut.
         if self.whole.is_none() && self.escaped + 4 > MAX_NAME && ends_in_hash(&self.text) {
             self.whole = Some(Whole::of(&self.text));
         }
@@ -120,10 +121,10 @@ impl Whole {
     }
 }
 
-/// The name that is made of one text.
+/// The bounded name of one text.
 pub(super) fn bounded(text: &str) -> Name {
     let mut out = Bounded::default();
-    // More than the most is left out of the hash.
+    // Bytes beyond the limit are left out of the hash.
     let _ = fmt::Write::write_str(&mut out, text);
     out.finish()
 }
@@ -172,7 +173,8 @@ mod tests {
         }
     }
 
-    /// Made with `printf '%1025s' | tr ' ' x | sha256sum`: no run, machine or release may give another one, or a group's series end.
+    /// From `printf '%1025s' | tr ' ' x | sha256sum`. The hash must be the same in every run, on every machine and in every
+    /// release: otherwise a group's series would end.
     #[test]
     fn the_hash_depends_on_the_text_alone() {
         let name = bounded(&"x".repeat(MAX_NAME + 1));

@@ -1,18 +1,18 @@
-//! What a process's cgroup paths tell of it: systemd unit and slice. Its container is told by `process::container_path`.
+//! Finds the systemd unit and slice of a process in its cgroup paths. `process::container_path` finds its container.
 //!
-//! In come the paths as `/proc/<pid>/cgroup` has them, out go names. Where hierarchies tell different things, the first that
-//! tells anything counts.
+//! In come the paths as `/proc/<pid>/cgroup` shows them, out go names. If hierarchies show different names, the first that
+//! shows any counts.
 
-/// What systemd calls things that may hold processes; a slice holds others of them.
+/// Suffixes of the systemd units that may hold processes. A slice holds other units.
 const UNITS: [&str; 4] = [".service", ".scope", ".socket", ".mount"];
 
-/// The system's unit, as `systemctl status <pid>` calls it: the first component below the slices. For a unit of a user's own
-/// manager that is `user@<uid>.service`.
+/// The unit of the system's manager, as `systemctl status <pid>` shows it: the first component below the slices. For a unit of
+/// a user's own manager that is `user@<uid>.service`.
 pub(super) fn unit(paths: &[String]) -> Option<&str> {
     paths.iter().find_map(|path| systemd(path).1)
 }
 
-/// The innermost slice that holds the unit; without a unit, that holds the process.
+/// The innermost slice above the unit; without a unit, the innermost slice above the process.
 pub(super) fn slice(paths: &[String]) -> Option<&str> {
     let of_unit = paths.iter().map(|path| systemd(path));
     let of_unit = of_unit.filter(|(_, unit)| unit.is_some());
@@ -21,13 +21,13 @@ pub(super) fn slice(paths: &[String]) -> Option<&str> {
         .find_map(|(slice, _)| slice)
 }
 
-/// Slice and unit.
+/// Slice and unit in one path.
 fn systemd(path: &str) -> (Option<&str>, Option<&str>) {
     let mut slice = None;
     // A path seen from another cgroup namespace begins with `/..`.
     let components = path.split('/').filter(|part| !matches!(*part, "" | ".."));
     for component in components {
-        // systemd puts an underscore before names that the kernel could take for its own files.
+        // systemd puts an underscore before names that could be mistaken for the kernel's own files.
         let name = component.strip_prefix('_').unwrap_or(component);
         if name.ends_with(".slice") {
             slice = Some(name);

@@ -1,7 +1,7 @@
-//! Which item picks a process, and what its group is called.
+//! Decides which item picks a process, and the name of its group.
 //!
-//! In come a configuration, compiled once, and the facts of a process; out goes a [`Verdict`]. It is pure but for the
-//! counts of failed templates, remembers nothing of any process, and cannot fail: what can, fails when it is made.
+//! In come a configuration, compiled once, and the facts of a process; out goes a [`Verdict`]. Except for the counts of failed
+//! templates, it is pure and remembers nothing of any process. It cannot fail: all errors show when it is compiled.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,23 +15,23 @@ use super::start_time::BootTime;
 use crate::config::{self, Config, Key, Label};
 use crate::process::Facts;
 
-/// Where a process belongs.
+/// The group of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
-    /// The item that picked it, from 0; 0 for all names of the command line.
+    /// The item that picked the process, from 0; 0 for all names of the command line.
     pub item: usize,
-    /// The name of its group: any text of at most [`super::MAX_NAME`] bytes, the empty one too.
+    /// The name of its group: any text of at most [`super::MAX_NAME`] bytes, including the empty one.
     pub name: String,
-    /// The further labels of its group; a value has at most [`super::MAX_NAME`] bytes too.
+    /// The further labels of its group; a value has at most [`super::MAX_NAME`] bytes, too.
     pub labels: Labels,
-    /// Groups that the item may make.
+    /// The number of groups that the item may make; `None`: no bound of its own.
     pub max_groups: Option<u32>,
-    /// Whether its name or the value of a label was too long, and ends in a hash.
+    /// Whether the name or the value of a label was too long, and ends in a hash.
     pub is_cut: bool,
 }
 
 impl Placement {
-    /// Without further labels.
+    /// A placement without further labels.
     pub(super) fn plain(item: usize, name: String) -> Self {
         Self {
             item,
@@ -43,14 +43,14 @@ impl Placement {
     }
 }
 
-/// What the items say of a process.
+/// The decision of the items about a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is in this group.
     Member(Placement),
-    /// This item, which excludes, matches: it is in no group, whatever its ancestors are in.
+    /// An item with `exclude` matches: the process is in no group, whatever groups its ancestors are in.
     Excluded {
-        /// Which, from 0.
+        /// The item, from 0.
         item: usize,
     },
     /// No item matches: it joins its nearest tracked ancestor.
@@ -60,11 +60,11 @@ pub enum Verdict {
 /// A template that failed on some process: the group got the text up to there, as in process-exporter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateFailure {
-    /// Whose template, from 0.
+    /// The item of the template, from 0.
     pub item: usize,
-    /// How often so far.
+    /// Number of failures so far.
     pub count: u64,
-    /// Why, the first time.
+    /// The cause of the first failure.
     pub cause: String,
 }
 
@@ -72,7 +72,7 @@ pub struct TemplateFailure {
 #[derive(Debug)]
 pub struct Classifier {
     items: Vec<CompiledItem>,
-    /// In place of items.
+    /// The names of the command line, used instead of items.
     names: NameMap,
 }
 
@@ -81,9 +81,9 @@ pub(super) struct CompiledItem {
     pub(super) selector: Selector,
     exclude: bool,
     pub(super) name: NameTemplate,
-    /// The name template as it was typed.
+    /// The name template as the user wrote it.
     source: String,
-    /// The item as it was typed, without line numbers.
+    /// The item as the user wrote it, without line numbers.
     typed: config::Item,
     pub(super) labels: Vec<(Arc<str>, NameTemplate)>,
     max_groups: Option<u32>,
@@ -92,9 +92,6 @@ pub(super) struct CompiledItem {
 }
 
 impl Classifier {
-    /// Compiles `config`.
-    ///
-    /// # Errors
     /// The first regular expression or name template that cannot be compiled, with its line.
     pub fn new(config: &Config) -> Result<Self, config::Error> {
         let mut room = Room::default();
@@ -110,7 +107,7 @@ impl Classifier {
     /// Compiles `-procnames` and `-namemapping`.
     ///
     /// # Errors
-    /// What is wrong with the second one.
+    /// What is wrong with `-namemapping`.
     pub fn of_names(procnames: &str, namemapping: &str) -> Result<Self, String> {
         Ok(Classifier {
             items: Vec::new(),
@@ -118,8 +115,8 @@ impl Classifier {
         })
     }
 
-    /// The groups that are known before any process is: those whose name is a text without any action, and that
-    /// have no further labels.
+    /// The groups that exist before any process: those whose name is a text without any action, and that have no further
+    /// labels.
     pub fn fixed(&self) -> Vec<Placement> {
         let of_items = self.items.iter().enumerate().filter_map(|(index, item)| {
             let is_plain = !item.exclude && item.labels.is_empty();
@@ -138,19 +135,19 @@ impl Classifier {
         self.items.get(item).map(|item| item.source.as_str())
     }
 
-    /// Whether some template may look at the working directory.
+    /// Whether some template may use the working directory.
     pub fn uses_cwd(&self) -> bool {
         let mut templates = self.items.iter().flat_map(CompiledItem::templates);
         templates.any(NameTemplate::uses_cwd)
     }
 
-    /// Whether some template may look at the names of the pod.
+    /// Whether some template may use the names of the pod.
     pub fn uses_pods(&self) -> bool {
         let mut templates = self.items.iter().flat_map(CompiledItem::templates);
         templates.any(NameTemplate::uses_pods)
     }
 
-    /// What the first item says whose selectors all match.
+    /// The verdict of the first item whose selectors all match.
     pub fn classify(&self, facts: &Facts, boot: BootTime) -> Verdict {
         if let Some(name) = self.names.group_of(facts) {
             return Verdict::Member(Placement {
@@ -178,7 +175,7 @@ impl Classifier {
                 let name = render(&item.name);
                 let labels = item.labels.iter();
                 let labels = labels.map(|(name, value)| (Arc::clone(name), render(value)));
-                // To Prometheus an empty label is none.
+                // To Prometheus, an empty label is the same as none.
                 let labels = labels.filter(|(_, value)| !value.is_empty()).collect();
                 Verdict::Member(Placement {
                     item: index,
@@ -191,7 +188,7 @@ impl Classifier {
         }
     }
 
-    /// Of each item, why it does not match; `None` where it would, did no earlier one.
+    /// For each item, the first selector that does not match; `None` if the item matches, were there no earlier one.
     pub fn misses(&self, facts: &Facts) -> impl Iterator<Item = Option<Miss>> {
         let subject = Subject::new(facts);
         self.items
@@ -199,8 +196,8 @@ impl Classifier {
             .map(move |item| item.selector.miss(&subject, None))
     }
 
-    /// Whether a process that item number `item` of `former` matched (`None`: no item matched it) gets the same verdict
-    /// here, whatever its facts are: this item and all before it are unchanged.
+    /// Whether a process that item number `item` of `former` matched (`None`: no item matched it) gets the same verdict here,
+    /// whatever its facts are: this item and all before it are unchanged.
     pub fn decides_as(&self, former: &Self, item: Option<usize>) -> bool {
         let pairs = self.items.iter().zip(&former.items);
         let unchanged = pairs.take_while(|(a, b)| a.typed == b.typed).count();
@@ -208,7 +205,7 @@ impl Classifier {
         item.map_or_else(is_whole, |item| item < unchanged)
     }
 
-    /// Items of which a template has failed at least once. Each is worth one warning.
+    /// Items of which a template has failed at least once. The caller logs each of them once.
     pub fn template_failures(&self) -> Vec<TemplateFailure> {
         let failed = |(item, compiled): (usize, &CompiledItem)| {
             let cause = compiled.first_failure.get()?.clone();
@@ -222,7 +219,7 @@ impl Classifier {
     }
 }
 
-/// Item number `index` of `config`, from 0.
+/// Compiles item number `index` of `config`, from 0.
 pub(super) fn compile(
     config: &Config,
     index: usize,
@@ -269,7 +266,7 @@ pub(super) fn compile(
 }
 
 impl CompiledItem {
-    /// Whether its groups are few: it makes none, or has a bound.
+    /// Whether the number of its groups is bounded: it excludes, or has `max_groups`.
     pub(super) const fn is_bounded(&self) -> bool {
         self.exclude || self.max_groups.is_some()
     }

@@ -1,7 +1,9 @@
-//! What the task name of a program alone tells of its group, for who must know at an exec, before anybody can look.
+//! Predicts the group of a program by its comm alone, for the kernel programs: they count by group from an exec on, before the
+//! agent can look at the process.
 //!
-//! A comm tells it if a process of which nothing else is known would be grouped as the one was that has it, and as long as
-//! no process with it was grouped otherwise. Bounded: one too many, and all are forgotten and learnt again.
+//! A comm predicts a group if a process with this comm and no other facts would get the group that the observed process got,
+//! and as long as no process with this comm got another one. Bounded: if the table is full, all entries are dropped and learnt
+//! again.
 
 use super::{
     Verdict,
@@ -11,23 +13,23 @@ use super::{
 use crate::process::{AccountId, Attribution, Facts};
 use std::collections::HashMap;
 
-/// As many as the kernel has room for.
+/// The kernel map has room for as many.
 const MOST: usize = 1024;
 
-/// See the module.
+/// The attribution of each comm seen.
 #[derive(Debug, Default)]
 pub(super) struct Comms {
     by_comm: HashMap<Vec<u8>, Attribution>,
 }
 
 impl Comms {
-    /// Whether nothing is known of it.
+    /// Whether the comm has no entry.
     pub(super) fn is_new(&self, comm: &[u8]) -> bool {
         !self.by_comm.contains_key(comm)
     }
 
-    /// A process with this comm was grouped so. `is_telling`: the comm alone would have said the same; that matters where
-    /// it is new.
+    /// Notes that a process with this comm got `attribution`. `is_telling`: the comm alone gives the same result; used only for
+    /// a comm without an entry.
     pub(super) fn note(&mut self, comm: &[u8], attribution: Attribution, is_telling: bool) {
         if let Some(known) = self.by_comm.get_mut(comm) {
             if *known != attribution {
@@ -45,7 +47,7 @@ impl Comms {
         self.by_comm.insert(comm.to_vec(), attribution);
     }
 
-    /// Only these groups are left.
+    /// Drops the entries of all groups but these.
     pub(super) fn keep(&mut self, is_group: impl Fn(u64) -> bool) {
         self.by_comm.retain(|_, attribution| match attribution {
             Attribution::Group(group) => is_group(*group),
@@ -53,7 +55,7 @@ impl Comms {
         });
     }
 
-    /// What is known.
+    /// All entries.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
         let comms = self.by_comm.iter();
         comms.map(|(comm, attribution)| (comm.as_slice(), *attribution))
@@ -61,12 +63,12 @@ impl Comms {
 }
 
 impl Grouper {
-    /// What the comm of a program alone tells of the group of who runs it.
+    /// Comms, with the attribution of any process that runs such a program.
     pub fn comms(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
         self.comms.iter().flat_map(Comms::iter)
     }
 
-    /// Whose an account is.
+    /// The attribution of an account's values.
     pub fn attribution(&self, account: AccountId) -> Attribution {
         match self.accounts.get(account).map(Account::present) {
             Some(Decision::Member(group)) => Attribution::Group(self.groups[group.0].id),
@@ -75,7 +77,7 @@ impl Grouper {
         }
     }
 
-    /// Whether the comm is new, and alone says the same.
+    /// Whether the comm has no entry yet, and a process with this comm and no other facts would get the same verdict.
     pub(super) fn is_telling(&self, facts: &Facts, verdict: &Verdict) -> bool {
         let comms = self.comms.as_ref();
         comms.is_some_and(|comms| comms.is_new(&facts.comm))
@@ -93,7 +95,7 @@ impl Grouper {
             true => Attribution::Parent,
             false => self.attribution(id),
         };
-        // One without arguments is ending, or a kernel thread: its comm is not what is grouped by.
+        // A process without arguments is ending, or is a kernel thread: its comm does not decide its group.
         if let Some(comms) = self.comms.as_mut().filter(|_| !facts.argv.is_empty()) {
             comms.note(&facts.comm, attribution, is_telling);
         }

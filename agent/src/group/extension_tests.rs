@@ -19,7 +19,7 @@ fn verdict(items: &str, facts: &Facts) -> Verdict {
     Classifier::new(&config).unwrap().classify(facts, BOOT)
 }
 
-/// The name that `items` give, `-` for none and `!` for an excluded process.
+/// The name that `items` give; `-` for none and `!` for an excluded process.
 fn name(items: &str, facts: &Facts) -> String {
     match verdict(items, facts) {
         Verdict::Member(placement) => placement.name,
@@ -138,7 +138,7 @@ fn variables() {
     };
     assert_eq!(name("{comm: [nginx], name: '{{len .Argv}}'}", &many), "256");
     let unit = format!("docker-{ID}.scope system.slice {ID}");
-    // Both ways of running a template.
+    // Once as parts, once as a program: a template has these two forms.
     for template in [
         "{{.Unit}} {{.Slice}} {{.ContainerID}}",
         "{{with .Unit}}{{.}}{{end}} {{with .Slice}}{{.}}{{end}} {{with .ContainerID}}{{.}}{{end}}",
@@ -164,7 +164,7 @@ fn names_of_pods() {
         container: Some(container.into()),
         ..nginx()
     };
-    // Both ways of running a template.
+    // Once as parts, once as a program: a template has these two forms.
     for template in [
         "{{.Namespace}} {{.Pod}} {{.Workload}} {{.Container}}",
         "{{with .Namespace}}{{.}}{{end}} {{.Pod | print}} {{with .Workload}}{{.}}{{end}} {{with .Container}}{{.}}{{end}}",

@@ -1,4 +1,4 @@
-//! Which groups are forgotten, and what else the grouper does when it gets another configuration.
+//! Forgetting groups, and the change to another configuration.
 
 use super::{
     Grouper, Placement,
@@ -10,8 +10,8 @@ use super::{
 use crate::process::AccountId;
 
 impl Grouper {
-    /// Forgets the groups that none of the `present` accounts is in, if that is wanted. What still comes of their former
-    /// members is in no group.
+    /// If the policy says so, forgets the groups that none of the `present` accounts is in. Later bookings of their former
+    /// members are in no group.
     pub fn forget_empty(&mut self, present: impl Iterator<Item = AccountId>) {
         if !self.policy.remove_empty {
             return;
@@ -23,7 +23,7 @@ impl Grouper {
         self.keep(&is_kept, None);
     }
 
-    /// An account was decided by a part of the facts of its process: the decision holds until it is decided by all of them.
+    /// Keeps an account undecided that was decided by a part of its process's facts: the decision holds until all facts decide.
     pub fn keep_open(&mut self, id: AccountId) {
         let account = self.accounts.account_mut(id);
         if let Some(account) = account.filter(|account| account.decision.is_final()) {
@@ -31,16 +31,16 @@ impl Grouper {
         }
     }
 
-    /// Whether a decision holds although another one is to follow.
+    /// Whether a decision holds that another one is to follow.
     pub fn is_kept_open(&self, id: AccountId) -> bool {
         let account = self.accounts.get(id);
         account.is_some_and(|account| account.former.is_some())
     }
 
-    /// Takes another configuration: what it says of accounts that are [undecided](crate::process::Ledger::undecide), and the
-    /// groups that are known before any process is. All groups stay, with what was booked to them, but for those that were
-    /// only announced: nobody was ever in them. `keeps` tells of which items the new configuration decides as the former one
-    /// did; `None` stands for the processes that no item matches.
+    /// Takes another configuration: `placer` decides accounts that are [undecided](crate::process::Ledger::undecide), and
+    /// `known` holds the groups that exist before any process. All groups stay, with what was booked to them, except announced
+    /// groups that never had a member. `keeps` returns whether the new configuration decides an item as the former one did;
+    /// `None` stands for the processes that no item matches.
     pub fn reconfigure(
         &mut self,
         placer: Placer,
@@ -65,7 +65,7 @@ impl Grouper {
         }
         self.keep(&is_kept, None);
         for group in &mut self.groups {
-            // Items are others now. Who puts somebody into the group has made it.
+            // Item numbers have changed: the item that next puts a process into the group becomes its item.
             group.item = None;
             if group.filling.maker == User::Configuration {
                 group.filling.maker = User::Unknown;
@@ -74,7 +74,7 @@ impl Grouper {
         self.announce(known);
     }
 
-    /// Whether the account is in the group that takes those for which there was no room.
+    /// Whether the account is in the group `other`, which takes processes that found no room.
     pub fn is_in_rest(&self, account: AccountId) -> bool {
         let group = self.accounts.group_of(account);
         group.is_some_and(|group| self.groups[group.0].name == REST)

@@ -4,7 +4,7 @@ use super::grouper::{Grouper, REST};
 use crate::process::{Live, Memory, Proportional, State};
 use std::collections::BTreeMap;
 
-/// Wait channels told apart in one group; the rest share the value `other`.
+/// Wait channels of one group that are counted by name; the rest count as `other`.
 const WCHANS: usize = 128;
 
 /// What a group's live processes hold at one moment.
@@ -18,7 +18,7 @@ pub struct Gauges {
     pub virtual_bytes: u64,
     /// Swapped-out memory, bytes.
     pub swapped_bytes: u64,
-    /// Shares of the memory they map, of those that were read; `None` while none was.
+    /// Sum of the proportional memory of those processes that were read; `None` until one was.
     pub proportional: Option<Proportional>,
     /// Open file descriptors.
     pub open_files: u64,
@@ -58,7 +58,7 @@ impl Gauges {
         if let Some(open_files) = process.open_files() {
             self.open_files += open_files;
             if let Some(limit) = process.fd_limit() {
-                // As process-exporter divides: a limit of 0 gives +Inf, or nothing when nothing is open.
+                // As in process-exporter's division: a limit of 0 gives +Inf, or nothing if no descriptor is open.
                 let ratio = open_files as f64 / limit as f64;
                 self.worst_fd_ratio = self.worst_fd_ratio.max(ratio);
             }

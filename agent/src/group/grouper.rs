@@ -1,9 +1,9 @@
-//! The grouper: which account belongs to which group, and what each group has used and holds.
+//! The grouper: the group of each account, and what each group has used and holds.
 //!
-//! Bookings come from the process table, decisions from a placer (selectors and name templates). Group counters never
-//! fall. Groups are bounded, all together and for each item that says so: at the bound, empty groups are added to the group
-//! `other` (see [`super::room`]), and where there are none, the processes of a new name or of new labels go there; both are
-//! counted.
+//! In come bookings from the process table and decisions from a placer (selectors and name templates); out go groups. Group
+//! counters never fall. Groups are bounded, all together and for each item with `max_groups`. At the bound, empty groups are
+//! added to the group `other` (see [`super::room`]); if there are none, the processes of a new name or of new labels go there.
+//! Both are counted.
 
 use super::{
     Group, Labels, Placement, Verdict,
@@ -18,25 +18,25 @@ use super::{
 use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Tally};
 use std::collections::HashMap;
 
-/// The group that takes those for which no more groups may be made; and so for names of threads and wait channels.
+/// The group of processes for which no more groups may be made; also the name for surplus names of threads and wait channels.
 pub(super) const REST: &str = "other";
 
-/// Says where a process belongs.
+/// Decides the group of a process.
 pub type Placer = Box<dyn Fn(&Facts) -> Verdict + Send>;
 
-/// See the module.
+/// All groups and accounts, and the rules by which accounts get a group.
 pub struct Grouper {
     pub(super) placer: Placer,
     pub(super) policy: Policy,
     pub(super) accounts: Accounts,
-    /// Accounts that wait for an ancestor.
+    /// Accounts that wait for the decision of an ancestor.
     unmatched: Vec<AccountId>,
     pub(super) groups: Vec<Group>,
-    /// Groups made so far, forgotten ones included.
+    /// Number of groups made so far, forgotten ones included.
     pub(super) made: u64,
     pub(super) by_name: HashMap<(String, Labels), GroupIndex>,
     pub(super) statistics: Statistics,
-    /// What comms tell, where somebody wants to know.
+    /// Predictions by comm; `None` if the kernel programs do not count by group.
     pub(super) comms: Option<Comms>,
     pub(super) folded: Folded,
 }
@@ -84,10 +84,10 @@ impl Ledger for Grouper {
                 return;
             }
             if account.decision == Decision::Open {
-                // Nobody ever saw its facts, and nobody will.
+                // Its facts were never looked at, and never will be.
                 self.decide_unmatched(id, true);
             }
-            // Its processes have left it, but a ledger does not rely on it.
+            // The table has taken its processes out already; this makes sure.
             self.change(id, |account| account.living = 0);
             let Some(gone) = self.accounts.remove(id) else {
                 return;
@@ -128,7 +128,7 @@ impl Ledger for Grouper {
                 }
             }
             Verdict::Excluded { .. } => self.decide(id, Decision::Nowhere),
-            // One without arguments is ending, or a kernel thread.
+            // A process without arguments is ending, or is a kernel thread.
             Verdict::Unmatched => self.decide_unmatched(id, facts.argv.is_empty()),
         }
         self.note_comm(id, facts, is_unmatched, is_telling);
@@ -217,13 +217,13 @@ impl Grouper {
         }
     }
 
-    /// Whether [`Self::comms`] tells anything.
+    /// Whether [`Self::comms`] gives predictions.
     pub fn with_comms(mut self, is_wanted: bool) -> Self {
         self.comms = is_wanted.then(Comms::default);
         self
     }
 
-    /// Makes groups that are known before any process is, as far as there is room, unless empty ones are to be forgotten.
+    /// Makes groups that exist before any process, as far as there is room; none if empty groups are to be forgotten.
     pub fn announce(&mut self, known: Vec<Placement>) {
         for placement in known {
             if !self.policy.remove_empty && self.groups.len() < self.policy.max_groups {
@@ -232,7 +232,7 @@ impl Grouper {
         }
     }
 
-    /// All groups that are not forgotten, in the order of their making.
+    /// All groups that are not forgotten, in the order of creation.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -245,7 +245,7 @@ impl Grouper {
         }
     }
 
-    /// Whether it is decided that the account is in no group.
+    /// Whether the account is decided to be in no group.
     pub fn is_outside(&self, account: AccountId) -> bool {
         self.accounts
             .get(account)
@@ -257,24 +257,24 @@ impl Grouper {
         self.groups.get(self.accounts.group_of(account)?.0)
     }
 
-    /// The item that put the account into its group, from 0; `None` where it follows its ancestor.
+    /// The item that put the account into its group, from 0; `None` if it follows its ancestor.
     pub fn item_of(&self, account: AccountId) -> Option<usize> {
         let item = self.accounts.get(account)?.item?;
         usize::try_from(item).ok()
     }
 
-    /// Decides the account of a living process: by its own facts, else with its present parent.
+    /// Decides the account of a living process by its own facts; if they match nothing, it follows its present parent.
     pub fn place(&mut self, id: AccountId, parent: Option<AccountId>, facts: &Facts) {
         self.adopt(id, parent);
         self.identify(id, facts);
     }
 
-    /// So many processes with long arguments are left for a later pass.
+    /// Counts processes with long arguments that are left for a later pass.
     pub fn note_deferred(&mut self, count: usize) {
         self.statistics.deferred += count as u64;
     }
 
-    /// What waited goes on waiting with the heir, or is its at once, if that is decided.
+    /// Moves waiting bookings to `heir`: they go on waiting there, or are booked at once if it is decided.
     fn bequeath(&mut self, heir: AccountId, waited: &Tally) {
         match self.accounts.account_mut(heir) {
             Some(account) if matches!(account.decision, Decision::Open | Decision::Unmatched) => {
@@ -300,7 +300,7 @@ impl Grouper {
         }
     }
 
-    /// Books a sum by comm to the group that its comm alone gives.
+    /// Books a sum by comm to the group that this comm alone gives.
     pub fn book_coarse(&mut self, coarse: &Coarse) {
         let facts = coarse.comm.as_deref().map(of_comm);
         let tally = Tally {
@@ -329,7 +329,7 @@ impl Grouper {
     /// Decides the accounts whose ancestor has been decided meanwhile. To be called after each batch.
     pub fn settle(&mut self) {
         for id in std::mem::take(&mut self.unmatched) {
-            // The number may be another account's by now.
+            // The number may belong to another account by now.
             let account = self.accounts.get(id);
             if account.is_some_and(|account| account.decision == Decision::Unmatched) {
                 self.follow_ancestor(id);
@@ -337,7 +337,7 @@ impl Grouper {
         }
     }
 
-    /// `is_blank`: there were no facts to match. A fork then has those of its image, whose group its ancestor has.
+    /// `is_blank`: there were no facts to match. A fork then has the facts of its image, so it gets its ancestor's group.
     fn decide_unmatched(&mut self, id: AccountId, is_blank: bool) {
         let is_fork = self.accounts.get(id).is_some_and(|account| account.is_fork);
         if self.policy.children || is_blank && is_fork {
@@ -365,7 +365,7 @@ impl Grouper {
             return;
         };
         if account.ancestor != above {
-            // Past those that follow somebody themselves: lines stay short, however deep processes are nested.
+            // Skips ancestors that follow another account: chains stay short, however deep processes are nested.
             let former = std::mem::replace(&mut account.ancestor, above);
             above
                 .into_iter()
@@ -377,7 +377,7 @@ impl Grouper {
     /// The nearest ancestor that does not itself follow one.
     fn nearest(&self, id: AccountId) -> Option<AccountId> {
         let mut above = self.accounts.get(id)?.ancestor?;
-        // Two reparented processes could name each other; no real line is longer than accounts exist.
+        // Two reparented processes could be each other's ancestor. No real chain is longer than the number of accounts.
         for _ in 0..=self.accounts.len() {
             let account = self.accounts.get(above)?;
             if above == id {
@@ -416,7 +416,7 @@ impl Grouper {
         }
     }
 
-    /// Changes an account. The groups that it is in before and afterwards know how many live processes they have.
+    /// Changes an account, and updates the number of live processes of the groups that it was in before and is in afterwards.
     fn change(&mut self, id: AccountId, change: impl FnOnce(&mut Account)) {
         let Some(account) = self.accounts.account_mut(id) else {
             return;
@@ -439,7 +439,7 @@ impl Grouper {
         }
     }
 
-    /// Tells the log, if it wants to know, where an account has gone and by whose facts.
+    /// Logs, at level debug, the group of an account and the facts that decided it.
     fn explain(&self, id: AccountId, facts: &Facts, is_match: bool) {
         if !log::log_enabled!(log::Level::Debug) {
             return;
@@ -465,7 +465,7 @@ impl Grouper {
     }
 }
 
-/// A process of which nothing but its comm is known.
+/// Facts of a process of which only the comm is known.
 pub(super) fn of_comm(comm: &[u8]) -> Facts {
     Facts {
         comm: comm.to_vec(),

@@ -1,4 +1,7 @@
-//! Groups: which process belongs to which, and what each has used.
+//! Groups: the processes that belong to each, and what each group has used.
+//!
+//! In come facts of processes and bookings from the process table; out go groups with their counters and gauges. This module
+//! does no IO and cannot fail; [`Policy`] and a compiled configuration ([`Classifier`]) say how processes are grouped.
 
 mod account;
 mod bounded;
@@ -52,26 +55,26 @@ pub use statistics::Statistics;
 pub use threads::{ThreadNames, ThreadUse};
 pub use user::{Filling, User};
 
-/// Labels beside `groupname`: names and values, by name; none is empty.
+/// Labels beside `groupname`: names and values, sorted by name; none is empty.
 pub type Labels = Vec<(std::sync::Arc<str>, String)>;
 
 /// One group. No other has the same name and labels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Group {
-    /// Its number: from 1, in the order of making; no later group of this run has it.
+    /// Its number: counted from 1 in the order of creation; no later group of this run gets it again.
     pub id: u64,
-    /// Its name: the label `groupname`. Valid UTF-8, else anything a template makes.
+    /// Its name: the label `groupname`. Valid UTF-8, otherwise any text that a template gives.
     pub name: String,
     /// Its labels beside the name.
     pub labels: Labels,
-    /// The item that made it; `None` for the one that takes the rest, and for one that only a former configuration made.
+    /// The item that made it. `None` for the group `other`, and for a group that only a former configuration made.
     pub item: Option<usize>,
-    /// Whose it is, and whether it is in use.
+    /// The user that it was made for, and whether it is in use.
     pub filling: Filling,
     /// All that was ever booked to it. Never falls.
     pub total: crate::process::Tally,
     /// What its members hold now.
     pub gauges: Gauges,
-    /// Threads of its members, where they are shown by name.
+    /// Threads of its members by name, if these are shown.
     pub threads: ThreadNames,
 }

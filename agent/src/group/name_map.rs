@@ -1,6 +1,7 @@
-//! Groups by `-procnames` and `-namemapping`, the older way to say which processes count (docs/dev/compatibility.md, sections 1 and 6.3).
+//! Groups by `-procnames` and `-namemapping`, the older way to select processes (docs/dev/compatibility.md, sections 1 and
+//! 6.3).
 //!
-//! In come the two words as typed and the facts of a process; out goes the name of its group.
+//! In come the values of both flags and the facts of a process; out goes the name of its group.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +10,17 @@ use super::pattern::{Pattern, Room};
 use super::text;
 use crate::process::Facts;
 
-/// Task names; those with an expression make a group of each text that its first group with any text finds.
+/// Task names. A name with an expression makes a group of each text that the expression's first nonempty group holds.
 #[derive(Debug, Default)]
 pub(super) struct NameMap(BTreeMap<String, Option<Pattern>>);
 
 impl NameMap {
-    /// Both are lists separated by commas: task names, and task names and expressions in turn. Empty names in the first
-    /// are skipped; in the second the last expression of a name counts, and it stands before the first.
+    /// Both are lists separated by commas: `procnames` of task names, `namemapping` of task names and expressions in turn.
+    /// Empty names in `procnames` are skipped. In `namemapping` the last expression of a name counts, and it replaces the same
+    /// name in `procnames`.
     ///
     /// # Errors
-    /// What is wrong with the second, and what was expected.
+    /// What is wrong with `namemapping`, and what was expected.
     pub(super) fn compile(procnames: &str, namemapping: &str) -> Result<Self, String> {
         let mut names = BTreeMap::new();
         for name in procnames.split(',').filter(|name| !name.is_empty()) {
@@ -36,7 +38,7 @@ impl NameMap {
 
     /// The group of a process; `None` if it is not among the names, or its expression finds nothing.
     pub(super) fn group_of(&self, facts: &Facts) -> Option<Name> {
-        // What is no text equals no word of the command line.
+        // A comm that is not UTF-8 equals no word of the command line.
         let name = std::str::from_utf8(&facts.comm).ok()?;
         let Some(pattern) = self.0.get(name)? else {
             return Some(bounded(name));
@@ -100,7 +102,7 @@ mod tests {
             ("p", &["p", "-m", "bar"], Some("p:-m bar")),
             ("p", &["p", "/.py"], None),
             ("p", &["x"], None),
-            // An expression without a group tracks nothing, whatever the list of names says.
+            // An expression without a group selects no process, even if `procnames` has the name.
             ("java", &["java", "-jar", "z"], None),
         ];
         for (comm, argv, expected) in cases {

@@ -134,7 +134,8 @@ impl Pipeline {
     fn place(&mut self, one: &Unclassified, facts: &Facts) {
         if facts.argv.is_empty() {
             // It is ending, or is a kernel thread: its exec record decides, else its birth. Its present parent may only have
-            // adopted it as an orphan; it decides only if the image it was born into was not looked at since a reload.
+            // adopted it as an orphan; the parent decides only if the birth is unknown, or the image it was born into was not
+            // looked at since a reload.
             let told = self.table.told_by_exec(one.id);
             let birth = one.birth.filter(|birth| !self.grouper.is_outdated(*birth));
             let above = birth.or(one.parent);
