@@ -18,7 +18,7 @@ fn classifier(yaml: &str) -> Classifier {
     Classifier::new(&config).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A process with these arguments; its task name is the first one's base, cut as the kernel cuts it.
+/// A process with these arguments. Its comm is the base name of the first one, cut as the kernel cuts it.
 fn process(argv: &[&str]) -> Facts {
     let argv: Arguments = argv.iter().collect();
     let first = argv.first().unwrap_or_default();
@@ -52,14 +52,14 @@ fn name(classifier: &Classifier, facts: &Facts) -> Option<String> {
     }
 }
 
-/// Row, items, processes (words of the command line) with the name each gets; `-` for none.
+/// Row; items; processes (words of the command line), each with the name it gets, `-` for none.
 type Row = (
     &'static str,
     &'static str,
     &'static [(&'static str, &'static str)],
 );
 
-/// Rows whose processes are called after their first argument.
+/// Rows in which the comm of each process is the base name of its first argument.
 const ROWS: &[Row] = &[
     (
         "M02",
@@ -480,7 +480,7 @@ fn hostile_processes() {
     let found = name(&plain, &facts).unwrap();
     assert!(found.starts_with(&format!("{}~", "é".repeat((MAX_NAME - 17) / 2))));
     assert_eq!(found.len(), MAX_NAME - 1);
-    // A name that is cut is no failure.
+    // A cut name is no failure of the template.
     assert_eq!(general.template_failures(), []);
     let endless =
         classifier("process_names: [{cmdline: [], name: '{{range 1000000000}}{{end}}x'}]");

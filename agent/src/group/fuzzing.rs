@@ -1,4 +1,4 @@
-//! Templates, expressions, moments and cgroup paths, whatever they say.
+//! Fuzz targets for templates, expressions, moments and cgroup paths, with any input.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{cgroup, go_regexp, time_layout};
 use crate::config::civil::{self, Civil};
 use crate::process::{Container, Facts, Parent, container_path, is_container_id};
 
-/// A process of which everything is known, the hostile parts among it.
+/// A process whose facts are all known; hostile users choose some of them.
 #[derive(Debug, Arbitrary)]
 pub(crate) struct Subject<'a> {
     comm: &'a [u8],
@@ -51,7 +51,7 @@ impl Subject<'_> {
     }
 }
 
-/// The text up to the first NUL, and what is behind it.
+/// The text before the first NUL, and the bytes after it.
 pub(crate) fn halves(input: &[u8]) -> Option<(&str, &[u8])> {
     let end = input
         .iter()
@@ -61,7 +61,8 @@ pub(crate) fn halves(input: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(&input[..end]).ok()?, behind))
 }
 
-/// A template, a NUL, a process. A name is bounded, is the same each time, and a fixed one is everybody's.
+/// Input: a template, a NUL, a process. The name is bounded and is the same each time; a fixed name does not depend on the
+/// process.
 pub(crate) fn template(input: &[u8]) {
     let Some((source, rest)) = halves(input) else {
         return;
@@ -89,7 +90,7 @@ pub(crate) fn template(input: &[u8]) {
     }
 }
 
-/// An expression, a NUL, a text to find it in.
+/// Input: an expression, a NUL, a text to search.
 pub(crate) fn regexp(input: &[u8]) {
     let Some((source, rest)) = halves(input) else {
         return;
@@ -99,7 +100,7 @@ pub(crate) fn regexp(input: &[u8]) {
     let pattern = match Pattern::compile(source, &mut Room::default()) {
         Ok(pattern) => pattern,
         Err(refused) => {
-            // What was translated may be too large, and nothing else.
+            // A translated expression may be refused for its size or depth only.
             let is_large = [
                 "expression too large",
                 "expression nests too deeply or is not supported",
@@ -130,13 +131,13 @@ pub(crate) fn regexp(input: &[u8]) {
     }
 }
 
-/// Whether an expression is written in what both languages have, and means the same in both.
+/// Whether an expression uses only characters that mean the same in both languages.
 fn is_common(source: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || " .*+?|()^$/:_".contains(c);
     source.chars().all(is_plain) && !source.contains("(?")
 }
 
-/// A moment and a layout; the text of a moment reads back as the same.
+/// Input: a moment and a layout. The text of a moment reads back as the same moment.
 pub(crate) fn time(input: &[u8]) {
     let mut input = Unstructured::new(input);
     let Ok((boot, start_ns, seconds, nanosecond)) = <(u64, u64, i64, u32)>::arbitrary(&mut input)
@@ -160,18 +161,18 @@ pub(crate) fn time(input: &[u8]) {
     }
     let layout = String::from_utf8_lossy(input.take_rest());
     let text = time_layout::format(&civil, &layout);
-    // `.9` writes nothing of a whole second.
+    // `.9` writes nothing for a whole second.
     let may_write_nothing = layout.chars().all(|c| ".,9".contains(c));
     assert!(!text.is_empty() || may_write_nothing);
     for method in super::start_time::METHODS {
         let layout = (method == "Format").then_some(&*layout);
         assert!(start.ask(method, layout).is_some());
     }
-    // Templates may hand over any text.
+    // Templates may pass any text.
     let _ = StartTime::parse(&layout);
 }
 
-/// Paths, one a line: what is found is in them.
+/// Input: paths, one a line. Names that are found are in the paths.
 pub(crate) fn cgroup_path(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let paths: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -185,7 +186,7 @@ pub(crate) fn cgroup_path(input: &[u8]) {
     assert!(found.is_none_or(|path| is_container_id(path.id) && text.contains(path.id)));
     let is_pod = found.is_some_and(|path| matches!(path.parent, Parent::Pod(_)));
     assert!(!is_pod || text.contains("pod"));
-    // Below a cgroup that a user may write to, nothing is found that stands for a container outside.
+    // Below a cgroup that a user may write to, no path leads to a container outside.
     for path in &paths {
         let below = format!("/user.slice/user-1.slice/user@1.service/{path}");
         let found = container_path(std::slice::from_ref(&below)).map(|path| path.parent);

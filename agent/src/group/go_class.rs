@@ -1,4 +1,4 @@
-//! Character classes of Go's regular expressions: `[…]`, `\d`, `\p{…}`. Part of [`super::go_regexp`].
+//! Character classes of Go's regular expressions: `[...]`, `\d`, `\p{...}`. Part of [`super::go_regexp`].
 
 use super::go_regexp::{GoError, Translator, refuse};
 
@@ -14,7 +14,7 @@ const CATEGORIES: [&str; 37] = [
     "Z", "Zl", "Zp", "Zs", "Any",
 ];
 
-/// What `\d`, `\w` and `\s` hold, ASCII only, and whether the letter negates it.
+/// The content of `\d`, `\w` and `\s`, ASCII only, and whether the letter negates it.
 pub(super) fn perl_class(letter: Option<char>) -> Option<(&'static str, bool)> {
     match letter? {
         'd' => Some(("0-9", false)),
@@ -27,7 +27,7 @@ pub(super) fn perl_class(letter: Option<char>) -> Option<(&'static str, bool)> {
     }
 }
 
-/// `\pL`, `\p{Greek}`, `\P{^Lu}` at the start of `text`: the same for the `regex` crate, and its length.
+/// `\pL`, `\p{Greek}`, `\P{^Lu}` at the start of `text`: the same class for the `regex` crate, and its length in `text`.
 pub(super) fn unicode_class(text: &str) -> Result<Option<(String, usize)>, GoError> {
     let mut negated = match text.as_bytes() {
         [b'\\', b'p', ..] => false,
@@ -48,7 +48,7 @@ pub(super) fn unicode_class(text: &str) -> Result<Option<(String, usize)>, GoErr
     }
     let query = match name {
         "Any" => name.to_owned(),
-        // Surrogates: no text has one, and the `regex` crate has no word for them.
+        // Surrogates: no text contains one, and the `regex` crate has no name for them.
         "Cs" if negated => return Ok(Some(("\\p{Any}".to_owned(), length))),
         "Cs" => return Ok(Some(("\\P{Any}".to_owned(), length))),
         _ if CATEGORIES.contains(&name) => format!("gc={name}"),
@@ -59,7 +59,7 @@ pub(super) fn unicode_class(text: &str) -> Result<Option<(String, usize)>, GoErr
     Ok(Some((format!("\\{letter}{{{query}}}"), length)))
 }
 
-/// Whether `name` is a script, spelt as Unicode spells it: `Greek`, `Old_Italic`. The `regex` crate would not mind its case.
+/// Whether `name` is a script in Unicode's spelling: `Greek`, `Old_Italic`. The `regex` crate would accept any case.
 fn is_script(name: &str) -> bool {
     let capital = |word: &str| word.starts_with(|c: char| c.is_ascii_uppercase());
     let spelt =
@@ -94,7 +94,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `[:alpha:]`, `\pL` or `\d` inside a class.
+    /// `[:alpha:]`, `\pL` or `\d` inside a class. Returns `false` if none of them is next.
     fn named_class(&mut self) -> Result<bool, GoError> {
         let rest = self.rest();
         if let Some(end) = rest.strip_prefix("[:").and_then(|inner| inner.find(":]")) {
@@ -127,7 +127,7 @@ impl Translator<'_> {
         Ok(true)
     }
 
-    /// One character, or two with a dash between.
+    /// One character, or two with a dash between them.
     fn range(&mut self, class: usize) -> Result<(), GoError> {
         let start = self.at;
         let low = self.class_char(class)?;

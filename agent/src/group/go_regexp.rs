@@ -1,8 +1,8 @@
-//! Go's regular expressions, rewritten for the `regex` crate.
+//! Rewrites Go's regular expressions for the `regex` crate.
 //!
-//! In comes a pattern as Go's regexp package (1.23) reads it, out goes one that means the same to the `regex` crate, with
-//! the names of its groups. What Go refuses is refused here with Go's words. Both languages are RE2's, so this walks the
-//! pattern once and rewrites only what differs: section 9 of docs/dev/compatibility.md lists it.
+//! In comes a pattern as Go's regexp package (1.23) reads it; out goes a pattern with the same meaning for the `regex` crate,
+//! and the names of its groups. Patterns that Go refuses are refused here with Go's words. Both languages follow RE2, so this
+//! module walks the pattern once and rewrites only the differences: section 9 of docs/dev/compatibility.md lists them.
 //!
 //! Differences that stay: a repeated `(?i)` (`a(?i)*`), a surrogate (`\x{D800}`) and nesting deeper than 250 are errors; the
 //! short names of scripts (`\p{Grek}`) are accepted.
@@ -11,13 +11,13 @@ use std::fmt::Write as _;
 
 use super::go_class::{perl_class, unicode_class};
 
-/// What Go says about a pattern it refuses: `error parsing regexp: …`.
+/// Go's error for a pattern that it refuses: `error parsing regexp: ...`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {what}: `{text}`")]
 pub(super) struct GoError {
-    /// Go's words for it.
+    /// Go's words for the error.
     pub(super) what: &'static str,
-    /// The part of the pattern that is meant.
+    /// The part of the pattern with the error.
     pub(super) text: String,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn refuse<T>(what: &'static str, text: &str) -> Result<T, GoError> {
     })
 }
 
-/// The most often one thing may be repeated, nested repetitions multiplied.
+/// Highest number of repetitions, nested ones multiplied.
 const MAX_REPEAT: u32 = 1000;
 
 /// A pattern for the `regex` crate.
@@ -41,15 +41,15 @@ pub(super) struct Translated {
 
 pub(super) struct Translator<'a> {
     pub(super) source: &'a str,
-    /// Byte of `source` that comes next.
+    /// The next byte of `source`.
     pub(super) at: usize,
     pub(super) out: String,
     names: Vec<String>,
-    /// Per open group the largest product of nested repetitions in it; the first is the whole pattern.
+    /// For each open group, the largest product of nested repetitions in it; the first entry is the whole pattern.
     open: Vec<u32>,
-    /// The same of what a repetition operator here would apply to; `None` if there is nothing.
+    /// The same product for the operand of a repetition operator at this place; `None` if there is no operand.
     operand: Option<u32>,
-    /// Where the operator just passed starts.
+    /// Start of the repetition operator just passed.
     repeated: Option<usize>,
 }
 
@@ -130,7 +130,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Something that can be repeated was written.
+    /// Notes that something repeatable was written.
     fn pushed(&mut self, weight: u32) {
         self.operand = Some(weight);
         if let Some(open) = self.open.last_mut() {
@@ -147,7 +147,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Writes the operator from `start` to here, which multiplies its operand `times`.
+    /// Writes the operator from `start` to here, which repeats its operand up to `times` times.
     fn repeat(&mut self, start: usize, repeated: Option<usize>, times: u32) -> Result<(), GoError> {
         let end = self.at;
         self.skip("?");
@@ -171,7 +171,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// `{n}`, `{n,}`, `{n,m}`, or a brace that stands for itself.
+    /// `{n}`, `{n,}`, `{n,m}`, or a literal brace.
     fn braces(&mut self, repeated: Option<usize>) -> Result<(), GoError> {
         let start = self.at;
         let Some((min, max, length)) = counts(self.rest()) else {
@@ -210,7 +210,7 @@ impl<'a> Translator<'a> {
         self.flags(start)
     }
 
-    /// Groups are written without their names: Go allows one name twice, and names that start with a digit.
+    /// Groups are written without their names: Go allows the same name twice, and names that start with a digit.
     fn capture(&mut self, name: String) -> Result<(), GoError> {
         self.names.push(name);
         self.open.push(1);
@@ -283,7 +283,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// A backslash that stands for one character, in a class or outside.
+    /// A backslash sequence for one character, inside or outside a class.
     pub(super) fn escape(&mut self) -> Result<char, GoError> {
         let start = self.at;
         let mut chars = self.rest()[1..].chars();
@@ -309,7 +309,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// `\x7F` or `\x{10FFFF}`, behind the x.
+    /// `\x7F` or `\x{10FFFF}`, from after the `x`.
     fn hexadecimal(&mut self) -> Option<char> {
         let digits = if self.skip("{") {
             let digits = &self.rest()[..self.rest().find('}')?];
@@ -329,7 +329,7 @@ impl<'a> Translator<'a> {
         )
     }
 
-    /// `\0`, `\101`: up to three digits. One digit from 1 to 7 alone would be a back-reference, which there is not.
+    /// `\0`, `\101`: up to three digits. A single digit from 1 to 7 would be a back-reference, which Go does not have.
     fn octal(&mut self, first: char) -> Option<char> {
         let more = self
             .rest()
@@ -346,11 +346,11 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// The numbers of `{n}`, `{n,}` or `{n,m}` at the start of `text`, and its length; `None` if it is nothing of that kind.
-/// An open end counts as its start. Numbers too large to be valid come out larger than [`MAX_REPEAT`].
+/// The numbers of `{n}`, `{n,}` or `{n,m}` at the start of `text`, and its length; `None` if `text` starts with no such
+/// repetition. An open end has no upper number. Numbers too large to be valid come out larger than [`MAX_REPEAT`].
 fn counts(text: &str) -> Option<(u32, Option<u32>, usize)> {
     let inside = text[1..].split('}').next()?;
-    // Without a closing brace it is a literal one.
+    // Without a closing brace, the opening one is literal.
     text.as_bytes().get(inside.len() + 1)?;
     let number = |digits: &str| {
         let padded = digits.len() > 1 && digits.starts_with('0');

@@ -22,7 +22,7 @@ fn grouper(max_groups: usize) -> Grouper {
     })
 }
 
-/// Names every process by its comm, but for those called `x…`, which match nothing, and `-…`, which are excluded.
+/// Names every process by its comm, except `x...`, which match nothing, and `-...`, which are excluded.
 fn with(policy: Policy) -> Grouper {
     let placer = |facts: &Facts| {
         let name = String::from_utf8_lossy(&facts.comm).into_owned();
@@ -46,7 +46,7 @@ fn with(policy: Policy) -> Grouper {
     Grouper::new(Box::new(placer), policy)
 }
 
-/// The account of a live process that has used so much.
+/// The account of a live process that has used `user_ns`.
 fn living(grouper: &mut Grouper, comm: &str, user_ns: u64) -> AccountId {
     let account = grouper.open(None);
     grouper.enter(account);
@@ -283,7 +283,7 @@ const CHILDLESS: Policy = Policy {
     remove_empty: false,
 };
 
-/// As a process shows itself that has arguments.
+/// The facts of a process with arguments.
 fn alive(comm: &str) -> Facts {
     Facts {
         argv: [comm].iter().collect(),
@@ -320,7 +320,7 @@ fn without_children_a_fork_that_nobody_saw_has_the_facts_of_its_image() {
         let forked = grouper.open_fork(image);
         grouper.book(forked, &used(1));
         grouper.close(forked);
-        // Seen when its arguments were gone already.
+        // It was read when its arguments were gone already.
         let ending = grouper.open_fork(image);
         grouper.place(ending, Some(image), &facts("x"));
         grouper.book(ending, &used(2));
@@ -380,12 +380,12 @@ fn an_empty_group_is_forgotten_if_that_is_wanted() {
     grouper.forget_empty([rest, a, b].into_iter());
     assert_eq!(totals(&grouper), [("a", 1), ("b", 1), ("other", 1)]);
     grouper.forget_empty([b, rest].into_iter());
-    // What still comes of a former member is nobody's, and nobody else's group gets it.
+    // Later bookings of former members go to no group, and not to another one that got the same index.
     for account in [a, b, rest] {
         grouper.book(account, &used(4));
     }
     assert_eq!(totals(&grouper), [("b", 5), ("other", 5)]);
-    // It begins anew, and has room again when the others are gone.
+    // The group begins anew, and there is room for it again when the others are gone.
     grouper.forget_empty(std::iter::once(b));
     for comm in ["a", "b", "c"] {
         living(&mut grouper, comm, 2);

@@ -1,4 +1,4 @@
-//! Who is in whose group when births and programs are told: the process table and the grouper together.
+//! Groups of processes whose forks and execs are reported by records: the process table and the grouper together.
 
 use super::{Grouper, Placement, Policy, Verdict};
 use crate::process::{
@@ -15,7 +15,7 @@ const CHILD: ProcessId = ProcessId {
     start_ns: 150,
 };
 
-/// A node whose process 1 is in the group `a`; what is called `x` matches nothing.
+/// A node whose process 1 is in the group `a`; processes called `x` match nothing.
 struct Node {
     table: Table,
     grouper: Grouper,
@@ -89,7 +89,7 @@ impl Node {
         self.end_as(id, "x");
     }
 
-    /// Its final totals come with this name.
+    /// Ends a process; its final record has this comm.
     fn end_as(&mut self, id: ProcessId, comm: &str) {
         self.tell(Event::Exited {
             id,
@@ -122,7 +122,7 @@ impl Node {
         self.table.observe(&pass, &mut self.grouper);
     }
 
-    /// What the group has used, and births and ends counted in it; `None` if it was forgotten.
+    /// CPU time, forks and exits counted in the group; `None` if it was forgotten.
     fn of_group(&self) -> Option<(u64, u64, u64)> {
         let total = self.grouper.groups().first()?.total;
         let lifecycle = total.lifecycle;
@@ -150,7 +150,7 @@ fn a_fork_that_runs_no_program_is_in_the_group_of_its_image() {
         let mut node = Node::new(children);
         node.end();
         assert_eq!(node.of_group(), Some((10, 1, 1)));
-        // The same when a pass saw it, and nobody could read what it is called before it ended.
+        // The same if a pass saw the process, but its facts were not read before it ended.
         let mut node = Node::new(children);
         node.pass(200, &[PARENT, CHILD]);
         node.end();
@@ -158,7 +158,7 @@ fn a_fork_that_runs_no_program_is_in_the_group_of_its_image() {
     }
 }
 
-/// A fork bomb that is looked at does this all the time.
+/// A fork bomb that the agent looks at does this all the time.
 #[test]
 fn what_is_forked_by_a_fork_that_nobody_could_read_is_in_the_group_of_the_image() {
     let grandchild = ProcessId {
@@ -175,7 +175,7 @@ fn what_is_forked_by_a_fork_that_nobody_could_read_is_in_the_group_of_the_image(
         node.end();
         node.end_of(grandchild);
         assert_eq!(node.of_group(), Some((20, 2, 2)), "children={children}");
-        // The same when it runs a program before it can be read: what it forked has its image still.
+        // The same if it calls exec before it is read: its child still has the old image.
         let mut node = Node::new(children);
         node.pass(200, &[PARENT, CHILD]);
         node.tell(Event::Forked {
@@ -191,7 +191,7 @@ fn what_is_forked_by_a_fork_that_nobody_could_read_is_in_the_group_of_the_image(
 #[test]
 fn who_may_still_live_keeps_a_group() {
     let mut node = Node::new(true);
-    // Process 1 is gone; the pass began before the other one was born.
+    // Process 1 is gone; the pass began before the child was born.
     node.pass(120, &[]);
     node.grouper.forget_empty(node.table.present());
     assert!(node.of_group().is_some());
@@ -232,7 +232,7 @@ fn whose_birth_was_lost_gives_its_forks_its_own_group() {
         });
         node.end_of(fork);
         node.end_as(unheard, "a");
-        // Three have used and ended; the births of two were told.
+        // Three processes have used CPU time and ended; two of their forks were reported.
         assert_eq!(node.of_group(), Some((30, 2, 3)), "{children}");
         assert_eq!(node.table.statistics().unannounced, 1);
     }
@@ -257,7 +257,7 @@ fn a_fork_of_one_whose_start_is_not_told_is_of_its_group() {
             },
         });
     }
-    // The second one's parent is nobody that is known.
+    // The parent of the second fork is unknown.
     assert_eq!(node.of_group(), Some((0, 2, 0)));
     assert_eq!(node.table.statistics().unannounced, 0);
 }

@@ -1,8 +1,8 @@
 //! The name of a process's group.
 //!
-//! In come a template, compiled once, and the facts of a process; out goes the name. Section 2.2 of docs/dev/compatibility.md. A template of
-//! plain text and plain variables, as nearly all are, is a list of parts here; everything else is a program of
-//! [`super::template`]. Whatever a process is called, the name is text, and it is cut where it would be too long
+//! In come a template, compiled once, and the facts of a process; out goes the name (section 2.2 of docs/dev/compatibility.md).
+//! A template of plain text and plain variables, as nearly all are, is a list of parts here; any other one is a program of
+//! [`super::template`]. Whatever bytes a process has in its names, the result is text, and it is cut if it is too long
 //! ([`super::bounded`]): process-exporter does not cut, but then a local user decides how much memory a group takes.
 
 use std::collections::BTreeMap;
@@ -21,10 +21,10 @@ use super::template_kinds::Used;
 use super::text;
 use crate::process::{Container, Facts, container_path};
 
-/// The most arguments that a template sees.
+/// A template sees at most this many arguments.
 const MAX_ARGUMENTS: usize = 256;
 
-/// Variables that the names of a pod are read for.
+/// If a template uses one of these variables, the names of pods are read.
 const POD_VARIABLES: [&str; 4] = ["Namespace", "Pod", "Workload", "Container"];
 
 /// The template of an item without a name.
@@ -63,17 +63,17 @@ pub(super) enum Part {
     Container,
 }
 
-/// A text, and why it is shorter than meant if the template failed.
+/// A rendered text, and the error that ended it early if the template failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rendered {
     pub(super) text: String,
-    /// Whether it was too long, and ends in a hash.
+    /// Whether the text was too long, and ends in a hash.
     pub(super) is_cut: bool,
     pub(super) error: Option<String>,
 }
 
 impl NameTemplate {
-    /// Compiles `source`; nothing is the default template.
+    /// Compiles `source`; without one, the default template.
     ///
     /// # Errors
     /// Bad syntax, unknown functions and variables, in Go's words.
@@ -85,16 +85,16 @@ impl NameTemplate {
         )
     }
 
-    /// The same without a default.
+    /// As [`NameTemplate::compile`], without a default.
     ///
     /// # Errors
-    /// See [`NameTemplate::compile`].
+    /// Bad syntax, unknown functions and variables, in Go's words.
     pub(super) fn of(source: &str) -> Result<Self, String> {
         let form = match parts(&template::parse(source)?) {
             Some(parts) => Form::Parts(parts),
             None => Form::Program(Box::new(Program::compile(source)?)),
         };
-        // Whoever asks for it has to write its name.
+        // A template that uses a variable contains its name.
         let uses_cwd = source.contains("Cwd");
         let others = source.replace("ContainerID", "");
         let uses_pods = POD_VARIABLES.iter().any(|name| others.contains(name));
@@ -105,7 +105,7 @@ impl NameTemplate {
         })
     }
 
-    /// The name, where it is the same for every process: a text without any action.
+    /// The name, if it is the same for every process: a text without any action.
     pub(super) fn fixed(&self) -> Option<String> {
         let Form::Parts(parts) = &self.form else {
             return None;
@@ -118,12 +118,12 @@ impl NameTemplate {
         })
     }
 
-    /// Whether it may look at what the groups of the patterns held.
+    /// Whether it may use the texts that the groups of the patterns matched.
     pub(super) const fn uses_matches(&self) -> bool {
         matches!(self.form, Form::Program(_))
     }
 
-    /// The variables it names, but for those that are known and plain.
+    /// The variables that a program uses and that may be unknown; `None` for parts, which hold known variables only.
     pub(super) fn used(&self) -> Option<&Used> {
         match &self.form {
             Form::Parts(_) => None,
@@ -131,12 +131,12 @@ impl NameTemplate {
         }
     }
 
-    /// Whether it may look at the working directory.
+    /// Whether it may use the working directory.
     pub(super) const fn uses_cwd(&self) -> bool {
         self.uses_cwd
     }
 
-    /// Whether it may look at the names of the pod.
+    /// Whether it may use the names of the pod.
     pub(super) const fn uses_pods(&self) -> bool {
         self.uses_pods
     }
@@ -146,7 +146,7 @@ impl NameTemplate {
         let mut out = Bounded::default();
         let mut error = None;
         match &self.form {
-            // An overflow ends the text, here and below, and is no failure of the template.
+            // A text that is too long ends the rendering, here and below. That is no failure of the template.
             Form::Parts(parts) => {
                 let _ = parts
                     .iter()
@@ -166,7 +166,7 @@ impl NameTemplate {
     }
 }
 
-/// The template as parts, if it is one of plain text and plain variables.
+/// The template as parts, if it consists of plain text and plain variables.
 fn parts(tree: &ListNode) -> Option<Vec<Part>> {
     tree.nodes
         .iter()
@@ -236,12 +236,12 @@ fn exe_full(facts: &Facts) -> &[u8] {
     facts.argv.first().unwrap_or(&facts.comm)
 }
 
-/// The task name stands as it is, slashes and all, where there are no arguments.
+/// Without arguments, the task name is used unchanged, even if it contains slashes.
 fn exe_base(facts: &Facts) -> &[u8] {
     facts.argv.first().map_or(&facts.comm, text::base)
 }
 
-/// The data of a program: what upstream's template sees, and what is ours.
+/// The data of a program: the variables of process-exporter's templates, and the additional ones.
 fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
     let paths = &facts.cgroups;
     let list = |texts: &mut dyn Iterator<Item = Value>| Value::List(texts.collect());

@@ -1,4 +1,4 @@
-//! What templates make of a process.
+//! The names that templates give a process.
 
 use super::*;
 

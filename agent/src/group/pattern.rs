@@ -1,7 +1,7 @@
-//! A regular expression of a selector: Go's language, the `regex` crate's engine.
+//! A regular expression of a selector: Go's language, with the engine of the `regex` crate.
 //!
-//! It is searched, unanchored, in text that was decoded so that each invalid byte is one U+FFFD: `.` matches such a byte, as
-//! in Go. Memory is bounded per pattern, at load and while it runs.
+//! It is searched, unanchored, in text that was decoded so that each invalid byte is one U+FFFD: `.` matches such a byte, as in
+//! Go. Memory is bounded per pattern, at load and while it runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::go_regexp::{self, GoError, refuse};
 
-/// What a compiled pattern may take, bytes: the first that is enough is what it costs.
+/// Sizes that a compiled pattern may have, bytes. The first that suffices counts as its cost.
 const SIZES: [usize; 4] = [64 << 10, 256 << 10, 1 << 20, 4 << 20];
-/// What all patterns of a configuration may take, bytes. That is 4,000 small ones.
+/// All patterns of a configuration together may cost this many bytes. That is 4,000 small ones.
 const ALL: usize = 256 << 20;
-/// The most its cache may take while it runs, bytes.
+/// A pattern's cache may take at most this many bytes while it runs.
 const CACHE_LIMIT: usize = 1 << 20;
 
-/// What the groups of an item's patterns held, by name. The whole match and the groups without a name share the empty
-/// name, of which the last group wins.
+/// Texts that the groups of an item's patterns matched, by name. The whole match and the groups without a name share the empty
+/// name; the last of them counts.
 pub(super) type Matches = BTreeMap<Arc<str>, String>;
 
-/// What is left for the patterns of a configuration: nobody can make the agent compile for minutes or take all memory.
+/// Bytes left for the patterns of a configuration: no configuration can make the agent compile for minutes or take all memory.
 #[derive(Debug)]
 pub(super) struct Room(usize);
 
@@ -34,16 +34,16 @@ impl Default for Room {
 /// A compiled pattern.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
-    /// Of bytes, because the one of text refuses an ASCII `\B`. What it is used on is text all the same.
+    /// The engine for bytes, because the one for text refuses an ASCII `\B`. It is used on text only.
     regex: Regex,
     names: Vec<Arc<str>>,
 }
 
 impl Pattern {
-    /// Compiles `source` into what `room` there is.
+    /// Compiles `source`, and takes its cost from `room`.
     ///
     /// # Errors
-    /// What Go would refuse, in Go's words, what would take more than 4 MiB, and what there is no room for.
+    /// Patterns that Go refuses, in Go's words; patterns that take more than 4 MiB; and patterns for which there is no room.
     pub(super) fn compile(source: &str, room: &mut Room) -> Result<Self, GoError> {
         let translated = go_regexp::translate(source)?;
         for size in SIZES {
@@ -67,17 +67,18 @@ impl Pattern {
         refuse("expression too large", source)
     }
 
-    /// Names of its groups, the empty one among them.
+    /// Names of its groups, including the empty name.
     pub(super) fn group_names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|name| &**name)
     }
 
-    /// Whether it is found in `text`.
+    /// Whether the pattern is found in `text`.
     pub(super) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text.as_bytes())
     }
 
-    /// What the first of its groups that holds any text holds; `None` if there is none, or it is not found in `text`.
+    /// The text of the first group that matched a nonempty text. `None` if there is none, or the pattern is not found in
+    /// `text`.
     pub(super) fn first_group(&self, text: &str) -> Option<String> {
         let captures = self.regex.captures(text.as_bytes())?;
         let groups = captures.iter().skip(1).flatten();
@@ -87,8 +88,8 @@ impl Pattern {
         Some(String::from_utf8_lossy(held).into_owned())
     }
 
-    /// Whether it is found in `text`; if so, what its groups hold is put into `matches`. A group that took no part
-    /// holds the empty string.
+    /// Whether the pattern is found in `text`; if so, the texts of its groups are put into `matches`. A group that took no part
+    /// has the empty string.
     pub(super) fn captures(&self, text: &str, matches: &mut Matches) -> bool {
         let Some(captures) = self.regex.captures(text.as_bytes()) else {
             return false;

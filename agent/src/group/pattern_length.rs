@@ -1,4 +1,4 @@
-//! Which groups of an expression may hold any number of arguments: for `headcount check`.
+//! Finds the groups of an expression that may match any number of arguments, for `headcount check`.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::go_regexp;
 
-/// Repetitions from which on a text counts as long.
+/// A text of at least this many repetitions counts as long.
 const MANY: u32 = 500;
 
-/// Names of the groups that repeat without an end what may be a space, so that they go on over arguments; the whole match and groups
-/// without a name share the empty name. Nothing for what is no expression.
+/// Names of the groups with an unbounded repetition of something that may be a space, so that they may extend over arguments.
+/// The whole match and groups without a name share the empty name. Empty if `expression` is invalid.
 pub(super) fn long_groups(expression: &str) -> BTreeSet<String> {
     let mut long = BTreeSet::new();
     let Ok(translated) = go_regexp::translate(expression) else {
@@ -23,7 +23,7 @@ pub(super) fn long_groups(expression: &str) -> BTreeSet<String> {
         .parse(&translated.pattern);
     let Ok(whole) = parsed else { return long };
     let name = |index: usize| translated.names.get(index).cloned().unwrap_or_default();
-    // The last group without a name takes the place of the whole match.
+    // The last group without a name replaces the whole match.
     let unnamed = (0..translated.names.len())
         .rev()
         .find(|index| name(*index).is_empty());
@@ -74,7 +74,7 @@ fn may_be_space(hir: &Hir) -> bool {
     found
 }
 
-/// The parser nests no deeper than 250.
+/// The recursion is bounded: the parser accepts at most 250 levels.
 fn walk(hir: &Hir, look: &mut impl FnMut(&Hir)) {
     look(hir);
     for sub in hir.kind().subs() {

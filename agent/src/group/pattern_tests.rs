@@ -1,4 +1,4 @@
-//! Every row of section 9 of docs/dev/compatibility.md, and what else the two languages spell differently.
+//! Every row of section 9 of docs/dev/compatibility.md, and further differences in spelling between the two languages.
 
 use super::*;
 
@@ -98,7 +98,7 @@ const MATCHES: &[(&str, &str, bool)] = &[
     // Neither language's word boundaries.
     (r"^\<a\>$", "<a>", true),
     (r"\<a\>", "a", false),
-    // Text that was bytes.
+    // Text decoded from invalid bytes.
     ("a.b", "a\u{fffd}b", true),
     ("^.$", "é", true),
     ("", "", true),
@@ -113,7 +113,7 @@ fn means_what_go_means() {
     }
 }
 
-/// What Go refuses, and its words behind "error parsing regexp: ".
+/// Patterns that Go refuses, and its words after "error parsing regexp: ".
 const REFUSED: &[(&str, &str)] = &[
     ("x**", "invalid nested repetition operator: `**`"),
     ("x*+", "invalid nested repetition operator: `*+`"),

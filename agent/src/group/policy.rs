@@ -1,12 +1,12 @@
-//! What the command line says of groups.
+//! The settings of the command line about groups.
 
-/// See the module.
+/// The settings of the command line about groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Groups there may be; processes of further names share one more.
+    /// Number of groups that may be made; processes of further names share one more.
     pub max_groups: usize,
-    /// Whether what matches nothing joins its nearest ancestor that is in a group.
+    /// Whether a process that matches nothing joins its nearest ancestor that is in a group.
     pub children: bool,
-    /// Whether a group without members is forgotten, and what it used with it.
+    /// Whether a group without members is forgotten, with everything it has used.
     pub remove_empty: bool,
 }

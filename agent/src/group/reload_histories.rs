@@ -1,5 +1,5 @@
-//! Random histories of a small node whose configuration changes: no counter of a group falls, nothing is counted twice, and
-//! where every process is in some group, all groups together have exactly what was used, but for what waits for a decision.
+//! Random histories of a small node whose configuration changes. No counter of a group falls, and nothing is counted twice. If
+//! every process is in some group, all groups together have exactly the real use, except for bookings that wait for a decision.
 
 use super::reload_tests::{Node, counters};
 use super::{Placement, Placer, Verdict};
@@ -7,9 +7,9 @@ use crate::process::{Event, ExitStatus, Facts, Former, ProcessId, Released, Tall
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// Programs there are, beside process 1's.
+/// Number of programs, not counting process 1's.
 const PROGRAMS: usize = 4;
-/// Configurations by which every process is in some group; two further ones leave some out.
+/// Number of configurations that put every process into a group; two further ones leave some out.
 const COMPLETE: usize = 5;
 
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ enum Step {
 enum Fate {
     Arrives,
     Twice,
-    /// Comes only with the next pass's drain.
+    /// Arrives only with the drain of the next pass.
     Late,
 }
 
@@ -56,7 +56,7 @@ fn comm(program: usize) -> String {
     format!("c{program}")
 }
 
-/// Process 1 is in the group `init` by each of them.
+/// The placer of a configuration. Each puts process 1 into the group `init`.
 fn placer(configuration: usize) -> Placer {
     Box::new(move |facts: &Facts| {
         let name = String::from_utf8_lossy(&facts.comm).into_owned();
@@ -79,12 +79,12 @@ fn placer(configuration: usize) -> Placer {
     })
 }
 
-/// Of each group, what was booked to it.
+/// Bookings of each group.
 type Totals = BTreeMap<String, Tally>;
 
 struct History {
     node: Node,
-    /// Identity, what it used, its program.
+    /// Identity, CPU time and program of each process.
     live: Vec<(ProcessId, u64, String)>,
     now_ns: u64,
     used_ns: u64,
@@ -92,7 +92,7 @@ struct History {
     happened: [u64; 3],
     late: Vec<Event>,
     shown: Totals,
-    /// Groups that fell, or are gone.
+    /// Number of groups that fell, or are gone.
     fallen: u64,
 }
 
@@ -131,7 +131,7 @@ impl History {
         match *step {
             Step::Fork { parent } => {
                 let (parent, _, program) = self.live[pick(parent)].clone();
-                // Few numbers, so that they are used again soon.
+                // The lowest free process id, so that ids are reused soon.
                 let is_free = |n: &u32| self.live.iter().all(|(id, ..)| id.tgid != *n);
                 let child = ProcessId {
                     tgid: (2..).find(is_free).unwrap(),
@@ -139,7 +139,7 @@ impl History {
                 };
                 self.live.push((child, 0, program));
                 self.happened[0] += 1;
-                // What its children are is told after its own birth.
+                // A fork record arrives before those of the child's own children.
                 let is_late = fate == Fate::Late;
                 self.tell(
                     Event::Forked { child, parent },
@@ -161,7 +161,7 @@ impl History {
                     parent: 1,
                     counters: counters(used),
                 };
-                // The kernel tells each exec once, and another one would be another.
+                // The kernel sends each exec record once; a second one would count as another exec.
                 let is_late = fate == Fate::Late;
                 self.tell(event, if is_late { fate } else { Fate::Arrives });
             }
@@ -207,7 +207,7 @@ impl History {
         }
     }
 
-    /// `unread`: the names of this one cannot be read.
+    /// `unread`: index of the process whose facts cannot be read.
     fn pass(&mut self, unread: Option<usize>) {
         self.now_ns += 10;
         for event in std::mem::take(&mut self.late) {
@@ -227,7 +227,7 @@ impl History {
         });
     }
 
-    /// No group has less than before, or is gone with what was booked to it.
+    /// Checks that no group has less than before, or is gone with its bookings.
     fn check(&mut self) -> Result<(), TestCaseError> {
         let groups = self.node.grouper.groups();
         let now: Totals = groups

@@ -1,4 +1,4 @@
-//! Another configuration in the midst of everything: the process table and the grouper together.
+//! A change of the configuration at any moment: the process table and the grouper together.
 
 use super::{Grouper, Placement, Placer, Policy, Verdict};
 use crate::process::{
@@ -31,7 +31,7 @@ pub(super) fn counters(user_ns: u64) -> Counters {
 }
 
 impl Node {
-    /// One that watches since 1000.
+    /// A node whose source watches since 1000.
     pub(super) fn new(placer: Placer, max_groups: usize) -> Self {
         let policy = Policy {
             max_groups,
@@ -49,7 +49,7 @@ impl Node {
         self.grouper.settle();
     }
 
-    /// A pass that sees these, with what they have used.
+    /// A pass that sees these processes, with their CPU time.
     pub(super) fn observe(&mut self, now_ns: u64, live: impl Iterator<Item = (ProcessId, u64)>) {
         let samples = live.map(|(id, used)| sample(id, used, State::Sleeping));
         self.observe_samples(now_ns, samples.collect());
@@ -65,7 +65,7 @@ impl Node {
         self.table.observe(&pass, &mut self.grouper);
     }
 
-    /// Looks at whoever is undecided; `name` has the task name of those that can be read.
+    /// Classifies all undecided processes; `name` returns the comm of those that can be read.
     pub(super) fn classify(&mut self, name: impl Fn(ProcessId) -> Option<String>) {
         for one in self.table.unclassified() {
             if let Some(name) = name(one.id) {
@@ -82,7 +82,7 @@ impl Node {
         self.table.reclassify(&mut self.grouper);
     }
 
-    /// What was booked and is in no group yet.
+    /// All bookings that wait in accounts.
     pub(super) fn waiting(&mut self) -> Tally {
         let mut all = Tally::default();
         for account in self.grouper.accounts.iter_mut() {
@@ -126,7 +126,7 @@ const fn id(tgid: u32) -> ProcessId {
     }
 }
 
-/// Puts each process into the group of its task name behind `prefix`; `x` matches nothing, `-` is excluded.
+/// Names the group of each process `prefix` plus its comm; `x` matches nothing, `-` is excluded.
 fn prefixed(prefix: &str) -> Placer {
     let prefix = prefix.to_owned();
     Box::new(move |facts| match &facts.comm[..] {
@@ -146,7 +146,7 @@ fn named(names: &'static [(u32, &'static str)]) -> impl Fn(ProcessId) -> Option<
     }
 }
 
-/// A node with these processes, all called `a`, each in the group `1a` with 10 used.
+/// A node with these processes, all called `a`, all in the group `1a`, each with 10 used.
 fn with_members(tgids: &[u32]) -> Node {
     let mut node = Node::new(prefixed("1"), 9);
     node.observe(3000, tgids.iter().map(|tgid| (id(*tgid), 10)));
@@ -207,7 +207,7 @@ fn who_cannot_be_read_stays_until_it_can() {
 #[test]
 fn what_is_told_of_the_dead_is_booked_once_where_they_were() {
     let mut node = with_members(&[5, 6]);
-    // Both have ended; of one the last word is to come, and of the other it will come again.
+    // Both have ended; the final record of one is still to come, and that of the other comes again.
     node.tell(Event::Exited {
         id: id(5),
         counters: counters(12),
@@ -255,7 +255,7 @@ fn a_zombie_of_an_unchanged_item_stays_in_its_group() {
 #[test]
 fn zombies_of_a_forgotten_image_are_decided_by_the_new_configuration() {
     let mut node = born();
-    // Process 5 forks 6 and 7, which end at once, and ends itself: 1 takes the orphans and does not reap them.
+    // Process 5 forks 6 and 7, which end at once, and ends itself: process 1 adopts the orphans and does not reap them.
     for tgid in [6, 7] {
         node.tell(Event::Forked {
             child: id(tgid),
@@ -299,7 +299,7 @@ fn what_matches_nothing_any_more_follows_its_parent_once_that_was_looked_at() {
     assert_eq!(node.shown()[0].1, 20, "it waits");
     node.classify(named(&[(1, "a")]));
     assert_eq!(node.shown(), [("1a", 20, 0), ("2a", 3, 2)]);
-    // Another one before it was looked at.
+    // Another reload before the process was looked at.
     node.reconfigure(prefixed("3"));
     node.reconfigure(prefixed("4"));
     node.classify(named(&[(1, "-"), (5, "x")]));
@@ -339,7 +339,7 @@ fn a_group_that_is_forgotten_is_so_for_who_was_not_looked_at_yet() {
     node.reconfigure(prefixed("2"));
     node.classify(named(&[(6, "a")]));
     let accounts: Vec<_> = node.table.live().map(|live| live.account()).collect();
-    // The one that is not read keeps the group of before.
+    // The process that is not read keeps its old group.
     node.grouper.forget_empty(accounts.iter().copied());
     assert_eq!(node.shown().len(), 2);
     node.grouper.forget_empty(accounts.into_iter().skip(1));
@@ -347,7 +347,7 @@ fn a_group_that_is_forgotten_is_so_for_who_was_not_looked_at_yet() {
     assert_eq!(node.shown(), [("2a", 2, 1)]);
 }
 
-/// Process 5 was born by process 1, in the group `1init`, and runs the program `a`.
+/// Process 1, in the group `1init`, forks process 5, which runs the program `a`.
 fn born() -> Node {
     let mut node = Node::new(prefixed("1"), 9);
     node.observe(1500, std::iter::once((id(1), 0)));
@@ -368,7 +368,7 @@ fn born() -> Node {
     node
 }
 
-/// The same, and nobody has read it since a reload.
+/// The same, but process 5 was not read since a reload.
 fn born_and_unread() -> Node {
     let mut node = born();
     node.reconfigure(prefixed("2"));
@@ -382,11 +382,11 @@ fn who_ends_before_it_was_looked_at_again_stays_where_it_was() {
     let mut node = born_and_unread();
     ends(&mut node, 5, 15);
     assert_eq!(node.shown(), expected);
-    // The same when nobody tells that it ended, but with what it had used.
+    // The same without an exit record, but with final totals.
     let mut node = born_and_unread();
     released(&mut node, 5, 15);
     assert_eq!(node.shown(), expected);
-    // It runs another program: that is looked at, and what it used before stays.
+    // It runs another program: that one is decided anew, and earlier use stays where it was booked.
     let mut node = born_and_unread();
     node.tell(Event::Execed {
         former: Former::default(),
@@ -405,7 +405,7 @@ fn what_waits_for_one_that_is_never_looked_at_again_goes_where_that_was() {
     let mut node = born();
     node.reconfigure(prefixed("2"));
     node.classify(named(&[(5, "x")]));
-    // It waits for process 1; then it runs a program of its own, which does not.
+    // It waits for process 1; then it runs another program, which does not.
     node.tell(Event::Execed {
         former: Former::default(),
         id: id(5),
@@ -443,7 +443,7 @@ fn the_bound_of_an_item_is_not_that_of_its_number_before() {
     assert_eq!(names.collect::<Vec<_>>(), ["1a", "2a", "2b", "3a", "other"]);
 }
 
-/// Counts how often it is asked.
+/// Counts the calls.
 #[derive(Default)]
 struct Asked(u32);
 

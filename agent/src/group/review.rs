@@ -1,6 +1,6 @@
-//! What can be said of a configuration's expressions and templates without any process: for `headcount check`.
+//! Reviews the expressions and templates of a configuration without any process, for `headcount check`.
 //!
-//! Templates are looked at twice: for the variables they name, and by running them on a process of which everything is known.
+//! Templates are checked twice: by the variables that they use, and by a run on a process whose facts are all known.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use super::template_kinds::{Used, VARIABLES};
 use crate::config::{self, Config, Item, Key};
 use crate::process::{Container, Facts};
 
-/// Long enough for whatever a template cuts out of it.
+/// Length of the sample's texts: enough for any part that a template takes of them.
 const LONG: usize = 64;
 
-/// A template that will not do what was meant.
+/// A template that probably does not work as intended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
-    /// Whose, from 0.
+    /// Its item, from 0.
     pub item: usize,
-    /// Which of its templates.
+    /// `name` or `labels`.
     pub key: Key,
-    /// Which of its labels, from 0.
+    /// The number of the label, from 0; `None` for the name.
     pub number: Option<usize>,
     /// What is wrong, and what to do.
     pub what: String,
 }
 
-/// What was found.
+/// The result of a review.
 #[derive(Debug, Default)]
 pub struct Review {
-    /// What cannot be compiled: the first of each item.
+    /// Items that cannot be compiled: the first error of each.
     pub errors: Vec<config::Error>,
-    /// What can be, but will not work.
+    /// Templates that compile, but probably do not work as intended.
     pub doubts: Vec<Doubt>,
 }
 
-/// Looks at every item.
+/// Reviews every item.
 pub fn review(config: &Config) -> Review {
     let mut room = Room::default();
     let mut review = Review::default();
@@ -72,15 +72,15 @@ pub fn review(config: &Config) -> Review {
     review
 }
 
-/// Whether the expression is found in a text of nothing; `false` for what is no expression.
+/// Whether the expression is found in an empty text; `false` for an invalid expression.
 pub fn finds_nothing(expression: &str) -> bool {
     Pattern::compile(expression, &mut Room::default()).is_ok_and(|pattern| pattern.is_match(""))
 }
 
-/// What `.Matches` holds.
+/// The groups that `.Matches` holds.
 struct Groups {
     known: HashSet<String>,
-    /// Those that may hold any number of arguments.
+    /// Groups that may match any number of arguments.
     long: BTreeSet<String>,
 }
 
@@ -107,10 +107,10 @@ impl Groups {
     }
 }
 
-/// What makes another process of one.
+/// Changes one fact, so that the sample is another process.
 type Change = fn(&mut Facts);
 
-/// Whether the template gives each process, or each parent, another text.
+/// The doubt that the template gives each process, or each parent, another text.
 fn of_each_process(template: &NameTemplate, groups: &Groups) -> Option<String> {
     let text = |change: Change| {
         let mut facts = sample();
@@ -172,7 +172,7 @@ fn doubts(template: &NameTemplate, groups: &Groups) -> Vec<String> {
     found
 }
 
-/// A process of which everything is known, and more of it than templates ask for.
+/// A process whose facts are all known, with more entries than templates use.
 fn sample() -> Facts {
     let word = vec![b'x'; LONG];
     Facts {

@@ -1,17 +1,20 @@
-//! Room for one more group: who may have it, and which groups give way.
+//! Room for one more group: the users who may have it, and the groups that give way.
 //!
 //! Groups are bounded, all together and by item. Within a bound, users share:
 //!
-//! * Root may take every free place, and so may a user while nobody else has a group. Any other user may have seven groups for
-//!   each place that stays free, so that the next user finds room.
-//! * A user who may have no more gives way to itself: its own longest empty groups are folded.
-//! * When no place is free, groups of the user who has most are folded, but never for a user who has as many. Groups of root are
-//!   folded for others only while root has more than half.
-//! * Of one user, the longest empty groups go first, those that only this user filled before shared ones. A group that has a
-//!   live process, or that the configuration names, is never folded.
+//! * Root may take every free place, and so may a user while no other user has a group. Any other user may have seven groups
+//!   for
+//! each place that stays free, so that the next user finds room.
+//! * When a user may have no more, its own longest empty groups are folded.
+//! * When no place is free, groups of the user with the most groups are folded, but never for a user with as many. Groups of
+//!   root are
+//! folded for other users only while root has more than half.
+//! * Of one user, the longest empty groups go first, and groups that only this user filled go before shared ones. A group with
+//!   a
+//! live process, or named by the configuration, is never folded.
 //!
-//! To fold a group is to add its counters to those of `other`, and to put whatever still is told of its former processes there.
-//! Where nothing can be folded, the new name itself counts as `other`.
+//! To fold a group is to add its counters to those of `other`; later bookings of its former processes go there, too. If nothing
+//! can be folded, processes with the new name count as `other`.
 
 use super::{
     Group, Grouper, Labels, Placement, ThreadNames,
@@ -26,37 +29,37 @@ use std::{
     collections::{BTreeMap, HashSet},
 };
 
-/// Groups that a user other than root may have for each place that is free.
+/// Number of groups that a user other than root may have for each place that is free.
 const PER_FREE: usize = 7;
 
-/// Part of a bound that is folded at once, because each time costs a look at all accounts.
+/// A sixteenth of a bound is folded at once, because each fold walks all accounts.
 const PORTION: usize = 16;
 
-/// What is bounded.
+/// One bound on the number of groups.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
-    /// The groups of this item; `None`: all.
+    /// The item whose groups it bounds; `None`: it bounds all groups.
     item: Option<usize>,
     most: usize,
 }
 
-/// What a bound says to one more group.
+/// Whether a bound allows one more group.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Room,
-    /// If these groups are folded.
+    /// Yes, if these groups are folded.
     Fold(Vec<usize>),
     None,
 }
 
-/// Groups folded since the kernel programs were last told of groups.
+/// Groups folded since the kernel programs last got the list of groups.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
-    /// When something last joined or left a group, see [`super::user::Filling::touched`].
+    /// Counts the events of live processes joining and leaving groups, see [`super::user::Filling::touched`].
     pub(super) clock: u64,
-    /// Ids of those folded that the kernel programs were told of.
+    /// Ids of folded groups that the kernel programs know.
     ids: Vec<u64>,
-    /// Ids up to this one they were told of.
+    /// The kernel programs know the groups with ids up to this one.
     told: u64,
 }
 
@@ -71,14 +74,14 @@ impl Group {
         !is_in_use && !self.is_rest() && filling.maker != User::Configuration
     }
 
-    /// Whose group it is.
+    /// The user that the group was made for.
     pub(super) fn user(&self) -> User {
         self.filling.maker
     }
 }
 
 impl Bound {
-    /// What it says to one more group of `user`.
+    /// Whether the bound allows one more group of `user`.
     fn answer(self, groups: &[Group], user: User) -> Answer {
         let Self { item, most } = self;
         let counted = groups
@@ -126,7 +129,7 @@ impl Bound {
             .collect();
         candidates.sort_unstable();
         let is_shared = candidates[0].0;
-        // Not below what the other user has.
+        // The other user keeps at least as many as `user` has.
         let excess = if heaviest == user {
             weight
         } else {
@@ -142,7 +145,7 @@ impl Bound {
 }
 
 impl Grouper {
-    /// The group that a placement says, or the group `other` where there is no room for it.
+    /// The group of a placement, or the group `other` if there is no room for it.
     pub(super) fn group(&mut self, placement: Placement, user: User) -> GroupIndex {
         let identity = (placement.name.clone(), placement.labels.clone());
         let known = self.by_name.get(&identity).copied();
@@ -154,7 +157,7 @@ impl Grouper {
             return self.rest();
         }
         let index = self.index_of(identity, user);
-        // No item's so far: it is new, or a former configuration's.
+        // The group has no item so far: it is new, or was a former configuration's.
         let group = &mut self.groups[index.0];
         group.item = Some(placement.item);
         if user == User::Configuration {
@@ -163,7 +166,7 @@ impl Grouper {
         index
     }
 
-    /// The group of this name, made for `user` if there is none.
+    /// The group of this name and labels; made for `user` if there is none.
     fn index_of(&mut self, identity: (String, Labels), user: User) -> GroupIndex {
         let next = GroupIndex(self.groups.len());
         let index = *self.by_name.entry(identity.clone()).or_insert(next);
@@ -187,8 +190,8 @@ impl Grouper {
         index
     }
 
-    /// Whether one more group may be made, of this item and for this user; folds others if that makes room. `is_known`: there
-    /// is such a group already, of a former configuration.
+    /// Whether one more group may be made, of this item and for this user. Folds other groups if that makes room. `is_known`:
+    /// there is such a group already, of a former configuration.
     fn has_room(&mut self, placement: &Placement, is_known: bool, user: User) -> bool {
         let all = (!is_known).then_some(Bound {
             item: None,
@@ -198,7 +201,7 @@ impl Grouper {
             item: Some(placement.item),
             most: most as usize,
         });
-        // The item first: what it refuses needs no place among all.
+        // The item's bound comes first: if it refuses, no place among all groups is needed.
         of_item
             .into_iter()
             .chain(all)
@@ -212,7 +215,7 @@ impl Grouper {
             })
     }
 
-    /// Adds these groups to `other`.
+    /// Adds these groups to `other` and removes them.
     fn fold(&mut self, victims: &[usize]) {
         let rest = self.rest();
         let mut is_kept = vec![true; self.groups.len()];
@@ -233,12 +236,12 @@ impl Grouper {
         self.keep(&is_kept, Some(rest));
     }
 
-    /// The group that takes what there is no room for.
+    /// The group `other`; made if there is none.
     fn rest(&mut self) -> GroupIndex {
         self.index_of((REST.to_owned(), Labels::new()), User::Unknown)
     }
 
-    /// Groups folded since the last time, of those that there were then.
+    /// Groups folded since the last call, as far as they existed at that call.
     pub fn take_folds(&mut self) -> Folds {
         self.folded.told = self
             .groups
@@ -254,12 +257,12 @@ impl Grouper {
         }
     }
 
-    /// Whether there are as many groups as there may be.
+    /// Whether there are as many groups as are allowed.
     pub fn is_full(&self) -> bool {
         self.groups.len() >= self.policy.max_groups
     }
 
-    /// Leaves these groups only. Accounts of the others go to `heir`, or to no group.
+    /// Keeps only these groups. Accounts of the others go to `heir`, or to no group.
     pub(super) fn keep(&mut self, is_kept: &[bool], heir: Option<GroupIndex>) {
         if !is_kept.contains(&false) {
             return;

@@ -1,4 +1,4 @@
-//! Who may have a group, and which groups give way.
+//! The users who may have a group, and the groups that give way.
 
 use super::{Grouper, Placement, Policy, Verdict};
 use crate::process::{AccountId, Delta, Facts, Ledger, Tally};
@@ -9,7 +9,7 @@ const ROOT: Option<u32> = Some(0);
 const MALLORY: Option<u32> = Some(1000);
 const ALICE: Option<u32> = Some(1001);
 
-/// Groups by comm; the item of those called `i…` may make four groups.
+/// Names groups by comm; the item of names `i...` may make four groups.
 fn grouper(max_groups: usize) -> Grouper {
     let placer = |facts: &Facts| {
         let name = String::from_utf8_lossy(&facts.comm).into_owned();
@@ -37,7 +37,7 @@ fn used(user_ns: u64) -> Tally {
     }
 }
 
-/// A process that lives on.
+/// Starts a process, which stays alive.
 fn start(grouper: &mut Grouper, uid: Option<u32>, comm: &str) -> AccountId {
     let account = grouper.open(None);
     grouper.enter(account);
@@ -56,7 +56,7 @@ fn end(grouper: &mut Grouper, account: AccountId) {
     grouper.close(account);
 }
 
-/// A short one.
+/// Starts and ends a process.
 fn run(grouper: &mut Grouper, uid: Option<u32>, comm: &str) {
     let account = start(grouper, uid, comm);
     end(grouper, account);
@@ -202,7 +202,7 @@ fn what_is_booked_late_goes_to_other_and_revives_no_group() {
     grouper.book(late, &used(5));
     assert_eq!(total(&grouper, "other"), Some(before + 5));
     grouper.close(late);
-    // The name is a new series when it returns.
+    // When the name returns, it is a new series.
     run(&mut grouper, MALLORY, "late");
     assert_eq!(total(&grouper, "late"), Some(1));
 }

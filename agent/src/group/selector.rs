@@ -1,8 +1,8 @@
-//! Which processes an item picks.
+//! Selects the processes of an item.
 //!
-//! In come the typed selectors of an item, compiled once, and the facts of a process; out goes whether they match, and if
-//! not, which does not. Section 2.1 of docs/dev/compatibility.md, but for P7: each `exe` entry counts by its own rule. `exe`
-//! looks at the first argument only, never at the real executable: process-exporter's configurations mean that.
+//! In come the selectors of an item, compiled once, and the facts of a process; out goes whether they match, and if not, the
+//! first that does not. Section 2.1 of docs/dev/compatibility.md applies, except for P7: each `exe` entry counts by its own
+//! rule. `exe` uses the first argument only, never the real executable: process-exporter's configurations mean that.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use super::text;
 use crate::config::{Item, Key, Text};
 use crate::process::{Arguments, Facts};
 
-/// A process as selectors see it: what is derived from its facts is made once, and only if asked for.
+/// A process as selectors see it. Its command line is joined once, and only if a selector needs it.
 #[derive(Debug)]
 pub(super) struct Subject<'a> {
     pub(super) facts: &'a Facts,
@@ -48,7 +48,7 @@ pub(super) struct Selector {
 pub(super) struct BadPattern {
     /// `cmdline` or `cgroup`.
     pub(super) key: Key,
-    /// Which element of it, from 0.
+    /// The element of the list, from 0.
     pub(super) index: usize,
     pub(super) cause: GoError,
 }
@@ -56,9 +56,9 @@ pub(super) struct BadPattern {
 /// The first selector that does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Miss {
-    /// Which.
+    /// The selector.
     pub key: Key,
-    /// Which of its expressions, from 0; `None` for lists of which one entry would do.
+    /// The number of the expression, from 0; `None` for lists of which one matching entry suffices.
     pub index: Option<usize>,
 }
 
@@ -66,15 +66,15 @@ pub struct Miss {
 struct Exe {
     /// Entries without a slash.
     base: HashSet<Vec<u8>>,
-    /// Entries with one.
+    /// Entries with a slash.
     whole: HashSet<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
 struct User {
-    /// All entries: a user may have a number for a name.
+    /// All entries: a user name may be a number.
     names: HashSet<String>,
-    /// Those that are numbers.
+    /// The entries that are numbers.
     uids: HashSet<u32>,
 }
 
@@ -111,8 +111,8 @@ impl Selector {
         patterns.flat_map(Pattern::group_names)
     }
 
-    /// What does not match, cheapest questions first; `None` if all do, and then `matches`, if given, holds what the groups
-    /// of the patterns held. The command line comes last: what shares a name with a group of the cgroup's is its.
+    /// The first selector that does not match, cheapest first. `None` if all match; then `matches`, if given, holds the texts
+    /// of the patterns' groups. The patterns of `cmdline` come last: if a group of `cgroup` has the same name, theirs counts.
     pub(super) fn miss(
         &self,
         subject: &Subject<'_>,

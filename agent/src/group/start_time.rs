@@ -1,27 +1,27 @@
-//! When a process started, as Go's `time.Time` shows it in a name template.
+//! The start time of a process, as Go's `time.Time` shows it in a name template.
 //!
-//! In come the boot time and the start since boot; out go Go's text of it and what its methods give. Always UTC.
-//! Of the methods those are here that make sense in a name.
+//! In come the boot time and the start since boot; out go Go's text of it and the results of its methods. Always UTC. Only
+//! those methods are here that make sense in a name.
 
 use std::fmt;
 
 use crate::config::civil::{self, Civil};
 
-/// When the machine started: `btime` of `/proc/stat`.
+/// When the machine booted: `btime` of `/proc/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BootTime {
     /// Seconds since 1970.
     pub unix_seconds: u64,
 }
 
-/// A moment to the tick of `/proc/<pid>/stat` (10 ms), whatever the source knew.
+/// A moment, exact to the tick of `/proc/<pid>/stat` (10 ms), even if the source knew it better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StartTime {
     seconds: i64,
     nanosecond: u32,
 }
 
-/// What a method gives.
+/// The result of a method.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
     Number(i64),
@@ -88,11 +88,11 @@ impl StartTime {
         }
     }
 
-    /// Reads back what [`fmt::Display`] wrote: templates carry it as text.
+    /// Parses the text of [`fmt::Display`]: the data of templates hold the moment as text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let moment = text.strip_suffix(" +0000 UTC")?;
         let (whole, fraction) = moment.split_once('.').unwrap_or((moment, ""));
-        // Of 32 bits: none of them is too many seconds for 64.
+        // Numbers of 32 bits: then the seconds fit into 64 bits.
         let mut numbers = whole
             .split(['-', ' ', ':'])
             .map(|number| Some(i64::from(number.parse::<i32>().ok()?)));
@@ -108,7 +108,7 @@ impl StartTime {
         })
     }
 
-    /// What the method `name` gives, with the layout if it is `Format`.
+    /// The result of the method `name`; `layout` is the argument of `Format`.
     pub(super) fn ask(self, name: &str, layout: Option<&str>) -> Option<Answer> {
         let c = self.civil();
         let scaled = |factor: i64| self.seconds.wrapping_mul(factor);

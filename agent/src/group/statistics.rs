@@ -7,15 +7,15 @@ use crate::process::Tally;
 pub struct Statistics {
     /// Accounts in use.
     pub accounts: u64,
-    /// Accounts that went to the group `other`, because there were groups enough.
+    /// Accounts that went to the group `other`, because no more groups may be made.
     pub overflowed: u64,
-    /// Threads now that share the name `other`, because their group had thread names enough.
+    /// Threads that share the name `other` now, because their group may have no more thread names.
     pub threads_overflowed: u64,
     /// Groups whose counts were added to those of the group `other`, to make room.
     pub folded_groups: u64,
     /// Names of threads whose counts were added to those of the name `other`, to make room.
     pub folded_threads: u64,
-    /// Accounts decided by incomplete facts: the process was gone, and its event could not carry all.
+    /// Accounts decided by incomplete facts: the process was gone, and its record could not hold all.
     pub incomplete: u64,
     /// Accounts whose group name or labels were too long, and end in a hash.
     pub names_cut: u64,
@@ -23,13 +23,13 @@ pub struct Statistics {
     pub cut: u64,
     /// Times that a process with long arguments was left for a later pass.
     pub deferred: u64,
-    /// CPU time that was told only as a sum by comm and matched no group, nanoseconds.
+    /// CPU time that came only in a sum by comm and matched no group, nanoseconds.
     pub unattributed_cpu_ns: u64,
     /// CPU time booked, whether to a group or to none, sums by comm included; nanoseconds.
     pub booked_cpu_ns: u64,
-    /// Births booked, whether to a group or to none, sums by comm included.
+    /// Forks booked, whether to a group or to none, sums by comm included.
     pub booked_forks: u64,
-    /// Of these, births that were told only as a sum by comm.
+    /// Of these, forks that came only in a sum by comm.
     pub coarse_forks: u64,
 }
 

@@ -1,12 +1,12 @@
-//! Go templates for group names: the general engine, for what [`super::name`] does not do itself.
+//! Go templates for group names: the general engine, for templates that [`super::name`] does not render itself.
 //!
-//! `gotmpl` parses and runs them and prints as Go does. What it does otherwise is put right when a template is loaded, by
-//! rewriting the parsed tree with the kind of value each dot and variable holds:
+//! `gotmpl` parses and runs them and prints as Go does. Its differences to Go are corrected when a template is loaded, by
+//! rewriting the parsed tree with the kind of value that each dot and variable holds:
 //!
 //! * an unknown function or variable is an error at load;
 //! * a field that the data does not have stops the run (in a map it is `<no value>`);
 //! * methods of `.StartTime` become calls;
-//! * what each function gives, and each `{{template}}`, is counted: a run ends when it has made too much;
+//! * the result of each function, and each `{{template}}`, is counted: a run ends when it has made too much;
 //! * `index` of a missing key is the empty string, and `{{template "x"}}` passes nothing.
 //!
 //! Known difference: `{{.}}`, the data as a whole, prints as a map.
@@ -21,24 +21,24 @@ use gotmpl::{Template, TemplateError, Value};
 use super::start_time::{Answer, StartTime};
 use super::template_kinds::{Kind, Rewriter, Used};
 
-/// The name Go's errors give the template; upstream's.
+/// The name of the template in Go's errors; process-exporter uses it.
 pub(super) const NAME: &str = "cmdname";
-/// Functions that no template can name, because they are no identifiers.
+/// Functions that no template can call, because their names are no identifiers.
 pub(super) const FAIL: &str = ".fail";
 pub(super) const NOTHING: &str = ".nothing";
 pub(super) const TIME: &str = ".time";
 pub(super) const COUNTED: &str = ".counted";
 
-/// Rounds of `range`, all together, in one run.
+/// At most this many rounds of all `range`s together in one run.
 const MAX_ROUNDS: u64 = 10_000;
-/// The most that a template may have, bytes.
+/// At most this many bytes in a template.
 const MAX_SOURCE: usize = 16 << 10;
-/// What functions may make in one run, bytes: a local user may have a say in it by the names of processes.
+/// Functions may make at most this many bytes in one run: a local user may influence the size by the names of processes.
 const MAX_MADE: usize = 256 << 10;
-/// What each call counts beside the text it gives.
+/// Bytes that each call counts in addition to its text.
 const CALL_BYTES: usize = 64;
 
-/// A template that can be run.
+/// A compiled template.
 pub(super) struct Program {
     template: Template,
     pub(super) used: Used,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Program {
     }
 }
 
-/// Parses `source`; the main tree as it stands, for [`super::name`] to look at.
+/// Parses `source`; returns the main tree unchanged, for [`super::name`].
 pub(super) fn parse(source: &str) -> Result<ListNode, String> {
     if source.len() > MAX_SOURCE {
         return Err(format!("it is longer than {MAX_SOURCE} bytes"));
@@ -64,7 +64,8 @@ pub(super) fn parse(source: &str) -> Result<ListNode, String> {
         parser.parse().map(|(tree, _)| tree).map_err(go_text)
     };
     let tree = main(source)?;
-    // The parser stops at an end that ends nothing, and says nothing: a text put behind it shows whether it came there.
+    // The parser stops without an error at an `end` that closes nothing. A text appended to the source shows whether it got to
+    // the end.
     let whole = main(&format!("{source}$"))?;
     match whole.nodes.last() {
         Some(Node::Text(text)) if text.text.ends_with('$') => Ok(tree),
@@ -115,7 +116,7 @@ impl Program {
         })
     }
 
-    /// Runs it on `data`. What was written before an error stays.
+    /// Runs the template on `data`. Text written before an error stays.
     pub(super) fn run(&self, data: &Value, out: &mut impl std::fmt::Write) -> Result<(), String> {
         self.made.store(0, Relaxed);
         self.template
@@ -124,14 +125,14 @@ impl Program {
     }
 }
 
-/// Rewrites all trees. What kind of dot a defined template gets is known only from its callers, so this is repeated until
-/// nothing new is learnt; a kind changes at most twice.
+/// Rewrites all trees. The kind of dot in a defined template is known only from its callers, so this is repeated until nothing
+/// new is learnt; a kind changes at most twice.
 fn rewrite(trees: &BTreeMap<String, ListNode>) -> Result<(Vec<(String, ListNode)>, Used), String> {
     let mut kinds = BTreeMap::from([(NAME.to_owned(), Kind::Root)]);
     loop {
         let mut rewriter = Rewriter::new(kinds.clone());
         let mut rewritten = Vec::new();
-        // What nobody calls is looked at last, for its mistakes only: its own calls teach nothing.
+        // Templates that are never called come last, only to find their errors: their own calls are ignored.
         let (called, idle): (Vec<_>, Vec<_>) = trees
             .iter()
             .partition(|(name, _)| kinds.contains_key(*name));
@@ -158,7 +159,7 @@ fn go_text(error: TemplateError) -> String {
     }
 }
 
-/// `index`, but a key that a map does not have gives the zero of its values, which are strings.
+/// `index`, except that a missing key of a map gives the zero value of its strings, the empty string.
 fn index(args: &[Value]) -> gotmpl::Result<Value> {
     let Some((first, keys)) = args.split_first() else {
         return Err(TemplateError::ArgCount {
@@ -196,7 +197,7 @@ fn ask_time(args: &[Value]) -> gotmpl::Result<Value> {
     }
 }
 
-/// Its argument, if it may be made.
+/// Returns its argument, unless this run has made too many bytes.
 fn counted(args: &[Value], made: &AtomicUsize) -> gotmpl::Result<Value> {
     let value = args.first().cloned().unwrap_or(Value::Nil);
     let bytes = CALL_BYTES + value.as_str().map_or(0, str::len);

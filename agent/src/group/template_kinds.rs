@@ -1,4 +1,4 @@
-//! What kind of value stands where in a template, and the rewriting that follows from it. Part of [`super::template`].
+//! The kind of value at each place of a template, and the rewriting that follows from it. Part of [`super::template`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use gotmpl::parse::{
 use super::start_time::METHODS;
 use super::template::{COUNTED, FAIL, NAME, NOTHING, TIME};
 
-/// The fields of the data: process-exporter's eight, and ours.
+/// The fields of the data: process-exporter's eight, and the additional ones.
 pub(super) const VARIABLES: [&str; 18] = [
     "Argv",
     "Cgroups",
@@ -44,11 +44,11 @@ pub(super) enum Kind {
     Root,
     /// `.StartTime`: fields are its methods.
     Time,
-    /// Anything else, or different things at different times: left to the engine.
+    /// Any other value, or values of several kinds: left to the engine.
     Other,
 }
 
-/// What a template names of the data.
+/// The fields that a template uses.
 #[derive(Debug, Default)]
 pub(super) struct Used {
     /// Fields that the data does not have, each once.
@@ -59,18 +59,18 @@ pub(super) struct Used {
 
 type Result<T> = std::result::Result<T, String>;
 
-/// Walks trees and rewrites them in place.
+/// Walks trees and rewrites them.
 #[derive(Debug)]
 pub(super) struct Rewriter {
     /// Kind of dot that each template gets, as known so far.
     known: BTreeMap<String, Kind>,
-    /// The same, with what was learnt from the calls seen.
+    /// The same, with what the calls seen so far add.
     pub(super) called: BTreeMap<String, Kind>,
     pub(super) used: Used,
     variables: Vec<(SmolStr, Kind)>,
 }
 
-/// An expression rewritten: a value, or a call whose further arguments may follow.
+/// A rewritten expression: a value, or a call that may take further arguments.
 enum Rewritten {
     Value(Expr, Kind),
     Call(Vec<Expr>),
@@ -108,7 +108,7 @@ impl Rewriter {
             Node::List(list) => self.list(list, dot)?,
             Node::Action(action) => {
                 self.pipe(&mut action.pipe, dot)?;
-                // A variable declared here lives on to the end of the list that holds the action.
+                // A variable declared here stays valid to the end of the list that holds the action.
                 return Ok(());
             }
             Node::Template(call) => self.call(call, dot)?,
@@ -122,7 +122,7 @@ impl Rewriter {
             }
             Node::Range(branch) => {
                 self.pipe(&mut branch.pipe, dot)?;
-                // Its variables hold elements, not what is ranged over.
+                // Its variables hold elements, not the list.
                 self.variables[outer..]
                     .iter_mut()
                     .for_each(|(_, kind)| *kind = Kind::Other);
@@ -254,7 +254,7 @@ impl Rewriter {
 }
 
 impl Rewriter {
-    /// The fields of a value whose kind is known.
+    /// Rewrites the fields of a value whose kind is known.
     fn path(&mut self, base: Expr, kind: Kind, fields: &[SmolStr]) -> Rewritten {
         let Some((first, rest)) = fields.split_first() else {
             return Rewritten::Value(base, kind);
@@ -279,7 +279,7 @@ impl Rewriter {
                     &format!("can't evaluate field {first}: there is no such variable"),
                 )
             }
-            // It is UTC already.
+            // The time is in UTC already.
             Kind::Time if first == "UTC" => self.path(base, kind, rest),
             Kind::Time if METHODS.contains(&first.as_str()) => {
                 let call = vec![
@@ -333,7 +333,7 @@ fn single(pos: Pos, args: Vec<Expr>) -> PipeNode {
     }
 }
 
-/// The command at the end of a pipe that counts what comes out of it.
+/// The command at the end of a pipe that counts the pipe's result.
 fn counted(pos: Pos) -> CommandNode {
     CommandNode {
         pos,

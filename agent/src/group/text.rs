@@ -1,8 +1,8 @@
-//! Bytes of a process to text, the length of text in the exposition, and Go's base name.
+//! Decodes bytes of a process to text, measures text as the exposition writes it, and takes Go's base name.
 
 use crate::process::Arguments;
 
-/// Appends `bytes` to `out`; each byte that is not UTF-8 becomes one U+FFFD, as Go decodes.
+/// Appends `bytes` to `out`; each byte that is not UTF-8 becomes one U+FFFD, as in Go.
 pub(super) fn decode(bytes: &[u8], out: &mut String) {
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
@@ -10,8 +10,8 @@ pub(super) fn decode(bytes: &[u8], out: &mut String) {
     }
 }
 
-/// The longest beginning of `text` that takes at most `most` bytes in the exposition, and how many it takes. The exposition writes
-/// each backslash, quote and line feed as two bytes, so a name of quotes is twice as long there.
+/// The longest beginning of `text` that takes at most `most` bytes in the exposition, and the bytes it takes there. The
+/// exposition writes each backslash, quote and line feed as two bytes, so a name of quotes is twice as long there.
 pub(super) fn fitting(text: &str, most: usize) -> (&str, usize) {
     let mut escaped = 0;
     for (at, character) in text.char_indices() {
@@ -27,7 +27,7 @@ pub(super) fn fitting(text: &str, most: usize) -> (&str, usize) {
     (text, escaped)
 }
 
-/// The arguments joined with one space each.
+/// The arguments, with one space between two.
 pub(super) fn joined(argv: &Arguments) -> String {
     let mut text = String::with_capacity(argv.bytes());
     for (index, argument) in argv.iter().enumerate() {

@@ -1,28 +1,28 @@
-//! Thread names of all groups together: how many there may be, and how many of them each group may have.
+//! The budget of thread names of all groups: how many there may be in all, and how many in each group.
 //!
-//! A name of a thread is nine series, and each carries the labels of its group. So a name costs one unit, and one more for each
-//! 128 bytes of these labels; all names together cost at most [`UNITS`], which is about 5 MB of an exposition. When there are
-//! more, users get equal shares, and so do the groups of one user: a user or a group that needs less than its share keeps all
-//! its names. What a share leaves out counts as `other` of its group.
+//! A thread name has nine series, and each carries the labels of its group. So a name costs one unit, and one more for each 128
+//! bytes of these labels. All names together cost at most [`UNITS`], which is about 5 MB of an exposition. If they cost more,
+//! users get equal shares, and so do the groups of one user: a user or a group that needs less than its share keeps all its
+//! names. Threads whose names exceed the share count as `other` of their group.
 
 use super::{Group, Grouper, Labels, text, threads::NAMES};
 use crate::process::{Pass, Table};
 use std::collections::BTreeMap;
 
-/// What all names may cost together.
+/// All names together cost at most this many units.
 const UNITS: u64 = 4096;
 
 /// Bytes of labels that cost one unit.
 const UNIT_BYTES: usize = 128;
 
-/// What the names of one group are to cost.
+/// The cost of the names of one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Want<User> {
     user: User,
     units: u64,
 }
 
-/// What one thread name of a group costs.
+/// The cost of one thread name of a group.
 pub(super) fn cost(name: &str, labels: &Labels) -> u64 {
     let escaped = |name: &str| text::fitting(name, usize::MAX).1;
     let labels = labels
@@ -32,7 +32,7 @@ pub(super) fn cost(name: &str, labels: &Labels) -> u64 {
     1 + (bytes / UNIT_BYTES) as u64
 }
 
-/// The most that each of `needs` may have, so that all together have at most `total`: the same for all that need more.
+/// The largest share of each of `needs`, so that all together have at most `total`: all that need more get the same.
 fn share(mut needs: Vec<u64>, total: u64) -> u64 {
     needs.sort_unstable();
     let (mut left, count) = (total, needs.len() as u64);
@@ -46,7 +46,7 @@ fn share(mut needs: Vec<u64>, total: u64) -> u64 {
     u64::MAX
 }
 
-/// What the names of each group may cost, in the order of `wants`.
+/// The largest cost of each group's names, in the order of `wants`.
 fn shares<User: Ord + Copy>(wants: &[Want<User>], total: u64) -> Vec<u64> {
     let mut by_user: BTreeMap<User, Vec<u64>> = BTreeMap::new();
     for want in wants {
@@ -74,7 +74,7 @@ impl Grouper {
             names.begin();
             held += names.held() * names.cost;
         }
-        // New names may cost as much again, until it is known how many each group has.
+        // Until the number of names of each group is known, new names may cost as much again.
         let mut room = (2 * UNITS).saturating_sub(held);
         table.tell_threads(
             pass,

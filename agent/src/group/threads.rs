@@ -1,7 +1,7 @@
 //! The threads of one group by name.
 //!
-//! In come, at each pass, the name of each live thread and what it used since the pass before. Out go two things by name: how
-//! many live threads have it now (a gauge), and what threads used while they had it (counters).
+//! In come, at each pass, the name of each live thread and its use since the pass before. Out go two values by name: the number
+//! of live threads that have it now (a gauge), and what threads used while they had it (counters).
 //!
 //! ```text
 //! no place --a thread has the name, and there is room--> named --its last thread ends--> unused --a thread has it again--> named
@@ -9,14 +9,15 @@
 //! ```
 //!
 //! The counters of an unused name stay here and go on when the name returns, so they never fall; only names of live threads are
-//! shown. Memory is bounded: a group has at most [`NAMES`] names, fewer where [`budget`](super::thread_budget) says so.
-//! A name without a place counts as `other`, and so does, from then on, a name that is folded to make room. A fold is counted.
+//! shown. Memory is bounded: a group has at most [`NAMES`] names, fewer if the [budget](super::thread_budget) of all groups is
+//! short. A name without a place counts as `other`; so does, from then on, a name that is folded to make room. Folds are
+//! counted.
 
 use super::{grouper::REST, text::decode};
 use crate::process::{Delta, TaskName};
 use std::{cmp::Reverse, collections::BTreeMap};
 
-/// Names of one group that are told apart.
+/// One group has at most this many names.
 pub(super) const NAMES: u64 = 128;
 
 /// Threads of one name.
@@ -45,29 +46,29 @@ struct Named {
     seen: u64,
 }
 
-/// See the module.
+/// The names of one group's threads, with what is counted for each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThreadNames {
     /// By name: valid UTF-8, bad bytes are U+FFFD.
     by_name: BTreeMap<String, Named>,
     /// The name `other`: threads whose name has no place, and folded names.
     rest: Option<ThreadUse>,
-    /// Live threads in `rest` for want of room.
+    /// Live threads in `rest` because there was no room for their names.
     pub(super) overflowed: u64,
     /// Names folded at this pass.
     pub(super) folded: u64,
-    /// Passes so far.
+    /// Number of passes so far.
     pass: u64,
-    /// What a name costs of the budget of all groups.
+    /// The cost of one name, in units of the budget of all groups.
     pub(super) cost: u64,
-    /// How many names there may be; `None`: [`NAMES`].
+    /// The number of names allowed; `None`: [`NAMES`].
     pub(super) limit: Option<u64>,
     /// Whether this pass found no unused name that can make room.
     is_full: bool,
 }
 
 impl ThreadNames {
-    /// Names that cost so much each, none so far.
+    /// An empty set, in which each name costs `cost`.
     pub(super) fn costing(cost: u64) -> Self {
         Self {
             cost,
@@ -75,7 +76,7 @@ impl ThreadNames {
         }
     }
 
-    /// Begins a pass: no thread was seen yet.
+    /// Begins a pass, in which no thread was seen yet.
     pub(super) fn begin(&mut self) {
         self.pass += 1;
         self.overflowed = 0;
@@ -87,7 +88,7 @@ impl ThreadNames {
         }
     }
 
-    /// One live thread, and what it used since the pass before. `room`: what new names of all groups may cost together.
+    /// Adds one live thread, with its use since the pass before. `room`: units left for new names of all groups.
     pub(super) fn add(&mut self, name: &TaskName, used: &Delta, room: &mut u64) {
         let bytes = name.split(|byte| *byte == 0).next().unwrap_or_default();
         match std::str::from_utf8(bytes) {
@@ -128,8 +129,8 @@ impl ThreadNames {
         self.rest.get_or_insert_default().add(more);
     }
 
-    /// Whether one more name may have a place. Folds a name for it that no thread had at the whole pass before: any other may
-    /// still be seen at this one.
+    /// Whether one more name gets a place. If there is no room, folds the longest unused name. Only a name that no thread had
+    /// in the whole pass before may be folded: any other may still appear in this pass.
     fn make_room(&mut self, room: &mut u64) -> bool {
         if self.is_full {
             return false;
@@ -150,18 +151,18 @@ impl ThreadNames {
         longest.is_some() && self.held() < self.limit()
     }
 
-    /// Takes the place of a name; what it counted is counted as `other`.
+    /// Removes a name; what it counted is added to `other`.
     fn fold(&mut self, name: &str) {
         let Some(Named { shown, since, .. }) = self.by_name.remove(name) else {
             return;
         };
-        // One that got its place at this pass was never shown.
+        // A name that got its place at this pass was never shown, so its fold does not count.
         self.folded += u64::from(since < self.pass);
         self.overflowed += shown.threads;
         self.add_to_rest(&shown);
     }
 
-    /// Folds what is more than the limit: the longest unused names first, then of those in use the newest.
+    /// Folds the names beyond the limit: the longest unused first, then the newest of those in use.
     pub(super) fn trim(&mut self) {
         let excess = self.held().saturating_sub(self.limit());
         if excess == 0 {
@@ -178,7 +179,7 @@ impl ThreadNames {
         folded.iter().for_each(|name| self.fold(name));
     }
 
-    /// Takes over all that another group has counted: as `other`.
+    /// Adds everything that another group has counted, as `other`.
     pub(super) fn absorb(&mut self, gone: &Self) {
         let names = gone.by_name.values().map(|named| &named.shown);
         for ThreadUse { used, .. } in names.chain(&gone.rest) {
@@ -193,17 +194,17 @@ impl ThreadNames {
         self.limit.unwrap_or(NAMES).min(NAMES)
     }
 
-    /// Names that have a place.
+    /// Number of names that have a place.
     pub(super) fn held(&self) -> u64 {
         self.by_name.len() as u64
     }
 
-    /// Names that have a place or would take one.
+    /// Number of names that have a place or would take one.
     pub(super) fn wanted(&self) -> u64 {
         self.held().saturating_add(self.overflowed).min(NAMES)
     }
 
-    /// What is shown: names that live threads have, and `other` beside them if anything was ever counted there.
+    /// The names to show: those of live threads, and `other` beside them if anything was ever counted there.
     pub fn shown(&self) -> impl Iterator<Item = (&str, &ThreadUse)> {
         let names = self.by_name.iter();
         let live = names.filter(|(_, named)| named.shown.threads > 0);

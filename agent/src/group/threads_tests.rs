@@ -1,4 +1,4 @@
-//! Names of threads of one group: what is shown, what stays, what is folded.
+//! Thread names of one group: those that are shown, stay or are folded.
 
 use super::*;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn used(user_ns: u64) -> Delta {
     }
 }
 
-/// One pass: names, and what their threads used since the pass before.
+/// One pass with these threads: names, and use since the pass before.
 fn pass(names: &mut ThreadNames, threads: &[(&[u8], u64)]) {
     names.begin();
     let mut room = u64::MAX;
@@ -87,10 +87,10 @@ fn a_new_name_takes_the_place_of_the_longest_unused_one() {
     let found = shown(&names);
     assert!(found.contains(&("new", 1, 5)));
     assert!(found.contains(&(REST, 0, 1)), "{found:?}");
-    // The second longest unused one is still there.
+    // The second longest unused name is still there.
     pass(&mut names, &each_used(&all[1..2], 1));
     assert_eq!(shown(&names), [("t0001", 1, 3), (REST, 0, 1)]);
-    // A folded name begins anew, in the place of `new` now.
+    // A folded name begins anew; it takes the place of `new`.
     pass(&mut names, &each_used(&all[..1], 7));
     assert_eq!(shown(&names), [("t0000", 1, 7), (REST, 0, 6)]);
 }
@@ -141,7 +141,7 @@ fn a_thread_that_is_named_other_is_no_overflow() {
     assert_eq!((shown(&names), names.overflowed), (vec![(REST, 1, 3)], 0));
 }
 
-/// One pass of a history: which of 200 names have a thread, with what it used, and the limit.
+/// One pass of a history: threads (number of one of 200 names, and use), and the limit.
 type OnePass = (Vec<(u64, u64)>, Option<u64>);
 
 fn history() -> impl Strategy<Value = Vec<OnePass>> {

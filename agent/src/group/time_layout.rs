@@ -1,11 +1,11 @@
-//! Go's `Time.Format` for a moment in UTC: a layout is the reference time written the way the result shall look.
+//! Go's `Time.Format` for a moment in UTC: a layout is the reference time, written in the form of the desired result.
 
 use std::fmt::Write as _;
 
 use super::start_time::{MONTHS, WEEKDAYS};
 use crate::config::civil::Civil;
 
-/// Writes `c` as `layout` shows Monday, 2 January 2006, 15:04:05.
+/// Formats `c` by `layout`. The reference time is Monday, 2 January 2006, 15:04:05.
 pub(super) fn format(c: &Civil, layout: &str) -> String {
     let mut out = String::with_capacity(layout.len() + 8);
     let mut rest = layout;
@@ -21,7 +21,7 @@ pub(super) fn format(c: &Civil, layout: &str) -> String {
     out
 }
 
-/// The elements, longer ones before those they start with.
+/// The elements of a layout; each comes before its own prefixes.
 const ELEMENTS: [&str; 34] = [
     "January",
     "Jan",
@@ -59,7 +59,7 @@ const ELEMENTS: [&str; 34] = [
     "Z07",
 ];
 
-/// Writes the element `rest` starts with and gives its length.
+/// Writes the element at the start of `rest`, and returns the element's length.
 fn element(c: &Civil, rest: &str, out: &mut String) -> Option<usize> {
     let found = ELEMENTS
         .into_iter()
@@ -104,7 +104,7 @@ fn element(c: &Civil, rest: &str, out: &mut String) -> Option<usize> {
     Some(found.len())
 }
 
-/// `.000` writes that many digits, `.999` leaves trailing zeros out; the comma is another point.
+/// `.000` writes as many digits; `.999` leaves out trailing zeros. A comma may replace the point.
 fn fraction(c: &Civil, rest: &str, out: &mut String) -> Option<usize> {
     let bytes = rest.as_bytes();
     let (point, kind) = (*bytes.first()?, *bytes.get(1)?);

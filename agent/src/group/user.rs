@@ -1,22 +1,22 @@
-//! Users: whose processes a group was made for, so that none of them can take all groups.
+//! Users that groups are made for. Groups are counted by user, so that no user can take all.
 
-/// Subordinate uids begin here: `SUB_UID_MIN` of `login.defs`.
+/// The first subordinate uid: `SUB_UID_MIN` of `login.defs`.
 const SUBORDINATE: u32 = 100_000;
 
-/// Subordinate uids of one user: `SUB_UID_COUNT`.
+/// Number of subordinate uids of one user: `SUB_UID_COUNT`.
 const RANGE: u32 = 65_536;
 
-/// Groups are counted by these.
+/// The user that a group is counted for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum User {
-    /// The effective user is not known: a sum over several processes, or a group of a former configuration.
+    /// The effective user is unknown: a sum over several processes, or a group of a former configuration.
     #[default]
     Unknown,
-    /// The configuration names the group: no process had to make it.
+    /// The configuration names the group: it exists without a process.
     Configuration,
     /// One effective uid.
     Uid(u32),
-    /// A range of effective uids, by its number: one user has all of them for containers, so they count as one.
+    /// A range of effective uids, by its number. One user has the whole range for containers, so it counts as one user.
     Range(u32),
 }
 
@@ -38,18 +38,18 @@ impl User {
 /// How a group came to be, and whether it is in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Filling {
-    /// Whose process the group was made for.
+    /// The user of the process that the group was made for.
     pub(super) maker: User,
     /// Whether processes of further users were in it.
     pub(super) is_shared: bool,
     /// Live processes in it, as far as their ends are known.
     pub(super) living: u64,
-    /// When a live process last joined or left it: a number that only rises.
+    /// When a live process last joined or left it, as the value of a counter that only rises.
     pub(super) touched: u64,
 }
 
 impl Filling {
-    /// A process of `user` joins.
+    /// Notes that a process of `user` joins.
     pub(super) fn join(&mut self, user: User) {
         self.is_shared |= self.maker != user;
     }
