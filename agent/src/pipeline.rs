@@ -215,7 +215,8 @@ impl Pipeline {
         // The node's reading belongs to this moment: processes were read just before, and the records up to it are drained
         // next.
         let node = self.read_node();
-        // The records drained now are older than the pass. Not before the first pass: until then the table knows no process.
+        // The records drained now are older than the pass. None are drained before the first pass: the table knows no process
+        // yet.
         if self.passes > 0 {
             self.drain();
         }

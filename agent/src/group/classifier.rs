@@ -92,6 +92,9 @@ pub(super) struct CompiledItem {
 }
 
 impl Classifier {
+    /// Compiles `config`.
+    ///
+    /// # Errors
     /// The first regular expression or name template that cannot be compiled, with its line.
     pub fn new(config: &Config) -> Result<Self, config::Error> {
         let mut room = Room::default();

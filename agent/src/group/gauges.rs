@@ -18,7 +18,7 @@ pub struct Gauges {
     pub virtual_bytes: u64,
     /// Swapped-out memory, bytes.
     pub swapped_bytes: u64,
-    /// Sum of the proportional memory of those processes that were read; `None` until one was.
+    /// Sum of the proportional memory of those processes that were read; `None` if none was.
     pub proportional: Option<Proportional>,
     /// Open file descriptors.
     pub open_files: u64,

@@ -1,7 +1,7 @@
 //! Groups: the processes that belong to each, and what each group has used.
 //!
 //! In come facts of processes and bookings from the process table; out go groups with their counters and gauges. This module
-//! does no IO and cannot fail; [`Policy`] and a compiled configuration ([`Classifier`]) say how processes are grouped.
+//! does no I/O and cannot fail; [`Policy`] and a compiled configuration ([`Classifier`]) say how processes are grouped.
 
 mod account;
 mod bounded;

@@ -3,7 +3,7 @@
 /// The settings of the command line about groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Number of groups that may be made; processes of further names share one more.
+    /// Number of groups allowed; processes of further names share one more.
     pub max_groups: usize,
     /// Whether a process that matches nothing joins its nearest ancestor that is in a group.
     pub children: bool,

@@ -3,15 +3,12 @@
 //! Groups are bounded, all together and by item. Within a bound, users share:
 //!
 //! * Root may take every free place, and so may a user while no other user has a group. Any other user may have seven groups
-//!   for
-//! each place that stays free, so that the next user finds room.
+//!   for each place that stays free, so that the next user finds room.
 //! * When a user may have no more, its own longest empty groups are folded.
 //! * When no place is free, groups of the user with the most groups are folded, but never for a user with as many. Groups of
-//!   root are
-//! folded for other users only while root has more than half.
+//!   root are folded for other users only while root has more than half.
 //! * Of one user, the longest empty groups go first, and groups that only this user filled go before shared ones. A group with
-//!   a
-//! live process, or named by the configuration, is never folded.
+//!   a live process, or named by the configuration, is never folded.
 //!
 //! To fold a group is to add its counters to those of `other`; later bookings of its former processes go there, too. If nothing
 //! can be folded, processes with the new name count as `other`.
@@ -32,7 +29,7 @@ use std::{
 /// Number of groups that a user other than root may have for each place that is free.
 const PER_FREE: usize = 7;
 
-/// A sixteenth of a bound is folded at once, because each fold walks all accounts.
+/// Up to a sixteenth of a bound is folded at once, because each time all accounts are walked.
 const PORTION: usize = 16;
 
 /// One bound on the number of groups.

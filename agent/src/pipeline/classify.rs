@@ -104,7 +104,7 @@ impl Pipeline {
     }
 
     fn learn_of(&mut self, one: &Unclassified, facts: Facts, seen: &HashMap<ProcessId, u64>) {
-        // The pass is only a moment old; the process may have been moved to another cgroup since its exec.
+        // The id of the pass counts before that of the exec: the process may have been moved to another cgroup since.
         if let Some(cgroup_id) = seen.get(&one.id).copied().or(one.cgroup_id) {
             self.observer.learn(cgroup_id, &facts);
         }

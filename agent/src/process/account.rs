@@ -1,4 +1,4 @@
-//! Accounts: the table books use to them before it is known which group they belong to.
+//! Accounts: the process table books all use to them, even while their groups are not decided.
 
 use super::{Facts, Tally};
 

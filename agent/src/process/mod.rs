@@ -1,6 +1,6 @@
 //! Processes: their identity, their use of resources, and the part of it that is booked to accounts.
 //!
-//! In come [`Event`]s and [`Pass`]es from a source; out go bookings to a [`Ledger`] (the grouper). This module does no IO,
+//! In come [`Event`]s and [`Pass`]es from a source; out go bookings to a [`Ledger`] (the grouper). This module does no I/O,
 //! reads no clock and cannot fail.
 
 mod account;

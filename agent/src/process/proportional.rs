@@ -1,6 +1,6 @@
 //! Proportional memory: the processes to read, and the values that were read.
 //!
-//! The cost of a reading grows with the memory a process maps, and a reading can block. So a thread elsewhere reads, and its
+//! The cost of a reading grows with the memory a process maps, and a reading can block. So other threads read, and their
 //! values come later than the pass. A process that has not run since its last reading is not read again.
 
 use super::{AccountId, ProcessId, Table};

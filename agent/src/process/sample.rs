@@ -9,9 +9,9 @@ use std::num::NonZeroU64;
 pub enum State {
     /// `R`
     Running,
-    /// `S`
+    /// `S`: interruptible sleep
     Sleeping,
-    /// `D`
+    /// `D`: uninterruptible sleep
     Waiting,
     /// `Z`
     Zombie,

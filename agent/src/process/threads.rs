@@ -162,7 +162,7 @@ impl Threads {
     }
 }
 
-/// The use of a thread since `told`; zero for a thread that is new here but older than the agent's view of it.
+/// The use of a thread since `told`. Zero at the first report of a thread that was born before reports began (`is_older`).
 fn advance<B: Default + std::borrow::BorrowMut<Booked>>(
     told: &mut Option<B>,
     is_older: bool,
