@@ -99,10 +99,10 @@ fn compose_service_mounts_what_its_flags_name_and_nothing_to_write() {
     assert_eq!(ports, BTreeSet::from(["127.0.0.1:9256:9256".to_owned()]));
 }
 
-/// The words of the first `docker run` of the document.
+/// The words of the `docker run` in docs/install.md.
 fn docker_run() -> Vec<String> {
-    let document = read("compose/README.md");
-    let (_, command) = document.split_once("docker run").unwrap();
+    let document = std::fs::read_to_string(workspace::root().join("docs/install.md")).unwrap();
+    let (_, command) = document.split_once("```sh\ndocker run").unwrap();
     let (command, _) = command.split_once("```").unwrap();
     let words = command.split_whitespace().filter(|word| *word != "\\");
     words.map(str::to_owned).collect()

@@ -102,7 +102,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "vm",
-        summary: "the live tests on other kernels, emulated; arguments are machines, or all; -- WORD... picks tests; --table: into README.md",
+        summary: "the live tests on other kernels, emulated; arguments are machines, or all; -- WORD... picks tests; --table: into docs/requirements.md",
         main: vm::main,
     },
     Verb {

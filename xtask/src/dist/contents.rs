@@ -85,6 +85,15 @@ const CONTENTS: &[Entry] = &[
     entry("/usr/share/zsh/vendor-completions/_headcount", Page("_headcount"), Other, DEB),
     entry("/usr/share/doc/headcount/README.md", Tree("README.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/METRICS.md", Tree("METRICS.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/configuration.md", Tree("docs/configuration.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/install.md", Tree("docs/install.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/kubernetes.md", Tree("docs/kubernetes.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/limits.md", Tree("docs/limits.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/metrics.md", Tree("docs/metrics.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/migrating.md", Tree("docs/migrating.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/requirements.md", Tree("docs/requirements.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/security.md", Tree("docs/security.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/threats.md", Tree("docs/threats.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/changelog.gz", Tree("CHANGELOG.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/changelog.Debian.gz", DebianChangelog, Documentation, DEB),
     entry("/usr/share/doc/headcount/copyright", Tree("deploy/debian/copyright"), Documentation, EVERY),
@@ -100,6 +109,7 @@ const CONTENTS: &[Entry] = &[
 pub(super) const FOLDERS: &[&str] = &[
     "/etc/headcount",
     "/usr/share/doc/headcount",
+    "/usr/share/doc/headcount/docs",
     "/usr/share/doc/headcount/examples",
 ];
 

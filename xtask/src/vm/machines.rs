@@ -9,7 +9,7 @@ use super::kernel::{self, Kernel};
 
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// On the command line, below `target/vm`, and in README.md.
+    /// On the command line, below `target/vm`, and in docs/requirements.md.
     pub(crate) name: &'static str,
     /// Of the kernels' table.
     kernel: &'static str,

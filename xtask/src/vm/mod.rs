@@ -1,7 +1,7 @@
 //! `cargo xtask vm [machine]... [-- WORD...]`: the live tests on other kernels, in emulated machines.
 //!
 //! In: names from [`MACHINES`], or `all`; without one the short form, which is part of `cargo xtask test`. `--table` boots
-//! nothing and writes the kept results into README.md, which `all` does at its end. Behind two dashes stand words of which a
+//! nothing and writes the kept results into docs/requirements.md, which `all` does at its end. Behind two dashes stand words of which a
 //! test's name must hold one. Out: each machine's console on the terminal
 //! and in `target/vm/<machine>.log`, a table, and success only if each reported passed tests and no failed one.
 //!
@@ -50,7 +50,7 @@ type Job = (&'static Machine, Vec<String>);
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if arguments == ["--table"] {
-        return results::write_readme();
+        return results::write_document();
     }
     let (names, words) = match arguments.iter().position(|word| word == "--") {
         Some(at) => (&arguments[..at], &arguments[at + 1..]),
@@ -88,7 +88,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         .collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     if arguments == ["all"] {
-        results::write_readme()?;
+        results::write_document()?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What came of the runs: kept below `target/vm/results`, shown as a table, and written into README.md.
+//! The results of the runs: kept below `target/vm/results`, shown as a table, and written into docs/requirements.md.
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
@@ -9,7 +9,10 @@ use anyhow::{Context as _, Result, bail};
 use super::machines::{MACHINES, Machine};
 use crate::workspace;
 
-/// Around the table in README.md.
+/// The document with the table of results, from the root of the repository.
+const DOCUMENT: &str = "docs/requirements.md";
+
+/// Around the table in [`DOCUMENT`].
 const BEGIN: &str = "<!-- made by `cargo xtask vm --table` -->\n";
 const END: &str = "<!-- end of that -->\n";
 
@@ -81,7 +84,7 @@ pub(super) fn forget(machine: &Machine) -> Result<()> {
     }
 }
 
-/// Keeps it for the table of README.md.
+/// Keeps it for the table of [`DOCUMENT`].
 pub(super) fn keep(machine: &Machine, finding: &Finding) -> Result<()> {
     let path = path(machine);
     let folder = path.parent().context("results have a folder")?;
@@ -110,10 +113,10 @@ pub(super) fn summary(runs: &[(&Machine, Result<Finding>)]) -> String {
     text
 }
 
-/// Puts the kept results into README.md. A machine that was not run whole, or whose last run did not end, is named without one.
-pub(super) fn write_readme() -> Result<()> {
-    let path = workspace::root().join("README.md");
-    let readme = std::fs::read_to_string(&path).context("read README.md")?;
+/// Puts the kept results into [`DOCUMENT`]. A machine that was not run whole, or whose last run did not end, is named without one.
+pub(super) fn write_document() -> Result<()> {
+    let path = workspace::root().join(DOCUMENT);
+    let document = std::fs::read_to_string(&path).with_context(|| format!("read {DOCUMENT}"))?;
     let mut table = String::from(
         "| machine | kernel | what is different | tier | final totals at | live tests | commit |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
@@ -121,7 +124,8 @@ pub(super) fn write_readme() -> Result<()> {
     for machine in MACHINES {
         table.push_str(&row(machine, kept(machine)?.as_ref())?);
     }
-    std::fs::write(&path, with_table(&readme, &table)?).context("write README.md")
+    std::fs::write(&path, with_table(&document, &table)?)
+        .with_context(|| format!("write {DOCUMENT}"))
 }
 
 /// The result of the last whole run; `None`: there was none.
@@ -169,20 +173,20 @@ fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
     ))
 }
 
-/// `readme` with `table` between the two comments.
-fn with_table(readme: &str, table: &str) -> Result<String> {
-    let (before, _, after) = parts(readme)?;
+/// `document` with `table` between the two comments.
+fn with_table(document: &str, table: &str) -> Result<String> {
+    let (before, _, after) = parts(document)?;
     Ok(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
 }
 
-/// What stands before, between and behind the two comments.
-fn parts(readme: &str) -> Result<(&str, &str, &str)> {
-    let (before, rest) = readme
+/// The text before, between and behind the two comments.
+fn parts(document: &str) -> Result<(&str, &str, &str)> {
+    let (before, rest) = document
         .split_once(BEGIN)
-        .with_context(|| format!("README.md has no line {BEGIN:?}"))?;
+        .with_context(|| format!("{DOCUMENT} has no line {BEGIN:?}"))?;
     let (between, after) = rest
         .split_once(END)
-        .with_context(|| format!("README.md has no line {END:?}"))?;
+        .with_context(|| format!("{DOCUMENT} has no line {END:?}"))?;
     Ok((before, between, after))
 }
 
@@ -237,9 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_names_exactly_the_machines_of_the_table() {
-        let readme = include_str!("../../../README.md");
-        let (_, table, _) = parts(readme).expect("the comments are there");
+    fn document_names_exactly_the_machines_of_the_table() {
+        let document = include_str!("../../../docs/requirements.md");
+        let (_, table, _) = parts(document).expect("the comments are there");
         let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
         let named: Vec<&str> = rows.filter_map(|row| row.split(" | ").next()).collect();
         let expected: Vec<String> = MACHINES
@@ -251,8 +255,8 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_comments_is_replaced() {
-        let readme = format!("a\n{BEGIN}old\n{END}b\n");
-        let written = with_table(&readme, "new\n").expect("both comments are there");
+        let document = format!("a\n{BEGIN}old\n{END}b\n");
+        let written = with_table(&document, "new\n").expect("both comments are there");
         assert_eq!(written, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));
         assert!(with_table("a", "new").is_err());
     }

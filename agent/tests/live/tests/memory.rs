@@ -21,7 +21,7 @@ table![
 ];
 
 const LIMIT: &str = "33554432";
-/// What README.md and the manifests say is enough for 5,000 processes.
+/// Enough for 5,000 processes, as docs/requirements.md and the manifests say.
 const ENOUGH: &str = "67108864";
 /// Twice the limit.
 const WANTED: &str = "67108864";

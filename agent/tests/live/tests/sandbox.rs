@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 
 table![
     each_thread_keeps_only_what_it_needs for ALL,
-    each_set_of_capabilities_gives_what_the_readme_says for WITH_TYPES,
+    each_set_of_capabilities_gives_what_the_table_says for WITH_TYPES,
     capabilities_work_however_they_are_given for WITH_TYPES,
 ];
 
@@ -95,10 +95,10 @@ fn each_thread_keeps_only_what_it_needs(tier: &'static Tier) {
     }
 }
 
-/// The table of README.md under "Capabilities": a row's first cell names the set, the others say what it gives.
-fn each_set_of_capabilities_gives_what_the_readme_says(_: &'static Tier) {
-    let readme = include_str!("../../../../README.md");
-    let (_, table) = readme.split_once("| capabilities | tier |").unwrap();
+/// The table of docs/security.md under "Capabilities": a row's first cell names the set, the others say what it gives.
+fn each_set_of_capabilities_gives_what_the_table_says(_: &'static Tier) {
+    let document = include_str!("../../../../docs/security.md");
+    let (_, table) = document.split_once("| capabilities | tier |").unwrap();
     let rows = table
         .lines()
         .skip(2)
