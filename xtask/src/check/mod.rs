@@ -5,6 +5,8 @@
 
 mod imports;
 mod lexer;
+mod links;
+mod markdown;
 mod names;
 mod paths;
 mod sizes;
@@ -56,12 +58,13 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     bail!("{} found\n{}", findings.len(), findings.join("\n"))
 }
 
-/// The checks of our own, which read the sources.
+/// The checks of our own, which read the sources and the documents.
 fn tree() -> Result<Vec<String>> {
     let sources = Source::read_all(workspace::root())?;
     let mut findings = imports::check(&sources);
     findings.extend(names::check(&sources));
     findings.extend(sizes::check(&sources));
+    findings.extend(links::check(workspace::root())?);
     Ok(findings)
 }
 
