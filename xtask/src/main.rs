@@ -52,7 +52,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "check",
-        summary: "what to run before a commit: format, lints, imports, names, sizes, docs",
+        summary: "what to run before a commit: format, lints, imports, names, sizes, links, docs",
         main: check::main,
     },
     Verb {

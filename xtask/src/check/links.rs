@@ -1,4 +1,5 @@
-//! Links between the Markdown documents: each leads to a file or folder of the repository and, behind `#`, to a heading of that document.
+//! Links between the Markdown documents: each leads to a file or folder of the repository and, behind `#`, to a heading of that
+//! document.
 //!
 //! In: every Markdown document below the root. Out: a finding for each link that leads nowhere. URLs are not fetched.
 

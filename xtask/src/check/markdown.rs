@@ -1,7 +1,7 @@
 //! Markdown, as far as links need it: the anchors of a document and the links in it.
 //!
-//! In: the text of a document. Out: anchors by GitHub's rule, and links as they are written, with their lines. The scanner knows inline links,
-//! images, reference links and headings that begin with `#`. It skips fenced code blocks and code spans.
+//! In: the text of a document. Out: anchors by GitHub's rule, and links as they are written, with their lines. The scanner knows
+//! inline links, images, reference links and headings that begin with `#`. It skips fenced code blocks and code spans.
 
 use std::collections::{HashMap, HashSet};
 
