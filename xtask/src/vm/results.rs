@@ -113,7 +113,8 @@ pub(super) fn summary(runs: &[(&Machine, Result<Finding>)]) -> String {
     text
 }
 
-/// Puts the kept results into [`DOCUMENT`]. A machine that was not run whole, or whose last run did not end, is named without one.
+/// Puts the kept results into [`DOCUMENT`]. The row of a machine that was not run whole, or whose last run did not end, has no
+/// result.
 pub(super) fn write_document() -> Result<()> {
     let path = workspace::root().join(DOCUMENT);
     let document = std::fs::read_to_string(&path).with_context(|| format!("read {DOCUMENT}"))?;
