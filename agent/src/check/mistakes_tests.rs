@@ -221,5 +221,5 @@ fn configurations_of_the_repository_are_clean() {
             checked += 1;
         }
     }
-    assert!(checked >= 4, "{checked}");
+    assert!(checked >= 8, "{checked}");
 }
