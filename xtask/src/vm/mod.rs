@@ -1,9 +1,9 @@
 //! `cargo xtask vm [machine]... [-- WORD...]`: the live tests on other kernels, in emulated machines.
 //!
 //! In: names from [`MACHINES`], or `all`; without one the short form, which is part of `cargo xtask test`. `--table` boots
-//! nothing and writes the kept results into docs/requirements.md, which `all` does at its end. Behind two dashes stand words of which a
-//! test's name must hold one. Out: each machine's console on the terminal
-//! and in `target/vm/<machine>.log`, a table, and success only if each reported passed tests and no failed one.
+//! nothing and writes the kept results into docs/requirements.md, which `all` does at its end. Words behind two dashes pick the
+//! tests whose names hold one of them. Out: each machine's console on the terminal and in `target/vm/<machine>.log`, a table, and
+//! success only if each machine reported passed tests and no failed one.
 //!
 //! A machine has a Debian kernel and, as everything else, two static binaries of ours: the agent, and the live tests as its
 //! init. As process 1 those mount what they need, make sure that the machine is what it is called, run, print the lines that
