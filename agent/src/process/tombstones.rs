@@ -28,25 +28,22 @@ pub(super) struct Tombstone {
 /// Tombstones by identity, with the order in which they were added.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    by_id: Map<ProcessId, Buried>,
+    /// Numbers in the order of burial. The tombstones themselves are in `order`: a hash table of them would have twice as many places
+    /// as the queue, and would double once more when removals have used up its empty places.
+    by_id: Map<ProcessId, u64>,
     /// In the order of burial; `None`: the tombstone was removed before its turn.
-    order: VecDeque<Option<ProcessId>>,
+    order: VecDeque<Option<(ProcessId, Tombstone)>>,
     /// Number of places removed from the front of `order`.
     forgotten: u64,
     /// Burials since the last trim.
     fresh: usize,
 }
 
-/// A tombstone, and its number in the order of burial.
-#[derive(Debug)]
-struct Buried {
-    nth: u64,
-    tombstone: Tombstone,
-}
-
 impl Tombstones {
     pub(super) fn entry_mut(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
-        self.by_id.get_mut(&id).map(|buried| &mut buried.tombstone)
+        let nth = *self.by_id.get(&id)?;
+        let (_, tombstone) = self.place(nth)?.as_mut()?;
+        Some(tombstone)
     }
 
     pub(super) fn contains(&self, id: ProcessId) -> bool {
@@ -60,20 +57,22 @@ impl Tombstones {
 
     /// Removes and returns the tombstone of `id`.
     pub(super) fn exhume(&mut self, id: ProcessId) -> Option<Tombstone> {
-        let Buried { nth, tombstone } = self.by_id.remove(&id)?;
-        let place = usize::try_from(nth - self.forgotten).ok();
-        if let Some(place) = place.and_then(|place| self.order.get_mut(place)) {
-            *place = None;
-        }
+        let nth = self.by_id.remove(&id)?;
+        let (_, tombstone) = self.place(nth)?.take()?;
         Some(tombstone)
+    }
+
+    fn place(&mut self, nth: u64) -> Option<&mut Option<(ProcessId, Tombstone)>> {
+        let place = usize::try_from(nth.checked_sub(self.forgotten)?).ok()?;
+        self.order.get_mut(place)
     }
 
     /// Adds a tombstone for `id`. Returns an earlier one of the same process.
     pub(super) fn bury(&mut self, id: ProcessId, tombstone: Tombstone) -> Option<Tombstone> {
         let earlier = self.exhume(id);
         let nth = self.forgotten + self.order.len() as u64;
-        self.by_id.insert(id, Buried { nth, tombstone });
-        self.order.push_back(Some(id));
+        self.by_id.insert(id, nth);
+        self.order.push_back(Some((id, tombstone)));
         self.fresh += 1;
         earlier
     }
@@ -83,10 +82,9 @@ impl Tombstones {
         let kept = CAPACITY.max(std::mem::take(&mut self.fresh));
         let excess = self.order.len().saturating_sub(kept);
         self.forgotten += excess as u64;
-        for id in self.order.drain(..excess).flatten() {
-            if let Some(buried) = self.by_id.remove(&id) {
-                forget(id, buried.tombstone);
-            }
+        for (id, tombstone) in self.order.drain(..excess).flatten() {
+            self.by_id.remove(&id);
+            forget(id, tombstone);
         }
         // Gives back the memory that one large drain needed.
         if excess > CAPACITY {
@@ -144,6 +142,17 @@ mod tests {
         bury(&mut graves, 3 * CAPACITY..3 * CAPACITY + 1);
         assert_eq!(trim(&mut graves).len(), 2 * CAPACITY + 1);
         assert!(graves.contains(id(3 * CAPACITY)));
+    }
+
+    #[test]
+    fn many_drains_take_no_more_room_than_the_first_ones() {
+        let mut graves = Tombstones::default();
+        for drain in 0..1000 {
+            bury(&mut graves, drain * 4000..(drain + 1) * 4000);
+            trim(&mut graves);
+        }
+        assert!(graves.order.capacity() <= 2 * CAPACITY);
+        assert!(graves.by_id.capacity() <= 4 * CAPACITY);
     }
 
     #[test]
