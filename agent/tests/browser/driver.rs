@@ -117,10 +117,10 @@ impl Browser {
         found[ELEMENT].as_str().unwrap().to_owned()
     }
 
-    /// A command of the DevTools protocol.
-    pub(crate) fn devtools(&self, command: &str, parameters: &Value) {
+    /// Runs a command of the DevTools protocol and returns its result.
+    pub(crate) fn devtools(&self, command: &str, parameters: &Value) -> Value {
         let body = json!({"cmd": command, "params": parameters});
-        self.command("/goog/cdp/execute", &body);
+        self.command("/goog/cdp/execute", &body)
     }
 
     /// The width of the window and the colours that its person prefers.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
 mod driver;
+mod picture;
 mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
