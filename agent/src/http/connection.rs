@@ -1,4 +1,7 @@
-//! One connection from its first byte to its last.
+//! One connection, from accept to close: TLS if configured, then HTTP/1.
+//!
+//! In: a stream, its [`Slot`] and the [`Site`]. Out: responses, and counts of how the connection ended. Deadlines
+//! come from the slot's [`Watch`](super::phase::Watch); routes are the [`Site`]'s.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -23,14 +26,15 @@ use super::{Site, Timeout};
 
 /// How a connection ended.
 pub(super) enum End {
-    /// The client does not speak TLS, or not to us.
+    /// The TLS handshake failed: the client does not speak TLS, or not a version or suite that the agent accepts.
     NotSecured(io::Error),
     Closed(Result<(), hyper::Error>),
     TimedOut(Phase),
     Evicted,
 }
 
-/// Serves requests until the client, a deadline, a newer connection or `stop` ends it.
+/// Serves requests until the client closes, a deadline passes, the connection is evicted for a newer one, or `stop`
+/// becomes true.
 pub(super) async fn drive<S>(stream: S, slot: Slot, site: Arc<Site>, stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -61,7 +65,7 @@ where
             };
             site.statistics.count_request(code);
         }
-        // Clients that are done, vanish or stay idle are everyday.
+        // Clients that finish, disappear or stay idle are normal and not counted.
         End::TimedOut(Phase::Idle | Phase::Serving) | End::Closed(_) | End::Evicted => {}
     }
 }
@@ -82,7 +86,7 @@ where
     let mut connection = pin!(
         http1::Builder::new()
             .header_read_timeout(None) // the watch's deadlines cover it
-            .half_close(true) // who only stops sending still wants the answer
+            .half_close(true) // a client that only closed its sending side still wants the answer
             .max_buf_size(site.limits.header_bytes)
             .max_headers(site.limits.header_lines)
             .serve_connection(io, service)
@@ -92,7 +96,8 @@ where
     let mut evicted = pin!(watch.evicted());
     let mut alarm = pin!(sleep_until(tokio::time::Instant::now()));
 
-    // By hand and not by `select!`: each step of the connection may move the deadline, nearer too.
+    // Polled by hand instead of `select!`: each step of the connection may move the deadline, also to an earlier
+    // time.
     poll_fn(|cx| {
         if !stopping && stopped.as_mut().poll(cx).is_ready() {
             stopping = true;

@@ -1,7 +1,9 @@
-//! How long a scrape may take, as Prometheus says in each of its requests, and what it gets when that is over.
+//! The deadline of a scrape, from the timeout that Prometheus sends with each request, and the [`Fallback`] used
+//! after it.
 //!
-//! The time is that of one client. It does not travel to the owner of the state, whose pass others may share and wait longer
-//! for, and which nothing can cut short: half a pass would take the rest of the processes for gone.
+//! The deadline belongs to one client and is not passed on to the owner of the state. Other clients with longer
+//! timeouts may share the same pass, and a pass cannot be cut short: after half a pass, the agent would take the
+//! remaining processes for exited ones.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -9,18 +11,19 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::body::Bytes;
 
-/// What Prometheus waits, in seconds, with a fraction if there is one.
+/// Header with the scrape timeout of Prometheus: seconds, with an optional fraction.
 const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
-/// What the way there and back may take of it, but no more than half.
+/// Part of that timeout reserved for the network; at most half of the timeout.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// Who knows what can be told without the owner of the state.
+/// Writes an exposition without the owner of the state.
 pub trait Fallback: Debug + Send + Sync {
-    /// The exposition of that, which says of the rest that it is missing. Waits for nobody.
+    /// The metrics available without the owner; the exposition marks the missing collectors as such. Must not block.
     fn exposition(&self) -> Bytes;
 }
 
-/// Time to answer in: the client's, less a margin, and at most `most`. What is no time is as good as nothing.
+/// Time in which to answer: the client's timeout less the margin, and at most `most`. An invalid or zero timeout
+/// counts as absent.
 pub(super) fn allowed(headers: &HeaderMap, most: Duration) -> Duration {
     let timeout = headers
         .get(TIMEOUT)

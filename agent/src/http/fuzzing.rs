@@ -1,4 +1,5 @@
-//! What a client sends, byte by byte, to a connection of its own: our limits and routes, and hyper's parser.
+//! Fuzz target: the bytes that a client sends on one connection. It covers the agent's limits and routes, and hyper's
+//! parser.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::origin::Origin;
 use super::slots::Slots;
 use super::{Fallback, Health, Hosts, Limits, Question, Site, Statistics, Status, owner};
 
-/// Longest that one connection may take here; it waits for nobody.
+/// Longest time that one connection may take here; nothing on it waits for anything.
 const HANG: Duration = Duration::from_secs(20);
 const BODY: &[u8] = b"# HELP up Up.\n# TYPE up gauge\nup 1\n";
 
@@ -26,10 +27,10 @@ impl Fallback for Nothing {
     }
 }
 
-/// An owner of the state that knows nothing.
+/// A state thread that has no data to answer with.
 async fn answer(mut inbox: mpsc::Receiver<Question>) {
     while let Some(question) = inbox.recv().await {
-        // Who asked may be gone.
+        // The request may have ended already.
         match question {
             Question::Metrics(reply) => drop(reply.send(Bytes::from_static(BODY))),
             Question::Health(reply) => drop(reply.send(Health {
@@ -37,15 +38,16 @@ async fn answer(mut inbox: mpsc::Receiver<Question>) {
                 reasons: Vec::new(),
             })),
             Question::Reload(reply) => drop(reply.send(Err("no".to_owned()))),
-            // No look at any node: whoever asks gets no answer.
+            // There is no node to look at: dropping the reply makes the request unavailable.
             Question::Overview(reply) => drop(reply),
             Question::Processes(_, reply) => drop(reply.send(None)),
         }
     }
 }
 
-/// The first byte says in pieces of which size the rest arrives. Every request is answered with a code that is counted, what is
-/// answered is HTTP, and the connection ends when its client has said all.
+/// The first byte of the input sets the size of the pieces in which the rest arrives. Asserts that every request is
+/// answered with a code that is counted, that every answer is HTTP, and that the connection ends when its client has
+/// sent everything.
 pub(crate) fn http(input: &[u8]) {
     let Some((size, request)) = input.split_first() else {
         return;
@@ -66,7 +68,7 @@ pub(crate) fn http(input: &[u8]) {
             + text.matches(&format!("HTTP/1.0 {code} ")).count()
     });
     let seen = seen.sum::<usize>() as u64;
-    // Of the last one the answer may not have been taken.
+    // The client may not have read the last answer.
     assert!(
         seen <= counted && counted <= seen + 1,
         "{counted} counted, {seen} seen: {text}"
@@ -101,7 +103,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
     let mut answered = Vec::new();
     let say = async {
         for piece in request.chunks(size) {
-            // Whoever was answered with an error is not listened to any more.
+            // After an error response the agent stops reading, so writing fails.
             if to.write_all(piece).await.is_err() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Compression of the exposition, for clients that ask for it: most of it is the same names again and again.
+//! gzip for clients that accept it. An exposition repeats the same names again and again, so it compresses well.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use hyper::HeaderMap;
 use hyper::header::ACCEPT_ENCODING;
 
-/// Whether the client takes gzip: named in `Accept-Encoding`, by itself or as `*`, with a weight that is not 0.
+/// Whether `Accept-Encoding` accepts gzip: it names `gzip` or `*` with a weight that is not 0.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT_ENCODING)
@@ -28,10 +28,10 @@ fn accepts(part: &str) -> bool {
     is_named && !is_refused
 }
 
-/// `body`, compressed quickly rather than well: five times smaller is enough.
+/// Compresses `body` at the fastest level: an exposition becomes about five times smaller, which is enough.
 ///
 /// # Errors
-/// None, but the library's writer may have some.
+/// The encoder's error. Writing to a vector has none, but the API of `flate2` returns a result.
 pub(super) fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body)?;

@@ -1,4 +1,4 @@
-//! The beginning of a connection that is to be secured.
+//! The TLS handshake of a new connection. Its time counts towards the header of the first request.
 
 use std::io;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::connection::End;
 use super::phase::Watch;
 use super::{Site, Web};
 
-/// The secured stream, if the client comes to it before a deadline, a newer connection or `stop`. The time it takes is that of the
-/// first request's header.
+/// Returns the TLS stream if the handshake completes before the deadline of [`Watch`], an eviction or `stop`. The
+/// configuration is the one that applies now: [`Web`] rereads changed files first.
 pub(super) async fn secured<S>(
     stream: S,
     watch: &Watch,
@@ -28,7 +28,7 @@ where
     let accepted = async {
         let access = web.current(&site.statistics).await;
         let Some(config) = &access.tls else {
-            // Cannot be: what is read again has TLS as well.
+            // Unreachable: [`Web`] rejects a reread configuration without TLS if the first one had TLS.
             return Err(io::ErrorKind::Unsupported.into());
         };
         TlsAcceptor::from(Arc::clone(config)).accept(stream).await

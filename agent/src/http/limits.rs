@@ -1,42 +1,42 @@
-//! How much and how long: every bound of the HTTP side in one place.
+//! All bounds of the HTTP server: sizes, counts and times.
 
 use std::time::Duration;
 
-/// Descriptors that are not for connections: programs and maps in the kernel (40), the runtime's, the log, and what a pass and the
-/// readers of proportional memory have open at a time.
+/// File descriptors kept for other uses than connections: programs and maps in the kernel (40), the runtime, the log,
+/// and the files that a pass and the readers of proportional memory have open at a time.
 const KEPT: u64 = 96;
-/// Connections that there may be in any case.
+/// Number of connections allowed even if the descriptor limit leaves fewer.
 const FEWEST: usize = 4;
 
-/// Bounds; tests shorten them.
+/// Bounds of the HTTP server; tests use smaller ones.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Open connections. When all are taken, one of those gives way of which most come from one address.
+    /// Open connections. When all are in use, a new connection evicts one of the address that has most of them.
     pub connections: usize,
-    /// From the first byte of a request, or the connection's start, to the end of the header.
+    /// Time for a request's header, from its first byte (or from the start of the connection) to its end.
     pub header: Duration,
-    /// Between the end of a response and the first byte of the next request; longer than usual scrape intervals.
+    /// Time between the end of a response and the first byte of the next request; longer than usual scrape intervals.
     pub idle: Duration,
-    /// From the first byte of a response to the last.
+    /// Time for a response, from its first byte to its last.
     pub write: Duration,
-    /// For a scrape, unless the client waits for a shorter time; the scrape timeout that Prometheus has by default.
+    /// Time for a scrape, unless the client's timeout is shorter; equals the default scrape timeout of Prometheus.
     pub scrape: Duration,
-    /// For the owner of the state to tell how it is.
+    /// Time for the owner of the state to answer a health question.
     pub health: Duration,
-    /// For open requests to finish after a stop.
+    /// Time for open requests to finish after shutdown begins.
     pub drain: Duration,
-    /// Pause after the system had no descriptor or memory for a new connection, and no other could give way.
+    /// Pause after `accept` failed for lack of a descriptor or memory, when no connection could be evicted.
     pub accept_pause: Duration,
-    /// Size of all answers together that clients have not taken yet, bytes.
+    /// Total size of the answers that clients have not read yet, in bytes.
     pub unsent_bytes: usize,
-    /// Size of a request's header, bytes; at least 8192.
+    /// Size of a request's header in bytes; at least 8192.
     pub header_bytes: usize,
-    /// Lines in a request's header.
+    /// Number of header lines in a request.
     pub header_lines: usize,
 }
 
 impl Limits {
-    /// Bounds of time by what they are for, as they are told in the metrics.
+    /// The time bounds with their names, as the metrics show them.
     pub const fn times(&self) -> [(&'static str, Duration); 6] {
         [
             ("header", self.header),
@@ -68,8 +68,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// With no more connections than leave the agent what it needs of all `descriptors` it may have: a pass that finds none is short of
-    /// processes. The second value is what it should have, where it has less.
+    /// Reduces the number of connections so that enough of the process's `descriptors` remain for the agent: a pass
+    /// that cannot open files misses processes. The second value is the descriptor limit needed for all connections,
+    /// if `descriptors` is less.
     pub fn within(self, descriptors: u64) -> (Self, Option<u64>) {
         let left = descriptors.saturating_sub(KEPT);
         let left = usize::try_from(left).unwrap_or(usize::MAX);

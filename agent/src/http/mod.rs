@@ -1,26 +1,28 @@
-//! HTTP: who may ask what, and how long they may take.
+//! The HTTP server: routes, access, and every bound on what one client can use.
 //!
-//! * `/metrics` (path configurable, any method): the exposition, compressed where the client takes gzip; where its owner does not answer in the
-//!   time that the client has, what the [`Fallback`] knows
-//! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`, 200 also while starting or degraded; 503 where the owner does not answer in
-//!   time
-//! * `/ready` (GET, HEAD): the same, but 503 until the first pass is done
-//! * `/-/reload` (POST, PUT): the configuration is read again; 200 when that is done, 500 with the reason where it changed
-//!   nothing, 403 unless it is enabled
-//! * `/` (GET, HEAD): the page for people, which has more paths of its own; where there is none, links
-//! * anything else: 404
+//! * `/metrics` (path configurable, any method): the exposition, compressed if the client accepts gzip. If the owner
+//!   of the state does not answer within the client's time, the response is what the [`Fallback`] can write without
+//!   it.
+//! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`. 200, also while the agent starts or is degraded; 503 if the
+//!   owner does not answer in time.
+//! * `/ready` (GET, HEAD): the same body, but 503 until the first pass over the processes is done.
+//! * `/-/reload` (POST, PUT): reloads the configuration. 200 when that succeeded; 500 with the reason when it changed
+//!   nothing; 403 unless reloading by request is enabled.
+//! * `/` (GET, HEAD): the status page, which has further paths of its own; links only if the page is disabled.
+//! * Any other path: 404.
 //!
-//! What shows data to people or takes orders (`/` with the page, `/api/*`, `/-/reload`) answers only requests whose `Host` is an address or a
-//! name of this machine, see [`Hosts`].
+//! Paths that show data of the node or change the agent (`/` with the page, `/api/*`, `/-/reload`) answer only
+//! requests whose `Host` is an IP address or a name of this machine; [`Hosts`] does that check.
 //!
-//! In come listening sockets, [`Limits`] and the [`Owner`] of the state, who is asked by messages; out go responses and
-//! [`Statistics`]. However a client behaves, it costs at most one of a bounded number of connections, for a bounded time.
+//! In: listening sockets, [`Limits`], and an [`Owner`], the handle that sends questions to the thread that owns the
+//! state. Out: responses and [`Statistics`]. Whatever a client does, it uses at most one of a bounded number of
+//! connections, for a bounded time.
 //!
-//! With a [`Web`] configuration connections are TLS, requests need a password, or both; the time of a handshake and of checking a
-//! password is part of that for a request's header.
+//! With a [`Web`] configuration, connections use TLS, requests need a password, or both. The TLS handshake and the
+//! password check count towards the time limit of the request's header.
 //!
-//! Not here: what the pages say (whoever holds the other end of [`owner()`] fills [`Health`] and the body), HTTP/2, log lines
-//! per request.
+//! Left to others: the content of the answers (the receiver that [`owner()`] returns is read by the state thread,
+//! which fills [`Health`] and the bodies). Not supported: HTTP/2 and access logs.
 
 mod connection;
 mod deadline;

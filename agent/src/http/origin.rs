@@ -1,9 +1,10 @@
-//! Where a client comes from.
+//! The origin of a client: connections of one origin are counted together when connections are evicted and passwords
+//! queue.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What clients have in common that may be one: an IPv4 address, or an IPv6 network of 64 bits, of which who has one address has all;
-/// or that they come through a Unix socket.
+/// Clients that may be the same one: all of an IPv4 address, all of an IPv6 /64 network (a client that has one
+/// address of it usually has all), or all that use a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     Network(IpAddr),

@@ -1,17 +1,20 @@
-//! Questions to the owner of the state, and answers shared by requests that ask at the same time.
+//! The handle of the state thread: requests ask it questions, and requests that ask at the same time share one
+//! answer.
 //!
 //! ```text
 //!  request --+                       (one question of a kind at a time)
-//!  request --+--> Owner::metrics ----> Question::Metrics(reply) ----> the owner's task
-//!  request --+         ^                                                  |
-//!            +---------+---------------- the same answer <----------------+
+//!  request --+--> Owner::metrics ----> Question::Metrics(reply) ----> the state thread
+//!  request --+         ^                                                    |
+//!            +---------+---------------- the same answer <------------------+
 //! ```
 //!
-//! An answer never begins before the request that gets it: a scrape, a look or a reload is shared by the requests that came before it was
-//! asked for. Later ones wait for its end and share the next. Scrapes and looks take turns, see [`passes`](super::passes).
+//! An answer never begins before the request that gets it: a scrape, a look for the page or a reload is shared by the
+//! requests that arrived before it was asked for. Later requests wait until it ends and share the next one. Scrapes,
+//! looks and lists of processes run one at a time, in the order that [`passes`](super::passes) grants.
 //!
-//! A question is asked by a tokio task of its own, so it outlives the request that caused it: a client that hangs up takes
-//! no answer away from the others. A pass that no client waits for any more when its turn comes is left out. An owner that hangs has at most one question of each kind before it.
+//! A tokio task of its own asks each question, so the question outlives the request that caused it: a client that
+//! disconnects does not take the answer away from the others. A scrape or look that no client waits for when its turn
+//! comes is skipped. A state thread that hangs has at most one question of each kind in its inbox.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,48 +27,49 @@ use super::passes::Passes;
 use super::unsent::Unsent;
 use super::{Overview, Processes, Statistics};
 
-/// What the owner is asked. A reply that is dropped means [`Unavailable`].
+/// A question to the state thread, with the channel for its answer. If the state thread drops the reply, the request
+/// gets [`Unavailable`].
 #[derive(Debug)]
 pub enum Question {
-    /// Scrape, and give the exposition.
+    /// Scrape all collectors; the answer is the exposition.
     Metrics(oneshot::Sender<Bytes>),
-    /// How are you?
+    /// The agent's health.
     Health(oneshot::Sender<Health>),
-    /// Reload the configuration, and say why that changed nothing, if it did not.
+    /// Reload the configuration; the answer is an error with the reason if that changed nothing.
     Reload(oneshot::Sender<Result<(), String>>),
-    /// Look at the node, and tell what the page shows of it.
+    /// Take a look at all processes; the answer is what the page shows.
     Overview(oneshot::Sender<Arc<Overview>>),
-    /// Which processes did the last look see in this group?
+    /// The processes of the group with this id, as the last look saw them; `None` if there is no such group.
     Processes(u64, oneshot::Sender<Option<Processes>>),
 }
 
-/// The state's own view of itself, shown at `/health`.
+/// The agent's health as the state thread reports it, shown at `/health`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Health {
-    /// In one word.
+    /// The health in one word.
     pub status: Status,
-    /// Why not better; empty when ok.
+    /// The reasons why it is not `ok`; empty when it is.
     pub reasons: Vec<String>,
 }
 
-/// How the agent is, in one word.
+/// The agent's health in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// The first pass is not done.
+    /// The first pass over the processes is not done yet.
     Starting,
-    /// All is well.
+    /// Everything works as configured.
     Ok,
-    /// It works, but less exactly than it could.
+    /// The agent works, but less exactly than it could.
     Degraded,
 }
 
-/// The owner of the state is gone.
+/// The state thread has ended or dropped the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the owner of the state gives no answer")]
 pub struct Unavailable;
 
-/// Where questions go. Clones share their answers.
+/// Sends questions to the state thread. Clones share their answers.
 #[derive(Debug, Clone)]
 pub struct Owner {
     questions: mpsc::Sender<Question>,
@@ -73,9 +77,10 @@ pub struct Owner {
     health: Shared<Health>,
     reload: Shared<Result<(), String>>,
     overview: Shared<Arc<Overview>>,
-    /// One reload is asked for at a time.
+    /// At most one reload is under way.
     reloading: Arc<tokio::sync::Mutex<()>>,
-    /// One question for the processes of a group is asked at a time: its answer is no use to requests for other groups.
+    /// At most one question for the processes of a group is under way: requests for other groups cannot share its
+    /// answer.
     turn: Arc<Semaphore>,
     passes: Arc<Passes>,
 }
@@ -88,24 +93,26 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// As it was written.
+    /// The uncompressed exposition.
     pub fn plain(&self) -> Bytes {
         self.plain.clone()
     }
 
-    /// Compressed by the first request that wants that; `None` where it cannot be.
+    /// The exposition compressed with gzip. The first request that wants it compresses it. `None` if there is no
+    /// memory for it.
     pub(super) fn packed(&self, owner: &Owner) -> Option<Bytes> {
         let pack = || owner.passes.pack(&self.plain);
         self.packed.get_or_init(pack).clone()
     }
 }
 
-/// CPU time that all threads but the asking one have used so far: what is told of it is how much a pass costs.
+/// CPU time that all threads except the calling one have used so far. Its increase during a pass is the cost of that
+/// pass.
 pub type CpuClock = fn() -> Duration;
 
-/// An [`Owner`], and the end where its questions arrive.
+/// Creates an [`Owner`] and the receiver of its questions, which the state thread reads.
 pub fn owner(statistics: &Arc<Statistics>, cpu: CpuClock) -> (Owner, mpsc::Receiver<Question>) {
-    // One question of each kind is under way at most.
+    // At most one question of each of the five kinds is under way.
     let (questions, inbox) = mpsc::channel(5);
     (
         Owner {
@@ -123,7 +130,7 @@ pub fn owner(statistics: &Arc<Statistics>, cpu: CpuClock) -> (Owner, mpsc::Recei
 }
 
 impl Owner {
-    /// The exposition of a pass that begins from now on.
+    /// The exposition of a scrape that begins after this call.
     pub async fn metrics(&self) -> Result<Arc<Exposition>, Unavailable> {
         let is_rare = self.passes.arrived();
         self.metrics
@@ -131,7 +138,7 @@ impl Owner {
                 let (passes, questions) = (Arc::clone(&self.passes), self.questions.clone());
                 async move {
                     let turn = passes.turn(is_rare).await;
-                    // From now on requests wait for the next one.
+                    // Requests that arrive from now on wait for the next scrape.
                     open.close()?;
                     let body = turn.pass(ask(questions, Question::Metrics)).await?;
                     Ok(Arc::new(Exposition {
@@ -143,7 +150,7 @@ impl Owner {
             .await
     }
 
-    /// How the owner is.
+    /// The agent's health.
     pub async fn health(&self) -> Result<Health, Unavailable> {
         self.health
             .answer(|open| {
@@ -157,7 +164,8 @@ impl Owner {
             .await
     }
 
-    /// Has the configuration reloaded from what the file says now or later; why that changed nothing, if it did not.
+    /// Reloads the configuration from the file's content at this time or later. The inner error is the reason why
+    /// that changed nothing.
     pub async fn reload(&self) -> Result<Result<(), String>, Unavailable> {
         self.reload
             .answer(|open| {
@@ -171,7 +179,7 @@ impl Owner {
             .await
     }
 
-    /// The node and its groups, by a look that begins from now on.
+    /// The node and its groups, from a look that begins after this call.
     pub async fn overview(&self) -> Result<Arc<Overview>, Unavailable> {
         let is_rare = self.passes.arrived();
         self.overview
@@ -186,7 +194,8 @@ impl Owner {
             .await
     }
 
-    /// The processes of a group as the last look saw them; `None` where there is no such group. One after another.
+    /// The processes of a group as the last look saw them; `None` if there is no such group. Requests run one after
+    /// another.
     pub async fn processes(&self, group: u64) -> Result<Option<Processes>, Unavailable> {
         let is_rare = self.passes.arrived();
         let first = Arc::clone(&self.turn).acquire_owned().await;
@@ -202,7 +211,7 @@ impl Owner {
         asking.await.map_err(|_| Unavailable)?
     }
 
-    /// The memory of answers.
+    /// The memory of unread answers.
     pub(super) fn unsent(&self) -> &Arc<Unsent> {
         self.passes.unsent()
     }
@@ -224,18 +233,18 @@ type Answer<T> = Option<Result<T, Unavailable>>;
 
 type UnderWay<T> = Arc<Mutex<Option<watch::Receiver<Answer<T>>>>>;
 
-/// At most one question that is still open to be shared.
+/// The question that new requests may still join, if there is one.
 #[derive(Debug)]
 struct Shared<T>(UnderWay<T>);
 
-/// Dropped, the question is shared with no further request.
+/// The right to join a question. Dropping it closes the question to further requests.
 struct Open<T> {
     under_way: UnderWay<T>,
     answer: watch::Sender<Answer<T>>,
 }
 
 impl<T> Open<T> {
-    /// The same. An error where all requests that shared it have given up.
+    /// Closes the question to further requests. Fails if all requests that shared it have given up.
     fn close(self) -> Result<(), Unavailable> {
         let answer = self.answer.clone();
         drop(self);
@@ -254,7 +263,7 @@ impl<T> Drop for Open<T> {
     }
 }
 
-// By hand: derived ones would want the same of T.
+// Implemented by hand: derived impls would require the same traits of `T`.
 impl<T> Default for Shared<T> {
     fn default() -> Self {
         Self(Arc::default())
@@ -268,7 +277,7 @@ impl<T> Clone for Shared<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Shared<T> {
-    /// The answer to the question that is open, or to a new one.
+    /// Joins the open question, or asks a new one; returns its answer.
     async fn answer<F>(&self, question: impl FnOnce(Open<T>) -> F) -> Result<T, Unavailable>
     where
         F: Future<Output = Result<T, Unavailable>> + Send + 'static,

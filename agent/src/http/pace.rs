@@ -1,44 +1,47 @@
-//! When the next pass may begin, so that frequent requests do not use up a core. Pure: times are passed in.
+//! Rate limit for passes: decides when the next pass may begin, so that frequent requests do not use a whole core.
+//! Pure: times are passed in.
 //!
-//! A request that arrives when nothing was asked for a while waits for nothing: a scraper with an interval of a second or longer never waits.
-//! Other passes together use at most [`SHARE`] of a core in the long run. Each pass puts off the moment from which on all passes are
-//! *paid*, and the next one may begin up to [`Pace::allowance`] before that: so requests that come together now and then do not wait. Nothing
-//! is owed any more once requests have come no more than once a second on average.
+//! A request that arrives after a quiet period never waits, so a scraper with an interval of one second or longer
+//! never waits. All other passes together use at most 1/[`SHARE`] of a core in the long run. Each pass moves the
+//! instant at which all passes are *paid* into the future, and the next pass may begin up to [`Pace::allowance`]
+//! before it: occasional bursts do not wait. Once requests have come at most once a second on average, the debt is
+//! forgiven.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Frequent passes use one of so many parts of a core. What a pass causes beside it (compression, proportional memory) fits between this
-/// and a fifth of a core.
+/// Frequent passes together use at most one `SHARE`th of a core. The work that a pass causes elsewhere (compression,
+/// proportional memory) fits between this and a fifth of a core.
 const SHARE: u32 = 6;
-/// Without any request for this long, the next one is not frequent. Scrapes every second arrive a little earlier at times.
+/// A request is rare if no other came for this long. Less than a second, because scrapes of a one-second interval
+/// sometimes arrive a little early.
 const RARE: Duration = Duration::from_millis(900);
-/// A request so soon after a pass is that of a client that asks as fast as it gets answers.
+/// A request this soon after the end of a pass comes from a client that asks again as soon as it gets an answer.
 const AT_ONCE: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
-/// For how long a flood is remembered after its end.
+/// Longest time for which a flood is remembered after its end.
 const MOST_UNCALM: Duration = Duration::from_secs(5);
-/// CPU time that passes may use before their turn, or that of one pass if it uses more.
+/// CPU time that passes may use in advance; the cost of the last pass if that is more.
 const FREE: Duration = Duration::from_millis(200);
 
-/// See the module.
+/// The debt of the passes so far. One per agent, shared by scrapes and the page.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When something was asked or begun last.
+    /// When the last request arrived or the last pass began.
     heard: Option<Instant>,
-    /// When all requests so far have come no more than once a second.
+    /// The instant until which the requests so far count as too frequent: each request moves it by one second.
     calm: Option<Instant>,
-    /// When a pass ended last.
+    /// When the last pass ended.
     ended: Option<Instant>,
-    /// When all passes are paid.
+    /// When all passes so far are paid; `None` if nothing is owed.
     paid: Option<Instant>,
-    /// What the last pass used.
+    /// CPU time of the last pass.
     cost: Duration,
 }
 
 impl Pace {
-    /// A request arrives. Whether its pass may begin at once, because requests are rare.
+    /// Notes that a request arrives at `now`. Returns whether it is rare, so that its pass may begin at once.
     pub(super) fn arrived(&mut self, now: Instant) -> bool {
         let since = |then: Option<Instant>| {
             then.map_or(Duration::MAX, |then| now.saturating_duration_since(then))
@@ -47,7 +50,7 @@ impl Pace {
         self.heard = Some(now);
         let is_calm = self.calm.is_none_or(|calm| calm <= now);
         if is_rare && is_calm {
-            // Requests have not been frequent, so nothing is owed.
+            // Requests have not been frequent, so the debt is forgiven.
             self.paid = None;
         }
         let from = self.calm.map_or(now, |calm| calm.max(now));
@@ -55,7 +58,7 @@ impl Pace {
         is_rare
     }
 
-    /// When a pass may begin, at `now` or later.
+    /// The earliest time at which a pass may begin: `now` or later.
     pub(super) fn begin_at(&self, now: Instant, is_rare: bool) -> Instant {
         let turn = self
             .paid
@@ -66,22 +69,22 @@ impl Pace {
         }
     }
 
-    /// A pass begins.
+    /// Notes that a pass begins.
     pub(super) fn begun(&mut self, now: Instant) {
         self.heard = Some(now);
     }
 
-    /// A pass has ended that began then and used `cost` of CPU time.
+    /// Notes that the pass that started at `began` has ended at `now` and used `cost` of CPU time.
     pub(super) fn ended(&mut self, began: Instant, now: Instant, cost: Duration) {
         self.ended = Some(now);
         self.cost = cost;
-        // Rare passes are not delayed, so what they leave unpaid is bounded.
+        // Rare passes are not delayed, so the debt that they leave is bounded here.
         let unpaid = began + self.allowance();
         let from = self.paid.map_or(began, |paid| paid.clamp(began, unpaid));
         self.paid = Some(from + cost * SHARE);
     }
 
-    /// CPU time that an answer of the last pass has used beside it.
+    /// Adds CPU time spent on the answer of the last pass after its end, such as compression.
     pub(super) fn used_more(&mut self, cost: Duration) {
         self.paid = self.paid.map(|paid| paid + cost * SHARE);
     }
@@ -99,7 +102,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A node whose passes use `cost`, and how much all passes have used.
+    /// A node whose passes each use `cost`; counts its passes.
     struct Node {
         pace: Pace,
         start: Instant,
@@ -118,7 +121,7 @@ mod tests {
             }
         }
 
-        /// A request arrives; how long its pass waits to begin, and when it ends, both since the start.
+        /// Sends a request. Returns how long its pass waits to begin, and when the pass ends, counted from the start.
         fn ask(&mut self, at: Duration) -> (Duration, Duration) {
             let now = self.start + at;
             let is_rare = self.pace.arrived(now);
@@ -154,7 +157,7 @@ mod tests {
             let mut node = Node::new(ms(300));
             let (mut arrives, mut free) = (Duration::ZERO, Duration::ZERO);
             while free < Duration::from_secs(100) {
-                // All that arrive during a pass share the next one.
+                // All requests that arrive during a pass share the next one.
                 let at = arrives.max(free);
                 free = node.ask(at).1;
                 while arrives <= free {
@@ -173,7 +176,7 @@ mod tests {
             for cost in [10, 300, 800].map(ms) {
                 let mut node = Node::new(cost);
                 for n in 0..100 {
-                    // Early and late by turns.
+                    // Alternately late and on time.
                     let at = ms(n * interval + if n % 2 == 0 { 20 } else { 0 });
                     assert_eq!(node.ask(at).0, Duration::ZERO, "{interval} {cost:?} {n}");
                 }
@@ -189,7 +192,7 @@ mod tests {
                 let at = ms(n * 15_000);
                 let (wait, end) = node.ask(at);
                 assert_eq!(wait, Duration::ZERO);
-                // The second one arrived meanwhile.
+                // The second request arrived during the first pass.
                 assert_eq!(node.ask(end.max(at)).0, Duration::ZERO, "{cost:?} {n}");
             }
         }
@@ -205,7 +208,7 @@ mod tests {
             }
             now += ms(920);
         }
-        // One pass for each pause is that of a request that is not frequent.
+        // The first pass after each pause belongs to a rare request.
         let pauses = f64::from(node.passes / 3);
         let rest = (node.cost * node.passes).as_secs_f64() - 0.3 * pauses;
         assert!(

@@ -1,5 +1,6 @@
-//! Turns of what costs the owner of the state CPU time: scrapes, looks for the page, lists of processes. One at a time; frequent ones wait,
-//! see [`Pace`], and none begins while clients hold too many answers, see [`Unsent`].
+//! Admission of passes: questions that cost the owner of the state CPU time (scrapes, looks for the page, lists of
+//! processes). One pass runs at a time. Frequent ones wait as [`Pace`] decides, and none begins while clients hold
+//! too many unread answers ([`Unsent`]).
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use super::owner::CpuClock;
 use super::pace::Pace;
 use super::unsent::Unsent;
 
-/// See the module.
+/// The queue for passes, with their rate limit and the memory of their answers.
 #[derive(Debug)]
 pub(super) struct Passes {
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -23,7 +24,7 @@ pub(super) struct Passes {
     statistics: Arc<Statistics>,
 }
 
-/// The right to one pass.
+/// The permit for one pass; dropping it admits the next.
 #[derive(Debug)]
 pub(super) struct Turn<'p> {
     passes: &'p Passes,
@@ -45,12 +46,13 @@ impl Passes {
         &self.unsent
     }
 
-    /// A request arrives. Whether it comes after a while without any.
+    /// Notes a request. Returns whether it is rare, that is, comes after a period without requests.
     pub(super) fn arrived(&self) -> bool {
         self.pace().arrived(Instant::now())
     }
 
-    /// Waits until a pass may begin.
+    /// Waits for the permit: until no other pass runs, the rate limit allows a pass, and there is memory for its
+    /// answer.
     pub(super) async fn turn(&self, is_rare: bool) -> Turn<'_> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let now = Instant::now();
@@ -66,7 +68,8 @@ impl Passes {
         }
     }
 
-    /// `body` compressed, if there is room for that.
+    /// Compresses `body`; `None` if there is no memory for the result. The time it takes counts as CPU time of the
+    /// last pass.
     pub(super) fn pack(&self, body: &Bytes) -> Option<Bytes> {
         let began = Instant::now();
         let packed = self.unsent.packed(body);
@@ -80,7 +83,7 @@ impl Passes {
 }
 
 impl Turn<'_> {
-    /// Asks, and notes what the answer has cost.
+    /// Runs `question` and charges the CPU time used meanwhile to the rate limit.
     pub(super) async fn pass<T>(self, question: impl Future<Output = T>) -> T {
         let passes = self.passes;
         let (began, before) = (Instant::now(), (passes.cpu)());

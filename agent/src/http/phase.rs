@@ -1,4 +1,4 @@
-//! What a connection is doing, and until when it may.
+//! The phase of a connection, and its deadline.
 //!
 //! ```text
 //!  start --> Head --(request admitted)--> Serving --(first byte)--> Writing --(last byte)--> Idle
@@ -6,8 +6,8 @@
 //!              +----------------------------------(first byte)---------------------------------+
 //! ```
 //!
-//! The stream and the service report, the connection's driver looks at the deadline after each step. Serving has none: the
-//! owner's deadline bounds it.
+//! The stream and the service report events to the [`Watch`]; the connection's driver reads the deadline after each
+//! step. `Serving` has no deadline here, because the time limit for the owner of the state bounds it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,23 +16,23 @@ use tokio::time::Instant;
 use super::Limits;
 use super::origin::Origin;
 
-/// What a connection is doing.
+/// What a connection is doing. The order matters: when a connection must be evicted, earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// Between two requests.
     Idle,
-    /// A request is arriving: a TLS handshake, if any, its header, and the check of its password.
+    /// A request is arriving: its TLS handshake, if any, its header, and the check of its password.
     Head,
-    /// A response is leaving.
+    /// A response is being sent.
     Writing,
-    /// The owner is asked.
+    /// The owner of the state is working on the answer.
     Serving,
 }
 
-/// The phase of one connection, and since when.
+/// The phase of one connection and when it began.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Where its client is.
+    /// The client's origin.
     pub(super) origin: Origin,
     limits: Limits,
     now: Mutex<(Phase, Instant)>,
@@ -50,12 +50,12 @@ impl Watch {
         }
     }
 
-    /// Phase and its beginning.
+    /// The phase and when it began.
     pub(super) fn now(&self) -> (Phase, Instant) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the phase must be over.
+    /// When the phase must be over; `None` while serving.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let (phase, since) = self.now();
         match phase {
@@ -66,32 +66,32 @@ impl Watch {
         }
     }
 
-    /// Bytes came in.
+    /// Bytes arrived.
     pub(super) fn received(&self) {
         self.step(|phase| (phase == Phase::Idle).then_some(Phase::Head));
     }
 
-    /// A request is complete and may be answered.
+    /// A request is complete and admitted.
     pub(super) fn serving(&self) {
         self.step(|_| Some(Phase::Serving));
     }
 
-    /// Bytes are to go out.
+    /// Bytes are about to be sent.
     pub(super) fn sending(&self) {
         self.step(|phase| (phase != Phase::Writing).then_some(Phase::Writing));
     }
 
-    /// All bytes are out.
+    /// All bytes are sent.
     pub(super) fn flushed(&self) {
         self.step(|phase| (phase == Phase::Writing).then_some(Phase::Idle));
     }
 
-    /// Asks the connection to end at once.
+    /// Makes the connection close at once.
     pub(super) fn evict(&self) {
         self.evicted.notify_one();
     }
 
-    /// Ends when [`Self::evict`] was called.
+    /// Ready once [`Self::evict`] was called.
     pub(super) async fn evicted(&self) {
         self.evicted.notified().await;
     }

@@ -1,4 +1,6 @@
-//! `/-/reload`, as Prometheus has it.
+//! `/-/reload`: reloads the configuration on request, like Prometheus does.
+//!
+//! Refuses requests that a page of another site sent, and all requests unless `--web.enable-lifecycle` is set.
 
 use hyper::{Method, Request, StatusCode};
 
@@ -6,7 +8,7 @@ use super::Site;
 use super::hosts::is_foreign;
 use super::respond::{Page, TEXT, not_allowed, page};
 
-/// Where a reload is asked for.
+/// Path of the reload request.
 pub(super) const PATH: &str = "/-/reload";
 
 const DISABLED: &str =

@@ -1,4 +1,7 @@
-//! Which path answers what.
+//! Routes: the response for each path, method and client.
+//!
+//! In: a request and the [`Watch`] of its connection. Out: a response, counted by status code. The data comes from
+//! the [`Owner`]; checks of `Host` and passwords are in [`Hosts`] and [`Web`].
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,33 +27,34 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 
-/// What is served, and how.
+/// Everything that a request needs: settings, access, and where answers come from.
 #[derive(Debug)]
 pub struct Site {
-    /// Path of the exposition; begins with a slash and is none of ours.
+    /// Path of the exposition; begins with a slash and equals no other path of the agent.
     pub telemetry_path: String,
-    /// Whether the configuration can be reloaded by a request.
+    /// Whether a request can reload the configuration.
     pub can_reload: bool,
-    /// Whether there is the page for people; else `/` has links only.
+    /// Whether `/` serves the status page; otherwise it has links only.
     pub has_page: bool,
-    /// Names that requests for data may have in `Host`.
+    /// Host names that requests for data may carry in `Host`.
     pub hosts: Hosts,
-    /// Who is asked.
+    /// Sends questions to the owner of the state.
     pub owner: Owner,
-    /// Who is asked for the exposition where the owner does not answer in time.
+    /// Writes the exposition if the owner does not answer in time.
     pub fallback: Arc<dyn Fallback>,
-    /// How much and how long.
+    /// Sizes and times.
     pub limits: Limits,
-    /// Where it is counted.
+    /// Where requests, timeouts and connections are counted.
     pub statistics: Arc<Statistics>,
-    /// Who may ask; `None`: everybody who can connect.
+    /// TLS and passwords; `None`: every client that can connect may send requests.
     pub web: Option<Arc<Web>>,
 }
 
 pub(super) type Page = Response<Full<Bytes>>;
 
 impl Site {
-    /// The answer to one request, and that it is served from now on if it may be. For HEAD the body is left out later.
+    /// Answers one request. Sets the connection's phase to serving once the request is admitted. For HEAD, hyper
+    /// leaves out the body.
     pub(super) async fn respond<B>(&self, request: &Request<B>, watch: &Arc<Watch>) -> Page {
         let arrived = Instant::now();
         let page = match &self.web {
@@ -75,10 +79,11 @@ impl Site {
         self.lent(page, watch).await
     }
 
-    /// The same answer, of which it is known that this connection holds it.
+    /// Registers the body as held by this connection, so that [`Unsent`](super::unsent::Unsent) can close it if it
+    /// does not read.
     async fn lent(&self, page: Page, watch: &Arc<Watch>) -> Page {
         let (head, body) = page.into_parts();
-        // It is whole and in memory: this neither waits nor fails.
+        // The body is complete and in memory: this neither waits nor fails.
         let Ok(body) = body.collect().await;
         let body = self.owner.unsent().lend(body.to_bytes(), watch);
         Response::from_parts(head, Full::new(body))
@@ -113,12 +118,12 @@ impl Site {
         }
     }
 
-    /// Whether there is something to be read there.
+    /// Whether `path` is one that is only read.
     fn shows(&self, path: &str) -> bool {
         matches!(path, "/" | "/health" | "/ready") || self.has_page && shown::is_here(path)
     }
 
-    /// The owner's answer, or what there is without it when the time of a client that `arrived` then is over.
+    /// The owner's exposition, or the fallback's when the client's time is over. That time counts from `arrived`.
     async fn metrics(&self, headers: &HeaderMap, arrived: Instant) -> Page {
         let deadline = arrived + deadline::allowed(headers, self.limits.scrape);
         let is_gzip_wanted = gzip::is_wanted(headers);
@@ -166,7 +171,7 @@ impl Site {
     }
 
     fn landing(&self) -> String {
-        // Relative links work behind a path prefix too.
+        // Relative links also work behind a path prefix.
         let path = escaped(self.telemetry_path.trim_start_matches('/'));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<title>Headcount</title>\n<h1>Headcount</h1>\n\

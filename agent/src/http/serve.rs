@@ -1,4 +1,8 @@
-//! Accepts connections until told to stop, then lets the open ones finish.
+//! The accept loops: they accept connections until shutdown, then wait for the open ones to finish.
+//!
+//! In: listeners, the [`Site`] and a shutdown future. Each accepted connection gets a [slot](Slots) and a tokio task
+//! that runs [`drive`]. Left to others: what happens on a connection, and which connection closes when all slots are
+//! taken.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -12,8 +16,8 @@ use super::connection::drive;
 use super::slots::Slots;
 use super::{Listener, Site};
 
-/// Serves `site` on all `listeners` until `shutdown` is ready; then closes them, and returns when the open requests
-/// are answered or [`super::Limits::drain`] is over. The listeners share the limits.
+/// Serves `site` on all `listeners` until `shutdown` is ready. Then it closes the listeners and returns when the open
+/// requests are answered or [`super::Limits::drain`] is over. All listeners share the limits.
 pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
     let slots = Slots::new(site.limits.clone(), Arc::clone(&site.statistics));
     let (stop, stopped) = watch::channel(false);
@@ -28,7 +32,7 @@ pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Fut
     }
     tokio::select! {
         () = shutdown => {}
-        // None ends by itself. If there is a bug in one, the agent must not go on without it.
+        // No accept loop ends by itself. If one panics, the agent must not go on without it.
         Some(Err(error)) = serving.join_next() => {
             if let Ok(panic) = error.try_into_panic() {
                 resume_unwind(panic);
@@ -48,7 +52,7 @@ pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Fut
     }
 }
 
-/// Dropped, it ends its connections.
+/// Accepts connections on one listener. Dropping the future ends its connections.
 async fn serve_one(
     listener: Listener,
     site: Arc<Site>,
@@ -61,17 +65,18 @@ async fn serve_one(
         let accepted = tokio::select! {
             biased;
             _ = stopped.wait_for(|stop| *stop) => break,
-            // Takes the finished ones away.
+            // Reaps the tasks of finished connections.
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, origin)) => {
-                // A full house: dropping the stream closes it.
+                // Without a slot, dropping the stream closes the connection.
                 if let Some(slot) = slots.take(origin) {
                     connections.spawn(drive(stream, slot, Arc::clone(&site), stop.clone()));
                 }
-                // What it sent is read before others come, else those of a flood would have it give way unheard.
+                // Lets the new connection read what its client has sent before the next accept. Otherwise, in a
+                // flood, the connection would be evicted before its request is read.
                 tokio::task::yield_now().await;
             }
             Err(error) if concerns_client(&error) => {}
@@ -80,11 +85,11 @@ async fn serve_one(
                     site.statistics.count_accept_error();
                     log::debug!("cannot accept a connection: {error}");
                     if slots.make_room() {
-                        tokio::task::yield_now().await; // for the one that gave way to close
+                        tokio::task::yield_now().await; // lets the evicted connection close
                         continue;
                     }
                 }
-                // A new one stays in the backlog and accept would fail again at once.
+                // The new connection stays in the backlog, so another accept would fail at once.
                 tokio::select! {
                     _ = stopped.wait_for(|stop| *stop) => break,
                     () = tokio::time::sleep(site.limits.accept_pause) => {}
@@ -96,7 +101,7 @@ async fn serve_one(
     while connections.join_next().await.is_some() {}
 }
 
-/// Whether the client took its connection back, as opposed to our running out of something.
+/// Whether the client aborted its connection, as opposed to the agent being out of a resource.
 fn concerns_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,9 +1,11 @@
-//! The bounded set of open connections, and who gives way when it is full.
+//! The bounded set of open connections, and which connection closes when a new one arrives and all slots are taken.
 //!
-//! Were new connections turned away, sixty-four idle ones would be enough to keep Prometheus out. So the newest gets in, and another
-//! goes: of those from where most come, the one that has waited longest for its client; idle ones first, then those whose request does
-//! not arrive, then those whose response is not taken. Nobody closes those of others who have no more, so a flood closes its own.
-//! Connections that wait for us go only where their origin has more than the new one's: a flood of scrapes is no way in.
+//! If the agent turned new connections away, 64 idle ones would be enough to lock Prometheus out. So it accepts the
+//! new connection and evicts another: from the origin with most connections, the one that has waited longest for its
+//! client. Idle connections go first, then those whose request does not arrive, then those whose response is not
+//! read. A connection of another origin is evicted only if that origin has more connections than the new one's, so a
+//! flood evicts its own. Connections that wait for the agent (phase `Serving`) are evicted only if their origin has
+//! at least two more than the new one's: a flood of scrapes does not displace the scrapes of others.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,7 +15,7 @@ use super::origin::Origin;
 use super::phase::{Phase, Watch};
 use super::{Limits, Statistics};
 
-/// The open connections.
+/// The open connections, at most [`Limits::connections`].
 #[derive(Debug)]
 pub(super) struct Slots {
     limits: Limits,
@@ -27,7 +29,7 @@ struct Open {
     watches: HashMap<u64, Arc<Watch>>,
 }
 
-/// One place among the open connections; given back when dropped.
+/// One slot among the open connections; dropping it frees the slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) watch: Arc<Watch>,
@@ -44,7 +46,8 @@ impl Slots {
         })
     }
 
-    /// A place for a new connection from `origin`; `None` when no other must give way.
+    /// Takes a slot for a new connection from `origin`, evicting another connection if all are taken. `None` if no
+    /// other may be evicted; the new connection is then counted as rejected.
     pub(super) fn take(self: &Arc<Self>, origin: Origin) -> Option<Slot> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.watches.len() >= self.limits.connections && !self.evict(&mut open, Some(origin)) {
@@ -63,8 +66,8 @@ impl Slots {
         })
     }
 
-    /// Ends the connection that has waited longest, because the system has no descriptor for another. Tells whether one
-    /// waited.
+    /// Evicts the connection that has waited longest, because the system has no descriptor for another. Returns
+    /// whether there was one to evict.
     pub(super) fn make_room(&self) -> bool {
         self.evict(
             &mut self.open.lock().unwrap_or_else(PoisonError::into_inner),
@@ -72,7 +75,7 @@ impl Slots {
         )
     }
 
-    /// The place is free at once, the connection's task ends a moment later.
+    /// Frees the slot at once; the connection's task ends a moment later.
     fn evict(&self, open: &mut Open, newcomer: Option<Origin>) -> bool {
         let victim = victim(&open.watches, newcomer);
         let Some(watch) = victim.and_then(|id| open.watches.remove(&id)) else {
@@ -84,7 +87,7 @@ impl Slots {
     }
 }
 
-/// Who gives way to one from `newcomer`, or to nobody in particular.
+/// The connection to evict for one from `newcomer`, or, with `None`, to free a descriptor.
 fn victim(watches: &HashMap<u64, Arc<Watch>>, newcomer: Option<Origin>) -> Option<u64> {
     let mut counts: HashMap<Origin, usize> = HashMap::new();
     for watch in watches.values() {
@@ -175,7 +178,7 @@ mod tests {
         flood[0].watch.evicted().await;
         let _second = slots.take(here()).unwrap();
         flood[1].watch.evicted().await;
-        // Now most are from here.
+        // Now most connections are from `here`.
         let _fourth = slots.take(there()).unwrap();
         oldest.watch.evicted().await;
         assert_eq!((statistics.evicted(), statistics.rejected()), (3, 0));
@@ -192,7 +195,7 @@ mod tests {
         served[0].watch.evicted().await;
         second.watch.serving();
         assert_eq!((statistics.evicted(), statistics.rejected()), (1, 1));
-        // Two each: nobody has too many, and the idle one is from here.
+        // Each origin has two, so neither has more than the other, and the idle one is from `here`.
         assert!(slots.take(there()).is_none());
         let _third = slots.take(here()).unwrap();
         idle.watch.evicted().await;

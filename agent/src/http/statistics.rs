@@ -1,4 +1,4 @@
-//! What the HTTP side counts about itself.
+//! The HTTP server's counters about itself. The connections write them; the collector `http` reads them.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 use super::Limits;
 
-/// All status codes that are ever answered.
+/// All status codes that the server ever sends.
 const CODES: [(StatusCode, &str); 9] = [
     (StatusCode::OK, "200"),
     (StatusCode::BAD_REQUEST, "400"),
@@ -19,19 +19,20 @@ const CODES: [(StatusCode, &str); 9] = [
     (StatusCode::SERVICE_UNAVAILABLE, "503"),
 ];
 
-/// Whose time was up.
+/// Which time limit was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
-    /// A client's, sending a request's header; before it there may be a handshake, after it a password to check.
+    /// The client did not complete a request's header in time, including the TLS handshake before it and the password
+    /// check after it.
     Header,
-    /// A client's, taking a response.
+    /// The client did not read a response in time.
     Write,
-    /// The owner's, answering a question.
+    /// The owner of the state did not answer a question in time.
     Owner,
 }
 
 impl Timeout {
-    /// All with the values of the label `phase`, in the order of the variants.
+    /// All variants with their values of the label `phase`, in the order of the variants.
     pub const ALL: [(Self, &'static str); 3] = [
         (Self::Header, "header"),
         (Self::Write, "write"),
@@ -39,7 +40,7 @@ impl Timeout {
     ];
 }
 
-/// Counts since the start. Shared between the connections and whoever shows them.
+/// Counts since the start of the agent. Shared between the connections and the collectors.
 #[derive(Debug, Default)]
 pub struct Statistics {
     limits: Limits,
@@ -57,7 +58,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Nothing has happened yet under these `limits`, which are told beside the counts.
+    /// All counts are 0. `limits` are shown beside the counts.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -65,17 +66,17 @@ impl Statistics {
         }
     }
 
-    /// What applies.
+    /// The limits in force.
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Open connections.
+    /// Open connections now.
     pub fn connections(&self) -> u64 {
         self.connections.load(Relaxed)
     }
 
-    /// Connections closed at once, because none of the others had to give way.
+    /// Connections closed right after accept, because no other could be evicted.
     pub fn rejected(&self) -> u64 {
         self.rejected.load(Relaxed)
     }
@@ -85,43 +86,44 @@ impl Statistics {
         self.evicted.load(Relaxed)
     }
 
-    /// Connections that the system could not accept.
+    /// Failed `accept` calls while a connection waited.
     pub fn accept_errors(&self) -> u64 {
         self.accept_errors.load(Relaxed)
     }
 
-    /// Connections that ended in their TLS handshake; those that were too slow are among the timeouts.
+    /// Connections whose TLS handshake failed; handshakes that were too slow count as timeouts.
     pub fn handshake_failures(&self) -> u64 {
         self.handshake_failures.load(Relaxed)
     }
 
-    /// Changes of the web configuration, or of a file it names, that could not be used.
+    /// Failed rereads after a change of the web configuration file or of a file that it names.
     pub fn reload_failures(&self) -> u64 {
         self.reload_failures.load(Relaxed)
     }
 
-    /// Bytes of all answers that clients have not taken yet; answers of one pass count once.
+    /// Bytes of all answers that clients have not read yet; answers that share one pass count once.
     pub fn unsent_bytes(&self) -> u64 {
         self.unsent_bytes.load(Relaxed)
     }
 
-    /// Connections closed because their clients did not take answers while the memory for answers was used up.
+    /// Connections closed because their clients did not read their answers while the memory for answers was
+    /// exhausted.
     pub fn unread(&self) -> u64 {
         self.unread.load(Relaxed)
     }
 
-    /// Passes that were put off because requests came too often.
+    /// Passes delayed because requests came too often.
     pub fn delayed(&self) -> u64 {
         self.delayed.load(Relaxed)
     }
 
-    /// Requests by the status code of their answer, all codes that there are.
+    /// Requests by status code of the response, including codes with count 0.
     pub fn requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.requests.iter().map(|count| count.load(Relaxed));
         CODES.into_iter().map(|(_, name)| name).zip(counts)
     }
 
-    /// Times up, by [`Timeout`].
+    /// Exceeded time limits, by [`Timeout`].
     pub fn timeouts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Timeout::ALL
             .into_iter()

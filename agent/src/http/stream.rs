@@ -1,4 +1,5 @@
-//! A byte stream that reports what happens on it to a [`Watch`].
+//! A byte stream that reports reads, writes and flushes to a [`Watch`], which derives the connection's phase from
+//! them.
 
 use std::io;
 use std::pin::Pin;
@@ -53,7 +54,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when all it had is written, never in the middle of a response.
+    /// hyper flushes only when it has written everything, never in the middle of a response.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.watch.flushed();

@@ -1,4 +1,4 @@
-//! The memory of answers that clients have not taken yet: one bound for all connections together.
+//! The memory of answers that clients have not read yet: one bound for all connections together.
 //!
 //! ```text
 //! pass, page --hold--> buffer, counted once --lend--> answers of connections
@@ -6,9 +6,9 @@
 //!   room() waits         +---- its last answer ends -----+
 //! ```
 //!
-//! Answers of one pass share their buffer. While more than half of the bound is used no further buffer is made. Then clients have had
-//! [`GRACE`] to take theirs; after that the connections that hold one buffer are closed: that of the origins with most answers, of
-//! several the oldest.
+//! Answers of one pass share a buffer. While the buffers use more than half of the bound, no new one is made:
+//! [`Unsent::room`] waits. If clients do not read a buffer within [`GRACE`], it closes the connections that hold one
+//! buffer: the buffer whose origins hold most answers, and of several such buffers the oldest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,12 +22,12 @@ use super::origin::Origin;
 use super::phase::Watch;
 use super::{Statistics, gzip};
 
-/// How long a client may hold a buffer that others wait for.
+/// How long clients may hold a buffer while others wait for memory.
 const GRACE: Duration = Duration::from_secs(1);
-/// Smaller answers are not counted; there are as many as connections at most.
+/// Smaller answers, in bytes, are not counted; each connection has at most one.
 const SMALL: usize = 32 * 1024;
 
-/// See the module.
+/// Counts the buffers of unread answers and limits them to [`Limits::unsent_bytes`](super::Limits::unsent_bytes).
 #[derive(Debug)]
 pub(super) struct Unsent {
     most: usize,
@@ -48,12 +48,12 @@ struct Buffer {
     address: usize,
     bytes: usize,
     made: Instant,
-    /// The connections whose answers it is.
+    /// The connections that are sending this buffer.
     holders: HashMap<u64, Arc<Watch>>,
     is_closing: bool,
 }
 
-/// What is to be done where there is no room.
+/// What to do while there is no memory for another answer.
 #[derive(Debug, PartialEq, Eq)]
 enum Remedy {
     Close(u64),
@@ -70,7 +70,7 @@ impl Unsent {
         })
     }
 
-    /// Counts `body` from now until all its clones are dropped.
+    /// Counts `body` from now until all its clones are dropped. Bodies below [`SMALL`] are not counted.
     pub(super) fn hold(self: &Arc<Self>, body: impl Into<Bytes>) -> Bytes {
         let body = body.into();
         if body.len() < SMALL {
@@ -82,7 +82,7 @@ impl Unsent {
         Bytes::from_owner(Held { body, id, unsent })
     }
 
-    /// `body` as the answer of the connection that `watch` is of.
+    /// Registers that the connection of `watch` sends `body`, until the returned clone is dropped.
     pub(super) fn lend(self: &Arc<Self>, body: Bytes, watch: &Arc<Watch>) -> Bytes {
         let Some((buffer, holder)) = self.lock().lend(&body, watch) else {
             return body;
@@ -96,7 +96,7 @@ impl Unsent {
         })
     }
 
-    /// `body` compressed, and counted; `None` where there is no room for that.
+    /// Compresses `body` and counts the result; `None` if there is no memory for that.
     pub(super) fn packed(self: &Arc<Self>, body: &Bytes) -> Option<Bytes> {
         if self.lock().bytes + body.len() > self.most {
             return None;
@@ -104,10 +104,10 @@ impl Unsent {
         gzip::compress(body).ok().map(|packed| self.hold(packed))
     }
 
-    /// Waits until another answer may be made.
+    /// Waits until at most half of the bound is in use, closing connections that do not read.
     pub(super) async fn room(&self) {
         loop {
-            // Before the look, so that no release is missed.
+            // Created before the check, so that no release is missed.
             let released = self.released.notified();
             let until = {
                 let mut buffers = self.lock();
@@ -153,7 +153,7 @@ impl Buffers {
         id
     }
 
-    /// Numbers of the buffer and of the answer; `None` for a body that is not counted.
+    /// Ids of the buffer and of its new holder; `None` for a body that is not counted.
     fn lend(&mut self, body: &Bytes, watch: &Arc<Watch>) -> Option<(u64, u64)> {
         let address = body.as_ptr().addr();
         let (id, buffer) = self
@@ -166,7 +166,7 @@ impl Buffers {
         Some((*id, holder))
     }
 
-    /// The buffer to be given up, or when to look again.
+    /// The buffer whose connections to close, or the time to look again.
     fn remedy(&self, now: Instant) -> Remedy {
         let held = || {
             self.all
@@ -179,7 +179,7 @@ impl Buffers {
                 *counts.entry(watch.origin).or_default() += 1;
             }
         }
-        // Who has few answers protects the buffer for all that share it.
+        // The least greedy holder counts: an origin with few answers protects the buffer for all that share it.
         let greed = |buffer: &Buffer| {
             let greed = buffer
                 .holders
@@ -199,7 +199,7 @@ impl Buffers {
             )
     }
 
-    /// Closes the connections that hold the buffer, which they give up a moment later. How many these are.
+    /// Closes the connections that hold the buffer; they release it a moment later. Returns their number.
     fn close(&mut self, id: u64) -> u64 {
         let Some(buffer) = self.all.get_mut(&id) else {
             return 0;
@@ -210,7 +210,7 @@ impl Buffers {
     }
 }
 
-/// The one owner of a counted body.
+/// The owner of a counted body: when all clones are dropped, the buffer no longer counts.
 #[derive(Debug)]
 struct Held {
     body: Bytes,
@@ -236,7 +236,7 @@ impl Drop for Held {
     }
 }
 
-/// The answer of one connection.
+/// The answer of one connection: when it is dropped, the connection no longer holds the buffer.
 #[derive(Debug)]
 struct Lent {
     body: Bytes,

@@ -1,18 +1,19 @@
-//! The names of this machine, as the kernel and files tell them.
+//! The host names of this machine, from the kernel and from files. DNS is not used.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// Bytes of a file of names that are read; a larger one is a list of something else.
+/// Bytes read of a file of names; a larger file holds something else.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// What the kernel tells of itself, as `uname` does.
+/// The names that the kernel has, as `uname` returns them.
 const NODE: &str = "/proc/sys/kernel/hostname";
 const DOMAIN: &str = "/proc/sys/kernel/domainname";
 
-/// The kernel's node name, that in `etc/hostname` below `rootfs` (in a container the kernel tells that of the container), and what stands
-/// beside one of them in `etc/hosts`, both here and below `rootfs`. A name that cannot be found is missing; that is no error.
+/// The kernel's node name, the one in `etc/hostname` below `rootfs` (in a container, the kernel has the container's
+/// name), and the names on the same line as one of them in `etc/hosts`, both of this file system and below `rootfs`.
+/// A name that cannot be read is missing from the result; that is no error.
 pub(super) fn names(rootfs: &Path) -> Vec<String> {
     let node = read(Path::new(NODE));
     let domain = read(Path::new(DOMAIN));
@@ -24,12 +25,13 @@ pub(super) fn names(rootfs: &Path) -> Vec<String> {
 
 fn read(path: &Path) -> String {
     let mut text = Vec::new();
-    // What cannot be read has no names.
+    // An unreadable file adds no names.
     let _ = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut text));
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// `names`, each without its domain too, with `domain`, and with what `tables`, files like `/etc/hosts`, have beside it.
+/// `names`, the same without their domains, the same with `domain`, and the names on the same line in `tables`
+/// (contents of files like `/etc/hosts`).
 fn known(names: &[&str], domain: &str, tables: &[String]) -> Vec<String> {
     let mut known: Vec<String> = Vec::new();
     for name in names.iter().filter(|name| is_own(name)) {
@@ -51,8 +53,8 @@ fn known(names: &[&str], domain: &str, tables: &[String]) -> Vec<String> {
     known
 }
 
-/// The names in one line of `/etc/hosts`, if one of `known` is among them. Lines of others are not this machine's, even those of its own
-/// addresses: such files also list names of others that shall lead nowhere.
+/// The names in one line of `/etc/hosts` if one of `known` is among them. Other lines are ignored, even those of the
+/// machine's own addresses: such files also map names of other sites to them in order to block those sites.
 fn beside(line: &str, known: &[String]) -> Vec<String> {
     let line = line.split('#').next().unwrap_or_default();
     let names = || line.split_whitespace().skip(1);
@@ -63,7 +65,7 @@ fn beside(line: &str, known: &[String]) -> Vec<String> {
     names().map(str::to_owned).collect()
 }
 
-/// A name of one machine, as opposed to what stands for any.
+/// Whether the name belongs to one machine, as opposed to a placeholder.
 fn is_own(name: &str) -> bool {
     !name.is_empty() && !name.eq_ignore_ascii_case("localhost") && name != "(none)"
 }

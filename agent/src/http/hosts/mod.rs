@@ -1,10 +1,12 @@
-//! Under which host names the agent shows data and takes orders.
+//! The check of `Host`: requests for data must name this machine.
 //!
-//! A page of another site can have its own name resolve to this machine (DNS rebinding). The browser then takes the agent for that site, and
-//! lets the page read every answer. The header `Host` still has the name of the site, so requests for data must name this machine. A page
-//! can also send a request here without reading the answer; what such a request says of its origin is checked in [`is_foreign`].
+//! A page of another site can make its own name resolve to this machine (DNS rebinding). The browser then takes the
+//! agent for that site and lets the page read every answer. The header `Host` still carries the site's name, so
+//! requests for data must carry a name of this machine. A page can also send a request here without reading the
+//! answer; [`is_foreign`] checks the headers in which the browser names the page's origin.
 //!
-//! In come the names of `--web.allowed-host` and those of the machine; out goes whether a request is answered.
+//! In: the names of `--web.allowed-host` and the names of the machine. Out: whether a request is answered, or the
+//! [`Refusal`].
 
 mod machine;
 
@@ -17,35 +19,35 @@ use hyper::{HeaderMap, Request, StatusCode, Version};
 
 use crate::config::host_name::normalized;
 
-/// The names that requests may have in `Host`, beside IP addresses and `localhost`.
+/// The names that requests may carry in `Host`, in addition to IP addresses and `localhost`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hosts(BTreeSet<String>);
 
-/// Why a request is not answered.
+/// Why a request is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Not exactly one `Host`, as HTTP/1.1 demands.
+    /// Not exactly one `Host` header, which HTTP/1.1 requires.
     NotOneHost,
-    /// A name that is not allowed; `None` for one that cannot be a host name.
+    /// The name is not allowed; `None` if it cannot be a host name.
     Name(Option<String>),
 }
 
 impl Hosts {
-    /// Allows `names`, written in any case, with or without a dot at the end.
+    /// Allows `names`, in any case, with or without a trailing dot.
     pub fn new(names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let names = names.into_iter();
         Self(names.filter_map(|name| normalized(name.as_ref())).collect())
     }
 
-    /// Allows `names` and the names of this machine: those that the kernel and the files of `rootfs` tell. DNS is not asked, because others
-    /// may answer for it.
+    /// Allows `names` and the names of this machine: those of the kernel and of the files of `rootfs`. DNS is not
+    /// asked, because other parties may control its answers.
     pub fn of_machine<'a>(names: impl Iterator<Item = &'a str>, rootfs: &Path) -> Self {
         let machine = machine::names(rootfs);
         Self::new(names.map(str::to_owned).chain(machine))
     }
 
-    /// Refuses a request whose target or header names a host that is not allowed. A request of HTTP/1.0 may have no `Host`: browsers send
-    /// one.
+    /// Refuses a request whose target or `Host` header names a host that is not allowed. A request of HTTP/1.0 may
+    /// have no `Host`; browsers always send one.
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
         if let Some(authority) = request.uri().authority() {
             self.check_name(authority.as_str())?;
@@ -78,7 +80,7 @@ impl Refusal {
         }
     }
 
-    /// What is wrong and what to do.
+    /// What is wrong, and how to fix it.
     pub(super) fn text(&self) -> String {
         match self {
             Self::NotOneHost => "expected one header Host".to_owned(),
@@ -95,7 +97,7 @@ impl Refusal {
 #[derive(Debug, PartialEq, Eq)]
 enum Host {
     Address,
-    /// In lower case, without a dot at the end.
+    /// In lower case, without a trailing dot.
     Name(String),
 }
 
@@ -106,7 +108,7 @@ fn host_of(authority: &str) -> Option<Host> {
         address.parse::<Ipv6Addr>().ok()?;
         return is_port(port).then_some(Host::Address);
     }
-    // Without brackets there is no port, and it is not correct, but it can be no name either.
+    // An IPv6 address without brackets is not valid here and has no port, but it cannot be a name either.
     if authority.parse::<Ipv6Addr>().is_ok() {
         return Some(Host::Address);
     }
@@ -121,7 +123,7 @@ fn host_of(authority: &str) -> Option<Host> {
     }
 }
 
-/// Nothing, or a colon and digits; none is the usual port.
+/// Whether `text` is empty or a colon with digits; a colon alone means the default port.
 fn is_port(text: &str) -> bool {
     let digits = text.strip_prefix(':');
     text.is_empty() || digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
@@ -129,8 +131,9 @@ fn is_port(text: &str) -> bool {
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a page of another site sent the request, as the browser says: by an `Origin` that is not the host that was asked, or by a
-/// `Sec-Fetch-Site` that is neither of the same origin nor of the user. Programs send neither of them.
+/// Whether a page of another site sent the request. The browser says so: by an `Origin` that is not the requested
+/// host, or by a `Sec-Fetch-Site` other than `same-origin` and `none` (the user's own action). Programs send neither
+/// header.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let mut origins = headers.get_all(ORIGIN).iter();
@@ -139,8 +142,8 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
         || sites.any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
 }
 
-/// Whether `origin`, such as `https://host:port`, is the host that was asked. The scheme is not known where a proxy has ended TLS, so it
-/// only says which port goes without saying.
+/// Whether `origin`, such as `https://host:port`, is the requested host. Behind a proxy that ends TLS the real scheme
+/// is unknown, so the scheme only sets the default port.
 fn is_own(origin: &str, host: Option<&str>) -> bool {
     let (usual, authority) = match origin.split_once("://") {
         Some(("http", authority)) => (":80", authority),
@@ -262,7 +265,7 @@ mod tests {
             assert_eq!(check(version, "/", &twice), Err(Refusal::NotOneHost));
             let evil = Err(Refusal::Name(Some("evil.example".to_owned())));
             assert_eq!(check(version, "/", &["evil.example"]), evil);
-            // An absolute target counts as well as the header.
+            // An absolute target is checked as well as the header.
             assert_eq!(check(version, "http://evil.example/", &["localhost"]), evil);
             assert_eq!(check(version, "http://localhost/", &["evil.example"]), evil);
             assert_eq!(check(version, "http://localhost/", &["localhost"]), Ok(()));

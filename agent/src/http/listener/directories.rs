@@ -1,29 +1,31 @@
-//! Whether other users can replace what stands in the directories of a path.
+//! The check of the directories of a Unix socket's path: whether other users can replace what is in them.
 //!
-//! The agent may be root. In a directory that another user can write, the file that it binds, or a directory above it, may be another one a
-//! moment later: then root would make or remove files where that user wants. So such a path is refused.
+//! The agent may run as root. If another user can write to a directory of the path, that user can replace the socket
+//! file, or a directory above it, between two steps of the agent: root would then create or remove files where that
+//! user wants. So the agent refuses such a path.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-/// Symbolic links on one way; the kernel follows no more.
+/// Symbolic links followed in one path; the kernel's limit.
 const MAX_LINKS: u32 = 40;
 const ROOT: u32 = 0;
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
-/// Only the owner of a file may rename or remove it there.
+/// In such a directory, only the owner of a file may rename or remove it.
 const STICKY: u32 = 0o1000;
 
-/// An error, with its remedy, unless only root and the user of this process can replace what is in the directories on the way to `path`.
+/// Fails, with the remedy in the error, unless only root and the user of this process can replace files in the
+/// directories of `path`, including those that symbolic links lead through.
 pub(super) fn check(path: &Path) -> Result<(), String> {
     let mut way: Vec<OsString> = names(path.parent().unwrap_or(path)).rev().collect();
     let mut here = PathBuf::from("/");
     let mut links = 0;
     loop {
         let Ok(found) = fs::metadata(&here) else {
-            return Ok(()); // binding tells what is wrong
+            return Ok(()); // the error of binding says what is wrong
         };
         if let Some(fault) = fault(&found, own_user(), own_group()) {
             return Err(format!(
@@ -52,7 +54,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     }
 }
 
-/// The names of a path, `..` among them, without the root.
+/// The components of a path, including `..`, without the root.
 fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     let names = path.components().filter_map(|one| match one {
         Component::Normal(_) | Component::ParentDir => Some(one.as_os_str().to_owned()),
@@ -61,7 +63,7 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     names.collect::<Vec<_>>().into_iter()
 }
 
-/// Why users other than root and `user` can replace what is in this directory, if they can.
+/// Why users other than root and `user` can replace files in this directory; `None` if they cannot.
 fn fault(directory: &Metadata, user: u32, group: u32) -> Option<String> {
     let (owner, mode) = (directory.uid(), directory.mode());
     if owner != ROOT && owner != user {
@@ -148,7 +150,7 @@ mod tests {
         symlink(safe.path(), open.path().join("back")).unwrap();
         assert!(refusal(&safe.path().join("out")).contains("every user"));
         assert!(refusal(&open.path().join("back")).contains("every user"));
-        // The last directory is safe, but a link on the way to it can be replaced.
+        // The last directory is safe, but a link in the path can be replaced.
         symlink(open.path().join("back"), safe.path().join("via")).unwrap();
         assert!(refusal(&safe.path().join("via")).contains("every user"));
         symlink(".", safe.path().join("here")).unwrap();

@@ -1,4 +1,7 @@
-//! Sockets that listen: TCP and Unix, bound here or passed by systemd. What is accepted is served alike.
+//! Listening sockets, TCP and Unix, bound by the agent or passed by systemd. Accepted connections are served alike.
+//!
+//! In: a [`ListenAddress`], or the sockets that systemd passed. Out: [`Listener`], or a [`BindError`] that says what
+//! to do.
 
 mod directories;
 mod passed;
@@ -18,10 +21,10 @@ use super::origin::Origin;
 use crate::config::ListenAddress;
 use unix::SocketFile;
 
-/// Bytes that the kernel takes for one connection beyond what it can send.
+/// Unsent bytes that the kernel buffers for one connection (`TCP_NOTSENT_LOWAT`).
 const NOT_SENT: u32 = 128 * 1024;
 
-/// A socket that listens. Dropping it closes it, and removes the file of a Unix socket that was bound here.
+/// A listening socket. Dropping it closes it, and removes the file of a Unix socket that the agent bound.
 #[derive(Debug)]
 pub struct Listener(Socket);
 
@@ -30,31 +33,31 @@ enum Socket {
     Tcp(TcpListener),
     Unix {
         socket: UnixListener,
-        /// `None` if systemd made the socket. Only dropped, never read.
+        /// `None` if systemd created the socket. Kept only to be dropped.
         _file: Option<SocketFile>,
     },
 }
 
-/// A connection, of whatever kind.
+/// A connection of any kind.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Why there is no socket that listens.
+/// Why the agent has no listening socket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{flag}: {reason}")]
 pub struct BindError {
-    /// The flag, and the address if there is one.
+    /// The flag, with its address if there is one.
     flag: String,
-    /// What is wrong, and what to do.
+    /// What is wrong, and how to fix it.
     reason: String,
 }
 
 impl Listener {
-    /// Listens on `address`.
+    /// Binds `address` and listens on it.
     ///
     /// # Errors
-    /// The address cannot be had; the error says what to do.
+    /// The address cannot be bound; the error says what to do.
     pub async fn bind(address: &ListenAddress) -> Result<Self, BindError> {
         let bound = match address {
             ListenAddress::Tcp(tcp) => tcp::bind(tcp).await.map(Socket::Tcp),
@@ -69,10 +72,10 @@ impl Listener {
         })
     }
 
-    /// All sockets that systemd passed to this process. They are taken: call this once.
+    /// Takes over all sockets that systemd passed to this process. Call this once only.
     ///
     /// # Errors
-    /// There is none, or something else was passed; the error says what to do.
+    /// No socket was passed, or a descriptor is no listening socket; the error says what to do.
     pub fn passed() -> Result<Vec<Self>, BindError> {
         passed::take().map_err(|reason| BindError {
             flag: "--web.systemd-socket".to_owned(),
@@ -80,7 +83,8 @@ impl Listener {
         })
     }
 
-    /// Scheme and authority of a URL that leads here from this machine, as far as there is one.
+    /// Scheme and authority of a URL that reaches this listener from this machine. A Unix socket has none; it gets
+    /// `localhost`.
     pub fn url(&self, is_secure: bool) -> String {
         let scheme = if is_secure { "https" } else { "http" };
         let address = match &self.0 {
@@ -92,19 +96,20 @@ impl Listener {
                 format!("{scheme}://localhost:{}", address.port())
             }
             Some(address) => format!("{scheme}://{address}"),
-            // curl and others take the socket beside the URL.
+            // Clients such as curl take the socket's path in addition to the URL.
             None => format!("{scheme}://localhost"),
         }
     }
 
-    /// The next connection, and where it comes from.
+    /// Accepts the next connection, and returns its origin.
     pub(super) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Origin)> {
         match &self.0 {
             Socket::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
-                // Only a matter of speed.
+                // Failure costs latency only.
                 let _ = stream.set_nodelay(true);
-                // What a client does not read waits in memory that clients share, not in the kernel once for each.
+                // Data that a client does not read shall wait in the memory of answers, which is shared and bounded,
+                // not in a kernel buffer for each connection.
                 let _ = SockRef::from(&stream).set_tcp_notsent_lowat(NOT_SENT);
                 Ok((Box::new(stream), peer.ip().into()))
             }
@@ -115,14 +120,15 @@ impl Listener {
         }
     }
 
-    /// Whether a connection waits to be accepted. Without a free descriptor the kernel refuses to accept before it looks.
+    /// Whether a connection waits to be accepted. When the process has no free descriptor, `accept` fails before the
+    /// kernel looks for one.
     pub(super) fn is_asked(&self) -> bool {
         let socket = match &self.0 {
             Socket::Tcp(socket) => socket.as_fd(),
             Socket::Unix { socket, .. } => socket.as_fd(),
         };
         let mut wanted = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
-        // What cannot be told is taken for yes.
+        // If `poll` fails, assume that one waits.
         poll(&mut wanted, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
     }
 }
@@ -134,7 +140,7 @@ impl From<TcpListener> for Listener {
 }
 
 impl fmt::Display for Listener {
-    /// The address as `--web.listen-address` takes it.
+    /// The address in the syntax of `--web.listen-address`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Socket::Tcp(socket) => match socket.local_addr() {

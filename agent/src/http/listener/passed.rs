@@ -1,4 +1,4 @@
-//! Sockets that systemd opened and passed: descriptors from 3 on, told in `LISTEN_FDS` and `LISTEN_PID`.
+//! Sockets that systemd opened and passed: descriptors from 3 on, announced in `LISTEN_FDS` and `LISTEN_PID`.
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::{Listener, Socket as Kind};
 
-/// See [`Listener::passed`].
+/// Takes over all passed sockets; the implementation of [`Listener::passed`].
 pub(super) fn take() -> Result<Vec<Listener>, String> {
     let numbers = sd_notify::listen_fds()
         .map_err(|error| format!("LISTEN_FDS and LISTEN_PID tell of no open sockets: {error}"))?;
@@ -31,14 +31,15 @@ pub(super) fn take() -> Result<Vec<Listener>, String> {
 }
 
 fn listener(number: RawFd) -> io::Result<Listener> {
-    // SAFETY: it was found open just now, and nobody closes it meanwhile.
+    // SAFETY: `sd_notify` has just found it open, and no code closes it meanwhile.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     let socket = SockRef::from(&borrowed);
     let domain = socket.domain()?;
     if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
         return Err(io::Error::other("no stream socket that listens"));
     }
-    // SAFETY: the service manager passed it to this process, and the caller takes it once: nobody else owns it.
+    // SAFETY: the service manager passed the descriptor to this process, and the caller takes it once: it has no
+    // other owner.
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(number) });
     socket.set_nonblocking(true)?;
     if domain == Domain::UNIX {

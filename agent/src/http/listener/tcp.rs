@@ -1,4 +1,4 @@
-//! A TCP socket at an address.
+//! Binds a TCP socket to a configured address.
 
 use std::io::ErrorKind;
 
@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use crate::config::TcpAddress;
 
-/// Binds the first of the address's forms that works.
+/// Binds the first of the addresses of `address` that works. An address in use ends the search with an error.
 pub(super) async fn bind(address: &TcpAddress) -> Result<TcpListener, String> {
     let candidates = address
         .resolve()
@@ -26,7 +26,7 @@ pub(super) async fn bind(address: &TcpAddress) -> Result<TcpListener, String> {
     Err(failure)
 }
 
-/// What is wrong with an address that cannot be bound, and what to do.
+/// What is wrong with an address that cannot be bound, and how to fix it.
 fn reason(error: &std::io::Error) -> String {
     let text = match error.kind() {
         ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",

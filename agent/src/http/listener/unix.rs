@@ -1,4 +1,6 @@
-//! A Unix socket at a path: for the owner and the group of its file only.
+//! A Unix socket at a path, which only the owner and the group of its file may use.
+//!
+//! Checks the directories of the path, replaces the socket of a dead process, and removes the file at the end.
 
 use std::convert::Infallible;
 use std::fs::{self, Metadata};
@@ -15,24 +17,24 @@ use tokio::net::{UnixListener, UnixSocket};
 
 use super::directories;
 
-/// Who may connect: to write is to connect.
+/// Mode of the socket file: connecting needs the right to write, so owner and group may connect.
 const MODE: u32 = 0o660;
-/// The umask that leaves this mode as it is.
+/// The umask that leaves [`MODE`] unchanged.
 const UMASK: u32 = 0o007;
-/// Connections that wait to be accepted; as many as for TCP.
+/// Length of the backlog of connections that wait to be accepted; the same as for TCP.
 const BACKLOG: u32 = 1024;
 
-/// The file of a bound socket. Removed when dropped, unless another one has taken its place: by a thread that waits for nothing
-/// else, because the one that serves should need no right to remove files.
+/// The file of a bound socket. Dropping it removes the file, unless another file has taken its place. A thread of its
+/// own removes it, so that the HTTP thread needs no right to remove files.
 #[derive(Debug)]
 pub(super) struct SocketFile {
-    /// Nothing is ever sent; that it is dropped ends the thread's wait. Both are `Some` until then.
+    /// Dropping the sender ends the thread's wait; nothing is ever sent. Both fields are `Some` until then.
     held: Option<Sender<Infallible>>,
     remover: Option<JoinHandle<()>>,
 }
 
-/// Binds `path`. A socket that a dead process left there is replaced. To be called before other threads make files, because the umask
-/// of the process changes for a moment.
+/// Binds `path`, replacing a socket that a dead process left there. Call this before other threads create files,
+/// because it changes the umask of the process for a moment.
 pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), String> {
     directories::check(path)?;
     make_room(path)?;
@@ -44,8 +46,8 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), String> {
     Ok((listener, file))
 }
 
-/// Binds `path` to a file that has [`MODE`] from its first moment: the kernel gives it the mode of the socket, less the umask. Nothing is
-/// changed by its path, where another user may have put another file by then.
+/// Binds `path` to a file that has [`MODE`] from the start: the kernel gives it the mode of the socket less the
+/// umask. A `chmod` of the path afterwards could change another file that another user has put there.
 fn bind_with_mode(socket: &UnixSocket, path: &Path) -> io::Result<()> {
     fchmod(socket, Mode::from_raw_mode(MODE))?;
     let former = umask(Mode::from_raw_mode(UMASK));
@@ -54,10 +56,10 @@ fn bind_with_mode(socket: &UnixSocket, path: &Path) -> io::Result<()> {
     bound
 }
 
-/// Removes what is at `path` if it is a socket on which nobody listens.
+/// Removes the file at `path` if it is a socket without a listener.
 fn make_room(path: &Path) -> Result<(), String> {
     match fs::symlink_metadata(path) {
-        Err(_) => return Ok(()), // nothing there; or bind says what is wrong
+        Err(_) => return Ok(()), // no file there, or bind reports the error
         Ok(found) if !found.file_type().is_socket() => {
             return Err(
                 "there is something that is no socket; remove it or choose another path".to_owned(),
@@ -72,18 +74,18 @@ fn make_room(path: &Path) -> Result<(), String> {
                     "a socket that a dead process left there cannot be removed: {error}; remove it"
                 )
             }),
-        // Also when it is too busy to answer, or speaks another protocol.
+        // Also if that program is too busy to answer or uses another socket type.
         _ => Err("another program listens there; stop it or choose another path".to_owned()),
     }
 }
 
-/// Waits for nobody: who listens may be held up.
+/// Connects without blocking: the listening program may hang.
 fn connect(path: &Path) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.connect(&SockAddr::unix(path)?)
 }
 
-/// What is wrong with a path that cannot be bound, and what to do.
+/// What is wrong with a path that cannot be bound, and how to fix it.
 fn reason(error: &io::Error) -> String {
     let text = match error.kind() {
         ErrorKind::NotFound => {
@@ -119,7 +121,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         drop(self.held.take());
         if let Some(remover) = self.remover.take() {
-            // It has nothing to tell.
+            // The thread returns no result.
             let _ = remover.join();
         }
     }
@@ -132,7 +134,7 @@ fn remove(path: &Path, bound: (u64, u64)) {
     }
 }
 
-/// What makes it this file and no other.
+/// Device and inode, which identify the file.
 fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
@@ -158,7 +160,7 @@ mod tests {
     async fn only_a_socket_on_which_nobody_listens_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
-        // std leaves the file behind, as a process that is killed does.
+        // std leaves the file behind, like a process that is killed.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let (_listener, file) = bind(&path).unwrap();
         let error = bind(&path).unwrap_err();
@@ -167,7 +169,7 @@ mod tests {
             "{error}"
         );
 
-        // Another one in its place is not ours to remove.
+        // The agent does not remove another file in its place.
         fs::rename(&path, directory.path().join("old")).unwrap();
         fs::write(&path, "precious").unwrap();
         drop(file);

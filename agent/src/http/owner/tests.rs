@@ -1,4 +1,4 @@
-//! Who shares whose answer, and how often the owner is asked.
+//! Which requests share an answer, and how many questions reach the state thread.
 
 use super::*;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -93,7 +93,7 @@ async fn no_request_gets_a_pass_that_began_before_it_arrived() {
     };
     let first = ask();
     let reply = next_reply(&mut inbox).await;
-    // These two arrive while the pass is under way.
+    // These two arrive during the pass.
     let later = [ask(), ask()];
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -109,7 +109,7 @@ async fn no_request_gets_a_pass_that_began_before_it_arrived() {
     assert!(inbox.try_recv().is_err(), "the two shared one");
 }
 
-/// What the passes of the test below have cost so far.
+/// CPU time of the passes in the test below so far.
 static SPENT_MS: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +124,7 @@ async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_mos
         let owner = owner.clone();
         clients.spawn(async move { while owner.metrics().await.is_ok() {} });
     }
-    // A viewer beside them.
+    // A viewer of the page asks at the same time.
     let viewer = owner.clone();
     clients.spawn(async move { while viewer.overview().await.is_ok() {} });
     let end = Instant::now() + Duration::from_secs(SECONDS);
@@ -136,7 +136,7 @@ async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_mos
         tokio::time::sleep(Duration::from_millis(COST_MS)).await;
         match question {
             Question::Metrics(reply) => reply.send(Bytes::new()).unwrap(),
-            // As unavailable; it asks again all the same.
+            // The viewer gets `Unavailable` and asks again.
             Question::Overview(_) => {}
             other => panic!("not a pass: {other:?}"),
         }

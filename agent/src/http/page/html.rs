@@ -1,10 +1,10 @@
-//! The page as it is sent: whole and readable without its script.
+//! The HTML of the page: complete and readable without its script.
 
 use super::text::{bytes, escaped};
 use super::view::{GroupRow, Overview};
 use crate::http::Status;
 
-/// The page with its table.
+/// The page with the table of groups.
 pub(super) fn table(overview: &Overview, telemetry_path: &str) -> String {
     let seconds = (overview.time - overview.since).max(1e-3);
     let rows: String = overview
@@ -22,7 +22,7 @@ pub(super) fn table(overview: &Overview, telemetry_path: &str) -> String {
     )
 }
 
-/// What is said where the owner of the state gives no answer.
+/// The page when the state thread does not answer.
 pub(super) fn unavailable(reason: &str, telemetry_path: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<title>Headcount</title>\n<link rel=\"icon\" href=\"./icon.svg\">\n\
@@ -33,7 +33,7 @@ pub(super) fn unavailable(reason: &str, telemetry_path: &str) -> String {
     )
 }
 
-/// The path without its first slash: a link that works behind a path prefix, too.
+/// The path without its leading slash: a link that also works behind a path prefix.
 fn link(telemetry_path: &str) -> String {
     escaped(telemetry_path.trim_start_matches('/'))
 }
@@ -78,7 +78,7 @@ fn omitted(count: u64) -> String {
     }
 }
 
-/// One group; rates are averages over `seconds`. The script of the page writes the same cells.
+/// The table row of one group; rates are averages over `seconds`. The page's script writes the same cells.
 fn row(group: &GroupRow, seconds: f64) -> String {
     let per_second = |count: Option<u64>| count.map(|count| count as f64 / seconds);
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));

@@ -1,14 +1,16 @@
-//! The page for people, at `/`: which groups there are, what they cost now, and which processes are in them.
+//! The status page for people: the groups, what they cost now, and which processes are in them.
 //!
-//! * `/`: the groups as a table, rates as averages since counting began; `page.css`, `page.js` and `icon.svg` belong to it
-//! * `/api/groups`: [`Overview`] as JSON; each question takes a look at the node, shared by those that coincide
-//! * `/api/processes?group=<id>`: [`Processes`] as JSON, as the last look saw them; 404 for a group that is not there (any
-//!   more), 400 for an id that is no number
+//! * `/`: the groups as a table, with rates as averages since counting began; `page.css`, `page.js` and `icon.svg`
+//!   belong to it.
+//! * `/api/groups`: [`Overview`] as JSON. Each request takes a look at all processes; requests at the same time share
+//!   it.
+//! * `/api/processes?group=<id>`: [`Processes`] as JSON, as the last look saw them. 404 if the group does not exist
+//!   (any more), 400 for an id that is not a number.
 //!
-//! A request for data must name this machine, see [`super::Hosts`].
+//! A request for data must name this machine; [`super::Hosts`] checks that.
 //!
-//! All rates are made of counters by the browser: nothing here remembers who looks. A name reaches the page only as
-//! [`Shown`], and the browser is told to run nothing but the script that is served here.
+//! The browser computes all rates from counters, so the agent keeps no state for each viewer. Names reach the page
+//! only as [`Shown`], and the headers allow the browser to run only the script that is served here.
 
 mod html;
 mod text;
@@ -32,7 +34,7 @@ pub use view::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessR
 use super::respond::{HTML, JSON, Page, TEXT, page};
 use super::{Site, gzip};
 
-/// Where it all is. All links are relative, so it works behind a path prefix.
+/// Paths of the page. All links are relative, so the page works behind a path prefix.
 const GROUPS: &str = "/api/groups";
 const PROCESSES: &str = "/api/processes";
 const FILES: [(&str, &str, &str); 3] = [
@@ -49,7 +51,7 @@ const FILES: [(&str, &str, &str); 3] = [
     ("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
 ];
 
-/// What a browser may do with any of it: load what is served here, and nothing else.
+/// Headers that limit what a browser does with the page: it may load what is served here and nothing else.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -62,21 +64,21 @@ const HEADERS: [(HeaderName, &str); 5] = [
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     ),
-    // Command lines and names stay in no cache, and a new agent's page has no old script.
+    // No cache keeps command lines and names, and a new agent's page never runs with an old script.
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// Whether the page has something at `path`.
+/// Whether `path` belongs to the page.
 pub(super) fn is_here(path: &str) -> bool {
     is_data(path) || FILES.iter().any(|(name, ..)| *name == path)
 }
 
-/// Whether what is there shows something of the node.
+/// Whether the response at `path` shows data of the node.
 pub(super) fn is_data(path: &str) -> bool {
     ["/", GROUPS, PROCESSES].contains(&path)
 }
 
-/// The answer where the request may not be answered.
+/// The response to a request that is refused: JSON for data, text otherwise.
 pub(super) fn refused(path: &str, status: StatusCode, reason: String) -> Page {
     match path {
         GROUPS | PROCESSES => failure(status, &reason),
@@ -85,7 +87,7 @@ pub(super) fn refused(path: &str, status: StatusCode, reason: String) -> Page {
 }
 
 impl Site {
-    /// The answer for a path that [`is_here`].
+    /// The response for a path that [`is_here`].
     pub(super) async fn show(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Page {
         let file = FILES.iter().find(|(name, ..)| *name == path);
         let mut page = match (path, file) {
@@ -125,7 +127,8 @@ impl Site {
         }
     }
 
-    /// What `make` makes, as soon as there is room for it beside the answers that clients have not taken yet.
+    /// A response with the body that `make` writes, once there is memory for it beside the unread answers; 503 if
+    /// there is none within the time of a scrape.
     async fn roomy(&self, content_type: &'static str, make: impl FnOnce() -> Vec<u8>) -> Page {
         let unsent = self.owner.unsent();
         match timeout(self.limits.scrape, unsent.room()).await {
@@ -140,9 +143,9 @@ impl Site {
         }
     }
 
-    /// Compresses the body, if there is room for that.
+    /// Compresses the body, if there is memory for that.
     async fn pack(&self, page: &mut Page) {
-        // The body is whole and in memory: this neither waits nor fails.
+        // The body is complete and in memory: this neither waits nor fails.
         let Ok(body) = page.body_mut().collect().await;
         let body = body.to_bytes();
         let Some(packed) = self.owner.unsent().packed(&body) else {

@@ -1,18 +1,18 @@
-//! Text for eyes: hostile names made harmless, numbers made short.
+//! Text for display: makes hostile names harmless and numbers short.
 
 use serde::Serialize;
 
-/// Characters of the longest text that is shown; what is longer is cut, and a `…` stands for the rest.
+/// Length limit of displayed text, in characters; longer text is cut and ends with `…`.
 const MOST: usize = 256;
 
-/// A text as it is shown: what cannot be seen (control characters, what turns the direction of writing) is escaped as in
-/// Rust, and it is no longer than 256 characters. For HTML it is still to be escaped.
+/// A text for display: characters that cannot be seen (control characters, marks that change the direction of
+/// writing) are escaped as in Rust, and it has at most 256 characters. It is not yet escaped for HTML.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Shown(String);
 
 impl Shown {
-    /// `text` made harmless.
+    /// Escapes and shortens `text`.
     pub fn of(text: &str) -> Self {
         let mut out = String::new();
         let mut characters = 0;
@@ -32,31 +32,31 @@ impl Shown {
         Self(out)
     }
 
-    /// The same of bytes; U+FFFD stands for each that is no UTF-8.
+    /// The same for bytes; U+FFFD replaces each invalid UTF-8 sequence.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self::of(&String::from_utf8_lossy(bytes))
     }
 
-    /// For HTML, between tags and in attributes with double quotes.
+    /// The text escaped for HTML, between tags and in attributes with double quotes.
     pub(super) fn html(&self) -> String {
         escaped(&self.0)
     }
 }
 
-/// `text` for HTML, between tags and in attributes with double quotes.
+/// Escapes `text` for HTML, between tags and in attributes with double quotes.
 pub(in crate::http) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('"', "&quot;")
 }
 
-/// A size, such as `12.3 MiB`. The script of the page writes the same.
+/// A size such as `12.3 MiB`. The page's script formats sizes the same way.
 pub(super) fn bytes(value: f64) -> String {
     let mut value = value;
     let mut units = ["B", "KiB", "MiB", "GiB", "TiB"].into_iter();
     let mut unit = units.next().unwrap_or_default();
     for larger in units {
-        // Not 1024: from there on it would be shown as 1024.0.
+        // Not 1024: larger values would be shown as 1024.0.
         if value < 1023.95 {
             break;
         }

@@ -1,16 +1,17 @@
-//! What the page shows: filled by the owner of the state, once for each question.
+//! The data of the page. The state thread fills these types for each question.
 //!
-//! These types are the JSON of `/api/groups` and `/api/processes`, field by field. Times are seconds on the clock that counts
-//! since the node booted; counters only rise while `since` stays the same. What the node cannot tell is `null`.
+//! They are the JSON of `/api/groups` and `/api/processes`, field by field. Times are seconds on the clock that
+//! counts since the node booted. Counters only rise while `since` stays the same. Values that the node cannot provide
+//! are `null`.
 
 use serde::Serialize;
 
 use super::Shown;
 use crate::http::Health;
 
-/// Groups in one answer; the rest is counted in [`Overview::groups_omitted`].
+/// Most groups in one answer; [`Overview::groups_omitted`] counts the rest.
 pub const MOST_GROUPS: usize = 1024;
-/// Processes in one answer; the rest is counted in [`Processes::omitted`].
+/// Most processes in one answer; [`Processes::omitted`] counts the rest.
 pub const MOST_PROCESSES: usize = 200;
 
 /// The node and its groups, after a look at all processes.
@@ -18,108 +19,108 @@ pub const MOST_PROCESSES: usize = 200;
 pub struct Overview {
     /// When that look began.
     pub time: f64,
-    /// When counting began: all counters of groups were 0 then.
+    /// When counting began: all counters of the groups were 0 then.
     pub since: f64,
-    /// When the node booted, seconds since the epoch.
+    /// When the node booted, in seconds since the epoch.
     pub boot_time: f64,
-    /// How processes are accounted for.
+    /// The tier that accounts for processes.
     pub tier: &'static str,
-    /// Where final totals come from; `None` without kernel programs.
+    /// The kernel hook that delivers final totals; `None` without kernel programs.
     pub rung: Option<&'static str>,
-    /// What `/health` says.
+    /// The content of `/health`.
     pub health: Health,
-    /// Live processes of the node, those in no group included.
+    /// Live processes of the node, including those in no group.
     pub processes: u64,
-    /// Whether `/api/processes` tells command lines.
+    /// Whether `/api/processes` includes command lines.
     pub shows_cmdline: bool,
-    /// Those that used most CPU time first.
+    /// The groups, those with most CPU time first.
     pub groups: Vec<GroupRow>,
-    /// Groups left out, because there are more than [`MOST_GROUPS`].
+    /// Number of groups left out because there are more than [`MOST_GROUPS`].
     pub groups_omitted: u64,
 }
 
 /// One group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GroupRow {
-    /// Its number, of no other group of this run.
+    /// The group's id; no other group of this run has it.
     pub id: u64,
-    /// The label `groupname`.
+    /// The value of the label `groupname`.
     pub name: Shown,
-    /// Its other labels as Prometheus writes them, but for the braces; empty for none.
+    /// The other labels in the format of Prometheus, without the braces; empty if there are none.
     pub labels: Shown,
-    /// Live processes, zombies included.
+    /// Live processes, including zombies.
     pub processes: u64,
-    /// Their threads.
+    /// Threads of these processes.
     pub threads: u64,
-    /// CPU time.
+    /// CPU time of the group, in seconds.
     pub cpu_seconds: f64,
     /// Resident memory now.
     pub resident_bytes: u64,
-    /// Bytes fetched from storage.
+    /// Bytes read from storage.
     pub read_bytes: Option<u64>,
-    /// Bytes sent to storage.
+    /// Bytes written to storage.
     pub write_bytes: Option<u64>,
-    /// Processes forked.
+    /// Processes created by fork.
     pub forks: Option<u64>,
-    /// Programs started.
+    /// Programs started by exec.
     pub execs: Option<u64>,
 }
 
 /// The processes of one group, as the last look at the node saw them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Processes {
-    /// Its number.
+    /// The id of the group.
     pub group: u64,
     /// When that look began.
     pub time: f64,
-    /// Those that used most CPU time in their lives first.
+    /// The processes, those with most CPU time since their start first.
     pub processes: Vec<ProcessRow>,
-    /// Processes left out, because there are more than [`MOST_PROCESSES`].
+    /// Number of processes left out because there are more than [`MOST_PROCESSES`].
     pub omitted: u64,
 }
 
 /// One process.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProcessRow {
-    /// Its number.
+    /// The process id.
     pub pid: u32,
-    /// Name of its effective user; `None` where unreadable, as when it ended since.
+    /// Name of its effective user; `None` if it could not be read, for example because the process has exited.
     pub user: Option<Shown>,
-    /// Its task name; `None` as above.
+    /// Its task name (comm); `None` as above.
     pub comm: Option<Shown>,
-    /// CPU time since its start, also before the agent's.
+    /// CPU time since the start of the process, including the time before the agent's start.
     pub cpu_seconds: f64,
     /// Resident memory now.
     pub resident_bytes: u64,
-    /// Threads.
+    /// Number of threads.
     pub threads: u32,
-    /// When it started.
+    /// When the process started.
     pub started: f64,
-    /// What put it into the group.
+    /// Why it is in this group.
     pub placed: Placed,
-    /// Its arguments with blanks between them; absent unless they are shown, `None` where unreadable.
+    /// Its arguments, joined with spaces. Absent unless command lines are shown; `None` if they could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmdline: Option<Option<Shown>>,
 }
 
-/// What put a process into its group.
+/// Why a process is in its group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "by", rename_all = "lowercase")]
 pub enum Placed {
-    /// An item of the configuration that it matches.
+    /// It matches an item of the configuration.
     Item {
-        /// Its number, from 1.
+        /// The item's position, from 1.
         item: usize,
-        /// Its name template as it stands there; `None` for names of the command line.
+        /// The item's name template as written in the configuration; `None` if the names come from the command line.
         template: Option<Shown>,
-        /// The item, or the agent, may make no further groups, and this is the one for the rest.
+        /// Whether the item, or the agent, has reached its limit of groups, so that this is the overflow group.
         overflowed: bool,
     },
-    /// It matches nothing, and its parent is in the group.
+    /// It matches no item, and its parent is in the group.
     Parent {
-        /// The parent's number.
+        /// The parent's process id.
         pid: u32,
     },
-    /// It matches nothing, and an ancestor that is not its parent any more is, or was, in the group.
+    /// It matches no item, and an ancestor that is no longer its parent is, or was, in the group.
     Ancestor,
 }

@@ -1,4 +1,4 @@
-//! One reading of the web configuration file and of all that it names.
+//! One reading of the web configuration file and of all files that it names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use super::turns::Turns;
 use super::users::Users;
 use crate::config::{Error, WebConfig};
 
-/// What applies to connections and requests.
+/// The configuration for connections and requests.
 #[derive(Debug)]
 pub(in crate::http) struct Access {
-    /// How connections are secured, if they are.
+    /// The TLS configuration, if connections use TLS.
     pub(in crate::http) tls: Option<Arc<ServerConfig>>,
-    /// Who may ask.
+    /// The users whose requests are answered.
     pub(in crate::http) users: Users,
     headers: HeaderMap,
 }
 
 impl Access {
-    /// Reads the file at `path` and those it names, all of which are noted in `files`. Passwords that were right `before` need not be
-    /// hashed again.
+    /// Reads the file at `path` and the files that it names, and records their stamps in `files`. Users with the same
+    /// hash as in `before` keep their verified password and need no new hash.
     pub(super) fn read(
         path: &Path,
         files: &mut Files,
@@ -52,7 +52,7 @@ impl Access {
         })
     }
 
-    /// Puts the configured headers into those of an answer.
+    /// Adds the configured headers to a response.
     pub(in crate::http) fn add_headers(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());

@@ -1,4 +1,4 @@
-//! What a client's certificate must be like.
+//! Verification of client certificates, with the semantics of Go's `ClientAuthType` and of `client_allowed_sans`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,10 +19,11 @@ use webpki::EndEntityCert;
 use crate::config::web::Tls;
 use crate::config::{Error, WebConfig};
 
-/// Go's five words, and the names that the certificate may have. That the client has the certificate's key is checked always.
+/// The verifier for rustls: whether a certificate is required, whether it must be signed by the configured
+/// authorities, and which names it must have. Rustls always verifies that the client has the certificate's key.
 #[derive(Debug)]
 pub(super) struct Clients {
-    /// By whom it must be signed, where that matters.
+    /// Verifies the signature; `None` if any signature is accepted.
     signed: Option<Arc<dyn ClientCertVerifier>>,
     is_mandatory: bool,
     names: Option<Vec<String>>,
@@ -30,7 +31,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// By what `tls` says. `authorities` are there where it says that they count.
+    /// Builds the verifier from `tls`. `authorities` are used only if `client_auth_type` demands verification.
     pub(super) fn new(
         config: &WebConfig,
         tls: &Tls,

@@ -1,15 +1,15 @@
-//! Files that were read, and whether they are still the same.
+//! The files of the web configuration: reads them and detects later changes.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The most that a file of certificates may have, bytes: a bundle of all public authorities has 250 KB.
+/// Largest size of a file of certificates, in bytes: a bundle of all public authorities has 250 KB.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What tells one state of a file from another. A replaced file has another inode, one that was written to another time of
-/// change, which nobody can set.
+/// The identity of one version of a file. A replaced file has another inode; a rewritten file has another ctime,
+/// which no process can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -18,25 +18,26 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// The files of one reading, a handful, and what they were like before it; `None`: not there.
+/// The files of one reading, a handful, with their stamps before it; `None` if a file was missing.
 #[derive(Debug, Default)]
 pub(super) struct Files(Vec<(PathBuf, Option<Stamp>)>);
 
 impl Files {
-    /// Remembers what `path` is like, to be called before it is read: what changes meanwhile is seen at the next look.
+    /// Records the stamp of `path`. Call this before reading it, so that a change during the reading is seen at the
+    /// next check.
     ///
     /// # Errors
-    /// It cannot be found, or is no file: who reads a pipe again waits for ever.
+    /// The file cannot be found, or is not a regular file: reading a pipe again would block for ever.
     pub(super) fn note(&mut self, path: &Path) -> io::Result<()> {
         let found = stamp(path);
         self.0.push((path.to_owned(), found.as_ref().ok().copied()));
         found.map(|_| ())
     }
 
-    /// Reads `path` whole.
+    /// Reads the whole file at `path` and records its stamp.
     ///
     /// # Errors
-    /// It cannot be read, is no file, or is larger than [`MAX_BYTES`].
+    /// The file cannot be read, is not a regular file, or is larger than [`MAX_BYTES`].
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         self.note(path)?;
         let mut bytes = Vec::new();
@@ -49,7 +50,7 @@ impl Files {
         Ok(bytes)
     }
 
-    /// Their paths.
+    /// The paths of the files.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.0.iter().map(|(path, _)| path.clone()).collect()
     }

@@ -1,11 +1,13 @@
-//! Who may connect, as the web configuration file says: TLS, passwords, and the headers of every answer.
+//! The web configuration: TLS, passwords, and extra headers of every response, from a file in the format of
+//! Prometheus' exporter toolkit.
 //!
 //! ```text
-//!  files --> reading: Files, Access::read --> Access --+--> handshake: tls, which asks of a client what clients says
+//!  files --> reading: Files, Access::read --> Access --+--> handshake: tls, with clients for client certificates
 //!  (again when they change, at most once a second)     +--> request: users
 //! ```
 //!
-//! An [`Access`] is one reading of all files, complete or not at all: who connects meets either the old or the new.
+//! An [`Access`] is the result of reading all files; it replaces the former one as a whole, so a connection sees
+//! either the old or the new configuration.
 
 mod access;
 mod clients;
@@ -27,21 +29,21 @@ use access::Access;
 use files::Files;
 use turns::Turns;
 
-/// How long the files are taken to be what they were.
+/// Shortest time between two checks of the files for changes.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The web configuration file and what is made of it, kept up to date.
+/// The web configuration in force, kept up to date with its files.
 #[derive(Debug)]
 pub struct Web {
     path: PathBuf,
     is_secure: bool,
-    /// Each hash takes a core for a tenth of a second or more.
+    /// The queue for password hashes, each of which uses a core for a tenth of a second or more.
     hashing: Arc<Turns>,
     access: RwLock<Arc<Access>>,
     checked: Arc<Mutex<Checked>>,
 }
 
-/// What the files were like, and when.
+/// The stamps of the files, and when they were checked last.
 #[derive(Debug)]
 struct Checked {
     at: Instant,
@@ -49,10 +51,10 @@ struct Checked {
 }
 
 impl Web {
-    /// Reads the file at `path`, and those it names.
+    /// Reads the file at `path` and the files that it names.
     ///
     /// # Errors
-    /// See [`config::WebConfig::load`]; or a certificate, a key, a hash or a word in it is of no use.
+    /// An error of [`config::WebConfig::load`], or an unusable certificate, key, hash or value.
     pub fn load(path: &Path) -> Result<Self, config::Error> {
         let hashing = Arc::new(Turns::default());
         let mut files = Files::default();
@@ -69,19 +71,22 @@ impl Web {
         })
     }
 
-    /// Whether connections are TLS. This does not change with the files: a mistake in them must not open what was locked.
+    /// Whether connections use TLS. A change of the files does not change this: a mistake in them must not turn TLS
+    /// off.
     pub const fn is_secure(&self) -> bool {
         self.is_secure
     }
 
-    /// The file itself and those that it names, to be called before anybody connects.
+    /// The configuration file and the files that it names. Call this before the server accepts connections; while a
+    /// check runs, the result is empty.
     pub fn files(&self) -> Vec<PathBuf> {
         let checked = self.checked.try_lock();
         checked.map_or_else(|_| Vec::new(), |checked| checked.files.paths())
     }
 
-    /// What applies to a connection or request now. Who comes when the files were not looked at for a while waits for the look, on a
-    /// thread of its own; who comes meanwhile takes what is there.
+    /// The configuration for a connection or request that arrives now. If the last check is [`PAUSE`] or longer ago,
+    /// the caller checks the files for changes on a blocking thread and waits for it. Callers that arrive during the
+    /// check get the configuration of the last reading.
     pub(super) async fn current(self: &Arc<Self>, statistics: &Arc<Statistics>) -> Arc<Access> {
         if let Ok(mut checked) = Arc::clone(&self.checked).try_lock_owned()
             && checked.at.elapsed() >= PAUSE
@@ -91,18 +96,19 @@ impl Web {
                 this.look(&mut checked.files, &statistics);
                 checked.at = Instant::now();
             };
-            // Without a thread for it what is there stays, too.
+            // If no thread can be started, the last configuration stays in force, too.
             let _ = tokio::task::spawn_blocking(look).await;
         }
         self.last()
     }
 
-    /// What was read last.
+    /// The configuration of the last successful reading.
     fn last(&self) -> Arc<Access> {
         Arc::clone(&self.access.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the files again if one of them changed. What is of no use changes nothing, and is not read again until it changes.
+    /// Reads the files again if one of them changed. A failed reading changes nothing, and is not repeated until a
+    /// file changes again.
     fn look(&self, files: &mut Files, statistics: &Statistics) {
         if !files.have_changed() {
             return;

@@ -1,7 +1,7 @@
-//! `tls_server_config` to what rustls wants.
+//! Converts `tls_server_config` of the web configuration into a rustls configuration.
 //!
-//! Suites and curves have Go's names in the file. What Go has and rustls has not, for it is not safe any more or just rare, is
-//! refused by name.
+//! The file names suites and curves as Go does. Names that Go knows but rustls does not support, because they are no
+//! longer safe or rarely used, are refused with an error that lists the supported ones.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::files::Files;
 use crate::config::web::{ClientAuth, Pem, Tls, Version};
 use crate::config::{Error, Text, WebConfig};
 
-/// What is agreed on within TLS.
+/// The protocol offered by ALPN.
 const PROTOCOL: &[u8] = b"http/1.1";
 const CURVES: [(&str, NamedGroup); 3] = [
     ("X25519", NamedGroup::X25519),
@@ -26,7 +26,7 @@ const CURVES: [(&str, NamedGroup); 3] = [
     ("CurveP384", NamedGroup::secp384r1),
 ];
 
-/// Reads certificates and key, and puts all together.
+/// Reads the certificates and the key, and builds the server's TLS configuration.
 pub(super) fn server_config(
     config: &WebConfig,
     tls: &Tls,
@@ -70,7 +70,7 @@ fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
     .collect()
 }
 
-/// The cryptography that the file allows.
+/// The cipher suites and curves that the file allows; all that rustls has if it lists none.
 fn provider(config: &WebConfig, tls: &Tls) -> Result<CryptoProvider, Error> {
     let mut provider = ring::default_provider();
     if !tls.cipher_suites.is_empty() {
@@ -84,7 +84,7 @@ fn provider(config: &WebConfig, tls: &Tls) -> Result<CryptoProvider, Error> {
     Ok(provider)
 }
 
-/// As in Go, the list is about TLS 1.2; the suites of 1.3 are all there.
+/// As in Go, the list restricts TLS 1.2 only; all suites of TLS 1.3 are always allowed.
 fn suites(
     config: &WebConfig,
     tls: &Tls,
@@ -127,7 +127,7 @@ fn unknown(config: &WebConfig, key: &str, wanted: &Text, known: &str) -> Error {
     config.unusable(wanted.line, key, cause)
 }
 
-/// Reads what is in PEM, and says where it is if it is of no use.
+/// Reads PEM files and inline PEM; errors name the place of an unusable one.
 struct Reader<'a> {
     config: &'a WebConfig,
     files: &'a mut Files,

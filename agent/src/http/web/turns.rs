@@ -1,7 +1,9 @@
-//! Turns at what only one may do at a time, origin by origin: however many wait from one, those of others have every second turn.
+//! A fair queue for work that runs one at a time (password hashes), round-robin by origin: however many requests of
+//! one origin wait, other origins get at least every second turn.
 //!
-//! Nothing is remembered of who does not wait. Who waits is in a round: the one after that of the present turn, or after the last of his
-//! origin's who wait already. Of the earliest round the one who came first is next.
+//! The queue keeps no state of origins without waiting requests. Each waiting request has a round: the one after the
+//! present turn's, or after that of its origin's last waiting request. Of the earliest round, the request that came
+//! first is next.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,16 +11,16 @@ use tokio::sync::oneshot;
 
 use crate::http::origin::Origin;
 
-/// A turn and the queue for it, which is as long as there are connections.
+/// The current turn and the queue for it. The queue is at most as long as there are connections.
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
     is_taken: bool,
-    /// That of the present turn.
+    /// The round of the current turn.
     round: u64,
-    /// In the order in which they came.
+    /// In order of arrival.
     waiting: Vec<Waiting>,
 }
 
@@ -29,12 +31,12 @@ struct Waiting {
     call: oneshot::Sender<Turn>,
 }
 
-/// The right to go on; the next one has it when this is dropped.
+/// The permit to run; dropping it passes the turn to the next request.
 #[derive(Debug)]
 pub(super) struct Turn(Arc<Turns>);
 
 impl Turns {
-    /// Waits for a turn. Who stops waiting holds up nobody.
+    /// Waits for a turn. A caller that stops waiting does not delay the others.
     pub(super) async fn turn(self: &Arc<Self>, origin: Origin) -> Turn {
         let (call, called) = oneshot::channel();
         {
@@ -55,12 +57,12 @@ impl Turns {
         }
         match called.await {
             Ok(turn) => turn,
-            // Cannot be: a turn that is given up calls the next one.
+            // Unreachable: a turn that is dropped always calls the next waiting request.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Who is next; without anybody the turn is free.
+    /// Removes and returns the next waiting request; without one, the turn becomes free.
     fn next(&self) -> Option<oneshot::Sender<Turn>> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         queue.waiting.retain(|waiting| !waiting.call.is_closed());
@@ -77,7 +79,8 @@ impl Turns {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(call) = self.0.next() {
-            // One who has just left gives it back, and that drops it again.
+            // If that request has just been cancelled, the turn comes back and is dropped, which calls the one after
+            // it.
             let _ = call.send(Turn(Arc::clone(&self.0)));
         }
     }
@@ -93,7 +96,7 @@ mod tests {
         Ipv4Addr::new(10, 0, 0, last).into()
     }
 
-    /// One who waits, and puts his name into `order` when it is his turn.
+    /// Starts a task that waits for a turn and then appends its name to `order`.
     async fn queue(
         turns: &Arc<Turns>,
         from: u8,
@@ -150,7 +153,7 @@ mod tests {
         assert!(!turns.0.lock().unwrap().is_taken);
     }
 
-    /// Called, but not yet told so.
+    /// The request was called but cancelled before its task could run.
     #[tokio::test]
     async fn a_turn_that_is_not_taken_any_more_goes_on() {
         let (turns, order) = (Arc::new(Turns::default()), Arc::default());

@@ -1,9 +1,10 @@
-//! Users and their passwords.
+//! The users of the web configuration, and the check of their passwords.
 //!
-//! bcrypt is slow on purpose, so a password is hashed on a thread of its own, one at a time, and only until it was right once: then
-//! its keyed digest is remembered with its user, one for each, and compared instead. Wrong passwords are not remembered. While one is
-//! checked its request counts as still arriving, so it has the time of a header and gives way to new connections. Who floods us with
-//! wrong passwords holds up no scrape of one who was checked before, and from elsewhere each of the others by one hash.
+//! bcrypt is slow on purpose. So a password is hashed on a blocking thread, one hash at a time, and only until it was
+//! right once: then its keyed digest is kept with the user, one per user, and compared instead. Wrong passwords are
+//! not remembered. While a password is checked, its request counts as still arriving: it is subject to the header's
+//! time limit and can be evicted by new connections. A flood of wrong passwords delays no request whose password was
+//! verified before; it delays each other request from another origin by one hash.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,25 +22,26 @@ use super::turns::Turns;
 use crate::config::{Error, Text, WebConfig};
 use crate::http::origin::Origin;
 
-/// Who may ask.
+/// The users whose requests are answered.
 pub(in crate::http) struct Users {
     known: HashMap<String, Arc<User>>,
-    /// In whose place a user who is not known is checked, so that this takes as long: one with the costliest hash.
+    /// The user with the costliest hash. An unknown user's password is checked against it, so that unknown names take
+    /// as long as known ones.
     decoy: Option<Arc<User>>,
     hashing: Arc<Turns>,
 }
 
 struct User {
     hash: String,
-    /// Makes digests that are worth nothing elsewhere.
+    /// The key of the digest; random, so that a digest is worthless elsewhere.
     key: Key,
-    /// Digest of the password, once it was right.
+    /// Digest of the password, once it was verified.
     proven: OnceLock<Tag>,
 }
 
 impl Users {
-    /// Those of `config`, who are checked in the turns of `hashing`. Who has the same hash as `before` need not show again
-    /// that the password is right.
+    /// The users of `config`, whose hashes run in the queue `hashing`. A user with the same hash as in `before` keeps
+    /// the verified password.
     pub(super) fn new(
         config: &WebConfig,
         hashing: Arc<Turns>,
@@ -68,7 +70,8 @@ impl Users {
         })
     }
 
-    /// Whether a request with this header from `origin` may be answered; anybody may ask where no users are configured.
+    /// Whether to answer a request with this `Authorization` header from `origin`. Without configured users, every
+    /// request is answered.
     pub(in crate::http) async fn admit(
         &self,
         authorization: Option<&HeaderValue>,
@@ -88,7 +91,7 @@ impl Users {
         let turn = self.hashing.turn(origin).await;
         let check = move || {
             let is_right = user.check(&password);
-            // Held until here, also when the client left meanwhile.
+            // The turn is held until here, even if the client has disconnected.
             drop(turn);
             is_right
         };
@@ -105,20 +108,20 @@ impl User {
         })
     }
 
-    /// In constant time.
+    /// Compares in constant time with the digest of the verified password.
     fn has_proven(&self, password: &[u8]) -> bool {
         let is_same = |tag: &Tag| hmac::verify(&self.key, password, tag.as_ref()).is_ok();
         self.proven.get().is_some_and(is_same)
     }
 
     fn check(&self, password: &[u8]) -> bool {
-        // Who had the turn before may have had the same password.
+        // The request that had the turn before may have verified the same password.
         if self.has_proven(password) {
             return true;
         }
         let is_right = bcrypt::verify(password, &self.hash).unwrap_or(false);
         if is_right {
-            // It fits once only where two passwords have the same hash; then the other is hashed each time.
+            // A second password can only be right if both have the same hash; then the other one is hashed each time.
             let _ = self.proven.set(hmac::sign(&self.key, password));
         }
         is_right
@@ -147,7 +150,7 @@ fn credentials(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
     Some((String::from_utf8(name).ok()?, password))
 }
 
-/// Without hashes.
+/// Shows the names only, no hashes.
 impl fmt::Debug for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.known.keys()).finish()
@@ -181,7 +184,7 @@ mod tests {
         users.admit(authorization, origin).await
     }
 
-    /// Whether it is admitted without being hashed.
+    /// Whether the credentials are admitted without a hash.
     async fn is_known(users: &Users, text: &str) -> bool {
         let _turn = users
             .hashing
@@ -245,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_that_others_made_are_understood() {
-        // Upstream's decoy, by Go; `2a`, `2b` and `2y` mean the same.
+        // The decoy hash of the exporter toolkit, made by Go; `2a`, `2b` and `2y` mean the same.
         let hash = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
         let of_b = hash.replace("2y", "2a");
         let users = users(&[("a", hash), ("b", &of_b)]).unwrap();
