@@ -1,5 +1,6 @@
-//! System calls that the thread of HTTP may use: connections it is given, files to be read, memory, threads, time. It opens no
-//! socket, writes no file, starts no process, maps nothing to be run, signals no other process, and has no `bpf()`.
+//! The system calls that the HTTP thread may use: for accepted connections, reading files, memory, threads and time.
+//! It cannot open a socket, write a file, start a process, map executable memory, signal another process or call
+//! `bpf()`.
 
 use super::system_calls::{When, argument};
 use seccompiler::{
@@ -7,9 +8,9 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 
-/// Whatever their arguments are. Both C libraries are in it.
+/// Allowed with any arguments. The list covers the C libraries glibc and musl.
 const ALWAYS: &[libc::c_long] = &[
-    // Descriptors that are open.
+    // Open descriptors.
     libc::SYS_read,
     libc::SYS_readv,
     libc::SYS_write,
@@ -21,7 +22,7 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_newfstatat,
     libc::SYS_statx,
     libc::SYS_readlinkat,
-    // Connections that come.
+    // Incoming connections.
     libc::SYS_accept4,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
@@ -78,12 +79,12 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_epoll_wait,
 ];
 
-/// The same number on every machine, and of another type in each C library.
+/// The same number on every architecture that the agent supports, but of a different type in each C library.
 const FIONBIO: u64 = 0x5421;
-/// Bits of the flags of `open` that do more than read.
+/// Flags of `open` for more than reading.
 const WRITING: libc::c_int = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
 
-/// The calls, each with the rules of which one must hold; without rules: always.
+/// The allowed calls. A call with rules is allowed if one of them holds; a call without rules always.
 pub(super) fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<_, _> = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
     for (call, when) in conditions()? {
@@ -98,10 +99,11 @@ fn conditions() -> Result<Vec<(libc::c_long, When)>, BackendError> {
     let read_only =
         |index| -> Result<Vec<SeccompCondition>, _> { Ok(vec![without(index, WRITING)?]) };
     let no_code = || -> Result<Vec<SeccompCondition>, _> { Ok(vec![without(2, libc::PROT_EXEC)?]) };
-    // Threads only. `clone3` has its flags in memory, where no filter looks: without it the C library takes `clone`.
+    // New threads only. `clone3` has its flags in memory, which a filter cannot read; it is not on the list, so the C
+    // library falls back to `clone`.
     let thread = bits(libc::CLONE_THREAD);
-    // `abort` of glibc signals its own thread. That of musl uses `tkill`, which names no process and is refused; musl then ends the
-    // process with a fault.
+    // `abort` of glibc signals its own thread with `tgkill`. `abort` of musl uses `tkill`, which names no process and
+    // is refused; musl then ends the process with a fault.
     let own_process = u64::from(std::process::id());
     Ok(vec![
         (libc::SYS_openat, read_only(2)?),

@@ -1,4 +1,5 @@
-//! Capabilities: what is permitted is used, and what is not needed any more is given up for good.
+//! Capabilities: makes the permitted ones effective at the start, and later gives up for good those not needed any
+//! more.
 
 use super::Error;
 use rustix::thread::{
@@ -7,10 +8,10 @@ use rustix::thread::{
 };
 use std::fmt;
 
-/// What files of other users' processes ask for.
+/// The capabilities for reading files of other users' processes.
 const READING: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);
-/// What `bpf()` may ask for, in the order in which it is tried: nothing on kernels since 5.19; CAP_BPF before, where
-/// `kernel.unprivileged_bpf_disabled` is set; before 5.8 there is CAP_SYS_ADMIN only.
+/// The capabilities that `bpf()` may need, in the order in which they are tried: none on kernels since 5.19; before
+/// that CAP_BPF, where `kernel.unprivileged_bpf_disabled` is set; before 5.8, which has no CAP_BPF, CAP_SYS_ADMIN.
 const MAPS: [CapabilitySet; 3] = [
     CapabilitySet::empty(),
     CapabilitySet::BPF,
@@ -19,11 +20,12 @@ const MAPS: [CapabilitySet; 3] = [
         .union(CapabilitySet::SYS_ADMIN),
 ];
 
-/// Capabilities, to be shown by their names.
+/// A set of capabilities; displays their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names(CapabilitySet);
 
-/// Makes effective what is permitted: all that the capabilities of a file may give.
+/// Makes all permitted capabilities effective; the file capabilities of the program may permit more than they make
+/// effective.
 pub(super) fn raise() -> Result<(), Error> {
     let sets = read()?;
     if sets.effective == sets.permitted {
@@ -35,13 +37,14 @@ pub(super) fn raise() -> Result<(), Error> {
     })
 }
 
-/// Keeps those for reading other users' files under `/proc`, and the least with which `works` says yes.
+/// Keeps the capabilities for reading other users' files under `/proc`, and the least of [`MAPS`] with which `works`
+/// returns true.
 pub(super) fn keep_for_reading(works: impl FnMut() -> bool) -> Result<Names, Error> {
     let candidates = MAPS.map(|maps| READING.union(maps));
     keep_least(&candidates, works)
 }
 
-/// Keeps none; unless without the right to read all files `works` says no.
+/// Keeps no capability, or only the right to read all files if `works` returns false without it.
 pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<Names, Error> {
     keep_least(
         &[CapabilitySet::empty(), CapabilitySet::DAC_READ_SEARCH],
@@ -49,7 +52,8 @@ pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<Names, Error> {
     )
 }
 
-/// Gives up for good all but the first of `candidates` with which `works` says yes, or else the last.
+/// Gives up for good all capabilities except the first of `candidates` with which `works` returns true, or else the
+/// last.
 fn keep_least(
     candidates: &[CapabilitySet],
     mut works: impl FnMut() -> bool,
@@ -66,8 +70,8 @@ fn keep_least(
             break;
         }
     }
-    // The bounding set matters to an exec only, which is denied anyway, and giving it up needs a capability that is given
-    // up here. Ambient ones go with the inheritable ones.
+    // The bounding set matters only to an exec, which is denied anyway, but removing from it needs a capability that
+    // is given up here. Ambient capabilities are cleared with the inheritable ones.
     write(CapabilitySets {
         effective: sets.permitted,
         ..sets

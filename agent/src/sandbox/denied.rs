@@ -1,8 +1,9 @@
-//! System calls that are denied to the whole process: what turns a mistake in it into more than a wrong number.
+//! The system calls that the whole process is denied: those with which a fault in the agent could do more than report
+//! a wrong number.
 
-/// By what they would give.
+/// Grouped by what they give access to.
 pub(super) const CALLS: &[libc::c_long] = &[
-    // Another program, or another process's memory.
+    // Another program, or the memory of another process.
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_ptrace,
@@ -10,7 +11,7 @@ pub(super) const CALLS: &[libc::c_long] = &[
     libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
     libc::SYS_kcmp,
-    // Another view of the system, or files past their paths.
+    // Another view of the file systems, or files without a path.
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -56,7 +57,7 @@ pub(super) const CALLS: &[libc::c_long] = &[
     libc::SYS_adjtimex,
     libc::SYS_personality,
     libc::SYS_vhangup,
-    // What faults in the kernel are found through, time and again.
+    // Interfaces through which faults in the kernel are exploited again and again.
     libc::SYS_keyctl,
     libc::SYS_add_key,
     libc::SYS_request_key,

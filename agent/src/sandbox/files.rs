@@ -1,5 +1,5 @@
-//! Files: reading some directories, nothing else. Landlock is for the thread of HTTP alone: a thread under it may not read
-//! `/proc/<pid>/io` of others, not even as root.
+//! Landlock rules for the HTTP thread: it may read files in some directories and nothing else. The state thread
+//! cannot use Landlock: a thread under it may not read `/proc/<pid>/io` of other processes, not even as root.
 
 use super::Error;
 use landlock::{
@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Whether each of `files` that is there can be opened.
+/// Whether each existing file of `files` can be opened.
 pub(super) fn can_be_read(files: &[impl AsRef<Path>]) -> bool {
     files.iter().all(|path| match File::open(path) {
         Ok(_) => true,
@@ -20,8 +20,9 @@ pub(super) fn can_be_read(files: &[impl AsRef<Path>]) -> bool {
     })
 }
 
-/// From here on this thread reads `files` and what stands beside them, so that one can be replaced by another; and it may
-/// neither connect to another machine nor listen on a further port. What this kernel's Landlock does not know is left out.
+/// Restricts the calling thread to reading `files` and other files of the same directories, so that a file can be
+/// replaced. The thread may neither connect to another machine nor listen on a further port. Rights that this
+/// kernel's Landlock does not support are left out.
 pub(super) fn read_only(files: &[impl AsRef<Path>]) -> Result<(), Error> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))?
@@ -36,7 +37,8 @@ pub(super) fn read_only(files: &[impl AsRef<Path>]) -> Result<(), Error> {
     }
 }
 
-/// Where `files` are, by their names and at the end of symbolic links, as certbot and Kubernetes make them.
+/// The directories of `files`, both by their names and at the end of symbolic links, which certbot and Kubernetes
+/// use.
 fn directories(files: &[impl AsRef<Path>]) -> BTreeSet<PathBuf> {
     let named = files.iter().map(|path| path.as_ref().to_owned());
     let real = files.iter().filter_map(|path| fs::canonicalize(path).ok());

@@ -1,13 +1,17 @@
-//! What the agent takes from itself, because it does not need it after its start.
+//! The sandbox: rights that the agent gives up after its start, because it does not need them any more.
 //!
 //! ```text
-//! process: no tracing of it; no new privileges; no system call that no agent needs (exec, mount, ptrace, ...)
-//!   +--> thread of the state, and its readers of /proc: capabilities for reading /proc; of bpf(), use of maps only
-//!   +--> thread of HTTP, and those that check passwords: no capability, a list of system calls, few files to read
+//! process: not traceable; no new privileges; no system call that no part of the agent needs (exec, mount, ptrace, ...)
+//!   +--> state thread, and its readers of /proc: capabilities for reading /proc; of bpf(), use of maps only
+//!   +--> HTTP thread, and its threads that check passwords: no capability, a list of system calls, few files to read
 //! ```
 //!
-//! All of it is a thread's own and is inherited by the threads that it starts; so it is taken before they are. What this
-//! kernel cannot do is left out and told: by one log line for each side, and by `headcount_sandbox_state`.
+//! In: the files that the HTTP thread reads, and a trial of what the state thread does with its kernel programs. Out:
+//! log lines, and [`Sandbox::steps`] for the metric `headcount_sandbox_state`.
+//!
+//! Each right belongs to a thread, and a new thread inherits the rights of the one that starts it; so each thread
+//! gives them up before it starts others. Steps that this kernel does not support are left out and reported: in one
+//! log line for each side and in `headcount_sandbox_state`.
 
 mod allowed;
 mod capabilities;
@@ -31,25 +35,25 @@ pub(crate) enum Error {
     /// The kernel refused a call.
     #[error("{0}: {1}")]
     Refused(&'static str, std::io::Error),
-    /// No filter for this machine, or the kernel refused it.
+    /// There is no filter for this architecture, or the kernel refused it.
     #[error(transparent)]
     Filter(#[from] system_calls::Error),
-    /// Landlock refused something.
+    /// Landlock refused the rules.
     #[error(transparent)]
     Landlock(#[from] landlock::RulesetError),
-    /// Landlock is not there.
+    /// The kernel has no Landlock.
     #[error("this kernel has no Landlock, or it is not switched on (lsm=landlock,...)")]
     NoLandlock,
 }
 
-/// The two kinds of threads.
+/// The two threads that are confined, each with the threads that it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Http,
     State,
 }
 
-/// What is taken.
+/// A kind of right that is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     NoNewPrivs,
@@ -58,7 +62,7 @@ enum Step {
     Files,
 }
 
-/// All that is tried, and the values of the labels `side` and `step`.
+/// All steps, with the values of the labels `side` and `step`.
 const STEPS: [(Side, Step, &str, &str); 7] = [
     (Side::Http, Step::NoNewPrivs, "http", "no_new_privs"),
     (Side::Http, Step::Capabilities, "http", "capabilities"),
@@ -69,19 +73,19 @@ const STEPS: [(Side, Step, &str, &str); 7] = [
     (Side::State, Step::SystemCalls, "state", "seccomp"),
 ];
 
-/// What has been taken so far. Shared by both sides.
+/// The steps that succeeded so far. Shared by both sides.
 #[derive(Debug, Default)]
 pub struct Sandbox {
     taken: [AtomicBool; STEPS.len()],
 }
 
 impl Sandbox {
-    /// Takes what no thread needs, and makes effective what the capabilities of the file permit. To be called before there
-    /// is a second thread.
+    /// Gives up what no thread needs, and makes effective what the file capabilities permit. Call this before the
+    /// process has a second thread.
     pub fn begin() -> Arc<Self> {
         let sandbox = Self::default();
-        // The thread of HTTP will have no capability, and one without could be traced by all programs of its user, if the
-        // process did not say no. It leaves no core file with a private key either.
+        // The HTTP thread will have no capability, so all programs of its user could trace it if the process were
+        // dumpable. It is not, so it leaves no core file with a private key either.
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
             log::info!("sandbox: other programs of this user can trace the agent: {error}");
         }
@@ -90,7 +94,7 @@ impl Sandbox {
         }
         let mut left_out = Vec::new();
         for side in [Side::Http, Side::State] {
-            // The second time changes nothing.
+            // Repeating the call changes nothing.
             sandbox.take(side, Step::NoNewPrivs, no_new_privs(), &mut left_out);
         }
         if let Err(error) = system_calls::deny() {
@@ -103,7 +107,8 @@ impl Sandbox {
         Arc::new(sandbox)
     }
 
-    /// Takes from the thread that serves HTTP all but answering, and reading `files` and those that take their place.
+    /// Confines the calling thread, which serves HTTP, to answering requests and reading `files` and the files that
+    /// replace them.
     pub fn confine_http(&self, files: &[impl AsRef<Path>]) {
         let mut left_out = Vec::new();
         let kept = capabilities::keep_none(|| files::can_be_read(files));
@@ -115,8 +120,8 @@ impl Sandbox {
         tell("HTTP", kept, &left_out);
     }
 
-    /// Takes from the thread that owns the state what it needs no more. `uses_bpf`: there are kernel programs, and `works`
-    /// tries what is done with them from now on.
+    /// Confines the calling thread, which owns the state, to what it needs from now on. `uses_bpf`: kernel programs
+    /// are loaded; `works` tries what the thread will do with them.
     pub fn confine_state(&self, uses_bpf: bool, works: impl FnMut() -> bool) {
         let mut left_out = Vec::new();
         let kept = capabilities::keep_for_reading(works);
@@ -126,7 +131,7 @@ impl Sandbox {
         tell("the state", kept, &left_out);
     }
 
-    /// Values of the labels `side` and `step`, and whether it was taken.
+    /// All steps: the values of the labels `side` and `step`, and whether the step succeeded.
     pub fn steps(&self) -> Vec<(&'static str, &'static str, bool)> {
         STEPS
             .iter()
@@ -135,7 +140,7 @@ impl Sandbox {
             .collect()
     }
 
-    /// Notes how a step went.
+    /// Records the result of a step, and adds a failed one to `left_out`.
     fn take<T>(
         &self,
         side: Side,

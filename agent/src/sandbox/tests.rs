@@ -1,4 +1,4 @@
-//! The filters, each in force on a thread of its own: what is refused, and that what is needed works.
+//! The sandbox, applied to a thread of its own in each test: forbidden calls are refused, and the needed ones work.
 
 use super::*;
 use std::{
@@ -16,15 +16,15 @@ const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const PROG_LOAD: libc::c_long = 5;
 const LINK_CREATE: libc::c_long = 28;
 
-/// Runs `test` on a thread that may be confined: what it gives up, no other test misses.
+/// Runs `test` on a new thread, so that the rights it gives up stay with the other tests.
 fn confined<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(test).join().unwrap())
 }
 
-/// The error of a call that takes a number and nothing that is valid.
+/// The error of a call with a number and no valid pointer.
 fn refusal(call: libc::c_long, number: libc::c_long) -> Option<i32> {
     let none = ptr::null::<u8>();
-    // SAFETY: where the kernel follows the pointers it finds nothing there.
+    // SAFETY: the pointers are null, so the kernel accesses no memory through them.
     let code = unsafe { libc::syscall(call, number, none, 0_usize, 0_usize, 0_usize) };
     match code {
         -1 => io::Error::last_os_error().raw_os_error(),
@@ -76,7 +76,7 @@ fn the_thread_of_http_reads_its_files_and_no_others() {
             assert_eq!(fs::read_to_string(file).unwrap(), "new");
         });
         is_confined.recv().unwrap();
-        // As certificates are renewed: another file takes its place.
+        // Like a certificate renewal: another file takes its place.
         fs::write(inside.join("next"), "new").unwrap();
         fs::rename(inside.join("next"), file).unwrap();
         replaced_now.send(()).unwrap();
@@ -119,7 +119,7 @@ fn the_thread_of_http_still_serves() {
         stream.set_nodelay(true).unwrap();
         let mut question = [0];
         stream.read_exact(&mut question).unwrap();
-        // A password is hashed on a thread of its own; an exposition is large.
+        // A password is hashed on a thread of its own, and an exposition is large.
         let answer = thread::spawn(|| vec![b'!'; 1 << 20]).join().unwrap();
         stream.set_nonblocking(true).unwrap();
         assert_eq!(stream.write(&answer[..1]).unwrap(), 1);
@@ -141,7 +141,7 @@ fn the_thread_of_the_state_uses_maps_and_makes_none() {
         })
     };
     let denied = Some(libc::EPERM);
-    // Let through, it is told that there is no such map.
+    // The filter lets it through, and the kernel answers that there is no such map.
     assert_eq!(refusals(true), [denied, denied, denied, Some(libc::EINVAL)]);
     assert_eq!(refusals(false), [denied; 4]);
 }
@@ -165,7 +165,7 @@ fn no_thread_starts_programs_or_traces() {
     assert_eq!(found, ([Some(libc::EPERM); 5], true));
 }
 
-/// The error of a call that sends signal 0, which changes nothing; `None` where it was sent.
+/// The error of a call that sends signal 0, which has no effect; `None` if the signal was sent.
 fn probe(call: libc::c_long, arguments: [libc::c_long; 3]) -> Option<i32> {
     let [first, second, third] = arguments;
     // SAFETY: takes three numbers.
@@ -178,7 +178,7 @@ fn probe(call: libc::c_long, arguments: [libc::c_long; 3]) -> Option<i32> {
 #[test]
 fn http_thread_signals_no_process_but_its_own() {
     let own = libc::c_long::from(std::process::id());
-    // The parent of this process: alive, and never signalled.
+    // The parent of this process is alive; signal 0 does not disturb it.
     let other = libc::c_long::from(std::os::unix::process::parent_id());
     let found = confined(|| {
         // SAFETY: takes nothing and gives a number.
@@ -203,7 +203,7 @@ fn http_thread_signals_no_process_but_its_own() {
 #[cfg(target_arch = "x86_64")]
 fn x32_forms_of_calls_are_denied_on_every_thread() {
     const X32: libc::c_long = 0x4000_0000;
-    // A kernel without x32 knows none of them, which is another error than the filter's.
+    // A kernel without x32 knows none of these calls and returns another error than the filter.
     let without = confined(|| refusal(X32 | libc::SYS_getpid, 0));
     assert_ne!(without, Some(libc::EPERM));
     let calls = [
@@ -219,7 +219,7 @@ fn x32_forms_of_calls_are_denied_on_every_thread() {
     });
     let denied = Some(libc::EPERM);
     assert_eq!(found, ([denied; 4], denied, true));
-    // The thread of the state and that of HTTP add filters of their own.
+    // The state thread and the HTTP thread add filters of their own.
     let found = confined(|| {
         system_calls::deny().unwrap();
         Sandbox::default().confine_state(true, || true);
