@@ -1,15 +1,16 @@
-//! What is fuzzed: one function for each kind of bytes that come from outside, and what must hold of them.
+//! The fuzz targets: one function for each kind of bytes that come from outside. Each asserts what must hold of every
+//! input.
 //!
-//! Compiled for tests and for `agent/fuzz` only; no part of the agent. The functions stand beside what they try, in files of
-//! this name, so that nothing has to be public for them. Each input of a corpus is a test case of `cargo test`, too: what
-//! fuzzing finds is kept by putting it there.
+//! Compiled only for tests and for `agent/fuzz`; not part of the agent. The functions stand beside the code that they
+//! test, in files called `fuzzing.rs`, so that nothing has to be public for them. `cargo test` runs every input of
+//! the corpora, too: an input that fuzzing finds is kept by adding it there.
 
 use crate::{check, config, exposition, group, http, source};
 
-/// Ends in a panic if something does not hold of the input.
+/// Panics if an assertion does not hold for the input.
 pub type Target = fn(&[u8]);
 
-/// All of them. A row here, a binary in `agent/fuzz` and a folder of its name in the corpus belong together.
+/// All targets. A row here, a binary in `agent/fuzz` and a folder of the same name in the corpus belong together.
 pub const TARGETS: &[(&str, Target)] = &[
     ("btf", source::bpf::fuzzing::btf),
     ("cgroup_path", group::fuzzing::cgroup_path),
@@ -34,7 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 /// Runs the target called `name`.
 ///
 /// # Panics
-/// When something does not hold of `input`, or there is no such target.
+/// If an assertion does not hold for `input`, or there is no such target.
 pub fn run(name: &str, input: &[u8]) {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
     let (_, target) = found.expect("a target of the table");

@@ -1,8 +1,8 @@
-//! Where the host is: roots of `/proc`, `/sys` and of the file system, and its units.
+//! The host: the roots of `/proc`, `/sys` and the file system, and the host's units and clocks.
 //!
-//! In come the roots from the command line; out go paths and a handful of facts that stay true while the agent runs.
-//! Every path that depends on where the host is mounted is built from a [`Host`], so a test can put a tree of files
-//! in its place. It reads no process and decides nothing: which tier may be used is decided from its facts elsewhere.
+//! In: the roots from the command line. Out: paths, and a handful of facts that stay true while the agent runs. Every
+//! path that depends on where the host is mounted is built from a [`Host`], so a test can put a tree of files in its
+//! place. It reads no process and decides nothing: other modules choose the tier from its facts.
 
 use std::fs;
 use std::io;
@@ -16,65 +16,68 @@ use std::time::Duration;
 /// Inode of the initial pid namespace, fixed in the kernel (`PROC_PID_INIT_INO` in `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// Longest `<procfs>/stat` that is read: about 10,000 CPUs and all interrupts; `btime` stands behind both.
+/// Most bytes of `<procfs>/stat` that are read: enough for about 10,000 CPUs and all interrupts; the line `btime`
+/// comes after both.
 const STAT_LIMIT: u64 = 4 << 20;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// By how much the wall clock may be off before the boot time is read again: more than a thread can well be kept from running
-/// between two looks at a clock, and less than what a clock is set by instead of being slowed down.
+/// Change of the wall clock from which on the boot time is read again. It is longer than a thread is normally
+/// preempted between reading two clocks, and shorter than the steps by which a clock is set rather than slewed.
 const STEP_NS: u64 = 100_000_000;
 
-/// Why there is no host to look at.
+/// Why the agent cannot observe the host.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The procfs root is not there.
+    /// The procfs root does not exist.
     #[error("procfs root {} does not exist: mount procfs there or name another root with --procfs", .0.display())]
     Missing(PathBuf),
-    /// The procfs root is something else.
+    /// The procfs root is not a directory.
     #[error("procfs root {} is not a directory: name the directory where procfs is mounted with --procfs", .0.display())]
     NotADirectory(PathBuf),
-    /// There is no `stat` file in the root.
+    /// The procfs root has no file `stat`.
     #[error("{} does not exist, so its directory is no procfs: mount procfs there or name another root with --procfs", .0.display())]
     NoStat(PathBuf),
-    /// The `stat` file has no readable `btime` line.
+    /// The file `stat` has no valid `btime` line.
     #[error("{} has no line `btime <seconds>`: is this the stat file of a procfs?", .0.display())]
     NoBootTime(PathBuf),
     /// Reading failed for another reason.
     #[error("cannot read {}: {source}; run the agent as a user that may, or name another root with --procfs", path.display())]
     Io {
-        /// What was read.
+        /// The file.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
     },
 }
 
-/// The machine that is looked at, perhaps from inside a container, perhaps a tree of files.
+/// The observed machine: the agent's own, also when seen from inside a container, or a tree of files.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// Where procfs is (`-procfs`).
+    /// Where procfs is mounted (`-procfs`).
     pub procfs: PathBuf,
-    /// Where the host's root file system is (`-path.rootfs`): user names come from there.
+    /// Where the host's root file system is mounted (`-path.rootfs`); user names come from there.
     pub rootfs: PathBuf,
-    /// Where sysfs is; the kernel is one, so the agent's own serves in a container too.
+    /// Where sysfs is mounted. Containers share the host's kernel, so the agent's own sysfs is always the right one.
     pub sysfs: PathBuf,
-    /// Bytes of a memory page, of the running kernel.
+    /// Page size of the running kernel, in bytes.
     pub page_size: u64,
-    /// Nanoseconds of a clock tick as procfs counts them (`USER_HZ`): 10 ms wherever Rust runs.
+    /// Length of a clock tick of procfs (`USER_HZ`), in nanoseconds: 10 ms on every platform that Rust supports.
     pub tick_ns: u64,
-    /// When the host booted, by the wall clock as it was last seen: seconds since the epoch, `btime` of `<procfs>/stat`.
+    /// When the host booted, in seconds since the epoch: `btime` of `<procfs>/stat`, read again when the wall clock
+    /// is set.
     pub boot_time: u64,
-    /// The same at that reading as our own clocks tell it, nanoseconds: how the wall clock is seen to be set.
+    /// The boot time at that reading according to the agent's clocks, in nanoseconds since the epoch; a difference
+    /// shows that the wall clock was set.
     booted_ns: u64,
     real_procfs: bool,
 }
 
 impl Host {
-    /// Looks at the roots and reads the units.
+    /// Checks the roots and reads the units.
     ///
     /// # Errors
-    /// The procfs root is missing, is not a directory, or has no `stat` with a `btime`: nothing can be done then.
+    /// The procfs root is missing, is not a directory, or has no `stat` with a `btime`; the agent cannot work then.
     pub fn detect(procfs: impl Into<PathBuf>, rootfs: impl Into<PathBuf>) -> Result<Self, Error> {
         let procfs = procfs.into();
         match fs::metadata(&procfs) {
@@ -96,13 +99,14 @@ impl Host {
         })
     }
 
-    /// Reads the boot time again if the wall clock was set since; whether it did. Start times count from the boot, and a
-    /// machine's clock is often set once it has found the network: whoever looked before would be wrong for good.
+    /// Reads the boot time again if the wall clock was set since the last reading; returns whether it was. Start
+    /// times count from the boot, and a machine's clock is often set once it has found the network: without this, an
+    /// agent that started earlier would stay wrong for good.
     ///
-    /// A tree of files keeps what it claims.
+    /// For a tree of files, the boot time never changes.
     ///
     /// # Errors
-    /// When it cannot be read any more; the old one stays, and the next call tries again.
+    /// The boot time cannot be read any more; the old one stays, and the next call tries again.
     pub fn follow_clock(&mut self) -> Result<bool, Error> {
         let booted_ns = booted_ns();
         if !self.real_procfs || booted_ns.abs_diff(self.booted_ns) < STEP_NS {
@@ -113,10 +117,10 @@ impl Host {
         Ok(true)
     }
 
-    /// Time since the host booted, suspend included, nanoseconds.
+    /// Time since the host booted, including suspend, in nanoseconds.
     ///
-    /// The scale that start times in `<procfs>/<pid>/stat` are on: `CLOCK_BOOTTIME` for a procfs mount; for a tree of
-    /// files the wall clock less the `btime` that the tree claims.
+    /// The same scale as start times in `<procfs>/<pid>/stat`: `CLOCK_BOOTTIME` for a procfs mount; for a tree of
+    /// files, the wall clock less the tree's `btime`.
     pub fn now_ns(&self) -> u64 {
         if self.real_procfs {
             boottime_ns()
@@ -131,21 +135,21 @@ impl Host {
         self.real_procfs
     }
 
-    /// Whether the agent lives in the initial pid namespace and the procfs root shows that namespace.
+    /// Whether the agent runs in the initial pid namespace and the procfs root shows that namespace.
     ///
-    /// `None` when it could not be told (`<procfs>/self` exists but may not be looked at).
+    /// `None` if this is unknown, because `<procfs>/self` exists but cannot be read.
     pub fn in_initial_pid_namespace(&self) -> Option<bool> {
         if !self.real_procfs {
             return Some(false);
         }
         let own = self.procfs.join("self");
-        // In a procfs of a namespace that the agent is not in, `self` leads nowhere.
+        // In the procfs of a namespace that does not contain the agent, `self` leads nowhere.
         let shown = match fs::read_link(&own) {
             Ok(target) => target,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
             Err(_) => return None,
         };
-        // In one of an outer namespace, `self` is the number the agent has there.
+        // In the procfs of an outer namespace, `self` is the agent's number there.
         if shown != Path::new(&std::process::id().to_string()) {
             return Some(false);
         }
@@ -153,30 +157,31 @@ impl Host {
         Some(namespace.ino() == INITIAL_PID_NAMESPACE)
     }
 
-    /// CPUs that run without a scheduler tick (`nohz_full=`), as the kernel lists them, such as `1-3,6`.
+    /// CPUs that run without a scheduler tick (`nohz_full=`), in the kernel's list format, such as `1-3,6`.
     ///
-    /// Source: `/sys/devices/system/cpu/nohz_full`. `None` when there are none or the kernel was built without it.
+    /// Source: `/sys/devices/system/cpu/nohz_full`. `None` if there are none or the kernel was built without the
+    /// feature.
     pub fn nohz_full(&self) -> Option<String> {
         let path = self.sysfs.join("devices/system/cpu/nohz_full");
         parse_cpu_list(&fs::read_to_string(path).ok()?)
     }
 
-    /// Type information of the kernel, `/sys/kernel/btf/vmlinux`.
+    /// The kernel's type information (BTF), `/sys/kernel/btf/vmlinux`.
     pub fn kernel_btf(&self) -> PathBuf {
         self.sysfs.join("kernel/btf/vmlinux")
     }
 
-    /// Where the kubelet links the logs of its containers, `<rootfs>/var/log/containers`.
+    /// The directory where the kubelet links the logs of its containers, `<rootfs>/var/log/containers`.
     pub fn container_logs(&self) -> PathBuf {
         self.rootfs.join("var/log/containers")
     }
 
-    /// Which users own which subordinate uids, `<rootfs>/etc/subuid`.
+    /// The file that assigns subordinate uids to users, `<rootfs>/etc/subuid`.
     pub fn subuid(&self) -> PathBuf {
         self.rootfs.join("etc/subuid")
     }
 
-    /// The host's user names, `<rootfs>/etc/passwd`.
+    /// The file with the host's user names, `<rootfs>/etc/passwd`.
     pub fn passwd(&self) -> PathBuf {
         self.rootfs.join("etc/passwd")
     }
@@ -194,7 +199,7 @@ fn read_boot_time(path: &Path) -> Result<u64, Error> {
     fs::metadata(path)
         .and_then(|meta| match meta.is_file() {
             true => fs::File::open(path),
-            // A pipe would hold up the start for ever.
+            // Reading a pipe could block the start for ever.
             false => Err(io::Error::other("it is no regular file")),
         })
         .and_then(|file| file.take(STAT_LIMIT).read_to_end(&mut bytes))
@@ -202,7 +207,7 @@ fn read_boot_time(path: &Path) -> Result<u64, Error> {
     parse_boot_time(&bytes).ok_or_else(|| Error::NoBootTime(path.to_owned()))
 }
 
-// The procfs crate's `KernelStats` wants the CPU lines too, which a tree of files need not have.
+// The `KernelStats` of the procfs crate also require CPU lines, which a tree of files need not have.
 fn parse_boot_time(stat: &[u8]) -> Option<u64> {
     let line = stat
         .split(|byte| *byte == b'\n')
@@ -210,24 +215,24 @@ fn parse_boot_time(stat: &[u8]) -> Option<u64> {
     std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
-// An empty mask is an empty line, or `(null)` on kernels that print an unset pointer.
+// An empty list is an empty line, or `(null)` on kernels that print an unset pointer.
 fn parse_cpu_list(list: &str) -> Option<String> {
     let list = list.trim();
     (!list.is_empty() && list != "(null)").then(|| list.to_owned())
 }
 
-/// Which file system is mounted at `path` (`statfs`).
+/// The type of the file system mounted at `path` (`statfs`).
 pub(crate) fn file_system_magic(path: &Path) -> Option<libc::c_long> {
     let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
     let mut found = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `path` is a C string that outlives the call, and `found` has room for what the kernel writes.
     let code = unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) };
-    // SAFETY: the kernel fills the whole structure when it reports success, and only then is it looked at.
+    // SAFETY: on success the kernel has filled the whole structure, and it is read only then.
     (code == 0).then(|| unsafe { found.assume_init() }.f_type as libc::c_long)
 }
 
 fn system_value(name: libc::c_int, fallback: u64) -> u64 {
-    // SAFETY: `sysconf` takes a number and touches no memory of ours.
+    // SAFETY: `sysconf` takes a number and accesses no memory of this process.
     let value = unsafe { libc::sysconf(name) };
     u64::try_from(value)
         .ok()
@@ -235,27 +240,27 @@ fn system_value(name: libc::c_int, fallback: u64) -> u64 {
         .unwrap_or(fallback)
 }
 
-/// Nanoseconds since boot (`CLOCK_BOOTTIME`), which `bpf_ktime_get_boot_ns` reads.
+/// Nanoseconds since boot (`CLOCK_BOOTTIME`), the same clock as `bpf_ktime_get_boot_ns`.
 pub fn boottime_ns() -> u64 {
     clock_ns(libc::CLOCK_BOOTTIME)
 }
 
-/// When the machine booted by the wall clock of now, nanoseconds since the epoch.
+/// When the machine booted according to the current wall clock, in nanoseconds since the epoch.
 fn booted_ns() -> u64 {
     clock_ns(libc::CLOCK_REALTIME).saturating_sub(boottime_ns())
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, which `bpf_ktime_get_ns` reads.
+/// Nanoseconds of `CLOCK_MONOTONIC`, the same clock as `bpf_ktime_get_ns`.
 pub fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
-/// CPU time of the calling thread, nanoseconds.
+/// CPU time of the calling thread, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// CPU time of all threads of this process but the calling one.
+/// CPU time of all threads of this process except the calling one.
 pub fn other_threads_cpu() -> Duration {
     let process_ns = clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID);
     Duration::from_nanos(process_ns.saturating_sub(thread_cpu_ns()))

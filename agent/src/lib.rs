@@ -1,4 +1,4 @@
-//! Headcount: what each group of processes on this node costs.
+//! Headcount: a node agent for Prometheus that measures what each group of processes costs.
 //!
 //! ```text
 //!                  agent-ebpf                               agent
@@ -6,8 +6,9 @@
 //!  /proc   --------------------------> source/procfs -+--> process --> group --> collector --> exposition --> http
 //! ```
 //!
-//! `process`, `group` and `exposition` are pure; `source` and `http` do the IO; one thread owns the state
-//! (`pipeline`, driven by `owner`). [`run`] is the one place that knows every module.
+//! `process`, `group` and `exposition` are pure; `source` and `http` do the IO. One thread owns the state
+//! (`pipeline`, driven by `owner`); another serves HTTP. [`run`] starts both and is the one place that knows every
+//! module.
 
 pub mod check;
 pub mod collector;
@@ -50,73 +51,74 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-/// What a run is told.
+/// The settings of a run, from flags and configuration.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where the host is.
+    /// The roots of `/proc`, `/sys` and the file system, and the host's units.
     pub host: Host,
-    /// Selectors and names, compiled.
+    /// Selectors and name templates, compiled.
     pub classifier: Classifier,
-    /// The file it is from, to be read again at a reload; `None`: the command line or the built-in configuration.
+    /// The configuration file, which a reload reads again; `None` for names on the command line and for the built-in
+    /// configuration.
     pub config_path: Option<PathBuf>,
-    /// Which tier is wanted.
+    /// The requested accounting tier.
     pub accounting: Request,
     /// Sizes of the kernel's buffers.
     pub sizes: Sizes,
-    /// What is wanted of groups.
+    /// The number of groups, whether children join their ancestor's group, and whether empty groups are removed.
     pub policy: Policy,
-    /// Until which age processes in no group are looked at again, where execs are not told; `None`: never.
+    /// Age up to which processes in no group are checked again, in the tier that does not see execs; `None`: never.
     pub recheck: Option<Duration>,
-    /// Whether threads are shown by name.
+    /// Whether to show threads by name.
     pub threads: bool,
     /// CPU time for reading proportional memory, for each scrape; `None`: it is not read.
     pub smaps_budget: Option<Duration>,
-    /// Path of the metrics.
+    /// URL path of the metrics.
     pub telemetry_path: String,
-    /// Size of an exposition; groups that do not fit are left out.
+    /// Largest size of an exposition before compression, in bytes; groups that do not fit are left out.
     pub max_exposition_bytes: usize,
     /// Whether a request may reload the configuration.
     pub can_reload: bool,
-    /// Names under which data is shown to people.
+    /// Host names that requests for the page and for reloads may carry.
     pub hosts: http::Hosts,
-    /// Whether people get a page.
+    /// Whether `/` serves the status page.
     pub has_page: bool,
-    /// Whether it shows command lines.
+    /// Whether the page shows command lines.
     pub shows_cmdline: bool,
-    /// Who may ask for them; `None`: everybody who can connect.
+    /// TLS and passwords; `None`: every client that can connect may send requests.
     pub web: Option<http::Web>,
-    /// The log.
+    /// The logger, which counts the lines that it suppresses.
     pub logger: &'static Logger,
-    /// What the agent has taken from itself.
+    /// Records which rights the agent has given up.
     pub sandbox: Arc<Sandbox>,
 }
 
-/// Why a run ended before it was told to.
+/// Fatal errors of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The tier that was forced cannot work.
+    /// The forced tier cannot work.
     #[error("--accounting={tier}: {reason}")]
     Accounting {
-        /// What was asked for.
+        /// The requested tier.
         tier: &'static str,
         /// Why it cannot work, and what to do.
         reason: String,
     },
-    /// The agent's own metrics could not be made.
+    /// The agent's own metrics could not be registered.
     #[error(transparent)]
     Registry(#[from] prometheus::Error),
-    /// No thread, no runtime, or the ring's descriptor cannot be watched.
+    /// A thread or runtime could not be started, or the ring buffer's descriptor cannot be polled.
     #[error("the owner of the state: {0}")]
     Owner(#[from] io::Error),
-    /// The thread that owns the state ended by itself.
+    /// The state thread ended by itself.
     #[error("the owner of the state ended; please report the log lines before this one")]
     OwnerEnded,
 }
 
-/// Serves on `listeners` until `shutdown`; each of `hangups` reloads the configuration.
+/// Serves on `listeners` until `shutdown` is ready; each signal of `hangups` reloads the configuration.
 ///
 /// # Errors
-/// See [`Error`].
+/// The fatal errors of a run: [`Error`].
 pub async fn run(
     mut settings: Settings,
     listeners: Vec<http::Listener>,
@@ -125,7 +127,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let manager = Manager::connect();
     let limits = http::Limits {
-        // One that clients take, and one that is made meanwhile.
+        // Memory for one exposition that clients read and one that is written meanwhile.
         unsent_bytes: settings.max_exposition_bytes.saturating_mul(2),
         ..limits()
     };
@@ -158,10 +160,10 @@ pub async fn run(
     }
 }
 
-/// The exposition of a scrape that comes `delay` after another one, whose own is of no use: it is the baseline.
+/// Scrapes twice, `delay` apart, and returns the exposition of the second scrape. The first one is only the baseline.
 ///
 /// # Errors
-/// See [`Error`].
+/// The fatal errors of a run: [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let statistics = Arc::default();
     let (owner, inbox) = http::owner(&statistics, host::other_threads_cpu);
@@ -177,8 +179,9 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
     }
 }
 
-/// Starts the thread that owns the state and answers what comes into the inbox. Gives how it accounts, once the first pass is
-/// done, and why it ends before it is told to. This thread is left with what HTTP needs, reading `files` among it.
+/// Starts the state thread, which answers the questions of the inbox. Returns the accounting tier in words, ready
+/// once the first pass is done, and the error with which the state thread ends. Confines the calling thread to what
+/// serving HTTP needs, including reading `files`.
 fn start_owner(
     settings: Settings,
     statistics: Arc<http::Statistics>,
@@ -193,7 +196,7 @@ fn start_owner(
     let state = move || -> Result<(), Error> {
         let pipeline = prepare(settings, statistics)?;
         memory::give_back();
-        // The other side is gone when the run has ended meanwhile.
+        // The receiver is gone if the run has ended meanwhile.
         let _ = ready.send(());
         let _ = settled.send(accounting(pipeline.plan()));
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -224,7 +227,7 @@ fn start_owner(
     Ok((first_pass, failure))
 }
 
-/// Chooses the tier, loads the programs, takes the first pass.
+/// Chooses the tier, loads the kernel programs and takes the first pass.
 fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, Error> {
     let Settings {
         host,
@@ -250,7 +253,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         }
     })?;
     report(&start);
-    // Before the first pass: what reads `/proc` for it are threads, too.
+    // Before the first pass, because that starts the threads that read `/proc`, which inherit the sandbox.
     let uses_bpf = start.kernel.is_some();
     sandbox.confine_state(uses_bpf, || {
         start.kernel.as_mut().is_none_or(Kernel::rehearse)
@@ -269,7 +272,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         .with_threads(threads)
         .with_cwd(classifier.uses_cwd())
         .with_pods(classifier.uses_pods());
-    // Who is told of each exec needs no second look.
+    // The kernel tiers report each exec, so they need no second check.
     let recheck = recheck.filter(|_| start.plan.tier == Tier::Procfs);
     let smaps = smaps_budget.map(|budget| Smaps::new(host.clone(), budget));
     let classifier = Arc::new(classifier);
@@ -299,7 +302,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     }))
 }
 
-/// What stands in the way of any kernel tier, as far as this process's surroundings tell.
+/// The obstacle to any kernel tier in this process's environment, if there is one.
 fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
     if !host.is_procfs_mount() {
         return Some(bpf::Obstacle::NotProcfs(host.procfs.display().to_string()));
@@ -307,7 +310,8 @@ fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
     if host.in_initial_pid_namespace() == Some(false) {
         return Some(bpf::Obstacle::OtherPidNamespace);
     }
-    // Of this thread, not of the process's first one, which HTTP has by now.
+    // The status of this thread, not of the process's main thread, which serves HTTP and has given up its
+    // capabilities by now.
     std::fs::read_to_string("/proc/thread-self/status")
         .ok()
         .and_then(|status| bpf::missing_capability(&status))
@@ -327,7 +331,7 @@ fn report(start: &bpf::Start) {
     log::info!("accounting: {}", accounting(start.plan));
 }
 
-/// What was decided, in words.
+/// The chosen tier in words.
 fn accounting(plan: bpf::Plan) -> String {
     match plan.rung {
         Some(rung) => format!("{} tier, final totals at {}", plan.tier.word(), rung.word()),
@@ -335,7 +339,7 @@ fn accounting(plan: bpf::Plan) -> String {
     }
 }
 
-/// The bounds of the HTTP side, with as many descriptors as the administrator allows.
+/// The limits of the HTTP server, with as many connections as the descriptor limit allows.
 fn limits() -> http::Limits {
     let descriptors = descriptors();
     let (limits, wanted) = http::Limits::default().within(descriptors);
@@ -349,19 +353,19 @@ fn limits() -> http::Limits {
     limits
 }
 
-/// The descriptors that this process may have; the soft limit is raised to the hard one first.
+/// The number of file descriptors that this process may have, after raising the soft limit to the hard limit.
 fn descriptors() -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: writes one structure, which outlives the call.
+    // SAFETY: the call writes one structure, which outlives it.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return 0;
     }
     let soft = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
-    // SAFETY: reads one structure, which outlives the call.
+    // SAFETY: the call reads one structure, which outlives it.
     match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
         0 => limit.rlim_cur,
         _ => soft,

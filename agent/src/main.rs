@@ -1,5 +1,8 @@
-//! The command line: flags -> configuration -> log -> run; or a command, which prints and ends. Exit codes: 0 done, 1
-//! cannot run, or something was found, 2 bad flags. A second SIGTERM or SIGINT kills.
+//! The program: flags -> configuration -> log -> run. The commands `check` and `list` print their result and end
+//! instead.
+//!
+//! Exit codes: 0 success; 1 the agent cannot run, or `check` has found something; 2 bad flags. A second SIGTERM or
+//! SIGINT kills the process.
 
 use headcount::{
     Settings, check,
@@ -55,12 +58,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever reads may have left already.
+/// Prints to standard output. Errors are ignored: the reader of a pipe may have closed it already.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
 }
 
-/// The same to standard error.
+/// Prints to standard error, in the same way.
 fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -79,7 +82,7 @@ fn check(path: &Path) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What `headcount list` prints.
+/// Writes the output of `headcount list`.
 fn listing(flags: &ListFlags) -> Result<String, String> {
     let config = load(flags.config_path.as_deref())?;
     config
@@ -110,7 +113,7 @@ fn listing(flags: &ListFlags) -> Result<String, String> {
     })
 }
 
-/// The file's configuration, or the built-in one; an empty path is none.
+/// Loads the configuration file at `path`; without a path, or with an empty one, the built-in configuration.
 fn load(path: Option<&Path>) -> Result<Config, String> {
     let path = path.filter(|path| *path != Path::new(""));
     let config = path.map_or_else(|| Ok(Config::built_in()), Config::load);
@@ -165,7 +168,7 @@ fn start(flags: Flags) -> Result<(), String> {
                 .and_then(|exposition| print_exposition(&exposition))
         }
     };
-    // A password that is still being checked is waited for by nobody.
+    // Does not wait for a password hash that is still running.
     runtime.shutdown_background();
     ended
 }
@@ -211,7 +214,7 @@ async fn serve(settings: Settings, flags: &WebFlags) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// The sockets that the flags ask for, all or none.
+/// Opens all listening sockets that the flags ask for, or fails.
 async fn listen(flags: &WebFlags) -> Result<Vec<Listener>, BindError> {
     if flags.systemd_socket {
         return Listener::passed();

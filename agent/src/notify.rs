@@ -1,8 +1,8 @@
-//! What the service manager is told, if it wants to be (`NOTIFY_SOCKET`, `WATCHDOG_USEC`): systemd's `Type=notify` and
-//! `WatchdogSec=`.
+//! Messages to the service manager, if it asks for them (`NOTIFY_SOCKET`, `WATCHDOG_USEC`): systemd's `Type=notify`,
+//! `Type=notify-reload` and `WatchdogSec=`.
 //!
-//! Each message is one short datagram. The socket is opened once, before the thread of HTTP gives up what it does not need to
-//! answer. A manager that does not read holds up whoever waits for [`Manager::tell`], and nobody else.
+//! Each message is one short datagram. The agent opens the socket once, before the HTTP thread gives up the right to
+//! open sockets. If the manager does not read, only the caller of [`Manager::tell`] waits.
 
 use crate::{host::monotonic_ns, http::Owner};
 use std::{
@@ -16,20 +16,21 @@ use std::{
 };
 use tokio::{net::UnixDatagram, sync::oneshot, time::timeout};
 
-/// Pause between two signs of life, however impatient the watchdog.
+/// Shortest pause between two watchdog messages, however short the watchdog interval.
 const LEAST: Duration = Duration::from_millis(50);
-/// How long a stop waits for the manager to be told.
+/// How long a shutdown or a reload waits for the manager to take a message.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Who started the agent, and wants to know how it does.
+/// The service manager that started the agent.
 #[derive(Debug)]
 pub(crate) struct Manager {
-    /// `None`: nobody wants to know, or can be told.
+    /// `None` if there is no manager, or it cannot be reached.
     socket: Option<UnixDatagram>,
 }
 
 impl Manager {
-    /// Whom the environment names. One that cannot be reached is in the log.
+    /// Connects to the manager that `NOTIFY_SOCKET` names. A failure is logged and leaves the agent without a
+    /// manager.
     pub(crate) fn connect() -> Self {
         let path = std::env::var_os("NOTIFY_SOCKET");
         let socket = path.and_then(|path| {
@@ -40,8 +41,8 @@ impl Manager {
         Self { socket }
     }
 
-    /// Tells `state`: lines as `sd_notify(3)` has them, such as `STATUS=…`. Without a manager nothing happens; what cannot be told
-    /// is in the log.
+    /// Sends `state`: lines in the format of `sd_notify(3)`, such as `STATUS=…`. Without a manager this does nothing;
+    /// a failure is logged.
     pub(crate) async fn tell(&self, state: &str) {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes()).await
@@ -50,34 +51,35 @@ impl Manager {
         }
     }
 
-    /// Tells that a reload begins, and when, as `Type=notify-reload` wants it.
+    /// Reports the begin of a reload and its time, as `Type=notify-reload` requires.
     pub(crate) async fn reloading(&self) {
         let since_boot = Duration::from_nanos(monotonic_ns()).as_micros();
         self.hastily(&format!("RELOADING=1\nMONOTONIC_USEC={since_boot}"))
             .await;
     }
 
-    /// Tells that it is over.
+    /// Reports the end of a reload.
     pub(crate) async fn reloaded(&self) {
         self.hastily("READY=1").await;
     }
 
-    /// Tells that the agent stops.
+    /// Reports that the agent stops.
     pub(crate) async fn stopping(&self) {
         self.hastily("STOPPING=1").await;
     }
 
-    /// A manager that reads nothing holds this up for a moment only.
+    /// Sends `state`, but waits at most [`PATIENCE`] for a manager that does not read.
     async fn hastily(&self, state: &str) {
         if timeout(PATIENCE, self.tell(state)).await.is_err() {
             log::warn!("the service manager does not read {state:?} (NOTIFY_SOCKET)");
         }
     }
 
-    /// Tells that the agent is ready when the first pass is done, and how it accounts; then, if a watchdog wants to know, that it
-    /// is alive, as long as the owner of the state answers. Twice as often as need be: one answer may come late. Never ends.
+    /// Reports that the agent is ready once the first pass is done, together with the accounting tier. Then, if there
+    /// is a watchdog, reports that the agent is alive as long as the owner of the state answers; at half the
+    /// watchdog's interval, so that one answer may be late. Never returns.
     pub(crate) async fn report(&self, first_pass: oneshot::Receiver<String>, owner: Owner) {
-        // Without a first pass the run ends, and with it this.
+        // Without a first pass the run ends, and this future with it.
         let Ok(accounting) = first_pass.await else {
             return std::future::pending().await;
         };
@@ -97,7 +99,7 @@ impl Manager {
     }
 }
 
-/// Connected, because only then the kernel wakes who waits for the reader.
+/// Opens a connected socket. Only for a connected one does the kernel wake the sender when the reader makes room.
 fn open(path: &OsStr) -> io::Result<UnixDatagram> {
     let socket = net::UnixDatagram::unbound()?;
     socket.connect_addr(&address(path)?)?;
@@ -105,7 +107,7 @@ fn open(path: &OsStr) -> io::Result<UnixDatagram> {
     UnixDatagram::from_std(socket)
 }
 
-/// A path, or behind an `@` an abstract name.
+/// The address of the socket: a path, or an abstract name if it starts with `@`.
 fn address(path: &OsStr) -> io::Result<net::SocketAddr> {
     match path.as_bytes().strip_prefix(b"@") {
         Some(name) => net::SocketAddr::from_abstract_name(name),

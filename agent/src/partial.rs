@@ -1,5 +1,8 @@
-//! What is served of a scrape whose time is over before the owner of the state answers: what was built, and the HTTP side. It
-//! touches nothing that the owner holds, reads no file, and says of the other collectors that they are missing.
+//! The response to a scrape that the owner of the state does not answer in time: the metrics of the build and of the
+//! HTTP server.
+//!
+//! It uses nothing that the state thread holds, and reads no file. The exposition marks all other collectors as
+//! missing.
 
 use crate::{
     collector::{Collectors, ReloadStatistics, View},
@@ -12,13 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Debug)]
 pub(crate) struct Partial {
-    /// Its own, so that nobody waits for the owner's.
+    /// Collectors of its own, so that it never waits for the state thread's.
     collectors: Mutex<Collectors>,
     http: Arc<http::Statistics>,
 }
 
 impl Partial {
-    /// Fails only where a descriptor is not valid.
+    /// Fails only if a metric descriptor is not valid.
     pub(crate) fn new(http: Arc<http::Statistics>) -> Result<Self, prometheus::Error> {
         let collectors = Mutex::new(Collectors::new()?);
         Ok(Self { collectors, http })

@@ -1,21 +1,22 @@
-//! SIGHUP, and what ends a run: SIGTERM or SIGINT, after which open requests may finish; a second one ends it at once.
+//! Signals: SIGHUP, and SIGTERM and SIGINT, which end a run. After the first of these two, open requests may finish;
+//! a second one ends the process at once.
 //!
-//! The second one kills, as it would have killed if nobody watched for it: a shell sees that the agent was interrupted, and
-//! systemd takes both signals for a clean end.
+//! The second one kills the process by its default action. So a shell sees that a signal ended the agent, and systemd
+//! takes both signals for a clean exit.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Each SIGHUP from now on.
+/// Receives each SIGHUP from now on.
 ///
 /// # Errors
-/// The system refuses to watch, or there is no runtime.
+/// The system refuses to install the handler, or there is no runtime.
 pub fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Watches for both signals. From the moment this exists neither kills.
+/// Receives SIGTERM and SIGINT. As long as this exists, neither kills the process.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -23,10 +24,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to watch.
+    /// Begins to receive both signals.
     ///
     /// # Errors
-    /// The system refuses to, or there is no runtime.
+    /// The system refuses to install the handlers, or there is no runtime.
     pub fn watch() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -34,7 +35,8 @@ impl Signals {
         })
     }
 
-    /// Ready when the first comes. From then on the next kills, as long as the runtime runs.
+    /// Ready when the first of the two signals arrives. From then on the next one kills the process, as long as the
+    /// runtime runs.
     pub async fn first(mut self) {
         let (_, name) = self.next().await;
         log::info!("{name}: stopping");
@@ -54,11 +56,13 @@ impl Signals {
 }
 
 fn die_of(signal: libc::c_int) -> ! {
-    // SAFETY: both take numbers; the disposition that goes is ours, and nothing of this process runs after it is killed.
+    // SAFETY: both functions take numbers. The default action replaces a handler of this process, and no code of the
+    // process runs after the signal kills it.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
     }
-    // A container's first process is not killed by its own signals: the code that a shell would have made of it.
+    // The kernel does not kill the first process of a container by its own signal: exit with the code that a shell
+    // would report.
     std::process::exit(128 + signal)
 }
