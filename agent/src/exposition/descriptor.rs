@@ -1,18 +1,18 @@
-//! What there is to say about a metric family before its first sample.
+//! Descriptors of metric families: everything about a family except its samples.
 
-/// Type of a family.
+/// The type of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only rises.
+    /// A value that only rises.
     Counter,
-    /// Rises and falls.
+    /// A value that rises and falls.
     Gauge,
     /// Cumulative buckets, sum and count.
     Histogram,
 }
 
 impl Kind {
-    /// The word behind `# TYPE`.
+    /// The word after the name in `# TYPE`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -22,21 +22,21 @@ impl Kind {
     }
 }
 
-/// A metric family: all that the exposition and the reference say about it.
+/// A metric family, as the exposition and METRICS.md describe it.
 #[derive(Debug, Clone, Copy)]
 pub struct Descriptor {
-    /// Name of the family, unit and `_total` included.
+    /// The family's name, including its unit and `_total`.
     pub name: &'static str,
-    /// Type.
+    /// The family's type.
     pub kind: Kind,
     /// One sentence for `# HELP`.
     pub help: &'static str,
     /// Label names in alphabetical order; label values are given in the same order.
     pub labels: &'static [&'static str],
-    /// Unit of the values, for the reference.
+    /// Unit of the values, for METRICS.md.
     pub unit: &'static str,
-    /// Where the values come from, for the reference.
+    /// Source of the values, for METRICS.md.
     pub source: &'static str,
-    /// What is shown where that source is missing, for the reference.
+    /// The values without that source, for METRICS.md.
     pub fallback: &'static str,
 }

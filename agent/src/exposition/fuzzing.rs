@@ -1,4 +1,4 @@
-//! Samples with any labels and values, written and read back.
+//! Fuzz target: writes samples with arbitrary labels and values, and reads them back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ struct Sample {
 
 type Labels = BTreeMap<String, String>;
 
-/// Whatever is written reads back: labels to the byte, values to the bit, families once and in order.
+/// Asserts that every written body reads back: labels byte for byte, values bit for bit, families once and in order.
 pub(crate) fn exposition(input: &[u8]) {
     let Ok(samples) = Vec::<Sample>::arbitrary(&mut Unstructured::new(input)) else {
         return;
@@ -96,13 +96,13 @@ pub(crate) fn exposition(input: &[u8]) {
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// By the decimal digits, as the writer's number reads.
+/// Parses the decimal digits, as a reader of the writer's number does.
 fn seconds(ns: u64) -> f64 {
     let text = format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
     text.parse().expect("a number")
 }
 
-/// A reader of the text format that takes nothing but what its specification says.
+/// A strict reader of the text format, which accepts only what the specification allows.
 fn read(body: &str) -> BTreeMap<(String, String), (Labels, f64)> {
     let mut found = BTreeMap::new();
     let mut family = String::new();
@@ -140,7 +140,7 @@ fn read(body: &str) -> BTreeMap<(String, String), (Labels, f64)> {
     found
 }
 
-/// The labels up to the closing brace, and what is behind it and a blank.
+/// Reads the labels up to the closing brace; returns them and the rest after the space.
 fn labels(mut rest: &str) -> (Labels, &str) {
     let mut labels = Labels::new();
     loop {

@@ -1,4 +1,4 @@
-//! Families of the `prometheus` crate: what the agent counts about itself.
+//! Writes families of the `prometheus` crate: the agent's counts about itself.
 
 use prometheus::proto::{Histogram, LabelPair, MetricFamily, MetricType};
 
@@ -12,7 +12,7 @@ impl Writer {
         }
     }
 
-    /// Writes one gathered family. A kind that the crate's own types never have (summary, untyped) is left out.
+    /// Writes one gathered family. Types that the crate's own metrics never have (summary, untyped) are left out.
     pub fn gathered(&mut self, family: &MetricFamily) {
         let kind = match family.get_field_type() {
             MetricType::COUNTER => Kind::Counter,
@@ -46,7 +46,7 @@ impl Writer {
             .get_bucket()
             .iter()
             .map(|b| (b.upper_bound(), b.cumulative_count()));
-        // The crate keeps no bucket for +Inf; the format wants one.
+        // The crate has no bucket for `+Inf`; the format requires one.
         let last = std::iter::once((f64::INFINITY, count));
         let mut bound = String::new();
         for (upper, cumulative) in buckets.filter(|(upper, _)| upper.is_finite()).chain(last) {

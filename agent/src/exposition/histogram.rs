@@ -1,10 +1,10 @@
-//! Histograms that were counted elsewhere, by buckets of which each holds its own.
+//! Writes histograms whose buckets were counted elsewhere (in the kernel), each bucket for itself.
 
 use super::{Family, Value};
 
 impl Family<'_> {
-    /// Writes one histogram; `labels` as in [`Family::sample`]. `counts` are those of the buckets, each for itself, and at
-    /// the end that of what is beyond all `bounds`.
+    /// Writes one histogram; `labels` as in [`Family::sample`]. `counts` has one count for each of `bounds`, not
+    /// cumulative, and a last one for values above all bounds.
     pub fn histogram(&mut self, labels: &[&str], bounds: &[f64], counts: &[u64], sum: Value) {
         debug_assert_eq!(counts.len(), bounds.len() + 1, "one bucket for each bound");
         self.begin();

@@ -1,13 +1,14 @@
-//! From families to bytes: the Prometheus text format 0.0.4.
+//! Writes metric families in the Prometheus text format 0.0.4.
 //!
-//! In come [`Descriptor`]s with samples, and families gathered from a `prometheus::Registry`; out comes one body,
-//! families sorted by name.
+//! In: [`Descriptor`]s with samples, and families gathered from a `prometheus::Registry`. Out: one body, families
+//! sorted by name.
 //!
-//! The `prometheus` crate's own encoder is not used: version 0.14 prints `inf` where the format says `+Inf`, and it
-//! wants an owned family with owned labels per sample, thousands of allocations a scrape on a node with many groups.
-//! Its counters, gauges and histograms are used wherever the agent counts for itself; the [`Writer`] prints them too.
+//! The `prometheus` crate's own encoder is not used: version 0.14 prints `inf` where the format requires `+Inf`, and
+//! it needs an owned family with owned labels for each sample, thousands of allocations a scrape on a node with many
+//! groups. The crate's counters, gauges and histograms are used wherever the agent counts about itself; the
+//! [`Writer`] prints them too.
 //!
-//! Not here: what the metrics mean, compression, OpenMetrics, time stamps.
+//! Left to others: the meaning of the metrics, and compression. Not supported: OpenMetrics, time stamps.
 
 mod descriptor;
 #[cfg(any(test, fuzzing))]
@@ -22,5 +23,5 @@ pub use descriptor::{Descriptor, Kind};
 pub use number::Value;
 pub use writer::{Family, Mark, Writer, Written};
 
-/// What the header `Content-Type` says of a body that a [`Writer`] made.
+/// The `Content-Type` of a body that a [`Writer`] wrote.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

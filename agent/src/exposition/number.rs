@@ -1,18 +1,18 @@
-//! Sample values as text.
+//! Formats sample values.
 //!
-//! Numbers go straight into the body. Whole numbers have no exponent, fractions are the shortest text that reads
-//! back as the same number, nanoseconds become seconds by moving the decimal point, never through a float.
+//! Numbers are written straight into the body. Whole numbers have no exponent; fractions are the shortest text that
+//! reads back as the same number; nanoseconds become seconds by moving the decimal point, never through a float.
 
 use std::fmt::Write as _;
 
-/// One sample's value.
+/// The value of one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
     /// A whole number.
     Integer(u64),
     /// Any number.
     Float(f64),
-    /// A time in nanoseconds, printed as seconds, exactly.
+    /// A time in nanoseconds, printed as seconds without rounding.
     Nanoseconds(u64),
 }
 
@@ -34,7 +34,8 @@ impl From<bool> for Value {
     }
 }
 
-/// Floats from here on, and the inverse of it downwards, are printed with an exponent: all digits of `1e300` help nobody.
+/// Floats from this size on, and below its inverse, are printed with an exponent: all digits of `1e300` would be
+/// useless.
 const EXPONENT_FROM: f64 = 1e17;
 
 impl Value {

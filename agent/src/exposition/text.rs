@@ -1,6 +1,7 @@
-//! Help texts and label values: what must be escaped so that no name, however hostile, breaks the body.
+//! Escapes help texts and label values, so that no name, however hostile, breaks the body.
 
-/// Appends a label value, without its quotes. Control characters other than the line feed are allowed as they are.
+/// Appends a label value, without its quotes. The format allows control characters other than the line feed
+/// unescaped.
 pub(super) fn write_label_value(value: &str, out: &mut String) {
     let mut written = 0;
     for (at, byte) in value.bytes().enumerate() {
@@ -10,7 +11,7 @@ pub(super) fn write_label_value(value: &str, out: &mut String) {
             b'\n' => "\\n",
             _ => continue,
         };
-        // All three are ASCII, so both cuts are at character boundaries.
+        // The three escaped bytes are ASCII, so both cuts are at character boundaries.
         out.push_str(&value[written..at]);
         out.push_str(escaped);
         written = at + 1;

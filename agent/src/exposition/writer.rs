@@ -1,9 +1,9 @@
-//! The writer: samples in, one sorted body out.
+//! The writer: takes samples family by family and returns one sorted body.
 //!
-//! Families are written one after another into one reusable text, each a block. [`Writer::finish`] copies the blocks
-//! to the body in the order of their names, so that callers need not know each other. A family without a sample leaves no
-//! trace; a family begun by two callers keeps one head. That no two samples have the same labels is the callers'
-//! duty, asserted in debug builds.
+//! Each family is written as one block of a reusable text. [`Writer::finish`] copies the blocks to the body in the
+//! order of their names, so callers need not know each other. A family without a sample writes nothing; if two
+//! callers write the same family, the body has its head once. Callers must not write two samples with the same
+//! labels; debug builds assert that.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,16 +12,16 @@ use std::sync::Arc;
 use super::text::{write_help, write_label_value};
 use super::{Descriptor, Value};
 
-/// Where one family stands in the text.
+/// The place of one family in the text.
 #[derive(Debug, Clone)]
 struct Block {
     name: Range<usize>,
     head: usize,
     samples: usize,
     end: usize,
-    /// Lines from `samples` to `end`.
+    /// Number of lines from `samples` to `end`.
     lines: u64,
-    /// Whether any of them has a label.
+    /// Whether any of these lines has a label.
     labelled: bool,
 }
 
@@ -33,16 +33,16 @@ pub struct Writer {
     samples: u64,
 }
 
-/// How much was written since a [`Mark`].
+/// Sizes of the text written since a [`Mark`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// All bytes.
     pub bytes: usize,
-    /// Those of samples; the others are heads of families.
+    /// The bytes of samples; the others are heads of families.
     pub sample_bytes: usize,
 }
 
-/// A point to go back to, see [`Writer::roll_back`].
+/// A point in the text to which [`Writer::roll_back`] can return.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
     text: usize,
@@ -50,12 +50,12 @@ pub struct Mark {
     samples: u64,
 }
 
-/// One family while its samples are written.
+/// One family while its samples are being written.
 #[derive(Debug)]
 pub struct Family<'w> {
     pub(super) writer: &'w mut Writer,
     pub(super) descriptor: &'w Descriptor,
-    /// Labels beside the descriptor's, by name.
+    /// Labels in addition to the descriptor's, sorted by name.
     more: &'w [(Arc<str>, String)],
     begun: bool,
 }
@@ -71,12 +71,12 @@ impl Writer {
         }
     }
 
-    /// Samples written so far, the lines of a histogram counted each.
+    /// Samples written so far; each line of a histogram counts as one.
     pub const fn samples(&self) -> u64 {
         self.samples
     }
 
-    /// Families with labels written so far, by name, and the lines of each.
+    /// Families with labels written so far, by name, with the number of their lines.
     pub fn labelled(&self) -> BTreeMap<String, u64> {
         let mut families = BTreeMap::new();
         for block in self.blocks.iter().filter(|block| block.labelled) {
@@ -86,7 +86,7 @@ impl Writer {
         families
     }
 
-    /// Remembers this point.
+    /// Returns the current point.
     pub const fn mark(&self) -> Mark {
         Mark {
             text: self.text.len(),
@@ -95,7 +95,7 @@ impl Writer {
         }
     }
 
-    /// How much was written since `mark`, which this writer made since the last [`Writer::finish`].
+    /// Sizes of the text written since `mark`, which must come from this writer, after its last [`Writer::finish`].
     pub fn written(&self, mark: Mark) -> Written {
         let blocks = self.blocks.iter().skip(mark.blocks);
         Written {
@@ -109,17 +109,17 @@ impl Writer {
         self.text.len()
     }
 
-    /// Forgets all that was written since `mark`, which this writer made since the last [`Writer::finish`].
+    /// Discards everything written since `mark`, which must come from this writer, after its last [`Writer::finish`].
     pub fn roll_back(&mut self, mark: Mark) {
         self.text.truncate(mark.text);
         self.blocks.truncate(mark.blocks);
         self.samples = mark.samples;
     }
 
-    /// The whole body, families sorted by name. The writer is empty after it and keeps its buffers.
+    /// Returns the whole body, families sorted by name. The writer is empty afterwards and keeps its buffers.
     pub fn finish(&mut self) -> Vec<u8> {
         let text = self.text.as_str();
-        // Blocks of one name keep the order in which they were written.
+        // Blocks of the same name keep the order in which they were written.
         self.blocks
             .sort_unstable_by_key(|block| (&text[block.name.clone()], block.head));
         let mut body = String::with_capacity(text.len());
@@ -165,7 +165,7 @@ impl Writer {
         });
     }
 
-    /// Writes one line of the family begun last.
+    /// Writes one line of the last family begun.
     pub(super) fn line<'l>(
         &mut self,
         name: &str,
@@ -201,12 +201,12 @@ impl Writer {
 }
 
 impl<'w> Family<'w> {
-    /// Bytes written so far, those of other families included.
+    /// Bytes written so far, including other families.
     pub const fn bytes(&self) -> usize {
         self.writer.bytes()
     }
 
-    /// From here on every sample has these labels too; none may be one of the descriptor's.
+    /// Adds these labels to every further sample; none may be one of the descriptor's.
     pub fn with_labels(&mut self, more: &'w [(Arc<str>, String)]) -> &mut Self {
         self.more = more;
         self
@@ -229,7 +229,7 @@ impl<'w> Family<'w> {
         self.writer.line(name, "", all.into_iter(), value.into());
     }
 
-    /// Writes the head, if this is the first sample.
+    /// Writes the head before the first sample.
     pub(super) fn begin(&mut self) {
         if !self.begun {
             let Descriptor {
@@ -240,7 +240,7 @@ impl<'w> Family<'w> {
         }
     }
 
-    /// The descriptor's labels with these values, and the further ones, by name.
+    /// The descriptor's labels with these values, and the additional ones, sorted by name.
     pub(super) fn all_labels<'l>(&self, values: &[&'l str]) -> Vec<(&'l str, &'l str)>
     where
         'w: 'l,
@@ -255,7 +255,7 @@ impl<'w> Family<'w> {
     }
 }
 
-/// The first sample that stands twice in `body`, without its value.
+/// The first sample that occurs twice in `body`, without its value.
 fn repeated(body: &str) -> Option<&str> {
     let mut seen = std::collections::HashSet::new();
     body.lines()
