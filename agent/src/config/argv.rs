@@ -1,10 +1,10 @@
-//! The command line as process-exporter's users write it, rewritten to what clap reads.
+//! Rewrites the command line from Go's syntax, which process-exporter's users know, to what clap reads.
 //!
-//! Go's flag package takes one dash or two, `-flag=value` or `-flag value`, and the word after a flag that takes a value
-//! is that value whatever it looks like. In come the words after the program's name, out go words with two dashes and
-//! every value joined to its flag. Go ignores everything behind the first word that is no flag; here that is an error.
+//! Go's flag package accepts one dash or two, and `-flag=value` or `-flag value`; the word after a flag that takes a
+//! value is always that value. In: the words after the program's name. Out: words with two dashes, each value joined
+//! to its flag. Go ignores everything after the first word that is not a flag; here that is an error.
 
-/// What is known of a flag when the words are rewritten.
+/// Whether a flag takes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `-flag value`
@@ -22,10 +22,11 @@ pub(super) struct StrayWord {
     pub(super) after: Option<String>,
 }
 
-/// Rewrites `words`; `kind` says what a flag (name without dashes) is, `None` for an unknown one.
+/// Rewrites `words`; `kind` returns the kind of a flag by its name without dashes, `None` for an unknown one.
 ///
 /// # Errors
-/// A word that is no flag, unless an unknown flag stands before it: then that one is the mistake, and clap says so.
+/// A word is not a flag. If an unknown flag precedes it, there is no error here: that flag is the mistake, and clap
+/// reports it.
 pub(super) fn rewrite(
     words: impl IntoIterator<Item = String>,
     kind: impl Fn(&str) -> Option<Kind>,
@@ -59,7 +60,7 @@ pub(super) fn rewrite(
     Ok(out)
 }
 
-/// What stands behind the dashes; `None` if `word` is no flag. `-h` is the only short one, as in Go.
+/// The word without its dashes; `None` if it is not a flag. `-h` is the only short flag, as in Go.
 fn flag(word: &str) -> Option<&str> {
     let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
     match flag {

@@ -1,7 +1,7 @@
-//! Seconds since 1970 to a date and a time of day in UTC, for log lines and for `.StartTime`.
+//! Converts seconds since 1970 to a date and time of day in UTC, for log lines and for `.StartTime`.
 //!
-//! It stands here because `group`, which needs it too, may import `config` and not the other way round. It deliberately
-//! knows no time zone and no leap second.
+//! `group` needs it as well; it is in `config` because `group` may import `config`, and not the other way round. It
+//! knows no time zones and no leap seconds.
 
 /// A moment in UTC, to the nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +29,11 @@ pub struct Civil {
 const DAY: i64 = 86_400;
 
 impl Civil {
-    /// The moment `seconds` and `nanosecond` (under a thousand million) after the start of 1970.
+    /// The moment `seconds` and `nanosecond` (below 1,000,000,000) after the start of 1970.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // every value is bounded by its calendar
     pub fn from_unix(seconds: i64, nanosecond: u32) -> Self {
         let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY) as u32);
-        // Years that start in March put the leap day last; an era is 400 of them.
+        // Years that start in March have the leap day last; an era is 400 of them.
         let shifted = days + 719_468;
         let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
         let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -61,7 +61,7 @@ impl Civil {
     }
 }
 
-/// Days from the start of 1970 to a day: the other way round.
+/// Days from the start of 1970 to a date: the inverse of [`Civil::from_unix`].
 pub fn unix_days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));

@@ -1,6 +1,7 @@
-//! What the command line asks for: a run, or a command that looks, prints and ends.
+//! The command line: a run, or a command that prints its result and ends.
 //!
-//! A command is known by the first word, which of a run is always a flag. Its own flags are spelt as those of a run.
+//! The first word decides: the first word of a run is always a flag. The flags of commands are spelt as those of a
+//! run.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,18 +11,18 @@ use clap::Parser;
 use super::argv::{self, Kind, StrayWord};
 use super::flags::{FlagError, Flags, path_or_none};
 
-/// See the module.
+/// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Serve metrics.
     Run(Box<Flags>),
-    /// Look for mistakes in this configuration file.
+    /// Check this configuration file for mistakes.
     Check(PathBuf),
-    /// Print which group each process is in.
+    /// Print the group of each process.
     List(ListFlags),
 }
 
-/// What `headcount list` is told.
+/// The flags of `headcount list`.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
     name = "headcount list",
@@ -53,10 +54,10 @@ Usage: headcount check FILE
 Prints a line for each, with file, line and remedy, and ends with 1 if there is any.";
 
 impl Command {
-    /// Parses the words of the command line, the program's name first.
+    /// Parses the words of the command line, of which the first is the program's name.
     ///
     /// # Errors
-    /// Help or version was asked for, or something cannot be understood.
+    /// The words ask for help or the version, or are not valid.
     pub fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Self, FlagError> {
         let words: Vec<OsString> = words.into_iter().skip(1).collect();
         match words.split_first() {
@@ -83,8 +84,8 @@ fn check(words: &[OsString]) -> Result<Command, FlagError> {
     }
 }
 
-/// Parses the words behind the program's name (or the command's), which is `name` in messages. Words that are not UTF-8 are
-/// an error: no path of ours needs them.
+/// Parses the words after the program's or the command's name; messages call it `name`. Words that are not UTF-8 are
+/// an error: the agent needs no such path.
 pub(super) fn parse<P: Parser>(
     name: &str,
     words: impl Iterator<Item = OsString>,
@@ -95,7 +96,7 @@ pub(super) fn parse<P: Parser>(
         let argument = command
             .get_arguments()
             .find(|argument| argument.get_long() == Some(name))?;
-        // A flag that is on or off takes its value behind an equals sign only.
+        // A boolean flag takes its value after an equals sign only.
         let takes_word = argument.get_action().takes_values() && !argument.is_require_equals_set();
         Some(if takes_word {
             Kind::TakesValue

@@ -1,6 +1,7 @@
-//! The tree of a configuration file to typed items: which keys there are and what may stand in them.
+//! Converts the YAML tree of a configuration file to typed items: the known keys, and the values allowed for each.
 //!
-//! Follows process-exporter 0.8.7 in the keys that it has: what it accepts is accepted, an unknown key only earns a warning.
+//! Follows process-exporter 0.8.7 for the keys that it has: what it accepts is accepted, and an unknown key only
+//! causes a warning. Section 2 of docs/dev/compatibility.md describes these keys.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ const TOP: &str = "process_names";
 const LIST: &str = "a list of strings (in brackets, or each behind a dash)";
 pub(super) const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
 
-/// Parses `text`, which stands in the file `path`.
+/// Parses `text`, the content of the file `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
     let document = yaml::parse(text).map_err(|error| Error::Syntax {
         path: path.to_owned(),
@@ -38,7 +39,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
     })
 }
 
-/// The parser's words, and what is meant by those that say nothing of the mistake.
+/// The parser's message, with an explanation if the message does not name the mistake.
 fn explained(cause: String) -> String {
     const MISTAKES: [(&str, &str); 2] = [
         (
@@ -260,7 +261,7 @@ impl Reader<'_> {
         });
     }
 
-    /// A tag is no part of a text, though `!name` looks as if it excluded something.
+    /// Warns of a YAML tag: it is not part of the value, although `!name` looks as if it excluded something.
     fn warn_of_tag(&mut self, of: Option<Key>, node: &Node) {
         let Some(tag) = &node.tag else { return };
         let value = match &node.value {
@@ -287,9 +288,9 @@ impl Reader<'_> {
     }
 }
 
-/// What an item without a selector has in place of one: "; unknown key ...".
+/// What an item without a selector has in its place, as text for the error: "; unknown key ...".
 fn instead(pairs: &[Pair], warnings: &[Warning]) -> String {
-    /// More are not named.
+    /// At most this many are named.
     const NAMED: usize = 5;
     let unknown = warnings.iter().filter_map(|warning| {
         let Fault::Unknown { suggestion } = warning.fault else {
@@ -311,7 +312,7 @@ fn instead(pairs: &[Pair], warnings: &[Warning]) -> String {
     unknown.chain(empty).take(NAMED).collect()
 }
 
-/// The first 60 characters: enough to find it.
+/// The first 60 characters of a text: enough to find it in the file.
 pub(super) fn excerpt(text: &str) -> &str {
     text.char_indices()
         .nth(60)

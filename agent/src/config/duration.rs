@@ -1,9 +1,9 @@
-//! A duration as Go writes it: `300ms`, `20s`, `1h30m`, `1.5h`; only `0` needs no unit. A negative one is refused, since
-//! no flag has a use for it.
+//! Parses a duration in Go's syntax: `300ms`, `20s`, `1h30m`, `1.5h`; only `0` needs no unit. A negative one is
+//! refused, because no flag has a use for it.
 
 use std::time::Duration;
 
-/// Units and their nanoseconds; the micro sign and the Greek letter look alike.
+/// Units in nanoseconds; micro has two spellings, with the micro sign and with the Greek letter.
 const UNITS: [(&str, u128); 8] = [
     ("ns", 1),
     ("us", 1_000),
@@ -14,13 +14,13 @@ const UNITS: [(&str, u128); 8] = [
     ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
 ];
-/// The longest that Go can hold: 292 years.
+/// The longest duration that Go can hold: 292 years.
 const MOST_NS: u128 = i64::MAX as u128;
 
 /// Parses `text`.
 ///
 /// # Errors
-/// What was expected, for the command line.
+/// The message for the command line: what was expected.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     nanoseconds(text)
         .map(Duration::from_nanos)
@@ -43,7 +43,7 @@ fn nanoseconds(text: &str) -> Option<u64> {
     }
 }
 
-/// One number and its unit, in nanoseconds, and what stands behind them.
+/// The first number with its unit, in nanoseconds, and the rest of the text.
 fn part(text: &str) -> Option<(u128, &str)> {
     let (whole, rest) = digits(text);
     let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), digits);
@@ -55,7 +55,7 @@ fn part(text: &str) -> Option<(u128, &str)> {
         .unwrap_or(rest.len());
     let (unit, behind) = rest.split_at(end);
     let (_, unit_ns) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-    // Below a nanosecond nothing counts, and the 15th digit of an hour is that.
+    // Digits below a nanosecond do not count; of an hour, that is the 15th digit and later ones.
     let fraction = &fraction[..fraction.len().min(14)];
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let fraction_ns = number(fraction)? * unit_ns / scale;
@@ -72,7 +72,7 @@ fn number(digits: &str) -> Option<u128> {
     digits.parse().ok()
 }
 
-/// The digits that `text` begins with, and the rest.
+/// The leading digits of `text`, and the rest.
 fn digits(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !c.is_ascii_digit())

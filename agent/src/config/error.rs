@@ -1,11 +1,11 @@
-//! What can be wrong with a configuration file, said so that it can be mended without a manual.
+//! Errors and warnings about configuration files, written so that a user can fix the file without a manual.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::Key;
 
-/// Why a configuration file is refused. Printed as `file:line: what`, with what was found and what was expected.
+/// Why a configuration file is refused. Printed as `file:line: message`, with what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be opened or read.
@@ -17,23 +17,23 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// It is a directory, a device or the like.
+    /// The path is a directory, a device or the like.
     #[error("{}: found {found}, expected a configuration file", path.display())]
     NotAFile {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file found.
         found: &'static str,
     },
-    /// It is too large to be meant.
+    /// The file is too large for a configuration.
     #[error("{}: the file is larger than {limit} bytes, the most a configuration may have", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most that is read, bytes.
+        /// The size limit in bytes.
         limit: u64,
     },
-    /// It is no YAML.
+    /// The file is not YAML.
     #[error("{}:{line}: not valid yaml: {cause}", path.display())]
     Syntax {
         /// The file.
@@ -43,7 +43,7 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
-    /// A value has the wrong shape.
+    /// A value has the wrong type.
     #[error("{}:{line}: {key}: found {found}, expected {expected}", path.display())]
     Type {
         /// The file.
@@ -52,12 +52,12 @@ pub enum Error {
         line: usize,
         /// Whose value it is.
         key: String,
-        /// What is there.
+        /// What was found.
         found: String,
-        /// What should be there.
+        /// What was expected.
         expected: &'static str,
     },
-    /// A value, or what it names, is of no use.
+    /// A value, or the file that it names, cannot be used.
     #[error("{}:{line}: {key}: {cause}", path.display())]
     Unusable {
         /// The file.
@@ -69,7 +69,7 @@ pub enum Error {
         /// Why it cannot be used.
         cause: String,
     },
-    /// An item selects nothing: upstream's "no matchers provided".
+    /// An item has no selector; process-exporter's "no matchers provided".
     #[error(
         "{}:{line}: item {item} of process_names: no matchers provided: found none of comm, exe, cmdline, user \
          and cgroup, expected at least one{instead}",
@@ -82,7 +82,7 @@ pub enum Error {
         line: usize,
         /// Number of the item, from 1.
         item: usize,
-        /// Its unknown keys, and those without a value: text that follows.
+        /// Its unknown keys and its keys without a value, as the end of the message.
         instead: String,
     },
     /// A regular expression or a template cannot be compiled.
@@ -96,9 +96,9 @@ pub enum Error {
         item: usize,
         /// Whose value it is.
         key: Key,
-        /// What it was taken for, as upstream calls it.
+        /// What the text was parsed as, in process-exporter's words.
         what: &'static str,
-        /// As typed.
+        /// The text as typed.
         text: String,
         /// Why it cannot be compiled.
         cause: String,
@@ -106,7 +106,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Line, from 1; 0 where the whole file is meant.
+    /// Line, from 1; 0 if the error concerns the whole file.
     pub const fn line(&self) -> usize {
         match self {
             Self::Read { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => 0,
@@ -119,7 +119,7 @@ impl Error {
     }
 }
 
-/// A key that nothing reads or that stands there twice: accepted, as process-exporter does, but said.
+/// A key that is unknown or repeated: accepted, as in process-exporter, but reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The file.
@@ -135,21 +135,21 @@ pub struct Warning {
 /// What is wrong with a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing reads it.
+    /// The key is unknown and ignored.
     Unknown {
         /// The known key it resembles.
         suggestion: Option<&'static str>,
     },
-    /// It is no key, but a YAML tag (`!text`): nothing reads it.
+    /// Not a key but a YAML tag (`!text`), which is ignored.
     Tag {
         /// The selector whose list it is in.
         of: Option<Key>,
-        /// The text behind it.
+        /// The text after the tag.
         value: String,
     },
-    /// It is in its map already; the last counts.
+    /// The key is in the same map already; the last one counts.
     Repeated {
-        /// Where it stands first.
+        /// The line of its first occurrence.
         first_line: usize,
     },
 }

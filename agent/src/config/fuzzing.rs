@@ -1,4 +1,4 @@
-//! Command lines and web configuration files with any content.
+//! Fuzz targets: command lines and web configuration files with arbitrary content.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::web::WebConfig;
 use super::{Command, ListenAddress, duration};
 
-/// The words of a command line, one a line: understood or refused with a text; addresses and durations mean what they print.
+/// Parses a command line with one word per line. Asserts that it is accepted or refused with a message, and that
+/// accepted addresses and durations read back from their text.
 pub(crate) fn command_line(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let words = std::iter::once("headcount").chain(text.lines());
     if let Err(refused) = Command::parse_from(words.map(OsString::from)) {
-        // Help and version are no errors.
+        // Help and version are not errors.
         assert!(
             !refused.text.is_empty() && (refused.code != 0 || text.contains(['h', 'V', 'v', 'm']))
         );
@@ -25,7 +26,7 @@ pub(crate) fn command_line(input: &[u8]) {
     }
 }
 
-/// A duration is what its nanoseconds are, and about the sum of its parts as floats.
+/// Asserts that a duration reads back from its nanoseconds, and is about the sum of its parts as floats.
 fn time(word: &str) {
     let Ok(found) = duration::parse(word) else {
         return;
@@ -59,7 +60,8 @@ fn time(word: &str) {
     );
 }
 
-/// A refusal names a line of the file; what is taken names no key twice and hides what may be secret.
+/// Asserts that an error names a line of the file, and that an accepted file has no user twice, no empty header and
+/// no contradictory TLS options.
 pub(crate) fn web_configuration(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
@@ -88,7 +90,8 @@ pub(crate) fn web_configuration(input: &[u8]) {
     }
 }
 
-/// Lines of a text as YAML counts them: a carriage return ends one, too. One that both end counts twice here.
+/// Number of lines in a text as YAML counts them: a carriage return ends a line, too. A line that ends with both
+/// counts twice here.
 pub(crate) fn lines(text: &str) -> usize {
     text.matches(['\n', '\r']).count() + 1
 }

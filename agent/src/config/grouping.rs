@@ -1,25 +1,25 @@
-//! By what processes are grouped: a file, names on the command line, or neither.
+//! The source of the groups: a configuration file, names on the command line, or the built-in configuration.
 
 use std::path::Path;
 
-/// See the module.
+/// Where the rules of grouping come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grouping<'a> {
-    /// By the built-in configuration.
+    /// The built-in configuration.
     BuiltIn,
-    /// By a configuration file.
+    /// A configuration file.
     File(&'a Path),
-    /// By `-procnames` and `-namemapping`.
+    /// The flags `-procnames` and `-namemapping`.
     Names {
         /// Task names, separated by commas.
         procnames: &'a str,
-        /// Task names and regular expressions in turn, separated by commas.
+        /// Alternating task names and regular expressions, separated by commas.
         namemapping: &'a str,
     },
 }
 
 impl<'a> Grouping<'a> {
-    /// The file, where there is one.
+    /// The configuration file, if there is one.
     pub const fn path(&self) -> Option<&'a Path> {
         match self {
             Self::File(path) => Some(path),
@@ -27,10 +27,10 @@ impl<'a> Grouping<'a> {
         }
     }
 
-    /// From the values of the flags; an empty one is as good as none.
+    /// Chooses by the values of the flags; an empty value counts as absent.
     ///
     /// # Errors
-    /// A file and names: which of them are meant?
+    /// Both a file and names are given, which contradict each other.
     pub(super) fn of(
         config_path: &'a Path,
         procnames: &'a str,

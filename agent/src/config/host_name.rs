@@ -1,11 +1,11 @@
-//! Names of hosts, as they stand in the header `Host` and in `--web.allowed-host`.
+//! Host names, as used in the header `Host` and in `--web.allowed-host`.
 
 use std::net::IpAddr;
 
-/// Bytes of the longest name that DNS knows.
+/// Longest name that DNS allows, in bytes.
 const MAX_NAME: usize = 253;
 
-/// A name in lower case and without the dot at its end, if it can be one.
+/// The name in lower case without a trailing dot; `None` if it cannot be a host name.
 pub fn normalized(name: &str) -> Option<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_name = (1..=MAX_NAME).contains(&name.len())
@@ -15,10 +15,10 @@ pub fn normalized(name: &str) -> Option<String> {
     is_name.then(|| name.to_ascii_lowercase())
 }
 
-/// A name for `--web.allowed-host`.
+/// Parses a value of `--web.allowed-host`.
 ///
 /// # Errors
-/// It is no name; the error says what is expected.
+/// The value is not a host name; the message says what is expected.
 pub(super) fn parse(text: &str) -> Result<String, String> {
     if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         return Err(

@@ -2,42 +2,44 @@
 
 use std::fmt;
 
-/// A text and the line it stands on.
+/// A text and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
-    /// As typed: a number or a word like `true` keeps its spelling.
+    /// The text as typed: a number or a word like `true` keeps its spelling.
     pub text: String,
     /// Line in the file, from 1.
     pub line: usize,
 }
 
-/// One item of `process_names`, as typed. At least one of the selectors (`comm` to `cgroup`) is there.
+/// One item of `process_names`, as typed. It has at least one of the selectors (`comm` to `cgroup`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Item {
     /// Line of the item's first key, from 1.
     pub line: usize,
-    /// Name template; absent and empty both mean the default one.
+    /// Name template; both absent and empty mean the default template.
     pub name: Option<Text>,
-    /// Task names, one of which must be equal. An empty list matches nothing.
+    /// Task names; one of them must be equal. An empty list matches nothing.
     pub comm: Option<Vec<Text>>,
-    /// Programs, one of which must be equal to the first argument or its base name. An empty list matches nothing.
+    /// Programs; one of them must equal the first argument or its base name. An empty list matches nothing.
     pub exe: Option<Vec<Text>>,
-    /// Go regular expressions, all of which must be found in the command line. An empty list matches everything.
+    /// Go regular expressions; all of them must match somewhere in the command line. An empty list matches
+    /// everything.
     pub cmdline: Option<Vec<Text>>,
-    /// User names or uids, one of which must be the effective user's. An empty list matches nothing.
+    /// User names or uids; one of them must be the effective user's. An empty list matches nothing.
     pub user: Option<Vec<Text>>,
-    /// Go regular expressions, each of which must be found in one of the cgroup paths. An empty list matches everything.
+    /// Go regular expressions; each of them must match somewhere in one of the cgroup paths. An empty list matches
+    /// everything.
     pub cgroup: Option<Vec<Text>>,
-    /// What it matches is in no group.
+    /// Whether matching processes are in no group.
     pub exclude: bool,
-    /// Labels of its groups beside `groupname`, by name, each name once; at most [`MAX_LABELS`].
+    /// Labels of its groups in addition to `groupname`, sorted by name, each name once; at most [`MAX_LABELS`].
     pub labels: Vec<Label>,
-    /// Groups that it may make; what it would put into further ones is in the group `other`.
+    /// Most groups that the item may make; processes of further groups are in the group `other`.
     pub max_groups: Option<u32>,
 }
 
 impl Item {
-    /// The same item wherever it stands: every line is 0.
+    /// The same item with every line set to 0, to compare items regardless of their place in the file.
     pub fn without_lines(&self) -> Self {
         let mut item = self.clone();
         item.line = 0;
@@ -57,19 +59,19 @@ impl Item {
     }
 }
 
-/// A label of an item's groups. Its name is one that Prometheus takes and no family has itself.
+/// A label of an item's groups. Its name is valid in Prometheus and is not a label of any group family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// Its name.
+    /// The label's name.
     pub name: String,
-    /// Template of its value; where that is empty, the group is without the label.
+    /// Template of the label's value; a group for which it is empty does not have the label.
     pub template: Text,
 }
 
-/// Labels that an item may have.
+/// Most labels that an item may have.
 pub const MAX_LABELS: usize = 16;
 
-/// Labels that families of groups have themselves.
+/// Label names that the families of groups use themselves.
 pub const OWN_LABELS: [&str; 10] = [
     "ctxswitchtype",
     "groupname",
@@ -83,7 +85,7 @@ pub const OWN_LABELS: [&str; 10] = [
     "wchan",
 ];
 
-/// What should stand where `name` stands; `None` if it is good.
+/// What was expected instead of the label name `name`; `None` if the name is valid.
 pub(super) fn expected_label(name: &str) -> Option<&'static str> {
     let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     let is_word = name.as_bytes().first().is_some_and(is_letter)
@@ -141,10 +143,10 @@ impl Key {
         Key::MaxGroups,
     ];
 
-    /// Those that select processes.
+    /// The keys that select processes.
     pub const SELECTORS: [Key; 5] = [Key::Comm, Key::Exe, Key::Cmdline, Key::User, Key::Cgroup];
 
-    /// As it is written in the file.
+    /// The key as written in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Key::Name => "name",
@@ -167,7 +169,7 @@ impl fmt::Display for Key {
 }
 
 impl Item {
-    /// The list behind a selector; `None` where the key is absent, and for keys that are no selectors.
+    /// The list of a selector; `None` if the key is absent or not a selector.
     pub const fn list(&self, key: Key) -> Option<&Vec<Text>> {
         match key {
             Key::Comm => self.comm.as_ref(),
@@ -179,7 +181,7 @@ impl Item {
         }
     }
 
-    /// The value of `key`, element `index` of a list, template of label number `index`.
+    /// The value of `key`, its list element `index`, or the template of label number `index`.
     pub fn text(&self, key: Key, index: Option<usize>) -> Option<&Text> {
         match key {
             Key::Name => self.name.as_ref(),

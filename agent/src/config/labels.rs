@@ -1,7 +1,7 @@
-//! `labels` of an item: a map of label names to templates.
+//! Parses `labels` of an item: a map of label names to templates.
 //!
-//! A list of maps means the same, as proposed for process-exporter (its issue 311): `- pid: "{{.PID}}"`, or a pair of `name` and
-//! `value`. A list of texts is refused, and the error shows the map to write in its place.
+//! A list of maps means the same, as proposed for process-exporter (its issue 311): `- pid: "{{.PID}}"`, or a pair of
+//! `name` and `value`. A list of strings is refused; the error shows the map to write instead.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,10 +11,10 @@ use super::item::expected_label;
 use super::yaml::{Node, Pair, Repeated, Value};
 use super::{Error, Label, MAX_LABELS, Text};
 
-/// Keys of a map that is one label: its name and its template.
+/// The keys of a map that describes one label: those of its name and its template.
 const PAIRS: [(&str, &str); 3] = [("name", "value"), ("key", "value"), ("name", "template")];
 
-/// Usual names of labels, and the variables they are for.
+/// Common label names and the template variables that they stand for.
 const USUAL: [(&str, &str); 22] = [
     ("comm", "Comm"),
     ("command", "Comm"),
@@ -46,7 +46,8 @@ impl Reader<'_> {
         let is_list = matches!(value.value, Value::List(_));
         for (name, template) in self.pairs(value)? {
             let (label, text) = self.label(&name, &template)?;
-            // Of one name the last counts, as of keys. What stands in one map again is known already.
+            // The last label of a name counts, as the last of repeated keys does. The YAML parser has noted
+            // repetitions within one map already.
             let line = name.line;
             if let Some(first) = labels.insert(label.clone(), text).filter(|_| is_list) {
                 self.warn_of_repeated(Repeated {
@@ -111,7 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The error for texts in place of a map, with the map that they probably mean.
+    /// The error for strings instead of a map, with the map that was probably meant.
     fn no_map(&self, value: &Node, found: &str, texts: &[&str]) -> Error {
         let labels: Vec<String> = texts
             .iter()
@@ -137,7 +138,7 @@ fn text(node: &Rc<Node>) -> Option<&str> {
     }
 }
 
-/// The label that a map of a name and a value is.
+/// The label described by a map with a name and a value.
 fn one_label(pairs: &[Pair]) -> Option<Pair> {
     let [one, other] = pairs else { return None };
     let of = |wanted: &str| {
@@ -152,9 +153,9 @@ fn one_label(pairs: &[Pair]) -> Option<Pair> {
     is_name.then(|| (Rc::clone(name), Rc::clone(template)))
 }
 
-/// `name: 'template'` for a text that stands in a list of labels.
+/// The text `name: 'template'` for a string in a list of labels.
 fn meant(text: &str) -> Option<String> {
-    // Longer texts make no line that anybody would paste.
+    // A suggestion with a longer text would be too long to paste.
     let text = Some(text.trim()).filter(|text| text.len() <= 200)?;
     let (name, template) = match text.find("{{") {
         Some(0) => {

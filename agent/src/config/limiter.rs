@@ -1,20 +1,21 @@
-//! How often one call site may log: a burst in each window, with the number of lines left out in between.
+//! The rate limit of the log: each call site may write a burst of lines in each window; lines beyond it are counted.
 //!
-//! Pure: time comes in. Memory is bounded by [`MAX_SITES`]; a program has fewer, so forgetting one is an emergency.
+//! Pure: the time is passed in. Memory is bounded by [`MAX_SITES`], which is more than the program has call sites; if
+//! there are more, all are forgotten.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Lines a site may write per window.
+/// Lines that a call site may write per window.
 pub(super) const BURST: u32 = 5;
-/// The same for what the agent itself logs on demand: who wants to know of each process wants more than five.
+/// The same for the agent's own debug lines: an operator who enables them wants a line for each process.
 pub(super) const DEBUG_BURST: u32 = 1000;
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Call sites that are remembered.
+/// Most call sites that are remembered.
 const MAX_SITES: usize = 512;
 
-/// A place in the source that logs: file and line.
+/// A place in the source code that logs: file and line.
 pub(super) type Site = (&'static str, u32);
 
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +25,15 @@ struct Window {
     suppressed: u64,
 }
 
-/// See the module.
+/// The windows of all call sites.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
     sites: HashMap<Site, Window>,
 }
 
 impl Limiter {
-    /// Whether `site`, which may write `burst` lines per window, may write now, `now` being any clock that only rises:
-    /// `Some` with the number of its lines that were left out since its last one, or `None`.
+    /// Whether `site`, which may write `burst` lines per window, may write at `now`, a time of any clock that only
+    /// rises. `Some` holds the number of its lines that were left out since its last one; `None` means no.
     pub(super) fn admit(&mut self, site: Site, burst: u32, now: Duration) -> Option<u64> {
         if self.sites.len() >= MAX_SITES && !self.sites.contains_key(&site) {
             self.sites.clear();

@@ -1,4 +1,4 @@
-//! Where to listen: `host:port` as Go writes it, or `unix:/path/of/a/socket`.
+//! Listen addresses: `host:port` in Go's syntax, or `unix:/path/of/a/socket`.
 
 use std::fmt;
 use std::io;
@@ -6,26 +6,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What stands before the path of a socket.
+/// The prefix of a socket's path.
 const UNIX: &str = "unix:";
-/// Bytes that the kernel takes for the path of a socket.
+/// Longest path of a socket that the kernel accepts, in bytes.
 const PATH_BYTES: usize = 107;
 
 /// The host of a listen address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
-    /// Left out: every interface, IPv4 and IPv6.
+    /// No host given: every interface, IPv4 and IPv6.
     Any,
-    /// An address.
+    /// An IP address.
     Address(IpAddr),
-    /// A name, still to be looked up.
+    /// A name that has not been looked up yet.
     Name(String),
 }
 
 /// An address to listen on, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// TCP.
+    /// A TCP address.
     Tcp(TcpAddress),
     /// A Unix stream socket at this absolute path.
     Unix(PathBuf),
@@ -34,15 +34,15 @@ pub enum ListenAddress {
 /// A TCP address to listen on, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TcpAddress {
-    /// Which interface.
+    /// The interface.
     pub host: Host,
-    /// Which port; 0 lets the kernel choose.
+    /// The port; with 0 the kernel chooses one.
     pub port: u16,
 }
 
 impl TcpAddress {
-    /// Addresses to try in this order: the first that can be bound is the one. For every interface that is `[::]`,
-    /// which takes IPv4 too, then `0.0.0.0` for a kernel without IPv6. Looks up a name.
+    /// The addresses to try, in order; the first that can be bound is used. For every interface these are `[::]`,
+    /// which also accepts IPv4, then `0.0.0.0` for a kernel without IPv6. Looks up names.
     ///
     /// # Errors
     /// The name cannot be looked up.
@@ -84,13 +84,13 @@ pub enum ListenError {
     /// There is no `:port`.
     #[error("no port, expected host:port or :port")]
     NoPort,
-    /// The port is no number.
+    /// The port is not a number.
     #[error("port {0:?}, expected a number from 0 to 65535")]
     Port(String),
-    /// An IPv6 address without its brackets, or something else with colons.
+    /// An IPv6 address without brackets, or another host with colons.
     #[error("host {0:?}, expected a name, an ipv4 address or an ipv6 address in brackets")]
     Host(String),
-    /// The path of a socket is relative, or longer than the kernel takes.
+    /// The path of the socket is relative, or longer than the kernel accepts.
     #[error("path {0:?}, expected an absolute path of at most {PATH_BYTES} bytes")]
     Path(String),
 }
@@ -114,7 +114,7 @@ impl FromStr for TcpAddress {
 
     fn from_str(text: &str) -> Result<Self, ListenError> {
         let (host, port) = text.rsplit_once(':').ok_or(ListenError::NoPort)?;
-        // `[::1]` without a port splits inside the address.
+        // `[::1]` without a port is split inside the address.
         if port.ends_with(']') {
             return Err(ListenError::NoPort);
         }

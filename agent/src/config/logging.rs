@@ -1,7 +1,8 @@
-//! The agent's own log: one line per record on standard error, as logfmt or JSON.
+//! The agent's log: one line per record on standard error, in logfmt or JSON.
 //!
-//! A call site that repeats itself is cut short; the lines left out are counted and the next line says how many they were.
-//! A message is cut at 4 KiB. This module deliberately has no files, no rotation and no colours.
+//! A call site that logs too often is suppressed for a while; its next line says how many lines were left out, and
+//! [`Logger::suppressed`] counts them all. A message is cut at 4 KiB. There are no log files, no rotation and no
+//! colours.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use super::civil::Civil;
 use super::limiter::{BURST, DEBUG_BURST, Limiter};
 
-/// The most of a message that is written, bytes.
+/// Longest message, in bytes; longer ones are cut.
 const MAX_MESSAGE: usize = 4096;
 
 /// Least important lines that are logged.
@@ -41,7 +42,7 @@ pub enum Format {
     Json,
 }
 
-/// The log of the process.
+/// The logger of the process.
 #[derive(Debug)]
 pub struct Logger {
     level: LevelFilter,
@@ -53,7 +54,7 @@ pub struct Logger {
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Installs the log. A second call changes nothing and returns the first one's.
+/// Installs the logger. A second call changes nothing and returns the first logger.
 pub fn init(level: Level, format: Format) -> &'static Logger {
     let level = match level {
         Level::Error => LevelFilter::Error,
@@ -75,7 +76,7 @@ pub fn init(level: Level, format: Format) -> &'static Logger {
 }
 
 impl Logger {
-    /// Lines left out since the start because their call site repeated itself.
+    /// Lines left out since the start because their call site logged too often.
     pub fn suppressed(&self) -> u64 {
         self.suppressed.load(Ordering::Relaxed)
     }
@@ -84,7 +85,7 @@ impl Logger {
         let Some((file, line)) = record.file_static().zip(record.line()) else {
             return Some(0);
         };
-        // A poisoned lock guards plain counters: they are still good.
+        // The lock guards plain counters, which are still valid if it is poisoned.
         let mut limiter = self
             .limiter
             .lock()
@@ -118,14 +119,14 @@ impl Log for Logger {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let line = line(self.format, now, record, left_out);
-        // Nobody is left to tell when standard error is gone.
+        // If standard error is closed, there is no place to report that.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
     fn flush(&self) {}
 }
 
-/// One line of the log, with its line break.
+/// Formats one log line, including its line break.
 fn line(format: Format, now: Duration, record: &Record<'_>, left_out: u64) -> String {
     let time = timestamp(now);
     let level = record.level().as_str().to_ascii_lowercase();
@@ -173,7 +174,7 @@ fn timestamp(now: Duration) -> String {
     )
 }
 
-/// A value as logfmt has it: bare if it is one plain word, else in quotes.
+/// A value in logfmt: bare if it is one plain word, else quoted.
 fn logfmt(value: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\');
     match !value.is_empty() && value.chars().all(plain) {
@@ -182,7 +183,7 @@ fn logfmt(value: &str) -> String {
     }
 }
 
-/// A value in quotes with JSON's escapes; other control characters, terminal escapes among them, as `\u`.
+/// A value quoted with JSON's escapes; other control characters, including terminal escapes, become `\u`.
 fn json(value: &str) -> String {
     let mut quoted = serde_json::Value::from(value).to_string();
     if quoted.contains(char::is_control) {

@@ -1,10 +1,10 @@
-//! Configuration: YAML and flags to typed values; errors name file, line and what was expected.
+//! Configuration: turns YAML and flags into typed values; errors name the file, the line and what was expected.
 //!
-//! In come the words of the command line and the configuration file; out go [`Flags`] and [`Config`], which hold what
-//! was typed, with the line it was typed on. What is made of it (regular expressions, name templates) is compiled by
-//! [`crate::group`], whose findings come back through [`Config::invalid`] so that they name a line too.
+//! In: the words of the command line and the configuration file. Out: [`Flags`] and [`Config`], which hold the text
+//! as typed, with its lines. [`crate::group`] compiles the regular expressions and name templates in them, and
+//! reports its errors through [`Config::invalid`], so that these name a line too.
 //!
-//! This module deliberately does not match processes, watch the file or read the environment.
+//! Left to others: matching processes and watching the file. Environment variables are not read.
 
 mod argv;
 pub mod civil;
@@ -41,22 +41,22 @@ pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
 pub use listen::{Host, ListenAddress, TcpAddress};
 pub use web::WebConfig;
 
-/// Unknown keys that get a line each.
+/// Number of warnings that get a log line each.
 const SHOWN_WARNINGS: usize = 4;
 
-/// What a configuration file says, as typed.
+/// The content of a configuration file, as typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// The file; `None` for the built-in configuration.
     pub path: Option<PathBuf>,
     /// Items in file order: the first that matches a process wins.
     pub items: Vec<Item>,
-    /// What was accepted but is probably not meant.
+    /// What was accepted but is probably a mistake.
     pub warnings: Vec<Warning>,
 }
 
 impl Config {
-    /// What applies without a file: every process with a command line, grouped by its task name.
+    /// The configuration without a file: every process with a command line, grouped by its task name.
     pub fn built_in() -> Self {
         let text = |text: &str| Text {
             text: text.to_owned(),
@@ -77,21 +77,21 @@ impl Config {
     /// Reads and parses the file at `path`.
     ///
     /// # Errors
-    /// The file cannot be read, is no regular text of at most 1 MiB, is no YAML, or says something of
-    /// the wrong shape.
+    /// The file cannot be read, is not regular text of at most 1 MiB, is not YAML, or has a value of the wrong type.
     pub fn load(path: &Path) -> Result<Self, Error> {
         document::parse(path, &read::read_config(path)?)
     }
 
-    /// Parses `text` as if it stood in the file `path`.
+    /// Parses `text` as the content of the file `path`.
     ///
     /// # Errors
-    /// As [`Config::load`], but for reading.
+    /// The same as [`Config::load`], except those of reading.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         document::parse(path, text)
     }
 
-    /// The warnings as lines for the log, no more than a place may log at once: the last one sums up the rest.
+    /// The warnings as log lines, limited to the number that one call site may log at once: the last line sums up the
+    /// rest.
     pub fn warning_lines(&self) -> Vec<String> {
         let (shown, rest) = self
             .warnings
@@ -108,8 +108,8 @@ impl Config {
         lines
     }
 
-    /// An error about the value of `key` in item number `item` (from 0), element `index` of a list, with the line it
-    /// stands on. For whoever compiles the items.
+    /// An error about the value of `key` in item number `item` (from 0), element `index` of a list, with its line.
+    /// For the code that compiles the items.
     pub fn invalid(
         &self,
         item: usize,
@@ -134,7 +134,7 @@ impl Config {
     }
 }
 
-/// The beginning of a text that may have a megabyte: enough to find it, short enough for a line of the log.
+/// The beginning of a text of up to 1 MiB: long enough to find it in the file, short enough for a log line.
 fn excerpt(text: &str) -> String {
     const MOST: usize = 400;
     match text.char_indices().nth(MOST) {

@@ -1,4 +1,4 @@
-//! Reading the configuration file: bounded, and only if it is a file.
+//! Reads a configuration file: at most 1 MiB, and only regular files, pipes and character devices.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 
-/// The most a configuration may have, bytes. The largest one seen in the wild has 40 KiB.
+/// Largest size of a configuration file, in bytes. The largest known one has 40 KiB.
 pub(super) const MAX_BYTES: u64 = 1 << 20;
 
-/// How long whoever writes into a pipe may take.
+/// How long the writer of a pipe may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reads `path` whole. A byte order mark is dropped.
+/// Reads the whole file at `path`. A byte order mark is dropped. A pipe is read too, because a shell's `<(...)` is
+/// one; it has [`PATIENCE`] to deliver its content, so that an idle pipe becomes an error instead of a hang.
 ///
 /// # Errors
-/// It cannot be read, is something else than a file, is larger than [`MAX_BYTES`], or is not UTF-8. A pipe is read, a shell's `<(...)`
-/// is one; but one that nobody fills must not keep the agent from telling so.
+/// The file cannot be read, is a directory, socket or block device, is larger than [`MAX_BYTES`], or is not UTF-8.
 pub(super) fn read_config(path: &Path) -> Result<String, Error> {
     let failed = |source| Error::Read {
         path: path.to_owned(),
@@ -69,7 +69,7 @@ pub(super) fn read_config(path: &Path) -> Result<String, Error> {
         .unwrap_or(text))
 }
 
-/// All that comes, and no more than one byte too many.
+/// Reads to the end of the file, and at most one byte beyond [`MAX_BYTES`].
 fn read(file: &File) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + PATIENCE;
     let mut bytes = Vec::new();
@@ -78,14 +78,14 @@ fn read(file: &File) -> io::Result<Vec<u8>> {
         wait(file.get_ref(), deadline)?;
         match file.read_to_end(&mut bytes) {
             Ok(_) => return Ok(bytes),
-            // A pipe that is empty for now; what it gave before is kept.
+            // The pipe is empty for now; the bytes read so far are kept.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Waits until there is something to read, or an end.
+/// Waits until there is something to read, or the end of the file.
 fn wait(file: &File, deadline: Instant) -> io::Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     let mut wanted = libc::pollfd {
@@ -94,7 +94,7 @@ fn wait(file: &File, deadline: Instant) -> io::Result<()> {
         revents: 0,
     };
     let milliseconds = libc::c_int::try_from(left.as_millis()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: `wanted` is one pollfd, and outlives the call.
+    // SAFETY: `wanted` is one pollfd, which outlives the call.
     match unsafe { libc::poll(&raw mut wanted, 1, milliseconds) } {
         0 => Err(io::Error::new(
             ErrorKind::TimedOut,
@@ -103,7 +103,7 @@ fn wait(file: &File, deadline: Instant) -> io::Result<()> {
                 PATIENCE.as_secs()
             ),
         )),
-        // What is there is seen by reading, and whoever was interrupted comes again.
+        // Errors show up in the following read, and an interrupted call is repeated.
         _ => Ok(()),
     }
 }

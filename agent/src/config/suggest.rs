@@ -1,10 +1,10 @@
-//! The known word that a misspelt one resembles.
+//! Suggestions for misspelt words: the known word that was probably meant.
 
-/// The nearest of `known`, if it is near enough to be meant: at most two letters off (one for words of up to four
-/// letters), capitals aside.
+/// The word of `known` nearest to `word`, if it is at most two letters off (one for words of up to four letters).
+/// Ignores case.
 pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
     let word = word.to_lowercase();
-    // Longer words than this are no typing error, and the comparison is quadratic.
+    // A longer word is no typing error, and the comparison takes quadratic time.
     if word.chars().count() > 40 {
         return None;
     }
@@ -15,7 +15,7 @@ pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str
     (off <= if best.len() <= 4 { 1 } else { 2 }).then_some(best)
 }
 
-/// Keys that an item does not have, and those that do what their names say.
+/// Keys that an item does not have, with the keys that do what their names suggest.
 const OF_ITEM: [(&str, &str); 24] = [
     ("arguments", "cmdline"),
     ("args", "cmdline"),
@@ -43,14 +43,14 @@ const OF_ITEM: [(&str, &str); 24] = [
     ("skip", "exclude"),
 ];
 
-/// The key of an item that does what `word` says, if it is one of `known`.
+/// The key of an item that does what `word` suggests, if it is one of `known`.
 pub(super) fn of_item(word: &str, known: &[&'static str]) -> Option<&'static str> {
     let word = word.to_lowercase().replace('-', "_");
     let (_, key) = OF_ITEM.iter().find(|(other, _)| *other == word)?;
     known.contains(key).then_some(*key)
 }
 
-/// Letters to insert, delete or replace to get from `left` to `right`.
+/// The number of letters to insert, delete or replace to turn `left` into `right`.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();

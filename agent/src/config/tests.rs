@@ -1,4 +1,4 @@
-//! What a configuration file may say: section 2 of docs/dev/compatibility.md, and every error to the letter.
+//! The accepted configuration files (section 2 of docs/dev/compatibility.md), and the exact text of every error.
 
 use super::*;
 

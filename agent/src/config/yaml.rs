@@ -1,73 +1,74 @@
-//! YAML text to a tree of nodes with lines.
+//! Parses YAML text to a tree of nodes with their lines.
 //!
-//! In comes text, out goes the first document. Scalars stay text, as the string fields of process-exporter's yaml.v2
-//! see them; that is why the events are read here instead of through serde, which would turn `0x1F` into 31. What an
-//! anchor names is shared, not copied; but who reads the tree copies it, so all aliases together may stand for no more than
-//! [`MAX_ALIASED`].
+//! In: text. Out: the first document. Scalars stay text, like the string fields of process-exporter's yaml.v2. That
+//! is why this module reads the parser's events instead of using serde, which would turn `0x1F` into 31. Nodes with
+//! an anchor are shared, not copied; but readers of the tree copy them, so all aliases together may stand for at most
+//! [`MAX_ALIASED`] bytes.
 //!
-//! This module deliberately does not know which keys mean anything.
+//! Left to others: the meaning of the keys.
 
 use std::collections::{HashMap, hash_map::Entry};
 use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-/// Lists and maps inside each other; a configuration needs four.
+/// Deepest nesting of lists and maps; a configuration needs four.
 const MAX_DEPTH: usize = 64;
-/// Keys that all merges of a document together may bring in.
+/// Most keys that all merges of a document together may add.
 const MAX_MERGED: usize = 10_000;
-/// Keys that stand in a map again, of which is told.
+/// Most repeated keys that are reported.
 const MAX_REPEATED: usize = 200;
 
 /// The first document of a text.
 #[derive(Debug, Default)]
 pub(super) struct Document {
-    /// `None`: there is none.
+    /// `None` if the text has no document.
     pub(super) root: Option<Rc<Node>>,
-    /// Keys that stand in a map again, the first 200. What a merge brings in may be overridden: that is what it is for.
+    /// Keys repeated in a map, the first 200. Keys that override merged ones are not repeated: that is what merges
+    /// are for.
     pub(super) repeated: Vec<Repeated>,
 }
 
-/// A key that stands in its map for the second time; the last counts.
+/// A key that occurs in its map again; the last one counts.
 #[derive(Debug)]
 pub(super) struct Repeated {
     pub(super) line: usize,
     pub(super) key: String,
-    /// Where it stood before.
+    /// The line of its first occurrence.
     pub(super) first_line: usize,
 }
-/// What all aliases of a document may stand for, bytes: as much as a file may have.
+/// Most bytes that all aliases of a document may stand for: as many as a file may have.
 const MAX_ALIASED: usize = 1 << 20;
-/// What a value takes beside its text, bytes.
+/// Bytes counted for a value in addition to its text.
 const VALUE_BYTES: usize = 16;
 
-/// A value and the line it starts on, from 1.
+/// A value and the line on which it starts, from 1.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) line: usize,
     pub(super) value: Value,
-    /// Its tag as it is written, `!text`; `None` for none, and for those of YAML itself (`!!str`).
+    /// The tag as written, `!text`; `None` without a tag and for YAML's own tags (`!!str`).
     pub(super) tag: Option<String>,
-    /// What it takes with all that is in it, bytes; what stands in it twice counts twice.
+    /// Size of the value with everything in it, in bytes; a node that occurs in it twice counts twice.
     bytes: usize,
 }
 
 /// A key and its value.
 pub(super) type Pair = (Rc<Node>, Rc<Node>);
 
-/// What a node is.
+/// The kind and content of a node.
 #[derive(Debug)]
 pub(super) enum Value {
-    /// Nothing: empty, `~` or `null`, without quotes.
+    /// No value: empty, `~` or `null`, without quotes.
     Null,
     /// Any other scalar, as its text.
     Scalar(String),
     List(Vec<Rc<Node>>),
-    /// Keys and values in file order, merges already put in place.
+    /// Keys and values in file order, with merges already resolved.
     Map(Vec<Pair>),
 }
 
-/// Why a text is no YAML.
+/// Why a text is not YAML.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
     pub(super) line: usize,
@@ -82,7 +83,7 @@ pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
             line: error.marker().line(),
             cause: error.info(),
         })?;
-        // What follows the first document is not looked at: upstream does not either.
+        // Further documents are ignored, as in process-exporter.
         if matches!(event, Event::DocumentEnd) {
             break;
         }
@@ -91,15 +92,15 @@ pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
     Ok(tree.document)
 }
 
-/// Anchor, 0 for none, and tag of a node.
+/// The anchor (0 for none) and the tag of a node.
 type Properties = (usize, Option<String>);
 
-/// A tag as it is written, unless it is one of YAML itself.
+/// The tag as written; `None` for YAML's own tags.
 fn local(tag: &Tag) -> Option<String> {
     (!tag.is_yaml_core_schema()).then(|| tag.original())
 }
 
-/// A list or map that is not closed yet. A map's children are keys and values in turn.
+/// A list or map that is not complete yet. The children of a map alternate between keys and values.
 struct Open {
     line: usize,
     properties: Properties,
@@ -112,9 +113,9 @@ struct Tree {
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
     document: Document,
-    /// Keys brought in by merges so far.
+    /// Keys added by merges so far.
     merged: usize,
-    /// Bytes that aliases stood for so far.
+    /// Bytes that aliases have stood for so far.
     aliased: usize,
 }
 
@@ -253,8 +254,8 @@ fn bytes(value: &Value) -> usize {
     inside.saturating_add(VALUE_BYTES)
 }
 
-/// Pairs up keys and values and puts what `<<` names in its place. Of one key the last wins, so a merge overrides
-/// what stands before it: yaml.v2 does so (YAML says otherwise), and configurations were written against that.
+/// Pairs keys with values, and replaces each merge key `<<` by the keys of its maps. The last of equal keys wins, so
+/// a merge overrides keys before it: yaml.v2 does so (YAML says otherwise), and existing configurations rely on it.
 fn merged(children: &[Rc<Node>], so_far: &mut usize) -> Result<Vec<Pair>, SyntaxError> {
     let mut pairs = Vec::new();
     for pair in children.chunks_exact(2) {
@@ -264,7 +265,7 @@ fn merged(children: &[Rc<Node>], so_far: &mut usize) -> Result<Vec<Pair>, Syntax
             continue;
         }
         let sources: Vec<&Rc<Node>> = match &value.value {
-            // Of several sources the first wins.
+            // The first of several merged maps wins.
             Value::List(sources) => sources.iter().rev().collect(),
             _ => vec![value],
         };

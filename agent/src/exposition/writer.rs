@@ -55,7 +55,7 @@ pub struct Mark {
 pub struct Family<'w> {
     pub(super) writer: &'w mut Writer,
     pub(super) descriptor: &'w Descriptor,
-    /// Labels in addition to the descriptor's, sorted by name.
+    /// Labels in addition to the descriptor's: name and value.
     more: &'w [(Arc<str>, String)],
     begun: bool,
 }

@@ -1,7 +1,8 @@
-//! The flags: their names, defaults and what may stand in them.
+//! The flags: names, defaults and allowed values.
 //!
-//! In come the words of the command line, out goes [`Flags`] or a [`FlagError`] with the text to print and the exit
-//! code. Spelling as process-exporter: one dash or two, the last occurrence wins. Nothing is read from the environment.
+//! In: the words of the command line. Out: [`Flags`], or a [`FlagError`] with the text to print and the exit code.
+//! Spelling as in process-exporter: one dash or two, and the last occurrence wins. Environment variables are not
+//! read.
 
 #[cfg(test)]
 mod tests;
@@ -152,21 +153,21 @@ pub struct Flags {
     version: bool,
 }
 
-/// The command line asks for no run: print `text` and leave with `code`.
+/// The command line does not ask for a run: print `text` and exit with `code`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct FlagError {
     /// 0 for help and version, which go to standard output; 2 for a mistake, which goes to standard error.
     pub code: u8,
-    /// What to print, without a line break at its end.
+    /// The text to print, without a line break at its end.
     pub text: String,
 }
 
 impl Flags {
-    /// Parses the words behind the program's name.
+    /// Parses the words after the program's name.
     ///
     /// # Errors
-    /// Help or version was asked for, or something cannot be understood.
+    /// The words ask for help, the manual or the version, or are not valid.
     pub(super) fn parse(words: Vec<OsString>) -> Result<Self, FlagError> {
         let flags: Self = command::parse("headcount", words.into_iter())?;
         let text = match (flags.version, flags.man) {
@@ -177,19 +178,20 @@ impl Flags {
         Err(FlagError { code: 0, text })
     }
 
-    /// By what processes are grouped. An empty word is as good as none.
+    /// The source of the groups. An empty value counts as absent.
     ///
     /// # Errors
-    /// A file and names are given: which of them are meant?
+    /// Both a file and names are given, which contradict each other.
     pub fn grouping(&self) -> Result<Grouping<'_>, String> {
         let path = self.config_path.as_deref().unwrap_or(Path::new(""));
         Grouping::of(path, &self.procnames, &self.namemapping)
     }
 
-    /// Until which age processes that are in no group are looked at again, where execs are not told; `None`: never.
+    /// Age up to which processes in no group are checked again, in the tier that does not see execs; `None`: never.
     pub fn recheck(&self) -> Option<Duration> {
         match self.recheck_with_time_limit {
-            // As in process-exporter, which remembers only those whose ancestors it has looked at, too.
+            // As in process-exporter, which remembers unmatched processes only after it has checked their ancestors,
+            // too.
             _ if !self.children => Some(Duration::MAX),
             Duration::ZERO => self.recheck.then_some(Duration::MAX),
             limit => Some(limit),
@@ -206,12 +208,12 @@ impl Flags {
     }
 }
 
-/// An empty path is none, as in process-exporter; clap's own parser refuses it.
+/// An empty path counts as absent, as in process-exporter; clap's own parser would refuse it.
 pub(super) fn path_or_none(text: &str) -> Result<PathBuf, Infallible> {
     Ok(PathBuf::from(text))
 }
 
-/// The words Go takes for yes and no.
+/// Parses a boolean in Go's spelling.
 fn go_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),

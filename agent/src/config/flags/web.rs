@@ -1,4 +1,4 @@
-//! The flags `--web.*`: where to listen, what is served there, and to whom.
+//! The flags `--web.*`: listen addresses, paths, limits and access.
 
 use std::path::{Path, PathBuf};
 
@@ -51,7 +51,7 @@ pub struct WebFlags {
 }
 
 impl WebFlags {
-    /// Host names that the flags name: those allowed, and those listened on.
+    /// Host names that the flags mention: the allowed ones and those of listen addresses.
     pub fn host_names(&self) -> impl Iterator<Item = &str> {
         let listened = self
             .listen_addresses
@@ -69,7 +69,7 @@ impl WebFlags {
             .map(String::as_str)
     }
 
-    /// The web configuration file; an empty word is as good as none.
+    /// The web configuration file; an empty path counts as absent.
     pub fn config(&self) -> Option<&Path> {
         self.config.as_deref().filter(|path| *path != Path::new(""))
     }

@@ -1,9 +1,10 @@
-//! The web configuration file, as Prometheus' exporter-toolkit has it: who may connect, and how.
+//! The web configuration file, in the format of Prometheus' exporter-toolkit: TLS, users and headers.
 //!
-//! In comes YAML, out goes a [`WebConfig`]: words checked, paths relative to the file's directory, nothing else opened. Unlike
-//! the file of process groups it is strict, as upstream: an unknown key is refused, since a lock that is misspelt does not lock.
+//! In: YAML. Out: a [`WebConfig`] with checked values and with paths relative to the file's directory; the files that
+//! it names are not opened here. Unlike the file of process groups it is strict, as in exporter-toolkit: an unknown
+//! key is an error, because a misspelt access rule would protect nothing.
 //!
-//! Values are not shown in errors where they may be secret.
+//! Errors do not show values that may be secret.
 
 mod parse;
 #[cfg(test)]
@@ -14,70 +15,70 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Text, read};
 
-/// What a web configuration file says, as typed.
+/// The content of a web configuration file, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebConfig {
     /// The file.
     pub path: PathBuf,
-    /// How connections are secured; `None`: they are not.
+    /// TLS options; `None`: connections do not use TLS.
     pub tls: Option<Tls>,
-    /// Headers of every answer: name and value.
+    /// Headers added to every response: name and value.
     pub headers: Vec<(&'static str, Text)>,
-    /// Users, and their passwords' bcrypt hashes. Nobody in it: everybody may ask.
+    /// Users with the bcrypt hashes of their passwords. If empty, requests need no password.
     pub users: Vec<(String, Text)>,
 }
 
-/// `tls_server_config`.
+/// The section `tls_server_config`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// The server's certificate and those it is signed with.
+    /// The server's certificate and its chain.
     pub cert: Pem,
-    /// Its key.
+    /// The private key of the certificate.
     pub key: Pem,
-    /// Who signs certificates of clients.
+    /// The authorities that must have signed client certificates.
     pub client_ca: Option<Pem>,
-    /// What is wanted of clients.
+    /// Which client certificates are requested.
     pub client_auth: ClientAuth,
-    /// Subject alternative names, one of which a client's certificate must have; `None`: any will do.
+    /// Subject alternative names, of which a client's certificate must have one; `None`: any certificate is accepted.
     pub client_allowed_sans: Option<Vec<Text>>,
-    /// Oldest version.
+    /// Oldest TLS version.
     pub min_version: Version,
-    /// Newest version.
+    /// Newest TLS version.
     pub max_version: Version,
     /// Cipher suites of TLS 1.2 by Go's names, best first; empty: all.
     pub cipher_suites: Vec<Text>,
     /// Curves by Go's names, best first; empty: all.
     pub curves: Vec<Text>,
-    /// Whether the server's order of cipher suites counts, not the client's.
+    /// Whether the server's order of cipher suites takes precedence over the client's.
     pub prefers_own_order: bool,
 }
 
-/// Text in PEM, or where it is, and the key and line that say so.
+/// PEM text, or the path of a PEM file, with the key and the line where the configuration gives it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
-    /// In a file.
+    /// In a file: key, path and line.
     File(&'static str, PathBuf, usize),
-    /// In the configuration itself.
+    /// In the configuration itself: key and text.
     Inline(&'static str, Text),
 }
 
-/// What is wanted of clients; Go's words.
+/// Which certificate a client must present; the names are Go's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientAuth {
-    /// Nothing.
+    /// None.
     #[default]
     NoClientCert,
-    /// A certificate, if they have one; whoever signed it.
+    /// Any certificate, if the client has one.
     RequestClientCert,
-    /// A certificate; whoever signed it.
+    /// Any certificate; required.
     RequireAnyClientCert,
-    /// A certificate, if they have one; signed by `client_ca`.
+    /// A certificate signed by `client_ca`, if the client has one.
     VerifyClientCertIfGiven,
-    /// A certificate signed by `client_ca`.
+    /// A certificate signed by `client_ca`; required.
     RequireAndVerifyClientCert,
 }
 
-/// A version of TLS that is still safe.
+/// A TLS version that is still safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// 1.2
@@ -90,19 +91,19 @@ impl WebConfig {
     /// Reads and parses the file at `path`.
     ///
     /// # Errors
-    /// The file cannot be read, is no regular text of at most 1 MiB, is no YAML, has an unknown key or one twice, or says something
-    /// of the wrong shape.
+    /// The file cannot be read, is not regular text of at most 1 MiB, is not YAML, has an unknown or repeated key, or
+    /// has a value of the wrong type.
     pub fn load(path: &Path) -> Result<Self, Error> {
         parse::parse(path, &read::read_config(path)?)
     }
 
-    /// Parses `text` as if it stood in the file `path`.
+    /// Parses `text` as the content of the file `path`.
     #[cfg(any(test, fuzzing))]
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         parse::parse(path, text)
     }
 
-    /// An error about the value of `key`, for whoever makes something of it.
+    /// An error about the value of `key`, for the code that uses the value.
     pub fn unusable(&self, line: usize, key: impl fmt::Display, cause: impl fmt::Display) -> Error {
         Error::Unusable {
             path: self.path.clone(),
@@ -114,7 +115,7 @@ impl WebConfig {
 }
 
 impl Pem {
-    /// The key it stands behind.
+    /// The key of the configuration that gives it.
     pub const fn key(&self) -> &'static str {
         match self {
             Self::File(key, ..) | Self::Inline(key, _) => key,
@@ -131,7 +132,7 @@ impl Pem {
 }
 
 impl ClientAuth {
-    /// Whether who signed it matters.
+    /// Whether the signature of the certificate is verified.
     pub const fn verifies(self) -> bool {
         matches!(
             self,
@@ -139,7 +140,7 @@ impl ClientAuth {
         )
     }
 
-    /// Whether there must be one.
+    /// Whether the client must present a certificate.
     pub const fn requires(self) -> bool {
         matches!(
             self,
@@ -148,7 +149,7 @@ impl ClientAuth {
     }
 }
 
-/// Without what may be a key.
+/// Shows no inline text, which may be a private key.
 impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,6 @@
-//! The tree of a web configuration file to typed values.
+//! Converts the YAML tree of a web configuration file to typed values.
 //!
-//! Follows exporter-toolkit: what turns TLS on, what overrides what, and which words there are.
+//! Follows exporter-toolkit: which keys turn TLS on, which keys override others, and which values are allowed.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ const TLS: &[&str] = &[
     "prefer_server_cipher_suites",
 ];
 const HTTP: &[&str] = &["http2", "headers"];
-/// Headers that may be set, and their values where not any will do.
+/// Headers that may be set, with the allowed values; empty: any value.
 const HEADERS: &[(&str, &[&str])] = &[
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
@@ -42,7 +42,7 @@ const CLIENT_AUTH: &[(&str, ClientAuth)] = &[
     ("NoClientCert", ClientAuth::NoClientCert),
     ("RequestClientCert", ClientAuth::RequestClientCert),
     ("RequireAnyClientCert", ClientAuth::RequireAnyClientCert),
-    // What older toolkits call it.
+    // The name in older versions of exporter-toolkit.
     ("RequireClientCert", ClientAuth::RequireAnyClientCert),
     (
         "VerifyClientCertIfGiven",
@@ -56,7 +56,7 @@ const CLIENT_AUTH: &[(&str, ClientAuth)] = &[
 const CLIENT_AUTH_WORDS: &str = "NoClientCert, RequestClientCert, RequireAnyClientCert, VerifyClientCertIfGiven or \
                                  RequireAndVerifyClientCert";
 
-/// Parses `text`, which stands in the file `path`.
+/// Parses `text`, the content of the file `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<WebConfig, Error> {
     let document = yaml::parse(text).map_err(|error| Error::Syntax {
         path: path.to_owned(),
@@ -86,11 +86,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<WebConfig, Error> {
     Ok(config)
 }
 
-/// What stands in a map: the text of each key, which is there once, its node and its value.
+/// The content of a map with unique keys: for each the text of the key, its node and its value.
 struct Section<'n>(Vec<(&'n str, &'n Node, &'n Node)>);
 
 impl<'n> Section<'n> {
-    /// The value of `key`; nothing is as good as none.
+    /// The value of `key`; `None` also for a key without a value.
     fn find(&self, key: &str) -> Option<&'n Node> {
         let found = self.0.iter().find(|(known, ..)| *known == key);
         found
@@ -152,7 +152,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The file, if there is one, else the text.
+    /// The file named by the key `file`, or else the text of the key `inline`.
     fn pem(
         &self,
         section: &Section<'_>,
@@ -185,7 +185,7 @@ impl Reader<'_> {
     fn http(&self, node: &Node) -> Result<Vec<(&'static str, Text)>, Error> {
         let section = self.section(node, "http_server_config", HTTP)?;
         if let Some(value) = section.find("http2") {
-            // Clients agree on HTTP/1.1 either way.
+            // Only checked: the server offers HTTP/1.1 in any case.
             self.truth(value, "http2")?;
         }
         let Some(headers) = section.find("headers") else {
@@ -294,7 +294,7 @@ impl Reader<'_> {
             .ok_or_else(|| self.fault(node, key, &format!("found {text:?}, expected {expected}")))
     }
 
-    /// The words of YAML 1.1, which upstream's parser takes.
+    /// Accepts the booleans of YAML 1.1, as the parser of exporter-toolkit does.
     fn truth(&self, node: &Node, key: &str) -> Result<bool, Error> {
         let text = self.text(node, key)?.text;
         match text.to_ascii_lowercase().as_str() {
@@ -318,14 +318,14 @@ impl Reader<'_> {
     }
 }
 
-/// What cannot be meant together.
+/// The first contradiction between the options, if there is one.
 fn contradiction(tls: &Tls) -> Option<&'static str> {
     if tls.min_version > tls.max_version {
         Some("min_version is newer than max_version")
     } else if tls.client_ca.is_some() && tls.client_auth == ClientAuth::NoClientCert {
         Some("client_ca_file or client_ca without a client_auth_type that asks for certificates")
     } else if tls.client_ca.is_none() && tls.client_auth.verifies() {
-        // Go would take the system's authorities, so anybody's certificate.
+        // Go would verify with the system's authorities, which have signed certificates for anyone.
         Some(
             "client_auth_type verifies certificates, but neither client_ca_file nor client_ca says by whom they must be signed",
         )

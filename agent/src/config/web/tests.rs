@@ -1,4 +1,4 @@
-//! What a web configuration file may say, and every error to the letter.
+//! The accepted web configuration files, and the exact text of every error.
 
 use super::*;
 
