@@ -50,7 +50,7 @@ pub enum Error {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// Whose value it is.
+        /// The key of the value.
         key: String,
         /// What was found.
         found: String,
@@ -64,7 +64,7 @@ pub enum Error {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// Whose value it is.
+        /// The key of the value.
         key: String,
         /// Why it cannot be used.
         cause: String,
@@ -94,7 +94,7 @@ pub enum Error {
         line: usize,
         /// Number of the item, from 1.
         item: usize,
-        /// Whose value it is.
+        /// The key of the value.
         key: Key,
         /// What the text was parsed as, in process-exporter's words.
         what: &'static str,

@@ -1,10 +1,10 @@
-// The groups as they are now, and the processes of the one that is open. The server tells counters; what they rose by
-// between two answers is shown. All text goes in as text, never as markup.
+// The script of the status page: it shows the current groups, and the processes of the group that is open. The server
+// sends counters; the script computes rates from two consecutive answers. All text is inserted as text, not as markup.
 "use strict";
 
 (() => {
   const REFRESH_MS = 3000;
-  const FIRST_MS = 1000; // until there are two answers, rates are averages
+  const FIRST_MS = 1000; // delay after the first answer: until the second one, rates are averages
   const PATIENCE_MS = 15000;
   const NONE = "–";
   const { compare } = new Intl.Collator();
@@ -20,7 +20,7 @@
     if (element.textContent !== text) element.textContent = text;
   };
 
-  // As in html.rs and text.rs.
+  // The same formats as in html.rs and text.rs.
   const decimal = (value) => (value === null ? NONE : value.toFixed(1));
   const whole = (value) => String(value);
   const bytes = (value) => {
@@ -37,7 +37,7 @@
     return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   };
 
-  // What counters rose by per second between the last two answers of different looks at the node.
+  // The rates of counters per second between the last two answers that come from different looks at the node.
   class Rates {
     constructor() {
       this.time = null;
@@ -45,7 +45,7 @@
       this.known = new Map();
     }
 
-    // `born(row)`: since when a row that was not in the answer before counts, from 0; null where that is not known.
+    // `born(row)`: the time from which a row that is missing in the previous answer counts from 0; null if unknown.
     take(time, rows, key, names, born) {
       if (time === this.time) return;
       const [before, then] = [this.counters, this.time];
@@ -68,8 +68,8 @@
     }
   }
 
-  // A table that is sorted by the button in a header and keeps its rows from answer to answer.
-  // A column: key, value(row) to sort by, text(value, row), and how it looks.
+  // A table that a click on a header sorts, and that keeps its row elements from answer to answer.
+  // A column has a key, value(row) to sort by, text(value, row), and its look.
   class Grid {
     constructor(table, columns, sorted, fill) {
       this.body = table.tBodies[0];
@@ -81,7 +81,7 @@
       this.data = [];
       this.buttons = new Map();
       for (const column of columns) this.head(table.querySelector(`thead th[data-key="${column.key}"]`), column);
-      this.mark(); // the rows that were sent are replaced by the first answer's
+      this.mark(); // the first answer replaces the rows of the HTML
     }
 
     head(cell, column) {
@@ -108,7 +108,7 @@
       const ordered = (a, b) => {
         const [x, y] = [value(a), value(b)];
         if (x === y) return 0;
-        if (x === null || y === null) return x === null ? 1 : -1; // what is not known comes last
+        if (x === null || y === null) return x === null ? 1 : -1; // unknown values come last
         const order = typeof x === "string" ? compare(x, y) : x - y;
         return this.falls ? -order : order;
       };
@@ -133,7 +133,7 @@
         if (this.body.children[n] !== row) this.body.insertBefore(row, this.body.children[n] || null);
       });
       while (this.body.children.length > wanted.length) this.body.lastElementChild.remove();
-      // A row that was moved has lost the focus.
+      // Moving a row takes the focus away from it.
       if (focused && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     }
 
@@ -163,7 +163,7 @@
 
   let overview = null;
   let busiest = 0; // CPU of the busiest group
-  let open = null; // name of the group whose processes are shown, and its number
+  let open = null; // name and id of the group whose processes are shown
   let paused = false;
   let timer = null;
   let asking = false;
@@ -274,7 +274,7 @@
   };
 
   const ask = async (path) => {
-    // Not relative to the page's own address: that may hold a password, which no request may.
+    // Not relative to the page's address, which may contain a password: fetch refuses such a URL.
     const url = new URL(path, location.origin + location.pathname);
     const response = await fetch(url, { signal: AbortSignal.timeout(PATIENCE_MS), headers: { accept: "application/json" } });
     const answer = await response.json().catch(() => ({}));
@@ -284,7 +284,7 @@
 
   const takeGroups = (answer) => {
     if (overview && answer.since !== overview.since) {
-      // Another run of the agent: it counts from 0, and its groups have other numbers.
+      // The agent was restarted: it counts from 0, and its groups have other ids.
       [groupRates, processRates, processes, answers] = [new Rates(), new Rates(), null, 0];
       groups.rows.clear();
       if (open) open.id = null;
@@ -296,7 +296,7 @@
     }
     const names = ["cpu_seconds", "read_bytes", "write_bytes", "forks", "execs"];
     const isFirst = groupRates.time === null;
-    // One that was left out of the answer before has no beginning that is known here.
+    // For a group that the previous answer left out, the page does not know when it began.
     const born = () => (isFirst ? answer.since : answer.groups_omitted ? null : groupRates.time);
     answers += groupRates.time === answer.time ? 0 : 1;
     groupRates.take(answer.time, answer.groups, (row) => row.id, names, born);
@@ -349,7 +349,7 @@
         answer = await ask(`./api/processes?group=${wanted.id}`);
       } catch (error) {
         if (error.status !== 404) throw error;
-        open = null; // nobody is in it any more
+        open = null; // the group does not exist any more
       }
     }
     showGroups();
@@ -389,7 +389,7 @@
     const name = decodeURIComponent(location.hash.slice(1));
     if (name) open = { id: null, name };
   } catch {
-    // Not an address that was made here.
+    // The fragment does not come from this page.
   }
   document.title = `Headcount ${location.host}`;
   document.querySelector("h1").append(make("span", {}, location.host));
