@@ -14,7 +14,7 @@ use super::origin::Origin;
 use super::slots::Slots;
 use super::{Fallback, Health, Hosts, Limits, Question, Site, Statistics, Status, owner};
 
-/// Longest time that one connection may take here; nothing on it waits for anything.
+/// Longest time that one connection may take here; no part of it has to wait.
 const HANG: Duration = Duration::from_secs(20);
 const BODY: &[u8] = b"# HELP up Up.\n# TYPE up gauge\nup 1\n";
 

@@ -28,7 +28,7 @@ where
     let accepted = async {
         let access = web.current(&site.statistics).await;
         let Some(config) = &access.tls else {
-            // Unreachable: [`Web`] rejects a reread configuration without TLS if the first one had TLS.
+            // Unreachable: `Web` rejects a reread configuration without TLS if the first one had TLS.
             return Err(io::ErrorKind::Unsupported.into());
         };
         TlsAcceptor::from(Arc::clone(config)).accept(stream).await

@@ -11,7 +11,7 @@ const FEWEST: usize = 4;
 /// Bounds of the HTTP server; tests use smaller ones.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Open connections. When all are in use, a new connection evicts one of the address that has most of them.
+    /// Open connections. When all are in use, a new connection evicts one from the origin that has most of them.
     pub connections: usize,
     /// Time for a request's header, from its first byte (or from the start of the connection) to its end.
     pub header: Duration,

@@ -120,8 +120,8 @@ impl Listener {
         }
     }
 
-    /// Whether a connection waits to be accepted. When the process has no free descriptor, `accept` fails before the
-    /// kernel looks for one.
+    /// Whether a connection waits to be accepted. An error of `accept` does not show that: without a free descriptor
+    /// it fails before the kernel checks for a connection.
     pub(super) fn is_asked(&self) -> bool {
         let socket = match &self.0 {
             Socket::Tcp(socket) => socket.as_fd(),
