@@ -1,4 +1,4 @@
-//! A new process.
+//! The record of a fork: a new process.
 
 use crate::Identity;
 use bytemuck::{Pod, Zeroable};
@@ -6,7 +6,8 @@ use bytemuck::{Pod, Zeroable};
 /// `CLONE_THREAD` of include/uapi/linux/sched.h.
 pub const CLONE_THREAD: u64 = 0x10000;
 
-/// A process was forked (`sched_process_fork` with child tgid = pid; threads are not reported).
+/// A process was forked (`sched_process_fork` with child tgid = pid, or `task_newtask` on classic tracepoints). New threads
+/// have no record.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct ForkRecord {
@@ -14,8 +15,8 @@ pub struct ForkRecord {
     pub kind: u32,
     /// Always 0.
     pub zero: u32,
-    /// The new process; its start is when.
+    /// The new process. Its start time is the time of the fork.
     pub child: Identity,
-    /// The process that called fork, not the one that will reap the child.
+    /// The process that called fork, which is not always the one that reaps the child.
     pub parent: Identity,
 }

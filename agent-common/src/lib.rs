@@ -1,8 +1,10 @@
-//! The wire between the kernel programs and the agent: every record, map value and global both must know.
+//! The wire format between the kernel programs (agent-ebpf) and the agent: every record, map value and global variable
+//! that both sides use.
 //!
-//! All types are `repr(C)` without padding and without `bool`, so any bytes of the right length are a value.
-//! Units stand in the names: `_ns` is nanoseconds, `_bytes` and `_pages` are what they say. `tgid` is a process
-//! id and `tid` a thread id, both in the initial pid namespace. Nothing here reads or decides anything.
+//! All types are `repr(C)` without padding and without `bool`, so any bytes of the right length are a valid value.
+//! Names carry the unit: `_ns` is nanoseconds, `_bytes` bytes, `_pages` pages. `tgid` is a process id and `tid` a thread
+//! id, both in the initial pid namespace. This crate only defines data: writing it is left to agent-ebpf, reading it to
+//! `source/bpf` of the agent.
 #![no_std]
 
 mod exec;
@@ -40,22 +42,22 @@ pub use task::{
 pub use tracepoint::{TraceFields, Traced, UNCOUNTED};
 pub use undisturbed::{FUNCTIONS, KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 
-/// First word of each record in the ring and in the iterator's output.
+/// The first word of each record in the ring and in the iterator's output tells its type.
 pub mod kind {
-    /// [`crate::ForkRecord`]
+    /// A [`crate::ForkRecord`].
     pub const FORK: u32 = 1;
-    /// [`crate::ExecRecord`], and its arguments behind it
+    /// A [`crate::ExecRecord`], followed by the first piece of its arguments.
     pub const EXEC: u32 = 2;
-    /// [`crate::ExitRecord`]
+    /// A [`crate::ExitRecord`].
     pub const EXIT: u32 = 3;
-    /// [`crate::ReleaseRecord`]
+    /// A [`crate::ReleaseRecord`].
     pub const RELEASE: u32 = 4;
-    /// [`crate::LeaderRecord`]
+    /// A [`crate::LeaderRecord`].
     pub const LEADER: u32 = 5;
-    /// [`crate::ThreadRecord`]
+    /// A [`crate::ThreadRecord`].
     pub const THREAD: u32 = 6;
-    /// [`crate::DeadThreadsRecord`]
+    /// A [`crate::DeadThreadsRecord`].
     pub const DEAD_THREADS: u32 = 7;
-    /// [`crate::ExecRecord`], and further arguments behind it
+    /// A [`crate::ExecRecord`], followed by a further piece of the arguments of an exec.
     pub const ARGUMENTS: u32 = 8;
 }

@@ -1,27 +1,30 @@
-//! Where records go while the ring is full, and what is counted in any case.
+//! Map values for records that found the ring full, and the totals that are always counted.
+//!
+//! A record that finds no room in the ring is merged into an [`OverflowRecord`], one for each process. If that map is full
+//! too, the record is added to the [`CoarseSums`] of its task name.
 
 use crate::{ExecHead, Identity, Totals};
 use bytemuck::{Pod, Zeroable};
 
-/// [`OverflowRecord::flags`]: `parent` is valid.
+/// In [`OverflowRecord::flags`]: `parent` is valid.
 pub const OVERFLOW_FORKED: u32 = 1;
-/// [`OverflowRecord::flags`]: `head` and `exec_totals` are valid.
+/// In [`OverflowRecord::flags`]: the fields about execs are valid.
 pub const OVERFLOW_EXECED: u32 = 2;
-/// [`OverflowRecord::flags`]: `wait_status`, `exit_flags` and `totals` are valid.
+/// In [`OverflowRecord::flags`]: `wait_status`, `exit_flags`, `exit_time_ns` and `totals` are valid.
 pub const OVERFLOW_EXITED: u32 = 4;
-/// [`OverflowRecord::flags`]: `totals` is final, and the process is gone.
+/// In [`OverflowRecord::flags`]: `totals` is final, and the process is gone.
 pub const OVERFLOW_RELEASED: u32 = 8;
 
-/// Names that the sums by comm have room for: more than a node's regular churn has.
+/// Task names that the sums by comm have room for: more than the short-lived processes of a node usually have.
 pub const COARSE_ENTRIES: u32 = 256;
 
-/// All records of one process that found the ring full, merged. Keyed by [`Identity`].
+/// All records of one process that found the ring full, merged. The map's key is the [`Identity`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct OverflowRecord {
-    /// Which parts are valid.
+    /// Which parts are valid: [`OVERFLOW_FORKED`], [`OVERFLOW_EXECED`], [`OVERFLOW_EXITED`], [`OVERFLOW_RELEASED`].
     pub flags: u32,
-    /// Execs merged here; the last one's name is kept.
+    /// Number of execs merged here. Only the names of the last one are kept.
     pub execs: u32,
     /// As in [`crate::ForkRecord`].
     pub parent: Identity,
@@ -31,13 +34,13 @@ pub struct OverflowRecord {
     pub exit_time_ns: u64,
     /// As in [`crate::ReleaseRecord`].
     pub release_time_ns: u64,
-    /// As in [`crate::ExecRecord`], of the last exec; `argv_len` is 0 and the arguments count as cut.
+    /// As in [`crate::ExecRecord`], of the last exec. `argv_len` is 0, and [`crate::ARGV_CUT`] is set.
     pub head: ExecHead,
     /// As in [`crate::ExecRecord`], of the first exec.
     pub exec_totals: Totals,
     /// As in [`crate::ExecRecord`], of the last exec.
     pub last_exec_totals: Totals,
-    /// As in [`crate::ReleaseRecord`]; until it is released, as in [`crate::ExitRecord`].
+    /// As in [`crate::ReleaseRecord`]; before the release, as in [`crate::ExitRecord`].
     pub totals: Totals,
     /// As in [`crate::ExitRecord`].
     pub wait_status: u32,
@@ -55,8 +58,9 @@ pub struct OverflowRecord {
     pub zero: u32,
 }
 
-/// Sums of the processes whose record found ring and hash full, of one comm on one CPU. Only rise. `totals` holds
-/// only processes born after [`crate::Control::pass_started_ns`]: an older one may have been credited already.
+/// Sums of the records that found both the ring and the overflow hash full, of one comm on one CPU. They only rise while the
+/// entry exists. `totals` holds only processes born after [`crate::Control::pass_started_ns`]: a pass may have credited
+/// older ones already.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct CoarseSums {
@@ -70,34 +74,35 @@ pub struct CoarseSums {
     pub exits_failure: u64,
     /// Exit records of processes ended by a signal.
     pub exits_signal: u64,
-    /// Of these, by the OOM killer.
+    /// Exit records of processes that the OOM killer chose, whatever their end.
     pub oom_kills: u64,
-    /// Exit records of processes of which nothing tells how they ended.
+    /// Exit records of processes whose way of ending is unknown ([`crate::EXIT_UNTOLD`]).
     pub exits_unknown: u64,
-    /// Totals of the young ones.
+    /// Final totals of the processes that no pass can have credited.
     pub totals: Totals,
 }
 
-/// True counts of one CPU since the programs were attached. Only rise.
+/// Exact counts of one CPU since the programs were attached. They only rise.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct NodeTotals {
     /// Processes forked.
     pub forks: u64,
-    /// Threads begun, those included that the kernel makes for a process.
+    /// Threads created, including those that the kernel creates for a process.
     pub threads: u64,
-    /// Programs started.
+    /// Execs.
     pub execs: u64,
     /// Processes released.
     pub exits: u64,
-    /// CPU time of the released, from birth.
+    /// CPU time of the released processes since their birth.
     pub exited_runtime_ns: u64,
     /// Records that found the ring full.
     pub ring_full: u64,
-    /// Records that found the overflow hash full too, and went to the sums by comm.
+    /// Records that found the overflow hash full as well and were added to the sums by comm.
     pub coarse: u64,
-    /// Release records of older processes that found no place: their tail is lost.
+    /// Release records of processes that a pass may have credited, and that found ring and hash full: what these processes used
+    /// since that pass is lost. On classic tracepoints also execs of processes without an entry.
     pub lost: u64,
-    /// Upper bound of what was lost with them: their CPU time from birth.
+    /// CPU time of the processes of these release records since birth: an upper bound of what was lost with them.
     pub lost_runtime_ns: u64,
 }

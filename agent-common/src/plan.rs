@@ -1,25 +1,25 @@
-//! What user space tells the programs: before they are loaded ([`Layout`]) and while they run ([`Control`]).
+//! What user space passes to the kernel programs: [`Layout`] before they are loaded, [`Control`] while they run.
 
 use bytemuck::{Pod, Zeroable};
 
-/// An offset that this kernel does not have.
+/// In the place of an offset: this kernel does not have the field.
 pub const ABSENT: u32 = u32::MAX;
 
-/// In [`Layout::rss_access`]: plain loads.
+/// In [`Layout::rss_access`]: the program reads the counters by plain loads.
 pub const RSS_PLAIN: u32 = 0;
-/// In [`Layout::rss_access`]: `bpf_probe_read_kernel`, which lockdown forbids. Before 6.2 the counters are an array of a
-/// `typedef`, into which the verifier does not look.
+/// In [`Layout::rss_access`]: the program reads the counters by `bpf_probe_read_kernel`, which lockdown forbids. Before 6.2
+/// the counters are an array of a `typedef`, which the verifier does not allow plain loads to enter.
 pub const RSS_HELPER: u32 = 1;
 
 /// In [`Layout::argv_access`]: exec records carry no arguments.
 pub const ARGV_NONE: u32 = 0;
-/// In [`Layout::argv_access`]: they are read by `bpf_probe_read_user`. Lockdown allows it, but takes away the helper by
-/// which aya tells kernels apart, so that aya puts a forbidden one in its place.
+/// In [`Layout::argv_access`]: the program reads arguments by `bpf_probe_read_user`. Lockdown allows this helper, but forbids
+/// the one by which aya detects what the kernel supports, so that aya replaces it by a forbidden one.
 pub const ARGV_READ: u32 = 1;
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident = $struct:literal . $path:literal;)*) => {
-        /// Byte offsets of kernel fields, read from the running kernel's BTF; [`ABSENT`] where it has none.
+        /// Byte offsets of kernel fields, read from the running kernel's BTF; [`ABSENT`] where the kernel lacks the field.
         #[repr(C)]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
         pub struct Offsets {
@@ -27,14 +27,14 @@ macro_rules! offsets {
         }
 
         impl Offsets {
-            /// Nothing known.
+            /// No field is known.
             pub const ABSENT: Self = Self { $($name: ABSENT,)* };
 
             /// Each field's name, kernel struct and member path, in the order of the struct.
             pub const FIELDS: &'static [(&'static str, &'static str, &'static str)] =
                 &[$((stringify!($name), $struct, $path),)*];
 
-            /// The offsets that `find` gives for (struct, member path).
+            /// The offsets that `find` returns for each (struct, member path); [`ABSENT`] where it returns `None`.
             pub fn resolve(mut find: impl FnMut(&str, &str) -> Option<u32>) -> Self {
                 Self { $($name: find($struct, $path).unwrap_or(ABSENT),)* }
             }
@@ -97,37 +97,38 @@ offsets! {
     cred_gid = "cred"."gid";
     cred_euid = "cred"."euid";
     cred_egid = "cred"."egid";
-    /// Not 0 where the file has set an id, or might have.
+    /// Not 0 if the executed file has changed a user or group id, or may have.
     bprm_per_clear = "linux_binprm"."per_clear";
     css_set_cgroup = "css_set"."dfl_cgrp";
     cgroup_node = "cgroup"."kn";
     node_id = "kernfs_node"."id";
 }
 
-/// The frozen global: offsets, and what else the programs decide by.
+/// The global variable that user space freezes before it loads the programs: kernel offsets, and the settings by which the
+/// programs decide.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct Layout {
-    /// Where the kernel keeps what.
+    /// Offsets of the kernel fields.
     pub offsets: Offsets,
     /// Bytes from the start of `mm.rss_stat` to its first counter.
     pub rss_first: u32,
     /// Bytes from one counter to the next: 8 before 6.2 (`atomic_long_t`), `sizeof(struct percpu_counter)` since.
     pub rss_stride: u32,
-    /// How the counters are read: [`RSS_PLAIN`] or [`RSS_HELPER`].
+    /// How the programs read the counters: [`RSS_PLAIN`] or [`RSS_HELPER`].
     pub rss_access: u32,
-    /// [`ARGV_READ`], or [`ARGV_NONE`] where reading another's memory is not allowed.
+    /// [`ARGV_READ`], or [`ARGV_NONE`] where the kernel does not allow programs to read the memory of processes.
     pub argv_access: u32,
-    /// 1 in the switch tier: fork and release keep the map of run times beside the switch program.
+    /// 1 in the switch tier: the programs at fork and release add and remove the entries of the map of run times.
     pub keeps_run_times: u32,
-    /// 1 with the collector of run-queue latency: fork, exec and release keep the map of slots.
+    /// 1 with the collector of run-queue latency: the programs at fork, exec and release keep the map of slots.
     pub keeps_run_queue: u32,
-    /// Half the ring, bytes: from there on the reader is woken.
+    /// Half the size of the ring, bytes. The programs wake the reader when more than this waits in the ring.
     pub wake_bytes: u32,
 }
 
 impl Layout {
-    /// Nothing known.
+    /// No kernel field is known, and every option is off.
     pub const ABSENT: Self = Self {
         offsets: Offsets::ABSENT,
         rss_first: ABSENT,
@@ -140,12 +141,12 @@ impl Layout {
     };
 }
 
-/// What changes while the programs run. One writer: the agent.
+/// The value that changes while the programs run. Only the agent writes it.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct Control {
     /// Start of the last pass that credited anything, nanoseconds since boot.
     pub pass_started_ns: u64,
-    /// Which of the two overflow generations takes records: 0 or 1.
+    /// The overflow generation into which the programs write: 0 or 1.
     pub generation: u64,
 }

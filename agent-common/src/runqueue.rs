@@ -1,58 +1,63 @@
-//! Run-queue latency: how long threads waited for a CPU, by slot; a slot is what user space has given to a group.
+//! Map values of run-queue latency: how long threads waited for a CPU. The programs count by slot; user space assigns a slot
+//! to each group.
 
 use bytemuck::{Pod, Zeroable};
 
-/// Finite buckets of a histogram: upper bounds of 2^-20 s to 1 s, each twice the one before.
+/// Number of finite buckets of a histogram. The upper bounds are 2^-20 s to 1 s, each twice the one before.
 pub const RUN_QUEUE_BOUNDS: usize = 21;
 
-/// Largest whole nanoseconds within bound `n`: times are whole ones, so this cuts as the bound itself does.
+/// Upper bound of bucket `n`, rounded down to whole nanoseconds. Waits are whole nanoseconds, so the rounded bound puts each
+/// wait into the same bucket as the exact one.
 #[inline(always)]
 pub const fn run_queue_bound_ns(n: usize) -> u64 {
     1_000_000_000 >> (RUN_QUEUE_BOUNDS - 1 - n)
 }
 
-/// Processes whose slot the kernel can remember, and threads whose waiting it can.
+/// Processes whose slot the maps have room for, and threads whose last waiting time they have room for.
 pub const RUN_QUEUE_ENTRIES: u32 = 32768;
-/// Task names for which user space says what an exec of them means.
+/// Task names for which the map has room for the slot that an exec assigns.
 pub const RUN_QUEUE_COMMS: u32 = 1024;
 
-/// The slot of processes whose group is not known yet.
+/// The slot of processes whose group is unknown.
 pub const SLOT_UNKNOWN: u32 = 0;
-/// In the place of a slot: the process is in no group, and its waits are not counted.
+/// In the place of a slot: the process is in no group, and the program does not count its waits.
 pub const SLOT_NOWHERE: u32 = u32::MAX;
-/// In the place of a slot, for a comm: after such an exec the process stays where it is.
+/// In the place of a slot, for a comm: an exec of this name leaves the process in its slot.
 pub const SLOT_STAYS: u32 = u32::MAX - 1;
 
-/// What one slot's threads have waited on one CPU. Only rises.
+/// Waits of the threads of one slot on one CPU. The values only rise.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct RunQueueWaits {
-    /// Time of all waits. First, beside the buckets of the short ones: most waits touch one cache line.
+    /// Total time of all waits. It comes first, next to the buckets of short waits, so that most waits touch one cache line.
     pub sum_ns: u64,
-    /// Waits by length: bucket n holds those longer than bound n-1 and not longer than bound n, the last one the rest.
+    /// Number of waits by length: bucket n counts those longer than bound n-1 and not longer than bound n; the last bucket
+    /// counts the rest.
     pub buckets: [u64; RUN_QUEUE_BOUNDS + 1],
 }
 
-/// A thread when it was last switched out.
+/// The state of a thread when it was last switched out.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct RunQueueThread {
-    /// What it had waited. Kernel: `sched_info.run_delay`.
+    /// Time it had waited since its birth. Kernel: `sched_info.run_delay`.
     pub run_delay_ns: u64,
-    /// How often it had waited. Kernel: `sched_info.pcount`.
+    /// Number of times it had been given a CPU. Kernel: `sched_info.pcount`.
     pub runs: u64,
-    /// Its process's slot...
+    /// The slot of its process, valid only while `generation` is the current one.
     pub slot: u32,
-    /// ...if this is still how often user space has changed slots; 0: look it up.
+    /// The value of the map `RUN_QUEUE_GENERATION` when `slot` was looked up. User space changes that value whenever it changes
+    /// the slot of a process. 0 is never current, so the program looks the slot up.
     pub generation: u32,
 }
 
-/// What could not be counted, on one CPU.
+/// Events of one CPU that the programs could not count properly.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct RunQueueTotals {
-    /// Waits of threads whose former waiting is not known, because the map was full or a switch went unseen.
+    /// Waits of unknown length: the thread's earlier waiting time is unknown, because the map was full or the program missed a
+    /// switch.
     pub missed: u64,
-    /// Births of processes that found no place: their waits are those of an unknown group.
+    /// New processes that found the map of slots full. Their waits count for [`SLOT_UNKNOWN`].
     pub full: u64,
 }

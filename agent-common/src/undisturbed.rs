@@ -1,18 +1,19 @@
-//! Calls that user space puts in before the programs are loaded, because rustc knows no functions of the kernel.
+//! Markers for calls of kernel functions. rustc cannot emit such calls, so the programs contain markers, and user space
+//! replaces these in the object before it loads the programs.
 
-/// From here on the CPU is this program's. Like all of them a call of a helper that no kernel has.
+/// Disables preemption, so that the program keeps its CPU. Like all markers it is the number of a helper that no kernel has.
 pub const KEEP_CPU: i32 = 0x7eac_0001;
 
-/// Others may have the CPU.
+/// Enables preemption again.
 pub const YIELD_CPU: i32 = 0x7eac_0002;
 
-/// No interrupts until [`TAKE_INTERRUPTS`]; takes the address of a word for what was before.
+/// Disables interrupts until [`TAKE_INTERRUPTS`]. Its argument is the address of a word that receives the former state.
 pub const STOP_INTERRUPTS: i32 = 0x7eac_0003;
 
-/// As it was before; takes the same address.
+/// Restores the interrupts from the word at the same address.
 pub const TAKE_INTERRUPTS: i32 = 0x7eac_0004;
 
-/// Each marker, and the function of the kernel.
+/// Each marker, and the name of the kernel function that replaces it.
 pub const FUNCTIONS: [(i32, &str); 4] = [
     (KEEP_CPU, "bpf_preempt_disable"),
     (YIELD_CPU, "bpf_preempt_enable"),
