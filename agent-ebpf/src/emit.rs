@@ -1,4 +1,8 @@
-//! The way of a record: ring, else overflow hash by identity, else sums by comm. Nothing is lost without a count.
+//! The path of a record: to the ring; if the ring is full, to the overflow hash by identity; if that is full too, to the sums
+//! by comm. Every record that takes a later step, or is lost, is counted in [`NodeTotals`].
+//!
+//! In: records that the other files have built. Out: entries of the maps. What a record contributes to an overflow entry or a
+//! sum is left to the file of its hook.
 
 use crate::{
     kernel::wake_bytes,
@@ -14,40 +18,40 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use core::mem::size_of;
 
-/// An entry nothing was merged into yet; in `.rodata`, because it would not fit on the stack beside a record.
+/// An empty overflow entry. It is in `.rodata`, because it would not fit on the stack beside a record.
 static NEW_ENTRY: OverflowRecord = bytes_of_zero();
 static NEW_SUMS: CoarseSums = zero_sums();
 
 const fn bytes_of_zero() -> OverflowRecord {
-    // SAFETY: all bytes zero are a value of it (Pod).
+    // SAFETY: the type is Pod, so all bytes zero are a valid value.
     unsafe { core::mem::zeroed() }
 }
 
 const fn zero_sums() -> CoarseSums {
-    // SAFETY: all bytes zero are a value of it (Pod).
+    // SAFETY: the type is Pod, so all bytes zero are a valid value.
     unsafe { core::mem::zeroed() }
 }
 
-/// This CPU's true totals.
+/// The exact totals of this CPU.
 #[inline(always)]
 pub(crate) fn node() -> Option<&'static mut NodeTotals> {
-    // SAFETY: a per-CPU slot, and programs are not preempted by others of ours that write the same field.
+    // SAFETY: a per-CPU slot, and no other program of ours that writes the same field preempts this one.
     NODE.get_ptr_mut(0).map(|node| unsafe { &mut *node })
 }
 
-/// Bytes that wait in the ring.
+/// Bytes in the ring that user space has not read yet.
 #[inline(always)]
 pub(crate) fn waiting_bytes() -> u64 {
     let ring = (&raw const RING).cast_mut().cast();
-    // SAFETY: a map of ours.
+    // SAFETY: `RING` is a ring buffer map.
     unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) }
 }
 
-/// In the place of a number of waiting bytes: the reader is woken in any case.
+/// A value for `wake_from` of [`to_ring`]: wakes the reader in any case.
 pub(crate) const WAKE_NOW: u64 = u64::MAX;
 
-/// Puts the first `len` bytes of `record` into the ring; wakes the reader if more than `wake_from` bytes wait there.
-/// `false`: it is full.
+/// Puts the first `len` bytes of `record` into the ring, and wakes the reader if more than `wake_from` bytes wait there.
+/// Returns `false` and counts the record if the ring is full.
 #[inline(always)]
 pub(crate) fn to_ring<T>(record: &T, len: usize, wake_from: u64) -> bool {
     let ring = (&raw const RING).cast_mut().cast();
@@ -56,7 +60,7 @@ pub(crate) fn to_ring<T>(record: &T, len: usize, wake_from: u64) -> bool {
     } else {
         BPF_RB_NO_WAKEUP
     };
-    // SAFETY: `record` has at least `len` bytes, which callers bound for the verifier.
+    // SAFETY: `record` has at least `len` bytes; the callers bound `len` for the verifier.
     let result = unsafe {
         bpf_ringbuf_output(
             ring,
@@ -74,13 +78,13 @@ pub(crate) fn to_ring<T>(record: &T, len: usize, wake_from: u64) -> bool {
     false
 }
 
-/// Puts a record of fixed size into the ring.
+/// Puts a record of fixed size into the ring. Returns `false` if the ring is full.
 #[inline(always)]
 pub(crate) fn whole_to_ring<T>(record: &T) -> bool {
     to_ring(record, size_of::<T>(), wake_bytes())
 }
 
-/// Whether the first of two generations takes records now.
+/// Whether the first of the two generations takes records now.
 #[inline(always)]
 fn is_first_generation() -> bool {
     CONTROL.get(0).map_or(0, |control| control.generation) == 0
@@ -106,33 +110,34 @@ fn sums() -> &'static PerCpuHashMap<Comm, CoarseSums> {
     }
 }
 
-/// The entry of `id`, if earlier records of it had to go there: later ones must, too, because the ring is read first and
-/// its smaller records still fit when larger ones do not.
+/// The overflow entry of `id`, if earlier records of this process went there. Later records must then go there too: smaller
+/// ones may still fit into the ring when larger ones do not, and user space reads the ring first.
 #[inline(always)]
 pub(crate) fn known_overflow_entry(id: &Identity) -> Option<&'static mut OverflowRecord> {
-    // SAFETY: as in overflow_entry().
+    // SAFETY: as in `overflow_entry`.
     generation()
         .get_ptr_mut(id)
         .map(|entry| unsafe { &mut *entry })
 }
 
-/// The entry of `id` in the overflow generation that takes records now, made if need be. `None`: it is full.
+/// The entry of `id` in the overflow generation that takes records now; creates it if it does not exist. `None` if the map
+/// is full.
 #[inline(always)]
 pub(crate) fn overflow_entry(id: &Identity) -> Option<&'static mut OverflowRecord> {
     let map = generation();
     let entry = match map.get_ptr_mut(id) {
         Some(entry) => Some(entry),
         None => {
-            // Whether it was full shows in the next look.
+            // The next lookup shows whether the map was full.
             let _ = map.insert(id, &NEW_ENTRY, u64::from(BPF_NOEXIST));
             map.get_ptr_mut(id)
         }
     };
-    // SAFETY: a map value. Two CPUs may write one entry; each record kind has fields of its own.
+    // SAFETY: a map value. Two CPUs may write one entry, but each kind of record writes its own fields.
     entry.map(|entry| unsafe { &mut *entry })
 }
 
-/// The sums of `comm` on this CPU, or the sum without a name.
+/// The sums of `comm` on this CPU; the sum of all other comms if the map is full. Counts the record.
 #[inline(always)]
 pub(crate) fn coarse_sums<C: EbpfContext>(
     context: &C,
@@ -140,7 +145,7 @@ pub(crate) fn coarse_sums<C: EbpfContext>(
 ) -> Option<&'static mut CoarseSums> {
     if let Some(node) = node() {
         node.coarse += 1;
-        // Said at 1, 2, 4, 8 … and read by the agent at its next drain.
+        // The program logs this at 1, 2, 4, 8 … records; the agent reads the message at its next drain.
         if node.coarse & (node.coarse - 1) == 0 {
             warn!(
                 context,
@@ -165,16 +170,16 @@ pub(crate) fn coarse_sums<C: EbpfContext>(
     sums.map(|sums| unsafe { &mut *sums })
 }
 
-/// `EEXIST`, as helpers return it.
+/// `-EEXIST`, as helpers return it.
 const EXISTS: i32 = -17;
 
-/// Claims the one exit record of a process for this thread. `false`: another thread of the process has claimed it.
+/// Claims the only exit record of a process for this thread. Returns `false` if another thread has claimed it.
 #[inline(always)]
 pub(crate) fn claim_end(id: &Identity) -> bool {
     ENDED.insert(id, &1, u64::from(BPF_NOEXIST)) != Err(EXISTS)
 }
 
-/// Whether no pass can have credited a process born at `start_ns`.
+/// Whether the process was born, at `start_ns`, after the last pass began, so that no pass can have credited it.
 #[inline(always)]
 pub(crate) fn is_uncredited(start_ns: u64) -> bool {
     CONTROL
@@ -182,14 +187,14 @@ pub(crate) fn is_uncredited(start_ns: u64) -> bool {
         .is_some_and(|control| start_ns > control.pass_started_ns)
 }
 
-/// Adds `more`.
+/// Adds `more` to `sum`.
 #[inline(always)]
 pub(crate) fn add_totals(sum: &mut Totals, more: &Totals) {
     let Totals {
         utime_ns,
         stime_ns,
         runtime_ns,
-        // What the kernel showed of one process means nothing in a sum.
+        // The values that the kernel last reported of one process have no meaning in a sum.
         shown_utime_ns: _,
         shown_stime_ns: _,
         minor_faults,

@@ -1,4 +1,7 @@
-//! `sched_process_exec`: a new image, what it is called, and what the old one had used.
+//! `sched_process_exec`: a process runs a new program.
+//!
+//! In: the task and its `linux_binprm`. Out: an [`ExecRecord`] with the totals that the process used before, its new names,
+//! and up to 64 KiB of arguments in up to four records. The file name is not read: no label or selector uses it.
 
 use crate::{
     emit::{
@@ -21,16 +24,15 @@ use aya_ebpf::{
 };
 use core::hint::black_box;
 
-/// Smallest page.
+/// The smallest page size. Each read of arguments stays within one page of this size.
 pub(crate) const PAGE_BYTES: usize = 4096;
 
-/// Long arguments wake the ring's reader when they fill this part of what wakes it otherwise, so that the next ones find
-/// room, too.
+/// Records with long arguments wake the ring's reader at 1/4 of the usual threshold, so that the next ones find room too.
 const LONG_WAKES: u64 = 4;
 
-/// How often the reader may be woken for what only it can find out: once in so many nanoseconds…
+/// Rate limit of immediate wakes for facts that only user space can read: one wake in this time, nanoseconds…
 const WAKES_APART_NS: u64 = 10_000_000;
-/// …and so many times at once after a rest.
+/// …and this many wakes at once after a quiet time.
 const WAKES_AT_ONCE: u64 = 64;
 
 /// Kernel: `trace_sched_process_exec(struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)`.
@@ -71,7 +73,10 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     send(context, scratch, wake_from)
 }
 
-/// How many bytes must wait for this record to wake the reader.
+/// The number of bytes that must wait in the ring for this record to wake the reader.
+///
+/// The record wakes the reader at once if user space must look at the process while it lives: the arguments are cut, or the
+/// cgroup is new.
 #[inline(always)]
 pub(crate) fn wake_from(record: &ExecRecord) -> u64 {
     let is_cut = record.head.flags & ARGV_CUT != 0 && reads_arguments();
@@ -85,20 +90,20 @@ pub(crate) fn wake_from(record: &ExecRecord) -> u64 {
     }
 }
 
-/// Whether no exec was told in this cgroup lately.
+/// Whether no exec was reported in this cgroup lately.
 #[inline(always)]
 fn is_new_cgroup(id: u64) -> bool {
-    // SAFETY: nobody looks at the value.
+    // SAFETY: the value is not read.
     if unsafe { CGROUPS.get(&id) }.is_some() {
         return false;
     }
-    // One that finds no place is new again.
+    // If the insertion fails, the next exec finds the cgroup new again.
     let _ = CGROUPS.insert(&id, &1, 0);
     true
 }
 
-/// Whether the reader may be woken for what only it can find out: nobody makes it run without end. Two CPUs that ask at once
-/// may both be told so.
+/// Whether the rate limit allows an immediate wake now. The limit keeps a process that execs in a loop from making the reader
+/// run all the time. Two CPUs that ask at the same time may both get the same wake.
 #[inline(always)]
 fn may_wake(now_ns: u64) -> bool {
     let Some(woken_ns) = WOKEN.get_ptr_mut(0) else {
@@ -120,7 +125,8 @@ fn may_wake(now_ns: u64) -> bool {
     }
 }
 
-/// The way of a record whose arguments are as long as it says.
+/// Sends the record in `scratch` with the first piece of its arguments: to the ring, else to the overflow hash (without
+/// arguments), else to the sums by comm.
 #[inline(always)]
 pub(crate) fn send<C: EbpfContext>(
     context: &C,
@@ -140,7 +146,8 @@ pub(crate) fn send<C: EbpfContext>(
     None
 }
 
-/// Puts the record into the ring, and the first [`ARGV_BYTES`] of so many bytes of arguments.
+/// Puts the record into the ring, followed by at most [`ARGV_BYTES`] of `argv_len` bytes of arguments. Returns `false` if the
+/// ring is full.
 #[inline(always)]
 fn piece_to_ring(scratch: &ExecScratch, argv_len: u64, wake_from: u64) -> bool {
     let mut len = size_of::<ExecRecord>();
@@ -152,8 +159,8 @@ fn piece_to_ring(scratch: &ExecScratch, argv_len: u64, wake_from: u64) -> bool {
     to_ring(scratch, len, wake_from)
 }
 
-/// Bytes of `all` that are to be told. Programs with long arguments share three quarters of the ring, so that they never keep out
-/// the records of others.
+/// How many of `all` bytes of arguments the records should carry. Long arguments may fill three quarters of the ring only, so
+/// that programs with long arguments never displace the records of other processes.
 #[inline(always)]
 fn wanted(all: u64) -> u64 {
     const SHORT: u64 = ARGV_SHORT_BYTES as u64;
@@ -161,14 +168,15 @@ fn wanted(all: u64) -> u64 {
     if all <= SHORT {
         return all;
     }
-    // Three quarters of the ring: the reader is woken at half of it.
+    // `wake_bytes` is half the ring, so this is three quarters of it.
     let room = (wake_bytes() + wake_bytes() / 2).saturating_sub(waiting_bytes());
     let room = if room < SHORT { SHORT } else { room };
     let room = if room > MOST { MOST } else { room };
     if all < room { all } else { room }
 }
 
-/// Tells all arguments but the first piece, which is left in the scratch, and says so if that is not all.
+/// Reads the arguments. Sends every piece but the first, leaves the first one in the scratch buffer, and sets [`ARGV_CUT`] if
+/// the pieces are not the whole argument vector.
 #[inline(always)]
 fn tell_arguments(task: Task, scratch: &mut ExecScratch) {
     if !reads_arguments() {
@@ -213,8 +221,8 @@ fn tell_arguments(task: Task, scratch: &mut ExecScratch) {
     }
 }
 
-/// Copies at most [`ARGV_BYTES`] of so many bytes of arguments to the scratch; how many were copied. One read fails as a
-/// whole, so this goes page by page: what is before a page that is not there is had.
+/// Copies at most [`ARGV_BYTES`] of the `wanted` bytes of arguments at `from` to the scratch buffer, and returns how many it
+/// copied. A read fails as a whole, so this reads page by page and keeps the bytes before a page that is not in memory.
 #[inline(always)]
 fn read_piece(scratch: &mut ExecScratch, from: u64, wanted: u64) -> u64 {
     let wanted = if wanted < ARGV_BYTES as u64 {
@@ -239,19 +247,19 @@ fn read_piece(scratch: &mut ExecScratch, from: u64, wanted: u64) -> u64 {
     have
 }
 
-/// A length of 1 to `most`, a power of two; masked where the verifier sees it: what the compiler knows already it would
-/// leave out.
+/// Masks a length of 1 to `most`, a power of two, so that the verifier sees the bound. `black_box` hides from the compiler that
+/// the mask changes nothing; the compiler would omit it otherwise.
 #[inline(always)]
 pub(crate) fn bounded(len: u64, most: usize) -> u64 {
     (black_box(len - 1) & (most as u64 - 1)) + 1
 }
 
-/// Copies a piece that is within one page; `false` where that page is not there.
+/// Copies `len` bytes within one page to position `at` of the scratch buffer. Returns `false` if that page is not in memory.
 #[inline(always)]
 fn read_user(scratch: &mut ExecScratch, at: u64, from: u64, len: u64) -> bool {
     let at = black_box(at) & (ARGV_BYTES as u64 - 1);
     let len = bounded(len, PAGE_BYTES);
-    // SAFETY: within the scratch, which has a page behind the arguments; the helper checks the other address.
+    // SAFETY: within the scratch buffer, which has a page of slack behind the arguments; the helper checks the other address.
     let result = unsafe {
         bpf_probe_read_user(
             (&raw mut scratch.argv).cast::<u8>().add(at as usize).cast(),

@@ -1,4 +1,6 @@
-//! `sched_process_exit`: how a process ended, as soon as its last thread has.
+//! `sched_process_exit`: how a process ended, reported when its last thread begins to exit.
+//!
+//! Out: an [`ExitRecord`] with the wait status and totals that are not final; release.rs sends the final ones.
 
 use crate::{
     emit::{claim_end, coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
@@ -12,8 +14,8 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 
 /// Kernel: `trace_sched_process_exit(struct task_struct *task)`, since 6.16 with `bool group_dead`.
 ///
-/// `signal->live` says the same on every kernel. Two threads that exit at once may both find it 0; only
-/// the first one sends a record ([`claim_end`]).
+/// The program reads `signal->live` instead, which every kernel has. Two threads that exit at the same time may both find it
+/// 0; only the first one sends a record ([`claim_end`]).
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(context: BtfTracePointContext) -> i32 {
     undisturbed(|| report(&context))
@@ -28,7 +30,8 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     }
     let leader = task.leader()?;
     let id = task.identity();
-    // In this order: the kernel adds a thread's use to the sums before it counts the thread out.
+    // The order matters: the kernel adds a thread's use to the sums before it decrements the number of threads. So a process
+    // that had another thread shows it here, by one or the other.
     let threads = signal.threads();
     let mut totals = signal.totals();
     let had_others = threads > 1 || totals.runtime_ns > 0;
@@ -37,7 +40,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     }
     task.add_to(&mut totals);
     if !task.is_leader() {
-        // It ended before, and stays a zombie until all have.
+        // The leader ended before and stays a zombie until all threads have ended; the sums do not include its use yet.
         leader.add_to(&mut totals);
     }
     let record = ExitRecord {
@@ -55,7 +58,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     to_sums(context, &leader.comm(), &record)
 }
 
-/// `false`: ring and hash are full.
+/// Returns `false` if ring and hash are full.
 #[inline(always)]
 pub(crate) fn to_ring_or_hash(record: &ExitRecord) -> bool {
     let known = known_overflow_entry(&record.id);
@@ -75,7 +78,8 @@ pub(crate) fn to_ring_or_hash(record: &ExitRecord) -> bool {
     true
 }
 
-/// Ring and hash are full. The end is counted here only: the release record may still find a place, or may not.
+/// Adds the end to the sums by comm, after ring and hash were full. Only the exit record counts the end, because the release
+/// record of the same process may still find a place in the ring or the hash.
 #[inline(always)]
 pub(crate) fn to_sums<C: EbpfContext>(context: &C, comm: &Comm, record: &ExitRecord) -> Option<()> {
     let sums = coarse_sums(context, comm)?;

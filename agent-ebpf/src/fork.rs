@@ -1,4 +1,5 @@
-//! `sched_process_fork`: a new process, and whose image it shares.
+//! `sched_process_fork`: a new process, and the parent whose image it shares. New threads get no record; thread.rs counts
+//! them.
 
 use crate::{
     emit::{coarse_sums, node, overflow_entry, whole_to_ring},
@@ -39,7 +40,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     None
 }
 
-/// `false`: ring and hash are full.
+/// Returns `false` if ring and hash are full.
 #[inline(always)]
 pub(crate) fn to_ring_or_hash(record: &ForkRecord) -> bool {
     if whole_to_ring(record) {

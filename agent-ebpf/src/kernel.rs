@@ -1,32 +1,35 @@
-//! Every kernel field that is read, and nothing else.
+//! Access to kernel fields. All reads of fields by the programs with type information are in this file.
 //!
-//! rustc emits no CO-RE relocations. User space reads the offsets from the running kernel's BTF and freezes them in
-//! [`LAYOUT`]; a frozen global is a constant to the verifier, so adding one to a BTF pointer is a checked plain load,
-//! and a branch on an absent one is dead code. No helper that lockdown forbids is needed, but for resident memory before
-//! 6.2, which is then left to `/proc`.
+//! In: BTF pointers from the hooks. Out: numbers, names and [`Totals`]. What is done with them is left to the file of each
+//! hook.
+//!
+//! rustc emits no CO-RE relocations. Instead, user space reads the offsets from the running kernel's BTF and freezes them in
+//! [`LAYOUT`]. The verifier treats a frozen global as a constant, so a load at a BTF pointer plus an offset is a checked
+//! plain load, and a branch for an absent field is dead code. Kernel fields need no helper that lockdown forbids, except
+//! resident memory before 6.2, which the agent then reads from `/proc`.
 
 use agent_common::{ABSENT, ARGV_READ, COMM_BYTES, Comm, Identity, Layout, RSS_HELPER, Totals};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_ktime_get_boot_ns};
 use core::ptr::read_volatile;
 
-/// `SIGNAL_GROUP_EXIT` in `signal_struct.flags`: `group_exit_code` is the process's.
+/// `SIGNAL_GROUP_EXIT` in `signal_struct.flags`: `group_exit_code` is the exit code of the process.
 const SIGNAL_GROUP_EXIT: u32 = 4;
-/// `RLIMIT_NOFILE`, and the size of a `struct rlimit`.
+/// Byte offset of the limit `RLIMIT_NOFILE` (7) in `signal_struct.rlim`; a `struct rlimit` has 16 bytes.
 const RLIMIT_NOFILE_OFFSET: u32 = 7 * 16;
-/// `TASK_DEAD` in `task_struct.__state`: it will not run again.
+/// `TASK_DEAD` in `task_struct.__state`: the task will not run again.
 pub(crate) const TASK_DEAD: u32 = 0x80;
 /// `PF_EXITING` in `task_struct.flags`.
 const PF_EXITING: u32 = 4;
 /// `EXIT_ZOMBIE` in `task_struct.exit_state`.
 pub(crate) const EXIT_ZOMBIE: u32 = 0x20;
 
-/// Set by user space before loading.
+/// User space sets it before loading.
 #[unsafe(no_mangle)]
 static LAYOUT: Layout = Layout::ABSENT;
 
 macro_rules! layout {
     ($($field:ident).+) => {
-        // SAFETY: a static of our own; volatile, because user space has replaced what the compiler knows.
+        // SAFETY: a static of this program. Volatile, because user space has replaced the value that the compiler knows.
         unsafe { read_volatile(&raw const LAYOUT.$($field).+) }
     };
 }
@@ -38,19 +41,19 @@ macro_rules! read {
             0 as $ty
         } else {
             // SAFETY: the verifier checks that a field of this width is at this offset of the BTF type; a fault
-            // reads as 0. Volatile: the kernel changes it meanwhile, and some reads have an order.
+            // reads as 0. Volatile, because the kernel changes the field meanwhile and the order of some reads matters.
             unsafe { read_volatile($base.add(offset as usize).cast::<$ty>()) }
         }
     }};
 }
 
-/// From how many waiting bytes on the ring's reader is woken.
+/// The number of waiting bytes above which a record wakes the ring's reader: half the ring.
 #[inline(always)]
 pub(crate) fn wake_bytes() -> u64 {
     u64::from(layout!(wake_bytes))
 }
 
-/// Now, in nanoseconds since boot: the clock of `start_boottime`.
+/// The current time, nanoseconds since boot, by the clock of `start_boottime`.
 #[inline(always)]
 pub(crate) fn now_ns() -> u64 {
     // SAFETY: a helper without arguments.
@@ -87,7 +90,7 @@ pub(crate) struct Signal(*const u8);
 #[derive(Clone, Copy)]
 pub(crate) struct Mm(*const u8);
 
-/// A nested field holds a pointer to another kernel struct; `None` for NULL.
+/// Reads a field that is a pointer to another kernel struct; `None` if it is NULL or the kernel lacks the field.
 macro_rules! follow {
     ($base:expr, $field:ident) => {{
         let pointer = read!(usize, $base, $field) as *const u8;
@@ -100,7 +103,7 @@ macro_rules! follow {
 }
 
 impl Task {
-    /// A task that a hook's argument or the iterator gave; `None` for NULL.
+    /// The task that a hook's argument or the iterator points to; `None` for NULL.
     #[inline(always)]
     pub(crate) fn new(pointer: *const u8) -> Option<Self> {
         if pointer.is_null() {
@@ -161,7 +164,7 @@ impl Task {
         follow!(self.0, task_real_cred).map_or(0, |cred| read!(u32, cred, cred_euid))
     }
 
-    /// Whether the effective user or group id is not the real one.
+    /// Whether the effective user or group id differs from the real one.
     #[inline(always)]
     pub(crate) fn borrows_ids(self) -> bool {
         follow!(self.0, task_real_cred).is_some_and(|cred| {
@@ -170,7 +173,7 @@ impl Task {
         })
     }
 
-    /// What `bpf_get_current_cgroup_id` says of the current task; 0 for none.
+    /// The cgroup v2 id, the same number that `bpf_get_current_cgroup_id` returns for the current task; 0 if unknown.
     #[inline(always)]
     pub(crate) fn cgroup_id(self) -> u64 {
         follow!(self.0, task_cgroups)
@@ -184,7 +187,7 @@ impl Task {
         let mut comm = [0u8; COMM_BYTES];
         let offset = layout!(offsets.task_comm);
         if offset != ABSENT {
-            // SAFETY: as in read!; `comm` is char[16], read as two words.
+            // SAFETY: as in `read!`; `comm` is `char[16]`, read as two words.
             unsafe {
                 let from = self.0.add(offset as usize).cast::<u64>();
                 let to = comm.as_mut_ptr().cast::<u64>();
@@ -195,7 +198,7 @@ impl Task {
         comm
     }
 
-    /// Low 32 bits of the scheduler state; `state` became `__state` in 5.14.
+    /// The low 32 bits of the scheduler state. The field `state` became `__state` in 5.14.
     #[inline(always)]
     pub(crate) fn state(self) -> u32 {
         if layout!(offsets.task_state) == ABSENT {
@@ -215,7 +218,7 @@ impl Task {
         read!(u32, self.0, task_flags)
     }
 
-    /// Whether it has begun to exit.
+    /// Whether the task has begun to exit.
     #[inline(always)]
     pub(crate) fn is_exiting(self) -> bool {
         self.flags() & PF_EXITING != 0
@@ -236,7 +239,8 @@ impl Task {
         read!(u64, self.0, task_runtime)
     }
 
-    /// Run time since the task was last picked to run, by the fair scheduler's own account; of no use for other classes.
+    /// Run time since the scheduler last picked the task, by the fair class's own account. For tasks of other scheduling classes
+    /// the value is meaningless.
     #[inline(always)]
     pub(crate) fn stretch_ns(self) -> u64 {
         self.runtime_ns() - read!(u64, self.0, task_runtime_picked)
@@ -247,13 +251,13 @@ impl Task {
         read!(u64, self.0, task_run_delay)
     }
 
-    /// Times it was given a CPU after it had waited for one.
+    /// Number of times the task was given a CPU after it had waited for one.
     #[inline(always)]
     pub(crate) fn runs(self) -> u64 {
         read!(u64, self.0, task_pcount)
     }
 
-    /// Adds what this one task has used.
+    /// Adds what this task itself has used.
     #[inline(always)]
     pub(crate) fn add_to(self, totals: &mut Totals) {
         totals.utime_ns += read!(u64, self.0, task_utime);
@@ -268,7 +272,7 @@ impl Task {
         totals.run_delay_ns += self.run_delay_ns();
     }
 
-    /// The word that `wait4` gives for the process of this leader (kernel: `wait_task_zombie`).
+    /// The status that `wait4` returns for the process of this leader (kernel: `wait_task_zombie`).
     #[inline(always)]
     pub(crate) fn wait_status(self, signal: Signal) -> u32 {
         if signal.flags() & SIGNAL_GROUP_EXIT != 0 {
@@ -279,7 +283,7 @@ impl Task {
     }
 }
 
-/// Whether the exec of this `linux_binprm` may have set an effective id; true where nothing tells.
+/// Whether the exec of this `linux_binprm` may have changed an effective id; `true` where the kernel lacks the field.
 #[inline(always)]
 pub(crate) fn may_set_ids(binprm: *const u8) -> bool {
     layout!(offsets.bprm_per_clear) == ABSENT
@@ -316,7 +320,7 @@ impl Signal {
         if offset == ABSENT {
             return 0;
         }
-        // SAFETY: as in read!; `rlim` is an array of two words each.
+        // SAFETY: as in `read!`; `rlim` is an array of structs of two words.
         unsafe {
             *self
                 .0
@@ -325,8 +329,8 @@ impl Signal {
         }
     }
 
-    /// What the process's dead threads have used, and what the kernel last showed. Made in one piece: totals of zero to add
-    /// to would be a loop over bytes.
+    /// What the dead threads of the process have used, and the CPU time that the kernel last reported. Built in one expression,
+    /// because adding to zeroed totals would compile to a loop over bytes.
     #[inline(always)]
     pub(crate) fn totals(self) -> Totals {
         Totals {
@@ -355,7 +359,7 @@ impl Mm {
         if base == ABSENT || first == ABSENT || stride == ABSENT {
             return 0;
         }
-        // SAFETY: within the structure, as user space has found in its description.
+        // SAFETY: within the struct; user space computed the offsets from its BTF.
         let place = unsafe {
             self.0
                 .add((base + first + index * stride) as usize)
@@ -365,10 +369,10 @@ impl Mm {
             // SAFETY: the helper checks the address.
             unsafe { bpf_probe_read_kernel(place) }.unwrap_or(0)
         } else {
-            // SAFETY: as in read!.
+            // SAFETY: as in `read!`.
             unsafe { *place }
         };
-        // Approximate counters can be below zero for a moment; the kernel shows 0 then, too.
+        // Approximate counters can be below zero for a moment; the kernel then reports 0 as well.
         if pages < 0 { 0 } else { pages as u64 }
     }
 

@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! sched_process_fork --> fork.rs    --+
-//! task_newtask       --> thread.rs  --> NodeTotals: threads are counted, no more
+//! task_newtask       --> thread.rs  --> NodeTotals: counts threads only
 //! sched_process_exec --> exec.rs    --+--> maps.rs: ring, else overflow hash, else sums by comm
 //! sched_process_exit --> exit.rs    --+
-//! release_task | sched_process_free --> release.rs (the former has another program at the latter beside it)
-//! iter/task          --> task.rs    --> read by user space at each scrape
+//! release_task | sched_process_free --> release.rs (beside release_task, another program is at sched_process_free)
+//! iter/task          --> task.rs    --> user space reads it at each scrape
 //! sched_switch       --> switch.rs  --> map of run times (switch tier only)
-//! the same from tracepoints --> traced/ (switch tier where the kernel has no type information)
+//! the same events as classic tracepoints --> traced/ (switch tier where the kernel has no type information)
 //! sched_switch       --> runqueue.rs --> histograms of waits by slot (collector of run-queue latency only)
 //! ```
 //!
-//! They count and copy; user space attributes. None of them keeps state per process, except the switch tier's
-//! bounded map. Every kernel field is read in kernel.rs.
+//! In: arguments of the hooks, kernel fields (all read in kernel.rs), and settings from user space (`Layout`, `Control`).
+//! Out: records and counts in maps. The programs count and copy; user space decides to which group a value belongs. State
+//! that outlives a hook is in bounded maps only; maps.rs says what happens when one is full.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -47,11 +48,11 @@ mod undisturbed;
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // Never linked: the verifier refuses a program that could get here.
+    // Never runs: the verifier refuses a program that could get here.
     loop {}
 }
 
-/// The kernel gives some helpers only to programs under its own licence.
+/// The kernel offers some helpers only to programs under a GPL-compatible licence.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

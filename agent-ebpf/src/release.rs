@@ -1,9 +1,12 @@
-//! The final totals of a process, from one of two hooks: `fentry/release_task` (at once) or
-//! `tp_btf/sched_process_free` (after an RCU grace period, where fentry is refused).
+//! The final totals of a process, from one of two hooks: `fentry/release_task` (at once) or `tp_btf/sched_process_free`
+//! (after an RCU grace period; used where the kernel refuses fentry).
 //!
-//! A leader that ended before another thread, and that no parent waits for, is released in a loop inside `release_task`, which the
-//! first hook does not see. So that hook marks each leader that is exiting when it sees another thread of it, and takes the mark
-//! back when it sees the leader. Where the mark is still there when the leader is freed, the free tells the end.
+//! The kernel releases a leader that ended before another thread, and that no parent waits for, in a loop inside
+//! `release_task`, which a program at the function's entry does not see. So the program at `release_task` marks an exiting
+//! leader in a map when the kernel releases another thread of the process, and removes the mark when it sees the leader. If
+//! the mark still exists when the kernel frees the leader, the program at `sched_process_free` reports the end.
+//!
+//! Out: a [`ReleaseRecord`], and the counts of ended processes in `NodeTotals`.
 
 use crate::{
     emit::{
@@ -26,7 +29,8 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext},
 };
 
-/// Kernel: `void release_task(struct task_struct *p)`, at its entry: the task's own use is not in `signal_struct` yet.
+/// Kernel: `void release_task(struct task_struct *p)`, at its entry. The sums in `signal_struct` do not include the task's own
+/// use yet.
 #[fentry(function = "release_task")]
 pub fn task_release(context: FEntryContext) -> i32 {
     undisturbed(|| at_entry(&context))
@@ -43,11 +47,12 @@ fn at_entry(context: &FEntryContext) -> Option<()> {
         return report(context, task, signal, totals, 0);
     }
     let leader = task.leader()?;
-    // A leader whose thread called exec is none any more.
+    // When a thread calls exec, it becomes the leader and the kernel releases the former leader.
     if !leader.is_exiting() || !leader.is_leader() {
         return None;
     }
-    // Of several threads that are here at once, none may be the last one by this count.
+    // If several threads are here at the same time, this count may make none of them the last one; then the mark remains,
+    // and the free of the leader reports the end.
     let is_last = signal.threads() == 2 && leader.exit_state() == EXIT_ZOMBIE;
     if !is_last {
         mark(&leader.identity());
@@ -62,13 +67,13 @@ fn at_entry(context: &FEntryContext) -> Option<()> {
 
 #[inline(always)]
 fn mark(id: &Identity) {
-    // SAFETY: nobody looks at the value.
+    // SAFETY: the value is not read.
     if unsafe { LEFT_LEADERS.get(id) }.is_none() {
         let _ = LEFT_LEADERS.insert(id, &0, u64::from(BPF_NOEXIST));
     }
 }
 
-/// Beside [`task_release`]; the kernel's function as of [`process_free`].
+/// Runs beside [`task_release`], at the same hook as [`process_free`], and reports only the end of marked leaders.
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn leader_free(context: BtfTracePointContext) -> i32 {
     undisturbed(|| when_left_leader_is_freed(&context))
@@ -87,7 +92,8 @@ fn when_left_leader_is_freed(context: &BtfTracePointContext) -> Option<()> {
     freed(context, task, if is_told { RELEASE_REPEATED } else { 0 })
 }
 
-/// Kernel: `trace_sched_process_free(struct task_struct *p)`: all threads, the leader too, are in `signal_struct`.
+/// Kernel: `trace_sched_process_free(struct task_struct *p)`. The sums in `signal_struct` include all threads, the leader
+/// too.
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn process_free(context: BtfTracePointContext) -> i32 {
     undisturbed(|| when_freed(&context))
@@ -144,7 +150,8 @@ fn record(leader: Task, signal: Signal, totals: Totals, flags: u32) -> ReleaseRe
     }
 }
 
-/// The way of a record that tells the end of the process.
+/// Sends a record that reports the end of the process: to the ring, else to the overflow hash, else to the sums by comm. A
+/// record that repeats totals ([`RELEASE_REPEATED`]) never goes to the sums.
 #[inline(always)]
 pub(crate) fn send<C: EbpfContext>(context: &C, record: &ReleaseRecord) -> Option<()> {
     if to_ring_or_hash(record) || record.flags & RELEASE_REPEATED != 0 {
@@ -153,7 +160,7 @@ pub(crate) fn send<C: EbpfContext>(context: &C, record: &ReleaseRecord) -> Optio
     to_sums(context, record)
 }
 
-/// `false`: ring and hash are full.
+/// Returns `false` if ring and hash are full.
 #[inline(always)]
 fn to_ring_or_hash(record: &ReleaseRecord) -> bool {
     let known = known_overflow_entry(&record.id);
@@ -167,7 +174,7 @@ fn to_ring_or_hash(record: &ReleaseRecord) -> bool {
     entry.wait_status = record.wait_status;
     entry.exit_flags = record.flags;
     if entry.flags & OVERFLOW_RELEASED != 0 {
-        // What it repeats is in this entry.
+        // The record that it repeats is merged into this entry already.
         entry.exit_flags &= !RELEASE_REPEATED;
     }
     entry.release_time_ns = record.time_ns;
@@ -178,8 +185,8 @@ fn to_ring_or_hash(record: &ReleaseRecord) -> bool {
     true
 }
 
-/// Ring and hash are full. Only a process that no pass has credited goes into the sums: an older one's total is mostly
-/// credited, and what is not is lost. That it ended, the exit record has told.
+/// Adds the totals to the sums by comm, after ring and hash were full. Only processes that no pass can have credited go into
+/// the sums. Of an older process, passes credited most; the rest is lost, and counted. The exit record counts the end itself.
 #[inline(always)]
 fn to_sums<C: EbpfContext>(context: &C, record: &ReleaseRecord) -> Option<()> {
     let sums = coarse_sums(context, &record.comm)?;

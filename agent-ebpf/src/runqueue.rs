@@ -1,8 +1,12 @@
 //! `sched_switch`: how long threads waited for a CPU, by group (collector of run-queue latency only).
 //!
-//! The scheduler keeps itself how long each thread has waited since its birth, from being woken or preempted until it
-//! runs, moves between CPUs included. When a thread is switched out, what that has grown by is the wait before the run
-//! that ends now. So one hook is enough, no clock is read, and the sum is that of `/proc/<tid>/schedstat`.
+//! The scheduler itself keeps how long each thread has waited since its birth (`sched_info.run_delay`), from being woken or
+//! preempted until it runs, including moves between CPUs. When a thread is switched out, the increase since its last switch
+//! is the wait before the run that ends now. So one hook is enough, the program reads no clock, and the sum equals that of
+//! `/proc/<tid>/schedstat`.
+//!
+//! In: the task that is switched out, and the slots of processes and comms that user space has set. Out: histograms by slot.
+//! Which group has which slot is left to user space.
 
 use crate::{
     kernel::{TASK_DEAD, Task, keeps_run_queue},
@@ -47,7 +51,7 @@ fn account(context: &BtfTracePointContext) -> Option<()> {
     None
 }
 
-/// The wait before the run that ends now, and the slot it counts in; `None` where it is not known, or there was none.
+/// The slot of the thread and its wait before the run that ends now. `None` if there was no wait, or its length is unknown.
 #[inline(always)]
 fn waited(task: Task, tid: u32, tgid: u32) -> Option<(u32, u64)> {
     let generation = *RUN_QUEUE_GENERATION.get(0)?;
@@ -63,23 +67,23 @@ fn waited(task: Task, tid: u32, tgid: u32) -> Option<(u32, u64)> {
         if runs == 1 {
             return Some((thread.slot, run_delay_ns));
         }
-        // The first sight of an older thread is where counting begins.
+        // For an older thread, counting begins at its first switch that the program sees.
         if !is_kept {
             missed(1);
         }
         return None;
     };
-    // SAFETY: a map value; nobody else writes that of a thread that is being switched out.
+    // SAFETY: a map value; no other program writes the entry of a thread that is being switched out.
     let thread = unsafe { &mut *thread };
     let before = *thread;
     (thread.runs, thread.run_delay_ns) = (runs, run_delay_ns);
-    // Neither ever falls, so neither difference is below 0.
+    // Neither value of a thread ever falls, so after the check for another thread neither difference is below 0.
     let is_another = runs < before.runs || run_delay_ns < before.run_delay_ns;
     if before.generation != generation || is_another {
         (thread.slot, thread.generation) = (slot_of(tgid), generation);
     }
     let slot = thread.slot;
-    // Another thread with its number: it ended where no program is run.
+    // Another thread has the id now: the former one ended where the kernel runs no program.
     if is_another {
         return (runs == 1).then_some((slot, run_delay_ns));
     }
@@ -110,7 +114,7 @@ fn add(slot: u32, wait_ns: u64) -> Option<()> {
     None
 }
 
-/// By halves: five comparisons, and no table that a cache would have to hold.
+/// The bucket of a wait, by binary search: five comparisons, and no table that would take cache lines.
 #[inline(always)]
 fn bucket(wait_ns: u64) -> usize {
     let mut bucket = 0;
@@ -140,7 +144,8 @@ fn missed(waits: u64) {
     }
 }
 
-/// A new process is of its parent's group until somebody says otherwise.
+/// A new process gets the slot of its parent, until an exec or user space changes it. Full: counted in
+/// [`RUN_QUEUE_TOTALS`].
 #[inline(always)]
 pub(crate) fn begin(parent: Task, child: Task) {
     if !keeps_run_queue() {
@@ -154,8 +159,8 @@ pub(crate) fn begin(parent: Task, child: Task) {
     }
 }
 
-/// A new image is of the group that its comm says, else of none that is known. `old_tid`: the number that the thread had,
-/// which is the leader by now.
+/// After an exec, a process gets the slot that user space has set for its new comm, else [`SLOT_UNKNOWN`]. `old_tid` is the
+/// id that the calling thread had before; it is the leader by now.
 #[inline(always)]
 pub(crate) fn exec(task: Task, old_tid: u32, comm: &Comm) {
     if !keeps_run_queue() {
@@ -180,7 +185,8 @@ pub(crate) fn exec(task: Task, old_tid: u32, comm: &Comm) {
     }
 }
 
-/// Frees the place of a process whose leader was not the last to end. One that is still to be switched out frees it then.
+/// Removes the entry of a process whose leader was not the last thread to end. A leader that is not dead yet is switched out
+/// once more, and that switch removes the entry.
 #[inline(always)]
 pub(crate) fn end(leader: Task) {
     if keeps_run_queue() && leader.state() & TASK_DEAD != 0 {

@@ -1,5 +1,7 @@
-//! `sched_switch`: on-CPU time of each process, by the scheduler's own account of its threads (switch tier only; the iterator
-//! tier costs nothing here).
+//! `sched_switch`: on-CPU time of each process, by the scheduler's own account of its threads (`se.sum_exec_runtime`). Only
+//! the switch tier loads this program; in the iterator tier context switches cost nothing.
+//!
+//! Out: the map [`RUN_TIMES`]. The program reads no clock, and time that a hypervisor took does not count.
 
 use crate::{
     kernel::{Task, keeps_run_times},
@@ -16,21 +18,21 @@ pub fn task_switch(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Makes a place for a process at its birth, so that whoever can see it can tell its exact start.
+/// Makes the entry of a process at its birth, so that user space finds the exact start time of every process that it sees.
 #[inline(always)]
 pub(crate) fn begin(id: &Identity) {
     if keeps_run_times() {
-        // Full: counted when it is switched out.
+        // If the map is full, the switch program counts that when the process is switched out.
         let _ = RUN_TIMES.insert(id, RunTime::default(), u64::from(BPF_NOEXIST));
     }
 }
 
-/// Frees the place of a process that is gone; its totals are in its release record. One that releases itself is switched
-/// out once more after that: user space frees such a place.
+/// Removes the entry of a process that is gone; its release record carries its totals. A process that releases itself is
+/// switched out once more afterwards, which makes a new entry; user space removes that one.
 #[inline(always)]
 pub(crate) fn end(id: &Identity) {
     if keeps_run_times() {
-        // Not there: it was full at its birth.
+        // There is no entry if the map was full at its birth.
         let _ = RUN_TIMES.remove(id);
     }
 }
@@ -50,11 +52,12 @@ fn account(context: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let (id, run_ns) = if running_tid == tid {
-        // Told when it came, so its leader has not to be looked at. Another one's, if its number was given away unseen.
+        // The switch that brought the thread in stored the identity, so the program need not read the leader. It is another
+        // thread's if the kernel reused the id and the program missed it.
         (running, previous.runtime_ns().saturating_sub(since_ns))
     } else {
-        // The first switch after attaching, or after one that went unseen, or its number has changed by an exec. Too much where
-        // another class than the fair one runs it; `/proc` bounds what is shown.
+        // The first switch after attaching or after a missed switch, or an exec has changed the thread's id. The value is too
+        // large if a class other than the fair one schedules the thread; user space bounds what it exports by `/proc`.
         (previous.identity(), previous.stretch_ns())
     };
     let entry = match RUN_TIMES.get_ptr_mut(id) {

@@ -1,4 +1,7 @@
-//! `iter/task`: a record for each live process, and one for each task of those that have several, at each scrape.
+//! `iter/task`: the live processes, each time user space reads the iterator (at each pass).
+//!
+//! Out, for each process: a [`LeaderRecord`], a [`ThreadRecord`] for each task if it has several, and a [`DeadThreadsRecord`]
+//! before each thread that the iterator visits before the leader. Adding them up is left to user space.
 
 use crate::kernel::{Signal, Task};
 use agent_common::{DeadThreadsRecord, EXIT_DEAD, LeaderRecord, ThreadRecord, Totals, kind};
@@ -18,8 +21,8 @@ pub struct IteratorContext {
     task: *const u8,
 }
 
-/// Runs for each task in the order of thread ids; at the end once more without a task. A record that does not fit the
-/// reader's buffer is asked for again, so nothing here has a side effect.
+/// Runs for each task in the order of thread ids, and at the end once more without a task. If a record does not fit the
+/// reader's buffer, the kernel runs the program for this task again, so nothing here may have a side effect.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 pub extern "C" fn task_snapshot(context: *const IteratorContext) -> i32 {
@@ -67,14 +70,15 @@ fn leader(seq: *mut seq_file, task: Task, signal: Signal) {
         borrows_ids: u32::from(task.borrows_ids()),
         zero: 0,
     };
-    // After the sums: while the leader is released, they hold its own use already.
+    // `exit_state` is read after the sums, because the sums may include the leader's own use while the kernel releases it.
     if task.exit_state() & EXIT_DEAD == 0 {
         task.add_to(&mut record.totals);
     }
     write(seq, &record);
 }
 
-/// Before the thread's own record: what ends between this visit and the leader's is then counted once.
+/// Writes the sums of the dead threads before the thread's own record, so that user space counts a thread once that ends
+/// between this visit and the leader's.
 #[inline(always)]
 fn dead_threads(seq: *mut seq_file, task: Task, signal: Signal) {
     let record = DeadThreadsRecord {
@@ -115,7 +119,7 @@ fn thread(seq: *mut seq_file, task: Task) {
 
 #[inline(always)]
 fn write<T>(seq: *mut seq_file, record: &T) {
-    // SAFETY: `seq` is the iterator's own; `record` is initialised to its last byte (no padding).
+    // SAFETY: `seq` is the iterator's own; `record` has no padding, so every byte is initialised.
     unsafe {
         bpf_seq_write(seq, (&raw const *record).cast(), size_of::<T>() as u32);
     }

@@ -1,12 +1,12 @@
-//! `task_newtask`: counts new threads. `sched_process_fork` is not run for threads that the kernel makes for a process, such as
-//! the workers of io_uring.
+//! `task_newtask`: counts new threads in `NodeTotals`; there is no record of them. The hook `sched_process_fork` would miss
+//! threads that the kernel creates for a process, such as the workers of `io_uring`.
 
 use crate::{emit::node, undisturbed::undisturbed};
 use agent_common::CLONE_THREAD;
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
-/// Kernel: `trace_task_newtask(struct task_struct *task, u64 clone_flags)`, at the end of `copy_process`, where `processes` of
-/// `/proc/stat` has counted the task.
+/// Kernel: `trace_task_newtask(struct task_struct *task, u64 clone_flags)`, at the end of `copy_process`, after the kernel
+/// has counted the task in `processes` of `/proc/stat`.
 #[btf_tracepoint(function = "task_newtask")]
 pub fn thread_begin(context: BtfTracePointContext) -> i32 {
     undisturbed(|| count(&context))

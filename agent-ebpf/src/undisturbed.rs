@@ -1,17 +1,20 @@
-//! Programs that keep their CPU until they are done.
+//! Keeps a program from being preempted until it is done.
 //!
-//! The kernel does not run a program on a CPU where that program is under way. On functions, and since 7.0 on tracepoints, a
-//! kernel that preempts itself may take the CPU away from it, and give it to many who fork, exec and end before it goes on: nothing would
-//! be told of any of them. Kernels since 6.14 let a program forbid that; the others run it as it is.
+//! The kernel does not run a program on a CPU where the same program is still running. Programs on functions, and since 7.0
+//! also those on tracepoints, can be preempted on a preemptible kernel. Other processes may then fork, exec and end on this
+//! CPU before the program goes on, and no record of them would be written. Kernels since 6.14 allow a program to disable
+//! preemption; on older ones the program runs without that.
+//!
+//! The program contains markers in the place of the calls; user space replaces them (`source/bpf/undisturbed.rs`).
 
 use agent_common::{KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 use core::{arch::asm, mem::MaybeUninit};
 
-/// One instruction, which user space replaces: by a call of the kernel's function, or by nothing.
+/// One instruction that user space replaces by a call of the kernel's function, or by a jump to the next instruction.
 macro_rules! call {
     ($marker:ident, $argument:expr) => {
-        // SAFETY: functions that take nothing, or the address of a word on the stack. The verifier checks that each path has all
-        // four calls.
+        // SAFETY: the functions take no argument, or the address of a word on the stack. The verifier checks that each path has
+        // all four calls.
         unsafe {
             asm!(
                 "call {marker}",
@@ -27,15 +30,15 @@ macro_rules! call {
     };
 }
 
-/// The body of a program; its result tells nobody anything.
+/// Runs the body of a program with preemption disabled. The kernel ignores the returned value.
 #[inline(always)]
 pub(crate) fn undisturbed(body: impl FnOnce() -> Option<()>) -> i32 {
     let mut interrupts = MaybeUninit::<u64>::uninit();
     let interrupts = interrupts.as_mut_ptr();
     call!(KEEP_CPU, 0_u64);
     body();
-    // Whoever waits for the CPU would get it as soon as it is yielded, and the program is still under way; but not while there are no
-    // interrupts, and taking them again gives it to nobody.
+    // Enabling preemption would at once give the CPU to a waiting task while the program still runs. With interrupts disabled it
+    // does not, and restoring the interrupts does not reschedule either.
     call!(STOP_INTERRUPTS, interrupts);
     call!(YIELD_CPU, 0_u64);
     call!(TAKE_INTERRUPTS, interrupts);

@@ -1,4 +1,4 @@
-//! `task/task_newtask`: a new process, or a new thread of one.
+//! `task/task_newtask`: a new process gets its entry in `TRACED` and a [`ForkRecord`]; a new thread is counted.
 
 use super::{add, cpu, current, current_comm, end, field, identity, offset, traced};
 use crate::{
@@ -13,9 +13,9 @@ use aya_ebpf::{
     programs::TracePointContext,
 };
 
-/// Kernel: at the end of `copy_process`, in the context of the one who forks; the new task has not run yet.
-/// `sched_process_fork` does not tell threads from processes, and is silent about threads that the kernel makes for a
-/// process.
+/// Kernel: at the end of `copy_process`, in the context of the parent; the new task has not run yet. The tracepoint
+/// `sched_process_fork` does not distinguish threads from processes, and does not fire for threads that the kernel creates
+/// for a process.
 #[tracepoint]
 pub fn trace_newtask(context: TracePointContext) -> u32 {
     report(&context);
@@ -37,7 +37,7 @@ fn report(context: &TracePointContext) -> Option<()> {
     }
     node()?.forks += 1;
     if let Some(former) = traced(child) {
-        // The number is used again before its former owner's release was heard of.
+        // The kernel has reused the id before the program saw the release of the former process.
         end::process_gone(context, child, former)?;
     }
     let entry = Traced {
@@ -53,7 +53,8 @@ fn report(context: &TracePointContext) -> Option<()> {
         .insert(&child, &entry, u64::from(BPF_NOEXIST))
         .is_err()
     {
-        // Nothing would tell its end, so its birth is not told: a pass sees it, if it lives until then.
+        // No program could report its end, so its birth is not reported either. A pass finds the process if it lives until
+        // then.
         cpu()?.full += 1;
         return None;
     }

@@ -1,5 +1,7 @@
-//! `sched/sched_process_exit` and `sched/sched_process_free`: how processes go. The final totals are those of the last
-//! switch of a process's last thread; see [`super::stretch`].
+//! `sched/sched_process_exit` and `sched/sched_process_free`: the end of processes.
+//!
+//! The final totals are those after the last switch of a process's last thread, which the switch program in
+//! [`super::stretch`] sees and reports through [`thread_gone`].
 
 use super::{
     add, current, current_comm, current_stretch_ns, field, identity, now, offset, totals, traced,
@@ -14,8 +16,8 @@ use crate::{
 use agent_common::{Comm, EXIT_UNTOLD, ExitRecord, ReleaseRecord, Totals, Traced, UNCOUNTED, kind};
 use aya_ebpf::{helpers::bpf_get_current_uid_gid, macros::tracepoint, programs::TracePointContext};
 
-/// Runs in the context of each thread that begins to exit. Since 6.16 the tracepoint says whether it is the last one; the
-/// count says so on every kernel.
+/// Runs in the context of each thread that begins to exit. Since 6.16 a field of the tracepoint says whether it is the last
+/// one; the program uses its own count, which works on every kernel.
 #[tracepoint]
 pub fn trace_exit(context: TracePointContext) -> u32 {
     report(&context);
@@ -30,7 +32,7 @@ fn report(context: &TracePointContext) -> Option<()> {
     if now(&entry.live) > 0 {
         return None;
     }
-    // Two threads that exit at once may both get here; only the first one sends a record.
+    // Two threads that exit at the same time may both get here; only the first one sends a record.
     send_exit(
         context,
         tgid,
@@ -40,8 +42,8 @@ fn report(context: &TracePointContext) -> Option<()> {
     )
 }
 
-/// Runs some time after a task was reaped, in any context. Of a process whose threads were never counted, the release of its
-/// leader is the end; all others are gone already.
+/// Runs some time after a task was reaped, in any context. A process whose threads were never counted ends with the release
+/// of its leader; the end of every other process has been reported already.
 #[tracepoint]
 pub fn trace_free(context: TracePointContext) -> u32 {
     when_freed(&context);
@@ -54,13 +56,13 @@ fn when_freed(context: &TracePointContext) -> Option<()> {
     let entry = traced(tgid)?;
     let is_counted = now(&entry.left) < UNCOUNTED / 2;
     if is_counted && now(&entry.live) > 0 {
-        // The number's next owner.
+        // This is the next process with the same id.
         return None;
     }
     process_gone(context, tgid, entry)
 }
 
-/// A thread was switched out for the last time.
+/// Called when a thread is switched out for the last time. Reports the release of the process if it was the last thread.
 #[inline(always)]
 pub(super) fn thread_gone(context: &TracePointContext, tgid: u32, entry: &Traced) -> Option<()> {
     add(&entry.left, u64::MAX);
@@ -70,7 +72,7 @@ pub(super) fn thread_gone(context: &TracePointContext, tgid: u32, entry: &Traced
     release(context, tgid, entry, current_comm())
 }
 
-/// A process is gone whose end may not have been told.
+/// Reports the end of a process that is gone: the exit, unless that has been reported, and the release.
 #[inline(always)]
 pub(super) fn process_gone(context: &TracePointContext, tgid: u32, entry: &Traced) -> Option<()> {
     let comm = Comm::default();
@@ -117,7 +119,7 @@ fn release(context: &TracePointContext, tgid: u32, entry: &Traced, comm: Comm) -
         parent_tgid: entry.parent_tgid,
         zero: 0,
     };
-    // Fails where another thread found itself to be the last one, too, and has removed the entry.
+    // Fails if another thread also found itself to be the last one and has removed the entry.
     TRACED.remove(&tgid).ok()?;
     let node = node()?;
     node.exits += 1;

@@ -1,5 +1,5 @@
-//! `sched/sched_process_exec`: a new image. Its arguments cannot be found here; the file that was asked for stands for
-//! the first of them.
+//! `sched/sched_process_exec`: a process runs a new program. The tracepoint gives no access to the arguments, so the record
+//! carries the file name as the first argument and [`ARGV_CUT`].
 
 use super::{
     cpu, current, current_comm, current_stretch_ns, field, identity, offset, totals, traced,
@@ -18,7 +18,7 @@ use aya_ebpf::{
     programs::TracePointContext,
 };
 
-/// Runs in the context of the process, when it is called by its new name.
+/// Runs in the context of the process, after the kernel has set its new comm.
 #[tracepoint]
 pub fn trace_exec(context: TracePointContext) -> u32 {
     report(&context);
@@ -31,7 +31,7 @@ fn report(context: &TracePointContext) -> Option<()> {
     node.execs += 1;
     let (tgid, tid) = current();
     let Some(entry) = traced(tgid) else {
-        // It found no place at its birth: a pass will see what it is now.
+        // The process has no entry (the map was full at its birth). A pass will see the new image.
         node.lost += 1;
         return None;
     };
@@ -42,7 +42,7 @@ fn report(context: &TracePointContext) -> Option<()> {
     record.old_tid = field(context, offset!(exec_old_pid)).unwrap_or(0);
     let cpu = cpu()?;
     if cpu.running_tid == record.old_tid {
-        // A thread that calls exec takes its leader's number, while it runs.
+        // A thread that calls exec takes the id of its leader while it runs.
         cpu.running_tid = tid;
     }
     record.id = identity(tgid, entry);
@@ -52,7 +52,7 @@ fn report(context: &TracePointContext) -> Option<()> {
         // SAFETY: a helper without arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         comm: current_comm(),
-        // The real user: which one is effective, no helper tells.
+        // The real user id: no helper returns the effective one.
         euid: bpf_get_current_uid_gid() as u32,
         parent_tgid: entry.parent_tgid,
         argv_len: 0,
@@ -79,7 +79,7 @@ fn read_file_name(context: &TracePointContext, scratch: &mut ExecScratch) -> Opt
         ARGV_SHORT_BYTES as u64
     };
     let length = bounded(length, ARGV_SHORT_BYTES);
-    // SAFETY: within the scratch; the helper checks the other address.
+    // SAFETY: within the scratch buffer; the helper checks the other address.
     let result = unsafe {
         generated::bpf_probe_read_kernel(
             (&raw mut scratch.argv).cast(),

@@ -1,8 +1,9 @@
 //! The switch tier without the kernel's type information: programs on classic tracepoints.
 //!
-//! They know of a task what helpers tell of the current one and what the tracepoints' fields tell, so each process has an
-//! entry of its own in [`TRACED`]: since when it is there, what it has run, how many threads it has. The records are the
-//! same as those of the programs with type information, as far as they can be filled.
+//! These programs can read only what helpers return about the current task and what the tracepoints' fields contain. So each
+//! process has an entry in the map [`TRACED`]: its start, its on-CPU time, its number of threads. The programs send the same
+//! records as those with type information; fields that they cannot fill are 0, and flags say so ([`agent_common::EXIT_UNTOLD`],
+//! [`agent_common::EXEC_REAL_UID`]). No system call is traced: that would make every call on the node slower.
 
 mod birth;
 mod end;
@@ -20,20 +21,20 @@ use aya_ebpf::{
 };
 use core::{arch::asm, ptr::read_volatile};
 
-/// Set by user space before loading.
+/// User space sets it before loading.
 #[unsafe(no_mangle)]
 static TRACEPOINTS: TraceFields = TraceFields::ABSENT;
 
 macro_rules! offset {
     ($field:ident) => {
-        // SAFETY: a static of our own; volatile, because user space has replaced what the compiler knows.
+        // SAFETY: a static of this program. Volatile, because user space has replaced the value that the compiler knows.
         unsafe { core::ptr::read_volatile(&raw const $crate::traced::TRACEPOINTS.$field) }
     };
 }
 use offset;
 
-/// A field of the tracepoint. The verifier takes plain loads from a tracepoint's record at constant places only, hence the
-/// helper.
+/// Reads a field of the tracepoint's record; `None` if the event lacks it. The verifier allows plain loads from such a record
+/// at constant offsets only, so this uses a helper.
 #[inline(always)]
 fn field<T>(context: &TracePointContext, offset: u32) -> Option<T> {
     if offset == ABSENT {
@@ -52,13 +53,14 @@ fn field<T>(context: &TracePointContext, offset: u32) -> Option<T> {
     .ok()
 }
 
-/// The same of a field that nearly every kernel has at `AT`, where a plain load will do; the other branch is dead code then.
+/// Like [`field`], for a field that nearly every kernel has at offset `AT`: there a plain load works, and the other branch is
+/// dead code.
 #[inline(always)]
 fn field_at<const AT: u32, T: Copy>(context: &TracePointContext, offset: u32) -> Option<T> {
     if offset != AT {
         return field(context, offset);
     }
-    // SAFETY: the verifier checks the place, and the kernel, when the program is attached, that the record is as long.
+    // SAFETY: the verifier checks the offset; when the program is attached, the kernel checks that the record is long enough.
     Some(unsafe { read_volatile(context.as_ptr().add(AT as usize).cast::<T>()) })
 }
 
@@ -74,15 +76,16 @@ fn current_comm() -> Comm {
     bpf_get_current_comm().unwrap_or_default()
 }
 
-/// What is known of a process.
+/// The entry of a process; `None` if it found the map full at its birth, or is older than the programs and user space has
+/// not added it yet.
 #[inline(always)]
 fn traced(tgid: u32) -> Option<&'static Traced> {
-    // SAFETY: a map value. What several CPUs write is only ever added to, by one instruction.
+    // SAFETY: a map value. Several CPUs change its words only by single atomic additions.
     TRACED.get_ptr(&tgid).map(|entry| unsafe { &*entry })
 }
 
-/// Adds to a word that other CPUs may add to at the same time. The result is not asked for: that would be another
-/// instruction, which kernels have since 5.12.
+/// Adds to a word that other CPUs may add to at the same time. It does not return the result: that would take another
+/// instruction, which kernels support since 5.12.
 #[inline(always)]
 fn add<T>(word: &T, more: u64) {
     const { assert!(size_of::<T>() == 8) };
@@ -96,7 +99,7 @@ fn add<T>(word: &T, more: u64) {
     }
 }
 
-/// A word that other CPUs may have changed.
+/// Reads a word that other CPUs may change.
 #[inline(always)]
 fn now<T: Copy>(word: &T) -> T {
     // SAFETY: a word of a map value.
@@ -112,8 +115,8 @@ fn identity(tgid: u32, entry: &Traced) -> Identity {
     }
 }
 
-/// What a process has used; `stretch_ns`: and is not in its entry yet. There is nothing that tells its faults and storage
-/// IO, or how its time is split.
+/// What a process has used: the values of its entry plus `stretch_ns`, the run that is not in its entry yet. Faults, storage
+/// IO and the split of CPU time are unknown here and 0.
 #[inline(always)]
 fn totals(entry: &Traced, stretch_ns: u64) -> Totals {
     Totals {
@@ -124,14 +127,14 @@ fn totals(entry: &Traced, stretch_ns: u64) -> Totals {
     }
 }
 
-/// This CPU's slot.
+/// The switch program's state of this CPU.
 #[inline(always)]
 fn cpu() -> Option<&'static mut SwitchTotals> {
     // SAFETY: a per-CPU slot; only births and switches write it, and neither interrupts the other.
     SWITCH.get_ptr_mut(0).map(|cpu| unsafe { &mut *cpu })
 }
 
-/// How long the current task has been on this CPU; 0 where its coming was not seen.
+/// How long the current task has been on this CPU, nanoseconds; 0 if the program missed its switch.
 #[inline(always)]
 fn current_stretch_ns() -> u64 {
     let (_, tid) = current();

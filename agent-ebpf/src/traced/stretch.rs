@@ -1,11 +1,12 @@
-//! `sched/sched_switch`: on-CPU time of each process, and the very end of each thread.
+//! `sched/sched_switch`: on-CPU time of each process, by the clock, and the last switch of each thread.
 
 use super::{add, cpu, current, end, field_at, offset, traced};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::tracepoint, programs::TracePointContext};
 
-/// `EXIT_DEAD` and `EXIT_ZOMBIE`, as the tracepoint shows them: the task will not run again.
+/// `EXIT_DEAD` and `EXIT_ZOMBIE` in the tracepoint's `prev_state`: the task will not run again.
 const GONE: u64 = 0x10 | 0x20;
-/// Below `TASK_REPORT_MAX`: it waits for something, or is gone. Above, and 0: the CPU was taken from it.
+/// Bits below `TASK_REPORT_MAX` in `prev_state`. If one is set, the task waits or is gone (a voluntary switch). If none is
+/// set, the kernel took the CPU from it.
 const WAITS: u64 = 0xff;
 
 /// Runs while the task that is switched out is current.
@@ -29,15 +30,16 @@ fn account(context: &TracePointContext) -> Option<()> {
     }
     let entry = traced(tgid)?;
     if tid == running_tid && last_ns < entry.born_ns {
-        // The number's former owner, which was reaped, and its number given away, before it was switched out for good.
+        // This is the former process with this id: it was reaped, and the kernel reused its id, before its last switch.
         return None;
     }
     if tid == running_tid {
         add(&entry.run_ns, now_ns - last_ns);
     } else if last_ns > 0 {
-        // Its coming went unseen: what `/proc` says of it heals that, to a tick, if it is read again before it ends.
+        // The program missed the switch that brought the task in. User space corrects the time from `/proc`, to a tick, if it
+        // reads the process again before its end.
         cpu.unseen_ns += now_ns - last_ns;
-        // That it ran, though not how long, has it read again.
+        // A change by 1 ns shows user space that the process ran, so that it reads the process again.
         add(&entry.run_ns, 1);
     }
     let state: u64 = field_at::<32, _>(context, offset!(switch_prev_state))?;
