@@ -1,8 +1,8 @@
 //! A reader for the running kernel's type information (BTF).
 //!
-//! In comes the content of `/sys/kernel/btf/vmlinux`; out go member offsets, sizes and whether a function exists. It
-//! keeps an index of 4 bytes a type and nothing else, and is dropped after start. aya parses BTF too, but keeps the
-//! members to itself. Format: kernel `include/uapi/linux/btf.h`.
+//! In: the content of `/sys/kernel/btf/vmlinux`. Out: member offsets, sizes, and ids of functions. The reader keeps an index
+//! of 4 bytes for each type and of names, and is dropped after the start. aya parses BTF too, but its interface does not
+//! offer members. Format: kernel `include/uapi/linux/btf.h`.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ pub enum Error {
     /// Not BTF, or of another byte order.
     #[error("not BTF of this machine's byte order")]
     Alien,
-    /// Ends in the middle, or points outside itself.
+    /// Truncated, or a reference points outside the data.
     #[error("truncated or damaged at type {0}")]
     Damaged(u32),
 }
@@ -33,7 +33,7 @@ pub enum Error {
 pub struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
-    /// Where type `id` begins in `types`; id 0 is void.
+    /// The offset of type `id` in `types`; id 0 is void.
     starts: Vec<u32>,
     structs: HashMap<&'a [u8], u32>,
     functions: HashMap<&'a [u8], u32>,
@@ -61,7 +61,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     ))
 }
 
-/// Bytes behind the type's three words.
+/// Bytes that follow the three words of a type; `None` for an unknown kind.
 fn body_bytes(kind: u32, length: u32) -> Option<usize> {
     let length = length as usize;
     Some(match kind {
@@ -78,7 +78,7 @@ impl<'a> Btf<'a> {
     /// Indexes `raw`.
     ///
     /// # Errors
-    /// When it is not BTF of this machine, or damaged.
+    /// When `raw` is not BTF of this machine's byte order, or damaged.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
         let magic = raw
             .get(..2)
@@ -122,7 +122,7 @@ impl<'a> Btf<'a> {
             let Some(bytes) = body_bytes(info.kind, info.length) else {
                 return Err(damaged);
             };
-            // aya takes a name from wherever the type says it is.
+            // aya reads the name at whatever offset the type gives, and panics outside the strings.
             if info.name as usize >= self.strings.len() {
                 return Err(damaged);
             }
@@ -161,9 +161,9 @@ impl<'a> Btf<'a> {
         rest.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
-    /// The type behind typedefs and qualifiers.
+    /// The type that typedefs and qualifiers refer to.
     fn resolve(&self, mut id: u32) -> Option<(u32, Type)> {
-        // A damaged chain could be a ring; no real one is this long.
+        // Damaged data may contain a cycle; no real chain is this long.
         for _ in 0..32 {
             let info = self.read(id)?;
             match info.kind {
@@ -212,8 +212,8 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// Bytes from the start of struct `name` to the member at `path` (`se.sum_exec_runtime`); `None` where this
-    /// kernel has none, or it is a bit field.
+    /// Bytes from the start of struct `name` to the member at `path` (`se.sum_exec_runtime`); `None` if this kernel lacks it,
+    /// or it does not begin at a byte.
     pub fn offset(&self, name: &str, path: &str) -> Option<u32> {
         self.locate(name, path).map(|(offset, _)| offset)
     }
@@ -229,8 +229,8 @@ impl<'a> Btf<'a> {
         bits.is_multiple_of(8).then_some((bits / 8, id))
     }
 
-    /// Name and size in bytes of the element struct of the array at `path`, looking through one wrapping struct with
-    /// a single array member (`mm_rss_stat` before 6.2). The first number is where the array begins in it.
+    /// Offset of the array at `path`, and name and size in bytes of its element type. The array may be the first member of a
+    /// struct (`mm_rss_stat` before 6.2); the offset is that within this struct, else 0.
     pub fn array_element(&self, name: &str, path: &str) -> Option<(u32, String, u32)> {
         let (_, id) = self.locate(name, path)?;
         let (_, mut info) = self.resolve(id)?;
@@ -248,12 +248,12 @@ impl<'a> Btf<'a> {
         Some((first, name, element.size_or_type))
     }
 
-    /// Whether the kernel has a function of this name that programs can name.
+    /// Whether the type information lists a function of this name.
     pub fn has_function(&self, name: &str) -> bool {
         self.function(name).is_some()
     }
 
-    /// The number by which programs name a function.
+    /// The type id of a function, by which a program calls it.
     pub fn function(&self, name: &str) -> Option<u32> {
         self.functions.get(name.as_bytes()).copied()
     }

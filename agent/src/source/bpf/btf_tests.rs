@@ -1,11 +1,12 @@
-//! Real type information, cut and damaged at every place: that of the kernel programs themselves, which has all that a
-//! kernel's has in 8 KB. What our parser takes goes to aya's, which must take it or say why not.
+//! Tests with real type information, cut and damaged at every position. It is that of the kernel programs themselves, which
+//! contains in 8 KB every form that a kernel's has. What our parser accepts goes to aya's parser, which must accept it or
+//! return an error.
 
 use super::{btf, load, support::Support};
 use aya::{Btf, Endianness};
 use aya_obj::btf::BtfKind;
 
-/// Bytes of the header, and where in it the lengths are. Types begin behind it.
+/// Bytes of the header, and the offsets of the lengths in it. Types follow the header.
 const HEADER: usize = 24;
 const TYPES_LEN: usize = 12;
 const STRINGS_AT: usize = 16;
@@ -30,14 +31,14 @@ fn real() -> Vec<u8> {
     raw[..length].to_vec()
 }
 
-/// What the start does with it. Whether it is taken.
+/// Parses it as the agent does at its start. Returns whether it is accepted.
 fn is_taken(raw: &[u8]) -> bool {
     let Ok(found) = btf::Btf::parse(raw) else {
         return false;
     };
     Support::of(&found);
     if let Ok(found) = Btf::parse(raw, Endianness::default()) {
-        // Looks at the name of each type of that kind. An error is an answer.
+        // aya compares the name of each type of that kind. An error is acceptable, a panic is not.
         for kind in [BtfKind::Func, BtfKind::Typedef] {
             let _ = found.id_by_type_name_kind("sched_process_fork", kind);
         }
@@ -54,7 +55,7 @@ fn a_cut_file_is_refused_wherever_it_is_cut() {
     }
 }
 
-/// The header says so, and the strings follow: what is left can be half a type.
+/// Shortens the types, corrects the header and lets the strings follow, so that the last type may be cut.
 #[test]
 fn cut_types_are_refused_or_fewer() {
     let raw = real();
@@ -69,7 +70,7 @@ fn cut_types_are_refused_or_fewer() {
         set_word(&mut cut, STRINGS_AT, length);
         taken += usize::from(is_taken(&cut));
     }
-    // Between two types, and nowhere else; most types have 12 bytes and more.
+    // Accepted only if cut between two types; most types have 12 bytes or more.
     assert!((1..types_len / 12).contains(&taken), "{taken} were taken");
 }
 

@@ -1,8 +1,8 @@
-//! What an error of the kernel's, when programs are loaded, means to who runs the agent.
+//! Translates an error that the kernel returns while programs are loaded into advice for the operator.
 
 use std::{error::Error, io};
 
-/// What to do about `error`, by the error number behind it.
+/// What the operator can do about `error`, by the first error number in its chain of causes.
 pub(super) fn remedy(error: &(dyn Error + 'static)) -> &'static str {
     let mut cause = Some(error);
     let mut number = None;

@@ -1,7 +1,8 @@
-//! From records to events: the ring, then the overflow hash, then the sums by comm.
+//! Converts records of the ring, entries of the overflow hash and sums by comm to events. Pure, except for the lookups of
+//! names in [`Names`].
 //!
-//! Each record becomes one or more [`Event`]s in the order in which things happened, as far as that is known. Names are
-//! made here, from what the records carry; nothing is read from `/proc`.
+//! In: bytes of a record or entry. Out: one or more [`Event`]s with their time, or a [`Coarse`] sum. Names come from the
+//! records only; nothing here reads `/proc`. Sorting is left to the caller.
 
 use super::snapshot::{Carried, process_id};
 use crate::{
@@ -32,7 +33,7 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
     let is_cut = head.flags & ARGV_CUT != 0;
     let mut argv = Arguments::of_file(argv);
     if argv.is_empty() && is_cut {
-        // Lost on the way, not empty: a program's name is the best guess at its first argument.
+        // The arguments were lost, not empty: the task name is the best guess at the first argument.
         argv = [&comm].into_iter().collect();
     }
     if is_cut {
@@ -57,7 +58,7 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
     }
 }
 
-/// What is known at the end of a process whose exec nobody reported.
+/// What a release record says about the names of a process, for one whose exec was not reported.
 fn last_facts(record: &ReleaseRecord, names: &mut Names) -> Facts {
     let comm = text(&record.comm);
     Facts {
@@ -77,10 +78,10 @@ fn whole<T: Pod>(bytes: &[u8]) -> Option<T> {
     bytes.get(..size_of::<T>()).map(pod_read_unaligned)
 }
 
-/// An event, and when it was: nanoseconds since boot.
+/// An event and its time, nanoseconds since boot.
 pub type Timed = (u64, Event);
 
-/// Keeps a record that tells further arguments of an exec; `false` for every other record.
+/// Stores a record with a further piece of the arguments of an exec. Returns `false` for every other record.
 pub(super) fn keep_piece(bytes: &[u8], names: &mut Names) -> bool {
     let is_piece = bytes.starts_with(&kind::ARGUMENTS.to_ne_bytes());
     if let Some((record, argv)) = exec_record(bytes).filter(|_| is_piece) {
@@ -90,7 +91,7 @@ pub(super) fn keep_piece(bytes: &[u8], names: &mut Names) -> bool {
     false
 }
 
-/// One record of the ring; `None` for one of no known kind, which is counted as lost.
+/// Converts one record of the ring. `None` if its kind is unknown or it is too short; the caller counts it as lost.
 pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Timed> {
     let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
     match first {
@@ -141,7 +142,7 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
     }
 }
 
-/// The record, and the arguments that follow it.
+/// An exec record, and the arguments that follow it.
 fn exec_record(bytes: &[u8]) -> Option<(ExecRecord, &[u8])> {
     let record: ExecRecord = whole(bytes)?;
     let argv = bytes.get(size_of::<ExecRecord>()..)?;
@@ -156,7 +157,8 @@ fn exit_status(flags: u32, wait_status: u32) -> ExitStatus {
     ExitStatus::from_wait_status(wait_status)
 }
 
-/// The OOM killer marks all threads' process and sends SIGKILL; one that ended by itself first was not killed.
+/// Whether the OOM killer ended the process. It marks the process and sends SIGKILL; a marked process that ended in another
+/// way was not killed.
 fn is_oom_kill(flags: u32, wait_status: u32) -> bool {
     const SIGKILL: u32 = 9;
     flags & EXIT_OOM != 0 && wait_status & 0x7f == SIGKILL
@@ -173,7 +175,8 @@ fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Rele
     }
 }
 
-/// Whose a launch is, as an exec record tells; `uid` is the effective one, or the real one if that is what the flags say.
+/// Whether the use between fork and exec (the launch) goes to the new image, by the flags of an exec record. `uid` is the
+/// effective user id, or the real one if [`EXEC_REAL_UID`] is set.
 fn launch(flags: u32, uid: u32) -> Launch {
     if flags & EXEC_BORROWED_IDS != 0 {
         Launch::Left
@@ -184,7 +187,8 @@ fn launch(flags: u32, uid: u32) -> Launch {
     }
 }
 
-/// All that one entry of the overflow hash tells. Several execs are one event: only the last image has a name.
+/// Converts one entry of the overflow hash. Several execs become one event, because only the names of the last image are
+/// known.
 pub(super) fn from_overflow(
     id: &Identity,
     record: &OverflowRecord,
@@ -247,7 +251,7 @@ pub(super) fn from_overflow(
     events
 }
 
-/// What a sum by comm has grown by since it was last read.
+/// The increase of a sum by comm since it was last read; `None` if there is none.
 pub(super) fn from_sums(
     comm: Option<&Comm>,
     now: &CoarseSums,
@@ -270,7 +274,7 @@ pub(super) fn from_sums(
     })
 }
 
-/// Word by word: the sums are nothing but words that rise.
+/// The difference, word by word: all fields are words that only rise.
 fn difference(now: &CoarseSums, before: &CoarseSums) -> CoarseSums {
     let mut grown = *now;
     let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut grown));

@@ -1,4 +1,7 @@
-//! What this kernel supports, and where it keeps what: from its type information, its tracepoints, and what the caller knows.
+//! Finds out what this kernel supports and at which offsets it keeps its fields.
+//!
+//! In: `/sys/kernel/btf/vmlinux`, tracefs, and the obstacle that the caller knows. Out: [`Support`] and [`Layouts`]. Deciding
+//! what to load is left to `plan`.
 
 use super::{
     btf,
@@ -14,10 +17,10 @@ use std::{
     io::{self, Read as _},
 };
 
-/// The largest type information that is read: several times that of kernels with everything built in.
+/// The largest type information that the agent reads: several times that of kernels with everything built in.
 const BTF_BYTES: u64 = 64 << 20;
 
-/// Why the best plan for `request` was not even tried.
+/// Warnings that say why the agent does not even try the best plan for `request`.
 pub(super) fn shortcomings(request: Request, support: &Support) -> Vec<String> {
     let Support {
         obstacle,
@@ -26,7 +29,7 @@ pub(super) fn shortcomings(request: Request, support: &Support) -> Vec<String> {
         ..
     } = support;
     let mut warnings: Vec<_> = obstacle.iter().chain(no_types).collect();
-    // Nobody needs tracepoints where types are known, or where they would not do.
+    // Missing tracepoints matter only where they would be used: without types, and unless the iterator tier is forced.
     let would_do = no_types.is_some() && request != Request::Only(Tier::Iterator);
     warnings.extend(no_tracepoints.as_ref().filter(|_| would_do));
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
@@ -43,7 +46,7 @@ pub(super) fn shortcomings(request: Request, support: &Support) -> Vec<String> {
     warnings
 }
 
-/// What this kernel supports, where it keeps what, and the type information that told it.
+/// What this kernel supports, its layouts, and the type information from which they come (empty if there is none).
 pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
     let mut layouts = Layouts {
         types: Layout::ABSENT,
@@ -68,7 +71,7 @@ pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>)
     (support, layouts, raw)
 }
 
-/// The part of it that rests on the kernel's type information.
+/// The part of [`examine`] that needs the kernel's type information.
 fn examine_types() -> (Support, Layout, Vec<u8>) {
     let examined = read_btf()
         .map_err(|error| error.to_string())
@@ -95,7 +98,8 @@ fn read_btf() -> io::Result<Vec<u8>> {
     Ok(raw)
 }
 
-/// Takes from `layouts` what the refused program may do without: what is different then, or `None` if there is nothing.
+/// Removes from `layouts` one thing that the refused program can do without. Returns the text of a warning that says what
+/// changes, or `None` if nothing can be removed.
 pub(super) fn ease(layouts: &mut Layouts, refused: &load::Error) -> Option<&'static str> {
     let load::Error::Refused(program, _) = refused else {
         return None;
@@ -112,7 +116,7 @@ pub(super) fn ease(layouts: &mut Layouts, refused: &load::Error) -> Option<&'sta
     )
 }
 
-/// Takes from `layout` what needs helpers that read memory, if `refused` uses any and has them still.
+/// Removes from `layout` what needs helpers that read memory, if program `refused` uses such helpers. Returns whether it did.
 fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
     let uses_them = match refused {
         Program::Exec => layout.argv_access == ARGV_READ,

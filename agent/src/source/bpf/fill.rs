@@ -1,10 +1,11 @@
-//! How full the kernel's maps were found to be, which tells whether their sizes fit the node before anything is lost.
+//! How full the kernel's maps were when the agent read them. The metrics show whether the sizes fit the node before records
+//! are lost.
 //!
-//! In: what a reading of the map found. Out: the last reading and the largest, for the exposition.
+//! In: the use that each reading of a map found. Out: the last reading and the largest one.
 
 use crate::source::MapStatistics;
 
-/// One map.
+/// The fill level of one map.
 #[derive(Debug)]
 pub(super) struct Fill {
     name: &'static str,
@@ -14,7 +15,7 @@ pub(super) struct Fill {
 }
 
 impl Fill {
-    /// Nothing in it yet. `capacity` has the unit of what [`Self::found`] is told: bytes, or entries.
+    /// An empty map. `capacity` has the same unit as the argument of [`Self::found`]: bytes or entries.
     pub(super) const fn new(name: &'static str, capacity: u32) -> Self {
         Self {
             name,
@@ -24,7 +25,8 @@ impl Fill {
         }
     }
 
-    /// A reading. It may take longer than the programs need to write more, so it may find more than there is room for.
+    /// Records a reading. The programs may write while the agent reads, so a reading may find more than the map has room for; it
+    /// then counts as full.
     pub(super) fn found(&mut self, used: u64) {
         self.used = used.min(self.capacity);
         self.peak = self.peak.max(self.used);

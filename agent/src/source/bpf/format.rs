@@ -1,4 +1,4 @@
-//! A reader for the description of one tracepoint (`events/<category>/<event>/format` in tracefs).
+//! A parser for the description of one tracepoint (`events/<category>/<event>/format` in tracefs).
 //!
 //! ```text
 //! field:pid_t next_pid; offset:56; size:4; signed:1;
@@ -10,11 +10,11 @@
 pub(super) struct Field {
     /// Bytes from the start of the record.
     pub(super) offset: u32,
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: u32,
 }
 
-/// The field called `name`; `None` where the event has none, or the line is not understood.
+/// The field called `name`; `None` if the event lacks it or its line cannot be parsed.
 pub(super) fn parse_field(format: &str, name: &str) -> Option<Field> {
     format.lines().find_map(|line| {
         let (declaration, rest) = line.trim_start().strip_prefix("field:")?.split_once(';')?;
@@ -33,7 +33,7 @@ pub(super) fn parse_field(format: &str, name: &str) -> Option<Field> {
     })
 }
 
-/// The name in a declaration of C: the last word, without the length of an array.
+/// The name in a C declaration: the last word, without the length of an array.
 fn called(declaration: &str) -> &str {
     let last = declaration.split_whitespace().next_back();
     let last = last.unwrap_or_default();

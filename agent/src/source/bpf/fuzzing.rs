@@ -1,4 +1,4 @@
-//! What the kernel tells, with any content: its type information, the iterator's bytes, records.
+//! Fuzz targets for everything that comes from the kernel: its type information, the iterator's bytes, records.
 
 mod groups;
 mod history;
@@ -24,7 +24,7 @@ pub(crate) use history::history;
 
 const PAGE_BYTES: u64 = 4096;
 
-/// A kernel whose records carry everything.
+/// A kernel whose records carry every fact.
 fn carried() -> Carried {
     let layout = Layout {
         offsets: Offsets::resolve(|_, _| Some(8)),
@@ -35,12 +35,12 @@ fn carried() -> Carried {
     Carried::new(&layout, PAGE_BYTES)
 }
 
-/// Of a node where nobody has a name.
+/// Names on a node without a user database.
 fn names() -> Names {
     Names::new(Users::new(PathBuf::new()))
 }
 
-/// Type information: what is found is in the bytes, and within what a structure may be.
+/// Parses any bytes as type information. The parser must not panic, and must find only names that are in the bytes.
 pub(crate) fn btf(raw: &[u8]) {
     let Ok(btf) = Btf::parse(raw) else { return };
     let (support, layout) = Support::of(&btf);
@@ -59,7 +59,8 @@ pub(crate) fn btf(raw: &[u8]) {
     );
 }
 
-/// The iterator's bytes: read in one piece and record by record they give the same pass, in which every record is.
+/// Reads any bytes as the iterator's output. In one piece and record by record they must result in the same pass, every
+/// record must be in it, and the same pass twice must book nothing the second time.
 pub(crate) fn iterator(bytes: &[u8]) {
     let whole = pass(&[bytes]);
     let Some(pieces) = pieces(bytes) else {
@@ -100,8 +101,8 @@ pub(crate) fn iterator(bytes: &[u8]) {
     );
 }
 
-/// What all processes have together: the leaders' own, and that of the other threads where the leader has any; where the
-/// dead threads' sums came before, these and what all threads have.
+/// The expected sum of minor faults of all processes: that of each leader's record, plus that of its other threads if it has
+/// several; if sums of dead threads came before, these sums plus that of all threads.
 fn minor_faults(pieces: &[&[u8]]) -> u128 {
     let of_size = |size| pieces.iter().filter(move |piece| piece.len() == size);
     let of = |piece: &&[u8]| {
@@ -127,7 +128,7 @@ fn is_dead_threads(piece: &[u8]) -> bool {
     piece.len() == size_of::<DeadThreadsRecord>()
 }
 
-/// The records, one by one.
+/// Splits the bytes into records; `None` if one is cut or of an unknown kind.
 fn pieces(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut pieces = Vec::new();
     while let Some(first) = bytes.first_chunk() {
@@ -152,7 +153,7 @@ fn pass(pieces: &[&[u8]]) -> Option<Pass> {
     Some(snapshot.pass(1 << 40))
 }
 
-/// What came from the kernel, not as it writes it.
+/// Input from the kernel with arbitrary content.
 #[derive(Debug, Arbitrary)]
 enum Told<'a> {
     Ring {
@@ -170,8 +171,8 @@ enum Told<'a> {
     },
 }
 
-/// Records and passes of which not one need make sense: nothing panics, of nobody more is booked than the most that was
-/// told of it, and no account is closed more often than it is opened.
+/// Applies arbitrary records and passes. Nothing may panic, no process may be booked more than the largest total that was
+/// reported of it, and no account may be closed more often than it was opened.
 pub(crate) fn records(input: &[u8]) {
     let Ok(told) = Vec::<Told<'_>>::arbitrary(&mut Unstructured::new(input)) else {
         return;
@@ -204,7 +205,7 @@ pub(crate) fn records(input: &[u8]) {
     assert_eq!(listener.table.statistics().live, 0);
 }
 
-/// The table, and the most that was told of each process.
+/// The process table, and the largest total that was reported of each process.
 struct Listener {
     now_ns: u64,
     names: Names,
@@ -290,7 +291,7 @@ impl Listener {
     }
 }
 
-/// At least `length` bytes, zeros behind those there are.
+/// `bytes`, extended with zeros to at least `length` bytes.
 fn padded(bytes: &[u8], length: usize) -> Vec<u8> {
     let mut padded = bytes.to_vec();
     padded.resize(length.max(bytes.len()), 0);

@@ -1,7 +1,7 @@
-//! The task iterator: attached once, opened for each pass.
+//! The task iterator: attached once, opened for each pass, by `bpf()` calls of our own.
 //!
-//! aya attaches it anew for each opening. Then the thread that passes would need the right to attach programs for as long as
-//! the agent runs; see `sandbox`.
+//! aya attaches the iterator anew for each opening, so the thread that runs passes would need the right to attach programs as
+//! long as the agent runs. Attached once, that right can be given up after the start (`sandbox`).
 
 use std::{
     fs::File,
@@ -14,13 +14,13 @@ const LINK_CREATE: libc::c_int = 28;
 const ITER_CREATE: libc::c_int = 33;
 const TRACE_ITER: u32 = 28;
 
-/// Kernel: `union bpf_attr`, as both commands have it; what follows is zero.
+/// Kernel: `union bpf_attr`, the fields that both commands share; the kernel takes the rest as zero.
 #[repr(C)]
 #[derive(Default)]
 struct Attributes {
-    /// The program, or the link.
+    /// The program (link create), or the link (iterator create).
     fd: libc::c_int,
-    /// Unused, or flags.
+    /// Unused (link create), or flags (iterator create).
     target: u32,
     attach_type: u32,
     flags: u32,
@@ -44,7 +44,7 @@ impl TaskIterator {
         bpf(LINK_CREATE, &attributes).map(Self)
     }
 
-    /// A file that tells all tasks from the first one on.
+    /// A file that returns the records of all tasks, from the first one on.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -57,9 +57,9 @@ impl TaskIterator {
     }
 }
 
-/// One of the commands that make a descriptor.
+/// Calls `bpf()` with a command that returns a new descriptor.
 fn bpf(command: libc::c_int, attributes: &Attributes) -> io::Result<OwnedFd> {
-    // SAFETY: the pointer is to as many bytes as are said, which outlive the call.
+    // SAFETY: the pointer is valid for the given number of bytes, which outlive the call.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -69,7 +69,7 @@ fn bpf(command: libc::c_int, attributes: &Attributes) -> io::Result<OwnedFd> {
         )
     };
     match i32::try_from(fd) {
-        // SAFETY: the kernel has just made it, close-on-exec, and nobody else knows it.
+        // SAFETY: the kernel has just created this descriptor, close-on-exec, and nothing else owns it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

@@ -1,4 +1,7 @@
-//! Loading and attaching what a plan names.
+//! Loads the object and attaches the programs of a plan.
+//!
+//! In: a plan, layouts, sizes. Out: aya's object with its maps, or an [`Error`] with advice. Trying the next plan is left to
+//! the parent module.
 
 use super::{
     cause::remedy,
@@ -14,48 +17,48 @@ use aya::{
     programs::{BtfTracePoint, FEntry, Iter, Program as Loaded, ProgramError, TracePoint},
 };
 
-/// The programs, built by the build script.
+/// The object file of the programs, made by the build script; empty if it could not be built.
 #[cfg(has_ebpf)]
 pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-ebpf"));
 #[cfg(not(has_ebpf))]
 pub(super) static OBJECT: &[u8] = &[];
 
-/// Whether this binary carries the kernel programs.
+/// Whether this binary contains the kernel programs.
 pub(super) const IS_BUILT: bool = cfg!(has_ebpf);
 
-/// Sizes that the operator may choose.
+/// Sizes of maps that the operator can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Bytes of the ring: a power of two, at least a page.
+    /// Bytes of the ring: a power of two, at least one page.
     pub ring_bytes: u32,
-    /// Processes in each of the two overflow generations.
+    /// Maximum number of processes in each of the two overflow generations.
     pub overflow_entries: u32,
-    /// Slots for run-queue latency; `None`: it is not wanted.
+    /// Slots for run-queue latency; `None` if the collector is off.
     pub run_queue_slots: Option<u32>,
 }
 
 impl Sizes {
-    /// Slots for run-queue latency with so many groups: one each, and those of the group that takes the rest and of
-    /// unknown ones. Groups beyond 16,384 share the latter.
+    /// Slots for run-queue latency with `max_groups` groups: one for each, one for the group that takes the rest, and one for
+    /// processes of unknown groups. Groups beyond 16,384 share the last one.
     pub fn run_queue_slots(max_groups: u32) -> u32 {
         max_groups.min(16_384) + 2
     }
 }
 
-/// Where this kernel keeps what.
+/// Offsets and functions of this kernel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layouts {
-    /// By its type information.
+    /// Offsets by its type information.
     pub(super) types: Layout,
-    /// By the descriptions of its tracepoints.
+    /// Offsets by the descriptions of its tracepoints.
     pub(super) tracepoints: TraceFields,
-    /// Its functions by which programs keep their CPU.
+    /// The functions by which programs disable preemption; `None` if the kernel has none or refused them.
     pub(super) undisturbed: Option<undisturbed::Functions>,
 }
 
 impl Layouts {
-    /// The kernel fields that the records of `plan` are made of.
+    /// The kernel fields from which the programs of `plan` build their records.
     pub(super) fn of(&self, plan: Plan) -> Layout {
         if plan.is_traced() {
             Layout::ABSENT
@@ -65,24 +68,25 @@ impl Layouts {
     }
 }
 
-/// Why a plan could not be carried out.
+/// Why a plan failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The object as a whole: its maps could not be made, or it does not fit this loader.
+    /// The object as a whole: the kernel refused to create its maps, or aya refused the object.
     #[error("the kernel programs could not be prepared: {}; {}", chain(.0), remedy(.0))]
     Object(#[from] EbpfError),
-    /// One program was refused.
+    /// The kernel refused one program.
     #[error("the kernel refused the program for {}: {}; {}", .0.hook(), chain(.1), remedy(.1))]
     Refused(Program, ProgramError),
-    /// A map is not what it should be.
+    /// A map has an unexpected type, or an operation on it failed.
     #[error("a map of the kernel programs: {}", chain(.0))]
     Map(#[from] MapError),
-    /// A program or map is not in the object.
+    /// The object lacks a program or map.
     #[error("the built-in kernel programs lack {0}")]
     Lacking(&'static str),
 }
 
-/// All causes of an error in one line; the verifier's log, of which only the end tells, is cut to its last lines.
+/// All causes of an error in one line. Of the verifier's log only the last two lines are kept, because they say why it refused
+/// the program.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -119,11 +123,11 @@ fn chain(error: &dyn std::error::Error) -> String {
         .join(" | ")
 }
 
-/// Makes the maps, loads and attaches the programs of `plan`. What was attached before an error is taken back when the
-/// object is dropped.
+/// Creates the maps, and loads and attaches the programs of `plan`. After an error, dropping the object detaches the programs
+/// that were attached before.
 ///
 /// # Errors
-/// See [`Error`].
+/// When the object, a map or a program of the plan is refused or missing.
 pub(super) fn load(
     plan: Plan,
     layouts: &Layouts,
@@ -138,7 +142,7 @@ pub(super) fn load(
         ..layouts.types
     });
     let fields = Wire(layouts.tracepoints);
-    // A map of another plan's is made, too; as small as can be.
+    // The maps of other plans are created too, each with one entry.
     let only_if = |needed: bool| if needed { RUN_TIMES_ENTRIES } else { 1 };
     let [run_queue, comms] = match sizes.run_queue_slots {
         Some(_) => [RUN_QUEUE_ENTRIES, RUN_QUEUE_COMMS],
@@ -169,7 +173,7 @@ pub(super) fn load(
 /// Loads and attaches one program.
 ///
 /// # Errors
-/// The kernel refuses it.
+/// When the kernel refuses it, or the object lacks it.
 pub(super) fn add(ebpf: &mut Ebpf, program: Program, btf: Option<&Btf>) -> Result<(), Error> {
     let loaded = ebpf
         .program_mut(program.symbol())
@@ -195,12 +199,12 @@ fn start(program: Program, loaded: &mut Loaded, btf: Option<&Btf>) -> Result<(),
         }
         Program::Snapshot => {
             let loaded: &mut Iter = loaded.try_into()?;
-            // Attached by whoever opens it.
+            // `TaskIterator` attaches it.
             loaded.load("task", btf)?;
         }
         _ => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;
-            // Behind the slash stands which one of its programs it is.
+            // The part after the slash only distinguishes several programs at one hook.
             let (hook, _) = program
                 .hook()
                 .split_once('/')

@@ -1,22 +1,23 @@
-//! CPU time of the processes whose final record was lost: what they may have used since a pass credited them.
+//! An upper bound of the CPU time that was lost with final records: what the processes used since a pass credited them.
 //!
-//! The programs know only what such a process used in its whole life. Most of that was booked at earlier passes, or is older than the
-//! agent. What was not booked was used since the last pass began, and in that time no more can be used than all CPUs have.
+//! The programs know only what such a process used in its whole life. Earlier passes booked most of that, or it is older than
+//! the agent. The part that was not booked was used since the last pass began, and in that time all processes together cannot
+//! have used more than all CPUs had.
 //!
-//! In: the programs' sum at the end of each pass. Out: an upper bound of what was lost, which never falls.
+//! In: the programs' sum of these lifetimes at the end of each pass. Out: the bound, which never falls.
 
-/// See the module.
+/// The state of the bound.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lost {
-    /// The programs' sum at the end of the last pass.
+    /// The programs' sum of lifetimes at the end of the last pass.
     lifetimes_ns: u64,
-    /// When the last pass began. What is alive at its end was credited then, or later.
+    /// Start of the last pass. It credited every process that was alive at its end with its use up to its start, or later.
     since_ns: u64,
     bound_ns: u64,
 }
 
 impl Lost {
-    /// Of programs that were attached at `attached_ns`: what is older is in no account.
+    /// For programs that were attached at `attached_ns`: use before that is in no account.
     pub(super) const fn new(attached_ns: u64) -> Self {
         Self {
             lifetimes_ns: 0,
@@ -25,13 +26,13 @@ impl Lost {
         }
     }
 
-    /// Whether `lifetimes_ns` tells of losses since the last pass.
+    /// Whether `lifetimes_ns` shows losses since the last pass.
     pub(super) const fn is_news(&self, lifetimes_ns: u64) -> bool {
         lifetimes_ns > self.lifetimes_ns
     }
 
-    /// A pass that began at `started_ns` and credited all that live has ended at `ended_ns`. `cpus`: how many are online;
-    /// `None` where that cannot be read, and then lifetimes are all that is known.
+    /// Notes that a pass that began at `started_ns` and credited all live processes has ended at `ended_ns`. `cpus`: the number
+    /// of online CPUs; with `None` the bound grows by the whole lifetimes.
     pub(super) fn end_pass(
         &mut self,
         lifetimes_ns: u64,
@@ -62,10 +63,10 @@ mod tests {
         let mut lost = Lost::new(100);
         lost.end_pass(0, (1000, 1010), Some(2));
         assert_eq!(lost.bound_ns(), 0);
-        // 20 ns from the start of the one pass to the end of the next, on two CPUs.
+        // 20 ns from the start of one pass to the end of the next, on two CPUs.
         lost.end_pass(HOUR, (1015, 1020), Some(2));
         assert_eq!(lost.bound_ns(), 40);
-        // The hour is not told again.
+        // The hour counts only once.
         assert!(!lost.is_news(HOUR));
         lost.end_pass(HOUR, (2000, 2010), Some(2));
         assert_eq!(lost.bound_ns(), 40);

@@ -1,8 +1,8 @@
-//! Runs of the programs that the kernel left out.
+//! The number of runs of the programs that the kernel left out (`recursion_misses`).
 //!
-//! It does not run a program on a CPU where that program is under way. Where it can be interrupted there by another process
-//! (kernels that preempt themselves), that one's record is never written: found on Linux 7.2, and hardly ever where the programs
-//! keep their CPU (`undisturbed`). The kernel counts them (since 5.12).
+//! The kernel does not run a program on a CPU where the same program is still running. If another process preempts the
+//! program there (preemptible kernels), the record of that process is never written. This happens on Linux 7.2, and hardly
+//! ever if the programs disable preemption (`undisturbed`). The kernel counts these runs since 5.12.
 
 use std::{
     io,
@@ -12,11 +12,11 @@ use std::{
 /// Kernel: `enum bpf_cmd`.
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 
-/// Kernel: `struct bpf_prog_info` up to `recursion_misses`: words of 64 bits, and bytes.
+/// Kernel: the length of `struct bpf_prog_info` up to and including `recursion_misses`, in words of 64 bits and in bytes.
 const WORDS: usize = 27;
 const BYTES: u32 = 27 * 8;
 
-/// Kernel: `union bpf_attr`, as this command has it.
+/// Kernel: `union bpf_attr`, the part for this command.
 #[repr(C)]
 struct Attributes {
     program: libc::c_int,
@@ -24,7 +24,7 @@ struct Attributes {
     info: u64,
 }
 
-/// How many runs of `program` were left out; 0 where the kernel does not count them.
+/// How many runs of `program` the kernel left out; 0 if it does not count them.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -35,7 +35,7 @@ pub(super) fn runs(program: BorrowedFd<'_>) -> io::Result<u64> {
         info_bytes: BYTES,
         info: info.as_mut_ptr() as u64,
     };
-    // SAFETY: both pointers are to as many bytes as are said, which outlive the call.
+    // SAFETY: both pointers are valid for the given numbers of bytes, which outlive the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,

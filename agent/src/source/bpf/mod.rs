@@ -1,7 +1,8 @@
-//! Kernel tiers: what is supported here, what was decided, and the programs themselves.
+//! The kernel tiers: finds out what this kernel supports (`support`), decides what to load (`plan`), loads the programs, and
+//! reads what they write.
 //!
-//! In: the kernel's type information, records, the iterator's bytes. Out: [`Event`]s, sums by comm and passes. aya
-//! appears in this folder only. Nothing here attributes anything to a group.
+//! In: the kernel's type information, records, the iterator's bytes. Out: [`Event`]s, sums by comm and passes. Only this
+//! folder uses aya. Assigning use to groups is left to `process` and `group`.
 
 mod btf;
 #[cfg(has_ebpf)]
@@ -70,30 +71,30 @@ use std::{
 };
 use wire::Wire;
 
-/// One thing that a drain found.
+/// One item that a drain hands over.
 #[derive(Debug)]
 pub enum Found {
-    /// About one process.
+    /// An event of one process.
     Event(Event),
-    /// About several that could not be told apart any more.
+    /// A sum over processes that found ring and hash full, so that their records were added up by comm.
     Coarse(Coarse),
 }
 
-/// What was decided, and the running programs; `kernel` is `None` for the procfs tier.
+/// The result of [`start`].
 #[derive(Debug)]
 pub struct Start {
-    /// The decision.
+    /// The plan that works.
     pub plan: Plan,
-    /// The programs.
+    /// The running programs; `None` in the procfs tier.
     pub kernel: Option<Kernel>,
-    /// Why something better was not chosen, best first; empty where the best plan works.
+    /// Why better plans were not chosen, the best plan first; empty if the best plan works.
     pub warnings: Vec<String>,
 }
 
-/// Loads the best plan for `request` that works here. `obstacle` is what the caller already knows to be in the way.
+/// Loads the best plan for `request` that works here. `obstacle`: a reason against kernel programs that the caller knows.
 ///
 /// # Errors
-/// A tier was forced and cannot work; the message says why and what to do.
+/// When a tier was forced and cannot work; the message says why and what to do.
 pub fn start(
     request: Request,
     obstacle: Option<Obstacle>,
@@ -174,12 +175,12 @@ fn procfs_only(sizes: Sizes, mut warnings: Vec<String>) -> Start {
     }
 }
 
-/// Why `status` (this thread's `/proc/thread-self/status`) does not allow kernel programs.
+/// The capability that this thread lacks for kernel programs, by `status` (its `/proc/thread-self/status`); `None` if none.
 pub fn missing_capability(status: &str) -> Option<Obstacle> {
     support::missing_capability(status)
 }
 
-/// The running programs and their maps. Dropping it takes everything out of the kernel.
+/// The running programs and their maps. Dropping it removes everything from the kernel.
 pub struct Kernel {
     ebpf: Ebpf,
     plan: Plan,
@@ -191,15 +192,15 @@ pub struct Kernel {
     control: Array<MapData, Wire<Control>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     carried: Carried,
-    /// Processes of the last pass: about as many are to be expected in the next.
+    /// Number of processes in the last pass; the next one expects about as many.
     live: usize,
     self_test: SelfTestRun,
     switch: switch::Switch,
-    /// `None` where it is not wanted, or cannot be had.
+    /// `None` if the collector is off, or this kernel cannot count run-queue latency.
     run_queue: Option<RunQueue>,
-    /// Whether the programs count the threads that begin.
+    /// Whether the programs count new threads.
     counts_threads: bool,
-    /// What was read but belongs behind what the overflow hash will tell; at most one drain.
+    /// Events later than the last drain's start: the hash in use may hold earlier ones. The next drain hands them over.
     later: Vec<Timed>,
 }
 
@@ -233,12 +234,12 @@ fn attach_iterator(ebpf: &Ebpf) -> Result<TaskIterator, Error> {
     let refused =
         |call| move |io_error| Error::Refused(snapshot, SyscallError { call, io_error }.into());
     let iterator = TaskIterator::attach(fd.as_fd()).map_err(refused("bpf_link_create"))?;
-    // What cannot be opened now would leave every pass without processes.
+    // Opened on trial: if it cannot be opened, every pass would be without processes.
     iterator.open().map_err(refused("bpf_iter_create"))?;
     Ok(iterator)
 }
 
-/// The programs count as well without it.
+/// Logs that messages of the programs are lost; the programs count all the same.
 fn unheard(error: impl std::fmt::Display) {
     log::warn!("messages of the kernel programs cannot be read: {error}");
 }
@@ -270,28 +271,28 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// The decision it runs by.
+    /// The plan that was loaded.
     pub fn plan(&self) -> Plan {
         self.plan
     }
 
-    /// A descriptor that becomes readable when the ring is half full.
+    /// A descriptor that becomes readable when the programs wake the reader (the ring is half full, or earlier).
     ///
     /// # Errors
-    /// When no further descriptor can be had.
+    /// When the process cannot open a further descriptor.
     pub fn wake_fd(&self) -> io::Result<OwnedFd> {
         self.ring.wake_fd()
     }
 
-    /// Whether what the agent does from its first pass on works with the rights that this thread has: reading and writing
-    /// maps, opening the iterator, asking what the programs tell of themselves.
+    /// Whether the rights of this thread suffice for all that the agent does after its start: reading and writing maps, opening
+    /// the iterator, reading the programs' statistics.
     pub fn rehearse(&mut self) -> bool {
         let opened = self.iterator.as_ref().map(TaskIterator::open).transpose();
         let mut statistics = Statistics::default();
         opened.is_ok() && self.tell(0).is_ok() && self.describe(&mut statistics).is_ok()
     }
 
-    /// Tells the programs which generation takes overflow, and when the last pass began.
+    /// Writes the control map: which generation takes overflow, and when the last pass began.
     fn tell(&mut self, pass_started_ns: u64) -> Result<(), Error> {
         let generation = self.overflow.generation();
         self.control.set(
@@ -305,8 +306,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Hands over all that has happened since the last drain, in its order. `Ok(true)`: records were lost or summed up,
-    /// so the next pass should come soon.
+    /// Hands over all events since the last drain to `sink`, in their order. Returns `true` if records found the ring full, so
+    /// that the next pass should come soon.
     ///
     /// # Errors
     /// When a map cannot be read.
@@ -323,7 +324,7 @@ impl Kernel {
         if matches!(is_full, Ok(true)) {
             merged = self.merge_overflow(names, &mut found);
         }
-        // Also when the rest could not be read: what is taken out of the ring is nowhere else.
+        // Handed over even if the hash could not be read: the records are no longer in the ring.
         for (_, event) in found {
             self.self_test.check(&event);
             if let Some(run_queue) = &mut self.run_queue {
@@ -348,8 +349,8 @@ impl Kernel {
         Ok(is_full)
     }
 
-    /// Hands over what the ring tells of the time up to `now_ns`, record by record: thousands of them need no room. Nothing
-    /// had come to the hash by then, so none of them has to wait for it.
+    /// Hands over the events of the ring up to `now_ns`, one by one, without storing them. By then no record had gone to the
+    /// hash, so no event has to wait for one of the hash.
     fn pass_on(&mut self, now_ns: u64, names: &mut Names, sink: &mut impl FnMut(Found)) {
         let Self {
             ring,
@@ -372,9 +373,9 @@ impl Kernel {
         });
     }
 
-    /// Ring and hash have no order between them: a child's birth may be in one and its parent's in the other. What the
-    /// ring tells of the time after the turn waits for the next drain, since the hash that is written now may tell of
-    /// something before it.
+    /// Sorts the events of ring and hash by time, because the fork of a child may be in one and that of its parent in the
+    /// other. Ring events after the exchange of generations wait for the next drain: the hash that the programs write now may
+    /// hold earlier ones.
     fn merge_overflow(&mut self, names: &mut Names, found: &mut Vec<Timed>) -> Result<(), Error> {
         self.read_ring(names, found);
         let pass_started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
@@ -396,7 +397,7 @@ impl Kernel {
         });
     }
 
-    /// Looks at all live processes through the task iterator. `started_ns`: now, nanoseconds since boot.
+    /// Reads all live processes through the task iterator. `started_ns`: the current time, nanoseconds since boot.
     ///
     /// # Errors
     /// When the kernel refuses the iterator or a read.
@@ -409,17 +410,17 @@ impl Kernel {
         Ok(pass)
     }
 
-    /// A file that tells all tasks from the first one on, in the words of `agent-common`.
+    /// A file that returns records (`agent-common`) of all tasks, from the first one on.
     ///
     /// # Errors
-    /// When the kernel refuses it, and in another tier than the iterator's.
+    /// When the kernel refuses it, and in any tier but the iterator's.
     pub fn tasks(&self) -> io::Result<File> {
         let iterator = self.iterator.as_ref();
         let iterator = iterator.ok_or_else(|| io::Error::other("no iterator"))?;
         iterator.open()
     }
 
-    /// What was born from here on, no pass has credited.
+    /// Sets the start of the pass: the programs treat processes born later as not credited by any pass.
     ///
     /// # Errors
     /// When the control map cannot be written.
@@ -427,7 +428,7 @@ impl Kernel {
         self.tell(started_ns).map_err(io::Error::other)
     }
 
-    /// On-CPU time of the processes that ran (switch tier).
+    /// The on-CPU time of all processes in the map (switch tier).
     ///
     /// # Errors
     /// When a map cannot be read.
@@ -435,8 +436,8 @@ impl Kernel {
         self.switch.read()
     }
 
-    /// Has the programs follow a process that they do not know, from what it has used up to now (switch tier on
-    /// tracepoints). A full map says so.
+    /// Adds a process that the programs do not know to their map, with what it used so far (switch tier on tracepoints). `false`
+    /// if the map is full, the process is in it already, or this is another tier.
     ///
     /// # Errors
     /// When a map cannot be written.
@@ -444,7 +445,7 @@ impl Kernel {
         self.switch.adopt(sample)
     }
 
-    /// Makes room in the map of run times: these processes are gone.
+    /// Removes processes that are gone from the map of run times.
     ///
     /// # Errors
     /// When a map cannot be written.
@@ -452,13 +453,13 @@ impl Kernel {
         self.switch.forget(gone)
     }
 
-    /// Whether [`Self::attribute`] is of any use.
+    /// Whether run-queue latency is counted; [`Self::attribute`] does nothing otherwise.
     pub fn counts_by_group(&self) -> bool {
         self.run_queue.is_some()
     }
 
-    /// Says for whom the waits of which process count from now on: all groups, all live processes, and the comms whose
-    /// group is known at an exec. To be called after each pass.
+    /// Sets the group for which the waits of each process count from now on, by all groups, all live processes, and the comms
+    /// whose group an exec decides. The caller calls it after each pass.
     ///
     /// # Errors
     /// When a map cannot be written.
@@ -475,17 +476,17 @@ impl Kernel {
         }
     }
 
-    /// Forks a child of known work and reaps it; its record decides the self-test when it comes.
+    /// Forks a child that uses a known amount of CPU time, and reaps it. Its release record decides the self-test.
     pub fn begin_self_test(&mut self, now_ns: u64) {
         self.self_test = self_test::begin(now_ns);
     }
 
-    /// What the self-test has found by `now_ns`.
+    /// The state of the self-test at `now_ns`; starts another attempt when one is due.
     pub fn self_test(&mut self, now_ns: u64) -> super::SelfTest {
         self.self_test.state(now_ns)
     }
 
-    /// Writes what the programs tell of themselves.
+    /// Fills in the statistics of programs and maps.
     ///
     /// # Errors
     /// When a map cannot be read.

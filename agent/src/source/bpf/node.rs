@@ -1,17 +1,18 @@
-//! Programs that are attached beside those of the plan, and what the programs count of the node as a whole.
+//! Attaches the optional programs beside those of the plan (count of threads, run-queue latency), and reads the totals of the
+//! node.
 
 use super::{Error, Kernel, load, plan::Program, runqueue::RunQueue};
 use crate::{host::boottime_ns, source::NodeCounts};
 
 impl Kernel {
-    /// Begins to count the threads that begin.
+    /// Begins to count new threads.
     pub(super) fn add_thread_count(&mut self, btf: Option<&aya::Btf>) -> Result<(), Error> {
         load::add(&mut self.ebpf, Program::Thread, btf)?;
         self.counts_threads = true;
         Ok(())
     }
 
-    /// What the programs have counted of the node as a whole.
+    /// The programs' totals of the whole node.
     ///
     /// # Errors
     /// When a map cannot be read.
@@ -24,7 +25,8 @@ impl Kernel {
         })
     }
 
-    /// Notes what was lost by the end of a pass that has credited all that live. `online_cpus` is asked only if there was a loss.
+    /// Updates the bound of lost CPU time at the end of a pass that credited all live processes. Calls `online_cpus` only if
+    /// there was a loss.
     ///
     /// # Errors
     /// When a map cannot be read.

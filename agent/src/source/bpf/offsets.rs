@@ -1,12 +1,12 @@
-//! From the kernel's type information to the layout that the programs are loaded with.
+//! Finds the offsets of kernel fields in the kernel's type information, for the layout with which the programs are loaded.
 
 use super::btf::Btf;
 use agent_common::{ABSENT, ARGV_READ, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
 
-/// Fields that some kernels are built without; each takes a fact away, or is not needed beside another. Without any other
-/// field a number would be 0 and wrong, so the tier falls to `/proc`.
+/// Fields that some kernels are built without. Without such a field a fact is missing, or another field replaces it. Without
+/// any other field a number would be 0 and wrong, so no program with type information is loaded.
 const OPTIONAL: &[&str] = &[
-    // One name before 5.14, the other since.
+    // `task_old_state` before 5.14, `task_state` since.
     "task_state",
     "task_old_state",
     // CONFIG_TASK_IO_ACCOUNTING
@@ -16,7 +16,7 @@ const OPTIONAL: &[&str] = &[
     "signal_write_bytes",
     // CONFIG_SCHED_INFO
     "task_run_delay",
-    // Not with CONFIG_VIRT_CPU_ACCOUNTING_NATIVE: user and system time are precise then.
+    // Missing with CONFIG_VIRT_CPU_ACCOUNTING_NATIVE, where user and system time are precise.
     "signal_shown_utime",
     "signal_shown_stime",
     // CONFIG_CGROUPS
@@ -24,9 +24,9 @@ const OPTIONAL: &[&str] = &[
     "css_set_cgroup",
     "cgroup_node",
     "node_id",
-    // Without it, whoever runs with borrowed ids counts as having just got them.
+    // Without it, a process that runs with borrowed ids counts as having received them by this exec.
     "bprm_per_clear",
-    // Memory and the limit of descriptors are told by /proc, too, and arguments are if there is time.
+    // The agent can read memory and the limit of descriptors from /proc, and arguments if the process lives long enough.
     "signal_rlim",
     "mm_rss_stat",
     "mm_total_vm",
@@ -34,7 +34,7 @@ const OPTIONAL: &[&str] = &[
     "mm_arg_end",
 ];
 
-/// The layout of this kernel, and the names of the fields it does not have.
+/// The layout of this kernel, and the names of the fields that it lacks.
 pub(super) fn resolve(btf: &Btf<'_>) -> (Layout, Vec<&'static str>) {
     let mut layout = Layout {
         offsets: Offsets::resolve(|name, path| btf.offset(name, path)),
@@ -42,7 +42,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> (Layout, Vec<&'static str>) {
         ..Layout::ABSENT
     };
     if let Some((first, element, size)) = btf.array_element("mm_struct", "rss_stat") {
-        // Since 6.2 the counters are per-CPU ones with an approximate sum, before that plain words.
+        // Since 6.2 the counters are per-CPU counters with an approximate sum; before, they are plain words.
         let count = if element == "percpu_counter" {
             btf.offset("percpu_counter", "count")
         } else {
@@ -72,7 +72,7 @@ fn missing(offsets: &Offsets) -> Vec<&'static str> {
         .collect()
 }
 
-/// The first of `missing` without which no kernel tier works.
+/// The first of `missing` without which no program with type information works.
 pub(super) fn first_required(missing: &[&'static str]) -> Option<&'static str> {
     let has_no_state = ["task_state", "task_old_state"]
         .iter()

@@ -1,7 +1,7 @@
-//! What did not fit into the ring: two generations of the hash by identity, and as many of the sums by comm.
+//! Reads what did not fit into the ring: the overflow hash by identity and the sums by comm, in two generations each.
 //!
-//! The programs write one generation while the other is empty. To read it, user space lets them write the other one,
-//! waits until every program that may still hold the old one has ended, and then reads and empties it at leisure.
+//! The programs write one generation while the other is empty. To read it, the agent lets the programs write the other one,
+//! waits until every program that may still hold the old one has ended, and then reads and empties the old one.
 
 use super::{
     Error, Found, events, events::Timed, fill::Fill, load, snapshot::Carried, take, wire::Wire,
@@ -18,18 +18,18 @@ type Sums = PerCpuHashMap<MapData, Wire<Comm>, Wire<CoarseSums>>;
 
 pub(super) struct Overflow {
     generations: [Generation; 2],
-    /// Which one the programs write.
+    /// The generation that the programs write.
     active: usize,
-    /// They change places together with the generations of the hash.
+    /// Exchanged together with the generations of the hash.
     sums: [Sums; 2],
     rest: PerCpuArray<MapData, Wire<CoarseSums>>,
     rest_before: CoarseSums,
     node: PerCpuArray<MapData, Wire<NodeTotals>>,
-    /// As of the last turn.
+    /// The totals at the last exchange.
     node_before: NodeTotals,
-    /// Entries read from the hash.
+    /// Number of entries read from the hash since the start.
     pub(super) entries: u64,
-    /// How full a generation was at its turn.
+    /// How full a generation was when it was exchanged.
     pub(super) fill: Fill,
     pub(super) sums_fill: Fill,
 }
@@ -54,12 +54,13 @@ impl Overflow {
         self.active as u64
     }
 
-    /// True totals of the node.
+    /// Exact totals of the node, summed over all CPUs.
     pub(super) fn node(&self) -> Result<NodeTotals, Error> {
         Ok(events::sum(self.node.get(&0, 0)?.iter().map(|cpu| cpu.0)))
     }
 
-    /// Whether anything came here since the last turn; then the generations change places.
+    /// Whether a record found the ring full since the last call. If so, exchanges the generations; the caller must then write the
+    /// control map.
     pub(super) fn turn(&mut self) -> Result<bool, Error> {
         let node = self.node()?;
         let is_news = node.ring_full != self.node_before.ring_full;
@@ -72,7 +73,7 @@ impl Overflow {
         Ok(is_news)
     }
 
-    /// Adds what the generation tells that was written before the turn.
+    /// Empties the generation of the hash that was in use before the exchange, and adds its events to `found`.
     pub(super) fn drain(
         &mut self,
         carried: Carried,
@@ -91,7 +92,8 @@ impl Overflow {
         Ok(())
     }
 
-    /// Hands over the sums that were written before the turn, and frees their places; of what has no comm, what it has grown by.
+    /// Empties the sums by comm that were in use before the exchange, and hands them over. Of the sum without a comm, which is
+    /// never emptied, it hands over the increase.
     pub(super) fn drain_sums(
         &mut self,
         carried: Carried,
@@ -117,8 +119,9 @@ impl Overflow {
     }
 }
 
-/// Returns when every program that ran at the call has ended: they run under RCU, and `membarrier` waits for a grace
-/// period. It is refused with `nohz_full=`; programs take microseconds, so a millisecond does, too.
+/// Returns when every program that ran at the call has ended: programs run under RCU, and `membarrier` waits for a grace
+/// period. The kernel refuses `membarrier` with `nohz_full=`; then a millisecond is enough, because programs take
+/// microseconds.
 pub(super) fn wait_for_programs() {
     // SAFETY: the call takes no pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };

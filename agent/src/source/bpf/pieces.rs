@@ -1,17 +1,18 @@
-//! Arguments of one exec that came in several records: the further pieces first, then the exec with the first piece.
+//! Puts together the arguments of an exec that came in several records: first the further pieces, then the exec record with
+//! the first piece.
 //!
-//! One CPU writes all records of an exec, in this order, so that those of one are in order, and those of others may be in
-//! between. At most [`MOST`] execs are put together at a time, of 48 KiB each; beyond that the oldest is given up, and its arguments
-//! count as cut.
+//! One CPU writes all records of an exec in this order, so the records of one exec are in order; those of others may come in
+//! between. At most [`MOST`] execs wait at a time, with 48 KiB each. If there are more, the oldest one is dropped, and its
+//! arguments count as cut.
 
 use std::collections::VecDeque;
 
 use agent_common::{ARGV_BYTES, ExecRecord, Identity};
 
-/// Execs of which pieces wait: more than the ring has room for.
+/// Maximum number of execs whose pieces wait: more than the ring has room for.
 const MOST: usize = 16;
 
-/// See the module.
+/// The pieces that wait for their exec record.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Pieces {
     waiting: VecDeque<Waiting>,
@@ -31,7 +32,7 @@ impl Waiting {
 }
 
 impl Pieces {
-    /// A further piece. One without the pieces before it is dropped.
+    /// Adds a further piece. Drops it if a piece before it is missing.
     pub(super) fn add(&mut self, record: &ExecRecord, bytes: &[u8]) {
         let known = self.waiting.iter_mut().find(|one| one.is_of(record));
         let before = known.as_ref().map_or(0, |one| one.bytes.len());
@@ -53,7 +54,7 @@ impl Pieces {
         }
     }
 
-    /// What was told of this exec beyond the first piece.
+    /// Removes and returns the arguments of this exec beyond the first piece; empty if there are none.
     pub(super) fn take(&mut self, record: &ExecRecord) -> Vec<u8> {
         let place = self.waiting.iter().position(|one| one.is_of(record));
         let found = place.and_then(|place| self.waiting.remove(place));

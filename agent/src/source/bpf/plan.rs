@@ -1,9 +1,11 @@
-//! From facts about this kernel to what is loaded. Pure.
+//! Decides what is loaded, from what is known about this kernel. Pure: no IO.
+//!
+//! In: the requested tier and [`Support`]. Out: plans, best first. Trying them is left to the parent module.
 
 use super::support::Support;
 use crate::source::{Rung, Tier};
 
-/// A kernel program. The names are those of the functions in agent-ebpf.
+/// A kernel program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     /// `tp_btf/sched_process_fork`
@@ -16,15 +18,15 @@ pub enum Program {
     Release,
     /// `tp_btf/sched_process_free`
     Free,
-    /// `tp_btf/sched_process_free`, too; beside [`Self::Release`], for leaders whose release that does not see
+    /// Also `tp_btf/sched_process_free`; loaded beside [`Self::Release`], for leaders whose release it does not see
     LeaderFree,
     /// `iter/task`
     Snapshot,
     /// `tp_btf/sched_switch`
     Switch,
-    /// `tp_btf/sched_switch`, too; beside any plan, if it is wanted
+    /// Also `tp_btf/sched_switch`; loaded beside any plan with types, if the collector of run-queue latency is on
     RunQueue,
-    /// `tp_btf/task_newtask`; beside any plan with types
+    /// `tp_btf/task_newtask`; loaded beside any plan with types
     Thread,
     /// `tracepoint/task/task_newtask`
     TraceNewtask,
@@ -39,7 +41,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// All programs, in the order of the architecture's picture.
+    /// All programs, in the order in which metrics list them.
     pub const ALL: [Self; 15] = [
         Self::Fork,
         Self::Exec,
@@ -58,7 +60,7 @@ impl Program {
         Self::TraceSwitch,
     ];
 
-    /// The function in the object file.
+    /// The name of the function in the object file (agent-ebpf).
     pub const fn symbol(self) -> &'static str {
         match self {
             Self::Fork => "process_fork",
@@ -79,7 +81,7 @@ impl Program {
         }
     }
 
-    /// The hook it sits on, as metrics and messages name it.
+    /// The hook that the program is attached to, as metrics and messages name it.
     pub const fn hook(self) -> &'static str {
         match self {
             Self::Fork => "sched_process_fork",
@@ -102,7 +104,7 @@ impl Program {
 }
 
 impl Program {
-    /// Category and event of the classic tracepoint it sits on, if it is one of those.
+    /// Category and event, if the program is attached to a classic tracepoint.
     pub(super) fn tracepoint(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::TraceNewtask
@@ -115,21 +117,21 @@ impl Program {
     }
 }
 
-/// Which tier was asked for.
+/// The tier that the operator requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// The best that works.
+    /// The best one that works.
     Auto,
-    /// This one or none.
+    /// This one; the agent does not start without it.
     Only(Tier),
 }
 
-/// What is to be loaded. `Procfs` loads nothing and has no rung.
+/// What the agent loads. [`Tier::Procfs`] loads nothing and has no rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// How accounting is done.
     pub tier: Tier,
-    /// Where final totals come from.
+    /// The hook of the final totals.
     pub rung: Option<Rung>,
 }
 
@@ -146,17 +148,17 @@ impl Plan {
         rung: Some(Rung::LastSwitch),
     };
 
-    /// Whether its programs are loaded by the kernel's type information.
+    /// Whether its programs need the kernel's type information.
     pub fn needs_types(self) -> bool {
         self.rung.is_some() && !self.is_traced()
     }
 
-    /// Whether its programs sit on classic tracepoints, and all that is known of processes stands in a map of theirs.
+    /// Whether its programs are attached to classic tracepoints and keep what they know of processes in a map of their own.
     pub fn is_traced(self) -> bool {
         self.rung == Some(Rung::LastSwitch)
     }
 
-    /// What is tried after `refused`, for a message.
+    /// How a message names this plan when it is tried after `refused`.
     fn instead_of(self, refused: Self) -> &'static str {
         match self.tier {
             Tier::Procfs => "/proc only",
@@ -166,11 +168,11 @@ impl Plan {
         }
     }
 
-    /// Programs in the order in which they are attached: deaths before births, so that nobody is born whose end would
-    /// be missed.
+    /// Programs in the order in which they are attached: ends before births, so that no end of a process is missed whose birth
+    /// was seen.
     pub fn programs(self) -> Vec<Program> {
         let mut programs = match self.rung {
-            // The free finds what the release has marked.
+            // The program at the free uses the marks of that at the release, so it is attached first.
             Some(Rung::Release) => vec![Program::LeaderFree, Program::Release],
             Some(Rung::Free) => vec![Program::Free],
             Some(Rung::LastSwitch) => {
@@ -194,14 +196,14 @@ impl Plan {
     }
 }
 
-/// The end of the message that `refused` cannot be: what is tried instead, if anything is left of `plans`.
+/// The end of the message that `refused` failed: what is tried next, if anything is left of `plans`.
 pub(super) fn next(plans: &[Plan], refused: Plan) -> String {
     let next = plans.first().map(|next| next.instead_of(refused));
     next.map_or_else(String::new, |next| format!("; trying {next}"))
 }
 
-/// The plans to be tried, best first; the last one of `Auto` is [`Plan::PROCFS`], which always works. Empty when the
-/// tier asked for cannot work here.
+/// The plans to try, best first. The last one of `Auto` is [`Plan::PROCFS`], which always works. Empty if the requested
+/// tier cannot work here.
 pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
     let mut plans = Vec::new();
     let wants = |tier| request == Request::Auto || request == Request::Only(tier);
@@ -233,7 +235,7 @@ pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
     plans
 }
 
-/// What is left of `plans` after `refused` did not load or attach.
+/// The plans that remain after the kernel refused the program `refused`.
 pub(super) fn without(plans: &[Plan], refused: Program) -> Vec<Plan> {
     plans
         .iter()

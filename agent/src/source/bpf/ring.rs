@@ -1,4 +1,4 @@
-//! The ring: records in the order in which they found room.
+//! Reads the ring: records in the order in which the programs reserved room for them.
 
 use super::{
     events::{self, Timed},
@@ -17,16 +17,16 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-/// What stands before each record in the ring, and what records are aligned to.
+/// Bytes of the header before each record in the ring, and the alignment of records.
 const HEAD_BYTES: usize = 8;
 
 pub(super) struct Ring {
     records: RingBuf<MapData>,
     bytes: u32,
-    /// How full it was when it was read.
+    /// How full the ring was when it was read.
     pub(super) fill: Fill,
     pub(super) received: u64,
-    /// Records of no known kind.
+    /// Number of records of an unknown kind.
     pub(super) malformed: u64,
 }
 
@@ -41,12 +41,13 @@ impl Ring {
         })
     }
 
-    /// A descriptor that becomes readable when the ring is half full.
+    /// A descriptor that becomes readable when the programs wake the reader.
     pub(super) fn wake_fd(&self) -> io::Result<OwnedFd> {
         self.records.as_fd().try_clone_to_owned()
     }
 
-    /// Hands over what is there until `is_enough`. No more than the ring holds: however fast records come, this ends.
+    /// Hands over events until `is_enough` returns `true` or the ring is empty. It reads no more bytes than the ring holds, so it
+    /// ends however fast records come.
     pub(super) fn read(
         &mut self,
         carried: Carried,

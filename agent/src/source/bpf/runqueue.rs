@@ -1,7 +1,10 @@
-//! Run-queue latency: says which process counts for which group, and reads what was counted.
+//! Run-queue latency: writes which process counts for which group to the kernel's maps, and reads the histograms.
 //!
-//! The kernel counts in slots. A process is in its parent's from its birth and in the one that its comm says from an exec;
-//! at each pass every live process is told its own, if it changed.
+//! The program counts by slot. From its birth a process has the slot of its parent; an exec gives it the slot of its comm.
+//! After each pass the agent writes the slot of every live process whose slot changed.
+//!
+//! In: groups, processes and comms with their [`Attribution`]. Out: [`RunQueueStatistics`]. Which group has which slot is
+//! left to `slots`.
 
 use super::{
     Error, Sizes, Support,
@@ -30,15 +33,15 @@ use std::{
 const ANY: u64 = 0;
 const EXIST: u64 = 2;
 
-/// Kernel fields that it is made of.
+/// Kernel fields that the program needs.
 const FIELDS: [&str; 2] = ["task_run_delay", "task_pcount"];
 
-/// What is to be done where it cannot be counted.
+/// The warning for a kernel that cannot count run-queue latency.
 pub(super) fn without(why: &impl std::fmt::Display) -> String {
     format!("--collector.runqueue: {why}; run-queue latency is not shown")
 }
 
-/// `sizes`, without slots where the kernel does not keep what is counted.
+/// `sizes`, without slots (and with a warning) if the kernel lacks the fields.
 pub(super) fn if_possible(sizes: Sizes, support: &Support, warnings: &mut Vec<String>) -> Sizes {
     let is_missing = support.missing.iter().any(|field| FIELDS.contains(field));
     if !is_missing || sizes.run_queue_slots.is_none() {
@@ -60,14 +63,14 @@ pub(super) struct RunQueue {
     by_comm: KernelMap<MapData, Comm, u32>,
     generation: Array<MapData, u32>,
     slots: Slots,
-    /// What was told of the processes of the last pass, unless something happened to them since.
+    /// The slots that the agent wrote for the processes of the last pass, except processes with an event since.
     told: HashMap<u32, u32>,
     told_of_comms: HashMap<Comm, u32>,
-    /// Who had no place at the last pass.
+    /// Processes that had no entry at the last pass.
     absent: HashSet<u32>,
-    /// How often slots of processes were changed; 0 is no such number.
+    /// The number that changes whenever the agent changes slots of processes; never 0.
     changes: NonZeroU32,
-    /// Who is older has no place of the kernel's making.
+    /// Attachment of the programs. They made no entry for older processes.
     since_ns: u64,
 }
 
@@ -90,7 +93,7 @@ impl RunQueue {
         Ok(run_queue)
     }
 
-    /// What has happened to a process may have changed its slot.
+    /// Notes an event of a process: the programs may have changed its slot.
     pub(super) fn note(&mut self, event: &Event) {
         let tgid = match event {
             Event::Forked { child, .. } => child.tgid,
@@ -101,12 +104,13 @@ impl RunQueue {
         self.told.remove(&tgid);
     }
 
-    /// Nobody knows what happened to whom.
+    /// Forgets which slots were written. Called when records were added up, so that events of any process may be missing.
     pub(super) fn forget_told(&mut self) {
         self.told.clear();
     }
 
-    /// Tells the kernel: these are all groups, all live processes, and the comms of which something is known.
+    /// Writes to the kernel's maps the slots of all live processes and of the comms whose attribution is known. `groups` are all
+    /// groups.
     pub(super) fn attribute<'a>(
         &mut self,
         groups: impl Iterator<Item = u64>,
@@ -144,15 +148,16 @@ impl RunQueue {
         }
     }
 
-    /// `false`: it has no place. One that was born under the agent has had one, so it is gone, unless that is so at two
-    /// passes: a place of one that is gone would never be free again.
+    /// Writes the slot of a process. Returns `false` if it has no entry. A process born after the attachment had one, so it is
+    /// probably gone, and the agent makes a new entry only if that is so at two passes: the entry of a process that is gone
+    /// would stay for ever.
     fn tell(&mut self, id: ProcessId, slot: u32) -> Result<bool, Error> {
         let may_make = id.start_ns < self.since_ns || self.absent.contains(&id.tgid);
         let flags = if may_make { ANY } else { EXIST };
         was_taken(self.by_process.insert(id.tgid, slot, flags))
     }
 
-    /// What the kernel remembers with each thread is of the time before.
+    /// Makes the slots invalid that the program stored with each thread.
     fn announce(&mut self) -> Result<(), Error> {
         self.changes = self.changes.checked_add(1).unwrap_or(NonZeroU32::MIN);
         Ok(self.generation.set(0, self.changes.get(), 0)?)
@@ -180,7 +185,7 @@ impl RunQueue {
         Ok(())
     }
 
-    /// What was counted.
+    /// Reads what the program counted.
     pub(super) fn statistics(&self) -> Result<RunQueueStatistics, Error> {
         let totals: RunQueueTotals = sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0));
         let mut by_group: HashMap<u64, RunQueueWaits> =
@@ -206,7 +211,7 @@ fn read(
     Ok(sum(waits.get(&slot, 0)?.iter().map(|cpu| cpu.0)))
 }
 
-/// Whether the map did it: an entry may be gone, or there may be no room.
+/// Whether the operation on a map succeeded. A missing entry and a full map are expected (`false`); other errors are returned.
 fn was_taken(result: Result<(), MapError>) -> Result<bool, Error> {
     let is_expected = |error: &std::io::Error| {
         matches!(
@@ -222,7 +227,7 @@ fn was_taken(result: Result<(), MapError>) -> Result<bool, Error> {
     }
 }
 
-/// As the kernel keeps it: 15 bytes at most, and zeros.
+/// A name as the kernel stores it: at most 15 bytes, padded with zeros.
 fn comm_of(name: &[u8]) -> Comm {
     let mut comm = Comm::default();
     let len = name.len().min(COMM_BYTES - 1);

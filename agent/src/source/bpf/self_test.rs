@@ -1,22 +1,23 @@
-//! The start-up self-test: is the CPU time that the final record gives that of `wait4`?
+//! The self-test at the start: does the final record of a process carry the CPU time that `wait4` returns?
 //!
-//! A child works for a few milliseconds and is reaped; its record arrives at once or, on the free rung, after an RCU
-//! grace period. Serving never waits for it. What the kernel leaves out now and then (a record, a switch: both are counted
-//! where they are missed) may hit one child; what is wrong with the programs hits each.
+//! A child works for a few milliseconds, and the agent reaps it. Its record arrives at once or, with the hook
+//! `sched_process_free`, after an RCU grace period. Serving never waits for it. The kernel sometimes leaves out a record or a
+//! switch (both are counted elsewhere), which may hit one child; a fault of the programs hits every child. So up to three
+//! children are tried, and one right figure is enough.
 
 use crate::{process::Event, source::SelfTest};
 use std::io;
 
-/// How long the child works.
+/// CPU time that the child uses.
 const WORK_NS: u64 = 3_000_000;
-/// How long the record may take.
+/// Maximum time until the record arrives.
 const PATIENCE_NS: u64 = 60_000_000_000;
-/// How many children there may be; one that is right is enough.
+/// Maximum number of children.
 const ATTEMPTS: u32 = 3;
-/// What may differ: the last switch and the teardown after `wait4` took its figure, and 2 %.
+/// Allowed difference, to which 2 % are added: the last switch and the teardown come after `wait4` took its figure.
 const TOLERANCE_NS: u64 = 100_000;
 
-/// A self-test under way or done.
+/// The state of the self-test.
 #[derive(Debug, Default)]
 pub(super) enum SelfTestRun {
     #[default]
@@ -27,32 +28,32 @@ pub(super) enum SelfTestRun {
         begun_ns: u64,
         attempt: u32,
     },
-    /// The child of this attempt was no proof.
+    /// The child of this attempt proved nothing; another one follows.
     Missed {
         attempt: u32,
     },
     Done(SelfTest),
 }
 
-/// Forks, works, reaps. Takes about as long as the work.
+/// Forks the first child and reaps it. Takes about as long as the child works.
 pub(super) fn begin(now_ns: u64) -> SelfTestRun {
     SelfTestRun::attempt(1, now_ns)
 }
 
-/// The child's number, and its CPU time by `wait4` in nanoseconds.
+/// Forks a child, waits for its end, and returns its id and its CPU time by `wait4` in nanoseconds.
 fn worked_child() -> io::Result<(u32, u64)> {
-    // SAFETY: the child calls nothing but clock_gettime and _exit, which are safe after fork in any program.
+    // SAFETY: the child calls only `clock_gettime` and `_exit`, which are safe after fork in any program.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         while own_cpu_ns() < WORK_NS {}
-        // SAFETY: ends the child without running anything of the parent's.
+        // SAFETY: ends the child without running exit handlers of the parent.
         unsafe { libc::_exit(0) };
     }
     let Ok(tgid) = u32::try_from(pid) else {
         return Err(io::Error::last_os_error());
     };
     let mut status = 0;
-    // SAFETY: all bytes zero are a value of it.
+    // SAFETY: all bytes zero are a valid value of the type.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to locals that outlive the call.
     let reaped = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
@@ -78,7 +79,7 @@ fn own_cpu_ns() -> u64 {
 }
 
 impl SelfTestRun {
-    /// Decides, if `event` is the one waited for.
+    /// Decides the test if `event` is the final record of the child.
     pub(super) fn check(&mut self, event: &Event) {
         let Self::Waiting {
             tgid,
@@ -138,7 +139,7 @@ impl SelfTestRun {
         Self::Done(SelfTest::Failed)
     }
 
-    /// The state by `now_ns`. Begins the next attempt when one is due.
+    /// The state at `now_ns`. Starts the next attempt when one is due.
     pub(super) fn state(&mut self, now_ns: u64) -> SelfTest {
         if let Self::Waiting {
             begun_ns, attempt, ..
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
     use crate::process::{Counters, Cpu, Facts, ProcessId, Released};
 
-    /// The final record of the child that is waited for, with so much more CPU time than it used.
+    /// The final record of the child that is waited for, with `more_ns` more CPU time than it used.
     fn record(run: &SelfTestRun, more_ns: u64) -> Event {
         let SelfTestRun::Waiting {
             tgid, expected_ns, ..

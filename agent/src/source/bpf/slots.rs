@@ -1,27 +1,28 @@
-//! Which slot of the kernel's histograms is whose. Pure.
+//! Assigns the slots of the kernel's histograms to groups. Pure: no IO of its own.
 //!
 //! ```text
-//! never used --group comes--> its --group is forgotten--> resting --two passes later, and none unused is left--> another's
+//! never used --a group appears--> owned --the group is gone--> resting --two passes later, if no unused one is left--> owned
 //! ```
 //!
-//! A slot only rises, so who gets a used one remembers what it held. What a slot of a group that was folded counts, or has counted,
-//! is its heir's. It rests before that: at each pass all live processes
-//! are told their slots, so after two of them nobody counts in one that no group has.
+//! A slot is reused only after two passes without an owner: the agent writes the slots of all live processes after each pass,
+//! so after two passes no process counts in a slot that no group owns. The values of a slot only rise, so its next owner
+//! remembers the values at which it began. Waits that a slot counts, or has counted, for a folded group belong to the heir:
+//! the group into which that one was folded.
 
 use super::events::sum;
 use crate::process::Folds;
 use agent_common::{RunQueueWaits, SLOT_UNKNOWN};
 use std::collections::{HashMap, HashSet, VecDeque};
 
-/// Passes that a slot is nobody's for.
+/// Passes that a slot stays without an owner.
 const REST: u64 = 2;
 
-/// See the module. Groups beyond the number of slots have none.
+/// The owners of all slots. A group that finds no free slot has none, and its waits count as unattributed.
 #[derive(Debug)]
 pub(super) struct Slots {
     by_group: HashMap<u64, Slot>,
     resting: VecDeque<Resting>,
-    /// The group that took over those that were folded, and what their slots counted that are others' by now.
+    /// The heir, and the waits that slots of folded groups had counted before they got their next owner.
     inherited: Option<(u64, RunQueueWaits)>,
     unused: std::ops::Range<u32>,
     passes: u64,
@@ -30,22 +31,22 @@ pub(super) struct Slots {
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     index: u32,
-    /// What it held when the group got it.
+    /// The values of the slot when the group got it.
     before: RunQueueWaits,
 }
 
-/// A slot of a group that is no more.
+/// A slot whose group no longer exists.
 #[derive(Debug, Clone, Copy)]
 struct Resting {
     index: u32,
-    /// The pass that found it.
+    /// The pass that found the group gone.
     since: u64,
-    /// What it held when that group got it, if the group was folded: what it counts is the heir's.
+    /// The values of the slot when the group got it, if that group was folded: further waits belong to the heir.
     before: Option<RunQueueWaits>,
 }
 
 impl Slots {
-    /// `count`: how many there are, that of unknown groups among them.
+    /// `count`: the number of slots, including that of unknown groups.
     pub(super) fn new(count: u32) -> Self {
         Self {
             by_group: HashMap::new(),
@@ -56,7 +57,8 @@ impl Slots {
         }
     }
 
-    /// Another pass: these are the groups now, and those that were folded since the pass before. `read` says what a slot holds.
+    /// Assigns slots after a pass. `groups` are the present groups, `folds` those that were folded since the pass before; `read`
+    /// returns the values of a slot.
     pub(super) fn renew<E>(
         &mut self,
         groups: impl Iterator<Item = u64>,
@@ -80,7 +82,7 @@ impl Slots {
             }
             is_present
         });
-        // The heir first: the others come and go.
+        // The heir gets a slot first, because other groups come and go.
         for group in folds.heir.into_iter().chain(groups) {
             if self.by_group.contains_key(&group) {
                 continue;
@@ -98,7 +100,7 @@ impl Slots {
         Ok(())
     }
 
-    /// What a former heir took over is forgotten with it.
+    /// When the heir changes, drops what the former heir had taken over.
     fn renew_heir(&mut self, heir: Option<u64>) {
         if self.inherited.map(|(heir, _)| heir) == heir {
             return;
@@ -109,7 +111,7 @@ impl Slots {
         }
     }
 
-    /// One that nobody counts in any more.
+    /// Removes and returns a slot in which no process counts any more; `None` if there is none yet.
     fn rested<E>(
         &mut self,
         read: impl Fn(u32) -> Result<RunQueueWaits, E>,
@@ -127,12 +129,12 @@ impl Slots {
         Ok(Some(slot.index))
     }
 
-    /// The slot of a group.
+    /// The slot of a group; `None` if it has none.
     pub(super) fn of(&self, group: u64) -> Option<u32> {
         Some(self.by_group.get(&group)?.index)
     }
 
-    /// All slots that count for a group, with the group and with what they held before. A group may have several.
+    /// All slots that count for a group: the group, the slot, and the values at which it began. A group may have several slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u32, &RunQueueWaits)> {
         let slots = self.by_group.iter();
         let slots = slots.map(|(group, slot)| (*group, slot.index, &slot.before));
@@ -142,13 +144,13 @@ impl Slots {
         slots.chain(of_heir)
     }
 
-    /// What a group has beside that.
+    /// The heir, and waits that it has beside those in [`Self::iter`].
     pub(super) fn inherited(&self) -> Option<(u64, RunQueueWaits)> {
         self.inherited
     }
 }
 
-/// What came on top of `before`.
+/// The increase from `before` to `now`.
 pub(super) fn since(now: &RunQueueWaits, before: &RunQueueWaits) -> RunQueueWaits {
     let mut grown = *now;
     grown.sum_ns = now.sum_ns.saturating_sub(before.sum_ns);
@@ -208,7 +210,7 @@ mod tests {
         assert_eq!(slots.of(7), Some(2));
     }
 
-    /// What each group has, where each slot holds what `held` says.
+    /// The total of each group, if the slots hold the values `held`.
     fn totals(slots: &Slots, held: &[u64]) -> BTreeMap<u64, u64> {
         let inherited = slots.inherited().into_iter();
         let mut totals: BTreeMap<u64, u64> = inherited
@@ -244,7 +246,7 @@ mod tests {
         assert_eq!(pass(&[1, 7], &[], [0, 2, 5]), [(1, 2), (7, 5)].into());
         assert_eq!(pass(&[1, 8], &[7], [0, 2, 5]), [(1, 7)].into());
         assert_eq!(pass(&[1, 8], &[], [0, 2, 6]), [(1, 8)].into(), "late");
-        // The slot is the next group's now; what it counted so far stays with the heir.
+        // The next group owns the slot now; what it counted before stays with the heir.
         assert_eq!(pass(&[1, 8], &[], [0, 3, 6]), [(1, 9), (8, 0)].into());
         assert_eq!(pass(&[1, 8], &[], [0, 3, 10]), [(1, 9), (8, 4)].into());
     }

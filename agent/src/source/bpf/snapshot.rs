@@ -1,4 +1,7 @@
-//! From the iterator's bytes to a pass. Reading is the kernel's `seq_file`: 32 KiB a call, in the order of thread ids.
+//! Converts the iterator's bytes to a pass.
+//!
+//! In: records of all live tasks, in the order of thread ids; the kernel (`seq_file`) returns up to 32 KiB for each read. Out:
+//! a [`Pass`]. Computing differences and booking them is left to the process table.
 
 use super::visited::{Visited, totals};
 use crate::process::{
@@ -13,7 +16,7 @@ use std::{
     num::NonZeroU64,
 };
 
-/// What the kernel gives at most for one read.
+/// Maximum bytes that the kernel returns for one read.
 const READ_BYTES: usize = 32 * 1024;
 /// Kernel: `TASK_*` and `EXIT_*` bits of include/linux/sched.h, the same from 5.8 to 7.2.
 const TASK_REPORT: u32 = 0x7f;
@@ -21,7 +24,7 @@ const TASK_IDLE: u32 = 0x402;
 const TASK_FROZEN: u32 = 0x8000;
 const TASK_RTLOCK_WAIT: u32 = 0x1000;
 
-/// Which facts the records of this kernel carry.
+/// The facts that the records of this kernel carry.
 #[derive(Debug, Clone, Copy)]
 pub struct Carried {
     pub(super) io: bool,
@@ -32,7 +35,7 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// What the kernel fields that were found allow.
+    /// The facts for which this kernel has the fields.
     pub fn new(layout: &Layout, page_bytes: u64) -> Self {
         let offsets = &layout.offsets;
         Self {
@@ -55,7 +58,7 @@ impl Carried {
         pages.saturating_mul(self.page_bytes)
     }
 
-    /// Totals in the table's words.
+    /// Converts totals to the counters of the process table. Facts that the records do not carry are `None`.
     pub(super) fn counters(self, totals: &Totals) -> Counters {
         Counters {
             cpu: shown_cpu(totals),
@@ -76,8 +79,8 @@ impl Carried {
     }
 }
 
-/// The split of CPU time as `/proc/<pid>/stat` would show it now (kernel: `cputime_adjust`): the precise run time,
-/// split as the ticks were, but neither part below what was shown before.
+/// The split of CPU time as `/proc/<pid>/stat` would show it now (kernel: `cputime_adjust`): the precise run time, split in
+/// the ratio of the sampled times, with neither part below what the kernel reported before.
 pub(super) fn shown_cpu(totals: &Totals) -> Cpu {
     let runtime = totals.runtime_ns;
     let (shown_user, shown_system) = (totals.shown_utime_ns, totals.shown_stime_ns);
@@ -104,7 +107,7 @@ pub(super) fn shown_cpu(totals: &Totals) -> Cpu {
     }
 }
 
-/// Kernel: `task_state_index`, as the letter groups of [`State`].
+/// The state of a task, as the kernel's `task_state_index` computes it, mapped to [`State`].
 fn state(state: u32, exit_state: u32) -> State {
     let shown = if state & TASK_IDLE == TASK_IDLE {
         return State::Other;
@@ -130,20 +133,20 @@ pub(super) fn process_id(id: &Identity) -> ProcessId {
     }
 }
 
-/// What the iterator gave so far. Only processes of several threads wait for their end: their threads may come before
-/// or after them.
+/// What was read from the iterator so far. Processes with several threads are completed at the end, because their threads may
+/// come before or after the leader.
 #[derive(Debug)]
 pub struct Snapshot {
     carried: Carried,
     processes: Vec<Sample>,
     leaders: Vec<LeaderRecord>,
     threads: Vec<ThreadSample>,
-    /// What the threads of a process used, by its number.
+    /// What the threads of each process used, by its tgid.
     visited: HashMap<u32, Visited>,
 }
 
 impl Snapshot {
-    /// Nothing yet; `expected` processes will come, or so.
+    /// An empty snapshot. `expected`: about how many processes will come.
     pub fn new(carried: Carried, expected: usize) -> Self {
         Self {
             carried,
@@ -157,9 +160,9 @@ impl Snapshot {
     /// Reads the iterator to its end.
     ///
     /// # Errors
-    /// When a read fails, or a record is none of ours.
+    /// When a read fails, or a record is cut or of an unknown kind.
     pub fn read(&mut self, iterator: &mut impl Read) -> io::Result<()> {
-        // Words, so that records are aligned as they are and need not be copied out.
+        // A buffer of words, so that records are aligned and need not be copied.
         let mut words = vec![0_u64; READ_BYTES / size_of::<u64>()];
         let buffer: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
         loop {
@@ -205,7 +208,7 @@ impl Snapshot {
         Some(())
     }
 
-    /// What was read as a pass that began at `started_ns`.
+    /// Converts what was read to a pass that began at `started_ns`.
     pub fn pass(mut self, started_ns: u64) -> Pass {
         for mut leader in self.leaders {
             if let Some(visited) = self.visited.get(&leader.id.tgid) {
@@ -245,7 +248,7 @@ fn sample(leader: &LeaderRecord, carried: Carried) -> Sample {
         threads: leader.threads,
         fd_limit: carried.fd_limit.then_some(leader.fd_limit),
         cgroup_id: NonZeroU64::new(leader.cgroup_id),
-        // The process ran when any of its threads did.
+        // The sum over all threads, so it changes when any thread of the process ran.
         ran_marker: leader.totals.runtime_ns,
     }
 }

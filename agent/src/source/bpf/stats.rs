@@ -1,4 +1,6 @@
-//! What the programs tell of themselves.
+//! Collects the statistics of the kernel programs and their maps.
+//!
+//! In: the running programs. Out: fields of [`Statistics`]. Exporting them is left to the collectors.
 
 use super::{
     Error, Kernel, Plan, Program, fill::Fill, missed, runqueue::RunQueue, snapshot::Carried,
@@ -8,7 +10,7 @@ use crate::source::{
 };
 use std::os::fd::AsFd;
 
-/// Whether the kernel keeps run counts and times of programs.
+/// Whether the kernel keeps run counts and run times of programs (`kernel.bpf_stats_enabled`).
 fn keeps_run_times() -> bool {
     std::fs::read("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.starts_with(b"1"))
 }
@@ -40,7 +42,8 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     Ok(())
 }
 
-/// Records that were never written. What the reader of live processes misses, its next run makes good.
+/// Records that were never written because the kernel left out a run. Runs of the iterator and the switch program are not
+/// counted: their next run corrects what was missed.
 fn missed_records(kernel: &Kernel) -> Result<u64, Error> {
     let mut missed = 0;
     for program in kernel.plan.programs() {
@@ -91,7 +94,7 @@ fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
         .collect()
 }
 
-/// Where each fact of a living process comes from; ends, births and final totals are the kernel's in both tiers.
+/// The source of each fact about live processes. Births, ends and final totals come from the kernel in both tiers.
 fn facts(plan: Plan, carried: Carried) -> Vec<(Fact, Origin)> {
     let tier = plan.tier;
     let typed = if plan.is_traced() {
@@ -104,7 +107,8 @@ fn facts(plan: Plan, carried: Carried) -> Vec<(Fact, Origin)> {
     } else {
         Origin::Procfs
     };
-    // What no record of a living process carries, `/proc` has where records of the living are not asked for.
+    // In the iterator tier, a fact that its records lack comes from `otherwise`; the switch tier reads live processes from
+    // `/proc`, which has all of them.
     let only_if = |there: bool, otherwise| match tier {
         Tier::Iterator if !there => otherwise,
         _ => live,

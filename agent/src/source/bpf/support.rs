@@ -1,77 +1,77 @@
-//! Facts about this kernel and this process's place in it.
+//! Facts about this kernel, and the obstacles to using kernel programs.
 
 use super::{btf::Btf, offsets, undisturbed};
 use agent_common::Layout;
 
-/// Why no kernel tier can work here. Each message says what to do about it.
+/// Why kernel programs cannot work here. Each message says what the operator can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
-    /// Built without bpf-linker.
+    /// The agent was built without bpf-linker.
     #[error(
         "this binary was built without the kernel programs; build it with bpf-linker installed (`cargo xtask run` \
          does it)"
     )]
     NotBuilt,
-    /// `--procfs` is a tree of files.
+    /// `--procfs` names ordinary files, not a mounted procfs.
     #[error(
         "{0} is not a mounted procfs, and kernel programs see this machine's processes, not those of a copy; name a \
          mounted procfs with --procfs, or ask for --accounting=procfs"
     )]
     NotProcfs(String),
-    /// A container with its own pid namespace.
+    /// The agent runs in a container with a pid namespace of its own.
     #[error(
         "the agent, or the procfs it was given, is not in the initial pid namespace, so process ids would not fit; \
          run it with the host's pid namespace (hostPID, --pid=host)"
     )]
     OtherPidNamespace,
-    /// Not enough rights.
+    /// The agent lacks capabilities.
     #[error(
         "{0} missing; run as root, or grant what is missing (systemd: AmbientCapabilities, container: \
          capabilities.add)"
     )]
     Capability(String),
-    /// No type information.
+    /// There is no usable type information.
     #[error(
         "/sys/kernel/btf/vmlinux: {0}; a kernel with CONFIG_DEBUG_INFO_BTF is needed, and /sys mounted"
     )]
     NoBtf(String),
-    /// No descriptions of tracepoints.
+    /// There are no readable descriptions of tracepoints.
     #[error("tracefs, by which kernels without type information are understood: {0}")]
     NoTracefs(String),
-    /// A tracepoint without a field that everything rests on.
+    /// A tracepoint lacks a required field.
     #[error("this kernel has no tracepoint field {0}; please report it with the kernel's version")]
     NoTraceField(String),
-    /// Type information without a field that everything rests on.
+    /// The kernel lacks a required field.
     #[error("this kernel has no field {0}; please report it with the kernel's version")]
     NoField(&'static str),
 }
 
-/// What was found out.
+/// What this kernel supports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Support {
     /// The kernel has the task iterator (since 5.8).
     pub task_iterator: bool,
-    /// The kernel has a function `release_task` that programs can name, and runs what hooks a function. Whether it may be
-    /// hooked shows when it is tried.
+    /// The kernel's type information lists the function `release_task`, and ftrace is on. Whether a program may be attached to
+    /// the function is found by trying.
     pub release_task: bool,
-    /// The kernel's functions by which programs keep their CPU, if it has them (since 6.14).
+    /// The kernel's functions by which programs disable preemption; `None` if it lacks them (before 6.14).
     pub undisturbed: Option<undisturbed::Functions>,
-    /// Why no program at all can be used; `None` where some can.
+    /// Why no program at all can be used; `None` if some can.
     pub obstacle: Option<Obstacle>,
-    /// Why none that needs the kernel's type information can be; `None` where they can.
+    /// Why no program with type information can be used; `None` if they can.
     pub no_types: Option<Obstacle>,
-    /// Why none that sits on a classic tracepoint can be; `None` where they can.
+    /// Why no program on classic tracepoints can be used; `None` if they can.
     pub no_tracepoints: Option<Obstacle>,
-    /// Optional kernel fields that this kernel does not have: their facts come from `/proc`.
+    /// Kernel fields that this kernel lacks. The facts of optional ones come from `/proc`, or are absent.
     pub missing: Vec<&'static str>,
 }
 
-/// `CAP_PERFMON` and `CAP_BPF`; `CAP_SYS_ADMIN` holds both, and is all there is before 5.8.
+/// The required capabilities. `CAP_SYS_ADMIN` includes both, and is the only one before 5.8.
 const CAPABILITIES: [(u32, &str); 2] = [(38, "CAP_PERFMON"), (39, "CAP_BPF")];
 const CAP_SYS_ADMIN: u32 = 21;
 
 impl Support {
-    /// Nothing can be used, because of `obstacle`.
+    /// No program can be used, because of `obstacle`.
     pub fn none(obstacle: Obstacle) -> Self {
         Self {
             obstacle: Some(obstacle),
@@ -79,7 +79,7 @@ impl Support {
         }
     }
 
-    /// Nothing that needs type information can be used, because of `obstacle`.
+    /// No program with type information can be used, because of `obstacle`.
     pub fn without_types(obstacle: Obstacle) -> Self {
         Self {
             no_types: Some(obstacle),
@@ -87,7 +87,7 @@ impl Support {
         }
     }
 
-    /// From the kernel's type information: what is supported, and the layout to load the programs with.
+    /// What the kernel supports by its type information, and the layout for loading the programs.
     pub fn of(btf: &Btf<'_>) -> (Self, Layout) {
         let (layout, missing) = offsets::resolve(btf);
         let support = Self {
@@ -102,12 +102,14 @@ impl Support {
     }
 }
 
-/// Whether an administrator has turned off what fentry rests on. Such a program is attached all the same then, and never runs.
+/// Whether an administrator has turned off ftrace, which fentry needs. The kernel then still attaches such a program, but
+/// never runs it.
 pub(super) fn is_ftrace_off() -> bool {
     std::fs::read("/proc/sys/kernel/ftrace_enabled").is_ok_and(|text| text.starts_with(b"0"))
 }
 
-/// Why the capabilities in `CapEff` of this `/proc/thread-self/status` are not enough; `None` when they are.
+/// The obstacle if the capabilities in the line `CapEff` of `status` (`/proc/thread-self/status`) are not enough; `None` if
+/// they are, or if there is no such line.
 pub(super) fn missing_capability(status: &str) -> Option<Obstacle> {
     let line = status
         .lines()

@@ -1,5 +1,7 @@
-//! On-CPU time per process as the switch program keeps it: by identity, or, where the programs sit on tracepoints, in
-//! what they keep of each process.
+//! Reads the on-CPU time of processes that the switch program keeps: by identity in the map `RUN_TIMES`, or on classic
+//! tracepoints in the entries of the map `TRACED`.
+//!
+//! Out: [`RunTimes`]. Combining them with `/proc` is left to `source/switch.rs`.
 
 use super::{Error, Plan, events, fill::Fill, snapshot::process_id, take, wire::Wire};
 use crate::{
@@ -18,23 +20,25 @@ type ById = std::collections::HashMap<ProcessId, u64>;
 /// Kernel: the map's `BPF_NOEXIST`.
 const BPF_NOEXIST: u64 = 1;
 
-/// What ran, and whether somebody may be missing.
+/// The on-CPU time of processes, and whether processes may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunTimes {
-    /// On-CPU time since the programs were attached, nanoseconds, up to the last switch.
+    /// On-CPU time up to the last switch, nanoseconds: since the programs were attached, or on classic tracepoints since the
+    /// birth of the process.
     pub by_id: ById,
-    /// Processes that are on a CPU now, with the kernel's types: how long, `/proc` tells.
+    /// With type information: processes that are on a CPU now. Their current run is not in `by_id`; `/proc` has it.
     pub on_cpu: HashSet<u32>,
-    /// The map was full since the last reading: some that ran may not be in it.
+    /// The map was full since the last reading, so processes that ran may be missing from it.
     pub was_full: bool,
-    /// With tracepoints: threads, whose process is not known here, and how long they have been on a CPU now.
+    /// On classic tracepoints: ids of threads that are on a CPU now, and how long they have been, nanoseconds. Their process is
+    /// unknown here.
     pub running: Vec<(u32, u64)>,
-    /// The programs know of a process what they saw themselves: nothing of older ones, and starts are those of the
-    /// programs' clock, a moment later than the kernel's.
+    /// The programs are on classic tracepoints. They know no processes older than themselves (unless added by `adopt`), and their
+    /// start times are a moment later than the kernel's.
     pub is_traced: bool,
 }
 
-/// The map that this plan has.
+/// The map of this plan.
 enum Times {
     ById(PerCpuHashMap<MapData, Wire<Identity>, Wire<RunTime>>),
     Traced(HashMap<MapData, u32, Wire<Traced>>),
@@ -85,12 +89,12 @@ impl Switch {
         })
     }
 
-    /// Switches whose process found no place.
+    /// Number of switches (on classic tracepoints, births) whose process found the map full.
     pub(super) fn full(&self) -> Result<u64, Error> {
         Ok(self.sums()?.full)
     }
 
-    /// On-CPU time, at most, of stretches that no program saw begin.
+    /// Upper bound of the on-CPU time of runs whose beginning the programs missed.
     pub(super) fn unseen_ns(&self) -> Result<u64, Error> {
         Ok(self.sums()?.unseen_ns)
     }
@@ -115,7 +119,7 @@ impl Switch {
             if now.running.tgid != 0 {
                 times.on_cpu.insert(now.running.tgid);
             }
-            // A CPU that switched meanwhile: the map may hold that stretch already.
+            // If the CPU has switched meanwhile, the map may include that run already.
             if times.is_traced && before.last_ns == now.last_ns && now.running_tid != 0 {
                 let run_ns = now_ns.saturating_sub(now.last_ns);
                 times.running.push((now.running_tid, run_ns));
@@ -124,7 +128,8 @@ impl Switch {
         Ok(times)
     }
 
-    /// See [`super::Kernel::adopt`].
+    /// Adds a process that the programs do not know to the map `TRACED`. `false` if the map is full, the process is in it
+    /// already, or this plan has another map.
     pub(super) fn adopt(&mut self, sample: &Sample) -> Result<bool, Error> {
         let Times::Traced(map) = &mut self.times else {
             return Ok(false);
@@ -136,7 +141,7 @@ impl Switch {
             run_ns: sample.counters.cpu.total_ns(),
             voluntary_switches: switches.voluntary,
             nonvoluntary_switches: switches.nonvoluntary,
-            // The end of a zombie is not the agent's to tell.
+            // A zombie has ended already, so the programs must not report its exit.
             live: if sample.state == State::Zombie {
                 0
             } else {
@@ -146,7 +151,7 @@ impl Switch {
             parent_tgid: sample.parent,
             zero: 0,
         };
-        // Not placed: the map is full, or the programs know it by now. The next pass sees.
+        // The insertion fails if the map is full, or the programs know the process by now. The next pass shows which.
         Ok(map.insert(sample.id.tgid, Wire(entry), BPF_NOEXIST).is_ok())
     }
 
@@ -154,7 +159,7 @@ impl Switch {
         Ok(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0).collect())
     }
 
-    /// Makes room: these processes are gone.
+    /// Removes processes that are gone from the map.
     pub(super) fn forget(&mut self, gone: impl Iterator<Item = ProcessId>) -> Result<(), Error> {
         for id in gone {
             let key = Identity {
@@ -168,7 +173,7 @@ impl Switch {
             };
             match removed {
                 Ok(()) | Err(MapError::KeyNotFound) => {}
-                // Its release was faster.
+                // The program at the release has removed it.
                 Err(MapError::SyscallError(error))
                     if error.io_error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),

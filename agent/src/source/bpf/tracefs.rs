@@ -1,4 +1,4 @@
-//! Where this kernel's tracepoints keep what: from tracefs to the fields that the programs are loaded with.
+//! Finds the offsets of tracepoint fields in tracefs, for the programs on classic tracepoints.
 
 use super::{format::parse_field, support::Obstacle};
 use agent_common::{ABSENT, TraceFields};
@@ -8,13 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where tracefs is mounted, the first one by the system's own mount unit. aya looks at the same two.
+/// Where tracefs is mounted; the first one is where systemd mounts it. aya looks at the same two places.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// More than any description has.
+/// Maximum bytes that are read of a description; no real one is as long.
 const FORMAT_BYTES: u64 = 64 * 1024;
 
-/// What the programs can do without: then a program's name stands for its file, and no record says which thread called exec.
+/// Fields that the programs can do without. Without `filename` the task name stands for the first argument, and without
+/// `old_pid` no record says which thread called exec.
 const OPTIONAL: &[(&str, &str)] = &[
     ("sched/sched_process_exec", "filename"),
     ("sched/sched_process_exec", "old_pid"),
@@ -23,7 +24,7 @@ const OPTIONAL: &[(&str, &str)] = &[
 /// The fields of this kernel's tracepoints.
 ///
 /// # Errors
-/// Why they cannot be had.
+/// When tracefs cannot be read, or a required field is missing.
 pub(super) fn fields() -> Result<TraceFields, Obstacle> {
     let is_there = |place: &&&str| Path::new(place).join("events").exists();
     match PLACES.iter().find(is_there) {
@@ -32,7 +33,7 @@ pub(super) fn fields() -> Result<TraceFields, Obstacle> {
     }
 }
 
-/// Why nothing is to be seen where tracefs should be.
+/// Why there is no tracefs at either place.
 fn reason() -> String {
     let found = PLACES.map(|place| std::fs::read_dir(place).err());
     let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
@@ -64,7 +65,7 @@ fn read_format(path: &PathBuf) -> io::Result<String> {
     Ok(text)
 }
 
-/// The fields by what `format` says of each event.
+/// Finds the fields in the descriptions that `format` returns for each event.
 fn resolve<'a>(format: impl Fn(&str) -> &'a str) -> Result<TraceFields, Obstacle> {
     let mut missing = None;
     let fields = TraceFields::resolve(|event, name, bytes| {
@@ -81,7 +82,7 @@ fn resolve<'a>(format: impl Fn(&str) -> &'a str) -> Result<TraceFields, Obstacle
 mod tests {
     use super::*;
 
-    /// As kernels showed them: the descriptions one after another, without their last lines.
+    /// Recorded on these kernels: the descriptions one after another, without their last lines.
     const RECORDED: [(&str, &str); 4] = [
         (
             "5.10",
@@ -112,7 +113,7 @@ mod tests {
     fn the_fields_of_recorded_kernels() {
         for (kernel, recorded) in RECORDED {
             let fields = resolve(|event| section(recorded, event)).unwrap();
-            // What is freed has its name elsewhere since 6.16.
+            // Since 6.16 the field `comm` of the event is shorter, so `pid` has another offset.
             let free_pid = if ["5.10", "6.1"].contains(&kernel) {
                 24
             } else {

@@ -1,23 +1,24 @@
-//! The built-in programs, with calls of functions that only some kernels have.
+//! Replaces the markers in the object of the programs by calls of kernel functions that only some kernels have.
 //!
-//! In: the ids of `bpf_preempt_disable` and `bpf_local_irq_save` and what ends both in the kernel's type information (since 6.14). Out:
-//! the object. A program that keeps its CPU does not make the kernel leave out its runs for others; see `agent-ebpf/src/undisturbed.rs`.
+//! In: the type ids of `bpf_preempt_disable`, `bpf_local_irq_save` and the two functions that undo them (since 6.14). Out: the
+//! object. A program that disables preemption cannot be preempted by another process whose records the kernel would then
+//! leave out. On kernels without these functions each marker becomes a jump to the next instruction.
 
 use super::{btf::Btf, load};
 use agent_common::FUNCTIONS;
 use aya::programs::ProgramError;
 
-/// Kernel: `struct bpf_insn`, up to its immediate value: `BPF_JMP | BPF_CALL` of a helper, and of a function
+/// Kernel: `struct bpf_insn` up to its immediate value: `BPF_JMP | BPF_CALL` of a helper, and of a kernel function
 /// (`BPF_PSEUDO_KFUNC_CALL` in the source register).
 const CALL_OF_HELPER: [u8; 4] = [0x85, 0, 0, 0];
 const CALL_OF_FUNCTION: [u8; 4] = [0x85, 0x20, 0, 0];
 /// A jump to the next instruction.
 const NOTHING: [u8; 8] = [0x05, 0, 0, 0, 0, 0, 0, 0];
 
-/// The numbers of [`FUNCTIONS`], in their order.
+/// The type ids of [`FUNCTIONS`], in their order.
 pub(super) type Functions = [u32; FUNCTIONS.len()];
 
-/// As the kernel's type information numbers them; `None`: some are not there.
+/// The ids of the functions in the kernel's type information; `None` if one is missing.
 pub(super) fn functions(btf: &Btf<'_>) -> Option<Functions> {
     let ids: Option<Vec<u32>> = FUNCTIONS
         .iter()
@@ -26,7 +27,8 @@ pub(super) fn functions(btf: &Btf<'_>) -> Option<Functions> {
     ids?.try_into().ok()
 }
 
-/// The object for a kernel with these functions, or without any. In words: ELF files are read in place.
+/// The object for a kernel with these functions, or for one without. It is a vector of words, because aya reads the ELF file
+/// in place and needs its alignment.
 pub(super) fn object(functions: Option<Functions>) -> Vec<u64> {
     let markers = markers();
     let replacements = match functions {
@@ -52,7 +54,8 @@ fn call(of: [u8; 4], immediate: u32) -> u64 {
     u64::from_ne_bytes([of[0], of[1], of[2], of[3], a, b, c, d])
 }
 
-/// Whether the kernel refused a program for these calls: it has no compiler for its machine, or does not allow them here.
+/// Whether the kernel refused a program because of these calls: it has no JIT compiler for this machine, or does not allow
+/// them in such a program.
 pub(super) fn is_refused(error: &load::Error) -> bool {
     let load::Error::Refused(_, ProgramError::LoadError { verifier_log, .. }) = error else {
         return false;
@@ -79,7 +82,7 @@ mod tests {
         let plain = object(None);
         for (marker, id) in markers().into_iter().zip([7, 8, 9, 10]) {
             assert_eq!(count(&kept, marker) + count(&plain, marker), 0);
-            // Fork, exec, exit, and both hooks for final totals.
+            // The programs for fork, exec and exit, and both for final totals.
             assert!(count(&kept, call(CALL_OF_FUNCTION, id)) >= 5, "{id}");
         }
         let differ = kept

@@ -1,12 +1,12 @@
-//! What the threads of one process used, in the order in which the task iterator visited them.
+//! Adds up what the threads of one process used, from the records in the order in which the task iterator visited them.
 //!
-//! The dead threads' sums and the threads' own records come from different moments. A thread is counted once at most, because
-//! the sums are those of the first visit, and a task that is visited later and is not being released was alive then. One that
-//! ends between the two visits is missing until the next pass.
+//! The dead threads' sums and the threads' own records come from different moments. Each thread is counted at most once: the
+//! sums are those of the first visit, and a task that is visited later and is not being released was alive at that time. A
+//! thread that ends between the two visits is missing until the next pass.
 
 use agent_common::{EXIT_DEAD, Identity, LeaderRecord, ThreadRecord, Totals};
 
-/// See the module.
+/// The use of the threads of one process that were visited so far.
 #[derive(Debug, Default)]
 pub(super) struct Visited {
     /// Sums of the dead threads at the first visit, where a thread was visited before its leader.
@@ -27,7 +27,7 @@ impl Visited {
         add(sum, &totals(thread));
     }
 
-    /// All that the process of `leader` used.
+    /// Everything that the process of `leader` used.
     pub(super) fn complete(&self, leader: &LeaderRecord) -> Totals {
         let mut all = match self.dead {
             Some((id, mut dead)) if id == leader.id => {
@@ -35,7 +35,7 @@ impl Visited {
                 dead.run_delay_ns = leader.totals.run_delay_ns;
                 dead
             }
-            // What the main thread used is in its leader's record already.
+            // The leader's record includes what the main thread used.
             _ => leader.totals,
         };
         add(&mut all, &self.others);
@@ -43,9 +43,9 @@ impl Visited {
     }
 }
 
-/// Adds what live threads used. The waits for a CPU stay theirs: the table credits those thread by thread.
+/// Adds what live threads used, except waits for a CPU, which the process table credits thread by thread.
 fn add(sum: &mut Totals, thread: &Totals) {
-    // Fewer than 2^64 of anything, unless the kernel is broken: then a sum must stop the agent even less.
+    // No sum reaches 2^64 unless the kernel is broken; the agent must not panic then either.
     let pairs = [
         (&mut sum.utime_ns, thread.utime_ns),
         (&mut sum.stime_ns, thread.stime_ns),
@@ -62,7 +62,7 @@ fn add(sum: &mut Totals, thread: &Totals) {
     }
 }
 
-/// What a thread used itself.
+/// What one thread itself used.
 pub(super) fn totals(thread: &ThreadRecord) -> Totals {
     Totals {
         utime_ns: thread.utime_ns,
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use agent_common::{DeadThreadsRecord, Layout, kind};
 
-    /// The total that a pass over these records gives their one process.
+    /// The CPU time that a pass over these records finds for their only process.
     fn runtime_ns(records: &[&[u8]]) -> u64 {
         let mut snapshot = Snapshot::new(Carried::new(&Layout::ABSENT, 4096), 0);
         for mut bytes in records.iter().copied() {
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn thread_that_is_being_released_is_counted_by_the_sums_alone() {
-        // The kernel has added thread 9 to the sums of the dead, and the iterator visits it still.
+        // The kernel has added thread 9 to the sums of dead threads, and the iterator still visits it.
         let released = ThreadRecord {
             exit_state: EXIT_DEAD,
             ..thread_of_7(9, 1000)

@@ -1,4 +1,4 @@
-//! Records of agent-common as aya wants map keys and values.
+//! A wrapper that makes the types of agent-common usable as aya's map keys and values.
 
 use bytemuck::Pod;
 
@@ -7,5 +7,5 @@ use bytemuck::Pod;
 #[repr(transparent)]
 pub(super) struct Wire<T>(pub(super) T);
 
-// SAFETY: `repr(transparent)` over a type that may be made of, and read as, any bytes.
+// SAFETY: `repr(transparent)` over a `bytemuck::Pod` type, for which any bytes are a valid value.
 unsafe impl<T: Pod> aya::Pod for Wire<T> {}

@@ -1,11 +1,12 @@
-//! The same history to the groups: no counter of theirs falls, and all together they never have more than was used.
+//! Applies the same history to the groups and checks that no counter of a group falls.
 
 use std::collections::BTreeMap;
 
 use crate::group::{Grouper, Placement, Policy, Verdict};
 use crate::process::{Event, Facts, Pass, Table, Tally};
 
-/// By the length of the first argument: one of five groups, of which three have room; in none; or with the parent.
+/// Places a process by the length of its first argument: in one of five groups, of which three have room; with its parent;
+/// or in no group.
 fn place(facts: &Facts) -> Verdict {
     let length = facts.argv.first().map_or(0, <[u8]>::len);
     match length % 7 {
@@ -21,7 +22,7 @@ fn place(facts: &Facts) -> Verdict {
     }
 }
 
-/// Every number of a tally.
+/// All numbers of a tally as an array.
 pub(super) fn numbers(tally: &Tally) -> [u64; 15] {
     let Tally { delta, lifecycle } = tally;
     [
@@ -46,9 +47,9 @@ pub(super) fn numbers(tally: &Tally) -> [u64; 15] {
 pub(super) struct Groups {
     table: Table,
     grouper: Grouper,
-    /// By the group's number.
+    /// The last numbers of each group, by its id.
     shown: BTreeMap<u64, [u64; 15]>,
-    /// Groups that are no more.
+    /// Number of groups that no longer exist.
     gone: u64,
 }
 
@@ -84,7 +85,7 @@ impl Groups {
         self.grouper.measure(self.table.live());
     }
 
-    /// What all groups have together.
+    /// Checks that no counter of a group fell since the last call, and returns the sum over all groups.
     pub(super) fn check(&mut self) -> Tally {
         let mut all = Tally::default();
         for group in self.grouper.groups() {
@@ -98,7 +99,7 @@ impl Groups {
         self.gone += self.shown.keys().filter(|id| !present.contains(id)).count() as u64;
         self.shown.retain(|id, _| present.contains(id));
         assert!(self.gone <= self.grouper.statistics().folded_groups);
-        // Four, and the one for the rest.
+        // At most four groups, and the one that takes the rest.
         assert!(self.shown.len() == present.len() && present.len() <= 5);
         all
     }

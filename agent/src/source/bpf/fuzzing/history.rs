@@ -1,5 +1,7 @@
-//! Histories of a small node, told in the kernel's bytes: ring, overflow hash, iterator. What is booked is never more than
-//! what was used, and is exactly it when no record is lost, whatever is repeated, late or told by the hash.
+//! Random histories of a small node, written as the kernel's bytes: ring, overflow hash, iterator.
+//!
+//! The agent must never book more than the processes used, and must book exactly that if no record is lost, even if records
+//! are repeated, late, or merged in the hash.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,7 @@ use crate::source::Names;
 use crate::source::bpf::events::{self, Timed};
 use crate::source::bpf::snapshot::Snapshot;
 
-/// Processes that there may be at a time.
+/// Maximum number of live processes.
 const MOST: usize = 64;
 
 #[derive(Debug, Arbitrary)]
@@ -53,28 +55,28 @@ enum Step<'a> {
 #[derive(Debug, Arbitrary)]
 struct Used {
     runtime_ns: u32,
-    /// Of 256 parts of it, how many a tick saw in the kernel.
+    /// System time in 256ths of the run time, as ticks sampled it.
     system: u8,
     faults: u8,
     switches: u8,
     bytes: u16,
 }
 
-/// What happens to one record on its way.
+/// What happens to a record on its way to the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
 enum Fate {
     Arrives,
     Twice,
-    /// Comes only with the drain after the next.
+    /// It arrives only at the drain after the next one.
     Late,
-    /// Finds the ring full.
+    /// It finds the ring full and is merged into the hash.
     Merged,
     Lost,
 }
 
 impl Used {
     fn totals(&self) -> Totals {
-        // Nothing is used without running.
+        // A process that does not run uses nothing.
         let runtime_ns = u64::from(self.runtime_ns).max(1);
         let stime_ns = runtime_ns * u64::from(self.system) / 256;
         Totals {
@@ -150,7 +152,7 @@ impl History {
                 self.happened.execs += 1;
                 let argv = &argv[..argv.len().min(512)];
                 let record = Record::exec(process.id, self.now_ns, process.all(), argv);
-                // The kernel tells each exec once, and another one would be another.
+                // The kernel sends one record for each exec; a second record would mean a second exec.
                 self.tell(
                     record,
                     if fate == Fate::Twice {
@@ -190,7 +192,7 @@ impl History {
         }
     }
 
-    /// Few numbers, so that they are used again soon.
+    /// The lowest free id, so that ids are reused soon.
     fn free_id(&self) -> u32 {
         let is_used = |n: u32| {
             let mut live = self.live.iter();
@@ -275,7 +277,7 @@ impl History {
         self.groups.observe(&pass);
     }
 
-    /// Groups have no more than what is booked at all: some of it may be in none.
+    /// Checks that all groups together have at most what was booked; some of that may be in no group.
     fn check_groups(&mut self) {
         let of_groups = numbers(&self.groups.check());
         let booked = numbers(&self.sums.total);
@@ -283,7 +285,7 @@ impl History {
         assert!(is_less, "{of_groups:?} of {booked:?}");
     }
 
-    /// Of each total, what was booked and what was used.
+    /// For each total, what was booked and what was used.
     fn accounts(&self) -> [(u64, u64); 12] {
         let Delta {
             user_ns,
@@ -317,7 +319,7 @@ impl History {
     }
 }
 
-/// See the module.
+/// Plays the history that `input` describes, and checks the totals after each step and at the end.
 pub(crate) fn history(input: &[u8]) {
     let Ok(steps) = Vec::<Step<'_>>::arbitrary(&mut Unstructured::new(input)) else {
         return;
@@ -336,7 +338,7 @@ pub(crate) fn history(input: &[u8]) {
     history.pass();
     let accounts = history.accounts();
     if !history.has_lost {
-        // Of merged execs, the dropped CPU time is counted, and nothing else is.
+        // Of use that merged execs dropped, only CPU time is counted; the other totals may be lower.
         let has_dropped = history.table.statistics().dropped_cpu_ns > 0;
         let is_exact = |(place, (booked, used)): (usize, &(u64, u64))| {
             booked == used || has_dropped && (1..7).contains(&place)

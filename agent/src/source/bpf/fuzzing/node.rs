@@ -1,4 +1,4 @@
-//! A small node as the kernel programs see it: what its processes use, and the bytes that tell of it.
+//! A model of a small node: what its processes use, and the bytes that the kernel programs write about them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use agent_common::{
 };
 use bytemuck::Zeroable;
 
-/// A process: what its main and its dead threads used, and its other threads.
+/// A process: what its main thread and its dead threads used (`own`), and its other threads (id, start, use).
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     pub(super) id: Identity,
@@ -17,7 +17,7 @@ pub(super) struct Process {
     pub(super) threads: Vec<(u32, u64, Totals)>,
 }
 
-/// Word by word.
+/// Adds word by word.
 pub(super) fn add(sum: &mut Totals, more: &Totals) {
     let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(sum));
     let more: &[u64] = bytemuck::cast_slice(std::slice::from_ref(more));
@@ -41,7 +41,7 @@ impl Process {
         }
     }
 
-    /// All threads, living and dead.
+    /// The use of all threads, live and dead.
     pub(super) fn all(&self) -> Totals {
         let mut all = self.own;
         self.threads
@@ -50,7 +50,7 @@ impl Process {
         all
     }
 
-    /// What the iterator says of it.
+    /// Appends the records that the iterator returns for this process.
     pub(super) fn records(&self, out: &mut Vec<u8>) {
         let threads = u32::try_from(self.threads.len()).unwrap_or_default() + 1;
         let leader = LeaderRecord {
@@ -97,7 +97,7 @@ impl Process {
     }
 }
 
-/// A record on its way.
+/// A record that has not reached the agent yet.
 #[derive(Debug, Clone)]
 pub(super) enum Record {
     Fork(ForkRecord),
@@ -156,7 +156,7 @@ impl Record {
         })
     }
 
-    /// As it stands in the ring.
+    /// The bytes of the record in the ring.
     pub(super) fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Fork(record) => bytemuck::bytes_of(record).to_vec(),
@@ -179,7 +179,7 @@ impl Record {
         }
     }
 
-    /// As it is merged into the overflow hash: agent-ebpf's `emit.rs`.
+    /// Merges the record into the overflow hash, as the programs in agent-ebpf do.
     pub(super) fn merge(&self, hash: &mut BTreeMap<(u64, u32), OverflowRecord>) {
         let id = self.id();
         let merged = hash
