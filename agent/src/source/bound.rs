@@ -1,9 +1,9 @@
-//! How many readers of `/proc` may be held up at a time, in all and by one user.
+//! Limits how many readers of `/proc` may be held up at a time, in total and by one user. Pure.
 //!
-//! A process may keep a reader waiting for as long as it lives, so readers are a resource that local users could use up. Each
-//! user has a share. Root has a part of its own: other users cannot take it, nor can root take theirs.
+//! A process can keep a reader waiting for as long as it lives, so local users could use up all readers. Each user therefore
+//! has a share. Root has a share of its own, which other users cannot take, and root cannot take theirs.
 
-/// See the module.
+/// The limits of one kind of readers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     /// Readers that root's processes may hold up.
@@ -17,7 +17,7 @@ pub(super) struct Bound {
 const ROOT: u32 = 0;
 
 impl Bound {
-    /// Whether a process of `user` may be read while processes of these users hold up readers.
+    /// Whether a process of `user` may be read. `held`: for each reader that is held up, the user of the process that holds it.
     pub(super) fn has_room(&self, held: impl Iterator<Item = u32>, user: u32) -> bool {
         let (mut own, mut others) = (0, 0);
         for holder in held {
@@ -30,12 +30,12 @@ impl Bound {
         }
     }
 
-    /// Whether so few are held up that every user has room.
+    /// Whether so few readers are held up that every user has room.
     pub(super) const fn is_far(&self, held: usize) -> bool {
         held < self.each && held < self.others && held < self.root
     }
 
-    /// The most that may be held up.
+    /// Maximum number of readers that may be held up.
     pub(super) const fn all(&self) -> usize {
         self.root + self.others
     }

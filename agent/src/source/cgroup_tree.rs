@@ -1,9 +1,10 @@
-//! Which cgroup has an id that an exec told, where the tree of version 2 is visible: the inode number of its directory is
-//! the id.
+//! Finds the path of a cgroup by the id in an exec record, if the cgroup v2 tree is visible. The id is the inode number of
+//! the cgroup's directory.
 //!
-//! In come an id and the process that told it, out go paths as `/proc/<pid>/cgroup` has them. A process that still lives says
-//! where to look; else the tree is walked. Walks are bounded in directories, bytes and time: while one is not allowed, an id
-//! stays unknown. What the last walk has seen is kept, and so are ids that it did not find.
+//! In: an id, and the process that executed a program in it. Out: paths as `/proc/<pid>/cgroup` shows them. If the process is
+//! still alive, its cgroup file shows where to look; else the agent walks the tree. Walks are bounded in directories, bytes
+//! and time, and the next one must wait; meanwhile an id stays unknown. The paths that the last walk found are kept, and so
+//! are the ids that walks did not find.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
@@ -14,27 +15,27 @@ use std::path::{Path, PathBuf};
 use super::procfs::parse_cgroup;
 use crate::host::{Host, file_system_magic, monotonic_ns};
 
-/// Directories that a walk looks into.
+/// Maximum number of directories that a walk reads.
 const DIRECTORIES: usize = 10_000;
-/// Bytes of paths that wait in a walk, and that are kept after it. Full: the deepest ones are left out.
+/// Maximum bytes of paths that wait in a walk, and that are kept after it. Full: the deepest paths are left out.
 const PATHS: usize = 1 << 20;
-/// How long a walk may take, nanoseconds.
+/// Maximum duration of a walk, nanoseconds.
 const TIME_NS: u64 = 50_000_000;
-/// The next walk may begin after so many times what the last one took…
+/// The next walk may begin after this many times the duration of the last one…
 const PAUSES: u64 = 20;
-/// …and not sooner than this, nanoseconds.
+/// …but not sooner than this, nanoseconds.
 const PAUSE_NS: u64 = 100_000_000;
-/// Ids that were not found. Full: they are looked for again.
+/// Maximum number of ids that are remembered as not found. Full: all are forgotten, and looked for again.
 const MISSING: usize = 1024;
-/// Longest `/proc/<pid>/cgroup` that is read, bytes.
+/// Maximum bytes that are read of `/proc/<pid>/cgroup`.
 const FILE: u64 = 128 << 10;
 
-/// See the module.
+/// The cgroup v2 tree, with what is known of it.
 #[derive(Debug)]
 pub(super) struct CgroupTree {
     root: PathBuf,
     procfs: PathBuf,
-    /// Whether processes have cgroups of version 1, too.
+    /// Whether processes also have cgroups of version 1.
     is_hybrid: bool,
     walked: HashMap<u64, String>,
     missing: HashSet<u64>,
@@ -42,7 +43,8 @@ pub(super) struct CgroupTree {
 }
 
 impl CgroupTree {
-    /// The tree of this host; `None` where it is not visible, or paths are told from below its root.
+    /// The tree of this host; `None` if it is not visible, or if the agent's own cgroup namespace makes paths relative to a
+    /// cgroup below the root.
     pub(super) fn of(host: &Host) -> Option<Self> {
         let mounted = host.sysfs.join("fs/cgroup");
         let unified = mounted.join("unified");
@@ -65,7 +67,7 @@ impl CgroupTree {
         }
     }
 
-    /// The paths of the cgroup `id`, in which `tgid` ran a program; `None` where it cannot be found now.
+    /// The paths of the cgroup `id`, in which process `tgid` executed a program; `None` if it cannot be found now.
     pub(super) fn find(&mut self, id: u64, tgid: u32) -> Option<Vec<String>> {
         if self.missing.contains(&id) {
             return None;
@@ -77,12 +79,12 @@ impl CgroupTree {
             self.walk(id);
         }
         let path = self.walked.get(&id)?.clone();
-        // As for a living process: the root of version 2 tells nothing beside version 1.
+        // As for a live process: beside version 1, the root of version 2 says nothing and is left out.
         let tells = !self.is_hybrid || path != "/";
         Some(tells.then_some(path).into_iter().collect())
     }
 
-    /// Where the process is, if that is the cgroup.
+    /// The paths of the process's cgroups, if it is still in the cgroup `id`.
     fn paths_of(&self, tgid: u32, id: u64) -> Option<Vec<String>> {
         let file = read(&self.procfs.join(format!("{tgid}/cgroup")))?;
         let place = self
@@ -116,13 +118,13 @@ impl CgroupTree {
 struct Walk {
     found: HashMap<u64, String>,
     bytes: usize,
-    /// Paths below the root, without a slash in front; nearest to the root first, so that nobody hides others by many
-    /// cgroups of his own, which are deeper.
+    /// Paths below the root, without a leading slash; nearest to the root first, so that a user cannot hide other cgroups by
+    /// creating many of their own, which are deeper.
     waiting: VecDeque<String>,
 }
 
 impl Walk {
-    /// Whether it has seen all there is.
+    /// Walks the tree. Returns whether it has seen all of it.
     fn run(&mut self, root: &Path, wanted: u64, has_time: impl Fn() -> bool) -> bool {
         let Ok(top) = fs::metadata(root) else {
             return false;
@@ -143,7 +145,7 @@ impl Walk {
     }
 
     fn look_into(&mut self, root: &Path, path: &str, wanted: u64) -> bool {
-        // It may be gone by now.
+        // The cgroup may be gone by now.
         let Ok(entries) = fs::read_dir(root.join(path)) else {
             return true;
         };
@@ -220,7 +222,7 @@ mod tests {
             fs::write(place.join("cgroup"), file).unwrap();
         }
 
-        /// As if the last walk was long ago.
+        /// Finds as if the last walk was long ago.
         fn find(&mut self, id: u64, tgid: u32) -> Option<Vec<String>> {
             self.tree.not_before_ns = 0;
             self.tree.find(id, tgid)

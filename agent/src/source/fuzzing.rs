@@ -1,9 +1,10 @@
-//! Files of the node that are neither `/proc` nor ours: the kubelet's links, and who the users are.
+//! Fuzz target for files of the node outside `/proc`: the kubelet's links and the passwd file.
 
 use super::{pod_link, users};
 use crate::process::is_container_id;
 
-/// A link that is understood is written so by no other names; a passwd file gives the first name of each uid.
+/// Parses any bytes as a link and as a passwd file. The names of an accepted link must result in the same link again; each
+/// uid must have the name of its first line.
 pub(crate) fn node_files(input: &[u8]) {
     if let Some((id, container)) = pod_link::parse_link(input) {
         let (pod, namespace, name) = (&container.pod, &container.namespace, &container.name);

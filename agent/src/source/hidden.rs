@@ -1,9 +1,9 @@
-//! Processes that exist and that the task iterator does not show.
+//! Adds processes to a pass that exist but that the task iterator does not show.
 //!
-//! The kernel of some sandboxes hides its init from kernel programs, the iterator's included. The first pass is compared with
-//! the list of processes in `/proc`; what is missing from the pass is read from `/proc` at this pass and at each later one, as
-//! the procfs tier reads it. Later passes compare the number of tasks that the kernel counts (`/proc/loadavg`) with the number
-//! that they saw, and list `/proc` again where tasks are missing, at most once in [`COMPARE_NS`].
+//! The kernel of some sandboxes hides its init from kernel programs, including the iterator. The agent compares the first
+//! pass with the list of processes in `/proc`. It reads processes that the pass lacks from `/proc`, at this pass and at each
+//! later one, as the procfs tier does. Later passes compare the number of tasks that the kernel counts (`/proc/loadavg`) with
+//! the number that they saw, and list `/proc` again if tasks are missing, at most once in [`COMPARE_NS`].
 //!
 //! In: a pass of the iterator. Out: the same pass with the hidden processes in it. Totals are absolute, so a process that the
 //! iterator shows again, or whose final record arrives, is not counted twice.
@@ -12,9 +12,10 @@ use super::procfs::Procfs;
 use crate::process::Pass;
 use std::collections::HashSet;
 
-/// Hidden processes that are read at each pass; further ones are only counted.
+/// Maximum number of hidden processes that are read at each pass; further ones are only counted.
 const MOST: usize = 256;
-/// Processes are born and end between the pass and the count of tasks, so a busy node often seems to miss some.
+/// Minimum time between two comparisons, nanoseconds. Processes are born and end between the pass and the count of tasks, so
+/// on a busy node some often seem to be missing.
 const COMPARE_NS: u64 = 30_000_000_000;
 
 /// Live processes that the iterator did not show.
@@ -22,23 +23,23 @@ const COMPARE_NS: u64 = 30_000_000_000;
 pub struct HiddenStatistics {
     /// Read from `/proc` at each pass.
     pub read: u64,
-    /// Beyond the bound: seen at the last comparison, and not read.
+    /// Not read, because there are more than the bound; as of the last comparison.
     pub omitted: u64,
 }
 
-/// See the module.
+/// The hidden processes that are known.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     /// Process ids, sorted; at most [`MOST`].
     known: Vec<u32>,
     omitted: u64,
-    /// When the pass was last compared with the list; `None`: never.
+    /// Time of the last comparison with the list of `/proc`, nanoseconds since boot; `None` before the first one.
     compared_ns: Option<u64>,
     has_warned: bool,
 }
 
 impl Hidden {
-    /// Adds to `pass` what the iterator did not show.
+    /// Adds to `pass` the processes that the iterator did not show.
     pub(super) fn complete(&mut self, pass: &mut Pass, procfs: &mut Procfs) {
         let is_due = self
             .compared_ns
@@ -64,12 +65,12 @@ impl Hidden {
         }
     }
 
-    /// Learns which processes the iterator hides.
+    /// Compares the pass with the list of `/proc`, and notes which processes the iterator hides.
     fn compare(&mut self, pass: &Pass, procfs: &mut Procfs) {
         let Ok(listed) = procfs.list() else { return };
         let seen: HashSet<u32> = pass.processes.iter().map(|one| one.id.tgid).collect();
         let missing = listed.into_iter().filter(|tgid| !seen.contains(tgid));
-        // A process that was born during the pass may be absent from it, and one that has ended is not hidden.
+        // A process that was born during the pass may be missing from it, and one that has ended is not hidden.
         let born_before = pass.started_ns.saturating_sub(procfs.host().tick_ns);
         let mut hidden: Vec<u32> = missing
             .filter(|tgid| match procfs.start_ns(*tgid) {
@@ -94,7 +95,8 @@ impl Hidden {
         }
     }
 
-    /// Reads the known ones. Whatever the iterator shows meanwhile, or has ended, is hidden no more.
+    /// Reads the known hidden processes from `/proc`. A process that the iterator shows now, or that has ended, is no longer
+    /// hidden.
     fn read(&mut self, pass: &mut Pass, procfs: &mut Procfs) {
         let known = &mut self.known;
         let added = std::mem::take(&mut pass.from_procfs);
@@ -107,7 +109,7 @@ impl Hidden {
         }
         pass.processes.retain(|one| !is_added(&one.id.tgid));
         pass.unread.retain(|tgid| !is_added(tgid));
-        // Where only the main thread is hidden, the iterator has shown the others: `/proc` shows all of them.
+        // If the iterator hides only the main thread, it has shown the others. They are dropped, because `/proc` shows all.
         let is_hidden = |tgid: u32| known.binary_search(&tgid).is_ok();
         pass.threads.retain(|thread| !is_hidden(thread.tgid));
         let mut gone = Vec::new();
@@ -142,7 +144,7 @@ mod tests {
         Procfs::new(Host::detect("/proc", "/").unwrap())
     }
 
-    /// What the iterator of a kernel shows that hides the process `hidden`.
+    /// The pass of a kernel whose iterator hides the process `hidden`.
     fn iterator_pass(procfs: &mut Procfs, hidden: Option<u32>) -> Pass {
         let mut pass = procfs.pass().unwrap();
         pass.processes.retain(|one| Some(one.id.tgid) != hidden);

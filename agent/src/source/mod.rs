@@ -1,4 +1,8 @@
-//! Sources: the kernel programs and `/proc`, each fact from the best of them that works here.
+//! The sources of facts: the kernel programs and `/proc`. Each fact comes from the kernel, else from `/proc`, else it is
+//! absent.
+//!
+//! In: kernel maps and files of the node. Out: passes, events, facts and statistics, all through [`Observer`]. Booking and
+//! grouping are left to `process` and `group`.
 
 mod bound;
 pub mod bpf;

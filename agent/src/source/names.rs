@@ -1,4 +1,7 @@
-//! Names for numbers that events carry: users and cgroups.
+//! Looks up the names of users and cgroups by the numbers in kernel records.
+//!
+//! In: user ids and cgroup v2 ids, and facts of live processes to learn from. Out: user names, cgroup paths and containers.
+//! Also keeps the pieces of arguments (`Pieces`) whose exec record is still to come.
 
 use super::bpf::Pieces;
 use super::cgroup_tree::CgroupTree;
@@ -7,35 +10,35 @@ use crate::host::Host;
 use crate::process::{Container, Facts, container_path_within};
 use std::{collections::HashMap, sync::Arc};
 
-/// Cgroups whose paths are remembered. Full: all are forgotten and learnt again.
+/// Maximum number of cgroups whose paths are remembered. Full: all are forgotten and learnt again.
 const CGROUPS: usize = 4096;
 
-/// See the module.
+/// The names that are known so far.
 #[derive(Debug)]
 pub struct Names {
     users: Users,
-    /// Whether the users may be read again. Each drain may once: who starts programs as a user without a name causes no
-    /// more work than that.
+    /// Whether the file of users may be read again. Each drain may read it once, so that a user without a name who starts many
+    /// programs causes no more work than that.
     may_read: bool,
-    /// By the cgroup v2 id of a process that was seen alive in it, or found in the tree.
+    /// By cgroup v2 id: learnt from a process that was seen alive in the cgroup, or found in the tree.
     cgroups: HashMap<u64, Cgroup>,
-    /// `None` where it is not visible.
+    /// `None` if the tree is not visible.
     tree: Option<CgroupTree>,
-    /// Arguments whose exec is still to come.
+    /// Pieces of arguments whose exec record is still to come.
     pub(super) pieces: Pieces,
 }
 
-/// What a process tells of the cgroup it is in.
+/// What is known of a cgroup.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Cgroup {
-    /// Path lines of `/proc/<pid>/cgroup`.
+    /// The paths in `/proc/<pid>/cgroup` of a process in it.
     pub(super) paths: Vec<String>,
-    /// What its cluster calls its container.
+    /// The names that Kubernetes gives to its container; `None` if unknown.
     pub(super) container: Option<Arc<Container>>,
 }
 
 impl Names {
-    /// Nothing learnt yet.
+    /// Names without any cgroup yet.
     pub fn new(users: Users) -> Self {
         Self {
             users,
@@ -46,12 +49,12 @@ impl Names {
         }
     }
 
-    /// From here on the users may be read once more.
+    /// Begins a drain: the file of users may be read once more.
     pub fn begin_drain(&mut self) {
         self.may_read = true;
     }
 
-    /// The user's name, or the number where the host has none.
+    /// The name of the user, or the number if the host has no name for it.
     pub fn username(&mut self, uid: u32) -> String {
         match self.users.known(uid) {
             Some(name) => name.to_owned(),
@@ -60,15 +63,15 @@ impl Names {
         }
     }
 
-    /// Looks for cgroups in which nobody was seen alive in the tree of this host, where it is visible.
+    /// Also looks in the cgroup tree of this host, if it is visible, for cgroups in which no process was seen alive.
     #[must_use]
     pub fn with_tree_of(mut self, host: &Host) -> Self {
         self.tree = CgroupTree::of(host);
         self
     }
 
-    /// What is known of the cgroup with this v2 id, in which the process `tgid` runs a program; `None` while no process was
-    /// seen alive in it, and it is not found in the tree.
+    /// What is known of the cgroup with this v2 id, in which process `tgid` executed a program. `None` if no process was seen
+    /// alive in it and the tree does not have it.
     pub(super) fn cgroup(&mut self, id: u64, tgid: u32) -> Option<Cgroup> {
         if let Some(known) = self.cgroups.get(&id) {
             return Some(known.clone());
@@ -94,8 +97,9 @@ impl Names {
         !self.cgroups.contains_key(&id)
     }
 
-    /// These are the facts of a living process in the cgroup `id`. Its container counts only where the paths name it that are
-    /// those of whoever is in it. `node`: the id of the container that the node is, if it is one.
+    /// Learns the paths and the container of cgroup `id` from the facts of a live process in it. The container counts only if it
+    /// follows from the paths that all processes in the cgroup share (`cgroups_by_id`). `node`: if the node itself is a
+    /// container, the id of that one.
     pub fn learn(&mut self, id: u64, facts: &Facts, node: Option<&str>) {
         let paths = &facts.cgroups_by_id;
         let container = facts.container.as_ref();
@@ -146,7 +150,7 @@ mod tests {
         assert_eq!(names.cgroup(1, 7), Some(Cgroup::default()));
     }
 
-    /// As on a host with version 1 beside version 2, where something else has put the process into a cgroup of version 1.
+    /// A host with version 1 beside version 2, on which some program has moved the process to another cgroup of version 1.
     #[test]
     fn a_container_that_the_v2_path_names_is_learnt_beside_other_paths() {
         let mut names = Names::new(Users::new("/nowhere".into()));

@@ -1,4 +1,8 @@
-//! One way to look at the node, whichever tier it is: the fallback is in the data, not in the callers.
+//! One interface to the node, the same for all tiers. Where a source is missing, the data say so; callers need not ask which
+//! tier runs.
+//!
+//! In: the kernel programs (if any), the reader of `/proc`, names, and the reader of proportional memory. Out: passes, events
+//! of drains, facts of single processes, statistics. Keeping state about processes is left to the process table.
 
 use super::{
     Fact, Names, NodeCounts, NodeReading, Origin, SelfTest, Smaps, Statistics, Tier,
@@ -11,10 +15,10 @@ use super::{
 use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
 use std::{io, os::fd::OwnedFd};
 
-/// How often the node is read again because something was counted meanwhile.
+/// How often the totals of the node are read again at most, because the programs counted something meanwhile.
 const NODE_READINGS: u32 = 4;
 
-/// The sources of this node, put together as the plan says.
+/// The sources of this node, combined as the plan requires.
 #[derive(Debug)]
 pub struct Observer {
     kernel: Option<Kernel>,
@@ -23,30 +27,30 @@ pub struct Observer {
     smaps: Option<Smaps>,
     switch: SwitchPass,
     hidden: Hidden,
-    /// Where the iterator's split of CPU time is not to be relied on.
+    /// Set if the iterator's split of CPU time is unreliable (CPUs without a tick).
     split: Option<Split>,
-    /// Whether run-queue latency is wanted.
+    /// Whether the collector of run-queue latency is on.
     wants_run_queue: bool,
-    /// Passes through the kernel programs that failed.
+    /// Number of failed passes through the kernel programs.
     failed: u64,
 }
 
-/// Why there is no pass, or no drain.
+/// Why a pass or a drain failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The task iterator, or the map that announces a pass.
+    /// The task iterator, or the control map that is written before a pass.
     #[error("the task iterator: {0}")]
     Iterator(io::Error),
-    /// A map of the kernel programs.
+    /// A map of the kernel programs could not be read or written.
     #[error(transparent)]
     Kernel(#[from] bpf::Error),
-    /// The list of processes.
+    /// The list of processes in `/proc` could not be read.
     #[error(transparent)]
     Procfs(#[from] procfs::Error),
 }
 
 impl Observer {
-    /// `kernel`: the programs, where the plan has any. `smaps`: the reader of proportional memory, where it is wanted.
+    /// `kernel`: the programs, if the plan has any. `smaps`: the reader of proportional memory, if it is on.
     pub fn new(kernel: Option<Kernel>, procfs: Procfs, names: Names, smaps: Option<Smaps>) -> Self {
         let plan = kernel.as_ref().map_or(Plan::PROCFS, Kernel::plan);
         let tickless = procfs.host().nohz_full();
@@ -69,13 +73,13 @@ impl Observer {
         }
     }
 
-    /// Whether run-queue latency is wanted.
+    /// Sets whether the collector of run-queue latency is on.
     pub fn with_run_queue(mut self, is_wanted: bool) -> Self {
         self.wants_run_queue = is_wanted;
         self
     }
 
-    /// What was decided.
+    /// The plan that runs.
     pub fn plan(&self) -> Plan {
         self.kernel.as_ref().map_or(Plan::PROCFS, Kernel::plan)
     }
@@ -83,29 +87,30 @@ impl Observer {
     /// A descriptor that becomes readable when records should be drained; `None` without kernel programs.
     ///
     /// # Errors
-    /// When no further descriptor can be had.
+    /// When the process cannot open a further descriptor.
     pub fn wake_fd(&self) -> io::Result<Option<OwnedFd>> {
         self.kernel.as_ref().map(Kernel::wake_fd).transpose()
     }
 
-    /// Begins the check of the kernel programs against `wait4`; `now_ns` is nanoseconds since boot, as everywhere.
+    /// Begins the self-test of the kernel programs. `now_ns`: the current time, nanoseconds since boot, as everywhere here.
     pub fn begin_self_test(&mut self, now_ns: u64) {
         if let Some(kernel) = &mut self.kernel {
             kernel.begin_self_test(now_ns);
         }
     }
 
-    /// What that check has found.
+    /// The state of the self-test.
     pub fn self_test(&mut self, now_ns: u64) -> SelfTest {
         self.kernel
             .as_mut()
             .map_or(SelfTest::None, |kernel| kernel.self_test(now_ns))
     }
 
-    /// Looks at all live processes. `in_no_group` tells the start of a process by its number where it is in no group, and stays so.
+    /// Reads all live processes. `in_no_group` returns the start time of a process by its id, if the process is in no group and
+    /// stays so; the procfs tier reads only `stat` of such a process.
     ///
     /// # Errors
-    /// When the processes cannot be listed.
+    /// When the processes cannot be listed, or a kernel map cannot be read or written.
     pub fn pass(
         &mut self,
         now_ns: u64,
@@ -136,8 +141,9 @@ impl Observer {
         pass
     }
 
-    /// The node as a whole, by `/proc` and by the kernel programs; `None` where either cannot be read. The two are of one moment:
-    /// nothing was counted between, unless more begins all the time than a few readings can wait for.
+    /// The totals of the node by `/proc` and by the kernel programs; `None` if either cannot be read. `/proc` is read again if
+    /// the programs counted something meanwhile, so that both are of the same moment; on a node that creates processes all the
+    /// time, a few readings must do.
     pub fn node(&mut self) -> Option<(NodeReading, Option<NodeCounts>)> {
         let mut before = self.node_counts().ok()?;
         let mut node = self.procfs.read_node()?;
@@ -156,7 +162,8 @@ impl Observer {
         self.kernel.as_ref().map(Kernel::node_counts).transpose()
     }
 
-    /// Hands over what happened since the last drain; `Ok(true)`: records were lost, so a pass should come soon.
+    /// Hands over the events since the last drain. Returns `true` if records found the ring full, so that a pass should come
+    /// soon.
     ///
     /// # Errors
     /// When a map cannot be read.
@@ -167,10 +174,10 @@ impl Observer {
         }
     }
 
-    /// The facts of a living process, from `/proc`, with at most so many bytes of arguments.
+    /// The facts of a live process, from `/proc`, with at most `argv_bytes` bytes of arguments.
     ///
     /// # Errors
-    /// When it is gone, is another one by now, or cannot be read.
+    /// When the process is gone, its id belongs to another process by now, or it cannot be read.
     pub fn facts(&mut self, id: ProcessId, argv_bytes: usize) -> Result<Facts, procfs::Error> {
         let shown = self.switch.shown(id);
         let facts = self
@@ -182,20 +189,20 @@ impl Observer {
         })
     }
 
-    /// What can be read of a living process whose files do not answer; `None`: it is gone.
+    /// The facts of a live process that can be read although some of its files do not answer; `None` if it is gone.
     pub fn brief_facts(&mut self, id: ProcessId) -> Option<Facts> {
         self.procfs.brief_facts(id)
     }
 
-    /// Somebody wants to see single processes: there is time again for slow command lines.
+    /// Begins an answer that shows single processes: slow command lines get a new time budget.
     pub fn begin_view(&mut self) {
         self.procfs.begin_view();
     }
 
-    /// How a living process looks, from `/proc`.
+    /// How a live process is displayed, from `/proc`.
     ///
     /// # Errors
-    /// When it is gone, is another one by now, or cannot be read.
+    /// When the process is gone, its id belongs to another process by now, or it cannot be read.
     pub fn appearance(
         &mut self,
         id: ProcessId,
@@ -205,48 +212,49 @@ impl Observer {
         self.procfs.appearance(id.tgid, shown.start_ns, wants_argv)
     }
 
-    /// Whether facts are read with the working directory, from now on.
+    /// Sets whether facts include the working directory, from now on.
     pub const fn want_cwd(&mut self, is_wanted: bool) {
         self.procfs.want_cwd(is_wanted);
     }
 
-    /// The same of the names of the pod.
+    /// Sets whether facts include the names of the pod, from now on.
     pub const fn want_pods(&mut self, is_wanted: bool) {
         self.procfs.want_pods(is_wanted);
     }
 
-    /// Remembers which cgroup paths and container belong to the cgroup that an exec told: those of a process that lives in it.
+    /// Remembers the cgroup paths and the container of the cgroup `cgroup_id`, from the facts of a process that lives in it.
     pub fn learn(&mut self, cgroup_id: u64, facts: &Facts) {
         self.names.learn(cgroup_id, facts, self.procfs.node());
     }
 
-    /// The same of a process that may have been moved since its exec: it teaches only what nobody else has.
+    /// Like [`Self::learn`], for a process that may have been moved since its exec: it counts only if nothing is known of the
+    /// cgroup.
     pub fn learn_first(&mut self, cgroup_id: u64, facts: &Facts) {
         if self.names.is_unknown(cgroup_id) {
             self.learn(cgroup_id, facts);
         }
     }
 
-    /// The kernel, where it counts by groups itself.
+    /// The kernel programs, if they count run-queue latency by groups.
     pub fn counts_by_group(&mut self) -> Option<&mut Kernel> {
         self.kernel
             .as_mut()
             .filter(|kernel| kernel.counts_by_group())
     }
 
-    /// A scrape begins: what is read beside it has a new budget.
+    /// Begins a scrape: the readers of proportional memory get a new budget.
     pub fn begin_scrape(&self) {
         if let Some(smaps) = &self.smaps {
             smaps.allow();
         }
     }
 
-    /// The reader of proportional memory, where it is wanted.
+    /// The reader of proportional memory, if it is on.
     pub fn smaps(&self) -> Option<&Smaps> {
         self.smaps.as_ref()
     }
 
-    /// What the sources tell about themselves.
+    /// The statistics of all sources.
     ///
     /// # Errors
     /// When a map cannot be read.

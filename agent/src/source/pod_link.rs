@@ -1,14 +1,14 @@
-//! The kubelet's name for a container's log: `<pod>_<namespace>_<container>-<id>.log` in `/var/log/containers`.
+//! Parses the kubelet's links to logs of containers: `<pod>_<namespace>_<container>-<id>.log` in `/var/log/containers`. Pure.
 //!
-//! Pure. Where the names together are longer than a file's name may be, the kubelet cuts the id, and such a link tells nothing.
+//! If the names together are longer than a file name may be, the kubelet cuts the id; such a link is ignored.
 
 use crate::process::{Container, is_container_id};
 
-/// Longest name of a pod, a DNS subdomain; that of a namespace and a container is a DNS label.
+/// Maximum length of the name of a pod, which is a DNS subdomain. Names of namespaces and containers are DNS labels.
 const POD: usize = 253;
 const LABEL: usize = 63;
 
-/// The container's id, and what it is called; `None` for anything that the kubelet would not write.
+/// The id and the names of the container; `None` for any file name that the kubelet would not write.
 pub(super) fn parse_link(file_name: &[u8]) -> Option<(&str, Container)> {
     let name = std::str::from_utf8(file_name).ok()?.strip_suffix(".log")?;
     let (names, id) = name.rsplit_once('-')?;
@@ -29,8 +29,8 @@ pub(super) fn parse_link(file_name: &[u8]) -> Option<(&str, Container)> {
     })
 }
 
-/// The uid of the pod that the link leads to, `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restarts>.log`, or
-/// `/var/log/pods/<uid>/...` before Kubernetes 1.14; `None` for any other place.
+/// The uid of the pod in the target of the link: `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restarts>.log`, or
+/// `/var/log/pods/<uid>/...` before Kubernetes 1.14; `None` for any other target.
 pub(super) fn parse_target(target: &[u8]) -> Option<&str> {
     let folders = std::str::from_utf8(target).ok()?.split_once("/pods/")?.1;
     let (pod, _) = folders.split_once('/')?;

@@ -1,10 +1,10 @@
-//! Names of pods: from a container's id to what its cluster calls it.
+//! Names of pods: from a container's id to the names that Kubernetes gives to the container.
 //!
-//! In come the kubelet's links to the logs of its containers, `<rootfs>/var/log/containers`; out go names. Neither the API
-//! server nor a runtime's socket is asked. Only the links are read, never a log.
+//! In: the kubelet's links to the logs of its containers, in `<rootfs>/var/log/containers`. Out: names. The agent asks neither
+//! the API server nor the socket of a container runtime, and reads only the links, never a log.
 //!
-//! The links are the kubelet's word, the cgroup path is what a process shows: names are given only if the path is one that only
-//! a kubelet's runtime creates, and if its pod is the one that the link leads to.
+//! The kubelet writes the links, but a process can influence its cgroup path. So a container gets names only if the path has
+//! a form that only a kubelet's runtime creates, and if its pod is the one in the target of the link.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -17,16 +17,16 @@ use super::pod_link::{parse_link, parse_target};
 use super::procfs::parse_cgroup;
 use crate::process::{Container, ContainerPath, container_path};
 
-/// Links that are read and remembered, ten times what the largest nodes have. Containers of further ones stay without names,
-/// and the listing counts as one that failed.
+/// Maximum number of links that are read and remembered, ten times that of the largest nodes. Containers of further links
+/// have no names, and the listing counts as failed.
 const LINKS: usize = 16_384;
 
-/// Names by container id, listed again when an unknown id appears, at most once for each pass: whoever starts containers
-/// that have no link, or processes in one, causes no more work than that.
+/// Names by container id. The links are listed again when an unknown id appears, at most once for each pass, so that a user
+/// who starts containers without links, or processes in them, causes no more work than that.
 #[derive(Debug)]
 pub(super) struct Pods {
     folder: PathBuf,
-    /// The cgroup paths of process 1, and the container that it is in.
+    /// The cgroup file of process 1.
     init: PathBuf,
     node: OnceCell<Option<String>>,
     known: HashMap<String, Named>,
@@ -34,16 +34,16 @@ pub(super) struct Pods {
     failures: u64,
 }
 
-/// What the link of a container tells.
+/// What is known from the link of a container.
 #[derive(Debug)]
 struct Named {
     container: Arc<Container>,
-    /// `None` where the link leads to another place than a pod's folder, as those of old kubelets do.
+    /// `None` if the target of the link is not in a pod's folder, as with old kubelets.
     pod_uid: Option<String>,
 }
 
 impl Pods {
-    /// Names from the links in `folder`; `init` is the cgroup file of process 1. Nothing is read before the first question.
+    /// Names from the links in `folder`; `init` is the cgroup file of process 1. Nothing is read before the first lookup.
     pub(super) fn new(folder: PathBuf, init: PathBuf) -> Self {
         Self {
             folder,
@@ -55,12 +55,12 @@ impl Pods {
         }
     }
 
-    /// From here on one more listing is allowed.
+    /// Begins a pass: one more listing is allowed.
     pub(super) const fn begin_pass(&mut self) {
         self.may_list = true;
     }
 
-    /// The id of the container that process 1 is in: the node itself is a container then, as those of kind are.
+    /// The id of the container that process 1 is in, if any: the node itself is a container then, as nodes of kind are.
     pub(super) fn node(&self) -> Option<&str> {
         let read = || {
             let (paths, _) = parse_cgroup(&fs::read(&self.init).ok()?)?;
@@ -69,8 +69,8 @@ impl Pods {
         self.node.get_or_init(read).as_deref()
     }
 
-    /// What the container is called; `None` where no kubelet can have made it, where the kubelet has no link for it, or none
-    /// yet, and where the link is that of another pod.
+    /// The names of the container. `None` if no kubelet can have created it, if the kubelet has no link for it (or none yet), or
+    /// if the link belongs to another pod.
     pub(super) fn find(&mut self, path: ContainerPath<'_>) -> Option<Arc<Container>> {
         if !path.parent.may_be_pod(None) {
             return None;
@@ -83,12 +83,12 @@ impl Pods {
         is_of_pod.then(|| Arc::clone(&named.container))
     }
 
-    /// Listings that failed or stopped at [`LINKS`]; never falls.
+    /// Number of listings that failed or stopped at [`LINKS`]; never falls.
     pub(super) const fn failures(&self) -> u64 {
         self.failures
     }
 
-    /// Names of what is gone go; what was known stays when the folder cannot be read.
+    /// Lists the links. Names whose link is gone are dropped; all names stay if the folder cannot be read.
     fn list(&mut self) {
         let failure = match read_links(&self.folder) {
             Ok((known, is_whole)) => {
@@ -110,7 +110,7 @@ impl Pods {
     }
 }
 
-/// The containers, and whether these are all.
+/// Reads the links in `folder`, and returns whether these are all.
 fn read_links(folder: &Path) -> io::Result<(HashMap<String, Named>, bool)> {
     let mut entries = fs::read_dir(folder)?;
     let mut known = HashMap::new();
@@ -140,7 +140,7 @@ mod tests {
 
     fn link(folder: &Path, pod: &str, id: &str) {
         let path = folder.join(format!("{pod}_ns_c-{id}.log"));
-        // Links lead nowhere: only their names count.
+        // The target does not exist, because only the names of links count.
         std::os::unix::fs::symlink("/nowhere", path).unwrap();
     }
 

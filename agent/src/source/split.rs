@@ -1,24 +1,28 @@
-//! Where CPUs run without a tick (`nohz_full=`), `/proc` says how CPU time is split.
+//! On nodes with CPUs without a tick (`nohz_full=`), corrects the iterator's split of CPU time into user and system time by
+//! `/proc`.
 //!
-//! On such a CPU the kernel adds a task's user and system time up when it enters or leaves the kernel, and what has not made a
-//! tick yet is in fields of its own: what the iterator reads of a process that computes for minutes may be all system time.
-//! `/proc/<pid>/stat` knows better. It shows whole ticks, so the kernel's own split counts within the tick that they leave open.
+//! On such a CPU the kernel accounts a task's user and system time when the task enters or leaves the kernel, and keeps time
+//! that is not a whole tick yet in separate fields. The fields that the iterator reads may then show only system time for a
+//! process that computes for minutes. `/proc/<pid>/stat` is up to date, but in whole ticks; the kernel's own split decides
+//! within that tick.
+//!
+//! In: a pass of the iterator. Out: the same pass with corrected splits.
 
 use super::procfs::{Procfs, Stat};
 use crate::process::{Cpu, Pass};
 use std::collections::HashMap;
 
-/// A process or thread: its number and start.
+/// A process or thread: its id and start time.
 type Key = (u32, u64);
 
-/// What `/proc` said of one that has not run since.
+/// The CPU time that `/proc` showed of a task when its marker had this value.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     ran_marker: u64,
     shown: Cpu,
 }
 
-/// What was read at the last pass: at most an entry for each live process, and for each live thread where those are shown.
+/// The readings of the last pass: at most one entry for each live process, and one for each live thread if threads are shown.
 #[derive(Debug, Default)]
 pub(super) struct Split {
     processes: HashMap<Key, Known>,
@@ -26,7 +30,8 @@ pub(super) struct Split {
 }
 
 impl Split {
-    /// Splits what the iterator saw; reads those that ran. One that cannot be read any more keeps the kernel's own split.
+    /// Corrects the splits in `pass`. Reads `/proc` only for tasks that ran since their last reading. A task that cannot be read
+    /// keeps the kernel's own split.
     pub(super) fn apply(&mut self, pass: &mut Pass, procfs: &mut Procfs) {
         let tick_ns = procfs.host().tick_ns;
         let before = std::mem::take(&mut self.processes);
@@ -53,7 +58,7 @@ impl Split {
     }
 }
 
-/// What is known of `key`, read again if it ran; `None`: it is gone, or another one has its number.
+/// The CPU time that `/proc` shows of `key`, read again if the task ran. `None` if it is gone, or another task has its id.
 fn look_up(
     before: &HashMap<Key, Known>,
     key: Key,
@@ -73,8 +78,8 @@ fn look_up(
     (stat.start_ticks == key.1 / tick_ns).then_some(Known { ran_marker, shown })
 }
 
-/// `counted`, but each part is what `shown` says, or less than a tick more. `shown` is of a moment later: where it holds more
-/// than was counted, that counts, too.
+/// Changes the parts of `counted` so that each is that of `shown`, or at most one tick more. `shown` was read a moment later;
+/// if it has the larger total, that total counts.
 fn within(counted: Cpu, shown: Cpu, tick_ns: u64) -> Cpu {
     let total_ns = counted.total_ns().max(shown.total_ns());
     let system_most = shown.system_ns.saturating_add(tick_ns);
@@ -105,10 +110,10 @@ mod tests {
         assert_eq!(split(cpu(0, 1005), cpu(990, 10)), cpu(990, 15));
         assert_eq!(split(cpu(1005, 0), cpu(990, 10)), cpu(995, 10));
         assert_eq!(split(cpu(993, 12), cpu(990, 10)), cpu(993, 12));
-        // Nothing is shown yet.
+        // `/proc` shows nothing yet.
         assert_eq!(split(cpu(7, 6), cpu(0, 0)), cpu(7, 6));
         assert_eq!(split(cpu(0, 13), cpu(0, 0)), cpu(3, 10));
-        // It ran on.
+        // The task ran on between both readings.
         assert_eq!(split(cpu(0, 100), cpu(90, 30)), cpu(90, 30));
     }
 

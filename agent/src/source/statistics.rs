@@ -1,16 +1,17 @@
-//! What the sources tell about themselves.
+//! The statistics of the sources, which the collectors export. Data only; the sources fill it in.
 
 use super::{HiddenStatistics, SmapsStatistics};
 use std::collections::HashMap;
 
 pub use agent_common::{RUN_QUEUE_BOUNDS, RunQueueWaits};
 
-/// How process accounting is done.
+/// How the agent accounts the use of processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tier {
-    /// Lifecycle hooks and a task iterator pass per scrape.
+    /// Kernel programs report births, execs and ends; each scrape reads all live tasks through the task iterator.
     Iterator,
-    /// Lifecycle hooks and scheduler time per process; `/proc` for processes that ran.
+    /// Kernel programs report births, execs and ends, and add up the on-CPU time of each process; each scrape reads processes
+    /// that ran from `/proc`.
     Switch,
     /// `/proc` only.
     #[default]
@@ -18,7 +19,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// The word for it in flags, labels and messages.
+    /// Its name in flags, labels and messages.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Iterator => "iterator",
@@ -28,19 +29,20 @@ impl Tier {
     }
 }
 
-/// Where final totals of a process come from.
+/// The hook from which the final totals of a process come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rung {
     /// `fentry/release_task`: at once.
     Release,
     /// `tp_btf/sched_process_free`: after an RCU grace period.
     Free,
-    /// `tracepoint/sched/sched_switch`, when the last thread goes: at once, but CPU time and switches only.
+    /// `tracepoint/sched/sched_switch`, when the last thread is switched out for the last time: at once, but CPU time and
+    /// context switches only.
     LastSwitch,
 }
 
 impl Rung {
-    /// The word for it in labels and messages.
+    /// Its name in labels and messages.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Release => "release",
@@ -50,17 +52,17 @@ impl Rung {
     }
 }
 
-/// What the start-up self-test found.
+/// The result of the self-test at the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SelfTest {
-    /// Not needed: no kernel programs.
+    /// There are no kernel programs to test.
     #[default]
     None,
-    /// No child's final record has been right yet, and there may be another child.
+    /// No child's final record has been right yet, and the test is not over.
     Pending,
-    /// Counted CPU equals `wait4`'s within the tolerance.
+    /// The CPU time in the final record equals that of `wait4` within the tolerance.
     Passed,
-    /// It does not, or the record never came, for each of three children.
+    /// For each of three children it did not, or the record never came.
     Failed,
 }
 
@@ -69,7 +71,7 @@ pub enum SelfTest {
 pub enum Fact {
     /// CPU time.
     Cpu,
-    /// Split of CPU time in user and system.
+    /// Split of CPU time into user and system time.
     CpuSplit,
     /// Storage IO.
     Io,
@@ -79,9 +81,9 @@ pub enum Fact {
     Faults,
     /// Context switches.
     Switches,
-    /// Run-queue wait.
+    /// Total time that threads waited for a CPU.
     RunQueueWait,
-    /// Run-queue wait by length.
+    /// Waits for a CPU by length (histogram).
     RunQueueLatency,
     /// Thread count and states.
     Threads,
@@ -91,132 +93,132 @@ pub enum Fact {
     OpenFiles,
     /// Limit of open file descriptors.
     FileLimit,
-    /// Births, images and deaths.
+    /// Births, execs and ends of processes.
     Lifecycle,
-    /// How processes ended.
+    /// How processes ended: exit code, signal, OOM kill.
     ExitStatus,
     /// Storage IO and page faults of a process after the last pass that saw it.
     FinalIoFaults,
-    /// Names at classification.
+    /// The names by which a process is assigned to a group.
     Names,
-    /// Proportional memory.
+    /// Proportional memory (`smaps_rollup`).
     Proportional,
 }
 
-/// Where a fact came from.
+/// The source of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Kernel programs.
+    /// The kernel programs.
     Bpf,
     /// `/proc`.
     Procfs,
-    /// Nowhere: families made of it are left out.
+    /// No source: the metric families that need the fact are left out.
     Absent,
 }
 
-/// One kernel program.
+/// Statistics of one kernel program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramStatistics {
-    /// Its name: the hook it sits on.
+    /// Its name: the hook that it is attached to.
     pub name: &'static str,
     /// Whether it is attached.
     pub attached: bool,
-    /// Runs; `None` where the kernel does not keep them (`kernel.bpf_stats_enabled=0`).
+    /// Number of runs; `None` if the kernel does not count them (`kernel.bpf_stats_enabled=0`).
     pub run_count: Option<u64>,
-    /// Time of these runs, nanoseconds.
+    /// Total time of these runs, nanoseconds; `None` as above.
     pub run_time_ns: Option<u64>,
 }
 
-/// How full a map of the kernel programs is; bytes or entries, by map.
+/// How full a map of the kernel programs is, in bytes (ring) or entries (other maps).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MapStatistics {
     /// Its name.
     pub name: &'static str,
-    /// What the last reading found.
+    /// Use at the last reading.
     pub used: u64,
-    /// The most that any reading found.
+    /// The largest use at any reading.
     pub peak: u64,
-    /// What there is room for; never 0.
+    /// Size of the map; never 0.
     pub capacity: u64,
 }
 
-/// True totals of the node since the programs were attached, from per-CPU arrays.
+/// Exact totals of the node since the programs were attached, from a per-CPU array.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KernelTotals {
     /// Processes forked.
     pub forks: u64,
-    /// Programs started by exec.
+    /// Execs.
     pub execs: u64,
     /// Processes released.
     pub exits: u64,
-    /// CPU time of the released ones, nanoseconds, from birth.
+    /// CPU time of the released processes since their birth, nanoseconds.
     pub exited_cpu_ns: u64,
 }
 
-/// What the kernel programs count of the node as a whole, since they were attached.
+/// Counts of the kernel programs for the whole node since they were attached, for the balances.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodeCounts {
-    /// Processes that began.
+    /// Processes created.
     pub processes: u64,
-    /// Threads that began, beside the first one of a process; `None` where no program counts them.
+    /// Threads created, without the first one of each process; `None` if no program counts them.
     pub threads: Option<u64>,
-    /// CPU time of records that were lost, at most; nanoseconds.
+    /// Upper bound of the CPU time in lost records, nanoseconds.
     pub lost_cpu_ns: u64,
 }
 
-/// One quantity of the whole node since the agent's start, from two independent sides.
+/// One quantity of the whole node since the agent's start, measured in two independent ways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sides {
-    /// The sum of what the agent booked and of its own loss counters.
+    /// What the agent booked, plus its own counters of losses.
     pub accounted: u64,
-    /// What the kernel says of the node as a whole.
+    /// What the kernel reports for the whole node.
     pub node: u64,
 }
 
-/// The node's books at the end of the last pass.
+/// The balances of the node at the end of the last pass: what the agent booked against what the kernel reports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Balances {
-    /// CPU time, nanoseconds; `None` where `/proc` is not this machine's.
+    /// CPU time, nanoseconds; `None` if `/proc` is not that of this machine.
     pub cpu_ns: Option<Sides>,
-    /// Time that interrupts and the hypervisor took from the CPUs since the agent's start, nanoseconds; `None` where there are no
-    /// books of CPU time. The node's side is without it. A part of it may be in the scheduler's account of tasks, or in idle time,
-    /// too.
+    /// Time that interrupts and the hypervisor took from the CPUs since the agent's start, nanoseconds; `None` if there is no
+    /// balance of CPU time. The node's side of the balance does not include it. A part of it may also be in the scheduler's
+    /// account of tasks, or in idle time.
     pub taken_cpu_ns: Option<u64>,
-    /// Processes and threads created; `None` where the tier does not see all of them.
+    /// Processes and threads created; `None` if the tier does not see all of them.
     pub creations: Option<Sides>,
 }
 
-/// How long threads waited for a CPU.
+/// Run-queue latency: how long threads waited for a CPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunQueueStatistics {
-    /// By the number of their process's group; a group that has no slot is not in it.
+    /// Waits by the id of the process's group. A group without a slot has no entry.
     pub by_group: HashMap<u64, RunQueueWaits>,
-    /// Of processes of which nobody knew the group.
+    /// Waits of processes whose group was unknown.
     pub unknown: RunQueueWaits,
-    /// Waits whose length is not known.
+    /// Number of waits whose length is unknown.
     pub missed: u64,
-    /// Births of processes that found no place in the map of slots.
+    /// Number of new processes that found the map of slots full.
     pub full: u64,
 }
 
-/// All that a source tells about itself.
+/// The statistics of all sources together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// How accounting is done.
+    /// The tier that runs.
     pub tier: Tier,
-    /// Where final totals come from; `None` without kernel programs.
+    /// The hook of the final totals; `None` without kernel programs.
     pub rung: Option<Rung>,
-    /// Start-up self-test.
+    /// The self-test at the start.
     pub self_test: SelfTest,
-    /// Each fact and where it comes from, in the order of [`Fact`].
+    /// Each fact and its source.
     pub facts: Vec<(Fact, Origin)>,
-    /// Kernel programs, in the order of their list.
+    /// The kernel programs, in the order of their list; empty without kernel programs.
     pub programs: Vec<ProgramStatistics>,
-    /// Maps that can be full; empty without kernel programs.
+    /// The maps whose use is measured; empty without kernel programs.
     pub maps: Vec<MapStatistics>,
-    /// True totals of the node; `None` without kernel programs.
+    /// Exact totals of the node; `None` without kernel programs.
     pub kernel: Option<KernelTotals>,
-    /// The node's books.
+    /// The balances of the node.
     pub balances: Balances,
     /// Records received through the ring.
     pub events_received: u64,
@@ -224,31 +226,32 @@ pub struct Statistics {
     pub events_overflowed: u64,
     /// Records added to the sums by comm, because the hash was full too.
     pub events_coarse: u64,
-    /// Records lost beyond recovery: of older processes where there was no room, and of runs that the kernel left out.
+    /// Records lost for good: release records of older processes that found ring and hash full, records of unknown kind, and
+    /// those of program runs that the kernel left out.
     pub events_lost: u64,
-    /// CPU time in lost records that the next pass could not recover, at most; nanoseconds.
+    /// Upper bound of the CPU time in lost records that the next pass could not recover, nanoseconds.
     pub lost_cpu_ns: u64,
-    /// Switch tier: times that the map of running processes was full.
+    /// Switch tier: number of switches (on classic tracepoints, births) that found the map of processes full.
     pub switch_map_full: u64,
-    /// CPU time that may be missing of processes that ended, because no program was run when they came on the CPU;
-    /// nanoseconds, at most. `None` where the scheduler tells it.
+    /// Upper bound of the CPU time that may be missing for processes that ended, because the kernel ran no program when they came
+    /// on the CPU, nanoseconds. `None` if the scheduler's own account is used.
     pub switch_unseen_ns: Option<u64>,
-    /// Run-queue latency; `None` where it is not counted.
+    /// Run-queue latency; `None` if it is not counted.
     pub run_queue: Option<RunQueueStatistics>,
-    /// Processes that the task iterator does not show; `None` in the other tiers.
+    /// Processes that the task iterator does not show; `None` in other tiers.
     pub hidden: Option<HiddenStatistics>,
-    /// Readings of proportional memory; `None` where it is not read.
+    /// Readings of proportional memory; `None` if it is not read.
     pub smaps: Option<SmapsStatistics>,
-    /// Passes that could not list the processes.
+    /// Number of passes that failed.
     pub scrape_errors: u64,
-    /// Processes that could not be read.
+    /// Number of failed reads of `stat`, `status`, `limits` or `cmdline` of processes that were there.
     pub procread_errors: u64,
-    /// Processes of which something could not be read, once per process and pass.
+    /// Number of processes of which `io`, `fd`, `wchan` or `task` could not be read, once for each process and pass.
     pub partial_errors: u64,
-    /// Threads that a file of a process holds up.
+    /// Number of reader threads that are held up by a file of a process now.
     pub held_up: u64,
-    /// Readings that were left out, because the processes of their user hold up as many threads as they may.
+    /// Number of readings that were skipped, because processes of the same user hold up as many reader threads as they may.
     pub reads_refused: u64,
-    /// Listings of the kubelet's log links that failed or were cut; `None` where nobody asks for names of pods.
+    /// Number of listings of the kubelet's log links that failed or were cut; `None` if no template uses names of pods.
     pub pod_link_failures: Option<u64>,
 }

@@ -1,8 +1,10 @@
-//! The switch tier's pass: the scheduler says who ran, and only these are read from `/proc` again.
+//! The pass of the switch tier: reads from `/proc` only the processes that ran, by the on-CPU times of the switch program.
 //!
-//! A process that has not run has the same CPU time, IO, faults, switches, threads and state as before; only its memory
-//! may have been reclaimed meanwhile, which shows when it runs next. CPU time is the precise one of the switches, within
-//! the two ticks that `/proc` leaves open; the split follows `/proc`.
+//! A process that has not run has the same CPU time, IO, faults, switches, threads and state as before. Only its memory may
+//! have been reclaimed meanwhile, which shows when it runs next. CPU time is the precise one of the switch program, bounded by
+//! `/proc` to within the two ticks that `/proc` leaves open; the split follows `/proc`.
+//!
+//! In: the list of processes, [`RunTimes`], files of `/proc`. Out: a [`Pass`]. The map itself is left to `bpf/switch.rs`.
 
 use super::{
     bpf::{Kernel, RunTimes},
@@ -15,37 +17,38 @@ use std::collections::{HashMap, HashSet};
 /// `/proc` shows start times in ticks of 10 ms.
 const TICK_NS: u64 = 10_000_000;
 
-/// What is younger may not have reached the map when the list of processes was read, or the other way round; and no fork
-/// takes longer from the kernel's start time to the programs'.
+/// A process younger than this may be in the list of processes but not in the map yet, or the other way round. Also the
+/// maximum time of a fork, from the kernel's start time to that of the programs.
 const SETTLED_NS: u64 = 1_000_000_000;
 
-/// Less than this of a process's time is not shown: `/proc` cuts user and system time to ticks.
+/// `/proc` shows at most this much less than a process has used, because it rounds user and system time down to ticks.
 const CUT_NS: u64 = 2 * TICK_NS;
 
-/// What is known of one process since it was last read.
+/// What is known of one process from its last reading.
 #[derive(Debug, Clone)]
 struct Known {
     sample: Sample,
-    /// When it started as `/proc` shows it; the programs on tracepoints may know another tick.
+    /// Its start time as `/proc` shows it. On classic tracepoints the programs may have noted another tick.
     shown_start_ns: u64,
     threads: Vec<ThreadSample>,
-    /// Its run time in the map at that reading; `None` if it was not in it.
+    /// Its run time in the map at that reading; `None` if it was not in the map.
     run_ns: Option<u64>,
-    /// CPU time that it had beyond the map's at its first reading.
+    /// CPU time that it had in addition to the map's at its first reading.
     base_ns: u64,
 }
 
-/// The processes as they were last read, at most one a live process.
+/// The last readings of the processes, at most one for each live process.
 #[derive(Debug, Default)]
 pub(super) struct SwitchPass {
     known: HashMap<u32, Known>,
-    /// Start of the first pass: who is older need not be in the map.
+    /// Start of the first pass. Older processes need not be in the map.
     since_ns: Option<u64>,
-    /// In the map at the last pass, and in no list: whose last switch may be still to come. At most as many as the map holds.
+    /// Processes that were in the map but not in the list at the last pass: their last switch may be still to come. At most as
+    /// many as the map holds.
     absent: HashSet<ProcessId>,
 }
 
-/// The map of run times by process number: start and run time of the latest with each.
+/// The map of run times by tgid: start and run time of the latest process with each.
 struct Map {
     latest: HashMap<u32, (u64, u64)>,
     on_cpu: HashSet<u32>,
@@ -54,7 +57,7 @@ struct Map {
 }
 
 impl Map {
-    /// `process_of` tells the process of a thread.
+    /// `process_of` returns the process of a thread.
     fn new(times: &RunTimes, mut process_of: impl FnMut(u32) -> Option<u32>) -> Self {
         let mut latest = HashMap::new();
         for (id, run_ns) in &times.by_id {
@@ -74,8 +77,8 @@ impl Map {
         }
     }
 
-    /// Exact start and run time of the process that started in the tick of `start_ns`, or on tracepoints a moment before
-    /// the exact start.
+    /// Exact start and run time of the process whose start `/proc` shows as `start_ns`: the exact start is in the same tick, or
+    /// on classic tracepoints a moment later.
     fn find(&self, tgid: u32, start_ns: u64) -> Option<(u64, u64)> {
         let is_it = |exact_ns: u64| {
             let is_moment_later = exact_ns > start_ns && exact_ns - start_ns < TICK_NS + SETTLED_NS;
@@ -85,7 +88,7 @@ impl Map {
         found.filter(|(exact_ns, _)| is_it(*exact_ns))
     }
 
-    /// Whether it may have run since it was read, or another one may have its number by now.
+    /// Whether the process may have run since its last reading, or another process may have its id by now.
     fn has_run(&self, known: &Known) -> bool {
         let id = known.sample.id;
         let found = self.find(id.tgid, id.start_ns);
@@ -101,7 +104,7 @@ fn tick(start_ns: u64) -> u64 {
 }
 
 impl SwitchPass {
-    /// Looks at all live processes; reads those that ran.
+    /// Makes a pass over all live processes, and reads those that ran.
     pub(super) fn pass(
         &mut self,
         kernel: &mut Kernel,
@@ -116,7 +119,7 @@ impl SwitchPass {
             switches_by_thread: true,
             ..Pass::default()
         };
-        // First the list, then the map: whom the list shows has a place in the map since its birth.
+        // First the list, then the map: a process in the list has had its map entry since its birth.
         let listed = reader.list()?;
         let times = kernel.run_times()?;
         let map = Map::new(&times, |tid| reader.process_of(tid));
@@ -131,7 +134,7 @@ impl SwitchPass {
                 None => known,
             };
             if let Some(mut known) = known {
-                // Who was there before the programs is in no map until now, and may end at any moment.
+                // A process older than the programs is in no map yet. It is added now, because it may end at any moment.
                 let is_there = self.is_older(known.shown_start_ns)
                     || known.shown_start_ns + SETTLED_NS < now_ns;
                 if map.is_traced && is_there && !map.latest.contains_key(&tgid) {
@@ -159,13 +162,13 @@ impl SwitchPass {
         Ok(pass)
     }
 
-    /// Whether it started before the first pass.
+    /// Whether a process with this start time started before the first pass.
     fn is_older(&self, shown_start_ns: u64) -> bool {
         self.since_ns
             .is_some_and(|since_ns| tick(shown_start_ns) < tick(since_ns))
     }
 
-    /// A process as `/proc` knows it.
+    /// The process with the start time that `/proc` shows.
     pub(super) fn shown(&self, id: ProcessId) -> ProcessId {
         let known = self.known.get(&id.tgid);
         let start_ns = known
@@ -188,14 +191,14 @@ impl SwitchPass {
             Err(error) if error.is_gone() => return None,
             Err(_) => None,
         };
-        // Unread, or its exact start is unknown because the map was full at its birth: shown when it can be told.
+        // It could not be read, or its exact start is unknown because the map was full at its birth. A later pass shows it.
         if now.is_none() {
             pass.unread.push(read.tgid);
         }
         now
     }
 
-    /// `None`: a process born under the agent whose exact start nobody knows.
+    /// Combines a new reading with the map. `None` for a process born after the first pass whose exact start is unknown.
     fn read_again(
         &self,
         mut sample: Sample,
@@ -208,9 +211,10 @@ impl SwitchPass {
         let found = map.find(sample.id.tgid, shown_start);
         let known = known.filter(|known| known.shown_start_ns == shown_start);
         let is_older = self.is_older(shown_start);
-        // Where births are seen by a map that may be full, who is still not in it is taken as it is shown.
+        // On classic tracepoints a full map misses births. A process that is still not in it after a while keeps the start that
+        // `/proc` shows.
         let is_settled = map.is_traced && shown_start + SETTLED_NS < now_ns;
-        // The identity of the first reading stays.
+        // A process keeps the identity of its first reading.
         sample.id.start_ns = known
             .map(|known| known.sample.id.start_ns)
             .or(found.map(|(exact_ns, _)| exact_ns))
@@ -218,24 +222,26 @@ impl SwitchPass {
         let run_ns = found.map(|(_, run_ns)| run_ns);
         let shown = sample.counters.cpu;
         let run = run_ns.unwrap_or(0);
-        // Who was born under the agent has nothing beyond the map.
+        // For a process born after the first pass, the map has all of its time.
         let base_ns = match known {
             Some(known) => known.base_ns,
             None if is_older => shown.total_ns().saturating_sub(run),
             None => 0,
         };
         if run_ns.is_some() {
-            // A stretch that goes on, a switch unseen; with tracepoints, stolen time or a late tick, too: `/proc` has all.
+            // The map may differ by a run that still goes on or a missed switch; on classic tracepoints also by stolen time or a
+            // late tick. `/proc` includes all of that.
             let total_ns = (base_ns + run).clamp(shown.total_ns(), shown.total_ns() + CUT_NS);
             sample.counters.cpu = split(total_ns, shown);
         }
-        // Of whom the map does not tell, it is not known whether they ran: the reader's markers say that they may have.
+        // For a process that is not in the map, it is unknown whether it ran. It keeps the marker of the reader, which says that
+        // it may have.
         if let Some(run) = run_ns {
-            // Either may be ahead, and neither falls.
+            // Either value may be ahead of the other, and neither falls, so a run always changes the sum.
             let marker = run + shown.total_ns();
             sample.ran_marker = marker;
             for thread in &mut threads {
-                // The map tells of processes, not of threads: when the process ran, each of its threads may have.
+                // The map has no times of threads: if the process ran, each of its threads may have run.
                 thread.ran_marker = marker;
             }
         }
@@ -250,7 +256,7 @@ impl SwitchPass {
 }
 
 impl Known {
-    /// From here on the map has all of its time.
+    /// Adds the process to the programs' map. If that succeeds, the map has all of its time from now on.
     fn adopted_by(&mut self, kernel: &mut Kernel) -> Result<(), Error> {
         if kernel.adopt(&self.sample)? {
             self.run_ns = Some(self.sample.counters.cpu.total_ns());
@@ -260,7 +266,7 @@ impl Known {
     }
 }
 
-/// `total_ns`, split as `shown` is.
+/// Splits `total_ns` in the ratio of `shown`.
 fn split(total_ns: u64, shown: Cpu) -> Cpu {
     let user = u128::from(total_ns) * u128::from(shown.user_ns);
     let user_ns = user

@@ -1,13 +1,16 @@
-//! Waiting for a thread that reads `/proc`: one that sleeps in a read that does not return is held up; one that the scheduler gives no
-//! CPU time is not, however long it takes.
+//! Waits for the answer of a thread that reads `/proc`, and detects when the thread is held up.
+//!
+//! A thread is held up if it sleeps in a read that does not return. A thread that gets no CPU time from the scheduler is not
+//! held up, however long it takes.
 //!
 //! ```text
 //! reader:  publish .. read, read, read ---answer--->
-//! waiter:             look     look    look            two looks in the same sleep: held up
+//! waiter:             look     look    look            two looks find the same sleep: held up
 //! ```
 //!
-//! A look reads `status` of the thread: its state, and its voluntary context switches, which number its sleeps. A runnable thread is
-//! in state `R`, whether it runs, waits for a CPU, or is throttled by a quota. Looks are taken only while no answer comes.
+//! A look reads `status` of the thread: its state, and its number of voluntary context switches, which identifies each sleep.
+//! A runnable thread has state `R`, whether it runs, waits for a CPU, or is throttled by a quota. The waiter looks only while
+//! no answer comes.
 
 use std::{
     path::PathBuf,
@@ -19,17 +22,18 @@ use std::{
     time::Duration,
 };
 
-/// What a thread shares with the thread that waits for it.
+/// What a reader thread shares with the thread that waits for it.
 #[derive(Debug, Default)]
 pub(super) struct ThreadState {
-    /// The `status` file of the thread; inside, `None` where `/proc` does not show it. Empty until the thread has run.
+    /// The `status` file of the thread: not set until the thread has run, `None` if `/proc` does not show the thread.
     file: OnceLock<Option<PathBuf>>,
-    /// What the thread has worked off. It stands in for the number of the sleep where `status` cannot be read.
+    /// Number of pieces of work that the thread has begun. It replaces the number of the sleep if `status` cannot be read.
     steps: AtomicU64,
 }
 
 impl ThreadState {
-    /// The calling thread is the one to look at. A link of the kernel names it, also where `/proc` is of another PID namespace.
+    /// Declares the calling thread to be the one that is looked at. The link `/proc/thread-self` names it, even if `/proc` is
+    /// that of another PID namespace.
     pub(super) fn publish(&self) {
         let link = std::fs::read_link("/proc/thread-self");
         let file = link.map(|thread| PathBuf::from("/proc").join(thread).join("status"));
@@ -37,12 +41,12 @@ impl ThreadState {
         let _ = self.file.set(file.ok());
     }
 
-    /// The thread begins its next piece of work.
+    /// Notes that the thread begins its next piece of work.
     pub(super) fn step(&self) {
         self.steps.fetch_add(1, Relaxed);
     }
 
-    /// The number of the sleep that the thread is in; `None` while it is runnable.
+    /// A number that identifies the sleep that the thread is in; `None` while it is runnable.
     fn sleep(&self) -> Option<u64> {
         let file = self.file.get()?;
         let status = file.as_ref().and_then(|file| std::fs::read(file).ok());
@@ -51,7 +55,7 @@ impl ThreadState {
     }
 }
 
-/// [`ThreadState::sleep`] by the content of `status`; the outer `None` where a line is missing.
+/// [`ThreadState::sleep`] by the content of `status`; the outer `None` if a line is missing.
 fn parse_sleep(status: &[u8]) -> Option<Option<u64>> {
     let value = |key: &str| {
         let mut lines = status.split(|byte| *byte == b'\n');
@@ -63,7 +67,8 @@ fn parse_sleep(status: &[u8]) -> Option<Option<u64>> {
     Some((!is_runnable).then_some(sleeps))
 }
 
-/// What the thread sends. It is held up, which is a timeout, when two looks in a row find it in the same sleep.
+/// Receives what the thread sends. Returns a timeout if two looks in a row, `look` apart, find the thread in the same sleep:
+/// then it is held up.
 pub(super) fn receive<T>(
     answers: &Receiver<T>,
     thread: &ThreadState,
@@ -73,7 +78,7 @@ pub(super) fn receive<T>(
     loop {
         match answers.recv_timeout(look) {
             Err(RecvTimeoutError::Timeout) => {}
-            // A thread that slept for want of work at the last look had answered before.
+            // If the thread slept at the last look because it had no more work, its answer had been sent and is received here.
             answer => return answer,
         }
         let sleep = thread.sleep();
@@ -95,7 +100,7 @@ mod tests {
 
     const LOOK: Duration = Duration::from_millis(1);
 
-    /// What is received from a thread that does `work`, and then sends 7.
+    /// The result of waiting for a thread that does `work` and then sends 7.
     fn received(work: impl FnOnce() + Send + 'static) -> Result<u32, RecvTimeoutError> {
         let (send, answers) = sync_channel(1);
         let state = Arc::new(ThreadState::default());

@@ -1,8 +1,8 @@
-//! User names: from uid to the name in the host's passwd file.
+//! User names: looks up a uid in the host's passwd file.
 //!
-//! In comes `<rootfs>/etc/passwd`, out go names for `Username` in name templates. The file itself is read, not the
-//! C library's name service: the agent may be a static binary in a container, and what counts is the host's names.
-//! Users that only LDAP, SSSD or NIS know are shown by number.
+//! In: `<rootfs>/etc/passwd`. Out: names for `Username` in name templates. The agent reads the file itself and does not use
+//! the C library's name service, because it may be a static binary in a container, and needs the names of the host. Users
+//! that only LDAP, SSSD or NIS know are shown by number.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// How much of the file is read, bytes; a line that is cut there is left out.
+/// Maximum bytes of the file that are read; a line that is cut there is left out.
 const CAP: u64 = 4 << 20;
 
 /// Names by uid, read again when an unknown uid appears and the file has changed.
@@ -19,11 +19,11 @@ pub struct Users {
     path: PathBuf,
     names: HashMap<u32, String>,
     read_as: Option<Version>,
-    /// Whether it was told that the file cannot be read.
+    /// Whether the log says already that the file cannot be read.
     is_failing: bool,
 }
 
-/// Which file, and which content of it.
+/// Identifies a file and its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Version {
     device: u64,
@@ -46,7 +46,7 @@ impl Version {
 }
 
 impl Users {
-    /// Names from the passwd file at `path`. Nothing is read before the first question.
+    /// Names from the passwd file at `path`. Nothing is read before the first lookup.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -56,12 +56,12 @@ impl Users {
         }
     }
 
-    /// Name of `uid` as last read.
+    /// The name of `uid` at the last reading of the file.
     pub(super) fn known(&self, uid: u32) -> Option<&str> {
         self.names.get(&uid).map(String::as_str)
     }
 
-    /// Name of `uid`; the number in decimal where the file has none or cannot be read.
+    /// The name of `uid`; the number in decimal if the file has no name for it or cannot be read.
     pub fn name(&mut self, uid: u32) -> String {
         if !self.names.contains_key(&uid) {
             self.read_if_changed();
@@ -79,7 +79,7 @@ impl Users {
                 self.read_as = Some(version);
                 self.is_failing = false;
             }
-            // A container may well have none.
+            // The root of a container often has no such file.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 if !std::mem::replace(&mut self.is_failing, true) {
                     let path = self.path.display();
@@ -90,14 +90,14 @@ impl Users {
         }
     }
 
-    /// `None`: it has not changed.
+    /// Reads the file; `None` if it has not changed since the last reading.
     fn read_changed(&self) -> io::Result<Option<(HashMap<u32, String>, Version)>> {
         let meta = fs::metadata(&self.path)?;
         let version = Version::of(&meta);
         if Some(version) == self.read_as {
             return Ok(None);
         }
-        // A directory or a pipe in its place would block or fail: only a file is opened.
+        // Only a regular file is opened: opening a pipe would block, and reading a directory would fail.
         if !meta.is_file() {
             return Err(io::Error::other("it is no regular file"));
         }
@@ -115,7 +115,7 @@ impl Users {
     }
 }
 
-// The first line of a uid counts, as it does for getpwuid.
+// If several lines have the same uid, the first one counts, as for `getpwuid`.
 pub(super) fn parse_passwd(file: &[u8]) -> HashMap<u32, String> {
     let mut names = HashMap::new();
     for line in file.split(|byte| *byte == b'\n') {
