@@ -1,14 +1,14 @@
-//! Builds the kernel programs and hands them to the agent.
+//! Builds the kernel programs, and embeds the object file in the agent.
 //!
-//! In: the crate `agent-ebpf`, the component `rust-src`, a `bpf-linker` of the LLVM that rustc has, and
-//! `HEADCOUNT_EBPF` (`auto`, the default; `skip`; `require`).
-//! Out: `$OUT_DIR/headcount-ebpf` and the cfg `has_ebpf`. Without the tools, `auto` gives neither but a warning with
-//! the commands that would: the agent then counts through `/proc` only. Tools that are there and fail are an error in
-//! every mode, because a broken program must not pass for a missing tool.
-//! It installs nothing: that is `cargo xtask`'s.
+//! In: the crate `agent-ebpf`, the component `rust-src`, a `bpf-linker` of the same LLVM version as rustc, and the
+//! variable `HEADCOUNT_EBPF` (`auto`, the default; `skip`; `require`).
+//! Out: `$OUT_DIR/headcount-ebpf` and the cfg `has_ebpf`. If a tool is missing, `auto` makes neither and prints a warning
+//! with the commands that install it; the agent then counts through `/proc` only. With `require` a missing tool is an error.
+//! A tool that is present and fails is an error with both, so that a broken program is not mistaken for a missing tool.
+//! This script installs nothing; `cargo xtask setup` does.
 //!
-//! The crate aya-build does nearly this, but wants `RUSTC_BOOTSTRAP` and the linker's folder in the environment of the
-//! outer cargo, where they would rebuild every dependency, builds `core` anew for each profile, and brings 15 crates.
+//! The crate aya-build does nearly the same, but needs `RUSTC_BOOTSTRAP` and the linker's folder in the environment of the
+//! outer cargo, which would rebuild every dependency. It also builds `core` anew for each profile, and adds 15 crates.
 #![allow(clippy::print_stdout, reason = "the way a build script talks to cargo")]
 
 use std::env;
@@ -19,7 +19,7 @@ use std::process::{Command, exit};
 
 const BINARY: &str = "headcount-ebpf";
 const TARGET: &str = "bpfel-unknown-none";
-/// Versions and commands stand in one place, xtask's list of requirements, not here a second time.
+/// Versions and commands are only in xtask's list of requirements, so they are not repeated here.
 const SETUP: &str =
     "cargo xtask setup (installs what is missing; where it may not, it prints the commands)";
 
@@ -67,7 +67,7 @@ fn main() {
     println!("cargo::rustc-cfg=has_ebpf");
 }
 
-/// What `headcount_build_info` shows. A build outside a git checkout has no revision.
+/// Sets what `headcount_build_info` shows. The revision is `unknown` in a build outside a git checkout.
 fn identify() {
     let first_line = |program: OsString, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
@@ -95,7 +95,7 @@ fn identify() {
     }
 }
 
-/// Runs again when a source of the programs changes, or when the linker comes.
+/// Makes cargo run this script again when a source of the programs changes, or when the linker is installed.
 fn watch(workspace: &Path, tools: &Path) {
     for path in [
         "agent-ebpf/src",
@@ -108,13 +108,14 @@ fn watch(workspace: &Path, tools: &Path) {
     ] {
         println!("cargo::rerun-if-changed={}", workspace.join(path).display());
     }
-    // A watched path that does not exist makes every build a stale one, so the folder is made. Failing to is no harm.
+    // cargo treats a watched path that does not exist as changed at every build, so the folder is created. Failure does no
+    // harm.
     let _ = fs::create_dir_all(tools);
     println!("cargo::rerun-if-changed={}", tools.display());
 }
 
-/// Builds the kernel programs in a target folder of their own: the outer cargo holds the lock of the other one. All
-/// profiles and targets of the agent share it.
+/// Builds the kernel programs in a target folder of their own, because the outer cargo holds the lock of the usual one. All
+/// profiles of the agent for one architecture share this folder.
 fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> PathBuf {
     let nested = target_dir.join("ebpf").join(arch);
     let mut rustflags = vec![
@@ -148,7 +149,7 @@ fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> Path
     nested.join(TARGET).join("release").join(BINARY)
 }
 
-/// Calls this machine's folders by names that are the same everywhere: BTF carries the paths of sources.
+/// Flags that replace the paths of this machine by fixed names, because BTF contains the paths of sources.
 fn without_paths(workspace: &Path) -> Vec<String> {
     let sources = sysroot().map(|sysroot| sysroot.join("lib/rustlib/src/rust"));
     let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
@@ -168,7 +169,8 @@ fn without_paths(workspace: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Copies the object without its DWARF, two thirds of it: BTF was made from that, and the kernel takes only BTF.
+/// Copies the object without its DWARF, which is two thirds of it. BTF has been made from the DWARF, and the kernel uses only
+/// BTF.
 fn embed(built: &Path, embedded: &Path) {
     let host = variable("HOST").to_string_lossy().into_owned();
     let objcopy = sysroot().map(|sysroot| {
@@ -180,7 +182,7 @@ fn embed(built: &Path, embedded: &Path) {
     if objcopy.output().is_ok_and(|output| output.status.success()) {
         return;
     }
-    // A toolchain without it gives a larger agent, not another one.
+    // Without `rust-objcopy` in the toolchain the agent is larger, but works the same.
     if let Err(error) = fs::copy(built, embedded) {
         fail(&format!("copy {} into OUT_DIR: {error}", built.display()));
     }
@@ -206,7 +208,7 @@ fn find_linker(tools: &Path) -> Option<PathBuf> {
         .find(|linker| linker.is_file())
 }
 
-/// What `auto` and `require` make of a missing tool.
+/// Handles a missing tool: an error with `require`, a warning with `auto`.
 fn missing(wish: &str, what: &str, remedy: &str) {
     if wish == "require" {
         fail(&format!("kernel programs: {what}\nto get them: {remedy}"));

@@ -1,7 +1,8 @@
 //! `sched_process_exec`: a process runs a new program.
 //!
 //! In: the task and its `linux_binprm`. Out: an [`ExecRecord`] with the totals that the process used before, its new names,
-//! and up to 64 KiB of arguments in up to four records. The file name is not read: no label or selector uses it.
+//! and up to 64 KiB of arguments in up to four records. The file name is not read: no label or selector uses it, and reading
+//! it needs a helper that lockdown forbids.
 
 use crate::{
     emit::{
