@@ -57,7 +57,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        summary: "what the agent costs beside process-exporter and node_exporter, as BENCHMARKS.md; arguments are sections",
+        summary: "what the agent costs beside process-exporter and node_exporter, as docs/dev/benchmarks.md; arguments are sections",
         main: bench::main,
     },
     Verb {

@@ -1,7 +1,7 @@
 //! `cargo xtask bench [section]... [--output FILE]`: what the agent costs, beside what process-exporter and node_exporter's
 //! collector `processes` cost.
 //!
-//! In: names of [`SECTIONS`], all of them without one. Out: tables on the terminal; all sections together write BENCHMARKS.md,
+//! In: names of [`SECTIONS`], all of them without one. Out: tables on the terminal; all sections together write docs/dev/benchmarks.md,
 //! chosen ones `target/bench/BENCH.md`, or either FILE. All programs run in the same minutes on this machine, so ratios mean
 //! something where absolute figures do not. CPU is what the kernel's process clocks say, in nanoseconds; where many values
 //! were taken it is their median. Instructions are callgrind's, and the same on every run.
@@ -142,7 +142,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let bench = Bench::prepare()?;
     let is_whole = sections.len() == SECTIONS.len();
     let output = output.unwrap_or_else(|| match is_whole {
-        true => workspace::root().join("BENCHMARKS.md"),
+        true => workspace::root().join("docs/dev/benchmarks.md"),
         false => bench.folder.join("BENCH.md"),
     });
     let mut text = report::head(&bench)?;

@@ -1,4 +1,4 @@
-//! The head of the report: machine, versions, method.
+//! The head of the report: how to read it, machine, versions, method.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -8,24 +8,35 @@ use anyhow::Result;
 use super::Bench;
 use crate::{command, workspace};
 
+const READING: &str = "\
+## Reading and making this page
+
+Each section under \"Figures\" is one load. A section has a table and, below it, the raw values that the table is made of. Empty columns are left out.
+
+* `ratio` is headcount's figure as a share of the figure to its left: 1/142 means that the other program uses 142 times as much.
+* `target` is the bound that the figure must keep; the last column says `met` or `MISSED`. A missed target is no failure of the command.
+* Compare two versions on one machine, in one hour. Times vary with the machine and with the hour. Ratios and instruction counts vary less.
+
+`cargo xtask bench` measures all sections and writes this page; `cargo xtask bench SECTION...` measures some and writes `target/bench/BENCH.md`. Either takes
+`--output FILE`. It needs root, a machine without other load, and the two programs of Debian beside which it measures; it fetches those itself.
+";
+
 const METHOD: &str = "\
-All programs run in the same minutes, one after the other or in turns, and nothing else was started beside them; both group all processes by comm, but in `few`.
-CPU is user and system time of all threads by the process's CPU clock (`clock_getcpuclockid`), to 250 ms after each scrape, which is what
-a collector of garbage may need; wall is from connecting to the last byte, uncompressed, over loopback. Where many values were taken it is their
-median; p99 of few values is next to the longest. MB are 10^6 bytes. Proportional memory is off in both but where a row says otherwise; process-exporter's threads are on. node_exporter runs
-with `--collector.disable-defaults --collector.processes`: it reads `stat` of each process and thread, and shows sums for the node, no groups.
+All programs run in the same minutes, one after the other or in turns, and nothing else is started beside them. Both group all processes by comm, but in `few`.
 
-Figures in time are of this machine and this hour; ratios and instructions travel further. Instructions are of user space, counted by
-callgrind in the agent's own code over bytes made of the records that the kernel programs write, without the kernel's part, `/proc` and HTTP.
-
-`cargo xtask bench` makes this page anew, `cargo xtask bench SECTION...` a part of it.
+* CPU is user and system time of all threads by the process's CPU clock (`clock_getcpuclockid`), up to 250 ms after each scrape, because a garbage collector may
+  run that late.
+* Wall is the time from connecting to the last byte, uncompressed, over loopback.
+* A figure made of many values is their median; p99 of few values is the second longest. MB are 10^6 bytes.
+* Proportional memory is off in both programs unless a row says otherwise; process-exporter's threads are on.
+* node_exporter runs with `--collector.disable-defaults --collector.processes`: it reads `stat` of each process and thread and shows sums of the node only.
+* Instructions are those of user space. callgrind counts them in the agent's own code, over made-up bytes in the form of the records that the kernel programs
+  write, without the kernel's part, `/proc` and HTTP.
 ";
 
 /// Everything above the tables.
 pub(super) fn head(bench: &Bench) -> Result<String> {
-    let mut text = String::from(
-        "# Benchmarks\n\nWhat Headcount costs, measured and written by `cargo xtask bench`.\n\n## Where\n\n",
-    );
+    let mut text = format!("# Benchmarks\n\nWhat Headcount costs.\n\n{READING}\n## Where\n\n");
     text.push_str("| what | |\n| --- | --- |\n");
     for (what, value) in place(bench)? {
         let _ = writeln!(text, "| {what} | {value} |");

@@ -1,4 +1,4 @@
-//! The import table of ARCHITECTURE.md, held against `agent/src`.
+//! The import table of docs/dev/architecture.md, held against `agent/src`.
 //!
 //! A change that needs another edge is a design change: the commit that widens a table says why. `lib.rs` and `main.rs`
 //! compose and may name everything; tests may too.
