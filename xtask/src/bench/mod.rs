@@ -1,10 +1,10 @@
 //! `cargo xtask bench [section]... [--output FILE]`: what the agent costs, beside what process-exporter and node_exporter's
 //! collector `processes` cost.
 //!
-//! In: names of [`SECTIONS`], all of them without one. Out: tables on the terminal; all sections together write docs/dev/benchmarks.md,
-//! chosen ones `target/bench/BENCH.md`, or either FILE. All programs run in the same minutes on this machine, so ratios mean
-//! something where absolute figures do not. CPU is what the kernel's process clocks say, in nanoseconds; where many values
-//! were taken it is their median. Instructions are callgrind's, and the same on every run.
+//! In: names of [`SECTIONS`], all of them without one. Out: tables on the terminal; all sections together write
+//! `docs/dev/benchmarks.md`, chosen ones `target/bench/BENCH.md`, or either FILE. All programs run in the same minutes on this
+//! machine, so ratios mean something where absolute figures do not. CPU is what the kernel's process clocks say, in nanoseconds;
+//! where many values were taken it is their median. Instructions are callgrind's, and the same on every run.
 //!
 //! It judges nothing: a missed target is a row that says so, not a failure. It needs root, for the kernel programs.
 
