@@ -1,6 +1,6 @@
-//! `headcount_*` about accounting: how processes are counted, and what of them could not be counted.
+//! `headcount_*` about accounting: how processes are counted, and what could not be counted.
 //!
-//! What the kernel programs tell stands in [`super::programs`].
+//! Families about the kernel programs are in [`super::programs`].
 
 use super::metric::Metric;
 use super::{View, label};
@@ -12,7 +12,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_accounting_info",
             kind: Kind::Gauge,
-            help: "How processes are accounted for, and where final totals come from; always 1.",
+            help: "Accounting tier, and the kernel hook that reports the final totals of a process (`rung`); always 1.",
             labels: &["rung", "tier"],
             unit: "-",
             source: "plan",
@@ -32,7 +32,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_source_info",
             kind: Kind::Gauge,
-            help: "Where each fact comes from; always 1.",
+            help: "Where the agent takes each fact from: `bpf` (kernel programs), `procfs`, or `absent`; always 1.",
             labels: &["fact", "source"],
             unit: "-",
             source: "plan",
@@ -48,7 +48,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_self_test_state",
             kind: Kind::Gauge,
-            help: "1 for the state that the start-up self-test of the kernel programs is in, 0 for the others.",
+            help: "1 for the current state of the start-up self-test of the kernel programs, 0 for the other states.",
             labels: &["state"],
             unit: "-",
             source: "agent",
@@ -64,7 +64,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_sandbox_state",
             kind: Kind::Gauge,
-            help: "1 for what the agent has taken from its own threads, those of HTTP and those of the state; 0 for what this kernel cannot take.",
+            help: "1 for each right that the agent has taken from its own threads, those of HTTP and those of the state; 0 for each that this kernel cannot take.",
             labels: &["side", "step"],
             unit: "-",
             source: "agent",
@@ -92,7 +92,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_groups_overflowed_total",
             kind: Kind::Counter,
-            help: "Processes put into the group other, because there were too many groups.",
+            help: "Processes put into the group `other` because there were too many groups.",
             labels: &[],
             unit: "processes",
             source: "agent",
@@ -104,7 +104,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_threads_overflowed",
             kind: Kind::Gauge,
-            help: "Threads shown under the name other, because their group, or all groups together, have too many thread names.",
+            help: "Threads shown under the name `other`, because their group, or all groups together, have too many thread names.",
             labels: &[],
             unit: "threads",
             source: "agent",
@@ -116,7 +116,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_names_folded_total",
             kind: Kind::Counter,
-            help: "Names whose counters were added to those of other to make room: such a name begins at 0 when it returns.",
+            help: "Names whose counters the agent added to those of `other` to make room; such a name starts at 0 when it returns.",
             labels: &["kind"],
             unit: "names",
             source: "agent",
@@ -131,7 +131,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_names_cut_total",
             kind: Kind::Counter,
-            help: "Processes whose group name or label value was longer than 1,024 bytes, so that it ends in ~ and a hash.",
+            help: "Processes whose group name or label value was longer than 1,024 bytes; the agent cuts it and ends it in ~ and a hash.",
             labels: &[],
             unit: "processes",
             source: "agent",
@@ -155,7 +155,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_arguments_cut_total",
             kind: Kind::Counter,
-            help: "Processes grouped by a part of their arguments: of a living process the agent reads 64 KiB and 4,096 arguments.",
+            help: "Processes grouped by a part of their arguments: the agent reads at most 64 KiB and 4,096 arguments of a live process.",
             labels: &[],
             unit: "processes",
             source: "agent",
@@ -167,9 +167,9 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_classifications_deferred_total",
             kind: Kind::Counter,
-            help: "Times that a process with long arguments was left for a later pass, because this one had spent its budget for them.",
+            help: "Times that the agent left a process with long arguments for a later pass, because the pass had spent its budget for long arguments.",
             labels: &[],
-            unit: "processes",
+            unit: "times",
             source: "agent",
             fallback: "-",
         },
@@ -179,7 +179,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_unattributed_cpu_seconds_total",
             kind: Kind::Counter,
-            help: "CPU time that could not be booked to any group.",
+            help: "CPU time in seconds that the agent could not attribute to any group.",
             labels: &[],
             unit: "seconds",
             source: "agent",
@@ -196,7 +196,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_balance_accounted_total",
             kind: Kind::Counter,
-            help: "CPU seconds, and creations of processes and threads, that the agent accounted for since its start: what it booked to a group or to none, and what its loss counters hold.",
+            help: "CPU seconds, and created processes and threads, that the agent accounted for since its start: attributed to a group, to none, or held in a loss counter.",
             labels: &["fact"],
             unit: "seconds, tasks",
             source: "agent",
@@ -208,10 +208,10 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_balance_node_total",
             kind: Kind::Counter,
-            help: "The same of the whole node as the kernel reports it, at the same moments: elapsed time of the CPUs without idle, iowait, irq, softirq and steal; processes.",
+            help: "The same for the whole node as the kernel reports it, at the same moments: elapsed time of the CPUs without idle, iowait, irq, softirq and steal, and the line `processes`.",
             labels: &["fact"],
             unit: "seconds, tasks",
-            source: "stat",
+            source: "/proc/stat",
             fallback: "left out",
         },
         write: |view, out| write_balance(view, out, |sides| sides.node),
@@ -220,10 +220,10 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_balance_taken_total",
             kind: Kind::Counter,
-            help: "CPU seconds that interrupts and the hypervisor took from the node since the agent's start: irq, softirq and steal. The node's side is without them; accounted may be more by as much.",
+            help: "CPU seconds that interrupts and the hypervisor took from the node since the agent's start (irq, softirq and steal); headcount_balance_node_total lacks them, headcount_balance_accounted_total may include them.",
             labels: &["fact"],
             unit: "seconds",
-            source: "stat",
+            source: "/proc/stat",
             fallback: "left out",
         },
         write: |view, out| {
@@ -236,7 +236,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_processes",
             kind: Kind::Gauge,
-            help: "Processes known: live ones, and those gone whose final totals are still to come.",
+            help: "Processes that the agent knows: live ones, and `pending` ones that are gone and whose final totals are still to come.",
             labels: &["state"],
             unit: "processes",
             source: "agent",
@@ -251,11 +251,11 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_processes_hidden",
             kind: Kind::Gauge,
-            help: "Live processes that the kernel hides from the task iterator, by what the agent does: it reads them from /proc, or leaves out those beyond the bound.",
+            help: "Live processes that the kernel hides from the task iterator: `read` from /proc instead, or `omitted` beyond the bound.",
             labels: &["outcome"],
             unit: "processes",
             source: "agent",
-            fallback: "absent in other tiers",
+            fallback: "left out in other tiers",
         },
         write: |view, out| {
             if let Some(hidden) = view.source.hidden {
@@ -268,7 +268,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_processes_unconfirmed_total",
             kind: Kind::Counter,
-            help: "Processes closed at their last known totals, because no final ones came.",
+            help: "Processes closed at their last known totals because no final totals came.",
             labels: &[],
             unit: "processes",
             source: "agent",
@@ -280,7 +280,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_dropped_image_cpu_seconds_total",
             kind: Kind::Counter,
-            help: "CPU time booked to no group, of programs that another exec replaced: the shortest where a process ran more than 8 between two scrapes, those whose exec records were merged, and the start of processes first seen as set-user-ID programs.",
+            help: "CPU time in seconds, attributed to no group, of programs that another exec replaced: the shortest of a process that ran more than 8 between two scrapes, those whose exec records were merged, and the start of processes first seen as set-user-ID programs.",
             labels: &[],
             unit: "seconds",
             source: "agent",
@@ -294,7 +294,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_processes_unannounced_total",
             kind: Kind::Counter,
-            help: "Processes first heard of by a pass or by their end, because the record of their birth was lost.",
+            help: "Processes first seen by a pass or by their end, because the record of their creation was lost.",
             labels: &[],
             unit: "processes",
             source: "agent",
@@ -306,7 +306,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_late_records_ignored_total",
             kind: Kind::Counter,
-            help: "Records that came after their process was forgotten.",
+            help: "Records that came after the agent removed their process from its table.",
             labels: &[],
             unit: "records",
             source: "agent",

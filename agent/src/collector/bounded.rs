@@ -1,46 +1,48 @@
-//! Which groups are in an exposition that would be too large with all of them.
+//! Chooses the groups that stay in an exposition that would be too large with all of them.
 //!
-//! A group is left out with all its families, so that sums over a group agree, or with those by thread name only. Groups with short names
-//! come first, of those the ones that used most CPU time, of those the oldest: so one user's many long names leave out themselves, and the
-//! same groups stay from scrape to scrape. Families by thread name get what room is left, in the same order. What is left out is counted on,
-//! and shown with its true value as soon as there is room.
+//! In come the sizes of all groups' samples; out goes what is kept of each group. A group is left out with all its families, so
+//! that sums over a group agree, or with its families by thread name only. Groups with small samples come first, among those the
+//! ones that used the most CPU time, among those the oldest. So if one user makes many groups with long names, those are left out
+//! first, and the same groups stay from scrape to scrape. Families by thread name share the room that is left, in the same order.
+//!
+//! The counters of a group that is left out continue; the exposition shows their true values again as soon as there is room.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Bytes that are kept for all other families, which take less than half of them.
+/// Bytes reserved for the families that are not of groups; they take less than half of it.
 pub(super) const OTHER_FAMILIES: usize = 256 * 1024;
 
-/// What the bound depends on of one group.
+/// The properties of one group that decide whether it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size {
-    /// Bytes of its samples, but for those by thread name.
+    /// Bytes of its samples, without those by thread name.
     pub(super) own: usize,
     /// Bytes of its samples by thread name.
     pub(super) threads: usize,
-    /// CPU time that it used.
+    /// CPU time that its processes used, nanoseconds.
     pub(super) cpu_ns: u64,
-    /// Its number: the older, the smaller.
+    /// Its number; an older group has a smaller one.
     pub(super) id: u64,
 }
 
-/// What is in the exposition of one group.
+/// Which families of one group stay in the exposition: its own, and those by thread name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Kept {
     pub(super) own: bool,
     pub(super) threads: bool,
 }
 
-/// Groups that an exposition leaves out.
+/// Numbers of groups that an exposition leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Omitted {
-    /// With all their families.
+    /// Groups left out with all their families.
     pub(super) groups: u64,
-    /// With those by thread name only.
+    /// Groups left out with their families by thread name only.
     pub(super) threads: u64,
 }
 
-/// The bound of expositions, and what the last one left out.
+/// The largest size of an exposition in bytes, and the numbers of groups that the last exposition left out.
 #[derive(Debug)]
 pub(super) struct Bound {
     most: AtomicUsize,
@@ -49,7 +51,7 @@ pub(super) struct Bound {
 }
 
 impl Default for Bound {
-    /// Expositions of any size.
+    /// No limit on the size.
     fn default() -> Self {
         Self {
             most: AtomicUsize::new(usize::MAX),
@@ -60,17 +62,17 @@ impl Default for Bound {
 }
 
 impl Bound {
-    /// From now on expositions have at most so many bytes.
+    /// Limits later expositions to `most` bytes.
     pub(super) fn set(&self, most: usize) {
         self.most.store(most, Relaxed);
     }
 
-    /// The most bytes of an exposition.
+    /// Largest size of an exposition, bytes.
     pub(super) fn most_bytes(&self) -> usize {
         self.most.load(Relaxed)
     }
 
-    /// Those for families of groups.
+    /// The part of it that families of groups may take, bytes.
     pub(super) fn most_group_bytes(&self) -> usize {
         self.most_bytes().saturating_sub(OTHER_FAMILIES)
     }
@@ -88,7 +90,7 @@ impl Bound {
     }
 }
 
-/// What is kept of each group where there is `room` for so many bytes.
+/// What is kept of each group if there is `room` for so many bytes.
 pub(super) fn kept(sizes: &[Size], mut room: usize) -> Vec<Kept> {
     let mut kept = vec![Kept::default(); sizes.len()];
     for n in order(sizes, |size| size.own) {
@@ -107,7 +109,7 @@ pub(super) fn kept(sizes: &[Size], mut room: usize) -> Vec<Kept> {
     kept
 }
 
-/// Counts what is left out; a group without threads by name loses none.
+/// Counts the groups that are left out; one without families by thread name does not count as losing them.
 pub(super) fn omitted(sizes: &[Size], kept: &[Kept]) -> Omitted {
     let all = || sizes.iter().zip(kept);
     let count = |n: usize| n as u64;
@@ -121,7 +123,8 @@ pub(super) fn omitted(sizes: &[Size], kept: &[Kept]) -> Omitted {
     }
 }
 
-/// Places in `sizes`, the first to be kept first. Sizes and CPU time count by powers of two, so that the order changes rarely.
+/// Indexes of `sizes`, in the order in which groups are kept. Size and CPU time are compared by powers of two, so that the order
+/// changes rarely.
 fn order(sizes: &[Size], bytes: impl Fn(&Size) -> usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|n| {

@@ -1,4 +1,4 @@
-//! Expositions that are too large: which groups they have, and that they fit.
+//! Tests of expositions that would be too large: which groups stay, and that the result fits.
 
 use super::tests::{busy, source, with_groups};
 use super::*;
@@ -25,7 +25,7 @@ fn exposed(groups: &[Group], most: usize) -> (String, Option<String>) {
     (String::from_utf8(body).unwrap(), collectors.reason())
 }
 
-/// How many samples with a group's name each family has, by name.
+/// Number of samples by group name and family.
 fn samples(body: &str) -> BTreeMap<&str, BTreeMap<&str, usize>> {
     let mut found: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for line in body.lines().filter(|line| !line.starts_with('#')) {
@@ -70,7 +70,8 @@ fn exposition_with_a_thousand_hostile_names_fits_and_keeps_the_other_groups() {
     assert!(body.contains(&line), "{line}");
     assert!(reason.unwrap().contains(&format!("{omitted} groups")));
 
-    // A group that is there has the families that it has alone, but for those by thread name, which all lack.
+    // A group that stays has the same families as in an exposition of its own, except those by thread name, which may be left
+    // out.
     let alone = exposed(&all[1150..1151], MOST).0;
     let alone: BTreeMap<_, _> = self::samples(&alone).into_values().next().unwrap();
     let by_thread = |family: &str| family.starts_with("namedprocess_namegroup_thread_");
@@ -111,7 +112,7 @@ fn group_that_was_left_out_comes_back_with_its_true_value() {
         )
     };
     let mut all = used(0);
-    // Older ones, used more.
+    // The other groups are older and used more CPU time.
     all[..999]
         .iter_mut()
         .for_each(|group| group.total.delta.user_ns = 1 << 33);

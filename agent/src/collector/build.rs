@@ -1,4 +1,4 @@
-//! What was built.
+//! `headcount_build_info`: version, revision, compiler and target of this build.
 
 use super::Build;
 use super::metric::Metric;
@@ -8,7 +8,7 @@ pub(super) static METRICS: &[Metric] = &[Metric {
     descriptor: Descriptor {
         name: "headcount_build_info",
         kind: Kind::Gauge,
-        help: "What was built; always 1.",
+        help: "Version, revision, Rust version and target of this build; always 1.",
         labels: &["revision", "rustversion", "target", "version"],
         unit: "-",
         source: "build",

@@ -1,4 +1,4 @@
-//! `headcount_config_*`: whether the grouping configuration is the one that is in its file.
+//! `headcount_config_*`: whether the agent uses the grouping configuration that is in the file now.
 
 use super::metric::Metric;
 use crate::exposition::{Descriptor, Kind};
@@ -8,7 +8,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_config_last_reload_successful",
             kind: Kind::Gauge,
-            help: "Whether the last reload of the configuration succeeded; 1 before there was any.",
+            help: "1 if the last reload of the configuration succeeded or there was none yet, 0 if it failed.",
             labels: &[],
             unit: "-",
             source: "agent",
@@ -20,7 +20,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_config_last_reload_success_timestamp_seconds",
             kind: Kind::Gauge,
-            help: "When the configuration was last loaded, at the start or by a reload, since the epoch.",
+            help: "Unix time in seconds at which the agent last loaded its configuration, at the start or by a reload.",
             labels: &[],
             unit: "seconds",
             source: "agent, system clock",
@@ -32,7 +32,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_config_reload_failures_total",
             kind: Kind::Counter,
-            help: "Reloads of the configuration that failed: what was loaded before still applies.",
+            help: "Failed reloads of the configuration; the configuration loaded before stays in effect.",
             labels: &[],
             unit: "reloads",
             source: "agent",

@@ -1,4 +1,4 @@
-//! Label values for what the sources tell about themselves.
+//! Label values for the self-test, the facts and their origins.
 
 use crate::source::{Fact, Origin, SelfTest};
 

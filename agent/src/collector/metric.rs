@@ -1,16 +1,16 @@
-//! A row of a collector's table: a family and how it is written.
+//! A row of a collector's table, and the collector that writes such a table.
 
 use super::{Collector, Error, View};
 use crate::exposition::{Descriptor, Family, Writer};
 
-/// A family made of the view as a whole.
+/// A family and the function that writes its samples from the whole view.
 #[derive(Debug)]
 pub(super) struct Metric {
     pub(super) descriptor: Descriptor,
     pub(super) write: fn(&View<'_>, &mut Family<'_>),
 }
 
-/// A collector that is nothing but its table.
+/// A collector that consists of a table and cannot fail.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) name: &'static str,

@@ -1,12 +1,13 @@
-//! Collectors: from what the agent knows to metric families.
+//! Collectors turn the agent's state into metric families.
 //!
-//! In comes a [`View`], one immutable look at the state; out go families to a [`crate::exposition::Writer`]. All collectors stand in one
-//! table, [`COLLECTORS`]; [`Collectors`] runs them, times each and judges it exactly once. METRICS.md is made from
-//! their descriptors by [`reference()`].
+//! In comes a [`View`], one immutable look at the state. Out go families, written to a [`crate::exposition::Writer`]. The table
+//! [`COLLECTORS`] lists all collectors. [`Collectors`] runs them, times each run and records its outcome exactly once.
+//! [`reference()`] makes METRICS.md from their descriptors.
 //!
-//! A new metric is one row in its collector's table: the descriptor and, beside it, how it is written.
+//! A new metric is one row in its collector's table: the descriptor and, beside it, the function that writes its samples.
 //!
-//! Not here: gathering the facts, keeping counters of processes and groups, HTTP.
+//! The collectors leave to others: reading the facts (`source`), counting for processes and groups (`process`, `group`), and
+//! HTTP (`http`).
 
 mod accounting;
 mod bounded;
@@ -45,23 +46,24 @@ pub trait Collector: std::fmt::Debug + Send {
     /// Value of the label `collector`.
     fn name(&self) -> &'static str;
 
-    /// Its families, in the order of the reference.
+    /// Descriptors of its families, in the order in which METRICS.md lists them.
     fn descriptors(&self) -> Vec<&'static Descriptor>;
 
-    /// Whether it needs the state, or the thread that owns it: only there files may be read. What does not is also shown where the owner
-    /// gave no answer in time, see [`Collectors::collect_without_state`].
+    /// Whether the collector needs the state, or has to run on the thread that owns it, the only one that may read files. A
+    /// collector that needs neither is also shown when the owner does not answer in time: [`Collectors::collect_without_state`]
+    /// runs it.
     fn needs_state(&self) -> bool {
         true
     }
 
-    /// Writes its families. What was written before an error is taken back by the caller.
+    /// Writes its families. After an error, the caller removes from `out` all that this call wrote.
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error>;
 }
 
-/// Makes a collector; [`Runs`] is where all of them are timed.
+/// Makes a collector; [`Runs`] keeps the counts and durations of all of them.
 pub type Start = fn(&Runs) -> Box<dyn Collector>;
 
-/// All collectors, in the order in which they run and stand in the reference.
+/// All collectors, in the order in which they run and in which METRICS.md lists them.
 pub static COLLECTORS: &[Start] = &[
     |runs| Box::new(namegroup::NameGroup::new(runs.bound())),
     |_| {
@@ -120,7 +122,7 @@ pub static COLLECTORS: &[Start] = &[
             needs_state: true,
         })
     },
-    // Last: it counts the samples of those before it.
+    // Last: it shows the runs of those before it.
     |runs| Box::new(own::Own::new(runs)),
 ];
 
@@ -130,23 +132,23 @@ pub enum Error {
     /// A file could not be read.
     #[error("cannot read {path}")]
     Io {
-        /// Which.
+        /// The file.
         path: &'static str,
-        /// Why.
+        /// The error of the system call.
         source: std::io::Error,
     },
-    /// A file does not look as the kernel documents it.
+    /// A file does not have the fields that the kernel documents.
     #[error("{path} does not have the expected fields")]
     Malformed {
-        /// Which.
+        /// The file.
         path: &'static str,
     },
-    /// The kernel refused a question about ourselves.
+    /// A system call about the agent itself failed.
     #[error("{call} failed")]
     Call {
-        /// Which.
+        /// Name of the call.
         call: &'static str,
-        /// Why.
+        /// The error that it returned.
         source: std::io::Error,
     },
 }

@@ -1,6 +1,8 @@
-//! `namedprocess_namegroup_*`: what each group of processes costs. Names, labels and label values are process-exporter's.
+//! `namedprocess_namegroup_*`: resources that each group of processes uses. Names, labels and label values are
+//! process-exporter's.
 //!
-//! Families by thread name stand in [`threads`]. A family whose facts come from nowhere is left out, never shown as 0.
+//! Families by thread name are in [`threads`]. A family whose facts have no source on this node is left out, never shown as 0.
+//! Groups that do not fit into the exposition are left out as [`bounded`] decides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::source::{Fact, Rung};
 /// One family, written once for each group.
 pub(super) struct Metric {
     pub(super) descriptor: Descriptor,
-    /// What it is made of.
+    /// Facts that the family is made of; without a source for each of them it is left out.
     pub(super) facts: &'static [Fact],
     pub(super) write: fn(&View<'_>, &Group, &mut Family<'_>),
 }
@@ -50,7 +52,7 @@ impl Collector for NameGroup {
             own: true,
             threads: true,
         };
-        // What was too large the last time is so again, most likely.
+        // If the last exposition was too large, this one most likely is as well: do not try to write all groups.
         let is_tried = self.bound.omitted() == Omitted::default();
         if is_tried && write(view, |_| all, most, out) {
             self.bound.note(Omitted::default());
@@ -71,7 +73,8 @@ impl Collector for NameGroup {
     }
 }
 
-/// Writes of each group what is kept of it, by its place. False, and only a part is written, if that is more than `most` bytes.
+/// Writes what is `kept` of each group, by its index. Returns false, with only a part written, once a family is larger than
+/// `most` bytes.
 fn write(view: &View<'_>, kept: impl Fn(usize) -> Kept, most: usize, out: &mut Writer) -> bool {
     let own = METRICS.iter().map(|metric| (metric, false));
     let by_thread = threads::METRICS.iter().map(|metric| (metric, true));
@@ -94,7 +97,8 @@ fn write(view: &View<'_>, kept: impl Fn(usize) -> Kept, most: usize, out: &mut W
     true
 }
 
-/// How large the samples of a group are. `heads`: the most bytes that the heads of one group's families had so far.
+/// Measures the samples of a group by writing them and rolling back. `heads` keeps the most bytes that the HELP and TYPE lines of
+/// one group's families took so far.
 fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) -> Size {
     let mut size_of = |metrics: &'static [Metric]| {
         let mark = out.mark();
@@ -119,7 +123,7 @@ fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) 
 }
 
 impl Metric {
-    /// Whether its facts come from anywhere.
+    /// Whether all its facts have a source on this node.
     fn is_known(&self, view: &View<'_>) -> bool {
         self.facts.iter().all(|fact| view.has(*fact))
     }
@@ -233,7 +237,7 @@ static METRICS: &[Metric] = &[
             labels: &["groupname", "memtype"],
             unit: "bytes",
             source: "mm_struct; proportional: /proc/<pid>/smaps_rollup",
-            fallback: "/proc/<pid>/stat 23, 24 and status VmSwap; proportional: smaps, else left out, as before the first reading",
+            fallback: "/proc/<pid>/stat 23, 24 and status VmSwap; proportional: smaps, left out if unreadable and before the first reading",
         },
         facts: &[Fact::Memory],
         write: |view, group, out| {
@@ -241,7 +245,7 @@ static METRICS: &[Metric] = &[
             out.sample(&[&group.name, "resident"], now.resident_bytes);
             out.sample(&[&group.name, "virtual"], now.virtual_bytes);
             out.sample(&[&group.name, "swapped"], now.swapped_bytes);
-            // Who maps nothing has no share, and that is known without reading.
+            // A group that maps nothing has no proportional memory: that is known without a reading.
             let none = (now.virtual_bytes == 0).then(Proportional::default);
             let share = now.proportional.or(none);
             if let Some(share) = share.filter(|_| view.has(Fact::Proportional)) {
@@ -346,7 +350,7 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_forks_total",
             kind: Kind::Counter,
-            help: "Processes forked, counted in the group of the image they were born with.",
+            help: "Processes created by fork, counted in the group of the image that they inherited.",
             labels: &["groupname"],
             unit: "processes",
             source: "sched_process_fork",
@@ -359,7 +363,7 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_execs_total",
             kind: Kind::Counter,
-            help: "Programs started, counted in the group of the new program.",
+            help: "Programs started by exec, counted in the group of the new program.",
             labels: &["groupname"],
             unit: "programs",
             source: "sched_process_exec",
@@ -372,7 +376,7 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_exits_total",
             kind: Kind::Counter,
-            help: "Processes ended, by how: code 0, another code, or a signal; unknown on the rung last_switch.",
+            help: "Ended processes by status: exit code 0 (`success`), another exit code (`failure`) or a signal (`signal`); `unknown` on the rung last_switch.",
             labels: &["groupname", "status"],
             unit: "processes",
             source: "sched_process_exit",
@@ -394,7 +398,7 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_oom_kills_total",
             kind: Kind::Counter,
-            help: "Processes ended by the OOM killer; they are among the exits by signal too.",
+            help: "Processes that the OOM killer ended; the exits by signal include them.",
             labels: &["groupname"],
             unit: "processes",
             source: "sched_process_exit, signal_struct oom_mm",
@@ -407,7 +411,7 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_run_queue_wait_seconds_total",
             kind: Kind::Counter,
-            help: "Time that runnable threads waited for a CPU; the last wait of a thread that ended before its process is missing.",
+            help: "Time in seconds that runnable threads waited for a CPU, without the last wait of a thread that ended before its process.",
             labels: &["groupname"],
             unit: "seconds",
             source: "sched_info run_delay",
@@ -425,7 +429,7 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_run_queue_latency_seconds",
             kind: Kind::Histogram,
-            help: "How long threads waited for a CPU each time, from being woken or preempted until they ran; told when that run ends.",
+            help: "Length in seconds of each wait of a thread for a CPU, from its wakeup or preemption until it ran; counted when that run ends.",
             labels: &["groupname"],
             unit: "seconds",
             source: "sched_switch, sched_info run_delay",

@@ -1,4 +1,4 @@
-//! The collector `self`: how the collectors fare, and what the agent costs.
+//! The collector `self`: runs of all collectors, and the resources that the agent itself uses.
 
 use super::{Collector, Error, Runs, View, process_metrics, run};
 use crate::exposition::{Descriptor, Writer};

@@ -1,8 +1,11 @@
-//! What the agent itself costs, from its own `/proc/self` files and no others: the standard set `process_*`, which dashboards
-//! expect of every exporter, and the same as `headcount_process_*`, which is the agent's own on any dashboard.
+//! Resources that the agent itself uses, read from `/proc/self` and system calls about the own process, and from no other
+//! process.
 //!
-//! The `prometheus` crate's process collector is not used: its CPU counter has whole seconds. Ours is the kernel's own
-//! counter, read when it is shown, so it is right at any scrape interval and with any number of scrapers.
+//! Each value has two families: the standard `process_*`, which dashboards expect of every exporter, and `headcount_process_*`,
+//! whose name says which exporter it is about.
+//!
+//! The process collector of the `prometheus` crate is not used, because its CPU counter has whole seconds. The counter here is
+//! the kernel's, read for each exposition, so it is right at any scrape interval and with any number of scrapers.
 
 use std::io;
 
@@ -12,7 +15,7 @@ use crate::exposition::{Descriptor, Kind, Value, Writer};
 const STAT: &str = "/proc/self/stat";
 const FD: &str = "/proc/self/fd";
 
-/// One reading of ourselves.
+/// One reading of the agent's own process.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     cpu_ns: u64,
@@ -25,7 +28,7 @@ pub(super) struct Reading {
 }
 
 struct Metric {
-    /// The standard name and our own; they differ in nothing else.
+    /// One descriptor with the standard name and one with the agent's; they differ in nothing else.
     descriptors: [Descriptor; 2],
     value: fn(&Reading) -> Value,
 }
@@ -42,7 +45,7 @@ pub(super) fn write(reading: &Reading, out: &mut Writer) {
     }
 }
 
-/// Reads ourselves; `boot_time_seconds` since the epoch.
+/// Reads the agent's own process. `boot_time_seconds` is Unix time.
 pub(super) fn read(boot_time_seconds: f64) -> Result<Reading, Error> {
     let stat = std::fs::read(STAT).map_err(|source| Error::Io { path: STAT, source })?;
     let stat = parse_stat(&stat).ok_or(Error::Malformed { path: STAT })?;
@@ -56,7 +59,7 @@ pub(super) fn read(boot_time_seconds: f64) -> Result<Reading, Error> {
         resident_bytes: stat
             .resident_pages
             .saturating_mul(system_value(libc::_SC_PAGESIZE)?),
-        // One of them is the listing's own.
+        // One of them is the descriptor of this listing.
         open_fds: (files.count() as u64).saturating_sub(1),
         max_fds: file_limit()?,
     })
@@ -70,7 +73,8 @@ struct Stat {
     resident_pages: u64,
 }
 
-/// Fields 20 and 22 to 24 of `/proc/<pid>/stat`; the name in field 2 may hold anything.
+/// Parses fields 20 and 22 to 24 of `/proc/<pid>/stat`. The name in field 2 may hold any bytes, so the search starts at the last
+/// `)`.
 fn parse_stat(stat: &[u8]) -> Option<Stat> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let rest = std::str::from_utf8(&stat[after_name..]).ok()?;
@@ -87,13 +91,13 @@ fn parse_stat(stat: &[u8]) -> Option<Stat> {
     })
 }
 
-/// CPU time of this process, all threads, dead ones included.
+/// CPU time of this process in nanoseconds: all threads, ended ones included.
 fn cpu_clock_ns() -> Result<u64, Error> {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: the kernel writes to `time` only, which is valid and ours.
+    // SAFETY: the kernel writes only to `time`, a valid local variable.
     if unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } != 0 {
         return Err(Error::Call {
             call: "clock_gettime",
@@ -107,7 +111,7 @@ fn cpu_clock_ns() -> Result<u64, Error> {
 }
 
 fn system_value(name: libc::c_int) -> Result<u64, Error> {
-    // SAFETY: takes and gives plain numbers.
+    // SAFETY: `sysconf` takes and returns plain numbers.
     let value = unsafe { libc::sysconf(name) };
     u64::try_from(value).map_err(|_| Error::Call {
         call: "sysconf",
@@ -115,13 +119,13 @@ fn system_value(name: libc::c_int) -> Result<u64, Error> {
     })
 }
 
-/// Soft limit of open files; `u64::MAX` for unlimited.
+/// Soft limit of open file descriptors; `u64::MAX` if unlimited.
 fn file_limit() -> Result<u64, Error> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: the kernel writes to `limit` only, which is valid and ours.
+    // SAFETY: the kernel writes only to `limit`, a valid local variable.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return Err(Error::Call {
             call: "getrlimit",
@@ -263,7 +267,7 @@ mod tests {
     fn the_cpu_counter_is_the_kernels_own() {
         let before = ticks();
         let mut reading = read(0.0).unwrap();
-        // Burnt between two readings: must show at once.
+        // CPU time used between two readings must show at once.
         let burnt_from = reading.cpu_ns;
         while reading.cpu_ns < burnt_from + 50_000_000 {
             reading = read(0.0).unwrap();

@@ -1,4 +1,5 @@
-//! `headcount_*` about the kernel programs: attached, run, received from, lost; the true totals of the node.
+//! `headcount_*` about the kernel programs: whether they are attached, their runs, the records received and lost, the fill of
+//! their maps, and the totals that they count for the node.
 
 use super::metric::Metric;
 use crate::exposition::{Descriptor, Kind, Value};
@@ -9,7 +10,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_program_attached",
             kind: Kind::Gauge,
-            help: "Whether the kernel program is attached.",
+            help: "1 if the kernel program is attached, 0 if it is not.",
             labels: &["program"],
             unit: "-",
             source: "agent",
@@ -43,7 +44,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_program_run_seconds_total",
             kind: Kind::Counter,
-            help: "Time that the kernel program ran.",
+            help: "Time in seconds that the kernel program ran.",
             labels: &["program"],
             unit: "seconds",
             source: "bpf_prog_info run_time_ns",
@@ -61,7 +62,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_events_received_total",
             kind: Kind::Counter,
-            help: "Records received through the ring.",
+            help: "Records that the agent received through the ring buffer.",
             labels: &[],
             unit: "records",
             source: "agent",
@@ -77,7 +78,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_events_overflowed_total",
             kind: Kind::Counter,
-            help: "Records that came through the overflow hash, because the ring was full.",
+            help: "Records that the agent received through the overflow hash because the ring buffer was full.",
             labels: &[],
             unit: "records",
             source: "agent",
@@ -93,7 +94,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_events_coarse_total",
             kind: Kind::Counter,
-            help: "Records added to the sums by comm, because the overflow hash was full too.",
+            help: "Records that the kernel programs added to the sums by comm because the overflow hash was full too.",
             labels: &[],
             unit: "records",
             source: "agent",
@@ -109,7 +110,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_events_lost_total",
             kind: Kind::Counter,
-            help: "Records lost beyond recovery: there was no room, or the kernel left out the run of a program.",
+            help: "Records lost beyond recovery, because there was no room for them or the kernel did not run a program.",
             labels: &[],
             unit: "records",
             source: "agent",
@@ -125,7 +126,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_lost_cpu_seconds_total",
             kind: Kind::Counter,
-            help: "CPU time in lost records that the next pass could not recover, at most.",
+            help: "Upper bound in seconds of the CPU time in lost records that the next pass could not recover.",
             labels: &[],
             unit: "seconds",
             source: "agent",
@@ -157,7 +158,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_switch_unseen_seconds_total",
             kind: Kind::Counter,
-            help: "CPU time, at most, of stretches that no program saw begin: it is missing where the process ends before /proc tells it.",
+            help: "Upper bound in seconds of the CPU time in runs whose begin no kernel program saw; it is missing if the process ends before the agent reads it from /proc.",
             labels: &[],
             unit: "seconds",
             source: "agent",
@@ -173,7 +174,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_map_fill_ratio",
             kind: Kind::Gauge,
-            help: "Share of the map that was in use when it was last read; ring and overflow are empty after it.",
+            help: "Share of the map that was in use when the agent last read it, from 0 to 1; that reading leaves ring and overflow empty.",
             labels: &["map"],
             unit: "ratio",
             source: "agent",
@@ -189,7 +190,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_map_peak_fill_ratio",
             kind: Kind::Gauge,
-            help: "Largest share of the map that was ever found in use.",
+            help: "Largest share of the map that the agent ever found in use, from 0 to 1.",
             labels: &["map"],
             unit: "ratio",
             source: "agent",
@@ -221,7 +222,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_kernel_execs_total",
             kind: Kind::Counter,
-            help: "Programs started on the node since the kernel programs were attached.",
+            help: "Programs started by exec on the node since the kernel programs were attached.",
             labels: &[],
             unit: "programs",
             source: "per-CPU array of the kernel programs",
@@ -237,7 +238,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_kernel_exits_total",
             kind: Kind::Counter,
-            help: "Processes released on the node since the kernel programs were attached.",
+            help: "Processes that the kernel released on the node since the kernel programs were attached.",
             labels: &[],
             unit: "processes",
             source: "per-CPU array of the kernel programs",
@@ -253,7 +254,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_kernel_exited_cpu_seconds_total",
             kind: Kind::Counter,
-            help: "CPU time of the released processes of the node, from their birth.",
+            help: "CPU time in seconds, from birth to end, of the processes that the kernel released on the node since the kernel programs were attached.",
             labels: &[],
             unit: "seconds",
             source: "per-CPU array of the kernel programs",

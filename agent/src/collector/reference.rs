@@ -1,4 +1,6 @@
-//! METRICS.md: every family that can be shown, from the descriptors themselves.
+//! The text of METRICS.md: every family that the agent can show, made from the descriptors of all collectors.
+//!
+//! Nothing comes in but [`COLLECTORS`]. A test compares the text with the file, and rewrites the file with `HEADCOUNT_ACCEPT=1`.
 
 use std::fmt::Write as _;
 
@@ -6,45 +8,46 @@ use super::{COLLECTORS, Runs};
 
 const HEAD: &str = "# Metrics
 
-Every family that Headcount can show, by collector. Made from the code: change the descriptors and run the tests with
-`HEADCOUNT_ACCEPT=1`.
+Every family that Headcount can show, by collector. A test makes this file from the code: change the descriptors, then run the
+tests with `HEADCOUNT_ACCEPT=1`.
 
-The source is where the kernel programs take a value, the fallback what is shown where they cannot. What comes from
-nowhere is left out, never shown as 0; `headcount_source_info` tells which fact comes from where on a node. The labels that an
-item of the configuration gives its groups stand beside those of every family with `groupname`.
+*Source* names where the kernel programs read a value, *fallback* where the agent takes it without them. The agent leaves out a
+family whose value has no source; it never shows 0 instead. `headcount_source_info` shows the source of each fact on a node.
+Every family with the label `groupname` also has the labels that an item of the configuration gives its groups.
 
-Where the processes could not be looked at in the time that Prometheus gives (`X-Prometheus-Scrape-Timeout-Seconds`, at most 10 s), the
-answer has the families of `build` and `http` alone, and `headcount_collector_success` is 0 for the other collectors.
+A scrape has a deadline: the time in the header `X-Prometheus-Scrape-Timeout-Seconds`, at most 10 s. If the agent cannot read the
+processes by then, the response has only the families of `build` and `http`, and `headcount_collector_success` is 0 for the other
+collectors.
 ";
 
-/// After the families.
+/// The text after the families.
 const TAIL: &str = "
 ## Tolerance of the books
 
-`headcount_balance_accounted_total` and `headcount_balance_node_total` differ by no more than this, since the agent's start:
+Since the agent's start, `headcount_balance_accounted_total` and `headcount_balance_node_total` differ at most by:
 
 | fact | tier | tolerance |
 | --- | --- | --- |
-| `cpu_seconds` | iterator | 1 % of the node's time, and 50 ms a CPU |
-| `cpu_seconds` | switch | 2 % of the node's time, 50 ms a CPU, and 20 ms for each process older than the agent |
-| `cpu_seconds` | switch on tracepoints | 4 % of the node's time, the rest as above |
-| `cpu_seconds` | procfs | accounted may be less by any amount: sampling misses what ends between two scrapes |
+| `cpu_seconds` | iterator | 1 % of the node's time, plus 50 ms per CPU |
+| `cpu_seconds` | switch | 2 % of the node's time, plus 50 ms per CPU, plus 20 ms for each process older than the agent |
+| `cpu_seconds` | switch on tracepoints | 4 % of the node's time, the rest as for switch |
+| `cpu_seconds` | procfs | accounted may be less by any amount: sampling misses processes that end between two scrapes |
 | `creations` | iterator, switch | accounted may be less by `headcount_events_lost_total` and `headcount_switch_map_full_total`, never more |
 
 Four causes add to the tolerance of `cpu_seconds`:
 
-* `headcount_lost_cpu_seconds_total` is an upper bound, so accounted may be more by as much. For all records lost between two scrapes, the bound is what their
-  processes used in their whole lives, and no more than the time of all online CPUs since the earlier scrape began.
+* `headcount_lost_cpu_seconds_total` is an upper bound: accounted may be more by as much. For all records lost between two scrapes, the bound is the
+  lifetime CPU time of their processes, and at most the time of all online CPUs since the earlier scrape began.
 * `headcount_processes_unconfirmed_total`: accounted may be less by 11 ms for each of these processes.
 * `headcount_switch_unseen_seconds_total`: accounted may be less by as much.
 * `headcount_balance_taken_total`: accounted may be more by as much. A kernel without `CONFIG_IRQ_TIME_ACCOUNTING` adds the time of interrupts to the
-  tasks that they interrupt. Time that a hypervisor takes from an idle CPU that is to wake is in the `steal` and in the `idle` column of `/proc/stat`, so the node's
-  side is without it twice. On tracepoints, time that a hypervisor takes from a task counts as the task's.
+  tasks that they interrupt. Time that a hypervisor takes from an idle CPU that is about to wake is in the columns `steal` and `idle` of `/proc/stat`, so
+  the node's side lacks it twice. On tracepoints, time that a hypervisor takes from a task counts as the task's CPU time.
 
 The alert `HeadcountBooksDoNotBalance` (`deploy/prometheus/rules.yml`) fires at a difference of 5 % and 60 s or 60 tasks in an hour.
 ";
 
-/// The text of METRICS.md. Fails only where a descriptor is not valid.
+/// The text of METRICS.md. Fails only if a descriptor is not valid.
 pub fn reference() -> Result<String, prometheus::Error> {
     let runs = Runs::new()?;
     let mut text = HEAD.to_owned();

@@ -1,4 +1,7 @@
-//! Runs all collectors for one scrape. One that fails takes its own families back and no others.
+//! Runs all collectors for one exposition.
+//!
+//! In comes a [`View`], out goes the text of the exposition. If a collector fails or panics, its families are removed and those
+//! of the other collectors stay.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,7 +12,7 @@ use crate::exposition::{Descriptor, Kind, Writer};
 static SUCCESS: Descriptor = Descriptor {
     name: "headcount_collector_success",
     kind: Kind::Gauge,
-    help: "Whether the families of this collector are in this exposition: 0 if it failed, or was not ready when the time of the scrape was up.",
+    help: "1 if the families of this collector are in this exposition, 0 if the collector failed or was not ready before the scrape's deadline.",
     labels: &["collector"],
     unit: "-",
     source: "agent",
@@ -19,7 +22,7 @@ static SUCCESS: Descriptor = Descriptor {
 static EXPOSED_SAMPLES: Descriptor = Descriptor {
     name: "headcount_exposed_samples",
     kind: Kind::Gauge,
-    help: "Samples of this exposition, this one included.",
+    help: "Samples in this exposition, this one included.",
     labels: &[],
     unit: "samples",
     source: "agent",
@@ -29,7 +32,7 @@ static EXPOSED_SAMPLES: Descriptor = Descriptor {
 static EXPOSED_SERIES: Descriptor = Descriptor {
     name: "headcount_exposed_series",
     kind: Kind::Gauge,
-    help: "Samples of this exposition by family; a family without labels has one, and is left out.",
+    help: "Samples in this exposition by family; families without labels, which have one sample each, are left out.",
     labels: &["family"],
     unit: "series",
     source: "agent",
@@ -39,7 +42,7 @@ static EXPOSED_SERIES: Descriptor = Descriptor {
 static MAX_BYTES: Descriptor = Descriptor {
     name: "headcount_exposition_max_bytes",
     kind: Kind::Gauge,
-    help: "Size that an exposition may have before compression (--web.max-exposition-bytes); groups that do not fit are left out.",
+    help: "Largest size of an exposition in bytes before compression (--web.max-exposition-bytes); groups that do not fit are left out.",
     labels: &[],
     unit: "bytes",
     source: "agent",
@@ -49,14 +52,14 @@ static MAX_BYTES: Descriptor = Descriptor {
 static OMITTED: Descriptor = Descriptor {
     name: "headcount_exposition_omitted_groups",
     kind: Kind::Gauge,
-    help: "Groups that this exposition leaves out because it would be too large: with all their families, or with those by thread name only. Their counters go on and are shown again when there is room.",
+    help: "Groups left out of this exposition because it would be too large, with all their families (`all`) or only with those by thread name (`thread`); their counters continue and return when there is room.",
     labels: &["families"],
     unit: "groups",
     source: "agent",
     fallback: "-",
 };
 
-/// What is said of all collectors when they have run; the reference has it under `self`.
+/// Families written after all collectors ran; METRICS.md lists them under `self`.
 pub(super) const DESCRIPTORS: [&Descriptor; 5] = [
     &SUCCESS,
     &MAX_BYTES,
@@ -76,14 +79,14 @@ pub struct Collectors {
 #[derive(Debug)]
 struct Running {
     collector: Box<dyn Collector>,
-    /// Whether the last run failed: only a change is logged.
+    /// Whether the last run failed. The agent logs only changes.
     failing: bool,
-    /// Whether its families are in the exposition that is being made.
+    /// Whether its families are in the current exposition.
     is_shown: bool,
 }
 
 impl Collectors {
-    /// Those of [`COLLECTORS`]. Fails only where a descriptor is not valid.
+    /// All of [`COLLECTORS`]. Fails only if a descriptor is not valid.
     pub fn new() -> Result<Self, prometheus::Error> {
         let runs = Runs::new()?;
         let collectors = COLLECTORS.iter().map(|start| start(&runs)).collect();
@@ -106,13 +109,13 @@ impl Collectors {
         }
     }
 
-    /// Expositions of at most so many bytes.
+    /// Limits expositions to `most` bytes.
     pub fn bounded(self, most: usize) -> Self {
         self.runs.bound().set(most);
         self
     }
 
-    /// Why the last exposition is not complete; `None` if it is.
+    /// Why the last exposition is not complete; `None` if it is complete.
     pub fn reason(&self) -> Option<String> {
         let Omitted { groups, threads } = self.runs.bound().omitted();
         (groups + threads > 0).then(|| {
@@ -124,13 +127,13 @@ impl Collectors {
         })
     }
 
-    /// The exposition for `view`.
+    /// Makes the exposition of `view`.
     pub fn collect(&mut self, view: &View<'_>) -> Vec<u8> {
         self.run(view, true)
     }
 
-    /// The same where `view` holds nothing of the state, because its owner gave no answer in time: who needs it is left
-    /// out, and no run of it is counted.
+    /// Makes the exposition when the owner of the state did not answer in time, so that `view` holds nothing of the state.
+    /// Collectors that need the state do not run and have no run counted.
     pub fn collect_without_state(&mut self, view: &View<'_>) -> Vec<u8> {
         self.run(view, false)
     }
@@ -169,12 +172,12 @@ impl Collectors {
 }
 
 impl Running {
-    /// Tells whether it succeeded.
+    /// Runs the collector. Returns whether it succeeded.
     fn run(&mut self, view: &View<'_>, out: &mut Writer, runs: &Runs) -> bool {
         let name = self.collector.name();
         let mark = out.mark();
-        // A panic is a bug, but one family less is better than no answer. What it leaves half done in the writer is
-        // taken back, and the timer, dropped without a verdict, counts the run as cancelled.
+        // A panic is a bug, but an exposition without one collector is better than none. The writer is rolled back below, and
+        // the timer, dropped without an outcome, counts the run as cancelled.
         let result = catch_unwind(AssertUnwindSafe(|| {
             let timer = runs.begin(name);
             let result = self.collector.collect(view, out);
@@ -203,7 +206,7 @@ impl Running {
     }
 }
 
-/// How many samples each family with labels has, this one included.
+/// Writes the number of samples of each family with labels, this one included.
 fn write_series(out: &mut Writer) {
     let mut families = out.labelled();
     let all = families.len() as u64 + 1;

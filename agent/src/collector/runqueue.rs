@@ -1,5 +1,5 @@
-//! `headcount_runqueue_*`: what of run-queue latency is no group's, and what is not known. Left out without
-//! `--collector.runqueue`.
+//! `headcount_runqueue_*`: run-queue latency that belongs to no group, and waits of unknown length. The families are left out
+//! without `--collector.runqueue`.
 
 use super::metric::Metric;
 use crate::exposition::{Descriptor, Family, Kind, Value};
@@ -29,7 +29,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_runqueue_unattributed_seconds",
             kind: Kind::Histogram,
-            help: "Waits for a CPU of threads whose group nobody knew by then: new programs, until the next scrape looks at them.",
+            help: "Length in seconds of each wait for a CPU by a thread whose group was not known yet: a thread of a new program until the next scrape.",
             labels: &[],
             unit: "seconds",
             source: "sched_switch, sched_info run_delay",
@@ -45,7 +45,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_runqueue_missed_total",
             kind: Kind::Counter,
-            help: "Waits for a CPU whose length is not known: there were more threads than the map has room for, or the kernel did not run the program.",
+            help: "Waits for a CPU of unknown length, because there were more threads than the map has room for or the kernel did not run the program.",
             labels: &[],
             unit: "waits",
             source: "per-CPU array of the kernel programs",
@@ -61,7 +61,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_runqueue_full_total",
             kind: Kind::Counter,
-            help: "Processes born while the map of their groups was full: their waits are unattributed.",
+            help: "Processes created while the map of their groups was full; their waits count as unattributed.",
             labels: &[],
             unit: "processes",
             source: "per-CPU array of the kernel programs",

@@ -1,4 +1,4 @@
-//! How the collectors' runs went: counted, timed and judged, each run exactly once.
+//! Counts and durations of the collectors' runs, by outcome. Each run is recorded exactly once.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use crate::exposition::{Descriptor, Kind};
 static SCRAPES: Descriptor = Descriptor {
     name: "headcount_scrapes_total",
     kind: Kind::Counter,
-    help: "Expositions made; scrapes that came together share one.",
+    help: "Expositions made; scrapes that arrive together share one.",
     labels: &[],
     unit: "scrapes",
     source: "agent",
@@ -23,7 +23,7 @@ static SCRAPES: Descriptor = Descriptor {
 static RUNS: Descriptor = Descriptor {
     name: "headcount_collector_runs_total",
     kind: Kind::Counter,
-    help: "Runs of each collector by outcome: success, error, or cancelled where it ended without a verdict.",
+    help: "Runs of each collector by outcome: `success`, `error`, or `cancelled` if the run ended without a result, as by a panic.",
     labels: &["collector", "outcome"],
     unit: "runs",
     source: "agent",
@@ -33,34 +33,35 @@ static RUNS: Descriptor = Descriptor {
 static DURATION: Descriptor = Descriptor {
     name: "headcount_collector_duration_seconds",
     kind: Kind::Histogram,
-    help: "How long the runs of each collector took, failed ones included; the run that shows it is not in it for the collector self.",
+    help: "Duration in seconds of the runs of each collector, failed ones included; the collector self does not include its current run.",
     labels: &["collector", "outcome"],
     unit: "seconds",
     source: "agent, monotonic clock",
-    fallback: "left out for outcomes that never occurred",
+    fallback: "left out for outcomes that have not occurred",
 };
 
 static LAST_SUCCESS: Descriptor = Descriptor {
     name: "headcount_collector_last_success_timestamp_seconds",
     kind: Kind::Gauge,
-    help: "When each collector last succeeded, since the epoch.",
+    help: "Unix time in seconds at which each collector last succeeded.",
     labels: &["collector"],
     unit: "seconds",
     source: "agent, system clock",
     fallback: "left out until the first success",
 };
 
-/// Few: enough to tell a healthy run from a slow and from a stuck one, on ten thousand nodes.
+/// Upper bounds of the buckets, seconds. They are few, because there may be ten thousand nodes, but separate healthy, slow and
+/// stuck runs.
 const DURATION_BUCKETS: [f64; 4] = [0.001, 0.01, 0.1, 1.0];
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All families were written.
+    /// The collector wrote all its families.
     Success,
-    /// It said why not.
+    /// The collector returned an error.
     Error,
-    /// It ended without a word.
+    /// The run ended without a result, as by a panic.
     Cancelled,
 }
 
@@ -77,7 +78,7 @@ impl Outcome {
     }
 }
 
-/// Counts of all collectors' runs. Clones share them.
+/// Counts and durations of all collectors' runs. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Runs {
     registry: Registry,
@@ -88,7 +89,7 @@ pub struct Runs {
     last_success: GaugeVec,
 }
 
-/// One run under way. Dropped without a verdict it counts as cancelled.
+/// One run in progress. A timer that is dropped without an outcome counts the run as cancelled.
 #[derive(Debug)]
 pub struct Timer<'a> {
     runs: &'a Runs,
@@ -98,7 +99,7 @@ pub struct Timer<'a> {
 }
 
 impl Runs {
-    /// Nothing has run yet. Fails only where a descriptor is not valid.
+    /// Starts with no runs. Fails only if a descriptor is not valid.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let scrapes = IntCounter::with_opts(options(&SCRAPES))?;
@@ -120,12 +121,12 @@ impl Runs {
         })
     }
 
-    /// The families of [`Self::registry`].
+    /// Descriptors of the families in [`Self::registry`].
     pub(super) fn descriptors() -> [&'static Descriptor; 4] {
         [&SCRAPES, &RUNS, &DURATION, &LAST_SUCCESS]
     }
 
-    /// The bound of expositions.
+    /// The size limit of expositions, shared with the collector `namegroup`.
     pub(super) const fn bound(&self) -> &Arc<Bound> {
         &self.bound
     }
@@ -134,7 +135,7 @@ impl Runs {
         &self.registry
     }
 
-    /// Shows all outcomes of `collector` from the start, so that the first error is a rise.
+    /// Shows the counts of all outcomes of `collector` as 0 from the start, so that `rate()` sees the first error.
     pub(super) fn announce(&self, collector: &'static str) {
         for (_, outcome) in Outcome::ALL {
             self.runs.with_label_values(&[collector, outcome]);
@@ -156,7 +157,7 @@ impl Runs {
         }
     }
 
-    /// Runs of `collector` that ended with `outcome`.
+    /// Number of runs of `collector` that ended with `outcome`.
     pub fn count(&self, collector: &'static str, outcome: Outcome) -> u64 {
         self.runs
             .with_label_values(&[collector, outcome.label()])
@@ -169,14 +170,14 @@ fn options(descriptor: &Descriptor) -> Opts {
 }
 
 impl Timer<'_> {
-    /// Ends the run with a verdict.
+    /// Ends the run with an outcome.
     pub fn judge(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 }
 
 impl Drop for Timer<'_> {
-    /// The only place that records, so nothing is recorded twice.
+    /// Records the run. No other code does, so nothing is recorded twice.
     fn drop(&mut self) {
         let labels = [self.collector, self.outcome.label()];
         self.runs.runs.with_label_values(&labels).inc();

@@ -1,4 +1,5 @@
-//! How reading the processes went. The names of `namedprocess_scrape_*` are process-exporter's, so these counters lack `_total`.
+//! Errors and delays in reading the processes. The names of `namedprocess_scrape_*` are process-exporter's, so these counters
+//! lack `_total`.
 
 use super::metric::Metric;
 use crate::exposition::{Descriptor, Kind};
@@ -44,7 +45,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_procfs_readers_held_up",
             kind: Kind::Gauge,
-            help: "Threads that wait for a file in /proc that does not answer; the agent reads the other files of its process.",
+            help: "Threads that wait for a file in /proc that does not answer; the agent reads the other files of that process.",
             labels: &[],
             unit: "threads",
             source: "agent",
@@ -56,9 +57,9 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_procfs_reads_refused_total",
             kind: Kind::Counter,
-            help: "Readings in /proc that the agent left out, because as many threads as allowed wait for processes of the same user.",
+            help: "Reads in /proc that the agent left out, because as many threads as allowed wait for processes of the same user.",
             labels: &[],
-            unit: "readings",
+            unit: "reads",
             source: "agent",
             fallback: "-",
         },
@@ -68,11 +69,11 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_pod_link_failures_total",
             kind: Kind::Counter,
-            help: "Times that the kubelet's links to the logs of its containers could not all be listed: names of pods are missing.",
+            help: "Times that the agent could not list all links of the kubelet to the logs of its containers; names of pods are missing then.",
             labels: &[],
             unit: "listings",
             source: "agent",
-            fallback: "absent where no template names a pod",
+            fallback: "left out where no template names a pod",
         },
         write: |view, out| {
             if let Some(failures) = view.source.pod_link_failures {

@@ -1,4 +1,4 @@
-//! `headcount_http_*`: who asks, and who asks too much.
+//! `headcount_http_*`: connections, requests, timeouts and limits of the agent's HTTP server.
 
 use super::metric::Metric;
 use crate::exposition::{Descriptor, Kind};
@@ -8,7 +8,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_connections",
             kind: Kind::Gauge,
-            help: "Open connections.",
+            help: "Open HTTP connections.",
             labels: &[],
             unit: "connections",
             source: "agent",
@@ -20,7 +20,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_connections_rejected_total",
             kind: Kind::Counter,
-            help: "Connections closed at once, because none of the others had to give way.",
+            help: "Connections closed on arrival, because the limit was reached and no open connection had to give way.",
             labels: &[],
             unit: "connections",
             source: "agent",
@@ -32,7 +32,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_connections_evicted_total",
             kind: Kind::Counter,
-            help: "Connections closed to make room for new ones.",
+            help: "Open connections closed to make room for new ones.",
             labels: &[],
             unit: "connections",
             source: "agent",
@@ -44,7 +44,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_accept_errors_total",
             kind: Kind::Counter,
-            help: "Connections that the system could not accept.",
+            help: "Incoming connections that the kernel failed to accept.",
             labels: &[],
             unit: "connections",
             source: "agent",
@@ -56,7 +56,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_tls_handshake_failures_total",
             kind: Kind::Counter,
-            help: "Connections that ended in their TLS handshake; those that were too slow are among the timeouts.",
+            help: "Connections that failed in the TLS handshake; handshakes that were too slow count as timeouts.",
             labels: &[],
             unit: "connections",
             source: "agent",
@@ -68,7 +68,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_web_config_reload_failures_total",
             kind: Kind::Counter,
-            help: "Changes of the web configuration, or of a file it names, that could not be used: what was read before still applies.",
+            help: "Changes of the web configuration, or of a file that it names, that the agent could not use; the version read before stays in effect.",
             labels: &[],
             unit: "changes",
             source: "agent",
@@ -80,7 +80,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_requests_total",
             kind: Kind::Counter,
-            help: "Requests by the status code of the answer; the one being answered is not in it.",
+            help: "Requests by status code of the response, without the request that is being answered.",
             labels: &["code"],
             unit: "requests",
             source: "agent",
@@ -96,7 +96,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_timeouts_total",
             kind: Kind::Counter,
-            help: "Times up, by whose: header and write are the client's, owner is ours.",
+            help: "Timed-out requests by phase: `header` and `write` wait on the client, `owner` waits on the agent.",
             labels: &["phase"],
             unit: "timeouts",
             source: "agent",
@@ -112,7 +112,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_unsent_bytes",
             kind: Kind::Gauge,
-            help: "Size of the answers that clients have not taken yet; answers of one pass share their memory and count once.",
+            help: "Size in bytes of the responses that clients have not read yet; responses of one pass share their memory and count once.",
             labels: &[],
             unit: "bytes",
             source: "agent",
@@ -124,7 +124,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_unsent_max_bytes",
             kind: Kind::Gauge,
-            help: "Size that these answers may have together; a new one is made only while half of it is free.",
+            help: "Limit in bytes on the size of all unread responses together; the agent makes a new one only while half of the limit is free.",
             labels: &[],
             unit: "bytes",
             source: "agent",
@@ -136,7 +136,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_unread_connections_closed_total",
             kind: Kind::Counter,
-            help: "Connections closed because their clients did not take an answer for a second while there was no room for further answers.",
+            help: "Connections closed because the client did not read a response for 1 s while there was no room for further responses.",
             labels: &[],
             unit: "connections",
             source: "agent",
@@ -148,7 +148,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_passes_delayed_total",
             kind: Kind::Counter,
-            help: "Passes put off because requests came more than once a second and passes would have used more than their share of a core.",
+            help: "Passes postponed because requests came more than once a second and passes would have used more than their share of a core.",
             labels: &[],
             unit: "passes",
             source: "agent",
@@ -160,7 +160,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_connections_max",
             kind: Kind::Gauge,
-            help: "Connections that may be open; then the one that waited longest gives way to a new one.",
+            help: "Limit of open connections; at the limit, one from the address with the most connections gives way to a new one.",
             labels: &[],
             unit: "connections",
             source: "agent",
@@ -172,7 +172,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_header_max_bytes",
             kind: Kind::Gauge,
-            help: "Size that the header of a request may have; a larger one is answered with 431.",
+            help: "Limit in bytes on the size of a request header; the agent answers a larger one with status 431.",
             labels: &[],
             unit: "bytes",
             source: "agent",
@@ -184,7 +184,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_header_max_lines",
             kind: Kind::Gauge,
-            help: "Lines that the header of a request may have; more are answered with 431.",
+            help: "Limit of lines in a request header; the agent answers more with status 431.",
             labels: &[],
             unit: "lines",
             source: "agent",
@@ -196,7 +196,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_timeout_seconds",
             kind: Kind::Gauge,
-            help: "How long a client may take for a header and for taking a response, be idle in between, wait for a scrape or for the health, and how long a stop waits for open requests (drain).",
+            help: "Time limits in seconds by phase: for a client to send a header and to read a response, to be idle in between, to wait for a scrape or for the health, and for a stop to wait for open requests (`drain`).",
             labels: &["phase"],
             unit: "seconds",
             source: "agent",
@@ -212,7 +212,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_concurrent_passes_max",
             kind: Kind::Gauge,
-            help: "Passes over the processes that may be under way; scrapes that come together share one.",
+            help: "Limit of concurrent passes over the processes; scrapes that arrive together share one pass.",
             labels: &[],
             unit: "passes",
             source: "agent",

@@ -1,4 +1,4 @@
-//! `headcount_smaps_*`: how far reading proportional memory has come. Left out with `-gather-smaps=false`.
+//! `headcount_smaps_*`: progress of reading proportional memory. The families are left out with `-gather-smaps=false`.
 
 use super::metric::Metric;
 use crate::exposition::{Descriptor, Kind, Value};
@@ -8,9 +8,9 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_smaps_readings_total",
             kind: Kind::Counter,
-            help: "Processes whose proportional memory was read.",
+            help: "Successful readings of a process's proportional memory.",
             labels: &[],
-            unit: "processes",
+            unit: "readings",
             source: "agent",
             fallback: "-",
         },
@@ -24,9 +24,9 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_smaps_failures_total",
             kind: Kind::Counter,
-            help: "Processes whose proportional memory could not be read; they are not among the partial errors.",
+            help: "Failed readings of a process's proportional memory; they are not among the partial errors.",
             labels: &[],
-            unit: "processes",
+            unit: "readings",
             source: "agent",
             fallback: "-",
         },
@@ -40,7 +40,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_smaps_waiting",
             kind: Kind::Gauge,
-            help: "Processes that ran since their proportional memory was read, and wait until the budget allows it again.",
+            help: "Processes that ran since their proportional memory was last read, and whose next reading waits for the budget.",
             labels: &[],
             unit: "processes",
             source: "agent",
@@ -56,7 +56,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_smaps_readers_held_up",
             kind: Kind::Gauge,
-            help: "Readers that one process has held up for a second or longer: at most 2 by processes of one user, and 8 in all.",
+            help: "Reader threads that one process has held up for 1 s or longer: at most 2 by processes of one user, and 8 in all.",
             labels: &[],
             unit: "threads",
             source: "agent",
@@ -72,7 +72,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_smaps_refused_total",
             kind: Kind::Counter,
-            help: "Readings that the agent left out, because as many readers as allowed wait for processes of the same user.",
+            help: "Readings of proportional memory that the agent left out, because as many reader threads as allowed wait for processes of the same user.",
             labels: &[],
             unit: "readings",
             source: "agent",
@@ -88,7 +88,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_smaps_oldest_reading_age_seconds",
             kind: Kind::Gauge,
-            help: "Age of the oldest proportional memory that is shown; what has not run since is not read again.",
+            help: "Age in seconds of the oldest proportional memory that is shown; the agent reads a process again only after it ran.",
             labels: &[],
             unit: "seconds",
             source: "agent",

@@ -1,4 +1,4 @@
-//! All collectors over two groups, the whole body; and what becomes of one that fails.
+//! Tests of all collectors over two groups, with the whole body compared, and of a collector that fails.
 
 use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
@@ -84,7 +84,7 @@ pub(super) fn busy() -> Group {
     }
 }
 
-/// The busy group has waited; the empty one has no slot.
+/// Run-queue waits of the busy group; the empty group has none.
 fn run_queue() -> RunQueueStatistics {
     let mut waits = RunQueueWaits {
         sum_ns: 2_500_001_000,
@@ -178,7 +178,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
     with_groups(&[busy(), empty], source, test)
 }
 
-/// The same of other groups.
+/// Calls `test` with a view of `groups` and `source`.
 pub(super) fn with_groups<T>(
     groups: &[Group],
     source: &Statistics,
@@ -250,7 +250,7 @@ pub(super) fn with_groups<T>(
     })
 }
 
-/// The body of all collectors but `self`, whose values are never the same.
+/// The body of all collectors except `self`, whose values differ in each run.
 fn body(source: &Statistics) -> String {
     let runs = Runs::new().unwrap();
     let collectors = COLLECTORS.iter().map(|start| start(&runs));
@@ -331,7 +331,7 @@ fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
             body.contains(&format!("\nheadcount_scrapes_total {scrape}\n")),
             "{body}"
         );
-        // One histogram has no label but those of its buckets: its sum and its count have none.
+        // The sum and the count of one histogram have no labels, but belong to a family with labels.
         let labelled = body.lines().filter(|line| line.contains("} ")).count() + 2;
         assert_eq!(sum(&body, "headcount_exposed_series{"), labelled as f64);
         let names = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
@@ -342,7 +342,7 @@ fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
             .flat_map(|start| start(&runs).descriptors())
             .map(|descriptor| descriptor.name)
             .collect();
-        // Of the tiers, one is never shown beside the others.
+        // These families belong to another tier than that of this view.
         let unseen: Vec<_> = described.difference(&families(&body)).copied().collect();
         let of_tiers = [
             "headcount_switch_map_full_total",
@@ -395,7 +395,7 @@ fn no_item_can_have_a_label_that_families_of_groups_have() {
     }
 }
 
-/// Writes one sample, then does what it is told.
+/// A collector that writes one sample and then ends as its function says.
 #[derive(Debug)]
 struct Failing(Ending);
 
@@ -450,7 +450,7 @@ fn without_the_state_there_is_what_needs_none_and_the_rest_is_no_success() {
     for start in COLLECTORS {
         let collector = start(&runs);
         assert!(successes(&body).contains_key(collector.name()));
-        // What is said of all collectors is in the reference of `self`.
+        // The families about all collectors are always shown; METRICS.md lists them under `self`.
         let descriptors = collector.descriptors();
         let mut own = descriptors.iter().filter(|descriptor| {
             !run::DESCRIPTORS

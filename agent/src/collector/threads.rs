@@ -1,7 +1,7 @@
-//! `namedprocess_namegroup_thread_*`: what the threads of each group cost, by their names.
+//! `namedprocess_namegroup_thread_*`: resources that the threads of each group use, by thread name.
 //!
-//! Threads are seen at scrapes only: what a thread used after the last one it lived at is in the group's families alone. A name
-//! is shown while a thread has it, and goes on from its counts when it returns.
+//! The agent sees threads only at scrapes. What a thread used after the last scrape of its life is only in the families of the
+//! whole group. A name is shown while a thread has it; when a name returns, its counters continue from their last values.
 
 use super::namegroup::Metric;
 use crate::exposition::{Descriptor, Family, Kind, Value};
@@ -117,7 +117,7 @@ pub(super) static METRICS: &[Metric] = &[
     },
 ];
 
-/// Two samples for each name, told apart by the label between group and thread.
+/// Writes two samples for each name, which differ in the label between group and thread.
 fn write_pair(
     group: &Group,
     out: &mut Family<'_>,

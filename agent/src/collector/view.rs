@@ -1,17 +1,17 @@
-//! What collectors see: one immutable look at the state, filled by whoever owns it.
+//! The input of all collectors: one immutable look at the state, made by the thread that owns the state.
 
 use crate::group::{self, Group};
 use crate::source::{Fact, Origin};
 use crate::{process, source};
 
-/// One look at the state.
+/// One look at the state, for one exposition.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// All groups, each name with its labels once, empty ones included.
+    /// All groups, empty ones included; each pair of name and labels occurs once.
     pub groups: &'a [Group],
     /// Counts about the process table.
     pub processes: &'a process::Statistics,
-    /// What the source tells about itself.
+    /// Counts about the sources.
     pub source: &'a source::Statistics,
     /// Counts about the grouper.
     pub group_statistics: &'a group::Statistics,
@@ -19,9 +19,9 @@ pub struct View<'a> {
     pub serving: &'a ServingStatistics,
     /// Reloads of the configuration.
     pub reloads: &'a ReloadStatistics,
-    /// What the agent was to take from itself: side, step, and whether it did.
+    /// Steps of the sandbox: the side (the threads of HTTP or of the state), the step, and whether it is in effect.
     pub sandbox: &'a [(&'static str, &'static str, bool)],
-    /// What was built.
+    /// Version and origin of this build.
     pub build: &'a Build,
     /// When the node booted, seconds since the epoch (`btime` of `/proc/stat`).
     pub boot_time_seconds: f64,
@@ -34,49 +34,49 @@ pub struct View<'a> {
 pub struct ServingStatistics {
     /// Open connections.
     pub connections: u64,
-    /// Connections closed at once, because none of the others had to give way.
+    /// Connections closed on arrival, because the limit was reached and no open connection had to give way.
     pub rejected: u64,
-    /// Connections closed to make room for new ones.
+    /// Open connections closed to make room for new ones.
     pub evicted: u64,
-    /// Connections that the system could not accept.
+    /// Incoming connections that the kernel failed to accept.
     pub accept_errors: u64,
-    /// Connections that ended in their TLS handshake.
+    /// Connections that failed in the TLS handshake; handshakes that were too slow count as timeouts.
     pub handshake_failures: u64,
     /// Changes of the web configuration that could not be used.
     pub reload_failures: u64,
-    /// Answers that clients have not taken yet.
+    /// Responses that clients have not read yet.
     pub unsent: UnsentStatistics,
-    /// Requests by status code.
+    /// Requests by status code of the response.
     pub requests: Vec<(&'static str, u64)>,
-    /// Times up by phase.
+    /// Timed-out requests by phase.
     pub timeouts: Vec<(&'static str, u64)>,
-    /// How much and how long.
+    /// The limits in effect.
     pub limits: ServingLimits,
 }
 
-/// Answers that clients have not taken yet, and passes that wait.
+/// Responses that clients have not read yet, and passes that wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnsentStatistics {
-    /// Their size.
+    /// Size of these responses, bytes; responses of one pass share their memory and count once.
     pub bytes: u64,
-    /// Their size at most.
+    /// Limit of `bytes`; a new response is made only while half of it is free.
     pub max_bytes: u64,
-    /// Connections closed because they held answers for which there was no room.
+    /// Connections closed because the client did not read a response for 1 s while there was no room for further responses.
     pub unread: u64,
-    /// Passes put off because requests came too often.
+    /// Passes postponed because requests came more than once a second and passes would have used too much of a core.
     pub delayed_passes: u64,
 }
 
-/// Bounds of the HTTP side.
+/// Limits of the HTTP side.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServingLimits {
     /// Open connections.
     pub connections: u64,
-    /// Size of a request's header.
+    /// Size of a request's header, bytes.
     pub header_bytes: u64,
     /// Lines in a request's header.
     pub header_lines: u64,
-    /// Times by what they are for.
+    /// Time limits by phase, seconds.
     pub seconds: Vec<(&'static str, f64)>,
 }
 
@@ -87,16 +87,16 @@ pub struct ReloadStatistics {
     pub is_successful: bool,
     /// When the configuration was last loaded, at the start or by a reload, seconds since the epoch.
     pub success_unix_seconds: f64,
-    /// Those that failed.
+    /// Reloads that failed.
     pub failures: u64,
 }
 
-/// What was built.
+/// Version and origin of this build.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Build {
     /// Version of the package.
     pub version: &'static str,
-    /// Commit it was built from.
+    /// Commit that it was built from.
     pub revision: &'static str,
     /// Version of the compiler.
     pub rustversion: &'static str,
@@ -105,7 +105,7 @@ pub struct Build {
 }
 
 impl View<'_> {
-    /// Whether `fact` comes from anywhere; families made of an absent fact are left out.
+    /// Whether `fact` has a source on this node; families made of a fact without one are left out.
     pub fn has(&self, fact: Fact) -> bool {
         self.source
             .facts
