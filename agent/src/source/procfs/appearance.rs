@@ -1,40 +1,40 @@
-//! What a person wants to see of one process: its names, its owner and, where that is allowed, its command line.
+//! Reads what the page shows of one process: its names, its owner and, where that is allowed, its command line.
 //!
-//! Read when somebody looks, never for a scrape, so nothing here counts as an error of one: what cannot be read is missing
-//! in the answer, where it is seen.
+//! These facts are read when a person looks at the page, never for a scrape, so failures do not count as errors of a scrape: a
+//! fact that cannot be read is missing in the answer.
 
 use std::os::fd::AsFd;
 
 use super::{Error, Procfs, cmdline, stat, status};
 use crate::process::Arguments;
 
-/// How much of a command line is read, bytes.
+/// Length of a command line that is read, bytes.
 const CMDLINE: usize = 4096;
 
-/// See the module.
+/// Names, owner and command line of one process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Appearance {
     /// Task name, raw bytes.
     pub comm: Vec<u8>,
     /// Name of the effective user, or the uid in decimal; empty where unreadable.
     pub username: String,
-    /// First 4 KiB of the arguments, raw bytes; `None` where nobody asked or it cannot be read now.
+    /// First 4 KiB of the arguments, raw bytes; `None` if not asked for, or if it cannot be read now.
     pub argv: Option<Arguments>,
 }
 
 impl Procfs {
-    /// A new answer begins: there is time again for command lines that are slow to read.
+    /// Begins a new answer: the time for command lines that are slow to read starts anew.
     pub fn begin_view(&mut self) {
         self.viewers.begin();
     }
 
-    /// How the process with this number and start looks; `wants_argv`: with its command line.
+    /// Reads the names and owner of the process with this number and start, and its command line if `wants_argv`.
     ///
-    /// A command line that does not come at once is left out: all those of one answer take no longer
-    /// than one slow file and a little.
+    /// A command line that does not come at once is left out: all command lines of one answer together take no longer than one
+    /// slow file and a little.
     ///
     /// # Errors
-    /// [`Error::Gone`] when it ended or another process has its number; any other when `stat` cannot be read.
+    /// [`Error::Gone`] if the process ended or another one has its number; any other error if `stat` cannot be read.
     pub fn appearance(
         &mut self,
         tgid: u32,

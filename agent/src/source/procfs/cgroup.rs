@@ -1,16 +1,17 @@
-//! `/proc/<pid>/cgroup`: the control groups a process is in. Parsed by the procfs crate: it is read once for each name.
+//! `/proc/<pid>/cgroup`: the control groups of a process. The procfs crate parses it, because it is read only once for each
+//! naming.
 
 use std::ffi::CStr;
 
 use procfs::{FromBufRead, ProcessCGroups};
 
-/// Name, and longest file that is read, bytes; a path is at most 4,096 long, and there are at most a dozen hierarchies.
+/// Name, and largest size read, bytes; a path has at most 4,096 bytes, and there are at most a dozen hierarchies.
 pub(super) const FILE: (&CStr, usize) = (c"cgroup", 128 << 10);
 
-/// The path of each line, in file order; and those of them that whoever has the same cgroup v2 id has, too. `None` when a line is
-/// not as a kernel writes it.
+/// Parses the file. Returns the path of each line, in file order, and those paths that every process with the same cgroup v2 id
+/// shares. `None` if a line is not as the kernel writes it.
 ///
-/// Bytes that are not UTF-8 become U+FFFD here: paths are shown and compared as text.
+/// Bytes that are not UTF-8 become U+FFFD, because paths are shown and compared as text.
 pub(in crate::source) fn parse_cgroup(file: &[u8]) -> Option<(Vec<String>, Vec<String>)> {
     let lines = ProcessCGroups::from_buf_read(String::from_utf8_lossy(file).as_bytes());
     let lines = lines.ok()?.0;
@@ -23,14 +24,14 @@ pub(in crate::source) fn parse_cgroup(file: &[u8]) -> Option<(Vec<String>, Vec<S
     let paths: Vec<String> = lines.into_iter().map(|line| line.pathname).collect();
     let told = match is_whole {
         true => paths.clone(),
-        // The root of version 2 holds all that others, who know version 1 only, have put somewhere.
+        // All processes that a manager of version 1 hierarchies has placed are in the root of version 2, so its id says nothing.
         false => unified.into_iter().filter(|path| path != "/").collect(),
     };
     Some((paths, told))
 }
 
-/// Whether a version 1 path follows from the v2 path: systemd puts a process into the same cgroup of each hierarchy, or into
-/// one above it.
+/// Whether a version 1 path follows from the v2 path: systemd puts a process into the same cgroup of each hierarchy, or into one
+/// above it.
 fn follows(path: &str, unified: &str) -> bool {
     let below = unified.strip_prefix(path.trim_end_matches('/'));
     unified != "/" && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

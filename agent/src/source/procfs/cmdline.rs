@@ -1,10 +1,10 @@
-//! `/proc/<pid>/cmdline`: the argument vector, as the process left it.
+//! `/proc/<pid>/cmdline`: the argument vector as it is in the memory of the process.
 //!
-//! Daemons overwrite this memory (`nginx: worker process`), so what comes out is what they chose to show.
+//! Daemons overwrite this memory (`nginx: worker process`), so the text is under the control of the process.
 
 use std::ffi::CStr;
 
-/// Name, and how much of the file is read, bytes: one more than is wanted tells that there is more.
+/// Name, and how much of the file is read, bytes: one more than wanted, which shows whether there is more.
 pub(super) const fn file(argv_bytes: usize) -> (&'static CStr, usize) {
     (c"cmdline", argv_bytes + 1)
 }

@@ -1,6 +1,6 @@
-//! Decimal numbers as the kernel prints them, straight from bytes: no sign, no rounding, no wrap-around.
+//! Parses decimal numbers as the kernel prints them, from bytes: no sign, no rounding, no wrap-around.
 
-/// The number that `digits` spells; `None` for anything else, a number beyond 64 bits included.
+/// The number that `digits` spells; `None` for anything else, also for a number beyond 64 bits.
 pub(super) fn parse_decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -14,14 +14,14 @@ pub(super) fn parse_decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The same for a process or thread id: 32 bits, and 0 is none.
+/// The process or thread id that `digits` spells: 32 bits; `None` for 0.
 pub(super) fn parse_id(digits: &[u8]) -> Option<u32> {
     parse_decimal(digits)
         .and_then(|number| u32::try_from(number).ok())
         .filter(|id| *id > 0)
 }
 
-/// The words of a line between blanks and tabs.
+/// The words of a line, separated by blanks and tabs.
 pub(super) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty())

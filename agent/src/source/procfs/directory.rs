@@ -1,7 +1,7 @@
-//! Directories of `/proc`: which processes, which threads, how many descriptors.
+//! Lists directories of `/proc`: processes, threads, and the number of descriptors.
 //!
-//! Raw `getdents64` into a buffer that is used again: listing 10,000 names allocates nothing per name, and the listing
-//! belongs to the directory that is open, not to whatever its path names by now.
+//! It calls `getdents64` itself, into a buffer that is reused: listing 10,000 names allocates nothing per name, and lists the
+//! directory that is open, not the one that its path names by now.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -14,7 +14,7 @@ const BUFFER: usize = 32 << 10;
 const RECORD_LENGTH: usize = 16;
 const NAME: usize = 19;
 
-/// Lists directories, one after another, in one buffer.
+/// Lists one directory after another into one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Lister {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ impl Lister {
         self.each_name(dir, |name| ids.extend(parse_id(name)))
     }
 
-    /// Number of entries of `dir`, itself and its parent left out.
+    /// Number of entries of `dir`, without `.` and `..`.
     pub(super) fn count(&mut self, dir: BorrowedFd<'_>) -> io::Result<u64> {
         let mut count = 0;
         self.each_name(dir, |name| {

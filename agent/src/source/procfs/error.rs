@@ -1,18 +1,18 @@
-//! What can go wrong when a file of `/proc` is read, and how often it did.
+//! Errors of reading a file of `/proc`, and their counts.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why something of a process could not be read.
+/// Why a fact of a process could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The process or thread ended, or its number belongs to another one now. Normal, and not counted.
+    /// The process or thread ended, or its number belongs to another one now. This is normal and not counted.
     #[error("process {tgid} is gone")]
     Gone {
-        /// Process id that was asked for.
+        /// Process id that the caller asked for.
         tgid: u32,
     },
-    /// The kernel or the file's mode refuses; the fact stays absent.
+    /// The kernel or the file's mode denies access; the fact is absent.
     #[error("cannot read {file} of process {tgid}: permission denied")]
     Denied {
         /// Process id.
@@ -20,7 +20,7 @@ pub enum Error {
         /// Name of the kernel file.
         file: &'static str,
     },
-    /// The content is not what a kernel writes.
+    /// The content is not as the kernel writes it.
     #[error("{file} of process {tgid} is not as the kernel writes it")]
     Malformed {
         /// Process id.
@@ -28,14 +28,14 @@ pub enum Error {
         /// Name of the kernel file.
         file: &'static str,
     },
-    /// Anything else, among them a file that is missing while the process is there.
+    /// Any other error, such as a file that is missing although the process exists.
     #[error("cannot read {file} of process {tgid}: {source}")]
     Io {
         /// Process id.
         tgid: u32,
         /// Name of the kernel file.
         file: &'static str,
-        /// What the kernel said.
+        /// Error that the kernel returned.
         source: io::Error,
     },
     /// The procfs root cannot be opened or listed: there is no pass this time.
@@ -43,30 +43,30 @@ pub enum Error {
     Root {
         /// The procfs root.
         path: PathBuf,
-        /// What the kernel said.
+        /// Error that the kernel returned.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// Whether the process is simply not there any more.
+    /// Whether the process does not exist any more.
     pub const fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. })
     }
 
-    /// Whether the kernel has not answered in time, or the file is not asked because others of the process do not answer.
+    /// Whether the kernel has not answered in time, or the file was not read because another file of the process does not answer.
     pub fn is_unanswered(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::TimedOut)
     }
 }
 
-/// How often reading failed since the agent started; never falls.
+/// Numbers of failed readings since the agent started; they never fall.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ErrorCounts {
-    /// Passes without a list of processes (`namedprocess_scrape_errors`).
+    /// Passes that could not list the processes (`namedprocess_scrape_errors`).
     pub scrape: u64,
-    /// Reads of single processes that failed although the process was there: `stat`, `status`, `limits`, and `cmdline`
-    /// when it is named (`namedprocess_scrape_procread_errors`).
+    /// Failed reads of processes that existed: of `stat`, `status`, `limits`, and of `cmdline` when the agent names the process
+    /// (`namedprocess_scrape_procread_errors`).
     pub procread: u64,
     /// Processes of which `io`, `fd`, `wchan` or `task` could not be read, once per process and pass
     /// (`namedprocess_scrape_partial_errors`).

@@ -1,7 +1,7 @@
-//! Opening and reading the small files of `/proc` with as few system calls as it takes.
+//! Opens and reads the small files of `/proc` with as few system calls as possible.
 //!
-//! In come a directory and a name in it, out go bytes in a buffer that is used again. Nothing is parsed here, no file
-//! is read beyond its cap, and what a large file made the buffer grow is given back.
+//! In come a directory and a name in it; out go bytes in a buffer that is reused. This module parses nothing and reads no file
+//! beyond its cap. Memory that a large file needed is freed afterwards.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -10,10 +10,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-/// What the buffer holds between reads: every file that is read at each pass fits.
+/// Size that the buffer keeps between reads, bytes: every file that each pass reads fits.
 const USUAL: usize = 16 << 10;
 
-/// A buffer for one file after another.
+/// A buffer that is reused for one file after another.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
@@ -22,8 +22,8 @@ pub(super) struct Buffer {
 impl Buffer {
     /// Reads `name` in `dir` up to `cap` bytes; the rest of a longer file is left out.
     ///
-    /// One read is enough for a file whose kernel side writes it in one go (all but `cmdline`): it comes short only at
-    /// the end of the file.
+    /// One `read` call is enough for files that the kernel writes in one go (all but `cmdline`): it returns less than asked for
+    /// only at the end of the file.
     pub(super) fn read(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -33,7 +33,7 @@ impl Buffer {
         self.fill(dir, name, cap, libc::O_RDONLY, true)
     }
 
-    /// The same of a file that is a pipe, perhaps: then it is empty.
+    /// Reads a file that may be a pipe; a pipe reads as empty instead of blocking.
     pub(super) fn read_without_waiting(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -43,7 +43,7 @@ impl Buffer {
         self.fill(dir, name, cap, libc::O_RDONLY | libc::O_NONBLOCK, true)
     }
 
-    /// The same for a file that may come in pieces: reads until nothing is left.
+    /// Reads a file that may arrive in pieces, until its end or `cap` bytes.
     pub(super) fn read_whole(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -90,24 +90,24 @@ impl Buffer {
     }
 }
 
-/// A name made of a number, such as `42/stat`, without an allocation for each.
+/// A file name that begins with a number, such as `42/stat`, made without an allocation for each.
 #[derive(Debug, Default)]
 pub(super) struct Name {
     bytes: Vec<u8>,
 }
 
 impl Name {
-    /// `<id>/<file>` as the kernel takes it; the directory `<id>` itself where `file` is empty.
+    /// `<id>/<file>` as a C string; only `<id>`, the directory, if `file` is empty.
     pub(super) fn of(&mut self, id: u32, file: &str) -> &CStr {
         self.bytes.clear();
         let slash = if file.is_empty() { "" } else { "/" };
-        // Writing to memory does not fail; an empty name would be refused by the kernel as not found.
+        // Writing to memory cannot fail; if it did, the kernel would not find the empty name.
         let _ = write!(self.bytes, "{id}{slash}{file}\0");
         CStr::from_bytes_with_nul(&self.bytes).unwrap_or_default()
     }
 }
 
-/// Opens `path` as a directory that can be listed.
+/// Opens `path` as a directory for listing.
 pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
@@ -118,13 +118,13 @@ pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
         .map(OwnedFd::from)
 }
 
-/// Opens `name` in `dir`; `flags` as `openat` takes them, close-on-exec is added.
+/// Opens `name` in `dir`; `flags` are those of `openat`, and close-on-exec is added.
 pub(super) fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
     loop {
         // SAFETY: `name` is a C string and `dir` an open descriptor, both borrowed for the length of the call.
         let fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC) };
         if fd >= 0 {
-            // SAFETY: the kernel just made this descriptor for us; nothing else owns or closes it.
+            // SAFETY: the kernel has just made this descriptor for this call; nothing else owns or closes it.
             return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
         }
         let error = io::Error::last_os_error();
@@ -134,9 +134,9 @@ pub(super) fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> i
     }
 }
 
-/// Where the link `name` in `dir` leads, raw bytes.
+/// Target of the link `name` in `dir`, raw bytes.
 pub(super) fn read_link_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<u8>> {
-    // The kernel makes these of at most a page.
+    // The kernel limits these targets to one page.
     let mut target = vec![0_u8; 4096];
     // SAFETY: `name` and `dir` are valid for the call, and the kernel writes at most `len` bytes into `target`.
     let code = unsafe {
@@ -152,7 +152,7 @@ pub(super) fn read_link_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<u
     Ok(target)
 }
 
-/// Size of `name` in `dir` as `stat` tells it, bytes.
+/// Size of `name` in `dir` as `stat` reports it, bytes.
 pub(super) fn size_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<u64> {
     let mut found = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `name` and `dir` are valid for the call, and `found` has room for what the kernel writes.

@@ -1,4 +1,4 @@
-//! Files of `/proc` with any content: no panic, and what is understood is what an independent reading finds.
+//! Fuzz targets for the files of `/proc`: no content makes a parser panic, and the result equals that of an independent parser.
 
 use super::{cgroup, decimal, io, limits, smaps, stat, status, wchan};
 use crate::process::{Arguments, State};
@@ -9,12 +9,12 @@ fn number(word: &str) -> Option<u64> {
     word.parse().ok().filter(|_| is_decimal)
 }
 
-/// One character for each byte.
+/// Text with one character for each byte.
 fn latin(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// `stat`, against its words counted from the last parenthesis.
+/// Checks `stat` against its words, counted from the last parenthesis.
 pub(crate) fn stat(file: &[u8]) {
     let text = latin(file);
     let (before, behind) = text.rsplit_once(')').unwrap_or_default();
@@ -27,7 +27,7 @@ pub(crate) fn stat(file: &[u8]) {
         name.is_none_or(|name| kept.is_some_and(|kept| name.starts_with(kept)) && name[15] == 0)
     );
     let words: Vec<&str> = behind.split_ascii_whitespace().collect();
-    // As proc(5) numbers them.
+    // Field numbers as in proc(5).
     let field = |n: usize| words.get(n - 3).copied().and_then(number);
     let parsed = stat::parse_stat(file);
     let numbers = [4, 10, 12, 14, 15, 20, 22, 23, 24].map(field);
@@ -58,7 +58,7 @@ pub(crate) fn stat(file: &[u8]) {
     assert_eq!(Some(found.state), letter.map(State::from_letter));
 }
 
-/// The files of lines with a name and numbers; the last line of a name counts, or the first, or their sum.
+/// Checks the files with lines of a name and numbers. If a name occurs twice, the last line counts, or the first, or their sum.
 pub(crate) fn lines(file: &[u8]) {
     let text = latin(file);
     let values = |name: &str, word: usize| -> Vec<Option<u64>> {
@@ -120,8 +120,7 @@ fn smaps(file: &[u8], resident: &[Option<u64>], swapped: &[Option<u64>]) {
     );
 }
 
-/// The words of a command line, put together again, are the file without what ends it, or a beginning of it that is
-/// marked as one.
+/// Checks `cmdline`: its words, joined again, are the file without its terminator, or a beginning of it that is marked as cut.
 pub(crate) fn cmdline(file: &[u8]) {
     let arguments = Arguments::of_file(file);
     let end = file
@@ -143,8 +142,8 @@ pub(crate) fn cmdline(file: &[u8]) {
     assert!(arguments.is_cut() || again == arguments);
 }
 
-/// Each path stands behind the second colon of its line, and either all lines are understood or none. The procfs crate takes those
-/// for comments that begin with a number sign; the kernel's begin with digits.
+/// Checks `cgroup`: each path is the text after the second colon of its line, and either all lines can be parsed or none. The
+/// procfs crate takes lines that begin with a number sign for comments; lines of the kernel begin with digits.
 pub(crate) fn cgroup(file: &[u8]) {
     let Some((paths, _)) = cgroup::parse_cgroup(file) else {
         return;

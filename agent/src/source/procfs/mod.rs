@@ -1,18 +1,18 @@
-//! `/proc`, read file by file: the whole of the procfs tier, and for the kernel tiers what their programs cannot give.
+//! Reads `/proc` file by file: everything in the procfs tier, and in the kernel tiers what the kernel programs cannot report.
 //!
-//! In comes a [`Host`]; out go [`Pass`]es over all processes ([`Procfs::pass`]) and facts of single ones
-//! ([`Procfs::facts`], [`Procfs::open_files`], [`Procfs::wchan`], …). There is one file here for each kernel file; it
-//! parses bytes and does no IO. Reading is in `file` and `directory`, the order of reading in `pass`, `names` and
-//! `single`.
+//! In comes a [`Host`]. Out go [`Pass`]es over all processes ([`Procfs::pass`]) and facts of single processes ([`Procfs::facts`],
+//! [`Procfs::open_files`], [`Procfs::wchan`], …). Each kernel file has one file here, which parses bytes and does no IO. `file`
+//! and `directory` do the reading; `pass`, `names` and `single` decide the order of reading.
 //!
-//! The procfs crate is used where a file is read once for each name (`cgroup`). On the way of a pass it is not: the
-//! four files of a process take it 3.1 times as long in all, reading included (32.5 against 10.4 us, Linux 6.18), it
-//! panics on some of what a tree of files may hold, and names come out as text. Each file's header has its part of
-//! the figure.
+//! The procfs crate is used only for `cgroup`, which is read once for each naming of a process. It is not used in a pass: it
+//! takes 3.1 times as long for the four files of a process, reading included (32.5 against 10.4 us, Linux 6.18), it panics on
+//! some content that a tree of files may hold, and it returns names as text. The header of each parser gives its share of this
+//! time.
 //!
-//! What it deliberately does not do: remember what a process looked like before (the process table does), or decide
-//! which processes matter. Of what a scrape reads, `cmdline` waits for the lock of a process's mappings; `io`, and on newer
-//! kernels `stat`, `wchan` and `cwd`, for that of its exec: all are read by other threads (`patient`, `relay`).
+//! This module does not remember earlier readings (the process table does), and does not decide which processes matter. Some
+//! files make the reader wait for a lock that a process can hold: `cmdline` waits for the lock of the process's mappings; `io`,
+//! and on newer kernels `stat`, `wchan` and `cwd`, wait for the lock that an exec of the process holds. For a scrape, other
+//! threads read these files (`patient`, `relay`).
 //!
 //! [`Pass`]: crate::process::Pass
 
@@ -61,7 +61,7 @@ use owners::Owners;
 use patient::Patient;
 use relay::{Progress, Relay};
 
-/// Reads `/proc`. Buffers are used again from file to file, so one belongs to one thread.
+/// Reads `/proc`. Its buffers are reused from file to file, so each thread needs its own.
 #[derive(Debug)]
 pub struct Procfs {
     host: Host,
@@ -70,15 +70,15 @@ pub struct Procfs {
     buffer: Buffer,
     name: Name,
     lister: Lister,
-    /// Reads single files that may hold up the reader.
+    /// Reads single files that may block the reading thread.
     patient: Patient,
-    /// Reads processes for a pass, which may hold it up, too.
+    /// Reads processes for a pass; these readings may block the reading thread, too.
     relay: Relay,
-    /// The same for what a person looks at.
+    /// Reads single files that may block, for a person who looks at the page.
     viewers: Patient,
-    /// Whether the size of `<pid>/fd` is the number of descriptors here.
+    /// Whether the size of `<pid>/fd` is the number of descriptors on this kernel (Linux 6.2 and later).
     fd_sizes: bool,
-    /// Whether it is wanted what single threads used.
+    /// Whether readings include the usage of single threads.
     threads_wanted: bool,
     /// Whether [`Procfs::facts`] reads `cwd`.
     wants_cwd: bool,
@@ -88,19 +88,19 @@ pub struct Procfs {
     errors: ErrorCounts,
     /// Processes counted in `errors.partial` since the pass began.
     partial: HashSet<u32>,
-    /// Makes each marker another value.
+    /// Number of readings so far; gives each reading its own marker.
     readings: u64,
-    /// Whoever waits for this reader sees whether it comes on.
+    /// Progress of this reader, for the thread that waits for it.
     progress: Arc<Progress>,
-    /// For whom a reader counts that is held up.
+    /// Finds the user to whom a blocked reader is charged.
     owners: Owners,
 }
 
 impl Procfs {
-    /// A reader of `host`'s procfs root. Nothing of a process is read yet.
+    /// Makes a reader of `host`'s procfs root. Reads nothing of a process yet.
     pub fn new(host: Host) -> Self {
-        // Linux 6.2 made the size of `fd` the number of entries. The agent has descriptors open, so 0 means an older
-        // kernel. A directory in a tree of files has a size too, which says nothing.
+        // Linux 6.2 made the size of `fd` the number of entries. The agent has open descriptors, so 0 means an older kernel. A
+        // directory in a tree of files has a size, too, but it is not a number of descriptors.
         let own = std::fs::metadata(host.procfs.join("self/fd"));
         let fd_sizes = host.is_procfs_mount() && own.is_ok_and(|meta| meta.len() > 0);
         Self {
@@ -126,59 +126,59 @@ impl Procfs {
         }
     }
 
-    /// The same, that also reads what single threads use.
+    /// Sets whether readings include the usage of single threads.
     #[must_use]
     pub const fn with_threads(mut self, wanted: bool) -> Self {
         self.threads_wanted = wanted;
         self
     }
 
-    /// The same, but facts are read with the working directory if `is_wanted`: one more call for each process, and one that
-    /// needs the right to trace it.
+    /// Sets whether [`Procfs::facts`] reads the working directory: one more call for each process, and one that needs the right
+    /// to trace it.
     #[must_use]
     pub const fn with_cwd(mut self, is_wanted: bool) -> Self {
         self.wants_cwd = is_wanted;
         self
     }
 
-    /// The same, but facts are read with the names of the pod if `is_wanted`.
+    /// Sets whether [`Procfs::facts`] looks for the names of pods.
     #[must_use]
     pub const fn with_pods(mut self, is_wanted: bool) -> Self {
         self.wants_pods = is_wanted;
         self
     }
 
-    /// Whether facts are read with the working directory, from now on.
+    /// Sets whether [`Procfs::facts`] reads the working directory from now on.
     pub const fn want_cwd(&mut self, is_wanted: bool) {
         self.wants_cwd = is_wanted;
     }
 
-    /// Whether facts are read with the names of the pod, from now on.
+    /// Sets whether [`Procfs::facts`] looks for the names of pods from now on.
     pub const fn want_pods(&mut self, is_wanted: bool) {
         self.wants_pods = is_wanted;
     }
 
-    /// Whether it is wanted what single threads used.
+    /// Whether readings include the usage of single threads.
     pub const fn wants_threads(&self) -> bool {
         self.threads_wanted
     }
 
-    /// The host that is read.
+    /// The host whose `/proc` is read.
     pub const fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The id of the container that the node is, if it is one and the names of pods are wanted.
+    /// The id of the container that the node runs in; `None` if it runs in none, or if the names of pods are not wanted.
     pub fn node(&self) -> Option<&str> {
         self.pods.node().filter(|_| self.wants_pods)
     }
 
-    /// How often reading failed so far.
+    /// Numbers of failed readings so far.
     pub const fn errors(&self) -> ErrorCounts {
         self.errors
     }
 
-    /// What the procfs tier tells about itself: no programs, and every fact from `/proc` but the two it cannot give.
+    /// Statistics of the procfs tier: no kernel programs, and `/proc` as the origin of every fact that it has.
     pub fn statistics(&self) -> Statistics {
         use Fact::{
             Cpu, CpuSplit, ExitStatus, Faults, FileLimit, FinalIoFaults, Io, Lifecycle, Memory,
@@ -214,7 +214,7 @@ impl Procfs {
         }
     }
 
-    /// What the CPUs did, and how many tasks there were; `None` where it cannot be read.
+    /// Reads `/proc/stat`: the time that each CPU ran no task, and the tasks created. `None` if it cannot be read.
     pub fn read_node(&mut self) -> Option<NodeReading> {
         if self.root.is_none() {
             self.open_root().ok()?;
@@ -228,12 +228,12 @@ impl Procfs {
         NodeReading::parse(bytes, tick_ns, begun_ns)
     }
 
-    /// Threads that a file holds up.
+    /// Threads that are blocked in a read.
     fn held_up(&self) -> usize {
         self.relay.held_up() + self.patient.held_up() + self.viewers.held_up()
     }
 
-    /// Opens the procfs root anew: another file system may be mounted there by now.
+    /// Opens the procfs root anew, because another file system may have been mounted there.
     fn open_root(&mut self) -> Result<(), Error> {
         self.root = None;
         let root = file::open_root(&self.host.procfs).map_err(|source| Error::Root {
@@ -244,8 +244,7 @@ impl Procfs {
         Ok(())
     }
 
-    /// Opens the directory of a process. Files that are opened in it belong to that process and to no later one with
-    /// its number.
+    /// Opens the directory of a process. Files opened in it belong to that process, never to a later one with the same number.
     fn open(&mut self, tgid: u32) -> Result<OwnedFd, Error> {
         if self.root.is_none() {
             self.open_root()?;
@@ -258,7 +257,7 @@ impl Procfs {
             .map_err(|source| self.failure(tgid, c"directory", source))
     }
 
-    /// Reads one file of a process in one go and parses it.
+    /// Reads one file of a process with a single `read` call and parses it.
     fn read<T>(
         &mut self,
         tgid: u32,
@@ -270,7 +269,7 @@ impl Procfs {
         self.judge(tgid, file, parsed)
     }
 
-    /// The same of a file that may never answer, by another thread.
+    /// Reads and parses a file whose read may block; another thread reads it.
     fn read_patiently<T>(
         &mut self,
         tgid: u32,
@@ -282,7 +281,7 @@ impl Procfs {
         self.judge(tgid, file, bytes.map(|bytes| parse(&bytes)))
     }
 
-    /// The user that a process counts for where it holds up a reader.
+    /// The user to whom a process is charged if it blocks a reader; `u32::MAX` if the process is gone.
     pub fn user(&mut self, tgid: u32) -> u32 {
         match self.open(tgid) {
             Ok(directory) => self.owners.of(directory.as_fd()),
@@ -327,7 +326,7 @@ impl Procfs {
         file::size_at(root.as_fd(), self.name.of(tgid, "")).is_ok()
     }
 
-    /// Counts a read without which a process cannot be shown.
+    /// Counts a failed read without which the process cannot be shown.
     fn hard<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         self.count_hard(&result);
         result
@@ -342,7 +341,7 @@ impl Procfs {
         }
     }
 
-    /// Counts a read without which only one fact is missing.
+    /// Counts a failed read that leaves one fact absent.
     fn soft<T>(&mut self, tgid: u32, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result
             && !error.is_gone()

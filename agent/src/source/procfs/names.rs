@@ -1,34 +1,34 @@
-//! What selectors and name templates see of one process, read together.
+//! Reads the facts of one process that selectors and name templates use.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Error, Procfs, Stat, cgroup, cmdline, stat, status};
 use crate::process::{Arguments, Facts, Parent, ProcessId, container_path_within};
 
-/// How young a process of a pod may be whose container has no name yet. The kubelet links the log of a container just after
-/// it has started it.
+/// Age up to which a process of a pod may wait for the name of its container, nanoseconds. The kubelet links the log of a
+/// container just after it has started it.
 const SETTLING_NS: u64 = 10_000_000_000;
 
 impl Procfs {
-    /// Names and owner of a process: comm and parent from `stat`, `cmdline`, effective uid from `status`, `cgroup`, and
-    /// `cwd` and the names of the pod where they are wanted ([`Procfs::with_cwd`], [`Procfs::with_pods`]).
+    /// Names and owner of a process: comm and parent from `stat`, `cmdline`, effective uid from `status`, `cgroup`, and, where
+    /// they are wanted ([`Procfs::with_cwd`], [`Procfs::with_pods`]), `cwd` and the names of the pod.
     ///
-    /// `start_ns` is the start of the process that is meant, to the nanosecond or to the tick, and is what
-    /// [`Facts::start_ns`] then says; with `None` it is whoever has the number now. `cgroups` is empty where
-    /// unreadable, which is no error but makes the facts incomplete; an unreadable `cwd` is a partial one. An exec while the files are read is noticed by a changed comm, and they are
-    /// read once more.
+    /// `start_ns` is the start of the wanted process, exact to the nanosecond or to the tick; [`Facts::start_ns`] then has this
+    /// value. With `None`, the wanted process is the one that has the number now. An unreadable `cgroup` makes `cgroups` empty
+    /// and the facts incomplete, but is no error; an unreadable `cwd` is a partial error. An exec while the files are read shows
+    /// as a changed comm; the files are then read once more.
     ///
     /// # Errors
-    /// [`Error::Gone`] when the process ended or another one has its number, before or after the reading; any other
-    /// when `stat`, `cmdline` or `status` cannot be read, which counts as a read error.
+    /// [`Error::Gone`] if the process ended or another one has its number, before or after the reading; any other error if
+    /// `stat`, `cmdline` or `status` cannot be read, which counts as a read error.
     pub fn facts(&mut self, tgid: u32, start_ns: Option<u64>) -> Result<Facts, Error> {
         self.facts_within(tgid, start_ns, Arguments::MAX_BYTES)
     }
 
-    /// The same with at most so many bytes of arguments; less than [`Arguments::MAX_BYTES`] are cheaper.
+    /// Like [`Procfs::facts`], with at most so many bytes of arguments; fewer than [`Arguments::MAX_BYTES`] cost less.
     ///
     /// # Errors
-    /// See [`Procfs::facts`].
+    /// As [`Procfs::facts`].
     pub fn facts_within(
         &mut self,
         tgid: u32,
@@ -98,8 +98,8 @@ impl Procfs {
         Ok(())
     }
 
-    /// The same of a process whose files do not answer: what `status` and `cgroup` say, which wait for nothing that a process can
-    /// hold. Its task name stands for its arguments. `None`: it is gone.
+    /// Facts of a process whose files do not answer, from `status` and `cgroup`, which wait for no lock that a process can hold.
+    /// The task name takes the place of the arguments. `None` if the process is gone.
     pub fn brief_facts(&mut self, id: ProcessId) -> Option<Facts> {
         let dir = self.open(id.tgid).ok()?;
         let brief = self.owners.brief(dir.as_fd())?;
@@ -136,7 +136,7 @@ impl Procfs {
     fn read_cwd(&mut self, tgid: u32, dir: BorrowedFd<'_>) -> Result<Vec<u8>, Error> {
         let link = self.patient.read_link(&mut self.owners, tgid, dir, c"cwd");
         let result = match link {
-            // A zombie has none any more.
+            // A zombie has no working directory any more.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             result => result.map_err(|source| self.failure(tgid, c"cwd", source)),
         };
@@ -154,7 +154,7 @@ impl Procfs {
     }
 }
 
-/// A kernel without control groups has no `cgroup`, and then nothing is missing.
+/// Whether facts are missing. A kernel without control groups has no `cgroup`, and then nothing is missing.
 fn is_failure(error: &Error) -> bool {
     match error {
         Error::Gone { .. } => false,

@@ -1,38 +1,39 @@
-//! `/proc/stat`: what the CPUs did beside running tasks, and how many tasks were created.
+//! `/proc/stat`: the time that the CPUs ran no task, and the number of tasks created.
 //!
-//! Busy time is not read here: `user`, `nice` and `system` are sampled by the tick on most kernels, and were 1.3 % below the
-//! scheduler's account in a test. `idle` and `iowait` are measured, `steal` is the hypervisor's measure, so the time that tasks
-//! had is what elapsed less these. That is too little where the columns overlap: time that the hypervisor takes from an idle CPU that
-//! is to wake is in `steal` and in `idle` (`get_cpu_idle_time_us` in `kernel/time/tick-sched.c` measures by the clock).
+//! Busy time is not read here: most kernels sample `user`, `nice` and `system` at the tick, and in a test these were 1.3 % below
+//! the scheduler's account. `idle` and `iowait` are measured, and `steal` is the hypervisor's measure, so the time of tasks is
+//! the elapsed time less these. That is too little where the columns overlap: time that the hypervisor takes from an idle CPU
+//! that is about to wake is in `steal` and in `idle` (`get_cpu_idle_time_us` in `kernel/time/tick-sched.c` measures by the
+//! clock).
 
 use super::decimal;
 use crate::host::monotonic_ns;
 
-/// About 10,000 CPUs and all interrupts.
+/// Largest size read, bytes: enough for about 10,000 CPUs and all interrupts.
 pub(super) const LIMIT: usize = 4 << 20;
 
 /// One reading of `/proc/stat`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeReading {
-    /// When, nanoseconds of the monotonic clock: that of the kernel's idle times.
+    /// Time of the reading, nanoseconds of the monotonic clock, by which the kernel measures idle time.
     pub at_ns: u64,
-    /// CPUs that are online: their numbers, and for how long since boot each ran no task.
+    /// The CPUs that are online: number, and the time since boot in which the CPU ran no task.
     pub cpus: Vec<(u32, Away)>,
     /// Processes and threads created since boot.
     pub created: u64,
 }
 
-/// For how long a CPU ran no task; nanoseconds.
+/// Time in which a CPU ran no task, nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Away {
-    /// Idle, or waiting for IO.
+    /// Time that the CPU was idle or waited for IO.
     pub idle_ns: u64,
-    /// In interrupts, or taken by the hypervisor.
+    /// Time that interrupts and the hypervisor took.
     pub taken_ns: u64,
 }
 
 impl NodeReading {
-    /// `None` where it is not what the kernel documents. `begun_ns`: when reading began.
+    /// Parses the file; `None` if it is not as the kernel documents it. `begun_ns` is the time at which reading began.
     pub(super) fn parse(bytes: &[u8], tick_ns: u64, begun_ns: u64) -> Option<Self> {
         let mut reading = Self {
             at_ns: begun_ns.midpoint(monotonic_ns()),
@@ -53,7 +54,7 @@ impl NodeReading {
     }
 }
 
-/// `<number> user nice system idle iowait irq softirq steal …`, ticks; old kernels end earlier.
+/// Parses `<number> user nice system idle iowait irq softirq steal …`, in ticks; old kernels have fewer columns.
 fn cpu(line: &[u8], tick_ns: u64) -> Option<(u32, Away)> {
     let mut words = line
         .split(|byte| *byte == b' ')

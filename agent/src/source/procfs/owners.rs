@@ -1,11 +1,11 @@
-//! Which local user a process belongs to that may hold up a reader.
+//! Finds the local user who is charged for a process that may block a reader.
 //!
-//! In: the directory of a process. Out: the uid to count it for. It is the real uid, which running a setuid program does not
-//! change, and where that is a subordinate uid (`/etc/subuid` of the host), the uid of the user who owns the range: one user
-//! owns 65,536 of them. Ranges that only a name service knows are counted uid by uid.
+//! In comes the directory of a process; out goes a uid. It is the real uid, which running a set-user-ID program does not change.
+//! If that is a subordinate uid (`/etc/subuid` of the host), it is the uid of the user who owns the range, because one user owns
+//! 65,536 of them. Ranges that only a name service knows are charged uid by uid.
 //!
-//! `status` waits for no lock that a process can hold. It is opened without waiting all the same, as a tree of files may
-//! have a pipe in its place.
+//! Reading `status` waits for no lock that a process can hold. It is opened without waiting all the same, because a tree of files
+//! may have a pipe in its place.
 
 use std::{
     fs::File,
@@ -20,22 +20,22 @@ use super::{
     status::{self, Brief},
 };
 
-/// Most bytes of `/etc/subuid` and `/etc/passwd` that are read; a line that is cut there counts for nothing.
+/// Largest part of `/etc/subuid` and of `/etc/passwd` that is read, bytes; a line that is cut at the end is ignored.
 const CAP: u64 = 1 << 20;
-/// Users that are not known count as one.
+/// All processes whose user is unknown are charged to this one.
 const UNKNOWN: u32 = u32::MAX;
 
-/// See the module.
+/// Finds the uid to charge; keeps the ranges of subordinate uids.
 #[derive(Debug)]
 pub(super) struct Owners {
     passwd: PathBuf,
     subuid: PathBuf,
     buffer: Buffer,
-    /// Read at most once a pass, and only when a reader is held up.
+    /// Subordinate uids; read at most once a pass, and only if a reader is blocked.
     ranges: Option<Vec<Range>>,
 }
 
-/// Subordinate uids of one user.
+/// A range of subordinate uids that one user owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Range {
     first: u32,
@@ -53,12 +53,12 @@ impl Owners {
         }
     }
 
-    /// A pass begins: the files may have changed.
+    /// Begins a pass: the files may have changed, so they will be read again.
     pub(super) fn begin(&mut self) {
         self.ranges = None;
     }
 
-    /// The user that the process with this directory counts for.
+    /// The user to whom the process with this directory is charged.
     pub(super) fn of(&mut self, directory: BorrowedFd<'_>) -> u32 {
         match self.brief(directory) {
             Some(brief) => self.owner(brief.real_uid),
@@ -66,7 +66,7 @@ impl Owners {
         }
     }
 
-    /// What `status` says of a process whose other files do not answer.
+    /// Reads `status` of a process whose other files do not answer.
     pub(super) fn brief(&mut self, directory: BorrowedFd<'_>) -> Option<Brief> {
         let (name, cap) = status::FILE;
         let file = self.buffer.read_without_waiting(directory, name, cap);
@@ -86,7 +86,8 @@ impl Owners {
     }
 }
 
-/// Owner of the directory `/proc/<pid>`: the effective uid. Unlike the files in it, the directory never shows root instead.
+/// Owner of the directory `/proc/<pid>`: the effective uid. The files in the directory may belong to root instead, the directory
+/// itself never does.
 fn effective_uid(directory: BorrowedFd<'_>) -> Option<u32> {
     let mut found = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the descriptor is open for the length of the call, and `found` has room for what the kernel writes.
@@ -95,7 +96,7 @@ fn effective_uid(directory: BorrowedFd<'_>) -> Option<u32> {
     (code == 0).then(|| unsafe { found.assume_init() }.st_uid)
 }
 
-/// Content of a regular file; empty where there is none. Without `/etc/subuid` there are no subordinate uids.
+/// Content of a regular file; empty if there is none. Without `/etc/subuid` there are no subordinate uids.
 fn read(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut options = File::options();
@@ -107,7 +108,7 @@ fn read(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// Lines `user:first:count`; `user` is a name of `passwd`, or a uid.
+/// Parses lines `user:first:count`; `user` is a name in `passwd`, or a uid.
 fn parse_ranges(subuid: &[u8], passwd: &[u8]) -> Vec<Range> {
     let users = fields_by_line(passwd);
     let uid_of = |name: &str| {

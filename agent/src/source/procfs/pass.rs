@@ -1,9 +1,9 @@
-//! One pass over all processes, or over one: the order in which files are read, and what a failure of each means.
+//! One pass over all processes, or over some: the order in which the files are read, and the effect of each failure.
 //!
-//! For a process of one thread: its directory, `stat`, `status`, `limits`, `io`. `task` is listed when `stat` says that
-//! there are more threads, and costs two files for each of them; a third, `io`, and the main thread's own three where
-//! single threads' use is wanted. A tree of files may lack `task`, which is a partial error, so there it is always listed;
-//! procfs itself always has it.
+//! For a process of one thread, the files are its directory, `stat`, `status`, `limits` and `io`. `task` is listed if `stat`
+//! shows more threads; each of them costs two files. If the usage of single threads is wanted, each thread costs a third, `io`,
+//! and the main thread costs these three as well. A tree of files may lack `task`, which is a partial error, so there it is
+//! always listed; a real procfs always has it.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,8 +15,8 @@ use crate::process::{
 };
 
 impl Procfs {
-    /// From here on partial errors of a process count anew, and names of pods may be listed again. [`Procfs::pass`] begins with it; a tier that reads only
-    /// single processes calls it once for each scrape.
+    /// Starts the count of partial errors per process anew, and allows another listing of the names of pods. [`Procfs::pass`]
+    /// begins with it; a tier that reads only single processes calls it once for each scrape.
     pub fn begin_pass(&mut self) {
         self.partial.clear();
         self.owners.begin();
@@ -25,22 +25,23 @@ impl Procfs {
         self.pods.begin_pass();
     }
 
-    /// Reads every process that is listed.
+    /// Reads every process in the listing.
     ///
-    /// What ends meanwhile is left out. A process that is there but of which `stat`, `status` or `limits` cannot be
-    /// read is in [`Pass::unread`]. `finals_follow` is false: what happens after the last pass of a process stays unknown.
-    /// Start times are floored to the clock tick, so what was born within the tick before `started_ns` looks older.
+    /// Processes that end meanwhile are left out. A process that exists but whose `stat`, `status` or `limits` cannot be read is
+    /// in [`Pass::unread`]. `finals_follow` is false: the usage of a process after its last pass stays unknown. Start times are
+    /// rounded down to the clock tick, so a process that was born within the tick before `started_ns` looks older.
     ///
     /// # Errors
-    /// [`Error::Root`] when the procfs root cannot be listed; then there is no pass, and the next call tries anew.
+    /// [`Error::Root`] if the procfs root cannot be listed; then there is no pass, and the next call tries again.
     pub fn pass(&mut self) -> Result<Pass, Error> {
         self.pass_with(|_| None)
     }
 
-    /// The same, but of a process of which `in_no_group` tells the start, only `stat` is read. If that shows another start, the number
-    /// is another process's by now, which is read whole.
+    /// Like [`Procfs::pass`], but reads only `stat` of a process for which `in_no_group` returns a start time. If `stat` shows
+    /// another start, the number belongs to another process by now, which is read whole.
     ///
     /// # Errors
+    /// As [`Procfs::pass`].
     /// See [`Procfs::pass`].
     pub fn pass_with(&mut self, in_no_group: impl Fn(u32) -> Option<u64>) -> Result<Pass, Error> {
         self.begin_pass();
@@ -83,12 +84,12 @@ impl Procfs {
         Ok(pass)
     }
 
-    /// Reads these processes, and their threads beside the main ones, in the order in which they are given.
+    /// Reads these processes, and their threads beside the main ones, in the given order.
     ///
-    /// `counters.switches` are those of the main thread only ([`Pass::switches_by_thread`]): a sum over living threads
-    /// would fall when one of them ends, so whoever adds up keeps what each thread had.
-    /// `counters.run_queue_wait_ns` is `None`: `schedstat` has it for single tasks, one more file for each, and
-    /// nowhere for threads that ended. `counters.io` is `None` where unreadable, which counts as a partial error.
+    /// `counters.switches` are those of the main thread only ([`Pass::switches_by_thread`]): a sum over living threads would fall
+    /// when one of them ends, so the process table keeps the last count of each thread. `counters.run_queue_wait_ns` is `None`:
+    /// only `schedstat` of single tasks has it, which would be one more file for each, and no file has it for threads that ended.
+    /// `counters.io` is `None` if unreadable, which counts as a partial error.
     pub fn samples(&mut self, tgids: &[u32]) -> Vec<Sampled> {
         self.samples_within(tgids.iter().map(|tgid| (*tgid, Extent::Whole)))
     }
@@ -117,14 +118,14 @@ impl Procfs {
         samples
     }
 
-    /// The process that a thread belongs to; `None` when it is gone.
+    /// The process that a thread belongs to; `None` if the thread is gone.
     pub fn process_of(&mut self, tid: u32) -> Option<u32> {
         let dir = self.open(tid).ok()?;
         let (file, cap) = status::FILE;
         status::parse_tgid(self.buffer.read(dir.as_fd(), file, cap).ok()?)
     }
 
-    /// Reads `stat` of a process and nothing else: one file to open.
+    /// Reads only `stat` of a process, so that one file is opened.
     pub(super) fn read_stat_sample(&mut self, tgid: u32) -> Result<Sample, Error> {
         let (file, cap) = stat::FILE;
         let root = self.root.clone().ok_or(Error::Gone { tgid })?;
@@ -148,7 +149,7 @@ impl Procfs {
         })
     }
 
-    /// Reads one process and adds its threads; what an exec may hold up only `with_io`.
+    /// Reads one process and adds its threads to `threads`; reads `io`, which an exec may block, only `with_io`.
     pub(super) fn read_sample(
         &mut self,
         tgid: u32,
@@ -163,7 +164,7 @@ impl Procfs {
         let fd_limit = self.read(tgid, dir, limits::FILE, |bytes| {
             limits::parse_fd_limit(bytes).ok()
         })?;
-        // Their lines are always there, but the file need not be a kernel's.
+        // A kernel always writes these lines, but a file in a tree may lack them.
         let lacking = [
             (status.switches.is_none(), status::FILE.0),
             (fd_limit.is_none(), limits::FILE.0),
@@ -195,13 +196,13 @@ impl Procfs {
             memory: self.memory_of(&stat, &status),
             threads: stat.threads,
             fd_limit,
-            // Nothing cheap says whether it ran: the sum of its ticks stands still for short runs.
+            // No cheap value shows whether the process ran: the sum of its ticks does not change in short runs.
             cgroup_id: None,
             ran_marker: 0,
         })
     }
 
-    /// Adds the threads. One that ends meanwhile, or that cannot be read, is left out; the latter is a partial error.
+    /// Adds the threads. A thread that ends meanwhile is left out; one that cannot be read is left out and is a partial error.
     fn read_threads(
         &mut self,
         tgid: u32,
@@ -256,10 +257,10 @@ impl Procfs {
         })
     }
 
-    /// What a process holds in memory, for who has the rest from elsewhere.
+    /// Memory of a process, for callers that have its other facts from elsewhere.
     ///
     /// # Errors
-    /// The process is gone; or `stat` or `status` cannot be read, which counts as a read error.
+    /// The process is gone, or `stat` or `status` cannot be read, which counts as a read error.
     pub fn memory(&mut self, tgid: u32) -> Result<Memory, Error> {
         let result = self.open(tgid).and_then(|dir| {
             let stat = self.read_patiently(tgid, dir.as_fd(), stat::FILE, stat::parse_stat)?;
@@ -294,7 +295,7 @@ impl Procfs {
     }
 }
 
-/// Totals of a process or of a thread, whose file `stat` is.
+/// Totals of a process or of a thread, from its file `stat`.
 fn counters(
     stat: &stat::Stat,
     io: Option<Io>,

@@ -1,10 +1,12 @@
-//! Reading single files that may never answer: `cmdline` waits for the lock of the process's mappings, which one that is stuck in
-//! a page fault may hold for ever (process-exporter #309); `stat`, `wchan` and `cwd`, on newer kernels, for that of its exec.
+//! Reads single files whose read may block for ever, on a thread that the agent may leave behind.
 //!
-//! In: a directory, a name in it, a cap. Out: bytes, or [`io::ErrorKind::TimedOut`]. Another thread reads; one that sleeps
-//! in the same read at two looks (`thread_state`) is left to its file and replaced. While it is held up, its process is not asked
-//! for that file again. At most as many threads are left so as [`HELD_UP`] allows to the user of their processes; then further files of this user are not read until one
-//! comes back, and each refusal is counted. All waiting between two calls of
+//! `cmdline` waits for the lock of the process's mappings, which a process that is stuck in a page fault may hold for ever
+//! (process-exporter #309). `stat`, `wchan` and `cwd`, on newer kernels, wait for the lock that an exec of the process holds.
+//!
+//! In come a directory, a name in it and a cap; out go bytes, or [`io::ErrorKind::TimedOut`]. A thread that sleeps in the same
+//! read at two checks (`thread_state`) is left to its file and replaced. While it is blocked, that file of that process is not
+//! read again. [`HELD_UP`] limits the threads that are left behind, per user of the processes; at the limit, further files of
+//! this user are not read until a thread returns, and each refusal is counted. All waiting between two calls of
 //! [`Patient::begin`] takes no longer than [`PASS`] and a little for each file.
 
 use std::{
@@ -28,36 +30,36 @@ use crate::source::{
     thread_state::{ThreadState, receive},
 };
 
-/// How long the thread may sleep in one file.
+/// Time that the thread may sleep in one file.
 const FILE: Duration = Duration::from_millis(200);
-/// How long all files of a pass may take together…
+/// Time that all files of a pass may take together…
 const PASS: Duration = Duration::from_secs(1);
-/// …and how long one may take when that is over: a reading takes some microseconds.
+/// …and the time for one file once that is used up: a normal read takes some microseconds.
 const LEAST: Duration = Duration::from_millis(5);
-/// Threads that may be held up at a time.
+/// Threads that may be blocked at a time.
 const HELD_UP: Bound = Bound {
     root: 32,
     each: 8,
     others: 64,
 };
 
-/// The same for those who read only for a person at the page: they take no thread and little time from the others.
+/// The limit for reads for a person at the page: they take no thread, and little time, from the reads for scrapes.
 const VIEWERS_HELD_UP: Bound = Bound {
     root: 4,
     each: 2,
     others: 8,
 };
 
-/// See the module.
+/// The current reading thread, and the threads that are left behind.
 #[derive(Debug)]
 pub(super) struct Patient {
     reader: Option<Reader>,
     held_up: Vec<Held>,
-    /// Threads that may be held up at a time.
+    /// Threads that may be blocked at a time.
     bound: Bound,
-    /// Files that were not read because of this bound.
+    /// Files that were not read because of this limit.
     refused: u64,
-    /// How long all files of a pass may take together.
+    /// Time that all files of a pass may take together.
     pass: Duration,
     waited: Duration,
 }
@@ -75,12 +77,12 @@ impl Default for Patient {
     }
 }
 
-/// A thread that is held up.
+/// A thread that is blocked.
 #[derive(Debug)]
 struct Held {
     tgid: u32,
     name: &'static CStr,
-    /// The user that its process counts for.
+    /// The user to whom its process is charged.
     user: u32,
     reader: Reader,
 }
@@ -91,16 +93,16 @@ struct Job {
     what: What,
 }
 
-/// What is read of a file.
+/// The part of a file that is read.
 #[derive(Debug, Clone, Copy)]
 enum What {
-    /// Its content, up to so many bytes.
+    /// Its content, up to this number of bytes.
     Content(usize),
-    /// Where the link leads.
+    /// The target of the link.
     Target,
 }
 
-/// A thread that reads one file after another. It ends when this is dropped.
+/// A thread that reads one file after another. It ends when this value is dropped.
 #[derive(Debug)]
 struct Reader {
     jobs: SyncSender<Job>,
@@ -109,8 +111,7 @@ struct Reader {
 }
 
 impl Patient {
-    /// One with bounds of its own, for what a person wants to see: an answer takes no longer than one slow file and a
-    /// little.
+    /// Makes a reader with limits of its own, for the page: an answer takes no longer than one slow file and a little.
     pub(super) fn for_viewers() -> Self {
         Self {
             bound: VIEWERS_HELD_UP,
@@ -119,14 +120,14 @@ impl Patient {
         }
     }
 
-    /// A pass begins: there is time again.
+    /// Begins a pass: the waiting time starts anew.
     pub(super) fn begin(&mut self) {
         self.waited = Duration::ZERO;
         self.held_up.retain(|held| !held.reader.has_answered());
     }
 
-    /// Reads `name`, a file of the process `tgid` in its directory, up to `cap` bytes. `owners` tells for whom it counts if it
-    /// holds up the thread.
+    /// Reads `name`, a file of the process `tgid` in its directory, up to `cap` bytes. `owners` finds the user who is charged if
+    /// the read blocks.
     pub(super) fn read(
         &mut self,
         owners: &mut Owners,
@@ -137,7 +138,7 @@ impl Patient {
         self.ask(owners, tgid, directory, (name, What::Content(cap)))
     }
 
-    /// Where the link `name` leads.
+    /// Reads the target of the link `name`.
     pub(super) fn read_link(
         &mut self,
         owners: &mut Owners,
@@ -201,17 +202,17 @@ impl Patient {
         }
     }
 
-    /// Files that were not read because of the bound.
+    /// Files that were not read because of the limit.
     pub(super) const fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Threads that are held up.
+    /// Threads that are blocked.
     pub(super) const fn held_up(&self) -> usize {
         self.held_up.len()
     }
 
-    /// Whether the time of this pass is not over.
+    /// Whether the waiting time of this pass is not used up.
     pub(super) fn has_time(&self) -> bool {
         self.waited < self.pass
     }
@@ -240,7 +241,7 @@ impl Reader {
                             .map(<[u8]>::to_vec),
                         What::Target => file::read_link_at(directory, job.name),
                     };
-                    // Nobody waits any more for one that was held up when the agent ends.
+                    // The agent drops the channel of a blocked thread when it ends or removes it; then no answer is wanted.
                     if done.send(bytes).is_err() {
                         return;
                     }
@@ -253,7 +254,7 @@ impl Reader {
         })
     }
 
-    /// Whether it is held up no more, if only because it has ended. One that was is not used again; dropping it ends it.
+    /// Whether it has answered or ended. A thread that was blocked is not used again; dropping it ends it.
     fn has_answered(&self) -> bool {
         !matches!(self.answers.try_recv(), Err(TryRecvError::Empty))
     }
@@ -322,7 +323,7 @@ mod tests {
         let before = patient.waited;
         assert!(read(&mut patient, 1, &stuck_dir).is_err());
         assert_eq!(patient.waited, before, "it was asked again");
-        // Somebody writes: its thread comes back, and it may be asked again.
+        // The test writes to the pipe, so the thread returns, and the file may be read again.
         std::fs::write(stuck.path().join("cmdline"), "late").unwrap();
         while !patient.held_up.is_empty() {
             patient.begin();

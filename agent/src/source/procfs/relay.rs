@@ -1,12 +1,17 @@
-//! Many processes, read by a thread that may be left behind: `io`, and on newer kernels (6.18) `stat`, waits for the lock that an exec of its
-//! process holds, and whoever execs with a file of a dead server open (NFS, FUSE) may hold it for ever. So could any user, on purpose.
+//! Reads many processes on a thread that the agent may leave behind.
 //!
-//! In: process ids, and how much is to be read of each. Out: what came of each, in their order. One handing over serves a whole pass. A reader that sleeps in the same
-//! read at two looks (`thread_state`) is left to its file, and another goes on with the same process, but without its `io`; when the first one
-//! waits for `stat`, or the second one is held up too, without the process. While a reader is held up, its process is read no further
-//! than that. At most as many are left so as [`HELD_UP`] allows to the user of the process. Of further processes of this user `io` is
-//! not read, and where `stat` waits, too, nothing; all of it is counted. Where no thread can be had, nothing more is read.
-//! All waiting for files that do not answer takes no longer than [`PASS`] a pass and a little for each reader.
+//! `io`, and on newer kernels (6.18) `stat`, waits for the lock that an exec of its process holds. A process that execs with a
+//! file of a dead server open (NFS, FUSE) may hold it for ever, and any user can cause that on purpose.
+//!
+//! In come process ids, and how much is to be read of each process. Out come the results, in the same order. One handover to the
+//! reader serves a whole pass. A reader that sleeps in the same read at two checks (`thread_state`) is left to its file, and
+//! another one goes on with the same process, but without its `io`. If the first one waits for `stat`, or the second one blocks,
+//! too, the process is skipped. While a reader is blocked, the passes read its process no further than that.
+//!
+//! [`HELD_UP`] limits the readers that are left behind, per user of the processes. At the limit, `io` of further processes of
+//! this user is not read, and if `stat` was seen to block, nothing of them; each of these cases is counted. If the agent can
+//! start no thread, it reads no further process. All waiting for files that do not answer takes no longer than [`PASS`] per pass
+//! and a little for each reader.
 
 use std::{
     io,
@@ -29,35 +34,35 @@ use crate::{
     },
 };
 
-/// Between two looks at a reader.
+/// Time between two checks of a reader.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long all files of a pass may take that do not answer…
+/// Time that all files which do not answer may take in a pass…
 const PASS: Duration = Duration::from_secs(1);
-/// …and how often is looked when that is over.
+/// …and the time between two checks once that is used up.
 const LEAST: Duration = Duration::from_millis(20);
-/// Readers that may be held up at a time; each has up to four descriptors open.
+/// Readers that may be blocked at a time; each has up to four descriptors open.
 const HELD_UP: Bound = Bound {
     root: 32,
     each: 8,
     others: 64,
 };
 
-/// What came of reading one process.
+/// Result of reading one process.
 #[derive(Debug)]
 pub struct Sampled {
     /// Process id that was asked for.
     pub tgid: u32,
-    /// Its totals; an error where the process is gone, or `stat`, `status` or `limits` cannot be read.
+    /// Its totals; an error if the process is gone, or if `stat`, `status` or `limits` cannot be read.
     pub sample: Result<Sample, Error>,
-    /// Its threads; see [`crate::process::Pass::threads`].
+    /// Its threads, as [`crate::process::Pass::threads`] has them.
     pub threads: Vec<ThreadSample>,
-    /// Only `stat` was asked for.
+    /// Whether only `stat` was to be read.
     pub(super) is_brief: bool,
-    /// Whether anything else of it could not be read.
+    /// Whether any other file of the process could not be read.
     pub(super) is_partial: bool,
 }
 
-/// How much of a process is read.
+/// How much of a process is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Extent {
     Nothing,
@@ -66,25 +71,25 @@ pub(super) enum Extent {
     Whole,
 }
 
-/// See the module.
+/// The current reader, and the readers that are left behind.
 #[derive(Debug, Default)]
 pub(super) struct Relay {
     reader: Option<Reader>,
     held_up: Vec<Held>,
     waited: Duration,
-    /// Whether `stat` was seen to wait here.
+    /// Whether a read of `stat` has ever blocked on this node.
     stat_waits: bool,
-    /// Processes that were read less far because of the bound, counted at each pass.
+    /// Processes that were read less far because of the limit; each counts once per pass.
     refused: u64,
 }
 
-/// A reader that is held up.
+/// A reader that is blocked.
 #[derive(Debug)]
 struct Held {
     tgid: u32,
-    /// The user that the process counts for.
+    /// The user to whom the process is charged.
     user: u32,
-    /// How far the process may be read meanwhile.
+    /// How far later passes may read the process meanwhile.
     extent: Extent,
     reader: Reader,
 }
@@ -94,7 +99,7 @@ struct Job {
     wanted: Vec<(u32, Extent)>,
 }
 
-/// A thread that reads processes. It ends when this is dropped.
+/// A thread that reads processes. It ends when this value is dropped.
 #[derive(Debug)]
 struct Reader {
     jobs: SyncSender<Job>,
@@ -104,41 +109,42 @@ struct Reader {
     thread: JoinHandle<()>,
 }
 
-/// How far a reader has come.
+/// Progress of a reader.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Whether it sleeps, by the processes and threads begun where its status cannot be read.
+    /// Whether the reader sleeps; if its status cannot be read, the number of processes and threads that it has begun shows
+    /// progress.
     pub(super) state: ThreadState,
-    /// Whether it has read `stat` of the process.
+    /// Whether the reader has read `stat` of the current process.
     pub(super) has_stat: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Work {
     done: Vec<Sampled>,
-    /// Nobody waits for it any more.
+    /// Whether the pass has left this reader behind.
     is_left: bool,
 }
 
 impl Relay {
-    /// A pass begins: there is time again.
+    /// Begins a pass: the waiting time starts anew.
     pub(super) fn begin(&mut self) {
         self.waited = Duration::ZERO;
         self.held_up
             .retain(|held| !held.reader.thread.is_finished());
     }
 
-    /// Readers that are held up.
+    /// Readers that are blocked.
     pub(super) const fn held_up(&self) -> usize {
         self.held_up.len()
     }
 
-    /// Processes that were read less far because of the bound.
+    /// Processes that were read less far because of the limit.
     pub(super) const fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Reads the processes in `root`, by readers like `here`.
+    /// Reads the processes in `root`, with readers configured like `here`.
     pub(super) fn read(
         &mut self,
         here: &mut Procfs,
@@ -197,7 +203,7 @@ impl Relay {
         held.map(|held| held.extent).min().unwrap_or(Extent::Whole)
     }
 
-    /// Reads less of processes whose user has no room for one more reader that is held up.
+    /// Reads less of the processes whose user may block no further reader.
     fn apply_bound(&mut self, here: &mut Procfs, todo: &mut [(u32, Extent)]) {
         if HELD_UP.is_far(self.held_up.len()) {
             return;
@@ -225,7 +231,7 @@ impl Relay {
             .ok()
     }
 
-    /// Whether it finishes.
+    /// Waits for the reader. Returns whether it finished.
     fn wait(&mut self, reader: &Reader) -> bool {
         let look = LOOK.min(PASS.saturating_sub(self.waited)).max(LEAST);
         let answer = receive(&reader.finished, &reader.progress.state, look);
@@ -248,7 +254,7 @@ impl Reader {
             .spawn(move || {
                 procfs.progress.state.publish();
                 for job in todo {
-                    // Nobody waits any more for one that was held up.
+                    // A reader that was left behind ends, because no pass takes its results.
                     if !procfs.work_off(job, &theirs) || done.send(()).is_err() {
                         return;
                     }
@@ -268,7 +274,7 @@ impl Reader {
         self.jobs.send(Job { root, wanted }).is_ok()
     }
 
-    /// What it has read. From then on it reads nothing more, if it is left.
+    /// Takes what the reader has read. If it `is_left`, it reads no further process from then on.
     fn take(&self, is_left: bool) -> Vec<Sampled> {
         let mut work = lock(&self.work);
         work.is_left = is_left;
@@ -276,13 +282,13 @@ impl Reader {
     }
 }
 
-/// Who panicked has left nothing half done: each change is one step.
+/// A reader that panicked has left no change half done: each change is one step.
 fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Procfs {
-    /// Tells whether somebody still waits.
+    /// Reads the processes of `job`. Returns whether a pass still waits for the results.
     fn work_off(&mut self, job: Job, work: &Mutex<Work>) -> bool {
         self.partial.clear();
         self.root = Some(job.root);
@@ -322,7 +328,7 @@ impl Procfs {
     }
 }
 
-/// A file that is not asked again while a reader waits for it.
+/// The error for a file that is not read while a reader waits for it.
 pub(super) fn unanswered(tgid: u32) -> Error {
     Error::Io {
         tgid,

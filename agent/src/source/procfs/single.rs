@@ -1,6 +1,6 @@
-//! One fact of one process, for whoever has the rest from elsewhere.
+//! Reads one fact of one process, for callers that have its other facts from elsewhere.
 //!
-//! Descriptors are not counted by the procfs crate: without any it counts `.` and `..`, so each kernel thread has two.
+//! Open descriptors are not counted with the procfs crate: it counts `.` and `..` as well, so each kernel thread would have two.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,14 +12,15 @@ use crate::process::Io;
 /// Longest `loadavg` that is read, bytes; a real one has about 30.
 const LOADAVG: usize = 256;
 
-/// The second number of the fourth field of `loadavg`: tasks that are runnable, and all.
+/// Parses the second number of the fourth field of `loadavg`, `<runnable tasks>/<all tasks>`.
 fn parse_tasks(file: &[u8]) -> Option<u64> {
     let tasks = words(file).nth(3)?;
     parse_decimal(tasks.split(|byte| *byte == b'/').nth(1)?)
 }
 
 impl Procfs {
-    /// Open descriptors: the size of `<pid>/fd` from Linux 6.2 on, which needs no privilege, else its entries counted.
+    /// Number of open descriptors: from Linux 6.2 on the size of `<pid>/fd`, which needs no privilege, before that its entries,
+    /// counted.
     ///
     /// # Errors
     /// The process is gone, or `fd` cannot be read, which counts as a partial error.
@@ -36,9 +37,9 @@ impl Procfs {
         self.soft(tgid, result)
     }
 
-    /// Kernel function that a thread sleeps in; `None` while it does not sleep, and without the right to trace it.
+    /// Kernel function that a thread sleeps in; `None` if it does not sleep, or if the agent has no right to trace it.
     ///
-    /// `tid == tgid` is the main thread: `<pid>/wchan`, else `<pid>/task/<tid>/wchan`.
+    /// `tid == tgid` is the main thread: its file is `<pid>/wchan`, that of other threads `<pid>/task/<tid>/wchan`.
     ///
     /// # Errors
     /// The process or thread is gone, or `wchan` cannot be read, which counts as a partial error of the process.
@@ -61,7 +62,7 @@ impl Procfs {
             .map_err(|source| self.failure(tgid, c"task", source))?;
         let name = self.name.of(tid, "");
         let flags = libc::O_PATH | libc::O_DIRECTORY;
-        // A thread that ended is as normal as a process that did.
+        // The end of a thread is as normal as that of a process and does not count as an error.
         let thread = match file::open_at(task.as_fd(), name, flags) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Err(Error::Gone { tgid }),
             thread => thread.map_err(|source| self.failure(tgid, c"task", source)),
@@ -69,7 +70,7 @@ impl Procfs {
         self.read_wchan_of((tgid, tid), task.as_fd(), thread.as_fd())
     }
 
-    /// The same in the directory of the thread, itself in `task`.
+    /// Reads `wchan` in the directory of the thread, which is in `task`.
     fn read_wchan_of(
         &mut self,
         (tgid, tid): (u32, u32),
@@ -79,14 +80,14 @@ impl Procfs {
         let found = self.read_patiently(tgid, thread, wchan::FILE, |bytes| {
             Some(wchan::parse_wchan(bytes))
         });
-        // It may have ended since its directory was opened.
+        // The thread may have ended since its directory was opened.
         if found.is_err() && file::size_at(task, self.name.of(tid, "")).is_err() {
             return Err(Error::Gone { tgid });
         }
         found
     }
 
-    /// Reads one file of a thread, `(tgid, tid)`, in the directory `task` of its process.
+    /// Reads one file of the thread `(tgid, tid)`; `task` is the directory `task` of its process.
     pub(super) fn read_of_thread<T>(
         &mut self,
         (tgid, tid): (u32, u32),
@@ -96,7 +97,7 @@ impl Procfs {
     ) -> Result<T, Error> {
         let name = self.name.of(tid, text(file));
         let parsed = self.buffer.read(task, name, cap).map(parse);
-        // A thread that ended is as normal as a process that did.
+        // The end of a thread is as normal as that of a process and does not count as an error.
         if parsed
             .as_ref()
             .is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT))
@@ -107,10 +108,10 @@ impl Procfs {
         self.judge(tgid, file, parsed)
     }
 
-    /// Storage IO so far, dead threads included.
+    /// Storage IO of the process so far, ended threads included.
     ///
     /// # Errors
-    /// The process is gone, or `io` cannot be read (another user's, without privilege), which counts as a partial
+    /// The process is gone, or `io` cannot be read (of another user's process, without privilege), which counts as a partial
     /// error.
     pub fn io(&mut self, tgid: u32) -> Result<Io, Error> {
         let result = self
@@ -119,7 +120,7 @@ impl Procfs {
         self.soft(tgid, result)
     }
 
-    /// The fields of `stat` that are used anywhere, in the file's units.
+    /// The fields of `stat` that the agent uses, in the file's units.
     ///
     /// # Errors
     /// The process is gone, or `stat` cannot be read, which counts as a read error.
@@ -130,7 +131,7 @@ impl Procfs {
         self.hard(result)
     }
 
-    /// Start of a process, nanoseconds since boot, to the tick. A failure is counted nowhere.
+    /// Start of a process, nanoseconds since boot, as exact as the clock tick. A failure counts as no error.
     ///
     /// # Errors
     /// The process is gone, or `stat` cannot be read.
@@ -141,7 +142,7 @@ impl Procfs {
         Ok(stat.start_ticks.saturating_mul(tick_ns))
     }
 
-    /// Tasks that the kernel counts, of all processes; `None` where unreadable.
+    /// Number of tasks of the whole node (`loadavg`); `None` if unreadable.
     pub fn tasks(&mut self) -> Option<u64> {
         if self.root.is_none() {
             self.open_root().ok()?;
@@ -151,7 +152,7 @@ impl Procfs {
         parse_tasks(file)
     }
 
-    /// The same of one thread. A failure is counted nowhere: threads end all the time.
+    /// The fields of `stat` of one thread. A failure counts as no error, because threads end all the time.
     ///
     /// # Errors
     /// The process or thread is gone, or its `stat` cannot be read.
@@ -189,7 +190,7 @@ mod tests {
         let (tell, told) = channel();
         let (end, ended) = channel::<()>();
         let thread = std::thread::spawn(move || {
-            // SAFETY: asks for nothing but a number.
+            // SAFETY: `gettid` has no arguments and returns a number.
             tell.send(unsafe { libc::gettid() }).unwrap();
             let _ = ended.recv();
         });
@@ -204,7 +205,7 @@ mod tests {
         assert!(read().is_ok());
         drop(end);
         thread.join().unwrap();
-        // Whoever joined it may know before the kernel has taken its directory away.
+        // `join` may return before the kernel has removed the directory of the thread.
         while std::fs::exists(format!("/proc/self/task/{tid}")).unwrap() {
             std::thread::yield_now();
         }

@@ -1,9 +1,10 @@
-//! `/proc/<pid>/smaps_rollup`, else `/proc/<pid>/smaps`: a process's share of the memory it maps.
+//! `/proc/<pid>/smaps_rollup`, else `/proc/<pid>/smaps`: the proportional share of a process in the memory that it maps.
 //!
-//! The kernel walks all page tables of the process for it, holding the lock of its mappings, and waits for whoever holds
-//! that lock: so only [`crate::source::Smaps`] reads these files, off the scrape's path.
+//! For this file, the kernel walks all page tables of the process while it holds the lock of the process's mappings, and it waits
+//! if another task holds that lock. So only [`crate::source::Smaps`] reads these files, on threads of its own.
 //!
-//! Line by line with a parser of our own: `smaps` of a large process has megabytes, of which two lines a mapping are used.
+//! It has its own parser, which works line by line: `smaps` of a large process has megabytes, and only two lines of each mapping
+//! are used.
 
 use std::ffi::CStr;
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,20 +14,20 @@ use super::decimal::{parse_decimal, words};
 use super::{Error, Procfs, file, stat};
 use crate::process::{ProcessId, Proportional};
 
-/// One sum for the process, since Linux 4.14.
+/// One sum for the whole process; since Linux 4.14.
 const ROLLUP: &CStr = c"smaps_rollup";
-/// A part for each mapping.
+/// One part for each mapping.
 const FULL: &CStr = c"smaps";
-/// Most bytes that are read: 65,530 mappings, the kernel's limit by default, with 1 KB each.
+/// Largest size read, bytes: 65,530 mappings, the kernel's default limit, with 1 KB each.
 const LIMIT: u64 = 64 << 20;
 
 impl Procfs {
-    /// The share of the process `id` in the memory it maps. May take seconds, and may block.
+    /// The share of the process `id` in the memory that it maps. Takes up to seconds, and may block.
     ///
     /// # Errors
-    /// The process is gone, has no memory, or its files cannot be read (another user's, without privilege).
+    /// The process is gone, has no memory, or its files cannot be read (of another user's process, without privilege).
     pub fn proportional(&mut self, id: ProcessId) -> Result<Proportional, Error> {
-        // Opened anew: this reader lives long and reads seldom.
+        // Opened for each reading, because this reader lives long and reads rarely.
         self.open_root()?;
         let tgid = id.tgid;
         let dir = self.open(tgid)?;
@@ -59,7 +60,7 @@ fn read_sum(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Proportional>
     }
 }
 
-/// The lines so far.
+/// Sums of the lines read so far.
 #[derive(Debug, Default)]
 struct Sum {
     memory: Proportional,
@@ -68,7 +69,8 @@ struct Sum {
 }
 
 impl Sum {
-    /// Lines of a mapping begin with its address; the kernel escapes newlines in the file's name, so none can be forged.
+    /// Adds one line. The first line of a mapping begins with its address. The kernel escapes newlines in file names, so no line
+    /// can be forged.
     fn add(&mut self, line: &[u8]) {
         let (value, place) = if let Some(value) = line.strip_prefix(b"Pss:") {
             self.has_memory = true;
@@ -86,13 +88,13 @@ impl Sum {
         }
     }
 
-    /// `None`: the file is not as a kernel writes it of a process that has memory.
+    /// The sums; `None` if the file is not as the kernel writes it for a process that has memory.
     fn finish(self) -> Option<Proportional> {
         (self.has_memory && !self.is_malformed).then_some(self.memory)
     }
 }
 
-/// A whole file that is in memory.
+/// Parses a whole file in memory.
 #[cfg(any(test, fuzzing))]
 pub(super) fn parse(file: &[u8]) -> Option<Proportional> {
     let mut sum = Sum::default();

@@ -1,38 +1,38 @@
 //! `/proc/<pid>/status` and `/proc/<pid>/task/<tid>/status`: owner, swap, context switches.
 //!
-//! A parser of our own: four of some sixty lines are used. The procfs crate makes a map of strings of all of them,
-//! refuses the file when one of twenty others is missing, and fails on bytes that are not UTF-8. Parsing takes it
-//! 24 times as long (12.4 against 0.5 us), more than the kernel needs to write the file.
+//! It has its own parser, because only four of some sixty lines are used. The procfs crate makes a map of strings of all lines,
+//! refuses the file if one of twenty other lines is missing, fails on bytes that are not UTF-8, and takes 24 times as long to
+//! parse (12.4 against 0.5 us), more than the kernel needs to write the file.
 
 use std::ffi::CStr;
 
 use super::decimal::{parse_decimal, words};
 use crate::process::Switches;
 
-/// Name, and longest file that is read, bytes: the list of supplementary groups can make it this long.
+/// Name, and largest size read, bytes; the list of supplementary groups can make the file this long.
 pub(super) const FILE: (&CStr, usize) = (c"status", 1 << 20);
 
-/// What is used of the file.
+/// The lines of the file that the agent uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Status {
-    /// `Uid`, second number: effective user id. `None` where the line is missing.
+    /// `Uid`, second number: effective user id. `None` if the line is missing.
     pub effective_uid: Option<u32>,
-    /// The effective user or group id is not the real one, the first number of `Uid` or `Gid`.
+    /// Whether the effective user or group id differs from the real one, the first number of `Uid` or `Gid`.
     pub has_borrowed_ids: bool,
-    /// `VmSwap`: swapped-out memory, bytes (the file says kB and means KiB). 0 where the line is missing: kernel
-    /// threads and zombies have no memory.
+    /// `VmSwap`: swapped-out memory, bytes (the file says kB and means KiB). 0 if the line is missing: kernel threads and zombies
+    /// have no memory.
     pub swapped_bytes: u64,
-    /// `voluntary_ctxt_switches`, `nonvoluntary_ctxt_switches` of this one task, its other threads not included.
-    /// `None` where a line is missing.
+    /// `voluntary_ctxt_switches`, `nonvoluntary_ctxt_switches` of this one task, without its other threads. `None` if a line is
+    /// missing.
     pub switches: Option<Switches>,
 }
 
-/// The lines that are used, wherever they stand; `None` when one of them is not as a kernel writes it.
+/// Parses the used lines in any order; `None` if one of them is not as the kernel writes it.
 pub(super) fn parse_status(file: &[u8]) -> Option<Status> {
     let mut status = Status::default();
     let (mut voluntary, mut nonvoluntary) = (None, None);
     for line in file.split(|byte| *byte == b'\n') {
-        // The first letter rules out most lines. The kernel escapes newlines in the name: no line can be forged.
+        // The first letter rules out most lines. The kernel escapes newlines in the name, so no line can be forged.
         match line.first() {
             Some(b'U') => {
                 if let Some(uids) = line.strip_prefix(b"Uid:") {
@@ -74,7 +74,7 @@ pub(super) fn parse_status(file: &[u8]) -> Option<Status> {
     Some(status)
 }
 
-/// What the file says of a process of which nothing else can be read.
+/// The lines of `status` that are used if no other file of the process can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Brief {
     /// `Name`: task name, raw bytes.
@@ -87,7 +87,7 @@ pub(super) struct Brief {
     pub effective_uid: u32,
 }
 
-/// `None` where one of the lines is missing, or is not as a kernel writes it.
+/// Parses these lines; `None` if one is missing, or is not as the kernel writes it.
 pub(super) fn parse_brief(file: &[u8]) -> Option<Brief> {
     let line = |key: &[u8]| {
         let mut lines = file.split(|byte| *byte == b'\n');
@@ -102,7 +102,7 @@ pub(super) fn parse_brief(file: &[u8]) -> Option<Brief> {
     })
 }
 
-/// The kernel escapes two bytes of a task name here: the newline and the backslash.
+/// Undoes the kernel's escaping of a task name: of the newline and the backslash.
 fn unescape(name: &[u8]) -> Vec<u8> {
     let mut bytes = name.iter().copied();
     let mut raw = Vec::with_capacity(name.len());
@@ -119,7 +119,7 @@ fn unescape(name: &[u8]) -> Vec<u8> {
     raw
 }
 
-/// `Tgid`: the process that a task belongs to.
+/// Parses `Tgid`: the process that a task belongs to.
 pub(super) fn parse_tgid(file: &[u8]) -> Option<u32> {
     let mut lines = file.split(|byte| *byte == b'\n');
     let tgid = lines.find_map(|line| line.strip_prefix(b"Tgid:"))?;

@@ -1,13 +1,13 @@
-//! `/proc/<pid>/wchan`: the kernel function a task sleeps in.
+//! `/proc/<pid>/wchan`: the kernel function that a task sleeps in.
 //!
-//! A parser of our own: the procfs crate hands the file over as it is and reads it of processes, not of threads.
+//! It has its own parser, because the procfs crate returns the file unparsed, and reads it of processes only, not of threads.
 
 use std::ffi::CStr;
 
-/// Name, and longest file that is read, bytes: a kernel symbol has at most 512.
+/// Name, and largest size read, bytes; a kernel symbol has at most 512.
 pub(super) const FILE: (&CStr, usize) = (c"wchan", 1 << 10);
 
-/// The function; `None` for `0` and for nothing: not asleep, or not for us to know.
+/// Parses the function; `None` for `0` and for an empty file: the task does not sleep, or the agent may not see it.
 pub(super) fn parse_wchan(file: &[u8]) -> Option<String> {
     let name = file.trim_ascii();
     (!name.is_empty() && name != b"0").then(|| String::from_utf8_lossy(name).into_owned())
