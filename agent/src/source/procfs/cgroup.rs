@@ -24,7 +24,8 @@ pub(in crate::source) fn parse_cgroup(file: &[u8]) -> Option<(Vec<String>, Vec<S
     let paths: Vec<String> = lines.into_iter().map(|line| line.pathname).collect();
     let told = match is_whole {
         true => paths.clone(),
-        // All processes that a manager of version 1 hierarchies has placed are in the root of version 2, so its id says nothing.
+        // The root of version 2 contains every process that a manager which knows only version 1 has placed anywhere, so its id
+        // says nothing.
         false => unified.into_iter().filter(|path| path != "/").collect(),
     };
     Some((paths, told))

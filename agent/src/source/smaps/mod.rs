@@ -1,14 +1,16 @@
-//! Proportional memory, read off the scrape's path.
+//! Reads proportional memory on threads of its own, so that no scrape waits for it.
 //!
 //! ```text
-//! pass --offer: who ran--> queue --> a reader's thread --> readings --taken by--> next pass
+//! pass --offer: processes that ran--> queue --> a reader thread --> readings --taken by--> next pass
 //! ```
 //!
-//! Reading takes as long as a process has mapped, and waits for whoever holds the lock of its mappings. So nobody waits for
-//! a reader: a pass takes what was read and leaves its wishes. Each scrape allows a budget of CPU time; scrapes that come more than
-//! once a second share one for five seconds. What a reading used beyond it, since none can be interrupted, later budgets pay.
-//! One reader works at a time. One that is held up is replaced, up to eight of them, of which the processes of one user hold up two;
-//! further ones of this user are not read, which is counted, and the age of the readings shows it.
+//! A reading takes the longer the more memory a process has mapped, and waits if another task holds the lock of its mappings. So
+//! no thread waits for a reader: a pass takes the readings made so far and leaves a list of wanted processes.
+//!
+//! Each scrape allows a budget of CPU time; scrapes that come more than once a second share one budget for five seconds. A
+//! reading cannot be interrupted; the time that it uses beyond its budget is taken from later budgets. One reader works at a
+//! time. A reader that is blocked is replaced, up to eight of them, of which the processes of one user may block two. Further
+//! processes of this user are not read; each is counted, and the age of the readings shows it.
 
 mod work;
 
@@ -23,24 +25,24 @@ use std::{
 };
 use work::{Outcome, Work};
 
-/// Counts about these readings.
+/// Counts about these readings since the agent's start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SmapsStatistics {
-    /// Processes read.
+    /// Successful readings of a process.
     pub readings: u64,
-    /// Processes that could not be read.
+    /// Failed readings of a process.
     pub failures: u64,
-    /// Processes that ran since their last reading, and wait for the next.
+    /// Processes that ran since their last reading and wait for the next one.
     pub waiting: u64,
-    /// Readers that one process has held up for a second or longer.
+    /// Reader threads that one process has blocked for 1 s or longer.
     pub held_up: u64,
-    /// Processes that were left out, because others of their user hold up as many readers as they may.
+    /// Readings left out, because processes of the same user block as many readers as they may.
     pub refused: u64,
     /// Age of the oldest reading of a live process, nanoseconds; `None` before the first.
     pub oldest_age_ns: Option<u64>,
 }
 
-/// See the module.
+/// Queue and readers of proportional memory.
 #[derive(Debug)]
 pub struct Smaps {
     host: Host,
@@ -49,7 +51,7 @@ pub struct Smaps {
 }
 
 impl Smaps {
-    /// A reader of `host`, with this CPU time a scrape.
+    /// Makes a reader of `host` that may use this much CPU time per scrape.
     pub fn new(host: Host, budget: Duration) -> Self {
         Self {
             host,
@@ -58,17 +60,17 @@ impl Smaps {
         }
     }
 
-    /// A scrape begins: its budget may be used from now on.
+    /// Begins a scrape: its budget may be used from now on.
     pub fn allow(&self) {
         lock(&self.work).allow(self.budget_ns, monotonic_ns());
     }
 
-    /// What was read since the last call. At most one reading for each process offered.
+    /// Takes the readings since the last call; at most one for each process offered.
     pub fn readings(&self) -> Vec<Reading> {
         lock(&self.work).readings()
     }
 
-    /// Who is to be read, the most urgent first, in place of those offered before.
+    /// Sets the processes to read, the most urgent first, in place of those offered before.
     pub fn offer(&self, wanted: Vec<Wanted>) {
         let Some(first) = lock(&self.work).offer(wanted, monotonic_ns()) else {
             return;
@@ -81,18 +83,18 @@ impl Smaps {
         }
     }
 
-    /// Counts so far, all but the age.
+    /// Counts so far, without the age.
     pub fn statistics(&self) -> SmapsStatistics {
         lock(&self.work).statistics(monotonic_ns())
     }
 }
 
-/// A reader that panicked has left nothing half done: each change is one call.
+/// A reader that panicked has left no change half done: each change is one call.
 fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One reader's thread.
+/// The work of one reader thread.
 fn read(procfs: &mut Procfs, work: &Mutex<Work>, first: Wanted) {
     let mut next = Some(first);
     while let Some(wanted) = next {

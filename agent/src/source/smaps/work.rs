@@ -1,27 +1,29 @@
-//! What readers of proportional memory share: the queue, the budget, who is being read, and what was read. Pure.
+//! State that the readers of proportional memory share: the queue, the budget, the processes being read, and the readings made.
+//! It does no IO.
 
 use super::SmapsStatistics;
 use crate::process::{Proportional, Reading, Wanted};
 use crate::source::bound::Bound;
 use std::collections::VecDeque;
 
-/// Readers that may be held up.
+/// Readers that may be blocked.
 const HELD_UP: Bound = Bound {
     root: 2,
     each: 2,
     others: 6,
 };
-/// Readers at most: one works when all others are held up.
+/// Largest number of readers: one works while all others are blocked.
 const READERS: usize = HELD_UP.all() + 1;
-/// A reading that takes longer holds up its reader.
+/// A reading that takes this long, nanoseconds, counts its reader as blocked.
 const HELD_UP_NS: u64 = 1_000_000_000;
 
-/// Scrapes are frequent when they come sooner after one another; those of every second come a little early at times.
+/// Scrapes are frequent if less than this time, nanoseconds, is between them; scrapes of every second sometimes come a little
+/// early.
 const RARE_NS: u64 = 900_000_000;
-/// How long frequent scrapes share one budget.
+/// Time for which frequent scrapes share one budget, nanoseconds.
 const FREQUENT_NS: u64 = 5_000_000_000;
 
-/// What came of one reading.
+/// Outcome of one reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
     Read(Proportional),
@@ -30,32 +32,32 @@ pub(super) enum Outcome {
     Failed,
 }
 
-/// See the module. All times are nanoseconds of one clock.
+/// Queue, budget and results. All times are nanoseconds of one clock.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// At most the live processes: each offer replaces the one before.
+    /// At most the live processes, because each offer replaces the one before.
     queue: VecDeque<Wanted>,
-    /// One for each reader.
+    /// The process that each reader reads.
     under_way: Vec<UnderWay>,
-    /// CPU time that may still be used; negative when a reading took more.
+    /// CPU time that may still be used, nanoseconds; negative if a reading took more.
     left_ns: i64,
-    /// When a scrape began last.
+    /// When the last scrape began.
     scraped_ns: Option<u64>,
-    /// When there was a budget last.
+    /// When the last budget was given.
     allowed_ns: Option<u64>,
-    /// At most what one offer had, and the readers hold.
+    /// At most as many as one offer had, and as there are readers.
     readings: Vec<Reading>,
     read: u64,
     failed: u64,
     refused: u64,
 }
 
-/// What one reader reads.
+/// A process that a reader reads.
 #[derive(Debug, Clone, Copy)]
 struct UnderWay {
     wanted: Wanted,
     began_ns: u64,
-    /// The user that the process counts for, once that is known.
+    /// The user to whom the process is charged; `None` until that is known.
     user: Option<u32>,
 }
 
@@ -66,8 +68,8 @@ impl UnderWay {
 }
 
 impl Work {
-    /// A scrape begins: one more budget, unless scrapes are frequent, which share one for [`FREQUENT_NS`]. What was not used of the last is
-    /// not saved.
+    /// Begins a scrape: gives one more budget, unless scrapes are frequent and share one for [`FREQUENT_NS`]. An unused part of
+    /// the last budget is not saved.
     pub(super) fn allow(&mut self, budget_ns: i64, now_ns: u64) {
         let since = |then: Option<u64>| then.map_or(u64::MAX, |then| now_ns.saturating_sub(then));
         let is_frequent = since(self.scraped_ns.replace(now_ns)) < RARE_NS;
@@ -83,7 +85,7 @@ impl Work {
         std::mem::take(&mut self.readings)
     }
 
-    /// Replaces the queue. Where no reader is at work, the first for a new one.
+    /// Replaces the queue. If no reader is at work, returns the first process for a new reader.
     pub(super) fn offer(&mut self, wanted: Vec<Wanted>, now_ns: u64) -> Option<Wanted> {
         self.queue = wanted.into();
         let at_work = self.under_way.len() - self.held_up(now_ns);
@@ -93,8 +95,8 @@ impl Work {
         self.next(now_ns)
     }
 
-    /// Whether a reader may begin with `wanted`, a process of `user`: others of this user may hold up as many readers as they may
-    /// already. If not, the reader is to [skip](Self::skip) it.
+    /// Whether a reader may begin with `wanted`, a process of `user`: no, if other processes of this user already block as many
+    /// readers as they may. Then the reader has to [skip](Self::skip) it.
     pub(super) fn admit(&mut self, wanted: Wanted, user: u32, now_ns: u64) -> bool {
         let held_up = self.under_way.iter().filter(|one| one.is_held_up(now_ns));
         let has_room = HELD_UP.has_room(held_up.filter_map(|one| one.user), user);
@@ -106,14 +108,14 @@ impl Work {
         has_room
     }
 
-    /// Leaves `wanted` unread until it is offered again; what the reader is to read next, if anything.
+    /// Leaves `wanted` unread until it is offered again. Returns the next process for the reader, if any.
     pub(super) fn skip(&mut self, wanted: Wanted, now_ns: u64) -> Option<Wanted> {
         self.refused += 1;
         self.abandon(wanted);
         self.next(now_ns)
     }
 
-    /// A reader is done with `wanted`; what it is to read next, if anything.
+    /// Notes that a reader is done with `wanted`. Returns the next process for the reader, if any.
     pub(super) fn finish(
         &mut self,
         wanted: Wanted,
@@ -137,12 +139,12 @@ impl Work {
                 memory,
             });
         }
-        // Another took its place while it was held up.
+        // Another reader took its place while it was blocked.
         let is_replaced = self.under_way.len() > self.held_up(now_ns);
         if is_replaced { None } else { self.next(now_ns) }
     }
 
-    /// Nobody reads `wanted` after all.
+    /// Removes `wanted` from the processes being read.
     pub(super) fn abandon(&mut self, wanted: Wanted) {
         self.under_way.retain(|one| one.wanted != wanted);
     }
@@ -163,7 +165,7 @@ impl Work {
         None
     }
 
-    /// Readers that are held up.
+    /// Number of blocked readers.
     fn held_up(&self, now_ns: u64) -> usize {
         let held_up = self.under_way.iter().filter(|one| one.is_held_up(now_ns));
         held_up.count()
@@ -230,7 +232,7 @@ mod tests {
             (work.statistics(0).readings, work.statistics(0).waiting),
             (3, 5)
         );
-        // Its 10 ms are paid from the next budget.
+        // The next budget pays for the 10 ms that the reading used beyond its own.
         work.allow(BUDGET, SECOND);
         assert_eq!(work.left_ns, 40_000_000);
         work.allow(BUDGET, 2 * SECOND);
@@ -271,9 +273,9 @@ mod tests {
         let mut now_ns = 0;
         for tgid in 1..=8 {
             work.allow(BUDGET, now_ns);
-            // Who is under way is not begun again.
+            // A process that is being read is not begun again.
             assert_eq!(work.offer(all(1..20), now_ns), Some(wanted(tgid)));
-            // Two of root and two of each of three others.
+            // Two of root, and two of each of three other users.
             assert!(work.admit(wanted(tgid), tgid / 2 % 4, now_ns));
             assert_eq!(work.offer(all(1..20), now_ns + HELD_UP_NS - 1), None);
             now_ns += HELD_UP_NS;
@@ -285,7 +287,7 @@ mod tests {
             assert!(!work.admit(next, user, now_ns), "no more than eight");
         }
         work.abandon(next);
-        // One comes back and works on; when the next does, there is a reader already.
+        // One reader returns and works on; when the next one returns, there is a reader already.
         let next = work.finish(wanted(2), READ, MS, now_ns);
         assert_eq!(next, Some(wanted(10)));
         assert_eq!(work.finish(wanted(3), READ, MS, now_ns), None);
