@@ -1,14 +1,16 @@
-//! Entries of `cmdline` that were probably meant as alternatives: all of them must be found, and no command line has them all.
+//! Finds entries of `cmdline` that were probably meant as alternatives: all of them must be found, and no command line has them
+//! all.
 //!
-//! Told is what is certain, two texts that cannot both be at the beginning or at the end of one command line, and two programs of
-//! which neither runs other programs. Two words (`java`, `kafka`) are the usual way of saying "both".
+//! It reports only certain cases: two texts that cannot both be at the beginning, or at the end, of one command line, and two
+//! programs of which neither starts other programs. Two plain words (`java`, `kafka`) are no finding, because this is the usual
+//! way to require both.
 
 use crate::config::{Item, Text};
 
-/// What the expressions may have together to be shown as one.
+/// Largest length of all expressions together that is shown as one expression, bytes.
 const SHOWN: usize = 200;
 
-/// Programs that are started with another program among their arguments.
+/// Programs that may be started with another program among their arguments.
 const LAUNCHERS: [&str; 38] = [
     "bash",
     "bwrap",
@@ -84,7 +86,7 @@ const DAEMONS: [&str; 30] = [
     "sshd",
 ];
 
-/// Line and text, if two of the entries exclude each other.
+/// Line and text of a finding, if two of the entries exclude each other.
 pub(super) fn remark(item: &Item) -> Option<(usize, String)> {
     let entries = item.cmdline.as_deref().unwrap_or_default();
     let looked_at = entries.iter().take(64);
@@ -111,21 +113,21 @@ pub(super) fn remark(item: &Item) -> Option<(usize, String)> {
     Some((other.line, what))
 }
 
-/// What must be at the ends of a text in which an expression is found.
+/// Texts that must be at the ends of a text in which an expression is found.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Fixed {
-    /// Behind a `^`.
+    /// After a `^`.
     start: Option<String>,
     /// Before a `$`.
     end: Option<String>,
-    /// The expression is nothing but a text between `^` and `$`.
+    /// Whether the expression is only a text between `^` and `$`.
     is_whole: bool,
-    /// The program that it is about.
+    /// The program that the expression names.
     program: Option<String>,
 }
 
 impl Fixed {
-    /// `None` for an expression that may be found in several ways.
+    /// `None` for an expression that can match in several ways.
     fn of(expression: &str) -> Option<Self> {
         let plain_groups = expression
             .replace("(?P<", "(")
@@ -156,7 +158,7 @@ impl Fixed {
         })
     }
 
-    /// Whether no command line has both.
+    /// Whether no command line matches both.
     fn excludes(&self, other: &Self) -> bool {
         let begins = |one: &Self, other: &Self| match (&one.start, &other.start) {
             (Some(one_start), Some(start)) => match (one.is_whole, other.is_whole) {
@@ -187,7 +189,7 @@ impl Fixed {
     }
 }
 
-/// The characters that an expression begins with, and what is behind them.
+/// The fixed characters at the beginning of an expression, and the rest of it.
 fn beginning(expression: &str) -> (String, &str) {
     let mut literal = String::new();
     let mut rest = expression;
@@ -203,7 +205,7 @@ fn beginning(expression: &str) -> (String, &str) {
             other => (other, other.len_utf8()),
         };
         let behind = &rest[length..];
-        // What may be there or not is not fixed.
+        // An optional character is not fixed.
         if behind.starts_with(['*', '?', '{']) {
             break;
         }
@@ -216,7 +218,7 @@ fn beginning(expression: &str) -> (String, &str) {
     (literal, rest)
 }
 
-/// The characters that an expression ends with.
+/// The fixed characters at the end of an expression.
 fn ending(expression: &str) -> String {
     let mut reversed = String::new();
     let mut rest = expression;
@@ -240,9 +242,9 @@ fn ending(expression: &str) -> String {
     reversed.chars().rev().collect()
 }
 
-/// The base name of the program that a text in a command line names: by a path of a folder of programs, or as a known daemon.
+/// The base name of the program that a text in a command line names: by a path in a folder of programs, or as a known daemon.
 fn program(literal: &str, is_begun: bool, behind: &str) -> Option<String> {
-    // Else the name goes on behind the text.
+    // Otherwise the name continues after the text.
     let is_ended = |rest: &str| {
         rest.is_empty()
             || rest.starts_with(['$', ' '])

@@ -1,4 +1,4 @@
-//! Entries of one item's lists that cannot match, or match other things than they seem to.
+//! Finds entries in the lists of one item that cannot match, or that match something else than they seem to.
 
 use super::name;
 use crate::config::{Item, Key, Text};
@@ -6,7 +6,7 @@ use crate::config::{Item, Key, Text};
 /// Bytes that the kernel keeps of a task's name.
 const COMM: usize = 15;
 
-/// Line and text of each.
+/// Line and text of each finding.
 pub(super) fn remarks(item: &Item) -> impl Iterator<Item = (usize, String)> {
     let entries = Key::SELECTORS.into_iter().flat_map(|key| {
         let list = item.list(key).map_or(&[][..], Vec::as_slice);
@@ -58,7 +58,7 @@ fn comm(text: &str) -> Option<String> {
             "{text:?} is what ps shows of a process without arguments; its name has no brackets: write {thread:?}"
         ));
     }
-    // Names of kernel threads may be longer; nobody else's may.
+    // Names of kernel threads may be longer than those of other tasks.
     (text.len() > COMM && !is_kernel_thread(text)).then(|| {
         let kept = &text[..text.floor_char_boundary(COMM)];
         format!(
@@ -68,7 +68,7 @@ fn comm(text: &str) -> Option<String> {
     })
 }
 
-/// Whether it is a path: names of kernel threads have slashes, too (`kworker/0:1`), but none in front.
+/// Whether it is a path. Names of kernel threads have slashes, too (`kworker/0:1`), but not at the beginning.
 fn is_path(comm: &str) -> bool {
     ["/", "./", "../", "~/", "$"]
         .iter()
@@ -77,7 +77,8 @@ fn is_path(comm: &str) -> bool {
         || comm.contains("bin/")
 }
 
-/// Whether it is named as kernel threads are; some are missed, no well-known program is taken for one.
+/// Whether the name looks like that of a kernel thread. The test misses some kernel threads, but takes no well-known program for
+/// one.
 pub(super) fn is_kernel_thread(comm: &str) -> bool {
     const BEGINNINGS: [&str; 9] = [
         "kthread",
@@ -112,7 +113,7 @@ fn exe(text: &str) -> Option<String> {
     ))
 }
 
-/// A list without entries.
+/// Finding for a list without entries.
 fn empty(item: &Item, key: Key, list: &[Text]) -> Option<(usize, String)> {
     if !list.is_empty() {
         return None;
@@ -152,8 +153,8 @@ fn expression(text: &str) -> Option<String> {
     ))
 }
 
-/// The expression with one backslash in place of two, where these stand before what is usually escaped and not in a path of
-/// another system (`C:\\\\windows`).
+/// The expression with one backslash in place of two, where the two are before a character that is usually escaped, and not in a
+/// path of another system (`C:\\\\windows`).
 fn doubled_backslash(text: &str) -> Option<String> {
     let is_doubled = text.match_indices(r"\\").any(|(at, _)| {
         let mut behind = text[at + 2..].chars();
@@ -170,8 +171,7 @@ fn doubled_backslash(text: &str) -> Option<String> {
     is_doubled.then(|| text.replace(r"\\", r"\"))
 }
 
-/// Where the star of a shell pattern is: behind a letter, a digit or the like, in a text with no other sign of an
-/// expression.
+/// Position of the star of a shell pattern: after a letter, a digit or the like, in a text with no other sign of an expression.
 fn glob_star(text: &str) -> Option<usize> {
     if text.contains(['\\', '(', ')', '[', ']', '{', '}', '^', '$', '|', '+'])
         || text.contains(".*")
@@ -183,7 +183,7 @@ fn glob_star(text: &str) -> Option<usize> {
     (before.is_ascii_alphanumeric() || "_-/:".contains(before)).then_some(star)
 }
 
-/// What an item says of groups although it makes none.
+/// Finding for a key about groups in an item that makes none.
 fn useless(item: &Item) -> Option<(usize, String)> {
     let name = item.name.as_ref().map(|name| (Key::Name, name.line));
     let label = item.labels.first();

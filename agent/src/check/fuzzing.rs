@@ -1,4 +1,4 @@
-//! Configuration files with any content.
+//! Fuzz target for configuration files with any content.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::config::fuzzing::lines;
 use crate::group::fuzzing::{Subject, halves};
 use crate::group::{BootTime, Classifier, MAX_NAME, Verdict, review};
 
-/// A configuration, a NUL, a process. `check` finds a mistake in whatever a run refuses, and a run takes what it finds none in;
-/// every finding is about a line of the file; what a process makes of it is bounded.
+/// Checks a configuration, a NUL and a process: `check` reports a mistake if and only if a run refuses the configuration, each
+/// finding has a line of the file, and the result for the process is bounded.
 pub(crate) fn configuration(input: &[u8]) {
     let Some((text, rest)) = halves(input) else {
         return;

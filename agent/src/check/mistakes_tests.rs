@@ -1,8 +1,8 @@
-//! Mistakes of real files: each is told with its line and what to write, and nothing else is.
+//! Tests with mistakes of real files: `check` reports each with its line and a remedy, and reports nothing else.
 
 use super::*;
 
-/// Findings about the file, without its name; it is loaded as `headcount check` does.
+/// Findings about the file, without its name; the file is loaded as by `headcount check`.
 fn found(yaml: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.yml");

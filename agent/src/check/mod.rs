@@ -1,8 +1,8 @@
-//! `headcount check`: mistakes in a configuration file, and what is probably not meant.
+//! `headcount check`: reports mistakes in a configuration file, and entries that probably do not mean what their author thinks.
 //!
-//! In comes a path, out go findings, each with its line and a remedy. What a run refuses or warns of is told first of all;
-//! the rest is what a run accepts, as process-exporter does, and what then does not do what its author thought. Nothing is
-//! told that is right in a configuration of any good style: who is warned for nothing reads no warning.
+//! In comes a path; out go findings, each with its line and a remedy. Mistakes that a run refuses or warns of come from `config`
+//! and `group`. The other findings are about entries that a run accepts, as process-exporter does, but that do not do what they
+//! seem to. Nothing that is right in a configuration of any good style is a finding: users ignore warnings that are often wrong.
 
 mod alternatives;
 mod entries;
@@ -17,10 +17,10 @@ use std::path::Path;
 use crate::config::{Config, Error, Fault, Warning};
 use crate::group;
 
-/// Findings that are told one by one.
+/// Largest number of findings that are shown one by one.
 const SHOWN: usize = 200;
 
-/// What was found in a file.
+/// Result of checking a file.
 #[derive(Debug)]
 pub struct Report {
     /// One line each, in the order of the file.
@@ -29,14 +29,14 @@ pub struct Report {
     pub items: usize,
 }
 
-/// Something at a line of the file.
+/// A finding about a line of the file.
 #[derive(Debug)]
 struct Finding {
     line: usize,
     what: String,
 }
 
-/// Looks at the file.
+/// Checks the file.
 pub fn check(path: &Path) -> Report {
     match Config::load(path) {
         Ok(config) => report(path, &config),
@@ -82,7 +82,7 @@ fn report(path: &Path, config: &Config) -> Report {
     let tagged = config.warnings.iter().filter(is_tag);
     let tagged: HashSet<usize> = tagged.map(|warning| warning.line).collect();
     for (index, item) in config.items.iter().enumerate() {
-        // What is left of a text that was taken for a tag is no further mistake.
+        // The rest of a text that was taken for a tag is no further mistake.
         let entries = entries::remarks(item).filter(|(line, _)| !tagged.contains(line));
         let entries = entries.chain(alternatives::remark(item));
         for (line, what) in entries.chain(reach::remark(config, index)) {

@@ -1,8 +1,8 @@
-//! Names (`comm`, `exe`, `user`) that were meant to be something else: expressions, shell patterns, exclusions.
+//! Finds names (`comm`, `exe`, `user`) that were meant to be something else: expressions, shell patterns, exclusions.
 
 use crate::config::Key;
 
-/// What is wrong with a name, and what to write.
+/// The mistake in a name, and the text to write instead.
 pub(super) fn remark(key: Key, text: &str) -> Option<String> {
     let excluded = text
         .strip_prefix('!')
@@ -31,7 +31,7 @@ pub(super) fn remark(key: Key, text: &str) -> Option<String> {
     ))
 }
 
-/// Signs of somebody who thinks that a name is an expression. Each is rare in names; `(sd-pam)`, `g++`, `python3.11` and
+/// Whether the author probably took the name for an expression. Each sign is rare in names; `(sd-pam)`, `g++`, `python3.11` and
 /// `kworker/0:1` are names.
 fn looks_like_expression(text: &str) -> bool {
     const SIGNS: [&str; 14] = [
@@ -43,7 +43,7 @@ fn looks_like_expression(text: &str) -> bool {
         || has_class(text)
 }
 
-/// Whether some part of it is `[0-9]` or the like; all of it in brackets is how ps shows a kernel thread.
+/// Whether a part of it is `[0-9]` or the like. A name that is wholly in brackets is how ps shows a kernel thread.
 fn has_class(text: &str) -> bool {
     let is_whole = text.starts_with('[') && text.find(']') == Some(text.len() - 1);
     let class = text

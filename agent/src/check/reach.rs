@@ -1,18 +1,18 @@
-//! Items that no process comes to, because an earlier one takes all that they could.
+//! Finds items that are never reached, because an earlier item matches every process that they could match.
 //!
-//! "Could" is decided from the lists alone, and only where it is certain, but for one thing: a process that is named by
-//! `comm` and not as a kernel thread is taken to have a command line.
+//! The lists alone decide, and only in certain cases. One assumption is made: a process that `comm` names, and not as a kernel
+//! thread, has a command line.
 
 use super::entries::is_kernel_thread;
 use crate::config::{Config, Item, Key, Text};
 use crate::group::finds_nothing;
 
-/// Expressions that are found in every text.
+/// Expressions that match every text.
 const ALWAYS: [&str; 5] = ["", ".*", "^.*", "^", "$"];
-/// Expressions that are found in every text but the empty one, line breaks aside.
+/// Expressions that match every text except the empty one, apart from line breaks.
 const ANYTHING: [&str; 3] = [".+", ".", "^.+"];
 
-/// Line and text, if the item is never reached.
+/// Line and text of the finding, if the item is never reached.
 pub(super) fn remark(config: &Config, index: usize) -> Option<(usize, String)> {
     let (item, before) = (config.items.get(index)?, config.items.get(..index)?);
     let (number, earlier) = before
@@ -27,7 +27,7 @@ pub(super) fn remark(config: &Config, index: usize) -> Option<(usize, String)> {
     Some((item.line, what))
 }
 
-/// Whether whatever `later` matches, `earlier` matches too.
+/// Whether `earlier` matches every process that `later` matches.
 fn takes_all(earlier: &Item, later: &Item) -> bool {
     Key::SELECTORS.into_iter().all(|key| {
         let Some(wanted) = earlier.list(key) else {
@@ -41,7 +41,7 @@ fn takes_all(earlier: &Item, later: &Item) -> bool {
     })
 }
 
-/// Whether one of the entries is met by whatever meets `one`.
+/// Whether every process that matches `one` matches one of the entries.
 fn lists(key: Key, entries: &[Text], one: &str) -> bool {
     let base = one.rsplit('/').next().unwrap_or_default();
     entries
@@ -49,7 +49,7 @@ fn lists(key: Key, entries: &[Text], one: &str) -> bool {
         .any(|entry| entry.text == one || (key == Key::Exe && entry.text == base))
 }
 
-/// Whether the expression is found wherever all of `later` matches.
+/// Whether the expression matches in every process that `later` matches.
 fn follows(key: Key, Text { text, .. }: &Text, later: &Item) -> bool {
     let own = later.list(key).map_or(&[][..], Vec::as_slice);
     let exe = later.exe.as_deref().unwrap_or_default();
@@ -59,7 +59,7 @@ fn follows(key: Key, Text { text, .. }: &Text, later: &Item) -> bool {
     if own.iter().any(|entry| entry.text == *text || has_it(entry)) {
         return true;
     }
-    // A process in no cgroup has no path to find anything in.
+    // A process in no cgroup has no path in which an expression could match.
     key == Key::Cmdline
         && (ALWAYS.contains(&text.as_str())
             || ANYTHING.contains(&text.as_str()) && has_command_line(later)
@@ -68,7 +68,7 @@ fn follows(key: Key, Text { text, .. }: &Text, later: &Item) -> bool {
                 && exe.iter().all(|entry| entry.text.contains(text.as_str())))
 }
 
-/// Whether whatever the item matches has a command line.
+/// Whether every process that the item matches has a command line.
 fn has_command_line(item: &Item) -> bool {
     let is_program = |comm: &Text| !is_kernel_thread(&comm.text);
     item.exe.is_some()
@@ -83,7 +83,7 @@ fn has_command_line(item: &Item) -> bool {
             .any(|entry| !finds_nothing(&entry.text))
 }
 
-/// Whether an expression is nothing but characters in a row: a text that holds it literally is one where it is found.
+/// Whether an expression consists only of plain characters, so that it matches every text that contains it.
 fn is_plain(expression: &str) -> bool {
     !expression.contains([
         '\\', '(', ')', '[', ']', '{', '}', '*', '+', '?', '^', '$', '|',

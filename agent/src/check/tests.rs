@@ -1,4 +1,4 @@
-//! What is told of a file, and what is not.
+//! Tests of the findings that a file has, and of files that have none.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn found(items: &str) -> Vec<String> {
     bare.collect()
 }
 
-/// There is one, at this line, and it says so.
+/// Asserts one finding, at this line, that contains the expected texts.
 fn one(items: &str, line: usize, expected: &[&str]) {
     let found = found(items);
     assert_eq!(found.len(), 1, "{items}: {found:#?}");

@@ -1,4 +1,4 @@
-//! One process, and item by item why it matches or not.
+//! Shows one process, and for each item why it matches or does not.
 
 use std::fmt::Write as _;
 
@@ -8,12 +8,12 @@ use crate::config::{Config, Key, Text};
 use crate::group::{Classifier, Miss, Verdict};
 use crate::process::{Container, Facts};
 
-/// Columns that a value may take.
+/// Largest width of a value, columns.
 const VALUE: usize = 1000;
-/// Cgroup paths that are shown.
+/// Largest number of cgroup paths that are shown.
 const PATHS: usize = 16;
 
-/// `None`: there is no such process.
+/// The explanation; `None` if there is no such process.
 pub fn explain(
     machine: &Machine,
     config: &Config,

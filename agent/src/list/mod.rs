@@ -1,8 +1,8 @@
-//! `headcount list`: which group each process of this machine is in now, and which item says so.
+//! `headcount list`: shows the group of each process of this machine now, and the item that decides it.
 //!
-//! In come a compiled configuration and a reader of `/proc`; out goes text. It decides as an agent would that starts now:
-//! one that runs for longer has seen processes with other parents and programs. Whatever a process is called, it is one
-//! line, as wide as the caller says.
+//! In come a compiled configuration and a reader of `/proc`; out goes text. It decides as an agent would that starts now; an
+//! agent that has run for longer may have seen processes with other parents and programs. Each process is one line of the given
+//! width, whatever its name contains.
 
 mod explain;
 mod screen;
@@ -19,7 +19,7 @@ pub use explain::explain;
 pub use screen::terminal_width;
 pub use table::table;
 
-/// Bytes of a command line that are kept.
+/// Largest part of a command line that is kept, bytes.
 const KEPT: usize = 4096;
 
 /// All processes at one moment, by process id.
@@ -36,24 +36,24 @@ struct Process {
     verdict: Verdict,
 }
 
-/// Why a process is where it is.
+/// Why a process is in its group, or in none.
 #[derive(Debug, PartialEq, Eq)]
 enum Home<'a> {
-    /// By an item of its own.
+    /// In the group of the item that matches the process itself.
     Own(&'a Placement),
-    /// By its ancestor with this process id.
+    /// In the group of its ancestor with this process id.
     Of(u32, &'a Placement),
-    /// In no group, because this item, from 0, excludes the process with this id: itself, or its ancestor.
+    /// In no group, because this item, counted from 0, excludes the process with this id: the process itself, or its ancestor.
     Excluded(u32, usize),
     /// In no group.
     Nowhere,
 }
 
 impl Machine {
-    /// Looks at every process. Of the arguments as much is kept as a line may show, but of the process `whole` all.
+    /// Reads every process. Arguments are kept as far as a line may show them, those of the process `whole` in full.
     ///
     /// # Errors
-    /// When the processes cannot be listed.
+    /// The processes cannot be listed.
     pub fn read(
         procfs: &mut Procfs,
         classifier: &Classifier,
@@ -83,7 +83,7 @@ impl Machine {
 
     fn home(&self, tgid: u32) -> Home<'_> {
         let mut at = tgid;
-        // Numbers are used again while this reads, so parents may go in a circle.
+        // The kernel may reuse process ids while this function reads, so parents may form a cycle.
         for _ in 0..=self.processes.len() {
             let Some(process) = self.processes.get(&at) else {
                 return Home::Nowhere;
@@ -99,7 +99,7 @@ impl Machine {
     }
 }
 
-/// The labels of a group beside its name much as Prometheus shows them, not escaped yet; nothing for none.
+/// The labels of a group as text after its name, much as Prometheus shows them, not escaped yet; empty if it has none.
 fn labels(placement: &Placement) -> String {
     let pairs = placement.labels.iter();
     let pairs: Vec<_> = pairs
@@ -111,7 +111,7 @@ fn labels(placement: &Placement) -> String {
     }
 }
 
-/// An item's number and line, as the file has them.
+/// Number and line of an item, as in the file.
 fn called(config: &Config, item: usize) -> String {
     let line = config.items.get(item).map_or(1, |item| item.line);
     format!("item {} (line {line})", item + 1)

@@ -1,9 +1,9 @@
-//! What a terminal shows of hostile text: nothing that moves the cursor, and not more than fits.
+//! Makes hostile text safe for a terminal: nothing in the result moves the cursor, and the width is limited.
 
-/// Columns where standard output is no terminal.
+/// Columns if standard output is no terminal.
 const NO_TERMINAL: usize = 512;
 
-/// Columns of the terminal that standard output is.
+/// Columns of the terminal on standard output.
 pub fn terminal_width() -> usize {
     let mut size = libc::winsize {
         ws_row: 0,
@@ -11,18 +11,18 @@ pub fn terminal_width() -> usize {
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    // SAFETY: the request writes one `winsize`, and `size` is one that outlives the call.
+    // SAFETY: the request writes one `winsize` to `size`, which outlives the call.
     let code = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
     match (code, size.ws_col) {
-        // A terminal that does not know its width.
+        // The terminal does not know its width.
         (0, 0) => 80,
         (0, columns) => columns.into(),
         _ => NO_TERMINAL,
     }
 }
 
-/// `text` in at most `width` columns. What cannot be seen (control characters, what turns the direction of writing) is
-/// escaped as in Rust; what does not fit is cut off, and a `…` stands for it.
+/// `text` in at most `width` columns. Invisible characters (control characters, those that change the direction of writing) are
+/// escaped as in Rust; a text that does not fit is cut off and ends in `…`.
 pub(super) fn shown(text: &str, width: usize) -> String {
     let mut out = String::new();
     let mut columns = 0;
@@ -34,7 +34,7 @@ pub(super) fn shown(text: &str, width: usize) -> String {
         }
         let piece = columns_of(&out[start..]);
         if columns + piece > width {
-            // Room for the sign is made by what was taken before.
+            // Removes characters that were taken before, to make room for the sign.
             out.truncate(start);
             while columns + 1 > width
                 && let Some(last) = out.pop()
@@ -51,7 +51,7 @@ pub(super) fn shown(text: &str, width: usize) -> String {
     out
 }
 
-/// Columns at most: characters from Hangul on may take two.
+/// Upper bound of the columns: characters from Hangul on may take two.
 pub(super) fn columns_of(text: &str) -> usize {
     let columns = |char| if char < '\u{1100}' { 1 } else { 2 };
     text.chars().map(columns).sum()

@@ -1,18 +1,18 @@
-//! The table: a line for each process, groups in order, those in no group last.
+//! The table of processes: one line each, in the order of the groups, processes in no group last.
 
 use super::screen::{columns_of, shown};
 use super::{Home, Machine, Process, labels};
 use crate::group::Placement;
 
 const HEAD: [&str; 6] = ["GROUP", "ITEM", "PID", "USER", "COMM", "COMMAND"];
-/// The most that a column may take, the last aside: it takes what is left.
+/// Largest width of each column except the last, which takes the rest.
 const WIDEST: [usize; 5] = [40, 16, 10, 16, 24];
 /// Between two columns.
 const GAP: &str = "  ";
-/// What is left for the command line however narrow the terminal is.
+/// Width of the command line, however narrow the terminal is.
 const LEAST: usize = 16;
 
-/// All processes in lines of `width` columns.
+/// All processes, in lines of `width` columns.
 pub fn table(machine: &Machine, width: usize) -> String {
     let mut rows: Vec<_> = machine
         .processes
@@ -51,7 +51,7 @@ fn group(placement: &Placement) -> Option<String> {
     Some(format!("{}{}", placement.name, labels(placement)))
 }
 
-/// All but group and number.
+/// All cells except group and number.
 fn cells(process: &Process, item: String) -> [String; 4] {
     let facts = &process.facts;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

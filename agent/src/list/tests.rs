@@ -1,4 +1,4 @@
-//! Homes, the table, the explanation; all without a machine.
+//! Tests of homes, the table and the explanation, with processes that the test makes up.
 
 use std::path::Path;
 
