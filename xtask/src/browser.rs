@@ -1,6 +1,7 @@
-//! `cargo xtask browser`: the page for people in a headless Chromium.
+//! `cargo xtask browser`: tests the agent's page in a headless Chromium.
 //!
-//! In: nothing. Out: that of the test binary `browser`, which starts `chromedriver` itself. Both programs are Debian's.
+//! It takes no arguments. Its output is that of the test binary `browser`, which starts `chromedriver` itself. Both programs come
+//! from Debian.
 
 use anyhow::{Result, ensure};
 
@@ -13,7 +14,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     );
     setup::ensure(setup::BROWSER)?;
     let mut cargo = workspace::cargo_with_ebpf();
-    // One browser at a time: each has ten processes.
+    // One browser at a time, because each has ten processes.
     cargo
         .args(["test", "--package", "headcount", "--test", "browser"])
         .args(["--", "--test-threads=1"]);

@@ -1,4 +1,4 @@
-//! Starting other programs, so that a failure names the command to repeat.
+//! Starts other programs, so that a failure names the command to repeat.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Shows the command, runs it with our terminal, fails unless it succeeds.
+/// Prints the command and runs it with the terminal of this process; fails unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("+ {}", show(command));
     let status = command
@@ -18,7 +18,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs it silently and gives its standard output; the error carries its standard error.
+/// Runs it without output and returns its standard output; the error contains its standard error.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -36,7 +36,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether it starts and succeeds; what it says is dropped.
+/// Whether it starts and succeeds; its output is dropped.
 pub(crate) fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -44,7 +44,7 @@ pub(crate) fn works(command: &mut Command) -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
-/// The command as one would type it: variables, program, arguments.
+/// The command as a user would type it: variables, program, arguments.
 pub(crate) fn show(command: &Command) -> String {
     let mut text = String::new();
     for (name, value) in command.get_envs() {
@@ -52,7 +52,7 @@ pub(crate) fn show(command: &Command) -> String {
             let _ = write!(text, "{name}={} ", quote(&value.to_string_lossy()));
         }
     }
-    // Under cargo, $CARGO is a long path; the name says as much.
+    // Under cargo, $CARGO is a long path; the name says enough.
     let program = Path::new(command.get_program());
     let program = if program.ends_with("bin/cargo") {
         Path::new("cargo")

@@ -1,4 +1,4 @@
-//! `deploy/compose`, held against the DaemonSet, which `cargo xtask image --run` tries out.
+//! Tests that `deploy/compose` agrees with the DaemonSet, which `cargo xtask image --run` runs.
 #![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ fn texts(list: &Value) -> BTreeSet<String> {
     list.map(|one| one.as_str().unwrap().to_owned()).collect()
 }
 
-/// Mounts by their place in the container: the place on the host, and `ro` or `rw`.
+/// Mounts by their path in the container: the path on the host, and `ro` or `rw`.
 fn volumes(list: &BTreeSet<String>) -> BTreeMap<&str, (&str, &str)> {
     let parts = |volume: &str| -> usize { volume.split(':').count() };
     assert!(list.iter().all(|volume| parts(volume) == 3), "{list:?}");

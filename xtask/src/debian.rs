@@ -1,7 +1,7 @@
-//! Packages of other Debian suites, fetched and unpacked but never installed.
+//! Fetches and unpacks packages of other Debian suites, without installing them.
 //!
-//! In: a suite and a package's name. Out: its files below a folder of the caller's. A second apt configuration with folders
-//! of its own asks the mirror of this machine; neither its package lists nor its packages change.
+//! In come a suite and the name of a package; out come its files below a folder of the caller's. A second apt configuration with
+//! folders of its own asks the mirror of this machine; the machine's package lists and packages do not change.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::command;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// An apt that knows one suite and keeps to its own folder.
+/// An apt that knows one suite and uses only its own folder.
 #[derive(Debug)]
 pub(crate) struct Apt {
     folder: PathBuf,
@@ -20,12 +20,12 @@ pub(crate) struct Apt {
 }
 
 impl Apt {
-    /// Reads the suite's index: of programs that run on this machine.
+    /// Reads the suite's index for the architecture of this machine.
     pub(crate) fn prepare(folder: &Path, suite: &str) -> Result<Self> {
         Self::prepare_for("amd64", folder, suite)
     }
 
-    /// The same for another sort of machine, by Debian's name of it.
+    /// Reads the suite's index for another architecture, by Debian's name of it.
     pub(crate) fn prepare_for(
         architecture: &'static str,
         folder: &Path,
@@ -113,7 +113,7 @@ impl Apt {
     }
 }
 
-/// The Debian mirror that this machine uses itself.
+/// The Debian mirror of this machine.
 pub(crate) fn mirror() -> Result<String> {
     let targets = command::read(Command::new("apt-get").args([
         "indextargets",
@@ -127,7 +127,7 @@ pub(crate) fn mirror() -> Result<String> {
     )
 }
 
-/// The security archive ends in /debian-security, a third party's in anything else.
+/// The main archive of Debian. The URL of the security archive ends in /debian-security, that of a third party in anything else.
 fn main_archive(targets: &str) -> Option<String> {
     let mut addresses = targets.lines().map(|line| line.trim_end_matches('/'));
     addresses
@@ -135,7 +135,7 @@ fn main_archive(targets: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The first entry of `folder` with such a name.
+/// The first entry of `folder` whose name has this start and this end.
 pub(crate) fn find(folder: &Path, start: &str, end: &str) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
     entries.flatten().map(|entry| entry.path()).find(|path| {

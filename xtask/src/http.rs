@@ -1,4 +1,5 @@
-//! One GET, as a measurement needs it: no connection kept, no redirects, the body as it came.
+//! Sends one GET as a measurement needs it: the connection is not kept, redirects are not followed, the body is returned
+//! unchanged.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -6,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// A scrape of process-exporter on 10,000 processes takes seconds.
+/// Time limit of an answer: a scrape of process-exporter on 10,000 processes takes seconds.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// The body of an answer of 200. HTTP/1.0, so it ends where the connection does. `headers`: whole lines, each with its end.
+/// The body of an answer of status 200. The request is HTTP/1.0, so the body ends with the connection. `headers` are whole lines,
+/// each with its line end.
 pub(crate) fn get(address: impl ToSocketAddrs, path: &str, headers: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(ANSWER))?;

@@ -1,7 +1,7 @@
-//! Everything a contributor does with Headcount: `cargo xtask <verb>`.
+//! `cargo xtask <verb>`: all tasks of a contributor.
 //!
-//! In: a verb and its arguments. Out: what the verb says, and its exit code.
-//! A new verb is one file and one row in [`VERBS`].
+//! In come a verb and its arguments; out come the output and the exit code of the verb. A new verb is one file and one row in
+//! [`VERBS`].
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -1,8 +1,9 @@
-//! `cargo xtask manifests`: what `deploy/kubernetes` renders to, held against the schemas of Kubernetes.
+//! `cargo xtask manifests`: checks the manifests that `deploy/kubernetes` renders to against the schemas of Kubernetes.
 //!
-//! In: nothing. Out: every base, overlay and component rendered below `target/manifests`, and failure if kustomize refuses one or
-//! a schema does. Kustomize comes from Debian, the schemas from the Python package `kubernetes-validate`; neither is installed.
-//! There is no published schema of the Prometheus Operator's kinds to be had that way: of these only the references are checked.
+//! It takes no arguments. It renders every base, overlay and component below `target/manifests`, and fails if kustomize or a
+//! schema refuses one. Kustomize comes from Debian, the schemas from the Python package `kubernetes-validate`; neither is
+//! installed. There is no published schema of the Prometheus Operator's kinds in that form, so only the references of these
+//! objects are checked.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,11 +13,11 @@ use serde_json::Value;
 
 use crate::{command, debian::Apt, setup, workspace};
 
-/// With schemas up to that version of Kubernetes.
+/// The validator, with schemas up to that version of Kubernetes.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";
-/// The oldest that knows all fields, which is the first with `appArmorProfile`, and the newest.
+/// The oldest version that knows all fields (the first with `appArmorProfile`), and the newest.
 const VERSIONS: &[&str] = &["1.30", "1.37"];
-/// Kinds without a schema.
+/// Group of the kinds without a schema.
 const FOREIGN: &str = "monitoring.coreos.com/";
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
@@ -52,7 +53,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The DaemonSet of the base, as it is rendered.
+/// The DaemonSet of the base, rendered.
 pub(crate) fn daemon_set() -> Result<Value> {
     let rendered = render(&kustomize()?, &deploy().join("base"))?;
     let documents = parse(&rendered)?;
@@ -91,7 +92,7 @@ fn validator(folder: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The base, the overlays, and for each component a folder of ours that puts it on the base.
+/// The base, the overlays, and for each component a generated folder that applies it to the base.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut sources = vec![deploy().join("base")];
     sources.extend(folders(&deploy().join("overlays"))?);
@@ -121,7 +122,7 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The way from `from` to `to`: kustomize takes no absolute one.
+/// The relative path from `from` to `to`: kustomize accepts no absolute path.
 fn relative(from: &Path, to: &Path) -> Result<PathBuf> {
     let (from, to) = (std::path::absolute(from)?, std::path::absolute(to)?);
     let shared = from
@@ -143,7 +144,7 @@ fn parse(rendered: &str) -> Result<Vec<Value>> {
     documents.context("kustomize prints what is not YAML")
 }
 
-/// Those with a schema, as YAML, of which JSON is a part.
+/// The documents that have a schema, as YAML, of which JSON is a subset.
 fn known(documents: &[Value]) -> String {
     let known = documents.iter().filter(|one| !is_foreign(one));
     known.map(|one| format!("---\n{one}\n")).collect()
@@ -154,7 +155,7 @@ fn is_foreign(document: &Value) -> bool {
     version.is_some_and(|version| version.starts_with(FOREIGN))
 }
 
-/// What one object says of another, which no schema knows.
+/// Checks the references between objects, which no schema covers.
 fn references(documents: &[Value]) -> Result<()> {
     let of_kind = |kind: &'static str| documents.iter().filter(move |one| one["kind"] == kind);
     let daemon_set = of_kind("DaemonSet").next();

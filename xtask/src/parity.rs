@@ -1,8 +1,8 @@
-//! `cargo xtask parity`: the agent beside the real process-exporter, and scraped by a real Prometheus, which is asked the queries
-//! of dashboards, plays the rules of `deploy/prometheus` and relabels as `deploy/SCALE.md` says.
+//! `cargo xtask parity`: runs the agent beside the real process-exporter, and lets a real Prometheus scrape it, which answers the
+//! queries of the dashboards, evaluates the rules of `deploy/prometheus` and relabels as in `deploy/SCALE.md`.
 //!
-//! In: nothing. Out: that of the test binary `parity`, which gets the path of the one in `HEADCOUNT_PEER` and the folder of
-//! the other in `HEADCOUNT_PROMETHEUS`.
+//! It takes no arguments. Its output is that of the test binary `parity`, which receives the path of process-exporter in
+//! `HEADCOUNT_PEER` and the folder of Prometheus in `HEADCOUNT_PROMETHEUS`.
 
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     command::run(&mut cargo)
 }
 
-/// The folder of `prometheus` and `promtool`, of the newest suite that has both in one package.
+/// The folder of `prometheus` and `promtool`, from the newest suite that has both in one package.
 fn prometheus() -> Result<PathBuf> {
     let folder = workspace::target_dir().join("prometheus");
     let root = folder.join("root");

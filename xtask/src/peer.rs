@@ -1,7 +1,7 @@
-//! The programs to compare with: Debian's builds of ncabatoff/process-exporter and of prometheus/node_exporter.
+//! Fetches the programs to compare with: Debian's builds of ncabatoff/process-exporter and of prometheus/node_exporter.
 //!
-//! In: which, and a folder. Out: a binary that runs here, and its version. What is there is taken as it is; nothing is
-//! installed.
+//! In come the program and a folder; out come a binary that runs on this machine, and its version. A binary that is already in
+//! the folder is used as it is; nothing is installed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, debian::Apt};
 
-/// A program of some Debian package, both of one name.
+/// A program, and the Debian package that has it.
 #[derive(Debug)]
 pub(crate) struct Package {
     name: &'static str,
-    /// About, for who waits for it.
+    /// Approximate download size, shown to the user who waits for it.
     megabytes: u32,
 }
 
@@ -28,7 +28,7 @@ pub(crate) const NODE_EXPORTER: Package = Package {
     megabytes: 5,
 };
 
-/// Newest first. A suite may be gone from the mirror, or its libc newer than this machine's.
+/// Suites, newest first. A suite may be gone from the mirror, or its libc may be newer than this machine's.
 const SUITES: &[&str] = &["sid", "trixie", "bookworm"];
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Peer {
     pub(crate) version: String,
 }
 
-/// The newest one that runs here.
+/// The newest build that runs on this machine.
 pub(crate) fn fetch(package: &Package, folder: &Path) -> Result<Peer> {
     let mut last = None;
     for suite in SUITES {
@@ -70,7 +70,8 @@ fn from_suite(package: &Package, suite: &str, folder: &Path) -> Result<Peer> {
     })
 }
 
-/// `process-exporter, version 0.8.7 (branch: …, revision: …)`; Debian leaves the version out and puts its own at `revision`.
+/// Parses `process-exporter, version 0.8.7 (branch: …, revision: …)`; Debian's builds have no version there and their own at
+/// `revision`.
 fn version(output: &str) -> Option<&str> {
     let after = |key| {
         let (_, rest) = output.split_once(key)?;

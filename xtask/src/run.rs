@@ -1,6 +1,7 @@
-//! `cargo xtask run`: set up, build the release agent, become it.
+//! `cargo xtask run`: sets up the tools, builds the release agent, and executes it.
 //!
-//! In: the agent's own arguments, behind two dashes or not. The agent replaces this process, so Ctrl-C and the exit code are its own.
+//! In come the agent's own arguments, after two dashes or without them. The agent replaces this process, so Ctrl-C and the exit
+//! code are those of the agent.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -26,7 +27,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     Err(anyhow!("start {}: {error}", agent.display()))
 }
 
-/// Two dashes in front are for cargo's users, who are used to them; the agent has no such word.
+/// The agent's arguments. Users of cargo put two dashes in front; the agent does not accept them, so they are removed.
 fn own(arguments: &[String]) -> &[String] {
     match arguments {
         [first, rest @ ..] if first == "--" => rest,

@@ -1,7 +1,7 @@
-//! `cargo xtask test`: everything that can be known about the product on this machine.
+//! `cargo xtask test`: all tests of the product that this machine can run.
 //!
-//! In: `--without-kernel`, which leaves out what needs root and BPF. Out: each stage in turn, a summary, and success
-//! only if nothing failed. What cannot run here has failed: a skipped test is not a passed one.
+//! In comes `--without-kernel`, which leaves out the tests that need root and BPF. Out come each stage in turn and a summary; it
+//! succeeds only if nothing failed. A stage that cannot run here counts as failed: a skipped test has not passed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ const STAGES: &[Stage] = &[
         needs_kernel: true,
         main: || vm::main(&[]),
     },
-    // After it, because it has built the static binary.
+    // After the stage above, because that one builds the static binary.
     Stage {
         name: "the image, run as the DaemonSet would",
         needs_kernel: true,
@@ -104,7 +104,7 @@ fn summarize(stage: &str, took: Duration, result: &Result<()>) -> String {
     }
 }
 
-/// The target `live` is no default test target, so it does not run here.
+/// Unit tests. The target `live` is no default test target, so it does not run here.
 fn units() -> Result<()> {
     command::run(workspace::cargo_with_ebpf().arg("test"))
 }

@@ -10,7 +10,7 @@ use crate::config::fuzzing::lines;
 use crate::group::fuzzing::{Subject, halves};
 use crate::group::{BootTime, Classifier, MAX_NAME, Verdict, review};
 
-/// Checks a configuration, a NUL and a process: `check` reports a mistake if and only if a run refuses the configuration, each
+/// Checks a configuration, a NUL and a process: `check` reports a finding for every configuration that a run refuses, each
 /// finding has a line of the file, and the result for the process is bounded.
 pub(crate) fn configuration(input: &[u8]) {
     let Some((text, rest)) = halves(input) else {

@@ -1,7 +1,7 @@
-//! Rust text into words: just enough to find paths and names without being misled by comments and strings.
+//! Splits Rust text into tokens, so that comments and strings do not count as paths and names.
 //!
-//! It knows line and nested block comments, strings, raw strings, characters and lifetimes. It does not know what the
-//! words mean, and expands no macro.
+//! It handles line comments and nested block comments, strings, raw strings, characters and lifetimes. It does not interpret the
+//! tokens and expands no macro.
 
 /// An identifier, a number, `::`, or one character of punctuation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     found
 }
 
-/// How long the thing is that `text` begins with, and whether it is kept.
+/// Length of the token that `text` begins with, and whether it is kept.
 fn next(text: &str, first: char) -> (usize, bool) {
     if text.starts_with("//") {
         (text.find('\n').unwrap_or(text.len()), false)
@@ -70,7 +70,7 @@ fn block_comment(text: &str) -> usize {
     text.len()
 }
 
-/// `r"…"`, `br#"…"#` and so on; `None` for anything else, raw identifiers included.
+/// Length of `r"…"`, `br#"…"#` and so on; `None` for anything else, raw identifiers included.
 fn raw_string(text: &str) -> Option<usize> {
     let marker = ["r", "br", "cr"].into_iter().find(|marker| {
         let tail = text.strip_prefix(*marker).unwrap_or_default();
@@ -87,7 +87,7 @@ fn raw_string(text: &str) -> Option<usize> {
     )
 }
 
-/// From a possible prefix and the opening quote to behind the closing one.
+/// Length from a possible prefix and the opening quote to the end of the closing quote.
 fn quoted(text: &str, quote: char) -> usize {
     let open = text.find(quote).unwrap_or(0) + 1;
     let mut escaped = false;
@@ -102,7 +102,7 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// `'a'` and `'\n'` are characters, `'a` is a lifetime; none of them is a word we look for.
+/// Length of `'a'` and `'\n'`, which are characters, or of `'a`, which is a lifetime; none of them is a token of interest.
 fn character_or_lifetime(text: &str) -> usize {
     let mut inside = text.chars().skip(1);
     let (second, third) = (inside.next(), inside.next());

@@ -1,11 +1,11 @@
-//! Names that say nothing or two things: `get_`, `do_` and `handle_` before a function, modules for whatever is left
-//! over, and a bare `pid` next to the kernel, where it may be a process or a thread.
+//! Checks names without a clear meaning: functions that begin with `get_`, `do_` or `handle_`, modules for leftovers, and a bare
+//! `pid` near the kernel, where it may be a process or a thread.
 
 use super::sources::Source;
 
 const PREFIXES: &[&str] = &["get_", "do_", "handle_"];
 const MODULES: &[&str] = &["utils", "helpers", "common"];
-/// Where process ids are called `tgid` and thread ids `tid`.
+/// Crates in which process ids are called `tgid` and thread ids `tid`.
 const NEAR_THE_KERNEL: &[&str] = &["agent-common", "agent-ebpf"];
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {

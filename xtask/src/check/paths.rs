@@ -1,7 +1,7 @@
-//! The paths in a file that name something of its own crate: `crate::a::b`, and `super::…` made absolute.
+//! Finds the paths in a file that name items of its own crate: `crate::a::b`, and `super::…` made absolute.
 //!
-//! Use trees are taken apart: `crate::{a, b::{self, C}}` is `a`, `b` and `b::C`. Paths through inline modules are taken
-//! as if they stood at the top of the file; only tests have such modules, and those are not looked at.
+//! Use trees are expanded: `crate::{a, b::{self, C}}` becomes `a`, `b` and `b::C`. Paths in inline modules are read as if they
+//! were at the top of the file; only tests have such modules, and tests are not checked.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub(super) struct CratePath {
     pub(super) line: usize,
 }
 
-/// The module that a file is, seen from `src`: `group/mod.rs` is `[group]`, `lib.rs` is the root.
+/// The module that a file is, as a path from `src`: `group/mod.rs` is `[group]`, `lib.rs` is the root.
 pub(super) fn module_of(file: &Path) -> Vec<String> {
     let mut segments: Vec<String> = file
         .with_extension("")
@@ -29,7 +29,7 @@ pub(super) fn module_of(file: &Path) -> Vec<String> {
     segments
 }
 
-/// All of them, in the order of the file.
+/// All these paths, in the order of the file.
 pub(super) fn crate_paths(tokens: &[Token], module: &[String]) -> Vec<CratePath> {
     let mut found = Vec::new();
     for (n, token) in tokens.iter().enumerate() {
@@ -66,7 +66,7 @@ pub(super) fn paths_through(module: &str, tokens: &[Token]) -> Vec<CratePath> {
     found
 }
 
-/// The paths of the use tree that `tokens` begin with, below `base`.
+/// Adds the paths of the use tree at the beginning of `tokens`, below `base`.
 pub(super) fn tree(tokens: &[Token], base: &[String], found: &mut Vec<CratePath>) {
     let Some(first) = tokens.first() else {
         return;
@@ -92,13 +92,13 @@ pub(super) fn tree(tokens: &[Token], base: &[String], found: &mut Vec<CratePath>
     }
 }
 
-/// Whether the second token is `::` and a path goes on behind it; `::<` gives types to a function.
+/// Whether the second token is `::` and the path continues after it; `::<` gives type arguments to a function.
 fn next_is_separator(tokens: &[Token]) -> bool {
     tokens.get(1).is_some_and(|token| token.text == "::")
         && tokens.get(2).is_some_and(|token| token.text != "<")
 }
 
-/// What stands between the commas of the braces that `tokens` begin with.
+/// The parts between the commas of the braces at the beginning of `tokens`.
 fn branches(tokens: &[Token]) -> Vec<&[Token]> {
     let mut found = Vec::new();
     let mut depth = 0_usize;

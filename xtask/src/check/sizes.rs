@@ -1,4 +1,4 @@
-//! File sizes: half of them at most 150 lines, nine of ten at most 400, none above 500.
+//! Checks file sizes: half of the files have at most 150 lines, nine of ten at most 400, none more than 500.
 
 use super::sources::Source;
 

@@ -1,4 +1,4 @@
-//! The Rust files of the workspace.
+//! Reads the Rust files of the workspace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ const MEMBERS: &[&str] = &["agent", "agent-common", "agent-ebpf", "xtask"];
 
 #[derive(Debug)]
 pub(super) struct Source {
-    /// From the root of the repository.
+    /// Path from the root of the repository.
     pub(super) path: PathBuf,
     pub(super) lines: usize,
-    /// Everything but comments, text and what is compiled for tests only.
+    /// All tokens except comments, strings and code that is compiled for tests only.
     pub(super) tokens: Vec<Token>,
 }
 
@@ -28,7 +28,7 @@ impl Source {
         }
     }
 
-    /// All of them, sorted by path. Git is not asked: it refuses where somebody else owns the checkout.
+    /// All files, sorted by path. It does not ask git, which refuses to work if another user owns the checkout.
     pub(super) fn read_all(root: &Path) -> Result<Vec<Self>> {
         let mut files = Vec::new();
         for member in MEMBERS {
@@ -44,7 +44,8 @@ impl Source {
         files.iter().map(read).collect()
     }
 
-    /// Whether all of it is compiled for tests only: in a folder `tests` or `fuzzing`, or `tests.rs`, `fuzzing.rs`, or `…_tests.rs`.
+    /// Whether the whole file is compiled for tests only: in a folder `tests` or `fuzzing`, or named `tests.rs`, `fuzzing.rs` or
+    /// `…_tests.rs`.
     pub(super) fn is_test(&self) -> bool {
         let mut folders = self.path.iter();
         let in_tests = folders.any(|part| part == "tests" || part == "fuzzing");
@@ -53,7 +54,7 @@ impl Source {
     }
 }
 
-/// Every Rust file below `folder`, but for what cargo-fuzz, called by hand, has built there.
+/// Adds every Rust file below `folder`, except the build output of a cargo-fuzz that was called by hand.
 fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
     for entry in entries {
@@ -72,7 +73,7 @@ fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Drops each item after `#[cfg(test)]`: up to its closing brace or, without one, its semicolon.
+/// Removes each item after `#[cfg(test)]`: up to its closing brace or, if it has none, its semicolon.
 fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     let marker = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::with_capacity(tokens.len());

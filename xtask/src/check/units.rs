@@ -1,7 +1,7 @@
-//! The unit files of `deploy/systemd`, as systemd judges them: nothing in them is misspelt or ignored, and the service
-//! has no more to do with the machine than it must.
+//! Lets systemd check the unit files of `deploy/systemd`: nothing in them is misspelt or ignored, and the service has no more
+//! access to the machine than it needs.
 //!
-//! In: the unit, alone and with each of its drop-ins. Out: what systemd complains of, and exposures above the limit.
+//! In comes the unit, alone and with each of its drop-ins; out come the complaints of systemd, and exposures above the limit.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,14 +13,14 @@ use crate::command;
 const SERVICE: &str = "headcount.service";
 const SOCKET: &str = "headcount.socket";
 
-/// A drop-in, and the highest exposure that the service may have with it: `systemd-analyze security`, in tenths.
+/// A drop-in, and the highest exposure allowed with it: `systemd-analyze security`, in tenths.
 const FORMS: &[(Option<&str>, u32)] = &[
     (None, 25),
     (Some("root.conf"), 26), // as user root
     (Some("old-kernel.conf"), 25),
 ];
 
-/// `folder` is written to.
+/// Checks all forms; `folder` is for temporary files.
 pub(super) fn check(root: &Path, folder: &Path) -> Result<Vec<String>> {
     let units = root.join("deploy/systemd");
     let mut findings = Vec::new();
@@ -32,7 +32,8 @@ pub(super) fn check(root: &Path, folder: &Path) -> Result<Vec<String>> {
     Ok(findings)
 }
 
-/// As the files will be on a machine. The program is not there yet, and its absence would be a complaint.
+/// Lays out the files as on an installed machine. The program is missing there, so that its absence would be a complaint;
+/// `/bin/true` takes its place.
 fn lay_out(units: &Path, drop_in: Option<&str>, folder: &Path) -> Result<PathBuf> {
     let read = |name: &str| {
         let path = units.join(name);
@@ -81,7 +82,7 @@ fn complaints(folder: &Path, limit: u32) -> impl Iterator<Item = String> {
     .flatten()
 }
 
-/// `verify` succeeds with a line that says what it ignores.
+/// The complaint of `verify`, which succeeds even with a line that reports something ignored.
 fn complaint(verify: &mut Command) -> Option<String> {
     let output = match verify.output() {
         Ok(output) => output,

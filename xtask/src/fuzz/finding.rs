@@ -1,4 +1,4 @@
-//! An input that a target does not survive, and what a person needs to mend that.
+//! A finding of a fuzz target: an input that made it fail, and the output that helps to fix it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result};
 
 use crate::workspace;
 
-/// The most of an input that is shown, bytes.
+/// Largest part of an input that is shown, bytes.
 const SHOWN: usize = 2048;
-/// Lines of what the target said that are shown; the panic's message is among the last.
+/// Largest number of lines of the target's output that are shown; the panic's message is among the last.
 const LINES: usize = 40;
 
 #[derive(Debug)]
@@ -23,10 +23,10 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    /// From what libFuzzer said.
+    /// Makes a finding from the output of libFuzzer.
     ///
     /// # Errors
-    /// It did not end because of an input, or the input cannot be read.
+    /// The target did not end because of an input, or the input cannot be read.
     pub(super) fn read(binary: &Path, target: &str, said: &str) -> Result<Self> {
         let path = input_path(said);
         let path = path.with_context(|| format!("{target} did not run: {}", tail(said)))?;

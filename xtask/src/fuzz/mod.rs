@@ -1,14 +1,15 @@
-//! `cargo xtask fuzz [TARGET]... [--seconds N]`: the targets of `agent/fuzz`, first on their corpora, then on what libFuzzer makes of
-//! them.
+//! `cargo xtask fuzz [TARGET]... [--seconds N]`: runs the targets of `agent/fuzz`, first on their corpora, then on inputs that
+//! libFuzzer makes from them.
 //!
-//! In: targets (all, if none is named) and the seconds that they share; without `--seconds`, as in CI, what is made has the same seed each
-//! time, and no more is made on a faster machine: what was there yesterday is not found today on somebody else's change. Out: what
-//! each has tried, and every finding: its input, how to repeat it, and failure. With `--seconds`, new inputs that reach new code stay in
-//! `target/fuzz/corpus`; findings are in `agent/fuzz/artifacts`.
+//! In come targets (all, if none is named) and the seconds that they share. Without `--seconds`, as in CI, libFuzzer always has
+//! the same seed and makes no more inputs on a faster machine: so a fault that was in the tree yesterday does not appear today in
+//! the run of an unrelated change. Out come what each target has tried, and every finding: its input, how to repeat it, and
+//! failure. With `--seconds`, new inputs that reach new code stay in `target/fuzz/corpus`; findings are in
+//! `agent/fuzz/artifacts`.
 //!
-//! The folder is laid out for cargo-fuzz, which is not used here: its installation takes longer than building the targets, and what
-//! it does is pass some flags. No sanitizer is used: the parsers are safe Rust, in which there is nothing for one to find, and without
-//! one no unstable option is needed and twice as much is tried in the same time.
+//! The folder has the layout of cargo-fuzz, which is not used here: its installation takes longer than building the targets, and
+//! its only work is to pass some flags. No sanitizer is used: the parsers are safe Rust, in which there is nothing for one to
+//! find. Without one, no unstable option is needed, and twice as many inputs run in the same time.
 
 mod finding;
 
@@ -20,18 +21,18 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{command, setup, workspace};
 use finding::Finding;
 
-/// What CI gives to all targets together.
+/// Time in CI for all targets together, seconds.
 const SECONDS: u64 = 60;
-/// Most inputs that a target makes there: what most of them try in that time.
+/// Largest number of inputs that a target makes in CI: as many as most of them run in that time.
 const RUNS: u32 = 30_000;
-/// Longest input that is made, bytes: enough for each kind to be valid several times over.
+/// Longest input, bytes: enough for each kind of file to be valid several times over.
 const MAX_LEN: u32 = 4096;
-/// Longest that one input may take, seconds, on a busy machine.
+/// Longest time of one input, seconds, on a busy machine.
 const HANG: u32 = 20;
-/// Memory of a target, MiB. One starts with 50.
+/// Memory limit of a target, MiB. A target starts with 50.
 const MEMORY: u32 = 1024;
 
-/// Where libFuzzer looks to see what an input has reached.
+/// Flags for the counters that show libFuzzer which code an input reached.
 const FLAGS: &[&str] = &[
     "--cfg",
     "fuzzing",
@@ -77,7 +78,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 #[derive(Debug, PartialEq, Eq)]
 struct Wish {
     targets: Vec<String>,
-    /// `None`: as long as in CI, and the same as there.
+    /// `None`: as long as in CI, with the same inputs as there.
     seconds: Option<u64>,
 }
 
@@ -85,7 +86,7 @@ struct Wish {
 #[derive(Debug, Clone, Copy)]
 struct Making {
     seconds: u64,
-    /// The same each time, as far as hashes of the target let it be.
+    /// Whether the inputs are the same in each run, as far as hashes in the target allow it.
     is_repeated: bool,
 }
 
@@ -121,7 +122,7 @@ fn folder() -> PathBuf {
     workspace::root().join("agent/fuzz")
 }
 
-/// One file each.
+/// The targets, one file each.
 fn targets() -> Result<Vec<String>> {
     let files = folder().join("fuzz_targets");
     let entries = std::fs::read_dir(&files).with_context(|| format!("list {}", files.display()))?;
@@ -137,7 +138,7 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds all targets at once, without the kernel programs; where they are then.
+/// Builds all targets together, without the kernel programs. Returns the folder of the binaries.
 fn build() -> Result<PathBuf> {
     let version = command::read(
         Command::new("rustc")
@@ -154,7 +155,7 @@ fn build() -> Result<PathBuf> {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .args(["build", "--quiet", "--locked", "--release", "--bins"])
         .args(["--manifest-path", "agent/fuzz/Cargo.toml"])
-        // Build scripts and macros are then built without the flags.
+        // With `--target`, build scripts and macros are built without the flags.
         .args(["--target", host])
         .arg("--target-dir")
         .arg(&target_dir);
@@ -165,7 +166,7 @@ fn build() -> Result<PathBuf> {
     Ok(target_dir.join(host).join("release"))
 }
 
-/// Runs a target on its corpus, and then on inputs of its own making, if that is wanted.
+/// Runs a target on its corpus, and then, if `making` is given, on inputs of its own.
 fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<Finding>> {
     let found = workspace::target_dir().join("fuzz/corpus").join(target);
     let artifacts = folder().join("artifacts").join(target);
@@ -215,7 +216,7 @@ fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<F
     Finding::read(&binary, target, &said).map(Some)
 }
 
-/// The folder, with nothing in it: what is there when a target starts decides what it makes.
+/// An empty folder: its content when a target starts would change the inputs that it makes.
 fn emptied(folder: &Path) -> Result<PathBuf> {
     let context = || format!("empty {}", folder.display());
     if folder.exists() {
