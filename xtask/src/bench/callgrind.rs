@@ -1,4 +1,4 @@
-//! Instructions as callgrind counts them: the same on every run, whatever else the machine does.
+//! Counts instructions with callgrind: the number is the same in every run, whatever else the machine does.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result};
 
 use crate::command;
 
-/// What callgrind counted below the functions called `steady_...`.
+/// Counts of callgrind below the functions named `steady_...`.
 #[derive(Debug, PartialEq)]
 pub(super) struct Profile {
     /// Instructions.
     pub(super) all: f64,
-    /// What the program says it did so often.
+    /// Number of rounds, as the program reports it.
     pub(super) rounds: f64,
-    /// Instructions of each function itself, most first.
+    /// Instructions of each function itself, largest first.
     pub(super) functions: Vec<(String, f64)>,
 }
 
@@ -24,7 +24,7 @@ impl Profile {
     }
 }
 
-/// Runs `program`, whose output begins with its number of rounds; what callgrind writes is kept in `folder`.
+/// Runs `program`, whose output begins with its number of rounds; callgrind's output is kept in `folder`.
 pub(super) fn run(program: &Path, arguments: &[&str], folder: &Path) -> Result<Profile> {
     let file = folder.join("callgrind.out");
     let mut valgrind = Command::new("valgrind");
@@ -49,7 +49,7 @@ pub(super) fn run(program: &Path, arguments: &[&str], folder: &Path) -> Result<P
     })
 }
 
-/// Lines of `callgrind_annotate`: `1,234 (5.67%)  file:function [object]`, the total first.
+/// Parses lines of `callgrind_annotate`: `1,234 (5.67%)  file:function [object]`, the total first.
 fn parse(listing: &str) -> Option<(f64, Vec<(String, f64)>)> {
     let mut all = None;
     let mut functions = Vec::new();
@@ -69,7 +69,7 @@ fn parse(listing: &str) -> Option<(f64, Vec<(String, f64)>)> {
     Some((all?, functions))
 }
 
-/// `file:function [object]`: the function, without the hash behind its name.
+/// The function of `file:function [object]`, without the hash after its name.
 fn function(place: &str) -> &str {
     let place = place.split_once(" [").map_or(place, |(place, _)| place);
     let name = place.split_once(':').map_or(place, |(_, name)| name);

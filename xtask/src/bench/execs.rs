@@ -1,4 +1,4 @@
-//! What starting and ending programs costs: sections `execs`, `slow-down` and `programs`.
+//! Measures the cost of programs that start and end: sections `execs`, `slow-down` and `programs`.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use super::table::{Row, milliseconds, nanoseconds, percent};
 
 const ROUNDS: usize = 5;
 const EXECS: u32 = 2000;
-/// After the last exit: where final totals come from the free hook, they come after an RCU grace period.
+/// Wait after the last exit: final totals from the hook `free` arrive after an RCU grace period.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// The agent's CPU for each 1,000 programs, beyond what the scrape at the end costs anyway.
+/// CPU of the agent for each 1,000 programs, without the cost of the scrape at the end.
 pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
     let agent = bench.start_agent(&[])?;
     let mut scrapes = Vec::new();
@@ -38,14 +38,14 @@ pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![row.target("≤ 20 ms", cost <= 20e6)])
 }
 
-/// Pairs of stretches with and without programs attached, in changing order; the median of the pairs' ratios. In both an
-/// agent has just started and waits: in the second one it counts through `/proc` only.
+/// Pairs of runs with and without kernel programs attached, in changing order; the result is the median of the pairs' ratios. In
+/// both runs an agent has just started and waits; in the second one it counts from `/proc` only.
 pub(super) fn slow_down(bench: &Bench) -> Result<Vec<Row>> {
     const PAIRS: usize = 60;
     const STRETCH: u32 = 200;
     let stretch = |accounting: &str| -> Result<Churn> {
         let _agent = bench.start_agent(&[accounting])?;
-        // What the kernel still has to do for this start and the end before it.
+        // Lets the kernel finish its work for this start and for the end before it.
         std::thread::sleep(GRACE);
         load::churn(STRETCH)
     };
@@ -83,8 +83,8 @@ pub(super) fn slow_down(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![cpu.target("≤ 2 %", share <= 0.02), wall])
 }
 
-/// Runs and time of each program, as the kernel counts them; counting itself adds to each run. What the hooks take of a
-/// process's life is the slow-down without the noise of measuring it.
+/// Runs and time of each kernel program, as the kernel counts them; counting itself adds to the time of each run. The time of the
+/// hooks in a process's life is the slow-down without the noise of measuring it.
 pub(super) fn programs(bench: &Bench) -> Result<Vec<Row>> {
     let _statistics = ProgramStatistics::enable()?;
     let agent = bench.start_agent(&[])?;

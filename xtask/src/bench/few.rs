@@ -1,7 +1,7 @@
-//! What a scrape costs where `/proc` is the only source and few of the processes are tracked: section `few`.
+//! Measures a scrape if `/proc` is the only source and only few processes are tracked: section `few`.
 //!
-//! It is the node of most users of Compose: a container without the rights for kernel programs, a handful of services that
-//! matter, and some hundred processes that are in no group.
+//! This is the node of most users of Compose: a container without the rights for kernel programs, a few services of interest, and
+//! some hundred processes that are in no group.
 
 use anyhow::{Context as _, Result};
 
@@ -9,13 +9,13 @@ use super::Bench;
 use super::load::Load;
 use super::scrapes::{Series, beside, settle};
 
-/// 50 names, so a fiftieth of these is tracked…
+/// Idle processes with 50 names, so that one in fifty is tracked…
 const IDLE: u32 = 250;
-/// …and one of these, which have the same names, and 20 threads each.
+/// …and processes with the same names and 20 threads each, of which one is tracked.
 const THREADED: u32 = 10;
 const TRACKED: u32 = IDLE / 50 + 1;
 const ROUNDS: usize = 40;
-/// What the agent may take of the peer's CPU.
+/// Target: largest share of the peer's CPU that the agent may use.
 const SHARE: f64 = 0.8;
 
 const CONFIG: &str = "process_names:\n  - name: \"{{.Comm}}\"\n    comm:\n    - bench-idle-0\n";

@@ -17,16 +17,16 @@ use super::usage;
 pub(super) const WORD: &str = "load";
 pub(super) const READY: &str = "ready\n";
 
-/// More processes or threads than this would endanger the machine.
+/// Largest number of processes or threads; more would endanger the machine.
 const MOST: u32 = 20_000;
 const WORK: Duration = Duration::from_millis(2);
 const PERIOD: Duration = Duration::from_millis(100);
-/// The smallest stack that the C library takes.
+/// Smallest stack that the C library accepts, bytes.
 const STACK_BYTES: usize = 16 * 1024;
 const COMMS: u32 = 50;
-/// Of a threaded process.
+/// Threads of a threaded process.
 const THREADS: u32 = 20;
-/// Found on every machine, small, and does nothing.
+/// A program that is on every machine, is small, and does nothing.
 const PROGRAM: &std::ffi::CStr = c"/bin/true";
 
 pub(super) fn main(kinds: &[String]) -> Result<()> {
@@ -46,7 +46,7 @@ pub(super) fn main(kinds: &[String]) -> Result<()> {
     }
     print!("{READY}");
     std::io::stdout().flush()?;
-    // The end of the input, or an error, which is as good a reason to end.
+    // Waits for the end of the input. An error is a reason to end, too.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     end(&children);
     Ok(())
@@ -65,7 +65,7 @@ fn die_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
-/// Forks `count` children that run `life`; on failure those made so far are ended.
+/// Forks `count` children that run `life`; after a failure, the children made so far are killed.
 fn fork_all(count: u32, children: &mut Vec<libc::pid_t>, life: fn(u32) -> !) -> Result<()> {
     for number in 0..count {
         match fork(|| life(number)) {
@@ -79,14 +79,14 @@ fn fork_all(count: u32, children: &mut Vec<libc::pid_t>, life: fn(u32) -> !) -> 
     Ok(())
 }
 
-/// The child runs `life` and never returns.
+/// Forks a child that runs `life` and never returns.
 fn fork(life: impl FnOnce()) -> std::io::Result<libc::pid_t> {
-    // SAFETY: this process has one thread, so the child may do whatever it could.
+    // SAFETY: this process has one thread, so the child may do everything that this process could.
     match unsafe { libc::fork() } {
         -1 => Err(std::io::Error::last_os_error()),
         0 => {
             life();
-            // SAFETY: ends the child without running what the parent has registered.
+            // SAFETY: ends the child without running the parent's exit handlers.
             unsafe { libc::_exit(127) }
         }
         child => Ok(child),
@@ -95,27 +95,27 @@ fn fork(life: impl FnOnce()) -> std::io::Result<libc::pid_t> {
 
 fn idle(number: u32) -> ! {
     die_with_parent();
-    // Cut by the kernel to 15 bytes; a formatted name is always NUL-terminated here.
+    // The kernel cuts the name to 15 bytes; a formatted name always ends in NUL here.
     let name = format!("bench-idle-{}\0", number % COMMS);
     // SAFETY: the text is NUL-terminated and outlives the call.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
     loop {
-        // SAFETY: waits for a signal, all of which end this process.
+        // SAFETY: waits for a signal; every signal ends this process.
         unsafe { libc::pause() };
     }
 }
 
-/// The main thread and [`THREADS`] less one more.
+/// A process with [`THREADS`] threads, the main thread included.
 fn threaded(number: u32) -> ! {
     die_with_parent();
-    // Fewer are seen by whoever counts.
+    // If there are fewer threads, the measurement sees that.
     let _ = spawn(THREADS - 1);
     idle(number)
 }
 
 fn busy(number: u32) -> ! {
     die_with_parent();
-    // Spread over the period.
+    // Spreads the work of the processes over the period.
     std::thread::sleep(WORK * (number % 50));
     loop {
         // The clock of a living process does not fail.
@@ -139,19 +139,19 @@ fn spawn(count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Keeps this process and its children on one CPU: moving between two costs a tenth of a fork and more, now and then.
+/// Keeps this process and its children on one CPU: moving between two CPUs sometimes costs a tenth of a fork or more.
 fn pin() {
     // SAFETY: all bytes zero are a set of no CPUs.
     let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     let size = size_of::<libc::cpu_set_t>();
-    // SAFETY: writes to a local of that size.
+    // SAFETY: writes to a local variable of that size.
     unsafe { libc::sched_getaffinity(0, size, &raw mut cpus) };
     // SAFETY: the numbers asked for are within the set.
     let last = (0..size * 8)
         .rev()
         .find(|cpu| unsafe { libc::CPU_ISSET(*cpu, &cpus) });
     let Some(last) = last else { return };
-    // SAFETY: as above; the set is local.
+    // SAFETY: as above; the set is a local variable.
     unsafe {
         libc::CPU_ZERO(&mut cpus);
         libc::CPU_SET(last, &mut cpus);
@@ -165,11 +165,11 @@ fn churn(count: u32) -> Result<()> {
     for _ in 0..count {
         let child = fork(|| {
             let argv = [PROGRAM.as_ptr(), std::ptr::null()];
-            // SAFETY: the path and both arrays are NUL-terminated. It returns only when it has failed.
+            // SAFETY: the path and both arrays end in NUL. The call returns only if it failed.
             unsafe { libc::execv(PROGRAM.as_ptr(), argv.as_ptr()) };
         })?;
         let mut status = 0;
-        // SAFETY: writes to a local.
+        // SAFETY: writes to a local variable.
         let reaped = unsafe { libc::waitpid(child, &raw mut status, 0) };
         ensure!(
             reaped == child && status == 0,
@@ -181,13 +181,13 @@ fn churn(count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Two switches a round trip: on one CPU each side runs only when the other waits.
+/// Sends bytes to and fro. A round trip is two switches: on one CPU each side runs only while the other waits.
 fn ping_pong(count: u32) -> Result<()> {
     pin();
     let (mut ours, theirs) = UnixStream::pair()?;
     let child = fork(|| {
         die_with_parent();
-        // Ends when the other side closes.
+        // Ends when the other side closes its end.
         let _ = std::io::copy(&mut &theirs, &mut &theirs);
     })?;
     drop(theirs);
@@ -202,10 +202,10 @@ fn ping_pong(count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Ends and reaps our own children, by their ids.
+/// Kills and reaps the children of this process, by their ids.
 fn end(children: &[libc::pid_t]) {
     for child in children {
-        // SAFETY: an unreaped child of ours, so the id is still its own.
+        // SAFETY: the child is not reaped yet, so the id is still its own.
         unsafe { libc::kill(*child, libc::SIGKILL) };
     }
     for child in children {

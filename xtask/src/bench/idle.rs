@@ -1,4 +1,4 @@
-//! What the agent costs when nobody asks: section `idle`.
+//! Measures the agent while no client asks: section `idle`.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use super::Bench;
 use super::metrics;
 use super::table::{Row, milliseconds};
 
-/// Until the start-up self-test is over.
+/// Time until the start-up self-test is over.
 const SETTLE: Duration = Duration::from_secs(10);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Both programs, unasked for a minute.
+/// Both programs, for a minute without a request.
 pub(super) fn minute(bench: &Bench) -> Result<Vec<Row>> {
     let (agent, peer) = (bench.start_agent(&[])?, bench.start_peer(&[])?);
     let execs = |body: &str| metrics::sum(body, "headcount_kernel_execs_total");

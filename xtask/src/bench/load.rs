@@ -1,4 +1,4 @@
-//! A load that runs while it is held: the other side of [`super::generator`].
+//! A load that runs as long as its value lives: the other side of [`super::generator`].
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::generator;
 
-/// Processes or threads of ours, ended when dropped.
+/// Processes or threads of the load; they end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Load {
     child: Child,
 }
 
 impl Load {
-    /// Starts what `kinds` names (see [`generator()`]) and waits until all of it is there.
+    /// Starts the load that `kinds` describes (as [`generator()`] reads it) and waits until all of it exists.
     pub(super) fn start(kinds: &[&str]) -> Result<Self> {
         let mut child = generator(kinds)?
             .stdin(Stdio::piped())
@@ -35,13 +35,14 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // The end of its input ends it, and it ends its own; killing it would leave them to be reaped by others.
+        // The end of its input ends the generator, which then ends its children; if it were killed, others would have to reap
+        // them.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// What a stretch of processes that start and end, or that take turns, took.
+/// CPU and wall time of a run of processes that start and end, or that take turns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Churn {
     pub(super) cpu_ns: f64,

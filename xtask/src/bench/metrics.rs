@@ -1,4 +1,4 @@
-//! Reading samples back from an exposition.
+//! Reads samples from an exposition.
 
 /// Sum over all samples of `family`.
 pub(crate) fn sum(body: &str, family: &str) -> f64 {

@@ -1,4 +1,5 @@
-//! Kernel programs as the kernel counts them: runs and time of each, and an empty one to know what counting costs.
+//! Reads runs and time of kernel programs, as the kernel counts them, and attaches an empty program to measure the cost of
+//! counting.
 
 use std::fs;
 use std::io;
@@ -6,17 +7,17 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
 
-/// Kernel: `enum bpf_cmd` and `enum bpf_prog_type`.
+/// From the kernel: `enum bpf_cmd` and `enum bpf_prog_type`.
 const PROG_LOAD: libc::c_int = 5;
 const PROG_GET_FD_BY_ID: libc::c_int = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const RAW_TRACEPOINT: u32 = 17;
-/// Kernel: `struct bpf_prog_info`, up to its name, and where the name is.
+/// From the kernel: size of `struct bpf_prog_info` up to its name, and the offset of the name.
 const INFO_BYTES: usize = 80;
 const INFO_NAME: usize = 64;
 
-/// `kernel.bpf_stats_enabled` while held; put back as it was.
+/// Keeps `kernel.bpf_stats_enabled` at 1; when dropped, restores its old value.
 #[derive(Debug)]
 pub(super) struct ProgramStatistics {
     before: String,
@@ -45,10 +46,10 @@ impl Drop for ProgramStatistics {
     }
 }
 
-/// What the kernel counted of a program so far.
+/// The kernel's counts of one program so far.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Program {
-    /// Its function's name, cut to 15 bytes.
+    /// Name of its function, cut to 15 bytes.
     pub(super) name: String,
     pub(super) runs: f64,
     pub(super) time_ns: f64,
@@ -60,12 +61,12 @@ impl Program {
     }
 }
 
-/// Those that process `pid` holds a descriptor of and that ran.
+/// The programs that ran and of which process `pid` holds a descriptor.
 pub(super) fn of_process(pid: u32) -> Result<Vec<Program>> {
     let folder = format!("/proc/{pid}/fdinfo");
     let mut programs = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("list {folder}"))? {
-        // A descriptor may be closed meanwhile.
+        // The process may close a descriptor meanwhile.
         let text = fs::read_to_string(entry?.path()).unwrap_or_default();
         if let Some((id, runs, time_ns)) = parse(&text).filter(|(_, runs, _)| *runs > 0.0) {
             let name = name_of(id).with_context(|| format!("name of program {id}"))?;
@@ -79,7 +80,7 @@ pub(super) fn of_process(pid: u32) -> Result<Vec<Program>> {
     Ok(programs)
 }
 
-/// Number, runs and time of the program that the descriptor is of.
+/// Number, runs and time of the program of the descriptor.
 fn parse(fdinfo: &str) -> Option<(u32, f64, f64)> {
     let field = |key: &str| {
         let mut lines = fdinfo.lines();
@@ -87,7 +88,7 @@ fn parse(fdinfo: &str) -> Option<(u32, f64, f64)> {
         Some(value.trim())
     };
     let number = |key| field(key)?.parse::<f64>().ok();
-    // A link tells the number of its program, too, but no type of it.
+    // The `fdinfo` of a link also has the number of its program, but no type of it.
     field("prog_type")?;
     let id = field("prog_id")?.parse().ok()?;
     Some((id, number("run_cnt")?, number("run_time_ns")?))
@@ -96,7 +97,7 @@ fn parse(fdinfo: &str) -> Option<(u32, f64, f64)> {
 fn name_of(id: u32) -> io::Result<String> {
     let program = bpf(PROG_GET_FD_BY_ID, &[u64::from(id), 0])?;
     let mut info = [0_u8; INFO_BYTES];
-    // The descriptor, the length of the room, and where it is.
+    // The descriptor, the size of the buffer, and its address.
     let head = program.as_raw_fd() as u64 | (INFO_BYTES as u64) << 32;
     call(OBJ_GET_INFO_BY_FD, &[head, info.as_mut_ptr() as u64])?;
     let name = &info[INFO_NAME..];
@@ -105,7 +106,7 @@ fn name_of(id: u32) -> io::Result<String> {
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 
-/// A program that does nothing, at each switch of tasks while held.
+/// A program that does nothing and runs at each switch of tasks as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Empty {
     program: OwnedFd,
@@ -141,18 +142,18 @@ impl Empty {
     }
 }
 
-/// A command that makes a descriptor.
+/// Runs a command that makes a descriptor.
 fn bpf<const WORDS: usize>(command: libc::c_int, attributes: &[u64; WORDS]) -> io::Result<OwnedFd> {
     let fd = call(command, attributes)?;
     let fd = libc::c_int::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made it, and nobody else has it.
+    // SAFETY: the kernel has just made this descriptor, and no other code has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// `attributes` begin as the kernel's `union bpf_attr` does for this command; what they do not reach is zero.
+/// `attributes` are the beginning of the kernel's `union bpf_attr` for this command; the rest of it is zero.
 fn call<T>(command: libc::c_int, attributes: &T) -> io::Result<libc::c_long> {
     let size = size_of::<T>();
-    // SAFETY: the kernel reads `size` bytes, and what they point to outlives the call.
+    // SAFETY: the kernel reads `size` bytes, and the memory that they point to outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *const T, size) };
     if result < 0 {
         return Err(io::Error::last_os_error());

@@ -1,5 +1,5 @@
-//! The program `replay` (agent/examples/replay): what the agent's way from bytes to text costs, counted in instructions,
-//! and the least that reading the kernel costs. Section `instructions`, and the other side of `bare`.
+//! Runs the program `replay` (agent/examples/replay): it measures the agent's way from bytes to text in instructions, and the
+//! lowest possible cost of reading the kernel. Section `instructions`, and the other side of `bare`.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use super::table::Row;
 use super::usage;
 use crate::{command, setup, workspace};
 
-/// Functions that are named, those that take most.
+/// Number of functions that are listed, the largest ones.
 const NAMED: usize = 12;
 
-/// Builds the program as the agent is built.
+/// Builds the program with the agent's build settings.
 pub(super) fn build() -> Result<PathBuf> {
     let mut cargo = workspace::cargo_with_ebpf();
     cargo.args(["build", "--release", "--package", "headcount"]);
@@ -25,7 +25,7 @@ pub(super) fn build() -> Result<PathBuf> {
     Ok(workspace::target_dir().join("release/examples/replay"))
 }
 
-/// Instructions of scrapes and of launches, and the functions that take most of the largest scrape.
+/// Instructions of scrapes and of program starts, and the largest functions of the largest scrape.
 pub(super) fn instructions(bench: &Bench) -> Result<Vec<Row>> {
     const COUNTS: [u32; 2] = [1000, 10_000];
     setup::ensure(setup::BENCH)?;
@@ -68,7 +68,7 @@ fn row(what: String, instructions: f64) -> Row {
     Row::new(format!("instructions {what}"), format!("{instructions:.0}"))
 }
 
-/// A program that reads the task iterator and does nothing with it; ended when dropped.
+/// A program that only reads the task iterator; it ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Bare {
     child: Child,
@@ -86,7 +86,7 @@ impl Bare {
         let output = child.stdout.take().context("replay has no output")?;
         let output = BufReader::new(output);
         let mut bare = Self { child, output };
-        // The first reading finds everything cold, the programs not loaded yet among it.
+        // The first reading finds cold caches, and programs that are not loaded yet.
         bare.scrape(1)?;
         Ok(bare)
     }
@@ -109,7 +109,7 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
+        // It may have ended by itself; then there is no process to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What scrapes cost: sections `scrape`, `growth`, `bare`, `threads`, `flags` and `threaded`.
+//! Measures scrapes: sections `scrape`, `growth`, `bare`, `threads`, `flags` and `threaded`.
 
 use anyhow::{Result, bail, ensure};
 
@@ -12,15 +12,16 @@ use super::table::{Row, megabytes, milliseconds, nanoseconds};
 
 const IDLE: u32 = 5000;
 const BUSY: u32 = 50;
-/// Where the programs are compared for their growth.
+/// Number of processes at which the programs' growth is compared.
 const MOST: u32 = 10_000;
-/// Of the busy node: each is four scrapes of ours, one of the peer, one of the peer without threads.
+/// Rounds on the busy node: each has four scrapes of the agent, one of the peer, and one of the peer without threads.
 const ROUNDS: usize = 15;
 
-/// Fewer than this wait for a reading of their proportional memory: those that always run.
+/// Fewer processes than this wait for a reading of their proportional memory once readings have caught up: those that always run.
 const SMAPS_BUSY: f64 = 100.0;
 
-/// What both are compared by, but where the section says otherwise: proportional memory costs by size, not by number.
+/// Flags of both programs, unless a section says otherwise: the cost of proportional memory depends on its size, not on the
+/// number of processes.
 const CORE: &[&str] = &["-gather-smaps=false"];
 
 /// The scrapes of one program.
@@ -31,7 +32,7 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// One more; it must have seen `processes` at least. How long its body is.
+    /// Adds one scrape, which must have seen at least `processes`. Returns the length of its body.
     pub(super) fn add(&mut self, subject: &Subject, processes: u32) -> Result<usize> {
         let scrape = subject.scrape()?;
         let seen = scrape.processes;
@@ -58,7 +59,7 @@ impl Series {
     }
 }
 
-/// The first scrapes are of another kind: they read what later ones know, proportional memory little by little.
+/// Makes the first scrapes, which are not measured: they read facts that later ones know, and proportional memory in small parts.
 pub(super) fn settle(subject: &Subject) -> Result<()> {
     const MOST: usize = 200;
     for _ in 0..MOST {
@@ -169,7 +170,7 @@ pub(super) fn growth(bench: &Bench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// CPU and wall of a scrape by the three programs; what the first may take.
+/// CPU and wall time of a scrape by the three programs, and the target of the first.
 fn compared(count: u32, all: &[Series; 3], target: Option<(&str, f64)>) -> [Row; 2] {
     let row = |what: &str, times: fn(&Series) -> &[f64]| {
         let [ours, theirs, nodes] = [0, 1, 2].map(|n: usize| median(times(&all[n])));
@@ -213,7 +214,7 @@ pub(super) fn bare(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![row, least, share.target("≤ 2", mine <= 2.0 * other)])
 }
 
-/// One process of many threads.
+/// A scrape of one process with many threads.
 pub(super) fn threads(bench: &Bench) -> Result<Vec<Row>> {
     let _load = Load::start(&["threads=10000"])?;
     let ours = Series::of(&bench.start_agent(CORE)?, 1, 20)?;
@@ -225,21 +226,21 @@ pub(super) fn threads(bench: &Bench) -> Result<Vec<Row>> {
     )])
 }
 
-/// What showing threads and proportional memory adds, for idle processes.
+/// Additional cost of showing threads and proportional memory, for idle processes.
 pub(super) fn flags(bench: &Bench) -> Result<Vec<Row>> {
     const COUNT: u32 = 1000;
     let _load = Load::start(&[&format!("idle={COUNT}")])?;
     compare_flags(bench, COUNT, "1,000 processes")
 }
 
-/// The same for processes of several threads.
+/// Additional cost of the same flags for processes with several threads.
 pub(super) fn threaded(bench: &Bench) -> Result<Vec<Row>> {
     const COUNT: u32 = 300;
     let _load = Load::start(&[&format!("threaded={COUNT}")])?;
     compare_flags(bench, COUNT, "300 processes of 20 threads")
 }
 
-/// CPU per scrape of both, with what it is made of.
+/// CPU per scrape of both programs, with the values behind it.
 pub(super) fn beside(name: &str, ours: &Series, theirs: &Series) -> Row {
     let ratio = ours.cpu() / theirs.cpu();
     Row::new(name, milliseconds(ours.cpu()))

@@ -1,5 +1,5 @@
-//! A program under measurement: started on a port of its own, asked over HTTP, ended when dropped, or when this process
-//! is.
+//! A program under measurement: it starts on a port of its own, answers over HTTP, and ends when its value is dropped or this
+//! process ends.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -15,8 +15,8 @@ use super::usage::{self, Memory};
 use crate::http;
 
 const START: Duration = Duration::from_secs(60);
-/// After each scrape: what a program does after its answer (collecting garbage, say) belongs to the scrape, and the busy
-/// processes must have run again before the next.
+/// Pause after each scrape: work that a program does after its answer (such as garbage collection) belongs to the scrape, and the
+/// busy processes must have run again before the next one.
 const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -26,30 +26,30 @@ pub(crate) struct Subject {
     processes: &'static str,
 }
 
-/// What one scrape cost.
+/// Cost of one scrape.
 #[derive(Debug)]
 pub(crate) struct Scrape {
     pub(crate) cpu_ns: f64,
     pub(crate) wall_ns: f64,
-    /// Processes that it saw.
+    /// Number of processes that it saw.
     pub(crate) processes: f64,
     pub(crate) body: String,
 }
 
-/// How a program is started, and how it says that it is there.
+/// How a program is started, and how it reports that it is ready.
 #[derive(Debug)]
 pub(crate) struct Launch<'a> {
     pub(crate) name: &'a str,
     pub(crate) binary: &'a Path,
     pub(crate) arguments: Vec<String>,
-    /// Answers without "starting" when the program is past starting.
+    /// Path whose answer no longer contains "starting" once the program is ready.
     pub(crate) ready: &'a str,
-    /// Whose samples add up to the processes that a scrape saw.
+    /// Family whose samples add up to the processes that a scrape saw.
     pub(crate) processes: &'static str,
 }
 
 impl Subject {
-    /// Waits until it answers, and has said that it is past starting. Its log is kept in `folder`.
+    /// Starts the program and waits until it answers and is ready. Its log is kept in `folder`.
     pub(crate) fn start(launch: &Launch<'_>, folder: &Path) -> Result<Self> {
         let Launch { name, binary, .. } = launch;
         let port = free_port()?;
@@ -83,7 +83,7 @@ impl Subject {
         Ok(subject)
     }
 
-    /// Scrapes, and waits a little.
+    /// Scrapes, then pauses.
     pub(crate) fn scrape(&self) -> Result<Scrape> {
         let before = self.cpu_ns()?;
         let start = Instant::now();
@@ -99,7 +99,7 @@ impl Subject {
         })
     }
 
-    /// CPU of all its threads so far.
+    /// CPU of all its threads so far, nanoseconds.
     pub(crate) fn cpu_ns(&self) -> Result<f64> {
         usage::cpu_ns(self.child.id())
     }
@@ -120,13 +120,13 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
+        // It may have ended by itself; then there is no process to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A command that the kernel ends when this process ends.
+/// A command that the kernel kills when this process ends.
 pub(crate) fn bound_to_us(binary: &Path) -> Command {
     let mut command = Command::new(binary);
     // SAFETY: sets a flag of the new process, which is safe between fork and exec.

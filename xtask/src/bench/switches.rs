@@ -1,4 +1,4 @@
-//! What a switch of tasks costs with a program at each: section `switches`.
+//! Measures the cost of a task switch with kernel programs attached to it: section `switches`.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use super::statistics::{median, quantile};
 use super::subject::Subject;
 use super::table::{Row, nanoseconds, percent};
 
-/// Round trips between two processes on one CPU: two switches each.
+/// Round trips between two processes on one CPU, two switches each.
 const ROUND_TRIPS: u32 = 100_000;
 const PAIRS: usize = 12;
 const TIER: &str = "--accounting=switch";
@@ -17,7 +17,7 @@ const RUN_QUEUE: &str = "--collector.runqueue";
 const TIER_MOST_NS: f64 = 60.0;
 const RUN_QUEUE_MOST_NS: f64 = 100.0;
 
-/// Time of the programs that run at switches, less that of an empty one, and what a ping-pong is slowed down by.
+/// Time of the programs that run at switches, less that of an empty one, and the slow-down of a ping-pong.
 pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
     let typed = bench.start_agent(&[TIER])?;
     let mut rows = vec![in_programs(&typed, TIER, "task_switch", TIER_MOST_NS)?.target()];
@@ -41,7 +41,7 @@ pub(super) fn cost(bench: &Bench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What programs take of a switch.
+/// Time of the programs in one switch.
 struct PerSwitch {
     name: String,
     ns: f64,
@@ -66,7 +66,7 @@ impl PerSwitch {
     }
 }
 
-/// Of `agent`, which runs as `name` says, all that start with `prefix`.
+/// Time in the programs of `agent`, configured as `name` says, whose names start with `prefix`.
 fn in_programs(agent: &Subject, name: &str, prefix: &str, most_ns: f64) -> Result<PerSwitch> {
     let _statistics = ProgramStatistics::enable()?;
     let empty = Empty::attach()?;
@@ -77,8 +77,8 @@ fn in_programs(agent: &Subject, name: &str, prefix: &str, most_ns: f64) -> Resul
         .map(|program| since(program, &before))
         .collect();
     let empty = empty.counted()?;
-    // Each run is timed, which costs what the empty program shows; programs that run less often than switches count
-    // as often as they ran.
+    // The kernel times each run, which costs as much as the empty program shows. A program that runs less often than there are
+    // switches counts as often as it ran.
     let net_ns = |program: &Program| program.time_ns - program.runs * empty.each_ns();
     let ns = ran.iter().map(net_ns).sum::<f64>() / empty.runs;
     let names: Vec<&str> = ran.iter().map(|program| program.name.as_str()).collect();
@@ -107,7 +107,7 @@ fn since(program: Program, before: &[Program]) -> Program {
     }
 }
 
-/// Pairs of ping-pongs beside an agent that has programs at switches and one that has none, in changing order.
+/// Pairs of ping-pongs beside an agent with programs at switches and one without, in changing order.
 fn slow_down(bench: &Bench, arguments: &[&str]) -> Result<Vec<Row>> {
     let stretch = |arguments: &[&str]| -> Result<Churn> {
         let _agent = bench.start_agent(arguments)?;

@@ -1,4 +1,4 @@
-//! The table: rows of figures as Markdown, aligned so that it reads well on a terminal, too; and what they were made of.
+//! Tables of figures as Markdown, aligned so that they are readable on a terminal, and the measured values behind them.
 
 use std::fmt::Write as _;
 
@@ -13,11 +13,11 @@ const HEADS: [&str; 8] = [
     "",
 ];
 
-/// One figure.
+/// One row of a table.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     cells: [String; HEADS.len()],
-    /// Whose values, and the values in nanoseconds.
+    /// Name of the program, and its values in nanoseconds.
     raw: Vec<(&'static str, Vec<f64>)>,
 }
 
@@ -29,14 +29,14 @@ impl Row {
         row
     }
 
-    /// The peer's figure, and ours as a share of it.
+    /// Adds the peer's figure, and the agent's as a share of it.
     pub(super) fn beside(mut self, theirs: String, share: f64) -> Self {
         self.cells[2] = theirs;
         self.cells[3] = ratio(share);
         self
     }
 
-    /// The same of node_exporter, which counts no groups.
+    /// Adds the figure of node_exporter, which counts no groups.
     pub(super) fn beside_node(mut self, theirs: String, share: f64) -> Self {
         self.cells[4] = theirs;
         self.cells[5] = ratio(share);
@@ -49,7 +49,7 @@ impl Row {
         self
     }
 
-    /// All times that the figure of `whom` is made of.
+    /// Adds all times behind the figure of `whom`.
     pub(super) fn of(mut self, whom: &'static str, times_ns: &[f64]) -> Self {
         self.raw.push((whom, times_ns.to_vec()));
         self
@@ -66,7 +66,7 @@ pub(super) fn nanoseconds(ns: f64) -> String {
     format!("{ns:.0} ns")
 }
 
-/// Megabytes of 10^6 bytes.
+/// Text of a size in megabytes of 10^6 bytes.
 pub(super) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
@@ -75,7 +75,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:+.2} %", share * 100.0)
 }
 
-/// A small share reads better as a fraction of one.
+/// Text of a ratio; a small share is shown as a fraction of one.
 fn ratio(share: f64) -> String {
     if share < 0.5 {
         format!("1/{:.0}", 1.0 / share)
@@ -84,7 +84,7 @@ fn ratio(share: f64) -> String {
     }
 }
 
-/// Columns in which no row has anything are left out.
+/// The table; columns that are empty in all rows are left out.
 pub(super) fn markdown(rows: &[Row]) -> String {
     let heads = HEADS.map(str::to_owned);
     let lines = || std::iter::once(&heads).chain(rows.iter().map(|row| &row.cells));
@@ -110,7 +110,7 @@ pub(super) fn markdown(rows: &[Row]) -> String {
     text
 }
 
-/// What the rows are made of, in microseconds, folded away; nothing where no row says.
+/// The values behind the rows, in microseconds, in a folded section; empty if no row has any.
 pub(super) fn raw(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {

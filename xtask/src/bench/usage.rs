@@ -1,27 +1,27 @@
-//! What a process uses, as the kernel tells: CPU in nanoseconds, memory in bytes.
+//! Reads the resources that a process uses from the kernel: CPU in nanoseconds, memory in bytes.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Resident memory, now and at its highest.
+/// Resident memory: current and highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Memory {
     pub(crate) now_bytes: u64,
     pub(crate) peak_bytes: u64,
 }
 
-/// User and system time of all threads of `pid`, ended ones included; exact, not sampled by ticks.
+/// User and system time of all threads of `pid`, ended ones included; exact, not sampled at ticks.
 pub(crate) fn cpu_ns(pid: u32) -> Result<f64> {
     let pid = libc::pid_t::try_from(pid)?;
     let mut clock = 0;
-    // SAFETY: writes one number to a local.
+    // SAFETY: writes one number to a local variable.
     let result = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
     ensure!(result == 0, "process {pid} has no CPU clock: it is gone");
     clock_ns(clock)
 }
 
-/// The same of this process.
+/// User and system time of this process.
 pub(crate) fn own_cpu_ns() -> Result<f64> {
     clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
@@ -31,7 +31,7 @@ fn clock_ns(clock: libc::clockid_t) -> Result<f64> {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: writes to a local.
+    // SAFETY: writes to a local variable.
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
     ensure!(result == 0, "the CPU clock is gone with its process");
     Ok(time.tv_sec as f64 * 1e9 + time.tv_nsec as f64)
@@ -42,9 +42,9 @@ pub(crate) fn family_cpu_ns() -> f64 {
     [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
         .into_iter()
         .map(|who| {
-            // SAFETY: all bytes zero are a value of it.
+            // SAFETY: all bytes zero are a valid value of the type.
             let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-            // SAFETY: writes to a local.
+            // SAFETY: writes to a local variable.
             unsafe { libc::getrusage(who, &raw mut usage) };
             let us = |time: libc::timeval| time.tv_sec as f64 * 1e6 + time.tv_usec as f64;
             (us(usage.ru_utime) + us(usage.ru_stime)) * 1e3
@@ -70,14 +70,14 @@ fn parse_memory(status: &str) -> Option<Memory> {
     })
 }
 
-/// Works until this process has used `time` of CPU more.
+/// Works until this process has used `time` more of CPU.
 pub(crate) fn work(time: Duration) -> Result<()> {
     let end = own_cpu_ns()? + time.as_nanos() as f64;
     while own_cpu_ns()? < end {}
     Ok(())
 }
 
-/// Works until this thread has used `time` of CPU more; what it has used since its start.
+/// Works until this thread has used `time` more of CPU. Returns the CPU time that the thread has used since its start.
 pub(crate) fn work_thread(time: Duration) -> Result<f64> {
     let used = || clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
     let end = used()? + time.as_nanos() as f64;
