@@ -1,10 +1,10 @@
 //! The load itself, in a process of its own: `xtask bench load idle=5000 busy=50`.
 //!
-//! Kinds: `idle=N` processes that sleep (forked, not exec'd; 50 different comms), `busy=N` processes that work 2 ms in each
-//! 100 ms, so 50 of them use one CPU; `threads=N` sleeping threads of this process; `threaded=N` sleeping processes of 20
-//! threads each; `execs=N` programs run one after another; `pingpong=N` bytes sent to and fro between two processes on one
-//! CPU. Says [`READY`] when all but the last two are there and ends with its input; after those it says the CPU and the wall
-//! time in nanoseconds and ends. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
+//! Kinds: `idle=N` processes that sleep (forked, not exec'd; 50 different comms), `busy=N` processes that work 2 ms in each 100
+//! ms, so 50 of them use one CPU; `threads=N` sleeping threads of this process; `threaded=N` sleeping processes of 20 threads
+//! each; `execs=N` programs run one after another; `pingpong=N` bytes sent to and fro between two processes on one CPU. For the
+//! last two kinds it prints the CPU and the wall time in nanoseconds and ends; for the others it prints [`READY`] when all of
+//! them exist, and ends with its input. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;

@@ -1,5 +1,5 @@
-//! All nodes of a job. What adds up groups over nodes is read from the series that `deploy/prometheus/rules.yml` records:
-//! ten thousand nodes have too many to add up at each look.
+//! The dashboard of all nodes of a job. Sums of groups over nodes come from the series that `deploy/prometheus/rules.yml`
+//! records: ten thousand nodes have too many series to add up at each look.
 
 use super::model::{
     Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit,
@@ -58,7 +58,7 @@ fn state() -> Row {
     )
 }
 
-/// The ten groups with most of a recorded series.
+/// The ten groups with the highest values of a recorded series.
 fn top_groups(
     title: &'static str,
     description: &'static str,
@@ -123,7 +123,7 @@ fn groups() -> Row {
     )
 }
 
-/// The ten nodes with most of a recorded series.
+/// The ten nodes with the highest values of a recorded series.
 fn top_nodes(
     title: &'static str,
     description: &'static str,

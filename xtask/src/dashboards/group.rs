@@ -1,10 +1,10 @@
-//! One group on some or all of its nodes.
+//! The dashboard of one group on some or all of its nodes.
 
 use super::model::{
     Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit,
 };
 
-/// What every query selects by.
+/// Label selectors of every query.
 const GROUP: &str = r#"job=~"$job", instance=~"$instance", groupname="$groupname""#;
 
 pub(super) fn dashboard() -> Dashboard {
@@ -71,7 +71,7 @@ fn now() -> Row {
     )
 }
 
-/// The fifteen nodes with most.
+/// The fifteen nodes with the highest values.
 fn top(title: &'static str, description: &'static str, unit: &'static str, value: &str) -> Panel {
     lines(title, description, unit)
         .query(
@@ -131,7 +131,7 @@ fn by_node() -> Row {
     )
 }
 
-/// A family added up over nodes, by one of its labels.
+/// A family summed over nodes, by one of its labels.
 fn by(
     title: &'static str,
     description: &'static str,

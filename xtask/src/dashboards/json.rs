@@ -1,15 +1,15 @@
-//! A dashboard as Grafana takes it: the tables of its panels, laid out, and what all dashboards have alike.
+//! Writes a dashboard in Grafana's JSON: the panels with their positions, and the settings that all dashboards share.
 
 use serde_json::{Value, json};
 
 use super::model::{Choice, Dashboard, Kind, Link, Panel, Row, Variable};
 
-/// Grafana's grid.
+/// Columns of Grafana's grid.
 const COLUMNS: u64 = 24;
-/// The version of the format: Grafana 9; later ones take it and bring it up to theirs.
+/// Version of the format: Grafana 9; later versions read it and upgrade it.
 const SCHEMA: u64 = 37;
 
-/// The file, with a line break at its end.
+/// The content of the file, with a line break at its end.
 pub(super) fn text(dashboard: &Dashboard) -> String {
     format!("{:#}\n", value(dashboard))
 }
@@ -70,7 +70,7 @@ fn variable(variable: &Variable) -> Value {
         "datasource": prometheus(),
         "definition": query,
         "query": {"query": query, "refId": format!("variable-{name}")},
-        // With the time range: what is gone can be looked at.
+        // Refreshes with the time range, so that users can select values that no longer exist.
         "refresh": 2,
         "sort": 1,
         "multi": several,
@@ -84,7 +84,7 @@ fn prometheus() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
 
-/// Rows from top to bottom, panels from left to right.
+/// Positions of the panels: rows from top to bottom, panels from left to right.
 fn panels(rows: &[Row]) -> Vec<Value> {
     let mut panels: Vec<Value> = Vec::new();
     let mut y = 0;

@@ -1,7 +1,7 @@
-//! `cargo xtask dashboards`: writes the Grafana dashboards of `deploy/grafana` from the tables here.
+//! `cargo xtask dashboards`: writes the Grafana dashboards of `deploy/grafana` from the tables in this folder.
 //!
-//! In: nothing. Out: one JSON file each, for Grafana 9 and later. A test demands that what is checked in is what would be
-//! written; whether the queries return data is asked of a real Prometheus by `cargo xtask parity`.
+//! It takes no arguments and writes one JSON file per dashboard, for Grafana 9 and later. A test checks that the files in the
+//! repository are the ones that it would write; `cargo xtask parity` runs the queries on a real Prometheus.
 
 mod fleet;
 mod group;
@@ -16,7 +16,7 @@ use model::Dashboard;
 
 type Make = fn() -> Dashboard;
 
-/// All of them, by the name of the file.
+/// All dashboards, by file name.
 const DASHBOARDS: &[(&str, Make)] = &[
     ("fleet.json", fleet::dashboard),
     ("node.json", node::dashboard),
@@ -94,7 +94,7 @@ mod tests {
         }
     }
 
-    /// The names behind the dollar signs of `query`.
+    /// The names after the dollar signs in `query`.
     fn names(query: &str) -> impl Iterator<Item = &str> {
         query.split('$').skip(1).map(|rest| {
             let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';

@@ -1,13 +1,13 @@
-//! What a dashboard is made of, without what all of them have alike.
+//! The parts in which dashboards differ; `json` adds the settings that all of them share.
 
 /// One dashboard.
 #[derive(Debug)]
 pub(super) struct Dashboard {
-    /// Part of its address in Grafana, and of the links between them.
+    /// Part of its address in Grafana, and of links between dashboards.
     pub(super) uid: &'static str,
     pub(super) title: &'static str,
     pub(super) description: &'static str,
-    /// Beside `datasource`, in the order in which they depend on each other.
+    /// Variables beside `datasource`, in the order in which they depend on each other.
     pub(super) variables: Vec<Variable>,
     pub(super) rows: Vec<Row>,
 }
@@ -21,50 +21,50 @@ pub(super) struct Variable {
     pub(super) choice: Choice,
 }
 
-/// How many values of a variable may be chosen.
+/// How many values of a variable a user may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
     One,
-    /// All at first, which Grafana writes out.
+    /// Several, at first all; Grafana writes all values into the query.
     Several,
-    /// The same, but all is `.+`: written out, ten thousand nodes are no query any more.
+    /// Several, but all of them is `.+`: a query with the names of ten thousand nodes would be too long.
     Many,
 }
 
-/// Panels under one head.
+/// Panels under one heading.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) title: &'static str,
     pub(super) panels: Vec<Panel>,
 }
 
-/// One query and what its series are called.
+/// One query and the name of its series.
 #[derive(Debug)]
 pub(super) struct Query {
     pub(super) expr: String,
     pub(super) legend: &'static str,
 }
 
-/// How the values are shown.
+/// How a panel shows its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// One number now.
+    /// The current value as a number.
     Number,
-    /// The value of a label now.
+    /// The current value of a label.
     Word,
     /// Lines.
     Lines,
-    /// Areas on top of each other: parts of a whole.
+    /// Stacked areas: parts of a whole.
     Parts,
 }
 
-/// Where a click on a series leads.
+/// Target of a click on a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
     Nowhere,
-    /// To the node dashboard, by the label `instance`.
+    /// The node dashboard, by the label `instance`.
     Node,
-    /// To the group dashboard, by the label `groupname`.
+    /// The group dashboard, by the label `groupname`.
     Group,
 }
 
@@ -74,15 +74,15 @@ pub(super) struct Panel {
     pub(super) title: &'static str,
     pub(super) description: &'static str,
     pub(super) kind: Kind,
-    /// As Grafana calls it.
+    /// Grafana's name of the unit.
     pub(super) unit: &'static str,
     pub(super) queries: Vec<Query>,
     pub(super) link: Link,
-    /// From which value on it is red.
+    /// Value from which on it is red.
     pub(super) red_from: Option<f64>,
 }
 
-/// Units, as Grafana calls them.
+/// Grafana's names of units.
 pub(super) mod unit {
     pub(in super::super) const BYTES: &str = "bytes";
     pub(in super::super) const BYTES_PER_SECOND: &str = "Bps";

@@ -1,10 +1,10 @@
-//! One node: its groups, and the agent that tells of them.
+//! The dashboard of one node: its groups, and its agent.
 
 use super::model::{
     Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit, word,
 };
 
-/// What every query selects by.
+/// Label selectors of every query.
 const NODE: &str = r#"job=~"$job", instance="$instance""#;
 
 pub(super) fn dashboard() -> Dashboard {
@@ -52,7 +52,7 @@ fn now() -> Row {
     )
 }
 
-/// The fifteen groups with most of an expression, with `FAMILY{…}` for a family's selector.
+/// The fifteen groups with the highest values of an expression, in which `FAMILY{…}` stands for a family's selector.
 fn top(
     title: &'static str,
     description: &'static str,

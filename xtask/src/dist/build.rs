@@ -1,4 +1,4 @@
-//! Builds what packages are made of: the static agent, and the pages that are made of its flags.
+//! Builds the content of packages: the static agent, and the pages that are generated from its flags.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,12 @@ use crate::{command, workspace};
 #[derive(Debug)]
 pub(super) struct Built {
     pub(super) agent: PathBuf,
-    /// Where the manual page, the completions and the notices are.
+    /// Folder of the manual page, the completions and the notices.
     pub(super) pages: PathBuf,
     pub(super) notices: PathBuf,
 }
 
-/// The pages come from a build for this machine: they are the same for every target.
+/// Builds for `target`. The pages come from a build for this machine, because they are the same for every target.
 pub(super) fn build(target: &Target, release: &Release, folder: &Path) -> Result<Built> {
     let mut cargo = workspace::cargo_with_ebpf();
     cargo
@@ -44,7 +44,7 @@ pub(super) fn build(target: &Target, release: &Release, folder: &Path) -> Result
     })
 }
 
-/// Flags for rustc that call this machine's folders by names that are the same everywhere: panics carry the paths of sources.
+/// Flags for rustc that replace this machine's paths by paths that are the same everywhere: panics contain the paths of sources.
 fn without_paths() -> Result<String> {
     let home = std::env::var_os("CARGO_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),

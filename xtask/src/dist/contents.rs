@@ -1,4 +1,4 @@
-//! What is in a package: one table for all three formats.
+//! The content of a package: one table for all three formats.
 
 use std::io::Write as _;
 
@@ -24,7 +24,7 @@ const DEB: &[Format] = &[Format::Deb];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Program,
-    /// What was edited survives an upgrade.
+    /// A configuration file: a user's changes survive an upgrade.
     Configuration,
     Documentation,
     Other,
@@ -33,19 +33,19 @@ pub(super) enum Kind {
 #[derive(Debug)]
 enum Origin {
     Agent,
-    /// Made of the flags.
+    /// A page generated from the flags.
     Page(&'static str),
-    /// Of whoever wrote the rest of the binary.
+    /// Notices about the code of others in the binary.
     Notices,
     /// A file of the repository.
     Tree(&'static str),
-    /// Debian's own record of the package's versions.
+    /// Debian's changelog of the package.
     DebianChangelog,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Where it is on a machine; with the end `.gz` it is compressed.
+    /// Path on an installed machine; a file that ends in `.gz` is compressed.
     path: &'static str,
     origin: Origin,
     kind: Kind,
@@ -80,7 +80,7 @@ const CONTENTS: &[Entry] = &[
     entry("/usr/share/man/man1/headcount.1.gz", Page("headcount.1"), Documentation, EVERY),
     entry("/usr/share/bash-completion/completions/headcount", Page("headcount.bash"), Other, EVERY),
     entry("/usr/share/fish/vendor_completions.d/headcount.fish", Page("headcount.fish"), Other, EVERY),
-    // Debian's zsh looks elsewhere than zsh itself.
+    // Debian's zsh reads another folder than zsh by default.
     entry("/usr/share/zsh/site-functions/_headcount", Page("_headcount"), Other, NOT_DEB),
     entry("/usr/share/zsh/vendor-completions/_headcount", Page("_headcount"), Other, DEB),
     entry("/usr/share/doc/headcount/README.md", Tree("README.md"), Documentation, EVERY),
@@ -105,7 +105,7 @@ const CONTENTS: &[Entry] = &[
     entry("/usr/share/lintian/overrides/headcount", Tree("deploy/debian/lintian-overrides"), Other, DEB),
 ];
 
-/// The folders of the table that are nobody else's; rpm wants to be told.
+/// The folders of the table that belong to this package only; an rpm must list them.
 pub(super) const FOLDERS: &[&str] = &[
     "/etc/headcount",
     "/usr/share/doc/headcount",
@@ -130,7 +130,7 @@ impl File {
     }
 }
 
-/// In the order of the table.
+/// The files of a package, in the order of the table.
 pub(super) fn files(format: Format, release: &Release, built: &Built) -> Result<Vec<File>> {
     let entries = CONTENTS
         .iter()
@@ -161,14 +161,14 @@ fn bytes(origin: &Origin, release: &Release, built: &Built) -> Result<Vec<u8>> {
     }
 }
 
-/// Without a name and a time stamp in it, as `gzip -9n`.
+/// Compresses as `gzip -9n` does, without a name and a time stamp.
 fn compress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut compressor = GzBuilder::new().write(Vec::new(), Compression::best());
     compressor.write_all(bytes)?;
     compressor.finish()
 }
 
-/// How packages and the tarball's folder are called.
+/// Name of a package, and of the tarball's folder, with the version.
 pub(super) fn title(release: &Release) -> String {
     format!("{NAME}-{}", release.version)
 }

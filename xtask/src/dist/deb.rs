@@ -1,4 +1,4 @@
-//! The `.deb`, written by dpkg-deb.
+//! Writes the `.deb` with dpkg-deb.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(super) fn write(
     Ok(package)
 }
 
-/// The folder that dpkg reads and does not install.
+/// Writes the folder with the package's data for dpkg, which it does not install.
 fn control(target: &Target, release: &Release, files: &[File], staged: &Path) -> Result<()> {
     let own = workspace::root().join("deploy/debian");
     let folder = staged.join("DEBIAN");
@@ -74,7 +74,7 @@ fn control(target: &Target, release: &Release, files: &[File], staged: &Path) ->
     Ok(())
 }
 
-/// Configuration is not in it: dpkg keeps its sums elsewhere.
+/// Checksums of the files, without configuration files, whose sums dpkg keeps elsewhere.
 fn md5sums(files: &[File], staged: &Path) -> Result<String> {
     let fixed = files.iter().filter(|file| file.kind != Kind::Configuration);
     let mut paths: Vec<&str> = fixed
@@ -84,7 +84,7 @@ fn md5sums(files: &[File], staged: &Path) -> Result<String> {
     command::read(Command::new("md5sum").current_dir(staged).args(paths))
 }
 
-/// Debian wants to know of each version of the package, apart from what the program itself became.
+/// The changelog that Debian requires for each version of the package, apart from the changelog of the program.
 pub(super) fn changelog(release: &Release) -> Result<String> {
     Ok(format!(
         "{NAME} ({}) unstable; urgency=medium\n\n  * Release {}; what is new is in changelog.gz.\n\n -- {MAINTAINER}  {}\n",

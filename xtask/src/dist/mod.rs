@@ -1,10 +1,10 @@
-//! `cargo xtask dist [--target TRIPLE]...`: what is handed to users.
+//! `cargo xtask dist [--target TRIPLE]...`: builds the release files for users.
 //!
-//! In: target triples from [`TARGETS`]; without one, the first. Out: for each a static binary in a tarball, a `.deb` and an
-//! `.rpm`, in `target/dist`, with the checksums of all that is there in `SHA256SUMS`.
+//! In come target triples from [`TARGETS`]; without one, the first. Out come, for each, a static binary in a tarball, a `.deb`
+//! and an `.rpm`, in `target/dist`, with the checksums of all files there in `SHA256SUMS`.
 //!
-//! What a package holds stands in one table, [`contents`]. The same commit gives the same bytes: every time stamp is the
-//! commit's (or `SOURCE_DATE_EPOCH`), owners are root, and no path of this machine is in the binary.
+//! The content of a package is one table, [`contents`]. The same commit gives the same bytes: every time stamp is that of the
+//! commit (or `SOURCE_DATE_EPOCH`), all files belong to root, and no path of this machine is in the binary.
 
 mod build;
 mod contents;
@@ -27,9 +27,9 @@ pub(crate) use release::Release;
 #[derive(Debug)]
 pub(crate) struct Target {
     triple: &'static str,
-    /// The machine's name in the names of tarballs and `.rpm`s.
+    /// Name of the architecture in the names of tarballs and `.rpm`s.
     arch: &'static str,
-    /// Debian's name of it.
+    /// Debian's name of the architecture.
     debian_arch: &'static str,
     requirements: &'static [&'static Requirement],
 }
@@ -64,7 +64,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     sum(&folder)
 }
 
-/// The `.deb` of a release, for whoever tests it.
+/// Builds the `.deb` of a release, for tests of the package.
 pub(crate) fn debian_package(release: &Release, folder: &Path) -> Result<PathBuf> {
     let target = &TARGETS[0];
     setup::ensure(target.requirements)?;
@@ -91,7 +91,7 @@ fn choose(arguments: &[String]) -> Result<Vec<&'static Target>> {
     pairs.collect()
 }
 
-/// Packages of another version would be in `SHA256SUMS`.
+/// Removes old packages: those of another version would be in `SHA256SUMS`.
 fn clear(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -113,7 +113,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("read {}", path.display()))
 }
 
-/// Lays the files below `root` as they will be on a machine; permissions included, owners not.
+/// Lays the files below `root` as on an installed machine, with permissions, but without owners.
 fn stage(files: &[File], root: &Path) -> Result<()> {
     for file in files {
         let path = root.join(file.path.trim_start_matches('/'));
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use build::Built;
 
-    /// Stands for what takes minutes to build.
+    /// Takes the place of a build, which takes minutes.
     fn built(folder: &Path) -> Built {
         let pages = folder.join("pages");
         create(&pages).expect("a folder for the pages");

@@ -1,7 +1,7 @@
-//! Whose code is in the binary, and on what terms: most licences ask for their text to go with it.
+//! Collects the authors and licences of the code in the binary: most licences require that their text goes with it.
 //!
-//! In: the lock file and the sources of the crates, as cargo keeps them. Out: a text that names each crate once, and each
-//! wording of a licence once with the crates that it came with.
+//! In come the lock file and the sources of the crates, as cargo keeps them; out comes a text that names each crate once, and
+//! each wording of a licence once with the crates that it came with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,12 +12,12 @@ use serde_json::Value;
 use super::{Target, read_file};
 use crate::{command, workspace};
 
-/// What is linked in and is no crate.
+/// Linked code that is no crate.
 const LIBRARIES: &str = "\
 the standard library of Rust: MIT OR Apache-2.0, copyright The Rust Project contributors
 musl, the C library: MIT, copyright Rich Felker and others
 ";
-/// How the names of such files begin, in capitals.
+/// Beginnings of the names of licence files, in capitals.
 const NAMES: &[&str] = &[
     "LICENSE",
     "LICENCE",
@@ -48,7 +48,7 @@ pub(super) fn notices(target: &Target) -> Result<String> {
     Ok(compose(&crates(&metadata, &linked)?))
 }
 
-/// Name and version of what a program of ours is linked of.
+/// Names and versions of the crates that a program of this workspace is linked from.
 fn linked(package: &str, triple: &str) -> Result<BTreeSet<String>> {
     let mut cargo = workspace::cargo();
     cargo
@@ -63,7 +63,7 @@ fn linked(package: &str, triple: &str) -> Result<BTreeSet<String>> {
     Ok(tree.lines().filter_map(title).collect())
 }
 
-/// Those of `linked` that others wrote.
+/// The crates in `linked` that are not of this workspace.
 fn crates(metadata: &Value, linked: &BTreeSet<String>) -> Result<Vec<Crate>> {
     let packages = metadata["packages"].as_array();
     let packages = packages.context("cargo metadata names no packages")?;

@@ -1,4 +1,4 @@
-//! What a release is called and when it was made.
+//! Version and time of a release.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ pub(super) const DESCRIPTION: &[&str] = &[
     "live a millisecond. Configuration file, flags and metric names are those of",
     "process-exporter.",
 ];
-/// The kernel programs inside the binary are under the GPL, too.
+/// Licence of the binary. The kernel programs in it are under the GPL, too.
 pub(super) const LICENSE: &str = "(MIT OR Apache-2.0) AND GPL-2.0-only";
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// The workspace's version, at the time of its last commit. Outside a git checkout `SOURCE_DATE_EPOCH` must say when.
+    /// The workspace's version at the time of its last commit. Outside a git checkout `SOURCE_DATE_EPOCH` must give the time.
     pub(crate) fn of_commit() -> Result<Self> {
         let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
             Ok(seconds) => seconds,
@@ -57,7 +57,7 @@ impl Release {
         }
     }
 
-    /// The same, as if it were a later version.
+    /// The same release with a later version.
     pub(crate) fn later(&self) -> Self {
         Self {
             version: format!("{}+later", self.version),
@@ -65,7 +65,7 @@ impl Release {
         }
     }
 
-    /// The time in a form of date(1)'s.
+    /// The time in a format of date(1).
     pub(super) fn date(&self, format: &str) -> Result<String> {
         let at = format!("@{}", self.epoch);
         let mut date = Command::new("date");
@@ -74,7 +74,7 @@ impl Release {
         Ok(command::read(&mut date)?.trim().to_owned())
     }
 
-    /// The first package of this version.
+    /// Debian's name for the first package of this version.
     pub(super) fn debian_version(&self) -> String {
         format!("{}-1", self.version)
     }

@@ -1,4 +1,4 @@
-//! The `.rpm`, written without rpm's own tools: by a crate, which Debian machines can use too.
+//! Writes the `.rpm` with a crate, not with rpm's own tools, so that it also works on Debian machines.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::release::{DESCRIPTION, LICENSE, NAME, SUMMARY};
 use super::{Release, Target, read_file};
 use crate::workspace;
 
-/// The only release of a version; a distribution's own packages count further.
+/// Release number of each version; packages of distributions use higher ones.
 const RELEASE: &str = "1";
 
 pub(super) fn write(

@@ -1,4 +1,4 @@
-//! The tarball: the tree as it will be on a machine, below one folder.
+//! Writes the tarball: the files as on an installed machine, below one folder.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::contents::{self, Format, title};
 use super::{Release, Target, stage};
 use crate::command;
 
-/// Names files only: unpacked onto a machine's root it shall change no folder's mode there.
+/// Writes entries for files only: unpacking onto a machine's root must not change the mode of a folder there.
 pub(super) fn write(
     target: &Target,
     release: &Release,

@@ -1,8 +1,9 @@
-//! From the DaemonSet's manifest to what a container runtime is told: as the kubelet and containerd do it for user 0, so with
-//! no ambient and no inheritable capabilities.
+//! Converts the DaemonSet's manifest into the configuration of a container runtime, as the kubelet and containerd do for user 0:
+//! without ambient and inheritable capabilities.
 //!
-//! Pure. Where the manifest says something that is not known here, that is an error: it would not be tried out. Left out is
-//! what this machine need not have: the pod's network (the host's takes its place) and the runtime's seccomp profile.
+//! It does no IO. A field of the manifest that is not known here is an error, because the trial would not test it. Left out are
+//! the parts that this machine need not have: the pod's network (that of the host takes its place) and the runtime's seccomp
+//! profile.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-/// Where the volumes of the manifest are on this machine, by the path on the node or by the name of the ConfigMap's volume.
+/// Paths of the manifest's volumes on this machine, by the path on the node or by the name of the ConfigMap's volume.
 pub(super) type Volumes = BTreeMap<&'static str, PathBuf>;
 
-/// What containerd hides, as far as it is there.
+/// Paths that containerd hides, if they exist.
 const MASKED: [&str; 6] = [
     "/proc/acpi",
     "/proc/kcore",
@@ -30,7 +31,7 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
-/// `config.json` of a runtime bundle for the manifest's only container; `more` arguments follow its own.
+/// `config.json` of a runtime bundle for the only container of the manifest; the arguments `more` follow its own.
 pub(super) fn bundle(
     daemon_set: &Value,
     volumes: &Volumes,
@@ -145,7 +146,7 @@ fn mounts(pod: &Value, volumes: &Volumes) -> Result<Vec<Value>> {
     Ok(mounts)
 }
 
-/// The volumes of the base: the node's are this machine's, but for the links of a kubelet that it does not have.
+/// The volumes of the base: those of the node are this machine's, except the links of a kubelet, which it does not have.
 pub(super) fn volumes(base: &Path, links: &Path) -> Volumes {
     BTreeMap::from([
         ("/proc", PathBuf::from("/proc")),

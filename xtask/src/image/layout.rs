@@ -1,7 +1,7 @@
-//! OCI's image layout, as one archive.
+//! Writes OCI's image layout as one archive.
 //!
-//! Pure: in come files, out goes a tar of blobs, each called after its hash, and an index that leads to them. No time is in
-//! it, and the owner of all files is root.
+//! It does no IO. In come files; out comes a tar of blobs, each named by its hash, and an index that leads to them. The archive
+//! contains no time, and root owns all files.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,15 +18,15 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// What one kind of machine gets.
+/// The image for one architecture.
 #[derive(Debug)]
 pub(super) struct Image {
-    /// What OCI calls the kind.
+    /// OCI's name of the architecture.
     pub(super) architecture: &'static str,
     pub(super) files: Vec<File>,
 }
 
-/// The archive, in which the image has the tag `version`.
+/// The archive; `version` is the tag of the image in it.
 pub(super) fn archive(images: &[Image], version: &str) -> Result<Vec<u8>> {
     let mut blobs = Blobs::default();
     let mut manifests = Vec::new();
@@ -92,7 +92,7 @@ fn manifest(blobs: &mut Blobs, image: &Image, version: &str) -> Result<Value> {
                 "org.opencontainers.image.version": version,
             },
         },
-        // The layer is not compressed, so this is its hash too.
+        // The layer is not compressed, so its digest is also its `diff_id`.
         "rootfs": {"type": "layers", "diff_ids": [&layer["digest"]]},
     });
     let config = blobs.add_json(CONFIG, &config);
@@ -101,12 +101,12 @@ fn manifest(blobs: &mut Blobs, image: &Image, version: &str) -> Result<Value> {
     Ok(blobs.add_json(MANIFEST, &manifest))
 }
 
-/// Contents by hash.
+/// Contents by their hash.
 #[derive(Default)]
 struct Blobs(BTreeMap<String, Vec<u8>>);
 
 impl Blobs {
-    /// Its descriptor.
+    /// Adds a blob and returns its descriptor.
     fn add(&mut self, media_type: &str, bytes: Vec<u8>) -> Value {
         let mut hash = String::new();
         for byte in Sha256::digest(&bytes) {
@@ -127,7 +127,7 @@ impl Blobs {
     }
 }
 
-/// The files, and before each the folders that it is the first in.
+/// A tar of the files; each folder comes before the first file in it.
 fn tar(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut folders: Vec<&Path> = Vec::new();

@@ -1,9 +1,9 @@
-//! `cargo xtask image [--run] [--target TRIPLE]...`: the image for containers, without a daemon.
+//! `cargo xtask image [--run] [--target TRIPLE]...`: builds the container image without a daemon.
 //!
-//! In: target triples from [`TARGETS`]; without one, the first. Out: `target/image/headcount.tar`, an archive in OCI's layout with
-//! one image or, for several targets, an index of them: `podman load`, `ctr image import` and `skopeo copy oci-archive:` take
-//! it. Nothing is in it but the static binary and the licences. The same binaries give the same bytes.
-//! With `--run` it is also run as the DaemonSet's manifest says, and held to what it should count ([`trial`]).
+//! In come target triples from [`TARGETS`]; without one, the first. Out comes `target/image/headcount.tar`, an archive in OCI's
+//! layout with one image or, for several targets, an index of them; `podman load`, `ctr image import` and `skopeo copy
+//! oci-archive:` accept it. It contains only the static binary and the licences. The same binaries give the same bytes. With
+//! `--run` the image also runs as the DaemonSet's manifest describes, and its counts are checked ([`trial`]).
 
 mod container;
 mod layout;
@@ -18,11 +18,11 @@ use crate::setup::{self, Requirement};
 use crate::{command, workspace};
 use layout::Image;
 
-/// A machine that images are for.
+/// An architecture of images.
 #[derive(Debug)]
 struct Target {
     triple: &'static str,
-    /// What OCI calls it.
+    /// OCI's name of the architecture.
     architecture: &'static str,
     requirements: &'static [&'static Requirement],
 }

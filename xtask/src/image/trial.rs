@@ -1,8 +1,8 @@
-//! The image run as the DaemonSet's manifest says, and what it must count then.
+//! Runs the image as the DaemonSet's manifest describes, and checks its counts.
 //!
-//! In: the archive. Out: figures, and failure unless the kernel programs are at work with the manifest's capabilities and the
-//! host's procfs at `/host/proc`, every one of many short processes is counted, and a pod's container has its names. umoci and
-//! runc of Debian unpack and run it; neither is installed. It needs root, and listens on 127.0.0.1 only.
+//! In comes the archive. Out come figures, and failure unless the kernel programs work with the manifest's capabilities and the
+//! host's procfs at `/host/proc`, the agent counts each of many short processes, and a pod's container has its names. Debian's
+//! umoci and runc unpack and run the image; neither is installed. It needs root, and listens on 127.0.0.1 only.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,12 +21,12 @@ use super::container;
 use super::workload::{self, Workload};
 use crate::{command, debian::Apt, manifests, setup, workspace};
 
-/// As the kubelet puts a container of a pod; id and uid are of no real one.
+/// Cgroup of a container of a pod, as the kubelet makes it; id and uid are made up.
 const CGROUP: &str = "/kubepods/burstable/pod1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
 const CONTAINER: &str = "4ea6c0047ea6c0047ea6c0047ea6c0047ea6c0047ea6c0047ea6c0047ea6c004";
-/// Processes that live for a millisecond.
+/// Number of processes that live for a millisecond.
 const SHORT: u32 = 2000;
-/// In place of a kubelet's links.
+/// Folder in place of the kubelet's links.
 const LINKS: &str = "links";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,14 +43,14 @@ pub(super) fn run(archive: &Path) -> Result<()> {
         }
     }
     let bundle = prepare(archive, &folder, &tools)?;
-    // As most containers of a node are, it is there before the agent.
+    // The container starts before the agent, as most containers of a node do.
     let mut workload = Workload::start(&folder.join(LINKS), SHORT)?;
     let mut agent = Running::start(&tools.join("usr/sbin/runc"), &bundle)?;
     agent.wait_for_address()?;
     check(&agent, &mut workload)
 }
 
-/// The bundle that the runtime is given.
+/// Makes the bundle for the runtime.
 fn prepare(archive: &Path, folder: &Path, tools: &Path) -> Result<PathBuf> {
     let (layout, bundle, links) = (
         folder.join("layout"),
@@ -79,7 +79,7 @@ fn prepare(archive: &Path, folder: &Path, tools: &Path) -> Result<PathBuf> {
     ));
     command::read(umoci.arg(bundle.join("rootfs")))?;
     let volumes = container::volumes(&manifests::deploy().join("base"), &links);
-    // At this level it tells why something of a process could not be read.
+    // At this log level the agent reports why a file of a process could not be read.
     let arguments = ["--web.listen-address=127.0.0.1:0", "--log.level=debug"].map(str::to_owned);
     let cgroup = format!("{CGROUP}/{CONTAINER}");
     let config = container::bundle(&manifests::daemon_set()?, &volumes, &cgroup, &arguments)?;
@@ -87,13 +87,13 @@ fn prepare(archive: &Path, folder: &Path, tools: &Path) -> Result<PathBuf> {
     Ok(bundle)
 }
 
-/// A container, removed when dropped.
+/// A running container; it is removed when this is dropped.
 struct Running {
     runc: PathBuf,
     state: PathBuf,
     child: Child,
     log: Option<BufReader<ChildStderr>>,
-    /// What its log says that it could not read.
+    /// Log lines about files that it could not read.
     unread: Arc<Mutex<Vec<String>>>,
     address: String,
 }
@@ -101,7 +101,7 @@ struct Running {
 impl Running {
     fn start(runc: &Path, bundle: &Path) -> Result<Self> {
         let state = bundle.with_file_name("state");
-        // One that is left from a run that was killed.
+        // Removes a container that a killed run left behind.
         let _ = remove(runc, &state);
         let mut command = runtime(runc, &state);
         command.args(["run", "--bundle"]).arg(bundle).arg(CONTAINER);
@@ -129,7 +129,7 @@ impl Running {
         })
     }
 
-    /// Reads its log up to the line that says where it listens; from then on a thread does.
+    /// Reads its log up to the line with its address; a thread reads the rest.
     fn wait_for_address(&mut self) -> Result<()> {
         let mut log = self.log.take().context("its log is read already")?;
         let mut line = String::new();
@@ -158,7 +158,7 @@ impl Running {
         });
     }
 
-    /// The process id of the agent.
+    /// Process id of the agent.
     fn tgid(&self) -> Result<u32> {
         let state = command::read(runtime(&self.runc, &self.state).args(["state", CONTAINER]))?;
         let state: Value = serde_json::from_str(&state).context("runc state")?;
@@ -168,8 +168,8 @@ impl Running {
         tgid.context("runc state names no process")
     }
 
-    /// Fails unless its log says of so many readings, if there are any, why its rights are not to blame: their time was over,
-    /// as happens on a machine that stood still for a moment, or the same file is refused to this program, too, which is root.
+    /// Fails unless the log shows, for the given number of failed readings, a reason other than missing rights: a timeout, as on
+    /// a machine that stood still for a moment, or a file that is also refused to this program, which runs as root.
     fn not_by_rights(&self, failed: u64) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -191,7 +191,7 @@ impl Running {
     fn ask(&self, path: &str) -> Result<(u16, String)> {
         let mut stream = TcpStream::connect(&self.address).context("connect")?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        // Of HTTP/1.0, so the answer ends where the connection does.
+        // HTTP/1.0, so the answer ends with the connection.
         stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
@@ -220,7 +220,7 @@ fn runtime(runc: &Path, state: &Path) -> Command {
     command
 }
 
-/// The container, and the cgroups above its own, which runc leaves.
+/// Removes the container, and the cgroups above its own, which runc leaves behind.
 fn remove(runc: &Path, state: &Path) -> Result<()> {
     let removed = command::read(runtime(runc, state).args(["delete", "--force", CONTAINER]));
     for hierarchy in fs::read_dir("/sys/fs/cgroup")?.flatten() {
@@ -285,7 +285,7 @@ fn check(agent: &Running, workload: &mut Workload) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the workload's group has this value: ends of processes are told after a grace period of RCU.
+/// Waits until the workload's group has this value; records of ended processes come after an RCU grace period.
 fn counted(agent: &Running, family: &str, label: &str, expected: u32) -> Result<()> {
     use workload::{NAME, NAMESPACE, OWNER};
     let labels = [
@@ -312,8 +312,8 @@ fn counted(agent: &Running, family: &str, label: &str, expected: u32) -> Result<
     }
 }
 
-/// Whether a line of the log tells of a file of `/proc` that this program may not read either: some sandboxes protect their init
-/// from root itself.
+/// Whether a log line is about a file of `/proc` that this program may not read either: some sandboxes protect their init from
+/// root itself.
 fn is_refused_to_root(line: &str) -> bool {
     let read = || {
         let (_, what) = line.split_once("cannot read ")?;
@@ -326,7 +326,7 @@ fn is_refused_to_root(line: &str) -> bool {
     read().is_some_and(|file| file.is_err_and(is_refused))
 }
 
-/// What the kubelet would ask.
+/// The paths that the kubelet's probes would request.
 fn probes(daemon_set: &Value) -> Vec<String> {
     let container = &daemon_set["spec"]["template"]["spec"]["containers"][0];
     let paths = ["startupProbe", "livenessProbe", "readinessProbe"].map(|probe| {

@@ -1,6 +1,7 @@
-//! A container of a pod, as far as the agent sees one: a shell in a cgroup of its own, and a kubelet's link to its log.
+//! A container of a pod, as far as the agent sees one: a shell in a cgroup of its own, and a link to its log, as the kubelet
+//! makes it.
 //!
-//! The shell waits for a word, then starts processes that live for a millisecond, then waits to be ended.
+//! The shell waits for a word, then starts processes that live for a millisecond, then waits until it is killed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -11,24 +12,24 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-/// Below the cgroup v2 root, as the kubelet does it without systemd; id and uid are of no real pod.
+/// Its cgroup below the cgroup v2 root, as the kubelet makes it without systemd; id and uid are made up.
 const CGROUP: &str = "kubepods/burstable/podaaaaaaaa-0001-4002-8003-a0b1c2d3e4f5";
 const CONTAINER: &str = "0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad0bad";
-/// What its cluster calls it.
+/// Name of its pod.
 const POD: &str = "web-7d4b9c8f6d-x2k9p";
 pub(super) const NAMESPACE: &str = "trial";
 pub(super) const NAME: &str = "main";
-/// What the pod is one of.
+/// Name of the workload that the pod belongs to.
 pub(super) const OWNER: &str = "web";
 
-/// Ended, and its cgroup removed, when dropped.
+/// A running container; when dropped, it ends, and its cgroup is removed.
 pub(super) struct Workload {
     shell: Child,
     cgroup: PathBuf,
 }
 
 impl Workload {
-    /// `links` is the folder where the agent looks for names.
+    /// Starts the container; `links` is the folder where the agent looks for names.
     pub(super) fn start(links: &Path, processes: u32) -> Result<Self> {
         let link = format!("{POD}_{NAMESPACE}_{NAME}-{CONTAINER}.log");
         std::os::unix::fs::symlink("/nowhere", links.join(link)).context("make a link")?;
@@ -44,8 +45,8 @@ impl Workload {
         command.args(["-c", script, "workload", &processes.to_string()]);
         command.stdin(Stdio::piped());
         let descriptor = join.as_raw_fd();
-        // SAFETY: writes to a descriptor that is open for as long as this function runs, and sets a flag of the new process;
-        // both are safe between fork and exec.
+        // SAFETY: writes to a descriptor that is open while this function runs, and sets a flag of the new process; both are safe
+        // between fork and exec.
         unsafe {
             command.pre_exec(move || {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
@@ -59,7 +60,7 @@ impl Workload {
         Ok(Self { shell, cgroup })
     }
 
-    /// It may begin.
+    /// Lets the shell start its processes.
     pub(super) fn go(&mut self) -> Result<()> {
         let stdin = self
             .shell
@@ -72,23 +73,23 @@ impl Workload {
 
 impl Drop for Workload {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
+        // It may have ended by itself; then there is no process to kill.
         let _ = self.shell.kill();
         let _ = self.shell.wait();
         remove(&mut self.cgroup, 4);
     }
 }
 
-/// Removes a cgroup and those above it, `depth` in all, as far as they are empty.
+/// Removes a cgroup and those above it, `depth` in all, if they are empty.
 pub(super) fn remove(cgroup: &mut PathBuf, depth: usize) {
     for _ in 0..depth {
-        // Where it is not, or is not empty, nothing is to be removed.
+        // A cgroup that does not exist or is not empty stays as it is.
         let _ = fs::remove_dir(&*cgroup);
         cgroup.pop();
     }
 }
 
-/// Where cgroup v2 is mounted.
+/// The mount point of cgroup v2.
 fn unified() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("read /proc/self/mounts")?;
     let mut mounts = mounts

@@ -1,13 +1,13 @@
-//! From one node to a fleet. The figures per series and sample are Prometheus', measured or from its documentation; `deploy/SCALE.md`
-//! says how.
+//! Extrapolates from one node to a fleet. The figures per series and sample are Prometheus', measured or from its documentation;
+//! `deploy/SCALE.md` gives their origin.
 
-/// Memory of Prometheus for each series that is being written.
+/// Memory of Prometheus for each series that is being written, bytes.
 const MEMORY_BYTES_PER_SERIES: f64 = 4_000.0;
-/// A sample on disk, compacted: Prometheus' documentation says 1 to 2.
+/// Size of a sample on disk, compacted, bytes: Prometheus' documentation says 1 to 2.
 const DISK_BYTES_PER_SAMPLE: f64 = 1.5;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// Nodes that are all like the one measured.
+/// A number of nodes that are all like the measured one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fleet {
     pub(super) nodes: u64,

@@ -1,7 +1,8 @@
-//! `cargo xtask scale [HOST:PORT] [--nodes N] [--interval SECONDS]`: what an agent's exposition means for a fleet.
+//! `cargo xtask scale [HOST:PORT] [--nodes N] [--interval SECONDS]`: estimates the load that an agent's exposition makes in a
+//! fleet.
 //!
-//! In: the address of a running agent, 127.0.0.1:9256 without one; without TLS and password. Out: its series and bytes by part,
-//! and what as many such nodes mean for Prometheus. `deploy/SCALE.md` says what to do about it.
+//! In comes the address of a running agent without TLS and password, 127.0.0.1:9256 by default. Out come its series and bytes by
+//! part, and the load of Prometheus with that many such nodes. `deploy/SCALE.md` describes how to reduce it.
 
 mod fleet;
 mod parts;
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::http;
 use fleet::Fleet;
 
-/// What is asked for.
+/// The arguments.
 #[derive(Debug, PartialEq)]
 struct Request {
     address: String,

@@ -1,8 +1,8 @@
-//! An exposition by what its series are about.
+//! Divides an exposition into parts by the subject of its series.
 
 use std::fmt::Write as _;
 
-/// Which families are a part: the first row that one starts like takes it.
+/// The parts, by prefixes of family names; the first row with a matching prefix takes a family.
 const PARTS: &[(&str, &[&str])] = &[
     ("threads by name", &["namedprocess_namegroup_thread_"]),
     ("wait channels", &["namedprocess_namegroup_threads_wchan"]),
@@ -24,12 +24,12 @@ const PARTS: &[(&str, &[&str])] = &[
     ("the agent itself", &[""]),
 ];
 
-/// One of them.
+/// One part.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Part {
     name: &'static str,
     pub(super) series: u64,
-    /// Of its lines, comments included.
+    /// Bytes of its lines, comments included.
     bytes: u64,
 }
 

@@ -1,16 +1,16 @@
-//! What the agent holds, minute by minute, and whether it grows.
+//! Checks whether the memory, descriptors and map entries that the agent holds grow from minute to minute.
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::metrics;
 use crate::bench::subject::Subject;
 
-/// At the end of a minute, while nothing starts or ends.
+/// State of the agent at the end of a minute, while no process starts or ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Holding {
     pub(super) resident_bytes: u64,
     pub(super) descriptors: usize,
-    /// Share of it that is in use, from 0 to 1; not of the ring, which was empty after it was read.
+    /// Largest share of a map that is in use, from 0 to 1; without the ring, which is empty after each read.
     pub(super) fullest_map: f64,
     /// Largest share of the ring that was ever found in use.
     pub(super) ring_peak: f64,
@@ -34,13 +34,14 @@ impl Holding {
     }
 }
 
-/// More than this in the second half of a run than in the first is growth: pages of an allocator that come and go, one
-/// connection that is not closed yet, the machine's other processes in a map.
+/// Growth is more than this from the first half of a run to the second; less comes from pages of the allocator that come and go,
+/// a connection that is not closed yet, or other processes of the machine in a map.
 const RESIDENT_BYTES: u64 = 1 << 20;
 const DESCRIPTORS: usize = 2;
 const MAP: f64 = 0.02;
 
-/// The highest of the second half is not above the highest of the first. What two minutes cannot show is not judged.
+/// Fails if the highest values of the second half are above those of the first. One minute
+/// shows no growth.
 pub(super) fn judge(minutes: &[Holding]) -> Result<()> {
     let (first, second) = minutes.split_at(minutes.len() / 2);
     let (Some(first), Some(second)) = (highest(first), highest(second)) else {

@@ -1,8 +1,9 @@
-//! The programs themselves: `soak generate FOLDER`, in a process of its own.
+//! The load of a soak: `soak generate FOLDER`, in a process of its own.
 //!
-//! Starts one process that lives as long as it does ([`super::resident`]). Reads a number of seconds, a line each; for so long it forks
-//! [`RATE`] children a second, one after another and each of the next kind, waits for them with `wait4`, and then prints one line ([`super::truth::Told`]). A kind is a program of [`PROGRAMS`], or nothing but a fork.
-//! Ends with its input. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
+//! It starts one process that lives as long as it does ([`super::resident`]). From its input it reads lines with a number of
+//! seconds. For that time it forks [`RATE`] children a second, one after another and each of the next kind, and waits for them
+//! with `wait4`; then it prints one line ([`super::truth::Told`]). A kind is a program of [`PROGRAMS`], or only a fork. The
+//! generator ends with its input. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,19 +17,19 @@ use super::truth::{Lives, Told};
 use crate::bench::usage;
 
 pub(super) const WORD: &str = "generate";
-/// Under which names the agent shows the generator, and what only forks.
+/// Group name of the generator and of the children that only fork.
 pub(super) const PARENT: &str = "soak-parent";
 
-/// Children a second: a node that builds software all day.
+/// Children per second, as on a node that builds software all day.
 const RATE: u32 = 150;
 
-/// What a child becomes.
+/// A program that a child becomes.
 pub(super) struct Program {
     pub(super) name: &'static str,
-    /// What it does, by a word on its command line.
+    /// The word on its command line that selects its work.
     word: &'static str,
     run: fn(&Path) -> Result<()>,
-    /// Another of them that it becomes in the end; then that one counts the end.
+    /// The program that it becomes at its end; then that one counts the exit.
     next: Option<&'static str>,
 }
 
@@ -59,13 +60,13 @@ pub(super) const PROGRAMS: &[Program] = &[
     },
 ];
 
-/// What the agent shows, each in a group of its own.
+/// The group names that the agent shows, one for each program.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let programs = PROGRAMS.iter().map(|program| program.name);
     programs.chain([PARENT, resident::NAME])
 }
 
-/// A group for each name, and none for anything else.
+/// A configuration with a group for each of these names, and no other group.
 pub(super) fn config() -> String {
     let names: String = names().map(|name| format!("      - {name}\n")).collect();
     format!("process_names:\n  - name: \"{{{{.Comm}}}}\"\n    comm:\n{names}")
@@ -104,7 +105,7 @@ fn generate(folder: &Path) -> Result<()> {
             due += Duration::from_secs(1) / RATE;
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
         }
-        // Its own use until now; it waits for a line then.
+        // Adds its own CPU until now; it then waits for the next line and uses none.
         let mut all = told.clone();
         resident.tell(&mut all)?;
         all.cpu_ns += usage::own_cpu_ns()?;
@@ -113,15 +114,15 @@ fn generate(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What children become, in turn.
+/// The kinds of children, in turn.
 struct Kinds {
-    /// With the command line for each end.
+    /// Each program with the command line for each way to end.
     commands: Vec<(&'static Program, Vec<Vec<CString>>)>,
     nth: usize,
 }
 
 impl Kinds {
-    /// Made before there is anything to measure.
+    /// Prepares the command lines before the measurement starts.
     fn of(folder: &Path) -> Result<Self> {
         let command = |program: &'static Program| {
             let ends = End::ALL.into_iter();
@@ -190,7 +191,7 @@ impl End {
     }
 
     fn now(self) -> Result<()> {
-        // SAFETY: both end this process; nothing in it has to be put in order.
+        // SAFETY: both calls end this process; it has no state to clean up.
         unsafe {
             match self {
                 Self::Success => libc::_exit(0),
@@ -210,24 +211,24 @@ impl End {
     }
 }
 
-/// Forks a child that runs `life`, waits for it, and gives the CPU that `wait4` says it used, in nanoseconds.
+/// Forks a child that runs `life`, and waits for it. Returns its CPU time as `wait4` reports it, in nanoseconds.
 fn run(life: impl FnOnce(), end: End) -> Result<f64> {
-    // SAFETY: this process has one thread, so the child may do whatever it could.
+    // SAFETY: this process has one thread, so the child may do everything that this process could.
     let child = match unsafe { libc::fork() } {
         -1 => return Err(std::io::Error::last_os_error()).context("fork"),
         0 => {
             // SAFETY: sets a flag of this process, which an exec keeps.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             life();
-            // SAFETY: ends the child without running what the parent has registered.
+            // SAFETY: ends the child without running the parent's exit handlers.
             unsafe { libc::_exit(127) }
         }
         child => child,
     };
     let mut status = 0;
-    // SAFETY: all bytes zero are a value of it.
+    // SAFETY: all bytes zero are a valid value of the type.
     let mut used: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: writes to locals.
+    // SAFETY: writes to local variables.
     let reaped = unsafe { libc::wait4(child, &raw mut status, 0, &raw mut used) };
     ensure!(
         reaped == child && end.is_in(status),
@@ -253,7 +254,7 @@ fn command_line(folder: &Path, program: &Program, end: End) -> Result<Vec<CStrin
     .collect()
 }
 
-/// Returns only when it has failed.
+/// Executes the command; returns only if that failed.
 fn exec(words: &[CString]) {
     let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
     pointers.push(std::ptr::null());
@@ -261,7 +262,7 @@ fn exec(words: &[CString]) {
     unsafe { libc::execv(pointers[0], pointers.as_ptr()) };
 }
 
-/// Four threads at work, one after another gone before the process is.
+/// Four threads work; they end one after another, before the process does.
 fn threads() -> Result<()> {
     let work = || usage::work(Duration::from_micros(400));
     let all: Vec<_> = (0..4).map(|_| std::thread::spawn(work)).collect();
@@ -271,7 +272,7 @@ fn threads() -> Result<()> {
     Ok(())
 }
 
-/// Works a little and becomes the worker.
+/// Works a little, then becomes the worker.
 fn relay(folder: &Path) -> Result<()> {
     usage::work(Duration::from_millis(1))?;
     let end = std::env::args().next_back().unwrap_or_default();

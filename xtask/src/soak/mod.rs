@@ -1,11 +1,17 @@
-//! `cargo xtask soak --minutes N [-- ARGUMENT...]`: does the agent still tell the truth after a long time, and does it stay small?
+//! `cargo xtask soak --minutes N [-- ARGUMENT...]`: checks that the agent still reports true values after a long time, and does
+//! not grow.
 //!
-//! In: how long, and arguments for the agent. Out: a line for each minute on the terminal and in `target/soak/SOAK.md`, and
-//! success only if nothing was wrong. Programs start and end all the time ([`generator`]) and the agent is scraped each
-//! [`SCRAPE`]; at the end of a minute the programs pause, and five things must hold: the groups' CPU is what `wait4` said of all
-//! programs, as many were started and ended, each way, as the generator says, the CPU of each thread name is what its thread says, the node's
-//! books balance ([`truth`]), and the agent holds no more memory, descriptors and entries of maps than before ([`flat`]). No counter may ever
-//! have fallen. Needs root.
+//! In come a duration and arguments for the agent. Out comes a line for each minute, on the terminal and in
+//! `target/soak/SOAK.md`; it succeeds only if no check failed. Programs start and end all the time ([`generator`]), and the agent
+//! is scraped each [`SCRAPE`]. At the end of each minute the programs pause, and five things must hold:
+//!
+//! * The CPU of the groups is the CPU that `wait4` reported for all programs.
+//! * The numbers of programs started, and ended in each way, are those of the generator.
+//! * The CPU of each thread name is the CPU that its thread reports.
+//! * The CPU time and creations that the agent accounts for equal those of the node ([`truth`]).
+//! * The agent holds no more memory, descriptors and map entries than before ([`flat`]).
+//!
+//! No counter may ever fall. It needs root.
 
 mod flat;
 mod generator;
@@ -26,13 +32,13 @@ use flat::Holding;
 use programs::Programs;
 use truth::Told;
 
-/// As often as Prometheus would.
+/// Time between two scrapes, as with Prometheus.
 const SCRAPE: Duration = Duration::from_secs(15);
-/// How long programs run before they pause for the check.
+/// Time that programs run before they pause for the check.
 const STRETCH: Duration = Duration::from_secs(55);
-/// How long what was told at a pause may be wrong: an end whose final totals never come is closed after 60 s.
+/// Time for which the values after a pause may still be wrong: a process whose final totals never come is closed after 60 s.
 const SETTLE: Duration = Duration::from_secs(90);
-/// What was shown when that was over, below `target`.
+/// File, below `target`, with the exposition at the end of that time.
 const LAST: &str = "soak/last.prom";
 
 const HEAD: &str = "\
@@ -55,7 +61,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     soak.run(minutes, of_the_agent)
 }
 
-/// `--minutes N`, and what stands behind two dashes.
+/// Parses `--minutes N`, and the arguments after two dashes.
 fn parse(arguments: &[String]) -> Result<(u32, &[String])> {
     match arguments {
         [flag, minutes, rest @ ..] if flag == "--minutes" => {
@@ -145,7 +151,7 @@ fn line(minute: u32, told: &Told, body: &str, holding: &Holding, took: Duration)
     )
 }
 
-/// The agent, and what its counters said last.
+/// The agent, and the last values of its counters.
 struct Watch<'a> {
     agent: &'a Subject,
     counters: HashMap<String, f64>,
@@ -161,7 +167,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// An error if a counter fell.
+    /// Scrapes; an error if a counter fell.
     fn scrape(&mut self) -> Result<String> {
         let body = self.agent.scrape().context("the agent must answer")?.body;
         truth::advance(&mut self.counters, &body)?;
@@ -169,14 +175,14 @@ impl<'a> Watch<'a> {
         Ok(body)
     }
 
-    /// An error where `/health` has any complaint, or does not answer with 200.
+    /// An error if `/health` reports a complaint, or does not answer with 200.
     fn is_well(&self) -> Result<()> {
         let health = self.agent.fetch("/health")?;
         ensure!(health.contains("\"ok\""), "/health says {health}");
         Ok(())
     }
 
-    /// The first exposition that says what is true, from an agent that is well, and how long it took.
+    /// The first exposition with true values, from a healthy agent, and the time until it came.
     fn scrape_until_true(&mut self, told: &Told) -> Result<(String, Duration)> {
         let begun = Instant::now();
         loop {
@@ -200,7 +206,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// The table, written line by line, so that an interrupted run leaves what it has.
+/// The table, written line by line, so that an interrupted run leaves its results.
 struct Table {
     text: String,
     path: PathBuf,

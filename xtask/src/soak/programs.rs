@@ -1,4 +1,4 @@
-//! The programs under way, from the outside: the generator in a process of its own, told when to go on, telling what it did.
+//! Controls the generator, which runs in a process of its own: starts each stretch, and reads the generator's report.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -11,20 +11,20 @@ use anyhow::{Context as _, Result, bail};
 use super::generator::{self, PARENT};
 use super::truth::Told;
 
-/// Copies of this program: a process's name is that of the file it was started by.
+/// Copies this program under the names of the programs, because a process has the name of the file that it was started from.
 pub(super) fn install(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     let own = std::env::current_exe().context("find this program")?;
     for name in generator::names() {
         let path = folder.join(name);
-        // Not over one that may still run.
+        // A program may still run from the old file, so it is replaced, not overwritten.
         let _ = std::fs::remove_file(&path);
         std::fs::copy(&own, &path).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }
 
-/// Ended when dropped.
+/// The generator; it ends when this is dropped.
 pub(super) struct Programs {
     child: Child,
     input: Option<ChildStdin>,
@@ -56,13 +56,13 @@ impl Programs {
         })
     }
 
-    /// Programs start and end for so long, then it tells.
+    /// Lets programs start and end for this time; then the generator reports.
     pub(super) fn go_on(&mut self, time: Duration) -> Result<()> {
         let input = self.input.as_mut().context("the generator has no input")?;
         writeln!(input, "{}", time.as_secs()).context("the generator is gone")
     }
 
-    /// What it did since its start, once it pauses.
+    /// The report since the generator's start, once it pauses.
     pub(super) fn told_within(&self, time: Duration) -> Result<Option<Told>> {
         match self.told.recv_timeout(time) {
             Ok(line) => {
@@ -78,7 +78,7 @@ impl Programs {
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        // The end of its input ends it, and then it has reaped all it started.
+        // The end of its input ends the generator, which has then reaped all its children.
         drop(self.input.take());
         let _ = self.child.wait();
     }

@@ -1,8 +1,9 @@
-//! A process that stays, and what each of its threads uses: `soak generate FOLDER reside`.
+//! A process that lives for the whole soak, and the CPU that each of its threads uses: `soak generate FOLDER reside`.
 //!
-//! Reads a word, a line each. `work`: every thread of [`THREADS`] uses some CPU, and a thread [`BRIEF`] begins. `tell`: this thread ends, and one
-//! line has the CPU of the process and of each of the others since their start, in nanoseconds. So a pause finds the name [`BRIEF`] without a
-//! thread, and the next stretch finds it again: its counters must not have fallen meanwhile. Ends with its input.
+//! It reads lines with one word. `work`: every thread of [`THREADS`] uses some CPU, and a thread [`BRIEF`] begins. `tell`: this
+//! thread ends, and one line of output has the CPU of the process and of each other thread since their start, in nanoseconds. So
+//! the name [`BRIEF`] has no thread in a pause, and has one again in the next stretch: its counters must not have fallen
+//! meanwhile. The process ends with its input.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -17,16 +18,16 @@ use super::generator::WORD;
 use super::truth::Told;
 use crate::bench::usage;
 
-/// Under which name the agent shows it.
+/// Group name of the process.
 pub(super) const NAME: &str = "soak-resident";
-/// What makes this program one.
+/// Word on the command line that makes this program such a process.
 pub(super) const RESIDE: &str = "reside";
 const THREADS: [&str; 3] = ["soak-few", "soak-some", "soak-many"];
 const BRIEF: &str = "soak-brief";
-/// CPU of the first thread a stretch; the second uses twice as much, the third three times.
+/// CPU of the first thread per stretch; the second uses twice as much, the third three times.
 const STEP: Duration = Duration::from_millis(200);
 
-/// The process, as its parent sees it.
+/// The process, as its parent controls it.
 pub(super) struct Resident {
     child: Child,
     input: ChildStdin,
@@ -56,7 +57,7 @@ impl Resident {
         writeln!(self.input, "work").context("the resident is gone")
     }
 
-    /// Adds what it has used to `told`.
+    /// Adds the CPU that it has used to `told`.
     pub(super) fn tell(&mut self, told: &mut Told) -> Result<()> {
         writeln!(self.input, "tell").context("the resident is gone")?;
         let mut line = String::new();
@@ -79,13 +80,13 @@ impl Resident {
 
 impl Drop for Resident {
     fn drop(&mut self) {
-        // It would end with its input; at once is better, and it has nothing to put in order.
+        // It would end with its input; killing it is faster, and it has no state to clean up.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// One of its threads: works when told, and then says what it has used.
+/// One of its threads: works on request, then reports the CPU that it has used.
 struct Worker {
     orders: Sender<Duration>,
     answers: Receiver<Result<f64>>,
@@ -115,7 +116,7 @@ impl Worker {
     }
 }
 
-/// The process itself.
+/// Runs as the process itself.
 pub(super) fn reside() -> Result<()> {
     let workers: Vec<Worker> = THREADS
         .iter()
@@ -131,7 +132,7 @@ pub(super) fn reside() -> Result<()> {
                 let (end, ended) = channel();
                 let life = move || {
                     let _ = usage::work_thread(STEP);
-                    // An error: there is nothing more to wait for.
+                    // The other side ends the wait by dropping its sender, which is an error here.
                     let _ = ended.recv();
                 };
                 let thread = Builder::new().name(BRIEF.to_owned()).spawn(life)?;

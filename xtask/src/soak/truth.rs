@@ -1,4 +1,4 @@
-//! What the generator says, and whether an exposition says the same. No IO.
+//! The generator's report, and the comparison of an exposition with it. It does no IO.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::metrics;
 
-/// Programs of one name.
+/// Counts of the programs with one name.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lives {
     pub(super) forks: u64,
     pub(super) execs: u64,
-    /// By how they ended, in the order of [`Self::STATUS`].
+    /// Exits by status, in the order of [`Self::STATUS`].
     pub(super) exits: [u64; Self::ENDS],
 }
 
@@ -25,7 +25,7 @@ impl Lives {
         self.exits[end] += 1;
     }
 
-    /// The samples that say so: family, further label, value.
+    /// The samples that show these counts: family, further label, value.
     fn samples(self) -> impl Iterator<Item = (&'static str, String, u64)> {
         let exits = Self::STATUS.into_iter().zip(self.exits);
         let exits = exits.map(|(status, count)| ("exits", format!(",status=\"{status}\""), count));
@@ -36,17 +36,17 @@ impl Lives {
     }
 }
 
-/// All since the generator's start, as one line: CPU in nanoseconds, then `NAME=FORKS,EXECS,SUCCESS,FAILURE,SIGNAL` for each name, and
-/// `NAME/THREAD=NANOSECONDS` for each thread that stays.
+/// All counts since the generator's start, as one line: CPU in nanoseconds, then `NAME=FORKS,EXECS,SUCCESS,FAILURE,SIGNAL` for
+/// each name, and `NAME/THREAD=NANOSECONDS` for each thread that stays.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Told {
     pub(super) cpu_ns: f64,
     groups: BTreeMap<String, Lives>,
-    /// CPU in nanoseconds, by the name of the process and that of the thread.
+    /// CPU in nanoseconds, by the names of the process and of the thread.
     threads: BTreeMap<(String, String), f64>,
 }
 
-/// CPU time of a thread that `/proc` cuts to ticks, user and system each; the iterator does not.
+/// CPU time of a thread that `/proc` cuts to ticks, of user and system time each, nanoseconds; the iterator cuts none.
 const THREAD_CUT_NS: f64 = 20e6;
 
 impl Told {
@@ -99,7 +99,7 @@ impl Told {
         self.groups.values().flat_map(|lives| lives.exits).sum()
     }
 
-    /// Whether all counts are the same, and the CPU is within what the live tests allow: from 1 % less to 2 % more.
+    /// Checks that all counts are equal, and that the CPU is within the limits of the live tests: from 1 % less to 2 % more.
     pub(super) fn check(&self, body: &str) -> Result<()> {
         for (name, lives) in &self.groups {
             for (what, label, count) in lives.samples() {
@@ -123,7 +123,7 @@ impl Told {
         self.check_threads(body)
     }
 
-    /// Whether each thread is there, and its name has the CPU that it used, within the same limits.
+    /// Checks that each thread exists and that its name has the CPU that the thread used, within the same limits.
     fn check_threads(&self, body: &str) -> Result<()> {
         for ((name, thread), told_ns) in &self.threads {
             let labels = [
@@ -154,17 +154,17 @@ impl Told {
         Ok(())
     }
 
-    /// Processes whose final totals never came are missing some of the last tick, so two means of what they all use at most, and on the
-    /// average.
+    /// CPU time that may be missing: a process whose final totals never came lacks a part of its last tick. Each counts as at
+    /// most twice the mean CPU of all processes.
     fn missing_ns(&self, body: &str) -> f64 {
         unconfirmed(body) * 2.0 * self.cpu_ns / self.ended().max(1) as f64
     }
 }
 
-/// CPU time that the columns of `/proc/stat` may cut away, and what `/proc` tells of processes older than the agent.
+/// Seconds of CPU time that the columns of `/proc/stat` may cut, with the times in `/proc` of processes older than the agent.
 const CUT_SECONDS: f64 = 0.5;
 
-/// Whether the agent accounted for what the node did: CPU time within 2 %, creations exactly, each but for what is known to be lost.
+/// Checks that the agent accounted for the node: CPU time within 2 %, creations exactly, each apart from known losses.
 pub(super) fn check_books(body: &str) -> Result<()> {
     let side = |family: &str, fact: &str| {
         let labels = format!("{{fact=\"{fact}\"}}");
@@ -177,7 +177,7 @@ pub(super) fn check_books(body: &str) -> Result<()> {
     let lost = metrics::sum(body, "headcount_lost_cpu_seconds_total");
     let taken = metrics::sum(body, "headcount_balance_taken_total");
     let most = 0.02 * node + CUT_SECONDS;
-    // An end without final totals misses some of its last tick.
+    // A process that ended without final totals lacks a part of its last tick.
     let missing = most + unconfirmed(body) * 0.01;
     ensure!(
         (node - missing..=node + most + lost + taken).contains(&accounted),
@@ -216,10 +216,10 @@ pub(super) fn unconfirmed(body: &str) -> f64 {
     metrics::sum(body, "headcount_processes_unconfirmed_total")
 }
 
-/// Counters of thread names: one that no thread has is not shown until a thread has it again, and must not have fallen by then.
+/// Counters by thread name: a name without a thread is not shown until a thread has it again, and must not have fallen by then.
 const BY_THREAD: &str = "namedprocess_namegroup_thread_";
 
-/// Takes the counters of an exposition in the place of those before; an error names one that fell or went.
+/// Replaces the counters before by those of an exposition; an error names a counter that fell or disappeared.
 pub(super) fn advance(before: &mut HashMap<String, f64>, body: &str) -> Result<()> {
     let mut counters: HashMap<String, f64> = counters(body).collect();
     for (name, value) in before.drain() {
@@ -236,7 +236,7 @@ pub(super) fn advance(before: &mut HashMap<String, f64>, body: &str) -> Result<(
     Ok(())
 }
 
-/// What the kernel counts only while `kernel.bpf_stats_enabled` is 1, which is not ours to say.
+/// Families that the kernel counts only while `kernel.bpf_stats_enabled` is 1, which this program does not control.
 const WHILE_ENABLED: &str = "headcount_program_run";
 
 /// Each sample of a counter.
