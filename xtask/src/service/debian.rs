@@ -1,6 +1,7 @@
-//! A small Debian, as an archive that a kernel unpacks.
+//! Makes a small Debian as an archive that a kernel unpacks.
 //!
-//! In: a folder. Out: `base.cpio` in it. What is there is taken as it is: to get a newer one, remove it.
+//! In comes a folder; out comes `base.cpio` in it. An archive that is already there is used as it is: to get a newer one, remove
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,9 +10,9 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, debian};
 
-/// The oldest suite whose systemd knows everything in the unit.
+/// The oldest suite whose systemd knows every setting of the unit.
 const SUITE: &str = "bookworm";
-/// What nobody needs there and everybody would wait for.
+/// Files that the tests do not need and that would slow the boot down.
 const DROPPED: &[&str] = &[
     "var/cache/apt",
     "var/lib/apt/lists",
@@ -19,7 +20,7 @@ const DROPPED: &[&str] = &[
     "usr/share/locale",
     "usr/share/man",
 ];
-/// With one, systemd takes no boot for the first and asks nothing.
+/// With a machine id, systemd takes no boot for the first one and asks no questions.
 const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef\n";
 
 pub(super) fn base(folder: &Path) -> Result<PathBuf> {
@@ -43,7 +44,7 @@ pub(super) fn base(folder: &Path) -> Result<PathBuf> {
     let machine_id = root.join("etc/machine-id");
     std::fs::write(&machine_id, MACHINE_ID)
         .with_context(|| format!("write {}", machine_id.display()))?;
-    // Under its name only when it is whole.
+    // The archive gets its name only when it is complete.
     let unfinished = folder.join("base.unfinished");
     let pack = "find . -print0 | cpio --null --create --format=newc --quiet --file \"$0\"";
     command::read(

@@ -1,9 +1,10 @@
-//! `cargo xtask service [kernel]...`: the Debian package on a machine with systemd, from its installation to its purge.
+//! `cargo xtask service [kernel]...`: tests the Debian package on a machine with systemd, from its installation to its purge.
 //!
-//! In: kernels for amd64, of `vm`'s table. Out: each machine's console on the terminal and in `target/service/<kernel>.log`, and
-//! success only if every step of `guest.sh` passed.
+//! In come kernels for amd64 from the table of `vm`. Out come each machine's console, on the terminal and in
+//! `target/service/<kernel>.log`, and success only if every step of `guest.sh` passed.
 //!
-//! A machine is a Debian kernel and a small Debian, in memory only; no disk, no network. Needs root: debootstrap does.
+//! A machine is a Debian kernel and a small Debian, in memory only, without disk and network. It needs root, because debootstrap
+//! does.
 
 mod debian;
 
@@ -19,11 +20,13 @@ use crate::vm::machine::{self, Outcome};
 use crate::{command, setup, workspace};
 
 const STEPS: &str = include_str!("guest.sh");
-/// Run by systemd when it has what every service needs. Its words go to the console, which is read outside.
+/// The unit that runs the steps, after everything that services need by default. Its output goes to the console, which this
+/// program reads.
 const UNIT: &str = "[Unit]\nRequires=basic.target\nAfter=basic.target\n\n[Service]\nType=oneshot\n\
     StandardOutput=file:/dev/ttyS0\nStandardError=inherit\n\
     ExecStart=/bin/bash /selftest/steps.sh /selftest/old.deb /selftest/new.deb\n";
-/// The kernel's first root cannot be left by pivot_root, which every service with a mount namespace needs.
+/// A process cannot leave the kernel's first root with pivot_root, which every service with a mount namespace needs; so init
+/// copies it.
 const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax /. /mnt && \
     exec switch_root /mnt /sbin/init\n";
 
@@ -49,7 +52,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The package of this commit, and the same as if it were a later version.
+/// The package of this commit, and the same package with a later version.
 #[derive(Debug)]
 struct Packages {
     old: PathBuf,
@@ -64,7 +67,7 @@ fn packages(folder: &Path) -> Result<Packages> {
     })
 }
 
-/// What Debian's own checks say of it; its overrides are in deploy/debian, each with its reason.
+/// Checks the package with Debian's lintian; the overrides in deploy/debian each have a reason.
 fn judge(package: &Path) -> Result<()> {
     let mut lintian = Command::new("lintian");
     lintian
@@ -74,7 +77,7 @@ fn judge(package: &Path) -> Result<()> {
     command::run(&mut lintian)
 }
 
-/// What is laid over the small Debian.
+/// The files that are added to the small Debian.
 fn overlay(packages: &Packages) -> Result<Vec<u8>> {
     let read =
         |path: &Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
@@ -88,7 +91,7 @@ fn overlay(packages: &Packages) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
-/// The kernel unpacks one archive after the other.
+/// Joins the archives: the kernel unpacks one after the other.
 fn join(base: &Path, overlay: &[u8], joined: &Path) -> Result<()> {
     use std::io::Write as _;
     std::fs::copy(base, joined)

@@ -1,4 +1,4 @@
-//! Debian's system packages. The caller has made sure that we are root.
+//! Installs Debian's system packages. The caller has checked that this process is root.
 
 use std::process::Command;
 
@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use crate::command;
 
-/// Installs a package; asks the mirror for its index only when that is needed.
+/// Installs a package; updates the package index only if it lacks the package.
 pub(super) fn install(package: &str) -> Result<()> {
-    // A fresh machine has no index and an old one names files that the mirror has dropped since.
+    // A fresh machine has no index, and an old index names files that the mirror no longer has.
     let known = command::works(Command::new("apt-cache").args(["show", package]));
     if known && command::run(&mut install_command(package)).is_ok() {
         return Ok(());
@@ -17,14 +17,14 @@ pub(super) fn install(package: &str) -> Result<()> {
     command::run(&mut install_command(package))
 }
 
-/// The commands to type.
+/// The commands for a user to type.
 pub(super) fn show(package: &str) -> String {
     format!("apt-get update && apt-get install -y --no-install-recommends {package}   # as root")
 }
 
 fn update_command() -> Command {
     let mut apt = apt_get();
-    // A third party's broken suite must not stop us; a missing package is reported by the installation.
+    // A broken third-party suite must not end the set-up; the installation reports a missing package.
     apt.arg("update");
     apt
 }

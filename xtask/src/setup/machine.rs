@@ -1,4 +1,4 @@
-//! What set-up must know about this machine: its compiler, and what we may do here.
+//! Facts about this machine that the set-up needs: its compiler, and the rights of this process.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use crate::{command, workspace};
 
 #[derive(Debug)]
 pub(super) struct Machine {
-    /// Where the pinned toolchain is.
+    /// Path of the pinned toolchain.
     pub(super) sysroot: PathBuf,
-    /// Major version of the LLVM inside rustc; bpf-linker must have the same.
+    /// Major version of the LLVM in rustc; bpf-linker must have the same.
     pub(super) llvm: u32,
-    /// Where that LLVM is, or would be.
+    /// Path of that LLVM, installed or not.
     pub(super) llvm_prefix: PathBuf,
     pub(super) is_root: bool,
     pub(super) has_apt: bool,
@@ -47,7 +47,7 @@ impl Machine {
     }
 }
 
-/// Whether this process is root: /proc/self belongs to the effective user.
+/// Whether this process is root: the effective user owns /proc/self.
 pub(crate) fn is_root() -> bool {
     Path::new("/proc/self")
         .metadata()

@@ -1,9 +1,9 @@
-//! Set-up: makes sure that the tools of a verb are there, in the order of its list.
+//! Set-up: makes sure that the tools of a verb are installed, in the order of the verb's list.
 //!
-//! In: a list of [`Requirement`]s. Out: all of them met, or an error that names what is missing and the exact
-//! commands for it. Where all is there it says nothing and takes a few milliseconds.
-//! System packages are installed as root only, and only after saying so; everything else goes to the toolchain's own
-//! folder or to `target/tools`, never to the user's home.
+//! In comes a list of [`Requirement`]s. Out come all of them met, or an error that names the missing ones and the exact commands
+//! to install them. If all are met it prints nothing and takes a few milliseconds. System packages are installed only as root,
+//! and only after a message; everything else goes into the toolchain's own folder or into `target/tools`, never into the user's
+//! home.
 
 mod apt;
 mod machine;
@@ -28,13 +28,13 @@ pub(crate) fn main(_: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Whether all of them are there; installs nothing.
+/// Whether all of them are met; installs nothing.
 pub(crate) fn is_complete(requirements: &[&Requirement]) -> Result<bool> {
     let machine = Machine::look()?;
     Ok(missing(requirements, &machine).is_empty())
 }
 
-/// Installs what is missing.
+/// Installs the missing ones.
 pub(crate) fn ensure(requirements: &[&Requirement]) -> Result<()> {
     let machine = Machine::look()?;
     let missing = missing(requirements, &machine);

@@ -1,4 +1,4 @@
-//! Everything a verb may need and cargo does not bring: one table, read by set-up and by nobody else.
+//! The requirements of all verbs beyond what cargo installs, in one table; only the set-up reads it.
 
 use std::process::Command;
 
@@ -6,38 +6,38 @@ use super::machine::Machine;
 use super::step::Step;
 use crate::{command, workspace};
 
-/// The newest that the crates of our aya release work with; its LLVM is chosen by a feature.
+/// The newest version that the crates of the aya release in use work with; a feature chooses its LLVM.
 const BPF_LINKER: &str = "0.13.0";
 
-/// The static target: what runs in the test machines and in images.
+/// The static target of amd64, which runs in the test machines and in images.
 pub(crate) const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
-/// The same for the other machine that packages are made for.
+/// The static target of arm64, the other architecture of packages.
 pub(crate) const STATIC_ARM_TARGET: &str = "aarch64-unknown-linux-musl";
 
 #[derive(Debug)]
 pub(crate) struct Requirement {
     pub(super) name: &'static str,
-    /// What it is good for, for the person who waits for it.
+    /// The purpose, for the user who waits for the installation.
     pub(super) purpose: &'static str,
-    /// Quick, and true only if the thing works.
+    /// Whether it is met: a quick test, true only if the tool works.
     pub(super) is_met: fn(&Machine) -> bool,
     pub(super) steps: fn(&Machine) -> Vec<Step>,
-    /// What to do when the installation fails.
+    /// What the user can do if the installation fails.
     pub(super) remedy: &'static str,
 }
 
-/// What the kernel programs are built with.
+/// For building the kernel programs.
 pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
-/// What `check` calls.
+/// For `check`.
 pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD];
-/// What the tests need that touch no kernel: the agent is still built whole.
+/// For the tests without kernel programs; they still build the whole agent.
 pub(crate) const WITHOUT_KERNEL: &[&Requirement] =
     &[&RUSTFMT, &CLIPPY, &SYSTEMD, &DPKG, &RUST_SRC, &LINKER, &CXX];
-/// What the comparison with process-exporter and the real clients need.
+/// For the comparison with process-exporter and for the real clients.
 pub(crate) const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL];
-/// What the test machines are made of.
+/// For the test machines of amd64.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
-/// The same for arm64, for whoever asks for such a machine.
+/// For the test machines of arm64.
 pub(crate) const ARM_MACHINES: &[&Requirement] = &[
     &RUST_SRC,
     &LINKER,
@@ -45,18 +45,18 @@ pub(crate) const ARM_MACHINES: &[&Requirement] = &[
     &ARM_COMPILER,
     &ARM_QEMU,
 ];
-/// What packages are made with.
+/// For packages of amd64.
 pub(crate) const PACKAGES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &DPKG];
-/// The same for the other machine.
+/// For packages of arm64.
 pub(crate) const ARM_PACKAGES: &[&Requirement] =
     &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER, &DPKG];
-/// What the machine is made of on which the packages are tried.
+/// For the machine that tests the packages.
 pub(crate) const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO, &LINTIAN];
-/// What fuzzing is built with.
+/// For building the fuzz targets.
 pub(crate) const FUZZING: &[&Requirement] = &[&CXX];
-/// What looks at the page.
+/// For the tests of the page.
 pub(crate) const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
-/// What the tests on this machine and on other kernels need.
+/// For the tests on this machine and on other kernels.
 pub(crate) const EVERYTHING: &[&Requirement] = &[
     &RUSTFMT,
     &CLIPPY,
@@ -70,13 +70,13 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
     &CXX,
 ];
 
-/// What the image is made of.
+/// For the image of amd64.
 pub(crate) const IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
-/// The same for the other machine.
+/// For the image of arm64.
 pub(crate) const ARM_IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER];
-/// What counts instructions.
+/// For counting instructions.
 pub(crate) const BENCH: &[&Requirement] = &[&VALGRIND];
-/// What checks the manifests.
+/// For checking the manifests.
 pub(crate) const MANIFESTS: &[&Requirement] = &[&PYTHON];
 
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
@@ -139,7 +139,7 @@ const STATIC_ARM_STD: Requirement = Requirement {
     remedy: RUSTUP_REMEDY,
 };
 
-/// ring's C needs headers of some libc, too.
+/// The C code of ring needs the headers of some libc, too.
 const ARM_COMPILER: Requirement = Requirement {
     name: "a C compiler for arm64",
     purpose: "the C in the cryptography of packages for arm64",
@@ -168,7 +168,7 @@ const LINKER: Requirement = Requirement {
     name: "bpf-linker",
     purpose: "links the kernel programs",
     is_met: |_| {
-        // On PATH only the pinned version counts; ours is the pinned one, but may have lost its LLVM.
+        // On PATH only the pinned version counts; the project's own is the pinned one, but its LLVM may have been removed.
         let ours = workspace::tools().join("bin/bpf-linker");
         command::works(Command::new(ours).arg("--version"))
             || command::read(Command::new("bpf-linker").arg("--version"))
@@ -253,12 +253,12 @@ const CHROMIUM: Requirement = Requirement {
         let works = |program| command::works(Command::new(program).arg("--version"));
         works("chromium") && works("chromedriver")
     },
-    // Brings the browser of the same version along.
+    // This package also installs the browser of the same version.
     steps: |_| vec![Step::apt("chromium-driver")],
     remedy: "install a chromium and the chromedriver of the same version",
 };
 
-/// The standard library's headers come with it.
+/// The package also installs the headers of the standard library.
 const CXX: Requirement = Requirement {
     name: "a C++ compiler",
     purpose: "the engine that makes inputs for fuzzing",

@@ -1,4 +1,4 @@
-//! One installation: what it says, what it may, what it runs, and the text to run it by hand.
+//! One installation: its message, the rights that it needs, its commands, and the text to run them by hand.
 
 use std::process::Command;
 
@@ -39,7 +39,7 @@ impl Step {
         }
     }
 
-    /// Why it may not or cannot run here.
+    /// The reason why this machine or user cannot run it; `None` if it can.
     pub(super) fn obstacle(&self, machine: &Machine) -> Option<&'static str> {
         match self {
             Self::Rustup(_) if !machine.has_rustup => Some("rustup is not here"),
@@ -49,7 +49,7 @@ impl Step {
         }
     }
 
-    /// The commands to type.
+    /// The commands for a user to type.
     pub(super) fn show(&self) -> String {
         match self {
             Self::Rustup(arguments) => command::show(&rustup(arguments)),
@@ -67,7 +67,7 @@ impl Step {
     }
 }
 
-/// In the repository, so that rustup acts on the toolchain pinned there.
+/// rustup in the repository, so that it acts on the toolchain pinned there.
 fn rustup(arguments: &[&str]) -> Command {
     let mut rustup = Command::new("rustup");
     rustup.args(arguments).current_dir(workspace::root());

@@ -1,29 +1,27 @@
-//! What differs between the machines that are emulated.
-//!
-//! In: nothing. Out: one constant each, named in the rows of the table of kernels.
+//! Differences between the emulated architectures: one constant each, which the rows of the table of kernels name.
 
 use crate::setup::{self, Requirement};
 
 #[derive(Debug)]
 pub(crate) struct Architecture {
-    /// Debian's name of it.
+    /// Debian's name of the architecture.
     pub(crate) debian: &'static str,
-    /// Its kernel for cloud machines, which boots without modules and carries BTF.
+    /// Its kernel package for cloud machines, which boots without modules and contains BTF.
     pub(super) metapackage: &'static str,
-    /// What the agent and the tests are built for.
+    /// Target triple of the agent and the tests.
     pub(super) triple: &'static str,
     pub(super) requirements: &'static [&'static Requirement],
     pub(super) emulator: &'static str,
-    /// What sort of machine it emulates.
+    /// Options that select the emulated machine.
     pub(super) model: &'static [&'static str],
-    /// What the kernel calls the serial port that the emulator shows.
+    /// The kernel's name of the serial port of the emulator.
     pub(super) console: &'static str,
-    /// What the kernel must be told in emulation.
+    /// Kernel parameters that the emulation needs.
     pub(super) words: &'static str,
 }
 
-/// On one emulation thread. Without cx16: in QEMU 7.2 an interrupt right behind cmpxchg16b loads the flags with garbage, and
-/// 6.12, whose allocator uses it on every path, dies of that under load.
+/// One emulation thread. Without cx16: in QEMU 7.2 an interrupt right after cmpxchg16b loads wrong flags, and 6.12, whose
+/// allocator uses this instruction on every path, crashes under load.
 pub(crate) const AMD64: Architecture = Architecture {
     debian: "amd64",
     metapackage: "linux-image-cloud-amd64",
@@ -32,12 +30,12 @@ pub(crate) const AMD64: Architecture = Architecture {
     emulator: "qemu-system-x86_64",
     model: &["-accel", "tcg,thread=single", "-cpu", "max,-cx16"],
     console: "ttyS0",
-    // On a machine with much to do an emulated timer can be so late that the kernel takes it for broken.
+    // On a busy machine an emulated timer can be so late that the kernel takes it for broken.
     words: "no_timer_check",
 };
 
-/// The processor is that of the first arm64 machines that clouds rented out in numbers; newer ones sign pointers, which takes
-/// most of the emulator's time.
+/// The processor of the first arm64 machines that clouds offered in numbers; newer ones sign pointers, which takes most of the
+/// emulator's time.
 pub(crate) const ARM64: Architecture = Architecture {
     debian: "arm64",
     metapackage: "linux-image-cloud-arm64",

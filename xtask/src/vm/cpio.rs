@@ -1,4 +1,5 @@
-//! The archive a kernel unpacks as its first root: cpio in the "newc" format (kernel: Documentation/driver-api/early-userspace).
+//! Writes the archive that a kernel unpacks as its first root: cpio in the "newc" format (kernel:
+//! Documentation/driver-api/early-userspace).
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
@@ -6,7 +7,7 @@ const CHARACTER_DEVICE: u32 = 0o020_600;
 /// Major and minor number of the system console.
 const CONSOLE: (u32, u32) = (5, 1);
 
-/// Entries in the order they were added; a folder comes before what is in it.
+/// Entries in the order in which they were added; a folder must come before its content.
 #[derive(Debug, Default)]
 pub(crate) struct Archive {
     bytes: Vec<u8>,
@@ -26,13 +27,14 @@ impl Archive {
         self.entry(name, PROGRAM, (0, 0), content);
     }
 
-    /// The archive, closed by the entry that the format asks for.
+    /// The archive, with the final entry that the format requires.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, (0, 0), &[]);
         self.bytes
     }
 
-    /// Magic and 13 numbers of eight hexadecimal digits, the name with a zero byte, the content; both padded to four bytes.
+    /// Adds magic and 13 numbers of eight hexadecimal digits, the name with a zero byte, and the content; both are padded to four
+    /// bytes.
     fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
         self.entries += 1;
         let links = 1;
@@ -71,7 +73,7 @@ impl Archive {
     }
 }
 
-/// The format ends at 4 GiB; no binary of ours comes near, and a cut length would not boot.
+/// The format is limited to 4 GiB. No binary here comes near, and an archive with a cut length would not boot.
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

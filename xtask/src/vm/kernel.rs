@@ -1,7 +1,7 @@
-//! Debian's kernels for cloud machines: they boot without modules and carry BTF.
+//! Fetches Debian's kernels for cloud machines, which boot without modules and contain BTF.
 //!
-//! In: a suite's name. Out: the path of its unpacked kernel below `target/vm`. What is there is taken as it is: to
-//! get a newer one, remove the folder.
+//! In comes the name of a suite; out comes the path of its unpacked kernel below `target/vm`. A kernel that is already there is
+//! used as it is: to get a newer one, remove the folder.
 
 use std::path::{Path, PathBuf};
 
@@ -19,8 +19,8 @@ pub(crate) struct Kernel {
     pub(crate) is_default: bool,
 }
 
-/// From the oldest that the agent is meant for to the newest that there is. The default has fentry on every function we
-/// hook, and the emulator of the same Debian release has never failed on it. On arm64 there is fentry from 6.4 on.
+/// From the oldest kernel that the agent supports to the newest one. The default has fentry on every function with a hook, and
+/// the emulator of the same Debian release has never failed on it. On arm64, fentry exists from 6.4 on.
 pub(crate) const KERNELS: &[Kernel] = &[
     Kernel {
         name: "5.10",
@@ -60,13 +60,13 @@ pub(crate) const KERNELS: &[Kernel] = &[
     },
 ];
 
-/// The kernel of this name.
+/// The kernel with this name.
 pub(crate) fn find(name: &str) -> Result<&'static Kernel> {
     let found = KERNELS.iter().find(|kernel| kernel.name == name);
     found.with_context(|| unknown(name, KERNELS.iter()))
 }
 
-/// The kernels of `arguments` that the verb is for: names, `all`, or none for the default.
+/// The kernels in `arguments` for which the verb works: names, `all`, or none for the default.
 pub(crate) fn choose(
     arguments: &[String],
     is_meant: fn(&Kernel) -> bool,
@@ -88,12 +88,12 @@ fn unknown(name: &str, known: impl Iterator<Item = &'static Kernel>) -> String {
     format!("unknown kernel {name:?}: expected {}", names.join(", "))
 }
 
-/// Where a kernel is kept.
+/// The folder of a kernel.
 pub(crate) fn folder(kernel: &Kernel) -> PathBuf {
     workspace::target_dir().join("vm").join(kernel.name)
 }
 
-/// Fetches and unpacks the kernel, unless that was done before.
+/// Fetches and unpacks the kernel, unless it is already there.
 pub(crate) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
     let folder = folder(kernel);
     let root = folder.join("root");
@@ -114,13 +114,13 @@ pub(crate) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
     let image = apt
         .dependency(metapackage, "linux-image-")?
         .with_context(|| format!("{metapackage} of {suite} names no linux-image-…"))?;
-    // From 7.2 on the image package is empty and names another one that holds the kernel.
+    // From 7.2 on the image package is empty and depends on another one, which contains the kernel.
     let package = apt.dependency(&image, "linux-binary-")?.unwrap_or(image);
     apt.unpack(&package, &root)?;
     find_image(&root).with_context(|| format!("{package} holds no vmlinuz"))
 }
 
-/// `vmlinuz…` in one of the folders where Debian puts it.
+/// Finds `vmlinuz…` in one of the folders where Debian puts it.
 fn find_image(root: &Path) -> Option<PathBuf> {
     let modules = std::fs::read_dir(root.join("usr/lib/modules"));
     let mut folders = vec![root.join("boot")];

@@ -1,7 +1,8 @@
-//! One emulated machine, from power-on to its result.
+//! Runs one emulated machine, from power-on to its result.
 //!
-//! In: a kernel and an initramfs. Out: what the tests in it counted, and what they say that they found. Its console is shown,
-//! kept in a file, and read for that. It always ends: by itself, by a kernel panic, or killed when its time is over.
+//! In come a kernel and an initramfs. Out come the counts that the tests in it report, and the configuration that they found. The
+//! console is shown, kept in a file, and searched for these lines. A machine always ends: by itself, by a kernel panic, or killed
+//! after a time limit.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,19 +16,19 @@ use anyhow::{Context as _, Result, bail};
 use super::{FOUND, RESULT, architecture::Architecture};
 use crate::command;
 
-/// All tests take five minutes; ten times that is a hang, not a slow machine.
+/// All tests take five minutes; ten times as long is a hang, not a slow machine.
 const LIMIT: Duration = Duration::from_mins(50);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
-    /// What stands behind [`FOUND`]; empty where nothing said it.
+    /// The text after [`FOUND`]; empty if no line has it.
     pub(crate) found: String,
 }
 
-/// `words` go to the kernel; what it does not know goes into the environment of init. Each line of the console is shown behind
-/// `name`.
+/// Boots the machine. The kernel receives `words`; those that it does not know become variables in the environment of init. Each
+/// line of the console is shown after `name`.
 pub(crate) fn boot(
     architecture: &Architecture,
     name: &str,
@@ -45,13 +46,13 @@ pub(crate) fn boot(
         .spawn()
         .with_context(|| format!("start {}", command::show(&qemu)))?;
     let result = read_console(name, &lines(&mut child), &mut log, Instant::now() + LIMIT);
-    // After its result the machine powers off by itself, but nothing depends on that.
+    // The machine powers off after its result, but nothing depends on that.
     let _ = child.kill();
     child.wait().context("wait for the machine's end")?;
     result
 }
 
-/// Two processors.
+/// The emulator, with two processors.
 fn qemu(architecture: &Architecture, image: &Path, initramfs: &Path, words: &str) -> Command {
     let Architecture {
         console,
@@ -75,13 +76,13 @@ fn qemu(architecture: &Architecture, image: &Path, initramfs: &Path, words: &str
         .arg(image)
         .arg("-initrd")
         .arg(initramfs)
-        // panic=-1: reboot at once, which -no-reboot turns into the end.
+        // panic=-1: reboot at once; -no-reboot turns the reboot into the end.
         .arg("-append")
         .arg(format!("console={console} quiet panic=-1 {always} {words}"));
     qemu
 }
 
-/// The console's lines, read by a thread of its own, so that waiting for one can have a limit.
+/// The console's lines; a thread reads them, so that waiting for a line can have a limit.
 fn lines(child: &mut Child) -> Receiver<String> {
     let (sender, receiver) = channel();
     if let Some(console) = child.stdout.take() {
@@ -130,7 +131,7 @@ fn read_console(
     }
 }
 
-/// `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`, whatever the console put before it on the line.
+/// Parses `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`, whatever comes before it on the line.
 fn parse_result(line: &str) -> Option<(u32, u32)> {
     let (_, counts) = line.split_once(RESULT)?;
     let (passed, failed) = counts.split_once(" passed, ")?;
