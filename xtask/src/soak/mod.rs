@@ -5,10 +5,10 @@
 //! `target/soak/SOAK.md`; it succeeds only if no check failed. Programs start and end all the time ([`generator`]), and the agent
 //! is scraped each [`SCRAPE`]. At the end of each minute the programs pause, and five things must hold:
 //!
-//! * The CPU of the groups is the CPU that `wait4` reported for all programs.
+//! * The CPU of the groups agrees with the CPU that `wait4` reported for all programs.
 //! * The numbers of programs started, and ended in each way, are those of the generator.
-//! * The CPU of each thread name is the CPU that its thread reports.
-//! * The CPU time and creations that the agent accounts for equal those of the node ([`truth`]).
+//! * The CPU of each thread name agrees with the CPU that its thread reports.
+//! * The CPU time and creations that the agent accounts for agree with those of the node ([`truth`]).
 //! * The agent holds no more memory, descriptors and map entries than before ([`flat`]).
 //!
 //! No counter may ever fall. It needs root.

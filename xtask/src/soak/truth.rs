@@ -161,7 +161,8 @@ impl Told {
     }
 }
 
-/// Seconds of CPU time that the columns of `/proc/stat` may cut, with the times in `/proc` of processes older than the agent.
+/// CPU time, seconds, that may be cut from the columns of `/proc/stat`, and from the times that `/proc` shows for processes older
+/// than the agent.
 const CUT_SECONDS: f64 = 0.5;
 
 /// Checks that the agent accounted for the node: CPU time within 2 %, creations exactly, each apart from known losses.
