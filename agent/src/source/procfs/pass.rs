@@ -42,7 +42,6 @@ impl Procfs {
     ///
     /// # Errors
     /// As [`Procfs::pass`].
-    /// See [`Procfs::pass`].
     pub fn pass_with(&mut self, in_no_group: impl Fn(u32) -> Option<u64>) -> Result<Pass, Error> {
         self.begin_pass();
         let started_ns = self.host.now_ns();
