@@ -61,7 +61,7 @@ fn with_commands() -> Command {
         check.arg(file),
         ListFlags::command()
             .name("list")
-            .about("Print which group each process is in"),
+            .about("Print the group of each process"),
     ])
 }
 
@@ -122,12 +122,12 @@ fn commands(page: &mut Vec<u8>) -> io::Result<()> {
     let entries = [
         (
             "headcount check FILE",
-            "Looks for mistakes in a configuration file, and for what is probably not meant. Prints a line for each, with \
-             file, line and remedy, and ends with 1 if there is any.",
+            "Looks for mistakes in a configuration file, and for entries that are probably not meant. Prints one line for \
+             each, with file, line and remedy. The exit status is 1 if there is any.",
         ),
         (
             "headcount list",
-            "Prints which group each process of this machine is in, and which item of the configuration says so. Its flags:",
+            "Prints the group of each process of this machine, and the configuration item that decides it. Its flags:",
         ),
     ];
     for (command, text) in entries {
@@ -167,10 +167,10 @@ fn files(page: &mut Vec<u8>) -> io::Result<()> {
             &[
                 (
                     "0",
-                    "stopped by SIGTERM or SIGINT, or printed what was asked for",
+                    "stopped by SIGTERM or SIGINT, or printed the requested text",
                 ),
                 ("1", "could not run, or a command found something"),
-                ("2", "the flags cannot be understood"),
+                ("2", "the flags are not valid"),
             ],
         ),
     ];

@@ -26,7 +26,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
     name = "headcount list",
-    about = "Which group each process of this machine is in, and which item of the configuration says so",
+    about = "Print the group of each process of this machine, and the configuration item that decides it",
     disable_version_flag = true,
     args_override_self = true,
     after_help = "Every flag may be written with one dash or two."
@@ -41,17 +41,17 @@ pub struct ListFlags {
     /// Root of the host's file system, for user names
     #[arg(long = "path.rootfs", value_name = "DIR", default_value = "/")]
     pub rootfs: PathBuf,
-    /// Say of this process, item by item, why it matches or not
+    /// Explain for this process, item by item, why it matches or not
     #[arg(long, value_name = "PID")]
     pub explain: Option<u32>,
 }
 
 const CHECK_HELP: &str =
-    "Looks for mistakes in a configuration file, and for what is probably not meant
+    "Looks for mistakes in a configuration file, and for entries that are probably not meant
 
 Usage: headcount check FILE
 
-Prints a line for each, with file, line and remedy, and ends with 1 if there is any.";
+Prints one line for each, with file, line and remedy. The exit status is 1 if there is any.";
 
 impl Command {
     /// Parses the words of the command line, of which the first is the program's name.

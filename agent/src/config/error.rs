@@ -185,7 +185,7 @@ impl fmt::Display for Warning {
             }
             Fault::Repeated { first_line } => write!(
                 f,
-                "{path}:{line}: key {key:?} stands in line {first_line} already; the last one counts"
+                "{path}:{line}: key {key:?} is already in line {first_line}; the last one counts"
             ),
         }
     }

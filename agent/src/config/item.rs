@@ -95,11 +95,11 @@ pub(super) fn expected_label(name: &str) -> Option<&'static str> {
     if !is_word {
         Some("letters, digits and underscores, no digit first")
     } else if name.starts_with("__") {
-        Some("a name that does not begin with two underscores, which Prometheus keeps for itself")
+        Some("a name that does not begin with two underscores, which Prometheus reserves")
     } else if OWN_LABELS.contains(&name) {
         Some(
-            "a name that no family has itself, so none of ctxswitchtype, groupname, iomode, le, memtype, mode, state, \
-             status, threadname and wchan",
+            "a name that is no label of the agent's own, so none of ctxswitchtype, groupname, iomode, le, memtype, \
+             mode, state, status, threadname and wchan",
         )
     } else {
         None

@@ -233,7 +233,7 @@ mod tests {
         let warning = config.warnings[0].to_string();
         assert_eq!(
             warning,
-            "c.yml:6: key \"a\" stands in line 4 already; the last one counts"
+            "c.yml:6: key \"a\" is already in line 4; the last one counts"
         );
     }
 
@@ -272,7 +272,7 @@ mod tests {
             ),
             (
                 "[{mode: x}]",
-                "the name \"mode\", expected a name that no family has itself",
+                "the name \"mode\", expected a name that is no label of the agent's own",
             ),
             ("[[a]]", "element of the list: found a list, expected a map"),
         ] {

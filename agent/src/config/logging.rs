@@ -18,21 +18,21 @@ use super::limiter::{BURST, DEBUG_BURST, Limiter};
 /// Longest message, in bytes; longer ones are cut.
 const MAX_MESSAGE: usize = 4096;
 
-/// Least important lines that are logged.
+/// Lowest level of the lines that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Level {
-    /// What does not work.
+    /// Failures.
     Error,
-    /// And what works less well than it could.
+    /// Also what works less well than it could.
     Warn,
-    /// And what happens.
+    /// Also normal events.
     #[default]
     Info,
-    /// And why.
+    /// Also the group of each process, and the reason.
     Debug,
 }
 
-/// Form of the log.
+/// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
     /// `ts=… level=info target=… msg="…"`

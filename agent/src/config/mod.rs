@@ -100,7 +100,7 @@ impl Config {
         if let [first, ..] = rest {
             let places: Vec<_> = rest.iter().map(|one| one.line.to_string()).collect();
             lines.push(format!(
-                "{}: further keys are unknown or stand there twice, or values have tags, in lines {}",
+                "{}: further keys are unknown or repeated, or further values have tags, in lines {}",
                 first.path.display(),
                 places.join(", ")
             ));

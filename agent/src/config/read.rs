@@ -99,7 +99,7 @@ fn wait(file: &File, deadline: Instant) -> io::Result<()> {
         0 => Err(io::Error::new(
             ErrorKind::TimedOut,
             format!(
-                "nobody has written it whole within {} s",
+                "the writing process did not finish within {} s",
                 PATIENCE.as_secs()
             ),
         )),

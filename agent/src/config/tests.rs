@@ -184,11 +184,11 @@ fn labels() {
         ),
         (
             "labels: {mode: x}",
-            "labels: found the name \"mode\", expected a name that no family has itself",
+            "labels: found the name \"mode\", expected a name that is no label of the agent's own",
         ),
         (
             "labels: {groupname: x}",
-            "labels: found the name \"groupname\", expected a name that no family has",
+            "labels: found the name \"groupname\", expected a name that is no label of",
         ),
         (
             "labels: {a: {{.Unit}}}",

@@ -59,7 +59,7 @@ fn pairs(namemapping: &str) -> Result<Vec<(&str, &str)>, String> {
         return Ok(Vec::new());
     }
     let parts: Vec<&str> = namemapping.split(',').collect();
-    let expected = "expected task name and regular expression in turn, separated by commas";
+    let expected = "expected pairs of task name and regular expression, separated by commas";
     if let Some(empty) = parts.iter().position(|part| part.is_empty()) {
         let number = empty + 1;
         return Err(format!("--namemapping: part {number} is empty, {expected}"));

@@ -134,7 +134,7 @@ fn no_unknown_key_is_passed_over_however_many_there_are() {
     assert_eq!(
         found[4..],
         [
-            "FILE: further keys are unknown or stand there twice, or values have tags, in lines 7, 8, 9"
+            "FILE: further keys are unknown or repeated, or further values have tags, in lines 7, 8, 9"
         ]
     );
 }

@@ -22,7 +22,7 @@ fn a_file_and_names_exclude_each_other() {
 
 #[test]
 fn a_broken_list_of_expressions_is_told_with_the_place() {
-    let turn = "expected task name and regular expression in turn, separated by commas";
+    let turn = "expected pairs of task name and regular expression, separated by commas";
     let cases = [
         (
             "a,(b",

@@ -99,7 +99,7 @@ fn mistakes_on_the_command_line_end_with_2() {
         ),
         (
             &["-web.telemetry-path=/-/reload"],
-            "is where a reload is asked for",
+            "is the path of reload requests",
         ),
         (
             &["-web.telemetry-path=metrics"],

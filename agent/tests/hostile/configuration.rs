@@ -225,6 +225,7 @@ fn a_pipe_is_read_if_somebody_writes_it() {
     let sample = "namedprocess_namegroup_num_procs{groupname=\"piped\"} 1\n";
     assert!(ended.stdout.contains(sample), "{ended:#?}");
     let error = launch().run().one_error();
-    let expected = "cannot read the configuration file: nobody has written it whole within 10 s";
+    let expected =
+        "cannot read the configuration file: the writing process did not finish within 10 s";
     assert!(error.ends_with(expected), "{error}");
 }

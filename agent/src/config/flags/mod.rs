@@ -22,10 +22,10 @@ use super::duration;
 use super::grouping::Grouping;
 use super::logging::{Format, Level};
 
-/// Where accounting comes from.
+/// Source of the accounting data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Accounting {
-    /// The best this kernel allows.
+    /// The best source that this kernel supports.
     #[default]
     Auto,
     /// Kernel programs at fork, exec and exit, and the task iterator.
@@ -45,14 +45,14 @@ pub enum Accounting {
     args_override_self = true,
     after_help = "Every flag may be written with one dash or two.\n\n\
         headcount check FILE        looks for mistakes in a configuration file\n\
-        headcount list              prints which group each process is in"
+        headcount list              prints the group of each process"
 )]
 pub struct Flags {
     /// Configuration file (YAML, as process-exporter reads it); without one, every process with a command line is
     /// grouped by its task name
     #[arg(long = "config.path", value_name = "FILE", value_parser = path_or_none)]
     config_path: Option<PathBuf>,
-    /// Without a configuration file: task names (15 characters at most), separated by commas; each is a group
+    /// Without a configuration file: task names (15 characters at most), separated by commas; each name is a group
     #[arg(
         long,
         value_name = "NAMES",
@@ -60,8 +60,8 @@ pub struct Flags {
         hide_default_value = true
     )]
     procnames: String,
-    /// Without a configuration file: task name and regular expression in turn, separated by commas; the group of such a
-    /// process is its name, a colon and what the first group of the expression with any text found in its command line
+    /// Without a configuration file: pairs of task name and regular expression, separated by commas. A process with such a
+    /// task name is in the group NAME:TEXT, where TEXT is the first capture of the expression that is not empty
     #[arg(
         long,
         value_name = "PAIRS",
@@ -69,19 +69,19 @@ pub struct Flags {
         hide_default_value = true
     )]
     namemapping: String,
-    /// Whether a process that matches nothing is in the group of its nearest ancestor that is in one
+    /// Put a process that matches nothing into the group of its nearest ancestor that is in a group
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true",
         default_missing_value = "true", value_parser = go_bool)]
     pub children: bool,
-    /// With /proc as the only source, look again at each scrape at processes that are in no group; the kernel programs need
-    /// not look, they are told of each exec
+    /// With /proc as the only source, classify the processes in no group again at each scrape. With kernel programs this is
+    /// not needed: they report each exec
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = go_bool)]
     recheck: bool,
-    /// The same, but only until this long after the start of a process; 0 is off
+    /// Like --recheck, but only for processes that started less than this long ago; 0 turns it off
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
     recheck_with_time_limit: Duration,
-    /// Forget a group, and what it used, when a scrape finds nobody in it
+    /// Remove a group and its counters when a scrape finds no process in it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = go_bool)]
     pub remove_empty_groups: bool,
@@ -91,33 +91,33 @@ pub struct Flags {
     /// Root of the host's file system, for user names
     #[arg(long = "path.rootfs", value_name = "DIR", default_value = "/")]
     pub rootfs: PathBuf,
-    /// Where accounting comes from
+    /// Source of the accounting data
     #[arg(long, value_enum, value_name = "SOURCE", default_value_t)]
     pub accounting: Accounting,
     /// Size of the kernel's event buffer in bytes: a power of two, at least one page
     #[arg(long = "accounting.ring-bytes", value_name = "BYTES", default_value = "1048576", value_parser = ring_bytes)]
     pub ring_bytes: u32,
-    /// Processes the kernel can count on its own when the event buffer is full
+    /// Number of processes whose usage the kernel can sum up while the event buffer is full
     #[arg(long = "accounting.overflow-entries", value_name = "N", default_value = "8192",
         value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub overflow_entries: u32,
-    /// Most groups there can be; processes of further ones are counted in the group "other"
+    /// Maximum number of groups; processes of further groups are counted in the group "other"
     #[arg(long = "max-groups", value_name = "N", default_value = "1000",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_groups: u32,
-    /// Show threads by name, of processes that have several
+    /// Export metrics of threads by name, for processes with several threads
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
         default_value = "true", default_missing_value = "true", value_parser = go_bool)]
     pub threads: bool,
-    /// Read the proportional share of memory (smaps_rollup), beside the scrapes
+    /// Read the proportional memory of processes (smaps_rollup), in a thread beside the scrapes
     #[arg(long = "gather-smaps", value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1,
         require_equals = true, default_value = "true", default_missing_value = "true", value_parser = go_bool)]
     pub gather_smaps: bool,
-    /// CPU time that reading it may take for each scrape; scrapes that come more than once a second share it for 5 s; what waits is
-    /// read at the next
+    /// CPU time per scrape for reading proportional memory. Scrapes that come more than once a second share one budget for 5 s.
+    /// Processes for which the budget is not enough wait for the next one
     #[arg(long = "smaps.budget", value_name = "DURATION", default_value = "50ms", value_parser = budget)]
     pub smaps_budget: Duration,
-    /// Count how long threads wait for a CPU, by group and length; needs the kernel programs, and costs something at each
+    /// Export a histogram of the time that threads wait for a CPU, by group; needs the kernel programs, and adds a cost to each
     /// context switch
     #[arg(long = "collector.runqueue", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = go_bool)]
@@ -125,17 +125,17 @@ pub struct Flags {
     /// How and to whom it is served.
     #[command(flatten)]
     pub web: WebFlags,
-    /// Do not listen: look twice, this long apart, print the metrics and exit; 0 is to serve
+    /// Do not listen: take two passes over the processes, this long apart, print the metrics and exit; 0 serves as usual
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
     pub once_to_stdout_delay: Duration,
-    /// Least important lines that are logged
+    /// Lowest level of the lines that are logged
     #[arg(long = "log.level", value_enum, value_name = "LEVEL", default_value_t)]
     log_level: Level,
-    /// Log to which group each process goes, and why, with its arguments: the same as --log.level=debug
+    /// Log the group of each process, the reason, and its arguments; the same as --log.level=debug
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = go_bool)]
     debug: bool,
-    /// Form of the log
+    /// Format of the log lines
     #[arg(
         long = "log.format",
         value_enum,
@@ -198,7 +198,7 @@ impl Flags {
         }
     }
 
-    /// Least important lines that are logged.
+    /// Lowest level of the lines that are logged.
     pub fn log_level(&self) -> Level {
         if self.debug {
             Level::Debug
@@ -226,7 +226,7 @@ fn budget(text: &str) -> Result<Duration, String> {
     let budget = duration::parse(text)?;
     if budget.is_zero() {
         return Err(
-            "expected a duration above 0; -gather-smaps=false reads no proportional memory"
+            "expected a duration above 0; to read no proportional memory, use -gather-smaps=false"
                 .to_owned(),
         );
     }

@@ -227,15 +227,15 @@ fn mistakes_leave_with_2_and_say_what_was_expected() {
         ),
         (
             &["-web.telemetry-path=/health"],
-            "is where the agent's health is",
+            "is the path of the agent's health",
         ),
         (
             &["-web.telemetry-path=/ready"],
-            "is where the agent says that it is ready",
+            "is the path of the agent's readiness",
         ),
         (
             &["-web.telemetry-path=/-/reload"],
-            "is where a reload is asked for",
+            "is the path of reload requests",
         ),
         (&["-web.listen-address=unix:s"], "expected an absolute path"),
         (&["-log.level=loud"], "error, warn, info, debug"),

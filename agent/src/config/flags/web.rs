@@ -10,7 +10,7 @@ use crate::config::{Host, ListenAddress, host_name};
 /// How and to whom it is served.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct WebFlags {
-    /// Address to listen on, host:port or unix:/path; :port is every interface. May be given several times
+    /// Address to listen on, host:port or unix:/path; :port listens on every interface. May be given several times
     #[arg(
         long = "web.listen-address",
         value_name = "ADDRESS",
@@ -21,30 +21,31 @@ pub struct WebFlags {
     #[arg(long = "web.systemd-socket", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub systemd_socket: bool,
-    /// Path of the metrics
+    /// URL path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
-    /// Size of the metrics before compression, in bytes; groups that do not fit are left out, those with long names first
+    /// Maximum size of the metrics before compression, in bytes; groups that do not fit are left out, those with long names first
     #[arg(long = "web.max-exposition-bytes", value_name = "BYTES", default_value = "10000000",
         value_parser = clap::value_parser!(u32).range(1 << 20..=1 << 30))]
     pub max_exposition_bytes: u32,
-    /// Serve no page for people at /, only links
+    /// Serve only links at /, not the page for people
     #[arg(long = "web.disable-ui", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub disable_ui: bool,
-    /// Show the command lines of processes on that page; they often hold passwords
+    /// Show the command lines of processes on the page for people; they often hold passwords
     #[arg(long = "web.show-cmdline", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub show_cmdline: bool,
-    /// Host name under which the page for people and /-/reload may be asked for, beside IP addresses, localhost and this machine's own names; as
-    /// a proxy passes it on. May be given several times
+    /// Host name that requests for the page for people and for /-/reload may have in the header Host, in addition to IP
+    /// addresses, localhost and this machine's own names; behind a proxy, the name that the proxy passes on. May be given
+    /// several times
     #[arg(long = "web.allowed-host", value_name = "NAME", value_parser = host_name::parse)]
     pub allowed_hosts: Vec<String>,
-    /// Web configuration file (YAML, as Prometheus' exporter-toolkit reads it): TLS, passwords and headers; without one,
-    /// everybody who can connect may ask
+    /// Web configuration file (YAML, as Prometheus' exporter-toolkit reads it): TLS, passwords and headers; without one, the
+    /// agent answers every client that can connect
     #[arg(long = "web.config.file", value_name = "FILE", value_parser = path_or_none)]
     pub(super) config: Option<PathBuf>,
-    /// Whether POST /-/reload reads --config.path again, as SIGHUP does
+    /// Let POST /-/reload read --config.path again, as SIGHUP does
     #[arg(long = "web.enable-lifecycle", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = go_bool)]
     pub enable_lifecycle: bool,
@@ -79,9 +80,9 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     let fault = match text {
         "" => "is empty",
         "/" => "is the page for people",
-        "/health" => "is where the agent's health is",
-        "/ready" => "is where the agent says that it is ready",
-        "/-/reload" => "is where a reload is asked for",
+        "/health" => "is the path of the agent's health",
+        "/ready" => "is the path of the agent's readiness",
+        "/-/reload" => "is the path of reload requests",
         "/page.css" | "/page.js" | "/icon.svg" | "/api/groups" | "/api/processes" => {
             "belongs to the page for people"
         }

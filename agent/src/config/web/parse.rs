@@ -248,7 +248,7 @@ impl Reader<'_> {
                 return Err(self.fault(key, name, "expected a string as key"));
             };
             if found.0.iter().any(|(known, ..)| known == text) {
-                return Err(self.fault(key, name, &format!("key {text:?} stands there twice")));
+                return Err(self.fault(key, name, &format!("key {text:?} is repeated")));
             }
             found.0.push((text, key, value));
         }
@@ -323,11 +323,11 @@ fn contradiction(tls: &Tls) -> Option<&'static str> {
     if tls.min_version > tls.max_version {
         Some("min_version is newer than max_version")
     } else if tls.client_ca.is_some() && tls.client_auth == ClientAuth::NoClientCert {
-        Some("client_ca_file or client_ca without a client_auth_type that asks for certificates")
+        Some("client_ca_file or client_ca needs a client_auth_type that requests certificates")
     } else if tls.client_ca.is_none() && tls.client_auth.verifies() {
         // Go would verify with the system's authorities, which have signed certificates for anyone.
         Some(
-            "client_auth_type verifies certificates, but neither client_ca_file nor client_ca says by whom they must be signed",
+            "client_auth_type verifies certificates, but neither client_ca_file nor client_ca names the signing authorities",
         )
     } else if tls.client_allowed_sans.is_some() && !tls.client_auth.requires() {
         Some(

@@ -113,7 +113,7 @@ fn mistakes_name_the_line_and_what_was_expected() {
         ),
         (
             "basic_auth_users:\n  a: x\n  a: y\n",
-            "3: basic_auth_users: key \"a\" stands there twice",
+            "3: basic_auth_users: key \"a\" is repeated",
         ),
         ("- a\n", "1: top level: expected a map"),
         (
@@ -143,11 +143,11 @@ fn mistakes_name_the_line_and_what_was_expected() {
         ),
         (
             "tls_server_config: {cert: a, key: b, client_ca: c}",
-            "1: tls_server_config: client_ca_file or client_ca without a client_auth_type that asks for certificates",
+            "1: tls_server_config: client_ca_file or client_ca needs a client_auth_type that requests certificates",
         ),
         (
             "tls_server_config: {cert: a, key: b, client_auth_type: RequireAndVerifyClientCert}",
-            "1: tls_server_config: client_auth_type verifies certificates, but neither client_ca_file nor client_ca says by whom they must be signed",
+            "1: tls_server_config: client_auth_type verifies certificates, but neither client_ca_file nor client_ca names the signing authorities",
         ),
         (
             "tls_server_config: {cert: a, key: b, client_allowed_sans: [x]}",
