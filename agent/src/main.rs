@@ -72,7 +72,7 @@ fn check(path: &Path) -> ExitCode {
     let report = check::check(path);
     if report.findings.is_empty() {
         print(&format!(
-            "{}: items: {}, found: nothing",
+            "{}: items: {}, findings: none",
             path.display(),
             report.items
         ));
@@ -107,7 +107,7 @@ fn listing(flags: &ListFlags) -> Result<String, String> {
     };
     list::explain(&machine, &config, &classifier, tgid).ok_or_else(|| {
         format!(
-            "--explain={tgid}: {} has no process with this number, or it cannot be read; headcount list prints those it has",
+            "--explain={tgid}: {} has no process with this number, or it cannot be read; headcount list prints those it can read",
             flags.procfs.display()
         )
     })
@@ -158,7 +158,7 @@ fn start(flags: Flags) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("no runtime: {error}"))?;
+        .map_err(|error| format!("cannot start the async runtime: {error}"))?;
     let ended = match flags.once_to_stdout_delay {
         Duration::ZERO => runtime.block_on(serve(settings, &flags.web)),
         delay => {

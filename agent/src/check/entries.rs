@@ -55,7 +55,7 @@ fn comm(text: &str) -> Option<String> {
         .and_then(|text| text.strip_suffix(']'))
     {
         return Some(format!(
-            "{text:?} is what ps shows of a process without arguments; its name has no brackets: write {thread:?}"
+            "{text:?} is how ps shows a process without arguments; its name has no brackets: write {thread:?}"
         ));
     }
     // Names of kernel threads may be longer than those of other tasks.
@@ -190,6 +190,6 @@ fn useless(item: &Item) -> Option<(usize, String)> {
     let label = label.map(|label| (Key::Labels, label.template.line));
     let bound = item.max_groups.map(|_| (Key::MaxGroups, item.line));
     let (key, line) = name.or(label).or(bound).filter(|_| item.exclude)?;
-    let what = format!("{key}: what is excluded is in no group; remove {key}, or exclude");
+    let what = format!("{key}: excluded processes are in no group; remove {key}, or exclude");
     Some((line, what))
 }

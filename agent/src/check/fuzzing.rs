@@ -33,7 +33,7 @@ pub(crate) fn configuration(input: &[u8]) {
     assert!(compiled.is_ok() || !report.findings.is_empty());
     for finding in &report.findings {
         assert!(
-            finding.starts_with("c.yml:") || finding.ends_with("mend these first"),
+            finding.starts_with("c.yml:") || finding.ends_with("correct these first"),
             "{finding}"
         );
         assert!(finding.len() < 8192, "{} bytes", finding.len());

@@ -105,7 +105,7 @@ fn bounded(findings: Vec<Finding>) -> Vec<String> {
     let lines = findings.into_iter().map(|finding| finding.what);
     let mut lines: Vec<String> = lines.take(SHOWN).collect();
     if more > 0 {
-        lines.push(format!("{more} more; mend these first"));
+        lines.push(format!("{more} more; correct these first"));
     }
     lines
 }

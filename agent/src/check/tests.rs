@@ -70,7 +70,7 @@ fn what_a_run_refuses_or_warns_of() {
     one(
         "- comm: [a]\n  exe: [b]\n  comm: [c]\n",
         4,
-        &["key \"comm\" stands in line 2 already; the last one counts; remove the others"],
+        &["key \"comm\" is already in line 2; the last one counts; remove the others"],
     );
     let merge = "- &base {comm: [a], name: b}\n- {<<: *base, name: c}\n";
     assert!(
@@ -155,7 +155,7 @@ fn templates_that_cannot_work() {
     one(
         "- comm: [a]\n  exclude: true\n  name: b\n",
         4,
-        &["name: what is excluded is in no group"],
+        &["name: excluded processes are in no group"],
     );
 }
 
@@ -207,5 +207,5 @@ fn findings_are_bounded() {
     let items = "- {comm: ['']}\n".repeat(300);
     let found = lines(&items);
     assert_eq!(found.len(), SHOWN + 1);
-    assert!(found[SHOWN].ends_with("more; mend these first"));
+    assert!(found[SHOWN].ends_with("more; correct these first"));
 }

@@ -134,7 +134,7 @@ fn of_each_process(template: &NameTemplate, groups: &Groups) -> Option<String> {
     };
     Some(format!(
         "with .{variable} each {of} is a group of its own, which stays when it ends, until all of --max-groups are taken; add \
-         max_groups to this item, or leave .{variable} out (`headcount list` tells {bound} by their numbers)"
+         max_groups to this item, or leave .{variable} out (`headcount list` shows the numbers of {bound})"
     ))
 }
 
@@ -159,13 +159,13 @@ fn doubts(template: &NameTemplate, groups: &Groups) -> Vec<String> {
     if found.is_empty() {
         let rendered = template.render(&sample(), BootTime { unix_seconds: 0 }, &groups.held());
         found.extend(rendered.error.map(|cause| {
-            format!("it stops when it is run, and the text ends there: {cause}; mend or remove that part")
+            format!("it fails at run time, and the text ends there: {cause}; correct or remove that part")
         }));
         if rendered.is_cut && found.is_empty() {
             found.push(format!(
                 "the text may be longer than {MAX_NAME} bytes; then it is cut and ends in a hash, another one for each command \
-                 line; use what tells the groups apart, as a group of an expression ((?P<Name>\\S+) and {{{{.Matches.Name}}}}) or \
-                 one argument ({{{{index .Argv 1}}}})"
+                 line; use only the part that distinguishes the groups: a group of an expression ((?P<Name>\\S+) and \
+                 {{{{.Matches.Name}}}}) or one argument ({{{{index .Argv 1}}}})"
             ));
         }
     }
@@ -298,9 +298,9 @@ mod tests {
                 "{{.Matches.B}}",
                 "no expression of this item has a group (?P<B>...)",
             ),
-            ("{{.Comm.Nope}}", "it stops when it is run"),
-            ("{{.StartTime.Nope}}", "it stops when it is run"),
-            ("{{template \"nowhere\"}}", "it stops when it is run"),
+            ("{{.Comm.Nope}}", "it fails at run time"),
+            ("{{.StartTime.Nope}}", "it fails at run time"),
+            ("{{template \"nowhere\"}}", "it fails at run time"),
         ] {
             let item = format!("{{cmdline: ['(?P<A>x)'], name: '{template}'}}");
             let found = doubts_about(&item);

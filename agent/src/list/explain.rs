@@ -30,7 +30,7 @@ pub fn explain(
     for (index, miss) in classifier.misses(&process.facts).enumerate() {
         let why = match (miss, taken) {
             (Some(miss), _) => format!("no: {}", reason(config, index, miss)),
-            (None, Some(taken)) if taken < index => "it would, but an earlier item does".to_owned(),
+            (None, Some(taken)) if taken < index => "yes, but an earlier item matches".to_owned(),
             (None, _) => "yes".to_owned(),
         };
         // Writing to a String cannot fail, here and below.
@@ -87,7 +87,7 @@ fn conclusion(machine: &Machine, config: &Config, tgid: u32, process: &Process) 
             called(config, placement.item)
         ),
         Home::Of(ancestor, placement) => format!(
-            "\nin the group \"{}\"{}, as its ancestor {ancestor} is by {}\n",
+            "\nin the group \"{}\"{}, with its ancestor {ancestor}, by {}\n",
             name(&placement.name),
             name(&labels(placement)),
             called(config, placement.item)
@@ -100,7 +100,7 @@ fn conclusion(machine: &Machine, config: &Config, tgid: u32, process: &Process) 
             called(config, item)
         ),
         Home::Nowhere => format!(
-            "\nin no group: no item matches, and no ancestor of it ({} upwards) is in one\n",
+            "\nin no group: no item matches, and no ancestor (from {} upwards) is in a group\n",
             process.facts.parent
         ),
     }

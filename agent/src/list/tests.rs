@@ -98,7 +98,7 @@ cgroup   /a
 
 item 1 (line 2): no: comm: not in the list
 item 2 (line 3): yes
-item 3 (line 4): it would, but an earlier item does
+item 3 (line 4): yes, but an earlier item matches
 item 4 (line 5): no: cgroup: \"docker\" is found in no cgroup path
 
 in the group \"shells\"{user=\"root\"}, by item 2 (line 3)
@@ -107,7 +107,7 @@ in the group \"shells\"{user=\"root\"}, by item 2 (line 3)
     for (tgid, expected) in [
         (
             22,
-            "in the group \"shells\"{user=\"root\"}, as its ancestor 20 is by item 2 (line 3)",
+            "in the group \"shells\"{user=\"root\"}, with its ancestor 20, by item 2 (line 3)",
         ),
         (23, "in no group: item 1 (line 2) excludes it"),
         (

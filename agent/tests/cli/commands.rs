@@ -17,7 +17,7 @@ fn a_clean_file_is_one_line_and_0() {
     let ended = check("process_names:\n- comm: [a]\n- cmdline: ['.+']\n");
     assert_eq!(
         (ended.code, ended.stdout.as_str()),
-        (Some(0), "FILE: items: 2, found: nothing\n")
+        (Some(0), "FILE: items: 2, findings: none\n")
     );
 }
 
