@@ -51,7 +51,7 @@ where
     match end {
         End::NotSecured(error) => {
             site.statistics.count_handshake_failure();
-            log::debug!("no TLS with a client: {error}");
+            log::debug!("the TLS handshake with a client failed: {error}");
         }
         End::TimedOut(Phase::Head) => site.statistics.count_timeout(Timeout::Header),
         End::TimedOut(Phase::Writing) => site.statistics.count_timeout(Timeout::Write),

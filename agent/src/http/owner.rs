@@ -66,7 +66,7 @@ pub enum Status {
 
 /// The state thread has ended or dropped the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the owner of the state gives no answer")]
+#[error("the state thread does not answer")]
 pub struct Unavailable;
 
 /// Sends questions to the state thread. Clones share their answers.

@@ -165,7 +165,10 @@ impl Site {
             Ok(answer) => answer.map_err(|unavailable| unavailable.to_string()),
             Err(_) => {
                 self.statistics.count_timeout(Timeout::Owner);
-                Err(format!("no answer within {} s", limit.as_secs_f64()))
+                Err(format!(
+                    "the state thread did not answer within {} s",
+                    limit.as_secs_f64()
+                ))
             }
         }
     }
@@ -213,7 +216,7 @@ fn unauthorized() -> Page {
     let mut page = page(
         StatusCode::UNAUTHORIZED,
         TEXT,
-        "name and password, please\n",
+        "authentication required: send a user name and password\n",
     );
     let wanted = HeaderValue::from_static("Basic realm=\"headcount\"");
     page.headers_mut().insert(WWW_AUTHENTICATE, wanted);

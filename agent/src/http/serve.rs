@@ -46,7 +46,7 @@ pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Fut
         .is_err()
     {
         log::warn!(
-            "connections still open {} s after the stop",
+            "closing the connections that are still open {} s after the stop",
             site.limits.drain.as_secs_f64()
         );
     }

@@ -61,7 +61,7 @@ async fn an_owner_that_hangs_is_told() {
         assert!(health.starts_with("HTTP/1.1 503 "), "{health}");
         assert!(
             health.ends_with(
-                "{\"reasons\":[\"no answer within 0.1 s\"],\"status\":\"unavailable\"}\n"
+                "{\"reasons\":[\"the state thread did not answer within 0.1 s\"],\"status\":\"unavailable\"}\n"
             ),
             "{health}"
         );
@@ -78,7 +78,7 @@ async fn an_owner_that_hangs_is_told() {
     let metrics = server.ask(SCRAPE).await;
     assert!(
         metrics.starts_with("HTTP/1.1 503 ")
-            && metrics.ends_with("the owner of the state gives no answer\n"),
+            && metrics.ends_with("the state thread does not answer\n"),
         "{metrics}"
     );
 }

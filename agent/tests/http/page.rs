@@ -216,7 +216,7 @@ async fn an_owner_that_hangs_is_said_on_the_page() {
     for path in ["/", "/api/groups", "/api/processes?group=7"] {
         let answer = server.ask_path("GET", path).await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        assert!(answer.contains("no answer within 0.1 s"), "{answer}");
+        assert!(answer.contains("did not answer within 0.1 s"), "{answer}");
     }
 }
 

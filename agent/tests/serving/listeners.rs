@@ -136,7 +136,7 @@ fn without_a_socket_from_systemd_it_says_what_to_do() {
     let odd = launch(&tree).under(TO_ITSELF).env("LISTEN_FDS", "1");
     assert_eq!(
         error(odd.passing(connected)),
-        "--web.systemd-socket: descriptor 3: no stream socket that listens; its .socket unit needs ListenStream= and \
+        "--web.systemd-socket: descriptor 3: not a listening stream socket; its .socket unit needs ListenStream= and \
          Accept=no"
     );
 }

@@ -193,7 +193,7 @@ fn a_new_certificate_is_served_without_a_restart_and_a_bad_one_is_not() {
     };
     until("the count", || value(metrics(), RELOAD_FAILURES) == 1.0);
     let warnings = agent.messages("warn").join("\n");
-    let expected = "cert.pem: has no certificate in PEM; what was read before still applies";
+    let expected = "cert.pem: has no certificate in PEM; the former configuration still applies";
     assert!(
         warnings.contains("web.yml:2: cert_file: ") && warnings.ends_with(expected),
         "{warnings}"

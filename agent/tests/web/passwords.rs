@@ -34,7 +34,10 @@ fn who_has_no_password_gets_a_401() {
                     .head
                     .contains("\r\nwww-authenticate: basic realm=\"headcount\"")
             );
-            assert_eq!(answer.body, "name and password, please\n");
+            assert_eq!(
+                answer.body,
+                "authentication required: send a user name and password\n"
+            );
         }
     }
     for _ in 0..2 {

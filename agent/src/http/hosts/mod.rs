@@ -83,7 +83,7 @@ impl Refusal {
     /// What is wrong, and how to fix it.
     pub(super) fn text(&self) -> String {
         match self {
-            Self::NotOneHost => "expected one header Host".to_owned(),
+            Self::NotOneHost => "expected exactly one Host header".to_owned(),
             Self::Name(Some(name)) => format!(
                 "host {name} is not one of this machine's names; start the agent with --web.allowed-host={name} to allow it"
             ),

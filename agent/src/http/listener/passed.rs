@@ -11,7 +11,7 @@ use super::{Listener, Socket as Kind};
 /// Takes over all passed sockets; the implementation of [`Listener::passed`].
 pub(super) fn take() -> Result<Vec<Listener>, String> {
     let numbers = sd_notify::listen_fds()
-        .map_err(|error| format!("LISTEN_FDS and LISTEN_PID tell of no open sockets: {error}"))?;
+        .map_err(|error| format!("LISTEN_FDS and LISTEN_PID name no open sockets: {error}"))?;
     if numbers.len() == 0 {
         return Err(
             "no socket was passed (LISTEN_FDS, LISTEN_PID); start the agent by a .socket unit with ListenStream=, or \
@@ -36,7 +36,7 @@ fn listener(number: RawFd) -> io::Result<Listener> {
     let socket = SockRef::from(&borrowed);
     let domain = socket.domain()?;
     if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
-        return Err(io::Error::other("no stream socket that listens"));
+        return Err(io::Error::other("not a listening stream socket"));
     }
     // SAFETY: the service manager passed the descriptor to this process, and the caller takes it once: it has no
     // other owner.

@@ -62,7 +62,7 @@ fn make_room(path: &Path) -> Result<(), String> {
         Err(_) => return Ok(()), // no file there, or bind reports the error
         Ok(found) if !found.file_type().is_socket() => {
             return Err(
-                "there is something that is no socket; remove it or choose another path".to_owned(),
+                "the path is not a socket; remove the file or choose another path".to_owned(),
             );
         }
         Ok(_) => {}
@@ -89,10 +89,10 @@ fn connect(path: &Path) -> io::Result<()> {
 fn reason(error: &io::Error) -> String {
     let text = match error.kind() {
         ErrorKind::NotFound => {
-            "no such directory; make it, or let systemd make it (RuntimeDirectory=headcount)"
+            "no such directory; create it, or let systemd create it (RuntimeDirectory=headcount)"
         }
         ErrorKind::PermissionDenied => {
-            "no right to make a socket there; run as root, or choose a directory that this user may write"
+            "no permission to create a socket there; run as root, or choose a directory that this user may write"
         }
         ErrorKind::AddrInUse => "another program listens there; stop it or choose another path",
         _ => return error.to_string(),
@@ -130,7 +130,7 @@ impl Drop for SocketFile {
 fn remove(path: &Path, bound: (u64, u64)) {
     let is_ours = fs::symlink_metadata(path).is_ok_and(|found| identity(&found) == bound);
     if is_ours && let Err(error) = fs::remove_file(path) {
-        log::warn!("{} is left behind: {error}", path.display());
+        log::warn!("cannot remove the socket {}: {error}", path.display());
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
         drop(file);
         let error = bind(&path).unwrap_err();
         assert!(
-            error.starts_with("there is something that is no"),
+            error.starts_with("the path is not a socket; remove"),
             "{error}"
         );
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");

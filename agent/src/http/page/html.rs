@@ -26,7 +26,7 @@ pub(super) fn table(overview: &Overview, telemetry_path: &str) -> String {
 pub(super) fn unavailable(reason: &str, telemetry_path: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<title>Headcount</title>\n<link rel=\"icon\" href=\"./icon.svg\">\n\
-         <h1>Headcount</h1>\n<p>No look at the node: {}. Reload the page to try again.</p>\n\
+         <h1>Headcount</h1>\n<p>The groups cannot be shown: {}. Reload the page to try again.</p>\n\
          <ul>\n<li><a href=\"./{}\">Metrics</a></li>\n<li><a href=\"./health\">Health</a></li>\n</ul>\n</html>\n",
         escaped(reason),
         link(telemetry_path)

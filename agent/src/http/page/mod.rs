@@ -134,7 +134,7 @@ impl Site {
         match timeout(self.limits.scrape, unsent.room()).await {
             Ok(()) => page(StatusCode::OK, content_type, unsent.hold(make())),
             Err(_) => {
-                let reason = "other clients do not take their answers; try again";
+                let reason = "other clients do not read their answers; try again";
                 let mut page = failure(StatusCode::SERVICE_UNAVAILABLE, reason);
                 let headers = page.headers_mut();
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -170,7 +170,7 @@ impl Site {
         let answer = self.owner.processes(group);
         match self.within(self.limits.scrape, answer).await {
             Ok(Some(processes)) => self.roomy(JSON, || json_text(&processes)).await,
-            Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such group any more"),
+            Ok(None) => failure(StatusCode::NOT_FOUND, "this group no longer exists"),
             Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
         }
     }

@@ -244,7 +244,7 @@
     if (by === "parent") return `child of ${pid}`;
     if (by === "ancestor") return "follows an ancestor";
     const source = template === null ? "named on the command line" : `item ${item}: ${template}`;
-    return overflowed ? `${source} (other: groups enough)` : source;
+    return overflowed ? `${source} (other: limit of groups reached)` : source;
   };
   const used = percent(of(() => processRates, "cpu_seconds"));
   const COLUMNS = [
@@ -327,7 +327,7 @@
     processes ??= build();
     const of = answer.processes.length + answer.omitted;
     const text = answer.omitted
-      ? `${answer.processes.length} of ${of} processes, those that used most CPU time in their lives`
+      ? `${answer.processes.length} of ${of} processes, those with the most CPU time since their start`
       : of === 1 ? "1 process" : `${of} processes`;
     put(inner.querySelector("p"), text);
     processes.show(answer.processes.map((row) => ({ key: key(row), row })));
@@ -365,7 +365,7 @@
       await look();
       tell(null);
     } catch (error) {
-      tell(`No answer from the agent (${error.message}); what is shown may be old.`);
+      tell(`No answer from the agent (${error.message}); the values shown may be old.`);
     }
     asking = false;
     if (open && open !== before && !processes) return void refresh(); // opened meanwhile

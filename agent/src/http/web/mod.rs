@@ -121,7 +121,7 @@ impl Web {
             }
             Err(error) => {
                 statistics.count_reload_failure();
-                log::warn!("{error}; what was read before still applies");
+                log::warn!("{error}; the former configuration still applies");
             }
         }
     }
