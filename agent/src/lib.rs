@@ -108,10 +108,10 @@ pub enum Error {
     #[error(transparent)]
     Registry(#[from] prometheus::Error),
     /// A thread or runtime could not be started, or the ring buffer's descriptor cannot be polled.
-    #[error("the owner of the state: {0}")]
+    #[error("the state thread cannot run: {0}")]
     Owner(#[from] io::Error),
     /// The state thread ended by itself.
-    #[error("the owner of the state ended; please report the log lines before this one")]
+    #[error("the state thread ended; please report the log lines before this one")]
     OwnerEnded,
 }
 
@@ -346,8 +346,8 @@ fn limits() -> http::Limits {
     if let Some(wanted) = wanted {
         let connections = limits.connections;
         log::warn!(
-            "the agent may open {descriptors} files, so it serves {connections} connections at a time; {wanted} would do, set by \
-             LimitNOFILE= of its unit or ulimit -n"
+            "the limit of open files is {descriptors}, so the agent serves {connections} connections at a time; raise it to \
+             {wanted} with LimitNOFILE= of its unit or ulimit -n"
         );
     }
     limits

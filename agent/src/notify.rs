@@ -35,7 +35,7 @@ impl Manager {
         let path = std::env::var_os("NOTIFY_SOCKET");
         let socket = path.and_then(|path| {
             let warn =
-                |error| log::warn!("the service manager cannot be told (NOTIFY_SOCKET): {error}");
+                |error| log::warn!("cannot reach the service manager (NOTIFY_SOCKET): {error}");
             open(&path).map_err(warn).ok()
         });
         Self { socket }
@@ -47,7 +47,7 @@ impl Manager {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes()).await
         {
-            log::warn!("the service manager cannot be told {state:?} (NOTIFY_SOCKET): {error}");
+            log::warn!("cannot send {state:?} to the service manager (NOTIFY_SOCKET): {error}");
         }
     }
 

@@ -223,7 +223,7 @@ impl Pipeline {
         let pass = match pass {
             Ok(pass) => pass,
             Err(error) => {
-                log::error!("no pass over the processes: {error}");
+                log::error!("the pass over the processes failed: {error}");
                 self.last_error = Some(error.to_string());
                 return None;
             }
@@ -260,9 +260,9 @@ impl Pipeline {
         match self.host.follow_clock() {
             Ok(false) => {}
             Ok(true) => {
-                log::info!("the wall clock was set; start times are shown by it from now on")
+                log::info!("the wall clock was set; start times follow the new time from now on")
             }
-            Err(error) => log::warn!("the boot time stays what it was: {error}"),
+            Err(error) => log::warn!("the former boot time stays in use: {error}"),
         }
     }
 
@@ -301,7 +301,7 @@ impl Pipeline {
         let processes = live.map(|one| (one.id(), grouper.attribution(one.account())));
         let groups = grouper.groups().iter().map(|group| group.id);
         if let Err(error) = kernel.attribute(groups, processes, grouper.comms(), &folds) {
-            log::error!("the kernel programs cannot be told of groups: {error}");
+            log::error!("cannot pass the groups to the kernel programs: {error}");
             self.last_error = Some(error.to_string());
         }
     }
@@ -368,7 +368,7 @@ impl Pipeline {
             if self.failures_logged[failure.item] == 0 {
                 self.failures_logged[failure.item] = failure.count;
                 log::warn!(
-                    "a template of item {} of process_names stops at run time, and what it makes is the text up to there: {}",
+                    "a template of item {} of process_names fails at run time, and its text ends there: {}",
                     failure.item + 1,
                     failure.cause
                 );
@@ -400,8 +400,8 @@ impl Pipeline {
         }
         if let Some(count) = self.deferred.persistent() {
             reasons.push(format!(
-                "{count} processes with long arguments have waited for several passes to be grouped; what they use is \
-                 kept for their groups; headcount_classifications_deferred_total counts the waiting"
+                "{count} processes with long arguments have waited for several passes to be grouped; their usage is kept \
+                 for their groups; headcount_classifications_deferred_total counts these delays"
             ));
         }
         reasons.extend(self.collectors.reason());

@@ -42,7 +42,7 @@ impl Signals {
         log::info!("{name}: stopping");
         tokio::spawn(async move {
             let (signal, name) = self.next().await;
-            log::warn!("{name} while stopping: ending without the requests that are open");
+            log::warn!("{name} while stopping: exiting with open requests unanswered");
             die_of(signal);
         });
     }

@@ -44,8 +44,8 @@ impl Crowded {
 
     fn text(&self) -> String {
         format!(
-            "there are more group names than groups may be made: since the start, {} empty groups were added to the group \
-             other and {} processes were put there; raise --max-groups or the max_groups of an item, or use fewer names",
+            "there are more group names than the limits on groups allow: since the start, {} empty groups were merged into the \
+             group other and {} processes were put there; raise --max-groups or the max_groups of an item, or use fewer names",
             self.folded, self.overflowed
         )
     }

@@ -33,7 +33,7 @@ impl Pipeline {
         // Reads all processes in full: any process may get a group.
         let Some(pass) = self.observe_since(0) else {
             let cause = self.last_error.as_deref().unwrap_or_default();
-            return Err(format!("no pass over the processes: {cause}"));
+            return Err(format!("the pass over the processes failed: {cause}"));
         };
         self.regroup(Arc::new(classifier), &pass);
         Ok(())

@@ -90,7 +90,7 @@ impl Sandbox {
             log::info!("sandbox: other programs of this user can trace the agent: {error}");
         }
         if let Err(error) = capabilities::raise() {
-            log::info!("sandbox: what is permitted cannot be made effective: {error}");
+            log::info!("sandbox: cannot make the permitted capabilities effective: {error}");
         }
         let mut left_out = Vec::new();
         for side in [Side::Http, Side::State] {
@@ -102,7 +102,7 @@ impl Sandbox {
         }
         if !left_out.is_empty() {
             left_out.dedup();
-            log::info!("sandbox: left out at start: {}", left_out.join(", "));
+            log::info!("sandbox: failed steps at start: {}", left_out.join(", "));
         }
         Arc::new(sandbox)
     }
@@ -128,7 +128,7 @@ impl Sandbox {
         let kept = self.take(Side::State, Step::Capabilities, kept, &mut left_out);
         let reading = system_calls::only_read_maps(uses_bpf);
         self.take(Side::State, Step::SystemCalls, reading, &mut left_out);
-        tell("the state", kept, &left_out);
+        tell("state", kept, &left_out);
     }
 
     /// All steps: the values of the labels `side` and `step`, and whether the step succeeded.
@@ -170,7 +170,7 @@ fn tell(whose: &str, kept: Option<Names>, left_out: &[String]) {
     };
     let left_out = match left_out {
         [] => String::new(),
-        _ => format!("; left out: {}", left_out.join(", ")),
+        _ => format!("; failed steps: {}", left_out.join(", ")),
     };
-    log::info!("sandbox: the thread of {whose} keeps these capabilities: {kept}{left_out}");
+    log::info!("sandbox: the {whose} thread keeps these capabilities: {kept}{left_out}");
 }

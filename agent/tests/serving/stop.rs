@@ -50,7 +50,7 @@ fn a_second_signal_ends_it_at_once() {
         no_longer_listens(&agent);
         let (status, log) = agent.stop(second);
         assert_eq!(status.signal(), Some(second), "{status} {log:#?}");
-        let expected = format!("{name} while stopping: ending without the requests that are open");
+        let expected = format!("{name} while stopping: exiting with open requests unanswered");
         assert_eq!(message(log.last().unwrap()), expected);
     }
 }
