@@ -270,7 +270,7 @@ fn a_template_that_fails_is_warned_of_once() {
     let warnings = agent.messages("warn");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
-        warnings[0].starts_with("a template of item 1 of process_names stops "),
+        warnings[0].starts_with("a template of item 1 of process_names fails "),
         "{warnings:?}"
     );
 }

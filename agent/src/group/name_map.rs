@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_told_with_its_place() {
         let cases = [
-            ("a", "--namemapping: found 1 parts, expected task name and"),
+            ("a", "--namemapping: found 1 parts, expected pairs of"),
             ("a,b,c", "an expression cannot hold a comma"),
             ("a,", "part 2 is empty"),
             ("a,b,,d", "part 3 is empty"),

@@ -102,7 +102,7 @@ fn labels_are_on_every_series_of_their_group_and_on_no_other() {
     let warned = agent.messages("warn");
     let is_told = warned
         .iter()
-        .any(|line| line.starts_with("a template of item 1 of process_names stops"));
+        .any(|line| line.starts_with("a template of item 1 of process_names fails"));
     assert!(is_told, "{warned:?}");
 }
 

@@ -93,13 +93,18 @@ fn cpu(agent: &Agent, samples: &Samples) -> Option<String> {
     })
 }
 
-/// Exact, but for records that are known to be lost.
+/// Threads of the init of a sandbox whose kernel runs no programs there (see [`crate::tier::left_out_by_free`]): a soak of 294,426
+/// creations lacked one.
+const UNSEEN: f64 = 8.0;
+
+/// Exact, apart from records that are known to be lost, and from [`UNSEEN`] ones, but not on a kernel of Debian's.
 fn creations(samples: &Samples) -> Option<String> {
     let (accounted, node) = sides(samples, "creations")?;
     // On tracepoints a birth that finds its map full is counted as that, and is no lost record.
     let unplaced = samples.value("headcount_switch_map_full_total", &[]);
     let lost = samples.the("headcount_events_lost_total", &[]) + unplaced.unwrap_or(0.0);
-    let is_balanced = (node - lost..=node).contains(&accounted);
+    let unseen = if guest::is_here() { 0.0 } else { UNSEEN };
+    let is_balanced = (node - lost - unseen..=node).contains(&accounted);
     (!is_balanced).then(|| {
         format!("of {node} creations {accounted} are accounted for, and {lost} records are lost")
     })

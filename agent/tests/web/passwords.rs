@@ -72,7 +72,7 @@ fn a_changed_password_counts_at_once_on_connections_that_were_open() {
         let mut text = Vec::new();
         let mut byte = [0];
         // Both answers end so.
-        while !text.ends_with(b"found\n") && !text.ends_with(b"please\n") {
+        while !text.ends_with(b"found\n") && !text.ends_with(b"password\n") {
             stream.read_exact(&mut byte).unwrap();
             text.push(byte[0]);
         }
