@@ -35,7 +35,7 @@ fn left_without(program: Program, rung: &'static str) -> Way {
     match program {
         Program::Fork | Program::Exec | Program::Exit => (&PROCFS, "none"),
         Program::Free if rung == "free" => (&PROCFS, "none"),
-        Program::Release => (&ITERATOR, "free"),
+        Program::Release | Program::LeaderFree => (&ITERATOR, "free"),
         Program::Snapshot => (&SWITCH, rung),
         _ => (&ITERATOR, rung),
     }
@@ -51,7 +51,7 @@ fn is_tried(program: Program, rung: &str) -> bool {
     match program {
         Program::Switch | Program::RunQueue | Program::Thread => false,
         Program::Free => rung == "free",
-        Program::Release => !is_without_ftrace(),
+        Program::Release | Program::LeaderFree => !is_without_ftrace(),
         _ => !is_traced(program),
     }
 }
@@ -96,7 +96,8 @@ fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
             _ if tier.without_types || is_traced(*program) => {
                 tier.without_types && is_traced(*program)
             }
-            Program::Release | Program::RunQueue | Program::Thread => false,
+            Program::Release | Program::LeaderFree => false,
+            Program::RunQueue | Program::Thread => false,
             Program::Free => rung == "free",
             Program::Snapshot => tier.name == ITERATOR.name,
             Program::Switch => tier.name == SWITCH.name,
