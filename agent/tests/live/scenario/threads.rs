@@ -58,8 +58,8 @@ fn end_together(ready: &'static AtomicU64) {
     process::exit_thread();
 }
 
-/// `COUNT`: processes one after another that nobody waits for, each with a first thread that ends before two others, which end at
-/// the same moment.
+/// `COUNT`: starts this number of processes, one after another, and ignores SIGCHLD, so no parent waits for them. In each, the
+/// first thread ends first; then two other threads end at the same moment.
 pub(super) fn unwaited_twins(arguments: &[String]) {
     process::ignore_children();
     for _ in 0..number(&arguments[0]) {
