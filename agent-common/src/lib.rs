@@ -42,7 +42,7 @@ pub use task::{
 pub use tracepoint::{TraceFields, Traced, UNCOUNTED};
 pub use undisturbed::{FUNCTIONS, KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 
-/// The first word of each record in the ring and in the iterator's output tells its type.
+/// Record types: the first word of each record in the ring and in the iterator's output.
 pub mod kind {
     /// A [`crate::ForkRecord`].
     pub const FORK: u32 = 1;

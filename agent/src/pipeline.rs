@@ -285,7 +285,7 @@ impl Pipeline {
         smaps.offer(self.table.wanted_proportional(is_outside));
     }
 
-    /// Tells the kernel programs which group each process counts for from now on, if they count by group.
+    /// Sets, in the maps of the kernel programs, the group that each process counts for, if these programs count by group.
     fn attribute(&mut self) {
         let Self {
             observer,

@@ -32,7 +32,7 @@ Since the agent's start, `headcount_balance_accounted_total` and `headcount_bala
 | `cpu_seconds` | switch | 2 % of the node's time, plus 50 ms per CPU, plus 20 ms for each process older than the agent |
 | `cpu_seconds` | switch on tracepoints | 4 % of the node's time, the rest as for switch |
 | `cpu_seconds` | procfs | accounted may be less by any amount: sampling misses processes that end between two scrapes |
-| `creations` | iterator, switch | accounted may be less by `headcount_events_lost_total` and `headcount_switch_map_full_total`, and by the threads of processes for which the kernel runs no programs (`headcount_processes_hidden`); never more, but on tracepoints by at most `headcount_events_lost_total` |
+| `creations` | iterator, switch | accounted may be less by `headcount_events_lost_total` and `headcount_switch_map_full_total`, and by the threads of processes for which the kernel runs no programs (`headcount_processes_hidden`); it may be more only on tracepoints, by at most `headcount_events_lost_total` |
 
 Four causes add to the tolerance of `cpu_seconds`:
 

@@ -162,14 +162,18 @@ impl Threads {
     }
 }
 
-/// The use of a thread since `told`. Zero at the first report of a thread that was born before reports began (`is_older`).
+/// Raises `booked`, the totals of a thread at its last reading, to `now`, and returns the difference. At the first reading of a
+/// thread that is older than the readings (`is_older`), the difference is zero: its earlier use is not counted.
 fn advance<B: Default + std::borrow::BorrowMut<Booked>>(
-    told: &mut Option<B>,
+    booked: &mut Option<B>,
     is_older: bool,
     now: &Counters,
 ) -> Delta {
-    let is_new = told.is_none();
-    let delta = told.get_or_insert_default().borrow_mut().raise_by_pass(now);
+    let is_new = booked.is_none();
+    let delta = booked
+        .get_or_insert_default()
+        .borrow_mut()
+        .raise_by_pass(now);
     if is_new && is_older {
         Delta::default()
     } else {

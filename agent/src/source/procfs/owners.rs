@@ -1,4 +1,4 @@
-//! Finds the local user who is charged for a process that may block a reader.
+//! The user id that a blocked read of a process's files counts against.
 //!
 //! In comes the directory of a process; out goes a uid. It is the real uid, which running a set-user-ID program does not change.
 //! If that is a subordinate uid (`/etc/subuid` of the host), it is the uid of the user who owns the range, because one user owns

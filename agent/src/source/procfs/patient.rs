@@ -126,8 +126,8 @@ impl Patient {
         self.held_up.retain(|held| !held.reader.has_answered());
     }
 
-    /// Reads `name`, a file of the process `tgid` in its directory, up to `cap` bytes. `owners` finds the user who is charged if
-    /// the read blocks.
+    /// Reads at most `cap` bytes of the file `name` in the directory of the process `tgid`. If the read blocks, it counts against
+    /// the user id that `owners` finds.
     pub(super) fn read(
         &mut self,
         owners: &mut Owners,
