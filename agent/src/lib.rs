@@ -333,8 +333,8 @@ fn report(start: &bpf::Start) {
 
 /// The chosen tier in words.
 fn accounting(plan: bpf::Plan) -> String {
-    match plan.rung {
-        Some(rung) => format!("{} tier, final totals at {}", plan.tier.word(), rung.word()),
+    match plan.exit_hook {
+        Some(hook) => format!("{} tier, final totals at {}", plan.tier.word(), hook.word()),
         None => "/proc only; processes that live between two scrapes are not seen".to_owned(),
     }
 }

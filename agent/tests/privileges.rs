@@ -55,7 +55,7 @@ fn launch() -> Launch {
 /// It serves what `/proc` shows, itself with the number `pid` among it, and gives these reasons for nothing better.
 fn assert_serves_from_procfs(agent: &Agent, pid: u32, reasons: &[&str]) {
     let reasons: Vec<String> = reasons.iter().map(|reason| obstacle(reason)).collect();
-    let tier = [("tier", "procfs"), ("rung", "none")];
+    let tier = [("tier", "procfs"), ("exit_hook", "none")];
     let scrape = agent.scrape();
     assert_eq!(scrape.value("headcount_accounting_info", &tier), Some(1.0));
     let groups = scrape.groups();

@@ -5,15 +5,15 @@
 use super::metric::Metric;
 use super::{View, label};
 use crate::exposition::{Descriptor, Family, Kind, Value};
-use crate::source::{Rung, Sides};
+use crate::source::{ExitHook, Sides};
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {
         descriptor: Descriptor {
             name: "headcount_accounting_info",
             kind: Kind::Gauge,
-            help: "Accounting tier, and the kernel hook that reports the final totals of a process (`rung`); always 1.",
-            labels: &["rung", "tier"],
+            help: "Accounting tier, and the kernel hook that reports the final totals of a process (`exit_hook`); always 1.",
+            labels: &["exit_hook", "tier"],
             unit: "-",
             source: "plan",
             fallback: "-",
@@ -21,7 +21,7 @@ pub(super) static METRICS: &[Metric] = &[
         write: |view, out| {
             out.sample(
                 &[
-                    view.source.rung.map_or("none", Rung::word),
+                    view.source.exit_hook.map_or("none", ExitHook::word),
                     view.source.tier.word(),
                 ],
                 1_u64,

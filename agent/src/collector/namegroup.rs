@@ -12,7 +12,7 @@ use super::{Collector, Error, View, runqueue, threads};
 use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
-use crate::source::{Fact, Rung};
+use crate::source::{ExitHook, Fact};
 
 /// One family, written once for each group.
 pub(super) struct Metric {
@@ -376,7 +376,7 @@ static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "namedprocess_namegroup_exits_total",
             kind: Kind::Counter,
-            help: "Ended processes by status: exit code 0 (`success`), another exit code (`failure`) or a signal (`signal`); `unknown` on the rung last_switch.",
+            help: "Ended processes by status: exit code 0 (`success`), another exit code (`failure`) or a signal (`signal`); `unknown` if the exit hook is `last_switch`.",
             labels: &["groupname", "status"],
             unit: "processes",
             source: "sched_process_exit",
@@ -385,7 +385,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Lifecycle],
         write: |view, group, out| {
             let ended = &group.total.lifecycle;
-            if view.source.rung == Some(Rung::LastSwitch) {
+            if view.source.exit_hook == Some(ExitHook::LastSwitch) {
                 out.sample(&[&group.name, "unknown"], ended.exits_unknown);
                 return;
             }

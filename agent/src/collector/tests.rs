@@ -4,8 +4,9 @@ use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
 use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
 use crate::source::{
-    Balances, Fact, HiddenStatistics, KernelTotals, MapStatistics, Origin, ProgramStatistics,
-    RunQueueStatistics, RunQueueWaits, Rung, SelfTest, Sides, SmapsStatistics, Statistics, Tier,
+    Balances, ExitHook, Fact, HiddenStatistics, KernelTotals, MapStatistics, Origin,
+    ProgramStatistics, RunQueueStatistics, RunQueueWaits, SelfTest, Sides, SmapsStatistics,
+    Statistics, Tier,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -102,7 +103,7 @@ fn run_queue() -> RunQueueStatistics {
 pub(super) fn source() -> Statistics {
     Statistics {
         tier: Tier::Iterator,
-        rung: Some(Rung::Free),
+        exit_hook: Some(ExitHook::Free),
         self_test: SelfTest::Passed,
         facts: FACTS.into_iter().map(|fact| (fact, Origin::Bpf)).collect(),
         programs: vec![
@@ -295,7 +296,7 @@ fn what_comes_from_nowhere_is_left_out() {
         "process count and start: {some}"
     );
     assert!(!some.contains("headcount_events") && !some.contains("headcount_kernel"));
-    assert!(some.contains("headcount_accounting_info{rung=\"none\",tier=\"procfs\"} 1\n"));
+    assert!(some.contains("headcount_accounting_info{exit_hook=\"none\",tier=\"procfs\"} 1\n"));
     assert!(some.contains("headcount_source_info{fact=\"io\",source=\"absent\"} 1\n"));
 }
 

@@ -22,7 +22,7 @@ impl Pipeline {
             since: seconds(self.began_ns),
             boot_time: self.host.boot_time as f64,
             tier: statistics.tier.word(),
-            rung: statistics.rung.map(|rung| rung.word()),
+            exit_hook: statistics.exit_hook.map(|hook| hook.word()),
             processes: self.table.statistics().live,
             shows_cmdline: self.shows_cmdline,
             groups,

@@ -28,7 +28,7 @@ pub use observer::{Error, Observer};
 pub use procfs::{Away, NodeReading};
 pub use smaps::{Smaps, SmapsStatistics};
 pub use statistics::{
-    Balances, Fact, KernelTotals, MapStatistics, NodeCounts, Origin, ProgramStatistics,
-    RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, Rung, SelfTest, Sides, Statistics, Tier,
+    Balances, ExitHook, Fact, KernelTotals, MapStatistics, NodeCounts, Origin, ProgramStatistics,
+    RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, SelfTest, Sides, Statistics, Tier,
 };
 pub use users::Users;

@@ -31,7 +31,7 @@ impl Tier {
 
 /// The hook from which the final totals of a process come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rung {
+pub enum ExitHook {
     /// `fentry/release_task`: at once.
     Release,
     /// `tp_btf/sched_process_free`: after an RCU grace period.
@@ -41,7 +41,7 @@ pub enum Rung {
     LastSwitch,
 }
 
-impl Rung {
+impl ExitHook {
     /// Its name in labels and messages.
     pub const fn word(self) -> &'static str {
         match self {
@@ -207,7 +207,7 @@ pub struct Statistics {
     /// The tier that runs.
     pub tier: Tier,
     /// The hook of the final totals; `None` without kernel programs.
-    pub rung: Option<Rung>,
+    pub exit_hook: Option<ExitHook>,
     /// The self-test at the start.
     pub self_test: SelfTest,
     /// Each fact and its source.

@@ -31,7 +31,7 @@ fn overview() -> Arc<Overview> {
         since: 10.0,
         boot_time: 1.0,
         tier: "procfs",
-        rung: None,
+        exit_hook: None,
         health: headcount::http::Health {
             status: headcount::http::Status::Ok,
             reasons: Vec::new(),
@@ -112,7 +112,7 @@ async fn answers_have_the_shape_that_is_documented() {
     let server = start_page(Limits::default()).await;
     let body = |answer: String| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
     let groups = body(server.ask_path("GET", "/api/groups").await);
-    let expected = r#"{"time":20.0,"since":10.0,"boot_time":1.0,"tier":"procfs","rung":null,"health":{"status":"ok","reasons":[]},"processes":3,"shows_cmdline":false,"groups":[{"id":7,"name":"<b>\\u{202e}","labels":"","processes":1,"threads":1,"cpu_seconds":1.5,"resident_bytes":4096,"read_bytes":null,"write_bytes":1,"forks":2,"execs":3}],"groups_omitted":0}"#;
+    let expected = r#"{"time":20.0,"since":10.0,"boot_time":1.0,"tier":"procfs","exit_hook":null,"health":{"status":"ok","reasons":[]},"processes":3,"shows_cmdline":false,"groups":[{"id":7,"name":"<b>\\u{202e}","labels":"","processes":1,"threads":1,"cpu_seconds":1.5,"resident_bytes":4096,"read_bytes":null,"write_bytes":1,"forks":2,"execs":3}],"groups_omitted":0}"#;
     assert_eq!(groups.trim_end(), expected);
     let processes = body(server.ask_path("GET", "/api/processes?group=7").await);
     let expected = r#"{"group":7,"time":20.0,"processes":[],"omitted":4}"#;

@@ -35,7 +35,7 @@ pub(crate) struct Agent {
     /// Holds its log and its configuration.
     folder: TempDir,
     tier: String,
-    rung: Option<String>,
+    exit_hook: Option<String>,
     taken_ns_before: f64,
 }
 
@@ -57,7 +57,7 @@ impl Agent {
         };
         let agent = Self::spawn(&Rights::usual(), here, &flags, configuration).serving();
         assert_eq!(agent.tier, tier.name, "the agent counts in another way");
-        let is_traced = agent.rung() == Some("last_switch");
+        let is_traced = agent.exit_hook() == Some("last_switch");
         assert_eq!(is_traced, tier.without_types, "{}", agent.log());
         agent
     }
@@ -138,7 +138,7 @@ impl Agent {
             port: 0,
             folder,
             tier: String::new(),
-            rung: None,
+            exit_hook: None,
             taken_ns_before: procfs::taken_ns(),
         }
     }
@@ -151,7 +151,7 @@ impl Agent {
             let mut told = samples.series("headcount_accounting_info");
             told.next().map(|_| ()).ok_or_else(|| "starting".to_owned())
         });
-        (self.tier, self.rung) = accounting(&samples);
+        (self.tier, self.exit_hook) = accounting(&samples);
         self
     }
 
@@ -175,8 +175,8 @@ impl Agent {
     }
 
     /// `release`, `free`, or none.
-    pub(crate) fn rung(&self) -> Option<&str> {
-        self.rung.as_deref()
+    pub(crate) fn exit_hook(&self) -> Option<&str> {
+        self.exit_hook.as_deref()
     }
 
     /// What a hypervisor took from the machine while it ran, to a tick.
@@ -305,7 +305,7 @@ impl Agent {
     }
 
     /// As [`Self::await_that`]; and it must stay so when all that was on its way has come: final totals wait for a grace
-    /// period of RCU on the free rung, and a second one of them must not be credited again.
+    /// period of RCU with the exit hook `free`, and a second one of them must not be credited again.
     pub(crate) fn await_settled(&self, check: impl Fn(&Samples) -> Result<(), String>) -> Samples {
         self.await_that(&check);
         process::wait_for_grace_period();
@@ -383,11 +383,11 @@ fn binary() -> PathBuf {
     )
 }
 
-/// Tier and rung, as the exposition tells them.
+/// Tier and exit hook, as the exposition reports them.
 fn accounting(samples: &Samples) -> (String, Option<String>) {
     let mut all = samples.series("headcount_accounting_info");
     let (labels, _) = all.next().expect("the agent says how it counts");
     assert!(all.next().is_none());
-    let rung = labels.get("rung").filter(|rung| !rung.is_empty());
-    (labels["tier"].clone(), rung.cloned())
+    let exit_hook = labels.get("exit_hook").filter(|hook| !hook.is_empty());
+    (labels["tier"].clone(), exit_hook.cloned())
 }

@@ -20,7 +20,7 @@ fn tolerance(agent: &Agent) -> Tolerance {
     // Five columns of each CPU are cut to ticks.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let cut_ns = 5.0 * TICK_NS * cpus;
-    let (share, fixed_ns) = match (agent.tier(), agent.rung()) {
+    let (share, fixed_ns) = match (agent.tier(), agent.exit_hook()) {
         (_, Some("last_switch")) => (0.04, 0.4e9),
         ("iterator", _) => (0.01, 0.0),
         _ => (0.02, 0.4e9),

@@ -82,8 +82,8 @@ pub(crate) fn introduce() {
     if is_here() {
         let agent = Agent::start_as(&Rights::usual(), &[], None);
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-        let (release, rung) = (release.trim(), agent.rung().unwrap_or("none"));
-        println!("HEADCOUNT-VM-FOUND: {release} {} {rung}", agent.tier());
+        let (release, exit_hook) = (release.trim(), agent.exit_hook().unwrap_or("none"));
+        println!("HEADCOUNT-VM-FOUND: {release} {} {exit_hook}", agent.tier());
     }
 }
 

@@ -84,7 +84,7 @@ impl Tier {
     }
 }
 
-/// On the free rung, each process's last switch comes after `wait4` took its figure.
+/// With the exit hook `free`, each process's last switch comes after `wait4` took its figure.
 pub(crate) const LAST_SWITCH_NS: f64 = 20_000.0;
 
 /// What a process nobody waits for may use after it has told what it used: its report, and its end.

@@ -262,7 +262,7 @@ mod tests {
             [""; 0]
         );
         assert_eq!(
-            findings(path, "use crate::source::statistics::Rung;"),
+            findings(path, "use crate::source::statistics::ExitHook;"),
             [""; 0]
         );
         for text in [

@@ -45,7 +45,7 @@ fn now() -> Row {
                 "",
             ),
             word("Accounting", "How processes are accounted for: iterator is best, procfs samples.")
-                .query(format!("headcount_accounting_info{{{NODE}}}"), "{{tier}} {{rung}}"),
+                .query(format!("headcount_accounting_info{{{NODE}}}"), "{{tier}} {{exit_hook}}"),
             word("Version", "What runs there.")
                 .query(format!("headcount_build_info{{{NODE}}}"), "{{version}}"),
         ],

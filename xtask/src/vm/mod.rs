@@ -207,7 +207,7 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
         found,
     } = outcome.with_context(|| format!("the console is in {}", log.display()))?;
     let unknown = || format!("nothing says what was found; see {}", log.display());
-    let [release, tier, rung] = found
+    let [release, tier, exit_hook] = found
         .split(' ')
         .collect::<Vec<_>>()
         .try_into()
@@ -216,7 +216,7 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
     let finding = Finding {
         release: release.to_owned(),
         tier: tier.to_owned(),
-        rung: rung.to_owned(),
+        exit_hook: exit_hook.to_owned(),
         passed,
         failed,
         seconds: begun.elapsed().as_secs(),

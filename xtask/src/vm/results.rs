@@ -24,7 +24,7 @@ pub(super) struct Finding {
     /// How an agent counts there that is not told how.
     pub(super) tier: String,
     /// Where it has final totals from, or `none`.
-    pub(super) rung: String,
+    pub(super) exit_hook: String,
     pub(super) passed: u32,
     pub(super) failed: u32,
     pub(super) seconds: u64,
@@ -42,24 +42,24 @@ impl Finding {
         let Self {
             release,
             tier,
-            rung,
+            exit_hook,
             passed,
             failed,
             seconds,
             commit,
         } = self;
-        format!("{release} {tier} {rung} {passed} {failed} {seconds} {commit}\n")
+        format!("{release} {tier} {exit_hook} {passed} {failed} {seconds} {commit}\n")
     }
 
     fn parse(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [release, tier, rung, passed, failed, seconds, commit] = words[..] else {
+        let [release, tier, exit_hook, passed, failed, seconds, commit] = words[..] else {
             return None;
         };
         Some(Self {
             release: release.to_owned(),
             tier: tier.to_owned(),
-            rung: rung.to_owned(),
+            exit_hook: exit_hook.to_owned(),
             passed: passed.parse().ok()?,
             failed: failed.parse().ok()?,
             seconds: seconds.parse().ok()?,
@@ -96,16 +96,21 @@ pub(super) fn keep(machine: &Machine, finding: &Finding) -> Result<()> {
 /// One line each, for the terminal.
 pub(super) fn summary(runs: &[(&Machine, Result<Finding>)]) -> String {
     let mut text = format!(
-        "{:14} {:26} {:9} {:8} {:>7} {:>7} {:>8}\n",
-        "machine", "kernel", "tier", "rung", "passed", "failed", "seconds"
+        "{:14} {:26} {:9} {:11} {:>7} {:>7} {:>8}\n",
+        "machine", "kernel", "tier", "exit hook", "passed", "failed", "seconds"
     );
     for (machine, run) in runs {
         let name = machine.name;
         let _ = match run {
             Ok(found) => writeln!(
                 text,
-                "{name:14} {:26} {:9} {:8} {:>7} {:>7} {:>8}",
-                found.release, found.tier, found.rung, found.passed, found.failed, found.seconds
+                "{name:14} {:26} {:9} {:11} {:>7} {:>7} {:>8}",
+                found.release,
+                found.tier,
+                found.exit_hook,
+                found.passed,
+                found.failed,
+                found.seconds
             ),
             Err(error) => writeln!(text, "{name:14} {error:#}"),
         };
@@ -148,12 +153,12 @@ fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
     let Some(found) = found else {
         return Ok(format!("| {name} | | {what} | | | not run whole | |\n"));
     };
-    let rung = match found.rung.as_str() {
+    let exit_hook = match found.exit_hook.as_str() {
         "release" => "`release_task`",
         "free" => "`sched_process_free`",
         "last_switch" => "`sched_switch`",
         "none" => "",
-        other => bail!("{name}: unknown rung {other:?}"),
+        other => bail!("{name}: unknown exit hook {other:?}"),
     };
     let topics: Vec<&str> = machine
         .tests
@@ -169,7 +174,7 @@ fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
         failed => format!(", {failed} failed"),
     };
     Ok(format!(
-        "| {name} | {} | {what} | {} | {rung} | {}{failed}{scope} | {} |\n",
+        "| {name} | {} | {what} | {} | {exit_hook} | {}{failed}{scope} | {} |\n",
         found.release, found.tier, found.passed, found.commit
     ))
 }
@@ -199,7 +204,7 @@ mod tests {
         Finding {
             release: "6.1.0-1".to_owned(),
             tier: "procfs".to_owned(),
-            rung: "none".to_owned(),
+            exit_hook: "none".to_owned(),
             passed: 12,
             failed: 0,
             seconds: 9,
@@ -217,27 +222,27 @@ mod tests {
     fn what_failed_is_told() {
         let row_of = |finding| row(&MACHINES[0], finding);
         let good = finding();
-        let passed = row_of(Some(&good)).expect("its rung is known");
+        let passed = row_of(Some(&good)).expect("its exit hook is known");
         assert!(passed.starts_with("| 5.10 | 6.1.0-1 |"), "{passed}");
         let failed = Finding {
             failed: 1,
             ..finding()
         };
-        let row_with = row_of(Some(&failed)).expect("its rung is known");
+        let row_with = row_of(Some(&failed)).expect("its exit hook is known");
         assert!(row_with.contains("| 12, 1 failed |"), "{row_with}");
-        let without = row_of(None).expect("it has no rung");
+        let without = row_of(None).expect("it has no exit hook");
         assert!(without.contains("| not run whole |"), "{without}");
         let unknown = Finding {
-            rung: "x".to_owned(),
+            exit_hook: "x".to_owned(),
             ..finding()
         };
         assert!(row_of(Some(&unknown)).is_err());
-        for rung in ["release", "free", "last_switch", "none"] {
+        for exit_hook in ["release", "free", "last_switch", "none"] {
             let known = Finding {
-                rung: rung.to_owned(),
+                exit_hook: exit_hook.to_owned(),
                 ..finding()
             };
-            assert!(row(&MACHINES[0], Some(&known)).is_ok(), "{rung}");
+            assert!(row(&MACHINES[0], Some(&known)).is_ok(), "{exit_hook}");
         }
     }
 

@@ -39,8 +39,8 @@ fn link(telemetry_path: &str) -> String {
 }
 
 fn summary(overview: &Overview) -> String {
-    let accounting = match overview.rung {
-        Some(rung) => format!("{} tier, final totals at {rung}", overview.tier),
+    let accounting = match overview.exit_hook {
+        Some(hook) => format!("{} tier, final totals at {hook}", overview.tier),
         None => format!("{} tier", overview.tier),
     };
     let (status, word) = match overview.health.status {
@@ -131,7 +131,7 @@ mod tests {
             since: 100.0,
             boot_time: 0.0,
             tier: "iterator",
-            rung: Some("release"),
+            exit_hook: Some("release"),
             health: Health {
                 status: Status::Degraded,
                 reasons: vec!["a <reason>".to_owned()],

@@ -26,7 +26,7 @@ pub struct Overview {
     /// The tier that accounts for processes.
     pub tier: &'static str,
     /// The kernel hook that delivers final totals; `None` without kernel programs.
-    pub rung: Option<&'static str>,
+    pub exit_hook: Option<&'static str>,
     /// The content of `/health`.
     pub health: Health,
     /// Live processes of the node, including those in no group.

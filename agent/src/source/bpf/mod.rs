@@ -117,7 +117,7 @@ pub fn start(
     };
     drop(raw);
     while let Some(plan) = plans.first().copied() {
-        if plan.rung.is_none() {
+        if plan.exit_hook.is_none() {
             break;
         }
         if plan.needs_types() && btf.is_none() {
@@ -152,7 +152,7 @@ pub fn start(
                 }
                 match &error {
                     Error::Refused(program, _) => plans = plan::without(&plans, *program),
-                    _ => plans.retain(|plan| plan.rung.is_none()),
+                    _ => plans.retain(|plan| plan.exit_hook.is_none()),
                 }
                 warnings.push(format!("{error}{}", plan::next(&plans, plan)));
             }

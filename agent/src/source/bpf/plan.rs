@@ -3,7 +3,7 @@
 //! In: the requested tier and [`Support`]. Out: plans, best first. Trying them is left to the parent module.
 
 use super::support::Support;
-use crate::source::{Rung, Tier};
+use crate::source::{ExitHook, Tier};
 
 /// A kernel program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,36 +126,36 @@ pub enum Request {
     Only(Tier),
 }
 
-/// What the agent loads. [`Tier::Procfs`] loads nothing and has no rung.
+/// What the agent loads. [`Tier::Procfs`] loads nothing and has no exit hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// How accounting is done.
     pub tier: Tier,
     /// The hook of the final totals.
-    pub rung: Option<Rung>,
+    pub exit_hook: Option<ExitHook>,
 }
 
 impl Plan {
     /// `/proc` only.
     pub const PROCFS: Self = Self {
         tier: Tier::Procfs,
-        rung: None,
+        exit_hook: None,
     };
 
     /// The switch tier without type information.
     pub const TRACED: Self = Self {
         tier: Tier::Switch,
-        rung: Some(Rung::LastSwitch),
+        exit_hook: Some(ExitHook::LastSwitch),
     };
 
     /// Whether its programs need the kernel's type information.
     pub fn needs_types(self) -> bool {
-        self.rung.is_some() && !self.is_traced()
+        self.exit_hook.is_some() && !self.is_traced()
     }
 
     /// Whether its programs are attached to classic tracepoints and keep what they know of processes in a map of their own.
     pub fn is_traced(self) -> bool {
-        self.rung == Some(Rung::LastSwitch)
+        self.exit_hook == Some(ExitHook::LastSwitch)
     }
 
     /// How a message names this plan when it is tried after `refused`.
@@ -171,11 +171,11 @@ impl Plan {
     /// Programs in the order in which they are attached: ends before births, so that no end of a process is missed whose birth
     /// was seen.
     pub fn programs(self) -> Vec<Program> {
-        let mut programs = match self.rung {
+        let mut programs = match self.exit_hook {
             // The program at the free uses the marks of that at the release, so it is attached first.
-            Some(Rung::Release) => vec![Program::LeaderFree, Program::Release],
-            Some(Rung::Free) => vec![Program::Free],
-            Some(Rung::LastSwitch) => {
+            Some(ExitHook::Release) => vec![Program::LeaderFree, Program::Release],
+            Some(ExitHook::Free) => vec![Program::Free],
+            Some(ExitHook::LastSwitch) => {
                 return vec![
                     Program::TraceFree,
                     Program::TraceSwitch,
@@ -209,7 +209,10 @@ pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
     let wants = |tier| request == Request::Auto || request == Request::Only(tier);
     let wants_some = support.obstacle.is_none();
     if wants_some && support.no_types.is_none() {
-        let rungs = [(Rung::Release, support.release_task), (Rung::Free, true)];
+        let exit_hooks = [
+            (ExitHook::Release, support.release_task),
+            (ExitHook::Free, true),
+        ];
         let tiers = [
             (Tier::Iterator, support.task_iterator),
             (Tier::Switch, true),
@@ -218,10 +221,10 @@ pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
             .into_iter()
             .filter(|(tier, there)| *there && wants(*tier))
         {
-            for (rung, _) in rungs.into_iter().filter(|(_, there)| *there) {
+            for (exit_hook, _) in exit_hooks.into_iter().filter(|(_, there)| *there) {
                 plans.push(Plan {
                     tier,
-                    rung: Some(rung),
+                    exit_hook: Some(exit_hook),
                 });
             }
         }
@@ -264,7 +267,7 @@ mod tests {
             plans[0],
             Plan {
                 tier: Tier::Iterator,
-                rung: Some(Rung::Release)
+                exit_hook: Some(ExitHook::Release)
             }
         );
         assert_eq!(plans.last(), Some(&Plan::PROCFS));
@@ -279,7 +282,7 @@ mod tests {
             left[0],
             Plan {
                 tier: Tier::Iterator,
-                rung: Some(Rung::Free)
+                exit_hook: Some(ExitHook::Free)
             }
         );
         let left = without(&left, Program::Snapshot);
@@ -287,7 +290,7 @@ mod tests {
             left[0],
             Plan {
                 tier: Tier::Switch,
-                rung: Some(Rung::Free)
+                exit_hook: Some(ExitHook::Free)
             }
         );
         assert_eq!(without(&left, Program::Fork), [Plan::TRACED, Plan::PROCFS]);

@@ -18,7 +18,7 @@ fn keeps_run_times() -> bool {
 pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(), Error> {
     let node = kernel.overflow.node()?;
     statistics.tier = kernel.plan.tier;
-    statistics.rung = kernel.plan.rung;
+    statistics.exit_hook = kernel.plan.exit_hook;
     statistics.facts = facts(kernel.plan, kernel.carried);
     statistics.programs = programs(kernel);
     statistics.maps = maps(kernel);

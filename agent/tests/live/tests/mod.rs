@@ -105,7 +105,7 @@ fn sum_within(
     true_ns: u64,
 ) -> Result<(), String> {
     let missing_ns = missing_ns(agent, samples, count)?;
-    let slack = match agent.rung() {
+    let slack = match agent.exit_hook() {
         Some("free") => LAST_SWITCH_NS * count as f64,
         _ => 0.0,
     };
@@ -189,7 +189,7 @@ fn unconfirmed(agent: &Agent, samples: &Samples) -> Result<f64, String> {
     let exits = samples
         .value("headcount_kernel_exits_total", &[])
         .unwrap_or(0.0);
-    let left_out = match agent.rung() {
+    let left_out = match agent.exit_hook() {
         Some("free") => left_out_by_free(),
         _ => 0.0,
     };

@@ -180,8 +180,8 @@ fn ring_and_hash_are_full(tier: &'static Tier) {
     assert!(group.exits(End::Failure) <= failures);
 }
 
-/// Returns when the final records of what has ended are written, on the free rung, too: a callback of RCU writes them, after those
-/// of earlier ends on its CPU, and later than the grace period ends.
+/// Returns when the final records of ended processes are written, also with the exit hook `free`: a callback of RCU writes them,
+/// after those of earlier ends on its CPU, and later than the grace period ends.
 fn await_final_records() {
     for _ in 0..4 {
         process::wait_for_grace_period();
@@ -284,7 +284,7 @@ pub(super) fn nothing_twice(
     samples: &Samples,
     (name, count, true_ns): (&str, u64, u64),
 ) -> Result<(), String> {
-    let slack = if agent.rung() == Some("free") {
+    let slack = if agent.exit_hook() == Some("free") {
         LAST_SWITCH_NS
     } else {
         0.0
@@ -307,7 +307,7 @@ pub(super) fn all_is_known(
     let known = in_groups + elsewhere * 1e9;
     // What an end told that was in no record of its own, and whose final totals the kernel never told (see `missing_ns`), is
     // nowhere: a millisecond each.
-    let missing_ns = match agent.rung() {
+    let missing_ns = match agent.exit_hook() {
         Some("free") => left_out_by_free() * 1.5e6,
         _ => 0.0,
     };

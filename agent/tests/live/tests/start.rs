@@ -47,7 +47,7 @@ fn the_best_tier_that_works_is_chosen() {
 
 /// What `auto` takes on a kernel without type information, and what it says of it.
 fn without_types_the_best_that_is_left(_: &'static Tier) {
-    for (tracefs, tier, rung, told) in [
+    for (tracefs, tier, exit_hook, told) in [
         (
             Tracefs::Mounted,
             "switch",
@@ -67,7 +67,7 @@ fn without_types_the_best_that_is_left(_: &'static Tier) {
             ..Surroundings::default()
         };
         let agent = Agent::start_in(here, &[]);
-        assert_eq!((agent.tier(), agent.rung()), (tier, rung));
+        assert_eq!((agent.tier(), agent.exit_hook()), (tier, exit_hook));
         assert!(agent.log().contains(told), "{}", agent.log());
     }
 }
@@ -84,7 +84,7 @@ fn says_where_facts_come_from(tier: &'static Tier) {
     }
 }
 
-/// The agent's own check at its start, and the rung that this kernel gives.
+/// The agent's own check at its start, and the exit hook of the final totals on this kernel.
 fn self_test_passes(tier: &'static Tier) {
     let agent = Agent::start(tier);
     // An emulated CPU may stand still between the scheduler's reading of its clock and the program's.
@@ -101,7 +101,7 @@ fn self_test_passes(tier: &'static Tier) {
             false => Err("the self-test has not passed".to_owned()),
         }
     });
-    let rung = agent.rung().expect("all of them have final totals");
+    let exit_hook = agent.exit_hook().expect("all of them have final totals");
     let possible: &[&str] = match (guest::is_here(), guest::is_without_ftrace()) {
         _ if tier.without_types => &["last_switch"],
         (false, _) => &["release", "free"],
@@ -109,7 +109,7 @@ fn self_test_passes(tier: &'static Tier) {
         (true, false) if takes_fentry() => &["release"],
         (true, false) => &["free"],
     };
-    assert!(possible.contains(&rung), "final totals by {rung}");
+    assert!(possible.contains(&exit_hook), "totals at {exit_hook}");
 }
 
 /// Whether functions of this kernel can call programs directly, which they can on arm64 from 6.4 on.

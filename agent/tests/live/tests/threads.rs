@@ -222,7 +222,7 @@ fn each_end_of_unwaited_threads_is_counted(tier: &'static Tier) {
         program.run(scenario, &arguments);
         let ends = (count + 1) as f64;
         // At the free hook, the kernel of some sandboxes leaves out more runs than there are ends here.
-        let is_node_exact = agent.rung() != Some("free") || guest::is_here();
+        let is_node_exact = agent.exit_hook() != Some("free") || guest::is_here();
         agent.await_settled(|samples| {
             let of_node = node(samples) - before;
             let of_group = samples.group(&program.name).all_exits();

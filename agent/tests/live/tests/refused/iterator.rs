@@ -1,6 +1,6 @@
 //! The iterator cannot be opened: from the start, or for a while.
 
-use super::{NEEDED, goes_on, judging, rung, text};
+use super::{NEEDED, exit_hook, goes_on, judging, text};
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
@@ -29,7 +29,7 @@ fn from_the_start(_: &'static Tier) {
     let agent = Agent::start_in(surroundings, &[]);
     goes_on(
         &agent,
-        (&SWITCH, rung()),
+        (&SWITCH, exit_hook()),
         &["iter/task", &text(libc::EPERM)],
     );
 }

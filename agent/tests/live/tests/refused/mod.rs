@@ -52,12 +52,12 @@ fn judging_in(
     }
 }
 
-/// How an agent accounts: tier and rung.
+/// How an agent accounts: tier and exit hook.
 type Way = (&'static Tier, &'static str);
 
-/// The rung that this kernel gives.
-fn rung() -> &'static str {
-    match Agent::start(&ITERATOR).rung() {
+/// The exit hook of the final totals on this kernel.
+fn exit_hook() -> &'static str {
+    match Agent::start(&ITERATOR).exit_hook() {
         Some("release") => "release",
         _ => "free",
     }
@@ -65,9 +65,9 @@ fn rung() -> &'static str {
 
 /// Whether it works in this way, says so everywhere, and names what is missing: all of `told` in one warning, and where that
 /// takes the best tier away, in one reason of `/health`.
-fn goes_on(agent: &Agent, (tier, rung): Way, told: &[&str]) {
-    let found = (agent.tier(), agent.rung());
-    assert_eq!(found, (tier.name, Some(rung)), "{told:?}");
+fn goes_on(agent: &Agent, (tier, exit_hook): Way, told: &[&str]) {
+    let found = (agent.tier(), agent.exit_hook());
+    assert_eq!(found, (tier.name, Some(exit_hook)), "{told:?}");
     agent.ask("/ready");
     let is_told = |text: &String| told.iter().all(|part| text.contains(part));
     let warnings = agent.warnings();
@@ -118,7 +118,7 @@ fn counts(agent: &Agent, tier: &Tier) {
     });
     // A program on a tracepoint is not run where it interrupts another one.
     let lost = samples.value("headcount_events_lost_total", &[]);
-    assert!(lost.unwrap_or(0.0) == 0.0 || agent.rung() == Some("last_switch"));
+    assert!(lost.unwrap_or(0.0) == 0.0 || agent.exit_hook() == Some("last_switch"));
 }
 
 /// Whether one that was told its tier ends with an error that has all of `told`.

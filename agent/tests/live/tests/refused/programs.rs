@@ -1,6 +1,6 @@
 //! One program is not loaded, or not attached; or no program at all.
 
-use super::{NEEDED, Way, counts, ends, error, goes_on, judging, judging_in, rung, text};
+use super::{NEEDED, Way, counts, ends, error, exit_hook, goes_on, judging, judging_in, text};
 use crate::{
     agent::Agent,
     bpf_calls::{Call, Verdict},
@@ -30,14 +30,14 @@ fn attaching(program: Program) -> impl Fn(&Call) -> bool + Send {
     move |call| matches!(call, Call::Attach(name) if name == program.symbol())
 }
 
-/// What is left without `program`, on a kernel that gives this rung.
-fn left_without(program: Program, rung: &'static str) -> Way {
+/// What is left without `program`, on a kernel with this exit hook.
+fn left_without(program: Program, exit_hook: &'static str) -> Way {
     match program {
         Program::Fork | Program::Exec | Program::Exit => (&PROCFS, "none"),
-        Program::Free if rung == "free" => (&PROCFS, "none"),
+        Program::Free if exit_hook == "free" => (&PROCFS, "none"),
         Program::Release | Program::LeaderFree => (&ITERATOR, "free"),
-        Program::Snapshot => (&SWITCH, rung),
-        _ => (&ITERATOR, rung),
+        Program::Snapshot => (&SWITCH, exit_hook),
+        _ => (&ITERATOR, exit_hook),
     }
 }
 
@@ -47,36 +47,36 @@ fn is_traced(program: Program) -> bool {
 }
 
 /// Whether the agent comes to `program` when it is free to choose: a better one may do.
-fn is_tried(program: Program, rung: &str) -> bool {
+fn is_tried(program: Program, exit_hook: &str) -> bool {
     match program {
         Program::Switch | Program::RunQueue | Program::Thread => false,
-        Program::Free => rung == "free",
+        Program::Free => exit_hook == "free",
         Program::Release | Program::LeaderFree => !is_without_ftrace(),
         _ => !is_traced(program),
     }
 }
 
 fn each_is_not_loaded(_: &'static Tier) {
-    let rung = rung();
+    let exit_hook = exit_hook();
     for (nth, program) in Program::ALL.into_iter().enumerate() {
         for errno in [error(nth), error(nth + 1)] {
             let surroundings = judging(loading(program), Verdict::Refuse(errno));
             let agent = Agent::start_in(surroundings, &[]);
             let error = text(errno);
-            let told: &[&str] = match is_tried(program, rung) {
+            let told: &[&str] = match is_tried(program, exit_hook) {
                 true => &[program.hook(), &error, "; trying "],
                 false => &[],
             };
-            goes_on(&agent, left_without(program, rung), told);
+            goes_on(&agent, left_without(program, exit_hook), told);
         }
     }
 }
 
 fn each_is_not_attached(_: &'static Tier) {
-    let rung = rung();
+    let exit_hook = exit_hook();
     let tried = Program::ALL
         .into_iter()
-        .filter(|program| is_tried(*program, rung));
+        .filter(|program| is_tried(*program, exit_hook));
     for (nth, program) in tried.enumerate() {
         let surroundings = judging(attaching(program), Verdict::Refuse(error(nth)));
         let agent = Agent::start_in(surroundings, &[]);
@@ -85,12 +85,12 @@ fn each_is_not_attached(_: &'static Tier) {
             Program::Release => &[program.hook()],
             _ => &[program.hook(), &text(error(nth))],
         };
-        goes_on(&agent, left_without(program, rung), told);
+        goes_on(&agent, left_without(program, exit_hook), told);
     }
 }
 
 fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
-    let rung = rung();
+    let exit_hook = exit_hook();
     for tier in EXACT.iter().filter(|tier| tier.can_work()) {
         let needed = Program::ALL.into_iter().filter(|program| match program {
             _ if tier.without_types || is_traced(*program) => {
@@ -98,7 +98,7 @@ fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
             }
             Program::Release | Program::LeaderFree => false,
             Program::RunQueue | Program::Thread => false,
-            Program::Free => rung == "free",
+            Program::Free => exit_hook == "free",
             Program::Snapshot => tier.name == ITERATOR.name,
             Program::Switch => tier.name == SWITCH.name,
             _ => true,
@@ -184,5 +184,5 @@ fn no_memory_may_be_locked(_: &'static Tier) {
         ..Surroundings::default()
     };
     let agent = Agent::start_in(surroundings, &[]);
-    goes_on(&agent, (&ITERATOR, rung()), &[]);
+    goes_on(&agent, (&ITERATOR, exit_hook()), &[]);
 }

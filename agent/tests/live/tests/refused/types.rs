@@ -1,6 +1,6 @@
 //! The kernel's type information is damaged, another machine's, or without what the agent looks for.
 
-use super::{NEEDED, ends, goes_on, rung};
+use super::{NEEDED, ends, exit_hook, goes_on};
 use crate::{
     agent::Agent,
     runner::table,
@@ -157,7 +157,7 @@ fn without_a_member(_: &'static Tier) {
         hide(&mut raw, name);
     }
     let agent = Agent::start_in(Types::of(&raw).shown(), &[]);
-    goes_on(&agent, (&ITERATOR, rung()), &[]);
+    goes_on(&agent, (&ITERATOR, exit_hook()), &[]);
     let samples = agent.scrape();
     for (fact, source) in [
         ("io", "absent"),
@@ -194,7 +194,11 @@ fn without_a_member(_: &'static Tier) {
 fn without_a_function(_: &'static Tier) {
     for (name, way, told) in [
         ("release_task", (&ITERATOR, "free"), &[][..]),
-        ("bpf_iter_task", (&SWITCH, rung()), &["no task iterator"]),
+        (
+            "bpf_iter_task",
+            (&SWITCH, exit_hook()),
+            &["no task iterator"],
+        ),
         (
             "btf_trace_sched_process_fork",
             (&PROCFS, "none"),
@@ -225,7 +229,7 @@ fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
         raw.swap(one + nth, other + nth);
     }
     let agent = Agent::start_in(Types::of(&raw).shown(), &[]);
-    goes_on(&agent, (&ITERATOR, rung()), told);
+    goes_on(&agent, (&ITERATOR, exit_hook()), told);
 }
 
 /// Bytes that a file of the agent's may have. Read as time it is a second, more than any child of the self-test uses.
