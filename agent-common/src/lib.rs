@@ -10,6 +10,7 @@
 mod exec;
 mod exit;
 mod fork;
+mod no_preempt;
 mod overflow;
 mod plan;
 mod release;
@@ -17,7 +18,6 @@ mod runqueue;
 mod switch;
 mod task;
 mod tracepoint;
-mod undisturbed;
 
 pub use exec::{
     ARGV_BYTES, ARGV_CUT, ARGV_PIECES, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, EXEC_REAL_UID,
@@ -25,6 +25,7 @@ pub use exec::{
 };
 pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
 pub use fork::{CLONE_THREAD, ForkRecord};
+pub use no_preempt::{FUNCTIONS, KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 pub use overflow::{
     COARSE_ENTRIES, CoarseSums, NodeTotals, OVERFLOW_EXECED, OVERFLOW_EXITED, OVERFLOW_FORKED,
     OVERFLOW_RELEASED, OverflowRecord,
@@ -40,7 +41,6 @@ pub use task::{
     COMM_BYTES, Comm, DeadThreadsRecord, EXIT_DEAD, Identity, LeaderRecord, ThreadRecord, Totals,
 };
 pub use tracepoint::{TraceFields, Traced, UNCOUNTED};
-pub use undisturbed::{FUNCTIONS, KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 
 /// Record types: the first word of each record in the ring and in the iterator's output.
 pub mod kind {

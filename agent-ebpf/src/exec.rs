@@ -10,8 +10,8 @@ use crate::{
     },
     kernel::{Task, may_set_ids, now_ns, reads_arguments, wake_bytes},
     maps::{CGROUPS, EXEC_SCRATCH, ExecScratch, WOKEN},
+    no_preempt::no_preempt,
     runqueue,
-    undisturbed::undisturbed,
 };
 use agent_common::{
     ARGV_BYTES, ARGV_CUT, ARGV_PIECES, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, ExecHead, ExecRecord,
@@ -39,7 +39,7 @@ const WAKES_AT_ONCE: u64 = 64;
 /// Kernel: `trace_sched_process_exec(struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)`.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn process_exec(context: BtfTracePointContext) -> i32 {
-    undisturbed(|| report(&context))
+    no_preempt(|| report(&context))
 }
 
 #[inline(always)]

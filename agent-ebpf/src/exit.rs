@@ -5,7 +5,7 @@
 use crate::{
     emit::{claim_end, coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
     kernel::{Task, now_ns},
-    undisturbed::undisturbed,
+    no_preempt::no_preempt,
 };
 use agent_common::{
     Comm, EXIT_OOM, EXIT_UNTOLD, ExitRecord, OVERFLOW_EXITED, OVERFLOW_RELEASED, kind,
@@ -18,7 +18,7 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 /// 0; only the first one sends a record ([`claim_end`]).
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(context: BtfTracePointContext) -> i32 {
-    undisturbed(|| report(&context))
+    no_preempt(|| report(&context))
 }
 
 #[inline(always)]

@@ -4,8 +4,8 @@
 use crate::{
     emit::{coarse_sums, node, overflow_entry, whole_to_ring},
     kernel::Task,
+    no_preempt::no_preempt,
     runqueue, switch,
-    undisturbed::undisturbed,
 };
 use agent_common::{ForkRecord, OVERFLOW_FORKED, kind};
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -13,7 +13,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 /// Kernel: `trace_sched_process_fork(struct task_struct *parent, struct task_struct *child)`.
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn process_fork(context: BtfTracePointContext) -> i32 {
-    undisturbed(|| report(&context))
+    no_preempt(|| report(&context))
 }
 
 #[inline(always)]

@@ -37,13 +37,13 @@ mod exit;
 mod fork;
 mod kernel;
 mod maps;
+mod no_preempt;
 mod release;
 mod runqueue;
 mod switch;
 mod task;
 mod thread;
 mod traced;
-mod undisturbed;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -15,8 +15,8 @@ use crate::{
     },
     kernel::{EXIT_ZOMBIE, Signal, Task, now_ns},
     maps::LEFT_LEADERS,
+    no_preempt::no_preempt,
     runqueue, switch,
-    undisturbed::undisturbed,
 };
 use agent_common::{
     EXIT_OOM, Identity, OVERFLOW_RELEASED, RELEASE_PROJECTED, RELEASE_REPEATED, ReleaseRecord,
@@ -33,7 +33,7 @@ use aya_ebpf::{
 /// use yet.
 #[fentry(function = "release_task")]
 pub fn task_release(context: FEntryContext) -> i32 {
-    undisturbed(|| at_entry(&context))
+    no_preempt(|| at_entry(&context))
 }
 
 #[inline(always)]
@@ -76,7 +76,7 @@ fn mark(id: &Identity) {
 /// Runs beside [`task_release`], at the same hook as [`process_free`], and reports only the end of marked leaders.
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn leader_free(context: BtfTracePointContext) -> i32 {
-    undisturbed(|| when_left_leader_is_freed(&context))
+    no_preempt(|| when_left_leader_is_freed(&context))
 }
 
 #[inline(always)]
@@ -96,7 +96,7 @@ fn when_left_leader_is_freed(context: &BtfTracePointContext) -> Option<()> {
 /// too.
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn process_free(context: BtfTracePointContext) -> i32 {
-    undisturbed(|| when_freed(&context))
+    no_preempt(|| when_freed(&context))
 }
 
 #[inline(always)]

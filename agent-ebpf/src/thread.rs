@@ -1,7 +1,7 @@
 //! `task_newtask`: counts new threads in `NodeTotals`; there is no record of them. The hook `sched_process_fork` would miss
 //! threads that the kernel creates for a process, such as the workers of `io_uring`.
 
-use crate::{emit::node, undisturbed::undisturbed};
+use crate::{emit::node, no_preempt::no_preempt};
 use agent_common::CLONE_THREAD;
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
@@ -9,7 +9,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 /// has counted the task in `processes` of `/proc/stat`.
 #[btf_tracepoint(function = "task_newtask")]
 pub fn thread_begin(context: BtfTracePointContext) -> i32 {
-    undisturbed(|| count(&context))
+    no_preempt(|| count(&context))
 }
 
 #[inline(always)]

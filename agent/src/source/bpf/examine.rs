@@ -6,9 +6,10 @@
 use super::{
     btf,
     load::{self, Layouts},
+    no_preempt,
     plan::{Program, Request},
     support::{self, Obstacle, Support},
-    tracefs, undisturbed,
+    tracefs,
 };
 use crate::source::Tier;
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
@@ -51,7 +52,7 @@ pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>)
     let mut layouts = Layouts {
         types: Layout::ABSENT,
         tracepoints: TraceFields::ABSENT,
-        undisturbed: None,
+        no_preempt: None,
     };
     let known = if load::IS_BUILT {
         obstacle
@@ -63,7 +64,7 @@ pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>)
     }
     let (mut support, types, raw) = examine_types();
     layouts.types = types;
-    layouts.undisturbed = support.undisturbed;
+    layouts.no_preempt = support.no_preempt;
     match tracefs::fields() {
         Ok(fields) => layouts.tracepoints = fields,
         Err(obstacle) => support.no_tracepoints = Some(obstacle),
@@ -104,7 +105,7 @@ pub(super) fn ease(layouts: &mut Layouts, refused: &load::Error) -> Option<&'sta
     let load::Error::Refused(program, _) = refused else {
         return None;
     };
-    if undisturbed::is_refused(refused) && layouts.undisturbed.take().is_some() {
+    if no_preempt::is_refused(refused) && layouts.no_preempt.take().is_some() {
         return Some(
             "trying it without the functions by which a program keeps its CPU: where the kernel preempts itself, ends and \
              births meanwhile are missed, and counted",

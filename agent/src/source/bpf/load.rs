@@ -5,8 +5,8 @@
 
 use super::{
     cause::remedy,
+    no_preempt,
     plan::{Plan, Program},
-    undisturbed,
     wire::Wire,
 };
 use crate::source::Tier;
@@ -54,7 +54,7 @@ pub(super) struct Layouts {
     /// Offsets by the descriptions of its tracepoints.
     pub(super) tracepoints: TraceFields,
     /// The functions by which programs disable preemption; `None` if the kernel has none or refused them.
-    pub(super) undisturbed: Option<undisturbed::Functions>,
+    pub(super) no_preempt: Option<no_preempt::Functions>,
 }
 
 impl Layouts {
@@ -148,7 +148,7 @@ pub(super) fn load(
         Some(_) => [RUN_QUEUE_ENTRIES, RUN_QUEUE_COMMS],
         None => [1, 1],
     };
-    let object = undisturbed::object(layouts.undisturbed);
+    let object = no_preempt::object(layouts.no_preempt);
     let mut ebpf = EbpfLoader::new()
         .btf(btf)
         .override_global("LAYOUT", &layout, true)

@@ -2,7 +2,7 @@
 //!
 //! The kernel does not run a program on a CPU where the same program is still running. If another process preempts the
 //! program there (preemptible kernels), the record of that process is never written. This happens on Linux 7.2, and hardly
-//! ever if the programs disable preemption (`undisturbed`). The kernel counts these runs since 5.12.
+//! ever if the programs disable preemption (`no_preempt`). The kernel counts these runs since 5.12.
 
 use std::{
     io,

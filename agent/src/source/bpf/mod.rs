@@ -19,6 +19,7 @@ mod iterator;
 mod load;
 mod lost;
 mod missed;
+mod no_preempt;
 mod node;
 mod offsets;
 mod overflow;
@@ -33,7 +34,6 @@ mod stats;
 mod support;
 mod switch;
 mod tracefs;
-mod undisturbed;
 mod visited;
 mod wire;
 

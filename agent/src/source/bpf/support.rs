@@ -1,6 +1,6 @@
 //! Facts about this kernel, and the obstacles to using kernel programs.
 
-use super::{btf::Btf, offsets, undisturbed};
+use super::{btf::Btf, no_preempt, offsets};
 use agent_common::Layout;
 
 /// Why kernel programs cannot work here. Each message says what the operator can do.
@@ -55,7 +55,7 @@ pub struct Support {
     /// the function is found by trying.
     pub release_task: bool,
     /// The kernel's functions by which programs disable preemption; `None` if it lacks them (before 6.14).
-    pub undisturbed: Option<undisturbed::Functions>,
+    pub no_preempt: Option<no_preempt::Functions>,
     /// Why no program at all can be used; `None` if some can.
     pub obstacle: Option<Obstacle>,
     /// Why no program with type information can be used; `None` if they can.
@@ -93,7 +93,7 @@ impl Support {
         let support = Self {
             task_iterator: btf.has_function("bpf_iter_task"),
             release_task: btf.has_function("release_task") && !is_ftrace_off(),
-            undisturbed: undisturbed::functions(btf),
+            no_preempt: no_preempt::functions(btf),
             no_types: offsets::first_required(&missing).map(Obstacle::NoField),
             missing,
             ..Self::default()

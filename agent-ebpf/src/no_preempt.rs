@@ -5,7 +5,7 @@
 //! CPU before the program goes on, and no record of them would be written. Kernels since 6.14 allow a program to disable
 //! preemption; on older ones the program runs without that.
 //!
-//! The program contains markers in the place of the calls; user space replaces them (`source/bpf/undisturbed.rs`).
+//! The program contains markers in the place of the calls; user space replaces them (`source/bpf/no_preempt.rs`).
 
 use agent_common::{KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 use core::{arch::asm, mem::MaybeUninit};
@@ -32,7 +32,7 @@ macro_rules! call {
 
 /// Runs the body of a program with preemption disabled. The kernel ignores the returned value.
 #[inline(always)]
-pub(crate) fn undisturbed(body: impl FnOnce() -> Option<()>) -> i32 {
+pub(crate) fn no_preempt(body: impl FnOnce() -> Option<()>) -> i32 {
     let mut interrupts = MaybeUninit::<u64>::uninit();
     let interrupts = interrupts.as_mut_ptr();
     call!(KEEP_CPU, 0_u64);
