@@ -8,7 +8,7 @@
 //! release_task | sched_process_free --> release.rs (beside release_task, another program is at sched_process_free)
 //! iter/task          --> task.rs    --> user space reads it at each scrape
 //! sched_switch       --> switch.rs  --> map of run times (switch tier only)
-//! the same events as classic tracepoints --> traced/ (switch tier where the kernel has no type information)
+//! the same events as classic tracepoints --> tracepoint/ (switch tier where the kernel has no type information)
 //! sched_switch       --> runqueue.rs --> histograms of waits by slot (collector of run-queue latency only)
 //! ```
 //!
@@ -43,7 +43,7 @@ mod runqueue;
 mod switch;
 mod task;
 mod thread;
-mod traced;
+mod tracepoint;
 
 #[cfg(not(test))]
 #[panic_handler]

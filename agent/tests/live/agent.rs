@@ -347,8 +347,8 @@ impl Drop for Agent {
             .and_then(Result::err);
         let has_failed = unbalanced.is_some() || std::thread::panicking();
         if has_failed {
-            let missed = kernel_objects::missed_runs(self.pid());
-            println!("runs that the kernel left out: {missed:?}");
+            let misses = kernel_objects::recursion_misses(self.pid());
+            println!("runs that the kernel left out: {misses:?}");
         }
         // It may have been killed and reaped already, or have ended by itself.
         let ended = self.child.try_wait();

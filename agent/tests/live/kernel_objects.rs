@@ -102,7 +102,7 @@ fn exists(command: libc::c_long, number: u32) -> bool {
 
 /// How often the kernel did not run one of a process's programs, because another one was under way on that CPU; by the program's
 /// number. Nothing where the kernel does not tell, and of a process that is gone.
-pub(crate) fn missed_runs(pid: i32) -> Vec<(u64, u64)> {
+pub(crate) fn recursion_misses(pid: i32) -> Vec<(u64, u64)> {
     let folder = std::fs::read_dir(format!("/proc/{pid}/fdinfo"));
     let texts = folder
         .into_iter()

@@ -4,7 +4,7 @@
 //! the parent module.
 
 use super::{
-    cause::remedy,
+    load_remedy::remedy,
     no_preempt,
     plan::{Plan, Program},
     wire::Wire,

@@ -8,23 +8,22 @@ mod btf;
 #[cfg(has_ebpf)]
 #[cfg(test)]
 mod btf_tests;
-mod cause;
 mod events;
-mod examine;
-mod fill;
-mod format;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod iterator;
 mod load;
+mod load_remedy;
 mod lost;
-mod missed;
+mod map_usage;
 mod no_preempt;
 mod node;
 mod offsets;
 mod overflow;
 mod pieces;
 mod plan;
+mod probe;
+mod recursion_misses;
 mod ring;
 mod runqueue;
 mod self_test;
@@ -33,7 +32,7 @@ mod snapshot;
 mod stats;
 mod support;
 mod switch;
-mod tracefs;
+mod tracepoint;
 mod visited;
 mod wire;
 
@@ -57,10 +56,10 @@ use aya::{
     sys::SyscallError,
 };
 use aya_log::EbpfLogger;
-use examine::{ease, examine, shortcomings};
 use iterator::TaskIterator;
 use lost::Lost;
 use overflow::Overflow;
+use probe::{ease, probe, shortcomings};
 use ring::Ring;
 use runqueue::RunQueue;
 use self_test::SelfTestRun;
@@ -104,7 +103,7 @@ pub fn start(
     if request == Request::Only(Tier::Procfs) {
         return Ok(procfs_only(sizes, Vec::new()));
     }
-    let (support, mut layouts, raw) = examine(obstacle);
+    let (support, mut layouts, raw) = probe(obstacle);
     let mut plans = plan::candidates(request, &support);
     let mut warnings = shortcomings(request, &support);
     let sizes = runqueue::if_possible(sizes, &support, &mut warnings);

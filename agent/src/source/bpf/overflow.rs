@@ -4,7 +4,8 @@
 //! waits until every program that may still hold the old one has ended, and then reads and empties the old one.
 
 use super::{
-    Error, Found, events, events::Timed, fill::Fill, load, snapshot::Carried, take, wire::Wire,
+    Error, Found, events, events::Timed, load, map_usage::MapUsage, snapshot::Carried, take,
+    wire::Wire,
 };
 use crate::source::Names;
 use agent_common::{COARSE_ENTRIES, CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};
@@ -30,8 +31,8 @@ pub(super) struct Overflow {
     /// Number of entries read from the hash since the start.
     pub(super) entries: u64,
     /// How full a generation was when it was exchanged.
-    pub(super) fill: Fill,
-    pub(super) sums_fill: Fill,
+    pub(super) usage: MapUsage,
+    pub(super) sums_usage: MapUsage,
 }
 
 impl Overflow {
@@ -45,8 +46,8 @@ impl Overflow {
             node: take(ebpf, "NODE")?,
             node_before: NodeTotals::default(),
             entries: 0,
-            fill: Fill::new("overflow", entries),
-            sums_fill: Fill::new("coarse", COARSE_ENTRIES),
+            usage: MapUsage::new("overflow", entries),
+            sums_usage: MapUsage::new("coarse", COARSE_ENTRIES),
         })
     }
 
@@ -68,7 +69,7 @@ impl Overflow {
         if is_news {
             self.active = 1 - self.active;
         } else {
-            self.fill.found(0);
+            self.usage.found(0);
         }
         Ok(is_news)
     }
@@ -82,7 +83,7 @@ impl Overflow {
     ) -> Result<(), Error> {
         let old = &mut self.generations[1 - self.active];
         let keys = old.keys().collect::<Result<Vec<_>, _>>()?;
-        self.fill.found(keys.len() as u64);
+        self.usage.found(keys.len() as u64);
         for key in keys {
             let record = old.get(&key, 0)?.0;
             old.remove(&key)?;
@@ -101,7 +102,7 @@ impl Overflow {
     ) -> Result<(), Error> {
         let old = &mut self.sums[1 - self.active];
         let comms = old.keys().collect::<Result<Vec<_>, _>>()?;
-        self.sums_fill.found(comms.len() as u64);
+        self.sums_usage.found(comms.len() as u64);
         for comm in comms {
             let sums = events::sum(old.get(&comm, 0)?.iter().map(|cpu| cpu.0));
             old.remove(&comm)?;

@@ -2,8 +2,8 @@
 
 use super::{
     events::{self, Timed},
-    fill::Fill,
     load,
+    map_usage::MapUsage,
     snapshot::Carried,
     take,
 };
@@ -24,7 +24,7 @@ pub(super) struct Ring {
     records: RingBuf<MapData>,
     bytes: u32,
     /// How full the ring was when it was read.
-    pub(super) fill: Fill,
+    pub(super) usage: MapUsage,
     pub(super) received: u64,
     /// Number of records of an unknown kind.
     pub(super) malformed: u64,
@@ -35,7 +35,7 @@ impl Ring {
         Ok(Self {
             records: take(ebpf, "RING")?,
             bytes,
-            fill: Fill::new("ring", bytes),
+            usage: MapUsage::new("ring", bytes),
             received: 0,
             malformed: 0,
         })
@@ -69,6 +69,6 @@ impl Ring {
                 break;
             }
         }
-        self.fill.found(bytes as u64);
+        self.usage.found(bytes as u64);
     }
 }

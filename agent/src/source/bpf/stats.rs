@@ -3,7 +3,8 @@
 //! In: the running programs. Out: fields of [`Statistics`]. Exporting them is left to the collectors.
 
 use super::{
-    Error, Kernel, Plan, Program, fill::Fill, missed, runqueue::RunQueue, snapshot::Carried,
+    Error, Kernel, Plan, Program, map_usage::MapUsage, recursion_misses, runqueue::RunQueue,
+    snapshot::Carried,
 };
 use crate::source::{
     Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Statistics, Tier,
@@ -31,7 +32,7 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
     statistics.events_received = kernel.ring.received;
     statistics.events_overflowed = kernel.overflow.entries;
     statistics.events_coarse = node.coarse;
-    statistics.events_lost = node.lost + kernel.ring.malformed + missed_records(kernel)?;
+    statistics.events_lost = node.lost + kernel.ring.malformed + unwritten_records(kernel)?;
     statistics.lost_cpu_ns = kernel.lost.bound_ns();
     statistics.switch_map_full = kernel.switch.full()?;
     if kernel.plan.is_traced() {
@@ -44,27 +45,28 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(
 
 /// Records that were never written because the kernel left out a run. Runs of the iterator and the switch program are not
 /// counted: their next run corrects what was missed.
-fn missed_records(kernel: &Kernel) -> Result<u64, Error> {
-    let mut missed = 0;
+fn unwritten_records(kernel: &Kernel) -> Result<u64, Error> {
+    let mut unwritten = 0;
     for program in kernel.plan.programs() {
         let refused = |error| Error::Refused(program, error);
         let loaded = kernel.ebpf.program(program.symbol());
         let loaded = loaded.ok_or(Error::Lacking(program.symbol()))?;
         if !matches!(program, Program::Snapshot | Program::Switch) {
             let fd = loaded.fd().map_err(refused)?.as_fd();
-            missed += missed::runs(fd).map_err(|error| refused(error.into()))?;
+            let misses = recursion_misses::read(fd);
+            unwritten += misses.map_err(|error| refused(error.into()))?;
         }
     }
-    Ok(missed)
+    Ok(unwritten)
 }
 
 fn maps(kernel: &Kernel) -> Vec<MapStatistics> {
     let overflow = &kernel.overflow;
-    let mut fills = vec![&kernel.ring.fill, &overflow.fill, &overflow.sums_fill];
+    let mut usages = vec![&kernel.ring.usage, &overflow.usage, &overflow.sums_usage];
     if kernel.plan.tier == Tier::Switch {
-        fills.push(&kernel.switch.fill);
+        usages.push(&kernel.switch.usage);
     }
-    fills.into_iter().map(Fill::statistics).collect()
+    usages.into_iter().map(MapUsage::statistics).collect()
 }
 
 fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {

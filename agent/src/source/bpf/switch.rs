@@ -3,7 +3,7 @@
 //!
 //! Out: [`RunTimes`]. Combining them with `/proc` is left to `source/switch.rs`.
 
-use super::{Error, Plan, events, fill::Fill, snapshot::process_id, take, wire::Wire};
+use super::{Error, Plan, events, map_usage::MapUsage, snapshot::process_id, take, wire::Wire};
 use crate::{
     host::monotonic_ns,
     process::{ProcessId, Sample, State},
@@ -71,7 +71,7 @@ pub(super) struct Switch {
     times: Times,
     totals: PerCpuArray<MapData, Wire<SwitchTotals>>,
     full_before: u64,
-    pub(super) fill: Fill,
+    pub(super) usage: MapUsage,
 }
 
 impl Switch {
@@ -85,7 +85,7 @@ impl Switch {
             times,
             totals: take(ebpf, "SWITCH")?,
             full_before: 0,
-            fill: Fill::new("run_times", RUN_TIMES_ENTRIES),
+            usage: MapUsage::new("run_times", RUN_TIMES_ENTRIES),
         })
     }
 
@@ -113,7 +113,7 @@ impl Switch {
             is_traced: matches!(self.times, Times::Traced(_)),
             ..RunTimes::default()
         };
-        self.fill.found(times.by_id.len() as u64);
+        self.usage.found(times.by_id.len() as u64);
         let now_ns = monotonic_ns();
         for (before, now) in cpus_before.iter().zip(self.cpus()?) {
             if now.running.tgid != 0 {

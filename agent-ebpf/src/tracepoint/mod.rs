@@ -28,7 +28,7 @@ static TRACEPOINTS: TraceFields = TraceFields::ABSENT;
 macro_rules! offset {
     ($field:ident) => {
         // SAFETY: a static of this program. Volatile, because user space has replaced the value that the compiler knows.
-        unsafe { core::ptr::read_volatile(&raw const $crate::traced::TRACEPOINTS.$field) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::tracepoint::TRACEPOINTS.$field) }
     };
 }
 use offset;

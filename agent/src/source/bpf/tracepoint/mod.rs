@@ -1,7 +1,10 @@
 //! Finds the offsets of tracepoint fields in tracefs, for the programs on classic tracepoints.
 
-use super::{format::parse_field, support::Obstacle};
+mod format;
+
+use super::support::Obstacle;
 use agent_common::{ABSENT, TraceFields};
+use format::parse_field;
 use std::{
     collections::HashMap,
     io::{self, Read as _},
@@ -86,19 +89,19 @@ mod tests {
     const RECORDED: [(&str, &str); 4] = [
         (
             "5.10",
-            include_str!("../../../tests/fixtures/tracefs/5.10.txt"),
+            include_str!("../../../../tests/fixtures/tracefs/5.10.txt"),
         ),
         (
             "6.1",
-            include_str!("../../../tests/fixtures/tracefs/6.1.txt"),
+            include_str!("../../../../tests/fixtures/tracefs/6.1.txt"),
         ),
         (
             "6.18",
-            include_str!("../../../tests/fixtures/tracefs/6.18.txt"),
+            include_str!("../../../../tests/fixtures/tracefs/6.18.txt"),
         ),
         (
             "7.2",
-            include_str!("../../../tests/fixtures/tracefs/7.2.txt"),
+            include_str!("../../../../tests/fixtures/tracefs/7.2.txt"),
         ),
     ];
 

@@ -9,7 +9,7 @@ use super::{
     no_preempt,
     plan::{Program, Request},
     support::{self, Obstacle, Support},
-    tracefs,
+    tracepoint,
 };
 use crate::source::Tier;
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
@@ -48,7 +48,7 @@ pub(super) fn shortcomings(request: Request, support: &Support) -> Vec<String> {
 }
 
 /// What this kernel supports, its layouts, and the type information from which they come (empty if there is none).
-pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
+pub(super) fn probe(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
     let mut layouts = Layouts {
         types: Layout::ABSENT,
         tracepoints: TraceFields::ABSENT,
@@ -62,26 +62,26 @@ pub(super) fn examine(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>)
     if let Some(obstacle) = known {
         return (Support::none(obstacle), layouts, Vec::new());
     }
-    let (mut support, types, raw) = examine_types();
+    let (mut support, types, raw) = probe_types();
     layouts.types = types;
     layouts.no_preempt = support.no_preempt;
-    match tracefs::fields() {
+    match tracepoint::fields() {
         Ok(fields) => layouts.tracepoints = fields,
         Err(obstacle) => support.no_tracepoints = Some(obstacle),
     }
     (support, layouts, raw)
 }
 
-/// The part of [`examine`] that needs the kernel's type information.
-fn examine_types() -> (Support, Layout, Vec<u8>) {
-    let examined = read_btf()
+/// The part of [`probe`] that needs the kernel's type information.
+fn probe_types() -> (Support, Layout, Vec<u8>) {
+    let probed = read_btf()
         .map_err(|error| error.to_string())
         .and_then(|raw| {
             let btf = btf::Btf::parse(&raw).map_err(|error| error.to_string())?;
             let (support, layout) = Support::of(&btf);
             Ok((support, layout, raw))
         });
-    examined.unwrap_or_else(|text| {
+    probed.unwrap_or_else(|text| {
         let support = Support::without_types(Obstacle::NoBtf(text));
         (support, Layout::ABSENT, Vec::new())
     })

@@ -5,16 +5,16 @@
 
 use crate::source::MapStatistics;
 
-/// The fill level of one map.
+/// The use of one map.
 #[derive(Debug)]
-pub(super) struct Fill {
+pub(super) struct MapUsage {
     name: &'static str,
     capacity: u64,
     used: u64,
     peak: u64,
 }
 
-impl Fill {
+impl MapUsage {
     /// An empty map. `capacity` has the same unit as the argument of [`Self::found`]: bytes or entries.
     pub(super) const fn new(name: &'static str, capacity: u32) -> Self {
         Self {
@@ -48,10 +48,10 @@ mod tests {
 
     #[test]
     fn the_peak_stays_and_nothing_is_fuller_than_full() {
-        let mut fill = Fill::new("ring", 100);
+        let mut usage = MapUsage::new("ring", 100);
         for (found, used, peak) in [(40, 40, 40), (7, 7, 40), (120, 100, 100), (0, 0, 100)] {
-            fill.found(found);
-            let statistics = fill.statistics();
+            usage.found(found);
+            let statistics = usage.statistics();
             assert_eq!((statistics.used, statistics.peak), (used, peak), "{found}");
         }
     }

@@ -28,7 +28,7 @@ struct Attributes {
 ///
 /// # Errors
 /// When the kernel refuses.
-pub(super) fn runs(program: BorrowedFd<'_>) -> io::Result<u64> {
+pub(super) fn read(program: BorrowedFd<'_>) -> io::Result<u64> {
     let mut info = [0_u64; WORDS];
     let attributes = Attributes {
         program: program.as_raw_fd(),
