@@ -26,12 +26,12 @@ mod run;
 mod runqueue;
 mod runs;
 mod scrape;
-mod serving;
 mod smaps;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod view;
+mod web;
 
 pub use reference::reference;
 pub use run::Collectors;
@@ -110,8 +110,8 @@ pub static COLLECTORS: &[Start] = &[
     },
     |_| {
         Box::new(Table {
-            name: "http",
-            metrics: serving::METRICS,
+            name: "web",
+            metrics: web::METRICS,
             needs_state: false,
         })
     },

@@ -16,7 +16,7 @@ family whose value has no source; it never shows 0 instead. `headcount_source_in
 Every family with the label `groupname` also has the labels that an item of the configuration gives its groups.
 
 A scrape has a deadline: the time in the header `X-Prometheus-Scrape-Timeout-Seconds`, at most 10 s. If the agent cannot read the
-processes by then, the response has only the families of `build` and `http`, and `headcount_collector_success` is 0 for the other
+processes by then, the response has only the families of `build` and `web`, and `headcount_collector_success` is 0 for the other
 collectors.
 ";
 

@@ -447,7 +447,7 @@ fn without_the_state_there_is_what_needs_none_and_the_rest_is_no_success() {
         .into_iter()
         .filter_map(|(collector, success)| (success == 1).then_some(collector))
         .collect();
-    assert_eq!(shown, HashSet::from(["build", "http"]));
+    assert_eq!(shown, HashSet::from(["build", "web"]));
     for start in COLLECTORS {
         let collector = start(&runs);
         assert!(successes(&body).contains_key(collector.name()));

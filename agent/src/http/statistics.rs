@@ -1,4 +1,4 @@
-//! The HTTP server's counters about itself. The connections write them; the collector `http` reads them.
+//! The HTTP server's counters about itself. The connections write them; the collector `web` reads them.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -37,10 +37,10 @@ fn a_scrape_is_answered_in_the_time_that_prometheus_gives() {
     let answer = hasty.answer();
     assert_eq!(answer.code, 200);
     let partial = Scrape::parse(answer.body);
-    // What was built, and HTTP.
+    // The collectors `build` and `web`.
     assert_eq!(successes(&partial), (2, collectors - 2), "{}", partial.body);
     assert_eq!(success(&partial, "namegroup"), Some(0.0));
-    assert_eq!(success(&partial, "http"), Some(1.0));
+    assert_eq!(success(&partial, "web"), Some(1.0));
     assert_eq!(partial.groups(), groups(&[]));
     assert!(partial.body.contains("\nheadcount_build_info{"));
     assert!(!partial.body.contains("headcount_groups"));
