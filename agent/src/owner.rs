@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_asked_before_the_first_pass_waits_but_for_health() {
+    async fn questions_before_the_first_pass_wait_except_health() {
         let (questions, inbox) = mpsc::channel(3);
         let (ready, is_ready) = oneshot::channel();
         let asking = async {

@@ -124,7 +124,7 @@ fn a_port_that_needs_a_capability_is_told_with_the_remedy() {
 }
 
 #[test]
-fn what_an_old_kernel_cannot_take_from_the_agent_is_told_and_ends_nothing() {
+fn sandbox_steps_that_an_old_kernel_lacks_are_reported_and_end_nothing() {
     for (calls, missing) in [
         (&[libc::SYS_landlock_create_ruleset][..], &["landlock"][..]),
         (

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_refers_to_nothing_is_found() {
+    fn references_to_nothing_are_found() {
         let daemon_set = |port: &str, volume: &str, map: &str| {
             format!(
                 "kind: DaemonSet\nspec:\n  selector: {{matchLabels: {{a: b}}}}\n  template:\n    metadata: {{labels: {{a: b}}}}\n    \

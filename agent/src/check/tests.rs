@@ -56,7 +56,7 @@ fn the_files_that_are_shipped_are_clean() {
 }
 
 #[test]
-fn what_a_run_refuses_or_warns_of() {
+fn check_reports_all_that_a_run_refuses_or_warns_of() {
     one(
         "- comm: [a]\n  cmd_line: [b]\n",
         3,

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_fits() {
+    fn kept_groups_fit_the_room() {
         let sizes: Vec<Size> = (1..200)
             .map(|n| size(n as u64, n * 37 % 991, n * 61 % 997, n as u64 % 7))
             .collect();

@@ -279,7 +279,7 @@ fn the_whole_body_for_two_groups() {
 }
 
 #[test]
-fn what_comes_from_nowhere_is_left_out() {
+fn families_without_a_source_are_left_out() {
     let all = body(&source());
     let procfs = Statistics {
         facts: vec![(Fact::Cpu, Origin::Procfs), (Fact::Io, Origin::Absent)],

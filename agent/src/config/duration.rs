@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_go_takes() {
+    fn durations_of_go_are_accepted() {
         let cases = [
             ("0", 0),
             ("+0", 0),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_does_not() {
+    fn durations_that_go_refuses_are_refused() {
         let bad = [
             "",
             "+",

@@ -72,7 +72,7 @@ fn the_whole_form() {
 }
 
 #[test]
-fn what_process_exporter_does_not_have() {
+fn keys_beyond_process_exporters_are_parsed() {
     let config = parse(
         "process_names:\n- user: [root, 0]\n  cgroup: ['^/system']\n  exclude: true\n- {user: [], exclude: False}\n\
          - {cgroup: [], exclude: }\n",
@@ -345,7 +345,7 @@ fn words_of_the_parser_are_explained() {
 }
 
 #[test]
-fn what_is_no_yaml() {
+fn malformed_yaml_is_an_error_with_its_line() {
     let cases = [
         ("process_names:\n\t- comm: [a]\n", 2),
         ("process_names:\n  - comm: [a]\n - exe: [b]\n", 3),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_spelt_as_the_format_says() {
+    fn infinities_and_nan_are_written_as_the_format_says() {
         assert_eq!(text(f64::INFINITY), "+Inf");
         assert_eq!(text(f64::NEG_INFINITY), "-Inf");
         assert_eq!(text(f64::NAN), "NaN");

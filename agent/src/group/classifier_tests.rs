@@ -390,7 +390,7 @@ fn users_cgroups_and_documents() {
 }
 
 #[test]
-fn what_cannot_be_compiled_names_its_line() {
+fn selector_or_template_that_does_not_compile_is_an_error_with_its_line() {
     let cases = [
         (
             "  cmdline: [ok, 'a(']",

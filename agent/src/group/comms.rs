@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_learnt_again() {
+    fn forgotten_comms_are_learnt_again() {
         let mut comms = Comms::default();
         comms.note(b"a", Attribution::Group(1), true);
         comms.note(b"b", Attribution::Parent, true);

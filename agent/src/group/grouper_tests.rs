@@ -86,7 +86,7 @@ fn bookings_wait_for_the_decision() {
 }
 
 #[test]
-fn what_matches_nothing_joins_its_nearest_tracked_ancestor() {
+fn unmatched_process_joins_its_nearest_tracked_ancestor() {
     let mut grouper = grouper(9);
     let root = grouper.open(None);
     let middle = grouper.open(Some(root));
@@ -102,7 +102,7 @@ fn what_matches_nothing_joins_its_nearest_tracked_ancestor() {
 }
 
 #[test]
-fn what_has_no_tracked_ancestor_is_in_no_group() {
+fn unmatched_process_without_tracked_ancestor_is_in_no_group() {
     let mut grouper = grouper(9);
     let root = grouper.open(None);
     let leaf = grouper.open(Some(root));
@@ -114,7 +114,7 @@ fn what_has_no_tracked_ancestor_is_in_no_group() {
 }
 
 #[test]
-fn what_is_excluded_is_in_no_group_and_neither_is_what_follows_it() {
+fn excluded_process_and_its_followers_are_in_no_group() {
     let mut grouper = grouper(9);
     let root = grouper.open(None);
     grouper.identify(root, &facts("a"));
@@ -333,7 +333,7 @@ fn without_children_a_fork_that_nobody_saw_has_the_facts_of_its_image() {
 }
 
 #[test]
-fn what_is_in_no_group_can_be_looked_at_again() {
+fn account_in_no_group_can_be_reopened() {
     let mut grouper = grouper(9);
     let account = grouper.open(None);
     assert!(!grouper.reopen(account), "it is undecided");

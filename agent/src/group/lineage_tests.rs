@@ -160,7 +160,7 @@ fn a_fork_that_runs_no_program_is_in_the_group_of_its_image() {
 
 /// A fork bomb that the agent looks at does this all the time.
 #[test]
-fn what_is_forked_by_a_fork_that_nobody_could_read_is_in_the_group_of_the_image() {
+fn child_of_an_unread_fork_is_in_the_group_of_the_image() {
     let grandchild = ProcessId {
         tgid: 3,
         start_ns: 210,
@@ -189,7 +189,7 @@ fn what_is_forked_by_a_fork_that_nobody_could_read_is_in_the_group_of_the_image(
 }
 
 #[test]
-fn who_may_still_live_keeps_a_group() {
+fn process_that_may_still_live_keeps_its_group() {
     let mut node = Node::new(true);
     // Process 1 is gone; the pass began before the child was born.
     node.pass(120, &[]);
@@ -218,7 +218,7 @@ fn a_fork_whose_parents_birth_was_lost_is_looked_at_like_any_other() {
 }
 
 #[test]
-fn whose_birth_was_lost_gives_its_forks_its_own_group() {
+fn forks_of_a_process_whose_birth_was_lost_are_in_its_group() {
     for children in [true, false] {
         let mut node = Node::new(children);
         node.end();

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_with_its_place() {
+    fn malformed_name_mapping_is_an_error_with_its_part() {
         let cases = [
             ("a", "--namemapping: found 1 parts, expected pairs of"),
             ("a,b,c", "an expression cannot hold a comma"),

@@ -293,7 +293,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_left_out_is_in_no_group_and_what_was_counted_stays(
+    fn unmatched_process_is_in_no_group_and_counted_use_stays(
         steps in prop::collection::vec((step(COMPLETE + 2), fate()), 1..120)
     ) {
         let mut history = History::new();

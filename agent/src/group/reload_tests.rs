@@ -191,7 +191,7 @@ fn the_living_are_moved_and_what_they_used_is_not() {
 }
 
 #[test]
-fn who_cannot_be_read_stays_until_it_can() {
+fn unreadable_process_keeps_its_group_until_it_can_be_read() {
     let mut node = with_members(&[5, 6, 7]);
     node.reconfigure(prefixed("2"));
     node.classify(named(&[(5, "a")]));
@@ -205,7 +205,7 @@ fn who_cannot_be_read_stays_until_it_can() {
 }
 
 #[test]
-fn what_is_told_of_the_dead_is_booked_once_where_they_were() {
+fn late_records_after_a_reload_are_booked_once_in_the_former_group() {
     let mut node = with_members(&[5, 6]);
     // Both have ended; the final record of one is still to come, and that of the other comes again.
     node.tell(Event::Exited {
@@ -286,7 +286,7 @@ fn a_zombie_that_nobody_reads_after_a_reload_stays_until_it_is_read() {
 }
 
 #[test]
-fn what_matches_nothing_any_more_follows_its_parent_once_that_was_looked_at() {
+fn process_unmatched_after_a_reload_follows_its_parent_once_that_is_classified() {
     let parent = ProcessId {
         tgid: 1,
         start_ns: 2000,
@@ -377,7 +377,7 @@ fn born_and_unread() -> Node {
 }
 
 #[test]
-fn who_ends_before_it_was_looked_at_again_stays_where_it_was() {
+fn process_that_ends_before_it_is_classified_again_keeps_its_group() {
     let expected = [("1init", 0, 0), ("1a", 15, 1), ("2init", 0, 1)];
     let mut node = born_and_unread();
     ends(&mut node, 5, 15);
@@ -401,7 +401,7 @@ fn who_ends_before_it_was_looked_at_again_stays_where_it_was() {
 }
 
 #[test]
-fn what_waits_for_one_that_is_never_looked_at_again_goes_where_that_was() {
+fn use_that_waits_for_a_parent_never_classified_again_goes_to_its_former_group() {
     let mut node = born();
     node.reconfigure(prefixed("2"));
     node.classify(named(&[(5, "x")]));
@@ -461,7 +461,7 @@ impl Probe for Asked {
 }
 
 #[test]
-fn who_was_in_no_group_is_read_when_it_comes_into_one_though_it_did_not_run() {
+fn idle_process_outside_all_groups_is_read_when_a_reload_puts_it_into_one() {
     let mut asked = Asked::default();
     let mut node = Node::new(prefixed("1"), 9);
     let mut pass = |node: &mut Node, name| {

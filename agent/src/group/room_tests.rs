@@ -192,7 +192,7 @@ fn groups_in_use_or_named_by_the_configuration_are_not_folded() {
 }
 
 #[test]
-fn what_is_booked_late_goes_to_other_and_revives_no_group() {
+fn late_use_of_an_evicted_group_goes_to_other_and_revives_no_group() {
     let mut grouper = grouper(4);
     let late = start(&mut grouper, MALLORY, "late");
     grouper.leave(late);

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_comes_back() {
+    fn compressed_body_unpacks_to_the_original() {
         let body = "namedprocess_namegroup_num_procs{groupname=\"a\"} 1\n".repeat(1000);
         let packed = compress(body.as_bytes()).unwrap();
         assert!(packed.len() * 5 < body.len(), "{}", packed.len());

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_a_network_is_one() {
+    fn addresses_of_one_ipv6_network_are_one_origin() {
         let of = |text: &str| Origin::from(text.parse::<IpAddr>().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));

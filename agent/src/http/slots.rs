@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_opens_many_closes_his_own() {
+    async fn client_with_most_connections_loses_its_own() {
         let (slots, statistics) = slots(3);
         let oldest = slots.take(here()).unwrap();
         let flood = [0, 1].map(|_| slots.take(there()).unwrap());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_served_much_makes_room_for_others_but_not_for_himself() {
+    async fn client_with_most_requests_gives_way_to_others_but_not_to_itself() {
         let (slots, statistics) = slots(4);
         let idle = slots.take(here()).unwrap();
         let served = [0, 1, 2].map(|_| slots.take(there()).unwrap());

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_node_cannot_tell_is_no_zero() {
+    fn facts_without_a_source_are_absent_from_the_row() {
         let known = Statistics {
             facts: vec![
                 (Fact::Io, Origin::Procfs),

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ran_is_wanted_the_oldest_reading_first() {
+    fn processes_that_ran_are_wanted_with_the_oldest_reading_first() {
         let (mut table, mut sums) = (Table::new(1000), Sums::default());
         pass(&mut table, &mut sums, &[(1, 5), (2, 5), (3, 5), (4, 5)]);
         assert_eq!(tgids(&table), [1, 2, 3, 4]);

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_thread_did_stays() {
+    fn use_of_a_dead_thread_stays_in_the_total() {
         // H17 of docs/dev/compatibility.md: 10+10, then 20+30, then the second replaced by a new one with 5.
         let mut threads = Threads::default();
         threads.update(&[thread(2, 1, 10)]);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_former_image_or_an_earlier_sight_used_is_not_told() {
+    fn use_of_a_former_image_or_earlier_appearance_is_not_reported() {
         let samples = [thread(1, 150 * MS, 9), thread(2, 160 * MS, 10)];
         let mut threads = Threads::default();
         threads.begin_image(&thread(1, 0, 6).counters);

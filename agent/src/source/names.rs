@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_in_the_cgroup_may_not_have_is_not_learnt() {
+    fn facts_that_other_processes_of_the_cgroup_may_lack_are_not_learnt() {
         let mut names = Names::new(Users::new("/nowhere".into()));
         let of_version_1 = Facts {
             cgroups_by_id: Vec::new(),

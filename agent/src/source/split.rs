@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_run_is_not_read_again() {
+    fn process_that_has_not_run_is_not_read_again() {
         let stat = |start_ticks| Stat {
             state: State::Sleeping,
             parent: 1,

@@ -167,7 +167,7 @@ fn this_machine_is_listed() {
 }
 
 #[test]
-fn what_a_list_cannot_work_with_is_told() {
+fn list_with_a_bad_root_or_configuration_is_an_error() {
     let ended = run(&["list", "-procfs=/nowhere"]);
     assert_eq!(ended.code, Some(1));
     assert!(

@@ -21,7 +21,7 @@ fn users_and_cgroups_select() {
 }
 
 #[test]
-fn what_is_excluded_joins_nobody_and_nobody_joins_it() {
+fn excluded_process_joins_no_group_and_no_process_joins_it() {
     let tree = tree();
     for (pid, parent, name) in [
         (10, 1, "shell"),

@@ -88,7 +88,7 @@ fn an_agent_out_of_files_counts_nothing_twice() {
 
 /// Without a free descriptor the kernel refuses to accept even when nobody asks: nobody has to give way then.
 #[test]
-fn who_has_the_last_file_keeps_it() {
+fn connection_on_the_last_free_descriptor_stays_open() {
     let tree = tree();
     let agent = tracking(&tree, &["g"]);
     let open = fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap();

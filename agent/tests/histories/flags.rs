@@ -51,7 +51,7 @@ fn h07_recheck_looks_again_at_what_matched_nothing() {
 }
 
 #[test]
-fn what_recheck_finds_of_a_process_born_under_the_agent_counts_from_its_birth() {
+fn process_born_after_the_start_and_matched_by_recheck_counts_from_its_birth() {
     let tree = tree();
     let agent = tracking_with(&tree, &["-recheck"], &["g4"]);
     let born = |name, ticks| {

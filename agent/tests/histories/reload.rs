@@ -30,7 +30,7 @@ fn of(scrape: &Scrape, family: &str) -> f64 {
 }
 
 #[test]
-fn what_was_used_until_a_reload_stays_where_it_was() {
+fn use_before_a_reload_stays_in_its_former_group() {
     let tree = tree();
     let run = |ticks| {
         for (pid, name) in [(5, "a"), (6, "b")] {
@@ -243,7 +243,7 @@ fn empty_groups_go_where_they_are_not_wanted() {
 }
 
 #[test]
-fn what_a_former_configuration_counted_is_not_counted_again_by_recheck() {
+fn use_counted_before_a_reload_is_not_counted_again_by_recheck() {
     let tree = tree();
     let agent = start(&tree, &item("one", &["a"]), &["-recheck"]);
     let run = |name, ticks| {
@@ -285,7 +285,7 @@ fn a_bound_of_groups_falls_on_the_same_ones_again() {
 }
 
 #[test]
-fn what_only_the_new_templates_use_is_read_from_then_on() {
+fn facts_that_only_new_templates_use_are_read_after_a_reload() {
     let tree = tree();
     named(&tree, 5, "a").cwd("/srv/shop").open_files(3).write();
     let agent = start(&tree, &item("none", &["z"]), &[]);

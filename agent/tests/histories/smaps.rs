@@ -83,7 +83,7 @@ fn without_a_rollup_the_mappings_are_added_up() {
 }
 
 #[test]
-fn what_maps_nothing_has_no_share_and_is_not_read() {
+fn process_without_mappings_has_zero_share_and_is_not_read() {
     let tree = tree();
     named(&tree, 5, "g").virtual_bytes(0).write();
     let agent = tracking(&tree, &["g"]);

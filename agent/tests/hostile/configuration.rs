@@ -40,7 +40,7 @@ fn items(one: &str, count: usize) -> String {
 }
 
 #[test]
-fn what_would_grow_is_refused_with_its_line() {
+fn configuration_that_would_expand_is_refused_with_its_line() {
     let letters = "a,".repeat(100_000);
     let pairs: String = (1..12)
         .map(|n| {
@@ -176,7 +176,7 @@ fn pipe(path: &Path) {
 }
 
 #[test]
-fn what_is_no_file_is_refused() {
+fn configuration_that_is_no_regular_file_is_refused() {
     let files = Site::new("");
     let directory = files.directory.path();
     pipe(&directory.join("pipe"));

@@ -24,7 +24,7 @@ fn codes(to: std::net::SocketAddr, bytes: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn what_is_no_request_is_refused_and_counted() {
+fn malformed_requests_are_refused_and_counted() {
     let agent = Launch::new().arg("-accounting=procfs").start();
     let get = |line: &str| format!("GET /nowhere HTTP/1.1\r\nhost: x\r\n{line}\r\n\r\n{SECOND}");
     let cases: Vec<(Vec<u8>, &[&str])> = vec![

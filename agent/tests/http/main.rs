@@ -72,7 +72,7 @@ async fn each_path_answers_what_it_should() {
 }
 
 #[tokio::test]
-async fn who_takes_gzip_gets_it() {
+async fn client_that_accepts_gzip_gets_gzip() {
     let server = start_answering(Limits::default(), "a 1\n").await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let request = "GET /metrics HTTP/1.1\r\nhost: x\r\naccept-encoding: br, gzip\r\nconnection: close\r\n\r\n";

@@ -290,7 +290,7 @@ fn cases(files: &'static [(&str, Lost)]) -> impl Iterator<Item = (&'static str, 
 }
 
 #[test]
-fn what_fails_at_a_pass_costs_that_pass_only() {
+fn file_that_fails_at_a_pass_costs_that_pass_only() {
     let mut node = Node::new();
     for (number, (file, fault, lost)) in (0..).zip(cases(AT_PASSES)) {
         let (case, name) = (format!("{fault:?} {file}"), name(number));
@@ -325,7 +325,7 @@ fn what_fails_at_a_pass_costs_that_pass_only() {
 }
 
 #[test]
-fn what_fails_when_a_process_is_named_is_read_when_it_can_be() {
+fn file_that_fails_when_a_process_is_named_is_read_once_it_can_be() {
     let mut node = Node::new();
     for (number, (file, fault, lost)) in (0..).zip(cases(AT_NAMING)) {
         let (case, name) = (format!("{fault:?} {file}"), name(number));

@@ -198,7 +198,7 @@ fn threads_carry_their_own_switches() {
 }
 
 #[test]
-fn what_single_threads_use_is_read_where_it_is_wanted() {
+fn use_of_single_threads_is_read_only_if_requested() {
     let tree = FakeProc::new(BTIME);
     let worker = |tid, comm: &str| FakeThread {
         user_ticks: 3,

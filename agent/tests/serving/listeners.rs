@@ -99,7 +99,7 @@ fn a_start_that_fails_leaves_no_socket_behind() {
 }
 
 #[test]
-fn what_systemd_passes_is_served() {
+fn sockets_that_systemd_passes_are_served() {
     let (tree, directory) = (tree(), tempfile::tempdir().unwrap());
     let path = directory.path().join("s");
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -241,7 +241,7 @@ fn headers_are_in_every_answer() {
 }
 
 #[test]
-fn what_cannot_be_used_ends_it_before_it_serves() {
+fn unusable_web_configuration_ends_the_agent_before_it_serves() {
     let missing = "DIR/web.yml:2: cert_file: DIR/cert.pem: cannot be read: No such file or directory (os error 2)";
     let cases = [
         (

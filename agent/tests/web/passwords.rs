@@ -14,7 +14,7 @@ fn users(password: &str) -> String {
 }
 
 #[test]
-fn who_has_no_password_gets_a_401() {
+fn request_without_a_valid_password_gets_401() {
     let site = Site::new(&users("wonder"));
     let agent = site.start();
     let pages = [

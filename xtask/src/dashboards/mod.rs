@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_checked_in_is_what_would_be_written() {
+    fn checked_in_dashboards_are_up_to_date() {
         for (file, dashboard) in DASHBOARDS {
             let found = std::fs::read_to_string(workspace::root().join(FOLDER).join(file));
             assert!(

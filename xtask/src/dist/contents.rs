@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_edited_is_configuration() {
+    fn files_below_etc_are_configuration() {
         for entry in CONTENTS {
             assert_eq!(
                 entry.path.starts_with("/etc/"),

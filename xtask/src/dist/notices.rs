@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_linked_is_found_and_nothing_else() {
+    fn notices_name_linked_crates_and_no_others() {
         let found = notices(&super::super::TARGETS[0]).expect("notices");
         for crate_name in ["aya", "aya-ebpf", "tokio", "ring"] {
             assert!(found.contains(&format!("\n{crate_name} ")), "{crate_name}");

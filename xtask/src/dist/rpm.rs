@@ -75,7 +75,7 @@ mod tests {
     use rpm::FileFlags;
 
     #[test]
-    fn what_was_edited_survives_an_upgrade() {
+    fn configuration_files_survive_an_upgrade() {
         let file = |path, kind| File {
             path,
             kind,

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_manifest_says_is_what_the_runtime_is_told() {
+    fn runtime_configuration_follows_the_manifest() {
         let config = made(&daemon_set()).unwrap();
         let process = &config["process"];
         assert_eq!(process["args"], json!(["/headcount", "-a=b", "-c"]));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_be_tried_out_is_an_error() {
+    fn manifest_that_the_trial_would_not_apply_is_an_error() {
         let pod = "/spec/template/spec";
         for (path, value) in [
             ("hostPID", json!(false)),

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_chosen() {
+    fn arguments_choose_targets_and_trial() {
         let chosen = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             let (targets, is_run) = chosen(&words).ok()?;

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_told() {
+    fn row_shows_failures_and_refuses_an_unknown_exit_hook() {
         let row_of = |finding| row(&MACHINES[0], finding);
         let good = finding();
         let passed = row_of(Some(&good)).expect("its exit hook is known");

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rustls_has_not_is_refused_by_name() {
+    fn cipher_or_curve_that_rustls_lacks_is_refused_by_name() {
         let refused = provider_of(&["TLS_RSA_WITH_AES_128_CBC_SHA"], &[]);
         let refused = refused.unwrap_err().to_string();
         assert!(

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_floods_waits_for_himself() {
+    async fn flood_from_one_origin_delays_only_itself() {
         let (turns, order) = (Arc::new(Turns::default()), Arc::default());
         let first = turns.turn(origin(1)).await;
         let mut waiting = Vec::new();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leaves_holds_up_nobody_and_takes_no_room() {
+    async fn cancelled_request_leaves_the_queue() {
         let (turns, order) = (Arc::new(Turns::default()), Arc::default());
         let first = turns.turn(origin(1)).await;
         for _ in 0..100 {

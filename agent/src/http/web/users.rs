@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stays_need_not_be_hashed_again() {
+    async fn user_with_an_unchanged_hash_is_not_hashed_again() {
         let (hash, other) = (bcrypt::hash("x", 4).unwrap(), bcrypt::hash("x", 4).unwrap());
         let before = users(&[("a", &hash), ("b", &hash)]).unwrap();
         for right in ["a:x", "b:x"] {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hash_is_refused_and_not_shown() {
+    fn malformed_hash_is_refused_and_not_shown() {
         for hash in ["secret", "", "$2y$03$", "$1$10$QOauhQNbBCuQDKes6eFzPe"] {
             let refused = users(&[("a", hash)]).unwrap_err().to_string();
             assert_eq!(

@@ -305,7 +305,7 @@ mod tests {
     use bytemuck::Zeroable as _;
 
     #[test]
-    fn who_owned_and_started_a_process_that_is_gone() {
+    fn exec_facts_hold_parent_user_and_cgroup_of_a_process_that_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let passwd = folder.path().join("passwd");
         std::fs::write(&passwd, "web:x:33:\n").unwrap();

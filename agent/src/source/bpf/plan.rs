@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tried_next_is_told_if_anything_is() {
+    fn message_names_the_next_plan_if_there_is_one() {
         let plans = candidates(Request::Auto, &able());
         assert_eq!(next(&[Plan::PROCFS], plans[0]), "; trying /proc only");
         assert_eq!(next(&plans[2..], plans[0]), "; trying the switch tier");

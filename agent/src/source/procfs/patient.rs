@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_for_a_person_leaves_few_threads_behind() {
+    fn reads_for_viewers_leave_few_threads_behind() {
         let folder = tempfile::tempdir().unwrap();
         fifo(folder.path());
         let dir = File::open(folder.path()).unwrap();

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_with_its_place() {
+    fn missing_description_is_an_error_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let error = read_fields(folder.path()).unwrap_err().to_string();
         assert!(

@@ -83,7 +83,7 @@ fn each_is_too_small(_: &'static Tier) {
             match &*map {
                 "RING" => a_ring_of_another_size_is_refused(&map),
                 "AYA_LOGS" => messages_are_not_needed(&map, tier),
-                "TRACED" => who_has_no_place_is_not_waited_for(&map, tier),
+                "TRACED" => process_without_a_map_entry_is_not_pending(&map, tier),
                 _ => others.push((map, *tier)),
             }
         }
@@ -196,7 +196,7 @@ fn nothing_is_lost_untold(maps: &[(String, &'static Tier)]) {
 
 /// Without a place nothing would tell the end of a process, so its birth is not told either: else an agent that nobody scrapes
 /// would keep them all.
-fn who_has_no_place_is_not_waited_for(map: &str, tier: &Tier) {
+fn process_without_a_map_entry_is_not_pending(map: &str, tier: &Tier) {
     let shrinking = judging_in(tier, making(map), Verdict::Entries(1));
     let agent = Agent::start_in(shrinking, &[&flag(tier)]);
     let program = Program::new("small");
