@@ -473,7 +473,6 @@ fn a_failing_collector_takes_back_its_own_families_only() {
     ];
     for (fail, outcome) in cases {
         let runs = Runs::new().unwrap();
-
         let all: Vec<Box<dyn Collector>> = vec![
             Box::new(Failing(fail)),
             Box::new(Table {
