@@ -16,6 +16,7 @@ pub mod config;
 pub mod exposition;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod go;
 pub mod group;
 pub mod host;
 pub mod http;

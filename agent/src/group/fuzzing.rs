@@ -10,8 +10,9 @@ use super::name::NameTemplate;
 use super::pattern::{Matches, Pattern, Room};
 use super::start_time::{BootTime, StartTime};
 use super::text::fitting;
-use super::{cgroup, go_regexp, time_layout};
+use super::{cgroup, time_layout};
 use crate::config::civil::{self, Civil};
+use crate::go;
 use crate::process::{Container, Facts, Parent, container_path, is_container_id};
 
 /// A process whose facts are all known; hostile users choose some of them.
@@ -96,7 +97,7 @@ pub(crate) fn regexp(input: &[u8]) {
         return;
     };
     let text = String::from_utf8_lossy(rest);
-    let translated = go_regexp::translate(source);
+    let translated = go::regexp::translate(source);
     let pattern = match Pattern::compile(source, &mut Room::default()) {
         Ok(pattern) => pattern,
         Err(refused) => {

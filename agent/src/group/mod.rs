@@ -14,8 +14,6 @@ mod forget;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gauges;
-mod go_class;
-mod go_regexp;
 mod grouper;
 #[cfg(test)]
 mod lineage_tests;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::go_regexp::{self, GoError, refuse};
+use crate::go::regexp::{self, GoError, refuse};
 
 /// Sizes that a compiled pattern may have, bytes. The first that suffices counts as its cost.
 const SIZES: [usize; 4] = [64 << 10, 256 << 10, 1 << 20, 4 << 20];
@@ -45,7 +45,7 @@ impl Pattern {
     /// # Errors
     /// Patterns that Go refuses, in Go's words; patterns that take more than 4 MiB; and patterns for which there is no room.
     pub(super) fn compile(source: &str, room: &mut Room) -> Result<Self, GoError> {
-        let translated = go_regexp::translate(source)?;
+        let translated = regexp::translate(source)?;
         for size in SIZES {
             let Some(left) = room.0.checked_sub(size) else {
                 return refuse("no room for more expressions of this size", source);

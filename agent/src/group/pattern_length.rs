@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::go_regexp;
+use crate::go::regexp;
 
 /// A text of at least this many repetitions counts as long.
 const MANY: u32 = 500;
@@ -14,7 +14,7 @@ const MANY: u32 = 500;
 /// The whole match and groups without a name share the empty name. Empty if `expression` is invalid.
 pub(super) fn long_groups(expression: &str) -> BTreeSet<String> {
     let mut long = BTreeSet::new();
-    let Ok(translated) = go_regexp::translate(expression) else {
+    let Ok(translated) = regexp::translate(expression) else {
         return long;
     };
     let parsed = ParserBuilder::new()

@@ -246,7 +246,7 @@ fn no_pattern_panics() {
                 .wrapping_add(1_442_695_040_888_963_407);
             pattern.push_str(pieces[(seed >> 33) as usize % pieces.len()]);
         }
-        if let Ok(translated) = go_regexp::translate(&pattern) {
+        if let Ok(translated) = regexp::translate(&pattern) {
             let built = Regex::new(&translated.pattern);
             assert!(
                 built.is_ok(),

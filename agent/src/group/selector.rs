@@ -7,10 +7,10 @@
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
-use super::go_regexp::GoError;
 use super::pattern::{Matches, Pattern, Room};
 use super::text;
 use crate::config::{Item, Key, Text};
+use crate::go::regexp::GoError;
 use crate::process::{Arguments, Facts};
 
 /// A process as selectors see it. Its command line is joined once, and only if a selector needs it.

@@ -12,10 +12,11 @@ use super::sources::Source;
 /// Who may import whom. `a::b` on the right means: of `a` only what its module `b` defines.
 const MODULES: &[(&str, &[&str])] = &[
     ("config", &[]),
+    ("go", &[]),
     ("host", &[]),
     ("process", &[]),
     ("exposition", &[]),
-    ("group", &["process", "config"]),
+    ("group", &["process", "config", "go"]),
     ("source", &["process", "host"]),
     (
         "collector",

@@ -7,43 +7,30 @@
 //! Differences that stay: a repeated `(?i)` (`a(?i)*`), a surrogate (`\x{D800}`) and nesting deeper than 250 are errors; the
 //! short names of scripts (`\p{Grek}`) are accepted.
 
+mod class;
+mod error;
+
 use std::fmt::Write as _;
 
-use super::go_class::{perl_class, unicode_class};
-
-/// Go's error for a pattern that it refuses: `error parsing regexp: ...`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("error parsing regexp: {what}: `{text}`")]
-pub(super) struct GoError {
-    /// Go's words for the error.
-    pub(super) what: &'static str,
-    /// The part of the pattern with the error.
-    pub(super) text: String,
-}
-
-pub(super) fn refuse<T>(what: &'static str, text: &str) -> Result<T, GoError> {
-    Err(GoError {
-        what,
-        text: text.to_owned(),
-    })
-}
+use class::{POSIX, perl_class, unicode_class};
+pub(crate) use error::{GoError, refuse};
 
 /// Highest number of repetitions, nested ones multiplied.
 const MAX_REPEAT: u32 = 1000;
 
 /// A pattern for the `regex` crate.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Translated {
-    pub(super) pattern: String,
+pub(crate) struct Translated {
+    pub(crate) pattern: String,
     /// Group names in order, "" for the whole match (the first) and for every group without a name.
-    pub(super) names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
-pub(super) struct Translator<'a> {
-    pub(super) source: &'a str,
+struct Translator<'a> {
+    source: &'a str,
     /// The next byte of `source`.
-    pub(super) at: usize,
-    pub(super) out: String,
+    at: usize,
+    out: String,
     names: Vec<String>,
     /// For each open group, the largest product of nested repetitions in it; the first entry is the whole pattern.
     open: Vec<u32>,
@@ -54,7 +41,7 @@ pub(super) struct Translator<'a> {
 }
 
 /// Translates `source`.
-pub(super) fn translate(source: &str) -> Result<Translated, GoError> {
+pub(crate) fn translate(source: &str) -> Result<Translated, GoError> {
     let mut translator = Translator {
         source,
         at: 0,
@@ -77,11 +64,11 @@ pub(super) fn translate(source: &str) -> Result<Translated, GoError> {
 }
 
 impl<'a> Translator<'a> {
-    pub(super) fn rest(&self) -> &'a str {
+    fn rest(&self) -> &'a str {
         &self.source[self.at..]
     }
 
-    pub(super) fn skip(&mut self, prefix: &str) -> bool {
+    fn skip(&mut self, prefix: &str) -> bool {
         let found = self.rest().starts_with(prefix);
         self.at += if found { prefix.len() } else { 0 };
         found
@@ -139,7 +126,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Writes `c` so that it stands for itself everywhere.
-    pub(super) fn literal(&mut self, c: char) {
+    fn literal(&mut self, c: char) {
         if c.is_ascii() && !c.is_ascii_alphanumeric() {
             let _ = write!(self.out, "\\x{{{:X}}}", u32::from(c));
         } else {
@@ -284,7 +271,7 @@ impl<'a> Translator<'a> {
     }
 
     /// A backslash sequence for one character, inside or outside a class.
-    pub(super) fn escape(&mut self) -> Result<char, GoError> {
+    fn escape(&mut self) -> Result<char, GoError> {
         let start = self.at;
         let mut chars = self.rest()[1..].chars();
         let Some(next) = chars.next() else {
@@ -343,6 +330,97 @@ impl<'a> Translator<'a> {
         let digits = &self.source[self.at - 1..self.at + more];
         self.at += more;
         char::from_u32(u32::from_str_radix(digits, 8).ok()?)
+    }
+
+    /// A class in brackets.
+    fn class(&mut self) -> Result<(), GoError> {
+        let start = self.at;
+        self.at += 1;
+        self.out.push('[');
+        if self.skip("^") {
+            self.out.push('^');
+        }
+        let mut first = true;
+        loop {
+            if self.rest().is_empty() {
+                return refuse("missing closing ]", &self.source[start..]);
+            }
+            if self.rest().starts_with(']') && !first {
+                break;
+            }
+            first = false;
+            if !self.named_class()? {
+                self.range(start)?;
+            }
+        }
+        self.at += 1;
+        self.out.push(']');
+        Ok(())
+    }
+
+    /// `[:alpha:]`, `\pL` or `\d` inside a class. Returns `false` if none of them is next.
+    fn named_class(&mut self) -> Result<bool, GoError> {
+        let rest = self.rest();
+        if let Some(end) = rest.strip_prefix("[:").and_then(|inner| inner.find(":]")) {
+            let (name, whole) = (&rest[2..2 + end], &rest[..end + 4]);
+            if !POSIX.contains(&name.strip_prefix('^').unwrap_or(name)) {
+                return refuse("invalid character class range", whole);
+            }
+            self.at += whole.len();
+            self.out.push_str(whole);
+            return Ok(true);
+        }
+        if !rest.starts_with('\\') {
+            return Ok(false);
+        }
+        if let Some((class, length)) = unicode_class(rest)? {
+            self.at += length;
+            self.out.push_str(&class);
+            return Ok(true);
+        }
+        let Some((inside, negated)) = perl_class(rest[1..].chars().next()) else {
+            return Ok(false);
+        };
+        self.at += 2;
+        let class = if negated {
+            format!("[^{inside}]")
+        } else {
+            inside.to_owned()
+        };
+        self.out.push_str(&class);
+        Ok(true)
+    }
+
+    /// One character, or two with a dash between them.
+    fn range(&mut self, class: usize) -> Result<(), GoError> {
+        let start = self.at;
+        let low = self.class_char(class)?;
+        self.literal(low);
+        let rest = self.rest();
+        if rest.starts_with('-') && rest.len() > 1 && !rest.starts_with("-]") {
+            self.at += 1;
+            let high = self.class_char(class)?;
+            if high < low {
+                return refuse(
+                    "invalid character class range",
+                    &self.source[start..self.at],
+                );
+            }
+            self.out.push('-');
+            self.literal(high);
+        }
+        Ok(())
+    }
+
+    fn class_char(&mut self, class: usize) -> Result<char, GoError> {
+        match self.rest().chars().next() {
+            None => refuse("missing closing ]", &self.source[class..]),
+            Some('\\') => self.escape(),
+            Some(c) => {
+                self.at += c.len_utf8();
+                Ok(c)
+            }
+        }
     }
 }
 
