@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::ValueEnum;
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::civil::Civil;
 use super::limiter::{BURST, DEBUG_BURST, Limiter};
+use crate::go::civil::Civil;
 
 /// Longest message, in bytes; longer ones are cut.
 const MAX_MESSAGE: usize = 4096;

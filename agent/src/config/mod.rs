@@ -7,7 +7,6 @@
 //! Left to others: matching processes and watching the file. Environment variables are not read.
 
 mod argv;
-pub mod civil;
 mod command;
 mod document;
 mod duration;

@@ -4,4 +4,7 @@
 //! in Go's syntax. This module gives them Go's meaning, and Go's words for errors. It knows nothing of processes, groups and the
 //! agent's flags: `config` and `group` use it. It does no I/O.
 
+pub(crate) mod civil;
 pub(crate) mod regexp;
+pub(crate) mod time;
+pub(crate) mod time_layout;

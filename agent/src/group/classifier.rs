@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::Labels;
+use super::boot_time::BootTime;
 use super::name::{self, NameTemplate, Rendered};
 use super::name_map::NameMap;
 use super::pattern::{Matches, Room};
 use super::selector::{Miss, Selector, Subject};
-use super::start_time::BootTime;
 use crate::config::{self, Config, Key, Label};
 use crate::process::Facts;
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Unstructured};
 use regex::bytes::RegexBuilder;
 
+use super::boot_time::BootTime;
 use super::bounded::{MAX_NAME, bounded};
+use super::cgroup;
 use super::name::NameTemplate;
 use super::pattern::{Matches, Pattern, Room};
-use super::start_time::{BootTime, StartTime};
 use super::text::fitting;
-use super::{cgroup, time_layout};
-use crate::config::civil::{self, Civil};
-use crate::go;
+use crate::go::civil::{self, Civil};
+use crate::go::time::{METHODS, Time};
+use crate::go::{self, time_layout};
 use crate::process::{Container, Facts, Parent, container_path, is_container_id};
 
 /// A process whose facts are all known; hostile users choose some of them.
@@ -146,7 +147,7 @@ pub(crate) fn time(input: &[u8]) {
         return;
     };
     let boot = BootTime { unix_seconds: boot };
-    let start = StartTime::new(boot, start_ns);
+    let start = boot.start_time(start_ns);
     let civil = Civil::from_unix(seconds / 4, nanosecond % 1_000_000_000);
     let (month, day) = (i64::from(civil.month), i64::from(civil.day));
     assert!(
@@ -158,19 +159,19 @@ pub(crate) fn time(input: &[u8]) {
     assert_eq!(days * 86_400 + of_day, seconds / 4);
     let is_of_our_time = boot.unix_seconds < 1 << 36;
     if is_of_our_time {
-        assert_eq!(StartTime::parse(&start.to_string()), Some(start));
+        assert_eq!(Time::parse(&start.to_string()), Some(start));
     }
     let layout = String::from_utf8_lossy(input.take_rest());
     let text = time_layout::format(&civil, &layout);
     // `.9` writes nothing for a whole second.
     let may_write_nothing = layout.chars().all(|c| ".,9".contains(c));
     assert!(!text.is_empty() || may_write_nothing);
-    for method in super::start_time::METHODS {
+    for method in METHODS {
         let layout = (method == "Format").then_some(&*layout);
         assert!(start.ask(method, layout).is_some());
     }
     // Templates may pass any text.
-    let _ = StartTime::parse(&layout);
+    let _ = Time::parse(&layout);
 }
 
 /// Input: paths, one a line. Names that are found are in the paths.

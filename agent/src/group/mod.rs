@@ -4,6 +4,7 @@
 //! does no I/O and cannot fail; [`Policy`] and a compiled configuration ([`Classifier`]) say how processes are grouped.
 
 mod account;
+mod boot_time;
 mod bounded;
 mod cgroup;
 mod classifier;
@@ -31,16 +32,15 @@ mod room;
 #[cfg(test)]
 mod room_tests;
 mod selector;
-mod start_time;
 mod statistics;
 mod template;
 mod template_kinds;
 mod text;
 mod thread_budget;
 mod threads;
-mod time_layout;
 mod user;
 
+pub use boot_time::BootTime;
 pub use bounded::MAX_NAME;
 pub use classifier::{Classifier, Placement, TemplateFailure, Verdict};
 pub use gauges::Gauges;
@@ -48,7 +48,6 @@ pub use grouper::{Grouper, Placer};
 pub use policy::Policy;
 pub use review::{Doubt, Review, finds_nothing, review};
 pub use selector::Miss;
-pub use start_time::BootTime;
 pub use statistics::Statistics;
 pub use threads::{ThreadNames, ThreadUse};
 pub use user::{Filling, User};

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use gotmpl::Value;
 use gotmpl::parse::{Expr, ListNode, Node};
 
+use super::boot_time::BootTime;
 use super::bounded::Bounded;
 use super::cgroup;
 use super::pattern::Matches;
-use super::start_time::{BootTime, StartTime};
 use super::template::{self, Program, string};
 use super::template_kinds::Used;
 use super::text;
@@ -248,7 +248,7 @@ fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
     let matches = matches
         .iter()
         .map(|(name, held)| (Arc::clone(name), string(held)));
-    let start = StartTime::new(boot, facts.start_ns).to_string();
+    let start = boot.start_time(facts.start_ns).to_string();
     let of_pod = |name: fn(&Container) -> &str| string(of_container(facts, name));
     let fields = [
         (

@@ -5,12 +5,12 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::boot_time::BootTime;
 use super::bounded::MAX_NAME;
 use super::classifier::compile;
 use super::name::NameTemplate;
 use super::pattern::{Matches, Pattern, Room};
 use super::pattern_length::long_groups;
-use super::start_time::BootTime;
 use super::template_kinds::{Used, VARIABLES};
 use crate::config::{self, Config, Item, Key};
 use crate::process::{Container, Facts};

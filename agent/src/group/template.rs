@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use gotmpl::parse::{ListNode, Node, Parser};
 use gotmpl::{Template, TemplateError, Value};
 
-use super::start_time::{Answer, StartTime};
 use super::template_kinds::{Kind, Rewriter, Used};
+use crate::go::time::{MethodResult, Time};
 
 /// The name of the template in Go's errors; process-exporter uses it.
 pub(super) const NAME: &str = "cmdname";
@@ -181,16 +181,16 @@ fn index(args: &[Value]) -> gotmpl::Result<Value> {
 fn ask_time(args: &[Value]) -> gotmpl::Result<Value> {
     let texts: Option<Vec<&str>> = args.iter().map(Value::as_str).collect();
     let answer = match texts.as_deref() {
-        Some([method, moment]) => StartTime::parse(moment).and_then(|time| time.ask(method, None)),
+        Some([method, moment]) => Time::parse(moment).and_then(|time| time.ask(method, None)),
         Some([method, moment, layout]) => {
-            StartTime::parse(moment).and_then(|time| time.ask(method, Some(layout)))
+            Time::parse(moment).and_then(|time| time.ask(method, Some(layout)))
         }
         _ => None,
     };
     match answer {
-        Some(Answer::Number(number)) => Ok(Value::Int(number)),
-        Some(Answer::Text(text)) => Ok(string(&text)),
-        Some(Answer::Truth(truth)) => Ok(Value::Bool(truth)),
+        Some(MethodResult::Number(number)) => Ok(Value::Int(number)),
+        Some(MethodResult::Text(text)) => Ok(string(&text)),
+        Some(MethodResult::Truth(truth)) => Ok(Value::Bool(truth)),
         None => Err(TemplateError::Exec(
             "wrong arguments to a method of .StartTime".to_owned(),
         )),

@@ -6,8 +6,8 @@ use gotmpl::parse::{
     BranchNode, CommandNode, Expr, ListNode, Node, PipeNode, Pos, SmolStr, TemplateNode,
 };
 
-use super::start_time::METHODS;
 use super::template::{COUNTED, FAIL, NAME, NOTHING, TIME};
+use crate::go::time::METHODS;
 
 /// The fields of the data: process-exporter's eight, and the additional ones.
 pub(super) const VARIABLES: [&str; 18] = [

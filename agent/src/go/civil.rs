@@ -1,37 +1,62 @@
-//! Converts seconds since 1970 to a date and time of day in UTC, for log lines and for `.StartTime`.
+//! Converts seconds since 1970 to a date and time of day in UTC, for the methods and layouts of Go's `time.Time`.
 //!
-//! `group` needs it as well; it is in `config` because `group` may import `config`, and not the other way round. It
-//! knows no time zones and no leap seconds.
+//! The log needs it as well. It knows no time zones and no leap seconds.
 
 /// A moment in UTC, to the nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Civil {
+pub(crate) struct Civil {
     /// Year.
-    pub year: i64,
+    pub(crate) year: i64,
     /// Month, 1 to 12.
-    pub month: u32,
+    pub(crate) month: u32,
     /// Day of the month, from 1.
-    pub day: u32,
+    pub(crate) day: u32,
     /// Hour, 0 to 23.
-    pub hour: u32,
+    pub(crate) hour: u32,
     /// Minute.
-    pub minute: u32,
+    pub(crate) minute: u32,
     /// Second.
-    pub second: u32,
+    pub(crate) second: u32,
     /// Nanosecond of the second.
-    pub nanosecond: u32,
+    pub(crate) nanosecond: u32,
     /// Day of the week, 0 for Sunday.
-    pub weekday: u32,
+    pub(crate) weekday: u32,
     /// Day of the year, from 1.
-    pub year_day: u32,
+    pub(crate) year_day: u32,
 }
 
 const DAY: i64 = 86_400;
 
+/// Names of the months; January is the first.
+pub(super) const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+/// Names of the days of the week; Sunday is the first.
+pub(super) const WEEKDAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
+
 impl Civil {
     /// The moment `seconds` and `nanosecond` (below 1,000,000,000) after the start of 1970.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // every value is bounded by its calendar
-    pub fn from_unix(seconds: i64, nanosecond: u32) -> Self {
+    pub(crate) fn from_unix(seconds: i64, nanosecond: u32) -> Self {
         let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY) as u32);
         // Years that start in March have the leap day last; an era is 400 of them.
         let shifted = days + 719_468;
@@ -62,7 +87,7 @@ impl Civil {
 }
 
 /// Days from the start of 1970 to a date: the inverse of [`Civil::from_unix`].
-pub fn unix_days(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn unix_days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;

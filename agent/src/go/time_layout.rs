@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::start_time::{MONTHS, WEEKDAYS};
-use crate::config::civil::Civil;
+use super::civil::{Civil, MONTHS, WEEKDAYS};
 
 /// Formats `c` by `layout`. The reference time is Monday, 2 January 2006, 15:04:05.
-pub(super) fn format(c: &Civil, layout: &str) -> String {
+pub(crate) fn format(c: &Civil, layout: &str) -> String {
     let mut out = String::with_capacity(layout.len() + 8);
     let mut rest = layout;
     while let Some(next) = rest.chars().next() {
