@@ -6,5 +6,6 @@
 
 pub(crate) mod civil;
 pub(crate) mod regexp;
+pub(crate) mod template;
 pub(crate) mod time;
 pub(crate) mod time_layout;

@@ -33,8 +33,6 @@ mod room;
 mod room_tests;
 mod selector;
 mod statistics;
-mod template;
-mod template_kinds;
 mod text;
 mod thread_budget;
 mod threads;

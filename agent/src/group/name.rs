@@ -2,7 +2,7 @@
 //!
 //! In come a template, compiled once, and the facts of a process; out goes the name (section 2.2 of docs/dev/compatibility.md).
 //! A template of plain text and plain variables, as nearly all are, is a list of parts here; any other one is a program of
-//! [`super::template`]. Whatever bytes a process has in its names, the result is text, and it is cut if it is too long
+//! [`crate::go::template`]. Whatever bytes a process has in its names, the result is text, and it is cut if it is too long
 //! ([`super::bounded`]): process-exporter does not cut, but then a local user decides how much memory a group takes.
 
 use std::collections::BTreeMap;
@@ -16,10 +16,38 @@ use super::boot_time::BootTime;
 use super::bounded::Bounded;
 use super::cgroup;
 use super::pattern::Matches;
-use super::template::{self, Program, string};
-use super::template_kinds::Used;
 use super::text;
+use crate::go::template::{self, Fields, Program, Used, string};
 use crate::process::{Container, Facts, container_path};
+
+/// The fields of the data: process-exporter's eight, and the additional ones.
+pub(super) const VARIABLES: [&str; 18] = [
+    "Argv",
+    "Cgroups",
+    "Comm",
+    "Container",
+    "ContainerID",
+    "Cwd",
+    "ExeBase",
+    "ExeFull",
+    "Matches",
+    "Namespace",
+    "PID",
+    "PPID",
+    "Pod",
+    "Slice",
+    "StartTime",
+    "Unit",
+    "Username",
+    "Workload",
+];
+
+/// What the engine must know of them.
+const FIELDS: Fields = Fields {
+    names: &VARIABLES,
+    time: "StartTime",
+    map: "Matches",
+};
 
 /// A template sees at most this many arguments.
 const MAX_ARGUMENTS: usize = 256;
@@ -92,7 +120,7 @@ impl NameTemplate {
     pub(super) fn of(source: &str) -> Result<Self, String> {
         let form = match parts(&template::parse(source)?) {
             Some(parts) => Form::Parts(parts),
-            None => Form::Program(Box::new(Program::compile(source)?)),
+            None => Form::Program(Box::new(Program::compile(source, FIELDS)?)),
         };
         // A template that uses a variable contains its name.
         let uses_cwd = source.contains("Cwd");

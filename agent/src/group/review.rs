@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::boot_time::BootTime;
 use super::bounded::MAX_NAME;
 use super::classifier::compile;
-use super::name::NameTemplate;
+use super::name::{NameTemplate, VARIABLES};
 use super::pattern::{Matches, Pattern, Room};
 use super::pattern_length::long_groups;
-use super::template_kinds::{Used, VARIABLES};
 use crate::config::{self, Config, Item, Key};
+use crate::go::template::Used;
 use crate::process::{Container, Facts};
 
 /// Length of the sample's texts: enough for any part that a template takes of them.
@@ -148,7 +148,7 @@ fn doubts(template: &NameTemplate, groups: &Groups) -> Vec<String> {
             "there is no variable .{field}, so the text ends before it; the variables are {variables}"
         ));
     }
-    for group in &used.matches {
+    for group in &used.keys {
         if !groups.known.contains(group) {
             found.push(format!(
                 "no expression of this item has a group (?P<{group}>...), so .Matches.{group} is \"<no value>\"; name \

@@ -1,15 +1,18 @@
-//! Go templates for group names: the general engine, for templates that [`super::name`] does not render itself.
+//! Go's `text/template`.
 //!
-//! `gotmpl` parses and runs them and prints as Go does. Its differences to Go are corrected when a template is loaded, by
-//! rewriting the parsed tree with the kind of value that each dot and variable holds:
+//! In come a template and the names of the fields that its data has; out goes a [`Program`], which renders such data. `gotmpl`
+//! parses and runs templates and prints as Go does. Its differences to Go are corrected when a template is loaded, by rewriting
+//! the parsed tree with the kind of value that each dot and variable holds:
 //!
 //! * an unknown function or variable is an error at load;
 //! * a field that the data does not have stops the run (in a map it is `<no value>`);
-//! * methods of `.StartTime` become calls;
+//! * methods of a moment become calls;
 //! * the result of each function, and each `{{template}}`, is counted: a run ends when it has made too much;
 //! * `index` of a missing key is the empty string, and `{{template "x"}}` passes nothing.
 //!
 //! Known difference: `{{.}}`, the data as a whole, prints as a map.
+
+mod kinds;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,16 +21,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use gotmpl::parse::{ListNode, Node, Parser};
 use gotmpl::{Template, TemplateError, Value};
 
-use super::template_kinds::{Kind, Rewriter, Used};
-use crate::go::time::{MethodResult, Time};
+use super::time::{MethodResult, Time};
+use kinds::{COUNTED, FAIL, Kind, NAME, NOTHING, Rewriter, TIME};
 
-/// The name of the template in Go's errors; process-exporter uses it.
-pub(super) const NAME: &str = "cmdname";
-/// Functions that no template can call, because their names are no identifiers.
-pub(super) const FAIL: &str = ".fail";
-pub(super) const NOTHING: &str = ".nothing";
-pub(super) const TIME: &str = ".time";
-pub(super) const COUNTED: &str = ".counted";
+pub(crate) use kinds::{Fields, Used};
 
 /// At most this many rounds of all `range`s together in one run.
 const MAX_ROUNDS: u64 = 10_000;
@@ -39,9 +36,9 @@ const MAX_MADE: usize = 256 << 10;
 const CALL_BYTES: usize = 64;
 
 /// A compiled template.
-pub(super) struct Program {
+pub(crate) struct Program {
     template: Template,
-    pub(super) used: Used,
+    pub(crate) used: Used,
     /// Bytes made in the present run.
     made: Arc<AtomicUsize>,
 }
@@ -54,8 +51,8 @@ impl std::fmt::Debug for Program {
     }
 }
 
-/// Parses `source`; returns the main tree unchanged, for [`super::name`].
-pub(super) fn parse(source: &str) -> Result<ListNode, String> {
+/// Parses `source`; returns the main tree unchanged.
+pub(crate) fn parse(source: &str) -> Result<ListNode, String> {
     if source.len() > MAX_SOURCE {
         return Err(format!("it is longer than {MAX_SOURCE} bytes"));
     }
@@ -76,11 +73,11 @@ pub(super) fn parse(source: &str) -> Result<ListNode, String> {
 }
 
 impl Program {
-    /// Compiles `source`.
+    /// Compiles `source` for data with `fields`.
     ///
     /// # Errors
     /// Bad syntax, unknown functions and variables, in Go's words where they are known.
-    pub(super) fn compile(source: &str) -> Result<Self, String> {
+    pub(crate) fn compile(source: &str, fields: Fields) -> Result<Self, String> {
         let main = parse(source)?;
         let parsed = Template::new(NAME).parse(source).map_err(go_text)?;
         let mut trees: BTreeMap<String, ListNode> = BTreeMap::new();
@@ -102,10 +99,10 @@ impl Program {
                 ))
             })
             .func(NOTHING, |_| Ok(Value::Nil))
-            .func(TIME, ask_time)
+            .func(TIME, move |args| ask_time(args, fields.time))
             .func(COUNTED, move |args| counted(args, &counter))
             .func("index", index);
-        let (trees, used) = rewrite(&trees)?;
+        let (trees, used) = rewrite(&trees, fields)?;
         for (name, tree) in trees {
             template = template.add_parse_tree(&name, tree);
         }
@@ -117,7 +114,7 @@ impl Program {
     }
 
     /// Runs the template on `data`. Text written before an error stays.
-    pub(super) fn run(&self, data: &Value, out: &mut impl std::fmt::Write) -> Result<(), String> {
+    pub(crate) fn run(&self, data: &Value, out: &mut impl std::fmt::Write) -> Result<(), String> {
         self.made.store(0, Relaxed);
         self.template
             .execute_template_fmt(out, NAME, data)
@@ -127,10 +124,13 @@ impl Program {
 
 /// Rewrites all trees. The kind of dot in a defined template is known only from its callers, so this is repeated until nothing
 /// new is learnt; a kind changes at most twice.
-fn rewrite(trees: &BTreeMap<String, ListNode>) -> Result<(Vec<(String, ListNode)>, Used), String> {
+fn rewrite(
+    trees: &BTreeMap<String, ListNode>,
+    fields: Fields,
+) -> Result<(Vec<(String, ListNode)>, Used), String> {
     let mut kinds = BTreeMap::from([(NAME.to_owned(), Kind::Root)]);
     loop {
-        let mut rewriter = Rewriter::new(kinds.clone());
+        let mut rewriter = Rewriter::new(kinds.clone(), fields);
         let mut rewritten = Vec::new();
         // Templates that are never called come last, only to find their errors: their own calls are ignored.
         let (called, idle): (Vec<_>, Vec<_>) = trees
@@ -177,8 +177,8 @@ fn index(args: &[Value]) -> gotmpl::Result<Value> {
         })
 }
 
-/// `.time method moment [layout]`
-fn ask_time(args: &[Value]) -> gotmpl::Result<Value> {
+/// `.time method moment [layout]`; the moment is the field `field`.
+fn ask_time(args: &[Value], field: &str) -> gotmpl::Result<Value> {
     let texts: Option<Vec<&str>> = args.iter().map(Value::as_str).collect();
     let answer = match texts.as_deref() {
         Some([method, moment]) => Time::parse(moment).and_then(|time| time.ask(method, None)),
@@ -191,9 +191,10 @@ fn ask_time(args: &[Value]) -> gotmpl::Result<Value> {
         Some(MethodResult::Number(number)) => Ok(Value::Int(number)),
         Some(MethodResult::Text(text)) => Ok(string(&text)),
         Some(MethodResult::Truth(truth)) => Ok(Value::Bool(truth)),
-        None => Err(TemplateError::Exec(
-            "wrong arguments to a method of .StartTime".to_owned(),
-        )),
+        None => {
+            let cause = format!("wrong arguments to a method of .{field}");
+            Err(TemplateError::Exec(cause))
+        }
     }
 }
 
@@ -208,6 +209,6 @@ fn counted(args: &[Value], made: &AtomicUsize) -> gotmpl::Result<Value> {
     Ok(value)
 }
 
-pub(super) fn string(text: &str) -> Value {
+pub(crate) fn string(text: &str) -> Value {
     Value::String(Arc::from(text))
 }

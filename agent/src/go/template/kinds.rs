@@ -1,4 +1,4 @@
-//! The kind of value at each place of a template, and the rewriting that follows from it. Part of [`super::template`].
+//! The kind of value at each place of a template, and the rewriting that follows from it. Part of [`super`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,30 +6,26 @@ use gotmpl::parse::{
     BranchNode, CommandNode, Expr, ListNode, Node, PipeNode, Pos, SmolStr, TemplateNode,
 };
 
-use super::template::{COUNTED, FAIL, NAME, NOTHING, TIME};
-use crate::go::time::METHODS;
+use super::super::time::METHODS;
 
-/// The fields of the data: process-exporter's eight, and the additional ones.
-pub(super) const VARIABLES: [&str; 18] = [
-    "Argv",
-    "Cgroups",
-    "Comm",
-    "Container",
-    "ContainerID",
-    "Cwd",
-    "ExeBase",
-    "ExeFull",
-    "Matches",
-    "Namespace",
-    "PID",
-    "PPID",
-    "Pod",
-    "Slice",
-    "StartTime",
-    "Unit",
-    "Username",
-    "Workload",
-];
+/// The name of the template in Go's errors; process-exporter uses it.
+pub(super) const NAME: &str = "cmdname";
+/// Functions that no template can call, because their names are no identifiers.
+pub(super) const FAIL: &str = ".fail";
+pub(super) const NOTHING: &str = ".nothing";
+pub(super) const TIME: &str = ".time";
+pub(super) const COUNTED: &str = ".counted";
+
+/// The fields of the data that a template is compiled for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fields {
+    /// Their names.
+    pub(crate) names: &'static [&'static str],
+    /// The field with a moment, which is in the data as the text of a [`Time`](super::super::time::Time).
+    pub(crate) time: &'static str,
+    /// The field with a map from text to text.
+    pub(crate) map: &'static str,
+}
 
 /// Go's own functions; there are no others.
 const FUNCTIONS: [&str; 19] = [
@@ -40,9 +36,9 @@ const FUNCTIONS: [&str; 19] = [
 /// What is known of a value before the template runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The data: fields are those of [`VARIABLES`].
+    /// The data: its fields are known.
     Root,
-    /// `.StartTime`: fields are its methods.
+    /// A moment: fields are its methods.
     Time,
     /// Any other value, or values of several kinds: left to the engine.
     Other,
@@ -50,11 +46,11 @@ pub(super) enum Kind {
 
 /// The fields that a template uses.
 #[derive(Debug, Default)]
-pub(super) struct Used {
+pub(crate) struct Used {
     /// Fields that the data does not have, each once.
-    pub(super) unknown: BTreeSet<String>,
-    /// Fields of `.Matches`, each once.
-    pub(super) matches: BTreeSet<String>,
+    pub(crate) unknown: BTreeSet<String>,
+    /// Keys of the map, each once.
+    pub(crate) keys: BTreeSet<String>,
 }
 
 type Result<T> = std::result::Result<T, String>;
@@ -62,6 +58,7 @@ type Result<T> = std::result::Result<T, String>;
 /// Walks trees and rewrites them.
 #[derive(Debug)]
 pub(super) struct Rewriter {
+    fields: Fields,
     /// Kind of dot that each template gets, as known so far.
     known: BTreeMap<String, Kind>,
     /// The same, with what the calls seen so far add.
@@ -77,8 +74,9 @@ enum Rewritten {
 }
 
 impl Rewriter {
-    pub(super) fn new(known: BTreeMap<String, Kind>) -> Self {
+    pub(super) fn new(known: BTreeMap<String, Kind>, fields: Fields) -> Self {
         Rewriter {
+            fields,
             called: known.clone(),
             known,
             used: Used::default(),
@@ -261,14 +259,16 @@ impl Rewriter {
         };
         let pos = base.pos();
         match kind {
-            Kind::Root if VARIABLES.contains(&first.as_str()) => {
-                let kind = if first == "StartTime" {
+            Kind::Root if self.fields.names.contains(&first.as_str()) => {
+                let kind = if first == self.fields.time {
                     Kind::Time
                 } else {
                     Kind::Other
                 };
-                if let ("Matches", [group, ..]) = (first.as_str(), rest) {
-                    self.used.matches.insert(group.to_string());
+                if first == self.fields.map
+                    && let [key, ..] = rest
+                {
+                    self.used.keys.insert(key.to_string());
                 }
                 self.path(with_fields(base, std::slice::from_ref(first)), kind, rest)
             }
@@ -297,7 +297,10 @@ impl Rewriter {
             }
             Kind::Time => fail(
                 pos,
-                &format!("can't evaluate field {first}: .StartTime has no such method here"),
+                &format!(
+                    "can't evaluate field {first}: .{} has no such method here",
+                    self.fields.time
+                ),
             ),
             Kind::Other => Rewritten::Value(with_fields(base, fields), Kind::Other),
         }
