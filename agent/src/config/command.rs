@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::argv::{self, Kind, StrayWord};
 use super::flags::{FlagError, Flags, path_or_none};
+use crate::go::flag::{self, FlagKind, StrayWord};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,9 +99,9 @@ pub(super) fn parse<P: Parser>(
         // A boolean flag takes its value after an equals sign only.
         let takes_word = argument.get_action().takes_values() && !argument.is_require_equals_set();
         Some(if takes_word {
-            Kind::TakesValue
+            FlagKind::TakesValue
         } else {
-            Kind::Switch
+            FlagKind::Switch
         })
     };
     let words: Vec<String> = words
@@ -110,7 +110,7 @@ pub(super) fn parse<P: Parser>(
                 .map_err(|word| mistake(&format!("flag {word:?} is not utf-8")))
         })
         .collect::<Result<_, _>>()?;
-    let words = argv::rewrite(words, kind).map_err(|stray| mistake(&explain(&stray)))?;
+    let words = flag::rewrite(words, kind).map_err(|stray| mistake(&explain(&stray)))?;
     let named = std::iter::once(name.to_owned()).chain(words);
     command
         .try_get_matches_from_mut(named)

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::web::WebConfig;
-use super::{Command, ListenAddress, duration};
+use super::{Command, ListenAddress};
+use crate::go::duration;
 
 /// Parses a command line with one word per line. Asserts that it is accepted or refused with a message, and that
 /// accepted addresses and durations read back from their text.

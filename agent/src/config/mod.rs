@@ -6,10 +6,8 @@
 //!
 //! Left to others: matching processes and watching the file. Environment variables are not read.
 
-mod argv;
 mod command;
 mod document;
-mod duration;
 mod error;
 pub mod flags;
 #[cfg(any(test, fuzzing))]

@@ -5,7 +5,10 @@
 //! agent's flags: `config` and `group` use it. It does no I/O.
 
 pub(crate) mod civil;
+pub(crate) mod duration;
+pub(crate) mod flag;
 pub(crate) mod regexp;
 pub(crate) mod template;
+pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod time_layout;

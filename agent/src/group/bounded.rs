@@ -12,7 +12,8 @@ use std::fmt;
 
 use ring::digest::{Context, SHA256};
 
-use super::text::{decode, fitting};
+use super::text::fitting;
+use crate::go::text::decode;
 
 /// The longest group name or label value, in bytes after escaping, as one sample of the exposition holds it.
 pub const MAX_NAME: usize = 1024;

@@ -16,8 +16,8 @@ use super::boot_time::BootTime;
 use super::bounded::Bounded;
 use super::cgroup;
 use super::pattern::Matches;
-use super::text;
 use crate::go::template::{self, Fields, Program, Used, string};
+use crate::go::text;
 use crate::process::{Container, Facts, container_path};
 
 /// The fields of the data: process-exporter's eight, and the additional ones.

@@ -11,6 +11,7 @@ use super::pattern::{Matches, Pattern, Room};
 use super::text;
 use crate::config::{Item, Key, Text};
 use crate::go::regexp::GoError;
+use crate::go::text::base;
 use crate::process::{Arguments, Facts};
 
 /// A process as selectors see it. Its command line is joined once, and only if a selector needs it.
@@ -175,9 +176,10 @@ fn patterns(item: &Item, key: Key, room: &mut Room) -> Result<Vec<Pattern>, BadP
 
 impl Exe {
     fn matches(&self, argv: &Arguments) -> bool {
-        argv.first().is_some_and(|argv0| {
-            self.whole.contains(argv0) || self.base.contains(text::base(argv0))
-        })
+        let Some(argv0) = argv.first() else {
+            return false;
+        };
+        self.whole.contains(argv0) || self.base.contains(base(argv0))
     }
 }
 

@@ -1,14 +1,7 @@
-//! Decodes bytes of a process to text, measures text as the exposition writes it, and takes Go's base name.
+//! Joins the arguments of a process to text, and measures text as the exposition writes it.
 
+use crate::go::text::decode;
 use crate::process::Arguments;
-
-/// Appends `bytes` to `out`; each byte that is not UTF-8 becomes one U+FFFD, as in Go.
-pub(super) fn decode(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.utf8_chunks() {
-        out.push_str(chunk.valid());
-        out.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
-    }
-}
 
 /// The longest beginning of `text` that takes at most `most` bytes in the exposition, and the bytes it takes there. The
 /// exposition writes each backslash, quote and line feed as two bytes, so a name of quotes is twice as long there.
@@ -39,37 +32,9 @@ pub(super) fn joined(argv: &Arguments) -> String {
     text
 }
 
-/// Go's `filepath.Base`: trailing slashes stripped, `/` for slashes only, `.` for nothing.
-pub(super) fn base(path: &[u8]) -> &[u8] {
-    let Some(end) = path.iter().rposition(|byte| *byte != b'/') else {
-        return if path.is_empty() { b"." } else { b"/" };
-    };
-    let path = &path[..=end];
-    path.iter()
-        .rposition(|byte| *byte == b'/')
-        .map_or(path, |slash| &path[slash + 1..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_bad_byte_is_one_character() {
-        let cases: [(&[u8], &str); 6] = [
-            (b"plain", "plain"),
-            (b"a\xffb", "a\u{fffd}b"),
-            (b"\xe2\x82", "\u{fffd}\u{fffd}"),
-            (b"\xf0\x80\x80\x80x", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}x"),
-            (b"\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}"),
-            ("é\n\0".as_bytes(), "é\n\0"),
-        ];
-        for (bytes, expected) in cases {
-            let mut text = String::new();
-            decode(bytes, &mut text);
-            assert_eq!(text, expected, "{bytes:?}");
-        }
-    }
 
     #[test]
     fn fitting_text_is_measured_after_escaping_and_cut_between_characters() {
@@ -86,23 +51,6 @@ mod tests {
         ];
         for (text, most, expected, bytes) in cases {
             assert_eq!(fitting(text, most), (expected, bytes), "{text:?} in {most}");
-        }
-    }
-
-    #[test]
-    fn base_names() {
-        let cases = [
-            ("/usr/bin/q/", "q"),
-            ("/", "/"),
-            ("//a//b//", "b"),
-            ("", "."),
-            ("///", "/"),
-            ("a", "a"),
-            ("nginx: master process /usr/sbin/nginx -g", "nginx -g"),
-            ("./foo", "foo"),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(base(path.as_bytes()), expected.as_bytes(), "{path}");
         }
     }
 }

@@ -13,7 +13,8 @@
 //! short. A name without a place counts as `other`; so does, from then on, a name that is folded to make room. Folds are
 //! counted.
 
-use super::{grouper::REST, text::decode};
+use super::grouper::REST;
+use crate::go::text::decode;
 use crate::process::{Delta, TaskName};
 use std::{cmp::Reverse, collections::BTreeMap};
 

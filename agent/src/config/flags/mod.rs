@@ -18,9 +18,10 @@ use clap::{Parser, ValueEnum};
 pub use web::WebFlags;
 
 use super::command;
-use super::duration;
 use super::grouping::Grouping;
 use super::logging::{Format, Level};
+use crate::go::duration;
+use crate::go::flag::parse_bool;
 
 /// Source of the accounting data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -71,19 +72,19 @@ pub struct Flags {
     namemapping: String,
     /// Put a process that matches nothing into the group of its nearest ancestor that is in a group
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true",
-        default_missing_value = "true", value_parser = go_bool)]
+        default_missing_value = "true", value_parser = parse_bool)]
     pub children: bool,
     /// With /proc as the only source, classify the processes in no group again at each scrape. With kernel programs this is
     /// not needed: they report each exec
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = go_bool)]
+        default_missing_value = "true", value_parser = parse_bool)]
     recheck: bool,
     /// Like --recheck, but only for processes that started less than this long ago; 0 turns it off
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration::parse)]
     recheck_with_time_limit: Duration,
     /// Remove a group and its counters when a scrape finds no process in it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = go_bool)]
+        default_missing_value = "true", value_parser = parse_bool)]
     pub remove_empty_groups: bool,
     /// Where procfs is mounted
     #[arg(long, value_name = "DIR", default_value = "/proc")]
@@ -107,11 +108,11 @@ pub struct Flags {
     pub max_groups: u32,
     /// Export metrics of threads by name, for processes with several threads
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
-        default_value = "true", default_missing_value = "true", value_parser = go_bool)]
+        default_value = "true", default_missing_value = "true", value_parser = parse_bool)]
     pub threads: bool,
     /// Read the proportional memory of processes (smaps_rollup), in a thread beside the scrapes
     #[arg(long = "gather-smaps", value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1,
-        require_equals = true, default_value = "true", default_missing_value = "true", value_parser = go_bool)]
+        require_equals = true, default_value = "true", default_missing_value = "true", value_parser = parse_bool)]
     pub gather_smaps: bool,
     /// CPU time per scrape for reading proportional memory. Scrapes that come more than once a second share one budget for 5 s.
     /// Processes for which the budget is not enough wait for the next one
@@ -120,7 +121,7 @@ pub struct Flags {
     /// Export a histogram of the time that threads wait for a CPU, by group; needs the kernel programs, and adds a cost to each
     /// context switch
     #[arg(long = "collector.runqueue", value_name = "BOOL", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+        default_value = "false", default_missing_value = "true", value_parser = parse_bool)]
     pub collector_runqueue: bool,
     /// How and to whom it is served.
     #[command(flatten)]
@@ -133,7 +134,7 @@ pub struct Flags {
     log_level: Level,
     /// Log the group of each process, the reason, and its arguments; the same as --log.level=debug
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = go_bool)]
+        default_missing_value = "true", value_parser = parse_bool)]
     debug: bool,
     /// Format of the log lines
     #[arg(
@@ -145,11 +146,11 @@ pub struct Flags {
     pub log_format: Format,
     /// Print the manual and exit
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_parser = go_bool)]
+        default_missing_value = "true", hide_default_value = true, value_parser = parse_bool)]
     man: bool,
     /// Print the version and exit
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_parser = go_bool)]
+        default_missing_value = "true", hide_default_value = true, value_parser = parse_bool)]
     version: bool,
 }
 
@@ -211,15 +212,6 @@ impl Flags {
 /// An empty path counts as absent, as in process-exporter; clap's own parser would refuse it.
 pub(super) fn path_or_none(text: &str) -> Result<PathBuf, Infallible> {
     Ok(PathBuf::from(text))
-}
-
-/// Parses a boolean in Go's spelling.
-fn go_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("expected true or false".to_owned()),
-    }
 }
 
 fn budget(text: &str) -> Result<Duration, String> {

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{go_bool, path_or_none};
+use super::path_or_none;
 use crate::config::{Host, ListenAddress, host_name};
+use crate::go::flag::parse_bool;
 
 /// How and to whom it is served.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -19,7 +20,7 @@ pub struct WebFlags {
     pub listen_addresses: Vec<ListenAddress>,
     /// Listen on the sockets that systemd passes (a .socket unit), and on no address
     #[arg(long = "web.systemd-socket", value_name = "BOOL", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+        default_value = "false", default_missing_value = "true", value_parser = parse_bool)]
     pub systemd_socket: bool,
     /// URL path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
@@ -30,11 +31,11 @@ pub struct WebFlags {
     pub max_exposition_bytes: u32,
     /// Serve only links at /, not the page for people
     #[arg(long = "web.disable-ui", value_name = "BOOL", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+        default_value = "false", default_missing_value = "true", value_parser = parse_bool)]
     pub disable_ui: bool,
     /// Show the command lines of processes on the page for people; they often hold passwords
     #[arg(long = "web.show-cmdline", value_name = "BOOL", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+        default_value = "false", default_missing_value = "true", value_parser = parse_bool)]
     pub show_cmdline: bool,
     /// Host name that requests for the page for people and for /-/reload may have in the header Host, in addition to IP
     /// addresses, localhost and this machine's own names; behind a proxy, the name that the proxy passes on. May be given
@@ -47,7 +48,7 @@ pub struct WebFlags {
     pub(super) config: Option<PathBuf>,
     /// Let POST /-/reload read --config.path again, as SIGHUP does
     #[arg(long = "web.enable-lifecycle", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = go_bool)]
+        default_missing_value = "true", value_parser = parse_bool)]
     pub enable_lifecycle: bool,
 }
 

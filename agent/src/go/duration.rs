@@ -21,7 +21,7 @@ const MOST_NS: u128 = i64::MAX as u128;
 ///
 /// # Errors
 /// The message for the command line: what was expected.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     nanoseconds(text)
         .map(Duration::from_nanos)
         .ok_or_else(|| "expected a duration like 300ms, 20s or 1h30m".to_owned())

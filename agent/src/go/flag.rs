@@ -1,4 +1,4 @@
-//! Rewrites the command line from Go's syntax, which process-exporter's users know, to what clap reads.
+//! The syntax of Go's `flag` package: rewrites a command line to what clap reads, and parses booleans.
 //!
 //! Go's flag package accepts one dash or two, and `-flag=value` or `-flag value`; the word after a flag that takes a
 //! value is always that value. In: the words after the program's name. Out: words with two dashes, each value joined
@@ -6,7 +6,7 @@
 
 /// Whether a flag takes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum FlagKind {
     /// `-flag value`
     TakesValue,
     /// `-flag`
@@ -15,11 +15,11 @@ pub(super) enum Kind {
 
 /// A word that is neither a flag nor the value of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StrayWord {
+pub(crate) struct StrayWord {
     /// The word.
-    pub(super) word: String,
+    pub(crate) word: String,
     /// The flag before it, as typed.
-    pub(super) after: Option<String>,
+    pub(crate) after: Option<String>,
 }
 
 /// Rewrites `words`; `kind` returns the kind of a flag by its name without dashes, `None` for an unknown one.
@@ -27,9 +27,9 @@ pub(super) struct StrayWord {
 /// # Errors
 /// A word is not a flag. If an unknown flag precedes it, there is no error here: that flag is the mistake, and clap
 /// reports it.
-pub(super) fn rewrite(
+pub(crate) fn rewrite(
     words: impl IntoIterator<Item = String>,
-    kind: impl Fn(&str) -> Option<Kind>,
+    kind: impl Fn(&str) -> Option<FlagKind>,
 ) -> Result<Vec<String>, StrayWord> {
     let mut out = Vec::new();
     let mut words = words.into_iter();
@@ -44,7 +44,7 @@ pub(super) fn rewrite(
         let name = flag.split('=').next().unwrap_or_default();
         let known = kind(name);
         let mut rewritten = format!("--{flag}");
-        if known == Some(Kind::TakesValue)
+        if known == Some(FlagKind::TakesValue)
             && !flag.contains('=')
             && let Some(value) = words.next()
         {
@@ -70,6 +70,15 @@ fn flag(word: &str) -> Option<&str> {
     }
 }
 
+/// Parses a boolean in Go's spelling.
+pub(crate) fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,8 +87,8 @@ mod tests {
         rewrite(
             words.iter().map(|word| (*word).to_owned()),
             |name| match name {
-                "config.path" | "web.listen-address" => Some(Kind::TakesValue),
-                "children" | "help" => Some(Kind::Switch),
+                "config.path" | "web.listen-address" => Some(FlagKind::TakesValue),
+                "children" | "help" => Some(FlagKind::Switch),
                 _ => None,
             },
         )
