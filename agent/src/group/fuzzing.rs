@@ -7,14 +7,15 @@ use regex::bytes::RegexBuilder;
 
 use super::boot_time::BootTime;
 use super::bounded::{MAX_NAME, bounded};
-use super::cgroup;
 use super::name::NameTemplate;
 use super::pattern::{Matches, Pattern, Room};
 use super::text::fitting;
 use crate::go::civil::{self, Civil};
 use crate::go::time::{METHODS, Time};
 use crate::go::{self, time_layout};
-use crate::process::{Container, Facts, Parent, container_path, is_container_id};
+use crate::process::{
+    Container, Facts, Parent, container_path, is_container_id, systemd_slice, systemd_unit,
+};
 
 /// A process whose facts are all known; hostile users choose some of them.
 #[derive(Debug, Arbitrary)]
@@ -182,8 +183,8 @@ pub(crate) fn cgroup_path(input: &[u8]) {
         let mut components = paths.iter().flat_map(|path| path.split('/'));
         components.any(|part| part == name || part.strip_prefix('_') == Some(name))
     };
-    assert!(cgroup::unit(&paths).is_none_or(is_in));
-    assert!(cgroup::slice(&paths).is_none_or(|slice| is_in(slice) && slice.ends_with(".slice")));
+    assert!(systemd_unit(&paths).is_none_or(is_in));
+    assert!(systemd_slice(&paths).is_none_or(|slice| is_in(slice) && slice.ends_with(".slice")));
     let found = container_path(&paths);
     assert!(found.is_none_or(|path| is_container_id(path.id) && text.contains(path.id)));
     let is_pod = found.is_some_and(|path| matches!(path.parent, Parent::Pod(_)));
@@ -206,7 +207,7 @@ pub(crate) fn cgroup_path(input: &[u8]) {
     let cut = |text: &str| bounded(text).text;
     assert_eq!(
         name("{{.Unit}}"),
-        cut(cgroup::unit(&paths).unwrap_or_default())
+        cut(systemd_unit(&paths).unwrap_or_default())
     );
     let shown = found.map_or(String::new(), |path| path.to_string());
     assert_eq!(name("{{.ContainerID}}"), cut(&shown));

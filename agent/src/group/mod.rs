@@ -6,7 +6,6 @@
 mod account;
 mod boot_time;
 mod bounded;
-mod cgroup;
 mod classifier;
 mod comms;
 #[cfg(test)]

@@ -14,11 +14,10 @@ use gotmpl::parse::{Expr, ListNode, Node};
 
 use super::boot_time::BootTime;
 use super::bounded::Bounded;
-use super::cgroup;
 use super::pattern::Matches;
 use crate::go::template::{self, Fields, Program, Used, string};
 use crate::go::text;
-use crate::process::{Container, Facts, container_path};
+use crate::process::{Container, Facts, container_path, systemd_slice, systemd_unit};
 
 /// The fields of the data: process-exporter's eight, and the additional ones.
 pub(super) const VARIABLES: [&str; 18] = [
@@ -239,8 +238,8 @@ impl Part {
             Part::Pid => write!(out, "{}", facts.tgid),
             Part::Parent => write!(out, "{}", facts.parent),
             Part::Cwd => out.write_bytes(&facts.cwd),
-            Part::Unit => out.write_str(cgroup::unit(&facts.cgroups).unwrap_or_default()),
-            Part::Slice => out.write_str(cgroup::slice(&facts.cgroups).unwrap_or_default()),
+            Part::Unit => out.write_str(systemd_unit(&facts.cgroups).unwrap_or_default()),
+            Part::Slice => out.write_str(systemd_slice(&facts.cgroups).unwrap_or_default()),
             Part::ContainerId => match container_path(&facts.cgroups) {
                 Some(path) => write!(out, "{path}"),
                 None => Ok(()),
@@ -298,9 +297,9 @@ fn data(facts: &Facts, boot: BootTime, matches: &Matches) -> Value {
         ("PID", Value::Int(facts.tgid.into())),
         ("PPID", Value::Int(facts.parent.into())),
         ("Pod", of_pod(|found| &found.pod)),
-        ("Slice", string(cgroup::slice(paths).unwrap_or_default())),
+        ("Slice", string(systemd_slice(paths).unwrap_or_default())),
         ("StartTime", string(&start)),
-        ("Unit", string(cgroup::unit(paths).unwrap_or_default())),
+        ("Unit", string(systemd_unit(paths).unwrap_or_default())),
         ("Username", string(&facts.username)),
         ("Workload", of_pod(Container::workload)),
     ];

@@ -1,7 +1,5 @@
-//! Containers: their ids, and the names that a cluster gives them. `container_path` finds the id in a cgroup path.
+//! The names that a cluster gives a container.
 
-/// Number of digits in a container's id.
-const CONTAINER_ID: usize = 64;
 /// Characters of the random parts of Kubernetes names: no vowels, so that no words appear, and no characters that are easily
 /// misread.
 const RANDOM: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -47,12 +45,6 @@ fn is_random(end: &str) -> bool {
 
 fn is_number(end: &str) -> bool {
     end.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Whether `text` is exactly a container's id.
-pub fn is_container_id(text: &str) -> bool {
-    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    text.len() == CONTAINER_ID && text.bytes().all(is_digit)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ mod arguments;
 mod attribution;
 mod booked;
 mod brief;
+mod cgroup;
 mod container;
-mod container_path;
 mod counters;
 mod drained;
 mod entry;
@@ -37,8 +37,11 @@ mod tombstones;
 pub use account::{AccountId, Ledger};
 pub use arguments::Arguments;
 pub use attribution::{Attribution, Folds};
-pub use container::{Container, is_container_id};
-pub use container_path::{ContainerPath, Parent, container_path, container_path_within};
+pub use cgroup::{
+    ContainerPath, Parent, container_path, container_path_within, is_container_id, systemd_slice,
+    systemd_unit,
+};
+pub use container::Container;
 pub use counters::{Counters, Cpu, Faults, Io, Switches};
 pub use event::{Coarse, Event, ExitStatus, Released};
 pub use facts::Facts;

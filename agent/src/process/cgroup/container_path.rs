@@ -17,8 +17,8 @@
 
 use std::fmt;
 
-use super::is_container_id;
-
+/// Number of digits in a container's id.
+const CONTAINER_ID: usize = 64;
 /// Lengths of a pod's uid: with dashes or underscores if the API server assigned it, without if the pod comes from a file on
 /// the node.
 const POD_UID: [usize; 2] = [36, 32];
@@ -274,6 +274,12 @@ fn pod_slice(slice: &str) -> Option<&str> {
 fn is_uid(text: &str) -> bool {
     let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
     POD_UID.contains(&text.len()) && text.bytes().all(is_digit)
+}
+
+/// Whether `text` is exactly a container's id.
+pub fn is_container_id(text: &str) -> bool {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == CONTAINER_ID && text.bytes().all(is_digit)
 }
 
 #[cfg(test)]

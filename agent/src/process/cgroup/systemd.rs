@@ -1,4 +1,4 @@
-//! Finds the systemd unit and slice of a process in its cgroup paths. `process::container_path` finds its container.
+//! Finds the systemd unit and slice of a process in its cgroup paths.
 //!
 //! In come the paths as `/proc/<pid>/cgroup` shows them, out go names. If hierarchies show different names, the first that
 //! shows any counts.
@@ -8,12 +8,12 @@ const UNITS: [&str; 4] = [".service", ".scope", ".socket", ".mount"];
 
 /// The unit of the system's manager, as `systemctl status <pid>` shows it: the first component below the slices. For a unit of
 /// a user's own manager that is `user@<uid>.service`.
-pub(super) fn unit(paths: &[String]) -> Option<&str> {
+pub fn systemd_unit(paths: &[String]) -> Option<&str> {
     paths.iter().find_map(|path| systemd(path).1)
 }
 
 /// The innermost slice above the unit; without a unit, the innermost slice above the process.
-pub(super) fn slice(paths: &[String]) -> Option<&str> {
+pub fn systemd_slice(paths: &[String]) -> Option<&str> {
     let of_unit = paths.iter().map(|path| systemd(path));
     let of_unit = of_unit.filter(|(_, unit)| unit.is_some());
     of_unit
@@ -41,7 +41,7 @@ fn systemd(path: &str) -> (Option<&str>, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{systemd_slice as slice, systemd_unit as unit};
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

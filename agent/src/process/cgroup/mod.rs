@@ -1,0 +1,11 @@
+//! Finds in the cgroup paths of a process what it runs in: its container, and its systemd unit and slice.
+//!
+//! In come paths as `/proc/<pid>/cgroup` shows them; `source` reads them.
+
+mod container_path;
+mod systemd;
+
+pub use container_path::{
+    ContainerPath, Parent, container_path, container_path_within, is_container_id,
+};
+pub use systemd::{systemd_slice, systemd_unit};
