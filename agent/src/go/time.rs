@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_back() {
+    fn time_reads_back_from_its_text() {
         let cases = [
             (450_000_000, "2023-11-14 22:15:23.45 +0000 UTC"),
             (0, "2023-11-14 22:15:23 +0000 UTC"),

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_back() {
+    fn start_time_is_exact_to_the_tick_and_reads_back() {
         let boot = BootTime {
             unix_seconds: 1_700_000_000,
         };
