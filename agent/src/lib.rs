@@ -21,25 +21,23 @@ pub mod group;
 pub mod host;
 pub mod http;
 pub mod list;
-pub mod memory;
-mod notify;
 mod owner;
 mod partial;
 mod pipeline;
 pub mod process;
 pub mod reload;
+pub mod runtime;
 pub mod sandbox;
-pub mod signals;
 pub mod source;
 
 use collector::Collectors;
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
-use notify::Manager;
 use partial::Partial;
 use pipeline::{Parts, Pipeline, placer};
 use reload::Reloads;
+use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
 use source::{
     Names, Observer, Smaps, Tier, Users,
@@ -153,10 +151,11 @@ pub async fn run(
         shutdown.await;
         manager.stopping().await;
     };
+    let is_alive = || async { owner.health().await.is_ok() };
     tokio::select! {
         () = http::serve(listeners, site, shutdown) => Ok(()),
         error = failure => Err(error),
-        () = manager.report(first_pass, owner.clone()) => Ok(()),
+        () = manager.report(first_pass, is_alive) => Ok(()),
         never = reload::at_each(hangups, &owner, &manager) => match never {},
     }
 }
@@ -342,7 +341,7 @@ fn accounting(plan: bpf::Plan) -> String {
 
 /// The limits of the HTTP server, with as many connections as the descriptor limit allows.
 fn limits() -> http::Limits {
-    let descriptors = descriptors();
+    let descriptors = descriptors::limit();
     let (limits, wanted) = http::Limits::default().within(descriptors);
     if let Some(wanted) = wanted {
         let connections = limits.connections;
@@ -352,23 +351,4 @@ fn limits() -> http::Limits {
         );
     }
     limits
-}
-
-/// The number of file descriptors that this process may have, after raising the soft limit to the hard limit.
-fn descriptors() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the call writes one structure, which outlives it.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return 0;
-    }
-    let soft = limit.rlim_cur;
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: the call reads one structure, which outlives it.
-    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
-        0 => limit.rlim_cur,
-        _ => soft,
-    }
 }

@@ -14,9 +14,12 @@ use headcount::{
     group::{Classifier, Policy},
     host::Host,
     http::{BindError, Hosts, Listener, Web},
-    list, memory, once, reload, run,
+    list, once, reload, run,
+    runtime::{
+        memory,
+        signals::{Signals, hangups},
+    },
     sandbox::Sandbox,
-    signals::{Signals, hangups},
     source::{
         Tier,
         bpf::{Request, Sizes},

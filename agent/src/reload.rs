@@ -4,7 +4,7 @@
 //! report the failure, the latter two until a reload succeeds.
 
 use crate::{
-    collector::ReloadStatistics, config::Config, group::Classifier, http::Owner, notify::Manager,
+    collector::ReloadStatistics, config::Config, group::Classifier, http::Owner, runtime::Manager,
 };
 use std::{
     convert::Infallible,

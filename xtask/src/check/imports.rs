@@ -60,12 +60,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "reload",
-        &["config", "group", "collector", "http", "notify"],
+        &["config", "group", "collector", "http", "runtime"],
     ),
     ("owner", &["pipeline", "http"]),
-    ("memory", &[]),
-    ("notify", &["host", "http"]),
-    ("signals", &[]),
+    ("runtime", &["host"]),
 ];
 
 /// Crates that only these parts of the tree may name.

@@ -4,7 +4,7 @@
 //! Each message is one short datagram. The agent opens the socket once, before the HTTP thread gives up the right to
 //! open sockets. If the manager does not read, only the caller of [`Manager::tell`] waits.
 
-use crate::{host::monotonic_ns, http::Owner};
+use crate::host::monotonic_ns;
 use std::{
     ffi::OsStr,
     io,
@@ -76,9 +76,15 @@ impl Manager {
     }
 
     /// Reports that the agent is ready once the first pass is done, together with the accounting tier. Then, if there
-    /// is a watchdog, reports that the agent is alive as long as the owner of the state answers; at half the
-    /// watchdog's interval, so that one answer may be late. Never returns.
-    pub(crate) async fn report(&self, first_pass: oneshot::Receiver<String>, owner: Owner) {
+    /// is a watchdog, reports that the agent is alive as long as `is_alive` answers yes; at half the watchdog's
+    /// interval, so that one answer may be late. Never returns.
+    pub(crate) async fn report<F>(
+        &self,
+        first_pass: oneshot::Receiver<String>,
+        is_alive: impl Fn() -> F,
+    ) where
+        F: Future<Output = bool>,
+    {
         // Without a first pass the run ends, and this future with it.
         let Ok(accounting) = first_pass.await else {
             return std::future::pending().await;
@@ -91,7 +97,7 @@ impl Manager {
         };
         let pause = (patience / 2).max(LEAST);
         loop {
-            if owner.health().await.is_ok() {
+            if is_alive().await {
                 self.tell("WATCHDOG=1").await;
             }
             tokio::time::sleep(pause).await;
