@@ -6,9 +6,8 @@
 //!  /proc   --------------------------> source/procfs -+--> process --> group --> collector --> exposition --> http
 //! ```
 //!
-//! `process`, `group` and `exposition` are pure; `source` and `http` do the IO. One thread owns the state
-//! (`pipeline`, driven by `owner`); another serves HTTP. [`run`] starts both and is the one place that knows every
-//! module.
+//! `process`, `group` and `exposition` are pure; `source` and `http` do the IO. One thread owns the state (`state`);
+//! another serves HTTP. [`run`] starts both and is the one place that knows every module.
 
 pub mod check;
 pub mod collector;
@@ -21,28 +20,30 @@ pub mod group;
 pub mod host;
 pub mod http;
 pub mod list;
-mod owner;
 mod partial;
-mod pipeline;
 pub mod process;
-pub mod reload;
 pub mod runtime;
 pub mod sandbox;
 pub mod source;
+pub mod state;
 
 use collector::Collectors;
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
-use partial::Partial;
-use pipeline::{Parts, Pipeline, placer};
-use reload::Reloads;
+use http::Answers;
+use partial::{Partial, serving};
 use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
 use source::{
     Names, Observer, Smaps, Tier, Users,
     bpf::{self, Kernel, Request, Sizes},
     procfs::Procfs,
+};
+use state::{
+    Parts, Pipeline, actor,
+    handle::{self, Question, Unavailable},
+    reload::{self, Reloads, placer},
 };
 use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -131,7 +132,8 @@ pub async fn run(
         ..limits()
     };
     let statistics = Arc::new(http::Statistics::new(limits.clone()));
-    let (owner, inbox) = http::owner(&statistics, host::other_threads_cpu);
+    let (state, inbox) = handle::channel();
+    let answers = Answers::new(state.clone(), &statistics, host::other_threads_cpu);
     let partial = Partial::new(Arc::clone(&statistics))?;
     let web = settings.web.take().map(Arc::new);
     let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
@@ -140,7 +142,7 @@ pub async fn run(
         can_reload: settings.can_reload,
         hosts: std::mem::take(&mut settings.hosts),
         has_page: settings.has_page,
-        owner: owner.clone(),
+        answers,
         fallback: Arc::new(partial),
         limits,
         statistics: Arc::clone(&statistics),
@@ -151,12 +153,12 @@ pub async fn run(
         shutdown.await;
         manager.stopping().await;
     };
-    let is_alive = || async { owner.health().await.is_ok() };
+    let is_alive = || async { state.health().await.is_ok() };
     tokio::select! {
         () = http::serve(listeners, site, shutdown) => Ok(()),
         error = failure => Err(error),
         () = manager.report(first_pass, is_alive) => Ok(()),
-        never = reload::at_each(hangups, &owner, &manager) => match never {},
+        never = reload::at_each(hangups, &state, &manager) => match never {},
     }
 }
 
@@ -166,16 +168,17 @@ pub async fn run(
 /// The fatal errors of a run: [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let statistics = Arc::default();
-    let (owner, inbox) = http::owner(&statistics, host::other_threads_cpu);
+    let (state, inbox) = handle::channel();
+    let answers = Answers::new(state, &statistics, host::other_threads_cpu);
     let (_, failure) = start_owner(settings, statistics, inbox, &[])?;
     let scrapes = async {
-        owner.metrics().await?;
+        answers.metrics().await?;
         tokio::time::sleep(delay).await;
-        owner.metrics().await
+        answers.metrics().await
     };
     match scrapes.await {
         Ok(exposition) => Ok(exposition.plain().into()),
-        Err(http::Unavailable) => Err(failure.await),
+        Err(Unavailable) => Err(failure.await),
     }
 }
 
@@ -185,7 +188,7 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
 fn start_owner(
     settings: Settings,
     statistics: Arc<http::Statistics>,
-    inbox: mpsc::Receiver<http::Question>,
+    inbox: mpsc::Receiver<Question>,
     files: &[PathBuf],
 ) -> Result<(oneshot::Receiver<String>, impl Future<Output = Error>), Error> {
     let sandbox = Arc::clone(&settings.sandbox);
@@ -204,7 +207,7 @@ fn start_owner(
             .build()?;
         runtime.block_on(async {
             match handed_over.await {
-                Ok((inbox, waiting)) => Ok(owner::own(pipeline, inbox, waiting).await?),
+                Ok((inbox, waiting)) => Ok(actor::own(pipeline, inbox, waiting).await?),
                 Err(_) => Ok(()),
             }
         })
@@ -216,7 +219,7 @@ fn start_owner(
         })?;
     sandbox.confine_http(files);
     tokio::spawn(async move {
-        let _ = hand_over.send(owner::stand_in(inbox, is_ready).await);
+        let _ = hand_over.send(actor::stand_in(inbox, is_ready).await);
     });
     let failure = async move {
         match has_ended.await {
@@ -292,7 +295,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         reloads: Reloads::of(config_path),
         collectors: Collectors::new()?.bounded(max_exposition_bytes),
         threads,
-        http,
+        serving: Box::new(move || serving(&http)),
         logger,
         shortcomings,
         recheck,

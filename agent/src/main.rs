@@ -14,7 +14,7 @@ use headcount::{
     group::{Classifier, Policy},
     host::Host,
     http::{BindError, Hosts, Listener, Web},
-    list, once, reload, run,
+    list, once, run,
     runtime::{
         memory,
         signals::{Signals, hangups},
@@ -25,6 +25,7 @@ use headcount::{
         bpf::{Request, Sizes},
         procfs::Procfs,
     },
+    state::reload,
 };
 use std::{io::Write, path::Path, process::ExitCode, time::Duration};
 

@@ -2,14 +2,16 @@
 //! HTTP server.
 //!
 //! It uses nothing that the state thread holds, and reads no file. The exposition marks all other collectors as
-//! missing.
+//! missing. [`serving`] makes the counts of the HTTP server what the collectors take, for full scrapes too.
 
 use crate::{
-    collector::{Collectors, ReloadStatistics, View},
+    collector::{
+        Collectors, ReloadStatistics, ServingLimits, ServingStatistics, UnsentStatistics, View,
+    },
     group,
     http::{self, Bytes, Fallback},
-    pipeline::{BUILD, serving},
     process, source,
+    state::BUILD,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,5 +49,33 @@ impl Fallback for Partial {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         collectors.collect_without_state(&view).into()
+    }
+}
+
+/// Counts and limits of the HTTP server.
+pub(crate) fn serving(http: &http::Statistics) -> ServingStatistics {
+    let limits = http.limits();
+    let times = limits.times();
+    ServingStatistics {
+        connections: http.connections(),
+        rejected: http.rejected(),
+        evicted: http.evicted(),
+        accept_errors: http.accept_errors(),
+        handshake_failures: http.handshake_failures(),
+        reload_failures: http.reload_failures(),
+        unsent: UnsentStatistics {
+            bytes: http.unsent_bytes(),
+            max_bytes: limits.unsent_bytes as u64,
+            unread: http.unread(),
+            delayed_passes: http.delayed(),
+        },
+        requests: http.requests().collect(),
+        timeouts: http.timeouts().collect(),
+        limits: ServingLimits {
+            connections: limits.connections as u64,
+            header_bytes: limits.header_bytes as u64,
+            header_lines: limits.header_lines as u64,
+            seconds: times.map(|(name, time)| (name, time.as_secs_f64())).into(),
+        },
     }
 }

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, watch};
 use super::connection::drive;
 use super::origin::Origin;
 use super::slots::Slots;
-use super::{Fallback, Health, Hosts, Limits, Question, Site, Statistics, Status, owner};
+use super::{Answers, Fallback, Hosts, Limits, Site, Statistics};
+use crate::state::handle::{Health, Question, Status, channel};
 
 /// Longest time that one connection may take here; no part of it has to wait.
 const HANG: Duration = Duration::from_secs(20);
@@ -83,7 +84,8 @@ pub(crate) fn http(input: &[u8]) {
 async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
     let limits = Limits::default();
     let statistics = Arc::new(Statistics::new(limits.clone()));
-    let (owner, inbox) = owner(&statistics, || Duration::ZERO);
+    let (state, inbox) = channel();
+    let answers = Answers::new(state, &statistics, || Duration::ZERO);
     let slots = Slots::new(limits.clone(), Arc::clone(&statistics));
     let slot = slots.take(Origin::Local).expect("a free place");
     let site = Arc::new(Site {
@@ -91,7 +93,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
         can_reload: true,
         has_page: true,
         hosts: Hosts::default(),
-        owner,
+        answers,
         fallback: Arc::new(Nothing),
         limits,
         statistics: Arc::clone(&statistics),
@@ -113,9 +115,9 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
     let serve = async {
         drive(server, slot, site, stop).await;
     };
-    let state = tokio::spawn(answer(inbox));
+    let answering = tokio::spawn(answer(inbox));
     let read = from.read_to_end(&mut answered);
     let _ = tokio::join!(say, serve, read);
-    state.abort();
+    answering.abort();
     (answered, statistics)
 }

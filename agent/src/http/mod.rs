@@ -14,16 +14,17 @@
 //! Paths that show data of the node or change the agent (`/` with the page, `/api/*`, `/-/reload`) answer only
 //! requests whose `Host` is an IP address or a name of this machine; [`Hosts`] does that check.
 //!
-//! In: listening sockets, [`Limits`], and an [`Owner`], the handle that sends questions to the thread that owns the
-//! state. Out: responses and [`Statistics`]. Whatever a client does, it uses at most one of a bounded number of
+//! In: listening sockets, [`Limits`], and [`Answers`], which gets the answers of the thread that owns the state. Out:
+//! responses and [`Statistics`]. Whatever a client does, it uses at most one of a bounded number of
 //! connections, for a bounded time.
 //!
 //! With a [`Web`] configuration, connections use TLS, requests need a password, or both. The TLS handshake and the
 //! password check count towards the time limit of the request's header.
 //!
-//! Left to others: the content of the answers (the receiver that [`owner()`] returns is read by the state thread,
-//! which fills [`Health`] and the bodies). Not supported: HTTP/2 and access logs.
+//! Left to others: the content of the answers, which the state thread fills ([`crate::state::handle`]). Not supported:
+//! HTTP/2 and access logs.
 
+mod answers;
 mod connection;
 mod deadline;
 #[cfg(any(test, fuzzing))]
@@ -34,7 +35,6 @@ mod hosts;
 mod limits;
 mod listener;
 mod origin;
-mod owner;
 mod pace;
 mod page;
 mod passes;
@@ -48,15 +48,13 @@ mod stream;
 mod unsent;
 mod web;
 
+pub use answers::{Answers, Exposition};
 pub use deadline::Fallback;
 pub use hosts::Hosts;
 pub use hyper::body::Bytes;
 pub use limits::Limits;
 pub use listener::{BindError, Listener};
-pub use owner::{CpuClock, Exposition, Health, Owner, Question, Status, Unavailable, owner};
-pub use page::{
-    GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
-};
+pub use passes::CpuClock;
 pub use respond::Site;
 pub use serve::serve;
 pub use statistics::{Statistics, Timeout};

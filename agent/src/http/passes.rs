@@ -4,15 +4,19 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
 use super::Statistics;
-use super::owner::CpuClock;
 use super::pace::Pace;
 use super::unsent::Unsent;
+
+/// CPU time that all threads except the calling one have used so far. Its increase during a pass is the cost of that
+/// pass.
+pub type CpuClock = fn() -> Duration;
 
 /// The queue for passes, with their rate limit and the memory of their answers.
 #[derive(Debug)]

@@ -30,7 +30,8 @@ impl Site {
         if !self.can_reload {
             return page(StatusCode::FORBIDDEN, TEXT, DISABLED);
         }
-        match self.within(self.limits.scrape, self.owner.reload()).await {
+        let answer = self.answers.state().reload();
+        match self.within(self.limits.scrape, answer).await {
             Ok(Ok(())) => page(StatusCode::OK, TEXT, "reloaded\n"),
             Ok(Err(failure)) => {
                 let body =

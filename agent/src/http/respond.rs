@@ -1,7 +1,7 @@
 //! Routes: the response for each path, method and client.
 //!
 //! In: a request and the [`Watch`] of its connection. Out: a response, counted by status code. The data comes from
-//! the [`Owner`]; checks of `Host` and passwords are in [`Hosts`] and [`Web`].
+//! the [`Answers`]; checks of `Host` and passwords are in [`Hosts`] and [`Web`].
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,11 +17,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::page::{self as shown, escaped};
 use super::phase::Watch;
-use super::{
-    Fallback, Health, Hosts, Limits, Owner, Statistics, Status, Timeout, Unavailable, Web,
-    deadline, gzip, reload,
-};
+use super::{Answers, Fallback, Hosts, Limits, Statistics, Timeout, Web, deadline, gzip, reload};
 use crate::exposition;
+use crate::state::handle::{Health, Status, Unavailable};
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const HTML: &str = "text/html; charset=utf-8";
@@ -38,8 +36,8 @@ pub struct Site {
     pub has_page: bool,
     /// Host names that requests for data may carry in `Host`.
     pub hosts: Hosts,
-    /// Sends questions to the owner of the state.
-    pub owner: Owner,
+    /// Gets the answers of the owner of the state.
+    pub answers: Answers,
     /// Writes the exposition if the owner does not answer in time.
     pub fallback: Arc<dyn Fallback>,
     /// Sizes and times.
@@ -85,7 +83,7 @@ impl Site {
         let (head, body) = page.into_parts();
         // The body is complete and in memory: this neither waits nor fails.
         let Ok(body) = body.collect().await;
-        let body = self.owner.unsent().lend(body.to_bytes(), watch);
+        let body = self.answers.unsent().lend(body.to_bytes(), watch);
         Response::from_parts(head, Full::new(body))
     }
 
@@ -127,9 +125,9 @@ impl Site {
     async fn metrics(&self, headers: &HeaderMap, arrived: Instant) -> Page {
         let deadline = arrived + deadline::allowed(headers, self.limits.scrape);
         let is_gzip_wanted = gzip::is_wanted(headers);
-        match timeout_at(deadline, self.owner.metrics()).await {
+        match timeout_at(deadline, self.answers.metrics()).await {
             Ok(Ok(exposition)) => {
-                let wanted = is_gzip_wanted.then(|| exposition.packed(&self.owner));
+                let wanted = is_gzip_wanted.then(|| exposition.packed(&self.answers));
                 exposition_page(exposition.plain(), wanted.flatten())
             }
             Ok(Err(gone)) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{gone}\n")),
@@ -143,7 +141,8 @@ impl Site {
     }
 
     async fn health(&self, code: impl Fn(&Health) -> StatusCode) -> Page {
-        let answer = self.within(self.limits.health, self.owner.health()).await;
+        let answer = self.answers.state().health();
+        let answer = self.within(self.limits.health, answer).await;
         let (code, body) = match &answer {
             Ok(health) => (code(health), serde_json::to_vec(health)),
             Err(reason) => {

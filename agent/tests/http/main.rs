@@ -14,7 +14,8 @@ mod server;
 use std::io::Read as _;
 use std::time::Duration;
 
-use headcount::http::{Bytes, Limits, Question};
+use headcount::http::{Bytes, Limits};
+use headcount::state::handle::Question;
 use server::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

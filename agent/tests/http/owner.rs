@@ -2,7 +2,8 @@
 
 use tokio::io::AsyncWriteExt as _;
 
-use headcount::http::{Bytes, Health, Limits, Question, Status};
+use headcount::http::{Bytes, Limits};
+use headcount::state::handle::{Health, Question, Status};
 
 use super::{SHORT, server::*};
 

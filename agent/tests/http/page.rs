@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headcount::http::{GroupRow, Overview, Processes, Shown};
+use headcount::state::handle::{GroupRow, Health, Overview, Processes, Shown, Status};
 
 use super::*;
 
@@ -32,8 +32,8 @@ fn overview() -> Arc<Overview> {
         boot_time: 1.0,
         tier: "procfs",
         exit_hook: None,
-        health: headcount::http::Health {
-            status: headcount::http::Status::Ok,
+        health: Health {
+            status: Status::Ok,
             reasons: Vec::new(),
         },
         processes: 3,

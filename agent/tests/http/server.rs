@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount::http::{
-    self, Bytes, Fallback, Health, Hosts, Limits, Question, Site, Statistics, Status, Web,
-};
+use headcount::http::{self, Answers, Bytes, Fallback, Hosts, Limits, Site, Statistics, Web};
+use headcount::state::handle::{Health, Question, Status, channel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -59,14 +58,15 @@ async fn start_site(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let statistics = Arc::new(Statistics::new(limits.clone()));
-    let (owner, inbox) = http::owner(&statistics, || Duration::ZERO);
+    let (state, inbox) = channel();
+    let answers = Answers::new(state, &statistics, || Duration::ZERO);
     let site = Site {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
         has_page,
         // What most tests call the server.
         hosts: Hosts::new(["x"]),
-        owner,
+        answers,
         fallback: Arc::new(NoState),
         limits,
         statistics: Arc::clone(&statistics),

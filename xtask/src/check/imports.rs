@@ -29,12 +29,12 @@ const MODULES: &[(&str, &[&str])] = &[
             "source::statistics",
         ],
     ),
-    ("http", &["exposition", "config"]),
+    ("http", &["exposition", "config", "state::handle"]),
     ("sandbox", &[]),
     ("check", &["config", "group"]),
     ("list", &["config", "group", "process", "source"]),
     (
-        "pipeline",
+        "state",
         &[
             "process",
             "group",
@@ -42,27 +42,14 @@ const MODULES: &[(&str, &[&str])] = &[
             "collector",
             "config",
             "host",
-            "http",
-            "reload",
             "sandbox",
+            "runtime",
         ],
     ),
     (
         "partial",
-        &[
-            "pipeline",
-            "process",
-            "group",
-            "source",
-            "collector",
-            "http",
-        ],
+        &["state", "process", "group", "source", "collector", "http"],
     ),
-    (
-        "reload",
-        &["config", "group", "collector", "http", "runtime"],
-    ),
-    ("owner", &["pipeline", "http"]),
     ("runtime", &["host"]),
 ];
 

@@ -1,8 +1,7 @@
 //! The HTML of the page: complete and readable without its script.
 
-use super::text::{bytes, escaped};
-use super::view::{GroupRow, Overview};
-use crate::http::Status;
+use super::text::{bytes, escaped, html};
+use crate::state::handle::{GroupRow, Overview, Status};
 
 /// The page with the table of groups.
 pub(super) fn table(overview: &Overview, telemetry_path: &str) -> String {
@@ -97,20 +96,19 @@ fn row(group: &GroupRow, seconds: f64) -> String {
         .iter()
         .map(|cell| format!("<td>{cell}</td>"))
         .collect();
-    let labels = group.labels.html();
+    let labels = html(&group.labels);
     let labels = match labels.as_str() {
         "" => labels,
         _ => format!(" <bdi class=\"labels\">{labels}</bdi>"),
     };
-    let name = group.name.html();
+    let name = html(&group.name);
     format!("<tr><th scope=\"row\"><bdi class=\"name\">{name}</bdi>{labels}</th>{cells}</tr>\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Shown;
     use super::*;
-    use crate::http::Health;
+    use crate::state::handle::{Health, Shown};
 
     fn overview(name: &str) -> Overview {
         let group = GroupRow {

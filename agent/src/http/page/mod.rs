@@ -4,17 +4,16 @@
 //!   belong to it.
 //! * `/api/groups`: [`Overview`] as JSON. Each request takes a look at all processes; requests at the same time share
 //!   it.
-//! * `/api/processes?group=<id>`: [`Processes`] as JSON, as the last look saw them. 404 if the group does not exist
+//! * `/api/processes?group=<id>`: [`Processes`](crate::state::handle::Processes) as JSON, as the last look saw them. 404 if the group does not exist
 //!   (any more), 400 for an id that is not a number.
 //!
 //! A request for data must name this machine; [`super::Hosts`] checks that.
 //!
 //! The browser computes all rates from counters, so the agent keeps no state for each viewer. Names reach the page
-//! only as [`Shown`], and the headers allow the browser to run only the script that is served here.
+//! only as [`Shown`](crate::state::handle::Shown), and the headers allow the browser to run only the script that is served here.
 
 mod html;
 mod text;
-mod view;
 
 use std::sync::Arc;
 
@@ -27,12 +26,11 @@ use hyper::header::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-pub use text::Shown;
 pub(super) use text::escaped;
-pub use view::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes};
 
 use super::respond::{HTML, JSON, Page, TEXT, page};
 use super::{Site, gzip};
+use crate::state::handle::Overview;
 
 /// Paths of the page. All links are relative, so the page works behind a path prefix.
 const GROUPS: &str = "/api/groups";
@@ -130,7 +128,7 @@ impl Site {
     /// A response with the body that `make` writes, once there is memory for it beside the unread answers; 503 if
     /// there is none within the time of a scrape.
     async fn roomy(&self, content_type: &'static str, make: impl FnOnce() -> Vec<u8>) -> Page {
-        let unsent = self.owner.unsent();
+        let unsent = self.answers.unsent();
         match timeout(self.limits.scrape, unsent.room()).await {
             Ok(()) => page(StatusCode::OK, content_type, unsent.hold(make())),
             Err(_) => {
@@ -148,7 +146,7 @@ impl Site {
         // The body is complete and in memory: this neither waits nor fails.
         let Ok(body) = page.body_mut().collect().await;
         let body = body.to_bytes();
-        let Some(packed) = self.owner.unsent().packed(&body) else {
+        let Some(packed) = self.answers.unsent().packed(&body) else {
             *page.body_mut() = Full::new(body);
             return;
         };
@@ -159,7 +157,8 @@ impl Site {
     }
 
     async fn overview(&self) -> Result<Arc<Overview>, String> {
-        self.within(self.limits.scrape, self.owner.overview()).await
+        self.within(self.limits.scrape, self.answers.overview())
+            .await
     }
 
     async fn processes(&self, query: &str) -> Page {
@@ -167,7 +166,7 @@ impl Site {
             let hint = "expected ?group= and the id of a group from api/groups";
             return failure(StatusCode::BAD_REQUEST, hint);
         };
-        let answer = self.owner.processes(group);
+        let answer = self.answers.processes(group);
         match self.within(self.limits.scrape, answer).await {
             Ok(Some(processes)) => self.roomy(JSON, || json_text(&processes)).await,
             Ok(None) => failure(StatusCode::NOT_FOUND, "this group no longer exists"),

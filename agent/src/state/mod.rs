@@ -1,41 +1,48 @@
-//! The agent's state and its pass: from an observation of the node to an exposition.
+//! The agent's state, and the one thread that owns it.
 //!
 //! ```text
-//! observer --pass, records--> table --bookings--> grouper --groups--> collectors --> bytes
+//! other threads                    thread headcount-state
+//! Handle --Question(reply)--> actor --one at a time--> Pipeline
+//!        <------answer-------          ^
+//!                   ring, slow timer --+
+//!
+//! Pipeline: observer --pass, records--> table --bookings--> grouper --groups--> collectors --> bytes
 //! ```
 //!
-//! Nothing here runs by itself. Requests from [`Owner`](crate::http::Owner), a half-full ring and a slow timer call it
-//! (owner.rs). This module only connects the modules it calls; their rules stand there.
+//! Nothing in [`Pipeline`] runs by itself: questions from [`handle::Handle`], a half-full ring and a slow timer call it
+//! ([`actor`]). It only connects the modules it calls; their rules stand there.
 
+pub(crate) mod actor;
 mod balance;
 mod budget;
-mod classify;
+mod classification;
 mod crowded;
 mod early;
-mod page;
-mod reload;
-
-use crowded::Crowded;
-pub(crate) use reload::placer;
+pub mod handle;
+mod overview;
+pub mod reload;
 
 use crate::{
-    collector::{Build, Collectors, ServingLimits, ServingStatistics, UnsentStatistics, View},
+    collector::{Build, Collectors, ServingStatistics, View},
     config::logging::Logger,
     group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
-    http::{self, Health, Status},
     process::{Pass, ProcessId, Table},
-    reload::Reloads,
     sandbox::Sandbox,
     source::{
         Observer, SelfTest, Statistics,
         bpf::{Found, Plan},
     },
 };
+use balance::Balance;
 use budget::Deferred;
+use crowded::Crowded;
+use handle::{Health, Status};
+use reload::Reloads;
 use std::{sync::Arc, time::Duration};
 
-use balance::Balance;
+/// Reads the counts and limits of the HTTP server.
+pub(crate) type Serving = Box<dyn Fn() -> ServingStatistics>;
 
 /// All state of the agent.
 pub(crate) struct Pipeline {
@@ -49,7 +56,7 @@ pub(crate) struct Pipeline {
     collectors: Collectors,
     /// Whether metrics of threads by name are wanted.
     threads: bool,
-    http: Arc<http::Statistics>,
+    serving: Serving,
     logger: &'static Logger,
     /// Why no better tier was chosen, if the operator left the choice to the agent.
     shortcomings: Vec<String>,
@@ -85,7 +92,7 @@ pub(crate) struct Parts {
     pub(crate) reloads: Reloads,
     pub(crate) collectors: Collectors,
     pub(crate) threads: bool,
-    pub(crate) http: Arc<http::Statistics>,
+    pub(crate) serving: Serving,
     pub(crate) logger: &'static Logger,
     pub(crate) shortcomings: Vec<String>,
     pub(crate) recheck: Option<Duration>,
@@ -112,7 +119,7 @@ impl Pipeline {
             reloads,
             collectors,
             threads,
-            http,
+            serving,
             logger,
             shortcomings,
             recheck,
@@ -133,7 +140,7 @@ impl Pipeline {
             reloads,
             collectors,
             threads,
-            http,
+            serving,
             logger,
             shortcomings,
             passes: 0,
@@ -176,7 +183,7 @@ impl Pipeline {
         let statistics = self.statistics();
         self.lost_lately = self.has_lost(&statistics);
         self.last = statistics;
-        let serving = serving(&self.http);
+        let serving = (self.serving)();
         // As in process-exporter: if the processes cannot be listed, no groups are shown.
         let groups: &[Group] = if is_seen { self.grouper.groups() } else { &[] };
         let view = View {
@@ -436,32 +443,4 @@ impl Pipeline {
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Counts and limits of the HTTP server.
-pub(crate) fn serving(http: &http::Statistics) -> ServingStatistics {
-    let limits = http.limits();
-    let times = limits.times();
-    ServingStatistics {
-        connections: http.connections(),
-        rejected: http.rejected(),
-        evicted: http.evicted(),
-        accept_errors: http.accept_errors(),
-        handshake_failures: http.handshake_failures(),
-        reload_failures: http.reload_failures(),
-        unsent: UnsentStatistics {
-            bytes: http.unsent_bytes(),
-            max_bytes: limits.unsent_bytes as u64,
-            unread: http.unread(),
-            delayed_passes: http.delayed(),
-        },
-        requests: http.requests().collect(),
-        timeouts: http.timeouts().collect(),
-        limits: ServingLimits {
-            connections: limits.connections as u64,
-            header_bytes: limits.header_bytes as u64,
-            header_lines: limits.header_lines as u64,
-            seconds: times.map(|(name, time)| (name, time.as_secs_f64())).into(),
-        },
-    }
 }

@@ -6,8 +6,7 @@
 
 use serde::Serialize;
 
-use super::Shown;
-use crate::http::Health;
+use super::{Health, Shown};
 
 /// Most groups in one answer; [`Overview::groups_omitted`] counts the rest.
 pub const MOST_GROUPS: usize = 1024;

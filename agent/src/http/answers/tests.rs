@@ -1,11 +1,16 @@
 //! Which requests share an answer, and how many questions reach the state thread.
 
 use super::*;
+use crate::state::handle::channel;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-fn idle_owner() -> (Owner, mpsc::Receiver<Question>) {
-    owner(&Arc::default(), || Duration::ZERO)
+fn idle_state() -> (Answers, mpsc::Receiver<Question>) {
+    let (state, inbox) = channel();
+    let answers = Answers::new(state, &Arc::default(), || Duration::ZERO);
+    (answers, inbox)
 }
 
 async fn next_reply(inbox: &mut mpsc::Receiver<Question>) -> oneshot::Sender<Bytes> {
@@ -17,14 +22,14 @@ async fn next_reply(inbox: &mut mpsc::Receiver<Question>) -> oneshot::Sender<Byt
 
 #[tokio::test]
 async fn coinciding_scrapes_share_one_answer_and_later_ones_do_not() {
-    let (owner, mut inbox) = idle_owner();
-    let clone = owner.clone();
-    let answers = async { tokio::join!(owner.metrics(), clone.metrics(), owner.metrics()) };
+    let (answers, mut inbox) = idle_state();
+    let clone = answers.clone();
+    let asking = async { tokio::join!(answers.metrics(), clone.metrics(), answers.metrics()) };
     let answering = async {
         let reply = next_reply(&mut inbox).await;
         reply.send(Bytes::from_static(b"1")).unwrap();
     };
-    let ((a, b, c), ()) = tokio::join!(answers, answering);
+    let ((a, b, c), ()) = tokio::join!(asking, answering);
     for answer in [a, b, c] {
         assert_eq!(answer.unwrap().plain(), "1");
     }
@@ -36,45 +41,16 @@ async fn coinciding_scrapes_share_one_answer_and_later_ones_do_not() {
             .send(Bytes::from_static(b"2"))
             .unwrap();
     };
-    let (again, ()) = tokio::join!(owner.metrics(), answering);
+    let (again, ()) = tokio::join!(answers.metrics(), answering);
     assert_eq!(again.unwrap().plain(), "2");
 }
 
 #[tokio::test]
-async fn a_reload_begins_after_it_was_asked_for_and_is_shared_by_all_who_wait() {
-    let (owner, mut inbox) = idle_owner();
-    let begin = || {
-        let owner = owner.clone();
-        tokio::spawn(async move { owner.reload().await.unwrap() })
-    };
-    let first = begin();
-    let Some(Question::Reload(reply)) = inbox.recv().await else {
-        panic!("not a reload");
-    };
-    // On one thread, each task runs until it waits.
-    let later = [begin(), begin()];
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
-    assert!(inbox.try_recv().is_err(), "one at a time");
-    reply.send(Err("old".to_owned())).unwrap();
-    let Some(Question::Reload(reply)) = inbox.recv().await else {
-        panic!("not a reload");
-    };
-    reply.send(Ok(())).unwrap();
-    assert_eq!(first.await.unwrap(), Err("old".to_owned()));
-    for one in later {
-        assert_eq!(one.await.unwrap(), Ok(()));
-    }
-    assert!(inbox.try_recv().is_err(), "the two were one");
-}
-
-#[tokio::test]
 async fn request_that_gives_up_takes_no_answer_from_the_others() {
-    let (owner, mut inbox) = idle_owner();
+    let (answers, mut inbox) = idle_state();
     let ask = || {
-        let owner = owner.clone();
-        tokio::spawn(async move { owner.metrics().await })
+        let answers = answers.clone();
+        tokio::spawn(async move { answers.metrics().await })
     };
     let (first, second) = (ask(), ask());
     let reply = next_reply(&mut inbox).await;
@@ -86,10 +62,10 @@ async fn request_that_gives_up_takes_no_answer_from_the_others() {
 
 #[tokio::test]
 async fn no_request_gets_a_pass_that_began_before_it_arrived() {
-    let (owner, mut inbox) = idle_owner();
+    let (answers, mut inbox) = idle_state();
     let ask = || {
-        let owner = owner.clone();
-        tokio::spawn(async move { owner.metrics().await.unwrap().plain() })
+        let answers = answers.clone();
+        tokio::spawn(async move { answers.metrics().await.unwrap().plain() })
     };
     let first = ask();
     let reply = next_reply(&mut inbox).await;
@@ -118,14 +94,15 @@ async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_mos
     const SECONDS: u64 = 100;
     let statistics = Arc::<Statistics>::default();
     let clock = || Duration::from_millis(SPENT_MS.load(Relaxed));
-    let (owner, mut inbox) = owner(&statistics, clock);
+    let (state, mut inbox) = channel();
+    let answers = Answers::new(state, &statistics, clock);
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..3 {
-        let owner = owner.clone();
-        clients.spawn(async move { while owner.metrics().await.is_ok() {} });
+        let answers = answers.clone();
+        clients.spawn(async move { while answers.metrics().await.is_ok() {} });
     }
     // A viewer of the page asks at the same time.
-    let viewer = owner.clone();
+    let viewer = answers.clone();
     clients.spawn(async move { while viewer.overview().await.is_ok() {} });
     let end = Instant::now() + Duration::from_secs(SECONDS);
     let mut passes = 0;
@@ -150,10 +127,10 @@ async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_mos
 
 #[tokio::test]
 async fn a_dropped_reply_or_inbox_is_no_answer() {
-    let (owner, mut inbox) = idle_owner();
+    let (answers, mut inbox) = idle_state();
     let dropping = async { drop(next_reply(&mut inbox).await) };
-    let (answer, ()) = tokio::join!(owner.metrics(), dropping);
+    let (answer, ()) = tokio::join!(answers.metrics(), dropping);
     assert_eq!(answer.unwrap_err(), Unavailable);
     drop(inbox);
-    assert_eq!(owner.health().await, Err(Unavailable));
+    assert_eq!(answers.state().health().await, Err(Unavailable));
 }

@@ -8,9 +8,9 @@
 //!
 //! Until the first pass is done a stand-in answers: it reports health "starting", and all other requests wait.
 
-use crate::{
-    http::{Health, Question, Status},
-    pipeline::Pipeline,
+use super::{
+    Pipeline,
+    handle::{Health, Question, Status},
 };
 use std::{io, os::fd::OwnedFd, time::Duration};
 use tokio::{

@@ -1,9 +1,11 @@
 //! The state's part of the page: groups, and the processes of one group.
 
 use super::Pipeline;
+use super::handle::{
+    GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
+};
 use crate::{
     group::Group,
-    http::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown},
     process::{Delta, Live},
     source::{Fact, Origin, Statistics},
 };

@@ -1,15 +1,26 @@
-//! The file with the grouping configuration: read at the start, and again at each reload.
+//! The file with the grouping configuration: read at the start, and again at each reload, which puts the new configuration in
+//! the place of the old one.
 //!
 //! All or nothing: a file that cannot be used changes nothing. The answer to the request, the log, the metrics and `/health`
 //! report the failure, the latter two until a reload succeeds.
+//!
+//! A pass of its own first books all use so far to the old groups. From then on every living process gets the group that the
+//! new configuration decides, as soon as it is looked at. Existing groups stay, with their counters. A reload costs as much as
+//! the start: the names of all processes are read.
 
+use super::{Pipeline, handle::Handle};
 use crate::{
-    collector::ReloadStatistics, config::Config, group::Classifier, http::Owner, runtime::Manager,
+    collector::ReloadStatistics,
+    config::Config,
+    group::{BootTime, Classifier, Placer},
+    process::Pass,
+    runtime::Manager,
 };
 use std::{
     convert::Infallible,
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 use tokio::signal::unix::Signal;
@@ -27,7 +38,7 @@ pub fn load(path: &Path) -> Result<Classifier, String> {
 }
 
 /// As [`load`], for a reload, when the agent must not block: a pipe is empty by then, or has no writer.
-pub(crate) fn load_again(path: &Path) -> Result<Classifier, String> {
+fn load_again(path: &Path) -> Result<Classifier, String> {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
         return Err(format!(
@@ -39,12 +50,12 @@ pub(crate) fn load_again(path: &Path) -> Result<Classifier, String> {
 }
 
 /// Reloads at each signal of `hangups`; several that come during one reload cause only one more.
-pub(crate) async fn at_each(mut hangups: Signal, owner: &Owner, manager: &Manager) -> Infallible {
+pub(crate) async fn at_each(mut hangups: Signal, state: &Handle, manager: &Manager) -> Infallible {
     while hangups.recv().await.is_some() {
         log::info!("SIGHUP: reloading the configuration");
         manager.reloading().await;
         // The result is in the log. If the owner is gone, the agent is stopping.
-        let _ = owner.reload().await;
+        let _ = state.reload().await;
         manager.reloaded().await;
     }
     std::future::pending().await
@@ -112,5 +123,51 @@ impl Reloads {
             success_unix_seconds: since_epoch.map_or(0.0, |since| since.as_secs_f64()),
             failures: self.failures,
         }
+    }
+}
+
+/// The function that decides the group of a process, by `classifier`.
+pub(crate) fn placer(classifier: &Arc<Classifier>, boot: BootTime) -> Placer {
+    let classifier = Arc::clone(classifier);
+    Box::new(move |facts| classifier.classify(facts, boot))
+}
+
+impl Pipeline {
+    /// Reads the configuration file anew and regroups. On an error nothing changes; the error says why.
+    pub(crate) fn reload(&mut self) -> Result<(), String> {
+        let result = self.try_reload();
+        self.reloads.note(result)
+    }
+
+    fn try_reload(&mut self) -> Result<(), String> {
+        let Some(path) = self.reloads.path() else {
+            return Ok(());
+        };
+        let classifier = load_again(path)?;
+        // Reads all processes in full: any process may get a group.
+        let Some(pass) = self.observe_since(0) else {
+            let cause = self.last_error.as_deref().unwrap_or_default();
+            return Err(format!("the pass over the processes failed: {cause}"));
+        };
+        self.regroup(Arc::new(classifier), &pass);
+        Ok(())
+    }
+
+    fn regroup(&mut self, classifier: Arc<Classifier>, pass: &Pass) {
+        let boot = BootTime {
+            unix_seconds: self.host.boot_time,
+        };
+        self.observer.want_cwd(classifier.uses_cwd());
+        self.observer.want_pods(classifier.uses_pods());
+        let former = std::mem::replace(&mut self.classifier, classifier);
+        let classifier = &self.classifier;
+        let keeps = |item| classifier.decides_as(&former, item);
+        self.grouper
+            .reconfigure(placer(classifier, boot), classifier.fixed(), keeps);
+        self.failures_logged.clear();
+        self.table.reclassify(&mut self.grouper);
+        self.classify(pass);
+        self.grouper.settle();
+        self.log_template_failures();
     }
 }
