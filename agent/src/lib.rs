@@ -41,9 +41,9 @@ use source::{
     procfs::Procfs,
 };
 use state::{
-    Parts, Pipeline, actor,
+    Options, Output, Pipeline, actor,
     handle::{self, Question, Unavailable},
-    reload::{self, Reloads, placer},
+    reload::{self, Configuration, placer},
 };
 use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -282,27 +282,33 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
     let mut grouper =
         Grouper::new(placer(&classifier, boot_time), policy).with_comms(wants_run_queue);
     grouper.announce(classifier.fixed());
-    Ok(Pipeline::start(Parts {
-        observer: Observer::new(
-            start.kernel,
-            procfs,
-            Names::new(users).with_tree_of(&host),
-            smaps,
-        )
-        .with_run_queue(wants_run_queue),
-        grouper,
-        classifier,
-        reloads: Reloads::of(config_path),
-        collectors: Collectors::new()?.bounded(max_exposition_bytes),
+    let observer = Observer::new(
+        start.kernel,
+        procfs,
+        Names::new(users).with_tree_of(&host),
+        smaps,
+    )
+    .with_run_queue(wants_run_queue);
+    let options = Options {
         threads,
-        serving: Box::new(move || serving(&http)),
-        logger,
-        shortcomings,
         recheck,
         shows_cmdline,
-        host,
+    };
+    let output = Output {
+        collectors: Collectors::new()?.bounded(max_exposition_bytes),
+        serving: Box::new(move || serving(&http)),
+        logger,
         sandbox,
-    }))
+    };
+    Ok(Pipeline::start(
+        host,
+        observer,
+        grouper,
+        Configuration::new(classifier, config_path),
+        options,
+        output,
+        shortcomings,
+    ))
 }
 
 /// The obstacle to any kernel tier in this process's environment, if there is one.

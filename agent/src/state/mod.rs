@@ -25,7 +25,7 @@ pub mod reload;
 use crate::{
     collector::{Build, Collectors, ServingStatistics, View},
     config::logging::Logger,
-    group::{Classifier, Group, Grouper},
+    group::{Group, Grouper},
     host::{Host, monotonic_ns},
     process::{Pass, ProcessId, Table},
     sandbox::Sandbox,
@@ -38,33 +38,20 @@ use balance::Balance;
 use budget::Deferred;
 use crowded::Crowded;
 use handle::{Health, Status};
-use reload::Reloads;
+use reload::Configuration;
 use std::{sync::Arc, time::Duration};
-
-/// Reads the counts and limits of the HTTP server.
-pub(crate) type Serving = Box<dyn Fn() -> ServingStatistics>;
 
 /// All state of the agent.
 pub(crate) struct Pipeline {
     observer: Observer,
     table: Table,
     grouper: Grouper,
-    classifier: Arc<Classifier>,
-    /// Failures of name templates that were logged, by item.
-    failures_logged: Vec<u64>,
-    reloads: Reloads,
-    collectors: Collectors,
-    /// Whether metrics of threads by name are wanted.
-    threads: bool,
-    serving: Serving,
-    logger: &'static Logger,
+    configuration: Configuration,
+    options: Options,
+    output: Output,
     /// Why no better tier was chosen, if the operator left the choice to the agent.
     shortcomings: Vec<String>,
     passes: u64,
-    /// Age up to which processes in no group are looked at again; `None`: never.
-    recheck: Option<Duration>,
-    /// Whether the page may show command lines.
-    shows_cmdline: bool,
     /// When counting began, nanoseconds since boot.
     began_ns: u64,
     /// When the last pass began, nanoseconds since boot.
@@ -81,23 +68,26 @@ pub(crate) struct Pipeline {
     lost_lately: bool,
     crowded: Crowded,
     host: Host,
-    sandbox: Arc<Sandbox>,
 }
 
-/// Everything that a pipeline is made from.
-pub(crate) struct Parts {
-    pub(crate) observer: Observer,
-    pub(crate) grouper: Grouper,
-    pub(crate) classifier: Arc<Classifier>,
-    pub(crate) reloads: Reloads,
-    pub(crate) collectors: Collectors,
+/// What the flags decide about passes and the page.
+pub(crate) struct Options {
+    /// Whether metrics of threads by name are wanted.
     pub(crate) threads: bool,
-    pub(crate) serving: Serving,
-    pub(crate) logger: &'static Logger,
-    pub(crate) shortcomings: Vec<String>,
+    /// Age up to which processes in no group are looked at again; `None`: never.
     pub(crate) recheck: Option<Duration>,
+    /// Whether the page may show command lines.
     pub(crate) shows_cmdline: bool,
-    pub(crate) host: Host,
+}
+
+/// What writes an exposition, and what an exposition shows beside the state.
+pub(crate) struct Output {
+    pub(crate) collectors: Collectors,
+    /// Reads the counts and limits of the HTTP server.
+    pub(crate) serving: Box<dyn Fn() -> ServingStatistics>,
+    /// Counts the log lines that it suppresses.
+    pub(crate) logger: &'static Logger,
+    /// Records which rights the agent has given up.
     pub(crate) sandbox: Arc<Sandbox>,
 }
 
@@ -111,41 +101,27 @@ pub(crate) const BUILD: Build = Build {
 
 impl Pipeline {
     /// Takes the first pass: the totals it reads are the baseline.
-    pub(crate) fn start(parts: Parts) -> Self {
-        let Parts {
-            observer,
-            grouper,
-            classifier,
-            reloads,
-            collectors,
-            threads,
-            serving,
-            logger,
-            shortcomings,
-            recheck,
-            shows_cmdline,
-            host,
-            sandbox,
-        } = parts;
+    pub(crate) fn start(
+        host: Host,
+        mut observer: Observer,
+        grouper: Grouper,
+        configuration: Configuration,
+        options: Options,
+        output: Output,
+        shortcomings: Vec<String>,
+    ) -> Self {
         // The self-test runs before counting begins, so that its child processes do not count as load of this machine.
-        let mut observer = observer;
         observer.begin_self_test(host.now_ns());
         let began_ns = host.now_ns();
         let mut pipeline = Self {
             table: Table::new(began_ns),
             observer,
             grouper,
-            classifier,
-            failures_logged: Vec::new(),
-            reloads,
-            collectors,
-            threads,
-            serving,
-            logger,
+            configuration,
+            options,
+            output,
             shortcomings,
             passes: 0,
-            recheck,
-            shows_cmdline,
             began_ns,
             looked_at_ns: 0,
             last_error: None,
@@ -156,7 +132,6 @@ impl Pipeline {
             lost_lately: false,
             crowded: Crowded::default(),
             host,
-            sandbox,
         };
         pipeline.observer.begin_scrape();
         pipeline.observe();
@@ -183,7 +158,7 @@ impl Pipeline {
         let statistics = self.statistics();
         self.lost_lately = self.has_lost(&statistics);
         self.last = statistics;
-        let serving = (self.serving)();
+        let serving = (self.output.serving)();
         // As in process-exporter: if the processes cannot be listed, no groups are shown.
         let groups: &[Group] = if is_seen { self.grouper.groups() } else { &[] };
         let view = View {
@@ -192,18 +167,18 @@ impl Pipeline {
             source: &self.last,
             group_statistics: &self.grouper.statistics(),
             serving: &serving,
-            reloads: &self.reloads.statistics(),
-            sandbox: &self.sandbox.steps(),
+            reloads: &self.configuration.reloads.statistics(),
+            sandbox: &self.output.sandbox.steps(),
             build: &BUILD,
             boot_time_seconds: self.host.boot_time as f64,
-            log_lines_suppressed: self.logger.suppressed(),
+            log_lines_suppressed: self.output.logger.suppressed(),
         };
-        self.collectors.collect(&view)
+        self.output.collectors.collect(&view)
     }
 
     /// Takes a pass. Returns `None` if it failed.
     fn observe(&mut self) -> Option<Pass> {
-        let since_ns = match self.recheck {
+        let since_ns = match self.options.recheck {
             // Older processes are not looked at again.
             Some(limit) => self.looked_at_ns.saturating_sub(nanoseconds(limit)),
             None => u64::MAX,
@@ -251,14 +226,14 @@ impl Pipeline {
         table.refresh(&pass, observer, |account| grouper.is_outside(account));
         self.read_proportional();
         self.grouper.measure(self.table.live());
-        if self.threads {
+        if self.options.threads {
             self.grouper.measure_threads(&mut self.table, &pass);
         }
         self.attribute();
         self.crowded
             .note(&self.grouper.statistics(), monotonic_ns());
         self.passes += 1;
-        self.log_template_failures();
+        self.configuration.log_template_failures();
         Some(pass)
     }
 
@@ -342,7 +317,7 @@ impl Pipeline {
     /// the limit at a pass.
     fn reconsider(&mut self, now_ns: u64) {
         let looked_at_ns = std::mem::replace(&mut self.looked_at_ns, now_ns);
-        if let Some(limit) = self.recheck {
+        if let Some(limit) = self.options.recheck {
             let since_ns = looked_at_ns.saturating_sub(nanoseconds(limit));
             self.table.reconsider(since_ns, &mut self.grouper);
         }
@@ -363,22 +338,6 @@ impl Pipeline {
             Err(error) => {
                 log::error!("the kernel programs' counts cannot be read: {error}");
                 self.last.clone()
-            }
-        }
-    }
-
-    fn log_template_failures(&mut self) {
-        for failure in self.classifier.template_failures() {
-            if self.failures_logged.len() <= failure.item {
-                self.failures_logged.resize(failure.item + 1, 0);
-            }
-            if self.failures_logged[failure.item] == 0 {
-                self.failures_logged[failure.item] = failure.count;
-                log::warn!(
-                    "a template of item {} of process_names fails at run time, and its text ends there: {}",
-                    failure.item + 1,
-                    failure.cause
-                );
             }
         }
     }
@@ -411,8 +370,8 @@ impl Pipeline {
                  for their groups; headcount_classifications_deferred_total counts these delays"
             ));
         }
-        reasons.extend(self.collectors.reason());
-        reasons.extend(self.reloads.reason());
+        reasons.extend(self.output.collectors.reason());
+        reasons.extend(self.configuration.reloads.reason());
         self.crowded
             .note(&self.grouper.statistics(), monotonic_ns());
         reasons.extend(self.crowded.reason(monotonic_ns(), self.grouper.is_full()));

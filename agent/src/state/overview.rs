@@ -26,7 +26,7 @@ impl Pipeline {
             tier: statistics.tier.word(),
             exit_hook: statistics.exit_hook.map(|hook| hook.word()),
             processes: self.table.statistics().live,
-            shows_cmdline: self.shows_cmdline,
+            shows_cmdline: self.options.shows_cmdline,
             groups,
             groups_omitted,
             health: self.health(),
@@ -49,13 +49,12 @@ impl Pipeline {
             .map(|process| (process.id(), self.process(process)))
             .collect();
         self.observer.begin_view();
+        let shows_cmdline = self.options.shows_cmdline;
         for (id, row) in &mut found {
             // A process that has ended since, or that cannot be read, is shown without names.
-            let seen = self.observer.appearance(*id, self.shows_cmdline).ok();
+            let seen = self.observer.appearance(*id, shows_cmdline).ok();
             let argv = seen.as_ref().and_then(|seen| seen.argv.as_ref());
-            row.cmdline = self
-                .shows_cmdline
-                .then(|| argv.map(|argv| Shown::of_bytes(&argv.joined())));
+            row.cmdline = shows_cmdline.then(|| argv.map(|argv| Shown::of_bytes(&argv.joined())));
             if let Some(seen) = seen {
                 row.comm = Some(Shown::of_bytes(&seen.comm));
                 row.user = Some(Shown::of(&seen.username)).filter(|_| !seen.username.is_empty());
@@ -93,7 +92,7 @@ impl Pipeline {
             let group = self.grouper.group_of(account);
             return Placed::Item {
                 item: item + 1,
-                template: self.classifier.template(item).map(Shown::of),
+                template: self.configuration.classifier.template(item).map(Shown::of),
                 overflowed: group.is_some_and(|group| group.item.is_none()),
             };
         }

@@ -126,6 +126,42 @@ impl Reloads {
     }
 }
 
+/// The configuration in force.
+pub(crate) struct Configuration {
+    pub(super) classifier: Arc<Classifier>,
+    pub(super) reloads: Reloads,
+    /// Failures of name templates that were logged, by item.
+    failures_logged: Vec<u64>,
+}
+
+impl Configuration {
+    /// To be created after the file at `path`, if there is one, was read for the first time.
+    pub(crate) fn new(classifier: Arc<Classifier>, path: Option<PathBuf>) -> Self {
+        Self {
+            classifier,
+            reloads: Reloads::of(path),
+            failures_logged: Vec::new(),
+        }
+    }
+
+    /// Logs the first failure of each item whose template fails at run time.
+    pub(super) fn log_template_failures(&mut self) {
+        for failure in self.classifier.template_failures() {
+            if self.failures_logged.len() <= failure.item {
+                self.failures_logged.resize(failure.item + 1, 0);
+            }
+            if self.failures_logged[failure.item] == 0 {
+                self.failures_logged[failure.item] = failure.count;
+                log::warn!(
+                    "a template of item {} of process_names fails at run time, and its text ends there: {}",
+                    failure.item + 1,
+                    failure.cause
+                );
+            }
+        }
+    }
+}
+
 /// The function that decides the group of a process, by `classifier`.
 pub(crate) fn placer(classifier: &Arc<Classifier>, boot: BootTime) -> Placer {
     let classifier = Arc::clone(classifier);
@@ -136,11 +172,11 @@ impl Pipeline {
     /// Reads the configuration file anew and regroups. On an error nothing changes; the error says why.
     pub(crate) fn reload(&mut self) -> Result<(), String> {
         let result = self.try_reload();
-        self.reloads.note(result)
+        self.configuration.reloads.note(result)
     }
 
     fn try_reload(&mut self) -> Result<(), String> {
-        let Some(path) = self.reloads.path() else {
+        let Some(path) = self.configuration.reloads.path() else {
             return Ok(());
         };
         let classifier = load_again(path)?;
@@ -159,15 +195,15 @@ impl Pipeline {
         };
         self.observer.want_cwd(classifier.uses_cwd());
         self.observer.want_pods(classifier.uses_pods());
-        let former = std::mem::replace(&mut self.classifier, classifier);
-        let classifier = &self.classifier;
+        let former = std::mem::replace(&mut self.configuration.classifier, classifier);
+        let classifier = &self.configuration.classifier;
         let keeps = |item| classifier.decides_as(&former, item);
         self.grouper
             .reconfigure(placer(classifier, boot), classifier.fixed(), keeps);
-        self.failures_logged.clear();
+        self.configuration.failures_logged.clear();
         self.table.reclassify(&mut self.grouper);
         self.classify(pass);
         self.grouper.settle();
-        self.log_template_failures();
+        self.configuration.log_template_failures();
     }
 }
