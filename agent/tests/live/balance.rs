@@ -105,7 +105,7 @@ fn creations(agent: &Agent, samples: &Samples) -> Option<String> {
     let lost = samples.the("headcount_events_lost_total", &[]) + unplaced.unwrap_or(0.0);
     let unseen = if guest::is_here() { 0.0 } else { UNSEEN };
     // On tracepoints a process of which a record is missing may appear under two start times.
-    let twice = if agent.rung() == Some("last_switch") {
+    let twice = if agent.exit_hook() == Some("last_switch") {
         lost
     } else {
         0.0
