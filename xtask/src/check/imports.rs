@@ -1,116 +1,57 @@
-//! The import table of docs/dev/architecture.md, held against `agent/src`.
+//! The import tables of docs/dev/architecture.md, held against `agent/src`.
 //!
-//! A change that needs another edge is a design change: the commit that widens a table says why. `lib.rs` and `main.rs`
+//! In: the files of `agent/src` and the text of the document. Out: each path that a row does not allow, and each module without a
+//! row. A change that needs another edge is a design change: the commit that widens a table says why. `lib.rs` and `main.rs`
 //! compose and may name everything; tests may too.
 
 use std::path::Path;
 
-use super::lexer::Token;
-use super::paths::{CratePath, crate_paths, module_of, paths_through, tree};
-use super::sources::Source;
+use super::paths::{CodePath, Module};
+use super::table::{Row, Tables};
 
-/// Who may import whom. `a::b` on the right means: of `a` only what its module `b` defines.
-const MODULES: &[(&str, &[&str])] = &[
-    ("config", &["go"]),
-    ("go", &[]),
-    ("host", &[]),
-    ("process", &[]),
-    ("exposition", &[]),
-    ("group", &["process", "config", "go"]),
-    ("source", &["process", "host"]),
-    (
-        "collector",
-        &[
-            "process",
-            "group",
-            "exposition",
-            "config",
-            "host",
-            "source::statistics",
-        ],
-    ),
-    ("http", &["exposition", "config", "state::handle"]),
-    ("sandbox", &[]),
-    ("check", &["config", "group"]),
-    ("list", &["config", "group", "process", "source"]),
-    (
-        "state",
-        &[
-            "process",
-            "group",
-            "source",
-            "collector",
-            "config",
-            "host",
-            "sandbox",
-            "runtime",
-        ],
-    ),
-    (
-        "partial",
-        &["state", "process", "group", "source", "collector", "http"],
-    ),
-    ("runtime", &["host"]),
-];
-
-/// Crates that only these parts of the tree may name.
-const CRATES: &[(&str, &[&str])] = &[
-    ("aya", &["source/bpf"]),
-    ("aya_log", &["source/bpf"]),
-    ("aya_obj", &["source/bpf"]),
-    ("agent_common", &["source"]),
-    ("bcrypt", &["http/web"]),
-    ("socket2", &["http/listener"]),
-    ("landlock", &["sandbox"]),
-    ("rustix", &["http/listener", "sandbox"]),
-    ("seccompiler", &["sandbox"]),
-    ("tokio_rustls", &["http"]),
-    ("webpki", &["http/web"]),
-];
-
-pub(super) fn check(sources: &[Source]) -> Vec<String> {
+pub(super) fn check(modules: &[Module], document: &str) -> Vec<String> {
+    let tables = match Tables::parse(document) {
+        Ok(tables) => tables,
+        Err(fault) => return vec![fault],
+    };
     let mut findings = Vec::new();
-    for source in sources.iter().filter(|source| !source.is_test()) {
-        let Ok(file) = source.path.strip_prefix("agent/src") else {
+    for module in modules {
+        let Some(top) = module.name.first() else {
             continue;
         };
-        let module = module_of(file);
-        if let Some(top) = module.first() {
-            let found = foreign(file, &source.tokens).chain(edges(source, top, &module, sources));
-            let path = source.path.display();
-            findings.extend(found.map(|(line, what)| format!("{path}:{line}: {what}")));
+        let mut found = foreign(module, &tables.crates);
+        found.extend(edges(module, top, &tables.modules, modules));
+        let path = Path::new("agent/src").join(&module.file);
+        let path = path.display();
+        for (line, what) in found {
+            findings.push(format!("{path}:{line}: {what}"));
         }
     }
     findings
 }
 
 /// What a file names of other modules and may not: line and reason.
-fn edges(
-    source: &Source,
-    top: &str,
-    module: &[String],
-    sources: &[Source],
-) -> Vec<(usize, String)> {
-    let Some((_, allowed)) = MODULES.iter().find(|(name, _)| *name == top) else {
+fn edges(module: &Module, top: &str, rows: &[Row], modules: &[Module]) -> Vec<(usize, String)> {
+    let Some((_, allowed)) = rows.iter().find(|(name, _)| name == top) else {
         return vec![(1, format!("module `{top}` is not in the import table"))];
     };
-    let permits = |path: &CratePath| {
+    let permits = |path: &CodePath| {
         let mut rules = allowed.iter();
-        rules.any(|rule| permits(rule, &path.segments, sources))
+        rules.any(|rule| permits(rule, &path.segments, modules))
     };
-    let rules = match allowed {
+    let rules = match allowed.as_slice() {
         [] => "nothing of ours".to_owned(),
         _ => allowed.join(", "),
     };
-    crate_paths(&source.tokens, module)
-        .into_iter()
+    module
+        .crate_paths()
         .filter(|path| path.segments.first().is_none_or(|first| first != top))
         .filter(|path| !permits(path))
         .filter(|path| match path.segments.as_slice() {
             // `use crate::source;` is as good as what the file then takes of it.
             [whole] => {
-                let taken = paths_through(whole, &source.tokens);
-                taken.is_empty() || !taken.iter().all(permits)
+                let mut taken = paths_through(whole, module).peekable();
+                taken.peek().is_none() || !taken.all(permits)
             }
             _ => true,
         })
@@ -122,66 +63,69 @@ fn edges(
         .collect()
 }
 
-/// Crates named outside their part of the tree.
-fn foreign(file: &Path, tokens: &[Token]) -> impl Iterator<Item = (usize, String)> {
-    tokens.iter().filter_map(move |token| {
-        let (name, homes) = CRATES.iter().find(|(name, _)| *name == token.text)?;
-        let module = file.with_extension("");
-        let is_in = |home: &&str| file.starts_with(home) || module == Path::new(home);
-        (!homes.iter().any(is_in)).then(|| {
-            let what = format!("`{name}` belongs into {} only", homes.join(" and "));
-            (token.line, what)
-        })
-    })
+/// The paths that start at an imported module: `whole::a::B`.
+fn paths_through<'a>(whole: &str, module: &'a Module) -> impl Iterator<Item = &'a CodePath> {
+    let is_through = move |path: &&CodePath| path.segments.len() > 1 && path.segments[0] == whole;
+    module.paths.iter().filter(is_through)
 }
 
-fn permits(rule: &str, segments: &[String], sources: &[Source]) -> bool {
+/// Crates named outside their part of the tree.
+fn foreign(module: &Module, rows: &[Row]) -> Vec<(usize, String)> {
+    let file = module.file.with_extension("");
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for path in &module.paths {
+        let first = path.segments.first();
+        let Some((name, homes)) = rows.iter().find(|(name, _)| Some(name) == first) else {
+            continue;
+        };
+        if !homes.iter().any(|home| file.starts_with(home)) {
+            let what = format!("`{name}` belongs into {} only", homes.join(" and "));
+            found.push((path.line, what));
+        }
+    }
+    found.dedup();
+    found
+}
+
+fn permits(rule: &str, segments: &[String], modules: &[Module]) -> bool {
     let Some((module, part)) = rule.split_once("::") else {
         return segments.first().is_some_and(|first| first == rule);
     };
     match segments {
         [first, second, ..] if first == module => {
-            second == part || exports(module, part, sources).contains(second)
+            second == part || exports(module, part, modules).contains(second)
         }
         _ => false,
     }
 }
 
-/// The names that `agent/src/<module>/mod.rs` hands on from its `part`.
-fn exports(module: &str, part: &str, sources: &[Source]) -> Vec<String> {
-    let file = Path::new("agent/src").join(module).join("mod.rs");
-    let Some(source) = sources.iter().find(|source| source.path == file) else {
+/// The names under which `module` hands on what its `part` defines.
+fn exports(module: &str, part: &str, modules: &[Module]) -> Vec<String> {
+    let mut files = modules.iter();
+    let Some(module) = files.find(|file| file.name == [module]) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
-    let tokens = &source.tokens;
-    for (n, token) in tokens.iter().enumerate() {
-        let words = ["use", part, "::"];
-        if token.text == "use"
-            && words
-                .iter()
-                .zip(&tokens[n..])
-                .all(|(word, token)| token.text == *word)
-        {
-            tree(&tokens[n + words.len()..], &[], &mut found);
-        }
-    }
-    found
-        .into_iter()
-        .filter_map(|path| path.segments.into_iter().next())
-        .collect()
+    let is_of_part = |path: &&CodePath| path.segments.first().is_some_and(|first| first == part);
+    let imports = module.paths.iter().filter(is_of_part);
+    imports.filter_map(|path| path.name.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::paths::modules;
+    use super::super::sources::Source;
     use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/dev/architecture.md");
 
     fn findings(path: &str, text: &str) -> Vec<String> {
         let exports = "mod statistics;\npub use statistics::{Fact, Statistics};";
-        check(&[
+        let (modules, findings) = modules(&[
             Source::new("agent/src/source/mod.rs", exports),
             Source::new(path, text),
-        ])
+        ]);
+        assert_eq!(findings, [""; 0]);
+        check(&modules, DOCUMENT)
     }
 
     #[test]
@@ -274,5 +218,19 @@ mod tests {
             findings("agent/src/process/id.rs", "use agent_common::task;").len(),
             1
         );
+        let text = "fn f() { m!(bcrypt::verify(a)) }";
+        assert_eq!(findings("agent/src/http/serve.rs", text).len(), 1);
+        let text = "use socket2::{Domain, Socket};";
+        assert_eq!(findings("agent/src/http/listener.rs", text), [""; 0]);
+        assert_eq!(findings("agent/src/http/listeners.rs", text).len(), 1);
+    }
+
+    #[test]
+    fn unreadable_table_is_the_only_finding() {
+        let (modules, _) = modules(&[Source::new("agent/src/new.rs", "fn f() {}")]);
+        let document = DOCUMENT.replace("| `config` | - |", "| `config` |");
+        let found = check(&modules, &document);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("docs/dev/architecture.md:"));
     }
 }

@@ -4,18 +4,20 @@
 //! the author do.
 
 mod imports;
-mod lexer;
 mod links;
 mod markdown;
 mod names;
 mod paths;
 mod sizes;
 mod sources;
+mod table;
+mod tokens;
 mod units;
 
+use std::fs;
 use std::process::Command;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{command, setup, workspace};
 use sources::Source;
@@ -61,7 +63,10 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 /// The checks of our own, which read the sources and the documents.
 fn tree() -> Result<Vec<String>> {
     let sources = Source::read_all(workspace::root())?;
-    let mut findings = imports::check(&sources);
+    let (modules, mut findings) = paths::modules(&sources);
+    let document = fs::read_to_string(workspace::root().join(table::DOCUMENT))
+        .with_context(|| format!("read {}", table::DOCUMENT))?;
+    findings.extend(imports::check(&modules, &document));
     findings.extend(names::check(&sources));
     findings.extend(sizes::check(&sources));
     findings.extend(links::check(workspace::root())?);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::lexer::{Token, tokens};
+use super::tokens::{Token, tokens};
 
 /// The members of the workspace.
 const MEMBERS: &[&str] = &["agent", "agent-common", "agent-ebpf", "xtask"];
@@ -14,8 +14,9 @@ const MEMBERS: &[&str] = &["agent", "agent-common", "agent-ebpf", "xtask"];
 pub(super) struct Source {
     /// Path from the root of the repository.
     pub(super) path: PathBuf,
+    pub(super) text: String,
     pub(super) lines: usize,
-    /// All tokens except comments, strings and code that is compiled for tests only.
+    /// All tokens except those of code that is compiled for tests only.
     pub(super) tokens: Vec<Token>,
 }
 
@@ -23,6 +24,7 @@ impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
         Self {
             path: PathBuf::from(path),
+            text: text.to_owned(),
             lines: text.lines().count(),
             tokens: without_tests(tokens(text)),
         }
