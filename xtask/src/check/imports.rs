@@ -2,7 +2,7 @@
 //!
 //! In: the files of `agent/src` and the text of the document. Out: each path that a row does not allow, and each module without a
 //! row. A change that needs another edge is a design change: the commit that widens a table says why. `lib.rs` and `main.rs`
-//! compose and may name everything; tests may too.
+//! compose and may name everything; tests may too. The order inside a module is left to [`super::order`].
 
 use std::path::Path;
 

@@ -7,6 +7,7 @@ mod imports;
 mod links;
 mod markdown;
 mod names;
+mod order;
 mod paths;
 mod sizes;
 mod sources;
@@ -67,6 +68,7 @@ fn tree() -> Result<Vec<String>> {
     let document = fs::read_to_string(workspace::root().join(table::DOCUMENT))
         .with_context(|| format!("read {}", table::DOCUMENT))?;
     findings.extend(imports::check(&modules, &document));
+    findings.extend(order::check(&modules, order::KNOWN));
     findings.extend(names::check(&sources));
     findings.extend(sizes::check(&sources));
     findings.extend(links::check(workspace::root())?);

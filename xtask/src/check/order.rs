@@ -1,0 +1,273 @@
+//! The order inside a folder: files import downwards only, so no files of a folder import each other, directly or through others.
+//!
+//! In: the files of `agent/src`. Out: each cycle once, with its files, unless it is in [`KNOWN`]; and each known cycle that no
+//! longer exists. For each import the check reports only one shortest cycle, so a longer one may appear when that is mended.
+//!
+//! A folder inside the folder counts as one file. `mod.rs`, or the file beside the folder, is not in the order: in most folders
+//! it composes the files, and they use the types that it defines. A name that it only imports from one of its files counts as an
+//! import of that file. `super::*` counts for no file. The root of the crate is left out: the import tables give its order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::paths::Module;
+
+/// The cycles that still exist. The commit that mends one takes it off this list.
+pub(super) const KNOWN: &[&str] = &[
+    "agent/src/collector: namegroup.rs -> threads.rs -> namegroup.rs",
+    "agent/src/config: command.rs -> flags/ -> command.rs",
+    "agent/src/group: comms.rs -> grouper.rs -> comms.rs",
+    "agent/src/group: go_class.rs -> go_regexp.rs -> go_class.rs",
+    "agent/src/group: grouper.rs -> room.rs -> grouper.rs",
+    "agent/src/group: grouper.rs -> room.rs -> thread_budget.rs -> grouper.rs",
+    "agent/src/group: grouper.rs -> room.rs -> thread_budget.rs -> threads.rs -> grouper.rs",
+    "agent/src/group: grouper.rs -> room.rs -> threads.rs -> grouper.rs",
+    "agent/src/group: start_time.rs -> time_layout.rs -> start_time.rs",
+    "agent/src/group: template.rs -> template_kinds.rs -> template.rs",
+    "agent/src/http: connection.rs -> handshake.rs -> connection.rs",
+    "agent/src/http: owner.rs -> page/ -> owner.rs",
+    "agent/src/http: owner.rs -> page/ -> respond.rs -> owner.rs",
+    "agent/src/http: owner.rs -> passes.rs -> owner.rs",
+    "agent/src/http: page/ -> respond.rs -> page/",
+    "agent/src/http: reload.rs -> respond.rs -> reload.rs",
+    "agent/src/process: entry.rs -> proportional.rs -> table.rs -> entry.rs",
+    "agent/src/process: entry.rs -> proportional.rs -> table.rs -> pass.rs -> entry.rs",
+    "agent/src/process: entry.rs -> proportional.rs -> table.rs -> store.rs -> entry.rs",
+    "agent/src/process: entry.rs -> proportional.rs -> table.rs -> told.rs -> entry.rs",
+    "agent/src/process: pass.rs -> proportional.rs -> table.rs -> pass.rs",
+    "agent/src/process: pass.rs -> table.rs -> pass.rs",
+    "agent/src/process: proportional.rs -> table.rs -> proportional.rs",
+    "agent/src/process: table.rs -> told.rs -> table.rs",
+    "agent/src/sandbox: allowed.rs -> system_calls.rs -> allowed.rs",
+    "agent/src/source/bpf: load.rs -> plan.rs -> support.rs -> undisturbed.rs -> load.rs",
+    "agent/src/source/bpf: load.rs -> undisturbed.rs -> load.rs",
+    "agent/src/source: bpf/ -> names.rs -> bpf/",
+    "agent/src/source: hidden.rs -> procfs/ -> statistics.rs -> hidden.rs",
+    "agent/src/source: observer.rs -> switch.rs -> observer.rs",
+    "agent/src/source: pods.rs -> procfs/ -> pods.rs",
+    "agent/src/source: procfs/ -> statistics.rs -> smaps/ -> procfs/",
+];
+
+/// Each module in a folder, and the other modules in that folder that it imports.
+type Imports<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
+
+pub(super) fn check(modules: &[Module], known: &[&str]) -> Vec<String> {
+    let mut folders = BTreeSet::new();
+    for module in modules {
+        folders.extend((1..module.name.len()).map(|depth| &module.name[..depth]));
+    }
+    let mut cycles = BTreeSet::new();
+    for folder in folders {
+        cycles.extend(cycles_of(folder, modules));
+    }
+    let mut findings = Vec::new();
+    for cycle in &cycles {
+        if !known.contains(&cycle.as_str()) {
+            findings.push(format!("{cycle}: files of a folder import each other"));
+        }
+    }
+    for cycle in known {
+        if !cycles.contains(*cycle) {
+            findings.push(format!("{cycle}: no longer a cycle; take it off the list"));
+        }
+    }
+    findings
+}
+
+/// The cycles among the files and folders of one folder.
+fn cycles_of(folder: &[String], modules: &[Module]) -> BTreeSet<String> {
+    let labels = labels(folder, modules);
+    let imports = imports(folder, modules, &labels);
+    let mut cycles = BTreeSet::new();
+    for (&from, targets) in &imports {
+        for &to in targets {
+            let Some(mut cycle) = shortest(&imports, to, from) else {
+                continue;
+            };
+            let names = cycle.iter().enumerate();
+            let first = names.min_by_key(|(_, name)| **name);
+            let first = first.map_or(0, |(at, _)| at);
+            cycle.rotate_left(first);
+            let closed = cycle.iter().chain(cycle.first());
+            let files: Vec<&str> = closed.map(|name| labels[*name].as_str()).collect();
+            let folder = folder.join("/");
+            cycles.insert(format!("agent/src/{folder}: {}", files.join(" -> ")));
+        }
+    }
+    cycles
+}
+
+/// The names of the modules in a folder, each with the name of its file, or of its folder if no file is beside that.
+fn labels<'a>(folder: &[String], modules: &'a [Module]) -> BTreeMap<&'a str, String> {
+    let mut labels = BTreeMap::new();
+    for module in modules {
+        let Some([name, below @ ..]) = module.name.strip_prefix(folder) else {
+            continue;
+        };
+        if below.is_empty() && !module.file.ends_with("mod.rs") {
+            labels.insert(name.as_str(), format!("{name}.rs"));
+        } else {
+            let label = labels.entry(name.as_str());
+            label.or_insert_with(|| format!("{name}/"));
+        }
+    }
+    labels
+}
+
+/// Which modules of a folder import which others.
+fn imports<'a>(
+    folder: &[String],
+    modules: &'a [Module],
+    labels: &BTreeMap<&'a str, String>,
+) -> Imports<'a> {
+    let exports = exports(folder, modules, labels);
+    let mut imports = Imports::new();
+    for module in modules {
+        let Some([from, ..]) = module.name.strip_prefix(folder) else {
+            continue;
+        };
+        for path in module.crate_paths() {
+            let Some([name, ..]) = path.segments.strip_prefix(folder) else {
+                continue;
+            };
+            let to = match labels.get_key_value(name.as_str()) {
+                Some((to, _)) => Some(*to),
+                None => exports.get(name).copied(),
+            };
+            if let Some(to) = to.filter(|to| to != from) {
+                imports.entry(from.as_str()).or_default().insert(to);
+            }
+        }
+    }
+    imports
+}
+
+/// The names that `mod.rs`, or the file beside the folder, imports from modules in the folder, each with its module.
+fn exports<'a>(
+    folder: &[String],
+    modules: &[Module],
+    labels: &BTreeMap<&'a str, String>,
+) -> BTreeMap<String, &'a str> {
+    let mut exports = BTreeMap::new();
+    for module in modules.iter().filter(|module| module.name == folder) {
+        for path in &module.paths {
+            let absolute = module.absolute(&path.segments);
+            let segments = match &absolute {
+                Some(segments) => segments.strip_prefix(folder),
+                None => Some(path.segments.as_slice()),
+            };
+            if let (Some([from, _, ..]), Some(name)) = (segments, &path.name)
+                && let Some((from, _)) = labels.get_key_value(from.as_str())
+            {
+                exports.insert(name.clone(), *from);
+            }
+        }
+    }
+    exports
+}
+
+/// A shortest way along imports, both ends included.
+fn shortest<'a>(imports: &Imports<'a>, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
+    let mut seen = BTreeSet::from([from]);
+    let mut ways = VecDeque::from([vec![from]]);
+    while let Some(way) = ways.pop_front() {
+        let last = *way.last()?;
+        if last == to {
+            return Some(way);
+        }
+        for next in imports.get(last).into_iter().flatten() {
+            if seen.insert(*next) {
+                let mut longer = way.clone();
+                longer.push(*next);
+                ways.push_back(longer);
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::paths::modules;
+    use super::super::sources::Source;
+    use super::*;
+
+    fn findings(files: &[(&str, &str)], known: &[&str]) -> Vec<String> {
+        let source = |(file, text): &(&str, &str)| Source::new(&format!("agent/src/{file}"), text);
+        let sources: Vec<Source> = files.iter().map(source).collect();
+        let (modules, findings) = modules(&sources);
+        assert_eq!(findings, [""; 0]);
+        check(&modules, known)
+    }
+
+    #[test]
+    fn cycles_of_files_are_found_once() {
+        let files = [
+            ("g/mod.rs", "mod a; mod b; mod c; mod d; mod e;"),
+            ("g/a.rs", "use super::b::B; use super::b;"),
+            ("g/b.rs", "fn f() { m!(crate::g::a::A) }"),
+            ("g/c.rs", "use super::{a::A, d};"),
+            ("g/d.rs", "use super::e::E;"),
+            ("g/e.rs", "type T = super::c::C;"),
+        ];
+        assert_eq!(
+            findings(&files, &[]),
+            [
+                "agent/src/g: a.rs -> b.rs -> a.rs: files of a folder import each other",
+                "agent/src/g: c.rs -> d.rs -> e.rs -> c.rs: files of a folder import each other",
+            ]
+        );
+    }
+
+    #[test]
+    fn exports_of_the_folder_count_for_the_file_they_come_from() {
+        let files = [
+            ("g.rs", "pub use a::A; use self::b::B as C;"),
+            ("g/a.rs", "use super::C;"),
+            ("g/b.rs", "use crate::g::A;"),
+        ];
+        assert_eq!(
+            findings(&files, &[]),
+            ["agent/src/g: a.rs -> b.rs -> a.rs: files of a folder import each other"]
+        );
+    }
+
+    #[test]
+    fn folders_count_as_one_file() {
+        let files = [
+            ("g/mod.rs", "mod a; mod b;"),
+            ("g/a/mod.rs", "mod x; use x::X; pub struct A;"),
+            ("g/a/x.rs", "use super::A; use super::super::b::B;"),
+            ("g/b.rs", "use super::a::A;"),
+        ];
+        assert_eq!(
+            findings(&files, &[]),
+            ["agent/src/g: a/ -> b.rs -> a/: files of a folder import each other"]
+        );
+    }
+
+    #[test]
+    fn types_of_the_folder_tests_and_the_root_have_no_order() {
+        let files = [
+            ("lib.rs", "mod g; mod h;"),
+            ("h.rs", "use crate::g::G;"),
+            ("g/mod.rs", "mod a; mod b; use a::A; pub struct G;"),
+            ("g/a.rs", "use super::{G, b::B}; use crate::h::H;"),
+            ("g/b.rs", "#[cfg(test)] mod t { use super::super::a::A; }"),
+        ];
+        assert_eq!(findings(&files, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn known_cycle_passes_until_it_is_mended() {
+        let known = ["agent/src/g: a.rs -> b.rs -> a.rs"];
+        let cycle = [
+            ("g/a.rs", "use super::b::B;"),
+            ("g/b.rs", "use super::a::A;"),
+        ];
+        assert_eq!(findings(&cycle, &known), [""; 0]);
+        assert_eq!(
+            findings(&cycle[..1], &known),
+            ["agent/src/g: a.rs -> b.rs -> a.rs: no longer a cycle; take it off the list"]
+        );
+    }
+}
