@@ -9,8 +9,8 @@
 //! Pipeline: observer --pass, records--> table --bookings--> grouper --groups--> collectors --> bytes
 //! ```
 //!
-//! Nothing in [`Pipeline`] runs by itself: questions from [`handle::Handle`], a half-full ring and a slow timer call it
-//! ([`actor`]). It only connects the modules it calls; their rules stand there.
+//! Nothing in `Pipeline` runs by itself: questions from [`handle::Handle`], a half-full ring and a slow timer call it
+//! (`actor.rs`). It only connects the modules it calls; their rules stand there.
 
 pub(crate) mod actor;
 mod balance;

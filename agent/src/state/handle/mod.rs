@@ -7,7 +7,7 @@
 //!            +---------+---------------- the same answer <------------------+
 //! ```
 //!
-//! Requests that ask at the same time share one answer ([`Shared`]). A reload never begins before the request that gets
+//! Requests that ask at the same time share one answer (`shared.rs`). A reload never begins before the request that gets
 //! its result: requests that arrive while one runs wait until it ends and share the next one.
 //!
 //! A tokio task of its own asks each question, so the question outlives the request that caused it: a client that
