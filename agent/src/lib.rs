@@ -41,7 +41,7 @@ use source::{
     procfs::Procfs,
 };
 use state::{
-    Options, Output, Pipeline, actor,
+    AgentState, Options, Output, actor,
     handle::{self, Question, Unavailable},
     reload::{self, Configuration, placer},
 };
@@ -196,18 +196,18 @@ fn start_owner(
     let (hand_over, handed_over) = oneshot::channel();
     let (settled, first_pass) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
-    let state = move || -> Result<(), Error> {
-        let pipeline = prepare(settings, statistics)?;
+    let own_state = move || -> Result<(), Error> {
+        let state = prepare(settings, statistics)?;
         memory::give_back();
         // The receiver is gone if the run has ended meanwhile.
         let _ = ready.send(());
-        let _ = settled.send(accounting(pipeline.plan()));
+        let _ = settled.send(accounting(state.plan()));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(async {
             match handed_over.await {
-                Ok((inbox, waiting)) => Ok(actor::own(pipeline, inbox, waiting).await?),
+                Ok((inbox, waiting)) => Ok(actor::own(state, inbox, waiting).await?),
                 Err(_) => Ok(()),
             }
         })
@@ -215,7 +215,7 @@ fn start_owner(
     std::thread::Builder::new()
         .name("headcount-state".to_owned())
         .spawn(move || {
-            let _ = ended.send(state());
+            let _ = ended.send(own_state());
         })?;
     sandbox.confine_http(files);
     tokio::spawn(async move {
@@ -231,7 +231,7 @@ fn start_owner(
 }
 
 /// Chooses the tier, loads the kernel programs and takes the first pass.
-fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, Error> {
+fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<AgentState, Error> {
     let Settings {
         host,
         classifier,
@@ -300,7 +300,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<Pipeline, 
         logger,
         sandbox,
     };
-    Ok(Pipeline::start(
+    Ok(AgentState::start(
         host,
         observer,
         grouper,

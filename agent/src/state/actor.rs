@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! requests from HTTP ----+
-//! ring half full --------+--> one at a time --> pipeline
+//! ring half full --------+--> one at a time --> AgentState
 //! every 10 s ------------+
 //! ```
 //!
 //! Until the first pass is done a stand-in answers: it reports health "starting", and all other requests wait.
 
 use super::{
-    Pipeline,
+    AgentState,
     handle::{Health, Question, Status},
 };
 use std::{io, os::fd::OwnedFd, time::Duration};
@@ -44,54 +44,54 @@ pub(crate) async fn stand_in(
     }
 }
 
-/// Owns `pipeline` and answers requests until all senders are gone.
+/// Owns `state` and answers requests until all senders are gone.
 pub(crate) async fn own(
-    mut pipeline: Pipeline,
+    mut state: AgentState,
     mut inbox: mpsc::Receiver<Question>,
     waiting: Vec<Question>,
 ) -> io::Result<()> {
-    let ring = Ring::new(pipeline.wake_fd()?)?;
+    let ring = Ring::new(state.wake_fd()?)?;
     for question in waiting {
-        answer(&mut pipeline, question);
+        answer(&mut state, question);
     }
     loop {
-        let pause = if pipeline.is_self_test_pending() {
+        let pause = if state.is_self_test_pending() {
             SELF_TEST
         } else {
             SLOW
         };
         tokio::select! {
             question = inbox.recv() => match question {
-                Some(question) => answer(&mut pipeline, question),
+                Some(question) => answer(&mut state, question),
                 None => return Ok(()),
             },
             result = ring.half_full() => {
                 result?;
-                pipeline.drain_and_heal();
+                state.drain_and_heal();
             }
-            () = tokio::time::sleep(pause) => pipeline.drain_and_heal(),
+            () = tokio::time::sleep(pause) => state.drain_and_heal(),
         }
     }
 }
 
 /// Answers one request; if the requester is gone, the answer is dropped.
-fn answer(pipeline: &mut Pipeline, question: Question) {
+fn answer(state: &mut AgentState, question: Question) {
     match question {
         Question::Metrics(reply) => {
-            let _ = reply.send(pipeline.scrape().into());
+            let _ = reply.send(state.scrape().into());
         }
         Question::Health(reply) => {
-            let _ = reply.send(pipeline.health());
+            let _ = reply.send(state.health());
         }
         // The caller notifies the service manager of the reload, before and after it.
         Question::Reload(reply) => {
-            let _ = reply.send(pipeline.reload());
+            let _ = reply.send(state.reload());
         }
         Question::Overview(reply) => {
-            let _ = reply.send(pipeline.overview().into());
+            let _ = reply.send(state.overview().into());
         }
         Question::Processes(group, reply) => {
-            let _ = reply.send(pipeline.processes(group));
+            let _ = reply.send(state.processes(group));
         }
     }
 }

@@ -13,45 +13,23 @@ use crate::{
 use std::{collections::HashMap, ops::Add};
 
 /// The node as a whole at one moment: from `/proc`, and from the kernel programs, if there are any.
-pub(super) type Node = (NodeReading, Option<NodeCounts>);
+pub(super) type NodeTotals = (NodeReading, Option<NodeCounts>);
 
-impl Pipeline {
-    /// Reads the node; `None` where the books are not kept, or the reading failed at this pass.
-    pub(super) fn read_node(&mut self) -> Option<Node> {
-        self.balance.as_ref().and_then(|_| self.observer.node())
+/// Number of processes and threads known to have begun, once the records up to that moment are drained; `None` where the tier
+/// does not see all. A process whose fork record was lost is counted when a pass or another record shows it. Its fork may also
+/// be in a sum by comm, so the larger of the two counts is taken.
+pub(super) fn births(node: Option<&NodeTotals>, pipeline: &Pipeline) -> Option<u64> {
+    let (_, counts) = node?;
+    let counts = counts.as_ref()?;
+    let threads = counts.threads?;
+    if pipeline.notes.last_ns.is_none() {
+        // All records so far still wait to be drained.
+        return Some(counts.processes + threads);
     }
-
-    /// Number of processes and threads known to have begun, once the records up to that moment are drained; `None` where the
-    /// tier does not see all. A process whose fork record was lost is counted when a pass or another record shows it. Its fork
-    /// may also be in a sum by comm, so the larger of the two counts is taken.
-    pub(super) fn births(&self, node: Option<&Node>) -> Option<u64> {
-        let (_, counts) = node?;
-        let counts = counts.as_ref()?;
-        let threads = counts.threads?;
-        if self.passes == 0 {
-            // All records so far still wait to be drained.
-            return Some(counts.processes + threads);
-        }
-        let (booked, seen) = (self.grouper.statistics(), self.table.statistics());
-        let untold = seen.unannounced.saturating_sub(seen.announced_late);
-        let lost = untold.saturating_sub(booked.coarse_forks);
-        Some(booked.booked_forks + lost + threads)
-    }
-
-    /// Updates the books with a pass, once the pass is booked.
-    pub(super) fn balance(&mut self, node: Option<&Node>, births: Option<u64>) {
-        let (Some((node, counts)), Some(balance)) = (node, &mut self.balance) else {
-            return;
-        };
-        let lost_ns = counts.map_or(0, |counts| counts.lost_cpu_ns);
-        let accounted = Accounted {
-            cpu_ns: [self.table.statistics().dropped_cpu_ns, lost_ns]
-                .into_iter()
-                .fold(self.grouper.statistics().booked_cpu_ns, u64::saturating_add),
-            creations: births,
-        };
-        balance.take(node, accounted);
-    }
+    let (booked, seen) = (pipeline.grouper.statistics(), pipeline.table.statistics());
+    let unannounced = seen.unannounced.saturating_sub(seen.announced_late);
+    let lost = unannounced.saturating_sub(booked.coarse_forks);
+    Some(booked.booked_forks + lost + threads)
 }
 
 /// The agent's own sums, since any moment.
@@ -113,6 +91,22 @@ impl Balance {
     /// Both sides as of the last pass.
     pub(super) const fn sides(&self) -> Balances {
         self.now
+    }
+
+    /// Takes the node as of a pass, once the pass is booked.
+    pub(super) fn note(&mut self, node: &NodeTotals, births: Option<u64>, pipeline: &Pipeline) {
+        let (node, counts) = node;
+        let lost_ns = counts.map_or(0, |counts| counts.lost_cpu_ns);
+        let accounted = Accounted {
+            cpu_ns: [pipeline.table.statistics().dropped_cpu_ns, lost_ns]
+                .into_iter()
+                .fold(
+                    pipeline.grouper.statistics().booked_cpu_ns,
+                    u64::saturating_add,
+                ),
+            creations: births,
+        };
+        self.take(node, accounted);
     }
 
     /// Takes one reading of the node, and the agent's sums at that moment. Both sides begin at the first reading.

@@ -15,7 +15,7 @@ const BYTES: usize = 32 << 20;
 /// ...and may take this long for them, nanoseconds.
 const TIME_NS: u64 = 250_000_000;
 /// After this many passes in a row that left processes out, `/health` reports it.
-pub(super) const PATIENCE: u64 = 3;
+const PATIENCE: u64 = 3;
 
 /// What is left for this pass.
 #[derive(Debug)]
@@ -93,8 +93,17 @@ impl<K: Eq + Hash> Deferred<K> {
     }
 
     /// Number of waiting processes, if several passes in a row have left some out.
-    pub(super) fn persistent(&self) -> Option<usize> {
+    fn persistent(&self) -> Option<usize> {
         (self.passes >= PATIENCE).then_some(self.users.len())
+    }
+
+    /// The reason for a degraded health.
+    pub(super) fn reason(&self) -> Option<String> {
+        let count = self.persistent()?;
+        Some(format!(
+            "{count} processes with long arguments have waited for several passes to be grouped; their usage is kept for their \
+             groups; headcount_classifications_deferred_total counts these delays"
+        ))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{
     Pipeline,
-    budget::{Budget, ORDINARY, in_turns},
+    budget::{Budget, Deferred, ORDINARY, in_turns},
 };
 use crate::{
     process::{Arguments, Facts, Ledger as _, Pass, ProcessId, Unclassified},
@@ -20,55 +20,70 @@ const LONG_READ_AT_ONCE: usize = 8;
 
 type Read = Result<Facts, procfs::Error>;
 
-impl Pipeline {
-    /// Decides the living processes, parents first; those with long arguments last, and within a budget.
-    pub(super) fn classify(&mut self, pass: &Pass) {
-        let mut unclassified = self.table.unclassified();
-        // Processes in the group `other` come last, so that after a reload the bound of groups hits the same ones again.
-        unclassified.sort_by_key(|one| self.grouper.is_in_rest(one.account));
-        let wanted = unclassified.iter().map(|one| one.id).collect();
-        let seen = pass.cgroup_ids(&wanted);
+/// Decides the living processes, parents first; those with long arguments last, and within a budget.
+pub(super) fn classify(pipeline: &mut Pipeline, deferred: &mut Deferred<ProcessId>, pass: &Pass) {
+    let mut unclassified = pipeline.table.unclassified();
+    // Processes in the group `other` come last, so that after a reload the bound of groups hits the same ones again.
+    unclassified.sort_by_key(|one| pipeline.grouper.is_in_rest(one.account));
+    let wanted = unclassified.iter().map(|one| one.id).collect();
+    let cgroup_ids = pass.cgroup_ids(&wanted);
+    let mut classification = Classification {
+        pipeline,
+        deferred,
+        cgroup_ids,
+    };
+    let long = classification.classify_ordinary(unclassified);
+    classification.classify_long(long);
+}
+
+/// The decisions after one pass.
+struct Classification<'a> {
+    pipeline: &'a mut Pipeline,
+    deferred: &'a mut Deferred<ProcessId>,
+    /// The cgroup v2 ids of the undecided processes, from the pass.
+    cgroup_ids: HashMap<ProcessId, u64>,
+}
+
+impl Classification<'_> {
+    /// Decides processes with ordinary arguments. Returns the others, with their users.
+    fn classify_ordinary(&mut self, mut some: Vec<Unclassified>) -> Vec<(u32, Unclassified)> {
         let known_long = |one: &Unclassified| Some((self.deferred.user(&one.id)?, *one));
-        let mut long: Vec<_> = unclassified.iter().filter_map(known_long).collect();
-        unclassified.retain(|one| self.deferred.user(&one.id).is_none());
-        for some in unclassified.chunks(READ_AT_ONCE) {
+        let mut long: Vec<_> = some.iter().filter_map(known_long).collect();
+        some.retain(|one| self.deferred.user(&one.id).is_none());
+        for some in some.chunks(READ_AT_ONCE) {
             for (one, read) in self.read(some.iter().copied(), ORDINARY) {
                 match read {
                     Ok(facts) if facts.argv.is_cut() => {
                         long.push((facts.uid.unwrap_or_default(), one));
                     }
-                    read => self.decide(&one, read, &seen),
+                    read => self.decide(&one, read),
                 }
             }
         }
-        self.classify_long(long, &seen);
+        long
     }
 
     /// Decides processes with long arguments. Those beyond the budget wait for the next pass, and their use waits in their
     /// accounts.
-    fn classify_long(
-        &mut self,
-        mut long: Vec<(u32, Unclassified)>,
-        seen: &HashMap<ProcessId, u64>,
-    ) {
+    fn classify_long(&mut self, mut long: Vec<(u32, Unclassified)>) {
         long.sort_by_key(|(_, one)| (one.id.start_ns, one.id.tgid));
         let long = in_turns(long, |(user, _)| *user);
-        let mut budget = Budget::begin(self.host.now_ns());
+        let mut budget = Budget::begin(self.pipeline.host.now_ns());
         let mut chunks = long.chunks(LONG_READ_AT_ONCE);
         let mut done = 0;
         for some in &mut chunks {
-            if !budget.allows_more(self.host.now_ns()) {
+            if !budget.allows_more(self.pipeline.host.now_ns()) {
                 break;
             }
             done += some.len();
             let some = some.iter().map(|(_, one)| *one);
             for (one, read) in self.read(some, Arguments::MAX_BYTES) {
                 budget.spend(read.as_ref().map_or(0, |facts| facts.argv.bytes()));
-                self.decide(&one, read, seen);
+                self.decide(&one, read);
             }
         }
         let left_out = &long[done..];
-        self.grouper.note_deferred(left_out.len());
+        self.pipeline.grouper.note_deferred(left_out.len());
         let left_out = left_out.iter().map(|(user, one)| (one.id, *user));
         self.deferred.note(left_out);
     }
@@ -79,71 +94,82 @@ impl Pipeline {
         some: impl Iterator<Item = Unclassified>,
         argv_bytes: usize,
     ) -> Vec<(Unclassified, Read)> {
-        let observer = &mut self.observer;
+        let observer = &mut self.pipeline.observer;
         let read = some.map(|one| (one, observer.facts(one.id, argv_bytes)));
         let read = read.collect();
         // A process may have started another program after the last drain, and was then read as that program. Its exec record
         // is there by now: the earlier image is decided by the facts of its own exec record.
-        self.drain();
+        self.pipeline.drain();
         read
     }
 
-    /// `seen`: cgroup v2 ids from the pass.
-    fn decide(&mut self, one: &Unclassified, read: Read, seen: &HashMap<ProcessId, u64>) {
-        match (self.table.still_unclassified(one), read) {
-            (Some(now), Ok(facts)) => self.learn_of(&now, facts, seen),
+    fn decide(&mut self, one: &Unclassified, read: Read) {
+        match (self.pipeline.table.still_unclassified(one), read) {
+            (Some(now), Ok(facts)) => self.learn_of(&now, facts),
             (Some(now), Err(error)) if error.is_unanswered() => {
-                self.unread += 1;
-                self.place_unanswered(&now);
+                self.pipeline.notes.unread += 1;
+                place_unanswered(self.pipeline, &now);
             }
             // The process has just ended, or can be read at another time: it waits. The next pass tries again or finds that it
             // is gone; with kernel programs, its exec record decides when its exit record comes.
-            (_, Err(error)) => self.unread += usize::from(!error.is_gone()),
+            (_, Err(error)) => self.pipeline.notes.unread += usize::from(!error.is_gone()),
             (None, Ok(_)) => {}
         }
     }
 
-    fn learn_of(&mut self, one: &Unclassified, facts: Facts, seen: &HashMap<ProcessId, u64>) {
+    fn learn_of(&mut self, one: &Unclassified, facts: Facts) {
+        let Pipeline {
+            observer,
+            table,
+            grouper,
+            ..
+        } = &mut *self.pipeline;
         // The id of the pass counts before that of the exec: the process may have been moved to another cgroup since.
-        if let Some(cgroup_id) = seen.get(&one.id).copied().or(one.cgroup_id) {
-            self.observer.learn(cgroup_id, &facts);
+        if let Some(cgroup_id) = self.cgroup_ids.get(&one.id).copied().or(one.cgroup_id) {
+            observer.learn(cgroup_id, &facts);
         }
         match facts.provisional {
-            true => self.table.note_facts(one.id, facts, &mut self.grouper),
-            false => self.place(one, &facts),
+            true => table.note_facts(one.id, facts, grouper),
+            false => place(self.pipeline, one, &facts),
         }
     }
+}
 
-    /// Decides a process whose files do not answer: by its exec record, else by its birth, else by what can be read of it. The
-    /// decision holds until the files answer.
-    fn place_unanswered(&mut self, one: &Unclassified) {
-        if self.grouper.is_kept_open(one.account) {
-            return;
-        }
-        if let Some(told) = self.table.told_by_exec(one.id) {
-            self.grouper.place(one.account, one.parent, told);
-        } else if one.birth.is_some() {
-            // It runs the image that it was born with.
-            self.grouper.follow(one.account);
-        } else if let Some(facts) = self.observer.brief_facts(one.id) {
-            self.grouper.place(one.account, one.parent, &facts);
-        }
-        self.grouper.keep_open(one.account);
+/// Decides a process whose files do not answer: by its exec record, else by its birth, else by what can be read of it. The
+/// decision holds until the files answer.
+fn place_unanswered(pipeline: &mut Pipeline, one: &Unclassified) {
+    let Pipeline {
+        observer,
+        table,
+        grouper,
+        ..
+    } = pipeline;
+    if grouper.is_kept_open(one.account) {
+        return;
     }
+    if let Some(told) = table.told_by_exec(one.id) {
+        grouper.place(one.account, one.parent, told);
+    } else if one.birth.is_some() {
+        // It runs the image that it was born with.
+        grouper.follow(one.account);
+    } else if let Some(facts) = observer.brief_facts(one.id) {
+        grouper.place(one.account, one.parent, &facts);
+    }
+    grouper.keep_open(one.account);
+}
 
-    fn place(&mut self, one: &Unclassified, facts: &Facts) {
-        if facts.argv.is_empty() {
-            // It is ending, or is a kernel thread: its exec record decides, else its birth. Its present parent may only have
-            // adopted it as an orphan; the parent decides only if the birth is unknown, or the image it was born into was not
-            // looked at since a reload.
-            let told = self.table.told_by_exec(one.id);
-            let birth = one.birth.filter(|birth| !self.grouper.is_outdated(*birth));
-            let above = birth.or(one.parent);
-            self.grouper
-                .place(one.account, above, told.unwrap_or(facts));
-        } else {
-            self.grouper.place(one.account, one.parent, facts);
-        }
-        self.table.classified(one.id);
+fn place(pipeline: &mut Pipeline, one: &Unclassified, facts: &Facts) {
+    let Pipeline { table, grouper, .. } = pipeline;
+    if facts.argv.is_empty() {
+        // It is ending, or is a kernel thread: its exec record decides, else its birth. Its present parent may only have
+        // adopted it as an orphan; the parent decides only if the birth is unknown, or the image it was born into was not
+        // classified since a reload.
+        let told = table.told_by_exec(one.id);
+        let birth = one.birth.filter(|birth| !grouper.is_outdated(*birth));
+        let above = birth.or(one.parent);
+        grouper.place(one.account, above, told.unwrap_or(facts));
+    } else {
+        grouper.place(one.account, one.parent, facts);
     }
+    table.classified(one.id);
 }

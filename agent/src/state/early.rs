@@ -11,37 +11,35 @@ use crate::process::Arguments;
 /// At most this many processes are read after a drain.
 const MOST: usize = 8;
 
-impl Pipeline {
-    /// To be called after a drain that is not followed by a pass. Returns whether a pass should follow now, as
-    /// [`Pipeline::drain`] does.
-    pub(super) fn look_early(&mut self) -> bool {
-        let partly_told = in_turns(self.table.take_partly_told(), |one| one.uid);
-        let some = partly_told.into_iter().take(MOST);
-        let observer = &mut self.observer;
-        let read = some.map(|one| {
-            (
-                one.id,
-                one.account,
-                observer.facts(one.id, Arguments::MAX_BYTES),
-            )
-        });
-        let read: Vec<_> = read.collect();
-        if read.is_empty() {
-            return false;
-        }
-        // A process may have started another program meanwhile, and was then read as that one; its record is drained here.
-        let is_pass_due = self.drain();
-        for (id, account, facts) in read {
-            let Some(now) = self.table.still_told(id, account) else {
-                continue;
-            };
-            // A process that has just ended is decided by its exec record, and counted as incomplete.
-            let Ok(facts) = facts else { continue };
-            if let Some(cgroup_id) = now {
-                self.observer.learn_first(cgroup_id, &facts);
-            }
-            self.table.note_facts(id, facts, &mut self.grouper);
-        }
-        is_pass_due
+/// To be called after a drain that is not followed by a pass. Returns whether a pass should follow now, as [`Pipeline::drain`]
+/// does.
+pub(super) fn read_incomplete(pipeline: &mut Pipeline) -> bool {
+    let incomplete = in_turns(pipeline.table.take_partly_told(), |one| one.uid);
+    let some = incomplete.into_iter().take(MOST);
+    let observer = &mut pipeline.observer;
+    let read = some.map(|one| {
+        (
+            one.id,
+            one.account,
+            observer.facts(one.id, Arguments::MAX_BYTES),
+        )
+    });
+    let read: Vec<_> = read.collect();
+    if read.is_empty() {
+        return false;
     }
+    // A process may have started another program meanwhile, and was then read as that one; its record is drained here.
+    let is_pass_due = pipeline.drain();
+    for (id, account, facts) in read {
+        let Some(cgroup_id) = pipeline.table.still_told(id, account) else {
+            continue;
+        };
+        // A process that has just ended is decided by its exec record, and counted as incomplete.
+        let Ok(facts) = facts else { continue };
+        if let Some(cgroup_id) = cgroup_id {
+            pipeline.observer.learn_first(cgroup_id, &facts);
+        }
+        pipeline.table.note_facts(id, facts, &mut pipeline.grouper);
+    }
+    is_pass_due
 }

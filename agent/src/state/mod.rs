@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! other threads                    thread headcount-state
-//! Handle --Question(reply)--> actor --one at a time--> Pipeline
+//! Handle --Question(reply)--> actor --one at a time--> AgentState
 //!        <------answer-------          ^
 //!                   ring, slow timer --+
 //!
-//! Pipeline: observer --pass, records--> table --bookings--> grouper --groups--> collectors --> bytes
+//! AgentState: Pipeline --groups--> collectors --> bytes
+//! Pipeline:   observer --passes, records--> table --bookings--> grouper
 //! ```
 //!
-//! Nothing in `Pipeline` runs by itself: questions from [`handle::Handle`], a half-full ring and a slow timer call it
-//! (`actor.rs`). It only connects the modules it calls; their rules stand there.
+//! Nothing here runs by itself: questions from [`handle::Handle`], a half-full ring and a slow timer call it (`actor.rs`). This
+//! file gives the order of the steps of a scrape (`AgentState::scrape`) and of a drain (`AgentState::drain_and_heal`). What
+//! a step does stands in the module that it calls.
 
 pub(crate) mod actor;
 mod balance;
@@ -19,62 +21,56 @@ mod classification;
 mod crowded;
 mod early;
 pub mod handle;
+mod health;
 mod overview;
 pub mod reload;
 
 use crate::{
     collector::{Build, Collectors, ServingStatistics, View},
     config::logging::Logger,
-    group::{Group, Grouper},
+    group::{Classifier, Group, Grouper},
     host::{Host, monotonic_ns},
     process::{Pass, ProcessId, Table},
     sandbox::Sandbox,
     source::{
-        Observer, SelfTest, Statistics,
+        self, Observer, SelfTest, Statistics,
         bpf::{Found, Plan},
     },
 };
 use balance::Balance;
 use budget::Deferred;
-use crowded::Crowded;
-use handle::{Health, Status};
+use handle::{Health, Overview, Processes};
+use health::{HealthNotes, PassNotes};
 use reload::Configuration;
-use std::{sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 /// All state of the agent.
-pub(crate) struct Pipeline {
+pub(crate) struct AgentState {
+    pipeline: Pipeline,
+    configuration: Configuration,
+    /// Processes with long arguments that wait for a later pass to get a group.
+    deferred: Deferred<ProcessId>,
+    /// `None` where `/proc` does not show all processes of this machine.
+    balance: Option<Balance>,
+    health: HealthNotes,
+    options: Options,
+    output: Output,
+}
+
+/// The sources of the node, and what the agent knows of its processes and groups from them.
+struct Pipeline {
+    host: Host,
     observer: Observer,
     table: Table,
     grouper: Grouper,
-    configuration: Configuration,
-    options: Options,
-    output: Output,
-    /// Why no better tier was chosen, if the operator left the choice to the agent.
-    shortcomings: Vec<String>,
-    passes: u64,
-    /// When counting began, nanoseconds since boot.
-    began_ns: u64,
-    /// When the last pass began, nanoseconds since boot.
-    looked_at_ns: u64,
-    last_error: Option<String>,
-    /// Live processes that the last pass could not read or name.
-    unread: usize,
-    /// `None` where `/proc` does not show all processes of this machine.
-    balance: Option<Balance>,
-    /// Processes with long arguments that wait for a later pass to get a group.
-    deferred: Deferred<ProcessId>,
-    /// Statistics of the last answered scrape; losses since then are found by comparison with it.
-    last: Statistics,
-    lost_lately: bool,
-    crowded: Crowded,
-    host: Host,
+    notes: PassNotes,
 }
 
 /// What the flags decide about passes and the page.
 pub(crate) struct Options {
     /// Whether metrics of threads by name are wanted.
     pub(crate) threads: bool,
-    /// Age up to which processes in no group are looked at again; `None`: never.
+    /// Age up to which processes in no group are checked again; `None`: never.
     pub(crate) recheck: Option<Duration>,
     /// Whether the page may show command lines.
     pub(crate) shows_cmdline: bool,
@@ -99,78 +95,73 @@ pub(crate) const BUILD: Build = Build {
     target: env!("HEADCOUNT_TARGET"),
 };
 
-impl Pipeline {
-    /// Takes the first pass: the totals it reads are the baseline.
+impl AgentState {
+    /// Takes the first pass: the totals it reads are the baseline. `shortcomings`: why no better tier was chosen, if the
+    /// operator left the choice to the agent.
     pub(crate) fn start(
         host: Host,
-        mut observer: Observer,
+        observer: Observer,
         grouper: Grouper,
         configuration: Configuration,
         options: Options,
         output: Output,
         shortcomings: Vec<String>,
     ) -> Self {
-        // The self-test runs before counting begins, so that its child processes do not count as load of this machine.
-        observer.begin_self_test(host.now_ns());
-        let began_ns = host.now_ns();
-        let mut pipeline = Self {
-            table: Table::new(began_ns),
-            observer,
-            grouper,
+        let pipeline = Pipeline::new(host, observer, grouper);
+        let mut state = Self {
+            balance: Balance::of(&pipeline.host),
+            pipeline,
             configuration,
+            deferred: Deferred::default(),
+            health: HealthNotes::new(shortcomings),
             options,
             output,
-            shortcomings,
-            passes: 0,
-            began_ns,
-            looked_at_ns: 0,
-            last_error: None,
-            unread: 0,
-            balance: Balance::of(&host),
-            deferred: Deferred::default(),
-            last: Statistics::default(),
-            lost_lately: false,
-            crowded: Crowded::default(),
-            host,
         };
-        pipeline.observer.begin_scrape();
-        pipeline.observe();
-        pipeline
+        state.pipeline.observer.begin_scrape();
+        state.observe();
+        state
     }
 
     /// The tier by which processes are accounted for, and the hook that brings final totals.
     pub(crate) fn plan(&self) -> Plan {
-        self.observer.plan()
+        self.pipeline.observer.plan()
     }
 
     /// The descriptor that becomes readable when records should be drained.
-    pub(crate) fn wake_fd(&self) -> std::io::Result<Option<std::os::fd::OwnedFd>> {
-        self.observer.wake_fd()
+    pub(crate) fn wake_fd(&self) -> io::Result<Option<OwnedFd>> {
+        self.pipeline.observer.wake_fd()
+    }
+
+    /// Whether the self-test still waits for its record.
+    pub(crate) fn is_self_test_pending(&mut self) -> bool {
+        let now_ns = self.pipeline.host.now_ns();
+        self.pipeline.observer.self_test(now_ns) == SelfTest::Pending
     }
 
     /// Takes a pass and writes its exposition.
     pub(crate) fn scrape(&mut self) -> Vec<u8> {
-        self.observer.begin_scrape();
+        self.pipeline.observer.begin_scrape();
         let is_seen = self.observe().is_some();
         if is_seen {
-            self.grouper.forget_empty(self.table.present());
+            let Pipeline { table, grouper, .. } = &mut self.pipeline;
+            grouper.forget_empty(table.present());
         }
         let statistics = self.statistics();
-        self.lost_lately = self.has_lost(&statistics);
-        self.last = statistics;
+        self.health.note_scrape(statistics);
+        let Pipeline { table, grouper, .. } = &self.pipeline;
         let serving = (self.output.serving)();
         // As in process-exporter: if the processes cannot be listed, no groups are shown.
-        let groups: &[Group] = if is_seen { self.grouper.groups() } else { &[] };
+        let groups: &[Group] = if is_seen { grouper.groups() } else { &[] };
         let view = View {
             groups,
-            processes: &self.table.statistics(),
-            source: &self.last,
-            group_statistics: &self.grouper.statistics(),
+            processes: &table.statistics(),
+            source: self.health.last_scrape(),
+            group_statistics: &grouper.statistics(),
             serving: &serving,
             reloads: &self.configuration.reloads.statistics(),
             sandbox: &self.output.sandbox.steps(),
             build: &BUILD,
-            boot_time_seconds: self.host.boot_time as f64,
+            boot_time_seconds: self.pipeline.host.boot_time as f64,
             log_lines_suppressed: self.output.logger.suppressed(),
         };
         self.output.collectors.collect(&view)
@@ -179,8 +170,8 @@ impl Pipeline {
     /// Takes a pass. Returns `None` if it failed.
     fn observe(&mut self) -> Option<Pass> {
         let since_ns = match self.options.recheck {
-            // Older processes are not looked at again.
-            Some(limit) => self.looked_at_ns.saturating_sub(nanoseconds(limit)),
+            // Older processes are not checked again.
+            Some(limit) => self.pipeline.notes.recheck_since_ns(limit),
             None => u64::MAX,
         };
         self.observe_since(since_ns)
@@ -188,53 +179,151 @@ impl Pipeline {
 
     /// As [`Self::observe`], but reads everything of those processes in no group that were born at `since_ns` or later.
     fn observe_since(&mut self, since_ns: u64) -> Option<Pass> {
-        self.last_error = None;
-        self.follow_clock();
-        let (table, grouper) = (&self.table, &self.grouper);
-        let is_outside = |account| grouper.is_outside(account);
-        let in_no_group = |tgid| table.in_no_group(tgid, since_ns, is_outside);
-        let pass = self.observer.pass(self.host.now_ns(), in_no_group);
+        let pipeline = &mut self.pipeline;
+        pipeline.notes.error = None;
+        pipeline.follow_clock();
+        let pass = pipeline.pass(since_ns);
         // The node's reading belongs to this moment: processes were read just before, and the records up to it are drained
         // next.
-        let node = self.read_node();
+        let node = self.balance.as_ref().and_then(|_| pipeline.observer.node());
         // The records drained now are older than the pass. None are drained before the first pass: the table knows no process
         // yet.
-        if self.passes > 0 {
-            self.drain();
+        if pipeline.notes.last_ns.is_some() {
+            pipeline.drain();
         }
         let pass = match pass {
             Ok(pass) => pass,
             Err(error) => {
                 log::error!("the pass over the processes failed: {error}");
-                self.last_error = Some(error.to_string());
+                pipeline.notes.error = Some(error.to_string());
                 return None;
             }
         };
-        self.unread = pass.unread.len();
-        let births = self.births(node.as_ref());
-        self.table.observe(&pass, &mut self.grouper);
-        self.balance(node.as_ref(), births);
-        self.reconsider(pass.started_ns);
-        self.classify(&pass);
-        self.grouper.settle();
-        let Self {
-            table,
-            grouper,
-            observer,
-            ..
-        } = self;
-        table.refresh(&pass, observer, |account| grouper.is_outside(account));
-        self.read_proportional();
-        self.grouper.measure(self.table.live());
-        if self.options.threads {
-            self.grouper.measure_threads(&mut self.table, &pass);
+        pipeline.notes.unread = pass.unread.len();
+        let births = balance::births(node.as_ref(), pipeline);
+        pipeline.table.observe(&pass, &mut pipeline.grouper);
+        if let (Some(balance), Some(node)) = (&mut self.balance, &node) {
+            balance.note(node, births, pipeline);
         }
-        self.attribute();
-        self.crowded
-            .note(&self.grouper.statistics(), monotonic_ns());
-        self.passes += 1;
+        if let Some(limit) = self.options.recheck {
+            // As in process-exporter: a process that matched nothing is remembered, and is not checked again once it is older
+            // than the limit at a pass.
+            let since_ns = pipeline.notes.recheck_since_ns(limit);
+            pipeline.table.reconsider(since_ns, &mut pipeline.grouper);
+        }
+        pipeline.notes.last_ns = Some(pass.started_ns);
+        classification::classify(pipeline, &mut self.deferred, &pass);
+        pipeline.grouper.settle();
+        pipeline.refresh(&pass);
+        pipeline.read_proportional();
+        pipeline.grouper.measure(pipeline.table.live());
+        if self.options.threads {
+            let Pipeline { table, grouper, .. } = pipeline;
+            grouper.measure_threads(table, &pass);
+        }
+        pipeline.attribute();
+        self.health.note_groups(&pipeline.grouper);
         self.configuration.log_template_failures();
         Some(pass)
+    }
+
+    /// Drains the waiting records. Takes a pass, too, if records were lost, because the values of single processes may be old
+    /// then, and if the table has grown much.
+    pub(crate) fn drain_and_heal(&mut self) {
+        if self.pipeline.drain() || early::read_incomplete(&mut self.pipeline) {
+            self.observe();
+        }
+    }
+
+    /// Reads the configuration file anew and regroups. On an error nothing changes; the error says why.
+    pub(crate) fn reload(&mut self) -> Result<(), String> {
+        let result = self.try_reload();
+        self.configuration.reloads.note(result)
+    }
+
+    fn try_reload(&mut self) -> Result<(), String> {
+        let Some(path) = self.configuration.reloads.path() else {
+            return Ok(());
+        };
+        let classifier = reload::load_again(path)?;
+        // Reads all processes in full: any process may get a group.
+        let Some(pass) = self.observe_since(0) else {
+            let cause = self.pipeline.notes.error.as_deref().unwrap_or_default();
+            return Err(format!("the pass over the processes failed: {cause}"));
+        };
+        self.regroup(classifier, &pass);
+        Ok(())
+    }
+
+    fn regroup(&mut self, classifier: Classifier, pass: &Pass) {
+        let pipeline = &mut self.pipeline;
+        self.configuration.replace(classifier, pipeline);
+        pipeline.table.reclassify(&mut pipeline.grouper);
+        classification::classify(pipeline, &mut self.deferred, pass);
+        pipeline.grouper.settle();
+        self.configuration.log_template_failures();
+    }
+
+    /// The answer for `/health`.
+    pub(crate) fn health(&mut self) -> Health {
+        let now = self.statistics();
+        let grouper = &self.pipeline.grouper;
+        self.health.note_groups(grouper);
+        let mut reasons = self.health.shortcomings().to_vec();
+        reasons.extend(self.pipeline.notes.reasons());
+        reasons.extend(self.deferred.reason());
+        reasons.extend(self.output.collectors.reason());
+        reasons.extend(self.configuration.reloads.reason());
+        reasons.extend(self.health.reasons(&now, grouper.is_full()));
+        Health::of(reasons)
+    }
+
+    /// Takes a pass for the page. It is no scrape: no group is forgotten, and readings beside the pass get no new budget.
+    pub(crate) fn overview(&mut self) -> Overview {
+        self.observe();
+        let statistics = self.statistics();
+        let health = self.health();
+        let shows_cmdline = self.options.shows_cmdline;
+        overview::overview(&self.pipeline, &statistics, health, shows_cmdline)
+    }
+
+    /// The processes of a group as the last pass saw them; `None` if there is no such group.
+    pub(crate) fn processes(&mut self, group: u64) -> Option<Processes> {
+        let classifier = &self.configuration.classifier;
+        let shows_cmdline = self.options.shows_cmdline;
+        overview::processes(&mut self.pipeline, classifier, group, shows_cmdline)
+    }
+
+    /// The statistics of the sources; those of the last scrape if the kernel programs' counts cannot be read.
+    fn statistics(&mut self) -> Statistics {
+        match self.pipeline.statistics() {
+            Ok(mut statistics) => {
+                if let Some(balance) = &self.balance {
+                    statistics.balances = balance.sides();
+                }
+                statistics
+            }
+            Err(error) => {
+                log::error!("the kernel programs' counts cannot be read: {error}");
+                self.health.last_scrape().clone()
+            }
+        }
+    }
+}
+
+impl Pipeline {
+    /// Counting begins now.
+    fn new(host: Host, mut observer: Observer, grouper: Grouper) -> Self {
+        // The self-test runs before counting begins, so that its child processes do not count as load of this machine.
+        observer.begin_self_test(host.now_ns());
+        let began_ns = host.now_ns();
+        Self {
+            host,
+            observer,
+            table: Table::new(began_ns),
+            grouper,
+            notes: PassNotes::new(began_ns),
+        }
     }
 
     /// Accounting uses monotonic clocks only; after a step of the wall clock only times of day move.
@@ -248,12 +337,48 @@ impl Pipeline {
         }
     }
 
-    /// Drains the waiting records. Takes a pass, too, if records were lost, because the values of single processes may be old
-    /// then, and if the table has grown much.
-    pub(crate) fn drain_and_heal(&mut self) {
-        if self.drain() || self.look_early() {
-            self.observe();
-        }
+    /// Reads all live processes.
+    fn pass(&mut self, since_ns: u64) -> Result<Pass, source::Error> {
+        let (table, grouper) = (&self.table, &self.grouper);
+        let is_outside = |account| grouper.is_outside(account);
+        let in_no_group = |tgid| table.in_no_group(tgid, since_ns, is_outside);
+        self.observer.pass(self.host.now_ns(), in_no_group)
+    }
+
+    /// Drains the waiting records. Returns whether a pass should follow.
+    fn drain(&mut self) -> bool {
+        let Self {
+            observer,
+            table,
+            grouper,
+            ..
+        } = self;
+        let drained = observer.drain(&mut |found| match found {
+            Found::Event(event) => table.apply(event, grouper),
+            Found::Coarse(coarse) => {
+                table.note_sums();
+                grouper.book_coarse(&coarse);
+            }
+        });
+        grouper.settle();
+        let has_outgrown = table.end_drain(grouper);
+        let has_lost = drained.unwrap_or_else(|error| {
+            log::error!("records of the kernel programs cannot be read: {error}");
+            self.notes.error = Some(error.to_string());
+            false
+        });
+        has_lost || has_outgrown
+    }
+
+    /// Reads open descriptors and wait channels of what ran.
+    fn refresh(&mut self, pass: &Pass) {
+        let Self {
+            table,
+            grouper,
+            observer,
+            ..
+        } = self;
+        table.refresh(pass, observer, |account| grouper.is_outside(account));
     }
 
     /// Takes the readings of proportional memory, and selects the processes to read next. It never waits.
@@ -284,122 +409,16 @@ impl Pipeline {
         let groups = grouper.groups().iter().map(|group| group.id);
         if let Err(error) = kernel.attribute(groups, processes, grouper.comms(), &folds) {
             log::error!("cannot pass the groups to the kernel programs: {error}");
-            self.last_error = Some(error.to_string());
+            self.notes.error = Some(error.to_string());
         }
     }
 
-    /// Drains the waiting records. Returns whether a pass should follow.
-    fn drain(&mut self) -> bool {
-        let Self {
-            observer,
-            table,
-            grouper,
-            ..
-        } = self;
-        let drained = observer.drain(&mut |found| match found {
-            Found::Event(event) => table.apply(event, grouper),
-            Found::Coarse(coarse) => {
-                table.note_sums();
-                grouper.book_coarse(&coarse);
-            }
-        });
-        grouper.settle();
-        let has_outgrown = table.end_drain(grouper);
-        let has_lost = drained.unwrap_or_else(|error| {
-            log::error!("records of the kernel programs cannot be read: {error}");
-            self.last_error = Some(error.to_string());
-            false
-        });
-        has_lost || has_outgrown
-    }
-
-    /// As in process-exporter: a process that matched nothing is remembered, and is not looked at again once it is older than
-    /// the limit at a pass.
-    fn reconsider(&mut self, now_ns: u64) {
-        let looked_at_ns = std::mem::replace(&mut self.looked_at_ns, now_ns);
-        if let Some(limit) = self.options.recheck {
-            let since_ns = looked_at_ns.saturating_sub(nanoseconds(limit));
-            self.table.reconsider(since_ns, &mut self.grouper);
+    fn statistics(&mut self) -> Result<Statistics, source::Error> {
+        let mut statistics = self.observer.statistics(self.host.now_ns())?;
+        if let Some(smaps) = &mut statistics.smaps {
+            let oldest_ns = self.table.oldest_proportional_ns();
+            smaps.oldest_age_ns = oldest_ns.map(|ns| monotonic_ns().saturating_sub(ns));
         }
+        Ok(statistics)
     }
-
-    fn statistics(&mut self) -> Statistics {
-        match self.observer.statistics(self.host.now_ns()) {
-            Ok(mut statistics) => {
-                if let Some(balance) = &self.balance {
-                    statistics.balances = balance.sides();
-                }
-                if let Some(smaps) = &mut statistics.smaps {
-                    let oldest_ns = self.table.oldest_proportional_ns();
-                    smaps.oldest_age_ns = oldest_ns.map(|ns| monotonic_ns().saturating_sub(ns));
-                }
-                statistics
-            }
-            Err(error) => {
-                log::error!("the kernel programs' counts cannot be read: {error}");
-                self.last.clone()
-            }
-        }
-    }
-
-    /// Whether `now` counts more losses than the last scrape.
-    fn has_lost(&self, now: &Statistics) -> bool {
-        now.events_lost > self.last.events_lost || now.events_coarse > self.last.events_coarse
-    }
-
-    /// The answer for `/health`.
-    pub(crate) fn health(&mut self) -> Health {
-        let now = self.statistics();
-        let has_lost = self.lost_lately || self.has_lost(&now);
-        let mut reasons = self.shortcomings.clone();
-        reasons.extend(
-            self.last_error
-                .iter()
-                .map(|error| format!("the last pass failed: {error}")),
-        );
-        if self.unread > 0 {
-            reasons.push(format!(
-                "{} processes could not be read at the last pass; namedprocess_scrape_procread_errors counts them, \
-                 --debug names them",
-                self.unread
-            ));
-        }
-        if let Some(count) = self.deferred.persistent() {
-            reasons.push(format!(
-                "{count} processes with long arguments have waited for several passes to be grouped; their usage is kept \
-                 for their groups; headcount_classifications_deferred_total counts these delays"
-            ));
-        }
-        reasons.extend(self.output.collectors.reason());
-        reasons.extend(self.configuration.reloads.reason());
-        self.crowded
-            .note(&self.grouper.statistics(), monotonic_ns());
-        reasons.extend(self.crowded.reason(monotonic_ns(), self.grouper.is_full()));
-        if has_lost {
-            reasons.push(
-                "kernel records were lost or only summed up before the last scrape or since; a larger \
-                 --accounting.ring-bytes may help"
-                    .to_owned(),
-            );
-        }
-        if self.last.self_test == SelfTest::Failed {
-            reasons.push("the start-up self-test of the kernel programs failed".to_owned());
-        }
-        let status = if reasons.is_empty() {
-            Status::Ok
-        } else {
-            Status::Degraded
-        };
-        Health { status, reasons }
-    }
-
-    /// Whether the self-test still waits for its record.
-    pub(crate) fn is_self_test_pending(&mut self) -> bool {
-        let now_ns = self.host.now_ns();
-        self.observer.self_test(now_ns) == SelfTest::Pending
-    }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

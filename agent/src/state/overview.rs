@@ -1,78 +1,110 @@
 //! The state's part of the page: groups, and the processes of one group.
 
-use super::Pipeline;
-use super::handle::{
-    GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
+use super::{
+    Pipeline,
+    handle::{
+        GroupRow, Health, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes,
+        Shown,
+    },
 };
 use crate::{
-    group::Group,
-    process::{Delta, Live},
+    group::{Classifier, Group, Grouper},
+    process::{Delta, Live, ProcessId, Table},
     source::{Fact, Origin, Statistics},
 };
 use std::cmp::Reverse;
 
 const NANOSECONDS: f64 = 1e9;
 
-impl Pipeline {
-    /// Takes a pass for the page. It is no scrape: no group is forgotten, and readings beside the pass get no new budget.
-    pub(crate) fn overview(&mut self) -> Overview {
-        self.observe();
-        let statistics = self.statistics();
-        let (groups, groups_omitted) = rows(self.grouper.groups(), &statistics);
-        Overview {
-            time: seconds(self.looked_at_ns),
-            since: seconds(self.began_ns),
-            boot_time: self.host.boot_time as f64,
-            tier: statistics.tier.word(),
-            exit_hook: statistics.exit_hook.map(|hook| hook.word()),
-            processes: self.table.statistics().live,
-            shows_cmdline: self.options.shows_cmdline,
-            groups,
-            groups_omitted,
-            health: self.health(),
+/// The node and its groups as of the last pass.
+pub(super) fn overview(
+    pipeline: &Pipeline,
+    statistics: &Statistics,
+    health: Health,
+    shows_cmdline: bool,
+) -> Overview {
+    let (groups, groups_omitted) = rows(pipeline.grouper.groups(), statistics);
+    Overview {
+        time: seconds(pipeline.notes.last_ns.unwrap_or_default()),
+        since: seconds(pipeline.notes.began_ns),
+        boot_time: pipeline.host.boot_time as f64,
+        tier: statistics.tier.word(),
+        exit_hook: statistics.exit_hook.map(|hook| hook.word()),
+        processes: pipeline.table.statistics().live,
+        shows_cmdline,
+        groups,
+        groups_omitted,
+        health,
+    }
+}
+
+/// The processes of a group as of the last pass; `None` if there is no such group.
+pub(super) fn processes(
+    pipeline: &mut Pipeline,
+    classifier: &Classifier,
+    group: u64,
+    shows_cmdline: bool,
+) -> Option<Processes> {
+    let Pipeline {
+        observer,
+        table,
+        grouper,
+        notes,
+        ..
+    } = pipeline;
+    grouper.groups().iter().find(|one| one.id == group)?;
+    let members = Members {
+        table,
+        grouper,
+        classifier,
+    };
+    let (mut found, omitted) = members.rows(group);
+    observer.begin_view();
+    for (id, row) in &mut found {
+        // A process that has ended since, or that cannot be read, is shown without names.
+        let seen = observer.appearance(*id, shows_cmdline).ok();
+        let argv = seen.as_ref().and_then(|seen| seen.argv.as_ref());
+        row.cmdline = shows_cmdline.then(|| argv.map(|argv| Shown::of_bytes(&argv.joined())));
+        if let Some(seen) = seen {
+            row.comm = Some(Shown::of_bytes(&seen.comm));
+            row.user = Some(Shown::of(&seen.username)).filter(|_| !seen.username.is_empty());
         }
     }
+    Some(Processes {
+        group,
+        time: seconds(notes.last_ns.unwrap_or_default()),
+        processes: found.into_iter().map(|(_, row)| row).collect(),
+        omitted,
+    })
+}
 
-    /// The processes of a group as the last pass saw them; `None` if there is no such group.
-    pub(crate) fn processes(&mut self, group: u64) -> Option<Processes> {
-        self.grouper.groups().iter().find(|one| one.id == group)?;
-        let mut live: Vec<Live<'_>> = self
-            .table
-            .live()
-            .filter(|process| self.group_of(process) == Some(group))
-            .collect();
-        live.sort_by_key(|process| Reverse(cpu_ns(&process.used())));
-        let omitted = live.len().saturating_sub(MOST_PROCESSES) as u64;
-        live.truncate(MOST_PROCESSES);
-        let mut found: Vec<_> = live
+/// Live processes and their groups.
+struct Members<'a> {
+    table: &'a Table,
+    grouper: &'a Grouper,
+    classifier: &'a Classifier,
+}
+
+impl Members<'_> {
+    /// The members of a group that used the most CPU time, without names, and the number of members left out.
+    fn rows(&self, group: u64) -> (Vec<(ProcessId, ProcessRow)>, u64) {
+        let members = self.table.live();
+        let members = members.filter(|process| self.group_of(process) == Some(group));
+        let mut members: Vec<Live<'_>> = members.collect();
+        members.sort_by_key(|process| Reverse(cpu_ns(&process.used())));
+        let omitted = members.len().saturating_sub(MOST_PROCESSES) as u64;
+        members.truncate(MOST_PROCESSES);
+        let rows = members
             .iter()
-            .map(|process| (process.id(), self.process(process)))
-            .collect();
-        self.observer.begin_view();
-        let shows_cmdline = self.options.shows_cmdline;
-        for (id, row) in &mut found {
-            // A process that has ended since, or that cannot be read, is shown without names.
-            let seen = self.observer.appearance(*id, shows_cmdline).ok();
-            let argv = seen.as_ref().and_then(|seen| seen.argv.as_ref());
-            row.cmdline = shows_cmdline.then(|| argv.map(|argv| Shown::of_bytes(&argv.joined())));
-            if let Some(seen) = seen {
-                row.comm = Some(Shown::of_bytes(&seen.comm));
-                row.user = Some(Shown::of(&seen.username)).filter(|_| !seen.username.is_empty());
-            }
-        }
-        Some(Processes {
-            group,
-            time: seconds(self.looked_at_ns),
-            processes: found.into_iter().map(|(_, row)| row).collect(),
-            omitted,
-        })
+            .map(|process| (process.id(), self.row(process)));
+        (rows.collect(), omitted)
     }
 
     fn group_of(&self, process: &Live<'_>) -> Option<u64> {
         Some(self.grouper.group_of(process.account())?.id)
     }
 
-    fn process(&self, process: &Live<'_>) -> ProcessRow {
+    fn row(&self, process: &Live<'_>) -> ProcessRow {
         ProcessRow {
             pid: process.id().tgid,
             user: None,
@@ -92,7 +124,7 @@ impl Pipeline {
             let group = self.grouper.group_of(account);
             return Placed::Item {
                 item: item + 1,
-                template: self.configuration.classifier.template(item).map(Shown::of),
+                template: self.classifier.template(item).map(Shown::of),
                 overflowed: group.is_some_and(|group| group.item.is_none()),
             };
         }

@@ -13,7 +13,6 @@ use crate::{
     collector::ReloadStatistics,
     config::Config,
     group::{BootTime, Classifier, Placer},
-    process::Pass,
     runtime::Manager,
 };
 use std::{
@@ -38,7 +37,7 @@ pub fn load(path: &Path) -> Result<Classifier, String> {
 }
 
 /// As [`load`], for a reload, when the agent must not block: a pipe is empty by then, or has no writer.
-fn load_again(path: &Path) -> Result<Classifier, String> {
+pub(super) fn load_again(path: &Path) -> Result<Classifier, String> {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
         return Err(format!(
@@ -144,6 +143,22 @@ impl Configuration {
         }
     }
 
+    /// Puts `classifier` in force. Regrouping the processes is left to the caller.
+    pub(super) fn replace(&mut self, classifier: Classifier, pipeline: &mut Pipeline) {
+        let boot = BootTime {
+            unix_seconds: pipeline.host.boot_time,
+        };
+        pipeline.observer.want_cwd(classifier.uses_cwd());
+        pipeline.observer.want_pods(classifier.uses_pods());
+        let former = std::mem::replace(&mut self.classifier, Arc::new(classifier));
+        let classifier = &self.classifier;
+        let keeps = |item| classifier.decides_as(&former, item);
+        pipeline
+            .grouper
+            .reconfigure(placer(classifier, boot), classifier.fixed(), keeps);
+        self.failures_logged.clear();
+    }
+
     /// Logs the first failure of each item whose template fails at run time.
     pub(super) fn log_template_failures(&mut self) {
         for failure in self.classifier.template_failures() {
@@ -166,44 +181,4 @@ impl Configuration {
 pub(crate) fn placer(classifier: &Arc<Classifier>, boot: BootTime) -> Placer {
     let classifier = Arc::clone(classifier);
     Box::new(move |facts| classifier.classify(facts, boot))
-}
-
-impl Pipeline {
-    /// Reads the configuration file anew and regroups. On an error nothing changes; the error says why.
-    pub(crate) fn reload(&mut self) -> Result<(), String> {
-        let result = self.try_reload();
-        self.configuration.reloads.note(result)
-    }
-
-    fn try_reload(&mut self) -> Result<(), String> {
-        let Some(path) = self.configuration.reloads.path() else {
-            return Ok(());
-        };
-        let classifier = load_again(path)?;
-        // Reads all processes in full: any process may get a group.
-        let Some(pass) = self.observe_since(0) else {
-            let cause = self.last_error.as_deref().unwrap_or_default();
-            return Err(format!("the pass over the processes failed: {cause}"));
-        };
-        self.regroup(Arc::new(classifier), &pass);
-        Ok(())
-    }
-
-    fn regroup(&mut self, classifier: Arc<Classifier>, pass: &Pass) {
-        let boot = BootTime {
-            unix_seconds: self.host.boot_time,
-        };
-        self.observer.want_cwd(classifier.uses_cwd());
-        self.observer.want_pods(classifier.uses_pods());
-        let former = std::mem::replace(&mut self.configuration.classifier, classifier);
-        let classifier = &self.configuration.classifier;
-        let keeps = |item| classifier.decides_as(&former, item);
-        self.grouper
-            .reconfigure(placer(classifier, boot), classifier.fixed(), keeps);
-        self.configuration.failures_logged.clear();
-        self.table.reclassify(&mut self.grouper);
-        self.classify(pass);
-        self.grouper.settle();
-        self.configuration.log_template_failures();
-    }
 }

@@ -53,6 +53,17 @@ pub struct Health {
     pub reasons: Vec<String>,
 }
 
+impl Health {
+    /// The health of an agent that has done its first pass.
+    pub(crate) fn of(reasons: Vec<String>) -> Self {
+        let status = match reasons.is_empty() {
+            true => Status::Ok,
+            false => Status::Degraded,
+        };
+        Self { status, reasons }
+    }
+}
+
 /// The agent's health in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
