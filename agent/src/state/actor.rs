@@ -6,7 +6,7 @@
 //! every 10 s ------------+
 //! ```
 //!
-//! Until the first pass is done a stand-in answers: it reports health "starting", and all other requests wait.
+//! Until the first pass is done, [`stand_in`] answers: it reports health "starting", and all other requests wait.
 
 use super::{
     AgentState,
@@ -19,11 +19,11 @@ use tokio::{
 };
 
 /// How often the agent drains records between scrapes. The names in an exec record wait no longer than this in the kernel.
-const SLOW: Duration = Duration::from_secs(10);
+const DRAIN_INTERVAL: Duration = Duration::from_secs(10);
 /// The same interval while the self-test waits for its record.
-const SELF_TEST: Duration = Duration::from_secs(1);
+const SELF_TEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Answers in place of the owner until `ready`. Returns the inbox and the requests that wait: at most one of each kind.
+/// Answers in place of the state thread until `ready`. Returns the inbox and the requests that wait: at most one of each kind.
 pub(crate) async fn stand_in(
     mut inbox: mpsc::Receiver<Question>,
     mut ready: oneshot::Receiver<()>,
@@ -55,10 +55,10 @@ pub(crate) async fn own(
         answer(&mut state, question);
     }
     loop {
-        let pause = if state.is_self_test_pending() {
-            SELF_TEST
+        let interval = if state.is_self_test_pending() {
+            SELF_TEST_INTERVAL
         } else {
-            SLOW
+            DRAIN_INTERVAL
         };
         tokio::select! {
             question = inbox.recv() => match question {
@@ -69,7 +69,7 @@ pub(crate) async fn own(
                 result?;
                 state.drain_and_heal();
             }
-            () = tokio::time::sleep(pause) => state.drain_and_heal(),
+            () = tokio::time::sleep(interval) => state.drain_and_heal(),
         }
     }
 }
@@ -102,7 +102,7 @@ struct Ring(Option<AsyncFd<OwnedFd>>);
 impl Ring {
     fn new(fd: Option<OwnedFd>) -> io::Result<Self> {
         let watch = |fd| {
-            // SAFETY: the descriptor is owned, so it stays open and its own for as long as it is watched.
+            // SAFETY: `AsyncFd` owns the descriptor, so the descriptor stays open while it is registered.
             unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
         };
         Ok(Self(fd.map(watch).transpose()?))
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn questions_before_the_first_pass_wait_except_health() {
+    async fn questions_before_first_pass_wait_except_health() {
         let (questions, inbox) = mpsc::channel(3);
         let (ready, is_ready) = oneshot::channel();
         let asking = async {

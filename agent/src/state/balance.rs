@@ -1,9 +1,9 @@
-//! The node's books: the agent's own sums beside the kernel's figures for the node as a whole.
+//! The node's books: compares the agent's own sums with the kernel's totals of the whole node.
 //!
 //! In: a reading of the node at each pass, and the agent's sums as of that pass. Out: both sides since the first pass. The two
-//! sides are independent: `accounted` is the sum of bookings and of loss counters, never a remainder of the node's side.
+//! sides are independent: `accounted` is the sum of bookings and of loss counters, never derived from the node's side.
 //!
-//! Both are absolute differences to the first pass, so an error of one reading is gone at the next one. Neither falls.
+//! Each side is the difference between now and the first pass, so the error of one reading does not last. Neither side falls.
 
 use super::Pipeline;
 use crate::{
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn sides_do_not_fall_when_a_reading_does() {
+    fn sides_do_not_fall_when_a_reading_falls() {
         let mut balance = Balance::default();
         balance.take(&reading(1000, &[(0, 0)], 40), accounted(0, 0));
         balance.take(&reading(1100, &[(0, 20)], 44), accounted(80, 4));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_that_goes_offline_keeps_what_it_did() {
+    fn offline_cpu_keeps_its_use() {
         let mut balance = Balance::default();
         balance.take(&reading(1000, &[(0, 0), (1, 0)], 0), accounted(0, 0));
         balance.take(&reading(1100, &[(0, 50), (1, 0)], 0), accounted(150, 0));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn time_taken_from_tasks_is_told_beside() {
+    fn interrupts_and_stolen_time_are_kept_apart_from_use() {
         let mut balance = Balance::default();
         let at = |at_ns, cpus: &[(u32, u64, u64)]| NodeReading {
             at_ns,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn creations_are_absent_where_the_tier_does_not_see_all() {
+    fn creations_are_absent_if_the_tier_does_not_see_all() {
         let mut balance = Balance::default();
         let unseen = Accounted::default();
         balance.take(&reading(1000, &[(0, 0)], 0), unseen);

@@ -1,4 +1,4 @@
-//! The part of a pass that goes into processes with long arguments, and the order among users.
+//! Limits how much of a pass goes into processes with long arguments, and shares it fairly among users.
 //!
 //! Reading and matching 64 KiB of arguments costs a thousand times what an ordinary process costs, and any user may start
 //! thousands of such processes. So each pass decides every ordinary process, and long ones within a budget. The others wait for
@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// A process with at most this many bytes of arguments is ordinary.
-pub(super) const ORDINARY: usize = 1 << 10;
+pub(super) const ORDINARY_BYTES: usize = 1 << 10;
 /// A pass may read this many bytes of arguments of the other processes...
-const BYTES: usize = 32 << 20;
+const MAX_BYTES: usize = 32 << 20;
 /// ...and may take this long for them, nanoseconds.
-const TIME_NS: u64 = 250_000_000;
+const MAX_NS: u64 = 250_000_000;
 /// After this many passes in a row that left processes out, `/health` reports it.
-const PATIENCE: u64 = 3;
+const PASSES_UNTIL_REPORTED: u64 = 3;
 
 /// What is left for this pass.
 #[derive(Debug)]
@@ -28,14 +28,14 @@ impl Budget {
     /// The full budget, for a pass that begins now.
     pub(super) const fn begin(now_ns: u64) -> Self {
         Self {
-            bytes: BYTES,
+            bytes: MAX_BYTES,
             began_ns: now_ns,
         }
     }
 
     /// Whether time and bytes are left for one more process.
     pub(super) const fn allows_more(&self, now_ns: u64) -> bool {
-        self.bytes > 0 && now_ns.saturating_sub(self.began_ns) < TIME_NS
+        self.bytes > 0 && now_ns.saturating_sub(self.began_ns) < MAX_NS
     }
 
     /// Spends the argument bytes of one process.
@@ -44,13 +44,14 @@ impl Budget {
     }
 }
 
-/// Puts processes in turns: the first of each user, then the second of each, and so on; those of one user in the order given.
+/// Orders processes round-robin by user: the first of each user, then the second of each, and so on. Processes of one user keep
+/// their order.
 pub(super) fn in_turns<T>(some: Vec<T>, user: impl Fn(&T) -> u32) -> Vec<T> {
-    let mut had: HashMap<u32, u32> = HashMap::new();
+    let mut counts: HashMap<u32, u32> = HashMap::new();
     let mut ranked: Vec<(u32, T)> = some
         .into_iter()
         .map(|one| {
-            let rank = had.entry(user(&one)).or_default();
+            let rank = counts.entry(user(&one)).or_default();
             *rank += 1;
             (*rank, one)
         })
@@ -94,7 +95,7 @@ impl<K: Eq + Hash> Deferred<K> {
 
     /// Number of waiting processes, if several passes in a row have left some out.
     fn persistent(&self) -> Option<usize> {
-        (self.passes >= PATIENCE).then_some(self.users.len())
+        (self.passes >= PASSES_UNTIL_REPORTED).then_some(self.users.len())
     }
 
     /// The reason for a degraded health.
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn user_with_many_takes_turns_with_users_who_have_few() {
+    fn users_with_many_and_few_processes_take_turns() {
         let some = [(7, 'a'), (7, 'b'), (7, 'c'), (0, 'd'), (9, 'e'), (0, 'f')];
         let order = in_turns(some.to_vec(), |(user, _)| *user);
         let order: String = order.into_iter().map(|(_, name)| name).collect();
@@ -123,17 +124,17 @@ mod tests {
     fn budget_ends_with_its_bytes_or_its_time() {
         let mut budget = Budget::begin(5);
         assert!(budget.allows_more(5) && budget.allows_more(4));
-        assert!(!budget.allows_more(5 + TIME_NS));
-        budget.spend(BYTES - 1);
+        assert!(!budget.allows_more(5 + MAX_NS));
+        budget.spend(MAX_BYTES - 1);
         assert!(budget.allows_more(5));
         budget.spend(64 << 10);
         assert!(!budget.allows_more(5));
     }
 
     #[test]
-    fn processes_left_out_in_several_passes_are_persistent() {
+    fn processes_left_out_by_several_passes_are_reported() {
         let mut deferred = Deferred::default();
-        for _ in 1..PATIENCE {
+        for _ in 1..PASSES_UNTIL_REPORTED {
             deferred.note([(1, 7), (2, 7)].into_iter());
             assert_eq!(deferred.persistent(), None);
         }

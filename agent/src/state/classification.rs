@@ -1,11 +1,11 @@
 //! Decides the group of each living process by its `/proc` facts.
 //!
-//! In come the undecided accounts of the table after a pass; out go decisions to the grouper. Processes with long arguments are
-//! read within a budget (budget.rs).
+//! In: the accounts of the table that are undecided after a pass. Out: decisions to the grouper. Processes with long arguments
+//! are read within a budget (`budget.rs`).
 
 use super::{
     Pipeline,
-    budget::{Budget, Deferred, ORDINARY, in_turns},
+    budget::{Budget, Deferred, ORDINARY_BYTES, in_turns},
 };
 use crate::{
     process::{Arguments, Facts, Ledger as _, Pass, ProcessId, Unclassified},
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 /// Number of processes whose names are read between two drains of the records.
 const READ_AT_ONCE: usize = 64;
-/// The same for processes with long arguments: so many are held in memory meanwhile.
+/// The same for processes with long arguments, whose facts take up to 64 KiB of memory each.
 const LONG_READ_AT_ONCE: usize = 8;
 
 type Read = Result<Facts, procfs::Error>;
@@ -51,7 +51,7 @@ impl Classification<'_> {
         let mut long: Vec<_> = some.iter().filter_map(known_long).collect();
         some.retain(|one| self.deferred.user(&one.id).is_none());
         for some in some.chunks(READ_AT_ONCE) {
-            for (one, read) in self.read(some.iter().copied(), ORDINARY) {
+            for (one, read) in self.read(some.iter().copied(), ORDINARY_BYTES) {
                 match read {
                     Ok(facts) if facts.argv.is_cut() => {
                         long.push((facts.uid.unwrap_or_default(), one));
@@ -147,8 +147,8 @@ fn place_unanswered(pipeline: &mut Pipeline, one: &Unclassified) {
     if grouper.is_kept_open(one.account) {
         return;
     }
-    if let Some(told) = table.told_by_exec(one.id) {
-        grouper.place(one.account, one.parent, told);
+    if let Some(of_exec) = table.told_by_exec(one.id) {
+        grouper.place(one.account, one.parent, of_exec);
     } else if one.birth.is_some() {
         // It runs the image that it was born with.
         grouper.follow(one.account);
@@ -164,10 +164,10 @@ fn place(pipeline: &mut Pipeline, one: &Unclassified, facts: &Facts) {
         // It is ending, or is a kernel thread: its exec record decides, else its birth. Its present parent may only have
         // adopted it as an orphan; the parent decides only if the birth is unknown, or the image it was born into was not
         // classified since a reload.
-        let told = table.told_by_exec(one.id);
+        let of_exec = table.told_by_exec(one.id);
         let birth = one.birth.filter(|birth| !grouper.is_outdated(*birth));
         let above = birth.or(one.parent);
-        grouper.place(one.account, above, told.unwrap_or(facts));
+        grouper.place(one.account, above, of_exec.unwrap_or(facts));
     } else {
         grouper.place(one.account, one.parent, facts);
     }

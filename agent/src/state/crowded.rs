@@ -1,10 +1,10 @@
-//! Watches, for `/health`, whether there are more group names than groups may be made.
+//! Reports in `/health` that there are more group names than the limits on groups allow.
 
 use crate::group::Statistics;
 use std::time::Duration;
 
-/// How long `/health` reports it after the last fold or overflow.
-const TOLD_FOR: Duration = Duration::from_secs(600);
+/// How long `/health` reports a fold or an overflow.
+const REPORTED_FOR: Duration = Duration::from_secs(600);
 
 /// The grouper's counts of folds and overflows, and when they last rose.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Crowded {
         let age_ns = self
             .risen_ns
             .map(|risen_ns| now_ns.saturating_sub(risen_ns));
-        age_ns.is_some_and(|age_ns| Duration::from_nanos(age_ns) < TOLD_FOR)
+        age_ns.is_some_and(|age_ns| Duration::from_nanos(age_ns) < REPORTED_FOR)
     }
 
     /// The reason for a degraded health. `is_full`: there are as many groups as are allowed.
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fold_or_an_overflow_is_a_reason_for_ten_minutes() {
+    fn fold_or_overflow_degrades_health_for_ten_minutes() {
         let mut crowded = Crowded::default();
         crowded.note(&counts(0, 0), SECOND_NS);
         assert_eq!(crowded.reason(SECOND_NS, false), None);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_groups_as_there_may_be_are_a_reason() {
+    fn full_number_of_groups_degrades_health() {
         assert!(Crowded::default().reason(0, true).is_some());
     }
 }

@@ -1,21 +1,21 @@
-//! An early look at processes whose exec record could not hold all facts: there was no room for the arguments, or the name of
+//! Reads `/proc` between passes for processes with an incomplete exec record: it had no room for the arguments, or the name of
 //! the cgroup is unknown.
 //!
-//! The agent reads them from `/proc` as soon as their exec record comes, because many will be gone before the next pass. The
-//! facts wait with the process: they decide if the process ends, and the next pass looks again if it does not. Few are read
-//! each time, in turns by user; the kernel programs wake the agent for them at most every 10 ms.
+//! The agent reads them as soon as the exec record arrives, because many of them will have ended before the next pass. The table
+//! keeps the facts: they decide the group if the process ends; otherwise the next pass reads it again. Each call reads a few
+//! processes, round-robin by user; the kernel programs wake the agent for them at most every 10 ms.
 
 use super::{Pipeline, budget::in_turns};
 use crate::process::Arguments;
 
 /// At most this many processes are read after a drain.
-const MOST: usize = 8;
+const MAX_PROCESSES: usize = 8;
 
 /// To be called after a drain that is not followed by a pass. Returns whether a pass should follow now, as [`Pipeline::drain`]
 /// does.
 pub(super) fn read_incomplete(pipeline: &mut Pipeline) -> bool {
     let incomplete = in_turns(pipeline.table.take_partly_told(), |one| one.uid);
-    let some = incomplete.into_iter().take(MOST);
+    let some = incomplete.into_iter().take(MAX_PROCESSES);
     let observer = &mut pipeline.observer;
     let read = some.map(|one| {
         (

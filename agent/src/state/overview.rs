@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_groups_that_used_most_are_told_and_the_others_counted() {
+    fn groups_beyond_the_limit_are_counted_and_the_busiest_shown() {
         let groups: Vec<Group> = (0..1030).map(group).collect();
         let (rows, omitted) = rows(&groups, &Statistics::default());
         assert_eq!((rows.len(), omitted), (MOST_GROUPS, 6));

@@ -1,12 +1,11 @@
-//! The file with the grouping configuration: read at the start, and again at each reload, which puts the new configuration in
-//! the place of the old one.
+//! The configuration file of the groups: read at the start, and again at each reload, which replaces the configuration in force.
 //!
-//! All or nothing: a file that cannot be used changes nothing. The answer to the request, the log, the metrics and `/health`
-//! report the failure, the latter two until a reload succeeds.
+//! A file that cannot be used changes nothing. The answer to the request, the log, the metrics and `/health` report the failure,
+//! the latter two until a reload succeeds.
 //!
-//! A pass of its own first books all use so far to the old groups. From then on every living process gets the group that the
-//! new configuration decides, as soon as it is looked at. Existing groups stay, with their counters. A reload costs as much as
-//! the start: the names of all processes are read.
+//! A reload first takes a pass, which books all use so far to the old groups. Then each living process gets the group that the
+//! new configuration decides, as soon as it is classified. Existing groups stay, with their counters. A reload costs as much as
+//! the start, because it reads the names of all processes.
 
 use super::{Pipeline, handle::Handle};
 use crate::{
@@ -36,7 +35,7 @@ pub fn load(path: &Path) -> Result<Classifier, String> {
     Classifier::new(&config).map_err(|error| error.to_string())
 }
 
-/// As [`load`], for a reload, when the agent must not block: a pipe is empty by then, or has no writer.
+/// As [`load`], for a reload. A pipe is refused: it is empty by then or has no writer, so reading it would block the agent.
 pub(super) fn load_again(path: &Path) -> Result<Classifier, String> {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
@@ -48,12 +47,12 @@ pub(super) fn load_again(path: &Path) -> Result<Classifier, String> {
     load(path)
 }
 
-/// Reloads at each signal of `hangups`; several that come during one reload cause only one more.
+/// Reloads at each signal of `hangups`; signals that arrive during a reload cause one more reload.
 pub(crate) async fn at_each(mut hangups: Signal, state: &Handle, manager: &Manager) -> Infallible {
     while hangups.recv().await.is_some() {
         log::info!("SIGHUP: reloading the configuration");
         manager.reloading().await;
-        // The result is in the log. If the owner is gone, the agent is stopping.
+        // The result is in the log. If the state thread has ended, the agent is stopping.
         let _ = state.reload().await;
         manager.reloaded().await;
     }

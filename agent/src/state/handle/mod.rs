@@ -1,4 +1,4 @@
-//! What the other threads have of the state: questions to the thread that owns it, and the types of its answers.
+//! The interface of the state to other threads: questions to the thread that owns it, and the types of its answers.
 //!
 //! ```text
 //!  request --+                       (one question of a kind at a time)
@@ -13,7 +13,7 @@
 //! A tokio task of its own asks each question, so the question outlives the request that caused it: a client that
 //! disconnects does not take the answer away from the others.
 //!
-//! Left to others: which scrapes, looks and lists of processes are asked for, and when (`http/answers`).
+//! Left to others: when to ask for scrapes, overviews and lists of processes (`http/answers`).
 
 mod shared;
 mod shown;
@@ -38,9 +38,9 @@ pub enum Question {
     Health(oneshot::Sender<Health>),
     /// Reload the configuration; the answer is an error with the reason if that changed nothing.
     Reload(oneshot::Sender<Result<(), String>>),
-    /// Take a look at all processes; the answer is what the page shows.
+    /// Take a pass for the page; the answer is the content of the page.
     Overview(oneshot::Sender<Arc<Overview>>),
-    /// The processes of the group with this id, as the last look saw them; `None` if there is no such group.
+    /// The processes of the group with this id, as of the last pass; `None` if there is no such group.
     Processes(u64, oneshot::Sender<Option<Processes>>),
 }
 
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_reload_begins_after_it_was_asked_for_and_is_shared_by_all_who_wait() {
+    async fn reloads_requested_during_a_reload_share_the_next_one() {
         let (state, mut inbox) = channel();
         let begin = || {
             let state = state.clone();

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Length limit of displayed text, in characters; longer text is cut and ends with `…`.
-const MOST: usize = 256;
+const MAX_CHARACTERS: usize = 256;
 
 /// A text for display: characters that cannot be seen (control characters, marks that change the direction of
 /// writing) are escaped as in Rust, and it has at most 256 characters. It is not yet escaped for HTML.
@@ -23,7 +23,7 @@ impl Shown {
                 _ => out.extend(char.escape_debug()),
             }
             characters += out[start..].chars().count();
-            if characters >= MOST {
+            if characters >= MAX_CHARACTERS {
                 out.truncate(start);
                 out.push('…');
                 break;
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_invisible_is_left() {
+    fn invisible_characters_are_escaped() {
         for (text, expected) in [
             ("plain 'a' \"b\"", "plain 'a' \"b\""),
             ("\u{1b}[2J\n\0", "\\u{1b}[2J\\n\\0"),
@@ -63,15 +63,15 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_longer_than_it_may_be() {
+    fn long_text_is_cut_at_the_limit() {
         for text in ["a".repeat(4096), "\u{202e}".repeat(4096), "é\n".repeat(999)] {
             let shown = Shown::of(&text).0;
             assert!(
-                shown.chars().count() <= MOST && shown.ends_with('…'),
+                shown.chars().count() <= MAX_CHARACTERS && shown.ends_with('…'),
                 "{shown}"
             );
         }
-        let fits = "x".repeat(MOST - 1);
+        let fits = "x".repeat(MAX_CHARACTERS - 1);
         assert_eq!(Shown::of(&fits).0, fits);
     }
 }

@@ -13,10 +13,10 @@ pub const MOST_GROUPS: usize = 1024;
 /// Most processes in one answer; [`Processes::omitted`] counts the rest.
 pub const MOST_PROCESSES: usize = 200;
 
-/// The node and its groups, after a look at all processes.
+/// The node and its groups, after a pass.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
-    /// When that look began.
+    /// When that pass began.
     pub time: f64,
     /// When counting began: all counters of the groups were 0 then.
     pub since: f64,
@@ -65,12 +65,12 @@ pub struct GroupRow {
     pub execs: Option<u64>,
 }
 
-/// The processes of one group, as the last look at the node saw them.
+/// The processes of one group, as of the last pass.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Processes {
     /// The id of the group.
     pub group: u64,
-    /// When that look began.
+    /// When that pass began.
     pub time: f64,
     /// The processes, those with most CPU time since their start first.
     pub processes: Vec<ProcessRow>,
