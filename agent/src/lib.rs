@@ -36,7 +36,7 @@ use partial::{Partial, serving};
 use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
 use source::{
-    Names, Observer, Smaps, Tier, Users,
+    NamesById, Observer, Smaps, Tier, Users,
     bpf::{self, Kernel, Request, Sizes},
     procfs::Procfs,
 };
@@ -285,7 +285,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<AgentState
     let observer = Observer::new(
         start.kernel,
         procfs,
-        Names::new(users).with_tree_of(&host),
+        NamesById::new(users).with_tree_of(&host),
         smaps,
     )
     .with_run_queue(wants_run_queue);

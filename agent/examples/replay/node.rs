@@ -9,8 +9,8 @@ use headcount::{
     group::{BootTime, Classifier, Grouper, Policy},
     process::{Facts, Memory, Probe, ProcessId, Table},
     source::{
-        Fact, Names, Origin, Statistics, Tier, Users,
-        bpf::{Carried, Snapshot, from_ring},
+        Fact, NamesById, Origin, Statistics, Tier, Users,
+        bpf::{Carried, Pieces, Snapshot, from_ring},
     },
 };
 use std::io;
@@ -23,7 +23,8 @@ const BEGAN_NS: u64 = 500_000_000_000;
 #[derive(Debug)]
 pub struct Node {
     carried: Carried,
-    names: Names,
+    pieces: Pieces,
+    names: NamesById,
     table: Table,
     grouper: Grouper,
     collectors: Collectors,
@@ -42,7 +43,7 @@ impl Node {
             children: true,
             remove_empty: false,
         };
-        let mut names = Names::new(Users::new("/nowhere".into()));
+        let mut names = NamesById::new(Users::new("/nowhere".into()));
         names.learn(
             1,
             &facts(ProcessId {
@@ -54,6 +55,7 @@ impl Node {
         Self {
             // All that any kernel tells.
             carried: Carried::new(&Layout::zeroed(), PAGE_BYTES),
+            pieces: Pieces::default(),
             names,
             table: Table::new(BEGAN_NS),
             grouper: Grouper::new(Box::new(placer), policy),
@@ -92,8 +94,9 @@ impl Node {
         let Self { table, grouper, .. } = self;
         self.names.begin_drain();
         for record in records {
-            let event = from_ring(record, self.carried, &mut self.names);
-            let (_, event) = event.expect("a record of ours");
+            let event = from_ring(record, self.carried, &mut self.pieces);
+            let (_, mut event) = event.expect("a record of ours");
+            self.names.complete(&mut event);
             table.apply(event, grouper);
         }
         table.end_drain(grouper);

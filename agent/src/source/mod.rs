@@ -23,7 +23,7 @@ mod thread_state;
 mod users;
 
 pub use hidden::HiddenStatistics;
-pub use names::Names;
+pub use names::NamesById;
 pub use observer::{Error, Observer};
 pub use procfs::{Away, NodeReading};
 pub use smaps::{Smaps, SmapsStatistics};

@@ -1,13 +1,12 @@
 //! Looks up the names of users and cgroups by the numbers in kernel records.
 //!
-//! In: user ids and cgroup v2 ids, and facts of live processes to learn from. Out: user names, cgroup paths and containers.
-//! Also keeps the pieces of arguments (`Pieces`) whose exec record is still to come.
+//! In: events with user ids and cgroup v2 ids, and facts of live processes to learn from. Out: the same events with user names,
+//! cgroup paths and containers.
 
-use super::bpf::Pieces;
 use super::cgroup_tree::CgroupTree;
 use super::users::Users;
 use crate::host::Host;
-use crate::process::{Container, Facts, container_path_within};
+use crate::process::{Container, Event, Facts, container_path_within};
 use std::{collections::HashMap, sync::Arc};
 
 /// Maximum number of cgroups whose paths are remembered. Full: all are forgotten and learnt again.
@@ -15,7 +14,7 @@ const CGROUPS: usize = 4096;
 
 /// The names that are known so far.
 #[derive(Debug)]
-pub struct Names {
+pub struct NamesById {
     users: Users,
     /// Whether the file of users may be read again. Each drain may read it once, so that a user without a name who starts many
     /// programs causes no more work than that.
@@ -24,20 +23,18 @@ pub struct Names {
     cgroups: HashMap<u64, Cgroup>,
     /// `None` if the tree is not visible.
     tree: Option<CgroupTree>,
-    /// Pieces of arguments whose exec record is still to come.
-    pub(super) pieces: Pieces,
 }
 
 /// What is known of a cgroup.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Cgroup {
+struct Cgroup {
     /// The paths in `/proc/<pid>/cgroup` of a process in it.
-    pub(super) paths: Vec<String>,
+    paths: Vec<String>,
     /// The names that Kubernetes gives to its container; `None` if unknown.
-    pub(super) container: Option<Arc<Container>>,
+    container: Option<Arc<Container>>,
 }
 
-impl Names {
+impl NamesById {
     /// Names without any cgroup yet.
     pub fn new(users: Users) -> Self {
         Self {
@@ -45,7 +42,6 @@ impl Names {
             may_read: true,
             cgroups: HashMap::new(),
             tree: None,
-            pieces: Pieces::default(),
         }
     }
 
@@ -54,8 +50,30 @@ impl Names {
         self.may_read = true;
     }
 
+    /// Adds the names of user and cgroup to the facts in an event of the kernel programs.
+    pub fn complete(&mut self, event: &mut Event) {
+        match event {
+            Event::Execed { facts, .. } => self.complete_facts(facts),
+            Event::Released(released) => self.complete_facts(&mut released.facts),
+            Event::Forked { .. } | Event::Exited { .. } => {}
+        }
+    }
+
+    /// Adds the names of user and cgroup; facts with an unknown cgroup are incomplete.
+    pub(super) fn complete_facts(&mut self, facts: &mut Facts) {
+        if let Some(id) = facts.cgroup_id {
+            match self.cgroup(id, facts.tgid) {
+                Some(found) => (facts.cgroups, facts.container) = (found.paths, found.container),
+                None => facts.incomplete |= id != 0,
+            }
+        }
+        if let Some(uid) = facts.uid {
+            facts.username = self.username(uid);
+        }
+    }
+
     /// The name of the user, or the number if the host has no name for it.
-    pub fn username(&mut self, uid: u32) -> String {
+    fn username(&mut self, uid: u32) -> String {
         match self.users.known(uid) {
             Some(name) => name.to_owned(),
             None if std::mem::take(&mut self.may_read) => self.users.name(uid),
@@ -72,7 +90,7 @@ impl Names {
 
     /// What is known of the cgroup with this v2 id, in which process `tgid` executed a program. `None` if no process was seen
     /// alive in it and the tree does not have it.
-    pub(super) fn cgroup(&mut self, id: u64, tgid: u32) -> Option<Cgroup> {
+    fn cgroup(&mut self, id: u64, tgid: u32) -> Option<Cgroup> {
         if let Some(known) = self.cgroups.get(&id) {
             return Some(known.clone());
         }
@@ -141,7 +159,7 @@ mod tests {
 
     #[test]
     fn facts_that_other_processes_of_the_cgroup_may_lack_are_not_learnt() {
-        let mut names = Names::new(Users::new("/nowhere".into()));
+        let mut names = NamesById::new(Users::new("/nowhere".into()));
         let of_version_1 = Facts {
             cgroups_by_id: Vec::new(),
             ..facts("/docker/x", Some("p"))
@@ -153,7 +171,7 @@ mod tests {
     /// A host with version 1 beside version 2, on which some program has moved the process to another cgroup of version 1.
     #[test]
     fn a_container_that_the_v2_path_names_is_learnt_beside_other_paths() {
-        let mut names = Names::new(Users::new("/nowhere".into()));
+        let mut names = NamesById::new(Users::new("/nowhere".into()));
         let path = format!("/kubepods/pod1/{}", "0bad".repeat(16));
         let hybrid = Facts {
             cgroups: vec!["/elsewhere".to_owned(), path.clone()],
@@ -168,7 +186,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let passwd = folder.path().join("passwd");
         std::fs::write(&passwd, "a:x:1:\n").unwrap();
-        let mut names = Names::new(Users::new(passwd.clone()));
+        let mut names = NamesById::new(Users::new(passwd.clone()));
         assert_eq!(
             (names.username(1), names.username(2)),
             ("a".into(), "2".into())
@@ -184,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_cgroup_keeps_its_container_until_it_is_another_one() {
-        let mut names = Names::new(Users::new("/nowhere".into()));
+        let mut names = NamesById::new(Users::new("/nowhere".into()));
         assert_eq!(names.cgroup(1, 7), None);
         for (path, pod, expected) in [
             ("/a", None, None),

@@ -5,7 +5,7 @@
 //! of drains, facts of single processes, statistics. Keeping state about processes is left to the process table.
 
 use super::{
-    Fact, Names, NodeCounts, NodeReading, Origin, SelfTest, Smaps, Statistics, Tier,
+    Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, Statistics, Tier,
     bpf::{self, Found, Kernel, Plan},
     hidden::Hidden,
     procfs::{self, Procfs},
@@ -23,7 +23,7 @@ const NODE_READINGS: u32 = 4;
 pub struct Observer {
     kernel: Option<Kernel>,
     procfs: Procfs,
-    names: Names,
+    names: NamesById,
     smaps: Option<Smaps>,
     switch: SwitchPass,
     hidden: Hidden,
@@ -51,7 +51,12 @@ pub enum Error {
 
 impl Observer {
     /// `kernel`: the programs, if the plan has any. `smaps`: the reader of proportional memory, if it is on.
-    pub fn new(kernel: Option<Kernel>, procfs: Procfs, names: Names, smaps: Option<Smaps>) -> Self {
+    pub fn new(
+        kernel: Option<Kernel>,
+        procfs: Procfs,
+        names: NamesById,
+        smaps: Option<Smaps>,
+    ) -> Self {
         let plan = kernel.as_ref().map_or(Plan::PROCFS, Kernel::plan);
         let tickless = procfs.host().nohz_full();
         let split = tickless
@@ -168,10 +173,18 @@ impl Observer {
     /// # Errors
     /// When a map cannot be read.
     pub fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, Error> {
-        match &mut self.kernel {
-            Some(kernel) => Ok(kernel.drain(&mut self.names, sink)?),
-            None => Ok(false),
-        }
+        let Some(kernel) = &mut self.kernel else {
+            return Ok(false);
+        };
+        let names = &mut self.names;
+        names.begin_drain();
+        let is_full = kernel.drain(&mut |mut found| {
+            if let Found::Event(event) = &mut found {
+                names.complete(event);
+            }
+            sink(found);
+        })?;
+        Ok(is_full)
     }
 
     /// The facts of a live process, from `/proc`, with at most `argv_bytes` bytes of arguments.

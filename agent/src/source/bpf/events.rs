@@ -1,15 +1,12 @@
-//! Converts records of the ring, entries of the overflow hash and sums by comm to events. Pure, except for the lookups of
-//! names in [`Names`].
+//! Converts records of the ring, entries of the overflow hash and sums by comm to events. Pure.
 //!
-//! In: bytes of a record or entry. Out: one or more [`Event`]s with their time, or a [`Coarse`] sum. Names come from the
-//! records only; nothing here reads `/proc`. Sorting is left to the caller.
+//! In: bytes of a record or entry. Out: one or more [`Event`]s with their time, or a [`Coarse`] sum. The facts in an event have
+//! numbers of users and cgroups, not yet their names (`source/names.rs`). Sorting is left to the caller.
 
+use super::pieces::Pieces;
 use super::snapshot::{Carried, process_id};
-use crate::{
-    process::{
-        Arguments, Coarse, Event, ExitStatus, Facts, Former, Launch, Lifecycle, Merged, Released,
-    },
-    source::names::Names,
+use crate::process::{
+    Arguments, Coarse, Event, ExitStatus, Facts, Former, Launch, Lifecycle, Merged, Released,
 };
 use agent_common::{
     ARGV_BYTES, ARGV_CUT, CoarseSums, Comm, EXEC_BORROWED_IDS, EXEC_REAL_UID, EXIT_OOM,
@@ -28,7 +25,7 @@ fn text(comm: &Comm) -> Vec<u8> {
         .to_vec()
 }
 
-fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) -> Facts {
+fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8]) -> Facts {
     let comm = text(&head.comm);
     let is_cut = head.flags & ARGV_CUT != 0;
     let mut argv = Arguments::of_file(argv);
@@ -39,9 +36,6 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
     if is_cut {
         argv = argv.cut();
     }
-    let cgroup = names.cgroup(head.cgroup_id, id.tgid);
-    let is_unknown = cgroup.is_none() && head.cgroup_id != 0;
-    let cgroup = cgroup.unwrap_or_default();
     Facts {
         tgid: id.tgid,
         start_ns: id.start_ns,
@@ -49,17 +43,14 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8], names: &mut Names) ->
         comm,
         argv,
         uid: Some(head.euid),
-        username: names.username(head.euid),
-        cgroups: cgroup.paths,
         cgroup_id: Some(head.cgroup_id),
-        container: cgroup.container,
-        incomplete: is_cut || is_unknown,
+        incomplete: is_cut,
         ..Facts::default()
     }
 }
 
 /// What a release record says about the names of a process, for one whose exec was not reported.
-fn last_facts(record: &ReleaseRecord, names: &mut Names) -> Facts {
+fn last_facts(record: &ReleaseRecord) -> Facts {
     let comm = text(&record.comm);
     Facts {
         tgid: record.id.tgid,
@@ -68,7 +59,6 @@ fn last_facts(record: &ReleaseRecord, names: &mut Names) -> Facts {
         argv: [&comm].into_iter().collect(),
         comm,
         uid: Some(record.euid),
-        username: names.username(record.euid),
         incomplete: true,
         ..Facts::default()
     }
@@ -82,17 +72,17 @@ fn whole<T: Pod>(bytes: &[u8]) -> Option<T> {
 pub type Timed = (u64, Event);
 
 /// Stores a record with a further piece of the arguments of an exec. Returns `false` for every other record.
-pub(super) fn keep_piece(bytes: &[u8], names: &mut Names) -> bool {
+pub(super) fn keep_piece(bytes: &[u8], pieces: &mut Pieces) -> bool {
     let is_piece = bytes.starts_with(&kind::ARGUMENTS.to_ne_bytes());
     if let Some((record, argv)) = exec_record(bytes).filter(|_| is_piece) {
-        names.pieces.add(&record, argv);
+        pieces.add(&record, argv);
         return true;
     }
     false
 }
 
-/// Converts one record of the ring. `None` if its kind is unknown or it is too short; the caller counts it as lost.
-pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Timed> {
+/// Converts one record of the ring. `pieces`: further arguments of execs, from the records before. `None` if its kind is unknown or it is too short; the caller counts it as lost.
+pub fn from_ring(bytes: &[u8], carried: Carried, pieces: &mut Pieces) -> Option<Timed> {
     let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
     match first {
         kind::FORK => {
@@ -102,7 +92,7 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
         }
         kind::EXEC => {
             let (record, first) = exec_record(bytes)?;
-            let more = names.pieces.take(&record);
+            let more = pieces.take(&record);
             let argv = match more.is_empty() {
                 true => Cow::Borrowed(first),
                 false => Cow::Owned([first, &more].concat()),
@@ -113,7 +103,7 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
             }
             let event = Event::Execed {
                 id: process_id(&record.id),
-                facts: Box::new(exec_facts(&record.id, &head, &argv, names)),
+                facts: Box::new(exec_facts(&record.id, &head, &argv)),
                 parent: record.head.parent_tgid,
                 counters: carried.counters(&record.totals),
                 former: Former {
@@ -135,7 +125,7 @@ pub fn from_ring(bytes: &[u8], carried: Carried, names: &mut Names) -> Option<Ti
         }
         kind::RELEASE => {
             let record: ReleaseRecord = whole(bytes)?;
-            let event = Event::Released(Box::new(released(&record, carried, names)));
+            let event = Event::Released(Box::new(released(&record, carried)));
             Some((record.time_ns, event))
         }
         _ => None,
@@ -164,11 +154,11 @@ fn is_oom_kill(flags: u32, wait_status: u32) -> bool {
     flags & EXIT_OOM != 0 && wait_status & 0x7f == SIGKILL
 }
 
-fn released(record: &ReleaseRecord, carried: Carried, names: &mut Names) -> Released {
+fn released(record: &ReleaseRecord, carried: Carried) -> Released {
     Released {
         id: process_id(&record.id),
         parent: record.parent_tgid,
-        facts: last_facts(record, names),
+        facts: last_facts(record),
         counters: carried.counters(&record.totals),
         projected: record.flags & RELEASE_PROJECTED != 0,
         repeated: record.flags & RELEASE_REPEATED != 0,
@@ -193,7 +183,6 @@ pub(super) fn from_overflow(
     id: &Identity,
     record: &OverflowRecord,
     carried: Carried,
-    names: &mut Names,
 ) -> Vec<Timed> {
     let process = process_id(id);
     let has = |flag| record.flags & flag != 0;
@@ -206,7 +195,7 @@ pub(super) fn from_overflow(
         events.push((process.start_ns, event));
     }
     if has(OVERFLOW_EXECED) {
-        let facts = Box::new(exec_facts(id, &record.head, &[], names));
+        let facts = Box::new(exec_facts(id, &record.head, &[]));
         let merged = Merged {
             execs: u64::from(record.execs.saturating_sub(1)),
             counters: carried.counters(&record.exec_totals),
@@ -245,7 +234,7 @@ pub(super) fn from_overflow(
             parent_tgid: record.parent_tgid,
             zero: 0,
         };
-        let event = Event::Released(Box::new(released(&record, carried, names)));
+        let event = Event::Released(Box::new(released(&record, carried)));
         events.push((record.time_ns, event));
     }
     events
@@ -302,6 +291,7 @@ pub(super) fn sum<T: Pod + Default>(cpus: impl Iterator<Item = T>) -> T {
 mod tests {
     use super::*;
     use crate::process::Container;
+    use crate::source::NamesById;
     use bytemuck::Zeroable as _;
 
     #[test]
@@ -309,7 +299,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let passwd = folder.path().join("passwd");
         std::fs::write(&passwd, "web:x:33:\n").unwrap();
-        let mut names = Names::new(crate::source::Users::new(passwd));
+        let mut names = NamesById::new(crate::source::Users::new(passwd));
         let container = std::sync::Arc::new(Container {
             namespace: "ns".to_owned(),
             pod: "p".to_owned(),
@@ -324,7 +314,8 @@ mod tests {
         names.learn(5, &alive, None);
         let mut head = ExecHead::zeroed();
         (head.euid, head.parent_tgid, head.cgroup_id) = (33, 7, 5);
-        let facts = exec_facts(&Identity::zeroed(), &head, b"a\0b\0", &mut names);
+        let mut facts = exec_facts(&Identity::zeroed(), &head, b"a\0b\0");
+        names.complete_facts(&mut facts);
         assert_eq!(
             (facts.parent, facts.uid, &*facts.username),
             (7, Some(33), "web")
@@ -336,7 +327,8 @@ mod tests {
         assert_eq!((facts.cwd.len(), facts.incomplete), (0, false));
         let mut record = ReleaseRecord::zeroed();
         (record.euid, record.parent_tgid) = (34, 8);
-        let facts = last_facts(&record, &mut names);
+        let mut facts = last_facts(&record);
+        names.complete_facts(&mut facts);
         assert_eq!(
             (facts.parent, facts.uid, &*facts.username),
             (8, Some(34), "34")
@@ -346,7 +338,6 @@ mod tests {
 
     #[test]
     fn overflow_entry_with_many_execs_reports_all_of_them() {
-        let mut names = Names::new(crate::source::Users::new("/nowhere".into()));
         let mut record = OverflowRecord::zeroed();
         record.flags = OVERFLOW_EXECED;
         let carried = Carried::new(&agent_common::Layout::ABSENT, 4096);
@@ -357,7 +348,7 @@ mod tests {
                 start_ns: 9,
                 zero: 0,
             };
-            let found = from_overflow(&id, &record, carried, &mut names);
+            let found = from_overflow(&id, &record, carried);
             assert_eq!(found.len(), 1, "a bounded number of events");
             let mut table = crate::process::Table::new(0);
             let mut sums = crate::process::sums::Sums::default();

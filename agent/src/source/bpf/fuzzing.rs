@@ -15,10 +15,10 @@ use arbitrary::{Arbitrary, Unstructured};
 
 use super::btf::Btf;
 use super::snapshot::{Carried, Snapshot};
-use super::{events, support::Support};
+use super::{Pieces, events, support::Support};
 use crate::process::sums::Sums;
 use crate::process::{Counters, Event, Pass, ProcessId, Table};
-use crate::source::{Names, Users};
+use crate::source::{NamesById, Users};
 
 pub(crate) use history::history;
 
@@ -36,8 +36,8 @@ fn carried() -> Carried {
 }
 
 /// Names on a node without a user database.
-fn names() -> Names {
-    Names::new(Users::new(PathBuf::new()))
+fn names() -> NamesById {
+    NamesById::new(Users::new(PathBuf::new()))
 }
 
 /// Parses any bytes as type information. The parser must not panic, and must find only names that are in the bytes.
@@ -208,7 +208,7 @@ pub(crate) fn records(input: &[u8]) {
 /// The process table, and the largest total that was reported of each process.
 struct Listener {
     now_ns: u64,
-    names: Names,
+    pieces: Pieces,
     table: Table,
     sums: Sums,
     told: HashMap<ProcessId, u64>,
@@ -218,7 +218,7 @@ impl Listener {
     fn new() -> Self {
         Self {
             now_ns: 1000,
-            names: names(),
+            pieces: Pieces::default(),
             table: Table::new(1000),
             sums: Sums::default(),
             told: HashMap::new(),
@@ -257,16 +257,16 @@ impl Listener {
     }
 
     fn ring(&mut self, record: &[u8]) {
-        if events::keep_piece(record, &mut self.names) {
+        if events::keep_piece(record, &mut self.pieces) {
             return;
         }
-        let found = events::from_ring(record, carried(), &mut self.names);
+        let found = events::from_ring(record, carried(), &mut self.pieces);
         found.into_iter().for_each(|(_, event)| self.apply(event));
     }
 
     fn overflow(&mut self, id: &Identity, record: &[u8]) {
         let record = bytemuck::pod_read_unaligned(&record[..size_of::<OverflowRecord>()]);
-        let found = events::from_overflow(id, &record, carried(), &mut self.names);
+        let found = events::from_overflow(id, &record, carried());
         found.into_iter().for_each(|(_, event)| self.apply(event));
     }
 

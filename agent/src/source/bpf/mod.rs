@@ -38,13 +38,13 @@ mod wire;
 
 pub use events::{Timed, from_ring};
 pub use load::{Error, Sizes};
-pub(super) use pieces::Pieces;
+pub use pieces::Pieces;
 pub use plan::{Plan, Program, Request};
 pub use snapshot::{Carried, Snapshot};
 pub use support::{Obstacle, Support};
 pub use switch::RunTimes;
 
-use super::{Names, Statistics, Tier};
+use super::{Statistics, Tier};
 use crate::{
     host::boottime_ns,
     process::{Attribution, Coarse, Event, Folds, Pass, ProcessId},
@@ -310,18 +310,13 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn drain(
-        &mut self,
-        names: &mut Names,
-        sink: &mut impl FnMut(Found),
-    ) -> Result<bool, Error> {
-        names.begin_drain();
+    pub fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, Error> {
         let now_ns = boottime_ns();
         let is_full = self.overflow.turn();
         let mut found = std::mem::take(&mut self.later);
         let mut merged = Ok(());
         if matches!(is_full, Ok(true)) {
-            merged = self.merge_overflow(names, &mut found);
+            merged = self.merge_overflow(&mut found);
         }
         // Handed over even if the hash could not be read: the records are no longer in the ring.
         for (_, event) in found {
@@ -332,7 +327,7 @@ impl Kernel {
             sink(Found::Event(event));
         }
         if !matches!(is_full, Ok(true)) {
-            self.pass_on(now_ns, names, sink);
+            self.pass_on(now_ns, sink);
         }
         merged?;
         let is_full = is_full?;
@@ -350,7 +345,7 @@ impl Kernel {
 
     /// Hands over the events of the ring up to `now_ns`, one by one, without storing them. By then no record had gone to the
     /// hash, so no event has to wait for one of the hash.
-    fn pass_on(&mut self, now_ns: u64, names: &mut Names, sink: &mut impl FnMut(Found)) {
+    fn pass_on(&mut self, now_ns: u64, sink: &mut impl FnMut(Found)) {
         let Self {
             ring,
             self_test,
@@ -358,7 +353,7 @@ impl Kernel {
             later,
             ..
         } = self;
-        ring.read(self.carried, names, |(time_ns, event)| {
+        ring.read(self.carried, |(time_ns, event)| {
             if time_ns > now_ns {
                 later.push((time_ns, event));
                 return true;
@@ -375,22 +370,22 @@ impl Kernel {
     /// Sorts the events of ring and hash by time, because the fork of a child may be in one and that of its parent in the
     /// other. Ring events after the exchange of generations wait for the next drain: the hash that the programs write now may
     /// hold earlier ones.
-    fn merge_overflow(&mut self, names: &mut Names, found: &mut Vec<Timed>) -> Result<(), Error> {
-        self.read_ring(names, found);
+    fn merge_overflow(&mut self, found: &mut Vec<Timed>) -> Result<(), Error> {
+        self.read_ring(found);
         let pass_started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
         let turned_ns = boottime_ns();
         self.tell(pass_started_ns)?;
         overflow::wait_for_programs();
-        self.read_ring(names, found);
-        self.overflow.drain(self.carried, names, found)?;
+        self.read_ring(found);
+        self.overflow.drain(self.carried, found)?;
         found.sort_by_key(|(time_ns, _)| *time_ns);
         let at = found.partition_point(|(time_ns, _)| *time_ns <= turned_ns);
         self.later = found.split_off(at);
         Ok(())
     }
 
-    fn read_ring(&mut self, names: &mut Names, found: &mut Vec<Timed>) {
-        self.ring.read(self.carried, names, |event| {
+    fn read_ring(&mut self, found: &mut Vec<Timed>) {
+        self.ring.read(self.carried, |event| {
             found.push(event);
             false
         });

@@ -7,7 +7,6 @@ use super::{
     Error, Found, events, events::Timed, load, map_usage::MapUsage, snapshot::Carried, take,
     wire::Wire,
 };
-use crate::source::Names;
 use agent_common::{COARSE_ENTRIES, CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};
 use aya::{
     Ebpf,
@@ -75,12 +74,7 @@ impl Overflow {
     }
 
     /// Empties the generation of the hash that was in use before the exchange, and adds its events to `found`.
-    pub(super) fn drain(
-        &mut self,
-        carried: Carried,
-        names: &mut Names,
-        found: &mut Vec<Timed>,
-    ) -> Result<(), Error> {
+    pub(super) fn drain(&mut self, carried: Carried, found: &mut Vec<Timed>) -> Result<(), Error> {
         let old = &mut self.generations[1 - self.active];
         let keys = old.keys().collect::<Result<Vec<_>, _>>()?;
         self.usage.found(keys.len() as u64);
@@ -88,7 +82,7 @@ impl Overflow {
             let record = old.get(&key, 0)?.0;
             old.remove(&key)?;
             self.entries += 1;
-            found.extend(events::from_overflow(&key.0, &record, carried, names));
+            found.extend(events::from_overflow(&key.0, &record, carried));
         }
         Ok(())
     }

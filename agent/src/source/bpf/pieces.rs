@@ -14,7 +14,7 @@ const MOST: usize = 16;
 
 /// The pieces that wait for their exec record.
 #[derive(Debug, Default)]
-pub(in crate::source) struct Pieces {
+pub struct Pieces {
     waiting: VecDeque<Waiting>,
 }
 

@@ -4,10 +4,10 @@ use super::{
     events::{self, Timed},
     load,
     map_usage::MapUsage,
+    pieces::Pieces,
     snapshot::Carried,
     take,
 };
-use crate::source::Names;
 use aya::{
     Ebpf,
     maps::{MapData, RingBuf},
@@ -23,6 +23,8 @@ const HEAD_BYTES: usize = 8;
 pub(super) struct Ring {
     records: RingBuf<MapData>,
     bytes: u32,
+    /// Arguments of execs whose own record is still to come.
+    pieces: Pieces,
     /// How full the ring was when it was read.
     pub(super) usage: MapUsage,
     pub(super) received: u64,
@@ -35,6 +37,7 @@ impl Ring {
         Ok(Self {
             records: take(ebpf, "RING")?,
             bytes,
+            pieces: Pieces::default(),
             usage: MapUsage::new("ring", bytes),
             received: 0,
             malformed: 0,
@@ -48,20 +51,15 @@ impl Ring {
 
     /// Hands over events until `is_enough` returns `true` or the ring is empty. It reads no more bytes than the ring holds, so it
     /// ends however fast records come.
-    pub(super) fn read(
-        &mut self,
-        carried: Carried,
-        names: &mut Names,
-        mut is_enough: impl FnMut(Timed) -> bool,
-    ) {
+    pub(super) fn read(&mut self, carried: Carried, mut is_enough: impl FnMut(Timed) -> bool) {
         let mut budget = self.bytes as usize;
         let mut bytes = 0;
         while let Some(record) = self.records.next() {
             budget = budget.saturating_sub(record.len());
             bytes += (HEAD_BYTES + record.len()).next_multiple_of(HEAD_BYTES);
-            let was_enough = !events::keep_piece(&record, names) && {
+            let was_enough = !events::keep_piece(&record, &mut self.pieces) && {
                 self.received += 1;
-                let event = events::from_ring(&record, carried, names);
+                let event = events::from_ring(&record, carried, &mut self.pieces);
                 self.malformed += u64::from(event.is_none());
                 event.is_some_and(&mut is_enough)
             };

@@ -10,10 +10,10 @@ use arbitrary::{Arbitrary, Unstructured};
 
 use super::groups::{Groups, numbers};
 use super::node::{Process, Record, add};
-use super::{carried, names};
+use super::{Pieces, carried, names};
 use crate::process::sums::Sums;
 use crate::process::{Delta, Lifecycle, Table};
-use crate::source::Names;
+use crate::source::NamesById;
 use crate::source::bpf::events::{self, Timed};
 use crate::source::bpf::snapshot::Snapshot;
 
@@ -103,7 +103,8 @@ struct History {
     hash: BTreeMap<(u64, u32), OverflowRecord>,
     late: Vec<Record>,
     has_lost: bool,
-    names: Names,
+    pieces: Pieces,
+    names: NamesById,
     table: Table,
     sums: Sums,
     groups: Groups,
@@ -120,6 +121,7 @@ impl History {
             hash: BTreeMap::new(),
             late: Vec::new(),
             has_lost: false,
+            pieces: Pieces::default(),
             names: names(),
             table: Table::new(1000),
             sums: Sums::default(),
@@ -239,7 +241,7 @@ impl History {
         let late = std::mem::take(&mut self.late);
         let mut found: Vec<Timed> = Vec::new();
         for record in std::mem::replace(&mut self.ring, late) {
-            let event = events::from_ring(&record.bytes(), carried, &mut self.names);
+            let event = events::from_ring(&record.bytes(), carried, &mut self.pieces);
             found.push(event.expect("a record of ours"));
         }
         for ((start_ns, tgid), record) in std::mem::take(&mut self.hash) {
@@ -248,15 +250,11 @@ impl History {
                 tgid,
                 zero: 0,
             };
-            found.extend(events::from_overflow(
-                &id,
-                &record,
-                carried,
-                &mut self.names,
-            ));
+            found.extend(events::from_overflow(&id, &record, carried));
         }
         found.sort_by_key(|(time_ns, _)| *time_ns);
-        for (_, event) in found {
+        for (_, mut event) in found {
+            self.names.complete(&mut event);
             self.table.apply(event.clone(), &mut self.sums);
             self.groups.apply(event);
         }
