@@ -9,6 +9,7 @@
 //! iterator shows again, or whose final record arrives, is not counted twice.
 
 use super::procfs::Procfs;
+use super::statistics::HiddenStatistics;
 use crate::process::Pass;
 use std::collections::HashSet;
 
@@ -17,15 +18,6 @@ const MOST: usize = 256;
 /// Minimum time between two comparisons, nanoseconds. Processes are born and end between the pass and the count of tasks, so
 /// on a busy node some often seem to be missing.
 const COMPARE_NS: u64 = 30_000_000_000;
-
-/// Live processes that the iterator did not show.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HiddenStatistics {
-    /// Read from `/proc` at each pass.
-    pub read: u64,
-    /// Not read, because there are more than the bound; as of the last comparison.
-    pub omitted: u64,
-}
 
 /// The hidden processes that are known.
 #[derive(Debug, Default)]

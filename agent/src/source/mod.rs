@@ -7,6 +7,7 @@
 mod bound;
 pub mod bpf;
 mod cgroup_tree;
+mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod hidden;
@@ -22,13 +23,14 @@ mod switch;
 mod thread_state;
 mod users;
 
-pub use hidden::HiddenStatistics;
+pub use error::Error;
 pub use names::NamesById;
-pub use observer::{Error, Observer};
+pub use observer::Observer;
 pub use procfs::{Away, NodeReading};
-pub use smaps::{Smaps, SmapsStatistics};
+pub use smaps::Smaps;
 pub use statistics::{
-    Balances, ExitHook, Fact, KernelTotals, MapStatistics, NodeCounts, Origin, ProgramStatistics,
-    RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, SelfTest, Sides, Statistics, Tier,
+    Balances, ExitHook, Fact, HiddenStatistics, KernelTotals, MapStatistics, NodeCounts, Origin,
+    ProgramStatistics, RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, SelfTest, Sides,
+    SmapsStatistics, Statistics, Tier,
 };
 pub use users::Users;

@@ -5,7 +5,7 @@
 //! of drains, facts of single processes, statistics. Keeping state about processes is left to the process table.
 
 use super::{
-    Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, Statistics, Tier,
+    Error, Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, Statistics, Tier,
     bpf::{self, Found, Kernel, Plan},
     hidden::Hidden,
     procfs::{self, Procfs},
@@ -33,20 +33,6 @@ pub struct Observer {
     wants_run_queue: bool,
     /// Number of failed passes through the kernel programs.
     failed: u64,
-}
-
-/// Why a pass or a drain failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The task iterator, or the control map that is written before a pass.
-    #[error("the task iterator: {0}")]
-    Iterator(io::Error),
-    /// A map of the kernel programs could not be read or written.
-    #[error(transparent)]
-    Kernel(#[from] bpf::Error),
-    /// The list of processes in `/proc` could not be read.
-    #[error(transparent)]
-    Procfs(#[from] procfs::Error),
 }
 
 impl Observer {

@@ -1,6 +1,5 @@
 //! The statistics of the sources, which the collectors export. Data only; the sources fill it in.
 
-use super::{HiddenStatistics, SmapsStatistics};
 use std::collections::HashMap;
 
 pub use agent_common::{RUN_QUEUE_BOUNDS, RunQueueWaits};
@@ -199,6 +198,32 @@ pub struct RunQueueStatistics {
     pub missed: u64,
     /// Number of new processes that found the map of slots full.
     pub full: u64,
+}
+
+/// Live processes that the iterator did not show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HiddenStatistics {
+    /// Read from `/proc` at each pass.
+    pub read: u64,
+    /// Not read, because there are more than the bound; as of the last comparison.
+    pub omitted: u64,
+}
+
+/// Readings of proportional memory since the agent's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SmapsStatistics {
+    /// Successful readings of a process.
+    pub readings: u64,
+    /// Failed readings of a process.
+    pub failures: u64,
+    /// Processes that ran since their last reading and wait for the next one.
+    pub waiting: u64,
+    /// Reader threads that one process has blocked for 1 s or longer.
+    pub held_up: u64,
+    /// Readings left out, because processes of the same user block as many readers as they may.
+    pub refused: u64,
+    /// Age of the oldest reading of a live process, nanoseconds; `None` before the first.
+    pub oldest_age_ns: Option<u64>,
 }
 
 /// The statistics of all sources together.

@@ -8,7 +8,7 @@
 
 use super::{
     bpf::{Kernel, RunTimes},
-    observer::Error,
+    error::Error,
     procfs::{Procfs, Sampled},
 };
 use crate::process::{Cpu, Pass, ProcessId, Sample, ThreadSample};

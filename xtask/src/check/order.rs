@@ -34,10 +34,7 @@ pub(super) const KNOWN: &[&str] = &[
     "agent/src/sandbox: allowed.rs -> system_calls.rs -> allowed.rs",
     "agent/src/source/bpf: load.rs -> plan.rs -> support.rs -> no_preempt.rs -> load.rs",
     "agent/src/source/bpf: load.rs -> no_preempt.rs -> load.rs",
-    "agent/src/source: hidden.rs -> procfs/ -> statistics.rs -> hidden.rs",
-    "agent/src/source: observer.rs -> switch.rs -> observer.rs",
     "agent/src/source: pods.rs -> procfs/ -> pods.rs",
-    "agent/src/source: procfs/ -> statistics.rs -> smaps/ -> procfs/",
 ];
 
 /// Each module in a folder, and the other modules in that folder that it imports.

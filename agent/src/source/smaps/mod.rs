@@ -14,7 +14,7 @@
 
 mod work;
 
-use super::procfs::Procfs;
+use super::{procfs::Procfs, statistics::SmapsStatistics};
 use crate::{
     host::{Host, monotonic_ns, thread_cpu_ns},
     process::{Reading, Wanted},
@@ -24,23 +24,6 @@ use std::{
     time::Duration,
 };
 use work::{Outcome, Work};
-
-/// Counts about these readings since the agent's start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SmapsStatistics {
-    /// Successful readings of a process.
-    pub readings: u64,
-    /// Failed readings of a process.
-    pub failures: u64,
-    /// Processes that ran since their last reading and wait for the next one.
-    pub waiting: u64,
-    /// Reader threads that one process has blocked for 1 s or longer.
-    pub held_up: u64,
-    /// Readings left out, because processes of the same user block as many readers as they may.
-    pub refused: u64,
-    /// Age of the oldest reading of a live process, nanoseconds; `None` before the first.
-    pub oldest_age_ns: Option<u64>,
-}
 
 /// Queue and readers of proportional memory.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! State that the readers of proportional memory share: the queue, the budget, the processes being read, and the readings made.
 //! It does no IO.
 
-use super::SmapsStatistics;
 use crate::process::{Proportional, Reading, Wanted};
+use crate::source::SmapsStatistics;
 use crate::source::bound::Bound;
 use std::collections::VecDeque;
 

@@ -1,0 +1,18 @@
+//! Errors of passes and drains, whatever the tier.
+
+use super::{bpf, procfs};
+use std::io;
+
+/// Why a pass or a drain failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The task iterator, or the control map that is written before a pass.
+    #[error("the task iterator: {0}")]
+    Iterator(io::Error),
+    /// A map of the kernel programs could not be read or written.
+    #[error(transparent)]
+    Kernel(#[from] bpf::Error),
+    /// The list of processes in `/proc` could not be read.
+    #[error(transparent)]
+    Procfs(#[from] procfs::Error),
+}
