@@ -36,7 +36,7 @@ use partial::{Partial, serving};
 use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
 use source::{
-    NamesById, Observer, Smaps, Tier, Users,
+    NamesById, Observer, Smaps, Tier, UserNames,
     bpf::{self, Kernel, Request, Sizes},
     procfs::Procfs,
 };
@@ -270,7 +270,7 @@ fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<AgentState
     let boot_time = BootTime {
         unix_seconds: host.boot_time,
     };
-    let users = Users::new(host.passwd());
+    let users = UserNames::new(host.passwd());
     let procfs = Procfs::new(host.clone())
         .with_threads(threads)
         .with_cwd(classifier.uses_cwd())

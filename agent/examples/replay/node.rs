@@ -9,7 +9,7 @@ use headcount::{
     group::{BootTime, Classifier, Grouper, Policy},
     process::{Facts, Memory, Probe, ProcessId, Table},
     source::{
-        Fact, NamesById, Origin, Statistics, Tier, Users,
+        Fact, NamesById, Origin, Statistics, Tier, UserNames,
         bpf::{Carried, Pieces, Snapshot, from_ring},
     },
 };
@@ -43,7 +43,7 @@ impl Node {
             children: true,
             remove_empty: false,
         };
-        let mut names = NamesById::new(Users::new("/nowhere".into()));
+        let mut names = NamesById::new(UserNames::new("/nowhere".into()));
         names.learn(
             1,
             &facts(ProcessId {

@@ -33,4 +33,4 @@ pub use statistics::{
     ProgramStatistics, RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, SelfTest, Sides,
     SmapsStatistics, Statistics, Tier,
 };
-pub use users::Users;
+pub use users::UserNames;

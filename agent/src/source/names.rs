@@ -4,7 +4,7 @@
 //! cgroup paths and containers.
 
 use super::cgroup_tree::CgroupTree;
-use super::users::Users;
+use super::users::UserNames;
 use crate::host::Host;
 use crate::process::{Container, Event, Facts, container_path_within};
 use std::{collections::HashMap, sync::Arc};
@@ -15,7 +15,7 @@ const CGROUPS: usize = 4096;
 /// The names that are known so far.
 #[derive(Debug)]
 pub struct NamesById {
-    users: Users,
+    users: UserNames,
     /// Whether the file of users may be read again. Each drain may read it once, so that a user without a name who starts many
     /// programs causes no more work than that.
     may_read: bool,
@@ -36,7 +36,7 @@ struct Cgroup {
 
 impl NamesById {
     /// Names without any cgroup yet.
-    pub fn new(users: Users) -> Self {
+    pub fn new(users: UserNames) -> Self {
         Self {
             users,
             may_read: true,
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn facts_that_other_processes_of_the_cgroup_may_lack_are_not_learnt() {
-        let mut names = NamesById::new(Users::new("/nowhere".into()));
+        let mut names = NamesById::new(UserNames::new("/nowhere".into()));
         let of_version_1 = Facts {
             cgroups_by_id: Vec::new(),
             ..facts("/docker/x", Some("p"))
@@ -171,7 +171,7 @@ mod tests {
     /// A host with version 1 beside version 2, on which some program has moved the process to another cgroup of version 1.
     #[test]
     fn a_container_that_the_v2_path_names_is_learnt_beside_other_paths() {
-        let mut names = NamesById::new(Users::new("/nowhere".into()));
+        let mut names = NamesById::new(UserNames::new("/nowhere".into()));
         let path = format!("/kubepods/pod1/{}", "0bad".repeat(16));
         let hybrid = Facts {
             cgroups: vec!["/elsewhere".to_owned(), path.clone()],
@@ -186,7 +186,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let passwd = folder.path().join("passwd");
         std::fs::write(&passwd, "a:x:1:\n").unwrap();
-        let mut names = NamesById::new(Users::new(passwd.clone()));
+        let mut names = NamesById::new(UserNames::new(passwd.clone()));
         assert_eq!(
             (names.username(1), names.username(2)),
             ("a".into(), "2".into())
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_cgroup_keeps_its_container_until_it_is_another_one() {
-        let mut names = NamesById::new(Users::new("/nowhere".into()));
+        let mut names = NamesById::new(UserNames::new("/nowhere".into()));
         assert_eq!(names.cgroup(1, 7), None);
         for (path, pod, expected) in [
             ("/a", None, None),

@@ -9,7 +9,7 @@ use super::{
     bpf::{self, Found, Kernel, Plan},
     hidden::Hidden,
     procfs::{self, Procfs},
-    split::Split,
+    split::SplitCorrection,
     switch::SwitchPass,
 };
 use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
@@ -28,7 +28,7 @@ pub struct Observer {
     switch: SwitchPass,
     hidden: Hidden,
     /// Set if the iterator's split of CPU time is unreliable (CPUs without a tick).
-    split: Option<Split>,
+    split: Option<SplitCorrection>,
     /// Whether the collector of run-queue latency is on.
     wants_run_queue: bool,
     /// Number of failed passes through the kernel programs.
@@ -49,7 +49,7 @@ impl Observer {
             .filter(|_| plan.tier == Tier::Iterator)
             .map(|cpus| {
                 log::info!("CPUs without tick: {cpus}; the split of CPU time comes from /proc");
-                Split::default()
+                SplitCorrection::default()
             });
         Self {
             kernel,
@@ -207,8 +207,7 @@ impl Observer {
         id: ProcessId,
         wants_argv: bool,
     ) -> Result<procfs::Appearance, procfs::Error> {
-        let shown = self.switch.shown(id);
-        self.procfs.appearance(id.tgid, shown.start_ns, wants_argv)
+        self.procfs.appearance(self.switch.shown(id), wants_argv)
     }
 
     /// Sets whether facts include the working directory, from now on.

@@ -6,7 +6,6 @@
 //! The kubelet writes the links, but a process can influence its cgroup path. So a container gets names only if the path has
 //! a form that only a kubelet's runtime creates, and if its pod is the one in the target of the link.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,7 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use super::pod_link::{parse_link, parse_target};
-use super::procfs::parse_cgroup;
-use crate::process::{Container, ContainerPath, container_path};
+use crate::process::{Container, ContainerPath};
 
 /// Maximum number of links that are read and remembered, ten times that of the largest nodes. Containers of further links
 /// have no names, and the listing counts as failed.
@@ -26,29 +24,24 @@ const LINKS: usize = 16_384;
 #[derive(Debug)]
 pub(super) struct Pods {
     folder: PathBuf,
-    /// The cgroup file of process 1.
-    init: PathBuf,
-    node: OnceCell<Option<String>>,
-    known: HashMap<String, Named>,
+    known: HashMap<String, PodLink>,
     may_list: bool,
     failures: u64,
 }
 
 /// What is known from the link of a container.
 #[derive(Debug)]
-struct Named {
+struct PodLink {
     container: Arc<Container>,
     /// `None` if the target of the link is not in a pod's folder, as with old kubelets.
     pod_uid: Option<String>,
 }
 
 impl Pods {
-    /// Names from the links in `folder`; `init` is the cgroup file of process 1. Nothing is read before the first lookup.
-    pub(super) fn new(folder: PathBuf, init: PathBuf) -> Self {
+    /// Names from the links in `folder`. Nothing is read before the first lookup.
+    pub(super) fn new(folder: PathBuf) -> Self {
         Self {
             folder,
-            init,
-            node: OnceCell::new(),
             known: HashMap::new(),
             may_list: true,
             failures: 0,
@@ -58,15 +51,6 @@ impl Pods {
     /// Begins a pass: one more listing is allowed.
     pub(super) const fn begin_pass(&mut self) {
         self.may_list = true;
-    }
-
-    /// The id of the container that process 1 is in, if any: the node itself is a container then, as nodes of kind are.
-    pub(super) fn node(&self) -> Option<&str> {
-        let read = || {
-            let (paths, _) = parse_cgroup(&fs::read(&self.init).ok()?)?;
-            container_path(&paths).map(|path| path.id.to_owned())
-        };
-        self.node.get_or_init(read).as_deref()
     }
 
     /// The names of the container. `None` if no kubelet can have created it, if the kubelet has no link for it (or none yet), or
@@ -111,14 +95,14 @@ impl Pods {
 }
 
 /// Reads the links in `folder`, and returns whether these are all.
-fn read_links(folder: &Path) -> io::Result<(HashMap<String, Named>, bool)> {
+fn read_links(folder: &Path) -> io::Result<(HashMap<String, PodLink>, bool)> {
     let mut entries = fs::read_dir(folder)?;
     let mut known = HashMap::new();
     for entry in entries.by_ref().take(LINKS) {
         let entry = entry?;
         if let Some((id, container)) = parse_link(entry.file_name().as_bytes()) {
             let target = fs::read_link(entry.path()).unwrap_or_default();
-            let named = Named {
+            let named = PodLink {
                 container: Arc::new(container),
                 pod_uid: parse_target(target.as_os_str().as_bytes()).map(str::to_owned),
             };
@@ -131,6 +115,7 @@ fn read_links(folder: &Path) -> io::Result<(HashMap<String, Named>, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::container_path;
 
     const UID: &str = "1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
 
@@ -142,10 +127,6 @@ mod tests {
         let path = folder.join(format!("{pod}_ns_c-{id}.log"));
         // The target does not exist, because only the names of links count.
         std::os::unix::fs::symlink("/nowhere", path).unwrap();
-    }
-
-    fn of(folder: PathBuf) -> Pods {
-        Pods::new(folder, PathBuf::from("/nowhere"))
     }
 
     fn pod(pods: &mut Pods, number: u32) -> Option<String> {
@@ -164,7 +145,7 @@ mod tests {
         let target = format!("/var/log/pods/ns_a_{UID}/c/0.log");
         let path = dir.path().join(format!("a_ns_c-{}.log", id(1)));
         std::os::unix::fs::symlink(target, path).unwrap();
-        let mut pods = of(dir.path().to_owned());
+        let mut pods = Pods::new(dir.path().to_owned());
         let (id, other) = (id(1), "f".repeat(36));
         let escaped = UID.replace('-', "_");
         for (path, expected) in [
@@ -187,28 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_a_container_is_told_by_process_1() {
-        let dir = tempfile::tempdir().unwrap();
-        let init = dir.path().join("cgroup");
-        for (text, expected) in [
-            (format!("1:cpu:/docker/{}\n", id(7)), Some(id(7))),
-            (
-                format!("0::/system.slice/docker-{}.scope/init.scope\n", id(7)),
-                Some(id(7)),
-            ),
-            ("0::/init.scope\n".to_owned(), None),
-            ("nonsense".to_owned(), None),
-        ] {
-            fs::write(&init, &text).unwrap();
-            let pods = Pods::new(dir.path().to_owned(), init.clone());
-            assert_eq!(pods.node(), expected.as_deref(), "{text}");
-        }
-    }
-
-    #[test]
     fn an_unknown_container_is_looked_for_once_for_each_pass() {
         let dir = tempfile::tempdir().unwrap();
-        let mut pods = of(dir.path().to_owned());
+        let mut pods = Pods::new(dir.path().to_owned());
         link(dir.path(), "a", &id(1));
         assert_eq!(pod(&mut pods, 1).as_deref(), Some("a"));
         link(dir.path(), "b", &id(2));
@@ -227,7 +189,7 @@ mod tests {
     fn without_the_folder_nothing_is_known_and_that_is_counted() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("containers");
-        let mut pods = of(folder.clone());
+        let mut pods = Pods::new(folder.clone());
         assert_eq!((pod(&mut pods, 1), pod(&mut pods, 2)), (None, None));
         assert_eq!(pods.failures(), 1);
         fs::create_dir(&folder).unwrap();
@@ -250,7 +212,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let more = u32::try_from(LINKS).unwrap() + 1;
         (0..more).for_each(|number| link(dir.path(), "a", &id(number)));
-        let mut pods = of(dir.path().to_owned());
+        let mut pods = Pods::new(dir.path().to_owned());
         let known = |pods: &mut Pods| {
             (0..more)
                 .filter(|number| pod(pods, *number).is_some())

@@ -13,23 +13,23 @@ use crate::process::{Cpu, Pass};
 use std::collections::HashMap;
 
 /// A process or thread: its id and start time.
-type Key = (u32, u64);
+type TaskKey = (u32, u64);
 
 /// The CPU time that `/proc` showed of a task when its marker had this value.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct ShownCpu {
     ran_marker: u64,
     shown: Cpu,
 }
 
 /// The readings of the last pass: at most one entry for each live process, and one for each live thread if threads are shown.
 #[derive(Debug, Default)]
-pub(super) struct Split {
-    processes: HashMap<Key, Known>,
-    threads: HashMap<Key, Known>,
+pub(super) struct SplitCorrection {
+    processes: HashMap<TaskKey, ShownCpu>,
+    threads: HashMap<TaskKey, ShownCpu>,
 }
 
-impl Split {
+impl SplitCorrection {
     /// Corrects the splits in `pass`. Reads `/proc` only for tasks that ran since their last reading. A task that cannot be read
     /// keeps the kernel's own split.
     pub(super) fn apply(&mut self, pass: &mut Pass, procfs: &mut Procfs) {
@@ -60,12 +60,12 @@ impl Split {
 
 /// The CPU time that `/proc` shows of `key`, read again if the task ran. `None` if it is gone, or another task has its id.
 fn look_up(
-    before: &HashMap<Key, Known>,
-    key: Key,
+    before: &HashMap<TaskKey, ShownCpu>,
+    key: TaskKey,
     ran_marker: u64,
     tick_ns: u64,
     read: impl FnOnce() -> Option<Stat>,
-) -> Option<Known> {
+) -> Option<ShownCpu> {
     let known = before.get(&key).copied();
     if let Some(known) = known.filter(|known| known.ran_marker == ran_marker) {
         return Some(known);
@@ -75,7 +75,7 @@ fn look_up(
         user_ns: stat.user_ticks.saturating_mul(tick_ns),
         system_ns: stat.system_ticks.saturating_mul(tick_ns),
     };
-    (stat.start_ticks == key.1 / tick_ns).then_some(Known { ran_marker, shown })
+    (stat.start_ticks == key.1 / tick_ns).then_some(ShownCpu { ran_marker, shown })
 }
 
 /// Changes the parts of `counted` so that each is that of `shown`, or at most one tick more. `shown` was read a moment later;

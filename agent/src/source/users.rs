@@ -15,17 +15,17 @@ const CAP: u64 = 4 << 20;
 
 /// Names by uid, read again when an unknown uid appears and the file has changed.
 #[derive(Debug)]
-pub struct Users {
+pub struct UserNames {
     path: PathBuf,
     names: HashMap<u32, String>,
-    read_as: Option<Version>,
+    read_as: Option<FileVersion>,
     /// Whether the log says already that the file cannot be read.
     is_failing: bool,
 }
 
 /// Identifies a file and its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version {
+struct FileVersion {
     device: u64,
     inode: u64,
     size: u64,
@@ -33,7 +33,7 @@ struct Version {
     changed_ns: i64,
 }
 
-impl Version {
+impl FileVersion {
     fn of(meta: &Metadata) -> Self {
         Self {
             device: meta.dev(),
@@ -45,7 +45,7 @@ impl Version {
     }
 }
 
-impl Users {
+impl UserNames {
     /// Names from the passwd file at `path`. Nothing is read before the first lookup.
     pub fn new(path: PathBuf) -> Self {
         Self {
@@ -91,9 +91,9 @@ impl Users {
     }
 
     /// Reads the file; `None` if it has not changed since the last reading.
-    fn read_changed(&self) -> io::Result<Option<(HashMap<u32, String>, Version)>> {
+    fn read_changed(&self) -> io::Result<Option<(HashMap<u32, String>, FileVersion)>> {
         let meta = fs::metadata(&self.path)?;
-        let version = Version::of(&meta);
+        let version = FileVersion::of(&meta);
         if Some(version) == self.read_as {
             return Ok(None);
         }
@@ -143,7 +143,7 @@ mod tests {
     fn unknown_uids_are_numbers_until_the_file_changes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwd");
-        let mut users = Users::new(path.clone());
+        let mut users = UserNames::new(path.clone());
         assert_eq!(users.name(0), "0", "no file yet");
         fs::write(
             &path,
@@ -181,7 +181,7 @@ mod tests {
             ));
         }
         fs::write(&path, &text).unwrap();
-        let mut users = Users::new(path);
+        let mut users = UserNames::new(path);
         assert_eq!(users.name(0), "root");
         assert!(
             users
@@ -195,6 +195,6 @@ mod tests {
     #[test]
     fn a_directory_in_its_place_is_no_names() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Users::new(dir.path().to_owned()).name(7), "7");
+        assert_eq!(UserNames::new(dir.path().to_owned()).name(7), "7");
     }
 }

@@ -34,7 +34,6 @@ pub(super) const KNOWN: &[&str] = &[
     "agent/src/sandbox: allowed.rs -> system_calls.rs -> allowed.rs",
     "agent/src/source/bpf: load.rs -> plan.rs -> support.rs -> no_preempt.rs -> load.rs",
     "agent/src/source/bpf: load.rs -> no_preempt.rs -> load.rs",
-    "agent/src/source: pods.rs -> procfs/ -> pods.rs",
 ];
 
 /// Each module in a folder, and the other modules in that folder that it imports.

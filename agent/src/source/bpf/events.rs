@@ -299,7 +299,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let passwd = folder.path().join("passwd");
         std::fs::write(&passwd, "web:x:33:\n").unwrap();
-        let mut names = NamesById::new(crate::source::Users::new(passwd));
+        let mut names = NamesById::new(crate::source::UserNames::new(passwd));
         let container = std::sync::Arc::new(Container {
             namespace: "ns".to_owned(),
             pod: "p".to_owned(),

@@ -18,7 +18,7 @@ use super::snapshot::{Carried, Snapshot};
 use super::{Pieces, events, support::Support};
 use crate::process::sums::Sums;
 use crate::process::{Counters, Event, Pass, ProcessId, Table};
-use crate::source::{NamesById, Users};
+use crate::source::{NamesById, UserNames};
 
 pub(crate) use history::history;
 
@@ -37,7 +37,7 @@ fn carried() -> Carried {
 
 /// Names on a node without a user database.
 fn names() -> NamesById {
-    NamesById::new(Users::new(PathBuf::new()))
+    NamesById::new(UserNames::new(PathBuf::new()))
 }
 
 /// Parses any bytes as type information. The parser must not panic, and must find only names that are in the bytes.

@@ -1,5 +1,7 @@
 //! Errors of reading a file of `/proc`, and their counts.
 
+use std::collections::HashSet;
+use std::ffi::CStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -71,4 +73,64 @@ pub struct ErrorCounts {
     /// Processes of which `io`, `fd`, `wchan` or `task` could not be read, once per process and pass
     /// (`namedprocess_scrape_partial_errors`).
     pub partial: u64,
+}
+
+/// Counts failed readings, and writes each to the log.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    counts: ErrorCounts,
+    /// Processes counted in `counts.partial` since the pass began.
+    partial: HashSet<u32>,
+}
+
+impl Failures {
+    pub(super) const fn counts(&self) -> ErrorCounts {
+        self.counts
+    }
+
+    /// Begins a pass: each process may count as partial once more.
+    pub(super) fn begin_pass(&mut self) {
+        self.partial.clear();
+    }
+
+    pub(super) const fn count_failed_pass(&mut self) {
+        self.counts.scrape += 1;
+    }
+
+    /// Counts a failed read without which the process cannot be shown.
+    pub(super) fn count_hard<T>(&mut self, result: &Result<T, Error>) {
+        if let Err(error) = result
+            && !error.is_gone()
+        {
+            self.counts.procread += 1;
+            log::debug!("{error}");
+        }
+    }
+
+    /// Counts a process of which one fact could not be read; a further fact of the same process in a pass counts no more.
+    pub(super) fn count_partial(&mut self, tgid: u32) {
+        self.counts.partial += u64::from(self.partial.insert(tgid));
+    }
+
+    /// Passes on the result of a read without which the process cannot be shown, and counts it if it failed.
+    pub(super) fn hard<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.count_hard(&result);
+        result
+    }
+
+    /// Passes on the result of a read of one fact that may be absent, and counts it if it failed.
+    pub(super) fn soft<T>(&mut self, tgid: u32, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result
+            && !error.is_gone()
+        {
+            self.count_partial(tgid);
+            log::debug!("{error}");
+        }
+        result
+    }
+}
+
+/// The name of a file for an error. All names are ASCII constants.
+pub(super) fn text(file: &'static CStr) -> &'static str {
+    file.to_str().unwrap_or_default()
 }

@@ -92,11 +92,11 @@ impl Buffer {
 
 /// A file name that begins with a number, such as `42/stat`, made without an allocation for each.
 #[derive(Debug, Default)]
-pub(super) struct Name {
+pub(super) struct FileName {
     bytes: Vec<u8>,
 }
 
-impl Name {
+impl FileName {
     /// `<id>/<file>` as a C string; only `<id>`, the directory, if `file` is empty.
     pub(super) fn of(&mut self, id: u32, file: &str) -> &CStr {
         self.bytes.clear();
@@ -175,7 +175,7 @@ mod tests {
         std::fs::write(dir.path().join("42"), vec![b'x'; 100_000]).unwrap();
         std::fs::write(dir.path().join("7"), b"short").unwrap();
         let root = open_root(dir.path()).unwrap();
-        let (mut buffer, mut name) = (Buffer::default(), Name::default());
+        let (mut buffer, mut name) = (Buffer::default(), FileName::default());
         assert_eq!(
             buffer
                 .read(root.as_fd(), name.of(42, ""), 1 << 20)

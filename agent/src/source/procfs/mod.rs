@@ -1,8 +1,16 @@
 //! Reads `/proc` file by file: everything in the procfs tier, and in the kernel tiers what the kernel programs cannot report.
 //!
-//! In comes a [`Host`]. Out go [`Pass`]es over all processes ([`Procfs::pass`]) and facts of single processes ([`Procfs::facts`],
-//! [`Procfs::open_files`], [`Procfs::wchan`], …). Each kernel file has one file here, which parses bytes and does no IO. `file`
-//! and `directory` do the reading; `pass`, `names` and `single` decide the order of reading.
+//! In comes a [`Host`]. Out go [`Pass`]es over all processes and facts of single processes, all through [`Procfs`].
+//!
+//! ```text
+//! passes:        PassReader --> relay --> Sampler --+
+//! names:         FactReader --+                     +--> FileReader --> file, directory
+//! the page:      Appearance --+--> ProcAccess ------+
+//! single facts:  Procfs ------+--> patient --> file
+//! ```
+//!
+//! Each kernel file has one file here, which parses bytes and does no IO. `sampler`, `facts`, `appearance` and this file decide
+//! the order of reading.
 //!
 //! The procfs crate is used only for `cgroup`, which is read once for each naming of a process. It is not used in a pass: it
 //! takes 3.1 times as long for the four files of a process, reading included (32.5 against 10.4 us, Linux 6.18), it panics on
@@ -13,87 +21,61 @@
 //! files make the reader wait for a lock that a process can hold: `cmdline` waits for the lock of the process's mappings; `io`,
 //! and on newer kernels `stat`, `wchan` and `cwd`, wait for the lock that an exec of the process holds. For a scrape, other
 //! threads read these files (`patient`, `relay`).
-//!
-//! [`Pass`]: crate::process::Pass
 
+mod access;
 mod appearance;
 mod cgroup;
 mod cmdline;
 mod decimal;
 mod directory;
 mod error;
+mod facts;
 mod file;
+mod file_reader;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod io;
 mod limits;
-mod names;
+mod loadavg;
 mod node;
 mod owners;
 mod pass;
 mod patient;
 mod relay;
-mod single;
+mod sampler;
 mod smaps;
 mod stat;
 mod status;
 mod wchan;
 
-use std::collections::HashSet;
-use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd};
 
 pub use appearance::Appearance;
 pub(super) use cgroup::parse_cgroup;
 pub use error::{Error, ErrorCounts};
 pub use node::{Away, NodeReading};
-pub use relay::Sampled;
+pub use sampler::Sampled;
 pub use stat::Stat;
 
-use super::pods::Pods;
-use super::users::Users;
 use super::{Fact, Origin, Statistics, Tier};
 use crate::host::{Host, monotonic_ns};
-use directory::Lister;
-use file::{Buffer, Name};
-use owners::Owners;
+use crate::process::{Arguments, Facts, Memory, Pass, ProcessId, Proportional};
+use access::ProcAccess;
+use facts::FactReader;
+use pass::PassReader;
 use patient::Patient;
-use relay::{Progress, Relay};
+use sampler::Extent;
 
 /// Reads `/proc`. Its buffers are reused from file to file, so each thread needs its own.
 #[derive(Debug)]
 pub struct Procfs {
-    host: Host,
-    users: Users,
-    root: Option<Arc<OwnedFd>>,
-    buffer: Buffer,
-    name: Name,
-    lister: Lister,
-    /// Reads single files that may block the reading thread.
-    patient: Patient,
-    /// Reads processes for a pass; these readings may block the reading thread, too.
-    relay: Relay,
+    access: ProcAccess,
+    passes: PassReader,
+    facts: FactReader,
     /// Reads single files that may block, for a person who looks at the page.
     viewers: Patient,
     /// Whether the size of `<pid>/fd` is the number of descriptors on this kernel (Linux 6.2 and later).
-    fd_sizes: bool,
-    /// Whether readings include the usage of single threads.
-    threads_wanted: bool,
-    /// Whether [`Procfs::facts`] reads `cwd`.
-    wants_cwd: bool,
-    /// Whether [`Procfs::facts`] looks for the names of pods.
-    wants_pods: bool,
-    pods: Pods,
-    errors: ErrorCounts,
-    /// Processes counted in `errors.partial` since the pass began.
-    partial: HashSet<u32>,
-    /// Number of readings so far; gives each reading its own marker.
-    readings: u64,
-    /// Progress of this reader, for the thread that waits for it.
-    progress: Arc<Progress>,
-    /// Finds the user to whom a blocked reader is charged.
-    owners: Owners,
+    has_fd_sizes: bool,
 }
 
 impl Procfs {
@@ -102,34 +84,20 @@ impl Procfs {
         // Linux 6.2 made the size of `fd` the number of entries. The agent has open descriptors, so 0 means an older kernel. A
         // directory in a tree of files has a size, too, but it is not a number of descriptors.
         let own = std::fs::metadata(host.procfs.join("self/fd"));
-        let fd_sizes = host.is_procfs_mount() && own.is_ok_and(|meta| meta.len() > 0);
+        let has_fd_sizes = host.is_procfs_mount() && own.is_ok_and(|meta| meta.len() > 0);
         Self {
-            users: Users::new(host.passwd()),
-            root: None,
-            buffer: Buffer::default(),
-            name: Name::default(),
-            lister: Lister::default(),
-            patient: Patient::default(),
-            relay: Relay::default(),
+            passes: PassReader::default(),
+            facts: FactReader::new(&host),
             viewers: Patient::for_viewers(),
-            fd_sizes,
-            threads_wanted: false,
-            wants_cwd: false,
-            wants_pods: false,
-            owners: Owners::new(host.passwd(), host.subuid()),
-            pods: Pods::new(host.container_logs(), host.procfs.join("1/cgroup")),
-            host,
-            errors: ErrorCounts::default(),
-            partial: HashSet::new(),
-            readings: 0,
-            progress: Arc::default(),
+            has_fd_sizes,
+            access: ProcAccess::new(host),
         }
     }
 
     /// Sets whether readings include the usage of single threads.
     #[must_use]
-    pub const fn with_threads(mut self, wanted: bool) -> Self {
-        self.threads_wanted = wanted;
+    pub const fn with_threads(mut self, is_wanted: bool) -> Self {
+        self.passes.with_threads = is_wanted;
         self
     }
 
@@ -137,45 +105,45 @@ impl Procfs {
     /// to trace it.
     #[must_use]
     pub const fn with_cwd(mut self, is_wanted: bool) -> Self {
-        self.wants_cwd = is_wanted;
+        self.want_cwd(is_wanted);
         self
     }
 
     /// Sets whether [`Procfs::facts`] looks for the names of pods.
     #[must_use]
     pub const fn with_pods(mut self, is_wanted: bool) -> Self {
-        self.wants_pods = is_wanted;
+        self.want_pods(is_wanted);
         self
     }
 
     /// Sets whether [`Procfs::facts`] reads the working directory from now on.
     pub const fn want_cwd(&mut self, is_wanted: bool) {
-        self.wants_cwd = is_wanted;
+        self.facts.wants_cwd = is_wanted;
     }
 
     /// Sets whether [`Procfs::facts`] looks for the names of pods from now on.
     pub const fn want_pods(&mut self, is_wanted: bool) {
-        self.wants_pods = is_wanted;
+        self.facts.wants_pods = is_wanted;
     }
 
     /// Whether readings include the usage of single threads.
     pub const fn wants_threads(&self) -> bool {
-        self.threads_wanted
+        self.passes.with_threads
     }
 
     /// The host whose `/proc` is read.
     pub const fn host(&self) -> &Host {
-        &self.host
+        self.access.files.host()
     }
 
     /// The id of the container that the node runs in; `None` if it runs in none, or if the names of pods are not wanted.
     pub fn node(&self) -> Option<&str> {
-        self.pods.node().filter(|_| self.wants_pods)
+        self.facts.node()
     }
 
     /// Numbers of failed readings so far.
     pub const fn errors(&self) -> ErrorCounts {
-        self.errors
+        self.access.failures.counts()
     }
 
     /// Statistics of the procfs tier: no kernel programs, and `/proc` as the origin of every fact that it has.
@@ -185,6 +153,8 @@ impl Procfs {
             Names, OpenFiles, RunQueueWait, Switches, Threads, Wchan,
         };
         let read = |fact| (fact, Origin::Procfs);
+        let (relay, access, viewers) = (&self.passes.relay, &self.access, &self.viewers);
+        let errors = self.errors();
         Statistics {
             tier: Tier::Procfs,
             facts: vec![
@@ -204,164 +174,270 @@ impl Procfs {
                 (FinalIoFaults, Origin::Absent),
                 read(Names),
             ],
-            scrape_errors: self.errors.scrape,
-            procread_errors: self.errors.procread,
-            partial_errors: self.errors.partial,
-            held_up: self.held_up() as u64,
-            reads_refused: self.relay.refused() + self.patient.refused() + self.viewers.refused(),
-            pod_link_failures: self.wants_pods.then(|| self.pods.failures()),
+            scrape_errors: errors.scrape,
+            procread_errors: errors.procread,
+            partial_errors: errors.partial,
+            held_up: (relay.held_up() + access.held_up() + viewers.held_up()) as u64,
+            reads_refused: relay.refused() + access.refused() + viewers.refused(),
+            pod_link_failures: self.facts.pod_link_failures(),
             ..Statistics::default()
         }
     }
 
-    /// Reads `/proc/stat`: the time that each CPU ran no task, and the tasks created. `None` if it cannot be read.
-    pub fn read_node(&mut self) -> Option<NodeReading> {
-        if self.root.is_none() {
-            self.open_root().ok()?;
+    /// Begins a pass: each process may count as a partial error once more, and the names of pods may be listed once more.
+    /// [`Procfs::pass`] begins with it; a tier that reads only single processes calls it once for each scrape.
+    pub fn begin_pass(&mut self) {
+        self.access.begin_pass();
+        self.passes.relay.begin();
+        self.facts.begin_pass();
+    }
+
+    /// Reads every process in the listing.
+    ///
+    /// Processes that end meanwhile are left out. A process that exists but whose `stat`, `status` or `limits` cannot be read is
+    /// in [`Pass::unread`]. `finals_follow` is false: the usage of a process after its last pass stays unknown. Start times are
+    /// rounded down to the clock tick, so a process that was born within the tick before `started_ns` looks older.
+    ///
+    /// # Errors
+    /// [`Error::Root`] if the procfs root cannot be listed; then there is no pass, and the next call tries again.
+    pub fn pass(&mut self) -> Result<Pass, Error> {
+        self.pass_with(|_| None)
+    }
+
+    /// Like [`Procfs::pass`], but reads only `stat` of a process for which `in_no_group` returns a start time. If `stat` shows
+    /// another start, the number belongs to another process by now, which is read whole.
+    ///
+    /// # Errors
+    /// As [`Procfs::pass`].
+    pub fn pass_with(&mut self, in_no_group: impl Fn(u32) -> Option<u64>) -> Result<Pass, Error> {
+        self.begin_pass();
+        self.passes.pass(&mut self.access, in_no_group)
+    }
+
+    /// Reads these processes, and their threads beside the main ones, in the given order.
+    ///
+    /// `counters.switches` are those of the main thread only ([`Pass::switches_by_thread`]): a sum over living threads would fall
+    /// when one of them ends, so the process table keeps the last count of each thread. `counters.run_queue_wait_ns` is `None`:
+    /// only `schedstat` of single tasks has it, which would be one more file for each, and no file has it for threads that ended.
+    /// `counters.io` is `None` if unreadable, which counts as a partial error.
+    pub fn samples(&mut self, tgids: &[u32]) -> Vec<Sampled> {
+        let wanted = tgids.iter().map(|tgid| (*tgid, Extent::Whole));
+        self.passes.samples(&mut self.access, wanted)
+    }
+
+    /// Process ids in the procfs root, which is opened anew.
+    ///
+    /// # Errors
+    /// [`Error::Root`] if it cannot be listed.
+    pub fn list(&mut self) -> Result<Vec<u32>, Error> {
+        self.access.files.list()
+    }
+
+    /// Names and owner of a process: comm and parent from `stat`, `cmdline`, effective uid from `status`, `cgroup`, and, where
+    /// they are wanted ([`Procfs::with_cwd`], [`Procfs::with_pods`]), `cwd` and the names of the pod.
+    ///
+    /// `start_ns` is the start of the wanted process, exact to the nanosecond or to the tick; [`Facts::start_ns`] then has this
+    /// value. With `None`, the wanted process is the one that has the number now. An unreadable `cgroup` makes `cgroups` empty
+    /// and the facts incomplete, but is no error; an unreadable `cwd` is a partial error. An exec while the files are read shows
+    /// as a changed comm; the files are then read once more.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the process ended or another one has its number, before or after the reading; any other error if
+    /// `stat`, `cmdline` or `status` cannot be read, which counts as a read error.
+    pub fn facts(&mut self, tgid: u32, start_ns: Option<u64>) -> Result<Facts, Error> {
+        self.facts_within(tgid, start_ns, Arguments::MAX_BYTES)
+    }
+
+    /// Like [`Procfs::facts`], with at most so many bytes of arguments; fewer than [`Arguments::MAX_BYTES`] cost less.
+    ///
+    /// # Errors
+    /// As [`Procfs::facts`].
+    pub fn facts_within(
+        &mut self,
+        tgid: u32,
+        start_ns: Option<u64>,
+        argv_bytes: usize,
+    ) -> Result<Facts, Error> {
+        let access = &mut self.access;
+        let facts = self.facts.read(access, tgid, start_ns, argv_bytes);
+        access.failures.hard(facts)
+    }
+
+    /// Facts of a process whose files do not answer, from `status` and `cgroup`, which wait for no lock that a process can hold.
+    /// The task name takes the place of the arguments. `None` if the process is gone.
+    pub fn brief_facts(&mut self, id: ProcessId) -> Option<Facts> {
+        self.facts.read_brief(&mut self.access, id)
+    }
+
+    /// Begins a new answer: the time for command lines that are slow to read starts anew.
+    pub fn begin_view(&mut self) {
+        self.viewers.begin();
+    }
+
+    /// Reads the names and owner of the process with this number and start, and its command line if `wants_argv`.
+    ///
+    /// A command line that does not come at once is left out: all command lines of one answer together take no longer than one
+    /// slow file and a little.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the process ended or another one has its number; any other error if `stat` cannot be read.
+    pub fn appearance(&mut self, id: ProcessId, wants_argv: bool) -> Result<Appearance, Error> {
+        let (access, users) = (&mut self.access, &mut self.facts.users);
+        Appearance::read(access, &mut self.viewers, users, id, wants_argv)
+    }
+
+    /// The fields of `stat` that the agent uses, in the file's units.
+    ///
+    /// # Errors
+    /// The process is gone, or `stat` cannot be read, which counts as a read error.
+    pub fn stat(&mut self, tgid: u32) -> Result<Stat, Error> {
+        let stat = self.read_stat(tgid);
+        self.access.failures.hard(stat)
+    }
+
+    fn read_stat(&mut self, tgid: u32) -> Result<Stat, Error> {
+        let dir = self.access.files.open(tgid)?;
+        self.access
+            .read_patiently(tgid, dir.as_fd(), stat::FILE, stat::parse_stat)
+    }
+
+    /// Start of a process, nanoseconds since boot, as exact as the clock tick. A failure counts as no error.
+    ///
+    /// # Errors
+    /// The process is gone, or `stat` cannot be read.
+    pub fn start_ns(&mut self, tgid: u32) -> Result<u64, Error> {
+        let stat = self.read_stat(tgid)?;
+        Ok(stat.start_ticks.saturating_mul(self.host().tick_ns))
+    }
+
+    /// The fields of `stat` of one thread. A failure counts as no error, because threads end all the time.
+    ///
+    /// # Errors
+    /// The process or thread is gone, or its `stat` cannot be read.
+    pub fn thread_stat(&mut self, tgid: u32, tid: u32) -> Result<Stat, Error> {
+        let files = &mut self.access.files;
+        let dir = files.open(tgid)?;
+        let task = files.open_task(tgid, dir.as_fd())?;
+        files.read_of_thread((tgid, tid), task.as_fd(), stat::FILE, stat::parse_stat)
+    }
+
+    /// Memory of a process, for callers that have its other facts from elsewhere.
+    ///
+    /// # Errors
+    /// The process is gone, or `stat` or `status` cannot be read, which counts as a read error.
+    pub fn memory(&mut self, tgid: u32) -> Result<Memory, Error> {
+        let memory = self.read_memory(tgid);
+        self.access.failures.hard(memory)
+    }
+
+    fn read_memory(&mut self, tgid: u32) -> Result<Memory, Error> {
+        let access = &mut self.access;
+        let dir = access.files.open(tgid)?;
+        let dir = dir.as_fd();
+        let stat = access.read_patiently(tgid, dir, stat::FILE, stat::parse_stat)?;
+        let files = &mut access.files;
+        let status = files.read(tgid, dir, status::FILE, status::parse_status)?;
+        Ok(sampler::memory(&stat, &status, files.host().page_size))
+    }
+
+    /// Number of open descriptors: from Linux 6.2 on the size of `<pid>/fd`, which needs no privilege, before that its entries,
+    /// counted. The procfs crate counts `.` and `..` as well, so each kernel thread would have two.
+    ///
+    /// # Errors
+    /// The process is gone, or `fd` cannot be read, which counts as a partial error.
+    pub fn open_files(&mut self, tgid: u32) -> Result<u64, Error> {
+        let files = &mut self.access.files;
+        let count = files
+            .open(tgid)
+            .and_then(|dir| files.count_fds(tgid, dir.as_fd(), self.has_fd_sizes));
+        self.access.failures.soft(tgid, count)
+    }
+
+    /// Kernel function that a thread sleeps in; `None` if it does not sleep, or if the agent has no right to trace it.
+    ///
+    /// `tid == tgid` is the main thread: its file is `<pid>/wchan`, that of other threads `<pid>/task/<tid>/wchan`.
+    ///
+    /// # Errors
+    /// The process or thread is gone, or `wchan` cannot be read, which counts as a partial error of the process.
+    pub fn wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, Error> {
+        let found = self.read_wchan(tgid, tid);
+        self.access.failures.soft(tgid, found)
+    }
+
+    fn read_wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, Error> {
+        let files = &mut self.access.files;
+        let dir = files.open(tgid)?;
+        if tid == tgid {
+            return self.read_wchan_in(tgid, dir.as_fd());
         }
-        let root = self.root.as_ref()?;
-        let (tick_ns, begun_ns) = (self.host.tick_ns, monotonic_ns());
-        let read = self.buffer.read_whole(root.as_fd(), c"stat", node::LIMIT);
-        let bytes = read
-            .inspect_err(|error| log::debug!("stat: {error}"))
-            .ok()?;
-        NodeReading::parse(bytes, tick_ns, begun_ns)
+        let task = files.open_task(tgid, dir.as_fd())?;
+        let thread = files.open_thread((tgid, tid), task.as_fd())?;
+        self.read_wchan_of((tgid, tid), task.as_fd(), thread.as_fd())
     }
 
-    /// Threads that are blocked in a read.
-    fn held_up(&self) -> usize {
-        self.relay.held_up() + self.patient.held_up() + self.viewers.held_up()
-    }
-
-    /// Opens the procfs root anew, because another file system may have been mounted there.
-    fn open_root(&mut self) -> Result<(), Error> {
-        self.root = None;
-        let root = file::open_root(&self.host.procfs).map_err(|source| Error::Root {
-            path: self.host.procfs.clone(),
-            source,
-        })?;
-        self.root = Some(Arc::new(root));
-        Ok(())
-    }
-
-    /// Opens the directory of a process. Files opened in it belong to that process, never to a later one with the same number.
-    fn open(&mut self, tgid: u32) -> Result<OwnedFd, Error> {
-        if self.root.is_none() {
-            self.open_root()?;
-        }
-        let Some(root) = &self.root else {
+    /// Reads `wchan` in the directory of the thread, which is in `task`.
+    fn read_wchan_of(
+        &mut self,
+        (tgid, tid): (u32, u32),
+        task: BorrowedFd<'_>,
+        thread: BorrowedFd<'_>,
+    ) -> Result<Option<String>, Error> {
+        let found = self.read_wchan_in(tgid, thread);
+        // The thread may have ended since its directory was opened.
+        if found.is_err() && !self.access.files.has_thread(task, tid) {
             return Err(Error::Gone { tgid });
-        };
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
-        file::open_at(root.as_fd(), self.name.of(tgid, ""), flags)
-            .map_err(|source| self.failure(tgid, c"directory", source))
+        }
+        found
     }
 
-    /// Reads one file of a process with a single `read` call and parses it.
-    fn read<T>(
-        &mut self,
-        tgid: u32,
-        dir: BorrowedFd<'_>,
-        (file, cap): (&'static CStr, usize),
-        parse: impl FnOnce(&[u8]) -> Option<T>,
-    ) -> Result<T, Error> {
-        let parsed = self.buffer.read(dir, file, cap).map(parse);
-        self.judge(tgid, file, parsed)
+    fn read_wchan_in(&mut self, tgid: u32, dir: BorrowedFd<'_>) -> Result<Option<String>, Error> {
+        self.access.read_patiently(tgid, dir, wchan::FILE, |bytes| {
+            Some(wchan::parse_wchan(bytes))
+        })
     }
 
-    /// Reads and parses a file whose read may block; another thread reads it.
-    fn read_patiently<T>(
-        &mut self,
-        tgid: u32,
-        dir: BorrowedFd<'_>,
-        (file, cap): (&'static CStr, usize),
-        parse: impl FnOnce(&[u8]) -> Option<T>,
-    ) -> Result<T, Error> {
-        let bytes = self.patient.read(&mut self.owners, tgid, dir, (file, cap));
-        self.judge(tgid, file, bytes.map(|bytes| parse(&bytes)))
+    /// The process that a thread belongs to; `None` if the thread is gone.
+    pub fn process_of(&mut self, tid: u32) -> Option<u32> {
+        let files = &mut self.access.files;
+        let dir = files.open(tid).ok()?;
+        let tgid = files.read(tid, dir.as_fd(), status::FILE, status::parse_tgid);
+        tgid.ok()
     }
 
     /// The user to whom a process is charged if it blocks a reader; `u32::MAX` if the process is gone.
     pub fn user(&mut self, tgid: u32) -> u32 {
-        match self.open(tgid) {
-            Ok(directory) => self.owners.of(directory.as_fd()),
-            Err(_) => u32::MAX,
-        }
+        self.access.user(tgid)
     }
 
-    fn judge<T>(
-        &mut self,
-        tgid: u32,
-        file: &'static CStr,
-        parsed: std::io::Result<Option<T>>,
-    ) -> Result<T, Error> {
-        match parsed {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(Error::Malformed {
-                tgid,
-                file: text(file),
-            }),
-            Err(source) => Err(self.failure(tgid, file, source)),
-        }
+    /// The share of the process `id` in the memory that it maps. Takes up to seconds, and may block.
+    ///
+    /// # Errors
+    /// The process is gone, has no memory, or its files cannot be read (of another user's process, without privilege).
+    pub fn proportional(&mut self, id: ProcessId) -> Result<Proportional, Error> {
+        smaps::read(&mut self.access.files, id)
     }
 
-    fn failure(&mut self, tgid: u32, file: &'static CStr, source: std::io::Error) -> Error {
-        match source.raw_os_error() {
-            Some(libc::ESRCH) => Error::Gone { tgid },
-            Some(libc::ENOENT) if !self.exists(tgid) => Error::Gone { tgid },
-            Some(libc::EACCES | libc::EPERM) => Error::Denied {
-                tgid,
-                file: text(file),
-            },
-            _ => Error::Io {
-                tgid,
-                file: text(file),
-                source,
-            },
-        }
+    /// Reads `/proc/stat`: the time that each CPU ran no task, and the tasks created. `None` if it cannot be read.
+    pub fn read_node(&mut self) -> Option<NodeReading> {
+        let (tick_ns, begun_ns) = (self.host().tick_ns, monotonic_ns());
+        self.access.files.read_of_node(node::FILE, |bytes| {
+            NodeReading::parse(bytes, tick_ns, begun_ns)
+        })
     }
 
-    fn exists(&mut self, tgid: u32) -> bool {
-        let Some(root) = &self.root else { return false };
-        file::size_at(root.as_fd(), self.name.of(tgid, "")).is_ok()
+    /// Number of tasks of the whole node; `None` if unreadable.
+    pub fn tasks(&mut self) -> Option<u64> {
+        self.access
+            .files
+            .read_of_node(loadavg::FILE, loadavg::parse_tasks)
     }
-
-    /// Counts a failed read without which the process cannot be shown.
-    fn hard<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        self.count_hard(&result);
-        result
-    }
-
-    fn count_hard<T>(&mut self, result: &Result<T, Error>) {
-        if let Err(error) = result
-            && !error.is_gone()
-        {
-            self.errors.procread += 1;
-            log::debug!("{error}");
-        }
-    }
-
-    /// Counts a failed read that leaves one fact absent.
-    fn soft<T>(&mut self, tgid: u32, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result
-            && !error.is_gone()
-        {
-            self.errors.partial += u64::from(self.partial.insert(tgid));
-            log::debug!("{error}");
-        }
-        result
-    }
-}
-
-// The names are ASCII constants.
-fn text(file: &'static CStr) -> &'static str {
-    file.to_str().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::mpsc::channel;
 
     fn parse_all(bytes: &[u8]) {
         let _ = stat::parse_stat(bytes);
@@ -390,5 +466,32 @@ mod tests {
                 parse_all(&bytes);
             }
         }
+    }
+
+    #[test]
+    fn thread_that_ends_while_it_is_read_is_gone() {
+        let (tid_sender, tids) = channel();
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: `gettid` has no arguments and returns a number.
+            tid_sender.send(unsafe { libc::gettid() }).unwrap();
+            let _ = ended.recv();
+        });
+        let tid = u32::try_from(tids.recv().unwrap()).unwrap();
+        let mut procfs = Procfs::new(Host::detect("/proc", "/").unwrap());
+        let tgid = std::process::id();
+        let files = &mut procfs.access.files;
+        let process = files.open(tgid).unwrap();
+        let task = files.open_task(tgid, process.as_fd()).unwrap();
+        let thread_dir = files.open_thread((tgid, tid), task.as_fd()).unwrap();
+        let mut read = || procfs.read_wchan_of((tgid, tid), task.as_fd(), thread_dir.as_fd());
+        assert!(read().is_ok());
+        drop(end);
+        thread.join().unwrap();
+        // `join` may return before the kernel has removed the directory of the thread.
+        while std::fs::exists(format!("/proc/self/task/{tid}")).unwrap() {
+            std::thread::yield_now();
+        }
+        assert!(read().is_err_and(|error| error.is_gone()));
     }
 }

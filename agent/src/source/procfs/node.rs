@@ -6,11 +6,13 @@
 //! that is about to wake is in `steal` and in `idle` (`get_cpu_idle_time_us` in `kernel/time/tick-sched.c` measures by the
 //! clock).
 
+use std::ffi::CStr;
+
 use super::decimal;
 use crate::host::monotonic_ns;
 
-/// Largest size read, bytes: enough for about 10,000 CPUs and all interrupts.
-pub(super) const LIMIT: usize = 4 << 20;
+/// Name, and largest size read, bytes: enough for about 10,000 CPUs and all interrupts.
+pub(super) const FILE: (&CStr, usize) = (c"stat", 4 << 20);
 
 /// One reading of `/proc/stat`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

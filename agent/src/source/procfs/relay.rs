@@ -18,20 +18,20 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use super::{Error, Procfs, io as io_file, text};
+use super::{
+    access::ProcAccess,
+    sampler::{Extent, Progress, Sampled, Sampler},
+};
 use crate::{
-    process::{Sample, ThreadSample},
-    source::{
-        bound::Bound,
-        thread_state::{ThreadState, receive},
-    },
+    host::Host,
+    source::{bound::Bound, thread_state::receive},
 };
 
 /// Time between two checks of a reader.
@@ -46,30 +46,6 @@ const HELD_UP: Bound = Bound {
     each: 8,
     others: 64,
 };
-
-/// Result of reading one process.
-#[derive(Debug)]
-pub struct Sampled {
-    /// Process id that was asked for.
-    pub tgid: u32,
-    /// Its totals; an error if the process is gone, or if `stat`, `status` or `limits` cannot be read.
-    pub sample: Result<Sample, Error>,
-    /// Its threads, as [`crate::process::Pass::threads`] has them.
-    pub threads: Vec<ThreadSample>,
-    /// Whether only `stat` was to be read.
-    pub(super) is_brief: bool,
-    /// Whether any other file of the process could not be read.
-    pub(super) is_partial: bool,
-}
-
-/// How much of a process is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Extent {
-    Nothing,
-    Stat,
-    WithoutIo,
-    Whole,
-}
 
 /// The current reader, and the readers that are left behind.
 #[derive(Debug, Default)]
@@ -109,16 +85,6 @@ struct Reader {
     thread: JoinHandle<()>,
 }
 
-/// Progress of a reader.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// Whether the reader sleeps; if its status cannot be read, the number of processes and threads that it has begun shows
-    /// progress.
-    pub(super) state: ThreadState,
-    /// Whether the reader has read `stat` of the current process.
-    pub(super) has_stat: AtomicBool,
-}
-
 #[derive(Debug, Default)]
 struct Work {
     done: Vec<Sampled>,
@@ -144,10 +110,11 @@ impl Relay {
         self.refused
     }
 
-    /// Reads the processes in `root`, with readers configured like `here`.
+    /// Reads the processes in `root`, and the usage of single threads if `with_threads`.
     pub(super) fn read(
         &mut self,
-        here: &mut Procfs,
+        here: &mut ProcAccess,
+        with_threads: bool,
         root: &Arc<OwnedFd>,
         wanted: impl Iterator<Item = (u32, Extent)>,
     ) -> Vec<Sampled> {
@@ -156,11 +123,8 @@ impl Relay {
         let mut all = Vec::with_capacity(todo.len());
         self.apply_bound(here, &mut todo);
         while !todo.is_empty() {
-            let Some(reader) = self.reader(here) else {
-                all.extend(
-                    todo.drain(..)
-                        .map(|(id, _)| here.sampled((id, Extent::Nothing))),
-                );
+            let Some(reader) = self.reader(here.files.host(), with_threads) else {
+                all.extend(todo.drain(..).map(|(tgid, _)| Sampled::unanswered(tgid)));
                 break;
             };
             let is_finished = reader.begin(root, &todo) && self.wait(&reader);
@@ -172,7 +136,7 @@ impl Relay {
             } else if let Some((tgid, extent)) = todo.first().copied() {
                 log::warn!(
                     "process {tgid}: a file in {} does not answer; the agent reads the others",
-                    here.host.procfs.display()
+                    here.files.host().procfs.display()
                 );
                 self.leave(tgid, extent, here.user(tgid), reader);
                 todo[0].1 = self.extent(tgid);
@@ -204,7 +168,7 @@ impl Relay {
     }
 
     /// Reads less of the processes whose user may block no further reader.
-    fn apply_bound(&mut self, here: &mut Procfs, todo: &mut [(u32, Extent)]) {
+    fn apply_bound(&mut self, here: &mut ProcAccess, todo: &mut [(u32, Extent)]) {
         if HELD_UP.is_far(self.held_up.len()) {
             return;
         }
@@ -221,11 +185,12 @@ impl Relay {
         }
     }
 
-    fn reader(&mut self, like: &Procfs) -> Option<Reader> {
+    fn reader(&mut self, host: &Host, with_threads: bool) -> Option<Reader> {
         if self.held_up.len() >= HELD_UP.all() {
             return None;
         }
-        let reader = self.reader.take().map_or_else(|| Reader::start(like), Ok);
+        let start = || Reader::start(host.clone(), with_threads);
+        let reader = self.reader.take().map_or_else(start, Ok);
         reader
             .inspect_err(|error| log::warn!("no thread to read processes: {error}"))
             .ok()
@@ -243,19 +208,19 @@ impl Relay {
 }
 
 impl Reader {
-    fn start(like: &Procfs) -> io::Result<Self> {
+    fn start(host: Host, with_threads: bool) -> io::Result<Self> {
         let (jobs, todo) = sync_channel(1);
         let (done, finished) = sync_channel(1);
-        let mut procfs = Procfs::new(like.host.clone()).with_threads(like.threads_wanted);
+        let mut sampler = Sampler::new(host, with_threads);
         let work = Arc::<Mutex<Work>>::default();
-        let (progress, theirs) = (Arc::clone(&procfs.progress), Arc::clone(&work));
+        let (progress, theirs) = (Arc::clone(sampler.progress()), Arc::clone(&work));
         let thread = thread::Builder::new()
             .name("headcount-pass".to_owned())
             .spawn(move || {
-                procfs.progress.state.publish();
+                sampler.progress().state.publish();
                 for job in todo {
                     // A reader that was left behind ends, because no pass takes its results.
-                    if !procfs.work_off(job, &theirs) || done.send(()).is_err() {
+                    if !work_off(&mut sampler, job, &theirs) || done.send(()).is_err() {
                         return;
                     }
                 }
@@ -287,52 +252,17 @@ fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Procfs {
-    /// Reads the processes of `job`. Returns whether a pass still waits for the results.
-    fn work_off(&mut self, job: Job, work: &Mutex<Work>) -> bool {
-        self.partial.clear();
-        self.root = Some(job.root);
-        for one in job.wanted {
-            let sampled = self.sampled(one);
-            let mut work = lock(work);
-            if work.is_left {
-                return false;
-            }
-            work.done.push(sampled);
+/// Reads the processes of `job`. Returns whether a pass still waits for the results.
+fn work_off(sampler: &mut Sampler, job: Job, work: &Mutex<Work>) -> bool {
+    sampler.set_root(Some(job.root));
+    for (tgid, extent) in job.wanted {
+        let sampled = sampler.read(tgid, extent);
+        let mut work = lock(work);
+        if work.is_left {
+            return false;
         }
-        self.root = None;
-        true
+        work.done.push(sampled);
     }
-
-    fn sampled(&mut self, (tgid, extent): (u32, Extent)) -> Sampled {
-        self.progress.has_stat.store(false, Relaxed);
-        self.progress.state.step();
-        let mut threads = Vec::new();
-        let sample = match extent {
-            Extent::Nothing => Err(unanswered(tgid)),
-            Extent::Stat => self.read_stat_sample(tgid),
-            Extent::WithoutIo | Extent::Whole => {
-                self.read_sample(tgid, extent == Extent::Whole, &mut threads)
-            }
-        };
-        if sample.is_err() {
-            threads.clear();
-        }
-        Sampled {
-            tgid,
-            sample,
-            threads,
-            is_brief: extent == Extent::Stat,
-            is_partial: self.partial.contains(&tgid),
-        }
-    }
-}
-
-/// The error for a file that is not read while a reader waits for it.
-pub(super) fn unanswered(tgid: u32) -> Error {
-    Error::Io {
-        tgid,
-        file: text(io_file::FILE.0),
-        source: io::ErrorKind::TimedOut.into(),
-    }
+    sampler.set_root(None);
+    true
 }

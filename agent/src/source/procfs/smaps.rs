@@ -1,7 +1,7 @@
 //! `/proc/<pid>/smaps_rollup`, else `/proc/<pid>/smaps`: the proportional share of a process in the memory that it maps.
 //!
 //! For this file, the kernel walks all page tables of the process while it holds the lock of the process's mappings, and it waits
-//! if another task holds that lock. So only [`crate::source::Smaps`] reads these files, on threads of its own.
+//! if another task holds that lock. So only `source/smaps` reads these files, on threads of its own.
 //!
 //! It has its own parser, which works line by line: `smaps` of a large process has megabytes, and only two lines of each mapping
 //! are used.
@@ -11,7 +11,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::decimal::{parse_decimal, words};
-use super::{Error, Procfs, file, stat};
+use super::error::Error;
+use super::file_reader::FileReader;
+use super::{file, stat};
 use crate::process::{ProcessId, Proportional};
 
 /// One sum for the whole process; since Linux 4.14.
@@ -21,28 +23,23 @@ const FULL: &CStr = c"smaps";
 /// Largest size read, bytes: 65,530 mappings, the kernel's default limit, with 1 KB each.
 const LIMIT: u64 = 64 << 20;
 
-impl Procfs {
-    /// The share of the process `id` in the memory that it maps. Takes up to seconds, and may block.
-    ///
-    /// # Errors
-    /// The process is gone, has no memory, or its files cannot be read (of another user's process, without privilege).
-    pub fn proportional(&mut self, id: ProcessId) -> Result<Proportional, Error> {
-        // Opened for each reading, because this reader lives long and reads rarely.
-        self.open_root()?;
-        let tgid = id.tgid;
-        let dir = self.open(tgid)?;
-        let dir = dir.as_fd();
-        let stat = self.read(tgid, dir, stat::FILE, stat::parse_stat)?;
-        if stat.start_ticks != id.start_ns / self.host().tick_ns {
-            return Err(Error::Gone { tgid });
+/// The share of the process `id` in the memory that it maps.
+pub(super) fn read(files: &mut FileReader, id: ProcessId) -> Result<Proportional, Error> {
+    // Opened for each reading, because this reader lives long and reads rarely.
+    files.open_root()?;
+    let tgid = id.tgid;
+    let dir = files.open(tgid)?;
+    let dir = dir.as_fd();
+    let stat = files.read(tgid, dir, stat::FILE, stat::parse_stat)?;
+    if stat.start_ticks != id.start_ns / files.host().tick_ns {
+        return Err(Error::Gone { tgid });
+    }
+    match read_sum(dir, ROLLUP) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+            let sum = read_sum(dir, FULL);
+            files.judge(tgid, FULL, sum)
         }
-        match read_sum(dir, ROLLUP) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                let sum = read_sum(dir, FULL);
-                self.judge(tgid, FULL, sum)
-            }
-            sum => self.judge(tgid, ROLLUP, sum),
-        }
+        sum => files.judge(tgid, ROLLUP, sum),
     }
 }
 

@@ -73,6 +73,11 @@ pub(super) fn parse_comm(file: &[u8]) -> Option<&[u8]> {
     split(file).map(|(comm, _)| comm)
 }
 
+/// Both at once: the used fields, and the name as a copy.
+pub(super) fn parse_stat_and_comm(file: &[u8]) -> Option<(Stat, Vec<u8>)> {
+    Some((parse_stat(file)?, parse_comm(file)?.to_vec()))
+}
+
 /// Field 2, cut to the length that the kernel keeps of a task's name.
 pub(super) fn task_name(file: &[u8]) -> Option<TaskName> {
     let comm = parse_comm(file)?;

@@ -14,7 +14,7 @@ pub(super) const FILE: (&CStr, usize) = (c"status", 1 << 20);
 
 /// The lines of the file that the agent uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Status {
+pub(super) struct TaskStatus {
     /// `Uid`, second number: effective user id. `None` if the line is missing.
     pub effective_uid: Option<u32>,
     /// Whether the effective user or group id differs from the real one, the first number of `Uid` or `Gid`.
@@ -28,8 +28,8 @@ pub(super) struct Status {
 }
 
 /// Parses the used lines in any order; `None` if one of them is not as the kernel writes it.
-pub(super) fn parse_status(file: &[u8]) -> Option<Status> {
-    let mut status = Status::default();
+pub(super) fn parse_status(file: &[u8]) -> Option<TaskStatus> {
+    let mut status = TaskStatus::default();
     let (mut voluntary, mut nonvoluntary) = (None, None);
     for line in file.split(|byte| *byte == b'\n') {
         // The first letter rules out most lines. The kernel escapes newlines in the name, so no line can be forged.
@@ -163,7 +163,7 @@ mod tests {
     fn the_used_lines_in_any_company() {
         let file = b"Name:\tvim\nUmask:\t0022\nUid:\t1000\t1001\t1002\t1003\nGid:\t7\t7\t7\t7\nVmSize:\t 16772 kB\nVmSwap:\t      10 kB\n\
             voluntary_ctxt_switches:\t72\nnonvoluntary_ctxt_switches:\t6\n";
-        let expected = Status {
+        let expected = TaskStatus {
             effective_uid: Some(1001),
             has_borrowed_ids: true,
             swapped_bytes: 10_240,
@@ -182,10 +182,10 @@ mod tests {
 
     #[test]
     fn a_missing_line_is_not_an_error() {
-        assert_eq!(parse_status(b""), Some(Status::default()));
+        assert_eq!(parse_status(b""), Some(TaskStatus::default()));
         assert_eq!(
             parse_status(b"Name:\t\xff\xfe\n\n\0\n:::\n"),
-            Some(Status::default())
+            Some(TaskStatus::default())
         );
         let one = parse_status(b"voluntary_ctxt_switches:\t72\nUid:\t0\t0\t0\t0").unwrap();
         assert_eq!((one.switches, one.effective_uid), (None, Some(0)));
