@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::screen::shown;
-use super::{Home, Machine, Process, called, labels};
+use super::{Home, ListedProcess, Machine, called, labels};
 use crate::config::{Config, Key, Text};
 use crate::group::{Classifier, Miss, Verdict};
 use crate::process::{Container, Facts};
@@ -77,7 +77,7 @@ fn reason(config: &Config, item: usize, miss: Miss) -> String {
     }
 }
 
-fn conclusion(machine: &Machine, config: &Config, tgid: u32, process: &Process) -> String {
+fn conclusion(machine: &Machine, config: &Config, tgid: u32, process: &ListedProcess) -> String {
     let name = |name: &str| shown(name, VALUE);
     match machine.home(tgid) {
         Home::Own(placement) => format!(

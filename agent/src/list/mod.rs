@@ -25,13 +25,13 @@ const KEPT: usize = 4096;
 /// All processes at one moment, by process id.
 #[derive(Debug)]
 pub struct Machine {
-    processes: BTreeMap<u32, Process>,
+    processes: BTreeMap<u32, ListedProcess>,
     /// Processes that could not be read.
     pub unread: usize,
 }
 
 #[derive(Debug)]
-struct Process {
+struct ListedProcess {
     facts: Facts,
     verdict: Verdict,
 }
@@ -73,7 +73,9 @@ impl Machine {
                     if whole != Some(tgid) {
                         facts.argv = facts.argv.shortened(KEPT);
                     }
-                    machine.processes.insert(tgid, Process { facts, verdict });
+                    machine
+                        .processes
+                        .insert(tgid, ListedProcess { facts, verdict });
                 }
                 Err(error) => machine.unread += usize::from(!error.is_gone()),
             }

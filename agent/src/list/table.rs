@@ -1,7 +1,7 @@
 //! The table of processes: one line each, in the order of the groups, processes in no group last.
 
 use super::screen::{columns_of, shown};
-use super::{Home, Machine, Process, labels};
+use super::{Home, ListedProcess, Machine, labels};
 use crate::group::Placement;
 
 const HEAD: [&str; 6] = ["GROUP", "ITEM", "PID", "USER", "COMM", "COMMAND"];
@@ -52,7 +52,7 @@ fn group(placement: &Placement) -> Option<String> {
 }
 
 /// All cells except group and number.
-fn cells(process: &Process, item: String) -> [String; 4] {
+fn cells(process: &ListedProcess, item: String) -> [String; 4] {
     let facts = &process.facts;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     [

@@ -26,7 +26,7 @@ fn machine(processes: &[(u32, u32, &str)]) -> (Config, Classifier, Machine) {
             ..Facts::default()
         };
         let verdict = classifier.classify(&facts, boot);
-        (*tgid, Process { facts, verdict })
+        (*tgid, ListedProcess { facts, verdict })
     });
     let machine = Machine {
         processes: processes.collect(),

@@ -26,7 +26,7 @@ const CUT_NS: u64 = 2 * TICK_NS;
 
 /// What is known of one process from its last reading.
 #[derive(Debug, Clone)]
-struct Known {
+struct LastReading {
     sample: Sample,
     /// Its start time as `/proc` shows it. On classic tracepoints the programs may have noted another tick.
     shown_start_ns: u64,
@@ -40,7 +40,7 @@ struct Known {
 /// The last readings of the processes, at most one for each live process.
 #[derive(Debug, Default)]
 pub(super) struct SwitchPass {
-    known: HashMap<u32, Known>,
+    known: HashMap<u32, LastReading>,
     /// Start of the first pass. Older processes need not be in the map.
     since_ns: Option<u64>,
     /// Processes that were in the map but not in the list at the last pass: their last switch may be still to come. At most as
@@ -49,14 +49,14 @@ pub(super) struct SwitchPass {
 }
 
 /// The map of run times by tgid: start and run time of the latest process with each.
-struct Map {
+struct RunTimeMap {
     latest: HashMap<u32, (u64, u64)>,
     on_cpu: HashSet<u32>,
     was_full: bool,
     is_traced: bool,
 }
 
-impl Map {
+impl RunTimeMap {
     /// `process_of` returns the process of a thread.
     fn new(times: &RunTimes, mut process_of: impl FnMut(u32) -> Option<u32>) -> Self {
         let mut latest = HashMap::new();
@@ -89,7 +89,7 @@ impl Map {
     }
 
     /// Whether the process may have run since its last reading, or another process may have its id by now.
-    fn has_run(&self, known: &Known) -> bool {
+    fn has_run(&self, known: &LastReading) -> bool {
         let id = known.sample.id;
         let found = self.find(id.tgid, id.start_ns);
         let is_another = found.is_none() && (self.is_traced || self.latest.contains_key(&id.tgid));
@@ -122,7 +122,7 @@ impl SwitchPass {
         // First the list, then the map: a process in the list has had its map entry since its birth.
         let listed = reader.list()?;
         let times = kernel.run_times()?;
-        let map = Map::new(&times, |tid| reader.process_of(tid));
+        let map = RunTimeMap::new(&times, |tid| reader.process_of(tid));
         let mut before = std::mem::take(&mut self.known);
         let has_run = |tgid: &u32| before.get(tgid).is_none_or(|known| map.has_run(known));
         let ran: Vec<u32> = listed.iter().copied().filter(has_run).collect();
@@ -180,10 +180,10 @@ impl SwitchPass {
     fn look_at(
         &self,
         read: Sampled,
-        known: Option<Known>,
-        map: &Map,
+        known: Option<LastReading>,
+        map: &RunTimeMap,
         pass: &mut Pass,
-    ) -> Option<Known> {
+    ) -> Option<LastReading> {
         let now = match read.sample {
             Ok(sample) => {
                 self.read_again(sample, read.threads, known.as_ref(), map, pass.started_ns)
@@ -203,10 +203,10 @@ impl SwitchPass {
         &self,
         mut sample: Sample,
         mut threads: Vec<ThreadSample>,
-        known: Option<&Known>,
-        map: &Map,
+        known: Option<&LastReading>,
+        map: &RunTimeMap,
         now_ns: u64,
-    ) -> Option<Known> {
+    ) -> Option<LastReading> {
         let shown_start = sample.id.start_ns;
         let found = map.find(sample.id.tgid, shown_start);
         let known = known.filter(|known| known.shown_start_ns == shown_start);
@@ -245,7 +245,7 @@ impl SwitchPass {
                 thread.ran_marker = marker;
             }
         }
-        Some(Known {
+        Some(LastReading {
             sample,
             shown_start_ns: shown_start,
             threads,
@@ -255,7 +255,7 @@ impl SwitchPass {
     }
 }
 
-impl Known {
+impl LastReading {
     /// Adds the process to the programs' map. If that succeeds, the map has all of its time from now on.
     fn adopted_by(&mut self, kernel: &mut Kernel) -> Result<(), Error> {
         if kernel.adopt(&self.sample)? {
@@ -328,7 +328,7 @@ mod tests {
         }
     }
 
-    fn map(entries: &[(u64, u64)]) -> Map {
+    fn map(entries: &[(u64, u64)]) -> RunTimeMap {
         let by_id = entries.iter().map(|(start_ns, run_ns)| {
             (
                 ProcessId {
@@ -342,10 +342,10 @@ mod tests {
             by_id: by_id.collect(),
             ..RunTimes::default()
         };
-        Map::new(&times, |_| None)
+        RunTimeMap::new(&times, |_| None)
     }
 
-    fn read(shown: Sample, known: Option<&Known>, map: &Map) -> Option<Known> {
+    fn read(shown: Sample, known: Option<&LastReading>, map: &RunTimeMap) -> Option<LastReading> {
         let passes = SwitchPass {
             since_ns: Some(100_000_000),
             ..SwitchPass::default()
@@ -439,7 +439,7 @@ mod tests {
             is_traced: true,
             ..RunTimes::default()
         };
-        let map = Map::new(&times, |tid| (tid == 9).then_some(7));
+        let map = RunTimeMap::new(&times, |tid| (tid == 9).then_some(7));
         assert_eq!(map.latest[&7], (1, 8));
     }
 
