@@ -131,10 +131,10 @@ pub async fn run(
         unsent_bytes: settings.max_exposition_bytes.saturating_mul(2),
         ..limits()
     };
-    let statistics = Arc::new(http::Statistics::new(limits.clone()));
+    let counters = Arc::new(http::HttpCounters::new(limits.clone()));
     let (state, inbox) = handle::channel();
-    let answers = Answers::new(state.clone(), &statistics, host::other_threads_cpu);
-    let partial = Partial::new(Arc::clone(&statistics))?;
+    let answers = Answers::new(state.clone(), &counters, host::other_threads_cpu);
+    let partial = Partial::new(Arc::clone(&counters))?;
     let web = settings.web.take().map(Arc::new);
     let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
     let site = Arc::new(http::Site {
@@ -145,10 +145,10 @@ pub async fn run(
         answers,
         fallback: Arc::new(partial),
         limits,
-        statistics: Arc::clone(&statistics),
+        counters: Arc::clone(&counters),
         web,
     });
-    let (first_pass, failure) = start_owner(settings, statistics, inbox, &files)?;
+    let (first_pass, failure) = start_owner(settings, counters, inbox, &files)?;
     let shutdown = async {
         shutdown.await;
         manager.stopping().await;
@@ -167,10 +167,10 @@ pub async fn run(
 /// # Errors
 /// The fatal errors of a run: [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
-    let statistics = Arc::default();
+    let counters = Arc::default();
     let (state, inbox) = handle::channel();
-    let answers = Answers::new(state, &statistics, host::other_threads_cpu);
-    let (_, failure) = start_owner(settings, statistics, inbox, &[])?;
+    let answers = Answers::new(state, &counters, host::other_threads_cpu);
+    let (_, failure) = start_owner(settings, counters, inbox, &[])?;
     let scrapes = async {
         answers.metrics().await?;
         tokio::time::sleep(delay).await;
@@ -187,7 +187,7 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
 /// serving HTTP needs, including reading `files`.
 fn start_owner(
     settings: Settings,
-    statistics: Arc<http::Statistics>,
+    counters: Arc<http::HttpCounters>,
     inbox: mpsc::Receiver<Question>,
     files: &[PathBuf],
 ) -> Result<(oneshot::Receiver<String>, impl Future<Output = Error>), Error> {
@@ -197,7 +197,7 @@ fn start_owner(
     let (settled, first_pass) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
     let own_state = move || -> Result<(), Error> {
-        let state = prepare(settings, statistics)?;
+        let state = prepare(settings, counters)?;
         memory::give_back();
         // The receiver is gone if the run has ended meanwhile.
         let _ = ready.send(());
@@ -231,7 +231,7 @@ fn start_owner(
 }
 
 /// Chooses the tier, loads the kernel programs and takes the first pass.
-fn prepare(settings: Settings, http: Arc<http::Statistics>) -> Result<AgentState, Error> {
+fn prepare(settings: Settings, http: Arc<http::HttpCounters>) -> Result<AgentState, Error> {
     let Settings {
         host,
         classifier,

@@ -19,12 +19,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Partial {
     /// Collectors of its own, so that it never waits for the state thread's.
     collectors: Mutex<Collectors>,
-    http: Arc<http::Statistics>,
+    http: Arc<http::HttpCounters>,
 }
 
 impl Partial {
     /// Fails only if a metric descriptor is not valid.
-    pub(crate) fn new(http: Arc<http::Statistics>) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(http: Arc<http::HttpCounters>) -> Result<Self, prometheus::Error> {
         let collectors = Mutex::new(Collectors::new()?);
         Ok(Self { collectors, http })
     }
@@ -53,7 +53,7 @@ impl Fallback for Partial {
 }
 
 /// Counts and limits of the HTTP server.
-pub(crate) fn serving(http: &http::Statistics) -> ServingStatistics {
+pub(crate) fn serving(http: &http::HttpCounters) -> ServingStatistics {
     let limits = http.limits();
     let times = limits.times();
     ServingStatistics {

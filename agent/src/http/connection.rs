@@ -1,7 +1,7 @@
 //! One connection, from accept to close: TLS if configured, then HTTP/1.
 //!
-//! In: a stream, its [`Slot`] and the [`Site`]. Out: responses, and counts of how the connection ended. Deadlines
-//! come from the slot's [`Watch`](super::phase::Watch); routes are the [`Site`]'s.
+//! In: a stream, its [`ConnectionSlot`] and the [`Site`]. Out: responses, and counts of how the connection ended. Deadlines
+//! come from the slot's [`Watch`](super::admission::Watch); routes are the [`Site`]'s.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -18,10 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
+use super::admission::{ConnectionSlot, Phase, Watched};
 use super::handshake::secured;
-use super::phase::Phase;
-use super::slots::Slot;
-use super::stream::Watched;
 use super::{Site, Timeout};
 
 /// How a connection ended.
@@ -35,8 +33,12 @@ pub(super) enum End {
 
 /// Serves requests until the client closes, a deadline passes, the connection is evicted for a newer one, or `stop`
 /// becomes true.
-pub(super) async fn drive<S>(stream: S, slot: Slot, site: Arc<Site>, stop: watch::Receiver<bool>)
-where
+pub(super) async fn drive<S>(
+    stream: S,
+    slot: ConnectionSlot,
+    site: Arc<Site>,
+    stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let end = match &site.web {
@@ -50,11 +52,11 @@ where
     };
     match end {
         End::NotSecured(error) => {
-            site.statistics.count_handshake_failure();
+            site.counters.count_handshake_failure();
             log::debug!("the TLS handshake with a client failed: {error}");
         }
-        End::TimedOut(Phase::Head) => site.statistics.count_timeout(Timeout::Header),
-        End::TimedOut(Phase::Writing) => site.statistics.count_timeout(Timeout::Write),
+        End::TimedOut(Phase::Head) => site.counters.count_timeout(Timeout::Header),
+        End::TimedOut(Phase::Writing) => site.counters.count_timeout(Timeout::Write),
         End::Closed(Err(error)) if error.is_parse() => {
             let too_large = error.is_parse_too_large();
             let code = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -63,14 +65,19 @@ where
             } else {
                 StatusCode::BAD_REQUEST
             };
-            site.statistics.count_request(code);
+            site.counters.count_request(code);
         }
         // Clients that finish, disappear or stay idle are normal and not counted.
         End::TimedOut(Phase::Idle | Phase::Serving) | End::Closed(_) | End::Evicted => {}
     }
 }
 
-async fn run<S>(stream: S, slot: &Slot, site: &Arc<Site>, mut stop: watch::Receiver<bool>) -> End
+async fn run<S>(
+    stream: S,
+    slot: &ConnectionSlot,
+    site: &Arc<Site>,
+    mut stop: watch::Receiver<bool>,
+) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

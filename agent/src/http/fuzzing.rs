@@ -9,10 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
+use super::admission::{ClientOrigin, ConnectionSlots};
 use super::connection::drive;
-use super::origin::Origin;
-use super::slots::Slots;
-use super::{Answers, Fallback, Hosts, Limits, Site, Statistics};
+use super::{Answers, Fallback, Hosts, HttpCounters, Limits, Site};
 use crate::state::handle::{Health, Question, Status, channel};
 
 /// Longest time that one connection may take here; no part of it has to wait.
@@ -57,14 +56,14 @@ pub(crate) fn http(input: &[u8]) {
         .enable_time()
         .build()
         .expect("a runtime");
-    let (answered, statistics) = runtime.block_on(async {
+    let (answered, counters) = runtime.block_on(async {
         let talk = talk(usize::from(*size) + 1, request);
         tokio::time::timeout(HANG, talk).await.expect("an end")
     });
     let text = String::from_utf8_lossy(&answered);
     assert!(text.is_empty() || text.starts_with("HTTP/1."), "{text}");
-    let counted: u64 = statistics.requests().map(|(_, count)| count).sum();
-    let seen = statistics.requests().map(|(code, _)| {
+    let counted: u64 = counters.requests().map(|(_, count)| count).sum();
+    let seen = counters.requests().map(|(code, _)| {
         text.matches(&format!("HTTP/1.1 {code} ")).count()
             + text.matches(&format!("HTTP/1.0 {code} ")).count()
     });
@@ -74,20 +73,17 @@ pub(crate) fn http(input: &[u8]) {
         seen <= counted && counted <= seen + 1,
         "{counted} counted, {seen} seen: {text}"
     );
-    assert_eq!(statistics.connections(), 0);
-    assert_eq!(
-        statistics.timeouts().map(|(_, count)| count).sum::<u64>(),
-        0
-    );
+    assert_eq!(counters.connections(), 0);
+    assert_eq!(counters.timeouts().map(|(_, count)| count).sum::<u64>(), 0);
 }
 
-async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
+async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
     let limits = Limits::default();
-    let statistics = Arc::new(Statistics::new(limits.clone()));
+    let counters = Arc::new(HttpCounters::new(limits.clone()));
     let (state, inbox) = channel();
-    let answers = Answers::new(state, &statistics, || Duration::ZERO);
-    let slots = Slots::new(limits.clone(), Arc::clone(&statistics));
-    let slot = slots.take(Origin::Local).expect("a free place");
+    let answers = Answers::new(state, &counters, || Duration::ZERO);
+    let slots = ConnectionSlots::new(limits.clone(), Arc::clone(&counters));
+    let slot = slots.take(ClientOrigin::Local).expect("a free place");
     let site = Arc::new(Site {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
@@ -96,7 +92,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
         answers,
         fallback: Arc::new(Nothing),
         limits,
-        statistics: Arc::clone(&statistics),
+        counters: Arc::clone(&counters),
         web: None,
     });
     let (client, server) = tokio::io::duplex(64 << 10);
@@ -119,5 +115,5 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<Statistics>) {
     let read = from.read_to_end(&mut answered);
     let _ = tokio::join!(say, serve, read);
     answering.abort();
-    (answered, statistics)
+    (answered, counters)
 }

@@ -9,8 +9,8 @@ use tokio::time::sleep_until;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::admission::Watch;
 use super::connection::End;
-use super::phase::Watch;
 use super::{Site, Web};
 
 /// Returns the TLS stream if the handshake completes before the deadline of [`Watch`], an eviction or `stop`. The
@@ -26,7 +26,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let accepted = async {
-        let access = web.current(&site.statistics).await;
+        let access = web.current(&site.counters).await;
         let Some(config) = &access.tls else {
             // Unreachable: `Web` rejects a reread configuration without TLS if the first one had TLS.
             return Err(io::ErrorKind::Unsupported.into());

@@ -15,7 +15,7 @@
 //! requests whose `Host` is an IP address or a name of this machine; [`Hosts`] does that check.
 //!
 //! In: listening sockets, [`Limits`], and [`Answers`], which gets the answers of the thread that owns the state. Out:
-//! responses and [`Statistics`]. Whatever a client does, it uses at most one of a bounded number of
+//! responses and [`HttpCounters`]. Whatever a client does, it uses at most one of a bounded number of
 //! connections, for a bounded time.
 //!
 //! With a [`Web`] configuration, connections use TLS, requests need a password, or both. The TLS handshake and the
@@ -24,38 +24,26 @@
 //! Left to others: the content of the answers, which the state thread fills ([`crate::state::handle`]). Not supported:
 //! HTTP/2 and access logs.
 
+mod admission;
 mod answers;
 mod connection;
-mod deadline;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gzip;
 mod handshake;
 mod hosts;
-mod limits;
 mod listener;
-mod origin;
-mod pace;
 mod page;
-mod passes;
-mod phase;
 mod reload;
 mod respond;
 mod serve;
-mod slots;
-mod statistics;
-mod stream;
-mod unsent;
 mod web;
 
+pub use admission::{CpuClock, HttpCounters, Limits, Timeout};
 pub use answers::{Answers, Exposition};
-pub use deadline::Fallback;
 pub use hosts::Hosts;
 pub use hyper::body::Bytes;
-pub use limits::Limits;
 pub use listener::{BindError, Listener};
-pub use passes::CpuClock;
-pub use respond::Site;
+pub use respond::{Fallback, Site};
 pub use serve::serve;
-pub use statistics::{Statistics, Timeout};
 pub use web::Web;

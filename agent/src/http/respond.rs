@@ -3,6 +3,7 @@
 //! In: a request and the [`Watch`] of its connection. Out: a response, counted by status code. The data comes from
 //! the [`Answers`]; checks of `Host` and passwords are in [`Hosts`] and [`Web`].
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,9 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::{Watch, scrape_time};
 use super::page::{self as shown, escaped};
-use super::phase::Watch;
-use super::{Answers, Fallback, Hosts, Limits, Statistics, Timeout, Web, deadline, gzip, reload};
+use super::{Answers, Hosts, HttpCounters, Limits, Timeout, Web, gzip, reload};
 use crate::exposition;
 use crate::state::handle::{Health, Status, Unavailable};
 
@@ -43,9 +44,15 @@ pub struct Site {
     /// Sizes and times.
     pub limits: Limits,
     /// Where requests, timeouts and connections are counted.
-    pub statistics: Arc<Statistics>,
+    pub counters: Arc<HttpCounters>,
     /// TLS and passwords; `None`: every client that can connect may send requests.
     pub web: Option<Arc<Web>>,
+}
+
+/// Writes an exposition without the owner of the state.
+pub trait Fallback: Debug + Send + Sync {
+    /// The metrics available without the owner; the exposition marks the missing collectors as such. Must not block.
+    fn exposition(&self) -> Bytes;
 }
 
 pub(super) type Page = Response<Full<Bytes>>;
@@ -61,7 +68,7 @@ impl Site {
                 self.page(request, arrived).await
             }
             Some(web) => {
-                let access = web.current(&self.statistics).await;
+                let access = web.current(&self.counters).await;
                 let authorization = request.headers().get(AUTHORIZATION);
                 let is_admitted = access.users.admit(authorization, watch.origin).await;
                 watch.serving();
@@ -73,11 +80,11 @@ impl Site {
                 page
             }
         };
-        self.statistics.count_request(page.status());
+        self.counters.count_request(page.status());
         self.lent(page, watch).await
     }
 
-    /// Registers the body as held by this connection, so that [`Unsent`](super::unsent::Unsent) can close it if it
+    /// Registers the body as held by this connection, so that [`Unsent`](super::admission::Unsent) can close it if it
     /// does not read.
     async fn lent(&self, page: Page, watch: &Arc<Watch>) -> Page {
         let (head, body) = page.into_parts();
@@ -123,7 +130,7 @@ impl Site {
 
     /// The owner's exposition, or the fallback's when the client's time is over. That time counts from `arrived`.
     async fn metrics(&self, headers: &HeaderMap, arrived: Instant) -> Page {
-        let deadline = arrived + deadline::allowed(headers, self.limits.scrape);
+        let deadline = arrived + scrape_time(headers, self.limits.scrape);
         let is_gzip_wanted = gzip::is_wanted(headers);
         match timeout_at(deadline, self.answers.metrics()).await {
             Ok(Ok(exposition)) => {
@@ -132,7 +139,7 @@ impl Site {
             }
             Ok(Err(gone)) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{gone}\n")),
             Err(_) => {
-                self.statistics.count_timeout(Timeout::Owner);
+                self.counters.count_timeout(Timeout::Owner);
                 let body = self.fallback.exposition();
                 let packed = is_gzip_wanted.then(|| gzip::compress(&body));
                 exposition_page(body, packed.and_then(Result::ok).map(Bytes::from))
@@ -163,7 +170,7 @@ impl Site {
         match tokio::time::timeout(limit, answer).await {
             Ok(answer) => answer.map_err(|unavailable| unavailable.to_string()),
             Err(_) => {
-                self.statistics.count_timeout(Timeout::Owner);
+                self.counters.count_timeout(Timeout::Owner);
                 Err(format!(
                     "the state thread did not answer within {} s",
                     limit.as_secs_f64()

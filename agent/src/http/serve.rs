@@ -1,6 +1,6 @@
 //! The accept loops: they accept connections until shutdown, then wait for the open ones to finish.
 //!
-//! In: listeners, the [`Site`] and a shutdown future. Each accepted connection gets a [slot](Slots) and a tokio task
+//! In: listeners, the [`Site`] and a shutdown future. Each accepted connection gets a [slot](ConnectionSlots) and a tokio task
 //! that runs [`drive`]. Left to others: what happens on a connection, and which connection closes when all slots are
 //! taken.
 
@@ -12,14 +12,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::admission::ConnectionSlots;
 use super::connection::drive;
-use super::slots::Slots;
 use super::{Listener, Site};
 
 /// Serves `site` on all `listeners` until `shutdown` is ready. Then it closes the listeners and returns when the open
 /// requests are answered or [`super::Limits::drain`] is over. All listeners share the limits.
 pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
-    let slots = Slots::new(site.limits.clone(), Arc::clone(&site.statistics));
+    let slots = ConnectionSlots::new(site.limits.clone(), Arc::clone(&site.counters));
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     for listener in listeners {
@@ -56,7 +56,7 @@ pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Fut
 async fn serve_one(
     listener: Listener,
     site: Arc<Site>,
-    slots: Arc<Slots>,
+    slots: Arc<ConnectionSlots>,
     stop: watch::Receiver<bool>,
 ) {
     let mut stopped = stop.clone();
@@ -82,7 +82,7 @@ async fn serve_one(
             Err(error) if concerns_client(&error) => {}
             Err(error) => {
                 if listener.is_asked() {
-                    site.statistics.count_accept_error();
+                    site.counters.count_accept_error();
                     log::debug!("cannot accept a connection: {error}");
                     if slots.make_room() {
                         tokio::task::yield_now().await; // lets the evicted connection close

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount::http::{self, Answers, Bytes, Fallback, Hosts, Limits, Site, Statistics, Web};
+use headcount::http::{self, Answers, Bytes, Fallback, Hosts, HttpCounters, Limits, Site, Web};
 use headcount::state::handle::{Health, Question, Status, channel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ pub(crate) const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection:
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) counters: Arc<HttpCounters>,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) task: JoinHandle<()>,
 }
@@ -57,9 +57,9 @@ async fn start_site(
 ) -> (Server, mpsc::Receiver<Question>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let statistics = Arc::new(Statistics::new(limits.clone()));
+    let counters = Arc::new(HttpCounters::new(limits.clone()));
     let (state, inbox) = channel();
-    let answers = Answers::new(state, &statistics, || Duration::ZERO);
+    let answers = Answers::new(state, &counters, || Duration::ZERO);
     let site = Site {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
@@ -69,7 +69,7 @@ async fn start_site(
         answers,
         fallback: Arc::new(NoState),
         limits,
-        statistics: Arc::clone(&statistics),
+        counters: Arc::clone(&counters),
         web: web.map(Arc::new),
     };
     let (stop, stopped) = oneshot::channel::<()>();
@@ -79,7 +79,7 @@ async fn start_site(
     (
         Server {
             address,
-            statistics,
+            counters,
             stop,
             task,
         },
@@ -131,7 +131,7 @@ impl Server {
     }
 
     pub(crate) fn requests(&self, code: &str) -> u64 {
-        self.statistics
+        self.counters
             .requests()
             .find(|(known, _)| *known == code)
             .unwrap()
@@ -139,7 +139,7 @@ impl Server {
     }
 
     pub(crate) fn timeouts(&self, phase: &str) -> u64 {
-        self.statistics
+        self.counters
             .timeouts()
             .find(|(known, _)| *known == phase)
             .unwrap()

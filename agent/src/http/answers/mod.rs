@@ -10,7 +10,7 @@
 //!
 //! An answer never begins before the request that gets it: a scrape or a look for the page is shared by the requests
 //! that arrived before it was asked for. Later requests wait until it ends and share the next one. Scrapes, looks and
-//! lists of processes run one at a time, in the order that [`passes`](super::passes) grants. A scrape or look that no
+//! lists of processes run one at a time, in the order that [`Passes`] grants. A scrape or look that no
 //! client waits for when its turn comes is skipped. A state thread that hangs has at most one question of each kind in
 //! its inbox.
 //!
@@ -21,9 +21,7 @@ use std::sync::{Arc, OnceLock};
 use hyper::body::Bytes;
 use tokio::sync::Semaphore;
 
-use super::Statistics;
-use super::passes::{CpuClock, Passes};
-use super::unsent::Unsent;
+use super::admission::{CpuClock, HttpCounters, Passes, Unsent};
 use crate::state::handle::{Handle, Overview, Processes, Question, Shared, Unavailable};
 
 /// Gets the answers of the state thread for requests. Clones share their answers.
@@ -34,7 +32,7 @@ pub struct Answers {
     overview: Shared<Arc<Overview>>,
     /// At most one question for the processes of a group is under way: requests for other groups cannot share its
     /// answer.
-    turn: Arc<Semaphore>,
+    listing: Arc<Semaphore>,
     passes: Arc<Passes>,
 }
 
@@ -60,14 +58,14 @@ impl Exposition {
 }
 
 impl Answers {
-    /// `statistics`: where waiting and unread answers are counted. `cpu`: measures what a pass costs.
-    pub fn new(state: Handle, statistics: &Arc<Statistics>, cpu: CpuClock) -> Self {
+    /// `counters`: where waiting and unread answers are counted. `cpu`: measures what a pass costs.
+    pub fn new(state: Handle, counters: &Arc<HttpCounters>, cpu: CpuClock) -> Self {
         Self {
             state,
             metrics: Shared::default(),
             overview: Shared::default(),
-            turn: Arc::new(Semaphore::new(1)),
-            passes: Arc::new(Passes::new(Arc::clone(statistics), cpu)),
+            listing: Arc::new(Semaphore::new(1)),
+            passes: Arc::new(Passes::new(Arc::clone(counters), cpu)),
         }
     }
 
@@ -83,10 +81,10 @@ impl Answers {
             .answer(|open| {
                 let (passes, state) = (Arc::clone(&self.passes), self.state.clone());
                 async move {
-                    let turn = passes.turn(is_rare).await;
+                    let permit = passes.permit(is_rare).await;
                     // Requests that arrive from now on wait for the next scrape.
                     open.close()?;
-                    let body = turn.pass(state.ask(Question::Metrics)).await?;
+                    let body = permit.pass(state.ask(Question::Metrics)).await?;
                     Ok(Arc::new(Exposition {
                         plain: passes.unsent().hold(body),
                         packed: OnceLock::new(),
@@ -103,9 +101,9 @@ impl Answers {
             .answer(|open| {
                 let (passes, state) = (Arc::clone(&self.passes), self.state.clone());
                 async move {
-                    let turn = passes.turn(is_rare).await;
+                    let permit = passes.permit(is_rare).await;
                     open.close()?;
-                    turn.pass(state.ask(Question::Overview)).await
+                    permit.pass(state.ask(Question::Overview)).await
                 }
             })
             .await
@@ -115,14 +113,14 @@ impl Answers {
     /// another.
     pub async fn processes(&self, group: u64) -> Result<Option<Processes>, Unavailable> {
         let is_rare = self.passes.arrived();
-        let first = Arc::clone(&self.turn).acquire_owned().await;
-        let first = first.map_err(|_| Unavailable)?;
+        let listing = Arc::clone(&self.listing).acquire_owned().await;
+        let listing = listing.map_err(|_| Unavailable)?;
         let (passes, state) = (Arc::clone(&self.passes), self.state.clone());
         let asking = tokio::spawn(async move {
-            let turn = passes.turn(is_rare).await;
+            let permit = passes.permit(is_rare).await;
             let asked = state.ask(|reply| Question::Processes(group, reply));
-            let answer = turn.pass(asked).await;
-            drop(first);
+            let answer = permit.pass(asked).await;
+            drop(listing);
             answer
         });
         asking.await.map_err(|_| Unavailable)?

@@ -92,10 +92,10 @@ static SPENT_MS: AtomicU64 = AtomicU64::new(0);
 async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_most() {
     const COST_MS: u64 = 100;
     const SECONDS: u64 = 100;
-    let statistics = Arc::<Statistics>::default();
+    let counters = Arc::<HttpCounters>::default();
     let clock = || Duration::from_millis(SPENT_MS.load(Relaxed));
     let (state, mut inbox) = channel();
-    let answers = Answers::new(state, &statistics, clock);
+    let answers = Answers::new(state, &counters, clock);
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..3 {
         let answers = answers.clone();
@@ -122,7 +122,7 @@ async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_mos
     let used_ms = passes * COST_MS;
     assert!(used_ms < SECONDS * 1000 / 5, "{passes} passes");
     assert!(used_ms > SECONDS * 1000 / 10, "{passes} passes");
-    assert!(statistics.delayed() > 0);
+    assert!(counters.delayed() > 0);
 }
 
 #[tokio::test]

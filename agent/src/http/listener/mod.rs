@@ -17,7 +17,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::origin::Origin;
+use super::admission::ClientOrigin;
 use crate::config::ListenAddress;
 use unix::SocketFile;
 
@@ -102,7 +102,7 @@ impl Listener {
     }
 
     /// Accepts the next connection, and returns its origin.
-    pub(super) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Origin)> {
+    pub(super) async fn accept(&self) -> io::Result<(Box<dyn Stream>, ClientOrigin)> {
         match &self.0 {
             Socket::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
@@ -115,7 +115,7 @@ impl Listener {
             }
             Socket::Unix { socket, .. } => {
                 let (stream, _) = socket.accept().await?;
-                Ok((Box::new(stream), Origin::Local))
+                Ok((Box::new(stream), ClientOrigin::Local))
             }
         }
     }

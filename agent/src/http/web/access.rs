@@ -9,9 +9,9 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::files::Files;
 use super::tls;
-use super::turns::Turns;
 use super::users::Users;
 use crate::config::{Error, WebConfig};
+use crate::http::admission::FairQueue;
 
 /// The configuration for connections and requests.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Access {
     pub(super) fn read(
         path: &Path,
         files: &mut Files,
-        hashing: &Arc<Turns>,
+        hashing: &Arc<FairQueue>,
         before: Option<&Access>,
     ) -> Result<Self, Error> {
         let noted = files.note(path).map_err(|source| Error::Read {

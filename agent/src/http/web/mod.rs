@@ -13,7 +13,6 @@ mod access;
 mod clients;
 mod files;
 mod tls;
-mod turns;
 mod users;
 
 use std::path::{Path, PathBuf};
@@ -23,11 +22,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::Statistics;
+use super::admission::{FairQueue, HttpCounters};
 use crate::config;
 use access::Access;
 use files::Files;
-use turns::Turns;
 
 /// Shortest time between two checks of the files for changes.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -38,7 +36,7 @@ pub struct Web {
     path: PathBuf,
     is_secure: bool,
     /// The queue for password hashes, each of which uses a core for a tenth of a second or more.
-    hashing: Arc<Turns>,
+    hashing: Arc<FairQueue>,
     access: RwLock<Arc<Access>>,
     checked: Arc<Mutex<Checked>>,
 }
@@ -56,7 +54,7 @@ impl Web {
     /// # Errors
     /// An error of [`config::WebConfig::load`], or an unusable certificate, key, hash or value.
     pub fn load(path: &Path) -> Result<Self, config::Error> {
-        let hashing = Arc::new(Turns::default());
+        let hashing = Arc::new(FairQueue::default());
         let mut files = Files::default();
         let access = Access::read(path, &mut files, &hashing, None)?;
         Ok(Self {
@@ -87,13 +85,13 @@ impl Web {
     /// The configuration for a connection or request that arrives now. If the last check is [`PAUSE`] or longer ago,
     /// the caller checks the files for changes on a blocking thread and waits for it. Callers that arrive during the
     /// check get the configuration of the last reading.
-    pub(super) async fn current(self: &Arc<Self>, statistics: &Arc<Statistics>) -> Arc<Access> {
+    pub(super) async fn current(self: &Arc<Self>, counters: &Arc<HttpCounters>) -> Arc<Access> {
         if let Ok(mut checked) = Arc::clone(&self.checked).try_lock_owned()
             && checked.at.elapsed() >= PAUSE
         {
-            let (this, statistics) = (Arc::clone(self), Arc::clone(statistics));
+            let (this, counters) = (Arc::clone(self), Arc::clone(counters));
             let look = move || {
-                this.look(&mut checked.files, &statistics);
+                this.look(&mut checked.files, &counters);
                 checked.at = Instant::now();
             };
             // If no thread can be started, the last configuration stays in force, too.
@@ -109,7 +107,7 @@ impl Web {
 
     /// Reads the files again if one of them changed. A failed reading changes nothing, and is not repeated until a
     /// file changes again.
-    fn look(&self, files: &mut Files, statistics: &Statistics) {
+    fn look(&self, files: &mut Files, counters: &HttpCounters) {
         if !files.have_changed() {
             return;
         }
@@ -120,7 +118,7 @@ impl Web {
                 log::info!("{}: read again", self.path.display());
             }
             Err(error) => {
-                statistics.count_reload_failure();
+                counters.count_reload_failure();
                 log::warn!("{error}; the former configuration still applies");
             }
         }

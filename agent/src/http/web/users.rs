@@ -18,9 +18,8 @@ use ring::error::Unspecified;
 use ring::hmac::{self, Key, Tag};
 use ring::rand::SystemRandom;
 
-use super::turns::Turns;
 use crate::config::{Error, Text, WebConfig};
-use crate::http::origin::Origin;
+use crate::http::admission::{ClientOrigin, FairQueue};
 
 /// The users whose requests are answered.
 pub(in crate::http) struct Users {
@@ -28,7 +27,7 @@ pub(in crate::http) struct Users {
     /// The user with the costliest hash. An unknown user's password is checked against it, so that unknown names take
     /// as long as known ones.
     decoy: Option<Arc<User>>,
-    hashing: Arc<Turns>,
+    hashing: Arc<FairQueue>,
 }
 
 struct User {
@@ -44,7 +43,7 @@ impl Users {
     /// the verified password.
     pub(super) fn new(
         config: &WebConfig,
-        hashing: Arc<Turns>,
+        hashing: Arc<FairQueue>,
         before: Option<&Users>,
     ) -> Result<Self, Error> {
         let mut known = HashMap::new();
@@ -75,7 +74,7 @@ impl Users {
     pub(in crate::http) async fn admit(
         &self,
         authorization: Option<&HeaderValue>,
-        origin: Origin,
+        origin: ClientOrigin,
     ) -> bool {
         let Some(decoy) = &self.decoy else {
             return true;

@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::phase::Watch;
 
 #[derive(Debug)]
-pub(super) struct Watched<S> {
-    pub(super) stream: S,
-    pub(super) watch: Arc<Watch>,
+pub(in crate::http) struct Watched<S> {
+    pub(in crate::http) stream: S,
+    pub(in crate::http) watch: Arc<Watch>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {

@@ -42,7 +42,7 @@ impl Timeout {
 
 /// Counts since the start of the agent. Shared between the connections and the collectors.
 #[derive(Debug, Default)]
-pub struct Statistics {
+pub struct HttpCounters {
     limits: Limits,
     connections: AtomicU64,
     rejected: AtomicU64,
@@ -57,7 +57,7 @@ pub struct Statistics {
     timeouts: [AtomicU64; Timeout::ALL.len()],
 }
 
-impl Statistics {
+impl HttpCounters {
     /// All counts are 0. `limits` are shown beside the counts.
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -130,43 +130,43 @@ impl Statistics {
             .map(|(timeout, phase)| (phase, self.timeouts[timeout as usize].load(Relaxed)))
     }
 
-    pub(super) fn set_connections(&self, open: usize) {
+    pub(in crate::http) fn set_connections(&self, open: usize) {
         self.connections.store(open as u64, Relaxed);
     }
 
-    pub(super) fn count_rejected(&self) {
+    pub(in crate::http) fn count_rejected(&self) {
         self.rejected.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_evicted(&self) {
+    pub(in crate::http) fn count_evicted(&self) {
         self.evicted.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_accept_error(&self) {
+    pub(in crate::http) fn count_accept_error(&self) {
         self.accept_errors.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_handshake_failure(&self) {
+    pub(in crate::http) fn count_handshake_failure(&self) {
         self.handshake_failures.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_reload_failure(&self) {
+    pub(in crate::http) fn count_reload_failure(&self) {
         self.reload_failures.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn set_unsent(&self, bytes: usize) {
+    pub(in crate::http) fn set_unsent(&self, bytes: usize) {
         self.unsent_bytes.store(bytes as u64, Relaxed);
     }
 
-    pub(super) fn count_unread(&self, connections: u64) {
+    pub(in crate::http) fn count_unread(&self, connections: u64) {
         self.unread.fetch_add(connections, Relaxed);
     }
 
-    pub(super) fn count_delayed(&self) {
+    pub(in crate::http) fn count_delayed(&self) {
         self.delayed.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_request(&self, code: StatusCode) {
+    pub(in crate::http) fn count_request(&self, code: StatusCode) {
         let at = CODES.iter().position(|(known, _)| *known == code);
         debug_assert!(at.is_some(), "a status code without a counter: {code}");
         if let Some(at) = at {
@@ -174,7 +174,7 @@ impl Statistics {
         }
     }
 
-    pub(super) fn count_timeout(&self, timeout: Timeout) {
+    pub(in crate::http) fn count_timeout(&self, timeout: Timeout) {
         self.timeouts[timeout as usize].fetch_add(1, Relaxed);
     }
 }

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Clients that may be the same one: all of an IPv4 address, all of an IPv6 /64 network (a client that has one
 /// address of it usually has all), or all that use a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Origin {
+pub(in crate::http) enum ClientOrigin {
     Network(IpAddr),
     Local,
 }
 
-impl<A: Into<IpAddr>> From<A> for Origin {
+impl<A: Into<IpAddr>> From<A> for ClientOrigin {
     fn from(address: A) -> Self {
         match address.into().to_canonical() {
             IpAddr::V6(address) => {
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_are_one_origin() {
-        let of = |text: &str| Origin::from(text.parse::<IpAddr>().unwrap());
+        let of = |text: &str| ClientOrigin::from(text.parse::<IpAddr>().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_ne!(of("10.0.0.1"), of("10.0.0.2"));

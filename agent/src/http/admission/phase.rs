@@ -14,11 +14,11 @@ use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::Limits;
-use super::origin::Origin;
+use super::origin::ClientOrigin;
 
 /// What a connection is doing. The order matters: when a connection must be evicted, earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(in crate::http) enum Phase {
     /// Between two requests.
     Idle,
     /// A request is arriving: its TLS handshake, if any, its header, and the check of its password.
@@ -31,16 +31,16 @@ pub(super) enum Phase {
 
 /// The phase of one connection and when it began.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::http) struct Watch {
     /// The client's origin.
-    pub(super) origin: Origin,
+    pub(in crate::http) origin: ClientOrigin,
     limits: Limits,
     now: Mutex<(Phase, Instant)>,
     evicted: tokio::sync::Notify,
 }
 
 impl Watch {
-    pub(super) fn new(limits: Limits, origin: Origin) -> Self {
+    pub(in crate::http) fn new(limits: Limits, origin: ClientOrigin) -> Self {
         let evicted = tokio::sync::Notify::new();
         Self {
             origin,
@@ -51,12 +51,12 @@ impl Watch {
     }
 
     /// The phase and when it began.
-    pub(super) fn now(&self) -> (Phase, Instant) {
+    pub(in crate::http) fn now(&self) -> (Phase, Instant) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When the phase must be over; `None` while serving.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(in crate::http) fn deadline(&self) -> Option<Instant> {
         let (phase, since) = self.now();
         match phase {
             Phase::Idle => Some(since + self.limits.idle),
@@ -67,32 +67,32 @@ impl Watch {
     }
 
     /// Bytes arrived.
-    pub(super) fn received(&self) {
+    pub(in crate::http) fn received(&self) {
         self.step(|phase| (phase == Phase::Idle).then_some(Phase::Head));
     }
 
     /// A request is complete and admitted.
-    pub(super) fn serving(&self) {
+    pub(in crate::http) fn serving(&self) {
         self.step(|_| Some(Phase::Serving));
     }
 
     /// Bytes are about to be sent.
-    pub(super) fn sending(&self) {
+    pub(in crate::http) fn sending(&self) {
         self.step(|phase| (phase != Phase::Writing).then_some(Phase::Writing));
     }
 
     /// All bytes are sent.
-    pub(super) fn flushed(&self) {
+    pub(in crate::http) fn flushed(&self) {
         self.step(|phase| (phase == Phase::Writing).then_some(Phase::Idle));
     }
 
     /// Makes the connection close at once.
-    pub(super) fn evict(&self) {
+    pub(in crate::http) fn evict(&self) {
         self.evicted.notify_one();
     }
 
     /// Ready once [`Self::evict`] was called.
-    pub(super) async fn evicted(&self) {
+    pub(in crate::http) async fn evicted(&self) {
         self.evicted.notified().await;
     }
 

@@ -1,30 +1,21 @@
-//! The deadline of a scrape, from the timeout that Prometheus sends with each request, and the [`Fallback`] used
-//! after it.
+//! The time limit of a scrape, from the timeout that Prometheus sends with each request.
 //!
-//! The deadline belongs to one client and is not passed on to the owner of the state. Other clients with longer
-//! timeouts may share the same pass, and a pass cannot be cut short: after half a pass, the agent would take the
-//! remaining processes for exited ones.
+//! The limit belongs to one client and is not passed on to the state thread. Other clients with longer timeouts may
+//! share the same pass, and a pass cannot be cut short: after half a pass, the agent would take the remaining
+//! processes for exited ones.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use hyper::HeaderMap;
-use hyper::body::Bytes;
 
 /// Header with the scrape timeout of Prometheus: seconds, with an optional fraction.
 const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 /// Part of that timeout reserved for the network; at most half of the timeout.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// Writes an exposition without the owner of the state.
-pub trait Fallback: Debug + Send + Sync {
-    /// The metrics available without the owner; the exposition marks the missing collectors as such. Must not block.
-    fn exposition(&self) -> Bytes;
-}
-
 /// Time in which to answer: the client's timeout less the margin, and at most `most`. An invalid or zero timeout
 /// counts as absent.
-pub(super) fn allowed(headers: &HeaderMap, most: Duration) -> Duration {
+pub(in crate::http) fn scrape_time(headers: &HeaderMap, most: Duration) -> Duration {
     let timeout = headers
         .get(TIMEOUT)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok())
@@ -63,8 +54,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(TIMEOUT, HeaderValue::from_bytes(text.as_bytes()).unwrap());
             let expected = Duration::from_millis(expected);
-            assert_eq!(allowed(&headers, most), expected, "{text:?}");
+            assert_eq!(scrape_time(&headers, most), expected, "{text:?}");
         }
-        assert_eq!(allowed(&HeaderMap::new(), most), most);
+        assert_eq!(scrape_time(&HeaderMap::new(), most), most);
     }
 }

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::http::origin::Origin;
+use super::origin::ClientOrigin;
 
 /// The current turn and the queue for it. The queue is at most as long as there are connections.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<Queue>);
+pub(in crate::http) struct FairQueue(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -21,23 +21,23 @@ struct Queue {
     /// The round of the current turn.
     round: u64,
     /// In order of arrival.
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingRequest>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    origin: Origin,
+struct WaitingRequest {
+    origin: ClientOrigin,
     round: u64,
     call: oneshot::Sender<Turn>,
 }
 
 /// The permit to run; dropping it passes the turn to the next request.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Turns>);
+pub(in crate::http) struct Turn(Arc<FairQueue>);
 
-impl Turns {
+impl FairQueue {
     /// Waits for a turn. A caller that stops waiting does not delay the others.
-    pub(super) async fn turn(self: &Arc<Self>, origin: Origin) -> Turn {
+    pub(in crate::http) async fn turn(self: &Arc<Self>, origin: ClientOrigin) -> Turn {
         let (call, called) = oneshot::channel();
         {
             let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ impl Turns {
             let of_origin = queue.waiting.iter().filter(|one| one.origin == origin);
             let last = of_origin.map(|one| one.round).max();
             let round = last.unwrap_or(queue.round) + 1;
-            queue.waiting.push(Waiting {
+            queue.waiting.push(WaitingRequest {
                 origin,
                 round,
                 call,
@@ -92,20 +92,20 @@ mod tests {
     use std::net::Ipv4Addr;
     use tokio::task::JoinHandle;
 
-    fn origin(last: u8) -> Origin {
+    fn origin(last: u8) -> ClientOrigin {
         Ipv4Addr::new(10, 0, 0, last).into()
     }
 
     /// Starts a task that waits for a turn and then appends its name to `order`.
-    async fn queue(
-        turns: &Arc<Turns>,
+    async fn enqueue(
+        queue: &Arc<FairQueue>,
         from: u8,
         name: &'static str,
         order: &Arc<Mutex<Vec<&'static str>>>,
     ) -> JoinHandle<()> {
-        let (turns, order) = (Arc::clone(turns), Arc::clone(order));
+        let (queue, order) = (Arc::clone(queue), Arc::clone(order));
         let handle = tokio::spawn(async move {
-            let _turn = turns.turn(origin(from)).await;
+            let _turn = queue.turn(origin(from)).await;
             order.lock().unwrap().push(name);
         });
         tokio::task::yield_now().await;
@@ -114,8 +114,8 @@ mod tests {
 
     #[tokio::test]
     async fn flood_from_one_origin_delays_only_itself() {
-        let (turns, order) = (Arc::new(Turns::default()), Arc::default());
-        let first = turns.turn(origin(1)).await;
+        let (queue, order) = (Arc::new(FairQueue::default()), Arc::default());
+        let first = queue.turn(origin(1)).await;
         let mut waiting = Vec::new();
         for (from, name) in [
             (1, "a1"),
@@ -126,7 +126,7 @@ mod tests {
             (2, "b2"),
             (3, "c1"),
         ] {
-            waiting.push(queue(&turns, from, name, &order).await);
+            waiting.push(enqueue(&queue, from, name, &order).await);
         }
         drop(first);
         for one in waiting {
@@ -138,28 +138,28 @@ mod tests {
 
     #[tokio::test]
     async fn cancelled_request_leaves_the_queue() {
-        let (turns, order) = (Arc::new(Turns::default()), Arc::default());
-        let first = turns.turn(origin(1)).await;
+        let (queue, order) = (Arc::new(FairQueue::default()), Arc::default());
+        let first = queue.turn(origin(1)).await;
         for _ in 0..100 {
-            let gone = queue(&turns, 2, "gone", &order).await;
+            let gone = enqueue(&queue, 2, "gone", &order).await;
             gone.abort();
             assert!(gone.await.unwrap_err().is_cancelled());
         }
-        let last = queue(&turns, 1, "last", &order).await;
-        assert_eq!(turns.0.lock().unwrap().waiting.len(), 1);
+        let last = enqueue(&queue, 1, "last", &order).await;
+        assert_eq!(queue.0.lock().unwrap().waiting.len(), 1);
         drop(first);
         last.await.unwrap();
         assert_eq!(*order.lock().unwrap(), ["last"]);
-        assert!(!turns.0.lock().unwrap().is_taken);
+        assert!(!queue.0.lock().unwrap().is_taken);
     }
 
     /// The request was called but cancelled before its task could run.
     #[tokio::test]
     async fn a_turn_that_is_not_taken_any_more_goes_on() {
-        let (turns, order) = (Arc::new(Turns::default()), Arc::default());
-        let first = turns.turn(origin(1)).await;
-        let called = queue(&turns, 1, "called", &order).await;
-        let next = queue(&turns, 1, "next", &order).await;
+        let (queue, order) = (Arc::new(FairQueue::default()), Arc::default());
+        let first = queue.turn(origin(1)).await;
+        let called = enqueue(&queue, 1, "called", &order).await;
+        let next = enqueue(&queue, 1, "next", &order).await;
         drop(first);
         called.abort();
         next.await.unwrap();

@@ -11,55 +11,55 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::origin::Origin;
+use super::origin::ClientOrigin;
 use super::phase::{Phase, Watch};
-use super::{Limits, Statistics};
+use super::{HttpCounters, Limits};
 
 /// The open connections, at most [`Limits::connections`].
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(in crate::http) struct ConnectionSlots {
     limits: Limits,
-    statistics: Arc<Statistics>,
-    open: Mutex<Open>,
+    counters: Arc<HttpCounters>,
+    open: Mutex<OpenConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     watches: HashMap<u64, Arc<Watch>>,
 }
 
 /// One slot among the open connections; dropping it frees the slot.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) watch: Arc<Watch>,
-    slots: Arc<Slots>,
+pub(in crate::http) struct ConnectionSlot {
+    pub(in crate::http) watch: Arc<Watch>,
+    slots: Arc<ConnectionSlots>,
     id: u64,
 }
 
-impl Slots {
-    pub(super) fn new(limits: Limits, statistics: Arc<Statistics>) -> Arc<Self> {
+impl ConnectionSlots {
+    pub(in crate::http) fn new(limits: Limits, counters: Arc<HttpCounters>) -> Arc<Self> {
         Arc::new(Self {
             limits,
-            statistics,
+            counters,
             open: Mutex::default(),
         })
     }
 
     /// Takes a slot for a new connection from `origin`, evicting another connection if all are taken. `None` if no
     /// other may be evicted; the new connection is then counted as rejected.
-    pub(super) fn take(self: &Arc<Self>, origin: Origin) -> Option<Slot> {
+    pub(in crate::http) fn take(self: &Arc<Self>, origin: ClientOrigin) -> Option<ConnectionSlot> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.watches.len() >= self.limits.connections && !self.evict(&mut open, Some(origin)) {
-            self.statistics.count_rejected();
+            self.counters.count_rejected();
             return None;
         }
         let watch = Arc::new(Watch::new(self.limits.clone(), origin));
         let id = open.next;
         open.next += 1;
         open.watches.insert(id, Arc::clone(&watch));
-        self.statistics.set_connections(open.watches.len());
-        Some(Slot {
+        self.counters.set_connections(open.watches.len());
+        Some(ConnectionSlot {
             watch,
             slots: Arc::clone(self),
             id,
@@ -68,7 +68,7 @@ impl Slots {
 
     /// Evicts the connection that has waited longest, because the system has no descriptor for another. Returns
     /// whether there was one to evict.
-    pub(super) fn make_room(&self) -> bool {
+    pub(in crate::http) fn make_room(&self) -> bool {
         self.evict(
             &mut self.open.lock().unwrap_or_else(PoisonError::into_inner),
             None,
@@ -76,26 +76,26 @@ impl Slots {
     }
 
     /// Frees the slot at once; the connection's task ends a moment later.
-    fn evict(&self, open: &mut Open, newcomer: Option<Origin>) -> bool {
+    fn evict(&self, open: &mut OpenConnections, newcomer: Option<ClientOrigin>) -> bool {
         let victim = victim(&open.watches, newcomer);
         let Some(watch) = victim.and_then(|id| open.watches.remove(&id)) else {
             return false;
         };
         watch.evict();
-        self.statistics.count_evicted();
+        self.counters.count_evicted();
         true
     }
 }
 
 /// The connection to evict for one from `newcomer`, or, with `None`, to free a descriptor.
-fn victim(watches: &HashMap<u64, Arc<Watch>>, newcomer: Option<Origin>) -> Option<u64> {
-    let mut counts: HashMap<Origin, usize> = HashMap::new();
+fn victim(watches: &HashMap<u64, Arc<Watch>>, newcomer: Option<ClientOrigin>) -> Option<u64> {
+    let mut counts: HashMap<ClientOrigin, usize> = HashMap::new();
     for watch in watches.values() {
         *counts.entry(watch.origin).or_default() += 1;
     }
-    let count = |origin: &Origin| counts.get(origin).copied().unwrap_or_default();
+    let count = |origin: &ClientOrigin| counts.get(origin).copied().unwrap_or_default();
     let own = newcomer.as_ref().map_or(0, count);
-    let gives_way = |origin: &Origin, phase: Phase| {
+    let gives_way = |origin: &ClientOrigin, phase: Phase| {
         let waits = phase != Phase::Serving;
         match newcomer {
             Some(newcomer) if newcomer != *origin => count(origin) > own + usize::from(!waits),
@@ -110,7 +110,7 @@ fn victim(watches: &HashMap<u64, Arc<Watch>>, newcomer: Option<Origin>) -> Optio
         .map(|(.., id)| *id)
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut open = self
             .slots
@@ -118,7 +118,7 @@ impl Drop for Slot {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         open.watches.remove(&self.id);
-        self.slots.statistics.set_connections(open.watches.len());
+        self.slots.counters.set_connections(open.watches.len());
     }
 }
 
@@ -127,18 +127,21 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn slots(connections: usize) -> (Arc<Slots>, Arc<Statistics>) {
-        let statistics = Arc::new(Statistics::default());
+    fn slots(connections: usize) -> (Arc<ConnectionSlots>, Arc<HttpCounters>) {
+        let counters = Arc::new(HttpCounters::default());
         let limits = Limits {
             connections,
             ..Limits::default()
         };
-        (Slots::new(limits, Arc::clone(&statistics)), statistics)
+        (
+            ConnectionSlots::new(limits, Arc::clone(&counters)),
+            counters,
+        )
     }
 
     #[tokio::test]
     async fn the_connection_that_waited_longest_gives_way() {
-        let (slots, statistics) = slots(3);
+        let (slots, counters) = slots(3);
         let served = slots.take(here()).unwrap();
         served.watch.serving();
         let writing = slots.take(here()).unwrap();
@@ -152,26 +155,26 @@ mod tests {
         let newest_again = slots.take(here()).unwrap();
         newest_again.watch.serving();
         writing.watch.evicted().await;
-        assert_eq!((statistics.evicted(), statistics.rejected()), (2, 0));
+        assert_eq!((counters.evicted(), counters.rejected()), (2, 0));
 
         assert!(slots.take(here()).is_none(), "all are being served");
-        assert_eq!((statistics.connections(), statistics.rejected()), (3, 1));
+        assert_eq!((counters.connections(), counters.rejected()), (3, 1));
         drop(served);
-        assert_eq!(statistics.connections(), 2);
+        assert_eq!(counters.connections(), 2);
         assert!(slots.take(here()).is_some());
     }
 
-    fn here() -> Origin {
+    fn here() -> ClientOrigin {
         Ipv4Addr::new(10, 0, 0, 1).into()
     }
 
-    fn there() -> Origin {
+    fn there() -> ClientOrigin {
         Ipv4Addr::new(10, 0, 0, 2).into()
     }
 
     #[tokio::test]
     async fn client_with_most_connections_loses_its_own() {
-        let (slots, statistics) = slots(3);
+        let (slots, counters) = slots(3);
         let oldest = slots.take(here()).unwrap();
         let flood = [0, 1].map(|_| slots.take(there()).unwrap());
         let _third = slots.take(there()).unwrap();
@@ -181,12 +184,12 @@ mod tests {
         // Now most connections are from `here`.
         let _fourth = slots.take(there()).unwrap();
         oldest.watch.evicted().await;
-        assert_eq!((statistics.evicted(), statistics.rejected()), (3, 0));
+        assert_eq!((counters.evicted(), counters.rejected()), (3, 0));
     }
 
     #[tokio::test]
     async fn client_with_most_requests_gives_way_to_others_but_not_to_itself() {
-        let (slots, statistics) = slots(4);
+        let (slots, counters) = slots(4);
         let idle = slots.take(here()).unwrap();
         let served = [0, 1, 2].map(|_| slots.take(there()).unwrap());
         served.iter().for_each(|slot| slot.watch.serving());
@@ -194,7 +197,7 @@ mod tests {
         let second = slots.take(here()).unwrap();
         served[0].watch.evicted().await;
         second.watch.serving();
-        assert_eq!((statistics.evicted(), statistics.rejected()), (1, 1));
+        assert_eq!((counters.evicted(), counters.rejected()), (1, 1));
         // Each origin has two, so neither has more than the other, and the idle one is from `here`.
         assert!(slots.take(there()).is_none());
         let _third = slots.take(here()).unwrap();

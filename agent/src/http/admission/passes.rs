@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
-use super::Statistics;
+use super::HttpCounters;
 use super::pace::Pace;
 use super::unsent::Unsent;
 
@@ -20,61 +20,61 @@ pub type CpuClock = fn() -> Duration;
 
 /// The queue for passes, with their rate limit and the memory of their answers.
 #[derive(Debug)]
-pub(super) struct Passes {
-    turn: Arc<tokio::sync::Mutex<()>>,
+pub(in crate::http) struct Passes {
+    running: Arc<tokio::sync::Mutex<()>>,
     pace: Mutex<Pace>,
     cpu: CpuClock,
     unsent: Arc<Unsent>,
-    statistics: Arc<Statistics>,
+    counters: Arc<HttpCounters>,
 }
 
 /// The permit for one pass; dropping it admits the next.
 #[derive(Debug)]
-pub(super) struct Turn<'p> {
+pub(in crate::http) struct PassPermit<'p> {
     passes: &'p Passes,
-    _turn: OwnedMutexGuard<()>,
+    _running: OwnedMutexGuard<()>,
 }
 
 impl Passes {
-    pub(super) fn new(statistics: Arc<Statistics>, cpu: CpuClock) -> Self {
+    pub(in crate::http) fn new(counters: Arc<HttpCounters>, cpu: CpuClock) -> Self {
         Self {
-            turn: Arc::default(),
+            running: Arc::default(),
             pace: Mutex::default(),
             cpu,
-            unsent: Unsent::new(Arc::clone(&statistics)),
-            statistics,
+            unsent: Unsent::new(Arc::clone(&counters)),
+            counters,
         }
     }
 
-    pub(super) const fn unsent(&self) -> &Arc<Unsent> {
+    pub(in crate::http) const fn unsent(&self) -> &Arc<Unsent> {
         &self.unsent
     }
 
     /// Notes a request. Returns whether it is rare, that is, comes after a period without requests.
-    pub(super) fn arrived(&self) -> bool {
+    pub(in crate::http) fn arrived(&self) -> bool {
         self.pace().arrived(Instant::now())
     }
 
     /// Waits for the permit: until no other pass runs, the rate limit allows a pass, and there is memory for its
     /// answer.
-    pub(super) async fn turn(&self, is_rare: bool) -> Turn<'_> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
+    pub(in crate::http) async fn permit(&self, is_rare: bool) -> PassPermit<'_> {
+        let running = Arc::clone(&self.running).lock_owned().await;
         let now = Instant::now();
         let begin = self.pace().begin_at(now, is_rare);
         if begin > now {
-            self.statistics.count_delayed();
+            self.counters.count_delayed();
             sleep_until(begin).await;
         }
         self.unsent.room().await;
-        Turn {
+        PassPermit {
             passes: self,
-            _turn: turn,
+            _running: running,
         }
     }
 
     /// Compresses `body`; `None` if there is no memory for the result. The time it takes counts as CPU time of the
     /// last pass.
-    pub(super) fn pack(&self, body: &Bytes) -> Option<Bytes> {
+    pub(in crate::http) fn pack(&self, body: &Bytes) -> Option<Bytes> {
         let began = Instant::now();
         let packed = self.unsent.packed(body);
         self.pace().used_more(began.elapsed());
@@ -86,9 +86,9 @@ impl Passes {
     }
 }
 
-impl Turn<'_> {
+impl PassPermit<'_> {
     /// Runs `question` and charges the CPU time used meanwhile to the rate limit.
-    pub(super) async fn pass<T>(self, question: impl Future<Output = T>) -> T {
+    pub(in crate::http) async fn pass<T>(self, question: impl Future<Output = T>) -> T {
         let passes = self.passes;
         let (began, before) = (Instant::now(), (passes.cpu)());
         passes.pace().begun(began);

@@ -18,9 +18,10 @@ use hyper::body::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::origin::Origin;
+use super::HttpCounters;
+use super::origin::ClientOrigin;
 use super::phase::Watch;
-use super::{Statistics, gzip};
+use crate::http::gzip;
 
 /// How long clients may hold a buffer while others wait for memory.
 const GRACE: Duration = Duration::from_secs(1);
@@ -29,9 +30,9 @@ const SMALL: usize = 32 * 1024;
 
 /// Counts the buffers of unread answers and limits them to [`Limits::unsent_bytes`](super::Limits::unsent_bytes).
 #[derive(Debug)]
-pub(super) struct Unsent {
+pub(in crate::http) struct Unsent {
     most: usize,
-    statistics: Arc<Statistics>,
+    counters: Arc<HttpCounters>,
     buffers: Mutex<Buffers>,
     released: Notify,
 }
@@ -39,12 +40,12 @@ pub(super) struct Unsent {
 #[derive(Debug, Default)]
 struct Buffers {
     next: u64,
-    all: BTreeMap<u64, Buffer>,
+    all: BTreeMap<u64, AnswerBuffer>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Buffer {
+struct AnswerBuffer {
     address: usize,
     bytes: usize,
     made: Instant,
@@ -61,17 +62,17 @@ enum Remedy {
 }
 
 impl Unsent {
-    pub(super) fn new(statistics: Arc<Statistics>) -> Arc<Self> {
+    pub(in crate::http) fn new(counters: Arc<HttpCounters>) -> Arc<Self> {
         Arc::new(Self {
-            most: statistics.limits().unsent_bytes,
-            statistics,
+            most: counters.limits().unsent_bytes,
+            counters,
             buffers: Mutex::default(),
             released: Notify::new(),
         })
     }
 
     /// Counts `body` from now until all its clones are dropped. Bodies below [`SMALL`] are not counted.
-    pub(super) fn hold(self: &Arc<Self>, body: impl Into<Bytes>) -> Bytes {
+    pub(in crate::http) fn hold(self: &Arc<Self>, body: impl Into<Bytes>) -> Bytes {
         let body = body.into();
         if body.len() < SMALL {
             return body;
@@ -79,16 +80,16 @@ impl Unsent {
         let id = self.lock().add(&body, Instant::now());
         self.tell();
         let unsent = Arc::clone(self);
-        Bytes::from_owner(Held { body, id, unsent })
+        Bytes::from_owner(CountedBody { body, id, unsent })
     }
 
     /// Registers that the connection of `watch` sends `body`, until the returned clone is dropped.
-    pub(super) fn lend(self: &Arc<Self>, body: Bytes, watch: &Arc<Watch>) -> Bytes {
+    pub(in crate::http) fn lend(self: &Arc<Self>, body: Bytes, watch: &Arc<Watch>) -> Bytes {
         let Some((buffer, holder)) = self.lock().lend(&body, watch) else {
             return body;
         };
         let unsent = Arc::clone(self);
-        Bytes::from_owner(Lent {
+        Bytes::from_owner(LentBody {
             body,
             buffer,
             holder,
@@ -97,7 +98,7 @@ impl Unsent {
     }
 
     /// Compresses `body` and counts the result; `None` if there is no memory for that.
-    pub(super) fn packed(self: &Arc<Self>, body: &Bytes) -> Option<Bytes> {
+    pub(in crate::http) fn packed(self: &Arc<Self>, body: &Bytes) -> Option<Bytes> {
         if self.lock().bytes + body.len() > self.most {
             return None;
         }
@@ -105,7 +106,7 @@ impl Unsent {
     }
 
     /// Waits until at most half of the bound is in use, closing connections that do not read.
-    pub(super) async fn room(&self) {
+    pub(in crate::http) async fn room(&self) {
         loop {
             // Created before the check, so that no release is missed.
             let released = self.released.notified();
@@ -119,7 +120,7 @@ impl Unsent {
                     Remedy::WaitUntil(until) => until,
                     Remedy::Close(buffer) => {
                         let closed = buffers.close(buffer);
-                        self.statistics.count_unread(closed);
+                        self.counters.count_unread(closed);
                         now + GRACE
                     }
                 }
@@ -133,7 +134,7 @@ impl Unsent {
     }
 
     fn tell(&self) {
-        self.statistics.set_unsent(self.lock().bytes);
+        self.counters.set_unsent(self.lock().bytes);
     }
 }
 
@@ -142,7 +143,7 @@ impl Buffers {
         let id = self.next;
         self.next += 1;
         self.bytes += body.len();
-        let buffer = Buffer {
+        let buffer = AnswerBuffer {
             address: body.as_ptr().addr(),
             bytes: body.len(),
             made: now,
@@ -173,14 +174,14 @@ impl Buffers {
                 .iter()
                 .filter(|(_, one)| !one.is_closing && !one.holders.is_empty())
         };
-        let mut counts: HashMap<Origin, usize> = HashMap::new();
+        let mut counts: HashMap<ClientOrigin, usize> = HashMap::new();
         for (_, buffer) in held() {
             for watch in buffer.holders.values() {
                 *counts.entry(watch.origin).or_default() += 1;
             }
         }
         // The least greedy holder counts: an origin with few answers protects the buffer for all that share it.
-        let greed = |buffer: &Buffer| {
+        let greed = |buffer: &AnswerBuffer| {
             let greed = buffer
                 .holders
                 .values()
@@ -212,19 +213,19 @@ impl Buffers {
 
 /// The owner of a counted body: when all clones are dropped, the buffer no longer counts.
 #[derive(Debug)]
-struct Held {
+struct CountedBody {
     body: Bytes,
     id: u64,
     unsent: Arc<Unsent>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for CountedBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
 }
 
-impl Drop for Held {
+impl Drop for CountedBody {
     fn drop(&mut self) {
         {
             let mut buffers = self.unsent.lock();
@@ -238,20 +239,20 @@ impl Drop for Held {
 
 /// The answer of one connection: when it is dropped, the connection no longer holds the buffer.
 #[derive(Debug)]
-struct Lent {
+struct LentBody {
     body: Bytes,
     buffer: u64,
     holder: u64,
     unsent: Arc<Unsent>,
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for LentBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
 }
 
-impl Drop for Lent {
+impl Drop for LentBody {
     fn drop(&mut self) {
         if let Some(buffer) = self.unsent.lock().all.get_mut(&self.buffer) {
             buffer.holders.remove(&self.holder);
@@ -267,13 +268,13 @@ mod tests {
 
     const SIZE: usize = SMALL;
 
-    fn unsent() -> (Arc<Unsent>, Arc<Statistics>) {
+    fn unsent() -> (Arc<Unsent>, Arc<HttpCounters>) {
         let limits = Limits {
             unsent_bytes: 2 * SIZE,
             ..Limits::default()
         };
-        let statistics = Arc::new(Statistics::new(limits));
-        (Unsent::new(Arc::clone(&statistics)), statistics)
+        let counters = Arc::new(HttpCounters::new(limits));
+        (Unsent::new(Arc::clone(&counters)), counters)
     }
 
     fn watch(host: u8) -> Arc<Watch> {
@@ -287,26 +288,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_of_one_body_count_once_and_until_the_last_ends() {
-        let (unsent, statistics) = unsent();
+        let (unsent, counters) = unsent();
         let body = unsent.hold(body());
         let answers = [1, 2, 3].map(|host| unsent.lend(body.clone(), &watch(host)));
-        assert_eq!(statistics.unsent_bytes(), SIZE as u64);
+        assert_eq!(counters.unsent_bytes(), SIZE as u64);
         assert!(answers.iter().all(|answer| answer == &body));
         drop(body);
         let [first, second, mut third] = answers;
         drop((first, second));
         let rest = third.split_off(SIZE - 1);
         drop(third);
-        assert_eq!(statistics.unsent_bytes(), SIZE as u64);
+        assert_eq!(counters.unsent_bytes(), SIZE as u64);
         drop(rest);
-        assert_eq!(statistics.unsent_bytes(), 0);
+        assert_eq!(counters.unsent_bytes(), 0);
         assert_eq!(unsent.hold(vec![0; SMALL - 1]).len(), SMALL - 1);
-        assert_eq!(statistics.unsent_bytes(), 0, "small ones are not counted");
+        assert_eq!(counters.unsent_bytes(), 0, "small ones are not counted");
     }
 
     #[tokio::test(start_paused = true)]
     async fn clients_that_do_not_read_are_closed_after_a_second_and_not_before() {
-        let (unsent, statistics) = unsent();
+        let (unsent, counters) = unsent();
         let (old, new) = (unsent.hold(body()), unsent.hold(body()));
         let (slow, slower) = (watch(1), watch(1));
         let held = [unsent.lend(old, &slow), unsent.lend(new, &slower)];
@@ -317,12 +318,12 @@ mod tests {
             drop(held.into_iter().next());
         };
         tokio::join!(unsent.room(), closing);
-        assert_eq!(statistics.unread(), 1);
+        assert_eq!(counters.unread(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn room_is_there_as_soon_as_a_client_has_read() {
-        let (unsent, statistics) = unsent();
+        let (unsent, counters) = unsent();
         let (old, new) = (unsent.hold(body()), unsent.hold(body()));
         let reading = async {
             tokio::time::sleep(GRACE / 2).await;
@@ -330,10 +331,7 @@ mod tests {
         };
         let begun = Instant::now();
         tokio::join!(unsent.room(), reading);
-        assert_eq!(
-            (Instant::now() - begun, statistics.unread()),
-            (GRACE / 2, 0)
-        );
+        assert_eq!((Instant::now() - begun, counters.unread()), (GRACE / 2, 0));
         drop(new);
         assert_eq!(unsent.packed(&Bytes::from(vec![0; 3 * SIZE])), None);
         assert!(unsent.packed(&Bytes::from(vec![0; 2 * SIZE])).is_some());

@@ -27,7 +27,7 @@ const FREE: Duration = Duration::from_millis(200);
 
 /// The debt of the passes so far. One per agent, shared by scrapes and the page.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(in crate::http) struct Pace {
     /// When the last request arrived or the last pass began.
     heard: Option<Instant>,
     /// The instant until which the requests so far count as too frequent: each request moves it by one second.
@@ -42,7 +42,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Notes that a request arrives at `now`. Returns whether it is rare, so that its pass may begin at once.
-    pub(super) fn arrived(&mut self, now: Instant) -> bool {
+    pub(in crate::http) fn arrived(&mut self, now: Instant) -> bool {
         let since = |then: Option<Instant>| {
             then.map_or(Duration::MAX, |then| now.saturating_duration_since(then))
         };
@@ -59,7 +59,7 @@ impl Pace {
     }
 
     /// The earliest time at which a pass may begin: `now` or later.
-    pub(super) fn begin_at(&self, now: Instant, is_rare: bool) -> Instant {
+    pub(in crate::http) fn begin_at(&self, now: Instant, is_rare: bool) -> Instant {
         let turn = self
             .paid
             .and_then(|paid| paid.checked_sub(self.allowance()));
@@ -70,12 +70,12 @@ impl Pace {
     }
 
     /// Notes that a pass begins.
-    pub(super) fn begun(&mut self, now: Instant) {
+    pub(in crate::http) fn begun(&mut self, now: Instant) {
         self.heard = Some(now);
     }
 
     /// Notes that the pass that started at `began` has ended at `now` and used `cost` of CPU time.
-    pub(super) fn ended(&mut self, began: Instant, now: Instant, cost: Duration) {
+    pub(in crate::http) fn ended(&mut self, began: Instant, now: Instant, cost: Duration) {
         self.ended = Some(now);
         self.cost = cost;
         // Rare passes are not delayed, so the debt that they leave is bounded here.
@@ -85,7 +85,7 @@ impl Pace {
     }
 
     /// Adds CPU time spent on the answer of the last pass after its end, such as compression.
-    pub(super) fn used_more(&mut self, cost: Duration) {
+    pub(in crate::http) fn used_more(&mut self, cost: Duration) {
         self.paid = self.paid.map(|paid| paid + cost * SHARE);
     }
 
