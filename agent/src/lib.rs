@@ -137,7 +137,7 @@ pub async fn run(
     let partial = Partial::new(Arc::clone(&counters))?;
     let web = settings.web.take().map(Arc::new);
     let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
-    let site = Arc::new(http::Site {
+    let service = Arc::new(http::Service {
         telemetry_path: settings.telemetry_path.clone(),
         can_reload: settings.can_reload,
         hosts: std::mem::take(&mut settings.hosts),
@@ -155,7 +155,7 @@ pub async fn run(
     };
     let is_alive = || async { state.health().await.is_ok() };
     tokio::select! {
-        () = http::serve(listeners, site, shutdown) => Ok(()),
+        () = http::serve(listeners, service, shutdown) => Ok(()),
         error = failure => Err(error),
         () = manager.report(first_pass, is_alive) => Ok(()),
         never = reload::at_each(hangups, &state, &manager) => match never {},

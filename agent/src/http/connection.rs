@@ -1,7 +1,7 @@
 //! One connection, from accept to close: TLS if configured, then HTTP/1.
 //!
-//! In: a stream, its [`ConnectionSlot`] and the [`Site`]. Out: responses, and counts of how the connection ended. Deadlines
-//! come from the slot's [`Watch`](super::admission::Watch); routes are the [`Site`]'s.
+//! In: a stream, its [`ConnectionSlot`] and the [`Service`]. Out: responses, and counts of how the connection ended.
+//! Left to others: the deadlines (the slot's [`Watch`]) and the responses ([`respond`]).
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -17,13 +17,16 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::admission::{ConnectionSlot, Phase, Watched};
-use super::handshake::secured;
-use super::{Site, Timeout};
+use super::admission::{ConnectionSlot, Phase, Timeout, Watch, Watched};
+use super::routes::respond;
+use super::service::Service;
+use super::web::Web;
 
 /// How a connection ended.
-pub(super) enum End {
+enum ConnectionEnd {
     /// The TLS handshake failed: the client does not speak TLS, or not a version or suite that the agent accepts.
     NotSecured(io::Error),
     Closed(Result<(), hyper::Error>),
@@ -36,28 +39,28 @@ pub(super) enum End {
 pub(super) async fn drive<S>(
     stream: S,
     slot: ConnectionSlot,
-    site: Arc<Site>,
+    service: Arc<Service>,
     stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let end = match &site.web {
+    let end = match &service.web {
         Some(web) if web.is_secure() => {
-            match secured(stream, &slot.watch, web, &site, stop.clone()).await {
-                Ok(stream) => run(stream, &slot, &site, stop).await,
+            match tls_handshake(stream, &slot.watch, web, &service, stop.clone()).await {
+                Ok(stream) => serve_http(stream, &slot, &service, stop).await,
                 Err(end) => end,
             }
         }
-        _ => run(stream, &slot, &site, stop).await,
+        _ => serve_http(stream, &slot, &service, stop).await,
     };
     match end {
-        End::NotSecured(error) => {
-            site.counters.count_handshake_failure();
+        ConnectionEnd::NotSecured(error) => {
+            service.counters.count_handshake_failure();
             log::debug!("the TLS handshake with a client failed: {error}");
         }
-        End::TimedOut(Phase::Head) => site.counters.count_timeout(Timeout::Header),
-        End::TimedOut(Phase::Writing) => site.counters.count_timeout(Timeout::Write),
-        End::Closed(Err(error)) if error.is_parse() => {
+        ConnectionEnd::TimedOut(Phase::Head) => service.counters.count_timeout(Timeout::Header),
+        ConnectionEnd::TimedOut(Phase::Writing) => service.counters.count_timeout(Timeout::Write),
+        ConnectionEnd::Closed(Err(error)) if error.is_parse() => {
             let too_large = error.is_parse_too_large();
             let code = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             let code = if too_large {
@@ -65,26 +68,63 @@ pub(super) async fn drive<S>(
             } else {
                 StatusCode::BAD_REQUEST
             };
-            site.counters.count_request(code);
+            service.counters.count_request(code);
         }
         // Clients that finish, disappear or stay idle are normal and not counted.
-        End::TimedOut(Phase::Idle | Phase::Serving) | End::Closed(_) | End::Evicted => {}
+        ConnectionEnd::TimedOut(Phase::Idle | Phase::Serving)
+        | ConnectionEnd::Closed(_)
+        | ConnectionEnd::Evicted => {}
     }
 }
 
-async fn run<S>(
+/// Returns the TLS stream if the handshake completes before the deadline of [`Watch`], an eviction or `stop`. The
+/// configuration is the one that applies now: [`Web`] rereads changed files first.
+async fn tls_handshake<S>(
+    stream: S,
+    watch: &Watch,
+    web: &Arc<Web>,
+    service: &Service,
+    mut stop: watch::Receiver<bool>,
+) -> Result<TlsStream<S>, ConnectionEnd>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let accepted = async {
+        let access = web.current(&service.counters).await;
+        let Some(config) = &access.tls else {
+            // Unreachable: `Web` rejects a reread configuration without TLS if the first one had TLS.
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        TlsAcceptor::from(Arc::clone(config)).accept(stream).await
+    };
+    let too_late = async {
+        match watch.deadline() {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        accepted = accepted => accepted.map_err(ConnectionEnd::NotSecured),
+        () = too_late => Err(ConnectionEnd::TimedOut(watch.now().0)),
+        () = watch.evicted() => Err(ConnectionEnd::Evicted),
+        _ = stop.wait_for(|stop| *stop) => Err(ConnectionEnd::Closed(Ok(()))),
+    }
+}
+
+/// Answers the requests on a connection until it ends. When `stop` becomes true, the request in progress is the last.
+async fn serve_http<S>(
     stream: S,
     slot: &ConnectionSlot,
-    site: &Arc<Site>,
+    service: &Arc<Service>,
     mut stop: watch::Receiver<bool>,
-) -> End
+) -> ConnectionEnd
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let watch = &slot.watch;
-    let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let (site, watch) = (Arc::clone(site), Arc::clone(watch));
-        async move { Ok::<_, Infallible>(site.respond(&request, &watch).await) }
+    let routes = service_fn(|request: Request<hyper::body::Incoming>| {
+        let (service, watch) = (Arc::clone(service), Arc::clone(watch));
+        async move { Ok::<_, Infallible>(respond(&service, &request, &watch).await) }
     });
     let io = TokioIo::new(Watched {
         stream,
@@ -94,9 +134,9 @@ where
         http1::Builder::new()
             .header_read_timeout(None) // the watch's deadlines cover it
             .half_close(true) // a client that only closed its sending side still wants the answer
-            .max_buf_size(site.limits.header_bytes)
-            .max_headers(site.limits.header_lines)
-            .serve_connection(io, service)
+            .max_buf_size(service.limits.header_bytes)
+            .max_headers(service.limits.header_lines)
+            .serve_connection(io, routes)
     );
     let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.is_ok() });
     let mut stopping = false;
@@ -111,10 +151,10 @@ where
             connection.as_mut().graceful_shutdown();
         }
         if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-            return Poll::Ready(End::Closed(result));
+            return Poll::Ready(ConnectionEnd::Closed(result));
         }
         if evicted.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Evicted);
+            return Poll::Ready(ConnectionEnd::Evicted);
         }
         let Some(deadline) = watch.deadline() else {
             return Poll::Pending;
@@ -125,7 +165,7 @@ where
         alarm
             .as_mut()
             .poll(cx)
-            .map(|()| End::TimedOut(watch.now().0))
+            .map(|()| ConnectionEnd::TimedOut(watch.now().0))
     })
     .await
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::admission::{ClientOrigin, ConnectionSlots};
 use super::connection::drive;
-use super::{Answers, Fallback, Hosts, HttpCounters, Limits, Site};
+use super::{Answers, Fallback, Hosts, HttpCounters, Limits, Service};
 use crate::state::handle::{Health, Question, Status, channel};
 
 /// Longest time that one connection may take here; no part of it has to wait.
@@ -84,7 +84,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
     let answers = Answers::new(state, &counters, || Duration::ZERO);
     let slots = ConnectionSlots::new(limits.clone(), Arc::clone(&counters));
     let slot = slots.take(ClientOrigin::Local).expect("a free place");
-    let site = Arc::new(Site {
+    let service = Arc::new(Service {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
         has_page: true,
@@ -109,7 +109,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
         let _ = to.shutdown().await;
     };
     let serve = async {
-        drive(server, slot, site, stop).await;
+        drive(server, slot, service, stop).await;
     };
     let answering = tokio::spawn(answer(inbox));
     let read = from.read_to_end(&mut answered);

@@ -30,13 +30,14 @@ mod connection;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gzip;
-mod handshake;
 mod hosts;
 mod listener;
 mod page;
 mod reload;
-mod respond;
+mod reply;
+mod routes;
 mod serve;
+mod service;
 mod web;
 
 pub use admission::{CpuClock, HttpCounters, Limits, Timeout};
@@ -44,6 +45,6 @@ pub use answers::{Answers, Exposition};
 pub use hosts::Hosts;
 pub use hyper::body::Bytes;
 pub use listener::{BindError, Listener};
-pub use respond::{Fallback, Site};
 pub use serve::serve;
+pub use service::{Fallback, Service};
 pub use web::Web;

@@ -1,6 +1,6 @@
 //! The accept loops: they accept connections until shutdown, then wait for the open ones to finish.
 //!
-//! In: listeners, the [`Site`] and a shutdown future. Each accepted connection gets a [slot](ConnectionSlots) and a tokio task
+//! In: listeners, the [`Service`] and a shutdown future. Each accepted connection gets a [slot](ConnectionSlots) and a tokio task
 //! that runs [`drive`]. Left to others: what happens on a connection, and which connection closes when all slots are
 //! taken.
 
@@ -14,18 +14,22 @@ use tokio::task::JoinSet;
 
 use super::admission::ConnectionSlots;
 use super::connection::drive;
-use super::{Listener, Site};
+use super::{Listener, Service};
 
-/// Serves `site` on all `listeners` until `shutdown` is ready. Then it closes the listeners and returns when the open
+/// Serves `service` on all `listeners` until `shutdown` is ready. Then it closes the listeners and returns when the open
 /// requests are answered or [`super::Limits::drain`] is over. All listeners share the limits.
-pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
-    let slots = ConnectionSlots::new(site.limits.clone(), Arc::clone(&site.counters));
+pub async fn serve(
+    listeners: Vec<Listener>,
+    service: Arc<Service>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let slots = ConnectionSlots::new(service.limits.clone(), Arc::clone(&service.counters));
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     for listener in listeners {
         serving.spawn(serve_one(
             listener,
-            Arc::clone(&site),
+            Arc::clone(&service),
             Arc::clone(&slots),
             stopped.clone(),
         ));
@@ -41,13 +45,13 @@ pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Fut
     }
     stop.send_replace(true);
     let finish = async { while serving.join_next().await.is_some() {} };
-    if tokio::time::timeout(site.limits.drain, finish)
+    if tokio::time::timeout(service.limits.drain, finish)
         .await
         .is_err()
     {
         log::warn!(
             "closing the connections that are still open {} s after the stop",
-            site.limits.drain.as_secs_f64()
+            service.limits.drain.as_secs_f64()
         );
     }
 }
@@ -55,7 +59,7 @@ pub async fn serve(listeners: Vec<Listener>, site: Arc<Site>, shutdown: impl Fut
 /// Accepts connections on one listener. Dropping the future ends its connections.
 async fn serve_one(
     listener: Listener,
-    site: Arc<Site>,
+    service: Arc<Service>,
     slots: Arc<ConnectionSlots>,
     stop: watch::Receiver<bool>,
 ) {
@@ -73,7 +77,7 @@ async fn serve_one(
             Ok((stream, origin)) => {
                 // Without a slot, dropping the stream closes the connection.
                 if let Some(slot) = slots.take(origin) {
-                    connections.spawn(drive(stream, slot, Arc::clone(&site), stop.clone()));
+                    connections.spawn(drive(stream, slot, Arc::clone(&service), stop.clone()));
                 }
                 // Lets the new connection read what its client has sent before the next accept. Otherwise, in a
                 // flood, the connection would be evicted before its request is read.
@@ -82,7 +86,7 @@ async fn serve_one(
             Err(error) if concerns_client(&error) => {}
             Err(error) => {
                 if listener.is_asked() {
-                    site.counters.count_accept_error();
+                    service.counters.count_accept_error();
                     log::debug!("cannot accept a connection: {error}");
                     if slots.make_room() {
                         tokio::task::yield_now().await; // lets the evicted connection close
@@ -92,7 +96,7 @@ async fn serve_one(
                 // The new connection stays in the backlog, so another accept would fail at once.
                 tokio::select! {
                     _ = stopped.wait_for(|stop| *stop) => break,
-                    () = tokio::time::sleep(site.limits.accept_pause) => {}
+                    () = tokio::time::sleep(service.limits.accept_pause) => {}
                 }
             }
         }

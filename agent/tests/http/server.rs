@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount::http::{self, Answers, Bytes, Fallback, Hosts, HttpCounters, Limits, Site, Web};
+use headcount::http::{self, Answers, Bytes, Fallback, Hosts, HttpCounters, Limits, Service, Web};
 use headcount::state::handle::{Health, Question, Status, channel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,15 +42,15 @@ pub(crate) async fn start_with(
     limits: Limits,
     web: Option<Web>,
 ) -> (Server, mpsc::Receiver<Question>) {
-    start_site(limits, web, false).await
+    start_service(limits, web, false).await
 }
 
 /// The same with the page for people.
 pub(crate) async fn start_with_page(limits: Limits) -> (Server, mpsc::Receiver<Question>) {
-    start_site(limits, None, true).await
+    start_service(limits, None, true).await
 }
 
-async fn start_site(
+async fn start_service(
     limits: Limits,
     web: Option<Web>,
     has_page: bool,
@@ -60,7 +60,7 @@ async fn start_site(
     let counters = Arc::new(HttpCounters::new(limits.clone()));
     let (state, inbox) = channel();
     let answers = Answers::new(state, &counters, || Duration::ZERO);
-    let site = Site {
+    let service = Service {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
         has_page,
@@ -73,9 +73,13 @@ async fn start_site(
         web: web.map(Arc::new),
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(http::serve(vec![listener.into()], Arc::new(site), async {
-        let _ = stopped.await;
-    }));
+    let task = tokio::spawn(http::serve(
+        vec![listener.into()],
+        Arc::new(service),
+        async {
+            let _ = stopped.await;
+        },
+    ));
     (
         Server {
             address,

@@ -28,8 +28,9 @@ use tokio::time::timeout;
 
 pub(super) use text::escaped;
 
-use super::respond::{HTML, JSON, Page, TEXT, page};
-use super::{Site, gzip};
+use super::gzip;
+use super::reply::{HTML, JSON, Reply, TEXT, reply};
+use super::service::Service;
 use crate::state::handle::Overview;
 
 /// Paths of the page. All links are relative, so the page works behind a path prefix.
@@ -77,101 +78,110 @@ pub(super) fn is_data(path: &str) -> bool {
 }
 
 /// The response to a request that is refused: JSON for data, text otherwise.
-pub(super) fn refused(path: &str, status: StatusCode, reason: String) -> Page {
+pub(super) fn refused(path: &str, status: StatusCode, reason: String) -> Reply {
     match path {
         GROUPS | PROCESSES => failure(status, &reason),
-        _ => page(status, TEXT, format!("{reason}\n")),
+        _ => reply(status, TEXT, format!("{reason}\n")),
     }
 }
 
-impl Site {
-    /// The response for a path that [`is_here`].
-    pub(super) async fn show(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Page {
-        let file = FILES.iter().find(|(name, ..)| *name == path);
-        let mut page = match (path, file) {
-            (_, Some((_, content_type, body))) => page(StatusCode::OK, content_type, *body),
-            (GROUPS, _) => self.groups().await,
-            (PROCESSES, _) => self.processes(query.unwrap_or_default()).await,
-            _ => self.table().await,
-        };
-        if gzip::is_wanted(headers) {
-            self.pack(&mut page).await;
-        }
-        for (name, value) in HEADERS {
-            page.headers_mut()
-                .insert(name, HeaderValue::from_static(value));
-        }
-        page
+/// The response for a path that [`is_here`].
+pub(super) async fn show(
+    service: &Service,
+    path: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Reply {
+    let file = FILES.iter().find(|(name, ..)| *name == path);
+    let mut reply = match (path, file) {
+        (_, Some((_, content_type, body))) => reply(StatusCode::OK, content_type, *body),
+        (GROUPS, _) => groups(service).await,
+        (PROCESSES, _) => processes(service, query.unwrap_or_default()).await,
+        _ => table(service).await,
+    };
+    if gzip::is_wanted(headers) {
+        pack(service, &mut reply).await;
     }
+    for (name, value) in HEADERS {
+        reply
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    reply
+}
 
-    async fn table(&self) -> Page {
-        match self.overview().await {
-            Ok(overview) => {
-                let table = || html::table(&overview, &self.telemetry_path).into_bytes();
-                self.roomy(HTML, table).await
-            }
-            Err(reason) => page(
-                StatusCode::SERVICE_UNAVAILABLE,
-                HTML,
-                html::unavailable(&reason, &self.telemetry_path),
-            ),
+async fn table(service: &Service) -> Reply {
+    match overview(service).await {
+        Ok(overview) => {
+            let table = || html::table(&overview, &service.telemetry_path).into_bytes();
+            roomy(service, HTML, table).await
+        }
+        Err(reason) => reply(
+            StatusCode::SERVICE_UNAVAILABLE,
+            HTML,
+            html::unavailable(&reason, &service.telemetry_path),
+        ),
+    }
+}
+
+async fn groups(service: &Service) -> Reply {
+    match overview(service).await {
+        Ok(overview) => roomy(service, JSON, || json_text(&*overview)).await,
+        Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
+    }
+}
+
+/// A response with the body that `make` writes, once there is memory for it beside the unread answers; 503 if
+/// there is none within the time of a scrape.
+async fn roomy(
+    service: &Service,
+    content_type: &'static str,
+    make: impl FnOnce() -> Vec<u8>,
+) -> Reply {
+    let unsent = service.answers.unsent();
+    match timeout(service.limits.scrape, unsent.room()).await {
+        Ok(()) => reply(StatusCode::OK, content_type, unsent.hold(make())),
+        Err(_) => {
+            let reason = "other clients do not read their answers; try again";
+            let mut reply = failure(StatusCode::SERVICE_UNAVAILABLE, reason);
+            let headers = reply.headers_mut();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            reply
         }
     }
+}
 
-    async fn groups(&self) -> Page {
-        match self.overview().await {
-            Ok(overview) => self.roomy(JSON, || json_text(&*overview)).await,
-            Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
-        }
-    }
+/// Compresses the body, if there is memory for that.
+async fn pack(service: &Service, reply: &mut Reply) {
+    // The body is complete and in memory: this neither waits nor fails.
+    let Ok(body) = reply.body_mut().collect().await;
+    let body = body.to_bytes();
+    let Some(packed) = service.answers.unsent().packed(&body) else {
+        *reply.body_mut() = Full::new(body);
+        return;
+    };
+    *reply.body_mut() = Full::new(packed);
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+}
 
-    /// A response with the body that `make` writes, once there is memory for it beside the unread answers; 503 if
-    /// there is none within the time of a scrape.
-    async fn roomy(&self, content_type: &'static str, make: impl FnOnce() -> Vec<u8>) -> Page {
-        let unsent = self.answers.unsent();
-        match timeout(self.limits.scrape, unsent.room()).await {
-            Ok(()) => page(StatusCode::OK, content_type, unsent.hold(make())),
-            Err(_) => {
-                let reason = "other clients do not read their answers; try again";
-                let mut page = failure(StatusCode::SERVICE_UNAVAILABLE, reason);
-                let headers = page.headers_mut();
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                page
-            }
-        }
-    }
+async fn overview(service: &Service) -> Result<Arc<Overview>, String> {
+    service
+        .within(service.limits.scrape, service.answers.overview())
+        .await
+}
 
-    /// Compresses the body, if there is memory for that.
-    async fn pack(&self, page: &mut Page) {
-        // The body is complete and in memory: this neither waits nor fails.
-        let Ok(body) = page.body_mut().collect().await;
-        let body = body.to_bytes();
-        let Some(packed) = self.answers.unsent().packed(&body) else {
-            *page.body_mut() = Full::new(body);
-            return;
-        };
-        *page.body_mut() = Full::new(packed);
-        let headers = page.headers_mut();
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    }
-
-    async fn overview(&self) -> Result<Arc<Overview>, String> {
-        self.within(self.limits.scrape, self.answers.overview())
-            .await
-    }
-
-    async fn processes(&self, query: &str) -> Page {
-        let Some(group) = group_of(query) else {
-            let hint = "expected ?group= and the id of a group from api/groups";
-            return failure(StatusCode::BAD_REQUEST, hint);
-        };
-        let answer = self.answers.processes(group);
-        match self.within(self.limits.scrape, answer).await {
-            Ok(Some(processes)) => self.roomy(JSON, || json_text(&processes)).await,
-            Ok(None) => failure(StatusCode::NOT_FOUND, "this group no longer exists"),
-            Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
-        }
+async fn processes(service: &Service, query: &str) -> Reply {
+    let Some(group) = group_of(query) else {
+        let hint = "expected ?group= and the id of a group from api/groups";
+        return failure(StatusCode::BAD_REQUEST, hint);
+    };
+    let answer = service.answers.processes(group);
+    match service.within(service.limits.scrape, answer).await {
+        Ok(Some(processes)) => roomy(service, JSON, || json_text(&processes)).await,
+        Ok(None) => failure(StatusCode::NOT_FOUND, "this group no longer exists"),
+        Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
 }
 
@@ -188,8 +198,8 @@ fn json_text(value: &impl Serialize) -> Vec<u8> {
     body
 }
 
-fn failure(status: StatusCode, reason: &str) -> Page {
-    page(
+fn failure(status: StatusCode, reason: &str) -> Reply {
+    reply(
         status,
         JSON,
         json_text(&serde_json::json!({ "error": reason })),
