@@ -3,7 +3,7 @@
 //! ```text
 //!                  agent-ebpf                               agent
 //!  kernel  --> hooks, maps, iterator --> source/bpf --+
-//!  /proc   --------------------------> source/procfs -+--> process --> group --> collector --> exposition --> http
+//!  /proc   --------------------------> source/procfs -+--> process --> group --> collector --> exposition --> scrape --> http
 //! ```
 //!
 //! `process`, `group` and `exposition` are pure; `source` and `http` do the IO. One thread owns the state (`state`);
@@ -20,10 +20,10 @@ pub mod group;
 pub mod host;
 pub mod http;
 pub mod list;
-mod partial;
 pub mod process;
 pub mod runtime;
 pub mod sandbox;
+pub mod scrape;
 pub mod source;
 pub mod state;
 
@@ -32,9 +32,9 @@ use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
 use http::Answers;
-use partial::{Partial, serving};
 use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
+use scrape::StatelessPart;
 use source::{
     NamesById, Observer, Smaps, Tier, UserNames,
     bpf::{self, Kernel, Request, Sizes},
@@ -134,7 +134,8 @@ pub async fn run(
     let counters = Arc::new(http::HttpCounters::new(limits.clone()));
     let (state, inbox) = handle::channel();
     let answers = Answers::new(state.clone(), &counters, host::other_threads_cpu);
-    let partial = Partial::new(Arc::clone(&counters))?;
+    let counted = Arc::clone(&counters);
+    let stateless = StatelessPart::new(move || counted.read())?;
     let web = settings.web.take().map(Arc::new);
     let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
     let service = Arc::new(http::Service {
@@ -143,7 +144,7 @@ pub async fn run(
         hosts: std::mem::take(&mut settings.hosts),
         has_page: settings.has_page,
         answers,
-        fallback: Arc::new(partial),
+        stateless,
         limits,
         counters: Arc::clone(&counters),
         web,
@@ -231,7 +232,7 @@ fn start_owner(
 }
 
 /// Chooses the tier, loads the kernel programs and takes the first pass.
-fn prepare(settings: Settings, http: Arc<http::HttpCounters>) -> Result<AgentState, Error> {
+fn prepare(settings: Settings, counters: Arc<http::HttpCounters>) -> Result<AgentState, Error> {
     let Settings {
         host,
         classifier,
@@ -296,7 +297,7 @@ fn prepare(settings: Settings, http: Arc<http::HttpCounters>) -> Result<AgentSta
     };
     let output = Output {
         collectors: Collectors::new()?.bounded(max_exposition_bytes),
-        serving: Box::new(move || serving(&http)),
+        serving: Box::new(move || counters.read()),
         logger,
         sandbox,
     };

@@ -11,21 +11,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::admission::{ClientOrigin, ConnectionSlots};
 use super::connection::drive;
-use super::{Answers, Fallback, Hosts, HttpCounters, Limits, Service};
+use super::{Answers, Hosts, HttpCounters, Limits, Service};
+use crate::scrape::StatelessPart;
 use crate::state::handle::{Health, Question, Status, channel};
 
 /// Longest time that one connection may take here; no part of it has to wait.
 const HANG: Duration = Duration::from_secs(20);
 const BODY: &[u8] = b"# HELP up Up.\n# TYPE up gauge\nup 1\n";
-
-#[derive(Debug)]
-struct Nothing;
-
-impl Fallback for Nothing {
-    fn exposition(&self) -> Bytes {
-        Bytes::from_static(BODY)
-    }
-}
 
 /// A state thread that has no data to answer with.
 async fn answer(mut inbox: mpsc::Receiver<Question>) {
@@ -62,8 +54,9 @@ pub(crate) fn http(input: &[u8]) {
     });
     let text = String::from_utf8_lossy(&answered);
     assert!(text.is_empty() || text.starts_with("HTTP/1."), "{text}");
-    let counted: u64 = counters.requests().map(|(_, count)| count).sum();
-    let seen = counters.requests().map(|(code, _)| {
+    let counts = counters.read();
+    let counted: u64 = counts.requests.iter().map(|(_, count)| count).sum();
+    let seen = counts.requests.iter().map(|(code, _)| {
         text.matches(&format!("HTTP/1.1 {code} ")).count()
             + text.matches(&format!("HTTP/1.0 {code} ")).count()
     });
@@ -73,8 +66,11 @@ pub(crate) fn http(input: &[u8]) {
         seen <= counted && counted <= seen + 1,
         "{counted} counted, {seen} seen: {text}"
     );
-    assert_eq!(counters.connections(), 0);
-    assert_eq!(counters.timeouts().map(|(_, count)| count).sum::<u64>(), 0);
+    assert_eq!(counts.connections, 0);
+    assert_eq!(
+        counts.timeouts.iter().map(|(_, count)| count).sum::<u64>(),
+        0
+    );
 }
 
 async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
@@ -90,7 +86,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
         has_page: true,
         hosts: Hosts::default(),
         answers,
-        fallback: Arc::new(Nothing),
+        stateless: StatelessPart::written_by(|| Bytes::from_static(BODY)),
         limits,
         counters: Arc::clone(&counters),
         web: None,

@@ -1,8 +1,8 @@
 //! The HTTP server: routes, access, and every bound on what one client can use.
 //!
-//! * `/metrics` (path configurable, any method): the exposition, compressed if the client accepts gzip. If the owner
-//!   of the state does not answer within the client's time, the response is what the [`Fallback`] can write without
-//!   it.
+//! * `/metrics` (path configurable, any method): the exposition, compressed if the client accepts gzip. If the state
+//!   thread does not answer within the client's time, the response has only the families that need no state
+//!   ([`crate::scrape`]).
 //! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`. 200, also while the agent starts or is degraded; 503 if the
 //!   owner does not answer in time.
 //! * `/ready` (GET, HEAD): the same body, but 503 until the first pass over the processes is done.
@@ -46,5 +46,5 @@ pub use hosts::Hosts;
 pub use hyper::body::Bytes;
 pub use listener::{BindError, Listener};
 pub use serve::serve;
-pub use service::{Fallback, Service};
+pub use service::Service;
 pub use web::Web;

@@ -98,7 +98,8 @@ fn is_read_only(service: &Service, path: &str) -> bool {
     matches!(path, "/" | "/health" | "/ready") || service.has_page && page::is_here(path)
 }
 
-/// The owner's exposition, or the fallback's when the client's time is over. That time counts from `arrived`.
+/// The exposition of the state thread, or the part that needs no state when the client's time is over. That time counts
+/// from `arrived`.
 async fn metrics(service: &Service, headers: &HeaderMap, arrived: Instant) -> Reply {
     let deadline = arrived + scrape_time(headers, service.limits.scrape);
     let is_gzip_wanted = gzip::is_wanted(headers);
@@ -110,7 +111,7 @@ async fn metrics(service: &Service, headers: &HeaderMap, arrived: Instant) -> Re
         Ok(Err(gone)) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{gone}\n")),
         Err(_) => {
             service.counters.count_timeout(Timeout::Owner);
-            let body = service.fallback.exposition();
+            let body = service.stateless.exposition();
             let packed = is_gzip_wanted.then(|| gzip::compress(&body));
             exposition_reply(body, packed.and_then(Result::ok).map(Bytes::from))
         }

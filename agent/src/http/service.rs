@@ -1,16 +1,14 @@
 //! What all connections of the server share.
 
-use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-
-use hyper::body::Bytes;
 
 use super::admission::{HttpCounters, Limits, Timeout};
 use super::answers::Answers;
 use super::hosts::Hosts;
 use super::web::Web;
+use crate::scrape::StatelessPart;
 use crate::state::handle::Unavailable;
 
 /// Everything that a request needs: settings, access, and where answers come from.
@@ -26,8 +24,8 @@ pub struct Service {
     pub hosts: Hosts,
     /// Gets the answers of the owner of the state.
     pub answers: Answers,
-    /// Writes the exposition if the owner does not answer in time.
-    pub fallback: Arc<dyn Fallback>,
+    /// Writes the answer to a scrape if the state thread does not answer in time.
+    pub stateless: StatelessPart,
     /// Sizes and times.
     pub limits: Limits,
     /// Where requests, timeouts and connections are counted.
@@ -54,10 +52,4 @@ impl Service {
             }
         }
     }
-}
-
-/// Writes an exposition without the owner of the state.
-pub trait Fallback: Debug + Send + Sync {
-    /// The metrics available without the owner; the exposition marks the missing collectors as such. Must not block.
-    fn exposition(&self) -> Bytes;
 }

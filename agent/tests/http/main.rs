@@ -135,7 +135,7 @@ async fn a_connection_is_kept_until_it_was_idle_too_long() {
     }
     assert_eq!(read_to_end(&mut stream).await, "");
     until("the connection's end", || {
-        server.counters.connections() == 0
+        server.counters.read().connections == 0
     })
     .await;
     assert_eq!(server.timeouts("header"), 0, "idle is no fault");
@@ -156,7 +156,7 @@ async fn a_header_that_does_not_arrive_ends_the_connection() {
     assert_eq!(read_to_end(&mut slow).await, "");
     assert_eq!(read_to_end(&mut silent).await, "");
     until("both timeouts", || server.timeouts("header") == 2).await;
-    until("both ends", || server.counters.connections() == 0).await;
+    until("both ends", || server.counters.read().connections == 0).await;
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_client_may_vanish_in_the_middle_of_a_response() {
     client.read_exact(&mut some).await.unwrap();
     drop(client);
     until("the connection's end", || {
-        server.counters.connections() == 0
+        server.counters.read().connections == 0
     })
     .await;
     assert!(
@@ -210,7 +210,7 @@ async fn a_client_may_vanish_before_its_answer() {
     drop(client);
     let _ = reply.send(Bytes::from_static(b"a 1\n"));
     until("the connection's end", || {
-        server.counters.connections() == 0
+        server.counters.read().connections == 0
     })
     .await;
 
@@ -247,7 +247,7 @@ async fn a_client_that_never_reads_is_dropped() {
     client.write_all(SCRAPE.as_bytes()).await.unwrap();
     until("the timeout", || server.timeouts("write") == 1).await;
     until("the connection's end", || {
-        server.counters.connections() == 0
+        server.counters.read().connections == 0
     })
     .await;
     assert!(
@@ -274,10 +274,14 @@ async fn more_connections_than_allowed_do_not_keep_a_scrape_out() {
             .unwrap();
         idle.push(client);
         assert_scraped(&server.ask(SCRAPE).await);
-        assert!(server.counters.connections() <= 4);
+        assert!(server.counters.read().connections <= 4);
     }
-    assert!(server.counters.evicted() >= 16, "{:?}", server.counters);
-    assert_eq!(server.counters.rejected(), 0);
+    assert!(
+        server.counters.read().evicted >= 16,
+        "{:?}",
+        server.counters
+    );
+    assert_eq!(server.counters.read().rejected, 0);
     // The first gave way, the last is still there.
     assert_eq!(read_to_end(&mut idle[0]).await, "");
     let last = idle.last_mut().unwrap();
@@ -308,7 +312,10 @@ async fn when_all_wait_for_the_owner_a_new_connection_is_closed() {
     let mut third = server.connect().await;
     assert_eq!(read_to_end(&mut third).await, "");
     assert_eq!(
-        (server.counters.rejected(), server.counters.evicted()),
+        (
+            server.counters.read().rejected,
+            server.counters.read().evicted
+        ),
         (1, 0)
     );
     reply.send(Bytes::from_static(b"a 1\n")).unwrap();

@@ -19,7 +19,10 @@ async fn scrapes_that_arrive_during_a_pass_share_the_next() {
     let Question::Metrics(reply) = next(&mut inbox).await else {
         panic!("not a scrape")
     };
-    until("three connections", || server.counters.connections() == 3).await;
+    until("three connections", || {
+        server.counters.read().connections == 3
+    })
+    .await;
     // What all three wrote was there before this page was asked for.
     assert!(
         server

@@ -30,8 +30,8 @@ async fn a_handshake_has_the_time_of_a_header() {
     let mut silent = server.connect().await;
     assert_eq!(read_to_end(&mut silent).await, "");
     until("the timeout", || server.timeouts("header") == 1).await;
-    until("the end", || server.counters.connections() == 0).await;
-    assert_eq!(server.counters.handshake_failures(), 0);
+    until("the end", || server.counters.read().connections == 0).await;
+    assert_eq!(server.counters.read().handshake_failures, 0);
 }
 
 #[tokio::test]
@@ -44,14 +44,14 @@ async fn a_handshake_that_does_not_come_keeps_no_connection_out() {
     let mut first = server.connect().await;
     let _others = [server.connect().await, server.connect().await];
     assert_eq!(read_to_end(&mut first).await, "");
-    assert_eq!(server.counters.evicted(), 1);
+    assert_eq!(server.counters.read().evicted, 1);
 }
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_handshakes() {
     let (server, _inbox) = start_with(Limits::default(), Some(secure())).await;
     let mut silent = server.connect().await;
-    until("the connection", || server.counters.connections() == 1).await;
+    until("the connection", || server.counters.read().connections == 1).await;
     server.stop.send(()).unwrap();
     tokio::time::timeout(PATIENCE / 2, server.task)
         .await

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount::http::{self, Answers, Bytes, Fallback, Hosts, HttpCounters, Limits, Service, Web};
+use headcount::http::{self, Answers, Bytes, Hosts, HttpCounters, Limits, Service, Web};
+use headcount::scrape::StatelessPart;
 use headcount::state::handle::{Health, Question, Status, channel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,16 +21,6 @@ pub(crate) struct Server {
     pub(crate) counters: Arc<HttpCounters>,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) task: JoinHandle<()>,
-}
-
-/// Stands in for the agent's own metrics.
-#[derive(Debug)]
-struct NoState;
-
-impl Fallback for NoState {
-    fn exposition(&self) -> Bytes {
-        Bytes::from_static(b"no_state 1\n")
-    }
 }
 
 /// A server whose questions nobody answers yet.
@@ -67,7 +58,7 @@ async fn start_service(
         // What most tests call the server.
         hosts: Hosts::new(["x"]),
         answers,
-        fallback: Arc::new(NoState),
+        stateless: StatelessPart::written_by(|| Bytes::from_static(b"no_state 1\n")),
         limits,
         counters: Arc::clone(&counters),
         web: web.map(Arc::new),
@@ -135,16 +126,18 @@ impl Server {
     }
 
     pub(crate) fn requests(&self, code: &str) -> u64 {
-        self.counters
-            .requests()
+        let requests = self.counters.read().requests;
+        requests
+            .into_iter()
             .find(|(known, _)| *known == code)
             .unwrap()
             .1
     }
 
     pub(crate) fn timeouts(&self, phase: &str) -> u64 {
-        self.counters
-            .timeouts()
+        let timeouts = self.counters.read().timeouts;
+        timeouts
+            .into_iter()
             .find(|(known, _)| *known == phase)
             .unwrap()
             .1

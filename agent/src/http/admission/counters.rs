@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hyper::StatusCode;
 
 use super::Limits;
+use crate::collector::{ServingLimits, ServingStatistics, UnsentStatistics};
 
 /// All status codes that the server ever sends.
 const CODES: [(StatusCode, &str); 9] = [
@@ -40,25 +41,48 @@ impl Timeout {
     ];
 }
 
-/// Counts since the start of the agent. Shared between the connections and the collectors.
+/// Counts since the start of the agent, and the limits that the metrics show beside them. Shared between the
+/// connections and the collectors.
 #[derive(Debug, Default)]
 pub struct HttpCounters {
     limits: Limits,
-    connections: AtomicU64,
-    rejected: AtomicU64,
-    evicted: AtomicU64,
-    accept_errors: AtomicU64,
-    handshake_failures: AtomicU64,
+    connections: ConnectionCounts,
+    answers: AnswerCounts,
+    /// Failed rereads after a change of the web configuration file or of a file that it names.
     reload_failures: AtomicU64,
-    unsent_bytes: AtomicU64,
-    unread: AtomicU64,
-    delayed: AtomicU64,
+    /// Requests by status code of the response, as in [`CODES`].
     requests: [AtomicU64; CODES.len()],
+    /// Exceeded time limits, as in [`Timeout::ALL`].
     timeouts: [AtomicU64; Timeout::ALL.len()],
 }
 
+#[derive(Debug, Default)]
+struct ConnectionCounts {
+    /// Open connections now.
+    open: AtomicU64,
+    /// Connections closed right after accept, because no other could be evicted.
+    rejected: AtomicU64,
+    /// Connections closed to make room for new ones.
+    evicted: AtomicU64,
+    /// Failed `accept` calls while a connection waited.
+    accept_errors: AtomicU64,
+    /// Connections whose TLS handshake failed; handshakes that were too slow count as timeouts.
+    handshake_failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct AnswerCounts {
+    /// Bytes of all answers that clients have not read yet; answers that share one pass count once.
+    unsent_bytes: AtomicU64,
+    /// Connections closed because their clients did not read their answers while the memory for answers was
+    /// exhausted.
+    unread: AtomicU64,
+    /// Passes delayed because requests came too often.
+    delayed_passes: AtomicU64,
+}
+
 impl HttpCounters {
-    /// All counts are 0. `limits` are shown beside the counts.
+    /// All counts are 0.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -66,88 +90,59 @@ impl HttpCounters {
         }
     }
 
-    /// The limits in force.
-    pub const fn limits(&self) -> &Limits {
+    pub(super) const fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Open connections now.
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Relaxed)
-    }
-
-    /// Connections closed right after accept, because no other could be evicted.
-    pub fn rejected(&self) -> u64 {
-        self.rejected.load(Relaxed)
-    }
-
-    /// Connections closed to make room for new ones.
-    pub fn evicted(&self) -> u64 {
-        self.evicted.load(Relaxed)
-    }
-
-    /// Failed `accept` calls while a connection waited.
-    pub fn accept_errors(&self) -> u64 {
-        self.accept_errors.load(Relaxed)
-    }
-
-    /// Connections whose TLS handshake failed; handshakes that were too slow count as timeouts.
-    pub fn handshake_failures(&self) -> u64 {
-        self.handshake_failures.load(Relaxed)
-    }
-
-    /// Failed rereads after a change of the web configuration file or of a file that it names.
-    pub fn reload_failures(&self) -> u64 {
-        self.reload_failures.load(Relaxed)
-    }
-
-    /// Bytes of all answers that clients have not read yet; answers that share one pass count once.
-    pub fn unsent_bytes(&self) -> u64 {
-        self.unsent_bytes.load(Relaxed)
-    }
-
-    /// Connections closed because their clients did not read their answers while the memory for answers was
-    /// exhausted.
-    pub fn unread(&self) -> u64 {
-        self.unread.load(Relaxed)
-    }
-
-    /// Passes delayed because requests came too often.
-    pub fn delayed(&self) -> u64 {
-        self.delayed.load(Relaxed)
-    }
-
-    /// Requests by status code of the response, including codes with count 0.
-    pub fn requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.requests.iter().map(|count| count.load(Relaxed));
-        CODES.into_iter().map(|(_, name)| name).zip(counts)
-    }
-
-    /// Exceeded time limits, by [`Timeout`].
-    pub fn timeouts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Timeout::ALL
-            .into_iter()
-            .map(|(timeout, phase)| (phase, self.timeouts[timeout as usize].load(Relaxed)))
+    /// The counts now, in the form that the collectors take. It includes status codes and phases with count 0.
+    pub fn read(&self) -> ServingStatistics {
+        let read = |count: &AtomicU64| count.load(Relaxed);
+        let (connections, answers, limits) = (&self.connections, &self.answers, &self.limits);
+        let codes = CODES.into_iter().map(|(_, name)| name);
+        let phases = Timeout::ALL.into_iter().map(|(_, phase)| phase);
+        let times = limits.times();
+        ServingStatistics {
+            connections: read(&connections.open),
+            rejected: read(&connections.rejected),
+            evicted: read(&connections.evicted),
+            accept_errors: read(&connections.accept_errors),
+            handshake_failures: read(&connections.handshake_failures),
+            reload_failures: read(&self.reload_failures),
+            unsent: UnsentStatistics {
+                bytes: read(&answers.unsent_bytes),
+                max_bytes: limits.unsent_bytes as u64,
+                unread: read(&answers.unread),
+                delayed_passes: read(&answers.delayed_passes),
+            },
+            requests: codes.zip(self.requests.iter().map(read)).collect(),
+            timeouts: phases.zip(self.timeouts.iter().map(read)).collect(),
+            limits: ServingLimits {
+                connections: limits.connections as u64,
+                header_bytes: limits.header_bytes as u64,
+                header_lines: limits.header_lines as u64,
+                seconds: times.map(|(name, time)| (name, time.as_secs_f64())).into(),
+            },
+        }
     }
 
     pub(in crate::http) fn set_connections(&self, open: usize) {
-        self.connections.store(open as u64, Relaxed);
+        self.connections.open.store(open as u64, Relaxed);
     }
 
     pub(in crate::http) fn count_rejected(&self) {
-        self.rejected.fetch_add(1, Relaxed);
+        self.connections.rejected.fetch_add(1, Relaxed);
     }
 
     pub(in crate::http) fn count_evicted(&self) {
-        self.evicted.fetch_add(1, Relaxed);
+        self.connections.evicted.fetch_add(1, Relaxed);
     }
 
     pub(in crate::http) fn count_accept_error(&self) {
-        self.accept_errors.fetch_add(1, Relaxed);
+        self.connections.accept_errors.fetch_add(1, Relaxed);
     }
 
     pub(in crate::http) fn count_handshake_failure(&self) {
-        self.handshake_failures.fetch_add(1, Relaxed);
+        self.connections.handshake_failures.fetch_add(1, Relaxed);
     }
 
     pub(in crate::http) fn count_reload_failure(&self) {
@@ -155,15 +150,15 @@ impl HttpCounters {
     }
 
     pub(in crate::http) fn set_unsent(&self, bytes: usize) {
-        self.unsent_bytes.store(bytes as u64, Relaxed);
+        self.answers.unsent_bytes.store(bytes as u64, Relaxed);
     }
 
     pub(in crate::http) fn count_unread(&self, connections: u64) {
-        self.unread.fetch_add(connections, Relaxed);
+        self.answers.unread.fetch_add(connections, Relaxed);
     }
 
     pub(in crate::http) fn count_delayed(&self) {
-        self.delayed.fetch_add(1, Relaxed);
+        self.answers.delayed_passes.fetch_add(1, Relaxed);
     }
 
     pub(in crate::http) fn count_request(&self, code: StatusCode) {

@@ -155,12 +155,15 @@ mod tests {
         let newest_again = slots.take(here()).unwrap();
         newest_again.watch.serving();
         writing.watch.evicted().await;
-        assert_eq!((counters.evicted(), counters.rejected()), (2, 0));
+        assert_eq!((counters.read().evicted, counters.read().rejected), (2, 0));
 
         assert!(slots.take(here()).is_none(), "all are being served");
-        assert_eq!((counters.connections(), counters.rejected()), (3, 1));
+        assert_eq!(
+            (counters.read().connections, counters.read().rejected),
+            (3, 1)
+        );
         drop(served);
-        assert_eq!(counters.connections(), 2);
+        assert_eq!(counters.read().connections, 2);
         assert!(slots.take(here()).is_some());
     }
 
@@ -184,7 +187,7 @@ mod tests {
         // Now most connections are from `here`.
         let _fourth = slots.take(there()).unwrap();
         oldest.watch.evicted().await;
-        assert_eq!((counters.evicted(), counters.rejected()), (3, 0));
+        assert_eq!((counters.read().evicted, counters.read().rejected), (3, 0));
     }
 
     #[tokio::test]
@@ -197,7 +200,7 @@ mod tests {
         let second = slots.take(here()).unwrap();
         served[0].watch.evicted().await;
         second.watch.serving();
-        assert_eq!((counters.evicted(), counters.rejected()), (1, 1));
+        assert_eq!((counters.read().evicted, counters.read().rejected), (1, 1));
         // Each origin has two, so neither has more than the other, and the idle one is from `here`.
         assert!(slots.take(there()).is_none());
         let _third = slots.take(here()).unwrap();
