@@ -44,13 +44,13 @@ pub(super) struct Omitted {
 
 /// The largest size of an exposition in bytes, and the numbers of groups that the last exposition left out.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct ExpositionBound {
     most: AtomicUsize,
     groups: AtomicU64,
     threads: AtomicU64,
 }
 
-impl Default for Bound {
+impl Default for ExpositionBound {
     /// No limit on the size.
     fn default() -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Default for Bound {
     }
 }
 
-impl Bound {
+impl ExpositionBound {
     /// Limits later expositions to `most` bytes.
     pub(super) fn set(&self, most: usize) {
         self.most.store(most, Relaxed);

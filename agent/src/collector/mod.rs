@@ -35,11 +35,13 @@ mod web;
 
 pub use reference::reference;
 pub use run::Collectors;
-pub use runs::{Outcome, Runs, Timer};
+pub use runs::{RunOutcome, Runs, Timer};
 pub use view::{Build, ReloadStatistics, ServingLimits, ServingStatistics, UnsentStatistics, View};
 
 use crate::exposition::{Descriptor, Writer};
-use metric::Table;
+use metric::MetricTable;
+use namegroup::NameGroup;
+use own::Own;
 
 /// A set of metric families that succeed or fail together.
 pub trait Collector: std::fmt::Debug + Send {
@@ -61,69 +63,21 @@ pub trait Collector: std::fmt::Debug + Send {
 }
 
 /// Makes a collector; [`Runs`] keeps the counts and durations of all of them.
-pub type Start = fn(&Runs) -> Box<dyn Collector>;
+pub type NewCollector = fn(&Runs) -> Box<dyn Collector>;
 
 /// All collectors, in the order in which they run and in which METRICS.md lists them.
-pub static COLLECTORS: &[Start] = &[
-    |runs| Box::new(namegroup::NameGroup::new(runs.bound())),
-    |_| {
-        Box::new(Table {
-            name: "build",
-            metrics: build::METRICS,
-            needs_state: false,
-        })
-    },
-    |_| {
-        Box::new(Table {
-            name: "scrape",
-            metrics: scrape::METRICS,
-            needs_state: true,
-        })
-    },
-    |_| {
-        Box::new(Table {
-            name: "accounting",
-            metrics: accounting::METRICS,
-            needs_state: true,
-        })
-    },
-    |_| {
-        Box::new(Table {
-            name: "programs",
-            metrics: programs::METRICS,
-            needs_state: true,
-        })
-    },
-    |_| {
-        Box::new(Table {
-            name: "runqueue",
-            metrics: runqueue::METRICS,
-            needs_state: true,
-        })
-    },
-    |_| {
-        Box::new(Table {
-            name: "smaps",
-            metrics: smaps::METRICS,
-            needs_state: true,
-        })
-    },
-    |_| {
-        Box::new(Table {
-            name: "web",
-            metrics: web::METRICS,
-            needs_state: false,
-        })
-    },
-    |_| {
-        Box::new(Table {
-            name: "configuration",
-            metrics: configuration::METRICS,
-            needs_state: true,
-        })
-    },
+pub static COLLECTORS: &[NewCollector] = &[
+    |runs| Box::new(NameGroup::new(runs.bound())),
+    |_| MetricTable::without_state("build", build::METRICS),
+    |_| MetricTable::with_state("scrape", scrape::METRICS),
+    |_| MetricTable::with_state("accounting", accounting::METRICS),
+    |_| MetricTable::with_state("programs", programs::METRICS),
+    |_| MetricTable::with_state("runqueue", runqueue::METRICS),
+    |_| MetricTable::with_state("smaps", smaps::METRICS),
+    |_| MetricTable::without_state("web", web::METRICS),
+    |_| MetricTable::with_state("configuration", configuration::METRICS),
     // Last: it shows the runs of those before it.
-    |runs| Box::new(own::Own::new(runs)),
+    |runs| Box::new(Own::new(runs)),
 ];
 
 /// Why a collector failed.

@@ -7,28 +7,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bounded::{self, Bound, Kept, Omitted, Size};
+use super::bounded::{self, ExpositionBound, Kept, Omitted, Size};
+use super::metric::GroupMetric;
 use super::{Collector, Error, View, runqueue, threads};
-use crate::exposition::{Descriptor, Family, Kind, Value, Writer};
+use crate::exposition::{Descriptor, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
 use crate::source::{ExitHook, Fact};
 
-/// One family, written once for each group.
-pub(super) struct Metric {
-    pub(super) descriptor: Descriptor,
-    /// Facts that the family is made of; without a source for each of them it is left out.
-    pub(super) facts: &'static [Fact],
-    pub(super) write: fn(&View<'_>, &Group, &mut Family<'_>),
-}
-
 #[derive(Debug)]
 pub(super) struct NameGroup {
-    bound: Arc<Bound>,
+    bound: Arc<ExpositionBound>,
 }
 
 impl NameGroup {
-    pub(super) fn new(bound: &Arc<Bound>) -> Self {
+    pub(super) fn new(bound: &Arc<ExpositionBound>) -> Self {
         Self {
             bound: Arc::clone(bound),
         }
@@ -100,7 +93,7 @@ fn write(view: &View<'_>, kept: impl Fn(usize) -> Kept, most: usize, out: &mut W
 /// Measures the samples of a group by writing them and rolling back. `heads` keeps the most bytes that the HELP and TYPE lines of
 /// one group's families took so far.
 fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) -> Size {
-    let mut size_of = |metrics: &'static [Metric]| {
+    let mut size_of = |metrics: &'static [GroupMetric]| {
         let mark = out.mark();
         for metric in metrics.iter().filter(|metric| metric.is_known(view)) {
             let mut family = out.family(&metric.descriptor);
@@ -122,15 +115,8 @@ fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) 
     }
 }
 
-impl Metric {
-    /// Whether all its facts have a source on this node.
-    fn is_known(&self, view: &View<'_>) -> bool {
-        self.facts.iter().all(|fact| view.has(*fact))
-    }
-}
-
-static METRICS: &[Metric] = &[
-    Metric {
+static METRICS: &[GroupMetric] = &[
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_num_procs",
             kind: Kind::Gauge,
@@ -143,7 +129,7 @@ static METRICS: &[Metric] = &[
         facts: &[],
         write: |_, group, out| out.sample(&[&group.name], group.gauges.processes),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_cpu_seconds_total",
             kind: Kind::Counter,
@@ -160,7 +146,7 @@ static METRICS: &[Metric] = &[
             out.sample(&[&group.name, "system"], Value::Nanoseconds(used.system_ns));
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_read_bytes_total",
             kind: Kind::Counter,
@@ -173,7 +159,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Io],
         write: |_, group, out| out.sample(&[&group.name], group.total.delta.read_bytes),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_write_bytes_total",
             kind: Kind::Counter,
@@ -186,7 +172,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Io],
         write: |_, group, out| out.sample(&[&group.name], group.total.delta.write_bytes),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_major_page_faults_total",
             kind: Kind::Counter,
@@ -199,7 +185,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Faults],
         write: |_, group, out| out.sample(&[&group.name], group.total.delta.major_faults),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_minor_page_faults_total",
             kind: Kind::Counter,
@@ -212,7 +198,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Faults],
         write: |_, group, out| out.sample(&[&group.name], group.total.delta.minor_faults),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_context_switches_total",
             kind: Kind::Counter,
@@ -229,7 +215,7 @@ static METRICS: &[Metric] = &[
             out.sample(&["nonvoluntary", &group.name], used.nonvoluntary_switches);
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_memory_bytes",
             kind: Kind::Gauge,
@@ -255,7 +241,7 @@ static METRICS: &[Metric] = &[
             }
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_open_filedesc",
             kind: Kind::Gauge,
@@ -268,7 +254,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::OpenFiles],
         write: |_, group, out| out.sample(&[&group.name], group.gauges.open_files),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_worst_fd_ratio",
             kind: Kind::Gauge,
@@ -281,7 +267,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::OpenFiles, Fact::FileLimit],
         write: |_, group, out| out.sample(&[&group.name], group.gauges.worst_fd_ratio),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_oldest_start_time_seconds",
             kind: Kind::Gauge,
@@ -299,7 +285,7 @@ static METRICS: &[Metric] = &[
             }
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_num_threads",
             kind: Kind::Gauge,
@@ -312,7 +298,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Threads],
         write: |_, group, out| out.sample(&[&group.name], group.gauges.threads),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_states",
             kind: Kind::Gauge,
@@ -329,7 +315,7 @@ static METRICS: &[Metric] = &[
             }
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_threads_wchan",
             kind: Kind::Gauge,
@@ -346,7 +332,7 @@ static METRICS: &[Metric] = &[
             }
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_forks_total",
             kind: Kind::Counter,
@@ -359,7 +345,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Lifecycle],
         write: |_, group, out| out.sample(&[&group.name], group.total.lifecycle.forks),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_execs_total",
             kind: Kind::Counter,
@@ -372,7 +358,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Lifecycle],
         write: |_, group, out| out.sample(&[&group.name], group.total.lifecycle.execs),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_exits_total",
             kind: Kind::Counter,
@@ -394,7 +380,7 @@ static METRICS: &[Metric] = &[
             out.sample(&[&group.name, "signal"], ended.exits_signal);
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_oom_kills_total",
             kind: Kind::Counter,
@@ -407,7 +393,7 @@ static METRICS: &[Metric] = &[
         facts: &[Fact::Lifecycle],
         write: |_, group, out| out.sample(&[&group.name], group.total.lifecycle.oom_kills),
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_run_queue_wait_seconds_total",
             kind: Kind::Counter,
@@ -425,7 +411,7 @@ static METRICS: &[Metric] = &[
             );
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_run_queue_latency_seconds",
             kind: Kind::Histogram,

@@ -15,9 +15,9 @@ use crate::exposition::{Descriptor, Kind, Value, Writer};
 const STAT: &str = "/proc/self/stat";
 const FD: &str = "/proc/self/fd";
 
-/// One reading of the agent's own process.
+/// Resources that the agent's own process used at one reading.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct OwnUse {
     cpu_ns: u64,
     threads: u64,
     start_time_seconds: f64,
@@ -27,30 +27,31 @@ pub(super) struct Reading {
     max_fds: u64,
 }
 
-struct Metric {
+/// A value that is shown under two names.
+struct ProcessMetric {
     /// One descriptor with the standard name and one with the agent's; they differ in nothing else.
     descriptors: [Descriptor; 2],
-    value: fn(&Reading) -> Value,
+    value: fn(&OwnUse) -> Value,
 }
 
 pub(super) fn descriptors() -> impl Iterator<Item = &'static Descriptor> {
     METRICS.iter().flat_map(|metric| &metric.descriptors)
 }
 
-pub(super) fn write(reading: &Reading, out: &mut Writer) {
+pub(super) fn write(used: &OwnUse, out: &mut Writer) {
     for metric in METRICS {
         for descriptor in &metric.descriptors {
-            out.family(descriptor).sample(&[], (metric.value)(reading));
+            out.family(descriptor).sample(&[], (metric.value)(used));
         }
     }
 }
 
 /// Reads the agent's own process. `boot_time_seconds` is Unix time.
-pub(super) fn read(boot_time_seconds: f64) -> Result<Reading, Error> {
+pub(super) fn read(boot_time_seconds: f64) -> Result<OwnUse, Error> {
     let stat = std::fs::read(STAT).map_err(|source| Error::Io { path: STAT, source })?;
     let stat = parse_stat(&stat).ok_or(Error::Malformed { path: STAT })?;
     let files = std::fs::read_dir(FD).map_err(|source| Error::Io { path: FD, source })?;
-    Ok(Reading {
+    Ok(OwnUse {
         cpu_ns: cpu_clock_ns()?,
         threads: stat.threads,
         start_time_seconds: boot_time_seconds
@@ -66,7 +67,7 @@ pub(super) fn read(boot_time_seconds: f64) -> Result<Reading, Error> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
+struct OwnStat {
     threads: u64,
     start_ticks: u64,
     virtual_bytes: u64,
@@ -75,7 +76,7 @@ struct Stat {
 
 /// Parses fields 20 and 22 to 24 of `/proc/<pid>/stat`. The name in field 2 may hold any bytes, so the search starts at the last
 /// `)`.
-fn parse_stat(stat: &[u8]) -> Option<Stat> {
+fn parse_stat(stat: &[u8]) -> Option<OwnStat> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let rest = std::str::from_utf8(&stat[after_name..]).ok()?;
     let mut fields = rest.split_ascii_whitespace().skip(20 - 3).map(str::parse);
@@ -83,7 +84,7 @@ fn parse_stat(stat: &[u8]) -> Option<Stat> {
     let start_ticks = fields.nth(1)?.ok()?;
     let virtual_bytes = fields.next()?.ok()?;
     let resident_pages = fields.next()?.ok()?;
-    Some(Stat {
+    Some(OwnStat {
         threads,
         start_ticks,
         virtual_bytes,
@@ -159,8 +160,8 @@ const fn both(
     [standard, own]
 }
 
-static METRICS: &[Metric] = &[
-    Metric {
+static METRICS: &[ProcessMetric] = &[
+    ProcessMetric {
         descriptors: both(
             [
                 "process_cpu_seconds_total",
@@ -173,7 +174,7 @@ static METRICS: &[Metric] = &[
         ),
         value: |me| Value::Nanoseconds(me.cpu_ns),
     },
-    Metric {
+    ProcessMetric {
         descriptors: both(
             ["process_open_fds", "headcount_process_open_fds"],
             Kind::Gauge,
@@ -183,7 +184,7 @@ static METRICS: &[Metric] = &[
         ),
         value: |me| me.open_fds.into(),
     },
-    Metric {
+    ProcessMetric {
         descriptors: both(
             ["process_max_fds", "headcount_process_max_fds"],
             Kind::Gauge,
@@ -193,7 +194,7 @@ static METRICS: &[Metric] = &[
         ),
         value: |me| me.max_fds.into(),
     },
-    Metric {
+    ProcessMetric {
         descriptors: both(
             [
                 "process_virtual_memory_bytes",
@@ -206,7 +207,7 @@ static METRICS: &[Metric] = &[
         ),
         value: |me| me.virtual_bytes.into(),
     },
-    Metric {
+    ProcessMetric {
         descriptors: both(
             [
                 "process_resident_memory_bytes",
@@ -219,7 +220,7 @@ static METRICS: &[Metric] = &[
         ),
         value: |me| me.resident_bytes.into(),
     },
-    Metric {
+    ProcessMetric {
         descriptors: both(
             [
                 "process_start_time_seconds",
@@ -232,7 +233,7 @@ static METRICS: &[Metric] = &[
         ),
         value: |me| me.start_time_seconds.into(),
     },
-    Metric {
+    ProcessMetric {
         descriptors: both(
             ["process_threads", "headcount_process_threads"],
             Kind::Gauge,
@@ -252,7 +253,7 @@ mod tests {
     fn a_hostile_name_does_not_shift_the_fields() {
         let stat = b"7 (a) R 1 (\xff) S 1 7 7 0 -1 4194304 10 0 0 0 5 6 0 0 20 0 3 0 123 4096 9 18446744073709551615\n";
         let (threads, start_ticks, virtual_bytes, resident_pages) = (3, 123, 4096, 9);
-        let expected = Stat {
+        let expected = OwnStat {
             threads,
             start_ticks,
             virtual_bytes,

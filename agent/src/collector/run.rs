@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::bounded::Omitted;
-use super::{COLLECTORS, Collector, Outcome, Runs, View};
+use super::{COLLECTORS, Collector, RunOutcome, Runs, View};
 use crate::exposition::{Descriptor, Kind, Writer};
 
 static SUCCESS: Descriptor = Descriptor {
@@ -182,9 +182,9 @@ impl Running {
             let timer = runs.begin(name);
             let result = self.collector.collect(view, out);
             timer.judge(if result.is_ok() {
-                Outcome::Success
+                RunOutcome::Success
             } else {
-                Outcome::Error
+                RunOutcome::Error
             });
             result
         }));

@@ -7,7 +7,7 @@ use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
-use super::bounded::Bound;
+use super::bounded::ExpositionBound;
 use crate::exposition::{Descriptor, Kind};
 
 static SCRAPES: Descriptor = Descriptor {
@@ -56,7 +56,7 @@ const DURATION_BUCKETS: [f64; 4] = [0.001, 0.01, 0.1, 1.0];
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunOutcome {
     /// The collector wrote all its families.
     Success,
     /// The collector returned an error.
@@ -65,7 +65,7 @@ pub enum Outcome {
     Cancelled,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// All outcomes with the values of the label `outcome`.
     pub const ALL: [(Self, &'static str); 3] = [
         (Self::Success, "success"),
@@ -82,7 +82,7 @@ impl Outcome {
 #[derive(Debug, Clone)]
 pub struct Runs {
     registry: Registry,
-    bound: Arc<Bound>,
+    bound: Arc<ExpositionBound>,
     scrapes: IntCounter,
     runs: IntCounterVec,
     durations: HistogramVec,
@@ -95,7 +95,7 @@ pub struct Timer<'a> {
     runs: &'a Runs,
     collector: &'static str,
     started: Instant,
-    outcome: Outcome,
+    outcome: RunOutcome,
 }
 
 impl Runs {
@@ -127,7 +127,7 @@ impl Runs {
     }
 
     /// The size limit of expositions, shared with the collector `namegroup`.
-    pub(super) const fn bound(&self) -> &Arc<Bound> {
+    pub(super) const fn bound(&self) -> &Arc<ExpositionBound> {
         &self.bound
     }
 
@@ -137,7 +137,7 @@ impl Runs {
 
     /// Shows the counts of all outcomes of `collector` as 0 from the start, so that `rate()` sees the first error.
     pub(super) fn announce(&self, collector: &'static str) {
-        for (_, outcome) in Outcome::ALL {
+        for (_, outcome) in RunOutcome::ALL {
             self.runs.with_label_values(&[collector, outcome]);
         }
     }
@@ -148,7 +148,7 @@ impl Runs {
 
     /// Begins a run.
     pub fn begin(&self, collector: &'static str) -> Timer<'_> {
-        let (started, outcome) = (Instant::now(), Outcome::Cancelled);
+        let (started, outcome) = (Instant::now(), RunOutcome::Cancelled);
         Timer {
             runs: self,
             collector,
@@ -158,7 +158,7 @@ impl Runs {
     }
 
     /// Number of runs of `collector` that ended with `outcome`.
-    pub fn count(&self, collector: &'static str, outcome: Outcome) -> u64 {
+    pub fn count(&self, collector: &'static str, outcome: RunOutcome) -> u64 {
         self.runs
             .with_label_values(&[collector, outcome.label()])
             .get()
@@ -171,7 +171,7 @@ fn options(descriptor: &Descriptor) -> Opts {
 
 impl Timer<'_> {
     /// Ends the run with an outcome.
-    pub fn judge(mut self, outcome: Outcome) {
+    pub fn judge(mut self, outcome: RunOutcome) {
         self.outcome = outcome;
     }
 }
@@ -186,7 +186,7 @@ impl Drop for Timer<'_> {
             .durations
             .with_label_values(&labels)
             .observe(seconds);
-        if self.outcome == Outcome::Success {
+        if self.outcome == RunOutcome::Success {
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
@@ -205,14 +205,14 @@ mod tests {
     #[test]
     fn each_run_is_recorded_once_with_its_outcome() {
         let runs = Runs::new().unwrap();
-        runs.begin("a").judge(Outcome::Success);
-        runs.begin("a").judge(Outcome::Error);
-        runs.begin("a").judge(Outcome::Error);
+        runs.begin("a").judge(RunOutcome::Success);
+        runs.begin("a").judge(RunOutcome::Error);
+        runs.begin("a").judge(RunOutcome::Error);
         drop(runs.begin("a"));
         for (outcome, expected) in [
-            (Outcome::Success, 1),
-            (Outcome::Error, 2),
-            (Outcome::Cancelled, 1),
+            (RunOutcome::Success, 1),
+            (RunOutcome::Error, 2),
+            (RunOutcome::Cancelled, 1),
         ] {
             assert_eq!(runs.count("a", outcome), expected, "{outcome:?}");
             let duration = runs.durations.with_label_values(&["a", outcome.label()]);
@@ -224,9 +224,9 @@ mod tests {
     fn only_a_success_moves_the_time_of_the_last_success() {
         let runs = Runs::new().unwrap();
         drop(runs.begin("a"));
-        runs.begin("a").judge(Outcome::Error);
+        runs.begin("a").judge(RunOutcome::Error);
         assert_eq!(runs.last_success.with_label_values(&["a"]).get(), 0.0);
-        runs.begin("a").judge(Outcome::Success);
+        runs.begin("a").judge(RunOutcome::Success);
         assert!(runs.last_success.with_label_values(&["a"]).get() > 1e9);
     }
 }

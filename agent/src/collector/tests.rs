@@ -353,7 +353,7 @@ fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
         assert!(of_tiers.iter().all(|name| unseen.contains(name)));
         assert!(families(&body).is_subset(&described));
     }
-    assert_eq!(collectors.runs().count("self", Outcome::Success), 2);
+    assert_eq!(collectors.runs().count("self", RunOutcome::Success), 2);
 }
 
 fn sum(body: &str, start: &str) -> f64 {
@@ -467,19 +467,15 @@ fn without_the_state_there_is_what_needs_none_and_the_rest_is_no_success() {
 
 #[test]
 fn a_failing_collector_takes_back_its_own_families_only() {
-    let cases: [(Ending, Outcome); 2] = [
-        (|| Err(Error::Malformed { path: "/x" }), Outcome::Error),
-        (|| panic!("a surprise"), Outcome::Cancelled),
+    let cases: [(Ending, RunOutcome); 2] = [
+        (|| Err(Error::Malformed { path: "/x" }), RunOutcome::Error),
+        (|| panic!("a surprise"), RunOutcome::Cancelled),
     ];
     for (fail, outcome) in cases {
         let runs = Runs::new().unwrap();
         let all: Vec<Box<dyn Collector>> = vec![
             Box::new(Failing(fail)),
-            Box::new(Table {
-                name: "scrape",
-                metrics: scrape::METRICS,
-                needs_state: true,
-            }),
+            MetricTable::with_state("scrape", scrape::METRICS),
         ];
         let mut collectors = Collectors::with(all, runs);
         let body = with_view(&source(), |view| collectors.collect(view));
@@ -488,7 +484,7 @@ fn a_failing_collector_takes_back_its_own_families_only() {
         for (collector, success) in [("failing", 0), ("scrape", 1)] {
             assert_eq!(successes(&body)[collector], success, "{body}");
         }
-        for (other, _) in Outcome::ALL {
+        for (other, _) in RunOutcome::ALL {
             let expected = u64::from(other == outcome);
             assert_eq!(
                 collectors.runs().count("failing", other),

@@ -3,13 +3,13 @@
 //! The agent sees threads only at scrapes. What a thread used after the last scrape of its life is only in the families of the
 //! whole group. A name is shown while a thread has it; when a name returns, its counters continue from their last values.
 
-use super::namegroup::Metric;
+use super::metric::GroupMetric;
 use crate::exposition::{Descriptor, Family, Kind, Value};
 use crate::group::{Group, ThreadUse};
 use crate::source::Fact;
 
-pub(super) static METRICS: &[Metric] = &[
-    Metric {
+pub(super) static METRICS: &[GroupMetric] = &[
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_thread_count",
             kind: Kind::Gauge,
@@ -28,7 +28,7 @@ pub(super) static METRICS: &[Metric] = &[
             }
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_thread_cpu_seconds_total",
             kind: Kind::Counter,
@@ -45,7 +45,7 @@ pub(super) static METRICS: &[Metric] = &[
             });
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_thread_io_bytes_total",
             kind: Kind::Counter,
@@ -62,7 +62,7 @@ pub(super) static METRICS: &[Metric] = &[
             });
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_thread_major_page_faults_total",
             kind: Kind::Counter,
@@ -79,7 +79,7 @@ pub(super) static METRICS: &[Metric] = &[
             }
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_thread_minor_page_faults_total",
             kind: Kind::Counter,
@@ -96,7 +96,7 @@ pub(super) static METRICS: &[Metric] = &[
             }
         },
     },
-    Metric {
+    GroupMetric {
         descriptor: Descriptor {
             name: "namedprocess_namegroup_thread_context_switches_total",
             kind: Kind::Counter,
