@@ -8,8 +8,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::flags::{FlagError, Flags, path_or_none};
-use crate::go::flag::{self, FlagKind, StrayWord};
+use super::flags::{FlagError, Flags, parse, path_or_none};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,63 +77,9 @@ fn check(words: &[OsString]) -> Result<Command, FlagError> {
             text: CHECK_HELP.to_owned(),
         }),
         [file] if !file.is_empty() && !is_flag(file) => Ok(Command::Check(file.into())),
-        _ => Err(mistake(
+        _ => Err(FlagError::mistake(
             "check takes one configuration file: headcount check FILE",
         )),
-    }
-}
-
-/// Parses the words after the program's or the command's name; messages call it `name`. Words that are not UTF-8 are
-/// an error: the agent needs no such path.
-pub(super) fn parse<P: Parser>(
-    name: &str,
-    words: impl Iterator<Item = OsString>,
-) -> Result<P, FlagError> {
-    let mut command = P::command();
-    command.build();
-    let kind = |name: &str| {
-        let argument = command
-            .get_arguments()
-            .find(|argument| argument.get_long() == Some(name))?;
-        // A boolean flag takes its value after an equals sign only.
-        let takes_word = argument.get_action().takes_values() && !argument.is_require_equals_set();
-        Some(if takes_word {
-            FlagKind::TakesValue
-        } else {
-            FlagKind::Switch
-        })
-    };
-    let words: Vec<String> = words
-        .map(|word| {
-            word.into_string()
-                .map_err(|word| mistake(&format!("flag {word:?} is not utf-8")))
-        })
-        .collect::<Result<_, _>>()?;
-    let words = flag::rewrite(words, kind).map_err(|stray| mistake(&explain(&stray)))?;
-    let named = std::iter::once(name.to_owned()).chain(words);
-    command
-        .try_get_matches_from_mut(named)
-        .and_then(|matches| P::from_arg_matches(&matches))
-        .map_err(|error| FlagError {
-            code: u8::try_from(error.exit_code()).unwrap_or(2),
-            text: error.to_string().trim_end().to_owned(),
-        })
-}
-
-fn mistake(what: &str) -> FlagError {
-    FlagError {
-        code: 2,
-        text: format!("error: {what}\n\nFor more information, try '--help'."),
-    }
-}
-
-fn explain(stray: &StrayWord) -> String {
-    let word = &stray.word;
-    match &stray.after {
-        Some(flag) if !flag.contains('=') => format!(
-            "found the word {word:?} after {flag}, which takes its value behind an equals sign: {flag}={word}"
-        ),
-        _ => format!("found the word {word:?}, expected a flag"),
     }
 }
 

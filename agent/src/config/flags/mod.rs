@@ -4,6 +4,7 @@
 //! Spelling as in process-exporter: one dash or two, and the last occurrence wins. Environment variables are not
 //! read.
 
+mod parse;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -15,9 +16,10 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+pub use parse::FlagError;
+pub(super) use parse::parse;
 pub use web::WebFlags;
 
-use super::command;
 use super::grouping::Grouping;
 use super::logging::{Format, Level};
 use crate::go::duration;
@@ -154,23 +156,13 @@ pub struct Flags {
     version: bool,
 }
 
-/// The command line does not ask for a run: print `text` and exit with `code`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
-pub struct FlagError {
-    /// 0 for help and version, which go to standard output; 2 for a mistake, which goes to standard error.
-    pub code: u8,
-    /// The text to print, without a line break at its end.
-    pub text: String,
-}
-
 impl Flags {
     /// Parses the words after the program's name.
     ///
     /// # Errors
     /// The words ask for help, the manual or the version, or are not valid.
     pub(super) fn parse(words: Vec<OsString>) -> Result<Self, FlagError> {
-        let flags: Self = command::parse("headcount", words.into_iter())?;
+        let flags: Self = parse("headcount", words.into_iter())?;
         let text = match (flags.version, flags.man) {
             (true, _) => format!("headcount {}", env!("CARGO_PKG_VERSION")),
             (false, true) => include_str!("../manual.txt").trim_end().to_owned(),
