@@ -2,11 +2,10 @@
 //! It cannot open a socket, write a file, start a process, map executable memory, signal another process or call
 //! `bpf()`.
 
-use super::system_calls::{When, argument};
-use seccompiler::{
-    BackendError, SeccompCmpOp::Eq, SeccompCmpOp::MaskedEq, SeccompCondition, SeccompRule,
-};
-use std::collections::BTreeMap;
+use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
+use seccompiler::{BackendError, SeccompCondition, SeccompRule};
+
+use super::filter::{Rules, When, argument};
 
 /// Allowed with any arguments. The list covers the C libraries glibc and musl.
 const ALWAYS: &[libc::c_long] = &[
@@ -85,8 +84,8 @@ const FIONBIO: u64 = 0x5421;
 const WRITING: libc::c_int = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
 
 /// The allowed calls. A call with rules is allowed if one of them holds; a call without rules always.
-pub(super) fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
-    let mut rules: BTreeMap<_, _> = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
+pub(super) fn rules() -> Result<Rules, BackendError> {
+    let mut rules: Rules = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
     for (call, when) in conditions()? {
         rules.insert(call, vec![SeccompRule::new(when)?]);
     }

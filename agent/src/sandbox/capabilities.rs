@@ -22,7 +22,7 @@ const MAPS: [CapabilitySet; 3] = [
 
 /// A set of capabilities; displays their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Names(CapabilitySet);
+pub struct CapabilityNames(CapabilitySet);
 
 /// Makes all permitted capabilities effective; the file capabilities of the program may permit more than they make
 /// effective.
@@ -39,13 +39,13 @@ pub(super) fn raise() -> Result<(), Error> {
 
 /// Keeps the capabilities for reading other users' files under `/proc`, and the least of [`MAPS`] with which `works`
 /// returns true.
-pub(super) fn keep_for_reading(works: impl FnMut() -> bool) -> Result<Names, Error> {
+pub(super) fn keep_for_reading(works: impl FnMut() -> bool) -> Result<CapabilityNames, Error> {
     let candidates = MAPS.map(|maps| READING.union(maps));
     keep_least(&candidates, works)
 }
 
 /// Keeps no capability, or only the right to read all files if `works` returns false without it.
-pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<Names, Error> {
+pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<CapabilityNames, Error> {
     keep_least(
         &[CapabilitySet::empty(), CapabilitySet::DAC_READ_SEARCH],
         works,
@@ -57,7 +57,7 @@ pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<Names, Error> {
 fn keep_least(
     candidates: &[CapabilitySet],
     mut works: impl FnMut() -> bool,
-) -> Result<Names, Error> {
+) -> Result<CapabilityNames, Error> {
     let sets = read()?;
     let mut kept = CapabilitySet::empty();
     for candidate in candidates {
@@ -84,7 +84,7 @@ fn keep_least(
         permitted: kept,
         inheritable: CapabilitySet::empty(),
     })?;
-    Ok(Names(kept))
+    Ok(CapabilityNames(kept))
 }
 
 fn read() -> Result<CapabilitySets, Error> {
@@ -95,7 +95,7 @@ fn write(sets: CapabilitySets) -> Result<(), Error> {
     set_capabilities(None, sets).map_err(|error| Error::Refused("capset", error.into()))
 }
 
-impl fmt::Display for Names {
+impl fmt::Display for CapabilityNames {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return formatter.write_str("none");

@@ -17,17 +17,19 @@ mod allowed;
 mod capabilities;
 mod denied;
 mod files;
+mod filter;
 mod system_calls;
 #[cfg(test)]
 mod tests;
 
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-pub use capabilities::Names;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+pub use capabilities::CapabilityNames;
 
 /// Why a step was left out.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +37,6 @@ pub(crate) enum Error {
     /// The kernel refused a call.
     #[error("{0}: {1}")]
     Refused(&'static str, std::io::Error),
-    /// There is no filter for this architecture, or the kernel refused it.
-    #[error(transparent)]
-    Filter(#[from] system_calls::Error),
     /// Landlock refused the rules.
     #[error(transparent)]
     Landlock(#[from] landlock::RulesetError),
@@ -55,22 +54,22 @@ enum Side {
 
 /// A kind of right that is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum Right {
     NoNewPrivs,
     Capabilities,
     SystemCalls,
     Files,
 }
 
-/// All steps, with the values of the labels `side` and `step`.
-const STEPS: [(Side, Step, &str, &str); 7] = [
-    (Side::Http, Step::NoNewPrivs, "http", "no_new_privs"),
-    (Side::Http, Step::Capabilities, "http", "capabilities"),
-    (Side::Http, Step::SystemCalls, "http", "seccomp"),
-    (Side::Http, Step::Files, "http", "landlock"),
-    (Side::State, Step::NoNewPrivs, "state", "no_new_privs"),
-    (Side::State, Step::Capabilities, "state", "capabilities"),
-    (Side::State, Step::SystemCalls, "state", "seccomp"),
+/// All steps: whose right, which one, and the values of the labels `side` and `step`.
+const STEPS: [(Side, Right, &str, &str); 7] = [
+    (Side::Http, Right::NoNewPrivs, "http", "no_new_privs"),
+    (Side::Http, Right::Capabilities, "http", "capabilities"),
+    (Side::Http, Right::SystemCalls, "http", "seccomp"),
+    (Side::Http, Right::Files, "http", "landlock"),
+    (Side::State, Right::NoNewPrivs, "state", "no_new_privs"),
+    (Side::State, Right::Capabilities, "state", "capabilities"),
+    (Side::State, Right::SystemCalls, "state", "seccomp"),
 ];
 
 /// The steps that succeeded so far. Shared by both sides.
@@ -95,7 +94,7 @@ impl Sandbox {
         let mut left_out = Vec::new();
         for side in [Side::Http, Side::State] {
             // Repeating the call changes nothing.
-            sandbox.take(side, Step::NoNewPrivs, no_new_privs(), &mut left_out);
+            sandbox.take(side, Right::NoNewPrivs, no_new_privs(), &mut left_out);
         }
         if let Err(error) = system_calls::deny() {
             left_out.push(format!("seccomp ({error})"));
@@ -112,12 +111,12 @@ impl Sandbox {
     pub fn confine_http(&self, files: &[impl AsRef<Path>]) {
         let mut left_out = Vec::new();
         let kept = capabilities::keep_none(|| files::can_be_read(files));
-        let kept = self.take(Side::Http, Step::Capabilities, kept, &mut left_out);
+        let kept = self.take(Side::Http, Right::Capabilities, kept, &mut left_out);
         let landlock = files::read_only(files);
-        self.take(Side::Http, Step::Files, landlock, &mut left_out);
+        self.take(Side::Http, Right::Files, landlock, &mut left_out);
         let allowed = system_calls::allow();
-        self.take(Side::Http, Step::SystemCalls, allowed, &mut left_out);
-        tell("HTTP", kept, &left_out);
+        self.take(Side::Http, Right::SystemCalls, allowed, &mut left_out);
+        log_kept("HTTP", kept, &left_out);
     }
 
     /// Confines the calling thread, which owns the state, to what it needs from now on. `uses_bpf`: kernel programs
@@ -125,10 +124,10 @@ impl Sandbox {
     pub fn confine_state(&self, uses_bpf: bool, works: impl FnMut() -> bool) {
         let mut left_out = Vec::new();
         let kept = capabilities::keep_for_reading(works);
-        let kept = self.take(Side::State, Step::Capabilities, kept, &mut left_out);
+        let kept = self.take(Side::State, Right::Capabilities, kept, &mut left_out);
         let reading = system_calls::only_read_maps(uses_bpf);
-        self.take(Side::State, Step::SystemCalls, reading, &mut left_out);
-        tell("state", kept, &left_out);
+        self.take(Side::State, Right::SystemCalls, reading, &mut left_out);
+        log_kept("state", kept, &left_out);
     }
 
     /// All steps: the values of the labels `side` and `step`, and whether the step succeeded.
@@ -144,12 +143,12 @@ impl Sandbox {
     fn take<T>(
         &self,
         side: Side,
-        step: Step,
-        result: Result<T, Error>,
+        right: Right,
+        result: Result<T, impl fmt::Display>,
         left_out: &mut Vec<String>,
     ) -> Option<T> {
         let mut all = STEPS.iter().zip(&self.taken);
-        let found = all.find(|((of, what, ..), _)| (*of, *what) == (side, step));
+        let found = all.find(|((of, what, ..), _)| (*of, *what) == (side, right));
         let ((_, _, _, word), taken) = found?;
         taken.store(result.is_ok(), Relaxed);
         result
@@ -163,7 +162,7 @@ fn no_new_privs() -> Result<(), Error> {
     set.map_err(|error| Error::Refused("prctl", error.into()))
 }
 
-fn tell(whose: &str, kept: Option<Names>, left_out: &[String]) {
+fn log_kept(thread: &str, kept: Option<CapabilityNames>, left_out: &[String]) {
     let kept: &dyn fmt::Display = match &kept {
         Some(names) => names,
         None => &"all",
@@ -172,5 +171,5 @@ fn tell(whose: &str, kept: Option<Names>, left_out: &[String]) {
         [] => String::new(),
         _ => format!("; failed steps: {}", left_out.join(", ")),
     };
-    log::info!("sandbox: the {whose} thread keeps these capabilities: {kept}{left_out}");
+    log::info!("sandbox: the {thread} thread keeps these capabilities: {kept}{left_out}");
 }

@@ -26,7 +26,6 @@ pub(super) const KNOWN: &[&str] = &[
     "agent/src/process: pass.rs -> table.rs -> pass.rs",
     "agent/src/process: proportional.rs -> table.rs -> proportional.rs",
     "agent/src/process: table.rs -> told.rs -> table.rs",
-    "agent/src/sandbox: allowed.rs -> system_calls.rs -> allowed.rs",
     "agent/src/source/bpf: load.rs -> plan.rs -> support.rs -> no_preempt.rs -> load.rs",
     "agent/src/source/bpf: load.rs -> no_preempt.rs -> load.rs",
 ];
