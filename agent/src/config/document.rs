@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use super::yaml::{self, Node, Pair, Repeated, Value};
+use super::yaml::{self, Pair, Repeated, YamlNode, YamlValue};
 use super::{Config, Error, Fault, Item, Key, Text, Warning, suggest};
 
 const TOP: &str = "process_names";
@@ -20,7 +20,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
         line: error.line,
         cause: explained(error.cause),
     })?;
-    let mut reader = Reader {
+    let mut reader = ItemReader {
         path,
         warnings: Vec::new(),
     };
@@ -58,16 +58,16 @@ fn explained(cause: String) -> String {
     }
 }
 
-pub(super) struct Reader<'a> {
+pub(super) struct ItemReader<'a> {
     path: &'a Path,
     warnings: Vec<Warning>,
 }
 
-impl Reader<'_> {
-    fn root(&mut self, root: &Node) -> Result<Vec<Item>, Error> {
+impl ItemReader<'_> {
+    fn root(&mut self, root: &YamlNode) -> Result<Vec<Item>, Error> {
         let pairs = match &root.value {
-            Value::Null => return Ok(Vec::new()),
-            Value::Map(pairs) => pairs,
+            YamlValue::Null => return Ok(Vec::new()),
+            YamlValue::Map(pairs) => pairs,
             _ => {
                 return Err(self.wrong(root, "top level", "a map with the key process_names"));
             }
@@ -75,13 +75,13 @@ impl Reader<'_> {
         let mut names = None;
         for (key, value) in pairs {
             match &key.value {
-                Value::Scalar(text) if text == TOP => names = Some(value),
+                YamlValue::Scalar(text) if text == TOP => names = Some(value),
                 _ => self.warn(key, &[TOP]),
             }
         }
         match names.map(|names| (names, &names.value)) {
-            None | Some((_, Value::Null)) => Ok(Vec::new()),
-            Some((_, Value::List(items))) => items
+            None | Some((_, YamlValue::Null)) => Ok(Vec::new()),
+            Some((_, YamlValue::List(items))) => items
                 .iter()
                 .enumerate()
                 .map(|(index, item)| self.item(index, item))
@@ -94,11 +94,11 @@ impl Reader<'_> {
         }
     }
 
-    fn item(&mut self, index: usize, node: &Node) -> Result<Item, Error> {
+    fn item(&mut self, index: usize, node: &YamlNode) -> Result<Item, Error> {
         let label = format!("item {} of process_names", index + 1);
         let pairs = match &node.value {
-            Value::Null => &[][..],
-            Value::Map(pairs) => pairs,
+            YamlValue::Null => &[][..],
+            YamlValue::Map(pairs) => pairs,
             _ => {
                 return Err(self.wrong(
                     node,
@@ -115,7 +115,7 @@ impl Reader<'_> {
         self.warn_of_tag(None, node);
         for (key, value) in pairs {
             let known = match &key.value {
-                Value::Scalar(text) => Key::ALL.into_iter().find(|key| key.as_str() == text),
+                YamlValue::Scalar(text) => Key::ALL.into_iter().find(|key| key.as_str() == text),
                 _ => None,
             };
             match known {
@@ -143,45 +143,45 @@ impl Reader<'_> {
         Ok(item)
     }
 
-    fn name(&mut self, value: &Node) -> Result<Option<Text>, Error> {
+    fn name(&mut self, value: &YamlNode) -> Result<Option<Text>, Error> {
         self.warn_of_tag(None, value);
         let expected = match &value.value {
-            Value::Null => return Ok(None),
-            Value::Scalar(text) => {
+            YamlValue::Null => return Ok(None),
+            YamlValue::Scalar(text) => {
                 return Ok(Some(Text {
                     text: text.clone(),
                     line: value.line,
                 }));
             }
-            Value::Map(_) => TEMPLATE,
-            Value::List(_) => "a string",
+            YamlValue::Map(_) => TEMPLATE,
+            YamlValue::List(_) => "a string",
         };
         Err(self.wrong(value, Key::Name.as_str(), expected))
     }
 
-    fn truth(&self, key: Key, value: &Node) -> Result<bool, Error> {
+    fn truth(&self, key: Key, value: &YamlNode) -> Result<bool, Error> {
         match &value.value {
-            Value::Null => Ok(false),
-            Value::Scalar(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-            Value::Scalar(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            YamlValue::Null => Ok(false),
+            YamlValue::Scalar(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            YamlValue::Scalar(text) if text.eq_ignore_ascii_case("false") => Ok(false),
             _ => Err(self.wrong(value, key.as_str(), "true or false")),
         }
     }
 
-    fn count(&self, key: Key, value: &Node) -> Result<Option<u32>, Error> {
+    fn count(&self, key: Key, value: &YamlNode) -> Result<Option<u32>, Error> {
         match &value.value {
-            Value::Null => Ok(None),
-            Value::Scalar(text) if text.parse::<u32>().is_ok_and(|count| count > 0) => {
+            YamlValue::Null => Ok(None),
+            YamlValue::Scalar(text) if text.parse::<u32>().is_ok_and(|count| count > 0) => {
                 Ok(text.parse().ok())
             }
             _ => Err(self.wrong(value, key.as_str(), "a whole number from 1")),
         }
     }
 
-    fn list(&mut self, key: Key, value: &Node) -> Result<Option<Vec<Text>>, Error> {
+    fn list(&mut self, key: Key, value: &YamlNode) -> Result<Option<Vec<Text>>, Error> {
         match &value.value {
-            Value::Null => Ok(None),
-            Value::List(elements) => elements
+            YamlValue::Null => Ok(None),
+            YamlValue::List(elements) => elements
                 .iter()
                 .map(|element| self.element(key, element))
                 .collect::<Result<_, _>>()
@@ -190,11 +190,11 @@ impl Reader<'_> {
         }
     }
 
-    fn element(&mut self, key: Key, element: &Rc<Node>) -> Result<Text, Error> {
+    fn element(&mut self, key: Key, element: &Rc<YamlNode>) -> Result<Text, Error> {
         self.warn_of_tag(Some(key), element);
         let text = match &element.value {
-            Value::Null => String::new(),
-            Value::Scalar(text) => text.clone(),
+            YamlValue::Null => String::new(),
+            YamlValue::Scalar(text) => text.clone(),
             _ => {
                 return Err(self.wrong(
                     element,
@@ -209,19 +209,19 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn wrong(&self, node: &Node, key: &str, expected: &'static str) -> Error {
+    pub(super) fn wrong(&self, node: &YamlNode, key: &str, expected: &'static str) -> Error {
         let found = match &node.value {
-            Value::Null => "nothing".to_owned(),
-            Value::Scalar(text) => format!("a string {:?}", excerpt(text)),
-            Value::List(_) => "a list".to_owned(),
-            Value::Map(_) => "a map".to_owned(),
+            YamlValue::Null => "nothing".to_owned(),
+            YamlValue::Scalar(text) => format!("a string {:?}", excerpt(text)),
+            YamlValue::List(_) => "a list".to_owned(),
+            YamlValue::Map(_) => "a map".to_owned(),
         };
         self.unfit(node, key, found, expected)
     }
 
     pub(super) fn unfit(
         &self,
-        node: &Node,
+        node: &YamlNode,
         key: &str,
         found: String,
         expected: &'static str,
@@ -235,7 +235,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn unusable(&self, node: &Node, key: &str, cause: String) -> Error {
+    pub(super) fn unusable(&self, node: &YamlNode, key: &str, cause: String) -> Error {
         Error::Unusable {
             path: self.path.to_owned(),
             line: node.line,
@@ -244,12 +244,12 @@ impl Reader<'_> {
         }
     }
 
-    fn warn(&mut self, key: &Node, known: &[&'static str]) {
+    fn warn(&mut self, key: &YamlNode, known: &[&'static str]) {
         let text = match &key.value {
-            Value::Scalar(text) => excerpt(text),
-            Value::Null => "null",
-            Value::List(_) => "a list",
-            Value::Map(_) => "a map",
+            YamlValue::Scalar(text) => excerpt(text),
+            YamlValue::Null => "null",
+            YamlValue::List(_) => "a list",
+            YamlValue::Map(_) => "a map",
         };
         let suggestion = suggest::nearest(text, known).or_else(|| suggest::of_item(text, known));
         let key_text = text.to_owned();
@@ -262,10 +262,10 @@ impl Reader<'_> {
     }
 
     /// Warns of a YAML tag: it is not part of the value, although `!name` looks as if it excluded something.
-    fn warn_of_tag(&mut self, of: Option<Key>, node: &Node) {
+    fn warn_of_tag(&mut self, of: Option<Key>, node: &YamlNode) {
         let Some(tag) = &node.tag else { return };
         let value = match &node.value {
-            Value::Scalar(text) => excerpt(text).to_owned(),
+            YamlValue::Scalar(text) => excerpt(text).to_owned(),
             _ => String::new(),
         };
         self.warnings.push(Warning {
@@ -303,7 +303,7 @@ fn instead(pairs: &[Pair], warnings: &[Warning]) -> String {
     let empty = pairs
         .iter()
         .filter_map(|(key, value)| match (&key.value, &value.value) {
-            (Value::Scalar(text), Value::Null) => {
+            (YamlValue::Scalar(text), YamlValue::Null) => {
                 let is_selector = Key::SELECTORS.iter().any(|key| key.as_str() == text);
                 is_selector.then(|| format!("; {text} in line {} has no value", key.line))
             }

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::document::{Reader, TEMPLATE, excerpt};
+use super::document::{ItemReader, TEMPLATE, excerpt};
 use super::item::expected_label;
-use super::yaml::{Node, Pair, Repeated, Value};
+use super::yaml::{Pair, Repeated, YamlNode, YamlValue};
 use super::{Error, Label, MAX_LABELS, Text};
 
 /// The keys of a map that describes one label: those of its name and its template.
@@ -40,10 +40,10 @@ const USUAL: [(&str, &str); 22] = [
     ("workload", "Workload"),
 ];
 
-impl Reader<'_> {
-    pub(super) fn labels(&mut self, value: &Node) -> Result<Vec<Label>, Error> {
+impl ItemReader<'_> {
+    pub(super) fn labels(&mut self, value: &YamlNode) -> Result<Vec<Label>, Error> {
         let mut labels: BTreeMap<String, Text> = BTreeMap::new();
-        let is_list = matches!(value.value, Value::List(_));
+        let is_list = matches!(value.value, YamlValue::List(_));
         for (name, template) in self.pairs(value)? {
             let (label, text) = self.label(&name, &template)?;
             // The last label of a name counts, as the last of repeated keys does. The YAML parser has noted
@@ -65,16 +65,16 @@ impl Reader<'_> {
         Ok(labels.into_iter().map(label).collect())
     }
 
-    fn pairs(&self, value: &Node) -> Result<Vec<Pair>, Error> {
+    fn pairs(&self, value: &YamlNode) -> Result<Vec<Pair>, Error> {
         let elements = match &value.value {
-            Value::Null => return Ok(Vec::new()),
-            Value::Map(pairs) => return Ok(pairs.clone()),
-            Value::List(elements) => elements,
-            Value::Scalar(text) => return Err(self.no_map(value, "a string", &[text])),
+            YamlValue::Null => return Ok(Vec::new()),
+            YamlValue::Map(pairs) => return Ok(pairs.clone()),
+            YamlValue::List(elements) => elements,
+            YamlValue::Scalar(text) => return Err(self.no_map(value, "a string", &[text])),
         };
         let mut pairs = Vec::new();
         for element in elements {
-            let Value::Map(of_element) = &element.value else {
+            let YamlValue::Map(of_element) = &element.value else {
                 let texts: Vec<&str> = elements.iter().filter_map(|node| text(node)).collect();
                 return Err(match texts.len() == elements.len() {
                     true => self.no_map(value, "a list of strings", &texts),
@@ -93,8 +93,8 @@ impl Reader<'_> {
         Ok(pairs)
     }
 
-    fn label(&self, name: &Node, value: &Node) -> Result<(String, Text), Error> {
-        let Value::Scalar(label) = &name.value else {
+    fn label(&self, name: &YamlNode, value: &YamlNode) -> Result<(String, Text), Error> {
+        let YamlValue::Scalar(label) = &name.value else {
             return Err(self.wrong(name, "labels", "a label name"));
         };
         if let Some(expected) = expected_label(label) {
@@ -103,17 +103,17 @@ impl Reader<'_> {
         }
         let key = format!("labels: {label}");
         match &value.value {
-            Value::Scalar(text) => {
+            YamlValue::Scalar(text) => {
                 let (text, line) = (text.clone(), value.line);
                 Ok((label.clone(), Text { text, line }))
             }
-            Value::Map(_) => Err(self.wrong(value, &key, TEMPLATE)),
+            YamlValue::Map(_) => Err(self.wrong(value, &key, TEMPLATE)),
             _ => Err(self.wrong(value, &key, "a string")),
         }
     }
 
     /// The error for strings instead of a map, with the map that was probably meant.
-    fn no_map(&self, value: &Node, found: &str, texts: &[&str]) -> Error {
+    fn no_map(&self, value: &YamlNode, found: &str, texts: &[&str]) -> Error {
         let labels: Vec<String> = texts
             .iter()
             .take(MAX_LABELS)
@@ -131,9 +131,9 @@ impl Reader<'_> {
     }
 }
 
-fn text(node: &Rc<Node>) -> Option<&str> {
+fn text(node: &Rc<YamlNode>) -> Option<&str> {
     match &node.value {
-        Value::Scalar(text) => Some(text),
+        YamlValue::Scalar(text) => Some(text),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 const MAX_SITES: usize = 512;
 
 /// A place in the source code that logs: file and line.
-pub(super) type Site = (&'static str, u32);
+pub(super) type CallSite = (&'static str, u32);
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
@@ -28,13 +28,13 @@ struct Window {
 /// The windows of all call sites.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
-    sites: HashMap<Site, Window>,
+    sites: HashMap<CallSite, Window>,
 }
 
 impl Limiter {
     /// Whether `site`, which may write `burst` lines per window, may write at `now`, a time of any clock that only
     /// rises. `Some` holds the number of its lines that were left out since its last one; `None` means no.
-    pub(super) fn admit(&mut self, site: Site, burst: u32, now: Duration) -> Option<u64> {
+    pub(super) fn admit(&mut self, site: CallSite, burst: u32, now: Duration) -> Option<u64> {
         if self.sites.len() >= MAX_SITES && !self.sites.contains_key(&site) {
             self.sites.clear();
         }

@@ -13,7 +13,7 @@ const PATH_BYTES: usize = 107;
 
 /// The host of a listen address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
+pub enum ListenHost {
     /// No host given: every interface, IPv4 and IPv6.
     Any,
     /// An IP address.
@@ -35,7 +35,7 @@ pub enum ListenAddress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TcpAddress {
     /// The interface.
-    pub host: Host,
+    pub host: ListenHost,
     /// The port; with 0 the kernel chooses one.
     pub port: u16,
 }
@@ -49,12 +49,12 @@ impl TcpAddress {
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let port = self.port;
         match &self.host {
-            Host::Any => Ok(vec![
+            ListenHost::Any => Ok(vec![
                 (Ipv6Addr::UNSPECIFIED, port).into(),
                 (Ipv4Addr::UNSPECIFIED, port).into(),
             ]),
-            Host::Address(address) => Ok(vec![(*address, port).into()]),
-            Host::Name(name) => Ok((name.as_str(), port).to_socket_addrs()?.collect()),
+            ListenHost::Address(address) => Ok(vec![(*address, port).into()]),
+            ListenHost::Name(name) => Ok((name.as_str(), port).to_socket_addrs()?.collect()),
         }
     }
 }
@@ -71,9 +71,9 @@ impl fmt::Display for ListenAddress {
 impl fmt::Display for TcpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
-            Host::Any => write!(f, ":{}", self.port),
-            Host::Address(address) => SocketAddr::new(*address, self.port).fmt(f),
-            Host::Name(name) => write!(f, "{name}:{}", self.port),
+            ListenHost::Any => write!(f, ":{}", self.port),
+            ListenHost::Address(address) => SocketAddr::new(*address, self.port).fmt(f),
+            ListenHost::Name(name) => write!(f, "{name}:{}", self.port),
         }
     }
 }
@@ -130,25 +130,25 @@ impl FromStr for TcpAddress {
     }
 }
 
-fn parse_host(host: &str) -> Result<Host, ListenError> {
+fn parse_host(host: &str) -> Result<ListenHost, ListenError> {
     let refused = || ListenError::Host(host.to_owned());
     if host.is_empty() {
-        return Ok(Host::Any);
+        return Ok(ListenHost::Any);
     }
     if let Some(inner) = host.strip_prefix('[') {
         let address = inner
             .strip_suffix(']')
             .and_then(|inner| inner.parse::<Ipv6Addr>().ok());
         return address
-            .map(|address| Host::Address(address.into()))
+            .map(|address| ListenHost::Address(address.into()))
             .ok_or_else(refused);
     }
     if let Ok(address) = host.parse::<Ipv4Addr>() {
-        return Ok(Host::Address(address.into()));
+        return Ok(ListenHost::Address(address.into()));
     }
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     match host.chars().all(name) {
-        true => Ok(Host::Name(host.to_owned())),
+        true => Ok(ListenHost::Name(host.to_owned())),
         false => Err(refused()),
     }
 }
@@ -160,24 +160,32 @@ mod tests {
     #[test]
     fn parses_what_go_listens_on() {
         let cases = [
-            (":9256", Host::Any, 9256),
-            ("0.0.0.0:0", Host::Address(Ipv4Addr::UNSPECIFIED.into()), 0),
+            (":9256", ListenHost::Any, 9256),
+            (
+                "0.0.0.0:0",
+                ListenHost::Address(Ipv4Addr::UNSPECIFIED.into()),
+                0,
+            ),
             (
                 "127.0.0.1:80",
-                Host::Address(Ipv4Addr::LOCALHOST.into()),
+                ListenHost::Address(Ipv4Addr::LOCALHOST.into()),
                 80,
             ),
             (
                 "[::1]:9256",
-                Host::Address(Ipv6Addr::LOCALHOST.into()),
+                ListenHost::Address(Ipv6Addr::LOCALHOST.into()),
                 9256,
             ),
             (
                 "[::]:65535",
-                Host::Address(Ipv6Addr::UNSPECIFIED.into()),
+                ListenHost::Address(Ipv6Addr::UNSPECIFIED.into()),
                 65535,
             ),
-            ("localhost:9256", Host::Name("localhost".to_owned()), 9256),
+            (
+                "localhost:9256",
+                ListenHost::Name("localhost".to_owned()),
+                9256,
+            ),
         ];
         for (text, host, port) in cases {
             let address: ListenAddress = text.parse().unwrap();

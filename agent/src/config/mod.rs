@@ -35,7 +35,7 @@ pub use error::{Error, Fault, Warning};
 pub use flags::{Accounting, FlagError, Flags};
 pub use grouping::Grouping;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
-pub use listen::{Host, ListenAddress, TcpAddress};
+pub use listen::{ListenAddress, ListenHost, TcpAddress};
 pub use web::WebConfig;
 
 /// Number of warnings that get a log line each.

@@ -23,7 +23,7 @@ const MAX_REPEATED: usize = 200;
 #[derive(Debug, Default)]
 pub(super) struct Document {
     /// `None` if the text has no document.
-    pub(super) root: Option<Rc<Node>>,
+    pub(super) root: Option<Rc<YamlNode>>,
     /// Keys repeated in a map, the first 200. Keys that override merged ones are not repeated: that is what merges
     /// are for.
     pub(super) repeated: Vec<Repeated>,
@@ -44,9 +44,9 @@ const VALUE_BYTES: usize = 16;
 
 /// A value and the line on which it starts, from 1.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct YamlNode {
     pub(super) line: usize,
-    pub(super) value: Value,
+    pub(super) value: YamlValue,
     /// The tag as written, `!text`; `None` without a tag and for YAML's own tags (`!!str`).
     pub(super) tag: Option<String>,
     /// Size of the value with everything in it, in bytes; a node that occurs in it twice counts twice.
@@ -54,16 +54,16 @@ pub(super) struct Node {
 }
 
 /// A key and its value.
-pub(super) type Pair = (Rc<Node>, Rc<Node>);
+pub(super) type Pair = (Rc<YamlNode>, Rc<YamlNode>);
 
 /// The kind and content of a node.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(super) enum YamlValue {
     /// No value: empty, `~` or `null`, without quotes.
     Null,
     /// Any other scalar, as its text.
     Scalar(String),
-    List(Vec<Rc<Node>>),
+    List(Vec<Rc<YamlNode>>),
     /// Keys and values in file order, with merges already resolved.
     Map(Vec<Pair>),
 }
@@ -101,17 +101,17 @@ fn local(tag: &Tag) -> Option<String> {
 }
 
 /// A list or map that is not complete yet. The children of a map alternate between keys and values.
-struct Open {
+struct OpenNode {
     line: usize,
     properties: Properties,
     is_map: bool,
-    children: Vec<Rc<Node>>,
+    children: Vec<Rc<YamlNode>>,
 }
 
 #[derive(Default)]
 struct Tree {
-    open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
+    open: Vec<OpenNode>,
+    anchors: HashMap<usize, Rc<YamlNode>>,
     document: Document,
     /// Keys added by merges so far.
     merged: usize,
@@ -127,8 +127,8 @@ impl Tree {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 let tag = tag.as_deref().and_then(local);
                 let value = match text.as_ref() {
-                    "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
-                    _ => Value::Scalar(text.into_owned()),
+                    "" | "~" | "null" | "Null" | "NULL" if plain => YamlValue::Null,
+                    _ => YamlValue::Scalar(text.into_owned()),
                 };
                 self.close(line, value, (anchor, tag));
             }
@@ -140,7 +140,7 @@ impl Tree {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
-                    let Open {
+                    let OpenNode {
                         line,
                         properties,
                         is_map,
@@ -149,9 +149,9 @@ impl Tree {
                     let value = match is_map {
                         true => {
                             self.note_repeated(&children);
-                            Value::Map(merged(&children, &mut self.merged)?)
+                            YamlValue::Map(merged(&children, &mut self.merged)?)
                         }
-                        false => Value::List(children),
+                        false => YamlValue::List(children),
                     };
                     self.close(line, value, properties);
                 }
@@ -187,7 +187,7 @@ impl Tree {
             let cause = format!("lists and maps are nested more than {MAX_DEPTH} deep");
             return Err(SyntaxError { line, cause });
         }
-        self.open.push(Open {
+        self.open.push(OpenNode {
             line,
             properties,
             is_map,
@@ -196,9 +196,9 @@ impl Tree {
         Ok(())
     }
 
-    fn close(&mut self, line: usize, value: Value, (anchor, tag): Properties) {
+    fn close(&mut self, line: usize, value: YamlValue, (anchor, tag): Properties) {
         let bytes = bytes(&value);
-        let node = Rc::new(Node {
+        let node = Rc::new(YamlNode {
             line,
             value,
             tag,
@@ -210,17 +210,17 @@ impl Tree {
         self.attach(node);
     }
 
-    fn attach(&mut self, node: Rc<Node>) {
+    fn attach(&mut self, node: Rc<YamlNode>) {
         match self.open.last_mut() {
             Some(open) => open.children.push(node),
             None => self.document.root = Some(node),
         }
     }
 
-    fn note_repeated(&mut self, children: &[Rc<Node>]) {
+    fn note_repeated(&mut self, children: &[Rc<YamlNode>]) {
         let mut first_lines = HashMap::new();
         for key in children.iter().step_by(2) {
-            let Value::Scalar(text) = &key.value else {
+            let YamlValue::Scalar(text) = &key.value else {
                 continue;
             };
             let repeated = &mut self.document.repeated;
@@ -241,36 +241,36 @@ impl Tree {
     }
 }
 
-fn bytes(value: &Value) -> usize {
-    let of_all = |nodes: &mut dyn Iterator<Item = &Rc<Node>>| {
+fn bytes(value: &YamlValue) -> usize {
+    let of_all = |nodes: &mut dyn Iterator<Item = &Rc<YamlNode>>| {
         nodes.fold(0_usize, |sum, node| sum.saturating_add(node.bytes))
     };
     let inside = match value {
-        Value::Null => 0,
-        Value::Scalar(text) => text.len(),
-        Value::List(elements) => of_all(&mut elements.iter()),
-        Value::Map(pairs) => of_all(&mut pairs.iter().flat_map(|(key, value)| [key, value])),
+        YamlValue::Null => 0,
+        YamlValue::Scalar(text) => text.len(),
+        YamlValue::List(elements) => of_all(&mut elements.iter()),
+        YamlValue::Map(pairs) => of_all(&mut pairs.iter().flat_map(|(key, value)| [key, value])),
     };
     inside.saturating_add(VALUE_BYTES)
 }
 
 /// Pairs keys with values, and replaces each merge key `<<` by the keys of its maps. The last of equal keys wins, so
 /// a merge overrides keys before it: yaml.v2 does so (YAML says otherwise), and existing configurations rely on it.
-fn merged(children: &[Rc<Node>], so_far: &mut usize) -> Result<Vec<Pair>, SyntaxError> {
+fn merged(children: &[Rc<YamlNode>], so_far: &mut usize) -> Result<Vec<Pair>, SyntaxError> {
     let mut pairs = Vec::new();
     for pair in children.chunks_exact(2) {
         let (key, value) = (&pair[0], &pair[1]);
-        if !matches!(&key.value, Value::Scalar(text) if text == "<<") {
+        if !matches!(&key.value, YamlValue::Scalar(text) if text == "<<") {
             pairs.push((Rc::clone(key), Rc::clone(value)));
             continue;
         }
-        let sources: Vec<&Rc<Node>> = match &value.value {
+        let sources: Vec<&Rc<YamlNode>> = match &value.value {
             // The first of several merged maps wins.
-            Value::List(sources) => sources.iter().rev().collect(),
+            YamlValue::List(sources) => sources.iter().rev().collect(),
             _ => vec![value],
         };
         for source in sources {
-            let Value::Map(inherited) = &source.value else {
+            let YamlValue::Map(inherited) = &source.value else {
                 let cause = "a merge key (<<) needs a map or a list of maps".to_owned();
                 return Err(SyntaxError {
                     line: value.line,

@@ -33,22 +33,22 @@ enum Number {
 }
 
 #[derive(Debug, Arbitrary)]
-struct Sample {
+struct MadeSample {
     family: u8,
     value: Number,
     group: Vec<u8>,
     more: Option<Vec<u8>>,
 }
 
-type Labels = BTreeMap<String, String>;
+type ReadLabels = BTreeMap<String, String>;
 
 /// Asserts that every written body reads back: labels byte for byte, values bit for bit, families once and in order.
 pub(crate) fn exposition(input: &[u8]) {
-    let Ok(samples) = Vec::<Sample>::arbitrary(&mut Unstructured::new(input)) else {
+    let Ok(samples) = Vec::<MadeSample>::arbitrary(&mut Unstructured::new(input)) else {
         return;
     };
     let mut writer = Writer::default();
-    let mut expected: BTreeMap<(&str, String), (Labels, f64)> = BTreeMap::new();
+    let mut expected: BTreeMap<(&str, String), (ReadLabels, f64)> = BTreeMap::new();
     for (n, sample) in samples.iter().enumerate() {
         let descriptor = &FAMILIES[usize::from(sample.family) % FAMILIES.len()];
         let n = format!("{n:08}");
@@ -103,7 +103,7 @@ fn seconds(ns: u64) -> f64 {
 }
 
 /// A strict reader of the text format, which accepts only what the specification allows.
-fn read(body: &str) -> BTreeMap<(String, String), (Labels, f64)> {
+fn read(body: &str) -> BTreeMap<(String, String), (ReadLabels, f64)> {
     let mut found = BTreeMap::new();
     let mut family = String::new();
     let mut lines = body.split_terminator('\n');
@@ -141,8 +141,8 @@ fn read(body: &str) -> BTreeMap<(String, String), (Labels, f64)> {
 }
 
 /// Reads the labels up to the closing brace; returns them and the rest after the space.
-fn labels(mut rest: &str) -> (Labels, &str) {
-    let mut labels = Labels::new();
+fn labels(mut rest: &str) -> (ReadLabels, &str) {
+    let mut labels = ReadLabels::new();
     loop {
         let (name, behind) = rest.split_once("=\"").expect("a label");
         let mut value = String::new();

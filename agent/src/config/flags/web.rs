@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::path_or_none;
-use crate::config::{Host, ListenAddress, host_name};
+use crate::config::{ListenAddress, ListenHost, host_name};
 use crate::go::flag::parse_bool;
 
 /// How and to whom it is served.
@@ -60,8 +60,8 @@ impl WebFlags {
             .iter()
             .filter_map(|address| match address {
                 ListenAddress::Tcp(address) => match &address.host {
-                    Host::Name(name) => Some(name),
-                    Host::Any | Host::Address(_) => None,
+                    ListenHost::Name(name) => Some(name),
+                    ListenHost::Any | ListenHost::Address(_) => None,
                 },
                 ListenAddress::Unix(_) => None,
             });

@@ -42,9 +42,9 @@ pub struct Tls {
     /// Subject alternative names, of which a client's certificate must have one; `None`: any certificate is accepted.
     pub client_allowed_sans: Option<Vec<Text>>,
     /// Oldest TLS version.
-    pub min_version: Version,
+    pub min_version: TlsVersion,
     /// Newest TLS version.
-    pub max_version: Version,
+    pub max_version: TlsVersion,
     /// Cipher suites of TLS 1.2 by Go's names, best first; empty: all.
     pub cipher_suites: Vec<Text>,
     /// Curves by Go's names, best first; empty: all.
@@ -80,7 +80,7 @@ pub enum ClientAuth {
 
 /// A TLS version that is still safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
+pub enum TlsVersion {
     /// 1.2
     Tls12,
     /// 1.3

@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::yaml::{self, Node, Value};
+use super::super::yaml::{self, YamlNode, YamlValue};
 use super::super::{Error, Text, suggest};
-use super::{ClientAuth, Pem, Tls, Version, WebConfig};
+use super::{ClientAuth, Pem, Tls, TlsVersion, WebConfig};
 
 const TOP: &[&str] = &[
     "tls_server_config",
@@ -63,7 +63,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<WebConfig, Error> {
         line: error.line,
         cause: error.cause,
     })?;
-    let reader = Reader { path };
+    let reader = WebReader { path };
     let mut config = WebConfig {
         path: path.to_owned(),
         tls: None,
@@ -87,24 +87,24 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<WebConfig, Error> {
 }
 
 /// The content of a map with unique keys: for each the text of the key, its node and its value.
-struct Section<'n>(Vec<(&'n str, &'n Node, &'n Node)>);
+struct Section<'n>(Vec<(&'n str, &'n YamlNode, &'n YamlNode)>);
 
 impl<'n> Section<'n> {
     /// The value of `key`; `None` also for a key without a value.
-    fn find(&self, key: &str) -> Option<&'n Node> {
+    fn find(&self, key: &str) -> Option<&'n YamlNode> {
         let found = self.0.iter().find(|(known, ..)| *known == key);
         found
             .map(|(.., node)| *node)
-            .filter(|node| !matches!(node.value, Value::Null))
+            .filter(|node| !matches!(node.value, YamlValue::Null))
     }
 }
 
-struct Reader<'a> {
+struct WebReader<'a> {
     path: &'a Path,
 }
 
-impl Reader<'_> {
-    fn tls(&self, node: &Node) -> Result<Option<Tls>, Error> {
+impl WebReader<'_> {
+    fn tls(&self, node: &YamlNode) -> Result<Option<Tls>, Error> {
         let section = self.section(node, "tls_server_config", TLS)?;
         let client_auth = match section.find("client_auth_type") {
             Some(value) => self.word(value, "client_auth_type", CLIENT_AUTH, CLIENT_AUTH_WORDS)?,
@@ -122,8 +122,8 @@ impl Reader<'_> {
                 .find("client_allowed_sans")
                 .map(|value| self.list(value, "client_allowed_sans"))
                 .transpose()?,
-            min_version: self.version(&section, "min_version", Version::Tls12)?,
-            max_version: self.version(&section, "max_version", Version::Tls13)?,
+            min_version: self.version(&section, "min_version", TlsVersion::Tls12)?,
+            max_version: self.version(&section, "max_version", TlsVersion::Tls13)?,
             cipher_suites: self.words(&section, "cipher_suites")?,
             curves: self.words(&section, "curve_preferences")?,
             prefers_own_order: match section.find("prefer_server_cipher_suites") {
@@ -174,15 +174,15 @@ impl Reader<'_> {
         &self,
         section: &Section<'_>,
         key: &str,
-        default: Version,
-    ) -> Result<Version, Error> {
-        let known = &[("TLS12", Version::Tls12), ("TLS13", Version::Tls13)];
+        default: TlsVersion,
+    ) -> Result<TlsVersion, Error> {
+        let known = &[("TLS12", TlsVersion::Tls12), ("TLS13", TlsVersion::Tls13)];
         section.find(key).map_or(Ok(default), |node| {
             self.word(node, key, known, "TLS12 or TLS13")
         })
     }
 
-    fn http(&self, node: &Node) -> Result<Vec<(&'static str, Text)>, Error> {
+    fn http(&self, node: &YamlNode) -> Result<Vec<(&'static str, Text)>, Error> {
         let section = self.section(node, "http_server_config", HTTP)?;
         if let Some(value) = section.find("http2") {
             // Only checked: the server offers HTTP/1.1 in any case.
@@ -210,7 +210,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    fn users(&self, node: &Node) -> Result<Vec<(String, Text)>, Error> {
+    fn users(&self, node: &YamlNode) -> Result<Vec<(String, Text)>, Error> {
         let users = self.pairs(node, "basic_auth_users")?;
         let user = |(name, _, hash): (&str, _, _)| Ok((name.to_owned(), self.text(hash, name)?));
         users.0.into_iter().map(user).collect()
@@ -218,7 +218,7 @@ impl Reader<'_> {
 
     fn section<'n>(
         &self,
-        node: &'n Node,
+        node: &'n YamlNode,
         name: &str,
         known: &[&'static str],
     ) -> Result<Section<'n>, Error> {
@@ -236,15 +236,15 @@ impl Reader<'_> {
         Ok(section)
     }
 
-    fn pairs<'n>(&self, node: &'n Node, name: &str) -> Result<Section<'n>, Error> {
+    fn pairs<'n>(&self, node: &'n YamlNode, name: &str) -> Result<Section<'n>, Error> {
         let pairs = match &node.value {
-            Value::Null => &[][..],
-            Value::Map(pairs) => pairs,
+            YamlValue::Null => &[][..],
+            YamlValue::Map(pairs) => pairs,
             _ => return Err(self.fault(node, name, "expected a map")),
         };
         let mut found = Section(Vec::new());
         for (key, value) in pairs {
-            let Value::Scalar(text) = &key.value else {
+            let YamlValue::Scalar(text) = &key.value else {
                 return Err(self.fault(key, name, "expected a string as key"));
             };
             if found.0.iter().any(|(known, ..)| known == text) {
@@ -261,17 +261,17 @@ impl Reader<'_> {
             .map_or(Ok(Vec::new()), |node| self.list(node, key))
     }
 
-    fn list(&self, node: &Node, key: &str) -> Result<Vec<Text>, Error> {
+    fn list(&self, node: &YamlNode, key: &str) -> Result<Vec<Text>, Error> {
         match &node.value {
-            Value::List(elements) => elements.iter().map(|one| self.text(one, key)).collect(),
+            YamlValue::List(elements) => elements.iter().map(|one| self.text(one, key)).collect(),
             _ => Err(self.fault(node, key, "expected a list of strings")),
         }
     }
 
-    fn text(&self, node: &Node, key: &str) -> Result<Text, Error> {
+    fn text(&self, node: &YamlNode, key: &str) -> Result<Text, Error> {
         let text = match &node.value {
-            Value::Null => String::new(),
-            Value::Scalar(text) => text.clone(),
+            YamlValue::Null => String::new(),
+            YamlValue::Scalar(text) => text.clone(),
             _ => return Err(self.fault(node, key, "expected a string")),
         };
         Ok(Text {
@@ -282,7 +282,7 @@ impl Reader<'_> {
 
     fn word<T: Copy>(
         &self,
-        node: &Node,
+        node: &YamlNode,
         key: &str,
         known: &[(&str, T)],
         expected: &str,
@@ -295,7 +295,7 @@ impl Reader<'_> {
     }
 
     /// Accepts the booleans of YAML 1.1, as the parser of exporter-toolkit does.
-    fn truth(&self, node: &Node, key: &str) -> Result<bool, Error> {
+    fn truth(&self, node: &YamlNode, key: &str) -> Result<bool, Error> {
         let text = self.text(node, key)?.text;
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "y" => Ok(true),
@@ -308,7 +308,7 @@ impl Reader<'_> {
         }
     }
 
-    fn fault(&self, node: &Node, key: &str, cause: &str) -> Error {
+    fn fault(&self, node: &YamlNode, key: &str, cause: &str) -> Error {
         Error::Unusable {
             path: self.path.to_owned(),
             line: node.line,

@@ -45,7 +45,7 @@ fn defaults_are_those_of_the_toolkit() {
     let found = tls("cert: x, key: y");
     assert_eq!(
         (found.min_version, found.max_version),
-        (Version::Tls12, Version::Tls13)
+        (TlsVersion::Tls12, TlsVersion::Tls13)
     );
     assert_eq!(
         (found.client_auth, found.prefers_own_order),

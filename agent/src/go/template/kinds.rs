@@ -35,7 +35,7 @@ const FUNCTIONS: [&str; 19] = [
 
 /// What is known of a value before the template runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// The data: its fields are known.
     Root,
     /// A moment: fields are its methods.
@@ -60,21 +60,21 @@ type Result<T> = std::result::Result<T, String>;
 pub(super) struct Rewriter {
     fields: Fields,
     /// Kind of dot that each template gets, as known so far.
-    known: BTreeMap<String, Kind>,
+    known: BTreeMap<String, ValueKind>,
     /// The same, with what the calls seen so far add.
-    pub(super) called: BTreeMap<String, Kind>,
+    pub(super) called: BTreeMap<String, ValueKind>,
     pub(super) used: Used,
-    variables: Vec<(SmolStr, Kind)>,
+    variables: Vec<(SmolStr, ValueKind)>,
 }
 
 /// A rewritten expression: a value, or a call that may take further arguments.
 enum Rewritten {
-    Value(Expr, Kind),
+    Value(Expr, ValueKind),
     Call(Vec<Expr>),
 }
 
 impl Rewriter {
-    pub(super) fn new(known: BTreeMap<String, Kind>, fields: Fields) -> Self {
+    pub(super) fn new(known: BTreeMap<String, ValueKind>, fields: Fields) -> Self {
         Rewriter {
             fields,
             called: known.clone(),
@@ -86,20 +86,20 @@ impl Rewriter {
 
     /// A copy of the template `name`, rewritten.
     pub(super) fn tree(&mut self, name: &str, tree: &ListNode) -> Result<ListNode> {
-        let dot = self.known.get(name).copied().unwrap_or(Kind::Other);
+        let dot = self.known.get(name).copied().unwrap_or(ValueKind::Other);
         self.variables = vec![("$".into(), dot)];
         let mut tree = tree.clone();
         self.list(&mut tree, dot)?;
         Ok(tree)
     }
 
-    fn list(&mut self, list: &mut ListNode, dot: Kind) -> Result<()> {
+    fn list(&mut self, list: &mut ListNode, dot: ValueKind) -> Result<()> {
         list.nodes
             .iter_mut()
             .try_for_each(|node| self.node(node, dot))
     }
 
-    fn node(&mut self, node: &mut Node, dot: Kind) -> Result<()> {
+    fn node(&mut self, node: &mut Node, dot: ValueKind) -> Result<()> {
         let outer = self.variables.len();
         match node {
             Node::Text(_) | Node::Define(_) | Node::Break(_) | Node::Continue(_) => {}
@@ -123,15 +123,15 @@ impl Rewriter {
                 // Its variables hold elements, not the list.
                 self.variables[outer..]
                     .iter_mut()
-                    .for_each(|(_, kind)| *kind = Kind::Other);
-                self.bodies(branch, Kind::Other, dot)?;
+                    .for_each(|(_, kind)| *kind = ValueKind::Other);
+                self.bodies(branch, ValueKind::Other, dot)?;
             }
         }
         self.variables.truncate(outer);
         Ok(())
     }
 
-    fn bodies(&mut self, branch: &mut BranchNode, dot: Kind, outer: Kind) -> Result<()> {
+    fn bodies(&mut self, branch: &mut BranchNode, dot: ValueKind, outer: ValueKind) -> Result<()> {
         let declared = self.variables.len();
         self.list(&mut branch.body, dot)?;
         self.variables.truncate(declared);
@@ -141,12 +141,12 @@ impl Rewriter {
             .map_or(Ok(()), |otherwise| self.list(otherwise, outer))
     }
 
-    fn call(&mut self, call: &mut TemplateNode, dot: Kind) -> Result<()> {
+    fn call(&mut self, call: &mut TemplateNode, dot: ValueKind) -> Result<()> {
         let kind = match &mut call.pipe {
             Some(pipe) => self.pipe(pipe, dot)?,
             None => {
                 call.pipe = Some(single(call.pos, vec![name_expr(call.pos, NOTHING)]));
-                Kind::Other
+                ValueKind::Other
             }
         };
         if let Some(pipe) = &mut call.pipe {
@@ -158,8 +158,8 @@ impl Rewriter {
         Ok(())
     }
 
-    fn pipe(&mut self, pipe: &mut PipeNode, dot: Kind) -> Result<Kind> {
-        let mut kind = Kind::Other;
+    fn pipe(&mut self, pipe: &mut PipeNode, dot: ValueKind) -> Result<ValueKind> {
+        let mut kind = ValueKind::Other;
         let mut commands = Vec::with_capacity(pipe.commands.len());
         for mut command in std::mem::take(&mut pipe.commands) {
             kind = self.command(&mut command, dot)?;
@@ -185,10 +185,10 @@ impl Rewriter {
         Ok(kind)
     }
 
-    fn command(&mut self, command: &mut CommandNode, dot: Kind) -> Result<Kind> {
+    fn command(&mut self, command: &mut CommandNode, dot: ValueKind) -> Result<ValueKind> {
         let mut args = std::mem::take(&mut command.args).into_iter();
         let Some(first) = args.next() else {
-            return Ok(Kind::Other);
+            return Ok(ValueKind::Other);
         };
         let kind = match self.expression(first, dot)? {
             Rewritten::Value(value, kind) => {
@@ -197,7 +197,7 @@ impl Rewriter {
             }
             Rewritten::Call(call) => {
                 command.args = call;
-                Kind::Other
+                ValueKind::Other
             }
         };
         for argument in args {
@@ -207,15 +207,15 @@ impl Rewriter {
         Ok(kind)
     }
 
-    fn value(&mut self, expression: Expr, dot: Kind) -> Result<(Expr, Kind)> {
+    fn value(&mut self, expression: Expr, dot: ValueKind) -> Result<(Expr, ValueKind)> {
         let pos = expression.pos();
         Ok(match self.expression(expression, dot)? {
             Rewritten::Value(value, kind) => (value, kind),
-            Rewritten::Call(call) => (Expr::Pipe(pos, single(pos, call)), Kind::Other),
+            Rewritten::Call(call) => (Expr::Pipe(pos, single(pos, call)), ValueKind::Other),
         })
     }
 
-    fn expression(&mut self, expression: Expr, dot: Kind) -> Result<Rewritten> {
+    fn expression(&mut self, expression: Expr, dot: ValueKind) -> Result<Rewritten> {
         Ok(match expression {
             Expr::Dot(pos) => Rewritten::Value(Expr::Dot(pos), dot),
             Expr::Field(pos, fields) => self.path(Expr::Dot(pos), dot, &fields),
@@ -230,7 +230,7 @@ impl Rewriter {
             }
             Expr::Chain(pos, inner, fields) if matches!(*inner, Expr::Identifier(..)) => {
                 known_function(&inner)?;
-                Rewritten::Value(Expr::Chain(pos, inner, fields), Kind::Other)
+                Rewritten::Value(Expr::Chain(pos, inner, fields), ValueKind::Other)
             }
             Expr::Chain(_, inner, fields) => {
                 let (inner, kind) = self.value(*inner, dot)?;
@@ -242,10 +242,10 @@ impl Rewriter {
             }
             Expr::Identifier(..) => {
                 known_function(&expression)?;
-                Rewritten::Value(expression, Kind::Other)
+                Rewritten::Value(expression, ValueKind::Other)
             }
             literal @ (Expr::String(..) | Expr::Number(..) | Expr::Bool(..) | Expr::Nil(_)) => {
-                Rewritten::Value(literal, Kind::Other)
+                Rewritten::Value(literal, ValueKind::Other)
             }
         })
     }
@@ -253,17 +253,17 @@ impl Rewriter {
 
 impl Rewriter {
     /// Rewrites the fields of a value whose kind is known.
-    fn path(&mut self, base: Expr, kind: Kind, fields: &[SmolStr]) -> Rewritten {
+    fn path(&mut self, base: Expr, kind: ValueKind, fields: &[SmolStr]) -> Rewritten {
         let Some((first, rest)) = fields.split_first() else {
             return Rewritten::Value(base, kind);
         };
         let pos = base.pos();
         match kind {
-            Kind::Root if self.fields.names.contains(&first.as_str()) => {
+            ValueKind::Root if self.fields.names.contains(&first.as_str()) => {
                 let kind = if first == self.fields.time {
-                    Kind::Time
+                    ValueKind::Time
                 } else {
-                    Kind::Other
+                    ValueKind::Other
                 };
                 if first == self.fields.map
                     && let [key, ..] = rest
@@ -272,7 +272,7 @@ impl Rewriter {
                 }
                 self.path(with_fields(base, std::slice::from_ref(first)), kind, rest)
             }
-            Kind::Root => {
+            ValueKind::Root => {
                 self.used.unknown.insert(first.to_string());
                 fail(
                     pos,
@@ -280,8 +280,8 @@ impl Rewriter {
                 )
             }
             // The time is in UTC already.
-            Kind::Time if first == "UTC" => self.path(base, kind, rest),
-            Kind::Time if METHODS.contains(&first.as_str()) => {
+            ValueKind::Time if first == "UTC" => self.path(base, kind, rest),
+            ValueKind::Time if METHODS.contains(&first.as_str()) => {
                 let call = vec![
                     name_expr(pos, TIME),
                     Expr::String(pos, first.as_str().into()),
@@ -291,25 +291,29 @@ impl Rewriter {
                     [] => Rewritten::Call(call),
                     _ => Rewritten::Value(
                         with_fields(Expr::Pipe(pos, single(pos, call)), rest),
-                        Kind::Other,
+                        ValueKind::Other,
                     ),
                 }
             }
-            Kind::Time => fail(
+            ValueKind::Time => fail(
                 pos,
                 &format!(
                     "can't evaluate field {first}: .{} has no such method here",
                     self.fields.time
                 ),
             ),
-            Kind::Other => Rewritten::Value(with_fields(base, fields), Kind::Other),
+            ValueKind::Other => Rewritten::Value(with_fields(base, fields), ValueKind::Other),
         }
     }
 }
 
-impl Kind {
-    fn or_other(self, other: Kind) -> Kind {
-        if self == other { self } else { Kind::Other }
+impl ValueKind {
+    fn or_other(self, other: ValueKind) -> ValueKind {
+        if self == other {
+            self
+        } else {
+            ValueKind::Other
+        }
     }
 }
 

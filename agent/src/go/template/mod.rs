@@ -22,7 +22,7 @@ use gotmpl::parse::{ListNode, Node, Parser};
 use gotmpl::{Template, TemplateError, Value};
 
 use super::time::{MethodResult, Time};
-use kinds::{COUNTED, FAIL, Kind, NAME, NOTHING, Rewriter, TIME};
+use kinds::{COUNTED, FAIL, NAME, NOTHING, Rewriter, TIME, ValueKind};
 
 pub(crate) use kinds::{Fields, Used};
 
@@ -128,7 +128,7 @@ fn rewrite(
     trees: &BTreeMap<String, ListNode>,
     fields: Fields,
 ) -> Result<(Vec<(String, ListNode)>, Used), String> {
-    let mut kinds = BTreeMap::from([(NAME.to_owned(), Kind::Root)]);
+    let mut kinds = BTreeMap::from([(NAME.to_owned(), ValueKind::Root)]);
     loop {
         let mut rewriter = Rewriter::new(kinds.clone(), fields);
         let mut rewritten = Vec::new();

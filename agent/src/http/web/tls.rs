@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
 
 use super::clients::Clients;
 use super::files::Files;
-use crate::config::web::{ClientAuth, Pem, Tls, Version};
+use crate::config::web::{ClientAuth, Pem, Tls, TlsVersion};
 use crate::config::{Error, Text, WebConfig};
 
 /// The protocol offered by ALPN.
@@ -61,8 +61,8 @@ pub(super) fn server_config(
 
 fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
     [
-        (Version::Tls13, &version::TLS13),
-        (Version::Tls12, &version::TLS12),
+        (TlsVersion::Tls13, &version::TLS13),
+        (TlsVersion::Tls12, &version::TLS12),
     ]
     .into_iter()
     .filter(|(version, _)| (tls.min_version..=tls.max_version).contains(version))
@@ -200,8 +200,8 @@ mod tests {
             client_ca: None,
             client_auth: ClientAuth::NoClientCert,
             client_allowed_sans: None,
-            min_version: Version::Tls12,
-            max_version: Version::Tls13,
+            min_version: TlsVersion::Tls12,
+            max_version: TlsVersion::Tls13,
             cipher_suites: texts(suites),
             curves: texts(curves),
             prefers_own_order: true,
