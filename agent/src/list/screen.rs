@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_moves_the_cursor() {
+    fn invisible_characters_are_escaped() {
         for (text, expected) in [
             ("plain 'a' \"b\"", "plain 'a' \"b\""),
             ("\u{1b}[2Jx", "\\u{1b}[2Jx"),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_wider_than_it_may_be() {
+    fn text_is_cut_to_the_width() {
         let texts = [
             "",
             "a",

@@ -47,7 +47,7 @@ const FAMILY: &[(u32, u32, &str)] = &[
 ];
 
 #[test]
-fn homes() {
+fn process_is_in_the_group_of_its_item_or_ancestor() {
     let (_, _, machine) = machine(FAMILY);
     assert!(matches!(machine.home(20), Home::Own(placement) if placement.name == "shells"));
     assert!(matches!(machine.home(22), Home::Of(20, placement) if placement.name == "shells"));
@@ -59,7 +59,7 @@ fn homes() {
 }
 
 #[test]
-fn a_line_for_each_process() {
+fn table_has_a_line_for_each_process() {
     let (_, _, machine) = machine(FAMILY);
     let expected = "\
 GROUP                ITEM        PID  USER  COMM   COMMAND
@@ -85,7 +85,7 @@ shells{user=\"root\"}  of 20       22   root  b      b -i\\u{1b}[2J
 }
 
 #[test]
-fn explanations() {
+fn explanation_names_the_deciding_item() {
     let (config, classifier, machine) = machine(FAMILY);
     let of = |tgid| explain(&machine, &config, &classifier, tgid);
     let expected = "\

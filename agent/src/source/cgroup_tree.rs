@@ -30,7 +30,7 @@ const MISSING: usize = 1024;
 /// Maximum bytes that are read of `/proc/<pid>/cgroup`.
 const FILE: u64 = 128 << 10;
 
-/// The cgroup v2 tree, with what is known of it.
+/// The cgroup v2 tree, and the ids that were looked up in it.
 #[derive(Debug)]
 pub(super) struct CgroupTree {
     root: PathBuf,
@@ -80,8 +80,8 @@ impl CgroupTree {
         }
         let path = self.walked.get(&id)?.clone();
         // As for a live process: beside version 1, the root of version 2 says nothing and is left out.
-        let tells = !self.is_hybrid || path != "/";
-        Some(tells.then_some(path).into_iter().collect())
+        let is_specific = !self.is_hybrid || path != "/";
+        Some(is_specific.then_some(path).into_iter().collect())
     }
 
     /// The paths of the process's cgroups, if it is still in the cgroup `id`.
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn living_process_tells_its_cgroup_only_if_the_inode_agrees() {
+    fn live_process_gives_its_cgroup_only_if_the_inode_agrees() {
         let mut fake = Fake::new(true);
         let (here, there) = (fake.cgroup("a/here"), fake.cgroup("a/there"));
         fake.process(7, "2:cpu:/a\n0::/a/here\n");

@@ -7,7 +7,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The task iterator, or the control map that is written before a pass.
-    #[error("the task iterator: {0}")]
+    #[error("cannot read tasks from the kernel: {0}")]
     Iterator(io::Error),
     /// A map of the kernel programs could not be read or written.
     #[error(transparent)]

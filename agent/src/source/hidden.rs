@@ -79,7 +79,7 @@ impl Hidden {
         if let (Some(first), false) = (self.known.first(), self.has_warned) {
             self.has_warned = true;
             log::warn!(
-                "the kernel hides {} processes from the task iterator, the first is process {first}; the agent reads {} of them \
+                "the kernel hides {} processes from the task iterator, such as process {first}; the agent reads {} of them \
                  from /proc at each pass",
                 self.known.len() as u64 + self.omitted,
                 self.known.len()

@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::process::{Container, Event, Facts, container_path_within};
 use std::{collections::HashMap, sync::Arc};
 
-/// Maximum number of cgroups whose paths are remembered. Full: all are forgotten and learnt again.
+/// Maximum number of cgroups whose paths are kept. Full: the agent drops all and learns them again.
 const CGROUPS: usize = 4096;
 
 /// The names that are known so far.
@@ -25,7 +25,7 @@ pub struct NamesById {
     tree: Option<CgroupTree>,
 }
 
-/// What is known of a cgroup.
+/// The names of a cgroup.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Cgroup {
     /// The paths in `/proc/<pid>/cgroup` of a process in it.
@@ -88,7 +88,7 @@ impl NamesById {
         self
     }
 
-    /// What is known of the cgroup with this v2 id, in which process `tgid` executed a program. `None` if no process was seen
+    /// The names of the cgroup with this v2 id, in which process `tgid` executed a program. `None` if no process was seen
     /// alive in it and the tree does not have it.
     fn cgroup(&mut self, id: u64, tgid: u32) -> Option<Cgroup> {
         if let Some(known) = self.cgroups.get(&id) {
@@ -170,7 +170,7 @@ mod tests {
 
     /// A host with version 1 beside version 2, on which some program has moved the process to another cgroup of version 1.
     #[test]
-    fn a_container_that_the_v2_path_names_is_learnt_beside_other_paths() {
+    fn container_named_by_the_v2_path_is_learnt_beside_other_paths() {
         let mut names = NamesById::new(UserNames::new("/nowhere".into()));
         let path = format!("/kubepods/pod1/{}", "0bad".repeat(16));
         let hybrid = Facts {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgroup_keeps_its_container_until_it_is_another_one() {
+    fn cgroup_keeps_its_container_until_facts_name_another_one() {
         let mut names = NamesById::new(UserNames::new("/nowhere".into()));
         assert_eq!(names.cgroup(1, 7), None);
         for (path, pod, expected) in [

@@ -1,5 +1,5 @@
-//! One interface to the node, the same for all tiers. Where a source is missing, the data say so; callers need not ask which
-//! tier runs.
+//! One interface to the node, the same for all tiers. The data show which facts are absent, so callers need not know which tier
+//! runs.
 //!
 //! In: the kernel programs (if any), the reader of `/proc`, names, and the reader of proportional memory. Out: passes, events
 //! of drains, facts of single processes, statistics. Keeping state about processes is left to the process table.
@@ -48,7 +48,7 @@ impl Observer {
         let split = tickless
             .filter(|_| plan.tier == Tier::Iterator)
             .map(|cpus| {
-                log::info!("CPUs without tick: {cpus}; the split of CPU time comes from /proc");
+                log::info!("CPUs {cpus} run without a tick; the agent takes the split of CPU time from /proc");
                 SplitCorrection::default()
             });
         Self {
@@ -198,7 +198,7 @@ impl Observer {
         self.procfs.begin_view();
     }
 
-    /// How a live process is displayed, from `/proc`.
+    /// The facts of a live process that the page shows, from `/proc`.
     ///
     /// # Errors
     /// When the process is gone, its id belongs to another process by now, or it cannot be read.
@@ -225,8 +225,8 @@ impl Observer {
         self.names.learn(cgroup_id, facts, self.procfs.node());
     }
 
-    /// Like [`Self::learn`], for a process that may have been moved since its exec: it counts only if nothing is known of the
-    /// cgroup.
+    /// Like [`Self::learn`], for a process that may have been moved since its exec: the agent learns from it only if it knows
+    /// nothing of the cgroup.
     pub fn learn_first(&mut self, cgroup_id: u64, facts: &Facts) {
         if self.names.is_unknown(cgroup_id) {
             self.learn(cgroup_id, facts);

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn links_of_the_kubelet() {
+    fn link_of_the_kubelet_has_the_names_of_its_container() {
         for (link, expected) in [
             ("a_b_c-ID.log", ["a", "b", "c", ID]),
             (
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_tells_nothing() {
+    fn other_file_names_are_no_links() {
         let long = format!("{}_b_c-ID.log", "a".repeat(254));
         for link in [
             "",
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_links_lead_to() {
+    fn target_of_a_link_has_the_uid_of_its_pod() {
         const UID: &str = "1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
         const FILE: &str = "0123456789abcdef0123456789abcdef";
         for (target, expected) in [

@@ -29,7 +29,7 @@ pub(super) struct Pods {
     failures: u64,
 }
 
-/// What is known from the link of a container.
+/// The names of a container, and the pod that its link leads to.
 #[derive(Debug)]
 struct PodLink {
     container: Arc<Container>,
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_the_id_of_a_container_gets_its_name_only_in_its_pod() {
+    fn path_with_the_id_of_a_container_gets_its_name_only_in_its_pod() {
         let dir = tempfile::tempdir().unwrap();
         let target = format!("/var/log/pods/ns_a_{UID}/c/0.log");
         let path = dir.path().join(format!("a_ns_c-{}.log", id(1)));
@@ -168,25 +168,29 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_container_is_looked_for_once_for_each_pass() {
+    fn unknown_container_is_looked_up_once_a_pass() {
         let dir = tempfile::tempdir().unwrap();
         let mut pods = Pods::new(dir.path().to_owned());
         link(dir.path(), "a", &id(1));
         assert_eq!(pod(&mut pods, 1).as_deref(), Some("a"));
         link(dir.path(), "b", &id(2));
-        assert_eq!(pod(&mut pods, 2), None, "the pass had its listing");
+        assert_eq!(pod(&mut pods, 2), None, "one listing a pass");
         pods.begin_pass();
         assert_eq!(pod(&mut pods, 1).as_deref(), Some("a"), "known");
         assert_eq!(pod(&mut pods, 2).as_deref(), Some("b"));
         fs::remove_file(dir.path().join(format!("a_ns_c-{}.log", id(1)))).unwrap();
         pods.begin_pass();
         assert_eq!(pod(&mut pods, 3), None);
-        assert_eq!(pod(&mut pods, 1), None, "its link was gone when 3 came");
+        assert_eq!(
+            pod(&mut pods, 1),
+            None,
+            "its link was gone at the last listing"
+        );
         assert_eq!(pods.failures(), 0);
     }
 
     #[test]
-    fn without_the_folder_nothing_is_known_and_that_is_counted() {
+    fn missing_folder_counts_as_a_failure_and_keeps_known_names() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("containers");
         let mut pods = Pods::new(folder.clone());
@@ -199,16 +203,12 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         pods.begin_pass();
         assert_eq!(pod(&mut pods, 2), None);
-        assert_eq!(
-            pod(&mut pods, 1).as_deref(),
-            Some("a"),
-            "what is known stays"
-        );
+        assert_eq!(pod(&mut pods, 1).as_deref(), Some("a"), "known names stay");
         assert_eq!(pods.failures(), 2);
     }
 
     #[test]
-    fn a_crowded_folder_is_read_up_to_the_bound() {
+    fn folder_with_more_links_than_the_bound_is_cut_and_counted() {
         let dir = tempfile::tempdir().unwrap();
         let more = u32::try_from(LINKS).unwrap() + 1;
         (0..more).for_each(|number| link(dir.path(), "a", &id(number)));

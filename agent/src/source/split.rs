@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_are_those_of_proc_to_a_tick() {
+    fn corrected_parts_are_those_of_proc_to_a_tick() {
         let split = |counted, shown| within(counted, shown, TICK_NS);
         assert_eq!(split(cpu(0, 1005), cpu(990, 10)), cpu(990, 15));
         assert_eq!(split(cpu(1005, 0), cpu(990, 10)), cpu(995, 10));

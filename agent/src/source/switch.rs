@@ -24,7 +24,7 @@ const SETTLED_NS: u64 = 1_000_000_000;
 /// `/proc` shows at most this much less than a process has used, because it rounds user and system time down to ticks.
 const CUT_NS: u64 = 2 * TICK_NS;
 
-/// What is known of one process from its last reading.
+/// The last reading of one process.
 #[derive(Debug, Clone)]
 struct LastReading {
     sample: Sample,
@@ -94,8 +94,8 @@ impl RunTimeMap {
         let found = self.find(id.tgid, id.start_ns);
         let is_another = found.is_none() && (self.is_traced || self.latest.contains_key(&id.tgid));
         let is_on_cpu = self.on_cpu.contains(&id.tgid);
-        let is_told_more = found.map(|(_, run_ns)| run_ns) != known.run_ns;
-        self.was_full || is_another || is_on_cpu || is_told_more
+        let has_other_time = found.map(|(_, run_ns)| run_ns) != known.run_ns;
+        self.was_full || is_another || is_on_cpu || has_other_time
     }
 }
 
@@ -285,7 +285,7 @@ mod tests {
     use crate::process::{Counters, Memory, State};
 
     #[test]
-    fn the_precise_total_keeps_the_shown_split() {
+    fn precise_total_keeps_the_shown_split() {
         let shown = Cpu {
             user_ns: 30_000_000,
             system_ns: 10_000_000,
@@ -354,13 +354,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_born_under_the_agent_gets_its_exact_start_or_waits() {
+    fn process_born_after_the_programs_gets_its_exact_start_or_is_unread() {
         let exact = 212_345_678;
         let known = read(sample(210_000_000, 0), None, &map(&[(exact, 5)])).unwrap();
         assert_eq!(known.sample.id.start_ns, exact);
         assert!(
             read(sample(210_000_000, 0), None, &map(&[])).is_none(),
-            "nobody knows it"
+            "its exact start is unknown"
         );
         assert!(
             read(sample(220_000_000, 0), None, &map(&[(exact, 5)])).is_none(),
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_one_keeps_the_identity_of_its_first_reading() {
+    fn process_older_than_the_programs_keeps_its_first_identity() {
         let first = read(sample(20_000_000, 40), None, &map(&[])).unwrap();
         assert_eq!(first.sample.id.start_ns, 20_000_000);
         let ran = read(
@@ -382,24 +382,24 @@ mod tests {
         assert_eq!(
             ran.sample.counters.cpu.total_ns(),
             49,
-            "what it had, and what it ran since"
+            "its time before the programs, and its run time in the map"
         );
     }
 
     #[test]
-    fn whom_the_map_does_not_tell_of_may_have_run() {
+    fn process_that_is_not_in_the_map_may_have_run() {
         let shown = |reading| Sample {
             ran_marker: reading,
             ..sample(20_000_000, 40)
         };
         let marker = |reading, map| read(shown(reading), None, map).unwrap().sample.ran_marker;
-        let [full, told] = [map(&[]), map(&[(21_111_111, 9)])];
-        assert_ne!(marker(1, &full), marker(2, &full));
-        assert_eq!(marker(1, &told), marker(2, &told));
+        let [without, with] = [map(&[]), map(&[(21_111_111, 9)])];
+        assert_ne!(marker(1, &without), marker(2, &without));
+        assert_eq!(marker(1, &with), marker(2, &with));
     }
 
     #[test]
-    fn the_precise_total_stays_within_what_proc_leaves_open() {
+    fn precise_total_stays_within_two_ticks_of_proc() {
         let shown_ns = 320_000_000;
         for (run_ns, expected_ns) in [
             (319_000_000, shown_ns),
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn on_tracepoints_a_start_may_be_told_in_the_tick_after() {
+    fn start_on_tracepoints_may_be_in_the_tick_after() {
         let exact = 220_000_100;
         let mut map = map(&[(exact, 5)]);
         assert!(map.find(7, 210_000_000).is_none());
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_runs_on_counts_for_its_process() {
+    fn thread_on_a_cpu_counts_for_its_process() {
         let id = ProcessId {
             tgid: 7,
             start_ns: 1,
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_used_again_is_another_process() {
+    fn reused_id_is_another_process() {
         let first = read(sample(210_000_000, 0), None, &map(&[(212_000_000, 5)])).unwrap();
         let second = read(
             sample(310_000_000, 0),

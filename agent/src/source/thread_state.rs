@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn runnable_thread_is_waited_for_however_long_it_takes() {
+    fn runnable_thread_is_awaited_for_any_time() {
         let spin = || {
             let begun = Instant::now();
             while begun.elapsed() < 100 * LOOK {}
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn sleep_is_told_by_the_state_and_numbered_by_voluntary_switches() {
+    fn sleep_is_found_by_the_state_and_numbered_by_voluntary_switches() {
         let status = |state: &str| {
             format!(
                 "Name:\tState: R\nState:\t{state}\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n"

@@ -19,7 +19,7 @@ pub struct UserNames {
     path: PathBuf,
     names: HashMap<u32, String>,
     read_as: Option<FileVersion>,
-    /// Whether the log says already that the file cannot be read.
+    /// Whether the agent has logged that it cannot read the file.
     is_failing: bool,
 }
 
@@ -83,7 +83,7 @@ impl UserNames {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 if !std::mem::replace(&mut self.is_failing, true) {
                     let path = self.path.display();
-                    log::warn!("users are shown by number, {path} cannot be read: {error}");
+                    log::warn!("cannot read {path}: {error}; users are shown by number");
                 }
             }
             Ok(None) | Err(_) => {}
@@ -155,11 +155,11 @@ mod tests {
         fs::write(&path, "root:x:0:0:::\nnew:x:54321:1:::\n").unwrap();
         assert_eq!(users.name(54321), "new");
         fs::remove_file(&path).unwrap();
-        assert_eq!(users.name(54321), "new", "what is known stays known");
+        assert_eq!(users.name(54321), "new", "known names stay");
     }
 
     #[test]
-    fn lines_that_are_no_entries_are_passed_over() {
+    fn lines_that_are_no_entries_are_skipped() {
         let file =
             b"\n#comment:x:1:\n::2:\nno colon\nbad:x:-1:\nbig:x:4294967296:\nlatin\xe9:x:3:\n\
             first:x:4\nsecond:x:4\n+::::::\n\xff\xff\0";
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_file_is_read_up_to_the_cap() {
+    fn huge_file_is_read_up_to_the_cap() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwd");
         let mut text = String::from("root:x:0:0\n");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_its_place_is_no_names() {
+    fn directory_in_place_of_the_file_gives_no_names() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(UserNames::new(dir.path().to_owned()).name(7), "7");
     }

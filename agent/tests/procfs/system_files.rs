@@ -60,15 +60,13 @@ fn users_without_a_readable_passwd_have_numbers_and_one_warning_says_so() {
             ["of 0", "of 1000"]
         );
         let warnings = agent.messages("warn");
-        let told = format!(
-            "users are shown by number, {} cannot be read",
-            path.display()
-        );
+        let cause = format!("cannot read {}: ", path.display());
+        let effect = "; users are shown by number";
         assert!(
-            matches!(&warnings[..], [one] if one.starts_with(&told)),
+            matches!(&warnings[..], [one] if one.starts_with(&cause) && one.ends_with(effect)),
             "{warnings:?}"
         );
-        // It is back; who comes now has a name.
+        // The file is back, so users of new processes have names.
         match path.is_dir() {
             true => fs::remove_dir(&path).unwrap(),
             false => fs::remove_file(&path).unwrap(),

@@ -1,4 +1,4 @@
-//! What all readings for the state share: reads of files, reads that may block, the count of failures.
+//! The access to files that all readings for the state share: plain reads, reads that may block, and the count of failures.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};

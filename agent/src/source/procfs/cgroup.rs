@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_without_their_hierarchy() {
+    fn paths_are_parsed_without_their_hierarchy() {
         assert_eq!(paths(b"0::/user.slice/a:b\n"), ["/user.slice/a:b"]);
         assert_eq!(
             paths(b"2:cpu,cpuacct:/x\n1:name=systemd:/y\n0::/\n"),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_gives_nothing() {
+    fn garbage_is_malformed() {
         for bad in [
             &b"\n"[..],
             b"x\n",

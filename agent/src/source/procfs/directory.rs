@@ -81,7 +81,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn ids_are_told_from_other_names() {
+    fn only_names_that_are_ids_are_listed() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["1", "4194304", "007x", "self", "0", "stat", "12"] {
             std::fs::write(dir.path().join(name), "").unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn more_names_than_the_buffer_holds() {
+    fn more_names_than_the_buffer_holds_are_all_listed() {
         let dir = tempfile::tempdir().unwrap();
         for id in 1..=3000 {
             std::fs::write(dir.path().join(id.to_string()), "").unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn records_cut_short_end_the_list() {
+    fn record_cut_short_ends_the_list() {
         let mut count = 0;
         for bad in [&[][..], &[0; 17], &[0; 24], &[255; 24], &[1; 400]] {
             parse_names(bad, &mut |_| count += 1);

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a fact of a process could not be read.
+/// The reason for which a fact of a process could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The process or thread ended, or its number belongs to another one now. This is normal and not counted.
@@ -23,7 +23,7 @@ pub enum Error {
         file: &'static str,
     },
     /// The content is not as the kernel writes it.
-    #[error("{file} of process {tgid} is not as the kernel writes it")]
+    #[error("cannot parse {file} of process {tgid}")]
     Malformed {
         /// Process id.
         tgid: u32,

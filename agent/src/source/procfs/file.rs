@@ -170,7 +170,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn reads_up_to_the_cap_and_shrinks_again() {
+    fn buffer_reads_up_to_the_cap_and_shrinks_again() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("42"), vec![b'x'; 100_000]).unwrap();
         std::fs::write(dir.path().join("7"), b"short").unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_the_place_of_a_file_is_an_error() {
+    fn directory_in_place_of_a_file_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("9")).unwrap();
         let root = open_root(dir.path()).unwrap();

@@ -36,7 +36,7 @@ mod tests {
         cancelled_write_bytes: 6\n";
 
     #[test]
-    fn the_two_lines_of_storage() {
+    fn read_and_write_bytes_are_parsed() {
         assert_eq!(
             parse_io(REAL),
             Some(Io {
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_less_is_malformed() {
+    fn file_without_both_numbers_is_malformed() {
         for bad in [
             &b""[..],
             b"read_bytes: 1\n",

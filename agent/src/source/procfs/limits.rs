@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_column_of_one_line() {
+    fn soft_limit_of_open_files_is_parsed() {
         let table = |soft: &str| {
             format!(
                 "Limit                     Soft Limit           Hard Limit           Units     \n\
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_no_limit_known_and_half_a_line_is_malformed() {
+    fn missing_line_is_no_limit_and_half_a_line_is_malformed() {
         assert_eq!(parse_fd_limit(b""), Ok(None));
         assert_eq!(parse_fd_limit(b"\xff\n\n Max\n"), Ok(None));
         assert_eq!(parse_fd_limit(b"Max open files"), Err(Malformed));

@@ -1,4 +1,4 @@
-//! One pass over all processes, or over some: what is read of each, and what becomes of failures.
+//! Puts a pass together: reads all processes, or some, and counts failures.
 //!
 //! In come process ids. Out go samples in the same order, or a whole [`Pass`]. `sampler` reads a single process, on the threads
 //! of `relay`.

@@ -109,7 +109,7 @@ mod tests {
         Swap:                  9 kB\nSwapPss:               7 kB\nLocked:                0 kB\n";
 
     #[test]
-    fn the_two_lines_of_a_rollup() {
+    fn pss_and_swap_pss_of_a_rollup_are_parsed() {
         let expected = Proportional {
             resident_bytes: 1234 << 10,
             swapped_bytes: 7 << 10,
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn mappings_are_added_up() {
+    fn mappings_of_a_full_file_are_added_up() {
         let mut file = ROLLED.to_vec();
         file.extend_from_slice(
             b"7f0000000000-7f0000001000 r--p 00000000 08:01 5 /x\\012Pss: 9 kB\nPss: 1 kB\n",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_nonsense_are_malformed() {
+    fn empty_file_and_bad_numbers_are_malformed() {
         for bad in [
             &b""[..],
             b"SwapPss: 1 kB\n",

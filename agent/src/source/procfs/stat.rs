@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_file() {
+    fn real_file_is_parsed() {
         let expected = Stat {
             state: State::Sleeping,
             parent: 5392,
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn comm_is_whatever_stands_between_the_outermost_parentheses() {
+    fn comm_is_all_bytes_between_the_outermost_parentheses() {
         let hostile: [&[u8]; 9] = [
             b"a) b (c",
             b") R 1 2 3",
@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn a_task_name_has_15_bytes() {
+    fn task_name_is_cut_at_15_bytes() {
         let name = |comm: &[u8]| task_name(&named(comm)).unwrap();
         assert_eq!(&name(b"a) (b"), b"a) (b\0\0\0\0\0\0\0\0\0\0\0");
         assert_eq!(&name(b"kworker/0:1-events"), b"kworker/0:1-eve\0");
     }
 
     #[test]
-    fn a_file_cut_anywhere_before_the_last_used_field_is_malformed() {
+    fn file_cut_before_the_last_used_field_is_malformed() {
         let rss = REAL
             .windows(6)
             .position(|window| window == b" 1969 ")
@@ -164,7 +164,7 @@ mod tests {
         }
         assert!(
             parse_stat(&REAL[..rss + 5]).is_some(),
-            "what follows is not used"
+            "the fields behind it are not used"
         );
     }
 

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_used_lines_in_any_company() {
+    fn used_lines_are_parsed_among_others() {
         let file = b"Name:\tvim\nUmask:\t0022\nUid:\t1000\t1001\t1002\t1003\nGid:\t7\t7\t7\t7\nVmSize:\t 16772 kB\nVmSwap:\t      10 kB\n\
             voluntary_ctxt_switches:\t72\nnonvoluntary_ctxt_switches:\t6\n";
         let expected = TaskStatus {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_line_is_not_an_error() {
+    fn missing_line_is_not_an_error() {
         assert_eq!(parse_status(b""), Some(TaskStatus::default()));
         assert_eq!(
             parse_status(b"Name:\t\xff\xfe\n\n\0\n:::\n"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_makes_no_sense_is() {
+    fn line_without_its_number_is_malformed() {
         for bad in [
             &b"Uid:\t1000\n"[..],
             b"Uid:\tx\ty\tz\tw\n",
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_pass_for_another_line() {
+    fn name_of_a_task_cannot_forge_another_line() {
         let file = b"Name:\tx\\nUid:\\t7\\t7\nUid:\t1\t2\t3\t4\n";
         assert_eq!(parse_status(file).unwrap().effective_uid, Some(2));
     }

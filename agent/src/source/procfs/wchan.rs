@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_and_nothing_are_none() {
+    fn zero_and_an_empty_file_are_no_function() {
         assert_eq!(
             parse_wchan(b"do_epoll_wait").as_deref(),
             Some("do_epoll_wait")

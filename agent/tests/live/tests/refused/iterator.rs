@@ -66,8 +66,9 @@ fn for_a_while(_: &'static Tier) {
         );
         let (status, reasons) = agent.health();
         assert_eq!(status, "degraded");
-        let told = format!("the last pass failed: the task iterator: {}", text(refused));
-        assert_eq!(reasons, [told]);
+        let reason = text(refused);
+        let expected = format!("the last pass failed: cannot read tasks from the kernel: {reason}");
+        assert_eq!(reasons, [expected]);
         errno.store(0, Ordering::SeqCst);
         agent.await_settled(|samples| {
             let group = samples.group(&ended.name);
