@@ -61,7 +61,7 @@ fn write(collectors: &mut Collectors, serving: &ServingStatistics) -> Bytes {
     let view = View {
         groups: &[],
         processes: &process::Statistics::default(),
-        source: &source::Statistics::default(),
+        source: &source::SourceStatistics::default(),
         group_statistics: &group::Statistics::default(),
         serving,
         reloads: &ReloadStatistics::default(),

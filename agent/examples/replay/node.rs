@@ -9,7 +9,7 @@ use headcount::{
     group::{BootTime, Classifier, Grouper, Policy},
     process::{Facts, Memory, Probe, ProcessId, Table},
     source::{
-        Fact, NamesById, Origin, Statistics, Tier, UserNames,
+        Fact, NamesById, Origin, SourceStatistics, Tier, UserNames,
         bpf::{Carried, Pieces, Snapshot, from_ring},
     },
 };
@@ -28,7 +28,7 @@ pub struct Node {
     table: Table,
     grouper: Grouper,
     collectors: Collectors,
-    source: Statistics,
+    source: SourceStatistics,
     live: usize,
     now_ns: u64,
 }
@@ -136,7 +136,7 @@ fn facts(id: ProcessId) -> Facts {
     }
 }
 
-fn source() -> Statistics {
+fn source() -> SourceStatistics {
     use Fact::{
         Cpu, CpuSplit, Faults, FileLimit, Io, Lifecycle, Memory, OpenFiles, RunQueueWait, Switches,
         Threads, Wchan,
@@ -155,10 +155,10 @@ fn source() -> Statistics {
         FileLimit,
         Lifecycle,
     ];
-    Statistics {
+    SourceStatistics {
         tier: Tier::Iterator,
         facts: facts.map(|fact| (fact, Origin::Bpf)).into(),
-        ..Statistics::default()
+        ..SourceStatistics::default()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
 use crate::source::{
     Balances, ExitHook, Fact, HiddenStatistics, KernelTotals, MapStatistics, Origin,
     ProgramStatistics, RunQueueStatistics, RunQueueWaits, SelfTest, Sides, SmapsStatistics,
-    Statistics, Tier,
+    SourceStatistics, Tier,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -100,8 +100,8 @@ fn run_queue() -> RunQueueStatistics {
     }
 }
 
-pub(super) fn source() -> Statistics {
-    Statistics {
+pub(super) fn source() -> SourceStatistics {
+    SourceStatistics {
         tier: Tier::Iterator,
         exit_hook: Some(ExitHook::Free),
         self_test: SelfTest::Passed,
@@ -171,7 +171,7 @@ pub(super) fn source() -> Statistics {
 }
 
 /// Calls `test` with a view of a busy group, an empty one, and `source`.
-fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
+fn with_view<T>(source: &SourceStatistics, test: impl FnOnce(&View<'_>) -> T) -> T {
     let empty = Group {
         name: "empty".to_owned(),
         ..Group::default()
@@ -182,7 +182,7 @@ fn with_view<T>(source: &Statistics, test: impl FnOnce(&View<'_>) -> T) -> T {
 /// Calls `test` with a view of `groups` and `source`.
 pub(super) fn with_groups<T>(
     groups: &[Group],
-    source: &Statistics,
+    source: &SourceStatistics,
     test: impl FnOnce(&View<'_>) -> T,
 ) -> T {
     test(&View {
@@ -252,7 +252,7 @@ pub(super) fn with_groups<T>(
 }
 
 /// The body of all collectors except `self`, whose values differ in each run.
-fn body(source: &Statistics) -> String {
+fn body(source: &SourceStatistics) -> String {
     let runs = Runs::new().unwrap();
     let collectors = COLLECTORS.iter().map(|start| start(&runs));
     let collectors = collectors
@@ -281,9 +281,9 @@ fn the_whole_body_for_two_groups() {
 #[test]
 fn families_without_a_source_are_left_out() {
     let all = body(&source());
-    let procfs = Statistics {
+    let procfs = SourceStatistics {
         facts: vec![(Fact::Cpu, Origin::Procfs), (Fact::Io, Origin::Absent)],
-        ..Statistics::default()
+        ..SourceStatistics::default()
     };
     let some = body(&procfs);
     assert!(families(&some).is_subset(&families(&all)));
@@ -302,7 +302,7 @@ fn families_without_a_source_are_left_out() {
 
 #[test]
 fn without_run_queue_latency_nothing_speaks_of_it() {
-    let off = Statistics {
+    let off = SourceStatistics {
         run_queue: None,
         facts: Vec::new(),
         ..source()

@@ -12,7 +12,7 @@ pub struct View<'a> {
     /// Counts about the process table.
     pub processes: &'a process::Statistics,
     /// Counts about the sources.
-    pub source: &'a source::Statistics,
+    pub source: &'a source::SourceStatistics,
     /// Counts about the grouper.
     pub group_statistics: &'a group::Statistics,
     /// Counts about the HTTP side.

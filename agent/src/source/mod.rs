@@ -31,6 +31,6 @@ pub use smaps::Smaps;
 pub use statistics::{
     Balances, ExitHook, Fact, HiddenStatistics, KernelTotals, MapStatistics, NodeCounts, Origin,
     ProgramStatistics, RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, SelfTest, Sides,
-    SmapsStatistics, Statistics, Tier,
+    SmapsStatistics, SourceStatistics, Tier,
 };
 pub use users::UserNames;

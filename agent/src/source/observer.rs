@@ -5,7 +5,8 @@
 //! of drains, facts of single processes, statistics. Keeping state about processes is left to the process table.
 
 use super::{
-    Error, Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, Statistics, Tier,
+    Error, Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, SourceStatistics,
+    Tier,
     bpf::{self, Found, Kernel, Plan},
     hidden::Hidden,
     procfs::{self, Procfs},
@@ -256,7 +257,7 @@ impl Observer {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn statistics(&mut self, now_ns: u64) -> Result<Statistics, Error> {
+    pub fn statistics(&mut self, now_ns: u64) -> Result<SourceStatistics, Error> {
         let mut statistics = self.procfs.statistics();
         statistics.scrape_errors += self.failed;
         if let Some(kernel) = &mut self.kernel {

@@ -228,7 +228,7 @@ pub struct SmapsStatistics {
 
 /// The statistics of all sources together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Statistics {
+pub struct SourceStatistics {
     /// The tier that runs.
     pub tier: Tier,
     /// The hook of the final totals; `None` without kernel programs.

@@ -7,7 +7,7 @@ use super::crowded::Crowded;
 use crate::{
     group::Grouper,
     host::monotonic_ns,
-    source::{SelfTest, Statistics},
+    source::{SelfTest, SourceStatistics},
 };
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl PassNotes {
 pub(super) struct HealthNotes {
     shortcomings: Vec<String>,
     /// Statistics of the last answered scrape; losses since then are found by comparison with it.
-    last_scrape: Statistics,
+    last_scrape: SourceStatistics,
     /// Whether records were lost between the last two scrapes.
     lost_before: bool,
     crowded: Crowded,
@@ -69,20 +69,20 @@ impl HealthNotes {
     pub(super) fn new(shortcomings: Vec<String>) -> Self {
         Self {
             shortcomings,
-            last_scrape: Statistics::default(),
+            last_scrape: SourceStatistics::default(),
             lost_before: false,
             crowded: Crowded::default(),
         }
     }
 
     /// Takes the statistics of a scrape.
-    pub(super) fn note_scrape(&mut self, statistics: Statistics) {
+    pub(super) fn note_scrape(&mut self, statistics: SourceStatistics) {
         self.lost_before = self.has_lost(&statistics);
         self.last_scrape = statistics;
     }
 
     /// The statistics of the last scrape.
-    pub(super) const fn last_scrape(&self) -> &Statistics {
+    pub(super) const fn last_scrape(&self) -> &SourceStatistics {
         &self.last_scrape
     }
 
@@ -98,7 +98,7 @@ impl HealthNotes {
 
     /// The other reasons for a degraded health. `now`: the statistics at this moment. `is_full`: there are as many groups as
     /// are allowed.
-    pub(super) fn reasons(&self, now: &Statistics, is_full: bool) -> impl Iterator<Item = String> {
+    pub(super) fn reasons(&self, now: &SourceStatistics, is_full: bool) -> impl Iterator<Item = String> {
         let crowded = self.crowded.reason(monotonic_ns(), is_full);
         let lost = (self.lost_before || self.has_lost(now)).then_some(
             "kernel records were lost or only summed up before the last scrape or since; a larger \
@@ -111,7 +111,7 @@ impl HealthNotes {
     }
 
     /// Whether `now` counts more losses than the last scrape.
-    fn has_lost(&self, now: &Statistics) -> bool {
+    fn has_lost(&self, now: &SourceStatistics) -> bool {
         let last = &self.last_scrape;
         now.events_lost > last.events_lost || now.events_coarse > last.events_coarse
     }

@@ -33,7 +33,7 @@ use crate::{
     process::{Pass, ProcessId, Table},
     sandbox::Sandbox,
     source::{
-        self, Observer, SelfTest, Statistics,
+        self, Observer, SelfTest, SourceStatistics,
         bpf::{Found, Plan},
     },
 };
@@ -295,7 +295,7 @@ impl AgentState {
     }
 
     /// The statistics of the sources; those of the last scrape if the kernel programs' counts cannot be read.
-    fn statistics(&mut self) -> Statistics {
+    fn statistics(&mut self) -> SourceStatistics {
         match self.pipeline.statistics() {
             Ok(mut statistics) => {
                 if let Some(balance) = &self.balance {
@@ -413,7 +413,7 @@ impl Pipeline {
         }
     }
 
-    fn statistics(&mut self) -> Result<Statistics, source::Error> {
+    fn statistics(&mut self) -> Result<SourceStatistics, source::Error> {
         let mut statistics = self.observer.statistics(self.host.now_ns())?;
         if let Some(smaps) = &mut statistics.smaps {
             let oldest_ns = self.table.oldest_proportional_ns();

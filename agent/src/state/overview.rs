@@ -10,7 +10,7 @@ use super::{
 use crate::{
     group::{Classifier, Group, Grouper},
     process::{Delta, Live, ProcessId, Table},
-    source::{Fact, Origin, Statistics},
+    source::{Fact, Origin, SourceStatistics},
 };
 use std::cmp::Reverse;
 
@@ -19,7 +19,7 @@ const NANOSECONDS: f64 = 1e9;
 /// The node and its groups as of the last pass.
 pub(super) fn overview(
     pipeline: &Pipeline,
-    statistics: &Statistics,
+    statistics: &SourceStatistics,
     health: Health,
     shows_cmdline: bool,
 ) -> Overview {
@@ -140,7 +140,7 @@ impl Members<'_> {
 }
 
 /// The groups with the most CPU time, and the number of groups left out.
-fn rows(groups: &[Group], statistics: &Statistics) -> (Vec<GroupRow>, u64) {
+fn rows(groups: &[Group], statistics: &SourceStatistics) -> (Vec<GroupRow>, u64) {
     let mut shown: Vec<&Group> = groups.iter().collect();
     shown.sort_by_key(|group| Reverse(cpu_ns(&group.total.delta)));
     shown.truncate(MOST_GROUPS);
@@ -149,7 +149,7 @@ fn rows(groups: &[Group], statistics: &Statistics) -> (Vec<GroupRow>, u64) {
     (rows.collect(), omitted as u64)
 }
 
-fn row(group: &Group, statistics: &Statistics) -> GroupRow {
+fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
     let has = |fact| {
         let mut facts = statistics.facts.iter();
         facts.any(|(known, origin)| *known == fact && *origin != Origin::Absent)
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn groups_beyond_the_limit_are_counted_and_the_busiest_shown() {
         let groups: Vec<Group> = (0..1030).map(group).collect();
-        let (rows, omitted) = rows(&groups, &Statistics::default());
+        let (rows, omitted) = rows(&groups, &SourceStatistics::default());
         assert_eq!((rows.len(), omitted), (MOST_GROUPS, 6));
         assert_eq!((rows[0].id, rows[0].cpu_seconds), (1029, 1029.0));
         assert!(rows.iter().all(|row| row.id >= 6));
@@ -212,12 +212,12 @@ mod tests {
 
     #[test]
     fn facts_without_a_source_are_absent_from_the_row() {
-        let known = Statistics {
+        let known = SourceStatistics {
             facts: vec![
                 (Fact::Io, Origin::Procfs),
                 (Fact::Lifecycle, Origin::Absent),
             ],
-            ..Statistics::default()
+            ..SourceStatistics::default()
         };
         let row = row(&group(1), &known);
         assert_eq!((row.read_bytes, row.forks), (Some(5), None));

@@ -44,7 +44,7 @@ pub use snapshot::{Carried, Snapshot};
 pub use support::{Obstacle, Support};
 pub use switch::RunTimes;
 
-use super::{Statistics, Tier};
+use super::{SourceStatistics, Tier};
 use crate::{
     host::boottime_ns,
     process::{Attribution, Coarse, Event, Folds, Pass, ProcessId},
@@ -287,7 +287,7 @@ impl Kernel {
     /// the iterator, reading the programs' statistics.
     pub fn rehearse(&mut self) -> bool {
         let opened = self.iterator.as_ref().map(TaskIterator::open).transpose();
-        let mut statistics = Statistics::default();
+        let mut statistics = SourceStatistics::default();
         opened.is_ok() && self.tell(0).is_ok() && self.describe(&mut statistics).is_ok()
     }
 
@@ -484,7 +484,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn describe(&self, statistics: &mut Statistics) -> Result<(), Error> {
+    pub fn describe(&self, statistics: &mut SourceStatistics) -> Result<(), Error> {
         stats::describe(self, statistics)
     }
 }

@@ -1,13 +1,13 @@
 //! Collects the statistics of the kernel programs and their maps.
 //!
-//! In: the running programs. Out: fields of [`Statistics`]. Exporting them is left to the collectors.
+//! In: the running programs. Out: fields of [`SourceStatistics`]. Exporting them is left to the collectors.
 
 use super::{
     Error, Kernel, Plan, Program, map_usage::MapUsage, recursion_misses, runqueue::RunQueue,
     snapshot::Carried,
 };
 use crate::source::{
-    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, Statistics, Tier,
+    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, SourceStatistics, Tier,
 };
 use std::os::fd::AsFd;
 
@@ -16,7 +16,7 @@ fn keeps_run_times() -> bool {
     std::fs::read("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.starts_with(b"1"))
 }
 
-pub(super) fn describe(kernel: &Kernel, statistics: &mut Statistics) -> Result<(), Error> {
+pub(super) fn describe(kernel: &Kernel, statistics: &mut SourceStatistics) -> Result<(), Error> {
     let node = kernel.overflow.node()?;
     statistics.tier = kernel.plan.tier;
     statistics.exit_hook = kernel.plan.exit_hook;

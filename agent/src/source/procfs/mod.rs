@@ -57,7 +57,7 @@ pub use node::{Away, NodeReading};
 pub use sampler::Sampled;
 pub use stat::Stat;
 
-use super::{Fact, Origin, Statistics, Tier};
+use super::{Fact, Origin, SourceStatistics, Tier};
 use crate::host::{Host, monotonic_ns};
 use crate::process::{Arguments, Facts, Memory, Pass, ProcessId, Proportional};
 use access::ProcAccess;
@@ -147,7 +147,7 @@ impl Procfs {
     }
 
     /// Statistics of the procfs tier: no kernel programs, and `/proc` as the origin of every fact that it has.
-    pub fn statistics(&self) -> Statistics {
+    pub fn statistics(&self) -> SourceStatistics {
         use Fact::{
             Cpu, CpuSplit, ExitStatus, Faults, FileLimit, FinalIoFaults, Io, Lifecycle, Memory,
             Names, OpenFiles, RunQueueWait, Switches, Threads, Wchan,
@@ -155,7 +155,7 @@ impl Procfs {
         let read = |fact| (fact, Origin::Procfs);
         let (relay, access, viewers) = (&self.passes.relay, &self.access, &self.viewers);
         let errors = self.errors();
-        Statistics {
+        SourceStatistics {
             tier: Tier::Procfs,
             facts: vec![
                 read(Cpu),
@@ -180,7 +180,7 @@ impl Procfs {
             held_up: (relay.held_up() + access.held_up() + viewers.held_up()) as u64,
             reads_refused: relay.refused() + access.refused() + viewers.refused(),
             pod_link_failures: self.facts.pod_link_failures(),
-            ..Statistics::default()
+            ..SourceStatistics::default()
         }
     }
 
