@@ -211,13 +211,15 @@ impl Reader {
     fn start(host: Host, with_threads: bool) -> io::Result<Self> {
         let (jobs, todo) = sync_channel(1);
         let (done, finished) = sync_channel(1);
-        let mut sampler = Sampler::new(host, with_threads);
+        let progress = Arc::<Progress>::default();
+        let shown = Arc::clone(&progress);
         let work = Arc::<Mutex<Work>>::default();
-        let (progress, theirs) = (Arc::clone(sampler.progress()), Arc::clone(&work));
+        let theirs = Arc::clone(&work);
         let thread = thread::Builder::new()
             .name("headcount-pass".to_owned())
             .spawn(move || {
-                sampler.progress().state.publish();
+                shown.state.publish();
+                let mut sampler = Sampler::new(host, with_threads, shown);
                 for job in todo {
                     // A reader that was left behind ends, because no pass takes its results.
                     if !work_off(&mut sampler, job, &theirs) || done.send(()).is_err() {

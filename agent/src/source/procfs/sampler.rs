@@ -81,17 +81,14 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn new(host: Host, with_threads: bool) -> Self {
+    /// Makes a reader of `host`'s procfs root that shows its `progress`.
+    pub(super) fn new(host: Host, with_threads: bool, progress: Arc<Progress>) -> Self {
         Self {
             files: FileReader::new(host),
             with_threads,
             is_partial: false,
-            progress: Arc::default(),
+            progress,
         }
-    }
-
-    pub(super) const fn progress(&self) -> &Arc<Progress> {
-        &self.progress
     }
 
     /// Sets the open procfs root below which processes are read from now on.
