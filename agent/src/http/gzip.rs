@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_takes_it_gets_it() {
+    fn gzip_is_used_only_if_the_client_accepts_it() {
         assert!(wanted(&["gzip"]) && wanted(&["br, GZIP;q=0.5"]) && wanted(&["*"]));
         assert!(wanted(&["br", "deflate, gzip"]));
         assert!(!wanted(&[]) && !wanted(&["identity"]) && !wanted(&["gzip;q=0"]));

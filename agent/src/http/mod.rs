@@ -4,7 +4,7 @@
 //!   thread does not answer within the client's time, the response has only the families that need no state
 //!   ([`crate::scrape`]).
 //! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`. 200, also while the agent starts or is degraded; 503 if the
-//!   owner does not answer in time.
+//!   state thread does not answer in time.
 //! * `/ready` (GET, HEAD): the same body, but 503 until the first pass over the processes is done.
 //! * `/-/reload` (POST, PUT): reloads the configuration. 200 when that succeeded; 500 with the reason when it changed
 //!   nothing; 403 unless reloading by request is enabled.

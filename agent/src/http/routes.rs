@@ -47,12 +47,12 @@ pub(super) async fn respond<B>(
         }
     };
     service.counters.count_request(reply.status());
-    lent(service, reply, watch).await
+    lend_body(service, reply, watch).await
 }
 
 /// Registers the body as held by this connection, so that [`Unsent`](super::admission::Unsent) can close it if it
 /// does not read.
-async fn lent(service: &Service, reply: Reply, watch: &Arc<Watch>) -> Reply {
+async fn lend_body(service: &Service, reply: Reply, watch: &Arc<Watch>) -> Reply {
     let (head, body) = reply.into_parts();
     // The body is complete and in memory: this neither waits nor fails.
     let Ok(body) = body.collect().await;
@@ -79,8 +79,8 @@ async fn route<B>(service: &Service, request: &Request<B>, arrived: Instant) -> 
             })
             .await
         }
-        path if service.has_page && page::is_here(path) => {
-            if page::is_data(path)
+        path if service.has_page && page::has_path(path) => {
+            if page::is_data_path(path)
                 && let Err(refusal) = service.hosts.check(request)
             {
                 return page::refused(path, refusal.status(), refusal.text());
@@ -95,7 +95,7 @@ async fn route<B>(service: &Service, request: &Request<B>, arrived: Instant) -> 
 
 /// Whether `path` is one that is only read.
 fn is_read_only(service: &Service, path: &str) -> bool {
-    matches!(path, "/" | "/health" | "/ready") || service.has_page && page::is_here(path)
+    matches!(path, "/" | "/health" | "/ready") || service.has_page && page::has_path(path)
 }
 
 /// The exposition of the state thread, or the part that needs no state when the client's time is over. That time counts

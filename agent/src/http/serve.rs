@@ -83,12 +83,12 @@ async fn serve_one(
                 // flood, the connection would be evicted before its request is read.
                 tokio::task::yield_now().await;
             }
-            Err(error) if concerns_client(&error) => {}
+            Err(error) if is_client_abort(&error) => {}
             Err(error) => {
-                if listener.is_asked() {
+                if listener.has_waiting_connection() {
                     service.counters.count_accept_error();
                     log::debug!("cannot accept a connection: {error}");
-                    if slots.make_room() {
+                    if slots.evict_one() {
                         tokio::task::yield_now().await; // lets the evicted connection close
                         continue;
                     }
@@ -106,7 +106,7 @@ async fn serve_one(
 }
 
 /// Whether the client aborted its connection, as opposed to the agent being out of a resource.
-fn concerns_client(error: &io::Error) -> bool {
+fn is_client_abort(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused

@@ -22,7 +22,7 @@ pub struct Service {
     pub has_page: bool,
     /// Host names that requests for data may carry in `Host`.
     pub hosts: Hosts,
-    /// Gets the answers of the owner of the state.
+    /// Gets the answers of the state thread.
     pub answers: Answers,
     /// Writes the answer to a scrape if the state thread does not answer in time.
     pub stateless: StatelessPart,

@@ -28,7 +28,7 @@ pub enum Timeout {
     Header,
     /// The client did not read a response in time.
     Write,
-    /// The owner of the state did not answer a question in time.
+    /// The state thread did not answer a question in time.
     Owner,
 }
 

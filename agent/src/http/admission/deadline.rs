@@ -32,7 +32,7 @@ mod tests {
     use hyper::header::HeaderValue;
 
     #[test]
-    fn the_client_s_time_less_a_margin_counts_if_it_is_one() {
+    fn scrape_time_is_the_valid_client_timeout_less_a_margin() {
         let most = Duration::from_secs(10);
         let cases = [
             ("5", 4_900),

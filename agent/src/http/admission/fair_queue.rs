@@ -155,7 +155,7 @@ mod tests {
 
     /// The request was called but cancelled before its task could run.
     #[tokio::test]
-    async fn a_turn_that_is_not_taken_any_more_goes_on() {
+    async fn turn_of_a_cancelled_request_passes_to_the_next() {
         let (queue, order) = (Arc::new(FairQueue::default()), Arc::default());
         let first = queue.turn(origin(1)).await;
         let called = enqueue(&queue, 1, "called", &order).await;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 /// File descriptors kept for other uses than connections: programs and maps in the kernel (40), the runtime, the log,
 /// and the files that a pass and the readers of proportional memory have open at a time.
-const KEPT: u64 = 96;
+const RESERVED: u64 = 96;
 /// Number of connections allowed even if the descriptor limit leaves fewer.
-const FEWEST: usize = 4;
+const MIN_CONNECTIONS: usize = 4;
 
 /// Bounds of the HTTP server; tests use smaller ones.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct Limits {
     pub write: Duration,
     /// Time for a scrape, unless the client's timeout is shorter; equals the default scrape timeout of Prometheus.
     pub scrape: Duration,
-    /// Time for the owner of the state to answer a health question.
+    /// Time for the state thread to answer a health question.
     pub health: Duration,
     /// Time for open requests to finish after shutdown begins.
     pub drain: Duration,
@@ -72,10 +72,10 @@ impl Limits {
     /// that cannot open files misses processes. The second value is the descriptor limit needed for all connections,
     /// if `descriptors` is less.
     pub fn within(self, descriptors: u64) -> (Self, Option<u64>) {
-        let left = descriptors.saturating_sub(KEPT);
+        let left = descriptors.saturating_sub(RESERVED);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
-        let connections = self.connections.min(left.max(FEWEST));
-        let wanted = KEPT + self.connections as u64;
+        let connections = self.connections.min(left.max(MIN_CONNECTIONS));
+        let wanted = RESERVED + self.connections as u64;
         let limits = Self {
             connections,
             ..self
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_for_the_rest() {
+    fn connections_leave_descriptors_for_the_rest_of_the_agent() {
         let of = |descriptors| {
             let (limits, wanted) = Limits::default().within(descriptors);
             (limits.connections, wanted)

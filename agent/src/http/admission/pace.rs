@@ -16,20 +16,20 @@ use tokio::time::Instant;
 const SHARE: u32 = 6;
 /// A request is rare if no other came for this long. Less than a second, because scrapes of a one-second interval
 /// sometimes arrive a little early.
-const RARE: Duration = Duration::from_millis(900);
+const RARE_AFTER: Duration = Duration::from_millis(900);
 /// A request this soon after the end of a pass comes from a client that asks again as soon as it gets an answer.
 const AT_ONCE: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 /// Longest time for which a flood is remembered after its end.
-const MOST_UNCALM: Duration = Duration::from_secs(5);
+const MAX_FLOOD_MEMORY: Duration = Duration::from_secs(5);
 /// CPU time that passes may use in advance; the cost of the last pass if that is more.
-const FREE: Duration = Duration::from_millis(200);
+const BURST: Duration = Duration::from_millis(200);
 
 /// The debt of the passes so far. One per agent, shared by scrapes and the page.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Pace {
     /// When the last request arrived or the last pass began.
-    heard: Option<Instant>,
+    last_event: Option<Instant>,
     /// The instant until which the requests so far count as too frequent: each request moves it by one second.
     calm: Option<Instant>,
     /// When the last pass ended.
@@ -46,15 +46,15 @@ impl Pace {
         let since = |then: Option<Instant>| {
             then.map_or(Duration::MAX, |then| now.saturating_duration_since(then))
         };
-        let is_rare = since(self.heard) >= RARE && since(self.ended) >= AT_ONCE;
-        self.heard = Some(now);
+        let is_rare = since(self.last_event) >= RARE_AFTER && since(self.ended) >= AT_ONCE;
+        self.last_event = Some(now);
         let is_calm = self.calm.is_none_or(|calm| calm <= now);
         if is_rare && is_calm {
             // Requests have not been frequent, so the debt is forgiven.
             self.paid = None;
         }
         let from = self.calm.map_or(now, |calm| calm.max(now));
-        self.calm = Some((from + SECOND).min(now + MOST_UNCALM));
+        self.calm = Some((from + SECOND).min(now + MAX_FLOOD_MEMORY));
         is_rare
     }
 
@@ -71,7 +71,7 @@ impl Pace {
 
     /// Notes that a pass begins.
     pub(in crate::http) fn begun(&mut self, now: Instant) {
-        self.heard = Some(now);
+        self.last_event = Some(now);
     }
 
     /// Notes that the pass that started at `began` has ended at `now` and used `cost` of CPU time.
@@ -85,12 +85,12 @@ impl Pace {
     }
 
     /// Adds CPU time spent on the answer of the last pass after its end, such as compression.
-    pub(in crate::http) fn used_more(&mut self, cost: Duration) {
+    pub(in crate::http) fn add_cost(&mut self, cost: Duration) {
         self.paid = self.paid.map(|paid| paid + cost * SHARE);
     }
 
     fn allowance(&self) -> Duration {
-        self.cost.max(FREE) * SHARE
+        self.cost.max(BURST) * SHARE
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn client_that_asks_again_at_once_gets_a_fifth_of_a_core_at_most() {
+    fn immediate_repeats_use_at_most_a_fifth_of_a_core() {
         for cost in [1, 20, 100, 300, 900, 1500, 4000].map(ms) {
             let mut node = Node::new(cost);
             let mut now = Duration::ZERO;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_come_at_any_time_but_often_get_no_more() {
+    fn frequent_requests_use_at_most_a_fifth_of_a_core() {
         for period in [1, 10, 250, 500, 800].map(ms) {
             let mut node = Node::new(ms(300));
             let (mut arrives, mut free) = (Duration::ZERO, Duration::ZERO);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn scraper_with_an_interval_of_a_second_or_more_never_waits() {
+    fn scraper_with_interval_of_one_second_or_more_never_waits() {
         for interval in [1000, 1001, 5000, 15_000] {
             for cost in [10, 300, 800].map(ms) {
                 let mut node = Node::new(cost);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn client_that_pauses_before_each_burst_gets_no_more() {
+    fn bursts_after_pauses_use_at_most_a_fifth_of_a_core() {
         let mut node = Node::new(ms(300));
         let mut now = Duration::ZERO;
         while now < Duration::from_secs(1000) {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_flood_a_rare_scraper_does_not_wait() {
+    fn rare_scraper_does_not_wait_after_a_flood() {
         let mut node = Node::new(ms(300));
         let mut now = Duration::ZERO;
         for _ in 0..100 {
@@ -229,12 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn compression_counts_as_use() {
+    fn compression_time_delays_the_next_pass() {
         let mut node = Node::new(ms(300));
         let (_, end) = node.ask(Duration::ZERO);
         let (wait, end) = node.ask(end);
         assert_eq!(wait, Duration::ZERO);
-        node.pace.used_more(ms(100));
+        node.pace.add_cost(ms(100));
         let (wait, _) = node.ask(end);
         assert_eq!(wait, ms(300) * SHARE + ms(100) * SHARE - ms(600));
     }

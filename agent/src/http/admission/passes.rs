@@ -1,4 +1,4 @@
-//! Admission of passes: questions that cost the owner of the state CPU time (scrapes, looks for the page, lists of
+//! Admission of passes: questions that cost the state thread CPU time (scrapes, looks for the page, lists of
 //! processes). One pass runs at a time. Frequent ones wait as [`Pace`] decides, and none begins while clients hold
 //! too many unread answers ([`Unsent`]).
 
@@ -77,7 +77,7 @@ impl Passes {
     pub(in crate::http) fn pack(&self, body: &Bytes) -> Option<Bytes> {
         let began = Instant::now();
         let packed = self.unsent.packed(body);
-        self.pace().used_more(began.elapsed());
+        self.pace().add_cost(began.elapsed());
         packed
     }
 

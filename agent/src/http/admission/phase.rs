@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The stream and the service report events to the [`Watch`]; the connection's driver reads the deadline after each
-//! step. `Serving` has no deadline here, because the time limit for the owner of the state bounds it.
+//! step. `Serving` has no deadline here, because the time limit for the answer bounds it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -25,7 +25,7 @@ pub(in crate::http) enum Phase {
     Head,
     /// A response is being sent.
     Writing,
-    /// The owner of the state is working on the answer.
+    /// The request waits for the answer of the state thread.
     Serving,
 }
 

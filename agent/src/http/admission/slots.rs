@@ -68,7 +68,7 @@ impl ConnectionSlots {
 
     /// Evicts the connection that has waited longest, because the system has no descriptor for another. Returns
     /// whether there was one to evict.
-    pub(in crate::http) fn make_room(&self) -> bool {
+    pub(in crate::http) fn evict_one(&self) -> bool {
         self.evict(
             &mut self.open.lock().unwrap_or_else(PoisonError::into_inner),
             None,
@@ -140,70 +140,70 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_connection_that_waited_longest_gives_way() {
+    async fn longest_waiting_connection_is_evicted() {
         let (slots, counters) = slots(3);
-        let served = slots.take(here()).unwrap();
+        let served = slots.take(client_a()).unwrap();
         served.watch.serving();
-        let writing = slots.take(here()).unwrap();
+        let writing = slots.take(client_a()).unwrap();
         writing.watch.sending();
-        let head = slots.take(here()).unwrap();
+        let head = slots.take(client_a()).unwrap();
 
-        let newest = slots.take(here()).unwrap();
+        let newest = slots.take(client_a()).unwrap();
         newest.watch.serving();
         head.watch.evicted().await;
         drop(head);
-        let newest_again = slots.take(here()).unwrap();
+        let newest_again = slots.take(client_a()).unwrap();
         newest_again.watch.serving();
         writing.watch.evicted().await;
         assert_eq!((counters.read().evicted, counters.read().rejected), (2, 0));
 
-        assert!(slots.take(here()).is_none(), "all are being served");
+        assert!(slots.take(client_a()).is_none(), "all are being served");
         assert_eq!(
             (counters.read().connections, counters.read().rejected),
             (3, 1)
         );
         drop(served);
         assert_eq!(counters.read().connections, 2);
-        assert!(slots.take(here()).is_some());
+        assert!(slots.take(client_a()).is_some());
     }
 
-    fn here() -> ClientOrigin {
+    fn client_a() -> ClientOrigin {
         Ipv4Addr::new(10, 0, 0, 1).into()
     }
 
-    fn there() -> ClientOrigin {
+    fn client_b() -> ClientOrigin {
         Ipv4Addr::new(10, 0, 0, 2).into()
     }
 
     #[tokio::test]
-    async fn client_with_most_connections_loses_its_own() {
+    async fn new_connection_evicts_one_of_the_client_with_most() {
         let (slots, counters) = slots(3);
-        let oldest = slots.take(here()).unwrap();
-        let flood = [0, 1].map(|_| slots.take(there()).unwrap());
-        let _third = slots.take(there()).unwrap();
+        let oldest = slots.take(client_a()).unwrap();
+        let flood = [0, 1].map(|_| slots.take(client_b()).unwrap());
+        let _third = slots.take(client_b()).unwrap();
         flood[0].watch.evicted().await;
-        let _second = slots.take(here()).unwrap();
+        let _second = slots.take(client_a()).unwrap();
         flood[1].watch.evicted().await;
-        // Now most connections are from `here`.
-        let _fourth = slots.take(there()).unwrap();
+        // Now most connections are from client a.
+        let _fourth = slots.take(client_b()).unwrap();
         oldest.watch.evicted().await;
         assert_eq!((counters.read().evicted, counters.read().rejected), (3, 0));
     }
 
     #[tokio::test]
-    async fn client_with_most_requests_gives_way_to_others_but_not_to_itself() {
+    async fn served_connection_is_evicted_only_for_a_client_with_fewer() {
         let (slots, counters) = slots(4);
-        let idle = slots.take(here()).unwrap();
-        let served = [0, 1, 2].map(|_| slots.take(there()).unwrap());
+        let idle = slots.take(client_a()).unwrap();
+        let served = [0, 1, 2].map(|_| slots.take(client_b()).unwrap());
         served.iter().for_each(|slot| slot.watch.serving());
-        assert!(slots.take(there()).is_none());
-        let second = slots.take(here()).unwrap();
+        assert!(slots.take(client_b()).is_none());
+        let second = slots.take(client_a()).unwrap();
         served[0].watch.evicted().await;
         second.watch.serving();
         assert_eq!((counters.read().evicted, counters.read().rejected), (1, 1));
-        // Each origin has two, so neither has more than the other, and the idle one is from `here`.
-        assert!(slots.take(there()).is_none());
-        let _third = slots.take(here()).unwrap();
+        // Each origin has two, so neither has more than the other, and the idle one is from client a.
+        assert!(slots.take(client_b()).is_none());
+        let _third = slots.take(client_a()).unwrap();
         idle.watch.evicted().await;
     }
 }

@@ -25,13 +25,13 @@ use crate::http::gzip;
 
 /// How long clients may hold a buffer while others wait for memory.
 const GRACE: Duration = Duration::from_secs(1);
-/// Smaller answers, in bytes, are not counted; each connection has at most one.
-const SMALL: usize = 32 * 1024;
+/// Smallest answer that is counted, in bytes; each connection has at most one smaller answer.
+const MIN_COUNTED: usize = 32 * 1024;
 
 /// Counts the buffers of unread answers and limits them to [`Limits::unsent_bytes`](super::Limits::unsent_bytes).
 #[derive(Debug)]
 pub(in crate::http) struct Unsent {
-    most: usize,
+    max_bytes: usize,
     counters: Arc<HttpCounters>,
     buffers: Mutex<Buffers>,
     released: Notify,
@@ -64,21 +64,21 @@ enum Remedy {
 impl Unsent {
     pub(in crate::http) fn new(counters: Arc<HttpCounters>) -> Arc<Self> {
         Arc::new(Self {
-            most: counters.limits().unsent_bytes,
+            max_bytes: counters.limits().unsent_bytes,
             counters,
             buffers: Mutex::default(),
             released: Notify::new(),
         })
     }
 
-    /// Counts `body` from now until all its clones are dropped. Bodies below [`SMALL`] are not counted.
+    /// Counts `body` from now until all its clones are dropped. Bodies below [`MIN_COUNTED`] are not counted.
     pub(in crate::http) fn hold(self: &Arc<Self>, body: impl Into<Bytes>) -> Bytes {
         let body = body.into();
-        if body.len() < SMALL {
+        if body.len() < MIN_COUNTED {
             return body;
         }
         let id = self.lock().add(&body, Instant::now());
-        self.tell();
+        self.update_counter();
         let unsent = Arc::clone(self);
         Bytes::from_owner(CountedBody { body, id, unsent })
     }
@@ -99,7 +99,7 @@ impl Unsent {
 
     /// Compresses `body` and counts the result; `None` if there is no memory for that.
     pub(in crate::http) fn packed(self: &Arc<Self>, body: &Bytes) -> Option<Bytes> {
-        if self.lock().bytes + body.len() > self.most {
+        if self.lock().bytes + body.len() > self.max_bytes {
             return None;
         }
         gzip::compress(body).ok().map(|packed| self.hold(packed))
@@ -112,7 +112,7 @@ impl Unsent {
             let released = self.released.notified();
             let until = {
                 let mut buffers = self.lock();
-                if buffers.bytes <= self.most / 2 {
+                if buffers.bytes <= self.max_bytes / 2 {
                     return;
                 }
                 let now = Instant::now();
@@ -133,7 +133,7 @@ impl Unsent {
         self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self) {
+    fn update_counter(&self) {
         self.counters.set_unsent(self.lock().bytes);
     }
 }
@@ -232,7 +232,7 @@ impl Drop for CountedBody {
             let released = buffers.all.remove(&self.id);
             buffers.bytes -= released.map_or(0, |buffer| buffer.bytes);
         }
-        self.unsent.tell();
+        self.unsent.update_counter();
         self.unsent.released.notify_waiters();
     }
 }
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    const SIZE: usize = SMALL;
+    const SIZE: usize = MIN_COUNTED;
 
     fn unsent() -> (Arc<Unsent>, Arc<HttpCounters>) {
         let limits = Limits {
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_of_one_body_count_once_and_until_the_last_ends() {
+    async fn shared_body_counts_once_until_its_last_answer_ends() {
         let (unsent, counters) = unsent();
         let body = unsent.hold(body());
         let answers = [1, 2, 3].map(|host| unsent.lend(body.clone(), &watch(host)));
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(counters.read().unsent.bytes, SIZE as u64);
         drop(rest);
         assert_eq!(counters.read().unsent.bytes, 0);
-        assert_eq!(unsent.hold(vec![0; SMALL - 1]).len(), SMALL - 1);
+        assert_eq!(unsent.hold(vec![0; MIN_COUNTED - 1]).len(), MIN_COUNTED - 1);
         assert_eq!(
             counters.read().unsent.bytes,
             0,
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn clients_that_do_not_read_are_closed_after_a_second_and_not_before() {
+    async fn unread_connections_close_after_one_second() {
         let (unsent, counters) = unsent();
         let (old, new) = (unsent.hold(body()), unsent.hold(body()));
         let (slow, slower) = (watch(1), watch(1));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn room_is_there_as_soon_as_a_client_has_read() {
+    async fn room_is_free_once_a_client_has_read() {
         let (unsent, counters) = unsent();
         let (old, new) = (unsent.hold(body()), unsent.hold(body()));
         let reading = async {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_buffer_of_the_origin_with_most_answers_goes_first() {
+    async fn buffer_of_the_origin_with_most_answers_closes_first() {
         let (unsent, _) = unsent();
         let now = Instant::now() + GRACE;
         let (honest, old, new) = (

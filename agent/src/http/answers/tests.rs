@@ -21,7 +21,7 @@ async fn next_reply(inbox: &mut mpsc::Receiver<Question>) -> oneshot::Sender<Byt
 }
 
 #[tokio::test]
-async fn coinciding_scrapes_share_one_answer_and_later_ones_do_not() {
+async fn concurrent_scrapes_share_one_answer_and_later_ones_do_not() {
     let (answers, mut inbox) = idle_state();
     let clone = answers.clone();
     let asking = async { tokio::join!(answers.metrics(), clone.metrics(), answers.metrics()) };
@@ -46,7 +46,7 @@ async fn coinciding_scrapes_share_one_answer_and_later_ones_do_not() {
 }
 
 #[tokio::test]
-async fn request_that_gives_up_takes_no_answer_from_the_others() {
+async fn cancelled_request_leaves_the_answer_to_the_others() {
     let (answers, mut inbox) = idle_state();
     let ask = || {
         let answers = answers.clone();
@@ -61,7 +61,7 @@ async fn request_that_gives_up_takes_no_answer_from_the_others() {
 }
 
 #[tokio::test]
-async fn no_request_gets_a_pass_that_began_before_it_arrived() {
+async fn request_during_a_pass_gets_the_next_pass() {
     let (answers, mut inbox) = idle_state();
     let ask = || {
         let answers = answers.clone();
@@ -89,7 +89,7 @@ async fn no_request_gets_a_pass_that_began_before_it_arrived() {
 static SPENT_MS: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::test(start_paused = true)]
-async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_most() {
+async fn requests_without_pause_use_at_most_a_fifth_of_a_core() {
     const COST_MS: u64 = 100;
     const SECONDS: u64 = 100;
     let counters = Arc::<HttpCounters>::default();
@@ -126,7 +126,7 @@ async fn clients_that_ask_without_pause_cause_passes_on_a_fifth_of_a_core_at_mos
 }
 
 #[tokio::test]
-async fn a_dropped_reply_or_inbox_is_no_answer() {
+async fn dropped_reply_or_inbox_makes_the_state_unavailable() {
     let (answers, mut inbox) = idle_state();
     let dropping = async { drop(next_reply(&mut inbox).await) };
     let (answer, ()) = tokio::join!(answers.metrics(), dropping);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_of_the_kernel_is_appended_and_no_name_is_no_name() {
+    fn kernel_domain_is_appended_and_placeholder_names_are_ignored() {
         assert_eq!(known(&["n"], "d.example", &[]), ["n", "n", "n.d.example"]);
         let table = "127.0.0.1 localhost ads.example".to_owned();
         for none in ["", "localhost", "(none)"] {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_the_root_of_the_host_are_read() {
+    fn files_below_rootfs_are_read() {
         let root = tempfile::tempdir().unwrap();
         let etc = root.path().join("etc");
         std::fs::create_dir(&etc).unwrap();

@@ -64,7 +64,7 @@ impl Hosts {
         let Some(host) = host_of(authority.trim()) else {
             return Err(Refusal::Name(None));
         };
-        let Host::Name(name) = host else {
+        let RequestedHost::Name(name) = host else {
             return Ok(());
         };
         let is_allowed = name == "localhost" || self.0.contains(&name);
@@ -95,22 +95,22 @@ impl Refusal {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Host {
+enum RequestedHost {
     Address,
     /// In lower case, without a trailing dot.
     Name(String),
 }
 
 /// The host of `host`, `host:port`, `[address]` or `[address]:port`.
-fn host_of(authority: &str) -> Option<Host> {
+fn host_of(authority: &str) -> Option<RequestedHost> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         address.parse::<Ipv6Addr>().ok()?;
-        return is_port(port).then_some(Host::Address);
+        return is_port(port).then_some(RequestedHost::Address);
     }
     // An IPv6 address without brackets is not valid here and has no port, but it cannot be a name either.
     if authority.parse::<Ipv6Addr>().is_ok() {
-        return Some(Host::Address);
+        return Some(RequestedHost::Address);
     }
     let name = match authority.find(':') {
         Some(at) => is_port(&authority[at..]).then_some(&authority[..at])?,
@@ -118,8 +118,8 @@ fn host_of(authority: &str) -> Option<Host> {
     };
     let name = normalized(name)?;
     match name.parse::<Ipv4Addr>() {
-        Ok(_) => Some(Host::Address),
-        Err(_) => Some(Host::Name(name)),
+        Ok(_) => Some(RequestedHost::Address),
+        Err(_) => Some(RequestedHost::Name(name)),
     }
 }
 
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn one_host_is_demanded_but_of_http_1_0() {
+    fn exactly_one_host_header_is_required_except_in_http_1_0() {
         let hosts = Hosts::default();
         let check =
             |version, target, names: &[&'static str]| hosts.check(&request(version, target, names));

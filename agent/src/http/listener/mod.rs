@@ -1,7 +1,7 @@
 //! Listening sockets, TCP and Unix, bound by the agent or passed by systemd. Accepted connections are served alike.
 //!
-//! In: a [`ListenAddress`], or the sockets that systemd passed. Out: [`Listener`], or a [`BindError`] that says what
-//! to do.
+//! In: a [`ListenAddress`], or the sockets that systemd passed. Out: [`Listener`], or a [`BindError`] that says how
+//! to fix it.
 
 mod directories;
 mod passed;
@@ -57,7 +57,7 @@ impl Listener {
     /// Binds `address` and listens on it.
     ///
     /// # Errors
-    /// The address cannot be bound; the error says what to do.
+    /// The address cannot be bound; the error says how to fix it.
     pub async fn bind(address: &ListenAddress) -> Result<Self, BindError> {
         let bound = match address {
             ListenAddress::Tcp(tcp) => tcp::bind(tcp).await.map(Socket::Tcp),
@@ -75,7 +75,7 @@ impl Listener {
     /// Takes over all sockets that systemd passed to this process. Call this once only.
     ///
     /// # Errors
-    /// No socket was passed, or a descriptor is no listening socket; the error says what to do.
+    /// No socket was passed, or a descriptor is no listening socket; the error says how to fix it.
     pub fn passed() -> Result<Vec<Self>, BindError> {
         passed::take().map_err(|reason| BindError {
             flag: "--web.systemd-socket".to_owned(),
@@ -122,7 +122,7 @@ impl Listener {
 
     /// Whether a connection waits to be accepted. An error of `accept` does not show that: without a free descriptor
     /// it fails before the kernel checks for a connection.
-    pub(super) fn is_asked(&self) -> bool {
+    pub(super) fn has_waiting_connection(&self) -> bool {
         let socket = match &self.0 {
             Socket::Tcp(socket) => socket.as_fd(),
             Socket::Unix { socket, .. } => socket.as_fd(),

@@ -37,7 +37,7 @@ pub(super) struct SocketFile {
 /// because it changes the umask of the process for a moment.
 pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), String> {
     directories::check(path)?;
-    make_room(path)?;
+    remove_stale_socket(path)?;
     let said = |error: io::Error| reason(&error);
     let socket = UnixSocket::new_stream().map_err(said)?;
     bind_with_mode(&socket, path).map_err(said)?;
@@ -57,7 +57,7 @@ fn bind_with_mode(socket: &UnixSocket, path: &Path) -> io::Result<()> {
 }
 
 /// Removes the file at `path` if it is a socket without a listener.
-fn make_room(path: &Path) -> Result<(), String> {
+fn remove_stale_socket(path: &Path) -> Result<(), String> {
     match fs::symlink_metadata(path) {
         Err(_) => return Ok(()), // no file there, or bind reports the error
         Ok(found) if !found.file_type().is_socket() => {
@@ -145,7 +145,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[tokio::test]
-    async fn a_socket_is_for_owner_and_group_and_goes_with_the_listener() {
+    async fn socket_file_has_its_mode_and_disappears_with_the_listener() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         let (listener, file) = bind(&path).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_socket_on_which_nobody_listens_is_replaced() {
+    async fn only_socket_without_listener_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         // std leaves the file behind, like a process that is killed.
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn socket_has_its_mode_before_it_is_bound_whatever_the_umask() {
+    async fn socket_mode_is_set_before_bind_under_any_umask() {
         let directory = tempfile::tempdir().unwrap();
         for (name, mask) in [("a", 0o000), ("b", 0o022), ("c", 0o077)] {
             let path = directory.path().join(name);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_directory_that_is_missing_is_told_with_the_remedy() {
+    async fn missing_directory_is_an_error_with_the_remedy() {
         let directory = tempfile::tempdir().unwrap();
         let error = bind(&directory.path().join("no/s")).unwrap_err();
         assert!(error.contains("RuntimeDirectory="), "{error}");

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_readable_without_a_script() {
+    fn page_without_script_is_complete() {
         let page = table(&overview("nginx"), "/m/x");
         let row = "<tr><th scope=\"row\"><bdi class=\"name\">nginx</bdi> <bdi class=\"labels\">unit=&quot;&lt;b>&quot;</bdi></th>\
             <td>50.0</td><td>2.0 KiB</td><td>2</td><td>3</td><td>10 B</td><td>0 B</td><td>–</td><td>1.0</td></tr>";
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_names_are_text() {
+    fn hostile_names_are_escaped() {
         let hostile = "</th><script>alert(1)</script>\u{202e}{rows}&\" onload=x";
         let page = table(&overview(hostile), "/metrics");
         assert_eq!(page.matches("<script").count(), 1, "{page}");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_it_loads_is_beside_it() {
+    fn page_links_are_relative() {
         let page = table(&overview("a"), "/metrics");
         let mut links = page.split(['"', '\'']).filter(|word| word.contains('/'));
         assert!(

@@ -68,12 +68,12 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Whether `path` belongs to the page.
-pub(super) fn is_here(path: &str) -> bool {
-    is_data(path) || FILES.iter().any(|(name, ..)| *name == path)
+pub(super) fn has_path(path: &str) -> bool {
+    is_data_path(path) || FILES.iter().any(|(name, ..)| *name == path)
 }
 
 /// Whether the response at `path` shows data of the node.
-pub(super) fn is_data(path: &str) -> bool {
+pub(super) fn is_data_path(path: &str) -> bool {
     ["/", GROUPS, PROCESSES].contains(&path)
 }
 
@@ -85,7 +85,7 @@ pub(super) fn refused(path: &str, status: StatusCode, reason: String) -> Reply {
     }
 }
 
-/// The response for a path that [`is_here`].
+/// The response for a path that [`has_path`].
 pub(super) async fn show(
     service: &Service,
     path: &str,
@@ -114,7 +114,7 @@ async fn table(service: &Service) -> Reply {
     match overview(service).await {
         Ok(overview) => {
             let table = || html::table(&overview, &service.telemetry_path).into_bytes();
-            roomy(service, HTML, table).await
+            reply_with_memory(service, HTML, table).await
         }
         Err(reason) => reply(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -126,14 +126,14 @@ async fn table(service: &Service) -> Reply {
 
 async fn groups(service: &Service) -> Reply {
     match overview(service).await {
-        Ok(overview) => roomy(service, JSON, || json_text(&*overview)).await,
+        Ok(overview) => reply_with_memory(service, JSON, || json_text(&*overview)).await,
         Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
 }
 
 /// A response with the body that `make` writes, once there is memory for it beside the unread answers; 503 if
 /// there is none within the time of a scrape.
-async fn roomy(
+async fn reply_with_memory(
     service: &Service,
     content_type: &'static str,
     make: impl FnOnce() -> Vec<u8>,
@@ -179,7 +179,7 @@ async fn processes(service: &Service, query: &str) -> Reply {
     };
     let answer = service.answers.processes(group);
     match service.within(service.limits.scrape, answer).await {
-        Ok(Some(processes)) => roomy(service, JSON, || json_text(&processes)).await,
+        Ok(Some(processes)) => reply_with_memory(service, JSON, || json_text(&processes)).await,
         Ok(None) => failure(StatusCode::NOT_FOUND, "this group no longer exists"),
         Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_named_by_its_number() {
+    fn group_query_accepts_ids_only() {
         for (query, expected) in [
             ("group=7", Some(7)),
             ("a=b&group=18446744073709551615&group=1", Some(u64::MAX)),

@@ -37,13 +37,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_is_text() {
+    fn markup_is_escaped() {
         let shown = Shown::of("<img src=x onerror=\"a&b\">");
         assert_eq!(html(&shown), "&lt;img src=x onerror=&quot;a&amp;b&quot;>");
     }
 
     #[test]
-    fn sizes_are_short() {
+    fn sizes_have_one_decimal_and_the_largest_fitting_unit() {
         for (value, expected) in [
             (0.0, "0 B"),
             (1023.0, "1023 B"),

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::files::Files;
 use super::tls;
-use super::users::Users;
+use super::users::WebUsers;
 use crate::config::{Error, WebConfig};
 use crate::http::admission::FairQueue;
 
@@ -19,12 +19,12 @@ pub(in crate::http) struct Access {
     /// The TLS configuration, if connections use TLS.
     pub(in crate::http) tls: Option<Arc<ServerConfig>>,
     /// The users whose requests are answered.
-    pub(in crate::http) users: Users,
+    pub(in crate::http) users: WebUsers,
     headers: HeaderMap,
 }
 
 impl Access {
-    /// Reads the file at `path` and the files that it names, and records their stamps in `files`. Users with the same
+    /// Reads the file at `path` and the files that it names, and records their stamps in `files`. WebUsers with the same
     /// hash as in `before` keep their verified password and need no new hash.
     pub(super) fn read(
         path: &Path,
@@ -43,7 +43,7 @@ impl Access {
             tls: tls
                 .map(|tls| tls::server_config(&config, tls, files))
                 .transpose()?,
-            users: Users::new(
+            users: WebUsers::new(
                 &config,
                 Arc::clone(hashing),
                 before.map(|access| &access.users),

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_happens_to_a_file_is_seen() {
+    fn file_that_appears_changes_or_disappears_has_changed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
         let mut files = Files::default();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn only_files_of_some_size_are_read() {
+    fn directory_or_too_large_file_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let mut files = Files::default();
         let refused = files.read(directory.path()).unwrap_err().to_string();

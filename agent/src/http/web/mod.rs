@@ -90,24 +90,24 @@ impl Web {
             && checked.at.elapsed() >= PAUSE
         {
             let (this, counters) = (Arc::clone(self), Arc::clone(counters));
-            let look = move || {
-                this.look(&mut checked.files, &counters);
+            let reread = move || {
+                this.reread_if_changed(&mut checked.files, &counters);
                 checked.at = Instant::now();
             };
             // If no thread can be started, the last configuration stays in force, too.
-            let _ = tokio::task::spawn_blocking(look).await;
+            let _ = tokio::task::spawn_blocking(reread).await;
         }
-        self.last()
+        self.latest()
     }
 
     /// The configuration of the last successful reading.
-    fn last(&self) -> Arc<Access> {
+    fn latest(&self) -> Arc<Access> {
         Arc::clone(&self.access.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the files again if one of them changed. A failed reading changes nothing, and is not repeated until a
     /// file changes again.
-    fn look(&self, files: &mut Files, counters: &HttpCounters) {
+    fn reread_if_changed(&self, files: &mut Files, counters: &HttpCounters) {
         if !files.have_changed() {
             return;
         }
@@ -125,7 +125,7 @@ impl Web {
     }
 
     fn read(&self, files: &mut Files) -> Result<Access, String> {
-        let before = self.last();
+        let before = self.latest();
         let access = Access::read(&self.path, files, &self.hashing, Some(&before));
         let access = access.map_err(|error| error.to_string())?;
         if access.tls.is_some() != self.is_secure {

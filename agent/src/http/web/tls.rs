@@ -32,7 +32,7 @@ pub(super) fn server_config(
     tls: &Tls,
     files: &mut Files,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let mut reader = Reader { config, files };
+    let mut reader = PemReader { config, files };
     let provider = Arc::new(provider(config, tls)?);
     let chain = reader.certificates(&tls.cert)?;
     let key = reader.key(&tls.key)?;
@@ -128,12 +128,12 @@ fn unknown(config: &WebConfig, key: &str, wanted: &Text, known: &str) -> Error {
 }
 
 /// Reads PEM files and inline PEM; errors name the place of an unusable one.
-struct Reader<'a> {
+struct PemReader<'a> {
     config: &'a WebConfig,
     files: &'a mut Files,
 }
 
-impl Reader<'_> {
+impl PemReader<'_> {
     fn certificates(&mut self, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
         let text = self.text(pem)?;
         let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
@@ -171,10 +171,10 @@ impl Reader<'_> {
         }
     }
 
-    fn unusable(&self, pem: &Pem, what: &str) -> Error {
+    fn unusable(&self, pem: &Pem, cause: &str) -> Error {
         let cause = match pem {
-            Pem::File(_, path, _) => format!("{}: {what}", path.display()),
-            Pem::Inline(..) => what.to_owned(),
+            Pem::File(_, path, _) => format!("{}: {cause}", path.display()),
+            Pem::Inline(..) => cause.to_owned(),
         };
         self.config.unusable(pem.line(), pem.key(), cause)
     }
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn suites_and_curves_have_the_names_of_go_and_the_order_of_the_file() {
+    fn suites_and_curves_use_go_names_in_file_order() {
         let of_12 = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
         let found =
             provider_of(&["TLS_AES_128_GCM_SHA256", of_12], &["CurveP384", "X25519"]).unwrap();

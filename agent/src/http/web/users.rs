@@ -22,15 +22,15 @@ use crate::config::{Error, Text, WebConfig};
 use crate::http::admission::{ClientOrigin, FairQueue};
 
 /// The users whose requests are answered.
-pub(in crate::http) struct Users {
-    known: HashMap<String, Arc<User>>,
+pub(in crate::http) struct WebUsers {
+    known: HashMap<String, Arc<WebUser>>,
     /// The user with the costliest hash. An unknown user's password is checked against it, so that unknown names take
     /// as long as known ones.
-    decoy: Option<Arc<User>>,
+    decoy: Option<Arc<WebUser>>,
     hashing: Arc<FairQueue>,
 }
 
-struct User {
+struct WebUser {
     hash: String,
     /// The key of the digest; random, so that a digest is worthless elsewhere.
     key: Key,
@@ -38,13 +38,13 @@ struct User {
     proven: OnceLock<Tag>,
 }
 
-impl Users {
+impl WebUsers {
     /// The users of `config`, whose hashes run in the queue `hashing`. A user with the same hash as in `before` keeps
     /// the verified password.
     pub(super) fn new(
         config: &WebConfig,
         hashing: Arc<FairQueue>,
-        before: Option<&Users>,
+        before: Option<&WebUsers>,
     ) -> Result<Self, Error> {
         let mut known = HashMap::new();
         let mut costliest = (0, None);
@@ -53,7 +53,7 @@ impl Users {
             let known_before = before.and_then(|users| users.known.get(name));
             let user = match known_before.filter(|user| user.hash == hash.text) {
                 Some(user) => Arc::clone(user),
-                None => Arc::new(User::new(&hash.text).map_err(|_| {
+                None => Arc::new(WebUser::new(&hash.text).map_err(|_| {
                     config.unusable(hash.line, name, "the kernel gives no random numbers")
                 })?),
             };
@@ -98,7 +98,7 @@ impl Users {
     }
 }
 
-impl User {
+impl WebUser {
     fn new(hash: &str) -> Result<Self, Unspecified> {
         Ok(Self {
             hash: hash.to_owned(),
@@ -150,7 +150,7 @@ fn credentials(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
 }
 
 /// Shows the names only, no hashes.
-impl fmt::Debug for Users {
+impl fmt::Debug for WebUsers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.known.keys()).finish()
     }
@@ -160,11 +160,11 @@ impl fmt::Debug for Users {
 mod tests {
     use super::*;
 
-    fn users(of: &[(&str, &str)]) -> Result<Users, Error> {
+    fn users(of: &[(&str, &str)]) -> Result<WebUsers, Error> {
         users_after(of, None)
     }
 
-    fn users_after(of: &[(&str, &str)], before: Option<&Users>) -> Result<Users, Error> {
+    fn users_after(of: &[(&str, &str)], before: Option<&WebUsers>) -> Result<WebUsers, Error> {
         let user = |(name, hash): &(&str, &str)| {
             let text = (*hash).to_owned();
             ((*name).to_owned(), Text { text, line: 2 })
@@ -175,16 +175,16 @@ mod tests {
             headers: Vec::new(),
             users: of.iter().map(user).collect(),
         };
-        Users::new(&config, Arc::default(), before)
+        WebUsers::new(&config, Arc::default(), before)
     }
 
-    async fn admit(users: &Users, authorization: Option<&HeaderValue>) -> bool {
+    async fn admit(users: &WebUsers, authorization: Option<&HeaderValue>) -> bool {
         let origin = std::net::Ipv4Addr::LOCALHOST.into();
         users.admit(authorization, origin).await
     }
 
     /// Whether the credentials are admitted without a hash.
-    async fn is_known(users: &Users, text: &str) -> bool {
+    async fn is_known(users: &WebUsers, text: &str) -> bool {
         let _turn = users
             .hashing
             .turn(std::net::Ipv4Addr::LOCALHOST.into())
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_right_password_of_a_known_user_is_admitted() {
+    async fn only_right_password_of_known_user_is_admitted() {
         let hash = |password: &str| bcrypt::hash(password, 4).unwrap();
         let (of_a, of_b) = (hash("x:y"), hash("z"));
         let users = users(&[("a", &of_a), ("b", &of_b)]).unwrap();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_that_was_right_is_not_hashed_again() {
+    async fn verified_password_is_not_hashed_again() {
         let hash = bcrypt::hash("x", 4).unwrap();
         let users = users(&[("a", &hash)]).unwrap();
         assert!(admit(&users, Some(&basic("a:x"))).await);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hashes_that_others_made_are_understood() {
+    async fn hashes_made_by_go_are_accepted() {
         // The decoy hash of the exporter toolkit, made by Go; `2a`, `2b` and `2y` mean the same.
         let hash = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
         let of_b = hash.replace("2y", "2a");
@@ -256,20 +256,20 @@ mod tests {
     }
 
     #[test]
-    fn the_decoy_is_as_costly_as_the_costliest() {
+    fn decoy_has_the_highest_cost_of_all_users() {
         let (cheap, costly) = (bcrypt::hash("x", 4).unwrap(), bcrypt::hash("x", 5).unwrap());
         let users = users(&[("a", &cheap), ("b", &costly), ("c", &cheap)]).unwrap();
         assert_eq!(users.decoy.unwrap().hash, costly);
     }
 
     #[tokio::test]
-    async fn without_users_anybody_may_ask() {
+    async fn without_users_every_request_is_admitted() {
         let users = users(&[]).unwrap();
         assert!(admit(&users, None).await && admit(&users, Some(&basic("a:x"))).await);
     }
 
     #[test]
-    fn malformed_hash_is_refused_and_not_shown() {
+    fn malformed_hash_is_refused_without_showing_it() {
         for hash in ["secret", "", "$2y$03$", "$1$10$QOauhQNbBCuQDKes6eFzPe"] {
             let refused = users(&[("a", hash)]).unwrap_err().to_string();
             assert_eq!(
