@@ -6,12 +6,12 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use super::yaml::{self, Pair, Repeated, YamlNode, YamlValue};
-use super::{Config, Error, Fault, Item, Key, Text, Warning, suggest};
+use super::problems::{Problems, TEMPLATE};
+use super::yaml::{self, Pair, YamlNode, YamlValue};
+use super::{Config, Error, Fault, Item, Key, Text, Warning, labels};
 
 const TOP: &str = "process_names";
 const LIST: &str = "a list of strings (in brackets, or each behind a dash)";
-pub(super) const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
 
 /// Parses `text`, the content of the file `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
@@ -20,22 +20,22 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
         line: error.line,
         cause: explained(error.cause),
     })?;
-    let mut reader = ItemReader {
+    let mut problems = Problems {
         path,
         warnings: Vec::new(),
     };
     document
         .repeated
         .into_iter()
-        .for_each(|key| reader.warn_of_repeated(key));
+        .for_each(|key| problems.warn_of_repeated(key));
     let items = match document.root {
-        Some(root) => reader.root(&root)?,
+        Some(root) => root_items(&root, &mut problems)?,
         None => Vec::new(),
     };
     Ok(Config {
         path: Some(path.to_owned()),
         items,
-        warnings: reader.warnings,
+        warnings: problems.warnings,
     })
 }
 
@@ -58,234 +58,153 @@ fn explained(cause: String) -> String {
     }
 }
 
-pub(super) struct ItemReader<'a> {
-    path: &'a Path,
-    warnings: Vec<Warning>,
+fn root_items(root: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Item>, Error> {
+    let pairs = match &root.value {
+        YamlValue::Null => return Ok(Vec::new()),
+        YamlValue::Map(pairs) => pairs,
+        _ => {
+            return Err(problems.wrong(root, "top level", "a map with the key process_names"));
+        }
+    };
+    let mut names = None;
+    for (key, value) in pairs {
+        match &key.value {
+            YamlValue::Scalar(text) if text == TOP => names = Some(value),
+            _ => problems.warn_unknown(key, &[TOP]),
+        }
+    }
+    match names.map(|names| (names, &names.value)) {
+        None | Some((_, YamlValue::Null)) => Ok(Vec::new()),
+        Some((_, YamlValue::List(items))) => items
+            .iter()
+            .enumerate()
+            .map(|(index, node)| item(index, node, problems))
+            .collect(),
+        Some((names, _)) => Err(problems.wrong(
+            names,
+            TOP,
+            "a list of items (each begins with a dash: - comm: [bash])",
+        )),
+    }
 }
 
-impl ItemReader<'_> {
-    fn root(&mut self, root: &YamlNode) -> Result<Vec<Item>, Error> {
-        let pairs = match &root.value {
-            YamlValue::Null => return Ok(Vec::new()),
-            YamlValue::Map(pairs) => pairs,
-            _ => {
-                return Err(self.wrong(root, "top level", "a map with the key process_names"));
-            }
+fn item(index: usize, node: &YamlNode, problems: &mut Problems<'_>) -> Result<Item, Error> {
+    let label = format!("item {} of process_names", index + 1);
+    let pairs = match &node.value {
+        YamlValue::Null => &[][..],
+        YamlValue::Map(pairs) => pairs,
+        _ => {
+            return Err(problems.wrong(
+                node,
+                &label,
+                "a map with comm, exe, cmdline, user or cgroup (such as comm: [bash])",
+            ));
+        }
+    };
+    let mut item = Item {
+        line: node.line,
+        ..Item::default()
+    };
+    let first_warning = problems.warnings.len();
+    problems.warn_of_tag(None, node);
+    for (key, value) in pairs {
+        let known = match &key.value {
+            YamlValue::Scalar(text) => Key::ALL.into_iter().find(|key| key.as_str() == text),
+            _ => None,
         };
-        let mut names = None;
-        for (key, value) in pairs {
-            match &key.value {
-                YamlValue::Scalar(text) if text == TOP => names = Some(value),
-                _ => self.warn(key, &[TOP]),
-            }
-        }
-        match names.map(|names| (names, &names.value)) {
-            None | Some((_, YamlValue::Null)) => Ok(Vec::new()),
-            Some((_, YamlValue::List(items))) => items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| self.item(index, item))
-                .collect(),
-            Some((names, _)) => Err(self.wrong(
-                names,
-                TOP,
-                "a list of items (each begins with a dash: - comm: [bash])",
-            )),
+        match known {
+            Some(Key::Name) => item.name = name(value, problems)?,
+            Some(Key::Comm) => item.comm = list(Key::Comm, value, problems)?,
+            Some(Key::Exe) => item.exe = list(Key::Exe, value, problems)?,
+            Some(Key::Cmdline) => item.cmdline = list(Key::Cmdline, value, problems)?,
+            Some(Key::User) => item.user = list(Key::User, value, problems)?,
+            Some(Key::Cgroup) => item.cgroup = list(Key::Cgroup, value, problems)?,
+            Some(Key::Exclude) => item.exclude = truth(Key::Exclude, value, problems)?,
+            Some(Key::Labels) => item.labels = labels::parse(value, problems)?,
+            Some(Key::MaxGroups) => item.max_groups = count(Key::MaxGroups, value, problems)?,
+            None => problems.warn_unknown(key, &Key::ALL.map(Key::as_str)),
         }
     }
-
-    fn item(&mut self, index: usize, node: &YamlNode) -> Result<Item, Error> {
-        let label = format!("item {} of process_names", index + 1);
-        let pairs = match &node.value {
-            YamlValue::Null => &[][..],
-            YamlValue::Map(pairs) => pairs,
-            _ => {
-                return Err(self.wrong(
-                    node,
-                    &label,
-                    "a map with comm, exe, cmdline, user or cgroup (such as comm: [bash])",
-                ));
-            }
-        };
-        let mut item = Item {
-            line: node.line,
-            ..Item::default()
-        };
-        let first_warning = self.warnings.len();
-        self.warn_of_tag(None, node);
-        for (key, value) in pairs {
-            let known = match &key.value {
-                YamlValue::Scalar(text) => Key::ALL.into_iter().find(|key| key.as_str() == text),
-                _ => None,
-            };
-            match known {
-                Some(Key::Name) => item.name = self.name(value)?,
-                Some(Key::Comm) => item.comm = self.list(Key::Comm, value)?,
-                Some(Key::Exe) => item.exe = self.list(Key::Exe, value)?,
-                Some(Key::Cmdline) => item.cmdline = self.list(Key::Cmdline, value)?,
-                Some(Key::User) => item.user = self.list(Key::User, value)?,
-                Some(Key::Cgroup) => item.cgroup = self.list(Key::Cgroup, value)?,
-                Some(Key::Exclude) => item.exclude = self.truth(Key::Exclude, value)?,
-                Some(Key::Labels) => item.labels = self.labels(value)?,
-                Some(Key::MaxGroups) => item.max_groups = self.count(Key::MaxGroups, value)?,
-                None => self.warn(key, &Key::ALL.map(Key::as_str)),
-            }
-        }
-        if Key::SELECTORS.iter().all(|key| item.list(*key).is_none()) {
-            let (path, line) = (self.path.to_owned(), node.line);
-            return Err(Error::NoSelector {
-                path,
-                line,
-                item: index + 1,
-                instead: instead(pairs, &self.warnings[first_warning..]),
-            });
-        }
-        Ok(item)
-    }
-
-    fn name(&mut self, value: &YamlNode) -> Result<Option<Text>, Error> {
-        self.warn_of_tag(None, value);
-        let expected = match &value.value {
-            YamlValue::Null => return Ok(None),
-            YamlValue::Scalar(text) => {
-                return Ok(Some(Text {
-                    text: text.clone(),
-                    line: value.line,
-                }));
-            }
-            YamlValue::Map(_) => TEMPLATE,
-            YamlValue::List(_) => "a string",
-        };
-        Err(self.wrong(value, Key::Name.as_str(), expected))
-    }
-
-    fn truth(&self, key: Key, value: &YamlNode) -> Result<bool, Error> {
-        match &value.value {
-            YamlValue::Null => Ok(false),
-            YamlValue::Scalar(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-            YamlValue::Scalar(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-            _ => Err(self.wrong(value, key.as_str(), "true or false")),
-        }
-    }
-
-    fn count(&self, key: Key, value: &YamlNode) -> Result<Option<u32>, Error> {
-        match &value.value {
-            YamlValue::Null => Ok(None),
-            YamlValue::Scalar(text) if text.parse::<u32>().is_ok_and(|count| count > 0) => {
-                Ok(text.parse().ok())
-            }
-            _ => Err(self.wrong(value, key.as_str(), "a whole number from 1")),
-        }
-    }
-
-    fn list(&mut self, key: Key, value: &YamlNode) -> Result<Option<Vec<Text>>, Error> {
-        match &value.value {
-            YamlValue::Null => Ok(None),
-            YamlValue::List(elements) => elements
-                .iter()
-                .map(|element| self.element(key, element))
-                .collect::<Result<_, _>>()
-                .map(Some),
-            _ => Err(self.wrong(value, key.as_str(), LIST)),
-        }
-    }
-
-    fn element(&mut self, key: Key, element: &Rc<YamlNode>) -> Result<Text, Error> {
-        self.warn_of_tag(Some(key), element);
-        let text = match &element.value {
-            YamlValue::Null => String::new(),
-            YamlValue::Scalar(text) => text.clone(),
-            _ => {
-                return Err(self.wrong(
-                    element,
-                    &format!("{key}: element of the list"),
-                    "a string",
-                ));
-            }
-        };
-        Ok(Text {
-            text,
-            line: element.line,
-        })
-    }
-
-    pub(super) fn wrong(&self, node: &YamlNode, key: &str, expected: &'static str) -> Error {
-        let found = match &node.value {
-            YamlValue::Null => "nothing".to_owned(),
-            YamlValue::Scalar(text) => format!("a string {:?}", excerpt(text)),
-            YamlValue::List(_) => "a list".to_owned(),
-            YamlValue::Map(_) => "a map".to_owned(),
-        };
-        self.unfit(node, key, found, expected)
-    }
-
-    pub(super) fn unfit(
-        &self,
-        node: &YamlNode,
-        key: &str,
-        found: String,
-        expected: &'static str,
-    ) -> Error {
-        Error::Type {
-            path: self.path.to_owned(),
-            line: node.line,
-            key: key.to_owned(),
-            found,
-            expected,
-        }
-    }
-
-    pub(super) fn unusable(&self, node: &YamlNode, key: &str, cause: String) -> Error {
-        Error::Unusable {
-            path: self.path.to_owned(),
-            line: node.line,
-            key: key.to_owned(),
-            cause,
-        }
-    }
-
-    fn warn(&mut self, key: &YamlNode, known: &[&'static str]) {
-        let text = match &key.value {
-            YamlValue::Scalar(text) => excerpt(text),
-            YamlValue::Null => "null",
-            YamlValue::List(_) => "a list",
-            YamlValue::Map(_) => "a map",
-        };
-        let suggestion = suggest::nearest(text, known).or_else(|| suggest::of_item(text, known));
-        let key_text = text.to_owned();
-        self.warnings.push(Warning {
-            path: self.path.to_owned(),
-            line: key.line,
-            key: key_text,
-            fault: Fault::Unknown { suggestion },
+    if Key::SELECTORS.iter().all(|key| item.list(*key).is_none()) {
+        let (path, line) = (problems.path.to_owned(), node.line);
+        return Err(Error::NoSelector {
+            path,
+            line,
+            item: index + 1,
+            instead: instead(pairs, &problems.warnings[first_warning..]),
         });
     }
+    Ok(item)
+}
 
-    /// Warns of a YAML tag: it is not part of the value, although `!name` looks as if it excluded something.
-    fn warn_of_tag(&mut self, of: Option<Key>, node: &YamlNode) {
-        let Some(tag) = &node.tag else { return };
-        let value = match &node.value {
-            YamlValue::Scalar(text) => excerpt(text).to_owned(),
-            _ => String::new(),
-        };
-        self.warnings.push(Warning {
-            path: self.path.to_owned(),
-            line: node.line,
-            key: excerpt(tag).to_owned(),
-            fault: Fault::Tag { of, value },
-        });
-    }
+fn name(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Option<Text>, Error> {
+    problems.warn_of_tag(None, value);
+    let expected = match &value.value {
+        YamlValue::Null => return Ok(None),
+        YamlValue::Scalar(text) => {
+            return Ok(Some(Text {
+                text: text.clone(),
+                line: value.line,
+            }));
+        }
+        YamlValue::Map(_) => TEMPLATE,
+        YamlValue::List(_) => "a string",
+    };
+    Err(problems.wrong(value, Key::Name.as_str(), expected))
+}
 
-    pub(super) fn warn_of_repeated(&mut self, key: Repeated) {
-        self.warnings.push(Warning {
-            path: self.path.to_owned(),
-            line: key.line,
-            key: excerpt(&key.key).to_owned(),
-            fault: Fault::Repeated {
-                first_line: key.first_line,
-            },
-        });
+fn truth(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<bool, Error> {
+    match &value.value {
+        YamlValue::Null => Ok(false),
+        YamlValue::Scalar(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        YamlValue::Scalar(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        _ => Err(problems.wrong(value, key.as_str(), "true or false")),
     }
+}
+
+fn count(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<Option<u32>, Error> {
+    match &value.value {
+        YamlValue::Null => Ok(None),
+        YamlValue::Scalar(text) if text.parse::<u32>().is_ok_and(|count| count > 0) => {
+            Ok(text.parse().ok())
+        }
+        _ => Err(problems.wrong(value, key.as_str(), "a whole number from 1")),
+    }
+}
+
+fn list(
+    key: Key,
+    value: &YamlNode,
+    problems: &mut Problems<'_>,
+) -> Result<Option<Vec<Text>>, Error> {
+    match &value.value {
+        YamlValue::Null => Ok(None),
+        YamlValue::List(elements) => elements
+            .iter()
+            .map(|node| element(key, node, problems))
+            .collect::<Result<_, _>>()
+            .map(Some),
+        _ => Err(problems.wrong(value, key.as_str(), LIST)),
+    }
+}
+
+fn element(key: Key, element: &Rc<YamlNode>, problems: &mut Problems<'_>) -> Result<Text, Error> {
+    problems.warn_of_tag(Some(key), element);
+    let text = match &element.value {
+        YamlValue::Null => String::new(),
+        YamlValue::Scalar(text) => text.clone(),
+        _ => {
+            return Err(problems.wrong(
+                element,
+                &format!("{key}: element of the list"),
+                "a string",
+            ));
+        }
+    };
+    Ok(Text {
+        text,
+        line: element.line,
+    })
 }
 
 /// What an item without a selector has in its place, as text for the error: "; unknown key ...".
@@ -310,11 +229,4 @@ fn instead(pairs: &[Pair], warnings: &[Warning]) -> String {
             _ => None,
         });
     unknown.chain(empty).take(NAMED).collect()
-}
-
-/// The first 60 characters of a text: enough to find it in the file.
-pub(super) fn excerpt(text: &str) -> &str {
-    text.char_indices()
-        .nth(60)
-        .map_or(text, |(end, _)| &text[..end])
 }

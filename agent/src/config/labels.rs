@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::document::{ItemReader, TEMPLATE, excerpt};
 use super::item::expected_label;
+use super::problems::{Problems, TEMPLATE, excerpt};
 use super::yaml::{Pair, Repeated, YamlNode, YamlValue};
 use super::{Error, Label, MAX_LABELS, Text};
 
@@ -40,95 +40,100 @@ const USUAL: [(&str, &str); 22] = [
     ("workload", "Workload"),
 ];
 
-impl ItemReader<'_> {
-    pub(super) fn labels(&mut self, value: &YamlNode) -> Result<Vec<Label>, Error> {
-        let mut labels: BTreeMap<String, Text> = BTreeMap::new();
-        let is_list = matches!(value.value, YamlValue::List(_));
-        for (name, template) in self.pairs(value)? {
-            let (label, text) = self.label(&name, &template)?;
-            // The last label of a name counts, as the last of repeated keys does. The YAML parser has noted
-            // repetitions within one map already.
-            let line = name.line;
-            if let Some(first) = labels.insert(label.clone(), text).filter(|_| is_list) {
-                self.warn_of_repeated(Repeated {
-                    line,
-                    key: label,
-                    first_line: first.line,
-                });
-            }
+/// The labels that `value` gives, sorted by name.
+pub(super) fn parse(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Label>, Error> {
+    let mut labels: BTreeMap<String, Text> = BTreeMap::new();
+    let is_list = matches!(value.value, YamlValue::List(_));
+    for (name, template) in pairs(value, problems)? {
+        let (label, text) = label(&name, &template, problems)?;
+        // The last label of a name counts, as the last of repeated keys does. The YAML parser has noted
+        // repetitions within one map already.
+        let line = name.line;
+        if let Some(first) = labels.insert(label.clone(), text).filter(|_| is_list) {
+            problems.warn_of_repeated(Repeated {
+                line,
+                key: label,
+                first_line: first.line,
+            });
         }
-        if labels.len() > MAX_LABELS {
-            let found = format!("{} labels", labels.len());
-            return Err(self.unfit(value, "labels", found, "at most 16"));
-        }
-        let label = |(name, template)| Label { name, template };
-        Ok(labels.into_iter().map(label).collect())
     }
+    if labels.len() > MAX_LABELS {
+        let found = format!("{} labels", labels.len());
+        return Err(problems.unfit(value, "labels", found, "at most 16"));
+    }
+    let label = |(name, template)| Label { name, template };
+    Ok(labels.into_iter().map(label).collect())
+}
 
-    fn pairs(&self, value: &YamlNode) -> Result<Vec<Pair>, Error> {
-        let elements = match &value.value {
-            YamlValue::Null => return Ok(Vec::new()),
-            YamlValue::Map(pairs) => return Ok(pairs.clone()),
-            YamlValue::List(elements) => elements,
-            YamlValue::Scalar(text) => return Err(self.no_map(value, "a string", &[text])),
+fn pairs(value: &YamlNode, problems: &Problems<'_>) -> Result<Vec<Pair>, Error> {
+    let elements = match &value.value {
+        YamlValue::Null => return Ok(Vec::new()),
+        YamlValue::Map(pairs) => return Ok(pairs.clone()),
+        YamlValue::List(elements) => elements,
+        YamlValue::Scalar(text) => return Err(no_map(value, "a string", &[text], problems)),
+    };
+    let mut pairs = Vec::new();
+    for element in elements {
+        let YamlValue::Map(of_element) = &element.value else {
+            let texts: Vec<&str> = elements.iter().filter_map(|node| text(node)).collect();
+            return Err(match texts.len() == elements.len() {
+                true => no_map(value, "a list of strings", &texts, problems),
+                false => problems.wrong(
+                    element,
+                    "labels: element of the list",
+                    "a map of one label name to its template",
+                ),
+            });
         };
-        let mut pairs = Vec::new();
-        for element in elements {
-            let YamlValue::Map(of_element) = &element.value else {
-                let texts: Vec<&str> = elements.iter().filter_map(|node| text(node)).collect();
-                return Err(match texts.len() == elements.len() {
-                    true => self.no_map(value, "a list of strings", &texts),
-                    false => self.wrong(
-                        element,
-                        "labels: element of the list",
-                        "a map of one label name to its template",
-                    ),
-                });
-            };
-            match one_label(of_element) {
-                Some(pair) => pairs.push(pair),
-                None => pairs.extend(of_element.iter().cloned()),
-            }
+        match one_label(of_element) {
+            Some(pair) => pairs.push(pair),
+            None => pairs.extend(of_element.iter().cloned()),
         }
-        Ok(pairs)
     }
+    Ok(pairs)
+}
 
-    fn label(&self, name: &YamlNode, value: &YamlNode) -> Result<(String, Text), Error> {
-        let YamlValue::Scalar(label) = &name.value else {
-            return Err(self.wrong(name, "labels", "a label name"));
-        };
-        if let Some(expected) = expected_label(label) {
-            let found = format!("the name {:?}", excerpt(label));
-            return Err(self.unfit(name, "labels", found, expected));
-        }
-        let key = format!("labels: {label}");
-        match &value.value {
-            YamlValue::Scalar(text) => {
-                let (text, line) = (text.clone(), value.line);
-                Ok((label.clone(), Text { text, line }))
-            }
-            YamlValue::Map(_) => Err(self.wrong(value, &key, TEMPLATE)),
-            _ => Err(self.wrong(value, &key, "a string")),
-        }
+fn label(
+    name: &YamlNode,
+    value: &YamlNode,
+    problems: &Problems<'_>,
+) -> Result<(String, Text), Error> {
+    let YamlValue::Scalar(label) = &name.value else {
+        return Err(problems.wrong(name, "labels", "a label name"));
+    };
+    if let Some(expected) = expected_label(label) {
+        let found = format!("the name {:?}", excerpt(label));
+        return Err(problems.unfit(name, "labels", found, expected));
     }
+    let key = format!("labels: {label}");
+    match &value.value {
+        YamlValue::Scalar(text) => {
+            let (text, line) = (text.clone(), value.line);
+            Ok((label.clone(), Text { text, line }))
+        }
+        YamlValue::Map(_) => Err(problems.wrong(value, &key, TEMPLATE)),
+        _ => Err(problems.wrong(value, &key, "a string")),
+    }
+}
 
-    /// The error for strings instead of a map, with the map that was probably meant.
-    fn no_map(&self, value: &YamlNode, found: &str, texts: &[&str]) -> Error {
-        let labels: Vec<String> = texts
-            .iter()
-            .take(MAX_LABELS)
-            .filter_map(|text| meant(text))
-            .collect();
-        let example = match labels.is_empty() {
-            true => "user: '{{.Username}}'".to_owned(),
-            false => labels.join(", "),
-        };
-        self.unusable(
-            value,
-            "labels",
-            format!("found {found}, expected a map of label names to templates; write labels: {{{example}}}"),
-        )
-    }
+/// The error for strings instead of a map, with the map that was probably meant.
+fn no_map(value: &YamlNode, found: &str, texts: &[&str], problems: &Problems<'_>) -> Error {
+    let labels: Vec<String> = texts
+        .iter()
+        .take(MAX_LABELS)
+        .filter_map(|text| meant(text))
+        .collect();
+    let example = match labels.is_empty() {
+        true => "user: '{{.Username}}'".to_owned(),
+        false => labels.join(", "),
+    };
+    problems.unusable(
+        value,
+        "labels",
+        format!(
+            "found {found}, expected a map of label names to templates; write labels: {{{example}}}"
+        ),
+    )
 }
 
 fn text(node: &Rc<YamlNode>) -> Option<&str> {

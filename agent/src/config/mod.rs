@@ -19,6 +19,7 @@ mod labels;
 mod limiter;
 mod listen;
 pub mod logging;
+mod problems;
 mod read;
 mod suggest;
 pub mod web;
