@@ -1,7 +1,7 @@
 //! The collector `self`: runs of all collectors, and the resources that the agent itself uses.
 
 use super::{Collector, Error, Runs, View, process_metrics, run};
-use crate::exposition::{Descriptor, Writer};
+use crate::exposition::{Descriptor, Writer, write_registry};
 
 #[derive(Debug)]
 pub(super) struct Own {
@@ -25,7 +25,7 @@ impl Collector for Own {
     }
 
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
-        out.registry(self.runs.registry());
+        write_registry(self.runs.registry(), out);
         process_metrics::write(&process_metrics::read(view.boot_time_seconds)?, out);
         Ok(())
     }

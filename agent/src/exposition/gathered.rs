@@ -1,68 +1,64 @@
 //! Writes families of the `prometheus` crate: the agent's counts about itself.
 
+use prometheus::Registry;
 use prometheus::proto::{Histogram, LabelPair, MetricFamily, MetricType};
 
 use super::{Kind, Value, Writer};
 
-impl Writer {
-    /// Writes all families of `registry`.
-    pub fn registry(&mut self, registry: &prometheus::Registry) {
-        for family in registry.gather() {
-            self.gathered(&family);
-        }
+/// Writes all families of `registry`.
+pub fn write_registry(registry: &Registry, out: &mut Writer) {
+    for family in registry.gather() {
+        write_family(&family, out);
     }
+}
 
-    /// Writes one gathered family. Types that the crate's own metrics never have (summary, untyped) are left out.
-    pub fn gathered(&mut self, family: &MetricFamily) {
-        let kind = match family.get_field_type() {
-            MetricType::COUNTER => Kind::Counter,
-            MetricType::GAUGE => Kind::Gauge,
-            MetricType::HISTOGRAM => Kind::Histogram,
-            MetricType::SUMMARY | MetricType::UNTYPED => return,
-        };
-        if family.get_metric().is_empty() {
-            return;
-        }
-        self.begin(family.name(), family.help(), kind.word());
-        for metric in family.get_metric() {
-            let labels = metric.get_label();
-            match kind {
-                Kind::Counter => {
-                    let value = metric.get_counter().get_value().into();
-                    self.line(family.name(), "", pairs(labels), value);
-                }
-                Kind::Gauge => {
-                    let value = metric.get_gauge().get_value().into();
-                    self.line(family.name(), "", pairs(labels), value);
-                }
-                Kind::Histogram => self.histogram(family.name(), labels, metric.get_histogram()),
+/// Writes one gathered family. Types that the crate's own metrics never have (summary, untyped) are left out.
+fn write_family(family: &MetricFamily, out: &mut Writer) {
+    let kind = match family.get_field_type() {
+        MetricType::COUNTER => Kind::Counter,
+        MetricType::GAUGE => Kind::Gauge,
+        MetricType::HISTOGRAM => Kind::Histogram,
+        MetricType::SUMMARY | MetricType::UNTYPED => return,
+    };
+    if family.get_metric().is_empty() {
+        return;
+    }
+    let name = family.name();
+    out.begin(name, family.help(), kind.word());
+    for metric in family.get_metric() {
+        let labels = metric.get_label();
+        match kind {
+            Kind::Counter => {
+                let value = metric.get_counter().get_value().into();
+                out.line(name, "", pairs(labels), value);
             }
+            Kind::Gauge => {
+                let value = metric.get_gauge().get_value().into();
+                out.line(name, "", pairs(labels), value);
+            }
+            Kind::Histogram => write_histogram(name, labels, metric.get_histogram(), out),
         }
     }
+}
 
-    fn histogram(&mut self, name: &str, labels: &[LabelPair], histogram: &Histogram) {
-        let count = histogram.get_sample_count();
-        let buckets = histogram
-            .get_bucket()
-            .iter()
-            .map(|b| (b.upper_bound(), b.cumulative_count()));
-        // The crate has no bucket for `+Inf`; the format requires one.
-        let last = std::iter::once((f64::INFINITY, count));
-        let mut bound = String::new();
-        for (upper, cumulative) in buckets.filter(|(upper, _)| upper.is_finite()).chain(last) {
-            bound.clear();
-            Value::Float(upper).write(&mut bound);
-            let labels = pairs(labels).chain([("le", bound.as_str())]);
-            self.line(name, "_bucket", labels, cumulative.into());
-        }
-        self.line(
-            name,
-            "_sum",
-            pairs(labels),
-            histogram.get_sample_sum().into(),
-        );
-        self.line(name, "_count", pairs(labels), count.into());
+fn write_histogram(name: &str, labels: &[LabelPair], histogram: &Histogram, out: &mut Writer) {
+    let count = histogram.get_sample_count();
+    let buckets = histogram
+        .get_bucket()
+        .iter()
+        .map(|b| (b.upper_bound(), b.cumulative_count()));
+    // The crate has no bucket for `+Inf`; the format requires one.
+    let last = std::iter::once((f64::INFINITY, count));
+    let mut bound = String::new();
+    for (upper, cumulative) in buckets.filter(|(upper, _)| upper.is_finite()).chain(last) {
+        bound.clear();
+        Value::Float(upper).write(&mut bound);
+        let labels = pairs(labels).chain([("le", bound.as_str())]);
+        out.line(name, "_bucket", labels, cumulative.into());
     }
+    let sum = histogram.get_sample_sum().into();
+    out.line(name, "_sum", pairs(labels), sum);
+    out.line(name, "_count", pairs(labels), count.into());
 }
 
 fn pairs(labels: &[LabelPair]) -> impl Iterator<Item = (&str, &str)> {
@@ -71,7 +67,7 @@ fn pairs(labels: &[LabelPair]) -> impl Iterator<Item = (&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+    use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
     use super::*;
 
@@ -91,7 +87,7 @@ mod tests {
         time.with_label_values(&["a"]).observe(7.0);
 
         let mut writer = Writer::default();
-        writer.registry(&registry);
+        write_registry(&registry, &mut writer);
         assert_eq!(writer.samples(), 7);
         assert_eq!(
             String::from_utf8(writer.finish()).unwrap(),

@@ -6,7 +6,7 @@
 //! The `prometheus` crate's own encoder is not used: version 0.14 prints `inf` where the format requires `+Inf`, and
 //! it needs an owned family with owned labels for each sample, thousands of allocations a scrape on a node with many
 //! groups. The crate's counters, gauges and histograms are used wherever the agent counts about itself; the
-//! [`Writer`] prints them too.
+//! [`Writer`] prints them too, by [`write_registry`].
 //!
 //! Left to others: the meaning of the metrics, and compression. Not supported: OpenMetrics, time stamps.
 
@@ -14,12 +14,12 @@ mod descriptor;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gathered;
-mod histogram;
 mod number;
 mod text;
 mod writer;
 
 pub use descriptor::{Descriptor, Kind};
+pub use gathered::write_registry;
 pub use number::Value;
 pub use writer::{Family, Mark, Writer, Written};
 

@@ -1,5 +1,6 @@
-//! Builds a filter of system calls (seccomp) from a list of calls and puts it in force for the calling thread. A call that a filter
-//! refuses fails with an error; the process is not killed.
+//! Builds a filter of system calls (seccomp) from a list of calls and puts it in force for the calling thread.
+//!
+//! A call that a filter refuses fails with an error; the process is not killed.
 
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
