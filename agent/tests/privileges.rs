@@ -111,7 +111,7 @@ fn without_capabilities_what_other_users_hide_is_a_partial_error() {
 }
 
 #[test]
-fn a_port_that_needs_a_capability_is_told_with_the_remedy() {
+fn port_that_needs_a_capability_is_refused_with_a_remedy() {
     let ended = launch()
         .with_uid(NOBODY)
         .arg("-web.listen-address=127.0.0.1:1")

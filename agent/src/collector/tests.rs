@@ -301,7 +301,7 @@ fn families_without_a_source_are_left_out() {
 }
 
 #[test]
-fn without_run_queue_latency_nothing_speaks_of_it() {
+fn without_run_queue_latency_no_family_shows_it() {
     let off = SourceStatistics {
         run_queue: None,
         facts: Vec::new(),
@@ -438,7 +438,7 @@ fn successes(body: &str) -> HashMap<&str, u64> {
 }
 
 #[test]
-fn without_the_state_there_is_what_needs_none_and_the_rest_is_no_success() {
+fn without_the_state_only_collectors_that_need_none_succeed() {
     let runs = Runs::new().unwrap();
     let mut collectors = Collectors::new().unwrap();
     let body = with_view(&source(), |view| collectors.collect_without_state(view));
@@ -466,7 +466,7 @@ fn without_the_state_there_is_what_needs_none_and_the_rest_is_no_success() {
 }
 
 #[test]
-fn a_failing_collector_takes_back_its_own_families_only() {
+fn failing_collector_takes_back_only_its_own_families() {
     let cases: [(Ending, RunOutcome); 2] = [
         (|| Err(Error::Malformed { path: "/x" }), RunOutcome::Error),
         (|| panic!("a surprise"), RunOutcome::Cancelled),

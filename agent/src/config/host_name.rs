@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused_with_what_is_expected() {
+    fn other_texts_are_refused_with_the_expected_form() {
         let long = "a".repeat(MAX_NAME + 1);
         for text in [
             "",

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_what_was_meant() {
+    fn misspelt_keys_get_the_nearest_known_one() {
         let known = ["name", "comm", "exe", "cmdline"];
         let cases = [
             ("cmd_line", Some("cmdline")),

@@ -271,7 +271,7 @@ fn it_is_readable_without_its_script() {
 }
 
 #[test]
-fn nobody_is_asked_while_nobody_looks() {
+fn hidden_page_sends_no_requests() {
     let tree = node();
     let (agent, browser) = (start(&tree), Browser::start());
     // Time stands still: what waits is kept, and run by hand.

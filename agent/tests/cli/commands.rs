@@ -22,7 +22,7 @@ fn a_clean_file_is_one_line_and_0() {
 }
 
 #[test]
-fn findings_are_told_with_file_line_and_remedy_and_end_with_1() {
+fn check_prints_findings_with_file_line_and_remedy_and_exits_with_1() {
     let ended = check(
         "process_names:\n- cmdline: ['.+']\n  lables: {}\n- comm: [chromium-browser]\n- name: '{{.Nope'\n  comm: [a]\n",
     );

@@ -21,7 +21,7 @@ fn a_file_and_names_exclude_each_other() {
 }
 
 #[test]
-fn a_broken_list_of_expressions_is_told_with_the_place() {
+fn broken_namemapping_is_refused_with_its_position() {
     let turn = "expected pairs of task name and regular expression, separated by commas";
     let cases = [
         (

@@ -56,7 +56,7 @@ fn help_and_version_are_printed_and_are_no_errors() {
 }
 
 #[test]
-fn help_that_nobody_reads_is_no_error() {
+fn help_into_a_closed_pipe_is_no_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = Command::new(env!("CARGO_BIN_EXE_headcount"));
@@ -152,7 +152,7 @@ fn flags_have_one_dash_or_two_and_a_value_behind_a_blank_or_an_equals_sign() {
 }
 
 #[test]
-fn an_address_that_cannot_be_bound_is_told_with_the_remedy() {
+fn address_that_cannot_be_bound_is_reported_with_a_remedy() {
     let tree = tree();
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = busy.local_addr().unwrap().to_string();
@@ -179,7 +179,7 @@ fn an_address_that_cannot_be_bound_is_told_with_the_remedy() {
 }
 
 #[test]
-fn a_procfs_root_that_cannot_be_one_is_told_with_the_remedy() {
+fn invalid_procfs_root_is_reported_with_a_remedy() {
     let tree = tree();
     let root = tree.rootfs();
     fs::create_dir(root.join("bare")).unwrap();

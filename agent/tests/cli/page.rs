@@ -112,7 +112,7 @@ fn no_command_line_is_shown_unless_that_is_asked_for() {
 }
 
 #[test]
-fn a_command_line_that_never_comes_holds_up_nobody() {
+fn command_lines_that_never_arrive_delay_no_request() {
     let tree = FakeProc::new(1_508_450_329);
     for pid in 10..30 {
         tree.process(pid).write();
@@ -166,7 +166,7 @@ fn a_viewer_makes_no_group_go() {
 }
 
 #[test]
-fn a_look_that_fails_is_said_and_what_was_seen_stays() {
+fn failed_pass_is_shown_on_the_page_and_earlier_values_stay() {
     let tree = node();
     let agent = launch(&tree).start();
     let before = json_of(&agent, "/api/groups");

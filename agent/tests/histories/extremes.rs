@@ -193,7 +193,7 @@ fn the_largest_numbers_that_a_file_can_hold_stop_nothing() {
 
 /// process-exporter #309: there nothing is served as long as one process's command line cannot be read.
 #[test]
-fn a_command_line_that_never_answers_holds_up_nobody_else() {
+fn command_line_that_never_answers_delays_no_other_process() {
     let tree = tree();
     named(&tree, 5, "stuck").write();
     tree.delete(5, "cmdline");

@@ -85,7 +85,7 @@ fn a_time_limit_ends_the_second_looks() {
 }
 
 #[test]
-fn h08_recheck_changes_nobody_s_group() {
+fn h08_recheck_moves_no_process_out_of_its_group() {
     let tree = tree();
     named(&tree, 5, "g2").write();
     named(&tree, 6, "x").parent(5).write();

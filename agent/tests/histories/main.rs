@@ -82,7 +82,7 @@ fn h01_the_nearest_tracked_ancestor_decides() {
 }
 
 #[test]
-fn h03_a_child_of_nobody_is_tracked_by_nobody() {
+fn h03_child_of_an_unknown_parent_is_in_no_group() {
     let tree = tree();
     named(&tree, 5, "x").parent(77).write();
     let agent = tracking(&tree, &["g2"]);

@@ -123,7 +123,7 @@ fn a_young_process_waits_for_the_link_and_loses_nothing() {
 }
 
 #[test]
-fn without_links_names_are_empty_and_that_is_told_once() {
+fn missing_log_links_leave_pod_names_empty_and_log_once() {
     let tree = tree();
     named(&tree, 10, "a").cgroup(&of(1)).write();
     let agent = Launch::on(&tree).config(YAML).start();

@@ -149,7 +149,7 @@ fn a_reload_is_asked_for_by_post_or_put() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_changes_nothing_and_is_told_until_one_can() {
+fn unusable_file_changes_nothing_and_is_reported_until_a_usable_one_loads() {
     let tree = tree();
     named(&tree, 5, "a").write();
     let agent = start(&tree, &item("{{.Comm}}", &["a"]), &[]);
@@ -297,7 +297,7 @@ fn facts_that_only_new_templates_use_are_read_after_a_reload() {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_the_file_holds_up_nobody() {
+fn pipe_in_place_of_the_file_delays_no_request() {
     let tree = tree();
     named(&tree, 5, "a").write();
     let folder = tempfile::tempdir().unwrap();

@@ -153,7 +153,7 @@ fn counters(scrape: &Scrape) -> [f64; 8] {
 const ONCE: [f64; 8] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
 
 #[test]
-fn u8_counters_tell_growth_and_gauges_what_is() {
+fn u8_counters_show_growth_and_gauges_current_values() {
     let tree = tree();
     used(&tree, 5, 1).write();
     let agent = tracking(&tree, &["g"]);

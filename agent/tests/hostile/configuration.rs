@@ -203,7 +203,7 @@ fn configuration_that_is_no_regular_file_is_refused() {
 }
 
 #[test]
-fn a_pipe_is_read_if_somebody_writes_it() {
+fn pipe_is_read_if_a_process_writes_to_it() {
     let files = Site::new("");
     let path = files.directory.path().join("pipe");
     pipe(&path);

@@ -34,7 +34,7 @@ fn more_connections_than_descriptors() {
 }
 
 #[test]
-fn answers_that_nobody_takes() {
+fn answers_that_no_client_reads() {
     let siege = Siege::new();
     let to = siege.agent.address;
     let is_felt = |scrape: &_| timeouts(scrape, "write") >= 40.0;

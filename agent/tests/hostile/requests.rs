@@ -107,7 +107,7 @@ fn malformed_requests_are_refused_and_counted() {
 
 /// Bodies without an end, and such as never come.
 #[test]
-fn bodies_that_nobody_wants() {
+fn unread_request_bodies() {
     let siege = Siege::new();
     let to = siege.agent.address;
     let attack = async move {

@@ -41,7 +41,7 @@ fn greetings_that_are_none() {
 
 /// One at a time, and more of them wait than there is time for: still a Prometheus that was never let in before has its turn.
 #[test]
-fn wrong_passwords_keep_nobody_out_who_has_a_right_one() {
+fn wrong_passwords_keep_no_client_with_a_right_one_out() {
     let web = |cost| {
         let hash = |password, cost| bcrypt::hash(password, cost).unwrap();
         let (alice, bob) = (hash("wonder", cost), hash("other", COSTLY));

@@ -50,7 +50,7 @@ async fn scrapes_that_arrive_during_a_pass_share_the_next() {
 }
 
 #[tokio::test]
-async fn an_owner_that_hangs_is_told() {
+async fn hanging_state_thread_makes_health_and_ready_unavailable() {
     let limits = Limits {
         scrape: SHORT,
         health: SHORT,
@@ -88,7 +88,7 @@ async fn an_owner_that_hangs_is_told() {
 }
 
 #[tokio::test]
-async fn request_whose_time_is_over_gets_what_there_is_without_a_pass_and_causes_none() {
+async fn expired_request_gets_the_families_without_state_and_causes_no_pass() {
     let (server, mut inbox) = start(Limits::default()).await;
     let with_timeout = |seconds: &str| {
         SCRAPE.replace(

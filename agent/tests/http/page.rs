@@ -221,7 +221,7 @@ async fn an_owner_that_hangs_is_said_on_the_page() {
 }
 
 #[tokio::test]
-async fn the_page_comes_compressed_to_who_takes_it() {
+async fn page_is_compressed_for_clients_that_accept_gzip() {
     let server = start_page(Limits::default()).await;
     for path in ["/", "/page.js", "/api/groups"] {
         let mut stream = server.connect().await;

@@ -69,11 +69,11 @@ impl Group<'_> {
             .iter()
             .map(|end| self.exits(*end))
             .sum::<f64>()
-            + self.untold_exits().unwrap_or(0.0)
+            + self.exits_of_unknown_status().unwrap_or(0.0)
     }
 
     /// Ends of which nothing tells how; `None` where the tier tells it of all.
-    fn untold_exits(&self) -> Option<f64> {
+    fn exits_of_unknown_status(&self) -> Option<f64> {
         let labels = [("groupname", self.name), ("status", "unknown")];
         let name = "namedprocess_namegroup_exits_total";
         self.samples.value(name, &labels)
@@ -134,11 +134,11 @@ impl Lives {
         .map(|n| n as f64);
         let mut expected = expected.to_vec();
         let mut found = found.to_vec();
-        if let Some(untold) = group.untold_exits() {
+        if let Some(unknown) = group.exits_of_unknown_status() {
             // How they ended nothing tells: only their sum can be right, or wrong.
             let ends = expected[2..].iter_mut().map(std::mem::take).sum();
             expected.push(ends);
-            found.push(untold);
+            found.push(unknown);
         }
         let lost = group.samples.value("headcount_events_lost_total", &[]);
         let missing: Vec<f64> = expected.iter().zip(&found).map(|(e, f)| e - f).collect();
@@ -148,7 +148,7 @@ impl Lives {
         }
         let name = group.name;
         Err(format!(
-            "group {name}: [forks, execs, success, failure, signal, and those untold] is {found:?}, expected {expected:?}"
+            "group {name}: [forks, execs, success, failure, signal, and those unknown] is {found:?}, expected {expected:?}"
         ))
     }
 }

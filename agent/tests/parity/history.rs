@@ -142,12 +142,12 @@ fn newcomer(world: &mut World, chance: &mut Rng, start_ticks: u64) -> u32 {
     };
     let name = pick(chance, NAMES);
     let mut process = process(chance, name, start_ticks);
-    process.parent = somebody(world, chance);
+    process.parent = any_process(world, chance);
     world.processes.insert(pid, process);
     pid
 }
 
-fn somebody(world: &World, chance: &mut Rng) -> u32 {
+fn any_process(world: &World, chance: &mut Rng) -> u32 {
     let all: Vec<u32> = world.processes.keys().copied().collect();
     pick(chance, &all)
 }
@@ -159,7 +159,7 @@ fn victim(world: &World, chance: &mut Rng) -> Option<u32> {
 }
 
 fn work(world: &mut World, chance: &mut Rng) {
-    let pid = somebody(world, chance);
+    let pid = any_process(world, chance);
     if let Some(process) = world.processes.get_mut(&pid) {
         for used in &mut process.used {
             *used += chance.u64(..300);
@@ -181,7 +181,7 @@ fn begin(world: &mut World, chance: &mut Rng) {
 
 /// A child that still looks as its parent does.
 fn fork(world: &mut World, chance: &mut Rng) {
-    let parent = somebody(world, chance);
+    let parent = any_process(world, chance);
     let Some(mut child) = world.processes.get(&parent).cloned() else {
         return;
     };
@@ -229,7 +229,7 @@ fn reuse_number(world: &mut World, chance: &mut Rng) {
     let start_ticks = latest.unwrap_or(0).max(*LATER) + 1;
     let name = pick(chance, NAMES);
     let mut process = process(chance, name, start_ticks);
-    process.parent = somebody(world, chance);
+    process.parent = any_process(world, chance);
     if process.parent == pid {
         process.parent = 1;
     }

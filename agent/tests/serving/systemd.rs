@@ -58,7 +58,7 @@ const READY: &str =
     "READY=1\nSTATUS=accounting: /proc only; processes that live between two scrapes are not seen";
 
 #[test]
-fn it_is_told_of_the_first_pass_and_of_the_stop() {
+fn manager_hears_of_the_first_pass_and_of_the_stop() {
     let (tree, manager) = (tree(), Manager::new());
     let held = Held::new(&tree);
     let agent = manager.starts(launch(&tree)).listen();
@@ -78,7 +78,7 @@ fn it_is_told_of_the_first_pass_and_of_the_stop() {
 }
 
 #[test]
-fn it_is_told_of_a_reload_also_on_a_socket_with_an_abstract_name() {
+fn manager_on_an_abstract_socket_hears_of_a_reload() {
     let tree = tree();
     let name = format!("headcount-test-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
@@ -129,7 +129,7 @@ fn the_watchdog_is_fed_as_long_as_the_owner_of_the_state_answers() {
 }
 
 #[test]
-fn a_manager_that_does_not_listen_holds_nobody_up() {
+fn manager_that_does_not_read_delays_no_request() {
     let (tree, manager) = (tree(), Manager::new());
     // As many messages as it takes before the kernel lets the next one wait.
     let other = UnixDatagram::unbound().unwrap();
@@ -150,7 +150,7 @@ fn a_manager_that_does_not_listen_holds_nobody_up() {
 }
 
 #[test]
-fn a_manager_that_cannot_be_told_does_not_matter() {
+fn unreachable_manager_is_logged_and_ignored() {
     let tree = tree();
     let agent = launch(&tree)
         .env("NOTIFY_SOCKET", "/nonexistent/notify")

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_told_from_links_and_other_files() {
+    fn programs_are_distinguished_from_links_and_other_files() {
         let program = "pos:\t0\nprog_type:\t26\nprog_id:\t7\nrun_time_ns:\t500\nrun_cnt:\t10\n";
         assert_eq!(parse(program), Some((7, 10.0, 500.0)));
         assert_eq!(parse("pos:\t0\nlink_type:\ttracing\nprog_id:\t7\n"), None);

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn minutes_and_what_is_the_agents() {
+    fn minutes_end_where_flags_of_the_agent_begin() {
         let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
         let line = words("--minutes 3 -- --accounting=switch");
         let (minutes, rest) = parse(&line).expect("both are known");

@@ -291,7 +291,7 @@ namedprocess_namegroup_thread_cpu_seconds_total{groupname=\"a\",mode=\"user\",th
 ";
 
     #[test]
-    fn told_is_one_line_and_parses_back() {
+    fn report_is_one_line_and_parses_back() {
         let line = told().to_string();
         assert_eq!(Told::parse(&line).expect("our own"), told(), "{line}");
         for wrong in [

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_between_the_comments_is_replaced() {
+    fn only_the_text_between_the_comments_is_replaced() {
         let document = format!("a\n{BEGIN}old\n{END}b\n");
         let written = with_table(&document, "new\n").expect("both comments are there");
         assert_eq!(written, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));

@@ -49,7 +49,7 @@ fn defaults() {
 }
 
 #[test]
-fn when_processes_are_looked_at_again() {
+fn recheck_depends_on_its_flags_and_on_children() {
     let always = Some(Duration::MAX);
     let cases: [(&[&str], Option<Duration>); 7] = [
         (&[], None),
@@ -177,7 +177,7 @@ fn help_and_version_are_no_mistakes() {
 }
 
 #[test]
-fn mistakes_leave_with_2_and_say_what_was_expected() {
+fn mistakes_exit_with_2_and_name_the_expected_value() {
     let cases: [(&[&str], &str); 33] = [
         (&["-web.listen-adress=:1"], "'--web.listen-address'"),
         (&["-web.listen-adress", ":1"], "'--web.listen-address'"),

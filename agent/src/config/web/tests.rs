@@ -101,7 +101,7 @@ fn headers_and_users_keep_their_lines() {
 }
 
 #[test]
-fn mistakes_name_the_line_and_what_was_expected() {
+fn mistakes_name_the_line_and_the_expected_value() {
     let cases = [
         (
             "tls_config: {}\n",

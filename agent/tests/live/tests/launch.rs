@@ -15,7 +15,7 @@ table![
     set_user_id_program_is_not_billed_for_its_launch for ALL,
     set_group_id_program_is_not_billed_for_its_launch for ALL,
     program_without_change_of_ids_is_billed_for_its_launch for EXACT,
-    many_programs_between_scrapes_bill_nobody_else for EXACT,
+    programs_between_two_scrapes_bill_only_themselves for EXACT,
 ];
 
 /// CPU time that the attacker uses before the exec.
@@ -136,7 +136,7 @@ fn program_without_change_of_ids_is_billed_for_its_launch(tier: &'static Tier) {
 }
 
 /// More of them than shares are kept: the shortest are dropped, not those of the first.
-fn many_programs_between_scrapes_bill_nobody_else(tier: &'static Tier) {
+fn programs_between_two_scrapes_bill_only_themselves(tier: &'static Tier) {
     const BETWEEN: usize = 20;
     let agent = Agent::start(tier);
     let [evil, between_them, innocent] = ["evil", "betwe", "innoc"].map(Program::new);

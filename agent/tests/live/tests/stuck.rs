@@ -11,7 +11,7 @@ use crate::{
 use std::{fs, thread, time::Duration};
 
 table![
-    an_exec_that_does_not_end_holds_up_nobody for ALL,
+    exec_that_does_not_end_delays_no_scrape for ALL,
     an_exec_during_a_scrape_takes_nothing_from_the_one_before for EXACT,
     many_execs_of_one_user_that_do_not_end_hide_no_process_of_others for ALL,
 ];
@@ -27,7 +27,7 @@ process_names:
 
 const SPIN_NS: u64 = 200_000_000;
 
-fn an_exec_that_does_not_end_holds_up_nobody(tier: &'static Tier) {
+fn exec_that_does_not_end_delays_no_scrape(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &[], Some(BY_COMM_AND_DIRECTORY));
     let (program, other) = (Program::new("stuck"), Program::new("other"));
     let folder = tempfile::tempdir().unwrap();

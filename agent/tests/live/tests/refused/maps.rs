@@ -88,7 +88,7 @@ fn each_is_too_small(_: &'static Tier) {
             }
         }
     }
-    nothing_is_lost_untold(&others);
+    small_maps_lose_nothing_uncounted(&others);
 }
 
 /// Longest name that the kernel keeps (`BPF_OBJ_NAME_LEN`, less the end).
@@ -155,7 +155,7 @@ struct Small<'a> {
 }
 
 /// One agent for each map, and one load after the other: what is never told is known a minute later, and so for all at once.
-fn nothing_is_lost_untold(maps: &[(String, &'static Tier)]) {
+fn small_maps_lose_nothing_uncounted(maps: &[(String, &'static Tier)]) {
     let count = scaled(300);
     let (mut agents, mut loads) = (Vec::new(), Vec::new());
     for (map, tier) in maps {
