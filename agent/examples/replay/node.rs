@@ -9,7 +9,7 @@ use headcount::{
     group::{BootTime, Classifier, Grouper, Policy},
     process::{Facts, Memory, Probe, ProcessId, Table},
     source::{
-        Fact, NamesById, Origin, SourceStatistics, Tier, UserNames,
+        ExitHook, Fact, NamesById, SourceStatistics, Tier, UserNames,
         bpf::{Carried, Pieces, Snapshot, from_ring},
     },
 };
@@ -137,27 +137,18 @@ fn facts(id: ProcessId) -> Facts {
 }
 
 fn source() -> SourceStatistics {
-    use Fact::{
-        Cpu, CpuSplit, Faults, FileLimit, Io, Lifecycle, Memory, OpenFiles, RunQueueWait, Switches,
-        Threads, Wchan,
-    };
-    let facts = [
-        Cpu,
-        CpuSplit,
-        Io,
-        Memory,
-        Faults,
-        Switches,
-        RunQueueWait,
-        Threads,
-        Wchan,
-        OpenFiles,
-        FileLimit,
-        Lifecycle,
-    ];
     SourceStatistics {
         tier: Tier::Iterator,
-        facts: facts.map(|fact| (fact, Origin::Bpf)).into(),
+        facts: Fact::ALL
+            .iter()
+            .filter(|fact| !matches!(fact, Fact::Proportional | Fact::RunQueueLatency))
+            .map(|fact| {
+                (
+                    *fact,
+                    fact.origin(Tier::Iterator, Some(ExitHook::Release), false),
+                )
+            })
+            .collect(),
         ..SourceStatistics::default()
     }
 }

@@ -2,10 +2,18 @@
 //!
 //! Families about the kernel programs are in [`super::programs`].
 
+use super::View;
 use super::metric::Metric;
-use super::{View, label};
 use crate::exposition::{Descriptor, Family, Kind, Value};
-use crate::source::{ExitHook, Sides};
+use crate::source::{ExitHook, SelfTest, Sides};
+
+/// Label values for the state of the self-test.
+const SELF_TESTS: [(SelfTest, &str); 4] = [
+    (SelfTest::None, "none"),
+    (SelfTest::Pending, "pending"),
+    (SelfTest::Passed, "passed"),
+    (SelfTest::Failed, "failed"),
+];
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {
@@ -40,7 +48,7 @@ pub(super) static METRICS: &[Metric] = &[
         },
         write: |view, out| {
             for (fact, origin) in &view.source.facts {
-                out.sample(&[label::fact(*fact), label::origin(*origin)], 1_u64);
+                out.sample(&[fact.word(), origin.word()], 1_u64);
             }
         },
     },
@@ -55,7 +63,7 @@ pub(super) static METRICS: &[Metric] = &[
             fallback: "-",
         },
         write: |view, out| {
-            for (state, name) in label::SELF_TESTS {
+            for (state, name) in SELF_TESTS {
                 out.sample(&[name], state == view.source.self_test);
             }
         },

@@ -15,7 +15,6 @@ mod bounded;
 mod bounded_tests;
 mod build;
 mod configuration;
-mod label;
 mod metric;
 mod namegroup;
 mod own;

@@ -10,24 +10,6 @@ use crate::source::{
 };
 use std::collections::{HashMap, HashSet};
 
-const FACTS: [Fact; 15] = [
-    Fact::Cpu,
-    Fact::CpuSplit,
-    Fact::Io,
-    Fact::Memory,
-    Fact::Faults,
-    Fact::Switches,
-    Fact::RunQueueWait,
-    Fact::RunQueueLatency,
-    Fact::Threads,
-    Fact::Wchan,
-    Fact::OpenFiles,
-    Fact::FileLimit,
-    Fact::Lifecycle,
-    Fact::Names,
-    Fact::Proportional,
-];
-
 pub(super) fn busy() -> Group {
     let delta = Delta {
         user_ns: 1_500_000_001,
@@ -105,7 +87,7 @@ pub(super) fn source() -> SourceStatistics {
         tier: Tier::Iterator,
         exit_hook: Some(ExitHook::Free),
         self_test: SelfTest::Passed,
-        facts: FACTS.into_iter().map(|fact| (fact, Origin::Bpf)).collect(),
+        facts: Fact::ALL.iter().map(|fact| (*fact, Origin::Bpf)).collect(),
         programs: vec![
             ProgramStatistics {
                 name: "fork",

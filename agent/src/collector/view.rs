@@ -1,7 +1,7 @@
 //! The input of all collectors: one immutable look at the state, made by the thread that owns the state.
 
 use crate::group::{self, Group};
-use crate::source::{Fact, Origin};
+use crate::source::Fact;
 use crate::{process, source};
 
 /// One look at the state, for one exposition.
@@ -107,9 +107,6 @@ pub struct Build {
 impl View<'_> {
     /// Whether `fact` has a source on this node; families made of a fact without one are left out.
     pub fn has(&self, fact: Fact) -> bool {
-        self.source
-            .facts
-            .iter()
-            .any(|(known, origin)| *known == fact && *origin != Origin::Absent)
+        self.source.has(fact)
     }
 }

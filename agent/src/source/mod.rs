@@ -8,6 +8,7 @@ mod bound;
 pub mod bpf;
 mod cgroup_tree;
 mod error;
+mod facts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod hidden;
@@ -24,13 +25,14 @@ mod thread_state;
 mod users;
 
 pub use error::Error;
+pub use facts::{ExitHook, Fact, Origin, Tier};
 pub use names::NamesById;
 pub use observer::Observer;
 pub use procfs::{Away, NodeReading};
 pub use smaps::Smaps;
 pub use statistics::{
-    Balances, ExitHook, Fact, HiddenStatistics, KernelTotals, MapStatistics, NodeCounts, Origin,
-    ProgramStatistics, RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, SelfTest, Sides,
-    SmapsStatistics, SourceStatistics, Tier,
+    Balances, HiddenStatistics, KernelTotals, MapStatistics, NodeCounts, ProgramStatistics,
+    RUN_QUEUE_BOUNDS, RunQueueStatistics, RunQueueWaits, SelfTest, Sides, SmapsStatistics,
+    SourceStatistics,
 };
 pub use users::UserNames;

@@ -266,26 +266,32 @@ impl Observer {
             statistics.hidden = (!shows_all).then(|| self.hidden.statistics());
             kernel.describe(&mut statistics)?;
         }
-        if self.split.is_some() {
-            let of_split = |(fact, _): &&mut (Fact, Origin)| *fact == Fact::CpuSplit;
-            if let Some((_, origin)) = statistics.facts.iter_mut().find(of_split) {
-                *origin = Origin::Procfs;
-            }
-        }
         statistics.smaps = self.smaps.as_ref().map(Smaps::statistics);
-        let origin = match self.smaps {
-            Some(_) => Origin::Procfs,
-            None => Origin::Absent,
-        };
-        statistics.facts.push((Fact::Proportional, origin));
-        if self.wants_run_queue {
-            let origin = match statistics.run_queue {
-                Some(_) => Origin::Bpf,
-                None => Origin::Absent,
-            };
-            statistics.facts.push((Fact::RunQueueLatency, origin));
-        }
+        statistics.facts = self.origins(&statistics);
         Ok(statistics)
+    }
+
+    /// The origin of each fact.
+    fn origins(&self, statistics: &SourceStatistics) -> Vec<(Fact, Origin)> {
+        let is_lacking = |fact| match fact {
+            Fact::CpuSplit => self.split.is_some(),
+            Fact::Proportional => self.smaps.is_none(),
+            Fact::RunQueueLatency => statistics.run_queue.is_none(),
+            _ => self
+                .kernel
+                .as_ref()
+                .is_some_and(|kernel| kernel.lacks(fact)),
+        };
+        let facts = Fact::ALL.iter().copied();
+        facts
+            .filter(|fact| *fact != Fact::RunQueueLatency || self.wants_run_queue)
+            .map(|fact| {
+                let SourceStatistics {
+                    tier, exit_hook, ..
+                } = *statistics;
+                (fact, fact.origin(tier, exit_hook, is_lacking(fact)))
+            })
+            .collect()
     }
 }
 

@@ -1,55 +1,9 @@
 //! The statistics of the sources, which the collectors export. Data only; the sources fill it in.
 
+use super::facts::{ExitHook, Fact, Origin, Tier};
 use std::collections::HashMap;
 
 pub use agent_common::{RUN_QUEUE_BOUNDS, RunQueueWaits};
-
-/// How the agent accounts the use of processes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Tier {
-    /// Kernel programs report births, execs and ends; each scrape reads all live tasks through the task iterator.
-    Iterator,
-    /// Kernel programs report births, execs and ends, and add up the on-CPU time of each process; each scrape reads processes
-    /// that ran from `/proc`.
-    Switch,
-    /// `/proc` only.
-    #[default]
-    Procfs,
-}
-
-impl Tier {
-    /// Its name in flags, labels and messages.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Iterator => "iterator",
-            Self::Switch => "switch",
-            Self::Procfs => "procfs",
-        }
-    }
-}
-
-/// The hook from which the final totals of a process come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitHook {
-    /// `fentry/release_task`: at once.
-    Release,
-    /// `tp_btf/sched_process_free`: after an RCU grace period.
-    Free,
-    /// `tracepoint/sched/sched_switch`, when the last thread is switched out for the last time: at once, but CPU time and
-    /// context switches only.
-    LastSwitch,
-}
-
-impl ExitHook {
-    /// Its name in labels and messages.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Free => "free",
-            Self::LastSwitch => "last_switch",
-        }
-    }
-}
 
 /// The result of the self-test at the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,56 +17,6 @@ pub enum SelfTest {
     Passed,
     /// For each of three children it did not, or the record never came.
     Failed,
-}
-
-/// One kind of fact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fact {
-    /// CPU time.
-    Cpu,
-    /// Split of CPU time into user and system time.
-    CpuSplit,
-    /// Storage IO.
-    Io,
-    /// Resident, virtual and swapped memory.
-    Memory,
-    /// Page faults.
-    Faults,
-    /// Context switches.
-    Switches,
-    /// Total time that threads waited for a CPU.
-    RunQueueWait,
-    /// Waits for a CPU by length (histogram).
-    RunQueueLatency,
-    /// Thread count and states.
-    Threads,
-    /// Wait channels.
-    Wchan,
-    /// Open file descriptors.
-    OpenFiles,
-    /// Limit of open file descriptors.
-    FileLimit,
-    /// Births, execs and ends of processes.
-    Lifecycle,
-    /// How processes ended: exit code, signal, OOM kill.
-    ExitStatus,
-    /// Storage IO and page faults of a process after the last pass that saw it.
-    FinalIoFaults,
-    /// The names by which a process is assigned to a group.
-    Names,
-    /// Proportional memory (`smaps_rollup`).
-    Proportional,
-}
-
-/// The source of a fact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The kernel programs.
-    Bpf,
-    /// `/proc`.
-    Procfs,
-    /// No source: the metric families that need the fact are left out.
-    Absent,
 }
 
 /// Statistics of one kernel program.
@@ -279,4 +183,12 @@ pub struct SourceStatistics {
     pub reads_refused: u64,
     /// Number of listings of the kubelet's log links that failed or were cut; `None` if no template uses names of pods.
     pub pod_link_failures: Option<u64>,
+}
+
+impl SourceStatistics {
+    /// Whether `fact` has a source on this node.
+    pub fn has(&self, fact: Fact) -> bool {
+        let mut facts = self.facts.iter();
+        facts.any(|(known, origin)| *known == fact && *origin != Origin::Absent)
+    }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     group::{Classifier, Group, Grouper},
     process::{Delta, Live, ProcessId, Table},
-    source::{Fact, Origin, SourceStatistics},
+    source::{Fact, SourceStatistics},
 };
 use std::cmp::Reverse;
 
@@ -150,10 +150,6 @@ fn rows(groups: &[Group], statistics: &SourceStatistics) -> (Vec<GroupRow>, u64)
 }
 
 fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
-    let has = |fact| {
-        let mut facts = statistics.facts.iter();
-        facts.any(|(known, origin)| *known == fact && *origin != Origin::Absent)
-    };
     let (delta, lifecycle) = (&group.total.delta, &group.total.lifecycle);
     let labels = group.labels.iter();
     let labels = labels.map(|(name, value)| format!("{name}=\"{value}\""));
@@ -165,10 +161,10 @@ fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
         threads: group.gauges.threads,
         cpu_seconds: seconds(cpu_ns(delta)),
         resident_bytes: group.gauges.resident_bytes,
-        read_bytes: has(Fact::Io).then_some(delta.read_bytes),
-        write_bytes: has(Fact::Io).then_some(delta.write_bytes),
-        forks: has(Fact::Lifecycle).then_some(lifecycle.forks),
-        execs: has(Fact::Lifecycle).then_some(lifecycle.execs),
+        read_bytes: statistics.has(Fact::Io).then_some(delta.read_bytes),
+        write_bytes: statistics.has(Fact::Io).then_some(delta.write_bytes),
+        forks: statistics.has(Fact::Lifecycle).then_some(lifecycle.forks),
+        execs: statistics.has(Fact::Lifecycle).then_some(lifecycle.execs),
     }
 }
 
@@ -184,6 +180,7 @@ fn seconds(ns: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::process::Tally;
+    use crate::source::Origin;
 
     fn group(id: u64) -> Group {
         let delta = Delta {

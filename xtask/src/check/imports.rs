@@ -192,7 +192,7 @@ mod tests {
             [""; 0]
         );
         assert_eq!(
-            findings(path, "use crate::source::statistics::ExitHook;"),
+            findings(path, "use crate::source::facts::ExitHook;"),
             [""; 0]
         );
         for text in [

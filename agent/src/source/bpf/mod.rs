@@ -44,7 +44,7 @@ pub use snapshot::{Carried, Snapshot};
 pub use support::{Obstacle, Support};
 pub use switch::RunTimes;
 
-use super::{SourceStatistics, Tier};
+use super::{Fact, SourceStatistics, Tier};
 use crate::{
     host::boottime_ns,
     process::{Attribution, Coarse, Event, Folds, Pass, ProcessId},
@@ -478,6 +478,12 @@ impl Kernel {
     /// The state of the self-test at `now_ns`; starts another attempt when one is due.
     pub fn self_test(&mut self, now_ns: u64) -> super::SelfTest {
         self.self_test.state(now_ns)
+    }
+
+    /// Whether the iterator's records lack `fact` on this kernel. The switch tier reads live processes from `/proc`, which has
+    /// all facts that the iterator may lack, except the waits for a CPU.
+    pub fn lacks(&self, fact: Fact) -> bool {
+        self.plan.tier == Tier::Iterator && self.carried.lacks(fact)
     }
 
     /// Fills in the statistics of programs and maps.

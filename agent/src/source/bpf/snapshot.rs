@@ -4,8 +4,11 @@
 //! a [`Pass`]. Computing differences and booking them is left to the process table.
 
 use super::visited::{Visited, totals};
-use crate::process::{
-    Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, State, Switches, ThreadSample,
+use crate::{
+    process::{
+        Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, State, Switches, ThreadSample,
+    },
+    source::Fact,
 };
 use agent_common::{
     ABSENT, DeadThreadsRecord, Identity, Layout, LeaderRecord, ThreadRecord, Totals, kind,
@@ -27,10 +30,10 @@ const TASK_RTLOCK_WAIT: u32 = 0x1000;
 /// The facts that the records of this kernel carry.
 #[derive(Debug, Clone, Copy)]
 pub struct Carried {
-    pub(super) io: bool,
-    pub(super) run_delay: bool,
-    pub(super) fd_limit: bool,
-    pub(super) memory: bool,
+    io: bool,
+    run_delay: bool,
+    fd_limit: bool,
+    memory: bool,
     page_bytes: u64,
 }
 
@@ -51,6 +54,17 @@ impl Carried {
             fd_limit: offsets.signal_rlim != ABSENT,
             memory: layout.rss_stride != ABSENT && offsets.mm_total_vm != ABSENT,
             page_bytes,
+        }
+    }
+
+    /// Whether the records lack `fact`, which those of other kernels carry.
+    pub(super) const fn lacks(self, fact: Fact) -> bool {
+        match fact {
+            Fact::Io => !self.io,
+            Fact::Memory => !self.memory,
+            Fact::RunQueueWait => !self.run_delay,
+            Fact::FileLimit => !self.fd_limit,
+            _ => false,
         }
     }
 

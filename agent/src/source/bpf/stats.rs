@@ -2,13 +2,8 @@
 //!
 //! In: the running programs. Out: fields of [`SourceStatistics`]. Exporting them is left to the collectors.
 
-use super::{
-    Error, Kernel, Plan, Program, map_usage::MapUsage, recursion_misses, runqueue::RunQueue,
-    snapshot::Carried,
-};
-use crate::source::{
-    Fact, KernelTotals, MapStatistics, Origin, ProgramStatistics, SourceStatistics, Tier,
-};
+use super::{Error, Kernel, Program, map_usage::MapUsage, recursion_misses, runqueue::RunQueue};
+use crate::source::{KernelTotals, MapStatistics, ProgramStatistics, SourceStatistics, Tier};
 use std::os::fd::AsFd;
 
 /// Whether the kernel keeps run counts and run times of programs (`kernel.bpf_stats_enabled`).
@@ -20,7 +15,6 @@ pub(super) fn describe(kernel: &Kernel, statistics: &mut SourceStatistics) -> Re
     let node = kernel.overflow.node()?;
     statistics.tier = kernel.plan.tier;
     statistics.exit_hook = kernel.plan.exit_hook;
-    statistics.facts = facts(kernel.plan, kernel.carried);
     statistics.programs = programs(kernel);
     statistics.maps = maps(kernel);
     statistics.kernel = Some(KernelTotals {
@@ -94,49 +88,4 @@ fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
             }
         })
         .collect()
-}
-
-/// The source of each fact about live processes. Births, ends and final totals come from the kernel in both tiers.
-fn facts(plan: Plan, carried: Carried) -> Vec<(Fact, Origin)> {
-    let tier = plan.tier;
-    let typed = if plan.is_traced() {
-        Origin::Absent
-    } else {
-        Origin::Bpf
-    };
-    let live = if tier == Tier::Iterator {
-        Origin::Bpf
-    } else {
-        Origin::Procfs
-    };
-    // In the iterator tier, a fact that its records lack comes from `otherwise`; the switch tier reads live processes from
-    // `/proc`, which has all of them.
-    let only_if = |there: bool, otherwise| match tier {
-        Tier::Iterator if !there => otherwise,
-        _ => live,
-    };
-    vec![
-        (Fact::Cpu, live),
-        (Fact::CpuSplit, live),
-        (Fact::Io, only_if(carried.io, Origin::Absent)),
-        (Fact::Memory, only_if(carried.memory, Origin::Procfs)),
-        (Fact::Faults, live),
-        (Fact::Switches, live),
-        (
-            Fact::RunQueueWait,
-            if tier == Tier::Iterator && carried.run_delay {
-                Origin::Bpf
-            } else {
-                Origin::Absent
-            },
-        ),
-        (Fact::Threads, live),
-        (Fact::Wchan, Origin::Procfs),
-        (Fact::OpenFiles, Origin::Procfs),
-        (Fact::FileLimit, only_if(carried.fd_limit, Origin::Absent)),
-        (Fact::Lifecycle, Origin::Bpf),
-        (Fact::ExitStatus, typed),
-        (Fact::FinalIoFaults, typed),
-        (Fact::Names, Origin::Procfs),
-    ]
 }

@@ -57,7 +57,7 @@ pub use node::{Away, NodeReading};
 pub use sampler::Sampled;
 pub use stat::Stat;
 
-use super::{Fact, Origin, SourceStatistics, Tier};
+use super::SourceStatistics;
 use crate::host::{Host, monotonic_ns};
 use crate::process::{Arguments, Facts, Memory, Pass, ProcessId, Proportional};
 use access::ProcAccess;
@@ -146,34 +146,11 @@ impl Procfs {
         self.access.failures.counts()
     }
 
-    /// Statistics of the procfs tier: no kernel programs, and `/proc` as the origin of every fact that it has.
+    /// The part of the statistics that `/proc` gives; tier and facts are left to the observer.
     pub fn statistics(&self) -> SourceStatistics {
-        use Fact::{
-            Cpu, CpuSplit, ExitStatus, Faults, FileLimit, FinalIoFaults, Io, Lifecycle, Memory,
-            Names, OpenFiles, RunQueueWait, Switches, Threads, Wchan,
-        };
-        let read = |fact| (fact, Origin::Procfs);
         let (relay, access, viewers) = (&self.passes.relay, &self.access, &self.viewers);
         let errors = self.errors();
         SourceStatistics {
-            tier: Tier::Procfs,
-            facts: vec![
-                read(Cpu),
-                read(CpuSplit),
-                read(Io),
-                read(Memory),
-                read(Faults),
-                read(Switches),
-                (RunQueueWait, Origin::Absent),
-                read(Threads),
-                read(Wchan),
-                read(OpenFiles),
-                read(FileLimit),
-                (Lifecycle, Origin::Absent),
-                (ExitStatus, Origin::Absent),
-                (FinalIoFaults, Origin::Absent),
-                read(Names),
-            ],
             scrape_errors: errors.scrape,
             procread_errors: errors.procread,
             partial_errors: errors.partial,
