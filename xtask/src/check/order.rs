@@ -26,8 +26,6 @@ pub(super) const KNOWN: &[&str] = &[
     "agent/src/process: pass.rs -> table.rs -> pass.rs",
     "agent/src/process: proportional.rs -> table.rs -> proportional.rs",
     "agent/src/process: table.rs -> told.rs -> table.rs",
-    "agent/src/source/bpf: load.rs -> plan.rs -> support.rs -> no_preempt.rs -> load.rs",
-    "agent/src/source/bpf: load.rs -> no_preempt.rs -> load.rs",
 ];
 
 /// Each module in a folder, and the other modules in that folder that it imports.

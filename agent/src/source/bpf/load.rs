@@ -148,7 +148,7 @@ pub(super) fn load(
         Some(_) => [RUN_QUEUE_ENTRIES, RUN_QUEUE_COMMS],
         None => [1, 1],
     };
-    let object = no_preempt::object(layouts.no_preempt);
+    let object = no_preempt::object(OBJECT, layouts.no_preempt);
     let mut ebpf = EbpfLoader::new()
         .btf(btf)
         .override_global("LAYOUT", &layout, true)

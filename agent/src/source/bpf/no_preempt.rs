@@ -4,7 +4,7 @@
 //! object. A program that disables preemption cannot be preempted by another process whose records the kernel would then
 //! leave out. On kernels without these functions each marker becomes a jump to the next instruction.
 
-use super::{btf::Btf, load};
+use super::btf::Btf;
 use agent_common::FUNCTIONS;
 use aya::programs::ProgramError;
 
@@ -27,15 +27,15 @@ pub(super) fn functions(btf: &Btf<'_>) -> Option<Functions> {
     ids?.try_into().ok()
 }
 
-/// The object for a kernel with these functions, or for one without. It is a vector of words, because aya reads the ELF file
-/// in place and needs its alignment.
-pub(super) fn object(functions: Option<Functions>) -> Vec<u64> {
+/// The object `built` for a kernel with these functions, or for one without. It is a vector of words, because aya reads the ELF
+/// file in place and needs its alignment.
+pub(super) fn object(built: &[u8], functions: Option<Functions>) -> Vec<u64> {
     let markers = markers();
     let replacements = match functions {
         Some(ids) => ids.map(|id| call(CALL_OF_FUNCTION, id)),
         None => [u64::from_ne_bytes(NOTHING); FUNCTIONS.len()],
     };
-    let words = load::OBJECT.chunks(8).map(|chunk| {
+    let words = built.chunks(8).map(|chunk| {
         let mut bytes = [0; 8];
         bytes[..chunk.len()].copy_from_slice(chunk);
         let word = u64::from_ne_bytes(bytes);
@@ -56,8 +56,8 @@ fn call(of: [u8; 4], immediate: u32) -> u64 {
 
 /// Whether the kernel refused a program because of these calls: it has no JIT compiler for this machine, or does not allow
 /// them in such a program.
-pub(super) fn is_refused(error: &load::Error) -> bool {
-    let load::Error::Refused(_, ProgramError::LoadError { verifier_log, .. }) = error else {
+pub(super) fn is_refused(error: &ProgramError) -> bool {
+    let ProgramError::LoadError { verifier_log, .. } = error else {
         return false;
     };
     let log = verifier_log.to_string();
@@ -70,7 +70,7 @@ pub(super) fn is_refused(error: &load::Error) -> bool {
 
 #[cfg(all(test, has_ebpf))]
 mod tests {
-    use super::*;
+    use super::{super::load::OBJECT, *};
 
     fn count(object: &[u64], instruction: u64) -> usize {
         object.iter().filter(|word| **word == instruction).count()
@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn each_marker_is_replaced() {
-        let kept = object(Some([7, 8, 9, 10]));
-        let plain = object(None);
+        let kept = object(OBJECT, Some([7, 8, 9, 10]));
+        let plain = object(OBJECT, None);
         for (marker, id) in markers().into_iter().zip([7, 8, 9, 10]) {
             assert_eq!(count(&kept, marker) + count(&plain, marker), 0);
             // The programs for fork, exec and exit, and both for final totals.

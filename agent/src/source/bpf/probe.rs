@@ -102,10 +102,10 @@ fn read_btf() -> io::Result<Vec<u8>> {
 /// Removes from `layouts` one thing that the refused program can do without. Returns the text of a warning that says what
 /// changes, or `None` if nothing can be removed.
 pub(super) fn ease(layouts: &mut Layouts, refused: &load::Error) -> Option<&'static str> {
-    let load::Error::Refused(program, _) = refused else {
+    let load::Error::Refused(program, error) = refused else {
         return None;
     };
-    if no_preempt::is_refused(refused) && layouts.no_preempt.take().is_some() {
+    if no_preempt::is_refused(error) && layouts.no_preempt.take().is_some() {
         return Some(
             "trying it without the functions by which a program keeps its CPU: where the kernel preempts itself, ends and \
              births meanwhile are missed, and counted",
