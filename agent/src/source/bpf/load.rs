@@ -6,7 +6,8 @@
 use super::{
     load_remedy::remedy,
     no_preempt,
-    plan::{Plan, Program},
+    plan::Plan,
+    program::{KernelProgram, Kind},
     wire::Wire,
 };
 use crate::source::Tier;
@@ -14,7 +15,7 @@ use agent_common::{Layout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
-    programs::{BtfTracePoint, FEntry, Iter, Program as Loaded, ProgramError, TracePoint},
+    programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoint},
 };
 
 /// The object file of the programs, made by the build script; empty if it could not be built.
@@ -76,7 +77,7 @@ pub enum Error {
     Object(#[from] EbpfError),
     /// The kernel refused one program.
     #[error("the kernel refused the program for {}: {}; {}", .0.hook(), chain(.1), remedy(.1))]
-    Refused(Program, ProgramError),
+    Refused(KernelProgram, ProgramError),
     /// A map has an unexpected type, or an operation on it failed.
     #[error("a map of the kernel programs: {}", chain(.0))]
     Map(#[from] MapError),
@@ -174,43 +175,43 @@ pub(super) fn load(
 ///
 /// # Errors
 /// When the kernel refuses it, or the object lacks it.
-pub(super) fn add(ebpf: &mut Ebpf, program: Program, btf: Option<&Btf>) -> Result<(), Error> {
+pub(super) fn add(ebpf: &mut Ebpf, program: KernelProgram, btf: Option<&Btf>) -> Result<(), Error> {
     let loaded = ebpf
         .program_mut(program.symbol())
         .ok_or(Error::Lacking(program.symbol()))?;
     start(program, loaded, btf).map_err(|error| Error::Refused(program, error))
 }
 
-fn start(program: Program, loaded: &mut Loaded, btf: Option<&Btf>) -> Result<(), ProgramError> {
-    if let Some((category, event)) = program.tracepoint() {
-        let loaded: &mut TracePoint = loaded.try_into()?;
-        loaded.load()?;
-        loaded.attach(category, event)?;
-        return Ok(());
-    }
-    let Some(btf) = btf else {
-        return Err(ProgramError::NotLoaded);
-    };
-    match program {
-        Program::Release => {
-            let loaded: &mut FEntry = loaded.try_into()?;
-            loaded.load(program.hook(), btf)?;
-            loaded.attach()?;
-        }
-        Program::Snapshot => {
-            let loaded: &mut Iter = loaded.try_into()?;
-            // `TaskIterator` attaches it.
-            loaded.load("task", btf)?;
-        }
-        _ => {
+fn start(
+    program: KernelProgram,
+    loaded: &mut Program,
+    btf: Option<&Btf>,
+) -> Result<(), ProgramError> {
+    let btf = || btf.ok_or(ProgramError::NotLoaded);
+    let first_and_rest = program.hook().split_once('/');
+    match program.kind() {
+        Kind::TpBtf => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;
-            // The part after the slash only distinguishes several programs at one hook.
-            let (hook, _) = program
-                .hook()
-                .split_once('/')
-                .unwrap_or((program.hook(), ""));
-            loaded.load(hook, btf)?;
+            let (hook, _) = first_and_rest.unwrap_or((program.hook(), ""));
+            loaded.load(hook, btf()?)?;
             loaded.attach()?;
+        }
+        Kind::Fentry => {
+            let loaded: &mut FEntry = loaded.try_into()?;
+            loaded.load(program.hook(), btf()?)?;
+            loaded.attach()?;
+        }
+        Kind::Iter => {
+            let loaded: &mut Iter = loaded.try_into()?;
+            let (_, of) = first_and_rest.unwrap_or_default();
+            // `TaskIterator` attaches it.
+            loaded.load(of, btf()?)?;
+        }
+        Kind::Tracepoint => {
+            let loaded: &mut TracePoint = loaded.try_into()?;
+            loaded.load()?;
+            let (category, event) = first_and_rest.unwrap_or_default();
+            loaded.attach(category, event)?;
         }
     }
     Ok(())

@@ -23,6 +23,7 @@ mod overflow;
 mod pieces;
 mod plan;
 mod probe;
+mod program;
 mod recursion_misses;
 mod ring;
 mod runqueue;
@@ -39,7 +40,8 @@ mod wire;
 pub use events::{Timed, from_ring};
 pub use load::{Error, Sizes};
 pub use pieces::Pieces;
-pub use plan::{Plan, Program, Request};
+pub use plan::{Plan, Request};
+pub use program::KernelProgram;
 pub use snapshot::{Carried, Snapshot};
 pub use support::{Obstacle, Support};
 pub use switch::RunTimes;
@@ -131,7 +133,8 @@ pub fn start(
                 if plan.needs_types()
                     && let Err(error) = kernel.add_thread_count(btf.as_ref())
                 {
-                    warnings.push(format!("{error}; creations of threads are not counted"));
+                    let loss = KernelProgram::Thread.loss().unwrap_or_default();
+                    warnings.push(format!("{error}; {loss}"));
                 }
                 if let Some(slots) = sizes.run_queue_slots
                     && let Err(why) = kernel.add_run_queue(slots, btf.as_ref())
@@ -222,7 +225,7 @@ fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
 }
 
 fn attach_iterator(ebpf: &Ebpf) -> Result<TaskIterator, Error> {
-    let snapshot = Program::Snapshot;
+    let snapshot = KernelProgram::Snapshot;
     let program = ebpf.program(snapshot.symbol());
     let program: &aya::programs::Iter = program
         .ok_or(Error::Lacking(snapshot.symbol()))?

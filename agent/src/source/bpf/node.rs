@@ -1,13 +1,13 @@
 //! Attaches the optional programs beside those of the plan (count of threads, run-queue latency), and reads the totals of the
 //! node.
 
-use super::{Error, Kernel, load, plan::Program, runqueue::RunQueue};
+use super::{Error, Kernel, load, program::KernelProgram, runqueue::RunQueue};
 use crate::{host::boottime_ns, source::NodeCounts};
 
 impl Kernel {
     /// Begins to count new threads.
     pub(super) fn add_thread_count(&mut self, btf: Option<&aya::Btf>) -> Result<(), Error> {
-        load::add(&mut self.ebpf, Program::Thread, btf)?;
+        load::add(&mut self.ebpf, KernelProgram::Thread, btf)?;
         self.counts_threads = true;
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Kernel {
                 "tracepoints do not tell it; the kernel's type information would".to_owned(),
             );
         }
-        let added = load::add(&mut self.ebpf, Program::RunQueue, btf)
+        let added = load::add(&mut self.ebpf, KernelProgram::RunQueue, btf)
             .and_then(|()| RunQueue::new(&mut self.ebpf, slots, boottime_ns()));
         self.run_queue = Some(added.map_err(|error| error.to_string())?);
         Ok(())

@@ -2,120 +2,8 @@
 //!
 //! In: the requested tier and [`Support`]. Out: plans, best first. Trying them is left to the parent module.
 
-use super::support::Support;
+use super::{program::KernelProgram, support::Support};
 use crate::source::{ExitHook, Tier};
-
-/// A kernel program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Program {
-    /// `tp_btf/sched_process_fork`
-    Fork,
-    /// `tp_btf/sched_process_exec`
-    Exec,
-    /// `tp_btf/sched_process_exit`
-    Exit,
-    /// `fentry/release_task`
-    Release,
-    /// `tp_btf/sched_process_free`
-    Free,
-    /// Also `tp_btf/sched_process_free`; loaded beside [`Self::Release`], for leaders whose release it does not see
-    LeaderFree,
-    /// `iter/task`
-    Snapshot,
-    /// `tp_btf/sched_switch`
-    Switch,
-    /// Also `tp_btf/sched_switch`; loaded beside any plan with types, if the collector of run-queue latency is on
-    RunQueue,
-    /// `tp_btf/task_newtask`; loaded beside any plan with types
-    Thread,
-    /// `tracepoint/task/task_newtask`
-    TraceNewtask,
-    /// `tracepoint/sched/sched_process_exec`
-    TraceExec,
-    /// `tracepoint/sched/sched_process_exit`
-    TraceExit,
-    /// `tracepoint/sched/sched_process_free`
-    TraceFree,
-    /// `tracepoint/sched/sched_switch`
-    TraceSwitch,
-}
-
-impl Program {
-    /// All programs, in the order in which metrics list them.
-    pub const ALL: [Self; 15] = [
-        Self::Fork,
-        Self::Exec,
-        Self::Exit,
-        Self::Release,
-        Self::Free,
-        Self::LeaderFree,
-        Self::Snapshot,
-        Self::Switch,
-        Self::RunQueue,
-        Self::Thread,
-        Self::TraceNewtask,
-        Self::TraceExec,
-        Self::TraceExit,
-        Self::TraceFree,
-        Self::TraceSwitch,
-    ];
-
-    /// The name of the function in the object file (agent-ebpf).
-    pub const fn symbol(self) -> &'static str {
-        match self {
-            Self::Fork => "process_fork",
-            Self::Exec => "process_exec",
-            Self::Exit => "process_exit",
-            Self::Release => "task_release",
-            Self::Free => "process_free",
-            Self::LeaderFree => "leader_free",
-            Self::Snapshot => "task_snapshot",
-            Self::Switch => "task_switch",
-            Self::RunQueue => "runqueue_switch",
-            Self::Thread => "thread_begin",
-            Self::TraceNewtask => "trace_newtask",
-            Self::TraceExec => "trace_exec",
-            Self::TraceExit => "trace_exit",
-            Self::TraceFree => "trace_free",
-            Self::TraceSwitch => "trace_switch",
-        }
-    }
-
-    /// The hook that the program is attached to, as metrics and messages name it.
-    pub const fn hook(self) -> &'static str {
-        match self {
-            Self::Fork => "sched_process_fork",
-            Self::Exec => "sched_process_exec",
-            Self::Exit => "sched_process_exit",
-            Self::Release => "release_task",
-            Self::Free => "sched_process_free",
-            Self::LeaderFree => "sched_process_free/leader",
-            Self::Snapshot => "iter/task",
-            Self::Switch => "sched_switch",
-            Self::RunQueue => "sched_switch/runqueue",
-            Self::Thread => "task_newtask",
-            Self::TraceNewtask => "task/task_newtask",
-            Self::TraceExec => "sched/sched_process_exec",
-            Self::TraceExit => "sched/sched_process_exit",
-            Self::TraceFree => "sched/sched_process_free",
-            Self::TraceSwitch => "sched/sched_switch",
-        }
-    }
-}
-
-impl Program {
-    /// Category and event, if the program is attached to a classic tracepoint.
-    pub(super) fn tracepoint(self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::TraceNewtask
-            | Self::TraceExec
-            | Self::TraceExit
-            | Self::TraceFree
-            | Self::TraceSwitch => self.hook().split_once('/'),
-            _ => None,
-        }
-    }
-}
 
 /// The tier that the operator requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,34 +52,18 @@ impl Plan {
             Tier::Procfs => "/proc only",
             Tier::Switch if self.is_traced() => "the switch tier on tracepoints",
             tier if tier != refused.tier => "the switch tier",
-            _ => "sched_process_free, which is as exact, but tells it later",
+            _ => "sched_process_free, where final totals are as exact, but come later",
         }
     }
 
-    /// Programs in the order in which they are attached: ends before births, so that no end of a process is missed whose birth
-    /// was seen.
-    pub fn programs(self) -> Vec<Program> {
-        let mut programs = match self.exit_hook {
-            // The program at the free uses the marks of that at the release, so it is attached first.
-            Some(ExitHook::Release) => vec![Program::LeaderFree, Program::Release],
-            Some(ExitHook::Free) => vec![Program::Free],
-            Some(ExitHook::LastSwitch) => {
-                return vec![
-                    Program::TraceFree,
-                    Program::TraceSwitch,
-                    Program::TraceExit,
-                    Program::TraceExec,
-                    Program::TraceNewtask,
-                ];
-            }
-            None => return Vec::new(),
+    /// The programs that it cannot work without, in the order in which they are attached.
+    pub fn programs(self) -> Vec<KernelProgram> {
+        let all = KernelProgram::ALL.iter().copied();
+        let is_needed = |program: &KernelProgram| {
+            program.loss().is_none() && program.is_in(self.tier, self.exit_hook)
         };
-        let reader = match self.tier {
-            Tier::Iterator => Program::Snapshot,
-            Tier::Switch => Program::Switch,
-            Tier::Procfs => return Vec::new(),
-        };
-        programs.extend([Program::Exit, Program::Exec, Program::Fork, reader]);
+        let mut programs: Vec<_> = all.filter(is_needed).collect();
+        programs.sort_by_key(|program| program.moment());
         programs
     }
 }
@@ -239,7 +111,7 @@ pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
 }
 
 /// The plans that remain after the kernel refused the program `refused`.
-pub(super) fn without(plans: &[Plan], refused: Program) -> Vec<Plan> {
+pub(super) fn without(plans: &[Plan], refused: KernelProgram) -> Vec<Plan> {
     plans
         .iter()
         .copied()
@@ -277,7 +149,7 @@ mod tests {
     #[test]
     fn a_refused_program_takes_its_plans_away_and_no_others() {
         let plans = candidates(Request::Auto, &able());
-        let left = without(&plans, Program::Release);
+        let left = without(&plans, KernelProgram::Release);
         assert_eq!(
             left[0],
             Plan {
@@ -285,7 +157,7 @@ mod tests {
                 exit_hook: Some(ExitHook::Free)
             }
         );
-        let left = without(&left, Program::Snapshot);
+        let left = without(&left, KernelProgram::Snapshot);
         assert_eq!(
             left[0],
             Plan {
@@ -293,7 +165,10 @@ mod tests {
                 exit_hook: Some(ExitHook::Free)
             }
         );
-        assert_eq!(without(&left, Program::Fork), [Plan::TRACED, Plan::PROCFS]);
+        assert_eq!(
+            without(&left, KernelProgram::Fork),
+            [Plan::TRACED, Plan::PROCFS]
+        );
     }
 
     #[test]
@@ -339,17 +214,19 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_apart() {
-        for (index, program) in Program::ALL.iter().enumerate() {
-            assert!(
-                program.symbol().len() < 16,
-                "the kernel cuts program names at 15 bytes"
-            );
-            assert!(
-                Program::ALL[index + 1..]
-                    .iter()
-                    .all(|other| other.hook() != program.hook())
-            );
-        }
+    fn programs_of_a_plan_are_attached_ends_before_births() {
+        use KernelProgram::*;
+        let plan = |tier, exit_hook| Plan {
+            tier,
+            exit_hook: Some(exit_hook),
+        };
+        let best = plan(Tier::Iterator, ExitHook::Release).programs();
+        assert_eq!(best, [LeaderFree, Release, Exit, Exec, Fork, Snapshot]);
+        let switch = plan(Tier::Switch, ExitHook::Free).programs();
+        assert_eq!(switch, [Free, Exit, Exec, Fork, Switch]);
+        let traced = Plan::TRACED.programs();
+        let expected = [TraceFree, TraceSwitch, TraceExit, TraceExec, TraceNewtask];
+        assert_eq!(traced, expected);
+        assert!(Plan::PROCFS.programs().is_empty());
     }
 }

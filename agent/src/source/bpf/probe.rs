@@ -7,7 +7,8 @@ use super::{
     btf,
     load::{self, Layouts},
     no_preempt,
-    plan::{Program, Request},
+    plan::Request,
+    program::KernelProgram,
     support::{self, Obstacle, Support},
     tracepoint,
 };
@@ -118,10 +119,10 @@ pub(super) fn ease(layouts: &mut Layouts, refused: &load::Error) -> Option<&'sta
 }
 
 /// Removes from `layout` what needs helpers that read memory, if program `refused` uses such helpers. Returns whether it did.
-fn without_helpers(layout: &mut Layout, refused: Program) -> bool {
+fn without_helpers(layout: &mut Layout, refused: KernelProgram) -> bool {
     let uses_them = match refused {
-        Program::Exec => layout.argv_access == ARGV_READ,
-        Program::Snapshot => layout.rss_access == RSS_HELPER,
+        KernelProgram::Exec => layout.argv_access == ARGV_READ,
+        KernelProgram::Snapshot => layout.rss_access == RSS_HELPER,
         _ => false,
     };
     if uses_them {

@@ -9,6 +9,7 @@
 use super::{
     Error, Sizes, Support,
     events::sum,
+    program::KernelProgram,
     slots::{Slots, since},
     take,
     wire::Wire,
@@ -38,7 +39,8 @@ const FIELDS: [&str; 2] = ["task_run_delay", "task_pcount"];
 
 /// The warning for a kernel that cannot count run-queue latency.
 pub(super) fn without(why: &impl std::fmt::Display) -> String {
-    format!("--collector.runqueue: {why}; run-queue latency is not shown")
+    let loss = KernelProgram::RunQueue.loss().unwrap_or_default();
+    format!("--collector.runqueue: {why}; {loss}")
 }
 
 /// `sizes`, without slots (and with a warning) if the kernel lacks the fields.

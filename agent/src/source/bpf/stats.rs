@@ -2,7 +2,13 @@
 //!
 //! In: the running programs. Out: fields of [`SourceStatistics`]. Exporting them is left to the collectors.
 
-use super::{Error, Kernel, Program, map_usage::MapUsage, recursion_misses, runqueue::RunQueue};
+use super::{
+    Error, Kernel,
+    map_usage::MapUsage,
+    program::{KernelProgram, Moment},
+    recursion_misses,
+    runqueue::RunQueue,
+};
 use crate::source::{KernelTotals, MapStatistics, ProgramStatistics, SourceStatistics, Tier};
 use std::os::fd::AsFd;
 
@@ -45,7 +51,7 @@ fn unwritten_records(kernel: &Kernel) -> Result<u64, Error> {
         let refused = |error| Error::Refused(program, error);
         let loaded = kernel.ebpf.program(program.symbol());
         let loaded = loaded.ok_or(Error::Lacking(program.symbol()))?;
-        if !matches!(program, Program::Snapshot | Program::Switch) {
+        if program.moment() != Moment::Life {
             let fd = loaded.fd().map_err(refused)?.as_fd();
             let misses = recursion_misses::read(fd);
             unwritten += misses.map_err(|error| refused(error.into()))?;
@@ -66,12 +72,13 @@ fn maps(kernel: &Kernel) -> Vec<MapStatistics> {
 fn programs(kernel: &Kernel) -> Vec<ProgramStatistics> {
     let attached = kernel.plan.programs();
     let keeps = keeps_run_times();
-    Program::ALL
-        .into_iter()
+    KernelProgram::ALL
+        .iter()
+        .copied()
         .map(|program| {
             let is_attached = match program {
-                Program::RunQueue => kernel.run_queue.is_some(),
-                Program::Thread => kernel.counts_threads && !kernel.plan.is_traced(),
+                KernelProgram::RunQueue => kernel.run_queue.is_some(),
+                KernelProgram::Thread => kernel.counts_threads && !kernel.plan.is_traced(),
                 _ => attached.contains(&program),
             };
             let loaded = kernel

@@ -9,7 +9,10 @@ use crate::{
     surroundings::{Surroundings, Tracefs},
     tier::{EXACT, ITERATOR, PROCFS, SWITCH, TRACED, Tier},
 };
-use headcount::source::bpf::Program;
+use headcount::source::{
+    self, ExitHook,
+    bpf::{KernelProgram, Plan},
+};
 
 table![
     each_is_not_loaded for NEEDED,
@@ -22,43 +25,72 @@ table![
     no_memory_may_be_locked for NEEDED,
 ];
 
-fn loading(program: Program) -> impl Fn(&Call) -> bool + Send {
+fn loading(program: KernelProgram) -> impl Fn(&Call) -> bool + Send {
     move |call| matches!(call, Call::Program(name) if name == program.symbol())
 }
 
-fn attaching(program: Program) -> impl Fn(&Call) -> bool + Send {
+fn attaching(program: KernelProgram) -> impl Fn(&Call) -> bool + Send {
     move |call| matches!(call, Call::Attach(name) if name == program.symbol())
 }
 
-/// What is left without `program`, on a kernel with this exit hook.
-fn left_without(program: Program, exit_hook: &'static str) -> Way {
-    match program {
-        Program::Fork | Program::Exec | Program::Exit => (&PROCFS, "none"),
-        Program::Free if exit_hook == "free" => (&PROCFS, "none"),
-        Program::Release | Program::LeaderFree => (&ITERATOR, "free"),
-        Program::Snapshot => (&SWITCH, exit_hook),
-        _ => (&ITERATOR, exit_hook),
+const fn plan(tier: source::Tier, exit_hook: ExitHook) -> Plan {
+    Plan {
+        tier,
+        exit_hook: Some(exit_hook),
     }
 }
 
-/// Whether it sits on a classic tracepoint.
-fn is_traced(program: Program) -> bool {
-    program.symbol().starts_with("trace_")
+/// The plans that need type information, best first, on a kernel with this exit hook.
+fn typed_plans(exit_hook: &str) -> impl Iterator<Item = (Way, Plan)> {
+    use source::Tier::{Iterator, Switch};
+    let all: [(Way, Plan); 4] = [
+        ((&ITERATOR, "release"), plan(Iterator, ExitHook::Release)),
+        ((&ITERATOR, "free"), plan(Iterator, ExitHook::Free)),
+        ((&SWITCH, "release"), plan(Switch, ExitHook::Release)),
+        ((&SWITCH, "free"), plan(Switch, ExitHook::Free)),
+    ];
+    let has_release = exit_hook == "release";
+    all.into_iter()
+        .filter(move |((_, hook), _)| has_release || *hook == "free")
+}
+
+/// What is left without `program`, on a kernel with this exit hook.
+fn left_without(program: KernelProgram, exit_hook: &str) -> Way {
+    typed_plans(exit_hook)
+        .find(|(_, plan)| !plan.programs().contains(&program))
+        .map_or((&PROCFS, "none"), |(way, _)| way)
 }
 
 /// Whether the agent comes to `program` when it is free to choose: a better one may do.
-fn is_tried(program: Program, exit_hook: &str) -> bool {
-    match program {
-        Program::Switch | Program::RunQueue | Program::Thread => false,
-        Program::Free => exit_hook == "free",
-        Program::Release | Program::LeaderFree => !is_without_ftrace(),
-        _ => !is_traced(program),
+fn is_tried(program: KernelProgram, exit_hook: &str) -> bool {
+    let is_needed_with = |hook| {
+        let best = plan(source::Tier::Iterator, hook);
+        best.programs().contains(&program)
+    };
+    match [ExitHook::Release, ExitHook::Free].map(is_needed_with) {
+        [true, false] => !is_without_ftrace(),
+        [false, true] => exit_hook == "free",
+        [with_each, _] => with_each,
     }
+}
+
+/// The programs without which no plan of `tier` is left, on a kernel with this exit hook.
+fn needed_in(tier: &Tier, exit_hook: &str) -> Vec<KernelProgram> {
+    let plans: Vec<Plan> = match tier.without_types {
+        true => vec![Plan::TRACED],
+        false => typed_plans(exit_hook)
+            .filter(|((way, _), _)| way.name == tier.name)
+            .map(|(_, plan)| plan)
+            .collect(),
+    };
+    let all = KernelProgram::ALL.iter().copied();
+    all.filter(|program| plans.iter().all(|plan| plan.programs().contains(program)))
+        .collect()
 }
 
 fn each_is_not_loaded(_: &'static Tier) {
     let exit_hook = exit_hook();
-    for (nth, program) in Program::ALL.into_iter().enumerate() {
+    for (nth, program) in KernelProgram::ALL.iter().copied().enumerate() {
         for errno in [error(nth), error(nth + 1)] {
             let surroundings = judging(loading(program), Verdict::Refuse(errno));
             let agent = Agent::start_in(surroundings, &[]);
@@ -74,15 +106,16 @@ fn each_is_not_loaded(_: &'static Tier) {
 
 fn each_is_not_attached(_: &'static Tier) {
     let exit_hook = exit_hook();
-    let tried = Program::ALL
-        .into_iter()
+    let tried = KernelProgram::ALL
+        .iter()
+        .copied()
         .filter(|program| is_tried(*program, exit_hook));
     for (nth, program) in tried.enumerate() {
         let surroundings = judging(attaching(program), Verdict::Refuse(error(nth)));
         let agent = Agent::start_in(surroundings, &[]);
         // Where it is not even loaded, the kernel's own error comes first.
         let told: &[&str] = match program {
-            Program::Release => &[program.hook()],
+            KernelProgram::Release => &[program.hook()],
             _ => &[program.hook(), &text(error(nth))],
         };
         goes_on(&agent, left_without(program, exit_hook), told);
@@ -92,17 +125,7 @@ fn each_is_not_attached(_: &'static Tier) {
 fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
     let exit_hook = exit_hook();
     for tier in EXACT.iter().filter(|tier| tier.can_work()) {
-        let needed = Program::ALL.into_iter().filter(|program| match program {
-            _ if tier.without_types || is_traced(*program) => {
-                tier.without_types && is_traced(*program)
-            }
-            Program::Release | Program::LeaderFree => false,
-            Program::RunQueue | Program::Thread => false,
-            Program::Free => exit_hook == "free",
-            Program::Snapshot => tier.name == ITERATOR.name,
-            Program::Switch => tier.name == SWITCH.name,
-            _ => true,
-        });
+        let needed = needed_in(tier, exit_hook).into_iter();
         for (nth, program) in needed.enumerate() {
             let refusal = Verdict::Refuse(error(nth));
             let surroundings = judging_in(tier, loading(program), refusal);
@@ -113,10 +136,11 @@ fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
 
 /// The rest of the tier works, and the CPU side of the books, too.
 fn creations_are_left_out_where_threads_are_not_counted(_: &'static Tier) {
-    let surroundings = judging(loading(Program::Thread), Verdict::Refuse(error(0)));
+    let surroundings = judging(loading(KernelProgram::Thread), Verdict::Refuse(error(0)));
     let agent = Agent::start_in(surroundings, &[]);
-    let is_told =
-        |line: &String| line.contains(Program::Thread.hook()) && line.contains(&text(error(0)));
+    let is_told = |line: &String| {
+        line.contains(KernelProgram::Thread.hook()) && line.contains(&text(error(0)))
+    };
     assert!(
         agent.warnings().iter().any(is_told),
         "{:#?}",
@@ -131,7 +155,7 @@ fn creations_are_left_out_where_threads_are_not_counted(_: &'static Tier) {
 
 /// It takes nothing from the tier.
 fn run_queue_latency_is_left_out(_: &'static Tier) {
-    let surroundings = judging(loading(Program::RunQueue), Verdict::Refuse(error(0)));
+    let surroundings = judging(loading(KernelProgram::RunQueue), Verdict::Refuse(error(0)));
     let agent = Agent::start_in(surroundings, &["--collector.runqueue"]);
     let told = ["--collector.runqueue", &text(error(0))];
     assert!(
@@ -149,7 +173,7 @@ fn run_queue_latency_is_left_out(_: &'static Tier) {
 fn tracepoints_are_left(_: &'static Tier) {
     let surroundings = Surroundings {
         tracefs: Tracefs::Mounted,
-        ..judging(loading(Program::Fork), Verdict::Refuse(libc::EINVAL))
+        ..judging(loading(KernelProgram::Fork), Verdict::Refuse(libc::EINVAL))
     };
     let agent = Agent::start_in(surroundings, &[]);
     // By root, so nothing but lockdown stands against them.
@@ -160,7 +184,7 @@ fn tracepoints_are_left(_: &'static Tier) {
             "; trying the switch tier on tracepoints",
         ),
     };
-    goes_on(&agent, way, &[Program::Fork.hook(), told]);
+    goes_on(&agent, way, &[KernelProgram::Fork.hook(), told]);
 }
 
 /// As by the seccomp profile of a container, on a kernel without BPF, under a limit of memory.

@@ -1,0 +1,196 @@
+//! The one table of kernel programs: name, hook, kind, order of attaching, plans, and what the agent does without one.
+//!
+//! `plan` takes from it what a plan loads, `load` how that is attached, and the statistics which programs there are. The
+//! programs themselves are in agent-ebpf.
+
+use crate::source::{ExitHook, Tier};
+
+/// How a program is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// To a tracepoint, with type information.
+    TpBtf,
+    /// To the entry of a kernel function.
+    Fentry,
+    /// To the task iterator.
+    Iter,
+    /// To a classic tracepoint. The hook is its category and event.
+    Tracepoint,
+}
+
+/// The moment in the life of a process that a program sees. Programs are attached in this order: ends before births, so that no
+/// end of a process is missed whose birth was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Moment {
+    /// The kernel frees its leader. The program there uses the marks of that at the release, so it is attached first.
+    Free,
+    /// The kernel releases it, or switches it out for the last time.
+    Release,
+    Exit,
+    Exec,
+    Birth,
+    /// It is alive. The next run of such a program corrects what a run that the kernel left out has missed.
+    Life,
+}
+
+/// The plans that a program belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plans {
+    /// All that need type information.
+    Typed,
+    /// Those of the iterator tier.
+    Iterator,
+    /// Those of the switch tier that need type information.
+    Switch,
+    /// Those with this exit hook.
+    Release,
+    Free,
+    LastSwitch,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    symbol: &'static str,
+    kind: Kind,
+    hook: &'static str,
+    moment: Moment,
+    plans: Plans,
+    /// What the agent leaves out without the program; `None` if a plan cannot work without it, so that the agent tries the next.
+    loss: Option<&'static str>,
+}
+
+/// Makes [`KernelProgram`] from one row for each program.
+macro_rules! programs {
+    ($(
+        $(#[doc = $doc:literal])+
+        $program:ident $symbol:literal $kind:ident $hook:literal $moment:ident $plans:ident $loss:expr;
+    )+) => {
+        /// A kernel program.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum KernelProgram {
+            $( $(#[doc = $doc])+ $program, )+
+        }
+
+        impl KernelProgram {
+            /// All programs, in the order in which metrics list them.
+            pub const ALL: &[Self] = &[$(Self::$program),+];
+
+            const fn row(self) -> Row {
+                match self {
+                    $(Self::$program => Row {
+                        symbol: $symbol,
+                        kind: Kind::$kind,
+                        hook: $hook,
+                        moment: Moment::$moment,
+                        plans: Plans::$plans,
+                        loss: $loss,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+programs! {
+    // program   symbol            kind       hook                        moment  plans      loss
+    /// The birth of a process.
+    Fork         "process_fork"    TpBtf      "sched_process_fork"        Birth   Typed      None;
+    /// An exec.
+    Exec         "process_exec"    TpBtf      "sched_process_exec"        Exec    Typed      None;
+    /// The end of the last thread, with the exit status.
+    Exit         "process_exit"    TpBtf      "sched_process_exit"        Exit    Typed      None;
+    /// The final totals, at once.
+    Release      "task_release"    Fentry     "release_task"              Release Release    None;
+    /// The final totals, after an RCU grace period.
+    Free         "process_free"    TpBtf      "sched_process_free"        Free    Free       None;
+    /// The final totals of leaders whose release [`Self::Release`] does not see.
+    LeaderFree   "leader_free"     TpBtf      "sched_process_free/leader" Free    Release    None;
+    /// All live tasks.
+    Snapshot     "task_snapshot"   Iter       "iter/task"                 Life    Iterator   None;
+    /// On-CPU time of live processes.
+    Switch       "task_switch"     TpBtf      "sched_switch"              Life    Switch     None;
+    /// Waits for a CPU by length. Loaded only if the collector of run-queue latency is on.
+    RunQueue     "runqueue_switch" TpBtf      "sched_switch/runqueue"     Life    Typed
+        Some("run-queue latency is not shown");
+    /// The number of new threads.
+    Thread       "thread_begin"    TpBtf      "task_newtask"              Birth   Typed
+        Some("creations of threads are not counted");
+    /// The birth of a process or thread.
+    TraceNewtask "trace_newtask"   Tracepoint "task/task_newtask"         Birth   LastSwitch None;
+    /// An exec.
+    TraceExec    "trace_exec"      Tracepoint "sched/sched_process_exec"  Exec    LastSwitch None;
+    /// The end of a thread.
+    TraceExit    "trace_exit"      Tracepoint "sched/sched_process_exit"  Exit    LastSwitch None;
+    /// The end of processes whose last switch was not seen.
+    TraceFree    "trace_free"      Tracepoint "sched/sched_process_free"  Free    LastSwitch None;
+    /// On-CPU time, and the final totals at the last switch.
+    TraceSwitch  "trace_switch"    Tracepoint "sched/sched_switch"        Release LastSwitch None;
+}
+
+impl KernelProgram {
+    /// The name of the function in the object file (agent-ebpf).
+    pub const fn symbol(self) -> &'static str {
+        self.row().symbol
+    }
+
+    /// The hook that the program is attached to, as metrics and messages name it. A part after a slash may only distinguish
+    /// several programs at one hook.
+    pub const fn hook(self) -> &'static str {
+        self.row().hook
+    }
+
+    pub(super) const fn kind(self) -> Kind {
+        self.row().kind
+    }
+
+    pub(super) const fn moment(self) -> Moment {
+        self.row().moment
+    }
+
+    /// What the agent leaves out without the program; `None` if plans cannot work without it.
+    pub const fn loss(self) -> Option<&'static str> {
+        self.row().loss
+    }
+
+    /// Whether it belongs to the plan of this tier with this exit hook.
+    pub fn is_in(self, tier: Tier, exit_hook: Option<ExitHook>) -> bool {
+        let is_typed = matches!(exit_hook, Some(ExitHook::Release | ExitHook::Free));
+        match self.row().plans {
+            Plans::Typed => is_typed,
+            Plans::Iterator => is_typed && tier == Tier::Iterator,
+            Plans::Switch => is_typed && tier == Tier::Switch,
+            Plans::Release => exit_hook == Some(ExitHook::Release),
+            Plans::Free => exit_hook == Some(ExitHook::Free),
+            Plans::LastSwitch => exit_hook == Some(ExitHook::LastSwitch),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_fit_and_hooks_are_unique() {
+        for (index, program) in KernelProgram::ALL.iter().enumerate() {
+            assert!(
+                program.symbol().len() < 16,
+                "the kernel cuts program names at 15 bytes"
+            );
+            assert!(
+                KernelProgram::ALL[index + 1..]
+                    .iter()
+                    .all(|other| other.hook() != program.hook())
+            );
+        }
+    }
+
+    #[test]
+    fn classic_tracepoints_have_category_and_event() {
+        let traced = |program: &&KernelProgram| program.kind() == Kind::Tracepoint;
+        for program in KernelProgram::ALL.iter().filter(traced) {
+            assert!(program.hook().contains('/'), "{program:?}");
+        }
+    }
+}
