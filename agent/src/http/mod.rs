@@ -1,4 +1,4 @@
-//! The HTTP server: routes, access, and every bound on what one client can use.
+//! The HTTP server: routes, access control, and limits on what one client can use.
 //!
 //! * `/metrics` (path configurable, any method): the exposition, compressed if the client accepts gzip. If the state
 //!   thread does not answer within the client's time, the response has only the families that need no state
@@ -14,9 +14,15 @@
 //! Paths that show data of the node or change the agent (`/` with the page, `/api/*`, `/-/reload`) answer only
 //! requests whose `Host` is an IP address or a name of this machine; [`Hosts`] does that check.
 //!
+//! ```text
+//!  listener/ --> serve --> connection --> routes --+--> answers/ --> the state thread
+//!                  |           |            |       +--> page/, reload --> answers/
+//!                  +------ admission/ ------+       +--> scrape: if the state thread is late
+//! ```
+//!
 //! In: listening sockets, [`Limits`], and [`Answers`], which gets the answers of the thread that owns the state. Out:
-//! responses and [`HttpCounters`]. Whatever a client does, it uses at most one of a bounded number of
-//! connections, for a bounded time.
+//! responses and [`HttpCounters`]. The header of `admission/` lists all limits, what a refused client gets, and where
+//! each refusal is counted.
 //!
 //! With a [`Web`] configuration, connections use TLS, requests need a password, or both. The TLS handshake and the
 //! password check count towards the time limit of the request's header.
