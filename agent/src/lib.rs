@@ -9,6 +9,7 @@
 //! `process`, `group` and `exposition` are pure; `source` and `http` do the IO. One thread owns the state (`state`);
 //! another serves HTTP. [`run`] starts both and is the one place that knows every module.
 
+mod blocking;
 pub mod check;
 pub mod collector;
 pub mod config;

@@ -4,7 +4,6 @@
 //! In: kernel maps and files of the node. Out: passes, events, facts and statistics, all through [`Observer`]. Booking and
 //! grouping are left to `process` and `group`.
 
-mod bound;
 pub mod bpf;
 mod cgroup_tree;
 mod error;
@@ -21,7 +20,6 @@ mod smaps;
 mod split;
 mod statistics;
 mod switch;
-mod thread_state;
 mod users;
 
 pub use error::Error;

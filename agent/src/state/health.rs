@@ -98,7 +98,11 @@ impl HealthNotes {
 
     /// The other reasons for a degraded health. `now`: the statistics at this moment. `is_full`: there are as many groups as
     /// are allowed.
-    pub(super) fn reasons(&self, now: &SourceStatistics, is_full: bool) -> impl Iterator<Item = String> {
+    pub(super) fn reasons(
+        &self,
+        now: &SourceStatistics,
+        is_full: bool,
+    ) -> impl Iterator<Item = String> {
         let crowded = self.crowded.reason(monotonic_ns(), is_full);
         let lost = (self.lost_before || self.has_lost(now)).then_some(
             "kernel records were lost or only summed up before the last scrape or since; a larger \

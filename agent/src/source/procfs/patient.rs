@@ -1,23 +1,16 @@
-//! Reads single files whose read may block for ever, on a thread that the agent may leave behind.
+//! Reads single files whose read may block for ever, on a thread that the agent may leave behind ([`crate::blocking`]).
 //!
 //! `cmdline` waits for the lock of the process's mappings, which a process that is stuck in a page fault may hold for ever
 //! (process-exporter #309). `stat`, `wchan` and `cwd`, on newer kernels, wait for the lock that an exec of the process holds.
 //!
-//! In come a directory, a name in it and a cap; out go bytes, or [`io::ErrorKind::TimedOut`]. A thread that sleeps in the same
-//! read at two checks (`thread_state`) is left to its file and replaced. While it is blocked, that file of that process is not
-//! read again. [`HELD_UP`] limits the threads that are left behind, per user of the processes; at the limit, further files of
-//! this user are not read until a thread returns, and each refusal is counted. All waiting between two calls of
-//! [`Patient::begin`] takes no longer than [`PASS`] and a little for each file.
+//! In come a directory, a name in it and a cap; out go bytes, or [`io::ErrorKind::TimedOut`]. While a reader is held up, that file
+//! of that process is not read again. All waiting between two calls of [`Patient::begin`] takes no longer than [`PASS`] and a
+//! little for each file.
 
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
-    },
-    thread,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -25,18 +18,14 @@ use super::{
     file::{self, Buffer},
     owners::Owners,
 };
-use crate::source::{
-    bound::Bound,
-    thread_state::{ThreadState, receive},
-};
+use crate::blocking::{Bound, EACH, Patience, Pool, Replies};
 
-/// Time that the thread may sleep in one file.
-const FILE: Duration = Duration::from_millis(200);
+const THREAD: &str = "headcount-read";
 /// Time that all files of a pass may take together…
 const PASS: Duration = Duration::from_secs(1);
 /// …and the time for one file once that is used up: a normal read takes some microseconds.
 const LEAST: Duration = Duration::from_millis(5);
-/// Threads that may be blocked at a time.
+/// Readers that may be held up at a time.
 const HELD_UP: Bound = Bound {
     root: 32,
     each: 8,
@@ -50,80 +39,52 @@ const VIEWERS_HELD_UP: Bound = Bound {
     others: 8,
 };
 
-/// The current reading thread, and the threads that are left behind.
+/// Reads single files of processes.
 #[derive(Debug)]
 pub(super) struct Patient {
-    reader: Option<Reader>,
-    held_up: Vec<Held>,
-    /// Threads that may be blocked at a time.
-    bound: Bound,
-    /// Files that were not read because of this limit.
-    refused: u64,
-    /// Time that all files of a pass may take together.
-    pass: Duration,
-    waited: Duration,
+    /// A reader waits for a file of this name of the process with this number.
+    pool: Pool<(u32, &'static CStr), Request, io::Result<Vec<u8>>>,
+    patience: Patience,
 }
 
-impl Default for Patient {
-    fn default() -> Self {
-        Self {
-            reader: None,
-            held_up: Vec::new(),
-            bound: HELD_UP,
-            refused: 0,
-            pass: PASS,
-            waited: Duration::ZERO,
-        }
-    }
-}
-
-/// A thread that is blocked.
 #[derive(Debug)]
-struct Held {
-    tgid: u32,
-    name: &'static CStr,
-    /// The user to whom its process is charged.
-    user: u32,
-    reader: Reader,
-}
-
-struct Job {
+struct Request {
     directory: OwnedFd,
     name: &'static CStr,
-    what: What,
+    part: Part,
 }
 
 /// The part of a file that is read.
 #[derive(Debug, Clone, Copy)]
-enum What {
+enum Part {
     /// Its content, up to this number of bytes.
     Content(usize),
     /// The target of the link.
     Target,
 }
 
-/// A thread that reads one file after another. It ends when this value is dropped.
-#[derive(Debug)]
-struct Reader {
-    jobs: SyncSender<Job>,
-    answers: Receiver<io::Result<Vec<u8>>>,
-    state: Arc<ThreadState>,
+impl Default for Patient {
+    fn default() -> Self {
+        Self {
+            pool: Pool::new(THREAD, HELD_UP),
+            patience: Patience::new(PASS, LEAST),
+        }
+    }
 }
 
 impl Patient {
     /// Makes a reader with limits of its own, for the page: an answer takes no longer than one slow file and a little.
     pub(super) fn for_viewers() -> Self {
         Self {
-            bound: VIEWERS_HELD_UP,
-            pass: FILE,
-            ..Self::default()
+            pool: Pool::new(THREAD, VIEWERS_HELD_UP),
+            patience: Patience::new(EACH, LEAST),
         }
     }
 
     /// Begins a pass: the waiting time starts anew.
     pub(super) fn begin(&mut self) {
-        self.waited = Duration::ZERO;
-        self.held_up.retain(|held| !held.reader.has_answered());
+        self.patience.begin();
+        self.pool.release(drop);
     }
 
     /// Reads at most `cap` bytes of the file `name` in the directory of the process `tgid`. If the read blocks, it counts against
@@ -135,7 +96,7 @@ impl Patient {
         directory: BorrowedFd<'_>,
         (name, cap): (&'static CStr, usize),
     ) -> io::Result<Vec<u8>> {
-        self.ask(owners, tgid, directory, (name, What::Content(cap)))
+        self.ask(owners, tgid, directory, (name, Part::Content(cap)))
     }
 
     /// Reads the target of the link `name`.
@@ -146,7 +107,7 @@ impl Patient {
         directory: BorrowedFd<'_>,
         name: &'static CStr,
     ) -> io::Result<Vec<u8>> {
-        self.ask(owners, tgid, directory, (name, What::Target))
+        self.ask(owners, tgid, directory, (name, Part::Target))
     }
 
     fn ask(
@@ -154,109 +115,60 @@ impl Patient {
         owners: &mut Owners,
         tgid: u32,
         directory: BorrowedFd<'_>,
-        (name, what): (&'static CStr, What),
+        (name, part): (&'static CStr, Part),
     ) -> io::Result<Vec<u8>> {
-        let is_same = |held: &Held| (held.tgid, held.name) == (tgid, name);
-        if self.held_up.iter().any(is_same) {
+        let key = (tgid, name);
+        let held_up = &mut self.pool.held_up;
+        if held_up.keys().any(|held| *held == key) || !held_up.admits(|| owners.of(directory)) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let users = self.held_up.iter().map(|held| held.user);
-        let has_room = self.bound.is_far(self.held_up.len())
-            || self.bound.has_room(users, owners.of(directory));
-        if !has_room {
-            self.refused += 1;
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => Reader::start()?,
-        };
-        let job = Job {
+        let request = Request {
             directory: directory.try_clone_to_owned()?,
             name,
-            what,
+            part,
         };
-        if reader.jobs.send(job).is_err() {
-            return Err(io::Error::other("the reading thread has ended"));
-        }
+        let reader = self.pool.reader(|_| {
+            let mut buffer = Buffer::default();
+            move |request: Request, replies: &Replies<_>| {
+                replies.send(request.read(&mut buffer));
+            }
+        })?;
+        reader.ask(request);
         let begun = Instant::now();
-        let answer = receive(&reader.answers, &reader.state, self.patience() / 2);
-        self.waited += begun.elapsed();
-        match answer {
-            Ok(result) => {
-                self.reader = Some(reader);
-                result
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                self.held_up.push(Held {
-                    tgid,
-                    name,
-                    user: owners.of(directory),
-                    reader,
-                });
-                Err(io::ErrorKind::TimedOut.into())
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(io::Error::other("the reading thread has ended"))
-            }
+        let is_read = reader.wait(self.patience.look()).is_ok();
+        self.patience.spend(begun.elapsed());
+        if !is_read {
+            self.pool.leave(key, owners.of(directory), reader);
+            return Err(io::ErrorKind::TimedOut.into());
         }
+        let reply = reader.replies().next();
+        self.pool.keep(reader);
+        reply.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Files that were not read because of the limit.
     pub(super) const fn refused(&self) -> u64 {
-        self.refused
+        self.pool.held_up.refused()
     }
 
-    /// Threads that are blocked.
+    /// Readers that are held up.
     pub(super) const fn held_up(&self) -> usize {
-        self.held_up.len()
+        self.pool.held_up.len()
     }
 
     /// Whether the waiting time of this pass is not used up.
     pub(super) fn has_time(&self) -> bool {
-        self.waited < self.pass
-    }
-
-    fn patience(&self) -> Duration {
-        FILE.min(self.pass.saturating_sub(self.waited)).max(LEAST)
+        self.patience.is_left()
     }
 }
 
-impl Reader {
-    fn start() -> io::Result<Self> {
-        let (jobs, todo) = sync_channel::<Job>(1);
-        let (done, answers) = sync_channel(1);
-        let state = Arc::<ThreadState>::default();
-        let theirs = Arc::clone(&state);
-        thread::Builder::new()
-            .name("headcount-read".to_owned())
-            .spawn(move || {
-                theirs.publish();
-                let mut buffer = Buffer::default();
-                for job in todo {
-                    let directory = job.directory.as_fd();
-                    let bytes = match job.what {
-                        What::Content(cap) => buffer
-                            .read_whole(directory, job.name, cap)
-                            .map(<[u8]>::to_vec),
-                        What::Target => file::read_link_at(directory, job.name),
-                    };
-                    // The agent drops the channel of a blocked thread when it ends or removes it; then no answer is wanted.
-                    if done.send(bytes).is_err() {
-                        return;
-                    }
-                }
-            })?;
-        Ok(Self {
-            jobs,
-            answers,
-            state,
-        })
-    }
-
-    /// Whether it has answered or ended. A thread that was blocked is not used again; dropping it ends it.
-    fn has_answered(&self) -> bool {
-        !matches!(self.answers.try_recv(), Err(TryRecvError::Empty))
+impl Request {
+    fn read(self, buffer: &mut Buffer) -> io::Result<Vec<u8>> {
+        let (directory, name) = (self.directory.as_fd(), self.name);
+        match self.part {
+            Part::Content(cap) => buffer.read_whole(directory, name, cap).map(<[u8]>::to_vec),
+            Part::Target => file::read_link_at(directory, name),
+        }
     }
 }
 
@@ -320,12 +232,12 @@ mod tests {
         let error = read(&mut patient, 1, &stuck_dir).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(read(&mut patient, 2, &well_dir).unwrap(), b"a\0b\0");
-        let before = patient.waited;
+        let before = patient.patience.look();
         assert!(read(&mut patient, 1, &stuck_dir).is_err());
-        assert_eq!(patient.waited, before, "it was asked again");
+        assert_eq!(patient.patience.look(), before, "it was asked again");
         // The test writes to the pipe, so the thread returns, and the file may be read again.
         std::fs::write(stuck.path().join("cmdline"), "late").unwrap();
-        while !patient.held_up.is_empty() {
+        while patient.held_up() > 0 {
             patient.begin();
         }
         std::fs::remove_file(stuck.path().join("cmdline")).unwrap();
@@ -343,19 +255,9 @@ mod tests {
             let read = patient.read(&mut owners, tgid, dir.as_fd(), (NAME, 100));
             assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
-        assert_eq!(patient.held_up.len(), VIEWERS_HELD_UP.root);
+        assert_eq!(patient.held_up(), VIEWERS_HELD_UP.root);
         assert!(!patient.has_time());
         patient.begin();
         assert!(patient.has_time());
-    }
-
-    #[test]
-    fn patience_ends_but_for_the_least() {
-        let patient = Patient {
-            waited: PASS,
-            ..Patient::default()
-        };
-        assert_eq!(patient.patience(), LEAST);
-        assert_eq!(Patient::default().patience(), FILE);
     }
 }

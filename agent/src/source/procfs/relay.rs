@@ -1,113 +1,84 @@
-//! Reads many processes on a thread that the agent may leave behind.
+//! Reads many processes on a thread that the agent may leave behind ([`crate::blocking`]).
 //!
 //! `io`, and on newer kernels (6.18) `stat`, waits for the lock that an exec of its process holds. A process that execs with a
 //! file of a dead server open (NFS, FUSE) may hold it for ever, and any user can cause that on purpose.
 //!
 //! In come process ids, and how much is to be read of each process. Out come the results, in the same order. One handover to the
-//! reader serves a whole pass. A reader that sleeps in the same read at two checks (`thread_state`) is left to its file, and
-//! another one goes on with the same process, but without its `io`. If the first one waits for `stat`, or the second one blocks,
-//! too, the process is skipped. While a reader is blocked, the passes read its process no further than that.
+//! reader serves a whole pass. If a reader is held up, another one goes on with the same process, but without its `io`. If the
+//! first one waits for `stat`, or the second one is held up, too, the process is skipped. While a reader is held up, the passes
+//! read its process no further than that.
 //!
-//! [`HELD_UP`] limits the readers that are left behind, per user of the processes. At the limit, `io` of further processes of
-//! this user is not read, and if `stat` was seen to block, nothing of them; each of these cases is counted. If the agent can
-//! start no thread, it reads no further process. All waiting for files that do not answer takes no longer than [`PASS`] per pass
-//! and a little for each reader.
+//! At the bound, `io` of further processes of this user is not read, and if `stat` was seen to block, nothing of them; each of these
+//! cases is counted. If the agent can start no thread, it reads no further process. All waiting for readers that are held up
+//! takes no longer than [`PASS`] per pass and a little for each reader.
 
 use std::{
-    io,
     os::fd::OwnedFd,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::Ordering::Relaxed,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    },
-    thread::{self, JoinHandle},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use super::{
     access::ProcAccess,
-    sampler::{Extent, Progress, Sampled, Sampler},
+    sampler::{Extent, Sampled, Sampler},
 };
 use crate::{
+    blocking::{Bound, Patience, Pool, Reader, Replies, ThreadState},
     host::Host,
-    source::{bound::Bound, thread_state::receive},
 };
 
-/// Time between two checks of a reader.
-const LOOK: Duration = Duration::from_millis(100);
 /// Time that all files which do not answer may take in a pass…
 const PASS: Duration = Duration::from_secs(1);
-/// …and the time between two checks once that is used up.
-const LEAST: Duration = Duration::from_millis(20);
-/// Readers that may be blocked at a time; each has up to four descriptors open.
+/// …and the time for one file once that is used up.
+const LEAST: Duration = Duration::from_millis(40);
+/// Readers that may be held up at a time; each has up to four descriptors open.
 const HELD_UP: Bound = Bound {
     root: 32,
     each: 8,
     others: 64,
 };
 
-/// The current reader, and the readers that are left behind.
-#[derive(Debug, Default)]
+/// Reads processes for passes.
+#[derive(Debug)]
 pub(super) struct Relay {
-    reader: Option<Reader>,
-    held_up: Vec<Held>,
-    waited: Duration,
+    /// A reader waits for a file of this process, which later passes may read so far meanwhile.
+    pool: Pool<(u32, Extent), Request, Sampled>,
+    patience: Patience,
     /// Whether a read of `stat` has ever blocked on this node.
     stat_waits: bool,
-    /// Processes that were read less far because of the limit; each counts once per pass.
-    refused: u64,
 }
 
-/// A reader that is blocked.
 #[derive(Debug)]
-struct Held {
-    tgid: u32,
-    /// The user to whom the process is charged.
-    user: u32,
-    /// How far later passes may read the process meanwhile.
-    extent: Extent,
-    reader: Reader,
-}
-
-struct Job {
+struct Request {
     root: Arc<OwnedFd>,
     wanted: Vec<(u32, Extent)>,
 }
 
-/// A thread that reads processes. It ends when this value is dropped.
-#[derive(Debug)]
-struct Reader {
-    jobs: SyncSender<Job>,
-    finished: Receiver<()>,
-    work: Arc<Mutex<Work>>,
-    progress: Arc<Progress>,
-    thread: JoinHandle<()>,
-}
-
-#[derive(Debug, Default)]
-struct Work {
-    done: Vec<Sampled>,
-    /// Whether the pass has left this reader behind.
-    is_left: bool,
+impl Default for Relay {
+    fn default() -> Self {
+        Self {
+            pool: Pool::new("headcount-pass", HELD_UP),
+            patience: Patience::new(PASS, LEAST),
+            stat_waits: false,
+        }
+    }
 }
 
 impl Relay {
     /// Begins a pass: the waiting time starts anew.
     pub(super) fn begin(&mut self) {
-        self.waited = Duration::ZERO;
-        self.held_up
-            .retain(|held| !held.reader.thread.is_finished());
+        self.patience.begin();
+        self.pool.release(drop);
     }
 
-    /// Readers that are blocked.
+    /// Readers that are held up.
     pub(super) const fn held_up(&self) -> usize {
-        self.held_up.len()
+        self.pool.held_up.len()
     }
 
-    /// Processes that were read less far because of the limit.
+    /// Processes that were read less far because of the limit; each counts once per pass.
     pub(super) const fn refused(&self) -> u64 {
-        self.refused
+        self.pool.held_up.refused()
     }
 
     /// Reads the processes in `root`, and the usage of single threads if `with_threads`.
@@ -127,144 +98,81 @@ impl Relay {
                 all.extend(todo.drain(..).map(|(tgid, _)| Sampled::unanswered(tgid)));
                 break;
             };
-            let is_finished = reader.begin(root, &todo) && self.wait(&reader);
-            let done = reader.take(!is_finished);
-            todo.drain(..done.len());
-            all.extend(done);
+            reader.ask(Request {
+                root: Arc::clone(root),
+                wanted: todo.clone(),
+            });
+            let look = self.patience.look();
+            let is_finished = reader.wait(look).is_ok();
+            let before = all.len();
+            all.extend(reader.replies());
+            todo.drain(..all.len() - before);
             if is_finished {
-                self.reader = Some(reader);
-            } else if let Some((tgid, extent)) = todo.first().copied() {
-                log::warn!(
-                    "process {tgid}: a file in {} does not answer; the agent reads the others",
-                    here.files.host().procfs.display()
-                );
-                self.leave(tgid, extent, here.user(tgid), reader);
-                todo[0].1 = self.extent(tgid);
-                self.apply_bound(here, &mut todo[1..]);
+                self.pool.keep(reader);
+                continue;
             }
+            self.patience.spend(2 * look);
+            let Some((tgid, extent)) = todo.first_mut() else {
+                break;
+            };
+            log::warn!(
+                "process {tgid}: a file in {} does not answer; the agent reads the others",
+                here.files.host().procfs.display()
+            );
+            let has_stat = reader.thread.is_marked.load(Relaxed);
+            self.stat_waits |= !has_stat;
+            *extent = match extent {
+                Extent::Whole if has_stat => Extent::WithoutIo,
+                _ => Extent::Nothing,
+            };
+            self.pool.leave((*tgid, *extent), here.user(*tgid), reader);
+            self.apply_bound(here, &mut todo[1..]);
         }
         all
     }
 
-    /// Leaves a reader to the file that it waits for.
-    fn leave(&mut self, tgid: u32, extent: Extent, user: u32, reader: Reader) {
-        let has_stat = reader.progress.has_stat.load(Relaxed);
-        self.stat_waits |= !has_stat;
-        let extent = match extent {
-            Extent::Whole if has_stat => Extent::WithoutIo,
-            _ => Extent::Nothing,
-        };
-        self.held_up.push(Held {
-            tgid,
-            user,
-            extent,
-            reader,
-        });
-    }
-
+    /// How far a process may be read.
     fn extent(&self, tgid: u32) -> Extent {
-        let held = self.held_up.iter().filter(|held| held.tgid == tgid);
-        held.map(|held| held.extent).min().unwrap_or(Extent::Whole)
+        let held = self.pool.held_up.keys().filter(|(held, _)| *held == tgid);
+        let extents = held.map(|(_, extent)| *extent);
+        extents.min().unwrap_or(Extent::Whole)
     }
 
-    /// Reads less of the processes whose user may block no further reader.
+    /// Reads less of the processes whose user may hold up no further reader.
     fn apply_bound(&mut self, here: &mut ProcAccess, todo: &mut [(u32, Extent)]) {
-        if HELD_UP.is_far(self.held_up.len()) {
-            return;
-        }
         let at_most = match self.stat_waits {
             true => Extent::Nothing,
             false => Extent::WithoutIo,
         };
         for (tgid, extent) in todo {
-            let users = self.held_up.iter().map(|held| held.user);
-            if *extent > at_most && !HELD_UP.has_room(users, here.user(*tgid)) {
+            if *extent > at_most && !self.pool.held_up.admits(|| here.user(*tgid)) {
                 *extent = at_most;
-                self.refused += 1;
             }
         }
     }
 
-    fn reader(&mut self, host: &Host, with_threads: bool) -> Option<Reader> {
-        if self.held_up.len() >= HELD_UP.all() {
+    fn reader(&mut self, host: &Host, with_threads: bool) -> Option<Reader<Request, Sampled>> {
+        if self.held_up() >= HELD_UP.all() {
             return None;
         }
-        let start = || Reader::start(host.clone(), with_threads);
-        let reader = self.reader.take().map_or_else(start, Ok);
-        reader
-            .inspect_err(|error| log::warn!("no thread to read processes: {error}"))
+        let start = |thread: &Arc<ThreadState>| {
+            let mut sampler = Sampler::new(host.clone(), with_threads, Arc::clone(thread));
+            move |request, replies: &Replies<_>| work_off(&mut sampler, request, replies)
+        };
+        self.pool
+            .reader(start)
+            .inspect_err(|error| log::warn!("cannot start a thread to read processes: {error}"))
             .ok()
     }
+}
 
-    /// Waits for the reader. Returns whether it finished.
-    fn wait(&mut self, reader: &Reader) -> bool {
-        let look = LOOK.min(PASS.saturating_sub(self.waited)).max(LEAST);
-        let answer = receive(&reader.finished, &reader.progress.state, look);
-        if answer == Err(RecvTimeoutError::Timeout) {
-            self.waited += 2 * look;
+/// Reads the processes of a request until the caller wants no further reply.
+fn work_off(sampler: &mut Sampler, request: Request, replies: &Replies<Sampled>) {
+    sampler.set_root(Some(request.root));
+    for (tgid, extent) in request.wanted {
+        if !replies.send(sampler.read(tgid, extent)) {
+            break;
         }
-        answer.is_ok()
-    }
-}
-
-impl Reader {
-    fn start(host: Host, with_threads: bool) -> io::Result<Self> {
-        let (jobs, todo) = sync_channel(1);
-        let (done, finished) = sync_channel(1);
-        let progress = Arc::<Progress>::default();
-        let shown = Arc::clone(&progress);
-        let work = Arc::<Mutex<Work>>::default();
-        let theirs = Arc::clone(&work);
-        let thread = thread::Builder::new()
-            .name("headcount-pass".to_owned())
-            .spawn(move || {
-                shown.state.publish();
-                let mut sampler = Sampler::new(host, with_threads, shown);
-                for job in todo {
-                    // A reader that was left behind ends, because no pass takes its results.
-                    if !work_off(&mut sampler, job, &theirs) || done.send(()).is_err() {
-                        return;
-                    }
-                }
-            })?;
-        Ok(Self {
-            jobs,
-            finished,
-            work,
-            progress,
-            thread,
-        })
-    }
-
-    fn begin(&self, root: &Arc<OwnedFd>, wanted: &[(u32, Extent)]) -> bool {
-        let (root, wanted) = (Arc::clone(root), wanted.to_vec());
-        self.jobs.send(Job { root, wanted }).is_ok()
-    }
-
-    /// Takes what the reader has read. If it `is_left`, it reads no further process from then on.
-    fn take(&self, is_left: bool) -> Vec<Sampled> {
-        let mut work = lock(&self.work);
-        work.is_left = is_left;
-        std::mem::take(&mut work.done)
-    }
-}
-
-/// A reader that panicked has left no change half done: each change is one step.
-fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
-    work.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Reads the processes of `job`. Returns whether a pass still waits for the results.
-fn work_off(sampler: &mut Sampler, job: Job, work: &Mutex<Work>) -> bool {
-    sampler.set_root(Some(job.root));
-    for (tgid, extent) in job.wanted {
-        let sampled = sampler.read(tgid, extent);
-        let mut work = lock(work);
-        if work.is_left {
-            return false;
-        }
-        work.done.push(sampled);
     }
     sampler.set_root(None);
-    true
 }

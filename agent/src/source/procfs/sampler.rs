@@ -9,18 +9,18 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::{Error, text};
 use super::file_reader::FileReader;
 use super::stat::{self, Stat};
 use super::status::{self, TaskStatus};
 use super::{io, limits};
+use crate::blocking::ThreadState;
 use crate::host::Host;
 use crate::process::{
     Counters, Cpu, Faults, Io, Memory, ProcessId, Sample, Switches, ThreadSample,
 };
-use crate::source::thread_state::ThreadState;
 
 /// How much of a process is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,16 +59,6 @@ impl Sampled {
     }
 }
 
-/// Progress of a reader, for the thread that waits for it.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// Whether the reader sleeps; if its status cannot be read, the number of processes and threads that it has begun shows
-    /// progress.
-    pub(super) state: ThreadState,
-    /// Whether the reader has read `stat` of the current process.
-    pub(super) has_stat: AtomicBool,
-}
-
 /// Reads processes one after another.
 #[derive(Debug)]
 pub(super) struct Sampler {
@@ -77,12 +67,14 @@ pub(super) struct Sampler {
     with_threads: bool,
     /// Whether a file of the current process could not be read without which the others can be shown.
     is_partial: bool,
-    progress: Arc<Progress>,
+    /// Shows the thread that waits for this reader how far it has come: its steps are the processes and threads that it has begun,
+    /// and it is marked once it has read `stat` of the process.
+    progress: Arc<ThreadState>,
 }
 
 impl Sampler {
     /// Makes a reader of `host`'s procfs root that shows its `progress`.
-    pub(super) fn new(host: Host, with_threads: bool, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(host: Host, with_threads: bool, progress: Arc<ThreadState>) -> Self {
         Self {
             files: FileReader::new(host),
             with_threads,
@@ -98,8 +90,8 @@ impl Sampler {
 
     /// Reads one process as far as `extent` says.
     pub(super) fn read(&mut self, tgid: u32, extent: Extent) -> Sampled {
-        self.progress.has_stat.store(false, Relaxed);
-        self.progress.state.step();
+        self.progress.is_marked.store(false, Relaxed);
+        self.progress.step();
         self.is_partial = false;
         let mut threads = Vec::new();
         let sample = match extent {
@@ -123,7 +115,7 @@ impl Sampler {
     /// Reads only `stat` of a process, so that one file is opened.
     fn read_stat(&mut self, tgid: u32) -> Result<Sample, Error> {
         let stat = self.files.read_alone(tgid, stat::FILE, stat::parse_stat)?;
-        self.progress.has_stat.store(true, Relaxed);
+        self.progress.is_marked.store(true, Relaxed);
         let Host {
             tick_ns, page_size, ..
         } = *self.files.host();
@@ -147,7 +139,7 @@ impl Sampler {
         let dir = self.files.open(tgid)?;
         let dir = dir.as_fd();
         let stat = self.files.read(tgid, dir, stat::FILE, stat::parse_stat)?;
-        self.progress.has_stat.store(true, Relaxed);
+        self.progress.is_marked.store(true, Relaxed);
         let status = self
             .files
             .read(tgid, dir, status::FILE, status::parse_status)?;
@@ -221,7 +213,7 @@ impl Sampler {
         task: BorrowedFd<'_>,
         with_io: bool,
     ) -> Result<ThreadSample, Error> {
-        self.progress.state.step();
+        self.progress.step();
         let files = &mut self.files;
         let (stat, name) = files.read_of_thread(ids, task, stat::FILE, |file| {
             Some((stat::parse_stat(file)?, stat::task_name(file)?))

@@ -1,9 +1,9 @@
 //! State that the readers of proportional memory share: the queue, the budget, the processes being read, and the readings made.
 //! It does no IO.
 
+use crate::blocking::Bound;
 use crate::process::{Proportional, Reading, Wanted};
 use crate::source::SmapsStatistics;
-use crate::source::bound::Bound;
 use std::collections::VecDeque;
 
 /// Readers that may be blocked.
@@ -99,7 +99,8 @@ impl Work {
     /// readers as they may. Then the reader has to [skip](Self::skip) it.
     pub(super) fn admit(&mut self, wanted: Wanted, user: u32, now_ns: u64) -> bool {
         let held_up = self.under_way.iter().filter(|one| one.is_held_up(now_ns));
-        let has_room = HELD_UP.has_room(held_up.filter_map(|one| one.user), user);
+        let users: Vec<u32> = held_up.filter_map(|one| one.user).collect();
+        let has_room = HELD_UP.has_room(users.into_iter(), || user);
         for one in &mut self.under_way {
             if one.wanted == wanted {
                 one.user = Some(user);

@@ -1,4 +1,4 @@
-//! Waits for the answer of a thread that reads `/proc`, and detects when the thread is held up.
+//! Waits for the answer of a reader, and detects when the reader is held up.
 //!
 //! A thread is held up if it sleeps in a read that does not return. A thread that gets no CPU time from the scheduler is not
 //! held up, however long it takes.
@@ -16,7 +16,7 @@ use std::{
     path::PathBuf,
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
@@ -24,11 +24,15 @@ use std::{
 
 /// What a reader thread shares with the thread that waits for it.
 #[derive(Debug, Default)]
-pub(super) struct ThreadState {
+pub(crate) struct ThreadState {
     /// The `status` file of the thread: not set until the thread has run, `None` if `/proc` does not show the thread.
     file: OnceLock<Option<PathBuf>>,
     /// Number of pieces of work that the thread has begun. It replaces the number of the sleep if `status` cannot be read.
     steps: AtomicU64,
+    /// Whether the work has passed the point that matters to the waiting thread.
+    pub(crate) is_marked: AtomicBool,
+    /// Whether the waiting thread has left this one behind.
+    pub(super) is_left: AtomicBool,
 }
 
 impl ThreadState {
@@ -42,12 +46,12 @@ impl ThreadState {
     }
 
     /// Notes that the thread begins its next piece of work.
-    pub(super) fn step(&self) {
+    pub(crate) fn step(&self) {
         self.steps.fetch_add(1, Relaxed);
     }
 
     /// A number that identifies the sleep that the thread is in; `None` while it is runnable.
-    fn sleep(&self) -> Option<u64> {
+    pub(super) fn sleep(&self) -> Option<u64> {
         let file = self.file.get()?;
         let status = file.as_ref().and_then(|file| std::fs::read(file).ok());
         let sleep = status.and_then(|status| parse_sleep(&status));
