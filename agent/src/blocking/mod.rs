@@ -180,6 +180,11 @@ impl<Q: Send + 'static, A: Send + 'static> Reader<Q, A> {
     pub(crate) fn replies(&self) -> impl Iterator<Item = A> {
         self.replies.try_iter()
     }
+
+    /// Whether it sleeps now.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.thread.sleep().is_some()
+    }
 }
 
 impl<A> Replies<A> {

@@ -242,15 +242,15 @@ impl Observer {
     }
 
     /// Begins a scrape: the readers of proportional memory get a new budget.
-    pub fn begin_scrape(&self) {
-        if let Some(smaps) = &self.smaps {
+    pub fn begin_scrape(&mut self) {
+        if let Some(smaps) = &mut self.smaps {
             smaps.allow();
         }
     }
 
     /// The reader of proportional memory, if it is on.
-    pub fn smaps(&self) -> Option<&Smaps> {
-        self.smaps.as_ref()
+    pub fn smaps(&mut self) -> Option<&mut Smaps> {
+        self.smaps.as_mut()
     }
 
     /// The statistics of all sources.
@@ -266,7 +266,7 @@ impl Observer {
             statistics.hidden = (!shows_all).then(|| self.hidden.statistics());
             kernel.describe(&mut statistics)?;
         }
-        statistics.smaps = self.smaps.as_ref().map(Smaps::statistics);
+        statistics.smaps = self.smaps.as_mut().map(Smaps::statistics);
         statistics.facts = self.origins(&statistics);
         Ok(statistics)
     }
