@@ -4,7 +4,7 @@
 //! for as always. Its storage I/O and context switches are unknown meanwhile; they count from the first reading after the
 //! process has got a group.
 
-use super::{AccountId, Counters, Ledger, Pass, Sample, Table, entry::Held};
+use super::{AccountId, Counters, Ledger, Pass, Sample, Table, sight::Held};
 
 impl Table {
     /// Start of the process with this process id, nanoseconds since boot, if a pass need read only its `stat`: the last pass
@@ -18,8 +18,10 @@ impl Table {
         let start_ns = *self.by_tgid.get(&tgid)?;
         let id = super::ProcessId { tgid, start_ns };
         let entry = self.processes.get(id)?;
-        let is_settled = entry.own && entry.held.is_some() && entry.seen == self.passes;
-        let is_outside = start_ns < since_ns && is_outside(entry.account);
+        let is_settled = entry.membership.is_own()
+            && entry.sight.held.is_some()
+            && entry.sight.seen == self.passes;
+        let is_outside = start_ns < since_ns && is_outside(entry.account());
         (is_settled && is_outside && !self.waiting.contains(&id)).then_some(start_ns)
     }
 
@@ -35,16 +37,16 @@ impl Table {
             return;
         };
         self.statistics.live += 1;
-        entry.seen = self.passes;
-        if entry.absent_since_ns.take().is_some() {
-            entry.enter(ledger);
+        entry.sight.seen = self.passes;
+        if entry.sight.absent_since_ns.take().is_some() {
+            entry.membership.enter(ledger);
         }
-        entry.held = Some(Held {
+        entry.sight.held = Some(Held {
             is_credited: sample.id.start_ns <= pass.started_ns || !pass.finals_follow,
             ..sample.into()
         });
         // Once the process has a group, everything is read anew.
-        entry.probed = None;
+        entry.sight.probed = None;
         let counters = Counters {
             io: None,
             switches: None,

@@ -1,22 +1,13 @@
 //! One process in the table, and the rules by which its use is booked.
 
 use super::{
-    AccountId, Counters, Delta, ExitStatus, Facts, Former, Launch, Ledger, Lifecycle, Memory,
-    Sample, State, Tally, booked::Booked, proportional::Known, threads::Threads,
+    AccountId, Counters, Delta, ExitStatus, Former, Launch, Ledger, Lifecycle, Sample, Tally,
+    booked::Booked, membership::Membership, sight::Sight,
 };
 
 /// Former images of one process that may keep their shares between two passes. If there are more, the smallest share is
 /// dropped: it is booked to no group, and its CPU time is counted as dropped.
 pub(super) const SHARES: usize = 8;
-
-/// How a process gets its group.
-#[derive(Debug)]
-pub(super) enum Naming {
-    /// It has a group, or shares the account of its image.
-    Done,
-    /// The `/proc` facts at the next pass that sees it alive decide; if it ends before, the facts of its exec record do.
-    Waiting(Option<Box<Facts>>),
-}
 
 /// The share of a replaced image: everything after the share before it, up to `counters`.
 #[derive(Debug)]
@@ -36,118 +27,84 @@ pub(super) struct AtExit {
     pub(super) passes: u64,
 }
 
-/// What the last pass saw of a process, without the totals, which are in [`Entry::booked`]: half the size of a [`Sample`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) parent: u32,
-    pub(super) threads: u32,
-    pub(super) state: State,
-    pub(super) memory: Memory,
-    pub(super) fd_limit: Option<u64>,
-    pub(super) ran_marker: u64,
-    /// Whether the totals of this pass are booked.
-    pub(super) is_credited: bool,
+/// How a process came to the image that it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It was forked, and no exec record came: what it has used is its launch.
+    Forked,
+    /// An exec record came, or nothing is known of its launch any more.
+    Execed,
+    /// It is older than the agent: the table takes its next totals over and books nothing.
+    Older,
 }
 
-impl From<&Sample> for Held {
-    fn from(sample: &Sample) -> Self {
-        Self {
-            parent: sample.parent,
-            threads: sample.threads,
-            state: sample.state,
-            memory: sample.memory,
-            fd_limit: sample.fd_limit,
-            ran_marker: sample.ran_marker,
-            is_credited: false,
-        }
-    }
+/// How far a process is on its way to its end.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Its totals still rise, or its final totals are awaited and those of its exit record are booked.
+    Running,
+    /// Its exit record came. Its totals are to be booked if its final totals never come.
+    Exited(Box<AtExit>),
+    /// Its totals are final, though passes may still see it as a zombie.
+    Projected,
+}
+
+/// Which events of a process are counted: their records may come twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) fork: bool,
+    pub(super) exit: bool,
 }
 
 /// One process: its account, the phase it is in, and what is booked.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The account that its use is booked to now.
-    pub(super) account: AccountId,
-    /// Whether `account` was opened for this process; otherwise the account belongs to the image it was forked with.
-    pub(super) own: bool,
-    /// The account it was born into: its images join that group if they match nothing.
-    pub(super) birth: Option<AccountId>,
-    pub(super) naming: Naming,
-    /// The next totals are from before the agent: the table takes them over and books nothing.
-    pub(super) baseline: bool,
-    /// A later decision does not move what is booked so far, because another configuration has decided since, or because a
-    /// share was dropped.
-    pub(super) reclassified: bool,
-    /// An exec record came, or the process is older than the agent.
-    pub(super) execed: bool,
-    /// It is alive, and [`Ledger::enter`] was called for its account.
-    pub(super) is_entered: bool,
-    /// Its fork record came.
-    pub(super) announced: bool,
-    pub(super) exit_booked: bool,
-    /// Totals of its exit record, to be booked if its final totals never come.
-    pub(super) at_exit: Option<Box<AtExit>>,
-    /// Its totals are final, though passes may still see it as a zombie.
-    pub(super) projected: bool,
-    pub(super) absent_since_ns: Option<u64>,
-    /// Number of the last pass that saw it.
-    pub(super) seen: u64,
-    pub(super) held: Option<Held>,
-    pub(super) threads: Threads,
-    pub(super) proportional: Known,
-    pub(super) open_files: Option<u64>,
-    /// Value of `ran_marker` when the descriptors and the main thread's wait channel were last read.
-    pub(super) probed: Option<u64>,
-    pub(super) wchan: Option<std::sync::Arc<str>>,
+    pub(super) membership: Membership,
+    pub(super) origin: Origin,
+    pub(super) phase: Phase,
+    pub(super) counted: Counted,
+    pub(super) sight: Sight,
     pub(super) booked: Booked,
     pub(super) splits: Vec<Split>,
+    /// A later decision does not move what is booked so far, because another configuration has decided since, or because a
+    /// share was dropped.
+    pub(super) is_use_fixed: bool,
 }
 
 impl Entry {
     /// A process that is new to the table, with nothing booked.
-    pub(super) fn new(account: AccountId, own: bool) -> Self {
+    pub(super) fn new(membership: Membership, origin: Origin) -> Self {
         Self {
-            account,
-            own,
-            birth: None,
-            naming: if own {
-                Naming::Waiting(None)
-            } else {
-                Naming::Done
-            },
-            baseline: false,
-            reclassified: false,
-            execed: false,
-            is_entered: false,
-            announced: false,
-            exit_booked: false,
-            at_exit: None,
-            projected: false,
-            absent_since_ns: None,
-            seen: 0,
-            held: None,
-            threads: Threads::default(),
-            proportional: Known::default(),
-            open_files: None,
-            probed: None,
-            wchan: None,
+            membership,
+            origin,
+            phase: Phase::Running,
+            counted: Counted::default(),
+            sight: Sight::default(),
             booked: Booked::default(),
             splits: Vec::new(),
+            is_use_fixed: false,
         }
     }
 
-    /// Notes that the process is alive and runs the image of its account.
-    pub(super) fn enter(&mut self, ledger: &mut impl Ledger) {
-        if !std::mem::replace(&mut self.is_entered, true) {
-            ledger.enter(self.account);
-        }
+    /// The account that its use is booked to now.
+    pub(super) const fn account(&self) -> AccountId {
+        self.membership.account
     }
 
-    /// Notes that the process has ended, or is about to get another account.
-    pub(super) fn leave(&mut self, ledger: &mut impl Ledger) {
-        if std::mem::take(&mut self.is_entered) {
-            ledger.leave(self.account);
+    /// Whether the process is known to have ended, or a pass has missed it.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.counted.exit
+            || matches!(self.phase, Phase::Projected)
+            || self.sight.absent_since_ns.is_some()
+    }
+
+    /// Whether the next totals are from before the agent; from then on they are not.
+    fn take_baseline(&mut self) -> bool {
+        let is_baseline = self.origin == Origin::Older;
+        if is_baseline {
+            self.origin = Origin::Execed;
         }
+        is_baseline
     }
 
     /// Books `counters`: each former image's share to its account, the rest to the present one. Returns the CPU time of dropped
@@ -169,7 +126,7 @@ impl Entry {
         raise: fn(&mut Booked, &Counters) -> Delta,
         ledger: &mut impl Ledger,
     ) -> u64 {
-        if std::mem::take(&mut self.baseline) {
+        if self.take_baseline() {
             self.booked.raise_by_pass(counters);
             return 0;
         }
@@ -177,7 +134,7 @@ impl Entry {
         let delta = raise(&mut self.booked, counters);
         book(
             ledger,
-            self.account,
+            self.account(),
             Tally {
                 delta,
                 ..Tally::default()
@@ -238,30 +195,30 @@ impl Entry {
     ) {
         let merged = former.merged.as_deref();
         let ended = merged.map_or(counters, |merged| merged.counters);
-        let launch = match self.execed {
-            true => Launch::Left,
-            false => former.launch,
+        let launch = match self.origin {
+            Origin::Forked => former.launch,
+            Origin::Execed | Origin::Older => Launch::Left,
         };
         if launch == Launch::Taken {
-            ledger.close(self.account);
+            ledger.close(self.account());
         } else {
-            self.threads.begin_image(&ended);
-            if std::mem::take(&mut self.baseline) {
+            self.sight.threads.begin_image(&ended);
+            if self.take_baseline() {
                 self.booked.raise_by_pass(&ended);
-                ledger.close(self.account);
+                ledger.close(self.account());
             } else {
-                self.push(Some(self.account), ended, launch, ledger);
+                self.push(Some(self.account()), ended, launch, ledger);
             }
         }
         if merged.is_some() {
             self.drop_share(counters, ledger);
         }
-        self.execed = true;
+        self.origin = Origin::Execed;
     }
 
     /// Drops what was used up to `counters` and belongs to no former image: it is booked to no group.
     pub(super) fn drop_share(&mut self, counters: Counters, ledger: &mut impl Ledger) {
-        self.threads.begin_image(&counters);
+        self.sight.threads.begin_image(&counters);
         self.push(None, counters, Launch::Left, ledger);
     }
 
@@ -320,47 +277,16 @@ impl Entry {
         oom_killed: bool,
         ledger: &mut impl Ledger,
     ) {
-        if !std::mem::replace(&mut self.exit_booked, true) {
-            book(ledger, self.account, exit_tally(status, oom_killed));
+        if !std::mem::replace(&mut self.counted.exit, true) {
+            book(ledger, self.account(), exit_tally(status, oom_killed));
         }
-    }
-
-    /// Decides an undecided account now, because the process cannot be read any more: by its exec record, else by `otherwise`,
-    /// else as its ancestor. A decision of a former configuration stays.
-    pub(super) fn name_by_events(&mut self, otherwise: Option<&Facts>, ledger: &mut impl Ledger) {
-        if let Naming::Waiting(exec) = std::mem::replace(&mut self.naming, Naming::Done)
-            && !ledger.confirm(self.account)
-        {
-            match exec.as_deref().or(otherwise) {
-                Some(facts) => ledger.identify(self.account, facts),
-                None => ledger.follow(self.account),
-            }
-        }
-    }
-
-    /// Decides at the exit, by the exec record. A fork that never called exec returns to the image it was born with. Returns
-    /// `false` if nothing is undecided, or there are no facts to decide by.
-    pub(super) fn name_at_exit(&mut self, ledger: &mut impl Ledger) -> bool {
-        match (&self.naming, self.birth) {
-            (Naming::Waiting(_), _) if ledger.confirm(self.account) => self.naming = Naming::Done,
-            (Naming::Waiting(Some(_)), _) => self.name_by_events(None, ledger),
-            (Naming::Waiting(None), Some(birth)) => {
-                // Its children share this account, and nothing else would decide it.
-                ledger.follow(self.account);
-                ledger.share(birth);
-                ledger.close(std::mem::replace(&mut self.account, birth));
-                self.naming = Naming::Done;
-            }
-            _ => return false,
-        }
-        true
     }
 
     /// Closes the accounts of former images and of the birth; the present one stays.
     pub(super) fn release_former(&mut self, ledger: &mut impl Ledger) {
         let accounts = self.splits.drain(..).filter_map(|split| split.account);
         accounts.for_each(|account| ledger.close(account));
-        if let Some(birth) = self.birth.take() {
+        if let Some(birth) = self.membership.birth.take() {
             ledger.close(birth);
         }
     }

@@ -268,7 +268,7 @@ impl Node {
         let by_entries: usize = entries
             .map(|(_, entry)| {
                 let splits = entry.splits.iter().filter(|split| split.account.is_some());
-                1 + usize::from(entry.birth.is_some()) + splits.count()
+                1 + usize::from(entry.membership.birth.is_some()) + splits.count()
             })
             .sum();
         let graves = self.table.finals.len() + self.table.unconfirmed.len();

@@ -21,10 +21,12 @@ mod id;
 #[cfg(test)]
 mod image_histories;
 mod launch;
+mod membership;
 mod pass;
 mod proportional;
 mod reclassify;
 mod sample;
+mod sight;
 mod store;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod sums;

@@ -3,7 +3,9 @@
 use super::{
     AccountId, Delta, Facts, Ledger, Memory, Pass, ProcessId, Proportional, Sample, State, Table,
     Tally, TaskName, ThreadSample,
-    entry::{Entry, Held, Naming},
+    entry::{Entry, Origin, Phase},
+    membership::Naming,
+    sight::Held,
     table::Unclassified,
 };
 use std::sync::Arc;
@@ -33,7 +35,7 @@ pub struct Live<'a> {
 impl Live<'_> {
     /// The account that its use is booked to.
     pub fn account(&self) -> AccountId {
-        self.entry.account
+        self.entry.account()
     }
 
     /// Its identity.
@@ -64,7 +66,7 @@ impl Live<'_> {
     /// Its share of the memory it maps. `None` until it was read, and for kernel threads and zombies, which map no memory.
     pub fn proportional(&self) -> Option<Proportional> {
         let maps_any = self.held.memory.virtual_bytes > 0;
-        self.entry.proportional.memory().filter(|_| maps_any)
+        self.entry.sight.proportional.memory().filter(|_| maps_any)
     }
 
     /// Threads, the main one included.
@@ -79,22 +81,23 @@ impl Live<'_> {
 
     /// Open descriptors; `None` while unreadable.
     pub fn open_files(&self) -> Option<u64> {
-        self.entry.open_files
+        self.entry.sight.open_files
     }
 
     /// State of each of its threads, the main one included.
     pub fn states(&self) -> impl Iterator<Item = State> + '_ {
-        std::iter::once(self.held.state).chain(self.entry.threads.states())
+        std::iter::once(self.held.state).chain(self.entry.sight.threads.states())
     }
 
     /// Wait channel of each of its threads that waits.
     pub fn wchans(&self) -> impl Iterator<Item = &str> + '_ {
         let others = self
             .entry
+            .sight
             .threads
             .others()
             .filter_map(|thread| thread.wchan.as_deref());
-        self.entry.wchan.as_deref().into_iter().chain(others)
+        self.entry.sight.wchan.as_deref().into_iter().chain(others)
     }
 }
 
@@ -151,51 +154,48 @@ impl Table {
             return false;
         };
         self.statistics.live += 1;
-        entry.seen = self.passes;
-        if entry.absent_since_ns.take().is_some() {
-            entry.enter(ledger);
+        entry.sight.seen = self.passes;
+        if entry.sight.absent_since_ns.take().is_some() {
+            entry.membership.enter(ledger);
         }
         let may_credit = sample.id.start_ns <= pass.started_ns || !pass.finals_follow;
-        let before = entry.held.replace(Held {
+        let before = entry.sight.held.replace(Held {
             is_credited: may_credit,
             ..sample.into()
         });
-        if let (true, Some(before), Some(now)) = (pass.memory_elsewhere, before, &mut entry.held) {
+        if let (true, Some(before), Some(now)) =
+            (pass.memory_elsewhere, before, &mut entry.sight.held)
+        {
             now.memory = before.memory;
         }
-        entry.threads.update(threads);
-        if entry.probed != Some(sample.ran_marker) {
+        entry.sight.threads.update(threads);
+        if entry.sight.probed != Some(sample.ran_marker) {
             self.ran.push(sample.id);
         }
         // A process that has not run since it was last credited has used nothing more: its totals need no comparison.
         let has_run = |before: Held| !before.is_credited || before.ran_marker != sample.ran_marker;
         let counters = (may_credit && before.is_none_or(has_run)).then(|| {
-            let threads = &entry.threads;
+            let threads = &entry.sight.threads;
             threads.complete(sample.counters, pass.switches_are_by_thread(sample.id.tgid))
         });
         let mut dropped_ns = 0;
-        if sample.has_borrowed_ids && !entry.execed && !entry.baseline {
-            match (entry.own, counters) {
+        if sample.has_borrowed_ids && entry.origin == Origin::Forked {
+            match (entry.membership.is_own(), counters) {
                 // It runs a set-user-ID or set-group-ID program, and the record of that exec was lost. Another user's code ran
                 // before: that use belongs to the image it was forked with.
                 (false, Some(counters)) => dropped_ns = entry.credit_pass(&counters, ledger),
                 // That image is unknown, so the share is dropped.
                 (true, Some(counters)) if before.is_none_or(|before| !before.is_credited) => {
                     entry.drop_share(counters, ledger);
-                    entry.reclassified = true;
+                    entry.is_use_fixed = true;
                 }
                 _ => {}
             }
         }
         let is_looked_at = may_credit || !sample.has_borrowed_ids;
-        if !entry.own && is_looked_at && sample.state != State::Zombie && !entry.exit_booked {
-            // It was forked, never called exec and is still there: from here on its own facts decide.
-            let account = ledger.open_fork(entry.account);
-            entry.leave(ledger);
-            ledger.close(std::mem::replace(&mut entry.account, account));
-            entry.enter(ledger);
-            entry.own = true;
-            entry.naming = Naming::Waiting(None);
+        let is_inherited = !entry.membership.is_own() && !entry.counted.exit;
+        if is_inherited && is_looked_at && sample.state != State::Zombie {
+            entry.membership.separate(ledger);
             self.waiting.insert(sample.id);
         }
         if let Some(counters) = counters {
@@ -215,18 +215,18 @@ impl Table {
         }
         let mut gone = Vec::new();
         for (id, entry) in self.processes.iter_mut() {
-            if entry.seen == self.passes || pass.unread.contains(&id.tgid) {
+            if entry.sight.seen == self.passes || pass.unread.contains(&id.tgid) {
                 continue;
             }
-            if !pass.finals_follow || entry.projected {
+            if !pass.finals_follow || matches!(entry.phase, Phase::Projected) {
                 gone.push((id, true));
                 continue;
             }
             if id.start_ns > pass.started_ns {
                 continue;
             }
-            entry.leave(ledger);
-            let since_ns = *entry.absent_since_ns.get_or_insert(pass.started_ns);
+            entry.membership.leave(ledger);
+            let since_ns = *entry.sight.absent_since_ns.get_or_insert(pass.started_ns);
             if pass.started_ns - since_ns >= PENDING_NS {
                 gone.push((id, false));
             } else {
@@ -255,7 +255,7 @@ impl Table {
         };
         let dropped_ns = match credit_told(entry, is_young, summed, ledger) {
             Some(dropped_ns) => dropped_ns,
-            None if entry.held.is_some() => entry.credit_splits(ledger),
+            None if entry.sight.held.is_some() => entry.credit_splits(ledger),
             None => 0,
         };
         self.statistics.drop_cpu(dropped_ns);
@@ -273,18 +273,22 @@ impl Table {
 
     fn unclassified_one(&self, id: ProcessId) -> Option<Unclassified> {
         let entry = self.processes.get(id)?;
-        let held = entry.held.as_ref().filter(|_| entry.seen == self.passes)?;
-        let cgroup_id = match &entry.naming {
-            Naming::Waiting(Some(facts)) => facts.cgroup_id,
-            _ => None,
-        };
+        let held = entry
+            .sight
+            .held
+            .as_ref()
+            .filter(|_| entry.sight.seen == self.passes)?;
+        let told = entry.membership.waiting_facts();
         Some(Unclassified {
             id,
-            account: entry.account,
+            account: entry.account(),
             parent: self.account_of(held.parent),
             // A zombie may get the group of the image it was born into.
-            birth: entry.birth.filter(|birth| *birth != entry.account),
-            cgroup_id,
+            birth: entry
+                .membership
+                .birth
+                .filter(|birth| *birth != entry.account()),
+            cgroup_id: told.and_then(|facts| facts.cgroup_id),
         })
     }
 
@@ -297,17 +301,14 @@ impl Table {
 
     /// The facts from the exec record of a process that waits for a decision; `None` if no such record came.
     pub fn told_by_exec(&self, id: ProcessId) -> Option<&Facts> {
-        match &self.processes.get(id)?.naming {
-            Naming::Waiting(facts) => facts.as_deref(),
-            Naming::Done => None,
-        }
+        self.processes.get(id)?.membership.waiting_facts()
     }
 
     /// Keeps the `/proc` facts of a process that goes on waiting for a decision: they decide if it ends before.
     pub fn note_facts(&mut self, id: ProcessId, facts: Facts, ledger: &mut impl Ledger) {
         let bytes = facts.argv.bytes();
         if let Some(entry) = self.processes.entry_mut(id)
-            && let Naming::Waiting(told) = &mut entry.naming
+            && let Naming::Waiting(told) = &mut entry.membership.naming
             && !facts.argv.is_empty()
         {
             let cgroup_id = told.as_ref().and_then(|told| told.cgroup_id);
@@ -320,7 +321,7 @@ impl Table {
     pub fn classified(&mut self, id: ProcessId) {
         self.waiting.remove(&id);
         if let Some(entry) = self.processes.entry_mut(id) {
-            entry.naming = Naming::Done;
+            entry.membership.naming = Naming::Decided;
         }
     }
 
@@ -330,18 +331,18 @@ impl Table {
     /// had in a group.
     pub fn reconsider(&mut self, since_ns: u64, ledger: &mut impl Ledger) {
         for (id, entry) in self.processes.iter_mut() {
-            let may_change = entry.seen == self.passes && id.start_ns >= since_ns;
-            if !may_change || !ledger.reopen(entry.account) {
+            let may_change = entry.sight.seen == self.passes && id.start_ns >= since_ns;
+            if !may_change || !ledger.reopen(entry.account()) {
                 continue;
             }
             self.waiting.insert(id);
-            if id.start_ns >= self.since_ns && !entry.reclassified {
+            if id.start_ns >= self.since_ns && !entry.is_use_fixed {
                 let delta = entry.booked.total();
                 let so_far = Tally {
                     delta,
                     ..Tally::default()
                 };
-                ledger.rebook(entry.account, &so_far);
+                ledger.rebook(entry.account(), &so_far);
             }
         }
     }
@@ -349,15 +350,12 @@ impl Table {
     /// Accounts of the processes that are not known to be gone: the last pass saw them, could not read them, or began before
     /// their birth.
     pub fn present(&self) -> impl Iterator<Item = AccountId> {
-        let is_present = |entry: &&Entry| {
-            let has_ended = entry.exit_booked || entry.projected || entry.absent_since_ns.is_some();
-            entry.seen == self.passes || !has_ended
-        };
+        let is_present = |entry: &&Entry| entry.sight.seen == self.passes || !entry.has_ended();
         self.processes
             .iter()
             .map(|(_, entry)| entry)
             .filter(is_present)
-            .map(|entry| entry.account)
+            .map(Entry::account)
     }
 
     /// Reads what a pass does not carry, for processes and threads that ran since they were last read. A thread cannot run
@@ -388,16 +386,16 @@ impl Table {
             let Some(entry) = processes.entry_mut(id) else {
                 continue;
             };
-            entry.probed = entry.held.map(|held| held.ran_marker);
-            if is_outside(entry.account) {
+            entry.sight.probed = entry.sight.held.map(|held| held.ran_marker);
+            if is_outside(entry.account()) {
                 continue;
             }
-            entry.open_files = probe.open_files(id.tgid);
-            entry.wchan = intern(probe.wchan(id.tgid, id.tgid));
-            if let (true, Some(held)) = (pass.memory_elsewhere, &mut entry.held) {
+            entry.sight.open_files = probe.open_files(id.tgid);
+            entry.sight.wchan = intern(probe.wchan(id.tgid, id.tgid));
+            if let (true, Some(held)) = (pass.memory_elsewhere, &mut entry.sight.held) {
                 held.memory = probe.memory(id.tgid).unwrap_or(held.memory);
             }
-            for thread in entry.threads.others_mut() {
+            for thread in entry.sight.threads.others_mut() {
                 if thread.probed != Some(thread.sample.ran_marker) {
                     thread.probed = Some(thread.sample.ran_marker);
                     thread.wchan = intern(probe.wchan(id.tgid, thread.sample.tid));
@@ -416,11 +414,11 @@ impl Table {
     ) {
         let (since_ns, passes) = (self.since_ns, self.passes);
         for (_, entry) in self.processes.iter_mut() {
-            if entry.seen != passes || entry.threads.live.is_empty() {
+            if entry.sight.seen != passes || entry.sight.threads.live.is_empty() {
                 continue;
             }
-            if let Some(place) = place(entry.account) {
-                let threads = &mut entry.threads;
+            if let Some(place) = place(entry.account()) {
+                let threads = &mut entry.sight.threads;
                 threads.tell(since_ns, pass.started_ns, |name, delta| {
                     tell(place, name, delta);
                 });
@@ -433,7 +431,11 @@ impl Table {
         let start_ns = *self.by_tgid.get(&tgid)?;
         let id = ProcessId { tgid, start_ns };
         let entry = self.processes.get(id)?;
-        let held = entry.held.as_ref().filter(|_| entry.seen == self.passes)?;
+        let held = entry
+            .sight
+            .held
+            .as_ref()
+            .filter(|_| entry.sight.seen == self.passes)?;
         Some(Live { id, held, entry })
     }
 
@@ -441,11 +443,11 @@ impl Table {
     pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
         self.processes
             .iter()
-            .filter(|(_, entry)| entry.seen == self.passes)
+            .filter(|(_, entry)| entry.sight.seen == self.passes)
             .filter_map(|(id, entry)| {
                 Some(Live {
                     id,
-                    held: entry.held.as_ref()?,
+                    held: entry.sight.held.as_ref()?,
                     entry,
                 })
             })
@@ -466,14 +468,19 @@ fn credit_told(
     summed: Option<u64>,
     ledger: &mut impl Ledger,
 ) -> Option<u64> {
-    let was_credited = entry.held.is_some_and(|held| held.is_credited);
-    let told = entry
-        .at_exit
-        .take_if(|told| was_credited || summed.is_none_or(|summed| summed + 1 < told.passes))?;
+    let was_credited = entry.sight.held.is_some_and(|held| held.is_credited);
+    let Phase::Exited(told) = &entry.phase else {
+        return None;
+    };
+    if !was_credited && summed.is_some_and(|summed| told.passes <= summed + 1) {
+        return None;
+    }
+    let counters = told.counters;
+    entry.phase = Phase::Running;
     if is_young {
         entry.booked.trust_records();
     }
-    Some(entry.credit(&told.counters, ledger))
+    Some(entry.credit(&counters, ledger))
 }
 
 /// The threads of one process, from all threads sorted by (tgid, tid).

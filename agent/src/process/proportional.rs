@@ -73,8 +73,8 @@ impl Table {
                 memory,
             } = reading;
             let entry = self.processes.entry_mut(wanted.id);
-            if let Some(entry) = entry.filter(|entry| entry.account == wanted.account) {
-                let known = &mut entry.proportional;
+            if let Some(entry) = entry.filter(|entry| entry.account() == wanted.account) {
+                let known = &mut entry.sight.proportional;
                 known.tried = Some(wanted.ran_marker);
                 known.last = memory.map(|memory| (read_ns, memory)).or(known.last);
             }
@@ -86,16 +86,20 @@ impl Table {
     pub fn wanted_proportional(&self, is_outside: impl Fn(AccountId) -> bool) -> Vec<Wanted> {
         let mut found: Vec<(u64, Wanted)> = Vec::new();
         for (id, entry) in self.processes.iter() {
-            let held = entry.held.as_ref().filter(|_| entry.seen == self.passes);
+            let held = entry
+                .sight
+                .held
+                .as_ref()
+                .filter(|_| entry.sight.seen == self.passes);
             let Some(held) = held.filter(|held| held.memory.virtual_bytes > 0) else {
                 continue;
             };
-            let Known { tried, last } = entry.proportional;
-            if tried != Some(held.ran_marker) && !is_outside(entry.account) {
+            let Known { tried, last } = entry.sight.proportional;
+            if tried != Some(held.ran_marker) && !is_outside(entry.account()) {
                 let wanted = Wanted {
                     id,
                     ran_marker: held.ran_marker,
-                    account: entry.account,
+                    account: entry.account(),
                 };
                 found.push((last.map_or(0, |(read_ns, _)| read_ns), wanted));
             }
@@ -107,8 +111,8 @@ impl Table {
     /// Time of the oldest reading of a live process; `None` if there is none.
     pub fn oldest_proportional_ns(&self) -> Option<u64> {
         let live = self.processes.iter();
-        live.filter(|(_, entry)| entry.seen == self.passes)
-            .filter_map(|(_, entry)| entry.proportional.last.map(|(read_ns, _)| read_ns))
+        live.filter(|(_, entry)| entry.sight.seen == self.passes)
+            .filter_map(|(_, entry)| entry.sight.proportional.last.map(|(read_ns, _)| read_ns))
             .min()
     }
 }

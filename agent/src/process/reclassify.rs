@@ -1,9 +1,6 @@
 //! Reclassification after a reload: the new configuration decides every process that a scrape still shows.
 
-use super::{
-    AccountId, Ledger, State, Table,
-    entry::{Entry, Naming},
-};
+use super::{AccountId, Ledger, State, Table, entry::Entry};
 use std::collections::HashSet;
 
 impl Table {
@@ -15,40 +12,35 @@ impl Table {
     pub fn reclassify(&mut self, ledger: &mut impl Ledger) {
         let mut decided_by_living: HashSet<AccountId> = HashSet::new();
         for (id, entry) in self.processes.iter_mut() {
-            entry.reclassified = true;
+            entry.is_use_fixed = true;
             // A process that runs its parent's image gets the group of that image.
-            if !entry.own || has_ended(entry) {
+            if !entry.membership.is_own() || is_ending(entry) {
                 continue;
             }
-            decided_by_living.insert(entry.account);
-            ledger.undecide(entry.account);
-            if matches!(entry.naming, Naming::Done) {
-                entry.naming = Naming::Waiting(None);
-            }
+            decided_by_living.insert(entry.account());
+            entry.membership.undecide(ledger);
             self.waiting.insert(id);
             // Nothing was read of it while it was in no group.
-            entry.probed = None;
+            entry.sight.probed = None;
         }
         for (id, entry) in self.processes.iter_mut() {
-            let is_shown = entry.seen == self.passes && has_ended(entry);
+            let is_shown = entry.sight.seen == self.passes && is_ending(entry);
             if is_shown
-                && !decided_by_living.contains(&entry.account)
-                && ledger.is_outdated(entry.account)
+                && !decided_by_living.contains(&entry.account())
+                && ledger.is_outdated(entry.account())
             {
                 // Zombies that share an image without a living process are decided by the first of them.
-                ledger.undecide(entry.account);
-                if matches!(entry.naming, Naming::Done) {
-                    entry.naming = Naming::Waiting(None);
-                }
+                entry.membership.undecide(ledger);
                 self.waiting.insert(id);
             }
         }
     }
 }
 
-fn has_ended(entry: &Entry) -> bool {
+fn is_ending(entry: &Entry) -> bool {
     let is_zombie = entry
+        .sight
         .held
         .is_some_and(|held| matches!(held.state, State::Zombie));
-    entry.exit_booked || entry.projected || entry.absent_since_ns.is_some() || is_zombie
+    entry.has_ended() || is_zombie
 }

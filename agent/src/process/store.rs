@@ -66,21 +66,25 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::AccountId;
+    use super::super::{AccountId, entry::Origin, membership::Membership};
     use super::*;
+
+    fn entry(n: u32) -> Entry {
+        Entry::new(Membership::own(AccountId(n)), Origin::Forked)
+    }
 
     #[test]
     fn places_are_used_again_and_never_mixed_up() {
         let id = |tgid| ProcessId { tgid, start_ns: 1 };
         let mut store = Store::default();
         for n in 0..4 {
-            store.insert(id(n), Entry::new(AccountId(n), true));
+            store.insert(id(n), entry(n));
         }
         assert!(store.remove(id(1)).is_some());
         assert!(store.remove(id(1)).is_none());
-        store.insert(id(9), Entry::new(AccountId(9), true));
-        store.insert(id(2), Entry::new(AccountId(7), true));
-        let account = |n| store.get(id(n)).map(|entry| entry.account.0);
+        store.insert(id(9), entry(9));
+        store.insert(id(2), entry(7));
+        let account = |n| store.get(id(n)).map(|entry| entry.account().0);
         assert_eq!([0, 1, 2, 9].map(account), [Some(0), None, Some(7), Some(9)]);
         assert_eq!((store.len(), store.iter().count()), (4, 4));
         assert_eq!(store.slots.len(), 4);

@@ -19,8 +19,9 @@
 use super::{
     AccountId, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId, Released,
     Tally,
-    entry::{AtExit, Entry, Naming, book, exit_tally},
+    entry::{AtExit, Entry, Origin, Phase, book, exit_tally},
     id::{Map, Set},
+    membership::{Membership, Naming},
     proportional::Known,
     store::Store,
     threads::Threads,
@@ -174,36 +175,34 @@ impl Table {
         let was_counted = u64::from(child.start_ns >= self.since_ns);
         if let Some(entry) = self.processes.entry_mut(child) {
             // A pass, or another record, came first.
-            if !std::mem::replace(&mut entry.announced, true) {
+            if !std::mem::replace(&mut entry.counted.fork, true) {
                 self.statistics.announced_late += was_counted;
-                book(ledger, inherited.unwrap_or(entry.account), fork);
+                book(ledger, inherited.unwrap_or(entry.account()), fork);
             }
             return;
         }
         if let Some(tombstone) = self.tombstone(child) {
-            if !std::mem::replace(&mut tombstone.announced, true) {
+            if !std::mem::replace(&mut tombstone.counted.fork, true) {
                 let account = inherited.unwrap_or(tombstone.account);
                 book(ledger, account, fork);
                 self.statistics.announced_late += was_counted;
             }
             return;
         }
-        let mut entry = match inherited {
+        let membership = match inherited {
             Some(account) => {
                 ledger.share(account);
                 ledger.share(account);
-                Entry {
-                    birth: Some(account),
-                    ..Entry::new(account, false)
-                }
+                Membership::inherited(account)
             }
             None => {
                 self.waiting.insert(child);
-                Entry::new(ledger.open(None), true)
+                Membership::own(ledger.open(None))
             }
         };
-        entry.announced = true;
-        book(ledger, entry.account, fork);
+        let mut entry = Entry::new(membership, Origin::Forked);
+        entry.counted.fork = true;
+        book(ledger, entry.account(), fork);
         self.insert(child, entry, ledger);
     }
 
@@ -211,7 +210,7 @@ impl Table {
     /// an entry: its children share its image, whatever group that gets. `None` if its tombstone may have been dropped.
     fn image_of(&mut self, parent: ProcessId, ledger: &mut impl Ledger) -> Option<AccountId> {
         if let Some(parent) = self.processes.get(parent) {
-            return Some(parent.account);
+            return Some(parent.account());
         }
         // The programs on tracepoints do not know the start of a process that was born before they were attached.
         if parent.start_ns == 0 {
@@ -225,7 +224,7 @@ impl Table {
             return None;
         }
         self.unheard(parent, None, true, ledger);
-        self.processes.get(parent).map(|parent| parent.account)
+        self.processes.get(parent).map(Entry::account)
     }
 
     /// Whether the process may have had a tombstone that was dropped for newer ones.
@@ -267,22 +266,19 @@ impl Table {
         if is_young {
             entry.booked.trust_records();
         }
-        let account = ledger.open(entry.birth.or(parent));
-        entry.leave(ledger);
-        if entry.own {
-            // The old image's command line cannot be read any more.
-            entry.name_by_events(None, ledger);
-        }
+        let account = ledger.open(entry.membership.birth.or(parent));
+        entry.membership.leave(ledger);
+        // The old image's command line cannot be read any more.
+        entry.membership.name_by_events(None, ledger);
         entry.end_image(counters, &former, ledger);
-        entry.account = account;
-        entry.enter(ledger);
-        entry.own = true;
+        entry.membership.account = account;
+        entry.membership.enter(ledger);
         let told_bytes = facts.argv.bytes();
         let uid = facts.uid.unwrap_or_default();
         let is_partly_told = facts.incomplete;
-        entry.naming = Naming::Waiting(Some(facts));
+        entry.membership.naming = Naming::Waiting(Some(facts));
         // The memory that was read is the old image's.
-        entry.proportional = Known::default();
+        entry.sight.proportional = Known::default();
         book(ledger, account, exec);
         self.waiting.insert(id);
         self.hold_arguments(id, told_bytes, ledger);
@@ -301,7 +297,7 @@ impl Table {
     ) {
         let passes = self.passes;
         if let Some(tombstone) = self.tombstone(id) {
-            if !std::mem::replace(&mut tombstone.exit_booked, true) {
+            if !std::mem::replace(&mut tombstone.counted.exit, true) {
                 let account = tombstone.account;
                 book(ledger, account, exit_tally(status, oom_killed));
             }
@@ -311,13 +307,15 @@ impl Table {
             self.unheard(id, None, true, ledger);
         }
         if let Some(entry) = self.processes.entry_mut(id) {
-            entry.leave(ledger);
+            entry.membership.leave(ledger);
             // Its final totals may come late, but its name cannot change any more.
-            if entry.name_at_exit(ledger) {
+            if entry.membership.name_at_exit(ledger) {
                 self.waiting.remove(&id);
             }
             entry.book_exit(status, oom_killed, ledger);
-            entry.at_exit = Some(Box::new(AtExit { counters, passes }));
+            if !matches!(entry.phase, Phase::Projected) {
+                entry.phase = Phase::Exited(Box::new(AtExit { counters, passes }));
+            }
         }
     }
 
@@ -354,15 +352,16 @@ impl Table {
         if is_young {
             entry.booked.trust_records();
         }
-        entry.leave(ledger);
+        entry.membership.leave(ledger);
         // A fork that never called exec gets the group of its image.
-        let is_fork_only = entry.announced && !entry.execed;
-        entry.name_by_events(Some(&released.facts).filter(|_| !is_fork_only), ledger);
+        let is_fork_only = entry.counted.fork && entry.origin == Origin::Forked;
+        let facts = Some(&released.facts).filter(|_| !is_fork_only);
+        entry.membership.name_by_events(facts, ledger);
         // The final totals hold the switches of all threads, dead ones included.
-        let counters = entry.threads.complete(released.counters, false);
+        let counters = entry.sight.threads.complete(released.counters, false);
         let dropped_ns = entry.credit(&counters, ledger);
         self.statistics.drop_cpu(dropped_ns);
-        entry.projected = true;
+        entry.phase = Phase::Projected;
         if !released.projected {
             self.close(id, true, ledger);
         }
@@ -384,11 +383,11 @@ impl Table {
     ) {
         let is_older = !self.is_young(id);
         self.statistics.unannounced += u64::from(is_told && !is_older);
-        let entry = Entry {
-            baseline: is_older,
-            execed: is_older,
-            ..Entry::new(ledger.open(parent), true)
+        let origin = match is_older {
+            true => Origin::Older,
+            false => Origin::Forked,
         };
+        let entry = Entry::new(Membership::own(ledger.open(parent)), origin);
         self.insert(id, entry, ledger);
         self.waiting.insert(id);
     }
@@ -423,7 +422,7 @@ impl Table {
     }
 
     fn insert(&mut self, id: ProcessId, mut entry: Entry, ledger: &mut impl Ledger) {
-        entry.enter(ledger);
+        entry.membership.enter(ledger);
         let latest = self.by_tgid.entry(id.tgid).or_default();
         *latest = (*latest).max(id.start_ns);
         self.processes.insert(id, entry);
@@ -434,7 +433,7 @@ impl Table {
         let start_ns = *self.by_tgid.get(&tgid)?;
         self.processes
             .get(ProcessId { tgid, start_ns })
-            .map(|entry| entry.account)
+            .map(Entry::account)
     }
 
     fn tombstone(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
@@ -448,12 +447,10 @@ impl Table {
     pub(super) fn exhume(&mut self, id: ProcessId, parent: u32, ledger: &mut impl Ledger) {
         if let Some(tombstone) = self.finals.exhume(id) {
             let parent = self.account_of(parent);
-            let entry = Entry {
-                booked: tombstone.booked,
-                execed: true,
-                threads: Threads::of_reappeared(tombstone.booked),
-                ..Entry::new(ledger.open(parent), true)
-            };
+            let membership = Membership::own(ledger.open(parent));
+            let mut entry = Entry::new(membership, Origin::Execed);
+            entry.booked = tombstone.booked;
+            entry.sight.threads = Threads::of_reappeared(tombstone.booked);
             ledger.close(tombstone.account);
             self.insert(id, entry, ledger);
             self.waiting.insert(id);
@@ -473,14 +470,13 @@ impl Table {
             self.by_tgid.remove(&id.tgid);
         }
         self.waiting.remove(&id);
-        entry.leave(ledger);
-        entry.name_by_events(None, ledger);
+        entry.membership.leave(ledger);
+        entry.membership.name_by_events(None, ledger);
         entry.release_former(ledger);
         let tombstone = Tombstone {
-            account: entry.account,
+            account: entry.account(),
             booked: entry.booked,
-            exit_booked: entry.exit_booked,
-            announced: entry.announced,
+            counted: entry.counted,
         };
         let graves = if confirmed {
             &mut self.finals

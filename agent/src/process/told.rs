@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::{AccountId, Ledger, ProcessId, Table, entry::Naming};
+use super::{AccountId, Ledger, ProcessId, Table, membership::Naming};
 
 /// Arguments of at most this many bytes are not counted here: for a table of 10,000 such processes they take 5 MB.
 const SHORT: usize = 512;
@@ -73,10 +73,9 @@ impl Table {
     /// The cgroup v2 id from the exec record of `id`. `None` if the process has ended, is decided, or runs another program.
     pub fn still_told(&self, id: ProcessId, account: AccountId) -> Option<Option<u64>> {
         let entry = self.processes.get(id)?;
-        match &entry.naming {
-            Naming::Waiting(Some(facts)) if entry.account == account => Some(facts.cgroup_id),
-            _ => None,
-        }
+        let facts = entry.membership.waiting_facts();
+        let facts = facts.filter(|_| entry.account() == account);
+        facts.map(|facts| facts.cgroup_id)
     }
 
     /// Counts the argument bytes from the exec record of `id`, and makes the oldest processes give way.
@@ -85,14 +84,14 @@ impl Table {
             let Some(entry) = self.processes.entry_mut(oldest) else {
                 continue;
             };
-            let Naming::Waiting(Some(facts)) = &mut entry.naming else {
+            let Naming::Waiting(Some(facts)) = &mut entry.membership.naming else {
                 continue;
             };
             if facts.incomplete || facts.cgroups.is_empty() {
                 facts.argv = facts.argv.shortened(SHORT);
                 facts.incomplete = true;
             } else {
-                entry.name_by_events(None, ledger);
+                entry.membership.name_by_events(None, ledger);
                 self.waiting.remove(&oldest);
             }
         }

@@ -6,7 +6,7 @@
 //! misses. The oldest are dropped first. If one without final totals is dropped, the table ignores and counts the final record
 //! that comes later.
 
-use super::{AccountId, ProcessId, booked::Booked, id::Map};
+use super::{AccountId, ProcessId, booked::Booked, entry::Counted, id::Map};
 use std::collections::VecDeque;
 
 /// At least this many tombstones stay.
@@ -19,10 +19,7 @@ pub(super) struct Tombstone {
     pub(super) account: AccountId,
     /// The totals that were booked.
     pub(super) booked: Booked,
-    /// Whether its exit was counted.
-    pub(super) exit_booked: bool,
-    /// Whether its fork was counted.
-    pub(super) announced: bool,
+    pub(super) counted: Counted,
 }
 
 /// Tombstones by identity, with the order in which they were added.
@@ -110,8 +107,7 @@ mod tests {
             let tombstone = Tombstone {
                 account: AccountId(0),
                 booked: Booked::default(),
-                exit_booked: false,
-                announced: false,
+                counted: Counted::default(),
             };
             assert!(graves.bury(id(n), tombstone).is_none());
         }
