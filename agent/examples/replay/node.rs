@@ -84,7 +84,7 @@ impl Node {
         grouper.settle();
         table.refresh(&pass, &mut Waits, |account| grouper.is_outside(account));
         grouper.measure(table.live());
-        grouper.measure_threads(table, &pass);
+        grouper.measure_threads(table.live_threads(&pass));
         grouper.forget_empty(table.present());
         self.exposition()
     }

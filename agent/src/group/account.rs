@@ -84,14 +84,14 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    pub(super) fn open(&mut self, ancestor: Option<AccountId>, is_fork: bool) -> AccountId {
+    pub(super) fn open(&mut self, ancestor: Option<AccountId>) -> AccountId {
         let account = Account {
             decision: Decision::Open,
             former: None,
             is_outdated: false,
             item: None,
             ancestor,
-            is_fork,
+            is_fork: false,
             users: 1,
             living: 0,
             user: None,

@@ -31,13 +31,7 @@ impl Grouper {
         }
     }
 
-    /// Whether a decision holds that another one is to follow.
-    pub fn is_kept_open(&self, id: AccountId) -> bool {
-        let account = self.accounts.get(id);
-        account.is_some_and(|account| account.former.is_some())
-    }
-
-    /// Takes another configuration: `placer` decides accounts that are [undecided](crate::process::Ledger::undecide), and
+    /// Takes another configuration: `placer` decides accounts that are [undecided](Self::undecide), and
     /// `known` holds the groups that exist before any process. All groups stay, with what was booked to them, except announced
     /// groups that never had a member. `keeps` returns whether the new configuration decides an item as the former one did;
     /// `None` stands for the processes that no item matches.

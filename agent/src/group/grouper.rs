@@ -15,7 +15,7 @@ use super::{
     text,
     user::User,
 };
-use crate::process::{AccountId, Coarse, Delta, Facts, Ledger, Tally};
+use crate::process::{AccountId, Booking, Coarse, Delta, Facts, Ledger, Tally};
 use std::collections::HashMap;
 
 /// The group of processes for which no more groups may be made; also the name for surplus names of threads and wait channels.
@@ -52,151 +52,25 @@ impl std::fmt::Debug for Grouper {
 
 impl Ledger for Grouper {
     fn open(&mut self, ancestor: Option<AccountId>) -> AccountId {
-        self.accounts.open(ancestor, false)
+        self.accounts.open(ancestor)
     }
 
-    fn open_fork(&mut self, image: AccountId) -> AccountId {
-        self.accounts.open(Some(image), true)
-    }
-
-    fn share(&mut self, account: AccountId) {
-        self.accounts.share(account);
-    }
-
-    fn enter(&mut self, account: AccountId) {
-        self.change(account, |account| account.living += 1);
-    }
-
-    fn leave(&mut self, account: AccountId) {
-        self.change(account, |account| {
-            account.living = account.living.saturating_sub(1);
-        });
-    }
-
-    fn close(&mut self, id: AccountId) {
-        let mut next = Some(id);
-        while let Some(id) = next {
-            let Some(account) = self.accounts.account_mut(id) else {
-                return;
-            };
-            account.users = account.users.saturating_sub(1);
-            if account.users > 0 {
-                return;
-            }
-            if account.decision == Decision::Open {
-                // Its facts were never looked at, and never will be.
-                self.decide_unmatched(id, true);
-            }
-            // The table has taken its processes out already; this makes sure.
-            self.change(id, |account| account.living = 0);
-            let Some(gone) = self.accounts.remove(id) else {
-                return;
-            };
-            if let (Some(heir), Some(waiting)) = (gone.ancestor, gone.waiting) {
-                self.bequeath(heir, &waiting);
-            }
-            next = gone.ancestor;
+    #[inline]
+    fn take(&mut self, booking: Booking<'_>) {
+        match booking {
+            Booking::Inherits(id) => self.inherit(id),
+            Booking::Shared(id) => self.accounts.share(id),
+            Booking::Entered(id) => self.enter(id),
+            Booking::Left(id) => self.leave(id),
+            Booking::Closed(id) => self.close(id),
+            Booking::Named(id, facts) => self.name(id, facts),
+            Booking::Used(id, tally) => self.book(id, tally),
         }
     }
 
-    fn identify(&mut self, id: AccountId, facts: &Facts) {
-        if self
-            .accounts
-            .get(id)
-            .is_none_or(|account| account.decision != Decision::Open)
-        {
-            return;
-        }
-        self.statistics.incomplete += u64::from(facts.incomplete);
-        let user = User::of(facts.uid);
-        if let Some(account) = self.accounts.account_mut(id) {
-            account.user = Some(user);
-        }
-        self.statistics.cut += u64::from(facts.argv.is_cut());
-        let verdict = (self.placer)(facts);
-        let is_match = matches!(verdict, Verdict::Member(_));
-        let is_telling = self.is_telling(facts, &verdict);
-        let is_unmatched = verdict == Verdict::Unmatched;
-        match verdict {
-            Verdict::Member(placement) => {
-                let item = u32::try_from(placement.item).ok();
-                self.statistics.names_cut += u64::from(placement.is_cut);
-                let group = self.group(placement, user);
-                self.decide(id, Decision::Member(group));
-                if let Some(account) = self.accounts.account_mut(id) {
-                    account.item = item;
-                }
-            }
-            Verdict::Excluded { .. } => self.decide(id, Decision::Nowhere),
-            // A process without arguments is ending, or is a kernel thread.
-            Verdict::Unmatched => self.decide_unmatched(id, facts.argv.is_empty()),
-        }
-        self.note_comm(id, facts, is_unmatched, is_telling);
-        self.explain(id, facts, is_match);
-    }
-
-    fn follow(&mut self, id: AccountId) {
+    fn is_kept_open(&self, id: AccountId) -> bool {
         let account = self.accounts.get(id);
-        if account.is_some_and(|account| account.decision == Decision::Open) {
-            self.decide_unmatched(id, true);
-        }
-    }
-
-    fn reopen(&mut self, id: AccountId) -> bool {
-        let account = self.accounts.account_mut(id);
-        let account = account.filter(|account| account.decision == Decision::Nowhere);
-        account
-            .map(|account| account.decision = Decision::Open)
-            .is_some()
-    }
-
-    fn undecide(&mut self, id: AccountId) {
-        let Some(account) = self.accounts.account_mut(id) else {
-            return;
-        };
-        match std::mem::replace(&mut account.decision, Decision::Open) {
-            Decision::Open => {}
-            Decision::Unmatched => self.unmatched.retain(|other| *other != id),
-            decided => account.former = Some(decided),
-        }
-    }
-
-    fn confirm(&mut self, id: AccountId) -> bool {
-        let former = self.accounts.get(id).and_then(|account| account.former);
-        let Some(decision) = former else {
-            return false;
-        };
-        self.decide(id, decision);
-        if let Some(account) = self.accounts.account_mut(id) {
-            account.is_outdated = true;
-        }
-        true
-    }
-
-    fn is_outdated(&self, id: AccountId) -> bool {
-        self.accounts
-            .get(id)
-            .is_some_and(|account| account.is_outdated)
-    }
-
-    fn book(&mut self, id: AccountId, tally: &Tally) {
-        if self.accounts.get(id).is_some() {
-            self.statistics.add(tally);
-        }
-        self.rebook(id, tally);
-    }
-
-    fn rebook(&mut self, id: AccountId, tally: &Tally) {
-        let Some(account) = self.accounts.account_mut(id) else {
-            return;
-        };
-        match account.present() {
-            Decision::Open | Decision::Unmatched => {
-                account.waiting.get_or_insert_default().add(tally)
-            }
-            Decision::Member(group) => self.groups[group.0].total.add(tally),
-            Decision::Nowhere => {}
-        }
+        account.is_some_and(|account| account.former.is_some())
     }
 }
 
@@ -272,6 +146,165 @@ impl Grouper {
     /// Counts processes with long arguments that are left for a later pass.
     pub fn note_deferred(&mut self, count: usize) {
         self.statistics.deferred += count as u64;
+    }
+
+    fn inherit(&mut self, id: AccountId) {
+        if let Some(account) = self.accounts.account_mut(id) {
+            account.is_fork = true;
+        }
+    }
+
+    pub(super) fn enter(&mut self, account: AccountId) {
+        self.change(account, |account| account.living += 1);
+    }
+
+    pub(super) fn leave(&mut self, account: AccountId) {
+        self.change(account, |account| {
+            account.living = account.living.saturating_sub(1);
+        });
+    }
+
+    pub(super) fn close(&mut self, id: AccountId) {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let Some(account) = self.accounts.account_mut(id) else {
+                return;
+            };
+            account.users = account.users.saturating_sub(1);
+            if account.users > 0 {
+                return;
+            }
+            if account.decision == Decision::Open {
+                // Its facts were never looked at, and never will be.
+                self.decide_unmatched(id, true);
+            }
+            // The table has taken its processes out already; this makes sure.
+            self.change(id, |account| account.living = 0);
+            let Some(gone) = self.accounts.remove(id) else {
+                return;
+            };
+            if let (Some(heir), Some(waiting)) = (gone.ancestor, gone.waiting) {
+                self.bequeath(heir, &waiting);
+            }
+            next = gone.ancestor;
+        }
+    }
+
+    /// Decides the account, unless a decision of a former configuration holds: that one then stays for good.
+    fn name(&mut self, id: AccountId, facts: Option<&Facts>) {
+        if !self.confirm(id) {
+            match facts {
+                Some(facts) => self.identify(id, facts),
+                None => self.follow(id),
+            }
+        }
+    }
+
+    /// Returns `false` if no decision of a former configuration holds.
+    fn confirm(&mut self, id: AccountId) -> bool {
+        let former = self.accounts.get(id).and_then(|account| account.former);
+        let Some(decision) = former else {
+            return false;
+        };
+        self.decide(id, decision);
+        if let Some(account) = self.accounts.account_mut(id) {
+            account.is_outdated = true;
+        }
+        true
+    }
+
+    /// Decides an undecided account by these facts; a decided one stays as it is.
+    pub(super) fn identify(&mut self, id: AccountId, facts: &Facts) {
+        if self
+            .accounts
+            .get(id)
+            .is_none_or(|account| account.decision != Decision::Open)
+        {
+            return;
+        }
+        self.statistics.incomplete += u64::from(facts.incomplete);
+        let user = User::of(facts.uid);
+        if let Some(account) = self.accounts.account_mut(id) {
+            account.user = Some(user);
+        }
+        self.statistics.cut += u64::from(facts.argv.is_cut());
+        let verdict = (self.placer)(facts);
+        let is_match = matches!(verdict, Verdict::Member(_));
+        let is_telling = self.is_telling(facts, &verdict);
+        let is_unmatched = verdict == Verdict::Unmatched;
+        match verdict {
+            Verdict::Member(placement) => {
+                let item = u32::try_from(placement.item).ok();
+                self.statistics.names_cut += u64::from(placement.is_cut);
+                let group = self.group(placement, user);
+                self.decide(id, Decision::Member(group));
+                if let Some(account) = self.accounts.account_mut(id) {
+                    account.item = item;
+                }
+            }
+            Verdict::Excluded { .. } => self.decide(id, Decision::Nowhere),
+            // A process without arguments is ending, or is a kernel thread.
+            Verdict::Unmatched => self.decide_unmatched(id, facts.argv.is_empty()),
+        }
+        self.note_comm(id, facts, is_unmatched, is_telling);
+        self.explain(id, facts, is_match);
+    }
+
+    /// Gives an undecided account the group of its ancestor, because its own facts will never be read.
+    pub fn follow(&mut self, id: AccountId) {
+        let account = self.accounts.get(id);
+        if account.is_some_and(|account| account.decision == Decision::Open) {
+            self.decide_unmatched(id, true);
+        }
+    }
+
+    /// Makes an account in no group undecided again. Returns `false` for any other account.
+    pub fn reopen(&mut self, id: AccountId) -> bool {
+        let account = self.accounts.account_mut(id);
+        let account = account.filter(|account| account.decision == Decision::Nowhere);
+        account
+            .map(|account| account.decision = Decision::Open)
+            .is_some()
+    }
+
+    /// The configuration has changed: the old decision holds until the account is decided anew.
+    pub fn undecide(&mut self, id: AccountId) {
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
+        match std::mem::replace(&mut account.decision, Decision::Open) {
+            Decision::Open => {}
+            Decision::Unmatched => self.unmatched.retain(|other| *other != id),
+            decided => account.former = Some(decided),
+        }
+    }
+
+    /// Whether a former configuration made the decision, and the present one might decide otherwise.
+    pub fn is_outdated(&self, id: AccountId) -> bool {
+        self.accounts
+            .get(id)
+            .is_some_and(|account| account.is_outdated)
+    }
+
+    pub(super) fn book(&mut self, id: AccountId, tally: &Tally) {
+        if self.accounts.get(id).is_some() {
+            self.statistics.add(tally);
+        }
+        self.rebook(id, tally);
+    }
+
+    /// Books `tally` again: it was booked to this account while it was in no group, and now counts for its group.
+    pub fn rebook(&mut self, id: AccountId, tally: &Tally) {
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
+        match account.present() {
+            Decision::Open | Decision::Unmatched => {
+                account.waiting.get_or_insert_default().add(tally)
+            }
+            Decision::Member(group) => self.groups[group.0].total.add(tally),
+            Decision::Nowhere => {}
+        }
     }
 
     /// Moves waiting bookings to `heir`: they go on waiting there, or are booked at once if it is decided.

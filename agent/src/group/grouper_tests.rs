@@ -55,6 +55,13 @@ fn living(grouper: &mut Grouper, comm: &str, user_ns: u64) -> AccountId {
     account
 }
 
+/// The account of a process that was forked with the image of `image`.
+fn fork_of(grouper: &mut Grouper, image: AccountId) -> AccountId {
+    let account = grouper.open(Some(image));
+    grouper.take(Booking::Inherits(account));
+    account
+}
+
 fn used(user_ns: u64) -> Tally {
     Tally {
         delta: Delta {
@@ -297,7 +304,7 @@ fn without_children_what_matches_nothing_is_in_no_group() {
     let tracked = grouper.open(None);
     grouper.identify(tracked, &alive("a"));
     let [execed, unseen] = [(); 2].map(|()| grouper.open(Some(tracked)));
-    let forked = grouper.open_fork(tracked);
+    let forked = fork_of(&mut grouper, tracked);
     grouper.place(forked, Some(tracked), &alive("x"));
     grouper.identify(execed, &alive("x"));
     for account in [execed, unseen, forked] {
@@ -317,11 +324,11 @@ fn without_children_a_fork_that_nobody_saw_has_the_facts_of_its_image() {
     });
     let undecided = grouper.open(None);
     for image in [tracked, ignored, undecided] {
-        let forked = grouper.open_fork(image);
+        let forked = fork_of(&mut grouper, image);
         grouper.book(forked, &used(1));
         grouper.close(forked);
         // It was read when its arguments were gone already.
-        let ending = grouper.open_fork(image);
+        let ending = fork_of(&mut grouper, image);
         grouper.place(ending, Some(image), &facts("x"));
         grouper.book(ending, &used(2));
         grouper.close(ending);

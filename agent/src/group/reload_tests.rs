@@ -79,7 +79,14 @@ impl Node {
 
     pub(super) fn reconfigure(&mut self, placer: Placer) {
         self.grouper.reconfigure(placer, Vec::new(), |_| false);
-        self.table.reclassify(&mut self.grouper);
+        self.reclassify();
+    }
+
+    fn reclassify(&mut self) {
+        let Self { table, grouper } = self;
+        for account in table.reclassify(|account| grouper.is_outdated(account)) {
+            grouper.undecide(account);
+        }
     }
 
     /// All bookings that wait in accounts.
@@ -242,7 +249,7 @@ fn a_zombie_of_an_unchanged_item_stays_in_its_group() {
     node.observe_samples(4000, vec![zombie(5), sample(id(6), 11, State::Sleeping)]);
     node.grouper
         .reconfigure(prefixed("2"), Vec::new(), |item| item == Some(0));
-    node.table.reclassify(&mut node.grouper);
+    node.reclassify();
     node.classify(named(&[(5, "b"), (6, "a")]));
     assert_eq!(node.shown(), [("1a", 22, 1), ("2a", 0, 1)]);
     // The next configuration changes the item.

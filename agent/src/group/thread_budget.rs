@@ -6,7 +6,7 @@
 //! names. Threads whose names exceed the share count as `other` of their group.
 
 use super::{Group, Grouper, Labels, text, threads::NAMES};
-use crate::process::{Pass, Table};
+use crate::process::LiveThreads;
 use std::collections::BTreeMap;
 
 /// All names together cost at most this many units.
@@ -65,7 +65,7 @@ fn shares<User: Ord + Copy>(wants: &[Want<User>], total: u64) -> Vec<u64> {
 
 impl Grouper {
     /// Counts the threads of each group by name. To be called after [`Grouper::measure`] with the same pass.
-    pub fn measure_threads(&mut self, table: &mut Table, pass: &Pass) {
+    pub fn measure_threads<'a>(&mut self, live: impl Iterator<Item = LiveThreads<'a>>) {
         let Self {
             groups, accounts, ..
         } = self;
@@ -76,11 +76,12 @@ impl Grouper {
         }
         // Until the number of names of each group is known, new names may cost as much again.
         let mut room = (2 * UNITS).saturating_sub(held);
-        table.tell_threads(
-            pass,
-            |account| accounts.group_of(account),
-            |group, name, used| groups[group.0].threads.add(name, used, &mut room),
-        );
+        for process in live {
+            if let Some(group) = accounts.group_of(process.account()) {
+                let names = &mut groups[group.0].threads;
+                process.report(|name, used| names.add(name, used, &mut room));
+            }
+        }
         limit(groups);
         let names = groups.iter().map(|group| &group.threads);
         self.statistics.threads_overflowed = names.clone().map(|names| names.overflowed).sum();

@@ -1,4 +1,4 @@
-//! Accounts: the process table books all use to them, even while their groups are not decided.
+//! Accounts and bookings: the process table books all use to accounts, even while their groups are not decided.
 
 use super::{Facts, Tally};
 
@@ -7,35 +7,33 @@ use super::{Facts, Tally};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(pub u32);
 
-/// Takes the bookings of the table. The grouper implements it; the tests have an implementation of their own.
+/// One change of an account. The table hands bookings out in the order in which they take effect.
+#[derive(Debug, Clone, Copy)]
+pub enum Booking<'a> {
+    /// The account was opened for a process that was forked with the image of the account's ancestor and still runs it. If its
+    /// own facts are never read, it has those of that image.
+    Inherits(AccountId),
+    /// One more process uses the account.
+    Shared(AccountId),
+    /// A live process now runs the image of the account: its group is in use.
+    Entered(AccountId),
+    /// A process that entered has ended, or runs another image. It may still use the account, for late records.
+    Left(AccountId),
+    /// One process less uses the account. The last one closes it.
+    Closed(AccountId),
+    /// The account, if undecided, is to be decided now, because its process cannot be read any more: the decision of a former
+    /// configuration stays; otherwise these facts decide, or the ancestor if there are none.
+    Named(AccountId, Option<&'a Facts>),
+    /// Use, or events, of a process. If the account is undecided, they wait for the decision.
+    Used(AccountId, &'a Tally),
+}
+
+/// Takes the bookings of the table. They are handed over one by one and by reference: nothing is copied or kept between them.
 pub trait Ledger {
     /// Opens an account for one process. It joins the group of `ancestor` if its own facts match nothing.
     fn open(&mut self, ancestor: Option<AccountId>) -> AccountId;
-    /// Opens an account for one process that was forked with the image of account `image` and still runs it. If its own facts
-    /// are never read, it has those of that image.
-    fn open_fork(&mut self, image: AccountId) -> AccountId;
-    /// Counts one more process that uses the account.
-    fn share(&mut self, account: AccountId);
-    /// A live process now runs the image of the account: its group is in use.
-    fn enter(&mut self, account: AccountId);
-    /// A process that entered has ended, or runs another image. It may still use the account, for late records.
-    fn leave(&mut self, account: AccountId);
-    /// Counts one process less that uses the account. The last one closes it.
-    fn close(&mut self, account: AccountId);
-    /// Decides an undecided account by these facts; a decided one stays as it is.
-    fn identify(&mut self, account: AccountId, facts: &Facts);
-    /// Gives an undecided account the group of its ancestor, because its own facts will never be read.
-    fn follow(&mut self, account: AccountId);
-    /// Makes an account in no group undecided again. Returns `false` for any other account.
-    fn reopen(&mut self, account: AccountId) -> bool;
-    /// The configuration has changed: the old decision holds until the account is decided anew.
-    fn undecide(&mut self, account: AccountId);
-    /// The account will not be decided anew: the decision before [`Self::undecide`] stays. Returns `false` if there is none.
-    fn confirm(&mut self, account: AccountId) -> bool;
-    /// Whether a former configuration made the decision, and the present one might decide otherwise.
-    fn is_outdated(&self, account: AccountId) -> bool;
-    /// Books `tally`; if the account is undecided, the booking waits for the decision.
-    fn book(&mut self, account: AccountId, tally: &Tally);
-    /// Books `tally` again: it was booked to this account while it was in no group, and now counts for its group.
-    fn rebook(&mut self, account: AccountId, tally: &Tally);
+    /// Takes one booking.
+    fn take(&mut self, booking: Booking<'_>);
+    /// Whether the account has a decision that holds only until the next one.
+    fn is_kept_open(&self, account: AccountId) -> bool;
 }

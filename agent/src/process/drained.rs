@@ -1,6 +1,6 @@
 //! Bounds of the table between two passes: they hold however many records arrive, even if no client scrapes.
 
-use super::{Ledger, Table};
+use super::{Booking, Ledger, Table};
 
 /// The number of processes by which the table may grow beyond its size after the last pass, at the end of a drain. An entry
 /// takes some 600 bytes.
@@ -14,10 +14,10 @@ impl Table {
     /// the processes after the last pass, `GROWTH` more, and those whose records came in one drain.
     pub fn end_drain(&mut self, ledger: &mut impl Ledger) -> bool {
         self.finals
-            .trim(|_, tombstone| ledger.close(tombstone.account));
+            .trim(|_, tombstone| ledger.take(Booking::Closed(tombstone.account)));
         let forgotten_ns = &mut self.forgotten_ns;
         self.unconfirmed.trim(|id, tombstone| {
-            ledger.close(tombstone.account);
+            ledger.take(Booking::Closed(tombstone.account));
             *forgotten_ns = (*forgotten_ns).max(Some(id.start_ns));
         });
         self.processes.len() > self.len_after_pass + GROWTH

@@ -1,8 +1,8 @@
 //! One process in the table, and the rules by which its use is booked.
 
 use super::{
-    AccountId, Counters, Delta, ExitStatus, Former, Launch, Ledger, Lifecycle, Sample, Tally,
-    booked::Booked, membership::Membership, sight::Sight,
+    AccountId, Booking, Counters, Delta, ExitStatus, Former, Launch, Ledger, Lifecycle, Sample,
+    Tally, booked::Booked, membership::Membership, sight::Sight,
 };
 
 /// Former images of one process that may keep their shares between two passes. If there are more, the smallest share is
@@ -164,7 +164,7 @@ impl Entry {
                         };
                         book(ledger, account, tally);
                     }
-                    ledger.close(account);
+                    ledger.take(Booking::Closed(account));
                 }
                 None => {
                     let delta = self.booked.raise(&counters);
@@ -200,12 +200,12 @@ impl Entry {
             Origin::Execed | Origin::Older => Launch::Left,
         };
         if launch == Launch::Taken {
-            ledger.close(self.account());
+            ledger.take(Booking::Closed(self.account()));
         } else {
             self.sight.threads.begin_image(&ended);
             if self.take_baseline() {
                 self.booked.raise_by_pass(&ended);
-                ledger.close(self.account());
+                ledger.take(Booking::Closed(self.account()));
             } else {
                 self.push(Some(self.account()), ended, launch, ledger);
             }
@@ -266,7 +266,7 @@ impl Entry {
             let account = self.splits[at].account.take();
             account
                 .into_iter()
-                .for_each(|account| ledger.close(account));
+                .for_each(|account| ledger.take(Booking::Closed(account)));
         }
     }
 
@@ -285,9 +285,9 @@ impl Entry {
     /// Closes the accounts of former images and of the birth; the present one stays.
     pub(super) fn release_former(&mut self, ledger: &mut impl Ledger) {
         let accounts = self.splits.drain(..).filter_map(|split| split.account);
-        accounts.for_each(|account| ledger.close(account));
+        accounts.for_each(|account| ledger.take(Booking::Closed(account)));
         if let Some(birth) = self.membership.birth.take() {
-            ledger.close(birth);
+            ledger.take(Booking::Closed(birth));
         }
     }
 }
@@ -295,7 +295,7 @@ impl Entry {
 /// Books `tally` unless it is empty.
 pub(super) fn book(ledger: &mut impl Ledger, account: AccountId, tally: Tally) {
     if !tally.is_empty() {
-        ledger.book(account, &tally);
+        ledger.take(Booking::Used(account, &tally));
     }
 }
 

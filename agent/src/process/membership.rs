@@ -7,7 +7,7 @@
 //! another configuration  Waiting again; the old decision holds until the next one
 //! ```
 
-use super::{AccountId, Facts, Ledger};
+use super::{AccountId, Booking, Facts, Ledger};
 
 /// How a process gets its group.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Membership {
     /// The account it was born into: its images join that group if they match nothing.
     pub(super) birth: Option<AccountId>,
     pub(super) naming: Naming,
-    /// It is alive, and [`Ledger::enter`] was called for its account.
+    /// It is alive, and its account was [entered](Booking::Entered).
     is_entered: bool,
 }
 
@@ -69,30 +69,33 @@ impl Membership {
     /// Notes that the process is alive and runs the image of its account.
     pub(super) fn enter(&mut self, ledger: &mut impl Ledger) {
         if !std::mem::replace(&mut self.is_entered, true) {
-            ledger.enter(self.account);
+            ledger.take(Booking::Entered(self.account));
         }
     }
 
     /// Notes that the process has ended, or is about to get another account.
     pub(super) fn leave(&mut self, ledger: &mut impl Ledger) {
         if std::mem::take(&mut self.is_entered) {
-            ledger.leave(self.account);
+            ledger.take(Booking::Left(self.account));
         }
     }
 
     /// Gives the process an account of its own: it was forked, never called exec and is still there. From here on its own facts
     /// decide.
     pub(super) fn separate(&mut self, ledger: &mut impl Ledger) {
-        let account = ledger.open_fork(self.account);
+        let account = ledger.open(Some(self.account));
+        ledger.take(Booking::Inherits(account));
         self.leave(ledger);
-        ledger.close(std::mem::replace(&mut self.account, account));
+        ledger.take(Booking::Closed(std::mem::replace(
+            &mut self.account,
+            account,
+        )));
         self.enter(ledger);
         self.naming = Naming::Waiting(None);
     }
 
     /// The configuration has changed: the process waits for a decision. It keeps the facts of its exec record, if it has them.
-    pub(super) fn undecide(&mut self, ledger: &mut impl Ledger) {
-        ledger.undecide(self.account);
+    pub(super) fn undecide(&mut self) {
         if matches!(self.naming, Naming::Decided) {
             self.naming = Naming::Waiting(None);
         }
@@ -106,30 +109,28 @@ impl Membership {
         };
         let exec = exec.take();
         self.naming = Naming::Decided;
-        if !ledger.confirm(self.account) {
-            match exec.as_deref().or(otherwise) {
-                Some(facts) => ledger.identify(self.account, facts),
-                None => ledger.follow(self.account),
-            }
-        }
+        let facts = exec.as_deref().or(otherwise);
+        ledger.take(Booking::Named(self.account, facts));
     }
 
     /// Decides at the exit, by the exec record. A fork that never called exec returns to the image it was born with. Returns
     /// `false` if nothing is undecided, or there are no facts to decide by.
     pub(super) fn name_at_exit(&mut self, ledger: &mut impl Ledger) -> bool {
-        match (&self.naming, self.birth) {
-            (Naming::Waiting(_), _) if ledger.confirm(self.account) => {
-                self.naming = Naming::Decided
+        let Naming::Waiting(exec) = &self.naming else {
+            return false;
+        };
+        let has_decision = exec.is_some() || ledger.is_kept_open(self.account);
+        let account = self.account;
+        match self.birth {
+            None if !has_decision => return false,
+            // Its children share this account, and nothing else would decide it.
+            Some(birth) if !has_decision => {
+                self.name_by_events(None, ledger);
+                ledger.take(Booking::Shared(birth));
+                ledger.take(Booking::Closed(account));
+                self.account = birth;
             }
-            (Naming::Waiting(Some(_)), _) => self.name_by_events(None, ledger),
-            (Naming::Waiting(None), Some(birth)) => {
-                // Its children share this account, and nothing else would decide it.
-                ledger.follow(self.account);
-                ledger.share(birth);
-                ledger.close(std::mem::replace(&mut self.account, birth));
-                self.naming = Naming::Decided;
-            }
-            _ => return false,
+            _ => self.name_by_events(None, ledger),
         }
         true
     }

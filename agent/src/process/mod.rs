@@ -36,7 +36,7 @@ mod threads;
 mod told;
 mod tombstones;
 
-pub use account::{AccountId, Ledger};
+pub use account::{AccountId, Booking, Ledger};
 pub use arguments::Arguments;
 pub use attribution::{Attribution, Folds};
 pub use cgroup::{
@@ -51,6 +51,6 @@ pub use id::ProcessId;
 pub use launch::{Former, Launch, Merged};
 pub use proportional::{Proportional, Reading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
-pub use table::{Live, Probe, Statistics, Table, Unclassified};
+pub use table::{Live, LiveThreads, Probe, Reopened, Statistics, Table, Unclassified};
 pub use tally::{Delta, Lifecycle, Tally};
 pub use told::PartlyTold;

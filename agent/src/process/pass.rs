@@ -7,6 +7,7 @@ use super::{
     membership::Naming,
     sight::Held,
     table::Unclassified,
+    threads::Threads,
 };
 use std::sync::Arc;
 
@@ -99,6 +100,39 @@ impl Live<'_> {
             .filter_map(|thread| thread.wchan.as_deref());
         self.entry.sight.wchan.as_deref().into_iter().chain(others)
     }
+}
+
+/// The threads of a live process, as the grouper sees them.
+#[derive(Debug)]
+pub struct LiveThreads<'a> {
+    account: AccountId,
+    threads: &'a mut Threads,
+    since_ns: u64,
+    now_ns: u64,
+}
+
+impl LiveThreads<'_> {
+    /// The account that their use is booked to.
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// Calls `report` with the name of each thread and its use since its last report. Threads that are not reported at this
+    /// pass are reported with all their use later.
+    pub fn report(self, report: impl FnMut(&TaskName, &Delta)) {
+        self.threads.report(self.since_ns, self.now_ns, report);
+    }
+}
+
+/// A process in no group that is looked at again.
+#[derive(Debug, Clone, Copy)]
+pub struct Reopened {
+    /// The process.
+    pub id: ProcessId,
+    /// Its account.
+    pub account: AccountId,
+    /// What its group gets of the use so far, which was booked while it was in no group.
+    pub used: Option<Tally>,
 }
 
 impl Table {
@@ -325,26 +359,36 @@ impl Table {
         }
     }
 
-    /// Makes processes in no group undecided again, if the last pass saw them and they were born after `since_ns` (nanoseconds
-    /// since boot). For a source without exec records. As in process-exporter, a process born after the agent brings what it
-    /// has used so far into its new group, and an older one brings nothing; nor does one that a former configuration may have
-    /// had in a group.
-    pub fn reconsider(&mut self, since_ns: u64, ledger: &mut impl Ledger) {
-        for (id, entry) in self.processes.iter_mut() {
-            let may_change = entry.sight.seen == self.passes && id.start_ns >= since_ns;
-            if !may_change || !ledger.reopen(entry.account()) {
-                continue;
-            }
-            self.waiting.insert(id);
-            if id.start_ns >= self.since_ns && !entry.is_use_fixed {
-                let delta = entry.booked.total();
-                let so_far = Tally {
-                    delta,
+    /// Live processes in no group (`is_outside`) that were born after `since_ns`, nanoseconds since boot: they may be looked at
+    /// again. For a source without exec records. As in process-exporter, a process born after the agent brings what it has used
+    /// so far into its new group, and an older one brings nothing; nor does one that a former configuration may have had in a
+    /// group.
+    pub fn in_no_group_since(
+        &self,
+        since_ns: u64,
+        is_outside: impl Fn(AccountId) -> bool,
+    ) -> Vec<Reopened> {
+        let young = self.processes.iter().filter(|(id, entry)| {
+            let is_young = entry.sight.seen == self.passes && id.start_ns >= since_ns;
+            is_young && is_outside(entry.account())
+        });
+        let reopened = young.map(|(id, entry)| {
+            let brings_use = id.start_ns >= self.since_ns && !entry.is_use_fixed;
+            Reopened {
+                id,
+                account: entry.account(),
+                used: brings_use.then(|| Tally {
+                    delta: entry.booked.total(),
                     ..Tally::default()
-                };
-                ledger.rebook(entry.account(), &so_far);
+                }),
             }
-        }
+        });
+        reopened.collect()
+    }
+
+    /// The account of the process is undecided again.
+    pub fn reopened(&mut self, id: ProcessId) {
+        self.waiting.insert(id);
     }
 
     /// Accounts of the processes that are not known to be gone: the last pass saw them, could not read them, or began before
@@ -404,26 +448,19 @@ impl Table {
         }
     }
 
-    /// Calls `tell` for each thread of each live process that has several, with the place of the process (from `place`), the
-    /// thread's name, and what it used since its last report. Processes without a place are reported once they have one.
-    pub fn tell_threads<P: Copy>(
-        &mut self,
-        pass: &Pass,
-        place: impl Fn(AccountId) -> Option<P>,
-        mut tell: impl FnMut(P, &TaskName, &Delta),
-    ) {
-        let (since_ns, passes) = (self.since_ns, self.passes);
-        for (_, entry) in self.processes.iter_mut() {
-            if entry.sight.seen != passes || entry.sight.threads.live.is_empty() {
-                continue;
-            }
-            if let Some(place) = place(entry.account()) {
-                let threads = &mut entry.sight.threads;
-                threads.tell(since_ns, pass.started_ns, |name, delta| {
-                    tell(place, name, delta);
-                });
-            }
-        }
+    /// The threads of each live process that may have several.
+    pub fn live_threads(&mut self, pass: &Pass) -> impl Iterator<Item = LiveThreads<'_>> {
+        let (since_ns, now_ns, passes) = (self.since_ns, pass.started_ns, self.passes);
+        let processes = self.processes.iter_mut().map(|(_, entry)| entry);
+        let live = processes.filter(move |entry| {
+            entry.sight.seen == passes && !entry.sight.threads.live.is_empty()
+        });
+        live.map(move |entry| LiveThreads {
+            account: entry.account(),
+            threads: &mut entry.sight.threads,
+            since_ns,
+            now_ns,
+        })
     }
 
     /// The live process with this process id, if the last pass saw it.

@@ -1,6 +1,6 @@
 //! Reclassification after a reload: the new configuration decides every process that a scrape still shows.
 
-use super::{AccountId, Ledger, State, Table, entry::Entry};
+use super::{AccountId, State, Table, entry::Entry};
 use std::collections::HashSet;
 
 impl Table {
@@ -8,8 +8,12 @@ impl Table {
     /// [unclassified](Table::unclassified); until a process is decided anew, its old decision holds.
     ///
     /// So does a process that has ended but that the pass still saw (mostly a zombie), if the new configuration may decide
-    /// otherwise. A process that no pass will see again keeps its group, for all records that still come.
-    pub fn reclassify(&mut self, ledger: &mut impl Ledger) {
+    /// otherwise: `is_outdated` selects such accounts. A process that no pass will see again keeps its group, for all records
+    /// that still come.
+    ///
+    /// Returns the accounts that become undecided, in the order in which the grouper has to learn of it.
+    pub fn reclassify(&mut self, is_outdated: impl Fn(AccountId) -> bool) -> Vec<AccountId> {
+        let mut undecided = Vec::new();
         let mut decided_by_living: HashSet<AccountId> = HashSet::new();
         for (id, entry) in self.processes.iter_mut() {
             entry.is_use_fixed = true;
@@ -18,7 +22,8 @@ impl Table {
                 continue;
             }
             decided_by_living.insert(entry.account());
-            entry.membership.undecide(ledger);
+            entry.membership.undecide();
+            undecided.push(entry.account());
             self.waiting.insert(id);
             // Nothing was read of it while it was in no group.
             entry.sight.probed = None;
@@ -27,13 +32,15 @@ impl Table {
             let is_shown = entry.sight.seen == self.passes && is_ending(entry);
             if is_shown
                 && !decided_by_living.contains(&entry.account())
-                && ledger.is_outdated(entry.account())
+                && is_outdated(entry.account())
             {
                 // Zombies that share an image without a living process are decided by the first of them.
-                entry.membership.undecide(ledger);
+                entry.membership.undecide();
+                undecided.push(entry.account());
                 self.waiting.insert(id);
             }
         }
+        undecided
     }
 }
 

@@ -17,8 +17,8 @@
 //! born since (drained.rs) and the bounded tombstones. After a drain that found records lost, the caller takes a pass.
 
 use super::{
-    AccountId, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId, Released,
-    Tally,
+    AccountId, Booking, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId,
+    Released, Tally,
     entry::{AtExit, Entry, Origin, Phase, book, exit_tally},
     id::{Map, Set},
     membership::{Membership, Naming},
@@ -30,7 +30,7 @@ use super::{
 };
 use std::{collections::HashSet, sync::Arc};
 
-pub use super::pass::{Live, Probe};
+pub use super::pass::{Live, LiveThreads, Probe, Reopened};
 
 /// Counts about the table itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -191,8 +191,8 @@ impl Table {
         }
         let membership = match inherited {
             Some(account) => {
-                ledger.share(account);
-                ledger.share(account);
+                ledger.take(Booking::Shared(account));
+                ledger.take(Booking::Shared(account));
                 Membership::inherited(account)
             }
             None => {
@@ -251,9 +251,9 @@ impl Table {
         if self.is_buried(id) {
             // The final record overtook the exec: its totals are booked already, but the exec still counts.
             let account = ledger.open(parent);
-            ledger.identify(account, &facts);
+            ledger.take(Booking::Named(account, Some(&facts)));
             book(ledger, account, exec);
-            ledger.close(account);
+            ledger.take(Booking::Closed(account));
             return;
         }
         if !self.processes.contains(id) {
@@ -451,7 +451,7 @@ impl Table {
             let mut entry = Entry::new(membership, Origin::Execed);
             entry.booked = tombstone.booked;
             entry.sight.threads = Threads::of_reappeared(tombstone.booked);
-            ledger.close(tombstone.account);
+            ledger.take(Booking::Closed(tombstone.account));
             self.insert(id, entry, ledger);
             self.waiting.insert(id);
         }
@@ -484,7 +484,7 @@ impl Table {
             &mut self.unconfirmed
         };
         if let Some(earlier) = graves.bury(id, tombstone) {
-            ledger.close(earlier.account);
+            ledger.take(Booking::Closed(earlier.account));
         }
     }
 }

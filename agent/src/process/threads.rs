@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(super) struct Thread {
     pub(super) sample: ThreadSample,
     /// The use that was reported. `None`: none yet. For the main thread, [`Threads::main`] is used instead.
-    told: Option<Booked>,
+    reported: Option<Booked>,
     /// Value of `ran_marker` when the wait channel was read; `None`: never.
     pub(super) probed: Option<u64>,
     pub(super) wchan: Option<Arc<str>>,
@@ -31,7 +31,7 @@ pub(super) struct Threads {
     /// The main thread's use that was reported. Boxed: most processes have one thread.
     main: Option<Box<Booked>>,
     /// When threads of this process were last reported, nanoseconds since boot: a thread older than that is not new.
-    told_ns: u64,
+    reported_ns: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Threads {
             });
             let thread = same.unwrap_or(Thread {
                 sample: *sample,
-                told: None,
+                reported: None,
                 probed: None,
                 wchan: None,
             });
@@ -121,28 +121,31 @@ impl Threads {
         self.others().map(|thread| thread.sample.state)
     }
 
-    /// Calls `tell` with the name of each thread and its use since its last report. A process of one thread reports nothing.
+    /// Calls `report` with the name of each thread and its use since its last report. A process of one thread reports nothing.
     /// `since_ns`: when the agent began to watch; `now_ns`: when the pass began.
-    pub(super) fn tell(
+    pub(super) fn report(
         &mut self,
         since_ns: u64,
         now_ns: u64,
-        mut tell: impl FnMut(&TaskName, &Delta),
+        mut report: impl FnMut(&TaskName, &Delta),
     ) {
         if self.live.len() < 2 {
             return;
         }
-        for Thread { sample, told, .. } in &mut self.live {
+        for Thread {
+            sample, reported, ..
+        } in &mut self.live
+        {
             let is_older = sample.start_ns < since_ns
-                || !sample.is_main() && tick_of(sample.start_ns) < tick_of(self.told_ns);
+                || !sample.is_main() && tick_of(sample.start_ns) < tick_of(self.reported_ns);
             let delta = if sample.is_main() {
                 advance(&mut self.main, is_older, &sample.counters)
             } else {
-                advance(told, is_older, &sample.counters)
+                advance(reported, is_older, &sample.counters)
             };
-            tell(&sample.name, &delta);
+            report(&sample.name, &delta);
         }
-        self.told_ns = now_ns;
+        self.reported_ns = now_ns;
     }
 
     /// Excludes the main thread's use up to `counters` from reports: another image used it. Exact for an image of one thread;
@@ -156,7 +159,7 @@ impl Threads {
     pub(super) fn of_reappeared(booked: Booked) -> Self {
         Self {
             main: Some(Box::new(booked)),
-            told_ns: u64::MAX,
+            reported_ns: u64::MAX,
             ..Self::default()
         }
     }
@@ -217,10 +220,10 @@ mod tests {
     }
 
     /// Reported voluntary switches, in the order of thread ids.
-    fn told(threads: &mut Threads, now_ns: u64, samples: &[ThreadSample]) -> Vec<u64> {
+    fn reports(threads: &mut Threads, now_ns: u64, samples: &[ThreadSample]) -> Vec<u64> {
         let mut found = Vec::new();
         threads.update(samples);
-        threads.tell(100_000_000, now_ns, |_, delta| {
+        threads.report(100_000_000, now_ns, |_, delta| {
             found.push(delta.voluntary_switches);
         });
         found
@@ -254,27 +257,27 @@ mod tests {
     fn threads_born_under_the_agent_count_from_birth_and_older_ones_from_first_sight() {
         let mut threads = Threads::default();
         let first = [thread(1, 50 * MS, 7), thread(2, 60 * MS, 10)];
-        assert_eq!(told(&mut threads, 200 * MS, &first), [0, 0]);
+        assert_eq!(reports(&mut threads, 200 * MS, &first), [0, 0]);
         let then = [
             thread(1, 50 * MS, 8),
             thread(2, 60 * MS, 30),
             thread(3, 250 * MS, 5),
         ];
-        assert_eq!(told(&mut threads, 300 * MS, &then), [1, 20, 5]);
+        assert_eq!(reports(&mut threads, 300 * MS, &then), [1, 20, 5]);
     }
 
     #[test]
-    fn a_thread_missed_for_one_pass_is_not_told_twice() {
+    fn a_thread_missed_for_one_pass_is_not_reported_twice() {
         let mut threads = Threads::default();
         let both = [thread(1, 150 * MS, 1), thread(2, 160 * MS, 10)];
         let three = [both[0], both[1], thread(3, 170 * MS, 3)];
-        assert_eq!(told(&mut threads, 200 * MS, &three), [1, 10, 3]);
-        assert_eq!(told(&mut threads, 300 * MS, &both), [0, 0]);
-        assert_eq!(told(&mut threads, 400 * MS, &three), [0, 0, 0]);
+        assert_eq!(reports(&mut threads, 200 * MS, &three), [1, 10, 3]);
+        assert_eq!(reports(&mut threads, 300 * MS, &both), [0, 0]);
+        assert_eq!(reports(&mut threads, 400 * MS, &three), [0, 0, 0]);
         // Nor is the main thread, if it was the only thread in between.
-        assert_eq!(told(&mut threads, 500 * MS, &[]), [0; 0]);
+        assert_eq!(reports(&mut threads, 500 * MS, &[]), [0; 0]);
         let again = [thread(1, 150 * MS, 4), thread(4, 550 * MS, 2)];
-        assert_eq!(told(&mut threads, 600 * MS, &again), [3, 2]);
+        assert_eq!(reports(&mut threads, 600 * MS, &again), [3, 2]);
     }
 
     #[test]
@@ -282,10 +285,10 @@ mod tests {
         let samples = [thread(1, 150 * MS, 9), thread(2, 160 * MS, 10)];
         let mut threads = Threads::default();
         threads.begin_image(&thread(1, 0, 6).counters);
-        assert_eq!(told(&mut threads, 200 * MS, &samples), [3, 10]);
+        assert_eq!(reports(&mut threads, 200 * MS, &samples), [3, 10]);
         let mut booked = Booked::default();
         booked.raise(&thread(1, 0, 20).counters);
         let mut threads = Threads::of_reappeared(booked);
-        assert_eq!(told(&mut threads, 200 * MS, &samples), [0, 0]);
+        assert_eq!(reports(&mut threads, 200 * MS, &samples), [0, 0]);
     }
 }

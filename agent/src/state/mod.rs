@@ -209,7 +209,7 @@ impl AgentState {
             // As in process-exporter: a process that matched nothing is remembered, and is not checked again once it is older
             // than the limit at a pass.
             let since_ns = pipeline.notes.recheck_since_ns(limit);
-            pipeline.table.reconsider(since_ns, &mut pipeline.grouper);
+            pipeline.reconsider(since_ns);
         }
         pipeline.notes.last_ns = Some(pass.started_ns);
         classification::classify(pipeline, &mut self.deferred, &pass);
@@ -218,8 +218,8 @@ impl AgentState {
         pipeline.read_proportional();
         pipeline.grouper.measure(pipeline.table.live());
         if self.options.threads {
-            let Pipeline { table, grouper, .. } = pipeline;
-            grouper.measure_threads(table, &pass);
+            let threads = pipeline.table.live_threads(&pass);
+            pipeline.grouper.measure_threads(threads);
         }
         pipeline.attribute();
         self.health.note_groups(&pipeline.grouper);
@@ -258,7 +258,10 @@ impl AgentState {
     fn regroup(&mut self, classifier: Classifier, pass: &Pass) {
         let pipeline = &mut self.pipeline;
         self.configuration.replace(classifier, pipeline);
-        pipeline.table.reclassify(&mut pipeline.grouper);
+        let Pipeline { table, grouper, .. } = &mut *pipeline;
+        for account in table.reclassify(|account| grouper.is_outdated(account)) {
+            grouper.undecide(account);
+        }
         classification::classify(pipeline, &mut self.deferred, pass);
         pipeline.grouper.settle();
         self.configuration.log_template_failures();
@@ -410,6 +413,18 @@ impl Pipeline {
         if let Err(error) = kernel.attribute(groups, processes, grouper.comms(), &folds) {
             log::error!("cannot pass the groups to the kernel programs: {error}");
             self.notes.error = Some(error.to_string());
+        }
+    }
+
+    /// Has the facts of those processes in no group read again that were born at `since_ns` or later.
+    fn reconsider(&mut self, since_ns: u64) {
+        let Self { table, grouper, .. } = self;
+        for one in table.in_no_group_since(since_ns, |account| grouper.is_outside(account)) {
+            if grouper.reopen(one.account) {
+                table.reopened(one.id);
+                let used = one.used.iter();
+                used.for_each(|used| grouper.rebook(one.account, used));
+            }
         }
     }
 
