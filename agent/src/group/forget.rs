@@ -31,6 +31,47 @@ impl Grouper {
         }
     }
 
+    /// Returns `false` if no decision of a former configuration holds.
+    pub(super) fn confirm(&mut self, id: AccountId) -> bool {
+        let former = self.accounts.get(id).and_then(|account| account.former);
+        let Some(decision) = former else {
+            return false;
+        };
+        self.decide(id, decision);
+        if let Some(account) = self.accounts.account_mut(id) {
+            account.is_outdated = true;
+        }
+        true
+    }
+
+    /// Makes an account in no group undecided again. Returns `false` for any other account.
+    pub fn reopen(&mut self, id: AccountId) -> bool {
+        let account = self.accounts.account_mut(id);
+        let account = account.filter(|account| account.decision == Decision::Nowhere);
+        account
+            .map(|account| account.decision = Decision::Open)
+            .is_some()
+    }
+
+    /// The configuration has changed: the old decision holds until the account is decided anew.
+    pub fn undecide(&mut self, id: AccountId) {
+        let Some(account) = self.accounts.account_mut(id) else {
+            return;
+        };
+        match std::mem::replace(&mut account.decision, Decision::Open) {
+            Decision::Open => {}
+            Decision::Unmatched => self.unmatched.retain(|other| *other != id),
+            decided => account.former = Some(decided),
+        }
+    }
+
+    /// Whether a former configuration made the decision, and the present one might decide otherwise.
+    pub fn is_outdated(&self, id: AccountId) -> bool {
+        self.accounts
+            .get(id)
+            .is_some_and(|account| account.is_outdated)
+    }
+
     /// Takes another configuration: `placer` decides accounts that are [undecided](Self::undecide), and
     /// `known` holds the groups that exist before any process. All groups stay, with what was booked to them, except announced
     /// groups that never had a member. `keeps` returns whether the new configuration decides an item as the former one did;

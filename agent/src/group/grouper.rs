@@ -30,7 +30,7 @@ pub struct Grouper {
     pub(super) policy: Policy,
     pub(super) accounts: Accounts,
     /// Accounts that wait for the decision of an ancestor.
-    unmatched: Vec<AccountId>,
+    pub(super) unmatched: Vec<AccountId>,
     pub(super) groups: Vec<Group>,
     /// Number of groups made so far, forgotten ones included.
     pub(super) made: u64,
@@ -200,19 +200,6 @@ impl Grouper {
         }
     }
 
-    /// Returns `false` if no decision of a former configuration holds.
-    fn confirm(&mut self, id: AccountId) -> bool {
-        let former = self.accounts.get(id).and_then(|account| account.former);
-        let Some(decision) = former else {
-            return false;
-        };
-        self.decide(id, decision);
-        if let Some(account) = self.accounts.account_mut(id) {
-            account.is_outdated = true;
-        }
-        true
-    }
-
     /// Decides an undecided account by these facts; a decided one stays as it is.
     pub(super) fn identify(&mut self, id: AccountId, facts: &Facts) {
         if self
@@ -256,34 +243,6 @@ impl Grouper {
         if account.is_some_and(|account| account.decision == Decision::Open) {
             self.decide_unmatched(id, true);
         }
-    }
-
-    /// Makes an account in no group undecided again. Returns `false` for any other account.
-    pub fn reopen(&mut self, id: AccountId) -> bool {
-        let account = self.accounts.account_mut(id);
-        let account = account.filter(|account| account.decision == Decision::Nowhere);
-        account
-            .map(|account| account.decision = Decision::Open)
-            .is_some()
-    }
-
-    /// The configuration has changed: the old decision holds until the account is decided anew.
-    pub fn undecide(&mut self, id: AccountId) {
-        let Some(account) = self.accounts.account_mut(id) else {
-            return;
-        };
-        match std::mem::replace(&mut account.decision, Decision::Open) {
-            Decision::Open => {}
-            Decision::Unmatched => self.unmatched.retain(|other| *other != id),
-            decided => account.former = Some(decided),
-        }
-    }
-
-    /// Whether a former configuration made the decision, and the present one might decide otherwise.
-    pub fn is_outdated(&self, id: AccountId) -> bool {
-        self.accounts
-            .get(id)
-            .is_some_and(|account| account.is_outdated)
     }
 
     pub(super) fn book(&mut self, id: AccountId, tally: &Tally) {
@@ -424,7 +383,7 @@ impl Grouper {
         None
     }
 
-    fn decide(&mut self, id: AccountId, decision: Decision) {
+    pub(super) fn decide(&mut self, id: AccountId, decision: Decision) {
         self.change(id, |account| {
             account.decision = decision;
             account.former = None;

@@ -15,12 +15,14 @@ mod drained;
 mod entry;
 mod event;
 mod facts;
+mod held_arguments;
 #[cfg(test)]
 mod histories;
 mod id;
 #[cfg(test)]
 mod image_histories;
 mod launch;
+mod live;
 mod membership;
 mod pass;
 mod proportional;
@@ -33,7 +35,6 @@ pub(crate) mod sums;
 mod table;
 mod tally;
 mod threads;
-mod told;
 mod tombstones;
 
 pub use account::{AccountId, Booking, Ledger};
@@ -47,10 +48,11 @@ pub use container::Container;
 pub use counters::{Counters, Cpu, Faults, Io, Switches};
 pub use event::{Coarse, Event, ExitStatus, Released};
 pub use facts::Facts;
+pub use held_arguments::IncompleteExec;
 pub use id::ProcessId;
 pub use launch::{Former, Launch, Merged};
+pub use live::{Live, LiveThreads, Probe, Reopened, Unclassified};
 pub use proportional::{Proportional, Reading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
-pub use table::{Live, LiveThreads, Probe, Reopened, Statistics, Table, Unclassified};
+pub use table::{Statistics, Table};
 pub use tally::{Delta, Lifecycle, Tally};
-pub use told::PartlyTold;

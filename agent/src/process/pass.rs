@@ -1,139 +1,18 @@
 //! What a pass over all live processes changes in the table, and the view of live processes afterwards.
 
 use super::{
-    AccountId, Delta, Facts, Ledger, Memory, Pass, ProcessId, Proportional, Sample, State, Table,
-    Tally, TaskName, ThreadSample,
+    AccountId, Facts, IncompleteExec, Ledger, Live, LiveThreads, Pass, Probe, ProcessId, Reading,
+    Reopened, Sample, State, Table, Tally, ThreadSample, Unclassified, Wanted,
     entry::{Entry, Origin, Phase},
     membership::Naming,
+    proportional::Known,
     sight::Held,
-    table::Unclassified,
-    threads::Threads,
 };
 use std::sync::Arc;
 
 /// How long a process absent from the passes waits for its final totals. On an idle machine with lazy RCU, the hook on the free
 /// of the task was seen to take half a minute.
 const PENDING_NS: u64 = 60_000_000_000;
-
-/// Reads what a pass does not carry. Called only for processes and threads that ran since the last reading.
-pub trait Probe {
-    /// Open descriptors of a process; `None` where unreadable.
-    fn open_files(&mut self, tgid: u32) -> Option<u64>;
-    /// Kernel function a thread waits in; `None` while it runs, or where unreadable.
-    fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String>;
-    /// What a process holds in memory; read only if [`Pass::memory_elsewhere`] is set. `None` where unreadable.
-    fn memory(&mut self, tgid: u32) -> Option<Memory>;
-}
-
-/// A live process as the grouper sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Live<'a> {
-    id: ProcessId,
-    held: &'a Held,
-    entry: &'a Entry,
-}
-
-impl Live<'_> {
-    /// The account that its use is booked to.
-    pub fn account(&self) -> AccountId {
-        self.entry.account()
-    }
-
-    /// Its identity.
-    pub fn id(&self) -> ProcessId {
-        self.id
-    }
-
-    /// Process id of its present parent; 0 for none.
-    pub fn parent(&self) -> u32 {
-        self.held.parent
-    }
-
-    /// All its known use since its start, including use from before the agent started.
-    pub fn used(&self) -> Delta {
-        self.entry.booked.total()
-    }
-
-    /// Start, nanoseconds since boot.
-    pub fn start_ns(&self) -> u64 {
-        self.id.start_ns
-    }
-
-    /// What it holds in memory.
-    pub fn memory(&self) -> Memory {
-        self.held.memory
-    }
-
-    /// Its share of the memory it maps. `None` until it was read, and for kernel threads and zombies, which map no memory.
-    pub fn proportional(&self) -> Option<Proportional> {
-        let maps_any = self.held.memory.virtual_bytes > 0;
-        self.entry.sight.proportional.memory().filter(|_| maps_any)
-    }
-
-    /// Threads, the main one included.
-    pub fn threads(&self) -> u32 {
-        self.held.threads
-    }
-
-    /// Soft limit of open files; `None` where unreadable.
-    pub fn fd_limit(&self) -> Option<u64> {
-        self.held.fd_limit
-    }
-
-    /// Open descriptors; `None` while unreadable.
-    pub fn open_files(&self) -> Option<u64> {
-        self.entry.sight.open_files
-    }
-
-    /// State of each of its threads, the main one included.
-    pub fn states(&self) -> impl Iterator<Item = State> + '_ {
-        std::iter::once(self.held.state).chain(self.entry.sight.threads.states())
-    }
-
-    /// Wait channel of each of its threads that waits.
-    pub fn wchans(&self) -> impl Iterator<Item = &str> + '_ {
-        let others = self
-            .entry
-            .sight
-            .threads
-            .others()
-            .filter_map(|thread| thread.wchan.as_deref());
-        self.entry.sight.wchan.as_deref().into_iter().chain(others)
-    }
-}
-
-/// The threads of a live process, as the grouper sees them.
-#[derive(Debug)]
-pub struct LiveThreads<'a> {
-    account: AccountId,
-    threads: &'a mut Threads,
-    since_ns: u64,
-    now_ns: u64,
-}
-
-impl LiveThreads<'_> {
-    /// The account that their use is booked to.
-    pub const fn account(&self) -> AccountId {
-        self.account
-    }
-
-    /// Calls `report` with the name of each thread and its use since its last report. Threads that are not reported at this
-    /// pass are reported with all their use later.
-    pub fn report(self, report: impl FnMut(&TaskName, &Delta)) {
-        self.threads.report(self.since_ns, self.now_ns, report);
-    }
-}
-
-/// A process in no group that is looked at again.
-#[derive(Debug, Clone, Copy)]
-pub struct Reopened {
-    /// The process.
-    pub id: ProcessId,
-    /// Its account.
-    pub account: AccountId,
-    /// What its group gets of the use so far, which was booked while it was in no group.
-    pub used: Option<Tally>,
-}
 
 impl Table {
     /// Takes one pass: books the use of every process it saw, and closes absent processes for which no final record is
@@ -266,7 +145,7 @@ impl Table {
             } else {
                 self.statistics.pending += 1;
                 let is_young = id.start_ns >= self.since_ns;
-                let dropped_ns = credit_told(entry, is_young, self.summed, ledger);
+                let dropped_ns = credit_at_exit(entry, is_young, self.summed, ledger);
                 self.statistics.drop_cpu(dropped_ns.unwrap_or(0));
             }
         }
@@ -280,14 +159,14 @@ impl Table {
     }
 
     /// Books the known use of a process that is gone without final totals. The totals of its exit record are booked, unless [a
-    /// sum may hold them](credit_told). Otherwise only the shares of its former images are, and only if a pass has seen the
+    /// sum may hold them](credit_at_exit). Otherwise only the shares of its former images are, and only if a pass has seen the
     /// process: the sums hold processes that no pass has credited.
     fn credit_unconfirmed(&mut self, id: ProcessId, ledger: &mut impl Ledger) {
         let (summed, is_young) = (self.summed, self.is_young(id));
         let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
-        let dropped_ns = match credit_told(entry, is_young, summed, ledger) {
+        let dropped_ns = match credit_at_exit(entry, is_young, summed, ledger) {
             Some(dropped_ns) => dropped_ns,
             None if entry.sight.held.is_some() => entry.credit_splits(ledger),
             None => 0,
@@ -334,7 +213,7 @@ impl Table {
     }
 
     /// The facts from the exec record of a process that waits for a decision; `None` if no such record came.
-    pub fn told_by_exec(&self, id: ProcessId) -> Option<&Facts> {
+    pub fn exec_facts(&self, id: ProcessId) -> Option<&Facts> {
         self.processes.get(id)?.membership.waiting_facts()
     }
 
@@ -463,6 +342,73 @@ impl Table {
         })
     }
 
+    /// Processes since the last call whose exec record could not hold all facts, and that still run the same program.
+    pub fn take_incomplete_execs(&mut self) -> Vec<IncompleteExec> {
+        let found = std::mem::take(&mut self.held_arguments.incomplete);
+        let is_there = |one: &IncompleteExec| self.waiting_exec(one.id, one.account).is_some();
+        found.into_iter().filter(is_there).collect()
+    }
+
+    /// The cgroup v2 id from the exec record of `id`. `None` if the process has ended, is decided, or runs another program.
+    pub fn waiting_exec(&self, id: ProcessId, account: AccountId) -> Option<Option<u64>> {
+        let entry = self.processes.get(id)?;
+        let facts = entry.membership.waiting_facts();
+        let facts = facts.filter(|_| entry.account() == account);
+        facts.map(|facts| facts.cgroup_id)
+    }
+
+    /// Takes readings. Ignores those of a process that is gone, has another identity by now, or runs another image.
+    pub fn note_proportional(&mut self, readings: impl IntoIterator<Item = Reading>) {
+        for reading in readings {
+            let Reading {
+                wanted,
+                read_ns,
+                memory,
+            } = reading;
+            let entry = self.processes.entry_mut(wanted.id);
+            if let Some(entry) = entry.filter(|entry| entry.account() == wanted.account) {
+                let known = &mut entry.sight.proportional;
+                known.tried = Some(wanted.ran_marker);
+                known.last = memory.map(|memory| (read_ns, memory)).or(known.last);
+            }
+        }
+    }
+
+    /// Live processes with memory that ran since they were last read: first those never read, then those with the oldest
+    /// reading. Processes in no group are left out: `is_outside` selects them.
+    pub fn wanted_proportional(&self, is_outside: impl Fn(AccountId) -> bool) -> Vec<Wanted> {
+        let mut found: Vec<(u64, Wanted)> = Vec::new();
+        for (id, entry) in self.processes.iter() {
+            let held = entry
+                .sight
+                .held
+                .as_ref()
+                .filter(|_| entry.sight.seen == self.passes);
+            let Some(held) = held.filter(|held| held.memory.virtual_bytes > 0) else {
+                continue;
+            };
+            let Known { tried, last } = entry.sight.proportional;
+            if tried != Some(held.ran_marker) && !is_outside(entry.account()) {
+                let wanted = Wanted {
+                    id,
+                    ran_marker: held.ran_marker,
+                    account: entry.account(),
+                };
+                found.push((last.map_or(0, |(read_ns, _)| read_ns), wanted));
+            }
+        }
+        found.sort_by_key(|(read_ns, _)| *read_ns);
+        found.into_iter().map(|(_, wanted)| wanted).collect()
+    }
+
+    /// Time of the oldest reading of a live process; `None` if there is none.
+    pub fn oldest_proportional_ns(&self) -> Option<u64> {
+        let live = self.processes.iter();
+        live.filter(|(_, entry)| entry.sight.seen == self.passes)
+            .filter_map(|(_, entry)| entry.sight.proportional.last.map(|(read_ns, _)| read_ns))
+            .min()
+    }
+
     /// The live process with this process id, if the last pass saw it.
     pub fn live_one(&self, tgid: u32) -> Option<Live<'_>> {
         let start_ns = *self.by_tgid.get(&tgid)?;
@@ -499,7 +445,7 @@ impl Table {
 /// that a pass has credited is in no sum. For a process that no pass has seen, only sums matter that came with its exit record,
 /// or one pass before it: a record may wait for the drain after the one that read the sums. Sums that come after this pass
 /// cannot hold it, because it was born before this pass began.
-fn credit_told(
+fn credit_at_exit(
     entry: &mut Entry,
     is_young: bool,
     summed: Option<u64>,

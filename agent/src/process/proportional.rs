@@ -1,9 +1,9 @@
-//! Proportional memory: the processes to read, and the values that were read.
+//! Proportional memory: a process to read, and the values that were read. The table selects the processes (pass.rs).
 //!
 //! The cost of a reading grows with the memory a process maps, and a reading can block. So other threads read, and their
 //! values come later than the pass. A process that has not run since its last reading is not read again.
 
-use super::{AccountId, ProcessId, Table};
+use super::{AccountId, ProcessId};
 
 /// A process's share of the memory it maps, bytes: pages that several processes map are divided among them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,9 +52,9 @@ pub struct Reading {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Known {
     /// Value of `ran_marker` at the last attempt.
-    tried: Option<u64>,
+    pub(super) tried: Option<u64>,
     /// Time and value of the last reading that succeeded.
-    last: Option<(u64, Proportional)>,
+    pub(super) last: Option<(u64, Proportional)>,
 }
 
 impl Known {
@@ -63,65 +63,11 @@ impl Known {
     }
 }
 
-impl Table {
-    /// Takes readings. Ignores those of a process that is gone, has another identity by now, or runs another image.
-    pub fn note_proportional(&mut self, readings: impl IntoIterator<Item = Reading>) {
-        for reading in readings {
-            let Reading {
-                wanted,
-                read_ns,
-                memory,
-            } = reading;
-            let entry = self.processes.entry_mut(wanted.id);
-            if let Some(entry) = entry.filter(|entry| entry.account() == wanted.account) {
-                let known = &mut entry.sight.proportional;
-                known.tried = Some(wanted.ran_marker);
-                known.last = memory.map(|memory| (read_ns, memory)).or(known.last);
-            }
-        }
-    }
-
-    /// Live processes with memory that ran since they were last read: first those never read, then those with the oldest
-    /// reading. Processes in no group are left out: `is_outside` selects them.
-    pub fn wanted_proportional(&self, is_outside: impl Fn(AccountId) -> bool) -> Vec<Wanted> {
-        let mut found: Vec<(u64, Wanted)> = Vec::new();
-        for (id, entry) in self.processes.iter() {
-            let held = entry
-                .sight
-                .held
-                .as_ref()
-                .filter(|_| entry.sight.seen == self.passes);
-            let Some(held) = held.filter(|held| held.memory.virtual_bytes > 0) else {
-                continue;
-            };
-            let Known { tried, last } = entry.sight.proportional;
-            if tried != Some(held.ran_marker) && !is_outside(entry.account()) {
-                let wanted = Wanted {
-                    id,
-                    ran_marker: held.ran_marker,
-                    account: entry.account(),
-                };
-                found.push((last.map_or(0, |(read_ns, _)| read_ns), wanted));
-            }
-        }
-        found.sort_by_key(|(read_ns, _)| *read_ns);
-        found.into_iter().map(|(_, wanted)| wanted).collect()
-    }
-
-    /// Time of the oldest reading of a live process; `None` if there is none.
-    pub fn oldest_proportional_ns(&self) -> Option<u64> {
-        let live = self.processes.iter();
-        live.filter(|(_, entry)| entry.sight.seen == self.passes)
-            .filter_map(|(_, entry)| entry.sight.proportional.last.map(|(read_ns, _)| read_ns))
-            .min()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::histories::{counters, sample};
     use super::super::sums::Sums;
-    use super::super::{Event, Facts, Memory, Pass, Sample};
+    use super::super::{Event, Facts, Memory, Pass, Sample, Table};
     use super::*;
 
     /// A table that has seen these processes, each with the totals given.

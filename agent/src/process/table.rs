@@ -20,17 +20,15 @@ use super::{
     AccountId, Booking, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId,
     Released, Tally,
     entry::{AtExit, Entry, Origin, Phase, book, exit_tally},
+    held_arguments::{HeldArguments, IncompleteExec, SHORT},
     id::{Map, Set},
     membership::{Membership, Naming},
     proportional::Known,
     store::Store,
     threads::Threads,
-    told::{PartlyTold, Told},
     tombstones::{Tombstone, Tombstones},
 };
 use std::{collections::HashSet, sync::Arc};
-
-pub use super::pass::{Live, LiveThreads, Probe, Reopened};
 
 /// Counts about the table itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,21 +57,6 @@ impl Statistics {
     }
 }
 
-/// A live process whose account waits for a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unclassified {
-    /// The process; its facts are to be read from `/proc`.
-    pub id: ProcessId,
-    /// The account that needs a group.
-    pub account: AccountId,
-    /// The account of its present parent: it joins that group if its own facts match nothing.
-    pub parent: Option<AccountId>,
-    /// The account it was born into, if its fork record came.
-    pub birth: Option<AccountId>,
-    /// The cgroup v2 id from its exec record; [`super::Pass::cgroup_ids`] has newer ones.
-    pub cgroup_id: Option<u64>,
-}
-
 /// All known processes by identity, and the tombstones of those that are closed.
 #[derive(Debug)]
 pub struct Table {
@@ -83,7 +66,7 @@ pub struct Table {
     pub(super) by_tgid: Map<u32, u64>,
     pub(super) waiting: Set<ProcessId>,
     /// Bounds the long arguments that the waiting processes hold.
-    pub(super) told: Told,
+    pub(super) held_arguments: HeldArguments,
     /// Processes that ran before the last pass saw them: [`Table::refresh`] reads what a pass does not carry for them.
     pub(super) ran: Vec<ProcessId>,
     pub(super) finals: Tombstones,
@@ -109,7 +92,7 @@ impl Table {
             processes: Store::default(),
             by_tgid: Map::default(),
             waiting: Set::default(),
-            told: Told::default(),
+            held_arguments: HeldArguments::default(),
             ran: Vec::new(),
             finals: Tombstones::default(),
             unconfirmed: Tombstones::default(),
@@ -273,17 +256,18 @@ impl Table {
         entry.end_image(counters, &former, ledger);
         entry.membership.account = account;
         entry.membership.enter(ledger);
-        let told_bytes = facts.argv.bytes();
+        let argument_bytes = facts.argv.bytes();
         let uid = facts.uid.unwrap_or_default();
-        let is_partly_told = facts.incomplete;
+        let is_incomplete = facts.incomplete;
         entry.membership.naming = Naming::Waiting(Some(facts));
         // The memory that was read is the old image's.
         entry.sight.proportional = Known::default();
         book(ledger, account, exec);
         self.waiting.insert(id);
-        self.hold_arguments(id, told_bytes, ledger);
-        if is_partly_told {
-            self.note_partly_told(PartlyTold { id, account, uid });
+        self.hold_arguments(id, argument_bytes, ledger);
+        if is_incomplete {
+            self.held_arguments
+                .note_incomplete(IncompleteExec { id, account, uid });
         }
     }
 
@@ -485,6 +469,25 @@ impl Table {
         };
         if let Some(earlier) = graves.bury(id, tombstone) {
             ledger.take(Booking::Closed(earlier.account));
+        }
+    }
+
+    /// Counts the argument bytes from the exec record of `id`, and makes the oldest processes give way.
+    pub(super) fn hold_arguments(&mut self, id: ProcessId, bytes: usize, ledger: &mut impl Ledger) {
+        for oldest in self.held_arguments.add(id, bytes) {
+            let Some(entry) = self.processes.entry_mut(oldest) else {
+                continue;
+            };
+            let Naming::Waiting(Some(facts)) = &mut entry.membership.naming else {
+                continue;
+            };
+            if facts.incomplete || facts.cgroups.is_empty() {
+                facts.argv = facts.argv.shortened(SHORT);
+                facts.incomplete = true;
+            } else {
+                entry.membership.name_by_events(None, ledger);
+                self.waiting.remove(&oldest);
+            }
         }
     }
 }

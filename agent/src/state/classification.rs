@@ -147,7 +147,7 @@ fn place_unanswered(pipeline: &mut Pipeline, one: &Unclassified) {
     if grouper.is_kept_open(one.account) {
         return;
     }
-    if let Some(of_exec) = table.told_by_exec(one.id) {
+    if let Some(of_exec) = table.exec_facts(one.id) {
         grouper.place(one.account, one.parent, of_exec);
     } else if one.birth.is_some() {
         // It runs the image that it was born with.
@@ -164,7 +164,7 @@ fn place(pipeline: &mut Pipeline, one: &Unclassified, facts: &Facts) {
         // It is ending, or is a kernel thread: its exec record decides, else its birth. Its present parent may only have
         // adopted it as an orphan; the parent decides only if the birth is unknown, or the image it was born into was not
         // classified since a reload.
-        let of_exec = table.told_by_exec(one.id);
+        let of_exec = table.exec_facts(one.id);
         let birth = one.birth.filter(|birth| !grouper.is_outdated(*birth));
         let above = birth.or(one.parent);
         grouper.place(one.account, above, of_exec.unwrap_or(facts));

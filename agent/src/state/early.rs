@@ -14,7 +14,7 @@ const MAX_PROCESSES: usize = 8;
 /// To be called after a drain that is not followed by a pass. Returns whether a pass should follow now, as [`Pipeline::drain`]
 /// does.
 pub(super) fn read_incomplete(pipeline: &mut Pipeline) -> bool {
-    let incomplete = in_turns(pipeline.table.take_partly_told(), |one| one.uid);
+    let incomplete = in_turns(pipeline.table.take_incomplete_execs(), |one| one.uid);
     let some = incomplete.into_iter().take(MAX_PROCESSES);
     let observer = &mut pipeline.observer;
     let read = some.map(|one| {

@@ -18,14 +18,6 @@ pub(super) const KNOWN: &[&str] = &[
     "agent/src/group: grouper.rs -> room.rs -> thread_budget.rs -> grouper.rs",
     "agent/src/group: grouper.rs -> room.rs -> thread_budget.rs -> threads.rs -> grouper.rs",
     "agent/src/group: grouper.rs -> room.rs -> threads.rs -> grouper.rs",
-    "agent/src/process: entry.rs -> proportional.rs -> table.rs -> entry.rs",
-    "agent/src/process: entry.rs -> proportional.rs -> table.rs -> pass.rs -> entry.rs",
-    "agent/src/process: entry.rs -> proportional.rs -> table.rs -> store.rs -> entry.rs",
-    "agent/src/process: entry.rs -> proportional.rs -> table.rs -> told.rs -> entry.rs",
-    "agent/src/process: pass.rs -> proportional.rs -> table.rs -> pass.rs",
-    "agent/src/process: pass.rs -> table.rs -> pass.rs",
-    "agent/src/process: proportional.rs -> table.rs -> proportional.rs",
-    "agent/src/process: table.rs -> told.rs -> table.rs",
 ];
 
 /// Each module in a folder, and the other modules in that folder that it imports.

@@ -76,7 +76,7 @@ impl Groups {
     pub(super) fn observe(&mut self, pass: &Pass) {
         self.table.observe(pass, &mut self.grouper);
         for one in self.table.unclassified() {
-            let told = self.table.told_by_exec(one.id).cloned();
+            let told = self.table.exec_facts(one.id).cloned();
             let facts = told.unwrap_or_default();
             self.grouper.place(one.account, one.parent, &facts);
             self.table.classified(one.id);

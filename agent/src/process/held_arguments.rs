@@ -6,18 +6,18 @@
 
 use std::collections::VecDeque;
 
-use super::{AccountId, Ledger, ProcessId, Table, membership::Naming};
+use super::{AccountId, ProcessId};
 
 /// Arguments of at most this many bytes are not counted here: for a table of 10,000 such processes they take 5 MB.
-const SHORT: usize = 512;
+pub(super) const SHORT: usize = 512;
 /// At most this many bytes of longer arguments are held.
 const MOST: usize = 8 << 20;
 /// At most this many processes wait for an early look; further ones wait for the next pass.
-const PARTLY: usize = 64;
+const INCOMPLETE: usize = 64;
 
 /// A process whose exec record could not hold all facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartlyTold {
+pub struct IncompleteExec {
     /// The process.
     pub id: ProcessId,
     /// The account that needs a group.
@@ -29,15 +29,15 @@ pub struct PartlyTold {
 /// Processes with long arguments, in the order of their execs. A process that is decided meanwhile stays counted until it is
 /// the oldest.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct HeldArguments {
     queue: VecDeque<(ProcessId, usize)>,
     bytes: usize,
-    partly: Vec<PartlyTold>,
+    pub(super) incomplete: Vec<IncompleteExec>,
 }
 
-impl Told {
+impl HeldArguments {
     /// Counts `bytes` of arguments for `id`. Returns the oldest processes, which have to give way.
-    fn add(&mut self, id: ProcessId, bytes: usize) -> Vec<ProcessId> {
+    pub(super) fn add(&mut self, id: ProcessId, bytes: usize) -> Vec<ProcessId> {
         let mut surplus = Vec::new();
         if bytes <= SHORT {
             return surplus;
@@ -53,47 +53,11 @@ impl Told {
         }
         surplus
     }
-}
 
-impl Table {
     /// Queues the process for an early look; does nothing if the queue is full.
-    pub(super) fn note_partly_told(&mut self, one: PartlyTold) {
-        if self.told.partly.len() < PARTLY {
-            self.told.partly.push(one);
-        }
-    }
-
-    /// Processes since the last call whose exec record could not hold all facts, and that still run the same program.
-    pub fn take_partly_told(&mut self) -> Vec<PartlyTold> {
-        let found = std::mem::take(&mut self.told.partly);
-        let is_there = |one: &PartlyTold| self.still_told(one.id, one.account).is_some();
-        found.into_iter().filter(is_there).collect()
-    }
-
-    /// The cgroup v2 id from the exec record of `id`. `None` if the process has ended, is decided, or runs another program.
-    pub fn still_told(&self, id: ProcessId, account: AccountId) -> Option<Option<u64>> {
-        let entry = self.processes.get(id)?;
-        let facts = entry.membership.waiting_facts();
-        let facts = facts.filter(|_| entry.account() == account);
-        facts.map(|facts| facts.cgroup_id)
-    }
-
-    /// Counts the argument bytes from the exec record of `id`, and makes the oldest processes give way.
-    pub(super) fn hold_arguments(&mut self, id: ProcessId, bytes: usize, ledger: &mut impl Ledger) {
-        for oldest in self.told.add(id, bytes) {
-            let Some(entry) = self.processes.entry_mut(oldest) else {
-                continue;
-            };
-            let Naming::Waiting(Some(facts)) = &mut entry.membership.naming else {
-                continue;
-            };
-            if facts.incomplete || facts.cgroups.is_empty() {
-                facts.argv = facts.argv.shortened(SHORT);
-                facts.incomplete = true;
-            } else {
-                entry.membership.name_by_events(None, ledger);
-                self.waiting.remove(&oldest);
-            }
+    pub(super) fn note_incomplete(&mut self, one: IncompleteExec) {
+        if self.incomplete.len() < INCOMPLETE {
+            self.incomplete.push(one);
         }
     }
 }
@@ -101,7 +65,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{Counters, Event, Facts, Former, sums::Sums};
+    use crate::process::{Counters, Event, Facts, Former, Table, sums::Sums};
 
     fn id(tgid: u32) -> ProcessId {
         ProcessId { tgid, start_ns: 1 }
@@ -124,35 +88,35 @@ mod tests {
     }
 
     #[test]
-    fn partly_told_processes_are_named_until_they_run_another_program() {
+    fn incomplete_exec_processes_are_named_until_they_run_another_program() {
         let (mut table, mut sums) = (Table::new(0), Sums::default());
         for event in [exec(1, false), exec(2, true), exec(3, true), exec(3, false)] {
             table.apply(event, &mut sums);
         }
-        let found = table.take_partly_told();
+        let found = table.take_incomplete_execs();
         assert_eq!(found.iter().map(|one| one.uid).collect::<Vec<_>>(), [2]);
         let one = found[0];
-        assert_eq!(table.still_told(one.id, one.account), Some(Some(9)));
-        assert!(table.take_partly_told().is_empty());
+        assert_eq!(table.waiting_exec(one.id, one.account), Some(Some(9)));
+        assert!(table.take_incomplete_execs().is_empty());
         table.apply(exec(2, false), &mut sums);
-        assert_eq!(table.still_told(one.id, one.account), None);
+        assert_eq!(table.waiting_exec(one.id, one.account), None);
         (10..1000).for_each(|tgid| table.apply(exec(tgid, true), &mut sums));
-        assert_eq!(table.take_partly_told().len(), PARTLY);
+        assert_eq!(table.take_incomplete_execs().len(), INCOMPLETE);
     }
 
     #[test]
     fn oldest_arguments_give_way_and_short_ones_are_free() {
-        let mut told = Told::default();
+        let mut held = HeldArguments::default();
         for n in 0..100_000 {
-            assert!(told.add(id(n), SHORT).is_empty());
+            assert!(held.add(id(n), SHORT).is_empty());
         }
         let long = 16 << 10;
         let fit = u32::try_from(MOST / long).unwrap();
         for n in 0..fit {
-            assert!(told.add(id(n), long).is_empty());
+            assert!(held.add(id(n), long).is_empty());
         }
-        assert_eq!(told.add(id(fit), long), [id(0)]);
-        assert_eq!(told.add(id(fit + 1), 2 * long), [id(1), id(2)]);
-        assert_eq!((told.bytes, told.queue.len()), (MOST, 511));
+        assert_eq!(held.add(id(fit), long), [id(0)]);
+        assert_eq!(held.add(id(fit + 1), 2 * long), [id(1), id(2)]);
+        assert_eq!((held.bytes, held.queue.len()), (MOST, 511));
     }
 }

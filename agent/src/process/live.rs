@@ -1,0 +1,141 @@
+//! Live processes as the grouper sees them after a pass, and what reads the values that a pass does not carry.
+
+use super::{
+    AccountId, Delta, Memory, ProcessId, Proportional, State, Tally, TaskName, entry::Entry,
+    sight::Held, threads::Threads,
+};
+
+/// Reads what a pass does not carry. Called only for processes and threads that ran since the last reading.
+pub trait Probe {
+    /// Open descriptors of a process; `None` where unreadable.
+    fn open_files(&mut self, tgid: u32) -> Option<u64>;
+    /// Kernel function a thread waits in; `None` while it runs, or where unreadable.
+    fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String>;
+    /// What a process holds in memory; read only if [`Pass::memory_elsewhere`] is set. `None` where unreadable.
+    fn memory(&mut self, tgid: u32) -> Option<Memory>;
+}
+
+/// A live process as the grouper sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Live<'a> {
+    pub(super) id: ProcessId,
+    pub(super) held: &'a Held,
+    pub(super) entry: &'a Entry,
+}
+
+impl Live<'_> {
+    /// The account that its use is booked to.
+    pub fn account(&self) -> AccountId {
+        self.entry.account()
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// Process id of its present parent; 0 for none.
+    pub fn parent(&self) -> u32 {
+        self.held.parent
+    }
+
+    /// All its known use since its start, including use from before the agent started.
+    pub fn used(&self) -> Delta {
+        self.entry.booked.total()
+    }
+
+    /// Start, nanoseconds since boot.
+    pub fn start_ns(&self) -> u64 {
+        self.id.start_ns
+    }
+
+    /// What it holds in memory.
+    pub fn memory(&self) -> Memory {
+        self.held.memory
+    }
+
+    /// Its share of the memory it maps. `None` until it was read, and for kernel threads and zombies, which map no memory.
+    pub fn proportional(&self) -> Option<Proportional> {
+        let maps_any = self.held.memory.virtual_bytes > 0;
+        self.entry.sight.proportional.memory().filter(|_| maps_any)
+    }
+
+    /// Threads, the main one included.
+    pub fn threads(&self) -> u32 {
+        self.held.threads
+    }
+
+    /// Soft limit of open files; `None` where unreadable.
+    pub fn fd_limit(&self) -> Option<u64> {
+        self.held.fd_limit
+    }
+
+    /// Open descriptors; `None` while unreadable.
+    pub fn open_files(&self) -> Option<u64> {
+        self.entry.sight.open_files
+    }
+
+    /// State of each of its threads, the main one included.
+    pub fn states(&self) -> impl Iterator<Item = State> + '_ {
+        std::iter::once(self.held.state).chain(self.entry.sight.threads.states())
+    }
+
+    /// Wait channel of each of its threads that waits.
+    pub fn wchans(&self) -> impl Iterator<Item = &str> + '_ {
+        let others = self
+            .entry
+            .sight
+            .threads
+            .others()
+            .filter_map(|thread| thread.wchan.as_deref());
+        self.entry.sight.wchan.as_deref().into_iter().chain(others)
+    }
+}
+
+/// The threads of a live process, as the grouper sees them.
+#[derive(Debug)]
+pub struct LiveThreads<'a> {
+    pub(super) account: AccountId,
+    pub(super) threads: &'a mut Threads,
+    pub(super) since_ns: u64,
+    pub(super) now_ns: u64,
+}
+
+impl LiveThreads<'_> {
+    /// The account that their use is booked to.
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// Calls `report` with the name of each thread and its use since its last report. Threads that are not reported at this
+    /// pass are reported with all their use later.
+    pub fn report(self, report: impl FnMut(&TaskName, &Delta)) {
+        self.threads.report(self.since_ns, self.now_ns, report);
+    }
+}
+
+/// A live process whose account waits for a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unclassified {
+    /// The process; its facts are to be read from `/proc`.
+    pub id: ProcessId,
+    /// The account that needs a group.
+    pub account: AccountId,
+    /// The account of its present parent: it joins that group if its own facts match nothing.
+    pub parent: Option<AccountId>,
+    /// The account it was born into, if its fork record came.
+    pub birth: Option<AccountId>,
+    /// The cgroup v2 id from its exec record; [`super::Pass::cgroup_ids`] has newer ones.
+    pub cgroup_id: Option<u64>,
+}
+
+/// A process in no group that is looked at again.
+#[derive(Debug, Clone, Copy)]
+pub struct Reopened {
+    /// The process.
+    pub id: ProcessId,
+    /// Its account.
+    pub account: AccountId,
+    /// What its group gets of the use so far, which was booked while it was in no group.
+    pub used: Option<Tally>,
+}
