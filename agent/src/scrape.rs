@@ -60,9 +60,9 @@ impl fmt::Debug for StatelessPart {
 fn write(collectors: &mut Collectors, serving: &ServingStatistics) -> Bytes {
     let view = View {
         groups: &[],
-        processes: &process::Statistics::default(),
+        processes: &process::TableStatistics::default(),
         source: &source::SourceStatistics::default(),
-        group_statistics: &group::Statistics::default(),
+        group_statistics: &group::GroupStatistics::default(),
         serving,
         reloads: &ReloadStatistics::default(),
         sandbox: &[],

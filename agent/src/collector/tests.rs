@@ -169,7 +169,7 @@ pub(super) fn with_groups<T>(
 ) -> T {
     test(&View {
         groups,
-        processes: &process::Statistics {
+        processes: &process::TableStatistics {
             live: 30,
             pending: 31,
             unconfirmed: 32,
@@ -179,7 +179,7 @@ pub(super) fn with_groups<T>(
             announced_late: 0,
         },
         source,
-        group_statistics: &crate::group::Statistics {
+        group_statistics: &crate::group::GroupStatistics {
             overflowed: 40,
             threads_overflowed: 44,
             folded_groups: 45,

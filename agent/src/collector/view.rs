@@ -10,11 +10,11 @@ pub struct View<'a> {
     /// All groups, empty ones included; each pair of name and labels occurs once.
     pub groups: &'a [Group],
     /// Counts about the process table.
-    pub processes: &'a process::Statistics,
+    pub processes: &'a process::TableStatistics,
     /// Counts about the sources.
     pub source: &'a source::SourceStatistics,
     /// Counts about the grouper.
-    pub group_statistics: &'a group::Statistics,
+    pub group_statistics: &'a group::GroupStatistics,
     /// Counts about the HTTP side.
     pub serving: &'a ServingStatistics,
     /// Reloads of the configuration.

@@ -11,7 +11,7 @@ use super::{
     comms::Comms,
     policy::Policy,
     room::Folded,
-    statistics::Statistics,
+    statistics::GroupStatistics,
     text,
     user::User,
 };
@@ -35,7 +35,7 @@ pub struct Grouper {
     /// Number of groups made so far, forgotten ones included.
     pub(super) made: u64,
     pub(super) by_name: HashMap<(String, Labels), GroupIndex>,
-    pub(super) statistics: Statistics,
+    pub(super) statistics: GroupStatistics,
     /// Predictions by comm; `None` if the kernel programs do not count by group.
     pub(super) comms: Option<Comms>,
     pub(super) folded: Folded,
@@ -85,7 +85,7 @@ impl Grouper {
             groups: Vec::new(),
             made: 0,
             by_name: HashMap::new(),
-            statistics: Statistics::default(),
+            statistics: GroupStatistics::default(),
             comms: None,
             folded: Folded::default(),
         }
@@ -112,8 +112,8 @@ impl Grouper {
     }
 
     /// Counts about the grouper itself.
-    pub fn statistics(&self) -> Statistics {
-        Statistics {
+    pub fn statistics(&self) -> GroupStatistics {
+        GroupStatistics {
             accounts: self.accounts.len() as u64,
             ..self.statistics
         }

@@ -45,7 +45,7 @@ pub use grouper::{Grouper, Placer};
 pub use policy::Policy;
 pub use review::{Doubt, Review, finds_nothing, review};
 pub use selector::Miss;
-pub use statistics::Statistics;
+pub use statistics::GroupStatistics;
 pub use threads::{ThreadNames, ThreadUse};
 pub use user::{Filling, User};
 

@@ -4,7 +4,7 @@ use crate::process::Tally;
 
 /// Counts about the grouper itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Statistics {
+pub struct GroupStatistics {
     /// Accounts in use.
     pub accounts: u64,
     /// Accounts that went to the group `other`, because no more groups may be made.
@@ -33,7 +33,7 @@ pub struct Statistics {
     pub coarse_forks: u64,
 }
 
-impl Statistics {
+impl GroupStatistics {
     /// Adds one booking.
     pub(super) fn add(&mut self, booked: &Tally) {
         let cpu_ns = booked.delta.user_ns.saturating_add(booked.delta.system_ns);

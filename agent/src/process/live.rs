@@ -11,7 +11,8 @@ pub trait Probe {
     fn open_files(&mut self, tgid: u32) -> Option<u64>;
     /// Kernel function a thread waits in; `None` while it runs, or where unreadable.
     fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String>;
-    /// What a process holds in memory; read only if [`Pass::memory_elsewhere`] is set. `None` where unreadable.
+    /// What a process holds in memory; read only if [`Pass::memory_elsewhere`](super::Pass::memory_elsewhere) is set.
+    /// `None` where unreadable.
     fn memory(&mut self, tgid: u32) -> Option<Memory>;
 }
 

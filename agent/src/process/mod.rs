@@ -54,5 +54,5 @@ pub use launch::{Former, Launch, Merged};
 pub use live::{Live, LiveThreads, Probe, Reopened, Unclassified};
 pub use proportional::{Proportional, Reading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
-pub use table::{Statistics, Table};
+pub use table::{Table, TableStatistics};
 pub use tally::{Delta, Lifecycle, Tally};

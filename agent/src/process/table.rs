@@ -32,7 +32,7 @@ use std::{collections::HashSet, sync::Arc};
 
 /// Counts about the table itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Statistics {
+pub struct TableStatistics {
     /// Processes that the last pass saw.
     pub live: u64,
     /// Processes absent from the last pass whose final totals have not come yet.
@@ -50,7 +50,7 @@ pub struct Statistics {
     pub announced_late: u64,
 }
 
-impl Statistics {
+impl TableStatistics {
     /// Saturates, as all sums of CPU time do: the kernel's records may hold any value.
     pub(super) const fn drop_cpu(&mut self, ns: u64) {
         self.dropped_cpu_ns = self.dropped_cpu_ns.saturating_add(ns);
@@ -78,7 +78,7 @@ pub struct Table {
     pub(super) len_after_pass: usize,
     /// Number of passes when the last sums by comm came.
     pub(super) summed: Option<u64>,
-    pub(super) statistics: Statistics,
+    pub(super) statistics: TableStatistics,
     /// Names of wait channels, each kept once; at most as many as the kernel has functions that wait.
     pub(super) wchans: HashSet<Arc<str>>,
 }
@@ -100,13 +100,13 @@ impl Table {
             passes: 0,
             len_after_pass: 0,
             summed: None,
-            statistics: Statistics::default(),
+            statistics: TableStatistics::default(),
             wchans: HashSet::new(),
         }
     }
 
     /// Counts about the table itself.
-    pub fn statistics(&self) -> Statistics {
+    pub fn statistics(&self) -> TableStatistics {
         self.statistics
     }
 

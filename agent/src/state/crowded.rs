@@ -1,6 +1,6 @@
 //! Reports in `/health` that there are more group names than the limits on groups allow.
 
-use crate::group::Statistics;
+use crate::group::GroupStatistics;
 use std::time::Duration;
 
 /// How long `/health` reports a fold or an overflow.
@@ -17,7 +17,7 @@ pub(super) struct Crowded {
 
 impl Crowded {
     /// Takes the counts of the grouper.
-    pub(super) fn note(&mut self, now: &Statistics, now_ns: u64) {
+    pub(super) fn note(&mut self, now: &GroupStatistics, now_ns: u64) {
         let before = (self.folded, self.overflowed);
         (self.folded, self.overflowed) = (now.folded_groups, now.overflowed);
         if before != (self.folded, self.overflowed) {
@@ -57,11 +57,11 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    fn counts(folded_groups: u64, overflowed: u64) -> Statistics {
-        Statistics {
+    fn counts(folded_groups: u64, overflowed: u64) -> GroupStatistics {
+        GroupStatistics {
             folded_groups,
             overflowed,
-            ..Statistics::default()
+            ..GroupStatistics::default()
         }
     }
 

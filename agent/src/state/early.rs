@@ -31,7 +31,7 @@ pub(super) fn read_incomplete(pipeline: &mut Pipeline) -> bool {
     // A process may have started another program meanwhile, and was then read as that one; its record is drained here.
     let is_pass_due = pipeline.drain();
     for (id, account, facts) in read {
-        let Some(cgroup_id) = pipeline.table.still_told(id, account) else {
+        let Some(cgroup_id) = pipeline.table.waiting_exec(id, account) else {
             continue;
         };
         // A process that has just ended is decided by its exec record, and counted as incomplete.
