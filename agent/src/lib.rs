@@ -335,7 +335,7 @@ fn word(accounting: Request) -> &'static str {
     }
 }
 
-fn report(start: &bpf::Start) {
+fn report(start: &bpf::Started) {
     for warning in &start.warnings {
         log::warn!("{warning}");
     }

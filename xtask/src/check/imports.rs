@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn unreadable_table_is_the_only_finding() {
         let (modules, _) = modules(&[Source::new("agent/src/new.rs", "fn f() {}")]);
-        let document = DOCUMENT.replace("| `config` | - |", "| `config` |");
+        let document = DOCUMENT.replace("| `host` | - |", "| `host` |");
         let found = check(&modules, &document);
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("docs/dev/architecture.md:"));

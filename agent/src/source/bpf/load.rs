@@ -14,7 +14,7 @@ use crate::source::Tier;
 use agent_common::{Layout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::MapError,
+    maps::{Map, MapError},
     programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoint},
 };
 
@@ -215,4 +215,14 @@ fn start(
         }
     }
     Ok(())
+}
+
+/// Takes a map out of the object.
+pub(super) fn take<T: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, Error> {
+    Ok(T::try_from(
+        ebpf.take_map(name).ok_or(Error::Lacking(name))?,
+    )?)
 }

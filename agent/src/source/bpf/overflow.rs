@@ -4,7 +4,11 @@
 //! waits until every program that may still hold the old one has ended, and then reads and empties the old one.
 
 use super::{
-    Error, Found, events, events::Timed, load, map_usage::MapUsage, snapshot::Carried, take,
+    Error, Found, events,
+    events::Timed,
+    load::{self, take},
+    map_usage::MapUsage,
+    snapshot::Carried,
     wire::Wire,
 };
 use agent_common::{COARSE_ENTRIES, CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};

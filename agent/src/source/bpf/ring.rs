@@ -2,11 +2,10 @@
 
 use super::{
     events::{self, Timed},
-    load,
+    load::{self, take},
     map_usage::MapUsage,
     pieces::Pieces,
     snapshot::Carried,
-    take,
 };
 use aya::{
     Ebpf,
@@ -20,7 +19,7 @@ use std::{
 /// Bytes of the header before each record in the ring, and the alignment of records.
 const HEAD_BYTES: usize = 8;
 
-pub(super) struct Ring {
+pub(super) struct RecordRing {
     records: RingBuf<MapData>,
     bytes: u32,
     /// Arguments of execs whose own record is still to come.
@@ -32,7 +31,7 @@ pub(super) struct Ring {
     pub(super) malformed: u64,
 }
 
-impl Ring {
+impl RecordRing {
     pub(super) fn new(ebpf: &mut Ebpf, bytes: u32) -> Result<Self, load::Error> {
         Ok(Self {
             records: take(ebpf, "RING")?,

@@ -9,9 +9,9 @@
 use super::{
     Error, Sizes, Support,
     events::sum,
+    load::take,
     program::KernelProgram,
     slots::{Slots, since},
-    take,
     wire::Wire,
 };
 use crate::{

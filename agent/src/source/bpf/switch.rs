@@ -3,7 +3,9 @@
 //!
 //! Out: [`RunTimes`]. Combining them with `/proc` is left to `source/switch.rs`.
 
-use super::{Error, Plan, events, map_usage::MapUsage, snapshot::process_id, take, wire::Wire};
+use super::{
+    Error, Plan, events, load::take, map_usage::MapUsage, snapshot::process_id, wire::Wire,
+};
 use crate::{
     host::monotonic_ns,
     process::{ProcessId, Sample, State},

@@ -1,0 +1,125 @@
+//! The attached programs: the plan's, those beside it, the messages that they log, and the kernel's statistics about them.
+
+use super::{
+    iterator::TaskIterator,
+    load::{self, Error},
+    plan::Plan,
+    program::{KernelProgram, Moment},
+    recursion_misses,
+};
+use crate::source::{ProgramStatistics, Tier};
+use aya::{
+    Btf, Ebpf,
+    programs::{Iter, Program, ProgramInfo},
+    sys::SyscallError,
+};
+use aya_log::EbpfLogger;
+use std::os::fd::AsFd;
+
+/// Dropping it detaches the programs.
+pub(super) struct Attached {
+    pub(super) ebpf: Ebpf,
+    pub(super) plan: Plan,
+    programs: Vec<KernelProgram>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl Attached {
+    /// `ebpf`: the object, with the programs of `plan` attached.
+    pub(super) fn new(ebpf: Ebpf, plan: Plan) -> Self {
+        Self {
+            ebpf,
+            plan,
+            programs: plan.programs(),
+            logger: None,
+        }
+    }
+
+    /// Begins to read the messages of the programs. If they cannot be read, the programs count all the same.
+    pub(super) fn begin_logging(&mut self) {
+        self.logger = EbpfLogger::init(&mut self.ebpf)
+            .map_err(|error| {
+                log::warn!("messages of the kernel programs cannot be read: {error}");
+            })
+            .ok();
+    }
+
+    /// Logs the messages of the programs.
+    pub(super) fn log_messages(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Loads and attaches a program beside those of the plan.
+    pub(super) fn add(&mut self, program: KernelProgram, btf: Option<&Btf>) -> Result<(), Error> {
+        load::add(&mut self.ebpf, program, btf)?;
+        self.programs.push(program);
+        Ok(())
+    }
+
+    pub(super) fn contains(&self, program: KernelProgram) -> bool {
+        self.programs.contains(&program)
+    }
+
+    /// Attaches the task iterator; `None` in the switch tier, which has none.
+    pub(super) fn task_iterator(&self) -> Result<Option<TaskIterator>, Error> {
+        if self.plan.tier != Tier::Iterator {
+            return Ok(None);
+        }
+        let snapshot = KernelProgram::Snapshot;
+        let refused = |error| Error::Refused(snapshot, error);
+        let program: &Iter = self.loaded(snapshot)?.try_into().map_err(refused)?;
+        let fd = program.fd().map_err(refused)?;
+        let refused = |call| move |io_error| refused(SyscallError { call, io_error }.into());
+        let iterator = TaskIterator::attach(fd.as_fd()).map_err(refused("bpf_link_create"))?;
+        // Opened on trial: if it cannot be opened, every pass would be without processes.
+        iterator.open().map_err(refused("bpf_iter_create"))?;
+        Ok(Some(iterator))
+    }
+
+    fn loaded(&self, program: KernelProgram) -> Result<&Program, Error> {
+        let symbol = program.symbol();
+        self.ebpf.program(symbol).ok_or(Error::Lacking(symbol))
+    }
+
+    /// Number of records that were never written because the kernel left out a run of a program of the plan. Runs of programs
+    /// that see live processes are not counted: their next run corrects what was missed.
+    pub(super) fn unwritten_records(&self) -> Result<u64, Error> {
+        let mut unwritten = 0;
+        for program in self.plan.programs() {
+            let refused = |error| Error::Refused(program, error);
+            let loaded = self.loaded(program)?;
+            if program.moment() != Moment::Life {
+                let fd = loaded.fd().map_err(refused)?.as_fd();
+                let misses = recursion_misses::read(fd);
+                unwritten += misses.map_err(|error| refused(error.into()))?;
+            }
+        }
+        Ok(unwritten)
+    }
+
+    /// The statistics of each program, attached or not.
+    pub(super) fn statistics(&self) -> Vec<ProgramStatistics> {
+        let keeps = keeps_run_times();
+        let statistics = |program: &KernelProgram| {
+            let attached = self.contains(*program);
+            let loaded = self.ebpf.program(program.symbol());
+            let loaded = loaded.filter(|_| attached && keeps);
+            let info = loaded.and_then(|loaded| loaded.info().ok());
+            ProgramStatistics {
+                name: program.hook(),
+                attached,
+                run_count: info.as_ref().map(ProgramInfo::run_count),
+                run_time_ns: info
+                    .map(|info| u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX)),
+            }
+        };
+        KernelProgram::ALL.iter().map(statistics).collect()
+    }
+}
+
+/// Whether the kernel keeps run counts and run times of programs (`kernel.bpf_stats_enabled`).
+fn keeps_run_times() -> bool {
+    std::fs::read("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.starts_with(b"1"))
+}
