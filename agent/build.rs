@@ -11,11 +11,10 @@
 //! outer cargo, which would rebuild every dependency. It also builds `core` anew for each profile, and adds 15 crates.
 #![allow(clippy::print_stdout, reason = "the way a build script talks to cargo")]
 
-use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
+use std::{env, fs};
 
 const BINARY: &str = "headcount-ebpf";
 const TARGET: &str = "bpfel-unknown-none";

@@ -1,7 +1,8 @@
 //! The record of an exec: a process runs a new program (an image).
 
-use crate::{Comm, Identity, Totals};
 use bytemuck::{Pod, Zeroable};
+
+use crate::{Comm, Identity, Totals};
 
 /// Maximum bytes of the argument vector in one record. A power of two, because the kernel program bounds the length for the
 /// verifier by a mask.

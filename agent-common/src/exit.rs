@@ -1,8 +1,9 @@
 //! The record of the end of a process, written when its last thread begins to exit. The final totals follow in a
 //! [`crate::ReleaseRecord`].
 
-use crate::{Identity, Totals};
 use bytemuck::{Pod, Zeroable};
+
+use crate::{Identity, Totals};
 
 /// In `flags` of exit and release records: the OOM killer chose the process.
 pub const EXIT_OOM: u32 = 1;

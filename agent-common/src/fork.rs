@@ -1,7 +1,8 @@
 //! The record of a fork: a new process.
 
-use crate::Identity;
 use bytemuck::{Pod, Zeroable};
+
+use crate::Identity;
 
 /// `CLONE_THREAD` of include/uapi/linux/sched.h.
 pub const CLONE_THREAD: u64 = 0x10000;

@@ -3,8 +3,9 @@
 //! A record that finds no room in the ring is merged into an [`OverflowRecord`], one for each process. If that map is full
 //! too, the record is added to the [`CoarseSums`] of its task name.
 
-use crate::{ExecHead, Identity, Totals};
 use bytemuck::{Pod, Zeroable};
+
+use crate::{ExecHead, Identity, Totals};
 
 /// In [`OverflowRecord::flags`]: `parent` is valid.
 pub const OVERFLOW_FORKED: u32 = 1;

@@ -1,7 +1,8 @@
 //! The record with the final totals of a process.
 
-use crate::{Comm, Identity, Totals};
 use bytemuck::{Pod, Zeroable};
+
+use crate::{Comm, Identity, Totals};
 
 /// In [`ReleaseRecord::flags`]: the leader is a zombie, and the kernel now releases the last other thread. The totals are
 /// final, but the leader may still wait to be reaped.

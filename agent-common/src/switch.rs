@@ -1,7 +1,8 @@
 //! Map values of the switch tier: on-CPU time of each process, updated at each context switch.
 
-use crate::Identity;
 use bytemuck::{Pod, Zeroable};
+
+use crate::Identity;
 
 /// Processes that the map of run times has room for. The map of [`crate::Traced`] entries has the same size.
 pub const RUN_TIMES_ENTRIES: u32 = 16384;

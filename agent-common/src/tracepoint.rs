@@ -1,8 +1,9 @@
 //! Data of the switch tier's programs on classic tracepoints, where the kernel has no type information: the offsets of
 //! tracepoint fields, and the entry that the programs keep of each process.
 
-use crate::ABSENT;
 use bytemuck::{Pod, Zeroable};
+
+use crate::ABSENT;
 
 /// Start value of [`Traced::live`] and [`Traced::left`] for a process that is older than the programs, whose number of threads
 /// is therefore unknown. Later threads add to it and subtract from it, so every value from half of it on means unknown.

@@ -4,19 +4,19 @@
 //! In: records that the other files have built. Out: entries of the maps. What a record contributes to an overflow entry or a
 //! sum is left to the file of its hook.
 
-use crate::{
-    kernel::wake_bytes,
-    maps::{COARSE_0, COARSE_1, COARSE_REST, CONTROL, ENDED, NODE, OVERFLOW_0, OVERFLOW_1, RING},
-};
-use agent_common::{CoarseSums, Comm, Identity, NodeTotals, OverflowRecord, Totals};
-use aya_ebpf::{
-    EbpfContext,
-    bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_ringbuf_output, bpf_ringbuf_query},
-    maps::{HashMap, PerCpuHashMap},
-};
-use aya_log_ebpf::warn;
 use core::mem::size_of;
+
+use agent_common::{CoarseSums, Comm, Identity, NodeTotals, OverflowRecord, Totals};
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::{bpf_ringbuf_output, bpf_ringbuf_query};
+use aya_ebpf::maps::{HashMap, PerCpuHashMap};
+use aya_log_ebpf::warn;
+
+use crate::kernel::wake_bytes;
+use crate::maps::{
+    COARSE_0, COARSE_1, COARSE_REST, CONTROL, ENDED, NODE, OVERFLOW_0, OVERFLOW_1, RING,
+};
 
 /// An empty overflow entry. It is in `.rodata`, because it would not fit on the stack beside a record.
 static NEW_ENTRY: OverflowRecord = bytes_of_zero();

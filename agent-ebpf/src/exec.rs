@@ -4,26 +4,25 @@
 //! and up to 64 KiB of arguments in up to four records. The file name is not read: no label or selector uses it, and reading
 //! it needs a helper that lockdown forbids.
 
-use crate::{
-    emit::{
-        WAKE_NOW, coarse_sums, known_overflow_entry, node, overflow_entry, to_ring, waiting_bytes,
-    },
-    kernel::{Task, may_set_ids, now_ns, reads_arguments, wake_bytes},
-    maps::{CGROUPS, EXEC_SCRATCH, ExecScratch, WOKEN},
-    no_preempt::no_preempt,
-    runqueue,
-};
+use core::hint::black_box;
+
 use agent_common::{
     ARGV_BYTES, ARGV_CUT, ARGV_PIECES, ARGV_SHORT_BYTES, EXEC_BORROWED_IDS, ExecHead, ExecRecord,
     OVERFLOW_EXECED, OverflowRecord, kind,
 };
-use aya_ebpf::{
-    EbpfContext,
-    helpers::{bpf_get_current_cgroup_id, generated::bpf_probe_read_user},
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::bpf_get_current_cgroup_id;
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::emit::{
+    WAKE_NOW, coarse_sums, known_overflow_entry, node, overflow_entry, to_ring, waiting_bytes,
 };
-use core::hint::black_box;
+use crate::kernel::{Task, may_set_ids, now_ns, reads_arguments, wake_bytes};
+use crate::maps::{CGROUPS, EXEC_SCRATCH, ExecScratch, WOKEN};
+use crate::no_preempt::no_preempt;
+use crate::runqueue;
 
 /// The smallest page size. Each read of arguments stays within one page of this size.
 pub(crate) const PAGE_BYTES: usize = 4096;

@@ -2,15 +2,16 @@
 //!
 //! Out: an [`ExitRecord`] with the wait status and totals that are not final; release.rs sends the final ones.
 
-use crate::{
-    emit::{claim_end, coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring},
-    kernel::{Task, now_ns},
-    no_preempt::no_preempt,
-};
 use agent_common::{
     Comm, EXIT_OOM, EXIT_UNTOLD, ExitRecord, OVERFLOW_EXITED, OVERFLOW_RELEASED, kind,
 };
-use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::EbpfContext;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::emit::{claim_end, coarse_sums, known_overflow_entry, overflow_entry, whole_to_ring};
+use crate::kernel::{Task, now_ns};
+use crate::no_preempt::no_preempt;
 
 /// Kernel: `trace_sched_process_exit(struct task_struct *task)`, since 6.16 with `bool group_dead`.
 ///

@@ -1,14 +1,14 @@
 //! `sched_process_fork`: a new process, and the parent whose image it shares. New threads get no record; thread.rs counts
 //! them.
 
-use crate::{
-    emit::{coarse_sums, node, overflow_entry, whole_to_ring},
-    kernel::Task,
-    no_preempt::no_preempt,
-    runqueue, switch,
-};
 use agent_common::{ForkRecord, OVERFLOW_FORKED, kind};
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::emit::{coarse_sums, node, overflow_entry, whole_to_ring};
+use crate::kernel::Task;
+use crate::no_preempt::no_preempt;
+use crate::{runqueue, switch};
 
 /// Kernel: `trace_sched_process_fork(struct task_struct *parent, struct task_struct *child)`.
 #[btf_tracepoint(function = "sched_process_fork")]

@@ -8,9 +8,11 @@
 //! plain load, and a branch for an absent field is dead code. Kernel fields need no helper that lockdown forbids, except
 //! resident memory before 6.2, which the agent then reads from `/proc`.
 
-use agent_common::{ABSENT, ARGV_READ, COMM_BYTES, Comm, Identity, Layout, RSS_HELPER, Totals};
-use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_ktime_get_boot_ns};
 use core::ptr::read_volatile;
+
+use agent_common::{ABSENT, ARGV_READ, COMM_BYTES, Comm, Identity, Layout, RSS_HELPER, Totals};
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 
 /// `SIGNAL_GROUP_EXIT` in `signal_struct.flags`: `group_exit_code` is the exit code of the process.
 const SIGNAL_GROUP_EXIT: u32 = 4;

@@ -1,15 +1,14 @@
 //! Every map: what it holds, why it has this size, and what happens when it is full.
 
-use crate::exec::PAGE_BYTES;
 use agent_common::{
     ARGV_BYTES, COARSE_ENTRIES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals,
     OverflowRecord, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, RunQueueThread,
     RunQueueTotals, RunQueueWaits, RunTime, SwitchTotals, Traced,
 };
-use aya_ebpf::{
-    macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
-};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+
+use crate::exec::PAGE_BYTES;
 
 /// Records on their way to user space. 1 MiB holds the records (fork, exec, exit, release) of about 1,500 processes; user
 /// space may set another size. Full: the record goes to the overflow hash.

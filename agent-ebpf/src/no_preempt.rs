@@ -7,8 +7,10 @@
 //!
 //! The program contains markers in the place of the calls; user space replaces them (`source/bpf/no_preempt.rs`).
 
+use core::arch::asm;
+use core::mem::MaybeUninit;
+
 use agent_common::{KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
-use core::{arch::asm, mem::MaybeUninit};
 
 /// One instruction that user space replaces by a call of the kernel's function, or by a jump to the next instruction.
 macro_rules! call {

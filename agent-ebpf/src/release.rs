@@ -8,26 +8,23 @@
 //!
 //! Out: a [`ReleaseRecord`], and the counts of ended processes in `NodeTotals`.
 
-use crate::{
-    emit::{
-        add_totals, coarse_sums, is_uncredited, known_overflow_entry, node, overflow_entry,
-        whole_to_ring,
-    },
-    kernel::{EXIT_ZOMBIE, Signal, Task, now_ns},
-    maps::LEFT_LEADERS,
-    no_preempt::no_preempt,
-    runqueue, switch,
-};
 use agent_common::{
     EXIT_OOM, Identity, OVERFLOW_RELEASED, RELEASE_PROJECTED, RELEASE_REPEATED, ReleaseRecord,
     Totals, kind,
 };
-use aya_ebpf::{
-    EbpfContext,
-    bindings::BPF_NOEXIST,
-    macros::{btf_tracepoint, fentry},
-    programs::{BtfTracePointContext, FEntryContext},
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::macros::{btf_tracepoint, fentry};
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
+
+use crate::emit::{
+    add_totals, coarse_sums, is_uncredited, known_overflow_entry, node, overflow_entry,
+    whole_to_ring,
 };
+use crate::kernel::{EXIT_ZOMBIE, Signal, Task, now_ns};
+use crate::maps::LEFT_LEADERS;
+use crate::no_preempt::no_preempt;
+use crate::{runqueue, switch};
 
 /// Kernel: `void release_task(struct task_struct *p)`, at its entry. The sums in `signal_struct` do not include the task's own
 /// use yet.

@@ -8,18 +8,18 @@
 //! In: the task that is switched out, and the slots of processes and comms that user space has set. Out: histograms by slot.
 //! Which group has which slot is left to user space.
 
-use crate::{
-    kernel::{TASK_DEAD, Task, keeps_run_queue},
-    maps::{
-        RUN_QUEUE, RUN_QUEUE_COMM_SLOTS, RUN_QUEUE_GENERATION, RUN_QUEUE_SLOTS, RUN_QUEUE_THREADS,
-        RUN_QUEUE_TOTALS,
-    },
-};
 use agent_common::{
     Comm, RUN_QUEUE_BOUNDS, RunQueueThread, RunQueueTotals, SLOT_NOWHERE, SLOT_STAYS, SLOT_UNKNOWN,
     run_queue_bound_ns,
 };
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::kernel::{TASK_DEAD, Task, keeps_run_queue};
+use crate::maps::{
+    RUN_QUEUE, RUN_QUEUE_COMM_SLOTS, RUN_QUEUE_GENERATION, RUN_QUEUE_SLOTS, RUN_QUEUE_THREADS,
+    RUN_QUEUE_TOTALS,
+};
 
 /// Kernel: `trace_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, …)`.
 #[btf_tracepoint(function = "sched_switch")]

@@ -3,12 +3,13 @@
 //!
 //! Out: the map [`RUN_TIMES`]. The program reads no clock, and time that a hypervisor took does not count.
 
-use crate::{
-    kernel::{Task, keeps_run_times},
-    maps::{RUN_TIMES, SWITCH},
-};
 use agent_common::{Identity, RunTime};
-use aya_ebpf::{bindings::BPF_NOEXIST, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::kernel::{Task, keeps_run_times};
+use crate::maps::{RUN_TIMES, SWITCH};
 
 /// Kernel: `trace_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, …)`; what follows
 /// `next` differs from kernel to kernel.

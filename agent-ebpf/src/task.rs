@@ -3,10 +3,13 @@
 //! Out, for each process: a [`LeaderRecord`], a [`ThreadRecord`] for each task if it has several, and a [`DeadThreadsRecord`]
 //! before each thread that the iterator visits before the leader. Adding them up is left to user space.
 
-use crate::kernel::{Signal, Task};
-use agent_common::{DeadThreadsRecord, EXIT_DEAD, LeaderRecord, ThreadRecord, Totals, kind};
-use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use core::mem::size_of;
+
+use agent_common::{DeadThreadsRecord, EXIT_DEAD, LeaderRecord, ThreadRecord, Totals, kind};
+use aya_ebpf::bindings::seq_file;
+use aya_ebpf::helpers::generated::bpf_seq_write;
+
+use crate::kernel::{Signal, Task};
 
 /// Kernel: `struct bpf_iter_meta`.
 #[repr(C)]

@@ -44,9 +44,10 @@ pub fn run(name: &str, input: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::BTreeSet;
     use std::path::{Path, PathBuf};
+
+    use super::*;
 
     fn files(folder: &Path) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder);

@@ -4,14 +4,13 @@
 //! path that depends on where the host is mounted is built from a [`Host`], so a test can put a tree of files in its
 //! place. It reads no process and decides nothing: other modules choose the tier from its facts.
 
-use std::fs;
-use std::io;
 use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 /// Inode of the initial pid namespace, fixed in the kernel (`PROC_PID_INIT_INO` in `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;

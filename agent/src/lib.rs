@@ -28,6 +28,12 @@ pub mod scrape;
 pub mod source;
 pub mod state;
 
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
 use collector::Collectors;
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
@@ -36,21 +42,14 @@ use http::Answers;
 use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
 use scrape::StatelessPart;
-use source::{
-    NamesById, Observer, Smaps, Tier, UserNames,
-    bpf::{self, Kernel, Request, Sizes},
-    procfs::Procfs,
-};
-use state::{
-    AgentState, Options, Output, actor,
-    handle::{self, Question, Unavailable},
-    reload::{self, Configuration, placer},
-};
-use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
-use tokio::{
-    signal::unix::Signal,
-    sync::{mpsc, oneshot},
-};
+use source::bpf::{self, Kernel, Request, Sizes};
+use source::procfs::Procfs;
+use source::{NamesById, Observer, Smaps, Tier, UserNames};
+use state::handle::{self, Question, Unavailable};
+use state::reload::{self, Configuration, placer};
+use state::{AgentState, Options, Output, actor};
+use tokio::signal::unix::Signal;
+use tokio::sync::{mpsc, oneshot};
 
 /// The settings of a run, from flags and configuration.
 #[derive(Debug)]

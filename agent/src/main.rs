@@ -4,30 +4,24 @@
 //! Exit codes: 0 success; 1 the agent cannot run, or `check` has found something; 2 bad flags. A second SIGTERM or
 //! SIGINT kills the process.
 
-use headcount::{
-    Settings, check,
-    config::{
-        Command, Config, Flags, Grouping, ListFlags,
-        flags::{Accounting, WebFlags},
-        logging,
-    },
-    group::{Classifier, Policy},
-    host::Host,
-    http::{BindError, Hosts, Listener, Web},
-    list, once, run,
-    runtime::{
-        memory,
-        signals::{Signals, hangups},
-    },
-    sandbox::Sandbox,
-    source::{
-        Tier,
-        bpf::{Request, Sizes},
-        procfs::Procfs,
-    },
-    state::reload,
-};
-use std::{io::Write, path::Path, process::ExitCode, time::Duration};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use headcount::config::flags::{Accounting, WebFlags};
+use headcount::config::{Command, Config, Flags, Grouping, ListFlags, logging};
+use headcount::group::{Classifier, Policy};
+use headcount::host::Host;
+use headcount::http::{BindError, Hosts, Listener, Web};
+use headcount::runtime::memory;
+use headcount::runtime::signals::{Signals, hangups};
+use headcount::sandbox::Sandbox;
+use headcount::source::Tier;
+use headcount::source::bpf::{Request, Sizes};
+use headcount::source::procfs::Procfs;
+use headcount::state::reload;
+use headcount::{Settings, check, list, once, run};
 
 fn main() -> ExitCode {
     let command = match Command::parse_from(std::env::args_os()) {

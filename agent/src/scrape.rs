@@ -9,16 +9,14 @@
 //! state thread holds, and reads no file. Left to others: the deadline and the choice between the two
 //! (`http/routes.rs`).
 
-use crate::{
-    collector::{Collectors, ReloadStatistics, ServingStatistics, View},
-    group, process, source,
-    state::BUILD,
-};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
 use hyper::body::Bytes;
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-};
+
+use crate::collector::{Collectors, ReloadStatistics, ServingStatistics, View};
+use crate::state::BUILD;
+use crate::{group, process, source};
 
 /// Writes the part of an exposition that needs no state. Does not block.
 pub struct StatelessPart(Box<dyn Fn() -> Bytes + Send + Sync>);

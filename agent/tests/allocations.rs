@@ -8,12 +8,11 @@ mod node;
 #[path = "../examples/replay/recording.rs"]
 mod recording;
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
 use node::Node;
 use recording::{Recording, launch};
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
 
 thread_local! {
     static MADE: Cell<u64> = const { Cell::new(0) };

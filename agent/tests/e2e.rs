@@ -18,12 +18,12 @@
 
 mod support;
 
-use std::{fs, path::Path};
-use support::{
-    agent::{Agent, Launch, obstacle},
-    fake_proc::{FakeProc, FakeProcess, FakeThread},
-    scrape::groups,
-};
+use std::fs;
+use std::path::Path;
+
+use support::agent::{Agent, Launch, obstacle};
+use support::fake_proc::{FakeProc, FakeProcess, FakeThread};
+use support::scrape::groups;
 
 const BTIME: u64 = 1_508_450_329;
 /// Of a process that is younger than any agent: 2049.

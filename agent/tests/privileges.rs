@@ -5,11 +5,11 @@
 
 mod support;
 
-use std::{os::unix::process::CommandExt, process::Command};
-use support::{
-    agent::{Agent, Launch, obstacle},
-    scrape::groups,
-};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use support::agent::{Agent, Launch, obstacle};
+use support::scrape::groups;
 
 /// A user without rights that every system has.
 const NOBODY: u32 = 65534;

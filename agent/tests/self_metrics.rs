@@ -7,12 +7,13 @@
 
 mod support;
 
-use std::{net::SocketAddr, thread, time::Duration};
-use support::{
-    agent::{Agent, Launch, ask, until},
-    fake_proc::FakeProc,
-    scrape::Scrape,
-};
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use support::agent::{Agent, Launch, ask, until};
+use support::fake_proc::FakeProc;
+use support::scrape::Scrape;
 
 /// Between scrapes: what was wrong in other exporters grew or shrank with the interval, so they are far apart.
 const INTERVALS: [Duration; 3] = [

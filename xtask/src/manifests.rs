@@ -11,7 +11,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::{command, debian::Apt, setup, workspace};
+use crate::debian::Apt;
+use crate::{command, setup, workspace};
 
 /// The validator, with schemas up to that version of Kubernetes.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use crate::{command, debian::Apt, peer, setup, workspace};
+use crate::debian::Apt;
+use crate::{command, peer, setup, workspace};
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     ensure!(

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::{command, debian::Apt};
+use crate::command;
+use crate::debian::Apt;
 
 /// A program, and the Debian package that has it.
 #[derive(Debug)]

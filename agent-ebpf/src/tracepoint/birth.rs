@@ -1,17 +1,16 @@
 //! `task/task_newtask`: a new process gets its entry in `TRACED` and a [`ForkRecord`]; a new thread is counted.
 
-use super::{add, cpu, current, current_comm, end, field, identity, offset, traced};
-use crate::{
-    emit::{coarse_sums, node},
-    fork,
-    kernel::now_ns,
-    maps::TRACED,
-};
 use agent_common::{CLONE_THREAD, ForkRecord, Identity, Traced, kind};
-use aya_ebpf::{
-    bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, macros::tracepoint,
-    programs::TracePointContext,
-};
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+
+use super::{add, cpu, current, current_comm, end, field, identity, offset, traced};
+use crate::emit::{coarse_sums, node};
+use crate::fork;
+use crate::kernel::now_ns;
+use crate::maps::TRACED;
 
 /// Kernel: at the end of `copy_process`, in the context of the parent; the new task has not run yet. The tracepoint
 /// `sched_process_fork` does not distinguish threads from processes, and does not fire for threads that the kernel creates

@@ -3,18 +3,18 @@
 //! The final totals are those after the last switch of a process's last thread, which the switch program in
 //! [`super::stretch`] sees and reports through [`thread_gone`].
 
+use agent_common::{Comm, EXIT_UNTOLD, ExitRecord, ReleaseRecord, Totals, Traced, UNCOUNTED, kind};
+use aya_ebpf::helpers::bpf_get_current_uid_gid;
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+
 use super::{
     add, current, current_comm, current_stretch_ns, field, identity, now, offset, totals, traced,
 };
-use crate::{
-    emit::{claim_end, node},
-    exit,
-    kernel::now_ns,
-    maps::TRACED,
-    release,
-};
-use agent_common::{Comm, EXIT_UNTOLD, ExitRecord, ReleaseRecord, Totals, Traced, UNCOUNTED, kind};
-use aya_ebpf::{helpers::bpf_get_current_uid_gid, macros::tracepoint, programs::TracePointContext};
+use crate::emit::{claim_end, node};
+use crate::kernel::now_ns;
+use crate::maps::TRACED;
+use crate::{exit, release};
 
 /// Runs in the context of each thread that begins to exit. Since 6.16 a field of the tracepoint says whether it is the last
 /// one; the program uses its own count, which works on every kernel.

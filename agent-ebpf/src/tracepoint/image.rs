@@ -1,22 +1,19 @@
 //! `sched/sched_process_exec`: a process runs a new program. The tracepoint gives no access to the arguments, so the record
 //! carries the file name as the first argument and [`ARGV_CUT`].
 
+use agent_common::{ABSENT, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_REAL_UID, ExecHead, kind};
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_current_uid_gid, generated};
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+
 use super::{
     cpu, current, current_comm, current_stretch_ns, field, identity, offset, totals, traced,
 };
-use crate::{
-    emit::node,
-    exec::{bounded, send, wake_from},
-    kernel::now_ns,
-    maps::{EXEC_SCRATCH, ExecScratch},
-};
-use agent_common::{ABSENT, ARGV_CUT, ARGV_SHORT_BYTES, EXEC_REAL_UID, ExecHead, kind};
-use aya_ebpf::{
-    EbpfContext as _,
-    helpers::{bpf_get_current_cgroup_id, bpf_get_current_uid_gid, generated},
-    macros::tracepoint,
-    programs::TracePointContext,
-};
+use crate::emit::node;
+use crate::exec::{bounded, send, wake_from};
+use crate::kernel::now_ns;
+use crate::maps::{EXEC_SCRATCH, ExecScratch};
 
 /// Runs in the context of the process, after the kernel has set its new comm.
 #[tracepoint]

@@ -10,16 +10,17 @@ mod end;
 mod image;
 mod stretch;
 
-use crate::maps::{SWITCH, TRACED};
+use core::arch::asm;
+use core::ptr::read_volatile;
+
 use agent_common::{ABSENT, Comm, Identity, SwitchTotals, Totals, TraceFields, Traced};
-use aya_ebpf::{
-    EbpfContext as _,
-    helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_kernel,
-    },
-    programs::TracePointContext,
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_kernel,
 };
-use core::{arch::asm, ptr::read_volatile};
+use aya_ebpf::programs::TracePointContext;
+
+use crate::maps::{SWITCH, TRACED};
 
 /// User space sets it before loading.
 #[unsafe(no_mangle)]

@@ -1,7 +1,10 @@
 //! `sched/sched_switch`: on-CPU time of each process, by the clock, and the last switch of each thread.
 
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+
 use super::{add, cpu, current, end, field_at, offset, traced};
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::tracepoint, programs::TracePointContext};
 
 /// `EXIT_DEAD` and `EXIT_ZOMBIE` in the tracepoint's `prev_state`: the task will not run again.
 const GONE: u64 = 0x10 | 0x20;

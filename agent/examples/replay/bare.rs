@@ -1,10 +1,9 @@
 //! The least that a scrape can cost: the task iterator read to its end, and bytes written.
 
-use headcount::source::{
-    Tier,
-    bpf::{self, Kernel, Request, Sizes},
-};
 use std::io::{BufRead as _, Read as _, Write as _};
+
+use headcount::source::Tier;
+use headcount::source::bpf::{self, Kernel, Request, Sizes};
 
 /// What the kernel gives at most for one read.
 const READ_BYTES: usize = 32 * 1024;

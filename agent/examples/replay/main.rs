@@ -17,9 +17,10 @@ mod bare;
 mod node;
 mod recording;
 
+use std::process::ExitCode;
+
 use node::Node;
 use recording::{Recording, launch};
-use std::process::ExitCode;
 
 /// Scrapes before those that count: the first one makes everything.
 const WARM_UP: usize = 3;

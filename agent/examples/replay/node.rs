@@ -1,19 +1,17 @@
 //! The way from the kernel's bytes to the text, as the pipeline has it, without a kernel, `/proc` and HTTP.
 
-use super::recording::comm;
+use std::io;
+
 use agent_common::Layout;
 use bytemuck::Zeroable as _;
-use headcount::{
-    collector::{Build, Collectors, ReloadStatistics, ServingStatistics, View},
-    config::Config,
-    group::{BootTime, Classifier, Grouper, Policy},
-    process::{Facts, Memory, Probe, ProcessId, Table},
-    source::{
-        ExitHook, Fact, NamesById, SourceStatistics, Tier, UserNames,
-        bpf::{Carried, Pieces, Snapshot, from_ring},
-    },
-};
-use std::io;
+use headcount::collector::{Build, Collectors, ReloadStatistics, ServingStatistics, View};
+use headcount::config::Config;
+use headcount::group::{BootTime, Classifier, Grouper, Policy};
+use headcount::process::{Facts, Memory, Probe, ProcessId, Table};
+use headcount::source::bpf::{Carried, Pieces, Snapshot, from_ring};
+use headcount::source::{ExitHook, Fact, NamesById, SourceStatistics, Tier, UserNames};
+
+use super::recording::comm;
 
 const PAGE_BYTES: u64 = 4096;
 /// The agent is younger than all that is recorded, and older than all that is started.

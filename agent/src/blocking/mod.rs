@@ -35,16 +35,11 @@ mod bound;
 mod patience;
 mod thread_state;
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::Ordering::Relaxed,
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
-    },
-    thread,
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
+use std::{io, thread};
 
 pub(crate) use bound::{Bound, HeldUp};
 pub(crate) use patience::{EACH, Patience};
@@ -196,8 +191,9 @@ impl<A> Replies<A> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
+
+    use super::*;
 
     const LOOK: Duration = Duration::from_millis(1);
     const BOUND: Bound = Bound {

@@ -12,15 +12,12 @@
 //! A runnable thread has state `R`, whether it runs, waits for a CPU, or is throttled by a quota. The waiter looks only while
 //! no answer comes.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError},
-    },
-    time::Duration,
-};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 /// What a reader thread shares with the thread that waits for it.
 #[derive(Debug, Default)]
@@ -95,12 +92,12 @@ pub(super) fn receive<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+    use std::time::Instant;
+
     use super::*;
-    use std::{
-        sync::{Arc, mpsc::sync_channel},
-        thread,
-        time::Instant,
-    };
 
     const LOOK: Duration = Duration::from_millis(1);
 

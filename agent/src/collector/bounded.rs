@@ -8,7 +8,8 @@
 //! The counters of a group that is left out continue; the exposition shows their true values again as soon as there is room.
 
 use std::cmp::Reverse;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// Bytes reserved for the families that are not of groups; they take less than half of it.
 pub(super) const OTHER_FAMILIES: usize = 256 * 1024;

@@ -1,9 +1,10 @@
 //! Tests of expositions that would be too large: which groups stay, and that the result fits.
 
+use std::collections::BTreeMap;
+
 use super::tests::{busy, source, with_groups};
 use super::*;
 use crate::group::Group;
-use std::collections::BTreeMap;
 
 const MOST: usize = 2_000_000;
 

@@ -32,15 +32,15 @@ mod threads;
 mod view;
 mod web;
 
+use metric::MetricTable;
+use namegroup::NameGroup;
+use own::Own;
 pub use reference::reference;
 pub use run::Collectors;
 pub use runs::{RunOutcome, Runs, Timer};
 pub use view::{Build, ReloadStatistics, ServingLimits, ServingStatistics, UnsentStatistics, View};
 
 use crate::exposition::{Descriptor, Writer};
-use metric::MetricTable;
-use namegroup::NameGroup;
-use own::Own;
 
 /// A set of metric families that succeed or fail together.
 pub trait Collector: std::fmt::Debug + Send {

@@ -1,5 +1,7 @@
 //! Tests of all collectors over two groups, with the whole body compared, and of a collector that fails.
 
+use std::collections::{HashMap, HashSet};
+
 use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
 use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
@@ -8,7 +10,6 @@ use crate::source::{
     ProgramStatistics, RunQueueStatistics, RunQueueWaits, SelfTest, Sides, SmapsStatistics,
     SourceStatistics, Tier,
 };
-use std::collections::{HashMap, HashSet};
 
 pub(super) fn busy() -> Group {
     let delta = Delta {

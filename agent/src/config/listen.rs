@@ -1,10 +1,9 @@
 //! Listen addresses: `host:port` in Go's syntax, or `unix:/path/of/a/socket`.
 
-use std::fmt;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::{fmt, io};
 
 /// The prefix of a socket's path.
 const UNIX: &str = "unix:";

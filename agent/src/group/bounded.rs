@@ -142,9 +142,11 @@ fn ends_in_hash(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::fmt::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn short_texts_stay_as_they_are() {

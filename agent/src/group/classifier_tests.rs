@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::group::{MAX_NAME, name::Form};
+use crate::group::MAX_NAME;
+use crate::group::name::Form;
 use crate::process::Arguments;
 
 #[path = "naming_tests.rs"]

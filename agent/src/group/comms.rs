@@ -5,13 +5,12 @@
 //! and as long as no process with this comm got another one. Bounded: if the table is full, all entries are dropped and learnt
 //! again.
 
-use super::{
-    Verdict,
-    account::{Account, Decision},
-    grouper::{Grouper, of_comm},
-};
-use crate::process::{AccountId, Attribution, Facts};
 use std::collections::HashMap;
+
+use super::Verdict;
+use super::account::{Account, Decision};
+use super::grouper::{Grouper, of_comm};
+use crate::process::{AccountId, Attribution, Facts};
 
 /// The kernel map has room for as many.
 const MOST: usize = 1024;

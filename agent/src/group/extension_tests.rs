@@ -3,10 +3,8 @@
 use std::path::Path;
 
 use super::{BootTime, Classifier, Verdict};
-use crate::{
-    config::Config,
-    process::{Container, Facts},
-};
+use crate::config::Config;
+use crate::process::{Container, Facts};
 
 const BOOT: BootTime = BootTime {
     unix_seconds: 1_700_000_000,

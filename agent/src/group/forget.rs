@@ -1,12 +1,10 @@
 //! Forgetting groups, and the change to another configuration.
 
-use super::{
-    Grouper, Placement,
-    account::Decision,
-    comms::Comms,
-    grouper::{Placer, REST},
-    user::User,
-};
+use super::account::Decision;
+use super::comms::Comms;
+use super::grouper::{Placer, REST};
+use super::user::User;
+use super::{Grouper, Placement};
 use crate::process::AccountId;
 
 impl Grouper {

@@ -1,8 +1,9 @@
 //! What the processes of a group hold, summed up at each pass.
 
+use std::collections::BTreeMap;
+
 use super::grouper::{Grouper, REST};
 use crate::process::{Live, Memory, Proportional, State};
-use std::collections::BTreeMap;
 
 /// Wait channels of one group that are counted by name; the rest count as `other`.
 const WCHANS: usize = 128;

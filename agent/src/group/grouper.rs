@@ -5,18 +5,16 @@
 //! added to the group `other` (see [`super::room`]); if there are none, the processes of a new name or of new labels go there.
 //! Both are counted.
 
-use super::{
-    Group, Labels, Placement, Verdict,
-    account::{Account, Accounts, Decision, GroupIndex},
-    comms::Comms,
-    policy::Policy,
-    room::Folded,
-    statistics::GroupStatistics,
-    text,
-    user::User,
-};
-use crate::process::{AccountId, Booking, Coarse, Delta, Facts, Ledger, Tally};
 use std::collections::HashMap;
+
+use super::account::{Account, Accounts, Decision, GroupIndex};
+use super::comms::Comms;
+use super::policy::Policy;
+use super::room::Folded;
+use super::statistics::GroupStatistics;
+use super::user::User;
+use super::{Group, Labels, Placement, Verdict, text};
+use crate::process::{AccountId, Booking, Coarse, Delta, Facts, Ledger, Tally};
 
 /// The group of processes for which no more groups may be made; also the name for surplus names of threads and wait channels.
 pub(super) const REST: &str = "other";

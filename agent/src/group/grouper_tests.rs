@@ -1,11 +1,8 @@
 //! Decisions, waiting bookings, ancestors and bounds of the grouper.
 
 use super::*;
-use crate::process::Attribution;
-use crate::{
-    group::Placement,
-    process::{Counters, Lifecycle},
-};
+use crate::group::Placement;
+use crate::process::{Attribution, Counters, Lifecycle};
 
 fn facts(comm: &str) -> Facts {
     Facts {

@@ -1,11 +1,13 @@
 //! Random histories of a small node whose configuration changes. No counter of a group falls, and nothing is counted twice. If
 //! every process is in some group, all groups together have exactly the real use, except for bookings that wait for a decision.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::reload_tests::{Node, counters};
 use super::{Placement, Placer, Verdict};
 use crate::process::{Event, ExitStatus, Facts, Former, ProcessId, Released, Tally};
-use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 /// Number of programs, not counting process 1's.
 const PROGRAMS: usize = 4;

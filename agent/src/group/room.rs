@@ -13,18 +13,14 @@
 //! To fold a group is to add its counters to those of `other`; later bookings of its former processes go there, too. If nothing
 //! can be folded, processes with the new name count as `other`.
 
-use super::{
-    Group, Grouper, Labels, Placement, ThreadNames,
-    account::{Decision, GroupIndex},
-    grouper::REST,
-    thread_budget,
-    user::{Filling, User},
-};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use super::account::{Decision, GroupIndex};
+use super::grouper::REST;
+use super::user::{Filling, User};
+use super::{Group, Grouper, Labels, Placement, ThreadNames, thread_budget};
 use crate::process::Folds;
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashSet},
-};
 
 /// Number of groups that a user other than root may have for each place that is free.
 const PER_FREE: usize = 7;

@@ -1,9 +1,11 @@
 //! The users who may have a group, and the groups that give way.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::{Grouper, Placement, Policy, Verdict};
 use crate::process::{AccountId, Delta, Facts, Ledger, Tally};
-use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 const ROOT: Option<u32> = Some(0);
 const MALLORY: Option<u32> = Some(1000);

@@ -5,9 +5,11 @@
 //! users get equal shares, and so do the groups of one user: a user or a group that needs less than its share keeps all its
 //! names. Threads whose names exceed the share count as `other` of their group.
 
-use super::{Group, Grouper, Labels, text, threads::NAMES};
-use crate::process::LiveThreads;
 use std::collections::BTreeMap;
+
+use super::threads::NAMES;
+use super::{Group, Grouper, Labels, text};
+use crate::process::LiveThreads;
 
 /// All names together cost at most this many units.
 const UNITS: u64 = 4096;
@@ -106,8 +108,9 @@ fn limit(groups: &mut [Group]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn needs_within_the_total_get_what_they_need() {

@@ -13,10 +13,12 @@
 //! short. A name without a place counts as `other`; so does, from then on, a name that is folded to make room. Folds are
 //! counted.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use super::grouper::REST;
 use crate::go::text::decode;
 use crate::process::{Delta, TaskName};
-use std::{cmp::Reverse, collections::BTreeMap};
 
 /// One group has at most this many names.
 pub(super) const NAMES: u64 = 128;

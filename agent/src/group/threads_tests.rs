@@ -1,7 +1,8 @@
 //! Thread names of one group: those that are shown, stay or are folded.
 
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 fn task(name: &[u8]) -> TaskName {
     let mut task = TaskName::default();

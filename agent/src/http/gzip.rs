@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::HeaderMap;
 use hyper::header::ACCEPT_ENCODING;
 
@@ -40,9 +41,11 @@ pub(super) fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use hyper::header::HeaderValue;
     use std::io::Read as _;
+
+    use hyper::header::HeaderValue;
+
+    use super::*;
 
     fn wanted(values: &[&'static str]) -> bool {
         let mut headers = HeaderMap::new();

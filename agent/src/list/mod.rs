@@ -10,14 +10,14 @@ mod table;
 
 use std::collections::BTreeMap;
 
+pub use explain::explain;
+pub use screen::terminal_width;
+pub use table::table;
+
 use crate::config::Config;
 use crate::group::{BootTime, Classifier, Placement, Verdict};
 use crate::process::Facts;
 use crate::source::procfs::{Error, Procfs};
-
-pub use explain::explain;
-pub use screen::terminal_width;
-pub use table::table;
 
 /// Largest part of a command line that is kept, bytes.
 const KEPT: usize = 4096;

@@ -124,8 +124,9 @@ impl Booked {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn counters(user_ns: u64, system_ns: u64, io: Option<u64>) -> Counters {
         Counters {

@@ -4,7 +4,8 @@
 //! for as always. Its storage I/O and context switches are unknown meanwhile; they count from the first reading after the
 //! process has got a group.
 
-use super::{AccountId, Counters, Ledger, Pass, Sample, Table, sight::Held};
+use super::sight::Held;
+use super::{AccountId, Counters, Ledger, Pass, Sample, Table};
 
 impl Table {
     /// Start of the process with this process id, nanoseconds since boot, if a pass need read only its `stat`: the last pass
@@ -60,7 +61,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cpu, Io, ProcessId, sums::Sums};
+    use super::super::sums::Sums;
+    use super::super::{Cpu, Io, ProcessId};
     use super::*;
 
     const ID: ProcessId = ProcessId {

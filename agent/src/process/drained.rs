@@ -26,10 +26,10 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
-        Event, ExitStatus, Facts, Pass, ProcessId, Released, histories::counters, sums::Sums,
-        tombstones::CAPACITY,
-    };
+    use super::super::histories::counters;
+    use super::super::sums::Sums;
+    use super::super::tombstones::CAPACITY;
+    use super::super::{Event, ExitStatus, Facts, Pass, ProcessId, Released};
     use super::*;
 
     fn id(tgid: u32) -> ProcessId {

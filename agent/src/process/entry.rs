@@ -1,8 +1,11 @@
 //! One process in the table, and the rules by which its use is booked.
 
+use super::booked::Booked;
+use super::membership::Membership;
+use super::sight::Sight;
 use super::{
     AccountId, Booking, Counters, Delta, ExitStatus, Former, Launch, Ledger, Lifecycle, Sample,
-    Tally, booked::Booked, membership::Membership, sight::Sight,
+    Tally,
 };
 
 /// Former images of one process that may keep their shares between two passes. If there are more, the smallest share is

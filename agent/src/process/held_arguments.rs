@@ -65,7 +65,8 @@ impl HeldArguments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{Counters, Event, Facts, Former, Table, sums::Sums};
+    use crate::process::sums::Sums;
+    use crate::process::{Counters, Event, Facts, Former, Table};
 
     fn id(tgid: u32) -> ProcessId {
         ProcessId { tgid, start_ns: 1 }

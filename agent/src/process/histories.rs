@@ -1,9 +1,10 @@
 //! Random histories of a small node: the booked use never exceeds the real use and never falls. It equals the real use if no
 //! record is lost, even if records are repeated or late.
 
+use proptest::prelude::*;
+
 use super::sums::Sums;
 use super::*;
-use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -64,8 +65,7 @@ fn step(ends: usize) -> impl Strategy<Value = Step> {
 
 /// `ends`: the number of variants of [`End`] to choose from, the first ones.
 fn end(ends: usize) -> impl Strategy<Value = End> + Clone {
-    let all = [End::Told, End::LeftOut, End::Summed];
-    prop::sample::select(all[..ends].to_vec())
+    prop::sample::select([End::Told, End::LeftOut, End::Summed][..ends].to_vec())
 }
 
 fn fate(may_lose: bool) -> impl Strategy<Value = Fate> {

@@ -1,11 +1,13 @@
 //! Random sequences of execs: no image is booked more than it used, and every dropped share is counted.
 
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
 use super::entry::SHARES;
 use super::histories::{counters, sample};
 use super::sums::Sums;
 use super::*;
-use proptest::prelude::*;
-use std::collections::HashMap;
 
 const PARENT: ProcessId = ProcessId {
     tgid: 1,

@@ -1,9 +1,9 @@
 //! Live processes as the grouper sees them after a pass, and what reads the values that a pass does not carry.
 
-use super::{
-    AccountId, Delta, Memory, ProcessId, Proportional, State, Tally, TaskName, entry::Entry,
-    sight::Held, threads::Threads,
-};
+use super::entry::Entry;
+use super::sight::Held;
+use super::threads::Threads;
+use super::{AccountId, Delta, Memory, ProcessId, Proportional, State, Tally, TaskName};
 
 /// Reads what a pass does not carry. Called only for processes and threads that ran since the last reading.
 pub trait Probe {

@@ -1,14 +1,15 @@
 //! What a pass over all live processes changes in the table, and the view of live processes afterwards.
 
+use std::sync::Arc;
+
+use super::entry::{Entry, Origin, Phase};
+use super::membership::Naming;
+use super::proportional::Known;
+use super::sight::Held;
 use super::{
     AccountId, Facts, IncompleteExec, Ledger, Live, LiveThreads, Pass, Probe, ProcessId, Reading,
     Reopened, Sample, State, Table, Tally, ThreadSample, Unclassified, Wanted,
-    entry::{Entry, Origin, Phase},
-    membership::Naming,
-    proportional::Known,
-    sight::Held,
 };
-use std::sync::Arc;
 
 /// How long a process absent from the passes waits for its final totals. On an idle machine with lazy RCU, the hook on the free
 /// of the task was seen to take half a minute.

@@ -1,7 +1,9 @@
 //! Reclassification after a reload: the new configuration decides every process that a scrape still shows.
 
-use super::{AccountId, State, Table, entry::Entry};
 use std::collections::HashSet;
+
+use super::entry::Entry;
+use super::{AccountId, State, Table};
 
 impl Table {
     /// To be called after a pass: then all use so far is booked, and it stays where it is. All living processes become

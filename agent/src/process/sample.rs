@@ -1,8 +1,9 @@
 //! What one pass over all live processes saw.
 
-use super::{Counters, ProcessId};
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
+
+use super::{Counters, ProcessId};
 
 /// Scheduler state of a task, grouped as in process-exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

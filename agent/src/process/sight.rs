@@ -1,7 +1,10 @@
 //! What passes have seen of one process, and what was read of it since.
 
-use super::{Memory, Sample, State, proportional::Known, threads::Threads};
 use std::sync::Arc;
+
+use super::proportional::Known;
+use super::threads::Threads;
+use super::{Memory, Sample, State};
 
 /// What the last pass saw of a process, without the totals, which are booked: half the size of a [`Sample`].
 #[derive(Debug, Clone, Copy)]

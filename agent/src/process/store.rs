@@ -3,7 +3,9 @@
 //! A pass comes in the order of process ids, and most entries were inserted in that order: crediting a pass walks the memory
 //! from one end to the other. A hash map of whole entries would scatter them, and would keep a third of its room empty.
 
-use super::{ProcessId, entry::Entry, id::Map};
+use super::ProcessId;
+use super::entry::Entry;
+use super::id::Map;
 
 /// Entries in slots; `free` holds the numbers of empty slots, which later entries reuse.
 #[derive(Debug, Default)]
@@ -66,7 +68,9 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AccountId, entry::Origin, membership::Membership};
+    use super::super::AccountId;
+    use super::super::entry::Origin;
+    use super::super::membership::Membership;
     use super::*;
 
     fn entry(n: u32) -> Entry {

@@ -1,7 +1,8 @@
 //! A ledger for tests: it adds up all bookings and checks that no account is used after its last user has closed it.
 
-use super::{AccountId, Booking, Ledger, Tally};
 use std::collections::BTreeMap;
+
+use super::{AccountId, Booking, Ledger, Tally};
 
 /// Bookings in total and by account; users and live processes of each account.
 #[derive(Debug, Default)]

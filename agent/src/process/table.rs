@@ -16,19 +16,21 @@
 //! before the agent started is not booked. The table holds at most the processes after the last pass, a bounded number of those
 //! born since (drained.rs) and the bounded tombstones. After a drain that found records lost, the caller takes a pass.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::entry::{AtExit, Entry, Origin, Phase, book, exit_tally};
+use super::held_arguments::{HeldArguments, IncompleteExec, SHORT};
+use super::id::{Map, Set};
+use super::membership::{Membership, Naming};
+use super::proportional::Known;
+use super::store::Store;
+use super::threads::Threads;
+use super::tombstones::{Tombstone, Tombstones};
 use super::{
     AccountId, Booking, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId,
     Released, Tally,
-    entry::{AtExit, Entry, Origin, Phase, book, exit_tally},
-    held_arguments::{HeldArguments, IncompleteExec, SHORT},
-    id::{Map, Set},
-    membership::{Membership, Naming},
-    proportional::Known,
-    store::Store,
-    threads::Threads,
-    tombstones::{Tombstone, Tombstones},
 };
-use std::{collections::HashSet, sync::Arc};
 
 /// Counts about the table itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,10 +7,11 @@
 //! brings no history, and a thread born since counts from its birth. The main thread is as old as its process, so what is
 //! reported for it is remembered even while it is the only thread.
 
-use super::{
-    Counters, Delta, State, Switches, TaskName, ThreadSample, booked::Booked, id::tick_of,
-};
 use std::sync::Arc;
+
+use super::booked::Booked;
+use super::id::tick_of;
+use super::{Counters, Delta, State, Switches, TaskName, ThreadSample};
 
 /// One live thread.
 #[derive(Debug, Clone, PartialEq, Eq)]

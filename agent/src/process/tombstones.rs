@@ -6,8 +6,12 @@
 //! misses. The oldest are dropped first. If one without final totals is dropped, the table ignores and counts the final record
 //! that comes later.
 
-use super::{AccountId, ProcessId, booked::Booked, entry::Counted, id::Map};
 use std::collections::VecDeque;
+
+use super::booked::Booked;
+use super::entry::Counted;
+use super::id::Map;
+use super::{AccountId, ProcessId};
 
 /// At least this many tombstones stay.
 pub(super) const CAPACITY: usize = 8192;

@@ -1,10 +1,8 @@
 //! Gives memory back that only the start needs: it takes ten times as much as running. The C library would keep the
 //! free memory, and the kernel the pages of the program that were read.
 
-use std::{
-    ffi::{c_int, c_void},
-    slice,
-};
+use std::ffi::{c_int, c_void};
+use std::slice;
 
 /// Limits the C library's allocator to one heap, of which it can return free memory. With one heap per thread,
 /// `malloc_trim` would leave the end of the state thread's heap, where the loader has worked, resident for good. A

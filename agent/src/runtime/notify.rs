@@ -4,17 +4,18 @@
 //! Each message is one short datagram. The agent opens the socket once, before the HTTP thread gives up the right to
 //! open sockets. If the manager does not read, only the caller of [`Manager::tell`] waits.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net;
+use std::time::Duration;
+
+use tokio::net::UnixDatagram;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
 use crate::host::monotonic_ns;
-use std::{
-    ffi::OsStr,
-    io,
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::{ffi::OsStrExt as _, net},
-    },
-    time::Duration,
-};
-use tokio::{net::UnixDatagram, sync::oneshot, time::timeout};
 
 /// Shortest pause between two watchdog messages, however short the watchdog interval.
 const LEAST: Duration = Duration::from_millis(50);

@@ -1,12 +1,14 @@
 //! Capabilities: makes the permitted ones effective at the start, and later gives up for good those not needed any
 //! more.
 
-use super::Error;
+use std::fmt;
+
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set,
     set_capabilities,
 };
-use std::fmt;
+
+use super::Error;
 
 /// The capabilities for reading files of other users' processes.
 const READING: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);

@@ -1,16 +1,16 @@
 //! Landlock rules for the HTTP thread: it may read files in some directories and nothing else. The state thread
 //! cannot use Landlock: a thread under it may not read `/proc/<pid>/io` of other processes, not even as root.
 
-use super::Error;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
     RulesetStatus, Scope, path_beneath_rules,
 };
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    path::{Path, PathBuf},
-};
+
+use super::Error;
 
 /// Whether each existing file of `files` can be opened.
 pub(super) fn can_be_read(files: &[impl AsRef<Path>]) -> bool {

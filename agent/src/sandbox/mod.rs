@@ -25,11 +25,11 @@ mod tests;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 pub use capabilities::CapabilityNames;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Why a step was left out.
 #[derive(Debug, thiserror::Error)]

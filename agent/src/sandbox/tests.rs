@@ -1,14 +1,13 @@
 //! The sandbox, applied to a thread of its own in each test: forbidden calls are refused, and the needed ones work.
 
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::{ptr, thread};
+
 use super::*;
-use std::{
-    fs::{self, File},
-    io::{self, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    os::unix::fs::symlink,
-    path::PathBuf,
-    ptr, thread,
-};
 
 /// Commands of `bpf()` (kernel: `enum bpf_cmd`).
 const MAP_CREATE: libc::c_long = 0;

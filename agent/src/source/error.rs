@@ -1,7 +1,8 @@
 //! Errors of passes and drains, whatever the tier.
 
-use super::{bpf, procfs};
 use std::io;
+
+use super::{bpf, procfs};
 
 /// Why a pass or a drain failed.
 #[derive(Debug, thiserror::Error)]

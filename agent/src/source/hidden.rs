@@ -8,10 +8,11 @@
 //! In: a pass of the iterator. Out: the same pass with the hidden processes in it. Totals are absolute, so a process that the
 //! iterator shows again, or whose final record arrives, is not counted twice.
 
+use std::collections::HashSet;
+
 use super::procfs::Procfs;
 use super::statistics::HiddenStatistics;
 use crate::process::Pass;
-use std::collections::HashSet;
 
 /// Maximum number of hidden processes that are read at each pass; further ones are only counted.
 const MOST: usize = 256;

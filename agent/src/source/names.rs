@@ -3,11 +3,13 @@
 //! In: events with user ids and cgroup v2 ids, and facts of live processes to learn from. Out: the same events with user names,
 //! cgroup paths and containers.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::cgroup_tree::CgroupTree;
 use super::users::UserNames;
 use crate::host::Host;
 use crate::process::{Container, Event, Facts, container_path_within};
-use std::{collections::HashMap, sync::Arc};
 
 /// Maximum number of cgroups whose paths are kept. Full: the agent drops all and learns them again.
 const CGROUPS: usize = 4096;

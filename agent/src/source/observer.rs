@@ -4,17 +4,19 @@
 //! In: the kernel programs (if any), the reader of `/proc`, names, and the reader of proportional memory. Out: passes, events
 //! of drains, facts of single processes, statistics. Keeping state about processes is left to the process table.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::bpf::{self, Found, Kernel, Plan};
+use super::hidden::Hidden;
+use super::procfs::{self, Procfs};
+use super::split::SplitCorrection;
+use super::switch::SwitchPass;
 use super::{
     Error, Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, SourceStatistics,
     Tier,
-    bpf::{self, Found, Kernel, Plan},
-    hidden::Hidden,
-    procfs::{self, Procfs},
-    split::SplitCorrection,
-    switch::SwitchPass,
 };
 use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
-use std::{io, os::fd::OwnedFd};
 
 /// How often the totals of the node are read again at most, because the programs counted something meanwhile.
 const NODE_READINGS: u32 = 4;

@@ -8,9 +8,10 @@
 //!
 //! In: a pass of the iterator. Out: the same pass with corrected splits.
 
+use std::collections::HashMap;
+
 use super::procfs::{Procfs, Stat};
 use crate::process::{Cpu, Pass};
-use std::collections::HashMap;
 
 /// A process or thread: its id and start time.
 type TaskKey = (u32, u64);

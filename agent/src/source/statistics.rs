@@ -1,9 +1,10 @@
 //! The statistics of the sources, which the collectors export. Data only; the sources fill it in.
 
-use super::facts::{ExitHook, Fact, Origin, Tier};
 use std::collections::HashMap;
 
 pub use agent_common::{RUN_QUEUE_BOUNDS, RunQueueWaits};
+
+use super::facts::{ExitHook, Fact, Origin, Tier};
 
 /// The result of the self-test at the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -6,13 +6,12 @@
 //!
 //! In: the list of processes, [`RunTimes`], files of `/proc`. Out: a [`Pass`]. The map itself is left to `bpf/switch.rs`.
 
-use super::{
-    bpf::{Kernel, RunTimes},
-    error::Error,
-    procfs::{Procfs, Sampled},
-};
-use crate::process::{Cpu, Pass, ProcessId, Sample, ThreadSample};
 use std::collections::{HashMap, HashSet};
+
+use super::bpf::{Kernel, RunTimes};
+use super::error::Error;
+use super::procfs::{Procfs, Sampled};
+use crate::process::{Cpu, Pass, ProcessId, Sample, ThreadSample};
 
 /// `/proc` shows start times in ticks of 10 ms.
 const TICK_NS: u64 = 10_000_000;

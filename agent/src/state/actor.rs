@@ -8,15 +8,16 @@
 //!
 //! Until the first pass is done, [`stand_in`] answers: it reports health "starting", and all other requests wait.
 
-use super::{
-    AgentState,
-    handle::{Health, Question, Status},
-};
-use std::{io, os::fd::OwnedFd, time::Duration};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::{mpsc, oneshot},
-};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+
+use super::AgentState;
+use super::handle::{Health, Question, Status};
 
 /// How often the agent drains records between scrapes. The names in an exec record wait no longer than this in the kernel.
 const DRAIN_INTERVAL: Duration = Duration::from_secs(10);

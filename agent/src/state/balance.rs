@@ -5,12 +5,12 @@
 //!
 //! Each side is the difference between now and the first pass, so the error of one reading does not last. Neither side falls.
 
+use std::collections::HashMap;
+use std::ops::Add;
+
 use super::Pipeline;
-use crate::{
-    host::Host,
-    source::{Away, Balances, NodeCounts, NodeReading, Sides},
-};
-use std::{collections::HashMap, ops::Add};
+use crate::host::Host;
+use crate::source::{Away, Balances, NodeCounts, NodeReading, Sides};
 
 /// The node as a whole at one moment: from `/proc`, and from the kernel programs, if there are any.
 pub(super) type NodeTotals = (NodeReading, Option<NodeCounts>);

@@ -3,15 +3,12 @@
 //! In: the accounts of the table that are undecided after a pass. Out: decisions to the grouper. Processes with long arguments
 //! are read within a budget (`budget.rs`).
 
-use super::{
-    Pipeline,
-    budget::{Budget, Deferred, ORDINARY_BYTES, in_turns},
-};
-use crate::{
-    process::{Arguments, Facts, Ledger as _, Pass, ProcessId, Unclassified},
-    source::procfs,
-};
 use std::collections::HashMap;
+
+use super::Pipeline;
+use super::budget::{Budget, Deferred, ORDINARY_BYTES, in_turns};
+use crate::process::{Arguments, Facts, Ledger as _, Pass, ProcessId, Unclassified};
+use crate::source::procfs;
 
 /// Number of processes whose names are read between two drains of the records.
 const READ_AT_ONCE: usize = 64;

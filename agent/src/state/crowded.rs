@@ -1,7 +1,8 @@
 //! Reports in `/health` that there are more group names than the limits on groups allow.
 
-use crate::group::GroupStatistics;
 use std::time::Duration;
+
+use crate::group::GroupStatistics;
 
 /// How long `/health` reports a fold or an overflow.
 const REPORTED_FOR: Duration = Duration::from_secs(600);

@@ -5,7 +5,8 @@
 //! keeps the facts: they decide the group if the process ends; otherwise the next pass reads it again. Each call reads a few
 //! processes, round-robin by user; the kernel programs wake the agent for them at most every 10 ms.
 
-use super::{Pipeline, budget::in_turns};
+use super::Pipeline;
+use super::budget::in_turns;
 use crate::process::Arguments;
 
 /// At most this many processes are read after a drain.

@@ -3,13 +3,12 @@
 //! `crowded.rs` watches the limits of groups. The other reasons come from the modules that know them
 //! ([`super::AgentState::health`] asks them all).
 
-use super::crowded::Crowded;
-use crate::{
-    group::Grouper,
-    host::monotonic_ns,
-    source::{SelfTest, SourceStatistics},
-};
 use std::time::Duration;
+
+use super::crowded::Crowded;
+use crate::group::Grouper;
+use crate::host::monotonic_ns;
+use crate::source::{SelfTest, SourceStatistics};
 
 /// When passes took place, and what the last one could not do.
 pub(super) struct PassNotes {

@@ -25,24 +25,25 @@ mod health;
 mod overview;
 pub mod reload;
 
-use crate::{
-    collector::{Build, Collectors, ServingStatistics, View},
-    config::logging::Logger,
-    group::{Classifier, Group, Grouper},
-    host::{Host, monotonic_ns},
-    process::{Pass, ProcessId, Table},
-    sandbox::Sandbox,
-    source::{
-        self, Observer, SelfTest, SourceStatistics,
-        bpf::{Found, Plan},
-    },
-};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
 use balance::Balance;
 use budget::Deferred;
 use handle::{Health, Overview, Processes};
 use health::{HealthNotes, PassNotes};
 use reload::Configuration;
-use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use crate::collector::{Build, Collectors, ServingStatistics, View};
+use crate::config::logging::Logger;
+use crate::group::{Classifier, Group, Grouper};
+use crate::host::{Host, monotonic_ns};
+use crate::process::{Pass, ProcessId, Table};
+use crate::sandbox::Sandbox;
+use crate::source::bpf::{Found, Plan};
+use crate::source::{self, Observer, SelfTest, SourceStatistics};
 
 /// All state of the agent.
 pub(crate) struct AgentState {

@@ -1,18 +1,14 @@
 //! The state's part of the page: groups, and the processes of one group.
 
-use super::{
-    Pipeline,
-    handle::{
-        GroupRow, Health, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes,
-        Shown,
-    },
-};
-use crate::{
-    group::{Classifier, Group, Grouper},
-    process::{Delta, Live, ProcessId, Table},
-    source::{Fact, SourceStatistics},
-};
 use std::cmp::Reverse;
+
+use super::Pipeline;
+use super::handle::{
+    GroupRow, Health, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
+};
+use crate::group::{Classifier, Group, Grouper};
+use crate::process::{Delta, Live, ProcessId, Table};
+use crate::source::{Fact, SourceStatistics};
 
 const NANOSECONDS: f64 = 1e9;
 

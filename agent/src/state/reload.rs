@@ -7,21 +7,20 @@
 //! new configuration decides, as soon as it is classified. Existing groups stay, with their counters. A reload costs as much as
 //! the start, because it reads the names of all processes.
 
-use super::{Pipeline, handle::Handle};
-use crate::{
-    collector::ReloadStatistics,
-    config::Config,
-    group::{BootTime, Classifier, Placer},
-    runtime::Manager,
-};
-use std::{
-    convert::Infallible,
-    os::unix::fs::FileTypeExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::convert::Infallible;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use tokio::signal::unix::Signal;
+
+use super::Pipeline;
+use super::handle::Handle;
+use crate::collector::ReloadStatistics;
+use crate::config::Config;
+use crate::group::{BootTime, Classifier, Placer};
+use crate::runtime::Manager;
 
 /// Reads and compiles the file. Logs warnings for settings that are valid but probably not intended.
 ///

@@ -2,11 +2,9 @@
 //!
 //! Both are ended when the [`Browser`] is dropped, by the session's end and by the driver's process id.
 
-use std::{
-    io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
-};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 

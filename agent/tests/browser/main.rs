@@ -15,10 +15,8 @@ use std::fs;
 use driver::Browser;
 use proxy::{PREFIX, Proxy};
 use serde_json::json;
-use support::{
-    agent::{Agent, Launch, until},
-    fake_proc::FakeProc,
-};
+use support::agent::{Agent, Launch, until};
+use support::fake_proc::FakeProc;
 
 const ENTER: &str = "\u{e007}";
 const CONFIG: &str =

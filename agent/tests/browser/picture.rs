@@ -1,16 +1,14 @@
 //! The picture of the page in README.md: `docs/img/page.png`, as a browser renders it. `HEADCOUNT_ACCEPT=1` writes it anew.
 
-use super::{
-    assert_silent,
-    driver::Browser,
-    support::{
-        agent::{Agent, Launch},
-        fake_proc::FakeProc,
-    },
-    visit,
-};
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+
+use super::driver::Browser;
+use super::support::agent::{Agent, Launch};
+use super::support::fake_proc::FakeProc;
+use super::{assert_silent, visit};
 
 const WIDTH: u32 = 960;
 
@@ -95,6 +93,7 @@ fn page_of_a_server_is_drawn() {
 }
 
 fn decoded(data: &Value) -> Vec<u8> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     STANDARD.decode(data.as_str().unwrap()).unwrap()
 }

@@ -1,11 +1,9 @@
 //! What stands before agents in many a place: a proxy that serves one below a path, which the agent knows nothing of.
 
-use std::{
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
-    thread,
-};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 /// The path.
 pub(crate) const PREFIX: &str = "/node-7";

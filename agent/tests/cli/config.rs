@@ -1,7 +1,8 @@
 //! Configuration files: refused with file, line, what was found and what was expected, or accepted with warnings.
 
-use super::*;
 use std::path::PathBuf;
+
+use super::*;
 
 /// How a run with this configuration ends; the file's path is written `FILE`.
 fn refused(yaml: &[u8]) -> String {

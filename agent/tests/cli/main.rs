@@ -9,20 +9,17 @@ mod page;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    ffi::OsString,
-    fs,
-    net::{TcpListener, TcpStream},
-    os::unix::ffi::OsStringExt,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
-use support::{
-    agent::{Agent, Ended, Launch, obstacle},
-    fake_proc::FakeProc,
-    log::message,
-    scrape::{Scrape, groups},
-};
+use std::ffi::OsString;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStringExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::agent::{Agent, Ended, Launch, obstacle};
+use support::fake_proc::FakeProc;
+use support::log::message;
+use support::scrape::{Scrape, groups};
 
 /// How long an end takes at most: less than a service manager waits.
 const QUICKLY: Duration = Duration::from_secs(8);

@@ -1,8 +1,10 @@
 //! The page for people, of the real binary on a tree of files.
 
-use super::*;
-use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
+
+use serde_json::{Value, json};
+
+use super::*;
 
 const SECRET: &str = "--password=hunter2";
 const PATHS: [&str; 6] = [

@@ -1,13 +1,15 @@
 //! What no row of docs/dev/compatibility.md says but its section 8 promises: nothing that is read stops the agent, and a fault of the agent's own
 //! counts nothing twice.
 
-use super::*;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
+
 use support::agent::until;
+
+use super::*;
 
 /// Sets how many files the agent may have open; the limit before.
 fn limit_files(agent: &Agent, limit: Option<libc::rlimit>) -> libc::rlimit {

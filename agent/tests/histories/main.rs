@@ -21,15 +21,12 @@ mod support;
 mod threads;
 mod upstream;
 
-use std::{
-    sync::LazyLock,
-    time::{SystemTime, UNIX_EPOCH},
-};
-use support::{
-    agent::{Agent, Launch},
-    fake_proc::{FakeProc, FakeProcess, FakeThread},
-    scrape::{Scrape, groups},
-};
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use support::agent::{Agent, Launch};
+use support::fake_proc::{FakeProc, FakeProcess, FakeThread};
+use support::scrape::{Scrape, groups};
 
 /// When the machine of the trees booted.
 const BTIME: u64 = 1_508_450_329;

@@ -1,8 +1,9 @@
 //! Rows of the matching table (section 6.2 of docs/dev/compatibility.md) that prove the wiring: file to selector to facts to label. The table as a
 //! whole is tested beside the classifier.
 
-use super::*;
 use std::collections::BTreeMap;
+
+use super::*;
 
 /// Groups that `yaml` makes of processes given as task name and arguments.
 fn grouped(yaml: &str, processes: &[(&str, &[&[u8]])]) -> BTreeMap<String, u64> {

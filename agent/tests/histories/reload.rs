@@ -1,7 +1,8 @@
 //! Another configuration while the agent runs: by SIGHUP, and by a request where that is enabled.
 
-use super::*;
 use support::agent::until;
+
+use super::*;
 
 const FAMILY: &str = "headcount_config_last_reload_successful";
 const FAILURES: &str = "headcount_config_reload_failures_total";

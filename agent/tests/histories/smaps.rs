@@ -1,8 +1,11 @@
 //! Proportional memory: read beside the scrapes (P16 and P21).
 
-use super::*;
 use std::time::{Duration, Instant};
-use support::{agent::until, fake_proc::smaps};
+
+use support::agent::until;
+use support::fake_proc::smaps;
+
+use super::*;
 
 /// Shares in RAM and swapped out, if the group shows any.
 fn share(scrape: &Scrape, group: &str) -> Option<(f64, f64)> {

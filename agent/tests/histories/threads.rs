@@ -1,7 +1,8 @@
 //! Threads by name (section 3.2; rules of 3.6), with what section 8 mends in them.
 
-use super::*;
 use std::collections::BTreeMap;
+
+use super::*;
 
 /// A thread that has used `n` times 1, 2, 3, … of everything that counts.
 fn worker(tid: u32, comm: &str, n: u64) -> FakeThread {

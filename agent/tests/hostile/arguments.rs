@@ -1,6 +1,8 @@
 //! Processes whose arguments cost more than a pass may spend on them.
 
-use super::support::{agent::Launch, fake_proc::FakeProc, scrape::Scrape};
+use super::support::agent::Launch;
+use super::support::fake_proc::FakeProc;
+use super::support::scrape::Scrape;
 
 /// Processes of the user with many, each with 64 KiB of arguments: more than a pass may read.
 const MANY: u32 = 700;

@@ -1,14 +1,15 @@
 //! Configurations that would take all memory or all time: refused with the place, or bounded when they run. The kernel is the judge: an
 //! agent that wants more memory or CPU time than it is given dies of it.
 
-use super::{
-    site::Site,
-    support::{
-        agent::{Ended, Launch},
-        fake_proc::FakeProc,
-    },
-};
-use std::{ffi::CString, fs::File, io::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::site::Site;
+use super::support::agent::{Ended, Launch};
+use super::support::fake_proc::FakeProc;
 
 /// Address space, bytes.
 const MEMORY: u64 = 1 << 30;

@@ -1,9 +1,7 @@
 //! Connections: slow ones, silent ones, many, short ones, and those whose answers nobody takes.
 
-use super::{
-    attack::{never_read, reset, silence, swarm, trickle},
-    siege::{Siege, count, timeouts},
-};
+use super::attack::{never_read, reset, silence, swarm, trickle};
+use super::siege::{Siege, count, timeouts};
 
 const EVICTED: &str = "headcount_http_connections_evicted_total";
 

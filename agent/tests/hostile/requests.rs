@@ -1,11 +1,11 @@
 //! Requests that are none, or two in one.
 
-use super::{
-    attack::{hold, swarm},
-    siege::{Siege, answered},
-    support::{agent::Launch, client::connect},
-};
 use std::io::{Read as _, Write as _};
+
+use super::attack::{hold, swarm};
+use super::siege::{Siege, answered};
+use super::support::agent::Launch;
+use super::support::client::connect;
 
 /// What stands behind some of them: an answer of 404 says that it was taken for a request.
 const SECOND: &str = "GET /second HTTP/1.1\r\nhost: x\r\n\r\n";

@@ -1,21 +1,16 @@
 //! Certificates, keys and users that are replaced while many scrape: nobody notices but by the new certificate.
 
-use super::{
-    site::{Site, TLS},
-    support::{
-        agent::{Agent, Launch, until},
-        client::{Authority, Client, Identity},
-        fake_proc::FakeProc,
-        scrape::Scrape,
-    },
-};
-use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::fs::symlink,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    thread,
-};
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::{fs, thread};
+
+use super::site::{Site, TLS};
+use super::support::agent::{Agent, Launch, until};
+use super::support::client::{Authority, Client, Identity};
+use super::support::fake_proc::FakeProc;
+use super::support::scrape::Scrape;
 
 const SCRAPERS: u32 = 8;
 const ROTATIONS: u32 = 20;

@@ -1,14 +1,10 @@
 //! TLS and passwords.
 
-use super::{
-    attack::{hold, swarm},
-    siege::{Siege, count, descriptors, timeouts},
-    site::{Site, TLS},
-    support::{
-        agent::until,
-        client::{Authority, Client, ask_plainly},
-    },
-};
+use super::attack::{hold, swarm};
+use super::siege::{Siege, count, descriptors, timeouts};
+use super::site::{Site, TLS};
+use super::support::agent::until;
+use super::support::client::{Authority, Client, ask_plainly};
 
 const FAILURES: &str = "headcount_http_tls_handshake_failures_total";
 /// The beginning of a greeting of 512 bytes.

@@ -1,13 +1,15 @@
 //! An agent that is attacked, and an honest scraper beside the attackers.
 
-use super::support::{
-    agent::{Agent, Answer, Launch, until},
-    client::ask_plainly,
-    fake_proc::FakeProc,
-    scrape::Scrape,
-};
-use std::{fs, future::Future, net::SocketAddr, thread};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::{fs, thread};
+
 use tokio::sync::oneshot;
+
+use super::support::agent::{Agent, Answer, Launch, until};
+use super::support::client::ask_plainly;
+use super::support::fake_proc::FakeProc;
+use super::support::scrape::Scrape;
 
 /// Scrapes that must be answered during an attack.
 const SCRAPES: u32 = 10;

@@ -1,18 +1,14 @@
 //! A stop while many scrape.
 
-use super::{
-    siege::Siege,
-    support::{
-        agent::until,
-        client::{connect, is_complete},
-    },
-};
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
-    thread,
-};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+use super::siege::Siege;
+use super::support::agent::until;
+use super::support::client::{connect, is_complete};
 
 const SCRAPERS: u32 = 16;
 

@@ -1,15 +1,13 @@
 //! Expositions as large as they can be, and clients that do not read them.
 
-use super::{
-    attack::{never_read, swarm},
-    siege::{count, peak_kib, timeouts},
-    support::{
-        agent::{Launch, until},
-        fake_proc::FakeProc,
-    },
-};
 use std::thread;
+
 use tokio::sync::oneshot;
+
+use super::attack::{never_read, swarm};
+use super::siege::{count, peak_kib, timeouts};
+use super::support::agent::{Launch, until};
+use super::support::fake_proc::FakeProc;
 
 /// Programs with names of quotes, each of which is two bytes in the exposition.
 const HOSTILE: u32 = 1100;

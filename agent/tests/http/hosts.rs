@@ -1,7 +1,9 @@
 //! Pages of other sites: what their requests get.
 
-use super::{page::start_page, server::*};
 use headcount::http::Limits;
+
+use super::page::start_page;
+use super::server::*;
 
 const EVIL: &str = "host: evil.example:9256\r\n";
 

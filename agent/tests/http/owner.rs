@@ -1,11 +1,11 @@
 //! One answer for all who ask at a time, and none from an owner that hangs.
 
-use tokio::io::AsyncWriteExt as _;
-
 use headcount::http::{Bytes, Limits};
 use headcount::state::handle::{Health, Question, Status};
+use tokio::io::AsyncWriteExt as _;
 
-use super::{SHORT, server::*};
+use super::SHORT;
+use super::server::*;
 
 #[tokio::test]
 async fn scrapes_that_arrive_during_a_pass_share_the_next() {

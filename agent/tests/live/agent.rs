@@ -1,25 +1,21 @@
 //! A running agent, and questions to it.
 
-use crate::{
-    balance,
-    exposition::Samples,
-    guest, kernel_objects,
-    limited::Limited,
-    process, procfs, program,
-    rights::Rights,
-    surroundings::Surroundings,
-    tier::{TICK_NS, Tier},
-};
-use std::{
-    fs::File,
-    io::{self, Read as _, Write as _},
-    net::TcpStream,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::PathBuf,
-    process::{Child, ExitStatus, Stdio},
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
 use tempfile::TempDir;
+
+use crate::exposition::Samples;
+use crate::limited::Limited;
+use crate::rights::Rights;
+use crate::surroundings::Surroundings;
+use crate::tier::{TICK_NS, Tier};
+use crate::{balance, guest, kernel_objects, process, procfs, program};
 
 /// How long something that must come may take. The free hook waits for RCU, which took more than a minute once.
 const PATIENCE: Duration = Duration::from_secs(120);

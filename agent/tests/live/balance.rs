@@ -1,6 +1,9 @@
 //! The node's books: at the end of each test, what the agent accounted for is what the node did.
 
-use crate::{agent::Agent, exposition::Samples, guest, tier::TICK_NS};
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::guest;
+use crate::tier::TICK_NS;
 
 const ACCOUNTED: &str = "headcount_balance_accounted_total";
 const NODE: &str = "headcount_balance_node_total";

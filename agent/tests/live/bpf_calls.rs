@@ -3,12 +3,10 @@
 //! A seccomp filter hands them to a thread of the test's, which reads from the agent's memory what is asked for. The
 //! agent is the one that users have: for all it can tell, the kernel refuses.
 
-use std::{
-    ffi::CStr,
-    io::{self, Error, ErrorKind},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-    process::{Child, Command},
-};
+use std::ffi::CStr;
+use std::io::{self, Error, ErrorKind};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::process::{Child, Command};
 
 /// Commands of `bpf(2)` (kernel: include/uapi/linux/bpf.h).
 const MAP_CREATE: u64 = 0;

@@ -1,6 +1,8 @@
 //! What one exposition says of one process group.
 
-use crate::{exposition::Samples, process::End, program::Report};
+use crate::exposition::Samples;
+use crate::process::End;
+use crate::program::Report;
 
 /// See the module. A counter that is not there is 0: a group appears with its first process.
 #[derive(Debug, Clone, Copy)]

@@ -4,13 +4,12 @@
 //! special about a machine is said by the words its kernel is started with (xtask/src/vm/machines.rs): those that the kernel
 //! does not know are in the environment.
 
-use crate::{agent::Agent, rights::Rights};
-use std::{
-    ffi::CString,
-    fs, io,
-    process::{Command, ExitCode},
-    ptr,
-};
+use std::ffi::CString;
+use std::process::{Command, ExitCode};
+use std::{fs, io, ptr};
+
+use crate::agent::Agent;
+use crate::rights::Rights;
 
 /// In the environment of the tests that such a machine runs.
 const GUEST: &str = "HEADCOUNT_GUEST";

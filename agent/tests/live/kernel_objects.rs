@@ -1,9 +1,7 @@
 //! BPF programs, links and maps, as the kernel numbers them.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::time::{Duration, Instant};
 
 /// Commands of `bpf(2)` (kernel: include/uapi/linux/bpf.h).
 const PROG_GET_FD_BY_ID: libc::c_long = 13;

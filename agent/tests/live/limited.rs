@@ -1,10 +1,8 @@
 //! Control groups with a limit, in whichever hierarchy has the controller: a version 1 one of its own, or the unified one.
 
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// How long those who are killed may take to end.

@@ -1,9 +1,13 @@
 //! The system calls that processes are made of, as the scenarios and the tests need them.
 
+use std::ffi::CString;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::ptr;
+use std::time::Duration;
+
 use crate::guest;
-use std::{
-    ffi::CString, io::Write as _, os::unix::ffi::OsStrExt as _, path::Path, ptr, time::Duration,
-};
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

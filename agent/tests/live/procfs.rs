@@ -1,7 +1,9 @@
 //! What `/proc/<pid>` says of a process.
 
+use std::fs;
+use std::path::PathBuf;
+
 use crate::tier::TICK_NS;
-use std::{fs, path::PathBuf};
 
 /// One reading. Processes of several threads add up.
 #[derive(Debug)]

@@ -3,17 +3,14 @@
 //! A program's comm is the name of the file it was started by, so each gets a hard link of this binary. A scenario
 //! reports on its standard output, one `key value` a line.
 
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::process::{self, Reaped};
-use std::{
-    ffi::OsStr,
-    io::{BufRead as _, BufReader, Lines, Write as _},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
-};
 
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 static NAMES: AtomicU32 = AtomicU32::new(0);

@@ -1,18 +1,19 @@
 //! Who an agent is, and which capabilities it is started with, in each of the ways in which they are given.
 
-use std::{
-    fs,
-    io::{self, Error},
-    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _, process::CommandExt as _},
-    path::Path,
-    process::Command,
-};
+use std::fs;
+use std::io::{self, Error};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
 
-use crate::guest;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
     set_keep_capabilities,
 };
+
+use crate::guest;
 
 /// A user without rights that every system has.
 const NOBODY: u32 = 65534;

@@ -3,12 +3,12 @@
 //! In: words of which a test's name (`churn::short_processes/switch`) must hold one, or `--list`. Out: one line a test, a closing line, exit code 1 if one
 //! failed. A failed assertion's message comes before the line of its test.
 
-use crate::{guest, program, tests, tier::Tier};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    process::ExitCode,
-    time::Instant,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::tier::Tier;
+use crate::{guest, program, tests};
 
 /// One test.
 #[derive(Debug, Clone, Copy)]

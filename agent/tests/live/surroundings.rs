@@ -1,17 +1,15 @@
 //! A kernel that is not as it should be, for one agent.
 
-use crate::{
-    bpf_calls::{self, Judge},
-    tier::Tier,
-};
-use std::{
-    ffi::{CStr, CString},
-    fs::File,
-    io::{self, Error, Write as _},
-    os::unix::{ffi::OsStrExt as _, process::CommandExt as _},
-    path::PathBuf,
-    process::{Child, Command},
-};
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Error, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+use crate::bpf_calls::{self, Judge};
+use crate::tier::Tier;
 
 /// What the kernel tells of its types.
 pub(crate) const BTF: &CStr = c"/sys/kernel/btf/vmlinux";

@@ -1,7 +1,9 @@
 //! The tiers that the tests run against, and what each may differ by: the one table of tolerances.
 
-use crate::{agent::Agent, guest};
 use std::path::Path;
+
+use crate::agent::Agent;
+use crate::guest;
 
 /// How the agent accounts, and what that is good for.
 #[derive(Debug)]

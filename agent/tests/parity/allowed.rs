@@ -1,10 +1,9 @@
 //! What may differ: the rows P of docs/dev/compatibility.md, one by one, each as narrow as one scrape allows.
 
-use super::{
-    compare::GROUP,
-    world::{LATER, World},
-};
 use std::collections::BTreeMap;
+
+use super::compare::GROUP;
+use super::world::{LATER, World};
 
 /// One series of either.
 #[derive(Debug)]

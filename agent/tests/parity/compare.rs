@@ -1,10 +1,9 @@
 //! One exposition beside the other, value by value.
 
-use super::{
-    allowed::{Case, allowed_by},
-    world::World,
-};
 use std::collections::{BTreeMap, BTreeSet};
+
+use super::allowed::{Case, allowed_by};
+use super::world::World;
 
 /// Prefix of the families of a group.
 pub(crate) const GROUP: &str = "namedprocess_namegroup_";

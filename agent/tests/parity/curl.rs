@@ -1,14 +1,11 @@
 //! A real curl: what it agrees on with the agent.
 
-use super::{
-    secured::site,
-    support::{
-        agent::{Agent, Launch},
-        client::Authority,
-        site::Site,
-    },
-};
 use std::process::{Command, Stdio};
+
+use super::secured::site;
+use super::support::agent::{Agent, Launch};
+use super::support::client::Authority;
+use super::support::site::Site;
 
 /// curl's number for a handshake that came to nothing.
 const NO_HANDSHAKE: i32 = 35;

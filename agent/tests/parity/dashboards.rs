@@ -1,12 +1,14 @@
 //! The dashboards of `deploy/grafana`: every query and every variable returns data of a real agent from a real Prometheus with
 //! our rules, and the labels that legends and links need.
 
-use super::{
-    server::{Prometheus, Series, deployed},
-    support::agent::{Agent, Launch, PATIENCE},
-};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
 use serde_json::Value;
-use std::{collections::BTreeSet, fs, thread, time::Duration, time::Instant};
+
+use super::server::{Prometheus, Series, deployed};
+use super::support::agent::{Agent, Launch, PATIENCE};
 
 const DASHBOARDS: [&str; 3] = ["fleet", "node", "group"];
 

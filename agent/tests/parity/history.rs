@@ -1,10 +1,9 @@
 //! Histories made from a number: a configuration, flags, a first set of processes, and what becomes of them.
 
-use super::{
-    configuration::{self, NAMES, pick},
-    world::{LATER, Process, World},
-};
 use fastrand::Rng;
+
+use super::configuration::{self, NAMES, pick};
+use super::world::{LATER, Process, World};
 /// Flags that both programs have; half of the histories get none.
 const FLAGS: &[&[&str]] = &[
     &[],

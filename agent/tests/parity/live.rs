@@ -4,17 +4,14 @@
 //! Each of our scrapes stands between two of theirs, so a counter that only rises is bracketed. CPU time is shown in ticks by
 //! them and precisely by us: a tick a process and reading may be between.
 
-use super::{
-    compare::{GROUP, samples},
-    peer::Peer,
-    support::agent::Launch,
-};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::compare::{GROUP, samples};
+use super::peer::Peer;
+use super::support::agent::Launch;
 
 /// How long both watch.
 const WATCH: Duration = Duration::from_secs(120);

@@ -28,11 +28,14 @@ mod server;
 mod support;
 mod world;
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use compare::Comparison;
 use history::History;
 use peer::Peer;
-use std::{collections::BTreeMap, sync::Mutex};
-use support::{agent::Launch, fake_proc::FakeProc};
+use support::agent::Launch;
+use support::fake_proc::FakeProc;
 
 /// How many histories there are.
 const HISTORIES: u64 = 200;

@@ -1,13 +1,9 @@
 //! What processes call themselves to break an exposition, in every label that they have a say in: Prometheus' own parser takes it, and
 //! each value is the text that was meant.
 
-use super::{
-    prometheus::check_metrics,
-    support::{
-        agent::Launch,
-        fake_proc::{FakeProc, FakeThread},
-    },
-};
+use super::prometheus::check_metrics;
+use super::support::agent::Launch;
+use super::support::fake_proc::{FakeProc, FakeThread};
 
 /// As the kernel keeps names: at most 15 bytes.
 const NAMES: [&[u8]; 8] = [

@@ -1,13 +1,13 @@
 //! The real process-exporter as a child.
 
-use super::support::{agent::until, fake_proc::FakeProc};
-use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::support::agent::until;
+use super::support::fake_proc::FakeProc;
 
 /// See the module. It is killed when this is dropped.
 #[derive(Debug)]

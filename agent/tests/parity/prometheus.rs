@@ -1,14 +1,11 @@
 //! A real Prometheus scrapes the agent: every query of the dashboards that process-exporter's users have (section 7 of
 //! docs/dev/compatibility.md) must return data, and `promtool` must have nothing to say but of names that compatibility forces.
 
-use super::{
-    server::{Prometheus, program},
-    support::agent::{Launch, until},
-};
-use std::{
-    io::Write as _,
-    process::{Command, Stdio},
-};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use super::server::{Prometheus, program};
+use super::support::agent::{Launch, until};
 
 /// Grafana 249 (named processes), 8378 (system processes), and alerts that are in the wild.
 const QUERIES: &[&str] = &[

@@ -1,10 +1,8 @@
 //! The tables of docs/dev/compatibility.md about matching (sections 6.2 and 6.3): each row's items or flags, on one node that has the
 //! processes of all rows.
 
-use super::{
-    history::History,
-    world::{Process, World},
-};
+use super::history::History;
+use super::world::{Process, World};
 
 /// Number of the row, and its items in flow style. Left out are those where P7 mends what the process is grouped by
 /// (M09, M10) and the one whose bytes are no text (M30).

@@ -1,7 +1,9 @@
 //! The rules of `deploy/prometheus`: `promtool` takes them and their tests.
 
+use std::fs;
+use std::process::Command;
+
 use super::server::{deployed, program};
-use std::{fs, process::Command};
 
 /// Runs `promtool` in the folder of the rules.
 fn promtool(arguments: &[&str]) {

@@ -1,10 +1,10 @@
 //! `deploy/SCALE.md`: what its relabelling leaves of an agent's series is less, and is what it says.
 
-use super::{
-    server::{Prometheus, deployed},
-    support::agent::{Agent, Launch, until},
-};
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::server::{Prometheus, deployed};
+use super::support::agent::{Agent, Launch, until};
 
 #[test]
 fn relabelling_keeps_what_it_says_and_less_than_all() {

@@ -1,10 +1,8 @@
 //! Histories of docs/dev/compatibility.md (sections 6.1 and 6.4) that are told by who is there, whose child, called what and with how much
 //! CPU. What needs threads or broken files the made-up histories do.
 
-use super::{
-    history::History,
-    world::{LATER, Process, World},
-};
+use super::history::History;
+use super::world::{LATER, Process, World};
 
 /// Number, parent, name, start (0: before the programs; else after, the larger the later), user ticks.
 type One = (u32, u32, &'static str, u64, u64);

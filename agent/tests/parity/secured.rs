@@ -1,14 +1,12 @@
 //! A real Prometheus with TLS, a certificate of its own and a password; and what it says when one of them is wrong.
 
-use super::{
-    server::Prometheus,
-    support::{
-        agent::{Launch, until},
-        client::{Authority, Identity},
-        site::{Site, TLS},
-    },
-};
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::server::Prometheus;
+use super::support::agent::{Launch, until};
+use super::support::client::{Authority, Identity};
+use super::support::site::{Site, TLS};
 
 const PASSWORD: &str = "basic_auth: {username: prometheus, password: wonder}";
 

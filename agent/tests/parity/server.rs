@@ -2,15 +2,14 @@
 //!
 //! In: the folder of both, in `HEADCOUNT_PROMETHEUS`.
 
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
 use super::support::agent::until;
-use std::{
-    collections::BTreeMap,
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
 
 /// One of them.
 pub(super) fn program(name: &str) -> PathBuf {

@@ -1,11 +1,10 @@
 //! The processes of a made-up node, and how they are written into a tree.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::support::fake_proc::{FakeProc, FakeThread};
-use std::{
-    collections::BTreeMap,
-    sync::LazyLock,
-    time::{SystemTime, UNIX_EPOCH},
-};
 
 /// When the node booted.
 pub(crate) const BTIME: u64 = 1_508_450_329;

@@ -4,20 +4,15 @@
 //! Trees of files can do this: a mode refuses (the agent is an ordinary user), a directory or a link to itself fails, a pipe
 //! never answers. What only a kernel does, `ESRCH` in the middle of a reading, happens under the live tests' churn.
 
-use crate::{
-    BTIME,
-    support::{
-        agent::{Agent, Launch, until},
-        fake_proc::{FakeProc, FakeProcess, FakeThread},
-        scrape::Scrape,
-    },
-};
-use std::{
-    fs::{self, OpenOptions, Permissions},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::BTIME;
+use crate::support::agent::{Agent, Launch, until};
+use crate::support::fake_proc::{FakeProc, FakeProcess, FakeThread};
+use crate::support::scrape::Scrape;
 
 /// What is counted when a file cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! The files of the whole system: `stat`, without which there is no start, and `etc/passwd`, without which users have numbers.
 
-use crate::{
-    BTIME,
-    support::{agent::Launch, fake_proc::FakeProc},
-};
-use std::{fs, path::Path, process::Command};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::BTIME;
+use crate::support::agent::Launch;
+use crate::support::fake_proc::FakeProc;
 
 fn fifo(path: &Path) {
     fs::remove_file(path).unwrap();

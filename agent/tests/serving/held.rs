@@ -1,13 +1,13 @@
 //! A file that holds up who reads it.
 
-use crate::support::{agent::until, fake_proc::FakeProc};
-use std::{
-    fs::{self, File, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
-    process::Command,
-};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::agent::until;
+use crate::support::fake_proc::FakeProc;
 
 /// `cgroup` of a process that has no name yet: it is read by the pass itself, for no single process holds up the kernel there.
 #[derive(Debug)]

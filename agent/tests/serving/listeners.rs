@@ -1,20 +1,15 @@
 //! Where it listens.
 
-use crate::support::{
-    agent::{Agent, Asked, Launch},
-    log::message,
-    scrape::{Scrape, groups},
-};
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use crate::support::agent::{Agent, Asked, Launch};
+use crate::support::log::message;
+use crate::support::scrape::{Scrape, groups};
 use crate::{launch, tree};
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::{
-        fs::PermissionsExt,
-        net::{UnixListener, UnixStream},
-    },
-    path::Path,
-};
 
 /// Says whom LISTEN_FDS are for, as systemd does.
 const TO_ITSELF: &[&str] = &["sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""];

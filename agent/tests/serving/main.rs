@@ -13,7 +13,8 @@ mod support;
 mod systemd;
 mod timeout;
 
-use support::{agent::Launch, fake_proc::FakeProc};
+use support::agent::Launch;
+use support::fake_proc::FakeProc;
 
 /// A tree with one process.
 fn tree() -> FakeProc {

@@ -1,12 +1,12 @@
 //! How it ends.
 
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+
 use crate::held::Held;
-use crate::support::{
-    agent::{Agent, until},
-    log::message,
-};
+use crate::support::agent::{Agent, until};
+use crate::support::log::message;
 use crate::{launch, tree};
-use std::{net::TcpStream, os::unix::process::ExitStatusExt};
 
 fn no_longer_listens(agent: &Agent) {
     until("a closed door", || {

@@ -1,15 +1,12 @@
 //! What the service manager is told.
 
+use std::io::ErrorKind;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
 use crate::held::Held;
 use crate::support::agent::{Agent, Launch, PATIENCE};
 use crate::{launch, tree};
-use std::{
-    io::ErrorKind,
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixDatagram},
-    },
-};
 
 /// The socket on which the manager listens.
 #[derive(Debug)]

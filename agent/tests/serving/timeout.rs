@@ -1,10 +1,8 @@
 //! What is answered when the state is not ready in time.
 
 use crate::held::Held;
-use crate::support::{
-    agent::until,
-    scrape::{Scrape, groups},
-};
+use crate::support::agent::until;
+use crate::support::scrape::{Scrape, groups};
 use crate::{launch, tree};
 
 const TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds: 1\r\n";

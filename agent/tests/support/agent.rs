@@ -4,26 +4,22 @@
 //! port is the kernel's choice and is read from the log. Nothing here sleeps for a guessed time: it waits for a line, an
 //! answer or an end, until a deadline that only a failure reaches.
 
-use super::{
-    fake_proc::FakeProc,
-    log::{Log, message},
-    scrape::Scrape,
-};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-use std::{
-    ffi::{OsStr, OsString},
-    fs,
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
-    os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::{fs::PermissionsExt, process::CommandExt},
-    },
-    path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+
+use super::fake_proc::FakeProc;
+use super::log::{Log, message};
+use super::scrape::Scrape;
 
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

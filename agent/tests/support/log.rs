@@ -3,14 +3,13 @@
 //! The pipe is read when it is asked for, by nobody else, so what was written before a question is in its answer. A pipe
 //! holds 64 KiB: a child that logs more between two questions waits.
 
+use std::cell::RefCell;
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsRawFd;
+use std::process::ChildStderr;
+use std::time::Instant;
+
 use super::agent::PATIENCE;
-use std::{
-    cell::RefCell,
-    io::{ErrorKind, Read},
-    os::fd::AsRawFd,
-    process::ChildStderr,
-    time::Instant,
-};
 
 /// Standard error of a child.
 #[derive(Debug)]

@@ -1,7 +1,9 @@
 //! A directory with a web configuration, and the files it names.
 
+use std::ffi::OsString;
+use std::fs;
+
 use super::client::{Authority, Identity};
-use std::{ffi::OsString, fs};
 
 /// The key and certificate of [`Site::install`].
 pub const TLS: &str = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n";

@@ -7,13 +7,12 @@ mod passwords;
 mod support;
 
 use std::fs;
-use support::{
-    agent::{Agent, Ended, Launch, until},
-    client::{Authority, Client, ask_plainly, connect, exchange},
-    fake_proc::FakeProc,
-    scrape::Scrape,
-    site::TLS,
-};
+
+use support::agent::{Agent, Ended, Launch, until};
+use support::client::{Authority, Client, ask_plainly, connect, exchange};
+use support::fake_proc::FakeProc;
+use support::scrape::Scrape;
+use support::site::TLS;
 use tokio_rustls::rustls::version;
 
 const RELOAD_FAILURES: &str = "headcount_web_config_reload_failures_total";

@@ -1,7 +1,8 @@
 //! `basic_auth_users`.
 
-use super::*;
 use std::io::{Read, Write};
+
+use super::*;
 
 /// `alice:wonder` and `alice:wrong`, `mallory:wonder`.
 const RIGHT: &str = "authorization: Basic YWxpY2U6d29uZGVy\r\n";

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Bench;
 use super::load::{self, Churn};
-use super::metrics;
 use super::programs::ProgramStatistics;
 use super::statistics::{median, quantile};
 use super::table::{Row, milliseconds, nanoseconds, percent};
+use super::{Bench, metrics};
 
 const ROUNDS: usize = 5;
 const EXECS: u32 = 2000;

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Bench;
-use super::metrics;
 use super::table::{Row, milliseconds};
+use super::{Bench, metrics};
 
 /// Time until the start-up self-test is over.
 const SETTLE: Duration = Duration::from_secs(10);

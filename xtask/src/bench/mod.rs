@@ -31,10 +31,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-
-use crate::{command, peer, peer::Peer, setup, workspace};
 use subject::{Launch, Subject};
 use table::Row;
+
+use crate::peer::Peer;
+use crate::{command, peer, setup, workspace};
 
 struct Section {
     name: &'static str,

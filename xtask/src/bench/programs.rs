@@ -1,9 +1,8 @@
 //! Reads runs and time of kernel programs, as the kernel counts them, and attaches an empty program to measure the cost of
 //! counting.
 
-use std::fs;
-use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 

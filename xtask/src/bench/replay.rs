@@ -7,11 +7,10 @@ use std::process::{Child, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Bench;
 use super::callgrind::{self, Profile};
 use super::subject::bound_to_us;
 use super::table::Row;
-use super::usage;
+use super::{Bench, usage};
 use crate::{command, setup, workspace};
 
 /// Number of functions that are listed, the largest ones.

@@ -2,13 +2,12 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::Bench;
 use super::load::Load;
-use super::metrics;
 use super::replay::{self, Bare};
 use super::statistics::{median, quantile, slope};
 use super::subject::Subject;
 use super::table::{Row, megabytes, milliseconds, nanoseconds};
+use super::{Bench, metrics};
 
 const IDLE: u32 = 5000;
 const BUSY: u32 = 50;

@@ -19,9 +19,9 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use sources::Source;
 
 use crate::{command, setup, workspace};
-use sources::Source;
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     ensure!(

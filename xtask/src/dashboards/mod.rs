@@ -10,9 +10,9 @@ mod model;
 mod node;
 
 use anyhow::{Context as _, Result, ensure};
+use model::Dashboard;
 
 use crate::workspace;
-use model::Dashboard;
 
 type Make = fn() -> Dashboard;
 

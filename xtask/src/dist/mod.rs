@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use contents::File;
+pub(crate) use release::Release;
 
 use crate::setup::{self, Requirement};
 use crate::{command, workspace};
-use contents::File;
-pub(crate) use release::Release;
 
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -153,8 +153,9 @@ fn sum(folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use build::Built;
+
+    use super::*;
 
     /// Takes the place of a build, which takes minutes.
     fn built(folder: &Path) -> Built {

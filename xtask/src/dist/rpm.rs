@@ -70,9 +70,10 @@ fn script(name: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use rpm::FileFlags;
+
     use super::super::TARGETS;
     use super::*;
-    use rpm::FileFlags;
 
     #[test]
     fn configuration_files_survive_an_upgrade() {

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use finding::Finding;
 
 use crate::{command, setup, workspace};
-use finding::Finding;
 
 /// Time in CI for all targets together, seconds.
 const SECONDS: u64 = 60;

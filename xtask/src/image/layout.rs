@@ -173,8 +173,9 @@ fn append(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Read as _;
+
+    use super::*;
 
     fn image(architecture: &'static str, binary: &[u8]) -> Image {
         let licence = ("licenses/MIT", 0o644, b"free".to_vec());

@@ -13,10 +13,10 @@ mod workload;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use layout::Image;
 
 use crate::setup::{self, Requirement};
 use crate::{command, workspace};
-use layout::Image;
 
 /// An architecture of images.
 #[derive(Debug)]

@@ -19,7 +19,8 @@ use serde_json::Value;
 
 use super::container;
 use super::workload::{self, Workload};
-use crate::{command, debian::Apt, manifests, setup, workspace};
+use crate::debian::Apt;
+use crate::{command, manifests, setup, workspace};
 
 /// Cgroup of a container of a pod, as the kubelet makes it; id and uid are made up.
 const CGROUP: &str = "/kubepods/burstable/pod1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";

@@ -8,9 +8,9 @@ mod fleet;
 mod parts;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use fleet::Fleet;
 
 use crate::http;
-use fleet::Fleet;
 
 /// The arguments.
 #[derive(Debug, PartialEq)]

@@ -11,7 +11,6 @@ mod requirements;
 mod step;
 
 use anyhow::{Context as _, Result, bail};
-
 use machine::Machine;
 pub(crate) use machine::is_root;
 pub(crate) use requirements::{

@@ -25,12 +25,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-
-use crate::bench::subject::{Launch, Subject};
-use crate::{command, setup, workspace};
 use flat::Holding;
 use programs::Programs;
 use truth::Told;
+
+use crate::bench::subject::{Launch, Subject};
+use crate::{command, setup, workspace};
 
 /// Time between two scrapes, as with Prometheus.
 const SCRAPE: Duration = Duration::from_secs(15);

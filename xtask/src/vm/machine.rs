@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{FOUND, RESULT, architecture::Architecture};
+use super::architecture::Architecture;
+use super::{FOUND, RESULT};
 use crate::command;
 
 /// All tests take five minutes; ten times as long is a hang, not a slow machine.

@@ -24,13 +24,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-
-use crate::{command, setup, workspace};
 use architecture::Architecture;
 use kernel::Kernel;
 use machine::Outcome;
 use machines::{MACHINES, Machine};
 use results::Finding;
+
+use crate::{command, setup, workspace};
 
 /// How the line starts that the tests end with: `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`.
 const RESULT: &str = "HEADCOUNT-VM-RESULT: ";

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-
 pub use parse::FlagError;
 pub(super) use parse::parse;
 pub use web::WebFlags;

@@ -16,15 +16,15 @@ mod kinds;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use gotmpl::parse::{ListNode, Node, Parser};
 use gotmpl::{Template, TemplateError, Value};
+use kinds::{COUNTED, FAIL, NAME, NOTHING, Rewriter, TIME, ValueKind};
+pub(crate) use kinds::{Fields, Used};
 
 use super::time::{MethodResult, Time};
-use kinds::{COUNTED, FAIL, NAME, NOTHING, Rewriter, TIME, ValueKind};
-
-pub(crate) use kinds::{Fields, Used};
 
 /// At most this many rounds of all `range`s together in one run.
 const MAX_ROUNDS: u64 = 10_000;

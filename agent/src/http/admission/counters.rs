@@ -1,6 +1,7 @@
 //! The HTTP server's counters about itself. The connections write them; the collector `web` reads them.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::StatusCode;
 

@@ -28,8 +28,9 @@ pub(in crate::http) fn scrape_time(headers: &HeaderMap, most: Duration) -> Durat
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use hyper::header::HeaderValue;
+
+    use super::*;
 
     #[test]
     fn scrape_time_is_the_valid_client_timeout_less_a_margin() {

@@ -88,9 +88,11 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::Ipv4Addr;
+
     use tokio::task::JoinHandle;
+
+    use super::*;
 
     fn origin(last: u8) -> ClientOrigin {
         Ipv4Addr::new(10, 0, 0, last).into()

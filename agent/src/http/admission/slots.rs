@@ -124,8 +124,9 @@ impl Drop for ConnectionSlot {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::Ipv4Addr;
+
+    use super::*;
 
     fn slots(connections: usize) -> (Arc<ConnectionSlots>, Arc<HttpCounters>) {
         let counters = Arc::new(HttpCounters::default());

@@ -262,9 +262,10 @@ impl Drop for LentBody {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::super::Limits;
     use super::*;
-    use std::net::Ipv4Addr;
 
     const SIZE: usize = MIN_COUNTED;
 

@@ -1,11 +1,14 @@
 //! Which requests share an answer, and how many questions reach the state thread.
 
-use super::*;
-use crate::state::handle::channel;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+
+use super::*;
+use crate::state::handle::channel;
 
 fn idle_state() -> (Answers, mpsc::Receiver<Question>) {
     let (state, inbox) = channel();

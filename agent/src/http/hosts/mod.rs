@@ -160,8 +160,9 @@ fn is_own(origin: &str, host: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use hyper::header::HeaderValue;
+
+    use super::*;
 
     fn request(version: Version, target: &str, hosts: &[&'static str]) -> Request<()> {
         let mut request = Request::new(());

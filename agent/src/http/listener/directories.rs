@@ -90,9 +90,10 @@ fn own_group() -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use super::*;
 
     fn directory(mode: u32) -> tempfile::TempDir {
         let made = tempfile::tempdir().unwrap();

@@ -8,18 +8,17 @@ mod passed;
 mod tcp;
 mod unix;
 
-use std::fmt;
-use std::io;
 use std::os::fd::AsFd as _;
+use std::{fmt, io};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use unix::SocketFile;
 
 use super::admission::ClientOrigin;
 use crate::config::ListenAddress;
-use unix::SocketFile;
 
 /// Unsent bytes that the kernel buffers for one connection (`TCP_NOTSENT_LOWAT`).
 const NOT_SENT: u32 = 128 * 1024;

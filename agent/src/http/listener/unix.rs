@@ -141,8 +141,9 @@ fn identity(file: &Metadata) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::net::UnixStream;
+
+    use super::*;
 
     #[tokio::test]
     async fn socket_file_has_its_mode_and_disappears_with_the_listener() {

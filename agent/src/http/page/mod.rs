@@ -24,9 +24,8 @@ use hyper::header::{
     REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use serde::Serialize;
-use tokio::time::timeout;
-
 pub(super) use text::escaped;
+use tokio::time::timeout;
 
 use super::gzip;
 use super::reply::{HTML, JSON, Reply, TEXT, reply};

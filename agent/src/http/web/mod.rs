@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use access::Access;
+use files::Files;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::admission::{FairQueue, HttpCounters};
 use crate::config;
-use access::Access;
-use files::Files;
 
 /// Shortest time between two checks of the files for changes.
 const PAUSE: Duration = Duration::from_secs(1);

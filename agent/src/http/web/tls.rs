@@ -182,8 +182,9 @@ impl PemReader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::path::PathBuf;
+
+    use super::*;
 
     fn provider_of(suites: &[&str], curves: &[&str]) -> Result<CryptoProvider, Error> {
         let texts = |words: &[&str]| {

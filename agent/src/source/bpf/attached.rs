@@ -1,20 +1,18 @@
 //! The attached programs: the plan's, those beside it, the messages that they log, and the kernel's statistics about them.
 
-use super::{
-    iterator::TaskIterator,
-    load::{self, Error},
-    plan::Plan,
-    program::{KernelProgram, Moment},
-    recursion_misses,
-};
-use crate::source::{ProgramStatistics, Tier};
-use aya::{
-    Btf, Ebpf,
-    programs::{Iter, Program, ProgramInfo},
-    sys::SyscallError,
-};
-use aya_log::EbpfLogger;
 use std::os::fd::AsFd;
+
+use aya::programs::{Iter, Program, ProgramInfo};
+use aya::sys::SyscallError;
+use aya::{Btf, Ebpf};
+use aya_log::EbpfLogger;
+
+use super::iterator::TaskIterator;
+use super::load::{self, Error};
+use super::plan::Plan;
+use super::program::{KernelProgram, Moment};
+use super::recursion_misses;
+use crate::source::{ProgramStatistics, Tier};
 
 /// Dropping it detaches the programs.
 pub(super) struct Attached {

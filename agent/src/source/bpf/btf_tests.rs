@@ -2,9 +2,11 @@
 //! contains in 8 KB every form that a kernel's has. What our parser accepts goes to aya's parser, which must accept it or
 //! return an error.
 
-use super::{btf, load, support::Support};
 use aya::{Btf, Endianness};
 use aya_obj::btf::BtfKind;
+
+use super::support::Support;
+use super::{btf, load};
 
 /// Bytes of the header, and the offsets of the lengths in it. Types follow the header.
 const HEADER: usize = 24;

@@ -3,11 +3,8 @@
 //! In: bytes of a record or entry. Out: one or more [`Event`]s with their time, or a [`Coarse`] sum. The facts in an event have
 //! numbers of users and cgroups, not yet their names (`source/names.rs`). Sorting is left to the caller.
 
-use super::pieces::Pieces;
-use super::snapshot::{Carried, process_id};
-use crate::process::{
-    Arguments, Coarse, Event, ExitStatus, Facts, Former, Launch, Lifecycle, Merged, Released,
-};
+use std::borrow::Cow;
+
 use agent_common::{
     ARGV_BYTES, ARGV_CUT, CoarseSums, Comm, EXEC_BORROWED_IDS, EXEC_REAL_UID, EXIT_OOM,
     EXIT_UNTOLD, ExecHead, ExecRecord, ExitRecord, ForkRecord, Identity, OVERFLOW_EXECED,
@@ -15,7 +12,12 @@ use agent_common::{
     RELEASE_REPEATED, ReleaseRecord, kind,
 };
 use bytemuck::{Pod, pod_read_unaligned};
-use std::borrow::Cow;
+
+use super::pieces::Pieces;
+use super::snapshot::{Carried, process_id};
+use crate::process::{
+    Arguments, Coarse, Event, ExitStatus, Facts, Former, Launch, Lifecycle, Merged, Released,
+};
 
 /// Bytes up to the first NUL.
 fn text(comm: &Comm) -> Vec<u8> {
@@ -289,10 +291,11 @@ pub(super) fn sum<T: Pod + Default>(cpus: impl Iterator<Item = T>) -> T {
 
 #[cfg(test)]
 mod tests {
+    use bytemuck::Zeroable as _;
+
     use super::*;
     use crate::process::Container;
     use crate::source::NamesById;
-    use bytemuck::Zeroable as _;
 
     #[test]
     fn exec_facts_hold_parent_user_and_cgroup_of_a_process_that_is_gone() {

@@ -3,11 +3,9 @@
 //! aya attaches the iterator anew for each opening, so the thread that runs passes would need the right to attach programs as
 //! long as the agent runs. Attached once, that right can be given up after the start (`sandbox`).
 
-use std::{
-    fs::File,
-    io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
-};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Kernel: `enum bpf_cmd` and `enum bpf_attach_type`.
 const LINK_CREATE: libc::c_int = 28;

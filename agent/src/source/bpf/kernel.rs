@@ -2,28 +2,28 @@
 //!
 //! In: a loaded plan. Out: events, passes, statistics. Dropping [`Kernel`] removes everything from the kernel.
 
-use super::{
-    Found,
-    attached::Attached,
-    iterator::TaskIterator,
-    load::{Error, Sizes},
-    lost::Lost,
-    map_usage::MapUsage,
-    plan::Plan,
-    program::KernelProgram,
-    records::Records,
-    runqueue::{self, RunQueue},
-    self_test::{self, SelfTestRun},
-    snapshot::{Carried, Snapshot},
-    switch::{RunTimes, Switch},
-};
-use crate::{
-    host::boottime_ns,
-    process::{Attribution, Folds, Pass, ProcessId, Sample},
-    source::{Fact, MapStatistics, NodeCounts, SelfTest, SourceStatistics, Tier},
-};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+
 use aya::{Btf, Ebpf};
-use std::{fs::File, io, os::fd::OwnedFd};
+
+use super::Found;
+use super::attached::Attached;
+use super::iterator::TaskIterator;
+use super::load::{Error, Sizes};
+use super::lost::Lost;
+use super::map_usage::MapUsage;
+use super::plan::Plan;
+use super::program::KernelProgram;
+use super::records::Records;
+use super::runqueue::{self, RunQueue};
+use super::self_test::{self, SelfTestRun};
+use super::snapshot::{Carried, Snapshot};
+use super::switch::{RunTimes, Switch};
+use crate::host::boottime_ns;
+use crate::process::{Attribution, Folds, Pass, ProcessId, Sample};
+use crate::source::{Fact, MapStatistics, NodeCounts, SelfTest, SourceStatistics, Tier};
 
 /// The running programs and their maps. Dropping it removes everything from the kernel.
 pub struct Kernel {

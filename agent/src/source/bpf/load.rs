@@ -3,20 +3,17 @@
 //! In: a plan, layouts, sizes. Out: aya's object with its maps, or an [`Error`] with advice. Trying the next plan is left to
 //! the parent module.
 
-use super::{
-    load_remedy::remedy,
-    no_preempt,
-    plan::Plan,
-    program::{KernelProgram, Kind},
-    wire::Wire,
-};
-use crate::source::Tier;
 use agent_common::{Layout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields};
-use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Map, MapError},
-    programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoint},
-};
+use aya::maps::{Map, MapError};
+use aya::programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoint};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+
+use super::load_remedy::remedy;
+use super::no_preempt;
+use super::plan::Plan;
+use super::program::{KernelProgram, Kind};
+use super::wire::Wire;
+use crate::source::Tier;
 
 /// The object file of the programs, made by the build script; empty if it could not be built.
 #[cfg(has_ebpf)]

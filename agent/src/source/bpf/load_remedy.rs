@@ -1,6 +1,7 @@
 //! Translates an error that the kernel returns while programs are loaded into advice for the operator.
 
-use std::{error::Error, io};
+use std::error::Error;
+use std::io;
 
 /// What the operator can do about `error`, by the first error number in its chain of causes.
 pub(super) fn remedy(error: &(dyn Error + 'static)) -> &'static str {
@@ -28,8 +29,10 @@ pub(super) fn remedy(error: &(dyn Error + 'static)) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use aya::programs::ProgramError;
+    use aya::sys::SyscallError;
+
     use super::*;
-    use aya::{programs::ProgramError, sys::SyscallError};
 
     #[test]
     fn the_number_is_found_however_deep_it_is() {

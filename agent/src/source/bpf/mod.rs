@@ -43,6 +43,7 @@ pub use kernel::Kernel;
 pub use load::{Error, Sizes};
 pub use pieces::Pieces;
 pub use plan::{Plan, Request};
+use probe::{ease, probe, shortcomings};
 pub use program::KernelProgram;
 pub use snapshot::{Carried, Snapshot};
 pub use support::{Obstacle, Support};
@@ -50,7 +51,6 @@ pub use switch::RunTimes;
 
 use super::Tier;
 use crate::process::{Coarse, Event};
-use probe::{ease, probe, shortcomings};
 
 /// One item that a drain hands over.
 #[derive(Debug)]

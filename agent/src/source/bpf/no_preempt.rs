@@ -4,9 +4,10 @@
 //! object. A program that disables preemption cannot be preempted by another process whose records the kernel would then
 //! leave out. On kernels without these functions each marker becomes a jump to the next instruction.
 
-use super::btf::Btf;
 use agent_common::FUNCTIONS;
 use aya::programs::ProgramError;
+
+use super::btf::Btf;
 
 /// Kernel: `struct bpf_insn` up to its immediate value: `BPF_JMP | BPF_CALL` of a helper, and of a kernel function
 /// (`BPF_PSEUDO_KFUNC_CALL` in the source register).
@@ -70,7 +71,8 @@ pub(super) fn is_refused(error: &ProgramError) -> bool {
 
 #[cfg(all(test, has_ebpf))]
 mod tests {
-    use super::{super::load::OBJECT, *};
+    use super::super::load::OBJECT;
+    use super::*;
 
     fn count(object: &[u64], instruction: u64) -> usize {
         object.iter().filter(|word| **word == instruction).count()

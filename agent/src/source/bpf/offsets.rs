@@ -1,7 +1,8 @@
 //! Finds the offsets of kernel fields in the kernel's type information, for the layout with which the programs are loaded.
 
-use super::btf::Btf;
 use agent_common::{ABSENT, ARGV_READ, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
+
+use super::btf::Btf;
 
 /// Fields that some kernels are built without. Without such a field a fact is missing, or another field replaces it. Without
 /// any other field a number would be 0 and wrong, so no program with type information is loaded.

@@ -3,19 +3,16 @@
 //! The programs write one generation while the other is empty. To read it, the agent lets the programs write the other one,
 //! waits until every program that may still hold the old one has ended, and then reads and empties the old one.
 
-use super::{
-    Error, Found, events,
-    events::Timed,
-    load::{self, take},
-    map_usage::MapUsage,
-    snapshot::Carried,
-    wire::Wire,
-};
 use agent_common::{COARSE_ENTRIES, CoarseSums, Comm, Identity, NodeTotals, OverflowRecord};
-use aya::{
-    Ebpf,
-    maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap},
-};
+use aya::Ebpf;
+use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
+
+use super::events::Timed;
+use super::load::{self, take};
+use super::map_usage::MapUsage;
+use super::snapshot::Carried;
+use super::wire::Wire;
+use super::{Error, Found, events};
 
 type Generation = HashMap<MapData, Wire<Identity>, Wire<OverflowRecord>>;
 type Sums = PerCpuHashMap<MapData, Wire<Comm>, Wire<CoarseSums>>;

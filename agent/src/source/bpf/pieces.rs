@@ -64,8 +64,9 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use bytemuck::Zeroable as _;
+
+    use super::*;
 
     fn piece(tgid: u32, number: u32) -> ExecRecord {
         let mut record = ExecRecord::zeroed();

@@ -2,7 +2,8 @@
 //!
 //! In: the requested tier and [`Support`]. Out: plans, best first. Trying them is left to the parent module.
 
-use super::{program::KernelProgram, support::Support};
+use super::program::KernelProgram;
+use super::support::Support;
 use crate::source::{ExitHook, Tier};
 
 /// The tier that the operator requested.

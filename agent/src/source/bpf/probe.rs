@@ -3,21 +3,17 @@
 //! In: `/sys/kernel/btf/vmlinux`, tracefs, and the obstacle that the caller knows. Out: [`Support`] and [`Layouts`]. Deciding
 //! what to load is left to `plan`.
 
-use super::{
-    btf,
-    load::{self, Layouts},
-    no_preempt,
-    plan::Request,
-    program::KernelProgram,
-    support::{self, Obstacle, Support},
-    tracepoint,
-};
-use crate::source::Tier;
+use std::fs::File;
+use std::io::{self, Read as _};
+
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
-use std::{
-    fs::File,
-    io::{self, Read as _},
-};
+
+use super::load::{self, Layouts};
+use super::plan::Request;
+use super::program::KernelProgram;
+use super::support::{self, Obstacle, Support};
+use super::{btf, no_preempt, tracepoint};
+use crate::source::Tier;
 
 /// The largest type information that the agent reads: several times that of kernels with everything built in.
 const BTF_BYTES: u64 = 64 << 20;

@@ -4,26 +4,23 @@
 //! In: maps. Out: [`Found`] items, one by one, without storing them where no record went to the hash. Decoding is left to
 //! `events`.
 
-use super::{
-    Found,
-    events::Timed,
-    load::{Error, Sizes, take},
-    map_usage::MapUsage,
-    overflow::{self, Overflow},
-    ring::RecordRing,
-    snapshot::Carried,
-    wire::Wire,
-};
-use crate::{
-    host::boottime_ns,
-    source::{KernelTotals, SourceStatistics},
-};
+use std::io;
+use std::os::fd::OwnedFd;
+
 use agent_common::{Control, NodeTotals};
-use aya::{
-    Ebpf,
-    maps::{Array, MapData},
-};
-use std::{io, os::fd::OwnedFd};
+use aya::Ebpf;
+use aya::maps::{Array, MapData};
+
+use super::Found;
+use super::events::Timed;
+use super::load::{Error, Sizes, take};
+use super::map_usage::MapUsage;
+use super::overflow::{self, Overflow};
+use super::ring::RecordRing;
+use super::snapshot::Carried;
+use super::wire::Wire;
+use crate::host::boottime_ns;
+use crate::source::{KernelTotals, SourceStatistics};
 
 pub(super) struct Records {
     ring: RecordRing,

@@ -4,10 +4,8 @@
 //! program there (preemptible kernels), the record of that process is never written. This happens on Linux 7.2, and hardly
 //! ever if the programs disable preemption (`no_preempt`). The kernel counts these runs since 5.12.
 
-use std::{
-    io,
-    os::fd::{AsRawFd, BorrowedFd},
-};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Kernel: `enum bpf_cmd`.
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;

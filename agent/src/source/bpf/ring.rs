@@ -1,20 +1,16 @@
 //! Reads the ring: records in the order in which the programs reserved room for them.
 
-use super::{
-    events::{self, Timed},
-    load::{self, take},
-    map_usage::MapUsage,
-    pieces::Pieces,
-    snapshot::Carried,
-};
-use aya::{
-    Ebpf,
-    maps::{MapData, RingBuf},
-};
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use aya::Ebpf;
+use aya::maps::{MapData, RingBuf};
+
+use super::events::{self, Timed};
+use super::load::{self, take};
+use super::map_usage::MapUsage;
+use super::pieces::Pieces;
+use super::snapshot::Carried;
 
 /// Bytes of the header before each record in the ring, and the alignment of records.
 const HEAD_BYTES: usize = 8;

@@ -6,29 +6,23 @@
 //! In: groups, processes and comms with their [`Attribution`]. Out: [`RunQueueStatistics`]. Which group has which slot is
 //! left to `slots`.
 
-use super::{
-    Error, Sizes, Support,
-    events::sum,
-    load::take,
-    program::KernelProgram,
-    slots::{Slots, since},
-    wire::Wire,
-};
-use crate::{
-    process::{Attribution, Event, Folds, ProcessId},
-    source::RunQueueStatistics,
-};
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
+
 use agent_common::{
     COMM_BYTES, Comm, RunQueueTotals, RunQueueWaits, SLOT_NOWHERE, SLOT_STAYS, SLOT_UNKNOWN,
 };
-use aya::{
-    Ebpf,
-    maps::{Array, HashMap as KernelMap, MapData, MapError, PerCpuArray},
-};
-use std::{
-    collections::{HashMap, HashSet},
-    num::NonZeroU32,
-};
+use aya::Ebpf;
+use aya::maps::{Array, HashMap as KernelMap, MapData, MapError, PerCpuArray};
+
+use super::events::sum;
+use super::load::take;
+use super::program::KernelProgram;
+use super::slots::{Slots, since};
+use super::wire::Wire;
+use super::{Error, Sizes, Support};
+use crate::process::{Attribution, Event, Folds, ProcessId};
+use crate::source::RunQueueStatistics;
 
 /// Kernel: `BPF_ANY` and `BPF_EXIST`.
 const ANY: u64 = 0;

@@ -5,8 +5,10 @@
 //! switch (both are counted elsewhere), which may hit one child; a fault of the programs hits every child. So up to three
 //! children are tried, and one right figure is enough.
 
-use crate::{process::Event, source::SelfTest};
 use std::io;
+
+use crate::process::Event;
+use crate::source::SelfTest;
 
 /// CPU time that the child uses.
 const WORK_NS: u64 = 3_000_000;

@@ -9,10 +9,12 @@
 //! remembers the values at which it began. Waits that a slot counts, or has counted, for a folded group belong to the heir:
 //! the group into which that one was folded.
 
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use agent_common::{RunQueueWaits, SLOT_UNKNOWN};
+
 use super::events::sum;
 use crate::process::Folds;
-use agent_common::{RunQueueWaits, SLOT_UNKNOWN};
-use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Passes that a slot stays without an owner.
 const REST: u64 = 2;
@@ -162,8 +164,10 @@ pub(super) fn since(now: &RunQueueWaits, before: &RunQueueWaits) -> RunQueueWait
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
     use super::*;
-    use std::{collections::BTreeMap, convert::Infallible};
 
     fn renew(slots: &mut Slots, groups: &[u64], held_ns: u64) {
         let read = |_| -> Result<_, Infallible> {

@@ -3,21 +3,19 @@
 //! In: records of all live tasks, in the order of thread ids; the kernel (`seq_file`) returns up to 32 KiB for each read. Out:
 //! a [`Pass`]. Computing differences and booking them is left to the process table.
 
-use super::visited::{Visited, totals};
-use crate::{
-    process::{
-        Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, State, Switches, ThreadSample,
-    },
-    source::Fact,
-};
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::num::NonZeroU64;
+
 use agent_common::{
     ABSENT, DeadThreadsRecord, Identity, Layout, LeaderRecord, ThreadRecord, Totals, kind,
 };
-use std::{
-    collections::HashMap,
-    io::{self, Read},
-    num::NonZeroU64,
+
+use super::visited::{Visited, totals};
+use crate::process::{
+    Counters, Cpu, Faults, Io, Memory, Pass, ProcessId, Sample, State, Switches, ThreadSample,
 };
+use crate::source::Fact;
 
 /// Maximum bytes that the kernel returns for one read.
 const READ_BYTES: usize = 32 * 1024;
@@ -281,8 +279,9 @@ fn thread_sample(thread: &ThreadRecord, carried: Carried) -> ThreadSample {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::HashSet;
+
+    use super::*;
 
     #[test]
     fn states_are_grouped_as_their_letters() {

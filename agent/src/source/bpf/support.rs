@@ -1,7 +1,9 @@
 //! Facts about this kernel, and the obstacles to using kernel programs.
 
-use super::{btf::Btf, no_preempt, offsets};
 use agent_common::Layout;
+
+use super::btf::Btf;
+use super::{no_preempt, offsets};
 
 /// Why kernel programs cannot work here. Each message says what the operator can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,19 +3,19 @@
 //!
 //! Out: [`RunTimes`]. Combining them with `/proc` is left to `source/switch.rs`.
 
-use super::{
-    Error, Plan, events, load::take, map_usage::MapUsage, snapshot::process_id, wire::Wire,
-};
-use crate::{
-    host::monotonic_ns,
-    process::{ProcessId, Sample, State},
-};
-use agent_common::{Identity, RUN_TIMES_ENTRIES, RunTime, SwitchTotals, Traced, UNCOUNTED};
-use aya::{
-    Ebpf,
-    maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap},
-};
 use std::collections::HashSet;
+
+use agent_common::{Identity, RUN_TIMES_ENTRIES, RunTime, SwitchTotals, Traced, UNCOUNTED};
+use aya::Ebpf;
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
+
+use super::load::take;
+use super::map_usage::MapUsage;
+use super::snapshot::process_id;
+use super::wire::Wire;
+use super::{Error, Plan, events};
+use crate::host::monotonic_ns;
+use crate::process::{ProcessId, Sample, State};
 
 type ById = std::collections::HashMap<ProcessId, u64>;
 

@@ -81,9 +81,10 @@ pub(super) fn totals(thread: &ThreadRecord) -> Totals {
 
 #[cfg(test)]
 mod tests {
+    use agent_common::{DeadThreadsRecord, Layout, kind};
+
     use super::super::{Carried, Snapshot};
     use super::*;
-    use agent_common::{DeadThreadsRecord, Layout, kind};
 
     /// The CPU time that a pass over these records finds for their only process.
     fn runtime_ns(records: &[&[u8]]) -> u64 {

@@ -76,9 +76,10 @@ fn parse_names(mut records: &[u8], seen: &mut impl FnMut(&[u8])) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
     use crate::source::procfs::file::open_root;
-    use std::os::fd::AsFd;
 
     #[test]
     fn only_names_that_are_ids_are_listed() {

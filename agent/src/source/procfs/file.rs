@@ -166,8 +166,9 @@ pub(super) fn size_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::fd::AsFd;
+
+    use super::*;
 
     #[test]
     fn buffer_reads_up_to_the_cap_and_shrinks_again() {

@@ -50,21 +50,21 @@ mod wchan;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use access::ProcAccess;
 pub use appearance::Appearance;
 pub(super) use cgroup::parse_cgroup;
 pub use error::{Error, ErrorCounts};
+use facts::FactReader;
 pub use node::{Away, NodeReading};
+use pass::PassReader;
+use patient::Patient;
+use sampler::Extent;
 pub use sampler::Sampled;
 pub use stat::Stat;
 
 use super::SourceStatistics;
 use crate::host::{Host, monotonic_ns};
 use crate::process::{Arguments, Facts, Memory, Pass, ProcessId, Proportional};
-use access::ProcAccess;
-use facts::FactReader;
-use pass::PassReader;
-use patient::Patient;
-use sampler::Extent;
 
 /// Reads `/proc`. Its buffers are reused from file to file, so each thread needs its own.
 #[derive(Debug)]
@@ -412,9 +412,11 @@ impl Procfs {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::sync::mpsc::channel;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     fn parse_all(bytes: &[u8]) {
         let _ = stat::parse_stat(bytes);

@@ -7,18 +7,14 @@
 //! Reading `status` waits for no lock that a process can hold. It is opened without waiting all the same, because a tree of files
 //! may have a pipe in its place.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    os::fd::{AsRawFd as _, BorrowedFd},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
-use super::{
-    file::Buffer,
-    status::{self, Brief},
-};
+use super::file::Buffer;
+use super::status::{self, Brief};
 
 /// Largest part of `/etc/subuid` and of `/etc/passwd` that is read, bytes; a line that is cut at the end is ignored.
 const CAP: u64 = 1 << 20;
@@ -134,8 +130,9 @@ fn fields_by_line(file: &[u8]) -> Vec<Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::fd::AsFd as _;
+
+    use super::*;
 
     const PASSWD: &[u8] =
         b"root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\nbob:x:1001:1001::/:/bin/sh\n";

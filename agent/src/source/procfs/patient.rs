@@ -7,17 +7,13 @@
 //! of that process is not read again. All waiting between two calls of [`Patient::begin`] takes no longer than [`PASS`] and a
 //! little for each file.
 
-use std::{
-    ffi::CStr,
-    io,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    time::{Duration, Instant},
-};
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
-use super::{
-    file::{self, Buffer},
-    owners::Owners,
-};
+use super::file::{self, Buffer};
+use super::owners::Owners;
 use crate::blocking::{Bound, EACH, Patience, Pool, Replies};
 
 const THREAD: &str = "headcount-read";
@@ -174,8 +170,9 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs::File;
+
+    use super::*;
 
     const NAME: &CStr = c"cmdline";
 

@@ -12,20 +12,15 @@
 //! cases is counted. If the agent can start no thread, it reads no further process. All waiting for readers that are held up
 //! takes no longer than [`PASS`] per pass and a little for each reader.
 
-use std::{
-    os::fd::OwnedFd,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use super::{
-    access::ProcAccess,
-    sampler::{Extent, Sampled, Sampler},
-};
-use crate::{
-    blocking::{Bound, Patience, Pool, Reader, Replies, ThreadState},
-    host::Host,
-};
+use super::access::ProcAccess;
+use super::sampler::{Extent, Sampled, Sampler};
+use crate::blocking::{Bound, Patience, Pool, Reader, Replies, ThreadState};
+use crate::host::Host;
 
 /// Time that all files which do not answer may take in a pass…
 const PASS: Duration = Duration::from_secs(1);

@@ -14,17 +14,17 @@
 
 mod budget;
 
-use super::{procfs::Procfs, statistics::SmapsStatistics};
-use crate::{
-    blocking::{Bound, Pool, Reader, Replies},
-    host::{Host, monotonic_ns, thread_cpu_ns},
-    process::{ProcessId, Reading, Wanted},
-};
+use std::sync::Arc;
+use std::sync::mpsc::TryRecvError;
+use std::time::Duration;
+
 use budget::Budget;
-use std::{
-    sync::{Arc, mpsc::TryRecvError},
-    time::Duration,
-};
+
+use super::procfs::Procfs;
+use super::statistics::SmapsStatistics;
+use crate::blocking::{Bound, Pool, Reader, Replies};
+use crate::host::{Host, monotonic_ns, thread_cpu_ns};
+use crate::process::{ProcessId, Reading, Wanted};
 
 /// Readers that may be held up at a time.
 const HELD_UP: Bound = Bound {
@@ -232,10 +232,15 @@ fn read(procfs: &mut Procfs, wanted: Wanted) -> (Option<Reading>, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::PathBuf;
+    use std::{fs, thread};
+
+    use tempfile::TempDir;
+
     use super::*;
     use crate::process::AccountId;
-    use std::{ffi::CString, fs, os::unix::ffi::OsStrExt as _, path::PathBuf, thread};
-    use tempfile::TempDir;
 
     const BUDGET: Duration = Duration::from_secs(1);
 

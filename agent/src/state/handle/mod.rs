@@ -22,10 +22,9 @@ mod view;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-use tokio::sync::{mpsc, oneshot};
-
 pub(crate) use shared::Shared;
 pub use shown::Shown;
+use tokio::sync::{mpsc, oneshot};
 pub use view::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes};
 
 /// A question to the state thread, with the channel for its answer. If the state thread drops the reply, the request

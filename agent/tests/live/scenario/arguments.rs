@@ -1,8 +1,9 @@
 //! Processes that overwrite their arguments.
 
+use std::{fs, ptr};
+
 use super::number;
 use crate::process;
-use std::{fs, ptr};
 
 /// `COUNT PATTERN FILLER…`: overwrites all arguments with `PATTERN` (`nuls`, or `words`: x and NUL in turn), then as many
 /// forks share them and wait until the input ends. Reports when all are there.

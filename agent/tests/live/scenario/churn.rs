@@ -1,8 +1,9 @@
 //! Processes one after another.
 
+use std::path::Path;
+
 use super::number;
 use crate::process::{self, End};
-use std::path::Path;
 
 /// `COUNT NS CHILD…`: processes of `NS` nanoseconds of CPU, one after another; each runs the program `CHILD`, or is
 /// nothing but forked where none is named. Reports how they ended and what `wait4` says of all of them.

@@ -1,11 +1,12 @@
 //! Many at once.
 
-use super::{number, worker::read_line};
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::number;
+use super::worker::read_line;
 use crate::process;
-use std::{
-    ptr,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
 
 /// `COUNT`: so many threads beside the first one, each under a name of its own. Reports when they are there, and waits for a
 /// line, or the end of its input.

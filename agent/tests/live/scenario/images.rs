@@ -1,8 +1,9 @@
 //! One program after another in one process, and other users' programs.
 
+use std::path::Path;
+
 use super::number;
 use crate::process;
-use std::path::Path;
 
 /// `UID CHILD_UID NS PROGRAM`: becomes the user `UID`, and forks a child that becomes `CHILD_UID` (`-`: neither), uses `NS`
 /// nanoseconds of CPU and then runs `PROGRAM` as a worker. Reports what the child has used by then.

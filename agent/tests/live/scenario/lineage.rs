@@ -1,8 +1,11 @@
 //! Ways to have children.
 
-use super::{number, worker::read_line};
+use std::path::Path;
+use std::process::Command;
+
+use super::number;
+use super::worker::read_line;
 use crate::process;
-use std::{path::Path, process::Command};
 
 /// `COUNT`: children that share this process's memory and end at once.
 pub(super) fn vfork(arguments: &[String]) {

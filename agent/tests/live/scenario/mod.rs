@@ -9,7 +9,9 @@ mod stuck;
 mod threads;
 mod worker;
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, process::ExitCode};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::process::ExitCode;
 
 /// In the environment: the scenario of a program that has no arguments.
 const SCENARIO: &str = "HEADCOUNT_SCENARIO";

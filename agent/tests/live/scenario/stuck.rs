@@ -1,15 +1,15 @@
 //! A process that does not come to the end of its exec: the kernel closes its files then, and the server of one of them, a
 //! FUSE file system in user space, does not answer. Meanwhile nobody may read the process's `io`.
 
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::ptr;
+
 use crate::process;
-use std::{
-    ffi::CString,
-    fs::File,
-    io::{Read as _, Write as _},
-    os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
-    path::Path,
-    ptr,
-};
 
 const DEVICE: &str = "/dev/fuse";
 

@@ -1,12 +1,13 @@
 //! Processes whose first thread is not their last, or not the one that acts.
 
-use super::{number, worker::read_line};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::number;
+use super::worker::read_line;
 use crate::process;
-use std::{
-    path::Path,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
 
 /// `NS LAST [hold]`: the first thread ends; another then uses `NS` nanoseconds of CPU, and ends the process by `exit`
 /// or, itself the last, by `thread`. `hold`: in the middle it reports, and waits for a line.

@@ -1,14 +1,13 @@
 //! A process that does what it is told.
 
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
 use super::number;
 use crate::process;
-use std::{
-    fs::File,
-    hint::black_box,
-    io::{Read as _, Write as _},
-    os::unix::fs::FileExt as _,
-    path::Path,
-};
 
 /// Reads commands from its standard input, a line each, and reports its CPU time after each. Ends with its input.
 pub(super) fn worker(_: &[String]) {

@@ -1,14 +1,12 @@
 //! Arguments of any length, and what decides a group stands behind all others.
 
-use crate::{
-    agent::Agent,
-    group::Lives,
-    guest::is_locked_down,
-    procfs::value,
-    program::{Program, Running},
-    runner::table,
-    tier::{ALL, TYPED, Tier},
-};
+use crate::agent::Agent;
+use crate::group::Lives;
+use crate::guest::is_locked_down;
+use crate::procfs::value;
+use crate::program::{Program, Running};
+use crate::runner::table;
+use crate::tier::{ALL, TYPED, Tier};
 
 table![
     short_lived_programs_with_long_arguments_land_in_their_group for TYPED,

@@ -1,17 +1,14 @@
 //! Control groups of processes that nobody saw alive.
 
-use crate::{
-    agent::Agent,
-    group::Lives,
-    process,
-    program::Program,
-    runner::table,
-    tier::{EXACT, ITERATOR, Tier},
-};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::agent::Agent;
+use crate::group::Lives;
+use crate::process;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{EXACT, ITERATOR, Tier};
 
 table![
     whoever_lives_there_tells_of_the_short_lived for &[&ITERATOR],

@@ -1,14 +1,12 @@
 //! Processes that live shorter than any scrape interval: each counted, and its CPU time in full.
 
 use super::{border_ns, sum_within, within};
-use crate::{
-    agent::Agent,
-    group::Lives,
-    guest::scaled,
-    program::Program,
-    runner::table,
-    tier::{EXACT, ITERATOR, PROCFS, Tier},
-};
+use crate::agent::Agent;
+use crate::group::Lives;
+use crate::guest::scaled;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{EXACT, ITERATOR, PROCFS, Tier};
 
 table![
     short_processes for EXACT,

@@ -1,13 +1,13 @@
 //! The agent may open no more files, or only few, from a moment in its life on.
 
+use std::mem::replace;
+use std::{fs, thread};
+
 use super::{have_ended, lives_on};
-use crate::{
-    agent::Agent,
-    program::Program,
-    runner::table,
-    tier::{ALL, Tier},
-};
-use std::{fs, mem::replace, thread};
+use crate::agent::Agent;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{ALL, Tier};
 
 table![
     none_is_left_for_a_while for ALL,

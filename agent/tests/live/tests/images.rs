@@ -1,13 +1,11 @@
 //! Programs one after another in one process, and what does not make a new one.
 
 use super::{alive_within, sum_within, up_to_exec, within};
-use crate::{
-    agent::Agent,
-    group::Lives,
-    program::Program,
-    runner::table,
-    tier::{EXACT, Tier},
-};
+use crate::agent::Agent;
+use crate::group::Lives;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{EXACT, Tier};
 
 table![
     each_image_gets_its_share for EXACT,

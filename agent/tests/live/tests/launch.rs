@@ -1,15 +1,15 @@
 //! Who pays for what a process uses before an exec, where the exec makes it another user's, and where many follow one another.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::{between, border_ns, sum_within, unseen_ns, up_to_exec};
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    group::Group,
-    program::Program,
-    runner::table,
-    tier::{ALL, EXACT, Tier},
-};
-use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::group::Group;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{ALL, EXACT, Tier};
 
 table![
     set_user_id_program_is_not_billed_for_its_launch for ALL,

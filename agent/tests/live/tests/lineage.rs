@@ -1,14 +1,12 @@
 //! Who is whose child, in every way there is: each counted once, in the right group.
 
 use super::{sum_within, unwaited_within, within};
-use crate::{
-    agent::Agent,
-    group::Lives,
-    guest::scaled,
-    program::Program,
-    runner::table,
-    tier::{EXACT, Tier},
-};
+use crate::agent::Agent;
+use crate::group::Lives;
+use crate::guest::scaled;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{EXACT, Tier};
 
 table![
     vfork for EXACT,

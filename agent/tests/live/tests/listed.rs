@@ -1,11 +1,11 @@
 //! Each process that `/proc` lists is in its group, also one that the kernel hides from kernel programs.
 
-use crate::{
-    agent::Agent,
-    runner::table,
-    tier::{ALL, ITERATOR, Tier},
-};
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::agent::Agent;
+use crate::runner::table;
+use crate::tier::{ALL, ITERATOR, Tier};
 
 table![
     processes_older_than_the_agent_are_all_in_their_groups for ALL,

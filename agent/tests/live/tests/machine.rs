@@ -1,17 +1,18 @@
 //! What happens to a whole machine, so to an emulated one only: its clock is set, and a CPU goes and comes back. Counting
 //! notices neither.
 
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
 use super::{between, rise, sum_within, within};
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    group::Lives,
-    process,
-    program::{Program, Report, Running},
-    runner::table,
-    tier::{EXACT, PROCFS, Tier},
-};
-use std::{fs, path::Path, time::Duration};
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::group::Lives;
+use crate::process;
+use crate::program::{Program, Report, Running};
+use crate::runner::table;
+use crate::tier::{EXACT, PROCFS, Tier};
 
 table![
     the_clock_is_set for EXACT,

@@ -1,17 +1,18 @@
 //! What a process holds by its share, and killed for want of memory; and how much of it the agent itself wants.
 
-use crate::{
-    agent::Agent,
-    group::Lives,
-    guest::{is_unprivileged, scaled},
-    limited::{Limited, MEMORY},
-    process,
-    procfs::value,
-    program::Program,
-    runner::table,
-    tier::{ALL, ITERATOR, PROCFS, TYPED, Tier},
-};
-use std::{fs, net::TcpStream, os::unix::process::ExitStatusExt as _};
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
+
+use crate::agent::Agent;
+use crate::group::Lives;
+use crate::guest::{is_unprivileged, scaled};
+use crate::limited::{Limited, MEMORY};
+use crate::process;
+use crate::procfs::value;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{ALL, ITERATOR, PROCFS, TYPED, Tier};
 
 table![
     a_busy_node_fits_into_little_memory for &[&ITERATOR, &PROCFS],

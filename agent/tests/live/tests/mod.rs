@@ -24,16 +24,13 @@ mod stopped;
 mod stuck;
 mod threads;
 
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    group::{Group, Lives},
-    guest,
-    runner::Test,
-    tier::{
-        LAST_SWITCH_NS, TICK_NS, Tier, UNWAITED_END_NS, border_ns, left_out_by_free,
-        unwaited_end_ns,
-    },
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::group::{Group, Lives};
+use crate::guest;
+use crate::runner::Test;
+use crate::tier::{
+    LAST_SWITCH_NS, TICK_NS, Tier, UNWAITED_END_NS, border_ns, left_out_by_free, unwaited_end_ns,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = Test> {

@@ -1,16 +1,18 @@
 //! Names that are many, or meant to harm. Every scrape is parsed strictly, so a broken exposition fails by itself.
 
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    group::Lives,
-    guest::{is_locked_down, scaled},
-    process,
-    program::{self, Program, Report, Running},
-    runner::table,
-    tier::{ALL, EXACT, ITERATOR, TYPED, Tier},
-};
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, os::unix::fs::symlink, path::PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::group::Lives;
+use crate::guest::{is_locked_down, scaled};
+use crate::process;
+use crate::program::{self, Program, Report, Running};
+use crate::runner::table;
+use crate::tier::{ALL, EXACT, ITERATOR, TYPED, Tier};
 
 table![
     hostile_comm for ALL,

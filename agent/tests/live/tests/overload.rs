@@ -1,18 +1,17 @@
 //! More than a machine is meant for: a crowd of threads, a fork bomb, an agent that is stopped until nothing fits any more.
 //! The agent answers, keeps its size, counts or says what it could not count, and is well again afterwards.
 
-use super::{pressure::all_is_known, rise, within};
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    group::Lives,
-    guest::{is_here, scaled},
-    limited::{Limited, PIDS},
-    procfs::anonymous_bytes,
-    program::{Program, Running},
-    runner::table,
-    tier::{EXACT, ITERATOR, PROCFS, SWITCH, TYPED, Tier},
-};
+use super::pressure::all_is_known;
+use super::{rise, within};
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::group::Lives;
+use crate::guest::{is_here, scaled};
+use crate::limited::{Limited, PIDS};
+use crate::procfs::anonymous_bytes;
+use crate::program::{Program, Running};
+use crate::runner::table;
+use crate::tier::{EXACT, ITERATOR, PROCFS, SWITCH, TYPED, Tier};
 
 table![
     twenty_thousand_threads for &[&ITERATOR, &SWITCH, &PROCFS],

@@ -1,20 +1,18 @@
 //! More happens than the agent can take in: totals stay exact as long as there is room anywhere in the kernel, and then
 //! what cannot be told any more is counted as lost, and nothing is credited twice.
 
-use super::{between, unconfirmed, within};
-use crate::{
-    agent::Agent,
-    balance,
-    exposition::Samples,
-    group::Lives,
-    guest::{is_here, scaled},
-    process::{self, End},
-    procfs,
-    program::{Program, Running},
-    runner::table,
-    tier::{EXACT, LAST_SWITCH_NS, TYPED, Tier, left_out_by_free},
-};
 use std::time::{Duration, Instant};
+
+use super::{between, unconfirmed, within};
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::group::Lives;
+use crate::guest::{is_here, scaled};
+use crate::process::{self, End};
+use crate::program::{Program, Running};
+use crate::runner::table;
+use crate::tier::{EXACT, LAST_SWITCH_NS, TYPED, Tier, left_out_by_free};
+use crate::{balance, procfs};
 
 table![
     stopped_under_churn_by_fork for TYPED,

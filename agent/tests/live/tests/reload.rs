@@ -1,16 +1,14 @@
 //! Another configuration while processes come and go: nothing is lost, and nothing is counted twice.
 
 use super::{alive_within, between, rise, sum_within};
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    group::{Group, Lives},
-    guest::scaled,
-    process::End,
-    program::Program,
-    runner::table,
-    tier::{ITERATOR, PROCFS, SWITCH, TYPED, Tier},
-};
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::group::{Group, Lives};
+use crate::guest::scaled;
+use crate::process::End;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{ITERATOR, PROCFS, SWITCH, TYPED, Tier};
 
 table![
     reload_under_churn for TYPED,

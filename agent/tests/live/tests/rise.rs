@@ -1,14 +1,13 @@
 //! Counters only rise.
 
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    guest::is_here,
-    program::Program,
-    runner::table,
-    tier::{ITERATOR, TRACED, Tier},
-};
 use std::time::{Duration, Instant};
+
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::guest::is_here;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{ITERATOR, TRACED, Tier};
 
 table![counters_never_fall for &[&ITERATOR, &TRACED]];
 

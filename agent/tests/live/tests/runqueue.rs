@@ -1,14 +1,13 @@
 //! Run-queue latency: what the scheduler says of a thread is what its group shows.
 
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    guest::scaled,
-    program::{Program, Running},
-    runner::table,
-    tier::{PROCFS, TYPED, Tier},
-};
 use std::fs;
+
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::guest::scaled;
+use crate::program::{Program, Running};
+use crate::runner::table;
+use crate::tier::{PROCFS, TYPED, Tier};
 
 table![
     two_hogs_on_one_cpu_wait_for_each_other for TYPED,

@@ -1,16 +1,17 @@
 //! What the agent takes from itself, seen from outside; and what each set of capabilities is good for.
 
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    guest::is_here,
-    program::{self, Program},
-    rights::Rights,
-    runner::table,
-    tier::{ALL, ITERATOR, PROCFS, Tier},
-};
+use std::fs;
+use std::path::Path;
+
 use rustix::thread::CapabilitySet;
-use std::{fs, path::Path};
+
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::guest::is_here;
+use crate::program::{self, Program};
+use crate::rights::Rights;
+use crate::runner::table;
+use crate::tier::{ALL, ITERATOR, PROCFS, Tier};
 
 table![
     each_thread_keeps_only_what_it_needs for ALL,

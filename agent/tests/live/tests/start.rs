@@ -1,17 +1,15 @@
 //! An agent's own beginning and end.
 
 use super::between;
-use crate::{
-    agent::Agent,
-    group::Lives,
-    guest,
-    kernel_objects::{self, Objects},
-    program::Program,
-    rights::Rights,
-    runner::table,
-    surroundings::{Surroundings, Tracefs, Types},
-    tier::{ALL, EXACT, ITERATOR, TRACED, Tier, border_ns},
-};
+use crate::agent::Agent;
+use crate::group::Lives;
+use crate::guest;
+use crate::kernel_objects::{self, Objects};
+use crate::program::Program;
+use crate::rights::Rights;
+use crate::runner::table;
+use crate::surroundings::{Surroundings, Tracefs, Types};
+use crate::tier::{ALL, EXACT, ITERATOR, TRACED, Tier, border_ns};
 
 table![
     the_best_tier_that_works_is_chosen,

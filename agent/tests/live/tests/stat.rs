@@ -2,16 +2,14 @@
 //! before and one after the scrape. All of it happens on the last CPU, which has no tick on a machine for that (`nohz_full=`).
 
 use super::{between, within};
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    guest::scaled,
-    process::Pinned,
-    procfs::{Reading, thread_ticks},
-    program::{self, Program, Running},
-    runner::table,
-    tier::{ALL, TICK_NS, TYPED, Tier},
-};
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::guest::scaled;
+use crate::process::Pinned;
+use crate::procfs::{Reading, thread_ticks};
+use crate::program::{self, Program, Running};
+use crate::runner::table;
+use crate::tier::{ALL, TICK_NS, TYPED, Tier};
 
 table![
     shows_what_proc_shows for ALL,

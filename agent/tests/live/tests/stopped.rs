@@ -1,17 +1,14 @@
 //! The agent does nothing for a minute, as by SIGSTOP or in a frozen control group.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::{have_ended, lives_on};
-use crate::{
-    agent::Agent,
-    process,
-    program::Program,
-    runner::table,
-    tier::{ALL, ITERATOR, Tier},
-};
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use crate::agent::Agent;
+use crate::process;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{ALL, ITERATOR, Tier};
 
 table![
     a_minute_long for &[&ITERATOR],

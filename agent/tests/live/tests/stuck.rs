@@ -1,14 +1,14 @@
 //! A process of which the kernel lets nobody read a file.
 
+use std::time::Duration;
+use std::{fs, thread};
+
 use super::between;
-use crate::{
-    agent::Agent,
-    group::Lives,
-    program::Program,
-    runner::table,
-    tier::{ALL, EXACT, Tier},
-};
-use std::{fs, thread, time::Duration};
+use crate::agent::Agent;
+use crate::group::Lives;
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{ALL, EXACT, Tier};
 
 table![
     exec_that_does_not_end_delays_no_scrape for ALL,

@@ -1,16 +1,15 @@
 //! Processes whose first thread is not their last, or not the one that acts: each counted once, in full.
 
-use super::{up_to_exec, within};
-use crate::{
-    agent::Agent,
-    exposition::Samples,
-    group::Lives,
-    guest::{self, scaled},
-    program::Program,
-    runner::table,
-    tier::{ALL, EXACT, ITERATOR, TICK_NS, Tier},
-};
 use std::collections::BTreeMap;
+
+use super::{up_to_exec, within};
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::group::Lives;
+use crate::guest::{self, scaled};
+use crate::program::Program;
+use crate::runner::table;
+use crate::tier::{ALL, EXACT, ITERATOR, TICK_NS, Tier};
 
 table![
     leader_ends_first for EXACT,

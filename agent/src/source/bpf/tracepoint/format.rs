@@ -42,8 +42,9 @@ fn called(declaration: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const FORMAT: &str = "name: x\nID: 1\nformat:\n\
         \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n\n\

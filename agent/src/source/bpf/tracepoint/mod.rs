@@ -2,14 +2,14 @@
 
 mod format;
 
-use super::support::Obstacle;
+use std::collections::HashMap;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
 use agent_common::{ABSENT, TraceFields};
 use format::parse_field;
-use std::{
-    collections::HashMap,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+
+use super::support::Obstacle;
 
 /// Where tracefs is mounted; the first one is where systemd mounts it. aya looks at the same two places.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];

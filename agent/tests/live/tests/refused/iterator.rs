@@ -1,20 +1,17 @@
 //! The iterator cannot be opened: from the start, or for a while.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
 use super::{NEEDED, exit_hook, goes_on, judging, text};
-use crate::{
-    agent::Agent,
-    bpf_calls::{Call, Verdict},
-    group::Lives,
-    program::Program,
-    runner::table,
-    surroundings::Surroundings,
-    tests::{alive_within, within},
-    tier::{ITERATOR, SWITCH, Tier},
-};
-use std::sync::{
-    Arc,
-    atomic::{AtomicI32, Ordering},
-};
+use crate::agent::Agent;
+use crate::bpf_calls::{Call, Verdict};
+use crate::group::Lives;
+use crate::program::Program;
+use crate::runner::table;
+use crate::surroundings::Surroundings;
+use crate::tests::{alive_within, within};
+use crate::tier::{ITERATOR, SWITCH, Tier};
 
 table![
     from_the_start for NEEDED,

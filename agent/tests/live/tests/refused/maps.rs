@@ -1,21 +1,18 @@
 //! A map is not made, or smaller than it was asked for. Which maps there are, the agent shows: it makes all of them in each
 //! tier.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
 use super::{NEEDED, counts, ends, error, goes_on, judging, judging_in, text};
-use crate::{
-    agent::Agent,
-    bpf_calls::{Call, Verdict},
-    guest::scaled,
-    program::Program,
-    runner::table,
-    surroundings::Surroundings,
-    tests::pressure::{all_is_known, nothing_twice},
-    tier::{EXACT, ITERATOR, PROCFS, Tier},
-};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
-};
+use crate::agent::Agent;
+use crate::bpf_calls::{Call, Verdict};
+use crate::guest::scaled;
+use crate::program::Program;
+use crate::runner::table;
+use crate::surroundings::Surroundings;
+use crate::tests::pressure::{all_is_known, nothing_twice};
+use crate::tier::{EXACT, ITERATOR, PROCFS, Tier};
 
 /// The least that a ring may have.
 const PAGE: u32 = 4096;

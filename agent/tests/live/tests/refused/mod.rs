@@ -6,16 +6,15 @@ pub(super) mod maps;
 pub(super) mod programs;
 pub(super) mod types;
 
-use super::{between, within};
-use crate::{
-    agent::Agent,
-    bpf_calls::{Call, Judge, Verdict},
-    group::Lives,
-    program::Program as Scenario,
-    surroundings::Surroundings,
-    tier::{ITERATOR, Tier},
-};
 use std::io::Error;
+
+use super::{between, within};
+use crate::agent::Agent;
+use crate::bpf_calls::{Call, Judge, Verdict};
+use crate::group::Lives;
+use crate::program::Program as Scenario;
+use crate::surroundings::Surroundings;
+use crate::tier::{ITERATOR, Tier};
 
 /// What refuses or hides something takes it from this tier.
 const NEEDED: &[&Tier] = &[&ITERATOR];

@@ -1,18 +1,15 @@
 //! One program is not loaded, or not attached; or no program at all.
 
+use headcount::source::bpf::{KernelProgram, Plan};
+use headcount::source::{self, ExitHook};
+
 use super::{NEEDED, Way, counts, ends, error, exit_hook, goes_on, judging, judging_in, text};
-use crate::{
-    agent::Agent,
-    bpf_calls::{Call, Verdict},
-    guest::{is_locked_down, is_without_ftrace},
-    runner::table,
-    surroundings::{Surroundings, Tracefs},
-    tier::{EXACT, ITERATOR, PROCFS, SWITCH, TRACED, Tier},
-};
-use headcount::source::{
-    self, ExitHook,
-    bpf::{KernelProgram, Plan},
-};
+use crate::agent::Agent;
+use crate::bpf_calls::{Call, Verdict};
+use crate::guest::{is_locked_down, is_without_ftrace};
+use crate::runner::table;
+use crate::surroundings::{Surroundings, Tracefs};
+use crate::tier::{EXACT, ITERATOR, PROCFS, SWITCH, TRACED, Tier};
 
 table![
     each_is_not_loaded for NEEDED,

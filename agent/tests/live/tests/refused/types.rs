@@ -1,18 +1,16 @@
 //! The kernel's type information is damaged, another machine's, or without what the agent looks for.
 
-use super::{NEEDED, ends, exit_hook, goes_on};
-use crate::{
-    agent::Agent,
-    runner::table,
-    surroundings::{self, BTF, Surroundings},
-    tier::{ITERATOR, PROCFS, SWITCH, Tier},
-};
-use std::{
-    fs::{self, File},
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
 use tempfile::TempDir;
+
+use super::{NEEDED, ends, exit_hook, goes_on};
+use crate::agent::Agent;
+use crate::runner::table;
+use crate::surroundings::{self, BTF, Surroundings};
+use crate::tier::{ITERATOR, PROCFS, SWITCH, Tier};
 
 table![
     damaged_or_foreign for NEEDED,

@@ -12,15 +12,15 @@ use agent_common::{
     OverflowRecord, RSS_PLAIN, ThreadRecord, kind,
 };
 use arbitrary::{Arbitrary, Unstructured};
+pub(crate) use history::history;
 
 use super::btf::Btf;
 use super::snapshot::{Carried, Snapshot};
-use super::{Pieces, events, support::Support};
+use super::support::Support;
+use super::{Pieces, events};
 use crate::process::sums::Sums;
 use crate::process::{Counters, Event, Pass, ProcessId, Table};
 use crate::source::{NamesById, UserNames};
-
-pub(crate) use history::history;
 
 const PAGE_BYTES: u64 = 4096;
 
