@@ -1,7 +1,7 @@
 //! What the packages say of the command line: the manual page and the completions of three shells.
 //!
-//! In: a folder and a date. Out: `headcount.1`, `headcount.bash`, `_headcount` and `headcount.fish` in it, made of the flags as the agent
-//! itself parses them and of the text of `-man`. An example and no command, so that the agent carries nothing of it.
+//! In: a folder and a date. Out: `headcount.1`, `headcount.bash`, `_headcount` and `headcount.fish` in it, made of the flags as
+//! the agent itself parses them and of the text of `-man`. An example and no command, so that the agent carries nothing of it.
 #![allow(clippy::print_stderr, reason = "for a person at a terminal")]
 
 use std::io;

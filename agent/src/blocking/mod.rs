@@ -1,10 +1,10 @@
 //! Threads for work that may block for ever: reading files that another process can withhold.
 //!
-//! Some files of `/proc` wait for a lock that their process can hold for as long as it likes: `cmdline` and `smaps` for the lock of
-//! its address space, `io` and on newer kernels `stat`, `wchan` and `cwd` for the lock of an exec. The kernel holds these locks
-//! while it waits for a file of the process. If the server of that file (NFS, FUSE) is dead, it waits for ever. Any user can
-//! run such a server without privilege. No call takes a read back that has begun. So the agent does such reads on threads that
-//! it can leave behind.
+//! Some files of `/proc` wait for a lock that their process can hold for as long as it likes: `cmdline` and `smaps` for the lock
+//! of its address space, `io` and on newer kernels `stat`, `wchan` and `cwd` for the lock of an exec. The kernel holds these
+//! locks while it waits for a file of the process. If the server of that file (NFS, FUSE) is dead, it waits for ever. Any user
+//! can run such a server without privilege. No call takes a read back that has begun. So the agent does such reads on threads
+//! that it can leave behind.
 //!
 //! ```text
 //! caller:  reader, ask --------------> wait, replies ---> keep: the next request goes to the same thread
@@ -154,8 +154,8 @@ impl<Q: Send + 'static, A: Send + 'static> Reader<Q, A> {
         let _ = self.requests.send(request);
     }
 
-    /// Waits until the request is worked off, however long that takes, unless two looks in a row, `look` apart, find the reader in
-    /// the same sleep.
+    /// Waits until the request is worked off, however long that takes, unless two looks in a row, `look` apart, find the reader
+    /// in the same sleep.
     ///
     /// # Errors
     /// A timeout if the reader is held up; otherwise the thread has panicked.

@@ -29,8 +29,8 @@ pub(super) struct Tombstone {
 /// Tombstones by identity, with the order in which they were added.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    /// Numbers in the order of burial. The tombstones themselves are in `order`: a hash table of them would have twice as many places
-    /// as the queue, and would double once more when removals have used up its empty places.
+    /// Numbers in the order of burial. The tombstones themselves are in `order`: a hash table of them would have twice as many
+    /// places as the queue, and would double once more when removals have used up its empty places.
     by_id: Map<ProcessId, u64>,
     /// In the order of burial; `None`: the tombstone was removed before its turn.
     order: VecDeque<Option<(ProcessId, Tombstone)>>,

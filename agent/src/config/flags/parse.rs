@@ -1,7 +1,7 @@
 //! Parses the words of a command line by the flags that a type declares: those of a run and those of each command.
 //!
-//! In: the words, and a type that derives clap's `Parser`. Out: a value of the type, or a [`FlagError`]. [`crate::go::flag`] rewrites
-//! Go's spellings for clap.
+//! In: the words, and a type that derives clap's `Parser`. Out: a value of the type, or a [`FlagError`]. [`crate::go::flag`]
+//! rewrites Go's spellings for clap.
 
 use std::ffi::OsString;
 

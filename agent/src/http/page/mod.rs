@@ -4,8 +4,8 @@
 //!   belong to it.
 //! * `/api/groups`: [`Overview`] as JSON. Each request takes a look at all processes; requests at the same time share
 //!   it.
-//! * `/api/processes?group=<id>`: [`Processes`](crate::state::handle::Processes) as JSON, as the last look saw them. 404 if the group does not exist
-//!   (any more), 400 for an id that is not a number.
+//! * `/api/processes?group=<id>`: [`Processes`](crate::state::handle::Processes) as JSON, as the last look saw them. 404 if the
+//!   group does not exist (any more), 400 for an id that is not a number.
 //!
 //! A request for data must name this machine; [`super::Hosts`] checks that.
 //!

@@ -83,7 +83,8 @@ pub(super) fn keep_piece(bytes: &[u8], pieces: &mut Pieces) -> bool {
     false
 }
 
-/// Converts one record of the ring. `pieces`: further arguments of execs, from the records before. `None` if its kind is unknown or it is too short; the caller counts it as lost.
+/// Converts one record of the ring. `pieces`: further arguments of execs, from the records before. `None` if its kind is unknown
+/// or it is too short; the caller counts it as lost.
 pub fn from_ring(bytes: &[u8], carried: Carried, pieces: &mut Pieces) -> Option<Timed> {
     let first = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
     match first {

@@ -27,7 +27,6 @@ mod probe;
 mod program;
 mod records;
 mod recursion_misses;
-mod ring;
 mod runqueue;
 mod self_test;
 mod slots;

@@ -3,9 +3,9 @@
 //! `cmdline` waits for the lock of the process's mappings, which a process that is stuck in a page fault may hold for ever
 //! (process-exporter #309). `stat`, `wchan` and `cwd`, on newer kernels, wait for the lock that an exec of the process holds.
 //!
-//! In come a directory, a name in it and a cap; out go bytes, or [`io::ErrorKind::TimedOut`]. While a reader is held up, that file
-//! of that process is not read again. All waiting between two calls of [`Patient::begin`] takes no longer than [`PASS`] and a
-//! little for each file.
+//! In come a directory, a name in it and a cap; out go bytes, or [`io::ErrorKind::TimedOut`]. While a reader is held up, that
+//! file of that process is not read again. All waiting between two calls of [`Patient::begin`] takes no longer than [`PASS`] and
+//! a little for each file.
 
 use std::ffi::CStr;
 use std::io;

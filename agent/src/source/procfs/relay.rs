@@ -8,9 +8,9 @@
 //! first one waits for `stat`, or the second one is held up, too, the process is skipped. While a reader is held up, the passes
 //! read its process no further than that.
 //!
-//! At the bound, `io` of further processes of this user is not read, and if `stat` was seen to block, nothing of them; each of these
-//! cases is counted. If the agent can start no thread, it reads no further process. All waiting for readers that are held up
-//! takes no longer than [`PASS`] per pass and a little for each reader.
+//! At the bound, `io` of further processes of this user is not read, and if `stat` was seen to block, nothing of them; each of
+//! these cases is counted. If the agent can start no thread, it reads no further process. All waiting for readers that are held
+//! up takes no longer than [`PASS`] per pass and a little for each reader.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

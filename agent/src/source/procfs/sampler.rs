@@ -67,8 +67,8 @@ pub(super) struct Sampler {
     with_threads: bool,
     /// Whether a file of the current process could not be read without which the others can be shown.
     is_partial: bool,
-    /// Shows the thread that waits for this reader how far it has come: its steps are the processes and threads that it has begun,
-    /// and it is marked once it has read `stat` of the process.
+    /// Shows the thread that waits for this reader how far it has come: its steps are the processes and threads that it has
+    /// begun, and it is marked once it has read `stat` of the process.
     progress: Arc<ThreadState>,
 }
 

@@ -8,9 +8,9 @@
 //! no thread waits for a reader: a pass takes the readings made so far and leaves a list of wanted processes.
 //!
 //! Each scrape allows a budget of CPU time ([`Budget`]); scrapes that come more than once a second share one budget for five
-//! seconds. A reading cannot be interrupted; the time that it uses beyond its budget is taken from later budgets. One reader works
-//! at a time. A reader that is held up is replaced, up to eight of them, of which the processes of one user may hold up two.
-//! Further processes of this user are not read; each is counted, and the age of the readings shows it.
+//! seconds. A reading cannot be interrupted; the time that it uses beyond its budget is taken from later budgets. One reader
+//! works at a time. A reader that is held up is replaced, up to eight of them, of which the processes of one user may hold up
+//! two. Further processes of this user are not read; each is counted, and the age of the readings shows it.
 
 mod budget;
 
@@ -34,8 +34,8 @@ const HELD_UP: Bound = Bound {
 };
 /// A reader counts as held up if it sleeps at a look, and was asked this long ago, nanoseconds.
 ///
-/// The time does not depend on load, because a reader that waits for a CPU does not sleep. Two looks in the same sleep would not do
-/// here: nothing waits between two looks, and two passes may follow each other at once. Nor would they find a process that
+/// The time does not depend on load, because a reader that waits for a CPU does not sleep. Two looks in the same sleep would not
+/// do here: nothing waits between two looks, and two passes may follow each other at once. Nor would they find a process that
 /// takes and frees its lock again and again, which would keep the only reader for hours.
 const HELD_UP_NS: u64 = 1_000_000_000;
 

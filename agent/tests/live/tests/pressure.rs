@@ -209,9 +209,19 @@ fn lost_time_closes_the_books(tier: &'static Tier) {
         }
         await_final_records();
     });
-    agent.await_that(|samples| match lost(samples) - lost(&before) {
-        1.9.. => Ok(()),
-        lost => Err(format!("{lost} s are lost")),
+    // On the kernel of a sandbox no program may run at the end of a worker: it ends unconfirmed, after 60 s, and its time is in no
+    // record at all. One of the four is left.
+    let unconfirmed = |samples: &Samples| samples.the("headcount_processes_unconfirmed_total", &[]);
+    agent.await_that(|samples| {
+        let left_out = match is_here() {
+            true => 0.0,
+            false => (unconfirmed(samples) - unconfirmed(&before)).min(3.0),
+        };
+        let lost = lost(samples) - lost(&before);
+        match lost >= 1.9 - 0.5 * left_out {
+            true => Ok(()),
+            false => Err(format!("{lost} s are lost")),
+        }
     });
     // The records that waited are booked from the second scrape on. In emulation the tolerance is wider than two seconds.
     if !is_here() {
