@@ -209,8 +209,8 @@ fn without_a_function(_: &'static Tier) {
     }
 }
 
-/// The programs are loaded without what keeps the CPU for them. Kernels before 6.14 have nothing that does: one more function of a
-/// name that nobody looks for changes nothing.
+/// The programs are loaded without the functions that disable preemption. On kernels before 6.14, which have none, the test
+/// renames a function that the agent does not use, and nothing changes.
 fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
     let mut raw = of_this_kernel();
     let keeps = b"\0bpf_local_irq_save\0";
