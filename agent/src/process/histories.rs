@@ -33,7 +33,7 @@ enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// In a final record, with the same fate as the exit record.
-    Told,
+    Reported,
     /// Not at all: the kernel leaves them out.
     LeftOut,
     /// In a sum by comm: ring and overflow hash are full.
@@ -65,7 +65,7 @@ fn step(ends: usize) -> impl Strategy<Value = Step> {
 
 /// `ends`: the number of variants of [`End`] to choose from, the first ones.
 fn end(ends: usize) -> impl Strategy<Value = End> + Clone {
-    prop::sample::select([End::Told, End::LeftOut, End::Summed][..ends].to_vec())
+    prop::sample::select([End::Reported, End::LeftOut, End::Summed][..ends].to_vec())
 }
 
 fn fate(may_lose: bool) -> impl Strategy<Value = Fate> {
@@ -87,7 +87,7 @@ struct Node {
     exits: u64,
     late: Vec<Event>,
     /// Use beyond the exit record, of processes whose final totals were left out.
-    untold_ns: u64,
+    unreported_ns: u64,
     /// Sums by comm that wait to be read, and sums that were booked.
     summed_ns: Option<u64>,
     coarse_ns: u64,
@@ -121,7 +121,7 @@ impl Node {
             execs: 0,
             exits: 0,
             late: Vec::new(),
-            untold_ns: 0,
+            unreported_ns: 0,
             summed_ns: None,
             coarse_ns: 0,
             pass_started_ns: 0,
@@ -204,19 +204,19 @@ impl Node {
         }
         let (id, used) = self.live.remove(at);
         self.exits += 1;
-        let told = used - used / 8;
+        let at_exit = used - used / 8;
         self.tell(
             Event::Exited {
                 id,
-                counters: counters(told),
+                counters: counters(at_exit),
                 status: ExitStatus::Success,
                 oom_killed: false,
             },
             fate,
         );
         match end {
-            End::Told => self.tell(released(id, used), fate),
-            End::LeftOut => self.untold_ns += used - told,
+            End::Reported => self.tell(released(id, used), fate),
+            End::LeftOut => self.unreported_ns += used - at_exit,
             // As in agent-ebpf's release.rs: no sum holds a process that a pass may have credited.
             End::Summed if id.start_ns > self.pass_started_ns => {
                 *self.summed_ns.get_or_insert(0) += used;
@@ -326,7 +326,7 @@ proptest! {
         }
         node.pass();
         node.pass();
-        prop_assert!(node.booked_ns() + node.untold_ns >= node.used_ns);
+        prop_assert!(node.booked_ns() + node.unreported_ns >= node.used_ns);
         prop_assert!(node.booked_ns() <= node.used_ns);
     }
 
@@ -361,7 +361,7 @@ fn each_image_gets_its_share() {
     node.take(&Step::Run { who: 1, ns: 100 }, Fate::Arrives);
     node.take(&exec, Fate::Arrives);
     node.take(&Step::Run { who: 1, ns: 30 }, Fate::Arrives);
-    let end = End::Told;
+    let end = End::Reported;
     node.take(&Step::Exit { who: 1, end }, Fate::Arrives);
     let shares: Vec<_> = node
         .sums

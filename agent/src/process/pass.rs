@@ -192,7 +192,7 @@ impl Table {
             .held
             .as_ref()
             .filter(|_| entry.sight.seen == self.passes)?;
-        let told = entry.membership.waiting_facts();
+        let of_exec = entry.membership.waiting_facts();
         Some(Unclassified {
             id,
             account: entry.account(),
@@ -202,7 +202,7 @@ impl Table {
                 .membership
                 .birth
                 .filter(|birth| *birth != entry.account()),
-            cgroup_id: told.and_then(|facts| facts.cgroup_id),
+            cgroup_id: of_exec.and_then(|facts| facts.cgroup_id),
         })
     }
 
@@ -222,11 +222,11 @@ impl Table {
     pub fn note_facts(&mut self, id: ProcessId, facts: Facts, ledger: &mut impl Ledger) {
         let bytes = facts.argv.bytes();
         if let Some(entry) = self.processes.entry_mut(id)
-            && let Naming::Waiting(told) = &mut entry.membership.naming
+            && let Naming::Waiting(known) = &mut entry.membership.naming
             && !facts.argv.is_empty()
         {
-            let cgroup_id = told.as_ref().and_then(|told| told.cgroup_id);
-            *told = Some(Box::new(Facts { cgroup_id, ..facts }));
+            let cgroup_id = known.as_ref().and_then(|known| known.cgroup_id);
+            *known = Some(Box::new(Facts { cgroup_id, ..facts }));
             self.hold_arguments(id, bytes, ledger);
         }
     }
@@ -453,13 +453,13 @@ fn credit_at_exit(
     ledger: &mut impl Ledger,
 ) -> Option<u64> {
     let was_credited = entry.sight.held.is_some_and(|held| held.is_credited);
-    let Phase::Exited(told) = &entry.phase else {
+    let Phase::Exited(exit) = &entry.phase else {
         return None;
     };
-    if !was_credited && summed.is_some_and(|summed| told.passes <= summed + 1) {
+    if !was_credited && summed.is_some_and(|summed| exit.passes <= summed + 1) {
         return None;
     }
-    let counters = told.counters;
+    let counters = exit.counters;
     entry.phase = Phase::Running;
     if is_young {
         entry.booked.trust_records();

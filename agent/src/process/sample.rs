@@ -140,11 +140,11 @@ impl Pass {
 
     /// Cgroup v2 ids of the `wanted` processes, as far as the source reports them.
     pub fn cgroup_ids(&self, wanted: &HashSet<ProcessId>) -> HashMap<ProcessId, u64> {
-        let told = |sample: &Sample| Some((sample.id, sample.cgroup_id?.get()));
+        let cgroup_id = |sample: &Sample| Some((sample.id, sample.cgroup_id?.get()));
         let samples = self.processes.iter();
         samples
             .filter(|sample| wanted.contains(&sample.id))
-            .filter_map(told)
+            .filter_map(cgroup_id)
             .collect()
     }
 }

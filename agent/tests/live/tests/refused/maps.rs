@@ -60,10 +60,10 @@ fn making(map: &str) -> impl Fn(&Call) -> bool + Send + 'static {
 fn each_is_not_made(_: &'static Tier) {
     for (nth, map) in maps(&ITERATOR).into_keys().enumerate() {
         let refusing = || judging(making(&map), Verdict::Refuse(error(nth)));
-        let told = [&*map, &*text(error(nth))];
-        goes_on(&Agent::start_in(refusing(), &[]), (&PROCFS, "none"), &told);
+        let parts = [&*map, &*text(error(nth))];
+        goes_on(&Agent::start_in(refusing(), &[]), (&PROCFS, "none"), &parts);
         if nth == 0 {
-            ends(refusing(), &ITERATOR, &told);
+            ends(refusing(), &ITERATOR, &parts);
         }
     }
 }
@@ -91,10 +91,11 @@ fn each_is_too_small(_: &'static Tier) {
 /// Longest name that the kernel keeps (`BPF_OBJ_NAME_LEN`, less the end).
 const NAME: usize = 15;
 
-/// Waits are lost, which is told; nothing else is. Without its own array no scrape can tell of groups, and `/health` says why.
+/// Waits are lost and counted as lost; nothing else is. Without the array `RUN_QUEUE` no scrape shows waits by group, and
+/// `/health` gives the reason.
 fn each_of_run_queue_latency_is_too_small(_: &'static Tier) {
     let count = scaled(100);
-    for (map, told) in [
+    for (map, loss) in [
         ("RUN_QUEUE_COMM_SLOTS", None),
         ("RUN_QUEUE_SLOTS", Some("headcount_runqueue_full_total")),
         ("RUN_QUEUE_THREADS", Some("headcount_runqueue_missed_total")),
@@ -104,7 +105,7 @@ fn each_of_run_queue_latency_is_too_small(_: &'static Tier) {
         counts(&agent, &ITERATOR);
         Program::new("waits").run("churn", &[&count.to_string(), "0"]);
         let samples = agent.scrape();
-        if let Some(family) = told {
+        if let Some(family) = loss {
             let lost = samples.the(family, &[]);
             assert!(lost >= count as f64 / 2.0, "{map}: {lost} of {count}");
         }
@@ -116,8 +117,8 @@ fn each_of_run_queue_latency_is_too_small(_: &'static Tier) {
     agent.scrape();
     let (status, reasons) = agent.health();
     assert_eq!(status, "degraded");
-    let told = "the last pass failed: a map of the kernel programs";
-    assert!(reasons[0].starts_with(told), "{reasons:?}");
+    let reason = "the last pass failed: a map of the kernel programs";
+    assert!(reasons[0].starts_with(reason), "{reasons:?}");
 }
 
 /// The agent maps as much of it as it has asked for.
@@ -131,7 +132,7 @@ fn a_ring_of_another_size_is_refused(map: &str) {
     );
 }
 
-/// The programs' log is lost, and that is told.
+/// The programs' messages are lost, and a warning says so.
 fn messages_are_not_needed(map: &str, tier: &Tier) {
     let shrinking = judging_in(tier, making(map), Verdict::Entries(PAGE));
     let agent = Agent::start_in(shrinking, &[&flag(tier)]);
@@ -151,7 +152,8 @@ struct Small<'a> {
     before: usize,
 }
 
-/// One agent for each map, and one load after the other: what is never told is known a minute later, and so for all at once.
+/// One agent for each map, and one load after the other: a process whose end no record reports is closed a minute later, so the
+/// test waits once for all agents.
 fn small_maps_lose_nothing_uncounted(maps: &[(String, &'static Tier)]) {
     let count = scaled(300);
     let (mut agents, mut loads) = (Vec::new(), Vec::new());
@@ -191,8 +193,8 @@ fn small_maps_lose_nothing_uncounted(maps: &[(String, &'static Tier)]) {
     }
 }
 
-/// Without a place nothing would tell the end of a process, so its birth is not told either: else an agent that nobody scrapes
-/// would keep them all.
+/// A process without an entry gets no record of its end, so there is none of its birth either: else an agent without scrapes
+/// would keep all such processes.
 fn process_without_a_map_entry_is_not_pending(map: &str, tier: &Tier) {
     let shrinking = judging_in(tier, making(map), Verdict::Entries(1));
     let agent = Agent::start_in(shrinking, &[&flag(tier)]);

@@ -1,5 +1,5 @@
-//! The kernel refuses a part of what the agent asks for: it goes on with what is left, tells why, and counts right. Where it was
-//! told how to count, and that cannot be, it ends.
+//! The kernel refuses a part of what the agent asks for: the agent goes on with what is left, logs why, and counts right. If a flag
+//! asks for a tier that the kernel refuses, the agent ends.
 
 pub(super) mod iterator;
 pub(super) mod maps;
@@ -62,17 +62,17 @@ fn exit_hook() -> &'static str {
     }
 }
 
-/// Whether it works in this way, says so everywhere, and names what is missing: all of `told` in one warning, and where that
+/// Whether it works in this way, says so everywhere, and names what is missing: all of `parts` in one warning, and where that
 /// takes the best tier away, in one reason of `/health`.
-fn goes_on(agent: &Agent, (tier, exit_hook): Way, told: &[&str]) {
+fn goes_on(agent: &Agent, (tier, exit_hook): Way, parts: &[&str]) {
     let found = (agent.tier(), agent.exit_hook());
-    assert_eq!(found, (tier.name, Some(exit_hook)), "{told:?}");
+    assert_eq!(found, (tier.name, Some(exit_hook)), "{parts:?}");
     agent.ask("/ready");
-    let is_told = |text: &String| told.iter().all(|part| text.contains(part));
+    let has_parts = |text: &String| parts.iter().all(|part| text.contains(part));
     let warnings = agent.warnings();
     assert!(
-        told.is_empty() || warnings.iter().any(is_told),
-        "{told:?} is not in {warnings:#?}"
+        parts.is_empty() || warnings.iter().any(has_parts),
+        "{parts:?} is not in {warnings:#?}"
     );
     let (status, reasons) = agent.health();
     if tier.name == ITERATOR.name {
@@ -80,8 +80,8 @@ fn goes_on(agent: &Agent, (tier, exit_hook): Way, told: &[&str]) {
     } else {
         assert_eq!(status, "degraded");
         assert!(
-            reasons.iter().any(is_told),
-            "{told:?} is not in {reasons:#?}"
+            reasons.iter().any(has_parts),
+            "{parts:?} is not in {reasons:#?}"
         );
     }
     counts(agent, tier);
@@ -120,12 +120,12 @@ fn counts(agent: &Agent, tier: &Tier) {
     assert!(lost.unwrap_or(0.0) == 0.0 || agent.exit_hook() == Some("last_switch"));
 }
 
-/// Whether one that was told its tier ends with an error that has all of `told`.
-fn ends(surroundings: Surroundings, tier: &Tier, told: &[&str]) {
+/// Whether an agent with a flag for this tier ends with an error that has all of `parts`.
+fn ends(surroundings: Surroundings, tier: &Tier, parts: &[&str]) {
     let flag = format!("--accounting={}", tier.name);
     let line = Agent::fail_in(surroundings, &[&flag]);
     assert!(line.contains(" level=error "), "{line}");
-    for part in told.iter().chain([&&*flag]) {
+    for part in parts.iter().chain([&&*flag]) {
         assert!(line.contains(part), "{part:?} is not in {line}");
     }
 }

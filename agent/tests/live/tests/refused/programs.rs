@@ -92,11 +92,11 @@ fn each_is_not_loaded(_: &'static Tier) {
             let surroundings = judging(loading(program), Verdict::Refuse(errno));
             let agent = Agent::start_in(surroundings, &[]);
             let error = text(errno);
-            let told: &[&str] = match is_tried(program, exit_hook) {
+            let parts: &[&str] = match is_tried(program, exit_hook) {
                 true => &[program.hook(), &error, "; trying "],
                 false => &[],
             };
-            goes_on(&agent, left_without(program, exit_hook), told);
+            goes_on(&agent, left_without(program, exit_hook), parts);
         }
     }
 }
@@ -111,11 +111,11 @@ fn each_is_not_attached(_: &'static Tier) {
         let surroundings = judging(attaching(program), Verdict::Refuse(error(nth)));
         let agent = Agent::start_in(surroundings, &[]);
         // Where it is not even loaded, the kernel's own error comes first.
-        let told: &[&str] = match program {
+        let parts: &[&str] = match program {
             KernelProgram::Release => &[program.hook()],
             _ => &[program.hook(), &text(error(nth))],
         };
-        goes_on(&agent, left_without(program, exit_hook), told);
+        goes_on(&agent, left_without(program, exit_hook), parts);
     }
 }
 
@@ -135,11 +135,11 @@ fn each_of_a_forced_tier_is_not_loaded(_: &'static Tier) {
 fn creations_are_left_out_where_threads_are_not_counted(_: &'static Tier) {
     let surroundings = judging(loading(KernelProgram::Thread), Verdict::Refuse(error(0)));
     let agent = Agent::start_in(surroundings, &[]);
-    let is_told = |line: &String| {
+    let has_parts = |line: &String| {
         line.contains(KernelProgram::Thread.hook()) && line.contains(&text(error(0)))
     };
     assert!(
-        agent.warnings().iter().any(is_told),
+        agent.warnings().iter().any(has_parts),
         "{:#?}",
         agent.warnings()
     );
@@ -154,12 +154,12 @@ fn creations_are_left_out_where_threads_are_not_counted(_: &'static Tier) {
 fn run_queue_latency_is_left_out(_: &'static Tier) {
     let surroundings = judging(loading(KernelProgram::RunQueue), Verdict::Refuse(error(0)));
     let agent = Agent::start_in(surroundings, &["--collector.runqueue"]);
-    let told = ["--collector.runqueue", &text(error(0))];
+    let parts = ["--collector.runqueue", &text(error(0))];
     assert!(
         agent
             .warnings()
             .iter()
-            .any(|line| told.iter().all(|part| line.contains(part))),
+            .any(|line| parts.iter().all(|part| line.contains(part))),
         "{:#?}",
         agent.warnings()
     );
@@ -174,14 +174,14 @@ fn tracepoints_are_left(_: &'static Tier) {
     };
     let agent = Agent::start_in(surroundings, &[]);
     // By root, so nothing but lockdown stands against them.
-    let (way, told): (Way, _) = match is_locked_down() {
+    let (way, next): (Way, _) = match is_locked_down() {
         true => ((&PROCFS, "none"), "; trying /proc only"),
         false => (
             (&TRACED, "last_switch"),
             "; trying the switch tier on tracepoints",
         ),
     };
-    goes_on(&agent, way, &[KernelProgram::Fork.hook(), told]);
+    goes_on(&agent, way, &[KernelProgram::Fork.hook(), next]);
 }
 
 /// As by the seccomp profile of a container, on a kernel without BPF, under a limit of memory.

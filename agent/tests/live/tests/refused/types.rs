@@ -113,7 +113,7 @@ fn damaged_or_foreign(_: &'static Tier) {
     let mut program = Vec::new();
     let file = File::open("/proc/self/exe").unwrap();
     file.take(1 << 20).read_to_end(&mut program).unwrap();
-    for (nth, (bytes, told)) in [
+    for (nth, (bytes, parts)) in [
         (&[][..], "not BTF"),
         (&raw[..20], "truncated or damaged at type 0"),
         (&raw[..raw.len() / 2], "truncated or damaged at type 0"),
@@ -127,14 +127,14 @@ fn damaged_or_foreign(_: &'static Tier) {
     .enumerate()
     {
         let types = Types::of(bytes);
-        let told = ["/sys/kernel/btf/vmlinux", told, "CONFIG_DEBUG_INFO_BTF"];
+        let parts = ["/sys/kernel/btf/vmlinux", parts, "CONFIG_DEBUG_INFO_BTF"];
         goes_on(
             &Agent::start_in(types.shown(), &[]),
             (&PROCFS, "none"),
-            &told,
+            &parts,
         );
         if nth == 0 {
-            ends(types.shown(), &SWITCH, &told);
+            ends(types.shown(), &SWITCH, &parts);
         }
     }
     let endless = Types::of(&raw);
@@ -148,7 +148,7 @@ fn set_length(path: &Path, length: u64) {
     file.set_len(length).unwrap();
 }
 
-/// Without one that totals rest on, no kernel tier; without others, their facts are told from elsewhere, or not at all.
+/// Without a field that totals need, no kernel tier works; without others, their facts come from elsewhere, or are absent.
 fn without_a_member(_: &'static Tier) {
     let mut raw = of_this_kernel();
     for name in ["read_bytes", "run_delay", "rlim", "total_vm", "arg_start"] {
@@ -178,19 +178,19 @@ fn without_a_member(_: &'static Tier) {
         let mut raw = of_this_kernel();
         hide(&mut raw, name);
         let types = Types::of(&raw);
-        let told = [&*format!("this kernel has no field {field}")];
+        let parts = [&*format!("this kernel has no field {field}")];
         goes_on(
             &Agent::start_in(types.shown(), &[]),
             (&PROCFS, "none"),
-            &told,
+            &parts,
         );
-        ends(types.shown(), &ITERATOR, &told);
+        ends(types.shown(), &ITERATOR, &parts);
     }
 }
 
 /// What hooks are found by.
 fn without_a_function(_: &'static Tier) {
-    for (name, way, told) in [
+    for (name, way, parts) in [
         ("release_task", (&ITERATOR, "free"), &[][..]),
         (
             "bpf_iter_task",
@@ -205,7 +205,7 @@ fn without_a_function(_: &'static Tier) {
     ] {
         let mut raw = of_this_kernel();
         hide(&mut raw, name);
-        goes_on(&Agent::start_in(Types::of(&raw).shown(), &[]), way, told);
+        goes_on(&Agent::start_in(Types::of(&raw).shown(), &[]), way, parts);
     }
 }
 
@@ -214,7 +214,7 @@ fn without_a_function(_: &'static Tier) {
 fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
     let mut raw = of_this_kernel();
     let keeps = b"\0bpf_local_irq_save\0";
-    let (name, told) = match raw.windows(keeps.len()).any(|bytes| bytes == keeps) {
+    let (name, parts) = match raw.windows(keeps.len()).any(|bytes| bytes == keeps) {
         true => (
             "bpf_local_irq_save",
             &["without the functions by which a program keeps its CPU"][..],
@@ -227,7 +227,7 @@ fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
         raw.swap(one + nth, other + nth);
     }
     let agent = Agent::start_in(Types::of(&raw).shown(), &[]);
-    goes_on(&agent, (&ITERATOR, exit_hook()), told);
+    goes_on(&agent, (&ITERATOR, exit_hook()), parts);
 }
 
 /// Bytes that a file of the agent's may have. Read as time it is a second, more than any child of the self-test uses.
