@@ -15,7 +15,7 @@ const TRACE_ITER: u32 = 28;
 /// Kernel: `union bpf_attr`, the fields that both commands share; the kernel takes the rest as zero.
 #[repr(C)]
 #[derive(Default)]
-struct Attributes {
+struct IteratorAttributes {
     /// The program (link create), or the link (iterator create).
     fd: libc::c_int,
     /// Unused (link create), or flags (iterator create).
@@ -34,10 +34,10 @@ impl TaskIterator {
     /// # Errors
     /// When the kernel refuses.
     pub(super) fn attach(program: BorrowedFd<'_>) -> io::Result<Self> {
-        let attributes = Attributes {
+        let attributes = IteratorAttributes {
             fd: program.as_raw_fd(),
             attach_type: TRACE_ITER,
-            ..Attributes::default()
+            ..IteratorAttributes::default()
         };
         bpf(LINK_CREATE, &attributes).map(Self)
     }
@@ -47,23 +47,23 @@ impl TaskIterator {
     /// # Errors
     /// When the kernel refuses.
     pub(super) fn open(&self) -> io::Result<File> {
-        let attributes = Attributes {
+        let attributes = IteratorAttributes {
             fd: self.0.as_raw_fd(),
-            ..Attributes::default()
+            ..IteratorAttributes::default()
         };
         bpf(ITER_CREATE, &attributes).map(File::from)
     }
 }
 
 /// Calls `bpf()` with a command that returns a new descriptor.
-fn bpf(command: libc::c_int, attributes: &Attributes) -> io::Result<OwnedFd> {
+fn bpf(command: libc::c_int, attributes: &IteratorAttributes) -> io::Result<OwnedFd> {
     // SAFETY: the pointer is valid for the given number of bytes, which outlive the call.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_bpf,
             command,
             std::ptr::from_ref(attributes),
-            size_of::<Attributes>(),
+            size_of::<IteratorAttributes>(),
         )
     };
     match i32::try_from(fd) {

@@ -11,7 +11,7 @@ use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use super::load_remedy::remedy;
 use super::no_preempt;
 use super::plan::Plan;
-use super::program::{KernelProgram, Kind};
+use super::program::{KernelProgram, ProgramKind};
 use super::wire::Wire;
 use crate::source::Tier;
 
@@ -187,24 +187,24 @@ fn start(
     let btf = || btf.ok_or(ProgramError::NotLoaded);
     let first_and_rest = program.hook().split_once('/');
     match program.kind() {
-        Kind::TpBtf => {
+        ProgramKind::TpBtf => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;
             let (hook, _) = first_and_rest.unwrap_or((program.hook(), ""));
             loaded.load(hook, btf()?)?;
             loaded.attach()?;
         }
-        Kind::Fentry => {
+        ProgramKind::Fentry => {
             let loaded: &mut FEntry = loaded.try_into()?;
             loaded.load(program.hook(), btf()?)?;
             loaded.attach()?;
         }
-        Kind::Iter => {
+        ProgramKind::Iter => {
             let loaded: &mut Iter = loaded.try_into()?;
             let (_, of) = first_and_rest.unwrap_or_default();
             // `TaskIterator` attaches it.
             loaded.load(of, btf()?)?;
         }
-        Kind::Tracepoint => {
+        ProgramKind::Tracepoint => {
             let loaded: &mut TracePoint = loaded.try_into()?;
             loaded.load()?;
             let (category, event) = first_and_rest.unwrap_or_default();

@@ -15,14 +15,14 @@ use super::wire::Wire;
 use super::{Error, Found, events};
 
 type Generation = HashMap<MapData, Wire<Identity>, Wire<OverflowRecord>>;
-type Sums = PerCpuHashMap<MapData, Wire<Comm>, Wire<CoarseSums>>;
+type SumsByComm = PerCpuHashMap<MapData, Wire<Comm>, Wire<CoarseSums>>;
 
 pub(super) struct Overflow {
     generations: [Generation; 2],
     /// The generation that the programs write.
     active: usize,
     /// Exchanged together with the generations of the hash.
-    sums: [Sums; 2],
+    sums: [SumsByComm; 2],
     rest: PerCpuArray<MapData, Wire<CoarseSums>>,
     rest_before: CoarseSums,
     node: PerCpuArray<MapData, Wire<NodeTotals>>,

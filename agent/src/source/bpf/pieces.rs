@@ -15,17 +15,18 @@ const MOST: usize = 16;
 /// The pieces that wait for their exec record.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<PendingExec>,
 }
 
+/// The pieces of one exec.
 #[derive(Debug)]
-struct Waiting {
+struct PendingExec {
     id: Identity,
     time_ns: u64,
     bytes: Vec<u8>,
 }
 
-impl Waiting {
+impl PendingExec {
     fn is_of(&self, record: &ExecRecord) -> bool {
         (self.id, self.time_ns) == (record.id, record.time_ns)
     }
@@ -45,7 +46,7 @@ impl Pieces {
             Some(one) => one.bytes.extend_from_slice(bytes),
             None => {
                 self.waiting.truncate(MOST - 1);
-                self.waiting.push_front(Waiting {
+                self.waiting.push_front(PendingExec {
                     id: record.id,
                     time_ns: record.time_ns,
                     bytes: bytes.to_vec(),

@@ -7,7 +7,7 @@ use crate::source::{ExitHook, Tier};
 
 /// How a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ProgramKind {
     /// To a tracepoint, with type information.
     TpBtf,
     /// To the entry of a kernel function.
@@ -52,7 +52,7 @@ enum Plans {
 #[derive(Debug, Clone, Copy)]
 struct Row {
     symbol: &'static str,
-    kind: Kind,
+    kind: ProgramKind,
     hook: &'static str,
     moment: Moment,
     plans: Plans,
@@ -80,7 +80,7 @@ macro_rules! programs {
                 match self {
                     $(Self::$program => Row {
                         symbol: $symbol,
-                        kind: Kind::$kind,
+                        kind: ProgramKind::$kind,
                         hook: $hook,
                         moment: Moment::$moment,
                         plans: Plans::$plans,
@@ -140,7 +140,7 @@ impl KernelProgram {
         self.row().hook
     }
 
-    pub(super) const fn kind(self) -> Kind {
+    pub(super) const fn kind(self) -> ProgramKind {
         self.row().kind
     }
 
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn classic_tracepoints_have_category_and_event() {
-        let traced = |program: &&KernelProgram| program.kind() == Kind::Tracepoint;
+        let traced = |program: &&KernelProgram| program.kind() == ProgramKind::Tracepoint;
         for program in KernelProgram::ALL.iter().filter(traced) {
             assert!(program.hook().contains('/'), "{program:?}");
         }

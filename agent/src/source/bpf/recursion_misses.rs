@@ -16,7 +16,7 @@ const BYTES: u32 = 27 * 8;
 
 /// Kernel: `union bpf_attr`, the part for this command.
 #[repr(C)]
-struct Attributes {
+struct InfoAttributes {
     program: libc::c_int,
     info_bytes: u32,
     info: u64,
@@ -28,7 +28,7 @@ struct Attributes {
 /// When the kernel refuses.
 pub(super) fn read(program: BorrowedFd<'_>) -> io::Result<u64> {
     let mut info = [0_u64; WORDS];
-    let attributes = Attributes {
+    let attributes = InfoAttributes {
         program: program.as_raw_fd(),
         info_bytes: BYTES,
         info: info.as_mut_ptr() as u64,
@@ -39,7 +39,7 @@ pub(super) fn read(program: BorrowedFd<'_>) -> io::Result<u64> {
             libc::SYS_bpf,
             OBJ_GET_INFO_BY_FD,
             std::ptr::from_ref(&attributes),
-            size_of::<Attributes>(),
+            size_of::<InfoAttributes>(),
         )
     };
     match result {

@@ -22,7 +22,7 @@ const REST: u64 = 2;
 /// The owners of all slots. A group that finds no free slot has none, and its waits count as unattributed.
 #[derive(Debug)]
 pub(super) struct Slots {
-    by_group: HashMap<u64, Slot>,
+    by_group: HashMap<u64, Owned>,
     resting: VecDeque<Resting>,
     /// The heir, and the waits that slots of folded groups had counted before they got their next owner.
     inherited: Option<(u64, RunQueueWaits)>,
@@ -30,8 +30,9 @@ pub(super) struct Slots {
     passes: u64,
 }
 
+/// A slot that a group owns.
 #[derive(Debug, Clone, Copy)]
-struct Slot {
+struct Owned {
     index: u32,
     /// The values of the slot when the group got it.
     before: RunQueueWaits,
@@ -97,7 +98,7 @@ impl Slots {
                 },
             };
             let before = read(index)?;
-            self.by_group.insert(group, Slot { index, before });
+            self.by_group.insert(group, Owned { index, before });
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ pub(super) fn numbers(tally: &Tally) -> [u64; 15] {
     ]
 }
 
-pub(super) struct Groups {
+pub(super) struct CheckedGroups {
     table: Table,
     grouper: Grouper,
     /// The last numbers of each group, by its id.
@@ -53,7 +53,7 @@ pub(super) struct Groups {
     gone: u64,
 }
 
-impl Groups {
+impl CheckedGroups {
     pub(super) fn new(since_ns: u64) -> Self {
         let policy = Policy {
             max_groups: 4,
@@ -76,8 +76,8 @@ impl Groups {
     pub(super) fn observe(&mut self, pass: &Pass) {
         self.table.observe(pass, &mut self.grouper);
         for one in self.table.unclassified() {
-            let told = self.table.exec_facts(one.id).cloned();
-            let facts = told.unwrap_or_default();
+            let exec = self.table.exec_facts(one.id).cloned();
+            let facts = exec.unwrap_or_default();
             self.grouper.place(one.account, one.parent, &facts);
             self.table.classified(one.id);
         }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use agent_common::{Identity, OverflowRecord, Totals};
 use arbitrary::{Arbitrary, Unstructured};
 
-use super::groups::{Groups, numbers};
-use super::node::{Process, Record, add};
+use super::groups::{CheckedGroups, numbers};
+use super::node::{NodeProcess, Record, add};
 use super::{Pieces, carried, names};
 use crate::process::sums::Sums;
 use crate::process::{Delta, Lifecycle, Table};
@@ -21,20 +21,20 @@ use crate::source::bpf::snapshot::Snapshot;
 const MOST: usize = 64;
 
 #[derive(Debug, Arbitrary)]
-enum Step<'a> {
+enum NodeStep<'a> {
     Fork {
         parent: u8,
-        fate: Fate,
+        fate: RecordFate,
     },
     Exec {
         who: u8,
         argv: &'a [u8],
-        fate: Fate,
+        fate: RecordFate,
     },
     Run {
         who: u8,
         thread: u8,
-        used: Used,
+        used: RunUse,
     },
     Thread {
         who: u8,
@@ -45,7 +45,7 @@ enum Step<'a> {
     Exit {
         who: u8,
         status: u16,
-        fates: [Fate; 2],
+        fates: [RecordFate; 2],
     },
     Drain,
     Pass,
@@ -53,7 +53,7 @@ enum Step<'a> {
 }
 
 #[derive(Debug, Arbitrary)]
-struct Used {
+struct RunUse {
     runtime_ns: u32,
     /// System time in 256ths of the run time, as ticks sampled it.
     system: u8,
@@ -64,7 +64,7 @@ struct Used {
 
 /// What happens to a record on its way to the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
-enum Fate {
+enum RecordFate {
     Arrives,
     Twice,
     /// It arrives only at the drain after the next one.
@@ -74,7 +74,7 @@ enum Fate {
     Lost,
 }
 
-impl Used {
+impl RunUse {
     fn totals(&self) -> Totals {
         // A process that does not run uses nothing.
         let runtime_ns = u64::from(self.runtime_ns).max(1);
@@ -94,9 +94,9 @@ impl Used {
     }
 }
 
-struct History {
+struct NodeHistory {
     now_ns: u64,
-    live: Vec<Process>,
+    live: Vec<NodeProcess>,
     used: Totals,
     happened: Lifecycle,
     ring: Vec<Record>,
@@ -107,14 +107,14 @@ struct History {
     names: NamesById,
     table: Table,
     sums: Sums,
-    groups: Groups,
+    groups: CheckedGroups,
 }
 
-impl History {
+impl NodeHistory {
     fn new() -> Self {
         let mut history = Self {
             now_ns: 1000,
-            live: vec![Process::new(1, 1)],
+            live: vec![NodeProcess::new(1, 1)],
             used: Totals::default(),
             happened: Lifecycle::default(),
             ring: Vec::new(),
@@ -125,46 +125,46 @@ impl History {
             names: names(),
             table: Table::new(1000),
             sums: Sums::default(),
-            groups: Groups::new(1000),
+            groups: CheckedGroups::new(1000),
         };
         history.pass();
         history
     }
 
-    fn tell(&mut self, record: Record, fate: Fate) {
+    fn send(&mut self, record: Record, fate: RecordFate) {
         match fate {
-            Fate::Arrives => self.ring.push(record),
-            Fate::Late => self.late.push(record),
-            Fate::Merged => record.merge(&mut self.hash),
-            Fate::Lost => self.has_lost = true,
-            Fate::Twice => {
+            RecordFate::Arrives => self.ring.push(record),
+            RecordFate::Late => self.late.push(record),
+            RecordFate::Merged => record.merge(&mut self.hash),
+            RecordFate::Lost => self.has_lost = true,
+            RecordFate::Twice => {
                 self.ring.push(record.clone());
                 self.late.push(record);
             }
         }
     }
 
-    fn take(&mut self, step: Step<'_>) {
+    fn take(&mut self, step: NodeStep<'_>) {
         self.now_ns += 10;
         let pick = |who: u8| usize::from(who) % self.live.len();
         match step {
-            Step::Fork { parent, fate } => self.fork(pick(parent), fate),
-            Step::Exec { who, argv, fate } => {
+            NodeStep::Fork { parent, fate } => self.fork(pick(parent), fate),
+            NodeStep::Exec { who, argv, fate } => {
                 let process = &self.live[pick(who)];
                 self.happened.execs += 1;
                 let argv = &argv[..argv.len().min(512)];
                 let record = Record::exec(process.id, self.now_ns, process.all(), argv);
                 // The kernel sends one record for each exec; a second record would mean a second exec.
-                self.tell(
+                self.send(
                     record,
-                    if fate == Fate::Twice {
-                        Fate::Arrives
+                    if fate == RecordFate::Twice {
+                        RecordFate::Arrives
                     } else {
                         fate
                     },
                 );
             }
-            Step::Run { who, thread, used } => {
+            NodeStep::Run { who, thread, used } => {
                 let at = pick(who);
                 let process = &mut self.live[at];
                 let count = process.threads.len() + 1;
@@ -175,22 +175,22 @@ impl History {
                 add(totals, &used.totals());
                 add(&mut self.used, &used.totals());
             }
-            Step::Thread { who } => {
+            NodeStep::Thread { who } => {
                 let (at, tid) = (pick(who), self.free_id());
                 let thread = (tid, self.now_ns, Totals::default());
                 self.live[at].threads.push(thread);
             }
-            Step::ThreadEnd { who } => {
+            NodeStep::ThreadEnd { who } => {
                 let at = pick(who);
                 let process = &mut self.live[at];
                 if let Some((.., used)) = process.threads.pop() {
                     add(&mut process.own, &used);
                 }
             }
-            Step::Exit { who, status, fates } => self.exit(pick(who), status, fates),
-            Step::Drain => self.drain(),
-            Step::Pass => self.pass(),
-            Step::Wait => self.now_ns += 61_000_000_000,
+            NodeStep::Exit { who, status, fates } => self.exit(pick(who), status, fates),
+            NodeStep::Drain => self.drain(),
+            NodeStep::Pass => self.pass(),
+            NodeStep::Wait => self.now_ns += 61_000_000_000,
         }
     }
 
@@ -203,18 +203,18 @@ impl History {
         (2..).find(|n| !is_used(*n)).expect("few are used")
     }
 
-    fn fork(&mut self, parent: usize, fate: Fate) {
+    fn fork(&mut self, parent: usize, fate: RecordFate) {
         if self.live.len() == MOST {
             return;
         }
         let parent = self.live[parent].id;
-        let child = Process::new(self.free_id(), self.now_ns);
+        let child = NodeProcess::new(self.free_id(), self.now_ns);
         self.happened.forks += 1;
-        self.tell(Record::fork(child.id, parent), fate);
+        self.send(Record::fork(child.id, parent), fate);
         self.live.push(child);
     }
 
-    fn exit(&mut self, at: usize, status: u16, fates: [Fate; 2]) {
+    fn exit(&mut self, at: usize, status: u16, fates: [RecordFate; 2]) {
         if at == 0 {
             return;
         }
@@ -229,11 +229,11 @@ impl History {
             runtime_ns: all.runtime_ns - all.runtime_ns / 8,
             ..all
         };
-        self.tell(
+        self.send(
             Record::exit(id, self.now_ns, so_far, status.into()),
             fates[0],
         );
-        self.tell(Record::release(id, self.now_ns + 1, all), fates[1]);
+        self.send(Record::release(id, self.now_ns + 1, all), fates[1]);
     }
 
     fn drain(&mut self) {
@@ -319,10 +319,10 @@ impl History {
 
 /// Plays the history that `input` describes, and checks the totals after each step and at the end.
 pub(crate) fn history(input: &[u8]) {
-    let Ok(steps) = Vec::<Step<'_>>::arbitrary(&mut Unstructured::new(input)) else {
+    let Ok(steps) = Vec::<NodeStep<'_>>::arbitrary(&mut Unstructured::new(input)) else {
         return;
     };
-    let mut history = History::new();
+    let mut history = NodeHistory::new();
     for step in steps {
         history.take(step);
         history.check_groups();

@@ -155,7 +155,7 @@ fn pass(pieces: &[&[u8]]) -> Option<Pass> {
 
 /// Input from the kernel with arbitrary content.
 #[derive(Debug, Arbitrary)]
-enum Told<'a> {
+enum KernelInput<'a> {
     Ring {
         kind: u8,
         rest: &'a [u8],
@@ -174,18 +174,18 @@ enum Told<'a> {
 /// Applies arbitrary records and passes. Nothing may panic, no process may be booked more than the largest total that was
 /// reported of it, and no account may be closed more often than it was opened.
 pub(crate) fn records(input: &[u8]) {
-    let Ok(told) = Vec::<Told<'_>>::arbitrary(&mut Unstructured::new(input)) else {
+    let Ok(inputs) = Vec::<KernelInput<'_>>::arbitrary(&mut Unstructured::new(input)) else {
         return;
     };
-    let mut listener = Listener::new();
-    for one in told {
+    let mut checked = CheckedTable::new();
+    for one in inputs {
         match one {
-            Told::Ring { kind, rest } => {
+            KernelInput::Ring { kind, rest } => {
                 let record = [&u32::from(kind % 9).to_ne_bytes()[..], rest].concat();
-                listener.ring(&record);
-                listener.ring(&padded(&record, size_of::<ExecRecord>()));
+                checked.ring(&record);
+                checked.ring(&padded(&record, size_of::<ExecRecord>()));
             }
-            Told::Overflow {
+            KernelInput::Overflow {
                 start_ns,
                 tgid,
                 rest,
@@ -195,44 +195,45 @@ pub(crate) fn records(input: &[u8]) {
                     tgid,
                     zero: 0,
                 };
-                listener.overflow(&id, &padded(rest, size_of::<OverflowRecord>()));
+                checked.overflow(&id, &padded(rest, size_of::<OverflowRecord>()));
             }
-            Told::Pass { after_s, rest } => listener.pass(after_s, &rest),
+            KernelInput::Pass { after_s, rest } => checked.pass(after_s, &rest),
         }
-        assert!(listener.sums.total.delta.minor_faults <= listener.most());
+        assert!(checked.sums.total.delta.minor_faults <= checked.most());
     }
-    listener.pass(61, &[]);
-    assert_eq!(listener.table.statistics().live, 0);
+    checked.pass(61, &[]);
+    assert_eq!(checked.table.statistics().live, 0);
 }
 
 /// The process table, and the largest total that was reported of each process.
-struct Listener {
+struct CheckedTable {
     now_ns: u64,
     pieces: Pieces,
     table: Table,
     sums: Sums,
-    told: HashMap<ProcessId, u64>,
+    reported: HashMap<ProcessId, u64>,
 }
 
-impl Listener {
+impl CheckedTable {
     fn new() -> Self {
         Self {
             now_ns: 1000,
             pieces: Pieces::default(),
             table: Table::new(1000),
             sums: Sums::default(),
-            told: HashMap::new(),
+            reported: HashMap::new(),
         }
     }
 
     fn most(&self) -> u64 {
-        self.told
+        self.reported
             .values()
             .fold(0, |sum, most| sum.saturating_add(*most))
     }
 
-    fn hear(&mut self, id: ProcessId, counters: &Counters) {
-        let most = self.told.entry(id).or_default();
+    /// Notes what was reported of a process.
+    fn report(&mut self, id: ProcessId, counters: &Counters) {
+        let most = self.reported.entry(id).or_default();
         *most = (*most).max(counters.faults.minor);
     }
 
@@ -245,13 +246,13 @@ impl Listener {
                 former,
                 ..
             } => {
-                self.hear(*id, counters);
+                self.report(*id, counters);
                 if let Some(merged) = &former.merged {
-                    self.hear(*id, &merged.counters);
+                    self.report(*id, &merged.counters);
                 }
             }
-            Event::Exited { id, counters, .. } => self.hear(*id, counters),
-            Event::Released(released) => self.hear(released.id, &released.counters),
+            Event::Exited { id, counters, .. } => self.report(*id, counters),
+            Event::Released(released) => self.report(released.id, &released.counters),
         }
         self.table.apply(event, &mut self.sums);
     }
@@ -285,7 +286,7 @@ impl Listener {
         }
         let pass = snapshot.pass(self.now_ns);
         for sample in &pass.processes {
-            self.hear(sample.id, &sample.counters);
+            self.report(sample.id, &sample.counters);
         }
         self.table.observe(&pass, &mut self.sums);
     }

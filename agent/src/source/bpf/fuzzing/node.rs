@@ -11,7 +11,7 @@ use bytemuck::Zeroable;
 
 /// A process: what its main thread and its dead threads used (`own`), and its other threads (id, start, use).
 #[derive(Debug, Clone)]
-pub(super) struct Process {
+pub(super) struct NodeProcess {
     pub(super) id: Identity,
     pub(super) own: Totals,
     pub(super) threads: Vec<(u32, u64, Totals)>,
@@ -27,7 +27,7 @@ pub(super) fn add(sum: &mut Totals, more: &Totals) {
         .for_each(|(word, more)| *word += more);
 }
 
-impl Process {
+impl NodeProcess {
     pub(super) fn new(tgid: u32, start_ns: u64) -> Self {
         let id = Identity {
             tgid,
