@@ -157,7 +157,7 @@ impl Kernel {
             sink(found);
         })?;
         if is_full && let Some(run_queue) = run_queue {
-            run_queue.forget_told();
+            run_queue.forget_written();
         }
         self.attached.log_messages();
         Ok(is_full)

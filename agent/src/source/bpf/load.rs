@@ -95,7 +95,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    let is_telling = |line: &&str| {
+    let says_why = |line: &&str| {
         !line.is_empty()
             && !["verification time", "stack depth", "processed"]
                 .iter()
@@ -108,7 +108,7 @@ fn chain(error: &dyn std::error::Error) -> String {
                 .trim_end_matches("Verifier output:")
                 .trim_end_matches(['.', ' '])
         })
-        .filter(is_telling)
+        .filter(says_why)
         .collect();
     let tail = lines.len().saturating_sub(2).max(1);
     let last = lines.iter().skip(tail);

@@ -42,7 +42,7 @@ pub use kernel::Kernel;
 pub use load::{Error, Sizes};
 pub use pieces::Pieces;
 pub use plan::{Plan, Request};
-use probe::{ease, probe, shortcomings};
+use probe::{probe, remove_optional, shortcomings};
 pub use program::KernelProgram;
 pub use snapshot::{Carried, Snapshot};
 pub use support::{Obstacle, Support};
@@ -117,7 +117,7 @@ pub fn start(
                 });
             }
             Err(error) => {
-                if let Some(without) = ease(&mut layouts, &error) {
+                if let Some(without) = remove_optional(&mut layouts, &error) {
                     warnings.push(format!("{error}; {without}"));
                     continue;
                 }
@@ -137,7 +137,7 @@ pub fn start(
 
 fn procfs_only(sizes: Sizes, mut warnings: Vec<String>) -> Started {
     if sizes.run_queue_slots.is_some() {
-        warnings.push(runqueue::without(&"/proc does not tell it"));
+        warnings.push(runqueue::without(&"/proc does not show it"));
     }
     Started {
         plan: Plan::PROCFS,

@@ -96,21 +96,24 @@ fn read_btf() -> io::Result<Vec<u8>> {
     Ok(raw)
 }
 
-/// Removes from `layouts` one thing that the refused program can do without. Returns the text of a warning that says what
-/// changes, or `None` if nothing can be removed.
-pub(super) fn ease(layouts: &mut Layouts, refused: &load::Error) -> Option<&'static str> {
+/// Removes from `layouts` one optional part that the refused program uses: the functions that disable preemption, or helpers
+/// that read memory. Returns the text of a warning that says what changes, or `None` if the program uses no optional part.
+pub(super) fn remove_optional(
+    layouts: &mut Layouts,
+    refused: &load::Error,
+) -> Option<&'static str> {
     let load::Error::Refused(program, error) = refused else {
         return None;
     };
     if no_preempt::is_refused(error) && layouts.no_preempt.take().is_some() {
         return Some(
-            "trying it without the functions by which a program keeps its CPU: where the kernel preempts itself, ends and \
-             births meanwhile are missed, and counted",
+            "trying it without the kernel functions that disable preemption: a preemptible kernel then leaves out some \
+             births and ends, and the agent counts them as lost",
         );
     }
     without_helpers(&mut layouts.types, *program).then_some(
-        "trying it without helpers that lockdown takes away: the arguments of a process that is gone before a scrape are \
-         unknown then, and resident memory comes from /proc before 6.2",
+        "trying it without the helpers that lockdown forbids: the arguments of a process that ends before the next scrape \
+         are then unknown, and before Linux 6.2 resident memory comes from /proc",
     )
 }
 

@@ -44,7 +44,7 @@ pub(super) fn if_possible(sizes: Sizes, support: &Support, warnings: &mut Vec<St
         return sizes;
     }
     warnings.push(without(
-        &"this kernel does not keep how long threads wait; one with CONFIG_SCHED_INFO does",
+        &"this kernel does not record how long threads wait; it needs CONFIG_SCHED_INFO",
     ));
     Sizes {
         run_queue_slots: None,
@@ -60,8 +60,8 @@ pub(super) struct RunQueue {
     generation: Array<MapData, u32>,
     slots: Slots,
     /// The slots that the agent wrote for the processes of the last pass, except processes with an event since.
-    told: HashMap<u32, u32>,
-    told_of_comms: HashMap<Comm, u32>,
+    written: HashMap<u32, u32>,
+    written_comms: HashMap<Comm, u32>,
     /// Processes that had no entry at the last pass.
     absent: HashSet<u32>,
     /// The number that changes whenever the agent changes slots of processes; never 0.
@@ -80,12 +80,12 @@ impl RunQueue {
             generation: take(ebpf, "RUN_QUEUE_GENERATION")?,
             changes: NonZeroU32::MIN,
             slots: Slots::new(slots),
-            told: HashMap::new(),
-            told_of_comms: HashMap::new(),
+            written: HashMap::new(),
+            written_comms: HashMap::new(),
             absent: HashSet::new(),
             since_ns,
         };
-        run_queue.announce()?;
+        run_queue.advance_generation()?;
         Ok(run_queue)
     }
 
@@ -97,12 +97,12 @@ impl RunQueue {
             Event::Exited { .. } => return,
             Event::Released(released) => released.id.tgid,
         };
-        self.told.remove(&tgid);
+        self.written.remove(&tgid);
     }
 
     /// Forgets which slots were written. Called when records were added up, so that events of any process may be missing.
-    pub(super) fn forget_told(&mut self) {
-        self.told.clear();
+    pub(super) fn forget_written(&mut self) {
+        self.written.clear();
     }
 
     /// Writes to the kernel's maps the slots of all live processes and of the comms whose attribution is known. `groups` are all
@@ -116,13 +116,13 @@ impl RunQueue {
     ) -> Result<(), Error> {
         let waits = &self.waits;
         self.slots.renew(groups, folds, |slot| read(waits, slot))?;
-        let before = std::mem::take(&mut self.told);
+        let before = std::mem::take(&mut self.written);
         let (mut absent, mut is_changed) = (HashSet::new(), false);
         for (id, attribution) in processes {
             let slot = self.slot(attribution);
             let is_known = before.get(&id.tgid) == Some(&slot);
-            if is_known || self.tell(id, slot)? {
-                self.told.insert(id.tgid, slot);
+            if is_known || self.write(id, slot)? {
+                self.written.insert(id.tgid, slot);
             } else {
                 absent.insert(id.tgid);
             }
@@ -130,9 +130,9 @@ impl RunQueue {
         }
         self.absent = absent;
         if is_changed {
-            self.announce()?;
+            self.advance_generation()?;
         }
-        self.tell_comms(comms)
+        self.write_comms(comms)
     }
 
     fn slot(&self, attribution: Attribution) -> u32 {
@@ -144,39 +144,40 @@ impl RunQueue {
         }
     }
 
-    /// Writes the slot of a process. Returns `false` if it has no entry. A process born after the attachment had one, so it is
-    /// probably gone, and the agent makes a new entry only if that is so at two passes: the entry of a process that is gone
-    /// would stay for ever.
-    fn tell(&mut self, id: ProcessId, slot: u32) -> Result<bool, Error> {
+    /// Writes the slot of a process. Returns `false` if the map has no entry for it. A process born after the attachment had one,
+    /// so it has probably ended. The agent then makes a new entry only at the second pass that finds none: the entry of an ended
+    /// process would never be removed.
+    fn write(&mut self, id: ProcessId, slot: u32) -> Result<bool, Error> {
         let may_make = id.start_ns < self.since_ns || self.absent.contains(&id.tgid);
         let flags = if may_make { ANY } else { EXIST };
-        was_taken(self.by_process.insert(id.tgid, slot, flags))
+        succeeded(self.by_process.insert(id.tgid, slot, flags))
     }
 
     /// Makes the slots invalid that the program stored with each thread.
-    fn announce(&mut self) -> Result<(), Error> {
+    fn advance_generation(&mut self) -> Result<(), Error> {
         self.changes = self.changes.checked_add(1).unwrap_or(NonZeroU32::MIN);
         Ok(self.generation.set(0, self.changes.get(), 0)?)
     }
 
-    fn tell_comms<'a>(
+    /// Writes the slots of the comms, and removes the entries of comms that are no longer among them.
+    fn write_comms<'a>(
         &mut self,
         comms: impl Iterator<Item = (&'a [u8], Attribution)>,
     ) -> Result<(), Error> {
-        let mut before = std::mem::take(&mut self.told_of_comms);
+        let mut before = std::mem::take(&mut self.written_comms);
         for (name, attribution) in comms {
             let (comm, slot) = (comm_of(name), self.slot(attribution));
             if before.remove(&comm) == Some(slot)
-                || was_taken(self.by_comm.insert(comm, slot, ANY))?
+                || succeeded(self.by_comm.insert(comm, slot, ANY))?
             {
-                self.told_of_comms.insert(comm, slot);
+                self.written_comms.insert(comm, slot);
             }
         }
         for comm in before
             .into_keys()
-            .filter(|comm| !self.told_of_comms.contains_key(comm))
+            .filter(|comm| !self.written_comms.contains_key(comm))
         {
-            was_taken(self.by_comm.remove(&comm))?;
+            succeeded(self.by_comm.remove(&comm))?;
         }
         Ok(())
     }
@@ -208,7 +209,7 @@ fn read(
 }
 
 /// Whether the operation on a map succeeded. A missing entry and a full map are expected (`false`); other errors are returned.
-fn was_taken(result: Result<(), MapError>) -> Result<bool, Error> {
+fn succeeded(result: Result<(), MapError>) -> Result<bool, Error> {
     let is_expected = |error: &std::io::Error| {
         matches!(
             error.raw_os_error(),

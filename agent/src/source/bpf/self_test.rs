@@ -30,7 +30,7 @@ pub(super) enum SelfTestRun {
         begun_ns: u64,
         attempt: u32,
     },
-    /// The child of this attempt proved nothing; another one follows.
+    /// This attempt failed; another one follows.
     Missed {
         attempt: u32,
     },
@@ -131,12 +131,12 @@ impl SelfTestRun {
 
     fn missed(attempt: u32, what: &str) -> Self {
         if attempt < ATTEMPTS {
-            log::info!("self-test: {what}; another child will tell");
+            log::info!("self-test: {what}; trying another child");
             return Self::Missed { attempt };
         }
         log::warn!(
-            "self-test: {what}, and none of {ATTEMPTS} children in a row was a proof; CPU of short processes may be wrong \
-             on this kernel"
+            "self-test: {what}; all {ATTEMPTS} attempts failed, so the CPU time of short processes may be wrong on this \
+             kernel"
         );
         Self::Done(SelfTest::Failed)
     }

@@ -217,7 +217,7 @@ fn with_a_function_that_programs_may_not_call(_: &'static Tier) {
     let (name, parts) = match raw.windows(keeps.len()).any(|bytes| bytes == keeps) {
         true => (
             "bpf_local_irq_save",
-            &["without the functions by which a program keeps its CPU"][..],
+            &["without the kernel functions that disable preemption"][..],
         ),
         false => ("yield", &[][..]),
     };
