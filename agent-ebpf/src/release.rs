@@ -57,8 +57,8 @@ fn at_entry(context: &FEntryContext) -> Option<()> {
     }
     leader.add_to(&mut totals);
     let record = record(leader, signal, totals, RELEASE_PROJECTED);
-    let is_told = u32::from(to_ring_or_hash(&record));
-    let _ = LEFT_LEADERS.insert(&record.id, &is_told, 0);
+    let is_reported = u32::from(to_ring_or_hash(&record));
+    let _ = LEFT_LEADERS.insert(&record.id, &is_reported, 0);
     None
 }
 
@@ -78,15 +78,13 @@ pub fn leader_free(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn when_left_leader_is_freed(context: &BtfTracePointContext) -> Option<()> {
-    let task = Task::new(context.arg(0))?;
-    if !task.is_leader() {
-        return None;
-    }
-    let id = task.identity();
+    let leader = freed_leader(context)?;
+    let id = leader.identity();
     // SAFETY: a map value of one word.
-    let is_told = unsafe { *LEFT_LEADERS.get(&id)? } == 1;
+    let is_reported = unsafe { *LEFT_LEADERS.get(&id)? } == 1;
     let _ = LEFT_LEADERS.remove(&id);
-    freed(context, task, if is_told { RELEASE_REPEATED } else { 0 })
+    let flags = if is_reported { RELEASE_REPEATED } else { 0 };
+    report_freed(context, leader, flags)
 }
 
 /// Kernel: `trace_sched_process_free(struct task_struct *p)`. The sums in `signal_struct` include all threads, the leader
@@ -98,15 +96,22 @@ pub fn process_free(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn when_freed(context: &BtfTracePointContext) -> Option<()> {
+    let leader = freed_leader(context)?;
+    report_freed(context, leader, 0)
+}
+
+/// The task that the kernel frees; `None` if it is not the leader of its process.
+#[inline(always)]
+fn freed_leader(context: &BtfTracePointContext) -> Option<Task> {
     let task = Task::new(context.arg(0))?;
     if !task.is_leader() {
         return None;
     }
-    freed(context, task, 0)
+    Some(task)
 }
 
 #[inline(always)]
-fn freed(context: &BtfTracePointContext, leader: Task, flags: u32) -> Option<()> {
+fn report_freed(context: &BtfTracePointContext, leader: Task, flags: u32) -> Option<()> {
     let signal = leader.signal()?;
     let mut totals = signal.totals();
     totals.run_delay_ns = leader.run_delay_ns();
