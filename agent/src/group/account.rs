@@ -113,6 +113,12 @@ impl Accounts {
         self.slots.get(id.0 as usize)?.as_ref()
     }
 
+    /// Whether the account is there and undecided.
+    pub(super) fn is_open(&self, id: AccountId) -> bool {
+        let account = self.get(id);
+        account.is_some_and(|account| account.decision == Decision::Open)
+    }
+
     /// The group that an account is in.
     pub(super) fn group_of(&self, id: AccountId) -> Option<GroupIndex> {
         self.get(id)?.group()
@@ -125,6 +131,90 @@ impl Accounts {
     pub(super) fn share(&mut self, id: AccountId) {
         if let Some(account) = self.account_mut(id) {
             account.users += 1;
+        }
+    }
+
+    /// The account was opened for a fork that runs its ancestor's image.
+    pub(super) fn inherit(&mut self, id: AccountId) {
+        if let Some(account) = self.account_mut(id) {
+            account.is_fork = true;
+        }
+    }
+
+    /// Gives an account another ancestor. Returns the former one: the caller closes it, since this account used it.
+    pub(super) fn replace_ancestor(
+        &mut self,
+        id: AccountId,
+        ancestor: Option<AccountId>,
+    ) -> Option<AccountId> {
+        let account = self.account_mut(id)?;
+        let former = std::mem::replace(&mut account.ancestor, ancestor);
+        if let Some(ancestor) = ancestor {
+            self.share(ancestor);
+        }
+        former
+    }
+
+    /// The nearest ancestor that does not itself follow one.
+    pub(super) fn nearest(&self, id: AccountId) -> Option<AccountId> {
+        let mut above = self.get(id)?.ancestor?;
+        // Two reparented processes could be each other's ancestor. No real chain is longer than the number of accounts.
+        for _ in 0..=self.len() {
+            let account = self.get(above)?;
+            if above == id {
+                return None;
+            }
+            if account.decision != Decision::Unmatched {
+                return Some(above);
+            }
+            above = account.ancestor?;
+        }
+        None
+    }
+
+    /// Keeps an account undecided that was decided by a part of its process's facts: the decision holds until all facts decide.
+    pub(super) fn keep_open(&mut self, id: AccountId) {
+        let account = self.account_mut(id);
+        if let Some(account) = account.filter(|account| account.decision.is_final()) {
+            account.former = Some(std::mem::replace(&mut account.decision, Decision::Open));
+        }
+    }
+
+    /// Makes an account in no group undecided again. Returns `false` for any other account.
+    pub(super) fn reopen(&mut self, id: AccountId) -> bool {
+        let account = self.account_mut(id);
+        let account = account.filter(|account| account.decision == Decision::Nowhere);
+        account
+            .map(|account| account.decision = Decision::Open)
+            .is_some()
+    }
+
+    /// The old decision holds until the account is decided anew. Returns whether the account waited for its ancestor's decision.
+    pub(super) fn undecide(&mut self, id: AccountId) -> bool {
+        let Some(account) = self.account_mut(id) else {
+            return false;
+        };
+        let decision = std::mem::replace(&mut account.decision, Decision::Open);
+        if decision.is_final() {
+            account.former = Some(decision);
+        }
+        decision == Decision::Unmatched
+    }
+
+    /// Marks the accounts that the new configuration might decide otherwise, and in `is_kept` the groups that accounts are in.
+    pub(super) fn outdate(
+        &mut self,
+        is_kept: &mut [bool],
+        keeps: impl Fn(Option<usize>) -> bool,
+    ) {
+        for account in self.iter_mut() {
+            if let Decision::Member(group) = account.present() {
+                is_kept[group.0] = true;
+            }
+            let item = account.item.and_then(|item| usize::try_from(item).ok());
+            let is_decided = matches!(account.present(), Decision::Member(_) | Decision::Nowhere);
+            account.is_outdated |= is_decided && !keeps(item);
+            account.item = account.item.filter(|_| keeps(item));
         }
     }
 

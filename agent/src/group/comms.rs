@@ -7,10 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::Verdict;
-use super::account::{Account, Decision};
-use super::grouper::{Grouper, of_comm};
-use crate::process::{AccountId, Attribution, Facts};
+use crate::process::{Attribution, Facts};
 
 /// The kernel map has room for as many.
 const MOST: usize = 1024;
@@ -27,9 +24,9 @@ impl Comms {
         !self.by_comm.contains_key(comm)
     }
 
-    /// Notes that a process with this comm got `attribution`. `is_telling`: the comm alone gives the same result; used only for
+    /// Notes that a process with this comm got `attribution`. `is_predictive`: the comm alone gives the same result; used only for
     /// a comm without an entry.
-    pub(super) fn note(&mut self, comm: &[u8], attribution: Attribution, is_telling: bool) {
+    pub(super) fn note(&mut self, comm: &[u8], attribution: Attribution, is_predictive: bool) {
         if let Some(known) = self.by_comm.get_mut(comm) {
             if *known != attribution {
                 *known = Attribution::Unknown;
@@ -39,7 +36,7 @@ impl Comms {
         if self.by_comm.len() >= MOST {
             self.by_comm.clear();
         }
-        let attribution = match is_telling {
+        let attribution = match is_predictive {
             true => attribution,
             false => Attribution::Unknown,
         };
@@ -61,43 +58,13 @@ impl Comms {
     }
 }
 
-impl Grouper {
-    /// Comms, with the attribution of any process that runs such a program.
-    pub fn comms(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
-        self.comms.iter().flat_map(Comms::iter)
-    }
-
-    /// The attribution of an account's values.
-    pub fn attribution(&self, account: AccountId) -> Attribution {
-        match self.accounts.get(account).map(Account::present) {
-            Some(Decision::Member(group)) => Attribution::Group(self.groups[group.0].id),
-            Some(Decision::Nowhere) => Attribution::Nowhere,
-            Some(Decision::Open | Decision::Unmatched) | None => Attribution::Unknown,
-        }
-    }
-
-    /// Whether the comm has no entry yet, and a process with this comm and no other facts would get the same verdict.
-    pub(super) fn is_telling(&self, facts: &Facts, verdict: &Verdict) -> bool {
-        let comms = self.comms.as_ref();
-        comms.is_some_and(|comms| comms.is_new(&facts.comm))
-            && (self.placer)(&of_comm(&facts.comm)) == *verdict
-    }
-
-    pub(super) fn note_comm(
-        &mut self,
-        id: AccountId,
-        facts: &Facts,
-        is_unmatched: bool,
-        is_telling: bool,
-    ) {
-        let attribution = match is_unmatched && self.policy.children {
-            true => Attribution::Parent,
-            false => self.attribution(id),
-        };
-        // A process without arguments is ending, or is a kernel thread: its comm does not decide its group.
-        if let Some(comms) = self.comms.as_mut().filter(|_| !facts.argv.is_empty()) {
-            comms.note(&facts.comm, attribution, is_telling);
-        }
+/// Facts of a process of which only the comm is known.
+pub(super) fn of_comm(comm: &[u8]) -> Facts {
+    Facts {
+        comm: comm.to_vec(),
+        argv: [comm].into_iter().collect(),
+        incomplete: true,
+        ..Facts::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::grouper::{Grouper, REST};
+use super::REST;
 use crate::process::{Live, Memory, Proportional, State};
 
 /// Wait channels of one group that are counted by name; the rest count as `other`.
@@ -75,20 +75,6 @@ impl Gauges {
             let is_full = self.wchans.len() >= WCHANS;
             let name = if is_full { REST } else { wchan };
             *self.wchans.entry(name.to_owned()).or_default() += 1;
-        }
-    }
-}
-
-impl Grouper {
-    /// Sums up what the live members of each group hold.
-    pub fn measure<'a>(&mut self, live: impl Iterator<Item = Live<'a>>) {
-        for group in &mut self.groups {
-            group.gauges = Gauges::default();
-        }
-        for process in live {
-            if let Some(group) = self.accounts.group_of(process.account()) {
-                self.groups[group.0].gauges.add(&process);
-            }
         }
     }
 }

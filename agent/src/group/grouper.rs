@@ -5,45 +5,38 @@
 //! added to the group `other` (see [`super::room`]); if there are none, the processes of a new name or of new labels go there.
 //! Both are counted.
 
-use std::collections::HashMap;
-
 use super::account::{Account, Accounts, Decision, GroupIndex};
-use super::comms::Comms;
+use super::comms::{Comms, of_comm};
+use super::groups::Groups;
 use super::policy::Policy;
-use super::room::Folded;
 use super::statistics::GroupStatistics;
 use super::user::User;
-use super::{Group, Labels, Placement, Verdict, text};
-use crate::process::{AccountId, Booking, Coarse, Delta, Facts, Ledger, Tally};
-
-/// The group of processes for which no more groups may be made; also the name for surplus names of threads and wait channels.
-pub(super) const REST: &str = "other";
+use super::{Group, Placement, REST, Verdict, thread_budget};
+use crate::process::{
+    AccountId, Attribution, Booking, Coarse, Delta, Facts, Folds, Ledger, Live, LiveThreads, Tally,
+};
 
 /// Decides the group of a process.
 pub type Placer = Box<dyn Fn(&Facts) -> Verdict + Send>;
 
 /// All groups and accounts, and the rules by which accounts get a group.
 pub struct Grouper {
-    pub(super) placer: Placer,
+    placer: Placer,
     pub(super) policy: Policy,
     pub(super) accounts: Accounts,
     /// Accounts that wait for the decision of an ancestor.
-    pub(super) unmatched: Vec<AccountId>,
-    pub(super) groups: Vec<Group>,
-    /// Number of groups made so far, forgotten ones included.
-    pub(super) made: u64,
-    pub(super) by_name: HashMap<(String, Labels), GroupIndex>,
-    pub(super) statistics: GroupStatistics,
+    unmatched: Vec<AccountId>,
+    groups: Groups,
+    statistics: GroupStatistics,
     /// Predictions by comm; `None` if the kernel programs do not count by group.
-    pub(super) comms: Option<Comms>,
-    pub(super) folded: Folded,
+    comms: Option<Comms>,
 }
 
 impl std::fmt::Debug for Grouper {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Grouper")
-            .field("groups", &self.groups)
+            .field("groups", &self.groups.all)
             .finish_non_exhaustive()
     }
 }
@@ -56,7 +49,7 @@ impl Ledger for Grouper {
     #[inline]
     fn take(&mut self, booking: Booking<'_>) {
         match booking {
-            Booking::Inherits(id) => self.inherit(id),
+            Booking::Inherits(id) => self.accounts.inherit(id),
             Booking::Shared(id) => self.accounts.share(id),
             Booking::Entered(id) => self.enter(id),
             Booking::Left(id) => self.leave(id),
@@ -80,12 +73,9 @@ impl Grouper {
             policy,
             accounts: Accounts::default(),
             unmatched: Vec::new(),
-            groups: Vec::new(),
-            made: 0,
-            by_name: HashMap::new(),
+            groups: Groups::default(),
             statistics: GroupStatistics::default(),
             comms: None,
-            folded: Folded::default(),
         }
     }
 
@@ -98,7 +88,7 @@ impl Grouper {
     /// Makes groups that exist before any process, as far as there is room; none if empty groups are to be forgotten.
     pub fn announce(&mut self, known: Vec<Placement>) {
         for placement in known {
-            if !self.policy.remove_empty && self.groups.len() < self.policy.max_groups {
+            if !self.policy.remove_empty && !self.is_full() {
                 self.group(placement, User::Configuration);
             }
         }
@@ -106,27 +96,28 @@ impl Grouper {
 
     /// All groups that are not forgotten, in the order of creation.
     pub fn groups(&self) -> &[Group] {
-        &self.groups
+        &self.groups.all
     }
 
     /// Counts about the grouper itself.
     pub fn statistics(&self) -> GroupStatistics {
         GroupStatistics {
             accounts: self.accounts.len() as u64,
+            overflowed: self.groups.overflowed,
+            folded_groups: self.groups.folded,
             ..self.statistics
         }
     }
 
     /// Whether the account is decided to be in no group.
     pub fn is_outside(&self, account: AccountId) -> bool {
-        self.accounts
-            .get(account)
-            .is_some_and(|account| account.decision == Decision::Nowhere)
+        let account = self.accounts.get(account);
+        account.is_some_and(|account| account.decision == Decision::Nowhere)
     }
 
     /// The group of an account, once it is decided.
     pub fn group_of(&self, account: AccountId) -> Option<&Group> {
-        self.groups.get(self.accounts.group_of(account)?.0)
+        self.groups.all.get(self.accounts.group_of(account)?.0)
     }
 
     /// The item that put the account into its group, from 0; `None` if it follows its ancestor.
@@ -137,7 +128,10 @@ impl Grouper {
 
     /// Decides the account of a living process by its own facts; if they match nothing, it follows its present parent.
     pub fn place(&mut self, id: AccountId, parent: Option<AccountId>, facts: &Facts) {
-        self.adopt(id, parent);
+        if self.accounts.is_open(id) && parent != Some(id) {
+            let former = self.accounts.replace_ancestor(id, parent);
+            former.into_iter().for_each(|former| self.close(former));
+        }
         self.identify(id, facts);
     }
 
@@ -146,10 +140,99 @@ impl Grouper {
         self.statistics.deferred += count as u64;
     }
 
-    fn inherit(&mut self, id: AccountId) {
-        if let Some(account) = self.accounts.account_mut(id) {
-            account.is_fork = true;
+    /// Sums up what the live members of each group hold.
+    pub fn measure<'a>(&mut self, live: impl Iterator<Item = Live<'a>>) {
+        self.groups.measure(&self.accounts, live);
+    }
+
+    /// Counts the threads of each group by name. To be called after [`Self::measure`] with the same pass.
+    pub fn measure_threads<'a>(&mut self, live: impl Iterator<Item = LiveThreads<'a>>) {
+        let groups = &mut self.groups.all;
+        thread_budget::measure(groups, &self.accounts, live);
+        let names = groups.iter().map(|group| &group.threads);
+        self.statistics.threads_overflowed = names.clone().map(|names| names.overflowed).sum();
+        self.statistics.folded_threads += names.map(|names| names.folded).sum::<u64>();
+    }
+
+    /// Comms, with the attribution of any process that runs such a program.
+    pub fn comms(&self) -> impl Iterator<Item = (&[u8], Attribution)> {
+        self.comms.iter().flat_map(Comms::iter)
+    }
+
+    /// The attribution of an account's values.
+    pub fn attribution(&self, account: AccountId) -> Attribution {
+        self.groups.attribution(self.accounts.get(account))
+    }
+
+    /// Groups folded since the last call, as far as they existed at that call.
+    pub fn take_folds(&mut self) -> Folds {
+        self.groups.take_folds()
+    }
+
+    /// Whether there are as many groups as are allowed.
+    pub fn is_full(&self) -> bool {
+        self.groups.all.len() >= self.policy.max_groups
+    }
+
+    /// Whether the account is in the group `other`, which takes processes that found no room.
+    pub fn is_in_rest(&self, account: AccountId) -> bool {
+        let group = self.group_of(account);
+        group.is_some_and(|group| group.name == REST)
+    }
+
+    /// If the policy says so, forgets the groups that none of the `present` accounts is in. Later bookings of their former
+    /// members are in no group.
+    pub fn forget_empty(&mut self, present: impl Iterator<Item = AccountId>) {
+        if !self.policy.remove_empty {
+            return;
         }
+        let mut is_kept = vec![false; self.groups.all.len()];
+        for group in present.filter_map(|id| self.accounts.group_of(id)) {
+            is_kept[group.0] = true;
+        }
+        self.keep(&is_kept);
+    }
+
+    /// Keeps an account undecided that was decided by a part of its process's facts: the decision holds until all facts decide.
+    pub fn keep_open(&mut self, id: AccountId) {
+        self.accounts.keep_open(id);
+    }
+
+    /// Makes an account in no group undecided again. Returns `false` for any other account.
+    pub fn reopen(&mut self, id: AccountId) -> bool {
+        self.accounts.reopen(id)
+    }
+
+    /// The configuration has changed: the old decision holds until the account is decided anew.
+    pub fn undecide(&mut self, id: AccountId) {
+        if self.accounts.undecide(id) {
+            self.unmatched.retain(|other| *other != id);
+        }
+    }
+
+    /// Whether a former configuration made the decision, and the present one might decide otherwise.
+    pub fn is_outdated(&self, id: AccountId) -> bool {
+        let account = self.accounts.get(id);
+        account.is_some_and(|account| account.is_outdated)
+    }
+
+    /// Takes another configuration: `placer` decides accounts that are [undecided](Self::undecide), and
+    /// `known` holds the groups that exist before any process. All groups stay, with what was booked to them, except announced
+    /// groups that never had a member. `keeps` returns whether the new configuration decides an item as the former one did;
+    /// `None` stands for the processes that no item matches.
+    pub fn reconfigure(
+        &mut self,
+        placer: Placer,
+        known: Vec<Placement>,
+        keeps: impl Fn(Option<usize>) -> bool,
+    ) {
+        self.placer = placer;
+        self.comms = self.comms.take().map(|_| Comms::default());
+        let mut is_kept = self.groups.used();
+        self.accounts.outdate(&mut is_kept, keeps);
+        self.keep(&is_kept);
+        self.groups.forget_items();
+        self.announce(known);
     }
 
     pub(super) fn enter(&mut self, account: AccountId) {
@@ -200,11 +283,7 @@ impl Grouper {
 
     /// Decides an undecided account by these facts; a decided one stays as it is.
     pub(super) fn identify(&mut self, id: AccountId, facts: &Facts) {
-        if self
-            .accounts
-            .get(id)
-            .is_none_or(|account| account.decision != Decision::Open)
-        {
+        if !self.accounts.is_open(id) {
             return;
         }
         self.statistics.incomplete += u64::from(facts.incomplete);
@@ -215,7 +294,7 @@ impl Grouper {
         self.statistics.cut += u64::from(facts.argv.is_cut());
         let verdict = (self.placer)(facts);
         let is_match = matches!(verdict, Verdict::Member(_));
-        let is_telling = self.is_telling(facts, &verdict);
+        let is_predictive = self.is_predictive(facts, &verdict);
         let is_unmatched = verdict == Verdict::Unmatched;
         match verdict {
             Verdict::Member(placement) => {
@@ -231,14 +310,13 @@ impl Grouper {
             // A process without arguments is ending, or is a kernel thread.
             Verdict::Unmatched => self.decide_unmatched(id, facts.argv.is_empty()),
         }
-        self.note_comm(id, facts, is_unmatched, is_telling);
-        self.explain(id, facts, is_match);
+        self.note_comm(id, facts, is_unmatched, is_predictive);
+        self.groups.explain(self.accounts.get(id), facts, is_match);
     }
 
     /// Gives an undecided account the group of its ancestor, because its own facts will never be read.
     pub fn follow(&mut self, id: AccountId) {
-        let account = self.accounts.get(id);
-        if account.is_some_and(|account| account.decision == Decision::Open) {
+        if self.accounts.is_open(id) {
             self.decide_unmatched(id, true);
         }
     }
@@ -259,7 +337,7 @@ impl Grouper {
             Decision::Open | Decision::Unmatched => {
                 account.waiting.get_or_insert_default().add(tally)
             }
-            Decision::Member(group) => self.groups[group.0].total.add(tally),
+            Decision::Member(group) => self.groups.all[group.0].total.add(tally),
             Decision::Nowhere => {}
         }
     }
@@ -271,22 +349,6 @@ impl Grouper {
                 account.waiting.get_or_insert_default().add(waited);
             }
             _ => self.rebook(heir, waited),
-        }
-    }
-
-    fn adopt(&mut self, id: AccountId, ancestor: Option<AccountId>) {
-        let Some(account) = self.accounts.account_mut(id) else {
-            return;
-        };
-        if account.decision != Decision::Open || ancestor == Some(id) {
-            return;
-        }
-        let former = std::mem::replace(&mut account.ancestor, ancestor);
-        if let Some(ancestor) = ancestor {
-            self.accounts.share(ancestor);
-        }
-        if let Some(former) = former {
-            self.close(former);
         }
     }
 
@@ -302,17 +364,10 @@ impl Grouper {
         match facts.map_or(Verdict::Unmatched, |facts| (self.placer)(&facts)) {
             Verdict::Member(placement) => {
                 let group = self.group(placement, User::Unknown);
-                self.groups[group.0].total.add(&tally);
+                self.groups.all[group.0].total.add(&tally);
             }
             Verdict::Excluded { .. } => {}
-            Verdict::Unmatched => {
-                let Delta {
-                    user_ns, system_ns, ..
-                } = tally.delta;
-                let coarse_ns = user_ns.saturating_add(system_ns);
-                let sum = &mut self.statistics.unattributed_cpu_ns;
-                *sum = sum.saturating_add(coarse_ns);
-            }
+            Verdict::Unmatched => self.statistics.add_unattributed(&tally),
         }
     }
 
@@ -338,11 +393,9 @@ impl Grouper {
     }
 
     fn follow_ancestor(&mut self, id: AccountId) {
-        let above = self.nearest(id);
-        let decision = above
-            .and_then(|id| self.accounts.get(id))
-            .map(|account| account.decision);
-        let decision = decision.unwrap_or(Decision::Nowhere);
+        let above = self.accounts.nearest(id);
+        let followed = above.and_then(|id| self.accounts.get(id));
+        let decision = followed.map_or(Decision::Nowhere, |account| account.decision);
         if decision != Decision::Open {
             return self.decide(id, decision);
         }
@@ -351,37 +404,15 @@ impl Grouper {
             account.decision = Decision::Unmatched;
             account.former = None;
         });
-        let Some(account) = self.accounts.account_mut(id) else {
-            return;
-        };
-        if account.ancestor != above {
+        let account = self.accounts.get(id);
+        if account.is_some_and(|account| account.ancestor != above) {
             // Skips ancestors that follow another account: chains stay short, however deep processes are nested.
-            let former = std::mem::replace(&mut account.ancestor, above);
-            above
-                .into_iter()
-                .for_each(|above| self.accounts.share(above));
+            let former = self.accounts.replace_ancestor(id, above);
             former.into_iter().for_each(|former| self.close(former));
         }
     }
 
-    /// The nearest ancestor that does not itself follow one.
-    fn nearest(&self, id: AccountId) -> Option<AccountId> {
-        let mut above = self.accounts.get(id)?.ancestor?;
-        // Two reparented processes could be each other's ancestor. No real chain is longer than the number of accounts.
-        for _ in 0..=self.accounts.len() {
-            let account = self.accounts.get(above)?;
-            if above == id {
-                return None;
-            }
-            if account.decision != Decision::Unmatched {
-                return Some(above);
-            }
-            above = account.ancestor?;
-        }
-        None
-    }
-
-    pub(super) fn decide(&mut self, id: AccountId, decision: Decision) {
+    fn decide(&mut self, id: AccountId, decision: Decision) {
         self.change(id, |account| {
             account.decision = decision;
             account.former = None;
@@ -392,14 +423,13 @@ impl Grouper {
         let waited = account.waiting.take();
         let ancestor = account.ancestor.take();
         if let Decision::Member(group) = decision {
-            let group = &mut self.groups[group.0];
-            account
-                .user
-                .into_iter()
-                .for_each(|user| group.filling.join(user));
-            waited
-                .into_iter()
-                .for_each(|waited| group.total.add(&waited));
+            let group = &mut self.groups.all[group.0];
+            if let Some(user) = account.user {
+                group.filling.join(user);
+            }
+            if let Some(waited) = waited {
+                group.total.add(&waited);
+            }
         }
         if let Some(ancestor) = ancestor {
             self.close(ancestor);
@@ -415,53 +445,54 @@ impl Grouper {
         change(account);
         let after = (account.group(), account.living);
         for ((group, living), is_added) in [(before, false), (after, true)] {
-            let Some(group) = group else {
-                continue;
-            };
-            let filling = &mut self.groups[group.0].filling;
-            let living = u64::from(living);
-            filling.living = match is_added {
-                true => filling.living + living,
-                false => filling.living.saturating_sub(living),
-            };
-            self.folded.clock += 1;
-            filling.touched = self.folded.clock;
-        }
-    }
-
-    /// Logs, at level debug, the group of an account and the facts that decided it.
-    fn explain(&self, id: AccountId, facts: &Facts, is_match: bool) {
-        if !log::log_enabled!(log::Level::Debug) {
-            return;
-        }
-        let decision = self.accounts.get(id).map(|account| account.decision);
-        let verdict = match decision {
-            Some(Decision::Member(group)) => {
-                let by = if is_match {
-                    "by its own facts"
-                } else {
-                    "as its ancestor"
-                };
-                format!("in group {:?} {by}", self.groups[group.0].name)
+            if let Some(group) = group {
+                self.groups.count(group, u64::from(living), is_added);
             }
-            Some(Decision::Nowhere) => "in no group".to_owned(),
-            _ => "in the group of an ancestor that is not decided yet".to_owned(),
-        };
-        let (tgid, comm) = (facts.tgid, facts.comm.escape_ascii());
-        log::debug!(
-            "process {tgid}, comm {comm}, arguments {:?}: {verdict}",
-            text::joined(&facts.argv)
-        );
+        }
     }
-}
 
-/// Facts of a process of which only the comm is known.
-pub(super) fn of_comm(comm: &[u8]) -> Facts {
-    Facts {
-        comm: comm.to_vec(),
-        argv: [comm].into_iter().collect(),
-        incomplete: true,
-        ..Facts::default()
+    /// Whether the comm has no entry yet, and a process with this comm and no other facts would get the same verdict.
+    fn is_predictive(&self, facts: &Facts, verdict: &Verdict) -> bool {
+        let comms = self.comms.as_ref();
+        comms.is_some_and(|comms| comms.is_new(&facts.comm))
+            && (self.placer)(&of_comm(&facts.comm)) == *verdict
+    }
+
+    fn note_comm(&mut self, id: AccountId, facts: &Facts, is_unmatched: bool, is_predictive: bool) {
+        let attribution = match is_unmatched && self.policy.children {
+            true => Attribution::Parent,
+            false => self.attribution(id),
+        };
+        // A process without arguments is ending, or is a kernel thread: its comm does not decide its group.
+        if let Some(comms) = self.comms.as_mut().filter(|_| !facts.argv.is_empty()) {
+            comms.note(&facts.comm, attribution, is_predictive);
+        }
+    }
+
+    /// The group of a placement, or the group `other` if there is no room for it.
+    fn group(&mut self, placement: Placement, user: User) -> GroupIndex {
+        let most = self.policy.max_groups;
+        let (accounts, comms) = (&mut self.accounts, &mut self.comms);
+        self.groups.group(placement, user, most, accounts, comms)
+    }
+
+    /// Returns `false` if no decision of a former configuration holds.
+    fn confirm(&mut self, id: AccountId) -> bool {
+        let account = self.accounts.get(id);
+        let Some(decision) = account.and_then(|account| account.former) else {
+            return false;
+        };
+        self.decide(id, decision);
+        if let Some(account) = self.accounts.account_mut(id) {
+            account.is_outdated = true;
+        }
+        true
+    }
+
+    /// Keeps only these groups. Accounts of the others go to no group.
+    fn keep(&mut self, is_kept: &[bool]) {
+        let (accounts, comms) = (&mut self.accounts, &mut self.comms);
+        self.groups.keep(is_kept, None, accounts, comms);
     }
 }
 

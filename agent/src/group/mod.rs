@@ -10,11 +10,11 @@ mod classifier;
 mod comms;
 #[cfg(test)]
 mod extension_tests;
-mod forget;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gauges;
 mod grouper;
+mod groups;
 #[cfg(test)]
 mod lineage_tests;
 mod name;
@@ -49,6 +49,9 @@ pub use statistics::GroupStatistics;
 pub use threads::{ThreadNames, ThreadUse};
 pub use user::{Filling, User};
 
+/// The group of processes for which no more groups may be made; also the name for surplus names of threads and wait channels.
+const REST: &str = "other";
+
 /// Labels beside `groupname`: names and values, sorted by name; none is empty.
 pub type Labels = Vec<(std::sync::Arc<str>, String)>;
 
@@ -71,4 +74,22 @@ pub struct Group {
     pub gauges: Gauges,
     /// Threads of its members by name, if these are shown.
     pub threads: ThreadNames,
+}
+
+impl Group {
+    /// Whether it is the group `other`, which takes processes that found no room.
+    fn is_rest(&self) -> bool {
+        self.name == REST && self.labels.is_empty()
+    }
+
+    fn is_foldable(&self) -> bool {
+        let filling = &self.filling;
+        let is_in_use = filling.living > 0 || self.gauges.processes > 0;
+        !is_in_use && !self.is_rest() && filling.maker != User::Configuration
+    }
+
+    /// The user that the group was made for.
+    fn user(&self) -> User {
+        self.filling.maker
+    }
 }

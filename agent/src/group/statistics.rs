@@ -40,4 +40,10 @@ impl GroupStatistics {
         self.booked_cpu_ns = self.booked_cpu_ns.saturating_add(cpu_ns);
         self.booked_forks = self.booked_forks.saturating_add(booked.lifecycle.forks);
     }
+
+    /// Adds a sum by comm that matched no group.
+    pub(super) fn add_unattributed(&mut self, booked: &Tally) {
+        let cpu_ns = booked.delta.user_ns.saturating_add(booked.delta.system_ns);
+        self.unattributed_cpu_ns = self.unattributed_cpu_ns.saturating_add(cpu_ns);
+    }
 }

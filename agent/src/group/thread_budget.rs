@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 
+use super::account::Accounts;
 use super::threads::NAMES;
-use super::{Group, Grouper, Labels, text};
+use super::{Group, Labels, text};
 use crate::process::LiveThreads;
 
 /// All names together cost at most this many units.
@@ -19,8 +20,8 @@ const UNIT_BYTES: usize = 128;
 
 /// The cost of the names of one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Want<User> {
-    user: User,
+struct Want<Owner> {
+    user: Owner,
     units: u64,
 }
 
@@ -49,8 +50,8 @@ fn share(mut needs: Vec<u64>, total: u64) -> u64 {
 }
 
 /// The largest cost of each group's names, in the order of `wants`.
-fn shares<User: Ord + Copy>(wants: &[Want<User>], total: u64) -> Vec<u64> {
-    let mut by_user: BTreeMap<User, Vec<u64>> = BTreeMap::new();
+fn shares<Owner: Ord + Copy>(wants: &[Want<Owner>], total: u64) -> Vec<u64> {
+    let mut by_user: BTreeMap<Owner, Vec<u64>> = BTreeMap::new();
     for want in wants {
         by_user.entry(want.user).or_default().push(want.units);
     }
@@ -58,37 +59,33 @@ fn shares<User: Ord + Copy>(wants: &[Want<User>], total: u64) -> Vec<u64> {
         by_user.values().map(|needs| needs.iter().sum()).collect(),
         total,
     );
-    let of_group: BTreeMap<User, u64> = by_user
+    let of_group: BTreeMap<Owner, u64> = by_user
         .into_iter()
         .map(|(user, needs)| (user, share(needs, of_user)))
         .collect();
     wants.iter().map(|want| of_group[&want.user]).collect()
 }
 
-impl Grouper {
-    /// Counts the threads of each group by name. To be called after [`Grouper::measure`] with the same pass.
-    pub fn measure_threads<'a>(&mut self, live: impl Iterator<Item = LiveThreads<'a>>) {
-        let Self {
-            groups, accounts, ..
-        } = self;
-        let mut held = 0;
-        for names in groups.iter_mut().map(|group| &mut group.threads) {
-            names.begin();
-            held += names.held() * names.cost;
-        }
-        // Until the number of names of each group is known, new names may cost as much again.
-        let mut room = (2 * UNITS).saturating_sub(held);
-        for process in live {
-            if let Some(group) = accounts.group_of(process.account()) {
-                let names = &mut groups[group.0].threads;
-                process.report(|name, used| names.add(name, used, &mut room));
-            }
-        }
-        limit(groups);
-        let names = groups.iter().map(|group| &group.threads);
-        self.statistics.threads_overflowed = names.clone().map(|names| names.overflowed).sum();
-        self.statistics.folded_threads += names.map(|names| names.folded).sum::<u64>();
+/// Counts the threads of each group by name.
+pub(super) fn measure<'a>(
+    groups: &mut [Group],
+    accounts: &Accounts,
+    live: impl Iterator<Item = LiveThreads<'a>>,
+) {
+    let mut held = 0;
+    for names in groups.iter_mut().map(|group| &mut group.threads) {
+        names.begin();
+        held += names.held() * names.cost;
     }
+    // Until the number of names of each group is known, new names may cost as much again.
+    let mut room = (2 * UNITS).saturating_sub(held);
+    for process in live {
+        if let Some(group) = accounts.group_of(process.account()) {
+            let names = &mut groups[group.0].threads;
+            process.report(|name, used| names.add(name, used, &mut room));
+        }
+    }
+    limit(groups);
 }
 
 /// Folds names until all together are within the bound.

@@ -16,7 +16,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::grouper::REST;
+use super::REST;
 use crate::go::text::decode;
 use crate::process::{Delta, TaskName};
 
