@@ -202,11 +202,7 @@ impl Accounts {
     }
 
     /// Marks the accounts that the new configuration might decide otherwise, and in `is_kept` the groups that accounts are in.
-    pub(super) fn outdate(
-        &mut self,
-        is_kept: &mut [bool],
-        keeps: impl Fn(Option<usize>) -> bool,
-    ) {
+    pub(super) fn outdate(&mut self, is_kept: &mut [bool], keeps: impl Fn(Option<usize>) -> bool) {
         for account in self.iter_mut() {
             if let Decision::Member(group) = account.present() {
                 is_kept[group.0] = true;

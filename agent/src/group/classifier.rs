@@ -11,7 +11,7 @@ use super::boot_time::BootTime;
 use super::name::{self, NameTemplate, Rendered};
 use super::name_map::NameMap;
 use super::pattern::{Matches, Room};
-use super::selector::{Miss, Selector, Subject};
+use super::selector::{Candidate, Miss, Selector};
 use crate::config::{self, Config, Key, Label};
 use crate::process::Facts;
 
@@ -158,7 +158,7 @@ impl Classifier {
                 ..Placement::plain(0, name.text)
             });
         }
-        let subject = Subject::new(facts);
+        let subject = Candidate::new(facts);
         let mut matches = Matches::new();
         let found = self.items.iter().enumerate().find(|(_, item)| {
             let uses_matches = item.templates().any(NameTemplate::uses_matches);
@@ -193,7 +193,7 @@ impl Classifier {
 
     /// For each item, the first selector that does not match; `None` if the item matches, were there no earlier one.
     pub fn misses(&self, facts: &Facts) -> impl Iterator<Item = Option<Miss>> {
-        let subject = Subject::new(facts);
+        let subject = Candidate::new(facts);
         self.items
             .iter()
             .map(move |item| item.selector.miss(&subject, None))

@@ -24,8 +24,8 @@ impl Comms {
         !self.by_comm.contains_key(comm)
     }
 
-    /// Notes that a process with this comm got `attribution`. `is_predictive`: the comm alone gives the same result; used only for
-    /// a comm without an entry.
+    /// Notes that a process with this comm got `attribution`. `is_predictive`: the comm alone gives the same result; used only
+    /// for a comm without an entry.
     pub(super) fn note(&mut self, comm: &[u8], attribution: Attribution, is_predictive: bool) {
         if let Some(known) = self.by_comm.get_mut(comm) {
             if *known != attribution {

@@ -183,7 +183,7 @@ fn a_deep_line_of_vanished_processes_leaves_nothing_but_what_it_used() {
     assert_eq!(
         grouper.statistics().accounts,
         1,
-        "only the root, which nobody has looked at"
+        "only the root, which was not looked at"
     );
     grouper.identify(root, &facts("a"));
     assert_eq!(totals(&grouper), [("a", 1000)]);
@@ -460,14 +460,14 @@ fn a_comm_tells_of_its_group_what_a_process_with_nothing_else_would() {
         };
         grouper.identify(account, &facts);
     }
-    let told = |grouper: &Grouper, comm: &str| {
+    let predicted = |grouper: &Grouper, comm: &str| {
         let mut comms = grouper.comms();
         comms.find_map(|(one, is)| (one == comm.as_bytes()).then_some(is))
     };
     let id = grouper.groups()[0].id;
-    assert_eq!(told(&grouper, "a"), Some(Attribution::Group(id)));
-    assert_eq!(told(&grouper, "x"), Some(Attribution::Parent));
-    assert_eq!(told(&grouper, "-"), Some(Attribution::Nowhere));
+    assert_eq!(predicted(&grouper, "a"), Some(Attribution::Group(id)));
+    assert_eq!(predicted(&grouper, "x"), Some(Attribution::Parent));
+    assert_eq!(predicted(&grouper, "-"), Some(Attribution::Nowhere));
     grouper.reconfigure(Box::new(|_| Verdict::Unmatched), Vec::new(), |_| false);
     assert_eq!(grouper.comms().count(), 0, "another configuration");
 }

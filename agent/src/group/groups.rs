@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::account::{Account, Accounts, Decision, GroupIndex};
 use super::comms::Comms;
-use super::room::{Answer, Bound};
+use super::room::{Allowance, GroupBound};
 use super::user::{Filling, User};
 use super::{Gauges, Group, Labels, Placement, REST, ThreadNames, text, thread_budget};
 use crate::process::{Attribution, Facts, Folds, Live};
@@ -47,8 +47,8 @@ impl Groups {
             return known;
         }
         // A group that is known already, of a former configuration, takes no further place among all groups.
-        let all = known.is_none().then_some(Bound { item: None, most });
-        let of_item = placement.max_groups.map(|most| Bound {
+        let all = known.is_none().then_some(GroupBound { item: None, most });
+        let of_item = placement.max_groups.map(|most| GroupBound {
             item: Some(placement.item),
             most: most as usize,
         });
@@ -95,18 +95,18 @@ impl Groups {
     /// Whether the bound allows one more group for this user. Folds other groups if that makes room.
     fn has_room(
         &mut self,
-        bound: Bound,
+        bound: GroupBound,
         user: User,
         accounts: &mut Accounts,
         comms: &mut Option<Comms>,
     ) -> bool {
         match bound.answer(&self.all, user) {
-            Answer::Room => true,
-            Answer::Fold(victims) => {
+            Allowance::Room => true,
+            Allowance::Fold(victims) => {
                 self.fold(&victims, accounts, comms);
                 true
             }
-            Answer::None => false,
+            Allowance::None => false,
         }
     }
 

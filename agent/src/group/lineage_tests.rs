@@ -16,7 +16,7 @@ const CHILD: ProcessId = ProcessId {
 };
 
 /// A node whose process 1 is in the group `a`; processes called `x` match nothing.
-struct Node {
+struct Lineage {
     table: Table,
     grouper: Grouper,
 }
@@ -39,7 +39,7 @@ fn used(user_ns: u64) -> Counters {
     }
 }
 
-impl Node {
+impl Lineage {
     fn new(children: bool) -> Self {
         let placer = |facts: &Facts| match &facts.comm[..] {
             b"x" => Verdict::Unmatched,
@@ -59,20 +59,20 @@ impl Node {
             node.grouper.place(one.account, one.parent, &facts("a"));
             node.table.classified(one.id);
         }
-        node.tell(Event::Forked {
+        node.apply(Event::Forked {
             child: CHILD,
             parent: PARENT,
         });
         node
     }
 
-    fn tell(&mut self, event: Event) {
+    fn apply(&mut self, event: Event) {
         self.table.apply(event, &mut self.grouper);
         self.grouper.settle();
     }
 
     fn exec(&mut self, comm: &str) {
-        self.tell(Event::Execed {
+        self.apply(Event::Execed {
             former: Former::default(),
             id: CHILD,
             facts: Box::new(facts(comm)),
@@ -91,13 +91,13 @@ impl Node {
 
     /// Ends a process; its final record has this comm.
     fn end_as(&mut self, id: ProcessId, comm: &str) {
-        self.tell(Event::Exited {
+        self.apply(Event::Exited {
             id,
             counters: used(10),
             status: ExitStatus::Success,
             oom_killed: false,
         });
-        self.tell(Event::Released(Box::new(Released {
+        self.apply(Event::Released(Box::new(Released {
             id,
             parent: 1,
             facts: facts(comm),
@@ -137,7 +137,7 @@ impl Node {
 #[test]
 fn a_program_that_matches_nothing_is_its_ancestors_or_nobodys() {
     for (children, expected) in [(true, (10, 1, 1)), (false, (0, 1, 0))] {
-        let mut node = Node::new(children);
+        let mut node = Lineage::new(children);
         node.exec("x");
         node.end();
         assert_eq!(node.of_group(), Some(expected), "children={children}");
@@ -147,11 +147,11 @@ fn a_program_that_matches_nothing_is_its_ancestors_or_nobodys() {
 #[test]
 fn a_fork_that_runs_no_program_is_in_the_group_of_its_image() {
     for children in [true, false] {
-        let mut node = Node::new(children);
+        let mut node = Lineage::new(children);
         node.end();
         assert_eq!(node.of_group(), Some((10, 1, 1)));
         // The same if a pass saw the process, but its facts were not read before it ended.
-        let mut node = Node::new(children);
+        let mut node = Lineage::new(children);
         node.pass(200, &[PARENT, CHILD]);
         node.end();
         assert_eq!(node.of_group(), Some((10, 1, 1)), "children={children}");
@@ -166,9 +166,9 @@ fn child_of_an_unread_fork_is_in_the_group_of_the_image() {
         start_ns: 210,
     };
     for children in [true, false] {
-        let mut node = Node::new(children);
+        let mut node = Lineage::new(children);
         node.pass(200, &[PARENT, CHILD]);
-        node.tell(Event::Forked {
+        node.apply(Event::Forked {
             child: grandchild,
             parent: CHILD,
         });
@@ -176,9 +176,9 @@ fn child_of_an_unread_fork_is_in_the_group_of_the_image() {
         node.end_of(grandchild);
         assert_eq!(node.of_group(), Some((20, 2, 2)), "children={children}");
         // The same if it calls exec before it is read: its child still has the old image.
-        let mut node = Node::new(children);
+        let mut node = Lineage::new(children);
         node.pass(200, &[PARENT, CHILD]);
-        node.tell(Event::Forked {
+        node.apply(Event::Forked {
             child: grandchild,
             parent: CHILD,
         });
@@ -190,7 +190,7 @@ fn child_of_an_unread_fork_is_in_the_group_of_the_image() {
 
 #[test]
 fn process_that_may_still_live_keeps_its_group() {
-    let mut node = Node::new(true);
+    let mut node = Lineage::new(true);
     // Process 1 is gone; the pass began before the child was born.
     node.pass(120, &[]);
     node.grouper.forget_empty(node.table.present());
@@ -203,12 +203,12 @@ fn process_that_may_still_live_keeps_its_group() {
 
 #[test]
 fn a_fork_whose_parents_birth_was_lost_is_looked_at_like_any_other() {
-    let mut node = Node::new(true);
+    let mut node = Lineage::new(true);
     let id = |tgid| ProcessId {
         tgid,
         start_ns: 160,
     };
-    node.tell(Event::Forked {
+    node.apply(Event::Forked {
         child: id(9),
         parent: id(8),
     });
@@ -220,13 +220,13 @@ fn a_fork_whose_parents_birth_was_lost_is_looked_at_like_any_other() {
 #[test]
 fn forks_of_a_process_whose_birth_was_lost_are_in_its_group() {
     for children in [true, false] {
-        let mut node = Node::new(children);
+        let mut node = Lineage::new(children);
         node.end();
         let [unheard, fork] = [3, 4].map(|tgid| ProcessId {
             tgid,
             start_ns: 150 + u64::from(tgid),
         });
-        node.tell(Event::Forked {
+        node.apply(Event::Forked {
             child: fork,
             parent: unheard,
         });
@@ -239,14 +239,14 @@ fn forks_of_a_process_whose_birth_was_lost_are_in_its_group() {
 }
 
 #[test]
-fn a_fork_of_one_whose_start_is_not_told_is_of_its_group() {
-    let mut node = Node::new(true);
+fn a_fork_of_one_without_a_reported_start_is_of_its_group() {
+    let mut node = Lineage::new(true);
     let fork = ProcessId {
         tgid: 4,
         start_ns: 160,
     };
     for parent in [1, 9] {
-        node.tell(Event::Forked {
+        node.apply(Event::Forked {
             child: ProcessId {
                 tgid: fork.tgid + parent,
                 ..fork

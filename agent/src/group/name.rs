@@ -67,12 +67,12 @@ pub(super) struct NameTemplate {
 
 #[derive(Debug)]
 pub(super) enum Form {
-    Parts(Vec<Part>),
+    Parts(Vec<NamePart>),
     Program(Box<Program>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum NamePart {
     Text(String),
     Comm,
     ExeBase,
@@ -137,10 +137,10 @@ impl NameTemplate {
         let Form::Parts(parts) = &self.form else {
             return None;
         };
-        let is_fixed = parts.iter().all(|part| matches!(part, Part::Text(_)));
-        let anybody = Facts::default();
+        let is_fixed = parts.iter().all(|part| matches!(part, NamePart::Text(_)));
+        let blank = Facts::default();
         is_fixed.then(|| {
-            self.render(&anybody, BootTime::default(), &Matches::new())
+            self.render(&blank, BootTime::default(), &Matches::new())
                 .text
         })
     }
@@ -194,11 +194,11 @@ impl NameTemplate {
 }
 
 /// The template as parts, if it consists of plain text and plain variables.
-fn parts(tree: &ListNode) -> Option<Vec<Part>> {
+fn parts(tree: &ListNode) -> Option<Vec<NamePart>> {
     tree.nodes
         .iter()
         .map(|node| match node {
-            Node::Text(text) => Some(Part::Text(text.text.to_string())),
+            Node::Text(text) => Some(NamePart::Text(text.text.to_string())),
             Node::Action(action) if action.pipe.decl.is_empty() => {
                 let [command] = &action.pipe.commands[..] else {
                     return None;
@@ -208,20 +208,20 @@ fn parts(tree: &ListNode) -> Option<Vec<Part>> {
                 };
                 let [field] = &fields[..] else { return None };
                 Some(match field.as_str() {
-                    "Comm" => Part::Comm,
-                    "ExeBase" => Part::ExeBase,
-                    "ExeFull" => Part::ExeFull,
-                    "Username" => Part::Username,
-                    "PID" => Part::Pid,
-                    "PPID" => Part::Parent,
-                    "Cwd" => Part::Cwd,
-                    "Unit" => Part::Unit,
-                    "Slice" => Part::Slice,
-                    "ContainerID" => Part::ContainerId,
-                    "Namespace" => Part::Namespace,
-                    "Pod" => Part::Pod,
-                    "Workload" => Part::Workload,
-                    "Container" => Part::Container,
+                    "Comm" => NamePart::Comm,
+                    "ExeBase" => NamePart::ExeBase,
+                    "ExeFull" => NamePart::ExeFull,
+                    "Username" => NamePart::Username,
+                    "PID" => NamePart::Pid,
+                    "PPID" => NamePart::Parent,
+                    "Cwd" => NamePart::Cwd,
+                    "Unit" => NamePart::Unit,
+                    "Slice" => NamePart::Slice,
+                    "ContainerID" => NamePart::ContainerId,
+                    "Namespace" => NamePart::Namespace,
+                    "Pod" => NamePart::Pod,
+                    "Workload" => NamePart::Workload,
+                    "Container" => NamePart::Container,
                     _ => return None,
                 })
             }
@@ -230,27 +230,27 @@ fn parts(tree: &ListNode) -> Option<Vec<Part>> {
         .collect()
 }
 
-impl Part {
+impl NamePart {
     fn write(&self, facts: &Facts, out: &mut Bounded) -> fmt::Result {
         match self {
-            Part::Text(text) => out.write_str(text),
-            Part::Username => out.write_str(&facts.username),
-            Part::Pid => write!(out, "{}", facts.tgid),
-            Part::Parent => write!(out, "{}", facts.parent),
-            Part::Cwd => out.write_bytes(&facts.cwd),
-            Part::Unit => out.write_str(systemd_unit(&facts.cgroups).unwrap_or_default()),
-            Part::Slice => out.write_str(systemd_slice(&facts.cgroups).unwrap_or_default()),
-            Part::ContainerId => match container_path(&facts.cgroups) {
+            NamePart::Text(text) => out.write_str(text),
+            NamePart::Username => out.write_str(&facts.username),
+            NamePart::Pid => write!(out, "{}", facts.tgid),
+            NamePart::Parent => write!(out, "{}", facts.parent),
+            NamePart::Cwd => out.write_bytes(&facts.cwd),
+            NamePart::Unit => out.write_str(systemd_unit(&facts.cgroups).unwrap_or_default()),
+            NamePart::Slice => out.write_str(systemd_slice(&facts.cgroups).unwrap_or_default()),
+            NamePart::ContainerId => match container_path(&facts.cgroups) {
                 Some(path) => write!(out, "{path}"),
                 None => Ok(()),
             },
-            Part::Namespace => out.write_str(of_container(facts, |found| &found.namespace)),
-            Part::Pod => out.write_str(of_container(facts, |found| &found.pod)),
-            Part::Workload => out.write_str(of_container(facts, Container::workload)),
-            Part::Container => out.write_str(of_container(facts, |found| &found.name)),
-            Part::Comm => out.write_bytes(&facts.comm),
-            Part::ExeBase => out.write_bytes(exe_base(facts)),
-            Part::ExeFull => out.write_bytes(exe_full(facts)),
+            NamePart::Namespace => out.write_str(of_container(facts, |found| &found.namespace)),
+            NamePart::Pod => out.write_str(of_container(facts, |found| &found.pod)),
+            NamePart::Workload => out.write_str(of_container(facts, Container::workload)),
+            NamePart::Container => out.write_str(of_container(facts, |found| &found.name)),
+            NamePart::Comm => out.write_bytes(&facts.comm),
+            NamePart::ExeBase => out.write_bytes(exe_base(facts)),
+            NamePart::ExeFull => out.write_bytes(exe_full(facts)),
         }
     }
 }

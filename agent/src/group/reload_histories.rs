@@ -118,9 +118,9 @@ impl History {
         history
     }
 
-    fn tell(&mut self, event: Event, fate: Fate) {
+    fn apply(&mut self, event: Event, fate: Fate) {
         if fate != Fate::Late {
-            self.node.tell(event.clone());
+            self.node.apply(event.clone());
         }
         if fate != Fate::Arrives {
             self.late.push(event);
@@ -143,7 +143,7 @@ impl History {
                 self.happened[0] += 1;
                 // A fork record arrives before those of the child's own children.
                 let is_late = fate == Fate::Late;
-                self.tell(
+                self.apply(
                     Event::Forked { child, parent },
                     if is_late { Fate::Arrives } else { fate },
                 );
@@ -165,7 +165,7 @@ impl History {
                 };
                 // The kernel sends each exec record once; a second one would count as another exec.
                 let is_late = fate == Fate::Late;
-                self.tell(event, if is_late { fate } else { Fate::Arrives });
+                self.apply(event, if is_late { fate } else { Fate::Arrives });
             }
             Step::Run { who, ns } => {
                 let at = pick(who);
@@ -185,7 +185,7 @@ impl History {
                     status: ExitStatus::Success,
                     oom_killed: false,
                 };
-                self.tell(exited, fate);
+                self.apply(exited, fate);
                 let released = Released {
                     id,
                     parent: 1,
@@ -194,7 +194,7 @@ impl History {
                     projected: false,
                     repeated: false,
                 };
-                self.tell(Event::Released(Box::new(released)), fate);
+                self.apply(Event::Released(Box::new(released)), fate);
             }
             Step::Pass { unread } => self.pass(Some(pick(unread))),
             Step::Reload {
@@ -213,7 +213,7 @@ impl History {
     fn pass(&mut self, unread: Option<usize>) {
         self.now_ns += 10;
         for event in std::mem::take(&mut self.late) {
-            self.node.tell(event);
+            self.node.apply(event);
         }
         let live = self.live.iter().map(|(id, used, _)| (*id, *used));
         self.node.observe(self.now_ns, live);

@@ -44,7 +44,7 @@ impl Node {
         }
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn apply(&mut self, event: Event) {
         self.table.apply(event, &mut self.grouper);
         self.grouper.settle();
     }
@@ -162,7 +162,7 @@ fn with_members(tgids: &[u32]) -> Node {
 }
 
 fn ends(node: &mut Node, tgid: u32, used: u64) {
-    node.tell(Event::Exited {
+    node.apply(Event::Exited {
         id: id(tgid),
         counters: counters(used),
         status: ExitStatus::Success,
@@ -172,7 +172,7 @@ fn ends(node: &mut Node, tgid: u32, used: u64) {
 }
 
 fn released(node: &mut Node, tgid: u32, used: u64) {
-    node.tell(Event::Released(Box::new(Released {
+    node.apply(Event::Released(Box::new(Released {
         id: id(tgid),
         parent: 1,
         facts: facts("a"),
@@ -215,7 +215,7 @@ fn unreadable_process_keeps_its_group_until_it_can_be_read() {
 fn late_records_after_a_reload_are_booked_once_in_the_former_group() {
     let mut node = with_members(&[5, 6]);
     // Both have ended; the final record of one is still to come, and that of the other comes again.
-    node.tell(Event::Exited {
+    node.apply(Event::Exited {
         id: id(5),
         counters: counters(12),
         status: ExitStatus::Success,
@@ -264,7 +264,7 @@ fn zombies_of_a_forgotten_image_are_decided_by_the_new_configuration() {
     let mut node = born();
     // Process 5 forks 6 and 7, which end at once, and ends itself: process 1 adopts the orphans and does not reap them.
     for tgid in [6, 7] {
-        node.tell(Event::Forked {
+        node.apply(Event::Forked {
             child: id(tgid),
             parent: id(5),
         });
@@ -359,11 +359,11 @@ fn born() -> Node {
     let mut node = Node::new(prefixed("1"), 9);
     node.observe(1500, std::iter::once((id(1), 0)));
     node.classify(|_| Some("init".to_owned()));
-    node.tell(Event::Forked {
+    node.apply(Event::Forked {
         child: id(5),
         parent: id(1),
     });
-    node.tell(Event::Execed {
+    node.apply(Event::Execed {
         former: Former::default(),
         id: id(5),
         facts: Box::new(facts("a")),
@@ -395,7 +395,7 @@ fn process_that_ends_before_it_is_classified_again_keeps_its_group() {
     assert_eq!(node.shown(), expected);
     // It runs another program: that one is decided anew, and earlier use stays where it was booked.
     let mut node = born_and_unread();
-    node.tell(Event::Execed {
+    node.apply(Event::Execed {
         former: Former::default(),
         id: id(5),
         facts: Box::new(facts("b")),
@@ -413,7 +413,7 @@ fn use_that_waits_for_a_parent_never_classified_again_goes_to_its_former_group()
     node.reconfigure(prefixed("2"));
     node.classify(named(&[(5, "x")]));
     // It waits for process 1; then it runs another program, which does not.
-    node.tell(Event::Execed {
+    node.apply(Event::Execed {
         former: Former::default(),
         id: id(5),
         facts: Box::new(facts("b")),

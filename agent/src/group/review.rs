@@ -47,7 +47,7 @@ pub fn review(config: &Config) -> Review {
     for index in 0..config.items.len() {
         match compile(config, index, &mut room) {
             Ok(item) => {
-                let groups = Groups::of(&config.items[index], item.selector.group_names());
+                let groups = Captured::of(&config.items[index], item.selector.group_names());
                 let is_open = !item.is_bounded();
                 let labels = item.labels.iter().map(|(_, template)| template).enumerate();
                 let labels = labels.map(|(number, template)| (Key::Labels, Some(number), template));
@@ -78,13 +78,13 @@ pub fn finds_nothing(expression: &str) -> bool {
 }
 
 /// The groups that `.Matches` holds.
-struct Groups {
+struct Captured {
     known: HashSet<String>,
     /// Groups that may match any number of arguments.
     long: BTreeSet<String>,
 }
 
-impl Groups {
+impl Captured {
     fn of<'a>(item: &Item, names: impl Iterator<Item = &'a str>) -> Self {
         let expressions = item.cmdline.iter().flatten();
         Self {
@@ -111,7 +111,7 @@ impl Groups {
 type Change = fn(&mut Facts);
 
 /// The doubt that the template gives each process, or each parent, another text.
-fn of_each_process(template: &NameTemplate, groups: &Groups) -> Option<String> {
+fn of_each_process(template: &NameTemplate, groups: &Captured) -> Option<String> {
     let text = |change: Change| {
         let mut facts = sample();
         (facts.tgid, facts.parent) = (40_001, 40_001);
@@ -138,7 +138,7 @@ fn of_each_process(template: &NameTemplate, groups: &Groups) -> Option<String> {
     ))
 }
 
-fn doubts(template: &NameTemplate, groups: &Groups) -> Vec<String> {
+fn doubts(template: &NameTemplate, groups: &Captured) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let nothing = Used::default();
     let used = template.used().unwrap_or(&nothing);
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn each_item_s_first_error_is_told() {
+    fn each_item_s_first_error_is_reported() {
         let yaml = "process_names: [{cmdline: ['a(']}, {comm: [a]}, {cgroup: ['b('], name: '{{'}]";
         let config = Config::parse(Path::new("c.yml"), yaml).unwrap();
         assert_eq!(review(&config).errors.len(), 2);

@@ -26,7 +26,7 @@ const PORTION: usize = 16;
 
 /// One bound on the number of groups.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bound {
+pub(super) struct GroupBound {
     /// The item whose groups it bounds; `None`: it bounds all groups.
     pub(super) item: Option<usize>,
     pub(super) most: usize,
@@ -34,16 +34,16 @@ pub(super) struct Bound {
 
 /// Whether a bound allows one more group.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Allowance {
     Room,
     /// Yes, if these groups are folded.
     Fold(Vec<usize>),
     None,
 }
 
-impl Bound {
+impl GroupBound {
     /// Whether the bound allows one more group of `user`.
-    pub(super) fn answer(self, groups: &[Group], user: User) -> Answer {
+    pub(super) fn answer(self, groups: &[Group], user: User) -> Allowance {
         let Self { item, most } = self;
         let counted = groups
             .iter()
@@ -63,7 +63,7 @@ impl Bound {
         let is_alone = weights.len() == usize::from(own > 0);
         let is_modest = user.is_root() || is_alone || free > (own + 1) / PER_FREE;
         if free > 0 && is_modest {
-            return Answer::Room;
+            return Allowance::Room;
         }
         let may_fold = |other: User, weight: usize| {
             let is_guarded = other.is_root() && 2 * weight <= most;
@@ -83,7 +83,7 @@ impl Bound {
             .into_iter()
             .find(|(user, _)| foldable(*user).next().is_some())
         else {
-            return Answer::None;
+            return Allowance::None;
         };
         let mut candidates: Vec<(bool, u64, usize)> = foldable(heaviest)
             .map(|(index, group)| (group.filling.is_shared, group.filling.touched, index))
@@ -101,6 +101,6 @@ impl Bound {
             .into_iter()
             .take(portion)
             .filter(|(shared, ..)| *shared == is_shared);
-        Answer::Fold(portion.map(|(.., index)| index).collect())
+        Allowance::Fold(portion.map(|(.., index)| index).collect())
     }
 }

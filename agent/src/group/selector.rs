@@ -16,14 +16,14 @@ use crate::process::{Arguments, Facts};
 
 /// A process as selectors see it. Its command line is joined once, and only if a selector needs it.
 #[derive(Debug)]
-pub(super) struct Subject<'a> {
+pub(super) struct Candidate<'a> {
     pub(super) facts: &'a Facts,
     joined: OnceCell<String>,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> Candidate<'a> {
     pub(super) fn new(facts: &'a Facts) -> Self {
-        Subject {
+        Candidate {
             facts,
             joined: OnceCell::new(),
         }
@@ -39,7 +39,7 @@ impl<'a> Subject<'a> {
 pub(super) struct Selector {
     comm: Option<HashSet<Vec<u8>>>,
     exe: Option<Exe>,
-    user: Option<User>,
+    user: Option<UserEntries>,
     cgroup: Vec<Pattern>,
     cmdline: Vec<Pattern>,
 }
@@ -72,7 +72,7 @@ struct Exe {
 }
 
 #[derive(Debug, Clone)]
-struct User {
+struct UserEntries {
     /// All entries: a user name may be a number.
     names: HashSet<String>,
     /// The entries that are numbers.
@@ -94,7 +94,7 @@ impl Selector {
                     .partition(|entry| entry.contains(&b'/'));
                 Exe { base, whole }
             }),
-            user: item.user.as_ref().map(|entries| User {
+            user: item.user.as_ref().map(|entries| UserEntries {
                 names: entries.iter().map(|entry| entry.text.clone()).collect(),
                 uids: entries
                     .iter()
@@ -116,7 +116,7 @@ impl Selector {
     /// of the patterns' groups. The patterns of `cmdline` come last: if a group of `cgroup` has the same name, theirs counts.
     pub(super) fn miss(
         &self,
-        subject: &Subject<'_>,
+        subject: &Candidate<'_>,
         mut matches: Option<&mut Matches>,
     ) -> Option<Miss> {
         let facts = subject.facts;
@@ -183,7 +183,7 @@ impl Exe {
     }
 }
 
-impl User {
+impl UserEntries {
     fn matches(&self, facts: &Facts) -> bool {
         self.names.contains(&facts.username)
             || facts.uid.is_some_and(|uid| self.uids.contains(&uid))

@@ -160,15 +160,15 @@ proptest! {
         for (threads, limit) in history {
             names.limit = limit;
             let threads: Vec<(String, u64)> = threads.into_iter().map(|(n, used)| (format!("n{n}"), used)).collect();
-            let told: Vec<(&[u8], u64)> = threads.iter().map(|(name, used)| (name.as_bytes(), *used)).collect();
-            all += told.iter().map(|(_, used)| used).sum::<u64>();
-            pass(&mut names, &told);
+            let reported: Vec<(&[u8], u64)> = threads.iter().map(|(name, used)| (name.as_bytes(), *used)).collect();
+            all += reported.iter().map(|(_, used)| used).sum::<u64>();
+            pass(&mut names, &reported);
             let kept = names.by_name.values().map(|named| named.shown.used.user_ns).sum::<u64>();
             let rest = names.rest.as_ref().map_or(0, |rest| rest.used.user_ns);
             prop_assert_eq!(kept + rest, all);
             prop_assert!(names.held() <= names.limit());
             let threads_shown: u64 = names.shown().map(|(_, named)| named.threads).sum();
-            prop_assert_eq!(threads_shown, told.len() as u64);
+            prop_assert_eq!(threads_shown, reported.len() as u64);
             folded += names.folded;
             for (name, named) in names.shown() {
                 let before = last.insert(name.to_owned(), named.used.user_ns).unwrap_or(0);
