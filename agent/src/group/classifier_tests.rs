@@ -54,14 +54,14 @@ fn name(classifier: &Classifier, facts: &Facts) -> Option<String> {
 }
 
 /// Row; items; processes (words of the command line), each with the name it gets, `-` for none.
-type Row = (
+type ConfigRow = (
     &'static str,
     &'static str,
     &'static [(&'static str, &'static str)],
 );
 
 /// Rows in which the comm of each process is the base name of its first argument.
-const ROWS: &[Row] = &[
+const ROWS: &[ConfigRow] = &[
     (
         "M02",
         "{comm: [chromium-browser]}",

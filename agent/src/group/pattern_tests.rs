@@ -195,8 +195,8 @@ fn every_category_of_go_is_known() {
 
 #[test]
 fn captures_as_upstream_keeps_them() {
-    type Held<'a> = &'a [(&'a str, &'a str)];
-    let cases: &[(&str, &str, Held<'_>)] = &[
+    type HeldTexts<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(&str, &str, HeldTexts<'_>)] = &[
         (r"-jar (\S+)", "java -jar a.jar -x", &[("", "a.jar")]),
         ("celeryd", "python -m celeryd x", &[("", "celeryd")]),
         (

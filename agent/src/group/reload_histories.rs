@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::reload_tests::{Node, counters};
+use super::reload_tests::{ReloadNode, counters};
 use super::{Placement, Placer, Verdict};
 use crate::process::{Event, ExitStatus, Facts, Former, ProcessId, Released, Tally};
 
@@ -15,7 +15,7 @@ const PROGRAMS: usize = 4;
 const COMPLETE: usize = 5;
 
 #[derive(Debug, Clone)]
-enum Step {
+enum ReloadStep {
     Fork { parent: usize },
     Exec { who: usize, program: usize },
     Run { who: usize, ns: u64 },
@@ -26,31 +26,31 @@ enum Step {
 
 /// What happens to one record on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum RecordFate {
     Arrives,
     Twice,
     /// Arrives only with the drain of the next pass.
     Late,
 }
 
-fn step(configurations: usize) -> impl Strategy<Value = Step> {
+fn step(configurations: usize) -> impl Strategy<Value = ReloadStep> {
     let who = 0usize..64;
     prop_oneof![
-        4 => who.clone().prop_map(|parent| Step::Fork { parent }),
-        3 => (who.clone(), 0..PROGRAMS).prop_map(|(who, program)| Step::Exec { who, program }),
-        6 => (who.clone(), 1u64..1000).prop_map(|(who, ns)| Step::Run { who, ns }),
-        3 => who.clone().prop_map(|who| Step::Exit { who }),
-        2 => who.clone().prop_map(|unread| Step::Pass { unread }),
+        4 => who.clone().prop_map(|parent| ReloadStep::Fork { parent }),
+        3 => (who.clone(), 0..PROGRAMS).prop_map(|(who, program)| ReloadStep::Exec { who, program }),
+        6 => (who.clone(), 1u64..1000).prop_map(|(who, ns)| ReloadStep::Run { who, ns }),
+        3 => who.clone().prop_map(|who| ReloadStep::Exit { who }),
+        2 => who.clone().prop_map(|unread| ReloadStep::Pass { unread }),
         3 => (0..configurations, who)
-            .prop_map(|(configuration, unread)| Step::Reload { configuration, unread }),
+            .prop_map(|(configuration, unread)| ReloadStep::Reload { configuration, unread }),
     ]
 }
 
-fn fate() -> impl Strategy<Value = Fate> {
+fn fate() -> impl Strategy<Value = RecordFate> {
     prop_oneof![
-        8 => Just(Fate::Arrives),
-        1 => Just(Fate::Twice),
-        2 => Just(Fate::Late),
+        8 => Just(RecordFate::Arrives),
+        1 => Just(RecordFate::Twice),
+        2 => Just(RecordFate::Late),
     ]
 }
 
@@ -84,8 +84,8 @@ fn placer(configuration: usize) -> Placer {
 /// Bookings of each group.
 type Totals = BTreeMap<String, Tally>;
 
-struct History {
-    node: Node,
+struct ReloadHistory {
+    node: ReloadNode,
     /// Identity, CPU time and program of each process.
     live: Vec<(ProcessId, u64, String)>,
     now_ns: u64,
@@ -98,14 +98,14 @@ struct History {
     fallen: u64,
 }
 
-impl History {
+impl ReloadHistory {
     fn new() -> Self {
         let init = ProcessId {
             tgid: 1,
             start_ns: 1,
         };
         let mut history = Self {
-            node: Node::new(placer(0), 8),
+            node: ReloadNode::new(placer(0), 8),
             live: vec![(init, 500, "init".to_owned())],
             now_ns: 1000,
             used_ns: 0,
@@ -118,20 +118,20 @@ impl History {
         history
     }
 
-    fn apply(&mut self, event: Event, fate: Fate) {
-        if fate != Fate::Late {
+    fn apply(&mut self, event: Event, fate: RecordFate) {
+        if fate != RecordFate::Late {
             self.node.apply(event.clone());
         }
-        if fate != Fate::Arrives {
+        if fate != RecordFate::Arrives {
             self.late.push(event);
         }
     }
 
-    fn take(&mut self, step: &Step, fate: Fate) {
+    fn take(&mut self, step: &ReloadStep, fate: RecordFate) {
         self.now_ns += 10;
         let pick = |who: usize| who % self.live.len();
         match *step {
-            Step::Fork { parent } => {
+            ReloadStep::Fork { parent } => {
                 let (parent, _, program) = self.live[pick(parent)].clone();
                 // The lowest free process id, so that ids are reused soon.
                 let is_free = |n: &u32| self.live.iter().all(|(id, ..)| id.tgid != *n);
@@ -142,13 +142,13 @@ impl History {
                 self.live.push((child, 0, program));
                 self.happened[0] += 1;
                 // A fork record arrives before those of the child's own children.
-                let is_late = fate == Fate::Late;
+                let is_late = fate == RecordFate::Late;
                 self.apply(
                     Event::Forked { child, parent },
-                    if is_late { Fate::Arrives } else { fate },
+                    if is_late { RecordFate::Arrives } else { fate },
                 );
             }
-            Step::Exec { who, program } => {
+            ReloadStep::Exec { who, program } => {
                 let at = pick(who);
                 if at == 0 {
                     return;
@@ -164,15 +164,15 @@ impl History {
                     counters: counters(used),
                 };
                 // The kernel sends each exec record once; a second one would count as another exec.
-                let is_late = fate == Fate::Late;
-                self.apply(event, if is_late { fate } else { Fate::Arrives });
+                let is_late = fate == RecordFate::Late;
+                self.apply(event, if is_late { fate } else { RecordFate::Arrives });
             }
-            Step::Run { who, ns } => {
+            ReloadStep::Run { who, ns } => {
                 let at = pick(who);
                 self.live[at].1 += ns;
                 self.used_ns += ns;
             }
-            Step::Exit { who } => {
+            ReloadStep::Exit { who } => {
                 let at = pick(who);
                 if at == 0 {
                     return;
@@ -196,8 +196,8 @@ impl History {
                 };
                 self.apply(Event::Released(Box::new(released)), fate);
             }
-            Step::Pass { unread } => self.pass(Some(pick(unread))),
-            Step::Reload {
+            ReloadStep::Pass { unread } => self.pass(Some(pick(unread))),
+            ReloadStep::Reload {
                 configuration,
                 unread,
             } => {
@@ -278,7 +278,7 @@ proptest! {
     fn all_groups_together_have_exactly_what_was_used(
         steps in prop::collection::vec((step(COMPLETE), fate()), 1..120)
     ) {
-        let mut history = History::new();
+        let mut history = ReloadHistory::new();
         for (step, fate) in &steps {
             history.take(step, *fate);
             history.check()?;
@@ -298,7 +298,7 @@ proptest! {
     fn unmatched_process_is_in_no_group_and_counted_use_stays(
         steps in prop::collection::vec((step(COMPLETE + 2), fate()), 1..120)
     ) {
-        let mut history = History::new();
+        let mut history = ReloadHistory::new();
         for (step, fate) in &steps {
             history.take(step, *fate);
             history.check()?;

@@ -7,7 +7,7 @@ use crate::process::{
 };
 
 /// A table and a grouper, driven as the pipeline drives them.
-pub(super) struct Node {
+pub(super) struct ReloadNode {
     table: Table,
     pub(super) grouper: Grouper,
 }
@@ -30,7 +30,7 @@ pub(super) fn counters(user_ns: u64) -> Counters {
     }
 }
 
-impl Node {
+impl ReloadNode {
     /// A node whose source watches since 1000.
     pub(super) fn new(placer: Placer, max_groups: usize) -> Self {
         let policy = Policy {
@@ -154,14 +154,14 @@ fn named(names: &'static [(u32, &'static str)]) -> impl Fn(ProcessId) -> Option<
 }
 
 /// A node with these processes, all called `a`, all in the group `1a`, each with 10 used.
-fn with_members(tgids: &[u32]) -> Node {
-    let mut node = Node::new(prefixed("1"), 9);
+fn with_members(tgids: &[u32]) -> ReloadNode {
+    let mut node = ReloadNode::new(prefixed("1"), 9);
     node.observe(3000, tgids.iter().map(|tgid| (id(*tgid), 10)));
     node.classify(|_| Some("a".to_owned()));
     node
 }
 
-fn ends(node: &mut Node, tgid: u32, used: u64) {
+fn ends(node: &mut ReloadNode, tgid: u32, used: u64) {
     node.apply(Event::Exited {
         id: id(tgid),
         counters: counters(used),
@@ -171,7 +171,7 @@ fn ends(node: &mut Node, tgid: u32, used: u64) {
     released(node, tgid, used);
 }
 
-fn released(node: &mut Node, tgid: u32, used: u64) {
+fn released(node: &mut ReloadNode, tgid: u32, used: u64) {
     node.apply(Event::Released(Box::new(Released {
         id: id(tgid),
         parent: 1,
@@ -355,8 +355,8 @@ fn a_group_that_is_forgotten_is_so_for_who_was_not_looked_at_yet() {
 }
 
 /// Process 1, in the group `1init`, forks process 5, which runs the program `a`.
-fn born() -> Node {
-    let mut node = Node::new(prefixed("1"), 9);
+fn born() -> ReloadNode {
+    let mut node = ReloadNode::new(prefixed("1"), 9);
     node.observe(1500, std::iter::once((id(1), 0)));
     node.classify(|_| Some("init".to_owned()));
     node.apply(Event::Forked {
@@ -376,7 +376,7 @@ fn born() -> Node {
 }
 
 /// The same, but process 5 was not read since a reload.
-fn born_and_unread() -> Node {
+fn born_and_unread() -> ReloadNode {
     let mut node = born();
     node.reconfigure(prefixed("2"));
     node.classify(named(&[(1, "init")]));
@@ -470,11 +470,11 @@ impl Probe for Asked {
 #[test]
 fn idle_process_outside_all_groups_is_read_when_a_reload_puts_it_into_one() {
     let mut asked = Asked::default();
-    let mut node = Node::new(prefixed("1"), 9);
-    let mut pass = |node: &mut Node, name| {
+    let mut node = ReloadNode::new(prefixed("1"), 9);
+    let mut pass = |node: &mut ReloadNode, name| {
         node.observe(3000, std::iter::once((id(5), 10)));
         node.classify(named(name));
-        let Node { table, grouper } = node;
+        let ReloadNode { table, grouper } = node;
         let is_outside = |account| grouper.is_outside(account);
         table.refresh(&Pass::default(), &mut asked, is_outside);
         asked.0

@@ -224,17 +224,17 @@ fn the_groups_of_one_item_give_way_to_each_other() {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum RoomStep {
     Start { user: u32, name: u8 },
     End { which: usize },
     Late { which: usize },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = RoomStep> {
     prop_oneof![
-        4 => (0u32..3, 0u8..60).prop_map(|(user, name)| Step::Start { user: [0, 1000, 100_000][user as usize], name }),
-        3 => (0usize..64).prop_map(|which| Step::End { which }),
-        1 => (0usize..64).prop_map(|which| Step::Late { which }),
+        4 => (0u32..3, 0u8..60).prop_map(|(user, name)| RoomStep::Start { user: [0, 1000, 100_000][user as usize], name }),
+        3 => (0usize..64).prop_map(|which| RoomStep::End { which }),
+        1 => (0usize..64).prop_map(|which| RoomStep::Late { which }),
     ]
 }
 
@@ -247,17 +247,17 @@ proptest! {
         let (mut booked, mut gone) = (0, 0);
         for step in steps {
             match step {
-                Step::Start { user, name } => {
+                RoomStep::Start { user, name } => {
                     let name = format!("{}{name}", if name % 5 == 0 { "i" } else { "n" });
                     booked += 1;
                     living.push((start(&mut grouper, Some(user), &name), name));
                 }
-                Step::End { which } if !living.is_empty() => {
+                RoomStep::End { which } if !living.is_empty() => {
                     let (account, _) = living.swap_remove(which % living.len());
                     grouper.leave(account);
                     dead.push(account);
                 }
-                Step::Late { which } if !dead.is_empty() => {
+                RoomStep::Late { which } if !dead.is_empty() => {
                     let account = dead.swap_remove(which % dead.len());
                     grouper.book(account, &used(3));
                     booked += 3;
