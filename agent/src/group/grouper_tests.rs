@@ -312,7 +312,7 @@ fn without_children_what_matches_nothing_is_in_no_group() {
 }
 
 #[test]
-fn without_children_a_fork_that_nobody_saw_has_the_facts_of_its_image() {
+fn without_children_an_unseen_fork_has_the_facts_of_its_image() {
     let mut grouper = with(CHILDLESS);
     let [tracked, ignored] = ["a", "x"].map(|comm| {
         let account = grouper.open(None);

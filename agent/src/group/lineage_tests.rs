@@ -135,7 +135,7 @@ impl Lineage {
 }
 
 #[test]
-fn a_program_that_matches_nothing_is_its_ancestors_or_nobodys() {
+fn a_program_that_matches_nothing_is_in_the_group_of_its_ancestor_or_in_none() {
     for (children, expected) in [(true, (10, 1, 1)), (false, (0, 1, 0))] {
         let mut node = Lineage::new(children);
         node.exec("x");

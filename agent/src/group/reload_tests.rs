@@ -282,7 +282,7 @@ fn zombies_of_a_forgotten_image_are_decided_by_the_new_configuration() {
 }
 
 #[test]
-fn a_zombie_that_nobody_reads_after_a_reload_stays_until_it_is_read() {
+fn a_zombie_that_is_not_read_after_a_reload_stays_until_it_is_read() {
     let mut node = with_members(&[5]);
     node.observe_samples(4000, vec![sample(id(5), 11, State::Zombie)]);
     node.reconfigure(prefixed("2"));
