@@ -12,14 +12,14 @@ enum Step {
         parent: usize,
     },
     Exec {
-        who: usize,
+        process: usize,
     },
     Run {
-        who: usize,
+        process: usize,
         ns: u64,
     },
     Exit {
-        who: usize,
+        process: usize,
         end: End,
     },
     /// `ending`: a process that ends during the pass, and whether the pass still sees it.
@@ -51,14 +51,15 @@ enum Fate {
 }
 
 fn step(ends: usize) -> impl Strategy<Value = Step> {
-    let who = 0usize..64;
+    let process = 0usize..64;
     let end = end(ends);
     prop_oneof![
-        4 => who.clone().prop_map(|parent| Step::Fork { parent }),
-        2 => who.clone().prop_map(|who| Step::Exec { who }),
-        6 => (who.clone(), 1u64..1000).prop_map(|(who, ns)| Step::Run { who, ns }),
-        3 => (who.clone(), end.clone()).prop_map(|(who, end)| Step::Exit { who, end }),
-        3 => prop::option::of((who, end, any::<bool>())).prop_map(|ending| Step::Pass { ending }),
+        4 => process.clone().prop_map(|parent| Step::Fork { parent }),
+        2 => process.clone().prop_map(|process| Step::Exec { process }),
+        6 => (process.clone(), 1u64..1000).prop_map(|(process, ns)| Step::Run { process, ns }),
+        3 => (process.clone(), end.clone()).prop_map(|(process, end)| Step::Exit { process, end }),
+        3 => prop::option::of((process, end, any::<bool>()))
+            .prop_map(|ending| Step::Pass { ending }),
         1 => Just(Step::Wait),
     ]
 }
@@ -132,7 +133,7 @@ impl Node {
         node
     }
 
-    fn tell(&mut self, event: Event, fate: Fate) {
+    fn deliver(&mut self, event: Event, fate: Fate) {
         match fate {
             Fate::Lost => {}
             Fate::Late => self.late.push(event),
@@ -146,7 +147,7 @@ impl Node {
 
     fn take(&mut self, step: &Step, fate: Fate) {
         self.now_ns += 10;
-        let pick = |who: usize, live: &Vec<(ProcessId, u64)>| who % live.len();
+        let pick = |process: usize, live: &Vec<(ProcessId, u64)>| process % live.len();
         match *step {
             Step::Fork { parent } => {
                 let parent = self.live[pick(parent, &self.live)].0;
@@ -160,10 +161,10 @@ impl Node {
                 };
                 self.live.push((child, 0));
                 self.forks += 1;
-                self.tell(Event::Forked { child, parent }, fate);
+                self.deliver(Event::Forked { child, parent }, fate);
             }
-            Step::Exec { who } => {
-                let (id, used) = self.live[pick(who, &self.live)];
+            Step::Exec { process } => {
+                let (id, used) = self.live[pick(process, &self.live)];
                 self.execs += 1;
                 let facts = Box::new(Facts::default());
                 // An exec record that arrives twice would count as two execs; the kernel sends each once.
@@ -179,19 +180,19 @@ impl Node {
                     parent: 1,
                     counters: counters(used),
                 };
-                self.tell(event, fate);
+                self.deliver(event, fate);
             }
-            Step::Run { who, ns } => {
-                let at = pick(who, &self.live);
+            Step::Run { process, ns } => {
+                let at = pick(process, &self.live);
                 self.live[at].1 += ns;
                 self.used_ns += ns;
             }
-            Step::Exit { who, end } => {
-                let at = pick(who, &self.live);
+            Step::Exit { process, end } => {
+                let at = pick(process, &self.live);
                 self.end(at, end, fate);
             }
             Step::Pass { ending } => {
-                let ending = ending.map(|(who, end, is_seen)| (who, end, is_seen, fate));
+                let ending = ending.map(|(process, end, is_seen)| (process, end, is_seen, fate));
                 self.pass_while(ending);
             }
             Step::Wait => self.now_ns += 61_000_000_000,
@@ -205,7 +206,7 @@ impl Node {
         let (id, used) = self.live.remove(at);
         self.exits += 1;
         let at_exit = used - used / 8;
-        self.tell(
+        self.deliver(
             Event::Exited {
                 id,
                 counters: counters(at_exit),
@@ -215,7 +216,7 @@ impl Node {
             fate,
         );
         match end {
-            End::Reported => self.tell(released(id, used), fate),
+            End::Reported => self.deliver(released(id, used), fate),
             End::LeftOut => self.unreported_ns += used - at_exit,
             // As in agent-ebpf's release.rs: no sum holds a process that a pass may have credited.
             End::Summed if id.start_ns > self.pass_started_ns => {
@@ -236,8 +237,8 @@ impl Node {
         self.pass_started_ns = started_ns;
         let late = std::mem::take(&mut self.late);
         let mut live = self.live.clone();
-        if let Some((who, end, is_seen, fate)) = ending {
-            let at = who % self.live.len();
+        if let Some((process, end, is_seen, fate)) = ending {
+            let at = process % self.live.len();
             self.now_ns += 1;
             if !is_seen && at > 0 {
                 live.remove(at);
@@ -316,7 +317,7 @@ proptest! {
     }
 
     #[test]
-    fn without_final_record_what_the_end_told_is_booked_by_the_second_pass(
+    fn without_final_record_the_totals_of_the_exit_record_are_booked_by_the_second_pass(
         steps in prop::collection::vec((step(2), fate(false)), 1..120)
     ) {
         let mut node = Node::new();
@@ -355,14 +356,14 @@ proptest! {
 fn each_image_gets_its_share() {
     let mut node = Node::new();
     node.take(&Step::Fork { parent: 0 }, Fate::Arrives);
-    let exec = Step::Exec { who: 1 };
-    node.take(&Step::Run { who: 1, ns: 7 }, Fate::Arrives);
+    let exec = Step::Exec { process: 1 };
+    node.take(&Step::Run { process: 1, ns: 7 }, Fate::Arrives);
     node.take(&exec, Fate::Arrives); // the launch belongs to the first image
-    node.take(&Step::Run { who: 1, ns: 100 }, Fate::Arrives);
+    node.take(&Step::Run { process: 1, ns: 100 }, Fate::Arrives);
     node.take(&exec, Fate::Arrives);
-    node.take(&Step::Run { who: 1, ns: 30 }, Fate::Arrives);
+    node.take(&Step::Run { process: 1, ns: 30 }, Fate::Arrives);
     let end = End::Reported;
-    node.take(&Step::Exit { who: 1, end }, Fate::Arrives);
+    node.take(&Step::Exit { process: 1, end }, Fate::Arrives);
     let shares: Vec<_> = node
         .sums
         .by_account
@@ -399,7 +400,7 @@ pub(super) fn released(id: ProcessId, used: u64) -> Event {
 }
 
 #[test]
-fn without_final_record_the_next_pass_books_what_the_end_told() {
+fn without_final_record_the_next_pass_books_the_totals_of_the_exit_record() {
     let mut node = Node::new();
     an_end_without_final_record(&mut node);
     node.pass();
@@ -414,7 +415,7 @@ fn without_final_record_the_next_pass_books_what_the_end_told() {
 }
 
 #[test]
-fn final_record_adds_what_the_end_did_not_tell() {
+fn final_record_adds_what_the_exit_record_lacked() {
     for is_closed in [false, true] {
         let mut node = Node::new();
         let id = an_end_without_final_record(&mut node);
@@ -433,7 +434,7 @@ fn final_record_adds_what_the_end_did_not_tell() {
 
 /// An exit record that waits for the drain after the one that read the sums.
 #[test]
-fn end_told_after_a_sum_that_may_hold_it_books_nothing() {
+fn exit_record_after_a_sum_that_may_hold_it_books_nothing() {
     let mut node = Node::new();
     node.table.note_sums();
     node.pass();
@@ -457,7 +458,7 @@ fn without_final_record_nothing_is_booked_that_may_be_in_a_sum() {
 fn history_before_the_agent_is_not_booked() {
     let mut node = Node::new();
     assert_eq!(node.booked_ns(), 0);
-    node.take(&Step::Run { who: 0, ns: 5 }, Fate::Arrives);
+    node.take(&Step::Run { process: 0, ns: 5 }, Fate::Arrives);
     node.pass();
     assert_eq!(node.booked_ns(), 5);
 }

@@ -252,7 +252,7 @@ fn launch_stays_with_the_former_image_where_the_exec_changed_hands() {
 }
 
 #[test]
-fn first_sight_of_a_set_user_id_program_bills_nobody_for_what_ran_before() {
+fn first_sight_of_a_set_user_id_program_drops_what_ran_before() {
     let setuid = Sample {
         effective_uid: Some(0),
         has_borrowed_ids: true,
@@ -282,7 +282,7 @@ fn first_sight_of_a_set_user_id_program_bills_nobody_for_what_ran_before() {
 }
 
 #[test]
-fn fork_whose_set_user_id_exec_was_not_heard_of_bills_its_image() {
+fn fork_whose_set_user_id_exec_record_was_lost_bills_its_image() {
     let mut history = History::new();
     let image = history.account();
     history.run(1000);

@@ -52,7 +52,7 @@ pub use held_arguments::IncompleteExec;
 pub use id::ProcessId;
 pub use launch::{Former, Launch, Merged};
 pub use live::{Live, LiveThreads, Probe, Reopened, Unclassified};
-pub use proportional::{Proportional, Reading, Wanted};
+pub use proportional::{Proportional, ProportionalReading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
 pub use table::{Table, TableStatistics};
 pub use tally::{Delta, Lifecycle, Tally};

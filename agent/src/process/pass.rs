@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::entry::{Entry, Origin, Phase};
 use super::membership::Naming;
-use super::proportional::Known;
+use super::proportional::KnownProportional;
 use super::sight::Held;
 use super::{
-    AccountId, Facts, IncompleteExec, Ledger, Live, LiveThreads, Pass, Probe, ProcessId, Reading,
-    Reopened, Sample, State, Table, Tally, ThreadSample, Unclassified, Wanted,
+    AccountId, Facts, IncompleteExec, Ledger, Live, LiveThreads, Pass, Probe, ProcessId,
+    ProportionalReading, Reopened, Sample, State, Table, Tally, ThreadSample, Unclassified, Wanted,
 };
 
 /// How long a process absent from the passes waits for its final totals. On an idle machine with lazy RCU, the hook on the free
@@ -192,7 +192,7 @@ impl Table {
             .held
             .as_ref()
             .filter(|_| entry.sight.seen == self.passes)?;
-        let of_exec = entry.membership.waiting_facts();
+        let facts = entry.membership.waiting_facts();
         Some(Unclassified {
             id,
             account: entry.account(),
@@ -202,7 +202,7 @@ impl Table {
                 .membership
                 .birth
                 .filter(|birth| *birth != entry.account()),
-            cgroup_id: of_exec.and_then(|facts| facts.cgroup_id),
+            cgroup_id: facts.and_then(|facts| facts.cgroup_id),
         })
     }
 
@@ -359,9 +359,9 @@ impl Table {
     }
 
     /// Takes readings. Ignores those of a process that is gone, has another identity by now, or runs another image.
-    pub fn note_proportional(&mut self, readings: impl IntoIterator<Item = Reading>) {
+    pub fn note_proportional(&mut self, readings: impl IntoIterator<Item = ProportionalReading>) {
         for reading in readings {
-            let Reading {
+            let ProportionalReading {
                 wanted,
                 read_ns,
                 memory,
@@ -388,7 +388,7 @@ impl Table {
             let Some(held) = held.filter(|held| held.memory.virtual_bytes > 0) else {
                 continue;
             };
-            let Known { tried, last } = entry.sight.proportional;
+            let KnownProportional { tried, last } = entry.sight.proportional;
             if tried != Some(held.ran_marker) && !is_outside(entry.account()) {
                 let wanted = Wanted {
                     id,
@@ -453,13 +453,13 @@ fn credit_at_exit(
     ledger: &mut impl Ledger,
 ) -> Option<u64> {
     let was_credited = entry.sight.held.is_some_and(|held| held.is_credited);
-    let Phase::Exited(exit) = &entry.phase else {
+    let Phase::Exited(at_exit) = &entry.phase else {
         return None;
     };
-    if !was_credited && summed.is_some_and(|summed| exit.passes <= summed + 1) {
+    if !was_credited && summed.is_some_and(|summed| at_exit.passes <= summed + 1) {
         return None;
     }
-    let counters = exit.counters;
+    let counters = at_exit.counters;
     entry.phase = Phase::Running;
     if is_young {
         entry.booked.trust_records();

@@ -39,7 +39,7 @@ pub struct Wanted {
 
 /// The result of one reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct ProportionalReading {
     /// The process that was to be read.
     pub wanted: Wanted,
     /// Time of the reading, nanoseconds of the clock that the caller uses for it.
@@ -50,14 +50,14 @@ pub struct Reading {
 
 /// The readings of one process.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Known {
+pub(super) struct KnownProportional {
     /// Value of `ran_marker` at the last attempt.
     pub(super) tried: Option<u64>,
     /// Time and value of the last reading that succeeded.
     pub(super) last: Option<(u64, Proportional)>,
 }
 
-impl Known {
+impl KnownProportional {
     pub(super) fn memory(&self) -> Option<Proportional> {
         self.last.map(|(_, memory)| memory)
     }
@@ -105,12 +105,12 @@ mod tests {
         wanted(table).iter().map(|one| one.id.tgid).collect()
     }
 
-    fn reading(wanted: Wanted, read_ns: u64) -> Reading {
+    fn reading(wanted: Wanted, read_ns: u64) -> ProportionalReading {
         let memory = Some(Proportional {
             resident_bytes: read_ns,
             swapped_bytes: 0,
         });
-        Reading {
+        ProportionalReading {
             wanted,
             read_ns,
             memory,
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(table.wanted_proportional(|_| true), []);
         let all = wanted(&table);
         table.note_proportional([reading(all[0], 30), reading(all[1], 20)]);
-        let failed = Reading {
+        let failed = ProportionalReading {
             memory: None,
             ..reading(all[3], 40)
         };

@@ -140,11 +140,11 @@ impl Pass {
 
     /// Cgroup v2 ids of the `wanted` processes, as far as the source reports them.
     pub fn cgroup_ids(&self, wanted: &HashSet<ProcessId>) -> HashMap<ProcessId, u64> {
-        let cgroup_id = |sample: &Sample| Some((sample.id, sample.cgroup_id?.get()));
+        let by_id = |sample: &Sample| Some((sample.id, sample.cgroup_id?.get()));
         let samples = self.processes.iter();
         samples
             .filter(|sample| wanted.contains(&sample.id))
-            .filter_map(cgroup_id)
+            .filter_map(by_id)
             .collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::proportional::Known;
+use super::proportional::KnownProportional;
 use super::threads::Threads;
 use super::{Memory, Sample, State};
 
@@ -42,7 +42,7 @@ pub(super) struct Sight {
     pub(super) absent_since_ns: Option<u64>,
     pub(super) held: Option<Held>,
     pub(super) threads: Threads,
-    pub(super) proportional: Known,
+    pub(super) proportional: KnownProportional,
     pub(super) open_files: Option<u64>,
     pub(super) wchan: Option<Arc<str>>,
     /// Value of `ran_marker` when the descriptors and the main thread's wait channel were last read.

@@ -23,7 +23,7 @@ use super::entry::{AtExit, Entry, Origin, Phase, book, exit_tally};
 use super::held_arguments::{HeldArguments, IncompleteExec, SHORT};
 use super::id::{Map, Set};
 use super::membership::{Membership, Naming};
-use super::proportional::Known;
+use super::proportional::KnownProportional;
 use super::store::Store;
 use super::threads::Threads;
 use super::tombstones::{Tombstone, Tombstones};
@@ -263,7 +263,7 @@ impl Table {
         let is_incomplete = facts.incomplete;
         entry.membership.naming = Naming::Waiting(Some(facts));
         // The memory that was read is the old image's.
-        entry.sight.proportional = Known::default();
+        entry.sight.proportional = KnownProportional::default();
         book(ledger, account, exec);
         self.waiting.insert(id);
         self.hold_arguments(id, argument_bytes, ledger);
@@ -358,17 +358,17 @@ impl Table {
         id.start_ns >= self.since_ns
     }
 
-    /// Adds a process that was first seen without a fork record. `is_told`: the source reports forks, so the record was lost or
+    /// Adds a process that was first seen without a fork record. `reports_forks`: the source does, so the record was lost or
     /// is late.
     pub(super) fn unheard(
         &mut self,
         id: ProcessId,
         parent: Option<AccountId>,
-        is_told: bool,
+        reports_forks: bool,
         ledger: &mut impl Ledger,
     ) {
         let is_older = !self.is_young(id);
-        self.statistics.unannounced += u64::from(is_told && !is_older);
+        self.statistics.unannounced += u64::from(reports_forks && !is_older);
         let origin = match is_older {
             true => Origin::Older,
             false => Origin::Forked,

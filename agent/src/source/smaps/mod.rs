@@ -24,7 +24,7 @@ use super::procfs::Procfs;
 use super::statistics::SmapsStatistics;
 use crate::blocking::{Bound, Pool, Reader, Replies};
 use crate::host::{Host, monotonic_ns, thread_cpu_ns};
-use crate::process::{ProcessId, Reading, Wanted};
+use crate::process::{ProcessId, ProportionalReading, Wanted};
 
 /// Readers that may be held up at a time.
 const HELD_UP: Bound = Bound {
@@ -58,7 +58,7 @@ pub struct Smaps {
 #[derive(Debug, Default)]
 struct Results {
     /// At most one for each process offered, and for each reader.
-    readings: Vec<Reading>,
+    readings: Vec<ProportionalReading>,
     counts: SmapsStatistics,
 }
 
@@ -74,7 +74,7 @@ struct Request {
 #[derive(Debug)]
 enum Reply {
     /// Read, with the CPU time used, nanoseconds; `None` if the process has ended.
-    Read(Option<Reading>, u64),
+    Read(Option<ProportionalReading>, u64),
     /// Not read, because processes of its user hold up as many readers as they may.
     Refused,
 }
@@ -99,7 +99,7 @@ impl Smaps {
     }
 
     /// Takes the readings since the last call; at most one for each process offered.
-    pub fn readings(&mut self) -> Vec<Reading> {
+    pub fn readings(&mut self) -> Vec<ProportionalReading> {
         self.look(monotonic_ns());
         std::mem::take(&mut self.results.readings)
     }
@@ -217,12 +217,12 @@ impl Request {
 }
 
 /// Reads one process. Returns the reading, or `None` if the process has ended; and the CPU time used, nanoseconds.
-fn read(procfs: &mut Procfs, wanted: Wanted) -> (Option<Reading>, u64) {
+fn read(procfs: &mut Procfs, wanted: Wanted) -> (Option<ProportionalReading>, u64) {
     let before_ns = thread_cpu_ns();
     let result = procfs.proportional(wanted.id);
     let used_ns = thread_cpu_ns().saturating_sub(before_ns);
     let is_gone = result.as_ref().is_err_and(|error| error.is_gone());
-    let reading = Reading {
+    let reading = ProportionalReading {
         wanted,
         read_ns: monotonic_ns(),
         memory: result.ok(),
