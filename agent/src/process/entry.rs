@@ -1,11 +1,13 @@
 //! One process in the table, and the rules by which its use is booked.
 
 use super::booked::Booked;
-use super::membership::Membership;
-use super::sight::Sight;
+use super::membership::{Membership, Naming};
+use super::phase::{Counted, Origin, Phase};
+use super::proportional::KnownProportional;
+use super::sight::{Held, Sight};
 use super::{
-    AccountId, Booking, Counters, Delta, ExitStatus, Former, Launch, Ledger, Lifecycle, Sample,
-    Tally,
+    AccountId, Booking, Counters, Delta, ExitStatus, Facts, Former, Launch, Ledger, Lifecycle,
+    Pass, Released, Sample, State, Tally,
 };
 
 /// Former images of one process that may keep their shares between two passes. If there are more, the smallest share is
@@ -21,42 +23,15 @@ pub(super) struct Split {
     launch: Launch,
 }
 
-/// What the exit record of a process reported.
-#[derive(Debug)]
-pub(super) struct AtExit {
-    /// Totals at the exit; some of the last tick and of the exit itself are missing.
-    pub(super) counters: Counters,
-    /// Number of passes when the record came.
-    pub(super) passes: u64,
-}
-
-/// How a process came to the image that it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// It was forked, and no exec record came: what it has used is its launch.
-    Forked,
-    /// An exec record came, or nothing is known of its launch any more.
-    Execed,
-    /// It is older than the agent: the table takes its next totals over and books nothing.
-    Older,
-}
-
-/// How far a process is on its way to its end.
-#[derive(Debug)]
-pub(super) enum Phase {
-    /// Its totals still rise, or its final totals are awaited and those of its exit record are booked.
-    Running,
-    /// Its exit record came. Its totals are to be booked if its final totals never come.
-    Exited(Box<AtExit>),
-    /// Its totals are final, though passes may still see it as a zombie.
-    Projected,
-}
-
-/// Which events of a process are counted: their records may come twice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) fork: bool,
-    pub(super) exit: bool,
+/// What the table has to note when a pass has seen a process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Observed {
+    /// It ran since its descriptors and wait channels were last read.
+    pub(super) has_run: bool,
+    /// It got an account of its own, which is undecided.
+    pub(super) is_separated: bool,
+    /// CPU time of dropped shares, nanoseconds.
+    pub(super) dropped_ns: u64,
 }
 
 /// One process: its account, the phase it is in, and what is booked.
@@ -101,6 +76,194 @@ impl Entry {
             || self.sight.absent_since_ns.is_some()
     }
 
+    /// Whether the process is a zombie, is known to have ended, or was missed by a pass.
+    pub(super) fn is_ending(&self) -> bool {
+        let state = self.sight.held.map(|held| held.state);
+        self.has_ended() || matches!(state, Some(State::Zombie))
+    }
+
+    /// Takes what pass number `passes` saw of the process.
+    pub(super) fn observe(
+        &mut self,
+        sample: &Sample,
+        pass: &Pass,
+        passes: u64,
+        ledger: &mut impl Ledger,
+    ) -> Observed {
+        let before = self.see(sample, pass, passes, ledger);
+        if let (true, Some(before), Some(now)) =
+            (pass.memory_elsewhere, before, &mut self.sight.held)
+        {
+            now.memory = before.memory;
+        }
+        self.sight.threads.update(pass.threads_of(sample));
+        let may_credit = pass.may_credit(sample.id);
+        // A process that has not run since it was last credited has used nothing more: its totals need no comparison.
+        let has_run = |before: Held| !before.is_credited || before.ran_marker != sample.ran_marker;
+        let counters = (may_credit && before.is_none_or(has_run)).then(|| {
+            let threads = &self.sight.threads;
+            threads.complete(sample.counters, pass.switches_are_by_thread(sample.id.tgid))
+        });
+        let mut dropped_ns = 0;
+        if sample.has_borrowed_ids
+            && self.origin == Origin::Forked
+            && let Some(counters) = counters
+        {
+            let was_credited = before.is_some_and(|before| before.is_credited);
+            dropped_ns = self.credit_unreported_image(counters, was_credited, ledger);
+        }
+        let is_looked_at = may_credit || !sample.has_borrowed_ids;
+        let is_inherited = !self.membership.is_own() && !self.counted.exit;
+        let is_separated = is_inherited && is_looked_at && sample.state != State::Zombie;
+        if is_separated {
+            self.membership.separate(ledger);
+        }
+        if let Some(counters) = counters {
+            self.settle_launch(sample);
+            dropped_ns = self
+                .credit_pass(&counters, ledger)
+                .saturating_add(dropped_ns);
+        }
+        Observed {
+            has_run: self.sight.probed != Some(sample.ran_marker),
+            is_separated,
+            dropped_ns,
+        }
+    }
+
+    /// Takes what pass number `passes` has read of a process in no group: its `stat` only. Its storage I/O and context switches
+    /// are unknown meanwhile; they count from the first reading after the process has got a group. Then everything is read
+    /// anew. Returns the CPU time of dropped shares, nanoseconds.
+    #[must_use]
+    pub(super) fn observe_briefly(
+        &mut self,
+        sample: &Sample,
+        pass: &Pass,
+        passes: u64,
+        ledger: &mut impl Ledger,
+    ) -> u64 {
+        self.see(sample, pass, passes, ledger);
+        self.sight.probed = None;
+        let counters = Counters {
+            io: None,
+            switches: None,
+            ..sample.counters
+        };
+        let dropped_ns = self.credit_pass(&counters, ledger);
+        self.booked.count_from_next_reading();
+        dropped_ns
+    }
+
+    /// Notes that pass number `passes` saw the process. Returns what the pass before saw.
+    fn see(
+        &mut self,
+        sample: &Sample,
+        pass: &Pass,
+        passes: u64,
+        ledger: &mut impl Ledger,
+    ) -> Option<Held> {
+        self.sight.seen = passes;
+        if self.sight.absent_since_ns.take().is_some() {
+            self.membership.enter(ledger);
+        }
+        self.sight.held.replace(Held {
+            is_credited: pass.may_credit(sample.id),
+            ..sample.into()
+        })
+    }
+
+    /// Books the use before a set-user-ID or set-group-ID program if the record of its exec was lost: another user's code ran
+    /// before. Returns the CPU time of dropped shares, nanoseconds.
+    fn credit_unreported_image(
+        &mut self,
+        counters: Counters,
+        was_credited: bool,
+        ledger: &mut impl Ledger,
+    ) -> u64 {
+        if !self.membership.is_own() {
+            // The use belongs to the image that the process was forked with.
+            return self.credit_pass(&counters, ledger);
+        }
+        if !was_credited {
+            // That image is unknown, so the share is dropped.
+            self.drop_share(counters, ledger);
+            self.is_use_fixed = true;
+        }
+        0
+    }
+
+    /// Books the totals of the exit record of a process that is absent from a pass; its final record, if it comes, adds what is
+    /// missing. Returns the CPU time of dropped shares, nanoseconds. Returns `None` if that is done already, if no exit record
+    /// came, or if a sum by comm may hold its final totals. `summed`: number of passes when the last sums came.
+    ///
+    /// A sum holds no process that was born before a pass began and ended after it: the kernel compares the two times. So a
+    /// process that a pass has credited is in no sum. For a process that no pass has seen, only sums matter that came with its
+    /// exit record, or one pass before it: a record may wait for the drain after the one that read the sums. Sums that come
+    /// after this pass cannot hold it, because it was born before this pass began.
+    pub(super) fn credit_at_exit(
+        &mut self,
+        is_young: bool,
+        summed: Option<u64>,
+        ledger: &mut impl Ledger,
+    ) -> Option<u64> {
+        let was_credited = self.sight.held.is_some_and(|held| held.is_credited);
+        let Phase::Exited(at_exit) = &self.phase else {
+            return None;
+        };
+        if !was_credited && summed.is_some_and(|summed| at_exit.passes <= summed + 1) {
+            return None;
+        }
+        let counters = at_exit.counters;
+        self.phase = Phase::Running;
+        self.trust_records(is_young);
+        Some(self.credit(&counters, ledger))
+    }
+
+    /// Books the known use of a process that is gone without final totals: those of its exit record, unless [a sum may hold
+    /// them](Self::credit_at_exit). Otherwise only the shares of its former images are booked, and only if a pass has seen the
+    /// process: the sums hold processes that no pass has credited. Returns the CPU time of dropped shares, nanoseconds.
+    #[must_use]
+    pub(super) fn credit_unconfirmed(
+        &mut self,
+        is_young: bool,
+        summed: Option<u64>,
+        ledger: &mut impl Ledger,
+    ) -> u64 {
+        match self.credit_at_exit(is_young, summed, ledger) {
+            Some(dropped_ns) => dropped_ns,
+            None if self.sight.held.is_some() => self.credit_splits(ledger),
+            None => 0,
+        }
+    }
+
+    /// Takes the final totals. Returns the CPU time of dropped shares, nanoseconds.
+    #[must_use]
+    pub(super) fn release(
+        &mut self,
+        released: &Released,
+        is_young: bool,
+        ledger: &mut impl Ledger,
+    ) -> u64 {
+        self.trust_records(is_young);
+        self.membership.leave(ledger);
+        // A fork that never called exec gets the group of its image.
+        let is_fork_only = self.counted.fork && self.origin == Origin::Forked;
+        let facts = Some(&released.facts).filter(|_| !is_fork_only);
+        self.membership.name_by_events(facts, ledger);
+        // The final totals hold the switches of all threads, dead ones included.
+        let counters = self.sight.threads.complete(released.counters, false);
+        let dropped_ns = self.credit(&counters, ledger);
+        self.phase = Phase::Projected;
+        dropped_ns
+    }
+
+    /// A kernel record brings totals: if the process was born after the agent began to watch, all of them count.
+    pub(super) fn trust_records(&mut self, is_young: bool) {
+        if is_young {
+            self.booked.trust_records();
+        }
+    }
+
     /// Whether the next totals are from before the agent; from then on they are not.
     fn take_baseline(&mut self) -> bool {
         let is_baseline = self.origin == Origin::Older;
@@ -113,13 +276,13 @@ impl Entry {
     /// Books `counters`: each former image's share to its account, the rest to the present one. Returns the CPU time of dropped
     /// shares, nanoseconds.
     #[must_use]
-    pub(super) fn credit(&mut self, counters: &Counters, ledger: &mut impl Ledger) -> u64 {
+    fn credit(&mut self, counters: &Counters, ledger: &mut impl Ledger) -> u64 {
         self.credit_with(counters, Booked::raise, ledger)
     }
 
     /// As [`Self::credit`], for totals that a pass has read.
     #[must_use]
-    pub(super) fn credit_pass(&mut self, counters: &Counters, ledger: &mut impl Ledger) -> u64 {
+    fn credit_pass(&mut self, counters: &Counters, ledger: &mut impl Ledger) -> u64 {
         self.credit_with(counters, Booked::raise_by_pass, ledger)
     }
 
@@ -135,20 +298,13 @@ impl Entry {
         }
         let dropped_ns = self.credit_splits(ledger);
         let delta = raise(&mut self.booked, counters);
-        book(
-            ledger,
-            self.account(),
-            Tally {
-                delta,
-                ..Tally::default()
-            },
-        );
+        book(ledger, self.account(), delta.into());
         dropped_ns
     }
 
     /// Books the shares of former images. Returns the CPU time of dropped shares, nanoseconds.
     #[must_use]
-    pub(super) fn credit_splits(&mut self, ledger: &mut impl Ledger) -> u64 {
+    fn credit_splits(&mut self, ledger: &mut impl Ledger) -> u64 {
         let mut dropped_ns = 0;
         for split in std::mem::take(&mut self.splits) {
             let Split {
@@ -161,11 +317,7 @@ impl Entry {
                     // Otherwise no pass has found changed ids, and the launch belongs to the next image.
                     if launch == Launch::Left {
                         let delta = self.booked.raise(&counters);
-                        let tally = Tally {
-                            delta,
-                            ..Tally::default()
-                        };
-                        book(ledger, account, tally);
+                        book(ledger, account, delta.into());
                     }
                     ledger.take(Booking::Closed(account));
                 }
@@ -179,7 +331,7 @@ impl Entry {
     }
 
     /// A pass sees the process: its user ids show which image the launch belongs to, if the exec record could not.
-    pub(super) fn settle_launch(&mut self, sample: &Sample) {
+    fn settle_launch(&mut self, sample: &Sample) {
         for split in &mut self.splits {
             if split.launch.is_left(sample) {
                 split.launch = Launch::Left;
@@ -187,10 +339,30 @@ impl Entry {
         }
     }
 
+    /// Begins the image of a program that the process has started at `counters`, with an account of its own.
+    pub(super) fn begin_image(
+        &mut self,
+        account: AccountId,
+        facts: Box<Facts>,
+        counters: Counters,
+        former: &Former,
+        ledger: &mut impl Ledger,
+    ) {
+        self.membership.leave(ledger);
+        // The old image's command line cannot be read any more.
+        self.membership.name_by_events(None, ledger);
+        self.end_image(counters, former, ledger);
+        self.membership.account = account;
+        self.membership.enter(ledger);
+        self.membership.naming = Naming::Waiting(Some(facts));
+        // The memory that was read is the old image's.
+        self.sight.proportional = KnownProportional::default();
+    }
+
     /// Ends the image: the next one begins at `counters`. The old image keeps its share; a launch may go to the next image
     /// (launch.rs). The share is booked when the process is next credited, not now: if the end of the process reaches the agent
     /// only as part of a sum by comm, that sum holds all its use.
-    pub(super) fn end_image(
+    fn end_image(
         &mut self,
         counters: Counters,
         former: &Former,
@@ -220,7 +392,7 @@ impl Entry {
     }
 
     /// Drops what was used up to `counters` and belongs to no former image: it is booked to no group.
-    pub(super) fn drop_share(&mut self, counters: Counters, ledger: &mut impl Ledger) {
+    fn drop_share(&mut self, counters: Counters, ledger: &mut impl Ledger) {
         self.sight.threads.begin_image(&counters);
         self.push(None, counters, Launch::Left, ledger);
     }
@@ -314,8 +486,5 @@ pub(super) fn exit_tally(status: ExitStatus, oom_killed: bool) -> Tally {
         ExitStatus::Signal => lifecycle.exits_signal = 1,
         ExitStatus::Unknown => lifecycle.exits_unknown = 1,
     }
-    Tally {
-        lifecycle,
-        ..Tally::default()
-    }
+    lifecycle.into()
 }

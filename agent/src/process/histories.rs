@@ -51,15 +51,14 @@ enum Fate {
 }
 
 fn step(ends: usize) -> impl Strategy<Value = Step> {
-    let process = 0usize..64;
+    let nth = 0usize..64;
     let end = end(ends);
     prop_oneof![
-        4 => process.clone().prop_map(|parent| Step::Fork { parent }),
-        2 => process.clone().prop_map(|process| Step::Exec { process }),
-        6 => (process.clone(), 1u64..1000).prop_map(|(process, ns)| Step::Run { process, ns }),
-        3 => (process.clone(), end.clone()).prop_map(|(process, end)| Step::Exit { process, end }),
-        3 => prop::option::of((process, end, any::<bool>()))
-            .prop_map(|ending| Step::Pass { ending }),
+        4 => nth.clone().prop_map(|parent| Step::Fork { parent }),
+        2 => nth.clone().prop_map(|process| Step::Exec { process }),
+        6 => (nth.clone(), 1u64..1000).prop_map(|(process, ns)| Step::Run { process, ns }),
+        3 => (nth.clone(), end.clone()).prop_map(|(process, end)| Step::Exit { process, end }),
+        3 => prop::option::of((nth, end, any::<bool>())).prop_map(|ending| Step::Pass { ending }),
         1 => Just(Step::Wait),
     ]
 }
@@ -265,14 +264,14 @@ impl Node {
 
     /// How often accounts should be in use: once for each entry, split, birth and tombstone.
     fn users(&self) -> i64 {
-        let entries = self.table.processes.iter();
+        let entries = self.table.registry.processes.iter();
         let by_entries: usize = entries
             .map(|(_, entry)| {
                 let splits = entry.splits.iter().filter(|split| split.account.is_some());
                 1 + usize::from(entry.membership.birth.is_some()) + splits.count()
             })
             .sum();
-        let graves = self.table.finals.len() + self.table.unconfirmed.len();
+        let graves = self.table.registry.graves.len();
         i64::try_from(by_entries + graves).unwrap()
     }
 
@@ -347,7 +346,7 @@ proptest! {
         node.pass();
         prop_assert!(node.booked_ns() <= node.used_ns);
         prop_assert_eq!(node.table.statistics().pending, 0);
-        prop_assert_eq!(node.table.processes.len(), node.live.len());
+        prop_assert_eq!(node.table.registry.processes.len(), node.live.len());
         prop_assert_eq!(node.sums.users.values().sum::<i64>(), node.users());
     }
 }

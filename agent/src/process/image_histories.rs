@@ -89,7 +89,8 @@ impl History {
     }
 
     fn account(&self) -> AccountId {
-        self.table.account_of(CHILD.tgid).unwrap()
+        let processes = &self.table.registry.processes;
+        processes.account_of(CHILD.tgid).unwrap()
     }
 
     /// The present image uses `ns` of CPU time.

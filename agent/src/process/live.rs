@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::sight::Held;
 use super::threads::Threads;
-use super::{AccountId, Delta, Memory, ProcessId, Proportional, State, Tally, TaskName};
+use super::{AccountId, Delta, Memory, ProcessId, Proportional, State, Tally, TaskName, Wanted};
 
 /// Reads what a pass does not carry. Called only for processes and threads that ran since the last reading.
 pub trait Probe {
@@ -22,6 +22,37 @@ pub struct Live<'a> {
     pub(super) id: ProcessId,
     pub(super) held: &'a Held,
     pub(super) entry: &'a Entry,
+}
+
+impl<'a> Live<'a> {
+    /// The process of `entry`, if pass number `passes` saw it.
+    pub(super) fn at(id: ProcessId, entry: &'a Entry, passes: u64) -> Option<Self> {
+        let held = entry.sight.held.as_ref()?;
+        (entry.sight.seen == passes).then_some(Self { id, held, entry })
+    }
+
+    /// What to read of its proportional memory, with the time of the last reading, 0 for none. `None` if it has no memory, or
+    /// has not run since it was last read.
+    pub(super) fn wanted(&self) -> Option<(u64, Wanted)> {
+        let Held {
+            ran_marker, memory, ..
+        } = *self.held;
+        let known = &self.entry.sight.proportional;
+        if memory.virtual_bytes == 0 || known.tried == Some(ran_marker) {
+            return None;
+        }
+        let wanted = Wanted {
+            id: self.id,
+            ran_marker,
+            account: self.account(),
+        };
+        Some((known.read_ns().unwrap_or(0), wanted))
+    }
+
+    /// Time of the last reading of its proportional memory.
+    pub(super) fn proportional_ns(&self) -> Option<u64> {
+        self.entry.sight.proportional.read_ns()
+    }
 }
 
 impl Live<'_> {

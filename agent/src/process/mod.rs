@@ -7,14 +7,17 @@ mod account;
 mod arguments;
 mod attribution;
 mod booked;
-mod brief;
+#[cfg(test)]
+mod brief_tests;
 mod cgroup;
 mod container;
 mod counters;
-mod drained;
+#[cfg(test)]
+mod drained_tests;
 mod entry;
 mod event;
 mod facts;
+mod graveyard;
 mod held_arguments;
 #[cfg(test)]
 mod histories;
@@ -24,11 +27,13 @@ mod image_histories;
 mod launch;
 mod live;
 mod membership;
-mod pass;
+mod phase;
+mod probing;
 mod proportional;
-mod reclassify;
+mod registry;
 mod sample;
 mod sight;
+mod statistics;
 mod store;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod sums;
@@ -36,6 +41,7 @@ mod table;
 mod tally;
 mod threads;
 mod tombstones;
+mod undecided;
 
 pub use account::{AccountId, Booking, Ledger};
 pub use arguments::Arguments;
@@ -54,5 +60,6 @@ pub use launch::{Former, Launch, Merged};
 pub use live::{Live, LiveThreads, Probe, Reopened, Unclassified};
 pub use proportional::{Proportional, ProportionalReading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
-pub use table::{Table, TableStatistics};
+pub use statistics::TableStatistics;
+pub use table::Table;
 pub use tally::{Delta, Lifecycle, Tally};

@@ -1,4 +1,4 @@
-//! Proportional memory: a process to read, and the values that were read. The table selects the processes (pass.rs).
+//! Proportional memory: a process to read, and the values that were read. The table selects the processes (live.rs).
 //!
 //! The cost of a reading grows with the memory a process maps, and a reading can block. So other threads read, and their
 //! values come later than the pass. A process that has not run since its last reading is not read again.
@@ -54,10 +54,26 @@ pub(super) struct KnownProportional {
     /// Value of `ran_marker` at the last attempt.
     pub(super) tried: Option<u64>,
     /// Time and value of the last reading that succeeded.
-    pub(super) last: Option<(u64, Proportional)>,
+    last: Option<(u64, Proportional)>,
 }
 
 impl KnownProportional {
+    /// Takes a reading.
+    pub(super) fn note(&mut self, reading: &ProportionalReading) {
+        let ProportionalReading {
+            wanted,
+            read_ns,
+            memory,
+        } = *reading;
+        self.tried = Some(wanted.ran_marker);
+        self.last = memory.map(|memory| (read_ns, memory)).or(self.last);
+    }
+
+    /// Time of the last reading that succeeded.
+    pub(super) fn read_ns(&self) -> Option<u64> {
+        self.last.map(|(read_ns, _)| read_ns)
+    }
+
     pub(super) fn memory(&self) -> Option<Proportional> {
         self.last.map(|(_, memory)| memory)
     }

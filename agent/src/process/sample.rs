@@ -133,6 +133,22 @@ impl ThreadSample {
 }
 
 impl Pass {
+    /// Whether the totals of this process may be booked: a sum by comm may hold those of a process born after the pass began.
+    pub(super) const fn may_credit(&self, id: ProcessId) -> bool {
+        id.start_ns <= self.started_ns || !self.finals_follow
+    }
+
+    /// The threads of one process; none if it has only one.
+    pub(super) fn threads_of(&self, process: &Sample) -> &[ThreadSample] {
+        if process.threads <= 1 || self.threads.is_empty() {
+            return &[];
+        }
+        let tgid = process.id.tgid;
+        let from = self.threads.partition_point(|thread| thread.tgid < tgid);
+        let all = &self.threads[from..];
+        &all[..all.partition_point(|thread| thread.tgid == tgid)]
+    }
+
     /// Whether the switches of this process's sample are those of its main thread only.
     pub(super) fn switches_are_by_thread(&self, tgid: u32) -> bool {
         self.switches_by_thread || self.from_procfs.binary_search(&tgid).is_ok()

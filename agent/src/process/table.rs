@@ -14,75 +14,29 @@
 //!
 //! Bookings are differences of absolute totals, so duplicated, lost and reordered records do no harm. What a process used
 //! before the agent started is not booked. The table holds at most the processes after the last pass, a bounded number of those
-//! born since (drained.rs) and the bounded tombstones. After a drain that found records lost, the caller takes a pass.
+//! born since (store.rs) and the bounded tombstones. After a drain that found records lost, the caller takes a pass.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use super::entry::{AtExit, Entry, Origin, Phase, book, exit_tally};
-use super::held_arguments::{HeldArguments, IncompleteExec, SHORT};
-use super::id::{Map, Set};
-use super::membership::{Membership, Naming};
-use super::proportional::KnownProportional;
-use super::store::Store;
-use super::threads::Threads;
-use super::tombstones::{Tombstone, Tombstones};
+use super::entry::Entry;
+use super::membership::Naming;
+use super::phase::Phase;
+use super::probing::Probing;
+use super::registry::ProcessRegistry;
 use super::{
-    AccountId, Booking, Counters, Event, ExitStatus, Facts, Former, Ledger, Lifecycle, ProcessId,
-    Released, Tally,
+    AccountId, Event, Facts, IncompleteExec, Ledger, Live, LiveThreads, Pass, Probe, ProcessId,
+    ProportionalReading, Reopened, Sample, TableStatistics, Unclassified, Wanted,
 };
 
-/// Counts about the table itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TableStatistics {
-    /// Processes that the last pass saw.
-    pub live: u64,
-    /// Processes absent from the last pass whose final totals have not come yet.
-    pub pending: u64,
-    /// Processes closed without final totals, because none came within 60 s. Their last totals from a pass or an exit record
-    /// stand.
-    pub unconfirmed: u64,
-    /// CPU time booked to no group, because the image that used it is unknown or its share was dropped, nanoseconds.
-    pub dropped_cpu_ns: u64,
-    /// Final records that came after the table had forgotten the process, and were ignored.
-    pub late_ignored: u64,
-    /// Processes first known from a pass or a record other than their fork, because the fork record was lost or late.
-    pub unannounced: u64,
-    /// Of these, processes whose fork record came later.
-    pub announced_late: u64,
-}
+/// How long a process absent from the passes waits for its final totals. On an idle machine with lazy RCU, the hook on the free
+/// of the task was seen to take half a minute.
+const PENDING_NS: u64 = 60_000_000_000;
 
-impl TableStatistics {
-    /// Saturates, as all sums of CPU time do: the kernel's records may hold any value.
-    pub(super) const fn drop_cpu(&mut self, ns: u64) {
-        self.dropped_cpu_ns = self.dropped_cpu_ns.saturating_add(ns);
-    }
-}
-
-/// All known processes by identity, and the tombstones of those that are closed.
+/// All known processes, and what passes have seen of them.
 #[derive(Debug)]
 pub struct Table {
-    pub(super) since_ns: u64,
-    pub(super) processes: Store,
-    /// Start of the latest process with each process id.
-    pub(super) by_tgid: Map<u32, u64>,
-    pub(super) waiting: Set<ProcessId>,
-    /// Bounds the long arguments that the waiting processes hold.
-    pub(super) held_arguments: HeldArguments,
-    /// Processes that ran before the last pass saw them: [`Table::refresh`] reads what a pass does not carry for them.
-    pub(super) ran: Vec<ProcessId>,
-    pub(super) finals: Tombstones,
-    pub(super) unconfirmed: Tombstones,
-    /// Start of the youngest process whose tombstone was dropped before its final record came.
-    pub(super) forgotten_ns: Option<u64>,
-    pub(super) passes: u64,
-    /// Number of entries after the last pass.
-    pub(super) len_after_pass: usize,
+    pub(super) registry: ProcessRegistry,
+    probing: Probing,
     /// Number of passes when the last sums by comm came.
-    pub(super) summed: Option<u64>,
-    pub(super) statistics: TableStatistics,
-    /// Names of wait channels, each kept once; at most as many as the kernel has functions that wait.
-    pub(super) wchans: HashSet<Arc<str>>,
+    summed: Option<u64>,
 }
 
 impl Table {
@@ -90,406 +44,329 @@ impl Table {
     /// their first reading is not booked.
     pub fn new(since_ns: u64) -> Self {
         Self {
-            since_ns,
-            processes: Store::default(),
-            by_tgid: Map::default(),
-            waiting: Set::default(),
-            held_arguments: HeldArguments::default(),
-            ran: Vec::new(),
-            finals: Tombstones::default(),
-            unconfirmed: Tombstones::default(),
-            forgotten_ns: None,
-            passes: 0,
-            len_after_pass: 0,
+            registry: ProcessRegistry {
+                since_ns,
+                ..ProcessRegistry::default()
+            },
+            probing: Probing::default(),
             summed: None,
-            statistics: TableStatistics::default(),
-            wchans: HashSet::new(),
         }
     }
 
     /// Counts about the table itself.
     pub fn statistics(&self) -> TableStatistics {
-        self.statistics
+        self.registry.statistics
     }
 
     /// Takes one record.
     pub fn apply(&mut self, event: Event, ledger: &mut impl Ledger) {
-        match event {
-            Event::Forked { child, parent } => {
-                let (child, parent) = (self.known_as(child), self.known_as(parent));
-                self.forked(child, parent, ledger);
-            }
-            Event::Execed {
-                id,
-                facts,
-                parent,
-                counters,
-                former,
-            } => {
-                let id = self.known_as(id);
-                let parent = self.account_of(parent);
-                self.execed(id, facts, parent, (counters, former), ledger);
-            }
-            Event::Exited {
-                id,
-                counters,
-                status,
-                oom_killed,
-            } => {
-                let id = self.known_as(id);
-                self.exited(id, counters, status, oom_killed, ledger);
-            }
-            Event::Released(released) => self.released(&released, ledger),
-        }
+        self.registry.apply(event, ledger);
     }
 
     /// Sums by comm came: the use of some process whose exit record is here may be in them.
     pub fn note_sums(&mut self) {
-        self.summed = Some(self.passes);
+        self.summed = Some(self.registry.processes.passes);
     }
 
-    fn forked(&mut self, child: ProcessId, parent: ProcessId, ledger: &mut impl Ledger) {
-        let fork = Tally {
-            lifecycle: Lifecycle {
-                forks: 1,
-                ..Lifecycle::default()
-            },
-            ..Tally::default()
+    /// To be called at the end of each drain. It drops the oldest tombstones.
+    ///
+    /// Returns whether the caller has to take a pass, because the table has outgrown the last one (store.rs). The
+    /// pass closes the entries of processes that have ended without a final record. The table therefore holds at most the
+    /// processes after the last pass, 4,096 more, and those whose records came in one drain.
+    pub fn end_drain(&mut self, ledger: &mut impl Ledger) -> bool {
+        self.registry.graves.trim(ledger);
+        self.registry.processes.has_outgrown()
+    }
+
+    /// Takes one pass: books the use of every process it saw, and closes absent processes for which no final record is
+    /// expected.
+    pub fn observe(&mut self, pass: &Pass, ledger: &mut impl Ledger) {
+        self.registry.processes.passes += 1;
+        self.registry.statistics.live = 0;
+        self.probing.clear();
+        // Known processes first: each of them is looked up once, and a new process finds its parent whatever the order.
+        let mut strangers: Vec<Sample> = Vec::new();
+        for sample in &pass.processes {
+            if !self.credit_live(sample, pass, ledger) {
+                let id = self.registry.known_as(sample.id);
+                let sample = Sample { id, ..*sample };
+                if !self.credit_live(&sample, pass, ledger) {
+                    strangers.push(sample);
+                }
+            }
+        }
+        let registry = &mut self.registry;
+        for Sample { id, parent, .. } in &strangers {
+            if !pass.finals_follow {
+                registry.exhume(*id, *parent, ledger);
+            }
+            if !registry.graves.contains(*id) && !registry.processes.contains(*id) {
+                let parent = registry.processes.account_of(*parent);
+                // A source without final records has no fork records either, so none is missing.
+                registry.add_unannounced(*id, parent, pass.finals_follow, ledger);
+            }
+        }
+        for sample in &strangers {
+            self.credit_live(sample, pass, ledger);
+        }
+        let passes = self.registry.processes.passes;
+        for sample in &pass.in_no_group {
+            if let Some(entry) = self.registry.processes.entry_mut(sample.id) {
+                self.registry.statistics.live += 1;
+                let dropped_ns = entry.observe_briefly(sample, pass, passes, ledger);
+                self.registry.statistics.drop_cpu(dropped_ns);
+            }
+        }
+        self.close_absent(pass, ledger);
+        self.registry.processes.end_pass();
+    }
+
+    /// Returns `false` if the table does not know the process.
+    fn credit_live(&mut self, sample: &Sample, pass: &Pass, ledger: &mut impl Ledger) -> bool {
+        let passes = self.registry.processes.passes;
+        let Some(entry) = self.registry.processes.entry_mut(sample.id) else {
+            return false;
         };
-        let inherited = self.image_of(parent, ledger);
-        let was_counted = u64::from(child.start_ns >= self.since_ns);
-        if let Some(entry) = self.processes.entry_mut(child) {
-            // A pass, or another record, came first.
-            if !std::mem::replace(&mut entry.counted.fork, true) {
-                self.statistics.announced_late += was_counted;
-                book(ledger, inherited.unwrap_or(entry.account()), fork);
-            }
-            return;
+        let observed = entry.observe(sample, pass, passes, ledger);
+        self.registry.statistics.live += 1;
+        self.registry.statistics.drop_cpu(observed.dropped_ns);
+        if observed.has_run {
+            self.probing.note(sample.id);
         }
-        if let Some(tombstone) = self.tombstone(child) {
-            if !std::mem::replace(&mut tombstone.counted.fork, true) {
-                let account = inherited.unwrap_or(tombstone.account);
-                book(ledger, account, fork);
-                self.statistics.announced_late += was_counted;
-            }
-            return;
+        if observed.is_separated {
+            self.registry.undecided.insert(sample.id);
         }
-        let membership = match inherited {
-            Some(account) => {
-                ledger.take(Booking::Shared(account));
-                ledger.take(Booking::Shared(account));
-                Membership::inherited(account)
-            }
-            None => {
-                self.waiting.insert(child);
-                Membership::own(ledger.open(None))
-            }
-        };
-        let mut entry = Entry::new(membership, Origin::Forked);
-        entry.counted.fork = true;
-        book(ledger, entry.account(), fork);
-        self.insert(child, entry, ledger);
+        true
     }
 
-    /// The account of a process that forks. If its own fork record was lost, this record is the first sign of it, and it gets
-    /// an entry: its children share its image, whatever group that gets. `None` if its tombstone may have been dropped.
-    fn image_of(&mut self, parent: ProcessId, ledger: &mut impl Ledger) -> Option<AccountId> {
-        if let Some(parent) = self.processes.get(parent) {
-            return Some(parent.account());
-        }
-        // The programs on tracepoints do not know the start of a process that was born before they were attached.
-        if parent.start_ns == 0 {
-            return self.account_of(parent.tgid);
-        }
-        // The record may be late, and the parent closed already.
-        if let Some(tombstone) = self.tombstone(parent) {
-            return Some(tombstone.account);
-        }
-        if self.may_be_forgotten(parent) {
-            return None;
-        }
-        self.unheard(parent, None, true, ledger);
-        self.processes.get(parent).map(Entry::account)
-    }
-
-    /// Whether the process may have had a tombstone that was dropped for newer ones.
-    fn may_be_forgotten(&self, id: ProcessId) -> bool {
-        let forgotten_ns = self.forgotten_ns;
-        forgotten_ns.is_some_and(|forgotten_ns| id.start_ns <= forgotten_ns)
-    }
-
-    fn execed(
-        &mut self,
-        id: ProcessId,
-        facts: Box<Facts>,
-        parent: Option<AccountId>,
-        (counters, former): (Counters, Former),
-        ledger: &mut impl Ledger,
-    ) {
-        let exec = Tally {
-            lifecycle: Lifecycle {
-                execs: former.execs(),
-                ..Lifecycle::default()
-            },
-            ..Tally::default()
-        };
-        if self.is_buried(id) {
-            // The final record overtook the exec: its totals are booked already, but the exec still counts.
-            let account = ledger.open(parent);
-            ledger.take(Booking::Named(account, Some(&facts)));
-            book(ledger, account, exec);
-            ledger.take(Booking::Closed(account));
+    fn close_absent(&mut self, pass: &Pass, ledger: &mut impl Ledger) {
+        let (registry, summed) = (&mut self.registry, self.summed);
+        registry.statistics.pending = 0;
+        if registry.statistics.live == registry.processes.len() as u64 {
             return;
         }
-        if !self.processes.contains(id) {
-            self.unheard(id, parent, true, ledger);
-        }
-        let is_young = self.is_young(id);
-        let Some(entry) = self.processes.entry_mut(id) else {
-            return;
-        };
-        if is_young {
-            entry.booked.trust_records();
-        }
-        let account = ledger.open(entry.membership.birth.or(parent));
-        entry.membership.leave(ledger);
-        // The old image's command line cannot be read any more.
-        entry.membership.name_by_events(None, ledger);
-        entry.end_image(counters, &former, ledger);
-        entry.membership.account = account;
-        entry.membership.enter(ledger);
-        let argument_bytes = facts.argv.bytes();
-        let uid = facts.uid.unwrap_or_default();
-        let is_incomplete = facts.incomplete;
-        entry.membership.naming = Naming::Waiting(Some(facts));
-        // The memory that was read is the old image's.
-        entry.sight.proportional = KnownProportional::default();
-        book(ledger, account, exec);
-        self.waiting.insert(id);
-        self.hold_arguments(id, argument_bytes, ledger);
-        if is_incomplete {
-            self.held_arguments
-                .note_incomplete(IncompleteExec { id, account, uid });
-        }
-    }
-
-    fn exited(
-        &mut self,
-        id: ProcessId,
-        counters: Counters,
-        status: ExitStatus,
-        oom_killed: bool,
-        ledger: &mut impl Ledger,
-    ) {
-        let passes = self.passes;
-        if let Some(tombstone) = self.tombstone(id) {
-            if !std::mem::replace(&mut tombstone.counted.exit, true) {
-                let account = tombstone.account;
-                book(ledger, account, exit_tally(status, oom_killed));
+        let (passes, since_ns) = (registry.processes.passes, registry.since_ns);
+        let mut gone = Vec::new();
+        for (id, entry) in registry.processes.iter_mut() {
+            if entry.sight.seen == passes || pass.unread.contains(&id.tgid) {
+                continue;
             }
-            return;
-        }
-        if !self.processes.contains(id) {
-            self.unheard(id, None, true, ledger);
-        }
-        if let Some(entry) = self.processes.entry_mut(id) {
+            if !pass.finals_follow || matches!(entry.phase, Phase::Projected) {
+                gone.push((id, true));
+                continue;
+            }
+            if id.start_ns > pass.started_ns {
+                continue;
+            }
             entry.membership.leave(ledger);
-            // Its final totals may come late, but its name cannot change any more.
-            if entry.membership.name_at_exit(ledger) {
-                self.waiting.remove(&id);
-            }
-            entry.book_exit(status, oom_killed, ledger);
-            if !matches!(entry.phase, Phase::Projected) {
-                entry.phase = Phase::Exited(Box::new(AtExit { counters, passes }));
-            }
-        }
-    }
-
-    /// Takes final totals. They do not count the exit: the exit record reaches the agent once, whole, merged or in a sum, and
-    /// counts it.
-    fn released(&mut self, released: &Released, ledger: &mut impl Ledger) {
-        let id = self.known_as(released.id);
-        if let Some(tombstone) = self.tombstone(id) {
-            let delta = tombstone.booked.raise(&released.counters);
-            let account = tombstone.account;
-            book(
-                ledger,
-                account,
-                Tally {
-                    delta,
-                    ..Tally::default()
-                },
-            );
-            return;
-        }
-        if !self.processes.contains(id) {
-            // Earlier totals of this process may be booked, and its tombstone dropped.
-            if released.repeated || self.may_be_forgotten(id) {
-                self.statistics.late_ignored += 1;
-                return;
-            }
-            let parent = self.account_of(released.parent);
-            self.unheard(id, parent, true, ledger);
-        }
-        let is_young = self.is_young(id);
-        let Some(entry) = self.processes.entry_mut(id) else {
-            return;
-        };
-        if is_young {
-            entry.booked.trust_records();
-        }
-        entry.membership.leave(ledger);
-        // A fork that never called exec gets the group of its image.
-        let is_fork_only = entry.counted.fork && entry.origin == Origin::Forked;
-        let facts = Some(&released.facts).filter(|_| !is_fork_only);
-        entry.membership.name_by_events(facts, ledger);
-        // The final totals hold the switches of all threads, dead ones included.
-        let counters = entry.sight.threads.complete(released.counters, false);
-        let dropped_ns = entry.credit(&counters, ledger);
-        self.statistics.drop_cpu(dropped_ns);
-        entry.phase = Phase::Projected;
-        if !released.projected {
-            self.close(id, true, ledger);
-        }
-    }
-
-    /// Whether the process was born after the agent began to watch: then all its use counts.
-    pub(super) const fn is_young(&self, id: ProcessId) -> bool {
-        id.start_ns >= self.since_ns
-    }
-
-    /// Adds a process that was first seen without a fork record. `reports_forks`: the source does, so the record was lost or
-    /// is late.
-    pub(super) fn unheard(
-        &mut self,
-        id: ProcessId,
-        parent: Option<AccountId>,
-        reports_forks: bool,
-        ledger: &mut impl Ledger,
-    ) {
-        let is_older = !self.is_young(id);
-        self.statistics.unannounced += u64::from(reports_forks && !is_older);
-        let origin = match is_older {
-            true => Origin::Older,
-            false => Origin::Forked,
-        };
-        let entry = Entry::new(Membership::own(ledger.open(parent)), origin);
-        self.insert(id, entry, ledger);
-        self.waiting.insert(id);
-    }
-
-    /// The identity by which the table knows a process. One source may give the start in nanoseconds, and another, which has
-    /// not seen the process run, in ticks of 10 ms. The finer one is kept.
-    pub(super) fn known_as(&mut self, id: ProcessId) -> ProcessId {
-        let Some(start_ns) = self.by_tgid.get(&id.tgid).copied() else {
-            return id;
-        };
-        let known = ProcessId { start_ns, ..id };
-        if known == id || known.tick() != id.tick() {
-            return id;
-        }
-        if id.is_of_tick() {
-            return known;
-        }
-        if known.is_of_tick() && !self.processes.contains(id) {
-            self.rename(known, id);
-        }
-        id
-    }
-
-    fn rename(&mut self, former: ProcessId, id: ProcessId) {
-        if let Some(entry) = self.processes.remove(former) {
-            self.by_tgid.insert(id.tgid, id.start_ns);
-            self.processes.insert(id, entry);
-            if self.waiting.remove(&former) {
-                self.waiting.insert(id);
-            }
-        }
-    }
-
-    fn insert(&mut self, id: ProcessId, mut entry: Entry, ledger: &mut impl Ledger) {
-        entry.membership.enter(ledger);
-        let latest = self.by_tgid.entry(id.tgid).or_default();
-        *latest = (*latest).max(id.start_ns);
-        self.processes.insert(id, entry);
-    }
-
-    /// The account of the latest process with this process id.
-    pub(super) fn account_of(&self, tgid: u32) -> Option<AccountId> {
-        let start_ns = *self.by_tgid.get(&tgid)?;
-        self.processes
-            .get(ProcessId { tgid, start_ns })
-            .map(Entry::account)
-    }
-
-    fn tombstone(&mut self, id: ProcessId) -> Option<&mut Tombstone> {
-        self.finals
-            .entry_mut(id)
-            .or_else(|| self.unconfirmed.entry_mut(id))
-    }
-
-    /// Reopens a process that a pass missed. Without final records such a process is closed at once. When it shows up again,
-    /// booking goes on from what was booked, and it waits for a decision as if it were new: its group may be forgotten.
-    pub(super) fn exhume(&mut self, id: ProcessId, parent: u32, ledger: &mut impl Ledger) {
-        if let Some(tombstone) = self.finals.exhume(id) {
-            let parent = self.account_of(parent);
-            let membership = Membership::own(ledger.open(parent));
-            let mut entry = Entry::new(membership, Origin::Execed);
-            entry.booked = tombstone.booked;
-            entry.sight.threads = Threads::of_reappeared(tombstone.booked);
-            ledger.take(Booking::Closed(tombstone.account));
-            self.insert(id, entry, ledger);
-            self.waiting.insert(id);
-        }
-    }
-
-    pub(super) fn is_buried(&self, id: ProcessId) -> bool {
-        self.finals.contains(id) || self.unconfirmed.contains(id)
-    }
-
-    /// Removes a process and leaves a tombstone. `confirmed`: its totals are final.
-    pub(super) fn close(&mut self, id: ProcessId, confirmed: bool, ledger: &mut impl Ledger) {
-        let Some(mut entry) = self.processes.remove(id) else {
-            return;
-        };
-        if self.by_tgid.get(&id.tgid) == Some(&id.start_ns) {
-            self.by_tgid.remove(&id.tgid);
-        }
-        self.waiting.remove(&id);
-        entry.membership.leave(ledger);
-        entry.membership.name_by_events(None, ledger);
-        entry.release_former(ledger);
-        let tombstone = Tombstone {
-            account: entry.account(),
-            booked: entry.booked,
-            counted: entry.counted,
-        };
-        let graves = if confirmed {
-            &mut self.finals
-        } else {
-            &mut self.unconfirmed
-        };
-        if let Some(earlier) = graves.bury(id, tombstone) {
-            ledger.take(Booking::Closed(earlier.account));
-        }
-    }
-
-    /// Counts the argument bytes from the exec record of `id`, and makes the oldest processes give way.
-    pub(super) fn hold_arguments(&mut self, id: ProcessId, bytes: usize, ledger: &mut impl Ledger) {
-        for oldest in self.held_arguments.add(id, bytes) {
-            let Some(entry) = self.processes.entry_mut(oldest) else {
-                continue;
-            };
-            let Naming::Waiting(Some(facts)) = &mut entry.membership.naming else {
-                continue;
-            };
-            if facts.incomplete || facts.cgroups.is_empty() {
-                facts.argv = facts.argv.shortened(SHORT);
-                facts.incomplete = true;
+            let is_young = id.start_ns >= since_ns;
+            let absent_ns = *entry.sight.absent_since_ns.get_or_insert(pass.started_ns);
+            if pass.started_ns - absent_ns >= PENDING_NS {
+                gone.push((id, false));
             } else {
-                entry.membership.name_by_events(None, ledger);
-                self.waiting.remove(&oldest);
+                registry.statistics.pending += 1;
+                let dropped_ns = entry.credit_at_exit(is_young, summed, ledger);
+                registry.statistics.drop_cpu(dropped_ns.unwrap_or(0));
             }
         }
+        for (id, confirmed) in gone {
+            if !confirmed && let Some(entry) = registry.processes.entry_mut(id) {
+                registry.statistics.unconfirmed += 1;
+                let is_young = id.start_ns >= since_ns;
+                let dropped_ns = entry.credit_unconfirmed(is_young, summed, ledger);
+                registry.statistics.drop_cpu(dropped_ns);
+            }
+            registry.close(id, confirmed, ledger);
+        }
+    }
+
+    /// Reads what a pass does not carry, for processes and threads that ran since they were last read. Nothing is read for
+    /// processes in no group that cannot get into one before they run again: `is_outside` selects them.
+    pub fn refresh(
+        &mut self,
+        pass: &Pass,
+        probe: &mut impl Probe,
+        is_outside: impl Fn(AccountId) -> bool,
+    ) {
+        self.probing
+            .read(&mut self.registry.processes, pass, probe, is_outside);
+    }
+
+    /// Live processes whose account waits for a decision, parents before children.
+    pub fn unclassified(&self) -> Vec<Unclassified> {
+        self.registry.undecided.live(&self.registry.processes)
+    }
+
+    /// The present state of `one` after further records. `None` if its account is decided by now, or it runs another program.
+    pub fn still_unclassified(&self, one: &Unclassified) -> Option<Unclassified> {
+        let registry = &self.registry;
+        registry.undecided.still(one, &registry.processes)
+    }
+
+    /// The facts from the exec record of a process that waits for a decision; `None` if no such record came.
+    pub fn exec_facts(&self, id: ProcessId) -> Option<&Facts> {
+        self.registry.processes.get(id)?.membership.waiting_facts()
+    }
+
+    /// Keeps the `/proc` facts of a process that goes on waiting for a decision: they decide if it ends before.
+    pub fn note_facts(&mut self, id: ProcessId, facts: Facts, ledger: &mut impl Ledger) {
+        let ProcessRegistry {
+            processes,
+            undecided,
+            ..
+        } = &mut self.registry;
+        let bytes = facts.argv.bytes();
+        if let Some(entry) = processes.entry_mut(id)
+            && let Naming::Waiting(known) = &mut entry.membership.naming
+            && !facts.argv.is_empty()
+        {
+            let cgroup_id = known.as_ref().and_then(|known| known.cgroup_id);
+            *known = Some(Box::new(Facts { cgroup_id, ..facts }));
+            undecided.hold_arguments(id, bytes, processes, ledger);
+        }
+    }
+
+    /// The `/proc` facts of `id` have decided its account.
+    pub fn classified(&mut self, id: ProcessId) {
+        self.registry.undecided.remove(id);
+        if let Some(entry) = self.registry.processes.entry_mut(id) {
+            entry.membership.naming = Naming::Decided;
+        }
+    }
+
+    /// The account of the process is undecided again.
+    pub fn reopened(&mut self, id: ProcessId) {
+        self.registry.undecided.insert(id);
+    }
+
+    /// To be called after a pass: then all use so far is booked, and it stays where it is. All living processes become
+    /// [unclassified](Table::unclassified); until a process is decided anew, its old decision holds.
+    ///
+    /// So does a process that has ended but that the pass still saw (mostly a zombie), if the new configuration may decide
+    /// otherwise: `is_outdated` selects such accounts. A process that no pass will see again keeps its group, for all records
+    /// that still come.
+    ///
+    /// Returns the accounts that become undecided, in the order in which the grouper has to learn of it.
+    pub fn reclassify(&mut self, is_outdated: impl Fn(AccountId) -> bool) -> Vec<AccountId> {
+        let registry = &mut self.registry;
+        let undecided = &mut registry.undecided;
+        undecided.reclassify(&mut registry.processes, is_outdated)
+    }
+
+    /// Live processes in no group (`is_outside`) that were born after `since_ns`, nanoseconds since boot: they may be looked at
+    /// again. For a source without exec records. As in process-exporter, a process born after the agent brings what it has used
+    /// so far into its new group, and an older one brings nothing; nor does one that a former configuration may have had in a
+    /// group.
+    pub fn in_no_group_since(
+        &self,
+        since_ns: u64,
+        is_outside: impl Fn(AccountId) -> bool,
+    ) -> Vec<Reopened> {
+        let live = self.registry.processes.live().filter(|live| {
+            let is_young = live.id.start_ns >= since_ns;
+            is_young && is_outside(live.account())
+        });
+        let reopened = live.map(|live| {
+            let brings_use = self.registry.is_young(live.id) && !live.entry.is_use_fixed;
+            Reopened {
+                id: live.id,
+                account: live.account(),
+                used: brings_use.then(|| live.used().into()),
+            }
+        });
+        reopened.collect()
+    }
+
+    /// Start of the process with this process id, nanoseconds since boot, if a pass need read only its `stat`: the last pass
+    /// saw it, it is decided to be in no group, and it was born before `since_ns`, so that no pass looks at it again. Only where
+    /// `/proc` is the only source.
+    pub fn in_no_group(
+        &self,
+        tgid: u32,
+        since_ns: u64,
+        is_outside: impl Fn(AccountId) -> bool,
+    ) -> Option<u64> {
+        let live = self.live_one(tgid)?;
+        let is_outside = live.id.start_ns < since_ns && is_outside(live.account());
+        let is_undecided = self.registry.undecided.contains(live.id);
+        let is_settled = live.entry.membership.is_own() && !is_undecided;
+        (is_settled && is_outside).then_some(live.id.start_ns)
+    }
+
+    /// Accounts of the processes that are not known to be gone: the last pass saw them, could not read them, or began before
+    /// their birth.
+    pub fn present(&self) -> impl Iterator<Item = AccountId> {
+        let passes = self.registry.processes.passes;
+        let is_present = move |entry: &&Entry| entry.sight.seen == passes || !entry.has_ended();
+        let entries = self.registry.processes.iter().map(|(_, entry)| entry);
+        entries.filter(is_present).map(Entry::account)
+    }
+
+    /// The threads of each live process that may have several.
+    pub fn live_threads(&mut self, pass: &Pass) -> impl Iterator<Item = LiveThreads<'_>> {
+        let (since_ns, now_ns) = (self.registry.since_ns, pass.started_ns);
+        let passes = self.registry.processes.passes;
+        let processes = self.registry.processes.iter_mut().map(|(_, entry)| entry);
+        let live = processes.filter(move |entry| {
+            entry.sight.seen == passes && !entry.sight.threads.live.is_empty()
+        });
+        live.map(move |entry| LiveThreads {
+            account: entry.account(),
+            threads: &mut entry.sight.threads,
+            since_ns,
+            now_ns,
+        })
+    }
+
+    /// Processes since the last call whose exec record could not hold all facts, and that still run the same program.
+    pub fn take_incomplete_execs(&mut self) -> Vec<IncompleteExec> {
+        let found = self.registry.undecided.take_incomplete();
+        let is_there = |one: &IncompleteExec| self.waiting_exec(one.id, one.account).is_some();
+        found.into_iter().filter(is_there).collect()
+    }
+
+    /// The cgroup v2 id from the exec record of `id`. `None` if the process has ended, is decided, or runs another program.
+    pub fn waiting_exec(&self, id: ProcessId, account: AccountId) -> Option<Option<u64>> {
+        let entry = self.registry.processes.get(id)?;
+        let facts = entry.membership.waiting_facts();
+        let facts = facts.filter(|_| entry.account() == account);
+        facts.map(|facts| facts.cgroup_id)
+    }
+
+    /// Takes readings. Ignores those of a process that is gone, has another identity by now, or runs another image.
+    pub fn note_proportional(&mut self, readings: impl IntoIterator<Item = ProportionalReading>) {
+        for reading in readings {
+            let entry = self.registry.processes.entry_mut(reading.wanted.id);
+            if let Some(entry) = entry.filter(|entry| entry.account() == reading.wanted.account) {
+                entry.sight.proportional.note(&reading);
+            }
+        }
+    }
+
+    /// Live processes with memory that ran since they were last read: first those never read, then those with the oldest
+    /// reading. Processes in no group are left out: `is_outside` selects them.
+    pub fn wanted_proportional(&self, is_outside: impl Fn(AccountId) -> bool) -> Vec<Wanted> {
+        let wanted = self.live().filter_map(|live| live.wanted());
+        let mut found: Vec<_> = wanted
+            .filter(|(_, wanted)| !is_outside(wanted.account))
+            .collect();
+        found.sort_by_key(|(read_ns, _)| *read_ns);
+        found.into_iter().map(|(_, wanted)| wanted).collect()
+    }
+
+    /// Time of the oldest reading of a live process; `None` if there is none.
+    pub fn oldest_proportional_ns(&self) -> Option<u64> {
+        self.live().filter_map(|live| live.proportional_ns()).min()
+    }
+
+    /// The live process with this process id, if the last pass saw it.
+    pub fn live_one(&self, tgid: u32) -> Option<Live<'_>> {
+        let processes = &self.registry.processes;
+        processes.live_one(processes.latest(tgid)?)
+    }
+
+    /// Processes that the last pass saw.
+    pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
+        self.registry.processes.live()
     }
 }

@@ -79,6 +79,24 @@ impl From<&Counters> for Delta {
     }
 }
 
+impl From<Delta> for Tally {
+    fn from(delta: Delta) -> Self {
+        Self {
+            delta,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Lifecycle> for Tally {
+    fn from(lifecycle: Lifecycle) -> Self {
+        Self {
+            lifecycle,
+            ..Self::default()
+        }
+    }
+}
+
 impl Delta {
     /// User and system time together, nanoseconds.
     pub const fn cpu_ns(&self) -> u64 {

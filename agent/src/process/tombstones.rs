@@ -9,8 +9,8 @@
 use std::collections::VecDeque;
 
 use super::booked::Booked;
-use super::entry::Counted;
 use super::id::Map;
+use super::phase::Counted;
 use super::{AccountId, ProcessId};
 
 /// At least this many tombstones stay.
