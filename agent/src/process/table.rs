@@ -85,18 +85,18 @@ impl Table {
         self.registry.statistics.live = 0;
         self.probing.clear();
         // Known processes first: each of them is looked up once, and a new process finds its parent whatever the order.
-        let mut strangers: Vec<Sample> = Vec::new();
+        let mut unknown: Vec<Sample> = Vec::new();
         for sample in &pass.processes {
             if !self.credit_live(sample, pass, ledger) {
                 let id = self.registry.known_as(sample.id);
                 let sample = Sample { id, ..*sample };
                 if !self.credit_live(&sample, pass, ledger) {
-                    strangers.push(sample);
+                    unknown.push(sample);
                 }
             }
         }
         let registry = &mut self.registry;
-        for Sample { id, parent, .. } in &strangers {
+        for Sample { id, parent, .. } in &unknown {
             if !pass.finals_follow {
                 registry.exhume(*id, *parent, ledger);
             }
@@ -106,7 +106,7 @@ impl Table {
                 registry.add_unannounced(*id, parent, pass.finals_follow, ledger);
             }
         }
-        for sample in &strangers {
+        for sample in &unknown {
             self.credit_live(sample, pass, ledger);
         }
         let passes = self.registry.processes.passes;
