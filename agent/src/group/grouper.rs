@@ -240,7 +240,9 @@ impl Grouper {
     }
 
     pub(super) fn leave(&mut self, account: AccountId) {
-        self.change(account, |account| account.living = account.living.saturating_sub(1));
+        self.change(account, |account| {
+            account.living = account.living.saturating_sub(1)
+        });
     }
 
     pub(super) fn close(&mut self, id: AccountId) {

@@ -66,7 +66,10 @@ fn repeated_records_of_a_large_drain_and_of_the_next_one_count_nothing_twice() {
     assert_eq!(total.delta.cpu_ns(), 10 * u64::from(ends));
     // Only the parent is left; it has no fork record.
     assert_eq!(
-        (table.statistics().unannounced, table.registry.processes.len()),
+        (
+            table.statistics().unannounced,
+            table.registry.processes.len()
+        ),
         (0, 1)
     );
     table.end_drain(&mut sums);

@@ -362,12 +362,7 @@ impl Entry {
     /// Ends the image: the next one begins at `counters`. The old image keeps its share; a launch may go to the next image
     /// (launch.rs). The share is booked when the process is next credited, not now: if the end of the process reaches the agent
     /// only as part of a sum by comm, that sum holds all its use.
-    fn end_image(
-        &mut self,
-        counters: Counters,
-        former: &Former,
-        ledger: &mut impl Ledger,
-    ) {
+    fn end_image(&mut self, counters: Counters, former: &Former, ledger: &mut impl Ledger) {
         let merged = former.merged.as_deref();
         let ended = merged.map_or(counters, |merged| merged.counters);
         let launch = match self.origin {

@@ -358,7 +358,13 @@ fn each_image_gets_its_share() {
     let exec = Step::Exec { process: 1 };
     node.take(&Step::Run { process: 1, ns: 7 }, Fate::Arrives);
     node.take(&exec, Fate::Arrives); // the launch belongs to the first image
-    node.take(&Step::Run { process: 1, ns: 100 }, Fate::Arrives);
+    node.take(
+        &Step::Run {
+            process: 1,
+            ns: 100,
+        },
+        Fate::Arrives,
+    );
     node.take(&exec, Fate::Arrives);
     node.take(&Step::Run { process: 1, ns: 30 }, Fate::Arrives);
     let end = End::Reported;
