@@ -240,9 +240,8 @@ impl Grouper {
     }
 
     pub(super) fn leave(&mut self, account: AccountId) {
-        self.change(account, |account| {
-            account.living = account.living.saturating_sub(1)
-        });
+        let less = |account: &mut Account| account.living = account.living.saturating_sub(1);
+        self.change(account, less);
     }
 
     pub(super) fn close(&mut self, id: AccountId) {

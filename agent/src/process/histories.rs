@@ -167,10 +167,9 @@ impl Node {
                 self.execs += 1;
                 let facts = Box::new(Facts::default());
                 // An exec record that arrives twice would count as two execs; the kernel sends each once.
-                let fate = if fate == Fate::Twice {
-                    Fate::Arrives
-                } else {
-                    fate
+                let fate = match fate {
+                    Fate::Twice => Fate::Arrives,
+                    once => once,
                 };
                 let event = Event::Execed {
                     former: Former::default(),
@@ -355,18 +354,12 @@ proptest! {
 fn each_image_gets_its_share() {
     let mut node = Node::new();
     node.take(&Step::Fork { parent: 0 }, Fate::Arrives);
-    let exec = Step::Exec { process: 1 };
-    node.take(&Step::Run { process: 1, ns: 7 }, Fate::Arrives);
+    let (exec, run) = (Step::Exec { process: 1 }, |ns| Step::Run { process: 1, ns });
+    node.take(&run(7), Fate::Arrives);
     node.take(&exec, Fate::Arrives); // the launch belongs to the first image
-    node.take(
-        &Step::Run {
-            process: 1,
-            ns: 100,
-        },
-        Fate::Arrives,
-    );
+    node.take(&run(100), Fate::Arrives);
     node.take(&exec, Fate::Arrives);
-    node.take(&Step::Run { process: 1, ns: 30 }, Fate::Arrives);
+    node.take(&run(30), Fate::Arrives);
     let end = End::Reported;
     node.take(&Step::Exit { process: 1, end }, Fate::Arrives);
     let shares: Vec<_> = node
