@@ -68,7 +68,7 @@ fn tree() -> Result<Vec<String>> {
     let document = fs::read_to_string(workspace::root().join(table::DOCUMENT))
         .with_context(|| format!("read {}", table::DOCUMENT))?;
     findings.extend(imports::check(&modules, &document));
-    findings.extend(order::check(&modules, order::KNOWN));
+    findings.extend(order::check(&modules));
     findings.extend(names::check(&sources));
     findings.extend(sizes::check(&sources));
     findings.extend(links::check(workspace::root())?);

@@ -1,7 +1,7 @@
 //! The order inside a folder: files import downwards only, so no files of a folder import each other, directly or through others.
 //!
-//! In: the files of `agent/src`. Out: each cycle once, with its files, unless it is in [`KNOWN`]; and each known cycle that no
-//! longer exists. For each import the check reports only one shortest cycle, so a longer one may appear when that is mended.
+//! In: the files of `agent/src`. Out: each cycle once, with its files. For each import the check reports only one shortest cycle,
+//! so a longer one may appear when that is mended.
 //!
 //! A folder inside the folder counts as one file. `mod.rs`, or the file beside the folder, is not in the order: in most folders
 //! it composes the files, and they use the types that it defines. A name that it only imports from one of its files counts as an
@@ -11,13 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::paths::Module;
 
-/// The cycles that still exist. The commit that mends one takes it off this list.
-pub(super) const KNOWN: &[&str] = &[];
-
 /// Each module in a folder, and the other modules in that folder that it imports.
 type Imports<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
-pub(super) fn check(modules: &[Module], known: &[&str]) -> Vec<String> {
+pub(super) fn check(modules: &[Module]) -> Vec<String> {
     let mut folders = BTreeSet::new();
     for module in modules {
         folders.extend((1..module.name.len()).map(|depth| &module.name[..depth]));
@@ -26,18 +23,8 @@ pub(super) fn check(modules: &[Module], known: &[&str]) -> Vec<String> {
     for folder in folders {
         cycles.extend(cycles_of(folder, modules));
     }
-    let mut findings = Vec::new();
-    for cycle in &cycles {
-        if !known.contains(&cycle.as_str()) {
-            findings.push(format!("{cycle}: files of a folder import each other"));
-        }
-    }
-    for cycle in known {
-        if !cycles.contains(*cycle) {
-            findings.push(format!("{cycle}: no longer a cycle; take it off the list"));
-        }
-    }
-    findings
+    let finding = |cycle| format!("{cycle}: files of a folder import each other");
+    cycles.into_iter().map(finding).collect()
 }
 
 /// The cycles among the files and folders of one folder.
@@ -158,12 +145,12 @@ mod tests {
     use super::super::sources::Source;
     use super::*;
 
-    fn findings(files: &[(&str, &str)], known: &[&str]) -> Vec<String> {
+    fn findings(files: &[(&str, &str)]) -> Vec<String> {
         let source = |(file, text): &(&str, &str)| Source::new(&format!("agent/src/{file}"), text);
         let sources: Vec<Source> = files.iter().map(source).collect();
         let (modules, findings) = modules(&sources);
         assert_eq!(findings, [""; 0]);
-        check(&modules, known)
+        check(&modules)
     }
 
     #[test]
@@ -177,7 +164,7 @@ mod tests {
             ("g/e.rs", "type T = super::c::C;"),
         ];
         assert_eq!(
-            findings(&files, &[]),
+            findings(&files),
             [
                 "agent/src/g: a.rs -> b.rs -> a.rs: files of a folder import each other",
                 "agent/src/g: c.rs -> d.rs -> e.rs -> c.rs: files of a folder import each other",
@@ -193,7 +180,7 @@ mod tests {
             ("g/b.rs", "use crate::g::A;"),
         ];
         assert_eq!(
-            findings(&files, &[]),
+            findings(&files),
             ["agent/src/g: a.rs -> b.rs -> a.rs: files of a folder import each other"]
         );
     }
@@ -207,7 +194,7 @@ mod tests {
             ("g/b.rs", "use super::a::A;"),
         ];
         assert_eq!(
-            findings(&files, &[]),
+            findings(&files),
             ["agent/src/g: a/ -> b.rs -> a/: files of a folder import each other"]
         );
     }
@@ -221,20 +208,6 @@ mod tests {
             ("g/a.rs", "use super::{G, b::B}; use crate::h::H;"),
             ("g/b.rs", "#[cfg(test)] mod t { use super::super::a::A; }"),
         ];
-        assert_eq!(findings(&files, &[]), [""; 0]);
-    }
-
-    #[test]
-    fn known_cycle_passes_until_it_is_mended() {
-        let known = ["agent/src/g: a.rs -> b.rs -> a.rs"];
-        let cycle = [
-            ("g/a.rs", "use super::b::B;"),
-            ("g/b.rs", "use super::a::A;"),
-        ];
-        assert_eq!(findings(&cycle, &known), [""; 0]);
-        assert_eq!(
-            findings(&cycle[..1], &known),
-            ["agent/src/g: a.rs -> b.rs -> a.rs: no longer a cycle; take it off the list"]
-        );
+        assert_eq!(findings(&files), [""; 0]);
     }
 }
