@@ -42,7 +42,7 @@ use http::Answers;
 use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
 use scrape::StatelessPart;
-use source::bpf::{self, Kernel, Request, Sizes};
+use source::bpf::{self, AccountingRequest, Kernel, Sizes};
 use source::procfs::Procfs;
 use source::{NamesById, Observer, Smaps, Tier, UserNames};
 use state::handle::{self, Question, Unavailable};
@@ -62,7 +62,7 @@ pub struct Settings {
     /// configuration.
     pub config_path: Option<PathBuf>,
     /// The requested accounting tier.
-    pub accounting: Request,
+    pub accounting: AccountingRequest,
     /// Sizes of the kernel's buffers.
     pub sizes: Sizes,
     /// The number of groups, whether children join their ancestor's group, and whether empty groups are removed.
@@ -262,7 +262,8 @@ fn prepare(settings: Settings, counters: Arc<http::HttpCounters>) -> Result<Agen
     sandbox.confine_state(uses_bpf, || {
         start.kernel.as_mut().is_none_or(Kernel::rehearse)
     });
-    let shortcomings = if accounting == Request::Auto && start.plan.tier != Tier::Iterator {
+    let shortcomings = if accounting == AccountingRequest::Auto && start.plan.tier != Tier::Iterator
+    {
         start.warnings
     } else {
         Vec::new()
@@ -327,10 +328,10 @@ fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
         .and_then(|status| bpf::missing_capability(&status))
 }
 
-fn word(accounting: Request) -> &'static str {
+fn word(accounting: AccountingRequest) -> &'static str {
     match accounting {
-        Request::Auto => "auto",
-        Request::Only(tier) => tier.word(),
+        AccountingRequest::Auto => "auto",
+        AccountingRequest::Only(tier) => tier.word(),
     }
 }
 

@@ -18,7 +18,7 @@ use headcount::runtime::memory;
 use headcount::runtime::signals::{Signals, hangups};
 use headcount::sandbox::Sandbox;
 use headcount::source::Tier;
-use headcount::source::bpf::{Request, Sizes};
+use headcount::source::bpf::{AccountingRequest, Sizes};
 use headcount::source::procfs::Procfs;
 use headcount::state::reload;
 use headcount::{Settings, check, list, once, run};
@@ -224,11 +224,11 @@ async fn listen(flags: &WebFlags) -> Result<Vec<Listener>, BindError> {
     Ok(listeners)
 }
 
-fn request(accounting: Accounting) -> Request {
+fn request(accounting: Accounting) -> AccountingRequest {
     match accounting {
-        Accounting::Auto => Request::Auto,
-        Accounting::Iterator => Request::Only(Tier::Iterator),
-        Accounting::Switch => Request::Only(Tier::Switch),
-        Accounting::Procfs => Request::Only(Tier::Procfs),
+        Accounting::Auto => AccountingRequest::Auto,
+        Accounting::Iterator => AccountingRequest::Only(Tier::Iterator),
+        Accounting::Switch => AccountingRequest::Only(Tier::Switch),
+        Accounting::Procfs => AccountingRequest::Only(Tier::Procfs),
     }
 }

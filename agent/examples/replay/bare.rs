@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Read as _, Write as _};
 
 use headcount::source::Tier;
-use headcount::source::bpf::{self, Kernel, Request, Sizes};
+use headcount::source::bpf::{self, AccountingRequest, Kernel, Sizes};
 
 /// What the kernel gives at most for one read.
 const READ_BYTES: usize = 32 * 1024;
@@ -15,7 +15,7 @@ pub fn serve() -> Result<(), String> {
         overflow_entries: 1024,
         run_queue_slots: None,
     };
-    let request = Request::Only(Tier::Iterator);
+    let request = AccountingRequest::Only(Tier::Iterator);
     let start = bpf::start(request, None, sizes, 4096)?;
     let kernel = start.kernel.ok_or("no kernel programs")?;
     answer(&kernel).map_err(|error| error.to_string())

@@ -24,9 +24,9 @@ enum ReloadStep {
     Reload { configuration: usize, unread: usize },
 }
 
-/// What happens to one record on its way.
+/// What happens to one event on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RecordFate {
+enum EventFate {
     Arrives,
     Twice,
     /// Arrives only with the drain of the next pass.
@@ -46,11 +46,11 @@ fn step(configurations: usize) -> impl Strategy<Value = ReloadStep> {
     ]
 }
 
-fn fate() -> impl Strategy<Value = RecordFate> {
+fn fate() -> impl Strategy<Value = EventFate> {
     prop_oneof![
-        8 => Just(RecordFate::Arrives),
-        1 => Just(RecordFate::Twice),
-        2 => Just(RecordFate::Late),
+        8 => Just(EventFate::Arrives),
+        1 => Just(EventFate::Twice),
+        2 => Just(EventFate::Late),
     ]
 }
 
@@ -82,7 +82,7 @@ fn placer(configuration: usize) -> Placer {
 }
 
 /// Bookings of each group.
-type Totals = BTreeMap<String, Tally>;
+type GroupTallies = BTreeMap<String, Tally>;
 
 struct ReloadHistory {
     node: ReloadNode,
@@ -93,7 +93,7 @@ struct ReloadHistory {
     /// Forks, execs, exits.
     happened: [u64; 3],
     late: Vec<Event>,
-    shown: Totals,
+    shown: GroupTallies,
     /// Number of groups that fell, or are gone.
     fallen: u64,
 }
@@ -111,23 +111,23 @@ impl ReloadHistory {
             used_ns: 0,
             happened: [0; 3],
             late: Vec::new(),
-            shown: Totals::new(),
+            shown: GroupTallies::new(),
             fallen: 0,
         };
         history.pass(None);
         history
     }
 
-    fn apply(&mut self, event: Event, fate: RecordFate) {
-        if fate != RecordFate::Late {
+    fn apply(&mut self, event: Event, fate: EventFate) {
+        if fate != EventFate::Late {
             self.node.apply(event.clone());
         }
-        if fate != RecordFate::Arrives {
+        if fate != EventFate::Arrives {
             self.late.push(event);
         }
     }
 
-    fn take(&mut self, step: &ReloadStep, fate: RecordFate) {
+    fn take(&mut self, step: &ReloadStep, fate: EventFate) {
         self.now_ns += 10;
         let pick = |who: usize| who % self.live.len();
         match *step {
@@ -142,10 +142,10 @@ impl ReloadHistory {
                 self.live.push((child, 0, program));
                 self.happened[0] += 1;
                 // A fork record arrives before those of the child's own children.
-                let is_late = fate == RecordFate::Late;
+                let is_late = fate == EventFate::Late;
                 self.apply(
                     Event::Forked { child, parent },
-                    if is_late { RecordFate::Arrives } else { fate },
+                    if is_late { EventFate::Arrives } else { fate },
                 );
             }
             ReloadStep::Exec { who, program } => {
@@ -164,8 +164,8 @@ impl ReloadHistory {
                     counters: counters(used),
                 };
                 // The kernel sends each exec record once; a second one would count as another exec.
-                let is_late = fate == RecordFate::Late;
-                self.apply(event, if is_late { fate } else { RecordFate::Arrives });
+                let is_late = fate == EventFate::Late;
+                self.apply(event, if is_late { fate } else { EventFate::Arrives });
             }
             ReloadStep::Run { who, ns } => {
                 let at = pick(who);
@@ -232,7 +232,7 @@ impl ReloadHistory {
     /// Checks that no group has less than before, or is gone with its bookings.
     fn check(&mut self) -> Result<(), TestCaseError> {
         let groups = self.node.grouper.groups();
-        let now: Totals = groups
+        let now: GroupTallies = groups
             .iter()
             .map(|group| (group.name.clone(), group.total))
             .collect();
@@ -267,7 +267,7 @@ impl ReloadHistory {
     }
 }
 
-fn sum(totals: &Totals) -> Tally {
+fn sum(totals: &GroupTallies) -> Tally {
     let mut all = Tally::default();
     totals.values().for_each(|total| all.add(total));
     all

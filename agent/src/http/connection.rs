@@ -20,7 +20,7 @@ use tokio::time::sleep_until;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::admission::{ConnectionSlot, Phase, Timeout, Watch, Watched};
+use super::admission::{ConnectionPhase, ConnectionSlot, Timeout, Watch, Watched};
 use super::routes::respond;
 use super::service::Service;
 use super::web::Web;
@@ -30,7 +30,7 @@ enum ConnectionEnd {
     /// The TLS handshake failed: the client does not speak TLS, or not a version or suite that the agent accepts.
     NotSecured(io::Error),
     Closed(Result<(), hyper::Error>),
-    TimedOut(Phase),
+    TimedOut(ConnectionPhase),
     Evicted,
 }
 
@@ -58,8 +58,12 @@ pub(super) async fn drive<S>(
             service.counters.count_handshake_failure();
             log::debug!("the TLS handshake with a client failed: {error}");
         }
-        ConnectionEnd::TimedOut(Phase::Head) => service.counters.count_timeout(Timeout::Header),
-        ConnectionEnd::TimedOut(Phase::Writing) => service.counters.count_timeout(Timeout::Write),
+        ConnectionEnd::TimedOut(ConnectionPhase::Head) => {
+            service.counters.count_timeout(Timeout::Header)
+        }
+        ConnectionEnd::TimedOut(ConnectionPhase::Writing) => {
+            service.counters.count_timeout(Timeout::Write)
+        }
         ConnectionEnd::Closed(Err(error)) if error.is_parse() => {
             let too_large = error.is_parse_too_large();
             let code = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -71,7 +75,7 @@ pub(super) async fn drive<S>(
             service.counters.count_request(code);
         }
         // Clients that finish, disappear or stay idle are normal and not counted.
-        ConnectionEnd::TimedOut(Phase::Idle | Phase::Serving)
+        ConnectionEnd::TimedOut(ConnectionPhase::Idle | ConnectionPhase::Serving)
         | ConnectionEnd::Closed(_)
         | ConnectionEnd::Evicted => {}
     }

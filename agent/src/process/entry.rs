@@ -2,7 +2,7 @@
 
 use super::booked::Booked;
 use super::membership::{Membership, Naming};
-use super::phase::{Counted, Origin, Phase};
+use super::phase::{Counted, ImageOrigin, Phase};
 use super::proportional::KnownProportional;
 use super::sight::{Held, Sight};
 use super::{
@@ -38,7 +38,7 @@ pub(super) struct Observed {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) membership: Membership,
-    pub(super) origin: Origin,
+    pub(super) origin: ImageOrigin,
     pub(super) phase: Phase,
     pub(super) counted: Counted,
     pub(super) sight: Sight,
@@ -51,7 +51,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// A process that is new to the table, with nothing booked.
-    pub(super) fn new(membership: Membership, origin: Origin) -> Self {
+    pub(super) fn new(membership: Membership, origin: ImageOrigin) -> Self {
         Self {
             membership,
             origin,
@@ -106,7 +106,7 @@ impl Entry {
         });
         let mut dropped_ns = 0;
         if sample.has_borrowed_ids
-            && self.origin == Origin::Forked
+            && self.origin == ImageOrigin::Forked
             && let Some(counters) = counters
         {
             let was_credited = before.is_some_and(|before| before.is_credited);
@@ -247,7 +247,7 @@ impl Entry {
         self.trust_records(is_young);
         self.membership.leave(ledger);
         // A fork that never called exec gets the group of its image.
-        let is_fork_only = self.counted.fork && self.origin == Origin::Forked;
+        let is_fork_only = self.counted.fork && self.origin == ImageOrigin::Forked;
         let facts = Some(&released.facts).filter(|_| !is_fork_only);
         self.membership.name_by_events(facts, ledger);
         // The final totals hold the switches of all threads, dead ones included.
@@ -266,9 +266,9 @@ impl Entry {
 
     /// Whether the next totals are from before the agent; from then on they are not.
     fn take_baseline(&mut self) -> bool {
-        let is_baseline = self.origin == Origin::Older;
+        let is_baseline = self.origin == ImageOrigin::Older;
         if is_baseline {
-            self.origin = Origin::Execed;
+            self.origin = ImageOrigin::Execed;
         }
         is_baseline
     }
@@ -366,8 +366,8 @@ impl Entry {
         let merged = former.merged.as_deref();
         let ended = merged.map_or(counters, |merged| merged.counters);
         let launch = match self.origin {
-            Origin::Forked => former.launch,
-            Origin::Execed | Origin::Older => Launch::Left,
+            ImageOrigin::Forked => former.launch,
+            ImageOrigin::Execed | ImageOrigin::Older => Launch::Left,
         };
         if launch == Launch::Taken {
             ledger.take(Booking::Closed(self.account()));
@@ -383,7 +383,7 @@ impl Entry {
         if merged.is_some() {
             self.drop_share(counters, ledger);
         }
-        self.origin = Origin::Execed;
+        self.origin = ImageOrigin::Execed;
     }
 
     /// Drops what was used up to `counters` and belongs to no former image: it is booked to no group.

@@ -21,7 +21,7 @@ const CHILD: ProcessId = ProcessId {
 const UID: u32 = 1000;
 
 #[derive(Debug, Clone)]
-enum Step {
+enum ImageStep {
     Run(u64),
     Exec(Launch),
     /// Several execs of which only the last has a record, and the use after each of the others.
@@ -36,13 +36,13 @@ fn launch() -> impl Strategy<Value = Launch> {
     prop::sample::select(vec![Launch::Taken, Launch::Left, unless])
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = ImageStep> {
     let merged = prop::collection::vec(0u64..100, 1..4);
     prop_oneof![
-        8 => (0u64..1000).prop_map(Step::Run),
-        8 => launch().prop_map(Step::Exec),
-        2 => (launch(), merged).prop_map(|(launch, used)| Step::MergedExecs(launch, used)),
-        1 => any::<bool>().prop_map(|is_setuid| Step::Pass { is_setuid }),
+        8 => (0u64..1000).prop_map(ImageStep::Run),
+        8 => launch().prop_map(ImageStep::Exec),
+        2 => (launch(), merged).prop_map(|(launch, used)| ImageStep::MergedExecs(launch, used)),
+        1 => any::<bool>().prop_map(|is_setuid| ImageStep::Pass { is_setuid }),
     ]
 }
 
@@ -127,12 +127,12 @@ impl History {
         self.has_execed = true;
     }
 
-    fn take(&mut self, step: &Step) {
+    fn take(&mut self, step: &ImageStep) {
         match step {
-            Step::Run(ns) => self.run(*ns),
-            Step::Exec(launch) => self.exec(*launch, &[]),
-            Step::MergedExecs(launch, used) => self.exec(*launch, used),
-            Step::Pass { is_setuid } => {
+            ImageStep::Run(ns) => self.run(*ns),
+            ImageStep::Exec(launch) => self.exec(*launch, &[]),
+            ImageStep::MergedExecs(launch, used) => self.exec(*launch, used),
+            ImageStep::Pass { is_setuid } => {
                 let before = self.account();
                 let child = Sample {
                     effective_uid: Some(if *is_setuid { 0 } else { UID }),
@@ -287,7 +287,7 @@ fn fork_whose_set_user_id_exec_record_was_lost_bills_its_image() {
     let mut history = History::new();
     let image = history.account();
     history.run(1000);
-    history.take(&Step::Pass { is_setuid: true });
+    history.take(&ImageStep::Pass { is_setuid: true });
     assert_ne!(history.account(), image);
     assert_eq!(history.booked_ns(image), 1000);
     assert_eq!(history.booked_ns(history.account()), 0);

@@ -13,7 +13,7 @@ pub(super) struct AtExit {
 
 /// How a process came to the image that it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum ImageOrigin {
     /// It was forked, and no exec record came: what it has used is its launch.
     Forked,
     /// An exec record came, or nothing is known of its launch any more.

@@ -3,7 +3,7 @@
 use super::entry::{Entry, book, exit_tally};
 use super::graveyard::Graveyard;
 use super::membership::Membership;
-use super::phase::{AtExit, Origin, Phase};
+use super::phase::{AtExit, ImageOrigin, Phase};
 use super::store::Store;
 use super::threads::Threads;
 use super::tombstones::Tombstone;
@@ -90,7 +90,7 @@ impl ProcessRegistry {
                 Membership::own(ledger.open(None))
             }
         };
-        let mut entry = Entry::new(membership, Origin::Forked);
+        let mut entry = Entry::new(membership, ImageOrigin::Forked);
         entry.counted.fork = true;
         book(ledger, entry.account(), fork);
         self.insert(child, entry, ledger);
@@ -240,8 +240,8 @@ impl ProcessRegistry {
         let is_older = !self.is_young(id);
         self.statistics.unannounced += u64::from(reports_forks && !is_older);
         let origin = match is_older {
-            true => Origin::Older,
-            false => Origin::Forked,
+            true => ImageOrigin::Older,
+            false => ImageOrigin::Forked,
         };
         let entry = Entry::new(Membership::own(ledger.open(parent)), origin);
         self.insert(id, entry, ledger);
@@ -281,7 +281,7 @@ impl ProcessRegistry {
         if let Some(tombstone) = self.graves.finals.exhume(id) {
             let parent = self.processes.account_of(parent);
             let membership = Membership::own(ledger.open(parent));
-            let mut entry = Entry::new(membership, Origin::Execed);
+            let mut entry = Entry::new(membership, ImageOrigin::Execed);
             entry.booked = tombstone.booked;
             entry.sight.threads = Threads::of_reappeared(tombstone.booked);
             ledger.take(Booking::Closed(tombstone.account));

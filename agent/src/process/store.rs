@@ -119,11 +119,11 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::super::membership::Membership;
-    use super::super::phase::Origin;
+    use super::super::phase::ImageOrigin;
     use super::*;
 
     fn entry(n: u32) -> Entry {
-        Entry::new(Membership::own(AccountId(n)), Origin::Forked)
+        Entry::new(Membership::own(AccountId(n)), ImageOrigin::Forked)
     }
 
     #[test]

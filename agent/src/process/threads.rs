@@ -28,7 +28,7 @@ pub(super) struct Thread {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Threads {
     pub(super) live: Vec<Thread>,
-    retained: Sums,
+    retained: RetainedSums,
     /// The main thread's use that was reported. Boxed: most processes have one thread.
     main: Option<Box<Booked>>,
     /// When threads of this process were last reported, nanoseconds since boot: a thread older than that is not new.
@@ -36,12 +36,12 @@ pub(super) struct Threads {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Sums {
+struct RetainedSums {
     wait_ns: u64,
     switches: Switches,
 }
 
-impl Sums {
+impl RetainedSums {
     /// Adds a thread. The main thread's values are left out: the process's totals hold them already.
     fn add(&mut self, sample: &ThreadSample) {
         if sample.is_main() {

@@ -13,12 +13,12 @@ use crate::host::Host;
 use crate::source::{Away, Balances, NodeCounts, NodeReading, Sides};
 
 /// The node as a whole at one moment: from `/proc`, and from the kernel programs, if there are any.
-pub(super) type NodeTotals = (NodeReading, Option<NodeCounts>);
+pub(super) type NodeSnapshot = (NodeReading, Option<NodeCounts>);
 
 /// Number of processes and threads known to have begun, once the records up to that moment are drained; `None` where the tier
 /// does not see all. A process whose fork record was lost is counted when a pass or another record shows it. Its fork may also
 /// be in a sum by comm, so the larger of the two counts is taken.
-pub(super) fn births(node: Option<&NodeTotals>, pipeline: &Pipeline) -> Option<u64> {
+pub(super) fn births(node: Option<&NodeSnapshot>, pipeline: &Pipeline) -> Option<u64> {
     let (_, counts) = node?;
     let counts = counts.as_ref()?;
     let threads = counts.threads?;
@@ -43,7 +43,7 @@ struct Accounted {
 
 /// One CPU since it was first seen online.
 #[derive(Debug, Clone, Copy)]
-struct Cpu {
+struct OnlineCpu {
     since_ns: u64,
     before: Away,
     /// Use as of the last reading.
@@ -75,7 +75,7 @@ impl Add for Use {
 pub(super) struct Balance {
     before: Option<(Accounted, u64)>,
     /// At most as many as the machine has CPUs.
-    cpus: HashMap<u32, Cpu>,
+    cpus: HashMap<u32, OnlineCpu>,
     /// Use of CPUs that went offline, up to the last reading that saw them.
     offline: Use,
     now: Balances,
@@ -94,7 +94,7 @@ impl Balance {
     }
 
     /// Takes the node as of a pass, once the pass is booked.
-    pub(super) fn note(&mut self, node: &NodeTotals, births: Option<u64>, pipeline: &Pipeline) {
+    pub(super) fn note(&mut self, node: &NodeSnapshot, births: Option<u64>, pipeline: &Pipeline) {
         let (node, counts) = node;
         let lost_ns = counts.map_or(0, |counts| counts.lost_cpu_ns);
         let accounted = Accounted {
@@ -132,7 +132,7 @@ impl Balance {
     fn use_of(&mut self, node: &NodeReading) -> Use {
         let mut before = std::mem::take(&mut self.cpus);
         for (number, away) in &node.cpus {
-            let mut cpu = before.remove(number).unwrap_or(Cpu {
+            let mut cpu = before.remove(number).unwrap_or(OnlineCpu {
                 since_ns: node.at_ns,
                 before: *away,
                 ran: Use::default(),

@@ -59,7 +59,7 @@ pub use limits::Limits;
 pub(super) use origin::ClientOrigin;
 pub use passes::CpuClock;
 pub(super) use passes::Passes;
-pub(super) use phase::{Phase, Watch};
+pub(super) use phase::{ConnectionPhase, Watch};
 pub(super) use slots::{ConnectionSlot, ConnectionSlots};
 pub(super) use stream::Watched;
 pub(super) use unsent::Unsent;

@@ -103,14 +103,14 @@ mod tests {
     }
 
     /// A node whose passes each use `cost`; counts its passes.
-    struct Node {
+    struct PacedNode {
         pace: Pace,
         start: Instant,
         cost: Duration,
         passes: u32,
     }
 
-    impl Node {
+    impl PacedNode {
         fn new(cost: Duration) -> Self {
             let (pace, start) = (Pace::default(), Instant::now());
             Self {
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn immediate_repeats_use_at_most_a_fifth_of_a_core() {
         for cost in [1, 20, 100, 300, 900, 1500, 4000].map(ms) {
-            let mut node = Node::new(cost);
+            let mut node = PacedNode::new(cost);
             let mut now = Duration::ZERO;
             while now < Duration::from_secs(1000) {
                 now = node.ask(now).1 + ms(1);
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn frequent_requests_use_at_most_a_fifth_of_a_core() {
         for period in [1, 10, 250, 500, 800].map(ms) {
-            let mut node = Node::new(ms(300));
+            let mut node = PacedNode::new(ms(300));
             let (mut arrives, mut free) = (Duration::ZERO, Duration::ZERO);
             while free < Duration::from_secs(100) {
                 // All requests that arrive during a pass share the next one.
@@ -174,7 +174,7 @@ mod tests {
     fn scraper_with_interval_of_one_second_or_more_never_waits() {
         for interval in [1000, 1001, 5000, 15_000] {
             for cost in [10, 300, 800].map(ms) {
-                let mut node = Node::new(cost);
+                let mut node = PacedNode::new(cost);
                 for n in 0..100 {
                     // Alternately late and on time.
                     let at = ms(n * interval + if n % 2 == 0 { 20 } else { 0 });
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn two_scrapers_at_the_same_moment_do_not_wait() {
         for cost in [10, 300, 2000].map(ms) {
-            let mut node = Node::new(cost);
+            let mut node = PacedNode::new(cost);
             for n in 0..100 {
                 let at = ms(n * 15_000);
                 let (wait, end) = node.ask(at);
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn bursts_after_pauses_use_at_most_a_fifth_of_a_core() {
-        let mut node = Node::new(ms(300));
+        let mut node = PacedNode::new(ms(300));
         let mut now = Duration::ZERO;
         while now < Duration::from_secs(1000) {
             for _ in 0..3 {
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn rare_scraper_does_not_wait_after_a_flood() {
-        let mut node = Node::new(ms(300));
+        let mut node = PacedNode::new(ms(300));
         let mut now = Duration::ZERO;
         for _ in 0..100 {
             now = node.ask(now).1;
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn compression_time_delays_the_next_pass() {
-        let mut node = Node::new(ms(300));
+        let mut node = PacedNode::new(ms(300));
         let (_, end) = node.ask(Duration::ZERO);
         let (wait, end) = node.ask(end);
         assert_eq!(wait, Duration::ZERO);

@@ -18,7 +18,7 @@ use super::origin::ClientOrigin;
 
 /// What a connection is doing. The order matters: when a connection must be evicted, earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::http) enum Phase {
+pub(in crate::http) enum ConnectionPhase {
     /// Between two requests.
     Idle,
     /// A request is arriving: its TLS handshake, if any, its header, and the check of its password.
@@ -35,7 +35,7 @@ pub(in crate::http) struct Watch {
     /// The client's origin.
     pub(in crate::http) origin: ClientOrigin,
     limits: Limits,
-    now: Mutex<(Phase, Instant)>,
+    now: Mutex<(ConnectionPhase, Instant)>,
     evicted: tokio::sync::Notify,
 }
 
@@ -45,13 +45,13 @@ impl Watch {
         Self {
             origin,
             limits,
-            now: Mutex::new((Phase::Head, Instant::now())),
+            now: Mutex::new((ConnectionPhase::Head, Instant::now())),
             evicted,
         }
     }
 
     /// The phase and when it began.
-    pub(in crate::http) fn now(&self) -> (Phase, Instant) {
+    pub(in crate::http) fn now(&self) -> (ConnectionPhase, Instant) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,31 +59,31 @@ impl Watch {
     pub(in crate::http) fn deadline(&self) -> Option<Instant> {
         let (phase, since) = self.now();
         match phase {
-            Phase::Idle => Some(since + self.limits.idle),
-            Phase::Head => Some(since + self.limits.header),
-            Phase::Writing => Some(since + self.limits.write),
-            Phase::Serving => None,
+            ConnectionPhase::Idle => Some(since + self.limits.idle),
+            ConnectionPhase::Head => Some(since + self.limits.header),
+            ConnectionPhase::Writing => Some(since + self.limits.write),
+            ConnectionPhase::Serving => None,
         }
     }
 
     /// Bytes arrived.
     pub(in crate::http) fn received(&self) {
-        self.step(|phase| (phase == Phase::Idle).then_some(Phase::Head));
+        self.step(|phase| (phase == ConnectionPhase::Idle).then_some(ConnectionPhase::Head));
     }
 
     /// A request is complete and admitted.
     pub(in crate::http) fn serving(&self) {
-        self.step(|_| Some(Phase::Serving));
+        self.step(|_| Some(ConnectionPhase::Serving));
     }
 
     /// Bytes are about to be sent.
     pub(in crate::http) fn sending(&self) {
-        self.step(|phase| (phase != Phase::Writing).then_some(Phase::Writing));
+        self.step(|phase| (phase != ConnectionPhase::Writing).then_some(ConnectionPhase::Writing));
     }
 
     /// All bytes are sent.
     pub(in crate::http) fn flushed(&self) {
-        self.step(|phase| (phase == Phase::Writing).then_some(Phase::Idle));
+        self.step(|phase| (phase == ConnectionPhase::Writing).then_some(ConnectionPhase::Idle));
     }
 
     /// Makes the connection close at once.
@@ -96,7 +96,7 @@ impl Watch {
         self.evicted.notified().await;
     }
 
-    fn step(&self, next: impl FnOnce(Phase) -> Option<Phase>) {
+    fn step(&self, next: impl FnOnce(ConnectionPhase) -> Option<ConnectionPhase>) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(phase) = next(now.0) {
             *now = (phase, Instant::now());

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::origin::ClientOrigin;
-use super::phase::{Phase, Watch};
+use super::phase::{ConnectionPhase, Watch};
 use super::{HttpCounters, Limits};
 
 /// The open connections, at most [`Limits::connections`].
@@ -95,8 +95,8 @@ fn victim(watches: &HashMap<u64, Arc<Watch>>, newcomer: Option<ClientOrigin>) ->
     }
     let count = |origin: &ClientOrigin| counts.get(origin).copied().unwrap_or_default();
     let own = newcomer.as_ref().map_or(0, count);
-    let gives_way = |origin: &ClientOrigin, phase: Phase| {
-        let waits = phase != Phase::Serving;
+    let gives_way = |origin: &ClientOrigin, phase: ConnectionPhase| {
+        let waits = phase != ConnectionPhase::Serving;
         match newcomer {
             Some(newcomer) if newcomer != *origin => count(origin) > own + usize::from(!waits),
             _ => waits,

@@ -101,7 +101,9 @@ pub fn container_path_within<'a>(
     paths: &'a [String],
     node: Option<&str>,
 ) -> Option<ContainerPath<'a>> {
-    let mut all = paths.iter().filter_map(|path| Reader { node }.path(path));
+    let mut all = paths
+        .iter()
+        .filter_map(|path| PathReader { node }.path(path));
     let first = all.next()?;
     let is_delegated = |one: &ContainerPath<'_>| matches!(one.parent, Parent::Delegated(_));
     // With cgroup version 1, one hierarchy may be delegated and another not.
@@ -115,11 +117,11 @@ pub fn container_path_within<'a>(
 type Components<'a> = std::str::Split<'a, char>;
 
 #[derive(Clone, Copy)]
-struct Reader<'n> {
+struct PathReader<'n> {
     node: Option<&'n str>,
 }
 
-impl Reader<'_> {
+impl PathReader<'_> {
     fn path<'a>(self, path: &'a str) -> Option<ContainerPath<'a>> {
         let mut components = path.strip_prefix('/')?.split('/');
         let mut first = components.next()?;

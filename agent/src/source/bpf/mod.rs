@@ -41,7 +41,7 @@ pub use events::{Timed, from_ring};
 pub use kernel::Kernel;
 pub use load::{Error, Sizes};
 pub use pieces::Pieces;
-pub use plan::{Plan, Request};
+pub use plan::{AccountingRequest, Plan};
 use probe::{probe, remove_optional, shortcomings};
 pub use program::KernelProgram;
 pub use snapshot::{Carried, Snapshot};
@@ -76,12 +76,12 @@ pub struct Started {
 /// # Errors
 /// When a tier was forced and cannot work; the message says why and what to do.
 pub fn start(
-    request: Request,
+    request: AccountingRequest,
     obstacle: Option<Obstacle>,
     sizes: Sizes,
     page_bytes: u64,
 ) -> Result<Started, String> {
-    if request == Request::Only(Tier::Procfs) {
+    if request == AccountingRequest::Only(Tier::Procfs) {
         return Ok(procfs_only(sizes, Vec::new()));
     }
     let (support, mut layouts, raw) = probe(obstacle);

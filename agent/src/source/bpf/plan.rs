@@ -8,7 +8,7 @@ use crate::source::{ExitHook, Tier};
 
 /// The tier that the operator requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
+pub enum AccountingRequest {
     /// The best one that works.
     Auto,
     /// This one; the agent does not start without it.
@@ -77,9 +77,10 @@ pub(super) fn next(plans: &[Plan], refused: Plan) -> String {
 
 /// The plans to try, best first. The last one of `Auto` is [`Plan::PROCFS`], which always works. Empty if the requested
 /// tier cannot work here.
-pub(super) fn candidates(request: Request, support: &Support) -> Vec<Plan> {
+pub(super) fn candidates(request: AccountingRequest, support: &Support) -> Vec<Plan> {
     let mut plans = Vec::new();
-    let wants = |tier| request == Request::Auto || request == Request::Only(tier);
+    let wants =
+        |tier| request == AccountingRequest::Auto || request == AccountingRequest::Only(tier);
     let wants_some = support.obstacle.is_none();
     if wants_some && support.no_types.is_none() {
         let exit_hooks = [
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_best_plan_comes_first_and_procfs_last() {
-        let plans = candidates(Request::Auto, &able());
+        let plans = candidates(AccountingRequest::Auto, &able());
         assert_eq!(
             plans[0],
             Plan {
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_refused_program_takes_its_plans_away_and_no_others() {
-        let plans = candidates(Request::Auto, &able());
+        let plans = candidates(AccountingRequest::Auto, &able());
         let left = without(&plans, KernelProgram::Release);
         assert_eq!(
             left[0],
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn message_names_the_next_plan_if_there_is_one() {
-        let plans = candidates(Request::Auto, &able());
+        let plans = candidates(AccountingRequest::Auto, &able());
         assert_eq!(next(&[Plan::PROCFS], plans[0]), "; trying /proc only");
         assert_eq!(next(&plans[2..], plans[0]), "; trying the switch tier");
         assert_eq!(next(&[], plans[0]), "");
@@ -186,14 +187,17 @@ mod tests {
             obstacle: Some(Obstacle::NotBuilt),
             ..able()
         };
-        assert!(candidates(Request::Only(Tier::Iterator), &unable).is_empty());
-        assert_eq!(candidates(Request::Auto, &unable), [Plan::PROCFS]);
+        assert!(candidates(AccountingRequest::Only(Tier::Iterator), &unable).is_empty());
+        assert_eq!(candidates(AccountingRequest::Auto, &unable), [Plan::PROCFS]);
         let old = Support {
             task_iterator: false,
             ..able()
         };
-        assert!(candidates(Request::Only(Tier::Iterator), &old).is_empty());
-        assert_eq!(candidates(Request::Auto, &old)[0].tier, Tier::Switch);
+        assert!(candidates(AccountingRequest::Only(Tier::Iterator), &old).is_empty());
+        assert_eq!(
+            candidates(AccountingRequest::Auto, &old)[0].tier,
+            Tier::Switch
+        );
     }
 
     #[test]
@@ -202,16 +206,19 @@ mod tests {
             no_types: Some(Obstacle::NoBtf(String::new())),
             ..able()
         };
-        let plans = candidates(Request::Auto, &untyped);
+        let plans = candidates(AccountingRequest::Auto, &untyped);
         assert_eq!(plans, [Plan::TRACED, Plan::PROCFS]);
-        let plans = candidates(Request::Only(Tier::Switch), &untyped);
+        let plans = candidates(AccountingRequest::Only(Tier::Switch), &untyped);
         assert_eq!(plans, [Plan::TRACED]);
-        assert!(candidates(Request::Only(Tier::Iterator), &untyped).is_empty());
+        assert!(candidates(AccountingRequest::Only(Tier::Iterator), &untyped).is_empty());
         let neither = Support {
             no_tracepoints: Some(Obstacle::NoTracefs(String::new())),
             ..untyped
         };
-        assert_eq!(candidates(Request::Auto, &neither), [Plan::PROCFS]);
+        assert_eq!(
+            candidates(AccountingRequest::Auto, &neither),
+            [Plan::PROCFS]
+        );
     }
 
     #[test]

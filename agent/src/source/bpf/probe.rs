@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
 
 use super::load::{self, Layouts};
-use super::plan::Request;
+use super::plan::AccountingRequest;
 use super::program::KernelProgram;
 use super::support::{self, Obstacle, Support};
 use super::{btf, no_preempt, tracepoint};
@@ -19,7 +19,7 @@ use crate::source::Tier;
 const BTF_BYTES: u64 = 64 << 20;
 
 /// Warnings that say why the agent does not even try the best plan for `request`.
-pub(super) fn shortcomings(request: Request, support: &Support) -> Vec<String> {
+pub(super) fn shortcomings(request: AccountingRequest, support: &Support) -> Vec<String> {
     let Support {
         obstacle,
         no_types,
@@ -28,7 +28,7 @@ pub(super) fn shortcomings(request: Request, support: &Support) -> Vec<String> {
     } = support;
     let mut warnings: Vec<_> = obstacle.iter().chain(no_types).collect();
     // Missing tracepoints matter only where they would be used: without types, and unless the iterator tier is forced.
-    let would_do = no_types.is_some() && request != Request::Only(Tier::Iterator);
+    let would_do = no_types.is_some() && request != AccountingRequest::Only(Tier::Iterator);
     warnings.extend(no_tracepoints.as_ref().filter(|_| would_do));
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     if warnings.is_empty() && !support.task_iterator {

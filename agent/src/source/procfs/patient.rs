@@ -39,12 +39,12 @@ const VIEWERS_HELD_UP: Bound = Bound {
 #[derive(Debug)]
 pub(super) struct Patient {
     /// A reader waits for a file of this name of the process with this number.
-    pool: Pool<(u32, &'static CStr), Request, io::Result<Vec<u8>>>,
+    pool: Pool<(u32, &'static CStr), FileRequest, io::Result<Vec<u8>>>,
     patience: Patience,
 }
 
 #[derive(Debug)]
-struct Request {
+struct FileRequest {
     directory: OwnedFd,
     name: &'static CStr,
     part: Part,
@@ -118,14 +118,14 @@ impl Patient {
         if held_up.keys().any(|held| *held == key) || !held_up.admits(|| owners.of(directory)) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let request = Request {
+        let request = FileRequest {
             directory: directory.try_clone_to_owned()?,
             name,
             part,
         };
         let reader = self.pool.reader(|_| {
             let mut buffer = Buffer::default();
-            move |request: Request, replies: &Replies<_>| {
+            move |request: FileRequest, replies: &Replies<_>| {
                 replies.send(request.read(&mut buffer));
             }
         })?;
@@ -158,7 +158,7 @@ impl Patient {
     }
 }
 
-impl Request {
+impl FileRequest {
     fn read(self, buffer: &mut Buffer) -> io::Result<Vec<u8>> {
         let (directory, name) = (self.directory.as_fd(), self.name);
         match self.part {

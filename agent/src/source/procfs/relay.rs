@@ -37,14 +37,14 @@ const HELD_UP: Bound = Bound {
 #[derive(Debug)]
 pub(super) struct Relay {
     /// A reader waits for a file of this process, which later passes may read so far meanwhile.
-    pool: Pool<(u32, Extent), Request, Sampled>,
+    pool: Pool<(u32, Extent), PassRequest, Sampled>,
     patience: Patience,
     /// Whether a read of `stat` has ever blocked on this node.
     stat_waits: bool,
 }
 
 #[derive(Debug)]
-struct Request {
+struct PassRequest {
     root: Arc<OwnedFd>,
     wanted: Vec<(u32, Extent)>,
 }
@@ -93,7 +93,7 @@ impl Relay {
                 all.extend(todo.drain(..).map(|(tgid, _)| Sampled::unanswered(tgid)));
                 break;
             };
-            reader.ask(Request {
+            reader.ask(PassRequest {
                 root: Arc::clone(root),
                 wanted: todo.clone(),
             });
@@ -146,7 +146,7 @@ impl Relay {
         }
     }
 
-    fn reader(&mut self, host: &Host, with_threads: bool) -> Option<Reader<Request, Sampled>> {
+    fn reader(&mut self, host: &Host, with_threads: bool) -> Option<Reader<PassRequest, Sampled>> {
         if self.held_up() >= HELD_UP.all() {
             return None;
         }
@@ -162,7 +162,7 @@ impl Relay {
 }
 
 /// Reads the processes of a request until the caller wants no further reply.
-fn work_off(sampler: &mut Sampler, request: Request, replies: &Replies<Sampled>) {
+fn work_off(sampler: &mut Sampler, request: PassRequest, replies: &Replies<Sampled>) {
     sampler.set_root(Some(request.root));
     for (tgid, extent) in request.wanted {
         if !replies.send(sampler.read(tgid, extent)) {

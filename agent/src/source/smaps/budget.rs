@@ -7,7 +7,7 @@ const FREQUENT_NS: u64 = 5_000_000_000;
 
 /// What each scrape gives, and what is left of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
+pub(super) struct CpuBudget {
     each_ns: i64,
     /// CPU time that may still be used; negative if a reading took more.
     left_ns: i64,
@@ -17,7 +17,7 @@ pub(super) struct Budget {
     allowed_ns: Option<u64>,
 }
 
-impl Budget {
+impl CpuBudget {
     pub(super) const fn new(each_ns: i64) -> Self {
         Self {
             each_ns,
@@ -60,7 +60,7 @@ mod tests {
     const EACH: i64 = 50_000_000;
 
     /// How many readings of this length the budget allows.
-    fn readings(budget: &mut Budget, used_ns: u64) -> usize {
+    fn readings(budget: &mut CpuBudget, used_ns: u64) -> usize {
         let mut count = 0;
         while budget.is_left() {
             budget.spend(used_ns);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn readings_end_with_the_budget_and_the_next_one_pays_for_the_excess() {
-        let mut budget = Budget::new(EACH);
+        let mut budget = CpuBudget::new(EACH);
         assert!(!budget.is_left(), "nothing is allowed yet");
         budget.allow(0);
         assert_eq!(readings(&mut budget, 20 * MS), 3, "the third goes beyond");
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn frequent_scrapes_share_a_budget_and_rare_ones_have_their_own() {
         let used = |interval_ms: u64| {
-            let (mut budget, mut budgets) = (Budget::new(EACH), 0);
+            let (mut budget, mut budgets) = (CpuBudget::new(EACH), 0);
             for n in 0..100 {
                 budget.left_ns = 0;
                 budget.allow(n * interval_ms * MS);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_huge_mapping_is_paid_for_by_the_scrapes_after_it() {
-        let mut budget = Budget::new(EACH);
+        let mut budget = CpuBudget::new(EACH);
         budget.allow(0);
         assert_eq!(readings(&mut budget, 120 * MS), 1);
         budget.allow(SECOND);

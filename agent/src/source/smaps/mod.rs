@@ -7,7 +7,7 @@
 //! A reading takes the longer the more memory a process has mapped, and waits if another task holds the lock of its mappings. So
 //! no thread waits for a reader: a pass takes the readings made so far and leaves a list of wanted processes.
 //!
-//! Each scrape allows a budget of CPU time ([`Budget`]); scrapes that come more than once a second share one budget for five
+//! Each scrape allows a budget of CPU time ([`CpuBudget`]); scrapes that come more than once a second share one budget for five
 //! seconds. A reading cannot be interrupted; the time that it uses beyond its budget is taken from later budgets. One reader
 //! works at a time. A reader that is held up is replaced, up to eight of them, of which the processes of one user may hold up
 //! two. Further processes of this user are not read; each is counted, and the age of the readings shows it.
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
-use budget::Budget;
+use budget::CpuBudget;
 
 use super::procfs::Procfs;
 use super::statistics::SmapsStatistics;
@@ -43,10 +43,10 @@ const HELD_UP_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub struct Smaps {
     host: Host,
-    budget: Budget,
-    pool: Pool<ProcessId, Request, Reply>,
+    budget: CpuBudget,
+    pool: Pool<ProcessId, SmapsRequest, SmapsReply>,
     /// The reader that works off its request, and the time at which it was asked.
-    at_work: Option<(Reader<Request, Reply>, u64)>,
+    at_work: Option<(Reader<SmapsRequest, SmapsReply>, u64)>,
     /// The processes offered to the last reader, the most urgent first. At most the live processes.
     offered: Arc<Vec<Wanted>>,
     /// How many of them it has read or left out.
@@ -63,16 +63,16 @@ struct Results {
 }
 
 #[derive(Debug)]
-struct Request {
+struct SmapsRequest {
     wanted: Arc<Vec<Wanted>>,
-    budget: Budget,
+    budget: CpuBudget,
     /// For each reader that is held up, the user of the process that holds it.
     held_by: Vec<u32>,
 }
 
 /// The result for one process.
 #[derive(Debug)]
-enum Reply {
+enum SmapsReply {
     /// Read, with the CPU time used, nanoseconds; `None` if the process has ended.
     Read(Option<ProportionalReading>, u64),
     /// Not read, because processes of its user hold up as many readers as they may.
@@ -84,7 +84,7 @@ impl Smaps {
     pub fn new(host: Host, budget: Duration) -> Self {
         Self {
             host,
-            budget: Budget::new(i64::try_from(budget.as_nanos()).unwrap_or(i64::MAX)),
+            budget: CpuBudget::new(i64::try_from(budget.as_nanos()).unwrap_or(i64::MAX)),
             pool: Pool::new("headcount-smaps", HELD_UP),
             at_work: None,
             offered: Arc::default(),
@@ -133,14 +133,16 @@ impl Smaps {
         if self.offered.is_empty() || !self.budget.is_left() {
             return;
         }
-        let request = Request {
+        let request = SmapsRequest {
             wanted: Arc::clone(&self.offered),
             budget: self.budget,
             held_by: self.pool.held_up.users().collect(),
         };
         let reader = self.pool.reader(|_| {
             let mut procfs = Procfs::new(self.host.clone());
-            move |request: Request, replies: &Replies<_>| request.work_off(&mut procfs, replies)
+            move |request: SmapsRequest, replies: &Replies<_>| {
+                request.work_off(&mut procfs, replies)
+            }
         });
         match reader {
             Ok(reader) => {
@@ -180,34 +182,34 @@ impl Smaps {
 }
 
 impl Results {
-    fn note(&mut self, reply: Reply, budget: &mut Budget) {
+    fn note(&mut self, reply: SmapsReply, budget: &mut CpuBudget) {
         match reply {
-            Reply::Read(reading, used_ns) => {
+            SmapsReply::Read(reading, used_ns) => {
                 budget.spend(used_ns);
                 let is_read = reading.map(|reading| reading.memory.is_some());
                 self.counts.readings += u64::from(is_read == Some(true));
                 self.counts.failures += u64::from(is_read == Some(false));
                 self.readings.extend(reading);
             }
-            Reply::Refused => self.counts.refused += 1,
+            SmapsReply::Refused => self.counts.refused += 1,
         }
     }
 }
 
-impl Request {
+impl SmapsRequest {
     /// The work of a reader.
-    fn work_off(mut self, procfs: &mut Procfs, replies: &Replies<Reply>) {
+    fn work_off(mut self, procfs: &mut Procfs, replies: &Replies<SmapsReply>) {
         procfs.begin_pass();
         for &wanted in self.wanted.iter() {
             if !self.budget.is_left() {
                 return;
             }
             let held_by = self.held_by.iter().copied();
-            let mut reply = Reply::Refused;
+            let mut reply = SmapsReply::Refused;
             if HELD_UP.has_room(held_by, || procfs.user(wanted.id.tgid)) {
                 let (reading, used_ns) = read(procfs, wanted);
                 self.budget.spend(used_ns);
-                reply = Reply::Read(reading, used_ns);
+                reply = SmapsReply::Read(reading, used_ns);
             }
             if !replies.send(reply) {
                 return;
