@@ -27,7 +27,7 @@ const STEP_NS: u64 = 100_000_000;
 
 /// Why the agent cannot observe the host.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum HostError {
     /// The procfs root does not exist.
     #[error("procfs root {} does not exist: mount procfs there or name another root with --procfs", .0.display())]
     Missing(PathBuf),
@@ -77,12 +77,15 @@ impl Host {
     ///
     /// # Errors
     /// The procfs root is missing, is not a directory, or has no `stat` with a `btime`; the agent cannot work then.
-    pub fn detect(procfs: impl Into<PathBuf>, rootfs: impl Into<PathBuf>) -> Result<Self, Error> {
+    pub fn detect(
+        procfs: impl Into<PathBuf>,
+        rootfs: impl Into<PathBuf>,
+    ) -> Result<Self, HostError> {
         let procfs = procfs.into();
         match fs::metadata(&procfs) {
             Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Err(Error::NotADirectory(procfs)),
-            Err(source) => return Err(absent(source, procfs, Error::Missing)),
+            Ok(_) => return Err(HostError::NotADirectory(procfs)),
+            Err(source) => return Err(absent(source, procfs, HostError::Missing)),
         }
         let booted_ns = booted_ns();
         let boot_time = read_boot_time(&procfs.join("stat"))?;
@@ -106,7 +109,7 @@ impl Host {
     ///
     /// # Errors
     /// The boot time cannot be read any more; the old one stays, and the next call tries again.
-    pub fn follow_clock(&mut self) -> Result<bool, Error> {
+    pub fn follow_clock(&mut self) -> Result<bool, HostError> {
         let booted_ns = booted_ns();
         if !self.real_procfs || booted_ns.abs_diff(self.booted_ns) < STEP_NS {
             return Ok(false);
@@ -186,14 +189,14 @@ impl Host {
     }
 }
 
-fn absent(source: io::Error, path: PathBuf, missing: fn(PathBuf) -> Error) -> Error {
+fn absent(source: io::Error, path: PathBuf, missing: fn(PathBuf) -> HostError) -> HostError {
     match source.kind() {
         io::ErrorKind::NotFound => missing(path),
-        _ => Error::Io { path, source },
+        _ => HostError::Io { path, source },
     }
 }
 
-fn read_boot_time(path: &Path) -> Result<u64, Error> {
+fn read_boot_time(path: &Path) -> Result<u64, HostError> {
     let mut bytes = Vec::new();
     fs::metadata(path)
         .and_then(|meta| match meta.is_file() {
@@ -202,8 +205,8 @@ fn read_boot_time(path: &Path) -> Result<u64, Error> {
             false => Err(io::Error::other("it is no regular file")),
         })
         .and_then(|file| file.take(STAT_LIMIT).read_to_end(&mut bytes))
-        .map_err(|source| absent(source, path.to_owned(), Error::NoStat))?;
-    parse_boot_time(&bytes).ok_or_else(|| Error::NoBootTime(path.to_owned()))
+        .map_err(|source| absent(source, path.to_owned(), HostError::NoStat))?;
+    parse_boot_time(&bytes).ok_or_else(|| HostError::NoBootTime(path.to_owned()))
 }
 
 // The `KernelStats` of the procfs crate also require CPU lines, which a tree of files need not have.
@@ -382,7 +385,7 @@ mod tests {
         fs::write(dir.path().join("stat"), "cpu 1\n").unwrap();
         assert!(matches!(
             Host::detect(dir.path(), "/"),
-            Err(Error::NoBootTime(_))
+            Err(HostError::NoBootTime(_))
         ));
 
         fs::write(dir.path().join("stat"), "btime 1700000000\n").unwrap();

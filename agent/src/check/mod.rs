@@ -14,7 +14,7 @@ mod reach;
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::config::{Config, Error, Fault, Warning};
+use crate::config::{Config, ConfigError, Fault, Warning};
 use crate::group;
 
 /// Largest number of findings that are shown one by one.
@@ -52,7 +52,7 @@ fn report(path: &Path, config: &Config) -> Report {
         line,
         what: format!("{}:{line}: {what}", path.display()),
     };
-    let whole = |error: &Error| Finding {
+    let whole = |error: &ConfigError| Finding {
         line: error.line(),
         what: error.to_string(),
     };

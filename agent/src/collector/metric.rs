@@ -1,6 +1,6 @@
 //! Rows of the collectors' tables, and the collector that writes such a table.
 
-use super::{Collector, Error, View};
+use super::{Collector, CollectorError, View};
 use crate::exposition::{Descriptor, Family, Writer};
 use crate::group::Group;
 use crate::source::Fact;
@@ -74,7 +74,7 @@ impl Collector for MetricTable {
         self.needs_state
     }
 
-    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), CollectorError> {
         for metric in self.metrics {
             (metric.write)(view, &mut out.family(&metric.descriptor));
         }

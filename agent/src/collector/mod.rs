@@ -58,7 +58,7 @@ pub trait Collector: std::fmt::Debug + Send {
     }
 
     /// Writes its families. After an error, the caller removes from `out` all that this call wrote.
-    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error>;
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), CollectorError>;
 }
 
 /// Makes a collector; [`Runs`] keeps the counts and durations of all of them.
@@ -81,7 +81,7 @@ pub static COLLECTORS: &[NewCollector] = &[
 
 /// Why a collector failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum CollectorError {
     /// A file could not be read.
     #[error("cannot read {path}")]
     Io {

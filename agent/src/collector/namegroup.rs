@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bounded::{self, ExpositionBound, Kept, Omitted, Size};
 use super::metric::GroupMetric;
-use super::{Collector, Error, View, runqueue, threads};
+use super::{Collector, CollectorError, View, runqueue, threads};
 use crate::exposition::{Descriptor, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
@@ -38,7 +38,7 @@ impl Collector for NameGroup {
         metrics.map(|metric| &metric.descriptor).collect()
     }
 
-    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), CollectorError> {
         let mark = out.mark();
         let most = self.bound.most_group_bytes();
         let all = Kept {

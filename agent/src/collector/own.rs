@@ -1,6 +1,6 @@
 //! The collector `self`: runs of all collectors, and the resources that the agent itself uses.
 
-use super::{Collector, Error, Runs, View, process_metrics, run};
+use super::{Collector, CollectorError, Runs, View, process_metrics, run};
 use crate::exposition::{Descriptor, Writer, write_registry};
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Collector for Own {
         own.chain(process_metrics::descriptors()).collect()
     }
 
-    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+    fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), CollectorError> {
         write_registry(self.runs.registry(), out);
         process_metrics::write(&process_metrics::read(view.boot_time_seconds)?, out);
         Ok(())

@@ -9,7 +9,7 @@
 
 use std::io;
 
-use super::Error;
+use super::CollectorError;
 use crate::exposition::{Descriptor, Kind, Value, Writer};
 
 const STAT: &str = "/proc/self/stat";
@@ -47,10 +47,10 @@ pub(super) fn write(used: &OwnUse, out: &mut Writer) {
 }
 
 /// Reads the agent's own process. `boot_time_seconds` is Unix time.
-pub(super) fn read(boot_time_seconds: f64) -> Result<OwnUse, Error> {
-    let stat = std::fs::read(STAT).map_err(|source| Error::Io { path: STAT, source })?;
-    let stat = parse_stat(&stat).ok_or(Error::Malformed { path: STAT })?;
-    let files = std::fs::read_dir(FD).map_err(|source| Error::Io { path: FD, source })?;
+pub(super) fn read(boot_time_seconds: f64) -> Result<OwnUse, CollectorError> {
+    let stat = std::fs::read(STAT).map_err(|source| CollectorError::Io { path: STAT, source })?;
+    let stat = parse_stat(&stat).ok_or(CollectorError::Malformed { path: STAT })?;
+    let files = std::fs::read_dir(FD).map_err(|source| CollectorError::Io { path: FD, source })?;
     Ok(OwnUse {
         cpu_ns: cpu_clock_ns()?,
         threads: stat.threads,
@@ -93,14 +93,14 @@ fn parse_stat(stat: &[u8]) -> Option<OwnStat> {
 }
 
 /// CPU time of this process in nanoseconds: all threads, ended ones included.
-fn cpu_clock_ns() -> Result<u64, Error> {
+fn cpu_clock_ns() -> Result<u64, CollectorError> {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: the kernel writes only to `time`, a valid local variable.
     if unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } != 0 {
-        return Err(Error::Call {
+        return Err(CollectorError::Call {
             call: "clock_gettime",
             source: io::Error::last_os_error(),
         });
@@ -111,24 +111,24 @@ fn cpu_clock_ns() -> Result<u64, Error> {
         .saturating_add(nanoseconds))
 }
 
-fn system_value(name: libc::c_int) -> Result<u64, Error> {
+fn system_value(name: libc::c_int) -> Result<u64, CollectorError> {
     // SAFETY: `sysconf` takes and returns plain numbers.
     let value = unsafe { libc::sysconf(name) };
-    u64::try_from(value).map_err(|_| Error::Call {
+    u64::try_from(value).map_err(|_| CollectorError::Call {
         call: "sysconf",
         source: io::Error::last_os_error(),
     })
 }
 
 /// Soft limit of open file descriptors; `u64::MAX` if unlimited.
-fn file_limit() -> Result<u64, Error> {
+fn file_limit() -> Result<u64, CollectorError> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the kernel writes only to `limit`, a valid local variable.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(Error::Call {
+        return Err(CollectorError::Call {
             call: "getrlimit",
             source: io::Error::last_os_error(),
         });

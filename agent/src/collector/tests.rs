@@ -383,7 +383,7 @@ fn no_item_can_have_a_label_that_families_of_groups_have() {
 #[derive(Debug)]
 struct Failing(Ending);
 
-type Ending = fn() -> Result<(), Error>;
+type Ending = fn() -> Result<(), CollectorError>;
 
 static HALF: Descriptor = Descriptor {
     name: "half",
@@ -404,7 +404,7 @@ impl Collector for Failing {
         vec![&HALF]
     }
 
-    fn collect(&mut self, _: &View<'_>, out: &mut Writer) -> Result<(), Error> {
+    fn collect(&mut self, _: &View<'_>, out: &mut Writer) -> Result<(), CollectorError> {
         out.family(&HALF).sample(&[], 1_u64);
         (self.0)()
     }
@@ -451,7 +451,10 @@ fn without_the_state_only_collectors_that_need_none_succeed() {
 #[test]
 fn failing_collector_takes_back_only_its_own_families() {
     let cases: [(Ending, RunOutcome); 2] = [
-        (|| Err(Error::Malformed { path: "/x" }), RunOutcome::Error),
+        (
+            || Err(CollectorError::Malformed { path: "/x" }),
+            RunOutcome::Error,
+        ),
         (|| panic!("a surprise"), RunOutcome::Cancelled),
     ];
     for (fail, outcome) in cases {

@@ -8,14 +8,14 @@ use std::rc::Rc;
 
 use super::problems::{Problems, TEMPLATE};
 use super::yaml::{self, Pair, YamlNode, YamlValue};
-use super::{Config, Error, Fault, Item, Key, Text, Warning, labels};
+use super::{Config, ConfigError, Fault, Item, Key, Text, Warning, labels};
 
 const TOP: &str = "process_names";
 const LIST: &str = "a list of strings (in brackets, or each behind a dash)";
 
 /// Parses `text`, the content of the file `path`.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Config, Error> {
-    let document = yaml::parse(text).map_err(|error| Error::Syntax {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let document = yaml::parse(text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
         line: error.line,
         cause: explained(error.cause),
@@ -58,7 +58,7 @@ fn explained(cause: String) -> String {
     }
 }
 
-fn root_items(root: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Item>, Error> {
+fn root_items(root: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Item>, ConfigError> {
     let pairs = match &root.value {
         YamlValue::Null => return Ok(Vec::new()),
         YamlValue::Map(pairs) => pairs,
@@ -88,7 +88,7 @@ fn root_items(root: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Item>,
     }
 }
 
-fn item(index: usize, node: &YamlNode, problems: &mut Problems<'_>) -> Result<Item, Error> {
+fn item(index: usize, node: &YamlNode, problems: &mut Problems<'_>) -> Result<Item, ConfigError> {
     let label = format!("item {} of process_names", index + 1);
     let pairs = match &node.value {
         YamlValue::Null => &[][..],
@@ -127,7 +127,7 @@ fn item(index: usize, node: &YamlNode, problems: &mut Problems<'_>) -> Result<It
     }
     if Key::SELECTORS.iter().all(|key| item.list(*key).is_none()) {
         let (path, line) = (problems.path.to_owned(), node.line);
-        return Err(Error::NoSelector {
+        return Err(ConfigError::NoSelector {
             path,
             line,
             item: index + 1,
@@ -137,7 +137,7 @@ fn item(index: usize, node: &YamlNode, problems: &mut Problems<'_>) -> Result<It
     Ok(item)
 }
 
-fn name(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Option<Text>, Error> {
+fn name(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Option<Text>, ConfigError> {
     problems.warn_of_tag(None, value);
     let expected = match &value.value {
         YamlValue::Null => return Ok(None),
@@ -153,7 +153,7 @@ fn name(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Option<Text>, E
     Err(problems.wrong(value, Key::Name.as_str(), expected))
 }
 
-fn truth(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<bool, Error> {
+fn truth(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<bool, ConfigError> {
     match &value.value {
         YamlValue::Null => Ok(false),
         YamlValue::Scalar(text) if text.eq_ignore_ascii_case("true") => Ok(true),
@@ -162,7 +162,7 @@ fn truth(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<bool, Er
     }
 }
 
-fn count(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<Option<u32>, Error> {
+fn count(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<Option<u32>, ConfigError> {
     match &value.value {
         YamlValue::Null => Ok(None),
         YamlValue::Scalar(text) if text.parse::<u32>().is_ok_and(|count| count > 0) => {
@@ -176,7 +176,7 @@ fn list(
     key: Key,
     value: &YamlNode,
     problems: &mut Problems<'_>,
-) -> Result<Option<Vec<Text>>, Error> {
+) -> Result<Option<Vec<Text>>, ConfigError> {
     match &value.value {
         YamlValue::Null => Ok(None),
         YamlValue::List(elements) => elements
@@ -188,7 +188,11 @@ fn list(
     }
 }
 
-fn element(key: Key, element: &Rc<YamlNode>, problems: &mut Problems<'_>) -> Result<Text, Error> {
+fn element(
+    key: Key,
+    element: &Rc<YamlNode>,
+    problems: &mut Problems<'_>,
+) -> Result<Text, ConfigError> {
     problems.warn_of_tag(Some(key), element);
     let text = match &element.value {
         YamlValue::Null => String::new(),

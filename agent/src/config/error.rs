@@ -7,7 +7,7 @@ use super::Key;
 
 /// Why a configuration file is refused. Printed as `file:line: message`, with what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ConfigError {
     /// The file cannot be opened or read.
     #[error("{}: cannot read the configuration file: {source}", path.display())]
     Read {
@@ -105,7 +105,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl ConfigError {
     /// Line, from 1; 0 if the error concerns the whole file.
     pub const fn line(&self) -> usize {
         match self {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::item::expected_label;
 use super::problems::{Problems, TEMPLATE, excerpt};
 use super::yaml::{Pair, Repeated, YamlNode, YamlValue};
-use super::{Error, Label, MAX_LABELS, Text};
+use super::{ConfigError, Label, MAX_LABELS, Text};
 
 /// The keys of a map that describes one label: those of its name and its template.
 const PAIRS: [(&str, &str); 3] = [("name", "value"), ("key", "value"), ("name", "template")];
@@ -41,7 +41,10 @@ const USUAL: [(&str, &str); 22] = [
 ];
 
 /// The labels that `value` gives, sorted by name.
-pub(super) fn parse(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Label>, Error> {
+pub(super) fn parse(
+    value: &YamlNode,
+    problems: &mut Problems<'_>,
+) -> Result<Vec<Label>, ConfigError> {
     let mut labels: BTreeMap<String, Text> = BTreeMap::new();
     let is_list = matches!(value.value, YamlValue::List(_));
     for (name, template) in pairs(value, problems)? {
@@ -65,7 +68,7 @@ pub(super) fn parse(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec
     Ok(labels.into_iter().map(label).collect())
 }
 
-fn pairs(value: &YamlNode, problems: &Problems<'_>) -> Result<Vec<Pair>, Error> {
+fn pairs(value: &YamlNode, problems: &Problems<'_>) -> Result<Vec<Pair>, ConfigError> {
     let elements = match &value.value {
         YamlValue::Null => return Ok(Vec::new()),
         YamlValue::Map(pairs) => return Ok(pairs.clone()),
@@ -97,7 +100,7 @@ fn label(
     name: &YamlNode,
     value: &YamlNode,
     problems: &Problems<'_>,
-) -> Result<(String, Text), Error> {
+) -> Result<(String, Text), ConfigError> {
     let YamlValue::Scalar(label) = &name.value else {
         return Err(problems.wrong(name, "labels", "a label name"));
     };
@@ -117,7 +120,7 @@ fn label(
 }
 
 /// The error for strings instead of a map, with the map that was probably meant.
-fn no_map(value: &YamlNode, found: &str, texts: &[&str], problems: &Problems<'_>) -> Error {
+fn no_map(value: &YamlNode, found: &str, texts: &[&str], problems: &Problems<'_>) -> ConfigError {
     let labels: Vec<String> = texts
         .iter()
         .take(MAX_LABELS)
@@ -200,7 +203,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn parse(labels: &str) -> Result<Config, Error> {
+    fn parse(labels: &str) -> Result<Config, ConfigError> {
         let yaml = format!("process_names:\n- comm: [a]\n{labels}");
         Config::parse(Path::new("c.yml"), &yaml)
     }

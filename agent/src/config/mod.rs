@@ -32,7 +32,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use command::{Command, ListFlags};
-pub use error::{Error, Fault, Warning};
+pub use error::{ConfigError, Fault, Warning};
 pub use flags::{Accounting, FlagError, Flags};
 pub use grouping::Grouping;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
@@ -76,7 +76,7 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be read, is not regular text of at most 1 MiB, is not YAML, or has a value of the wrong type.
-    pub fn load(path: &Path) -> Result<Self, Error> {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
         document::parse(path, &read::read_config(path)?)
     }
 
@@ -84,7 +84,7 @@ impl Config {
     ///
     /// # Errors
     /// The same as [`Config::load`], except those of reading.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         document::parse(path, text)
     }
 
@@ -115,9 +115,9 @@ impl Config {
         index: Option<usize>,
         what: &'static str,
         cause: impl fmt::Display,
-    ) -> Error {
+    ) -> ConfigError {
         let typed = self.items.get(item).and_then(|item| item.text(key, index));
-        Error::Invalid {
+        ConfigError::Invalid {
             path: self
                 .path
                 .clone()

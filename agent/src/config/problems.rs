@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::yaml::{Repeated, YamlNode, YamlValue};
-use super::{Error, Fault, Key, Warning, suggest};
+use super::{ConfigError, Fault, Key, Warning, suggest};
 
 /// What a template must be.
 pub(super) const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
@@ -16,7 +16,7 @@ pub(super) struct Problems<'a> {
 
 impl Problems<'_> {
     /// An error about a value of the wrong kind.
-    pub(super) fn wrong(&self, node: &YamlNode, key: &str, expected: &'static str) -> Error {
+    pub(super) fn wrong(&self, node: &YamlNode, key: &str, expected: &'static str) -> ConfigError {
         let found = match &node.value {
             YamlValue::Null => "nothing".to_owned(),
             YamlValue::Scalar(text) => format!("a string {:?}", excerpt(text)),
@@ -33,8 +33,8 @@ impl Problems<'_> {
         key: &str,
         found: String,
         expected: &'static str,
-    ) -> Error {
-        Error::Type {
+    ) -> ConfigError {
+        ConfigError::Type {
             path: self.path.to_owned(),
             line: node.line,
             key: key.to_owned(),
@@ -44,8 +44,8 @@ impl Problems<'_> {
     }
 
     /// An error about a value that cannot be used, with the `cause`.
-    pub(super) fn unusable(&self, node: &YamlNode, key: &str, cause: String) -> Error {
-        Error::Unusable {
+    pub(super) fn unusable(&self, node: &YamlNode, key: &str, cause: String) -> ConfigError {
+        ConfigError::Unusable {
             path: self.path.to_owned(),
             line: node.line,
             key: key.to_owned(),

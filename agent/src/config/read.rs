@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::ConfigError;
 
 /// Largest size of a configuration file, in bytes. The largest known one has 40 KiB.
 pub(super) const MAX_BYTES: u64 = 1 << 20;
@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The file cannot be read, is a directory, socket or block device, is larger than [`MAX_BYTES`], or is not UTF-8.
-pub(super) fn read_config(path: &Path) -> Result<String, Error> {
-    let failed = |source| Error::Read {
+pub(super) fn read_config(path: &Path) -> Result<String, ConfigError> {
+    let failed = |source| ConfigError::Read {
         path: path.to_owned(),
         source,
     };
@@ -33,7 +33,7 @@ pub(super) fn read_config(path: &Path) -> Result<String, Error> {
         () => None,
     };
     if let Some(found) = found {
-        return Err(Error::NotAFile {
+        return Err(ConfigError::NotAFile {
             path: path.to_owned(),
             found,
         });
@@ -44,7 +44,7 @@ pub(super) fn read_config(path: &Path) -> Result<String, Error> {
         .open(path);
     let bytes = open.and_then(|file| read(&file)).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Error::TooLarge {
+        return Err(ConfigError::TooLarge {
             path: path.to_owned(),
             limit: MAX_BYTES,
         });
@@ -57,7 +57,7 @@ pub(super) fn read_config(path: &Path) -> Result<String, Error> {
             .take(good)
             .filter(|byte| **byte == b'\n')
             .count();
-        Error::Syntax {
+        ConfigError::Syntax {
             path: path.to_owned(),
             line: newlines + 1,
             cause: "found bytes that are not utf-8".to_owned(),

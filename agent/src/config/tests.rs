@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn parse(text: &str) -> Result<Config, Error> {
+fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new("/etc/x.yml"), text)
 }
 
@@ -357,7 +357,7 @@ fn malformed_yaml_is_an_error_with_its_line() {
     ];
     for (text, line) in cases {
         let error = parse(text).unwrap_err();
-        let Error::Syntax {
+        let ConfigError::Syntax {
             line: found, cause, ..
         } = &error
         else {
@@ -429,7 +429,7 @@ fn files() {
         )
     );
     let large = load(&[b'#'; (1 << 20) + 1]).unwrap_err();
-    assert!(matches!(large, Error::TooLarge { .. }), "{large}");
+    assert!(matches!(large, ConfigError::TooLarge { .. }), "{large}");
     assert!(load(&[b'#'; 1 << 20]).is_ok());
 }
 

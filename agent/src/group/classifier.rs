@@ -12,7 +12,7 @@ use super::name::{self, NameTemplate, Rendered};
 use super::name_map::NameMap;
 use super::pattern::{Matches, Room};
 use super::selector::{Candidate, Miss, Selector};
-use crate::config::{self, Config, Key, Label};
+use crate::config::{self, Config, ConfigError, Key, Label};
 use crate::process::Facts;
 
 /// The group of a process.
@@ -96,7 +96,7 @@ impl Classifier {
     ///
     /// # Errors
     /// The first regular expression or name template that cannot be compiled, with its line.
-    pub fn new(config: &Config) -> Result<Self, config::Error> {
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let mut room = Room::default();
         let items = (0..config.items.len())
             .map(|index| compile(config, index, &mut room))
@@ -227,7 +227,7 @@ pub(super) fn compile(
     config: &Config,
     index: usize,
     room: &mut Room,
-) -> Result<CompiledItem, config::Error> {
+) -> Result<CompiledItem, ConfigError> {
     let item = &config.items[index];
     let selector = Selector::compile(item, room).map_err(|bad| {
         let what = match bad.key {

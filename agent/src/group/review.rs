@@ -11,7 +11,7 @@ use super::classifier::compile;
 use super::name::{NameTemplate, VARIABLES};
 use super::pattern::{Matches, Pattern, Room};
 use super::pattern_length::long_groups;
-use crate::config::{self, Config, Item, Key};
+use crate::config::{Config, ConfigError, Item, Key};
 use crate::go::template::Used;
 use crate::process::{Container, Facts};
 
@@ -35,7 +35,7 @@ pub struct Doubt {
 #[derive(Debug, Default)]
 pub struct Review {
     /// Items that cannot be compiled: the first error of each.
-    pub errors: Vec<config::Error>,
+    pub errors: Vec<ConfigError>,
     /// Templates that compile, but probably do not work as intended.
     pub doubts: Vec<Doubt>,
 }

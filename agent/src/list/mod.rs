@@ -17,7 +17,7 @@ pub use table::table;
 use crate::config::Config;
 use crate::group::{BootTime, Classifier, Placement, Verdict};
 use crate::process::Facts;
-use crate::source::procfs::{Error, Procfs};
+use crate::source::procfs::{Procfs, ProcfsError};
 
 /// Largest part of a command line that is kept, bytes.
 const KEPT: usize = 4096;
@@ -58,7 +58,7 @@ impl Machine {
         procfs: &mut Procfs,
         classifier: &Classifier,
         whole: Option<u32>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ProcfsError> {
         let boot = BootTime {
             unix_seconds: procfs.host().boot_time,
         };

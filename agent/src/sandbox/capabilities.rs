@@ -8,7 +8,7 @@ use rustix::thread::{
     set_capabilities,
 };
 
-use super::Error;
+use super::SandboxError;
 
 /// The capabilities for reading files of other users' processes.
 const READING: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);
@@ -28,7 +28,7 @@ pub struct CapabilityNames(CapabilitySet);
 
 /// Makes all permitted capabilities effective; the file capabilities of the program may permit more than they make
 /// effective.
-pub(super) fn raise() -> Result<(), Error> {
+pub(super) fn raise() -> Result<(), SandboxError> {
     let sets = read()?;
     if sets.effective == sets.permitted {
         return Ok(());
@@ -41,13 +41,15 @@ pub(super) fn raise() -> Result<(), Error> {
 
 /// Keeps the capabilities for reading other users' files under `/proc`, and the least of [`MAPS`] with which `works`
 /// returns true.
-pub(super) fn keep_for_reading(works: impl FnMut() -> bool) -> Result<CapabilityNames, Error> {
+pub(super) fn keep_for_reading(
+    works: impl FnMut() -> bool,
+) -> Result<CapabilityNames, SandboxError> {
     let candidates = MAPS.map(|maps| READING.union(maps));
     keep_least(&candidates, works)
 }
 
 /// Keeps no capability, or only the right to read all files if `works` returns false without it.
-pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<CapabilityNames, Error> {
+pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<CapabilityNames, SandboxError> {
     keep_least(
         &[CapabilitySet::empty(), CapabilitySet::DAC_READ_SEARCH],
         works,
@@ -59,7 +61,7 @@ pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<CapabilityNames, 
 fn keep_least(
     candidates: &[CapabilitySet],
     mut works: impl FnMut() -> bool,
-) -> Result<CapabilityNames, Error> {
+) -> Result<CapabilityNames, SandboxError> {
     let sets = read()?;
     let mut kept = CapabilitySet::empty();
     for candidate in candidates {
@@ -89,12 +91,12 @@ fn keep_least(
     Ok(CapabilityNames(kept))
 }
 
-fn read() -> Result<CapabilitySets, Error> {
-    capabilities(None).map_err(|error| Error::Refused("capget", error.into()))
+fn read() -> Result<CapabilitySets, SandboxError> {
+    capabilities(None).map_err(|error| SandboxError::Refused("capget", error.into()))
 }
 
-fn write(sets: CapabilitySets) -> Result<(), Error> {
-    set_capabilities(None, sets).map_err(|error| Error::Refused("capset", error.into()))
+fn write(sets: CapabilitySets) -> Result<(), SandboxError> {
+    set_capabilities(None, sets).map_err(|error| SandboxError::Refused("capset", error.into()))
 }
 
 impl fmt::Display for CapabilityNames {

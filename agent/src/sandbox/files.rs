@@ -10,7 +10,7 @@ use landlock::{
     RulesetStatus, Scope, path_beneath_rules,
 };
 
-use super::Error;
+use super::SandboxError;
 
 /// Whether each existing file of `files` can be opened.
 pub(super) fn can_be_read(files: &[impl AsRef<Path>]) -> bool {
@@ -23,7 +23,7 @@ pub(super) fn can_be_read(files: &[impl AsRef<Path>]) -> bool {
 /// Restricts the calling thread to reading `files` and other files of the same directories, so that a file can be
 /// replaced. The thread may neither connect to another machine nor listen on a further port. Rights that this
 /// kernel's Landlock does not support are left out.
-pub(super) fn read_only(files: &[impl AsRef<Path>]) -> Result<(), Error> {
+pub(super) fn read_only(files: &[impl AsRef<Path>]) -> Result<(), SandboxError> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))?
         .handle_access(AccessNet::from_all(ABI::V4))?
@@ -32,7 +32,7 @@ pub(super) fn read_only(files: &[impl AsRef<Path>]) -> Result<(), Error> {
         .add_rules(path_beneath_rules(directories(files), AccessFs::ReadFile))?
         .restrict_self()?;
     match status.ruleset {
-        RulesetStatus::NotEnforced => Err(Error::NoLandlock),
+        RulesetStatus::NotEnforced => Err(SandboxError::NoLandlock),
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
     }
 }

@@ -33,7 +33,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Why a step was left out.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum SandboxError {
     /// The kernel refused a call.
     #[error("{0}: {1}")]
     Refused(&'static str, std::io::Error),
@@ -157,9 +157,9 @@ impl Sandbox {
     }
 }
 
-fn no_new_privs() -> Result<(), Error> {
+fn no_new_privs() -> Result<(), SandboxError> {
     let set = rustix::thread::set_no_new_privs(true);
-    set.map_err(|error| Error::Refused("prctl", error.into()))
+    set.map_err(|error| SandboxError::Refused("prctl", error.into()))
 }
 
 fn log_kept(thread: &str, kept: Option<CapabilityNames>, left_out: &[String]) {

@@ -2,18 +2,19 @@
 
 use std::io;
 
-use super::{bpf, procfs};
+use super::bpf::BpfError;
+use super::procfs::ProcfsError;
 
 /// Why a pass or a drain failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SourceError {
     /// The task iterator, or the control map that is written before a pass.
     #[error("cannot read tasks from the kernel: {0}")]
     Iterator(io::Error),
     /// A map of the kernel programs could not be read or written.
     #[error(transparent)]
-    Kernel(#[from] bpf::Error),
+    Kernel(#[from] BpfError),
     /// The list of processes in `/proc` could not be read.
     #[error(transparent)]
-    Procfs(#[from] procfs::Error),
+    Procfs(#[from] ProcfsError),
 }

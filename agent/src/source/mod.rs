@@ -22,7 +22,7 @@ mod statistics;
 mod switch;
 mod users;
 
-pub use error::Error;
+pub use error::SourceError;
 pub use facts::{ExitHook, Fact, Origin, Tier};
 pub use names::NamesById;
 pub use observer::Observer;

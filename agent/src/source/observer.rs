@@ -7,14 +7,14 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::bpf::{self, Found, Kernel, Plan};
+use super::bpf::{BpfError, Found, Kernel, Plan};
 use super::hidden::Hidden;
-use super::procfs::{self, Procfs};
+use super::procfs::{self, Procfs, ProcfsError};
 use super::split::SplitCorrection;
 use super::switch::SwitchPass;
 use super::{
-    Error, Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, SourceStatistics,
-    Tier,
+    Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, SourceError,
+    SourceStatistics, Tier,
 };
 use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
 
@@ -109,7 +109,7 @@ impl Observer {
         &mut self,
         now_ns: u64,
         in_no_group: impl Fn(u32) -> Option<u64>,
-    ) -> Result<Pass, Error> {
+    ) -> Result<Pass, SourceError> {
         let Some(kernel) = &mut self.kernel else {
             return Ok(self.procfs.pass_with(in_no_group)?);
         };
@@ -117,7 +117,7 @@ impl Observer {
         let mut pass = if kernel.plan().tier == Tier::Switch {
             self.switch.pass(kernel, &mut self.procfs, now_ns)
         } else {
-            kernel.pass(now_ns).map_err(Error::Iterator)
+            kernel.pass(now_ns).map_err(SourceError::Iterator)
         };
         if let (Ok(pass), Some(split)) = (&mut pass, &mut self.split) {
             split.apply(pass, &mut self.procfs);
@@ -152,7 +152,7 @@ impl Observer {
         Some((node, before))
     }
 
-    fn node_counts(&self) -> Result<Option<NodeCounts>, bpf::Error> {
+    fn node_counts(&self) -> Result<Option<NodeCounts>, BpfError> {
         self.kernel.as_ref().map(Kernel::node_counts).transpose()
     }
 
@@ -161,7 +161,7 @@ impl Observer {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, Error> {
+    pub fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, SourceError> {
         let Some(kernel) = &mut self.kernel else {
             return Ok(false);
         };
@@ -180,7 +180,7 @@ impl Observer {
     ///
     /// # Errors
     /// When the process is gone, its id belongs to another process by now, or it cannot be read.
-    pub fn facts(&mut self, id: ProcessId, argv_bytes: usize) -> Result<Facts, procfs::Error> {
+    pub fn facts(&mut self, id: ProcessId, argv_bytes: usize) -> Result<Facts, ProcfsError> {
         let shown = self.switch.shown(id);
         let facts = self
             .procfs
@@ -209,7 +209,7 @@ impl Observer {
         &mut self,
         id: ProcessId,
         wants_argv: bool,
-    ) -> Result<procfs::Appearance, procfs::Error> {
+    ) -> Result<procfs::Appearance, ProcfsError> {
         self.procfs.appearance(self.switch.shown(id), wants_argv)
     }
 
@@ -259,7 +259,7 @@ impl Observer {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn statistics(&mut self, now_ns: u64) -> Result<SourceStatistics, Error> {
+    pub fn statistics(&mut self, now_ns: u64) -> Result<SourceStatistics, SourceError> {
         let mut statistics = self.procfs.statistics();
         statistics.scrape_errors += self.failed;
         if let Some(kernel) = &mut self.kernel {

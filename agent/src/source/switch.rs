@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bpf::{Kernel, RunTimes};
-use super::error::Error;
+use super::error::SourceError;
 use super::procfs::{Procfs, Sampled};
 use crate::process::{Cpu, Pass, ProcessId, Sample, ThreadSample};
 
@@ -109,8 +109,8 @@ impl SwitchPass {
         kernel: &mut Kernel,
         reader: &mut Procfs,
         now_ns: u64,
-    ) -> Result<Pass, Error> {
-        kernel.begin_pass(now_ns).map_err(Error::Iterator)?;
+    ) -> Result<Pass, SourceError> {
+        kernel.begin_pass(now_ns).map_err(SourceError::Iterator)?;
         self.since_ns.get_or_insert(now_ns);
         let mut pass = Pass {
             started_ns: now_ns,
@@ -256,7 +256,7 @@ impl SwitchPass {
 
 impl LastReading {
     /// Adds the process to the programs' map. If that succeeds, the map has all of its time from now on.
-    fn adopted_by(&mut self, kernel: &mut Kernel) -> Result<(), Error> {
+    fn adopted_by(&mut self, kernel: &mut Kernel) -> Result<(), SourceError> {
         if kernel.adopt(&self.sample)? {
             self.run_ns = Some(self.sample.counters.cpu.total_ns());
             self.base_ns = 0;

@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use super::Pipeline;
 use super::budget::{Budget, Deferred, ORDINARY_BYTES, in_turns};
 use crate::process::{Arguments, Facts, Ledger as _, Pass, ProcessId, Unclassified};
-use crate::source::procfs;
+use crate::source::procfs::ProcfsError;
 
 /// Number of processes whose names are read between two drains of the records.
 const READ_AT_ONCE: usize = 64;
 /// The same for processes with long arguments, whose facts take up to 64 KiB of memory each.
 const LONG_READ_AT_ONCE: usize = 8;
 
-type Read = Result<Facts, procfs::Error>;
+type Read = Result<Facts, ProcfsError>;
 
 /// Decides the living processes, parents first; those with long arguments last, and within a budget.
 pub(super) fn classify(pipeline: &mut Pipeline, deferred: &mut Deferred<ProcessId>, pass: &Pass) {

@@ -43,7 +43,7 @@ use crate::host::{Host, monotonic_ns};
 use crate::process::{Pass, ProcessId, Table};
 use crate::sandbox::Sandbox;
 use crate::source::bpf::{Found, Plan};
-use crate::source::{self, Observer, SelfTest, SourceStatistics};
+use crate::source::{Observer, SelfTest, SourceError, SourceStatistics};
 
 /// All state of the agent.
 pub(crate) struct AgentState {
@@ -342,7 +342,7 @@ impl Pipeline {
     }
 
     /// Reads all live processes.
-    fn pass(&mut self, since_ns: u64) -> Result<Pass, source::Error> {
+    fn pass(&mut self, since_ns: u64) -> Result<Pass, SourceError> {
         let (table, grouper) = (&self.table, &self.grouper);
         let is_outside = |account| grouper.is_outside(account);
         let in_no_group = |tgid| table.in_no_group(tgid, since_ns, is_outside);
@@ -429,7 +429,7 @@ impl Pipeline {
         }
     }
 
-    fn statistics(&mut self) -> Result<SourceStatistics, source::Error> {
+    fn statistics(&mut self) -> Result<SourceStatistics, SourceError> {
         let mut statistics = self.observer.statistics(self.host.now_ns())?;
         if let Some(smaps) = &mut statistics.smaps {
             let oldest_ns = self.table.oldest_proportional_ns();

@@ -9,9 +9,9 @@ mod real;
 mod support;
 mod system_files;
 
-use headcount::host::{Error as HostError, Host};
+use headcount::host::{Host, HostError};
 use headcount::process::{Cpu, Faults, Io, ProcessId, Sample, State, Switches};
-use headcount::source::procfs::{Error, ErrorCounts, Procfs};
+use headcount::source::procfs::{ErrorCounts, Procfs, ProcfsError};
 use support::fake_proc::{FakeProc, FakeThread};
 
 const BTIME: u64 = 1_508_450_329;
@@ -309,7 +309,10 @@ fn naming_needs_cmdline_and_status_but_not_cgroup() {
         let mut procfs = reader(&tree);
         tree.make_unreadable(26231, file);
         let error = procfs.facts(26231, None).unwrap_err();
-        assert!(matches!(error, Error::Io { tgid: 26231, .. }), "{error:?}");
+        assert!(
+            matches!(error, ProcfsError::Io { tgid: 26231, .. }),
+            "{error:?}"
+        );
         assert!(error.to_string().contains(file), "{error}");
         assert_eq!(procfs.errors().procread, 1);
     }
@@ -440,7 +443,7 @@ fn a_root_that_is_away_for_one_pass() {
     let mut procfs = reader(&tree);
     only(&mut procfs);
     tree.hide();
-    assert!(matches!(procfs.pass(), Err(Error::Root { .. })));
+    assert!(matches!(procfs.pass(), Err(ProcfsError::Root { .. })));
     assert_eq!(
         procfs.errors(),
         ErrorCounts {

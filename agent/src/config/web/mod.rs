@@ -13,7 +13,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Text, read};
+use super::{ConfigError, Text, read};
 
 /// The content of a web configuration file, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,19 +93,24 @@ impl WebConfig {
     /// # Errors
     /// The file cannot be read, is not regular text of at most 1 MiB, is not YAML, has an unknown or repeated key, or
     /// has a value of the wrong type.
-    pub fn load(path: &Path) -> Result<Self, Error> {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
         parse::parse(path, &read::read_config(path)?)
     }
 
     /// Parses `text` as the content of the file `path`.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         parse::parse(path, text)
     }
 
     /// An error about the value of `key`, for the code that uses the value.
-    pub fn unusable(&self, line: usize, key: impl fmt::Display, cause: impl fmt::Display) -> Error {
-        Error::Unusable {
+    pub fn unusable(
+        &self,
+        line: usize,
+        key: impl fmt::Display,
+        cause: impl fmt::Display,
+    ) -> ConfigError {
+        ConfigError::Unusable {
             path: self.path.clone(),
             line,
             key: key.to_string(),

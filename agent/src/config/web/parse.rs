@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::yaml::{self, YamlNode, YamlValue};
-use super::super::{Error, Text, suggest};
+use super::super::{ConfigError, Text, suggest};
 use super::{ClientAuth, Pem, Tls, TlsVersion, WebConfig};
 
 const TOP: &[&str] = &[
@@ -57,8 +57,8 @@ const CLIENT_AUTH_WORDS: &str = "NoClientCert, RequestClientCert, RequireAnyClie
                                  RequireAndVerifyClientCert";
 
 /// Parses `text`, the content of the file `path`.
-pub(super) fn parse(path: &Path, text: &str) -> Result<WebConfig, Error> {
-    let document = yaml::parse(text).map_err(|error| Error::Syntax {
+pub(super) fn parse(path: &Path, text: &str) -> Result<WebConfig, ConfigError> {
+    let document = yaml::parse(text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
         line: error.line,
         cause: error.cause,
@@ -104,7 +104,7 @@ struct WebReader<'a> {
 }
 
 impl WebReader<'_> {
-    fn tls(&self, node: &YamlNode) -> Result<Option<Tls>, Error> {
+    fn tls(&self, node: &YamlNode) -> Result<Option<Tls>, ConfigError> {
         let section = self.section(node, "tls_server_config", TLS)?;
         let client_auth = match section.find("client_auth_type") {
             Some(value) => self.word(value, "client_auth_type", CLIENT_AUTH, CLIENT_AUTH_WORDS)?,
@@ -158,7 +158,7 @@ impl WebReader<'_> {
         section: &Section<'_>,
         file: &'static str,
         inline: &'static str,
-    ) -> Result<Option<Pem>, Error> {
+    ) -> Result<Option<Pem>, ConfigError> {
         let text = |key| {
             let node = section.find(key);
             let text = node.map(|node| self.text(node, key)).transpose()?;
@@ -175,14 +175,14 @@ impl WebReader<'_> {
         section: &Section<'_>,
         key: &str,
         default: TlsVersion,
-    ) -> Result<TlsVersion, Error> {
+    ) -> Result<TlsVersion, ConfigError> {
         let known = &[("TLS12", TlsVersion::Tls12), ("TLS13", TlsVersion::Tls13)];
         section.find(key).map_or(Ok(default), |node| {
             self.word(node, key, known, "TLS12 or TLS13")
         })
     }
 
-    fn http(&self, node: &YamlNode) -> Result<Vec<(&'static str, Text)>, Error> {
+    fn http(&self, node: &YamlNode) -> Result<Vec<(&'static str, Text)>, ConfigError> {
         let section = self.section(node, "http_server_config", HTTP)?;
         if let Some(value) = section.find("http2") {
             // Only checked: the server offers HTTP/1.1 in any case.
@@ -210,7 +210,7 @@ impl WebReader<'_> {
         Ok(found)
     }
 
-    fn users(&self, node: &YamlNode) -> Result<Vec<(String, Text)>, Error> {
+    fn users(&self, node: &YamlNode) -> Result<Vec<(String, Text)>, ConfigError> {
         let users = self.pairs(node, "basic_auth_users")?;
         let user = |(name, _, hash): (&str, _, _)| Ok((name.to_owned(), self.text(hash, name)?));
         users.0.into_iter().map(user).collect()
@@ -221,7 +221,7 @@ impl WebReader<'_> {
         node: &'n YamlNode,
         name: &str,
         known: &[&'static str],
-    ) -> Result<Section<'n>, Error> {
+    ) -> Result<Section<'n>, ConfigError> {
         let section = self.pairs(node, name)?;
         for (key, node, _) in &section.0 {
             if known.contains(key) {
@@ -236,7 +236,7 @@ impl WebReader<'_> {
         Ok(section)
     }
 
-    fn pairs<'n>(&self, node: &'n YamlNode, name: &str) -> Result<Section<'n>, Error> {
+    fn pairs<'n>(&self, node: &'n YamlNode, name: &str) -> Result<Section<'n>, ConfigError> {
         let pairs = match &node.value {
             YamlValue::Null => &[][..],
             YamlValue::Map(pairs) => pairs,
@@ -255,20 +255,20 @@ impl WebReader<'_> {
         Ok(found)
     }
 
-    fn words(&self, section: &Section<'_>, key: &str) -> Result<Vec<Text>, Error> {
+    fn words(&self, section: &Section<'_>, key: &str) -> Result<Vec<Text>, ConfigError> {
         section
             .find(key)
             .map_or(Ok(Vec::new()), |node| self.list(node, key))
     }
 
-    fn list(&self, node: &YamlNode, key: &str) -> Result<Vec<Text>, Error> {
+    fn list(&self, node: &YamlNode, key: &str) -> Result<Vec<Text>, ConfigError> {
         match &node.value {
             YamlValue::List(elements) => elements.iter().map(|one| self.text(one, key)).collect(),
             _ => Err(self.fault(node, key, "expected a list of strings")),
         }
     }
 
-    fn text(&self, node: &YamlNode, key: &str) -> Result<Text, Error> {
+    fn text(&self, node: &YamlNode, key: &str) -> Result<Text, ConfigError> {
         let text = match &node.value {
             YamlValue::Null => String::new(),
             YamlValue::Scalar(text) => text.clone(),
@@ -286,7 +286,7 @@ impl WebReader<'_> {
         key: &str,
         known: &[(&str, T)],
         expected: &str,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ConfigError> {
         let text = self.text(node, key)?.text;
         let found = known.iter().find(|(word, _)| *word == text);
         found
@@ -295,7 +295,7 @@ impl WebReader<'_> {
     }
 
     /// Accepts the booleans of YAML 1.1, as the parser of exporter-toolkit does.
-    fn truth(&self, node: &YamlNode, key: &str) -> Result<bool, Error> {
+    fn truth(&self, node: &YamlNode, key: &str) -> Result<bool, ConfigError> {
         let text = self.text(node, key)?.text;
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "y" => Ok(true),
@@ -308,8 +308,8 @@ impl WebReader<'_> {
         }
     }
 
-    fn fault(&self, node: &YamlNode, key: &str, cause: &str) -> Error {
-        Error::Unusable {
+    fn fault(&self, node: &YamlNode, key: &str, cause: &str) -> ConfigError {
+        ConfigError::Unusable {
             path: self.path.to_owned(),
             line: node.line,
             key: key.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn parse(text: &str) -> Result<WebConfig, Error> {
+fn parse(text: &str) -> Result<WebConfig, ConfigError> {
     parse::parse(Path::new("/etc/h/web.yml"), text)
 }
 

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::files::Files;
 use super::tls;
 use super::users::WebUsers;
-use crate::config::{Error, WebConfig};
+use crate::config::{ConfigError, WebConfig};
 use crate::http::admission::FairQueue;
 
 /// The configuration for connections and requests.
@@ -31,8 +31,8 @@ impl Access {
         files: &mut Files,
         hashing: &Arc<FairQueue>,
         before: Option<&Access>,
-    ) -> Result<Self, Error> {
-        let noted = files.note(path).map_err(|source| Error::Read {
+    ) -> Result<Self, ConfigError> {
+        let noted = files.note(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
         });
@@ -60,7 +60,7 @@ impl Access {
     }
 }
 
-fn headers(config: &WebConfig) -> Result<HeaderMap, Error> {
+fn headers(config: &WebConfig) -> Result<HeaderMap, ConfigError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &config.headers {
         let (Ok(header), Ok(text)) = (

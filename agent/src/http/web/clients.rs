@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{
 use webpki::EndEntityCert;
 
 use crate::config::web::Tls;
-use crate::config::{Error, WebConfig};
+use crate::config::{ConfigError, WebConfig};
 
 /// The verifier for rustls: whether a certificate is required, whether it must be signed by the configured
 /// authorities, and which names it must have. Rustls always verifies that the client has the certificate's key.
@@ -37,7 +37,7 @@ impl Clients {
         tls: &Tls,
         authorities: Option<RootCertStore>,
         provider: Arc<CryptoProvider>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ConfigError> {
         let algorithms = provider.signature_verification_algorithms;
         let verifier = |store| {
             let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider);

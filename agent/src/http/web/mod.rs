@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::admission::{FairQueue, HttpCounters};
-use crate::config;
+use crate::config::ConfigError;
 
 /// Shortest time between two checks of the files for changes.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -52,8 +52,8 @@ impl Web {
     /// Reads the file at `path` and the files that it names.
     ///
     /// # Errors
-    /// An error of [`config::WebConfig::load`], or an unusable certificate, key, hash or value.
-    pub fn load(path: &Path) -> Result<Self, config::Error> {
+    /// An error of [`WebConfig::load`](crate::config::WebConfig::load), or an unusable certificate, key, hash or value.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let hashing = Arc::new(FairQueue::default());
         let mut files = Files::default();
         let access = Access::read(path, &mut files, &hashing, None)?;

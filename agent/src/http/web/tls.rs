@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
 use super::clients::Clients;
 use super::files::Files;
 use crate::config::web::{ClientAuth, Pem, Tls, TlsVersion};
-use crate::config::{Error, Text, WebConfig};
+use crate::config::{ConfigError, Text, WebConfig};
 
 /// The protocol offered by ALPN.
 const PROTOCOL: &[u8] = b"http/1.1";
@@ -31,7 +31,7 @@ pub(super) fn server_config(
     config: &WebConfig,
     tls: &Tls,
     files: &mut Files,
-) -> Result<Arc<ServerConfig>, Error> {
+) -> Result<Arc<ServerConfig>, ConfigError> {
     let mut reader = PemReader { config, files };
     let provider = Arc::new(provider(config, tls)?);
     let chain = reader.certificates(&tls.cert)?;
@@ -71,7 +71,7 @@ fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
 }
 
 /// The cipher suites and curves that the file allows; all that rustls has if it lists none.
-fn provider(config: &WebConfig, tls: &Tls) -> Result<CryptoProvider, Error> {
+fn provider(config: &WebConfig, tls: &Tls) -> Result<CryptoProvider, ConfigError> {
     let mut provider = ring::default_provider();
     if !tls.cipher_suites.is_empty() {
         provider.cipher_suites = suites(config, tls, &provider.cipher_suites)?;
@@ -89,7 +89,7 @@ fn suites(
     config: &WebConfig,
     tls: &Tls,
     all: &[SupportedCipherSuite],
-) -> Result<Vec<SupportedCipherSuite>, Error> {
+) -> Result<Vec<SupportedCipherSuite>, ConfigError> {
     let of_13 = all.iter().filter(|suite| suite.tls13().is_some());
     let mut allowed: Vec<_> = of_13.copied().collect();
     for wanted in &tls.cipher_suites {
@@ -113,7 +113,7 @@ fn group(
     config: &WebConfig,
     wanted: &Text,
     all: &[&'static dyn SupportedKxGroup],
-) -> Result<&'static dyn SupportedKxGroup, Error> {
+) -> Result<&'static dyn SupportedKxGroup, ConfigError> {
     let curve = CURVES.iter().find(|(name, _)| *name == wanted.text);
     let group = curve.and_then(|(_, curve)| all.iter().find(|group| group.name() == *curve));
     group.copied().ok_or_else(|| {
@@ -122,7 +122,7 @@ fn group(
     })
 }
 
-fn unknown(config: &WebConfig, key: &str, wanted: &Text, known: &str) -> Error {
+fn unknown(config: &WebConfig, key: &str, wanted: &Text, known: &str) -> ConfigError {
     let cause = format!("found {:?}, expected some of {known}", wanted.text);
     config.unusable(wanted.line, key, cause)
 }
@@ -134,7 +134,7 @@ struct PemReader<'a> {
 }
 
 impl PemReader<'_> {
-    fn certificates(&mut self, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
+    fn certificates(&mut self, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
         let text = self.text(pem)?;
         let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
         let found = found.map_err(|error| self.unusable(pem, &error.to_string()))?;
@@ -144,7 +144,7 @@ impl PemReader<'_> {
         }
     }
 
-    fn key(&mut self, pem: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
+    fn key(&mut self, pem: &Pem) -> Result<PrivateKeyDer<'static>, ConfigError> {
         let text = self.text(pem)?;
         PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
             pem::Error::NoItemsFound => self.unusable(pem, "has no private key in PEM"),
@@ -152,7 +152,7 @@ impl PemReader<'_> {
         })
     }
 
-    fn authorities(&mut self, pem: &Pem) -> Result<RootCertStore, Error> {
+    fn authorities(&mut self, pem: &Pem) -> Result<RootCertStore, ConfigError> {
         let mut store = RootCertStore::empty();
         for certificate in self.certificates(pem)? {
             let added = store.add(certificate);
@@ -161,7 +161,7 @@ impl PemReader<'_> {
         Ok(store)
     }
 
-    fn text(&mut self, pem: &Pem) -> Result<Vec<u8>, Error> {
+    fn text(&mut self, pem: &Pem) -> Result<Vec<u8>, ConfigError> {
         match pem {
             Pem::Inline(_, text) => Ok(text.text.clone().into_bytes()),
             Pem::File(_, path, _) => {
@@ -171,7 +171,7 @@ impl PemReader<'_> {
         }
     }
 
-    fn unusable(&self, pem: &Pem, cause: &str) -> Error {
+    fn unusable(&self, pem: &Pem, cause: &str) -> ConfigError {
         let cause = match pem {
             Pem::File(_, path, _) => format!("{}: {cause}", path.display()),
             Pem::Inline(..) => cause.to_owned(),
@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    fn provider_of(suites: &[&str], curves: &[&str]) -> Result<CryptoProvider, Error> {
+    fn provider_of(suites: &[&str], curves: &[&str]) -> Result<CryptoProvider, ConfigError> {
         let texts = |words: &[&str]| {
             let text = |word: &&str| Text {
                 text: (*word).to_owned(),

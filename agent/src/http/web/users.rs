@@ -18,7 +18,7 @@ use ring::error::Unspecified;
 use ring::hmac::{self, Key, Tag};
 use ring::rand::SystemRandom;
 
-use crate::config::{Error, Text, WebConfig};
+use crate::config::{ConfigError, Text, WebConfig};
 use crate::http::admission::{ClientOrigin, FairQueue};
 
 /// The users whose requests are answered.
@@ -45,7 +45,7 @@ impl WebUsers {
         config: &WebConfig,
         hashing: Arc<FairQueue>,
         before: Option<&WebUsers>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ConfigError> {
         let mut known = HashMap::new();
         let mut costliest = (0, None);
         for (name, hash) in &config.users {
@@ -127,7 +127,7 @@ impl WebUser {
     }
 }
 
-fn cost(config: &WebConfig, name: &str, hash: &Text) -> Result<u32, Error> {
+fn cost(config: &WebConfig, name: &str, hash: &Text) -> Result<u32, ConfigError> {
     let unusable = || config.unusable(hash.line, name, "expected a bcrypt hash like $2y$10$...");
     let parts: HashParts = hash.text.parse().map_err(|_| unusable())?;
     match parts.get_cost() {
@@ -160,11 +160,14 @@ impl fmt::Debug for WebUsers {
 mod tests {
     use super::*;
 
-    fn users(of: &[(&str, &str)]) -> Result<WebUsers, Error> {
+    fn users(of: &[(&str, &str)]) -> Result<WebUsers, ConfigError> {
         users_after(of, None)
     }
 
-    fn users_after(of: &[(&str, &str)], before: Option<&WebUsers>) -> Result<WebUsers, Error> {
+    fn users_after(
+        of: &[(&str, &str)],
+        before: Option<&WebUsers>,
+    ) -> Result<WebUsers, ConfigError> {
         let user = |(name, hash): &(&str, &str)| {
             let text = (*hash).to_owned();
             ((*name).to_owned(), Text { text, line: 2 })

@@ -8,7 +8,7 @@ use aya::{Btf, Ebpf};
 use aya_log::EbpfLogger;
 
 use super::iterator::TaskIterator;
-use super::load::{self, Error};
+use super::load::{self, BpfError};
 use super::plan::Plan;
 use super::program::{KernelProgram, Moment};
 use super::recursion_misses;
@@ -50,7 +50,11 @@ impl Attached {
     }
 
     /// Loads and attaches a program beside those of the plan.
-    pub(super) fn add(&mut self, program: KernelProgram, btf: Option<&Btf>) -> Result<(), Error> {
+    pub(super) fn add(
+        &mut self,
+        program: KernelProgram,
+        btf: Option<&Btf>,
+    ) -> Result<(), BpfError> {
         load::add(&mut self.ebpf, program, btf)?;
         self.programs.push(program);
         Ok(())
@@ -61,12 +65,12 @@ impl Attached {
     }
 
     /// Attaches the task iterator; `None` in the switch tier, which has none.
-    pub(super) fn task_iterator(&self) -> Result<Option<TaskIterator>, Error> {
+    pub(super) fn task_iterator(&self) -> Result<Option<TaskIterator>, BpfError> {
         if self.plan.tier != Tier::Iterator {
             return Ok(None);
         }
         let snapshot = KernelProgram::Snapshot;
-        let refused = |error| Error::Refused(snapshot, error);
+        let refused = |error| BpfError::Refused(snapshot, error);
         let program: &Iter = self.loaded(snapshot)?.try_into().map_err(refused)?;
         let fd = program.fd().map_err(refused)?;
         let refused = |call| move |io_error| refused(SyscallError { call, io_error }.into());
@@ -76,17 +80,17 @@ impl Attached {
         Ok(Some(iterator))
     }
 
-    fn loaded(&self, program: KernelProgram) -> Result<&Program, Error> {
+    fn loaded(&self, program: KernelProgram) -> Result<&Program, BpfError> {
         let symbol = program.symbol();
-        self.ebpf.program(symbol).ok_or(Error::Lacking(symbol))
+        self.ebpf.program(symbol).ok_or(BpfError::Lacking(symbol))
     }
 
     /// Number of records that were never written because the kernel left out a run of a program of the plan. Runs of programs
     /// that see live processes are not counted: their next run corrects what was missed.
-    pub(super) fn unwritten_records(&self) -> Result<u64, Error> {
+    pub(super) fn unwritten_records(&self) -> Result<u64, BpfError> {
         let mut unwritten = 0;
         for program in self.plan.programs() {
-            let refused = |error| Error::Refused(program, error);
+            let refused = |error| BpfError::Refused(program, error);
             let loaded = self.loaded(program)?;
             if program.moment() != Moment::Life {
                 let fd = loaded.fd().map_err(refused)?.as_fd();

@@ -19,7 +19,7 @@ const KIND_TYPE_TAG: u32 = 18;
 
 /// Why the type information cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Error {
+pub enum BtfError {
     /// Not BTF, or of another byte order.
     #[error("not BTF of this machine's byte order")]
     Alien,
@@ -79,18 +79,18 @@ impl<'a> Btf<'a> {
     ///
     /// # Errors
     /// When `raw` is not BTF of this machine's byte order, or damaged.
-    pub fn parse(raw: &'a [u8]) -> Result<Self, Error> {
+    pub fn parse(raw: &'a [u8]) -> Result<Self, BtfError> {
         let magic = raw
             .get(..2)
             .and_then(|bytes| bytes.try_into().ok())
             .map(u16::from_ne_bytes);
         if magic != Some(MAGIC) {
-            return Err(Error::Alien);
+            return Err(BtfError::Alien);
         }
         let header = |at| {
             word(raw, at)
                 .map(|value| value as usize)
-                .ok_or(Error::Damaged(0))
+                .ok_or(BtfError::Damaged(0))
         };
         let (start, types_at, types_len) = (header(4)?, header(8)?, header(12)?);
         let (strings_at, strings_len) = (header(16)?, header(20)?);
@@ -99,8 +99,8 @@ impl<'a> Btf<'a> {
             raw.get(from..from.checked_add(len)?)
         };
         let mut btf = Self {
-            types: part(types_at, types_len).ok_or(Error::Damaged(0))?,
-            strings: part(strings_at, strings_len).ok_or(Error::Damaged(0))?,
+            types: part(types_at, types_len).ok_or(BtfError::Damaged(0))?,
+            strings: part(strings_at, strings_len).ok_or(BtfError::Damaged(0))?,
             starts: vec![0],
             structs: HashMap::new(),
             functions: HashMap::new(),
@@ -109,13 +109,13 @@ impl<'a> Btf<'a> {
         Ok(btf)
     }
 
-    fn index(&mut self) -> Result<(), Error> {
+    fn index(&mut self) -> Result<(), BtfError> {
         let mut at = 0usize;
         while at < self.types.len() {
-            let id = u32::try_from(self.starts.len()).map_err(|_| Error::Damaged(u32::MAX))?;
-            let damaged = Error::Damaged(id);
+            let id = u32::try_from(self.starts.len()).map_err(|_| BtfError::Damaged(u32::MAX))?;
+            let damaged = BtfError::Damaged(id);
             self.starts
-                .push(u32::try_from(at).map_err(|_| Error::Damaged(id))?);
+                .push(u32::try_from(at).map_err(|_| BtfError::Damaged(id))?);
             let Some(info) = self.read(id) else {
                 return Err(damaged);
             };
@@ -311,12 +311,12 @@ mod tests {
         let mut raw = tiny();
         // The first type's.
         raw[24] = 200;
-        assert_eq!(Btf::parse(&raw).unwrap_err(), Error::Damaged(1));
+        assert_eq!(Btf::parse(&raw).unwrap_err(), BtfError::Damaged(1));
     }
 
     #[test]
     fn foreign_bytes_are_refused() {
-        assert_eq!(Btf::parse(b"\x9f\xeb").unwrap_err(), Error::Damaged(0));
-        assert_eq!(Btf::parse(b"ELF").unwrap_err(), Error::Alien);
+        assert_eq!(Btf::parse(b"\x9f\xeb").unwrap_err(), BtfError::Damaged(0));
+        assert_eq!(Btf::parse(b"ELF").unwrap_err(), BtfError::Alien);
     }
 }

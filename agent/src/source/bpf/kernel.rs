@@ -11,7 +11,7 @@ use aya::{Btf, Ebpf};
 use super::Found;
 use super::attached::Attached;
 use super::iterator::TaskIterator;
-use super::load::{Error, Sizes};
+use super::load::{BpfError, Sizes};
 use super::lost::Lost;
 use super::map_usage::MapUsage;
 use super::plan::Plan;
@@ -57,7 +57,7 @@ impl Kernel {
         plan: Plan,
         sizes: Sizes,
         carried: Carried,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, BpfError> {
         let mut attached = Attached::new(ebpf, plan);
         let iterator = attached.task_iterator()?;
         let records = Records::new(&mut attached.ebpf, sizes, carried)?;
@@ -140,7 +140,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, Error> {
+    pub fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, BpfError> {
         let Self {
             records,
             self_test,
@@ -200,7 +200,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn run_times(&mut self) -> Result<RunTimes, Error> {
+    pub fn run_times(&mut self) -> Result<RunTimes, BpfError> {
         self.switch.read()
     }
 
@@ -209,7 +209,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be written.
-    pub fn adopt(&mut self, sample: &Sample) -> Result<bool, Error> {
+    pub fn adopt(&mut self, sample: &Sample) -> Result<bool, BpfError> {
         self.switch.adopt(sample)
     }
 
@@ -217,7 +217,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be written.
-    pub fn forget(&mut self, gone: impl Iterator<Item = ProcessId>) -> Result<(), Error> {
+    pub fn forget(&mut self, gone: impl Iterator<Item = ProcessId>) -> Result<(), BpfError> {
         self.switch.forget(gone)
     }
 
@@ -237,7 +237,7 @@ impl Kernel {
         processes: impl Iterator<Item = (ProcessId, Attribution)>,
         comms: impl Iterator<Item = (&'a [u8], Attribution)>,
         folds: &Folds,
-    ) -> Result<(), Error> {
+    ) -> Result<(), BpfError> {
         match &mut self.run_queue {
             Some(run_queue) => run_queue.attribute(groups, processes, comms, folds),
             None => Ok(()),
@@ -264,7 +264,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn describe(&self, statistics: &mut SourceStatistics) -> Result<(), Error> {
+    pub fn describe(&self, statistics: &mut SourceStatistics) -> Result<(), BpfError> {
         let plan = self.attached.plan;
         statistics.tier = plan.tier;
         statistics.exit_hook = plan.exit_hook;
@@ -294,7 +294,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be read.
-    pub fn node_counts(&self) -> Result<NodeCounts, Error> {
+    pub fn node_counts(&self) -> Result<NodeCounts, BpfError> {
         let node = self.records.node()?;
         let plan = self.attached.plan;
         let counts_threads = plan.is_traced() || self.attached.contains(KernelProgram::Thread);
@@ -314,7 +314,7 @@ impl Kernel {
         &mut self,
         started_ns: u64,
         online_cpus: impl FnOnce() -> Option<u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), BpfError> {
         let lifetimes_ns = self.records.node()?.lost_runtime_ns;
         let cpus = match self.lost.is_news(lifetimes_ns) {
             true => online_cpus(),

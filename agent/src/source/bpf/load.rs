@@ -1,6 +1,6 @@
 //! Loads the object and attaches the programs of a plan.
 //!
-//! In: a plan, layouts, sizes. Out: aya's object with its maps, or an [`Error`] with advice. Trying the next plan is left to
+//! In: a plan, layouts, sizes. Out: aya's object with its maps, or a [`BpfError`] with advice. Trying the next plan is left to
 //! the parent module.
 
 use agent_common::{Layout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields};
@@ -68,7 +68,7 @@ impl Layouts {
 
 /// Why a plan failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum BpfError {
     /// The object as a whole: the kernel refused to create its maps, or aya refused the object.
     #[error("the kernel programs could not be prepared: {}; {}", chain(.0), remedy(.0))]
     Object(#[from] EbpfError),
@@ -131,7 +131,7 @@ pub(super) fn load(
     layouts: &Layouts,
     sizes: Sizes,
     btf: Option<&Btf>,
-) -> Result<Ebpf, Error> {
+) -> Result<Ebpf, BpfError> {
     let keeps_run_times = plan.tier == Tier::Switch && !plan.is_traced();
     let layout = Wire(Layout {
         wake_bytes: sizes.ring_bytes / 2,
@@ -172,11 +172,15 @@ pub(super) fn load(
 ///
 /// # Errors
 /// When the kernel refuses it, or the object lacks it.
-pub(super) fn add(ebpf: &mut Ebpf, program: KernelProgram, btf: Option<&Btf>) -> Result<(), Error> {
+pub(super) fn add(
+    ebpf: &mut Ebpf,
+    program: KernelProgram,
+    btf: Option<&Btf>,
+) -> Result<(), BpfError> {
     let loaded = ebpf
         .program_mut(program.symbol())
-        .ok_or(Error::Lacking(program.symbol()))?;
-    start(program, loaded, btf).map_err(|error| Error::Refused(program, error))
+        .ok_or(BpfError::Lacking(program.symbol()))?;
+    start(program, loaded, btf).map_err(|error| BpfError::Refused(program, error))
 }
 
 fn start(
@@ -218,8 +222,8 @@ fn start(
 pub(super) fn take<T: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
-) -> Result<T, Error> {
+) -> Result<T, BpfError> {
     Ok(T::try_from(
-        ebpf.take_map(name).ok_or(Error::Lacking(name))?,
+        ebpf.take_map(name).ok_or(BpfError::Lacking(name))?,
     )?)
 }

@@ -39,7 +39,7 @@ mod wire;
 
 pub use events::{Timed, from_ring};
 pub use kernel::Kernel;
-pub use load::{Error, Sizes};
+pub use load::{BpfError, Sizes};
 pub use pieces::Pieces;
 pub use plan::{AccountingRequest, Plan};
 use probe::{probe, remove_optional, shortcomings};
@@ -122,7 +122,7 @@ pub fn start(
                     continue;
                 }
                 match &error {
-                    Error::Refused(program, _) => plans = plan::without(&plans, *program),
+                    BpfError::Refused(program, _) => plans = plan::without(&plans, *program),
                     _ => plans.retain(|plan| plan.exit_hook.is_none()),
                 }
                 warnings.push(format!("{error}{}", plan::next(&plans, plan)));

@@ -8,11 +8,11 @@ use aya::Ebpf;
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
 
 use super::events::Timed;
-use super::load::{self, take};
+use super::load::take;
 use super::map_usage::MapUsage;
 use super::snapshot::Carried;
 use super::wire::Wire;
-use super::{Error, Found, events};
+use super::{BpfError, Found, events};
 
 type Generation = HashMap<MapData, Wire<Identity>, Wire<OverflowRecord>>;
 type SumsByComm = PerCpuHashMap<MapData, Wire<Comm>, Wire<CoarseSums>>;
@@ -36,7 +36,7 @@ pub(super) struct Overflow {
 }
 
 impl Overflow {
-    pub(super) fn new(ebpf: &mut Ebpf, entries: u32) -> Result<Self, load::Error> {
+    pub(super) fn new(ebpf: &mut Ebpf, entries: u32) -> Result<Self, BpfError> {
         Ok(Self {
             generations: [take(ebpf, "OVERFLOW_0")?, take(ebpf, "OVERFLOW_1")?],
             active: 0,
@@ -56,13 +56,13 @@ impl Overflow {
     }
 
     /// Exact totals of the node, summed over all CPUs.
-    pub(super) fn node(&self) -> Result<NodeTotals, Error> {
+    pub(super) fn node(&self) -> Result<NodeTotals, BpfError> {
         Ok(events::sum(self.node.get(&0, 0)?.iter().map(|cpu| cpu.0)))
     }
 
     /// Whether a record found the ring full since the last call. If so, exchanges the generations; the caller must then write the
     /// control map.
-    pub(super) fn turn(&mut self) -> Result<bool, Error> {
+    pub(super) fn turn(&mut self) -> Result<bool, BpfError> {
         let node = self.node()?;
         let is_news = node.ring_full != self.node_before.ring_full;
         self.node_before = node;
@@ -75,7 +75,11 @@ impl Overflow {
     }
 
     /// Empties the generation of the hash that was in use before the exchange, and adds its events to `found`.
-    pub(super) fn drain(&mut self, carried: Carried, found: &mut Vec<Timed>) -> Result<(), Error> {
+    pub(super) fn drain(
+        &mut self,
+        carried: Carried,
+        found: &mut Vec<Timed>,
+    ) -> Result<(), BpfError> {
         let old = &mut self.generations[1 - self.active];
         let keys = old.keys().collect::<Result<Vec<_>, _>>()?;
         self.usage.found(keys.len() as u64);
@@ -94,7 +98,7 @@ impl Overflow {
         &mut self,
         carried: Carried,
         sink: &mut impl FnMut(Found),
-    ) -> Result<(), Error> {
+    ) -> Result<(), BpfError> {
         let old = &mut self.sums[1 - self.active];
         let comms = old.keys().collect::<Result<Vec<_>, _>>()?;
         self.sums_usage.found(comms.len() as u64);

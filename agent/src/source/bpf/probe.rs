@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
 
-use super::load::{self, Layouts};
+use super::load::{self, BpfError, Layouts};
 use super::plan::AccountingRequest;
 use super::program::KernelProgram;
 use super::support::{self, Obstacle, Support};
@@ -98,11 +98,8 @@ fn read_btf() -> io::Result<Vec<u8>> {
 
 /// Removes from `layouts` one optional part that the refused program uses: the functions that disable preemption, or helpers
 /// that read memory. Returns the text of a warning that says what changes, or `None` if the program uses no optional part.
-pub(super) fn remove_optional(
-    layouts: &mut Layouts,
-    refused: &load::Error,
-) -> Option<&'static str> {
-    let load::Error::Refused(program, error) = refused else {
+pub(super) fn remove_optional(layouts: &mut Layouts, refused: &BpfError) -> Option<&'static str> {
+    let BpfError::Refused(program, error) = refused else {
         return None;
     };
     if no_preempt::is_refused(error) && layouts.no_preempt.take().is_some() {

@@ -13,7 +13,7 @@ use aya::maps::{Array, MapData, RingBuf};
 
 use super::Found;
 use super::events::{self, Timed};
-use super::load::{Error, Sizes, take};
+use super::load::{BpfError, Sizes, take};
 use super::map_usage::MapUsage;
 use super::overflow::{self, Overflow};
 use super::pieces::Pieces;
@@ -35,7 +35,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(ebpf: &mut Ebpf, sizes: Sizes, carried: Carried) -> Result<Self, Error> {
+    pub(super) fn new(ebpf: &mut Ebpf, sizes: Sizes, carried: Carried) -> Result<Self, BpfError> {
         Ok(Self {
             ring: RecordRing::new(ebpf, sizes.ring_bytes)?,
             control: take(ebpf, "CONTROL")?,
@@ -51,7 +51,7 @@ impl Records {
     }
 
     /// Writes the control map: which generation takes overflow, and when the last pass began.
-    pub(super) fn write_control(&mut self, pass_started_ns: u64) -> Result<(), Error> {
+    pub(super) fn write_control(&mut self, pass_started_ns: u64) -> Result<(), BpfError> {
         let generation = self.overflow.generation();
         self.control.set(
             0,
@@ -65,7 +65,7 @@ impl Records {
     }
 
     /// Hands over all events since the last drain to `sink`, in their order. Returns `true` if records found the ring full.
-    pub(super) fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, Error> {
+    pub(super) fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, BpfError> {
         let now_ns = boottime_ns();
         let is_full = self.overflow.turn();
         let mut found = std::mem::take(&mut self.later);
@@ -105,7 +105,7 @@ impl Records {
     /// Sorts the events of ring and hash by time, because the fork of a child may be in one and that of its parent in the
     /// other. Ring events after the exchange of generations wait for the next drain: the hash that the programs write now may
     /// hold earlier ones.
-    fn merge_overflow(&mut self, found: &mut Vec<Timed>) -> Result<(), Error> {
+    fn merge_overflow(&mut self, found: &mut Vec<Timed>) -> Result<(), BpfError> {
         self.read_ring(found);
         let pass_started_ns = self.control.get(&0, 0)?.0.pass_started_ns;
         let turned_ns = boottime_ns();
@@ -127,7 +127,7 @@ impl Records {
     }
 
     /// Exact totals of the node.
-    pub(super) fn node(&self) -> Result<NodeTotals, Error> {
+    pub(super) fn node(&self) -> Result<NodeTotals, BpfError> {
         self.overflow.node()
     }
 
@@ -145,7 +145,7 @@ impl Records {
         &self,
         unwritten: u64,
         statistics: &mut SourceStatistics,
-    ) -> Result<(), Error> {
+    ) -> Result<(), BpfError> {
         let node = self.node()?;
         statistics.kernel = Some(KernelTotals {
             forks: node.forks,
@@ -175,7 +175,7 @@ struct RecordRing {
 }
 
 impl RecordRing {
-    fn new(ebpf: &mut Ebpf, bytes: u32) -> Result<Self, Error> {
+    fn new(ebpf: &mut Ebpf, bytes: u32) -> Result<Self, BpfError> {
         Ok(Self {
             records: take(ebpf, "RING")?,
             bytes,

@@ -20,7 +20,7 @@ use super::load::take;
 use super::program::KernelProgram;
 use super::slots::{Slots, since};
 use super::wire::Wire;
-use super::{Error, Sizes, Support};
+use super::{BpfError, Sizes, Support};
 use crate::process::{Attribution, Event, Folds, ProcessId};
 use crate::source::RunQueueStatistics;
 
@@ -71,7 +71,7 @@ pub(super) struct RunQueue {
 }
 
 impl RunQueue {
-    pub(super) fn new(ebpf: &mut Ebpf, slots: u32, since_ns: u64) -> Result<Self, Error> {
+    pub(super) fn new(ebpf: &mut Ebpf, slots: u32, since_ns: u64) -> Result<Self, BpfError> {
         let mut run_queue = Self {
             waits: take(ebpf, "RUN_QUEUE")?,
             totals: take(ebpf, "RUN_QUEUE_TOTALS")?,
@@ -113,7 +113,7 @@ impl RunQueue {
         processes: impl Iterator<Item = (ProcessId, Attribution)>,
         comms: impl Iterator<Item = (&'a [u8], Attribution)>,
         folds: &Folds,
-    ) -> Result<(), Error> {
+    ) -> Result<(), BpfError> {
         let waits = &self.waits;
         self.slots.renew(groups, folds, |slot| read(waits, slot))?;
         let before = std::mem::take(&mut self.written);
@@ -147,14 +147,14 @@ impl RunQueue {
     /// Writes the slot of a process. Returns `false` if the map has no entry for it. A process born after the attachment had one,
     /// so it has probably ended. The agent then makes a new entry only at the second pass that finds none: the entry of an ended
     /// process would never be removed.
-    fn write(&mut self, id: ProcessId, slot: u32) -> Result<bool, Error> {
+    fn write(&mut self, id: ProcessId, slot: u32) -> Result<bool, BpfError> {
         let may_make = id.start_ns < self.since_ns || self.absent.contains(&id.tgid);
         let flags = if may_make { ANY } else { EXIST };
         succeeded(self.by_process.insert(id.tgid, slot, flags))
     }
 
     /// Makes the slots invalid that the program stored with each thread.
-    fn advance_generation(&mut self) -> Result<(), Error> {
+    fn advance_generation(&mut self) -> Result<(), BpfError> {
         self.changes = self.changes.checked_add(1).unwrap_or(NonZeroU32::MIN);
         Ok(self.generation.set(0, self.changes.get(), 0)?)
     }
@@ -163,7 +163,7 @@ impl RunQueue {
     fn write_comms<'a>(
         &mut self,
         comms: impl Iterator<Item = (&'a [u8], Attribution)>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), BpfError> {
         let mut before = std::mem::take(&mut self.written_comms);
         for (name, attribution) in comms {
             let (comm, slot) = (comm_of(name), self.slot(attribution));
@@ -183,7 +183,7 @@ impl RunQueue {
     }
 
     /// Reads what the program counted.
-    pub(super) fn statistics(&self) -> Result<RunQueueStatistics, Error> {
+    pub(super) fn statistics(&self) -> Result<RunQueueStatistics, BpfError> {
         let totals: RunQueueTotals = sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0));
         let mut by_group: HashMap<u64, RunQueueWaits> =
             self.slots.inherited().into_iter().collect();
@@ -204,12 +204,12 @@ impl RunQueue {
 fn read(
     waits: &PerCpuArray<MapData, Wire<RunQueueWaits>>,
     slot: u32,
-) -> Result<RunQueueWaits, Error> {
+) -> Result<RunQueueWaits, BpfError> {
     Ok(sum(waits.get(&slot, 0)?.iter().map(|cpu| cpu.0)))
 }
 
 /// Whether the operation on a map succeeded. A missing entry and a full map are expected (`false`); other errors are returned.
-fn succeeded(result: Result<(), MapError>) -> Result<bool, Error> {
+fn succeeded(result: Result<(), MapError>) -> Result<bool, BpfError> {
     let is_expected = |error: &std::io::Error| {
         matches!(
             error.raw_os_error(),

@@ -13,7 +13,7 @@ use super::load::take;
 use super::map_usage::MapUsage;
 use super::snapshot::process_id;
 use super::wire::Wire;
-use super::{Error, Plan, events};
+use super::{BpfError, Plan, events};
 use crate::host::monotonic_ns;
 use crate::process::{ProcessId, Sample, State};
 
@@ -47,7 +47,7 @@ enum Times {
 }
 
 impl Times {
-    fn read(&self) -> Result<ById, Error> {
+    fn read(&self) -> Result<ById, BpfError> {
         let mut by_id = ById::new();
         match self {
             Self::ById(map) => {
@@ -77,7 +77,7 @@ pub(super) struct Switch {
 }
 
 impl Switch {
-    pub(super) fn new(ebpf: &mut Ebpf, plan: Plan) -> Result<Self, Error> {
+    pub(super) fn new(ebpf: &mut Ebpf, plan: Plan) -> Result<Self, BpfError> {
         let times = if plan.is_traced() {
             Times::Traced(take(ebpf, "TRACED")?)
         } else {
@@ -92,20 +92,20 @@ impl Switch {
     }
 
     /// Number of switches (on classic tracepoints, births) whose process found the map full.
-    pub(super) fn full(&self) -> Result<u64, Error> {
+    pub(super) fn full(&self) -> Result<u64, BpfError> {
         Ok(self.sums()?.full)
     }
 
     /// Upper bound of the on-CPU time of runs whose beginning the programs missed.
-    pub(super) fn unseen_ns(&self) -> Result<u64, Error> {
+    pub(super) fn unseen_ns(&self) -> Result<u64, BpfError> {
         Ok(self.sums()?.unseen_ns)
     }
 
-    fn sums(&self) -> Result<SwitchTotals, Error> {
+    fn sums(&self) -> Result<SwitchTotals, BpfError> {
         Ok(events::sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0)))
     }
 
-    pub(super) fn read(&mut self) -> Result<RunTimes, Error> {
+    pub(super) fn read(&mut self) -> Result<RunTimes, BpfError> {
         let full = self.full()?;
         let was_full = full != std::mem::replace(&mut self.full_before, full);
         let cpus_before = self.cpus()?;
@@ -132,7 +132,7 @@ impl Switch {
 
     /// Adds a process that the programs do not know to the map `TRACED`. `false` if the map is full, the process is in it
     /// already, or this plan has another map.
-    pub(super) fn adopt(&mut self, sample: &Sample) -> Result<bool, Error> {
+    pub(super) fn adopt(&mut self, sample: &Sample) -> Result<bool, BpfError> {
         let Times::Traced(map) = &mut self.times else {
             return Ok(false);
         };
@@ -157,12 +157,12 @@ impl Switch {
         Ok(map.insert(sample.id.tgid, Wire(entry), BPF_NOEXIST).is_ok())
     }
 
-    fn cpus(&self) -> Result<Vec<SwitchTotals>, Error> {
+    fn cpus(&self) -> Result<Vec<SwitchTotals>, BpfError> {
         Ok(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0).collect())
     }
 
     /// Removes processes that are gone from the map.
-    pub(super) fn forget(&mut self, gone: impl Iterator<Item = ProcessId>) -> Result<(), Error> {
+    pub(super) fn forget(&mut self, gone: impl Iterator<Item = ProcessId>) -> Result<(), BpfError> {
         for id in gone {
             let key = Identity {
                 start_ns: id.start_ns,

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::error::{Error, Failures};
+use super::error::{Failures, ProcfsError};
 use super::file_reader::FileReader;
 use super::owners::Owners;
 use super::patient::Patient;
@@ -53,7 +53,7 @@ impl ProcAccess {
         dir: BorrowedFd<'_>,
         (file, cap): (&'static CStr, usize),
         parse: impl FnOnce(&[u8]) -> Option<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ProcfsError> {
         let bytes = self.patient.read(&mut self.owners, tgid, dir, (file, cap));
         self.files
             .judge(tgid, file, bytes.map(|bytes| parse(&bytes)))
@@ -65,7 +65,7 @@ impl ProcAccess {
         tgid: u32,
         dir: BorrowedFd<'_>,
         name: &'static CStr,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<Vec<u8>, ProcfsError> {
         match self.patient.read_link(&mut self.owners, tgid, dir, name) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             target => target.map_err(|source| self.files.failure(tgid, name, source)),

@@ -6,7 +6,7 @@
 use std::os::fd::AsFd;
 
 use super::access::ProcAccess;
-use super::error::Error;
+use super::error::ProcfsError;
 use super::patient::Patient;
 use super::{cmdline, stat, status};
 use crate::process::{Arguments, ProcessId};
@@ -34,7 +34,7 @@ impl Appearance {
         users: &mut UserNames,
         id: ProcessId,
         wants_argv: bool,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ProcfsError> {
         let tgid = id.tgid;
         let dir = access.files.open(tgid)?;
         let dir = dir.as_fd();
@@ -42,7 +42,7 @@ impl Appearance {
         let parsed = bytes.map(|bytes| stat::parse_stat_and_comm(&bytes));
         let (found, comm) = access.files.judge(tgid, stat::FILE.0, parsed)?;
         if found.start_ticks != id.start_ns / access.files.host().tick_ns {
-            return Err(Error::Gone { tgid });
+            return Err(ProcfsError::Gone { tgid });
         }
         let status = access
             .files

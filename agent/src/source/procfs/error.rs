@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// The reason for which a fact of a process could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ProcfsError {
     /// The process or thread ended, or its number belongs to another one now. This is normal and not counted.
     #[error("process {tgid} is gone")]
     Gone {
@@ -50,7 +50,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl ProcfsError {
     /// Whether the process does not exist any more.
     pub const fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. })
@@ -98,7 +98,7 @@ impl Failures {
     }
 
     /// Counts a failed read without which the process cannot be shown.
-    pub(super) fn count_hard<T>(&mut self, result: &Result<T, Error>) {
+    pub(super) fn count_hard<T>(&mut self, result: &Result<T, ProcfsError>) {
         if let Err(error) = result
             && !error.is_gone()
         {
@@ -113,13 +113,17 @@ impl Failures {
     }
 
     /// Passes on the result of a read without which the process cannot be shown, and counts it if it failed.
-    pub(super) fn hard<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn hard<T>(&mut self, result: Result<T, ProcfsError>) -> Result<T, ProcfsError> {
         self.count_hard(&result);
         result
     }
 
     /// Passes on the result of a read of one fact that may be absent, and counts it if it failed.
-    pub(super) fn soft<T>(&mut self, tgid: u32, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn soft<T>(
+        &mut self,
+        tgid: u32,
+        result: Result<T, ProcfsError>,
+    ) -> Result<T, ProcfsError> {
         if let Err(error) = &result
             && !error.is_gone()
         {

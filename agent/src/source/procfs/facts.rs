@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::access::ProcAccess;
 use super::cgroup::{self, NodeContainer};
-use super::error::Error;
+use super::error::ProcfsError;
 use super::{cmdline, stat, status};
 use crate::host::Host;
 use crate::process::{Arguments, Facts, Parent, ProcessId, container_path_within};
@@ -60,7 +60,7 @@ impl FactReader {
         tgid: u32,
         start_ns: Option<u64>,
         argv_bytes: usize,
-    ) -> Result<Facts, Error> {
+    ) -> Result<Facts, ProcfsError> {
         let tick_ns = access.files.host().tick_ns;
         let dir = access.files.open(tgid)?;
         let dir = dir.as_fd();
@@ -69,7 +69,7 @@ impl FactReader {
         };
         let (before, comm) = read(access)?;
         if start_ns.is_some_and(|start_ns| start_ns / tick_ns != before.start_ticks) {
-            return Err(Error::Gone { tgid });
+            return Err(ProcfsError::Gone { tgid });
         }
         let mut facts = Facts {
             tgid,
@@ -82,7 +82,7 @@ impl FactReader {
             self.read_other_files(access, dir, argv_bytes, &mut facts)?;
             let (after, comm) = read(access)?;
             if after.start_ticks != before.start_ticks {
-                return Err(Error::Gone { tgid });
+                return Err(ProcfsError::Gone { tgid });
             }
             if comm == facts.comm {
                 break;
@@ -98,7 +98,7 @@ impl FactReader {
         dir: BorrowedFd<'_>,
         argv_bytes: usize,
         facts: &mut Facts,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ProcfsError> {
         let tgid = facts.tgid;
         facts.argv = access.read_patiently(tgid, dir, cmdline::file(argv_bytes), |bytes| {
             Some(Arguments::of_beginning(bytes, argv_bytes))
@@ -160,10 +160,10 @@ impl FactReader {
 }
 
 /// Whether facts are missing. A kernel without control groups has no `cgroup`, and then nothing is missing.
-fn is_failure(error: &Error) -> bool {
+fn is_failure(error: &ProcfsError) -> bool {
     match error {
-        Error::Gone { .. } => false,
-        Error::Io { source, .. } => source.kind() != std::io::ErrorKind::NotFound,
+        ProcfsError::Gone { .. } => false,
+        ProcfsError::Io { source, .. } => source.kind() != std::io::ErrorKind::NotFound,
         _ => true,
     }
 }

@@ -1,7 +1,7 @@
 //! Opens directories of processes below the procfs root, and reads and parses files in them.
 //!
-//! In come ids of processes and threads, and names of files. Out go parsed values, or an [`Error`] that says whether the process
-//! is gone. Nothing here counts failures, and a read that blocks blocks the calling thread.
+//! In come ids of processes and threads, and names of files. Out go parsed values, or a [`ProcfsError`] that says whether the
+//! process is gone. Nothing here counts failures, and a read that blocks blocks the calling thread.
 
 use std::ffi::CStr;
 use std::io;
@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::directory::Lister;
-use super::error::{Error, text};
+use super::error::{ProcfsError, text};
 use super::file::{self, Buffer, FileName};
 use crate::host::Host;
 
@@ -56,7 +56,7 @@ impl FileReader {
         self.root = root;
     }
 
-    fn need_root(&mut self) -> Result<(), Error> {
+    fn need_root(&mut self) -> Result<(), ProcfsError> {
         match self.root {
             Some(_) => Ok(()),
             None => self.open_root(),
@@ -64,22 +64,22 @@ impl FileReader {
     }
 
     /// Opens the procfs root anew, because another file system may have been mounted there.
-    pub(super) fn open_root(&mut self) -> Result<(), Error> {
+    pub(super) fn open_root(&mut self) -> Result<(), ProcfsError> {
         self.root = None;
         let root = file::open_root(&self.host.procfs);
         self.root = Some(Arc::new(root.map_err(|source| self.no_root(source))?));
         Ok(())
     }
 
-    fn no_root(&self, source: io::Error) -> Error {
-        Error::Root {
+    fn no_root(&self, source: io::Error) -> ProcfsError {
+        ProcfsError::Root {
             path: self.host.procfs.clone(),
             source,
         }
     }
 
     /// Process ids in the procfs root, which is opened anew.
-    pub(super) fn list(&mut self) -> Result<Vec<u32>, Error> {
+    pub(super) fn list(&mut self) -> Result<Vec<u32>, ProcfsError> {
         self.open_root()?;
         let mut tgids = Vec::new();
         if let Some(root) = &self.root {
@@ -103,10 +103,10 @@ impl FileReader {
     }
 
     /// Opens the directory of a process. Files opened in it belong to that process, never to a later one with the same number.
-    pub(super) fn open(&mut self, tgid: u32) -> Result<OwnedFd, Error> {
+    pub(super) fn open(&mut self, tgid: u32) -> Result<OwnedFd, ProcfsError> {
         self.need_root()?;
         let Some(root) = &self.root else {
-            return Err(Error::Gone { tgid });
+            return Err(ProcfsError::Gone { tgid });
         };
         file::open_at(root.as_fd(), self.name.of(tgid, ""), DIRECTORY)
             .map_err(|source| self.failure(tgid, c"directory", source))
@@ -119,7 +119,7 @@ impl FileReader {
         dir: BorrowedFd<'_>,
         (file, cap): (&'static CStr, usize),
         parse: impl FnOnce(&[u8]) -> Option<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ProcfsError> {
         let parsed = self.buffer.read(dir, file, cap).map(parse);
         self.judge(tgid, file, parsed)
     }
@@ -130,9 +130,9 @@ impl FileReader {
         tgid: u32,
         (file, cap): (&'static CStr, usize),
         parse: impl FnOnce(&[u8]) -> Option<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ProcfsError> {
         let Some(root) = &self.root else {
-            return Err(Error::Gone { tgid });
+            return Err(ProcfsError::Gone { tgid });
         };
         let name = self.name.of(tgid, text(file));
         let parsed = self.buffer.read(root.as_fd(), name, cap).map(parse);
@@ -145,7 +145,7 @@ impl FileReader {
         tgid: u32,
         dir: BorrowedFd<'_>,
         is_size: bool,
-    ) -> Result<u64, Error> {
+    ) -> Result<u64, ProcfsError> {
         let count = if is_size {
             file::size_at(dir, c"fd")
         } else {
@@ -155,7 +155,11 @@ impl FileReader {
     }
 
     /// Opens the directory of the threads of a process.
-    pub(super) fn open_task(&mut self, tgid: u32, dir: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    pub(super) fn open_task(
+        &mut self,
+        tgid: u32,
+        dir: BorrowedFd<'_>,
+    ) -> Result<OwnedFd, ProcfsError> {
         file::open_at(dir, c"task", DIRECTORY).map_err(|source| self.failure(tgid, c"task", source))
     }
 
@@ -164,7 +168,7 @@ impl FileReader {
         &mut self,
         tgid: u32,
         dir: BorrowedFd<'_>,
-    ) -> Result<(OwnedFd, Vec<u32>), Error> {
+    ) -> Result<(OwnedFd, Vec<u32>), ProcfsError> {
         let mut tids = Vec::new();
         let task = file::open_at(dir, c"task", LISTED)
             .and_then(|task| self.lister.read_ids(task.as_fd(), &mut tids).map(|()| task));
@@ -177,10 +181,12 @@ impl FileReader {
         &mut self,
         (tgid, tid): (u32, u32),
         task: BorrowedFd<'_>,
-    ) -> Result<OwnedFd, Error> {
+    ) -> Result<OwnedFd, ProcfsError> {
         match file::open_at(task, self.name.of(tid, ""), DIRECTORY) {
             // The end of a thread is as normal as that of a process and does not count as an error.
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Err(Error::Gone { tgid }),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                Err(ProcfsError::Gone { tgid })
+            }
             opened => opened.map_err(|source| self.failure(tgid, c"task", source)),
         }
     }
@@ -192,13 +198,13 @@ impl FileReader {
         task: BorrowedFd<'_>,
         (file, cap): (&'static CStr, usize),
         parse: impl FnOnce(&[u8]) -> Option<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ProcfsError> {
         let name = self.name.of(tid, text(file));
         let parsed = self.buffer.read(task, name, cap).map(parse);
         let is_missing = |error: &io::Error| error.raw_os_error() == Some(libc::ENOENT);
         // The end of a thread is as normal as that of a process and does not count as an error.
         if parsed.as_ref().is_err_and(is_missing) && !self.has_thread(task, tid) {
-            return Err(Error::Gone { tgid });
+            return Err(ProcfsError::Gone { tgid });
         }
         self.judge(tgid, file, parsed)
     }
@@ -214,10 +220,10 @@ impl FileReader {
         tgid: u32,
         file: &'static CStr,
         parsed: io::Result<Option<T>>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ProcfsError> {
         match parsed {
             Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(Error::Malformed {
+            Ok(None) => Err(ProcfsError::Malformed {
                 tgid,
                 file: text(file),
             }),
@@ -226,13 +232,18 @@ impl FileReader {
     }
 
     /// Why `file` of a process could not be read.
-    pub(super) fn failure(&mut self, tgid: u32, file: &'static CStr, source: io::Error) -> Error {
+    pub(super) fn failure(
+        &mut self,
+        tgid: u32,
+        file: &'static CStr,
+        source: io::Error,
+    ) -> ProcfsError {
         let file = text(file);
         match source.raw_os_error() {
-            Some(libc::ESRCH) => Error::Gone { tgid },
-            Some(libc::ENOENT) if !self.exists(tgid) => Error::Gone { tgid },
-            Some(libc::EACCES | libc::EPERM) => Error::Denied { tgid, file },
-            _ => Error::Io { tgid, file, source },
+            Some(libc::ESRCH) => ProcfsError::Gone { tgid },
+            Some(libc::ENOENT) if !self.exists(tgid) => ProcfsError::Gone { tgid },
+            Some(libc::EACCES | libc::EPERM) => ProcfsError::Denied { tgid, file },
+            _ => ProcfsError::Io { tgid, file, source },
         }
     }
 

@@ -53,7 +53,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use access::ProcAccess;
 pub use appearance::Appearance;
 pub(super) use cgroup::parse_cgroup;
-pub use error::{Error, ErrorCounts};
+pub use error::{ErrorCounts, ProcfsError};
 use facts::FactReader;
 pub use node::{Away, NodeReading};
 use pass::PassReader;
@@ -176,8 +176,8 @@ impl Procfs {
     /// rounded down to the clock tick, so a process that was born within the tick before `started_ns` looks older.
     ///
     /// # Errors
-    /// [`Error::Root`] if the procfs root cannot be listed; then there is no pass, and the next call tries again.
-    pub fn pass(&mut self) -> Result<Pass, Error> {
+    /// [`ProcfsError::Root`] if the procfs root cannot be listed; then there is no pass, and the next call tries again.
+    pub fn pass(&mut self) -> Result<Pass, ProcfsError> {
         self.pass_with(|_| None)
     }
 
@@ -186,7 +186,10 @@ impl Procfs {
     ///
     /// # Errors
     /// As [`Procfs::pass`].
-    pub fn pass_with(&mut self, in_no_group: impl Fn(u32) -> Option<u64>) -> Result<Pass, Error> {
+    pub fn pass_with(
+        &mut self,
+        in_no_group: impl Fn(u32) -> Option<u64>,
+    ) -> Result<Pass, ProcfsError> {
         self.begin_pass();
         self.passes.pass(&mut self.access, in_no_group)
     }
@@ -205,8 +208,8 @@ impl Procfs {
     /// Process ids in the procfs root, which is opened anew.
     ///
     /// # Errors
-    /// [`Error::Root`] if it cannot be listed.
-    pub fn list(&mut self) -> Result<Vec<u32>, Error> {
+    /// [`ProcfsError::Root`] if it cannot be listed.
+    pub fn list(&mut self) -> Result<Vec<u32>, ProcfsError> {
         self.access.files.list()
     }
 
@@ -219,9 +222,9 @@ impl Procfs {
     /// as a changed comm; the files are then read once more.
     ///
     /// # Errors
-    /// [`Error::Gone`] if the process ended or another one has its number, before or after the reading; any other error if
+    /// [`ProcfsError::Gone`] if the process ended or another one has its number, before or after the reading; any other error if
     /// `stat`, `cmdline` or `status` cannot be read, which counts as a read error.
-    pub fn facts(&mut self, tgid: u32, start_ns: Option<u64>) -> Result<Facts, Error> {
+    pub fn facts(&mut self, tgid: u32, start_ns: Option<u64>) -> Result<Facts, ProcfsError> {
         self.facts_within(tgid, start_ns, Arguments::MAX_BYTES)
     }
 
@@ -234,7 +237,7 @@ impl Procfs {
         tgid: u32,
         start_ns: Option<u64>,
         argv_bytes: usize,
-    ) -> Result<Facts, Error> {
+    ) -> Result<Facts, ProcfsError> {
         let access = &mut self.access;
         let facts = self.facts.read(access, tgid, start_ns, argv_bytes);
         access.failures.hard(facts)
@@ -257,8 +260,12 @@ impl Procfs {
     /// slow file and a little.
     ///
     /// # Errors
-    /// [`Error::Gone`] if the process ended or another one has its number; any other error if `stat` cannot be read.
-    pub fn appearance(&mut self, id: ProcessId, wants_argv: bool) -> Result<Appearance, Error> {
+    /// [`ProcfsError::Gone`] if the process ended or another one has its number; any other error if `stat` cannot be read.
+    pub fn appearance(
+        &mut self,
+        id: ProcessId,
+        wants_argv: bool,
+    ) -> Result<Appearance, ProcfsError> {
         let (access, users) = (&mut self.access, &mut self.facts.users);
         Appearance::read(access, &mut self.viewers, users, id, wants_argv)
     }
@@ -267,12 +274,12 @@ impl Procfs {
     ///
     /// # Errors
     /// The process is gone, or `stat` cannot be read, which counts as a read error.
-    pub fn stat(&mut self, tgid: u32) -> Result<Stat, Error> {
+    pub fn stat(&mut self, tgid: u32) -> Result<Stat, ProcfsError> {
         let stat = self.read_stat(tgid);
         self.access.failures.hard(stat)
     }
 
-    fn read_stat(&mut self, tgid: u32) -> Result<Stat, Error> {
+    fn read_stat(&mut self, tgid: u32) -> Result<Stat, ProcfsError> {
         let dir = self.access.files.open(tgid)?;
         self.access
             .read_patiently(tgid, dir.as_fd(), stat::FILE, stat::parse_stat)
@@ -282,7 +289,7 @@ impl Procfs {
     ///
     /// # Errors
     /// The process is gone, or `stat` cannot be read.
-    pub fn start_ns(&mut self, tgid: u32) -> Result<u64, Error> {
+    pub fn start_ns(&mut self, tgid: u32) -> Result<u64, ProcfsError> {
         let stat = self.read_stat(tgid)?;
         Ok(stat.start_ticks.saturating_mul(self.host().tick_ns))
     }
@@ -291,7 +298,7 @@ impl Procfs {
     ///
     /// # Errors
     /// The process or thread is gone, or its `stat` cannot be read.
-    pub fn thread_stat(&mut self, tgid: u32, tid: u32) -> Result<Stat, Error> {
+    pub fn thread_stat(&mut self, tgid: u32, tid: u32) -> Result<Stat, ProcfsError> {
         let files = &mut self.access.files;
         let dir = files.open(tgid)?;
         let task = files.open_task(tgid, dir.as_fd())?;
@@ -302,12 +309,12 @@ impl Procfs {
     ///
     /// # Errors
     /// The process is gone, or `stat` or `status` cannot be read, which counts as a read error.
-    pub fn memory(&mut self, tgid: u32) -> Result<Memory, Error> {
+    pub fn memory(&mut self, tgid: u32) -> Result<Memory, ProcfsError> {
         let memory = self.read_memory(tgid);
         self.access.failures.hard(memory)
     }
 
-    fn read_memory(&mut self, tgid: u32) -> Result<Memory, Error> {
+    fn read_memory(&mut self, tgid: u32) -> Result<Memory, ProcfsError> {
         let access = &mut self.access;
         let dir = access.files.open(tgid)?;
         let dir = dir.as_fd();
@@ -322,7 +329,7 @@ impl Procfs {
     ///
     /// # Errors
     /// The process is gone, or `fd` cannot be read, which counts as a partial error.
-    pub fn open_files(&mut self, tgid: u32) -> Result<u64, Error> {
+    pub fn open_files(&mut self, tgid: u32) -> Result<u64, ProcfsError> {
         let files = &mut self.access.files;
         let count = files
             .open(tgid)
@@ -336,12 +343,12 @@ impl Procfs {
     ///
     /// # Errors
     /// The process or thread is gone, or `wchan` cannot be read, which counts as a partial error of the process.
-    pub fn wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, Error> {
+    pub fn wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, ProcfsError> {
         let found = self.read_wchan(tgid, tid);
         self.access.failures.soft(tgid, found)
     }
 
-    fn read_wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, Error> {
+    fn read_wchan(&mut self, tgid: u32, tid: u32) -> Result<Option<String>, ProcfsError> {
         let files = &mut self.access.files;
         let dir = files.open(tgid)?;
         if tid == tgid {
@@ -358,16 +365,20 @@ impl Procfs {
         (tgid, tid): (u32, u32),
         task: BorrowedFd<'_>,
         thread: BorrowedFd<'_>,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<String>, ProcfsError> {
         let found = self.read_wchan_in(tgid, thread);
         // The thread may have ended since its directory was opened.
         if found.is_err() && !self.access.files.has_thread(task, tid) {
-            return Err(Error::Gone { tgid });
+            return Err(ProcfsError::Gone { tgid });
         }
         found
     }
 
-    fn read_wchan_in(&mut self, tgid: u32, dir: BorrowedFd<'_>) -> Result<Option<String>, Error> {
+    fn read_wchan_in(
+        &mut self,
+        tgid: u32,
+        dir: BorrowedFd<'_>,
+    ) -> Result<Option<String>, ProcfsError> {
         self.access.read_patiently(tgid, dir, wchan::FILE, |bytes| {
             Some(wchan::parse_wchan(bytes))
         })
@@ -390,7 +401,7 @@ impl Procfs {
     ///
     /// # Errors
     /// The process is gone, has no memory, or its files cannot be read (of another user's process, without privilege).
-    pub fn proportional(&mut self, id: ProcessId) -> Result<Proportional, Error> {
+    pub fn proportional(&mut self, id: ProcessId) -> Result<Proportional, ProcfsError> {
         smaps::read(&mut self.access.files, id)
     }
 

@@ -4,7 +4,7 @@
 //! of `relay`.
 
 use super::access::ProcAccess;
-use super::error::Error;
+use super::error::ProcfsError;
 use super::relay::Relay;
 use super::sampler::{Extent, Sampled};
 use crate::process::Pass;
@@ -26,7 +26,7 @@ impl PassReader {
         &mut self,
         access: &mut ProcAccess,
         in_no_group: impl Fn(u32) -> Option<u64>,
-    ) -> Result<Pass, Error> {
+    ) -> Result<Pass, ProcfsError> {
         let started_ns = access.files.host().now_ns();
         let listed = access.files.list();
         let tgids = listed.inspect_err(|_| access.failures.count_failed_pass())?;
@@ -52,7 +52,7 @@ impl PassReader {
             match one.sample {
                 Ok(sample) if one.is_brief => pass.in_no_group.push(sample),
                 Ok(sample) => pass.processes.push(sample),
-                Err(Error::Gone { .. }) => {}
+                Err(ProcfsError::Gone { .. }) => {}
                 Err(_) => pass.unread.push(one.tgid),
             }
             pass.threads.extend(one.threads);

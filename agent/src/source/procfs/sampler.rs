@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::error::{Error, text};
+use super::error::{ProcfsError, text};
 use super::file_reader::FileReader;
 use super::stat::{self, Stat};
 use super::status::{self, TaskStatus};
@@ -37,7 +37,7 @@ pub struct Sampled {
     /// Process id that was asked for.
     pub tgid: u32,
     /// Its totals; an error if the process is gone, or if `stat`, `status` or `limits` cannot be read.
-    pub sample: Result<Sample, Error>,
+    pub sample: Result<Sample, ProcfsError>,
     /// Its threads, as [`crate::process::Pass::threads`] has them.
     pub threads: Vec<ThreadSample>,
     /// Whether only `stat` was to be read.
@@ -113,7 +113,7 @@ impl Sampler {
     }
 
     /// Reads only `stat` of a process, so that one file is opened.
-    fn read_stat(&mut self, tgid: u32) -> Result<Sample, Error> {
+    fn read_stat(&mut self, tgid: u32) -> Result<Sample, ProcfsError> {
         let stat = self.files.read_alone(tgid, stat::FILE, stat::parse_stat)?;
         self.progress.is_marked.store(true, Relaxed);
         let Host {
@@ -135,7 +135,7 @@ impl Sampler {
         tgid: u32,
         with_io: bool,
         threads: &mut Vec<ThreadSample>,
-    ) -> Result<Sample, Error> {
+    ) -> Result<Sample, ProcfsError> {
         let dir = self.files.open(tgid)?;
         let dir = dir.as_fd();
         let stat = self.files.read(tgid, dir, stat::FILE, stat::parse_stat)?;
@@ -192,7 +192,7 @@ impl Sampler {
         dir: BorrowedFd<'_>,
         with_io: bool,
         threads: &mut Vec<ThreadSample>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ProcfsError> {
         let (task, tids) = self.files.list_threads(tgid, dir)?;
         if tids.len() <= 1 {
             return Ok(());
@@ -212,7 +212,7 @@ impl Sampler {
         ids: (u32, u32),
         task: BorrowedFd<'_>,
         with_io: bool,
-    ) -> Result<ThreadSample, Error> {
+    ) -> Result<ThreadSample, ProcfsError> {
         self.progress.step();
         let files = &mut self.files;
         let (stat, name) = files.read_of_thread(ids, task, stat::FILE, |file| {
@@ -239,7 +239,10 @@ impl Sampler {
     }
 
     /// Notes a failed read that leaves one fact absent. The end of a process or thread stays an error.
-    fn absent_unless_gone<T>(&mut self, result: Result<T, Error>) -> Result<Option<T>, Error> {
+    fn absent_unless_gone<T>(
+        &mut self,
+        result: Result<T, ProcfsError>,
+    ) -> Result<Option<T>, ProcfsError> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.is_gone() => Err(error),
@@ -286,8 +289,8 @@ pub(super) fn memory(stat: &Stat, status: &TaskStatus, page_size: u64) -> Memory
 }
 
 /// The error for a file that is not read while a reader waits for it.
-fn unanswered(tgid: u32) -> Error {
-    Error::Io {
+fn unanswered(tgid: u32) -> ProcfsError {
+    ProcfsError::Io {
         tgid,
         file: text(io::FILE.0),
         source: std::io::ErrorKind::TimedOut.into(),

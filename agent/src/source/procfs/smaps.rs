@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::decimal::{parse_decimal, words};
-use super::error::Error;
+use super::error::ProcfsError;
 use super::file_reader::FileReader;
 use super::{file, stat};
 use crate::process::{ProcessId, Proportional};
@@ -24,7 +24,7 @@ const FULL: &CStr = c"smaps";
 const LIMIT: u64 = 64 << 20;
 
 /// The share of the process `id` in the memory that it maps.
-pub(super) fn read(files: &mut FileReader, id: ProcessId) -> Result<Proportional, Error> {
+pub(super) fn read(files: &mut FileReader, id: ProcessId) -> Result<Proportional, ProcfsError> {
     // Opened for each reading, because this reader lives long and reads rarely.
     files.open_root()?;
     let tgid = id.tgid;
@@ -32,7 +32,7 @@ pub(super) fn read(files: &mut FileReader, id: ProcessId) -> Result<Proportional
     let dir = dir.as_fd();
     let stat = files.read(tgid, dir, stat::FILE, stat::parse_stat)?;
     if stat.start_ticks != id.start_ns / files.host().tick_ns {
-        return Err(Error::Gone { tgid });
+        return Err(ProcfsError::Gone { tgid });
     }
     match read_sum(dir, ROLLUP) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
