@@ -1,5 +1,8 @@
 //! The path of a record: to the ring; if the ring is full, to the overflow hash by identity; if that is full too, to the sums
-//! by comm. Every record that takes a later step, or is lost, is counted in [`NodeTotals`].
+//! by comm. If earlier records of a process are in the hash, its further records go there without trying the ring.
+//!
+//! [`NodeTotals`] counts each record that finds the ring full, goes to a sum or is lost. It does not count records that go to
+//! the hash without trying the ring; user space counts the entries that it finds there.
 //!
 //! In: records that the other files have built. Out: entries of the maps. What a record contributes to an overflow entry or a
 //! sum is left to the file of its hook.

@@ -68,7 +68,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
         },
     };
     runqueue::exec(task, record.old_tid, &record.head.comm);
-    tell_arguments(task, scratch);
+    send_arguments(task, scratch);
     let wake_from = wake_from(&scratch.record);
     send(context, scratch, wake_from)
 }
@@ -178,7 +178,7 @@ fn wanted(all: u64) -> u64 {
 /// Reads the arguments. Sends every piece but the first, leaves the first one in the scratch buffer, and sets [`ARGV_CUT`] if
 /// the pieces are not the whole argument vector.
 #[inline(always)]
-fn tell_arguments(task: Task, scratch: &mut ExecScratch) {
+fn send_arguments(task: Task, scratch: &mut ExecScratch) {
     if !reads_arguments() {
         scratch.record.head.flags |= ARGV_CUT;
         return;
@@ -187,9 +187,10 @@ fn tell_arguments(task: Task, scratch: &mut ExecScratch) {
     let (start, end) = mm.arguments();
     let all = end.saturating_sub(start);
     let wanted = wanted(all);
-    let mut told = wanted;
+    let mut sent = wanted;
     if wanted > ARGV_BYTES as u64 {
         let old_tid = scratch.record.old_tid;
+        // A record of this kind has the number of the piece in `old_tid` (see `ExecRecord`).
         scratch.record.kind = kind::ARGUMENTS;
         for piece in 1..ARGV_PIECES as u64 {
             let at = piece * ARGV_BYTES as u64;
@@ -200,11 +201,11 @@ fn tell_arguments(task: Task, scratch: &mut ExecScratch) {
             let len = read_piece(scratch, start + at, wanted - at);
             scratch.record.head.argv_len = len as u32;
             if len == 0 || !piece_to_ring(scratch, len, wake_bytes() / LONG_WAKES) {
-                told = at;
+                sent = at;
                 break;
             }
             if len < ARGV_BYTES as u64 {
-                told = at + len;
+                sent = at + len;
                 break;
             }
         }
@@ -213,10 +214,10 @@ fn tell_arguments(task: Task, scratch: &mut ExecScratch) {
     }
     let first = read_piece(scratch, start, wanted);
     if first < ARGV_BYTES as u64 {
-        told = first;
+        sent = first;
     }
-    scratch.record.head.argv_len = told as u32;
-    if told < all {
+    scratch.record.head.argv_len = sent as u32;
+    if sent < all {
         scratch.record.head.flags |= ARGV_CUT;
     }
 }

@@ -6,6 +6,13 @@
 //! leader in a map when the kernel releases another thread of the process, and removes the mark when it sees the leader. If
 //! the mark still exists when the kernel frees the leader, the program at `sched_process_free` reports the end.
 //!
+//! Two flags belong to such a leader:
+//!
+//! * [`RELEASE_PROJECTED`]: sent when the kernel releases the last other thread. The totals are final, but the leader may still
+//!   be a zombie that passes show, so user space keeps the process.
+//! * [`RELEASE_REPEATED`]: sent at the leader's free, if a projected record has carried the totals. The process is gone. These
+//!   totals must not be added to a sum by comm, because they would count twice.
+//!
 //! Out: a [`ReleaseRecord`], and the counts of ended processes in `NodeTotals`.
 
 use agent_common::{

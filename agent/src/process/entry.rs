@@ -215,7 +215,7 @@ impl Entry {
         }
         let counters = at_exit.counters;
         self.phase = Phase::Running;
-        self.trust_records(is_young);
+        self.trust_if_young(is_young);
         Some(self.credit(&counters, ledger))
     }
 
@@ -244,7 +244,7 @@ impl Entry {
         is_young: bool,
         ledger: &mut impl Ledger,
     ) -> u64 {
-        self.trust_records(is_young);
+        self.trust_if_young(is_young);
         self.membership.leave(ledger);
         // A fork that never called exec gets the group of its image.
         let is_fork_only = self.counted.fork && self.origin == ImageOrigin::Forked;
@@ -258,7 +258,7 @@ impl Entry {
     }
 
     /// A kernel record brings totals: if the process was born after the agent began to watch, all of them count.
-    pub(super) fn trust_records(&mut self, is_young: bool) {
+    pub(super) fn trust_if_young(&mut self, is_young: bool) {
         if is_young {
             self.booked.trust_records();
         }
@@ -314,7 +314,8 @@ impl Entry {
             } = split;
             match account {
                 Some(account) => {
-                    // Otherwise no pass has found changed ids, and the launch belongs to the next image.
+                    // `Launch::Unless` at this point: no pass has found changed ids, so the next image gets the launch, with
+                    // its own share.
                     if launch == Launch::Left {
                         let delta = self.booked.raise(&counters);
                         book(ledger, account, delta.into());

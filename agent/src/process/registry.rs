@@ -81,6 +81,7 @@ impl ProcessRegistry {
         }
         let membership = match inherited {
             Some(account) => {
+                // Twice: the child uses it as its own account and as the one it was born into.
                 ledger.take(Booking::Shared(account));
                 ledger.take(Booking::Shared(account));
                 Membership::inherited(account)
@@ -144,7 +145,7 @@ impl ProcessRegistry {
         let Some(entry) = self.processes.entry_mut(id) else {
             return;
         };
-        entry.trust_records(is_young);
+        entry.trust_if_young(is_young);
         let account = ledger.open(entry.membership.birth.or(parent));
         let argument_bytes = facts.argv.bytes();
         let incomplete = facts.incomplete.then(|| IncompleteExec {

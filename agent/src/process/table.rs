@@ -14,7 +14,8 @@
 //!
 //! Bookings are differences of absolute totals, so duplicated, lost and reordered records do no harm. What a process used
 //! before the agent started is not booked. The table holds at most the processes after the last pass, a bounded number of those
-//! born since (store.rs) and the bounded tombstones. After a drain that found records lost, the caller takes a pass.
+//! born since (store.rs) and the bounded tombstones. After a drain for which a record found the ring full, the caller takes a
+//! pass.
 
 use super::entry::Entry;
 use super::membership::Naming;

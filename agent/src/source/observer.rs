@@ -167,13 +167,13 @@ impl Observer {
         };
         let names = &mut self.names;
         names.begin_drain();
-        let is_full = kernel.drain(&mut |mut found| {
+        let has_overflowed = kernel.drain(&mut |mut found| {
             if let Found::Event(event) = &mut found {
                 names.complete(event);
             }
             sink(found);
         })?;
-        Ok(is_full)
+        Ok(has_overflowed)
     }
 
     /// The facts of a live process, from `/proc`, with at most `argv_bytes` bytes of arguments.

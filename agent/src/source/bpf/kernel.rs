@@ -147,7 +147,7 @@ impl Kernel {
             run_queue,
             ..
         } = self;
-        let is_full = records.drain(&mut |found| {
+        let has_overflowed = records.drain(&mut |found| {
             if let Found::Event(event) = &found {
                 self_test.check(event);
                 if let Some(run_queue) = run_queue {
@@ -156,11 +156,11 @@ impl Kernel {
             }
             sink(found);
         })?;
-        if is_full && let Some(run_queue) = run_queue {
+        if has_overflowed && let Some(run_queue) = run_queue {
             run_queue.forget_written();
         }
         self.attached.log_messages();
-        Ok(is_full)
+        Ok(has_overflowed)
     }
 
     /// Reads all live processes through the task iterator. `started_ns`: the current time, nanoseconds since boot.

@@ -64,28 +64,30 @@ impl Records {
         Ok(())
     }
 
-    /// Hands over all events since the last drain to `sink`, in their order. Returns `true` if records found the ring full.
+    /// Hands over all events since the last drain to `sink`, in their order. Returns `true` if a record found the ring full.
     pub(super) fn drain(&mut self, sink: &mut impl FnMut(Found)) -> Result<bool, BpfError> {
         let now_ns = boottime_ns();
-        let is_full = self.overflow.turn();
+        // Such a record went to the hash or the sums, or was only a piece of arguments. Events of the ring then wait for those
+        // of the hash.
+        let has_overflowed = self.overflow.turn();
         let mut found = std::mem::take(&mut self.later);
         let mut merged = Ok(());
-        if matches!(is_full, Ok(true)) {
+        if matches!(has_overflowed, Ok(true)) {
             merged = self.merge_overflow(&mut found);
         }
         // Handed over even if the hash could not be read: the records are no longer in the ring.
         for (_, event) in found {
             sink(Found::Event(event));
         }
-        if !matches!(is_full, Ok(true)) {
+        if !matches!(has_overflowed, Ok(true)) {
             self.pass_on(now_ns, sink);
         }
         merged?;
-        let is_full = is_full?;
-        if is_full {
+        let has_overflowed = has_overflowed?;
+        if has_overflowed {
             self.overflow.drain_sums(self.carried, sink)?;
         }
-        Ok(is_full)
+        Ok(has_overflowed)
     }
 
     /// Hands over the events of the ring up to `now_ns`, one by one, without storing them. By then no record had gone to the
