@@ -4,10 +4,13 @@ use std::io;
 
 use agent_common::Layout;
 use bytemuck::Zeroable as _;
-use headcount::collector::{Build, Collectors, ReloadStatistics, ServingStatistics, View};
+use headcount::collector::{
+    Build, Collectors, PartOf, ReloadStatistics, Runs, ServingStatistics, View,
+};
 use headcount::config::Config;
 use headcount::group::{BootTime, Classifier, Grouper, Policy};
 use headcount::process::{Facts, Memory, Probe, ProcessId, Table};
+use headcount::scrape::Joiner;
 use headcount::source::bpf::{Carried, Pieces, Snapshot, from_ring};
 use headcount::source::{ExitHook, Fact, NamesById, SourceStatistics, Tier, UserNames};
 
@@ -26,6 +29,7 @@ pub struct Node {
     table: Table,
     grouper: Grouper,
     collectors: Collectors,
+    joiner: Joiner,
     source: SourceStatistics,
     live: usize,
     now_ns: u64,
@@ -50,6 +54,7 @@ impl Node {
             }),
             None,
         );
+        let runs = Runs::new().expect("valid descriptors");
         Self {
             // All that any kernel tells.
             carried: Carried::new(&Layout::zeroed(), PAGE_BYTES),
@@ -57,7 +62,8 @@ impl Node {
             names,
             table: Table::new(BEGAN_NS),
             grouper: Grouper::new(Box::new(placer), policy),
-            collectors: Collectors::new().expect("valid descriptors"),
+            collectors: Collectors::of(PartOf::State, &runs),
+            joiner: Joiner::new(&runs, ServingStatistics::default, &[]),
             source: source(),
             live: 0,
             now_ns: BEGAN_NS,
@@ -102,7 +108,7 @@ impl Node {
     }
 
     fn exposition(&mut self) -> Vec<u8> {
-        self.collectors.collect(&View {
+        let part = self.collectors.collect(&View {
             groups: self.grouper.groups(),
             processes: &self.table.statistics(),
             source: &self.source,
@@ -113,7 +119,8 @@ impl Node {
             build: &Build::default(),
             boot_time_seconds: 0.0,
             log_lines_suppressed: 0,
-        })
+        });
+        self.joiner.join(Some(&part), None)
     }
 }
 

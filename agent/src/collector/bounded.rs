@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// Bytes reserved for the families that are not of groups; they take less than half of it.
 pub(super) const OTHER_FAMILIES: usize = 256 * 1024;
+/// The targets' part may take this part of an exposition.
+const TARGETS_SHARE: usize = 8;
 
 /// The properties of one group that decide whether it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(super) struct Omitted {
 #[derive(Debug)]
 pub(super) struct ExpositionBound {
     most: AtomicUsize,
+    /// The part of `most` that is left to the targets' part.
+    targets: AtomicUsize,
     groups: AtomicU64,
     threads: AtomicU64,
 }
@@ -56,6 +60,7 @@ impl Default for ExpositionBound {
     fn default() -> Self {
         Self {
             most: AtomicUsize::new(usize::MAX),
+            targets: AtomicUsize::default(),
             groups: AtomicU64::default(),
             threads: AtomicU64::default(),
         }
@@ -63,9 +68,11 @@ impl Default for ExpositionBound {
 }
 
 impl ExpositionBound {
-    /// Limits later expositions to `most` bytes.
-    pub(super) fn set(&self, most: usize) {
+    /// Limits later expositions to `most` bytes. With targets, one in [`TARGETS_SHARE`] of them is left to the targets' part.
+    pub(super) fn set(&self, most: usize, has_targets: bool) {
+        let targets = if has_targets { most / TARGETS_SHARE } else { 0 };
         self.most.store(most, Relaxed);
+        self.targets.store(targets, Relaxed);
     }
 
     /// Largest size of an exposition, bytes.
@@ -73,9 +80,15 @@ impl ExpositionBound {
         self.most.load(Relaxed)
     }
 
+    /// The part of it that the targets' part may take, bytes.
+    pub(super) fn most_target_bytes(&self) -> usize {
+        self.targets.load(Relaxed)
+    }
+
     /// The part of it that families of groups may take, bytes.
     pub(super) fn most_group_bytes(&self) -> usize {
-        self.most_bytes().saturating_sub(OTHER_FAMILIES)
+        let others = OTHER_FAMILIES + self.most_target_bytes();
+        self.most_bytes().saturating_sub(others)
     }
 
     pub(super) fn note(&self, omitted: Omitted) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::tests::{busy, source, with_groups};
+use super::tests::{busy, exposition, source, with_groups};
 use super::*;
 use crate::group::Group;
 
@@ -21,9 +21,18 @@ fn groups(names: impl Iterator<Item = String>, used_ns: u64) -> Vec<Group> {
 }
 
 fn exposed(groups: &[Group], most: usize) -> (String, Option<String>) {
-    let mut collectors = Collectors::new().unwrap().bounded(most);
-    let body = with_groups(groups, &source(), |view| collectors.collect(view));
-    (String::from_utf8(body).unwrap(), collectors.reason())
+    exposed_with(groups, most, false)
+}
+
+fn exposed_with(groups: &[Group], most: usize, has_targets: bool) -> (String, Option<String>) {
+    let runs = Runs::new().unwrap();
+    runs.limit(most, has_targets);
+    let mut state = Collectors::of(PartOf::State, &runs);
+    let mut assembler = Assembler::new(&runs, &[]);
+    let body = with_groups(groups, &source(), |view| {
+        exposition(&mut state, &mut assembler, view)
+    });
+    (body, state.reason())
 }
 
 /// Number of samples by group name and family.
@@ -127,4 +136,16 @@ fn group_that_was_left_out_comes_back_with_its_true_value() {
 fn families_that_are_not_of_groups_have_enough_room() {
     let (body, _) = exposed(&[], MOST);
     assert!(body.len() < bounded::OTHER_FAMILIES / 2, "{}", body.len());
+}
+
+#[test]
+fn groups_leave_the_share_of_the_targets_free() {
+    let all = groups((0..1000).map(|n| format!("{n:0900}")), 0);
+    let (whole, _) = exposed_with(&all, MOST, false);
+    let (body, reason) = exposed_with(&all, MOST, true);
+    let share = MOST / 8;
+    assert!(body.len() <= MOST - share, "{} bytes", body.len());
+    assert!(whole.len() > MOST - share, "{} bytes", whole.len());
+    let line = format!("\nheadcount_exposition_max_bytes {MOST}\n");
+    assert!(body.contains(&line) && reason.is_some());
 }

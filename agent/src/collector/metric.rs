@@ -1,9 +1,10 @@
 //! Rows of the collectors' tables, and the collector that writes such a table.
 
-use super::{Collector, CollectorError, View};
+use super::{Collector, CollectorError, PartOf, View};
 use crate::exposition::{Descriptor, Family, Writer};
 use crate::group::Group;
 use crate::source::Fact;
+use crate::targets::KindRow;
 
 /// A family and the function that writes its samples from the whole view.
 #[derive(Debug)]
@@ -30,30 +31,21 @@ impl GroupMetric {
 /// A collector that consists of a table and cannot fail.
 #[derive(Debug)]
 pub(super) struct MetricTable {
+    part: PartOf,
     name: &'static str,
     metrics: &'static [Metric],
-    needs_state: bool,
 }
 
 impl MetricTable {
-    /// A collector whose families need the state.
-    pub(super) fn with_state(name: &'static str, metrics: &'static [Metric]) -> Box<dyn Collector> {
-        Box::new(Self {
-            name,
-            metrics,
-            needs_state: true,
-        })
-    }
-
-    /// A collector whose families need nothing of the state; see [`Collector::needs_state`].
-    pub(super) fn without_state(
+    pub(super) fn boxed(
+        part: PartOf,
         name: &'static str,
         metrics: &'static [Metric],
     ) -> Box<dyn Collector> {
         Box::new(Self {
+            part,
             name,
             metrics,
-            needs_state: false,
         })
     }
 }
@@ -70,14 +62,43 @@ impl Collector for MetricTable {
             .collect()
     }
 
-    fn needs_state(&self) -> bool {
-        self.needs_state
+    fn part(&self) -> PartOf {
+        self.part
     }
 
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), CollectorError> {
         for metric in self.metrics {
             (metric.write)(view, &mut out.family(&metric.descriptor));
         }
+        Ok(())
+    }
+}
+
+/// A kind of target as a collector. The targets thread writes its families; here it is only listed.
+#[derive(Debug)]
+pub(super) struct TargetCollector(&'static KindRow);
+
+impl TargetCollector {
+    pub(super) fn boxed(kind: &'static KindRow) -> Box<dyn Collector> {
+        Box::new(Self(kind))
+    }
+}
+
+impl Collector for TargetCollector {
+    fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    fn descriptors(&self) -> Vec<&'static Descriptor> {
+        (self.0.descriptors)()
+    }
+
+    fn part(&self) -> PartOf {
+        PartOf::Targets
+    }
+
+    /// Never called: [`PartOf::Targets`] has no [`View`].
+    fn collect(&mut self, _: &View<'_>, _: &mut Writer) -> Result<(), CollectorError> {
         Ok(())
     }
 }

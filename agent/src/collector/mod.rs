@@ -1,8 +1,9 @@
 //! Collectors turn the agent's state into metric families.
 //!
 //! In comes a [`View`], one immutable look at the state. Out go families, written to a [`crate::exposition::Writer`]. The table
-//! [`COLLECTORS`] lists all collectors. [`Collectors`] runs them, times each run and records its outcome exactly once.
-//! [`reference()`] makes METRICS.md from their descriptors.
+//! [`COLLECTORS`] lists all collectors and says to which part of an exposition each belongs ([`PartOf`]). [`Collectors`] runs
+//! those of one part, times each run and records its outcome exactly once. [`Assembler`] makes an exposition of the parts.
+//! [`reference()`] makes METRICS.md from the descriptors.
 //!
 //! A new metric is one row in its collector's table: the descriptor and, beside it, the function that writes its samples.
 //!
@@ -14,6 +15,7 @@ mod bounded;
 #[cfg(test)]
 mod bounded_tests;
 mod build;
+mod collected;
 mod configuration;
 mod metric;
 mod namegroup;
@@ -31,16 +33,22 @@ mod tests;
 mod threads;
 mod view;
 mod web;
+mod whole;
+#[cfg(test)]
+mod whole_tests;
 
-use metric::MetricTable;
+pub use collected::{CollectedPart, PartOf};
+use metric::{MetricTable, TargetCollector};
 use namegroup::NameGroup;
 use own::Own;
 pub use reference::reference;
 pub use run::Collectors;
 pub use runs::{RunOutcome, Runs, Timer};
 pub use view::{Build, ReloadStatistics, ServingLimits, ServingStatistics, UnsentStatistics, View};
+pub use whole::{Arrived, Assembler};
 
 use crate::exposition::{Descriptor, Writer};
+use crate::targets::KINDS;
 
 /// A set of metric families that succeed or fail together.
 pub trait Collector: std::fmt::Debug + Send {
@@ -50,11 +58,9 @@ pub trait Collector: std::fmt::Debug + Send {
     /// Descriptors of its families, in the order in which METRICS.md lists them.
     fn descriptors(&self) -> Vec<&'static Descriptor>;
 
-    /// Whether the collector needs the state, or has to run on the thread that owns it, the only one that may read files. A
-    /// collector that needs neither is also shown when the owner does not answer in time: [`Collectors::collect_without_state`]
-    /// runs it.
-    fn needs_state(&self) -> bool {
-        true
+    /// The part of an exposition to which its families belong.
+    fn part(&self) -> PartOf {
+        PartOf::State
     }
 
     /// Writes its families. After an error, the caller removes from `out` all that this call wrote.
@@ -64,20 +70,25 @@ pub trait Collector: std::fmt::Debug + Send {
 /// Makes a collector; [`Runs`] keeps the counts and durations of all of them.
 pub type NewCollector = fn(&Runs) -> Box<dyn Collector>;
 
-/// All collectors, in the order in which they run and in which METRICS.md lists them.
+/// All collectors but those of targets, in the order in which they run and in which METRICS.md lists them.
 pub static COLLECTORS: &[NewCollector] = &[
     |runs| Box::new(NameGroup::new(runs.bound())),
-    |_| MetricTable::without_state("build", build::METRICS),
-    |_| MetricTable::with_state("scrape", scrape::METRICS),
-    |_| MetricTable::with_state("accounting", accounting::METRICS),
-    |_| MetricTable::with_state("programs", programs::METRICS),
-    |_| MetricTable::with_state("runqueue", runqueue::METRICS),
-    |_| MetricTable::with_state("smaps", smaps::METRICS),
-    |_| MetricTable::without_state("web", web::METRICS),
-    |_| MetricTable::with_state("configuration", configuration::METRICS),
-    // Last: it shows the runs of those before it.
-    |runs| Box::new(Own::new(runs)),
+    |_| MetricTable::boxed(PartOf::Server, "build", build::METRICS),
+    |_| MetricTable::boxed(PartOf::State, "scrape", scrape::METRICS),
+    |_| MetricTable::boxed(PartOf::State, "accounting", accounting::METRICS),
+    |_| MetricTable::boxed(PartOf::State, "programs", programs::METRICS),
+    |_| MetricTable::boxed(PartOf::State, "runqueue", runqueue::METRICS),
+    |_| MetricTable::boxed(PartOf::State, "smaps", smaps::METRICS),
+    |_| MetricTable::boxed(PartOf::Server, "web", web::METRICS),
+    |_| MetricTable::boxed(PartOf::State, "configuration", configuration::METRICS),
+    |_| Box::new(Own),
 ];
+
+/// All of [`COLLECTORS`], and one for each kind of target.
+fn all(runs: &Runs) -> impl Iterator<Item = Box<dyn Collector>> {
+    let own = COLLECTORS.iter().map(|start| start(runs));
+    own.chain(KINDS.iter().map(TargetCollector::boxed))
+}
 
 /// Why a collector failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! The text of METRICS.md: every family that the agent can show, made from the descriptors of all collectors.
 //!
-//! Nothing comes in but [`COLLECTORS`]. A test compares the text with the file, and rewrites the file with `HEADCOUNT_ACCEPT=1`.
+//! Nothing comes in but the tables of collectors and of kinds of targets. A test compares the text with the file, and rewrites the file with `HEADCOUNT_ACCEPT=1`.
 
 use std::fmt::Write as _;
 
-use super::{COLLECTORS, Runs};
+use super::Runs;
 
 const HEAD: &str = "# Metrics
 
@@ -15,9 +15,9 @@ tests with `HEADCOUNT_ACCEPT=1`.
 family whose value has no source; it never shows 0 instead. `headcount_source_info` shows the source of each fact on a node.
 Every family with the label `groupname` also has the labels that an item of the configuration gives its groups.
 
-A scrape has a deadline: the time in the header `X-Prometheus-Scrape-Timeout-Seconds`, at most 10 s. If the agent cannot read the
-processes by then, the response has only the families of `build` and `web`, and `headcount_collector_success` is 0 for the other
-collectors.
+A scrape has a deadline: the time in the header `X-Prometheus-Scrape-Timeout-Seconds`, at most 10 s. The agent reads the processes
+and asks the targets at the same time. If one of the two is not done by then, the response has the families of the other, those of
+`build` and `web`, and `headcount_collector_success` 0 for each collector whose families are missing.
 ";
 
 /// The text after the families.
@@ -51,8 +51,7 @@ The alert `HeadcountBooksDoNotBalance` (`deploy/prometheus/rules.yml`) fires at 
 pub fn reference() -> Result<String, prometheus::Error> {
     let runs = Runs::new()?;
     let mut text = HEAD.to_owned();
-    for start in COLLECTORS {
-        let collector = start(&runs);
+    for collector in super::all(&runs) {
         // Writing to a String cannot fail.
         let _ = write!(
             text,

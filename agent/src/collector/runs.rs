@@ -1,7 +1,7 @@
 //! Counts and durations of the collectors' runs, by outcome. Each run is recorded exactly once.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
@@ -33,7 +33,7 @@ static RUNS: Descriptor = Descriptor {
 static DURATION: Descriptor = Descriptor {
     name: "headcount_collector_duration_seconds",
     kind: Kind::Histogram,
-    help: "Duration in seconds of the runs of each collector, failed ones included; the collector self does not include its current run.",
+    help: "Duration in seconds of the runs of each collector, failed ones included.",
     labels: &["collector", "outcome"],
     unit: "seconds",
     source: "agent, monotonic clock",
@@ -126,6 +126,16 @@ impl Runs {
         [&SCRAPES, &RUNS, &DURATION, &LAST_SUCCESS]
     }
 
+    /// Limits later expositions to `most` bytes, of which the targets' part may take its share if there are targets.
+    pub fn limit(&self, most: usize, has_targets: bool) {
+        self.bound.set(most, has_targets);
+    }
+
+    /// The part of that limit that the targets' part may take, bytes; 0 without targets.
+    pub fn most_target_bytes(&self) -> usize {
+        self.bound.most_target_bytes()
+    }
+
     /// The size limit of expositions, shared with the collector `namegroup`.
     pub(super) const fn bound(&self) -> &Arc<ExpositionBound> {
         &self.bound
@@ -157,6 +167,22 @@ impl Runs {
         }
     }
 
+    /// Records a run that another thread has made.
+    pub fn record(&self, collector: &'static str, outcome: RunOutcome, duration: Duration) {
+        let labels = [collector, outcome.label()];
+        self.runs.with_label_values(&labels).inc();
+        let seconds = duration.as_secs_f64();
+        self.durations.with_label_values(&labels).observe(seconds);
+        if outcome == RunOutcome::Success {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            self.last_success
+                .with_label_values(&[collector])
+                .set(now.as_secs_f64());
+        }
+    }
+
     /// Number of runs of `collector` that ended with `outcome`.
     pub fn count(&self, collector: &'static str, outcome: RunOutcome) -> u64 {
         self.runs
@@ -177,24 +203,10 @@ impl Timer<'_> {
 }
 
 impl Drop for Timer<'_> {
-    /// Records the run. No other code does, so nothing is recorded twice.
+    /// Records the run, once.
     fn drop(&mut self) {
-        let labels = [self.collector, self.outcome.label()];
-        self.runs.runs.with_label_values(&labels).inc();
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.runs
-            .durations
-            .with_label_values(&labels)
-            .observe(seconds);
-        if self.outcome == RunOutcome::Success {
-            let now = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            self.runs
-                .last_success
-                .with_label_values(&[self.collector])
-                .set(now.as_secs_f64());
-        }
+        let duration = self.started.elapsed();
+        self.runs.record(self.collector, self.outcome, duration);
     }
 }
 

@@ -154,7 +154,7 @@ pub(super) fn source() -> SourceStatistics {
 }
 
 /// Calls `test` with a view of a busy group, an empty one, and `source`.
-fn with_view<T>(source: &SourceStatistics, test: impl FnOnce(&View<'_>) -> T) -> T {
+pub(super) fn with_view<T>(source: &SourceStatistics, test: impl FnOnce(&View<'_>) -> T) -> T {
     let empty = Group {
         name: "empty".to_owned(),
         ..Group::default()
@@ -234,18 +234,51 @@ pub(super) fn with_groups<T>(
     })
 }
 
-/// The body of all collectors except `self`, whose values differ in each run.
-fn body(source: &SourceStatistics) -> String {
-    let runs = Runs::new().unwrap();
-    let collectors = COLLECTORS.iter().map(|start| start(&runs));
-    let collectors = collectors
-        .filter(|collector| collector.name() != "self")
-        .collect();
-    let mut collectors = Collectors::with(collectors, runs);
-    String::from_utf8(with_view(source, |view| collectors.collect(view))).unwrap()
+/// The exposition of the parts of state and server.
+pub(super) fn exposition(
+    state: &mut Collectors,
+    assembler: &mut Assembler,
+    view: &View<'_>,
+) -> String {
+    let part = state.collect(view);
+    let mut arrived = Arrived::default();
+    arrived.add(&part);
+    String::from_utf8(assembler.exposition(view, arrived)).unwrap()
 }
 
-fn families(body: &str) -> HashSet<&str> {
+/// The body of all collectors except `self`, and without the counts of runs: their values differ from run to run.
+fn body(source: &SourceStatistics) -> String {
+    let runs = Runs::new().unwrap();
+    let of = |part: PartOf| {
+        let collectors =
+            all(&runs).filter(|collector| collector.part() == part && collector.name() != "self");
+        Collectors::with(collectors.collect(), &runs)
+    };
+    let names = all(&runs)
+        .filter(|collector| collector.part() != PartOf::Targets)
+        .map(|collector| collector.name())
+        .filter(|name| *name != "self");
+    let mut assembler = Assembler::with(of(PartOf::Server), names.collect(), &runs);
+    let mut state = of(PartOf::State);
+    let body = with_view(source, |view| exposition(&mut state, &mut assembler, view));
+    let of_runs = Runs::descriptors();
+    let is_of_runs = |line: &str| {
+        let line = line
+            .trim_start_matches("# HELP ")
+            .trim_start_matches("# TYPE ");
+        of_runs.iter().any(|one| line.starts_with(one.name))
+    };
+    let lines = body.lines().filter(|line| !is_of_runs(line));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The descriptors of all collectors but those of targets.
+fn described(runs: &Runs) -> Vec<&'static Descriptor> {
+    let own = all(runs).filter(|collector| collector.part() != PartOf::Targets);
+    own.flat_map(|collector| collector.descriptors()).collect()
+}
+
+pub(super) fn families(body: &str) -> HashSet<&str> {
     let heads = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     heads.map(|head| head.split(' ').next().unwrap()).collect()
 }
@@ -301,11 +334,12 @@ fn without_run_queue_latency_no_family_shows_it() {
 
 #[test]
 fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
-    let mut collectors = Collectors::new().unwrap();
+    let runs = Runs::new().unwrap();
+    let mut state = Collectors::of(PartOf::State, &runs);
+    let mut assembler = Assembler::new(&runs, &[]);
     let source = source();
     for scrape in 1..=2 {
-        let body = with_view(&source, |view| collectors.collect(view));
-        let body = String::from_utf8(body).unwrap();
+        let body = with_view(&source, |view| exposition(&mut state, &mut assembler, view));
         let samples = body.lines().filter(|line| !line.starts_with('#')).count();
         assert!(
             body.contains(&format!("\nheadcount_exposed_samples {samples}\n")),
@@ -320,10 +354,8 @@ fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
         assert_eq!(sum(&body, "headcount_exposed_series{"), labelled as f64);
         let names = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         assert!(names.is_sorted());
-        let runs = Runs::new().unwrap();
-        let described: HashSet<_> = COLLECTORS
+        let described: HashSet<_> = described(&runs)
             .iter()
-            .flat_map(|start| start(&runs).descriptors())
             .map(|descriptor| descriptor.name)
             .collect();
         // These families belong to another tier than that of this view.
@@ -336,7 +368,9 @@ fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
         assert!(of_tiers.iter().all(|name| unseen.contains(name)));
         assert!(families(&body).is_subset(&described));
     }
-    assert_eq!(collectors.runs().count("self", RunOutcome::Success), 2);
+    for collector in ["self", "build", "web", "namegroup"] {
+        assert_eq!(runs.count(collector, RunOutcome::Success), 2, "{collector}");
+    }
 }
 
 fn sum(body: &str, start: &str) -> f64 {
@@ -350,10 +384,7 @@ fn sum(body: &str, start: &str) -> f64 {
 fn descriptors_are_unique_and_well_formed() {
     let runs = Runs::new().unwrap();
     let mut seen = HashSet::new();
-    for descriptor in COLLECTORS
-        .iter()
-        .flat_map(|start| start(&runs).descriptors())
-    {
+    for descriptor in all(&runs).flat_map(|collector| collector.descriptors()) {
         let name = descriptor.name;
         assert!(seen.insert(name), "{name} twice");
         assert!(
@@ -362,7 +393,9 @@ fn descriptors_are_unique_and_well_formed() {
         );
         assert!(descriptor.help.ends_with('.'), "{name}: help is a sentence");
         let is_counter = descriptor.kind == crate::exposition::Kind::Counter;
-        let old_name = name.starts_with("namedprocess_scrape_");
+        // Names of exporters that this agent replaces.
+        let old_name =
+            name.starts_with("namedprocess_scrape_") || name == "passenger_go_process_processed";
         assert_eq!(name.ends_with("_total"), is_counter && !old_name, "{name}");
     }
 }
@@ -385,7 +418,7 @@ struct Failing(Ending);
 
 type Ending = fn() -> Result<(), CollectorError>;
 
-static HALF: Descriptor = Descriptor {
+pub(super) static HALF: Descriptor = Descriptor {
     name: "half",
     kind: crate::exposition::Kind::Gauge,
     help: "Half.",
@@ -410,7 +443,7 @@ impl Collector for Failing {
     }
 }
 
-fn successes(body: &str) -> HashMap<&str, u64> {
+pub(super) fn successes(body: &str) -> HashMap<&str, u64> {
     let samples = body.lines().filter_map(|line| {
         let rest = line.strip_prefix("headcount_collector_success{collector=\"")?;
         rest.split_once("\"} ")
@@ -418,34 +451,6 @@ fn successes(body: &str) -> HashMap<&str, u64> {
     samples
         .map(|(collector, value)| (collector, value.parse().unwrap()))
         .collect()
-}
-
-#[test]
-fn without_the_state_only_collectors_that_need_none_succeed() {
-    let runs = Runs::new().unwrap();
-    let mut collectors = Collectors::new().unwrap();
-    let body = with_view(&source(), |view| collectors.collect_without_state(view));
-    let body = String::from_utf8(body).unwrap();
-    let shown: HashSet<_> = successes(&body)
-        .into_iter()
-        .filter_map(|(collector, success)| (success == 1).then_some(collector))
-        .collect();
-    assert_eq!(shown, HashSet::from(["build", "web"]));
-    for start in COLLECTORS {
-        let collector = start(&runs);
-        assert!(successes(&body).contains_key(collector.name()));
-        // The families about all collectors are always shown; METRICS.md lists them under `self`.
-        let descriptors = collector.descriptors();
-        let mut own = descriptors.iter().filter(|descriptor| {
-            !run::DESCRIPTORS
-                .map(|one| one.name)
-                .contains(&descriptor.name)
-        });
-        let is_any_shown = own.any(|descriptor| families(&body).contains(descriptor.name));
-        assert_eq!(is_any_shown, shown.contains(collector.name()));
-    }
-    let samples = body.lines().filter(|line| !line.starts_with('#')).count();
-    assert!(body.contains(&format!("\nheadcount_exposed_samples {samples}\n")));
 }
 
 #[test]
@@ -461,22 +466,21 @@ fn failing_collector_takes_back_only_its_own_families() {
         let runs = Runs::new().unwrap();
         let all: Vec<Box<dyn Collector>> = vec![
             Box::new(Failing(fail)),
-            MetricTable::with_state("scrape", scrape::METRICS),
+            MetricTable::boxed(PartOf::State, "scrape", scrape::METRICS),
         ];
-        let mut collectors = Collectors::with(all, runs);
-        let body = with_view(&source(), |view| collectors.collect(view));
-        let body = String::from_utf8(body).unwrap();
+        let mut state = Collectors::with(all, &runs);
+        let names = vec!["failing", "scrape"];
+        let mut assembler = Assembler::with(Collectors::with(Vec::new(), &runs), names, &runs);
+        let body = with_view(&source(), |view| {
+            exposition(&mut state, &mut assembler, view)
+        });
         assert!(body.contains("namedprocess_scrape_errors 26\n") && !body.contains("\nhalf"));
         for (collector, success) in [("failing", 0), ("scrape", 1)] {
             assert_eq!(successes(&body)[collector], success, "{body}");
         }
         for (other, _) in RunOutcome::ALL {
             let expected = u64::from(other == outcome);
-            assert_eq!(
-                collectors.runs().count("failing", other),
-                expected,
-                "{other:?}"
-            );
+            assert_eq!(runs.count("failing", other), expected, "{other:?}");
         }
     }
 }

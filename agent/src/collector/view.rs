@@ -15,11 +15,11 @@ pub struct View<'a> {
     pub source: &'a source::SourceStatistics,
     /// Counts about the grouper.
     pub group_statistics: &'a group::GroupStatistics,
-    /// Counts about the HTTP side.
+    /// Counts about the HTTP side; only the server's part has them.
     pub serving: &'a ServingStatistics,
     /// Reloads of the configuration.
     pub reloads: &'a ReloadStatistics,
-    /// Steps of the sandbox: the side (the threads of HTTP or of the state), the step, and whether it is in effect.
+    /// Steps of the sandbox: the side (the threads of HTTP, of the state or of targets), the step, and whether it is in effect.
     pub sandbox: &'a [(&'static str, &'static str, bool)],
     /// Version and origin of this build.
     pub build: &'a Build,

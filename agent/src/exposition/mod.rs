@@ -1,7 +1,7 @@
 //! Writes metric families in the Prometheus text format 0.0.4.
 //!
-//! In: [`Descriptor`]s with samples, and families gathered from a `prometheus::Registry`. Out: one body, families
-//! sorted by name.
+//! In: [`Descriptor`]s with samples, and families gathered from a `prometheus::Registry`, written by one [`Writer`] for each
+//! thread that has some. Out: the [`Part`] of each writer, and one body of all parts, families sorted by name.
 //!
 //! The `prometheus` crate's own encoder is not used: version 0.14 prints `inf` where the format requires `+Inf`, and
 //! it needs an owned family with owned labels for each sample, thousands of allocations a scrape on a node with many
@@ -15,13 +15,15 @@ mod descriptor;
 pub(crate) mod fuzzing;
 mod gathered;
 mod number;
+mod part;
 mod text;
 mod writer;
 
 pub use descriptor::{Descriptor, Kind};
 pub use gathered::write_registry;
 pub use number::Value;
+pub use part::{Part, assemble};
 pub use writer::{Family, Mark, Writer, Written};
 
-/// The `Content-Type` of a body that a [`Writer`] wrote.
+/// The `Content-Type` of a body that [`assemble`] made.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

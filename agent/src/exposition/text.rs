@@ -3,31 +3,35 @@
 /// Appends a label value, without its quotes. The format allows control characters other than the line feed
 /// unescaped.
 pub(super) fn write_label_value(value: &str, out: &mut String) {
-    let mut written = 0;
-    for (at, byte) in value.bytes().enumerate() {
-        let escaped = match byte {
-            b'\\' => "\\\\",
-            b'"' => "\\\"",
-            b'\n' => "\\n",
-            _ => continue,
-        };
-        // The three escaped bytes are ASCII, so both cuts are at character boundaries.
-        out.push_str(&value[written..at]);
-        out.push_str(escaped);
-        written = at + 1;
-    }
-    out.push_str(&value[written..]);
+    write_escaped(value, out, |byte| match byte {
+        b'\\' => Some("\\\\"),
+        b'"' => Some("\\\""),
+        b'\n' => Some("\\n"),
+        _ => None,
+    });
 }
 
 /// Appends a help text.
 pub(super) fn write_help(help: &str, out: &mut String) {
-    for character in help.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            other => out.push(other),
+    write_escaped(help, out, |byte| match byte {
+        b'\\' => Some("\\\\"),
+        b'\n' => Some("\\n"),
+        _ => None,
+    });
+}
+
+/// Appends `text` with the bytes replaced for which `escape` has something. These must be ASCII, so that all cuts are at character
+/// boundaries. What lies between them is copied at once.
+fn write_escaped(text: &str, out: &mut String, escape: impl Fn(u8) -> Option<&'static str>) {
+    let mut written = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if let Some(escaped) = escape(byte) {
+            out.push_str(&text[written..at]);
+            out.push_str(escaped);
+            written = at + 1;
         }
     }
+    out.push_str(&text[written..]);
 }
 
 #[cfg(test)]

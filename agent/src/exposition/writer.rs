@@ -1,36 +1,23 @@
-//! The writer: takes samples family by family and returns one sorted body.
+//! The writer: takes samples family by family and hands over one part of an exposition.
 //!
-//! Each family is written as one block of a reusable text. [`Writer::finish`] copies the blocks to the body in the
-//! order of their names, so callers need not know each other. A family without a sample writes nothing; if two
-//! callers write the same family, the body has its head once. Callers must not write two samples with the same
-//! labels; debug builds assert that.
+//! Each family is written as one block of a text. [`Writer::take`] hands over text and blocks as a [`Part`], without copying
+//! them; [`assemble`] makes the body, with the blocks in the order of their names, so callers need not know each other. A family
+//! without a sample writes nothing; if two callers write the same family, the body has its head once. Callers must not write two
+//! samples with the same labels; debug builds assert that.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::mem;
 use std::sync::Arc;
 
+use super::part::{Block, Part, assemble};
 use super::text::{write_help, write_label_value};
 use super::{Descriptor, Value};
 
-/// The place of one family in the text.
-#[derive(Debug, Clone)]
-struct Block {
-    name: Range<usize>,
-    head: usize,
-    samples: usize,
-    end: usize,
-    /// Number of lines from `samples` to `end`.
-    lines: u64,
-    /// Whether any of these lines has a label.
-    labelled: bool,
-}
-
-/// Collects the families of one scrape.
+/// Collects the families of one part of a scrape.
 #[derive(Debug, Default)]
 pub struct Writer {
-    pub(super) text: String,
-    blocks: Vec<Block>,
-    samples: u64,
+    part: Part,
+    /// Bytes and blocks of the part before; the next one is most likely as large.
+    expected: (usize, usize),
 }
 
 /// Sizes of the text written since a [`Mark`].
@@ -71,91 +58,84 @@ impl Writer {
         }
     }
 
-    /// Samples written so far; each line of a histogram counts as one.
-    pub const fn samples(&self) -> u64 {
-        self.samples
+    /// What was written so far.
+    pub const fn part(&self) -> &Part {
+        &self.part
     }
 
-    /// Families with labels written so far, by name, with the number of their lines.
-    pub fn labelled(&self) -> BTreeMap<String, u64> {
-        let mut families = BTreeMap::new();
-        for block in self.blocks.iter().filter(|block| block.labelled) {
-            let name = self.text[block.name.clone()].to_owned();
-            *families.entry(name).or_default() += block.lines;
-        }
-        families
+    /// Samples written so far; each line of a histogram counts as one.
+    pub const fn samples(&self) -> u64 {
+        self.part.samples()
     }
 
     /// Returns the current point.
     pub const fn mark(&self) -> Mark {
         Mark {
-            text: self.text.len(),
-            blocks: self.blocks.len(),
-            samples: self.samples,
+            text: self.part.text.len(),
+            blocks: self.part.blocks.len(),
+            samples: self.part.samples,
         }
     }
 
-    /// Sizes of the text written since `mark`, which must come from this writer, after its last [`Writer::finish`].
+    /// Sizes of the text written since `mark`, which must come from this writer, after its last [`Writer::take`].
     pub fn written(&self, mark: Mark) -> Written {
-        let blocks = self.blocks.iter().skip(mark.blocks);
+        let blocks = self.part.blocks.iter().skip(mark.blocks);
         Written {
-            bytes: self.text.len() - mark.text,
+            bytes: self.bytes() - mark.text,
             sample_bytes: blocks.map(|block| block.end - block.samples).sum(),
         }
     }
 
     /// Bytes written so far.
     pub const fn bytes(&self) -> usize {
-        self.text.len()
+        self.part.bytes()
     }
 
-    /// Discards everything written since `mark`, which must come from this writer, after its last [`Writer::finish`].
+    /// Discards everything written since `mark`, which must come from this writer, after its last [`Writer::take`].
     pub fn roll_back(&mut self, mark: Mark) {
-        self.text.truncate(mark.text);
-        self.blocks.truncate(mark.blocks);
-        self.samples = mark.samples;
+        self.part.text.truncate(mark.text);
+        self.part.blocks.truncate(mark.blocks);
+        self.part.samples = mark.samples;
     }
 
-    /// Returns the whole body, families sorted by name. The writer is empty afterwards and keeps its buffers.
+    /// Takes what was written, without copying it. The writer is empty afterwards and has no buffers until it writes again.
+    pub fn take(&mut self) -> Part {
+        let part = mem::take(&mut self.part);
+        self.expected = (part.text.len(), part.blocks.len());
+        part
+    }
+
+    /// The whole body if this is the only part: families sorted by name. The writer is empty afterwards.
     pub fn finish(&mut self) -> Vec<u8> {
-        let text = self.text.as_str();
-        // Blocks of the same name keep the order in which they were written.
-        self.blocks
-            .sort_unstable_by_key(|block| (&text[block.name.clone()], block.head));
-        let mut body = String::with_capacity(text.len());
-        let mut last = "";
-        for block in &self.blocks {
-            let name = &text[block.name.clone()];
-            let from = if name == last {
-                block.samples
-            } else {
-                block.head
-            };
-            body.push_str(&text[from..block.end]);
-            last = name;
-        }
-        debug_assert_eq!(repeated(&body), None, "two samples with the same labels");
-        self.text.clear();
-        self.blocks.clear();
-        self.samples = 0;
-        body.into_bytes()
+        assemble(&[&self.take()])
+    }
+
+    /// Makes buffers for a part a little larger than the one before, so that its text is not moved as it grows.
+    fn reserve(&mut self) {
+        let (bytes, blocks) = mem::take(&mut self.expected);
+        self.part.text.reserve_exact(bytes + bytes / 16);
+        self.part.blocks.reserve(blocks);
     }
 
     pub(super) fn begin(&mut self, name: &str, help: &str, kind: &str) {
-        let head = self.text.len();
-        self.text.push_str("# HELP ");
-        let start = self.text.len();
-        self.text.push_str(name);
-        let name_range = start..self.text.len();
-        self.text.push(' ');
-        write_help(help, &mut self.text);
-        self.text.push_str("\n# TYPE ");
-        self.text.push_str(name);
-        self.text.push(' ');
-        self.text.push_str(kind);
-        self.text.push('\n');
-        let samples = self.text.len();
-        self.blocks.push(Block {
+        if self.part.blocks.is_empty() {
+            self.reserve();
+        }
+        let Part { text, blocks, .. } = &mut self.part;
+        let head = text.len();
+        text.push_str("# HELP ");
+        let start = text.len();
+        text.push_str(name);
+        let name_range = start..text.len();
+        text.push(' ');
+        write_help(help, text);
+        text.push_str("\n# TYPE ");
+        text.push_str(name);
+        text.push(' ');
+        text.push_str(kind);
+        text.push('\n');
+        let samples = text.len();
+        blocks.push(Block {
             name: name_range,
             head,
             samples,
@@ -173,7 +153,11 @@ impl Writer {
         labels: impl Iterator<Item = (&'l str, &'l str)>,
         value: Value,
     ) {
-        let text = &mut self.text;
+        let Part {
+            text,
+            blocks,
+            samples,
+        } = &mut self.part;
         text.push_str(name);
         text.push_str(suffix);
         let mut opening = '{';
@@ -191,8 +175,8 @@ impl Writer {
         text.push(' ');
         value.write(text);
         text.push('\n');
-        self.samples += 1;
-        if let Some(block) = self.blocks.last_mut() {
+        *samples += 1;
+        if let Some(block) = blocks.last_mut() {
             block.end = text.len();
             block.lines += 1;
             block.labelled |= opening == ',';
@@ -278,17 +262,10 @@ impl<'w> Family<'w> {
     }
 }
 
-/// The first sample that occurs twice in `body`, without its value.
-fn repeated(body: &str) -> Option<&str> {
-    let mut seen = std::collections::HashSet::new();
-    body.lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| Some(line.rsplit_once(' ')?.0))
-        .find(|sample| !seen.insert(*sample))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::Kind;
     use super::*;
 
@@ -334,7 +311,9 @@ mod tests {
         writer.family(&A).sample(&[], 1_u64);
         writer.family(&B).sample(&["2", ""], f64::INFINITY);
         assert_eq!(writer.samples(), 3);
-        assert_eq!(writer.labelled(), [("b".to_owned(), 2)].into());
+        let mut labelled = BTreeMap::new();
+        writer.part().count_labelled(&mut labelled);
+        assert_eq!(labelled, [("b".to_owned(), 2)].into());
         assert_eq!(
             finished(&mut writer),
             "# HELP a Help.\n# TYPE a gauge\na 1\n\

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -12,7 +11,8 @@ use tokio::sync::{mpsc, watch};
 use super::admission::{ClientOrigin, ConnectionSlots};
 use super::connection::drive;
 use super::{Answers, Hosts, HttpCounters, Limits, Service};
-use crate::scrape::StatelessPart;
+use crate::exposition::Part;
+use crate::scrape::Joiner;
 use crate::state::handle::{Health, Question, Status, channel};
 
 /// Longest time that one connection may take here; no part of it has to wait.
@@ -24,7 +24,7 @@ async fn answer(mut inbox: mpsc::Receiver<Question>) {
     while let Some(question) = inbox.recv().await {
         // The request may have ended already.
         match question {
-            Question::Metrics(reply) => drop(reply.send(Bytes::from_static(BODY))),
+            Question::Metrics(reply) => drop(reply.send(Part::default().into())),
             Question::Health(reply) => drop(reply.send(Health {
                 status: Status::Ok,
                 reasons: Vec::new(),
@@ -77,7 +77,8 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
     let limits = Limits::default();
     let counters = Arc::new(HttpCounters::new(limits.clone()));
     let (state, inbox) = channel();
-    let answers = Answers::new(state, &counters, || Duration::ZERO);
+    let joiner = Joiner::made_by(|_, _| BODY.to_vec());
+    let answers = Answers::new(state, None, joiner, &counters, || Duration::ZERO);
     let slots = ConnectionSlots::new(limits.clone(), Arc::clone(&counters));
     let slot = slots.take(ClientOrigin::Local).expect("a free place");
     let service = Arc::new(Service {
@@ -86,7 +87,6 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
         has_page: true,
         hosts: Hosts::default(),
         answers,
-        stateless: StatelessPart::written_by(|| Bytes::from_static(BODY)),
         limits,
         counters: Arc::clone(&counters),
         web: None,

@@ -1,7 +1,7 @@
 //! The HTTP server: routes, access control, and limits on what one client can use.
 //!
-//! * `/metrics` (path configurable, any method): the exposition, compressed if the client accepts gzip. If the state
-//!   thread does not answer within the client's time, the response has only the families that need no state
+//! * `/metrics` (path configurable, any method): the exposition, compressed if the client accepts gzip. If the thread of the
+//!   state, or that of the targets, does not answer within the client's time, the response has the other parts
 //!   ([`crate::scrape`]).
 //! * `/health` (GET, HEAD): JSON `{"status", "reasons"}`. 200, also while the agent starts or is degraded; 503 if the
 //!   state thread does not answer in time.
@@ -15,9 +15,9 @@
 //! requests whose `Host` is an IP address or a name of this machine; [`Hosts`] does that check.
 //!
 //! ```text
-//!  listener/ --> serve --> connection --> routes --+--> answers/ --> the state thread
-//!                  |           |            |       +--> page/, reload --> answers/
-//!                  +------ admission/ ------+       +--> scrape: if the state thread is late
+//!  listener/ --> serve --> connection --> routes --+--> answers/ --> scrape: the threads of state and targets
+//!                  |           |            |       +--> page/, reload --> answers/ --> the state thread
+//!                  +------ admission/ ------+
 //! ```
 //!
 //! In: listening sockets, [`Limits`], and [`Answers`], which gets the answers of the thread that owns the state. Out:
@@ -49,7 +49,6 @@ mod web;
 pub use admission::{CpuClock, HttpCounters, Limits, Timeout};
 pub use answers::{Answers, Exposition};
 pub use hosts::Hosts;
-pub use hyper::body::Bytes;
 pub use listener::{BindError, Listener};
 pub use serve::serve;
 pub use service::Service;

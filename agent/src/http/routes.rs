@@ -10,9 +10,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue, VARY, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::admission::{Timeout, Watch, scrape_time};
+use super::admission::{Watch, scrape_time};
 use super::page::{self, escaped};
 use super::reply::{HTML, JSON, Reply, TEXT, not_allowed, reply};
 use super::service::Service;
@@ -98,23 +98,15 @@ fn is_read_only(service: &Service, path: &str) -> bool {
     matches!(path, "/" | "/health" | "/ready") || service.has_page && page::has_path(path)
 }
 
-/// The exposition of the state thread, or the part that needs no state when the client's time is over. That time counts
-/// from `arrived`.
+/// The exposition of the parts that arrive in the client's time, which counts from `arrived`.
 async fn metrics(service: &Service, headers: &HeaderMap, arrived: Instant) -> Reply {
     let deadline = arrived + scrape_time(headers, service.limits.scrape);
-    let is_gzip_wanted = gzip::is_wanted(headers);
-    match timeout_at(deadline, service.answers.metrics()).await {
-        Ok(Ok(exposition)) => {
-            let wanted = is_gzip_wanted.then(|| exposition.packed(&service.answers));
-            exposition_reply(exposition.plain(), wanted.flatten())
+    match service.answers.metrics(deadline).await {
+        Ok(exposition) => {
+            let packed = gzip::is_wanted(headers).then(|| exposition.packed());
+            exposition_reply(exposition.plain(), packed.flatten())
         }
-        Ok(Err(gone)) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{gone}\n")),
-        Err(_) => {
-            service.counters.count_timeout(Timeout::Owner);
-            let body = service.stateless.exposition();
-            let packed = is_gzip_wanted.then(|| gzip::compress(&body));
-            exposition_reply(body, packed.and_then(Result::ok).map(Bytes::from))
-        }
+        Err(gone) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{gone}\n")),
     }
 }
 

@@ -8,7 +8,6 @@ use super::admission::{HttpCounters, Limits, Timeout};
 use super::answers::Answers;
 use super::hosts::Hosts;
 use super::web::Web;
-use crate::scrape::StatelessPart;
 use crate::state::handle::Unavailable;
 
 /// Everything that a request needs: settings, access, and where answers come from.
@@ -22,10 +21,8 @@ pub struct Service {
     pub has_page: bool,
     /// Host names that requests for data may carry in `Host`.
     pub hosts: Hosts,
-    /// Gets the answers of the state thread.
+    /// Gets the answers of the threads of state and targets.
     pub answers: Answers,
-    /// Writes the answer to a scrape if the state thread does not answer in time.
-    pub stateless: StatelessPart,
     /// Sizes and times.
     pub limits: Limits,
     /// Where requests, timeouts and connections are counted.

@@ -55,6 +55,10 @@ fn hostile_names_and_clients_that_do_not_read_leave_memory_and_scrapes_bounded()
             // Passes of this unoptimized binary are slow, and the time of this request was over.
             return scrapes > 0 && ended > 0.0;
         };
+        if known < f64::from(HOSTILE) {
+            // A pass groups programs with long arguments within a budget: the others wait for the next one.
+            return false;
+        }
         scrapes += 1;
         let groups = scrape.groups();
         let good = groups.keys().filter(|name| name.starts_with("good-"));

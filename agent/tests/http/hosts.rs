@@ -19,7 +19,12 @@ fn assert_code(answer: &str, code: u16) {
 #[tokio::test]
 async fn data_of_the_page_under_a_foreign_host_name_is_refused_and_the_flag_is_named() {
     let server = start_page(Limits::default()).await;
-    for path in ["/", "/api/groups", "/api/processes?group=7"] {
+    for path in [
+        "/",
+        "/api/groups",
+        "/api/processes?group=7",
+        "/api/applications",
+    ] {
         for headers in [EVIL, "host: localhost.evil.example\r\n", "host:\r\n"] {
             let answer = server.ask(&request("GET", path, headers)).await;
             assert_code(&answer, 403);

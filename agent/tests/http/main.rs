@@ -14,7 +14,7 @@ mod server;
 use std::io::Read as _;
 use std::time::Duration;
 
-use headcount::http::{Bytes, Limits};
+use headcount::http::Limits;
 use headcount::state::handle::Question;
 use server::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -181,7 +181,7 @@ async fn a_header_that_trickles_does_not_win_time() {
 
 #[tokio::test]
 async fn a_client_may_vanish_in_the_middle_of_a_response() {
-    let server = start_answering(Limits::default(), large_body()).await;
+    let server = start_answering(Limits::default(), &large_body()).await;
     let mut client = server.connect().await;
     client.write_all(SCRAPE.as_bytes()).await.unwrap();
     let mut some = [0; 1000];
@@ -208,7 +208,7 @@ async fn a_client_may_vanish_before_its_answer() {
         panic!("not a scrape")
     };
     drop(client);
-    let _ = reply.send(Bytes::from_static(b"a 1\n"));
+    let _ = reply.send(part("a 1\n"));
     until("the connection's end", || {
         server.counters.read().connections == 0
     })
@@ -218,7 +218,7 @@ async fn a_client_may_vanish_before_its_answer() {
         let Question::Metrics(reply) = next(&mut inbox).await else {
             panic!("not a scrape")
         };
-        reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+        reply.send(part("a 1\n")).unwrap();
     };
     let (answer, ()) = tokio::join!(server.ask(SCRAPE), answering);
     assert_scraped(&answer);
@@ -242,7 +242,7 @@ async fn a_client_that_never_reads_is_dropped() {
         write: SHORT,
         ..Limits::default()
     };
-    let server = start_answering(limits, large_body()).await;
+    let server = start_answering(limits, &large_body()).await;
     let mut client = server.connect().await;
     client.write_all(SCRAPE.as_bytes()).await.unwrap();
     until("the timeout", || server.timeouts("write") == 1).await;
@@ -318,7 +318,7 @@ async fn when_all_wait_for_the_owner_a_new_connection_is_closed() {
         ),
         (1, 0)
     );
-    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    reply.send(part("a 1\n")).unwrap();
     assert_scraped(&read_to_end(&mut one).await);
 }
 
@@ -366,7 +366,7 @@ async fn a_stop_lets_open_requests_finish() {
         "",
         "who asks nothing is not waited for"
     );
-    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    reply.send(part("a 1\n")).unwrap();
     assert_scraped(&read_to_end(&mut client).await);
     tokio::time::timeout(PATIENCE, server.task)
         .await

@@ -1,6 +1,6 @@
 //! One answer for all who ask at a time, and none from an owner that hangs.
 
-use headcount::http::{Bytes, Limits};
+use headcount::http::Limits;
 use headcount::state::handle::{Health, Question, Status};
 use tokio::io::AsyncWriteExt as _;
 
@@ -32,11 +32,11 @@ async fn scrapes_that_arrive_during_a_pass_share_the_next() {
     );
     assert!(inbox.try_recv().is_err(), "one pass at a time");
     // Which of the three came first is not known; it alone gets this.
-    reply.send(Bytes::from_static(b"old 1\n")).unwrap();
+    reply.send(part("old 1\n")).unwrap();
     let Question::Metrics(reply) = next(&mut inbox).await else {
         panic!("not a scrape")
     };
-    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    reply.send(part("a 1\n")).unwrap();
     let mut old = 0;
     for mut client in clients {
         let answer = read_to_end(&mut client).await;
@@ -109,7 +109,7 @@ async fn expired_request_gets_the_families_without_state_and_causes_no_pass() {
     assert!(hasty.ends_with("\r\n\r\nno_state 1\n"), "{hasty}");
     assert_eq!(server.timeouts("owner"), 1);
 
-    reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+    reply.send(part("a 1\n")).unwrap();
     assert_scraped(&read_to_end(&mut patient).await);
     assert!(inbox.try_recv().is_err(), "the other one waits no more");
 }

@@ -77,6 +77,7 @@ async fn each_path_of_the_page_answers_and_may_do_nothing_but_its_own() {
         ("/api/processes?group=8", "application/json", 404),
         ("/api/processes?group=x", "application/json", 400),
         ("/api/processes", "application/json", 400),
+        ("/api/applications", "application/json", 200),
     ];
     pages.extend(FILES.map(|(path, content_type)| (path, content_type, 200)));
     for (path, content_type, code) in pages {
@@ -119,6 +120,14 @@ async fn answers_have_the_shape_that_is_documented() {
     assert_eq!(processes.trim_end(), expected);
     let page = body(server.ask_path("GET", "/").await);
     assert!(page.contains("&lt;b>\\u{202e}</bdi>"), "{page}");
+    // Without targets.
+    let applications = body(server.ask_path("GET", "/api/applications").await);
+    let expected = r#"{"time":0.0,"instances":0,"applications":[],"omitted":0}"#;
+    assert_eq!(applications.trim_end(), expected);
+    assert!(
+        page.contains(r#"aria-label="Applications" hidden>"#),
+        "{page}"
+    );
 }
 
 #[tokio::test]
@@ -127,9 +136,10 @@ async fn without_the_page_there_are_links_only() {
     let landing = server.ask_path("GET", "/").await;
     assert!(landing.starts_with("HTTP/1.1 200 ") && !landing.contains("<script"));
     let paths = FILES.map(|(path, _)| path);
-    for path in paths
-        .into_iter()
-        .chain(["/api/groups", "/api/processes?group=7"])
+    for path in
+        paths
+            .into_iter()
+            .chain(["/api/groups", "/api/processes?group=7", "/api/applications"])
     {
         let answer = server.ask_path("GET", path).await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
@@ -185,7 +195,7 @@ async fn viewers_share_looks_and_hold_up_a_scrape_for_a_few_questions_at_most() 
             }
             Question::Metrics(reply) => {
                 before = Some(n);
-                reply.send(Bytes::from_static(b"a 1\n")).unwrap();
+                reply.send(part("a 1\n")).unwrap();
             }
             other => panic!("{other:?}"),
         }

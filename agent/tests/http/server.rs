@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount::http::{self, Answers, Bytes, Hosts, HttpCounters, Limits, Service, Web};
-use headcount::scrape::StatelessPart;
+use headcount::collector::CollectedPart;
+use headcount::exposition::{Part, assemble};
+use headcount::http::{self, Answers, Hosts, HttpCounters, Limits, Service, Web};
+use headcount::scrape::Joiner;
 use headcount::state::handle::{Health, Question, Status, channel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,7 +52,11 @@ async fn start_service(
     let address = listener.local_addr().unwrap();
     let counters = Arc::new(HttpCounters::new(limits.clone()));
     let (state, inbox) = channel();
-    let answers = Answers::new(state, &counters, || Duration::ZERO);
+    let joiner = Joiner::made_by(|state, _| match state {
+        Some(state) => assemble(&[state.part()]),
+        None => b"no_state 1\n".to_vec(),
+    });
+    let answers = Answers::new(state, None, joiner, &counters, || Duration::ZERO);
     let service = Service {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
@@ -58,7 +64,6 @@ async fn start_service(
         // What most tests call the server.
         hosts: Hosts::new(["x"]),
         answers,
-        stateless: StatelessPart::written_by(|| Bytes::from_static(b"no_state 1\n")),
         limits,
         counters: Arc::clone(&counters),
         web: web.map(Arc::new),
@@ -83,14 +88,14 @@ async fn start_service(
 }
 
 /// A server whose owner answers every scrape with `body`.
-pub(crate) async fn start_answering(limits: Limits, body: impl Into<Bytes>) -> Server {
-    let body = body.into();
+pub(crate) async fn start_answering(limits: Limits, body: &str) -> Server {
+    let body = body.to_owned();
     let (server, mut inbox) = start(limits).await;
     tokio::spawn(async move {
         while let Some(question) = inbox.recv().await {
             match question {
                 Question::Reload(reply) => drop(reply.send(Err("x.yml:3: no".to_owned()))),
-                Question::Metrics(reply) => drop(reply.send(body.clone())),
+                Question::Metrics(reply) => drop(reply.send(part(&body))),
                 Question::Health(reply) => {
                     let reasons = vec!["a \"reason\"".to_owned()];
                     drop(reply.send(Health {
@@ -172,9 +177,14 @@ pub(crate) async fn next(inbox: &mut mpsc::Receiver<Question>) -> Question {
         .unwrap()
 }
 
+/// The state's part of a scrape, which has this text.
+pub(crate) fn part(text: &str) -> CollectedPart {
+    Part::verbatim(text.to_owned()).into()
+}
+
 /// More than the socket buffers of both sides hold.
-pub(crate) fn large_body() -> Bytes {
-    Bytes::from(vec![b'a'; 64 << 20])
+pub(crate) fn large_body() -> String {
+    "a".repeat(64 << 20)
 }
 
 #[track_caller]

@@ -23,12 +23,13 @@
 //! 4. Password (`fair_queue.rs`): hashes run one at a time, round-robin by [`ClientOrigin`], and only for passwords that
 //!    were not verified before. A wrong password gets 401.
 //! 5. The state thread (`passes.rs`, `pace.rs`): passes over the processes run one at a time, and wait while passes use
-//!    too much CPU time (`passes_delayed_total`). Requests that wait for the same pass share it.
-//! 6. Memory of answers (`unsent.rs`): a pass, or an answer for the page, waits while clients hold more than half of
+//!    too much CPU time (`passes_delayed_total`). Requests that wait for the same pass share it. Questions to the targets thread
+//!    have a turn and a [`Pace`] of their own (`http/answers/targets.rs`).
+//! 6. Memory of answers (`unsent.rs`): a pass, a question to the targets thread, or an answer for the page, waits while clients hold more than half of
 //!    [`Limits::unsent_bytes`] in answers that they have not read. After 1 s the agent closes the connections that hold
 //!    one of these answers (`http_unread_connections_closed_total`).
 //! 7. Time for the answer (`deadline.rs`): a scrape waits in steps 5 and 6 for the client's own timeout at most, and never
-//!    longer than [`Limits::scrape`]. Then it gets the metrics that need no state. Other requests get 503 after
+//!    longer than [`Limits::scrape`]. Then it gets the parts that have arrived. Other requests get 503 after
 //!    [`Limits::scrape`], or after [`Limits::health`] (`http_timeouts_total{phase="owner"}`). An answer for the page for
 //!    which there is no memory gets 503 with `Retry-After`.
 //! 8. Time for the response (`phase.rs`): the client reads it within [`Limits::write`], else the connection closes
@@ -57,9 +58,10 @@ pub(super) use deadline::scrape_time;
 pub(super) use fair_queue::FairQueue;
 pub use limits::Limits;
 pub(super) use origin::ClientOrigin;
+pub(super) use pace::Pace;
 pub use passes::CpuClock;
 pub(super) use passes::Passes;
 pub(super) use phase::{ConnectionPhase, Watch};
 pub(super) use slots::{ConnectionSlot, ConnectionSlots};
 pub(super) use stream::Watched;
-pub(super) use unsent::Unsent;
+pub(super) use unsent::{Reservation, Unsent};

@@ -72,6 +72,15 @@ impl Passes {
         }
     }
 
+    /// Makes a body with `join` and counts it until all its clones are dropped. The time it takes counts as CPU time of the last
+    /// pass.
+    pub(in crate::http) fn join(&self, join: impl FnOnce() -> Vec<u8>) -> Bytes {
+        let began = Instant::now();
+        let body = join();
+        self.pace().add_cost(began.elapsed());
+        self.unsent.hold(body)
+    }
+
     /// Compresses `body`; `None` if there is no memory for the result. The time it takes counts as CPU time of the
     /// last pass.
     pub(in crate::http) fn pack(&self, body: &Bytes) -> Option<Bytes> {

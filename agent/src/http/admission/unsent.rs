@@ -1,4 +1,5 @@
-//! The memory of answers that clients have not read yet: one bound for all connections together.
+//! The memory of answers that clients have not read yet, and of the parts of which they are made: one bound for all connections
+//! together.
 //!
 //! ```text
 //! pass, page --hold--> buffer, counted once --lend--> answers of connections
@@ -6,7 +7,7 @@
 //!   room() waits         +---- its last answer ends -----+
 //! ```
 //!
-//! Answers of one pass share a buffer. While the buffers use more than half of the bound, no new one is made:
+//! A part of a scrape counts while it waits for another part ([`Unsent::reserve`]). Answers of one pass share a buffer. While the buffers use more than half of the bound, no new one is made:
 //! [`Unsent::room`] waits. If clients do not read a buffer within [`GRACE`], it closes the connections that hold one
 //! buffer: the buffer whose origins hold most answers, and of several such buffers the oldest.
 
@@ -81,6 +82,16 @@ impl Unsent {
         self.update_counter();
         let unsent = Arc::clone(self);
         Bytes::from_owner(CountedBody { body, id, unsent })
+    }
+
+    /// Counts `bytes` of a part of a scrape that waits for another part, until the result is dropped. Parts below [`MIN_COUNTED`]
+    /// are not counted.
+    pub(in crate::http) fn reserve(self: &Arc<Self>, bytes: usize) -> Reservation {
+        let bytes = if bytes < MIN_COUNTED { 0 } else { bytes };
+        self.lock().bytes += bytes;
+        self.update_counter();
+        let unsent = Arc::clone(self);
+        Reservation { bytes, unsent }
     }
 
     /// Registers that the connection of `watch` sends `body`, until the returned clone is dropped.
@@ -237,6 +248,21 @@ impl Drop for CountedBody {
     }
 }
 
+/// The memory of a part that is no answer yet: when it is dropped, the part no longer counts.
+#[derive(Debug)]
+pub(in crate::http) struct Reservation {
+    bytes: usize,
+    unsent: Arc<Unsent>,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.unsent.lock().bytes -= self.bytes;
+        self.unsent.update_counter();
+        self.unsent.released.notify_waiters();
+    }
+}
+
 /// The answer of one connection: when it is dropped, the connection no longer holds the buffer.
 #[derive(Debug)]
 struct LentBody {
@@ -308,6 +334,23 @@ mod tests {
             0,
             "small ones are not counted"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_that_wait_count_until_they_are_dropped() {
+        let (unsent, counters) = unsent();
+        let (first, second) = (unsent.reserve(SIZE), unsent.reserve(SIZE));
+        let small = unsent.reserve(MIN_COUNTED - 1);
+        assert_eq!(counters.read().unsent.bytes, 2 * SIZE as u64);
+        let joining = async {
+            tokio::time::sleep(GRACE / 2).await;
+            drop(first);
+        };
+        let begun = Instant::now();
+        tokio::join!(unsent.room(), joining);
+        assert_eq!(Instant::now() - begun, GRACE / 2);
+        drop((second, small));
+        assert_eq!(counters.read().unsent.bytes, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,11 +1,11 @@
-//! The answers of the state thread: requests that ask at the same time share one, and those that cost a pass wait for
-//! their turn.
+//! The answers of the threads of state and targets: requests that ask at the same time share one, and those that cost a pass
+//! wait for their turn.
 //!
 //! ```text
-//!  request --+                        (one question of a kind at a time)
-//!  request --+--> Answers::metrics ----> Question::Metrics(reply) ----> the state thread
-//!  request --+         ^                                                    |
-//!            +---------+---------------- the same answer <------------------+
+//!  request --+                       (one question of a kind at a time)
+//!  request --+--> Answers::metrics --+--> Question::Metrics(reply) ----> the state thread ----+
+//!  request --+         ^             +--> targets.rs ------------------> the targets thread --+
+//!            +---------+---- the same exposition <---- joined.rs <---- the parts that arrived +
 //! ```
 //!
 //! An answer never begins before the request that gets it: a scrape or a look for the page is shared by the requests
@@ -16,56 +16,58 @@
 //!
 //! Left to others: the channel to the state thread, health and reload ([`Handle`]).
 
-use std::sync::{Arc, OnceLock};
+mod joined;
+mod targets;
 
-use hyper::body::Bytes;
+use std::sync::Arc;
+
+pub use joined::Exposition;
+use joined::{SharedState, joined};
+use targets::TargetQuestions;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
-use super::admission::{CpuClock, HttpCounters, Passes, Unsent};
+use super::admission::{CpuClock, HttpCounters, Passes, Timeout, Unsent};
+use crate::scrape::{Joiner, TargetsSource, gather};
 use crate::state::handle::{Handle, Overview, Processes, Question, Shared, Unavailable};
+use crate::targets::handle::TargetsPart;
 
 /// Gets the answers of the state thread for requests. Clones share their answers.
 #[derive(Debug, Clone)]
 pub struct Answers {
     state: Handle,
-    metrics: Shared<Arc<Exposition>>,
+    scrapes: Shared<Arc<SharedState>>,
+    targets: Option<TargetQuestions>,
     overview: Shared<Arc<Overview>>,
     /// At most one question for the processes of a group is under way: requests for other groups cannot share its
     /// answer.
     listing: Arc<Semaphore>,
     passes: Arc<Passes>,
-}
-
-/// The exposition of one scrape, for all requests that share it.
-#[derive(Debug)]
-pub struct Exposition {
-    plain: Bytes,
-    packed: OnceLock<Option<Bytes>>,
-}
-
-impl Exposition {
-    /// The uncompressed exposition.
-    pub fn plain(&self) -> Bytes {
-        self.plain.clone()
-    }
-
-    /// The exposition compressed with gzip. The first request that wants it compresses it. `None` if there is no
-    /// memory for it.
-    pub(super) fn packed(&self, answers: &Answers) -> Option<Bytes> {
-        let pack = || answers.passes.pack(&self.plain);
-        self.packed.get_or_init(pack).clone()
-    }
+    joiner: Arc<Joiner>,
+    counters: Arc<HttpCounters>,
 }
 
 impl Answers {
-    /// `counters`: where waiting and unread answers are counted. `cpu`: measures what a pass costs.
-    pub fn new(state: Handle, counters: &Arc<HttpCounters>, cpu: CpuClock) -> Self {
+    /// `targets`: `None` if no kind of target is enabled. `joiner`: makes expositions. `counters`: where waiting and unread
+    /// answers are counted. `cpu`: measures what a pass costs.
+    pub fn new(
+        state: Handle,
+        targets: Option<TargetsSource>,
+        joiner: Joiner,
+        counters: &Arc<HttpCounters>,
+        cpu: CpuClock,
+    ) -> Self {
+        let passes = Arc::new(Passes::new(Arc::clone(counters), cpu));
+        let unsent = passes.unsent();
         Self {
             state,
-            metrics: Shared::default(),
+            scrapes: Shared::default(),
+            targets: targets.map(|source| TargetQuestions::new(source, Arc::clone(unsent))),
             overview: Shared::default(),
             listing: Arc::new(Semaphore::new(1)),
-            passes: Arc::new(Passes::new(Arc::clone(counters), cpu)),
+            passes,
+            joiner: Arc::new(joiner),
+            counters: Arc::clone(counters),
         }
     }
 
@@ -74,21 +76,41 @@ impl Answers {
         &self.state
     }
 
-    /// The exposition of a scrape that begins after this call.
-    pub async fn metrics(&self) -> Result<Arc<Exposition>, Unavailable> {
+    /// The exposition of a scrape whose pass begins after this call, with what has arrived by `deadline`.
+    pub async fn metrics(&self, deadline: Instant) -> Result<Arc<Exposition>, Unavailable> {
+        let targets = async {
+            match &self.targets {
+                Some(targets) => targets.part(deadline).await,
+                None => None,
+            }
+        };
+        let (state, targets) = gather(deadline, self.state_part(), targets).await?;
+        if state.is_none() {
+            self.counters.count_timeout(Timeout::Owner);
+        }
+        let has_targets = self.targets.is_some();
+        Ok(joined(
+            state,
+            targets,
+            has_targets,
+            &self.joiner,
+            &self.passes,
+        ))
+    }
+
+    /// The state's part of a scrape that begins after this call.
+    async fn state_part(&self) -> Result<Arc<SharedState>, Unavailable> {
         let is_rare = self.passes.arrived();
-        self.metrics
+        self.scrapes
             .answer(|open| {
                 let (passes, state) = (Arc::clone(&self.passes), self.state.clone());
                 async move {
                     let permit = passes.permit(is_rare).await;
                     // Requests that arrive from now on wait for the next scrape.
                     open.close()?;
-                    let body = permit.pass(state.ask(Question::Metrics)).await?;
-                    Ok(Arc::new(Exposition {
-                        plain: passes.unsent().hold(body),
-                        packed: OnceLock::new(),
-                    }))
+                    let part = permit.pass(state.ask(Question::Metrics)).await?;
+                    let memory = passes.unsent().reserve(part.part().bytes());
+                    Ok(SharedState::new(part, memory))
                 }
             })
             .await
@@ -126,11 +148,23 @@ impl Answers {
         asking.await.map_err(|_| Unavailable)?
     }
 
+    /// The targets' part, which scrapes share; an empty one if no kind of target is enabled. `None` if it is not there at
+    /// `deadline`.
+    pub async fn targets(&self, deadline: Instant) -> Option<Arc<TargetsPart>> {
+        let Some(targets) = &self.targets else {
+            return Some(Arc::default());
+        };
+        let shared = timeout_at(deadline, targets.part(deadline)).await;
+        Some(Arc::clone(&shared.ok()??.part))
+    }
+
     /// The memory of unread answers.
     pub(super) fn unsent(&self) -> &Arc<Unsent> {
         self.passes.unsent()
     }
 }
 
+#[cfg(test)]
+mod targets_tests;
 #[cfg(test)]
 mod tests;

@@ -5,18 +5,43 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::*;
+use crate::collector::{CollectedPart, Runs};
+use crate::exposition::{Part, assemble};
 use crate::state::handle::channel;
+use crate::targets::handle::{Applications, TargetsQuestion, channel as targets_channel};
+
+/// Makes expositions of the parts alone, as they are.
+pub(super) fn plain_joiner() -> Joiner {
+    Joiner::made_by(|state, targets| {
+        let state = state.map(CollectedPart::part);
+        let targets = targets.map(|targets| &targets.part);
+        let parts: Vec<&Part> = state.into_iter().chain(targets).collect();
+        assemble(&parts)
+    })
+}
 
 fn idle_state() -> (Answers, mpsc::Receiver<Question>) {
     let (state, inbox) = channel();
-    let answers = Answers::new(state, &Arc::default(), || Duration::ZERO);
+    let answers = Answers::new(state, None, plain_joiner(), &Arc::default(), || {
+        Duration::ZERO
+    });
     (answers, inbox)
 }
 
-async fn next_reply(inbox: &mut mpsc::Receiver<Question>) -> oneshot::Sender<Bytes> {
+/// A deadline that no test reaches.
+pub(super) fn late() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
+
+pub(super) fn part(text: &str) -> CollectedPart {
+    Part::verbatim(text.to_owned()).into()
+}
+
+pub(super) async fn next_reply(
+    inbox: &mut mpsc::Receiver<Question>,
+) -> oneshot::Sender<CollectedPart> {
     match inbox.recv().await {
         Some(Question::Metrics(reply)) => reply,
         other => panic!("not a scrape: {other:?}"),
@@ -27,10 +52,16 @@ async fn next_reply(inbox: &mut mpsc::Receiver<Question>) -> oneshot::Sender<Byt
 async fn concurrent_scrapes_share_one_answer_and_later_ones_do_not() {
     let (answers, mut inbox) = idle_state();
     let clone = answers.clone();
-    let asking = async { tokio::join!(answers.metrics(), clone.metrics(), answers.metrics()) };
+    let asking = async {
+        tokio::join!(
+            answers.metrics(late()),
+            clone.metrics(late()),
+            answers.metrics(late())
+        )
+    };
     let answering = async {
         let reply = next_reply(&mut inbox).await;
-        reply.send(Bytes::from_static(b"1")).unwrap();
+        reply.send(part("1")).unwrap();
     };
     let ((a, b, c), ()) = tokio::join!(asking, answering);
     for answer in [a, b, c] {
@@ -39,12 +70,9 @@ async fn concurrent_scrapes_share_one_answer_and_later_ones_do_not() {
     assert!(inbox.try_recv().is_err(), "one question only");
 
     let answering = async {
-        next_reply(&mut inbox)
-            .await
-            .send(Bytes::from_static(b"2"))
-            .unwrap();
+        next_reply(&mut inbox).await.send(part("2")).unwrap();
     };
-    let (again, ()) = tokio::join!(answers.metrics(), answering);
+    let (again, ()) = tokio::join!(answers.metrics(late()), answering);
     assert_eq!(again.unwrap().plain(), "2");
 }
 
@@ -53,13 +81,13 @@ async fn cancelled_request_leaves_the_answer_to_the_others() {
     let (answers, mut inbox) = idle_state();
     let ask = || {
         let answers = answers.clone();
-        tokio::spawn(async move { answers.metrics().await })
+        tokio::spawn(async move { answers.metrics(late()).await })
     };
     let (first, second) = (ask(), ask());
     let reply = next_reply(&mut inbox).await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
-    reply.send(Bytes::from_static(b"1")).unwrap();
+    reply.send(part("1")).unwrap();
     assert_eq!(second.await.unwrap().unwrap().plain(), "1");
 }
 
@@ -68,7 +96,7 @@ async fn request_during_a_pass_gets_the_next_pass() {
     let (answers, mut inbox) = idle_state();
     let ask = || {
         let answers = answers.clone();
-        tokio::spawn(async move { answers.metrics().await.unwrap().plain() })
+        tokio::spawn(async move { answers.metrics(late()).await.unwrap().plain() })
     };
     let first = ask();
     let reply = next_reply(&mut inbox).await;
@@ -78,10 +106,10 @@ async fn request_during_a_pass_gets_the_next_pass() {
         tokio::task::yield_now().await;
     }
     assert!(inbox.try_recv().is_err(), "one pass at a time");
-    reply.send(Bytes::from_static(b"old")).unwrap();
+    reply.send(part("old")).unwrap();
     assert_eq!(first.await.unwrap(), "old");
     let reply = next_reply(&mut inbox).await;
-    reply.send(Bytes::from_static(b"new")).unwrap();
+    reply.send(part("new")).unwrap();
     for request in later {
         assert_eq!(request.await.unwrap(), "new");
     }
@@ -98,11 +126,11 @@ async fn requests_without_pause_use_at_most_a_fifth_of_a_core() {
     let counters = Arc::<HttpCounters>::default();
     let clock = || Duration::from_millis(SPENT_MS.load(Relaxed));
     let (state, mut inbox) = channel();
-    let answers = Answers::new(state, &counters, clock);
+    let answers = Answers::new(state, None, plain_joiner(), &counters, clock);
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..3 {
         let answers = answers.clone();
-        clients.spawn(async move { while answers.metrics().await.is_ok() {} });
+        clients.spawn(async move { while answers.metrics(late()).await.is_ok() {} });
     }
     // A viewer of the page asks at the same time.
     let viewer = answers.clone();
@@ -115,7 +143,7 @@ async fn requests_without_pause_use_at_most_a_fifth_of_a_core() {
         SPENT_MS.fetch_add(COST_MS, Relaxed);
         tokio::time::sleep(Duration::from_millis(COST_MS)).await;
         match question {
-            Question::Metrics(reply) => reply.send(Bytes::new()).unwrap(),
+            Question::Metrics(reply) => reply.send(part("")).unwrap(),
             // The viewer gets `Unavailable` and asks again.
             Question::Overview(_) => {}
             other => panic!("not a pass: {other:?}"),
@@ -132,8 +160,56 @@ async fn requests_without_pause_use_at_most_a_fifth_of_a_core() {
 async fn dropped_reply_or_inbox_makes_the_state_unavailable() {
     let (answers, mut inbox) = idle_state();
     let dropping = async { drop(next_reply(&mut inbox).await) };
-    let (answer, ()) = tokio::join!(answers.metrics(), dropping);
+    let (answer, ()) = tokio::join!(answers.metrics(late()), dropping);
     assert_eq!(answer.unwrap_err(), Unavailable);
     drop(inbox);
     assert_eq!(answers.state().health().await, Err(Unavailable));
+}
+
+fn with_targets() -> (
+    Answers,
+    mpsc::Receiver<Question>,
+    mpsc::Receiver<TargetsQuestion>,
+) {
+    let (state, inbox) = channel();
+    let (targets, questions) = targets_channel(vec!["k"]);
+    let source = TargetsSource::new(targets, Runs::new().unwrap());
+    let answers = Answers::new(state, Some(source), plain_joiner(), &Arc::default(), || {
+        Duration::ZERO
+    });
+    (answers, inbox, questions)
+}
+
+#[tokio::test]
+async fn page_and_scrape_share_a_question_to_targets() {
+    let (answers, mut inbox, mut questions) = with_targets();
+    let asking = async { tokio::join!(answers.metrics(late()), answers.targets(late())) };
+    let answering = async {
+        next_reply(&mut inbox).await.send(part("1")).unwrap();
+        let question = questions.recv().await.unwrap();
+        let applications = Applications {
+            instances: 3,
+            ..Applications::default()
+        };
+        let part = TargetsPart {
+            applications,
+            ..TargetsPart::default()
+        };
+        question.reply.send(Arc::new(part)).unwrap();
+    };
+    let ((metrics, targets), ()) = tokio::join!(asking, answering);
+    assert_eq!(metrics.unwrap().plain(), "1");
+    assert_eq!(targets.unwrap().applications.instances, 3);
+    assert!(questions.try_recv().is_err(), "one question only");
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_that_are_late_are_not_waited_for() {
+    let (answers, _inbox, mut questions) = with_targets();
+    let began = Instant::now();
+    let limit = Duration::from_millis(500);
+    let asking = answers.targets(began + limit);
+    let (targets, question) = tokio::join!(asking, questions.recv());
+    assert!(targets.is_none() && question.is_some());
+    assert_eq!(began.elapsed(), limit);
 }

@@ -1,0 +1,126 @@
+//! Expositions of parts that requests share.
+//!
+//! Requests that share the state's part also share an exposition, with the targets' part of the request that comes first: each of
+//! them has asked the targets in the same time. A request without a targets' part takes that one, too, or has one without them.
+//! The text of the state's part is dropped as soon as nothing else can be made of it. Until then it counts as an unread answer.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use hyper::body::Bytes;
+
+use crate::collector::CollectedPart;
+use crate::http::admission::{Passes, Reservation};
+use crate::scrape::Joiner;
+use crate::targets::handle::TargetsPart;
+
+/// The exposition of one scrape, for all requests that have the same parts.
+#[derive(Debug)]
+pub struct Exposition {
+    plain: Bytes,
+    packed: OnceLock<Option<Bytes>>,
+    passes: Arc<Passes>,
+}
+
+impl Exposition {
+    /// The uncompressed exposition.
+    pub fn plain(&self) -> Bytes {
+        self.plain.clone()
+    }
+
+    /// The exposition compressed with gzip. The first request that wants it compresses it. `None` if there is no
+    /// memory for it.
+    pub(in crate::http) fn packed(&self) -> Option<Bytes> {
+        let pack = || self.passes.pack(&self.plain);
+        self.packed.get_or_init(pack).clone()
+    }
+}
+
+/// The state's part, and what was made of it so far.
+#[derive(Debug)]
+pub(super) struct SharedState(Mutex<MadeOfState>);
+
+#[derive(Debug)]
+struct MadeOfState {
+    /// The part, with its memory; `None` once there is an exposition with all parts.
+    part: Option<(CollectedPart, Reservation)>,
+    /// The exposition with all parts.
+    whole: Option<Arc<Exposition>>,
+    /// The exposition without the targets' part, for requests that had to go without.
+    partial: Option<Arc<Exposition>>,
+}
+
+impl SharedState {
+    /// `memory` counts the part.
+    pub(super) fn new(part: CollectedPart, memory: Reservation) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(MadeOfState {
+            part: Some((part, memory)),
+            whole: None,
+            partial: None,
+        })))
+    }
+
+    /// The exposition of this part and of others; the first request that wants it makes it. `is_whole`: no part that could be in it
+    /// is missing.
+    fn exposition(
+        &self,
+        is_whole: bool,
+        make: impl FnOnce(Option<&CollectedPart>) -> Arc<Exposition>,
+    ) -> Arc<Exposition> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let partial = made.partial.as_ref().filter(|_| !is_whole);
+        if let Some(found) = made.whole.as_ref().or(partial) {
+            return Arc::clone(found);
+        }
+        let exposition = make(made.part.as_ref().map(|(part, _)| part));
+        let place = if is_whole {
+            made.part = None;
+            &mut made.whole
+        } else {
+            &mut made.partial
+        };
+        Arc::clone(place.insert(exposition))
+    }
+}
+
+/// The targets' part, and the exposition without the state's part that was made of it.
+#[derive(Debug)]
+pub(super) struct SharedTargets {
+    pub(super) part: Arc<TargetsPart>,
+    /// Counts the part.
+    _memory: Reservation,
+    alone: OnceLock<Arc<Exposition>>,
+}
+
+impl SharedTargets {
+    /// `memory` counts the part.
+    pub(super) fn new(part: Arc<TargetsPart>, memory: Reservation) -> Arc<Self> {
+        Arc::new(Self {
+            part,
+            _memory: memory,
+            alone: OnceLock::new(),
+        })
+    }
+}
+
+/// The exposition of the parts that arrived. `has_targets`: a kind of target is enabled.
+pub(super) fn joined(
+    state: Option<Arc<SharedState>>,
+    targets: Option<Arc<SharedTargets>>,
+    has_targets: bool,
+    joiner: &Joiner,
+    passes: &Arc<Passes>,
+) -> Arc<Exposition> {
+    let of_targets = targets.as_ref().map(|targets| &*targets.part);
+    let make = |state: Option<&CollectedPart>| {
+        Arc::new(Exposition {
+            plain: passes.join(|| joiner.join(state, of_targets)),
+            packed: OnceLock::new(),
+            passes: Arc::clone(passes),
+        })
+    };
+    match (&state, &targets) {
+        (Some(state), _) => state.exposition(targets.is_some() || !has_targets, make),
+        (None, Some(targets)) => Arc::clone(targets.alone.get_or_init(|| make(None))),
+        (None, None) => make(None),
+    }
+}
