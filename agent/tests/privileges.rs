@@ -145,6 +145,9 @@ fn sandbox_steps_that_an_old_kernel_lacks_are_reported_and_end_nothing() {
             ("state", "no_new_privs"),
             ("state", "capabilities"),
             ("state", "seccomp"),
+            ("targets", "no_new_privs"),
+            ("targets", "capabilities"),
+            ("targets", "seccomp"),
         ] {
             let is_taken =
                 scrape.value("headcount_sandbox_state", &[("side", side), ("step", step)]);

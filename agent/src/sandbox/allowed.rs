@@ -1,14 +1,15 @@
-//! The system calls that the HTTP thread may use: for accepted connections, reading files, memory, threads and time.
-//! It cannot open a socket, write a file, start a process, map executable memory, signal another process or call
-//! `bpf()`.
+//! The system calls that the HTTP thread and the targets thread may use: for connections, reading files, memory, threads
+//! and time. Neither can write a file, start a process, map executable memory, signal another process or call `bpf()`.
+//! The HTTP thread, which strangers reach, cannot open a socket; the targets thread, which opens sockets, cannot listen or
+//! accept.
 
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
 use seccompiler::{BackendError, SeccompCondition, SeccompRule};
 
 use super::filter::{Rules, When, argument};
 
-/// Allowed with any arguments. The list covers the C libraries glibc and musl.
-const ALWAYS: &[libc::c_long] = &[
+/// Allowed to both threads with any arguments. The list covers the C libraries glibc and musl.
+const BOTH: &[libc::c_long] = &[
     // Open descriptors.
     libc::SYS_read,
     libc::SYS_readv,
@@ -21,8 +22,7 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_newfstatat,
     libc::SYS_statx,
     libc::SYS_readlinkat,
-    // Incoming connections.
-    libc::SYS_accept4,
+    // Connections.
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
     libc::SYS_sendto,
@@ -78,22 +78,80 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_epoll_wait,
 ];
 
+/// Allowed to the targets thread, too, with any arguments.
+const ASKING: &[libc::c_long] = &[
+    libc::SYS_connect,
+    // Directories, locks and changes of files.
+    libc::SYS_getdents64,
+    libc::SYS_flock,
+    libc::SYS_inotify_init1,
+    libc::SYS_inotify_add_watch,
+    libc::SYS_inotify_rm_watch,
+    // Its own user, to compare with the owner of what it asks.
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+];
+
 /// The same number on every architecture that the agent supports, but of a different type in each C library.
 const FIONBIO: u64 = 0x5421;
 /// Flags of `open` for more than reading.
 const WRITING: libc::c_int = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
 
-/// The allowed calls. A call with rules is allowed if one of them holds; a call without rules always.
-pub(super) fn rules() -> Result<Rules, BackendError> {
-    let mut rules: Rules = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
+/// The calls that the HTTP thread may use. A call with rules is allowed if one of them holds; a call without rules
+/// always.
+pub(super) fn of_http() -> Result<Rules, BackendError> {
+    let mut rules = of_both()?;
+    rules.insert(libc::SYS_accept4, Vec::new());
+    Ok(rules)
+}
+
+/// The calls that the targets thread may use, like [`of_http`].
+///
+/// `openat2` has its flags in memory, which a filter cannot read, so it could open files for writing. Another user than
+/// root then has only what this user may write, which is no more than any program of the node may. Root could write to
+/// every file, and to the memory of every process (`/proc/<pid>/mem`): `is_root` leaves the call out, and the thread
+/// walks a path with one `openat` for each of its components, as on a kernel without `openat2`.
+pub(super) fn of_targets(is_root: bool) -> Result<Rules, BackendError> {
+    let mut rules = of_both()?;
+    rules.extend(ASKING.iter().map(|call| (*call, Vec::new())));
+    rules.insert(libc::SYS_socket, streams()?);
+    if !is_root {
+        rules.insert(libc::SYS_openat2, Vec::new());
+    }
+    Ok(rules)
+}
+
+fn of_both() -> Result<Rules, BackendError> {
+    let mut rules: Rules = BOTH.iter().map(|call| (*call, Vec::new())).collect();
     for (call, when) in conditions()? {
         rules.insert(call, vec![SeccompRule::new(when)?]);
     }
     Ok(rules)
 }
 
+/// Stream sockets to Unix sockets and over TCP. No UDP, because no kind of target resolves names.
+fn streams() -> Result<Vec<SeccompRule>, BackendError> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // All 32 bits but these two.
+    let kind = MaskedEq(bits(!0) ^ bits(flags));
+    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+    let rule = |family| {
+        SeccompRule::new(vec![
+            argument(0, Eq, bits(family))?,
+            argument(1, kind.clone(), bits(libc::SOCK_STREAM))?,
+            // The protocol: the family's own.
+            argument(2, Eq, 0)?,
+        ])
+    };
+    families.into_iter().map(rule).collect()
+}
+
+/// An argument as the filter sees it.
+fn bits(flags: libc::c_int) -> u64 {
+    u64::from(flags.cast_unsigned())
+}
+
 fn conditions() -> Result<Vec<(libc::c_long, When)>, BackendError> {
-    let bits = |flags: libc::c_int| u64::from(flags.unsigned_abs());
     let without = |index, flags| argument(index, MaskedEq(bits(flags)), 0);
     let read_only =
         |index| -> Result<Vec<SeccompCondition>, _> { Ok(vec![without(index, WRITING)?]) };

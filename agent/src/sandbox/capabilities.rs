@@ -48,6 +48,16 @@ pub(super) fn keep_for_reading(
     keep_least(&candidates, works)
 }
 
+/// Keeps the capabilities for reading other users' files if `may_read_others`, and otherwise none.
+pub(super) fn keep_for_asking(may_read_others: bool) -> Result<CapabilityNames, SandboxError> {
+    let kept = if may_read_others {
+        READING
+    } else {
+        CapabilitySet::empty()
+    };
+    keep_least(&[kept], || true)
+}
+
 /// Keeps no capability, or only the right to read all files if `works` returns false without it.
 pub(super) fn keep_none(works: impl FnMut() -> bool) -> Result<CapabilityNames, SandboxError> {
     keep_least(

@@ -1,5 +1,7 @@
-//! Landlock rules for the HTTP thread: it may read files in some directories and nothing else. The state thread
-//! cannot use Landlock: a thread under it may not read `/proc/<pid>/io` of other processes, not even as root.
+//! Landlock rules for the HTTP thread: it may read files in some directories and nothing else.
+//!
+//! The other threads cannot use Landlock, whatever the rules are: under it the kernel refuses what needs the right to trace a
+//! process, to root, too. That is `/proc/<pid>/io` for the state thread and `/proc/<pid>/root` for the targets thread.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

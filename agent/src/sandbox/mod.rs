@@ -2,16 +2,21 @@
 //!
 //! ```text
 //! process: not traceable; no new privileges; no system call that no part of the agent needs (exec, mount, ptrace, ...)
-//!   +--> state thread, and its readers of /proc: capabilities for reading /proc; of bpf(), use of maps only
+//!   +--> state thread, and its readers of /proc: capabilities for reading /proc; of bpf(), use of existing
+//!   |                                         maps, programs and links only
 //!   +--> HTTP thread, and its threads that check passwords: no capability, a list of system calls, few files to read
+//!   +--> targets thread, and its readers of files: capabilities for reading, if a kind of target needs them; a list of
+//!        system calls: client sockets, no listening
 //! ```
 //!
 //! In: the files that the HTTP thread reads, and a trial of what the state thread does with its kernel programs. Out:
 //! log lines, and [`Sandbox::steps`] for the metric `headcount_sandbox_state`.
 //!
-//! Each right belongs to a thread, and a new thread inherits the rights of the one that starts it; so each thread
-//! gives them up before it starts others. Steps that this kernel does not support are left out and reported: in one
-//! log line for each side and in `headcount_sandbox_state`.
+//! Each right belongs to a thread, and a new thread inherits the rights of the one that starts it. So the threads of
+//! HTTP, of the state and of the targets give them up before they start threads of their own. The main thread starts
+//! those of the state and of the targets, and those of Unix sockets, before: these start with all rights. Steps that
+//! this kernel does not support are left out and reported: in one log line for each side and in
+//! `headcount_sandbox_state`. The steps of a side that does not run are absent.
 
 mod allowed;
 mod capabilities;
@@ -24,9 +29,7 @@ mod tests;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 pub use capabilities::CapabilityNames;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -45,11 +48,12 @@ pub(crate) enum SandboxError {
     NoLandlock,
 }
 
-/// The two threads that are confined, each with the threads that it starts.
+/// The threads that are confined, each with the threads that it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Http,
     State,
+    Targets,
 }
 
 /// A kind of right that is given up.
@@ -61,21 +65,47 @@ enum Right {
     Files,
 }
 
-/// All steps: whose right, which one, and the values of the labels `side` and `step`.
-const STEPS: [(Side, Right, &str, &str); 7] = [
-    (Side::Http, Right::NoNewPrivs, "http", "no_new_privs"),
-    (Side::Http, Right::Capabilities, "http", "capabilities"),
-    (Side::Http, Right::SystemCalls, "http", "seccomp"),
-    (Side::Http, Right::Files, "http", "landlock"),
-    (Side::State, Right::NoNewPrivs, "state", "no_new_privs"),
-    (Side::State, Right::Capabilities, "state", "capabilities"),
-    (Side::State, Right::SystemCalls, "state", "seccomp"),
+/// All steps: whose right, and which one.
+const STEPS: [(Side, Right); 10] = [
+    (Side::Http, Right::NoNewPrivs),
+    (Side::Http, Right::Capabilities),
+    (Side::Http, Right::SystemCalls),
+    (Side::Http, Right::Files),
+    (Side::State, Right::NoNewPrivs),
+    (Side::State, Right::Capabilities),
+    (Side::State, Right::SystemCalls),
+    (Side::Targets, Right::NoNewPrivs),
+    (Side::Targets, Right::Capabilities),
+    (Side::Targets, Right::SystemCalls),
 ];
 
-/// The steps that succeeded so far. Shared by both sides.
+impl Side {
+    /// The value of the label `side`.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::State => "state",
+            Self::Targets => "targets",
+        }
+    }
+}
+
+impl Right {
+    /// The value of the label `step`.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::NoNewPrivs => "no_new_privs",
+            Self::Capabilities => "capabilities",
+            Self::SystemCalls => "seccomp",
+            Self::Files => "landlock",
+        }
+    }
+}
+
+/// The steps that were tried so far, and whether they succeeded. Shared by all sides.
 #[derive(Debug, Default)]
 pub struct Sandbox {
-    taken: [AtomicBool; STEPS.len()],
+    tried: [OnceLock<bool>; STEPS.len()],
 }
 
 impl Sandbox {
@@ -114,7 +144,7 @@ impl Sandbox {
         let kept = self.take(Side::Http, Right::Capabilities, kept, &mut left_out);
         let landlock = files::read_only(files);
         self.take(Side::Http, Right::Files, landlock, &mut left_out);
-        let allowed = system_calls::allow();
+        let allowed = system_calls::only_serve();
         self.take(Side::Http, Right::SystemCalls, allowed, &mut left_out);
         log_kept("HTTP", kept, &left_out);
     }
@@ -130,12 +160,29 @@ impl Sandbox {
         log_kept("state", kept, &left_out);
     }
 
-    /// All steps: the values of the labels `side` and `step`, and whether the step succeeded.
+    /// Confines the calling thread, which asks targets, to reading files and to connections that it opens itself.
+    /// `may_read_others`: a kind of target needs files of other users' processes, such as `/proc/<pid>/root`. The
+    /// thread must have its runtime already: afterwards it can make no epoll instance.
+    pub fn confine_targets(&self, may_read_others: bool) {
+        let mut left_out = Vec::new();
+        // Repeating the call changes nothing.
+        self.take(
+            Side::Targets,
+            Right::NoNewPrivs,
+            no_new_privs(),
+            &mut left_out,
+        );
+        let kept = capabilities::keep_for_asking(may_read_others);
+        let kept = self.take(Side::Targets, Right::Capabilities, kept, &mut left_out);
+        let allowed = system_calls::only_ask();
+        self.take(Side::Targets, Right::SystemCalls, allowed, &mut left_out);
+        log_kept("targets", kept, &left_out);
+    }
+
+    /// All steps that were tried: the values of the labels `side` and `step`, and whether the step succeeded.
     pub fn steps(&self) -> Vec<(&'static str, &'static str, bool)> {
-        STEPS
-            .iter()
-            .zip(&self.taken)
-            .map(|((_, _, side, step), taken)| (*side, *step, taken.load(Relaxed)))
+        let all = STEPS.iter().zip(&self.tried);
+        all.filter_map(|((side, right), tried)| Some((side.word(), right.word(), *tried.get()?)))
             .collect()
     }
 
@@ -147,12 +194,12 @@ impl Sandbox {
         result: Result<T, impl fmt::Display>,
         left_out: &mut Vec<String>,
     ) -> Option<T> {
-        let mut all = STEPS.iter().zip(&self.taken);
-        let found = all.find(|((of, what, ..), _)| (*of, *what) == (side, right));
-        let ((_, _, _, word), taken) = found?;
-        taken.store(result.is_ok(), Relaxed);
+        let mut all = STEPS.iter().zip(&self.tried);
+        let (_, tried) = all.find(|(step, _)| **step == (side, right))?;
+        // Each side is confined once.
+        let _ = tried.set(result.is_ok());
         result
-            .map_err(|error| left_out.push(format!("{word} ({error})")))
+            .map_err(|error| left_out.push(format!("{} ({error})", right.word())))
             .ok()
     }
 }

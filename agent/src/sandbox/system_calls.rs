@@ -1,8 +1,8 @@
 //! Which system calls each thread may use; [`filter`](super::filter) puts that in force.
 //!
 //! The whole process has a list of denied calls, because the libraries of the state thread, which reads `/proc` and
-//! uses the maps, may come to need further calls. The HTTP thread, which strangers talk to, has a list of allowed
-//! calls.
+//! uses the maps, may come to need further calls. The HTTP thread, which strangers talk to, and the targets thread, which
+//! asks strangers, have lists of allowed calls.
 
 use seccompiler::{SeccompCmpOp, SeccompRule};
 
@@ -47,6 +47,12 @@ pub(super) fn only_read_maps(uses_bpf: bool) -> Result<(), FilterError> {
 }
 
 /// Allows the system calls that serving HTTP needs, and no others.
-pub(super) fn allow() -> Result<(), FilterError> {
-    apply(allowed::rules()?, Listed::Allowed)
+pub(super) fn only_serve() -> Result<(), FilterError> {
+    apply(allowed::of_http()?, Listed::Allowed)
+}
+
+/// Allows the system calls that asking targets needs, and no others.
+pub(super) fn only_ask() -> Result<(), FilterError> {
+    let is_root = rustix::process::geteuid().is_root();
+    apply(allowed::of_targets(is_root)?, Listed::Allowed)
 }

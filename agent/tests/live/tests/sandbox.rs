@@ -66,7 +66,7 @@ impl Thread {
 fn each_thread_keeps_only_what_it_needs(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &["-gather-smaps"], None);
     let samples = agent.scrape();
-    for side in ["http", "state"] {
+    for side in ["http", "state", "targets"] {
         for step in ["no_new_privs", "capabilities", "seccomp"] {
             let labels = [("side", side), ("step", step)];
             assert_eq!(
@@ -77,16 +77,16 @@ fn each_thread_keeps_only_what_it_needs(tier: &'static Tier) {
         }
     }
     let threads = Thread::all(agent.pid());
-    assert!(
-        threads
-            .iter()
-            .any(|thread| thread.name == "headcount-state"),
-        "{threads:?}"
-    );
+    // The kernel cuts names to 15 characters.
+    for name in ["headcount-state", "headcount-targe"] {
+        let runs = threads.iter().any(|thread| thread.name == name);
+        assert!(runs, "{name}: {threads:?}");
+    }
     for thread in threads {
         assert!(thread.is_filtered && !thread.may_gain, "{thread:?}");
         let kept = match thread.name.as_str() {
             "headcount" => CapabilitySet::empty(),
+            "headcount-targe" | "headcount-find" => READING,
             // Kernels before 5.19 want it for each use of a map.
             _ if is_here() => READING.union(CapabilitySet::BPF),
             _ => READING,

@@ -1,5 +1,7 @@
 //! The sandbox, applied to a thread of its own in each test: forbidden calls are refused, and the needed ones work.
 
+mod targets;
+
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
