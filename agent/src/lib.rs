@@ -27,29 +27,36 @@ pub mod sandbox;
 pub mod scrape;
 pub mod source;
 pub mod state;
+pub mod targets;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use collector::Collectors;
+use collector::{Collectors, PartOf, Runs};
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
 use http::Answers;
 use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
-use scrape::StatelessPart;
+use scrape::{Joiner, TargetsSource};
 use source::bpf::{self, AccountingRequest, Kernel, Sizes};
 use source::procfs::Procfs;
 use source::{NamesById, Observer, Smaps, Tier, UserNames};
 use state::handle::{self, Question, Unavailable};
 use state::reload::{self, Configuration, placer};
 use state::{AgentState, Options, Output, actor};
+use targets::board::Board;
+use targets::handle::TargetsHandle;
+use targets::{Environment, TargetSettings};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// The settings of a run, from flags and configuration.
 #[derive(Debug)]
@@ -85,6 +92,8 @@ pub struct Settings {
     pub has_page: bool,
     /// Whether the page shows command lines.
     pub shows_cmdline: bool,
+    /// Which programs the agent asks for their own state.
+    pub targets: TargetSettings,
     /// TLS and passwords; `None`: every client that can connect may send requests.
     pub web: Option<http::Web>,
     /// The logger, which counts the lines that it suppresses.
@@ -133,9 +142,10 @@ pub async fn run(
     };
     let counters = Arc::new(http::HttpCounters::new(limits.clone()));
     let (state, inbox) = handle::channel();
-    let answers = Answers::new(state.clone(), &counters, host::other_threads_cpu);
-    let counted = Arc::clone(&counters);
-    let stateless = StatelessPart::new(move || counted.read())?;
+    let runs = Runs::new()?;
+    let targets = start_targets(&settings, &runs)?;
+    let (targets, board) = targets.unzip();
+    let answers = answers(state.clone(), targets, &runs, &counters);
     let web = settings.web.take().map(Arc::new);
     let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
     let service = Arc::new(http::Service {
@@ -144,12 +154,11 @@ pub async fn run(
         hosts: std::mem::take(&mut settings.hosts),
         has_page: settings.has_page,
         answers,
-        stateless,
         limits,
-        counters: Arc::clone(&counters),
+        counters,
         web,
     });
-    let (first_pass, failure) = start_owner(settings, counters, inbox, &files)?;
+    let (first_pass, failure) = start_owner(settings, runs, board, inbox, &files)?;
     let shutdown = async {
         shutdown.await;
         manager.stopping().await;
@@ -163,19 +172,24 @@ pub async fn run(
     }
 }
 
+/// Time for a scrape of [`once`], in which the first pass may be made.
+const ONCE: Duration = Duration::from_secs(3600);
+
 /// Scrapes twice, `delay` apart, and returns the exposition of the second scrape. The first one is only the baseline.
 ///
 /// # Errors
 /// The fatal errors of a run: [`Error`].
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
-    let counters = Arc::default();
     let (state, inbox) = handle::channel();
-    let answers = Answers::new(state, &counters, host::other_threads_cpu);
-    let (_, failure) = start_owner(settings, counters, inbox, &[])?;
+    let runs = Runs::new()?;
+    let targets = start_targets(&settings, &runs)?;
+    let (targets, board) = targets.unzip();
+    let answers = answers(state, targets, &runs, &Arc::default());
+    let (_, failure) = start_owner(settings, runs, board, inbox, &[])?;
     let scrapes = async {
-        answers.metrics().await?;
+        answers.metrics(Instant::now() + ONCE).await?;
         tokio::time::sleep(delay).await;
-        answers.metrics().await
+        answers.metrics(Instant::now() + ONCE).await
     };
     match scrapes.await {
         Ok(exposition) => Ok(exposition.plain().into()),
@@ -183,12 +197,73 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
     }
 }
 
+/// What gets expositions from the threads of state and targets.
+fn answers(
+    state: handle::Handle,
+    targets: Option<TargetsHandle>,
+    runs: &Runs,
+    counters: &Arc<http::HttpCounters>,
+) -> Answers {
+    let kinds = targets.as_ref().map_or(&[][..], TargetsHandle::kinds);
+    let counted = Arc::clone(counters);
+    let joiner = Joiner::new(runs, move || counted.read(), kinds);
+    let targets = targets.map(|handle| TargetsSource::new(handle, runs.clone()));
+    Answers::new(state, targets, joiner, counters, host::other_threads_cpu)
+}
+
+/// Starts the thread that asks targets, if a kind of target is enabled. It has all rights of the calling thread until it has given
+/// up those that it does not need. Returns its handle, and the board that the state publishes on.
+fn start_targets(
+    settings: &Settings,
+    runs: &Runs,
+) -> Result<Option<(TargetsHandle, Arc<Board>)>, Error> {
+    let (kinds, comms) = targets::enabled(&settings.targets);
+    runs.limit(settings.max_exposition_bytes, !kinds.is_empty());
+    if kinds.is_empty() {
+        return Ok(None);
+    }
+    let (handle, inbox) = targets::handle::channel(kinds);
+    let board = Arc::new(Board::new(comms));
+    let (wanted, sandbox) = (settings.targets.clone(), Arc::clone(&settings.sandbox));
+    let (host, published) = (settings.host.clone(), Arc::clone(&board));
+    let most_bytes = runs.most_target_bytes();
+    let (confined, is_confined) = std::sync::mpsc::channel();
+    std::thread::Builder::new()
+        .name("headcount-targets".to_owned())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return log::error!("no target is asked: {error}"),
+            };
+            sandbox.confine_targets(true);
+            // The receiver waits until then.
+            let _ = confined.send(());
+            let users = RefCell::new(UserNames::new(host.passwd()));
+            let environment = Environment {
+                host,
+                board: published,
+                user_name: Rc::new(move |uid| users.borrow_mut().name(uid)),
+                most_bytes,
+            };
+            let kinds = targets::start(&wanted, &environment);
+            let answering = targets::actor::answer(&kinds, inbox);
+            tokio::task::LocalSet::new().block_on(&runtime, answering);
+        })?;
+    // So that the first scrape shows what the thread has given up.
+    let _ = is_confined.recv();
+    Ok(Some((handle, board)))
+}
+
 /// Starts the state thread, which answers the questions of the inbox. Returns the accounting tier in words, ready
 /// once the first pass is done, and the error with which the state thread ends. Confines the calling thread to what
 /// serving HTTP needs, including reading `files`.
 fn start_owner(
     settings: Settings,
-    counters: Arc<http::HttpCounters>,
+    runs: Runs,
+    board: Option<Arc<Board>>,
     inbox: mpsc::Receiver<Question>,
     files: &[PathBuf],
 ) -> Result<(oneshot::Receiver<String>, impl Future<Output = Error>), Error> {
@@ -198,7 +273,7 @@ fn start_owner(
     let (settled, first_pass) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
     let own_state = move || -> Result<(), Error> {
-        let state = prepare(settings, counters)?;
+        let state = prepare(settings, &runs, board)?;
         memory::give_back();
         // The receiver is gone if the run has ended meanwhile.
         let _ = ready.send(());
@@ -232,7 +307,11 @@ fn start_owner(
 }
 
 /// Chooses the tier, loads the kernel programs and takes the first pass.
-fn prepare(settings: Settings, counters: Arc<http::HttpCounters>) -> Result<AgentState, Error> {
+fn prepare(
+    settings: Settings,
+    runs: &Runs,
+    board: Option<Arc<Board>>,
+) -> Result<AgentState, Error> {
     let Settings {
         host,
         classifier,
@@ -244,7 +323,6 @@ fn prepare(settings: Settings, counters: Arc<http::HttpCounters>) -> Result<Agen
         threads,
         smaps_budget,
         shows_cmdline,
-        max_exposition_bytes,
         logger,
         sandbox,
         ..
@@ -295,10 +373,10 @@ fn prepare(settings: Settings, counters: Arc<http::HttpCounters>) -> Result<Agen
         threads,
         recheck,
         shows_cmdline,
+        board,
     };
     let output = Output {
-        collectors: Collectors::new()?.bounded(max_exposition_bytes),
-        serving: Box::new(move || counters.read()),
+        collectors: Collectors::of(PartOf::State, runs),
         logger,
         sandbox,
     };

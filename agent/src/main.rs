@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use headcount::config::flags::{Accounting, WebFlags};
+use headcount::config::flags::{Accounting, PassengerFlags, WebFlags};
 use headcount::config::{Command, Config, Flags, Grouping, ListFlags, logging};
 use headcount::group::{Classifier, Policy};
 use headcount::host::Host;
@@ -21,6 +21,7 @@ use headcount::source::Tier;
 use headcount::source::bpf::{AccountingRequest, Sizes};
 use headcount::source::procfs::Procfs;
 use headcount::state::reload;
+use headcount::targets::{PassengerSettings, TargetSettings};
 use headcount::{Settings, check, list, once, run};
 
 fn main() -> ExitCode {
@@ -143,6 +144,7 @@ fn start(flags: Flags) -> Result<(), String> {
         recheck: flags.recheck(),
         threads: flags.threads,
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
+        targets: targets(&flags.passenger),
         telemetry_path: flags.web.telemetry_path.clone(),
         max_exposition_bytes: usize::try_from(flags.web.max_exposition_bytes).unwrap_or(usize::MAX),
         can_reload: flags.web.enable_lifecycle,
@@ -231,4 +233,13 @@ fn request(accounting: Accounting) -> AccountingRequest {
         Accounting::Switch => AccountingRequest::Only(Tier::Switch),
         Accounting::Procfs => AccountingRequest::Only(Tier::Procfs),
     }
+}
+
+fn targets(flags: &PassengerFlags) -> TargetSettings {
+    let passenger = flags.is_enabled().then(|| PassengerSettings {
+        registry_dirs: flags.registry_dirs.clone(),
+        max_instances: usize::from(flags.max_instances),
+        has_processes: flags.has_processes,
+    });
+    TargetSettings { passenger }
 }

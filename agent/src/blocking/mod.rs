@@ -28,6 +28,7 @@
 //! | `headcount-pass` | passes over whole processes | 8, 64, 32 |
 //! | `headcount-read` | reads of single files; those for viewers of the page | 8, 64, 32; 2, 8, 4 |
 //! | `headcount-smaps` | proportional memory, read beside the passes | 2, 6, 2 |
+//! | `headcount-find` | files of targets; of all users but root, also those at work count | 2, 8, 4 |
 //!
 //! [`bound`] and [`patience`] are pure. What is read, and how, is left to the callers.
 
@@ -92,11 +93,12 @@ impl<K, Q: Send + 'static, A: Send + 'static> Pool<K, Q, A> {
         });
     }
 
-    /// Takes the reader that has nothing to do, or starts one that does the work that `start` makes.
+    /// Takes the reader that has nothing to do, or starts one that does the work that `start` makes. What the work returns is
+    /// dropped when the reader has finished the request: a caller that this wakes up can keep the reader.
     ///
     /// # Errors
     /// The system starts no thread.
-    pub(crate) fn reader<W: FnMut(Q, &Replies<A>) + Send + 'static>(
+    pub(crate) fn reader<R, W: FnMut(Q, &Replies<A>) -> R + Send + 'static>(
         &mut self,
         start: impl FnOnce(&Arc<ThreadState>) -> W,
     ) -> io::Result<Reader<Q, A>> {
@@ -117,7 +119,7 @@ impl<K, Q: Send + 'static, A: Send + 'static> Pool<K, Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Reader<Q, A> {
-    fn start<W: FnMut(Q, &Replies<A>) + Send + 'static>(
+    fn start<R, W: FnMut(Q, &Replies<A>) -> R + Send + 'static>(
         name: &str,
         start: impl FnOnce(&Arc<ThreadState>) -> W,
     ) -> io::Result<Self> {
@@ -135,9 +137,10 @@ impl<Q: Send + 'static, A: Send + 'static> Reader<Q, A> {
             .spawn(move || {
                 theirs.thread.publish();
                 for request in todo {
-                    work(request, &theirs);
+                    let end = work(request, &theirs);
                     // No one waits for a reader that was dropped.
                     let _ = done.send(());
+                    drop(end);
                 }
             })?;
         Ok(Self {

@@ -79,7 +79,7 @@ pub(crate) async fn own(
 fn answer(state: &mut AgentState, question: Question) {
     match question {
         Question::Metrics(reply) => {
-            let _ = reply.send(state.scrape().into());
+            let _ = reply.send(state.scrape());
         }
         Question::Health(reply) => {
             let _ = reply.send(state.health());

@@ -119,12 +119,14 @@ impl Classification<'_> {
             observer,
             table,
             grouper,
+            publication,
             ..
         } = &mut *self.pipeline;
         // The id of the pass counts before that of the exec: the process may have been moved to another cgroup since.
         if let Some(cgroup_id) = self.cgroup_ids.get(&one.id).copied().or(one.cgroup_id) {
             observer.learn(cgroup_id, &facts);
         }
+        publication.note(one.id, &facts);
         match facts.provisional {
             true => table.note_facts(one.id, facts, grouper),
             false => place(self.pipeline, one, &facts),

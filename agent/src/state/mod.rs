@@ -6,7 +6,7 @@
 //!        <------answer-------          ^
 //!                   ring, slow timer --+
 //!
-//! AgentState: Pipeline --groups--> collectors --> bytes
+//! AgentState: Pipeline --groups--> collectors --> a part of the exposition
 //! Pipeline:   observer --passes, records--> table --bookings--> grouper
 //! ```
 //!
@@ -17,6 +17,7 @@
 pub(crate) mod actor;
 mod balance;
 mod budget;
+mod candidates;
 mod classification;
 mod crowded;
 mod early;
@@ -32,11 +33,12 @@ use std::time::Duration;
 
 use balance::Balance;
 use budget::Deferred;
+use candidates::Publication;
 use handle::{Health, Overview, Processes};
 use health::{HealthNotes, PassNotes};
 use reload::Configuration;
 
-use crate::collector::{Build, Collectors, ServingStatistics, View};
+use crate::collector::{Build, CollectedPart, Collectors, ServingStatistics, View};
 use crate::config::logging::Logger;
 use crate::group::{Classifier, Group, Grouper};
 use crate::host::{Host, monotonic_ns};
@@ -44,6 +46,7 @@ use crate::process::{Pass, ProcessId, Table};
 use crate::sandbox::Sandbox;
 use crate::source::bpf::{Found, Plan};
 use crate::source::{Observer, SelfTest, SourceError, SourceStatistics};
+use crate::targets::board::Board;
 
 /// All state of the agent.
 pub(crate) struct AgentState {
@@ -64,6 +67,7 @@ struct Pipeline {
     observer: Observer,
     table: Table,
     grouper: Grouper,
+    publication: Publication,
     notes: PassNotes,
 }
 
@@ -75,13 +79,13 @@ pub(crate) struct Options {
     pub(crate) recheck: Option<Duration>,
     /// Whether the page may show command lines.
     pub(crate) shows_cmdline: bool,
+    /// Where candidates for targets are published; `None` without a kind of target.
+    pub(crate) board: Option<Arc<Board>>,
 }
 
-/// What writes an exposition, and what an exposition shows beside the state.
+/// What writes the state's part of an exposition, and what that shows beside the state.
 pub(crate) struct Output {
     pub(crate) collectors: Collectors,
-    /// Reads the counts and limits of the HTTP server.
-    pub(crate) serving: Box<dyn Fn() -> ServingStatistics>,
     /// Counts the log lines that it suppresses.
     pub(crate) logger: &'static Logger,
     /// Records which rights the agent has given up.
@@ -108,7 +112,7 @@ impl AgentState {
         output: Output,
         shortcomings: Vec<String>,
     ) -> Self {
-        let pipeline = Pipeline::new(host, observer, grouper);
+        let pipeline = Pipeline::new(host, observer, grouper, options.board.clone());
         let mut state = Self {
             balance: Balance::of(&pipeline.host),
             pipeline,
@@ -139,8 +143,8 @@ impl AgentState {
         self.pipeline.observer.self_test(now_ns) == SelfTest::Pending
     }
 
-    /// Takes a pass and writes its exposition.
-    pub(crate) fn scrape(&mut self) -> Vec<u8> {
+    /// Takes a pass and writes the state's part of an exposition.
+    pub(crate) fn scrape(&mut self) -> CollectedPart {
         self.pipeline.observer.begin_scrape();
         let is_seen = self.observe().is_some();
         if is_seen {
@@ -150,7 +154,6 @@ impl AgentState {
         let statistics = self.statistics();
         self.health.note_scrape(statistics);
         let Pipeline { table, grouper, .. } = &self.pipeline;
-        let serving = (self.output.serving)();
         // As in process-exporter: if the processes cannot be listed, no groups are shown.
         let groups: &[Group] = if is_seen { grouper.groups() } else { &[] };
         let view = View {
@@ -158,7 +161,7 @@ impl AgentState {
             processes: &table.statistics(),
             source: self.health.last_scrape(),
             group_statistics: &grouper.statistics(),
-            serving: &serving,
+            serving: &ServingStatistics::default(),
             reloads: &self.configuration.reloads.statistics(),
             sandbox: &self.output.sandbox.steps(),
             build: &BUILD,
@@ -223,13 +226,14 @@ impl AgentState {
             pipeline.grouper.measure_threads(threads);
         }
         pipeline.attribute();
+        pipeline.publish();
         self.health.note_groups(&pipeline.grouper);
         self.configuration.log_template_failures();
         Some(pass)
     }
 
-    /// Drains the waiting records. Takes a pass, too, if records were lost, because the values of single processes may be old
-    /// then, and if the table has grown much.
+    /// Drains the waiting records, and reads processes with incomplete exec records. Takes a pass, too, if a record found the
+    /// ring full, because the values of single processes may be old then, and if the table has grown much.
     pub(crate) fn drain_and_heal(&mut self) {
         if self.pipeline.drain() || early::read_incomplete(&mut self.pipeline) {
             self.observe();
@@ -317,7 +321,12 @@ impl AgentState {
 
 impl Pipeline {
     /// Counting begins now.
-    fn new(host: Host, mut observer: Observer, grouper: Grouper) -> Self {
+    fn new(
+        host: Host,
+        mut observer: Observer,
+        grouper: Grouper,
+        board: Option<Arc<Board>>,
+    ) -> Self {
         // The self-test runs before counting begins, so that its child processes do not count as load of this machine.
         observer.begin_self_test(host.now_ns());
         let began_ns = host.now_ns();
@@ -326,6 +335,7 @@ impl Pipeline {
             observer,
             table: Table::new(began_ns),
             grouper,
+            publication: Publication::on(board),
             notes: PassNotes::new(began_ns),
         }
     }
@@ -366,12 +376,12 @@ impl Pipeline {
         });
         grouper.settle();
         let has_outgrown = table.end_drain(grouper);
-        let has_lost = drained.unwrap_or_else(|error| {
+        let has_overflowed = drained.unwrap_or_else(|error| {
             log::error!("records of the kernel programs cannot be read: {error}");
             self.notes.error = Some(error.to_string());
             false
         });
-        has_lost || has_outgrown
+        has_overflowed || has_outgrown
     }
 
     /// Reads open descriptors and wait channels of what ran.
@@ -427,6 +437,12 @@ impl Pipeline {
                 used.for_each(|used| grouper.rebook(one.account, used));
             }
         }
+    }
+
+    /// Publishes the processes that the targets thread wants to know of.
+    fn publish(&mut self) {
+        self.publication
+            .publish(&self.host, &self.table, &self.grouper);
     }
 
     fn statistics(&mut self) -> Result<SourceStatistics, SourceError> {

@@ -261,7 +261,7 @@ fn each_line_of_the_log_is_a_record() {
     let ended = Launch::on(&tree)
         .args(&["-log.format=json", "-accounting=iterator"])
         .run();
-    let levels = ["info", "info", "error"];
+    let levels = ["info", "info", "info", "error"];
     assert_eq!(ended.stderr.len(), levels.len(), "{ended:#?}");
     for (line, level) in ended.stderr.iter().zip(levels) {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();

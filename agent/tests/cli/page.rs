@@ -4,13 +4,19 @@ use std::io::{Read as _, Write as _};
 
 use serde_json::{Value, json};
 
+use super::support::passenger::core::Behaviour;
+use super::support::passenger::documents::{
+    API_KEY, FakeApplication, FakeCounts, FakePool, FakeWorker,
+};
+use super::support::passenger::{FakePassenger, PASSWORD};
 use super::*;
 
 const SECRET: &str = "--password=hunter2";
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 7] = [
     "/",
     "/api/groups",
     "/api/processes?group=1",
+    "/api/applications",
     "/page.js",
     "/page.css",
     "/icon.svg",
@@ -240,4 +246,64 @@ fn page_answers_under_the_names_of_the_machine_and_those_that_the_flag_allows() 
     for host in ["evil.example", "agents.example.evil.example"] {
         assert_eq!(code_for(host), "403", "{host}");
     }
+}
+
+#[test]
+fn applications_of_an_instance_are_shown_and_nothing_else_of_it() {
+    let tree = node();
+    let registry = tree.rootfs().join("registry");
+    fs::create_dir(&registry).unwrap();
+    let agent = launch(&tree)
+        .env("PASSENGER_INSTANCE_REGISTRY_DIR", "/registry")
+        .start();
+    let path = "/api/applications";
+    let none = json_of(&agent, path);
+    assert_eq!(
+        (&none["instances"], &none["applications"]),
+        (&json!(0), &json!([]))
+    );
+    assert!(agent.ask("/").body.contains("\"Applications\" hidden>"));
+
+    let instance = FakePassenger::new(&registry, "AbCdEfGh");
+    let (mut busy, idle) = (FakeWorker::new(5), FakeWorker::new(6));
+    (busy.sessions, busy.processed) = (2, 40);
+    let mut blog = FakeApplication::new("/srv/<b>\u{202e}blog").with([busy, idle]);
+    blog.waiting = 3;
+    let pool = FakePool::new()
+        .with(FakeApplication::new("/srv/wiki"))
+        .with(blog);
+    instance.show(&pool, FakeCounts::default());
+    let found = json_of(&agent, path);
+    let user = found["applications"][0]["user"].as_str().unwrap();
+    let row = |name: &str, [waiting, busy, processes, requests]: [u64; 4]| {
+        json!({
+            "instance": "AbCdEfGh", "user": user, "name": name,
+            "waiting": waiting, "busy": busy, "processes": processes, "requests": requests,
+        })
+    };
+    let expected = json!({
+        "time": found["time"], "instances": 1, "omitted": 0,
+        "applications": [row("<b>\\u{202e}blog", [3, 2, 2, 40]), row("wiki", [0, 0, 0, 0])],
+    });
+    assert_eq!(found, expected);
+    assert!(found["time"].as_f64() > none["time"].as_f64());
+    let page = agent.ask("/").body;
+    assert!(page.contains("\"Applications\">"), "{page}");
+    assert!(
+        page.contains("&lt;b>\\u{202e}blog</bdi></th><td class=\"text\">AbCdEfGh</td>"),
+        "{page}"
+    );
+    let told = PATHS.map(|path| agent.ask(path).body).concat();
+    assert!(!told.contains(API_KEY) && !told.contains(PASSWORD));
+
+    // One that hangs delays the table of groups for half a second at most, and has no applications.
+    instance.core.behave(Behaviour::HangBeforeHead);
+    let began = Instant::now();
+    let page = agent.ask("/").body;
+    assert!(began.elapsed() < QUICKLY && page.contains("web-server"));
+    let found = json_of(&agent, path);
+    assert_eq!(
+        (&found["instances"], &found["applications"]),
+        (&json!(1), &json!([]))
+    );
 }

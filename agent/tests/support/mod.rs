@@ -7,5 +7,6 @@ pub mod agent;
 pub mod client;
 pub mod fake_proc;
 pub mod log;
+pub mod passenger;
 pub mod scrape;
 pub mod site;

@@ -5,6 +5,7 @@
 //! read.
 
 mod parse;
+mod passenger;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 pub use parse::FlagError;
 pub(super) use parse::parse;
+pub use passenger::PassengerFlags;
 pub use web::WebFlags;
 
 use super::grouping::Grouping;
@@ -124,6 +126,9 @@ pub struct Flags {
     #[arg(long = "collector.runqueue", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = parse_bool)]
     pub collector_runqueue: bool,
+    /// Instances of Phusion Passenger.
+    #[command(flatten)]
+    pub passenger: PassengerFlags,
     /// How and to whom it is served.
     #[command(flatten)]
     pub web: WebFlags,

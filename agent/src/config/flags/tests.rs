@@ -27,6 +27,13 @@ fn defaults() {
         gather_smaps: true,
         smaps_budget: Duration::from_millis(50),
         collector_runqueue: false,
+        passenger: PassengerFlags {
+            is_on: true,
+            is_off: false,
+            registry_dirs: Vec::new(),
+            max_instances: 64,
+            has_processes: true,
+        },
         web: WebFlags {
             listen_addresses: vec![":9256".parse().unwrap()],
             systemd_socket: false,
@@ -46,6 +53,36 @@ fn defaults() {
         version: false,
     };
     assert_eq!(flags, expected);
+}
+
+#[test]
+fn last_word_decides_whether_passenger_is_asked() {
+    let cases: [(&[&str], bool); 7] = [
+        (&[], true),
+        (&["-collector.passenger"], true),
+        (&["--collector.passenger=false"], false),
+        (&["-no-collector.passenger"], false),
+        (&["--no-collector.passenger", "--collector.passenger"], true),
+        (
+            &["--collector.passenger", "--no-collector.passenger"],
+            false,
+        ),
+        (
+            &["--no-collector.passenger", "--no-collector.passenger"],
+            false,
+        ),
+    ];
+    for (words, expected) in cases {
+        let flags = parse(words).unwrap();
+        assert_eq!(flags.passenger.is_enabled(), expected, "{words:?}");
+    }
+    let flags = parse(&[
+        "--collector.passenger.registry-dir=/a",
+        "--collector.passenger.registry-dir",
+        "/b",
+    ]);
+    let dirs = flags.unwrap().passenger.registry_dirs;
+    assert_eq!(dirs, [Path::new("/a"), Path::new("/b")]);
 }
 
 #[test]
@@ -178,7 +215,7 @@ fn help_and_version_are_no_mistakes() {
 
 #[test]
 fn mistakes_exit_with_2_and_name_the_expected_value() {
-    let cases: [(&[&str], &str); 33] = [
+    let cases: [(&[&str], &str); 34] = [
         (&["-web.listen-adress=:1"], "'--web.listen-address'"),
         (&["-web.listen-adress", ":1"], "'--web.listen-address'"),
         (&["-nonsense"], "unexpected argument '--nonsense'"),
@@ -202,6 +239,10 @@ fn mistakes_exit_with_2_and_name_the_expected_value() {
         (&["-accounting.ring-bytes=1M"], "expected a power of two"),
         (&["-accounting.overflow-entries=0"], "0 is not in 1..="),
         (&["-max-groups=0"], "0 is not in 1..="),
+        (
+            &["-collector.passenger.max-instances=0"],
+            "0 is not in 1..=1024",
+        ),
         (&["-smaps.budget=0"], "expected a duration above 0"),
         (&["-smaps.budget=50"], "expected a duration like"),
         (

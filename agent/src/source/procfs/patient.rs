@@ -47,12 +47,12 @@ pub(super) struct Patient {
 struct FileRequest {
     directory: OwnedFd,
     name: &'static CStr,
-    part: Part,
+    part: FilePart,
 }
 
 /// The part of a file that is read.
 #[derive(Debug, Clone, Copy)]
-enum Part {
+enum FilePart {
     /// Its content, up to this number of bytes.
     Content(usize),
     /// The target of the link.
@@ -92,7 +92,7 @@ impl Patient {
         directory: BorrowedFd<'_>,
         (name, cap): (&'static CStr, usize),
     ) -> io::Result<Vec<u8>> {
-        self.ask(owners, tgid, directory, (name, Part::Content(cap)))
+        self.ask(owners, tgid, directory, (name, FilePart::Content(cap)))
     }
 
     /// Reads the target of the link `name`.
@@ -103,7 +103,7 @@ impl Patient {
         directory: BorrowedFd<'_>,
         name: &'static CStr,
     ) -> io::Result<Vec<u8>> {
-        self.ask(owners, tgid, directory, (name, Part::Target))
+        self.ask(owners, tgid, directory, (name, FilePart::Target))
     }
 
     fn ask(
@@ -111,7 +111,7 @@ impl Patient {
         owners: &mut Owners,
         tgid: u32,
         directory: BorrowedFd<'_>,
-        (name, part): (&'static CStr, Part),
+        (name, part): (&'static CStr, FilePart),
     ) -> io::Result<Vec<u8>> {
         let key = (tgid, name);
         let held_up = &mut self.pool.held_up;
@@ -162,8 +162,8 @@ impl FileRequest {
     fn read(self, buffer: &mut Buffer) -> io::Result<Vec<u8>> {
         let (directory, name) = (self.directory.as_fd(), self.name);
         match self.part {
-            Part::Content(cap) => buffer.read_whole(directory, name, cap).map(<[u8]>::to_vec),
-            Part::Target => file::read_link_at(directory, name),
+            FilePart::Content(cap) => buffer.read_whole(directory, name, cap).map(<[u8]>::to_vec),
+            FilePart::Target => file::read_link_at(directory, name),
         }
     }
 }

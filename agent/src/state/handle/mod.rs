@@ -21,18 +21,19 @@ mod view;
 
 use std::sync::Arc;
 
-use hyper::body::Bytes;
 pub(crate) use shared::Shared;
 pub use shown::Shown;
 use tokio::sync::{mpsc, oneshot};
 pub use view::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes};
 
+use crate::collector::CollectedPart;
+
 /// A question to the state thread, with the channel for its answer. If the state thread drops the reply, the request
 /// gets [`Unavailable`].
 #[derive(Debug)]
 pub enum Question {
-    /// Scrape all collectors; the answer is the exposition.
-    Metrics(oneshot::Sender<Bytes>),
+    /// Scrape; the answer is what the collectors of the state have written.
+    Metrics(oneshot::Sender<CollectedPart>),
     /// The agent's health.
     Health(oneshot::Sender<Health>),
     /// Reload the configuration; the answer is an error with the reason if that changed nothing.

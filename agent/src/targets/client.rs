@@ -1,0 +1,322 @@
+//! Connections to targets: the only file of the agent that connects to a socket.
+//!
+//! ```text
+//!  O_PATH descriptor of a socket file --open--> Connection --get (HTTP/1.1, one after another)--> TargetAnswer, or a Failure
+//! ```
+//!
+//! In: the socket of a target, a path, and the header `Authorization` if the target wants one. Out: the body of the answer, or
+//! one of the fixed reasons. A target is hostile until it has shown the opposite: heads, bodies and all bytes read for an answer
+//! are bounded, and memory grows only as bytes arrive. Nothing here blocks the thread. A connection has no task of its own:
+//! whoever drops it, or the future of a question, closes the socket.
+//!
+//! Left to others: the deadline (the caller drops the future), whether the socket is the right one (`find.rs` of the kind; the
+//! peer is known after the connection is made), and the meaning of the body.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderValue, USER_AGENT};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::net::unix::UCred;
+
+use super::failure::Failure;
+
+/// Most bytes of a body. No answer is compressed, so this counts what the parser gets.
+const MOST_BODY: usize = 4 << 20;
+/// Most bytes that are read up to the end of a head: interim answers (1xx) and the head itself.
+const MOST_HEAD: usize = 16 << 10;
+/// Most bytes that are read for a body, with the lengths of its chunks.
+const MOST_FRAMED: usize = MOST_BODY + (512 << 10);
+/// Most pieces in which a body may arrive: a target that sends single bytes costs 1,000 times as much CPU time for each byte.
+const MOST_PIECES: usize = 16 << 10;
+/// Most memory that is taken because of an announced length.
+const MOST_ANNOUNCED: usize = 64 << 10;
+/// Time between two attempts while the queue of the listener is full.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A connection to a target.
+pub(super) struct Connection {
+    peer: UCred,
+    requests: SendRequest<Empty<Bytes>>,
+    /// Reads and writes while an answer is awaited; `None` after its end.
+    driver: Option<Driver>,
+    /// Bytes that may still be read.
+    left: Arc<AtomicUsize>,
+}
+
+type Driver = http1::Connection<TokioIo<Metered>, Empty<Bytes>>;
+
+/// What a target said.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum TargetAnswer {
+    /// Status 200: the body. It may hold secrets, and is in no log and no `Debug` output.
+    Document(Vec<u8>),
+    /// Status 401 with `Pool-Empty: true`: Passenger has started no application, so it cannot know whether the agent may see any.
+    EmptyPool,
+}
+
+impl Connection {
+    /// Connects to the Unix stream socket of which `socket` is a descriptor (`O_PATH` is enough), whatever its path leads to now.
+    ///
+    /// While the queue of the listener is full, it tries again until the caller drops the future.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`]: nothing listens. [`Failure::Denied`]: the mode of the file forbids it. [`Failure::Malformed`]: it
+    /// is no stream socket.
+    pub(super) async fn open(socket: BorrowedFd<'_>) -> Result<Self, Failure> {
+        // Shorter than the 108 bytes that an address may have. A thread may use its own descriptors here, whatever rights it has
+        // given up; the `/proc` of `--procfs` may show no process of the agent's namespace.
+        let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
+        let stream = loop {
+            match UnixStream::connect(&path).await {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    tokio::time::sleep(PAUSE).await
+                }
+                connected => break connected.map_err(|error| of_io(&error))?,
+            }
+        };
+        let peer = stream.peer_cred().map_err(|error| of_io(&error))?;
+        let left = Arc::new(AtomicUsize::new(0));
+        let metered = Metered {
+            stream,
+            left: Arc::clone(&left),
+        };
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(MOST_HEAD);
+        let (requests, driver) = builder
+            .handshake(TokioIo::new(metered))
+            .await
+            .map_err(|error| of_http(&error))?;
+        Ok(Self {
+            peer,
+            requests,
+            driver: Some(driver),
+            left,
+        })
+    }
+
+    /// The effective user of the process that listens, when it began to (SO_PEERCRED).
+    pub(super) fn peer_uid(&self) -> u32 {
+        self.peer.uid()
+    }
+
+    /// The process that began to listen (SO_PEERCRED), in the agent's pid namespace; `None` if it has no number there.
+    pub(super) fn peer_pid(&self) -> Option<u32> {
+        let pid = self.peer.pid().and_then(|pid| u32::try_from(pid).ok());
+        pid.filter(|pid| *pid != 0)
+    }
+
+    /// Asks for `path`, such as `/pool.xml`. The connection stays open for the next question if this one succeeds.
+    ///
+    /// # Errors
+    /// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::TooLarge`]: a head, a
+    /// body, or what surrounds them is beyond its bound. [`Failure::Refused`]: the connection was reset, or closed before the
+    /// question. [`Failure::Malformed`]: anything else that is no complete and plain answer.
+    pub(super) async fn get(
+        &mut self,
+        path: &'static str,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<TargetAnswer, Failure> {
+        self.left.store(MOST_HEAD, Relaxed);
+        let mut answer = pin!(ask(
+            &mut self.requests,
+            request(path, authorization),
+            &self.left
+        ));
+        let driver = &mut self.driver;
+        poll_fn(|context| {
+            // Its result says nothing that the answer does not say.
+            if let Some(running) = driver
+                && Pin::new(running).poll(context).is_ready()
+            {
+                *driver = None;
+            }
+            answer.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+/// The header for basic authentication. It is marked as sensitive.
+///
+/// `None` if it would not be a valid header, which base64 never is.
+pub(super) fn basic_authorization(user: &str, password: &str) -> Option<HeaderValue> {
+    let credentials = STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::try_from(format!("Basic {credentials}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn request(path: &'static str, authorization: Option<&HeaderValue>) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = Uri::from_static(path);
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_static("localhost"));
+    let agent = concat!("headcount/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    if let Some(authorization) = authorization {
+        headers.insert(AUTHORIZATION, authorization.clone());
+    }
+    request
+}
+
+/// Sends a request and judges the answer.
+async fn ask(
+    requests: &mut SendRequest<Empty<Bytes>>,
+    request: Request<Empty<Bytes>>,
+    left: &AtomicUsize,
+) -> Result<TargetAnswer, Failure> {
+    requests.ready().await.map_err(|error| of_http(&error))?;
+    let answer = requests.send_request(request).await;
+    let answer = answer.map_err(|error| of_http(&error))?;
+    left.store(MOST_FRAMED, Relaxed);
+    match answer.status() {
+        StatusCode::OK if is_plain(&answer) => {
+            Ok(TargetAnswer::Document(read(answer.into_body()).await?))
+        }
+        StatusCode::OK => Err(Failure::Malformed),
+        StatusCode::UNAUTHORIZED if is_pool_empty(&answer) => Ok(TargetAnswer::EmptyPool),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Failure::Denied),
+        _ => Err(Failure::Status),
+    }
+}
+
+/// Whether the body is not compressed; the agent asks for no compression.
+fn is_plain(answer: &Response<Incoming>) -> bool {
+    let mut encodings = answer.headers().get_all(CONTENT_ENCODING).into_iter();
+    encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+fn is_pool_empty(answer: &Response<Incoming>) -> bool {
+    let header = answer.headers().get("Pool-Empty");
+    header.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+}
+
+/// Reads a body to its end.
+async fn read(mut body: Incoming) -> Result<Vec<u8>, Failure> {
+    // What is announced is at most refused; nothing else is believed.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > MOST_BODY {
+        return Err(Failure::TooLarge);
+    }
+    let mut bytes = Vec::with_capacity(announced.min(MOST_ANNOUNCED));
+    for _ in 0..MOST_PIECES {
+        let Some(frame) = body.frame().await else {
+            return Ok(bytes);
+        };
+        let frame = frame.map_err(|error| of_http(&error))?;
+        let data = frame.into_data().unwrap_or_default(); // Else trailers.
+        if data.len() > MOST_BODY - bytes.len() {
+            return Err(Failure::TooLarge);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Err(Failure::TooLarge)
+}
+
+fn of_http(error: &hyper::Error) -> Failure {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause {
+        Some(cause) => of_io(cause),
+        None if error.is_parse_too_large() => Failure::TooLarge,
+        // The target has closed the connection before the request was sent.
+        None if error.is_canceled() || error.is_closed() => Failure::Refused,
+        None => Failure::Malformed,
+    }
+}
+
+fn of_io(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::NotFound => Failure::Gone,
+        ErrorKind::PermissionDenied => Failure::Denied,
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            Failure::Refused
+        }
+        ErrorKind::FileTooLarge => Failure::TooLarge,
+        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Failure::Limit,
+        _ => Failure::Malformed,
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Connection")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TargetAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Document(body) => write!(formatter, "Document({} bytes)", body.len()),
+            Self::EmptyPool => formatter.write_str("EmptyPool"),
+        }
+    }
+}
+
+/// The stream of a connection, of which a bounded number of bytes is read.
+///
+/// hyper bounds a head and a body, but neither the number of interim answers nor what surrounds the chunks of a body.
+struct Metered {
+    stream: UnixStream,
+    /// Bytes that may still be read; the last read may take one buffer more.
+    left: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = self.left.load(Relaxed);
+        if left == 0 {
+            return Poll::Ready(Err(ErrorKind::FileTooLarge.into()));
+        }
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let count = buffer.filled().len() - before;
+        self.left.store(left.saturating_sub(count), Relaxed);
+        result
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

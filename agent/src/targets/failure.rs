@@ -1,0 +1,62 @@
+//! Why a question to a target has no answer: a fixed set of reasons.
+
+use std::fmt;
+
+/// The reason, in the words of the label `reason` of `headcount_target_failures_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Failure {
+    /// The target disappeared after it was found.
+    Gone,
+    /// The agent has no permission, or the files and the process of the target do not belong to one user.
+    Denied,
+    /// Nothing accepts connections at its socket, or the connection was reset.
+    Refused,
+    /// No complete answer before the deadline.
+    Timeout,
+    /// The answer exceeds a limit of its size.
+    TooLarge,
+    /// An HTTP status other than 200, 401 and 403.
+    Status,
+    /// The answer, or a file of the target, is not what the protocol says.
+    Malformed,
+    /// The question before has outlived its deadline and has not come back.
+    Busy,
+    /// Not asked, because a bound on the number of targets was reached.
+    Limit,
+}
+
+impl Failure {
+    /// All reasons, in the order in which they are shown.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Gone,
+        Self::Denied,
+        Self::Refused,
+        Self::Timeout,
+        Self::TooLarge,
+        Self::Status,
+        Self::Malformed,
+        Self::Busy,
+        Self::Limit,
+    ];
+
+    /// The value of the label `reason`.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Denied => "denied",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
+            Self::Status => "status",
+            Self::Malformed => "malformed",
+            Self::Busy => "busy",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.word())
+    }
+}

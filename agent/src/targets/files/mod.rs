@@ -1,0 +1,253 @@
+//! Opens files of strangers: what the owner of a directory puts into it leads nowhere else, and opening it has no effect.
+//!
+//! In come a directory that is open and a path below it; out come descriptors with owner, identity and number of links, bytes of
+//! small regular files, names, and whether a lock is held. Everything goes through descriptors: a directory that is exchanged
+//! between two steps changes nothing.
+//!
+//! ```text
+//! Place --Rule, O_PATH--> fstat: regular?  --/proc/self/fd/N--> open to read: the file that was looked at
+//! ```
+//!
+//! A call may block for ever if the file system is dead, so all of this belongs into a reader (`readers.rs`). Whose files are
+//! trusted is decided by the callers.
+
+mod resolve;
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read as _;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+pub(super) use resolve::Rule;
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, Stat, flock, fstat, open, openat,
+    readlinkat, statat,
+};
+use rustix::io::Errno;
+
+use super::failure::Failure;
+
+/// Largest file that is read, bytes.
+pub(super) const MOST_BYTES: u64 = 64 << 10;
+/// Most names of a directory that are looked at.
+pub(super) const MOST_NAMES: u64 = 65_536;
+/// Bytes of names that one system call returns.
+const LISTING: usize = 32 << 10;
+
+/// What is the same for all paths of one file: device and inode.
+pub(super) type FileKey = (u64, u64);
+
+/// A directory below which paths are resolved.
+#[derive(Debug)]
+pub(super) struct Place {
+    directory: OwnedFd,
+    pub(super) key: FileKey,
+    /// The owner.
+    pub(super) uid: u32,
+}
+
+/// A regular file that is not open yet.
+#[derive(Debug)]
+pub(super) struct Regular {
+    file: OwnedFd,
+    pub(super) key: FileKey,
+    /// The owner.
+    pub(super) uid: u32,
+    /// Names that it has in its file system.
+    pub(super) links: u64,
+    /// When it was last changed (`st_ctime`), nanoseconds since the epoch.
+    pub(super) changed_ns: u64,
+}
+
+impl Place {
+    /// Opens a directory by a path that only the administrator and the kernel choose: links are followed.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn trusted(path: &Path) -> Result<Self, Failure> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Self::of(open(path, flags, Mode::empty()).map_err(reason)?)
+    }
+
+    /// Opens a directory below this one.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn directory(&self, path: &Path, rule: Rule) -> Result<Self, Failure> {
+        Self::of(self.open(path, rule)?)
+    }
+
+    /// Opens the directory behind a link of `/proc`, such as the root of a process.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn behind(&self, link: &CStr) -> Result<Self, Failure> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Self::of(openat(&self.directory, link, flags, Mode::empty()).map_err(reason)?)
+    }
+
+    /// The identity of the file behind a link of `/proc`, such as a namespace or a descriptor. It is not opened.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn key_behind(&self, link: &Path) -> Result<FileKey, Failure> {
+        let stat = statat(&self.directory, link, AtFlags::empty()).map_err(reason)?;
+        Ok(key(&stat))
+    }
+
+    /// The text of a link.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn link(&self, name: &Path) -> Result<Vec<u8>, Failure> {
+        let target = readlinkat(&self.directory, name, Vec::new()).map_err(reason)?;
+        Ok(target.into_bytes())
+    }
+
+    /// Finds a regular file in this directory, [`Rule::Inside`].
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`] if it is something else, or the reason why it is not found.
+    pub(super) fn regular(&self, path: impl AsRef<Path>) -> Result<Regular, Failure> {
+        let file = self.open(path.as_ref(), Rule::Inside)?;
+        let stat = checked(&file, FileType::RegularFile)?;
+        Ok(Regular {
+            file,
+            key: key(&stat),
+            uid: stat.st_uid,
+            #[allow(clippy::useless_conversion)] // narrower on some platforms
+            links: stat.st_nlink.into(),
+            changed_ns: changed_ns(&stat),
+        })
+    }
+
+    /// Opens a socket file in this directory, [`Rule::Inside`], with `O_PATH`: it can be connected to as `/proc/self/fd/N`. Also
+    /// returns its owner.
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`] if it is something else, or the reason why it is not found.
+    pub(super) fn socket(&self, path: impl AsRef<Path>) -> Result<(OwnedFd, u32), Failure> {
+        let file = self.open(path.as_ref(), Rule::Inside)?;
+        let stat = checked(&file, FileType::Socket)?;
+        Ok((file, stat.st_uid))
+    }
+
+    /// Calls `seen` with each name in the directory, without `.` and `..`, in the order of the directory.
+    /// Returns whether these were all; no more than [`MOST_NAMES`] are looked at.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn names(&self, seen: impl FnMut(&[u8])) -> Result<bool, Failure> {
+        self.names_up_to(MOST_NAMES, seen)
+    }
+
+    fn names_up_to(&self, most: u64, mut seen: impl FnMut(&[u8])) -> Result<bool, Failure> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let open = openat(&self.directory, c".", flags, Mode::empty()).map_err(reason)?;
+        let mut buffer = vec![MaybeUninit::uninit(); LISTING];
+        let mut names = RawDir::new(open, &mut buffer);
+        let mut count = 0;
+        while let Some(entry) = names.next() {
+            let entry = entry.map_err(reason)?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            if count == most {
+                return Ok(false);
+            }
+            count += 1;
+            seen(name);
+        }
+        Ok(true)
+    }
+
+    fn open(&self, path: &Path, rule: Rule) -> Result<OwnedFd, Failure> {
+        let path = path.as_os_str().as_bytes();
+        resolve::open(self.directory.as_fd(), path, rule).map_err(reason)
+    }
+
+    fn of(directory: OwnedFd) -> Result<Self, Failure> {
+        let stat = checked(&directory, FileType::Directory)?;
+        Ok(Self {
+            directory,
+            key: key(&stat),
+            uid: stat.st_uid,
+        })
+    }
+}
+
+impl Regular {
+    /// Its content.
+    ///
+    /// # Errors
+    /// [`Failure::TooLarge`] beyond [`MOST_BYTES`], or the reason.
+    pub(super) fn read(&self) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        let file = File::from(self.open()?);
+        file.take(MOST_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Errno::from_io_error(&error).map_or(Failure::Malformed, reason))?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(Failure::TooLarge);
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a process holds an exclusive flock on it. If not, this call holds a shared one for a moment.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn is_locked(&self) -> Result<bool, Failure> {
+        let file = self.open()?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(reason(error)),
+        }
+    }
+
+    /// Opens the file that was looked at, whatever has its name by now.
+    fn open(&self) -> Result<OwnedFd, Failure> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        openat(CWD, path, flags, Mode::empty()).map_err(reason)
+    }
+}
+
+fn checked(file: impl AsFd, wanted: FileType) -> Result<Stat, Failure> {
+    let stat = fstat(file).map_err(reason)?;
+    if FileType::from_raw_mode(stat.st_mode) == wanted {
+        Ok(stat)
+    } else {
+        Err(Failure::Malformed)
+    }
+}
+
+fn changed_ns(stat: &Stat) -> u64 {
+    let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
+    #[allow(clippy::unnecessary_cast)] // signed on some platforms
+    let ns = stat.st_ctime_nsec as u64;
+    seconds.saturating_mul(1_000_000_000).saturating_add(ns)
+}
+
+const fn key(stat: &Stat) -> FileKey {
+    (stat.st_dev, stat.st_ino)
+}
+
+/// The reason for an error of a call on files.
+fn reason(error: Errno) -> Failure {
+    match error {
+        Errno::NOENT | Errno::SRCH | Errno::STALE => Failure::Gone,
+        Errno::ACCESS | Errno::PERM => Failure::Denied,
+        // The agent has no descriptor or no memory for it.
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM => Failure::Limit,
+        _ => Failure::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! Resolves paths of which local users may change any part at any time.
+//!
+//! In come a directory, a path below it and a [`Rule`]; out comes a descriptor with `O_PATH`, which opens nothing yet: no device,
+//! no pipe, no lock. The kernel resolves the path (`openat2`, Linux 5.6). Where it cannot, or where the seccomp filter of a
+//! container forbids that call, [`walk`] opens one name after another with the same result.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat};
+use rustix::io::Errno;
+
+/// Most symbolic links of one path: the limit of the kernel.
+const MOST_LINKS: u32 = 40;
+/// How often a path with `..` is tried again after a directory was renamed meanwhile.
+const MOST_TRIES: u32 = 16;
+/// A place in the tree, and nothing opened.
+const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// What a path may contain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::targets) enum Rule {
+    /// Names in the directory and in directories of the same file system: no link, no mount point, no `..`.
+    ///
+    /// Without mount points, a user cannot put a file system of his own (FUSE) in the way.
+    Inside,
+    /// As `Inside`, but mount points are crossed. For paths that the kernel has shown: these contain no link.
+    Beneath,
+    /// Links and `..` are followed, as if the directory were the root (`chroot`). For paths that a person has written.
+    InRoot,
+}
+
+impl Rule {
+    const fn flags(self) -> ResolveFlags {
+        let strict = ResolveFlags::BENEATH
+            .union(ResolveFlags::NO_SYMLINKS)
+            .union(ResolveFlags::NO_MAGICLINKS);
+        match self {
+            Self::Inside => strict.union(ResolveFlags::NO_XDEV),
+            Self::Beneath => strict,
+            Self::InRoot => ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS),
+        }
+    }
+}
+
+/// Opens `path` below a directory.
+///
+/// # Errors
+/// `XDEV` if the path leads out or into another file system, `LOOP` at a link that the rule forbids, otherwise that of `openat`.
+pub(super) fn open(below: BorrowedFd<'_>, path: &[u8], rule: Rule) -> Result<OwnedFd, Errno> {
+    for _ in 0..MOST_TRIES {
+        match openat2(below, path, PLACE, Mode::empty(), rule.flags()) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // The filters of container runtimes refuse calls that they do not know with either.
+            Err(Errno::NOSYS | Errno::PERM) => return walk(below, path, rule),
+            result => return result,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// [`open`] without `openat2`.
+///
+/// Mount points are recognized by the device number of directories. A mount of the same file system, or one over a single file,
+/// is not; what is behind it is looked at like everything else.
+pub(super) fn walk(below: BorrowedFd<'_>, path: &[u8], rule: Rule) -> Result<OwnedFd, Errno> {
+    let follows = rule == Rule::InRoot;
+    let device = fstat(below)?.st_dev;
+    match path.first() {
+        None => return Err(Errno::NOENT),
+        Some(b'/') if !follows => return Err(Errno::XDEV),
+        Some(_) => {}
+    }
+    let mut names = Vec::new();
+    push_names(&mut names, path);
+    let mut way: Vec<OwnedFd> = Vec::new();
+    let mut links = 0;
+    while let Some(name) = names.pop() {
+        if name == b".." {
+            // The root is its own parent.
+            way.pop();
+            if follows {
+                continue;
+            } else {
+                return Err(Errno::XDEV);
+            }
+        }
+        let here = way.last().map_or(below, |last| last.as_fd());
+        let found = openat(
+            here,
+            name.as_slice(),
+            PLACE.union(OFlags::NOFOLLOW),
+            Mode::empty(),
+        )?;
+        let stat = fstat(&found)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => {
+                links += 1;
+                if !follows || links > MOST_LINKS {
+                    return Err(Errno::LOOP);
+                }
+                let target = readlinkat(&found, c"", Vec::new())?;
+                if target.as_bytes().first() == Some(&b'/') {
+                    way.clear();
+                }
+                push_names(&mut names, target.as_bytes());
+                continue;
+            }
+            FileType::Directory if rule == Rule::Inside && stat.st_dev != device => {
+                return Err(Errno::XDEV);
+            }
+            FileType::Directory => {}
+            _ if !names.is_empty() => return Err(Errno::NOTDIR),
+            _ => {}
+        }
+        way.push(found);
+    }
+    match way.pop() {
+        Some(last) => Ok(last),
+        None => openat(below, c".", PLACE, Mode::empty()),
+    }
+}
+
+/// Puts the names of `path` on the stack, the first one on top.
+fn push_names(names: &mut Vec<Vec<u8>>, path: &[u8]) {
+    let parts = path.split(|byte| *byte == b'/');
+    let parts = parts.filter(|name| !name.is_empty() && *name != b".");
+    let at = names.len();
+    names.extend(parts.map(<[u8]>::to_vec));
+    if let Some(new) = names.get_mut(at..) {
+        new.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::path::Path;
+
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+    use super::*;
+
+    type Opener = fn(BorrowedFd<'_>, &[u8], Rule) -> Result<OwnedFd, Errno>;
+
+    /// Both ways; `openat2` alone, so that a fallback does not hide its result.
+    const OPENERS: [(&str, Opener); 2] = [
+        ("openat2", |below, path, rule| {
+            openat2(below, path, PLACE, Mode::empty(), rule.flags())
+        }),
+        ("walk", walk),
+    ];
+
+    fn inode(found: &OwnedFd) -> u64 {
+        fstat(found).unwrap().st_ino
+    }
+
+    /// A root with a directory, a file, and links of all kinds; beside it a secret.
+    fn tree() -> tempfile::TempDir {
+        let tree = tempfile::tempdir().unwrap();
+        let root = tree.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir_all(root.join("var")).unwrap();
+        fs::write(root.join("a/b/file"), "x").unwrap();
+        fs::write(tree.path().join("secret"), "x").unwrap();
+        for (target, link) in [
+            ("b", "a/near"),
+            ("/a", "var/run"),
+            ("../../../../../a", "var/up"),
+            ("../../secret", "a/out"),
+            ("loop", "loop"),
+            ("/proc/self/root", "magic"),
+        ] {
+            symlink(target, root.join(link)).unwrap();
+        }
+        tree
+    }
+
+    #[test]
+    fn both_ways_find_the_same_or_fail_the_same() {
+        let tree = tree();
+        let root = tree.path().join("root");
+        let below = fs::File::open(&root).unwrap();
+        let found = |path: &str| Ok(fs::symlink_metadata(root.join(path)).unwrap().ino());
+        let rows = [
+            ("a/b/file", Rule::Inside, found("a/b/file")),
+            ("./a//b/", Rule::Inside, found("a/b")),
+            (".", Rule::Inside, found(".")),
+            ("a/b/none", Rule::Inside, Err(Errno::NOENT)),
+            ("", Rule::Inside, Err(Errno::NOENT)),
+            ("a/b/file/x", Rule::Inside, Err(Errno::NOTDIR)),
+            ("/a", Rule::Inside, Err(Errno::XDEV)),
+            ("../secret", Rule::Inside, Err(Errno::XDEV)),
+            ("a/near", Rule::Inside, Err(Errno::LOOP)),
+            ("a/near/file", Rule::Inside, Err(Errno::LOOP)),
+            ("a/out", Rule::Inside, Err(Errno::LOOP)),
+            ("a/near/file", Rule::Beneath, Err(Errno::LOOP)),
+            ("/a/b/file", Rule::Beneath, Err(Errno::XDEV)),
+            ("/a/near/file", Rule::InRoot, found("a/b/file")),
+            ("/var/run/b", Rule::InRoot, found("a/b")),
+            ("var/up/b", Rule::InRoot, found("a/b")),
+            ("/../..", Rule::InRoot, found(".")),
+            ("/", Rule::InRoot, found(".")),
+            ("a/out", Rule::InRoot, Err(Errno::NOENT)),
+            ("loop", Rule::InRoot, Err(Errno::LOOP)),
+            ("magic", Rule::InRoot, Err(Errno::NOENT)),
+        ];
+        for (name, opener) in OPENERS {
+            for (path, rule, wanted) in rows {
+                let opened = opener(below.as_fd(), path.as_bytes(), rule);
+                assert_eq!(
+                    opened.map(|found| inode(&found)),
+                    wanted,
+                    "{name} {path} {rule:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn mount_point_is_crossed_by_the_rule_beneath_only() {
+        let root = fs::File::open("/").unwrap();
+        let wanted = fs::metadata("/proc").unwrap();
+        if wanted.dev() == fs::metadata("/").unwrap().dev() || !Path::new("/proc/self").exists() {
+            return;
+        }
+        for (name, opener) in OPENERS {
+            let opened = |rule| opener(root.as_fd(), b"proc", rule).map(|found| inode(&found));
+            assert_eq!(opened(Rule::Inside), Err(Errno::XDEV), "{name}");
+            assert_eq!(opened(Rule::Beneath), Ok(wanted.ino()), "{name}");
+        }
+    }
+
+    #[test]
+    fn magic_link_never_leads_out_of_the_root() {
+        let proc = fs::File::open("/proc/self").unwrap();
+        for (name, opener) in OPENERS {
+            for rule in [Rule::Inside, Rule::Beneath, Rule::InRoot] {
+                assert!(
+                    opener(proc.as_fd(), b"root/etc", rule).is_err(),
+                    "{name} {rule:?}"
+                );
+            }
+        }
+    }
+
+    /// Calls `tried` in a thread in which `openat2` fails with this error.
+    fn without_openat2(error: i32, tried: impl FnOnce() + Send + 'static) {
+        let error = u32::try_from(error).unwrap();
+        let filter = SeccompFilter::new(
+            [(libc::SYS_openat2, Vec::new())].into(),
+            SeccompAction::Allow,
+            SeccompAction::Errno(error),
+            std::env::consts::ARCH.try_into().unwrap(),
+        );
+        let program: BpfProgram = filter.unwrap().try_into().unwrap();
+        let thread = std::thread::spawn(move || {
+            seccompiler::apply_filter(&program).unwrap();
+            tried();
+        });
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn kernel_or_filter_without_openat2_is_walked_around() {
+        for error in [libc::ENOSYS, libc::EPERM] {
+            let tree = tree();
+            let path = tree.path().join("root");
+            let wanted = fs::metadata(path.join("a/b/file")).unwrap().ino();
+            without_openat2(error, move || {
+                let root = fs::File::open(&path).unwrap();
+                let kernel = openat2(&root, c".", PLACE, Mode::empty(), ResolveFlags::empty());
+                assert_eq!(kernel.unwrap_err().raw_os_error(), error);
+                let found = open(root.as_fd(), b"/var/run/near/file", Rule::InRoot);
+                assert_eq!(found.map(|found| inode(&found)), Ok(wanted));
+                let refused = open(root.as_fd(), b"a/near/file", Rule::Inside);
+                assert_eq!(refused.unwrap_err(), Errno::LOOP);
+            });
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The fuzz targets of the kinds of targets.
+
+pub(crate) use super::passenger::fuzzing::{passenger_json, passenger_pool};

@@ -1,0 +1,28 @@
+//! A kind of target: how its targets are found, asked and shown.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::time::Instant;
+
+use super::handle::Applications;
+use crate::exposition::Writer;
+
+/// Ready when all targets of a kind have answered or failed.
+pub(crate) type AskedAll<'a> = dyn Future<Output = ()> + 'a;
+
+/// A kind of target that is enabled. It lives on the targets thread.
+pub(crate) trait Kind {
+    /// Its word in flags, in the label `kind`, and in the names of collectors.
+    fn name(&self) -> &'static str;
+
+    /// Finds its targets and asks them all. The future is ready at `end` at the latest; what has arrived is kept, also if the
+    /// future is dropped.
+    fn ask(&self, end: Instant) -> Pin<Box<AskedAll<'_>>>;
+
+    /// Writes the families of what has arrived since the last round began. Writes nothing of earlier rounds but totals.
+    fn write(&self, out: &mut Writer);
+
+    /// Adds the applications that the last call of [`Self::write`] wrote, for the page.
+    fn show(&self, _page: &mut Applications) {}
+}

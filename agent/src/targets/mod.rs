@@ -1,0 +1,96 @@
+//! Targets: programs on this node that the agent asks for their own state over a socket.
+//!
+//! ```text
+//!  state --candidates--> Board --> find (files) --> discovery (pure) --> client --> parsers (pure) --> families: a part of the scrape
+//! ```
+//!
+//! One thread, `headcount-targets`, asks; it never listens. It does not see the process table: after each pass the state
+//! publishes candidates on the `Board`, and the identity of a process is checked again before anything is read of it. File IO of
+//! a kind stands in its `find` and runs in threads that may be left behind (`readers`).
+//!
+//! A kind of target is one folder and one row in `KINDS`: how its targets are found, asked, understood and shown. Bounds, turns,
+//! deadlines, and the families that all kinds share are the same for all of them (`discovery`, `asking`, `outcomes`).
+
+pub(crate) mod actor;
+mod asking;
+pub(crate) mod board;
+mod client;
+mod discovery;
+mod failure;
+mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+pub mod handle;
+mod kind;
+mod outcomes;
+mod passenger;
+mod readers;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use board::Board;
+pub(crate) use kind::Kind;
+
+use crate::exposition::Descriptor;
+use crate::host::Host;
+
+/// Which kinds of targets are asked, and how.
+#[derive(Debug, Clone, Default)]
+pub struct TargetSettings {
+    /// Phusion Passenger; `None`: it is not asked.
+    pub passenger: Option<PassengerSettings>,
+}
+
+/// How instances of Passenger are asked.
+#[derive(Debug, Clone)]
+pub struct PassengerSettings {
+    /// Registry directories in addition to the default ones.
+    pub registry_dirs: Vec<PathBuf>,
+    /// Most instances that are asked.
+    pub max_instances: usize,
+    /// Whether each process of an application has series of its own.
+    pub has_processes: bool,
+}
+
+/// What the kinds of targets get from the rest of the agent.
+pub(crate) struct Environment {
+    pub(crate) host: Host,
+    pub(crate) board: Arc<Board>,
+    /// The name of a user, or the uid in decimal.
+    pub(crate) user_name: Rc<dyn Fn(u32) -> String>,
+    /// Most bytes of the families of all kinds.
+    pub(crate) most_bytes: usize,
+}
+
+/// A row of the table of kinds.
+#[derive(Debug)]
+pub(crate) struct KindRow {
+    /// The name of its collector, and the value of the label `kind`.
+    pub(crate) name: &'static str,
+    /// Task names of processes through which its targets may be found.
+    comms: &'static [&'static str],
+    /// Its families, in the order in which METRICS.md lists them.
+    pub(crate) descriptors: fn() -> Vec<&'static Descriptor>,
+    is_enabled: fn(&TargetSettings) -> bool,
+    /// Makes it, on the targets thread; `None` if it is not enabled.
+    start: fn(&TargetSettings, &Environment) -> Option<Box<dyn Kind>>,
+}
+
+/// All kinds of targets.
+pub(crate) static KINDS: &[KindRow] = &[passenger::ROW];
+
+/// The names of the enabled kinds, and the task names of the processes that they want to know of.
+pub(crate) fn enabled(settings: &TargetSettings) -> (Vec<&'static str>, Vec<&'static str>) {
+    let rows = KINDS.iter().filter(|row| (row.is_enabled)(settings));
+    let rows: Vec<&KindRow> = rows.collect();
+    let comms = rows.iter().flat_map(|row| row.comms).copied();
+    (rows.iter().map(|row| row.name).collect(), comms.collect())
+}
+
+/// Makes the enabled kinds. To be called on the targets thread.
+pub(crate) fn start(settings: &TargetSettings, environment: &Environment) -> Vec<Box<dyn Kind>> {
+    let started = KINDS.iter().map(|row| (row.start)(settings, environment));
+    started.flatten().collect()
+}

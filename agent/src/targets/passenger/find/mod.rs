@@ -1,0 +1,345 @@
+//! Finds all running instances, anew at each question: in registry directories, and through processes that the state knows.
+//!
+//! ```text
+//! candidates --user of each--+--> per user, in parallel: processes, then directories --inspect--> instances, failures
+//! registries --list----------+
+//! ```
+//!
+//! In come the processes that may belong to an instance; out come the instances that run, each once, and why others cannot be
+//! asked. All file IO is done by [`Readers`]: what hangs is that of one user, and holds up nothing else.
+//!
+//! Anybody can make directories and processes that look like those of Passenger. So each user has a share of what is looked at
+//! and of the instances, and the other users cannot touch root's share. What is left out is counted for its user. Two bounds are
+//! common to all: 65,536 names in a registry, and 8,192 candidates. Only a user who reaches both can hide an instance, and both
+//! are counted.
+//!
+//! Which instances are asked, and what they are called, is left to discovery.
+
+mod inspect;
+mod process;
+mod registry;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use inspect::{Agent, Share, inspect};
+use process::{of_process, user_of};
+use registry::{Listing, Registry, registries};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::instance::Instance;
+use crate::host::Host;
+use crate::process::ProcessId;
+use crate::targets::failure::Failure;
+use crate::targets::files::{FileKey, Place, Rule};
+use crate::targets::readers::{BlockingJob, Readers};
+
+const ROOT: u32 = 0;
+/// Most instances of root…
+const MOST_OF_ROOT: usize = 64;
+/// …of each other user…
+const MOST_OF_EACH: usize = 16;
+/// …and of all users but root. Each instance holds a descriptor.
+const MOST_OF_OTHERS: usize = 192;
+/// Processes that are looked at for each instance of a share: Passenger has three that carry the name of its agent.
+const PROCESSES: usize = 4;
+/// Most candidates whose user is looked up.
+const MOST_CANDIDATES: usize = 8192;
+/// Most users other than root whose files are looked at. Those with the lowest uids: subordinate uids come last.
+const MOST_USERS: usize = 256;
+/// Most failures of one user that are named.
+const MOST_NAMED: usize = 16;
+
+/// All instances that run, and the rest.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Root's first, then by uid.
+    pub(super) instances: Vec<Instance>,
+    /// The instances that cannot be asked; at most 16 of each user.
+    pub(super) failures: Vec<NotAsked>,
+    /// By uid: instances, directories, processes and failures beyond the bounds, [`Failure::Limit`].
+    pub(super) left_out: BTreeMap<u32, u64>,
+}
+
+/// Something that may be a running instance and cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotAsked {
+    /// The name of the instance, else of its directory; `registry-N` or `process-PID` if not even that is known.
+    pub(super) name: String,
+    /// The owner.
+    pub(super) uid: u32,
+    pub(super) failure: Failure,
+}
+
+/// Finds instances.
+#[derive(Debug)]
+pub(super) struct InstanceFinder {
+    host: Arc<Host>,
+    registries: Arc<Vec<Registry>>,
+    /// The agent's effective uid.
+    uid: u32,
+    readers: Arc<Readers<Sought>>,
+}
+
+/// What a reader waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Sought {
+    /// The registry with this number.
+    Registry(usize),
+    /// The users of all processes.
+    Users,
+    Process(ProcessId),
+    /// A directory of this name in that registry.
+    Entry(FileKey, String),
+}
+
+impl Sought {
+    /// What to call an instance of which nothing else is known.
+    fn name(&self) -> String {
+        match self {
+            Self::Registry(number) => format!("registry-{number}"),
+            Self::Users => "processes".to_owned(),
+            Self::Process(id) => format!("process-{}", id.tgid),
+            Self::Entry(_, name) => name.clone(),
+        }
+    }
+}
+
+/// What is to be looked at of one user.
+#[derive(Debug, Default)]
+struct Work {
+    processes: Vec<ProcessId>,
+    entries: Vec<(Arc<Place>, String)>,
+}
+
+type Inspected = Result<Option<Instance>, NotAsked>;
+
+/// What a first look yields.
+enum FirstLook {
+    Users(Vec<(ProcessId, u32)>),
+    Listings(Result<Vec<Listing>, Failure>),
+}
+
+impl InstanceFinder {
+    /// Finds instances of `host` for an agent with this effective uid. `variable` looks up its environment, `flags` are further
+    /// registries.
+    pub(super) fn new(
+        host: Host,
+        uid: u32,
+        variable: impl Fn(&str) -> Option<OsString>,
+        flags: &[PathBuf],
+    ) -> Self {
+        Self {
+            host: Arc::new(host),
+            registries: Arc::new(registries(variable, flags)),
+            uid,
+            readers: Arc::new(Readers::new()),
+        }
+    }
+
+    /// Finds all instances that run now, in registries and through `candidates`; what takes longer than the deadline fails.
+    pub(super) async fn find(&self, candidates: &[ProcessId], deadline: Instant) -> Findings {
+        let mut findings = Findings::default();
+        let mut work = self.overview(candidates, deadline, &mut findings).await;
+        while work.len() > MOST_USERS
+            && let Some((uid, left_out)) = work.pop_last()
+        {
+            findings.leave_out(uid, left_out.entries.len() + left_out.processes.len());
+        }
+        let others = Arc::new(AtomicUsize::new(MOST_OF_OTHERS));
+        let mut users = JoinSet::new();
+        for (uid, work) in work {
+            let share = match uid {
+                ROOT => Share::new(MOST_OF_ROOT, Arc::new(AtomicUsize::new(MOST_OF_ROOT))),
+                _ => Share::new(MOST_OF_EACH, Arc::clone(&others)),
+            };
+            let jobs = self.jobs(uid, work, &share);
+            let readers = Arc::clone(&self.readers);
+            users.spawn(async move { (uid, readers.run_all(uid, deadline, jobs).await) });
+        }
+        while let Some(user) = users.join_next().await {
+            // An error would be that of a task that panicked; it loses one user's.
+            if let Ok((uid, results)) = user {
+                results
+                    .into_iter()
+                    .for_each(|(sought, result)| findings.add(uid, &sought, result));
+            }
+        }
+        findings.sort();
+        findings
+    }
+
+    /// Number of readers that are held up.
+    pub(super) fn held_up(&self) -> usize {
+        self.readers.held_up()
+    }
+
+    /// Lists all registries and looks up the user of each candidate; these files are root's.
+    async fn overview(
+        &self,
+        candidates: &[ProcessId],
+        deadline: Instant,
+        findings: &mut Findings,
+    ) -> BTreeMap<u32, Work> {
+        let mut work: BTreeMap<u32, Work> = BTreeMap::new();
+        for (sought, result) in self
+            .readers
+            .run_all(ROOT, deadline, self.first_jobs(candidates))
+            .await
+        {
+            match result {
+                Ok(FirstLook::Users(users)) => {
+                    for (id, uid) in users {
+                        work.entry(uid).or_default().processes.push(id);
+                    }
+                }
+                Ok(FirstLook::Listings(Ok(listings))) => {
+                    for listing in listings {
+                        findings.note(&listing);
+                        for (uid, names) in listing.names {
+                            let entries = names
+                                .into_iter()
+                                .map(|name| (Arc::clone(&listing.place), name));
+                            work.entry(uid).or_default().entries.extend(entries);
+                        }
+                    }
+                }
+                Ok(FirstLook::Listings(Err(Failure::Gone))) => {}
+                Ok(FirstLook::Listings(Err(failure))) | Err(failure) => {
+                    findings.fail(NotAsked {
+                        name: sought.name(),
+                        uid: ROOT,
+                        failure,
+                    });
+                }
+            }
+        }
+        findings.leave_out(ROOT, candidates.len().saturating_sub(MOST_CANDIDATES));
+        for (uid, work) in &mut work {
+            let most = PROCESSES
+                * if *uid == ROOT {
+                    MOST_OF_ROOT
+                } else {
+                    MOST_OF_EACH
+                };
+            findings.leave_out(*uid, work.processes.len().saturating_sub(most));
+            work.processes.truncate(most);
+        }
+        work
+    }
+
+    fn first_jobs(&self, candidates: &[ProcessId]) -> Vec<(Sought, BlockingJob<FirstLook>)> {
+        let mut jobs: Vec<(Sought, BlockingJob<FirstLook>)> = Vec::new();
+        if !candidates.is_empty() {
+            let host = Arc::clone(&self.host);
+            let ids: Vec<_> = candidates.iter().take(MOST_CANDIDATES).copied().collect();
+            let user = move |id: ProcessId| Some((id, user_of(&host, id).ok()?));
+            let users = move || FirstLook::Users(ids.into_iter().filter_map(user).collect());
+            jobs.push((Sought::Users, Box::new(users)));
+        }
+        for number in 0..self.registries.len() {
+            let (host, registries) = (Arc::clone(&self.host), Arc::clone(&self.registries));
+            let list = move || {
+                let registry = registries.get(number).ok_or(Failure::Gone);
+                FirstLook::Listings(registry.and_then(|registry| registry.list(&host)))
+            };
+            jobs.push((Sought::Registry(number), Box::new(list)));
+        }
+        jobs
+    }
+
+    /// What is to be done for one user. Processes come first, because they tell the namespace of their instance.
+    fn jobs(&self, uid: u32, work: Work, share: &Share) -> Vec<(Sought, BlockingJob<Inspected>)> {
+        let mut jobs: Vec<(Sought, BlockingJob<Inspected>)> = Vec::new();
+        for id in work.processes {
+            let (host, share, agent) = (Arc::clone(&self.host), share.clone(), self.uid);
+            let job = move || {
+                // A process that cannot be looked into may be anything; its instance may still be found in a registry.
+                let Ok(Some(sighting)) = of_process(&host, id, uid) else {
+                    return Ok(None);
+                };
+                let agent = Agent {
+                    uid: agent,
+                    is_known: sighting.shares_users,
+                };
+                let found = (&sighting.place, sighting.name.as_str());
+                inspect(found, agent, Some(sighting.pid_namespace), &share)
+            };
+            jobs.push((Sought::Process(id), Box::new(job)));
+        }
+        for (registry, name) in work.entries {
+            let agent = Agent {
+                uid: self.uid,
+                is_known: true,
+            };
+            let sought = Sought::Entry(registry.key, name.clone());
+            let share = share.clone();
+            let job = move || match registry.directory(Path::new(&name), Rule::Inside) {
+                Ok(place) if place.uid == uid => inspect((&place, &name), agent, None, &share),
+                // It was exchanged since the registry was listed.
+                _ => Ok(None),
+            };
+            jobs.push((sought, Box::new(job)));
+        }
+        jobs
+    }
+}
+
+impl Findings {
+    fn add(&mut self, uid: u32, sought: &Sought, result: Result<Inspected, Failure>) {
+        match result {
+            Ok(Ok(instance)) => self.instances.extend(instance),
+            Ok(Err(not_asked)) => self.fail(not_asked),
+            Err(failure) => self.fail(NotAsked {
+                name: sought.name(),
+                uid,
+                failure,
+            }),
+        }
+    }
+
+    fn fail(&mut self, not_asked: NotAsked) {
+        let named = self
+            .failures
+            .iter()
+            .filter(|one| one.uid == not_asked.uid)
+            .count();
+        if not_asked.failure == Failure::Limit || named >= MOST_NAMED {
+            self.leave_out(not_asked.uid, 1);
+        } else {
+            self.failures.push(not_asked);
+        }
+    }
+
+    /// Counts what was left out of a registry. Whose entries were not looked at is unknown: those count for its owner.
+    fn note(&mut self, listing: &Listing) {
+        self.leave_out(listing.place.uid, usize::from(!listing.is_whole));
+        listing
+            .left_out
+            .iter()
+            .for_each(|(uid, count)| self.leave_out(*uid, *count));
+    }
+
+    fn leave_out(&mut self, uid: u32, count: usize) {
+        if count > 0 {
+            *self.left_out.entry(uid).or_default() += count as u64;
+        }
+    }
+
+    fn sort(&mut self) {
+        self.instances.sort_by(|one, other| {
+            let key = |instance: &Instance| (instance.identity.uid, instance.identity.since_ns);
+            let by_name = || one.identity.name.cmp(&other.identity.name);
+            key(one).cmp(&key(other)).then_with(by_name)
+        });
+        self.failures
+            .sort_by(|one, other| (one.uid, &one.name).cmp(&(other.uid, &other.name)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

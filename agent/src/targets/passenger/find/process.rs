@@ -1,0 +1,187 @@
+//! The instance that a process belongs to, by the lock that it has open.
+//!
+//! In comes the identity of a process; out come its user, and the directory of its instance as the process sees it: in its mount
+//! namespace, wherever the registry is. The name of the process decides nothing.
+//!
+//! The kernel shows the path of an open descriptor. The agent resolves it below the root of the process, without links, and takes
+//! the directory only if the `lock` in it is the file that is open, and if the user of the process owns it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::inspect::LOCK;
+use super::registry::instance_name;
+use crate::host::Host;
+use crate::process::ProcessId;
+use crate::targets::failure::Failure;
+use crate::targets::files::{FileKey, Place, Rule};
+
+/// Most descriptors of a process that are looked at. A watchdog has some dozens, and opens its lock early.
+const MOST_DESCRIPTORS: usize = 1024;
+/// Field of `stat` with the start time, counted from the one behind the task name, clock ticks since boot.
+const START: usize = 19;
+
+/// The directory of an instance that a process has locked.
+#[derive(Debug)]
+pub(super) struct Sighting {
+    pub(super) place: Place,
+    /// Its name.
+    pub(super) name: String,
+    /// Inode of the pid namespace of the process.
+    pub(super) pid_namespace: u64,
+    /// Whether the process is in the user namespace of the agent: only then it sees the agent's uid.
+    pub(super) shares_users: bool,
+}
+
+/// The real uid of a process: running a set-user-ID program does not change it.
+///
+/// # Errors
+/// [`Failure::Gone`] if it has ended.
+pub(super) fn user_of(host: &Host, id: ProcessId) -> Result<u32, Failure> {
+    let process = open(host, id)?;
+    let status = process.regular("status")?.read()?;
+    check(host, &process, id)?;
+    real_uid(&status).ok_or(Failure::Malformed)
+}
+
+/// The instance whose lock the process has open, if the user `uid` owns it; nothing if the agent may not look at its descriptors.
+///
+/// # Errors
+/// [`Failure::Gone`] if the process has ended.
+pub(super) fn of_process(
+    host: &Host,
+    id: ProcessId,
+    uid: u32,
+) -> Result<Option<Sighting>, Failure> {
+    let process = open(host, id)?;
+    let Some((place, name)) = locked(&process, uid) else {
+        return Ok(None);
+    };
+    let namespace = |kind: &str| process.key_behind(Path::new(kind));
+    let own_users = Place::trusted(Path::new("/proc/self"))?.key_behind(Path::new("ns/user"))?;
+    let sighting = Sighting {
+        place,
+        name,
+        pid_namespace: namespace("ns/pid")?.1,
+        shares_users: namespace("ns/user")? == own_users,
+    };
+    check(host, &process, id)?;
+    Ok(Some(sighting))
+}
+
+/// Opens the directory of a process. Whatever is opened in it belongs to this process, also if its number is used again.
+fn open(host: &Host, id: ProcessId) -> Result<Place, Failure> {
+    let process = Place::trusted(&host.procfs.join(id.tgid.to_string()))?;
+    check(host, &process, id)?;
+    Ok(process)
+}
+
+/// Whether this is still the process that was meant.
+fn check(host: &Host, process: &Place, id: ProcessId) -> Result<(), Failure> {
+    let stat = process.regular("stat")?.read()?;
+    let ticks = start_ticks(&stat).ok_or(Failure::Malformed)?;
+    let is_same = id.start_ns.checked_div(host.tick_ns) == Some(ticks);
+    if is_same { Ok(()) } else { Err(Failure::Gone) }
+}
+
+fn start_ticks(stat: &[u8]) -> Option<u64> {
+    // The task name may contain anything, also brackets.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    fields.split_ascii_whitespace().nth(START)?.parse().ok()
+}
+
+fn real_uid(status: &[u8]) -> Option<u32> {
+    let mut lines = status.split(|byte| *byte == b'\n');
+    let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let ids = std::str::from_utf8(ids).ok()?;
+    ids.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The first directory of `uid` whose lock the process has open.
+fn locked(process: &Place, uid: u32) -> Option<(Place, String)> {
+    let descriptors = process.directory(Path::new("fd"), Rule::Inside).ok()?;
+    let mut numbers = Vec::new();
+    let listed = descriptors.names(|name| {
+        if numbers.len() < MOST_DESCRIPTORS {
+            numbers.push(name.to_vec());
+        }
+    });
+    listed.ok()?;
+    let mut root = None;
+    numbers.iter().find_map(|number| {
+        let number = Path::new(OsStr::from_bytes(number));
+        let link = descriptors.link(number).ok()?;
+        let (directory, name) = locked_directory(&link)?;
+        if root.is_none() {
+            root = Some(process.behind(c"root").ok()?);
+        }
+        // The path may lead elsewhere by now; then this is not the file that the process has open.
+        let place = root.as_ref()?.directory(directory, Rule::Beneath).ok()?;
+        let lock = place.regular(LOCK).ok()?;
+        let is_open: FileKey = descriptors.key_behind(number).ok()?;
+        (place.uid == uid && lock.key == is_open).then(|| (place, name.to_owned()))
+    })
+}
+
+/// The directory of an instance, relative to the root, and its name; if the link is that of its lock.
+fn locked_directory(link: &[u8]) -> Option<(&Path, &str)> {
+    let directory = link.strip_prefix(b"/")?.strip_suffix(b"/lock")?;
+    let name = directory.rsplit(|byte| *byte == b'/').next()?;
+    Some((
+        Path::new(OsStr::from_bytes(directory)),
+        instance_name(name)?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_is_read_behind_any_task_name() {
+        let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n";
+        for name in ["a", "a b", ") S 1 2 (", "(x)"] {
+            let stat = format!("42 ({name}) {fields}");
+            assert_eq!(start_ticks(stat.as_bytes()), Some(4711), "{name}");
+        }
+        for bad in ["", "42 (a)", "42 (a) S 1 2", "42 (a", "\u{fffd})"] {
+            assert_eq!(start_ticks(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn real_uid_is_the_first() {
+        assert_eq!(
+            real_uid(b"Name:\tUid: 7\nUid:\t1000\t0\t0\t0\n"),
+            Some(1000)
+        );
+        for bad in [&b""[..], b"Uid:\n", b"Uid:\tx\n", b"Uid:\t\xff\n"] {
+            assert_eq!(real_uid(bad), None);
+        }
+    }
+
+    #[test]
+    fn only_the_lock_of_an_instance_is_one() {
+        let found = |link: &'static str| {
+            let (directory, name) = locked_directory(link.as_bytes())?;
+            Some((directory.to_str().unwrap().to_owned(), name.to_owned()))
+        };
+        let wanted = Some(("tmp/passenger.A1".to_owned(), "passenger.A1".to_owned()));
+        assert_eq!(found("/tmp/passenger.A1/lock"), wanted);
+        for bad in [
+            "/tmp/passenger.A1/lock (deleted)",
+            "/tmp/passenger./lock",
+            "/tmp/passenger.A1/x/lock",
+            "/tmp/passenger.A 1/lock",
+            "tmp/passenger.A1/lock",
+            "socket:[1]",
+            "/lock",
+            "/",
+            "",
+        ] {
+            assert_eq!(found(bad), None, "{bad}");
+        }
+    }
+}

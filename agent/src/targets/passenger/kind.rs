@@ -1,0 +1,317 @@
+//! Finds, asks and shows the instances of Passenger: the order of the steps of a round.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::fd::AsFd as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::families::{Answered, PassengerFamilies, PassengerRound};
+use super::find::{InstanceFinder, NotAsked};
+use super::instance::{Identity, Instance};
+use super::pool::Pool;
+use super::server::ServerCounts;
+use super::workers::{Neighbourhood, groups_of};
+use crate::exposition::Writer;
+use crate::process::ProcessId;
+use crate::targets::asking::{Asked, Places};
+use crate::targets::board::{Board, Candidate};
+use crate::targets::client::{Connection, TargetAnswer, basic_authorization};
+use crate::targets::discovery::{Bounds, Discovered, Selected, select};
+use crate::targets::failure::Failure;
+use crate::targets::handle::Applications;
+use crate::targets::kind::{AskedAll, Kind};
+use crate::targets::outcomes::Outcomes;
+use crate::targets::{Environment, PassengerSettings};
+
+/// The user name of the read-only password.
+const USER: &str = "ro_admin";
+/// Instances of each user other than root that are asked.
+const MOST_OF_USER: usize = 16;
+
+/// The kind `passenger`.
+pub(super) struct Passenger {
+    finder: InstanceFinder,
+    bounds: Bounds,
+    most_bytes: usize,
+    board: Arc<Board>,
+    neighbourhood: Neighbourhood,
+    user_name: Rc<dyn Fn(u32) -> String>,
+    round: RefCell<RoundSoFar>,
+}
+
+/// What has arrived in this round, and what is kept from round to round.
+struct RoundSoFar {
+    families: PassengerFamilies,
+    outcomes: Outcomes,
+    /// All instances that run.
+    running: u64,
+    /// Those that are asked, in the order of discovery.
+    asked: Vec<AskedInstance>,
+}
+
+/// An instance that is asked in this round.
+struct AskedInstance {
+    label: String,
+    identity: Identity,
+    user: String,
+    answer: Option<Answer>,
+}
+
+/// What an instance said.
+struct Answer {
+    pool: Pool,
+    /// `None` if the instance does not let the agent see it.
+    server: Option<ServerCounts>,
+    /// The process id of its core.
+    core: Option<u32>,
+    /// The group of each worker whose process the agent knows.
+    groups: HashMap<u32, Arc<str>>,
+}
+
+/// What came of asking one instance. `None`: it may be empty, and the agent may not see more than that.
+type Said = Option<(Pool, Option<ServerCounts>, Option<u32>)>;
+
+impl Passenger {
+    pub(super) fn new(settings: &PassengerSettings, environment: &Environment) -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let finder = InstanceFinder::new(
+            environment.host.clone(),
+            uid,
+            |name| std::env::var_os(name),
+            &settings.registry_dirs,
+        );
+        let bounds = Bounds {
+            most: settings.max_instances,
+            most_of_user: MOST_OF_USER,
+        };
+        Self {
+            finder,
+            bounds,
+            most_bytes: environment.most_bytes,
+            board: Arc::clone(&environment.board),
+            neighbourhood: Neighbourhood::of(&environment.host),
+            user_name: Rc::clone(&environment.user_name),
+            round: RefCell::new(RoundSoFar {
+                families: PassengerFamilies::new(
+                    2 * settings.max_instances,
+                    settings.has_processes,
+                ),
+                outcomes: Outcomes::default(),
+                running: 0,
+                asked: Vec::new(),
+            }),
+        }
+    }
+
+    async fn ask_all(&self, end: Instant) {
+        let candidates = self.board.candidates();
+        let agents = candidates.iter().filter(|one| one.comm.is_some());
+        let agents: Vec<ProcessId> = agents.map(|one| one.id).collect();
+        let found = self.finder.find(&agents, end).await;
+
+        let ready = found.instances.into_iter().map(Ok);
+        let found_all: Vec<FoundInstance> =
+            ready.chain(found.failures.into_iter().map(Err)).collect();
+        let running = found_all.len() as u64;
+        let (selected, left_out) = select(found_all, self.bounds);
+        let left_out = found.left_out.values().sum::<u64>() + left_out as u64;
+        let mut places = Places::until(end);
+        let mut questions = JoinSet::new();
+        for (index, one) in self.begin(selected, running, left_out) {
+            let question = places.ask(one.identity.uid, question(one));
+            questions.spawn_local(async move { (index, question.await) });
+        }
+        while let Some(answered) = questions.join_next().await {
+            if let Ok((index, asked)) = answered {
+                self.note(index, asked, &candidates);
+            }
+        }
+        self.want();
+    }
+
+    /// Notes what was found. Returns the instances to ask, each with its index in [`RoundSoFar::asked`].
+    fn begin(
+        &self,
+        selected: Vec<Selected<FoundInstance>>,
+        running: u64,
+        left_out: u64,
+    ) -> Vec<(usize, Instance)> {
+        let mut round = self.round.borrow_mut();
+        let RoundSoFar {
+            outcomes, asked, ..
+        } = &mut *round;
+        outcomes.begin(selected.iter().map(|one| one.label.as_str()));
+        outcomes.count(Failure::Limit, left_out);
+        asked.clear();
+        let mut ready = Vec::with_capacity(selected.len());
+        for Selected { label, target } in selected {
+            match target {
+                Ok(instance) => {
+                    let identity = instance.identity.clone();
+                    ready.push((asked.len(), instance));
+                    asked.push(AskedInstance {
+                        label,
+                        user: (self.user_name)(identity.uid),
+                        identity,
+                        answer: None,
+                    });
+                }
+                Err(one) => {
+                    outcomes.note(&label, false, Duration::ZERO);
+                    outcomes.count(one.failure, 1);
+                }
+            }
+        }
+        round.running = running;
+        ready
+    }
+
+    fn note(&self, index: usize, asked: Asked<Said>, candidates: &[Candidate]) {
+        let mut round = self.round.borrow_mut();
+        let RoundSoFar {
+            asked: instances,
+            outcomes,
+            ..
+        } = &mut *round;
+        let Some(instance) = instances.get_mut(index) else {
+            return;
+        };
+        outcomes.note(&instance.label, asked.answer.is_ok(), asked.took);
+        match asked.answer {
+            Ok(Some((pool, server, core))) => {
+                let groups = match self.neighbourhood.is_home_of(&instance.identity) {
+                    true => groups_of(&pool, candidates),
+                    false => HashMap::new(),
+                };
+                instance.answer = Some(Answer {
+                    pool,
+                    server,
+                    core,
+                    groups,
+                });
+            }
+            Ok(None) => {}
+            Err(failure) => outcomes.count(failure, 1),
+        }
+    }
+
+    /// Asks the state for the groups of the workers, for the next round.
+    fn want(&self) {
+        let round = self.round.borrow();
+        let near = round
+            .asked
+            .iter()
+            .filter(|one| self.neighbourhood.is_home_of(&one.identity));
+        let answers = near.filter_map(|one| one.answer.as_ref());
+        let applications = answers.flat_map(|answer| &answer.pool.applications);
+        let workers = applications.flat_map(|application| &application.workers);
+        self.board.want(workers.map(|worker| worker.pid));
+    }
+}
+
+impl Kind for Passenger {
+    fn name(&self) -> &'static str {
+        super::NAME
+    }
+
+    fn ask(&self, end: Instant) -> Pin<Box<AskedAll<'_>>> {
+        Box::pin(self.ask_all(end))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        let mut round = self.round.borrow_mut();
+        let RoundSoFar {
+            families,
+            outcomes,
+            running,
+            asked,
+        } = &mut *round;
+        let answered = asked.iter().filter_map(|one| {
+            let answer = one.answer.as_ref()?;
+            Some(Answered {
+                label: &one.label,
+                identity: &one.identity,
+                user: &one.user,
+                pool: &answer.pool,
+                server: answer.server.as_ref(),
+                core: answer.core,
+                groups: &answer.groups,
+            })
+        });
+        let answered: Vec<Answered<'_>> = answered.collect();
+        let silent = asked.iter().filter(|one| one.answer.is_none());
+        let silent: Vec<&Identity> = silent.map(|one| &one.identity).collect();
+        let refused = families.write(
+            &PassengerRound {
+                answered: &answered,
+                silent: &silent,
+                running: *running,
+                most_bytes: self.most_bytes,
+            },
+            out,
+        );
+        outcomes.count(Failure::Limit, refused.len() as u64);
+        outcomes.write(super::NAME, self.finder.held_up(), out);
+    }
+
+    fn show(&self, page: &mut Applications) {
+        self.round.borrow().families.show(page);
+    }
+}
+
+/// An instance that runs and may be asked, or the reason why it may not.
+type FoundInstance = Result<Instance, NotAsked>;
+
+impl Discovered for FoundInstance {
+    fn name(&self) -> &str {
+        match self {
+            Ok(instance) => &instance.identity.name,
+            Err(one) => &one.name,
+        }
+    }
+
+    fn uid(&self) -> u32 {
+        match self {
+            Ok(instance) => instance.identity.uid,
+            Err(one) => one.uid,
+        }
+    }
+
+    fn since_ns(&self) -> u64 {
+        match self {
+            Ok(instance) => instance.identity.since_ns,
+            // Its age is not known, so the others keep their names.
+            Err(_) => u64::MAX,
+        }
+    }
+}
+
+/// Asks one instance for its pool and its web server part, over one connection.
+async fn question(instance: Instance) -> Result<Said, Failure> {
+    let mut connection = Connection::open(instance.socket.as_fd()).await?;
+    // The files belong to one user, but anybody who may write the directory can bind a socket there.
+    if connection.peer_uid() != instance.identity.uid {
+        return Err(Failure::Denied);
+    }
+    let core = connection.peer_pid();
+    let password = instance.password.as_ref();
+    let authorization = password.and_then(|password| basic_authorization(USER, &password.0));
+    let authorization = authorization.as_ref();
+    let pool = match connection.get("/pool.xml", authorization).await? {
+        TargetAnswer::Document(document) => Pool::parse(&document)?,
+        TargetAnswer::EmptyPool => return Ok(None),
+    };
+    let server = match connection.get("/server.json", authorization).await {
+        Ok(TargetAnswer::Document(document)) => Some(ServerCounts::parse(&document)?),
+        // A user may see the pool of his own applications without being allowed to see this.
+        Ok(TargetAnswer::EmptyPool) | Err(Failure::Denied) => None,
+        Err(failure) => return Err(failure),
+    };
+    Ok(Some((pool, server, core)))
+}
