@@ -21,6 +21,7 @@ mod http;
 mod image;
 mod manifests;
 mod parity;
+mod passenger;
 mod peer;
 mod run;
 mod scale;
@@ -79,6 +80,11 @@ const VERBS: &[Verb] = &[
         name: "browser",
         summary: "the page for people in a headless Chromium: clicks, keys, narrow windows, hostile names",
         main: browser::main,
+    },
+    Verb {
+        name: "passenger",
+        summary: "the real Passenger of Debian on loopback, in every state that it has: each value compared with its own document",
+        main: passenger::main,
     },
     Verb {
         name: "image",

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{browser, check, command, fuzz, image, manifests, parity, setup, vm, workspace};
+use crate::{
+    browser, check, command, fuzz, image, manifests, parity, passenger, setup, vm, workspace,
+};
 
 struct Stage {
     name: &'static str,
@@ -46,6 +48,11 @@ const STAGES: &[Stage] = &[
         name: "a minute of fuzzing",
         needs_kernel: false,
         main: || fuzz::main(&[]),
+    },
+    Stage {
+        name: "beside the real Passenger",
+        needs_kernel: true, // of the kernel only root: Passenger changes users
+        main: || passenger::main(&[]),
     },
     Stage {
         name: "this kernel",

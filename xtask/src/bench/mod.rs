@@ -15,6 +15,7 @@ mod generator;
 mod idle;
 mod load;
 pub(crate) mod metrics;
+mod passenger;
 mod programs;
 mod replay;
 mod report;
@@ -83,6 +84,11 @@ const SECTIONS: &[Section] = &[
         name: "few",
         what: "`/proc` as the only source, 260 processes of which 6 are tracked, -threads=false, scrapes of both in turn",
         measure: few::tracked,
+    },
+    Section {
+        name: "passenger",
+        what: "0, 1 and 10 instances of Passenger with 20 processes each, which answer at once",
+        measure: passenger::instances,
     },
     Section {
         name: "execs",

@@ -56,6 +56,9 @@ pub(crate) const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPI
 pub(crate) const FUZZING: &[&Requirement] = &[&CXX];
 /// For the tests of the page.
 pub(crate) const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
+/// For the tests beside the real Passenger.
+pub(crate) const PASSENGER: &[&Requirement] =
+    &[&RUST_SRC, &LINKER, &PASSENGER_SERVERS, &NODE, &WSGI_PYTHON];
 /// For the tests on this machine and on other kernels.
 pub(crate) const EVERYTHING: &[&Requirement] = &[
     &RUSTFMT,
@@ -68,6 +71,9 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
     &CHROMIUM,
     &CURL,
     &CXX,
+    &PASSENGER_SERVERS,
+    &NODE,
+    &WSGI_PYTHON,
 ];
 
 /// For the image of amd64.
@@ -256,6 +262,45 @@ const CHROMIUM: Requirement = Requirement {
     // This package also installs the browser of the same version.
     steps: |_| vec![Step::apt("chromium-driver")],
     remedy: "install a chromium and the chromedriver of the same version",
+};
+
+/// Apache comes as `apache2-bin`, on which the module depends: that package has no service, so the installation starts no server,
+/// on a machine with systemd either. The package `apache2` would start one on all interfaces.
+const PASSENGER_SERVERS: Requirement = Requirement {
+    name: "passenger",
+    purpose: "the real program that the agent asks for its applications",
+    is_met: |_| {
+        let apache =
+            "test -x /usr/sbin/apache2 && test -e /usr/lib/apache2/modules/mod_passenger.so";
+        command::works(Command::new("passenger").arg("--version"))
+            && command::works(Command::new("ruby").args(["-e", "require 'rack'"]))
+            && command::works(Command::new("sh").args(["-c", apache]))
+    },
+    // Both depend on packages that are not recommended but needed: ruby, ruby-rack, apache2-bin.
+    steps: |_| {
+        vec![
+            Step::apt("passenger"),
+            Step::apt("libapache2-mod-passenger"),
+        ]
+    },
+    remedy: "install Debian's passenger, ruby-rack and libapache2-mod-passenger",
+};
+
+const NODE: Requirement = Requirement {
+    name: "node",
+    purpose: "an application of Passenger in Node.js",
+    is_met: |_| command::works(Command::new("node").arg("--version")),
+    steps: |_| vec![Step::apt("nodejs")],
+    remedy: "install a node of 18 or newer",
+};
+
+/// The tests name this path, because a `python3` in a user's home cannot be run by other users.
+const WSGI_PYTHON: Requirement = Requirement {
+    name: "/usr/bin/python3",
+    purpose: "an application of Passenger in Python",
+    is_met: |_| command::works(Command::new("/usr/bin/python3").arg("--version")),
+    steps: |_| vec![Step::apt("python3")],
+    remedy: "install Debian's python3",
 };
 
 /// The package also installs the headers of the standard library.
