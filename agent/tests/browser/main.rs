@@ -17,6 +17,8 @@ use proxy::{PREFIX, Proxy};
 use serde_json::json;
 use support::agent::{Agent, Launch, until};
 use support::fake_proc::FakeProc;
+use support::passenger::FakePassenger;
+use support::passenger::documents::{FakeApplication, FakeCounts, FakePool, FakeWorker};
 
 const ENTER: &str = "\u{e007}";
 const CONFIG: &str =
@@ -179,6 +181,82 @@ fn hostile_names_do_nothing() {
 }
 
 #[test]
+fn applications_are_shown_where_there_is_an_instance() {
+    let tree = node();
+    let registry = tree.rootfs().join("registry");
+    fs::create_dir(&registry).unwrap();
+    let agent = || {
+        Launch::on(&tree)
+            .arg("-accounting=procfs")
+            .config(CONFIG)
+            .env("PASSENGER_INSTANCE_REGISTRY_DIR", "/registry")
+            .start()
+    };
+    let (without, browser) = (agent(), Browser::start());
+    visit(&browser, &without);
+    browser.wait("document.querySelector('#state').textContent === 'every 3 s'");
+    let hidden = "return document.querySelector('#applications').hidden";
+    assert_eq!(browser.run(hidden), true);
+
+    let instance = FakePassenger::new(&registry, "AbCdEfGh");
+    let show = |finished: u64| {
+        let (mut busy, idle) = (FakeWorker::new(10), FakeWorker::new(11));
+        (busy.sessions, busy.processed) = (2, finished);
+        let hostile = "/srv/<img src=x onerror=document.title='had'>\u{202e}";
+        let mut blog = FakeApplication::new(hostile).with([busy, idle]);
+        blog.waiting = 7;
+        let wiki = FakeApplication::new("/srv/wiki");
+        instance.show(
+            &FakePool::new().with(wiki).with(blog),
+            FakeCounts::default(),
+        );
+    };
+    show(0);
+    let agent = agent();
+    visit(&browser, &agent);
+    browser.wait("!document.querySelector('#applications').hidden");
+    let row = |number: usize| {
+        let row = browser.text(&format!("#applications tbody tr:nth-child({number})"));
+        row.split('\t')
+            .map(str::trim)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let first = row(1);
+    let hostile = "<img src=x onerror=document.title='had'>\\u{202e}";
+    assert_eq!([&first[0], &first[1]], [hostile, "AbCdEfGh"], "{first:?}");
+    assert_eq!(first[3..6], ["7", "2", "2"]);
+    assert_eq!(row(2)[0], "wiki");
+    // From two answers on there are rates.
+    browser.wait(
+        "document.querySelector('#applications tbody tr td:last-child').textContent === '0.0'",
+    );
+    show(100_000);
+    browser.wait(
+        "Number(document.querySelector('#applications tbody tr td:last-child').textContent) > 100",
+    );
+    browser.click("#applications th[data-key=application] button");
+    browser.click("#applications th[data-key=application] button");
+    assert_eq!(row(1)[0], "wiki");
+    assert_eq!(
+        browser.run("return document.images.length + document.scripts.length"),
+        1
+    );
+    let page = "return document.documentElement.scrollWidth <= innerWidth";
+    browser.appear(320, "light");
+    assert_eq!(browser.run(page), true);
+
+    // Without its script, too.
+    let off = json!({"value": true});
+    browser.devtools("Emulation.setScriptExecutionDisabled", &off);
+    browser.open(&format!("http://{}/", agent.address));
+    assert_eq!(row(1)[0], hostile);
+    assert_eq!(row(1).last().unwrap(), "–");
+    assert_eq!(browser.text("caption"), "Applications of Passenger");
+    assert_silent(&browser);
+}
+
+#[test]
 fn it_works_below_a_path_and_over_a_restart() {
     let tree = node();
     let agent = start(&tree);
@@ -243,7 +321,7 @@ fn it_fits_narrow_windows_and_dark_rooms() {
         let page = "return [innerWidth, document.documentElement.scrollWidth <= innerWidth]";
         assert_eq!(browser.run(page), json!([width, true]), "{colours}");
         let frame = "const edge = (one) => document.querySelector(one).getBoundingClientRect().right; \
-                     return edge('.inner') <= edge('.frame') + 1 && edge('.frame') <= innerWidth";
+                     return edge('.inner') <= edge('main > .frame') + 1 && edge('main > .frame') <= innerWidth";
         assert_eq!(browser.run(frame), true, "{width}");
         grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor"));
     }

@@ -1,10 +1,15 @@
 //! The HTML of the page: complete and readable without its script.
 
+use super::applications::PageApplications;
 use super::text::{bytes, escaped, html};
 use crate::state::handle::{GroupRow, Overview, Status};
 
-/// The page with the table of groups.
-pub(super) fn table(overview: &Overview, telemetry_path: &str) -> String {
+/// The page with the tables of applications and groups.
+pub(super) fn table(
+    overview: &Overview,
+    applications: &PageApplications,
+    telemetry_path: &str,
+) -> String {
     let seconds = (overview.time - overview.since).max(1e-3);
     let rows: String = overview
         .groups
@@ -16,6 +21,9 @@ pub(super) fn table(overview: &Overview, telemetry_path: &str) -> String {
         metrics = link(telemetry_path),
         summary = summary(overview),
         reasons = reasons(overview),
+        hidden = applications.hidden(),
+        applications = applications.rows(),
+        note = applications.note(),
         omitted = omitted(overview.groups_omitted),
         rows = rows,
     )
@@ -143,7 +151,7 @@ mod tests {
 
     #[test]
     fn page_without_script_is_complete() {
-        let page = table(&overview("nginx"), "/m/x");
+        let page = table(&overview("nginx"), &PageApplications::default(), "/m/x");
         let row = "<tr><th scope=\"row\"><bdi class=\"name\">nginx</bdi> <bdi class=\"labels\">unit=&quot;&lt;b>&quot;</bdi></th>\
             <td>50.0</td><td>2.0 KiB</td><td>2</td><td>3</td><td>10 B</td><td>0 B</td><td>–</td><td>1.0</td></tr>";
         for expected in [
@@ -155,6 +163,7 @@ mod tests {
             "left out here: 4.",
             "href=\"./m/x\"",
             "href=\"./health\"",
+            "<section id=\"applications\" aria-label=\"Applications\" hidden>",
         ] {
             assert!(page.contains(expected), "{expected}\n{page}");
         }
@@ -163,7 +172,7 @@ mod tests {
     #[test]
     fn hostile_names_are_escaped() {
         let hostile = "</th><script>alert(1)</script>\u{202e}{rows}&\" onload=x";
-        let page = table(&overview(hostile), "/metrics");
+        let page = table(&overview(hostile), &PageApplications::default(), "/metrics");
         assert_eq!(page.matches("<script").count(), 1, "{page}");
         assert!(page.contains(
             "&lt;/th>&lt;script>alert(1)&lt;/script>\\u{202e}{rows}&amp;&quot; onload=x</bdi>"
@@ -173,7 +182,7 @@ mod tests {
 
     #[test]
     fn page_links_are_relative() {
-        let page = table(&overview("a"), "/metrics");
+        let page = table(&overview("a"), &PageApplications::default(), "/metrics");
         let mut links = page.split(['"', '\'']).filter(|word| word.contains('/'));
         assert!(
             links.all(|link| link.starts_with("./") || !link.contains("//")),

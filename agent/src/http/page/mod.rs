@@ -6,16 +6,22 @@
 //!   it.
 //! * `/api/processes?group=<id>`: [`Processes`](crate::state::handle::Processes) as JSON, as the last look saw them. 404 if the
 //!   group does not exist (any more), 400 for an id that is not a number.
+//! * `/api/applications`: the applications that targets run, as JSON. Each request asks the targets; requests and scrapes at the
+//!   same time share the answers.
 //!
 //! A request for data must name this machine; [`super::Hosts`] checks that.
 //!
 //! The browser computes all rates from counters, so the agent keeps no state for each viewer. Names reach the page
 //! only as [`Shown`](crate::state::handle::Shown), and the headers allow the browser to run only the script that is served here.
 
+mod applications;
 mod html;
 mod text;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use applications::PageApplications;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::StatusCode;
@@ -25,7 +31,7 @@ use hyper::header::{
 };
 use serde::Serialize;
 pub(super) use text::escaped;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::gzip;
 use super::reply::{HTML, JSON, Reply, TEXT, reply};
@@ -35,6 +41,7 @@ use crate::state::handle::Overview;
 /// Paths of the page. All links are relative, so the page works behind a path prefix.
 const GROUPS: &str = "/api/groups";
 const PROCESSES: &str = "/api/processes";
+const APPLICATIONS: &str = "/api/applications";
 const FILES: [(&str, &str, &str); 3] = [
     (
         "/page.css",
@@ -48,6 +55,9 @@ const FILES: [(&str, &str, &str); 3] = [
     ),
     ("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
 ];
+
+/// How long the HTML waits for targets, which may hang: with its script, the page asks again.
+const TARGETS_OF_HTML: Duration = Duration::from_millis(500);
 
 /// Headers that limit what a browser does with the page: it may load what is served here and nothing else.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -73,13 +83,13 @@ pub(super) fn has_path(path: &str) -> bool {
 
 /// Whether the response at `path` shows data of the node.
 pub(super) fn is_data_path(path: &str) -> bool {
-    ["/", GROUPS, PROCESSES].contains(&path)
+    ["/", GROUPS, PROCESSES, APPLICATIONS].contains(&path)
 }
 
 /// The response to a request that is refused: JSON for data, text otherwise.
 pub(super) fn refused(path: &str, status: StatusCode, reason: String) -> Reply {
     match path {
-        GROUPS | PROCESSES => failure(status, &reason),
+        GROUPS | PROCESSES | APPLICATIONS => failure(status, &reason),
         _ => reply(status, TEXT, format!("{reason}\n")),
     }
 }
@@ -96,6 +106,7 @@ pub(super) async fn show(
         (_, Some((_, content_type, body))) => reply(StatusCode::OK, content_type, *body),
         (GROUPS, _) => groups(service).await,
         (PROCESSES, _) => processes(service, query.unwrap_or_default()).await,
+        (APPLICATIONS, _) => applications(service).await,
         _ => table(service).await,
     };
     if gzip::is_wanted(headers) {
@@ -110,12 +121,16 @@ pub(super) async fn show(
 }
 
 async fn table(service: &Service) -> Reply {
-    match overview(service).await {
-        Ok(overview) => {
-            let table = || html::table(&overview, &service.telemetry_path).into_bytes();
+    let targets = service.answers.targets(Instant::now() + TARGETS_OF_HTML);
+    match tokio::join!(overview(service), targets) {
+        (Ok(overview), targets) => {
+            let applications = targets.map(|part| PageApplications::of(&part.applications));
+            let applications = applications.unwrap_or_default();
+            let path = &service.telemetry_path;
+            let table = || html::table(&overview, &applications, path).into_bytes();
             reply_with_memory(service, HTML, table).await
         }
-        Err(reason) => reply(
+        (Err(reason), _) => reply(
             StatusCode::SERVICE_UNAVAILABLE,
             HTML,
             html::unavailable(&reason, &service.telemetry_path),
@@ -127,6 +142,21 @@ async fn groups(service: &Service) -> Reply {
     match overview(service).await {
         Ok(overview) => reply_with_memory(service, JSON, || json_text(&*overview)).await,
         Err(reason) => failure(StatusCode::SERVICE_UNAVAILABLE, &reason),
+    }
+}
+
+async fn applications(service: &Service) -> Reply {
+    let limit = service.limits.scrape;
+    match service.answers.targets(Instant::now() + limit).await {
+        Some(part) => {
+            let make = || json_text(&PageApplications::of(&part.applications));
+            reply_with_memory(service, JSON, make).await
+        }
+        None => {
+            let seconds = limit.as_secs_f64();
+            let reason = format!("the targets thread did not answer within {seconds} s");
+            failure(StatusCode::SERVICE_UNAVAILABLE, &reason)
+        }
     }
 }
 

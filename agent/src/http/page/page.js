@@ -1,10 +1,11 @@
-// The script of the status page: it shows the current groups, and the processes of the group that is open. The server
+// The script of the status page: it shows the current groups, the processes of the group that is open, and applications. The server
 // sends counters; the script computes rates from two consecutive answers. All text is inserted as text, not as markup.
 "use strict";
 
 (() => {
   const REFRESH_MS = 3000;
   const FIRST_MS = 1000; // delay after the first answer: until the second one, rates are averages
+  const RARE_MS = 60000; // between questions for applications while nothing runs any
   const PATIENCE_MS = 15000;
   const NONE = "–";
   const { compare } = new Intl.Collator();
@@ -273,6 +274,26 @@
     return new Grid(table, columns.map(([key, , column]) => ({ key, ...column })), "cpu");
   };
 
+  const requests = new Rates();
+  const applications = new Grid(
+    find("applications").querySelector("table"),
+    [
+      {
+        key: "application",
+        rises: true,
+        value: field("name"),
+        build: (cell, entry) => cell.append(make("bdi", { class: "name" }, entry.row.name)),
+      },
+      { key: "instance", rises: true, value: field("instance"), text: (text) => text, look: "text" },
+      { key: "owner", rises: true, value: field("user"), text: (text) => text, look: "text" },
+      { key: "waiting", value: field("waiting"), text: whole },
+      { key: "busy", value: field("busy"), text: whole },
+      { key: "workers", value: field("processes"), text: whole },
+      { key: "requests", value: of(() => requests, "requests"), text: decimal },
+    ],
+    "waiting",
+  );
+
   const ask = async (path) => {
     // Not relative to the page's address, which may contain a password: fetch refuses such a URL.
     const url = new URL(path, location.origin + location.pathname);
@@ -333,6 +354,34 @@
     processes.show(answer.processes.map((row) => ({ key: key(row), row })));
   };
 
+  const showApplications = (answer) => {
+    const key = (row) => JSON.stringify([row.instance, row.name]);
+    // An instance may have counted before the agent saw it.
+    requests.take(answer.time, answer.applications, key, ["requests"], () => null);
+    applications.show(answer.applications.map((row) => ({ key: key(row), row })));
+    const left = answer.omitted;
+    const none = answer.applications.length ? "" : "No application has been started, or its instance does not answer.";
+    const note = left ? `Further applications, which were less busy, are left out here: ${left}.` : none;
+    put(find("applications").querySelector(".note"), note);
+    find("applications").hidden = answer.instances === 0;
+  };
+
+  let rest = 0; // when applications are asked for again
+  let isAskingTargets = false;
+  // Beside the groups: an instance that hangs must not hold them up.
+  const lookAtApplications = async () => {
+    if (isAskingTargets || Date.now() < rest) return;
+    isAskingTargets = true;
+    try {
+      showApplications(await ask("./api/applications"));
+    } catch (error) {
+      const note = `No answer from the agent (${error.message}); the applications shown may be old.`;
+      put(find("applications").querySelector(".note"), note);
+    }
+    isAskingTargets = false;
+    rest = find("applications").hidden ? Date.now() + RARE_MS : 0;
+  };
+
   const tell = (failure) => {
     find("failure").hidden = failure === null;
     put(find("failure"), failure ?? "");
@@ -360,6 +409,7 @@
     clearTimeout(timer);
     if (asking || document.hidden) return;
     asking = true;
+    lookAtApplications();
     const before = open;
     try {
       await look();
