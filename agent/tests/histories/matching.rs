@@ -99,3 +99,64 @@ fn m59_only_the_first_document_counts() {
     );
     assert_eq!(found, groups(&[("first", 1)]));
 }
+
+#[test]
+fn bundled_configuration_groups_the_processes_of_passenger_by_application() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/headcount.yml");
+    let checked = Launch::bare().arg("check").arg(path).run();
+    assert_eq!(checked.code, Some(0), "{checked:#?}");
+
+    let titles: [(&str, &[u8], &str); 12] = [
+        ("PassengerAgent", b"Passenger watchdog", "PassengerAgent"),
+        ("PassengerAgent", b"Passenger core", "PassengerAgent"),
+        (
+            "ruby",
+            b"Passenger RubyApp: /srv/apps/blog",
+            "passenger:/srv/apps/blog",
+        ),
+        (
+            "ruby",
+            b"Passenger RubyApp: /srv/apps/blog (production)",
+            "passenger:/srv/apps/blog",
+        ),
+        (
+            "ruby",
+            b"Passenger AppPreloader: /srv/apps/blog (forking...)",
+            "passenger:/srv/apps/blog",
+        ),
+        (
+            "node",
+            b"Passenger NodeApp: /srv/my apps/chat (x)",
+            "passenger:/srv/my",
+        ),
+        (
+            "node",
+            b"Passenger NodeApp: /srv/(a)/chat",
+            "passenger:/srv/(a)/chat",
+        ),
+        ("ruby", b"Passenger RubyApp: /", "passenger:/"),
+        // Not titles of Passenger.
+        ("ruby", b"Passenger RubyApp: blog", "ruby"),
+        ("grep", b"grep Passenger RubyApp: /srv/apps/blog", "grep"),
+        ("ruby", b"Passenger Ruby: /srv/apps/blog", "ruby"),
+        ("vim", b"vim wsgi-loader.py", "vim"),
+    ];
+    let processes = titles.map(|(comm, title, _)| (comm, vec![title]));
+    let mut processes: Vec<(&str, &[&[u8]])> = processes
+        .iter()
+        .map(|(comm, argv)| (*comm, argv.as_slice()))
+        .collect();
+    let python: &[&[u8]] = &[
+        b"python3",
+        b"/usr/share/passenger/helper-scripts/wsgi-loader.py",
+    ];
+    processes.push(("python3", python));
+    let mut expected = BTreeMap::from([("passenger:wsgi".to_owned(), 1)]);
+    for (.., group) in titles {
+        *expected.entry(group.to_owned()).or_default() += 1;
+    }
+    // A group whose name is plain text is there from the start.
+    expected.insert("postgres".to_owned(), 0);
+    let yaml = std::fs::read_to_string(path).unwrap();
+    assert_eq!(grouped(&yaml, &processes), expected);
+}

@@ -2,13 +2,17 @@
 //! our rules, and the labels that legends and links need.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fs, thread};
 
 use serde_json::Value;
 
 use super::server::{Prometheus, Series, deployed};
 use super::support::agent::{Agent, Launch, PATIENCE};
+use super::support::passenger::FakePassenger;
+use super::support::passenger::documents::{FakeApplication, FakeCounts, FakePool, FakeWorker};
 
 const DASHBOARDS: [&str; 3] = ["fleet", "node", "group"];
 
@@ -45,9 +49,43 @@ struct Query {
     labels: BTreeSet<String>,
 }
 
+/// An instance with an application, whose only worker is a child of the test.
+struct BusyInstance {
+    worker: Child,
+    _instance: FakePassenger,
+}
+
+impl BusyInstance {
+    fn start(registry: &Path) -> Self {
+        let process = Command::new("sleep").arg("3600").spawn().unwrap();
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros();
+        let mut worker = FakeWorker::new(process.id());
+        worker.sessions = 1;
+        worker.spawned_us = u64::try_from(now).unwrap();
+        let instance = FakePassenger::new(registry, "AbCdEfGh");
+        let pool = FakePool::new().with(FakeApplication::new("/srv/blog").with([worker]));
+        instance.show(&pool, FakeCounts::default());
+        Self {
+            worker: process,
+            _instance: instance,
+        }
+    }
+}
+
+impl Drop for BusyInstance {
+    fn drop(&mut self) {
+        let _ = self.worker.kill();
+        let _ = self.worker.wait();
+    }
+}
+
 #[test]
 fn every_query_of_our_dashboards_returns_data() {
-    let agent = Launch::new().start();
+    let registry = tempfile::tempdir().unwrap();
+    let _instance = BusyInstance::start(registry.path());
+    let agent = Launch::new()
+        .env("PASSENGER_INSTANCE_REGISTRY_DIR", registry.path())
+        .start();
     let yaml = fs::read_to_string(deployed("prometheus/prometheus.yml")).unwrap();
     let prometheus = Prometheus::start(
         &yaml

@@ -26,7 +26,14 @@ pub(super) fn dashboard() -> Dashboard {
                 choice: Choice::One,
             },
         ],
-        rows: vec![now(), use_of_groups(), life(), agent(), accounting()],
+        rows: vec![
+            now(),
+            use_of_groups(),
+            life(),
+            applications(),
+            agent(),
+            accounting(),
+        ],
     }
 }
 
@@ -195,6 +202,99 @@ fn life() -> Row {
                 "num_procs",
                 "",
             ),
+        ],
+    )
+}
+
+/// The fifteen applications with the highest values of an expression.
+fn top_applications(
+    title: &'static str,
+    description: &'static str,
+    unit: &'static str,
+    by_application: &str,
+) -> Panel {
+    lines(title, description, unit).query(format!("topk(15, {by_application})"), "{{name}}")
+}
+
+/// Empty where no Passenger runs.
+fn applications() -> Row {
+    let sum = |family: &str| format!("sum by (name) (passenger_app_{family}{{{NODE}}})");
+    let memory = |memtype: &str| {
+        format!(r#"sum by (name) (passenger_app_memory_bytes{{{NODE}, memtype="{memtype}"}})"#)
+    };
+    row(
+        "Applications of Passenger",
+        vec![
+            top_applications(
+                "Requests",
+                "Requests finished per second, by application.",
+                unit::PER_SECOND,
+                &format!(
+                    "sum by (name) (rate(passenger_app_requests_total{{{NODE}}}[$__rate_interval]))"
+                ),
+            ),
+            top_applications(
+                "Requests in progress",
+                "By application.",
+                unit::COUNT,
+                &sum("busy_sessions"),
+            ),
+            top_applications(
+                "Requests that wait",
+                "By application; those of an application without a process wait for a place in the pool of their instance.",
+                unit::COUNT,
+                &sum("wait_list_size"),
+            )
+            .query(
+                format!("passenger_wait_list_size{{{NODE}}}"),
+                "pool of {{passenger_instance}}",
+            ),
+            top_applications(
+                "Oldest use of a busy process",
+                "Time since Passenger last used a process that has requests in progress: a process that is stuck stays here.",
+                unit::SECONDS,
+                &format!(
+                    "max by (name) (time() - passenger_app_oldest_busy_last_used_timestamp_seconds{{{NODE}}})"
+                ),
+            ),
+            parts(
+                "Processes by state",
+                "Of all applications.",
+                unit::COUNT,
+            )
+            .query(
+                format!("sum by (state) (passenger_app_processes{{{NODE}}})"),
+                "{{state}}",
+            ),
+            lines(
+                "Capacity used",
+                "Share of the most processes that each instance runs: from 1 on, further applications wait for a place.",
+                unit::RATIO,
+            )
+            .query(
+                format!("passenger_capacity_used{{{NODE}}} / passenger_max_processes{{{NODE}}}"),
+                "{{passenger_instance}}",
+            )
+            .red_from(1.0),
+            top_applications(
+                "Memory of applications",
+                "Proportional memory as Passenger measures it; where it does not know that, private and swapped memory.",
+                unit::BYTES,
+                &format!("({} or {})", memory("proportional"), memory("real")),
+            ),
+            lines(
+                "CPU of applications",
+                "CPUs that the process groups of each application use; a group that several applications share counts for each of them.",
+                unit::CPUS,
+            )
+            .query(
+                format!(
+                    "topk(15, sum by (groupname) (rate(namedprocess_namegroup_cpu_seconds_total{{{NODE}}}[$__rate_interval])) \
+                     * on (groupname) group_right () max by (name, groupname) (passenger_app_group_info{{{NODE}}}))"
+                ),
+                "{{name}} ({{groupname}})",
+            )
+            .to(Link::Group),
         ],
     )
 }
