@@ -7,6 +7,7 @@
 
 mod container;
 mod layout;
+mod passenger;
 mod trial;
 mod workload;
 

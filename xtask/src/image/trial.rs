@@ -1,8 +1,9 @@
 //! Runs the image as the DaemonSet's manifest describes, and checks its counts.
 //!
 //! In comes the archive. Out come figures, and failure unless the kernel programs work with the manifest's capabilities and the
-//! host's procfs at `/host/proc`, the agent counts each of many short processes, and a pod's container has its names. Debian's
-//! umoci and runc unpack and run the image; neither is installed. It needs root, and listens on 127.0.0.1 only.
+//! host's procfs at `/host/proc`, the agent counts each of many short processes, a pod's container has its names, and Passenger in
+//! another container is shown. Debian's umoci and runc unpack and run the image; neither is installed. It needs root, and listens
+//! on 127.0.0.1 only.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,6 +19,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::container;
+use super::passenger::{self, Passenger};
 use super::workload::{self, Workload};
 use crate::debian::Apt;
 use crate::{command, manifests, setup, workspace};
@@ -46,9 +48,13 @@ pub(super) fn run(archive: &Path) -> Result<()> {
     let bundle = prepare(archive, &folder, &tools)?;
     // The container starts before the agent, as most containers of a node do.
     let mut workload = Workload::start(&folder.join(LINKS), SHORT)?;
+    let passenger = Passenger::start()?;
     let mut agent = Running::start(&tools.join("usr/sbin/runc"), &bundle)?;
     agent.wait_for_address()?;
-    check(&agent, &mut workload)
+    check(&agent, &mut workload)?;
+    check_passenger(&agent)?;
+    drop(passenger);
+    Ok(())
 }
 
 /// Makes the bundle for the runtime.
@@ -284,6 +290,28 @@ fn check(agent: &Running, workload: &mut Workload) -> Result<()> {
         ensure!(code == 200, "{path}: {code}");
     }
     Ok(())
+}
+
+/// Waits until the agent shows the instance in the other container and the process of its application.
+fn check_passenger(agent: &Running) -> Result<()> {
+    let count = format!(
+        r#"passenger_go_process_count{{name="{}"}} 1"#,
+        passenger::APPLICATION
+    );
+    let up = r#"headcount_target_up{kind="passenger",target=""#;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let body = agent.metrics()?;
+        let answers = body.lines().filter(|line| line.starts_with(up));
+        let answers = answers.filter(|line| line.ends_with(" 1")).count();
+        if answers > 0 && body.lines().any(|line| line == count) {
+            println!("image: {answers} {up}...\nimage: {count}");
+            return Ok(());
+        }
+        let found = line(&body, &[up]).unwrap_or_default();
+        ensure!(Instant::now() < deadline, "expected {count}: {found}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Waits until the workload's group has this value; records of ended processes come after an RCU grace period.

@@ -1,7 +1,7 @@
 //! Makes a small Debian as an archive that a kernel unpacks.
 //!
-//! In comes a folder; out comes `base.cpio` in it. An archive that is already there is used as it is: to get a newer one, remove
-//! it.
+//! In comes a folder; out comes an archive in it. One that is already there with the same packages is used as it is: to get a newer
+//! one, remove it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +12,8 @@ use crate::{command, debian};
 
 /// The oldest suite whose systemd knows every setting of the unit.
 const SUITE: &str = "bookworm";
+/// Packages beyond the essential ones. The agent asks the real Passenger, which runs `ps`.
+const PACKAGES: &str = "systemd,systemd-sysv,passenger,ruby-rack,procps";
 /// Files that the tests do not need and that would slow the boot down.
 const DROPPED: &[&str] = &[
     "var/cache/apt",
@@ -24,17 +26,19 @@ const DROPPED: &[&str] = &[
 const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef\n";
 
 pub(super) fn base(folder: &Path) -> Result<PathBuf> {
-    let archive = folder.join("base.cpio");
+    let archive = folder.join(format!("{}.cpio", PACKAGES.replace(',', "-")));
     if archive.exists() {
         return Ok(archive);
     }
-    println!("service: fetch a small Debian, about 60 MB");
+    println!("service: fetch a small Debian, about 90 MB");
     let root = folder.join("root");
     remove(&root)?;
     std::fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
     let mut debootstrap = Command::new("debootstrap");
     debootstrap
-        .args(["--variant=minbase", "--include=systemd,systemd-sysv", SUITE])
+        .arg("--variant=minbase")
+        .arg(format!("--include={PACKAGES}"))
+        .arg(SUITE)
         .arg(&root)
         .arg(debian::mirror()?);
     command::read(&mut debootstrap)?;

@@ -65,6 +65,29 @@ launch() {
     for _ in $(seq "$1"); do /bin/true; done
 }
 
+# Starts the real Passenger as a service $1 that serves one application of that name on port $2, as the user $3. The other words
+# are settings of the service.
+passenger() {
+    local name=$1 port=$2 user=$3
+    shift 3
+    mkdir -p "/srv/$name/public" "/srv/$name/tmp"
+    echo 'run lambda { |_| [200, { "content-type" => "text/plain" }, ["here\n"]] }' > "/srv/$name/config.ru"
+    systemd-run --quiet --unit="$name" --uid="$user" --setenv=HOME=/tmp "$@" \
+        passenger start "/srv/$name" --engine=builtin --address=127.0.0.1 --port="$port" --environment=production \
+        --user="$user" --disable-security-update-check --disable-anonymous-telemetry \
+        --pid-file="/tmp/$name.pid" --log-file="/tmp/$name.log"
+}
+
+# Whether the application at this port answers; the first request starts its process.
+answers() {
+    exec 3<> "/dev/tcp/127.0.0.1/$1" || return 1
+    printf 'GET / HTTP/1.0\r\n\r\n' >&3
+    grep -qx here <&3
+    local result=$?
+    exec 3<&-
+    return $result
+}
+
 a_new_package_installs() {
     dpkg --install "$old"
 }
@@ -120,6 +143,35 @@ what_it_takes_from_itself_the_unit_lets_it_take() {
     expect refused "$(scrape | grep '^headcount_sandbox_state{.* 0$')" ""
 }
 
+# In a /tmp of its own, as systemd gives it to web servers; in the host's /tmp, which the agent's unit does not show it; and as
+# another user, whose directory of sockets only that user may enter.
+passengers_of_other_services_are_shown() {
+    local port
+    passenger shop 13001 root --property=PrivateTmp=yes &&
+        passenger blog 13002 root &&
+        passenger chat 13003 www-data || return 1
+    for port in 13001 13002 13003; do
+        await answers $port || return 1
+    done
+    await each_passenger_is_shown || each_passenger_is_shown
+}
+
+each_passenger_is_shown() {
+    local name answer
+    answer=$(scrape)
+    expect instances "$(grep '^headcount_passenger_instances ' <<< "$answer")" 'headcount_passenger_instances 3' &&
+        expect up "$(grep -c '^headcount_target_up{kind="passenger",target="[^"]*"} 1$' <<< "$answer")" 3 || return 1
+    for name in shop blog chat; do
+        grep -x "passenger_go_process_count{name=\"$name\"} 1" <<< "$answer" || return 1
+    done
+}
+
+passengers_that_ended_are_gone() {
+    systemctl stop shop blog chat &&
+        await eval '[ "$(sample "headcount_passenger_instances ")" = 0 ]' &&
+        expect samples "$(scrape | grep -E '^(passenger_|headcount_target_up)')" ""
+}
+
 flags_come_from_the_default_file() {
     sed -i 's|^ARGS=.*|ARGS="--web.telemetry-path=/numbers --log.level=debug"|' /etc/default/headcount &&
         systemctl restart headcount &&
@@ -159,7 +211,8 @@ the_drop_in_for_root_works() {
     cp /usr/share/doc/headcount/examples/root.conf /etc/systemd/system/headcount.service.d/ &&
         systemctl daemon-reload && systemctl restart headcount && await scrape &&
         expect user "$(status_of_main Uid | cut -f1)" 0 &&
-        the_kernel_programs_count
+        the_kernel_programs_count &&
+        each_passenger_is_shown
 }
 
 the_drop_in_for_old_kernels_works() {
@@ -230,10 +283,12 @@ step other_users_processes_are_seen_whole
 step its_exposure_is_at_most_2.5
 step bash_completes_its_flags
 step what_it_takes_from_itself_the_unit_lets_it_take
+step passengers_of_other_services_are_shown
 step flags_come_from_the_default_file
 step a_wrong_flag_ends_it_for_good
 step an_upgrade_keeps_edits_and_starts_the_new_one
 step the_drop_in_for_root_works
+step passengers_that_ended_are_gone
 step the_drop_in_for_old_kernels_works
 step a_reload_reads_the_configuration_again
 step the_socket_is_systemds
