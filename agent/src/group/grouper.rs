@@ -181,7 +181,7 @@ impl Grouper {
     }
 
     /// If the policy says so, forgets the groups that none of the `present` accounts is in. Later bookings of their former
-    /// members are in no group.
+    /// members are in no group, and are not counted as lost.
     pub fn forget_empty(&mut self, present: impl Iterator<Item = AccountId>) {
         if !self.policy.remove_empty {
             return;

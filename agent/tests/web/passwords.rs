@@ -25,6 +25,7 @@ fn request_without_a_valid_password_gets_401() {
         "/nowhere",
         "/api/groups",
         "/api/processes?group=1",
+        "/api/applications",
     ];
     for path in pages {
         for headers in ["", WRONG, UNKNOWN] {
@@ -49,7 +50,7 @@ fn request_without_a_valid_password_gets_401() {
     assert_eq!(refused.code, 401, "{refused:?}");
     let scrape = Scrape::parse(ask_plainly(agent.address, "/metrics", RIGHT).body);
     let refused = scrape.value("headcount_http_requests_total", &[("code", "401")]);
-    assert_eq!(refused, Some(19.0));
+    assert_eq!(refused, Some(22.0));
 }
 
 #[test]
