@@ -53,7 +53,7 @@ use state::reload::{self, Configuration, placer};
 use state::{AgentState, Options, Output, actor};
 use targets::board::Board;
 use targets::handle::TargetsHandle;
-use targets::{Environment, TargetSettings};
+use targets::{Environment, Needs, TargetSettings};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -217,13 +217,13 @@ fn start_targets(
     settings: &Settings,
     runs: &Runs,
 ) -> Result<Option<(TargetsHandle, Arc<Board>)>, Error> {
-    let (kinds, comms) = targets::enabled(&settings.targets);
-    runs.limit(settings.max_exposition_bytes, !kinds.is_empty());
-    if kinds.is_empty() {
+    let needs = Needs::of(&settings.targets);
+    runs.limit(settings.max_exposition_bytes, !needs.collectors.is_empty());
+    if needs.collectors.is_empty() {
         return Ok(None);
     }
-    let (handle, inbox) = targets::handle::channel(kinds);
-    let board = Arc::new(Board::new(comms));
+    let (handle, inbox) = targets::handle::channel(needs.collectors);
+    let board = Arc::new(Board::new(needs.comms));
     let (wanted, sandbox) = (settings.targets.clone(), Arc::clone(&settings.sandbox));
     let (host, published) = (settings.host.clone(), Arc::clone(&board));
     let most_bytes = runs.most_target_bytes();
@@ -238,7 +238,7 @@ fn start_targets(
                 Ok(runtime) => runtime,
                 Err(error) => return log::error!("no target is asked: {error}"),
             };
-            sandbox.confine_targets(true);
+            sandbox.confine_targets(needs.reads_others);
             // The receiver waits until then.
             let _ = confined.send(());
             let users = RefCell::new(UserNames::new(host.passwd()));

@@ -94,7 +94,7 @@ pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
 }
 
 /// The anchor (0 for none) and the tag of a node.
-type Properties = (usize, Option<String>);
+type ItemProperties = (usize, Option<String>);
 
 /// The tag as written; `None` for YAML's own tags.
 fn local(tag: &Tag) -> Option<String> {
@@ -104,7 +104,7 @@ fn local(tag: &Tag) -> Option<String> {
 /// A list or map that is not complete yet. The children of a map alternate between keys and values.
 struct OpenNode {
     line: usize,
-    properties: Properties,
+    properties: ItemProperties,
     is_map: bool,
     children: Vec<Rc<YamlNode>>,
 }
@@ -181,7 +181,7 @@ impl Tree {
     fn open(
         &mut self,
         line: usize,
-        properties: Properties,
+        properties: ItemProperties,
         is_map: bool,
     ) -> Result<(), SyntaxError> {
         if self.open.len() >= MAX_DEPTH {
@@ -197,7 +197,7 @@ impl Tree {
         Ok(())
     }
 
-    fn close(&mut self, line: usize, value: YamlValue, (anchor, tag): Properties) {
+    fn close(&mut self, line: usize, value: YamlValue, (anchor, tag): ItemProperties) {
         let bytes = bytes(&value);
         let node = Rc::new(YamlNode {
             line,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::group::Grouper;
 use crate::host::Host;
 use crate::process::{Facts, Live, ProcessId, Table};
-use crate::targets::board::{Board, Candidate};
+use crate::targets::board::{Board, TargetCandidate};
 
 /// Most processes of one user other than root that are remembered by their task names; further ones are left out, and their
 /// targets are not found through them.
@@ -62,7 +62,7 @@ impl Publication {
             group.map(|group| Arc::from(group.name.as_str()))
         };
         let named = self.named.iter().filter_map(|(id, (uid, comm))| {
-            Some(Candidate {
+            Some(TargetCandidate {
                 id: *id,
                 started_us: started_us(*id),
                 comm: Some(comm),
@@ -73,7 +73,7 @@ impl Publication {
         let pids = board.pids();
         let numbered = pids.iter().filter_map(|pid| {
             let live = table.live_one(*pid)?;
-            (!self.named.contains_key(&live.id())).then(|| Candidate {
+            (!self.named.contains_key(&live.id())).then(|| TargetCandidate {
                 id: live.id(),
                 started_us: started_us(live.id()),
                 comm: None,

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::handle::{Applications, KindRun, TargetsPart, TargetsQuestion};
-use super::kind::{AskedAll, Kind};
+use super::kind::{AskedAll, TargetKind};
 use crate::exposition::Writer;
 use crate::host::{boottime_ns, thread_cpu_ns};
 
@@ -29,7 +29,7 @@ const MARGIN: Duration = Duration::from_millis(50);
 
 /// Answers questions until nobody can ask any more.
 pub(crate) async fn answer(
-    kinds: &[Box<dyn Kind>],
+    kinds: &[Box<dyn TargetKind>],
     mut questions: mpsc::Receiver<TargetsQuestion>,
 ) {
     while let Some(first) = questions.recv().await {
@@ -63,7 +63,7 @@ pub(crate) async fn answer(
 }
 
 /// Asks the targets of all kinds at the same time.
-async fn ask_all(kinds: &[Box<dyn Kind>], end: Instant) {
+async fn ask_all(kinds: &[Box<dyn TargetKind>], end: Instant) {
     let mut asking: Vec<Option<Pin<Box<AskedAll<'_>>>>> =
         kinds.iter().map(|kind| Some(kind.ask(end))).collect();
     poll_fn(|context| {
@@ -83,7 +83,7 @@ async fn ask_all(kinds: &[Box<dyn Kind>], end: Instant) {
 }
 
 /// The families of what has arrived so far.
-fn part(kinds: &[Box<dyn Kind>], began: Instant, before_ns: u64) -> TargetsPart {
+fn part(kinds: &[Box<dyn TargetKind>], began: Instant, before_ns: u64) -> TargetsPart {
     let mut writer = Writer::default();
     let mut applications = Applications {
         time: boottime_ns() as f64 / 1e9,

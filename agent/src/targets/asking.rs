@@ -30,7 +30,7 @@ pub(crate) struct Places {
 
 /// A target's answer or the reason why there is none, and how long the question took.
 #[derive(Debug)]
-pub(crate) struct Asked<T> {
+pub(crate) struct TimedAnswer<T> {
     pub(crate) answer: Result<T, Failure>,
     pub(crate) took: Duration,
 }
@@ -50,7 +50,7 @@ impl Places {
         &mut self,
         uid: u32,
         question: F,
-    ) -> impl Future<Output = Asked<T>> + use<T, F> {
+    ) -> impl Future<Output = TimedAnswer<T>> + use<T, F> {
         let deadline = self.deadline;
         let all = Arc::clone(&self.all);
         let of_user = (uid != 0).then(|| {
@@ -68,14 +68,14 @@ impl Places {
                 (of_user, all.acquire().await.ok())
             };
             let Ok(_place) = timeout_at(deadline, place).await else {
-                return Asked {
+                return TimedAnswer {
                     answer: Err(Failure::Timeout),
                     took: Duration::ZERO,
                 };
             };
             let began = Instant::now();
             let answer = timeout_at(deadline.min(began + EACH), question).await;
-            Asked {
+            TimedAnswer {
                 answer: answer.unwrap_or(Err(Failure::Timeout)),
                 took: began.elapsed(),
             }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     /// Asks `hanging` targets of user 7 that never answer, then one of `uid` that answers. Returns what came of the latter.
-    async fn behind(hanging: usize, uid: u32, seconds: u64) -> Asked<u32> {
+    async fn behind(hanging: usize, uid: u32, seconds: u64) -> TimedAnswer<u32> {
         let mut places = Places::until(Instant::now() + Duration::from_secs(seconds));
         let begun = Rc::new(Cell::new(0));
         let waiting: Vec<_> = (0..hanging)

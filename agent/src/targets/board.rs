@@ -13,7 +13,7 @@ pub(crate) const MOST_PIDS: usize = 16_384;
 
 /// A live process that a kind of target wanted to know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub(crate) struct TargetCandidate {
     /// The process. Its identity must be checked again before anything is read of it.
     pub(crate) id: ProcessId,
     /// When it started, microseconds since the epoch.
@@ -32,7 +32,7 @@ pub(crate) struct Candidate {
 pub(crate) struct Board {
     comms: Vec<&'static str>,
     pids: Mutex<Arc<HashSet<u32>>>,
-    candidates: Mutex<Arc<Vec<Candidate>>>,
+    candidates: Mutex<Arc<Vec<TargetCandidate>>>,
 }
 
 impl Board {
@@ -61,12 +61,12 @@ impl Board {
     }
 
     /// Replaces the candidates.
-    pub(crate) fn publish(&self, candidates: Vec<Candidate>) {
+    pub(crate) fn publish(&self, candidates: Vec<TargetCandidate>) {
         *lock(&self.candidates) = Arc::new(candidates);
     }
 
     /// The candidates as of the last pass.
-    pub(crate) fn candidates(&self) -> Arc<Vec<Candidate>> {
+    pub(crate) fn candidates(&self) -> Arc<Vec<TargetCandidate>> {
         Arc::clone(&lock(&self.candidates))
     }
 }

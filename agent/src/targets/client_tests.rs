@@ -16,12 +16,12 @@ const OK: &str = "HTTP/1.1 200 OK\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// A socket file in a directory of its own.
-struct Place {
+struct SocketPlace {
     path: PathBuf,
     _directory: tempfile::TempDir,
 }
 
-impl Place {
+impl SocketPlace {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self {
@@ -109,7 +109,7 @@ fn answer_to(said: impl AsRef<[u8]> + Send + 'static) -> Result<TargetAnswer, Fa
 
 /// What the client makes of a server.
 fn answer_of(serve: impl FnOnce(&mut Peer) + Send + 'static) -> Result<TargetAnswer, Failure> {
-    let place = Place::new();
+    let place = SocketPlace::new();
     let server = place.serve(serve);
     let answer = question(&place.path);
     server.join().unwrap();
@@ -122,7 +122,7 @@ fn document(text: &str) -> Result<TargetAnswer, Failure> {
 
 #[test]
 fn two_questions_share_a_connection() {
-    let place = Place::new();
+    let place = SocketPlace::new();
     let server = place.serve(|peer| {
         let first = head(peer);
         let said = format!("{OK}Status: 200 OK\r\nContent-Length: 3\r\n\r\none");
@@ -280,7 +280,7 @@ fn a_closed_connection_answers_no_second_question() {
         // The rest is no answer to a question that was not asked yet.
         format!("{OK}Content-Length: 2\r\n\r\nhi{OK}Content-Length: 2\r\n\r\nno"),
     ] {
-        let place = Place::new();
+        let place = SocketPlace::new();
         let server = place.serve(say(said.clone()));
         let socket = o_path(&place.path);
         let (first, second) = run(async {
@@ -297,7 +297,7 @@ fn a_closed_connection_answers_no_second_question() {
 
 #[test]
 fn a_connection_that_is_reset_is_refused() {
-    let place = Place::new();
+    let place = SocketPlace::new();
     // The request is not read: the end of the socket is a reset.
     let server = place.serve(|peer| await_request(peer));
     assert_eq!(question(&place.path), Err(Failure::Refused));
@@ -314,17 +314,17 @@ fn await_request(peer: &Peer) {
 
 #[test]
 fn a_dead_socket_is_refused() {
-    let place = Place::new();
+    let place = SocketPlace::new();
     drop(UnixListener::bind(&place.path).unwrap());
     assert_eq!(question(&place.path), Err(Failure::Refused));
 }
 
 #[test]
 fn what_is_no_stream_socket_is_malformed_or_refused() {
-    let place = Place::new();
+    let place = SocketPlace::new();
     let _datagrams = std::os::unix::net::UnixDatagram::bind(&place.path).unwrap();
     assert_eq!(question(&place.path), Err(Failure::Malformed));
-    let place = Place::new();
+    let place = SocketPlace::new();
     fs::write(&place.path, "no socket").unwrap();
     assert_eq!(question(&place.path), Err(Failure::Refused));
 }
@@ -343,7 +343,7 @@ fn failures_of_the_system_have_fixed_reasons() {
 
 #[test]
 fn a_path_may_be_longer_than_an_address() {
-    let place = Place::new();
+    let place = SocketPlace::new();
     let server = place.serve(say(format!("{OK}\r\nfar")));
     let far = place.path.with_file_name("d".repeat(200));
     fs::create_dir(&far).unwrap();
@@ -356,7 +356,7 @@ fn a_path_may_be_longer_than_an_address() {
 
 #[test]
 fn a_socket_file_that_is_exchanged_after_it_was_opened_is_not_asked() {
-    let place = Place::new();
+    let place = SocketPlace::new();
     let server = place.serve(say(format!("{OK}\r\nthe first")));
     let socket = o_path(&place.path);
     fs::remove_file(&place.path).unwrap();
@@ -375,7 +375,7 @@ fn a_question_that_is_dropped_closes_its_connection() {
         "HTTP/1.1 200 O",
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
     ] {
-        let place = Place::new();
+        let place = SocketPlace::new();
         let (hangs, hung) = tokio::sync::oneshot::channel();
         let server = place.serve(move |peer| {
             say(said)(peer);
@@ -402,7 +402,7 @@ fn a_question_that_is_dropped_closes_its_connection() {
 
 #[test]
 fn a_full_queue_is_waited_for_without_blocking_the_thread() {
-    let place = Place::new();
+    let place = SocketPlace::new();
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
     let address = socket2::SockAddr::unix(&place.path).unwrap();
     socket.bind(&address).unwrap();

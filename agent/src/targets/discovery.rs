@@ -85,9 +85,9 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Clone, PartialEq, Eq)]
-    struct Fake(&'static str, u32, u64);
+    struct FakeTarget(&'static str, u32, u64);
 
-    impl Discovered for Fake {
+    impl Discovered for FakeTarget {
         fn name(&self) -> &str {
             self.0
         }
@@ -106,7 +106,7 @@ mod tests {
         most_of_user: 3,
     };
 
-    fn labels(found: &[Fake]) -> (Vec<String>, usize) {
+    fn labels(found: &[FakeTarget]) -> (Vec<String>, usize) {
         let (selected, left_out) = select(found.to_vec(), BOUNDS);
         (
             selected.into_iter().map(|one| one.label).collect(),
@@ -116,19 +116,23 @@ mod tests {
 
     #[test]
     fn root_keeps_its_name_whoever_was_first() {
-        let found = [Fake("a", 7, 1), Fake("a", 0, 9), Fake("b", 7, 2)];
+        let found = [
+            FakeTarget("a", 7, 1),
+            FakeTarget("a", 0, 9),
+            FakeTarget("b", 7, 2),
+        ];
         assert_eq!(labels(&found).0, ["a", "a@7", "b"]);
     }
 
     #[test]
     fn later_target_changes_no_label() {
-        let mut found = vec![Fake("a", 8, 5), Fake("b", 8, 6)];
+        let mut found = vec![FakeTarget("a", 8, 5), FakeTarget("b", 8, 6)];
         assert_eq!(labels(&found).0, ["a", "b"]);
         found.extend([
-            Fake("a", 7, 7),
-            Fake("b", 7, 8),
-            Fake("a", 7, 9),
-            Fake("a@7", 9, 10),
+            FakeTarget("a", 7, 7),
+            FakeTarget("b", 7, 8),
+            FakeTarget("a", 7, 9),
+            FakeTarget("a@7", 9, 10),
         ]);
         let (labels, left_out) = labels(&found);
         assert_eq!(labels, ["a", "a@7", "a@7@9", "b", "b@7", "a@7-2"]);
@@ -137,9 +141,13 @@ mod tests {
 
     #[test]
     fn user_with_many_targets_displaces_his_own_only() {
-        let many = (0..100).map(|n| Fake("x", 7, n));
-        let others = [Fake("y", 8, 500), Fake("r", 0, 900), Fake("z", 9, 800)];
-        let found: Vec<Fake> = many.chain(others).collect();
+        let many = (0..100).map(|n| FakeTarget("x", 7, n));
+        let others = [
+            FakeTarget("y", 8, 500),
+            FakeTarget("r", 0, 900),
+            FakeTarget("z", 9, 800),
+        ];
+        let found: Vec<FakeTarget> = many.chain(others).collect();
         let (labels, left_out) = labels(&found);
         assert_eq!(labels, ["r", "x", "y", "z", "x@7", "x@7-2"]);
         assert_eq!(left_out, 97);
@@ -147,8 +155,8 @@ mod tests {
 
     #[test]
     fn root_comes_first_up_to_the_bound_of_all() {
-        let root = (0..9).map(|n| Fake("r", 0, n));
-        let found: Vec<Fake> = root.chain([Fake("a", 7, 0)]).collect();
+        let root = (0..9).map(|n| FakeTarget("r", 0, n));
+        let found: Vec<FakeTarget> = root.chain([FakeTarget("a", 7, 0)]).collect();
         let (labels, left_out) = labels(&found);
         assert_eq!((labels.len(), left_out), (6, 4));
         assert!(labels.iter().all(|label| label.starts_with('r')));

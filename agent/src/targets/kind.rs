@@ -12,7 +12,7 @@ use crate::exposition::Writer;
 pub(crate) type AskedAll<'a> = dyn Future<Output = ()> + 'a;
 
 /// A kind of target that is enabled. It lives on the targets thread.
-pub(crate) trait Kind {
+pub(crate) trait TargetKind {
     /// Its word in flags, in the label `kind`, and in the names of collectors.
     fn name(&self) -> &'static str;
 

@@ -31,7 +31,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use board::Board;
-pub(crate) use kind::Kind;
+pub(crate) use kind::TargetKind;
 
 use crate::exposition::Descriptor;
 use crate::host::Host;
@@ -73,24 +73,44 @@ pub(crate) struct KindRow {
     comms: &'static [&'static str],
     /// Its families, in the order in which METRICS.md lists them.
     pub(crate) descriptors: fn() -> Vec<&'static Descriptor>,
+    /// Whether its targets may belong to other users, so that the thread keeps the rights to read their files.
+    reads_others: bool,
     is_enabled: fn(&TargetSettings) -> bool,
     /// Makes it, on the targets thread; `None` if it is not enabled.
-    start: fn(&TargetSettings, &Environment) -> Option<Box<dyn Kind>>,
+    start: fn(&TargetSettings, &Environment) -> Option<Box<dyn TargetKind>>,
 }
 
 /// All kinds of targets.
 pub(crate) static KINDS: &[KindRow] = &[passenger::ROW];
 
-/// The names of the enabled kinds, and the task names of the processes that they want to know of.
-pub(crate) fn enabled(settings: &TargetSettings) -> (Vec<&'static str>, Vec<&'static str>) {
-    let rows = KINDS.iter().filter(|row| (row.is_enabled)(settings));
-    let rows: Vec<&KindRow> = rows.collect();
-    let comms = rows.iter().flat_map(|row| row.comms).copied();
-    (rows.iter().map(|row| row.name).collect(), comms.collect())
+/// What the enabled kinds need of the rest of the agent.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    /// The names of their collectors.
+    pub(crate) collectors: Vec<&'static str>,
+    /// The task names of the processes that they want to know of.
+    pub(crate) comms: Vec<&'static str>,
+    /// Whether the thread must read files and processes of other users.
+    pub(crate) reads_others: bool,
+}
+
+impl Needs {
+    pub(crate) fn of(settings: &TargetSettings) -> Self {
+        let mut needs = Self::default();
+        for row in KINDS.iter().filter(|row| (row.is_enabled)(settings)) {
+            needs.collectors.push(row.name);
+            needs.comms.extend(row.comms);
+            needs.reads_others |= row.reads_others;
+        }
+        needs
+    }
 }
 
 /// Makes the enabled kinds. To be called on the targets thread.
-pub(crate) fn start(settings: &TargetSettings, environment: &Environment) -> Vec<Box<dyn Kind>> {
+pub(crate) fn start(
+    settings: &TargetSettings,
+    environment: &Environment,
+) -> Vec<Box<dyn TargetKind>> {
     let started = KINDS.iter().map(|row| (row.start)(settings, environment));
     started.flatten().collect()
 }

@@ -17,7 +17,7 @@ use crate::targets::handle::{Applications, KindRun, TargetsPart, TargetsQuestion
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Both threads, as the tests play them, and what asks them.
-struct Threads {
+struct FakeThreads {
     answers: Answers,
     counters: Arc<HttpCounters>,
     runs: Runs,
@@ -28,7 +28,7 @@ struct Threads {
 /// Largest targets' part in these tests.
 const MOST: usize = 100;
 
-fn threads(joiner: Joiner) -> Threads {
+fn threads(joiner: Joiner) -> FakeThreads {
     let runs = Runs::new().unwrap();
     runs.limit(MOST * 8, true);
     let counters = Arc::<HttpCounters>::default();
@@ -36,7 +36,7 @@ fn threads(joiner: Joiner) -> Threads {
     let (source, targets) = crate::targets::handle::channel(vec!["kind"]);
     let source = TargetsSource::new(source, runs.clone());
     let answers = Answers::new(handle, Some(source), joiner, &counters, || Duration::ZERO);
-    Threads {
+    FakeThreads {
         answers,
         counters,
         runs,
@@ -45,7 +45,7 @@ fn threads(joiner: Joiner) -> Threads {
     }
 }
 
-impl Threads {
+impl FakeThreads {
     fn ask(&self, deadline: Instant) -> JoinHandle<String> {
         let answers = self.answers.clone();
         tokio::spawn(async move {
@@ -110,7 +110,7 @@ async fn both_parts_are_asked_for_at_the_same_time() {
 #[tokio::test(start_paused = true)]
 async fn part_of_a_thread_that_hangs_is_left_out_at_the_deadline() {
     let mut threads = threads(plain_joiner());
-    let owner = |threads: &Threads| threads.counters.read().timeouts[2];
+    let owner = |threads: &FakeThreads| threads.counters.read().timeouts[2];
     let begun = Instant::now();
     let scrape = threads.ask(begun + 3 * SECOND);
     threads.answer_targets("t 1\n").await;
@@ -138,7 +138,7 @@ async fn part_of_a_thread_that_hangs_is_left_out_at_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn state_that_has_ended_fails_the_scrape_at_once() {
-    let Threads {
+    let FakeThreads {
         answers,
         state,
         targets: _targets,

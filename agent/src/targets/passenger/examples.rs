@@ -1,12 +1,12 @@
 //! For tests: the pools of the recorded documents (T3 of the contract), and parts to build others of.
 
-use super::instance::Identity;
-use super::pool::{Application, Pool, Worker, WorkerMemory, WorkerState};
+use super::instance::InstanceIdentity;
+use super::pool::{AppPool, Application, Worker, WorkerMemory, WorkerState};
 use super::server::ServerCounts;
 
 /// An instance of `uid`. Its name and place follow from `number`, and it is `number` seconds younger than the first.
-pub(super) fn identity(uid: u32, number: u64) -> Identity {
-    Identity {
+pub(super) fn identity(uid: u32, number: u64) -> InstanceIdentity {
+    InstanceIdentity {
         place: (1, number),
         uid,
         name: format!("name{number:04}"),
@@ -17,9 +17,9 @@ pub(super) fn identity(uid: u32, number: u64) -> Identity {
     }
 }
 
-pub(super) fn pool(applications: Vec<Application>) -> Pool {
+pub(super) fn pool(applications: Vec<Application>) -> AppPool {
     let processes: usize = applications.iter().map(|one| one.workers.len()).sum();
-    Pool {
+    AppPool {
         version: "6.0.17".to_owned(),
         max: 3,
         capacity_used: processes as u64,
@@ -64,12 +64,12 @@ fn measured([rss, pss, private_dirty]: [u64; 3]) -> WorkerMemory {
 }
 
 /// The Apache module before its first request.
-pub(super) fn empty() -> Pool {
+pub(super) fn empty() -> AppPool {
     pool(Vec::new())
 }
 
 /// Ruby, Python and Node in one instance.
-pub(super) fn three_applications() -> Pool {
+pub(super) fn three_applications() -> AppPool {
     let worker = |pid, processed, last_used_us, kilobytes| Worker {
         last_used_us,
         memory: measured(kilobytes),
@@ -87,7 +87,7 @@ pub(super) fn three_applications() -> Pool {
 
 /// A full pool with a request that waits for any capacity and one that waits for its application; processes without
 /// measurements.
-pub(super) fn full_with_waiters() -> Pool {
+pub(super) fn full_with_waiters() -> AppPool {
     let busy = |pid, processed, last_used_us| Worker {
         sessions: 1,
         last_used_us,
@@ -95,7 +95,7 @@ pub(super) fn full_with_waiters() -> Pool {
     };
     let chat = busy(31688, 1, 1_795_235_716_169_668);
     let blog = busy(31670, 1, 1_795_235_716_175_515);
-    Pool {
+    AppPool {
         max: 2,
         waiting: 1,
         ..pool(vec![
@@ -109,7 +109,7 @@ pub(super) fn full_with_waiters() -> Pool {
 }
 
 /// The built-in engine: a name without environment, three requests that wait, one of two processes measured.
-pub(super) fn standalone_queue() -> Pool {
+pub(super) fn standalone_queue() -> AppPool {
     let first = Worker {
         sessions: 1,
         last_used_us: 1_795_235_472_529_021,
@@ -121,7 +121,7 @@ pub(super) fn standalone_queue() -> Pool {
         last_used_us: 1_795_235_472_590_499,
         ..worker(28899, 0)
     };
-    Pool {
+    AppPool {
         max: 2,
         ..pool(vec![Application {
             waiting: 3,

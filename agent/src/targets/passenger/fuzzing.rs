@@ -7,7 +7,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use serde_json::Value;
 
 use super::pool::{
-    Application, MAX_APPLICATIONS, MAX_WORKERS, Pool, Worker, WorkerMemory, WorkerState,
+    AppPool, Application, MAX_APPLICATIONS, MAX_WORKERS, Worker, WorkerMemory, WorkerState,
 };
 use super::properties::Properties;
 use super::server::ServerCounts;
@@ -16,8 +16,8 @@ use super::text::{self, MAX_NAME, MAX_WORD};
 /// Parses the input as a pool, and makes a pool of it. Asserts that a parsed pool keeps its bounds, and that any pool reads back
 /// from what [`write`] writes of it.
 pub(crate) fn passenger_pool(input: &[u8]) {
-    let found = Pool::parse(input);
-    assert_eq!(found, Pool::parse(input));
+    let found = AppPool::parse(input);
+    assert_eq!(found, AppPool::parse(input));
     if let Ok(pool) = found {
         assert_bounds(&pool);
         assert_reads_back(pool, Style::Passenger);
@@ -29,7 +29,7 @@ pub(crate) fn passenger_pool(input: &[u8]) {
     assert_reads_back(pool(made), style);
 }
 
-fn assert_bounds(pool: &Pool) {
+fn assert_bounds(pool: &AppPool) {
     assert!(pool.version.len() <= MAX_WORD);
     assert!(pool.applications.len() <= MAX_APPLICATIONS);
     let workers = || pool.applications.iter().flat_map(|one| &one.workers);
@@ -46,13 +46,13 @@ fn assert_bounds(pool: &Pool) {
     );
 }
 
-fn assert_reads_back(mut pool: Pool, style: Style) {
+fn assert_reads_back(mut pool: AppPool, style: Style) {
     let written = write(&pool, style);
     // A name that looks cut is cut again.
     for application in &mut pool.applications {
         application.name = text::name(&application.name).expect("a name");
     }
-    assert_eq!(Pool::parse(&written), Ok(pool));
+    assert_eq!(AppPool::parse(&written), Ok(pool));
 }
 
 /// How a document is written.
@@ -89,7 +89,7 @@ struct MadeWorker {
 }
 
 /// The pool that is meant: its names are distinct and begin with a number, its gupids are numbers.
-fn pool(made: MadePool<'_>) -> Pool {
+fn pool(made: MadePool<'_>) -> AppPool {
     let mut gupids = 0..;
     let applications = made
         .applications
@@ -107,7 +107,7 @@ fn pool(made: MadePool<'_>) -> Pool {
                 .map(|(one, n)| worker(one, n))
                 .collect(),
         });
-    Pool {
+    AppPool {
         version: "6.0.17".to_owned(),
         max: made.numbers[0],
         capacity_used: made.numbers[1],
@@ -152,7 +152,7 @@ fn worker(made: &MadeWorker, n: u64) -> Worker {
 }
 
 /// The document of a pool.
-fn write(pool: &Pool, style: Style) -> Vec<u8> {
+fn write(pool: &AppPool, style: Style) -> Vec<u8> {
     let is_latin1 = style != Style::Noise;
     let encoding = if is_latin1 { "iso-8859-1" } else { "utf-8" };
     let mut out = XmlText {

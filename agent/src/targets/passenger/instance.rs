@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 #[derive(Debug)]
 pub(super) struct Instance {
     /// What its files say of it.
-    pub(super) identity: Identity,
+    pub(super) identity: InstanceIdentity,
     /// Its socket `agents.s/core_api`, opened with O_PATH, so that it cannot be exchanged between the check and the connection.
     pub(super) socket: OwnedFd,
     /// The read-only password; only if the agent needs it to be admitted.
@@ -15,7 +15,7 @@ pub(super) struct Instance {
 
 /// Who an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct InstanceIdentity {
     /// Device and inode of its directory: one instance that is found in several ways has one place.
     pub(super) place: (u64, u64),
     /// The owner of its directory, and of its password file.

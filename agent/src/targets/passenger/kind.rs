@@ -13,19 +13,19 @@ use tokio::time::Instant;
 
 use super::families::{Answered, PassengerFamilies, PassengerRound};
 use super::find::{InstanceFinder, NotAsked};
-use super::instance::{Identity, Instance};
-use super::pool::Pool;
+use super::instance::{Instance, InstanceIdentity};
+use super::pool::AppPool;
 use super::server::ServerCounts;
 use super::workers::{Neighbourhood, groups_of};
 use crate::exposition::Writer;
 use crate::process::ProcessId;
-use crate::targets::asking::{Asked, Places};
-use crate::targets::board::{Board, Candidate};
+use crate::targets::asking::{Places, TimedAnswer};
+use crate::targets::board::{Board, TargetCandidate};
 use crate::targets::client::{Connection, TargetAnswer, basic_authorization};
 use crate::targets::discovery::{Bounds, Discovered, Selected, select};
 use crate::targets::failure::Failure;
 use crate::targets::handle::Applications;
-use crate::targets::kind::{AskedAll, Kind};
+use crate::targets::kind::{AskedAll, TargetKind};
 use crate::targets::outcomes::Outcomes;
 use crate::targets::{Environment, PassengerSettings};
 
@@ -58,14 +58,14 @@ struct RoundSoFar {
 /// An instance that is asked in this round.
 struct AskedInstance {
     label: String,
-    identity: Identity,
+    identity: InstanceIdentity,
     user: String,
-    answer: Option<Answer>,
+    answer: Option<InstanceAnswer>,
 }
 
 /// What an instance said.
-struct Answer {
-    pool: Pool,
+struct InstanceAnswer {
+    pool: AppPool,
     /// `None` if the instance does not let the agent see it.
     server: Option<ServerCounts>,
     /// The process id of its core.
@@ -75,7 +75,7 @@ struct Answer {
 }
 
 /// What came of asking one instance. `None`: it may be empty, and the agent may not see more than that.
-type Said = Option<(Pool, Option<ServerCounts>, Option<u32>)>;
+type Said = Option<(AppPool, Option<ServerCounts>, Option<u32>)>;
 
 impl Passenger {
     pub(super) fn new(settings: &PassengerSettings, environment: &Environment) -> Self {
@@ -110,6 +110,7 @@ impl Passenger {
     }
 
     async fn ask_all(&self, end: Instant) {
+        self.forget();
         let candidates = self.board.candidates();
         let agents = candidates.iter().filter(|one| one.comm.is_some());
         let agents: Vec<ProcessId> = agents.map(|one| one.id).collect();
@@ -135,6 +136,13 @@ impl Passenger {
         self.want();
     }
 
+    /// Forgets the answers of the round before: none is shown again.
+    fn forget(&self) {
+        let mut round = self.round.borrow_mut();
+        round.asked.clear();
+        round.outcomes.begin([].into_iter());
+    }
+
     /// Notes what was found. Returns the instances to ask, each with its index in [`RoundSoFar::asked`].
     fn begin(
         &self,
@@ -148,7 +156,6 @@ impl Passenger {
         } = &mut *round;
         outcomes.begin(selected.iter().map(|one| one.label.as_str()));
         outcomes.count(Failure::Limit, left_out);
-        asked.clear();
         let mut ready = Vec::with_capacity(selected.len());
         for Selected { label, target } in selected {
             match target {
@@ -172,7 +179,7 @@ impl Passenger {
         ready
     }
 
-    fn note(&self, index: usize, asked: Asked<Said>, candidates: &[Candidate]) {
+    fn note(&self, index: usize, asked: TimedAnswer<Said>, candidates: &[TargetCandidate]) {
         let mut round = self.round.borrow_mut();
         let RoundSoFar {
             asked: instances,
@@ -189,7 +196,7 @@ impl Passenger {
                     true => groups_of(&pool, candidates),
                     false => HashMap::new(),
                 };
-                instance.answer = Some(Answer {
+                instance.answer = Some(InstanceAnswer {
                     pool,
                     server,
                     core,
@@ -215,7 +222,7 @@ impl Passenger {
     }
 }
 
-impl Kind for Passenger {
+impl TargetKind for Passenger {
     fn name(&self) -> &'static str {
         super::NAME
     }
@@ -246,7 +253,7 @@ impl Kind for Passenger {
         });
         let answered: Vec<Answered<'_>> = answered.collect();
         let silent = asked.iter().filter(|one| one.answer.is_none());
-        let silent: Vec<&Identity> = silent.map(|one| &one.identity).collect();
+        let silent: Vec<&InstanceIdentity> = silent.map(|one| &one.identity).collect();
         let refused = families.write(
             &PassengerRound {
                 answered: &answered,
@@ -304,7 +311,7 @@ async fn question(instance: Instance) -> Result<Said, Failure> {
     let authorization = password.and_then(|password| basic_authorization(USER, &password.0));
     let authorization = authorization.as_ref();
     let pool = match connection.get("/pool.xml", authorization).await? {
-        TargetAnswer::Document(document) => Pool::parse(&document)?,
+        TargetAnswer::Document(document) => AppPool::parse(&document)?,
         TargetAnswer::EmptyPool => return Ok(None),
     };
     let server = match connection.get("/server.json", authorization).await {

@@ -43,6 +43,7 @@ pub(super) const ROW: KindRow = KindRow {
         let own = PassengerFamilies::descriptors();
         own.chain(outcomes::DESCRIPTORS).collect()
     },
+    reads_others: true,
     is_enabled: |settings| settings.passenger.is_some(),
     start: |settings, environment| {
         let settings = settings.passenger.as_ref()?;

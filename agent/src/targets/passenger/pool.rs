@@ -20,7 +20,7 @@ pub(super) const MAX_WORKERS: usize = 4096;
 
 /// The pool of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Pool {
+pub(super) struct AppPool {
     /// `passenger_version`, at most 64 bytes of visible ASCII.
     pub(super) version: String,
     /// `max`: most processes.
@@ -95,7 +95,7 @@ pub(super) struct WorkerMemory {
     pub(super) swap: Option<u64>,
 }
 
-impl Pool {
+impl AppPool {
     /// Parses the document. An unknown `enabled` is refused; an unknown `life_status` is one that is not ALIVE.
     pub(super) fn parse(document: &[u8]) -> Result<Self, InvalidDocument> {
         if document.len() > MAX_DOCUMENT {
@@ -123,7 +123,7 @@ struct PoolReading<'a> {
 }
 
 impl PoolReading<'_> {
-    fn pool(&mut self) -> Result<Pool, InvalidDocument> {
+    fn pool(&mut self) -> Result<AppPool, InvalidDocument> {
         let mut version = Once::new("passenger_version");
         let mut max = Once::new("max");
         let mut capacity_used = Once::new("capacity_used");
@@ -140,7 +140,7 @@ impl PoolReading<'_> {
                 _ => elements.skip()?,
             }
         }
-        Ok(Pool {
+        Ok(AppPool {
             version: version.required()?,
             max: max.required()?,
             capacity_used: capacity_used.required()?,

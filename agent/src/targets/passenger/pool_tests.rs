@@ -3,7 +3,7 @@
 
 use super::document::InvalidDocument;
 use super::pool::{
-    Application, MAX_APPLICATIONS, MAX_DOCUMENT, MAX_WORKERS, Pool, Worker, WorkerMemory,
+    AppPool, Application, MAX_APPLICATIONS, MAX_DOCUMENT, MAX_WORKERS, Worker, WorkerMemory,
     WorkerState,
 };
 
@@ -12,8 +12,8 @@ const THREE_APPS: &[u8] = include_bytes!("recorded/pool-three-apps.xml");
 const FULL: &[u8] = include_bytes!("recorded/pool-full-with-waiters.xml");
 const STANDALONE: &[u8] = include_bytes!("recorded/pool-standalone-queue.xml");
 
-fn parse(document: &str) -> Result<Pool, InvalidDocument> {
-    Pool::parse(document.as_bytes())
+fn parse(document: &str) -> Result<AppPool, InvalidDocument> {
+    AppPool::parse(document.as_bytes())
 }
 
 fn application(name: &str, waiting: u64, workers: Vec<Worker>) -> Application {
@@ -59,12 +59,12 @@ fn unswapped(resident: u64, proportional: u64, real: u64) -> WorkerMemory {
 
 #[test]
 fn the_empty_pool_has_its_limit_and_no_applications() {
-    let expected = Pool {
+    let expected = AppPool {
         version: "6.0.17".to_owned(),
         max: 3,
-        ..Pool::default()
+        ..AppPool::default()
     };
-    assert_eq!(Pool::parse(EMPTY), Ok(expected));
+    assert_eq!(AppPool::parse(EMPTY), Ok(expected));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn three_applications_are_read_in_the_order_of_the_document() {
         ],
         unswapped(15_524, 8_405, 2_732),
     );
-    let expected = Pool {
+    let expected = AppPool {
         version: "6.0.17".to_owned(),
         max: 3,
         capacity_used: 3,
@@ -110,7 +110,7 @@ fn three_applications_are_read_in_the_order_of_the_document() {
             application("/srv/apps/blog (production)", 0, vec![blog]),
         ],
     };
-    assert_eq!(Pool::parse(THREE_APPS), Ok(expected));
+    assert_eq!(AppPool::parse(THREE_APPS), Ok(expected));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn waiters_of_pool_and_application_are_told_apart_and_young_workers_have_no_memo
         ],
         WorkerMemory::default(),
     );
-    let expected = Pool {
+    let expected = AppPool {
         version: "6.0.17".to_owned(),
         max: 2,
         capacity_used: 2,
@@ -145,7 +145,7 @@ fn waiters_of_pool_and_application_are_told_apart_and_young_workers_have_no_memo
             application("/srv/apps/blog (production)", 1, vec![blog]),
         ],
     };
-    assert_eq!(Pool::parse(FULL), Ok(expected));
+    assert_eq!(AppPool::parse(FULL), Ok(expected));
 }
 
 #[test]
@@ -170,14 +170,14 @@ fn the_standalone_queue_is_of_its_application() {
         ],
         WorkerMemory::default(),
     );
-    let expected = Pool {
+    let expected = AppPool {
         version: "6.0.17".to_owned(),
         max: 2,
         capacity_used: 2,
         waiting: 0,
         applications: vec![application("/srv/apps/blog", 3, vec![measured, young])],
     };
-    assert_eq!(Pool::parse(STANDALONE), Ok(expected));
+    assert_eq!(AppPool::parse(STANDALONE), Ok(expected));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn the_secrets_of_a_document_are_not_kept() {
     let documents = [THREE_APPS, FULL, STANDALONE];
     for document in documents {
         assert!(String::from_utf8_lossy(document).contains("<api_key>REDACTED"));
-        assert!(!format!("{:?}", Pool::parse(document)).contains("REDACTED"));
+        assert!(!format!("{:?}", AppPool::parse(document)).contains("REDACTED"));
     }
 }
 
@@ -454,10 +454,10 @@ fn the_number_of_workers_is_bounded_over_all_applications() {
 fn the_length_of_a_document_is_bounded() {
     let mut document = EMPTY.to_vec();
     document.resize(MAX_DOCUMENT, b' ');
-    assert!(Pool::parse(&document).is_ok());
+    assert!(AppPool::parse(&document).is_ok());
     document.push(b' ');
     assert_eq!(
-        Pool::parse(&document),
+        AppPool::parse(&document),
         Err(InvalidDocument::Limit("length of the document"))
     );
 }
@@ -467,7 +467,7 @@ fn a_cut_document_is_refused_wherever_it_is_cut() {
     let whole = EMPTY.trim_ascii_end();
     for document in [whole, STANDALONE.trim_ascii_end()] {
         for end in 0..document.len() {
-            assert!(Pool::parse(&document[..end]).is_err(), "{end}");
+            assert!(AppPool::parse(&document[..end]).is_err(), "{end}");
         }
     }
 }

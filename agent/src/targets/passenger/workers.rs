@@ -9,10 +9,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
-use super::instance::Identity;
-use super::pool::{Pool, Worker};
+use super::instance::InstanceIdentity;
+use super::pool::{AppPool, Worker};
 use crate::host::Host;
-use crate::targets::board::Candidate;
+use crate::targets::board::TargetCandidate;
 
 /// By how much a start may lie outside of the time of spawning: the node's boot time is known to the second, and follows the wall
 /// clock.
@@ -35,7 +35,7 @@ impl Neighbourhood {
 
     /// Whether the instance is in the agent's pid namespace. One that was found in a registry directory of the host is taken to
     /// be: the start times are compared in any case.
-    pub(super) fn is_home_of(&self, identity: &Identity) -> bool {
+    pub(super) fn is_home_of(&self, identity: &InstanceIdentity) -> bool {
         identity
             .pid_namespace
             .is_none_or(|namespace| Some(namespace) == self.pid_namespace)
@@ -43,9 +43,9 @@ impl Neighbourhood {
 }
 
 /// The group of each worker of `pool` whose process is among `candidates`.
-pub(super) fn groups_of(pool: &Pool, candidates: &[Candidate]) -> HashMap<u32, Arc<str>> {
+pub(super) fn groups_of(pool: &AppPool, candidates: &[TargetCandidate]) -> HashMap<u32, Arc<str>> {
     let candidates = candidates.iter().map(|one| (one.id.tgid, one));
-    let candidates: HashMap<u32, &Candidate> = candidates.collect();
+    let candidates: HashMap<u32, &TargetCandidate> = candidates.collect();
     let workers = pool.applications.iter().flat_map(|one| &one.workers);
     let group = |worker: &Worker| {
         let candidate = candidates.get(&worker.pid)?;
@@ -77,8 +77,8 @@ mod tests {
         }
     }
 
-    fn candidate(tgid: u32, start_s: u64, group: Option<&str>) -> Candidate {
-        Candidate {
+    fn candidate(tgid: u32, start_s: u64, group: Option<&str>) -> TargetCandidate {
+        TargetCandidate {
             id: ProcessId {
                 tgid,
                 start_ns: start_s,
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn only_the_process_that_started_while_its_worker_was_spawned_counts() {
-        let pool = Pool {
+        let pool = AppPool {
             applications: vec![Application {
                 workers: vec![
                     worker(5, 1100),
@@ -102,7 +102,7 @@ mod tests {
                 ],
                 ..Application::default()
             }],
-            ..Pool::default()
+            ..AppPool::default()
         };
         let candidates = [
             candidate(5, 100, Some("a")),

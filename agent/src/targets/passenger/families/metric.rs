@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::exposition::{Descriptor, Family};
-use crate::targets::passenger::instance::Identity;
-use crate::targets::passenger::pool::{Application, Pool, Worker};
+use crate::targets::passenger::instance::InstanceIdentity;
+use crate::targets::passenger::pool::{AppPool, Application, Worker};
 use crate::targets::passenger::server::ServerCounts;
 use crate::targets::passenger::totals::ApplicationCounts;
 
@@ -17,10 +17,10 @@ pub(super) const INSTANCE: &str = "passenger_instance";
 pub(in crate::targets::passenger) struct Answered<'a> {
     /// The value of the label `passenger_instance`. No two instances of a scrape have the same.
     pub(in crate::targets::passenger) label: &'a str,
-    pub(in crate::targets::passenger) identity: &'a Identity,
+    pub(in crate::targets::passenger) identity: &'a InstanceIdentity,
     /// The name of the user that owns the instance, or the uid.
     pub(in crate::targets::passenger) user: &'a str,
-    pub(in crate::targets::passenger) pool: &'a Pool,
+    pub(in crate::targets::passenger) pool: &'a AppPool,
     /// `None` if the instance did not tell them in this scrape.
     pub(in crate::targets::passenger) server: Option<&'a ServerCounts>,
     /// The process id of its core, in any pid namespace; `None` if the agent does not know it.

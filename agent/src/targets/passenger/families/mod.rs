@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, HashSet};
 pub(super) use metric::Answered;
 use metric::{INSTANCE, ShownApplication, ShownInstance};
 
-use super::instance::Identity;
+use super::instance::InstanceIdentity;
 use super::names;
 use super::pool::{Application, Worker};
 use super::share::shares;
@@ -69,7 +69,7 @@ pub(super) struct PassengerRound<'a> {
     /// The instances that answered.
     pub(super) answered: &'a [Answered<'a>],
     /// The instances that were found and did not answer.
-    pub(super) silent: &'a [&'a Identity],
+    pub(super) silent: &'a [&'a InstanceIdentity],
     /// All instances that run, those included that were not asked because there are too many.
     pub(super) running: u64,
     /// Most bytes that the families may take before they are joined with others.

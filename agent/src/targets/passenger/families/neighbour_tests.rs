@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::tests::{Asked, asked, families, samples, scrape, scrape_within};
+use super::tests::{AskedOnce, asked, families, samples, scrape, scrape_within};
 use super::*;
 use crate::targets::passenger::examples::{
     application, identity, pool, server, three_applications, worker,
@@ -110,7 +110,7 @@ fn instance_that_does_not_answer_keeps_its_names() {
     let other = asked(identity(1000, 2), three_applications());
     let family = "passenger_go_process_count";
     let labelled = "{name=\"api (staging)\",passenger_instance=\"name0002@1000\"} 1";
-    let silent = Asked {
+    let silent = AskedOnce {
         pool: None,
         ..root.clone()
     };
@@ -127,7 +127,7 @@ fn instance_that_does_not_answer_keeps_its_names() {
     );
 }
 
-fn with_workers(uid: u32, number: u64, workers: u32) -> Asked {
+fn with_workers(uid: u32, number: u64, workers: u32) -> AskedOnce {
     let workers = (0..workers).map(|n| worker(u32::try_from(number).unwrap() * 10_000 + n, 1));
     asked(
         identity(uid, number),
@@ -184,7 +184,7 @@ fn processes_can_be_switched_off() {
     );
 }
 
-fn with_applications(uid: u32, number: u64, applications: usize) -> Asked {
+fn with_applications(uid: u32, number: u64, applications: usize) -> AskedOnce {
     let applications = (0..applications).map(|n| application(&format!("{n:0200}"), vec![]));
     asked(identity(uid, number), pool(applications.collect()))
 }
@@ -211,7 +211,7 @@ fn instance_that_does_not_fit_is_left_out_as_a_whole() {
 #[test]
 fn text_stays_within_the_bytes_and_no_user_takes_the_room_of_others() {
     for most_bytes in [0, 1_000, 20_000, 60_000, 200_000, 400_000] {
-        let mut instances: Vec<Asked> = (1..20)
+        let mut instances: Vec<AskedOnce> = (1..20)
             .map(|number| with_applications(1000, number, 5))
             .collect();
         instances.push(asked(identity(33, 20), three_applications()));
@@ -253,7 +253,7 @@ const NAMES: [&str; 7] = [
     "",
 ];
 
-fn instance(uid: u32, number: u64, since_ns: u64, shape: &Shape) -> Asked {
+fn instance(uid: u32, number: u64, since_ns: u64, shape: &Shape) -> AskedOnce {
     let applications = shape.iter().map(|(name, pids)| {
         application(
             NAMES[*name],

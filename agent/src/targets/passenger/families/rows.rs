@@ -61,12 +61,12 @@ fn row((instance, shown): OfInstance<'_, '_>) -> ApplicationRow {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Asked, asked, families, scrape, scrape_within};
+    use super::super::tests::{AskedOnce, asked, families, scrape, scrape_within};
     use super::*;
     use crate::targets::passenger::examples::{application, identity, pool, worker};
 
     /// An instance of `uid`, with as many applications, in each of which `waiting` requests wait.
-    fn instance(uid: u32, applications: usize, waiting: u64) -> Asked {
+    fn instance(uid: u32, applications: usize, waiting: u64) -> AskedOnce {
         let one = |n| {
             let mut one = application(&format!("/srv/{uid}-{n:04}"), vec![]);
             one.waiting = waiting;
@@ -76,7 +76,7 @@ mod tests {
         asked(identity(uid, 1 + u64::from(uid)), pool(applications))
     }
 
-    fn page(instances: &[Asked]) -> Applications {
+    fn page(instances: &[AskedOnce]) -> Applications {
         let mut families = families();
         scrape_within(&mut families, instances, 16 << 20);
         let mut page = Applications::default();

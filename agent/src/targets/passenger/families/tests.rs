@@ -8,20 +8,20 @@ use crate::targets::passenger::examples::{
     application, empty, full_with_waiters, identity, pool, server, standalone_queue,
     three_applications, worker,
 };
-use crate::targets::passenger::pool::{Pool, WorkerMemory, WorkerState};
+use crate::targets::passenger::pool::{AppPool, WorkerMemory, WorkerState};
 use crate::targets::passenger::server::ServerCounts;
 
 /// An instance that is asked: what it answers, or that it does not.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) identity: Identity,
-    pub(super) pool: Option<Pool>,
+pub(super) struct AskedOnce {
+    pub(super) identity: InstanceIdentity,
+    pub(super) pool: Option<AppPool>,
     pub(super) server: Option<ServerCounts>,
     pub(super) groups: HashMap<u32, Arc<str>>,
 }
 
-pub(super) fn asked(identity: Identity, pool: Pool) -> Asked {
-    Asked {
+pub(super) fn asked(identity: InstanceIdentity, pool: AppPool) -> AskedOnce {
+    AskedOnce {
         identity,
         pool: Some(pool),
         server: None,
@@ -34,10 +34,10 @@ const ROOM: usize = 1 << 20;
 /// The text of one scrape, and the names of the instances that did not fit.
 pub(super) fn scrape_within(
     families: &mut PassengerFamilies,
-    instances: &[Asked],
+    instances: &[AskedOnce],
     most_bytes: usize,
 ) -> (String, Vec<String>) {
-    let label = |one: &Asked| match one.identity.uid {
+    let label = |one: &AskedOnce| match one.identity.uid {
         0 => one.identity.name.clone(),
         uid => format!("{}@{uid}", one.identity.name),
     };
@@ -59,7 +59,7 @@ pub(super) fn scrape_within(
     });
     let answered: Vec<Answered<'_>> = answered.collect();
     let silent = instances.iter().filter(|one| one.pool.is_none());
-    let silent: Vec<&Identity> = silent.map(|one| &one.identity).collect();
+    let silent: Vec<&InstanceIdentity> = silent.map(|one| &one.identity).collect();
     let round = PassengerRound {
         answered: &answered,
         silent: &silent,
@@ -75,7 +75,7 @@ pub(super) fn scrape_within(
     (text, refused.collect())
 }
 
-pub(super) fn scrape(families: &mut PassengerFamilies, instances: &[Asked]) -> String {
+pub(super) fn scrape(families: &mut PassengerFamilies, instances: &[AskedOnce]) -> String {
     let (text, refused) = scrape_within(families, instances, ROOM);
     assert_eq!(refused, [""; 0]);
     text

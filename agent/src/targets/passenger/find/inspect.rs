@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::instance::{Identity, Instance, Password};
+use super::super::instance::{Instance, InstanceIdentity, Password};
 use super::super::properties::Properties;
 use super::NotAsked;
 use crate::targets::failure::Failure;
@@ -123,7 +123,7 @@ pub(super) fn inspect(
         // Without it, the instance may still admit the agent to the applications of its own user.
         false => read_password(place).ok(),
     };
-    let identity = Identity {
+    let identity = InstanceIdentity {
         place: place.key,
         uid: place.uid,
         name,

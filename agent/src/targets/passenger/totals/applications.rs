@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::recent::Recent;
-use crate::targets::passenger::pool::{Application, Pool};
+use crate::targets::passenger::pool::{AppPool, Application};
 
 /// Most applications whose totals are kept. A new one takes the place of the application that is out of the pool for the longest
 /// time; if all are in the pool, it has no totals.
@@ -105,7 +105,7 @@ impl ApplicationTotals {
     /// of each.
     pub(super) fn add(
         &mut self,
-        pool: &Pool,
+        pool: &AppPool,
         names: &[Option<&str>],
         hasher: &RandomState,
         now: u64,

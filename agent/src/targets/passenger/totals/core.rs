@@ -3,16 +3,16 @@
 use crate::targets::passenger::server::ServerCounts;
 
 /// The counters of [`ServerCounts`].
-type Counters = [u64; 5];
+type CoreCounters = [u64; 5];
 
 /// The totals of one instance.
 #[derive(Debug, Default)]
 pub(super) struct CoreTotals {
     /// The process id of the core that counted `last`, where the agent knows it.
     core: Option<u32>,
-    last: Counters,
+    last: CoreCounters,
     /// What earlier cores had counted when they were asked last.
-    earlier: Counters,
+    earlier: CoreCounters,
 }
 
 impl CoreTotals {
@@ -55,7 +55,7 @@ impl CoreTotals {
     }
 }
 
-fn sum(a: &Counters, b: &Counters) -> Counters {
+fn sum(a: &CoreCounters, b: &CoreCounters) -> CoreCounters {
     std::array::from_fn(|n| a[n].saturating_add(b[n]))
 }
 

@@ -24,8 +24,8 @@ use recent::Recent;
 pub(super) use self::applications::ApplicationCounts;
 use self::applications::ApplicationTotals;
 use self::core::CoreTotals;
-use super::instance::Identity;
-use super::pool::Pool;
+use super::instance::InstanceIdentity;
+use super::pool::AppPool;
 use super::server::ServerCounts;
 
 /// The totals of all instances.
@@ -54,7 +54,7 @@ impl PassengerTotals {
     }
 
     /// Begins a scrape that found these instances, whether they answered or not.
-    pub(super) fn begin<'i>(&mut self, found: impl Iterator<Item = &'i Identity>) {
+    pub(super) fn begin<'i>(&mut self, found: impl Iterator<Item = &'i InstanceIdentity>) {
         self.now += 1;
         let hasher = &self.hasher;
         self.instances
@@ -62,7 +62,7 @@ impl PassengerTotals {
     }
 
     /// How many instances were known before this one; more than any of them for one that is not known.
-    pub(super) fn rank(&self, identity: &Identity) -> u64 {
+    pub(super) fn rank(&self, identity: &InstanceIdentity) -> u64 {
         let rank = self.instances.rank(key(&self.hasher, identity));
         rank.unwrap_or(u64::MAX)
     }
@@ -71,8 +71,8 @@ impl PassengerTotals {
     /// not shown; the result has the totals behind each name.
     pub(super) fn add_pool(
         &mut self,
-        identity: &Identity,
-        pool: &Pool,
+        identity: &InstanceIdentity,
+        pool: &AppPool,
         names: &[Option<&str>],
     ) -> Vec<Option<ApplicationCounts>> {
         match self.instances.find_mut(key(&self.hasher, identity)) {
@@ -84,7 +84,7 @@ impl PassengerTotals {
     /// Adds what the core of an instance has counted; `core` is its process id. Returns the totals.
     pub(super) fn add_server(
         &mut self,
-        identity: &Identity,
+        identity: &InstanceIdentity,
         counts: &ServerCounts,
         core: Option<u32>,
     ) -> Option<ServerCounts> {
@@ -93,7 +93,7 @@ impl PassengerTotals {
     }
 
     /// The keys of the names that the last answer of an instance had; see [`Self::name_key`].
-    pub(super) fn names(&self, identity: &Identity) -> impl Iterator<Item = u64> {
+    pub(super) fn names(&self, identity: &InstanceIdentity) -> impl Iterator<Item = u64> {
         let totals = self.instances.find(key(&self.hasher, identity));
         totals
             .into_iter()
@@ -106,6 +106,6 @@ impl PassengerTotals {
     }
 }
 
-fn key(hasher: &RandomState, identity: &Identity) -> u64 {
+fn key(hasher: &RandomState, identity: &InstanceIdentity) -> u64 {
     hasher.hash_one((identity.place, identity.name.as_str()))
 }

@@ -12,7 +12,7 @@ use crate::targets::passenger::pool::{Application, Worker};
 /// The totals, with one instance that is asked.
 struct Scraper {
     totals: PassengerTotals,
-    identity: Identity,
+    identity: InstanceIdentity,
 }
 
 type ByName = BTreeMap<String, ApplicationCounts>;
@@ -206,7 +206,7 @@ fn instance_that_is_found_never_makes_room_for_another() {
     totals.begin([&c, &b].into_iter());
     assert_eq!(add(&mut totals, &c), [Some(counts(3, 1))]);
     // Another instance in the same place is another instance.
-    let renamed = Identity {
+    let renamed = InstanceIdentity {
         name: "other".to_owned(),
         ..b.clone()
     };
@@ -215,7 +215,7 @@ fn instance_that_is_found_never_makes_room_for_another() {
 }
 
 #[derive(Debug, Clone)]
-enum Event {
+enum PoolEvent {
     Spawn(usize),
     /// Requests to a worker, by its place among all that live.
     Serve(usize, u64),
@@ -226,14 +226,14 @@ enum Event {
     Scrape,
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = PoolEvent> {
     prop_oneof![
-        3 => (0_usize..3).prop_map(Event::Spawn),
-        6 => (0_usize..8, 0_u64..9).prop_map(|(worker, requests)| Event::Serve(worker, requests)),
-        2 => (0_usize..8).prop_map(Event::Kill),
-        1 => Just(Event::Failure),
-        1 => Just(Event::CoreRestart),
-        2 => Just(Event::Scrape),
+        3 => (0_usize..3).prop_map(PoolEvent::Spawn),
+        6 => (0_usize..8, 0_u64..9).prop_map(|(worker, requests)| PoolEvent::Serve(worker, requests)),
+        2 => (0_usize..8).prop_map(PoolEvent::Kill),
+        1 => Just(PoolEvent::Failure),
+        1 => Just(PoolEvent::CoreRestart),
+        2 => Just(PoolEvent::Scrape),
     ]
 }
 
@@ -242,7 +242,7 @@ const APART: [&str; 3] = ["/a/blog (p)", "/a/api (p)", "chat"];
 const COLLIDING: [&str; 3] = ["/a/blog (p)", "/b/blog (p)", "chat"];
 
 /// What really happened in an instance.
-struct History {
+struct PoolHistory {
     scraper: Scraper,
     roots: [&'static str; 3],
     living: Vec<(usize, Worker)>,
@@ -252,7 +252,7 @@ struct History {
     last: ByName,
 }
 
-impl History {
+impl PoolHistory {
     fn new(roots: [&'static str; 3]) -> Self {
         Self {
             scraper: Scraper::new(),
@@ -265,30 +265,30 @@ impl History {
     }
 
     /// Takes a step; before a worker ends, the agent sees it once more.
-    fn take(&mut self, event: &Event) -> Result<(), TestCaseError> {
+    fn take(&mut self, event: &PoolEvent) -> Result<(), TestCaseError> {
         match *event {
-            Event::Spawn(application) => {
+            PoolEvent::Spawn(application) => {
                 self.spawned += 1;
                 self.truth[application].spawned += 1;
                 self.living.push((application, worker(self.spawned, 0)));
             }
-            Event::Serve(worker, requests) => {
+            PoolEvent::Serve(worker, requests) => {
                 if let Some((application, worker)) = self.living.get_mut(worker) {
                     worker.processed += requests;
                     self.truth[*application].requests += requests;
                 }
             }
-            Event::Kill(worker) if worker < self.living.len() => {
+            PoolEvent::Kill(worker) if worker < self.living.len() => {
                 self.scrape()?;
                 self.living.swap_remove(worker);
             }
-            Event::Kill(_) => {}
-            Event::Failure => self.scraper.fail(),
-            Event::CoreRestart => {
+            PoolEvent::Kill(_) => {}
+            PoolEvent::Failure => self.scraper.fail(),
+            PoolEvent::CoreRestart => {
                 self.scrape()?;
                 self.living.clear();
             }
-            Event::Scrape => self.scrape()?,
+            PoolEvent::Scrape => self.scrape()?,
         }
         Ok(())
     }
@@ -337,7 +337,7 @@ proptest! {
         events in prop::collection::vec(event(), 1..80),
         collide in any::<bool>(),
     ) {
-        let mut history = History::new(if collide { COLLIDING } else { APART });
+        let mut history = PoolHistory::new(if collide { COLLIDING } else { APART });
         for event in &events {
             history.take(event)?;
         }

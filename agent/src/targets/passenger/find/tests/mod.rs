@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use super::super::instance::{Identity, Password};
+use super::super::instance::{InstanceIdentity, Password};
 use super::*;
 
 const SECRET: &str = "abcdefghijklmnopqrstuvwx";
@@ -19,7 +19,7 @@ const USER: u32 = 1000;
 const OTHER: u32 = 1001;
 
 /// A root of a host with one registry, `/reg`, that no other root has.
-struct Tree {
+struct RegistryTree {
     folder: TempDir,
 }
 
@@ -30,7 +30,7 @@ struct Made {
     _listener: UnixListener,
 }
 
-impl Tree {
+impl RegistryTree {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("reg")).unwrap();
@@ -125,7 +125,7 @@ fn is_root() -> bool {
 
 #[tokio::test]
 async fn running_instance_in_a_registry_is_found_with_its_socket() {
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let made = tree.instance("one", uid);
     let findings = find(&tree.finder(uid), &[]).await;
@@ -140,7 +140,7 @@ async fn running_instance_in_a_registry_is_found_with_its_socket() {
         panic!("{findings:?}");
     };
     let place = Place::trusted(&made.path).unwrap().key;
-    let wanted = Identity {
+    let wanted = InstanceIdentity {
         place,
         uid,
         name: "one".to_owned(),
@@ -158,7 +158,7 @@ async fn running_instance_in_a_registry_is_found_with_its_socket() {
 
 #[tokio::test]
 async fn password_is_read_only_by_an_agent_that_needs_it() {
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let _made = tree.instance("one", uid);
     for (agent, wanted) in [
@@ -175,7 +175,7 @@ async fn password_is_read_only_by_an_agent_that_needs_it() {
 
 #[tokio::test]
 async fn what_does_not_run_is_no_instance_and_no_failure() {
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let dead = tree.instance("dead", uid);
     dead.lock.unlock().unwrap();
@@ -244,7 +244,7 @@ async fn instance_that_leads_elsewhere_is_not_followed() {
         (password, none, Failure::Gone),
     ];
     for (file, change, failure) in rows {
-        let tree = Tree::new();
+        let tree = RegistryTree::new();
         let victim = make(tree.folder.path(), "victim", 0);
         let made = tree.instance("own", USER);
         let path = made.path.join(file);
@@ -280,7 +280,7 @@ async fn user_with_many_directories_hides_no_other() {
     if !is_root() {
         return;
     }
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     for n in 0..10_000 {
         let path = tree.registry().join(format!("passenger.a{n}"));
         fs::create_dir(&path).unwrap();
@@ -301,7 +301,7 @@ async fn user_with_many_instances_hides_no_other() {
     if !is_root() {
         return;
     }
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let _made: Vec<Made> = (0..20)
         .map(|n| tree.instance(&format!("a{n}"), USER))
         .collect();
@@ -324,7 +324,7 @@ async fn user_with_many_instances_hides_no_other() {
 
 #[tokio::test]
 async fn failures_of_one_user_are_named_up_to_a_bound() {
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let made: Vec<Made> = (0..20)
         .map(|n| tree.instance(&format!("n{n}"), uid))
@@ -343,7 +343,7 @@ async fn directory_exchanged_after_the_listing_is_no_instance() {
     if !is_root() {
         return;
     }
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let made = tree.instance("one", USER);
     let finder = tree.finder(0);
     let deadline = Instant::now() + Duration::from_secs(60);

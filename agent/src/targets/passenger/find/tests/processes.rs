@@ -46,7 +46,7 @@ impl Drop for Sleeper {
 
 #[tokio::test]
 async fn instance_of_a_process_is_found_wherever_its_registry_is() {
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let made = make(&tree.folder.path().join("elsewhere"), "one", uid);
     let finder = tree.finder(0);
@@ -72,7 +72,7 @@ async fn instance_of_a_process_is_found_wherever_its_registry_is() {
 
 #[test]
 fn process_with_another_start_is_not_looked_at() {
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let _made = make(&tree.folder.path().join("elsewhere"), "one", uid);
     let host = tree.finder(0).host;
@@ -91,7 +91,7 @@ async fn process_shows_no_instance_of_another_user() {
     if !is_root() {
         return;
     }
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let (own, others) = (
         tree.folder.path().join("own"),
         tree.folder.path().join("others"),
@@ -144,7 +144,7 @@ async fn instance_in_another_mount_namespace_is_found_through_its_process() {
     if !is_root() {
         return;
     }
-    let tree = Tree::new();
+    let tree = RegistryTree::new();
     let (hidden, shown) = (
         tree.folder.path().join("hidden"),
         tree.folder.path().join("shown"),
