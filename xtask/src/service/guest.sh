@@ -74,7 +74,7 @@ passenger() {
     echo 'run lambda { |_| [200, { "content-type" => "text/plain" }, ["here\n"]] }' > "/srv/$name/config.ru"
     systemd-run --quiet --unit="$name" --uid="$user" --setenv=HOME=/tmp "$@" \
         passenger start "/srv/$name" --engine=builtin --address=127.0.0.1 --port="$port" --environment=production \
-        --user="$user" --disable-security-update-check --disable-anonymous-telemetry \
+        --user="$user" --max-pool-size=1 --disable-security-update-check --disable-anonymous-telemetry \
         --pid-file="/tmp/$name.pid" --log-file="/tmp/$name.log"
 }
 
@@ -162,7 +162,8 @@ each_passenger_is_shown() {
     expect instances "$(grep '^headcount_passenger_instances ' <<< "$answer")" 'headcount_passenger_instances 3' &&
         expect up "$(grep -c '^headcount_target_up{kind="passenger",target="[^"]*"} 1$' <<< "$answer")" 3 || return 1
     for name in shop blog chat; do
-        grep -x "passenger_go_process_count{name=\"$name\"} 1" <<< "$answer" || return 1
+        expect "count of $name" "$(grep "^passenger_go_process_count.*\"$name" <<< "$answer")" \
+            "passenger_go_process_count{name=\"$name\"} 1" || return 1
     done
 }
 
