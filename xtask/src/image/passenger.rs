@@ -22,7 +22,7 @@ mount -t tmpfs none /tmp
 mkdir -p "/tmp/$1/public" "/tmp/$1/tmp"
 echo 'run lambda { |_| [200, { "content-type" => "text/plain" }, ["here\n"]] }' > "/tmp/$1/config.ru"
 exec passenger start "/tmp/$1" --engine=builtin --address=127.0.0.1 --port="$2" --environment=production --user=root \
-    --disable-security-update-check --disable-anonymous-telemetry --pid-file=/tmp/pid --log-file=/tmp/log
+    --max-pool-size=1 --disable-security-update-check --disable-anonymous-telemetry --pid-file=/tmp/pid --log-file=/tmp/log
 "#;
 
 /// A running container.
