@@ -2,7 +2,8 @@
 //!
 //! Requests that share the state's part also share an exposition, with the targets' part of the request that comes first: each of
 //! them has asked the targets in the same time. A request without a targets' part takes that one, too, or has one without them.
-//! The text of the state's part is dropped as soon as nothing else can be made of it. Until then it counts as an unread answer.
+//! The text of the state's part is dropped as soon as nothing else can be made of it. It counts as an unread answer until something
+//! is.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -41,8 +42,10 @@ pub(super) struct SharedState(Mutex<MadeOfState>);
 
 #[derive(Debug)]
 struct MadeOfState {
-    /// The part, with its memory; `None` once there is an exposition with all parts.
-    part: Option<(CollectedPart, Reservation)>,
+    /// The part; `None` once there is an exposition with all parts.
+    part: Option<CollectedPart>,
+    /// Counts the part until there is an exposition of it.
+    waiting: Option<Reservation>,
     /// The exposition with all parts.
     whole: Option<Arc<Exposition>>,
     /// The exposition without the targets' part, for requests that had to go without.
@@ -53,7 +56,8 @@ impl SharedState {
     /// `memory` counts the part.
     pub(super) fn new(part: CollectedPart, memory: Reservation) -> Arc<Self> {
         Arc::new(Self(Mutex::new(MadeOfState {
-            part: Some((part, memory)),
+            part: Some(part),
+            waiting: Some(memory),
             whole: None,
             partial: None,
         })))
@@ -71,7 +75,8 @@ impl SharedState {
         if let Some(found) = made.whole.as_ref().or(partial) {
             return Arc::clone(found);
         }
-        let exposition = make(made.part.as_ref().map(|(part, _)| part));
+        made.waiting = None;
+        let exposition = make(made.part.as_ref());
         let place = if is_whole {
             made.part = None;
             &mut made.whole
