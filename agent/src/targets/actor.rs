@@ -27,7 +27,7 @@ use crate::host::{boottime_ns, thread_cpu_ns};
 /// What is left of a scrape's time for joining and sending its parts.
 const MARGIN: Duration = Duration::from_millis(50);
 
-/// Answers questions until nobody can ask any more.
+/// Answers questions until the last handle is dropped.
 pub(crate) async fn answer(
     kinds: &[Box<dyn TargetKind>],
     mut questions: mpsc::Receiver<TargetsQuestion>,

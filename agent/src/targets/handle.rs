@@ -36,7 +36,7 @@ pub struct TargetsPart {
 /// Most applications that the page shows; [`Applications::omitted`] counts the rest.
 pub const MOST_APPLICATIONS: usize = 256;
 
-/// The applications that targets run. Names are as the targets told them.
+/// The applications that targets run. The names are those in the answers of the targets: any text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Applications {
     /// When the targets had answered: seconds on the clock that counts since the node booted.
@@ -52,7 +52,7 @@ pub struct Applications {
 /// One application.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApplicationRow {
-    /// The label that tells the target apart.
+    /// The value of the label `target`, unique in a scrape.
     pub instance: String,
     /// The user that owns the target: a name, or a uid in decimal.
     pub user: String,

@@ -207,7 +207,7 @@ async fn requests_with_the_same_parts_share_one_exposition_and_no_part_outlives_
     assert_eq!(
         shared.await.unwrap().strong_count(),
         0,
-        "nobody needs its text"
+        "the text of the part is dropped"
     );
 }
 

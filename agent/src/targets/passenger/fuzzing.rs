@@ -58,7 +58,7 @@ fn assert_reads_back(mut pool: AppPool, style: Style) {
 /// How a document is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
 enum Style {
-    /// As Passenger does: what is no letter and no digit is a reference.
+    /// As Passenger does: every character but letters and digits is written as a numeric reference.
     Passenger,
     /// In ISO-8859-1, with references only where they are needed.
     Latin1,

@@ -26,8 +26,8 @@ pub(super) struct InstanceIdentity {
     pub(super) version: String,
     /// `integration_mode`, as `version`.
     pub(super) integration_mode: String,
-    /// When its lock file was last changed (`st_ctime`), nanoseconds since the epoch. Nobody can set that back, so an instance that
-    /// appears later is never the older one.
+    /// When its lock file was last changed (`st_ctime`), nanoseconds since the epoch. No user can set that time back, so an
+    /// instance that appears later is never the older one.
     pub(super) since_ns: u64,
     /// Inode of the pid namespace of the process through which it was found; `None` if it was found in a registry directory.
     pub(super) pid_namespace: Option<u64>,

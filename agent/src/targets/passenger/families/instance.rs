@@ -137,7 +137,7 @@ pub(super) static METRICS: &[InstanceMetric] = &[
     },
 ];
 
-/// Writes a total of the web server part, if the instance told its counts.
+/// Writes a total of the web server part, if the instance has answered `/server.json`.
 fn counter(shown: &ShownInstance<'_>, out: &mut Family<'_>, value: fn(&ServerCounts) -> u64) {
     if let Some(server) = &shown.server {
         out.sample(&[shown.answered.label], value(server));

@@ -9,7 +9,7 @@ use crate::targets::passenger::pool::{AppPool, Application, Worker};
 use crate::targets::passenger::server::ServerCounts;
 use crate::targets::passenger::totals::ApplicationCounts;
 
-/// The label that tells instances apart.
+/// The label with the name of the instance, unique in a scrape.
 pub(super) const INSTANCE: &str = "passenger_instance";
 
 /// An instance that answered.

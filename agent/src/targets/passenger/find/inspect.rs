@@ -1,8 +1,9 @@
 //! Looks at one directory that may be that of a running instance.
 //!
 //! In comes the directory, open; out comes the instance with its socket, nothing if none runs there, or why it cannot be asked.
-//! Whoever owns the directory must own everything in it that is used, so that nobody uses links to the files of others. The password
-//! must have one name, too, because it is sent. The other files may have more: a link elsewhere must not hide an instance.
+//! All files that the agent uses must belong to the owner of the directory: a link to the file of another user is refused. The
+//! password is sent, so its file must also have only one link. The other files may have more, because another user must not be
+//! able to hide an instance by linking to its files.
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
@@ -139,8 +140,8 @@ pub(super) fn inspect(
     }))
 }
 
-/// When the lock file was last changed, if the directory is complete and its watchdog lives. The lock comes second: a watchdog that starts takes it before it
-/// completes the directory, and this test must not get in its way.
+/// When the lock file was last changed, if the directory is complete and its watchdog lives. The lock comes second: a watchdog
+/// that starts takes it before it completes the directory, and this test must not get in its way.
 fn alive_since(place: &Place) -> Result<Option<u64>, Failure> {
     owned(place, FINALIZED)?;
     let lock = owned(place, LOCK)?;

@@ -147,7 +147,7 @@ fn list(place: Place) -> Result<(Listing, Vec<String>), Failure> {
         let Some(name) = instance_name(name) else {
             return;
         };
-        // What is no directory, or is gone, is no instance; neither is what is mounted there.
+        // An instance is a directory that still exists, on the file system of the registry: mount points are left out.
         let Ok(found) = place.directory(Path::new(name), Rule::Inside) else {
             return;
         };
