@@ -222,8 +222,8 @@ fn start_targets(
     if needs.collectors.is_empty() {
         return Ok(None);
     }
-    let (handle, inbox) = targets::handle::channel(needs.collectors);
     let board = Arc::new(Board::new(needs.comms));
+    let (handle, inbox) = targets::handle::channel(needs.collectors, Arc::clone(&board));
     let (wanted, sandbox) = (settings.targets.clone(), Arc::clone(&settings.sandbox));
     let (host, published) = (settings.host.clone(), Arc::clone(&board));
     let most_bytes = runs.most_target_bytes();

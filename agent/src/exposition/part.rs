@@ -21,7 +21,7 @@ pub(super) struct Block {
 }
 
 /// The families that one [`Writer`](super::Writer) has written: their text and their places in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Part {
     pub(super) text: String,
     pub(super) blocks: Vec<Block>,

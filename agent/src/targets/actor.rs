@@ -8,7 +8,8 @@
 //!
 //! A round begins with a question and ends when all targets have answered or failed, at the latest [`MARGIN`] before the deadline
 //! of that question. Questions that come meanwhile share it, so no target is asked twice at the same time. A question whose own
-//! deadline is earlier gets what has arrived by then. Without a question nothing is asked.
+//! deadline is earlier gets what has arrived by then. Without a question nothing is asked, and a handle that has the part of a
+//! round that found nothing asks no question while nothing can be found.
 
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -103,6 +104,7 @@ fn part(kinds: &[Box<dyn TargetKind>], began: Instant, before_ns: u64) -> Target
         part: writer.take(),
         applications,
         runs,
+        stillness: kinds.iter().map(|kind| kind.stillness()).collect(),
         cpu: Duration::from_nanos(thread_cpu_ns().saturating_sub(before_ns)),
     }
 }

@@ -65,6 +65,11 @@ impl Board {
         *lock(&self.candidates) = Arc::new(candidates);
     }
 
+    /// Whether a candidate has one of the wanted task names.
+    pub(crate) fn has_wanted(&self) -> bool {
+        lock(&self.candidates).iter().any(|one| one.comm.is_some())
+    }
+
     /// The candidates as of the last pass.
     pub(crate) fn candidates(&self) -> Arc<Vec<TargetCandidate>> {
         Arc::clone(&lock(&self.candidates))

@@ -1,14 +1,17 @@
 //! The interface of the targets thread to other threads: the question for its part of a scrape.
 //!
-//! In: the question, with a deadline. Out: the part, or nothing if the thread did not answer by then. Left to others: which
-//! requests share a part, and how often one is made (`http/answers`).
+//! In: the question, with a deadline. Out: the part, or nothing if the thread did not answer by then. On a node without targets,
+//! the thread is left alone: the last part is given again while no target can be there. Left to others: which requests share a
+//! part, and how often one is made (`http/answers`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::board::Board;
+use super::files::Stillness;
 use crate::exposition::Part;
 
 /// Asks all targets; the part that their answers make.
@@ -31,6 +34,8 @@ pub struct TargetsPart {
     pub runs: Vec<KindRun>,
     /// CPU time that the thread used for it.
     pub cpu: Duration,
+    /// If no kind has found a target: what lasts as long as none finds one in its files.
+    pub(crate) stillness: Option<Vec<Arc<Stillness>>>,
 }
 
 /// Most applications that the page shows; [`Applications::omitted`] counts the rest.
@@ -79,19 +84,31 @@ pub struct KindRun {
     pub duration: Duration,
 }
 
-/// Sends questions to the targets thread.
+/// Sends questions to the targets thread. Clones share what they keep.
 #[derive(Debug, Clone)]
 pub struct TargetsHandle {
     questions: mpsc::Sender<TargetsQuestion>,
     kinds: Vec<&'static str>,
+    board: Arc<Board>,
+    /// The last part, if no kind had found a target.
+    bare: Arc<Mutex<Option<Arc<TargetsPart>>>>,
 }
 
-/// Creates a [`TargetsHandle`] and the receiver of its questions, which the targets thread reads. `kinds`: the names of the collectors of
-/// all enabled kinds.
-pub fn channel(kinds: Vec<&'static str>) -> (TargetsHandle, mpsc::Receiver<TargetsQuestion>) {
+/// Creates a [`TargetsHandle`] and the receiver of its questions, which the targets thread reads. `kinds`: the names of the
+/// collectors of all enabled kinds; `board`: where the state publishes.
+pub(crate) fn channel(
+    kinds: Vec<&'static str>,
+    board: Arc<Board>,
+) -> (TargetsHandle, mpsc::Receiver<TargetsQuestion>) {
     // A thread that hangs has at most one question waiting.
     let (questions, inbox) = mpsc::channel(1);
-    (TargetsHandle { questions, kinds }, inbox)
+    let handle = TargetsHandle {
+        questions,
+        kinds,
+        board,
+        bare: Arc::default(),
+    };
+    (handle, inbox)
 }
 
 impl TargetsHandle {
@@ -102,12 +119,151 @@ impl TargetsHandle {
 
     /// The part, asked for now; `None` if it is not there at `deadline`.
     pub async fn part(&self, deadline: Instant) -> Option<Arc<TargetsPart>> {
+        let bare = self.still_bare();
+        if bare.is_some() {
+            return bare;
+        }
         let (reply, part) = oneshot::channel();
         let asked = async {
             let question = TargetsQuestion { deadline, reply };
             self.questions.send(question).await.ok()?;
             part.await.ok()
         };
-        timeout_at(deadline, asked).await.ok().flatten()
+        let part = timeout_at(deadline, asked).await.ok().flatten()?;
+        self.keep(&part);
+        Some(part)
+    }
+
+    /// The last part, if another question would have the same answer. Costs one system call, and does not block.
+    fn still_bare(&self) -> Option<Arc<TargetsPart>> {
+        let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasts = |part: &TargetsPart| {
+            let mut all = part.stillness.iter().flatten();
+            all.all(|one| one.lasts()) && !self.board.has_wanted()
+        };
+        bare.take_if(|part| !lasts(part));
+        bare.clone()
+    }
+
+    /// Keeps a part, if no kind has found a target. It costs nothing when it is given again.
+    fn keep(&self, part: &TargetsPart) {
+        if part.stillness.is_none() {
+            return;
+        }
+        let runs = part.runs.iter().map(|run| KindRun {
+            duration: Duration::ZERO,
+            ..*run
+        });
+        let bare = TargetsPart {
+            part: part.part.clone(),
+            applications: part.applications.clone(),
+            runs: runs.collect(),
+            cpu: Duration::ZERO,
+            stillness: part.stillness.clone(),
+        };
+        *self.bare.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(bare));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::process::ProcessId;
+    use crate::targets::board::TargetCandidate;
+    use crate::targets::files::{Place, Rule, Watcher};
+
+    /// The part of a round that found nothing below a folder.
+    fn bare_part(folder: &Path) -> Arc<TargetsPart> {
+        let watcher = Watcher::new();
+        let mut look = watcher.part();
+        let place = Place::trusted(folder).unwrap();
+        place
+            .watched(Path::new("."), Rule::Inside, &mut look)
+            .unwrap();
+        let run = KindRun {
+            collector: "kind",
+            is_success: true,
+            duration: Duration::from_secs(1),
+        };
+        Arc::new(TargetsPart {
+            part: Part::verbatim("none 0\n".to_owned()),
+            runs: vec![run],
+            cpu: Duration::from_secs(1),
+            stillness: Some(vec![Arc::new(watcher.stillness([look]).unwrap())]),
+            ..TargetsPart::default()
+        })
+    }
+
+    fn candidate(comm: Option<&'static str>) -> TargetCandidate {
+        TargetCandidate {
+            id: ProcessId {
+                tgid: 7,
+                start_ns: 1,
+            },
+            started_us: 1,
+            comm,
+            uid: None,
+            group: None,
+        }
+    }
+
+    /// Whether the thread is asked; if so, it answers with `part`.
+    async fn is_asked(
+        handle: &TargetsHandle,
+        inbox: &mut mpsc::Receiver<TargetsQuestion>,
+        part: &Arc<TargetsPart>,
+    ) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let asking = handle.part(deadline);
+        let answering = async {
+            let question = inbox.recv().await.unwrap();
+            question.reply.send(Arc::clone(part)).unwrap();
+            std::future::pending::<()>().await;
+        };
+        let given = tokio::select! {
+            given = asking => given.unwrap(),
+            () = answering => return false,
+        };
+        let is_asked = Arc::ptr_eq(&given, part);
+        if !is_asked {
+            assert_eq!(given.part.bytes(), part.part.bytes());
+            assert_eq!(
+                (given.cpu, given.runs[0].duration),
+                (Duration::ZERO, Duration::ZERO)
+            );
+        }
+        is_asked
+    }
+
+    #[tokio::test]
+    async fn thread_is_left_alone_until_a_target_may_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let board = Arc::<Board>::default();
+        let (handle, mut inbox) = channel(vec!["kind"], Arc::clone(&board));
+        let part = bare_part(folder.path());
+        assert!(is_asked(&handle, &mut inbox, &part).await);
+        for _ in 0..3 {
+            assert!(!is_asked(&handle.clone(), &mut inbox, &part).await);
+        }
+        board.publish(vec![candidate(None)]);
+        assert!(!is_asked(&handle, &mut inbox, &part).await, "a worker");
+        board.publish(vec![candidate(Some("PassengerAgent"))]);
+        assert!(is_asked(&handle, &mut inbox, &part).await);
+        assert!(is_asked(&handle, &mut inbox, &part).await, "again");
+        board.publish(Vec::new());
+        assert!(!is_asked(&handle, &mut inbox, &part).await);
+        std::fs::write(folder.path().join("new"), "").unwrap();
+        assert!(is_asked(&handle, &mut inbox, &part).await);
+    }
+
+    #[tokio::test]
+    async fn part_with_targets_is_asked_for_each_time() {
+        let (handle, mut inbox) = channel(vec!["kind"], Arc::default());
+        let part = Arc::<TargetsPart>::default();
+        for _ in 0..3 {
+            assert!(is_asked(&handle, &mut inbox, &part).await);
+        }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::files::Stillness;
 use super::handle::Applications;
 use crate::exposition::Writer;
 
@@ -22,6 +24,10 @@ pub(crate) trait TargetKind {
 
     /// Writes the families of what has arrived since the last round began. Writes nothing of earlier rounds but totals.
     fn write(&self, out: &mut Writer);
+
+    /// If the last round has ended and found no target: while that lasts, and the state publishes no process with a wanted task
+    /// name, another round finds none.
+    fn stillness(&self) -> Option<Arc<Stillness>>;
 
     /// Adds the applications that the last call of [`Self::write`] wrote, for the page.
     fn show(&self, _page: &mut Applications) {}

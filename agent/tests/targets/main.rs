@@ -11,6 +11,7 @@ mod fake;
 mod flags;
 mod histories;
 mod hostile;
+mod still;
 #[path = "../support/mod.rs"]
 mod support;
 mod whole;

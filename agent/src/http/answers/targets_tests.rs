@@ -12,7 +12,7 @@ use super::*;
 use crate::collector::{RunOutcome, Runs};
 use crate::exposition::Part;
 use crate::state::handle::channel;
-use crate::targets::handle::{Applications, KindRun, TargetsPart, TargetsQuestion};
+use crate::targets::handle::{KindRun, TargetsPart, TargetsQuestion};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,7 @@ fn threads(joiner: Joiner) -> FakeThreads {
     runs.limit(MOST * 8, true);
     let counters = Arc::<HttpCounters>::default();
     let (handle, state) = channel();
-    let (source, targets) = crate::targets::handle::channel(vec!["kind"]);
+    let (source, targets) = crate::targets::handle::channel(vec!["kind"], Arc::default());
     let source = TargetsSource::new(source, runs.clone());
     let answers = Answers::new(handle, Some(source), joiner, &counters, || Duration::ZERO);
     FakeThreads {
@@ -73,8 +73,8 @@ fn targets_part(text: &str, cpu: Duration) -> Arc<TargetsPart> {
     Arc::new(TargetsPart {
         part: Part::verbatim(text.to_owned()),
         runs: vec![run],
-        applications: Applications::default(),
         cpu,
+        ..TargetsPart::default()
     })
 }
 

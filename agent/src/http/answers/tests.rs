@@ -172,7 +172,7 @@ fn with_targets() -> (
     mpsc::Receiver<TargetsQuestion>,
 ) {
     let (state, inbox) = channel();
-    let (targets, questions) = targets_channel(vec!["k"]);
+    let (targets, questions) = targets_channel(vec!["k"], Arc::default());
     let source = TargetsSource::new(targets, Runs::new().unwrap());
     let answers = Answers::new(state, Some(source), plain_joiner(), &Arc::default(), || {
         Duration::ZERO

@@ -10,7 +10,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{CreateFlags, WatchFlags};
-use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, inotify, openat, openat2};
+use rustix::fs::{
+    FlockOperation, Mode, OFlags, ResolveFlags, flock, fstatfs, inotify, openat, openat2,
+};
 use rustix::thread::CapabilitySet;
 
 use super::*;
@@ -212,6 +214,7 @@ fn everything_that_kinds_of_targets_do_works() {
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
         let watched = inotify::add_watch(&watch, directory.path(), WatchFlags::CREATE).unwrap();
         inotify::remove_watch(&watch, watched).unwrap();
+        assert!(fstatfs(&root).is_ok());
         assert!(fs::read_link("/proc/self/exe").is_ok());
     });
     drop(listener);

@@ -12,12 +12,13 @@
 //! trusted is decided by the callers.
 
 mod resolve;
+mod watch;
 
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -27,6 +28,7 @@ use rustix::fs::{
     readlinkat, statat,
 };
 use rustix::io::Errno;
+pub(super) use watch::{Stillness, WatchedLook, Watcher};
 
 use super::failure::Failure;
 
@@ -34,6 +36,8 @@ use super::failure::Failure;
 pub(super) const MOST_BYTES: u64 = 64 << 10;
 /// Most names of a directory that are looked at.
 pub(super) const MOST_NAMES: u64 = 65_536;
+/// Bytes that a file is given beyond its size, which is not known for files in `/proc`.
+const ROOM: usize = 1024;
 /// Bytes of names that one system call returns.
 const LISTING: usize = 32 << 10;
 
@@ -53,6 +57,8 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Regular {
     file: OwnedFd,
+    /// Bytes, as the kernel shows; that of a file in `/proc` is 0.
+    size: u64,
     pub(super) key: FileKey,
     /// The owner.
     pub(super) uid: u32,
@@ -69,7 +75,9 @@ impl Place {
     /// The reason.
     pub(super) fn trusted(path: &Path) -> Result<Self, Failure> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Self::of(open(path, flags, Mode::empty()).map_err(reason)?)
+        let directory = open(path, flags, Mode::empty()).map_err(reason)?;
+        let stat = fstat(&directory).map_err(reason)?;
+        Self::of(directory, &stat)
     }
 
     /// Opens a directory below this one.
@@ -77,7 +85,26 @@ impl Place {
     /// # Errors
     /// The reason.
     pub(super) fn directory(&self, path: &Path, rule: Rule) -> Result<Self, Failure> {
-        Self::of(self.open(path, rule)?)
+        let (directory, stat) = self.open(path, rule)?;
+        Self::of(directory, &stat)
+    }
+
+    /// Opens a directory below this one. `look` notices when the path may lead elsewhere, or when the directory may hold other
+    /// names.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn watched(
+        &self,
+        path: &Path,
+        rule: Rule,
+        look: &mut WatchedLook,
+    ) -> Result<Self, Failure> {
+        let path = path.as_os_str().as_bytes();
+        let below = self.directory.as_fd();
+        let found = resolve::walk(below, path, rule, |seen| look.watch(seen));
+        let (directory, stat) = found.map_err(reason)?;
+        Self::of(directory, &stat)
     }
 
     /// Opens the directory behind a link of `/proc`, such as the root of a process.
@@ -86,7 +113,9 @@ impl Place {
     /// The reason.
     pub(super) fn behind(&self, link: &CStr) -> Result<Self, Failure> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Self::of(openat(&self.directory, link, flags, Mode::empty()).map_err(reason)?)
+        let directory = openat(&self.directory, link, flags, Mode::empty()).map_err(reason)?;
+        let stat = fstat(&directory).map_err(reason)?;
+        Self::of(directory, &stat)
     }
 
     /// The identity of the file behind a link of `/proc`, such as a namespace or a descriptor. It is not opened.
@@ -112,10 +141,11 @@ impl Place {
     /// # Errors
     /// [`Failure::Malformed`] if it is something else, or the reason why it is not found.
     pub(super) fn regular(&self, path: impl AsRef<Path>) -> Result<Regular, Failure> {
-        let file = self.open(path.as_ref(), Rule::Inside)?;
-        let stat = checked(&file, FileType::RegularFile)?;
+        let (file, stat) = self.open(path.as_ref(), Rule::Inside)?;
+        check(&stat, FileType::RegularFile)?;
         Ok(Regular {
             file,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
             key: key(&stat),
             uid: stat.st_uid,
             #[allow(clippy::useless_conversion)] // narrower on some platforms
@@ -130,8 +160,8 @@ impl Place {
     /// # Errors
     /// [`Failure::Malformed`] if it is something else, or the reason why it is not found.
     pub(super) fn socket(&self, path: impl AsRef<Path>) -> Result<(OwnedFd, u32), Failure> {
-        let file = self.open(path.as_ref(), Rule::Inside)?;
-        let stat = checked(&file, FileType::Socket)?;
+        let (file, stat) = self.open(path.as_ref(), Rule::Inside)?;
+        check(&stat, FileType::Socket)?;
         Ok((file, stat.st_uid))
     }
 
@@ -165,16 +195,16 @@ impl Place {
         Ok(true)
     }
 
-    fn open(&self, path: &Path, rule: Rule) -> Result<OwnedFd, Failure> {
+    fn open(&self, path: &Path, rule: Rule) -> Result<(OwnedFd, Stat), Failure> {
         let path = path.as_os_str().as_bytes();
         resolve::open(self.directory.as_fd(), path, rule).map_err(reason)
     }
 
-    fn of(directory: OwnedFd) -> Result<Self, Failure> {
-        let stat = checked(&directory, FileType::Directory)?;
+    fn of(directory: OwnedFd, stat: &Stat) -> Result<Self, Failure> {
+        check(stat, FileType::Directory)?;
         Ok(Self {
             directory,
-            key: key(&stat),
+            key: key(stat),
             uid: stat.st_uid,
         })
     }
@@ -186,7 +216,9 @@ impl Regular {
     /// # Errors
     /// [`Failure::TooLarge`] beyond [`MOST_BYTES`], or the reason.
     pub(super) fn read(&self) -> Result<Vec<u8>, Failure> {
-        let mut bytes = Vec::new();
+        // With room behind the end, one call reads the file and another one finds its end.
+        let size = usize::try_from(self.size.min(MOST_BYTES)).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(size + ROOM);
         let file = File::from(self.open()?);
         file.take(MOST_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -218,10 +250,9 @@ impl Regular {
     }
 }
 
-fn checked(file: impl AsFd, wanted: FileType) -> Result<Stat, Failure> {
-    let stat = fstat(file).map_err(reason)?;
+fn check(stat: &Stat, wanted: FileType) -> Result<(), Failure> {
     if FileType::from_raw_mode(stat.st_mode) == wanted {
-        Ok(stat)
+        Ok(())
     } else {
         Err(Failure::Malformed)
     }

@@ -4,9 +4,10 @@
 //! no pipe, no lock. The kernel resolves the path (`openat2`, Linux 5.6). Where it cannot, or where the seccomp filter of a
 //! container forbids that call, [`walk`] opens one name after another with the same result.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat};
 use rustix::io::Errno;
 
 /// Most symbolic links of one path: the limit of the kernel.
@@ -42,29 +43,54 @@ impl Rule {
     }
 }
 
-/// Opens `path` below a directory.
+thread_local! {
+    /// Whether this thread has no `openat2`: neither the kernel nor the filter of a thread changes its mind.
+    static IS_WITHOUT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Opens `path` below a directory, and looks at it.
 ///
 /// # Errors
 /// `XDEV` if the path leads out or into another file system, `LOOP` at a link that the rule forbids, otherwise that of `openat`.
-pub(super) fn open(below: BorrowedFd<'_>, path: &[u8], rule: Rule) -> Result<OwnedFd, Errno> {
+pub(super) fn open(
+    below: BorrowedFd<'_>,
+    path: &[u8],
+    rule: Rule,
+) -> Result<(OwnedFd, Stat), Errno> {
+    if IS_WITHOUT.get() {
+        return walk(below, path, rule, |_| {});
+    }
     for _ in 0..MOST_TRIES {
         match openat2(below, path, PLACE, Mode::empty(), rule.flags()) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             // The filters of container runtimes refuse calls that they do not know with either.
-            Err(Errno::NOSYS | Errno::PERM) => return walk(below, path, rule),
-            result => return result,
+            Err(error @ (Errno::NOSYS | Errno::PERM)) => {
+                // The other one may also be about this path.
+                IS_WITHOUT.set(error == Errno::NOSYS);
+                return walk(below, path, rule, |_| {});
+            }
+            result => return looked_at(result?),
         }
     }
     Err(Errno::AGAIN)
 }
 
-/// [`open`] without `openat2`.
+fn looked_at(found: OwnedFd) -> Result<(OwnedFd, Stat), Errno> {
+    let stat = fstat(&found)?;
+    Ok((found, stat))
+}
+
+/// [`open`] without `openat2`. Calls `seen` with each directory before a name is looked up in it, and with the last one.
 ///
 /// Mount points are recognized by the device number of directories. A mount of the same file system, or one over a single file,
 /// is not; what is behind it is looked at like everything else.
-pub(super) fn walk(below: BorrowedFd<'_>, path: &[u8], rule: Rule) -> Result<OwnedFd, Errno> {
+pub(super) fn walk(
+    below: BorrowedFd<'_>,
+    path: &[u8],
+    rule: Rule,
+    mut seen: impl FnMut(BorrowedFd<'_>),
+) -> Result<(OwnedFd, Stat), Errno> {
     let follows = rule == Rule::InRoot;
-    let device = fstat(below)?.st_dev;
     match path.first() {
         None => return Err(Errno::NOENT),
         Some(b'/') if !follows => return Err(Errno::XDEV),
@@ -72,7 +98,8 @@ pub(super) fn walk(below: BorrowedFd<'_>, path: &[u8], rule: Rule) -> Result<Own
     }
     let mut names = Vec::new();
     push_names(&mut names, path);
-    let mut way: Vec<OwnedFd> = Vec::new();
+    seen(below);
+    let mut way: Vec<(OwnedFd, Stat)> = Vec::new();
     let mut links = 0;
     while let Some(name) = names.pop() {
         if name == b".." {
@@ -84,7 +111,7 @@ pub(super) fn walk(below: BorrowedFd<'_>, path: &[u8], rule: Rule) -> Result<Own
                 return Err(Errno::XDEV);
             }
         }
-        let here = way.last().map_or(below, |last| last.as_fd());
+        let here = way.last().map_or(below, |(last, _)| last.as_fd());
         let found = openat(
             here,
             name.as_slice(),
@@ -105,18 +132,18 @@ pub(super) fn walk(below: BorrowedFd<'_>, path: &[u8], rule: Rule) -> Result<Own
                 push_names(&mut names, target.as_bytes());
                 continue;
             }
-            FileType::Directory if rule == Rule::Inside && stat.st_dev != device => {
+            FileType::Directory if rule == Rule::Inside && stat.st_dev != fstat(below)?.st_dev => {
                 return Err(Errno::XDEV);
             }
-            FileType::Directory => {}
+            FileType::Directory => seen(found.as_fd()),
             _ if !names.is_empty() => return Err(Errno::NOTDIR),
             _ => {}
         }
-        way.push(found);
+        way.push((found, stat));
     }
     match way.pop() {
         Some(last) => Ok(last),
-        None => openat(below, c".", PLACE, Mode::empty()),
+        None => looked_at(openat(below, c".", PLACE, Mode::empty())?),
     }
 }
 
@@ -148,7 +175,9 @@ mod tests {
         ("openat2", |below, path, rule| {
             openat2(below, path, PLACE, Mode::empty(), rule.flags())
         }),
-        ("walk", walk),
+        ("walk", |below, path, rule| {
+            walk(below, path, rule, |_| {}).map(|(found, _)| found)
+        }),
     ];
 
     fn inode(found: &OwnedFd) -> u64 {
@@ -218,6 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn walk_shows_each_directory_before_it_looks_into_it() {
+        let tree = tree();
+        let root = tree.path().join("root");
+        let below = fs::File::open(&root).unwrap();
+        for (path, wanted) in [
+            ("a/b/file", &[".", "a", "a/b"][..]),
+            ("/var/run/b", &[".", "var", "a", "a/b"]),
+            ("var/none/x", &[".", "var"]),
+        ] {
+            let mut seen = Vec::new();
+            let _ = walk(below.as_fd(), path.as_bytes(), Rule::InRoot, |directory| {
+                seen.push(fstat(directory).unwrap().st_ino);
+            });
+            let inode = |path: &&str| fs::metadata(root.join(path)).unwrap().ino();
+            let wanted: Vec<u64> = wanted.iter().map(inode).collect();
+            assert_eq!(seen, wanted, "{path}");
+        }
+    }
+
+    #[test]
     fn mount_point_is_crossed_by_the_rule_beneath_only() {
         let root = fs::File::open("/").unwrap();
         let wanted = fs::metadata("/proc").unwrap();
@@ -271,8 +320,11 @@ mod tests {
                 let root = fs::File::open(&path).unwrap();
                 let kernel = openat2(&root, c".", PLACE, Mode::empty(), ResolveFlags::empty());
                 assert_eq!(kernel.unwrap_err().raw_os_error(), error);
-                let found = open(root.as_fd(), b"/var/run/near/file", Rule::InRoot);
-                assert_eq!(found.map(|found| inode(&found)), Ok(wanted));
+                for _ in 0..2 {
+                    let found = open(root.as_fd(), b"/var/run/near/file", Rule::InRoot);
+                    let (found, stat) = found.unwrap();
+                    assert_eq!((inode(&found), stat.st_ino), (wanted, wanted));
+                }
                 let refused = open(root.as_fd(), b"a/near/file", Rule::Inside);
                 assert_eq!(refused.unwrap_err(), Errno::LOOP);
             });

@@ -24,6 +24,7 @@ use crate::targets::board::{Board, TargetCandidate};
 use crate::targets::client::{Connection, TargetAnswer, basic_authorization};
 use crate::targets::discovery::{Bounds, Discovered, Selected, select};
 use crate::targets::failure::Failure;
+use crate::targets::files::Stillness;
 use crate::targets::handle::Applications;
 use crate::targets::kind::{AskedAll, TargetKind};
 use crate::targets::outcomes::Outcomes;
@@ -53,6 +54,7 @@ struct RoundSoFar {
     running: u64,
     /// Those that are asked, in the order of discovery.
     asked: Vec<AskedInstance>,
+    stillness: Option<Arc<Stillness>>,
 }
 
 /// An instance that is asked in this round.
@@ -105,6 +107,7 @@ impl Passenger {
                 outcomes: Outcomes::default(),
                 running: 0,
                 asked: Vec::new(),
+                stillness: None,
             }),
         }
     }
@@ -115,6 +118,7 @@ impl Passenger {
         let agents = candidates.iter().filter(|one| one.comm.is_some());
         let agents: Vec<ProcessId> = agents.map(|one| one.id).collect();
         let found = self.finder.find(&agents, end).await;
+        self.round.borrow_mut().stillness = found.stillness;
 
         let ready = found.instances.into_iter().map(Ok);
         let found_all: Vec<FoundInstance> =
@@ -140,6 +144,7 @@ impl Passenger {
     fn forget(&self) {
         let mut round = self.round.borrow_mut();
         round.asked.clear();
+        round.stillness = None;
         round.outcomes.begin([].into_iter());
     }
 
@@ -238,6 +243,7 @@ impl TargetKind for Passenger {
             outcomes,
             running,
             asked,
+            ..
         } = &mut *round;
         let answered = asked.iter().filter_map(|one| {
             let answer = one.answer.as_ref()?;
@@ -269,6 +275,10 @@ impl TargetKind for Passenger {
 
     fn show(&self, page: &mut Applications) {
         self.round.borrow().families.show(page);
+    }
+
+    fn stillness(&self) -> Option<Arc<Stillness>> {
+        self.round.borrow().stillness.clone()
     }
 }
 

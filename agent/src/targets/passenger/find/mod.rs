@@ -13,21 +13,24 @@
 //! common to all: 65,536 names in a registry, and 8,192 candidates. Only a user who reaches both can hide an instance, and both
 //! are counted.
 //!
+//! Registries are listed again when they may have changed. While they hold nothing that may be an instance
+//! ([`Findings::stillness`]), and there are no candidates, the caller need not find anything.
+//!
 //! Which instances are asked, and what they are called, is left to discovery.
 
 mod inspect;
 mod process;
 mod registry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use inspect::{Agent, Share, inspect};
 use process::{of_process, user_of};
-use registry::{Listing, Registry, registries};
+use registry::{Listing, Registry, registries, watch_mounts};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -35,7 +38,7 @@ use super::instance::Instance;
 use crate::host::Host;
 use crate::process::ProcessId;
 use crate::targets::failure::Failure;
-use crate::targets::files::{FileKey, Place, Rule};
+use crate::targets::files::{FileKey, Place, Rule, Stillness, WatchedLook, Watcher};
 use crate::targets::readers::{BlockingJob, Readers};
 
 const ROOT: u32 = 0;
@@ -51,6 +54,8 @@ const PROCESSES: usize = 4;
 const MOST_CANDIDATES: usize = 8192;
 /// Most users other than root whose files are looked at. Those with the lowest uids: subordinate uids come last.
 const MOST_USERS: usize = 256;
+/// Most names of registries that are kept from one question to the next.
+const MOST_KNOWN: usize = 1024;
 /// Most failures of one user that are named.
 const MOST_NAMED: usize = 16;
 
@@ -63,6 +68,8 @@ pub(super) struct Findings {
     pub(super) failures: Vec<NotAsked>,
     /// By uid: instances, directories, processes and failures beyond the bounds, [`Failure::Limit`].
     pub(super) left_out: BTreeMap<u32, u64>,
+    /// Only if nothing was found. While it lasts, the registries hold nothing that may be an instance.
+    pub(super) stillness: Option<Arc<Stillness>>,
 }
 
 /// Something that may be a running instance and cannot be asked.
@@ -83,6 +90,24 @@ pub(super) struct InstanceFinder {
     /// The agent's effective uid.
     uid: u32,
     readers: Arc<Readers<Sought>>,
+    watcher: Watcher,
+    known: Mutex<Option<Arc<KnownRegistries>>>,
+}
+
+/// What the registries held when they were last listed.
+#[derive(Debug)]
+struct KnownRegistries {
+    /// Those that hold something that may be an instance, or more than was looked at.
+    listings: Vec<Listing>,
+    /// While it lasts, they hold nothing else. `None`: that is not known.
+    stillness: Option<Arc<Stillness>>,
+}
+
+/// The results of listing registries.
+#[derive(Debug, Default)]
+struct Registries {
+    listings: Vec<Listing>,
+    looks: Vec<WatchedLook>,
 }
 
 /// What a reader waits for.
@@ -107,6 +132,15 @@ impl Sought {
             Self::Entry(_, name) => name.clone(),
         }
     }
+
+    /// It could not be looked at, and its files are root's.
+    fn failed(&self, failure: Failure) -> NotAsked {
+        NotAsked {
+            name: self.name(),
+            uid: ROOT,
+            failure,
+        }
+    }
 }
 
 /// What is to be looked at of one user.
@@ -121,7 +155,7 @@ type Inspected = Result<Option<Instance>, NotAsked>;
 /// What a first look yields.
 enum FirstLook {
     Users(Vec<(ProcessId, u32)>),
-    Listings(Result<Vec<Listing>, Failure>),
+    Listings(Result<Vec<Listing>, Failure>, WatchedLook),
 }
 
 impl InstanceFinder {
@@ -138,6 +172,8 @@ impl InstanceFinder {
             registries: Arc::new(registries(variable, flags)),
             uid,
             readers: Arc::new(Readers::new()),
+            watcher: Watcher::new(),
+            known: Mutex::default(),
         }
     }
 
@@ -169,6 +205,9 @@ impl InstanceFinder {
                     .for_each(|(sought, result)| findings.add(uid, &sought, result));
             }
         }
+        if !findings.is_empty() || self.held_up() > 0 {
+            findings.stillness = None;
+        }
         findings.sort();
         findings
     }
@@ -186,38 +225,34 @@ impl InstanceFinder {
         findings: &mut Findings,
     ) -> BTreeMap<u32, Work> {
         let mut work: BTreeMap<u32, Work> = BTreeMap::new();
-        for (sought, result) in self
-            .readers
-            .run_all(ROOT, deadline, self.first_jobs(candidates))
-            .await
-        {
+        let known = self.known();
+        let mut jobs = self.users(candidates);
+        let last = known.is_none().then(|| {
+            jobs.extend(self.listings());
+            self.watcher.begin()
+        });
+        let mut registries = Registries::default();
+        for (sought, result) in self.readers.run_all(ROOT, deadline, jobs).await {
             match result {
                 Ok(FirstLook::Users(users)) => {
                     for (id, uid) in users {
                         work.entry(uid).or_default().processes.push(id);
                     }
                 }
-                Ok(FirstLook::Listings(Ok(listings))) => {
-                    for listing in listings {
-                        findings.note(&listing);
-                        for (uid, names) in listing.names {
-                            let entries = names
-                                .into_iter()
-                                .map(|name| (Arc::clone(&listing.place), name));
-                            work.entry(uid).or_default().entries.extend(entries);
-                        }
-                    }
+                Ok(FirstLook::Listings(listings, look)) => {
+                    registries.add(listings, look, &sought, findings)
                 }
-                Ok(FirstLook::Listings(Err(Failure::Gone))) => {}
-                Ok(FirstLook::Listings(Err(failure))) | Err(failure) => {
-                    findings.fail(NotAsked {
-                        name: sought.name(),
-                        uid: ROOT,
-                        failure,
-                    });
-                }
+                Err(failure) => findings.fail(sought.failed(failure)),
             }
         }
+        let known = known.unwrap_or_else(|| self.remember(registries, last, findings));
+        for listing in &known.listings {
+            findings.note(listing, &mut work);
+        }
+        findings.stillness = known
+            .stillness
+            .clone()
+            .filter(|_| known.listings.is_empty());
         findings.leave_out(ROOT, candidates.len().saturating_sub(MOST_CANDIDATES));
         for (uid, work) in &mut work {
             let most = PROCESSES
@@ -232,24 +267,72 @@ impl InstanceFinder {
         work
     }
 
-    fn first_jobs(&self, candidates: &[ProcessId]) -> Vec<(Sought, BlockingJob<FirstLook>)> {
-        let mut jobs: Vec<(Sought, BlockingJob<FirstLook>)> = Vec::new();
-        if !candidates.is_empty() {
-            let host = Arc::clone(&self.host);
-            let ids: Vec<_> = candidates.iter().take(MOST_CANDIDATES).copied().collect();
-            let user = move |id: ProcessId| Some((id, user_of(&host, id).ok()?));
-            let users = move || FirstLook::Users(ids.into_iter().filter_map(user).collect());
-            jobs.push((Sought::Users, Box::new(users)));
+    /// The job that looks up the user of each candidate.
+    fn users(&self, candidates: &[ProcessId]) -> Vec<(Sought, BlockingJob<FirstLook>)> {
+        if candidates.is_empty() {
+            return Vec::new();
         }
-        for number in 0..self.registries.len() {
+        let host = Arc::clone(&self.host);
+        let ids: Vec<_> = candidates.iter().take(MOST_CANDIDATES).copied().collect();
+        let user = move |id: ProcessId| Some((id, user_of(&host, id).ok()?));
+        let users = move || FirstLook::Users(ids.into_iter().filter_map(user).collect());
+        vec![(Sought::Users, Box::new(users))]
+    }
+
+    /// The jobs that list the registries. They are done one after another; the first one also watches mounts.
+    fn listings(&self) -> impl Iterator<Item = (Sought, BlockingJob<FirstLook>)> {
+        (0..self.registries.len()).map(|number| {
             let (host, registries) = (Arc::clone(&self.host), Arc::clone(&self.registries));
+            let mut look = self.watcher.part();
             let list = move || {
+                if number == 0 {
+                    watch_mounts(&host, &mut look);
+                }
                 let registry = registries.get(number).ok_or(Failure::Gone);
-                FirstLook::Listings(registry.and_then(|registry| registry.list(&host)))
+                let listings = registry.and_then(|registry| registry.list(&host, &mut look));
+                FirstLook::Listings(listings, look)
             };
-            jobs.push((Sought::Registry(number), Box::new(list)));
-        }
-        jobs
+            let list: BlockingJob<FirstLook> = Box::new(list);
+            (Sought::Registry(number), list)
+        })
+    }
+
+    /// What the registries hold, if that is known to be as it was when they were last listed. Forgets it otherwise.
+    fn known(&self) -> Option<Arc<KnownRegistries>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasts = |known: &KnownRegistries| {
+            known
+                .stillness
+                .as_ref()
+                .is_some_and(|stillness| stillness.lasts())
+        };
+        known.take_if(|known| !lasts(known));
+        known.clone()
+    }
+
+    /// Notes what the registries hold. It is known until they change, if all of them could be listed and are watched.
+    fn remember(
+        &self,
+        registries: Registries,
+        last: Option<HashSet<i32>>,
+        findings: &Findings,
+    ) -> Arc<KnownRegistries> {
+        self.watcher.end(&last.unwrap_or_default());
+        let Registries { listings, looks } = registries;
+        let names = listings.iter().map(Listing::len).sum::<usize>();
+        let is_kept = findings.failures.is_empty()
+            && looks.len() == self.registries.len()
+            && names <= MOST_KNOWN
+            // A directory that stays open keeps its file system from being unmounted.
+            && listings.iter().all(|one| one.is_on_root);
+        let stillness = is_kept.then(|| self.watcher.stillness(looks)).flatten();
+        let known = Arc::new(KnownRegistries {
+            listings,
+            stillness: stillness.map(Arc::new),
+        });
+        let kept = Some(Arc::clone(&known)).filter(|known| known.stillness.is_some());
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        known
     }
 
     /// What is to be done for one user. Processes come first, because they tell the namespace of their instance.
@@ -289,6 +372,25 @@ impl InstanceFinder {
     }
 }
 
+impl Registries {
+    fn add(
+        &mut self,
+        listings: Result<Vec<Listing>, Failure>,
+        look: WatchedLook,
+        sought: &Sought,
+        findings: &mut Findings,
+    ) {
+        self.looks.push(look);
+        match listings {
+            Ok(listings) => self
+                .listings
+                .extend(listings.into_iter().filter(|one| !one.is_empty())),
+            Err(Failure::Gone) => {}
+            Err(failure) => findings.fail(sought.failed(failure)),
+        }
+    }
+}
+
 impl Findings {
     fn add(&mut self, uid: u32, sought: &Sought, result: Result<Inspected, Failure>) {
         match result {
@@ -315,13 +417,22 @@ impl Findings {
         }
     }
 
-    /// Counts what was left out of a registry. Whose entries were not looked at is unknown: those count for its owner.
-    fn note(&mut self, listing: &Listing) {
+    /// Adds the entries of a registry to the work on files of their owners. Counts what was left out; whose entries were not
+    /// looked at is unknown: those count for the owner of the registry.
+    fn note(&mut self, listing: &Listing, work: &mut BTreeMap<u32, Work>) {
         self.leave_out(listing.place.uid, usize::from(!listing.is_whole));
-        listing
-            .left_out
-            .iter()
-            .for_each(|(uid, count)| self.leave_out(*uid, *count));
+        for (uid, count) in &listing.left_out {
+            self.leave_out(*uid, *count);
+        }
+        for (uid, names) in &listing.names {
+            let entries = names.iter();
+            let entries = entries.map(|name| (Arc::clone(&listing.place), name.clone()));
+            work.entry(*uid).or_default().entries.extend(entries);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.instances.is_empty() && self.failures.is_empty() && self.left_out.is_empty()
     }
 
     fn leave_out(&mut self, uid: u32, count: usize) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::host::Host;
 use crate::targets::failure::Failure;
-use crate::targets::files::{Place, Rule};
+use crate::targets::files::{FileKey, Place, Rule, WatchedLook};
 
 /// With this variable, there is no default place.
 const VARIABLE: &str = "PASSENGER_INSTANCE_REGISTRY_DIR";
@@ -46,12 +46,26 @@ pub(super) struct Registry {
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) place: Arc<Place>,
+    /// Whether it is on the file system of the root.
+    pub(super) is_on_root: bool,
     /// By owner: names of directories, in order.
     pub(super) names: BTreeMap<u32, Vec<String>>,
     /// By owner: directories beyond [`MOST_EACH`].
     pub(super) left_out: BTreeMap<u32, usize>,
     /// Whether all names of the directory were looked at.
     pub(super) is_whole: bool,
+}
+
+impl Listing {
+    /// Number of names.
+    pub(super) fn len(&self) -> usize {
+        self.names.values().map(Vec::len).sum()
+    }
+
+    /// Whether there is nothing to look at, and nothing was left out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.left_out.is_empty() && self.is_whole
+    }
 }
 
 /// The default places, in order, then those of the flags. `variable` looks up the agent's environment.
@@ -85,44 +99,64 @@ pub(super) fn registries(
 }
 
 /// The roots of the host: of process 1, as far as the agent may look into it, and that of the flag.
-fn roots(host: &Host) -> impl Iterator<Item = Place> {
-    let paths = [host.procfs.join("1/root"), host.rootfs.clone()];
-    paths
-        .into_iter()
-        .filter_map(|path| Place::trusted(&path).ok())
+fn roots(host: &Host, look: &mut WatchedLook) -> Vec<Place> {
+    let first = Place::trusted(&host.procfs.join("1/root"));
+    let flag = Place::trusted(&host.rootfs);
+    // The agent never gains the right to look into a process. Other errors may pass without a sign.
+    let is_lasting = |root: &Result<Place, Failure>| {
+        matches!(root, Ok(_) | Err(Failure::Denied | Failure::Gone))
+    };
+    if !is_lasting(&first) || flag.is_err() {
+        look.give_up();
+    }
+    first.into_iter().chain(flag).collect()
+}
+
+/// Notices mounts below the roots: those that process 1 sees, if the agent may look into it, and those that the agent sees.
+pub(super) fn watch_mounts(host: &Host, look: &mut WatchedLook) {
+    look.watch_mounts(Path::new("/proc/self/mountinfo"));
+    if Place::trusted(&host.procfs.join("1/root")).is_ok() {
+        look.watch_mounts(&host.procfs.join("1/mountinfo"));
+    }
 }
 
 impl Registry {
-    /// Lists the registry below each root, and the private directories in it.
+    /// Lists the registry below each root, and the private directories in it. `look` notices when that may be different.
     ///
     /// # Errors
     /// Why it cannot be listed below any root. [`Failure::Gone`] if it does not exist.
-    pub(super) fn list(&self, host: &Host) -> Result<Vec<Listing>, Failure> {
+    pub(super) fn list(
+        &self,
+        host: &Host,
+        look: &mut WatchedLook,
+    ) -> Result<Vec<Listing>, Failure> {
         let mut listings: Vec<Listing> = Vec::new();
         let mut failure = Failure::Gone;
-        for root in roots(host) {
-            let place = root.directory(&self.path, Rule::InRoot);
+        for root in roots(host, look) {
+            let place = root.watched(&self.path, Rule::InRoot, look);
             let is_known = |place: &Place| listings.iter().any(|one| one.place.key == place.key);
             match place.and_then(|place| {
                 if is_known(&place) {
                     Ok(None)
                 } else {
-                    list(place).map(Some)
+                    list(place, root.key, look).map(Some)
                 }
             }) {
                 Ok(None) => {}
                 Ok(Some((listing, private))) => {
-                    if self.has_private {
-                        let private = private
-                            .iter()
-                            .filter_map(|name| private_listing(&listing.place, name));
-                        let private: Vec<Listing> = private.collect();
-                        listings.extend(private);
+                    for name in private.iter().filter(|_| self.has_private) {
+                        match private_listing(&listing.place, name, root.key, look) {
+                            Ok(private) => listings.extend(private),
+                            Err(other) => look.failed(other),
+                        }
                     }
                     listings.push(listing);
                 }
                 Err(Failure::Gone) => {}
-                Err(other) => failure = other,
+                Err(other) => {
+                    look.failed(other);
+                    failure = other;
+                }
             }
         }
         match listings.is_empty() {
@@ -133,7 +167,11 @@ impl Registry {
 }
 
 /// Lists one directory. Also returns the names of private directories of systemd.
-fn list(place: Place) -> Result<(Listing, Vec<String>), Failure> {
+fn list(
+    place: Place,
+    root: FileKey,
+    look: &mut WatchedLook,
+) -> Result<(Listing, Vec<String>), Failure> {
     let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut left_out = BTreeMap::new();
     let mut private = Vec::new();
@@ -148,8 +186,9 @@ fn list(place: Place) -> Result<(Listing, Vec<String>), Failure> {
             return;
         };
         // An instance is a directory that still exists, on the file system of the registry: mount points are left out.
-        let Ok(found) = place.directory(Path::new(name), Rule::Inside) else {
-            return;
+        let found = match place.directory(Path::new(name), Rule::Inside) {
+            Ok(found) => found,
+            Err(failure) => return look.failed(failure),
         };
         let own = names.entry(found.uid).or_default();
         if found.uid == ROOT || own.len() < MOST_EACH {
@@ -161,6 +200,7 @@ fn list(place: Place) -> Result<(Listing, Vec<String>), Failure> {
     names.values_mut().for_each(|own| own.sort_unstable());
     let place = Arc::new(place);
     let listing = Listing {
+        is_on_root: place.key.0 == root.0,
         place,
         names,
         left_out,
@@ -170,14 +210,21 @@ fn list(place: Place) -> Result<(Listing, Vec<String>), Failure> {
 }
 
 /// The private `/tmp` of a service. systemd makes both directories as root; what another user has made is not looked at.
-fn private_listing(registry: &Place, name: &str) -> Option<Listing> {
-    let outer = registry.directory(Path::new(name), Rule::Inside).ok()?;
-    let inner = outer.directory(Path::new("tmp"), Rule::Inside).ok()?;
-    let is_roots = outer.uid == ROOT && inner.uid == ROOT;
-    is_roots
-        .then(|| list(inner).ok())
-        .flatten()
-        .map(|(listing, _)| listing)
+fn private_listing(
+    registry: &Place,
+    name: &str,
+    root: FileKey,
+    look: &mut WatchedLook,
+) -> Result<Option<Listing>, Failure> {
+    let outer = registry.directory(Path::new(name), Rule::Inside)?;
+    if outer.uid != ROOT {
+        return Ok(None);
+    }
+    let inner = outer.watched(Path::new("tmp"), Rule::Inside, look)?;
+    match inner.uid {
+        ROOT => list(inner, root, look).map(|(listing, _)| Some(listing)),
+        _ => Ok(None),
+    }
 }
 
 /// The name, if it may be that of the directory of an instance.
@@ -206,6 +253,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::targets::files::Watcher;
 
     fn paths(variables: &[(&str, &str)], flags: &[PathBuf]) -> Vec<String> {
         let variable = |name: &str| {
@@ -237,7 +285,8 @@ mod tests {
             .into_iter()
             .find(|one| one.path == flags[0]);
         let mut names = Vec::new();
-        for listing in registry.unwrap().list(host)? {
+        let mut look = Watcher::new().part();
+        for listing in registry.unwrap().list(host, &mut look)? {
             names.extend(listing.names.into_values().flatten());
         }
         names.sort_unstable();

@@ -1,4 +1,5 @@
 mod processes;
+mod still;
 
 use std::fs::{self, File};
 use std::io;
@@ -115,10 +116,6 @@ fn names(findings: &Findings) -> Vec<&str> {
         .collect()
 }
 
-fn is_empty(findings: &Findings) -> bool {
-    findings.instances.is_empty() && findings.failures.is_empty() && findings.left_out.is_empty()
-}
-
 fn is_root() -> bool {
     geteuid().is_root()
 }
@@ -193,7 +190,7 @@ async fn what_does_not_run_is_no_instance_and_no_failure() {
     fs::write(tree.registry().join("passenger.file"), "").unwrap();
     symlink(&dead.path, tree.registry().join("passenger.link")).unwrap();
     let findings = tree.find().await;
-    assert!(is_empty(&findings), "{findings:?}");
+    assert!(findings.is_empty(), "{findings:?}");
 }
 
 /// Replaces a file of the instance.
