@@ -7,7 +7,10 @@
 use std::cell::Cell;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, openat, openat2,
+    readlinkat, statx,
+};
 use rustix::io::Errno;
 
 /// Most symbolic links of one path: the limit of the kernel.
@@ -82,8 +85,8 @@ fn looked_at(found: OwnedFd) -> Result<(OwnedFd, Stat), Errno> {
 
 /// [`open`] without `openat2`. Calls `seen` with each directory before a name is looked up in it, and with the last one.
 ///
-/// Mount points are recognized by the device number of directories. A mount of the same file system, or one over a single file,
-/// is not; what is behind it is looked at like everything else.
+/// Mount points are recognized before anything asks their file system, which may never answer. Before Linux 5.8 the device number
+/// of a directory has to do: a mount of the same file system, or one over a single file, is not recognized then.
 pub(super) fn walk(
     below: BorrowedFd<'_>,
     path: &[u8],
@@ -118,6 +121,9 @@ pub(super) fn walk(
             PLACE.union(OFlags::NOFOLLOW),
             Mode::empty(),
         )?;
+        if rule == Rule::Inside && mount_of(found.as_fd()) != mount_of(below) {
+            return Err(Errno::XDEV);
+        }
         let stat = fstat(&found)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
@@ -147,6 +153,15 @@ pub(super) fn walk(
     }
 }
 
+/// The number of the mount that a file was opened in, which the kernel knows without asking the file system; `None` before
+/// Linux 5.8.
+fn mount_of(file: BorrowedFd<'_>) -> Option<u64> {
+    let flags = AtFlags::EMPTY_PATH.union(AtFlags::STATX_DONT_SYNC);
+    let found = statx(file, c"", flags, StatxFlags::MNT_ID).ok()?;
+    let is_known = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    is_known.then_some(found.stx_mnt_id)
+}
+
 /// Puts the names of `path` on the stack, the first one on top.
 fn push_names(names: &mut Vec<Vec<u8>>, path: &[u8]) {
     let parts = path.split(|byte| *byte == b'/');
@@ -160,7 +175,8 @@ fn push_names(names: &mut Vec<Vec<u8>>, path: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::{MetadataExt as _, symlink};
     use std::path::Path;
 
@@ -278,6 +294,92 @@ mod tests {
             assert_eq!(opened(Rule::Inside), Err(Errno::XDEV), "{name}");
             assert_eq!(opened(Rule::Beneath), Ok(wanted.ino()), "{name}");
         }
+    }
+
+    /// Calls `tried` in a thread with a mount namespace of its own, below a directory in which `a`, `file` and `open` are.
+    fn with_mounts(tried: impl FnOnce(&Path) + Send + 'static) {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "open"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("file"), "x").unwrap();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: it changes this thread alone.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+            mount(
+                "none",
+                Path::new("/"),
+                "",
+                libc::MS_PRIVATE | libc::MS_REC,
+                "",
+            );
+            tried(folder.path());
+        });
+        thread.join().unwrap();
+    }
+
+    fn mount(from: &str, to: &Path, kind: &str, flags: libc::c_ulong, data: &str) {
+        let to = to.to_str().unwrap();
+        let [from, to, kind, data] =
+            [from, to, kind, data].map(|text| std::ffi::CString::new(text).unwrap());
+        // SAFETY: the strings outlive the call.
+        let code = unsafe {
+            libc::mount(
+                from.as_ptr(),
+                to.as_ptr(),
+                kind.as_ptr(),
+                flags,
+                data.as_ptr().cast(),
+            )
+        };
+        assert_eq!(code, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    #[test]
+    fn mount_of_the_same_file_system_is_recognized() {
+        with_mounts(|folder| {
+            let from = folder.to_str().unwrap();
+            mount(from, &folder.join("a"), "", libc::MS_BIND, "");
+            let file = folder.join("file");
+            mount(file.to_str().unwrap(), &file, "", libc::MS_BIND, "");
+            let below = fs::File::open(folder).unwrap();
+            for (name, opener) in OPENERS {
+                for path in ["a", "a/open", "file"] {
+                    let opened = opener(below.as_fd(), path.as_bytes(), Rule::Inside);
+                    assert_eq!(opened.map(|_| ()), Err(Errno::XDEV), "{name} {path}");
+                }
+                assert!(opener(below.as_fd(), b"open", Rule::Inside).is_ok());
+                assert!(opener(below.as_fd(), b"a/open", Rule::Beneath).is_ok());
+            }
+        });
+    }
+
+    #[test]
+    fn file_system_that_never_answers_is_not_asked() {
+        with_mounts(|folder| {
+            let Ok(server) = File::options().read(true).write(true).open("/dev/fuse") else {
+                return;
+            };
+            let number = server.as_raw_fd();
+            let data = format!("fd={number},rootmode=40000,user_id=0,group_id=0,allow_other");
+            mount("hang", &folder.join("a"), "fuse", 0, &data);
+            let below = File::open(folder).unwrap();
+            for (name, opener) in OPENERS {
+                let (done, is_done) = std::sync::mpsc::channel();
+                let below = below.try_clone().unwrap();
+                std::thread::spawn(move || {
+                    let opened = opener(below.as_fd(), b"a", Rule::Inside);
+                    done.send(opened.map(|_| ())).unwrap();
+                });
+                let opened = is_done.recv_timeout(std::time::Duration::from_secs(20));
+                assert_eq!(opened, Ok(Err(Errno::XDEV)), "{name}");
+            }
+            // The end of its server frees whoever waits for it.
+            drop(server);
+        });
     }
 
     #[test]
