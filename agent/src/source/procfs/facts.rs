@@ -108,6 +108,7 @@ impl FactReader {
         let status = files.read(tgid, dir, status::FILE, status::parse_status)?;
         let uid = files.judge(tgid, file, Ok(status.effective_uid))?;
         facts.uid = Some(uid);
+        facts.has_borrowed_ids = status.has_borrowed_ids;
         facts.username = self.users.name(uid);
         let cgroups = files.read(tgid, dir, cgroup::FILE, cgroup::parse_cgroup);
         facts.incomplete = cgroups.as_ref().is_err_and(is_failure);
