@@ -73,12 +73,19 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
-    /// A round begins: these targets will be asked.
+    /// These targets were found, and will be asked.
     pub(crate) fn begin<'a>(&mut self, labels: impl Iterator<Item = &'a str>) {
         self.targets.clear();
         let labels = labels.map(|label| (label.to_owned(), Outcome::default()));
         self.targets.extend(labels);
         self.has_met_any |= !self.targets.is_empty();
+    }
+
+    /// A round begins: the targets of the last one are expected again. They count as not answering until they are found.
+    pub(crate) fn expect_again(&mut self) {
+        self.targets
+            .values_mut()
+            .for_each(|one| *one = Outcome::default());
     }
 
     /// A target was asked.
@@ -132,6 +139,26 @@ mod tests {
         let mut writer = Writer::default();
         outcomes.write("k", 0, &mut writer);
         assert_eq!(writer.samples(), 0);
+    }
+
+    #[test]
+    fn target_that_is_not_found_again_in_time_is_not_up() {
+        let mut outcomes = Outcomes::default();
+        outcomes.begin(["a"].into_iter());
+        outcomes.note("a", true, Duration::from_millis(2));
+        outcomes.expect_again();
+        let shown = |outcomes: &Outcomes| {
+            let mut writer = Writer::default();
+            outcomes.write("k", 0, &mut writer);
+            let body = String::from_utf8(writer.finish()).unwrap();
+            let of_target = |line: &&str| line.contains("target=");
+            let shown: Vec<String> = body.lines().filter(of_target).map(str::to_owned).collect();
+            shown
+        };
+        let wanted = r#"headcount_target_up{kind="k",target="a"} 0"#;
+        assert_eq!(shown(&outcomes), [wanted]);
+        outcomes.begin([].into_iter());
+        assert_eq!(shown(&outcomes), [""; 0], "it is gone");
     }
 
     #[test]

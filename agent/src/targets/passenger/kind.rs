@@ -140,12 +140,12 @@ impl Passenger {
         self.want();
     }
 
-    /// Forgets the answers of the round before: none is shown again.
+    /// Forgets the answers of the round before: none is shown again. Its targets stay, as ones that have not answered.
     fn forget(&self) {
         let mut round = self.round.borrow_mut();
         round.asked.clear();
         round.stillness = None;
-        round.outcomes.begin([].into_iter());
+        round.outcomes.expect_again();
     }
 
     /// Notes what was found. Returns the instances to ask, each with its index in [`RoundSoFar::asked`].
