@@ -1,13 +1,13 @@
 //! Connections to targets: the only file of the agent that connects to a socket.
 //!
 //! ```text
-//!  O_PATH descriptor of a socket file --open--> Connection --get (HTTP/1.1, one after another)--> TargetAnswer, or a Failure
+//!  O_PATH descriptor of a socket file --connect, open--> Connection --get (HTTP/1.1, one after another)--> TargetAnswer, or a Failure
 //! ```
 //!
 //! In: the socket of a target, a path, and the header `Authorization` if the target wants one. Out: the body of the answer, or
 //! one of the fixed reasons. A target is hostile until it has shown the opposite: heads, bodies and all bytes read for an answer
-//! are bounded, and memory grows only as bytes arrive. Nothing here blocks the thread. A connection has no task of its own:
-//! whoever drops it, or the future of a question, closes the socket.
+//! are bounded, and memory grows only as bytes arrive. Nothing but [`connect`] can block the thread. A connection has no task of
+//! its own: whoever drops it, or the future of a question, closes the socket.
 //!
 //! Left to others: the deadline (the caller drops the future), whether the socket is the right one (`find.rs` of the kind; the
 //! peer is known after the connection is made), and the meaning of the body.
@@ -16,6 +16,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream as Stream;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -30,6 +31,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
@@ -70,26 +72,46 @@ pub(super) enum TargetAnswer {
     EmptyPool,
 }
 
+/// Connects to the Unix stream socket of which `socket` is a descriptor (`O_PATH` is enough), whatever its path leads to now.
+/// Returns `None` if the queue of the listener is full.
+///
+/// The kernel asks the file system whether the agent may write to the socket file. One that its user serves (FUSE) may never
+/// answer, so this belongs into a reader (`readers.rs`).
+///
+/// # Errors
+/// [`Failure::Refused`]: nothing listens. [`Failure::Denied`]: the mode of the file forbids it. [`Failure::Malformed`]: it
+/// is no stream socket.
+pub(super) fn connect(socket: BorrowedFd<'_>) -> Result<Option<Stream>, Failure> {
+    // Shorter than the 108 bytes that an address may have. A thread may use its own descriptors here, whatever rights it has
+    // given up; the `/proc` of `--procfs` may show no process of the agent's namespace.
+    let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
+    let stream = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
+    let connected = stream.and_then(|stream| {
+        stream.connect(&SockAddr::unix(path)?)?;
+        Ok(Stream::from(stream))
+    });
+    match connected {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        connected => connected.map(Some).map_err(|error| of_io(&error)),
+    }
+}
+
 impl Connection {
-    /// Connects to the Unix stream socket of which `socket` is a descriptor (`O_PATH` is enough), whatever its path leads to now.
-    ///
-    /// While the queue of the listener is full, it tries again until the caller drops the future.
+    /// Makes a connection of what `connected` returns, which calls [`connect`]. While that is nothing, it tries again until the
+    /// caller drops the future.
     ///
     /// # Errors
-    /// [`Failure::Refused`]: nothing listens. [`Failure::Denied`]: the mode of the file forbids it. [`Failure::Malformed`]: it
-    /// is no stream socket.
-    pub(super) async fn open(socket: BorrowedFd<'_>) -> Result<Self, Failure> {
-        // Shorter than the 108 bytes that an address may have. A thread may use its own descriptors here, whatever rights it has
-        // given up; the `/proc` of `--procfs` may show no process of the agent's namespace.
-        let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
+    /// That of `connected`.
+    pub(super) async fn open(
+        mut connected: impl AsyncFnMut() -> Result<Option<Stream>, Failure>,
+    ) -> Result<Self, Failure> {
         let stream = loop {
-            match UnixStream::connect(&path).await {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    tokio::time::sleep(PAUSE).await
-                }
-                connected => break connected.map_err(|error| of_io(&error))?,
+            match connected().await? {
+                Some(stream) => break stream,
+                None => tokio::time::sleep(PAUSE).await,
             }
         };
+        let stream = UnixStream::from_std(stream).map_err(|error| of_io(&error))?;
         let peer = stream.peer_cred().map_err(|error| of_io(&error))?;
         let left = Arc::new(AtomicUsize::new(0));
         let metered = Metered {

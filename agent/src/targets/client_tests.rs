@@ -97,8 +97,12 @@ fn question(path: &Path) -> Result<TargetAnswer, Failure> {
     run(ask_once(&o_path(path)))
 }
 
+async fn open(socket: &OwnedFd) -> Result<Connection, Failure> {
+    Connection::open(async || connect(socket.as_fd())).await
+}
+
 async fn ask_once(socket: &OwnedFd) -> Result<TargetAnswer, Failure> {
-    let mut connection = Connection::open(socket.as_fd()).await?;
+    let mut connection = open(socket).await?;
     connection.get("/pool.xml", None).await
 }
 
@@ -135,7 +139,7 @@ fn two_questions_share_a_connection() {
     let socket = o_path(&place.path);
     let authorization = basic_authorization("ro_admin", "abcdefghijklmnopqrstuvwx").unwrap();
     let answers = run(async {
-        let mut connection = Connection::open(socket.as_fd()).await.unwrap();
+        let mut connection = open(&socket).await.unwrap();
         assert_eq!(connection.peer_uid(), rustix::process::geteuid().as_raw());
         assert_eq!(connection.peer_pid(), Some(std::process::id()));
         let first = connection.get("/pool.xml", Some(&authorization)).await;
@@ -284,7 +288,7 @@ fn a_closed_connection_answers_no_second_question() {
         let server = place.serve(say(said.clone()));
         let socket = o_path(&place.path);
         let (first, second) = run(async {
-            let mut connection = Connection::open(socket.as_fd()).await.unwrap();
+            let mut connection = open(&socket).await.unwrap();
             let first = connection.get("/pool.xml", None).await;
             server.join().unwrap();
             (first, connection.get("/server.json", None).await)
@@ -411,8 +415,8 @@ fn a_full_queue_is_waited_for_without_blocking_the_thread() {
     let path = o_path(&place.path);
     run(async {
         // A backlog of 0 holds one connection.
-        let first = Connection::open(path.as_fd()).await.unwrap();
-        let mut second = pin!(Connection::open(path.as_fd()));
+        let first = open(&path).await.unwrap();
+        let mut second = pin!(open(&path));
         // A timer of the same thread fires: the thread is not blocked.
         let early = tokio::time::timeout(4 * PAUSE, &mut second).await;
         assert!(early.is_err(), "{early:?}");

@@ -1,6 +1,7 @@
 //! A running instance, as its files show it.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// One running instance of Passenger that may be asked.
 #[derive(Debug)]
@@ -8,7 +9,7 @@ pub(super) struct Instance {
     /// What its files say of it.
     pub(super) identity: InstanceIdentity,
     /// Its socket `agents.s/core_api`, opened with O_PATH, so that it cannot be exchanged between the check and the connection.
-    pub(super) socket: OwnedFd,
+    pub(super) socket: Arc<OwnedFd>,
     /// The read-only password; only if the agent needs it to be admitted.
     pub(super) password: Option<Password>,
 }
@@ -26,8 +27,8 @@ pub(super) struct InstanceIdentity {
     pub(super) version: String,
     /// `integration_mode`, as `version`.
     pub(super) integration_mode: String,
-    /// When its lock file was last changed (`st_ctime`), nanoseconds since the epoch. No user can set that time back, so an
-    /// instance that appears later is never the older one.
+    /// When the last of its lock file and `properties.json` was changed (`st_ctime`), nanoseconds since the epoch. No user can set
+    /// that time back, so an instance that appears later, or takes its name later, is never the older one.
     pub(super) since_ns: u64,
     /// Inode of the pid namespace of the process through which it was found; `None` if it was found in a registry directory.
     pub(super) pid_namespace: Option<u64>,

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ const MOST_OF_USER: usize = 16;
 
 /// The kind `passenger`.
 pub(super) struct Passenger {
-    finder: InstanceFinder,
+    finder: Rc<InstanceFinder>,
     bounds: Bounds,
     most_bytes: usize,
     board: Arc<Board>,
@@ -93,7 +92,7 @@ impl Passenger {
             most_of_user: MOST_OF_USER,
         };
         Self {
-            finder,
+            finder: Rc::new(finder),
             bounds,
             most_bytes: environment.most_bytes,
             board: Arc::clone(&environment.board),
@@ -129,7 +128,7 @@ impl Passenger {
         let mut places = Places::until(end);
         let mut questions = JoinSet::new();
         for (index, one) in self.begin(selected, running, left_out) {
-            let question = places.ask(one.identity.uid, question(one));
+            let question = places.ask(one.identity.uid, question(one, Rc::clone(&self.finder)));
             questions.spawn_local(async move { (index, question.await) });
         }
         while let Some(answered) = questions.join_next().await {
@@ -310,8 +309,10 @@ impl Discovered for FoundInstance {
 }
 
 /// Asks one instance for its pool and its web server part, over one connection.
-async fn question(instance: Instance) -> Result<Said, Failure> {
-    let mut connection = Connection::open(instance.socket.as_fd()).await?;
+async fn question(instance: Instance, finder: Rc<InstanceFinder>) -> Result<Said, Failure> {
+    let InstanceIdentity { uid, place, .. } = instance.identity;
+    let connected = async || finder.connect(uid, place, &instance.socket).await;
+    let mut connection = Connection::open(connected).await?;
     // The files belong to one user, but anybody who may write the directory can bind a socket there.
     if connection.peer_uid() != instance.identity.uid {
         return Err(Failure::Denied);

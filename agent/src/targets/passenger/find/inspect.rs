@@ -48,7 +48,7 @@ impl Agent {
 pub(super) struct Share {
     places: Arc<Mutex<HashSet<FileKey>>>,
     room: usize,
-    /// Further instances that several users may have together.
+    /// Instances that several users may have together, beside the first of each.
     common: Arc<AtomicUsize>,
 }
 
@@ -60,7 +60,7 @@ enum Claim {
 }
 
 impl Share {
-    /// A share of `room` instances, and of those that its users have together.
+    /// A share of at most `room` instances: the first one, and others as long as `common` has some left.
     pub(super) fn new(room: usize, common: Arc<AtomicUsize>) -> Self {
         Self {
             places: Arc::default(),
@@ -75,7 +75,8 @@ impl Share {
             return Claim::Known;
         }
         let take = |left: usize| left.checked_sub(1);
-        if places.len() >= self.room || self.common.fetch_update(Relaxed, Relaxed, take).is_err() {
+        let has_common = || self.common.fetch_update(Relaxed, Relaxed, take).is_ok();
+        if places.len() >= self.room || !places.is_empty() && !has_common() {
             return Claim::Full;
         }
         places.insert(place);
@@ -109,10 +110,7 @@ pub(super) fn inspect(
         Claim::Known => return Ok(None),
         Claim::Full => return Err(failed(name, Failure::Limit)),
     }
-    let properties = owned(place, PROPERTIES).and_then(|file| file.read());
-    let properties =
-        properties.and_then(|text| Properties::parse(&text).map_err(|_| Failure::Malformed));
-    let properties = properties.map_err(|failure| failed(name, failure))?;
+    let (properties, named_ns) = properties(place).map_err(|failure| failed(name, failure))?;
     let name = properties.name;
     let socket = match place.socket(SOCKET) {
         Ok((socket, uid)) if uid == place.uid => socket,
@@ -130,14 +128,22 @@ pub(super) fn inspect(
         name,
         version: properties.version,
         integration_mode: properties.integration_mode,
-        since_ns,
+        // An instance that takes another name becomes a younger one, so that it cannot take that of an instance which is there.
+        since_ns: since_ns.max(named_ns),
         pid_namespace,
     };
     Ok(Some(Instance {
         identity,
-        socket,
+        socket: Arc::new(socket),
         password,
     }))
+}
+
+/// What the instance calls itself, and when that was last changed.
+fn properties(place: &Place) -> Result<(Properties, u64), Failure> {
+    let file = owned(place, PROPERTIES)?;
+    let properties = Properties::parse(&file.read()?).map_err(|_| Failure::Malformed)?;
+    Ok((properties, file.changed_ns))
 }
 
 /// When the lock file was last changed, if the directory is complete and its watchdog lives. The lock comes second: a watchdog

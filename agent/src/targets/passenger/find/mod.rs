@@ -9,9 +9,9 @@
 //! asked. All file IO is done by [`Readers`]: what hangs is that of one user, and holds up nothing else.
 //!
 //! Anybody can make directories and processes that look like those of Passenger. So each user has a share of what is looked at
-//! and of the instances, and the other users cannot touch root's share. What is left out is counted for its user. Two bounds are
-//! common to all: 65,536 names in a registry, and 8,192 candidates. Only a user who reaches both can hide an instance, and both
-//! are counted.
+//! and of the instances, and the other users cannot touch root's share. What is left out is counted for its user. One bound is
+//! common to all: 65,536 names in a registry. A user who reaches it hides no instance whose processes the agent may look at,
+//! because the state has a share of the candidates for each user.
 //!
 //! Registries are listed again when they may have changed. While they hold nothing that may be an instance
 //! ([`Findings::stillness`]), and there are no candidates, the caller need not find anything.
@@ -24,9 +24,12 @@ mod registry;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use inspect::{Agent, Share, inspect};
 use process::{of_process, user_of};
@@ -37,6 +40,8 @@ use tokio::time::Instant;
 use super::instance::Instance;
 use crate::host::Host;
 use crate::process::ProcessId;
+use crate::targets::asking::EACH;
+use crate::targets::client::connect;
 use crate::targets::failure::Failure;
 use crate::targets::files::{FileKey, Place, Rule, Stillness, WatchedLook, Watcher};
 use crate::targets::readers::{BlockingJob, Readers};
@@ -46,16 +51,18 @@ const ROOT: u32 = 0;
 const MOST_OF_ROOT: usize = 64;
 /// …of each other user…
 const MOST_OF_EACH: usize = 16;
-/// …and of all users but root. Each instance holds a descriptor.
+/// …and of all users but root together, beside the first of each. Each instance holds a descriptor.
 const MOST_OF_OTHERS: usize = 192;
 /// Processes that are looked at for each instance of a share: Passenger has three that carry the name of its agent.
 const PROCESSES: usize = 4;
-/// Most candidates whose user is looked up.
+/// Most candidates whose user is looked up: as many as the state publishes, which bounds them for each user.
 const MOST_CANDIDATES: usize = 8192;
 /// Most users other than root whose files are looked at. Those with the lowest uids: subordinate uids come last.
 const MOST_USERS: usize = 256;
 /// Most names of registries that are kept from one question to the next.
 const MOST_KNOWN: usize = 1024;
+/// The longest time for finding.
+const MOST_TIME: Duration = Duration::from_secs(2);
 /// Most failures of one user that are named.
 const MOST_NAMED: usize = 16;
 
@@ -120,6 +127,8 @@ enum Sought {
     Process(ProcessId),
     /// A directory of this name in that registry.
     Entry(FileKey, String),
+    /// The connection to the instance in this directory.
+    Socket(FileKey),
 }
 
 impl Sought {
@@ -130,6 +139,7 @@ impl Sought {
             Self::Users => "processes".to_owned(),
             Self::Process(id) => format!("process-{}", id.tgid),
             Self::Entry(_, name) => name.clone(),
+            Self::Socket(_) => "socket".to_owned(),
         }
     }
 
@@ -177,8 +187,11 @@ impl InstanceFinder {
         }
     }
 
-    /// Finds all instances that run now, in registries and through `candidates`; what takes longer than the deadline fails.
-    pub(super) async fn find(&self, candidates: &[ProcessId], deadline: Instant) -> Findings {
+    /// Finds all instances that run now, in registries and through `candidates`. What takes longer than half of the time until
+    /// `end` fails: slow files of one user must leave time to ask the instances of others.
+    pub(super) async fn find(&self, candidates: &[ProcessId], end: Instant) -> Findings {
+        let now = Instant::now();
+        let deadline = now + (end.saturating_duration_since(now) / 2).min(MOST_TIME);
         let mut findings = Findings::default();
         let mut work = self.overview(candidates, deadline, &mut findings).await;
         while work.len() > MOST_USERS
@@ -210,6 +223,25 @@ impl InstanceFinder {
         }
         findings.sort();
         findings
+    }
+
+    /// Connects to the socket of an instance of `uid`; `None` if the queue of its listener is full.
+    ///
+    /// # Errors
+    /// Those of [`connect`], and those of [`Readers`].
+    pub(super) async fn connect(
+        &self,
+        uid: u32,
+        place: FileKey,
+        socket: &Arc<OwnedFd>,
+    ) -> Result<Option<UnixStream>, Failure> {
+        let socket = Arc::clone(socket);
+        let job: BlockingJob<_> = Box::new(move || connect(socket.as_fd()));
+        let jobs = vec![(Sought::Socket(place), job)];
+        let mut results = self.readers.run_all(uid, Instant::now() + EACH, jobs).await;
+        results
+            .pop()
+            .map_or(Err(Failure::Timeout), |(_, result)| result?)
     }
 
     /// Number of readers that are held up.

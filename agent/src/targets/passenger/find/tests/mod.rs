@@ -320,6 +320,125 @@ async fn user_with_many_instances_hides_no_other() {
 }
 
 #[tokio::test]
+async fn users_with_many_instances_leave_each_other_user_one() {
+    let share = |common: &Arc<AtomicUsize>| Share::new(2, Arc::clone(common));
+    let common = Arc::new(AtomicUsize::new(1));
+    let tree = RegistryTree::new();
+    let uid = geteuid().as_raw();
+    let made = ["a", "b"].map(|name| tree.instance(name, uid));
+    let agent = Agent {
+        uid,
+        is_known: true,
+    };
+    let inspected = |share: &Share, made: &Made| {
+        let place = Place::trusted(&made.path).unwrap();
+        inspect((&place, "x"), agent, None, share).map(|found| found.is_some())
+    };
+    let (first, second) = (share(&common), share(&common));
+    for made in &made {
+        assert_eq!(inspected(&first, made), Ok(true));
+    }
+    assert_eq!(inspected(&second, &made[0]), Ok(true));
+    let failure = inspected(&second, &made[1]).unwrap_err().failure;
+    assert_eq!(failure, Failure::Limit);
+}
+
+#[tokio::test]
+async fn instance_that_takes_another_name_is_no_older_than_the_change() {
+    if !is_root() {
+        return;
+    }
+    let tree = RegistryTree::new();
+    let old = tree.instance("old", USER);
+    let victim = tree.instance("victim", OTHER);
+    let [named, lock] = ["properties.json", "lock"].map(|name| old.path.join(name));
+    let text = fs::read_to_string(&named).unwrap();
+    let ages = |path: &Path| {
+        let meta = fs::metadata(path).unwrap();
+        (meta.ctime(), meta.ctime_nsec())
+    };
+    let of_victim = ["properties.json", "lock"].map(|name| ages(&victim.path.join(name)));
+    let of_victim = of_victim.into_iter().max().unwrap();
+    // The clock of the file system goes in ticks.
+    while ages(&named) <= of_victim {
+        fs::write(&named, text.replace("old", "victim")).unwrap();
+    }
+    assert!(ages(&lock) <= of_victim);
+    let findings = tree.find().await;
+    assert_eq!(names(&findings), ["victim", "victim"]);
+    let since = |uid| {
+        let mut found = findings.instances.iter();
+        found
+            .find(|one| one.identity.uid == uid)
+            .unwrap()
+            .identity
+            .since_ns
+    };
+    assert!(since(OTHER) < since(USER));
+}
+
+#[tokio::test]
+async fn slow_files_of_one_user_leave_time_to_ask_the_others() {
+    if !is_root() {
+        return;
+    }
+    let tree = RegistryTree::new();
+    let _made = [tree.instance("slow", USER), tree.instance("other", OTHER)];
+    let finder = tree.finder(0);
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let spins = Arc::clone(&is_over);
+    // While these jobs of the user are at work, his others wait.
+    let slow = move || {
+        while !spins.load(std::sync::atomic::Ordering::SeqCst) {}
+        Ok(None)
+    };
+    let jobs: Vec<(Sought, BlockingJob<Inspected>)> = vec![(Sought::Users, Box::new(slow))];
+    let end = Instant::now() + Duration::from_secs(20);
+    let findings = {
+        let slow = finder.readers.run_all(USER, end, jobs);
+        tokio::select! {
+            biased;
+            _ = slow => unreachable!("it spins"),
+            findings = finder.find(&[], end) => findings,
+        }
+    };
+    is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(Instant::now() < end, "there is time to ask");
+    assert_eq!(names(&findings), ["other"]);
+    let failures: Vec<_> = findings
+        .failures
+        .iter()
+        .map(|one| (one.uid, one.failure))
+        .collect();
+    assert_eq!(failures, [(USER, Failure::Timeout)]);
+}
+
+#[tokio::test]
+async fn connection_is_made_by_a_reader_of_its_user() {
+    let tree = RegistryTree::new();
+    let uid = geteuid().as_raw();
+    let _made = tree.instance("one", uid);
+    let finder = tree.finder(uid);
+    let findings = find(&finder, &[]).await;
+    let Instance {
+        identity, socket, ..
+    } = &findings.instances[0];
+    let is_connected = async |user| {
+        let connected = finder.connect(user, identity.place, socket).await;
+        connected.map(|stream| stream.is_some())
+    };
+    assert_eq!(is_connected(USER).await, Ok(true));
+    let (reader, writer) = io::pipe().unwrap();
+    let hangs = move || drop(io::Read::read(&mut &reader, &mut [0]));
+    let jobs: Vec<(Sought, BlockingJob<()>)> =
+        vec![(Sought::Socket(identity.place), Box::new(hangs))];
+    let end = Instant::now() + Duration::from_secs(60);
+    finder.readers.run_all(USER, end, jobs).await;
+    assert_eq!(is_connected(USER).await, Err(Failure::Busy));
+    drop(writer);
+}
+
+#[tokio::test]
 async fn failures_of_one_user_are_named_up_to_a_bound() {
     let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
