@@ -198,6 +198,16 @@ impl<'w> Family<'w> {
 
     /// Writes one sample; `labels` are the values of the descriptor's labels, in its order.
     pub fn sample(&mut self, labels: &[&str], value: impl Into<Value>) {
+        self.sample_with(labels, self.more, value);
+    }
+
+    /// The same with these additional labels, in place of those of [`Family::with_labels`].
+    pub fn sample_with(
+        &mut self,
+        labels: &[&str],
+        more: &[(Arc<str>, String)],
+        value: impl Into<Value>,
+    ) {
         let Descriptor {
             name,
             labels: names,
@@ -205,11 +215,11 @@ impl<'w> Family<'w> {
         } = self.descriptor;
         debug_assert_eq!(labels.len(), names.len(), "label values of {name}");
         self.begin();
-        if self.more.is_empty() {
+        if more.is_empty() {
             let pairs = names.iter().copied().zip(labels.iter().copied());
             return self.writer.line(name, "", pairs, value.into());
         }
-        let all = self.all_labels(labels);
+        let all = self.all_labels(labels, more);
         self.writer.line(name, "", all.into_iter(), value.into());
     }
 
@@ -219,7 +229,7 @@ impl<'w> Family<'w> {
     pub fn histogram(&mut self, labels: &[&str], bounds: &[f64], counts: &[u64], sum: Value) {
         debug_assert_eq!(counts.len(), bounds.len() + 1, "one bucket for each bound");
         self.begin();
-        let labels = self.all_labels(labels);
+        let labels = self.all_labels(labels, self.more);
         let name = self.descriptor.name;
         let bounds = bounds.iter().copied().chain([f64::INFINITY]);
         let mut bound = String::new();
@@ -248,13 +258,14 @@ impl<'w> Family<'w> {
     }
 
     /// The descriptor's labels with these values, and the additional ones, sorted by name.
-    fn all_labels<'l>(&self, values: &[&'l str]) -> Vec<(&'l str, &'l str)>
-    where
-        'w: 'l,
-    {
+    fn all_labels<'l>(
+        &self,
+        values: &[&'l str],
+        more: &'l [(Arc<str>, String)],
+    ) -> Vec<(&'l str, &'l str)> {
         let names = self.descriptor.labels.iter().copied();
         let own = names.zip(values.iter().copied());
-        let more = self.more.iter();
+        let more = more.iter();
         let more = more.map(|(name, value)| (&**name, value.as_str()));
         let mut all: Vec<(&str, &str)> = own.chain(more).collect();
         all.sort_unstable();

@@ -1,18 +1,19 @@
 //! Publishes on the board of the targets what the state knows of the processes that are wanted there.
 //!
-//! In: the `/proc` facts of processes as they are classified, and the table after a pass. Out: candidates, at most one pass old.
+//! In: the `/proc` facts of processes as they are classified, the table after a pass, and what is wanted. Out: candidates, at most
+//! one pass old.
 //! Without a kind of target there is no board, and this costs nothing.
 //!
 //! Any user can start thousands of processes with any name. So each has a share, root has one of its own, and a program that has
 //! the rights of another user than its starter is no candidate: it would count for that other user.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::group::Grouper;
 use crate::host::Host;
 use crate::process::{Facts, Live, ProcessId, Table};
-use crate::targets::board::{Board, TargetCandidate};
+use crate::targets::board::{Board, GroupIdentity, Spans, TargetCandidate, WantedBy};
 
 /// Most processes of one user other than root that are remembered by their task names; further ones are left out, and their
 /// targets are not found through them.
@@ -21,6 +22,9 @@ const MOST_OF_USER: usize = 64;
 const MOST_OF_ROOT: usize = 4_096;
 /// The same for all users but root together.
 const MOST_OF_OTHERS: usize = 4_096;
+/// Most processes that are published by their starts for one user other than root. Those users have instances that are asked, so
+/// they are few.
+const MOST_STARTED_OF_USER: usize = 256;
 const ROOT: u32 = 0;
 
 /// What the state knows of processes with wanted task names.
@@ -71,32 +75,65 @@ impl Publication {
         let Some(board) = &self.board else { return };
         let live = |id: ProcessId| table.live_one(id.tgid).filter(|live| live.id() == id);
         self.named.retain(|id, _| live(*id).is_some());
+        let wanted = board.wanted();
+        let mut found: HashMap<ProcessId, WantedBy> = self
+            .named
+            .iter()
+            .map(|(id, (_, comm))| (*id, WantedBy::Comm(comm)))
+            .collect();
         let started_us = |id: ProcessId| host.boot_time * 1_000_000 + id.start_ns / 1_000;
-        let group = |live: &Live<'_>| {
-            let group = grouper.group_of(live.account());
-            group.map(|group| Arc::from(group.name.as_str()))
-        };
-        let named = self.named.iter().filter_map(|(id, (uid, comm))| {
+        if !wanted.starts.is_empty() {
+            let all = table.live().map(|live| live.id());
+            for id in started_in(&wanted.starts, all, started_us) {
+                found.entry(id).or_insert(WantedBy::Start);
+            }
+        }
+        for live in wanted.pids.iter().filter_map(|pid| table.live_one(*pid)) {
+            found.entry(live.id()).or_insert(WantedBy::Pid);
+        }
+        let candidate = |(id, wanted_by)| {
             Some(TargetCandidate {
-                id: *id,
-                started_us: started_us(*id),
-                comm: Some(comm),
-                uid: Some(*uid),
-                group: group(&live(*id)?),
+                id,
+                started_us: started_us(id),
+                wanted_by,
+                group: group(&live(id)?, grouper),
             })
-        });
-        let pids = board.pids();
-        let numbered = pids.iter().filter_map(|pid| {
-            let live = table.live_one(*pid)?;
-            (!self.named.contains_key(&live.id())).then(|| TargetCandidate {
-                id: live.id(),
-                started_us: started_us(live.id()),
-                comm: None,
-                uid: None,
-                group: group(&live),
-            })
-        });
-        board.publish(named.chain(numbered).collect());
+        };
+        board.publish(found.into_iter().filter_map(candidate).collect());
+    }
+}
+
+fn group(live: &Live<'_>, grouper: &Grouper) -> Option<Arc<GroupIdentity>> {
+    let group = grouper.group_of(live.account())?;
+    Some(Arc::new(GroupIdentity {
+        name: group.name.clone(),
+        labels: group.labels.clone(),
+    }))
+}
+
+/// Those of the processes that started in the spans of some user: [`MOST_OF_ROOT`] for root, [`MOST_STARTED_OF_USER`] for each
+/// other user.
+fn started_in(
+    starts: &BTreeMap<u32, Spans>,
+    all: impl Iterator<Item = ProcessId>,
+    started_us: impl Fn(ProcessId) -> u64,
+) -> Vec<ProcessId> {
+    let room = starts.iter().map(|(uid, spans)| (bound(*uid), spans));
+    let mut room: Vec<(usize, &Spans)> = room.collect();
+    let is_wanted = |id: &ProcessId| {
+        let time = started_us(*id);
+        let mut fitting = room.iter_mut();
+        let user = fitting.find(|(left, spans)| *left > 0 && spans.contain(time));
+        user.map(|(left, _)| *left -= 1).is_some()
+    };
+    all.filter(is_wanted).collect()
+}
+
+/// Most processes that are published by their starts for one user.
+const fn bound(uid: u32) -> usize {
+    match uid {
+        ROOT => MOST_OF_ROOT,
+        _ => MOST_STARTED_OF_USER,
     }
 }
 
@@ -161,5 +198,24 @@ mod tests {
         assert_eq!(publication.named.len(), 1);
         publication.note(id(1), &borrowed);
         assert_eq!(publication.named.len(), 0);
+    }
+
+    #[test]
+    fn user_with_long_spans_takes_no_room_of_another() {
+        let spans = |from, to| Spans::covering([from..=to].into_iter());
+        let starts = BTreeMap::from([
+            (0, spans(900, 900)),
+            (7, spans(0, 5_000)),
+            (9, spans(500, 500)),
+        ]);
+        let all = (0..5_000).map(|n| ProcessId {
+            tgid: n,
+            start_ns: u64::from(n),
+        });
+        let found = started_in(&starts, all, |id| id.start_ns);
+        assert_eq!(found.len(), MOST_STARTED_OF_USER + 2);
+        for start in [500, 900] {
+            assert!(found.iter().any(|id| id.start_ns == start), "{start}");
+        }
     }
 }

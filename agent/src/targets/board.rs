@@ -3,13 +3,16 @@
 //!
 //! Neither side waits for the other: each puts down a whole value and takes the last one of the other side.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::process::ProcessId;
 
 /// Most processes that the targets thread may want by their ids.
 pub(crate) const MOST_PIDS: usize = 16_384;
+/// Most spans of time in which processes of the targets of one user may have started.
+const MOST_SPANS: usize = 1_024;
 
 /// A live process that a kind of target wanted to know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,21 +21,73 @@ pub(crate) struct TargetCandidate {
     pub(crate) id: ProcessId,
     /// When it started, microseconds since the epoch.
     pub(crate) started_us: u64,
-    /// The wanted task name that it has; `None` if it was wanted by its id only. Any program can choose such a name, so the name
-    /// decides nothing.
-    pub(crate) comm: Option<&'static str>,
-    /// Its effective uid when the state read its facts; `None` if it was wanted by its id only.
-    pub(crate) uid: Option<u32>,
-    /// The name of its group; `None` if it is in none.
-    pub(crate) group: Option<Arc<str>>,
+    pub(crate) wanted_by: WantedBy,
+    /// `None` if it is in no group.
+    pub(crate) group: Option<Arc<GroupIdentity>>,
 }
+
+/// Why a process is a candidate. Of several reasons the first one stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WantedBy {
+    /// It has this wanted task name. Any program can choose such a name, so the name decides nothing.
+    Comm(&'static str),
+    /// It started when a process may have started whose id in the agent's pid namespace is not known.
+    Start,
+    /// Its process id.
+    Pid,
+}
+
+/// What tells a process group from all others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GroupIdentity {
+    pub(crate) name: String,
+    /// Labels of the configuration, sorted by name.
+    pub(crate) labels: Vec<(Arc<str>, String)>,
+}
+
+/// The processes that the targets thread wants to know of beside those with the wanted task names.
+#[derive(Debug, Default)]
+pub(crate) struct WantedProcesses {
+    /// Ids in the pid namespace of the agent's `/proc`.
+    pub(crate) pids: HashSet<u32>,
+    /// When others started, by the user of the target that they belong to.
+    pub(crate) starts: BTreeMap<u32, Spans>,
+}
+
+/// Spans of time, microseconds since the epoch: sorted, and no two of them meet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spans(Vec<(u64, u64)>);
 
 /// Both sides hold the board in an `Arc`.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     comms: Vec<&'static str>,
-    pids: Mutex<Arc<HashSet<u32>>>,
+    wanted: Mutex<Arc<WantedProcesses>>,
     candidates: Mutex<Arc<Vec<TargetCandidate>>>,
+}
+
+impl Spans {
+    /// Spans that cover the given ones; those beyond [`MOST_SPANS`], the latest, are left out.
+    pub(crate) fn covering(spans: impl Iterator<Item = RangeInclusive<u64>>) -> Self {
+        let mut spans: Vec<(u64, u64)> = spans.map(RangeInclusive::into_inner).collect();
+        spans.sort_unstable();
+        spans.dedup_by(|(from, to), (_, end)| {
+            let meets = *from <= *end;
+            if meets {
+                *end = (*end).max(*to);
+            }
+            meets
+        });
+        spans.truncate(MOST_SPANS);
+        Self(spans)
+    }
+
+    /// Whether a time lies in one of them.
+    pub(crate) fn contain(&self, time: u64) -> bool {
+        let behind = self.0.partition_point(|(from, _)| *from <= time);
+        let last = behind.checked_sub(1).and_then(|last| self.0.get(last));
+        last.is_some_and(|(_, to)| time <= *to)
+    }
 }
 
 impl Board {
@@ -49,15 +104,14 @@ impl Board {
         &self.comms
     }
 
-    /// Replaces the ids of the processes that are wanted beside those with the wanted task names, in the pid namespace of the
-    /// agent's `/proc`. Ids beyond [`MOST_PIDS`] are left out.
-    pub(crate) fn want(&self, pids: impl Iterator<Item = u32>) {
-        *lock(&self.pids) = Arc::new(pids.take(MOST_PIDS).collect());
+    /// Replaces what is wanted beside the processes with the wanted task names.
+    pub(crate) fn want(&self, wanted: WantedProcesses) {
+        *lock(&self.wanted) = Arc::new(wanted);
     }
 
-    /// The processes that are wanted by their ids.
-    pub(crate) fn pids(&self) -> Arc<HashSet<u32>> {
-        Arc::clone(&lock(&self.pids))
+    /// What is wanted beside the processes with the wanted task names.
+    pub(crate) fn wanted(&self) -> Arc<WantedProcesses> {
+        Arc::clone(&lock(&self.wanted))
     }
 
     /// Replaces the candidates.
@@ -67,7 +121,10 @@ impl Board {
 
     /// Whether a candidate has one of the wanted task names.
     pub(crate) fn has_wanted(&self) -> bool {
-        lock(&self.candidates).iter().any(|one| one.comm.is_some())
+        let candidates = self.candidates();
+        candidates
+            .iter()
+            .any(|one| matches!(one.wanted_by, WantedBy::Comm(_)))
     }
 
     /// The candidates as of the last pass.
@@ -78,4 +135,30 @@ impl Board {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn spans_contain_what_one_of_them_contained(
+            spans in prop::collection::vec((0_u64..60, 0_u64..9), 0..12),
+            time in 0_u64..70,
+        ) {
+            let spans: Vec<_> = spans.into_iter().map(|(from, long)| from..=from + long).collect();
+            let covering = Spans::covering(spans.iter().cloned());
+            prop_assert!(covering.0.is_sorted_by(|(_, end), (from, _)| end < from));
+            prop_assert_eq!(covering.contain(time), spans.iter().any(|span| span.contains(&time)));
+        }
+    }
+
+    #[test]
+    fn spans_are_bounded() {
+        let spans = Spans::covering((0..5_000).map(|n| 10 * n..=10 * n));
+        assert_eq!((spans.0.len(), spans.contain(0)), (MOST_SPANS, true));
+    }
 }

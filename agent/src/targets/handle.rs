@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::process::ProcessId;
-    use crate::targets::board::TargetCandidate;
+    use crate::targets::board::{TargetCandidate, WantedBy};
     use crate::targets::files::{Place, Rule, Watcher};
 
     /// The part of a round that found nothing below a folder.
@@ -203,8 +203,7 @@ mod tests {
                 start_ns: 1,
             },
             started_us: 1,
-            comm,
-            uid: None,
+            wanted_by: comm.map_or(WantedBy::Pid, WantedBy::Comm),
             group: None,
         }
     }

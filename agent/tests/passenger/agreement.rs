@@ -91,18 +91,18 @@ impl Samples {
 
     /// The labels of `passenger_instance_info`.
     pub(crate) fn info(&self, instance: &Instance) -> BTreeMap<&str, &str> {
+        let infos = self.infos("passenger_instance_info", instance);
+        let info = infos.into_iter().next();
+        let info = info.unwrap_or_else(|| panic!("no info: {}", self.scrape.body));
+        info.into_iter().collect()
+    }
+
+    /// The labels of each sample of an instance in such a family.
+    pub(crate) fn infos(&self, family: &str, instance: &Instance) -> Vec<Vec<(&str, &str)>> {
         let own = ("passenger_instance", instance.name.as_str());
-        let mut infos = self
-            .all
-            .keys()
-            .map(|key| parts(key))
-            .filter(|(family, labels)| {
-                *family == "passenger_instance_info" && labels.contains(&own)
-            });
-        let (_, labels) = infos
-            .next()
-            .unwrap_or_else(|| panic!("no info: {}", self.scrape.body));
-        labels.into_iter().collect()
+        let all = self.all.keys().map(|key| parts(key));
+        let own = all.filter(|(of, labels)| *of == family && labels.contains(&own));
+        own.map(|(_, labels)| labels).collect()
     }
 
     /// That no secret of an instance is in the answer.

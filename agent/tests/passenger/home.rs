@@ -85,6 +85,12 @@ impl Mark {
         });
     }
 
+    /// The process that has this pid in the pid namespace of the instance.
+    pub(crate) fn bearer(&self, own: u32) -> Option<u32> {
+        let mut bearers = self.bearers().into_iter();
+        bearers.find(|pid| own_pid(*pid) == Some(own))
+    }
+
     pub(crate) fn bearers(&self) -> Vec<u32> {
         let processes = fs::read_dir("/proc").unwrap().map_while(Result::ok);
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -104,6 +110,15 @@ impl Mark {
                 && session(pid) == self.session
                 && words("cmdline").starts_with(b"Passenger "))
     }
+}
+
+/// The pid that a process has in its own pid namespace.
+fn own_pid(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_whitespace().last()?.parse().ok()
 }
 
 /// The session of a process.

@@ -68,7 +68,7 @@ impl Instance {
     fn owns(&self, directory: &Path) -> bool {
         let pid = pid_in(&directory.join("watchdog.pid"));
         directory.join("creation_finalized").exists()
-            && pid.is_some_and(|pid| self.mark.bearers().contains(&pid))
+            && pid.is_some_and(|pid| self.mark.bearer(pid).is_some())
     }
 
     /// One GET of the admin interface, as the user of this process.
@@ -115,12 +115,17 @@ impl Instance {
 
     /// The process that holds the lock of the directory.
     pub(crate) fn watchdog(&self) -> u32 {
-        pid_in(&self.directory.join("watchdog.pid")).unwrap()
+        self.process("watchdog.pid").unwrap()
     }
 
     /// The process that answers.
     pub(crate) fn core(&self) -> u32 {
-        pid_in(&self.directory.join("core.pid")).unwrap()
+        self.process("core.pid").unwrap()
+    }
+
+    /// The process whose pid in the namespace of the instance stands in this file.
+    fn process(&self, file: &str) -> Option<u32> {
+        self.mark.bearer(pid_in(&self.directory.join(file))?)
     }
 
     /// Kills the core alone, and waits until its successor answers.
@@ -128,7 +133,7 @@ impl Instance {
         let core = self.core();
         home::signal(core, libc::SIGKILL);
         until("a new core", || {
-            let now = pid_in(&self.directory.join("core.pid"));
+            let now = self.process("core.pid");
             now.is_some_and(|now| now != core) && self.pool().is_some()
         });
     }
@@ -167,7 +172,7 @@ pub(crate) fn host(app: usize) -> String {
     format!("app{app}.localhost")
 }
 
-fn pid_in(path: &Path) -> Option<u32> {
+pub(crate) fn pid_in(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 

@@ -35,3 +35,55 @@ fn instances_with_a_private_tmp_are_found_without_configuration() {
     until("the new instance", || scrape(&agent).up(&next) == Some(1.0));
     agree(&agent, &[&other, &next], Totals::AtLeast);
 }
+
+/// The root of the application as a label: it tells groups of one name apart, as the labels of workloads do.
+const CONFIGURATION: &str = "
+process_names:
+  - name: worker
+    cmdline: ['^Passenger RubyApp: (?P<Root>\\S+)']
+    labels: {root: '{{.Matches.Root}}', name: hidden}
+  - name: the rest
+    cmdline: ['.+']
+";
+
+#[test]
+fn workers_have_their_groups_in_each_pid_namespace() {
+    let home = Home::new();
+    let outside = Standalone::new(Language::Ruby);
+    let inside = Standalone {
+        is_private: true,
+        is_contained: true,
+        ..outside.clone()
+    };
+    // The pids of the two inside are the same, and their processes start at nearly the same time.
+    let instances = [(&inside, "one"), (&inside, "other"), (&outside, "third")]
+        .map(|(how, name)| how.start(&home, name));
+    let agent = Launch::new()
+        .args(&["--accounting=procfs", &home.flag()])
+        .config(CONFIGURATION)
+        .start();
+    let await_groups = || {
+        for instance in &instances {
+            until("the group of the worker", || {
+                let name = instance.apps[0].short_name();
+                let labels = [
+                    ("groupname", "worker"),
+                    ("name", name.as_str()),
+                    ("passenger_instance", instance.name.as_str()),
+                    ("root", instance.apps[0].root.to_str().unwrap()),
+                ];
+                let samples = scrape(&agent);
+                let info = samples.infos("passenger_app_group_info", instance);
+                matches!(&info[..], [one] if one.iter().eq(&labels))
+            });
+        }
+    };
+    instances.iter().for_each(|instance| instance.warm(0));
+    await_groups();
+    // The next workers have other pids.
+    for instance in &instances {
+        instance.restart_core();
+        instance.warm(0);
+    }
+    await_groups();
+}

@@ -6,13 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::app::{App, Language};
-use super::home::{Home, VARIABLE};
-use super::instance::Instance;
+use super::home::{Home, Mark, VARIABLE};
+use super::instance::{Instance, pid_in};
 use super::requests::free_port;
+use super::support::agent::until;
 
 /// A private `/tmp`, in which the folder of the test is at its path, and nothing else. The working directory keeps the folder
 /// reachable while its path is covered.
 const PRIVATE: &str = "mount -t tmpfs none /tmp && mkdir -p \"$0\" && mount -c --bind . \"$0\" && cd \"$1\" && shift && exec \"$@\"";
+
+/// The same, in a pid namespace that lives until its first process is killed.
+const CONTAINED: &str = "mount -t tmpfs none /tmp && mkdir -p \"$0\" && mount -c --bind . \"$0\" && cd \"$1\" && shift && \"$@\" && exec sleep infinity";
+/// Leaves a program running in the background.
+const BACKGROUND: &str = "\"$0\" \"$@\" &";
 
 /// How an instance is started.
 #[derive(Debug, Clone)]
@@ -22,6 +28,8 @@ pub(crate) struct Standalone {
     pub(crate) uid: u32,
     /// Whether it has a `/tmp` of its own, and its directory in there.
     pub(crate) is_private: bool,
+    /// Whether it also has a pid namespace of its own, as in a container.
+    pub(crate) is_contained: bool,
     pub(crate) more: &'static [&'static str],
 }
 
@@ -32,6 +40,7 @@ impl Standalone {
             language,
             uid: 0,
             is_private: false,
+            is_contained: false,
             more: &[],
         }
     }
@@ -82,11 +91,13 @@ impl Standalone {
         if !self.is_private {
             command.arg("--instance-registry-dir").arg(home.registry());
         }
-        let output = command
-            .env(VARIABLE, &folder)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = command.env(VARIABLE, &folder).stdin(Stdio::null());
+        let output = match self.is_contained {
+            // What runs in the background keeps the pipes of `output` open.
+            true => output.stdout(Stdio::null()).stderr(Stdio::null()).output(),
+            false => output.output(),
+        };
+        let output = output.unwrap();
         assert!(
             output.status.success(),
             "{output:?}: {:?}",
@@ -100,9 +111,19 @@ impl Standalone {
     fn command(&self, home: &Home, app: &App, folder: &Path) -> Command {
         let mut command;
         if self.is_private {
-            command = Command::new("unshare");
+            let unshare = ["--mount", "--propagation", "private"];
+            if self.is_contained {
+                command = Command::new("sh");
+                command
+                    .args(["-c", BACKGROUND, "unshare"])
+                    .args(["--pid", "--fork", "--mount-proc"])
+                    .args(unshare)
+                    .args(["sh", "-c", CONTAINED]);
+            } else {
+                command = Command::new("unshare");
+                command.args(unshare).args(["sh", "-c", PRIVATE]);
+            }
             command
-                .args(["--mount", "--propagation", "private", "sh", "-c", PRIVATE])
                 .args([home.path(), &app.root])
                 .env_remove("TMPDIR")
                 .current_dir(home.path());
@@ -125,7 +146,15 @@ impl Standalone {
         if !self.is_private {
             return home.registry();
         }
-        let pid = fs::read_to_string(folder.join("pid")).unwrap();
-        PathBuf::from(format!("/proc/{}/root/tmp", pid.trim()))
+        let mark = Mark {
+            folder: folder.to_owned(),
+            session: None,
+        };
+        let mut process = None;
+        until("the process of the pid file", || {
+            process = pid_in(&folder.join("pid")).and_then(|pid| mark.bearer(pid));
+            process.is_some()
+        });
+        PathBuf::from(format!("/proc/{}/root/tmp", process.unwrap()))
     }
 }

@@ -19,7 +19,7 @@ use super::workers::{Neighbourhood, groups_of};
 use crate::exposition::Writer;
 use crate::process::ProcessId;
 use crate::targets::asking::{Places, TimedAnswer};
-use crate::targets::board::{Board, TargetCandidate};
+use crate::targets::board::{Board, GroupIdentity, TargetCandidate, WantedBy};
 use crate::targets::client::{Connection, TargetAnswer, basic_authorization};
 use crate::targets::discovery::{Bounds, Discovered, Selected, select};
 use crate::targets::failure::Failure;
@@ -40,7 +40,7 @@ pub(super) struct Passenger {
     bounds: Bounds,
     most_bytes: usize,
     board: Arc<Board>,
-    neighbourhood: Neighbourhood,
+    neighbourhood: RefCell<Neighbourhood>,
     user_name: Rc<dyn Fn(u32) -> String>,
     round: RefCell<RoundSoFar>,
 }
@@ -72,7 +72,7 @@ struct InstanceAnswer {
     /// The process id of its core.
     core: Option<u32>,
     /// The group of each worker whose process the agent knows.
-    groups: HashMap<u32, Arc<str>>,
+    groups: HashMap<u32, Arc<GroupIdentity>>,
 }
 
 /// What came of asking one instance. `None`: it may be empty, and the agent may not see more than that.
@@ -96,7 +96,7 @@ impl Passenger {
             bounds,
             most_bytes: environment.most_bytes,
             board: Arc::clone(&environment.board),
-            neighbourhood: Neighbourhood::of(&environment.host),
+            neighbourhood: RefCell::new(Neighbourhood::of(&environment.host)),
             user_name: Rc::clone(&environment.user_name),
             round: RefCell::new(RoundSoFar {
                 families: PassengerFamilies::new(
@@ -114,9 +114,13 @@ impl Passenger {
     async fn ask_all(&self, end: Instant) {
         self.forget();
         let candidates = self.board.candidates();
-        let agents = candidates.iter().filter(|one| one.comm.is_some());
-        let agents: Vec<ProcessId> = agents.map(|one| one.id).collect();
-        let found = self.finder.find(&agents, end).await;
+        let is_named = |one: &&TargetCandidate| matches!(one.wanted_by, WantedBy::Comm(_));
+        let agents = candidates.iter().filter(is_named).map(|one| one.id);
+        let agents: Vec<ProcessId> = agents.collect();
+        let started = self.neighbourhood.borrow_mut().unknown(&candidates);
+        let pids = self.finder.namespaced_pids(started, end);
+        let (found, pids) = tokio::join!(self.finder.find(&agents, end), pids);
+        self.neighbourhood.borrow_mut().learn(pids);
         self.round.borrow_mut().stillness = found.stillness;
 
         let ready = found.instances.into_iter().map(Ok);
@@ -136,7 +140,7 @@ impl Passenger {
                 self.note(index, asked, &candidates);
             }
         }
-        self.want();
+        self.want(&candidates);
     }
 
     /// Forgets the answers of the round before: none is shown again. Its targets stay, as ones that have not answered.
@@ -196,15 +200,13 @@ impl Passenger {
         outcomes.note(&instance.label, asked.answer.is_ok(), asked.took);
         match asked.answer {
             Ok(Some((pool, server, core))) => {
-                let groups = match self.neighbourhood.is_home_of(&instance.identity) {
-                    true => groups_of(&pool, candidates),
-                    false => HashMap::new(),
-                };
+                let neighbourhood = self.neighbourhood.borrow();
+                let processes = neighbourhood.processes(&instance.identity, &pool, candidates);
                 instance.answer = Some(InstanceAnswer {
                     pool,
                     server,
                     core,
-                    groups,
+                    groups: groups_of(processes),
                 });
             }
             Ok(None) => {}
@@ -213,16 +215,14 @@ impl Passenger {
     }
 
     /// Asks the state for the groups of the workers, for the next round.
-    fn want(&self) {
+    fn want(&self, candidates: &[TargetCandidate]) {
         let round = self.round.borrow();
-        let near = round
-            .asked
-            .iter()
-            .filter(|one| self.neighbourhood.is_home_of(&one.identity));
-        let answers = near.filter_map(|one| one.answer.as_ref());
-        let applications = answers.flat_map(|answer| &answer.pool.applications);
-        let workers = applications.flat_map(|application| &application.workers);
-        self.board.want(workers.map(|worker| worker.pid));
+        let pools = round.asked.iter().filter_map(|one| {
+            let answer = one.answer.as_ref()?;
+            Some((&one.identity, &answer.pool))
+        });
+        let neighbourhood = self.neighbourhood.borrow();
+        self.board.want(neighbourhood.wanted(pools, candidates));
     }
 }
 

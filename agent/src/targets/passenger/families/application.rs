@@ -8,6 +8,7 @@ use crate::exposition::{Descriptor, Family, Kind, Value};
 use crate::targets::passenger::pool::{WorkerMemory, WorkerState};
 
 const LABELS: &[&str] = &["name", INSTANCE];
+const GROUP_LABELS: &[&str] = &["groupname", "name", INSTANCE];
 
 pub(super) static METRICS: &[ApplicationMetric] = &[
     ApplicationMetric {
@@ -121,21 +122,29 @@ pub(super) static METRICS: &[ApplicationMetric] = &[
         descriptor: Descriptor {
             name: "passenger_app_group_info",
             kind: Kind::Gauge,
-            help: "Always 1; a process group that processes of the application are in.",
-            labels: &["groupname", "name", INSTANCE],
+            help: "Always 1; a process group that processes of the application are in, with the labels that the configuration gives the group.",
+            labels: GROUP_LABELS,
             unit: "-",
             source: "/pool.xml: pid and spawn times of the processes; the agent's process table",
             fallback: "left out for processes that the agent finds in no group",
         },
-        write: |one, shown, out| {
-            let workers = shown.application.workers.iter();
-            let groups = workers.filter_map(|worker| one.groups.get(&worker.pid));
-            for group in groups.collect::<BTreeSet<_>>() {
-                out.sample(&[group, shown.name, one.label], 1_u64);
-            }
-        },
+        write: write_groups,
     },
 ];
+
+fn write_groups(one: &Answered<'_>, shown: &ShownApplication<'_>, out: &mut Family<'_>) {
+    let workers = shown.application.workers.iter();
+    let groups = workers.filter_map(|worker| one.groups.get(&worker.pid));
+    // Labels of the configuration that this family has itself are left out, which can make two groups the same.
+    let groups = groups.map(|group| {
+        let labels = group.labels.iter();
+        let labels = labels.filter(|(name, _)| !GROUP_LABELS.contains(&&**name));
+        (group.name.as_str(), labels.cloned().collect::<Vec<_>>())
+    });
+    for (group, labels) in groups.collect::<BTreeSet<_>>() {
+        out.sample_with(&[group, shown.name, one.label], &labels, 1_u64);
+    }
+}
 
 /// The states of [`WorkerState`], in the order of the samples.
 const STATES: [(&str, WorkerState); 5] = [

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::exposition::{Descriptor, Family};
+use crate::targets::board::GroupIdentity;
 use crate::targets::passenger::instance::InstanceIdentity;
 use crate::targets::passenger::pool::{AppPool, Application, Worker};
 use crate::targets::passenger::server::ServerCounts;
@@ -26,7 +27,7 @@ pub(in crate::targets::passenger) struct Answered<'a> {
     /// The process id of its core, in any pid namespace; `None` if the agent does not know it.
     pub(in crate::targets::passenger) core: Option<u32>,
     /// The process group of each worker, by the pid that the pool shows. The caller has compared pid and start time.
-    pub(in crate::targets::passenger) groups: &'a HashMap<u32, Arc<str>>,
+    pub(in crate::targets::passenger) groups: &'a HashMap<u32, Arc<GroupIdentity>>,
 }
 
 /// An instance as it is shown.

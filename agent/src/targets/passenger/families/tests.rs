@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::*;
+use crate::targets::board::GroupIdentity;
 use crate::targets::passenger::examples::{
     application, empty, full_with_waiters, identity, pool, server, standalone_queue,
     three_applications, worker,
@@ -17,7 +18,7 @@ pub(super) struct AskedOnce {
     pub(super) identity: InstanceIdentity,
     pub(super) pool: Option<AppPool>,
     pub(super) server: Option<ServerCounts>,
-    pub(super) groups: HashMap<u32, Arc<str>>,
+    pub(super) groups: HashMap<u32, Arc<GroupIdentity>>,
 }
 
 pub(super) fn asked(identity: InstanceIdentity, pool: AppPool) -> AskedOnce {
@@ -93,12 +94,51 @@ pub(super) fn samples<'t>(text: &'t str, family: &str) -> Vec<&'t str> {
         .collect()
 }
 
+pub(super) fn group(name: &str, labels: &[(&str, &str)]) -> Arc<GroupIdentity> {
+    let labels = labels.iter();
+    let labels = labels.map(|(name, value)| (Arc::from(*name), (*value).to_owned()));
+    Arc::new(GroupIdentity {
+        name: name.to_owned(),
+        labels: labels.collect(),
+    })
+}
+
+#[test]
+fn groups_have_their_labels_but_for_those_of_the_family() {
+    let workers = [1, 2, 3, 4].map(|pid| worker(pid, 0)).into();
+    let mut one = asked(
+        identity(0, 1),
+        pool(vec![application("/srv/blog", workers)]),
+    );
+    let hidden = ("name", "x");
+    one.groups = [
+        group("web", &[("a", "1"), ("z", "2")]),
+        group("web", &[("a", "1"), hidden, ("z", "2")]),
+        group("web", &[("passenger_instance", "other")]),
+        group("web", &[("a", "2")]),
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|(group, pid)| (pid, group))
+    .collect();
+    let text = scrape(&mut families(), &[one]);
+    let own = r#"groupname="web",name="blog",passenger_instance="name0001""#;
+    assert_eq!(
+        samples(&text, "passenger_app_group_info"),
+        [
+            format!("{{{own}}} 1"),
+            format!(r#"{{a="1",{own},z="2"}} 1"#),
+            format!(r#"{{a="2",{own}}} 1"#),
+        ]
+    );
+}
+
 #[test]
 fn the_whole_text_for_the_recorded_pools() {
     let mut first = asked(identity(0, 1), three_applications());
     first.server = Some(server());
     first.groups = [(31156, "node"), (31069, "blog \"x\""), (1, "init")]
-        .map(|(pid, group)| (pid, group.into()))
+        .map(|(pid, name)| (pid, group(name, &[])))
         .into();
     let mut last = asked(identity(33, 4), standalone_queue());
     last.identity.integration_mode = "standalone".to_owned();
@@ -248,7 +288,7 @@ fn hostile_names_break_no_line() {
         .iter()
         .map(|name| application(name, vec![worker(1, 1)]));
     let mut one = asked(identity(0, 1), pool(applications.collect()));
-    one.groups.insert(1, "g\"\n".into());
+    one.groups.insert(1, group("g\"\n", &[("unit", "u\"\n")]));
     let text = scrape(&mut families(), &[one]);
     let known: HashSet<&str> = PassengerFamilies::descriptors()
         .map(|one| one.name)

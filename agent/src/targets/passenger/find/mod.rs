@@ -32,12 +32,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use inspect::{Agent, Share, inspect};
-use process::{of_process, user_of};
+use process::{namespaced_pid, of_process, user_of};
 use registry::{Listing, Registry, registries, watch_mounts};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::instance::Instance;
+use super::workers::NamespacedPid;
 use crate::host::Host;
 use crate::process::ProcessId;
 use crate::targets::asking::EACH;
@@ -124,6 +125,8 @@ enum Sought {
     Registry(usize),
     /// The users of all processes.
     Users,
+    /// The pids of processes in their own pid namespaces.
+    NamespacedPids,
     Process(ProcessId),
     /// A directory of this name in that registry.
     Entry(FileKey, String),
@@ -136,7 +139,7 @@ impl Sought {
     fn name(&self) -> String {
         match self {
             Self::Registry(number) => format!("registry-{number}"),
-            Self::Users => "processes".to_owned(),
+            Self::Users | Self::NamespacedPids => "processes".to_owned(),
             Self::Process(id) => format!("process-{}", id.tgid),
             Self::Entry(_, name) => name.clone(),
             Self::Socket(_) => "socket".to_owned(),
@@ -242,6 +245,29 @@ impl InstanceFinder {
         results
             .pop()
             .map_or(Err(Failure::Timeout), |(_, result)| result?)
+    }
+
+    /// Looks up the pids of processes in their own pid namespaces: `None` of a process that has ended, or that the agent may not
+    /// look at. What takes longer than the deadline is left out.
+    pub(super) async fn namespaced_pids(
+        &self,
+        ids: Vec<ProcessId>,
+        deadline: Instant,
+    ) -> Vec<(ProcessId, Option<NamespacedPid>)> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        let host = Arc::clone(&self.host);
+        let pid = move |id| (id, namespaced_pid(&host, id).ok());
+        let job: BlockingJob<Vec<_>> = Box::new(move || ids.into_iter().map(pid).collect());
+        // The files of /proc are root's.
+        let jobs = vec![(Sought::NamespacedPids, job)];
+        let results = self.readers.run_all(ROOT, deadline, jobs).await;
+        results
+            .into_iter()
+            .filter_map(|(_, result)| result.ok())
+            .flatten()
+            .collect()
     }
 
     /// Number of readers that are held up.

@@ -1,7 +1,7 @@
 //! The instance that a process belongs to, by the lock that it has open.
 //!
-//! In comes the identity of a process; out come its user, and the directory of its instance as the process sees it: in its mount
-//! namespace, wherever the registry is. The name of the process decides nothing.
+//! In comes the identity of a process; out come its user, its pid in its own pid namespace, and the directory of its instance as
+//! the process sees it: in its mount namespace, wherever the registry is. The name of the process decides nothing.
 //!
 //! The kernel shows the path of an open descriptor. The agent resolves it below the root of the process, without links, and takes
 //! the directory only if the `lock` in it is the file that is open, and if the user of the process owns it.
@@ -9,7 +9,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::str::SplitAsciiWhitespace;
 
+use super::super::workers::NamespacedPid;
 use super::inspect::LOCK;
 use super::registry::instance_name;
 use crate::host::Host;
@@ -70,6 +72,19 @@ pub(super) fn of_process(
     Ok(Some(sighting))
 }
 
+/// The pid of a process in its own pid namespace.
+///
+/// # Errors
+/// [`Failure::Gone`] if it has ended; [`Failure::Denied`] if the agent may not look at its namespaces.
+pub(super) fn namespaced_pid(host: &Host, id: ProcessId) -> Result<NamespacedPid, Failure> {
+    let process = open(host, id)?;
+    let namespace = process.key_behind(Path::new("ns/pid"))?.1;
+    let status = process.regular("status")?.read()?;
+    check(host, &process, id)?;
+    let pid = innermost_pid(&status).ok_or(Failure::Malformed)?;
+    Ok(NamespacedPid { namespace, pid })
+}
+
 /// Opens the directory of a process. Whatever is opened in it belongs to this process, also if its number is used again.
 fn open(host: &Host, id: ProcessId) -> Result<Place, Failure> {
     let process = Place::trusted(&host.procfs.join(id.tgid.to_string()))?;
@@ -93,10 +108,19 @@ fn start_ticks(stat: &[u8]) -> Option<u64> {
 }
 
 fn real_uid(status: &[u8]) -> Option<u32> {
+    numbers(status, b"Uid:")?.next()?.parse().ok()
+}
+
+/// `NSpid` has the pid in each namespace from that of `/proc` to that of the process.
+fn innermost_pid(status: &[u8]) -> Option<u32> {
+    numbers(status, b"NSpid:")?.next_back()?.parse().ok()
+}
+
+/// The words of the line with this name.
+fn numbers<'s>(status: &'s [u8], name: &[u8]) -> Option<SplitAsciiWhitespace<'s>> {
     let mut lines = status.split(|byte| *byte == b'\n');
-    let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
-    let ids = std::str::from_utf8(ids).ok()?;
-    ids.split_ascii_whitespace().next()?.parse().ok()
+    let line = lines.find_map(|line| line.strip_prefix(name))?;
+    Some(std::str::from_utf8(line).ok()?.split_ascii_whitespace())
 }
 
 /// The first directory of `uid` whose lock the process has open.
@@ -159,6 +183,19 @@ mod tests {
         );
         for bad in [&b""[..], b"Uid:\n", b"Uid:\tx\n", b"Uid:\t\xff\n"] {
             assert_eq!(real_uid(bad), None);
+        }
+    }
+
+    #[test]
+    fn innermost_pid_is_the_last() {
+        let of = |text: &str| innermost_pid(text.as_bytes());
+        assert_eq!(
+            of("Name:\tNSpid: 7\nPid:\t4711\nNSpid:\t4711\t31\t5\nNSpgid:\t1\t2\n"),
+            Some(5)
+        );
+        assert_eq!(of("NSpid:\t4711\n"), Some(4711));
+        for bad in ["", "NSpid:\n", "NSpid:\tx\n", "NSpid:\t1\t-1\n"] {
+            assert_eq!(of(bad), None, "{bad}");
         }
     }
 

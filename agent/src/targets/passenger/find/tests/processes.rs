@@ -188,3 +188,18 @@ async fn instance_in_another_mount_namespace_is_found_through_its_process() {
         Place::trusted(&made.path).unwrap().key
     );
 }
+
+#[tokio::test]
+async fn pid_in_its_own_namespace_is_that_of_the_process_that_was_meant() {
+    let finder = RegistryTree::new().finder(0);
+    let own = own_id();
+    let mut another = own;
+    another.start_ns += 10_000_000;
+    let expected = NamespacedPid {
+        namespace: fs::metadata("/proc/self/ns/pid").unwrap().ino(),
+        pid: own.tgid,
+    };
+    let far = Instant::now() + Duration::from_secs(60);
+    let found = finder.namespaced_pids(vec![own, another], far).await;
+    assert_eq!(found, [(own, Some(expected)), (another, None)]);
+}
