@@ -8,11 +8,8 @@ mod support;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use support::agent::{Agent, Launch, obstacle};
+use support::agent::{Agent, Launch, NOBODY, obstacle};
 use support::scrape::groups;
-
-/// A user without rights that every system has.
-const NOBODY: u32 = 65534;
 
 const CAPABILITIES: &str = "CAP_PERFMON and CAP_BPF missing; run as root, or grant what is missing (systemd: \
                             AmbientCapabilities, container: capabilities.add)";

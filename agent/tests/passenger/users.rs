@@ -6,10 +6,7 @@ use super::app::Language;
 use super::facts::Facts;
 use super::home::{Home, set_mode};
 use super::standalone::Standalone;
-use super::support::agent::{Agent, Launch};
-
-/// Debian's `nobody`, who owns no application.
-const NOBODY: u32 = 65534;
+use super::support::agent::{Agent, Launch, NOBODY};
 
 fn start_as(uid: u32, home: &Home) -> Agent {
     Launch::new()

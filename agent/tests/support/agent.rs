@@ -23,6 +23,8 @@ use super::scrape::Scrape;
 
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// A user without rights that every system has.
+pub const NOBODY: u32 = 65534;
 /// How often is looked where nothing can be waited for.
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use crate::support::agent::NOBODY;
 use crate::support::passenger::core::Behaviour;
 use crate::support::passenger::documents::{
     API_KEY, FakeApplication, FakeCounts, FakePool, FakeWorker,
@@ -12,8 +13,6 @@ use crate::{Node, of_instance, up};
 
 /// A local user.
 const MALLORY: u32 = 1000;
-/// The user of an agent without rights.
-const NOBODY: u32 = 65534;
 /// `ro_admin` and the password, as they are sent, in small letters.
 const CREDENTIALS: &str =
     "\r\nauthorization: basic cm9fywrtaw46cjnhzg9ubhlym2fkb25sexizywrvbmx5\r\n";
