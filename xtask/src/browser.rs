@@ -13,10 +13,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         "unknown arguments {arguments:?}: expected none"
     );
     setup::ensure(setup::BROWSER)?;
-    let mut cargo = workspace::cargo_with_ebpf();
+    let mut cargo = workspace::cargo_test("browser");
     // One browser at a time, because each has ten processes.
-    cargo
-        .args(["test", "--package", "headcount", "--test", "browser"])
-        .args(["--", "--test-threads=1"]);
+    cargo.args(["--", "--test-threads=1"]);
     command::run(&mut cargo)
 }

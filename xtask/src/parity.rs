@@ -22,11 +22,10 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         &workspace::target_dir().join("peer"),
     )?;
     let prometheus = prometheus()?;
-    let mut cargo = workspace::cargo_with_ebpf();
+    let mut cargo = workspace::cargo_test("parity");
     cargo
         .env("HEADCOUNT_PEER", &peer.binary)
         .env("HEADCOUNT_PROMETHEUS", prometheus)
-        .args(["test", "--package", "headcount", "--test", "parity"])
         .args(["--", "--nocapture"]);
     command::run(&mut cargo)
 }

@@ -14,11 +14,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         "could not run: starting Passenger as other users and in other mount namespaces needs root"
     );
     setup::ensure(setup::PASSENGER)?;
-    let mut cargo = workspace::cargo_with_ebpf();
+    let mut cargo = workspace::cargo_test("passenger");
     // One test at a time: an agent sees the instances of all tests, and each has servers in three languages.
-    cargo
-        .args(["test", "--package", "headcount", "--test", "passenger"])
-        .args(["--", "--test-threads=1"])
-        .args(arguments);
+    cargo.args(["--", "--test-threads=1"]).args(arguments);
     command::run(&mut cargo)
 }

@@ -125,11 +125,5 @@ fn this_kernel() -> Result<()> {
         Path::new("/sys/kernel/btf/vmlinux").exists(),
         "could not run: this kernel carries no BTF (--without-kernel leaves it out)"
     );
-    command::run(workspace::cargo_with_ebpf().args([
-        "test",
-        "--package",
-        "headcount",
-        "--test",
-        "live",
-    ]))
+    command::run(&mut workspace::cargo_test("live"))
 }

@@ -32,3 +32,11 @@ pub(crate) fn cargo_with_ebpf() -> Command {
     cargo.env("HEADCOUNT_EBPF", "require");
     cargo
 }
+
+/// `cargo test` of one test binary of the agent. It names no package, as the stages that build everything name none: with other
+/// packages, features and debug information of the dependencies are others, and most of them are compiled once more.
+pub(crate) fn cargo_test(binary: &str) -> Command {
+    let mut cargo = cargo_with_ebpf();
+    cargo.args(["test", "--test", binary]);
+    cargo
+}
