@@ -27,6 +27,7 @@ mod run;
 mod scale;
 mod service;
 mod setup;
+mod side_by_side;
 mod soak;
 mod test;
 mod vm;

@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 use finding::Finding;
 
-use crate::{command, setup, workspace};
+use crate::{command, setup, side_by_side, workspace};
 
 /// Time in CI for all targets together, seconds.
 const SECONDS: u64 = 60;
@@ -48,10 +48,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let Wish { targets, seconds } = Wish::parse(arguments, &known)?;
     setup::ensure(setup::FUZZING)?;
     let binaries = build()?;
-    let mut findings = Vec::new();
-    for target in &targets {
-        findings.extend(run(&binaries, target, None)?);
-    }
+    let mut findings = run_all(&binaries, &targets, None)?;
     let making = Making {
         seconds: (seconds.unwrap_or(SECONDS) / targets.len() as u64).max(1),
         is_repeated: seconds.is_none(),
@@ -61,9 +58,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         findings.len(),
         making.seconds
     );
-    for target in &targets {
-        findings.extend(run(&binaries, target, Some(making))?);
-    }
+    findings.extend(run_all(&binaries, &targets, Some(making))?);
     for finding in &findings {
         println!("{finding}");
     }
@@ -164,6 +159,16 @@ fn build() -> Result<PathBuf> {
          agent/fuzz/Cargo.toml",
     )?;
     Ok(target_dir.join(host).join("release"))
+}
+
+/// Runs the targets, one on each core: each is a process with folders of its own.
+fn run_all(binaries: &Path, targets: &[String], making: Option<Making>) -> Result<Vec<Finding>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = targets.iter().collect();
+    side_by_side::map(all, cores, |target: &String| run(binaries, target, making))
+        .into_iter()
+        .filter_map(Result::transpose)
+        .collect()
 }
 
 /// Runs a target on its corpus, and then, if `making` is given, on inputs of its own.
