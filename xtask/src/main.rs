@@ -8,6 +8,7 @@
     reason = "xtask talks to a person at a terminal"
 )]
 
+mod background;
 mod bench;
 mod browser;
 mod check;
@@ -109,7 +110,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "vm",
-        summary: "the live tests on other kernels, emulated; arguments are machines, or all; -- WORD... picks tests; --table: into docs/requirements.md",
+        summary: "the live tests on other kernels, emulated; arguments are machines, or all; -- WORD... picks tests; --build: no boot; --table: into docs/requirements.md",
         main: vm::main,
     },
     Verb {

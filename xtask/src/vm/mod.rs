@@ -1,9 +1,10 @@
 //! `cargo xtask vm [machine]... [-- WORD...]`: the live tests on other kernels, in emulated machines.
 //!
-//! In: names from [`MACHINES`], or `all`; without one the short form, which is part of `cargo xtask test`. `--table` boots
-//! nothing and writes the kept results into docs/requirements.md, which `all` does at its end. Words behind two dashes pick the
-//! tests whose names hold one of them. Out: each machine's console on the terminal and in `target/vm/<machine>.log`, a table, and
-//! success only if each machine reported passed tests and no failed one.
+//! In: names from [`MACHINES`](machines::MACHINES), or `all`; without one the short form, which is part of `cargo xtask test`.
+//! `--table` boots nothing and writes the kept results into docs/requirements.md, which `all` does at its end. `--build` boots
+//! nothing either: it builds and fetches what the short form needs. Words behind two dashes pick the tests whose names hold one
+//! of them. Out: each machine's console on the terminal and in `target/vm/<machine>.log`, a table, and success only if each
+//! machine reported passed tests and no failed one.
 //!
 //! A machine has a Debian kernel and, as everything else, two static binaries of ours: the agent, and the live tests as its
 //! init. As process 1 those mount what they need, make sure that the machine is what it is called, run, print the lines that
@@ -17,20 +18,19 @@ pub(crate) mod machine;
 mod machines;
 mod results;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use architecture::Architecture;
 use kernel::Kernel;
 use machine::Outcome;
-use machines::{MACHINES, Machine};
+use machines::Machine;
 use results::Finding;
 
-use crate::{command, setup, workspace};
+use crate::{command, setup, side_by_side, workspace};
 
 /// How the line starts that the tests end with: `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`.
 const RESULT: &str = "HEADCOUNT-VM-RESULT: ";
@@ -56,29 +56,19 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         Some(at) => (&arguments[..at], &arguments[at + 1..]),
         None => (arguments, &[][..]),
     };
-    let jobs = jobs(names, words)?;
+    let is_build = arguments == ["--build"];
+    let jobs = jobs(if is_build { &[] } else { names }, words)?;
     ensure!(
         std::env::consts::ARCH == "x86_64",
         "the tools that build for the test machines are those of x86_64, and so must this machine be"
     );
-    let mut guests = Guests::new();
-    for (machine, _) in &jobs {
-        let kernel = machine.kernel()?;
-        let Architecture {
-            triple,
-            requirements,
-            ..
-        } = *kernel.architecture;
-        if !guests.contains_key(triple) {
-            setup::ensure(requirements)?;
-            guests.insert(triple, build(triple)?);
-        }
-        // One after the other: they share the package lists.
-        kernel::fetch(kernel)?;
+    let guests = prepare(&jobs)?;
+    if is_build {
+        return Ok(());
     }
-    let wanted = jobs.len();
-    let runs = run_all(jobs, &guests);
-    ensure!(runs.len() == wanted, "a thread that runs machines died");
+    let runs = side_by_side::map(jobs, SIDE_BY_SIDE, |(machine, tests)| {
+        (machine, run(machine, &tests, &guests))
+    });
     print!("{}", results::summary(&runs));
     let is_bad = |run: &Result<Finding>| !run.as_ref().is_ok_and(Finding::is_good);
     let failed: Vec<&str> = runs
@@ -105,28 +95,24 @@ fn jobs(names: &[String], words: &[String]) -> Result<Vec<Job>> {
         .collect())
 }
 
-/// Runs them, [`SIDE_BY_SIDE`] at a time; the results are in the order of the table.
-fn run_all(jobs: Vec<Job>, guests: &Guests) -> Vec<(&'static Machine, Result<Finding>)> {
-    let waiting = Mutex::new(VecDeque::from(jobs));
-    let next = || {
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.pop_front()
-    };
-    let work = || {
-        let mut runs = Vec::new();
-        while let Some((machine, tests)) = next() {
-            runs.push((machine, run(machine, &tests, guests)));
+/// Builds what runs in the machines, and fetches their kernels.
+fn prepare(jobs: &[Job]) -> Result<Guests> {
+    let mut guests = Guests::new();
+    for (machine, _) in jobs {
+        let kernel = machine.kernel()?;
+        let Architecture {
+            triple,
+            requirements,
+            ..
+        } = *kernel.architecture;
+        if !guests.contains_key(triple) {
+            setup::ensure(requirements)?;
+            guests.insert(triple, build(triple)?);
         }
-        runs
-    };
-    let mut runs: Vec<(&Machine, Result<Finding>)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(work)).collect();
-        let done = workers.into_iter().filter_map(|worker| worker.join().ok());
-        done.flatten().collect()
-    });
-    let place = |machine: &Machine| MACHINES.iter().position(|other| other.name == machine.name);
-    runs.sort_by_key(|(machine, _)| place(machine));
-    runs
+        // One after the other: they share the package lists.
+        kernel::fetch(kernel)?;
+    }
+    Ok(guests)
 }
 
 /// The two binaries of a machine.
@@ -141,7 +127,7 @@ struct Guest {
 /// By what they are built for.
 type Guests = HashMap<&'static str, Guest>;
 
-/// Builds both in one go, optimized: emulation is slow enough.
+/// Builds both. Only the agent is optimized: tests that are take as long, most of which is the kernel's work.
 fn build(triple: &str) -> Result<Guest> {
     // Later there may be another one.
     let mut git = Command::new("git");
