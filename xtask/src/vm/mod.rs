@@ -127,7 +127,7 @@ struct Guest {
 /// By what they are built for.
 type Guests = HashMap<&'static str, Guest>;
 
-/// Builds both. Only the agent is optimized: tests that are take as long, most of which is the kernel's work.
+/// Builds both. The tests have a profile of their own: optimizing all that they are linked with takes longer than it saves.
 fn build(triple: &str) -> Result<Guest> {
     // Later there may be another one.
     let mut git = Command::new("git");
