@@ -29,12 +29,12 @@ use rustix::io::read;
 
 use crate::targets::failure::Failure;
 
-/// Whatever makes a name appear or disappear, or lets the agent see it.
+/// Whatever makes a name appear or disappear. Changes of rights are left out: to notice them, the kernel visits every name that it
+/// has cached of the directory, which takes longer than to list it.
 const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::DELETE)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::ATTRIB);
+    .union(WatchFlags::MOVED_FROM);
 /// Magic numbers of `statfs` (include/uapi/linux/magic.h; fs/zfs): ext2 to ext4, XFS, btrfs, tmpfs, ramfs, overlayfs, F2FS, ZFS,
 /// EROFS, squashfs. What lies below an overlayfs must not change by itself.
 const LOCAL: [u64; 10] = [
@@ -138,6 +138,9 @@ impl Watcher {
 impl WatchedLook {
     /// Notices when the mounts in this table (`/proc/<pid>/mountinfo`) change.
     pub(in crate::targets) fn watch_mounts(&mut self, table: &Path) {
+        if self.inotify.is_none() {
+            return;
+        }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         match open(table, flags, Mode::empty()) {
             Ok(table) => self.mounts.push(table),
@@ -164,9 +167,9 @@ impl WatchedLook {
         }
     }
 
-    /// A call has failed. If the agent lacked descriptors or memory, the next one may succeed though nothing has changed.
+    /// A call has failed. If the agent lacked rights, descriptors or memory, the next one may succeed without a sign.
     pub(in crate::targets) fn failed(&mut self, failure: Failure) {
-        if failure == Failure::Limit {
+        if matches!(failure, Failure::Limit | Failure::Denied) {
             self.give_up();
         }
     }

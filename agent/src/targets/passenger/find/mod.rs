@@ -13,7 +13,7 @@
 //! common to all: 65,536 names in a registry. A user who reaches it hides no instance whose processes the agent may look at,
 //! because the state has a share of the candidates for each user.
 //!
-//! Registries are listed again when they may have changed. While they hold nothing that may be an instance
+//! Registries that hold nothing that may be an instance are listed again only when they have changed. As long as they have not
 //! ([`Findings::stillness`]), and there are no candidates, the caller need not find anything.
 //!
 //! Which instances are asked, and what they are called, is left to discovery.
@@ -27,7 +27,8 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,8 +61,6 @@ const PROCESSES: usize = 4;
 const MOST_CANDIDATES: usize = 8192;
 /// Most users other than root whose files are looked at. Those with the lowest uids: subordinate uids come last.
 const MOST_USERS: usize = 256;
-/// Most names of registries that are kept from one question to the next.
-const MOST_KNOWN: usize = 1024;
 /// The longest time for finding.
 const MOST_TIME: Duration = Duration::from_secs(2);
 /// Most failures of one user that are named.
@@ -100,6 +99,8 @@ pub(super) struct InstanceFinder {
     readers: Arc<Readers<Sought>>,
     watcher: Watcher,
     known: Mutex<Option<Arc<KnownRegistries>>>,
+    /// Whether the registries held nothing that may be an instance when they were last listed: else they are not watched.
+    is_bare: AtomicBool,
 }
 
 /// What the registries held when they were last listed.
@@ -156,6 +157,12 @@ impl Sought {
     }
 }
 
+/// When finding has to be done, so that time is left until `end` to ask.
+fn before(end: Instant) -> Instant {
+    let now = Instant::now();
+    now + (end.saturating_duration_since(now) / 2).min(MOST_TIME)
+}
+
 /// What is to be looked at of one user.
 #[derive(Debug, Default)]
 struct Work {
@@ -187,14 +194,14 @@ impl InstanceFinder {
             readers: Arc::new(Readers::new()),
             watcher: Watcher::new(),
             known: Mutex::default(),
+            is_bare: AtomicBool::new(true),
         }
     }
 
     /// Finds all instances that run now, in registries and through `candidates`. What takes longer than half of the time until
     /// `end` fails: slow files of one user must leave time to ask the instances of others.
     pub(super) async fn find(&self, candidates: &[ProcessId], end: Instant) -> Findings {
-        let now = Instant::now();
-        let deadline = now + (end.saturating_duration_since(now) / 2).min(MOST_TIME);
+        let deadline = before(end);
         let mut findings = Findings::default();
         let mut work = self.overview(candidates, deadline, &mut findings).await;
         while work.len() > MOST_USERS
@@ -248,15 +255,16 @@ impl InstanceFinder {
     }
 
     /// Looks up the pids of processes in their own pid namespaces: `None` of a process that has ended, or that the agent may not
-    /// look at. What takes longer than the deadline is left out.
+    /// look at. What takes longer than finding may is left out.
     pub(super) async fn namespaced_pids(
         &self,
         ids: Vec<ProcessId>,
-        deadline: Instant,
+        end: Instant,
     ) -> Vec<(ProcessId, Option<NamespacedPid>)> {
         if ids.is_empty() {
             return Vec::new();
         }
+        let deadline = before(end);
         let host = Arc::clone(&self.host);
         let pid = move |id| (id, namespaced_pid(&host, id).ok());
         let job: BlockingJob<Vec<_>> = Box::new(move || ids.into_iter().map(pid).collect());
@@ -342,6 +350,9 @@ impl InstanceFinder {
         (0..self.registries.len()).map(|number| {
             let (host, registries) = (Arc::clone(&self.host), Arc::clone(&self.registries));
             let mut look = self.watcher.part();
+            if !self.is_bare.load(Relaxed) {
+                look.give_up();
+            }
             let list = move || {
                 if number == 0 {
                     watch_mounts(&host, &mut look);
@@ -368,7 +379,7 @@ impl InstanceFinder {
         known.clone()
     }
 
-    /// Notes what the registries hold. It is known until they change, if all of them could be listed and are watched.
+    /// Notes what the registries hold. If that is nothing, it is known until they change, if all could be listed and are watched.
     fn remember(
         &self,
         registries: Registries,
@@ -377,12 +388,10 @@ impl InstanceFinder {
     ) -> Arc<KnownRegistries> {
         self.watcher.end(&last.unwrap_or_default());
         let Registries { listings, looks } = registries;
-        let names = listings.iter().map(Listing::len).sum::<usize>();
-        let is_kept = findings.failures.is_empty()
-            && looks.len() == self.registries.len()
-            && names <= MOST_KNOWN
-            // A directory that stays open keeps its file system from being unmounted.
-            && listings.iter().all(|one| one.is_on_root);
+        self.is_bare.store(listings.is_empty(), Relaxed);
+        let is_kept = listings.is_empty()
+            && findings.failures.is_empty()
+            && looks.len() == self.registries.len();
         let stillness = is_kept.then(|| self.watcher.stillness(looks)).flatten();
         let known = Arc::new(KnownRegistries {
             listings,

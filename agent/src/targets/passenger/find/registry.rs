@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::host::Host;
 use crate::targets::failure::Failure;
-use crate::targets::files::{FileKey, Place, Rule, WatchedLook};
+use crate::targets::files::{Place, Rule, WatchedLook};
 
 /// With this variable, there is no default place.
 const VARIABLE: &str = "PASSENGER_INSTANCE_REGISTRY_DIR";
@@ -46,8 +46,6 @@ pub(super) struct Registry {
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) place: Arc<Place>,
-    /// Whether it is on the file system of the root.
-    pub(super) is_on_root: bool,
     /// By owner: names of directories, in order.
     pub(super) names: BTreeMap<u32, Vec<String>>,
     /// By owner: directories beyond [`MOST_EACH`].
@@ -57,11 +55,6 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Number of names.
-    pub(super) fn len(&self) -> usize {
-        self.names.values().map(Vec::len).sum()
-    }
-
     /// Whether there is nothing to look at, and nothing was left out.
     pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty() && self.left_out.is_empty() && self.is_whole
@@ -139,13 +132,13 @@ impl Registry {
                 if is_known(&place) {
                     Ok(None)
                 } else {
-                    list(place, root.key, look).map(Some)
+                    list(place, look).map(Some)
                 }
             }) {
                 Ok(None) => {}
                 Ok(Some((listing, private))) => {
                     for name in private.iter().filter(|_| self.has_private) {
-                        match private_listing(&listing.place, name, root.key, look) {
+                        match private_listing(&listing.place, name, look) {
                             Ok(private) => listings.extend(private),
                             Err(other) => look.failed(other),
                         }
@@ -167,11 +160,7 @@ impl Registry {
 }
 
 /// Lists one directory. Also returns the names of private directories of systemd.
-fn list(
-    place: Place,
-    root: FileKey,
-    look: &mut WatchedLook,
-) -> Result<(Listing, Vec<String>), Failure> {
+fn list(place: Place, look: &mut WatchedLook) -> Result<(Listing, Vec<String>), Failure> {
     let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut left_out = BTreeMap::new();
     let mut private = Vec::new();
@@ -200,7 +189,6 @@ fn list(
     names.values_mut().for_each(|own| own.sort_unstable());
     let place = Arc::new(place);
     let listing = Listing {
-        is_on_root: place.key.0 == root.0,
         place,
         names,
         left_out,
@@ -213,7 +201,6 @@ fn list(
 fn private_listing(
     registry: &Place,
     name: &str,
-    root: FileKey,
     look: &mut WatchedLook,
 ) -> Result<Option<Listing>, Failure> {
     let outer = registry.directory(Path::new(name), Rule::Inside)?;
@@ -222,7 +209,7 @@ fn private_listing(
     }
     let inner = outer.watched(Path::new("tmp"), Rule::Inside, look)?;
     match inner.uid {
-        ROOT => list(inner, root, look).map(|(listing, _)| Some(listing)),
+        ROOT => list(inner, look).map(|(listing, _)| Some(listing)),
         _ => Ok(None),
     }
 }
