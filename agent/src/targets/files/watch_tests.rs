@@ -7,6 +7,9 @@ use std::ptr::null;
 use super::*;
 use crate::targets::files::{Place, Rule};
 
+/// Changes something in a directory.
+type Disturb = fn(&Path);
+
 /// Looks at `path` below a directory.
 fn look(watcher: &Watcher, below: &Path, path: &str) -> Option<Stillness> {
     let mut look = watcher.part();
@@ -17,7 +20,7 @@ fn look(watcher: &Watcher, below: &Path, path: &str) -> Option<Stillness> {
 
 #[test]
 fn whatever_changes_on_the_way_ends_the_stillness() {
-    let changes: [(&str, fn(&Path)); 6] = [
+    let changes: [(&str, Disturb); 6] = [
         ("removed", |a| fs::remove_dir_all(a.join("b/old")).unwrap()),
         ("a name", |a| fs::write(a.join("b/new"), "").unwrap()),
         ("a directory", |a| fs::create_dir(a.join("b/new")).unwrap()),

@@ -61,6 +61,7 @@ fn row((instance, shown): OfInstance<'_, '_>) -> ApplicationRow {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PassengerFamilies;
     use super::super::tests::{AskedOnce, asked, families, scrape, scrape_within};
     use super::*;
     use crate::targets::passenger::examples::{application, identity, pool, worker};
@@ -77,7 +78,8 @@ mod tests {
     }
 
     fn page(instances: &[AskedOnce]) -> Applications {
-        let mut families = families();
+        // Processes count whether they have series or not.
+        let mut families = PassengerFamilies::new(128, false);
         scrape_within(&mut families, instances, 16 << 20);
         let mut page = Applications::default();
         families.show(&mut page);
@@ -93,7 +95,10 @@ mod tests {
         let idle = application("/srv/api", vec![]);
         let mut silent = asked(identity(0, 2), pool(vec![]));
         silent.pool = None;
-        let page = page(&[asked(identity(0, 1), pool(vec![idle, blog])), silent]);
+        let mut chat = application("/srv/chat", vec![worker(9, 0)]);
+        chat.workers[0].sessions = 1;
+        let applications = vec![idle, blog, chat];
+        let page = page(&[asked(identity(0, 1), pool(applications)), silent]);
         assert_eq!((page.instances, page.omitted), (2, 0));
         let blog = ApplicationRow {
             instance: "name0001".to_owned(),
@@ -105,8 +110,8 @@ mod tests {
             requests: Some(34),
         };
         assert_eq!(page.rows.first(), Some(&blog));
-        assert_eq!(page.rows.last().unwrap().name, "api");
-        assert_eq!(page.rows.len(), 2);
+        let names: Vec<&str> = page.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["blog", "chat", "api"]);
     }
 
     #[test]

@@ -134,6 +134,19 @@ fn groups_have_their_labels_but_for_those_of_the_family() {
 }
 
 #[test]
+fn oldest_processes_have_series_of_their_own() {
+    let workers = (1..=501).rev().map(|pid| worker(pid, 1)).collect();
+    let blog = pool(vec![application("/srv/blog", workers)]);
+    let text = scrape(&mut families(), &[asked(identity(0, 1), blog)]);
+    let processed = samples(&text, "passenger_go_process_processed");
+    let youngest = r#"{name="blog",pid="501"} 1"#;
+    assert_eq!(
+        (processed.len(), processed.contains(&youngest)),
+        (500, false)
+    );
+}
+
+#[test]
 fn the_whole_text_for_the_recorded_pools() {
     let mut first = asked(identity(0, 1), three_applications());
     first.server = Some(server());

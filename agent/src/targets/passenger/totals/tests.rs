@@ -210,8 +210,11 @@ fn instance_that_is_found_never_makes_room_for_another() {
         name: "other".to_owned(),
         ..b.clone()
     };
+    add(&mut totals, &b);
     totals.begin([&renamed, &c].into_iter());
-    assert_eq!(add(&mut totals, &renamed), [Some(counts(3, 1))]);
+    let other = pool(vec![application("/a/blog", vec![worker(2, 5)])]);
+    let shown = totals.add_pool(&renamed, &other, &[Some("blog")]);
+    assert_eq!(shown, [Some(counts(5, 1))]);
 }
 
 #[derive(Debug, Clone)]
