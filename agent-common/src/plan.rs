@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::offsets::offsets;
+
 /// In the place of an offset: this kernel does not have the field.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -17,32 +19,8 @@ pub const ARGV_NONE: u32 = 0;
 /// the one by which aya detects what the kernel supports, so that aya replaces it by a forbidden one.
 pub const ARGV_READ: u32 = 1;
 
-macro_rules! offsets {
-    ($($(#[$doc:meta])* $name:ident = $struct:literal . $path:literal;)*) => {
-        /// Byte offsets of kernel fields, read from the running kernel's BTF; [`ABSENT`] where the kernel lacks the field.
-        #[repr(C)]
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-        pub struct Offsets {
-            $($(#[$doc])* #[doc = concat!("`", $struct, ".", $path, "`")] pub $name: u32,)*
-        }
-
-        impl Offsets {
-            /// No field is known.
-            pub const ABSENT: Self = Self { $($name: ABSENT,)* };
-
-            /// Each field's name, kernel struct and member path, in the order of the struct.
-            pub const FIELDS: &'static [(&'static str, &'static str, &'static str)] =
-                &[$((stringify!($name), $struct, $path),)*];
-
-            /// The offsets that `find` returns for each (struct, member path); [`ABSENT`] where it returns `None`.
-            pub fn resolve(mut find: impl FnMut(&str, &str) -> Option<u32>) -> Self {
-                Self { $($name: find($struct, $path).unwrap_or(ABSENT),)* }
-            }
-        }
-    };
-}
-
 offsets! {
+    Offsets
     task_tgid = "task_struct"."tgid";
     task_pid = "task_struct"."pid";
     task_comm = "task_struct"."comm";

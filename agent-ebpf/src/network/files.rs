@@ -1,0 +1,54 @@
+//! `iter/task_file`: the open files of all processes, when user space looks at them. It gives storage to sockets that have
+//! none, and notes which processes hold each socket.
+
+use agent_common::SocketLook;
+
+use crate::account::add_total;
+use crate::kernel::Task;
+use crate::maps::{LOOK, STORAGES};
+use crate::socket::{CLOSE, Sock};
+use crate::storage::{Kept, Storage, mark_of};
+
+/// Kernel: `struct bpf_iter__task_file`.
+#[repr(C)]
+pub struct FileContext {
+    _meta: u64,
+    task: *const u8,
+    _fd: u64,
+    file: *const u8,
+}
+
+/// Runs for each open file of each process, and at the end once more without a file. It writes nothing to user space.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub extern "C" fn sock_files(context: *const FileContext) -> i32 {
+    // SAFETY: the verifier knows the context's layout.
+    let (task, file) = unsafe { ((*context).task, (*context).file) };
+    if let Some(task) = Task::new(task)
+        && !file.is_null()
+    {
+        note(task, file);
+    }
+    0
+}
+
+#[inline(always)]
+fn note(task: Task, file: *const u8) -> Option<()> {
+    let sock = Sock::of_file(file)?;
+    let SocketLook { number, .. } = *LOOK.get(0)?;
+    let kept = match STORAGES.of(sock.0) {
+        Some(kept) => kept,
+        // A socket without connection gets its storage when it begins one.
+        None if sock.state() == CLOSE => return None,
+        None => {
+            let older = Storage::of_older(sock, sock.carried_so_far(sock.tcp()?));
+            let made = STORAGES.of_or(sock.0, &older);
+            if made.is_none() {
+                add_total!(storage_full, 1);
+            }
+            made?
+        }
+    };
+    Kept(kept).hold(task.identity(), mark_of(number));
+    None
+}

@@ -1,0 +1,85 @@
+//! `iter/bpf_sk_storage_map`: all sockets with storage, when user space looks at them. It credits what they carried so far, and
+//! adds up what their owners hold.
+
+use agent_common::{NetworkGauges, SocketLook};
+
+use crate::account::{Gain, credit, owner_sums};
+use crate::maps::LOOK;
+use crate::socket::{CLOSE, ESTABLISHED, LISTEN, Sock, TcpSock, is_open};
+use crate::storage::{AWAITED, DONE, Kept, Storage, mark_of};
+
+/// Kernel: `struct bpf_iter__bpf_sk_storage_map`.
+#[repr(C)]
+pub struct StorageContext {
+    _meta: u64,
+    _map: u64,
+    sock: *const u8,
+    value: *mut Storage,
+}
+
+/// Runs for each socket with storage, and at the end once more without one. It writes nothing to user space.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+pub extern "C" fn sock_living(context: *const StorageContext) -> i32 {
+    // SAFETY: the verifier knows the context's layout.
+    let (sock, value) = unsafe { ((*context).sock, (*context).value) };
+    if !sock.is_null() && !value.is_null() {
+        visit(Sock(sock), Kept(value));
+    }
+    0
+}
+
+#[inline(always)]
+fn visit(sock: Sock, kept: Kept) -> Option<()> {
+    let SocketLook { number, files } = *LOOK.get(0)?;
+    let tcp = sock.tcp()?;
+    let carried = sock.carried_so_far(tcp);
+    let state = sock.state();
+    // Read last: the kernel may destroy the socket meanwhile and use its memory for another one, which sets the mark before.
+    if kept.is(DONE) {
+        return None;
+    }
+    let is_sure = files == 1;
+    if is_sure {
+        kept.hand_over(mark_of(number));
+    }
+    let sums = owner_sums(kept, sock);
+    // Without a look at the files, a guessed owner has to wait: what was credited once stays. A closed socket has been credited,
+    // and the kernel may be resetting its totals, one after the other.
+    let is_reset = state == CLOSE && !kept.is(AWAITED);
+    if !is_reset && (is_sure || !kept.is_guessed()) {
+        credit(sums, kept, Gain::of_living(kept, carried));
+    }
+    // SAFETY: a map value; one look at a time goes on, and only it uses the gauges.
+    let gauges = unsafe { &mut (*sums?).gauges };
+    if gauges.look != number {
+        *gauges = NetworkGauges {
+            look: number,
+            ..NetworkGauges::default()
+        };
+    }
+    add_to(gauges, sock, tcp, state);
+    None
+}
+
+#[inline(always)]
+fn add_to(gauges: &mut NetworkGauges, sock: Sock, tcp: TcpSock, state: i32) {
+    match state {
+        ESTABLISHED => {
+            gauges.established += 1;
+            let rtt_us = tcp.rtt_us();
+            if rtt_us != 0 {
+                gauges.rtt_sum_us += u64::from(rtt_us);
+                gauges.rtt_count += 1;
+                gauges.rtt_max_us = gauges.rtt_max_us.max(rtt_us);
+            }
+        }
+        LISTEN => {
+            gauges.listen += 1;
+            gauges.listen_queue += u64::from(sock.backlog());
+            gauges.listen_queue_limit += u64::from(sock.backlog_limit());
+        }
+        state if is_open(state) => gauges.closing += 1,
+        _ => gauges.other += 1,
+    }
+}

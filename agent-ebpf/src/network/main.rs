@@ -1,0 +1,55 @@
+//! The network programs of Headcount: what each process has sent and received over TCP. An object of their own, so that
+//! nothing of them is loaded if the collector is off, and what the kernel refuses here does not affect the other programs.
+//!
+//! ```text
+//! inet_sock_set_state  --> state.rs  --+                      +--> OWNERS: sums by process
+//! tcp_destroy_sock     --> state.rs  --+--> account/: storage --+
+//! iter/task_file       --> files.rs  --+    of each socket      +--> NETWORK: sums of the node
+//! iter/bpf_sk_storage_map --> living.rs -+
+//! ```
+//!
+//! There is no program at sends and receives. The kernel keeps totals of each socket; each byte of them is credited once, to
+//! the process that owns the socket when a program looks at it: at a change of its state, at its end, and when user space
+//! looks at all living sockets.
+//!
+//! In: arguments of the hooks, kernel fields (sockets in socket.rs, tasks in ../kernel.rs), and settings from user space. Out:
+//! sums in maps. Assigning processes to groups is left to user space.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "BPF has 64-bit registers; what is narrowed here the verifier has bounded"
+)]
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "by value, a map entry would be copied to a stack of 512 bytes"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "a program's entry must be `pub` for the linker, not for another module"
+)]
+
+mod account;
+mod atomic;
+mod files;
+#[allow(dead_code, reason = "the network programs read few fields of tasks")]
+#[path = "../kernel.rs"]
+mod kernel;
+mod living;
+mod maps;
+mod socket;
+mod state;
+mod storage;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Never runs: the verifier refuses a program that could get here.
+    loop {}
+}
+
+/// The kernel offers some helpers only to programs under a GPL-compatible licence.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

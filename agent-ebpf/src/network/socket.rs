@@ -1,0 +1,279 @@
+//! Access to fields of sockets. All reads of them are in this file; those of tasks are in ../kernel.rs, which explains how
+//! offsets come into the programs.
+//!
+//! In: BTF pointers from the hooks. Out: numbers. What they mean for the owner is left to the files of the hooks.
+
+use core::ptr::read_volatile;
+
+use agent_common::{ABSENT, NetworkLayout, SCOPE_LOOPBACK, SCOPE_REMOTE};
+use aya_ebpf::helpers::generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file};
+
+/// States of `sk_state` (include/net/tcp_states.h, a stable interface).
+pub(crate) const ESTABLISHED: i32 = 1;
+pub(crate) const SYN_SENT: i32 = 2;
+pub(crate) const SYN_RECV: i32 = 3;
+pub(crate) const FIN_WAIT1: i32 = 4;
+pub(crate) const FIN_WAIT2: i32 = 5;
+pub(crate) const CLOSE: i32 = 7;
+pub(crate) const CLOSE_WAIT: i32 = 8;
+pub(crate) const LAST_ACK: i32 = 9;
+pub(crate) const LISTEN: i32 = 10;
+pub(crate) const CLOSING: i32 = 11;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+const IPPROTO_TCP: u16 = 6;
+/// Bit of `sk_flags`: the peer has sent its FIN. `enum sock_flags`: DEAD, DONE, …
+const SOCK_DONE: u64 = 1 << 1;
+/// `SHUTDOWN_MASK` in `sk_shutdown`: neither direction is open.
+const SHUTDOWN_BOTH: u8 = 3;
+
+/// User space sets it before loading.
+#[unsafe(no_mangle)]
+static NETWORK_LAYOUT: NetworkLayout = NetworkLayout::ABSENT;
+
+macro_rules! layout {
+    ($($field:ident).+) => {
+        // SAFETY: a static of this program. Volatile, because user space has replaced the value that the compiler knows.
+        unsafe { read_volatile(&raw const NETWORK_LAYOUT.$($field).+) }
+    };
+}
+
+macro_rules! read {
+    ($ty:ty, $base:expr, $field:ident) => {{
+        let offset = layout!(offsets.$field) as usize;
+        // SAFETY: the verifier checks that a field of this width is at this offset of the BTF type; a fault reads as 0.
+        // Volatile, because the kernel changes the field meanwhile and the order of some reads matters.
+        unsafe { read_volatile($base.add(offset).cast::<$ty>()) }
+    }};
+}
+
+/// The agent's own process id.
+#[inline(always)]
+pub(crate) fn agent_tgid() -> u32 {
+    layout!(agent_tgid)
+}
+
+/// A BTF pointer to a `sock`.
+#[derive(Clone, Copy)]
+pub(crate) struct Sock(pub(crate) *const u8);
+
+/// A BTF pointer to a `tcp_sock`.
+#[derive(Clone, Copy)]
+pub(crate) struct TcpSock(*const u8);
+
+/// The kernel's totals of one connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Carried {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    /// Low 32 bits: segments with payload; of a listening socket, its drops. High 32 bits: segments sent again. Both wrap
+    /// around.
+    pub(crate) packets: u64,
+}
+
+impl Sock {
+    /// The socket of an open file; `None` if it is no TCP socket.
+    #[inline(always)]
+    pub(crate) fn of_file(file: *const u8) -> Option<Self> {
+        // SAFETY: the verifier checks that `file` is a file.
+        let socket = unsafe { bpf_sock_from_file(file.cast_mut().cast()) }.cast::<u8>();
+        if socket.is_null() {
+            return None;
+        }
+        let sock = read!(usize, socket.cast_const(), socket_sock) as *const u8;
+        if sock.is_null() || !Self(sock).is_tcp() {
+            return None;
+        }
+        Some(Self(sock))
+    }
+
+    /// Whether it is a TCP socket; subflows of MPTCP are, too. A raw socket may have the same protocol number.
+    #[inline(always)]
+    pub(crate) fn is_tcp(self) -> bool {
+        let family = read!(u16, self.0, sock_family);
+        read!(u16, self.0, sock_protocol) == IPPROTO_TCP
+            && read!(u16, self.0, sock_type) == SOCK_STREAM
+            && (family == AF_INET || family == AF_INET6)
+    }
+
+    #[inline(always)]
+    pub(crate) fn tcp(self) -> Option<TcpSock> {
+        // SAFETY: the verifier checks that it is a socket.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) }.cast::<u8>();
+        (!tcp.is_null()).then_some(TcpSock(tcp))
+    }
+
+    #[inline(always)]
+    pub(crate) fn state(self) -> i32 {
+        i32::from(read!(u8, self.0, sock_state))
+    }
+
+    /// The error that ended the connection; 0 if none did.
+    #[inline(always)]
+    pub(crate) fn error(self) -> i32 {
+        read!(i32, self.0, sock_error)
+    }
+
+    /// Whether a process holds it.
+    #[inline(always)]
+    pub(crate) fn is_held(self) -> bool {
+        read!(usize, self.0, sock_socket) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_shut_down(self) -> bool {
+        read!(u8, self.0, sock_shutdown) == SHUTDOWN_BOTH
+    }
+
+    #[inline(always)]
+    pub(crate) fn backlog(self) -> u32 {
+        read!(u32, self.0, sock_backlog)
+    }
+
+    #[inline(always)]
+    pub(crate) fn backlog_limit(self) -> u32 {
+        read!(u32, self.0, sock_backlog_limit)
+    }
+
+    /// Whether the peer has sent its FIN, and the kernel has taken it in order.
+    #[inline(always)]
+    fn has_fin(self) -> bool {
+        read!(u64, self.0, sock_flags) & SOCK_DONE != 0
+    }
+
+    /// Whether a process or a CPU holds the socket's lock.
+    #[inline(always)]
+    fn is_locked(self) -> bool {
+        let spins = if layout!(offsets.sock_rt_lock) == ABSENT {
+            read!(u32, self.0, sock_spin_lock) != 0
+        } else {
+            read!(u64, self.0, sock_rt_lock) != 0
+        };
+        spins || read!(u32, self.0, sock_owned) != 0
+    }
+
+    /// [`SCOPE_LOOPBACK`] or [`SCOPE_REMOTE`], by the addresses, which the kernel sets before a connection is established.
+    #[inline(always)]
+    pub(crate) fn scope(self) -> u32 {
+        let is_loopback = if read!(u16, self.0, sock_family) == AF_INET {
+            let peer = read!(u32, self.0, sock_daddr);
+            is_loopback_v4(peer) || peer == read!(u32, self.0, sock_saddr)
+        } else {
+            self.is_loopback_v6()
+        };
+        if is_loopback {
+            SCOPE_LOOPBACK
+        } else {
+            SCOPE_REMOTE
+        }
+    }
+
+    #[inline(always)]
+    fn is_loopback_v6(self) -> bool {
+        if layout!(offsets.sock_v6_daddr) == ABSENT || layout!(offsets.sock_v6_saddr) == ABSENT {
+            return false;
+        }
+        let word = |offset: u32, index: u32| {
+            // SAFETY: as in `read!`; the address is an array of four words.
+            unsafe {
+                read_volatile(
+                    self.0
+                        .add((offset + index * 4) as usize)
+                        .cast::<u32>(),
+                )
+            }
+        };
+        let (peer, own) = (
+            layout!(offsets.sock_v6_daddr),
+            layout!(offsets.sock_v6_saddr),
+        );
+        let (a, b, c, d) = (word(peer, 0), word(peer, 1), word(peer, 2), word(peer, 3));
+        let is_mapped = a | b == 0 && c == 0xffff_u32.to_be();
+        a | b | c == 0 && d == 1_u32.to_be()
+            || is_mapped && is_loopback_v4(d)
+            || a == word(own, 0) && b == word(own, 1) && c == word(own, 2) && d == word(own, 3)
+    }
+
+    /// What the connection has carried. The caller is a program that the kernel runs with the socket locked, so that all
+    /// fields are of one moment.
+    #[inline(always)]
+    pub(crate) fn carried(self, tcp: TcpSock) -> Carried {
+        let received = tcp.received();
+        self.without_fin(tcp, received, false)
+    }
+
+    /// The same while the kernel may be changing the fields. What is being received may be one byte too low until the next
+    /// look: the kernel counts a FIN as a byte before it marks the socket, so while the socket is locked one byte may be a FIN.
+    #[inline(always)]
+    pub(crate) fn carried_so_far(self, tcp: TcpSock) -> Carried {
+        let received = tcp.received();
+        let is_locked = self.is_locked();
+        self.without_fin(tcp, received, is_locked)
+    }
+
+    #[inline(always)]
+    fn without_fin(self, tcp: TcpSock, received: u64, is_locked: bool) -> Carried {
+        let may_be_fin = self.has_fin() || is_locked;
+        // The kernel counts a retransmission before it sends the bytes again, so in this order the difference is never too high.
+        let sent = tcp.sent();
+        // Both are read, because the compiler would make one load at a chosen pointer of two in branches, and the verifier
+        // does not know that pointer and offset belong together.
+        let (drops, segments) = (
+            read!(u32, self.0, sock_drops),
+            read!(u32, tcp.0, tcp_segments),
+        );
+        let low = if self.state() == LISTEN {
+            drops
+        } else {
+            segments
+        };
+        Carried {
+            sent: sent.saturating_sub(tcp.retransmitted()),
+            received: received.saturating_sub(u64::from(may_be_fin)),
+            packets: u64::from(low) | u64::from(read!(u32, tcp.0, tcp_retransmits)) << 32,
+        }
+    }
+}
+
+impl TcpSock {
+    #[inline(always)]
+    fn received(self) -> u64 {
+        read!(u64, self.0, tcp_received)
+    }
+
+    #[inline(always)]
+    fn sent(self) -> u64 {
+        read!(u64, self.0, tcp_sent)
+    }
+
+    #[inline(always)]
+    fn retransmitted(self) -> u64 {
+        read!(u64, self.0, tcp_retransmitted)
+    }
+
+    /// The smoothed round trip time, microseconds; 0 before the first measurement.
+    #[inline(always)]
+    pub(crate) fn rtt_us(self) -> u32 {
+        read!(u32, self.0, tcp_rtt) >> 3
+    }
+}
+
+/// Whether a socket in this state has an established connection, or one that is being closed.
+#[inline(always)]
+pub(crate) fn is_open(state: i32) -> bool {
+    const OPEN: u32 = 1 << ESTABLISHED
+        | 1 << FIN_WAIT1
+        | 1 << FIN_WAIT2
+        | 1 << CLOSE_WAIT
+        | 1 << LAST_ACK
+        | 1 << CLOSING;
+    state < 32 && 1_u32 << state & OPEN != 0
+}
+
+/// Whether an address in network byte order is in 127.0.0.0/8.
+#[inline(always)]
+fn is_loopback_v4(address: u32) -> bool {
+    u32::from_be(address) >> 24 == 127
+}

@@ -1,0 +1,254 @@
+//! `inet_sock_set_state` and `tcp_destroy_sock`: the life of each TCP socket. Both run with the socket locked.
+//!
+//! ```text
+//! LISTEN, SYN_SENT       the current process owns it
+//! SYN_RECV               a listener's child: the kernel has copied the listener's storage; the owner stays
+//! ESTABLISHED            opened
+//! FIN_WAIT1, LAST_ACK    the current process closes it, and owns it from now on
+//! CLOSE                  credited and counted as closed; failures by the socket's error
+//! destroyed              the same where it was left out
+//! ```
+//!
+//! In any other state the current process is the one that an interrupt found, so the programs do not look at it.
+
+use agent_common::{
+    FAILURE_OTHER, FAILURE_REFUSED, FAILURE_RESET, FAILURE_TIMEOUT, FAILURE_UNREACHABLE, Identity,
+    SCOPE_LISTEN,
+};
+use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::account::{Gain, add_count, add_more, add_total, credit, owner_sums};
+use crate::kernel::Task;
+use crate::maps::STORAGES;
+use crate::socket::{
+    CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT, Sock, agent_tgid,
+    is_open,
+};
+use crate::storage::{
+    AWAITED, CLOSED, DONE, Kept, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER, SCOPE_UNKNOWN, Storage,
+};
+
+/// `PF_KTHREAD` in `task_struct.flags`.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// In the place of a failure: there was none.
+const NO_FAILURE: u32 = 0;
+
+/// Kernel: `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, before the change.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn sock_state(context: BtfTracePointContext) -> i32 {
+    let sock = Sock(context.arg(0));
+    let (old, new): (i32, i32) = (context.arg(1), context.arg(2));
+    let is_news = matches!(
+        new,
+        SYN_SENT | LISTEN | SYN_RECV | ESTABLISHED | FIN_WAIT1 | LAST_ACK | CLOSE
+    );
+    if is_news && sock.is_tcp() {
+        change(sock, old, new);
+    }
+    0
+}
+
+/// Kernel: `trace_tcp_destroy_sock(struct sock *sk)`, in process or interrupt context, once for each full socket.
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub fn sock_destroy(context: BtfTracePointContext) -> i32 {
+    let sock = Sock(context.arg(0));
+    if sock.is_tcp() {
+        destroy(sock);
+    }
+    0
+}
+
+/// The current process; `None` for a thread of the kernel.
+#[inline(always)]
+fn current() -> Option<Identity> {
+    // SAFETY: a helper without arguments.
+    let task = unsafe { bpf_get_current_task_btf() };
+    let task = Task::new(task.cast_const().cast())?;
+    if task.flags() & PF_KTHREAD != 0 {
+        return None;
+    }
+    Some(task.identity())
+}
+
+#[inline(always)]
+fn change(sock: Sock, old: i32, new: i32) -> Option<()> {
+    match new {
+        SYN_SENT => begin(sock, current(), ROLE_CLIENT, sock.scope()),
+        LISTEN => begin(sock, current(), ROLE_LISTENER, SCOPE_LISTEN),
+        SYN_RECV if old == SYN_SENT => None,
+        SYN_RECV => begin_child(sock),
+        ESTABLISHED | FIN_WAIT1 | LAST_ACK | CLOSE => go_on(sock, old, new),
+        _ => None,
+    }
+}
+
+/// Begins the storage of a socket anew; makes it if there is none.
+#[inline(always)]
+fn begin(sock: Sock, owner: Option<Identity>, role: u32, scope: u32) -> Option<()> {
+    let begun = Storage::begin(owner, role, scope);
+    let Some(kept) = STORAGES.of_or(sock.0, &begun) else {
+        add_total!(storage_full, 1);
+        return None;
+    };
+    // SAFETY: the verifier checks the access.
+    unsafe { kept.write(begun) };
+    None
+}
+
+/// Begins a connection of a listener. Its storage is a copy of the listener's.
+#[inline(always)]
+fn begin_child(sock: Sock) -> Option<()> {
+    let Some(kept) = STORAGES.of(sock.0) else {
+        // The listener has none: it is older than the programs, and no look has found it yet.
+        return begin(sock, None, ROLE_SERVER, SCOPE_UNKNOWN);
+    };
+    let kept = Kept(kept);
+    let owner = kept.owner();
+    // SAFETY: the verifier checks the access.
+    unsafe {
+        kept.0.write(Storage::begin(Some(owner), ROLE_SERVER, SCOPE_UNKNOWN));
+    }
+    kept.guess_owner();
+    None
+}
+
+/// The storage of a socket whose connection has begun.
+#[inline(always)]
+fn kept(sock: Sock, old: i32, new: i32) -> Option<Kept> {
+    if let Some(kept) = STORAGES.of(sock.0) {
+        let kept = Kept(kept);
+        // A child whose SYN_RECV was missed still has the listener's marks.
+        if kept.role() == ROLE_LISTENER && old != LISTEN {
+            begin_child(sock);
+        }
+        return Some(kept);
+    }
+    if new == CLOSE {
+        return None;
+    }
+    let unseen = match old {
+        SYN_SENT => Storage::begin(None, ROLE_CLIENT, SCOPE_UNKNOWN),
+        SYN_RECV => Storage::begin(None, ROLE_SERVER, SCOPE_UNKNOWN),
+        _ => Storage::of_older(sock, sock.carried(sock.tcp()?)),
+    };
+    let made = STORAGES.of_or(sock.0, &unseen);
+    if made.is_none() {
+        add_total!(storage_full, 1);
+    }
+    made.map(Kept)
+}
+
+/// Nothing is credited before the end; if a look comes first, it credits what there is until then.
+#[inline(always)]
+fn go_on(sock: Sock, old: i32, new: i32) -> Option<()> {
+    let kept = kept(sock, old, new)?;
+    if !kept.is(OPENED) && (new == ESTABLISHED || is_open(old)) {
+        kept.open(sock.scope());
+    }
+    if is_closed_by_current(sock, old, new) {
+        own_by_current(kept);
+    }
+    if new != CLOSE {
+        return None;
+    }
+    let error = sock.error();
+    let failure = if old != LISTEN && (error != 0 || old == SYN_SENT) {
+        failure(error)
+    } else {
+        NO_FAILURE
+    };
+    if error != 0 && kept.is_guessed() && sock.is_held() {
+        kept.await_close(failure);
+        return None;
+    }
+    end(sock, kept, failure)
+}
+
+#[inline(always)]
+fn own_by_current(kept: Kept) {
+    if let Some(closer) = current()
+        && closer.tgid != agent_tgid()
+    {
+        kept.own(closer);
+    }
+}
+
+/// Whether the current process closes the connection. In SYN_RECV, an interrupt may pass on an earlier close.
+#[inline(always)]
+fn is_closed_by_current(sock: Sock, old: i32, new: i32) -> bool {
+    match new {
+        FIN_WAIT1 => old != SYN_RECV,
+        LAST_ACK => true,
+        // A close that sends a RST, because data was not read. If the kernel ends a connection, it sets an error before; if the
+        // listener is closed, it does not shut down its children.
+        CLOSE => {
+            (old == ESTABLISHED || old == CLOSE_WAIT) && sock.error() == 0 && sock.is_shut_down()
+        }
+        _ => false,
+    }
+}
+
+/// The number of the failure by `sk_err` (errno.h), from 1 on. 0 is an attempt that the process gave up.
+#[inline(always)]
+fn failure(error: i32) -> u32 {
+    let reason = match error {
+        111 => FAILURE_REFUSED,
+        110 => FAILURE_TIMEOUT,
+        // ENONET, ENOPROTOOPT, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH: what ICMP messages become.
+        64 | 92 | 100 | 101 | 112 | 113 => FAILURE_UNREACHABLE,
+        // EPIPE, ECONNRESET.
+        32 | 104 => FAILURE_RESET,
+        _ => FAILURE_OTHER,
+    };
+    reason as u32 + 1
+}
+
+/// Credits the rest, and counts the end of a connection or of the attempt to establish one.
+#[inline(always)]
+fn end(sock: Sock, kept: Kept, failure: u32) -> Option<()> {
+    let tcp = sock.tcp()?;
+    let gain = Gain::of_locked(kept, sock.carried(tcp));
+    let sums = owner_sums(kept, sock);
+    credit(sums, kept, gain);
+    let sums = sums?;
+    // A chain of constants, because the verifier would not know the bound of a computed index.
+    match failure {
+        1 => add_count!(sums, failures[0]),
+        2 => add_count!(sums, failures[1]),
+        3 => add_count!(sums, failures[2]),
+        4 => add_count!(sums, failures[3]),
+        5 => add_count!(sums, failures[4]),
+        _ => (),
+    }
+    if !kept.is(OPENED) || kept.is(CLOSED) {
+        return None;
+    }
+    kept.mark(CLOSED);
+    add_count!(sums, closed);
+    let rtt_us = tcp.rtt_us();
+    if rtt_us != 0 {
+        add_more!(sums, u64::from(rtt_us), rtt_sum_us);
+        add_count!(sums, rtt_count);
+    }
+    None
+}
+
+/// The kernel has reset the totals of a connection that no process accepted; their change to CLOSE credited them.
+#[inline(always)]
+fn destroy(sock: Sock) -> Option<()> {
+    let kept = Kept(STORAGES.of(sock.0)?);
+    if kept.is(DONE) {
+        return None;
+    }
+    let mut failure = NO_FAILURE;
+    if kept.is(AWAITED) {
+        own_by_current(kept);
+        failure = kept.failure();
+    }
+    end(sock, kept, failure);
+    kept.mark(DONE);
+    None
+}
