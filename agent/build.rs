@@ -1,9 +1,10 @@
-//! Builds the kernel programs, and embeds the object file in the agent.
+//! Builds the kernel programs, and embeds their object files in the agent.
 //!
 //! In: the crate `agent-ebpf`, the component `rust-src`, a `bpf-linker` of the same LLVM version as rustc, and the
 //! variable `HEADCOUNT_EBPF` (`auto`, the default; `skip`; `require`).
-//! Out: `$OUT_DIR/headcount-ebpf` and the cfg `has_ebpf`. If a tool is missing, `auto` makes neither and prints a warning
-//! with the commands that install it; the agent then counts through `/proc` only. With `require` a missing tool is an error.
+//! Out: `$OUT_DIR/headcount-ebpf` and `$OUT_DIR/headcount-network`, and the cfg `has_ebpf`. If a tool is missing, `auto` makes
+//! none of them and prints a warning with the commands that install it; the agent then counts through `/proc` only. With
+//! `require` a missing tool is an error.
 //! A tool that is present and fails is an error with both, so that a broken program is not mistaken for a missing tool.
 //! This script installs nothing; `cargo xtask setup` does.
 //!
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::{env, fs};
 
-const BINARY: &str = "headcount-ebpf";
+const BINARIES: [&str; 2] = ["headcount-ebpf", "headcount-network"];
 const TARGET: &str = "bpfel-unknown-none";
 /// Versions and commands are only in xtask's list of requirements, so they are not repeated here.
 const SETUP: &str =
@@ -61,8 +62,10 @@ fn main() {
     };
 
     let built = build(&workspace, &target_dir, &linker, &arch);
-    let embedded = PathBuf::from(variable("OUT_DIR")).join(BINARY);
-    embed(&built, &embedded);
+    let out_dir = PathBuf::from(variable("OUT_DIR"));
+    for binary in BINARIES {
+        embed(&built.join(binary), &out_dir.join(binary));
+    }
     println!("cargo::rustc-cfg=has_ebpf");
 }
 
@@ -114,7 +117,7 @@ fn watch(workspace: &Path, tools: &Path) {
 }
 
 /// Builds the kernel programs in a target folder of their own, because the outer cargo holds the lock of the usual one. All
-/// profiles of the agent for one architecture share this folder.
+/// profiles of the agent for one architecture share this folder. Returns the folder of the object files.
 fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> PathBuf {
     let nested = target_dir.join("ebpf").join(arch);
     let mut rustflags = vec![
@@ -128,7 +131,8 @@ fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> Path
     cargo
         .current_dir(workspace)
         .args(["build", "--quiet", "--locked", "--release"])
-        .args(["--package", "agent-ebpf", "--bin", BINARY])
+        .args(["--package", "agent-ebpf"])
+        .args(BINARIES.map(|binary| format!("--bin={binary}")))
         .args(["--target", TARGET, "-Z", "build-std=core"])
         .arg("--target-dir")
         .arg(&nested)
@@ -145,7 +149,7 @@ fn build(workspace: &Path, target_dir: &Path, linker: &Path, arch: &str) -> Path
         )),
         Err(error) => fail(&format!("start {cargo:?}: {error}")),
     }
-    nested.join(TARGET).join("release").join(BINARY)
+    nested.join(TARGET).join("release")
 }
 
 /// Flags that replace the paths of this machine by fixed names, because BTF contains the paths of sources.

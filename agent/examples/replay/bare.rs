@@ -14,6 +14,7 @@ pub fn serve() -> Result<(), String> {
         ring_bytes: 1 << 20,
         overflow_entries: 1024,
         run_queue_slots: None,
+        network_owners: None,
     };
     let request = AccountingRequest::Only(Tier::Iterator);
     let start = bpf::start(request, None, sizes, 4096)?;

@@ -2,12 +2,11 @@
 
 use std::os::fd::AsFd;
 
-use aya::programs::{Iter, Program, ProgramInfo};
-use aya::sys::SyscallError;
+use aya::programs::{Program, ProgramInfo};
 use aya::{Btf, Ebpf};
 use aya_log::EbpfLogger;
 
-use super::iterator::TaskIterator;
+use super::iterator::IteratorLink;
 use super::load::{self, BpfError};
 use super::plan::Plan;
 use super::program::{KernelProgram, Moment};
@@ -65,19 +64,11 @@ impl Attached {
     }
 
     /// Attaches the task iterator; `None` in the switch tier, which has none.
-    pub(super) fn task_iterator(&self) -> Result<Option<TaskIterator>, BpfError> {
+    pub(super) fn task_iterator(&self) -> Result<Option<IteratorLink>, BpfError> {
         if self.plan.tier != Tier::Iterator {
             return Ok(None);
         }
-        let snapshot = KernelProgram::Snapshot;
-        let refused = |error| BpfError::Refused(snapshot, error);
-        let program: &Iter = self.loaded(snapshot)?.try_into().map_err(refused)?;
-        let fd = program.fd().map_err(refused)?;
-        let refused = |call| move |io_error| refused(SyscallError { call, io_error }.into());
-        let iterator = TaskIterator::attach(fd.as_fd()).map_err(refused("bpf_link_create"))?;
-        // Opened on trial: if it cannot be opened, every pass would be without processes.
-        iterator.open().map_err(refused("bpf_iter_create"))?;
-        Ok(Some(iterator))
+        IteratorLink::of(&self.ebpf, KernelProgram::Snapshot, None).map(Some)
     }
 
     fn loaded(&self, program: KernelProgram) -> Result<&Program, BpfError> {
@@ -101,17 +92,18 @@ impl Attached {
         Ok(unwritten)
     }
 
-    /// The statistics of each program, attached or not.
-    pub(super) fn statistics(&self) -> Vec<ProgramStatistics> {
+    /// The statistics of each program, attached or not. `others`: an object with further programs, all attached.
+    pub(super) fn statistics(&self, others: Option<&Ebpf>) -> Vec<ProgramStatistics> {
         let keeps = keeps_run_times();
         let statistics = |program: &KernelProgram| {
-            let attached = self.contains(*program);
-            let loaded = self.ebpf.program(program.symbol());
-            let loaded = loaded.filter(|_| attached && keeps);
-            let info = loaded.and_then(|loaded| loaded.info().ok());
+            let own = self.contains(*program).then_some(&self.ebpf);
+            let ebpf = own.or(others.filter(|_| program.is_for_network()));
+            let loaded = ebpf.and_then(|ebpf| ebpf.program(program.symbol()));
+            let info = loaded.filter(|_| keeps);
+            let info = info.and_then(|loaded| loaded.info().ok());
             ProgramStatistics {
                 name: program.hook(),
-                attached,
+                attached: loaded.is_some(),
                 run_count: info.as_ref().map(ProgramInfo::run_count),
                 run_time_ns: info
                     .map(|info| u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX)),

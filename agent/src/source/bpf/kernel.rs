@@ -10,26 +10,28 @@ use aya::{Btf, Ebpf};
 
 use super::Found;
 use super::attached::Attached;
-use super::iterator::TaskIterator;
-use super::load::{BpfError, Sizes};
+use super::iterator::IteratorLink;
+use super::load::{BpfError, Layouts, Sizes};
 use super::lost::Lost;
 use super::map_usage::MapUsage;
+use super::network::Network;
 use super::plan::Plan;
 use super::program::KernelProgram;
 use super::records::Records;
 use super::runqueue::{self, RunQueue};
 use super::self_test::{self, SelfTestRun};
 use super::snapshot::{Carried, Snapshot};
+use super::socket_offsets::NoNetwork;
 use super::switch::{RunTimes, Switch};
 use crate::host::boottime_ns;
-use crate::process::{Attribution, Folds, Pass, ProcessId, Sample};
+use crate::process::{Attribution, Folds, NetworkReading, Pass, ProcessId, Sample};
 use crate::source::{Fact, MapStatistics, NodeCounts, SelfTest, SourceStatistics, Tier};
 
 /// The running programs and their maps. Dropping it removes everything from the kernel.
 pub struct Kernel {
     attached: Attached,
     /// `None` in the switch tier.
-    iterator: Option<TaskIterator>,
+    iterator: Option<IteratorLink>,
     records: Records,
     lost: Lost,
     carried: Carried,
@@ -39,6 +41,8 @@ pub struct Kernel {
     switch: Switch,
     /// `None` if the collector is off, or this kernel cannot count run-queue latency.
     run_queue: Option<RunQueue>,
+    /// `None` if the collector is off, or this kernel cannot run the network programs.
+    network: Option<Network>,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -74,6 +78,7 @@ impl Kernel {
             self_test: SelfTestRun::default(),
             switch,
             run_queue: None,
+            network: None,
         };
         kernel.records.write_control(0)?;
         Ok(kernel)
@@ -112,6 +117,48 @@ impl Kernel {
         Ok(())
     }
 
+    /// Begins to count what sockets carry.
+    pub(super) fn add_network(
+        &mut self,
+        owners: u32,
+        layouts: &Layouts,
+        btf: Option<&Btf>,
+    ) -> Result<(), String> {
+        let typed = btf.filter(|_| self.attached.plan.needs_types());
+        let btf = typed.ok_or_else(|| NoNetwork::Untyped.to_string())?;
+        self.network = Some(Network::load(owners, layouts, btf)?);
+        Ok(())
+    }
+
+    /// Whether what sockets carry is counted.
+    pub fn counts_network(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// Looks at all sockets and returns what they have carried; `None` if it is not counted. `now_ns`: the current time,
+    /// nanoseconds since boot.
+    ///
+    /// # Errors
+    /// When a map or an iterator cannot be read.
+    pub fn network(&mut self, now_ns: u64) -> Result<Option<NetworkReading>, BpfError> {
+        let network = self.network.as_mut();
+        network.map(|network| network.read(now_ns)).transpose()
+    }
+
+    /// Removes the sums of processes that are gone and have no living socket.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn forget_network(
+        &mut self,
+        gone: impl IntoIterator<Item = ProcessId>,
+    ) -> Result<(), BpfError> {
+        match &mut self.network {
+            Some(network) => network.forget(gone),
+            None => Ok(()),
+        }
+    }
+
     /// The plan that was loaded.
     pub fn plan(&self) -> Plan {
         self.attached.plan
@@ -128,10 +175,11 @@ impl Kernel {
     /// Whether the rights of this thread suffice for all that the agent does after its start: reading and writing maps, opening
     /// the iterator, reading the programs' statistics.
     pub fn rehearse(&mut self) -> bool {
-        let opened = self.iterator.as_ref().map(TaskIterator::open).transpose();
+        let opened = self.iterator.as_ref().map(IteratorLink::open).transpose();
         let mut statistics = SourceStatistics::default();
         opened.is_ok()
             && self.records.write_control(0).is_ok()
+            && self.network(boottime_ns()).is_ok()
             && self.describe(&mut statistics).is_ok()
     }
 
@@ -268,7 +316,8 @@ impl Kernel {
         let plan = self.attached.plan;
         statistics.tier = plan.tier;
         statistics.exit_hook = plan.exit_hook;
-        statistics.programs = self.attached.statistics();
+        let network = self.network.as_ref();
+        statistics.programs = self.attached.statistics(network.map(Network::programs));
         statistics.maps = self.maps();
         let unwritten = self.attached.unwritten_records()?;
         self.records.describe(unwritten, statistics)?;
@@ -287,7 +336,8 @@ impl Kernel {
         if self.attached.plan.tier == Tier::Switch {
             usages.push(&self.switch.usage);
         }
-        usages.into_iter().map(MapUsage::statistics).collect()
+        let own = usages.into_iter().map(MapUsage::statistics);
+        own.chain(self.network.as_ref().map(Network::usage)).collect()
     }
 
     /// The programs' totals of the whole node.

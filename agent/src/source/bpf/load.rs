@@ -3,7 +3,9 @@
 //! In: a plan, layouts, sizes. Out: aya's object with its maps, or a [`BpfError`] with advice. Trying the next plan is left to
 //! the parent module.
 
-use agent_common::{Layout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields};
+use std::io;
+
+use agent_common::{Layout, NetworkLayout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields};
 use aya::maps::{Map, MapError};
 use aya::programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
@@ -12,6 +14,7 @@ use super::load_remedy::remedy;
 use super::no_preempt;
 use super::plan::Plan;
 use super::program::{KernelProgram, ProgramKind};
+use super::socket_offsets::NoNetwork;
 use super::wire::Wire;
 use crate::source::Tier;
 
@@ -34,9 +37,14 @@ pub struct Sizes {
     pub overflow_entries: u32,
     /// Slots for run-queue latency; `None` if the collector is off.
     pub run_queue_slots: Option<u32>,
+    /// Maximum number of owners of sockets, one for each process and scope; `None` if the network collector is off.
+    pub network_owners: Option<u32>,
 }
 
 impl Sizes {
+    /// [`Sizes::network_owners`] if the collector is on.
+    pub const NETWORK_OWNERS: u32 = agent_common::NETWORK_OWNERS;
+
     /// Slots for run-queue latency with `max_groups` groups: one for each, one for the group that takes the rest, and one for
     /// processes of unknown groups. Groups beyond 16,384 share the last one.
     pub fn run_queue_slots(max_groups: u32) -> u32 {
@@ -53,6 +61,8 @@ pub(super) struct Layouts {
     pub(super) tracepoints: TraceFields,
     /// The functions by which programs disable preemption; `None` if the kernel has none or refused them.
     pub(super) no_preempt: Option<no_preempt::Functions>,
+    /// Offsets for the network programs.
+    pub(super) network: Result<NetworkLayout, NoNetwork>,
 }
 
 impl Layouts {
@@ -78,6 +88,9 @@ pub enum BpfError {
     /// A map has an unexpected type, or an operation on it failed.
     #[error("a map of the kernel programs: {}", chain(.0))]
     Map(#[from] MapError),
+    /// An iterator over files or sockets could not be read, or the map of what sockets carried.
+    #[error("the kernel's sockets cannot be read: {0}")]
+    Look(io::Error),
     /// The object lacks a program or map.
     #[error("the built-in kernel programs lack {0}")]
     Lacking(&'static str),

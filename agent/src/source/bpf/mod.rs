@@ -18,6 +18,7 @@ mod load;
 mod load_remedy;
 mod lost;
 mod map_usage;
+mod network;
 mod no_preempt;
 mod offsets;
 mod overflow;
@@ -31,6 +32,7 @@ mod runqueue;
 mod self_test;
 mod slots;
 mod snapshot;
+mod socket_offsets;
 mod support;
 mod switch;
 mod tracepoint;
@@ -110,6 +112,10 @@ pub fn start(
         {
             Ok(mut kernel) => {
                 warnings.extend(kernel.add_optional(sizes, btf.as_ref()));
+                if let Some(owners) = sizes.network_owners {
+                    let added = kernel.add_network(owners, &layouts, btf.as_ref());
+                    warnings.extend(added.err().map(|why| network::without(&why)));
+                }
                 return Ok(Started {
                     plan,
                     kernel: Some(kernel),
@@ -138,6 +144,9 @@ pub fn start(
 fn procfs_only(sizes: Sizes, mut warnings: Vec<String>) -> Started {
     if sizes.run_queue_slots.is_some() {
         warnings.push(runqueue::without(&"/proc does not show it"));
+    }
+    if sizes.network_owners.is_some() {
+        warnings.push(network::without("/proc does not show it"));
     }
     Started {
         plan: Plan::PROCFS,

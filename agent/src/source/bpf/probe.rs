@@ -11,8 +11,9 @@ use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, 
 use super::load::{self, BpfError, Layouts};
 use super::plan::AccountingRequest;
 use super::program::KernelProgram;
+use super::socket_offsets::NoNetwork;
 use super::support::{self, Obstacle, Support};
-use super::{btf, no_preempt, tracepoint};
+use super::{btf, no_preempt, socket_offsets, tracepoint};
 use crate::source::Tier;
 
 /// The largest type information that the agent reads: several times that of kernels with everything built in.
@@ -50,6 +51,7 @@ pub(super) fn probe(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
         types: Layout::ABSENT,
         tracepoints: TraceFields::ABSENT,
         no_preempt: None,
+        network: Err(NoNetwork::Untyped),
     };
     let known = if load::IS_BUILT {
         obstacle
@@ -59,8 +61,7 @@ pub(super) fn probe(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
     if let Some(obstacle) = known {
         return (Support::none(obstacle), layouts, Vec::new());
     }
-    let (mut support, types, raw) = probe_types();
-    layouts.types = types;
+    let (mut support, raw) = probe_types(&mut layouts);
     layouts.no_preempt = support.no_preempt;
     match tracepoint::fields() {
         Ok(fields) => layouts.tracepoints = fields,
@@ -70,17 +71,19 @@ pub(super) fn probe(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
 }
 
 /// The part of [`probe`] that needs the kernel's type information.
-fn probe_types() -> (Support, Layout, Vec<u8>) {
+fn probe_types(layouts: &mut Layouts) -> (Support, Vec<u8>) {
     let probed = read_btf()
         .map_err(|error| error.to_string())
         .and_then(|raw| {
             let btf = btf::Btf::parse(&raw).map_err(|error| error.to_string())?;
             let (support, layout) = Support::of(&btf);
-            Ok((support, layout, raw))
+            layouts.types = layout;
+            layouts.network = socket_offsets::resolve(&btf);
+            Ok((support, raw))
         });
     probed.unwrap_or_else(|text| {
         let support = Support::without_types(Obstacle::NoBtf(text));
-        (support, Layout::ABSENT, Vec::new())
+        (support, Vec::new())
     })
 }
 

@@ -46,6 +46,8 @@ enum Plans {
     Release,
     Free,
     LastSwitch,
+    /// None: it is in the object of the network programs, which is loaded beside a plan with type information.
+    Network,
 }
 
 /// One row of the table.
@@ -59,6 +61,9 @@ struct Row {
     /// What the agent leaves out without the program; `None` if a plan cannot work without it, so that the agent tries the next.
     loss: Option<&'static str>,
 }
+
+/// What the agent leaves out without one of the network programs.
+const NO_NETWORK: Option<&str> = Some("what sockets carry is not shown");
 
 /// Makes [`KernelProgram`] from one row for each program.
 macro_rules! programs {
@@ -116,6 +121,14 @@ programs! {
     /// The number of new threads.
     Thread       "thread_begin"    TpBtf      "task_newtask"              Birth   Typed
         Some("creations of threads are not counted");
+    /// The end of a TCP socket.
+    SocketEnd    "sock_destroy"    TpBtf      "tcp_destroy_sock"          Free    Network    NO_NETWORK;
+    /// A change of the state of a TCP socket.
+    SocketState  "sock_state"      TpBtf      "inet_sock_set_state"       Life    Network    NO_NETWORK;
+    /// The open files of all processes.
+    SocketFiles  "sock_files"      Iter       "iter/task_file"            Life    Network    NO_NETWORK;
+    /// All living TCP sockets.
+    Sockets      "sock_living"     Iter       "iter/bpf_sk_storage_map"   Life    Network    NO_NETWORK;
     /// The birth of a process or thread.
     TraceNewtask "trace_newtask"   Tracepoint "task/task_newtask"         Birth   LastSwitch None;
     /// An exec.
@@ -153,6 +166,11 @@ impl KernelProgram {
         self.row().loss
     }
 
+    /// Whether it is one of the network programs, which are in an object of their own.
+    pub const fn is_for_network(self) -> bool {
+        matches!(self.row().plans, Plans::Network)
+    }
+
     /// Whether it belongs to the plan of this tier with this exit hook.
     pub fn is_in(self, tier: Tier, exit_hook: Option<ExitHook>) -> bool {
         let is_typed = matches!(exit_hook, Some(ExitHook::Release | ExitHook::Free));
@@ -163,6 +181,7 @@ impl KernelProgram {
             Plans::Release => exit_hook == Some(ExitHook::Release),
             Plans::Free => exit_hook == Some(ExitHook::Free),
             Plans::LastSwitch => exit_hook == Some(ExitHook::LastSwitch),
+            Plans::Network => false,
         }
     }
 }

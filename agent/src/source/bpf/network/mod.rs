@@ -1,0 +1,221 @@
+//! What the sockets of processes have carried: the network programs, and one look at all sockets for each pass.
+//!
+//! ```text
+//! look at files    iter/task_file            which process holds which socket; seldom, if it takes long
+//! look at sockets  iter/bpf_sk_storage_map   credits what living sockets carried since
+//! sums             map of owners, node       --> NetworkReading
+//! ```
+//!
+//! In: the object of the network programs, offsets of this kernel. Out: readings. Booking them to accounts is left to
+//! `process`. Dropping [`Network`] removes everything from the kernel.
+
+mod owners;
+mod pace;
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+
+use agent_common::{NetworkLayout, NetworkTotals, SocketLook};
+use aya::maps::{Array, Map, MapData, PerCpuArray};
+use aya::{Btf, Ebpf, EbpfLoader};
+use owners::Owners;
+use pace::Pace;
+
+use super::iterator::IteratorLink;
+use super::load::{self, BpfError, Layouts, take};
+use super::program::KernelProgram;
+use super::wire::Wire;
+use crate::host::{boottime_ns, monotonic_ns};
+use crate::process::{NetworkReading, OwnerReading, ProcessId};
+use crate::source::MapStatistics;
+
+/// The object file of the network programs, made by the build script; empty if it could not be built.
+#[cfg(has_ebpf)]
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-network"));
+#[cfg(not(has_ebpf))]
+static OBJECT: &[u8] = &[];
+
+/// The warning that sockets are not counted.
+pub(super) fn without(why: &str) -> String {
+    let loss = KernelProgram::SocketState.loss().unwrap_or_default();
+    format!("--collector.network: {why}; {loss}")
+}
+
+/// How often an iterator may stop before its end: the kernel lets other work go on after a million elements.
+const STOPS: u32 = 64;
+
+/// The running network programs and their maps.
+pub(super) struct Network {
+    ebpf: Ebpf,
+    files: IteratorLink,
+    sockets: IteratorLink,
+    look: Array<MapData, Wire<SocketLook>>,
+    owners: Owners,
+    totals: PerCpuArray<MapData, Wire<NetworkTotals>>,
+    /// Number of the last look.
+    number: u64,
+    pace: Pace,
+}
+
+impl Network {
+    /// Loads and attaches the programs, and looks at the files of all processes for sockets that are older. `owners`: number of
+    /// entries of the map of owners.
+    ///
+    /// # Errors
+    /// When this kernel lacks a field, or refuses a map or a program.
+    pub(super) fn load(owners: u32, layouts: &Layouts, btf: &Btf) -> Result<Self, String> {
+        let layout = layouts.network.map_err(|why| why.to_string())?;
+        let layout = NetworkLayout {
+            agent_tgid: std::process::id(),
+            ..layout
+        };
+        Self::try_load(owners, layouts, layout, btf).map_err(|error| error.to_string())
+    }
+
+    fn try_load(
+        owners: u32,
+        layouts: &Layouts,
+        layout: NetworkLayout,
+        btf: &Btf,
+    ) -> Result<Self, BpfError> {
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(btf))
+            .override_global("LAYOUT", &Wire(layouts.types), true)
+            .override_global("NETWORK_LAYOUT", &Wire(layout), true)
+            .map_max_entries("OWNERS", owners)
+            .load(OBJECT)?;
+        let iterators = [KernelProgram::SocketFiles, KernelProgram::Sockets];
+        for program in iterators {
+            load::add(&mut ebpf, program, Some(btf))?;
+        }
+        let Some(Map::SkStorage(storages)) = ebpf.map("STORAGES") else {
+            return Err(BpfError::Lacking("STORAGES"));
+        };
+        let [files, sockets] = iterators;
+        let mut network = Self {
+            files: IteratorLink::of(&ebpf, files, None)?,
+            sockets: IteratorLink::of(&ebpf, sockets, Some(storages.fd().as_fd()))?,
+            look: take(&mut ebpf, "LOOK")?,
+            owners: Owners::new(&mut ebpf, owners)?,
+            totals: take(&mut ebpf, "NETWORK")?,
+            number: 0,
+            pace: Pace::default(),
+            ebpf,
+        };
+        for program in [KernelProgram::SocketEnd, KernelProgram::SocketState] {
+            load::add(&mut network.ebpf, program, Some(btf))?;
+        }
+        // Sockets that began before the programs were attached get their storage now; they count from here on.
+        network.begin_look(true)?;
+        network.look_at_files(boottime_ns())?;
+        Ok(network)
+    }
+
+    /// Looks at all sockets and returns the sums of their owners. `now_ns`: the current time, nanoseconds since boot.
+    ///
+    /// # Errors
+    /// When a map or an iterator cannot be read.
+    pub(super) fn read(&mut self, now_ns: u64) -> Result<NetworkReading, BpfError> {
+        let files = self.pace.is_due(now_ns);
+        self.begin_look(files)?;
+        if files {
+            self.look_at_files(now_ns)?;
+        }
+        run(&self.sockets)?;
+        let mut reading = NetworkReading {
+            look: self.number,
+            ..NetworkReading::default()
+        };
+        self.owners.read(|owner, sums| {
+            let scope = owner.scope as usize;
+            if owner.tgid == 0 {
+                if let Some(unknown) = reading.unknown.get_mut(scope) {
+                    *unknown = sums.counters;
+                }
+                return;
+            }
+            let id = ProcessId {
+                tgid: owner.tgid,
+                start_ns: owner.start_ns,
+            };
+            reading.owners.push(OwnerReading {
+                id,
+                scope,
+                sums: *sums,
+            });
+        })?;
+        reading.totals = self.totals()?;
+        Ok(reading)
+    }
+
+    /// Removes the sums of these processes.
+    ///
+    /// # Errors
+    /// When the map cannot be written.
+    pub(super) fn forget(
+        &mut self,
+        gone: impl IntoIterator<Item = ProcessId>,
+    ) -> Result<(), BpfError> {
+        gone.into_iter().try_for_each(|id| self.owners.remove(id))
+    }
+
+    /// The object with the programs, all attached.
+    pub(super) fn programs(&self) -> &Ebpf {
+        &self.ebpf
+    }
+
+    pub(super) fn usage(&self) -> MapStatistics {
+        self.owners.usage().statistics()
+    }
+
+    fn totals(&self) -> Result<NetworkTotals, BpfError> {
+        let cpus = self.totals.get(&0, 0)?;
+        Ok(cpus.iter().fold(NetworkTotals::default(), |sum, cpu| {
+            let cpu = cpu.0;
+            NetworkTotals {
+                sent_bytes: sum.sent_bytes.wrapping_add(cpu.sent_bytes),
+                received_bytes: sum.received_bytes.wrapping_add(cpu.received_bytes),
+                unowned_sent_bytes: sum.unowned_sent_bytes.wrapping_add(cpu.unowned_sent_bytes),
+                unowned_received_bytes: sum
+                    .unowned_received_bytes
+                    .wrapping_add(cpu.unowned_received_bytes),
+                owners_full: sum.owners_full.wrapping_add(cpu.owners_full),
+                storage_full: sum.storage_full.wrapping_add(cpu.storage_full),
+            }
+        }))
+    }
+
+    /// Begins a look at sockets, and at files before, if `files`.
+    fn begin_look(&mut self, files: bool) -> Result<(), BpfError> {
+        self.number += 1;
+        let look = SocketLook {
+            number: self.number,
+            files: u64::from(files),
+        };
+        Ok(self.look.set(0, Wire(look), 0)?)
+    }
+
+    fn look_at_files(&mut self, now_ns: u64) -> Result<(), BpfError> {
+        let began_ns = monotonic_ns();
+        run(&self.files)?;
+        let took_ns = monotonic_ns().saturating_sub(began_ns);
+        self.pace.note(now_ns, took_ns);
+        Ok(())
+    }
+}
+
+/// Has the kernel run an iterator to its end. Its program writes nothing.
+fn run(iterator: &IteratorLink) -> Result<(), BpfError> {
+    let mut file = iterator.open().map_err(BpfError::Look)?;
+    let mut buffer = [0; 64];
+    let mut stops = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && stops < STOPS => stops += 1,
+            Err(error) => return Err(BpfError::Look(error)),
+        }
+    }
+}
