@@ -16,7 +16,7 @@ use super::{
     Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, SourceError,
     SourceStatistics, Tier,
 };
-use crate::process::{Facts, Memory, Pass, Probe, ProcessId};
+use crate::process::{Facts, Memory, NetworkReading, Pass, Probe, ProcessId};
 
 /// How often the totals of the node are read again at most, because the programs counted something meanwhile.
 const NODE_READINGS: u32 = 4;
@@ -241,6 +241,27 @@ impl Observer {
         self.kernel
             .as_mut()
             .filter(|kernel| kernel.counts_by_group())
+    }
+
+    /// Looks at all sockets, and reads what they have carried. `None` if the kernel programs do not count it.
+    ///
+    /// # Errors
+    /// When a kernel map or an iterator cannot be read.
+    pub fn network(&mut self, now_ns: u64) -> Result<Option<NetworkReading>, SourceError> {
+        match &mut self.kernel {
+            Some(kernel) => Ok(kernel.network(now_ns)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes the sums of these processes from the kernel's map. None of them may have a living socket.
+    pub fn forget_network(&mut self, owners: Vec<ProcessId>) {
+        if let Some(kernel) = &mut self.kernel
+            && let Err(error) = kernel.forget_network(owners)
+        {
+            // They stay in the map until the next reading offers them again.
+            log::warn!("sums of sockets could not be removed: {error}");
+        }
     }
 
     /// Begins a scrape: the readers of proportional memory get a new budget.
