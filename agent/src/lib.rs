@@ -80,6 +80,8 @@ pub struct Settings {
     pub threads: bool,
     /// CPU time for reading proportional memory, for each scrape; `None`: it is not read.
     pub smaps_budget: Option<Duration>,
+    /// Whether to count what sockets carry.
+    pub wants_network: bool,
     /// URL path of the metrics.
     pub telemetry_path: String,
     /// Largest size of an exposition before compression, in bytes; groups that do not fit are left out.
@@ -322,6 +324,7 @@ fn prepare(
         recheck,
         threads,
         smaps_budget,
+        wants_network,
         shows_cmdline,
         logger,
         sandbox,
@@ -368,7 +371,8 @@ fn prepare(
         NamesById::new(users).with_tree_of(&host),
         smaps,
     )
-    .with_run_queue(wants_run_queue);
+    .with_run_queue(wants_run_queue)
+    .with_network(wants_network);
     let options = Options {
         threads,
         recheck,

@@ -19,6 +19,9 @@ mod collected;
 mod configuration;
 mod metric;
 mod namegroup;
+mod network;
+#[cfg(test)]
+mod network_tests;
 mod own;
 mod process_metrics;
 mod programs;
@@ -78,6 +81,7 @@ pub static COLLECTORS: &[NewCollector] = &[
     |_| MetricTable::boxed(PartOf::State, "accounting", accounting::METRICS),
     |_| MetricTable::boxed(PartOf::State, "programs", programs::METRICS),
     |_| MetricTable::boxed(PartOf::State, "runqueue", runqueue::METRICS),
+    |_| MetricTable::boxed(PartOf::State, "network", network::METRICS),
     |_| MetricTable::boxed(PartOf::State, "smaps", smaps::METRICS),
     |_| MetricTable::boxed(PartOf::Server, "web", web::METRICS),
     |_| MetricTable::boxed(PartOf::State, "configuration", configuration::METRICS),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bounded::{self, ExpositionBound, Kept, Omitted, Size};
 use super::metric::GroupMetric;
-use super::{Collector, CollectorError, View, runqueue, threads};
+use super::{Collector, CollectorError, View, network, runqueue, threads};
 use crate::exposition::{Descriptor, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
@@ -34,7 +34,7 @@ impl Collector for NameGroup {
     }
 
     fn descriptors(&self) -> Vec<&'static Descriptor> {
-        let metrics = METRICS.iter().chain(threads::METRICS);
+        let metrics = own_metrics().chain(threads::METRICS);
         metrics.map(|metric| &metric.descriptor).collect()
     }
 
@@ -69,7 +69,7 @@ impl Collector for NameGroup {
 /// Writes what is `kept` of each group, by its index. Returns false, with only a part written, once a family is larger than
 /// `most` bytes.
 fn write(view: &View<'_>, kept: impl Fn(usize) -> Kept, most: usize, out: &mut Writer) -> bool {
-    let own = METRICS.iter().map(|metric| (metric, false));
+    let own = own_metrics().map(|metric| (metric, false));
     let by_thread = threads::METRICS.iter().map(|metric| (metric, true));
     for (metric, is_by_thread) in own.chain(by_thread) {
         if !metric.is_known(view) {
@@ -93,9 +93,9 @@ fn write(view: &View<'_>, kept: impl Fn(usize) -> Kept, most: usize, out: &mut W
 /// Measures the samples of a group by writing them and rolling back. `heads` keeps the most bytes that the HELP and TYPE lines of
 /// one group's families took so far.
 fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) -> Size {
-    let mut size_of = |metrics: &'static [GroupMetric]| {
+    let mut size_of = |metrics: &mut dyn Iterator<Item = &'static GroupMetric>| {
         let mark = out.mark();
-        for metric in metrics.iter().filter(|metric| metric.is_known(view)) {
+        for metric in metrics.filter(|metric| metric.is_known(view)) {
             let mut family = out.family(&metric.descriptor);
             (metric.write)(view, group, family.with_labels(&group.labels));
         }
@@ -103,8 +103,8 @@ fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) 
         out.roll_back(mark);
         (written.sample_bytes, written.bytes - written.sample_bytes)
     };
-    let (own, own_heads) = size_of(METRICS);
-    let (threads, thread_heads) = size_of(threads::METRICS);
+    let (own, own_heads) = size_of(&mut own_metrics());
+    let (threads, thread_heads) = size_of(&mut threads::METRICS.iter());
     *heads = (*heads).max(own_heads + thread_heads);
     let used = &group.total.delta;
     Size {
@@ -113,6 +113,11 @@ fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) 
         cpu_ns: used.user_ns.saturating_add(used.system_ns),
         id: group.id,
     }
+}
+
+/// The families of a group, but those by thread name.
+fn own_metrics() -> impl Iterator<Item = &'static GroupMetric> {
+    METRICS.iter().chain(network::GROUP_METRICS)
 }
 
 static METRICS: &[GroupMetric] = &[

@@ -64,6 +64,7 @@ pub(super) fn busy() -> Group {
         total: Tally { delta, lifecycle },
         gauges,
         threads: ThreadNames::from_iter(by_name),
+        network: Some(Box::new(network_tests::network())),
         ..Group::default()
     }
 }
@@ -178,6 +179,7 @@ pub(super) fn with_groups<T>(
             unannounced: 34,
             dropped_cpu_ns: 35_000_000_000,
             announced_late: 0,
+            network: Some(network_tests::books()),
         },
         source,
         group_statistics: &crate::group::GroupStatistics {
@@ -194,6 +196,8 @@ pub(super) fn with_groups<T>(
             booked_cpu_ns: 0,
             booked_forks: 0,
             coarse_forks: 0,
+            booked_payload: network_tests::payload(4900, 4900),
+            ungrouped_payload: network_tests::payload(96, 97),
         },
         serving: &ServingStatistics {
             connections: 50,
@@ -247,7 +251,7 @@ pub(super) fn exposition(
 }
 
 /// The body of all collectors except `self`, and without the counts of runs: their values differ from run to run.
-fn body(source: &SourceStatistics) -> String {
+pub(super) fn body(source: &SourceStatistics) -> String {
     let runs = Runs::new().unwrap();
     let of = |part: PartOf| {
         let collectors =

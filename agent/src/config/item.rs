@@ -72,13 +72,17 @@ pub struct Label {
 pub const MAX_LABELS: usize = 16;
 
 /// Label names that the families of groups use themselves.
-pub const OWN_LABELS: [&str; 10] = [
+pub const OWN_LABELS: [&str; 14] = [
     "ctxswitchtype",
     "groupname",
     "iomode",
     "le",
     "memtype",
     "mode",
+    "reason",
+    "role",
+    "scope",
+    "stat",
     "state",
     "status",
     "threadname",
@@ -99,7 +103,7 @@ pub(super) fn expected_label(name: &str) -> Option<&'static str> {
     } else if OWN_LABELS.contains(&name) {
         Some(
             "a name that is no label of the agent's own, so none of ctxswitchtype, groupname, iomode, le, memtype, \
-             mode, state, status, threadname and wchan",
+             mode, reason, role, scope, stat, state, status, threadname and wchan",
         )
     } else {
         None

@@ -9,6 +9,8 @@ pub enum Kind {
     Gauge,
     /// Cumulative buckets, sum and count.
     Histogram,
+    /// Sum and count.
+    Summary,
 }
 
 impl Kind {
@@ -18,6 +20,7 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
+            Self::Summary => "summary",
         }
     }
 }

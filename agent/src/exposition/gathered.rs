@@ -37,6 +37,8 @@ fn write_family(family: &MetricFamily, out: &mut Writer) {
                 out.line(name, "", pairs(labels), value);
             }
             Kind::Histogram => write_histogram(name, labels, metric.get_histogram(), out),
+            // Left out above.
+            Kind::Summary => {}
         }
     }
 }

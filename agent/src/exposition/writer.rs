@@ -223,6 +223,15 @@ impl<'w> Family<'w> {
         self.writer.line(name, "", all.into_iter(), value.into());
     }
 
+    /// As [`Family::sample`], but leaves out the labels with an empty value.
+    pub fn sample_with_some(&mut self, labels: &[&str], value: impl Into<Value>) {
+        self.begin();
+        let mut labels = self.all_labels(labels);
+        labels.retain(|(_, label_value)| !label_value.is_empty());
+        let name = self.descriptor.name;
+        self.writer.line(name, "", labels.into_iter(), value.into());
+    }
+
     /// Writes one histogram whose buckets were counted elsewhere (in the kernel), each for itself; `labels` as in
     /// [`Family::sample`]. `counts` has one count for each of `bounds`, not cumulative, and a last one for values above all
     /// bounds.
@@ -241,6 +250,16 @@ impl<'w> Family<'w> {
             let labels = labels.iter().copied().chain([("le", bound.as_str())]);
             self.writer.line(name, "_bucket", labels, count.into());
         }
+        let writer = &mut *self.writer;
+        writer.line(name, "_sum", labels.iter().copied(), sum);
+        writer.line(name, "_count", labels.iter().copied(), count.into());
+    }
+
+    /// Writes one summary without quantiles; `labels` as in [`Family::sample`].
+    pub fn summary(&mut self, labels: &[&str], sum: Value, count: u64) {
+        self.begin();
+        let labels = self.all_labels(labels);
+        let name = self.descriptor.name;
         let writer = &mut *self.writer;
         writer.line(name, "_sum", labels.iter().copied(), sum);
         writer.line(name, "_count", labels.iter().copied(), count.into());
@@ -367,6 +386,26 @@ mod tests {
         family.sample(&["1", "2"], 1_u64);
         family.sample(&["1", "2"], 2_u64);
         writer.finish();
+    }
+
+    #[test]
+    fn summary_has_sum_and_count_and_empty_labels_can_be_left_out() {
+        let mut writer = Writer::default();
+        let more = [("a".into(), "1".to_owned())];
+        let mut family = writer.family(&B);
+        let family = family.with_labels(&more);
+        family.summary(&["2", "3"], Value::Nanoseconds(1_500_000_000), 4);
+        family.sample_with_some(&["", "3"], 5_u64);
+        let body = finished(&mut writer);
+        let samples: Vec<&str> = body.lines().skip(2).collect();
+        assert_eq!(
+            samples,
+            [
+                r#"b_sum{a="1",x="2",y="3"} 1.5"#,
+                r#"b_count{a="1",x="2",y="3"} 4"#,
+                r#"b{a="1",y="3"} 5"#
+            ]
+        );
     }
 
     static TIME: Descriptor = Descriptor {

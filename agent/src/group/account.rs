@@ -13,7 +13,7 @@
 //! own. So there are never more accounts than users of accounts.
 
 use super::user::User;
-use crate::process::{AccountId, Tally};
+use crate::process::{AccountId, NetworkTally, Tally};
 
 /// Index of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,28 @@ pub(super) struct Account {
     /// The effective user of the process whose facts identified it.
     pub(super) user: Option<User>,
     /// Boxed: of thousands of accounts few have waiting bookings, and not for long.
-    pub(super) waiting: Option<Box<Tally>>,
+    pub(super) waiting: Option<Box<Waiting>>,
+}
+
+/// Bookings that wait for the decision of their account.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    pub(super) used: Tally,
+    /// Boxed: few processes have sockets.
+    pub(super) network: Option<Box<NetworkTally>>,
+}
+
+impl Waiting {
+    pub(super) fn add_network(&mut self, more: &NetworkTally) {
+        self.network.get_or_insert_default().add(more);
+    }
+
+    pub(super) fn add(&mut self, more: &Self) {
+        self.used.add(&more.used);
+        if let Some(network) = &more.network {
+            self.add_network(network);
+        }
+    }
 }
 
 impl Account {

@@ -12,22 +12,20 @@ use super::policy::Policy;
 use super::statistics::GroupStatistics;
 use super::user::User;
 use super::{Group, Placement, REST, Verdict, thread_budget};
-use crate::process::{
-    AccountId, Attribution, Booking, Coarse, Delta, Facts, Folds, Ledger, Live, LiveThreads, Tally,
-};
+use crate::process::{AccountId, Attribution, Booking, Facts, Folds, Ledger, Live, LiveThreads};
 
 /// Decides the group of a process.
 pub type Placer = Box<dyn Fn(&Facts) -> Verdict + Send>;
 
 /// All groups and accounts, and the rules by which accounts get a group.
 pub struct Grouper {
-    placer: Placer,
+    pub(super) placer: Placer,
     pub(super) policy: Policy,
     pub(super) accounts: Accounts,
     /// Accounts that wait for the decision of an ancestor.
     unmatched: Vec<AccountId>,
-    groups: Groups,
-    statistics: GroupStatistics,
+    pub(super) groups: Groups,
+    pub(super) statistics: GroupStatistics,
     /// Predictions by comm; `None` if the kernel programs do not count by group.
     comms: Option<Comms>,
 }
@@ -56,6 +54,7 @@ impl Ledger for Grouper {
             Booking::Closed(id) => self.close(id),
             Booking::Named(id, facts) => self.name(id, facts),
             Booking::Used(id, tally) => self.book(id, tally),
+            Booking::Network(id, scope, counters) => self.book_network(id, scope, counters),
         }
     }
 
@@ -263,8 +262,8 @@ impl Grouper {
             let Some(gone) = self.accounts.remove(id) else {
                 return;
             };
-            if let (Some(heir), Some(waiting)) = (gone.ancestor, gone.waiting) {
-                self.bequeath(heir, &waiting);
+            if let Some(waiting) = gone.waiting {
+                self.bequeath(gone.ancestor, &waiting);
             }
             next = gone.ancestor;
         }
@@ -317,56 +316,6 @@ impl Grouper {
     pub fn follow(&mut self, id: AccountId) {
         if self.accounts.is_open(id) {
             self.decide_unmatched(id, true);
-        }
-    }
-
-    pub(super) fn book(&mut self, id: AccountId, tally: &Tally) {
-        if self.accounts.get(id).is_some() {
-            self.statistics.add(tally);
-        }
-        self.rebook(id, tally);
-    }
-
-    /// Books `tally` again: it was booked to this account while it was in no group, and now counts for its group.
-    pub fn rebook(&mut self, id: AccountId, tally: &Tally) {
-        let Some(account) = self.accounts.account_mut(id) else {
-            return;
-        };
-        match account.present() {
-            Decision::Open | Decision::Unmatched => {
-                account.waiting.get_or_insert_default().add(tally)
-            }
-            Decision::Member(group) => self.groups.all[group.0].total.add(tally),
-            Decision::Nowhere => {}
-        }
-    }
-
-    /// Moves waiting bookings to `heir`: they go on waiting there, or are booked at once if it is decided.
-    fn bequeath(&mut self, heir: AccountId, waited: &Tally) {
-        match self.accounts.account_mut(heir) {
-            Some(account) if matches!(account.decision, Decision::Open | Decision::Unmatched) => {
-                account.waiting.get_or_insert_default().add(waited);
-            }
-            _ => self.rebook(heir, waited),
-        }
-    }
-
-    /// Books a sum by comm to the group that this comm alone gives.
-    pub fn book_coarse(&mut self, coarse: &Coarse) {
-        let facts = coarse.comm.as_deref().map(of_comm);
-        let tally = Tally {
-            delta: Delta::from(&coarse.counters),
-            lifecycle: coarse.lifecycle,
-        };
-        self.statistics.add(&tally);
-        self.statistics.coarse_forks += coarse.lifecycle.forks;
-        match facts.map_or(Verdict::Unmatched, |facts| (self.placer)(&facts)) {
-            Verdict::Member(placement) => {
-                let group = self.group(placement, User::Unknown);
-                self.groups.all[group.0].total.add(&tally);
-            }
-            Verdict::Excluded { .. } => {}
-            Verdict::Unmatched => self.statistics.add_unattributed(&tally),
         }
     }
 
@@ -426,9 +375,9 @@ impl Grouper {
             if let Some(user) = account.user {
                 group.filling.join(user);
             }
-            if let Some(waited) = waited {
-                group.total.add(&waited);
-            }
+        }
+        if let Some(waited) = waited {
+            self.release(decision, &waited);
         }
         if let Some(ancestor) = ancestor {
             self.close(ancestor);
@@ -469,7 +418,7 @@ impl Grouper {
     }
 
     /// The group of a placement, or the group `other` if there is no room for it.
-    fn group(&mut self, placement: Placement, user: User) -> GroupIndex {
+    pub(super) fn group(&mut self, placement: Placement, user: User) -> GroupIndex {
         let most = self.policy.max_groups;
         let (accounts, comms) = (&mut self.accounts, &mut self.comms);
         self.groups.group(placement, user, most, accounts, comms)
@@ -490,6 +439,7 @@ impl Grouper {
 
     /// Keeps only these groups. Accounts of the others go to no group.
     fn keep(&mut self, is_kept: &[bool]) {
+        self.ungroup(is_kept);
         let (accounts, comms) = (&mut self.accounts, &mut self.comms);
         self.groups.keep(is_kept, None, accounts, comms);
     }

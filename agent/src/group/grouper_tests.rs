@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::group::Placement;
-use crate::process::{Attribution, Counters, Lifecycle};
+use crate::process::{Attribution, Coarse, Counters, Delta, Lifecycle, Tally};
 
 fn facts(comm: &str) -> Facts {
     Facts {

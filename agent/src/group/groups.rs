@@ -117,15 +117,25 @@ impl Groups {
         for &victim in victims {
             is_kept[victim] = false;
             let Group {
-                id, total, threads, ..
+                id,
+                total,
+                threads,
+                network,
+                ..
             } = &self.all[victim];
             if *id <= self.newest_known {
                 self.folded_ids.push(*id);
             }
-            let (total, threads) = (*total, threads.clone());
+            let (total, threads, network) = (*total, threads.clone(), network.clone());
             let rest = &mut self.all[rest.0];
             rest.total.add(&total);
             rest.threads.absorb(&threads);
+            if let Some(network) = network {
+                rest.network
+                    .get_or_insert_default()
+                    .total
+                    .add(&network.total);
+            }
         }
         self.folded += victims.len() as u64;
         self.keep(&is_kept, Some(rest), accounts, comms);
@@ -197,7 +207,8 @@ impl Groups {
     /// Whether anything was ever booked to each group.
     pub(super) fn used(&self) -> Vec<bool> {
         let groups = self.all.iter();
-        groups.map(|group| !group.total.is_empty()).collect()
+        let is_used = |group: &Group| !group.total.is_empty() || group.network.is_some();
+        groups.map(is_used).collect()
     }
 
     /// The configuration has changed, and with it the numbers of items: the item that next puts a process into a group becomes

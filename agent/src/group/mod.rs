@@ -4,6 +4,7 @@
 //! does no I/O and cannot fail; [`Policy`] and a compiled configuration ([`Classifier`]) say how processes are grouped.
 
 mod account;
+mod booking;
 mod boot_time;
 mod bounded;
 mod classifier;
@@ -19,6 +20,11 @@ mod groups;
 mod lineage_tests;
 mod name;
 mod name_map;
+mod network;
+#[cfg(test)]
+mod network_histories;
+#[cfg(test)]
+mod network_tests;
 mod pattern;
 mod pattern_length;
 mod policy;
@@ -42,6 +48,7 @@ pub use bounded::MAX_NAME;
 pub use classifier::{Classifier, Placement, TemplateFailure, Verdict};
 pub use gauges::Gauges;
 pub use grouper::{Grouper, Placer};
+pub use network::{GroupNetwork, NetworkScope};
 pub use policy::Policy;
 pub use review::{Doubt, Review, finds_nothing, review};
 pub use selector::Miss;
@@ -74,6 +81,8 @@ pub struct Group {
     pub gauges: Gauges,
     /// Threads of its members by name, if these are shown.
     pub threads: ThreadNames,
+    /// What the sockets of its members have carried. `None` if no member ever had one. Boxed: many groups have none.
+    pub network: Option<Box<GroupNetwork>>,
 }
 
 impl Group {

@@ -10,9 +10,9 @@ use super::{Placement, Placer, Verdict};
 use crate::process::{Event, ExitStatus, Facts, Former, ProcessId, Released, Tally};
 
 /// Number of programs, not counting process 1's.
-const PROGRAMS: usize = 4;
+pub(super) const PROGRAMS: usize = 4;
 /// Number of configurations that put every process into a group; two further ones leave some out.
-const COMPLETE: usize = 5;
+pub(super) const COMPLETE: usize = 5;
 
 #[derive(Debug, Clone)]
 enum ReloadStep {
@@ -54,12 +54,12 @@ fn fate() -> impl Strategy<Value = EventFate> {
     ]
 }
 
-fn comm(program: usize) -> String {
+pub(super) fn comm(program: usize) -> String {
     format!("c{program}")
 }
 
 /// The placer of a configuration. Each puts process 1 into the group `init`.
-fn placer(configuration: usize) -> Placer {
+pub(super) fn placer(configuration: usize) -> Placer {
     Box::new(move |facts: &Facts| {
         let name = String::from_utf8_lossy(&facts.comm).into_owned();
         let Some(program) = name.strip_prefix('c').and_then(|n| n.parse::<u32>().ok()) else {

@@ -8,7 +8,7 @@ use crate::process::{
 
 /// A table and a grouper, driven as the pipeline drives them.
 pub(super) struct ReloadNode {
-    table: Table,
+    pub(super) table: Table,
     pub(super) grouper: Grouper,
 }
 
@@ -93,7 +93,8 @@ impl ReloadNode {
     pub(super) fn waiting(&mut self) -> Tally {
         let mut all = Tally::default();
         for account in self.grouper.accounts.iter_mut() {
-            account.waiting.iter().for_each(|waiting| all.add(waiting));
+            let waiting = account.waiting.iter();
+            waiting.for_each(|waiting| all.add(&waiting.used));
         }
         all
     }

@@ -1,6 +1,6 @@
 //! Accounts and bookings: the process table books all use to accounts, even while their groups are not decided.
 
-use super::{Facts, Tally};
+use super::{Facts, NetworkCounters, Tally};
 
 /// Number of an account. It stands for one image (shared by the processes forked from it until they are classified themselves),
 /// or for one process that was classified by its own facts.
@@ -26,6 +26,9 @@ pub enum Booking<'a> {
     Named(AccountId, Option<&'a Facts>),
     /// Use, or events, of a process. If the account is undecided, they wait for the decision.
     Used(AccountId, &'a Tally),
+    /// What the sockets of a process have carried in this scope ([`SCOPES`](super::SCOPES)) since the booking before. It waits as
+    /// use does.
+    Network(AccountId, usize, &'a NetworkCounters),
 }
 
 /// Takes the bookings of the table. They are handed over one by one and by reference: nothing is copied or kept between them.

@@ -27,7 +27,8 @@ mod image_histories;
 mod launch;
 mod live;
 mod membership;
-mod network;
+pub(crate) mod network;
+pub(crate) mod owners;
 mod phase;
 mod probing;
 mod proportional;
@@ -59,7 +60,12 @@ pub use held_arguments::IncompleteExec;
 pub use id::ProcessId;
 pub use launch::{Former, Launch, Merged};
 pub use live::{Live, LiveThreads, Probe, Reopened, Unclassified};
-pub use network::{NetworkReading, OwnerReading};
+pub use network::{
+    FAILURE_OTHER, FAILURE_REFUSED, FAILURE_RESET, FAILURE_TIMEOUT, FAILURE_UNREACHABLE, FAILURES,
+    NETWORK_OWNERS, NetworkBooks, NetworkCounters, NetworkGauges, NetworkReading, NetworkSums,
+    NetworkTally, NetworkTotals, OwnerReading, Payload, SCOPE_LISTEN, SCOPE_LOOPBACK, SCOPE_REMOTE,
+    SCOPES,
+};
 pub use proportional::{Proportional, ProportionalReading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
 pub use statistics::TableStatistics;

@@ -3,6 +3,7 @@
 use super::entry::{Entry, book, exit_tally};
 use super::graveyard::Graveyard;
 use super::membership::Membership;
+use super::owners::FoundAccount;
 use super::phase::{AtExit, ImageOrigin, Phase};
 use super::store::Store;
 use super::threads::Threads;
@@ -247,6 +248,22 @@ impl ProcessRegistry {
         let entry = Entry::new(Membership::own(ledger.open(parent)), origin);
         self.insert(id, entry, ledger);
         self.undecided.insert(id);
+    }
+
+    /// The account of a process that owns sockets: as it is now, or as it was at its end.
+    pub(super) fn owner_account(&mut self, id: ProcessId) -> Option<FoundAccount> {
+        let id = self.known_as(id);
+        if let Some(entry) = self.processes.get(id) {
+            return Some(FoundAccount {
+                account: entry.account(),
+                is_ended: entry.has_ended(),
+            });
+        }
+        let tombstone = self.graves.entry_mut(id)?;
+        Some(FoundAccount {
+            account: tombstone.account,
+            is_ended: true,
+        })
     }
 
     /// The identity by which the table knows a process. One source may give the start in nanoseconds, and another, which has

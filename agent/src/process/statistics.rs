@@ -1,5 +1,7 @@
 //! Counts about the process table.
 
+use super::NetworkBooks;
+
 /// Counts about the table itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableStatistics {
@@ -18,6 +20,8 @@ pub struct TableStatistics {
     pub unannounced: u64,
     /// Of these, processes whose fork record came later.
     pub announced_late: u64,
+    /// Network accounting; `None` before its first reading.
+    pub network: Option<NetworkBooks>,
 }
 
 impl TableStatistics {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AccountId, Booking, Ledger, Tally};
+use super::{AccountId, Booking, Ledger, NetworkTally, Tally};
 
 /// Bookings in total and by account; users and live processes of each account.
 #[derive(Debug, Default)]
@@ -10,6 +10,7 @@ pub(crate) struct Sums {
     next: u32,
     pub(crate) total: Tally,
     pub(super) by_account: BTreeMap<AccountId, Tally>,
+    pub(crate) network: BTreeMap<AccountId, NetworkTally>,
     pub(super) users: BTreeMap<AccountId, i64>,
     pub(super) living: BTreeMap<AccountId, i64>,
 }
@@ -28,6 +29,11 @@ impl Ledger for Sums {
             Booking::Left(account) => self.leave(account),
             Booking::Closed(account) => self.close(account),
             Booking::Used(account, tally) => self.book(account, tally),
+            Booking::Network(account, scope, counters) => {
+                self.assert_open(account);
+                let network = self.network.entry(account).or_default();
+                network.put(scope, counters);
+            }
         }
     }
 
@@ -60,11 +66,14 @@ impl Sums {
         );
     }
     fn book(&mut self, account: AccountId, tally: &Tally) {
+        self.assert_open(account);
+        self.total.add(tally);
+        self.by_account.entry(account).or_default().add(tally);
+    }
+    fn assert_open(&self, account: AccountId) {
         assert!(
             self.users.get(&account).is_some_and(|users| *users > 0),
             "a closed account"
         );
-        self.total.add(tally);
-        self.by_account.entry(account).or_default().add(tally);
     }
 }

@@ -19,12 +19,14 @@
 
 use super::entry::Entry;
 use super::membership::Naming;
+use super::owners::SocketOwners;
 use super::phase::Phase;
 use super::probing::Probing;
 use super::registry::ProcessRegistry;
 use super::{
-    AccountId, Event, Facts, IncompleteExec, Ledger, Live, LiveThreads, Pass, Probe, ProcessId,
-    ProportionalReading, Reopened, Sample, TableStatistics, Unclassified, Wanted,
+    AccountId, Event, Facts, IncompleteExec, Ledger, Live, LiveThreads, NetworkGauges,
+    NetworkReading, Pass, Probe, ProcessId, ProportionalReading, Reopened, Sample, TableStatistics,
+    Unclassified, Wanted,
 };
 
 /// How long a process absent from the passes waits for its final totals. On an idle machine with lazy RCU, the hook on the free
@@ -36,6 +38,7 @@ const PENDING_NS: u64 = 60_000_000_000;
 pub struct Table {
     pub(super) registry: ProcessRegistry,
     probing: Probing,
+    sockets: SocketOwners,
     /// Number of passes when the last sums by comm came.
     summed: Option<u64>,
 }
@@ -50,13 +53,17 @@ impl Table {
                 ..ProcessRegistry::default()
             },
             probing: Probing::default(),
+            sockets: SocketOwners::default(),
             summed: None,
         }
     }
 
     /// Counts about the table itself.
     pub fn statistics(&self) -> TableStatistics {
-        self.registry.statistics
+        TableStatistics {
+            network: self.sockets.books(),
+            ..self.registry.statistics
+        }
     }
 
     /// Takes one record.
@@ -358,6 +365,31 @@ impl Table {
     /// Time of the oldest reading of a live process; `None` if there is none.
     pub fn oldest_proportional_ns(&self) -> Option<u64> {
         self.live().filter_map(|live| live.proportional_ns()).min()
+    }
+
+    /// Books what sockets have carried since the reading before, each sum to the account that its process has now. To be called
+    /// after a pass that began after the reading, when its processes are classified: then the table knows each process that had
+    /// a socket, unless its records were lost, and few bookings wait for a decision.
+    ///
+    /// Returns the processes whose sums the kernel need not keep any more.
+    pub fn book_network(
+        &mut self,
+        reading: &NetworkReading,
+        ledger: &mut impl Ledger,
+    ) -> Vec<ProcessId> {
+        let Self {
+            registry, sockets, ..
+        } = self;
+        sockets.take(reading, |id| registry.owner_account(id), ledger)
+    }
+
+    /// Account, scope and gauges of each process with living sockets. To be called after [`Self::book_network`], with the same
+    /// reading.
+    pub fn living_sockets<'a>(
+        &'a self,
+        reading: &'a NetworkReading,
+    ) -> impl Iterator<Item = (AccountId, usize, &'a NetworkGauges)> {
+        self.sockets.living(reading)
     }
 
     /// The live process with this process id, if the last pass saw it.

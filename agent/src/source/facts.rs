@@ -158,6 +158,8 @@ facts! {
     Proportional    "proportional_memory"  Procfs Procfs Procfs Procfs Absent;
     /// Waits for a CPU by length (histogram).
     RunQueueLatency "run_queue_latency"    Bpf    Bpf    Absent Absent Absent;
+    /// What sockets carry.
+    Network         "network"              Bpf    Bpf    Absent Absent Absent;
 }
 
 impl Fact {

@@ -34,6 +34,8 @@ pub struct Observer {
     split: Option<SplitCorrection>,
     /// Whether the collector of run-queue latency is on.
     wants_run_queue: bool,
+    /// Whether the collector of network accounting is on.
+    wants_network: bool,
     /// Number of failed passes through the kernel programs.
     failed: u64,
 }
@@ -63,6 +65,7 @@ impl Observer {
             hidden: Hidden::default(),
             split,
             wants_run_queue: false,
+            wants_network: false,
             failed: 0,
         }
     }
@@ -70,6 +73,12 @@ impl Observer {
     /// Sets whether the collector of run-queue latency is on.
     pub fn with_run_queue(mut self, is_wanted: bool) -> Self {
         self.wants_run_queue = is_wanted;
+        self
+    }
+
+    /// Sets whether the collector of network accounting is on.
+    pub fn with_network(mut self, is_wanted: bool) -> Self {
+        self.wants_network = is_wanted;
         self
     }
 
@@ -300,14 +309,20 @@ impl Observer {
             Fact::CpuSplit => self.split.is_some(),
             Fact::Proportional => self.smaps.is_none(),
             Fact::RunQueueLatency => statistics.run_queue.is_none(),
+            Fact::Network => true,
             _ => self
                 .kernel
                 .as_ref()
                 .is_some_and(|kernel| kernel.lacks(fact)),
         };
+        let is_wanted = |fact: &Fact| match fact {
+            Fact::RunQueueLatency => self.wants_run_queue,
+            Fact::Network => self.wants_network,
+            _ => true,
+        };
         let facts = Fact::ALL.iter().copied();
         facts
-            .filter(|fact| *fact != Fact::RunQueueLatency || self.wants_run_queue)
+            .filter(is_wanted)
             .map(|fact| {
                 let SourceStatistics {
                     tier, exit_hook, ..

@@ -42,7 +42,7 @@ use crate::collector::{Build, CollectedPart, Collectors, ServingStatistics, View
 use crate::config::logging::Logger;
 use crate::group::{Classifier, Group, Grouper};
 use crate::host::{Host, monotonic_ns};
-use crate::process::{Pass, ProcessId, Table};
+use crate::process::{NetworkReading, Pass, ProcessId, Table};
 use crate::sandbox::Sandbox;
 use crate::source::bpf::{Found, Plan};
 use crate::source::{Observer, SelfTest, SourceError, SourceStatistics};
@@ -186,6 +186,9 @@ impl AgentState {
         let pipeline = &mut self.pipeline;
         pipeline.notes.error = None;
         pipeline.follow_clock();
+        // Before the pass: each process that has a sum here is known afterwards, because the pass sees it or its records are
+        // drained.
+        let network = pipeline.read_network();
         let pass = pipeline.pass(since_ns);
         // The node's reading belongs to this moment: processes were read just before, and the records up to it are drained
         // next.
@@ -218,6 +221,9 @@ impl AgentState {
         pipeline.notes.last_ns = Some(pass.started_ns);
         classification::classify(pipeline, &mut self.deferred, &pass);
         pipeline.grouper.settle();
+        if let Some(network) = network {
+            pipeline.book_network(&network);
+        }
         pipeline.refresh(&pass);
         pipeline.read_proportional();
         pipeline.grouper.measure(pipeline.table.live());
@@ -404,6 +410,29 @@ impl Pipeline {
         let grouper = &self.grouper;
         let is_outside = |account| grouper.is_outside(account);
         smaps.offer(self.table.wanted_proportional(is_outside));
+    }
+
+    /// Reads what sockets have carried; `None` if it is not counted, or cannot be read.
+    fn read_network(&mut self) -> Option<NetworkReading> {
+        let reading = self.observer.network(self.host.now_ns());
+        reading.unwrap_or_else(|error| {
+            log::error!("what sockets have carried cannot be read: {error}");
+            self.notes.error = Some(error.to_string());
+            None
+        })
+    }
+
+    /// Books a reading of sockets. Processes that own sockets have their present accounts by now.
+    fn book_network(&mut self, reading: &NetworkReading) {
+        let Self {
+            observer,
+            table,
+            grouper,
+            ..
+        } = self;
+        let idle = table.book_network(reading, grouper);
+        grouper.measure_network(table.living_sockets(reading));
+        observer.forget_network(idle);
     }
 
     /// Sets, in the maps of the kernel programs, the group that each process counts for, if these programs count by group.

@@ -17,6 +17,7 @@ const PARTS: &[(&str, &[&str])] = &[
             "namedprocess_namegroup_run_queue",
         ],
     ),
+    ("network", &["namedprocess_namegroup_tcp_"]),
     (
         "CPU, memory, I/O, the rest of groups",
         &["namedprocess_namegroup_"],
@@ -87,7 +88,7 @@ mod tests {
                     namedprocess_namegroup_num_procs 2\nnamedprocess_namegroup_num_procs 3\nheadcount_x 4\n";
         let parts = of(text);
         let series: Vec<u64> = parts.iter().map(|part| part.series).collect();
-        assert_eq!(series, [1, 1, 0, 0, 2, 1]);
+        assert_eq!(series, [1, 1, 0, 0, 0, 2, 1]);
         let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         assert_eq!(bytes, text.len() as u64);
         let table = markdown(&parts, bytes, 50);

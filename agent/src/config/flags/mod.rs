@@ -4,6 +4,7 @@
 //! Spelling as in process-exporter: one dash or two, and the last occurrence wins. Environment variables are not
 //! read.
 
+mod network;
 mod parse;
 mod passenger;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+pub use network::NetworkFlags;
 pub use parse::FlagError;
 pub(super) use parse::parse;
 pub use passenger::PassengerFlags;
@@ -126,6 +128,9 @@ pub struct Flags {
     #[arg(long = "collector.runqueue", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = parse_bool)]
     pub collector_runqueue: bool,
+    /// What sockets carry.
+    #[command(flatten)]
+    pub network: NetworkFlags,
     /// Instances of Phusion Passenger.
     #[command(flatten)]
     pub passenger: PassengerFlags,

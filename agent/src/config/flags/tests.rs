@@ -27,6 +27,10 @@ fn defaults() {
         gather_smaps: true,
         smaps_budget: Duration::from_millis(50),
         collector_runqueue: false,
+        network: NetworkFlags {
+            is_on: true,
+            is_off: false,
+        },
         passenger: PassengerFlags {
             is_on: true,
             is_off: false,
@@ -56,7 +60,7 @@ fn defaults() {
 }
 
 #[test]
-fn last_word_decides_whether_passenger_is_asked() {
+fn last_word_decides_whether_a_collector_that_is_on_by_default_runs() {
     let cases: [(&[&str], bool); 7] = [
         (&[], true),
         (&["-collector.passenger"], true),
@@ -75,6 +79,13 @@ fn last_word_decides_whether_passenger_is_asked() {
     for (words, expected) in cases {
         let flags = parse(words).unwrap();
         assert_eq!(flags.passenger.is_enabled(), expected, "{words:?}");
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| word.replace("passenger", "network"))
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let flags = parse(&words).unwrap();
+        assert_eq!(flags.network.is_enabled(), expected, "{words:?}");
     }
     let flags = parse(&[
         "--collector.passenger.registry-dir=/a",

@@ -1,6 +1,23 @@
-//! What the sockets of processes have carried: a reading of the kernel's sums.
+//! What the sockets of processes have carried: a reading of the kernel's sums, and how such sums are added up. Plain data.
+//!
+//! ```text
+//! NetworkReading --sums by process and scope--> SocketOwners --rises--> accounts --> groups
+//!                --sums of unknown owners-----> SocketOwners ---------> unattributed
+//! ```
+//!
+//! `owners` books a reading to accounts. The kernel programs decide which process owns a socket.
 
-use agent_common::{NetworkCounters, NetworkSums, NetworkTotals, SCOPES};
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
+mod tally;
+
+pub use agent_common::{
+    FAILURE_OTHER, FAILURE_REFUSED, FAILURE_RESET, FAILURE_TIMEOUT, FAILURE_UNREACHABLE, FAILURES,
+    NETWORK_OWNERS, NetworkCounters, NetworkGauges, NetworkSums, NetworkTotals, SCOPE_LISTEN,
+    SCOPE_LOOPBACK, SCOPE_REMOTE, SCOPES,
+};
+pub use tally::{NetworkTally, Payload};
+pub(super) use tally::{payload, raise};
 
 use super::ProcessId;
 
@@ -22,8 +39,21 @@ pub struct NetworkReading {
 pub struct OwnerReading {
     /// The process.
     pub id: ProcessId,
-    /// [`SCOPE_LOOPBACK`](agent_common::SCOPE_LOOPBACK) or another one. An entry with any other number is ignored.
+    /// [`SCOPE_LOOPBACK`], [`SCOPE_REMOTE`] or [`SCOPE_LISTEN`]. An entry with any other number is ignored.
     pub scope: usize,
     /// Counters, and the gauges of the last look that saw a socket of this entry.
     pub sums: NetworkSums,
+}
+
+/// What of a reading belongs to no account, and the node's sums beside it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NetworkBooks {
+    /// Payload of sockets whose owner is unknown to the kernel programs or to the process table, or found the kernel's map full.
+    pub unattributed: Payload,
+    /// The node's sums as of the last reading. They never fall.
+    pub totals: NetworkTotals,
+    /// Processes with sums at the last reading.
+    pub owners: u64,
+    /// Entries of the last reading that were left out: there were more processes than [`NETWORK_OWNERS`], or the scope is unknown.
+    pub omitted: u64,
 }

@@ -1,0 +1,29 @@
+//! The flags of the collector `network`.
+
+use clap::Args;
+
+use crate::go::flag::parse_bool;
+
+/// Whether the agent counts what the sockets of each group carry.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct NetworkFlags {
+    /// Count what the TCP sockets of each group carry; needs the kernel programs
+    #[arg(id = "network_is_on", long = "collector.network", value_name = "BOOL", action = clap::ArgAction::Set,
+        num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true",
+        value_parser = parse_bool, overrides_with = "network_is_off")]
+    pub(super) is_on: bool,
+    /// Do not count what sockets carry; the same as --collector.network=false
+    #[arg(
+        id = "network_is_off",
+        long = "no-collector.network",
+        overrides_with = "network_is_on"
+    )]
+    pub(super) is_off: bool,
+}
+
+impl NetworkFlags {
+    /// Whether it is counted.
+    pub const fn is_enabled(&self) -> bool {
+        self.is_on && !self.is_off
+    }
+}

@@ -1,0 +1,84 @@
+//! What the sockets of a group's members have carried, and what the living ones hold.
+
+use crate::process::{NetworkCounters, NetworkGauges, NetworkTally, SCOPES};
+
+/// The sockets of one group.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GroupNetwork {
+    /// All that was ever booked to the group. Never falls.
+    pub total: NetworkTally,
+    /// What the living sockets of its members held at the last look, by scope.
+    pub living: [NetworkGauges; SCOPES],
+}
+
+/// The sockets of one group in one scope.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NetworkScope {
+    /// All that was ever booked.
+    pub total: NetworkCounters,
+    /// What the living sockets held at the last look.
+    pub living: NetworkGauges,
+}
+
+impl GroupNetwork {
+    /// The sockets in `scope`; `None` if nothing was ever counted there, and no socket lives.
+    pub fn scope(&self, scope: usize) -> Option<NetworkScope> {
+        let scope = NetworkScope {
+            total: self.total.of(scope),
+            living: self.living.get(scope).copied().unwrap_or_default(),
+        };
+        let is_counted = scope.total != NetworkCounters::default();
+        (is_counted || scope.sockets() > 0).then_some(scope)
+    }
+
+    /// Number of established connections at the last look.
+    pub fn connections(&self) -> u64 {
+        let established = self.living.iter();
+        established
+            .map(|living| u64::from(living.established))
+            .sum()
+    }
+
+    /// Forgets what the living sockets held, before they are summed up anew.
+    pub(super) fn clear_living(&mut self) {
+        self.living = Default::default();
+    }
+
+    /// Adds what the living sockets of one member hold in `scope`.
+    pub(super) fn add_living(&mut self, scope: usize, more: &NetworkGauges) {
+        let Some(sum) = self.living.get_mut(scope) else {
+            return;
+        };
+        *sum = NetworkGauges {
+            look: more.look,
+            established: sum.established.saturating_add(more.established),
+            listen: sum.listen.saturating_add(more.listen),
+            closing: sum.closing.saturating_add(more.closing),
+            other: sum.other.saturating_add(more.other),
+            rtt_sum_us: sum.rtt_sum_us.saturating_add(more.rtt_sum_us),
+            rtt_count: sum.rtt_count.saturating_add(more.rtt_count),
+            rtt_max_us: sum.rtt_max_us.max(more.rtt_max_us),
+            listen_queue: sum.listen_queue.saturating_add(more.listen_queue),
+            listen_queue_limit: sum
+                .listen_queue_limit
+                .saturating_add(more.listen_queue_limit),
+        };
+    }
+}
+
+impl NetworkScope {
+    /// Number of living sockets.
+    pub fn sockets(&self) -> u64 {
+        let NetworkGauges {
+            established,
+            listen,
+            closing,
+            other,
+            ..
+        } = self.living;
+        [established, listen, closing, other]
+            .map(u64::from)
+            .iter()
+            .sum()
+    }
+}
