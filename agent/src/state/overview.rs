@@ -6,7 +6,7 @@ use super::Pipeline;
 use super::handle::{
     GroupRow, Health, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
 };
-use crate::group::{Classifier, Group, Grouper};
+use crate::group::{Classifier, Group, GroupNetwork, Grouper};
 use crate::process::{Delta, Live, ProcessId, Table};
 use crate::source::{Fact, SourceStatistics};
 
@@ -149,6 +149,8 @@ fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
     let (delta, lifecycle) = (&group.total.delta, &group.total.lifecycle);
     let labels = group.labels.iter();
     let labels = labels.map(|(name, value)| format!("{name}=\"{value}\""));
+    let network = group.network.as_deref();
+    let payload = network.map(|network| network.total.payload());
     GroupRow {
         id: group.id,
         name: Shown::of(&group.name),
@@ -161,6 +163,9 @@ fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
         write_bytes: statistics.has(Fact::Io).then_some(delta.write_bytes),
         forks: statistics.has(Fact::Lifecycle).then_some(lifecycle.forks),
         execs: statistics.has(Fact::Lifecycle).then_some(lifecycle.execs),
+        tcp_sent_bytes: payload.map(|payload| payload.sent_bytes),
+        tcp_received_bytes: payload.map(|payload| payload.received_bytes),
+        tcp_connections: network.map(GroupNetwork::connections),
     }
 }
 
@@ -175,7 +180,7 @@ fn seconds(ns: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Tally;
+    use crate::process::{NetworkCounters, SCOPE_LOOPBACK, SCOPE_REMOTE, Tally};
     use crate::source::Origin;
 
     fn group(id: u64) -> Group {
@@ -214,5 +219,31 @@ mod tests {
         };
         let row = row(&group(1), &known);
         assert_eq!((row.read_bytes, row.forks), (Some(5), None));
+        assert_eq!((row.tcp_sent_bytes, row.tcp_connections), (None, None));
+    }
+
+    #[test]
+    fn row_of_a_group_with_sockets_has_both_scopes() {
+        let mut network = GroupNetwork::default();
+        for scope in [SCOPE_LOOPBACK, SCOPE_REMOTE].map(|scope| scope as usize) {
+            let carried = NetworkCounters {
+                sent_bytes: 4,
+                received_bytes: 5,
+                ..NetworkCounters::default()
+            };
+            network.total.put(scope, &carried);
+            network.living[scope].established = 3;
+        }
+        let group = Group {
+            network: Some(Box::new(network)),
+            ..group(1)
+        };
+        let row = row(&group, &SourceStatistics::default());
+        let shown = [
+            row.tcp_sent_bytes,
+            row.tcp_received_bytes,
+            row.tcp_connections,
+        ];
+        assert_eq!(shown, [Some(8), Some(10), Some(6)]);
     }
 }

@@ -34,6 +34,7 @@ const OF_THE_KERNEL: &[&str] = &[
     "_exits",
     "_oom_kills",
     "_run_queue_wait_",
+    "_tcp_",
     "headcount_events_",
     "headcount_kernel_",
     "headcount_map_",

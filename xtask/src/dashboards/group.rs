@@ -32,7 +32,7 @@ pub(super) fn dashboard() -> Dashboard {
                 choice: Choice::Many,
             },
         ],
-        rows: vec![now(), by_node(), kinds(), threads()],
+        rows: vec![now(), by_node(), kinds(), network(), threads()],
     }
 }
 
@@ -146,6 +146,9 @@ fn by(
         "state" => "{{state}}",
         "wchan" => "{{wchan}}",
         "status" => "{{status}}",
+        "scope" => "{{scope}}",
+        "role" => "{{role}}",
+        "reason" => "{{reason}}",
         _ => "{{ctxswitchtype}}",
     };
     panel.query(format!("sum by ({label}) ({value})"), legend)
@@ -223,6 +226,57 @@ fn kinds() -> Row {
             .query(total("cpu_seconds_total"), "running"),
             lines("Open file descriptors", "Of all processes.", unit::COUNT)
                 .query(format!("sum({})", family("open_filedesc")), "open"),
+        ],
+    )
+}
+
+fn network() -> Row {
+    let total = |name: &str| format!("sum({})", rate(name));
+    row(
+        "Network (TCP; with kernel programs)",
+        vec![
+            lines(
+                "Payload",
+                "Bytes per second sent and received, to other machines and to the same one.",
+                unit::BYTES_PER_SECOND,
+            )
+            .query(total("tcp_sent_bytes_total"), "sent")
+            .query(total("tcp_received_bytes_total"), "received"),
+            by(
+                "Payload sent by scope",
+                "`loopback`: the peer is on the same machine.",
+                unit::BYTES_PER_SECOND,
+                "scope",
+                &rate("tcp_sent_bytes_total"),
+            ),
+            by(
+                "Sockets by state",
+                "Living sockets.",
+                unit::COUNT,
+                "state",
+                &family("tcp_sockets"),
+            ),
+            by(
+                "Connections opened",
+                "Per second, as client and as server.",
+                unit::PER_SECOND,
+                "role",
+                &rate("tcp_connections_opened_total"),
+            ),
+            by(
+                "Failed connections",
+                "Connections per second that could not be established or that an error ended, by reason.",
+                unit::PER_SECOND,
+                "reason",
+                &rate("tcp_connection_failures_total"),
+            ),
+            lines(
+                "Segments",
+                "Per second: segments with payload, and those of them that were sent again.",
+                unit::PER_SECOND,
+            )
+            .query(total("tcp_sent_segments_total"), "sent")
+            .query(total("tcp_retransmitted_segments_total"), "sent again"),
         ],
     )
 }

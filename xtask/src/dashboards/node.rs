@@ -29,6 +29,7 @@ pub(super) fn dashboard() -> Dashboard {
         rows: vec![
             now(),
             use_of_groups(),
+            network(),
             life(),
             applications(),
             agent(),
@@ -165,6 +166,56 @@ fn use_of_groups() -> Row {
             parts("Threads by state", "Of all groups.", unit::COUNT).query(
                 format!("sum by (state) (namedprocess_namegroup_states{{{NODE}}})"),
                 "{{state}}",
+            ),
+        ],
+    )
+}
+
+fn network() -> Row {
+    row(
+        "Network (TCP; with kernel programs)",
+        vec![
+            top(
+                "Sent",
+                "TCP payload that groups sent, to other machines and to this one.",
+                unit::BYTES_PER_SECOND,
+                "tcp_sent_bytes_total",
+                "",
+            ),
+            top(
+                "Received",
+                "TCP payload that groups received, from other machines and from this one.",
+                unit::BYTES_PER_SECOND,
+                "tcp_received_bytes_total",
+                "",
+            ),
+            top(
+                "Connections",
+                "Established connections by group.",
+                unit::COUNT,
+                "tcp_sockets",
+                r#", state="established""#,
+            ),
+            top(
+                "Connections opened",
+                "Per second, by group, as client and as server.",
+                unit::PER_SECOND,
+                "tcp_connections_opened_total",
+                "",
+            ),
+            top(
+                "Failed connections",
+                "Connections per second that could not be established or that an error ended.",
+                unit::PER_SECOND,
+                "tcp_connection_failures_total",
+                "",
+            ),
+            top(
+                "Retransmitted segments",
+                "Segments per second that were sent again.",
+                unit::PER_SECOND,
+                "tcp_retransmitted_segments_total",
+                "",
             ),
         ],
     )

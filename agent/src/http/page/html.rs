@@ -90,6 +90,7 @@ fn row(group: &GroupRow, seconds: f64) -> String {
     let per_second = |count: Option<u64>| count.map(|count| count as f64 / seconds);
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
     let size = |value: Option<f64>| value.map_or("–".to_owned(), bytes);
+    let whole = |value: Option<u64>| value.map_or("–".to_owned(), |value| value.to_string());
     let cells = [
         number(Some(100.0 * group.cpu_seconds / seconds)),
         bytes(group.resident_bytes as f64),
@@ -99,6 +100,9 @@ fn row(group: &GroupRow, seconds: f64) -> String {
         size(per_second(group.write_bytes)),
         number(per_second(group.forks)),
         number(per_second(group.execs)),
+        size(per_second(group.tcp_sent_bytes)),
+        size(per_second(group.tcp_received_bytes)),
+        whole(group.tcp_connections),
     ];
     let cells: String = cells
         .iter()
@@ -131,6 +135,9 @@ mod tests {
             write_bytes: Some(0),
             forks: None,
             execs: Some(100),
+            tcp_sent_bytes: Some(204_800),
+            tcp_received_bytes: None,
+            tcp_connections: Some(6),
         };
         Overview {
             time: 200.0,
@@ -153,7 +160,8 @@ mod tests {
     fn page_without_script_is_complete() {
         let page = table(&overview("nginx"), &PageApplications::default(), "/m/x");
         let row = "<tr><th scope=\"row\"><bdi class=\"name\">nginx</bdi> <bdi class=\"labels\">unit=&quot;&lt;b>&quot;</bdi></th>\
-            <td>50.0</td><td>2.0 KiB</td><td>2</td><td>3</td><td>10 B</td><td>0 B</td><td>–</td><td>1.0</td></tr>";
+            <td>50.0</td><td>2.0 KiB</td><td>2</td><td>3</td><td>10 B</td><td>0 B</td><td>–</td><td>1.0</td>\
+            <td>2.0 KiB</td><td>–</td><td>6</td></tr>";
         for expected in [
             row,
             "2 of 9 grouped",

@@ -23,7 +23,7 @@
 
   // The same formats as in html.rs and text.rs.
   const decimal = (value) => (value === null ? NONE : value.toFixed(1));
-  const whole = (value) => String(value);
+  const whole = (value) => (value === null ? NONE : String(value));
   const bytes = (value) => {
     if (value === null) return NONE;
     const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -174,7 +174,7 @@
 
   const detail = make("tr", { class: "detail" });
   const inner = make("div", { class: "inner", id: "detail", role: "region", "aria-label": "Processes" });
-  detail.append(make("td", { colspan: "9" }));
+  detail.append(make("td", { colspan: "12" }));
   detail.firstChild.append(inner);
 
   const identity = (group) => `${group.name}{${group.labels}}`;
@@ -227,6 +227,9 @@
       { key: "write", value: group("write_bytes"), text: bytes },
       { key: "forks", value: group("forks"), text: decimal },
       { key: "execs", value: group("execs"), text: decimal },
+      { key: "sent", value: group("tcp_sent_bytes"), text: bytes },
+      { key: "received", value: group("tcp_received_bytes"), text: bytes },
+      { key: "connections", value: field("tcp_connections"), text: whole },
     ],
     "cpu",
     (row, entry) => {
@@ -315,7 +318,7 @@
       const found = answer.groups.find((one) => identity(one) === open.name);
       open = found ? { id: found.id, name: open.name } : null;
     }
-    const names = ["cpu_seconds", "read_bytes", "write_bytes", "forks", "execs"];
+    const names = ["cpu_seconds", "read_bytes", "write_bytes", "forks", "execs", "tcp_sent_bytes", "tcp_received_bytes"];
     const isFirst = groupRates.time === null;
     // For a group that the previous answer left out, the page does not know when it began.
     const born = () => (isFirst ? answer.since : answer.groups_omitted ? null : groupRates.time);

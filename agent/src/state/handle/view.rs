@@ -63,6 +63,12 @@ pub struct GroupRow {
     pub forks: Option<u64>,
     /// Programs started by exec.
     pub execs: Option<u64>,
+    /// TCP payload sent, in bytes; like the next two, `None` for a group without TCP sockets.
+    pub tcp_sent_bytes: Option<u64>,
+    /// TCP payload received, in bytes.
+    pub tcp_received_bytes: Option<u64>,
+    /// Established TCP connections now.
+    pub tcp_connections: Option<u64>,
 }
 
 /// The processes of one group, as of the last pass.
