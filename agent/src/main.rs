@@ -135,7 +135,7 @@ fn start(flags: Flags) -> Result<(), String> {
             run_queue_slots: flags
                 .collector_runqueue
                 .then(|| Sizes::run_queue_slots(flags.max_groups)),
-            network_owners: Some(Sizes::NETWORK_OWNERS),
+            network_owners: flags.network.is_enabled().then_some(Sizes::NETWORK_OWNERS),
         },
         policy: Policy {
             max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),

@@ -226,7 +226,7 @@ impl<'w> Family<'w> {
     /// As [`Family::sample`], but leaves out the labels with an empty value.
     pub fn sample_with_some(&mut self, labels: &[&str], value: impl Into<Value>) {
         self.begin();
-        let mut labels = self.all_labels(labels);
+        let mut labels = self.all_labels(labels, self.more);
         labels.retain(|(_, label_value)| !label_value.is_empty());
         let name = self.descriptor.name;
         self.writer.line(name, "", labels.into_iter(), value.into());
@@ -258,7 +258,7 @@ impl<'w> Family<'w> {
     /// Writes one summary without quantiles; `labels` as in [`Family::sample`].
     pub fn summary(&mut self, labels: &[&str], sum: Value, count: u64) {
         self.begin();
-        let labels = self.all_labels(labels);
+        let labels = self.all_labels(labels, self.more);
         let name = self.descriptor.name;
         let writer = &mut *self.writer;
         writer.line(name, "_sum", labels.iter().copied(), sum);

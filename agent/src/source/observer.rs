@@ -309,7 +309,7 @@ impl Observer {
             Fact::CpuSplit => self.split.is_some(),
             Fact::Proportional => self.smaps.is_none(),
             Fact::RunQueueLatency => statistics.run_queue.is_none(),
-            Fact::Network => true,
+            Fact::Network => !self.kernel.as_ref().is_some_and(Kernel::counts_network),
             _ => self
                 .kernel
                 .as_ref()

@@ -337,7 +337,8 @@ impl Kernel {
             usages.push(&self.switch.usage);
         }
         let own = usages.into_iter().map(MapUsage::statistics);
-        own.chain(self.network.as_ref().map(Network::usage)).collect()
+        own.chain(self.network.as_ref().map(Network::usage))
+            .collect()
     }
 
     /// The programs' totals of the whole node.

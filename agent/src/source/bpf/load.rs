@@ -5,7 +5,9 @@
 
 use std::io;
 
-use agent_common::{Layout, NetworkLayout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields};
+use agent_common::{
+    Layout, NetworkLayout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields,
+};
 use aya::maps::{Map, MapError};
 use aya::programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};

@@ -112,9 +112,11 @@ pub fn start(
         {
             Ok(mut kernel) => {
                 warnings.extend(kernel.add_optional(sizes, btf.as_ref()));
+                // No warning where it does not work: the collector is on without being asked for, and the metrics say it.
                 if let Some(owners) = sizes.network_owners {
-                    let added = kernel.add_network(owners, &layouts, btf.as_ref());
-                    warnings.extend(added.err().map(|why| network::without(&why)));
+                    if let Err(why) = kernel.add_network(owners, &layouts, btf.as_ref()) {
+                        log::info!("{}", network::without(&why));
+                    }
                 }
                 return Ok(Started {
                     plan,
@@ -146,7 +148,7 @@ fn procfs_only(sizes: Sizes, mut warnings: Vec<String>) -> Started {
         warnings.push(runqueue::without(&"/proc does not show it"));
     }
     if sizes.network_owners.is_some() {
-        warnings.push(network::without("/proc does not show it"));
+        log::info!("{}", network::without("/proc does not show it"));
     }
     Started {
         plan: Plan::PROCFS,
