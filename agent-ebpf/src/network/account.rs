@@ -8,9 +8,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use crate::atomic::{exchange, now, replace};
 use crate::maps::{NETWORK, OWNERS};
 use crate::socket::{Carried, Sock};
-use crate::storage::{
-    Kept, OPENED, OPENED_COUNTED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER,
-};
+use crate::storage::{Kept, OPENED, OPENED_COUNTED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER};
 
 /// An entry without counts. It is in `.rodata`, because it is large for a stack.
 static NEW_SUMS: NetworkSums = zero_sums();
@@ -70,8 +68,8 @@ impl Gain {
         };
         let words = Words::of(kept);
         let before = now(words.packets);
-        let has_risen = risen(before, carried.packets) != 0
-            || risen(before >> 32, carried.packets >> 32) != 0;
+        let has_risen =
+            risen(before, carried.packets) != 0 || risen(before >> 32, carried.packets >> 32) != 0;
         let packets = if has_risen && replace(words.packets, before, carried.packets) {
             before
         } else {
@@ -82,6 +80,12 @@ impl Gain {
             take(words.received, carried.received),
             (packets, carried.packets),
         )
+    }
+
+    /// Whether there is nothing to credit.
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        !self.is_opened && self.sent | self.received | self.segments | self.retransmits == 0
     }
 
     /// The differences between what was credited before and what is credited now.
@@ -193,23 +197,21 @@ pub(crate) fn owner_sums(kept: Kept, sock: Sock) -> Option<*mut NetworkSums> {
 /// Credits `gain`. `sums`: what [`owner_sums`] returned.
 #[inline(always)]
 pub(crate) fn credit(sums: Option<*mut NetworkSums>, kept: Kept, gain: Gain) {
-    if gain.sent != 0 {
+    if gain.sent | gain.received != 0 {
         add_total!(sent_bytes, gain.sent);
-        match sums {
-            Some(sums) => add_more!(sums, gain.sent, sent_bytes),
-            None => add_total!(unowned_sent_bytes, gain.sent),
-        }
-    }
-    if gain.received != 0 {
         add_total!(received_bytes, gain.received);
-        match sums {
-            Some(sums) => add_more!(sums, gain.received, received_bytes),
-            None => add_total!(unowned_received_bytes, gain.received),
-        }
     }
     let Some(sums) = sums else {
+        add_total!(unowned_sent_bytes, gain.sent);
+        add_total!(unowned_received_bytes, gain.received);
         return;
     };
+    if gain.sent != 0 {
+        add_more!(sums, gain.sent, sent_bytes);
+    }
+    if gain.received != 0 {
+        add_more!(sums, gain.received, received_bytes);
+    }
     if gain.segments != 0 {
         if kept.role() == ROLE_LISTENER {
             add_more!(sums, gain.segments, listen_drops);

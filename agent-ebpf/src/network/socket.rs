@@ -177,13 +177,7 @@ impl Sock {
         }
         let word = |offset: u32, index: u32| {
             // SAFETY: as in `read!`; the address is an array of four words.
-            unsafe {
-                read_volatile(
-                    self.0
-                        .add((offset + index * 4) as usize)
-                        .cast::<u32>(),
-                )
-            }
+            unsafe { read_volatile(self.0.add((offset + index * 4) as usize).cast::<u32>()) }
         };
         let (peer, own) = (
             layout!(offsets.sock_v6_daddr),

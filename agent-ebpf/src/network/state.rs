@@ -23,11 +23,12 @@ use crate::account::{Gain, add_count, add_more, add_total, credit, owner_sums};
 use crate::kernel::Task;
 use crate::maps::STORAGES;
 use crate::socket::{
-    CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT, Sock, agent_tgid,
-    is_open,
+    CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT, Sock,
+    agent_tgid, is_open,
 };
 use crate::storage::{
-    AWAITED, CLOSED, DONE, Kept, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER, SCOPE_UNKNOWN, Storage,
+    AWAITED, CLOSED, DONE, Kept, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER, SCOPE_UNKNOWN,
+    Storage,
 };
 
 /// `PF_KTHREAD` in `task_struct.flags`.
@@ -109,7 +110,8 @@ fn begin_child(sock: Sock) -> Option<()> {
     let owner = kept.owner();
     // SAFETY: the verifier checks the access.
     unsafe {
-        kept.0.write(Storage::begin(Some(owner), ROLE_SERVER, SCOPE_UNKNOWN));
+        kept.0
+            .write(Storage::begin(Some(owner), ROLE_SERVER, SCOPE_UNKNOWN));
     }
     kept.guess_owner();
     None
@@ -211,6 +213,11 @@ fn failure(error: i32) -> u32 {
 fn end(sock: Sock, kept: Kept, failure: u32) -> Option<()> {
     let tcp = sock.tcp()?;
     let gain = Gain::of_locked(kept, sock.carried(tcp));
+    let is_closed = kept.is(OPENED) && !kept.is(CLOSED);
+    // Mostly at the destruction. The owner may be gone by then, and user space may have removed its sums.
+    if gain.is_empty() && !is_closed && failure == NO_FAILURE {
+        return None;
+    }
     let sums = owner_sums(kept, sock);
     credit(sums, kept, gain);
     let sums = sums?;
@@ -223,7 +230,7 @@ fn end(sock: Sock, kept: Kept, failure: u32) -> Option<()> {
         5 => add_count!(sums, failures[4]),
         _ => (),
     }
-    if !kept.is(OPENED) || kept.is(CLOSED) {
+    if !is_closed {
         return None;
     }
     kept.mark(CLOSED);

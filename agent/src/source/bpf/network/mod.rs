@@ -9,8 +9,8 @@
 //! In: the object of the network programs, offsets of this kernel. Out: readings. Booking them to accounts is left to
 //! `process`. Dropping [`Network`] removes everything from the kernel.
 
-mod owners;
-mod pace;
+mod file_pace;
+mod owners_map;
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -18,8 +18,8 @@ use std::os::fd::AsFd;
 use agent_common::{NetworkLayout, NetworkTotals, SocketLook};
 use aya::maps::{Array, Map, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
-use owners::Owners;
-use pace::Pace;
+use file_pace::FilePace;
+use owners_map::OwnersMap;
 
 use super::iterator::IteratorLink;
 use super::load::{self, BpfError, Layouts, take};
@@ -50,11 +50,11 @@ pub(super) struct Network {
     files: IteratorLink,
     sockets: IteratorLink,
     look: Array<MapData, Wire<SocketLook>>,
-    owners: Owners,
+    owners: OwnersMap,
     totals: PerCpuArray<MapData, Wire<NetworkTotals>>,
     /// Number of the last look.
     number: u64,
-    pace: Pace,
+    pace: FilePace,
 }
 
 impl Network {
@@ -96,10 +96,10 @@ impl Network {
             files: IteratorLink::of(&ebpf, files, None)?,
             sockets: IteratorLink::of(&ebpf, sockets, Some(storages.fd().as_fd()))?,
             look: take(&mut ebpf, "LOOK")?,
-            owners: Owners::new(&mut ebpf, owners)?,
+            owners: OwnersMap::new(&mut ebpf, owners)?,
             totals: take(&mut ebpf, "NETWORK")?,
             number: 0,
-            pace: Pace::default(),
+            pace: FilePace::default(),
             ebpf,
         };
         for program in [KernelProgram::SocketEnd, KernelProgram::SocketState] {

@@ -5,12 +5,12 @@ const REST: u64 = 100;
 
 /// The last look at files.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct FilePace {
     began_ns: u64,
     took_ns: u64,
 }
 
-impl Pace {
+impl FilePace {
     /// Whether another look may begin at `now_ns`.
     pub(super) const fn is_due(&self, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.began_ns) >= self.took_ns.saturating_mul(REST)
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn look_of_two_milliseconds_is_due_again_after_two_hundred() {
-        let mut pace = Pace::default();
+        let mut pace = FilePace::default();
         assert!(pace.is_due(0));
         pace.note(1_000_000, 2_000_000);
         assert!(!pace.is_due(200_999_999));

@@ -48,14 +48,14 @@ struct ElementAttributes {
 }
 
 /// The map of owners.
-pub(super) struct Owners {
+pub(super) struct OwnersMap {
     map: MapData,
     keys: Vec<NetworkOwner>,
     values: Vec<NetworkSums>,
     usage: MapUsage,
 }
 
-impl Owners {
+impl OwnersMap {
     pub(super) fn new(ebpf: &mut Ebpf, capacity: u32) -> Result<Self, BpfError> {
         let Some(Map::HashMap(map)) = ebpf.take_map("OWNERS") else {
             return Err(BpfError::Lacking("OWNERS"));
