@@ -41,7 +41,7 @@ fn note(task: Task, file: *const u8) -> Option<()> {
         // A socket without connection gets its storage when it begins one.
         None if sock.state() == CLOSE => return None,
         None => {
-            let older = Storage::of_older(sock, sock.carried_so_far(sock.tcp()?));
+            let older = Storage::of_older(sock, sock.carried_so_far(sock.tcp()?, 0));
             let made = STORAGES.of_or(sock.0, &older);
             if made.is_none() {
                 add_total!(storage_full, 1);

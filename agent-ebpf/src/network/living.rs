@@ -33,7 +33,7 @@ pub extern "C" fn sock_living(context: *const StorageContext) -> i32 {
 fn visit(sock: Sock, kept: Kept) -> Option<()> {
     let SocketLook { number, files } = *LOOK.get(0)?;
     let tcp = sock.tcp()?;
-    let carried = sock.carried_so_far(tcp);
+    let carried = sock.carried_so_far(tcp, kept.received());
     let state = sock.state();
     // Read last: the kernel may destroy the socket meanwhile and use its memory for another one, which sets the mark before.
     if kept.is(DONE) {

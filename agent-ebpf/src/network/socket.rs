@@ -3,6 +3,7 @@
 //!
 //! In: BTF pointers from the hooks. Out: numbers. What they mean for the owner is left to the files of the hooks.
 
+use core::arch::asm;
 use core::ptr::read_volatile;
 
 use agent_common::{ABSENT, NetworkLayout, SCOPE_LOOPBACK, SCOPE_REMOTE};
@@ -195,40 +196,56 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn carried(self, tcp: TcpSock) -> Carried {
         let received = tcp.received();
-        self.without_fin(tcp, received, false)
+        self.rest(tcp, less(received, self.has_fin()))
     }
 
-    /// The same while the kernel may be changing the fields. What is being received may be one byte too low until the next
-    /// look: the kernel counts a FIN as a byte before it marks the socket, so while the socket is locked one byte may be a FIN.
+    /// The same while the kernel may be changing the fields. `credited`: the bytes received that were credited already. What is
+    /// being received may be one byte too low until the next look: the kernel counts a FIN as a byte before it marks the socket,
+    /// so while the socket is locked one byte may be a FIN.
     #[inline(always)]
-    pub(crate) fn carried_so_far(self, tcp: TcpSock) -> Carried {
+    pub(crate) fn carried_so_far(self, tcp: TcpSock, credited: u64) -> Carried {
         let received = tcp.received();
-        let is_locked = self.is_locked();
-        self.without_fin(tcp, received, is_locked)
+        // The lock is in a cache line of its own, and most sockets have received nothing.
+        let without_fin = if less(received, self.has_fin()) == credited {
+            credited
+        } else {
+            let is_locked = self.is_locked();
+            less(received, is_locked || self.has_fin())
+        };
+        self.rest(tcp, without_fin)
     }
 
     #[inline(always)]
-    fn without_fin(self, tcp: TcpSock, received: u64, is_locked: bool) -> Carried {
-        let may_be_fin = self.has_fin() || is_locked;
+    fn rest(self, tcp: TcpSock, received: u64) -> Carried {
         // The kernel counts a retransmission before it sends the bytes again, so in this order the difference is never too high.
         let sent = tcp.sent();
-        // Both are read, because the compiler would make one load at a chosen pointer of two in branches, and the verifier
-        // does not know that pointer and offset belong together.
-        let (drops, segments) = (
-            read!(u32, self.0, sock_drops),
-            read!(u32, tcp.0, tcp_segments),
-        );
         let low = if self.state() == LISTEN {
+            let drops = read!(u32, self.0, sock_drops);
+            keep_apart();
             drops
         } else {
-            segments
+            read!(u32, tcp.0, tcp_segments)
         };
         Carried {
             sent: sent.saturating_sub(tcp.retransmitted()),
-            received: received.saturating_sub(u64::from(may_be_fin)),
+            received,
             packets: u64::from(low) | u64::from(read!(u32, tcp.0, tcp_retransmits)) << 32,
         }
     }
+}
+
+/// Bytes received, without the FIN if `has_fin`.
+#[inline(always)]
+fn less(received: u64, has_fin: bool) -> u64 {
+    received.saturating_sub(u64::from(has_fin))
+}
+
+/// Keeps the compiler from joining the loads of two branches to one load at a chosen pointer. The verifier does not know that
+/// pointer and offset belong together.
+#[inline(always)]
+fn keep_apart() {
+    // SAFETY: no instruction.
+    unsafe { asm!("") };
 }
 
 impl TcpSock {

@@ -208,6 +208,12 @@ impl Kept {
         set!(self, held, GUESSED);
     }
 
+    /// The bytes received that were credited already.
+    #[inline(always)]
+    pub(crate) fn received(self) -> u64 {
+        get!(self, received)
+    }
+
     /// Whether the owner is a guess.
     #[inline(always)]
     pub(crate) fn is_guessed(self) -> bool {
