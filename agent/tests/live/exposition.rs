@@ -1,7 +1,7 @@
 //! A strict reader of the text format: a malformed line, a family without its TYPE line, or a sample that is there twice
 //! fails the test that scraped it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// One time series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ impl Samples {
             let (kind, name, rest) = (words.next()?, words.next()?, words.next()?);
             return match kind {
                 "HELP" if !rest.is_empty() => Some(()),
-                "TYPE" if ["counter", "gauge", "histogram"].contains(&rest) => {
+                "TYPE" if ["counter", "gauge", "histogram", "summary"].contains(&rest) => {
                     let former = self.kinds.insert(name.to_owned(), rest.to_owned());
                     former.is_none().then_some(())
                 }
@@ -65,11 +65,11 @@ impl Samples {
 
     /// What the TYPE line of the family of `name` says.
     fn kind(&self, name: &str) -> Option<&str> {
-        let of_histogram = ["_bucket", "_sum", "_count"]
+        let of_parts = ["_bucket", "_sum", "_count"]
             .iter()
             .filter_map(|suffix| name.strip_suffix(suffix));
         std::iter::once(name)
-            .chain(of_histogram)
+            .chain(of_parts)
             .find_map(|family| self.kinds.get(family))
             .map(String::as_str)
     }
@@ -101,13 +101,19 @@ impl Samples {
             .map(|(series, value)| (&series.labels, *value))
     }
 
+    /// Names of all series, each once, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let names: BTreeSet<&str> = self.values.keys().map(|series| series.name.as_str()).collect();
+        names.into_iter()
+    }
+
     /// All series that may only rise.
     pub(crate) fn counters(&self) -> impl Iterator<Item = (&Series, f64)> {
         self.values
             .iter()
             .filter(|(series, _)| {
                 self.kind(&series.name)
-                    .is_some_and(|kind| kind == "counter" || kind == "histogram")
+                    .is_some_and(|kind| kind != "gauge")
             })
             .map(|(series, value)| (series, *value))
     }
