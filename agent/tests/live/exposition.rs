@@ -1,7 +1,7 @@
 //! A strict reader of the text format: a malformed line, a family without its TYPE line, or a sample that is there twice
 //! fails the test that scraped it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// One time series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,20 +101,11 @@ impl Samples {
             .map(|(series, value)| (&series.labels, *value))
     }
 
-    /// Names of all series, each once, in order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let names: BTreeSet<&str> = self.values.keys().map(|series| series.name.as_str()).collect();
-        names.into_iter()
-    }
-
     /// All series that may only rise.
     pub(crate) fn counters(&self) -> impl Iterator<Item = (&Series, f64)> {
         self.values
             .iter()
-            .filter(|(series, _)| {
-                self.kind(&series.name)
-                    .is_some_and(|kind| kind != "gauge")
-            })
+            .filter(|(series, _)| self.kind(&series.name).is_some_and(|kind| kind != "gauge"))
             .map(|(series, value)| (series, *value))
     }
 

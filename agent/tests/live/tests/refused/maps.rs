@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use super::{NEEDED, counts, ends, error, goes_on, judging, judging_in, text};
+use super::{NEEDED, counts, ends, error, exit_hook, goes_on, judging, judging_in, text};
 use crate::agent::Agent;
 use crate::bpf_calls::{Call, Verdict};
 use crate::guest::scaled;
@@ -22,6 +22,23 @@ table![
     each_is_too_small for NEEDED,
     each_of_run_queue_latency_is_too_small for NEEDED,
 ];
+
+/// The maps of the network programs, which process accounting does not need.
+const OF_NETWORK: [&str; 4] = ["STORAGES", "OWNERS", "NETWORK", "LOOK"];
+
+/// Processes are accounted for as always, and what sockets carry is absent.
+fn no_network(agent: &Agent, parts: &[&str]) {
+    goes_on(agent, (&ITERATOR, exit_hook()), parts);
+    let samples = agent.scrape();
+    let labels = [("fact", "network"), ("source", "absent")];
+    assert_eq!(
+        samples.value("headcount_source_info", &labels),
+        Some(1.0),
+        "{parts:?}"
+    );
+    let totals = samples.series("headcount_network_bytes_total");
+    assert_eq!(totals.count(), 0, "{parts:?}");
+}
 
 /// The maps of this tier, and how many entries they are made with. What aya tries about the kernel is none of them.
 fn maps(tier: &Tier) -> BTreeMap<String, u32> {
@@ -58,9 +75,15 @@ fn making(map: &str) -> impl Fn(&Call) -> bool + Send + 'static {
 }
 
 fn each_is_not_made(_: &'static Tier) {
-    for (nth, map) in maps(&ITERATOR).into_keys().enumerate() {
+    let maps = maps(&ITERATOR);
+    assert!(OF_NETWORK.iter().all(|map| maps.contains_key(*map)));
+    for (nth, map) in maps.into_keys().enumerate() {
         let refusing = || judging(making(&map), Verdict::Refuse(error(nth)));
         let parts = [&*map, &*text(error(nth))];
+        if OF_NETWORK.contains(&&*map) {
+            no_network(&Agent::start_in(refusing(), &[]), &parts);
+            continue;
+        }
         goes_on(&Agent::start_in(refusing(), &[]), (&PROCFS, "none"), &parts);
         if nth == 0 {
             ends(refusing(), &ITERATOR, &parts);
