@@ -1,8 +1,8 @@
 //! What the TCP sockets of each group carry (`namedprocess_namegroup_tcp_*`), and the payload that belongs to no group
 //! (`headcount_network_*`).
 //!
-//! A group shows the families of a scope once something was counted there, and while a socket lives there. Listening sockets have
-//! no peer, so their families have no scope.
+//! A group shows the families of a scope from the first look on that finds a socket there, or what one carried. Listening sockets
+//! have no peer, so their families have no scope.
 
 use super::View;
 use super::metric::{GroupMetric, Metric};

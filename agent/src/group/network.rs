@@ -9,6 +9,8 @@ pub struct GroupNetwork {
     pub total: NetworkTally,
     /// What the living sockets of its members held at the last look, by scope.
     pub living: [NetworkGauges; SCOPES],
+    /// Whether a socket ever lived in a scope. Its counters stay when the last one is gone, even if they are 0.
+    has_lived: [bool; SCOPES],
 }
 
 /// The sockets of one group in one scope.
@@ -21,14 +23,15 @@ pub struct NetworkScope {
 }
 
 impl GroupNetwork {
-    /// The sockets in `scope`; `None` if nothing was ever counted there, and no socket lives.
-    pub fn scope(&self, scope: usize) -> Option<NetworkScope> {
+    /// The sockets in the scope with the number `nth`; `None` if nothing was ever counted there, and no socket lived.
+    pub fn scope(&self, nth: usize) -> Option<NetworkScope> {
         let scope = NetworkScope {
-            total: self.total.of(scope),
-            living: self.living.get(scope).copied().unwrap_or_default(),
+            total: self.total.of(nth),
+            living: self.living.get(nth).copied().unwrap_or_default(),
         };
         let is_counted = scope.total != NetworkCounters::default();
-        (is_counted || scope.sockets() > 0).then_some(scope)
+        let has_lived = self.has_lived.get(nth) == Some(&true);
+        (is_counted || has_lived || scope.sockets() > 0).then_some(scope)
     }
 
     /// Number of established connections at the last look.
@@ -63,6 +66,9 @@ impl GroupNetwork {
                 .listen_queue_limit
                 .saturating_add(more.listen_queue_limit),
         };
+        if let Some(has_lived) = self.has_lived.get_mut(scope) {
+            *has_lived = true;
+        }
     }
 }
 
@@ -80,5 +86,26 @@ impl NetworkScope {
             .map(u64::from)
             .iter()
             .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::SCOPE_LISTEN;
+
+    #[test]
+    fn counters_of_a_scope_stay_when_its_last_socket_is_gone() {
+        const LISTEN: usize = SCOPE_LISTEN as usize;
+        let mut network = GroupNetwork::default();
+        assert_eq!(network.scope(LISTEN), None);
+        let one = NetworkGauges {
+            listen: 1,
+            ..NetworkGauges::default()
+        };
+        network.add_living(LISTEN, &one);
+        network.clear_living();
+        assert_eq!(network.scope(LISTEN).map(|scope| scope.sockets()), Some(0));
+        assert_eq!(network.scope(0), None);
     }
 }
