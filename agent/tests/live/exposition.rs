@@ -1,7 +1,7 @@
 //! A strict reader of the text format: a malformed line, a family without its TYPE line, or a sample that is there twice
 //! fails the test that scraped it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// One time series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +99,16 @@ impl Samples {
             .iter()
             .filter(move |(series, _)| series.name == name)
             .map(|(series, value)| (&series.labels, *value))
+    }
+
+    /// Names of all series, each once, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let names: BTreeSet<&str> = self
+            .values
+            .keys()
+            .map(|series| series.name.as_str())
+            .collect();
+        names.into_iter()
     }
 
     /// All series that may only rise.

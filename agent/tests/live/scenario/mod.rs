@@ -5,6 +5,7 @@ mod churn;
 mod crowd;
 mod images;
 mod lineage;
+mod network;
 mod stuck;
 mod threads;
 mod worker;
@@ -27,6 +28,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("names-in-turn", churn::names),
     ("double-fork", lineage::double_fork),
     ("end", churn::end),
+    ("endpoint", network::endpoint),
     ("enter", lineage::enter),
     ("exec-by-thread", threads::exec_by_thread),
     ("launch", images::launch),
@@ -37,6 +39,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("overwritten", arguments::overwritten),
     ("relay", churn::relay),
     ("reuse", lineage::reuse),
+    ("scraper", network::scraper),
     ("stuck", stuck::stuck),
     ("stuck-crowd", stuck::stuck_crowd),
     ("tell", lineage::tell),

@@ -11,6 +11,7 @@ mod listed;
 mod machine;
 mod memory;
 mod names;
+mod network;
 mod overload;
 mod pressure;
 mod refused;
@@ -50,6 +51,8 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         listed::TESTS,
         memory::TESTS,
         names::TESTS,
+        network::ends::TESTS,
+        network::plain::TESTS,
         overload::TESTS,
         pressure::TESTS,
         refused::iterator::TESTS,

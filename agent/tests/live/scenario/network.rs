@@ -1,0 +1,253 @@
+//! Both ends of TCP connections, and a client that asks an agent again and again.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, RawFd};
+use std::path::Path;
+use std::time::Duration;
+
+use super::number;
+use super::worker::read_line;
+use crate::process;
+
+/// Between two scrapes.
+const INTERVAL_MS: i32 = 20;
+/// Between two questions whether something has come.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// The sockets of an end. Connections are numbered in their order, from 0 on; those that are closed keep their number.
+#[derive(Debug, Default)]
+struct End {
+    listener: Option<TcpListener>,
+    connections: Vec<Option<TcpStream>>,
+}
+
+/// `[DESCRIPTOR…]`: reads commands from its standard input, a line each, and answers each by one line. The descriptors are
+/// connections that a former image has left. Ends with its input.
+pub(super) fn endpoint(arguments: &[String]) {
+    // SAFETY: the former image has left them open, and nobody else here knows them.
+    let inherited =
+        |word: &String| unsafe { TcpStream::from_raw_fd(RawFd::try_from(number(word)).unwrap()) };
+    let mut end = End {
+        listener: None,
+        connections: arguments.iter().map(|word| Some(inherited(word))).collect(),
+    };
+    println!("ready {}", end.connections.len());
+    while let Some(line) = read_line() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (key, value) = end.obey(&words);
+        println!("{key} {value}");
+    }
+}
+
+impl End {
+    fn obey(&mut self, words: &[&str]) -> (&'static str, u64) {
+        match *words {
+            ["listen", family, backlog] => ("port", self.listen(family, number(backlog))),
+            ["unlisten"] => ("unlistened", u64::from(self.listener.take().is_some())),
+            ["accept"] => {
+                let (stream, _) = self.listener.as_ref().unwrap().accept().unwrap();
+                ("connection", self.add(stream))
+            }
+            ["connect", family, port] => {
+                let port = u16::try_from(number(port)).unwrap();
+                ("connection", self.add(connect(family, port).unwrap()))
+            }
+            ["refused", family, port] => {
+                let error = connect(family, u16::try_from(number(port)).unwrap()).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+                ("refused", 1)
+            }
+            ["send", nth, bytes] => ("sent", send(self.at(nth), number(bytes))),
+            ["receive", nth, bytes] => ("received", receive(self.at(nth), number(bytes))),
+            ["end", nth] => (
+                "left",
+                self.at(nth).read_to_end(&mut Vec::new()).unwrap() as u64,
+            ),
+            ["reset", nth] => ("reset", u64::from(await_reset(self.at(nth)))),
+            ["flush", nth] => ("unacknowledged", await_flush(self.at(nth))),
+            ["queued", nth, bytes] => ("queued", await_queued(self.at(nth), number(bytes))),
+            ["rtt", nth] => ("rtt_us", Information::of(self.at(nth)).rtt_us()),
+            ["finish", nth] => {
+                self.at(nth).shutdown(Shutdown::Write).unwrap();
+                ("finished", 1)
+            }
+            ["close", nth] => ("closed", u64::from(self.slot(nth).take().is_some())),
+            ["abort", nth] => {
+                linger_not(self.at(nth));
+                ("aborted", u64::from(self.slot(nth).take().is_some()))
+            }
+            ["exec", path] => self.exec(Path::new(path)),
+            _ => panic!("{words:?} is no command"),
+        }
+    }
+
+    fn slot(&mut self, nth: &str) -> &mut Option<TcpStream> {
+        &mut self.connections[usize::try_from(number(nth)).unwrap()]
+    }
+
+    fn at(&mut self, nth: &str) -> &mut TcpStream {
+        self.slot(nth).as_mut().expect("a connection that is open")
+    }
+
+    fn add(&mut self, stream: TcpStream) -> u64 {
+        self.connections.push(Some(stream));
+        self.connections.len() as u64 - 1
+    }
+
+    fn listen(&mut self, family: &str, backlog: u64) -> u64 {
+        let listener = match family {
+            "4" => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)),
+            _ => TcpListener::bind((Ipv6Addr::LOCALHOST, 0)),
+        };
+        let listener = listener.unwrap();
+        // Another time, for the limit.
+        // SAFETY: takes numbers only.
+        let code = unsafe { libc::listen(listener.as_raw_fd(), i32::try_from(backlog).unwrap()) };
+        assert_eq!(code, 0, "listen: {}", io::Error::last_os_error());
+        let port = listener.local_addr().unwrap().port();
+        self.listener = Some(listener);
+        port.into()
+    }
+
+    /// Leaves the connections to the next image.
+    fn exec(&mut self, path: &Path) -> ! {
+        let name = path.to_str().unwrap();
+        let mut words = [name, "scenario", "endpoint"].map(str::to_owned).to_vec();
+        for stream in self.connections.drain(..).flatten() {
+            let descriptor = stream.into_raw_fd();
+            // SAFETY: takes numbers only.
+            let code = unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
+            assert_eq!(code, 0, "fcntl: {}", io::Error::last_os_error());
+            words.push(descriptor.to_string());
+        }
+        process::exec(path, &words)
+    }
+}
+
+fn connect(family: &str, port: u16) -> io::Result<TcpStream> {
+    match family {
+        "4" => TcpStream::connect((Ipv4Addr::LOCALHOST, port)),
+        _ => TcpStream::connect((Ipv6Addr::LOCALHOST, port)),
+    }
+}
+
+fn send(stream: &mut TcpStream, bytes: u64) -> u64 {
+    stream
+        .write_all(&vec![7; usize::try_from(bytes).unwrap()])
+        .unwrap();
+    bytes
+}
+
+fn receive(stream: &mut TcpStream, bytes: u64) -> u64 {
+    stream
+        .read_exact(&mut vec![0; usize::try_from(bytes).unwrap()])
+        .unwrap();
+    bytes
+}
+
+/// Whether the peer's reset comes, and not its end.
+fn await_reset(stream: &mut TcpStream) -> bool {
+    let error = stream
+        .read_to_end(&mut Vec::new())
+        .map_err(|error| error.kind());
+    error == Err(io::ErrorKind::ConnectionReset)
+}
+
+/// Until the peer's kernel has told that it has all that was sent.
+fn await_flush(stream: &TcpStream) -> u64 {
+    loop {
+        let left = Information::of(stream).unacknowledged();
+        if left == 0 {
+            return 0;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Until so many bytes have come since the connection's beginning, read or not.
+fn await_queued(stream: &TcpStream, bytes: u64) -> u64 {
+    loop {
+        let queued = Information::of(stream).received_bytes();
+        if queued >= bytes {
+            return queued;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// The next close resets the connection.
+fn linger_not(stream: &TcpStream) {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    // SAFETY: the pointer is to a local of the length that is told.
+    let code = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of::<libc::linger>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(code, 0, "SO_LINGER: {}", io::Error::last_os_error());
+}
+
+/// `TCP_INFO` (kernel: `struct tcp_info` of include/uapi/linux/tcp.h), as far as 5.10 knows it; its fields by their offset.
+struct Information([u32; 58]);
+
+impl Information {
+    fn of(stream: &TcpStream) -> Self {
+        let mut words = [0; 58];
+        let mut length = size_of_val(&words) as libc::socklen_t;
+        // SAFETY: the pointers are to locals, and the kernel writes no more than the length that is told.
+        let code = unsafe {
+            libc::getsockopt(
+                stream.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                words.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        assert_eq!(code, 0, "TCP_INFO: {}", io::Error::last_os_error());
+        Self(words)
+    }
+
+    /// Segments on their way, and bytes that were not sent yet.
+    fn unacknowledged(&self) -> u64 {
+        u64::from(self.0[24 / 4]) + u64::from(self.0[144 / 4])
+    }
+
+    fn rtt_us(&self) -> u64 {
+        self.0[68 / 4].into()
+    }
+
+    fn received_bytes(&self) -> u64 {
+        u64::from(self.0[128 / 4]) | u64::from(self.0[132 / 4]) << 32
+    }
+}
+
+/// `PORT`: scrapes the agent there again and again until its input ends; reports how often.
+pub(super) fn scraper(arguments: &[String]) {
+    let port = u16::try_from(number(&arguments[0])).unwrap();
+    let mut count = 0;
+    let mut input = libc::pollfd {
+        fd: 0,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one local.
+    while unsafe { libc::poll(&raw mut input, 1, INTERVAL_MS) } == 0 {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        io::copy(&mut stream, &mut File::create("/dev/null").unwrap()).unwrap();
+        count += 1;
+    }
+    println!("scrapes {count}");
+}
