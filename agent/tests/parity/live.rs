@@ -5,8 +5,10 @@
 //! them and precisely by us: a tick a process and reading may be between.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use super::compare::{GROUP, samples};
@@ -79,13 +81,19 @@ fn begin(path: &Path, arguments: &[&str], data: &Path) -> Child {
     let arguments = arguments
         .iter()
         .map(|word| word.replace("FILE", &data.to_string_lossy()));
-    Command::new(path)
+    let mut command = Command::new(path);
+    command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    // Another thread may have forked while the copy was open for writing; its child has the file open until it calls exec.
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
+            spawned => return spawned.unwrap(),
+        }
+    }
 }
 
 fn find(program: &str) -> PathBuf {
