@@ -3,6 +3,7 @@
 mod arguments;
 mod churn;
 mod crowd;
+pub(crate) mod handed;
 mod images;
 mod lineage;
 mod network;
@@ -31,6 +32,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("endpoint", network::endpoint),
     ("enter", lineage::enter),
     ("exec-by-thread", threads::exec_by_thread),
+    ("handed", handed::listener),
+    ("handed-activated", handed::activated),
+    ("handed-client", handed::client),
+    ("handed-server", handed::server),
+    ("handed-sleeper", handed::sleeper),
+    ("handed-taker", handed::taker),
     ("launch", images::launch),
     ("leader-first", threads::leader_first),
     ("low-thread-ids", threads::low_thread_ids),

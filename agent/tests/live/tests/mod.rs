@@ -52,6 +52,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         memory::TESTS,
         names::TESTS,
         network::ends::TESTS,
+        network::handed::TESTS,
         network::plain::TESTS,
         overload::TESTS,
         pressure::TESTS,

@@ -1,6 +1,7 @@
 //! What TCP sockets carry is what the programs at both ends counted, to the byte.
 
 pub(super) mod ends;
+pub(super) mod handed;
 pub(super) mod plain;
 
 use crate::agent::Agent;

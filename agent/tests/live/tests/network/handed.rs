@@ -1,0 +1,293 @@
+//! Connections that pass from process to process, and payload that takes other ways than `send` and `recv`. The truth is what the
+//! programs counted; it may differ by no byte, while the connections rest and when their sockets are gone.
+
+use crate::agent::Agent;
+use crate::exposition::Samples;
+use crate::guest::scaled;
+use crate::program::{Program, Running};
+use crate::runner::table;
+use crate::scenario::handed::has_mptcp;
+use crate::tier::{TYPED, Tier};
+
+table![
+    a_prefork_server_serves for TYPED,
+    a_child_serves_what_its_parent_accepted for TYPED,
+    a_program_accepts_from_a_listener_that_it_was_given for TYPED,
+    a_program_serves_what_it_was_sent for TYPED,
+    an_inherited_descriptor_takes_nothing for TYPED,
+    mptcp_is_counted for TYPED,
+    sendfile_and_splice_are_counted for TYPED,
+    a_network_of_their_own_is_counted for TYPED,
+    brief_connections_are_counted for TYPED,
+];
+
+/// Payload of a connection, without its head of 16 bytes.
+const UP: u64 = 1_000_003;
+const DOWN: u64 = 300_001;
+const BRIEF: u64 = 10_000;
+
+/// What is to happen, and who is to have it.
+struct Shape {
+    /// How the server serves, and the client carries.
+    server: &'static str,
+    client: &'static str,
+    connections: u64,
+    /// Whether the group that serves is the one of the program that was handed the connection.
+    by_next: bool,
+}
+
+/// A shape in which the listening program's group serves.
+fn plain(server: &'static str, client: &'static str, connections: u64) -> Shape {
+    Shape {
+        server,
+        client,
+        connections,
+        by_next: false,
+    }
+}
+
+fn a_prefork_server_serves(tier: &'static Tier) {
+    run(tier, &[plain("prefork", "write", 4)]);
+}
+
+fn a_child_serves_what_its_parent_accepted(tier: &'static Tier) {
+    let by_next = Shape {
+        by_next: true,
+        ..plain("fork-exec", "write", 3)
+    };
+    run(tier, &[plain("fork", "write", 3), by_next]);
+}
+
+fn a_program_accepts_from_a_listener_that_it_was_given(tier: &'static Tier) {
+    run(
+        tier,
+        &[Shape {
+            by_next: true,
+            ..plain("activate", "write", 3)
+        }],
+    );
+}
+
+fn a_program_serves_what_it_was_sent(tier: &'static Tier) {
+    run(
+        tier,
+        &[Shape {
+            by_next: true,
+            ..plain("pass", "write", 3)
+        }],
+    );
+}
+
+fn an_inherited_descriptor_takes_nothing(tier: &'static Tier) {
+    run(tier, &[plain("leak", "write", 3)]);
+}
+
+/// One end of a connection speaks it and the other does not, as with the listeners of Go 1.24 by default.
+fn mptcp_is_counted(tier: &'static Tier) {
+    if !has_mptcp() {
+        return run(tier, &[plain("itself", "write", 2)]);
+    }
+    run(
+        tier,
+        &[
+            plain("mptcp-itself", "write", 2),
+            plain("itself", "mptcp", 2),
+        ],
+    );
+}
+
+fn sendfile_and_splice_are_counted(tier: &'static Tier) {
+    run(
+        tier,
+        &[plain("itself", "sendfile", 2), plain("itself", "splice", 2)],
+    );
+}
+
+fn a_network_of_their_own_is_counted(tier: &'static Tier) {
+    let by_next = Shape {
+        by_next: true,
+        ..plain("alone-activate", "write", 2)
+    };
+    run(tier, &[plain("alone-itself", "write", 2), by_next]);
+}
+
+/// All shapes with one agent.
+fn run(tier: &Tier, shapes: &[Shape]) {
+    let agent = Agent::start(tier);
+    if !is_counted(&agent) {
+        return;
+    }
+    for shape in shapes {
+        let what = format!("{} to {}", shape.client, shape.server);
+        println!("  {what}");
+        carry(&agent, shape);
+    }
+}
+
+fn carry(agent: &Agent, shape: &Shape) {
+    let (listener, next, from) = (
+        Program::new("hndL"),
+        Program::new("hndN"),
+        Program::new("hndC"),
+    );
+    let count = shape.connections;
+    let mut server = listener.start(
+        "handed",
+        &[shape.server, &count.to_string(), next.path_text()],
+    );
+    let port = server.await_line("port");
+    let mut client = start_client(&from, shape, port, &server, [UP, DOWN]);
+    client.await_line("connected");
+    for _ in 0..count {
+        server.await_line("ready");
+    }
+    client.tell("go");
+    let of_client = Carried::by(&mut client, count);
+    let of_server = Carried::by(&mut server, count);
+    assert_eq!(
+        [of_client.sent, of_client.received],
+        [of_server.received, of_server.sent]
+    );
+    let (serving, other) = if shape.by_next {
+        (&next, &listener)
+    } else {
+        (&listener, &next)
+    };
+    let all = [
+        (&from, of_client),
+        (serving, of_server),
+        (other, Carried::default()),
+    ];
+    let is_right = |samples: &Samples, closed: u64| {
+        all.iter()
+            .try_for_each(|(program, carried)| carried.check(samples, &program.name, closed))
+    };
+    agent.await_that(|samples| is_right(samples, 0));
+    for _ in 0..2 {
+        is_right(&agent.scrape(), 0).unwrap();
+    }
+    client.finish();
+    server.finish();
+    agent.await_settled(|samples| is_right(samples, 1));
+}
+
+fn start_client(
+    from: &Program,
+    shape: &Shape,
+    port: u64,
+    server: &Running,
+    bytes: [u64; 2],
+) -> Running {
+    let mut words = [port, shape.connections]
+        .map(|number| number.to_string())
+        .to_vec();
+    words.push(shape.client.to_owned());
+    words.extend(bytes.map(|number| number.to_string()));
+    if shape.server.starts_with("alone-") {
+        words.push(server.pid().to_string());
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    from.start("handed-client", &words)
+}
+
+/// In a network of their own: the machine keeps the ports that others need.
+fn brief_connections_are_counted(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    if !is_counted(&agent) {
+        return;
+    }
+    let shape = plain("alone-brief", "brief", scaled(BRIEF));
+    let (listener, from) = (Program::new("hndL"), Program::new("hndC"));
+    let mut server = listener.start(
+        "handed",
+        &[shape.server, &shape.connections.to_string(), "none"],
+    );
+    let port = server.await_line("port");
+    let mut client = start_client(&from, &shape, port, &server, [100, 1000]);
+    client.await_line("connected");
+    client.tell("go");
+    let sums = [Carried::by(&mut client, 1), Carried::by(&mut server, 1)];
+    let [of_client, of_server] = sums.map(|carried| Carried {
+        connections: shape.connections,
+        ..carried
+    });
+    client.finish();
+    server.finish();
+    agent.await_settled(|samples| {
+        of_client.check(samples, &from.name, 1)?;
+        of_server.check(samples, &listener.name, 1)
+    });
+}
+
+/// What a program told of all its connections.
+#[derive(Debug, Clone, Copy, Default)]
+struct Carried {
+    connections: u64,
+    sent: u64,
+    received: u64,
+}
+
+impl Carried {
+    fn by(running: &mut Running, connections: u64) -> Self {
+        let mut all = Self {
+            connections,
+            ..Self::default()
+        };
+        for _ in 0..connections {
+            all.sent += running.await_line("sent");
+            all.received += running.await_line("received");
+        }
+        all
+    }
+
+    /// Whether the group shows just that. `closed`: how often each connection was.
+    fn check(self, samples: &Samples, name: &str, closed: u64) -> Result<(), String> {
+        let group = samples.group(name);
+        let value = |family: &str, scope: &str| group.labelled(family, &[("scope", scope)]);
+        let families = [
+            "tcp_sent_bytes_total",
+            "tcp_received_bytes_total",
+            "tcp_connections_closed_total",
+        ];
+        let found = families.map(|family| value(family, "loopback"));
+        let opened: f64 = ["client", "server"]
+            .map(|role| {
+                let labels = [("role", role), ("scope", "loopback")];
+                group.labelled("tcp_connections_opened_total", &labels)
+            })
+            .iter()
+            .sum();
+        let expected =
+            [self.sent, self.received, closed * self.connections].map(|number| number as f64);
+        let remote = families.map(|family| value(family, "remote"));
+        if found == expected && opened == self.connections as f64 && remote == [0.0; 3] {
+            return Ok(());
+        }
+        Err(format!(
+            "{name}: sent, received, closed {found:?}, {opened} opened, remote {remote:?}; expected {expected:?} of {}",
+            self.connections
+        ))
+    }
+}
+
+/// Whether this kernel lets the agent count. One that does not has no such family.
+fn is_counted(agent: &Agent) -> bool {
+    let samples = agent.scrape();
+    let absent = [("fact", "network"), ("source", "absent")];
+    if samples.value("headcount_source_info", &absent).is_none() {
+        return true;
+    }
+    assert!(
+        samples
+            .series("namedprocess_namegroup_tcp_sent_bytes_total")
+            .next()
+            .is_none()
+    );
+    assert!(
+        samples
+            .series("headcount_network_bytes_total")
+            .next()
+            .is_none()
+    );
+    false
+}
