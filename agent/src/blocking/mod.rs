@@ -30,10 +30,12 @@
 //! | `headcount-smaps` | proportional memory, read beside the passes | 2, 6, 2 |
 //! | `headcount-find` | files of targets; of all users but root, also those at work count | 2, 8, 4 |
 //!
-//! [`bound`] and [`patience`] are pure. What is read, and how, is left to the callers.
+//! One user may have many uids: [`SubordinateUids`] tells whom to charge. [`bound`] and [`patience`] are pure. What is read, and
+//! how, is left to the callers.
 
 mod bound;
 mod patience;
+mod subordinate;
 mod thread_state;
 
 use std::sync::Arc;
@@ -44,6 +46,7 @@ use std::{io, thread};
 
 pub(crate) use bound::{Bound, HeldUp};
 pub(crate) use patience::{EACH, Patience};
+pub(crate) use subordinate::SubordinateUids;
 pub(crate) use thread_state::ThreadState;
 
 /// The readers of one kind: at most one that has nothing to do, and those that are held up. `K` names what a reader waits for;

@@ -3,8 +3,9 @@
 //! In: the targets of one kind that were found, each with its user. Out: at most [`Bounds::most`] of them, each with a label that
 //! no other has, and the number left out.
 //!
-//! Any local user can start programs that look like targets, so users share the bounds. Root's targets come first. The others
-//! follow round-robin by user, the oldest of each user first: a user with many targets displaces only his own.
+//! Any local user can start programs that look like targets, so users share the bounds; all uids of one user count together.
+//! Root's targets come first. The others follow round-robin by user, the oldest of each user first: a user with many targets
+//! displaces only his own.
 //!
 //! A label is the target's own name if no target before it has that name; else the name, `@` and the uid, else these with a
 //! number. Root's targets come first here too, then the older ones. The age is that of a file's inode, which no user can
@@ -39,10 +40,12 @@ pub(crate) struct Selected<T> {
     pub(crate) target: T,
 }
 
-/// The targets to ask, in the order in which they are asked, and the number of those left out.
+/// The targets to ask, in the order in which they are asked, and the number of those left out. `share_of` tells for a uid the one
+/// whose share it uses.
 pub(crate) fn select<T: Discovered>(
     mut found: Vec<T>,
     bounds: Bounds,
+    share_of: impl Fn(u32) -> u32,
 ) -> (Vec<Selected<T>>, usize) {
     let all = found.len();
     found.sort_by(|a, b| {
@@ -55,7 +58,7 @@ pub(crate) fn select<T: Discovered>(
     for target in found {
         let label = label(&target, &taken);
         taken.insert(label.clone());
-        let rank = ranks.entry(target.uid()).or_default();
+        let rank = ranks.entry(share_of(target.uid())).or_default();
         *rank += 1;
         let turn = if target.uid() == 0 { 0 } else { *rank };
         if turn <= bounds.most_of_user {
@@ -107,7 +110,11 @@ mod tests {
     };
 
     fn labels(found: &[FakeTarget]) -> (Vec<String>, usize) {
-        let (selected, left_out) = select(found.to_vec(), BOUNDS);
+        let (selected, left_out) = select(
+            found.to_vec(),
+            BOUNDS,
+            |uid| if uid < 100 { uid } else { 7 },
+        );
         (
             selected.into_iter().map(|one| one.label).collect(),
             left_out,
@@ -151,6 +158,15 @@ mod tests {
         let (labels, left_out) = labels(&found);
         assert_eq!(labels, ["r", "x", "y", "z", "x@7", "x@7-2"]);
         assert_eq!(left_out, 97);
+    }
+
+    #[test]
+    fn subordinate_uids_use_the_share_of_their_owner_and_keep_their_labels() {
+        let many = (100..110).map(|uid| FakeTarget("x", uid, 1));
+        let found: Vec<FakeTarget> = many.chain([FakeTarget("y", 8, 500)]).collect();
+        let (labels, left_out) = labels(&found);
+        assert_eq!(labels, ["x", "y", "x@101", "x@102"]);
+        assert_eq!(left_out, 7);
     }
 
     #[test]

@@ -127,12 +127,13 @@ impl Passenger {
         let found_all: Vec<FoundInstance> =
             ready.chain(found.failures.into_iter().map(Err)).collect();
         let running = found_all.len() as u64;
-        let (selected, left_out) = select(found_all, self.bounds);
+        let (selected, left_out) = select(found_all, self.bounds, |uid| found.owners.share_of(uid));
         let left_out = found.left_out.values().sum::<u64>() + left_out as u64;
         let mut places = Places::until(end);
         let mut questions = JoinSet::new();
         for (index, one) in self.begin(selected, running, left_out) {
-            let question = places.ask(one.identity.uid, question(one, Rc::clone(&self.finder)));
+            let user = found.owners.share_of(one.identity.uid);
+            let question = places.ask(user, question(one, user, Rc::clone(&self.finder)));
             questions.spawn_local(async move { (index, question.await) });
         }
         while let Some(answered) = questions.join_next().await {
@@ -308,10 +309,14 @@ impl Discovered for FoundInstance {
     }
 }
 
-/// Asks one instance for its pool and its web server part, over one connection.
-async fn question(instance: Instance, finder: Rc<InstanceFinder>) -> Result<Said, Failure> {
-    let InstanceIdentity { uid, place, .. } = instance.identity;
-    let connected = async || finder.connect(uid, place, &instance.socket).await;
+/// Asks one instance for its pool and its web server part, over one connection. Connecting is charged to `user`.
+async fn question(
+    instance: Instance,
+    user: u32,
+    finder: Rc<InstanceFinder>,
+) -> Result<Said, Failure> {
+    let place = instance.identity.place;
+    let connected = async || finder.connect(user, place, &instance.socket).await;
     let mut connection = Connection::open(connected).await?;
     // The files belong to one user, but anybody who may write the directory can bind a socket there.
     if connection.peer_uid() != instance.identity.uid {

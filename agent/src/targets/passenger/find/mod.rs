@@ -13,11 +13,14 @@
 //! common to all: 65,536 names in a registry. A user who reaches it hides no instance whose processes the agent may look at,
 //! because the state has a share of the candidates for each user.
 //!
+//! Subordinate uids use the share of the user who owns them ([`SubordinateUids`]); what is found there keeps its own uid.
+//!
 //! Registries that hold nothing that may be an instance are listed again only when they have changed. As long as they have not
 //! ([`Findings::stillness`]), and there are no candidates, the caller need not find anything.
 //!
 //! Which instances are asked, and what they are called, is left to discovery.
 
+mod findings;
 mod inspect;
 mod process;
 mod registry;
@@ -32,20 +35,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub(super) use findings::{Findings, NotAsked};
+use findings::{Inspected, Work};
 use inspect::{Agent, Share, inspect};
 use process::{namespaced_pid, of_process, user_of};
 use registry::{Listing, Registry, registries, watch_mounts};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::instance::Instance;
 use super::workers::NamespacedPid;
+use crate::blocking::SubordinateUids;
 use crate::host::Host;
 use crate::process::ProcessId;
 use crate::targets::asking::EACH;
 use crate::targets::client::connect;
 use crate::targets::failure::Failure;
-use crate::targets::files::{FileKey, Place, Rule, Stillness, WatchedLook, Watcher};
+use crate::targets::files::{FileKey, Rule, Stillness, WatchedLook, Watcher};
 use crate::targets::readers::{BlockingJob, Readers};
 
 const ROOT: u32 = 0;
@@ -55,39 +60,10 @@ const MOST_OF_ROOT: usize = 64;
 const MOST_OF_EACH: usize = 16;
 /// …and of all users but root together, beside the first of each. Each instance holds a descriptor.
 const MOST_OF_OTHERS: usize = 192;
-/// Processes that are looked at for each instance of a share: Passenger has three that carry the name of its agent.
-const PROCESSES: usize = 4;
 /// Most candidates whose user is looked up: as many as the state publishes, which bounds them for each user.
 const MOST_CANDIDATES: usize = 8192;
-/// Most users other than root whose files are looked at. Those with the lowest uids: subordinate uids come last.
-const MOST_USERS: usize = 256;
 /// The longest time for finding.
 const MOST_TIME: Duration = Duration::from_secs(2);
-/// Most failures of one user that are named.
-const MOST_NAMED: usize = 16;
-
-/// All instances that run, and the rest.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    /// Root's first, then by uid.
-    pub(super) instances: Vec<Instance>,
-    /// The instances that cannot be asked; at most 16 of each user.
-    pub(super) failures: Vec<NotAsked>,
-    /// By uid: instances, directories, processes and failures beyond the bounds, [`Failure::Limit`].
-    pub(super) left_out: BTreeMap<u32, u64>,
-    /// Only if nothing was found. While it lasts, the registries hold nothing that may be an instance.
-    pub(super) stillness: Option<Arc<Stillness>>,
-}
-
-/// Something that may be a running instance and cannot be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NotAsked {
-    /// The name of the instance, else of its directory; `registry-N` or `process-PID` if not even that is known.
-    pub(super) name: String,
-    /// The owner.
-    pub(super) uid: u32,
-    pub(super) failure: Failure,
-}
 
 /// Finds instances.
 #[derive(Debug)]
@@ -126,6 +102,8 @@ enum Sought {
     Registry(usize),
     /// The users of all processes.
     Users,
+    /// The ranges of subordinate uids.
+    Owners,
     /// The pids of processes in their own pid namespaces.
     NamespacedPids,
     Process(ProcessId),
@@ -140,7 +118,7 @@ impl Sought {
     fn name(&self) -> String {
         match self {
             Self::Registry(number) => format!("registry-{number}"),
-            Self::Users | Self::NamespacedPids => "processes".to_owned(),
+            Self::Users | Self::Owners | Self::NamespacedPids => "processes".to_owned(),
             Self::Process(id) => format!("process-{}", id.tgid),
             Self::Entry(_, name) => name.clone(),
             Self::Socket(_) => "socket".to_owned(),
@@ -162,15 +140,6 @@ fn before(end: Instant) -> Instant {
     let now = Instant::now();
     now + (end.saturating_duration_since(now) / 2).min(MOST_TIME)
 }
-
-/// What is to be looked at of one user.
-#[derive(Debug, Default)]
-struct Work {
-    processes: Vec<ProcessId>,
-    entries: Vec<(Arc<Place>, String)>,
-}
-
-type Inspected = Result<Option<Instance>, NotAsked>;
 
 /// What a first look yields.
 enum FirstLook {
@@ -203,29 +172,28 @@ impl InstanceFinder {
     pub(super) async fn find(&self, candidates: &[ProcessId], end: Instant) -> Findings {
         let deadline = before(end);
         let mut findings = Findings::default();
-        let mut work = self.overview(candidates, deadline, &mut findings).await;
-        while work.len() > MOST_USERS
-            && let Some((uid, left_out)) = work.pop_last()
-        {
-            findings.leave_out(uid, left_out.entries.len() + left_out.processes.len());
-        }
+        let work = self.overview(candidates, deadline, &mut findings).await;
+        findings.owners = self.owners(&work, deadline).await;
+        let work = findings.shared(work);
         let others = Arc::new(AtomicUsize::new(MOST_OF_OTHERS));
         let mut users = JoinSet::new();
-        for (uid, work) in work {
-            let share = match uid {
+        for (user, work) in work {
+            let share = match user {
                 ROOT => Share::new(MOST_OF_ROOT, Arc::new(AtomicUsize::new(MOST_OF_ROOT))),
                 _ => Share::new(MOST_OF_EACH, Arc::clone(&others)),
             };
-            let jobs = self.jobs(uid, work, &share);
+            let jobs = work.into_iter();
+            let jobs = jobs.flat_map(|(uid, work)| self.jobs(uid, work, &share));
+            let jobs = jobs.collect();
             let readers = Arc::clone(&self.readers);
-            users.spawn(async move { (uid, readers.run_all(uid, deadline, jobs).await) });
+            users.spawn(async move { (user, readers.run_all(user, deadline, jobs).await) });
         }
         while let Some(user) = users.join_next().await {
             // An error would be that of a task that panicked; it loses one user's.
-            if let Ok((uid, results)) = user {
+            if let Ok((user, results)) = user {
                 results
                     .into_iter()
-                    .for_each(|(sought, result)| findings.add(uid, &sought, result));
+                    .for_each(|(sought, result)| findings.add(user, &sought, result));
             }
         }
         if !findings.is_empty() || self.held_up() > 0 {
@@ -235,20 +203,23 @@ impl InstanceFinder {
         findings
     }
 
-    /// Connects to the socket of an instance of `uid`; `None` if the queue of its listener is full.
+    /// Connects to the socket of an instance, at the charge of `user`; `None` if the queue of its listener is full.
     ///
     /// # Errors
     /// Those of [`connect`], and those of [`Readers`].
     pub(super) async fn connect(
         &self,
-        uid: u32,
+        user: u32,
         place: FileKey,
         socket: &Arc<OwnedFd>,
     ) -> Result<Option<UnixStream>, Failure> {
         let socket = Arc::clone(socket);
         let job: BlockingJob<_> = Box::new(move || connect(socket.as_fd()));
         let jobs = vec![(Sought::Socket(place), job)];
-        let mut results = self.readers.run_all(uid, Instant::now() + EACH, jobs).await;
+        let mut results = self
+            .readers
+            .run_all(user, Instant::now() + EACH, jobs)
+            .await;
         results
             .pop()
             .map_or(Err(Failure::Timeout), |(_, result)| result?)
@@ -308,7 +279,7 @@ impl InstanceFinder {
                 Ok(FirstLook::Listings(listings, look)) => {
                     registries.add(listings, look, &sought, findings)
                 }
-                Err(failure) => findings.fail(sought.failed(failure)),
+                Err(failure) => findings.fail(ROOT, sought.failed(failure)),
             }
         }
         let known = known.unwrap_or_else(|| self.remember(registries, last, findings));
@@ -320,17 +291,20 @@ impl InstanceFinder {
             .clone()
             .filter(|_| known.listings.is_empty());
         findings.leave_out(ROOT, candidates.len().saturating_sub(MOST_CANDIDATES));
-        for (uid, work) in &mut work {
-            let most = PROCESSES
-                * if *uid == ROOT {
-                    MOST_OF_ROOT
-                } else {
-                    MOST_OF_EACH
-                };
-            findings.leave_out(*uid, work.processes.len().saturating_sub(most));
-            work.processes.truncate(most);
-        }
         work
+    }
+
+    /// Reads who owns subordinate uids, if there is work for another uid than root's. If that fails, there are none.
+    async fn owners(&self, work: &BTreeMap<u32, Work>, deadline: Instant) -> SubordinateUids {
+        if work.keys().all(|uid| *uid == ROOT) {
+            return SubordinateUids::default();
+        }
+        let (subuid, passwd) = (self.host.subuid(), self.host.passwd());
+        let read: BlockingJob<_> = Box::new(move || SubordinateUids::read(&subuid, &passwd));
+        let jobs = vec![(Sought::Owners, read)];
+        let mut results = self.readers.run_all(ROOT, deadline, jobs).await;
+        let owners = results.pop().and_then(|(_, result)| result.ok());
+        owners.unwrap_or_default()
     }
 
     /// The job that looks up the user of each candidate.
@@ -453,69 +427,8 @@ impl Registries {
                 .listings
                 .extend(listings.into_iter().filter(|one| !one.is_empty())),
             Err(Failure::Gone) => {}
-            Err(failure) => findings.fail(sought.failed(failure)),
+            Err(failure) => findings.fail(ROOT, sought.failed(failure)),
         }
-    }
-}
-
-impl Findings {
-    fn add(&mut self, uid: u32, sought: &Sought, result: Result<Inspected, Failure>) {
-        match result {
-            Ok(Ok(instance)) => self.instances.extend(instance),
-            Ok(Err(not_asked)) => self.fail(not_asked),
-            Err(failure) => self.fail(NotAsked {
-                name: sought.name(),
-                uid,
-                failure,
-            }),
-        }
-    }
-
-    fn fail(&mut self, not_asked: NotAsked) {
-        let named = self
-            .failures
-            .iter()
-            .filter(|one| one.uid == not_asked.uid)
-            .count();
-        if not_asked.failure == Failure::Limit || named >= MOST_NAMED {
-            self.leave_out(not_asked.uid, 1);
-        } else {
-            self.failures.push(not_asked);
-        }
-    }
-
-    /// Adds the entries of a registry to the work on files of their owners. Counts what was left out; whose entries were not
-    /// looked at is unknown: those count for the owner of the registry.
-    fn note(&mut self, listing: &Listing, work: &mut BTreeMap<u32, Work>) {
-        self.leave_out(listing.place.uid, usize::from(!listing.is_whole));
-        for (uid, count) in &listing.left_out {
-            self.leave_out(*uid, *count);
-        }
-        for (uid, names) in &listing.names {
-            let entries = names.iter();
-            let entries = entries.map(|name| (Arc::clone(&listing.place), name.clone()));
-            work.entry(*uid).or_default().entries.extend(entries);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.failures.is_empty() && self.left_out.is_empty()
-    }
-
-    fn leave_out(&mut self, uid: u32, count: usize) {
-        if count > 0 {
-            *self.left_out.entry(uid).or_default() += count as u64;
-        }
-    }
-
-    fn sort(&mut self) {
-        self.instances.sort_by(|one, other| {
-            let key = |instance: &Instance| (instance.identity.uid, instance.identity.since_ns);
-            let by_name = || one.identity.name.cmp(&other.identity.name);
-            key(one).cmp(&key(other)).then_with(by_name)
-        });
-        self.failures
-            .sort_by(|one, other| (one.uid, &one.name).cmp(&(other.uid, &other.name)));
     }
 }
 

@@ -1,4 +1,5 @@
 mod processes;
+mod sharing;
 mod still;
 
 use std::fs::{self, File};
@@ -12,8 +13,9 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use super::super::instance::{InstanceIdentity, Password};
+use super::super::instance::{Instance, InstanceIdentity, Password};
 use super::*;
+use crate::targets::files::Place;
 
 const SECRET: &str = "abcdefghijklmnopqrstuvwx";
 const USER: u32 = 1000;
@@ -449,7 +451,7 @@ async fn failures_of_one_user_are_named_up_to_a_bound() {
         fs::remove_file(one.path.join("agents.s/core_api")).unwrap();
     }
     let findings = tree.find().await;
-    assert_eq!(findings.failures.len(), MOST_NAMED);
+    assert_eq!(findings.failures.len(), findings::MOST_NAMED);
     assert_eq!(findings.left_out.get(&uid), Some(&4));
     assert_eq!(findings.failures[0].failure, Failure::Gone);
 }
