@@ -256,6 +256,11 @@ fn an_answer_beyond_a_bound_is_too_large() {
             "{start:?} {more:.9}"
         );
     }
+    // Heads that end, but are too long together.
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+    let said = format!("{interim}{OK}Content-Length: 2\r\n\r\nhi");
+    assert!((MOST_HEAD..MOST_FRAMED).contains(&interim.len()));
+    assert_eq!(answer_to(said), Err(Failure::TooLarge));
     // Which of the two is found first depends on how much arrives at once.
     let rubbish = endless("HTTP/1.1 ", "1");
     let reasons = [Err(Failure::Malformed), Err(Failure::TooLarge)];

@@ -343,6 +343,8 @@ mod tests {
         private("httpd.service", "passenger.h");
         private("cron.service", "passenger.c");
         chown(private("nginx.service-2", "passenger.x"), Some(1000), None).unwrap();
+        let inner = private("nginx.service-3", "passenger.y").join("tmp");
+        chown(inner, Some(1000), None).unwrap();
         let linked = folder
             .path()
             .join("one/tmp/systemd-private-0f-nginx.service-link");

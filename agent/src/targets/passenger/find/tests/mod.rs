@@ -214,6 +214,11 @@ async fn instance_that_leads_elsewhere_is_not_followed() {
     let signs: Spoil = |path, _| fs::write(path, "abcdefghijklmnopqrstuvw:");
     let roots: Spoil =
         |path, _| fs::write(path, SECRET).and_then(|()| chown(path, Some(0), Some(0)));
+    let linked: Spoil = |path, victim| {
+        fs::write(path, SECRET)?;
+        chown(path, Some(USER), None)?;
+        fs::hard_link(path, victim.with_extension("second"))
+    };
     let (properties, socket) = ("properties.json", "agents.s/core_api");
     let password = "read_only_admin_password.txt";
     let rows = [
@@ -235,6 +240,7 @@ async fn instance_that_leads_elsewhere_is_not_followed() {
         (socket, none, Failure::Gone),
         (password, link, Failure::Malformed),
         (password, hard, Failure::Denied),
+        (password, linked, Failure::Denied),
         (password, roots, Failure::Denied),
         (password, pipe, Failure::Malformed),
         (password, large, Failure::TooLarge),

@@ -49,9 +49,13 @@ async fn instance_of_a_process_is_found_wherever_its_registry_is() {
     let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let made = make(&tree.folder.path().join("elsewhere"), "one", uid);
+    // Not this process: that has the locks of other tests open, too.
+    let lock = Stdio::from(made.lock.try_clone().unwrap());
+    let child = Sleeper::start(Command::new("sleep").arg("1000").stdin(lock));
+    let id = id_of(child.0.id());
     let finder = tree.finder(0);
     let namespace = fs::metadata("/proc/self/ns/pid").unwrap().ino();
-    let findings = find(&finder, &[own_id()]).await;
+    let findings = find(&finder, &[id]).await;
     assert_eq!(
         findings.instances[0].identity.pid_namespace,
         Some(namespace)
@@ -59,7 +63,7 @@ async fn instance_of_a_process_is_found_wherever_its_registry_is() {
     assert_eq!(findings.instances[0].password, None);
     // In a registry, too, it is one instance.
     fs::rename(&made.path, tree.registry().join("passenger.one")).unwrap();
-    let findings = find(&finder, &[own_id(), own_id()]).await;
+    let findings = find(&finder, &[id, id]).await;
     assert_eq!(
         (names(&findings), findings.left_out.len()),
         (vec!["one"], 0)
@@ -139,24 +143,10 @@ async fn process_shows_no_instance_of_another_user() {
     assert!(of_process(&host, id, USER).unwrap().is_none());
 }
 
-#[tokio::test]
-async fn instance_in_another_mount_namespace_is_found_through_its_process() {
-    if !is_root() {
-        return;
-    }
-    let tree = RegistryTree::new();
-    let (hidden, shown) = (
-        tree.folder.path().join("hidden"),
-        tree.folder.path().join("shown"),
-    );
-    fs::create_dir(&shown).unwrap();
-    let made = make(&hidden, "one", 0);
-    let [from, to] =
-        [&hidden, &shown].map(|path| std::ffi::CString::new(path.to_str().unwrap()).unwrap());
-    let mut command = Command::new("sh");
-    let script = format!("exec sleep 1000 < {}/passenger.one/lock", shown.display());
-    command.args(["-c", &script]).stderr(Stdio::null());
-    let mount = move || {
+/// Mounts a directory over another in a mount namespace of its own, between fork and exec.
+fn mount_over(from: &Path, to: &Path) -> impl FnMut() -> io::Result<()> + use<> {
+    let [from, to] = [from, to].map(|path| std::ffi::CString::new(path.to_str().unwrap()).unwrap());
+    move || {
         // SAFETY: the strings outlive the calls, which change the new process alone.
         let code = unsafe {
             let (none, root) = (std::ptr::null(), c"/".as_ptr());
@@ -170,9 +160,26 @@ async fn instance_in_another_mount_namespace_is_found_through_its_process() {
         } else {
             Err(io::Error::last_os_error())
         }
-    };
+    }
+}
+
+#[tokio::test]
+async fn instance_in_another_mount_namespace_is_found_through_its_process() {
+    if !is_root() {
+        return;
+    }
+    let tree = RegistryTree::new();
+    let (hidden, shown) = (
+        tree.folder.path().join("hidden"),
+        tree.folder.path().join("shown"),
+    );
+    fs::create_dir(&shown).unwrap();
+    let made = make(&hidden, "one", 0);
+    let mut command = Command::new("sh");
+    let script = format!("exec sleep 1000 < {}/passenger.one/lock", shown.display());
+    command.args(["-c", &script]).stderr(Stdio::null());
     // SAFETY: between fork and exec, the closure only makes system calls.
-    unsafe { command.pre_exec(mount) };
+    unsafe { command.pre_exec(mount_over(&hidden, &shown)) };
     let child = Sleeper::start(&mut command);
     assert!(
         !shown.join("passenger.one").exists(),
@@ -186,6 +193,31 @@ async fn instance_in_another_mount_namespace_is_found_through_its_process() {
     assert_eq!(
         findings.instances[0].identity.place,
         Place::trusted(&made.path).unwrap().key
+    );
+}
+
+#[test]
+fn path_to_another_lock_in_the_namespace_of_the_process_is_no_instance() {
+    if !is_root() {
+        return;
+    }
+    let tree = RegistryTree::new();
+    let [hidden, shown] = ["hidden", "shown"].map(|name| tree.folder.path().join(name));
+    let open = make(&shown, "one", 0);
+    let _other = make(&hidden, "one", 0);
+    let lock = Stdio::from(open.lock.try_clone().unwrap());
+    let mut command = Command::new("sleep");
+    command.arg("1000").stdin(lock);
+    // SAFETY: between fork and exec, the closure only makes system calls.
+    unsafe { command.pre_exec(mount_over(&hidden, &shown)) };
+    let child = Sleeper::start(&mut command);
+    let id = id_of(child.0.id());
+    let link = fs::read_link(format!("/proc/{}/fd/0", id.tgid)).unwrap();
+    assert_eq!(link, shown.join("passenger.one/lock"));
+    let found = of_process(&tree.finder(0).host, id, 0).unwrap();
+    assert!(
+        found.is_none(),
+        "below its root, the path leads to the other lock"
     );
 }
 
