@@ -113,10 +113,10 @@ pub fn start(
             Ok(mut kernel) => {
                 warnings.extend(kernel.add_optional(sizes, btf.as_ref()));
                 // No shortcoming of the plan: the collector is on without being asked for.
-                if let Some(owners) = sizes.network_owners {
-                    if let Err(why) = kernel.add_network(owners, &layouts, btf.as_ref()) {
-                        log::warn!("{}", network::without(&why));
-                    }
+                if let Some(owners) = sizes.network_owners
+                    && let Err(why) = kernel.add_network(owners, &layouts, btf.as_ref())
+                {
+                    log::warn!("{}", network::without(&why));
                 }
                 return Ok(Started {
                     plan,
