@@ -88,24 +88,3 @@ impl NetworkScope {
             .sum()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::process::SCOPE_LISTEN;
-
-    #[test]
-    fn counters_of_a_scope_stay_when_its_last_socket_is_gone() {
-        const LISTEN: usize = SCOPE_LISTEN as usize;
-        let mut network = GroupNetwork::default();
-        assert_eq!(network.scope(LISTEN), None);
-        let one = NetworkGauges {
-            listen: 1,
-            ..NetworkGauges::default()
-        };
-        network.add_living(LISTEN, &one);
-        network.clear_living();
-        assert_eq!(network.scope(LISTEN).map(|scope| scope.sockets()), Some(0));
-        assert_eq!(network.scope(0), None);
-    }
-}

@@ -216,5 +216,11 @@ fn living_sockets_are_summed_up_anew_at_each_look() {
     assert_eq!(network.scope(SCOPE_LISTEN as usize), None);
     grouper.measure_network(std::iter::empty());
     let network = grouper.groups()[0].network.clone().unwrap();
-    assert_eq!(network.scope(LOOPBACK), None);
+    let scope = network.scope(LOOPBACK);
+    assert_eq!(
+        scope.map(|scope| scope.sockets()),
+        Some(0),
+        "its counters stay"
+    );
+    assert_eq!(network.scope(REMOTE), None);
 }

@@ -75,19 +75,19 @@ fn await_ends(agent: &Agent, ends: [(&Endpoint, Ends); 2]) {
 }
 
 /// A client and a server, with the port of the server, and the agent that looks at them; `None` where it does not.
-fn scene(tier: &Tier) -> Option<(Agent, Endpoint, Endpoint, u64)> {
+fn scene(tier: &Tier, family: &str) -> Option<(Agent, Endpoint, Endpoint, u64)> {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
         return None;
     }
     let (client, mut server) = (Endpoint::start("endC"), Endpoint::start("endS"));
-    let port = server.ask("listen 4 16", "port");
+    let port = server.ask(&format!("listen {family} 16"), "port");
     Some((agent, client, server, port))
 }
 
 /// From the client's side, from the server's, and with a while between both in which data flow the other way.
 fn a_fin_is_no_payload(tier: &'static Tier) {
-    let Some((agent, mut client, mut server, port)) = scene(tier) else {
+    let Some((agent, mut client, mut server, port)) = scene(tier, "4") else {
         return;
     };
     for nth in 0..4_u32 {
@@ -124,21 +124,21 @@ fn a_fin_is_no_payload(tier: &'static Tier) {
 
 /// By the client, and by the server; only the other one sees a failure.
 fn a_reset_loses_nothing(tier: &'static Tier) {
-    let Some((agent, mut client, mut server, port)) = scene(tier) else {
+    let Some((agent, mut client, mut server, port)) = scene(tier, "6") else {
         return;
     };
     let reset = Ends {
         reset: 1.0,
         ..Ends::good(1)
     };
-    let (of_client, of_server) = connect(&mut client, "4", port, &mut server);
+    let (of_client, of_server) = connect(&mut client, "6", port, &mut server);
     carry((&mut client, of_client), (&mut server, of_server), 100_000);
     carry((&mut server, of_server), (&mut client, of_client), 7);
     client.ask(&format!("abort {of_client}"), "aborted");
     assert_eq!(server.ask(&format!("reset {of_server}"), "reset"), 1);
     server.ask(&format!("close {of_server}"), "closed");
     await_ends(&agent, [(&client, Ends::good(1)), (&server, reset)]);
-    let (of_client, of_server) = connect(&mut client, "4", port, &mut server);
+    let (of_client, of_server) = connect(&mut client, "6", port, &mut server);
     carry((&mut client, of_client), (&mut server, of_server), 50_000);
     server.ask(&format!("abort {of_server}"), "aborted");
     assert_eq!(client.ask(&format!("reset {of_client}"), "reset"), 1);
@@ -152,7 +152,7 @@ fn a_reset_loses_nothing(tier: &'static Tier) {
 
 /// The server reads a part, and closes: the kernel resets the connection then.
 fn what_nobody_read_was_received(tier: &'static Tier) {
-    let Some((agent, mut client, mut server, port)) = scene(tier) else {
+    let Some((agent, mut client, mut server, port)) = scene(tier, "4") else {
         return;
     };
     let (of_client, of_server) = connect(&mut client, "4", port, &mut server);
@@ -174,10 +174,10 @@ fn what_nobody_read_was_received(tier: &'static Tier) {
 
 /// Its process is the one that listens, which received what the client sent.
 fn what_nobody_accepted_is_the_listeners(tier: &'static Tier) {
-    let Some((agent, mut client, mut server, port)) = scene(tier) else {
+    let Some((agent, mut client, mut server, port)) = scene(tier, "6") else {
         return;
     };
-    let [one, other] = [(); 2].map(|()| client.ask(&format!("connect 4 {port}"), "connection"));
+    let [one, other] = [(); 2].map(|()| client.ask(&format!("connect 6 {port}"), "connection"));
     for connection in [one, other] {
         client.sent += client.ask(&format!("send {connection} 9000"), "sent");
         client.ask(&format!("flush {connection}"), "unacknowledged");
@@ -197,8 +197,8 @@ fn what_nobody_accepted_is_the_listeners(tier: &'static Tier) {
     await_ends(&agent, [(&client, reset), (&server, Ends::good(2))]);
     // And one whose listener goes before anybody has looked.
     let mut server = Endpoint::start("endS");
-    let port = server.ask("listen 4 16", "port");
-    let connection = client.ask(&format!("connect 4 {port}"), "connection");
+    let port = server.ask("listen 6 16", "port");
+    let connection = client.ask(&format!("connect 6 {port}"), "connection");
     client.sent += client.ask(&format!("send {connection} 777"), "sent");
     client.ask(&format!("flush {connection}"), "unacknowledged");
     let name = server.name().to_owned();
@@ -211,12 +211,12 @@ fn what_nobody_accepted_is_the_listeners(tier: &'static Tier) {
 }
 
 fn a_refused_connection_is_a_failure(tier: &'static Tier) {
-    let Some((agent, mut client, mut server, port)) = scene(tier) else {
+    let Some((agent, mut client, mut server, port)) = scene(tier, "6") else {
         return;
     };
     server.ask("unlisten", "unlistened");
     for _ in 0..3 {
-        client.ask(&format!("refused 4 {port}"), "refused");
+        client.ask(&format!("refused 6 {port}"), "refused");
     }
     let refused = Ends {
         refused: 3.0,

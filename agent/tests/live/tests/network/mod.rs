@@ -84,6 +84,20 @@ fn check_books(samples: &Samples) {
     }
 }
 
+/// Whether all that was counted is in a family: some of it may be on its way in one scrape, but not in all.
+fn check_waiting(samples: &Samples) -> Result<(), String> {
+    let waiting = DIRECTIONS.map(|direction| {
+        samples.the(
+            "headcount_network_waiting_bytes",
+            &[("direction", direction)],
+        )
+    });
+    match waiting {
+        [0.0, 0.0] => Ok(()),
+        _ => Err(format!("{waiting:?} bytes wait")),
+    }
+}
+
 /// The scenario `endpoint` in a group of its own, and what it has counted.
 #[derive(Debug)]
 struct Endpoint {

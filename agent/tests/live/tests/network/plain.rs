@@ -1,8 +1,8 @@
 //! Connections that live and rest, that are older than the agent, that outlive an image; and many of them in any order.
 
 use super::{
-    Endpoint, await_exact, carry, check_books, check_payload, connect, families, is_counted,
-    payload, source_rows, start,
+    Endpoint, await_exact, carry, check_books, check_payload, check_waiting, connect, families,
+    is_counted, payload, source_rows, start,
 };
 use crate::agent::Agent;
 use crate::exposition::Samples;
@@ -100,6 +100,7 @@ fn await_gone(agent: &Agent, client: Endpoint, server: Endpoint, connections: f6
         Ok(())
     };
     agent.await_settled(check);
+    agent.await_that(check_waiting);
 }
 
 /// Bytes that flow while somebody looks are counted once.

@@ -25,7 +25,7 @@ async fn subordinate_uids_use_the_share_of_their_owner() {
     let _other = tree.instance("zz", OTHER);
     let findings = tree.find().await;
     let found = findings.instances.iter().map(|one| one.identity.uid);
-    let shown = SUBORDINATE..SUBORDINATE + MOST_OF_EACH as u32;
+    let shown = SUBORDINATE..SUBORDINATE + u32::try_from(MOST_OF_EACH).unwrap();
     assert!(
         found.eq(std::iter::once(OTHER).chain(shown)),
         "each with its own uid"
