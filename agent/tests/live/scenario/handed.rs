@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! listener:  port, then ready for each connection that its server has   server:  sent and received, for each connection
-//! client:    connected, waits for a line, then sent and received        both:    hold all open until the input ends
+//! client:    connected, waits for a line, then sent and received        both:    hold all open until the input ends, and at
+//!                                                                                each line tell what MPTCP sent again
 //! ```
 //!
 //! A client begins each connection with two lengths: what it sends after them, and what it wants back.
@@ -15,11 +16,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::number;
+use super::passing::{send_descriptor, take_descriptor};
+use super::ring::Ring;
 use super::worker::read_line;
 use crate::process;
 
 /// Where the first descriptor of socket activation is.
 const ACTIVATED: RawFd = 3;
+/// What MPTCP sent again, where the kernel does not tell.
+pub(crate) const UNKNOWN: u64 = u64::MAX;
 /// Bytes of the two lengths.
 const HEAD: usize = 16;
 
@@ -91,9 +96,7 @@ fn accept_all(listener: &TcpListener, count: u64) {
         stream
     };
     let streams: Vec<TcpStream> = (0..count).map(accept).collect();
-    let mut streams: Vec<TcpStream> = streams.into_iter().map(answer).collect();
-    await_end();
-    streams.clear();
+    hold(&answer_all(streams));
 }
 
 /// Accepts, and has a child of its own serve each.
@@ -165,9 +168,7 @@ pub(super) fn taker(arguments: &[String]) {
         stream
     };
     let streams: Vec<TcpStream> = (0..number(&arguments[1])).map(take).collect();
-    let mut streams: Vec<TcpStream> = streams.into_iter().map(answer).collect();
-    await_end();
-    streams.clear();
+    hold(&answer_all(streams));
 }
 
 /// Serves while a younger program, which sleeps, has copies of all descriptors.
@@ -182,10 +183,11 @@ fn leak(listener: &TcpListener, count: u64, next: &Path) {
     for _ in 0..count {
         println!("ready 1");
     }
-    let mut streams: Vec<TcpStream> = streams.into_iter().map(answer).collect();
-    await_end();
-    streams.clear();
+    let streams = answer_all(streams);
+    hold(&streams);
+    // The last one who has a connection closes it.
     reap_all(vec![copies]);
+    drop(streams);
 }
 
 /// Ends with its input.
@@ -240,7 +242,7 @@ pub(super) fn client(arguments: &[String]) {
     for (nth, stream) in streams.iter_mut().enumerate() {
         tell(ask(stream, how, up + nth, down + nth));
     }
-    await_end();
+    hold(&streams);
 }
 
 /// The client's side of a connection.
@@ -249,15 +251,20 @@ fn ask(stream: &mut TcpStream, how: &str, up: usize, down: usize) -> [u64; 2] {
         .map(|length| (length as u64).to_be_bytes())
         .concat();
     stream.write_all(&head).unwrap();
-    match how {
-        "sendfile" => send_file(stream, up),
-        "splice" => splice_from_pipe(stream, up),
+    let mut wanted = vec![0; down];
+    let ring = (how == "uring").then(Ring::new).flatten();
+    match (how, &ring) {
+        (_, Some(ring)) => ring.send(stream.as_raw_fd(), &vec![7; up]),
+        ("sendfile", _) => send_file(stream, up),
+        ("splice", _) => splice_from_pipe(stream, up),
         _ => stream.write_all(&vec![7; up]).unwrap(),
     }
-    match how {
-        "splice" => splice_to_pipe(stream, down),
-        _ => stream.read_exact(&mut vec![0; down]).unwrap(),
+    match (how, &ring) {
+        (_, Some(ring)) => ring.receive(stream.as_raw_fd(), &mut wanted),
+        ("splice", _) => splice_to_pipe(stream, down),
+        _ => stream.read_exact(&mut wanted).unwrap(),
     }
+    assert!(how == "splice" || wanted.iter().all(|byte| *byte == 8));
     [(HEAD + up) as u64, down as u64]
 }
 
@@ -273,21 +280,54 @@ fn exchange(stream: &mut TcpStream) -> [u64; 2] {
     [down as u64, (HEAD + up) as u64]
 }
 
-fn answer(mut stream: TcpStream) -> TcpStream {
-    tell(exchange(&mut stream));
-    stream
+/// One after another.
+fn answer_all(mut streams: Vec<TcpStream>) -> Vec<TcpStream> {
+    for stream in &mut streams {
+        tell(exchange(stream));
+    }
+    streams
 }
 
 fn serve(stream: TcpStream) {
-    let stream = answer(stream);
-    await_end();
-    drop(stream);
+    hold(&answer_all(vec![stream]));
+}
+
+/// Payload that MPTCP has sent again in other segments of the same or another subflow, for TCP new ones; `None` if the kernel
+/// does not tell, and 0 of a socket that has no MPTCP (any more). Kernel: `mptcpi_bytes_retrans`, from 6.5 on.
+fn sent_again(stream: &TcpStream) -> Option<u64> {
+    const SOL_MPTCP: i32 = 284;
+    const MPTCP_INFO: i32 = 1;
+    const OFFSET: usize = 48 / 8;
+    let mut words = [0_u64; 16];
+    let mut length = size_of_val(&words) as libc::socklen_t;
+    // SAFETY: the pointers are to locals, and the kernel writes no more than the length that is told.
+    let code = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            SOL_MPTCP,
+            MPTCP_INFO,
+            words.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if code != 0 {
+        return Some(0);
+    }
+    (length as usize >= size_of::<u64>() * (OFFSET + 1)).then_some(words[OFFSET])
 }
 
 /// In one write: others may report on the same output.
 fn tell([sent, received]: [u64; 2]) {
     let report = format!("sent {sent}\nreceived {received}\n");
     io::stdout().lock().write_all(report.as_bytes()).unwrap();
+}
+
+/// Returns when the input ends; they are open until then. Tells at each line what MPTCP sent again, if the kernel says it of all of them.
+fn hold(streams: &[TcpStream]) {
+    while read_line().is_some() {
+        let again: Option<u64> = streams.iter().map(sent_again).sum();
+        println!("again {}", again.unwrap_or(UNKNOWN));
+    }
 }
 
 fn await_end() {
@@ -424,48 +464,4 @@ fn splice(from: RawFd, to: RawFd, bytes: usize) {
         assert!(moved > 0, "splice: {}", io::Error::last_os_error());
         left -= moved.cast_unsigned();
     }
-}
-
-/// Room for one descriptor in a control message, aligned as the kernel wants it.
-#[repr(align(8))]
-struct Control([u8; 24]);
-
-fn with_message<T>(control: &mut Control, run: impl FnOnce(&mut libc::msghdr) -> T) -> T {
-    let mut byte = [1_u8];
-    let mut part = libc::iovec {
-        iov_base: byte.as_mut_ptr().cast(),
-        iov_len: 1,
-    };
-    // SAFETY: all bytes zero are a valid value.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = control.0.len() as _;
-    run(&mut message)
-}
-
-fn send_descriptor(to: &UnixStream, descriptor: RawFd) {
-    let mut control = Control([0; 24]);
-    control.0[..8].copy_from_slice(&20_u64.to_ne_bytes());
-    control.0[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
-    control.0[12..16].copy_from_slice(&libc::SCM_RIGHTS.to_ne_bytes());
-    control.0[16..20].copy_from_slice(&descriptor.to_ne_bytes());
-    with_message(&mut control, |message| {
-        // SAFETY: the message points to locals that live until it returns.
-        let sent = unsafe { libc::sendmsg(to.as_raw_fd(), message, 0) };
-        assert_eq!(sent, 1, "sendmsg: {}", io::Error::last_os_error());
-    });
-}
-
-fn take_descriptor(from: &UnixStream) -> TcpStream {
-    let mut control = Control([0; 24]);
-    with_message(&mut control, |message| {
-        // SAFETY: as in `send_descriptor`.
-        let taken = unsafe { libc::recvmsg(from.as_raw_fd(), message, 0) };
-        assert_eq!(taken, 1, "recvmsg: {}", io::Error::last_os_error());
-    });
-    let descriptor = RawFd::from_ne_bytes(control.0[16..20].try_into().unwrap());
-    // SAFETY: the kernel has just made it for this process.
-    unsafe { TcpStream::from_raw_fd(descriptor) }
 }

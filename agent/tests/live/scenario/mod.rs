@@ -7,6 +7,8 @@ pub(crate) mod handed;
 mod images;
 mod lineage;
 mod network;
+mod passing;
+mod ring;
 mod stuck;
 mod threads;
 mod worker;

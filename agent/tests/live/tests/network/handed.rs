@@ -6,7 +6,7 @@ use crate::exposition::Samples;
 use crate::guest::scaled;
 use crate::program::{Program, Running};
 use crate::runner::table;
-use crate::scenario::handed::has_mptcp;
+use crate::scenario::handed::{UNKNOWN, has_mptcp};
 use crate::tier::{TYPED, Tier};
 
 table![
@@ -16,7 +16,8 @@ table![
     a_program_serves_what_it_was_sent for TYPED,
     an_inherited_descriptor_takes_nothing for TYPED,
     mptcp_is_counted for TYPED,
-    sendfile_and_splice_are_counted for TYPED,
+    mptcp_of_both_ends_is_counted_as_tcp_carries_it for TYPED,
+    other_calls_than_send_are_counted for TYPED,
     a_network_of_their_own_is_counted for TYPED,
     brief_connections_are_counted for TYPED,
 ];
@@ -96,10 +97,78 @@ fn mptcp_is_counted(tier: &'static Tier) {
     );
 }
 
-fn sendfile_and_splice_are_counted(tier: &'static Tier) {
+/// What MPTCP sends again is new payload for the TCP connection that carries it; the kernel tells how much, from 6.5 on.
+fn mptcp_of_both_ends_is_counted_as_tcp_carries_it(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    if !has_mptcp() || !is_counted(&agent) {
+        return;
+    }
+    let (mut client, mut server) = carried(&plain("mptcp-itself", "mptcp", 2));
+    let again = std::cell::RefCell::new([0; 2]);
+    let sides = std::cell::RefCell::new([&mut client, &mut server]);
+    let is_right = |samples: &Samples, closed: u64| {
+        let sides = sides.borrow();
+        let shown = sides.each_ref().map(|side| payload(samples, &side.name));
+        let [of_client, of_server] = again.borrow().map(|bytes| bytes as f64);
+        let [client, server] = sides.each_ref().map(|side| side.sums);
+        let up = client.sent as f64 + of_client;
+        let down = server.sent as f64 + of_server;
+        let ends = sides.each_ref().map(|side| closed_of(samples, &side.name));
+        let is_known = !again.borrow().contains(&UNKNOWN);
+        let is_same = shown[0][0] == shown[1][1] && shown[0][1] == shown[1][0];
+        let is_exact = shown == [[up, down], [down, up]];
+        let is_enough = shown[0][0] >= client.sent as f64 && shown[1][0] >= server.sent as f64;
+        let is_closed = ends == [closed * client.connections; 2].map(|number| number as f64);
+        match is_closed
+            && if is_known {
+                is_exact
+            } else {
+                is_same && is_enough
+            } {
+            true => Ok(()),
+            false => Err(format!(
+                "{shown:?}, closed {ends:?}; expected {up} up, {down} down"
+            )),
+        }
+    };
+    agent.await_that(|samples| {
+        for (side, bytes) in sides
+            .borrow_mut()
+            .iter_mut()
+            .zip(again.borrow_mut().iter_mut())
+        {
+            side.running.tell("again");
+            *bytes = side.running.await_line("again");
+        }
+        is_right(samples, 0)
+    });
+    for side in sides.borrow_mut().iter_mut() {
+        side.running.close_input();
+    }
+    agent.await_settled(|samples| is_right(samples, 1));
+}
+
+/// Sent and received.
+fn payload(samples: &Samples, name: &str) -> [f64; 2] {
+    ["tcp_sent_bytes_total", "tcp_received_bytes_total"].map(|family| {
+        samples
+            .group(name)
+            .labelled(family, &[("scope", "loopback")])
+    })
+}
+
+fn closed_of(samples: &Samples, name: &str) -> f64 {
+    let labels = [("scope", "loopback")];
+    samples
+        .group(name)
+        .labelled("tcp_connections_closed_total", &labels)
+}
+
+/// Where the kernel has no `io_uring`, the client writes.
+fn other_calls_than_send_are_counted(tier: &'static Tier) {
     run(
         tier,
-        &[plain("itself", "sendfile", 2), plain("itself", "splice", 2)],
+        &["sendfile", "splice", "uring"].map(|client| plain("itself", client, 2)),
     );
 }
 
@@ -125,16 +194,39 @@ fn run(tier: &Tier, shapes: &[Shape]) {
 }
 
 fn carry(agent: &Agent, shape: &Shape) {
-    let (listener, next, from) = (
-        Program::new("hndL"),
-        Program::new("hndN"),
-        Program::new("hndC"),
-    );
+    let (client, server) = carried(shape);
+    let is_right = |samples: &Samples, closed: u64| {
+        client.sums.check(samples, &client.name, closed)?;
+        server.sums.check(samples, &server.name, closed)?;
+        let nothing = Carried::default();
+        server
+            .other
+            .iter()
+            .try_for_each(|name| nothing.check(samples, name, closed))
+    };
+    agent.await_that(|samples| is_right(samples, 0));
+    for _ in 0..2 {
+        is_right(&agent.scrape(), 0).unwrap();
+    }
+    client.running.finish();
+    server.running.finish();
+    agent.await_settled(|samples| is_right(samples, 1));
+}
+
+/// One side of living connections that have carried all.
+struct Side {
+    running: Running,
+    /// The group whose process has the connections, and one that has nothing of them any more.
+    name: String,
+    other: Option<String>,
+    sums: Carried,
+}
+
+fn carried(shape: &Shape) -> (Side, Side) {
+    let [listener, next, from] = ["hndL", "hndN", "hndC"].map(Program::new);
     let count = shape.connections;
-    let mut server = listener.start(
-        "handed",
-        &[shape.server, &count.to_string(), next.path_text()],
-    );
+    let words = [shape.server, &count.to_string(), next.path_text()];
+    let mut server = listener.start("handed", &words);
     let port = server.await_line("port");
     let mut client = start_client(&from, shape, port, &server, [UP, DOWN]);
     client.await_line("connected");
@@ -144,31 +236,25 @@ fn carry(agent: &Agent, shape: &Shape) {
     client.tell("go");
     let of_client = Carried::by(&mut client, count);
     let of_server = Carried::by(&mut server, count);
-    assert_eq!(
-        [of_client.sent, of_client.received],
-        [of_server.received, of_server.sent]
-    );
-    let (serving, other) = if shape.by_next {
-        (&next, &listener)
-    } else {
-        (&listener, &next)
+    let received = [of_server.received, of_server.sent];
+    assert_eq!([of_client.sent, of_client.received], received);
+    let (name, other) = match shape.by_next {
+        true => (next.name, Some(listener.name)),
+        false => (listener.name, None),
     };
-    let all = [
-        (&from, of_client),
-        (serving, of_server),
-        (other, Carried::default()),
-    ];
-    let is_right = |samples: &Samples, closed: u64| {
-        all.iter()
-            .try_for_each(|(program, carried)| carried.check(samples, &program.name, closed))
+    let client = Side {
+        running: client,
+        name: from.name,
+        other: None,
+        sums: of_client,
     };
-    agent.await_that(|samples| is_right(samples, 0));
-    for _ in 0..2 {
-        is_right(&agent.scrape(), 0).unwrap();
-    }
-    client.finish();
-    server.finish();
-    agent.await_settled(|samples| is_right(samples, 1));
+    let server = Side {
+        running: server,
+        name,
+        other,
+        sums: of_server,
+    };
+    (client, server)
 }
 
 fn start_client(
