@@ -299,7 +299,7 @@ fn sent_again(stream: &TcpStream) -> Option<u64> {
     const MPTCP_INFO: i32 = 1;
     const OFFSET: usize = 48 / 8;
     let mut words = [0_u64; 16];
-    let mut length = size_of_val(&words) as libc::socklen_t;
+    let mut length = libc::socklen_t::try_from(size_of_val(&words)).unwrap();
     // SAFETY: the pointers are to locals, and the kernel writes no more than the length that is told.
     let code = unsafe {
         libc::getsockopt(
@@ -322,7 +322,8 @@ fn tell([sent, received]: [u64; 2]) {
     io::stdout().lock().write_all(report.as_bytes()).unwrap();
 }
 
-/// Returns when the input ends; they are open until then. Tells at each line what MPTCP sent again, if the kernel says it of all of them.
+/// Returns when the input ends; they are open until then. Tells at each line what MPTCP sent again, or that the kernel does
+/// not say it of all of them.
 fn hold(streams: &[TcpStream]) {
     while read_line().is_some() {
         let again: Option<u64> = streams.iter().map(sent_again).sum();
@@ -408,7 +409,7 @@ fn leave_network() {
     // SAFETY: all bytes zero are a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[..2].copy_from_slice(&[b'l' as _, b'o' as _]);
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as _;
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap();
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
     // SAFETY: the pointer is to a local of the type that the request reads.
     succeeded(unsafe {

@@ -14,7 +14,7 @@ const GETEVENTS: u32 = 1;
 /// Where the submissions are mapped.
 const OFF_SQES: i64 = 0x1000_0000;
 const SQE_BYTES: usize = 64;
-const CQE_BYTES: usize = 16;
+const CQE_BYTES: u32 = 16;
 
 /// A ring with room for one operation. The mappings stay until the process ends.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Ring {
         // SAFETY: the kernel has just made it for this process.
         let descriptor = unsafe { OwnedFd::from_raw_fd(i32::try_from(code).unwrap()) };
         let submissions = told[16] as usize + 4 * told[0] as usize;
-        let completions = told[25] as usize + CQE_BYTES * told[1] as usize;
+        let completions = (told[25] + CQE_BYTES * told[1]) as usize;
         let rings = map(&descriptor, 0, submissions.max(completions));
         let submission = map(&descriptor, OFF_SQES, SQE_BYTES * told[0] as usize);
         Some(Self {
@@ -96,7 +96,7 @@ impl Ring {
             "no completion"
         );
         let mask = self.word(self.told[22]).load(Ordering::Relaxed);
-        let result = self.told[25] + (nth & mask) * CQE_BYTES as u32 + 8;
+        let result = self.told[25] + (nth & mask) * CQE_BYTES + 8;
         let result = self.word(result).load(Ordering::Relaxed).cast_signed();
         head.store(nth + 1, Ordering::Release);
         assert!(result > 0, "operation {operation}: {result}");

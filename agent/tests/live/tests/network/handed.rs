@@ -349,8 +349,14 @@ impl Carried {
         if found == expected && opened == self.connections as f64 && remote == [0.0; 3] {
             return Ok(());
         }
+        // Bytes that are missing here may be there.
+        let all: Vec<String> = samples
+            .series("namedprocess_namegroup_tcp_connections_closed_total")
+            .map(|(labels, value)| format!("{} {value}", labels["groupname"]))
+            .collect();
         Err(format!(
-            "{name}: sent, received, closed {found:?}, {opened} opened, remote {remote:?}; expected {expected:?} of {}",
+            "{name}: sent, received, closed {found:?}, {opened} opened, remote {remote:?}; expected {expected:?} of {}; \
+             closed by group: {all:?}",
             self.connections
         ))
     }
