@@ -56,7 +56,7 @@ pub struct NetworkCounters {
     pub opened_client: u64,
     /// Connections that were established with a listening socket.
     pub opened_server: u64,
-    /// Established connections whose socket is gone.
+    /// Connections that were established and have ended: their sockets are in state CLOSE, or the kernel keeps only a small one.
     pub closed: u64,
     /// Connections that could not be established or that an error ended, by reason.
     pub failures: [u64; FAILURES],
