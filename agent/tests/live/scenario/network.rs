@@ -190,7 +190,7 @@ fn linger_not(stream: &TcpStream) {
             libc::SOL_SOCKET,
             libc::SO_LINGER,
             (&raw const linger).cast(),
-            size_of::<libc::linger>() as libc::socklen_t,
+            libc::socklen_t::try_from(size_of::<libc::linger>()).unwrap(),
         )
     };
     assert_eq!(code, 0, "SO_LINGER: {}", io::Error::last_os_error());
@@ -202,7 +202,7 @@ struct Information([u32; 58]);
 impl Information {
     fn of(stream: &TcpStream) -> Self {
         let mut words = [0; 58];
-        let mut length = size_of_val(&words) as libc::socklen_t;
+        let mut length = libc::socklen_t::try_from(size_of_val(&words)).unwrap();
         // SAFETY: the pointers are to locals, and the kernel writes no more than the length that is told.
         let code = unsafe {
             libc::getsockopt(
