@@ -30,7 +30,7 @@
 //! | `headcount-smaps` | proportional memory, read beside the passes | 2, 6, 2 |
 //! | `headcount-find` | files of targets; of all users but root, also those at work count | 2, 8, 4 |
 //!
-//! One user may have many uids: [`SubordinateUids`] tells whom to charge. [`bound`] and [`patience`] are pure. What is read, and
+//! One user may have many uids: [`SubordinateUids`] says which uid is charged. [`bound`] and [`patience`] are pure. What is read, and
 //! how, is left to the callers.
 
 mod bound;

@@ -37,7 +37,7 @@ pub(crate) enum WantedBy {
     Pid,
 }
 
-/// What tells a process group from all others.
+/// Name and labels of a process group; no other group has the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupIdentity {
     pub(crate) name: String,

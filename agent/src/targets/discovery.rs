@@ -40,8 +40,8 @@ pub(crate) struct Selected<T> {
     pub(crate) target: T,
 }
 
-/// The targets to ask, in the order in which they are asked, and the number of those left out. `share_of` tells for a uid the one
-/// whose share it uses.
+/// The targets to ask, in the order in which they are asked, and the number of those left out. `share_of` returns the uid
+/// whose share a uid uses.
 pub(crate) fn select<T: Discovered>(
     mut found: Vec<T>,
     bounds: Bounds,

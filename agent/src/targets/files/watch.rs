@@ -7,7 +7,7 @@
 //! Watcher::begin --> WatchedLook: watch, look up, watch, ..., list --> Stillness --lasts?--> the last result, or look again
 //! ```
 //!
-//! The kernel tells by inotify. A watch ends with its first event (`IN_ONESHOT`): the queue holds at most two events for each, so
+//! The kernel reports changes by inotify. A watch ends with its first event (`IN_ONESHOT`): the queue holds at most two events for each, so
 //! no user can fill it, and a busy directory costs nothing between two looks. Mounts cause no such event; the table of mounts
 //! becomes readable instead. Asking whether a stillness lasts touches no file system, so it cannot block.
 //!
@@ -75,7 +75,7 @@ pub(in crate::targets) struct WatchedLook {
 pub(crate) struct Stillness {
     inotify: Arc<OwnedFd>,
     mounts: Vec<OwnedFd>,
-    /// Whether a change was noticed: the kernel tells some only once.
+    /// Whether a change was noticed. The kernel reports some changes only once, so the first report has to be kept.
     is_over: AtomicBool,
 }
 

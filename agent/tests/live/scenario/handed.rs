@@ -121,7 +121,7 @@ fn hand_over(listener: &TcpListener, count: u64, child: impl Fn(TcpStream)) {
 /// `DESCRIPTOR`: serves that connection.
 pub(super) fn server(arguments: &[String]) {
     let descriptor = RawFd::try_from(number(&arguments[0])).unwrap();
-    // SAFETY: the former image has left it open, and nobody else here knows it.
+    // SAFETY: the former image has left it open, and nothing else in this program uses it.
     serve(unsafe { TcpStream::from_raw_fd(descriptor) });
 }
 
@@ -185,7 +185,7 @@ fn leak(listener: &TcpListener, count: u64, next: &Path) {
     }
     let streams = answer_all(streams);
     hold(&streams);
-    // The last one who has a connection closes it.
+    // The last process that holds a connection closes it, so the copies go first.
     reap_all(vec![copies]);
     drop(streams);
 }
@@ -195,7 +195,7 @@ pub(super) fn sleeper(_: &[String]) {
     await_end();
 }
 
-/// Serves so many connections that end at once, and tells the sums.
+/// Serves `count` connections, each of which ends at once, and prints the sums.
 fn brief(listener: &TcpListener, count: u64) {
     let mut sums = [0; 2];
     for _ in 0..count {
@@ -300,7 +300,7 @@ fn sent_again(stream: &TcpStream) -> Option<u64> {
     const OFFSET: usize = 48 / 8;
     let mut words = [0_u64; 16];
     let mut length = libc::socklen_t::try_from(size_of_val(&words)).unwrap();
-    // SAFETY: the pointers are to locals, and the kernel writes no more than the length that is told.
+    // SAFETY: the pointers are to locals, and the kernel writes at most `length` bytes.
     let code = unsafe {
         libc::getsockopt(
             stream.as_raw_fd(),
@@ -322,8 +322,8 @@ fn tell([sent, received]: [u64; 2]) {
     io::stdout().lock().write_all(report.as_bytes()).unwrap();
 }
 
-/// Returns when the input ends; they are open until then. Tells at each line what MPTCP sent again, or that the kernel does
-/// not say it of all of them.
+/// Returns when the input ends; the connections are open until then. Prints for each line how many bytes MPTCP has sent again, or
+/// that the kernel does not say it of all of them.
 fn hold(streams: &[TcpStream]) {
     while read_line().is_some() {
         let again: Option<u64> = streams.iter().map(sent_again).sum();
@@ -393,7 +393,7 @@ fn move_to(listener: TcpListener, number: RawFd) -> TcpListener {
     }
     // SAFETY: takes numbers only.
     succeeded(unsafe { libc::dup2(listener.as_raw_fd(), number) });
-    // SAFETY: just made, and nobody else here knows it.
+    // SAFETY: just made, and nothing else in this program uses it.
     unsafe { TcpListener::from_raw_fd(number) }
 }
 

@@ -26,7 +26,7 @@ struct End {
 /// `[DESCRIPTOR…]`: reads commands from its standard input, a line each, and answers each by one line. The descriptors are
 /// connections that a former image has left. Ends with its input.
 pub(super) fn endpoint(arguments: &[String]) {
-    // SAFETY: the former image has left them open, and nobody else here knows them.
+    // SAFETY: the former image has left them open, and nothing else in this program uses them.
     let inherited =
         |word: &String| unsafe { TcpStream::from_raw_fd(RawFd::try_from(number(word)).unwrap()) };
     let mut end = End {
@@ -183,7 +183,7 @@ fn linger_not(stream: &TcpStream) {
         l_onoff: 1,
         l_linger: 0,
     };
-    // SAFETY: the pointer is to a local of the length that is told.
+    // SAFETY: the pointer is to a local of the given length.
     let code = unsafe {
         libc::setsockopt(
             stream.as_raw_fd(),
@@ -203,7 +203,7 @@ impl Information {
     fn of(stream: &TcpStream) -> Self {
         let mut words = [0; 58];
         let mut length = libc::socklen_t::try_from(size_of_val(&words)).unwrap();
-        // SAFETY: the pointers are to locals, and the kernel writes no more than the length that is told.
+        // SAFETY: the pointers are to locals, and the kernel writes at most `length` bytes.
         let code = unsafe {
             libc::getsockopt(
                 stream.as_raw_fd(),

@@ -1,6 +1,7 @@
 //! Connections that pass from process to process, and payload that takes other ways than `send` and `recv`. The truth is what the
 //! programs counted; it may differ by no byte, while the connections rest and when their sockets are gone.
 
+use super::is_counted;
 use crate::agent::Agent;
 use crate::exposition::Samples;
 use crate::guest::scaled;
@@ -360,26 +361,4 @@ impl Carried {
             self.connections
         ))
     }
-}
-
-/// Whether this kernel lets the agent count. One that does not has no such family.
-fn is_counted(agent: &Agent) -> bool {
-    let samples = agent.scrape();
-    let absent = [("fact", "network"), ("source", "absent")];
-    if samples.value("headcount_source_info", &absent).is_none() {
-        return true;
-    }
-    assert!(
-        samples
-            .series("namedprocess_namegroup_tcp_sent_bytes_total")
-            .next()
-            .is_none()
-    );
-    assert!(
-        samples
-            .series("headcount_network_bytes_total")
-            .next()
-            .is_none()
-    );
-    false
 }
