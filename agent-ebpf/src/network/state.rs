@@ -27,8 +27,8 @@ use crate::socket::{
     agent_tgid, is_open,
 };
 use crate::storage::{
-    AWAITED, CLOSED, DONE, Kept, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER, SCOPE_UNKNOWN,
-    Storage,
+    AWAITED, CLOSED, DONE, Kept, NOBODY, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER,
+    SCOPE_UNKNOWN, Storage,
 };
 
 /// `PF_KTHREAD` in `task_struct.flags`.
@@ -62,16 +62,16 @@ pub fn sock_destroy(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The current process; `None` for a thread of the kernel.
+/// The current process; [`NOBODY`] for a thread of the kernel. It is not an `Option`, because the verifier of Linux 6.1 refuses
+/// to copy the payload of one that may be `None`.
 #[inline(always)]
-fn current() -> Option<Identity> {
+fn current() -> Identity {
     // SAFETY: a helper without arguments.
     let task = unsafe { bpf_get_current_task_btf() };
-    let task = Task::new(task.cast_const().cast())?;
-    if task.flags() & PF_KTHREAD != 0 {
-        return None;
+    match Task::new(task.cast_const().cast()) {
+        Some(task) if task.flags() & PF_KTHREAD == 0 => task.identity(),
+        _ => NOBODY,
     }
-    Some(task.identity())
 }
 
 #[inline(always)]
@@ -88,7 +88,7 @@ fn change(sock: Sock, old: i32, new: i32) -> Option<()> {
 
 /// Begins the storage of a socket anew; makes it if there is none.
 #[inline(always)]
-fn begin(sock: Sock, owner: Option<Identity>, role: u32, scope: u32) -> Option<()> {
+fn begin(sock: Sock, owner: Identity, role: u32, scope: u32) -> Option<()> {
     let begun = Storage::begin(owner, role, scope);
     let Some(kept) = STORAGES.of_or(sock.0, &begun) else {
         add_total!(storage_full, 1);
@@ -104,14 +104,14 @@ fn begin(sock: Sock, owner: Option<Identity>, role: u32, scope: u32) -> Option<(
 fn begin_child(sock: Sock) -> Option<()> {
     let Some(kept) = STORAGES.of(sock.0) else {
         // The listener has none: it is older than the programs, and no look has found it yet.
-        return begin(sock, None, ROLE_SERVER, SCOPE_UNKNOWN);
+        return begin(sock, NOBODY, ROLE_SERVER, SCOPE_UNKNOWN);
     };
     let kept = Kept(kept);
     let owner = kept.owner();
     // SAFETY: the verifier checks the access.
     unsafe {
         kept.0
-            .write(Storage::begin(Some(owner), ROLE_SERVER, SCOPE_UNKNOWN));
+            .write(Storage::begin(owner, ROLE_SERVER, SCOPE_UNKNOWN));
     }
     kept.guess_owner();
     None
@@ -132,8 +132,8 @@ fn kept(sock: Sock, old: i32, new: i32) -> Option<Kept> {
         return None;
     }
     let unseen = match old {
-        SYN_SENT => Storage::begin(None, ROLE_CLIENT, SCOPE_UNKNOWN),
-        SYN_RECV => Storage::begin(None, ROLE_SERVER, SCOPE_UNKNOWN),
+        SYN_SENT => Storage::begin(NOBODY, ROLE_CLIENT, SCOPE_UNKNOWN),
+        SYN_RECV => Storage::begin(NOBODY, ROLE_SERVER, SCOPE_UNKNOWN),
         _ => Storage::of_older(sock, sock.carried(sock.tcp()?)),
     };
     let made = STORAGES.of_or(sock.0, &unseen);
@@ -171,9 +171,8 @@ fn go_on(sock: Sock, old: i32, new: i32) -> Option<()> {
 
 #[inline(always)]
 fn own_by_current(kept: Kept) {
-    if let Some(closer) = current()
-        && closer.tgid != agent_tgid()
-    {
+    let closer = current();
+    if closer.tgid != NOBODY.tgid && closer.tgid != agent_tgid() {
         kept.own(closer);
     }
 }

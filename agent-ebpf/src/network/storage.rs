@@ -35,6 +35,13 @@ const GUESSED: u16 = 0;
 const SEEN: u16 = 1;
 const FIRST_MARK: u16 = 2;
 
+/// In the place of an owner: it is not known, or a thread of the kernel.
+pub(crate) const NOBODY: Identity = Identity {
+    start_ns: 0,
+    tgid: 0,
+    zero: 0,
+};
+
 /// 56 bytes, so that it and the kernel's header of 72 fill a slab of 128. Only programs that hold the socket's lock write `flags`.
 /// They write the owner, too, and so do the programs of a look; `sent` to `packets` change atomically.
 #[repr(C)]
@@ -61,9 +68,12 @@ pub(crate) struct Storage {
 impl Storage {
     /// The storage of a connection that begins, or of a socket that listens from now on.
     #[inline(always)]
-    pub(crate) fn begin(owner: Option<Identity>, role: u32, scope: u32) -> Self {
-        let held = if owner.is_some() { SEEN } else { GUESSED };
-        let owner = owner.unwrap_or_default();
+    pub(crate) fn begin(owner: Identity, role: u32, scope: u32) -> Self {
+        let held = if owner.tgid == NOBODY.tgid {
+            GUESSED
+        } else {
+            SEEN
+        };
         Self {
             start_ns: owner.start_ns,
             tgid: owner.tgid,
@@ -83,9 +93,9 @@ impl Storage {
     #[inline(always)]
     pub(crate) fn of_older(sock: Sock, carried: Carried) -> Self {
         let begun = if sock.state() == LISTEN {
-            Self::begin(None, ROLE_LISTENER, SCOPE_LISTEN)
+            Self::begin(NOBODY, ROLE_LISTENER, SCOPE_LISTEN)
         } else {
-            Self::begin(None, ROLE_UNKNOWN, SCOPE_UNKNOWN)
+            Self::begin(NOBODY, ROLE_UNKNOWN, SCOPE_UNKNOWN)
         };
         let (opened, counted) = if is_open(sock.state()) {
             (OPENED, OPENED_COUNTED)
@@ -184,7 +194,7 @@ impl Kept {
                 zero: 0,
             }
         } else {
-            Identity::default()
+            NOBODY
         }
     }
 
