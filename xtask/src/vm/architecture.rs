@@ -34,6 +34,13 @@ pub(crate) const AMD64: Architecture = Architecture {
     words: "no_timer_check",
 };
 
+/// With cx16: without this instruction, Linux 7.2 allocates no storage for sockets (`kmalloc_nolock`), and it does not crash with
+/// it. Real processors have it.
+pub(crate) const AMD64_CX16: Architecture = Architecture {
+    model: &["-accel", "tcg,thread=single", "-cpu", "max"],
+    ..AMD64
+};
+
 /// The processor of the first arm64 machines that clouds offered in numbers; newer ones sign pointers, which takes most of the
 /// emulator's time.
 pub(crate) const ARM64: Architecture = Architecture {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::architecture::{AMD64, ARM64, Architecture};
+use super::architecture::{AMD64, AMD64_CX16, ARM64, Architecture};
 use crate::debian::{self, Apt};
 use crate::workspace;
 
@@ -42,7 +42,7 @@ pub(crate) const KERNELS: &[Kernel] = &[
     },
     Kernel {
         name: "newest",
-        architecture: &AMD64,
+        architecture: &AMD64_CX16,
         suite: "sid",
         is_default: false,
     },

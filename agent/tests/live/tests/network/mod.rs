@@ -19,7 +19,7 @@ fn start(tier: &Tier, flags: &[&str]) -> Agent {
 
 /// The oldest kernel whose verifier has accepted the programs. From this one on, an agent that cannot count fails the tests:
 /// otherwise they would pass with programs that no kernel accepts.
-const NEEDED_FROM: (u32, u32) = (6, 12);
+const NEEDED_FROM: (u32, u32) = (6, 1);
 
 /// Major and minor version of the kernel that runs.
 fn kernel() -> (u32, u32) {
