@@ -17,7 +17,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::{env, fs};
 
-const BINARIES: [&str; 2] = ["headcount-ebpf", "headcount-network"];
+const BINARIES: [&str; 3] = [
+    "headcount-ebpf",
+    "headcount-network",
+    "headcount-network-hash",
+];
 const TARGET: &str = "bpfel-unknown-none";
 /// Versions and commands are only in xtask's list of requirements, so they are not repeated here.
 const SETUP: &str =

@@ -30,8 +30,8 @@ pub use exit::{EXIT_OOM, EXIT_UNTOLD, ExitRecord};
 pub use fork::{CLONE_THREAD, ForkRecord};
 pub use network::{
     FAILURE_OTHER, FAILURE_REFUSED, FAILURE_RESET, FAILURE_TIMEOUT, FAILURE_UNREACHABLE, FAILURES,
-    NETWORK_OWNERS, NetworkCounters, NetworkGauges, NetworkOwner, NetworkSums, NetworkTotals,
-    SCOPE_LISTEN, SCOPE_LOOPBACK, SCOPE_REMOTE, SCOPES,
+    NETWORK_OWNERS, NETWORK_SOCKETS, NetworkCounters, NetworkGauges, NetworkOwner, NetworkSums,
+    NetworkTotals, SCOPE_LISTEN, SCOPE_LOOPBACK, SCOPE_REMOTE, SCOPES,
 };
 pub use no_preempt::{FUNCTIONS, KEEP_CPU, STOP_INTERRUPTS, TAKE_INTERRUPTS, YIELD_CPU};
 pub use overflow::{

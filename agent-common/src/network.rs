@@ -6,6 +6,9 @@ use bytemuck::{Pod, Zeroable};
 /// Number of entries in the map of owners: each process takes one for each scope in which it had a socket.
 pub const NETWORK_OWNERS: u32 = 8192;
 
+/// Number of entries in the map of sockets, on kernels without socket storage.
+pub const NETWORK_SOCKETS: u32 = 65_536;
+
 /// In [`NetworkOwner::scope`]: the peer is this machine (127.0.0.0/8, ::1, their mapped forms, or the socket's own address).
 pub const SCOPE_LOOPBACK: u32 = 0;
 /// In [`NetworkOwner::scope`]: the peer is another machine.

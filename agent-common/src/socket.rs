@@ -33,6 +33,12 @@ offsets! {
     /// The same with CONFIG_PREEMPT_RT: the thread that holds the lock.
     sock_rt_lock = "sock"."sk_lock.slock.lock.owner";
     socket_sock = "socket"."sk";
+    /// As the next two, only for kernels without the helper `bpf_sock_from_file`.
+    file_inode = "file"."f_inode";
+    file_private = "file"."private_data";
+    inode_mode = "inode"."i_mode";
+    /// Only for kernels without socket storage: an empty list in a listener and its children.
+    tcp_unsent = "tcp_sock"."tsorted_sent_queue";
     tcp_sent = "tcp_sock"."bytes_sent";
     tcp_retransmitted = "tcp_sock"."bytes_retrans";
     tcp_received = "tcp_sock"."bytes_received";

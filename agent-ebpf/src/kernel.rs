@@ -42,9 +42,8 @@ macro_rules! read {
         if offset == ABSENT {
             0 as $ty
         } else {
-            // SAFETY: the verifier checks that a field of this width is at this offset of the BTF type; a fault
-            // reads as 0. Volatile, because the kernel changes the field meanwhile and the order of some reads matters.
-            unsafe { read_volatile($base.add(offset as usize).cast::<$ty>()) }
+            // SAFETY: the verifier checks the access.
+            unsafe { $crate::field::read::<$ty>($base, offset as usize) }
         }
     }};
 }

@@ -34,6 +34,7 @@
 mod emit;
 mod exec;
 mod exit;
+mod field;
 mod fork;
 mod kernel;
 mod maps;

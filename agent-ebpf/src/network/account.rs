@@ -5,9 +5,10 @@
 use agent_common::{NetworkOwner, NetworkSums, NetworkTotals};
 use aya_ebpf::bindings::BPF_NOEXIST;
 
-use crate::atomic::{exchange, now, replace};
+use crate::atomic::now;
+use crate::exchange::{exchange, replace};
 use crate::maps::{NETWORK, OWNERS};
-use crate::socket::{Carried, Sock};
+use crate::socket::Carried;
 use crate::storage::{Kept, OPENED, OPENED_COUNTED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER};
 
 /// An entry without counts. It is in `.rodata`, because it is large for a stack.
@@ -175,11 +176,11 @@ pub(crate) use add_more;
 
 /// The entry of the socket's owner; makes it if there is none. `None` if the map is full, which is counted.
 #[inline(always)]
-pub(crate) fn owner_sums(kept: Kept, sock: Sock) -> Option<*mut NetworkSums> {
+pub(crate) fn owner_sums(kept: Kept, scope: u32) -> Option<*mut NetworkSums> {
     let owner = kept.owner();
     let key = NetworkOwner {
         tgid: owner.tgid,
-        scope: kept.scope(sock),
+        scope,
         start_ns: owner.start_ns,
     };
     if let Some(sums) = OWNERS.get_ptr_mut(&key) {

@@ -22,34 +22,3 @@ pub(crate) fn now<T: Copy>(word: *const T) -> T {
     // SAFETY: a word of a map value or of a socket's storage; the verifier checks the access.
     unsafe { read_volatile(word) }
 }
-
-/// Replaces `before` by `after`. Returns whether the word was `before`. Linux 5.12 and later.
-#[inline(always)]
-pub(crate) fn replace(word: *mut u64, before: u64, after: u64) -> bool {
-    let found: u64;
-    // SAFETY: as in `add`.
-    unsafe {
-        asm!(
-            "r0 = cmpxchg_64({word} + 0, r0, {after})",
-            word = in(reg) word,
-            after = in(reg) after,
-            inlateout("r0") before => found,
-        );
-    }
-    found == before
-}
-
-/// Sets the word and returns what it was. Linux 5.12 and later.
-#[inline(always)]
-pub(crate) fn exchange(word: *mut u64, after: u64) -> u64 {
-    let found: u64;
-    // SAFETY: as in `add`.
-    unsafe {
-        asm!(
-            "{value} = xchg_64({word} + 0, {value})",
-            word = in(reg) word,
-            value = inlateout(reg) after => found,
-        );
-    }
-    found
-}

@@ -5,9 +5,10 @@ use agent_common::SocketLook;
 
 use crate::account::add_total;
 use crate::kernel::Task;
-use crate::maps::{LOOK, STORAGES};
+use crate::maps::LOOK;
 use crate::socket::{CLOSE, Sock};
-use crate::storage::{Kept, Storage, mark_of};
+use crate::storage::{Storage, mark_of};
+use crate::storages;
 
 /// Kernel: `struct bpf_iter__task_file`.
 #[repr(C)]
@@ -36,19 +37,19 @@ pub extern "C" fn sock_files(context: *const FileContext) -> i32 {
 fn note(task: Task, file: *const u8) -> Option<()> {
     let sock = Sock::of_file(file)?;
     let SocketLook { number, .. } = *LOOK.get(0)?;
-    let kept = match STORAGES.of(sock.0) {
+    let kept = match storages::of(sock) {
         Some(kept) => kept,
         // A socket without connection gets its storage when it begins one.
         None if sock.state() == CLOSE => return None,
         None => {
             let older = Storage::of_older(sock, sock.carried_so_far(sock.tcp()?, 0));
-            let made = STORAGES.of_or(sock.0, &older);
+            let made = storages::of_or(sock, &older);
             if made.is_none() {
                 add_total!(storage_full, 1);
             }
             made?
         }
     };
-    Kept(kept).hold(task.identity(), mark_of(number));
+    kept.hold(task.identity(), mark_of(number));
     None
 }

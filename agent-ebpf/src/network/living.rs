@@ -1,36 +1,16 @@
-//! `iter/bpf_sk_storage_map`: all sockets with storage, when user space looks at them. It credits what they carried so far, and
-//! adds up what their owners hold.
+//! What happens with each socket that has a storage, when user space looks at them: a program credits what the socket carried
+//! so far, and adds it to what its owner holds.
 
 use agent_common::{NetworkGauges, SocketLook};
 
 use crate::account::{Gain, credit, owner_sums};
 use crate::maps::LOOK;
 use crate::socket::{CLOSE, ESTABLISHED, LISTEN, Sock, TcpSock, is_open};
-use crate::storage::{AWAITED, DONE, Kept, Storage, mark_of};
+use crate::storage::{AWAITED, DONE, Kept, mark_of};
 
-/// Kernel: `struct bpf_iter__bpf_sk_storage_map`.
-#[repr(C)]
-pub struct StorageContext {
-    _meta: u64,
-    _map: u64,
-    sock: *const u8,
-    value: *mut Storage,
-}
-
-/// Runs for each socket with storage, and at the end once more without one. It writes nothing to user space.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/bpf_sk_storage_map")]
-pub extern "C" fn sock_living(context: *const StorageContext) -> i32 {
-    // SAFETY: the verifier knows the context's layout.
-    let (sock, value) = unsafe { ((*context).sock, (*context).value) };
-    if !sock.is_null() && !value.is_null() {
-        visit(Sock(sock), Kept(value));
-    }
-    0
-}
-
+/// One socket. `kept`: its storage.
 #[inline(always)]
-fn visit(sock: Sock, kept: Kept) -> Option<()> {
+pub(crate) fn visit(sock: Sock, kept: Kept) -> Option<()> {
     let SocketLook { number, files } = *LOOK.get(0)?;
     let tcp = sock.tcp()?;
     let carried = sock.carried_so_far(tcp, kept.received());
@@ -43,7 +23,7 @@ fn visit(sock: Sock, kept: Kept) -> Option<()> {
     if is_sure {
         kept.hand_over(mark_of(number));
     }
-    let sums = owner_sums(kept, sock);
+    let sums = owner_sums(kept, kept.scope(sock));
     // Without a look at the files, a guessed owner has to wait: what was credited once stays. A closed socket has been credited,
     // and the kernel may be resetting its totals, one after the other.
     let is_reset = state == CLOSE && !kept.is(AWAITED);

@@ -32,6 +32,11 @@
 
 mod account;
 mod atomic;
+mod calls;
+mod end;
+mod exchange;
+#[path = "../field.rs"]
+mod field;
 mod files;
 #[allow(dead_code, reason = "the network programs read few fields of tasks")]
 #[path = "../kernel.rs"]
@@ -39,8 +44,10 @@ mod kernel;
 mod living;
 mod maps;
 mod socket;
+mod sockets;
 mod state;
 mod storage;
+mod storages;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -4,10 +4,11 @@
 //! In: BTF pointers from the hooks. Out: numbers. What they mean for the owner is left to the files of the hooks.
 
 use core::arch::asm;
-use core::ptr::read_volatile;
 
 use agent_common::{ABSENT, NetworkLayout, SCOPE_LOOPBACK, SCOPE_REMOTE};
-use aya_ebpf::helpers::generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file};
+
+use crate::calls::{socket_of, tcp_of};
+use crate::field;
 
 /// States of `sk_state` (include/net/tcp_states.h, a stable interface).
 pub(crate) const ESTABLISHED: i32 = 1;
@@ -32,23 +33,25 @@ const SHUTDOWN_BOTH: u8 = 3;
 
 /// User space sets it before loading.
 #[unsafe(no_mangle)]
-static NETWORK_LAYOUT: NetworkLayout = NetworkLayout::ABSENT;
+pub(crate) static NETWORK_LAYOUT: NetworkLayout = NetworkLayout::ABSENT;
 
 macro_rules! layout {
     ($($field:ident).+) => {
         // SAFETY: a static of this program. Volatile, because user space has replaced the value that the compiler knows.
-        unsafe { read_volatile(&raw const NETWORK_LAYOUT.$($field).+) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::socket::NETWORK_LAYOUT.$($field).+) }
     };
 }
 
 macro_rules! read {
     ($ty:ty, $base:expr, $field:ident) => {{
         let offset = layout!(offsets.$field) as usize;
-        // SAFETY: the verifier checks that a field of this width is at this offset of the BTF type; a fault reads as 0.
-        // Volatile, because the kernel changes the field meanwhile and the order of some reads matters.
-        unsafe { read_volatile($base.add(offset).cast::<$ty>()) }
+        // SAFETY: the verifier checks the access.
+        unsafe { $crate::field::read::<$ty>($base, offset) }
     }};
 }
+
+#[allow(unused_imports, reason = "for ../network_hash")]
+pub(crate) use layout;
 
 /// The agent's own process id.
 #[inline(always)]
@@ -65,6 +68,7 @@ pub(crate) struct Sock(pub(crate) *const u8);
 pub(crate) struct TcpSock(*const u8);
 
 /// The kernel's totals of one connection.
+#[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Carried {
     pub(crate) sent: u64,
@@ -78,12 +82,11 @@ impl Sock {
     /// The socket of an open file; `None` if it is no TCP socket.
     #[inline(always)]
     pub(crate) fn of_file(file: *const u8) -> Option<Self> {
-        // SAFETY: the verifier checks that `file` is a file.
-        let socket = unsafe { bpf_sock_from_file(file.cast_mut().cast()) }.cast::<u8>();
+        let socket = socket_of(file);
         if socket.is_null() {
             return None;
         }
-        let sock = read!(usize, socket.cast_const(), socket_sock) as *const u8;
+        let sock = read!(usize, socket, socket_sock) as *const u8;
         if sock.is_null() || !Self(sock).is_tcp() {
             return None;
         }
@@ -101,8 +104,7 @@ impl Sock {
 
     #[inline(always)]
     pub(crate) fn tcp(self) -> Option<TcpSock> {
-        // SAFETY: the verifier checks that it is a socket.
-        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) }.cast::<u8>();
+        let tcp = tcp_of(self.0);
         (!tcp.is_null()).then_some(TcpSock(tcp))
     }
 
@@ -178,7 +180,7 @@ impl Sock {
         }
         let word = |offset: u32, index: u32| {
             // SAFETY: as in `read!`; the address is an array of four words.
-            unsafe { read_volatile(self.0.add((offset + index * 4) as usize).cast::<u32>()) }
+            unsafe { field::read::<u32>(self.0, (offset + index * 4) as usize) }
         };
         let (peer, own) = (
             layout!(offsets.sock_v6_daddr),

@@ -15,27 +15,25 @@ use agent_common::{
     FAILURE_OTHER, FAILURE_REFUSED, FAILURE_RESET, FAILURE_TIMEOUT, FAILURE_UNREACHABLE, Identity,
     SCOPE_LISTEN,
 };
-use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::account::{Gain, add_count, add_more, add_total, credit, owner_sums};
+use crate::account::add_total;
+use crate::calls::current_task;
+use crate::end::{End, NO_FAILURE};
 use crate::kernel::Task;
-use crate::maps::STORAGES;
 use crate::socket::{
     CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT, Sock,
     agent_tgid, is_open,
 };
 use crate::storage::{
-    AWAITED, CLOSED, DONE, Kept, NOBODY, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER,
-    SCOPE_UNKNOWN, Storage,
+    AWAITED, DONE, Kept, NOBODY, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER, SCOPE_UNKNOWN,
+    Storage,
 };
+use crate::storages;
 
 /// `PF_KTHREAD` in `task_struct.flags`.
 const PF_KTHREAD: u32 = 0x0020_0000;
-
-/// In the place of a failure: there was none.
-const NO_FAILURE: u32 = 0;
 
 /// Kernel: `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, before the change.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -66,9 +64,7 @@ pub fn sock_destroy(context: BtfTracePointContext) -> i32 {
 /// to copy the payload of one that may be `None`.
 #[inline(always)]
 fn current() -> Identity {
-    // SAFETY: a helper without arguments.
-    let task = unsafe { bpf_get_current_task_btf() };
-    match Task::new(task.cast_const().cast()) {
+    match Task::new(current_task()) {
         Some(task) if task.flags() & PF_KTHREAD == 0 => task.identity(),
         _ => NOBODY,
     }
@@ -77,8 +73,11 @@ fn current() -> Identity {
 #[inline(always)]
 fn change(sock: Sock, old: i32, new: i32) -> Option<()> {
     match new {
-        SYN_SENT => begin(sock, current(), ROLE_CLIENT, sock.scope()),
-        LISTEN => begin(sock, current(), ROLE_LISTENER, SCOPE_LISTEN),
+        SYN_SENT => begin(sock, &Storage::begin(current(), ROLE_CLIENT, sock.scope())),
+        LISTEN => begin(
+            sock,
+            &Storage::begin(current(), ROLE_LISTENER, SCOPE_LISTEN),
+        ),
         SYN_RECV if old == SYN_SENT => None,
         SYN_RECV => begin_child(sock),
         ESTABLISHED | FIN_WAIT1 | LAST_ACK | CLOSE => go_on(sock, old, new),
@@ -88,40 +87,28 @@ fn change(sock: Sock, old: i32, new: i32) -> Option<()> {
 
 /// Begins the storage of a socket anew; makes it if there is none.
 #[inline(always)]
-fn begin(sock: Sock, owner: Identity, role: u32, scope: u32) -> Option<()> {
-    let begun = Storage::begin(owner, role, scope);
-    let Some(kept) = STORAGES.of_or(sock.0, &begun) else {
+fn begin(sock: Sock, begun: &Storage) -> Option<()> {
+    if storages::begin(sock, begun).is_none() {
         add_total!(storage_full, 1);
-        return None;
-    };
-    // SAFETY: the verifier checks the access.
-    unsafe { kept.write(begun) };
+    }
     None
 }
 
-/// Begins a connection of a listener. Its storage is a copy of the listener's.
+/// Begins a connection of a listener. The listener's owner is a guess: it is not known yet which process will accept it.
 #[inline(always)]
 fn begin_child(sock: Sock) -> Option<()> {
-    let Some(kept) = STORAGES.of(sock.0) else {
-        // The listener has none: it is older than the programs, and no look has found it yet.
-        return begin(sock, NOBODY, ROLE_SERVER, SCOPE_UNKNOWN);
-    };
-    let kept = Kept(kept);
-    let owner = kept.owner();
-    // SAFETY: the verifier checks the access.
-    unsafe {
-        kept.0
-            .write(Storage::begin(owner, ROLE_SERVER, SCOPE_UNKNOWN));
-    }
-    kept.guess_owner();
-    None
+    // Without a storage, the listener is older than the programs, and no look has found it yet.
+    let owner = storages::owner_of_listener(sock).unwrap_or(NOBODY);
+    begin(
+        sock,
+        &Storage::begin(owner, ROLE_SERVER, SCOPE_UNKNOWN).as_guess(),
+    )
 }
 
 /// The storage of a socket whose connection has begun.
 #[inline(always)]
 fn kept(sock: Sock, old: i32, new: i32) -> Option<Kept> {
-    if let Some(kept) = STORAGES.of(sock.0) {
-        let kept = Kept(kept);
+    if let Some(kept) = storages::of(sock) {
         // A child whose SYN_RECV was missed still has the listener's marks.
         if kept.role() == ROLE_LISTENER && old != LISTEN {
             begin_child(sock);
@@ -136,11 +123,11 @@ fn kept(sock: Sock, old: i32, new: i32) -> Option<Kept> {
         SYN_RECV => Storage::begin(NOBODY, ROLE_SERVER, SCOPE_UNKNOWN),
         _ => Storage::of_older(sock, sock.carried(sock.tcp()?)),
     };
-    let made = STORAGES.of_or(sock.0, &unseen);
+    let made = storages::of_or(sock, &unseen);
     if made.is_none() {
         add_total!(storage_full, 1);
     }
-    made.map(Kept)
+    made
 }
 
 /// Nothing is credited before the end; if a look comes first, it credits what there is until then.
@@ -210,42 +197,14 @@ fn failure(error: i32) -> u32 {
 /// Credits the rest, and counts the end of a connection or of the attempt to establish one.
 #[inline(always)]
 fn end(sock: Sock, kept: Kept, failure: u32) -> Option<()> {
-    let tcp = sock.tcp()?;
-    let gain = Gain::of_locked(kept, sock.carried(tcp));
-    let is_closed = kept.is(OPENED) && !kept.is(CLOSED);
-    // Mostly at the destruction. The owner may be gone by then, and user space may have removed its sums.
-    if gain.is_empty() && !is_closed && failure == NO_FAILURE {
-        return None;
-    }
-    let sums = owner_sums(kept, sock);
-    credit(sums, kept, gain);
-    let sums = sums?;
-    // A chain of constants, because the verifier would not know the bound of a computed index.
-    match failure {
-        1 => add_count!(sums, failures[0]),
-        2 => add_count!(sums, failures[1]),
-        3 => add_count!(sums, failures[2]),
-        4 => add_count!(sums, failures[3]),
-        5 => add_count!(sums, failures[4]),
-        _ => (),
-    }
-    if !is_closed {
-        return None;
-    }
-    kept.mark(CLOSED);
-    add_count!(sums, closed);
-    let rtt_us = tcp.rtt_us();
-    if rtt_us != 0 {
-        add_more!(sums, u64::from(rtt_us), rtt_sum_us);
-        add_count!(sums, rtt_count);
-    }
+    storages::settle(sock, kept, &End::of(sock, kept, failure)?);
     None
 }
 
 /// The kernel has reset the totals of a connection that no process accepted; their change to CLOSE credited them.
 #[inline(always)]
 fn destroy(sock: Sock) -> Option<()> {
-    let kept = Kept(STORAGES.of(sock.0)?);
+    let kept = storages::of(sock)?;
     if kept.is(DONE) {
         return None;
     }
@@ -256,5 +215,6 @@ fn destroy(sock: Sock) -> Option<()> {
     }
     end(sock, kept, failure);
     kept.mark(DONE);
+    storages::remove(sock);
     None
 }

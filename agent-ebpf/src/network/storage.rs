@@ -88,6 +88,15 @@ impl Storage {
         }
     }
 
+    /// The same, and the owner is a guess.
+    #[inline(always)]
+    pub(crate) fn as_guess(self) -> Self {
+        Self {
+            held: GUESSED,
+            ..self
+        }
+    }
+
     /// The storage of a socket that is older than the programs, or whose beginning they missed: what it carried so far is
     /// not credited.
     #[inline(always)]
@@ -210,12 +219,6 @@ impl Kept {
     pub(crate) fn own(self, owner: Identity) {
         self.give(owner);
         set!(self, held, SEEN);
-    }
-
-    /// Nothing is known but the listener's owner.
-    #[inline(always)]
-    pub(crate) fn guess_owner(self) {
-        set!(self, held, GUESSED);
     }
 
     /// The bytes received that were credited already.

@@ -40,7 +40,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_source_info",
             kind: Kind::Gauge,
-            help: "Where the agent takes each fact from: `bpf` (kernel programs), `procfs`, or `absent`; always 1.",
+            help: "Where the agent takes each fact from: `bpf` (kernel programs), `bpf_hash` (the same with a hash of sockets), `procfs`, or `absent`; always 1.",
             labels: &["fact", "source"],
             unit: "-",
             source: "plan",

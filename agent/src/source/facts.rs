@@ -55,6 +55,8 @@ impl ExitHook {
 pub enum Origin {
     /// The kernel programs.
     Bpf,
+    /// The kernel programs, which keep what sockets carry in a hash, because the kernel cannot keep it with the socket.
+    BpfHash,
     /// `/proc`.
     Procfs,
     /// No source: the metric families that need the fact are left out.
@@ -66,6 +68,7 @@ impl Origin {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Bpf => "bpf",
+            Self::BpfHash => "bpf_hash",
             Self::Procfs => "procfs",
             Self::Absent => "absent",
         }

@@ -305,11 +305,12 @@ impl Observer {
 
     /// The origin of each fact.
     fn origins(&self, statistics: &SourceStatistics) -> Vec<(Fact, Origin)> {
+        let network = self.kernel.as_ref().and_then(Kernel::network_origin);
         let is_lacking = |fact| match fact {
             Fact::CpuSplit => self.split.is_some(),
             Fact::Proportional => self.smaps.is_none(),
             Fact::RunQueueLatency => statistics.run_queue.is_none(),
-            Fact::Network => !self.kernel.as_ref().is_some_and(Kernel::counts_network),
+            Fact::Network => network.is_none(),
             _ => self
                 .kernel
                 .as_ref()
@@ -327,7 +328,9 @@ impl Observer {
                 let SourceStatistics {
                     tier, exit_hook, ..
                 } = *statistics;
-                (fact, fact.origin(tier, exit_hook, is_lacking(fact)))
+                let origin = fact.origin(tier, exit_hook, is_lacking(fact));
+                let own = network.filter(|_| fact == Fact::Network);
+                (fact, own.unwrap_or(origin))
             })
             .collect()
     }

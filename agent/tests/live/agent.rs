@@ -47,7 +47,7 @@ impl Agent {
         let flags: Vec<&str> = std::iter::once(accounting.as_str())
             .chain(flags.iter().copied())
             .collect();
-        let here = match tier.without_types {
+        let here = match tier.without_types || tier.without_storage {
             true => Surroundings::only_for(tier),
             false => Surroundings::default(),
         };
@@ -55,6 +55,11 @@ impl Agent {
         assert_eq!(agent.tier, tier.name, "the agent counts in another way");
         let is_traced = agent.exit_hook() == Some("last_switch");
         assert_eq!(is_traced, tier.without_types, "{}", agent.log());
+        if tier.without_storage {
+            let storage = [("fact", "network"), ("source", "bpf")];
+            let samples = agent.scrape();
+            assert_eq!(samples.value("headcount_source_info", &storage), None);
+        }
         agent
     }
 

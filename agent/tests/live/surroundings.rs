@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
-use crate::bpf_calls::{self, Judge};
+use crate::bpf_calls::{self, Call, Judge, Verdict};
 use crate::tier::Tier;
 
 /// What the kernel tells of its types.
@@ -56,6 +56,7 @@ impl Surroundings {
             false => (Types::AsTheyAre, Tracefs::Hidden),
         };
         Self {
+            judge: tier.without_storage.then(no_socket_storage),
             types,
             tracefs,
             ..Self::default()
@@ -111,6 +112,14 @@ impl Surroundings {
             None => command.spawn().unwrap(),
         }
     }
+}
+
+/// Refuses the map of socket storage, as a kernel does that has none.
+fn no_socket_storage() -> Judge {
+    Box::new(|call| match call {
+        Call::Map { name, .. } if name == "STORAGES" => Verdict::Refuse(libc::EINVAL),
+        _ => Verdict::Allow,
+    })
 }
 
 /// Whatever is mounted from here on, nobody else sees.

@@ -16,6 +16,8 @@ pub(crate) struct Tier {
     needs_btf: bool,
     /// The agent sees a kernel without type information, and with tracefs.
     pub(crate) without_types: bool,
+    /// The agent sees a kernel without socket storage.
+    pub(crate) without_storage: bool,
     /// Where a living process's CPU time and storage IO, and births and deaths, come from: `fact` and `source` of
     /// `headcount_source_info`.
     pub(crate) sources: [(&'static str, &'static str); 3],
@@ -126,12 +128,20 @@ pub(crate) const ITERATOR: Tier = Tier {
     name: "iterator",
     needs_btf: true,
     without_types: false,
+    without_storage: false,
     sources: [("cpu", "bpf"), ("io", "bpf"), ("lifecycle", "bpf")],
     has_events: true,
     low: 0.99,
     high: 1.02,
     low_alive: 0.99,
     history_ns: TICK_NS,
+};
+
+/// The same, and what sockets carry is kept in a hash.
+pub(crate) const HASHED: Tier = Tier {
+    label: "hashed",
+    without_storage: true,
+    ..ITERATOR
 };
 
 /// CPU of live processes from the scheduler, final totals from the kernel.
@@ -161,6 +171,7 @@ pub(crate) const PROCFS: Tier = Tier {
     name: "procfs",
     needs_btf: false,
     without_types: false,
+    without_storage: false,
     sources: [("cpu", "procfs"), ("io", "procfs"), ("lifecycle", "absent")],
     has_events: false,
     low: 0.0,
@@ -174,6 +185,9 @@ pub(crate) const EXACT: &[&Tier] = &[&ITERATOR, &SWITCH, &TRACED];
 
 /// Those of them that know the kernel's types.
 pub(crate) const TYPED: &[&Tier] = &[&ITERATOR, &SWITCH];
+
+/// These, and both ways to keep what sockets carry.
+pub(crate) const SOCKETS: &[&Tier] = &[&ITERATOR, &SWITCH, &HASHED];
 
 /// All of them, in the order in which the agent prefers them.
 pub(crate) const ALL: &[&Tier] = &[&ITERATOR, &SWITCH, &TRACED, &PROCFS];

@@ -25,7 +25,7 @@ use super::socket_offsets::NoNetwork;
 use super::switch::{RunTimes, Switch};
 use crate::host::boottime_ns;
 use crate::process::{Attribution, Folds, NetworkReading, Pass, ProcessId, Sample};
-use crate::source::{Fact, MapStatistics, NodeCounts, SelfTest, SourceStatistics, Tier};
+use crate::source::{Fact, MapStatistics, NodeCounts, Origin, SelfTest, SourceStatistics, Tier};
 
 /// The running programs and their maps. Dropping it removes everything from the kernel.
 pub struct Kernel {
@@ -130,9 +130,9 @@ impl Kernel {
         Ok(())
     }
 
-    /// Whether what sockets carry is counted.
-    pub fn counts_network(&self) -> bool {
-        self.network.is_some()
+    /// How what sockets carry is counted; `None` if it is not.
+    pub fn network_origin(&self) -> Option<Origin> {
+        self.network.as_ref().map(Network::origin)
     }
 
     /// Looks at all sockets and returns what they have carried; `None` if it is not counted. `now_ns`: the current time,

@@ -13,6 +13,7 @@ use aya::programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoi
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 
 use super::load_remedy::remedy;
+use super::network::way::Way;
 use super::no_preempt;
 use super::plan::Plan;
 use super::program::{KernelProgram, ProgramKind};
@@ -63,8 +64,8 @@ pub(super) struct Layouts {
     pub(super) tracepoints: TraceFields,
     /// The functions by which programs disable preemption; `None` if the kernel has none or refused them.
     pub(super) no_preempt: Option<no_preempt::Functions>,
-    /// Offsets for the network programs.
-    pub(super) network: Result<NetworkLayout, NoNetwork>,
+    /// Offsets for the network programs, for each [`Way`].
+    pub(super) network: [Result<NetworkLayout, NoNetwork>; Way::ALL.len()],
 }
 
 impl Layouts {

@@ -9,6 +9,7 @@ use std::io::{self, Read as _};
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
 
 use super::load::{self, BpfError, Layouts};
+use super::network::way::Way;
 use super::plan::AccountingRequest;
 use super::program::KernelProgram;
 use super::socket_offsets::NoNetwork;
@@ -51,7 +52,7 @@ pub(super) fn probe(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
         types: Layout::ABSENT,
         tracepoints: TraceFields::ABSENT,
         no_preempt: None,
-        network: Err(NoNetwork::Untyped),
+        network: Way::ALL.map(|_| Err(NoNetwork::Untyped)),
     };
     let known = if load::IS_BUILT {
         obstacle
@@ -78,7 +79,7 @@ fn probe_types(layouts: &mut Layouts) -> (Support, Vec<u8>) {
             let btf = btf::Btf::parse(&raw).map_err(|error| error.to_string())?;
             let (support, layout) = Support::of(&btf);
             layouts.types = layout;
-            layouts.network = socket_offsets::resolve(&btf);
+            layouts.network = Way::ALL.map(|way| socket_offsets::resolve(&btf, way));
             Ok((support, raw))
         });
     probed.unwrap_or_else(|text| {

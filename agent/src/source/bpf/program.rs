@@ -127,8 +127,10 @@ programs! {
     SocketState  "sock_state"      TpBtf      "inet_sock_set_state"       Life    Network    NO_NETWORK;
     /// The open files of all processes.
     SocketFiles  "sock_files"      Iter       "iter/task_file"            Life    Network    NO_NETWORK;
-    /// All living TCP sockets.
+    /// All living TCP sockets, where the kernel has socket storage.
     Sockets      "sock_living"     Iter       "iter/bpf_sk_storage_map"   Life    Network    NO_NETWORK;
+    /// The same where it has none.
+    HashedSockets "sock_hashed"    Iter       "iter/bpf_map_elem"         Life    Network    NO_NETWORK;
     /// The birth of a process or thread.
     TraceNewtask "trace_newtask"   Tracepoint "task/task_newtask"         Birth   LastSwitch None;
     /// An exec.

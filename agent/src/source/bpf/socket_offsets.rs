@@ -3,6 +3,7 @@
 use agent_common::{ABSENT, NetworkLayout, NetworkOffsets};
 
 use super::btf::Btf;
+use super::network::way::Way;
 
 /// Fields that some kernels are built without.
 const OPTIONAL: &[&str] = &[
@@ -14,14 +15,8 @@ const OPTIONAL: &[&str] = &[
     "sock_rt_lock",
 ];
 
-/// What the programs need of the kernel beside fields.
-const FUNCTIONS: [&str; 4] = [
-    "bpf_iter_bpf_sk_storage_map",
-    "bpf_iter_task_file",
-    // The helpers; both are in 5.11.
-    "bpf_sock_from_file",
-    "bpf_get_current_task_btf",
-];
+/// Fields that only [`Way::Hash`] needs.
+const OF_HASH: &[&str] = &["file_inode", "file_private", "inode_mode", "tcp_unsent"];
 
 /// Why this kernel cannot run the network programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +27,9 @@ pub(super) enum NoNetwork {
     /// The kernel lacks a function.
     #[error("this kernel has no {0}; 5.12 or later has")]
     NoFunction(&'static str),
+    /// The hash allocates its entries where such a kernel must not sleep, and may.
+    #[error("with CONFIG_PREEMPT_RT there is no hash of sockets")]
+    RealTime,
     /// The kernel lacks a field.
     #[error("this kernel has no field {0}; please report it with the kernel's version")]
     NoSocketField(&'static str),
@@ -41,28 +39,34 @@ pub(super) enum NoNetwork {
 ///
 /// # Errors
 /// When the kernel lacks something that the programs need.
-pub(super) fn resolve(btf: &Btf<'_>) -> Result<NetworkLayout, NoNetwork> {
-    if let Some(function) = FUNCTIONS.into_iter().find(|name| !btf.has_function(name)) {
+pub(super) fn resolve(btf: &Btf<'_>, way: Way) -> Result<NetworkLayout, NoNetwork> {
+    let mut functions = way.functions().iter();
+    if let Some(function) = functions.find(|name| !btf.has_function(name)) {
         return Err(NoNetwork::NoFunction(function));
     }
     let layout = NetworkLayout {
         offsets: NetworkOffsets::resolve(|name, path| btf.offset(name, path)),
         ..NetworkLayout::ABSENT
     };
-    match first_required(&layout.offsets) {
+    if way == Way::Hash && layout.offsets.sock_rt_lock != ABSENT {
+        return Err(NoNetwork::RealTime);
+    }
+    match first_required(&layout.offsets, way) {
         Some(field) => Err(NoNetwork::NoSocketField(field)),
         None => Ok(layout),
     }
 }
 
 /// The first field that `offsets` lack and the programs need.
-fn first_required(offsets: &NetworkOffsets) -> Option<&'static str> {
+fn first_required(offsets: &NetworkOffsets, way: Way) -> Option<&'static str> {
     let values: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(offsets));
     let fields = NetworkOffsets::FIELDS.iter().zip(values);
-    let mut absent = fields.filter(|(_, offset)| **offset == ABSENT);
-    let required = absent.find(|((name, _, _), _)| !OPTIONAL.contains(name));
+    let absent = fields.filter(|(_, offset)| **offset == ABSENT);
+    let mut names = absent.map(|((name, _, _), _)| *name);
+    let is_optional =
+        |name| OPTIONAL.contains(&name) || way != Way::Hash && OF_HASH.contains(&name);
+    let required = names.find(|name| !is_optional(*name));
     let has_no_lock = offsets.sock_spin_lock == ABSENT && offsets.sock_rt_lock == ABSENT;
-    let required = required.map(|((name, _, _), _)| *name);
     required.or(has_no_lock.then_some("sock_spin_lock"))
 }
 
@@ -72,7 +76,7 @@ mod tests {
 
     #[test]
     fn optional_fields_are_fields() {
-        for name in OPTIONAL {
+        for name in OPTIONAL.iter().chain(OF_HASH) {
             let mut fields = NetworkOffsets::FIELDS.iter();
             assert!(fields.any(|(field, _, _)| field == name), "{name}");
         }
@@ -81,13 +85,18 @@ mod tests {
     #[test]
     fn one_missing_field_is_named_unless_another_one_replaces_it() {
         let mut offsets = NetworkOffsets::resolve(|_, _| Some(8));
-        assert_eq!(first_required(&offsets), None);
+        assert_eq!(first_required(&offsets, Way::Storage), None);
         offsets.sock_rt_lock = ABSENT;
         offsets.sock_v6_daddr = ABSENT;
-        assert_eq!(first_required(&offsets), None);
+        assert_eq!(first_required(&offsets, Way::Storage), None);
         offsets.sock_spin_lock = ABSENT;
-        assert_eq!(first_required(&offsets), Some("sock_spin_lock"));
+        assert_eq!(
+            first_required(&offsets, Way::Storage),
+            Some("sock_spin_lock")
+        );
+        offsets.tcp_unsent = ABSENT;
+        assert_eq!(first_required(&offsets, Way::Hash), Some("tcp_unsent"));
         offsets.tcp_sent = ABSENT;
-        assert_eq!(first_required(&offsets), Some("tcp_sent"));
+        assert_eq!(first_required(&offsets, Way::Storage), Some("tcp_sent"));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! look at files    iter/task_file            which process holds which socket; seldom, if it takes long
-//! look at sockets  iter/bpf_sk_storage_map   credits what living sockets carried since
+//! look at sockets  iter over the map of them credits what living sockets carried since
 //! sums             map of owners, node       --> NetworkReading
 //! ```
 //!
@@ -11,15 +11,17 @@
 
 mod file_pace;
 mod owners_map;
+pub(super) mod way;
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
 use agent_common::{NetworkLayout, NetworkTotals, SocketLook};
-use aya::maps::{Array, Map, MapData, PerCpuArray};
+use aya::maps::{Array, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 use file_pace::FilePace;
 use owners_map::OwnersMap;
+use way::Way;
 
 use super::iterator::IteratorLink;
 use super::load::{self, BpfError, Layouts, take};
@@ -27,13 +29,7 @@ use super::program::KernelProgram;
 use super::wire::Wire;
 use crate::host::{boottime_ns, monotonic_ns};
 use crate::process::{NetworkReading, OwnerReading, ProcessId};
-use crate::source::MapStatistics;
-
-/// The object file of the network programs, made by the build script; empty if it could not be built.
-#[cfg(has_ebpf)]
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-network"));
-#[cfg(not(has_ebpf))]
-static OBJECT: &[u8] = &[];
+use crate::source::{MapStatistics, Origin};
 
 /// The warning that sockets are not counted.
 pub(super) fn without(why: &str) -> String {
@@ -46,6 +42,7 @@ const STOPS: u32 = 64;
 
 /// The running network programs and their maps.
 pub(super) struct Network {
+    way: Way,
     ebpf: Ebpf,
     files: IteratorLink,
     sockets: IteratorLink,
@@ -62,39 +59,54 @@ impl Network {
     /// entries of the map of owners.
     ///
     /// # Errors
-    /// When this kernel lacks a field, or refuses a map or a program.
+    /// When this kernel lacks a field, or refuses a map or a program, whichever the way.
     pub(super) fn load(owners: u32, layouts: &Layouts, btf: &Btf) -> Result<Self, String> {
-        let layout = layouts.network.map_err(|why| why.to_string())?;
-        let layout = NetworkLayout {
-            agent_tgid: std::process::id(),
-            ..layout
-        };
-        Self::try_load(owners, layouts, layout, btf).map_err(|error| error.to_string())
+        let mut refusals = Vec::new();
+        for (way, layout) in Way::ALL.into_iter().zip(layouts.network) {
+            let loaded = layout.map_err(|why| why.to_string()).and_then(|layout| {
+                let loaded = Self::load_in(way, owners, layouts, layout, btf);
+                loaded.map_err(|error| error.to_string())
+            });
+            match loaded {
+                Ok(network) => {
+                    for why in refusals {
+                        log::info!("sockets are kept in a hash: {why}");
+                    }
+                    return Ok(network);
+                }
+                Err(why) if refusals.contains(&why) => {}
+                Err(why) => refusals.push(why),
+            }
+        }
+        Err(refusals.join("; "))
     }
 
-    fn try_load(
+    fn load_in(
+        way: Way,
         owners: u32,
         layouts: &Layouts,
         layout: NetworkLayout,
         btf: &Btf,
     ) -> Result<Self, BpfError> {
+        let layout = NetworkLayout {
+            agent_tgid: std::process::id(),
+            ..layout
+        };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(btf))
             .override_global("LAYOUT", &Wire(layouts.types), true)
             .override_global("NETWORK_LAYOUT", &Wire(layout), true)
             .map_max_entries("OWNERS", owners)
-            .load(OBJECT)?;
-        let iterators = [KernelProgram::SocketFiles, KernelProgram::Sockets];
+            .load(way.object())?;
+        let iterators = [KernelProgram::SocketFiles, way.sockets()];
         for program in iterators {
             load::add(&mut ebpf, program, Some(btf))?;
         }
-        let Some(Map::SkStorage(storages)) = ebpf.map("STORAGES") else {
-            return Err(BpfError::Lacking("STORAGES"));
-        };
         let [files, sockets] = iterators;
         let mut network = Self {
+            way,
             files: IteratorLink::of(&ebpf, files, None)?,
-            sockets: IteratorLink::of(&ebpf, sockets, Some(storages.fd().as_fd()))?,
+            sockets: IteratorLink::of(&ebpf, sockets, Some(way.map(&ebpf)?.fd().as_fd()))?,
             look: take(&mut ebpf, "LOOK")?,
             owners: OwnersMap::new(&mut ebpf, owners)?,
             totals: take(&mut ebpf, "NETWORK")?,
@@ -157,6 +169,11 @@ impl Network {
         gone: impl IntoIterator<Item = ProcessId>,
     ) -> Result<(), BpfError> {
         gone.into_iter().try_for_each(|id| self.owners.remove(id))
+    }
+
+    /// Where the programs keep what sockets carried.
+    pub(super) const fn origin(&self) -> Origin {
+        self.way.origin()
     }
 
     /// The object with the programs, all attached.

@@ -5,14 +5,14 @@ use super::{Endpoint, await_exact, carry, check_payload, connect, is_counted, st
 use crate::agent::Agent;
 use crate::exposition::Samples;
 use crate::runner::table;
-use crate::tier::{TYPED, Tier};
+use crate::tier::{SOCKETS, Tier};
 
 table![
-    a_fin_is_no_payload for TYPED,
-    a_reset_loses_nothing for TYPED,
-    what_nobody_read_was_received for TYPED,
-    what_nobody_accepted_is_the_listeners for TYPED,
-    a_refused_connection_is_a_failure for TYPED,
+    a_fin_is_no_payload for SOCKETS,
+    a_reset_loses_nothing for SOCKETS,
+    what_nobody_read_was_received for SOCKETS,
+    what_nobody_accepted_is_the_listeners for SOCKETS,
+    a_refused_connection_is_a_failure for SOCKETS,
 ];
 
 /// How the connections of a group ended.

@@ -28,14 +28,15 @@ fn kernel() -> (u32, u32) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// Whether the agent counts what sockets carry. Where an older kernel cannot, the agent must say so, and show nothing.
+/// Whether the agent counts what sockets carry, in one way or the other. Where an older kernel cannot, the agent must say so, and
+/// show nothing.
 fn is_counted(agent: &Agent) -> bool {
     let samples = agent.scrape();
     let source = |source| {
         let labels = [("fact", "network"), ("source", source)];
         samples.value("headcount_source_info", &labels) == Some(1.0)
     };
-    if source("bpf") {
+    if source("bpf") || source("bpf_hash") {
         assert_eq!(source_rows(&samples), 1);
         return true;
     }

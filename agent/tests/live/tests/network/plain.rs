@@ -11,15 +11,15 @@ use crate::kernel_objects::Objects;
 use crate::program::Program;
 use crate::runner::table;
 use crate::tests::rise;
-use crate::tier::{ITERATOR, PROCFS, TYPED, Tier};
+use crate::tier::{ITERATOR, PROCFS, SOCKETS, Tier};
 
 table![
-    bytes_are_what_both_ends_counted for TYPED,
-    a_scraper_takes_nothing_away for TYPED,
-    what_waits_to_be_accepted_is_shown for TYPED,
-    only_what_comes_after_the_start_counts for TYPED,
-    an_image_leaves_its_connection_to_the_next for TYPED,
-    counters_never_fall_in_any_order for TYPED,
+    bytes_are_what_both_ends_counted for SOCKETS,
+    a_scraper_takes_nothing_away for SOCKETS,
+    what_waits_to_be_accepted_is_shown for SOCKETS,
+    only_what_comes_after_the_start_counts for SOCKETS,
+    an_image_leaves_its_connection_to_the_next for SOCKETS,
+    counters_never_fall_in_any_order for SOCKETS,
     nothing_is_loaded_if_it_is_off,
     procfs_says_that_it_cannot_count,
 ];

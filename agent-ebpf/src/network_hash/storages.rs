@@ -1,0 +1,115 @@
+//! Where the storage of a socket is: in a hash by the socket's address.
+//!
+//! The entry is made as socket storage is, and removed when the kernel destroys the socket. The program that removes it has
+//! claimed the socket; so a program that uses an entry either has claimed it, too, or holds the socket itself.
+
+use agent_common::{Identity, NETWORK_SOCKETS};
+use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::HashMap;
+
+use crate::claims::{claim, leave, release, take_over};
+use crate::end::End;
+use crate::field;
+use crate::socket::{Sock, layout};
+use crate::storage::{DONE, Kept, ROLE_LISTENER, Storage};
+
+/// The storage of each TCP socket. Entries are allocated one by one. Full, or the kernel has no memory: the socket is counted in
+/// `NetworkTotals::storage_full`.
+#[map]
+static SOCKETS: HashMap<u64, Storage> =
+    HashMap::with_max_entries(NETWORK_SOCKETS, BPF_F_NO_PREALLOC);
+
+/// The storage of a socket; `None` if it has none.
+#[inline(always)]
+pub(crate) fn of(sock: Sock) -> Option<Kept> {
+    SOCKETS.get_ptr_mut(&key(sock)).map(Kept)
+}
+
+/// The same; makes a storage with this value if there is none. `None` if there is no room.
+#[inline(always)]
+pub(crate) fn of_or(sock: Sock, new: &Storage) -> Option<Kept> {
+    let known = of(sock);
+    if known.is_some() {
+        return known;
+    }
+    let _ = SOCKETS.insert(&key(sock), new, u64::from(BPF_NOEXIST));
+    of(sock)
+}
+
+/// Begins the storage of a socket anew; makes it if there is none. `None` as in [`of_or`], and if a look is just at the
+/// connection that the socket had before.
+#[inline(always)]
+pub(crate) fn begin(sock: Sock, begun: &Storage) -> Option<Kept> {
+    let Some(before) = of(sock) else {
+        return of_or(sock, begun);
+    };
+    let key = key(sock);
+    if !claim(&key) {
+        return None;
+    }
+    take_over(&key, before);
+    let made = SOCKETS.insert(&key, begun, u64::from(BPF_ANY));
+    release(&key);
+    made.ok().and_then(|()| of(sock))
+}
+
+/// The owner of the listener that this connection came to; `None` if the listener has no storage. When the connection begins, it
+/// still is the kernel's copy of the listener. An empty list there points to its place in the listener.
+#[inline(always)]
+pub(crate) fn owner_of_listener(child: Sock) -> Option<Identity> {
+    let place = layout!(offsets.tcp_unsent) as usize;
+    // SAFETY: an address.
+    let first: usize = unsafe { field::read(child.0, place) };
+    let listener = of(Sock(first.wrapping_sub(place) as *const u8))?;
+    (listener.role() == ROLE_LISTENER).then(|| listener.owner())
+}
+
+/// Credits the end of a connection, or leaves it to the look that is just at this socket.
+#[inline(always)]
+pub(crate) fn settle(sock: Sock, kept: Kept, end: &End) {
+    let key = key(sock);
+    if claim(&key) {
+        take_over(&key, kept);
+        end.credit(kept);
+        release(&key);
+    } else {
+        leave(&key, end);
+    }
+}
+
+/// The socket is destroyed. If a look is just at it, the next look removes the entry.
+#[inline(always)]
+pub(crate) fn remove(sock: Sock) {
+    let key = key(sock);
+    if claim(&key) {
+        if let Some(kept) = of(sock) {
+            take_over(&key, kept);
+        }
+        let _ = SOCKETS.remove(&key);
+        release(&key);
+    }
+}
+
+/// Has `visit` look at a socket, unless another program is just at it.
+#[inline(always)]
+pub(crate) fn look(sock: Sock, visit: impl FnOnce(Kept)) {
+    let key = key(sock);
+    if !claim(&key) {
+        return;
+    }
+    if let Some(kept) = of(sock) {
+        take_over(&key, kept);
+        if kept.is(DONE) {
+            let _ = SOCKETS.remove(&key);
+        } else {
+            visit(kept);
+        }
+    }
+    release(&key);
+}
+
+#[inline(always)]
+fn key(sock: Sock) -> u64 {
+    sock.0 as u64
+}

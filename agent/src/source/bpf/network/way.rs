@@ -1,0 +1,100 @@
+//! The ways in which the kernel programs can keep what each socket carried: the one table of them. The agent takes the first
+//! one that this kernel accepts.
+
+use aya::Ebpf;
+use aya::maps::{Map, MapData};
+
+use super::super::load::BpfError;
+use super::super::program::KernelProgram;
+use crate::source::Origin;
+
+/// See the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The kernel keeps it with the socket, and copies a listener's to its children.
+    Storage,
+    /// In a hash by the socket's address.
+    Hash,
+}
+
+/// One row of the table.
+struct WayRow {
+    /// The object file, made by the build script; empty if it could not be built.
+    object: &'static [u8],
+    /// The map of sockets, and the program of the iterator over it.
+    map: &'static str,
+    sockets: KernelProgram,
+    /// What the programs need of the kernel beside fields.
+    functions: &'static [&'static str],
+    origin: Origin,
+}
+
+#[cfg(has_ebpf)]
+static STORAGE_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-network"));
+#[cfg(has_ebpf)]
+static HASH_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-network-hash"));
+#[cfg(not(has_ebpf))]
+static STORAGE_OBJECT: &[u8] = &[];
+#[cfg(not(has_ebpf))]
+static HASH_OBJECT: &[u8] = &[];
+
+impl Way {
+    /// All of them, the best one first.
+    pub(crate) const ALL: [Self; 2] = [Self::Storage, Self::Hash];
+
+    const fn row(self) -> WayRow {
+        match self {
+            Self::Storage => WayRow {
+                object: STORAGE_OBJECT,
+                map: "STORAGES",
+                sockets: KernelProgram::Sockets,
+                functions: &[
+                    "bpf_iter_bpf_sk_storage_map",
+                    "bpf_iter_task_file",
+                    // The helpers; both are in 5.11.
+                    "bpf_sock_from_file",
+                    "bpf_get_current_task_btf",
+                ],
+                origin: Origin::Bpf,
+            },
+            Self::Hash => WayRow {
+                object: HASH_OBJECT,
+                map: "SOCKETS",
+                sockets: KernelProgram::HashedSockets,
+                functions: &["bpf_iter_bpf_map_elem", "bpf_iter_task_file"],
+                origin: Origin::BpfHash,
+            },
+        }
+    }
+
+    /// The object file of the programs.
+    pub(super) const fn object(self) -> &'static [u8] {
+        self.row().object
+    }
+
+    /// The program that sees all living sockets.
+    pub(super) const fn sockets(self) -> KernelProgram {
+        self.row().sockets
+    }
+
+    /// The kernel functions that the programs need.
+    pub(crate) const fn functions(self) -> &'static [&'static str] {
+        self.row().functions
+    }
+
+    /// What `headcount_source_info` shows.
+    pub(super) const fn origin(self) -> Origin {
+        self.row().origin
+    }
+
+    /// The map of sockets.
+    pub(super) fn map(self, ebpf: &Ebpf) -> Result<&MapData, BpfError> {
+        let name = self.row().map;
+        match ebpf.map(name) {
+            Some(Map::SkStorage(map) | Map::HashMap(map)) => Ok(map),
+            _ => Err(BpfError::Lacking(name)),
+        }
+    }
+}
