@@ -1,8 +1,10 @@
 //! Measures what instances of Passenger add to a scrape: section `passenger`.
 //!
 //! The instances are fakes: a directory as Passenger's, whose socket a thread of this process serves with a document of 20
-//! processes, so that only the agent's work is measured. The original cannot be beside it: Debian has no package of it. Its figure
-//! is that of its measurement by hand.
+//! processes, so that only the agent's work is measured. The processes sleep, and started when the document says, so the agent
+//! finds the group of each. Two agents see the same instances, one with the collector and one without, and are scraped in turns:
+//! what the one needs beyond the other is for asking and showing the instances, and nothing of the accounting of their processes.
+//! The original cannot be beside them: Debian has no package of it. Its figure is that of its measurement by hand.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
@@ -10,83 +12,135 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::scrapes::settle;
 use super::statistics::median;
-use super::subject::Subject;
+use super::subject::{Scrape, Subject, bound_to_us};
 use super::table::{Row, megabytes, milliseconds};
 use super::{Bench, metrics};
 
 const INSTANCES: [usize; 3] = [0, 1, 10];
-const PROCESSES: u32 = 20;
-const ROUNDS: usize = 40;
+const PROCESSES: usize = 20;
+const ROUNDS: usize = 60;
 /// passenger-go-exporter 2024-03-14, one instance with a pool of one application, 200 scrapes.
 const ORIGINAL: &str = "0.65 ms (1 tiny pool)";
 /// Targets: CPU of one instance, and memory of ten.
 const MOST_NS: f64 = 300_000.0;
 const MOST_BYTES: u64 = 1_000_000;
 
-/// Agents with the collector off, and with 0, 1 and 10 instances, scraped in turns.
+/// For 0, 1 and 10 instances: an agent without the collector and one with it, scraped in turns.
 pub(super) fn instances(bench: &Bench) -> Result<Vec<Row>> {
-    let core = ["-gather-smaps=false"];
-    let off = bench.start_agent(&[&core[..], &["--no-collector.passenger"]].concat())?;
-    let mut nodes = vec![Measured::new(
-        "without the collector".to_owned(),
-        off,
-        Vec::new(),
-    )];
+    let mut rows = Vec::new();
+    let mut none = None;
     for count in INSTANCES {
-        let registry = bench.folder.join(format!("registry-{count}"));
-        let fakes: Result<Vec<Fake>> = (0..count).map(|n| Fake::start(&registry, n)).collect();
-        fs::create_dir_all(&registry).with_context(|| format!("create {}", registry.display()))?;
-        let flag = format!("--collector.passenger.registry-dir={}", registry.display());
-        let agent = bench.start_agent(&[&core[..], &[&flag]].concat())?;
-        let name = format!("{count} instances of {PROCESSES} processes");
-        nodes.push(Measured::new(name, agent, fakes?));
-    }
-    for node in &nodes {
-        settle(&node.agent)?;
-    }
-    for _ in 0..ROUNDS {
-        for node in &mut nodes {
-            node.scrape()?;
+        let node = Node::measured(bench, count)?;
+        rows.extend(node.rows());
+        match &none {
+            None => none = Some(node),
+            Some(none) => rows.extend(node.added(none)),
         }
     }
-    rows(&nodes)
+    rows.push(Row::new(
+        "passenger-go-exporter, as measured by hand",
+        ORIGINAL.to_owned(),
+    ));
+    Ok(rows)
 }
 
-/// An agent, and what it asks.
-struct Measured {
-    name: String,
-    agent: Subject,
-    fakes: Vec<Fake>,
+/// The costs of one agent.
+#[derive(Default)]
+struct Costs {
     cpu_ns: Vec<f64>,
     wall_ns: Vec<f64>,
+    memory_bytes: u64,
 }
 
-impl Measured {
-    fn new(name: String, agent: Subject, fakes: Vec<Fake>) -> Self {
-        Self {
-            name,
-            agent,
-            fakes,
-            cpu_ns: Vec::new(),
-            wall_ns: Vec::new(),
+/// The costs on a node with some instances.
+struct Node {
+    instances: usize,
+    without: Costs,
+    with: Costs,
+}
+
+impl Node {
+    fn measured(bench: &Bench, instances: usize) -> Result<Self> {
+        let registry = bench.folder.join("registry");
+        fs::create_dir_all(&registry).with_context(|| format!("create {}", registry.display()))?;
+        let fakes: Result<Vec<Fake>> = (0..instances).map(|n| Fake::start(&registry, n)).collect();
+        let _fakes = fakes?;
+        let core = ["-gather-smaps=false"];
+        let off = bench.start_agent(&[&core[..], &["--no-collector.passenger"]].concat())?;
+        let flag = format!("--collector.passenger.registry-dir={}", registry.display());
+        let on = bench.start_agent(&[&core[..], &[&flag]].concat())?;
+        settle(&off)?;
+        join_groups(&on, instances)?;
+        let [mut without, mut with] = [(); 2].map(|()| Costs::default());
+        for _ in 0..ROUNDS {
+            without.add(off.scrape()?, 0)?;
+            with.add(on.scrape()?, instances)?;
         }
+        without.memory_bytes = off.memory()?.now_bytes;
+        with.memory_bytes = on.memory()?.now_bytes;
+        Ok(Self {
+            instances,
+            without,
+            with,
+        })
     }
 
-    fn scrape(&mut self) -> Result<()> {
-        let scrape = self.agent.scrape()?;
-        let seen = metrics::samples(&scrape.body, "passenger_go_process_processed").count();
-        let served = self.fakes.len() * usize::try_from(PROCESSES)?;
+    fn rows(&self) -> Vec<Row> {
+        let count = self.instances;
+        let mut rows = Vec::new();
+        for (costs, which) in [(&self.without, "off"), (&self.with, "on")] {
+            let node = format!("{count} instances of {PROCESSES} processes, collector {which}");
+            for (what, times) in [("CPU", &costs.cpu_ns), ("wall", &costs.wall_ns)] {
+                let row = Row::new(
+                    format!("{what} per scrape, {node}"),
+                    milliseconds(median(times)),
+                );
+                rows.push(row.of("headcount", times));
+            }
+            let memory = megabytes(costs.memory_bytes);
+            rows.push(Row::new(format!("RSS, {node}"), memory));
+        }
+        rows
+    }
+
+    /// What an instance adds; `none` is a node without instances.
+    fn added(&self, none: &Self) -> Vec<Row> {
+        let count = self.instances as f64;
+        let pairs = self.with.cpu_ns.iter().zip(&self.without.cpu_ns);
+        let differences: Vec<f64> = pairs.map(|(with, without)| with - without).collect();
+        let asking = median(&differences) / count;
+        let name = format!("CPU added by asking and showing an instance, of {count}");
+        let asking = Row::new(name, milliseconds(asking)).target("≤ 0.3 ms", asking <= MOST_NS);
+        let whole = (median(&self.with.cpu_ns) - median(&none.with.cpu_ns)) / count;
+        let name = format!("the same, and the accounting of its {PROCESSES} processes");
+        let whole = Row::new(name, milliseconds(whole));
+        // What the collector takes without instances is none of theirs.
+        let memory = self.with.memory_bytes + none.without.memory_bytes;
+        let memory = memory.saturating_sub(self.without.memory_bytes + none.with.memory_bytes);
+        let name = format!("memory added by asking and showing {count} instances");
+        let memory = Row::new(name, megabytes(memory)).target("≤ 1 MB", memory <= MOST_BYTES);
+        vec![asking, whole, memory]
+    }
+}
+
+impl Costs {
+    /// Adds a scrape, which must show the processes of so many instances.
+    fn add(&mut self, scrape: Scrape, instances: usize) -> Result<()> {
+        let shown = metrics::samples(&scrape.body, "passenger_go_process_processed").count();
+        let served = instances * PROCESSES;
         ensure!(
-            seen == served,
-            "{seen} of {served} processes of Passenger were seen: nothing to compare"
+            shown == served,
+            "{shown} of {served} processes of Passenger are shown: nothing to compare"
         );
         self.cpu_ns.push(scrape.cpu_ns);
         self.wall_ns.push(scrape.wall_ns);
@@ -94,37 +148,16 @@ impl Measured {
     }
 }
 
-fn rows(nodes: &[Measured]) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for node in nodes {
-        let cpu = Row::new(
-            format!("CPU per scrape, {}", node.name),
-            milliseconds(median(&node.cpu_ns)),
-        );
-        rows.push(cpu.of("headcount", &node.cpu_ns));
-        let wall = Row::new(
-            format!("wall per scrape, {}", node.name),
-            milliseconds(median(&node.wall_ns)),
-        );
-        rows.push(wall.of("headcount", &node.wall_ns));
-        let memory = megabytes(node.agent.memory()?.now_bytes);
-        rows.push(Row::new(format!("RSS, {}", node.name), memory));
+/// Makes scrapes until the agent knows the group of each instance's processes.
+fn join_groups(agent: &Subject, instances: usize) -> Result<()> {
+    const MOST: usize = 20;
+    for _ in 0..MOST {
+        let body = agent.scrape()?.body;
+        if metrics::samples(&body, "passenger_app_group_info").count() == instances {
+            return Ok(());
+        }
     }
-    if let [_, none, .., most] = nodes {
-        let count = most.fakes.len() as f64;
-        let each = (median(&most.cpu_ns) - median(&none.cpu_ns)) / count;
-        let row = Row::new("CPU added by an instance, of ten", milliseconds(each));
-        rows.push(row.target("≤ 0.3 ms", each <= MOST_NS));
-        rows.push(Row::new(
-            "passenger-go-exporter, as measured by hand",
-            ORIGINAL.to_owned(),
-        ));
-        let now = |node: &Measured| Ok::<u64, anyhow::Error>(node.agent.memory()?.now_bytes);
-        let added = now(most)?.saturating_sub(now(none)?);
-        let row = Row::new("memory added by ten instances", megabytes(added));
-        rows.push(row.target("≤ 1 MB", added <= MOST_BYTES));
-    }
-    Ok(rows)
+    bail!("after {MOST} scrapes the agent does not know the groups of {instances} instances")
 }
 
 /// An instance that answers with the same documents each time. Its directory is removed when this is dropped.
@@ -132,6 +165,7 @@ struct Fake {
     directory: PathBuf,
     is_over: Arc<AtomicBool>,
     server: Option<JoinHandle<()>>,
+    _workers: Workers,
     /// Held, by which the agent knows that the instance lives.
     _lock: File,
 }
@@ -157,10 +191,11 @@ impl Fake {
         fs::set_permissions(&secret, Permissions::from_mode(0o400))?;
         let lock = File::create(directory.join("lock"))?;
         lock.try_lock().context("lock of a fake instance")?;
+        let workers = Workers::start()?;
         let listener = UnixListener::bind(directory.join("agents.s/core_api"))?;
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
-        let documents = Arc::new([pool(number), SERVER.to_owned()]);
+        let documents = Arc::new([pool(number, &workers), SERVER.to_owned()]);
         let server = std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 if over.load(Ordering::Relaxed) {
@@ -175,6 +210,7 @@ impl Fake {
             directory,
             is_over,
             server: Some(server),
+            _workers: workers,
             _lock: lock,
         })
     }
@@ -189,6 +225,41 @@ impl Drop for Fake {
             let _ = server.join();
         }
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The processes of a fake. They end when this is dropped.
+struct Workers {
+    began: Duration,
+    all: Vec<Child>,
+    ended: Duration,
+}
+
+impl Workers {
+    fn start() -> Result<Self> {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH);
+        let mut workers = Self {
+            began: now()?,
+            all: Vec::new(),
+            ended: Duration::ZERO,
+        };
+        for _ in 0..PROCESSES {
+            let mut command = bound_to_us(Path::new("sleep"));
+            let worker = command.arg("infinity").spawn().context("start a worker")?;
+            workers.all.push(worker);
+        }
+        workers.ended = now()?;
+        Ok(workers)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for worker in &mut self.all {
+            // It may have ended by itself.
+            let _ = worker.kill();
+            let _ = worker.wait();
+        }
     }
 }
 
@@ -227,8 +298,9 @@ const SERVER: &str = r#"{"thread1": {"active_client_count": 3, "disconnected_cli
     "turbocaching": {"fetches": 10, "hit_ratio": 0.5, "hits": 5, "store_success_ratio": 1.0, "store_successes": 2, "stores": 2}},
     "threads": 1}"#;
 
-/// One application with [`PROCESSES`] processes, with the elements of Passenger 6.0.17.
-fn pool(number: usize) -> String {
+/// One application with these workers, with the elements of Passenger 6.0.17.
+fn pool(number: usize, workers: &Workers) -> String {
+    let (began, ended) = (workers.began.as_micros(), workers.ended.as_micros());
     let name = format!("/srv/bench/app{number} &#40;production&#41;");
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"iso-8859-1\" ?>\n<info version=\"3\"><passenger_version>6.0.17</passenger_version>\
@@ -245,15 +317,15 @@ fn pool(number: usize) -> String {
          <start_command>ruby rack-loader.rb</start_command><environment>production</environment><api_key>bench</api_key>\
          <min_processes>1</min_processes><max_processes>0</max_processes></options><processes>"
     );
-    for process in 0..PROCESSES {
-        let pid = 100_000 + process;
+    for (process, worker) in workers.all.iter().enumerate() {
+        let pid = worker.id();
         // Writing to a String does not fail.
         let _ = write!(
             text,
             "<process><pid>{pid}</pid><sticky_session_id>1883770373</sticky_session_id><gupid>1c8bba9-bench{number}-{process}</gupid>\
              <concurrency>1</concurrency><sessions>{}</sessions><busyness>0</busyness><processed>6{process}</processed>\
-             <spawner_creation_time>1795947443035558</spawner_creation_time><spawn_start_time>1795947443269135</spawn_start_time>\
-             <spawn_end_time>1795947443295344</spawn_end_time><last_used>1795947497646891</last_used>\
+             <spawner_creation_time>{began}</spawner_creation_time><spawn_start_time>{began}</spawn_start_time>\
+             <spawn_end_time>{ended}</spawn_end_time><last_used>{ended}</last_used>\
              <last_used_desc>0s ago</last_used_desc><uptime>54s</uptime><life_status>ALIVE</life_status><enabled>ENABLED</enabled>\
              <has_metrics>true</has_metrics><cpu>0</cpu><rss>15576</rss><pss>8332</pss><private_dirty>2576</private_dirty>\
              <swap>0</swap><real_memory>2576</real_memory><vmsize>213376</vmsize><process_group_id>21193</process_group_id>\
