@@ -131,7 +131,7 @@ impl PoolReading<'_> {
         let mut applications = Once::new("supergroups");
         while let Some(tag) = self.elements.child()? {
             let elements = &mut self.elements;
-            match tag.name().into_inner() {
+            match &*tag {
                 "passenger_version" => version.read(elements, text::word)?,
                 "max" => max.read(elements, number)?,
                 "capacity_used" => capacity_used.read(elements, number)?,
@@ -171,7 +171,7 @@ impl PoolReading<'_> {
         let mut workers = Once::new("processes");
         while let Some(tag) = self.elements.child()? {
             let elements = &mut self.elements;
-            match tag.name().into_inner() {
+            match &*tag {
                 "name" => name.read(elements, text::name)?,
                 "get_wait_list_size" => waiting.read(elements, number)?,
                 "processes_being_spawned" => spawning.read(elements, number)?,
@@ -213,7 +213,7 @@ impl PoolReading<'_> {
         let mut memory = MemoryFields::new();
         while let Some(tag) = self.elements.child()? {
             let elements = &mut self.elements;
-            match tag.name().into_inner() {
+            match &*tag {
                 "pid" => pid.read(elements, process_id)?,
                 "gupid" => gupid.read(elements, text::word)?,
                 "sessions" => sessions.read(elements, number)?,
@@ -255,7 +255,7 @@ impl PoolReading<'_> {
         mut read: impl FnMut(&mut Self) -> Result<(), InvalidDocument>,
     ) -> Result<(), InvalidDocument> {
         while let Some(tag) = self.elements.child()? {
-            if tag.name().into_inner() == name {
+            if tag == name {
                 read(self)?;
             } else {
                 self.elements.skip()?;

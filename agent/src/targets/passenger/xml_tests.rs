@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use proptest::prelude::*;
+
 use super::document::InvalidDocument;
 use super::xml::{Elements, decode};
 
@@ -20,8 +22,8 @@ fn text(document: impl AsRef<[u8]>) -> Result<String, InvalidDocument> {
 fn outline(document: &str) -> Result<String, InvalidDocument> {
     fn children(elements: &mut Elements<'_>, out: &mut String) -> Result<(), InvalidDocument> {
         while let Some(tag) = elements.child()? {
-            out.push_str(tag.name().into_inner());
-            match tag.name().into_inner() {
+            out.push_str(&tag);
+            match &*tag {
                 "skipped" => elements.skip()?,
                 _ => {
                     out.push('[');
@@ -245,4 +247,52 @@ fn the_length_of_a_text_is_bounded() {
         outline(&format!("<r>{most}x<skipped>{most}x</skipped></r>")).unwrap(),
         "skipped"
     );
+}
+
+/// What the cursor makes of a document whose root is `r`: of `a` the text, of `s` nothing, of others the children.
+fn read(document: &str) -> Result<String, InvalidDocument> {
+    let mut elements = Elements::open(document, "r")?;
+    let mut out = String::new();
+    let mut open = 1;
+    while open > 0 {
+        let Some(name) = elements.child()? else {
+            open -= 1;
+            out.push(')');
+            continue;
+        };
+        out.push_str(&name);
+        match &*name {
+            "a" => out += &elements.text()?,
+            "s" => elements.skip()?,
+            _ => {
+                open += 1;
+                out.push('(');
+            }
+        }
+    }
+    elements.finish()?;
+    Ok(out)
+}
+
+proptest! {
+    /// No element with a space in its tag is taken in one step.
+    #[test]
+    fn plain_elements_read_the_same_in_one_step_and_by_the_reader(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "<a>", "</a>", "<a>1</a>", "<a></a>", "<b>", "</b>", "<b>x</b>", "<s>", "</s>", "<s>y</s>", "<c/>", "z", " ",
+                "&lt;", "&", ">", "<!-- - -->", "<![CDATA[<q>]]>", "<?p?>", "<a >2</a>", "<_1>", "</_1>", "<>", "</>", "\u{e9}",
+            ]),
+            0..12,
+        ),
+    ) {
+        let document = format!("<r>{}</r>", pieces.concat());
+        let spaced: Vec<String> = pieces
+            .iter()
+            .map(|piece| ["a", "b", "s", "_1"].iter().fold((*piece).to_owned(), |piece, name| {
+                piece.replace(&format!("<{name}>"), &format!("<{name} >"))
+            }))
+            .collect();
+        prop_assert_eq!(read(&document), read(&format!("<r>{}</r>", spaced.concat())));
+    }
 }
