@@ -94,6 +94,8 @@ pub(super) fn walk(
     mut seen: impl FnMut(BorrowedFd<'_>),
 ) -> Result<(OwnedFd, Stat), Errno> {
     let follows = rule == Rule::InRoot;
+    let mount = || mount_of(below);
+    let mount = (rule == Rule::Inside).then(mount).flatten();
     match path.first() {
         None => return Err(Errno::NOENT),
         Some(b'/') if !follows => return Err(Errno::XDEV),
@@ -121,7 +123,7 @@ pub(super) fn walk(
             PLACE.union(OFlags::NOFOLLOW),
             Mode::empty(),
         )?;
-        if rule == Rule::Inside && mount_of(found.as_fd()) != mount_of(below) {
+        if rule == Rule::Inside && mount_of(found.as_fd()) != mount {
             return Err(Errno::XDEV);
         }
         let stat = fstat(&found)?;
@@ -138,7 +140,11 @@ pub(super) fn walk(
                 push_names(&mut names, target.as_bytes());
                 continue;
             }
-            FileType::Directory if rule == Rule::Inside && stat.st_dev != fstat(below)?.st_dev => {
+            FileType::Directory
+                if rule == Rule::Inside
+                    && mount.is_none()
+                    && stat.st_dev != fstat(below)?.st_dev =>
+            {
                 return Err(Errno::XDEV);
             }
             FileType::Directory => seen(found.as_fd()),
