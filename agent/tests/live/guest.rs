@@ -241,3 +241,10 @@ fn reap_until(tests: u32) {
         }
     }
 }
+
+/// Major and minor version of the kernel that runs.
+pub(crate) fn kernel_version() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|word| word.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}

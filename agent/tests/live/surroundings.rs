@@ -11,6 +11,9 @@ use std::process::{Child, Command};
 use crate::bpf_calls::{self, Call, Judge, Verdict};
 use crate::tier::Tier;
 
+/// The map of socket storage.
+pub(crate) const STORAGES: &str = "STORAGES";
+
 /// What the kernel tells of its types.
 pub(crate) const BTF: &CStr = c"/sys/kernel/btf/vmlinux";
 
@@ -117,7 +120,7 @@ impl Surroundings {
 /// Refuses the map of socket storage, as a kernel does that has none.
 fn no_socket_storage() -> Judge {
     Box::new(|call| match call {
-        Call::Map { name, .. } if name == "STORAGES" => Verdict::Refuse(libc::EINVAL),
+        Call::Map { name, .. } if name == STORAGES => Verdict::Refuse(libc::EINVAL),
         _ => Verdict::Allow,
     })
 }

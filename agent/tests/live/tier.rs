@@ -43,6 +43,14 @@ impl Tier {
             // Only root may mount tracefs, and not on a kernel that keeps its memory.
             return !guest::is_unprivileged() && !guest::is_locked_down();
         }
+        if self.without_storage
+            && (guest::is_unprivileged()
+                || guest::is_locked_down()
+                || guest::kernel_version() < STORAGE_FROM)
+        {
+            // Only root hides tracefs, lockdown forbids to read memory, and older kernels show the other tiers the same.
+            return false;
+        }
         !self.needs_btf || Path::new("/sys/kernel/btf/vmlinux").exists()
     }
 
@@ -136,6 +144,9 @@ pub(crate) const ITERATOR: Tier = Tier {
     low_alive: 0.99,
     history_ns: TICK_NS,
 };
+
+/// The first kernel with all that socket storage needs.
+const STORAGE_FROM: (u32, u32) = (5, 12);
 
 /// The same, and what sockets carry is kept in a hash.
 pub(crate) const HASHED: Tier = Tier {

@@ -13,7 +13,7 @@ use aya::programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoi
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 
 use super::load_remedy::remedy;
-use super::network::way::Way;
+use super::network_way::Way;
 use super::no_preempt;
 use super::plan::Plan;
 use super::program::{KernelProgram, ProgramKind};

@@ -19,6 +19,7 @@ mod load_remedy;
 mod lost;
 mod map_usage;
 mod network;
+mod network_way;
 mod no_preempt;
 mod offsets;
 mod overflow;

@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use agent_common::{ABSENT, ARGV_NONE, ARGV_READ, Layout, RSS_HELPER, RSS_PLAIN, TraceFields};
 
 use super::load::{self, BpfError, Layouts};
-use super::network::way::Way;
+use super::network_way::Way;
 use super::plan::AccountingRequest;
 use super::program::KernelProgram;
 use super::socket_offsets::NoNetwork;

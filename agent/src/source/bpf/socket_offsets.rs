@@ -3,7 +3,7 @@
 use agent_common::{ABSENT, NetworkLayout, NetworkOffsets};
 
 use super::btf::Btf;
-use super::network::way::Way;
+use super::network_way::Way;
 
 /// Fields that some kernels are built without.
 const OPTIONAL: &[&str] = &[

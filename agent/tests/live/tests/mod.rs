@@ -53,6 +53,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         names::TESTS,
         network::ends::TESTS,
         network::handed::TESTS,
+        network::hashed::TESTS,
         network::plain::TESTS,
         overload::TESTS,
         pressure::TESTS,

@@ -11,7 +11,6 @@
 
 mod file_pace;
 mod owners_map;
-pub(super) mod way;
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -21,10 +20,10 @@ use aya::maps::{Array, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 use file_pace::FilePace;
 use owners_map::OwnersMap;
-use way::Way;
 
 use super::iterator::IteratorLink;
 use super::load::{self, BpfError, Layouts, take};
+use super::network_way::Way;
 use super::program::KernelProgram;
 use super::wire::Wire;
 use crate::host::{boottime_ns, monotonic_ns};
@@ -102,11 +101,12 @@ impl Network {
         for program in iterators {
             load::add(&mut ebpf, program, Some(btf))?;
         }
+        let map = way.map(&ebpf).ok_or(BpfError::Lacking(way.map_name()))?;
         let [files, sockets] = iterators;
         let mut network = Self {
             way,
             files: IteratorLink::of(&ebpf, files, None)?,
-            sockets: IteratorLink::of(&ebpf, sockets, Some(way.map(&ebpf)?.fd().as_fd()))?,
+            sockets: IteratorLink::of(&ebpf, sockets, Some(map.fd().as_fd()))?,
             look: take(&mut ebpf, "LOOK")?,
             owners: OwnersMap::new(&mut ebpf, owners)?,
             totals: take(&mut ebpf, "NETWORK")?,

@@ -8,17 +8,17 @@ use crate::guest::scaled;
 use crate::program::{Program, Running};
 use crate::runner::table;
 use crate::scenario::handed::{UNKNOWN, has_mptcp};
-use crate::tier::{SOCKETS, Tier};
+use crate::tier::{SOCKETS, TYPED, Tier};
 
 table![
     a_prefork_server_serves for SOCKETS,
     a_child_serves_what_its_parent_accepted for SOCKETS,
     a_program_accepts_from_a_listener_that_it_was_given for SOCKETS,
     a_program_serves_what_it_was_sent for SOCKETS,
-    an_inherited_descriptor_takes_nothing for SOCKETS,
-    mptcp_is_counted for SOCKETS,
-    mptcp_of_both_ends_is_counted_as_tcp_carries_it for SOCKETS,
-    other_calls_than_send_are_counted for SOCKETS,
+    an_inherited_descriptor_takes_nothing for TYPED,
+    mptcp_is_counted for TYPED,
+    mptcp_of_both_ends_is_counted_as_tcp_carries_it for TYPED,
+    other_calls_than_send_are_counted for TYPED,
     a_network_of_their_own_is_counted for SOCKETS,
     brief_connections_are_counted for SOCKETS,
 ];

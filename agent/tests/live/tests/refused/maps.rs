@@ -10,7 +10,7 @@ use crate::bpf_calls::{Call, Verdict};
 use crate::guest::scaled;
 use crate::program::Program;
 use crate::runner::table;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{STORAGES, Surroundings};
 use crate::tests::pressure::{all_is_known, nothing_twice};
 use crate::tier::{EXACT, ITERATOR, PROCFS, Tier};
 
@@ -25,8 +25,6 @@ table![
 
 /// The maps of the network programs, which process accounting does not need.
 const OF_NETWORK: [&str; 3] = ["OWNERS", "NETWORK", "LOOK"];
-/// The one that has a substitute.
-const STORAGES: &str = "STORAGES";
 
 /// Processes are accounted for as always, and what sockets carry is absent.
 fn no_network(agent: &Agent, parts: &[&str]) {

@@ -4,13 +4,12 @@
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
 
-use super::super::load::BpfError;
-use super::super::program::KernelProgram;
+use super::program::KernelProgram;
 use crate::source::Origin;
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(super) enum Way {
     /// The kernel keeps it with the socket, and copies a listener's to its children.
     Storage,
     /// In a hash by the socket's address.
@@ -42,7 +41,7 @@ static HASH_OBJECT: &[u8] = &[];
 
 impl Way {
     /// All of them, the best one first.
-    pub(crate) const ALL: [Self; 2] = [Self::Storage, Self::Hash];
+    pub(super) const ALL: [Self; 2] = [Self::Storage, Self::Hash];
 
     const fn row(self) -> WayRow {
         match self {
@@ -80,7 +79,7 @@ impl Way {
     }
 
     /// The kernel functions that the programs need.
-    pub(crate) const fn functions(self) -> &'static [&'static str] {
+    pub(super) const fn functions(self) -> &'static [&'static str] {
         self.row().functions
     }
 
@@ -89,12 +88,16 @@ impl Way {
         self.row().origin
     }
 
-    /// The map of sockets.
-    pub(super) fn map(self, ebpf: &Ebpf) -> Result<&MapData, BpfError> {
-        let name = self.row().map;
-        match ebpf.map(name) {
-            Some(Map::SkStorage(map) | Map::HashMap(map)) => Ok(map),
-            _ => Err(BpfError::Lacking(name)),
+    /// The name of the map of sockets.
+    pub(super) const fn map_name(self) -> &'static str {
+        self.row().map
+    }
+
+    /// The map of sockets; `None` if the object lacks it.
+    pub(super) fn map(self, ebpf: &Ebpf) -> Option<&MapData> {
+        match ebpf.map(self.map_name()) {
+            Some(Map::SkStorage(map) | Map::HashMap(map)) => Some(map),
+            _ => None,
         }
     }
 }
