@@ -213,8 +213,8 @@ fn destroy(sock: Sock) -> Option<()> {
         own_by_current(kept);
         failure = kept.failure();
     }
-    end(sock, kept, failure);
+    let end = End::of(sock, kept, failure)?;
     kept.mark(DONE);
-    storages::remove(sock);
+    storages::finish(sock, kept, &end);
     None
 }

@@ -83,6 +83,8 @@ pub(crate) fn settle(_: Sock, kept: Kept, end: &End) {
     end.credit(kept);
 }
 
-/// The socket is destroyed. The kernel frees the storage.
+/// The same when the kernel destroys the socket, and frees the storage.
 #[inline(always)]
-pub(crate) fn remove(_: Sock) {}
+pub(crate) fn finish(_: Sock, kept: Kept, end: &End) {
+    end.credit(kept);
+}

@@ -78,16 +78,17 @@ pub(crate) fn settle(sock: Sock, kept: Kept, end: &End) {
     }
 }
 
-/// The socket is destroyed. If a look is just at it, the next look removes the entry.
+/// The same when the kernel destroys the socket, marked as [`DONE`]; removes the entry, or leaves that to the next look.
 #[inline(always)]
-pub(crate) fn remove(sock: Sock) {
+pub(crate) fn finish(sock: Sock, kept: Kept, end: &End) {
     let key = key(sock);
     if claim(&key) {
-        if let Some(kept) = of(sock) {
-            take_over(&key, kept);
-        }
+        take_over(&key, kept);
+        end.credit(kept);
         let _ = SOCKETS.remove(&key);
         release(&key);
+    } else {
+        leave(&key, end);
     }
 }
 

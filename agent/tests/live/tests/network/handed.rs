@@ -21,6 +21,7 @@ table![
     other_calls_than_send_are_counted for TYPED,
     a_network_of_their_own_is_counted for SOCKETS,
     brief_connections_are_counted for SOCKETS,
+    brief_connections_are_counted_while_a_scraper_looks for SOCKETS,
 ];
 
 /// Payload of a connection, without its head of 16 bytes.
@@ -277,12 +278,26 @@ fn start_client(
     from.start("handed-client", &words)
 }
 
-/// In a network of their own: the machine keeps the ports that others need.
 fn brief_connections_are_counted(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    if is_counted(&agent) {
+        brief(&agent);
+    }
+}
+
+/// Sockets end while a look is at them.
+fn brief_connections_are_counted_while_a_scraper_looks(tier: &'static Tier) {
     let agent = Agent::start(tier);
     if !is_counted(&agent) {
         return;
     }
+    let scraper = Program::new("scrap").start("scraper", &[&agent.port().to_string()]);
+    brief(&agent);
+    assert!(scraper.finish().of("scrapes") > 0);
+}
+
+/// In a network of their own: the machine keeps the ports that others need.
+fn brief(agent: &Agent) {
     let shape = plain("alone-brief", "brief", scaled(BRIEF));
     let (listener, from) = (Program::new("hndL"), Program::new("hndC"));
     let mut server = listener.start(
