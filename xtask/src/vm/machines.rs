@@ -46,6 +46,11 @@ pub(crate) const MACHINES: &[Machine] = &[
             "lineage::",
             "memory::proportional",
             "names::hostile",
+            // The hash of sockets, which newer kernels do not need.
+            "network::handed::brief",
+            "network::handed::a_network",
+            "network::hashed",
+            "network::plain::bytes",
             "sandbox::capabilities",
             "sandbox::each_thread",
             "start::",
