@@ -15,6 +15,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use super::namespace::{enter_network, leave_network};
 use super::number;
 use super::passing::{send_descriptor, take_descriptor};
 use super::ring::Ring;
@@ -400,31 +401,6 @@ fn move_to(listener: TcpListener, number: RawFd) -> TcpListener {
 fn succeeded(code: i32) -> i32 {
     assert!(code >= 0, "{}", io::Error::last_os_error());
     code
-}
-
-/// A network of its own, of which the loopback device is up.
-fn leave_network() {
-    // SAFETY: takes numbers only.
-    succeeded(unsafe { libc::unshare(libc::CLONE_NEWNET) });
-    // SAFETY: all bytes zero are a valid value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[..2].copy_from_slice(&[b'l' as _, b'o' as _]);
-    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
-    // SAFETY: the pointer is to a local of the type that the request reads.
-    succeeded(unsafe {
-        libc::ioctl(
-            socket.as_raw_fd(),
-            libc::SIOCSIFFLAGS as _,
-            &raw const request,
-        )
-    });
-}
-
-fn enter_network(pid: &str) {
-    let network = File::open(format!("/proc/{pid}/ns/net")).unwrap();
-    // SAFETY: takes numbers only.
-    succeeded(unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) });
 }
 
 fn send_file(stream: &TcpStream, bytes: usize) {

@@ -3,9 +3,11 @@
 mod arguments;
 mod churn;
 mod crowd;
+mod failing;
 pub(crate) mod handed;
 mod images;
 mod lineage;
+mod namespace;
 mod network;
 mod passing;
 mod ring;
@@ -34,6 +36,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("endpoint", network::endpoint),
     ("enter", lineage::enter),
     ("exec-by-thread", threads::exec_by_thread),
+    ("failing", failing::failing),
     ("handed", handed::listener),
     ("handed-activated", handed::activated),
     ("handed-client", handed::client),

@@ -1,12 +1,15 @@
 //! Both ends of TCP connections, and a client that asks an agent again and again.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
+use super::namespace::{add_address, enter_network, leave_network};
 use super::number;
 use super::worker::read_line;
 use crate::process;
@@ -44,15 +47,30 @@ pub(super) fn endpoint(arguments: &[String]) {
 impl End {
     fn obey(&mut self, words: &[&str]) -> (&'static str, u64) {
         match *words {
-            ["listen", family, backlog] => ("port", self.listen(family, number(backlog))),
+            ["listen", to, backlog] => ("port", self.listen(to, number(backlog))),
             ["unlisten"] => ("unlistened", u64::from(self.listener.take().is_some())),
             ["accept"] => {
                 let (stream, _) = self.listener.as_ref().unwrap().accept().unwrap();
                 ("connection", self.add(stream))
             }
-            ["connect", family, port] => {
+            ["connect", to, port] => {
                 let port = u16::try_from(number(port)).unwrap();
-                ("connection", self.add(connect(family, port).unwrap()))
+                ("connection", self.add(connect(to, port).unwrap()))
+            }
+            ["connect", to, port, from] => {
+                let to = SocketAddr::new(address(to), u16::try_from(number(port)).unwrap());
+                let stream = connect_from(address(from), to);
+                ("connection", self.add(stream))
+            }
+            ["alone", ref addresses @ ..] => {
+                leave_network();
+                let addresses = addresses.iter().map(|word| address(word));
+                addresses.for_each(add_address);
+                ("alone", 1)
+            }
+            ["enter", pid] => {
+                enter_network(pid);
+                ("entered", 1)
             }
             ["refused", family, port] => {
                 let error = connect(family, u16::try_from(number(port)).unwrap()).unwrap_err();
@@ -69,6 +87,7 @@ impl End {
             ["flush", nth] => ("unacknowledged", await_flush(self.at(nth))),
             ["queued", nth, bytes] => ("queued", await_queued(self.at(nth), number(bytes))),
             ["rtt", nth] => ("rtt_us", Information::of(self.at(nth)).rtt_us()),
+            ["drops"] => ("drops", listen_drops()),
             ["finish", nth] => {
                 self.at(nth).shutdown(Shutdown::Write).unwrap();
                 ("finished", 1)
@@ -96,12 +115,8 @@ impl End {
         self.connections.len() as u64 - 1
     }
 
-    fn listen(&mut self, family: &str, backlog: u64) -> u64 {
-        let listener = match family {
-            "4" => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)),
-            _ => TcpListener::bind((Ipv6Addr::LOCALHOST, 0)),
-        };
-        let listener = listener.unwrap();
+    fn listen(&mut self, to: &str, backlog: u64) -> u64 {
+        let listener = TcpListener::bind((address(to), 0)).unwrap();
         // Another time, for the limit.
         // SAFETY: takes numbers only.
         let code = unsafe { libc::listen(listener.as_raw_fd(), i32::try_from(backlog).unwrap()) };
@@ -126,11 +141,25 @@ impl End {
     }
 }
 
-fn connect(family: &str, port: u16) -> io::Result<TcpStream> {
-    match family {
-        "4" => TcpStream::connect((Ipv4Addr::LOCALHOST, port)),
-        _ => TcpStream::connect((Ipv6Addr::LOCALHOST, port)),
+/// An address, or the family of the one of the loopback device.
+fn address(word: &str) -> IpAddr {
+    match word {
+        "4" => Ipv4Addr::LOCALHOST.into(),
+        "6" => Ipv6Addr::LOCALHOST.into(),
+        _ => word.parse().unwrap(),
     }
+}
+
+fn connect(to: &str, port: u16) -> io::Result<TcpStream> {
+    TcpStream::connect((address(to), port))
+}
+
+/// From that address.
+fn connect_from(from: IpAddr, to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
 }
 
 fn send(stream: &mut TcpStream, bytes: u64) -> u64 {
@@ -194,6 +223,16 @@ fn linger_not(stream: &TcpStream) {
         )
     };
     assert_eq!(code, 0, "SO_LINGER: {}", io::Error::last_os_error());
+}
+
+/// How many SYNs the listeners of this network have dropped.
+fn listen_drops() -> u64 {
+    let text = fs::read_to_string("/proc/self/net/netstat").unwrap();
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let mut words = || lines.next().unwrap().split(' ');
+    let (names, values) = (words(), words());
+    let drops = names.zip(values).find(|(name, _)| *name == "ListenDrops");
+    number(drops.unwrap().1)
 }
 
 /// `TCP_INFO` (kernel: `struct tcp_info` of include/uapi/linux/tcp.h), as far as 5.10 knows it; its fields by their offset.

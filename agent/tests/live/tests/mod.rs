@@ -51,6 +51,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         listed::TESTS,
         memory::TESTS,
         names::TESTS,
+        network::apart::TESTS,
         network::ends::TESTS,
         network::handed::TESTS,
         network::hashed::TESTS,

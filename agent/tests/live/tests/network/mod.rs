@@ -1,5 +1,6 @@
 //! What TCP sockets carry is what the programs at both ends counted, to the byte.
 
+pub(super) mod apart;
 pub(super) mod ends;
 pub(super) mod handed;
 pub(super) mod hashed;
