@@ -1,7 +1,7 @@
 //! A client whose connections fail before they are established, for each reason that the kernel has.
 //!
-//! The listener's queue is full, so the kernel drops each SYN. A message of ICMP, as a router sends it, then ends the attempt; the
-//! kernel acts on it because it quotes the SYN, which a raw socket has seen.
+//! The listener's queue is full, so the kernel drops each SYN. A message of ICMP, as a router sends it, then ends the attempt;
+//! the kernel acts on it because it quotes the SYN, which a raw socket has seen.
 
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,8 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::namespace::enter_network;
 use super::number;
 
-/// Types and codes of ICMP, and what the kernel makes of them: no network, no host, no such protocol, no such port, forbidden, hops
-/// used up, bad parameter.
+/// Types and codes of ICMP, and what the kernel makes of them: no network, no host, no such protocol, no such port, forbidden,
+/// hops used up, bad parameter.
 const MESSAGES: [(u8, u8, i32); 7] = [
     (3, 0, libc::ENETUNREACH),
     (3, 1, libc::EHOSTUNREACH),

@@ -1,5 +1,5 @@
-//! Peers that are another host by their address, and connections that fail on the way. Both ends are on this machine, in a network
-//! of their own whose loopback device has further addresses: no emulated machine needs a device for that.
+//! Peers that are another host by their address, and connections that fail on the way. Both ends are on this machine, in a
+//! network of their own whose loopback device has further addresses: an emulated machine has no other device.
 
 use super::{DIRECTIONS, Endpoint, carry, check_books, is_counted, start};
 use crate::exposition::Samples;
