@@ -21,6 +21,7 @@ mod fuzz;
 mod http;
 mod image;
 mod manifests;
+mod network;
 mod parity;
 mod passenger;
 mod peer;
@@ -87,6 +88,11 @@ const VERBS: &[Verb] = &[
         name: "passenger",
         summary: "the real Passenger of Debian on loopback, in every state that it has: each value compared with its own document",
         main: passenger::main,
+    },
+    Verb {
+        name: "network",
+        summary: "network accounting beside curl, nginx, ab, iperf3, pgbench and PostgreSQL of Debian: bytes compared with their own reports",
+        main: network::main,
     },
     Verb {
         name: "image",

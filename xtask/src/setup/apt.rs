@@ -1,13 +1,22 @@
-//! Installs Debian's system packages. The caller has checked that this process is root.
+//! Installs Debian's system packages, without starting their services. The caller has checked that this process is root.
 
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::command;
 
+/// Debian's packages ask this program before they start a service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Its answer: no.
+const FORBIDDEN: &str = "#!/bin/sh\nexit 101\n";
+
 /// Installs a package; updates the package index only if it lacks the package.
 pub(super) fn install(package: &str) -> Result<()> {
+    let _policy = NoServices::begin()?;
     // A fresh machine has no index, and an old index names files that the mirror no longer has.
     let known = command::works(Command::new("apt-cache").args(["show", package]));
     if known && command::run(&mut install_command(package)).is_ok() {
@@ -15,6 +24,41 @@ pub(super) fn install(package: &str) -> Result<()> {
     }
     command::run(&mut update_command())?;
     command::run(&mut install_command(package))
+}
+
+/// While this lives, no installation starts a service. A policy that the machine has already stays as it is.
+struct NoServices {
+    is_ours: bool,
+}
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        let mut options = OpenOptions::new();
+        match options
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(POLICY)
+        {
+            Ok(mut file) => {
+                let policy = Self { is_ours: true };
+                file.write_all(FORBIDDEN.as_bytes())
+                    .with_context(|| format!("write {POLICY}"))?;
+                Ok(policy)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self { is_ours: false }),
+            Err(error) => Err(error).with_context(|| format!("create {POLICY}")),
+        }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            // Without it, the machine is as before; a failure leaves a file that the next set-up takes for the machine's own.
+            let _ = fs::remove_file(POLICY);
+        }
+    }
 }
 
 /// The commands for a user to type.

@@ -59,6 +59,17 @@ pub(crate) const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
 /// For the tests beside the real Passenger.
 pub(crate) const PASSENGER: &[&Requirement] =
     &[&RUST_SRC, &LINKER, &PASSENGER_SERVERS, &NODE, &WSGI_PYTHON];
+/// For the network accounting beside real programs.
+pub(crate) const NETWORK: &[&Requirement] = &[
+    &RUST_SRC,
+    &LINKER,
+    &CURL,
+    &NGINX,
+    &AB,
+    &IPERF3,
+    &POSTGRESQL,
+    &IPROUTE2,
+];
 /// For the tests on this machine and on other kernels.
 pub(crate) const EVERYTHING: &[&Requirement] = &[
     &RUSTFMT,
@@ -287,6 +298,51 @@ const PASSENGER_SERVERS: Requirement = Requirement {
         ]
     },
     remedy: "install Debian's passenger, ruby-rack and libapache2-mod-passenger",
+};
+
+const NGINX: Requirement = Requirement {
+    name: "nginx",
+    purpose: "a server that logs the bytes of each request",
+    is_met: |_| command::works(Command::new("/usr/sbin/nginx").arg("-v")),
+    steps: |_| vec![Step::apt("nginx")],
+    remedy: "install Debian's nginx",
+};
+
+const AB: Requirement = Requirement {
+    name: "ab",
+    purpose: "200,000 connections in a minute",
+    is_met: |_| command::works(Command::new("/usr/bin/ab").arg("-V")),
+    steps: |_| vec![Step::apt("apache2-utils")],
+    remedy: "install Debian's apache2-utils",
+};
+
+const IPERF3: Requirement = Requirement {
+    name: "iperf3",
+    purpose: "bulk transfers that report their bytes",
+    is_met: |_| command::works(Command::new("/usr/bin/iperf3").arg("--version")),
+    steps: |_| vec![Step::apt("iperf3")],
+    remedy: "install Debian's iperf3",
+};
+
+/// The package also brings pgbench, and makes a cluster that the tests do not use.
+const POSTGRESQL: Requirement = Requirement {
+    name: "postgresql",
+    purpose: "transactions whose messages have known lengths",
+    is_met: |_| {
+        let both = "set -- /usr/lib/postgresql/*/bin/pgbench && test -x \"$1\" \
+                    && set -- /usr/lib/postgresql/*/bin/initdb && test -x \"$1\"";
+        command::works(Command::new("sh").args(["-c", both]))
+    },
+    steps: |_| vec![Step::apt("postgresql")],
+    remedy: "install Debian's postgresql",
+};
+
+const IPROUTE2: Requirement = Requirement {
+    name: "ip",
+    purpose: "network namespaces with a cable between them",
+    is_met: |_| command::works(Command::new("ip").arg("-V")),
+    steps: |_| vec![Step::apt("iproute2")],
+    remedy: "install iproute2",
 };
 
 const NODE: Requirement = Requirement {
