@@ -2,9 +2,11 @@
 //!
 //! Kinds: `idle=N` processes that sleep (forked, not exec'd; 50 different comms), `busy=N` processes that work 2 ms in each 100
 //! ms, so 50 of them use one CPU; `threads=N` sleeping threads of this process; `threaded=N` sleeping processes of 20 threads
-//! each; `execs=N` programs run one after another; `pingpong=N` bytes sent to and fro between two processes on one CPU. For the
-//! last two kinds it prints the CPU and the wall time in nanoseconds and ends; for the others it prints [`READY`] when all of
-//! them exist, and ends with its input. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
+//! each; `sockets=N` TCP sockets; `execs=N` programs run one after another; `pingpong=N` bytes sent to and fro between two
+//! processes on one CPU; `connects=N` TCP connections made and closed; `roundtrips=N` bytes sent to and fro over one. For the last
+//! four kinds it prints the CPU and the wall time in nanoseconds and ends; for the others it prints [`READY`] when all of them
+//! exist, and ends with its input; for each byte of its input before, each socket sends and receives a byte, and it prints
+//! [`READY`] again. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::connections::{self, Connections};
 use super::usage;
 
 pub(super) const WORD: &str = "load";
@@ -31,7 +34,7 @@ const PROGRAM: &std::ffi::CStr = c"/bin/true";
 
 pub(super) fn main(kinds: &[String]) -> Result<()> {
     die_with_parent();
-    let mut children = Vec::new();
+    let (mut children, mut sockets) = (Vec::new(), Vec::new());
     for kind in kinds {
         let (kind, count) = parse(kind)?;
         match kind {
@@ -39,15 +42,23 @@ pub(super) fn main(kinds: &[String]) -> Result<()> {
             "busy" => fork_all(count, &mut children, busy)?,
             "threads" => spawn(count)?,
             "threaded" => fork_all(count, &mut children, threaded)?,
+            "sockets" => sockets.push(Connections::of_sockets(count)?),
             "execs" => return churn(count),
             "pingpong" => return ping_pong(count),
+            "connects" => return connections::connect_all(count),
+            "roundtrips" => return connections::round_trips(count),
             _ => bail!("unknown load {kind:?}"),
         }
     }
-    print!("{READY}");
-    std::io::stdout().flush()?;
-    // Waits for the end of the input. An error is a reason to end, too.
-    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    loop {
+        print!("{READY}");
+        std::io::stdout().flush()?;
+        // At the end of the input, this process ends. An error is a reason to end, too.
+        if !matches!(std::io::stdin().read(&mut [0]), Ok(1)) {
+            break;
+        }
+        sockets.iter().try_for_each(Connections::exchange)?;
+    }
     end(&children);
     Ok(())
 }
@@ -55,7 +66,11 @@ pub(super) fn main(kinds: &[String]) -> Result<()> {
 fn parse(kind: &str) -> Result<(&str, u32)> {
     let (kind, count) = kind.split_once('=').context("a load is KIND=COUNT")?;
     let count = count.parse().with_context(|| format!("count of {kind}"))?;
-    let most = if kind == "pingpong" { u32::MAX } else { MOST };
+    let most = if matches!(kind, "pingpong" | "roundtrips") {
+        u32::MAX
+    } else {
+        MOST
+    };
     ensure!(count <= most, "{count} {kind} are more than {most}");
     Ok((kind, count))
 }
@@ -140,7 +155,7 @@ fn spawn(count: u32) -> Result<()> {
 }
 
 /// Keeps this process and its children on one CPU: moving between two CPUs sometimes costs a tenth of a fork or more.
-fn pin() {
+pub(super) fn pin() {
     // SAFETY: all bytes zero are a set of no CPUs.
     let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     let size = size_of::<libc::cpu_set_t>();

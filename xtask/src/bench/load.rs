@@ -1,7 +1,7 @@
 //! A load that runs as long as its value lives: the other side of [`super::generator`].
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -11,6 +11,7 @@ use super::generator;
 #[derive(Debug)]
 pub(super) struct Load {
     child: Child,
+    output: BufReader<ChildStdout>,
 }
 
 impl Load {
@@ -22,14 +23,25 @@ impl Load {
             .spawn()
             .context("start the load")?;
         let output = child.stdout.take().context("the load has no output")?;
-        let load = Self { child };
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        ensure!(
-            line == generator::READY,
-            "the load {kinds:?} could not be made"
-        );
+        let output = BufReader::new(output);
+        let mut load = Self { child, output };
+        load.wait()
+            .with_context(|| format!("the load {kinds:?} could not be made"))?;
         Ok(load)
+    }
+
+    /// Has each socket of the load send and receive a byte, and waits until all have.
+    pub(super) fn exchange(&mut self) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("the load has no input")?;
+        input.write_all(b".")?;
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        ensure!(line == generator::READY, "the load has ended");
+        Ok(())
     }
 }
 
@@ -57,6 +69,16 @@ pub(super) fn churn(count: u32) -> Result<Churn> {
 /// Two processes on one CPU send each other `count` bytes, one by one.
 pub(super) fn ping_pong(count: u32) -> Result<Churn> {
     timed(&format!("pingpong={count}"))
+}
+
+/// Makes and closes `count` TCP connections on one CPU, one after another.
+pub(super) fn connects(count: u32) -> Result<Churn> {
+    timed(&format!("connects={count}"))
+}
+
+/// Both ends of one TCP connection send each other `count` bytes, one by one.
+pub(super) fn round_trips(count: u32) -> Result<Churn> {
+    timed(&format!("roundtrips={count}"))
 }
 
 fn timed(kind: &str) -> Result<Churn> {

@@ -9,12 +9,14 @@
 //! It judges nothing: a missed target is a row that says so, not a failure. It needs root, for the kernel programs.
 
 mod callgrind;
+mod connections;
 mod execs;
 mod few;
 mod generator;
 mod idle;
 mod load;
 pub(crate) mod metrics;
+mod network;
 mod passenger;
 mod programs;
 mod replay;
@@ -109,6 +111,11 @@ const SECTIONS: &[Section] = &[
         name: "switches",
         what: "two processes on one CPU that take turns",
         measure: switches::cost,
+    },
+    Section {
+        name: "network",
+        what: "TCP over loopback with and without network accounting, in turns",
+        measure: network::cost,
     },
     Section {
         name: "idle",
