@@ -39,6 +39,8 @@ fn note(task: Task, file: *const u8) -> Option<()> {
     let SocketLook { number, .. } = *LOOK.get(0)?;
     let kept = match storages::of(sock) {
         Some(kept) => kept,
+        // Asked only here, because a socket with storage is a TCP socket, and these fields are in cache lines of their own.
+        None if !sock.is_tcp() => return None,
         // A socket without connection gets its storage when it begins one.
         None if sock.state() == CLOSE => return None,
         None => {

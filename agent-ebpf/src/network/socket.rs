@@ -79,7 +79,7 @@ pub(crate) struct Carried {
 }
 
 impl Sock {
-    /// The socket of an open file; `None` if it is no TCP socket.
+    /// The socket of an open file; `None` if it is none.
     #[inline(always)]
     pub(crate) fn of_file(file: *const u8) -> Option<Self> {
         let socket = socket_of(file);
@@ -87,10 +87,7 @@ impl Sock {
             return None;
         }
         let sock = read!(usize, socket, socket_sock) as *const u8;
-        if sock.is_null() || !Self(sock).is_tcp() {
-            return None;
-        }
-        Some(Self(sock))
+        (!sock.is_null()).then_some(Self(sock))
     }
 
     /// Whether it is a TCP socket; subflows of MPTCP are, too. A raw socket may have the same protocol number.
