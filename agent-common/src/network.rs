@@ -1,5 +1,6 @@
-//! Map values of network accounting: what the TCP sockets of each process have carried. The programs credit every byte of a
-//! socket exactly once, to the process that owns the socket at that moment; user space reads the sums by owner.
+//! Map values of network accounting: what the sockets of each process have carried. The programs credit every byte of a TCP
+//! socket exactly once, to the process that owns the socket at that moment, and every byte of UDP to the process that makes the
+//! call; user space reads the sums by owner.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -15,8 +16,14 @@ pub const SCOPE_LOOPBACK: u32 = 0;
 pub const SCOPE_REMOTE: u32 = 1;
 /// In [`NetworkOwner::scope`]: a listening socket, which has no peer.
 pub const SCOPE_LISTEN: u32 = 2;
+/// In [`NetworkOwner::scope`]: UDP sockets whose peer is this machine.
+pub const SCOPE_UDP_LOOPBACK: u32 = 3;
+/// In [`NetworkOwner::scope`]: UDP sockets whose peer is another machine.
+pub const SCOPE_UDP_REMOTE: u32 = 4;
+/// In [`NetworkOwner::scope`]: UDP sockets without a connected peer, which may talk to any machine.
+pub const SCOPE_UDP_UNKNOWN: u32 = 5;
 /// Number of scopes.
-pub const SCOPES: usize = 3;
+pub const SCOPES: usize = 6;
 
 /// Key of the map of owners. `tgid` is 0 for sockets whose owner is unknown: there is one such entry for each scope.
 #[repr(C)]
@@ -24,7 +31,7 @@ pub const SCOPES: usize = 3;
 pub struct NetworkOwner {
     /// Process id in the initial pid namespace.
     pub tgid: u32,
-    /// [`SCOPE_LOOPBACK`], [`SCOPE_REMOTE`] or [`SCOPE_LISTEN`].
+    /// Which of the process's sockets: [`SCOPE_LOOPBACK`], [`SCOPE_UDP_REMOTE`] and the like.
     pub scope: u32,
     /// Start of the process, nanoseconds since boot.
     pub start_ns: u64,
@@ -43,13 +50,14 @@ pub const FAILURE_OTHER: usize = 4;
 /// Number of reasons.
 pub const FAILURES: usize = 5;
 
-/// What sockets have carried. The values only rise.
+/// What sockets have carried. The values only rise. Of UDP, only the bytes are counted.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct NetworkCounters {
-    /// Payload transmitted, each byte once. Kernel: `tcp_sock.bytes_sent - bytes_retrans`.
+    /// Payload transmitted, each byte once. Kernel: `tcp_sock.bytes_sent - bytes_retrans`. UDP: what the calls have taken.
     pub sent_bytes: u64,
-    /// Payload that the kernel has queued in order, read or not. Kernel: `tcp_sock.bytes_received`, less the FIN.
+    /// Payload that the kernel has queued in order, read or not. Kernel: `tcp_sock.bytes_received`, less the FIN. UDP: what the
+    /// calls have returned.
     pub received_bytes: u64,
     /// Segments with payload, repeated ones included. Kernel: `tcp_sock.data_segs_out`.
     pub sent_segments: u64,

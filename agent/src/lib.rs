@@ -350,6 +350,7 @@ fn prepare(
         Vec::new()
     };
     let wants_run_queue = sizes.run_queue_slots.is_some();
+    let wants_udp = sizes.has_udp;
     let boot_time = BootTime {
         unix_seconds: host.boot_time,
     };
@@ -372,7 +373,7 @@ fn prepare(
         smaps,
     )
     .with_run_queue(wants_run_queue)
-    .with_network(wants_network);
+    .with_network(wants_network, wants_udp);
     let options = Options {
         threads,
         recheck,

@@ -136,6 +136,7 @@ fn start(flags: Flags) -> Result<(), String> {
                 .collector_runqueue
                 .then(|| Sizes::run_queue_slots(flags.max_groups)),
             network_owners: flags.network.is_enabled().then_some(Sizes::NETWORK_OWNERS),
+            has_udp: flags.network.has_udp()?,
         },
         policy: Policy {
             max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),

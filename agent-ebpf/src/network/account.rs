@@ -2,7 +2,7 @@
 //!
 //! In: a socket's storage and the kernel's totals. Out: [`OWNERS`] and [`NETWORK`].
 
-use agent_common::{NetworkOwner, NetworkSums, NetworkTotals};
+use agent_common::{Identity, NetworkOwner, NetworkSums, NetworkTotals};
 use aya_ebpf::bindings::BPF_NOEXIST;
 
 use crate::atomic::now;
@@ -177,7 +177,12 @@ pub(crate) use add_more;
 /// The entry of the socket's owner; makes it if there is none. `None` if the map is full, which is counted.
 #[inline(always)]
 pub(crate) fn owner_sums(kept: Kept, scope: u32) -> Option<*mut NetworkSums> {
-    let owner = kept.owner();
+    sums_of(kept.owner(), scope)
+}
+
+/// The entry of a process for this scope; the rest as in [`owner_sums`].
+#[inline(always)]
+pub(crate) fn sums_of(owner: Identity, scope: u32) -> Option<*mut NetworkSums> {
     let key = NetworkOwner {
         tgid: owner.tgid,
         scope,

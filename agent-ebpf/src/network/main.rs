@@ -1,4 +1,4 @@
-//! The network programs of Headcount: what each process has sent and received over TCP. An object of their own, so that
+//! The network programs of Headcount: what each process has sent and received over TCP and UDP. An object of their own, so that
 //! nothing of them is loaded if the collector is off, and what the kernel refuses here does not affect the other programs.
 //!
 //! ```text
@@ -6,11 +6,13 @@
 //! tcp_destroy_sock     --> state.rs  --+--> account/: storage --+
 //! iter/task_file       --> files.rs  --+    of each socket      +--> NETWORK: sums of the node
 //! iter/bpf_sk_storage_map --> living.rs -+
+//! sock_send_length, sock_recv_length --> udp.rs --> both
 //! ```
 //!
-//! There is no program at sends and receives. The kernel keeps totals of each socket; each byte of them is credited once, to
+//! For TCP there is no program at sends and receives. The kernel keeps totals of each socket; each byte of them is credited once, to
 //! the process that owns the socket when a program looks at it: at a change of its state, at its end, and when user space
-//! looks at all living sockets.
+//! looks at all living sockets. Of UDP the kernel keeps no totals, so the programs of udp.rs run at each send and receive; user
+//! space attaches them only if the operator wants to know.
 //!
 //! In: arguments of the hooks, kernel fields (sockets in socket.rs, tasks in ../kernel.rs), and settings from user space. Out:
 //! sums in maps. Assigning processes to groups is left to user space.
@@ -43,11 +45,14 @@ mod files;
 mod kernel;
 mod living;
 mod maps;
+#[path = "../no_preempt.rs"]
+mod no_preempt;
 mod socket;
 mod sockets;
 mod state;
 mod storage;
 mod storages;
+mod udp;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -5,7 +5,10 @@
 
 use core::arch::asm;
 
-use agent_common::{ABSENT, NetworkLayout, SCOPE_LOOPBACK, SCOPE_REMOTE};
+use agent_common::{
+    ABSENT, NetworkLayout, SCOPE_LOOPBACK, SCOPE_REMOTE, SCOPE_UDP_LOOPBACK, SCOPE_UDP_REMOTE,
+    SCOPE_UDP_UNKNOWN,
+};
 
 use crate::calls::{socket_of, tcp_of};
 use crate::field;
@@ -25,7 +28,9 @@ pub(crate) const CLOSING: i32 = 11;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
+const SOCK_DGRAM: u16 = 2;
 const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
 /// Bit of `sk_flags`: the peer has sent its FIN. `enum sock_flags`: DEAD, DONE, …
 const SOCK_DONE: u64 = 1 << 1;
 /// `SHUTDOWN_MASK` in `sk_shutdown`: neither direction is open.
@@ -86,6 +91,12 @@ impl Sock {
         if socket.is_null() {
             return None;
         }
+        Self::of_socket(socket)
+    }
+
+    /// The socket of a BTF pointer to a `socket`.
+    #[inline(always)]
+    pub(crate) fn of_socket(socket: *const u8) -> Option<Self> {
         let sock = read!(usize, socket, socket_sock) as *const u8;
         (!sock.is_null()).then_some(Self(sock))
     }
@@ -96,6 +107,15 @@ impl Sock {
         let family = read!(u16, self.0, sock_family);
         read!(u16, self.0, sock_protocol) == IPPROTO_TCP
             && read!(u16, self.0, sock_type) == SOCK_STREAM
+            && (family == AF_INET || family == AF_INET6)
+    }
+
+    /// Whether it is a UDP socket.
+    #[inline(always)]
+    pub(crate) fn is_udp(self) -> bool {
+        let family = read!(u16, self.0, sock_family);
+        read!(u16, self.0, sock_protocol) == IPPROTO_UDP
+            && read!(u16, self.0, sock_type) == SOCK_DGRAM
             && (family == AF_INET || family == AF_INET6)
     }
 
@@ -172,22 +192,57 @@ impl Sock {
 
     #[inline(always)]
     fn is_loopback_v6(self) -> bool {
-        if layout!(offsets.sock_v6_daddr) == ABSENT || layout!(offsets.sock_v6_saddr) == ABSENT {
-            return false;
-        }
-        let word = |offset: u32, index: u32| {
-            // SAFETY: as in `read!`; the address is an array of four words.
-            unsafe { field::read::<u32>(self.0, (offset + index * 4) as usize) }
-        };
         let (peer, own) = (
             layout!(offsets.sock_v6_daddr),
             layout!(offsets.sock_v6_saddr),
         );
-        let (a, b, c, d) = (word(peer, 0), word(peer, 1), word(peer, 2), word(peer, 3));
-        let is_mapped = a | b == 0 && c == 0xffff_u32.to_be();
-        a | b | c == 0 && d == 1_u32.to_be()
-            || is_mapped && is_loopback_v4(d)
-            || a == word(own, 0) && b == word(own, 1) && c == word(own, 2) && d == word(own, 3)
+        let is_own = |index| self.word_v6(peer, index) == self.word_v6(own, index);
+        peer != ABSENT
+            && own != ABSENT
+            && (self.is_loopback_v6_at(peer) || is_own(0) && is_own(1) && is_own(2) && is_own(3))
+    }
+
+    /// The scope of a UDP socket. One without a peer is of [`SCOPE_UDP_UNKNOWN`], unless its own address has peers on this
+    /// machine only.
+    #[inline(always)]
+    pub(crate) fn udp_scope(self) -> u32 {
+        if self.state() == ESTABLISHED {
+            if self.scope() == SCOPE_LOOPBACK {
+                SCOPE_UDP_LOOPBACK
+            } else {
+                SCOPE_UDP_REMOTE
+            }
+        } else if self.is_bound_to_loopback() {
+            SCOPE_UDP_LOOPBACK
+        } else {
+            SCOPE_UDP_UNKNOWN
+        }
+    }
+
+    #[inline(always)]
+    fn is_bound_to_loopback(self) -> bool {
+        if read!(u16, self.0, sock_family) == AF_INET {
+            is_loopback_v4(read!(u32, self.0, sock_saddr))
+        } else {
+            let own = layout!(offsets.sock_v6_saddr);
+            own != ABSENT && self.is_loopback_v6_at(own)
+        }
+    }
+
+    /// Whether the IPv6 address at this offset is ::1, or a mapped address in 127.0.0.0/8.
+    #[inline(always)]
+    fn is_loopback_v6_at(self, offset: u32) -> bool {
+        let word = |index| self.word_v6(offset, index);
+        let (c, d) = (word(2), word(3));
+        word(0) | word(1) == 0
+            && (c == 0 && d == 1_u32.to_be() || c == 0xffff_u32.to_be() && is_loopback_v4(d))
+    }
+
+    /// A word of the IPv6 address at this offset, which is not absent.
+    #[inline(always)]
+    fn word_v6(self, offset: u32, index: u32) -> u32 {
+        // SAFETY: as in `read!`; the address is an array of four words.
+        unsafe { field::read::<u32>(self.0, (offset + index * 4) as usize) }
     }
 
     /// What the connection has carried. The caller is a program that the kernel runs with the socket locked, so that all

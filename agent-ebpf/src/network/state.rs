@@ -63,7 +63,7 @@ pub fn sock_destroy(context: BtfTracePointContext) -> i32 {
 /// The current process; [`NOBODY`] for a thread of the kernel. It is not an `Option`, because the verifier of Linux 6.1 refuses
 /// to copy the payload of one that may be `None`.
 #[inline(always)]
-fn current() -> Identity {
+pub(crate) fn current() -> Identity {
     match Task::new(current_task()) {
         Some(task) if task.flags() & PF_KTHREAD == 0 => task.identity(),
         _ => NOBODY,

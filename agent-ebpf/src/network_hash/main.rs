@@ -43,6 +43,8 @@ mod kernel;
 mod living;
 #[path = "../network/maps.rs"]
 mod maps;
+#[path = "../no_preempt.rs"]
+mod no_preempt;
 #[path = "../network/socket.rs"]
 mod socket;
 mod sockets;
@@ -51,6 +53,8 @@ mod state;
 #[path = "../network/storage.rs"]
 mod storage;
 mod storages;
+#[path = "../network/udp.rs"]
+mod udp;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -15,6 +15,7 @@ pub fn serve() -> Result<(), String> {
         overflow_entries: 1024,
         run_queue_slots: None,
         network_owners: None,
+        has_udp: false,
     };
     let request = AccountingRequest::Only(Tier::Iterator);
     let start = bpf::start(request, None, sizes, 4096)?;

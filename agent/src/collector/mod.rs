@@ -34,6 +34,7 @@ mod smaps;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod udp;
 mod view;
 mod web;
 mod whole;

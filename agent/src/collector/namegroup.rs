@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bounded::{self, ExpositionBound, Kept, Omitted, Size};
 use super::metric::GroupMetric;
-use super::{Collector, CollectorError, View, network, runqueue, threads};
+use super::{Collector, CollectorError, View, network, runqueue, threads, udp};
 use crate::exposition::{Descriptor, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
@@ -117,7 +117,10 @@ fn measure(view: &View<'_>, group: &Group, heads: &mut usize, out: &mut Writer) 
 
 /// The families of a group, but those by thread name.
 fn own_metrics() -> impl Iterator<Item = &'static GroupMetric> {
-    METRICS.iter().chain(network::GROUP_METRICS)
+    METRICS
+        .iter()
+        .chain(network::GROUP_METRICS)
+        .chain(udp::GROUP_METRICS)
 }
 
 static METRICS: &[GroupMetric] = &[

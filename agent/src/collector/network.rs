@@ -1,5 +1,5 @@
-//! What the TCP sockets of each group carry (`namedprocess_namegroup_tcp_*`), and the payload that belongs to no group
-//! (`headcount_network_*`).
+//! What the TCP sockets of each group carry (`namedprocess_namegroup_tcp_*`), and the payload that belongs to no group, of TCP
+//! and UDP (`headcount_network_*`).
 //!
 //! A group shows the families of a scope from the first look on that finds a socket there, or what one carried. Listening sockets
 //! have no peer, so their families have no scope.
@@ -297,7 +297,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_network_bytes_total",
             kind: Kind::Counter,
-            help: "TCP payload of the node as the kernel programs count it apart from processes, less headcount_network_waiting_bytes: the sum of all groups, headcount_network_ungrouped_bytes_total and headcount_network_unattributed_bytes_total.",
+            help: "TCP payload of the node, and UDP payload if it is on, as the kernel programs count it apart from processes, less headcount_network_waiting_bytes: the sum of all groups, headcount_network_ungrouped_bytes_total and headcount_network_unattributed_bytes_total.",
             labels: &["direction"],
             unit: "bytes",
             source: "per-CPU array of the kernel programs",
@@ -320,7 +320,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_network_waiting_bytes",
             kind: Kind::Gauge,
-            help: "TCP payload that the kernel programs have counted and that is in no other family yet: its process has no group yet, or it was counted while the agent read.",
+            help: "TCP and UDP payload that the kernel programs have counted and that is in no other family yet: its process has no group yet, or it was counted while the agent read.",
             labels: &["direction"],
             unit: "bytes",
             source: "agent",
@@ -343,7 +343,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_network_ungrouped_bytes_total",
             kind: Kind::Counter,
-            help: "TCP payload of processes in no group, and of groups that -remove-empty-groups has removed.",
+            help: "TCP and UDP payload of processes in no group, and of groups that -remove-empty-groups has removed.",
             labels: &["direction"],
             unit: "bytes",
             source: "agent",
@@ -359,7 +359,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_network_unattributed_bytes_total",
             kind: Kind::Counter,
-            help: "TCP payload of sockets whose process is unknown, or found the kernel programs' map of processes full.",
+            help: "TCP and UDP payload of sockets whose process is unknown, or found the kernel programs' map of processes full.",
             labels: &["direction"],
             unit: "bytes",
             source: "agent",
@@ -432,6 +432,22 @@ pub(super) static METRICS: &[Metric] = &[
         write: |view, out| {
             if let Some(books) = books(view) {
                 out.sample(&[], books.totals.storage_full);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_network_udp_missed_total",
+            kind: Kind::Counter,
+            help: "Sends and receives over any socket that the UDP programs did not see, because the kernel left out their run; the UDP payload of these is in no family.",
+            labels: &[],
+            unit: "calls",
+            source: "recursion misses of the kernel programs",
+            fallback: super::udp::FALLBACK,
+        },
+        write: |view, out| {
+            if let Some(missed) = view.source.udp_missed.filter(|_| view.has(Fact::Udp)) {
+                out.sample(&[], missed);
             }
         },
     },

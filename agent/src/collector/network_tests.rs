@@ -4,7 +4,7 @@ use super::tests::{body, families, source};
 use crate::group::GroupNetwork;
 use crate::process::{
     NetworkBooks, NetworkCounters, NetworkGauges, NetworkTotals, Payload, SCOPE_LISTEN,
-    SCOPE_LOOPBACK,
+    SCOPE_LOOPBACK, SCOPE_UDP_UNKNOWN,
 };
 use crate::source::{Fact, Origin, SourceStatistics};
 
@@ -15,12 +15,12 @@ pub(super) const fn payload(sent_bytes: u64, received_bytes: u64) -> Payload {
     }
 }
 
-/// Connections to this machine only, and a listening socket.
+/// Connections to this machine only, a listening socket, and a UDP socket without a peer.
 pub(super) fn network() -> GroupNetwork {
     let mut network = GroupNetwork::default();
     let carried = NetworkCounters {
-        sent_bytes: 4804,
-        received_bytes: 4803,
+        sent_bytes: 4802,
+        received_bytes: 4800,
         sent_segments: 100,
         retransmitted_segments: 101,
         opened_client: 102,
@@ -46,6 +46,12 @@ pub(super) fn network() -> GroupNetwork {
         ..NetworkCounters::default()
     };
     network.total.put(SCOPE_LISTEN as usize, &drops);
+    let udp = NetworkCounters {
+        sent_bytes: 2,
+        received_bytes: 3,
+        ..NetworkCounters::default()
+    };
+    network.total.put(SCOPE_UDP_UNKNOWN as usize, &udp);
     network.living[SCOPE_LISTEN as usize] = NetworkGauges {
         listen: 115,
         listen_queue: 116,
@@ -83,7 +89,10 @@ fn values(body: &str, start: &str) -> Vec<f64> {
 fn groups_ungrouped_and_unattributed_are_the_node_less_what_waits() {
     let body = body(&source());
     for direction in ["sent", "received"] {
-        let group = format!("namedprocess_namegroup_tcp_{direction}_bytes_total");
+        let groups = ["tcp", "udp"].map(|protocol| {
+            let name = format!("namedprocess_namegroup_{protocol}_{direction}_bytes_total");
+            values(&body, &name)
+        });
         let one = |family: &str| {
             let start = format!("headcount_network_{family}{{direction=\"{direction}\"}}");
             let [value] = values(&body, &start)[..] else {
@@ -91,7 +100,7 @@ fn groups_ungrouped_and_unattributed_are_the_node_less_what_waits() {
             };
             value
         };
-        let grouped: f64 = values(&body, &group).iter().sum();
+        let grouped: f64 = groups.iter().flatten().sum();
         let all = grouped + one("ungrouped_bytes_total") + one("unattributed_bytes_total");
         assert_eq!(one("bytes_total"), all, "{direction}");
         let counted = if direction == "sent" { 5000.0 } else { 5001.0 };
@@ -113,12 +122,30 @@ fn group_shows_only_scopes_in_which_something_was_counted_or_lives() {
 #[test]
 fn without_network_accounting_no_family_shows_it() {
     let absent = SourceStatistics {
-        facts: vec![(Fact::Network, Origin::Absent)],
+        facts: vec![(Fact::Network, Origin::Absent), (Fact::Udp, Origin::Absent)],
         ..source()
     };
     let body = body(&absent);
-    let is_of_sockets = |name: &&str| name.contains("_tcp_") || name.contains("headcount_network");
+    let is_of_sockets = |name: &&str| {
+        let words = ["_tcp_", "_udp_", "headcount_network"];
+        words.iter().any(|word| name.contains(word))
+    };
     let found: Vec<_> = families(&body).into_iter().filter(is_of_sockets).collect();
     assert_eq!(found, [""; 0]);
     assert!(body.contains("headcount_source_info{fact=\"network\",source=\"absent\"} 1\n"));
+}
+
+#[test]
+fn without_udp_accounting_only_the_families_of_udp_are_left_out() {
+    let present = source();
+    let facts = present.facts.iter().copied();
+    let off = SourceStatistics {
+        facts: facts.filter(|(fact, _)| *fact != Fact::Udp).collect(),
+        udp_missed: None,
+        ..source()
+    };
+    let (with, without) = (body(&present), body(&off));
+    let left_out = families(&with).difference(&families(&without)).count();
+    assert_eq!(left_out, 3);
+    assert!(!without.contains("_udp"));
 }

@@ -133,6 +133,7 @@ pub(super) fn source() -> SourceStatistics {
         switch_map_full: 25,
         switch_unseen_ns: None,
         run_queue: Some(run_queue()),
+        udp_missed: Some(63),
         smaps: Some(SmapsStatistics {
             readings: 29,
             failures: 35,

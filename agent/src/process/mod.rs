@@ -64,7 +64,7 @@ pub use network::{
     FAILURE_OTHER, FAILURE_REFUSED, FAILURE_RESET, FAILURE_TIMEOUT, FAILURE_UNREACHABLE, FAILURES,
     NETWORK_OWNERS, NetworkBooks, NetworkCounters, NetworkGauges, NetworkReading, NetworkSums,
     NetworkTally, NetworkTotals, OwnerReading, Payload, SCOPE_LISTEN, SCOPE_LOOPBACK, SCOPE_REMOTE,
-    SCOPES,
+    SCOPE_UDP_LOOPBACK, SCOPE_UDP_REMOTE, SCOPE_UDP_UNKNOWN, SCOPES,
 };
 pub use proportional::{Proportional, ProportionalReading, Wanted};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};

@@ -163,6 +163,8 @@ facts! {
     RunQueueLatency "run_queue_latency"    Bpf    Bpf    Absent Absent Absent;
     /// What sockets carry.
     Network         "network"              Bpf    Bpf    Absent Absent Absent;
+    /// What is sent and received over UDP.
+    Udp             "network_udp"          Bpf    Bpf    Absent Absent Absent;
 }
 
 impl Fact {

@@ -36,6 +36,8 @@ pub struct Observer {
     wants_run_queue: bool,
     /// Whether the collector of network accounting is on.
     wants_network: bool,
+    /// Whether it counts UDP, too.
+    wants_udp: bool,
     /// Number of failed passes through the kernel programs.
     failed: u64,
 }
@@ -66,6 +68,7 @@ impl Observer {
             split,
             wants_run_queue: false,
             wants_network: false,
+            wants_udp: false,
             failed: 0,
         }
     }
@@ -76,9 +79,10 @@ impl Observer {
         self
     }
 
-    /// Sets whether the collector of network accounting is on.
-    pub fn with_network(mut self, is_wanted: bool) -> Self {
+    /// Sets whether the collector of network accounting is on, and whether it counts UDP, too.
+    pub fn with_network(mut self, is_wanted: bool, wants_udp: bool) -> Self {
         self.wants_network = is_wanted;
+        self.wants_udp = wants_udp;
         self
     }
 
@@ -311,6 +315,7 @@ impl Observer {
             Fact::Proportional => self.smaps.is_none(),
             Fact::RunQueueLatency => statistics.run_queue.is_none(),
             Fact::Network => network.is_none(),
+            Fact::Udp => !self.kernel.as_ref().is_some_and(Kernel::counts_udp),
             _ => self
                 .kernel
                 .as_ref()
@@ -319,6 +324,7 @@ impl Observer {
         let is_wanted = |fact: &Fact| match fact {
             Fact::RunQueueLatency => self.wants_run_queue,
             Fact::Network => self.wants_network,
+            Fact::Udp => self.wants_udp,
             _ => true,
         };
         let facts = Fact::ALL.iter().copied();

@@ -168,6 +168,8 @@ pub struct SourceStatistics {
     pub switch_unseen_ns: Option<u64>,
     /// Run-queue latency; `None` if it is not counted.
     pub run_queue: Option<RunQueueStatistics>,
+    /// Runs of the UDP programs that the kernel left out; `None` if UDP is not counted.
+    pub udp_missed: Option<u64>,
     /// Processes that the task iterator does not show; `None` in other tiers.
     pub hidden: Option<HiddenStatistics>,
     /// Readings of proportional memory; `None` if it is not read.

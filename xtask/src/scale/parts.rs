@@ -17,7 +17,10 @@ const PARTS: &[(&str, &[&str])] = &[
             "namedprocess_namegroup_run_queue",
         ],
     ),
-    ("network", &["namedprocess_namegroup_tcp_"]),
+    (
+        "network",
+        &["namedprocess_namegroup_tcp_", "namedprocess_namegroup_udp_"],
+    ),
     (
         "CPU, memory, I/O, the rest of groups",
         &["namedprocess_namegroup_"],

@@ -30,6 +30,8 @@ fn defaults() {
         network: NetworkFlags {
             is_on: true,
             is_off: false,
+            udp_is_on: false,
+            udp_is_off: false,
         },
         passenger: PassengerFlags {
             is_on: true,
@@ -94,6 +96,36 @@ fn last_word_decides_whether_a_collector_that_is_on_by_default_runs() {
     ]);
     let dirs = flags.unwrap().passenger.registry_dirs;
     assert_eq!(dirs, [Path::new("/a"), Path::new("/b")]);
+}
+
+#[test]
+fn udp_is_counted_only_on_demand_and_never_without_the_network() {
+    let cases: [(&[&str], Result<bool, ()>); 7] = [
+        (&[], Ok(false)),
+        (&["--no-collector.network"], Ok(false)),
+        (&["-collector.network.udp"], Ok(true)),
+        (
+            &["--collector.network.udp", "--no-collector.network.udp"],
+            Ok(false),
+        ),
+        (
+            &["--no-collector.network.udp", "--collector.network.udp=true"],
+            Ok(true),
+        ),
+        (
+            &["--collector.network.udp", "--no-collector.network"],
+            Err(()),
+        ),
+        (
+            &["--collector.network.udp=0", "--no-collector.network"],
+            Ok(false),
+        ),
+    ];
+    for (words, expected) in cases {
+        let flags = parse(words).unwrap();
+        let found = flags.network.has_udp().map_err(|_| ());
+        assert_eq!(found, expected, "{words:?}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod tally;
 pub use agent_common::{
     FAILURE_OTHER, FAILURE_REFUSED, FAILURE_RESET, FAILURE_TIMEOUT, FAILURE_UNREACHABLE, FAILURES,
     NETWORK_OWNERS, NetworkCounters, NetworkGauges, NetworkSums, NetworkTotals, SCOPE_LISTEN,
-    SCOPE_LOOPBACK, SCOPE_REMOTE, SCOPES,
+    SCOPE_LOOPBACK, SCOPE_REMOTE, SCOPE_UDP_LOOPBACK, SCOPE_UDP_REMOTE, SCOPE_UDP_UNKNOWN, SCOPES,
 };
 pub use tally::{NetworkTally, Payload};
 pub(super) use tally::{payload, raise};
@@ -39,7 +39,7 @@ pub struct NetworkReading {
 pub struct OwnerReading {
     /// The process.
     pub id: ProcessId,
-    /// [`SCOPE_LOOPBACK`], [`SCOPE_REMOTE`] or [`SCOPE_LISTEN`]. An entry with any other number is ignored.
+    /// [`SCOPE_LOOPBACK`], [`SCOPE_UDP_REMOTE`] or another one below [`SCOPES`]. An entry with any other number is ignored.
     pub scope: usize,
     /// Counters, and the gauges of the last look that saw a socket of this entry.
     pub sums: NetworkSums,

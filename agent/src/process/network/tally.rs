@@ -2,7 +2,7 @@
 
 use super::{NetworkCounters, SCOPE_LISTEN, SCOPE_REMOTE, SCOPES};
 
-/// Payload of TCP: without headers, without repetitions.
+/// Payload of TCP and UDP: without headers, without repetitions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Payload {
     /// Bytes sent.

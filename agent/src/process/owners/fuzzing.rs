@@ -66,7 +66,7 @@ pub(crate) fn network(input: &[u8]) {
             }
             ReadingStep::Entry(which, scope, words) => reading.owners.push(OwnerReading {
                 id: id(which),
-                scope: usize::from(scope % 5),
+                scope: usize::from(scope % 8),
                 sums: bytemuck::cast(*words),
             }),
             ReadingStep::Read(look, unknown, totals) => {

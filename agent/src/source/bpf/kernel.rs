@@ -130,6 +130,19 @@ impl Kernel {
         Ok(())
     }
 
+    /// Begins to count UDP, too, if sockets are counted.
+    pub(super) fn add_udp(&mut self, btf: Option<&Btf>) -> Result<(), String> {
+        match (&mut self.network, btf) {
+            (Some(network), Some(btf)) => network.add_udp(btf),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether UDP is counted.
+    pub fn counts_udp(&self) -> bool {
+        self.network.as_ref().is_some_and(Network::counts_udp)
+    }
+
     /// How what sockets carry is counted; `None` if it is not.
     pub fn network_origin(&self) -> Option<Origin> {
         self.network.as_ref().map(Network::origin)
@@ -328,6 +341,7 @@ impl Kernel {
         }
         let run_queue = self.run_queue.as_ref();
         statistics.run_queue = run_queue.map(RunQueue::statistics).transpose()?;
+        statistics.udp_missed = network.map(Network::udp_missed).transpose()?.flatten();
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use agent_common::{
     Layout, NetworkLayout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields,
 };
 use aya::maps::{Map, MapError};
-use aya::programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError, TracePoint};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 
 use super::load_remedy::remedy;
@@ -42,6 +42,8 @@ pub struct Sizes {
     pub run_queue_slots: Option<u32>,
     /// Maximum number of owners of sockets, one for each process and scope; `None` if the network collector is off.
     pub network_owners: Option<u32>,
+    /// Whether the network collector also counts UDP.
+    pub has_udp: bool,
 }
 
 impl Sizes {
@@ -215,6 +217,11 @@ fn start(
         }
         ProgramKind::Fentry => {
             let loaded: &mut FEntry = loaded.try_into()?;
+            loaded.load(program.hook(), btf()?)?;
+            loaded.attach()?;
+        }
+        ProgramKind::Fexit => {
+            let loaded: &mut FExit = loaded.try_into()?;
             loaded.load(program.hook(), btf()?)?;
             loaded.attach()?;
         }

@@ -119,6 +119,11 @@ pub fn start(
                 {
                     log::warn!("{}", network::without(&why));
                 }
+                if sizes.has_udp
+                    && let Err(why) = kernel.add_udp(btf.as_ref())
+                {
+                    warnings.push(network::without_udp(&why));
+                }
                 return Ok(Started {
                     plan,
                     kernel: Some(kernel),

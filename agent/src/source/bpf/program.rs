@@ -12,6 +12,8 @@ pub(super) enum ProgramKind {
     TpBtf,
     /// To the entry of a kernel function.
     Fentry,
+    /// To the return of a kernel function.
+    Fexit,
     /// To the task iterator.
     Iter,
     /// To a classic tracepoint. The hook is its category and event.
@@ -48,6 +50,8 @@ enum Plans {
     LastSwitch,
     /// None: it is in the object of the network programs, which is loaded beside a plan with type information.
     Network,
+    /// None: it is in that object, too, and loaded only if the operator wants to know of UDP.
+    Udp,
 }
 
 /// One row of the table.
@@ -64,6 +68,9 @@ struct Row {
 
 /// What the agent leaves out without one of the network programs.
 const NO_NETWORK: Option<&str> = Some("what sockets carry is not shown");
+
+/// What the agent leaves out without the programs of UDP.
+const NO_UDP: Option<&str> = Some("what UDP sockets carry is not shown");
 
 /// Makes [`KernelProgram`] from one row for each program.
 macro_rules! programs {
@@ -131,6 +138,18 @@ programs! {
     Sockets      "sock_living"     Iter       "iter/bpf_sk_storage_map"   Life    Network    NO_NETWORK;
     /// The same where it has none.
     HashedSockets "sock_hashed"    Iter       "iter/bpf_map_elem"         Life    Network    NO_NETWORK;
+    /// A send over any socket.
+    UdpSend      "udp_send"        TpBtf      "sock_send_length"          Life    Udp        NO_UDP;
+    /// A receive over any socket.
+    UdpReceive   "udp_receive"     TpBtf      "sock_recv_length"          Life    Udp        NO_UDP;
+    /// The return of a send over IPv4, where the kernel lacks [`Self::UdpSend`].
+    UdpSend4     "udp_send_inet"   Fexit      "inet_sendmsg"              Life    Udp        NO_UDP;
+    /// The same over IPv6.
+    UdpSend6     "udp_send_inet6"  Fexit      "inet6_sendmsg"             Life    Udp        NO_UDP;
+    /// The return of a receive over IPv4, where the kernel lacks [`Self::UdpReceive`].
+    UdpReceive4  "udp_recv_inet"   Fexit      "inet_recvmsg"              Life    Udp        NO_UDP;
+    /// The same over IPv6.
+    UdpReceive6  "udp_recv_inet6"  Fexit      "inet6_recvmsg"             Life    Udp        NO_UDP;
     /// The birth of a process or thread.
     TraceNewtask "trace_newtask"   Tracepoint "task/task_newtask"         Birth   LastSwitch None;
     /// An exec.
@@ -170,7 +189,7 @@ impl KernelProgram {
 
     /// Whether it is one of the network programs, which are in an object of their own.
     pub const fn is_for_network(self) -> bool {
-        matches!(self.row().plans, Plans::Network)
+        matches!(self.row().plans, Plans::Network | Plans::Udp)
     }
 
     /// Whether it belongs to the plan of this tier with this exit hook.
@@ -183,7 +202,7 @@ impl KernelProgram {
             Plans::Release => exit_hook == Some(ExitHook::Release),
             Plans::Free => exit_hook == Some(ExitHook::Free),
             Plans::LastSwitch => exit_hook == Some(ExitHook::LastSwitch),
-            Plans::Network => false,
+            Plans::Network | Plans::Udp => false,
         }
     }
 }

@@ -13,6 +13,7 @@ mod passing;
 mod ring;
 mod stuck;
 mod threads;
+mod udp;
 mod worker;
 
 use std::ffi::OsString;
@@ -31,6 +32,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("crowd", crowd::crowd),
     ("crowd-of-processes", churn::crowd),
     ("names-in-turn", churn::names),
+    ("datagram-once", udp::datagram_once),
+    ("datagrams", udp::datagrams),
     ("double-fork", lineage::double_fork),
     ("end", churn::end),
     ("endpoint", network::endpoint),

@@ -56,6 +56,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         network::handed::TESTS,
         network::hashed::TESTS,
         network::plain::TESTS,
+        network::udp::TESTS,
         overload::TESTS,
         pressure::TESTS,
         refused::iterator::TESTS,

@@ -11,6 +11,7 @@
 
 mod file_pace;
 mod owners_map;
+mod udp;
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -20,11 +21,14 @@ use aya::maps::{Array, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 use file_pace::FilePace;
 use owners_map::OwnersMap;
+pub(super) use udp::without as without_udp;
 
 use super::iterator::IteratorLink;
 use super::load::{self, BpfError, Layouts, take};
 use super::network_way::Way;
+use super::no_preempt;
 use super::program::KernelProgram;
+use super::recursion_misses;
 use super::wire::Wire;
 use crate::host::{boottime_ns, monotonic_ns};
 use crate::process::{NetworkReading, OwnerReading, ProcessId};
@@ -51,6 +55,8 @@ pub(super) struct Network {
     /// Number of the last look.
     number: u64,
     pace: FilePace,
+    /// The programs that count UDP; none if it is not counted.
+    udp: &'static [KernelProgram],
 }
 
 impl Network {
@@ -91,12 +97,13 @@ impl Network {
             agent_tgid: std::process::id(),
             ..layout
         };
+        let object = no_preempt::object(way.object(), layouts.no_preempt);
         let mut ebpf = EbpfLoader::new()
             .btf(Some(btf))
             .override_global("LAYOUT", &Wire(layouts.types), true)
             .override_global("NETWORK_LAYOUT", &Wire(layout), true)
             .map_max_entries("OWNERS", owners)
-            .load(way.object())?;
+            .load(bytemuck::cast_slice(&object))?;
         let iterators = [KernelProgram::SocketFiles, way.sockets()];
         for program in iterators {
             load::add(&mut ebpf, program, Some(btf))?;
@@ -112,6 +119,7 @@ impl Network {
             totals: take(&mut ebpf, "NETWORK")?,
             number: 0,
             pace: FilePace::default(),
+            udp: &[],
             ebpf,
         };
         for program in [KernelProgram::SocketEnd, KernelProgram::SocketState] {
@@ -121,6 +129,37 @@ impl Network {
         network.begin_look(true)?;
         network.look_at_files(boottime_ns())?;
         Ok(network)
+    }
+
+    /// Begins to count UDP, too.
+    ///
+    /// # Errors
+    /// When the kernel refuses the programs.
+    pub(super) fn add_udp(&mut self, btf: &Btf) -> Result<(), String> {
+        self.udp = udp::attach(&mut self.ebpf, btf)?;
+        Ok(())
+    }
+
+    pub(super) const fn counts_udp(&self) -> bool {
+        !self.udp.is_empty()
+    }
+
+    /// Runs of the programs that count UDP which the kernel left out; `None` if UDP is not counted.
+    ///
+    /// # Errors
+    /// When the kernel does not describe a program.
+    pub(super) fn udp_missed(&self) -> Result<Option<u64>, BpfError> {
+        let missed = self.udp.iter().map(|program| self.missed(*program));
+        let missed = missed.sum::<Result<_, _>>()?;
+        Ok(self.counts_udp().then_some(missed))
+    }
+
+    fn missed(&self, program: KernelProgram) -> Result<u64, BpfError> {
+        let symbol = program.symbol();
+        let loaded = self.ebpf.program(symbol).ok_or(BpfError::Lacking(symbol))?;
+        let refused = |error| BpfError::Refused(program, error);
+        let fd = loaded.fd().map_err(refused)?.as_fd();
+        recursion_misses::read(fd).map_err(|error| refused(error.into()))
     }
 
     /// Looks at all sockets and returns the sums of their owners. `now_ns`: the current time, nanoseconds since boot.
@@ -176,7 +215,7 @@ impl Network {
         self.way.origin()
     }
 
-    /// The object with the programs, all attached.
+    /// The object with the programs. Those that are loaded are attached.
     pub(super) fn programs(&self) -> &Ebpf {
         &self.ebpf
     }

@@ -5,6 +5,7 @@ pub(super) mod ends;
 pub(super) mod handed;
 pub(super) mod hashed;
 pub(super) mod plain;
+pub(super) mod udp;
 
 use crate::agent::Agent;
 use crate::exposition::Samples;
@@ -55,9 +56,23 @@ fn source_rows(samples: &Samples) -> usize {
 fn families(samples: &Samples) -> Vec<String> {
     let names = samples.names();
     let is_of_network = |name: &&str| {
-        name.starts_with("headcount_network_") || name.starts_with("namedprocess_namegroup_tcp_")
+        let starts = [
+            "headcount_network_",
+            "namedprocess_namegroup_tcp_",
+            "namedprocess_namegroup_udp_",
+        ];
+        starts.iter().any(|start| name.starts_with(start))
     };
     names.filter(is_of_network).map(str::to_owned).collect()
+}
+
+/// How many of the programs are attached, by the names of their hooks.
+fn attached(samples: &Samples, programs: &[&str]) -> usize {
+    let is_meant = |program: &&&str| {
+        let labels = [("program", **program)];
+        samples.value("headcount_program_attached", &labels) == Some(1.0)
+    };
+    programs.iter().filter(is_meant).count()
 }
 
 /// The two directions of payload: values of the label, and what the group's family is called by.
@@ -76,13 +91,15 @@ fn payload(samples: &Samples, group: &str) -> [f64; 2] {
 /// The groups and what belongs to none must be all that the node's sockets carried, in every scrape.
 fn check_books(samples: &Samples) {
     for direction in DIRECTIONS {
-        let family = format!("namedprocess_namegroup_tcp_{direction}_bytes_total");
-        let groups: f64 = samples.series(&family).map(|(_, value)| value).sum();
+        let groups = ["tcp", "udp"].map(|protocol| {
+            let family = format!("namedprocess_namegroup_{protocol}_{direction}_bytes_total");
+            samples.series(&family).map(|(_, value)| value).sum::<f64>()
+        });
         let of = |kind: &str| {
             let name = format!("headcount_network_{kind}bytes_total");
             samples.the(&name, &[("direction", direction)])
         };
-        let parts = [groups, of("ungrouped_"), of("unattributed_")];
+        let parts = [groups[0], groups[1], of("ungrouped_"), of("unattributed_")];
         let sum: f64 = parts.iter().sum();
         assert_eq!(
             sum,

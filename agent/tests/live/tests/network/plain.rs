@@ -1,8 +1,8 @@
 //! Connections that live and rest, that are older than the agent, that outlive an image; and many of them in any order.
 
 use super::{
-    Endpoint, await_exact, carry, check_books, check_payload, check_waiting, connect, families,
-    is_counted, payload, source_rows, start,
+    Endpoint, attached, await_exact, carry, check_books, check_payload, check_waiting, connect,
+    families, is_counted, payload, source_rows, start,
 };
 use crate::agent::Agent;
 use crate::exposition::Samples;
@@ -315,8 +315,8 @@ fn nothing_is_loaded_if_it_is_off() {
     assert_eq!(source_rows(&samples), 0);
     assert!(!off.log().contains("network"), "{}", off.log());
     let expected = if is_counted { PROGRAMS.len() - 1 } else { 0 };
-    assert_eq!(attached(&on.scrape()), expected);
-    assert_eq!(attached(&samples), 0);
+    assert_eq!(attached(&on.scrape(), &PROGRAMS), expected);
+    assert_eq!(attached(&samples, &PROGRAMS), 0);
     let [more, less] = [&on, &off].map(|agent| {
         let objects = Objects::of_process(agent.pid());
         [objects.programs.len(), objects.maps.len()]
@@ -333,15 +333,6 @@ const PROGRAMS: [&str; 5] = [
     "iter/bpf_sk_storage_map",
     "iter/bpf_map_elem",
 ];
-
-/// How many of them are attached.
-fn attached(samples: &Samples) -> usize {
-    let is_meant = |program: &&str| {
-        let labels = [("program", *program)];
-        samples.value("headcount_program_attached", &labels) == Some(1.0)
-    };
-    PROGRAMS.iter().filter(|program| is_meant(program)).count()
-}
 
 fn procfs_says_that_it_cannot_count() {
     let agent = start(&PROCFS, &[]);

@@ -18,6 +18,7 @@ table![
     tracepoints_are_left for NEEDED,
     creations_are_left_out_where_threads_are_not_counted for NEEDED,
     run_queue_latency_is_left_out for NEEDED,
+    udp_is_left_out for NEEDED,
     no_call_is_allowed for NEEDED,
     no_memory_may_be_locked for NEEDED,
 ];
@@ -165,6 +166,39 @@ fn run_queue_latency_is_left_out(_: &'static Tier) {
     );
     counts(&agent, &ITERATOR);
 }
+
+/// It takes nothing from TCP, and a program that was attached before the refusal is gone.
+fn udp_is_left_out(_: &'static Tier) {
+    let is_meant =
+        |call: &Call| matches!(call, Call::Program(name) if UDP.contains(&name.as_str()));
+    let surroundings = judging(is_meant, Verdict::Refuse(error(0)));
+    let agent = Agent::start_in(surroundings, &["--collector.network.udp"]);
+    let samples = agent.scrape();
+    let source = |fact, source| {
+        let labels = [("fact", fact), ("source", source)];
+        samples.value("headcount_source_info", &labels)
+    };
+    assert_eq!(source("network_udp", "absent"), Some(1.0));
+    if source("network", "bpf").is_some() {
+        let parts = ["--collector.network.udp", &text(error(0))];
+        let has_parts = |line: &String| parts.iter().all(|part| line.contains(part));
+        assert!(
+            agent.warnings().iter().any(has_parts),
+            "{:#?}",
+            agent.warnings()
+        );
+        let labels = [("program", KernelProgram::UdpSend.hook())];
+        let attached = samples.value("headcount_program_attached", &labels);
+        assert_eq!(attached, Some(0.0));
+    }
+    counts(&agent, &ITERATOR);
+}
+
+/// The second program of each way by which UDP is counted.
+const UDP: [&str; 2] = [
+    KernelProgram::UdpReceive.symbol(),
+    KernelProgram::UdpReceive6.symbol(),
+];
 
 /// Where the kernel's types help no more, its tracepoints may, and else `/proc`.
 fn tracepoints_are_left(_: &'static Tier) {
