@@ -45,7 +45,7 @@ pub use runqueue::{
     RUN_QUEUE_BOUNDS, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RunQueueThread, RunQueueTotals,
     RunQueueWaits, SLOT_NOWHERE, SLOT_STAYS, SLOT_UNKNOWN, run_queue_bound_ns,
 };
-pub use socket::{NetworkLayout, NetworkOffsets, SocketLook};
+pub use socket::{CALLS, NetworkLayout, NetworkOffsets, SocketLook};
 pub use switch::{RUN_TIMES_ENTRIES, RunTime, SwitchTotals};
 pub use task::{
     COMM_BYTES, Comm, DeadThreadsRecord, EXIT_DEAD, Identity, LeaderRecord, ThreadRecord, Totals,

@@ -46,6 +46,12 @@ offsets! {
     tcp_retransmits = "tcp_sock"."total_retrans";
     /// Microseconds, times 8.
     tcp_rtt = "tcp_sock"."srtt_us";
+    /// The number of the system call that a thread is in: on x86_64, and on arm64.
+    regs_orig_ax = "pt_regs"."orig_ax";
+    regs_syscallno = "pt_regs"."syscallno";
+    /// How the thread counts calls: the code segment on x86_64, the state of the processor on arm64.
+    regs_cs = "pt_regs"."cs";
+    regs_pstate = "pt_regs"."pstate";
 }
 
 /// The global variable that user space freezes before it loads the network programs.
@@ -57,13 +63,20 @@ pub struct NetworkLayout {
     /// The agent's own process id. While the agent looks at files it may be the last to hold one, and so close a socket of
     /// another process.
     pub agent_tgid: u32,
+    /// The system calls that hold files of other processes for a moment, a bit for each number below [`CALLS`]. None of them
+    /// closes a file.
+    pub reading_calls: [u32; CALLS / 32],
 }
+
+/// The number of system calls that [`NetworkLayout::reading_calls`] has bits for.
+pub const CALLS: usize = 512;
 
 impl NetworkLayout {
     /// No kernel field is known.
     pub const ABSENT: Self = Self {
         offsets: NetworkOffsets::ABSENT,
         agent_tgid: 0,
+        reading_calls: [0; CALLS / 32],
     };
 }
 

@@ -52,6 +52,7 @@ mod sockets;
 mod state;
 mod storage;
 mod storages;
+mod system_call;
 mod udp;
 
 #[cfg(not(test))]

@@ -41,11 +41,12 @@ const SHUTDOWN_BOTH: u8 = 3;
 pub(crate) static NETWORK_LAYOUT: NetworkLayout = NetworkLayout::ABSENT;
 
 macro_rules! layout {
-    ($($field:ident).+) => {
+    ($($field:tt)+) => {
         // SAFETY: a static of this program. Volatile, because user space has replaced the value that the compiler knows.
-        unsafe { core::ptr::read_volatile(&raw const $crate::socket::NETWORK_LAYOUT.$($field).+) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::socket::NETWORK_LAYOUT.$($field)+) }
     };
 }
+pub(crate) use layout;
 
 macro_rules! read {
     ($ty:ty, $base:expr, $field:ident) => {{
@@ -54,9 +55,6 @@ macro_rules! read {
         unsafe { $crate::field::read::<$ty>($base, offset) }
     }};
 }
-
-#[allow(unused_imports, reason = "for ../network_hash")]
-pub(crate) use layout;
 
 /// The agent's own process id.
 #[inline(always)]

@@ -31,6 +31,7 @@ use crate::storage::{
     Storage,
 };
 use crate::storages;
+use crate::system_call::is_reading;
 
 /// `PF_KTHREAD` in `task_struct.flags`.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -159,7 +160,7 @@ fn go_on(sock: Sock, old: i32, new: i32) -> Option<()> {
 #[inline(always)]
 fn own_by_current(kept: Kept) {
     let closer = current();
-    if closer.tgid != NOBODY.tgid && closer.tgid != agent_tgid() {
+    if closer.tgid != NOBODY.tgid && closer.tgid != agent_tgid() && !is_reading() {
         kept.own(closer);
     }
 }

@@ -53,6 +53,8 @@ mod state;
 #[path = "../network/storage.rs"]
 mod storage;
 mod storages;
+#[path = "../network/system_call.rs"]
+mod system_call;
 #[path = "../network/udp.rs"]
 mod udp;
 

@@ -1,6 +1,6 @@
 //! Finds the offsets of the fields of sockets, and says what a kernel lacks for the network programs.
 
-use agent_common::{ABSENT, NetworkLayout, NetworkOffsets};
+use agent_common::{ABSENT, CALLS, NetworkLayout, NetworkOffsets};
 
 use super::btf::Btf;
 use super::network_way::Way;
@@ -13,6 +13,43 @@ const OPTIONAL: &[&str] = &[
     // One of both: CONFIG_PREEMPT_RT has the second.
     "sock_spin_lock",
     "sock_rt_lock",
+    // Of one architecture each.
+    "regs_orig_ax",
+    "regs_cs",
+    "regs_syscallno",
+    "regs_pstate",
+];
+
+/// The helper that tells the system call of a closer, since 5.15. Without it a reader of another process's files may count as the
+/// closer of one.
+const CALL_HELPER: &str = "bpf_task_pt_regs";
+
+/// The calls that hold files of another process for a moment, when they follow, list or describe `/proc/PID/fd`, and that close
+/// none. `read` and `pread64` show `/proc/PID/fdinfo`.
+const READING_CALLS: &[libc::c_long] = &[
+    libc::SYS_read,
+    libc::SYS_pread64,
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_readlinkat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_getdents64,
+    libc::SYS_kcmp,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lstat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_getdents,
 ];
 
 /// Fields that only [`Way::Hash`] needs.
@@ -44,8 +81,14 @@ pub(super) fn resolve(btf: &Btf<'_>, way: Way) -> Result<NetworkLayout, NoNetwor
     if let Some(function) = functions.find(|name| !btf.has_function(name)) {
         return Err(NoNetwork::NoFunction(function));
     }
+    let has_calls = way == Way::Storage && btf.has_function(CALL_HELPER);
+    let find = |name: &str, path: &str| {
+        let is_meant = name != "pt_regs" || has_calls;
+        is_meant.then(|| btf.offset(name, path)).flatten()
+    };
     let layout = NetworkLayout {
-        offsets: NetworkOffsets::resolve(|name, path| btf.offset(name, path)),
+        offsets: NetworkOffsets::resolve(find),
+        reading_calls: bits(READING_CALLS),
         ..NetworkLayout::ABSENT
     };
     if way == Way::Hash && layout.offsets.sock_rt_lock != ABSENT {
@@ -55,6 +98,17 @@ pub(super) fn resolve(btf: &Btf<'_>, way: Way) -> Result<NetworkLayout, NoNetwor
         Some(field) => Err(NoNetwork::NoSocketField(field)),
         None => Ok(layout),
     }
+}
+
+/// A bit for each of the numbers.
+fn bits(calls: &[libc::c_long]) -> [u32; CALLS / 32] {
+    let mut bits = [0; CALLS / 32];
+    for call in calls.iter().filter_map(|call| usize::try_from(*call).ok()) {
+        if let Some(word) = bits.get_mut(call / 32) {
+            *word |= 1 << (call % 32);
+        }
+    }
+    bits
 }
 
 /// The first field that `offsets` lack and the programs need.
@@ -80,6 +134,15 @@ mod tests {
             let mut fields = NetworkOffsets::FIELDS.iter();
             assert!(fields.any(|(field, _, _)| field == name), "{name}");
         }
+    }
+
+    #[test]
+    fn each_reading_call_has_a_bit() {
+        let bits = bits(READING_CALLS);
+        let count: u32 = bits.iter().map(|word| word.count_ones()).sum();
+        assert_eq!(count as usize, READING_CALLS.len());
+        let close = usize::try_from(libc::SYS_close).unwrap();
+        assert_eq!(bits[close / 32] >> (close % 32) & 1, 0);
     }
 
     #[test]

@@ -52,6 +52,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("names", lineage::names),
     ("no-arguments", worker::no_arguments),
     ("overwritten", arguments::overwritten),
+    ("reader", network::reader),
     ("relay", churn::relay),
     ("reuse", lineage::reuse),
     ("scraper", network::scraper),

@@ -14,8 +14,12 @@ use super::number;
 use super::worker::read_line;
 use crate::process;
 
+/// Where the connections of clients and servers are.
+const FIRST_DESCRIPTORS: [i32; 2] = [3, 4];
 /// Between two scrapes.
 const INTERVAL_MS: i32 = 20;
+/// Bytes of options that a socket of this network may have. The kernel counts socket storage among them.
+const OPTMEM: &str = "/proc/sys/net/core/optmem_max";
 /// Between two questions whether something has come.
 const PAUSE: Duration = Duration::from_micros(200);
 
@@ -98,6 +102,14 @@ impl End {
                 ("aborted", u64::from(self.slot(nth).take().is_some()))
             }
             ["exec", path] => self.exec(Path::new(path)),
+            ["leave"] => {
+                leave_network();
+                ("left", 1)
+            }
+            ["optmem", bytes] => {
+                std::fs::write(OPTMEM, bytes).unwrap();
+                ("optmem", number(bytes))
+            }
             _ => panic!("{words:?} is no command"),
         }
     }
@@ -270,17 +282,36 @@ impl Information {
     }
 }
 
-/// `PORT`: scrapes the agent there again and again until its input ends; reports how often.
-pub(super) fn scraper(arguments: &[String]) {
-    let port = u16::try_from(number(&arguments[0])).unwrap();
-    let mut count = 0;
+/// `PID`: reads the links and the descriptions of that process's first descriptors again and again until its input ends.
+pub(super) fn reader(arguments: &[String]) {
+    let descriptors = FIRST_DESCRIPTORS
+        .map(|nth| ["fd", "fdinfo"].map(|folder| format!("/proc/{}/{folder}/{nth}", arguments[0])));
+    println!("reading 1");
+    while !await_input(0) {
+        for [link, information] in &descriptors {
+            // A descriptor that is closed has neither.
+            let _ = std::fs::read_link(link);
+            let _ = std::fs::read(information);
+        }
+    }
+}
+
+/// Waits so long for input, or its end; whether it came.
+fn await_input(patience_ms: i32) -> bool {
     let mut input = libc::pollfd {
         fd: 0,
         events: libc::POLLIN,
         revents: 0,
     };
     // SAFETY: the pointer is to one local.
-    while unsafe { libc::poll(&raw mut input, 1, INTERVAL_MS) } == 0 {
+    unsafe { libc::poll(&raw mut input, 1, patience_ms) != 0 }
+}
+
+/// `PORT`: scrapes the agent there again and again until its input ends; reports how often.
+pub(super) fn scraper(arguments: &[String]) {
+    let port = u16::try_from(number(&arguments[0])).unwrap();
+    let mut count = 0;
+    while !await_input(INTERVAL_MS) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         stream
             .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

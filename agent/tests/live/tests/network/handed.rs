@@ -1,7 +1,7 @@
 //! Connections that pass from process to process, and payload that takes other ways than `send` and `recv`. The truth is what the
 //! programs counted; it may differ by no byte, while the connections rest and when their sockets are gone.
 
-use super::is_counted;
+use super::{is_counted, kernel};
 use crate::agent::Agent;
 use crate::exposition::Samples;
 use crate::guest::scaled;
@@ -22,6 +22,7 @@ table![
     a_network_of_their_own_is_counted for SOCKETS,
     brief_connections_are_counted for SOCKETS,
     brief_connections_are_counted_while_a_scraper_looks for SOCKETS,
+    readers_of_descriptors_take_nothing for TYPED,
 ];
 
 /// Payload of a connection, without its head of 16 bytes.
@@ -281,7 +282,7 @@ fn start_client(
 fn brief_connections_are_counted(tier: &'static Tier) {
     let agent = Agent::start(tier);
     if is_counted(&agent) {
-        brief(&agent);
+        brief(&agent, &[]);
     }
 }
 
@@ -292,12 +293,22 @@ fn brief_connections_are_counted_while_a_scraper_looks(tier: &'static Tier) {
         return;
     }
     let scraper = Program::new("scrap").start("scraper", &[&agent.port().to_string()]);
-    brief(&agent);
+    brief(&agent, &[]);
     assert!(scraper.finish().of("scrapes") > 0);
 }
 
-/// In a network of their own: the machine keeps the ports that others need.
-fn brief(agent: &Agent) {
+/// Whoever reads `/proc/PID/fd` in the moment of a close is the last to hold the file. Linux tells the call that a closer is in
+/// from 5.15 on.
+fn readers_of_descriptors_take_nothing(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    if is_counted(&agent) && kernel_version() >= (5, 15) {
+        brief(&agent, &[Program::new("readS"), Program::new("readC")]);
+    }
+}
+
+/// In a network of their own: the machine keeps the ports that others need. The first of `readers` reads descriptors of the
+/// server, and the second those of the client.
+fn brief(agent: &Agent, readers: &[Program]) {
     let shape = plain("alone-brief", "brief", scaled(BRIEF));
     let (listener, from) = (Program::new("hndL"), Program::new("hndC"));
     let mut server = listener.start(
@@ -307,12 +318,22 @@ fn brief(agent: &Agent) {
     let port = server.await_line("port");
     let mut client = start_client(&from, &shape, port, &server, [100, 1000]);
     client.await_line("connected");
+    let reading: Vec<Running> = readers
+        .iter()
+        .zip([&server, &client])
+        .map(|(reader, read)| {
+            let mut running = reader.start("reader", &[&read.pid().to_string()]);
+            running.await_line("reading");
+            running
+        })
+        .collect();
     client.tell("go");
     let sums = [Carried::by(&mut client, 1), Carried::by(&mut server, 1)];
     let [of_client, of_server] = sums.map(|carried| Carried {
         connections: shape.connections,
         ..carried
     });
+    drop(reading);
     client.finish();
     server.finish();
     agent.await_settled(|samples| {
