@@ -129,6 +129,6 @@ pub struct NetworkTotals {
     pub unowned_received_bytes: u64,
     /// Credits that found the map of owners full.
     pub owners_full: u64,
-    /// Sockets that got no storage, because the kernel had no memory. What they carry is in no sum.
+    /// Times that a socket got no storage, because the kernel had no memory. What it carries without one is in no sum.
     pub storage_full: u64,
 }

@@ -423,9 +423,9 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_network_storage_full_total",
             kind: Kind::Counter,
-            help: "TCP sockets that got no storage, because the kernel had no memory for it; what they carry is in no family.",
+            help: "Times that a TCP socket got no storage, because the kernel had no memory for it or net.core.optmem_max is too low; what it carries without one is in no family.",
             labels: &[],
-            unit: "sockets",
+            unit: "times",
             source: "per-CPU array of the kernel programs",
             fallback: FALLBACK,
         },
@@ -437,12 +437,28 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         descriptor: Descriptor {
+            name: "headcount_network_missed_total",
+            kind: Kind::Counter,
+            help: "Runs of the programs at changes of TCP sockets that the kernel left out, because the same program was running on that CPU.",
+            labels: &[],
+            unit: "runs",
+            source: "BPF_OBJ_GET_INFO_BY_FD: recursion_misses",
+            fallback: FALLBACK,
+        },
+        write: |view, out| {
+            if let Some(books) = books(view) {
+                out.sample(&[], books.missed);
+            }
+        },
+    },
+    Metric {
+        descriptor: Descriptor {
             name: "headcount_network_udp_missed_total",
             kind: Kind::Counter,
             help: "Sends and receives over any socket that the UDP programs did not see, because the kernel left out their run; the UDP payload of these is in no family.",
             labels: &[],
             unit: "calls",
-            source: "recursion misses of the kernel programs",
+            source: "BPF_OBJ_GET_INFO_BY_FD: recursion_misses",
             fallback: super::udp::FALLBACK,
         },
         write: |view, out| {

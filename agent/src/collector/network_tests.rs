@@ -73,6 +73,7 @@ pub(super) fn books() -> NetworkBooks {
             owners_full: 92,
             storage_full: 93,
         },
+        missed: 96,
         owners: 94,
         omitted: 95,
     }

@@ -32,6 +32,8 @@ pub struct NetworkReading {
     pub unknown: [NetworkCounters; SCOPES],
     /// The sums of the node, which the kernel programs keep apart from those of the owners. Read after the owners.
     pub totals: NetworkTotals,
+    /// Runs of the programs that the kernel left out.
+    pub missed: u64,
 }
 
 /// The sums of one process in one scope.
@@ -52,6 +54,8 @@ pub struct NetworkBooks {
     pub unattributed: Payload,
     /// The node's sums as of the last reading. They never fall.
     pub totals: NetworkTotals,
+    /// Runs of the programs that the kernel left out.
+    pub missed: u64,
     /// Processes with sums at the last reading.
     pub owners: u64,
     /// Entries of the last reading that were left out: there were more processes than [`NETWORK_OWNERS`], or the scope is unknown.

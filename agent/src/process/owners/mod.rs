@@ -80,6 +80,7 @@ impl SocketOwners {
             self.books.unattributed.add(payload(&raise(booked, now)));
         }
         self.take_totals(&reading.totals);
+        rise(&mut self.books.missed, reading.missed);
         self.close_absent(ledger);
         let (owners, readings) = (self.owners.iter(), self.readings);
         let idle = owners.filter(|(_, owner)| !owner.is_active && owner.first < readings);

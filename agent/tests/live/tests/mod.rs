@@ -53,6 +53,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         names::TESTS,
         network::apart::TESTS,
         network::ends::TESTS,
+        network::faults::TESTS,
         network::handed::TESTS,
         network::hashed::TESTS,
         network::plain::TESTS,

@@ -40,6 +40,9 @@ pub(super) fn without(why: &str) -> String {
     format!("--collector.network: {why}; {loss}")
 }
 
+/// The programs that the kernel does not run where the same one is running.
+const TRACING: [KernelProgram; 2] = [KernelProgram::SocketEnd, KernelProgram::SocketState];
+
 /// How often an iterator may stop before its end: the kernel lets other work go on after a million elements.
 const STOPS: u32 = 64;
 
@@ -122,7 +125,7 @@ impl Network {
             udp: &[],
             ebpf,
         };
-        for program in [KernelProgram::SocketEnd, KernelProgram::SocketState] {
+        for program in TRACING {
             load::add(&mut network.ebpf, program, Some(btf))?;
         }
         // Sockets that began before the programs were attached get their storage now; they count from here on.
@@ -149,17 +152,8 @@ impl Network {
     /// # Errors
     /// When the kernel does not describe a program.
     pub(super) fn udp_missed(&self) -> Result<Option<u64>, BpfError> {
-        let missed = self.udp.iter().map(|program| self.missed(*program));
-        let missed = missed.sum::<Result<_, _>>()?;
+        let missed = self.missed(self.udp)?;
         Ok(self.counts_udp().then_some(missed))
-    }
-
-    fn missed(&self, program: KernelProgram) -> Result<u64, BpfError> {
-        let symbol = program.symbol();
-        let loaded = self.ebpf.program(symbol).ok_or(BpfError::Lacking(symbol))?;
-        let refused = |error| BpfError::Refused(program, error);
-        let fd = loaded.fd().map_err(refused)?.as_fd();
-        recursion_misses::read(fd).map_err(|error| refused(error.into()))
     }
 
     /// Looks at all sockets and returns the sums of their owners. `now_ns`: the current time, nanoseconds since boot.
@@ -196,6 +190,7 @@ impl Network {
             });
         })?;
         reading.totals = self.totals()?;
+        reading.missed = self.missed(&TRACING)?;
         Ok(reading)
     }
 
@@ -222,6 +217,18 @@ impl Network {
 
     pub(super) fn usage(&self) -> MapStatistics {
         self.owners.usage().statistics()
+    }
+
+    /// Runs of these programs that the kernel left out.
+    fn missed(&self, programs: &[KernelProgram]) -> Result<u64, BpfError> {
+        let misses = programs.iter().map(|&program| {
+            let refused = |error| BpfError::Refused(program, error);
+            let symbol = program.symbol();
+            let loaded = self.ebpf.program(symbol).ok_or(BpfError::Lacking(symbol))?;
+            let fd = loaded.fd().map_err(refused)?.as_fd();
+            recursion_misses::read(fd).map_err(|error| refused(error.into()))
+        });
+        misses.sum()
     }
 
     fn totals(&self) -> Result<NetworkTotals, BpfError> {

@@ -4,7 +4,7 @@
 use super::{is_counted, kernel};
 use crate::agent::Agent;
 use crate::exposition::Samples;
-use crate::guest::scaled;
+use crate::guest::{kernel_version, scaled};
 use crate::program::{Program, Running};
 use crate::runner::table;
 use crate::scenario::handed::{UNKNOWN, has_mptcp};

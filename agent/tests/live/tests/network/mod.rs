@@ -2,6 +2,7 @@
 
 pub(super) mod apart;
 pub(super) mod ends;
+pub(super) mod faults;
 pub(super) mod handed;
 pub(super) mod hashed;
 pub(super) mod plain;
@@ -53,7 +54,7 @@ fn source_rows(samples: &Samples) -> usize {
 }
 
 /// Names of the series that the network has.
-fn families(samples: &Samples) -> Vec<String> {
+pub(super) fn families(samples: &Samples) -> Vec<String> {
     let names = samples.names();
     let is_of_network = |name: &&str| {
         let starts = [

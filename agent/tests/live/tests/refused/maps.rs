@@ -11,6 +11,7 @@ use crate::guest::scaled;
 use crate::program::Program;
 use crate::runner::table;
 use crate::surroundings::{STORAGES, Surroundings};
+use crate::tests::network::families as network_families;
 use crate::tests::pressure::{all_is_known, nothing_twice};
 use crate::tier::{EXACT, ITERATOR, PROCFS, Tier};
 
@@ -29,15 +30,14 @@ const OF_NETWORK: [&str; 3] = ["OWNERS", "NETWORK", "LOOK"];
 /// Processes are accounted for as always, and what sockets carry is absent.
 fn no_network(agent: &Agent, parts: &[&str]) {
     goes_on(agent, (&ITERATOR, exit_hook()), parts);
+    network_is_absent(agent);
+}
+
+pub(super) fn network_is_absent(agent: &Agent) {
     let samples = agent.scrape();
     let labels = [("fact", "network"), ("source", "absent")];
-    assert_eq!(
-        samples.value("headcount_source_info", &labels),
-        Some(1.0),
-        "{parts:?}"
-    );
-    let totals = samples.series("headcount_network_bytes_total");
-    assert_eq!(totals.count(), 0, "{parts:?}");
+    assert_eq!(samples.value("headcount_source_info", &labels), Some(1.0));
+    assert_eq!(network_families(&samples), Vec::<String>::new());
 }
 
 /// What sockets carry is kept in a hash instead; no warning says that it is absent.
@@ -83,7 +83,7 @@ fn flag(tier: &Tier) -> String {
     format!("--accounting={}", tier.name)
 }
 
-fn making(map: &str) -> impl Fn(&Call) -> bool + Send + 'static {
+pub(in crate::tests) fn making(map: &str) -> impl Fn(&Call) -> bool + Send + 'static {
     let map = map.to_owned();
     move |call| matches!(call, Call::Map { name, .. } if *name == map)
 }

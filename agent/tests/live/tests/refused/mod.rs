@@ -31,7 +31,10 @@ fn text(errno: i32) -> String {
 }
 
 /// The verdict on what `is_it` says; all else is let through. There are no tracepoints to fall back to.
-fn judging(is_it: impl Fn(&Call) -> bool + Send + 'static, verdict: Verdict) -> Surroundings {
+pub(super) fn judging(
+    is_it: impl Fn(&Call) -> bool + Send + 'static,
+    verdict: Verdict,
+) -> Surroundings {
     judging_in(&ITERATOR, is_it, verdict)
 }
 

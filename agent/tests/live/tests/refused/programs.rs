@@ -3,6 +3,7 @@
 use headcount::source::bpf::{KernelProgram, Plan};
 use headcount::source::{self, ExitHook};
 
+use super::maps::network_is_absent;
 use super::{NEEDED, Way, counts, ends, error, exit_hook, goes_on, judging, judging_in, text};
 use crate::agent::Agent;
 use crate::bpf_calls::{Call, Verdict};
@@ -98,6 +99,9 @@ fn each_is_not_loaded(_: &'static Tier) {
                 false => &[],
             };
             goes_on(&agent, left_without(program, exit_hook), parts);
+            if program.is_for_network() {
+                network_is_absent(&agent);
+            }
         }
     }
 }
@@ -117,6 +121,9 @@ fn each_is_not_attached(_: &'static Tier) {
             _ => &[program.hook(), &text(error(nth))],
         };
         goes_on(&agent, left_without(program, exit_hook), parts);
+        if program.is_for_network() {
+            network_is_absent(&agent);
+        }
     }
 }
 
