@@ -97,6 +97,7 @@ impl ModelKernel {
                 .collect(),
             unknown: self.unknown,
             totals: self.totals,
+            missed: 0,
         }
     }
 

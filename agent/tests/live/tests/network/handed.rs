@@ -1,7 +1,7 @@
 //! Connections that pass from process to process, and payload that takes other ways than `send` and `recv`. The truth is what the
 //! programs counted; it may differ by no byte, while the connections rest and when their sockets are gone.
 
-use super::{is_counted, kernel};
+use super::is_counted;
 use crate::agent::Agent;
 use crate::exposition::Samples;
 use crate::guest::{kernel_version, scaled};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{DIRECTIONS, attached, check_books, families, is_counted, kernel, start};
+use super::{DIRECTIONS, attached, check_books, families, is_counted, start};
 use crate::agent::Agent;
 use crate::exposition::Samples;
-use crate::guest::is_without_ftrace;
+use crate::guest::{is_without_ftrace, kernel_version};
 use crate::kernel_objects::Objects;
 use crate::program::{Program, Running};
 use crate::runner::table;
@@ -39,7 +39,7 @@ fn is_udp_counted(agent: &Agent) -> bool {
     assert!(source("absent"), "{}", agent.log());
     let is_tcp_counted = is_counted(agent);
     let has_functions = cfg!(target_arch = "x86_64") && !is_without_ftrace();
-    let can_count = is_tcp_counted && (has_functions || kernel() >= TRACEPOINTS_FROM);
+    let can_count = is_tcp_counted && (has_functions || kernel_version() >= TRACEPOINTS_FROM);
     assert!(!can_count, "{}", agent.log());
     assert!(!families(&samples).iter().any(|name| name.contains("udp")));
     let warnings = agent.log().matches("--collector.network.udp: ").count();
@@ -173,7 +173,7 @@ fn each_call_counts_what_it_returns(tier: &'static Tier) {
         carry("sendto", "read", 55, 1);
         carry("sendto", "splice", 77, 1);
         // Before 6.5 these reach the socket by another way, which the programs do not see, or see twice.
-        if kernel() >= (6, 5) {
+        if kernel_version() >= (6, 5) {
             for way in ["splice", "sendfile"] {
                 one.send("loopback", &format!("{connected} {way} - 3000 1"));
                 other.receive("loopback", &format!("{to} recvfrom 4000 1"));
@@ -308,7 +308,11 @@ fn nothing_of_udp_is_loaded_unless_asked_for() {
     let facts = samples.series("headcount_source_info");
     let rows = facts.filter(|(labels, _)| labels["fact"] == "network_udp");
     assert_eq!(rows.count(), 0);
-    let expected = if kernel() < TRACEPOINTS_FROM { 4 } else { 2 };
+    let expected = if kernel_version() < TRACEPOINTS_FROM {
+        4
+    } else {
+        2
+    };
     assert_eq!(attached(&on.scrape(), &PROGRAMS), expected);
     assert_eq!(attached(&samples, &PROGRAMS), 0);
     let [more, less] = [&on, &off].map(|agent| Objects::of_process(agent.pid()));

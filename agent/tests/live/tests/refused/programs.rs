@@ -99,9 +99,27 @@ fn each_is_not_loaded(_: &'static Tier) {
                 false => &[],
             };
             goes_on(&agent, left_without(program, exit_hook), parts);
-            if program.is_for_network() {
-                network_is_absent(&agent);
-            }
+            check_network(&agent, program);
+        }
+    }
+}
+
+/// Where a program for what sockets carry is refused, another way is taken, or it is absent.
+fn check_network(agent: &Agent, refused: KernelProgram) {
+    let samples = agent.scrape();
+    let labels = |source| [("fact", "network"), ("source", source)];
+    let is = |source| samples.value("headcount_source_info", &labels(source)) == Some(1.0);
+    match refused {
+        // The hash of sockets needs no storage of the kernel.
+        KernelProgram::Sockets => assert!(is("bpf_hash"), "{}", agent.log()),
+        KernelProgram::SocketEnd | KernelProgram::SocketState | KernelProgram::SocketFiles => {
+            network_is_absent(agent);
+        }
+        // It is tried only where the kernel has no such storage.
+        KernelProgram::HashedSockets => assert!(is("bpf") || is("absent"), "{}", agent.log()),
+        refused => {
+            let is_counted = is("bpf") || is("bpf_hash");
+            assert!(is_counted || !refused.is_for_network(), "{}", agent.log());
         }
     }
 }
@@ -121,9 +139,7 @@ fn each_is_not_attached(_: &'static Tier) {
             _ => &[program.hook(), &text(error(nth))],
         };
         goes_on(&agent, left_without(program, exit_hook), parts);
-        if program.is_for_network() {
-            network_is_absent(&agent);
-        }
+        check_network(&agent, program);
     }
 }
 
