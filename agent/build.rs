@@ -2,8 +2,8 @@
 //!
 //! In: the crate `agent-ebpf`, the component `rust-src`, a `bpf-linker` of the same LLVM version as rustc, and the
 //! variable `HEADCOUNT_EBPF` (`auto`, the default; `skip`; `require`).
-//! Out: `$OUT_DIR/headcount-ebpf` and `$OUT_DIR/headcount-network`, and the cfg `has_ebpf`. If a tool is missing, `auto` makes
-//! none of them and prints a warning with the commands that install it; the agent then counts through `/proc` only. With
+//! Out: `$OUT_DIR/headcount-ebpf`, `headcount-network` and `headcount-requests`, and the cfg `has_ebpf`. If a tool is missing,
+//! `auto` makes none of them and prints a warning with the commands that install it; the agent then counts through `/proc` only. With
 //! `require` a missing tool is an error.
 //! A tool that is present and fails is an error with both, so that a broken program is not mistaken for a missing tool.
 //! This script installs nothing; `cargo xtask setup` does.
@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::{env, fs};
 
-const BINARIES: [&str; 3] = [
+const BINARIES: [&str; 4] = [
     "headcount-ebpf",
     "headcount-network",
     "headcount-network-hash",
+    "headcount-requests",
 ];
 const TARGET: &str = "bpfel-unknown-none";
 /// Versions and commands are only in xtask's list of requirements, so they are not repeated here.

@@ -16,6 +16,7 @@ mod offsets;
 mod overflow;
 mod plan;
 mod release;
+mod requests;
 mod runqueue;
 mod socket;
 mod switch;
@@ -41,6 +42,12 @@ pub use overflow::{
 };
 pub use plan::{ABSENT, ARGV_NONE, ARGV_READ, Control, Layout, Offsets, RSS_HELPER, RSS_PLAIN};
 pub use release::{RELEASE_PROJECTED, RELEASE_REPEATED, ReleaseRecord};
+pub use requests::{
+    METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER, METHOD_PATCH,
+    METHOD_POST, METHOD_PUT, METHODS, REQUEST_BOUNDS, REQUEST_OUTSIDERS, REQUEST_OWNERS,
+    RequestCounters, RequestLayout, RequestOffsets, RequestTotals, STATUS_ABORTED, STATUSES,
+    UNPARSED, UNPARSED_HTTP2, UNPARSED_OTHER, UNPARSED_TLS,
+};
 pub use runqueue::{
     RUN_QUEUE_BOUNDS, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RunQueueThread, RunQueueTotals,
     RunQueueWaits, SLOT_NOWHERE, SLOT_STAYS, SLOT_UNKNOWN, run_queue_bound_ns,

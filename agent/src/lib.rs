@@ -373,7 +373,8 @@ fn prepare(
         smaps,
     )
     .with_run_queue(wants_run_queue)
-    .with_network(wants_network, wants_udp);
+    .with_network(wants_network, wants_udp)
+    .with_requests(sizes.request_owners.is_some());
     let options = Options {
         threads,
         recheck,

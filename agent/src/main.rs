@@ -124,8 +124,10 @@ fn start(flags: Flags) -> Result<(), String> {
     let logger = logging::init(flags.log_level(), flags.log_format);
     let grouping = flags.grouping()?;
     let sandbox = Sandbox::begin();
+    let classifier = classifier(grouping)?.with_all_requests(flags.http.is_enabled());
+    let counts_requests = classifier.counts_requests();
     let settings = Settings {
-        classifier: classifier(grouping)?,
+        classifier,
         config_path: grouping.path().map(Path::to_owned),
         host: Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?,
         accounting: request(flags.accounting),
@@ -137,6 +139,7 @@ fn start(flags: Flags) -> Result<(), String> {
                 .then(|| Sizes::run_queue_slots(flags.max_groups)),
             network_owners: flags.network.is_enabled().then_some(Sizes::NETWORK_OWNERS),
             has_udp: flags.network.has_udp()?,
+            request_owners: counts_requests.then_some(Sizes::REQUEST_OWNERS),
         },
         policy: Policy {
             max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),

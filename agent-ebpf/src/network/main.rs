@@ -48,6 +48,8 @@ mod maps;
 #[path = "../no_preempt.rs"]
 mod no_preempt;
 mod socket;
+#[path = "../socket_storage.rs"]
+mod socket_storage;
 mod sockets;
 mod state;
 mod storage;

@@ -16,6 +16,7 @@ pub fn serve() -> Result<(), String> {
         run_queue_slots: None,
         network_owners: None,
         has_udp: false,
+        request_owners: None,
     };
     let request = AccountingRequest::Only(Tier::Iterator);
     let start = bpf::start(request, None, sizes, 4096)?;

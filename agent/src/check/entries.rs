@@ -30,7 +30,7 @@ fn remark(key: Key, Text { text, .. }: &Text) -> Option<String> {
                 .is_empty()
                 .then(|| "an empty entry is no user; name one, or remove it".to_owned()),
         }),
-        Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups => None,
+        Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups | Key::Http => None,
     }
 }
 

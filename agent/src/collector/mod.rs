@@ -26,6 +26,7 @@ mod own;
 mod process_metrics;
 mod programs;
 mod reference;
+mod requests;
 mod run;
 mod runqueue;
 mod runs;
@@ -83,6 +84,7 @@ pub static COLLECTORS: &[NewCollector] = &[
     |_| MetricTable::boxed(PartOf::State, "programs", programs::METRICS),
     |_| MetricTable::boxed(PartOf::State, "runqueue", runqueue::METRICS),
     |_| MetricTable::boxed(PartOf::State, "network", network::METRICS),
+    |_| MetricTable::boxed(PartOf::State, "http", requests::METRICS),
     |_| MetricTable::boxed(PartOf::State, "smaps", smaps::METRICS),
     |_| MetricTable::boxed(PartOf::Server, "web", web::METRICS),
     |_| MetricTable::boxed(PartOf::State, "configuration", configuration::METRICS),

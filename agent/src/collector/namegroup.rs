@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bounded::{self, ExpositionBound, Kept, Omitted, Size};
 use super::metric::GroupMetric;
-use super::{Collector, CollectorError, View, network, runqueue, threads, udp};
+use super::{Collector, CollectorError, View, network, requests, runqueue, threads, udp};
 use crate::exposition::{Descriptor, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
@@ -121,6 +121,7 @@ fn own_metrics() -> impl Iterator<Item = &'static GroupMetric> {
         .iter()
         .chain(network::GROUP_METRICS)
         .chain(udp::GROUP_METRICS)
+        .chain(requests::GROUP_METRICS)
 }
 
 static METRICS: &[GroupMetric] = &[

@@ -65,6 +65,7 @@ pub(super) fn busy() -> Group {
         gauges,
         threads: ThreadNames::from_iter(by_name),
         network: Some(Box::new(network_tests::network())),
+        requests: Some(Box::new(requests::tests::tally())),
         ..Group::default()
     }
 }
@@ -181,6 +182,7 @@ pub(super) fn with_groups<T>(
             dropped_cpu_ns: 35_000_000_000,
             announced_late: 0,
             network: Some(network_tests::books()),
+            requests: Some(requests::tests::books()),
         },
         source,
         group_statistics: &crate::group::GroupStatistics {

@@ -122,6 +122,7 @@ fn item(index: usize, node: &YamlNode, problems: &mut Problems<'_>) -> Result<It
             Some(Key::Exclude) => item.exclude = truth(Key::Exclude, value, problems)?,
             Some(Key::Labels) => item.labels = labels::parse(value, problems)?,
             Some(Key::MaxGroups) => item.max_groups = count(Key::MaxGroups, value, problems)?,
+            Some(Key::Http) => item.http = truth(Key::Http, value, problems)?,
             None => problems.warn_unknown(key, &Key::ALL.map(Key::as_str)),
         }
     }

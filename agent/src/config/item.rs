@@ -36,6 +36,8 @@ pub struct Item {
     pub labels: Vec<Label>,
     /// Most groups that the item may make; processes of further groups are in the group `other`.
     pub max_groups: Option<u32>,
+    /// Whether the HTTP requests that matching processes serve are counted.
+    pub http: bool,
 }
 
 impl Item {
@@ -72,12 +74,13 @@ pub struct Label {
 pub const MAX_LABELS: usize = 16;
 
 /// Label names that the families of groups use themselves.
-pub const OWN_LABELS: [&str; 14] = [
+pub const OWN_LABELS: [&str; 15] = [
     "ctxswitchtype",
     "groupname",
     "iomode",
     "le",
     "memtype",
+    "method",
     "mode",
     "reason",
     "role",
@@ -103,7 +106,7 @@ pub(super) fn expected_label(name: &str) -> Option<&'static str> {
     } else if OWN_LABELS.contains(&name) {
         Some(
             "a name that is no label of the agent's own, so none of ctxswitchtype, groupname, iomode, le, memtype, \
-             mode, reason, role, scope, stat, state, status, threadname and wchan",
+             method, mode, reason, role, scope, stat, state, status, threadname and wchan",
         )
     } else {
         None
@@ -131,11 +134,13 @@ pub enum Key {
     Labels,
     /// `max_groups`
     MaxGroups,
+    /// `http`
+    Http,
 }
 
 impl Key {
     /// All keys of an item.
-    pub const ALL: [Key; 9] = [
+    pub const ALL: [Key; 10] = [
         Key::Name,
         Key::Comm,
         Key::Exe,
@@ -145,6 +150,7 @@ impl Key {
         Key::Exclude,
         Key::Labels,
         Key::MaxGroups,
+        Key::Http,
     ];
 
     /// The keys that select processes.
@@ -162,6 +168,7 @@ impl Key {
             Key::Exclude => "exclude",
             Key::Labels => "labels",
             Key::MaxGroups => "max_groups",
+            Key::Http => "http",
         }
     }
 }
@@ -181,7 +188,7 @@ impl Item {
             Key::Cmdline => self.cmdline.as_ref(),
             Key::User => self.user.as_ref(),
             Key::Cgroup => self.cgroup.as_ref(),
-            Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups => None,
+            Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups | Key::Http => None,
         }
     }
 

@@ -442,3 +442,11 @@ fn errors_of_compiled_values_find_their_line() {
         "/etc/x.yml:5: item 2 of process_names: cmdline: bad cmdline regex \"a(\": missing )"
     );
 }
+
+#[test]
+fn requests_are_counted_only_for_items_that_say_so() {
+    let config = parse("process_names: [{comm: [a], http: true}, {comm: [b]}]").unwrap();
+    let counts: Vec<bool> = config.items.iter().map(|item| item.http).collect();
+    assert_eq!(counts, [true, false]);
+    assert!(refused("process_names: [{comm: [a], http: 1}]").contains("http"));
+}

@@ -13,7 +13,7 @@
 //! own. So there are never more accounts than users of accounts.
 
 use super::user::User;
-use crate::process::{AccountId, NetworkTally, Tally};
+use crate::process::{AccountId, NetworkTally, RequestCounters, RequestTally, Tally};
 
 /// Index of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,7 @@ pub(super) struct Waiting {
     pub(super) used: Tally,
     /// Boxed: few processes have sockets.
     pub(super) network: Option<Box<NetworkTally>>,
+    pub(super) requests: Option<Box<RequestTally>>,
 }
 
 impl Waiting {
@@ -74,10 +75,17 @@ impl Waiting {
         self.network.get_or_insert_default().add(more);
     }
 
+    pub(super) fn add_requests(&mut self, more: &RequestCounters) {
+        self.requests.get_or_insert_default().add(more);
+    }
+
     pub(super) fn add(&mut self, more: &Self) {
         self.used.add(&more.used);
         if let Some(network) = &more.network {
             self.add_network(network);
+        }
+        if let Some(requests) = &more.requests {
+            self.add_requests(requests.counters());
         }
     }
 }

@@ -78,6 +78,9 @@ impl Grouper {
             (Some(network), None) => self.leave_ungrouped(network),
             (None, _) => {}
         }
+        if let (Some(requests), Some(group)) = (&waited.requests, group) {
+            self.add_requests(group, requests.counters());
+        }
     }
 
     /// Moves waiting bookings to `heir`: they go on waiting there, or are booked at once if it is decided.
@@ -93,6 +96,9 @@ impl Grouper {
                 self.rebook(heir, &waited.used);
                 if let Some(network) = &waited.network {
                     self.book_network_tally(heir, network);
+                }
+                if let Some(requests) = &waited.requests {
+                    self.book_requests(heir, requests.counters());
                 }
             }
             _ => self.release(Decision::Nowhere, waited),

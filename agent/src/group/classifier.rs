@@ -26,6 +26,8 @@ pub struct Placement {
     pub labels: Labels,
     /// The number of groups that the item may make; `None`: no bound of its own.
     pub max_groups: Option<u32>,
+    /// Whether the HTTP requests that the process serves are counted.
+    pub counts_requests: bool,
     /// Whether the name or the value of a label was too long, and ends in a hash.
     pub is_cut: bool,
 }
@@ -38,6 +40,7 @@ impl Placement {
             name,
             labels: Labels::new(),
             max_groups: None,
+            counts_requests: false,
             is_cut: false,
         }
     }
@@ -74,6 +77,8 @@ pub struct Classifier {
     items: Vec<CompiledItem>,
     /// The names of the command line, used instead of items.
     names: NameMap,
+    /// Whether the requests of all groups are counted, not only those of items with `http`.
+    counts_all_requests: bool,
 }
 
 #[derive(Debug)]
@@ -104,6 +109,7 @@ impl Classifier {
         Ok(Classifier {
             items,
             names: NameMap::default(),
+            counts_all_requests: false,
         })
     }
 
@@ -115,7 +121,24 @@ impl Classifier {
         Ok(Classifier {
             items: Vec::new(),
             names: NameMap::compile(procnames, namemapping)?,
+            counts_all_requests: false,
         })
+    }
+
+    /// Sets whether the requests of all groups are counted, whatever their items say.
+    pub fn with_all_requests(mut self, is_wanted: bool) -> Self {
+        self.counts_all_requests = is_wanted;
+        self
+    }
+
+    /// Whether the requests of all groups are counted.
+    pub fn counts_all_requests(&self) -> bool {
+        self.counts_all_requests
+    }
+
+    /// Whether the requests of some group are counted.
+    pub fn counts_requests(&self) -> bool {
+        self.counts_all_requests || self.items.iter().any(|item| item.typed.http)
     }
 
     /// The groups that exist before any process: those whose name is a text without any action, and that have no further
@@ -126,10 +149,14 @@ impl Classifier {
             let name = item.name.fixed().filter(|_| is_plain)?;
             Some(Placement {
                 max_groups: item.max_groups,
+                counts_requests: self.counts_all_requests || item.typed.http,
                 ..Placement::plain(index, name)
             })
         });
-        let of_names = self.names.fixed().map(|name| Placement::plain(0, name));
+        let of_names = self.names.fixed().map(|name| Placement {
+            counts_requests: self.counts_all_requests,
+            ..Placement::plain(0, name)
+        });
         of_items.chain(of_names).collect()
     }
 
@@ -155,6 +182,7 @@ impl Classifier {
         if let Some(name) = self.names.group_of(facts) {
             return Verdict::Member(Placement {
                 is_cut: name.is_cut,
+                counts_requests: self.counts_all_requests,
                 ..Placement::plain(0, name.text)
             });
         }
@@ -185,6 +213,7 @@ impl Classifier {
                     name,
                     labels,
                     max_groups: item.max_groups,
+                    counts_requests: self.counts_all_requests || item.typed.http,
                     is_cut,
                 })
             }

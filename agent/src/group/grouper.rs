@@ -55,6 +55,7 @@ impl Ledger for Grouper {
             Booking::Named(id, facts) => self.name(id, facts),
             Booking::Used(id, tally) => self.book(id, tally),
             Booking::Network(id, scope, counters) => self.book_network(id, scope, counters),
+            Booking::Requests(id, counters) => self.book_requests(id, counters),
         }
     }
 
@@ -230,7 +231,7 @@ impl Grouper {
         let mut is_kept = self.groups.used();
         self.accounts.outdate(&mut is_kept, keeps);
         self.keep(&is_kept);
-        self.groups.forget_items();
+        self.groups.forget_items(&mut self.accounts);
         self.announce(known);
     }
 

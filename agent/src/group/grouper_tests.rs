@@ -35,6 +35,7 @@ fn with(policy: Policy) -> Grouper {
                     name: name.to_owned(),
                     labels: labels.into_iter().collect(),
                     max_groups: (name == "bound").then_some(2),
+                    counts_requests: false,
                     is_cut: false,
                 })
             }

@@ -44,6 +44,7 @@ impl Groups {
         let identity = (placement.name.clone(), placement.labels.clone());
         let known = self.by_name.get(&identity).copied();
         if let Some(known) = known.filter(|known| self.all[known.0].item.is_some()) {
+            self.all[known.0].counts_requests |= placement.counts_requests;
             return known;
         }
         // A group that is known already, of a former configuration, takes no further place among all groups.
@@ -56,12 +57,15 @@ impl Groups {
         let mut bounds = of_item.into_iter().chain(all);
         if !bounds.all(|bound| self.has_room(bound, user, accounts, comms)) {
             self.overflowed += 1;
-            return self.rest();
+            let rest = self.rest();
+            self.all[rest.0].counts_requests |= placement.counts_requests;
+            return rest;
         }
         let index = self.index_of(identity, user);
         // The group has no item so far: it is new, or was a former configuration's.
         let group = &mut self.all[index.0];
         group.item = Some(placement.item);
+        group.counts_requests |= placement.counts_requests;
         if user == User::Configuration {
             group.filling.maker = user;
         }
@@ -121,12 +125,14 @@ impl Groups {
                 total,
                 threads,
                 network,
+                requests,
                 ..
             } = &self.all[victim];
             if *id <= self.newest_known {
                 self.folded_ids.push(*id);
             }
             let (total, threads, network) = (*total, threads.clone(), network.clone());
+            let requests = requests.clone();
             let rest = &mut self.all[rest.0];
             rest.total.add(&total);
             rest.threads.absorb(&threads);
@@ -135,6 +141,11 @@ impl Groups {
                     .get_or_insert_default()
                     .total
                     .add(&network.total);
+            }
+            if let Some(requests) = requests {
+                rest.requests
+                    .get_or_insert_default()
+                    .add(requests.counters());
             }
         }
         self.folded += victims.len() as u64;
@@ -207,15 +218,25 @@ impl Groups {
     /// Whether anything was ever booked to each group.
     pub(super) fn used(&self) -> Vec<bool> {
         let groups = self.all.iter();
-        let is_used = |group: &Group| !group.total.is_empty() || group.network.is_some();
+        let is_used = |group: &Group| {
+            !group.total.is_empty() || group.network.is_some() || group.requests.is_some()
+        };
         groups.map(is_used).collect()
     }
 
     /// The configuration has changed, and with it the numbers of items: the item that next puts a process into a group becomes
     /// its item.
-    pub(super) fn forget_items(&mut self) {
-        for group in &mut self.all {
+    pub(super) fn forget_items(&mut self, accounts: &mut Accounts) {
+        // No item puts these accounts into their groups again: the one that did is unchanged.
+        let mut stays = vec![false; self.all.len()];
+        for account in accounts.iter_mut().filter(|account| !account.is_outdated) {
+            if let Decision::Member(group) = account.decision {
+                stays[group.0] = true;
+            }
+        }
+        for (group, stays) in self.all.iter_mut().zip(stays) {
             group.item = None;
+            group.counts_requests &= stays;
             if group.filling.maker == User::Configuration {
                 group.filling.maker = User::Unknown;
             }

@@ -32,6 +32,7 @@ mod policy;
 mod reload_histories;
 #[cfg(test)]
 mod reload_tests;
+mod requests;
 mod review;
 mod room;
 #[cfg(test)]
@@ -83,6 +84,10 @@ pub struct Group {
     pub threads: ThreadNames,
     /// What the sockets of its members have carried. `None` if no member ever had one. Boxed: many groups have none.
     pub network: Option<Box<GroupNetwork>>,
+    /// Whether an item of the present configuration counts the requests that its members serve.
+    pub counts_requests: bool,
+    /// The requests that its members have served. `None` if there were none. Never falls.
+    pub requests: Option<Box<crate::process::RequestTally>>,
 }
 
 impl Group {

@@ -1,6 +1,6 @@
 //! Accounts and bookings: the process table books all use to accounts, even while their groups are not decided.
 
-use super::{Facts, NetworkCounters, Tally};
+use super::{Facts, NetworkCounters, RequestCounters, Tally};
 
 /// Number of an account. It stands for one image (shared by the processes forked from it until they are classified themselves),
 /// or for one process that was classified by its own facts.
@@ -29,6 +29,8 @@ pub enum Booking<'a> {
     /// What the sockets of a process have carried in this scope ([`SCOPES`](super::SCOPES)) since the booking before. It waits as
     /// use does.
     Network(AccountId, usize, &'a NetworkCounters),
+    /// What a process has served since the booking before. It waits as use does.
+    Requests(AccountId, &'a RequestCounters),
 }
 
 /// Takes the bookings of the table. They are handed over one by one and by reference: nothing is copied or kept between them.

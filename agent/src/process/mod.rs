@@ -33,7 +33,9 @@ mod phase;
 mod probing;
 mod proportional;
 mod registry;
+pub(crate) mod requests;
 mod sample;
+mod served;
 mod sight;
 mod statistics;
 mod store;
@@ -67,6 +69,11 @@ pub use network::{
     SCOPE_UDP_LOOPBACK, SCOPE_UDP_REMOTE, SCOPE_UDP_UNKNOWN, SCOPES,
 };
 pub use proportional::{Proportional, ProportionalReading, Wanted};
+pub use requests::{
+    METHOD_GET, METHOD_OTHER, METHODS, REQUEST_BOUNDS, REQUEST_OWNERS, RequestBooks,
+    RequestCounters, RequestReading, RequestTally, RequestTotals, STATUS_ABORTED, STATUSES,
+    ServedReading, UNPARSED_HTTP2, UNPARSED_OTHER, UNPARSED_TLS,
+};
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
 pub use statistics::TableStatistics;
 pub use table::Table;

@@ -1,6 +1,6 @@
 //! Counts about the process table.
 
-use super::NetworkBooks;
+use super::{NetworkBooks, RequestBooks};
 
 /// Counts about the table itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct TableStatistics {
     pub announced_late: u64,
     /// Network accounting; `None` before its first reading.
     pub network: Option<NetworkBooks>,
+    /// HTTP requests; `None` before their first reading.
+    pub requests: Option<RequestBooks>,
 }
 
 impl TableStatistics {

@@ -29,6 +29,7 @@ impl Ledger for Sums {
             Booking::Left(account) => self.leave(account),
             Booking::Closed(account) => self.close(account),
             Booking::Used(account, tally) => self.book(account, tally),
+            Booking::Requests(..) => {}
             Booking::Network(account, scope, counters) => {
                 self.assert_open(account);
                 let network = self.network.entry(account).or_default();

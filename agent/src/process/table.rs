@@ -23,10 +23,11 @@ use super::owners::SocketOwners;
 use super::phase::Phase;
 use super::probing::Probing;
 use super::registry::ProcessRegistry;
+use super::served::RequestOwners;
 use super::{
     AccountId, Event, Facts, IncompleteExec, Ledger, Live, LiveThreads, NetworkGauges,
-    NetworkReading, Pass, Probe, ProcessId, ProportionalReading, Reopened, Sample, TableStatistics,
-    Unclassified, Wanted,
+    NetworkReading, Pass, Probe, ProcessId, ProportionalReading, Reopened, RequestReading, Sample,
+    TableStatistics, Unclassified, Wanted,
 };
 
 /// How long a process absent from the passes waits for its final totals. On an idle machine with lazy RCU, the hook on the free
@@ -39,6 +40,7 @@ pub struct Table {
     pub(super) registry: ProcessRegistry,
     probing: Probing,
     sockets: SocketOwners,
+    served: RequestOwners,
     /// Number of passes when the last sums by comm came.
     summed: Option<u64>,
 }
@@ -54,6 +56,7 @@ impl Table {
             },
             probing: Probing::default(),
             sockets: SocketOwners::default(),
+            served: RequestOwners::default(),
             summed: None,
         }
     }
@@ -62,6 +65,7 @@ impl Table {
     pub fn statistics(&self) -> TableStatistics {
         TableStatistics {
             network: self.sockets.books(),
+            requests: self.served.books(),
             ..self.registry.statistics
         }
     }
@@ -381,6 +385,20 @@ impl Table {
             registry, sockets, ..
         } = self;
         sockets.take(reading, |id| registry.owner_account(id), ledger)
+    }
+
+    /// Books what processes have served since the reading before, as [`Self::book_network`] does for sockets.
+    ///
+    /// Returns the processes whose counts the kernel need not keep any more.
+    pub fn book_requests(
+        &mut self,
+        reading: &RequestReading,
+        ledger: &mut impl Ledger,
+    ) -> Vec<ProcessId> {
+        let Self {
+            registry, served, ..
+        } = self;
+        served.take(reading, |id| registry.owner_account(id), ledger)
     }
 
     /// Account, scope and gauges of each process with living sockets. To be called after [`Self::book_network`], with the same

@@ -165,6 +165,8 @@ facts! {
     Network         "network"              Bpf    Bpf    Absent Absent Absent;
     /// What is sent and received over UDP.
     Udp             "network_udp"          Bpf    Bpf    Absent Absent Absent;
+    /// HTTP requests that are served.
+    Http            "http"                 Bpf    Bpf    Absent Absent Absent;
 }
 
 impl Fact {

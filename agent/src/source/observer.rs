@@ -16,7 +16,9 @@ use super::{
     Fact, NamesById, NodeCounts, NodeReading, Origin, SelfTest, Smaps, SourceError,
     SourceStatistics, Tier,
 };
-use crate::process::{Facts, Memory, NetworkReading, Pass, Probe, ProcessId};
+use crate::process::{
+    AccountId, Facts, Memory, NetworkReading, Pass, Probe, ProcessId, RequestReading,
+};
 
 /// How often the totals of the node are read again at most, because the programs counted something meanwhile.
 const NODE_READINGS: u32 = 4;
@@ -38,6 +40,8 @@ pub struct Observer {
     wants_network: bool,
     /// Whether it counts UDP, too.
     wants_udp: bool,
+    /// Whether a group counts HTTP requests.
+    wants_requests: bool,
     /// Number of failed passes through the kernel programs.
     failed: u64,
 }
@@ -69,6 +73,7 @@ impl Observer {
             wants_run_queue: false,
             wants_network: false,
             wants_udp: false,
+            wants_requests: false,
             failed: 0,
         }
     }
@@ -84,6 +89,17 @@ impl Observer {
         self.wants_network = is_wanted;
         self.wants_udp = wants_udp;
         self
+    }
+
+    /// Sets whether a group counts HTTP requests.
+    pub fn with_requests(mut self, is_wanted: bool) -> Self {
+        self.wants_requests = is_wanted;
+        self
+    }
+
+    /// Whether the request programs were to be loaded at the start.
+    pub fn wants_requests(&self) -> bool {
+        self.wants_requests
     }
 
     /// The plan that runs.
@@ -277,6 +293,31 @@ impl Observer {
         }
     }
 
+    /// Reads the HTTP requests that processes have served. `None` if the kernel programs do not count them.
+    ///
+    /// # Errors
+    /// When a kernel map cannot be read.
+    pub fn requests(&mut self) -> Result<Option<RequestReading>, SourceError> {
+        match &mut self.kernel {
+            Some(kernel) => Ok(kernel.requests()?),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes the counts of processes that are `gone`, and sets the processes whose requests are not counted.
+    pub fn watch_requests(
+        &mut self,
+        gone: Vec<ProcessId>,
+        outsiders: impl Iterator<Item = (ProcessId, AccountId)>,
+    ) {
+        if let Some(kernel) = &mut self.kernel
+            && let Err(error) = kernel.watch_requests(gone, outsiders)
+        {
+            // They stay in the map, or are watched, until the next reading.
+            log::warn!("the request programs could not be told what to watch: {error}");
+        }
+    }
+
     /// Begins a scrape: the readers of proportional memory get a new budget.
     pub fn begin_scrape(&mut self) {
         if let Some(smaps) = &mut self.smaps {
@@ -316,6 +357,7 @@ impl Observer {
             Fact::RunQueueLatency => statistics.run_queue.is_none(),
             Fact::Network => network.is_none(),
             Fact::Udp => !self.kernel.as_ref().is_some_and(Kernel::counts_udp),
+            Fact::Http => !self.kernel.as_ref().is_some_and(Kernel::counts_requests),
             _ => self
                 .kernel
                 .as_ref()
@@ -325,6 +367,7 @@ impl Observer {
             Fact::RunQueueLatency => self.wants_run_queue,
             Fact::Network => self.wants_network,
             Fact::Udp => self.wants_udp,
+            Fact::Http => self.wants_requests,
             _ => true,
         };
         let facts = Fact::ALL.iter().copied();

@@ -25,6 +25,7 @@ pub mod handle;
 mod health;
 mod overview;
 pub mod reload;
+mod requests;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -189,6 +190,7 @@ impl AgentState {
         // Before the pass: each process that has a sum here is known afterwards, because the pass sees it or its records are
         // drained.
         let network = pipeline.read_network();
+        let requests = pipeline.read_requests();
         let pass = pipeline.pass(since_ns);
         // The node's reading belongs to this moment: processes were read just before, and the records up to it are drained
         // next.
@@ -224,6 +226,9 @@ impl AgentState {
         if let Some(network) = network {
             pipeline.book_network(&network);
         }
+        if let Some(requests) = requests {
+            pipeline.book_requests(&requests);
+        }
         pipeline.refresh(&pass);
         pipeline.read_proportional();
         pipeline.grouper.measure(pipeline.table.live());
@@ -256,7 +261,9 @@ impl AgentState {
         let Some(path) = self.configuration.reloads.path() else {
             return Ok(());
         };
-        let classifier = reload::load_again(path)?;
+        let classifier = reload::load_again(path)?
+            .with_all_requests(self.configuration.classifier.counts_all_requests());
+        requests::refuse_late(&classifier, &self.pipeline)?;
         // Reads all processes in full: any process may get a group.
         let Some(pass) = self.observe_since(0) else {
             let cause = self.pipeline.notes.error.as_deref().unwrap_or_default();

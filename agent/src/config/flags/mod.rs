@@ -4,6 +4,7 @@
 //! Spelling as in process-exporter: one dash or two, and the last occurrence wins. Environment variables are not
 //! read.
 
+mod http;
 mod network;
 mod parse;
 mod passenger;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+pub use http::HttpFlags;
 pub use network::NetworkFlags;
 pub use parse::FlagError;
 pub(super) use parse::parse;
@@ -131,6 +133,9 @@ pub struct Flags {
     /// What sockets carry.
     #[command(flatten)]
     pub network: NetworkFlags,
+    /// HTTP requests.
+    #[command(flatten)]
+    pub http: HttpFlags,
     /// Instances of Phusion Passenger.
     #[command(flatten)]
     pub passenger: PassengerFlags,

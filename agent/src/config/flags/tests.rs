@@ -33,6 +33,10 @@ fn defaults() {
             udp_is_on: false,
             udp_is_off: false,
         },
+        http: HttpFlags {
+            is_on: false,
+            is_off: false,
+        },
         passenger: PassengerFlags {
             is_on: true,
             is_off: false,
@@ -59,6 +63,21 @@ fn defaults() {
         version: false,
     };
     assert_eq!(flags, expected);
+}
+
+#[test]
+fn requests_of_all_groups_are_counted_on_demand_only() {
+    for (words, expected) in [
+        (&[][..], false),
+        (&["--collector.http"], true),
+        (&["--collector.http", "--no-collector.http"], false),
+    ] {
+        assert_eq!(
+            parse(words).unwrap().http.is_enabled(),
+            expected,
+            "{words:?}"
+        );
+    }
 }
 
 #[test]

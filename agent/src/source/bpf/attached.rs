@@ -92,14 +92,15 @@ impl Attached {
         Ok(unwritten)
     }
 
-    /// The statistics of each program, attached or not. `others`: an object with further programs; those that are loaded
-    /// are attached.
-    pub(super) fn statistics(&self, others: Option<&Ebpf>) -> Vec<ProgramStatistics> {
+    /// The statistics of each program, attached or not. `others`: objects with further programs; those that are loaded are
+    /// attached.
+    pub(super) fn statistics(&self, others: &[&Ebpf]) -> Vec<ProgramStatistics> {
         let keeps = keeps_run_times();
         let statistics = |program: &KernelProgram| {
             let own = self.contains(*program).then_some(&self.ebpf);
-            let ebpf = own.or(others.filter(|_| program.is_for_network()));
-            let loaded = ebpf.and_then(|ebpf| ebpf.program(program.symbol()));
+            let others = others.iter().copied().filter(|_| program.is_apart());
+            let mut objects = own.into_iter().chain(others);
+            let loaded = objects.find_map(|ebpf| ebpf.program(program.symbol()));
             let loaded = loaded.filter(|loaded| loaded.fd().is_ok());
             let info = loaded.filter(|_| keeps);
             let info = info.and_then(|loaded| loaded.info().ok());

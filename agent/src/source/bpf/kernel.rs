@@ -18,13 +18,17 @@ use super::network::Network;
 use super::plan::Plan;
 use super::program::KernelProgram;
 use super::records::Records;
+use super::request_offsets::NoRequests;
+use super::requests::Requests;
 use super::runqueue::{self, RunQueue};
 use super::self_test::{self, SelfTestRun};
 use super::snapshot::{Carried, Snapshot};
 use super::socket_offsets::NoNetwork;
 use super::switch::{RunTimes, Switch};
 use crate::host::boottime_ns;
-use crate::process::{Attribution, Folds, NetworkReading, Pass, ProcessId, Sample};
+use crate::process::{
+    AccountId, Attribution, Folds, NetworkReading, Pass, ProcessId, RequestReading, Sample,
+};
 use crate::source::{Fact, MapStatistics, NodeCounts, Origin, SelfTest, SourceStatistics, Tier};
 
 /// The running programs and their maps. Dropping it removes everything from the kernel.
@@ -43,6 +47,8 @@ pub struct Kernel {
     run_queue: Option<RunQueue>,
     /// `None` if the collector is off, or this kernel cannot run the network programs.
     network: Option<Network>,
+    /// `None` if no group counts requests, or this kernel cannot run the request programs.
+    requests: Option<Requests>,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -79,6 +85,7 @@ impl Kernel {
             switch,
             run_queue: None,
             network: None,
+            requests: None,
         };
         kernel.records.write_control(0)?;
         Ok(kernel)
@@ -172,6 +179,47 @@ impl Kernel {
         }
     }
 
+    /// Begins to count HTTP requests.
+    pub(super) fn add_requests(
+        &mut self,
+        owners: u32,
+        layouts: &Layouts,
+        btf: Option<&Btf>,
+    ) -> Result<(), String> {
+        let typed = btf.filter(|_| self.attached.plan.needs_types());
+        let btf = typed.ok_or_else(|| NoRequests::Untyped.to_string())?;
+        self.requests = Some(Requests::load(owners, layouts, btf)?);
+        Ok(())
+    }
+
+    /// Whether HTTP requests are counted.
+    pub fn counts_requests(&self) -> bool {
+        self.requests.is_some()
+    }
+
+    /// Returns the HTTP requests that each process has served; `None` if they are not counted.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn requests(&mut self) -> Result<Option<RequestReading>, BpfError> {
+        self.requests.as_mut().map(Requests::read).transpose()
+    }
+
+    /// Removes the requests of processes that are gone, and sets which processes are not watched.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn watch_requests(
+        &mut self,
+        gone: impl IntoIterator<Item = ProcessId>,
+        outsiders: impl Iterator<Item = (ProcessId, AccountId)>,
+    ) -> Result<(), BpfError> {
+        match &mut self.requests {
+            Some(requests) => requests.watch(gone, outsiders),
+            None => Ok(()),
+        }
+    }
+
     /// The plan that was loaded.
     pub fn plan(&self) -> Plan {
         self.attached.plan
@@ -193,6 +241,8 @@ impl Kernel {
         opened.is_ok()
             && self.records.write_control(0).is_ok()
             && self.network(boottime_ns()).is_ok()
+            && self.requests().is_ok()
+            && self.watch_requests([], std::iter::empty()).is_ok()
             && self.describe(&mut statistics).is_ok()
     }
 
@@ -329,8 +379,10 @@ impl Kernel {
         let plan = self.attached.plan;
         statistics.tier = plan.tier;
         statistics.exit_hook = plan.exit_hook;
-        let network = self.network.as_ref();
-        statistics.programs = self.attached.statistics(network.map(Network::programs));
+        let network = self.network.as_ref().map(Network::programs);
+        let requests = self.requests.as_ref().map(Requests::programs);
+        let others: Vec<_> = network.into_iter().chain(requests).collect();
+        statistics.programs = self.attached.statistics(&others);
         statistics.maps = self.maps();
         let unwritten = self.attached.unwritten_records()?;
         self.records.describe(unwritten, statistics)?;
@@ -341,6 +393,7 @@ impl Kernel {
         }
         let run_queue = self.run_queue.as_ref();
         statistics.run_queue = run_queue.map(RunQueue::statistics).transpose()?;
+        let network = self.network.as_ref();
         statistics.udp_missed = network.map(Network::udp_missed).transpose()?.flatten();
         Ok(())
     }
@@ -352,6 +405,7 @@ impl Kernel {
         }
         let own = usages.into_iter().map(MapUsage::statistics);
         own.chain(self.network.as_ref().map(Network::usage))
+            .chain(self.requests.iter().flat_map(Requests::usages))
             .collect()
     }
 

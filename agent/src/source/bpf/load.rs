@@ -6,7 +6,8 @@
 use std::io;
 
 use agent_common::{
-    Layout, NetworkLayout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, TraceFields,
+    Layout, NetworkLayout, RUN_QUEUE_COMMS, RUN_QUEUE_ENTRIES, RUN_TIMES_ENTRIES, RequestLayout,
+    TraceFields,
 };
 use aya::maps::{Map, MapError};
 use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, Program, ProgramError, TracePoint};
@@ -17,6 +18,7 @@ use super::network_way::Way;
 use super::no_preempt;
 use super::plan::Plan;
 use super::program::{KernelProgram, ProgramKind};
+use super::request_offsets::NoRequests;
 use super::socket_offsets::NoNetwork;
 use super::wire::Wire;
 use crate::source::Tier;
@@ -44,11 +46,16 @@ pub struct Sizes {
     pub network_owners: Option<u32>,
     /// Whether the network collector also counts UDP.
     pub has_udp: bool,
+    /// Maximum number of processes that have served HTTP requests; `None` if no group counts them.
+    pub request_owners: Option<u32>,
 }
 
 impl Sizes {
     /// [`Sizes::network_owners`] if the collector is on.
     pub const NETWORK_OWNERS: u32 = agent_common::NETWORK_OWNERS;
+
+    /// [`Sizes::request_owners`] if a group counts requests.
+    pub const REQUEST_OWNERS: u32 = agent_common::REQUEST_OWNERS;
 
     /// Slots for run-queue latency with `max_groups` groups: one for each, one for the group that takes the rest, and one for
     /// processes of unknown groups. Groups beyond 16,384 share the last one.
@@ -68,6 +75,8 @@ pub(super) struct Layouts {
     pub(super) no_preempt: Option<no_preempt::Functions>,
     /// Offsets for the network programs, for each [`Way`].
     pub(super) network: [Result<NetworkLayout, NoNetwork>; Way::ALL.len()],
+    /// The same for the request programs.
+    pub(super) requests: Result<RequestLayout, NoRequests>,
 }
 
 impl Layouts {

@@ -29,11 +29,14 @@ mod probe;
 mod program;
 mod records;
 mod recursion_misses;
+mod request_offsets;
+mod requests;
 mod runqueue;
 mod self_test;
 mod slots;
 mod snapshot;
 mod socket_offsets;
+mod sums_map;
 mod support;
 mod switch;
 mod tracepoint;
@@ -124,6 +127,11 @@ pub fn start(
                 {
                     warnings.push(network::without_udp(&why));
                 }
+                if let Some(owners) = sizes.request_owners
+                    && let Err(why) = kernel.add_requests(owners, &layouts, btf.as_ref())
+                {
+                    warnings.push(requests::without(&why));
+                }
                 return Ok(Started {
                     plan,
                     kernel: Some(kernel),
@@ -155,6 +163,9 @@ fn procfs_only(sizes: Sizes, mut warnings: Vec<String>) -> Started {
     }
     if sizes.network_owners.is_some() {
         log::info!("{}", network::without("/proc does not show it"));
+    }
+    if sizes.request_owners.is_some() {
+        warnings.push(requests::without("/proc does not show it"));
     }
     Started {
         plan: Plan::PROCFS,

@@ -12,9 +12,10 @@ use super::load::{self, BpfError, Layouts};
 use super::network_way::Way;
 use super::plan::AccountingRequest;
 use super::program::KernelProgram;
+use super::request_offsets::NoRequests;
 use super::socket_offsets::NoNetwork;
 use super::support::{self, Obstacle, Support};
-use super::{btf, no_preempt, socket_offsets, tracepoint};
+use super::{btf, no_preempt, request_offsets, socket_offsets, tracepoint};
 use crate::source::Tier;
 
 /// The largest type information that the agent reads: several times that of kernels with everything built in.
@@ -53,6 +54,7 @@ pub(super) fn probe(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
         tracepoints: TraceFields::ABSENT,
         no_preempt: None,
         network: Way::ALL.map(|_| Err(NoNetwork::Untyped)),
+        requests: Err(NoRequests::Untyped),
     };
     let known = if load::IS_BUILT {
         obstacle
@@ -80,6 +82,7 @@ fn probe_types(layouts: &mut Layouts) -> (Support, Vec<u8>) {
             let (support, layout) = Support::of(&btf);
             layouts.types = layout;
             layouts.network = Way::ALL.map(|way| socket_offsets::resolve(&btf, way));
+            layouts.requests = request_offsets::resolve(&btf);
             Ok((support, raw))
         });
     probed.unwrap_or_else(|text| {

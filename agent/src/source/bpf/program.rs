@@ -52,6 +52,8 @@ enum Plans {
     Network,
     /// None: it is in that object, too, and loaded only if the operator wants to know of UDP.
     Udp,
+    /// None: it is in the object of the request programs, which is loaded beside such a plan.
+    Requests,
 }
 
 /// One row of the table.
@@ -71,6 +73,9 @@ const NO_NETWORK: Option<&str> = Some("what sockets carry is not shown");
 
 /// What the agent leaves out without the programs of UDP.
 const NO_UDP: Option<&str> = Some("what UDP sockets carry is not shown");
+
+/// What the agent leaves out without one of the request programs.
+const NO_REQUESTS: Option<&str> = Some("HTTP requests are not shown");
 
 /// Makes [`KernelProgram`] from one row for each program.
 macro_rules! programs {
@@ -150,6 +155,14 @@ programs! {
     UdpReceive4  "udp_recv_inet"   Fexit      "inet_recvmsg"              Life    Udp        NO_UDP;
     /// The same over IPv6.
     UdpReceive6  "udp_recv_inet6"  Fexit      "inet6_recvmsg"             Life    Udp        NO_UDP;
+    /// An exec, from which on a process is watched again.
+    RequestExec  "http_exec"       TpBtf      "sched_process_exec/http"   Exec    Requests    NO_REQUESTS;
+    /// A change of the state of a TCP socket, for what is served on it.
+    RequestState "http_state"      TpBtf      "inet_sock_set_state/http"  Life    Requests    NO_REQUESTS;
+    /// A send, which may begin a response.
+    Responses    "http_send"       TpBtf      "sock_send_length"          Life    Requests    NO_REQUESTS;
+    /// A receive, which may begin a request.
+    Requests     "http_receive"    TpBtf      "sock_recv_length"          Life    Requests    NO_REQUESTS;
     /// The birth of a process or thread.
     TraceNewtask "trace_newtask"   Tracepoint "task/task_newtask"         Birth   LastSwitch None;
     /// An exec.
@@ -187,9 +200,14 @@ impl KernelProgram {
         self.row().loss
     }
 
-    /// Whether it is one of the network programs, which are in an object of their own.
+    /// Whether it counts what sockets carry.
     pub const fn is_for_network(self) -> bool {
         matches!(self.row().plans, Plans::Network | Plans::Udp)
+    }
+
+    /// Whether it is in another object than the programs of the plans.
+    pub const fn is_apart(self) -> bool {
+        self.is_for_network() || matches!(self.row().plans, Plans::Requests)
     }
 
     /// Whether it belongs to the plan of this tier with this exit hook.
@@ -202,7 +220,7 @@ impl KernelProgram {
             Plans::Release => exit_hook == Some(ExitHook::Release),
             Plans::Free => exit_hook == Some(ExitHook::Free),
             Plans::LastSwitch => exit_hook == Some(ExitHook::LastSwitch),
-            Plans::Network | Plans::Udp => false,
+            Plans::Network | Plans::Udp | Plans::Requests => false,
         }
     }
 }

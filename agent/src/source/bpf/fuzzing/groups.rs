@@ -17,6 +17,7 @@ fn place(facts: &Facts) -> Verdict {
             name: format!("g{n}"),
             labels: Vec::new(),
             max_groups: Some(3),
+            counts_requests: false,
             is_cut: false,
         }),
     }

@@ -10,17 +10,15 @@
 //! `process`. Dropping [`Network`] removes everything from the kernel.
 
 mod file_pace;
-mod owners_map;
 mod udp;
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
-use agent_common::{NetworkLayout, NetworkTotals, SocketLook};
+use agent_common::{NetworkLayout, NetworkOwner, NetworkSums, NetworkTotals, SCOPES, SocketLook};
 use aya::maps::{Array, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 use file_pace::FilePace;
-use owners_map::OwnersMap;
 pub(super) use udp::without as without_udp;
 
 use super::iterator::IteratorLink;
@@ -29,6 +27,7 @@ use super::network_way::Way;
 use super::no_preempt;
 use super::program::KernelProgram;
 use super::recursion_misses;
+use super::sums_map::SumsMap;
 use super::wire::Wire;
 use crate::host::{boottime_ns, monotonic_ns};
 use crate::process::{NetworkReading, OwnerReading, ProcessId};
@@ -53,7 +52,7 @@ pub(super) struct Network {
     files: IteratorLink,
     sockets: IteratorLink,
     look: Array<MapData, Wire<SocketLook>>,
-    owners: OwnersMap,
+    owners: SumsMap<NetworkOwner, NetworkSums>,
     totals: PerCpuArray<MapData, Wire<NetworkTotals>>,
     /// Number of the last look.
     number: u64,
@@ -118,7 +117,7 @@ impl Network {
             files: IteratorLink::of(&ebpf, files, None)?,
             sockets: IteratorLink::of(&ebpf, sockets, Some(map.fd().as_fd()))?,
             look: take(&mut ebpf, "LOOK")?,
-            owners: OwnersMap::new(&mut ebpf, owners)?,
+            owners: SumsMap::new(&mut ebpf, "OWNERS", "network_owners", owners)?,
             totals: take(&mut ebpf, "NETWORK")?,
             number: 0,
             pace: FilePace::default(),
@@ -202,7 +201,16 @@ impl Network {
         &mut self,
         gone: impl IntoIterator<Item = ProcessId>,
     ) -> Result<(), BpfError> {
-        gone.into_iter().try_for_each(|id| self.owners.remove(id))
+        for id in gone {
+            for scope in 0..SCOPES {
+                self.owners.remove(&NetworkOwner {
+                    tgid: id.tgid,
+                    scope: u32::try_from(scope).unwrap_or(0),
+                    start_ns: id.start_ns,
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Where the programs keep what sockets carried.

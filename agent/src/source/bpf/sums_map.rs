@@ -1,18 +1,16 @@
-//! The map of owners: reads all entries in batches, and removes single ones.
+//! A map of sums by process: reads all entries in batches, and removes single ones.
 //!
 //! aya reads a map entry by entry, with two system calls each. Here a thousand entries take one.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use agent_common::{NetworkOwner, NetworkSums, SCOPES};
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
-use bytemuck::Zeroable;
+use bytemuck::Pod;
 
-use super::super::load::BpfError;
-use super::super::map_usage::MapUsage;
-use crate::process::ProcessId;
+use super::load::BpfError;
+use super::map_usage::MapUsage;
 
 /// Kernel: `enum bpf_cmd`.
 const DELETE_ELEM: libc::c_int = 3;
@@ -47,24 +45,30 @@ struct ElementAttributes {
     flags: u64,
 }
 
-/// The map of owners.
-pub(super) struct OwnersMap {
+/// A hash of the kernel programs.
+pub(super) struct SumsMap<K, V> {
     map: MapData,
-    keys: Vec<NetworkOwner>,
-    values: Vec<NetworkSums>,
+    keys: Vec<K>,
+    values: Vec<V>,
     usage: MapUsage,
 }
 
-impl OwnersMap {
-    pub(super) fn new(ebpf: &mut Ebpf, capacity: u32) -> Result<Self, BpfError> {
-        let Some(Map::HashMap(map)) = ebpf.take_map("OWNERS") else {
-            return Err(BpfError::Lacking("OWNERS"));
+impl<K: Pod, V: Pod> SumsMap<K, V> {
+    /// `name`: in the object. `word`: in the metrics.
+    pub(super) fn new(
+        ebpf: &mut Ebpf,
+        name: &'static str,
+        word: &'static str,
+        capacity: u32,
+    ) -> Result<Self, BpfError> {
+        let Some(Map::HashMap(map)) = ebpf.take_map(name) else {
+            return Err(BpfError::Lacking(name));
         };
         Ok(Self {
             map,
-            keys: vec![NetworkOwner::zeroed(); BATCH as usize],
-            values: vec![NetworkSums::zeroed(); BATCH as usize],
-            usage: MapUsage::new("network_owners", capacity),
+            keys: vec![K::zeroed(); BATCH as usize],
+            values: vec![V::zeroed(); BATCH as usize],
+            usage: MapUsage::new(word, capacity),
         })
     }
 
@@ -76,10 +80,7 @@ impl OwnersMap {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn read(
-        &mut self,
-        mut sink: impl FnMut(&NetworkOwner, &NetworkSums),
-    ) -> Result<(), BpfError> {
+    pub(super) fn read(&mut self, mut sink: impl FnMut(&K, &V)) -> Result<(), BpfError> {
         let mut place = 0_u32;
         let mut is_first = true;
         let mut used = 0;
@@ -133,37 +134,30 @@ impl OwnersMap {
         }
     }
 
-    /// Removes the entries of a process.
+    /// Removes an entry, if there is one.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn remove(&mut self, id: ProcessId) -> Result<(), BpfError> {
-        for scope in 0..SCOPES {
-            let key = NetworkOwner {
-                tgid: id.tgid,
-                scope: u32::try_from(scope).unwrap_or(0),
-                start_ns: id.start_ns,
-            };
-            let attributes = ElementAttributes {
-                map: self.map.fd().as_fd().as_raw_fd(),
-                zero: 0,
-                key: std::ptr::from_ref(&key) as u64,
-                value: 0,
-                flags: 0,
-            };
-            // SAFETY: the pointers are valid for the given numbers of bytes, which outlive the call.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_bpf,
-                    DELETE_ELEM,
-                    std::ptr::from_ref(&attributes),
-                    size_of::<ElementAttributes>(),
-                )
-            };
-            let error = io::Error::last_os_error();
-            if result != 0 && error.raw_os_error() != Some(libc::ENOENT) {
-                return Err(BpfError::Look(error));
-            }
+    pub(super) fn remove(&mut self, key: &K) -> Result<(), BpfError> {
+        let attributes = ElementAttributes {
+            map: self.map.fd().as_fd().as_raw_fd(),
+            zero: 0,
+            key: std::ptr::from_ref(key) as u64,
+            value: 0,
+            flags: 0,
+        };
+        // SAFETY: the pointers are valid for the given numbers of bytes, which outlive the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                DELETE_ELEM,
+                std::ptr::from_ref(&attributes),
+                size_of::<ElementAttributes>(),
+            )
+        };
+        let error = io::Error::last_os_error();
+        if result != 0 && error.raw_os_error() != Some(libc::ENOENT) {
+            return Err(BpfError::Look(error));
         }
         Ok(())
     }

@@ -1,0 +1,128 @@
+//! Map values of the request programs: the HTTP/1 exchanges that each process has served. The programs count every exchange
+//! once, for the process that answers; user space reads the counts by process.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::offsets::offsets;
+
+/// Number of entries in the map of processes with exchanges.
+pub const REQUEST_OWNERS: u32 = 8192;
+/// Number of entries in the map of processes that are not watched. The kernel allocates them one by one.
+pub const REQUEST_OUTSIDERS: u32 = 65_536;
+
+/// Indices of methods in [`RequestCounters`]. Any other method is [`METHOD_OTHER`].
+pub const METHOD_GET: usize = 0;
+/// As [`METHOD_GET`].
+pub const METHOD_HEAD: usize = 1;
+/// As [`METHOD_GET`].
+pub const METHOD_POST: usize = 2;
+/// As [`METHOD_GET`].
+pub const METHOD_PUT: usize = 3;
+/// As [`METHOD_GET`].
+pub const METHOD_DELETE: usize = 4;
+/// As [`METHOD_GET`].
+pub const METHOD_PATCH: usize = 5;
+/// As [`METHOD_GET`].
+pub const METHOD_OPTIONS: usize = 6;
+/// Also the method of responses whose request the programs did not see.
+pub const METHOD_OTHER: usize = 7;
+/// Number of methods.
+pub const METHODS: usize = 8;
+
+/// Index in [`RequestCounters::ended`] beside the classes of statuses, of which `1xx` is 0: the socket was closed before a response
+/// began.
+pub const STATUS_ABORTED: usize = 5;
+/// Number of classes of statuses, with [`STATUS_ABORTED`].
+pub const STATUSES: usize = 6;
+
+/// Number of bounds of the duration histogram: 2^-11 to 2^6 seconds.
+pub const REQUEST_BOUNDS: usize = 18;
+
+/// Index in [`RequestCounters::unparsed`]: the client began with TLS.
+pub const UNPARSED_TLS: usize = 0;
+/// Index in [`RequestCounters::unparsed`]: the client began with HTTP/2.
+pub const UNPARSED_HTTP2: usize = 1;
+/// Index in [`RequestCounters::unparsed`]: the client began with something else, or the first answer was no HTTP/1.
+pub const UNPARSED_OTHER: usize = 2;
+/// Number of reasons why a connection is not parsed.
+pub const UNPARSED: usize = 3;
+
+/// What a process has served. The values only rise. An exchange is in flight from its count in `begun` until it is in `ended` or
+/// `moved`. A reader copies the words in this order, so a count that changes meanwhile is in flight for too long, never too short.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct RequestCounters {
+    /// Exchanges that ended, by method and class of status.
+    pub ended: [[u64; STATUSES]; METHODS],
+    /// Begun exchanges that another process answered, or that proved to be no HTTP, by method.
+    pub moved: [u64; METHODS],
+    /// Exchanges that began, by method.
+    pub begun: [u64; METHODS],
+    /// Number of answered exchanges by duration: bucket n counts those of at most 2^(n-11) seconds, the last one the rest.
+    pub durations: [u64; REQUEST_BOUNDS + 1],
+    /// Sum of these durations.
+    pub duration_ns: u64,
+    /// Connections that are not parsed, by reason.
+    pub unparsed: [u64; UNPARSED],
+}
+
+/// Sums of the node on one CPU: what the programs could not count.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct RequestTotals {
+    /// Exchanges whose response the programs could not read.
+    pub unreadable: u64,
+    /// Counts that found the map of processes full.
+    pub owners_full: u64,
+    /// Exchanges on sockets that got no storage, because the kernel had no memory.
+    pub storage_full: u64,
+}
+
+offsets! {
+    RequestOffsets
+    http_sock_family = "sock"."__sk_common.skc_family";
+    http_sock_type = "sock"."sk_type";
+    http_sock_protocol = "sock"."sk_protocol";
+    http_sock_socket = "sock"."sk_socket";
+    /// NULL for the kernel's own sockets.
+    http_socket_file = "socket"."file";
+    http_tcp_sent = "tcp_sock"."bytes_sent";
+    /// The name of the listening socket, if a process accepted the connection.
+    http_unix_address = "unix_sock"."addr";
+}
+
+/// The global variable that user space freezes before it loads the request programs.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct RequestLayout {
+    /// Offsets of the kernel fields.
+    pub offsets: RequestOffsets,
+    /// Offset of the system call's number in `pt_regs`.
+    pub regs_call: u32,
+    /// Offset of the system call's second argument in `pt_regs`.
+    pub regs_second: u32,
+    /// Numbers of the system calls whose second argument is a buffer.
+    pub plain_calls: [u32; 4],
+    /// Numbers of those where it is an array of `iovec`, and the third argument its length.
+    pub vector_calls: [u32; 4],
+    /// Numbers of those where it is a `msghdr`.
+    pub message_calls: [u32; 2],
+    /// Number of the system call that sends a file: never the head of a response.
+    pub file_call: u32,
+    /// Offset of the system call's third argument in `pt_regs`.
+    pub regs_third: u32,
+}
+
+impl RequestLayout {
+    /// Nothing is known of the kernel.
+    pub const ABSENT: Self = Self {
+        offsets: RequestOffsets::ABSENT,
+        regs_call: crate::ABSENT,
+        regs_second: crate::ABSENT,
+        plain_calls: [crate::ABSENT; 4],
+        vector_calls: [crate::ABSENT; 4],
+        message_calls: [crate::ABSENT; 2],
+        file_call: crate::ABSENT,
+        regs_third: crate::ABSENT,
+    };
+}

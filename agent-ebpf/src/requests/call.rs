@@ -1,0 +1,158 @@
+//! The user's buffer of the system call that sends or receives, by the registers of the current process.
+
+use core::ffi::c_void;
+use core::hint::black_box;
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs,
+};
+
+use crate::head::{SLACK_BYTES, TEXT_BYTES, Text};
+use crate::socket::layout;
+
+/// The first pieces of a vector that are looked at. A head whose first bytes are in more pieces is not seen.
+const PIECES: u64 = 8;
+/// Bytes of a `struct iovec`: address and length.
+const PIECE_BYTES: u64 = 16;
+/// Offset of the vector's address in a `struct msghdr` of a process; its length follows.
+const MESSAGE_VECTOR: u64 = 16;
+
+/// Where a process sends from, or receives to.
+#[derive(Clone, Copy)]
+pub(crate) struct Buffer {
+    /// Address of the buffer, or of the vector.
+    address: u64,
+    /// Number of pieces of the vector; 0 if it is a plain buffer.
+    pieces: u64,
+}
+
+/// What a system call tells about its buffer.
+pub(crate) enum Call {
+    Buffer(Buffer),
+    /// It sends a file.
+    File,
+    /// The buffer is not known: io_uring, a system call for several messages, or a splice.
+    Unknown,
+}
+
+/// The current system call's buffer.
+#[inline(always)]
+pub(crate) fn current() -> Call {
+    // SAFETY: helpers without arguments, or with a task that the verifier checks.
+    let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
+    let argument = |offset: u32| {
+        // SAFETY: the verifier checks that the field is at this offset.
+        unsafe { read_volatile(registers.add(offset as usize).cast::<u64>()) }
+    };
+    let place = layout!(regs_call) as usize;
+    // SAFETY: as above. The number is a word of 32 bits, or the low half of a larger one.
+    let call = unsafe { read_volatile(registers.add(place).cast::<u32>()) };
+    let is = |number: u32| call == number;
+    if is(layout!(plain_calls[0]))
+        || is(layout!(plain_calls[1]))
+        || is(layout!(plain_calls[2]))
+        || is(layout!(plain_calls[3]))
+    {
+        return Call::Buffer(Buffer {
+            address: argument(layout!(regs_second)),
+            pieces: 0,
+        });
+    }
+    if is(layout!(message_calls[0])) || is(layout!(message_calls[1])) {
+        let mut vector = [0; 2];
+        let from = argument(layout!(regs_second)) + MESSAGE_VECTOR;
+        if !read_words(&mut vector, from) || vector[1] == 0 {
+            return Call::Unknown;
+        }
+        return Call::Buffer(Buffer {
+            address: vector[0],
+            pieces: vector[1],
+        });
+    }
+    if is(layout!(vector_calls[0]))
+        || is(layout!(vector_calls[1]))
+        || is(layout!(vector_calls[2]))
+        || is(layout!(vector_calls[3]))
+    {
+        return Call::Buffer(Buffer {
+            address: argument(layout!(regs_second)),
+            pieces: argument(layout!(regs_third)),
+        });
+    }
+    if is(layout!(file_call)) {
+        Call::File
+    } else {
+        Call::Unknown
+    }
+}
+
+#[inline(always)]
+fn read_words(to: &mut [u64; 2], from: u64) -> bool {
+    // SAFETY: the helper checks the address.
+    let result = unsafe {
+        bpf_probe_read_user(
+            to.as_mut_ptr().cast(),
+            size_of::<[u64; 2]>() as u32,
+            from as *const c_void,
+        )
+    };
+    result == 0
+}
+
+impl Buffer {
+    /// Copies the beginning of the buffer behind the first `held` bytes of `text`, so that there are at most `most`, and no more than
+    /// the `carried` bytes that the call sent or received. Returns how many there are, with those held.
+    #[inline(always)]
+    pub(crate) fn copy_to(self, text: &mut Text, held: u64, carried: u64, most: u64) -> u64 {
+        let all = least(held + carried, most);
+        if self.pieces == 0 {
+            let copied = copy(text, held, self.address, all.saturating_sub(held));
+            return text.known(held + copied);
+        }
+        let mut have = held;
+        for piece in 0..PIECES {
+            if piece >= self.pieces || have >= all {
+                break;
+            }
+            let mut vector = [0; 2];
+            if !read_words(&mut vector, self.address + piece * PIECE_BYTES) {
+                break;
+            }
+            let wanted = least(vector[1], all - have);
+            if wanted != 0 {
+                let copied = copy(text, have, vector[0], wanted);
+                have += copied;
+                if copied != wanted {
+                    break;
+                }
+            }
+        }
+        text.known(have)
+    }
+}
+
+#[inline(always)]
+fn least(one: u64, other: u64) -> u64 {
+    if one < other { one } else { other }
+}
+
+/// Copies `len` bytes to position `at`. Returns how many it copied: all or none.
+#[inline(always)]
+fn copy(text: &mut Text, at: u64, from: u64, len: u64) -> u64 {
+    if len == 0 {
+        return 0;
+    }
+    // The masks show the verifier the bounds; `black_box` keeps the compiler from leaving them out.
+    let at = black_box(at) & (TEXT_BYTES as u64 - 1);
+    let bounded = (black_box(len - 1) & (SLACK_BYTES as u64 - 1)) + 1;
+    // SAFETY: within the text, which has this much behind the last position; the helper checks the other address.
+    let result = unsafe {
+        bpf_probe_read_user(
+            (&raw mut text.bytes).cast::<u8>().add(at as usize).cast(),
+            bounded as u32,
+            from as *const c_void,
+        )
+    };
+    if result == 0 { len } else { 0 }
+}

@@ -1,0 +1,262 @@
+//! What the first bytes of a buffer are.
+
+use agent_common::{
+    METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER, METHOD_PATCH,
+    METHOD_POST, METHOD_PUT,
+};
+
+/// Bytes of a request that are looked at for the end of its head; a power of two.
+pub(crate) const TEXT_BYTES: usize = 1024;
+/// What may be copied at once; a power of two.
+pub(crate) const SLACK_BYTES: usize = 1024;
+/// Bytes that tell whether a response begins.
+pub(crate) const STATUS_BYTES: u64 = 12;
+/// Bytes that are held at most.
+pub(crate) const HELD_BYTES: u64 = 16;
+/// Bytes in which the end of the status line is looked for where a body may be, and of the name of the field behind.
+const LINE_BYTES: u64 = 64;
+const NAME_BYTES: u64 = 40;
+pub(crate) const STRICT_BYTES: u64 = LINE_BYTES + NAME_BYTES;
+
+/// The longest name of a method, and a space.
+const TOKEN_BYTES: u64 = 16;
+
+/// The beginning of a buffer.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub struct Text {
+    pub(crate) bytes: [u8; TEXT_BYTES + SLACK_BYTES],
+    number: u64,
+}
+
+/// How a client begins: the number of a method, or one of these. Numbers, which [`Text::known`] takes.
+pub(crate) const START_CONNECT: u64 = 16;
+/// Too few bytes.
+pub(crate) const START_SHORT: u64 = 17;
+/// An empty line, which may precede a request.
+pub(crate) const START_EMPTY: u64 = 18;
+pub(crate) const START_TLS: u64 = 19;
+pub(crate) const START_HTTP2: u64 = 20;
+pub(crate) const START_OTHER: u64 = 21;
+
+impl Text {
+    #[inline(always)]
+    fn at(&self, index: u64) -> u8 {
+        // SAFETY: callers keep within the text.
+        unsafe { *self.bytes.as_ptr().add(index as usize) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        // SAFETY: as above.
+        unsafe {
+            self.bytes
+                .as_ptr()
+                .add(index)
+                .cast::<u64>()
+                .read_unaligned()
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_words(&mut self, words: [u64; 2]) {
+        let place = self.bytes.as_mut_ptr().cast::<[u64; 2]>();
+        // SAFETY: the text is aligned and longer.
+        unsafe { place.write(words) };
+    }
+
+    /// Returns the number as read from here: the verifier then forgets on which of many ways it came, and goes through what follows
+    /// once.
+    #[inline(always)]
+    pub(crate) fn known(&mut self, number: u64) -> u64 {
+        let place = &raw mut self.number;
+        // SAFETY: a field of this value.
+        unsafe {
+            place.write_volatile(number);
+            place.read_volatile()
+        }
+    }
+
+    /// What the first `count` bytes are for a server.
+    #[inline(always)]
+    pub(crate) fn start(&self, count: u64) -> u64 {
+        let first = self.at(0);
+        if first == 0x16 {
+            return match count {
+                1 => START_SHORT,
+                _ if self.at(1) == 3 => START_TLS,
+                _ => START_OTHER,
+            };
+        }
+        if first == b'\r' {
+            return match count {
+                1 => START_SHORT,
+                _ if self.at(1) != b'\n' => START_OTHER,
+                2 => START_EMPTY,
+                _ => self.token(2, count - 2),
+            };
+        }
+        self.token(0, count)
+    }
+
+    /// The method at position `from`, which is 0 or 2.
+    #[inline(always)]
+    fn token(&self, from: u64, count: u64) -> u64 {
+        for length in 0..TOKEN_BYTES {
+            if length >= count {
+                return START_SHORT;
+            }
+            let byte = self.at(from + length);
+            if byte == b' ' {
+                return named(self.word(from as usize), length);
+            }
+            if !byte.is_ascii_uppercase() && byte != b'-' {
+                return START_OTHER;
+            }
+        }
+        START_OTHER
+    }
+
+    /// Whether the first empty line is the end of the `total` bytes that were received, of which `count` are here.
+    #[inline(always)]
+    pub(crate) fn is_one_head(&self, count: u64, total: u64) -> bool {
+        self.first_end(count, TEXT_BYTES as u64) == total
+    }
+
+    /// The position behind the first empty line in the first `count` bytes, `most` at most; 0 if there is none.
+    #[inline(always)]
+    fn first_end(&self, count: u64, most: u64) -> u64 {
+        // One of four bytes in a row that end a head is here.
+        let mut place = 3;
+        while place < most {
+            if place >= count {
+                return 0;
+            }
+            let byte = self.at(place);
+            if byte == b'\n' || byte == b'\r' {
+                let behind = self.head_end(place);
+                if behind != 0 {
+                    return behind;
+                }
+            }
+            place += 4;
+        }
+        0
+    }
+
+    /// The position behind the empty line of which the byte at `place` is a part; 0 if there is none. `place` is 3 at least.
+    #[inline(always)]
+    fn head_end(&self, place: u64) -> u64 {
+        const END: u32 = u32::from_le_bytes(*b"\r\n\r\n");
+        let here = self.word(place as usize - 3);
+        if here as u32 == END {
+            place + 1
+        } else if (here >> 8) as u32 == END {
+            place + 2
+        } else if (here >> 16) as u32 == END {
+            place + 3
+        } else if (here >> 24) as u32 == END {
+            place + 4
+        } else {
+            0
+        }
+    }
+
+    /// Whether the first `count` bytes may become the beginning of a response.
+    #[inline(always)]
+    pub(crate) fn may_be_response(&self, count: u64) -> bool {
+        const START: u64 = u64::from_le_bytes(*b"HTTP/1.\0");
+        let known = if count < 7 { count } else { 7 };
+        let mask = (1_u64 << (known * 8)) - 1;
+        self.word(0) & mask == START & mask
+    }
+
+    /// The digits of the status, as a number; 0 if no response begins at `from`. There are [`STATUS_BYTES`] behind it.
+    #[inline(always)]
+    pub(crate) fn status(&self, from: u64) -> u64 {
+        const START: u64 = u64::from_le_bytes(*b"HTTP/1.\0");
+        let digit = |index| u64::from(self.at(from + index).wrapping_sub(b'0'));
+        let (a, b, c) = (digit(9), digit(10), digit(11));
+        if self.word(from as usize) & 0x00ff_ffff_ffff_ffff == START
+            && self.at(from + 8) == b' '
+            && a.wrapping_sub(1) < 9
+            && b < 10
+            && c < 10
+        {
+            a * 100 + b * 10 + c
+        } else {
+            0
+        }
+    }
+
+    /// The same for a response behind the first empty line in the first `count` bytes.
+    #[inline(always)]
+    pub(crate) fn next_status(&mut self, count: u64) -> u64 {
+        let end = self.first_end(count, STRICT_BYTES - STATUS_BYTES);
+        let end = self.known(end);
+        if end == 0 || end > STRICT_BYTES || end + STATUS_BYTES > count {
+            return 0;
+        }
+        self.status(end)
+    }
+
+    /// Whether, in the first `count` bytes, the status line is followed by a line with a field: a name and a colon.
+    #[inline(always)]
+    pub(crate) fn has_field(&self, count: u64) -> bool {
+        let mut place = STATUS_BYTES;
+        while place < LINE_BYTES {
+            if place >= count {
+                return false;
+            }
+            if self.at(place) == b'\n' {
+                return self.is_field(place + 1, count);
+            }
+            place += 1;
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn is_field(&self, from: u64, count: u64) -> bool {
+        for length in 0..NAME_BYTES {
+            let place = from + length;
+            if place >= count {
+                return false;
+            }
+            match self.at(place) {
+                b':' => return length > 0,
+                b'-' | b'_' => (),
+                byte if byte.is_ascii_alphanumeric() => (),
+                _ => return false,
+            }
+        }
+        false
+    }
+}
+
+/// The method whose name has this length.
+#[inline(always)]
+fn named(word: u64, length: u64) -> u64 {
+    const fn name(text: &[u8; 8]) -> u64 {
+        u64::from_le_bytes(*text)
+    }
+    let three = word & 0xff_ffff;
+    let four = word & 0xffff_ffff;
+    let five = word & 0xff_ffff_ffff;
+    let six = word & 0xffff_ffff_ffff;
+    let seven = word & 0xff_ffff_ffff_ffff;
+    let method = match length {
+        0..3 => return START_OTHER,
+        3 if three == name(b"GET\0\0\0\0\0") => METHOD_GET,
+        3 if three == name(b"PUT\0\0\0\0\0") => METHOD_PUT,
+        3 if three == name(b"PRI\0\0\0\0\0") => return START_HTTP2,
+        4 if four == name(b"POST\0\0\0\0") => METHOD_POST,
+        4 if four == name(b"HEAD\0\0\0\0") => METHOD_HEAD,
+        5 if five == name(b"PATCH\0\0\0") => METHOD_PATCH,
+        6 if six == name(b"DELETE\0\0") => METHOD_DELETE,
+        7 if seven == name(b"OPTIONS\0") => METHOD_OPTIONS,
+        7 if seven == name(b"CONNECT\0") => return START_CONNECT,
+        _ => METHOD_OTHER,
+    };
+    method as u64
+}

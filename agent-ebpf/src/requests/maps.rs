@@ -1,0 +1,40 @@
+//! The maps of the request programs: what each holds, why it has this size, and what happens when it is full.
+
+use agent_common::{Identity, REQUEST_OUTSIDERS, REQUEST_OWNERS, RequestCounters, RequestTotals};
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::{HashMap, PerCpuArray};
+
+use crate::exchange::Exchange;
+use crate::head::Text;
+use crate::receive::Received;
+use crate::socket_storage::SocketStorage;
+
+/// The state of each socket on which a watched process has received the beginning of a request. The kernel frees it with the
+/// socket. Full: there is no bound but the kernel's memory; [`RequestTotals::storage_full`] counts what got no storage.
+#[btf_map]
+pub(crate) static EXCHANGES: SocketStorage<Exchange, { BPF_F_NO_PREALLOC as usize }> =
+    SocketStorage::new();
+
+/// What each process has served. User space removes entries of processes that are gone. Full: [`RequestTotals::owners_full`] counts
+/// what is not counted.
+#[map]
+pub(crate) static REQUESTS: HashMap<Identity, RequestCounters> =
+    HashMap::with_max_entries(REQUEST_OWNERS, 0);
+
+/// Processes that are not watched, because user space has decided that no group counts them. User space removes entries of processes
+/// that are gone. Full: further processes stay watched, which costs time only.
+#[map]
+pub(crate) static OUTSIDERS: HashMap<Identity, u32> =
+    HashMap::with_max_entries(REQUEST_OUTSIDERS, BPF_F_NO_PREALLOC);
+
+/// Sums of the node. Cannot be full.
+#[map]
+pub(crate) static REQUEST_TOTALS: PerCpuArray<RequestTotals> = PerCpuArray::with_max_entries(1, 0);
+
+/// The beginning of what is received, and of what is sent. Each is used by one program alone, which the kernel does not run twice at
+/// a time on one CPU.
+#[map]
+pub(crate) static RECEIVED: PerCpuArray<Received> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+pub(crate) static SENT: PerCpuArray<Text> = PerCpuArray::with_max_entries(1, 0);

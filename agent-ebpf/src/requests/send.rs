@@ -1,0 +1,133 @@
+//! `sock_send_length`: a process has sent something. Finds the heads of responses.
+
+use agent_common::UNPARSED_OTHER;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::call::{self, Call};
+use crate::count::{self, add_total};
+use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, IGNORED, Kept, MORE, SENT};
+use crate::head::{HELD_BYTES, STATUS_BYTES, STRICT_BYTES};
+use crate::kernel::now_ns;
+use crate::maps::{EXCHANGES, SENT as TEXT};
+use crate::socket::Socket;
+use crate::watch;
+
+/// Kernel: `trace_sock_send_length(struct sock *sk, int ret, int flags)`, after the send, in its process.
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn http_send(context: BtfTracePointContext) -> i32 {
+    let sock = Socket(context.arg(0));
+    let result: i32 = context.arg(1);
+    if result > 0 && sock.may_carry_http() {
+        send(sock, result as u64);
+    }
+    0
+}
+
+#[inline(always)]
+fn send(sock: Socket, result: u64) -> Option<()> {
+    let kept = Kept(EXCHANGES.of(sock.0)?);
+    let state = kept.state();
+    let exchange = kept.get();
+    let has_more = exchange.flags & MORE != 0;
+    match state {
+        BEGUN | BLIND => (),
+        // Another response.
+        SENT if has_more => (),
+        _ => return None,
+    }
+    if !sock.is_of_process() {
+        return None;
+    }
+    let buffer = match call::current() {
+        Call::Buffer(buffer) => buffer,
+        Call::File => return None,
+        Call::Unknown => {
+            miss(kept, state);
+            return None;
+        }
+    };
+    // SAFETY: a per-CPU value that only this program uses.
+    let text = unsafe { &mut *TEXT.get_ptr_mut(0)? };
+    let held = if state == BEGUN && exchange.held < HELD_BYTES as u16 {
+        u64::from(exchange.held)
+    } else {
+        0
+    };
+    text.set_words(exchange.head);
+    let count = buffer.copy_to(text, held, result, STRICT_BYTES);
+    if count == held {
+        miss(kept, state);
+        return None;
+    }
+    exchange.held = 0;
+    let may_be_response = text.may_be_response(count);
+    if may_be_response && count < STATUS_BYTES {
+        if state == BEGUN {
+            exchange.held = count as u16;
+            exchange.head = [text.word(0), text.word(8)];
+        }
+        return None;
+    }
+    let status = if may_be_response { text.status(0) } else { 0 };
+    if status == 0 {
+        // The rest of the response before, unless there was none.
+        if state == BEGUN && exchange.flags & ANSWERED == 0 && kept.end(IGNORED) {
+            count::give_up(exchange);
+            count::unparsed(&watch::current(), UNPARSED_OTHER);
+        }
+        return None;
+    }
+    if state == SENT && !text.has_field(count) {
+        return None;
+    }
+    let mut status = text.known(status);
+    if is_interim(status) {
+        // The final response may follow in the same send.
+        status = text.next_status(count);
+        if status == 0 || is_interim(status) {
+            return None;
+        }
+    }
+    respond(kept, state, status);
+    None
+}
+
+/// Whether another response follows.
+#[inline(always)]
+fn is_interim(status: u64) -> bool {
+    status / 100 == 1 && status != 101
+}
+
+/// The response could not be read.
+#[inline(always)]
+fn miss(kept: Kept, state: u64) {
+    let exchange = kept.get();
+    match state {
+        BEGUN if kept.end(SENT) => count::give_up(exchange),
+        BLIND => exchange.state = SENT,
+        _ => return,
+    }
+    exchange.flags |= ANSWERED | MORE;
+    add_total!(unreadable);
+}
+
+#[inline(always)]
+fn respond(kept: Kept, state: u64, status: u64) {
+    let exchange = kept.get();
+    let is_tunnel = status == 101 || exchange.flags & CONNECT != 0 && status / 100 == 2;
+    let next = if is_tunnel { IGNORED } else { SENT };
+    if state == BEGUN {
+        if !kept.end(next) {
+            return;
+        }
+    } else {
+        exchange.state = next;
+    }
+    let now = now_ns();
+    let class = if status < 600 { status / 100 - 1 } else { 4 };
+    let duration = now.saturating_sub(exchange.begun_ns);
+    count::answer(watch::current(), exchange, class as usize, duration);
+    exchange.begun_ns = now;
+    exchange.flags = exchange.flags & (MORE | CONNECT) | ANSWERED;
+}

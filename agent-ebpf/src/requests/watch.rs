@@ -1,0 +1,44 @@
+//! Which processes are watched: all but those that user space has decided against. A process is watched from its birth on, and again
+//! from each exec on, until its group is known.
+
+use agent_common::Identity;
+use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::kernel::Task;
+use crate::maps::OUTSIDERS;
+
+/// `PF_KTHREAD` in `task_struct.flags`.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// Kernel: `trace_sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn http_exec(context: BtfTracePointContext) -> i32 {
+    if let Some(task) = Task::new(context.arg(0)) {
+        // It fails if the process is watched.
+        let _ = OUTSIDERS.remove(&task.identity());
+    }
+    0
+}
+
+/// The current process; `tgid` is 0 for a thread of the kernel.
+#[inline(always)]
+pub(crate) fn current() -> Identity {
+    // SAFETY: a helper without arguments.
+    let task = unsafe { bpf_get_current_task_btf() };
+    match Task::new(task.cast_const().cast()) {
+        Some(task) if task.flags() & PF_KTHREAD == 0 => task.identity(),
+        _ => Identity {
+            start_ns: 0,
+            tgid: 0,
+            zero: 0,
+        },
+    }
+}
+
+/// Whether exchanges of the process are counted.
+#[inline(always)]
+pub(crate) fn is_watched(process: &Identity) -> bool {
+    process.tgid != 0 && OUTSIDERS.get_ptr(process).is_none()
+}

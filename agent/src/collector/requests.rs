@@ -1,0 +1,187 @@
+//! The HTTP requests that each group serves (`namedprocess_namegroup_http_*`), and what could not be counted
+//! (`headcount_http_unseen_total`).
+//!
+//! Only groups whose item has `http: true` have these families, and groups that had it when they served something.
+
+use super::metric::{GroupMetric, Metric};
+use crate::exposition::{Descriptor, Family, Kind, Value};
+use crate::group::Group;
+use crate::process::{
+    METHODS, REQUEST_BOUNDS, RequestTally, STATUSES, UNPARSED_HTTP2, UNPARSED_OTHER, UNPARSED_TLS,
+};
+use crate::source::Fact;
+
+/// Label values, in the order of the kernel programs' counts.
+const METHOD_WORDS: [&str; METHODS] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other",
+];
+const STATUS_WORDS: [&str; STATUSES] = ["1xx", "2xx", "3xx", "4xx", "5xx", "aborted"];
+
+/// Why connections are not parsed, and the label values.
+const UNPARSED_REASONS: [(usize, &str); 3] = [
+    (UNPARSED_TLS, "tls"),
+    (UNPARSED_HTTP2, "http2"),
+    (UNPARSED_OTHER, "other"),
+];
+
+/// Upper bounds of the finite buckets, seconds: powers of two, from 2^-11 to 2^6.
+const BOUNDS: [f64; REQUEST_BOUNDS] = bounds();
+
+const fn bounds() -> [f64; REQUEST_BOUNDS] {
+    let mut bounds = [64.0; REQUEST_BOUNDS];
+    let mut n = bounds.len() - 1;
+    while n > 0 {
+        n -= 1;
+        bounds[n] = bounds[n + 1] / 2.0;
+    }
+    bounds
+}
+
+const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 6.3, and without kernel programs";
+
+/// What the group has served; `None` if its requests are not counted.
+fn served(group: &Group) -> Option<RequestTally> {
+    let served = group.requests.as_deref().copied();
+    served.or_else(|| group.counts_requests.then(RequestTally::default))
+}
+
+pub(super) static GROUP_METRICS: &[GroupMetric] = &[
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_requests_total",
+            kind: Kind::Counter,
+            help: "HTTP/1 requests that the group's processes have answered, by method and class of status; `aborted` are those whose connection was closed before a response began.",
+            labels: &["groupname", "method", "status"],
+            unit: "requests",
+            source: "sock_recv_length, sock_send_length",
+            fallback: FALLBACK,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            let Some(served) = served(group) else { return };
+            let counters = served.counters();
+            for (method, word) in METHOD_WORDS.iter().enumerate() {
+                if counters.begun[method] == 0 {
+                    continue;
+                }
+                for (status, count) in STATUS_WORDS.iter().zip(counters.ended[method]) {
+                    out.sample(&[&group.name, word, status], count);
+                }
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_request_duration_seconds",
+            kind: Kind::Histogram,
+            help: "Time in seconds from the first byte of a request that a process receives to the head of the final response that it sends.",
+            labels: &["groupname"],
+            unit: "seconds",
+            source: "sock_recv_length, sock_send_length",
+            fallback: FALLBACK,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            if let Some(served) = served(group) {
+                let counters = served.counters();
+                let sum = Value::Nanoseconds(counters.duration_ns);
+                out.histogram(&[&group.name], &BOUNDS, &counters.durations, sum);
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_requests_in_flight",
+            kind: Kind::Gauge,
+            help: "HTTP/1 requests that the group's processes have begun to receive and have not answered.",
+            labels: &["groupname"],
+            unit: "requests",
+            source: "sock_recv_length, sock_send_length",
+            fallback: FALLBACK,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            if let Some(served) = served(group) {
+                out.sample(&[&group.name], served.in_flight());
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_unparsed_connections_total",
+            kind: Kind::Counter,
+            help: "Connections to the group's processes whose client began with TLS, with HTTP/2, or with anything but a request of HTTP/1.",
+            labels: &["groupname", "reason"],
+            unit: "connections",
+            source: "sock_recv_length",
+            fallback: FALLBACK,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            if let Some(served) = served(group) {
+                for (reason, word) in UNPARSED_REASONS {
+                    out.sample(&[&group.name, word], served.counters().unparsed[reason]);
+                }
+            }
+        },
+    },
+];
+
+/// Writes the samples of `headcount_http_unseen_total`.
+fn write_unseen(view: &super::View<'_>, out: &mut Family<'_>) {
+    let Some(books) = view.processes.requests.filter(|_| view.has(Fact::Http)) else {
+        return;
+    };
+    out.sample(&["unreadable"], books.totals.unreadable);
+    out.sample(&["processes_full"], books.totals.owners_full);
+    out.sample(&["storage_full"], books.totals.storage_full);
+    out.sample(&["missed_run"], books.missed_runs);
+    out.sample(&["unknown_process"], books.unattributed);
+}
+
+pub(super) static METRICS: &[Metric] = &[Metric {
+    descriptor: Descriptor {
+        name: "headcount_http_unseen_total",
+        kind: Kind::Counter,
+        help: "Events of HTTP/1 that are in no family of groups, of all watched processes: heads in buffers that cannot be read (`unreadable`), counts that found the map of processes full, connections without storage, runs that the kernel left out, and responses of unknown processes.",
+        labels: &["reason"],
+        unit: "events",
+        source: "per-CPU array of the kernel programs",
+        fallback: FALLBACK,
+    },
+    write: write_unseen,
+}];
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::process::{METHOD_GET, METHOD_OTHER, RequestBooks, RequestCounters, STATUS_ABORTED};
+
+    /// One response, one aborted request, and one in flight.
+    pub(in super::super) fn tally() -> RequestTally {
+        let mut counters = RequestCounters::default();
+        (counters.begun[METHOD_GET], counters.ended[METHOD_GET][1]) = (1, 1);
+        counters.begun[METHOD_OTHER] = 2;
+        counters.ended[METHOD_OTHER][STATUS_ABORTED] = 1;
+        (counters.durations[2], counters.duration_ns) = (1, 1_500_000);
+        counters.unparsed = [51, 52, 53];
+        let mut tally = RequestTally::default();
+        tally.add(&counters);
+        tally
+    }
+
+    pub(in super::super) fn books() -> RequestBooks {
+        RequestBooks {
+            missed_runs: 54,
+            unattributed: 55,
+            ..RequestBooks::default()
+        }
+    }
+
+    #[test]
+    fn bounds_are_powers_of_two_from_half_a_millisecond_to_a_minute() {
+        assert_eq!(BOUNDS[0], 2.0_f64.powi(-11));
+        assert_eq!(BOUNDS[REQUEST_BOUNDS - 1], 64.0);
+        assert!(BOUNDS.iter().all(|bound| bound.log2().fract() == 0.0));
+    }
+}

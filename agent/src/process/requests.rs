@@ -1,0 +1,97 @@
+//! HTTP requests that processes have served: a reading of the kernel's counts, and how they are added up. Plain data.
+//!
+//! `served` books a reading to accounts. The kernel programs decide which process has served a request.
+
+pub use agent_common::{
+    METHOD_GET, METHOD_OTHER, METHODS, REQUEST_BOUNDS, REQUEST_OWNERS, RequestCounters,
+    RequestTotals, STATUS_ABORTED, STATUSES, UNPARSED_HTTP2, UNPARSED_OTHER, UNPARSED_TLS,
+};
+
+use super::ProcessId;
+
+/// What the request programs have counted since they were attached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestReading {
+    /// The counts of each process, in any order.
+    pub owners: Vec<ServedReading>,
+    /// What could not be counted.
+    pub totals: RequestTotals,
+    /// Runs of the programs that the kernel left out.
+    pub missed_runs: u64,
+}
+
+/// The counts of one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServedReading {
+    /// The process.
+    pub id: ProcessId,
+    /// Its counts.
+    pub counters: RequestCounters,
+}
+
+/// What of the readings belongs to no account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestBooks {
+    /// What the kernel programs could not count. Never falls.
+    pub totals: RequestTotals,
+    /// Runs of the programs that the kernel left out.
+    pub missed_runs: u64,
+    /// Exchanges of processes that the process table does not know.
+    pub unattributed: u64,
+}
+
+/// HTTP requests added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestTally(RequestCounters);
+
+impl RequestTally {
+    /// The sums.
+    pub const fn counters(&self) -> &RequestCounters {
+        &self.0
+    }
+
+    /// Adds `more`.
+    pub fn add(&mut self, more: &RequestCounters) {
+        let more: &[u64] = bytemuck::cast_slice(bytemuck::bytes_of(more));
+        let sums: &mut [u64] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(&mut self.0));
+        for (sum, more) in sums.iter_mut().zip(more) {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
+    /// Requests that have no response yet.
+    pub fn in_flight(&self) -> u64 {
+        (0..METHODS)
+            .map(|method| in_flight(&self.0, method))
+            .fold(0, u64::saturating_add)
+    }
+}
+
+/// Requests with this method that have no response yet.
+pub(super) fn in_flight(counters: &RequestCounters, method: usize) -> u64 {
+    let ended = counters.ended[method]
+        .iter()
+        .fold(counters.moved[method], |sum, count| {
+            sum.saturating_add(*count)
+        });
+    counters.begun[method].saturating_sub(ended)
+}
+
+/// Raises `booked` to `now`. Returns the rise. If a count is lower than before, the kernel has begun the entry anew, and all of
+/// `now` is the rise.
+pub(super) fn raise(booked: &mut RequestCounters, now: &RequestCounters) -> RequestCounters {
+    let mut rise = *now;
+    let before: &[u64] = bytemuck::cast_slice(bytemuck::bytes_of(booked));
+    let words: &mut [u64] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(&mut rise));
+    if before
+        .iter()
+        .zip(&*words)
+        .all(|(before, now)| before <= now)
+    {
+        for (word, before) in words.iter_mut().zip(before) {
+            *word -= before;
+        }
+    }
+    *booked = *now;
+    rise
+}

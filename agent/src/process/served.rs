@@ -1,0 +1,236 @@
+//! The processes that have served requests: the account of each, and what is booked of its counts.
+//!
+//! ```text
+//! first reading         the account of its process: live, or closed a short time ago (tombstone)
+//! later readings        its present account, because an exec changes it; what was booked before stays where it is
+//! never known           the first reading waits for records of the process; from the second on its exchanges are unattributed
+//! ended, no rise        what is in flight is aborted, and the kernel may forget the counts
+//! not in the reading    the kernel has forgotten its counts; the entry closes
+//! ```
+//!
+//! In: readings, and a function that finds the account of a process. Out: bookings, and processes that the kernel may forget.
+
+use super::id::Map;
+use super::owners::FoundAccount;
+use super::requests::{in_flight, raise};
+use super::{
+    AccountId, Booking, Ledger, METHODS, ProcessId, REQUEST_OWNERS, RequestBooks, RequestCounters,
+    RequestReading, STATUS_ABORTED, ServedReading,
+};
+
+/// One process that has served requests.
+#[derive(Debug, Default)]
+struct Served {
+    /// Its account; the entry keeps it open. `None`: the process table does not know the process.
+    account: Option<AccountId>,
+    booked: RequestCounters,
+    /// Number of the first and of the last reading with an entry of it.
+    first: u64,
+    last: u64,
+    /// What was in flight at its end was booked as aborted.
+    is_settled: bool,
+}
+
+/// All processes with counts in the kernel's map: at most [`REQUEST_OWNERS`], as in that map, and as many of the reading before. An
+/// entry that finds no room is booked at a later reading.
+#[derive(Debug, Default)]
+pub(super) struct RequestOwners {
+    owners: Map<ProcessId, Served>,
+    books: RequestBooks,
+    readings: u64,
+}
+
+impl RequestOwners {
+    /// What belongs to no account; `None` before the first reading.
+    pub(super) fn books(&self) -> Option<RequestBooks> {
+        (self.readings > 0).then_some(self.books)
+    }
+
+    /// Books a reading. Returns the processes whose counts the kernel need not keep: they have ended, and nothing has risen since the
+    /// reading before.
+    pub(super) fn take(
+        &mut self,
+        reading: &RequestReading,
+        mut find: impl FnMut(ProcessId) -> Option<FoundAccount>,
+        ledger: &mut impl Ledger,
+    ) -> Vec<ProcessId> {
+        self.readings += 1;
+        self.books.totals = reading.totals;
+        self.books.missed_runs = reading.missed_runs;
+        let mut gone = Vec::new();
+        for entry in &reading.owners {
+            if self.book(entry, find(entry.id), ledger) {
+                gone.push(entry.id);
+            }
+        }
+        let readings = self.readings;
+        self.owners.retain(|_, owner| {
+            let is_listed = owner.last == readings;
+            if let Some(account) = owner.account.filter(|_| !is_listed) {
+                ledger.take(Booking::Closed(account));
+            }
+            is_listed
+        });
+        gone
+    }
+
+    /// Books one entry. Returns whether the kernel need not keep it.
+    fn book(
+        &mut self,
+        entry: &ServedReading,
+        found: Option<FoundAccount>,
+        ledger: &mut impl Ledger,
+    ) -> bool {
+        let readings = self.readings;
+        let is_full = self.owners.len() >= 2 * REQUEST_OWNERS as usize;
+        if is_full && !self.owners.contains_key(&entry.id) {
+            return false;
+        }
+        let owner = self.owners.entry(entry.id).or_default();
+        if owner.first == 0 {
+            owner.first = readings;
+        }
+        owner.last = readings;
+        owner.follow(found, ledger);
+        if owner.account.is_none() && owner.first == readings {
+            return false;
+        }
+        let mut rise = raise(&mut owner.booked, &entry.counters);
+        let is_ended = found.is_none_or(|found| found.is_ended);
+        let is_gone = is_ended && rise == RequestCounters::default();
+        if is_gone && !owner.is_settled {
+            owner.is_settled = true;
+            for method in 0..METHODS {
+                rise.ended[method][STATUS_ABORTED] = in_flight(&owner.booked, method);
+            }
+        }
+        match owner.account {
+            _ if rise == RequestCounters::default() => {}
+            Some(account) => ledger.take(Booking::Requests(account, &rise)),
+            None => {
+                let ended = rise.ended.iter().flatten();
+                self.books.unattributed += ended.sum::<u64>();
+            }
+        }
+        is_gone
+    }
+}
+
+impl Served {
+    /// Follows its process to another account. Without one it keeps the account it has.
+    fn follow(&mut self, found: Option<FoundAccount>, ledger: &mut impl Ledger) {
+        let Some(FoundAccount { account, .. }) = found else {
+            return;
+        };
+        if self.account != Some(account) {
+            ledger.take(Booking::Shared(account));
+            if let Some(former) = self.account.replace(account) {
+                ledger.take(Booking::Closed(former));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{METHOD_GET, RequestTally};
+
+    #[derive(Debug, Default)]
+    struct Kept {
+        served: RequestCounters,
+        users: i32,
+    }
+
+    impl Ledger for Kept {
+        fn open(&mut self, _: Option<AccountId>) -> AccountId {
+            AccountId(0)
+        }
+
+        fn take(&mut self, booking: Booking<'_>) {
+            match booking {
+                Booking::Requests(_, more) => {
+                    let mut tally = RequestTally::default();
+                    tally.add(&self.served);
+                    tally.add(more);
+                    self.served = *tally.counters();
+                }
+                Booking::Shared(_) => self.users += 1,
+                Booking::Closed(_) => self.users -= 1,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn is_kept_open(&self, _: AccountId) -> bool {
+            false
+        }
+    }
+
+    const ID: ProcessId = ProcessId {
+        tgid: 7,
+        start_ns: 70,
+    };
+
+    fn reading(begun: u64, ended: u64) -> RequestReading {
+        let mut counters = RequestCounters::default();
+        counters.begun[METHOD_GET] = begun;
+        counters.ended[METHOD_GET][1] = ended;
+        RequestReading {
+            owners: vec![ServedReading { id: ID, counters }],
+            ..RequestReading::default()
+        }
+    }
+
+    fn found(is_ended: bool) -> Option<FoundAccount> {
+        Some(FoundAccount {
+            account: AccountId(0),
+            is_ended,
+        })
+    }
+
+    #[test]
+    fn what_is_in_flight_at_the_end_of_its_process_is_aborted_once() {
+        let (mut owners, mut ledger) = (RequestOwners::default(), Kept::default());
+        assert!(
+            owners
+                .take(&reading(3, 1), |_| found(false), &mut ledger)
+                .is_empty()
+        );
+        assert!(
+            owners
+                .take(&reading(5, 3), |_| found(true), &mut ledger)
+                .is_empty()
+        );
+        for _ in 0..2 {
+            let gone = owners.take(&reading(5, 3), |_| found(true), &mut ledger);
+            assert_eq!(gone, [ID]);
+        }
+        let [served, aborted] =
+            [1, STATUS_ABORTED].map(|status| ledger.served.ended[METHOD_GET][status]);
+        assert_eq!(
+            (ledger.served.begun[METHOD_GET], served, aborted),
+            (5, 3, 2)
+        );
+        owners.take(&RequestReading::default(), |_| found(true), &mut ledger);
+        assert_eq!(ledger.users, 0);
+    }
+
+    #[test]
+    fn unknown_process_waits_a_reading_and_is_unattributed_then() {
+        let (mut owners, mut ledger) = (RequestOwners::default(), Kept::default());
+        owners.take(&reading(2, 2), |_| None, &mut ledger);
+        assert_eq!(owners.books().unwrap().unattributed, 0);
+        owners.take(&reading(2, 2), |_| None, &mut ledger);
+        assert_eq!(owners.books().unwrap().unattributed, 2);
+        assert_eq!(ledger.served, RequestCounters::default());
+    }
+
+    #[test]
+    fn counts_that_the_kernel_began_anew_are_added() {
+        let (mut owners, mut ledger) = (RequestOwners::default(), Kept::default());
+        for count in [3, 1] {
+            owners.take(&reading(count, count), |_| found(false), &mut ledger);
+        }
+        assert_eq!(ledger.served.ended[METHOD_GET][1], 4);
+    }
+}

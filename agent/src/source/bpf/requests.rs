@@ -1,0 +1,167 @@
+//! HTTP requests that processes serve: the request programs, their counts, and which processes they watch.
+//!
+//! In: the object of the request programs, offsets of this kernel, and the processes that no group counts. Out: readings. Booking
+//! them to accounts is left to `process`. Dropping [`Requests`] removes everything from the kernel.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+
+use agent_common::{Identity, REQUEST_OUTSIDERS, RequestCounters, RequestTotals};
+use aya::maps::{HashMap as KernelHash, MapData, PerCpuArray};
+use aya::{Btf, Ebpf, EbpfLoader};
+
+use super::load::{self, BpfError, Layouts, take};
+use super::map_usage::MapUsage;
+use super::program::KernelProgram;
+use super::recursion_misses;
+use super::sums_map::SumsMap;
+use super::wire::Wire;
+use crate::process::{AccountId, ProcessId, RequestReading, ServedReading};
+use crate::source::MapStatistics;
+
+/// The object file of the request programs, made by the build script; empty if it could not be built.
+#[cfg(has_ebpf)]
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/headcount-requests"));
+#[cfg(not(has_ebpf))]
+static OBJECT: &[u8] = &[];
+
+/// In the order in which they are attached: a request is seen only if its response will be.
+const PROGRAMS: [KernelProgram; 4] = [
+    KernelProgram::RequestExec,
+    KernelProgram::RequestState,
+    KernelProgram::Responses,
+    KernelProgram::Requests,
+];
+
+/// The warning that requests are not counted.
+pub(super) fn without(why: &str) -> String {
+    let loss = KernelProgram::Requests.loss().unwrap_or_default();
+    format!("http: {why}; {loss}")
+}
+
+/// The running request programs and their maps.
+pub(super) struct Requests {
+    ebpf: Ebpf,
+    served: SumsMap<Identity, RequestCounters>,
+    outsiders: KernelHash<MapData, Wire<Identity>, u32>,
+    /// What is in `outsiders`, and the account by which it was decided: an exec removes a process from the map and changes its
+    /// account.
+    decided: HashMap<ProcessId, AccountId>,
+    outsiders_usage: MapUsage,
+    totals: PerCpuArray<MapData, Wire<RequestTotals>>,
+}
+
+impl Requests {
+    /// Loads and attaches the programs. `owners`: number of entries of the map of processes.
+    ///
+    /// # Errors
+    /// When this kernel lacks a field, or refuses a map or a program.
+    pub(super) fn load(owners: u32, layouts: &Layouts, btf: &Btf) -> Result<Self, String> {
+        let layout = layouts.requests.map_err(|why| why.to_string())?;
+        let load = || -> Result<Self, BpfError> {
+            let mut ebpf = EbpfLoader::new()
+                .btf(Some(btf))
+                .override_global("LAYOUT", &Wire(layouts.types), true)
+                .override_global("REQUEST_LAYOUT", &Wire(layout), true)
+                .map_max_entries("REQUESTS", owners)
+                .load(OBJECT)?;
+            for program in PROGRAMS {
+                load::add(&mut ebpf, program, Some(btf))?;
+            }
+            Ok(Self {
+                served: SumsMap::new(&mut ebpf, "REQUESTS", "http_owners", owners)?,
+                outsiders: take(&mut ebpf, "OUTSIDERS")?,
+                decided: HashMap::new(),
+                outsiders_usage: MapUsage::new("http_outsiders", REQUEST_OUTSIDERS),
+                totals: take(&mut ebpf, "REQUEST_TOTALS")?,
+                ebpf,
+            })
+        };
+        load().map_err(|error| error.to_string())
+    }
+
+    /// The counts of all processes since the programs were attached.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub(super) fn read(&mut self) -> Result<RequestReading, BpfError> {
+        let mut reading = RequestReading::default();
+        self.served.read(|owner, counters| {
+            reading.owners.push(ServedReading {
+                id: ProcessId {
+                    tgid: owner.tgid,
+                    start_ns: owner.start_ns,
+                },
+                counters: *counters,
+            });
+        })?;
+        for cpu in self.totals.get(&0, 0)?.iter() {
+            reading.totals = RequestTotals {
+                unreadable: reading.totals.unreadable + cpu.0.unreadable,
+                owners_full: reading.totals.owners_full + cpu.0.owners_full,
+                storage_full: reading.totals.storage_full + cpu.0.storage_full,
+            };
+        }
+        for program in PROGRAMS {
+            let refused = |error| BpfError::Refused(program, error);
+            let symbol = program.symbol();
+            let loaded = self.ebpf.program(symbol).ok_or(BpfError::Lacking(symbol))?;
+            let fd = loaded.fd().map_err(refused)?.as_fd();
+            reading.missed_runs +=
+                recursion_misses::read(fd).map_err(|error| refused(error.into()))?;
+        }
+        Ok(reading)
+    }
+
+    /// Removes the counts of processes that are `gone`, and watches all processes but `outsiders`.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub(super) fn watch(
+        &mut self,
+        gone: impl IntoIterator<Item = ProcessId>,
+        outsiders: impl Iterator<Item = (ProcessId, AccountId)>,
+    ) -> Result<(), BpfError> {
+        for id in gone {
+            self.served.remove(&identity(id))?;
+        }
+        let wanted: HashMap<_, _> = outsiders.take(REQUEST_OUTSIDERS as usize).collect();
+        let outsiders = &mut self.outsiders;
+        self.decided.retain(|id, account| {
+            let stays = wanted.get(id) == Some(account);
+            if !stays {
+                // It fails if an exec has removed it.
+                let _ = outsiders.remove(&Wire(identity(*id)));
+            }
+            stays
+        });
+        for (id, account) in wanted {
+            if !self.decided.contains_key(&id) {
+                self.outsiders.insert(Wire(identity(id)), 1, 0)?;
+                self.decided.insert(id, account);
+            }
+        }
+        self.outsiders_usage.found(self.decided.len() as u64);
+        Ok(())
+    }
+
+    /// The object with the programs, all attached.
+    pub(super) fn programs(&self) -> &Ebpf {
+        &self.ebpf
+    }
+
+    pub(super) fn usages(&self) -> [MapStatistics; 2] {
+        [
+            self.served.usage().statistics(),
+            self.outsiders_usage.statistics(),
+        ]
+    }
+}
+
+fn identity(id: ProcessId) -> Identity {
+    Identity {
+        start_ns: id.start_ns,
+        tgid: id.tgid,
+        zero: 0,
+    }
+}

@@ -1,0 +1,41 @@
+//! HTTP requests in a pass: read before it, booked after it. Which of them count, the configuration says.
+
+use super::Pipeline;
+use crate::group::Classifier;
+use crate::process::RequestReading;
+
+/// Refuses a configuration that counts requests, where the programs for it were not loaded.
+pub(super) fn refuse_late(classifier: &Classifier, pipeline: &Pipeline) -> Result<(), String> {
+    if !classifier.counts_requests() || pipeline.observer.wants_requests() {
+        return Ok(());
+    }
+    Err(
+        "http: no item had it at the start, and kernel programs are loaded only then; restart the agent"
+            .to_owned(),
+    )
+}
+
+impl Pipeline {
+    /// Reads the HTTP requests that processes have served; `None` if they are not counted, or cannot be read.
+    pub(super) fn read_requests(&mut self) -> Option<RequestReading> {
+        self.observer.requests().unwrap_or_else(|error| {
+            log::error!("HTTP requests cannot be read: {error}");
+            self.notes.error = Some(error.to_string());
+            None
+        })
+    }
+
+    /// Books a reading of requests, and tells the kernel programs which processes to watch.
+    pub(super) fn book_requests(&mut self, reading: &RequestReading) {
+        let Self {
+            observer,
+            table,
+            grouper,
+            ..
+        } = self;
+        let gone = table.book_requests(reading, grouper);
+        let live = table.live().map(|one| (one.id(), one.account()));
+        let outsiders = live.filter(|(_, account)| grouper.is_unwatched(*account));
+        observer.watch_requests(gone, outsiders);
+    }
+}
