@@ -229,6 +229,14 @@ impl Agent {
         self.request("POST", "/-/reload");
     }
 
+    /// The same by SIGHUP, which tells nothing of what comes of it.
+    pub(crate) fn hang_up(&self, configuration: &str) {
+        std::fs::write(self.folder.path().join(CONFIGURATION), configuration).unwrap();
+        // SAFETY: takes numbers only; the process is a child that was not waited for.
+        let code = unsafe { libc::kill(self.pid(), libc::SIGHUP) };
+        assert_eq!(code, 0);
+    }
+
     /// The status that `/health` tells, and the reasons.
     pub(crate) fn health(&self) -> (String, Vec<String>) {
         let json: serde_json::Value = serde_json::from_str(&self.ask("/health")).unwrap();

@@ -11,6 +11,7 @@ mod namespace;
 mod network;
 mod passing;
 mod ring;
+mod served;
 mod stuck;
 mod threads;
 mod udp;
@@ -56,6 +57,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("relay", churn::relay),
     ("reuse", lineage::reuse),
     ("scraper", network::scraper),
+    ("served", served::served),
     ("stuck", stuck::stuck),
     ("stuck-crowd", stuck::stuck_crowd),
     ("tell", lineage::tell),

@@ -16,6 +16,7 @@ mod overload;
 mod pressure;
 mod refused;
 mod reload;
+mod requests;
 mod rise;
 mod runqueue;
 mod sandbox;
@@ -65,6 +66,8 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         refused::programs::TESTS,
         refused::types::TESTS,
         reload::TESTS,
+        requests::exchanges::TESTS,
+        requests::settings::TESTS,
         rise::TESTS,
         runqueue::TESTS,
         sandbox::TESTS,

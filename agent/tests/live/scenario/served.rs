@@ -1,0 +1,152 @@
+//! A server of HTTP that sends the bytes that it is told, by the system call that it is told.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
+
+use super::number;
+use super::worker::read_line;
+
+enum Door {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Door {
+    fn accept(&self) -> File {
+        let stream: OwnedFd = match self {
+            Self::Tcp(listener) => listener.accept().unwrap().0.into(),
+            Self::Unix(listener) => listener.accept().unwrap().0.into(),
+        };
+        File::from(stream)
+    }
+}
+
+/// `PATH`, empty for TCP: reads commands from its standard input, a line each, and answers each by one line. Ends with its input.
+pub(super) fn served(arguments: &[String]) {
+    let (door, port) = match arguments.first() {
+        Some(path) => (Door::Unix(UnixListener::bind(path).unwrap()), 0),
+        None => {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            (Door::Tcp(listener), port)
+        }
+    };
+    println!("port {port}");
+    let mut connection = None;
+    while let Some(line) = read_line() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match *words {
+            ["accept"] => connection = Some(door.accept()),
+            ["close"] => connection = None,
+            ["receive", call, piece, bytes] => {
+                receive(connection.as_mut().unwrap(), call, piece, bytes);
+            }
+            ["send", call, pieces] => send(connection.as_mut().unwrap(), call, pieces),
+            ["worker", bytes, pieces] => work(&door, bytes, pieces),
+            _ => panic!("{words:?} is no command"),
+        }
+        println!("done 1");
+    }
+}
+
+/// A child accepts one connection, answers one request on it, and ends.
+fn work(door: &Door, bytes: &str, pieces: &str) {
+    // SAFETY: the process has one thread.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut connection = door.accept();
+        receive(&mut connection, "read", bytes, bytes);
+        send(&mut connection, "write", pieces);
+        // SAFETY: ends at once, without what Rust does at the end.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: takes a child of this process.
+    let ended = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    assert_eq!(ended, child);
+}
+
+/// Receives so many bytes, at most `piece` at a time.
+fn receive(connection: &mut File, call: &str, piece: &str, bytes: &str) {
+    let mut left = usize::try_from(number(bytes)).unwrap();
+    let mut buffer = vec![0; usize::try_from(number(piece)).unwrap()];
+    while left > 0 {
+        let size = left.min(buffer.len());
+        let part = &mut buffer[..size];
+        let fd = connection.as_raw_fd();
+        let received = match call {
+            "read" => connection.read(part).unwrap(),
+            "readv" => connection
+                .read_vectored(&mut [IoSliceMut::new(part)])
+                .unwrap(),
+            "peek" => {
+                recv(fd, part, libc::MSG_PEEK);
+                recv(fd, part, 0)
+            }
+            "recv" => recv(fd, part, 0),
+            "recvmsg" => {
+                let mut slices = [IoSliceMut::new(part)];
+                let mut message = message(slices.as_mut_ptr().cast(), 1);
+                // SAFETY: the message points to one slice, which outlives the call.
+                count(unsafe { libc::recvmsg(fd, &raw mut message, 0) })
+            }
+            _ => panic!("{call} is no system call that receives"),
+        };
+        assert_ne!(received, 0, "the client has closed");
+        left -= received;
+    }
+}
+
+fn recv(fd: i32, part: &mut [u8], flags: i32) -> usize {
+    // SAFETY: the pointer is valid for the length.
+    count(unsafe { libc::recv(fd, part.as_mut_ptr().cast(), part.len(), flags) })
+}
+
+/// Sends pieces in hexadecimal, with commas between them: all by one call, if it takes several.
+fn send(connection: &mut File, call: &str, pieces: &str) {
+    let pieces: Vec<Vec<u8>> = pieces.split(',').map(bytes).collect();
+    let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let all: usize = pieces.iter().map(Vec::len).sum();
+    let fd = connection.as_raw_fd();
+    let sent = match call {
+        "write" => pieces
+            .iter()
+            .map(|piece| connection.write(piece).unwrap())
+            .sum(),
+        "writev" => connection.write_vectored(&slices).unwrap(),
+        "sendmsg" => {
+            let message = message(slices.as_ptr().cast_mut().cast(), slices.len());
+            // SAFETY: the message points to slices that outlive the call, and nothing is written to them.
+            count(unsafe { libc::sendmsg(fd, &raw const message, 0) })
+        }
+        "send" => pieces
+            .iter()
+            // SAFETY: the pointer is valid for the length.
+            .map(|piece| count(unsafe { libc::send(fd, piece.as_ptr().cast(), piece.len(), 0) }))
+            .sum(),
+        _ => panic!("{call} is no system call that sends"),
+    };
+    assert_eq!(sent, all, "a short send");
+}
+
+fn message(slices: *mut libc::iovec, length: usize) -> libc::msghdr {
+    // SAFETY: all bytes zero are a valid message.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = slices;
+    message.msg_iovlen = length as _;
+    message
+}
+
+fn count(result: isize) -> usize {
+    usize::try_from(result).unwrap_or_else(|_| panic!("{}", io::Error::last_os_error()))
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2);
+    let digits = pairs.map(|pair| std::str::from_utf8(pair).unwrap());
+    digits
+        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+        .collect()
+}

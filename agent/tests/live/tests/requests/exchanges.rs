@@ -1,0 +1,285 @@
+//! Shapes of exchanges, over TCP and Unix sockets: each is checked by itself, in the scrape that follows.
+
+use super::{Pair, Path, hex, is_counted, shown, start};
+use crate::agent::Agent;
+use crate::runner::table;
+use crate::tier::{TYPED, Tier};
+
+table![
+    exchanges_of_a_connection_are_counted_by_method_and_status for TYPED,
+    every_call_that_sends_and_receives_is_seen for TYPED,
+    pipelined_requests_are_counted_by_their_responses for TYPED,
+    bodies_are_no_heads for TYPED,
+    interim_responses_and_tunnels_are_told_apart for TYPED,
+    requests_without_a_response_are_aborted for TYPED,
+    what_is_no_http_is_unparsed for TYPED,
+    a_worker_that_ends_at_once_counts for TYPED,
+    connections_of_clients_are_not_counted for TYPED,
+];
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+/// Runs a test over each kind of sockets, if the agent counts requests.
+fn on_each_path(tier: &Tier, test: impl Fn(&Agent, &mut Pair)) {
+    let agent = start(tier, &[]);
+    if !is_counted(&agent) {
+        return;
+    }
+    for path in [Path::Tcp, Path::Unix] {
+        let mut pair = Pair::start("http", path);
+        pair.connect();
+        test(&agent, &mut pair);
+        pair.check(&agent);
+        pair.close_client();
+        pair.finish();
+    }
+}
+
+fn exchanges_of_a_connection_are_counted_by_method_and_status(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        for (method, status, shown) in [
+            ("GET", 200, "GET 2xx"),
+            ("GET", 304, "GET 3xx"),
+            ("HEAD", 204, "HEAD 2xx"),
+            ("POST", 201, "POST 2xx"),
+            ("PUT", 302, "PUT 3xx"),
+            ("DELETE", 404, "DELETE 4xx"),
+            ("PATCH", 503, "PATCH 5xx"),
+            ("OPTIONS", 200, "OPTIONS 2xx"),
+            ("PROPFIND", 207, "other 2xx"),
+        ] {
+            for _ in 0..3 {
+                pair.exchange(method, status);
+                pair.expect(shown);
+            }
+            pair.check(agent);
+        }
+        for _ in 0..20 {
+            pair.connect();
+            pair.exchange("GET", 200);
+            pair.expect("GET 2xx");
+        }
+    });
+}
+
+fn every_call_that_sends_and_receives_is_seen(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        for receive in ["read", "readv", "recv", "recvmsg", "peek"] {
+            for send in ["write", "writev", "send", "sendmsg"] {
+                pair.ask(receive, 8192, GET);
+                pair.answer(send, &[OK]);
+                pair.expect("GET 2xx");
+            }
+            pair.check(agent);
+        }
+        // Byte by byte, and in pieces within the first word of the status line.
+        pair.ask("recv", 1, GET);
+        let bytes: Vec<&[u8]> = OK.chunks(1).collect();
+        pair.answer("send", &bytes);
+        pair.expect("GET 2xx");
+        pair.check(agent);
+        for send in ["writev", "sendmsg"] {
+            pair.ask("recv", 8192, GET);
+            pair.answer(send, &[b"HT", b"TP/1.1 40", b"4 Not Found\r\nA: b\r\n\r\n"]);
+            pair.expect("GET 4xx");
+        }
+        // An empty line before a request, and a head of 64 KB.
+        pair.ask("recv", 8192, &[b"\r\n", GET].concat());
+        pair.answer("send", &[OK]);
+        pair.expect("GET 2xx");
+        let field = format!("Cookie: {}\r\n\r\n", "x".repeat(65_536));
+        let head = [&GET[..GET.len() - 2], field.as_bytes()].concat();
+        pair.ask("recv", 8192, &head);
+        pair.answer("send", &[OK]);
+        pair.expect("GET 2xx");
+    });
+}
+
+fn pipelined_requests_are_counted_by_their_responses(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        for count in [2, 10] {
+            pair.ask("recv", 8192, &GET.repeat(count));
+            for _ in 0..count {
+                pair.answer("send", &[OK]);
+                pair.expect("GET 2xx");
+            }
+            pair.check(agent);
+        }
+        pair.exchange("GET", 200);
+        pair.expect("GET 2xx");
+    });
+}
+
+fn bodies_are_no_heads(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        // Of a response: each send of the body is a whole head.
+        pair.ask("recv", 8192, GET);
+        let head: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+        pair.answer("send", &[head]);
+        for _ in 0..10 {
+            pair.answer("send", &[b"HTTP/1.1 500 Oops\r\nServer: x\r\n\r\n"]);
+        }
+        pair.expect("GET 2xx");
+        pair.check(agent);
+        // Of a request: each receive of the body is a whole request.
+        let body = GET.repeat(1000);
+        let head = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+        pair.ask("recv", 8192, head.as_bytes());
+        pair.ask("recv", GET.len(), &body);
+        pair.answer("send", &[OK]);
+        pair.expect("POST 2xx");
+    });
+}
+
+fn interim_responses_and_tunnels_are_told_apart(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        let head = b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+        pair.ask("recv", 8192, head);
+        pair.answer("send", &[b"HTTP/1.1 100 Continue\r\n\r\n"]);
+        pair.ask("recv", 8192, b"body");
+        pair.answer("send", &[b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"]);
+        pair.expected.insert("requests_in_flight".to_owned(), 1.0);
+        pair.check(agent);
+        pair.expected.clear();
+        pair.answer("send", &[OK]);
+        pair.expect("POST 2xx");
+        pair.check(agent);
+        pair.ask("recv", 8192, GET);
+        let both = [b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", OK].concat();
+        pair.answer("send", &[&both]);
+        pair.expect("GET 2xx");
+        pair.check(agent);
+        for (request, response, shown) in [
+            (
+                GET,
+                &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"[..],
+                "GET 1xx",
+            ),
+            (
+                b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n",
+                "other 2xx",
+            ),
+        ] {
+            pair.connect();
+            pair.ask("recv", 8192, request);
+            pair.answer("send", &[response]);
+            pair.expect(shown);
+            // What follows belongs to another protocol.
+            pair.exchange("GET", 200);
+            pair.check(agent);
+        }
+    });
+}
+
+fn requests_without_a_response_are_aborted(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        pair.exchange("GET", 200);
+        pair.expect("GET 2xx");
+        pair.ask("recv", 8192, b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let in_flight = "requests_in_flight".to_owned();
+        pair.expected.insert(in_flight.clone(), 1.0);
+        pair.check(agent);
+        if pair.path == Path::Unix {
+            // The kernel has no hook at the end of these sockets; the end of their process is known.
+            pair.tell("close");
+            pair.check(agent);
+            let killed = Pair::start("http", Path::Unix);
+            let ended = std::mem::replace(pair, killed);
+            let name = ended.program.name.clone();
+            ended.finish();
+            agent.await_that(|samples| {
+                let shown = shown(samples, &name);
+                let is_aborted = shown.get("DELETE aborted") == Some(&1.0) && shown.len() == 2;
+                is_aborted.then_some(()).ok_or(format!("{shown:?}"))
+            });
+            pair.connect();
+            return;
+        }
+        pair.tell("close");
+        pair.expected.remove(&in_flight);
+        pair.expect("DELETE aborted");
+        pair.check(agent);
+        pair.connect();
+        pair.ask("recv", 8192, GET);
+        pair.reset_client();
+        pair.expect("GET aborted");
+        pair.check(agent);
+        pair.connect();
+    });
+}
+
+fn what_is_no_http_is_unparsed(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        for (first, reason) in [
+            (&b"\x16\x03\x01\x02\x00\x01\x00"[..], "tls"),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http2"),
+            (b"\x00\x01\x02\x03", "other"),
+            (b"hello", "other"),
+        ] {
+            pair.connect();
+            pair.ask("recv", 8192, first);
+            pair.expect(reason);
+            // Nothing of such a connection counts any more.
+            pair.exchange("GET", 200);
+            pair.check(agent);
+        }
+        pair.connect();
+        pair.ask("recv", 8192, b"EHLO client\r\n");
+        pair.answer("send", &[b"250 server\r\n"]);
+        pair.expect("other");
+        pair.check(agent);
+    });
+}
+
+fn a_worker_that_ends_at_once_counts(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        let work = format!("worker {} {}", GET.len(), hex(&[OK]));
+        for _ in 0..20 {
+            pair.dial();
+            let client = pair.client.as_mut().unwrap();
+            std::io::Write::write_all(client, GET).unwrap();
+            pair.tell(&work);
+            pair.expect("GET 2xx");
+        }
+        // Their records may come later than their counts.
+        let name = pair.program.name.clone();
+        agent.await_that(|samples| {
+            let shown = shown(samples, &name);
+            match shown == pair.expected {
+                true => Ok(()),
+                false => Err(format!("{shown:?}")),
+            }
+        });
+        pair.connect();
+    });
+}
+
+/// The scenario `endpoint` connects to a server that speaks first, and to one that answers: both of its connections are a client's.
+fn connections_of_clients_are_not_counted(tier: &Tier) {
+    let agent = start(tier, &[]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let program = crate::program::Program::new("httpc");
+    let mut client = program.start("endpoint", &[]);
+    client.await_line("ready");
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for nth in 0..2 {
+        client.tell(&format!("connect 4 {port}"));
+        client.await_line("connection");
+        let (mut server, _) = listener.accept().unwrap();
+        if nth == 1 {
+            client.tell("send 1 100");
+            client.await_line("sent");
+        }
+        std::io::Write::write_all(&mut server, OK).unwrap();
+        client.tell(&format!("receive {nth} {}", OK.len()));
+        client.await_line("received");
+    }
+    let samples = agent.scrape();
+    assert!(shown(&samples, &program.name).is_empty());
+    client.finish();
+}

@@ -1,0 +1,98 @@
+//! Which groups count requests: by their item, by the flag, after a reload.
+
+use super::{Pair, Path, configuration, families, is_counted, start};
+use crate::agent::Agent;
+use crate::kernel_objects::Objects;
+use crate::runner::table;
+use crate::tier::{ITERATOR, PROCFS};
+
+table![
+    nothing_is_loaded_if_no_group_counts,
+    the_flag_counts_for_all_groups,
+    a_reload_cannot_begin_to_count,
+    a_reload_ends_and_goes_on,
+    without_kernel_programs_requests_are_absent,
+];
+
+fn plain(flags: &[&str]) -> Agent {
+    Agent::start_with(&ITERATOR, flags, Some(&configuration(false)))
+}
+
+fn nothing_is_loaded_if_no_group_counts() {
+    if !ITERATOR.can_work() {
+        return;
+    }
+    let on = start(&ITERATOR, &[]);
+    let is_counted = is_counted(&on);
+    let off = plain(&["--no-collector.http"]);
+    assert_eq!(families(&off.scrape()), Vec::<String>::new());
+    assert!(!off.log().contains("http: "), "{}", off.log());
+    let [more, less] = [&on, &off].map(|agent| Objects::of_process(agent.pid()));
+    let added = if is_counted { 4 } else { 0 };
+    assert_eq!(more.programs.len(), less.programs.len() + added);
+}
+
+fn the_flag_counts_for_all_groups() {
+    if !ITERATOR.can_work() {
+        return;
+    }
+    let agent = plain(&["--collector.http"]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let mut pair = Pair::start("httpf", Path::Tcp);
+    pair.connect();
+    pair.exchange("GET", 200);
+    pair.expect("GET 2xx");
+    pair.check(&agent);
+    pair.finish();
+}
+
+fn a_reload_cannot_begin_to_count() {
+    if !ITERATOR.can_work() {
+        return;
+    }
+    let agent = plain(&[]);
+    agent.hang_up(&configuration(true));
+    agent.await_that(|_| {
+        let log = agent.log();
+        match log.contains("kernel programs are loaded only then; restart the agent") {
+            true => Ok(()),
+            false => Err(log),
+        }
+    });
+    assert_eq!(families(&agent.scrape()), Vec::<String>::new());
+}
+
+fn a_reload_ends_and_goes_on() {
+    if !ITERATOR.can_work() {
+        return;
+    }
+    let agent = start(&ITERATOR, &["--web.enable-lifecycle"]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let mut pair = Pair::start("httpr", Path::Tcp);
+    pair.connect();
+    pair.exchange("GET", 200);
+    pair.expect("GET 2xx");
+    pair.check(&agent);
+    agent.reload(&configuration(false));
+    pair.check(&agent);
+    pair.exchange("GET", 500);
+    pair.check(&agent);
+    agent.reload(&configuration(true));
+    pair.check(&agent);
+    pair.exchange("GET", 404);
+    pair.expect("GET 4xx");
+    pair.check(&agent);
+    pair.finish();
+}
+
+fn without_kernel_programs_requests_are_absent() {
+    let agent = Agent::start_with(&PROCFS, &[], Some(&configuration(true)));
+    let samples = agent.scrape();
+    let labels = [("fact", "http"), ("source", "absent")];
+    assert_eq!(samples.the("headcount_source_info", &labels), 1.0);
+    assert_eq!(families(&samples), Vec::<String>::new());
+}
