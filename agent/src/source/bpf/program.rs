@@ -160,9 +160,9 @@ programs! {
     /// A change of the state of a TCP socket, for what is served on it.
     RequestState "http_state"      TpBtf      "inet_sock_set_state/http"  Life    Requests    NO_REQUESTS;
     /// A send, which may begin a response.
-    Responses    "http_send"       TpBtf      "sock_send_length"          Life    Requests    NO_REQUESTS;
+    Responses    "http_send"       TpBtf      "sock_send_length/http"     Life    Requests    NO_REQUESTS;
     /// A receive, which may begin a request.
-    Requests     "http_receive"    TpBtf      "sock_recv_length"          Life    Requests    NO_REQUESTS;
+    Requests     "http_receive"    TpBtf      "sock_recv_length/http"     Life    Requests    NO_REQUESTS;
     /// The birth of a process or thread.
     TraceNewtask "trace_newtask"   Tracepoint "task/task_newtask"         Birth   LastSwitch None;
     /// An exec.
