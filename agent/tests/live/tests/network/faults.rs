@@ -64,6 +64,11 @@ fn owners_beyond_the_map_are_unattributed(tier: &'static Tier) {
     }
     let others = used(&agent.scrape());
     drop(agent);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of entries"
+    )]
     let entries = ENTRIES + others as u32;
     let shrinking = judging(making("OWNERS"), Verdict::Entries(entries));
     let agent = Agent::start_in(shrinking, &[]);
