@@ -126,6 +126,7 @@ fn configuration(place: &Place, listens: &str) -> String {
             keepalive_requests 1000000;
             server {{
                 {listens}
+                ssl_protocols TLSv1.3;
                 ssl_certificate {folder}/cert.pem;
                 ssl_certificate_key {folder}/key.pem;
                 root {folder}/root;

@@ -66,6 +66,10 @@ fn a_connection_is_closed_before_the_deadline_of_the_scrape() {
     let instance = node.instance("hanging1");
     let agent = node.launch().start();
     agent.scrape();
+    until("the end of the first connection", || {
+        let seen = instance.core.seen();
+        seen.ends.len() as u64 == seen.connections
+    });
     let before = instance.core.seen();
     instance.core.behave(Behaviour::HangBeforeHead);
     let begin = Instant::now();
