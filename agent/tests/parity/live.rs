@@ -1,4 +1,4 @@
-//! Both programs side by side on this machine for two minutes, under a mixed load of processes that live throughout: what
+//! Both programs side by side on this machine for a minute, under a mixed load of processes that live throughout: what
 //! each counts must grow by the same.
 //!
 //! Each of our scrapes stands between two of theirs, so a counter that only rises is bracketed. CPU time is shown in ticks by
@@ -17,7 +17,7 @@ use super::peer::Peer;
 use super::support::agent::Launch;
 
 /// How long both watch.
-const WATCH: Duration = Duration::from_secs(120);
+const WATCH: Duration = Duration::from_secs(60);
 /// Seconds.
 const TICK: f64 = 0.01;
 
