@@ -171,8 +171,11 @@ pub(crate) fn settle_ended<const N: usize>(
     };
     let scrape = settle(agent, |scrape| {
         let all = of(scrape);
-        let has_ended =
-            |one: &Traffic| one.living == 0 && one.opened == one.closed && one.opened > 0;
+        // A connection that neither a look nor its end has credited yet is in none of an end's counters.
+        let opened = all.iter().map(|one| one.opened).max().unwrap_or(0);
+        let has_ended = |one: &Traffic| {
+            one.living == 0 && one.opened == one.closed && one.opened == opened && opened > 0
+        };
         match all.iter().all(has_ended) {
             true => Ok(()),
             false => Err(format!("{all:?}")),
