@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::place::{Place, Server, free_port, run};
-use super::support::agent::{Agent, NOBODY};
+use super::support::agent::{Agent, NOBODY, until};
 use super::traffic::{Traffic, settle_ended, watch};
 
 const POSTGRES: &str = "postgres";
@@ -17,7 +17,7 @@ const STATEMENT: &str = "SELECT repeat('x', 1000);";
 const COLUMN: &str = "repeat";
 const VALUE: u64 = 1000;
 /// Four clients for ten seconds.
-const LOAD: &[&str] = &["-T", "10", "-c", "4", "-j", "2"];
+const LOAD: &[&str] = &["-c", "4", "-j", "2"];
 /// Each message is a type of one byte, a length of four, and what follows; texts end with a zero.
 const HEAD: u64 = 5;
 
@@ -74,10 +74,18 @@ impl<'a> Database<'a> {
         for setting in ["unix_socket_directories=", "fsync=off", "autovacuum=off"] {
             server.args(["-c", setting]);
         }
-        server.stdout(Stdio::null()).stderr(Stdio::null());
+        let log = place.file("postgres.log");
+        let written = fs::File::create(&log).unwrap();
+        server.stdout(Stdio::null()).stderr(written);
+        let server = Server::start(server, libc::SIGINT, &[port]);
+        // It listens before it lets anybody in.
+        until("PostgreSQL", || {
+            let log = fs::read_to_string(&log).unwrap();
+            log.contains("ready to accept connections")
+        });
         Self {
             place,
-            _server: Server::start(server, libc::SIGINT, &[port]),
+            _server: server,
             port,
         }
     }
@@ -141,7 +149,8 @@ fn messages_of_all_transactions_are_counted() {
     assert_eq!((transactions, first.opened), (1, 2));
     // `AuthenticationOk`, the server's parameters, `BackendKeyData`, `ReadyForQuery`: as long for each connection.
     let welcome = (first.received - answer()) / first.opened;
-    for words in [&[][..], &["-C"]] {
+    // PostgreSQL has a process for each connection, and the agent has room for the sums of 8,192 between two scrapes.
+    for words in [["-T", "10"].as_slice(), &["-t", "1000", "-C"]] {
         let (transactions, client) = carried(&agent, &database, &[LOAD, words].concat());
         let sent = client.opened * greeting() + transactions * question();
         let received = client.opened * welcome + transactions * answer();
