@@ -91,7 +91,7 @@ impl RequestOwners {
             owner.first = readings;
         }
         owner.last = readings;
-        owner.follow(found, ledger);
+        FoundAccount::follow(found, &mut owner.account, ledger);
         if owner.account.is_none() && owner.first == readings {
             return false;
         }
@@ -113,21 +113,6 @@ impl RequestOwners {
             }
         }
         is_gone
-    }
-}
-
-impl Served {
-    /// Follows its process to another account. Without one it keeps the account it has.
-    fn follow(&mut self, found: Option<FoundAccount>, ledger: &mut impl Ledger) {
-        let Some(FoundAccount { account, .. }) = found else {
-            return;
-        };
-        if self.account != Some(account) {
-            ledger.take(Booking::Shared(account));
-            if let Some(former) = self.account.replace(account) {
-                ledger.take(Booking::Closed(former));
-            }
-        }
     }
 }
 

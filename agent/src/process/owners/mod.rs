@@ -34,6 +34,26 @@ pub(super) struct FoundAccount {
     pub(super) is_ended: bool,
 }
 
+impl FoundAccount {
+    /// Has `known`, an account that its holder keeps open, be the account of the process from now on. If the process table does
+    /// not know the process, `known` stays.
+    pub(super) fn follow(
+        found: Option<Self>,
+        known: &mut Option<AccountId>,
+        ledger: &mut impl Ledger,
+    ) {
+        let Some(Self { account, .. }) = found else {
+            return;
+        };
+        if *known != Some(account) {
+            ledger.take(Booking::Shared(account));
+            if let Some(former) = known.replace(account) {
+                ledger.take(Booking::Closed(former));
+            }
+        }
+    }
+}
+
 /// One process that owns sockets, or did.
 #[derive(Debug, Default)]
 struct SocketOwner {
@@ -133,7 +153,7 @@ impl SocketOwners {
             self.books.owners += 1;
             let found = find(entry.id);
             owner.is_active = found.is_some_and(|found| !found.is_ended);
-            owner.follow(found, ledger);
+            FoundAccount::follow(found, &mut owner.account, ledger);
         }
         let Some(booked) = owner.booked.get_mut(entry.scope) else {
             return;
@@ -179,21 +199,6 @@ impl SocketOwners {
             }
             is_listed
         });
-    }
-}
-
-impl SocketOwner {
-    /// Follows its process to another account. Without one it keeps the account it has.
-    fn follow(&mut self, found: Option<FoundAccount>, ledger: &mut impl Ledger) {
-        let Some(FoundAccount { account, .. }) = found else {
-            return;
-        };
-        if self.account != Some(account) {
-            ledger.take(Booking::Shared(account));
-            if let Some(former) = self.account.replace(account) {
-                ledger.take(Booking::Closed(former));
-            }
-        }
     }
 }
 
