@@ -27,8 +27,8 @@ use crate::socket::{
     agent_tgid, is_open,
 };
 use crate::storage::{
-    AWAITED, DONE, Kept, NOBODY, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER, SCOPE_UNKNOWN,
-    Storage,
+    AWAITED, DONE, Kept, NO_PROCESS, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER,
+    SCOPE_UNKNOWN, Storage,
 };
 use crate::storages;
 use crate::system_call::is_reading;
@@ -61,13 +61,13 @@ pub fn sock_destroy(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The current process; [`NOBODY`] for a thread of the kernel. It is not an `Option`, because the verifier of Linux 6.1 refuses
+/// The current process; [`NO_PROCESS`] for a thread of the kernel. It is not an `Option`, because the verifier of Linux 6.1 refuses
 /// to copy the payload of one that may be `None`.
 #[inline(always)]
 pub(crate) fn current() -> Identity {
     match Task::new(current_task()) {
         Some(task) if task.flags() & PF_KTHREAD == 0 => task.identity(),
-        _ => NOBODY,
+        _ => NO_PROCESS,
     }
 }
 
@@ -99,7 +99,7 @@ fn begin(sock: Sock, begun: &Storage) -> Option<()> {
 #[inline(always)]
 fn begin_child(sock: Sock) -> Option<()> {
     // Without a storage, the listener is older than the programs, and no look has found it yet.
-    let owner = storages::owner_of_listener(sock).unwrap_or(NOBODY);
+    let owner = storages::owner_of_listener(sock).unwrap_or(NO_PROCESS);
     begin(
         sock,
         &Storage::begin(owner, ROLE_SERVER, SCOPE_UNKNOWN).as_guess(),
@@ -120,8 +120,8 @@ fn kept(sock: Sock, old: i32, new: i32) -> Option<Kept> {
         return None;
     }
     let unseen = match old {
-        SYN_SENT => Storage::begin(NOBODY, ROLE_CLIENT, SCOPE_UNKNOWN),
-        SYN_RECV => Storage::begin(NOBODY, ROLE_SERVER, SCOPE_UNKNOWN),
+        SYN_SENT => Storage::begin(NO_PROCESS, ROLE_CLIENT, SCOPE_UNKNOWN),
+        SYN_RECV => Storage::begin(NO_PROCESS, ROLE_SERVER, SCOPE_UNKNOWN),
         _ => Storage::of_older(sock, sock.carried(sock.tcp()?)),
     };
     let made = storages::of_or(sock, &unseen);
@@ -160,7 +160,7 @@ fn go_on(sock: Sock, old: i32, new: i32) -> Option<()> {
 #[inline(always)]
 fn own_by_current(kept: Kept) {
     let closer = current();
-    if closer.tgid != NOBODY.tgid && closer.tgid != agent_tgid() && !is_reading() {
+    if closer.tgid != NO_PROCESS.tgid && closer.tgid != agent_tgid() && !is_reading() {
         kept.own(closer);
     }
 }

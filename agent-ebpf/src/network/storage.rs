@@ -36,7 +36,7 @@ const SEEN: u16 = 1;
 const FIRST_MARK: u16 = 2;
 
 /// In the place of an owner: it is not known, or a thread of the kernel.
-pub(crate) const NOBODY: Identity = Identity {
+pub(crate) const NO_PROCESS: Identity = Identity {
     start_ns: 0,
     tgid: 0,
     zero: 0,
@@ -69,7 +69,7 @@ impl Storage {
     /// The storage of a connection that begins, or of a socket that listens from now on.
     #[inline(always)]
     pub(crate) fn begin(owner: Identity, role: u32, scope: u32) -> Self {
-        let held = if owner.tgid == NOBODY.tgid {
+        let held = if owner.tgid == NO_PROCESS.tgid {
             GUESSED
         } else {
             SEEN
@@ -102,9 +102,9 @@ impl Storage {
     #[inline(always)]
     pub(crate) fn of_older(sock: Sock, carried: Carried) -> Self {
         let begun = if sock.state() == LISTEN {
-            Self::begin(NOBODY, ROLE_LISTENER, SCOPE_LISTEN)
+            Self::begin(NO_PROCESS, ROLE_LISTENER, SCOPE_LISTEN)
         } else {
-            Self::begin(NOBODY, ROLE_UNKNOWN, SCOPE_UNKNOWN)
+            Self::begin(NO_PROCESS, ROLE_UNKNOWN, SCOPE_UNKNOWN)
         };
         let (opened, counted) = if is_open(sock.state()) {
             (OPENED, OPENED_COUNTED)
@@ -203,7 +203,7 @@ impl Kept {
                 zero: 0,
             }
         } else {
-            NOBODY
+            NO_PROCESS
         }
     }
 

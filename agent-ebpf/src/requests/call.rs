@@ -27,7 +27,7 @@ pub(crate) struct Buffer {
     pieces: u64,
 }
 
-/// What a system call tells about its buffer.
+/// What is known of the buffer of a system call.
 pub(crate) enum Call {
     Buffer(Buffer),
     /// It sends a file.

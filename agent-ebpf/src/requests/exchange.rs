@@ -14,7 +14,7 @@ use agent_common::Identity;
 use crate::atomic::now;
 use crate::swap::replace;
 
-/// Bytes of a request or response begin, too few to tell what they are.
+/// The first bytes of a request are held; they are too few to decide whether they are a method.
 pub(crate) const OPEN: u64 = 0;
 /// A request was received, and no response was sent.
 pub(crate) const BEGUN: u64 = 1;

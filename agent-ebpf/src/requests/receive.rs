@@ -97,7 +97,7 @@ fn receive(sock: Socket, result: u64) -> Option<()> {
         _ => held,
     };
     if count == held {
-        // The response tells whether this was a request.
+        // If a response is sent next, this was a request.
         if !is_first || !is_answered {
             exchange.state = BLIND;
             exchange.flags |= MORE;

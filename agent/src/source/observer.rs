@@ -314,7 +314,9 @@ impl Observer {
             && let Err(error) = kernel.watch_requests(gone, outsiders)
         {
             // They stay in the map, or are watched, until the next reading.
-            log::warn!("the request programs could not be told what to watch: {error}");
+            log::warn!(
+                "cannot set which processes the request programs watch: {error}; the next reading tries again"
+            );
         }
     }
 

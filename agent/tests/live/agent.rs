@@ -229,7 +229,7 @@ impl Agent {
         self.request("POST", "/-/reload");
     }
 
-    /// The same by SIGHUP, which tells nothing of what comes of it.
+    /// The same by SIGHUP, which does not return the result.
     pub(crate) fn hang_up(&self, configuration: &str) {
         std::fs::write(self.folder.path().join(CONFIGURATION), configuration).unwrap();
         // SAFETY: takes numbers only; the process is a child that was not waited for.

@@ -78,7 +78,7 @@ impl<'a> Database<'a> {
         let written = fs::File::create(&log).unwrap();
         server.stdout(Stdio::null()).stderr(written);
         let server = Server::start(server, libc::SIGINT, &[port]);
-        // It listens before it lets anybody in.
+        // It listens before it accepts clients.
         until("PostgreSQL", || {
             let log = fs::read_to_string(&log).unwrap();
             log.contains("ready to accept connections")

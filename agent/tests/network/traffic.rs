@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::support::agent::{Agent, Launch, PATIENCE};
 use super::support::scrape::Scrape;
 
-/// Where a peer is, as the label `scope` tells it.
+/// Where a peer is: the values of the label `scope`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     Loopback,

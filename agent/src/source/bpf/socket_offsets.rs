@@ -20,7 +20,7 @@ const OPTIONAL: &[&str] = &[
     "regs_pstate",
 ];
 
-/// The helper that tells the system call of a closer, since 5.15. Without it a reader of another process's files may count as the
+/// The helper by which a program reads the system call of the process that closes a socket, since 5.15. Without it a reader of another process's files may count as the
 /// closer of one.
 const CALL_HELPER: &str = "bpf_task_pt_regs";
 

@@ -1,4 +1,4 @@
-//! A server of HTTP that sends the bytes that it is told, by the system call that it is told.
+//! A server of HTTP: each command names the bytes that it sends, and the system call by which.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};

@@ -66,7 +66,7 @@ impl Network {
     /// entries of the map of owners.
     ///
     /// # Errors
-    /// When this kernel lacks a field, or refuses a map or a program, whichever the way.
+    /// When this kernel lacks a field, or refuses a map or a program, for each [`Way`].
     pub(super) fn load(owners: u32, layouts: &Layouts, btf: &Btf) -> Result<Self, String> {
         let mut refusals = Vec::new();
         for (way, layout) in Way::ALL.into_iter().zip(layouts.network) {

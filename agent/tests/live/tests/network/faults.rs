@@ -1,4 +1,4 @@
-//! Too little room for what the network programs keep: it is counted what has no place, the rest is right, and no connection
+//! Too little room for what the network programs keep: what finds no room is counted, the rest is right, and no connection
 //! fails by it.
 
 use agent_common::NETWORK_OWNERS;
@@ -118,7 +118,7 @@ fn too_many_owners(agent: &Agent, entries: f64) -> u64 {
         match is_all_counted && samples.the("headcount_network_owners_full_total", &[]) > 0.0 {
             true => Ok(()),
             false => Err(format!(
-                "{node:?}: {shown:?} shown, {unattributed:?} of nobody"
+                "{node:?}: {shown:?} shown, {unattributed:?} unattributed"
             )),
         }
     });

@@ -297,8 +297,8 @@ fn brief_connections_are_counted_while_a_scraper_looks(tier: &'static Tier) {
     assert!(scraper.finish().of("scrapes") > 0);
 }
 
-/// Whoever reads `/proc/PID/fd` in the moment of a close is the last to hold the file. Linux tells the call that a closer is in
-/// from 5.15 on.
+/// A process that reads `/proc/PID/fd` in the moment of a close is the last to hold the file. From Linux 5.15 on, the programs can
+/// read the system call that it is in.
 fn readers_of_descriptors_take_nothing(tier: &'static Tier) {
     let agent = Agent::start(tier);
     if is_counted(&agent) && kernel_version() >= (5, 15) {

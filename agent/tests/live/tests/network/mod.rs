@@ -26,7 +26,7 @@ fn start(tier: &Tier, flags: &[&str]) -> Agent {
 /// otherwise they would pass with programs that no kernel accepts.
 const NEEDED_FROM: (u32, u32) = (5, 10);
 
-/// Whether the agent counts what sockets carry, in one way or the other. Where an older kernel cannot, the agent must say so, and
+/// Whether the agent counts what sockets carry, by socket storage or by the hash. Where an older kernel cannot, the agent must say so, and
 /// show nothing.
 fn is_counted(agent: &Agent) -> bool {
     let samples = agent.scrape();
