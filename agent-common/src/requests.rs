@@ -29,6 +29,8 @@ pub const METHOD_OTHER: usize = 7;
 /// Number of methods.
 pub const METHODS: usize = 8;
 
+/// Index in [`RequestCounters::ended`] of statuses from 500 on.
+pub const STATUS_5XX: usize = 4;
 /// Index in [`RequestCounters::ended`] beside the classes of statuses, of which `1xx` is 0: the socket was closed before a response
 /// began.
 pub const STATUS_ABORTED: usize = 5;

@@ -5,9 +5,8 @@
 
 use super::metric::{GroupMetric, Metric};
 use crate::exposition::{Descriptor, Family, Kind, Value};
-use crate::group::Group;
 use crate::process::{
-    METHODS, REQUEST_BOUNDS, RequestTally, STATUSES, UNPARSED_HTTP2, UNPARSED_OTHER, UNPARSED_TLS,
+    METHODS, REQUEST_BOUNDS, STATUSES, UNPARSED_HTTP2, UNPARSED_OTHER, UNPARSED_TLS,
 };
 use crate::source::Fact;
 
@@ -39,12 +38,6 @@ const fn bounds() -> [f64; REQUEST_BOUNDS] {
 
 const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 6.3, and without kernel programs";
 
-/// What the group has served; `None` if its requests are not counted.
-fn served(group: &Group) -> Option<RequestTally> {
-    let served = group.requests.as_deref().copied();
-    served.or_else(|| group.counts_requests.then(RequestTally::default))
-}
-
 pub(super) static GROUP_METRICS: &[GroupMetric] = &[
     GroupMetric {
         descriptor: Descriptor {
@@ -58,7 +51,7 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
         },
         facts: &[Fact::Http],
         write: |_, group, out| {
-            let Some(served) = served(group) else { return };
+            let Some(served) = group.served() else { return };
             let counters = served.counters();
             for (method, word) in METHOD_WORDS.iter().enumerate() {
                 if counters.begun[method] == 0 {
@@ -82,7 +75,7 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
         },
         facts: &[Fact::Http],
         write: |_, group, out| {
-            if let Some(served) = served(group) {
+            if let Some(served) = group.served() {
                 let counters = served.counters();
                 let sum = Value::Nanoseconds(counters.duration_ns);
                 out.histogram(&[&group.name], &BOUNDS, &counters.durations, sum);
@@ -101,7 +94,7 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
         },
         facts: &[Fact::Http],
         write: |_, group, out| {
-            if let Some(served) = served(group) {
+            if let Some(served) = group.served() {
                 out.sample(&[&group.name], served.in_flight());
             }
         },
@@ -118,7 +111,7 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
         },
         facts: &[Fact::Http],
         write: |_, group, out| {
-            if let Some(served) = served(group) {
+            if let Some(served) = group.served() {
                 for (reason, word) in UNPARSED_REASONS {
                     out.sample(&[&group.name, word], served.counters().unparsed[reason]);
                 }
@@ -155,7 +148,9 @@ pub(super) static METRICS: &[Metric] = &[Metric {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::process::{METHOD_GET, METHOD_OTHER, RequestBooks, RequestCounters, STATUS_ABORTED};
+    use crate::process::{
+        METHOD_GET, METHOD_OTHER, RequestBooks, RequestCounters, RequestTally, STATUS_ABORTED,
+    };
 
     /// One response, one aborted request, and one in flight.
     pub(in super::super) fn tally() -> RequestTally {

@@ -1,8 +1,17 @@
 //! Which processes' requests count, and what happens to bookings of requests.
 
+use super::Group;
 use super::account::{Decision, GroupIndex};
 use super::grouper::Grouper;
-use crate::process::{AccountId, RequestCounters};
+use crate::process::{AccountId, RequestCounters, RequestTally};
+
+impl Group {
+    /// What its members have served; `None` if their requests are not counted.
+    pub fn served(&self) -> Option<RequestTally> {
+        let served = self.requests.as_deref().copied();
+        served.or_else(|| self.counts_requests.then(RequestTally::default))
+    }
+}
 
 impl Grouper {
     /// Books what a process has served. It is kept only for groups that count requests, and while the group is not known.

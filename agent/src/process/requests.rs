@@ -2,6 +2,7 @@
 //!
 //! `served` books a reading to accounts. The kernel programs decide which process has served a request.
 
+use agent_common::STATUS_5XX;
 pub use agent_common::{
     METHOD_GET, METHOD_OTHER, METHODS, REQUEST_BOUNDS, REQUEST_OWNERS, RequestCounters,
     RequestTotals, STATUS_ABORTED, STATUSES, UNPARSED_HTTP2, UNPARSED_OTHER, UNPARSED_TLS,
@@ -57,6 +58,21 @@ impl RequestTally {
         for (sum, more) in sums.iter_mut().zip(more) {
             *sum = sum.saturating_add(*more);
         }
+    }
+
+    /// Requests that were answered or aborted.
+    pub fn ended(&self) -> u64 {
+        let counts = self.0.ended.iter().flatten();
+        counts.fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Those of them that were answered with a status from 500 on, or aborted.
+    pub fn failed(&self) -> u64 {
+        let failed = |of_method: &[u64; STATUSES]| {
+            of_method[STATUS_5XX].saturating_add(of_method[STATUS_ABORTED])
+        };
+        let counts = self.0.ended.iter().map(failed);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// Requests that have no response yet.

@@ -151,6 +151,7 @@ fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
     let labels = labels.map(|(name, value)| format!("{name}=\"{value}\""));
     let network = group.network.as_deref();
     let payload = network.map(|network| network.total.payload());
+    let served = group.served().filter(|_| statistics.has(Fact::Http));
     GroupRow {
         id: group.id,
         name: Shown::of(&group.name),
@@ -163,9 +164,11 @@ fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
         write_bytes: statistics.has(Fact::Io).then_some(delta.write_bytes),
         forks: statistics.has(Fact::Lifecycle).then_some(lifecycle.forks),
         execs: statistics.has(Fact::Lifecycle).then_some(lifecycle.execs),
-        tcp_sent_bytes: payload.map(|payload| payload.sent_bytes),
-        tcp_received_bytes: payload.map(|payload| payload.received_bytes),
+        sent_bytes: payload.map(|payload| payload.sent_bytes),
+        received_bytes: payload.map(|payload| payload.received_bytes),
         tcp_connections: network.map(GroupNetwork::connections),
+        requests: served.map(|served| served.ended()),
+        failed_requests: served.map(|served| served.failed()),
     }
 }
 
@@ -219,7 +222,7 @@ mod tests {
         };
         let row = row(&group(1), &known);
         assert_eq!((row.read_bytes, row.forks), (Some(5), None));
-        assert_eq!((row.tcp_sent_bytes, row.tcp_connections), (None, None));
+        assert_eq!((row.sent_bytes, row.tcp_connections), (None, None));
     }
 
     #[test]
@@ -239,11 +242,7 @@ mod tests {
             ..group(1)
         };
         let row = row(&group, &SourceStatistics::default());
-        let shown = [
-            row.tcp_sent_bytes,
-            row.tcp_received_bytes,
-            row.tcp_connections,
-        ];
+        let shown = [row.sent_bytes, row.received_bytes, row.tcp_connections];
         assert_eq!(shown, [Some(8), Some(10), Some(6)]);
     }
 }

@@ -25,9 +25,11 @@ fn overview() -> Arc<Overview> {
         write_bytes: Some(1),
         forks: Some(2),
         execs: Some(3),
-        tcp_sent_bytes: Some(4),
-        tcp_received_bytes: Some(5),
+        sent_bytes: Some(4),
+        received_bytes: Some(5),
         tcp_connections: None,
+        requests: Some(7),
+        failed_requests: None,
     };
     Arc::new(Overview {
         time: 20.0,
@@ -116,7 +118,7 @@ async fn answers_have_the_shape_that_is_documented() {
     let server = start_page(Limits::default()).await;
     let body = |answer: String| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
     let groups = body(server.ask_path("GET", "/api/groups").await);
-    let expected = r#"{"time":20.0,"since":10.0,"boot_time":1.0,"tier":"procfs","exit_hook":null,"health":{"status":"ok","reasons":[]},"processes":3,"shows_cmdline":false,"groups":[{"id":7,"name":"<b>\\u{202e}","labels":"","processes":1,"threads":1,"cpu_seconds":1.5,"resident_bytes":4096,"read_bytes":null,"write_bytes":1,"forks":2,"execs":3,"tcp_sent_bytes":4,"tcp_received_bytes":5,"tcp_connections":null}],"groups_omitted":0}"#;
+    let expected = r#"{"time":20.0,"since":10.0,"boot_time":1.0,"tier":"procfs","exit_hook":null,"health":{"status":"ok","reasons":[]},"processes":3,"shows_cmdline":false,"groups":[{"id":7,"name":"<b>\\u{202e}","labels":"","processes":1,"threads":1,"cpu_seconds":1.5,"resident_bytes":4096,"read_bytes":null,"write_bytes":1,"forks":2,"execs":3,"sent_bytes":4,"received_bytes":5,"tcp_connections":null,"requests":7,"failed_requests":null}],"groups_omitted":0}"#;
     assert_eq!(groups.trim_end(), expected);
     let processes = body(server.ask_path("GET", "/api/processes?group=7").await);
     let expected = r#"{"group":7,"time":20.0,"processes":[],"omitted":4}"#;

@@ -35,6 +35,8 @@ const OF_THE_KERNEL: &[&str] = &[
     "_oom_kills",
     "_run_queue_wait_",
     "_tcp_",
+    "_udp_",
+    "namegroup_http_",
     "headcount_events_",
     "headcount_kernel_",
     "headcount_map_",
@@ -84,7 +86,9 @@ impl Drop for BusyInstance {
 fn every_query_of_our_dashboards_returns_data() {
     let registry = tempfile::tempdir().unwrap();
     let _instance = BusyInstance::start(registry.path());
+    // The agent itself serves HTTP: Prometheus scrapes it.
     let agent = Launch::new()
+        .args(["--collector.http", "--collector.network.udp"])
         .env("PASSENGER_INSTANCE_REGISTRY_DIR", registry.path())
         .start();
     let yaml = fs::read_to_string(deployed("prometheus/prometheus.yml")).unwrap();

@@ -25,6 +25,7 @@ pub(super) fn table(
         applications = applications.rows(),
         note = applications.note(),
         omitted = omitted(overview.groups_omitted),
+        plain = plain(overview),
         rows = rows,
     )
 }
@@ -78,6 +79,15 @@ fn reasons(overview: &Overview) -> String {
         .collect()
 }
 
+/// The class of a table without the columns of requests.
+fn plain(overview: &Overview) -> &'static str {
+    let counts_requests = |group: &GroupRow| group.requests.is_some();
+    match overview.groups.iter().any(counts_requests) {
+        true => "",
+        false => " class=\"plain\"",
+    }
+}
+
 fn omitted(count: u64) -> String {
     match count {
         0 => String::new(),
@@ -100,9 +110,11 @@ fn row(group: &GroupRow, seconds: f64) -> String {
         size(per_second(group.write_bytes)),
         number(per_second(group.forks)),
         number(per_second(group.execs)),
-        size(per_second(group.tcp_sent_bytes)),
-        size(per_second(group.tcp_received_bytes)),
+        size(per_second(group.sent_bytes)),
+        size(per_second(group.received_bytes)),
         whole(group.tcp_connections),
+        number(per_second(group.requests)),
+        number(per_second(group.failed_requests)),
     ];
     let cells: String = cells
         .iter()
@@ -135,9 +147,11 @@ mod tests {
             write_bytes: Some(0),
             forks: None,
             execs: Some(100),
-            tcp_sent_bytes: Some(204_800),
-            tcp_received_bytes: None,
+            sent_bytes: Some(204_800),
+            received_bytes: None,
             tcp_connections: Some(6),
+            requests: Some(250),
+            failed_requests: Some(0),
         };
         Overview {
             time: 200.0,
@@ -161,7 +175,7 @@ mod tests {
         let page = table(&overview("nginx"), &PageApplications::default(), "/m/x");
         let row = "<tr><th scope=\"row\"><bdi class=\"name\">nginx</bdi> <bdi class=\"labels\">unit=&quot;&lt;b>&quot;</bdi></th>\
             <td>50.0</td><td>2.0 KiB</td><td>2</td><td>3</td><td>10 B</td><td>0 B</td><td>–</td><td>1.0</td>\
-            <td>2.0 KiB</td><td>–</td><td>6</td></tr>";
+            <td>2.0 KiB</td><td>–</td><td>6</td><td>2.5</td><td>0.0</td></tr>";
         for expected in [
             row,
             "2 of 9 grouped",
@@ -171,6 +185,7 @@ mod tests {
             "left out here: 4.",
             "href=\"./m/x\"",
             "href=\"./health\"",
+            "<table id=\"groups\">",
             "<section id=\"applications\" aria-label=\"Applications\" hidden>",
         ] {
             assert!(page.contains(expected), "{expected}\n{page}");

@@ -174,7 +174,7 @@
 
   const detail = make("tr", { class: "detail" });
   const inner = make("div", { class: "inner", id: "detail", role: "region", "aria-label": "Processes" });
-  detail.append(make("td", { colspan: "12" }));
+  detail.append(make("td", { colspan: "14" }));
   detail.firstChild.append(inner);
 
   const identity = (group) => `${group.name}{${group.labels}}`;
@@ -227,9 +227,11 @@
       { key: "write", value: group("write_bytes"), text: bytes },
       { key: "forks", value: group("forks"), text: decimal },
       { key: "execs", value: group("execs"), text: decimal },
-      { key: "sent", value: group("tcp_sent_bytes"), text: bytes },
-      { key: "received", value: group("tcp_received_bytes"), text: bytes },
+      { key: "sent", value: group("sent_bytes"), text: bytes },
+      { key: "received", value: group("received_bytes"), text: bytes },
       { key: "connections", value: field("tcp_connections"), text: whole },
+      { key: "served", value: group("requests"), text: decimal },
+      { key: "failed", value: group("failed_requests"), text: decimal },
     ],
     "cpu",
     (row, entry) => {
@@ -318,7 +320,7 @@
       const found = answer.groups.find((one) => identity(one) === open.name);
       open = found ? { id: found.id, name: open.name } : null;
     }
-    const names = ["cpu_seconds", "read_bytes", "write_bytes", "forks", "execs", "tcp_sent_bytes", "tcp_received_bytes"];
+    const names = ["cpu_seconds", "read_bytes", "write_bytes", "forks", "execs", "sent_bytes", "received_bytes", "requests", "failed_requests"];
     const isFirst = groupRates.time === null;
     // For a group that the previous answer left out, the page does not know when it began.
     const born = () => (isFirst ? answer.since : answer.groups_omitted ? null : groupRates.time);
@@ -328,6 +330,7 @@
 
   const showGroups = () => {
     const entries = overview.groups.map((row) => ({ key: row.id, row }));
+    find("groups").classList.toggle("plain", overview.groups.every((one) => one.requests === null));
     const sum = (value) => entries.reduce((total, entry) => total + (value(entry) ?? 0), 0);
     const cpu = percent(group("cpu_seconds"));
     busiest = entries.reduce((most, entry) => Math.max(most, cpu(entry) ?? 0), 0);

@@ -63,12 +63,16 @@ pub struct GroupRow {
     pub forks: Option<u64>,
     /// Programs started by exec.
     pub execs: Option<u64>,
-    /// TCP payload sent, in bytes; like the next two, `None` for a group without TCP sockets.
-    pub tcp_sent_bytes: Option<u64>,
-    /// TCP payload received, in bytes.
-    pub tcp_received_bytes: Option<u64>,
+    /// Payload sent, in bytes: TCP, and UDP if it is counted. Like the next two, `None` for a group without sockets.
+    pub sent_bytes: Option<u64>,
+    /// Payload received, in bytes.
+    pub received_bytes: Option<u64>,
     /// Established TCP connections now.
     pub tcp_connections: Option<u64>,
+    /// HTTP requests answered or aborted; like the next one, `None` for a group whose requests are not counted.
+    pub requests: Option<u64>,
+    /// Those of them that were answered with a status from 500 on, or aborted.
+    pub failed_requests: Option<u64>,
 }
 
 /// The processes of one group, as of the last pass.
