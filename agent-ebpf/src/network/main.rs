@@ -35,6 +35,8 @@
 mod account;
 mod atomic;
 mod calls;
+#[path = "../current.rs"]
+mod current;
 mod end;
 mod exchange;
 #[path = "../field.rs"]

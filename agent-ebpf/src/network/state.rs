@@ -20,21 +20,17 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::account::add_total;
 use crate::calls::current_task;
+use crate::current::{NO_PROCESS, process_of};
 use crate::end::{End, NO_FAILURE};
-use crate::kernel::Task;
 use crate::socket::{
     CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT, Sock,
     agent_tgid, is_open,
 };
 use crate::storage::{
-    AWAITED, DONE, Kept, NO_PROCESS, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER,
-    SCOPE_UNKNOWN, Storage,
+    AWAITED, DONE, Kept, OPENED, ROLE_CLIENT, ROLE_LISTENER, ROLE_SERVER, SCOPE_UNKNOWN, Storage,
 };
 use crate::storages;
 use crate::system_call::is_reading;
-
-/// `PF_KTHREAD` in `task_struct.flags`.
-const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Kernel: `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, before the change.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -61,14 +57,10 @@ pub fn sock_destroy(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The current process; [`NO_PROCESS`] for a thread of the kernel. It is not an `Option`, because the verifier of Linux 6.1 refuses
-/// to copy the payload of one that may be `None`.
+/// The current process; [`NO_PROCESS`] for a thread of the kernel.
 #[inline(always)]
 pub(crate) fn current() -> Identity {
-    match Task::new(current_task()) {
-        Some(task) if task.flags() & PF_KTHREAD == 0 => task.identity(),
-        _ => NO_PROCESS,
-    }
+    process_of(current_task())
 }
 
 #[inline(always)]

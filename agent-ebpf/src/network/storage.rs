@@ -4,6 +4,7 @@ use core::ptr::{read_volatile, write_volatile};
 
 use agent_common::{Identity, SCOPE_LISTEN};
 
+use crate::current::NO_PROCESS;
 use crate::socket::{Carried, LISTEN, Sock, is_open};
 
 /// In [`Storage::flags`], the lowest two bits: how the connection began.
@@ -34,13 +35,6 @@ const GUESSED: u16 = 0;
 /// In [`Storage::held`]: the owner was seen at work with the socket. Larger values are looks ([`mark_of`]).
 const SEEN: u16 = 1;
 const FIRST_MARK: u16 = 2;
-
-/// In the place of an owner: it is not known, or a thread of the kernel.
-pub(crate) const NO_PROCESS: Identity = Identity {
-    start_ns: 0,
-    tgid: 0,
-    zero: 0,
-};
 
 /// 56 bytes, so that it and the kernel's header of 72 fill a slab of 128. Only programs that hold the socket's lock write `flags`.
 /// They write the owner, too, and so do the programs of a look; `sent` to `packets` change atomically.

@@ -30,6 +30,8 @@ mod account;
 mod atomic;
 mod calls;
 mod claims;
+#[path = "../current.rs"]
+mod current;
 #[path = "../network/end.rs"]
 mod end;
 mod exchange;
