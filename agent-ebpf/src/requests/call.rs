@@ -122,7 +122,7 @@ impl Buffer {
             let wanted = least(vector[1], all - have);
             if wanted != 0 {
                 let copied = copy(text, have, vector[0], wanted);
-                have += copied;
+                have = text.known(have + copied);
                 if copied != wanted {
                     break;
                 }

@@ -202,18 +202,14 @@ impl Text {
 
     /// Whether, in the first `count` bytes, the status line is followed by a line with a field: a name and a colon.
     #[inline(always)]
-    pub(crate) fn has_field(&self, count: u64) -> bool {
+    pub(crate) fn has_field(&mut self, count: u64) -> bool {
         let mut place = STATUS_BYTES;
-        while place < LINE_BYTES {
-            if place >= count {
-                return false;
-            }
-            if self.at(place) == b'\n' {
-                return self.is_field(place + 1, count);
-            }
+        while place < LINE_BYTES && self.at(place) != b'\n' {
             place += 1;
         }
-        false
+        // The second loop is in the first one's place, not in each of its turns.
+        let line = self.known(place + 1);
+        line <= LINE_BYTES && self.is_field(line, count)
     }
 
     #[inline(always)]
