@@ -53,6 +53,8 @@ impl End {
         match *words {
             ["listen", to, backlog] => ("port", self.listen(to, number(backlog))),
             ["unlisten"] => ("unlistened", u64::from(self.listener.take().is_some())),
+            ["share", to, port] => ("port", self.share(to, number(port))),
+            ["take"] => ("taken", self.take()),
             ["accept"] => {
                 let (stream, _) = self.listener.as_ref().unwrap().accept().unwrap();
                 ("connection", self.add(stream))
@@ -136,6 +138,35 @@ impl End {
         let port = listener.local_addr().unwrap().port();
         self.listener = Some(listener);
         port.into()
+    }
+
+    /// Listens at a port that other processes may listen at, too; 0 is any port.
+    fn share(&mut self, to: &str, port: u64) -> u64 {
+        let at = SocketAddr::new(address(to), u16::try_from(port).unwrap());
+        let socket = Socket::new(Domain::for_address(at), Type::STREAM, None).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&at.into()).unwrap();
+        socket.listen(64).unwrap();
+        let listener = TcpListener::from(socket);
+        let port = listener.local_addr().unwrap().port();
+        self.listener = Some(listener);
+        port.into()
+    }
+
+    /// Accepts all connections that wait. Returns how many they are.
+    fn take(&mut self) -> u64 {
+        let listener = self.listener.take().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let before = self.connections.len();
+        let error = loop {
+            match listener.accept() {
+                Ok((stream, _)) => self.add(stream),
+                Err(error) => break error,
+            };
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        self.listener = Some(listener);
+        (self.connections.len() - before) as u64
     }
 
     /// Leaves the connections to the next image.

@@ -1,17 +1,19 @@
-//! The hash that takes the place of socket storage is too small, or the kernel refuses one of its maps.
+//! The hash that takes the place of socket storage: it is too small, the kernel refuses one of its maps, or two listeners share a
+//! port.
 
-use super::{Endpoint, check_books, connect, families};
+use super::{Endpoint, await_exact, check_books, connect, families, is_counted, payload, start};
 use crate::agent::Agent;
 use crate::bpf_calls::{Call, Verdict};
 use crate::exposition::Samples;
 use crate::guest;
 use crate::runner::table;
 use crate::surroundings::{STORAGES, Surroundings};
-use crate::tier::{ITERATOR, Tier};
+use crate::tier::{HASHED, ITERATOR, Tier};
 
 table![
     a_socket_beyond_the_hash_is_counted_as_lost for NEEDED,
     without_a_map_of_the_hash_the_network_is_absent for NEEDED,
+    each_child_belongs_to_its_own_listener for &[&ITERATOR, &HASHED],
 ];
 
 /// These tests hide tracefs, as those of `refused` do.
@@ -75,4 +77,45 @@ fn without_a_map_of_the_hash_the_network_is_absent(_: &'static Tier) {
         let is_told = |line: &&String| line.contains("--collector.network: ") && line.contains(map);
         assert_eq!(warnings.iter().filter(is_told).count(), 1, "{log}");
     }
+}
+
+/// Two processes listen at one port. A connection belongs to the one whose listener has it, before that one has accepted it.
+fn each_child_belongs_to_its_own_listener(tier: &'static Tier) {
+    const BYTES: u64 = 100;
+    let agent = start(tier, &[]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let mut client = Endpoint::start("netC");
+    let mut servers = ["netA", "netB"].map(Endpoint::start);
+    let port = servers[0].ask("share 4 0", "port");
+    servers[1].ask(&format!("share 4 {port}"), "port");
+    // The kernel chooses a listener by the ports.
+    for nth in 0..32 {
+        let connection = client.ask(&format!("connect 4 {port}"), "connection");
+        assert_eq!(connection, nth);
+        client.sent += client.ask(&format!("send {nth} {BYTES}"), "sent");
+        client.ask(&format!("flush {nth}"), "unacknowledged");
+    }
+    let of_both = |samples: &Samples| {
+        servers
+            .each_ref()
+            .map(|server| payload(samples, server.name()))
+            .map(|[_, received]| received)
+    };
+    let samples = agent.await_that(|samples| {
+        check_books(samples);
+        let found = of_both(samples);
+        match found.iter().sum::<f64>() == client.sent as f64 {
+            true => Ok(()),
+            false => Err(format!("{found:?} of {} bytes", client.sent)),
+        }
+    });
+    let shown = of_both(&samples);
+    for (server, shown) in servers.iter_mut().zip(shown) {
+        server.received = BYTES * server.ask("take", "taken");
+        assert_eq!(shown, server.received as f64, "{}", server.name());
+        assert_ne!(server.received, 0, "{}", server.name());
+    }
+    await_exact(&agent, &[&client, &servers[0], &servers[1]]);
 }
