@@ -242,6 +242,16 @@ fn reap_until(tests: u32) {
     }
 }
 
+/// Whether this kernel has tracepoints at sends and receives.
+pub(crate) fn has_call_tracepoints() -> bool {
+    kernel_version() >= (6, 3)
+}
+
+/// Whether programs run at the returns of this kernel's functions.
+pub(crate) fn has_fexit() -> bool {
+    cfg!(target_arch = "x86_64") && !is_without_ftrace()
+}
+
 /// Major and minor version of the kernel that runs.
 pub(crate) fn kernel_version() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();

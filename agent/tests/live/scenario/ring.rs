@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Operations (kernel: include/uapi/linux/io_uring.h).
 const SEND: u8 = 26;
 const RECV: u8 = 27;
+/// Flag of a submission: a worker thread runs it.
+const ASYNC: u8 = 1 << 4;
 /// Of `io_uring_enter`.
 const GETEVENTS: u32 = 1;
 /// Where the submissions are mapped.
@@ -24,6 +26,8 @@ pub(super) struct Ring {
     told: [u32; 30],
     rings: *mut u8,
     submission: *mut u8,
+    /// Of each submission.
+    flags: u8,
 }
 
 impl Ring {
@@ -50,7 +54,16 @@ impl Ring {
             told,
             rings,
             submission,
+            flags: 0,
         })
+    }
+
+    /// Has workers run the operations.
+    pub(super) fn by_workers(self) -> Self {
+        Self {
+            flags: ASYNC,
+            ..self
+        }
     }
 
     /// Sends all of it.
@@ -75,6 +88,7 @@ impl Ring {
     fn run(&self, operation: u8, socket: i32, address: u64, length: usize) -> usize {
         let mut entry = [0_u8; SQE_BYTES];
         entry[0] = operation;
+        entry[1] = self.flags;
         entry[4..8].copy_from_slice(&socket.to_ne_bytes());
         entry[16..24].copy_from_slice(&address.to_ne_bytes());
         entry[24..28].copy_from_slice(&u32::try_from(length).unwrap().to_ne_bytes());

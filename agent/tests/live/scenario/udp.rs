@@ -10,6 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::namespace::leave_network;
 use super::number;
+use super::ring::Ring;
 use super::worker::read_line;
 
 /// Only a datagram that is lost takes so long.
@@ -113,6 +114,13 @@ fn send(socket: &Socket, how: &str, peer: Option<&SockAddr>, bytes: u64, count: 
         ("sendmsg", None) => socket.send_vectored(&halves).unwrap(),
         ("splice", None) => splice_to(socket, &bytes),
         ("sendfile", None) => send_file(socket, &bytes),
+        ("uring" | "uring-worker", None) => match ring(how) {
+            Some(ring) => {
+                ring.send(socket.as_raw_fd(), &bytes);
+                bytes.len()
+            }
+            None => socket.send(&bytes).unwrap(),
+        },
         _ => panic!("{how} is no way to send"),
     };
     (0..count).map(one).sum::<usize>() as u64
@@ -144,9 +152,25 @@ fn receive(socket: &Socket, how: &str, room: u64, count: u64) -> u64 {
             libc::read(socket.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len())
         }),
         "splice" => splice_from(socket, bytes.len()),
+        "uring" | "uring-worker" => match ring(how) {
+            Some(ring) => {
+                ring.receive(socket.as_raw_fd(), &mut bytes);
+                bytes.len()
+            }
+            None => receive_with(socket, &mut bytes, 0),
+        },
         _ => panic!("{how} is no way to receive"),
     };
     (0..count).map(&mut one).sum::<usize>() as u64
+}
+
+/// A ring whose operations run in the call that submits them, or in workers; `None` where the kernel has none.
+fn ring(how: &str) -> Option<Ring> {
+    let ring = Ring::new()?;
+    Some(match how {
+        "uring-worker" => ring.by_workers(),
+        _ => ring,
+    })
 }
 
 fn returned(result: isize) -> usize {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{DIRECTIONS, attached, check_books, families, is_counted, start};
 use crate::agent::Agent;
 use crate::exposition::Samples;
-use crate::guest::{is_without_ftrace, kernel_version};
+use crate::guest::{has_call_tracepoints, has_fexit, kernel_version};
 use crate::kernel_objects::Objects;
 use crate::program::{Program, Running};
 use crate::runner::table;
@@ -38,17 +38,13 @@ fn is_udp_counted(agent: &Agent) -> bool {
     }
     assert!(source("absent"), "{}", agent.log());
     let is_tcp_counted = is_counted(agent);
-    let has_functions = cfg!(target_arch = "x86_64") && !is_without_ftrace();
-    let can_count = is_tcp_counted && (has_functions || kernel_version() >= TRACEPOINTS_FROM);
+    let can_count = is_tcp_counted && (has_fexit() || has_call_tracepoints());
     assert!(!can_count, "{}", agent.log());
     assert!(!families(&samples).iter().any(|name| name.contains("udp")));
     let warnings = agent.log().matches("--collector.network.udp: ").count();
     assert_eq!(warnings, usize::from(is_tcp_counted), "{}", agent.log());
     false
 }
-
-/// The first kernel with the tracepoints.
-const TRACEPOINTS_FROM: (u32, u32) = (6, 3);
 
 /// An agent that counts UDP; `None` where it cannot.
 fn counting(tier: &Tier) -> Option<Agent> {
@@ -172,6 +168,14 @@ fn each_call_counts_what_it_returns(tier: &'static Tier) {
         carry("sendto", "recvfrom", 0, 1);
         carry("sendto", "read", 55, 1);
         carry("sendto", "splice", 77, 1);
+        // Before 5.12 a worker is a thread of the kernel.
+        let has_workers = kernel_version() >= (5, 12);
+        for ring in ["uring", "uring-worker"] {
+            if ring == "uring" || has_workers {
+                one.send("loopback", &format!("{connected} {ring} - 1200 3"));
+                other.receive("loopback", &format!("{to} {ring} 1200 3"));
+            }
+        }
         // Before 6.5 these reach the socket by another way, which the programs do not see, or see twice.
         if kernel_version() >= (6, 5) {
             for way in ["splice", "sendfile"] {
@@ -308,11 +312,7 @@ fn nothing_of_udp_is_loaded_unless_asked_for() {
     let facts = samples.series("headcount_source_info");
     let rows = facts.filter(|(labels, _)| labels["fact"] == "network_udp");
     assert_eq!(rows.count(), 0);
-    let expected = if kernel_version() < TRACEPOINTS_FROM {
-        4
-    } else {
-        2
-    };
+    let expected = if has_call_tracepoints() { 2 } else { 4 };
     assert_eq!(attached(&on.scrape(), &PROGRAMS), expected);
     assert_eq!(attached(&samples, &PROGRAMS), 0);
     let [more, less] = [&on, &off].map(|agent| Objects::of_process(agent.pid()));
