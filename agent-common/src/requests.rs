@@ -88,6 +88,7 @@ offsets! {
     http_sock_socket = "sock"."sk_socket";
     /// NULL for the kernel's own sockets.
     http_socket_file = "socket"."file";
+    http_socket_sock = "socket"."sk";
     http_tcp_sent = "tcp_sock"."bytes_sent";
     /// The name of the listening socket, if a process accepted the connection.
     http_unix_address = "unix_sock"."addr";

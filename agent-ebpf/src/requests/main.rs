@@ -4,6 +4,7 @@
 //! ```text
 //! sock_recv_length     --> receive.rs --+   call.rs: the user's buffer     +--> REQUESTS: counts by process
 //! sock_send_length     --> send.rs    --+-> head.rs: is it a head? --> count.rs
+//! inet_recvmsg, ...    --> functions.rs |   instead of both, before Linux 6.3
 //! inet_sock_set_state  --> state.rs   --+   exchange.rs: the socket's state +--> REQUEST_TOTALS: what was not counted
 //! sched_process_exec   --> watch.rs         which processes are watched
 //! ```
@@ -32,9 +33,12 @@
 mod atomic;
 mod call;
 mod count;
+#[path = "../current.rs"]
+mod current;
 mod exchange;
 #[path = "../field.rs"]
 mod field;
+mod functions;
 mod head;
 #[allow(dead_code, reason = "the request programs read few fields of tasks")]
 #[path = "../kernel.rs"]

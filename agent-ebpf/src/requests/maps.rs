@@ -32,9 +32,15 @@ pub(crate) static OUTSIDERS: HashMap<Identity, u32> =
 #[map]
 pub(crate) static REQUEST_TOTALS: PerCpuArray<RequestTotals> = PerCpuArray::with_max_entries(1, 0);
 
-/// The beginning of what is received, and of what is sent. Each is used by one program alone, which the kernel does not run twice at
-/// a time on one CPU.
+/// The beginning of what is received, and of what is sent. Each entry is used by one program alone, which the kernel does not run
+/// twice at a time on one CPU.
 #[map]
-pub(crate) static RECEIVED: PerCpuArray<Received> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static RECEIVED: PerCpuArray<Received> = PerCpuArray::with_max_entries(PLACES, 0);
 #[map]
-pub(crate) static SENT: PerCpuArray<Text> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static SENT: PerCpuArray<Text> = PerCpuArray::with_max_entries(PLACES, 0);
+
+/// The entries there: of the program for all sockets, or for IPv4; for IPv6; for Unix sockets.
+pub(crate) const OF_ANY: u32 = 0;
+pub(crate) const OF_INET6: u32 = 1;
+pub(crate) const OF_UNIX: u32 = 2;
+const PLACES: u32 = 3;

@@ -11,7 +11,7 @@ use crate::head::{
     HELD_BYTES, START_CONNECT, START_EMPTY, START_HTTP2, START_SHORT, START_TLS, TEXT_BYTES, Text,
 };
 use crate::kernel::now_ns;
-use crate::maps::{EXCHANGES, RECEIVED};
+use crate::maps::{EXCHANGES, OF_ANY, RECEIVED};
 use crate::socket::Socket;
 use crate::watch;
 
@@ -20,12 +20,21 @@ const MSG_PEEK: i32 = 2;
 /// Kernel: `trace_sock_recv_length(struct sock *sk, int ret, int flags)`, after the receive, in its process.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn http_receive(context: BtfTracePointContext) -> i32 {
-    let sock = Socket(context.arg(0));
-    let (result, flags): (i32, i32) = (context.arg(1), context.arg(2));
-    if result > 0 && flags & MSG_PEEK == 0 && sock.may_carry_http() {
-        receive(sock, result as u64);
-    }
+    received(
+        Socket(context.arg(0)),
+        context.arg(1),
+        context.arg(2),
+        OF_ANY,
+    );
     0
+}
+
+/// A process has received this on the socket. `place`: that of the program in [`RECEIVED`].
+#[inline(always)]
+pub(crate) fn received(sock: Socket, result: i32, flags: i32, place: u32) {
+    if result > 0 && flags & MSG_PEEK == 0 && sock.may_carry_http() {
+        receive(sock, result as u64, place);
+    }
 }
 
 /// What is received, and the state of its socket. In a map, because the verifier goes through the program once for each combination of
@@ -55,14 +64,14 @@ pub(crate) fn empty() -> Exchange {
 }
 
 #[inline(always)]
-fn receive(sock: Socket, result: u64) -> Option<()> {
+fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     let process = watch::current();
     if !watch::is_watched(&process) {
         return None;
     }
     let kept = EXCHANGES.of(sock.0).map(Kept);
     // SAFETY: a per-CPU value that only this program uses.
-    let Received { text, exchange } = unsafe { &mut *RECEIVED.get_ptr_mut(0)? };
+    let Received { text, exchange } = unsafe { &mut *RECEIVED.get_ptr_mut(place)? };
     *exchange = empty();
     if let Some(kept) = kept {
         match kept.state() {

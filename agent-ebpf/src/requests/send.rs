@@ -9,23 +9,27 @@ use crate::count::{self, add_total};
 use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, IGNORED, Kept, MORE, SENT};
 use crate::head::{HELD_BYTES, STATUS_BYTES, STRICT_BYTES};
 use crate::kernel::now_ns;
-use crate::maps::{EXCHANGES, SENT as TEXT};
+use crate::maps::{EXCHANGES, OF_ANY, SENT as TEXT};
 use crate::socket::Socket;
 use crate::watch;
 
 /// Kernel: `trace_sock_send_length(struct sock *sk, int ret, int flags)`, after the send, in its process.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn http_send(context: BtfTracePointContext) -> i32 {
-    let sock = Socket(context.arg(0));
-    let result: i32 = context.arg(1);
-    if result > 0 && sock.may_carry_http() {
-        send(sock, result as u64);
-    }
+    sent(Socket(context.arg(0)), context.arg(1), OF_ANY);
     0
 }
 
+/// A process has sent this on the socket. `place`: that of the program in [`TEXT`].
 #[inline(always)]
-fn send(sock: Socket, result: u64) -> Option<()> {
+pub(crate) fn sent(sock: Socket, result: i32, place: u32) {
+    if result > 0 && sock.may_carry_http() {
+        send(sock, result as u64, place);
+    }
+}
+
+#[inline(always)]
+fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
     let kept = Kept(EXCHANGES.of(sock.0)?);
     let state = kept.state();
     let exchange = kept.get();
@@ -48,7 +52,7 @@ fn send(sock: Socket, result: u64) -> Option<()> {
         }
     };
     // SAFETY: a per-CPU value that only this program uses.
-    let text = unsafe { &mut *TEXT.get_ptr_mut(0)? };
+    let text = unsafe { &mut *TEXT.get_ptr_mut(place)? };
     let held = if state == BEGUN && exchange.held < HELD_BYTES as u16 {
         u64::from(exchange.held)
     } else {

@@ -36,6 +36,13 @@ macro_rules! read {
 pub(crate) struct Socket(pub(crate) *const u8);
 
 impl Socket {
+    /// The socket of a BTF pointer to a `socket`.
+    #[inline(always)]
+    pub(crate) fn of_socket(socket: *const u8) -> Option<Self> {
+        let sock = read!(usize, socket, http_socket_sock) as *const u8;
+        (!sock.is_null()).then_some(Self(sock))
+    }
+
     #[inline(always)]
     fn family(self) -> u16 {
         read!(u16, self.0, http_sock_family)

@@ -6,11 +6,9 @@ use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use crate::current::{NO_PROCESS, process_of};
 use crate::kernel::Task;
 use crate::maps::OUTSIDERS;
-
-/// `PF_KTHREAD` in `task_struct.flags`.
-const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Kernel: `trace_sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`.
 #[btf_tracepoint(function = "sched_process_exec")]
@@ -22,23 +20,16 @@ pub fn http_exec(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The current process; `tgid` is 0 for a thread of the kernel.
+/// The current process; [`NO_PROCESS`] for a thread of the kernel.
 #[inline(always)]
 pub(crate) fn current() -> Identity {
     // SAFETY: a helper without arguments.
     let task = unsafe { bpf_get_current_task_btf() };
-    match Task::new(task.cast_const().cast()) {
-        Some(task) if task.flags() & PF_KTHREAD == 0 => task.identity(),
-        _ => Identity {
-            start_ns: 0,
-            tgid: 0,
-            zero: 0,
-        },
-    }
+    process_of(task.cast_const().cast())
 }
 
 /// Whether exchanges of the process are counted.
 #[inline(always)]
 pub(crate) fn is_watched(process: &Identity) -> bool {
-    process.tgid != 0 && OUTSIDERS.get_ptr(process).is_none()
+    process.tgid != NO_PROCESS.tgid && OUTSIDERS.get_ptr(process).is_none()
 }

@@ -36,7 +36,7 @@ const fn bounds() -> [f64; REQUEST_BOUNDS] {
     bounds
 }
 
-const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 6.3, and without kernel programs";
+const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 5.16, and without kernel programs";
 
 pub(super) static GROUP_METRICS: &[GroupMetric] = &[
     GroupMetric {

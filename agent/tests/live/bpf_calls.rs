@@ -30,7 +30,7 @@ pub(crate) enum Call {
         entries: u32,
     },
     Program(String),
-    /// The agent attaches a program just after it has loaded it.
+    /// Of the program that was loaded last: the agent attaches each program of a plan just after it has loaded it.
     Attach(String),
     OpenIterator,
     Other,

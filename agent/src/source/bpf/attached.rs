@@ -54,7 +54,7 @@ impl Attached {
         program: KernelProgram,
         btf: Option<&Btf>,
     ) -> Result<(), BpfError> {
-        load::add(&mut self.ebpf, program, btf)?;
+        load::add(&mut self.ebpf, &[program], btf)?;
         self.programs.push(program);
         Ok(())
     }

@@ -190,64 +190,88 @@ pub(super) fn load(
         .map_max_entries("AYA_LOGS", 16 * 1024)
         .load(bytemuck::cast_slice(&object))?;
     for program in plan.programs() {
-        add(&mut ebpf, program, btf)?;
+        add(&mut ebpf, &[program], btf)?;
     }
     Ok(ebpf)
 }
 
-/// Loads and attaches one program.
+/// Loads all of `programs`, and then attaches them in this order. After an error none of them is loaded; if the kernel refused to
+/// load one, none was attached.
 ///
 /// # Errors
-/// When the kernel refuses it, or the object lacks it.
+/// When the kernel refuses one, or the object lacks it.
 pub(super) fn add(
     ebpf: &mut Ebpf,
-    program: KernelProgram,
+    programs: &[KernelProgram],
     btf: Option<&Btf>,
 ) -> Result<(), BpfError> {
-    let loaded = ebpf
-        .program_mut(program.symbol())
-        .ok_or(BpfError::Lacking(program.symbol()))?;
-    start(program, loaded, btf).map_err(|error| BpfError::Refused(program, error))
+    let mut each = |step: &dyn Fn(KernelProgram, &mut Program) -> Result<(), ProgramError>| {
+        programs.iter().try_for_each(|&program| {
+            let found = ebpf.program_mut(program.symbol());
+            let found = found.ok_or(BpfError::Lacking(program.symbol()))?;
+            step(program, found).map_err(|error| BpfError::Refused(program, error))
+        })
+    };
+    let added = each(&|program, found| verify(program, found, btf)).and_then(|()| each(&attach));
+    if added.is_err() {
+        // One that was not loaded refuses; there is nothing to unload then.
+        let _ = each(&|_, found| {
+            let _ = unload(found);
+            Ok(())
+        });
+    }
+    added
 }
 
-fn start(
+fn unload(found: &mut Program) -> Result<(), ProgramError> {
+    match found {
+        Program::BtfTracePoint(found) => found.unload(),
+        Program::FEntry(found) => found.unload(),
+        Program::FExit(found) => found.unload(),
+        Program::Iter(found) => found.unload(),
+        Program::TracePoint(found) => found.unload(),
+        _ => Ok(()),
+    }
+}
+
+/// The hook of a program without the part that only distinguishes it, and the other part.
+fn hook(program: KernelProgram) -> (&'static str, &'static str) {
+    program
+        .hook()
+        .split_once('/')
+        .unwrap_or((program.hook(), ""))
+}
+
+/// Has the kernel check and compile the program.
+fn verify(
     program: KernelProgram,
-    loaded: &mut Program,
+    found: &mut Program,
     btf: Option<&Btf>,
 ) -> Result<(), ProgramError> {
     let btf = || btf.ok_or(ProgramError::NotLoaded);
-    let first_and_rest = program.hook().split_once('/');
+    let (first, rest) = hook(program);
     match program.kind() {
-        ProgramKind::TpBtf => {
-            let loaded: &mut BtfTracePoint = loaded.try_into()?;
-            let (hook, _) = first_and_rest.unwrap_or((program.hook(), ""));
-            loaded.load(hook, btf()?)?;
-            loaded.attach()?;
-        }
-        ProgramKind::Fentry => {
-            let loaded: &mut FEntry = loaded.try_into()?;
-            loaded.load(program.hook(), btf()?)?;
-            loaded.attach()?;
-        }
-        ProgramKind::Fexit => {
-            let loaded: &mut FExit = loaded.try_into()?;
-            loaded.load(program.hook(), btf()?)?;
-            loaded.attach()?;
-        }
-        ProgramKind::Iter => {
-            let loaded: &mut Iter = loaded.try_into()?;
-            let (_, of) = first_and_rest.unwrap_or_default();
-            // `TaskIterator` attaches it.
-            loaded.load(of, btf()?)?;
-        }
+        ProgramKind::TpBtf => <&mut BtfTracePoint>::try_from(found)?.load(first, btf()?),
+        ProgramKind::Fentry => <&mut FEntry>::try_from(found)?.load(first, btf()?),
+        ProgramKind::Fexit => <&mut FExit>::try_from(found)?.load(first, btf()?),
+        ProgramKind::Iter => <&mut Iter>::try_from(found)?.load(rest, btf()?),
+        ProgramKind::Tracepoint => <&mut TracePoint>::try_from(found)?.load(),
+    }
+}
+
+fn attach(program: KernelProgram, found: &mut Program) -> Result<(), ProgramError> {
+    let (category, event) = hook(program);
+    match program.kind() {
+        ProgramKind::TpBtf => <&mut BtfTracePoint>::try_from(found)?.attach().map(drop),
+        ProgramKind::Fentry => <&mut FEntry>::try_from(found)?.attach().map(drop),
+        ProgramKind::Fexit => <&mut FExit>::try_from(found)?.attach().map(drop),
+        // `IteratorLink` attaches it.
+        ProgramKind::Iter => Ok(()),
         ProgramKind::Tracepoint => {
-            let loaded: &mut TracePoint = loaded.try_into()?;
-            loaded.load()?;
-            let (category, event) = first_and_rest.unwrap_or_default();
-            loaded.attach(category, event)?;
+            let found: &mut TracePoint = found.try_into()?;
+            found.attach(category, event).map(drop)
         }
     }
-    Ok(())
 }
 
 /// Takes a map out of the object.

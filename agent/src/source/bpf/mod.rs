@@ -9,6 +9,7 @@ mod btf;
 #[cfg(has_ebpf)]
 #[cfg(test)]
 mod btf_tests;
+mod call_hooks;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

@@ -163,6 +163,18 @@ programs! {
     Responses    "http_send"       TpBtf      "sock_send_length/http"     Life    Requests    NO_REQUESTS;
     /// A receive, which may begin a request.
     Requests     "http_receive"    TpBtf      "sock_recv_length/http"     Life    Requests    NO_REQUESTS;
+    /// The return of a send over IPv4, where the kernel lacks [`Self::Responses`].
+    Responses4   "http_send_inet"  Fexit      "inet_sendmsg/http"         Life    Requests    NO_REQUESTS;
+    /// The same over IPv6.
+    Responses6   "http_send_inet6" Fexit      "inet6_sendmsg/http"        Life    Requests    NO_REQUESTS;
+    /// The same over a Unix socket.
+    ResponsesUnix "http_send_unix" Fexit      "unix_stream_sendmsg"       Life    Requests    NO_REQUESTS;
+    /// The return of a receive over IPv4, where the kernel lacks [`Self::Requests`].
+    Requests4    "http_recv_inet"  Fexit      "inet_recvmsg/http"         Life    Requests    NO_REQUESTS;
+    /// The same over IPv6.
+    Requests6    "http_recv_inet6" Fexit      "inet6_recvmsg/http"        Life    Requests    NO_REQUESTS;
+    /// The same over a Unix socket.
+    RequestsUnix "http_recv_unix"  Fexit      "unix_stream_recvmsg"       Life    Requests    NO_REQUESTS;
     /// The birth of a process or thread.
     TraceNewtask "trace_newtask"   Tracepoint "task/task_newtask"         Birth   LastSwitch None;
     /// An exec.

@@ -12,11 +12,8 @@ const REGISTERS: [(&str, u32); 3] = [("syscallno", 0), ("regs", 8), ("regs", 16)
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const REGISTERS: [(&str, u32); 3] = [("", 0), ("", 0), ("", 0)];
 
-/// What the programs need of the kernel beside fields: the tracepoints, the first of which is in 6.3.
-const EVENTS: [&str; 2] = [
-    "__traceiter_sock_recv_length",
-    "__traceiter_sock_send_length",
-];
+/// The helpers that older kernels lack, by their functions. The second one is in 5.16.
+const HELPERS: [&str; 2] = ["bpf_task_pt_regs", "bpf_skc_to_unix_sock"];
 
 /// Why this kernel cannot run the request programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,9 +21,9 @@ pub(super) enum NoRequests {
     /// The kernel has no type information, or the agent may not use it.
     #[error("the kernel's type information is not used")]
     Untyped,
-    /// The kernel lacks the tracepoints.
-    #[error("this kernel has no tracepoint sock_recv_length; 6.3 or later has")]
-    NoTracepoint,
+    /// The kernel lacks a helper.
+    #[error("this kernel has no function {0}; 5.16 or later has")]
+    NoHelper(&'static str),
     /// The kernel lacks a field.
     #[error("this kernel has no field {0}; please report it with the kernel's version")]
     NoSuchField(&'static str),
@@ -37,8 +34,9 @@ pub(super) enum NoRequests {
 /// # Errors
 /// When the kernel lacks something that the programs need.
 pub(super) fn resolve(btf: &Btf<'_>) -> Result<RequestLayout, NoRequests> {
-    if !EVENTS.into_iter().all(|name| btf.has_function(name)) {
-        return Err(NoRequests::NoTracepoint);
+    let lacking = HELPERS.into_iter().find(|name| !btf.has_function(name));
+    if let Some(name) = lacking {
+        return Err(NoRequests::NoHelper(name));
     }
     let [regs_call, regs_second, regs_third] = REGISTERS.map(|(member, behind)| {
         let offset = btf.offset("pt_regs", member);

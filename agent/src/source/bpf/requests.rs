@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 
-use agent_common::{Identity, REQUEST_OUTSIDERS, RequestCounters, RequestTotals};
+use agent_common::{Identity, REQUEST_OUTSIDERS, RequestCounters, RequestLayout, RequestTotals};
 use aya::maps::{HashMap as KernelHash, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 
+use super::call_hooks::CallHooks;
 use super::load::{self, BpfError, Layouts, take};
 use super::map_usage::MapUsage;
 use super::program::KernelProgram;
@@ -25,13 +26,21 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/he
 #[cfg(not(has_ebpf))]
 static OBJECT: &[u8] = &[];
 
-/// In the order in which they are attached: a request is seen only if its response will be.
-const PROGRAMS: [KernelProgram; 4] = [
-    KernelProgram::RequestExec,
-    KernelProgram::RequestState,
-    KernelProgram::Responses,
-    KernelProgram::Requests,
-];
+/// What is attached first.
+const EVENTS: [KernelProgram; 2] = [KernelProgram::RequestExec, KernelProgram::RequestState];
+
+/// A request is seen only if its response will be.
+const CALLS: CallHooks = CallHooks {
+    tracepoints: &[KernelProgram::Responses, KernelProgram::Requests],
+    functions: &[
+        KernelProgram::Responses4,
+        KernelProgram::Responses6,
+        KernelProgram::ResponsesUnix,
+        KernelProgram::Requests4,
+        KernelProgram::Requests6,
+        KernelProgram::RequestsUnix,
+    ],
+};
 
 /// The warning that requests are not counted.
 pub(super) fn without(why: &str) -> String {
@@ -42,6 +51,8 @@ pub(super) fn without(why: &str) -> String {
 /// The running request programs and their maps.
 pub(super) struct Requests {
     ebpf: Ebpf,
+    /// The programs of [`CALLS`] that are attached.
+    calls: &'static [KernelProgram],
     served: SumsMap<Identity, RequestCounters>,
     outsiders: KernelHash<MapData, Wire<Identity>, u32>,
     /// What is in `outsiders`, and the account by which it was decided: an exec removes a process from the map and changes its
@@ -58,26 +69,35 @@ impl Requests {
     /// When this kernel lacks a field, or refuses a map or a program.
     pub(super) fn load(owners: u32, layouts: &Layouts, btf: &Btf) -> Result<Self, String> {
         let layout = layouts.requests.map_err(|why| why.to_string())?;
-        let load = || -> Result<Self, BpfError> {
-            let mut ebpf = EbpfLoader::new()
-                .btf(Some(btf))
-                .override_global("LAYOUT", &Wire(layouts.types), true)
-                .override_global("REQUEST_LAYOUT", &Wire(layout), true)
-                .map_max_entries("REQUESTS", owners)
-                .load(OBJECT)?;
-            for program in PROGRAMS {
-                load::add(&mut ebpf, program, Some(btf))?;
-            }
-            Ok(Self {
-                served: SumsMap::new(&mut ebpf, "REQUESTS", "http_owners", owners)?,
-                outsiders: take(&mut ebpf, "OUTSIDERS")?,
-                decided: HashMap::new(),
-                outsiders_usage: MapUsage::new("http_outsiders", REQUEST_OUTSIDERS),
-                totals: take(&mut ebpf, "REQUEST_TOTALS")?,
-                ebpf,
-            })
-        };
-        load().map_err(|error| error.to_string())
+        let mut requests =
+            Self::load_in(owners, layouts, layout, btf).map_err(|error| error.to_string())?;
+        requests.calls = CALLS.attach(&mut requests.ebpf, btf)?;
+        Ok(requests)
+    }
+
+    /// Attaches the programs of [`EVENTS`].
+    fn load_in(
+        owners: u32,
+        layouts: &Layouts,
+        layout: RequestLayout,
+        btf: &Btf,
+    ) -> Result<Self, BpfError> {
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(btf))
+            .override_global("LAYOUT", &Wire(layouts.types), true)
+            .override_global("REQUEST_LAYOUT", &Wire(layout), true)
+            .map_max_entries("REQUESTS", owners)
+            .load(OBJECT)?;
+        load::add(&mut ebpf, &EVENTS, Some(btf))?;
+        Ok(Self {
+            calls: &[],
+            served: SumsMap::new(&mut ebpf, "REQUESTS", "http_owners", owners)?,
+            outsiders: take(&mut ebpf, "OUTSIDERS")?,
+            decided: HashMap::new(),
+            outsiders_usage: MapUsage::new("http_outsiders", REQUEST_OUTSIDERS),
+            totals: take(&mut ebpf, "REQUEST_TOTALS")?,
+            ebpf,
+        })
     }
 
     /// The counts of all processes since the programs were attached.
@@ -102,7 +122,7 @@ impl Requests {
                 storage_full: reading.totals.storage_full + cpu.0.storage_full,
             };
         }
-        for program in PROGRAMS {
+        for &program in EVENTS.iter().chain(self.calls) {
             let refused = |error| BpfError::Refused(program, error);
             let symbol = program.symbol();
             let loaded = self.ebpf.program(symbol).ok_or(BpfError::Lacking(symbol))?;

@@ -108,7 +108,7 @@ impl Network {
             .load(bytemuck::cast_slice(&object))?;
         let iterators = [KernelProgram::SocketFiles, way.sockets()];
         for program in iterators {
-            load::add(&mut ebpf, program, Some(btf))?;
+            load::add(&mut ebpf, &[program], Some(btf))?;
         }
         let map = way.map(&ebpf).ok_or(BpfError::Lacking(way.map_name()))?;
         let [files, sockets] = iterators;
@@ -125,7 +125,7 @@ impl Network {
             ebpf,
         };
         for program in TRACING {
-            load::add(&mut network.ebpf, program, Some(btf))?;
+            load::add(&mut network.ebpf, &[program], Some(btf))?;
         }
         // Sockets that began before the programs were attached get their storage now; they count from here on.
         network.begin_look(true)?;
@@ -138,7 +138,7 @@ impl Network {
     /// # Errors
     /// When the kernel refuses the programs.
     pub(super) fn add_udp(&mut self, btf: &Btf) -> Result<(), String> {
-        self.udp = udp::attach(&mut self.ebpf, btf)?;
+        self.udp = udp::HOOKS.attach(&mut self.ebpf, btf)?;
         Ok(())
     }
 

@@ -1,5 +1,8 @@
 //! One program is not loaded, or not attached; or no program at all.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use headcount::source::bpf::{KernelProgram, Plan};
 use headcount::source::{self, ExitHook};
 
@@ -19,7 +22,7 @@ table![
     tracepoints_are_left for NEEDED,
     creations_are_left_out_where_threads_are_not_counted for NEEDED,
     run_queue_latency_is_left_out for NEEDED,
-    udp_is_left_out for NEEDED,
+    calls_are_left_out for NEEDED,
     no_call_is_allowed for NEEDED,
     no_memory_may_be_locked for NEEDED,
 ];
@@ -190,38 +193,61 @@ fn run_queue_latency_is_left_out(_: &'static Tier) {
     counts(&agent, &ITERATOR);
 }
 
-/// It takes nothing from TCP, and a program that was attached before the refusal is gone.
-fn udp_is_left_out(_: &'static Tier) {
-    let is_meant =
-        |call: &Call| matches!(call, Call::Program(name) if UDP.contains(&name.as_str()));
-    let surroundings = judging(is_meant, Verdict::Refuse(error(0)));
-    let agent = Agent::start_in(surroundings, &["--collector.network.udp"]);
-    let samples = agent.scrape();
-    let source = |fact, source| {
-        let labels = [("fact", fact), ("source", source)];
-        samples.value("headcount_source_info", &labels)
-    };
-    assert_eq!(source("network_udp", "absent"), Some(1.0));
-    if source("network", "bpf").is_some() {
-        let parts = ["--collector.network.udp", &text(error(0))];
-        let has_parts = |line: &String| parts.iter().all(|part| line.contains(part));
-        assert!(
-            agent.warnings().iter().any(has_parts),
-            "{:#?}",
-            agent.warnings()
-        );
-        let labels = [("program", KernelProgram::UdpSend.hook())];
-        let attached = samples.value("headcount_program_attached", &labels);
-        assert_eq!(attached, Some(0.0));
+/// The programs of sends and receives, of which the kernel refuses the second one: no other one is attached before. It takes nothing
+/// from the rest.
+fn calls_are_left_out(_: &'static Tier) {
+    for (flag, fact, refused, symbols) in [
+        (
+            "--collector.network.udp",
+            "network_udp",
+            [KernelProgram::UdpReceive, KernelProgram::UdpReceive6],
+            ["udp_send", "udp_rec"],
+        ),
+        (
+            "--collector.http",
+            "http",
+            [KernelProgram::Requests, KernelProgram::Responses6],
+            ["http_send", "http_rec"],
+        ),
+    ] {
+        let is_attached = Arc::new(AtomicBool::new(false));
+        let seen = is_attached.clone();
+        let is_meant = move |call: &Call| match call {
+            Call::Program(name) => refused.iter().any(|program| name == program.symbol()),
+            Call::Attach(name) if symbols.iter().any(|start| name.starts_with(start)) => {
+                seen.store(true, Ordering::Relaxed);
+                false
+            }
+            _ => false,
+        };
+        let agent = Agent::start_in(judging(is_meant, Verdict::Refuse(error(0))), &[flag]);
+        let samples = agent.scrape();
+        let source = |fact, source| {
+            let labels = [("fact", fact), ("source", source)];
+            samples.value("headcount_source_info", &labels)
+        };
+        assert_eq!(source(fact, "absent"), Some(1.0));
+        assert!(!is_attached.load(Ordering::Relaxed), "{flag}");
+        for program in KernelProgram::ALL {
+            if symbols
+                .iter()
+                .any(|start| program.symbol().starts_with(start))
+            {
+                let labels = [("program", program.hook())];
+                let attached = samples.value("headcount_program_attached", &labels);
+                assert_eq!(attached, Some(0.0), "{program:?}");
+            }
+        }
+        if source("network", "bpf").is_some() {
+            let warnings = agent.warnings();
+            let option = flag.trim_start_matches("--collector.");
+            let parts = [option, &text(error(0))];
+            let has_parts = |line: &String| parts.iter().all(|part| line.contains(part));
+            assert!(warnings.iter().any(has_parts), "{warnings:#?}");
+        }
+        counts(&agent, &ITERATOR);
     }
-    counts(&agent, &ITERATOR);
 }
-
-/// The second program of each way by which UDP is counted.
-const UDP: [&str; 2] = [
-    KernelProgram::UdpReceive.symbol(),
-    KernelProgram::UdpReceive6.symbol(),
-];
 
 /// Where the kernel's types help no more, its tracepoints may, and else `/proc`.
 fn tracepoints_are_left(_: &'static Tier) {

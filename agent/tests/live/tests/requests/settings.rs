@@ -2,6 +2,7 @@
 
 use super::{Pair, Path, configuration, families, is_counted, start};
 use crate::agent::Agent;
+use crate::guest::has_call_tracepoints;
 use crate::kernel_objects::Objects;
 use crate::runner::table;
 use crate::tier::{ITERATOR, PROCFS};
@@ -28,7 +29,11 @@ fn nothing_is_loaded_if_no_group_counts() {
     assert_eq!(families(&off.scrape()), Vec::<String>::new());
     assert!(!off.log().contains("http: "), "{}", off.log());
     let [more, less] = [&on, &off].map(|agent| Objects::of_process(agent.pid()));
-    let added = if is_counted { 4 } else { 0 };
+    let added = match (is_counted, has_call_tracepoints()) {
+        (false, _) => 0,
+        (true, true) => 4,
+        (true, false) => 8,
+    };
     assert_eq!(more.programs.len(), less.programs.len() + added);
 }
 
