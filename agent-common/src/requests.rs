@@ -64,8 +64,56 @@ pub struct RequestCounters {
     pub durations: [u64; REQUEST_BOUNDS + 1],
     /// Sum of these durations.
     pub duration_ns: u64,
+    /// The same of TCP connections, from their last data to the first receive.
+    pub queue_durations: [u64; REQUEST_BOUNDS + 1],
+    /// Sum of these.
+    pub queue_ns: u64,
+    /// The same of responses over TCP, from the head to the last byte.
+    pub response_durations: [u64; REQUEST_BOUNDS + 1],
+    /// Sum of these.
+    pub response_ns: u64,
     /// Connections that are not parsed, by reason.
     pub unparsed: [u64; UNPARSED],
+    /// Time in which at least one exchange was in flight. In the kernel it lacks the time of the present interval, from whose
+    /// beginning the clock's value is subtracted: then it is below zero, because no process was busy for longer than the clock
+    /// has run. [`RequestSums::counters_at`] completes it.
+    pub busy_ns: u64,
+}
+
+/// What the kernel keeps of a process.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct RequestSums {
+    /// What it has served.
+    pub counters: RequestCounters,
+    /// Exchanges that are in flight, for the programs only: they see by it where an interval of [`RequestCounters::busy_ns`] begins
+    /// and ends.
+    pub pending: u64,
+    /// When its last thread ended; 0 while it lives.
+    pub ended_ns: u64,
+}
+
+impl RequestSums {
+    /// The counts at this time, nanoseconds since boot, which was read before they were. One word says whether the process is busy and
+    /// since when, so a reader need not stop the programs. While two CPUs change that word, `busy_ns` may be any number.
+    pub const fn counters_at(&self, now_ns: u64) -> RequestCounters {
+        let mut counters = self.counters;
+        let until_ns = match self.ended_ns {
+            0 => now_ns,
+            ended_ns => ended_ns,
+        };
+        let busy_ns = counters.busy_ns.cast_signed();
+        if busy_ns < 0 {
+            // It is still below zero if the interval began after the time was read.
+            let busy_ns = busy_ns.wrapping_add_unsigned(until_ns);
+            counters.busy_ns = if busy_ns < 0 {
+                0
+            } else {
+                busy_ns.cast_unsigned()
+            };
+        }
+        counters
+    }
 }
 
 /// Sums of the node on one CPU: what the programs could not count.
@@ -90,6 +138,12 @@ offsets! {
     http_socket_file = "socket"."file";
     http_socket_sock = "socket"."sk";
     http_tcp_sent = "tcp_sock"."bytes_sent";
+    /// When the last data came; first, when the connection was established. Ticks, 32 bits of them.
+    http_tcp_received = "tcp_sock"."inet_conn.icsk_ack.lrcvtime";
+    /// When the data that was acknowledged last was sent, microseconds of `CLOCK_MONOTONIC`.
+    http_tcp_last_sent = "tcp_sock"."first_tx_mstamp";
+    http_tcp_acknowledged = "tcp_sock"."snd_una";
+    http_tcp_written = "tcp_sock"."write_seq";
     /// The name of the listening socket, if a process accepted the connection.
     http_unix_address = "unix_sock"."addr";
 }
@@ -114,6 +168,8 @@ pub struct RequestLayout {
     pub file_call: u32,
     /// Offset of the system call's third argument in `pt_regs`.
     pub regs_third: u32,
+    /// Length of a tick, nanoseconds.
+    pub tick_ns: u32,
 }
 
 impl RequestLayout {
@@ -127,5 +183,33 @@ impl RequestLayout {
         message_calls: [crate::ABSENT; 2],
         file_call: crate::ABSENT,
         regs_third: crate::ABSENT,
+        tick_ns: 0,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy_at(busy_ns: i64, ended_ns: u64, now_ns: u64) -> u64 {
+        let counters = RequestCounters {
+            busy_ns: busy_ns.cast_unsigned(),
+            ..RequestCounters::default()
+        };
+        let sums = RequestSums {
+            counters,
+            pending: 0,
+            ended_ns,
+        };
+        sums.counters_at(now_ns).busy_ns
+    }
+
+    #[test]
+    fn busy_time_goes_on_until_now_or_the_end_of_the_process() {
+        assert_eq!(busy_at(30, 0, 1000), 30);
+        // 30 ns before, and since 900.
+        assert_eq!(busy_at(30 - 900, 0, 1000), 130);
+        assert_eq!(busy_at(30 - 900, 950, 1000), 80);
+        assert_eq!(busy_at(30 - 1001, 0, 900), 0);
+    }
 }

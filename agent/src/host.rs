@@ -268,13 +268,27 @@ pub fn other_threads_cpu() -> Duration {
     Duration::from_nanos(process_ns.saturating_sub(thread_cpu_ns()))
 }
 
+/// Length of a tick of the kernel's timer, nanoseconds.
+pub fn tick_ns() -> u64 {
+    time_ns(|tick| {
+        // SAFETY: as in `clock_ns`.
+        unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, tick) };
+    })
+}
+
 fn clock_ns(clock: libc::clockid_t) -> u64 {
+    time_ns(|now| {
+        // SAFETY: a valid timespec for the length of the call. A failure leaves it zero.
+        unsafe { libc::clock_gettime(clock, now) };
+    })
+}
+
+fn time_ns(read: impl FnOnce(&mut libc::timespec)) -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: `now` is a valid timespec for the length of the call. A failure leaves it zero.
-    unsafe { libc::clock_gettime(clock, &raw mut now) };
+    read(&mut now);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds
         .saturating_mul(NANOSECONDS)

@@ -1,19 +1,22 @@
 //! Counts exchanges for processes.
 
+use core::arch::asm;
+
 use agent_common::{
-    Identity, METHODS, REQUEST_BOUNDS, RequestCounters, RequestTotals, STATUS_ABORTED, STATUSES,
-    UNPARSED,
+    Identity, METHODS, REQUEST_BOUNDS, RequestCounters, RequestSums, RequestTotals, STATUS_ABORTED,
+    STATUSES, UNPARSED,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 
 use crate::atomic::add;
 use crate::exchange::{COUNTED, Exchange};
+use crate::kernel::now_ns;
 use crate::maps::{REQUEST_TOTALS, REQUESTS};
 
 /// An entry without counts. It is in `.rodata`, because it is too large for a stack.
-static NEW_COUNTERS: RequestCounters = zero_counters();
+static NEW_SUMS: RequestSums = zero_sums();
 
-const fn zero_counters() -> RequestCounters {
+const fn zero_sums() -> RequestSums {
     // SAFETY: the type is Pod, so all bytes zero are a valid value.
     unsafe { core::mem::zeroed() }
 }
@@ -29,6 +32,16 @@ macro_rules! add_total {
 }
 pub(crate) use add_total;
 
+/// Adds a duration to a histogram of the counters.
+macro_rules! observe {
+    ($counters:ident, $buckets:ident, $sum:ident, $duration_ns:expr) => {{
+        let served = $counters.served();
+        // SAFETY: fields of a map value; the verifier checks the access.
+        let (buckets, sum) = unsafe { (&raw mut (*served).$buckets, &raw mut (*served).$sum) };
+        $counters.observe(buckets, sum, $duration_ns);
+    }};
+}
+
 /// The sums of the node on this CPU.
 #[inline(always)]
 pub(crate) fn totals() -> Option<*mut RequestTotals> {
@@ -37,7 +50,7 @@ pub(crate) fn totals() -> Option<*mut RequestTotals> {
 
 /// The counters of one process.
 #[derive(Clone, Copy)]
-struct Counters(*mut RequestCounters);
+struct Counters(*mut RequestSums);
 
 impl Counters {
     /// Makes the entry if there is none. `None` if the map is full, which is counted.
@@ -47,12 +60,42 @@ impl Counters {
             return Some(Self(counters));
         }
         // The next lookup shows whether the map was full.
-        let _ = REQUESTS.insert(process, &NEW_COUNTERS, u64::from(BPF_NOEXIST));
+        let _ = REQUESTS.insert(process, &NEW_SUMS, u64::from(BPF_NOEXIST));
         let counters = REQUESTS.get_ptr_mut(process).map(Self);
         if counters.is_none() {
             add_total!(owners_full);
         }
         counters
+    }
+
+    #[inline(always)]
+    fn served(self) -> *mut RequestCounters {
+        // SAFETY: a field of a map value.
+        unsafe { &raw mut (*self.0).counters }
+    }
+
+    /// One more exchange is in flight. The clock is read behind the change here, and before it in [`Self::leave`]: a busy interval is
+    /// never too long.
+    #[inline(always)]
+    fn enter(self) {
+        // SAFETY: fields of a map value, as in the next function.
+        unsafe {
+            if fetch_add(&raw mut (*self.0).pending, 1) == 0 {
+                let now = now_ns();
+                add(&raw mut (*self.0).counters.busy_ns, now.wrapping_neg());
+            }
+        }
+    }
+
+    /// One exchange less is in flight, as of now. Sums commute, so it does not matter in which order CPUs add to `busy_ns`.
+    #[inline(always)]
+    fn leave(self, now: u64) {
+        // SAFETY: as in `enter`.
+        unsafe {
+            if fetch_add(&raw mut (*self.0).pending, u64::MAX) == 1 {
+                add(&raw mut (*self.0).counters.busy_ns, now);
+            }
+        }
     }
 
     /// Adds 1 to the word `index` of an array of `length` words.
@@ -67,33 +110,46 @@ impl Counters {
     #[inline(always)]
     fn begin(self, method: u16) {
         // SAFETY: a field of a map value, as in the next functions.
-        let array = unsafe { &raw mut (*self.0).begun }.cast();
+        let array = unsafe { &raw mut (*self.served()).begun }.cast();
         self.count(array, usize::from(method), METHODS);
     }
 
     #[inline(always)]
     fn give_up(self, method: u16) {
         // SAFETY: as in `begin`.
-        let array = unsafe { &raw mut (*self.0).moved }.cast();
+        let array = unsafe { &raw mut (*self.served()).moved }.cast();
         self.count(array, usize::from(method), METHODS);
     }
 
     #[inline(always)]
     fn end(self, method: u16, status: usize) {
         // SAFETY: as in `begin`.
-        let array = unsafe { &raw mut (*self.0).ended }.cast();
+        let array = unsafe { &raw mut (*self.served()).ended }.cast();
         let index = usize::from(method) * STATUSES + status;
         self.count(array, index, METHODS * STATUSES);
     }
 
+    /// Adds a duration to buckets and to their sum.
     #[inline(always)]
-    fn observe(self, duration_ns: u64) {
-        // SAFETY: as in `begin`.
-        let array = unsafe { &raw mut (*self.0).durations }.cast();
-        self.count(array, bucket(duration_ns), REQUEST_BOUNDS + 1);
-        // SAFETY: as in `begin`.
-        add(unsafe { &raw mut (*self.0).duration_ns }, duration_ns);
+    fn observe(self, buckets: *mut [u64; REQUEST_BOUNDS + 1], sum: *mut u64, duration_ns: u64) {
+        self.count(buckets.cast(), bucket(duration_ns), REQUEST_BOUNDS + 1);
+        add(sum, duration_ns);
     }
+}
+
+/// Adds to the word and returns what it was.
+#[inline(always)]
+fn fetch_add(word: *mut u64, more: u64) -> u64 {
+    let found: u64;
+    // SAFETY: a word of a map value; the verifier checks the access.
+    unsafe {
+        asm!(
+            "{value} = atomic_fetch_add((u64 *)({word} + 0), {value})",
+            word = in(reg) word,
+            value = inlateout(reg) more => found,
+        );
+    }
+    found
 }
 
 /// The bucket of a duration: the exponent of its 2,048ths of a second, rounded up.
@@ -123,13 +179,14 @@ pub(crate) fn begin(process: Identity, exchange: &mut Exchange, method: u16) {
     exchange.method = method;
     if let Some(counters) = Counters::of(&process) {
         counters.begin(method);
+        counters.enter();
         exchange.flags |= COUNTED;
     }
 }
 
-/// Counts the end of an exchange by a response that `process` sends.
+/// Counts the end of an exchange by a response that `process` has just sent; the response is that process's from here on.
 #[inline(always)]
-pub(crate) fn answer(process: Identity, exchange: &Exchange, status: usize, duration_ns: u64) {
+pub(crate) fn answer(process: Identity, exchange: &mut Exchange, status: usize, duration_ns: u64) {
     let is_counted = exchange.flags & COUNTED != 0;
     let is_own = is_counted && exchange.owner == process;
     if is_counted && !is_own {
@@ -140,27 +197,65 @@ pub(crate) fn answer(process: Identity, exchange: &Exchange, status: usize, dura
             counters.begin(exchange.method);
         }
         counters.end(exchange.method, status);
-        counters.observe(duration_ns);
+        observe!(counters, durations, duration_ns, duration_ns);
+        if is_own {
+            counters.leave(exchange.begun_ns + duration_ns);
+        }
     }
+    exchange.owner = process;
 }
 
 /// Counts the end of an exchange without a response.
 #[inline(always)]
 pub(crate) fn abort(exchange: &Exchange) {
-    if exchange.flags & COUNTED != 0
-        && let Some(counters) = Counters::of(&exchange.owner)
-    {
+    let now = now_ns();
+    if let Some(counters) = counters_of(exchange) {
         counters.end(exchange.method, STATUS_ABORTED);
+        counters.leave(now);
     }
 }
 
 /// Takes the exchange from the process that received the request.
 #[inline(always)]
 pub(crate) fn give_up(exchange: &Exchange) {
-    if exchange.flags & COUNTED != 0
-        && let Some(counters) = Counters::of(&exchange.owner)
-    {
+    let now = now_ns();
+    if let Some(counters) = counters_of(exchange) {
         counters.give_up(exchange.method);
+        counters.leave(now);
+    }
+}
+
+/// The counters of the process that received the request, if it is in them.
+#[inline(always)]
+fn counters_of(exchange: &Exchange) -> Option<Counters> {
+    if exchange.flags & COUNTED == 0 {
+        return None;
+    }
+    Counters::of(&exchange.owner)
+}
+
+/// Counts a connection's time to its first receive.
+#[inline(always)]
+pub(crate) fn queue(process: &Identity, duration_ns: u64) {
+    if let Some(counters) = Counters::of(process) {
+        observe!(counters, queue_durations, queue_ns, duration_ns);
+    }
+}
+
+/// Counts a response's time from its head to its last byte.
+#[inline(always)]
+pub(crate) fn response(process: &Identity, duration_ns: u64) {
+    if let Some(counters) = Counters::of(process) {
+        observe!(counters, response_durations, response_ns, duration_ns);
+    }
+}
+
+/// Notes the end of a process.
+#[inline(always)]
+pub(crate) fn end_process(process: &Identity) {
+    if let Some(sums) = REQUESTS.get_ptr_mut(process) {
+        // SAFETY: a field of a map value. Two last threads write about the same time.
+        unsafe { (*sums).ended_ns = now_ns() };
     }
 }
 
@@ -169,7 +264,7 @@ pub(crate) fn give_up(exchange: &Exchange) {
 pub(crate) fn unparsed(process: &Identity, reason: usize) {
     if let Some(counters) = Counters::of(process) {
         // SAFETY: as in `begin`.
-        let array = unsafe { &raw mut (*counters.0).unparsed }.cast();
+        let array = unsafe { &raw mut (*counters.served()).unparsed }.cast();
         counters.count(array, reason, UNPARSED);
     }
 }

@@ -34,6 +34,9 @@ pub(crate) const ANSWERED: u32 = 1 << 2;
 /// In [`Exchange::flags`]: the method is CONNECT.
 pub(crate) const CONNECT: u32 = 1 << 3;
 
+/// In [`Exchange::flags`]: a response was sent, and how long that took was not counted.
+pub(crate) const RESPONDED: u32 = 1 << 4;
+
 /// 56 bytes, so that it fills a slab of 128 with the kernel's header.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -42,7 +45,7 @@ pub struct Exchange {
     pub(crate) state: u64,
     /// When the first byte of the request was received, or the last response was sent.
     pub(crate) begun_ns: u64,
-    /// The process that received the request.
+    /// The process that received the request, or has sent the last response.
     pub(crate) owner: Identity,
     pub(crate) flags: u32,
     /// The number of the method, and how many bytes are held.

@@ -6,7 +6,9 @@
 //! sock_send_length     --> send.rs    --+-> head.rs: is it a head? --> count.rs
 //! inet_recvmsg, ...    --> functions.rs |   instead of both, before Linux 6.3
 //! inet_sock_set_state  --> state.rs   --+   exchange.rs: the socket's state +--> REQUEST_TOTALS: what was not counted
+//!                                           times.rs: the kernel's own times of the socket
 //! sched_process_exec   --> watch.rs         which processes are watched
+//! sched_process_exit   --> watch.rs         when they end
 //! ```
 //!
 //! In: arguments of the hooks, the first bytes of the buffers that processes send and receive, kernel fields, and from user space
@@ -53,6 +55,7 @@ mod state;
 #[allow(dead_code, reason = "these programs need one of the changes")]
 #[path = "../network/exchange.rs"]
 mod swap;
+mod times;
 mod watch;
 
 #[cfg(not(test))]

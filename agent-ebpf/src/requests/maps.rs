@@ -1,6 +1,6 @@
 //! The maps of the request programs: what each holds, why it has this size, and what happens when it is full.
 
-use agent_common::{Identity, REQUEST_OUTSIDERS, REQUEST_OWNERS, RequestCounters, RequestTotals};
+use agent_common::{Identity, REQUEST_OUTSIDERS, REQUEST_OWNERS, RequestSums, RequestTotals};
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{HashMap, PerCpuArray};
@@ -19,7 +19,7 @@ pub(crate) static EXCHANGES: SocketStorage<Exchange, { BPF_F_NO_PREALLOC as usiz
 /// What each process has served. User space removes entries of processes that are gone. Full: [`RequestTotals::owners_full`] counts
 /// what is not counted.
 #[map]
-pub(crate) static REQUESTS: HashMap<Identity, RequestCounters> =
+pub(crate) static REQUESTS: HashMap<Identity, RequestSums> =
     HashMap::with_max_entries(REQUEST_OWNERS, 0);
 
 /// Processes that are not watched, because user space has decided that no group counts them. User space removes entries of processes

@@ -13,7 +13,7 @@ use crate::head::{
 use crate::kernel::now_ns;
 use crate::maps::{EXCHANGES, OF_ANY, RECEIVED};
 use crate::socket::Socket;
-use crate::watch;
+use crate::{times, watch};
 
 const MSG_PEEK: i32 = 2;
 
@@ -75,7 +75,10 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     *exchange = empty();
     if let Some(kept) = kept {
         match kept.state() {
-            OPEN | SENT => *exchange = *kept.get(),
+            OPEN | SENT => {
+                times::end_response(sock, kept, false);
+                *exchange = *kept.get();
+            }
             BEGUN => {
                 // The rest of the request, or another one.
                 kept.get().flags |= MORE;
@@ -124,6 +127,9 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     let count = text.known(count);
     // On a connection that is older than its storage, the commands of other protocols look like methods.
     let is_doubtful = is_first && is_answered && start == METHOD_OTHER as u64;
+    if is_first && !is_answered && start <= START_SHORT {
+        times::end_queue(&process, sock);
+    }
     match start {
         0..=START_CONNECT if !is_doubtful => {
             let method = if start == START_CONNECT {

@@ -6,7 +6,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::call::{self, Call};
 use crate::count::{self, add_total};
-use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, IGNORED, Kept, MORE, SENT};
+use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, IGNORED, Kept, MORE, RESPONDED, SENT};
 use crate::head::{HELD_BYTES, STATUS_BYTES, STRICT_BYTES};
 use crate::kernel::now_ns;
 use crate::maps::{EXCHANGES, OF_ANY, SENT as TEXT};
@@ -133,5 +133,5 @@ fn respond(kept: Kept, state: u64, status: u64) {
     let duration = now.saturating_sub(exchange.begun_ns);
     count::answer(watch::current(), exchange, class as usize, duration);
     exchange.begun_ns = now;
-    exchange.flags = exchange.flags & (MORE | CONNECT) | ANSWERED;
+    exchange.flags = exchange.flags & (MORE | CONNECT) | ANSWERED | RESPONDED;
 }

@@ -88,9 +88,38 @@ impl Socket {
             let unix = unsafe { bpf_skc_to_unix_sock(self.0.cast_mut().cast()) }.cast::<u8>();
             !unix.is_null() && read!(usize, unix.cast_const(), http_unix_address) != 0
         } else {
-            // SAFETY: as above.
-            let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) }.cast::<u8>();
-            !tcp.is_null() && read!(u64, tcp.cast_const(), http_tcp_sent) == 0
+            self.tcp()
+                .is_some_and(|tcp| read!(u64, tcp.0, http_tcp_sent) == 0)
         }
+    }
+
+    /// `None` if it is no TCP socket.
+    #[inline(always)]
+    pub(crate) fn tcp(self) -> Option<Tcp> {
+        // SAFETY: the verifier checks that it is a socket.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) }.cast::<u8>();
+        if tcp.is_null() { None } else { Some(Tcp(tcp)) }
+    }
+}
+
+/// A BTF pointer to a `tcp_sock`.
+#[derive(Clone, Copy)]
+pub(crate) struct Tcp(*const u8);
+
+impl Tcp {
+    #[inline(always)]
+    pub(crate) fn received_tick(self) -> u32 {
+        read!(u32, self.0, http_tcp_received)
+    }
+
+    #[inline(always)]
+    pub(crate) fn last_sent_us(self) -> u64 {
+        read!(u64, self.0, http_tcp_last_sent)
+    }
+
+    /// Whether the peer has acknowledged all that the process has sent.
+    #[inline(always)]
+    pub(crate) fn is_acknowledged(self) -> bool {
+        read!(u32, self.0, http_tcp_acknowledged) == read!(u32, self.0, http_tcp_written)
     }
 }

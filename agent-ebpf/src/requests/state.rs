@@ -4,11 +4,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count;
-use crate::exchange::{BEGUN, Exchange, IGNORED, Kept};
+use crate::exchange::{BEGUN, Exchange, IGNORED, Kept, SENT};
 use crate::maps::EXCHANGES;
 use crate::receive::empty;
 use crate::socket::Socket;
-use crate::watch;
+use crate::{times, watch};
 
 /// States of `sk_state` (include/net/tcp_states.h, a stable interface).
 const SYN_SENT: i32 = 2;
@@ -48,7 +48,9 @@ fn end(sock: Socket) {
     let Some(kept) = EXCHANGES.of(sock.0).map(Kept) else {
         return;
     };
-    if kept.state() == BEGUN && kept.end(IGNORED) {
-        count::abort(kept.get());
+    match kept.state() {
+        BEGUN if kept.end(IGNORED) => count::abort(kept.get()),
+        SENT => times::end_response(sock, kept, true),
+        _ => (),
     }
 }

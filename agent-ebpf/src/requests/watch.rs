@@ -1,4 +1,4 @@
-//! Which processes are watched: all but those that user space has decided against. A process is watched from its birth on, and again
+//! The ends of processes, and which processes are watched: all but those that user space has decided against. A process is watched from its birth on, and again
 //! from each exec on, until its group is known.
 
 use agent_common::Identity;
@@ -6,6 +6,7 @@ use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use crate::count;
 use crate::current::{NO_PROCESS, process_of};
 use crate::kernel::Task;
 use crate::maps::OUTSIDERS;
@@ -16,6 +17,17 @@ pub fn http_exec(context: BtfTracePointContext) -> i32 {
     if let Some(task) = Task::new(context.arg(0)) {
         // It fails if the process is watched.
         let _ = OUTSIDERS.remove(&task.identity());
+    }
+    0
+}
+
+/// Kernel: `trace_sched_process_exit(struct task_struct *p, bool group_dead)`, before the task closes its files.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn http_exit(context: BtfTracePointContext) -> i32 {
+    if let Some(task) = Task::new(context.arg(0))
+        && task.signal().is_some_and(|signal| signal.live() == 0)
+    {
+        count::end_process(&task.identity());
     }
     0
 }

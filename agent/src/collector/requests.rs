@@ -84,6 +84,45 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
     },
     GroupMetric {
         descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_response_duration_seconds",
+            kind: Kind::Histogram,
+            help: "Time in seconds from the head of a response over TCP to its last byte on the wire, observed at the next receive or the close of the connection.",
+            labels: &["groupname"],
+            unit: "seconds",
+            source: "tcp_sock.first_tx_mstamp",
+            fallback: FALLBACK,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            if let Some(served) = group.served() {
+                let counters = served.counters();
+                let sum = Value::Nanoseconds(counters.response_ns);
+                let buckets = &counters.response_durations;
+                out.histogram(&[&group.name], &BOUNDS, buckets, sum);
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_queue_duration_seconds",
+            kind: Kind::Histogram,
+            help: "Time in seconds from the arrival of a TCP connection's last data to its first read by a process, in whole ticks of the kernel's timer (1 to 10 ms).",
+            labels: &["groupname"],
+            unit: "seconds",
+            source: "inet_connection_sock.icsk_ack.lrcvtime",
+            fallback: FALLBACK,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            if let Some(served) = group.served() {
+                let counters = served.counters();
+                let sum = Value::Nanoseconds(counters.queue_ns);
+                out.histogram(&[&group.name], &BOUNDS, &counters.queue_durations, sum);
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
             name: "namedprocess_namegroup_http_requests_in_flight",
             kind: Kind::Gauge,
             help: "HTTP/1 requests that the group's processes have begun to receive and have not answered.",
@@ -96,6 +135,26 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
         write: |_, group, out| {
             if let Some(served) = group.served() {
                 out.sample(&[&group.name], served.in_flight());
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_busy_seconds_total",
+            kind: Kind::Counter,
+            help: "Seconds in which a process has at least one HTTP/1 request in flight, summed over the group's processes.",
+            labels: &["groupname"],
+            unit: "seconds",
+            source: "sock_recv_length, sock_send_length",
+            fallback: FALLBACK,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            if let Some(served) = group.served() {
+                out.sample(
+                    &[&group.name],
+                    Value::Nanoseconds(served.counters().busy_ns),
+                );
             }
         },
     },
@@ -160,6 +219,9 @@ pub(super) mod tests {
         counters.ended[METHOD_OTHER][STATUS_ABORTED] = 1;
         (counters.durations[2], counters.duration_ns) = (1, 1_500_000);
         counters.unparsed = [51, 52, 53];
+        counters.busy_ns = 2_500_000;
+        (counters.queue_durations[3], counters.queue_ns) = (1, 4_000_000);
+        (counters.response_durations[0], counters.response_ns) = (1, 56_000);
         let mut tally = RequestTally::default();
         tally.add(&counters);
         tally

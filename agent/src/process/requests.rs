@@ -13,6 +13,8 @@ use super::ProcessId;
 /// What the request programs have counted since they were attached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestReading {
+    /// When it was begun, nanoseconds since boot.
+    pub now_ns: u64,
     /// The counts of each process, in any order.
     pub owners: Vec<ServedReading>,
     /// What could not be counted.
@@ -53,9 +55,8 @@ impl RequestTally {
 
     /// Adds `more`.
     pub fn add(&mut self, more: &RequestCounters) {
-        let more: &[u64] = bytemuck::cast_slice(bytemuck::bytes_of(more));
         let sums: &mut [u64] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(&mut self.0));
-        for (sum, more) in sums.iter_mut().zip(more) {
+        for (sum, more) in sums.iter_mut().zip(words(more)) {
             *sum = sum.saturating_add(*more);
         }
     }
@@ -78,36 +79,43 @@ impl RequestTally {
     /// Requests that have no response yet.
     pub fn in_flight(&self) -> u64 {
         (0..METHODS)
-            .map(|method| in_flight(&self.0, method))
+            .map(|method| self.in_flight_by(method))
             .fold(0, u64::saturating_add)
     }
-}
 
-/// Requests with this method that have no response yet.
-pub(super) fn in_flight(counters: &RequestCounters, method: usize) -> u64 {
-    let ended = counters.ended[method]
-        .iter()
-        .fold(counters.moved[method], |sum, count| {
-            sum.saturating_add(*count)
-        });
-    counters.begun[method].saturating_sub(ended)
-}
-
-/// Raises `booked` to `now`. Returns the rise. If a count is lower than before, the kernel has begun the entry anew, and all of
-/// `now` is the rise.
-pub(super) fn raise(booked: &mut RequestCounters, now: &RequestCounters) -> RequestCounters {
-    let mut rise = *now;
-    let before: &[u64] = bytemuck::cast_slice(bytemuck::bytes_of(booked));
-    let words: &mut [u64] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(&mut rise));
-    if before
-        .iter()
-        .zip(&*words)
-        .all(|(before, now)| before <= now)
-    {
-        for (word, before) in words.iter_mut().zip(before) {
-            *word -= before;
-        }
+    /// Requests with this method that have no response yet.
+    pub(super) fn in_flight_by(&self, method: usize) -> u64 {
+        let ended = self.0.ended[method]
+            .iter()
+            .fold(self.0.moved[method], |sum, count| {
+                sum.saturating_add(*count)
+            });
+        self.0.begun[method].saturating_sub(ended)
     }
-    *booked = *now;
-    rise
+
+    /// Raises the sums to `now`. Returns the rise. If a count is lower than before, the kernel has begun the entry anew, and all of
+    /// `now` is the rise. Busy time may be any number for a moment: it rises by `elapsed_ns` at most, and never falls.
+    pub(super) fn raise(&mut self, now: &RequestCounters, elapsed_ns: u64) -> RequestCounters {
+        let mut next = RequestCounters {
+            busy_ns: self.0.busy_ns,
+            ..*now
+        };
+        let mut pairs = words(&self.0).iter().zip(words(&next));
+        if pairs.any(|(before, now)| before > now) {
+            self.0 = RequestCounters::default();
+        }
+        let most_ns = self.0.busy_ns.saturating_add(elapsed_ns);
+        next.busy_ns = now.busy_ns.clamp(self.0.busy_ns, most_ns);
+        let mut rise = next;
+        let sums: &mut [u64] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(&mut rise));
+        for (sum, before) in sums.iter_mut().zip(words(&self.0)) {
+            *sum -= before;
+        }
+        self.0 = next;
+        rise
+    }
+}
+
+fn words(counters: &RequestCounters) -> &[u64] {
+    bytemuck::cast_slice(bytemuck::bytes_of(counters))
 }

@@ -12,10 +12,9 @@
 
 use super::id::Map;
 use super::owners::FoundAccount;
-use super::requests::{in_flight, raise};
 use super::{
     AccountId, Booking, Ledger, METHODS, ProcessId, REQUEST_OWNERS, RequestBooks, RequestCounters,
-    RequestReading, STATUS_ABORTED, ServedReading,
+    RequestReading, RequestTally, STATUS_ABORTED, ServedReading,
 };
 
 /// One process that has served requests.
@@ -23,7 +22,9 @@ use super::{
 struct Served {
     /// Its account; the entry keeps it open. `None`: the process table does not know the process.
     account: Option<AccountId>,
-    booked: RequestCounters,
+    booked: RequestTally,
+    /// Up to when its busy time is booked, nanoseconds since boot: at first its start, or the reading before the first one with it.
+    read_ns: u64,
     /// Number of the first and of the last reading with an entry of it.
     first: u64,
     last: u64,
@@ -38,6 +39,8 @@ pub(super) struct RequestOwners {
     owners: Map<ProcessId, Served>,
     books: RequestBooks,
     readings: u64,
+    /// Time of the last reading.
+    read_ns: u64,
 }
 
 impl RequestOwners {
@@ -59,10 +62,11 @@ impl RequestOwners {
         self.books.missed_runs = reading.missed_runs;
         let mut gone = Vec::new();
         for entry in &reading.owners {
-            if self.book(entry, find(entry.id), ledger) {
+            if self.book(entry, reading.now_ns, find(entry.id), ledger) {
                 gone.push(entry.id);
             }
         }
+        self.read_ns = reading.now_ns;
         let readings = self.readings;
         self.owners.retain(|_, owner| {
             let is_listed = owner.last == readings;
@@ -78,6 +82,7 @@ impl RequestOwners {
     fn book(
         &mut self,
         entry: &ServedReading,
+        now_ns: u64,
         found: Option<FoundAccount>,
         ledger: &mut impl Ledger,
     ) -> bool {
@@ -89,19 +94,27 @@ impl RequestOwners {
         let owner = self.owners.entry(entry.id).or_default();
         if owner.first == 0 {
             owner.first = readings;
+            owner.read_ns = self.read_ns.max(entry.id.start_ns);
         }
         owner.last = readings;
         FoundAccount::follow(found, &mut owner.account, ledger);
         if owner.account.is_none() && owner.first == readings {
             return false;
         }
-        let mut rise = raise(&mut owner.booked, &entry.counters);
+        let elapsed_ns = now_ns.saturating_sub(owner.read_ns);
+        let mut rise = owner.booked.raise(&entry.counters, elapsed_ns);
+        owner.read_ns = now_ns.max(owner.read_ns);
         let is_ended = found.is_none_or(|found| found.is_ended);
-        let is_gone = is_ended && rise == RequestCounters::default();
+        // Its busy time goes on rising if the kernel has left out the program that notes its end.
+        let only_busy = RequestCounters {
+            busy_ns: rise.busy_ns,
+            ..RequestCounters::default()
+        };
+        let is_gone = is_ended && rise == only_busy;
         if is_gone && !owner.is_settled {
             owner.is_settled = true;
             for method in 0..METHODS {
-                rise.ended[method][STATUS_ABORTED] = in_flight(&owner.booked, method);
+                rise.ended[method][STATUS_ABORTED] = owner.booked.in_flight_by(method);
             }
         }
         match owner.account {
@@ -208,6 +221,25 @@ mod tests {
         owners.take(&reading(2, 2), |_| None, &mut ledger);
         assert_eq!(owners.books().unwrap().unattributed, 2);
         assert_eq!(ledger.served, RequestCounters::default());
+    }
+
+    #[test]
+    fn busy_time_rises_with_the_clock_at_most_and_never_falls() {
+        let (mut owners, mut ledger) = (RequestOwners::default(), Kept::default());
+        let mut booked_at = |now_ns, busy_ns, begun| {
+            let mut reading = reading(begun, 1);
+            reading.now_ns = now_ns;
+            reading.owners[0].counters.busy_ns = busy_ns;
+            owners.take(&reading, |_| found(false), &mut ledger);
+            ledger.served.busy_ns
+        };
+        // The process began at 70.
+        assert_eq!(booked_at(100, u64::MAX / 2, 1), 30);
+        assert_eq!(booked_at(120, 20, 1), 30);
+        assert_eq!(booked_at(140, 35, 1), 35);
+        assert_eq!(booked_at(150, 0, 1), 35);
+        // The kernel has begun anew.
+        assert_eq!(booked_at(160, 8, 0), 43);
     }
 
     #[test]

@@ -157,6 +157,8 @@ programs! {
     UdpReceive6  "udp_recv_inet6"  Fexit      "inet6_recvmsg"             Life    Udp        NO_UDP;
     /// An exec, from which on a process is watched again.
     RequestExec  "http_exec"       TpBtf      "sched_process_exec/http"   Exec    Requests    NO_REQUESTS;
+    /// The end of a process, until which it is busy with requests without a response.
+    RequestExit  "http_exit"       TpBtf      "sched_process_exit/http"   Exit    Requests    NO_REQUESTS;
     /// A change of the state of a TCP socket, for what is served on it.
     RequestState "http_state"      TpBtf      "inet_sock_set_state/http"  Life    Requests    NO_REQUESTS;
     /// A send, which may begin a response.

@@ -3,6 +3,7 @@
 use agent_common::{ABSENT, RequestLayout, RequestOffsets};
 
 use super::btf::Btf;
+use crate::host::tick_ns;
 
 /// The registers of a system call in `pt_regs`: its number, and its second and third argument, each by a member and the bytes behind.
 #[cfg(target_arch = "x86_64")]
@@ -64,6 +65,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<RequestLayout, NoRequests> {
         .map(number),
         message_calls: [libc::SYS_recvmsg, libc::SYS_sendmsg].map(number),
         file_call: number(libc::SYS_sendfile),
+        tick_ns: u32::try_from(tick_ns()).unwrap_or_default(),
     };
     match first_missing(&layout.offsets) {
         Some(field) => Err(NoRequests::NoSuchField(field)),

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 
-use agent_common::{Identity, REQUEST_OUTSIDERS, RequestCounters, RequestLayout, RequestTotals};
+use agent_common::{Identity, REQUEST_OUTSIDERS, RequestLayout, RequestSums, RequestTotals};
 use aya::maps::{HashMap as KernelHash, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 
@@ -17,6 +17,7 @@ use super::program::KernelProgram;
 use super::recursion_misses;
 use super::sums_map::SumsMap;
 use super::wire::Wire;
+use crate::host::boottime_ns;
 use crate::process::{AccountId, ProcessId, RequestReading, ServedReading};
 use crate::source::MapStatistics;
 
@@ -27,7 +28,11 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/he
 static OBJECT: &[u8] = &[];
 
 /// What is attached first.
-const EVENTS: [KernelProgram; 2] = [KernelProgram::RequestExec, KernelProgram::RequestState];
+const EVENTS: [KernelProgram; 3] = [
+    KernelProgram::RequestExit,
+    KernelProgram::RequestExec,
+    KernelProgram::RequestState,
+];
 
 /// A request is seen only if its response will be.
 const CALLS: CallHooks = CallHooks {
@@ -53,7 +58,7 @@ pub(super) struct Requests {
     ebpf: Ebpf,
     /// The programs of [`CALLS`] that are attached.
     calls: &'static [KernelProgram],
-    served: SumsMap<Identity, RequestCounters>,
+    served: SumsMap<Identity, RequestSums>,
     outsiders: KernelHash<MapData, Wire<Identity>, u32>,
     /// What is in `outsiders`, and the account by which it was decided: an exec removes a process from the map and changes its
     /// account.
@@ -105,14 +110,18 @@ impl Requests {
     /// # Errors
     /// When a map cannot be read.
     pub(super) fn read(&mut self) -> Result<RequestReading, BpfError> {
-        let mut reading = RequestReading::default();
-        self.served.read(|owner, counters| {
+        let now_ns = boottime_ns();
+        let mut reading = RequestReading {
+            now_ns,
+            ..RequestReading::default()
+        };
+        self.served.read(|owner, sums| {
             reading.owners.push(ServedReading {
                 id: ProcessId {
                     tgid: owner.tgid,
                     start_ns: owner.start_ns,
                 },
-                counters: *counters,
+                counters: sums.counters_at(now_ns),
             });
         })?;
         for cpu in self.totals.get(&0, 0)?.iter() {

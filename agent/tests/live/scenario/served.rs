@@ -35,12 +35,14 @@ pub(super) fn served(arguments: &[String]) {
         }
     };
     println!("port {port}");
-    let mut connection = None;
+    let (mut connection, mut kept) = (None, None);
     while let Some(line) = read_line() {
         let words: Vec<&str> = line.split(' ').collect();
         match *words {
             ["accept"] => connection = Some(door.accept()),
             ["close"] => connection = None,
+            ["keep"] => kept = connection.take(),
+            ["take"] => connection = kept.take(),
             ["receive", call, piece, bytes] => {
                 receive(connection.as_mut().unwrap(), call, piece, bytes);
             }

@@ -68,6 +68,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         reload::TESTS,
         requests::exchanges::TESTS,
         requests::settings::TESTS,
+        requests::times::TESTS,
         rise::TESTS,
         runqueue::TESTS,
         sandbox::TESTS,

@@ -2,6 +2,7 @@
 
 pub(super) mod exchanges;
 pub(super) mod settings;
+pub(super) mod times;
 
 use std::collections::BTreeMap;
 use std::fs::File;
