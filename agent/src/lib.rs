@@ -18,6 +18,7 @@ pub mod exposition;
 pub mod fuzzing;
 mod go;
 pub mod group;
+pub mod gunicorn;
 pub mod host;
 pub mod http;
 pub mod list;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub recheck: Option<Duration>,
     /// Whether to show threads by name.
     pub threads: bool,
+    /// Whether to show the applications of Gunicorn in groups whose requests are counted.
+    pub wants_gunicorn: bool,
     /// CPU time for reading proportional memory, for each scrape; `None`: it is not read.
     pub smaps_budget: Option<Duration>,
     /// Whether to count what sockets carry.
@@ -325,6 +328,7 @@ fn prepare(
         threads,
         smaps_budget,
         wants_network,
+        wants_gunicorn,
         shows_cmdline,
         logger,
         sandbox,
@@ -378,6 +382,7 @@ fn prepare(
     let options = Options {
         threads,
         recheck,
+        wants_gunicorn,
         shows_cmdline,
         board,
     };

@@ -149,6 +149,7 @@ fn start(flags: Flags) -> Result<(), String> {
         recheck: flags.recheck(),
         threads: flags.threads,
         wants_network: flags.network.is_enabled(),
+        wants_gunicorn: flags.gunicorn.is_enabled(),
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         targets: targets(&flags.passenger),
         telemetry_path: flags.web.telemetry_path.clone(),

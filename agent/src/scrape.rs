@@ -133,6 +133,7 @@ fn join(
         processes: &process::TableStatistics::default(),
         source: &source::SourceStatistics::default(),
         group_statistics: &group::GroupStatistics::default(),
+        gunicorn: None,
         serving,
         reloads: &ReloadStatistics::default(),
         sandbox: &[],

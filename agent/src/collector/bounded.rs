@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// Bytes reserved for the families that are not of groups; they take less than half of it.
 pub(super) const OTHER_FAMILIES: usize = 256 * 1024;
+/// The workers of Gunicorn may take this part of an exposition.
+const WORKERS_SHARE: usize = 4;
 /// The targets' part may take this part of an exposition.
 const TARGETS_SHARE: usize = 8;
 
@@ -83,6 +85,11 @@ impl ExpositionBound {
     /// The part of it that the targets' part may take, bytes.
     pub(super) fn most_target_bytes(&self) -> usize {
         self.targets.load(Relaxed)
+    }
+
+    /// The part of it that the workers of Gunicorn may take, bytes.
+    pub(super) fn most_worker_bytes(&self) -> usize {
+        self.most_bytes() / WORKERS_SHARE
     }
 
     /// The part of it that families of groups may take, bytes.

@@ -17,6 +17,7 @@ mod bounded_tests;
 mod build;
 mod collected;
 mod configuration;
+mod gunicorn;
 mod metric;
 mod namegroup;
 mod network;
@@ -43,6 +44,7 @@ mod whole;
 mod whole_tests;
 
 pub use collected::{CollectedPart, PartOf};
+use gunicorn::GunicornCollector;
 use metric::{MetricTable, TargetCollector};
 use namegroup::NameGroup;
 use own::Own;
@@ -85,6 +87,7 @@ pub static COLLECTORS: &[NewCollector] = &[
     |_| MetricTable::boxed(PartOf::State, "runqueue", runqueue::METRICS),
     |_| MetricTable::boxed(PartOf::State, "network", network::METRICS),
     |_| MetricTable::boxed(PartOf::State, "http", requests::METRICS),
+    |runs| Box::new(GunicornCollector::new(runs.bound())),
     |_| MetricTable::boxed(PartOf::State, "smaps", smaps::METRICS),
     |_| MetricTable::boxed(PartOf::Server, "web", web::METRICS),
     |_| MetricTable::boxed(PartOf::State, "configuration", configuration::METRICS),

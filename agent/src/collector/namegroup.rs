@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bounded::{self, ExpositionBound, Kept, Omitted, Size};
 use super::metric::GroupMetric;
-use super::{Collector, CollectorError, View, network, requests, runqueue, threads, udp};
+use super::{Collector, CollectorError, View, gunicorn, network, requests, runqueue, threads, udp};
 use crate::exposition::{Descriptor, Kind, Value, Writer};
 use crate::group::Group;
 use crate::process::{Proportional, State};
@@ -40,7 +40,8 @@ impl Collector for NameGroup {
 
     fn collect(&mut self, view: &View<'_>, out: &mut Writer) -> Result<(), CollectorError> {
         let mark = out.mark();
-        let most = self.bound.most_group_bytes();
+        let others = gunicorn::bytes(view, &self.bound);
+        let most = self.bound.most_group_bytes().saturating_sub(others);
         let all = Kept {
             own: true,
             threads: true,

@@ -24,7 +24,7 @@ const UNPARSED_REASONS: [(usize, &str); 3] = [
 ];
 
 /// Upper bounds of the finite buckets, seconds: powers of two, from 2^-11 to 2^6.
-const BOUNDS: [f64; REQUEST_BOUNDS] = bounds();
+pub(super) const BOUNDS: [f64; REQUEST_BOUNDS] = bounds();
 
 const fn bounds() -> [f64; REQUEST_BOUNDS] {
     let mut bounds = [64.0; REQUEST_BOUNDS];
@@ -36,7 +36,7 @@ const fn bounds() -> [f64; REQUEST_BOUNDS] {
     bounds
 }
 
-const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 5.16, and without kernel programs";
+pub(super) const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 5.16, and without kernel programs";
 
 pub(super) static GROUP_METRICS: &[GroupMetric] = &[
     GroupMetric {

@@ -202,6 +202,7 @@ pub(super) fn with_groups<T>(
             booked_payload: network_tests::payload(4900, 4900),
             ungrouped_payload: network_tests::payload(96, 97),
         },
+        gunicorn: Some(&gunicorn::tests::gunicorn()),
         serving: &ServingStatistics {
             connections: 50,
             rejected: 51,

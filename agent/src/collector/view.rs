@@ -1,6 +1,7 @@
 //! The input of all collectors: one immutable look at the state, made by the thread that owns the state.
 
 use crate::group::{self, Group};
+use crate::gunicorn::GunicornView;
 use crate::source::Fact;
 use crate::{process, source};
 
@@ -15,6 +16,8 @@ pub struct View<'a> {
     pub source: &'a source::SourceStatistics,
     /// Counts about the grouper.
     pub group_statistics: &'a group::GroupStatistics,
+    /// Applications of Gunicorn; `None` if the agent does not look for them.
+    pub gunicorn: Option<&'a GunicornView>,
     /// Counts about the HTTP side; only the server's part has them.
     pub serving: &'a ServingStatistics,
     /// Reloads of the configuration.

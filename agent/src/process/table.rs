@@ -416,6 +416,12 @@ impl Table {
         processes.live_one(processes.latest(tgid)?)
     }
 
+    /// Whether the process is not known to be gone: it has not ended, or its final totals are awaited.
+    pub fn is_known(&self, id: ProcessId) -> bool {
+        let known = self.registry.processes.latest(id.tgid);
+        known.is_some_and(|known| known.tick() == id.tick())
+    }
+
     /// Processes that the last pass saw.
     pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
         self.registry.processes.live()

@@ -120,6 +120,7 @@ impl Classification<'_> {
             table,
             grouper,
             publication,
+            gunicorn,
             ..
         } = &mut *self.pipeline;
         // The id of the pass counts before that of the exec: the process may have been moved to another cgroup since.
@@ -127,6 +128,9 @@ impl Classification<'_> {
             observer.learn(cgroup_id, &facts);
         }
         publication.note(one.id, &facts);
+        if let Some(gunicorn) = gunicorn {
+            gunicorn.note(one.id, &facts);
+        }
         match facts.provisional {
             true => table.note_facts(one.id, facts, grouper),
             false => place(self.pipeline, one, &facts),

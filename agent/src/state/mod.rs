@@ -21,6 +21,7 @@ mod candidates;
 mod classification;
 mod crowded;
 mod early;
+mod gunicorn;
 pub mod handle;
 mod health;
 mod overview;
@@ -42,6 +43,7 @@ use reload::Configuration;
 use crate::collector::{Build, CollectedPart, Collectors, ServingStatistics, View};
 use crate::config::logging::Logger;
 use crate::group::{Classifier, Group, Grouper};
+use crate::gunicorn::GunicornWatch;
 use crate::host::{Host, monotonic_ns};
 use crate::process::{NetworkReading, Pass, ProcessId, Table};
 use crate::sandbox::Sandbox;
@@ -69,6 +71,8 @@ struct Pipeline {
     table: Table,
     grouper: Grouper,
     publication: Publication,
+    /// Follows Gunicorn; `None` if it is off, or no group counts HTTP requests.
+    gunicorn: Option<GunicornWatch>,
     notes: PassNotes,
 }
 
@@ -78,6 +82,8 @@ pub(crate) struct Options {
     pub(crate) threads: bool,
     /// Age up to which processes in no group are checked again; `None`: never.
     pub(crate) recheck: Option<Duration>,
+    /// Whether the applications of Gunicorn are wanted, where requests are counted.
+    pub(crate) wants_gunicorn: bool,
     /// Whether the page may show command lines.
     pub(crate) shows_cmdline: bool,
     /// Where candidates for targets are published; `None` without a kind of target.
@@ -113,7 +119,7 @@ impl AgentState {
         output: Output,
         shortcomings: Vec<String>,
     ) -> Self {
-        let pipeline = Pipeline::new(host, observer, grouper, options.board.clone());
+        let pipeline = Pipeline::new(host, observer, grouper, &options);
         let mut state = Self {
             balance: Balance::of(&pipeline.host),
             pipeline,
@@ -154,7 +160,12 @@ impl AgentState {
         }
         let statistics = self.statistics();
         self.health.note_scrape(statistics);
-        let Pipeline { table, grouper, .. } = &self.pipeline;
+        let Pipeline {
+            table,
+            grouper,
+            gunicorn,
+            ..
+        } = &self.pipeline;
         // As in process-exporter: if the processes cannot be listed, no groups are shown.
         let groups: &[Group] = if is_seen { grouper.groups() } else { &[] };
         let view = View {
@@ -162,6 +173,7 @@ impl AgentState {
             processes: &table.statistics(),
             source: self.health.last_scrape(),
             group_statistics: &grouper.statistics(),
+            gunicorn: gunicorn.as_ref().map(GunicornWatch::view),
             serving: &ServingStatistics::default(),
             reloads: &self.configuration.reloads.statistics(),
             sandbox: &self.output.sandbox.steps(),
@@ -226,9 +238,10 @@ impl AgentState {
         if let Some(network) = network {
             pipeline.book_network(&network);
         }
-        if let Some(requests) = requests {
-            pipeline.book_requests(&requests);
+        if let Some(requests) = &requests {
+            pipeline.book_requests(requests);
         }
+        pipeline.follow_gunicorn(&pass, requests.as_ref());
         pipeline.refresh(&pass);
         pipeline.read_proportional();
         pipeline.grouper.measure(pipeline.table.live());
@@ -334,21 +347,18 @@ impl AgentState {
 
 impl Pipeline {
     /// Counting begins now.
-    fn new(
-        host: Host,
-        mut observer: Observer,
-        grouper: Grouper,
-        board: Option<Arc<Board>>,
-    ) -> Self {
+    fn new(host: Host, mut observer: Observer, grouper: Grouper, options: &Options) -> Self {
         // The self-test runs before counting begins, so that its child processes do not count as load of this machine.
         observer.begin_self_test(host.now_ns());
         let began_ns = host.now_ns();
+        let is_gunicorn_followed = options.wants_gunicorn && observer.wants_requests();
         Self {
             host,
             observer,
             table: Table::new(began_ns),
             grouper,
-            publication: Publication::on(board),
+            publication: Publication::on(options.board.clone()),
+            gunicorn: is_gunicorn_followed.then(|| GunicornWatch::new(began_ns)),
             notes: PassNotes::new(began_ns),
         }
     }
@@ -378,10 +388,16 @@ impl Pipeline {
             observer,
             table,
             grouper,
+            gunicorn,
             ..
         } = self;
         let drained = observer.drain(&mut |found| match found {
-            Found::Event(event) => table.apply(event, grouper),
+            Found::Event(event) => {
+                if let Some(gunicorn) = gunicorn {
+                    gunicorn.apply(&event);
+                }
+                table.apply(event, grouper);
+            }
             Found::Coarse(coarse) => {
                 table.note_sums();
                 grouper.book_coarse(&coarse);

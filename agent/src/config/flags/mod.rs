@@ -4,6 +4,7 @@
 //! Spelling as in process-exporter: one dash or two, and the last occurrence wins. Environment variables are not
 //! read.
 
+mod gunicorn;
 mod http;
 mod network;
 mod parse;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+pub use gunicorn::GunicornFlags;
 pub use http::HttpFlags;
 pub use network::NetworkFlags;
 pub use parse::FlagError;
@@ -136,6 +138,9 @@ pub struct Flags {
     /// HTTP requests.
     #[command(flatten)]
     pub http: HttpFlags,
+    /// Applications of Gunicorn.
+    #[command(flatten)]
+    pub gunicorn: GunicornFlags,
     /// Instances of Phusion Passenger.
     #[command(flatten)]
     pub passenger: PassengerFlags,

@@ -37,6 +37,10 @@ fn defaults() {
             is_on: false,
             is_off: false,
         },
+        gunicorn: GunicornFlags {
+            is_on: true,
+            is_off: false,
+        },
         passenger: PassengerFlags {
             is_on: true,
             is_off: false,

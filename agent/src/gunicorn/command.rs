@@ -1,0 +1,312 @@
+//! Recognises Gunicorn by task name and arguments, and finds the name of the application in them. Pure text, which any process may
+//! choose.
+
+use crate::process::Facts;
+
+/// Longest name of an application, bytes.
+const MOST_NAME_BYTES: usize = 64;
+
+/// The name of an application that neither title nor arguments give: a configuration file names it.
+const UNNAMED: &str = "gunicorn";
+
+/// Options of Gunicorn that take no value, so that the word after them may be the application.
+const WITHOUT_VALUE: &[&[u8]] = &[
+    b"-D",
+    b"-R",
+    b"--capture-output",
+    b"--casefold-http-method",
+    b"--check-config",
+    b"--daemon",
+    b"--disable-redirect-access-to-syslog",
+    b"--do-handshake-on-connect",
+    b"--enable-backlog-metric",
+    b"--enable-stdio-inheritance",
+    b"--initgroups",
+    b"--log-syslog",
+    b"--no-control-socket",
+    b"--no-sendfile",
+    b"--permit-obsolete-folding",
+    b"--permit-unconventional-http-method",
+    b"--permit-unconventional-http-version",
+    b"--preload",
+    b"--print-config",
+    b"--proxy-protocol",
+    b"--reload",
+    b"--reuse-port",
+    b"--spew",
+    b"--strip-header-spaces",
+    b"--suppress-ragged-eofs",
+];
+
+/// What a process of Gunicorn calls itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Title {
+    /// It has no title: the module setproctitle is not installed, or the process has not set it yet.
+    Absent,
+    Master,
+    Worker,
+    /// A process that serves no requests (`dirty-arbiter`, `dirty-worker`).
+    Other,
+}
+
+/// A process that looks like Gunicorn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Appearance {
+    pub(super) title: Title,
+    /// The name in the title, else that of the option `--name`, else the argument that names the application.
+    pub(super) name: String,
+}
+
+/// `None` if it does not look like Gunicorn.
+pub(super) fn recognise(facts: &Facts) -> Option<Appearance> {
+    let words: Vec<&[u8]> = facts.argv.iter().collect();
+    if let Some(title) = words
+        .first()
+        .and_then(|word| word.strip_prefix(b"gunicorn: "))
+    {
+        return Some(of_title(title));
+    }
+    let arguments = match program_end(&words) {
+        Some(end) => &words[end..],
+        None if facts.comm == b"gunicorn" => &[],
+        None => return None,
+    };
+    Some(Appearance {
+        title: Title::Absent,
+        name: text(application(arguments).unwrap_or(UNNAMED.as_bytes())),
+    })
+}
+
+/// Gunicorn's title without its beginning: `master [NAME]`, `worker [NAME]`.
+fn of_title(title: &[u8]) -> Appearance {
+    let kinds = [
+        (&b"master ["[..], Title::Master),
+        (b"worker [", Title::Worker),
+    ];
+    for (start, kind) in kinds {
+        if let Some(name) = title.strip_prefix(start) {
+            return Appearance {
+                title: kind,
+                name: text(name.strip_suffix(b"]").unwrap_or(name)),
+            };
+        }
+    }
+    Appearance {
+        title: Title::Other,
+        name: UNNAMED.to_owned(),
+    }
+}
+
+/// The place after the words that start Gunicorn: `gunicorn`, `python gunicorn`, `python -m gunicorn`.
+fn program_end(words: &[&[u8]]) -> Option<usize> {
+    let is_gunicorn = |word: &[u8]| matches!(base(word), b"gunicorn" | b"gunicorn3");
+    let first = words.first()?;
+    if is_gunicorn(first) {
+        return Some(1);
+    }
+    if !base(first).starts_with(b"python") && !base(first).starts_with(b"pypy") {
+        return None;
+    }
+    let mut at = 1;
+    while let Some(word) = words.get(at) {
+        at += 1;
+        match *word {
+            b"-m" => {
+                let module = words.get(at)?;
+                let is_meant = matches!(*module, b"gunicorn" | b"gunicorn.app.wsgiapp");
+                return is_meant.then_some(at + 1);
+            }
+            b"-W" | b"-X" => at += 1,
+            _ if word.starts_with(b"-") => {}
+            _ => return is_gunicorn(word).then_some(at),
+        }
+    }
+    None
+}
+
+/// The file name of a path.
+fn base(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+/// The name that the arguments after the program give the application.
+fn application<'a>(arguments: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let (mut found, mut at) = (None, 0);
+    while let Some(word) = arguments.get(at) {
+        at += 1;
+        if let Some(name) = word.strip_prefix(b"--name=") {
+            return Some(name);
+        }
+        if matches!(*word, b"-n" | b"--name") {
+            return arguments.get(at).copied();
+        }
+        if word.starts_with(b"--") {
+            let has_value = !word.contains(&b'=') && !WITHOUT_VALUE.contains(word);
+            at += usize::from(has_value);
+        } else if word.starts_with(b"-") {
+            let has_value = word.len() == 2 && !WITHOUT_VALUE.contains(word);
+            at += usize::from(has_value);
+        } else {
+            found = found.or(Some(*word));
+        }
+    }
+    found
+}
+
+/// Bytes as text of bounded length.
+fn text(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(MOST_NAME_BYTES)];
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    while text.len() > MOST_NAME_BYTES {
+        text.pop();
+    }
+    match text.is_empty() {
+        true => UNNAMED.to_owned(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recognised(comm: &str, words: &[&str]) -> Option<(Title, String)> {
+        let facts = Facts {
+            comm: comm.as_bytes().to_vec(),
+            argv: words.iter().collect(),
+            ..Facts::default()
+        };
+        recognise(&facts).map(|one| (one.title, one.name))
+    }
+
+    #[test]
+    fn gunicorn_is_recognised_however_it_was_started() {
+        use Title::{Absent, Master, Other, Worker};
+        let cases: &[(&str, &[&str], Title, &str)] = &[
+            (
+                "gunicorn: maste",
+                &["gunicorn: master [shop]"],
+                Master,
+                "shop",
+            ),
+            (
+                "gunicorn: worke",
+                &["gunicorn: worker [a b:c]"],
+                Worker,
+                "a b:c",
+            ),
+            (
+                "gunicorn: dirty",
+                &["gunicorn: dirty-arbiter"],
+                Other,
+                "gunicorn",
+            ),
+            (
+                "gunicorn",
+                &["/v/bin/python3", "/v/bin/gunicorn", "-w", "4", "app:app"],
+                Absent,
+                "app:app",
+            ),
+            (
+                "gunicorn",
+                &["/v/bin/python3", "/v/bin/gunicorn", "m:a", "-w", "4"],
+                Absent,
+                "m:a",
+            ),
+            (
+                "python3",
+                &[
+                    "python3",
+                    "-u",
+                    "-X",
+                    "dev",
+                    "-m",
+                    "gunicorn",
+                    "--preload",
+                    "m:a",
+                ],
+                Absent,
+                "m:a",
+            ),
+            (
+                "gunicorn",
+                &[
+                    "gunicorn",
+                    "-w4",
+                    "-b=:1",
+                    "--bind=:2",
+                    "--timeout",
+                    "3",
+                    "m",
+                ],
+                Absent,
+                "m",
+            ),
+            (
+                "gunicorn",
+                &["gunicorn", "-n", "shop", "m:a"],
+                Absent,
+                "shop",
+            ),
+            (
+                "gunicorn",
+                &["gunicorn", "m:a", "--name=shop"],
+                Absent,
+                "shop",
+            ),
+            (
+                "gunicorn",
+                &["gunicorn", "-c", "conf.py"],
+                Absent,
+                "gunicorn",
+            ),
+            ("gunicorn", &[], Absent, "gunicorn"),
+            (
+                "gunicorn: maste",
+                &["gunicorn: master []"],
+                Master,
+                "gunicorn",
+            ),
+        ];
+        for (comm, words, title, name) in cases {
+            let expected = Some((*title, (*name).to_owned()));
+            assert_eq!(recognised(comm, words), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn other_programs_are_not_recognised() {
+        for (comm, words) in [
+            ("python3", &["python3", "app.py", "gunicorn"][..]),
+            ("python3", &["python3", "-m", "gunicorn_x"]),
+            ("python3", &["python3", "-c", "import gunicorn", "x"]),
+            ("vim", &["vim", "gunicorn"]),
+            ("x", &["x gunicorn: master [a]"]),
+            ("kworker", &[]),
+            ("python3", &["python3", "-m"]),
+        ] {
+            assert_eq!(recognised(comm, words), None, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_bounded_and_text() {
+        let long = format!("gunicorn: master [{}]", "\u{fe0f}".repeat(999));
+        let (_, name) = recognised("gunicorn", &[&long]).unwrap();
+        assert!(name.len() <= MOST_NAME_BYTES && !name.is_empty());
+        let facts = Facts {
+            argv: [&b"gunicorn: master [\xff\xff\xff]"[..]]
+                .into_iter()
+                .collect(),
+            ..Facts::default()
+        };
+        assert_eq!(recognise(&facts).unwrap().name, "\u{fffd}\u{fffd}\u{fffd}");
+        let facts = Facts {
+            argv: [[&b"gunicorn: master ["[..], &[0xff; 99]].concat()]
+                .into_iter()
+                .collect(),
+            ..Facts::default()
+        };
+        assert!(recognise(&facts).unwrap().name.len() <= MOST_NAME_BYTES);
+    }
+}

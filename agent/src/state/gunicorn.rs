@@ -1,0 +1,41 @@
+//! Gunicorn in a pass: what the table knows of its processes, for the module that follows them.
+
+use super::Pipeline;
+use super::budget::ORDINARY_BYTES;
+use crate::gunicorn::{Seen, Sight};
+use crate::process::{Pass, RequestReading};
+
+impl Pipeline {
+    /// Makes the view of Gunicorn as of this pass, whose processes are classified.
+    pub(super) fn follow_gunicorn(&mut self, pass: &Pass, requests: Option<&RequestReading>) {
+        let Self {
+            host,
+            observer,
+            table,
+            grouper,
+            gunicorn,
+            ..
+        } = self;
+        let Some(gunicorn) = gunicorn else { return };
+        for id in gunicorn.untitled() {
+            if let Ok(facts) = observer.facts(id, ORDINARY_BYTES) {
+                gunicorn.note(id, &facts);
+            }
+        }
+        let look = |id| {
+            if !table.is_known(id) {
+                return Sight::Gone;
+            }
+            table.live_one(id.tgid).map_or(Sight::Unseen, |live| {
+                Sight::Live(Seen {
+                    id: live.id(),
+                    parent: live.parent(),
+                    memory_bytes: live.memory().resident_bytes,
+                    cpu_ns: live.used().cpu_ns(),
+                    is_counted: !grouper.is_unwatched(live.account()),
+                })
+            })
+        };
+        gunicorn.settle(pass.started_ns, host.boot_time, look, requests);
+    }
+}
