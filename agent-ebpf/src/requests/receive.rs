@@ -104,6 +104,7 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     }
     let is_answered = exchange.flags & ANSWERED != 0;
     text.set_words(exchange.head);
+    let held = text.known(held);
     let count = match call::current() {
         Call::Buffer(buffer) => buffer.copy_to(text, held, result, TEXT_BYTES as u64),
         _ => held,
