@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 
@@ -24,15 +24,20 @@ impl Door {
     }
 }
 
-/// `PATH`, empty for TCP: reads commands from its standard input, a line each, and answers each by one line. Ends with its input.
+/// `PATH`, `6`, or nothing, for a Unix socket, IPv6 or IPv4: reads commands from its standard input, a line each, and answers each by one line. Ends with its input.
 pub(super) fn served(arguments: &[String]) {
-    let (door, port) = match arguments.first() {
-        Some(path) => (Door::Unix(UnixListener::bind(path).unwrap()), 0),
-        None => {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let at: Option<IpAddr> = match arguments.first().map(String::as_str) {
+        None => Some(Ipv4Addr::LOCALHOST.into()),
+        Some("6") => Some(Ipv6Addr::UNSPECIFIED.into()),
+        Some(_) => None,
+    };
+    let (door, port) = match at {
+        Some(at) => {
+            let listener = TcpListener::bind((at, 0)).unwrap();
             let port = listener.local_addr().unwrap().port();
             (Door::Tcp(listener), port)
         }
+        None => (Door::Unix(UnixListener::bind(&arguments[0]).unwrap()), 0),
     };
     println!("port {port}");
     let (mut connection, mut kept) = (None, None);

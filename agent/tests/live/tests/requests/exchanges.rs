@@ -16,6 +16,7 @@ table![
     what_is_no_http_is_unparsed for &[&ITERATOR],
     a_worker_that_ends_at_once_counts for TYPED,
     connections_of_clients_are_not_counted for &[&ITERATOR],
+    requests_over_ipv6_are_counted for &[&ITERATOR],
 ];
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -255,6 +256,26 @@ fn a_worker_that_ends_at_once_counts(tier: &Tier) {
         });
         pair.connect();
     });
+}
+
+/// Of clients with an address of IPv6, and of IPv4.
+fn requests_over_ipv6_are_counted(tier: &Tier) {
+    let agent = start(tier, &[]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let mut pair = Pair::start("http6", Path::Tcp6);
+    for client in [Path::Tcp6, Path::Tcp] {
+        pair.path = client;
+        pair.connect();
+        pair.exchange("GET", 200);
+        pair.expect("GET 2xx");
+        pair.check(&agent);
+        pair.exchange("POST", 404);
+        pair.expect("POST 4xx");
+        pair.check(&agent);
+    }
+    pair.finish();
 }
 
 /// The scenario `endpoint` connects to a server that speaks first, and to one that answers: both of its connections are a client's.
