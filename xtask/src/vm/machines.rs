@@ -51,6 +51,8 @@ pub(crate) const MACHINES: &[Machine] = &[
             "network::handed::a_network",
             "network::hashed",
             "network::plain::bytes",
+            // It lacks helpers, so the agent must say that requests are absent.
+            "requests::settings::nothing",
             "sandbox::capabilities",
             "sandbox::each_thread",
             "start::",
@@ -74,6 +76,8 @@ pub(crate) const MACHINES: &[Machine] = &[
             "pressure::ring",
             "pressure::stopped",
             "reload::",
+            // At the returns of functions, which newer kernels do not need.
+            "requests::exchanges::every_call",
             "runqueue::",
             "start::",
         ]),
