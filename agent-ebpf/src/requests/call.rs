@@ -19,12 +19,15 @@ const PIECE_BYTES: u64 = 16;
 const MESSAGE_VECTOR: u64 = 16;
 
 /// Where a process sends from, or receives to.
+#[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Buffer {
     /// Address of the buffer, or of the vector.
     address: u64,
     /// Number of pieces of the vector; 0 if it is a plain buffer.
     pieces: u64,
+    /// Bytes of the vector that come before the position.
+    skipped: u64,
 }
 
 /// What is known of the buffer of a system call.
@@ -57,6 +60,7 @@ pub(crate) fn current() -> Call {
         return Call::Buffer(Buffer {
             address: argument(layout!(regs_second)),
             pieces: 0,
+            skipped: 0,
         });
     }
     if is(layout!(message_calls[0])) || is(layout!(message_calls[1])) {
@@ -68,6 +72,7 @@ pub(crate) fn current() -> Call {
         return Call::Buffer(Buffer {
             address: vector[0],
             pieces: vector[1],
+            skipped: 0,
         });
     }
     if is(layout!(vector_calls[0]))
@@ -78,6 +83,7 @@ pub(crate) fn current() -> Call {
         return Call::Buffer(Buffer {
             address: argument(layout!(regs_second)),
             pieces: argument(layout!(regs_third)),
+            skipped: 0,
         });
     }
     if is(layout!(file_call)) {
@@ -101,7 +107,38 @@ fn read_words(to: &mut [u64; 2], from: u64) -> bool {
 }
 
 impl Buffer {
-    /// Copies the beginning of the buffer behind the first `held` bytes of `text`, so that there are at most `most`, and no more than
+    /// Moves the position on by so many bytes. In a vector, [`Buffer::seek`] finds its piece.
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, bytes: u64) {
+        if self.pieces == 0 {
+            self.address += bytes;
+        } else {
+            self.skipped += bytes;
+        }
+    }
+
+    /// Drops pieces before the position, [`PIECES`] at most. Returns whether the first piece is that of the position.
+    #[inline(always)]
+    pub(crate) fn seek(&mut self) -> bool {
+        if self.skipped == 0 {
+            return true;
+        }
+        for _ in 0..PIECES {
+            let mut vector = [0; 2];
+            if !read_words(&mut vector, self.address) || self.skipped < vector[1] {
+                return true;
+            }
+            if self.pieces <= 1 {
+                return true;
+            }
+            self.skipped -= vector[1];
+            self.address += PIECE_BYTES;
+            self.pieces -= 1;
+        }
+        false
+    }
+
+    /// Copies the buffer from the position on behind the first `held` bytes of `text`, so that there are at most `most`, and no more than
     /// the `carried` bytes that the call sent or received. Returns how many there are, with those held.
     #[inline(always)]
     pub(crate) fn copy_to(self, text: &mut Text, held: u64, carried: u64, most: u64) -> u64 {
@@ -111,6 +148,7 @@ impl Buffer {
             return text.known(held + copied);
         }
         let mut have = held;
+        let mut skipped = self.skipped;
         for piece in 0..PIECES {
             if piece >= self.pieces || have >= all {
                 break;
@@ -119,14 +157,15 @@ impl Buffer {
             if !read_words(&mut vector, self.address + piece * PIECE_BYTES) {
                 break;
             }
-            let wanted = least(vector[1], all - have);
+            let wanted = least(vector[1].saturating_sub(skipped), all - have);
             if wanted != 0 {
-                let copied = copy(text, have, vector[0], wanted);
+                let copied = copy(text, have, vector[0] + skipped, wanted);
                 have = text.known(have + copied);
                 if copied != wanted {
                     break;
                 }
             }
+            skipped = 0;
         }
         text.known(have)
     }

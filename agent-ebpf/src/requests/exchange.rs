@@ -26,16 +26,15 @@ pub(crate) const IGNORED: u64 = 3;
 pub(crate) const BLIND: u64 = 4;
 
 /// In [`Exchange::flags`]: the exchange is in `begun` of its owner.
-pub(crate) const COUNTED: u32 = 1;
+pub(crate) const COUNTED: u8 = 1;
 /// In [`Exchange::flags`]: more was received than the head of one request, or may have been.
-pub(crate) const MORE: u32 = 1 << 1;
+pub(crate) const MORE: u8 = 1 << 1;
 /// In [`Exchange::flags`]: the process has sent before.
-pub(crate) const ANSWERED: u32 = 1 << 2;
+pub(crate) const ANSWERED: u8 = 1 << 2;
 /// In [`Exchange::flags`]: the method is CONNECT.
-pub(crate) const CONNECT: u32 = 1 << 3;
-
+pub(crate) const CONNECT: u8 = 1 << 3;
 /// In [`Exchange::flags`]: a response was sent, and how long that took was not counted.
-pub(crate) const RESPONDED: u32 = 1 << 4;
+pub(crate) const RESPONDED: u8 = 1 << 4;
 
 /// 56 bytes, so that it fills a slab of 128 with the kernel's header.
 #[repr(C)]
@@ -47,10 +46,13 @@ pub struct Exchange {
     pub(crate) begun_ns: u64,
     /// The process that received the request, or has sent the last response.
     pub(crate) owner: Identity,
-    pub(crate) flags: u32,
-    /// The number of the method, and how many bytes are held.
+    /// Bytes of the last response's body that were not sent yet, as far as they are known.
+    pub(crate) left: u32,
+    /// The number of the method.
     pub(crate) method: u16,
-    pub(crate) held: u16,
+    pub(crate) flags: u8,
+    /// How many bytes are held.
+    pub(crate) held: u8,
     /// Bytes at the beginning of a request or response, until they are enough.
     pub(crate) head: [u64; 2],
 }

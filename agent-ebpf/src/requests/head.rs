@@ -16,7 +16,15 @@ pub(crate) const HELD_BYTES: u64 = 16;
 /// Bytes in which the end of the status line is looked for where a body may be, and of the name of the field behind.
 const LINE_BYTES: u64 = 64;
 const NAME_BYTES: u64 = 40;
-pub(crate) const STRICT_BYTES: u64 = LINE_BYTES + NAME_BYTES;
+
+/// What comes before the length of a body, in lower case: each byte with the bit that makes it so, which makes `*` of a line feed.
+const LENGTH_NAME: &[u8; 16] = b"*content-length:";
+/// Spaces before a length, and its digits, at most.
+const LENGTH_BYTES: u64 = 20;
+/// The line of a length is not longer, so it is whole in one of two texts that have so many bytes in common.
+pub(crate) const LENGTH_LINE_BYTES: u64 = 64;
+/// No length is stated.
+pub(crate) const NO_LENGTH: u64 = u64::MAX;
 
 /// The longest name of a method, and a space.
 const TOKEN_BYTES: u64 = 16;
@@ -120,15 +128,15 @@ impl Text {
     /// Whether the first empty line is the end of the `total` bytes that were received, of which `count` are here.
     #[inline(always)]
     pub(crate) fn is_one_head(&self, count: u64, total: u64) -> bool {
-        self.first_end(count, TEXT_BYTES as u64) == total
+        self.first_end(count) == total
     }
 
-    /// The position behind the first empty line in the first `count` bytes, `most` at most; 0 if there is none.
+    /// The position behind the first empty line in the first `count` bytes; 0 if there is none.
     #[inline(always)]
-    fn first_end(&self, count: u64, most: u64) -> u64 {
+    pub(crate) fn first_end(&self, count: u64) -> u64 {
         // One of four bytes in a row that end a head is here.
         let mut place = 3;
-        while place < most {
+        while place < TEXT_BYTES as u64 {
             if place >= count {
                 return 0;
             }
@@ -162,6 +170,62 @@ impl Text {
         }
     }
 
+    /// What the first `count` bytes state as the length of the body; [`NO_LENGTH`] if they do not.
+    #[inline(always)]
+    pub(crate) fn body_length(&mut self, count: u64) -> u64 {
+        let name = self.length_name(count);
+        let name = self.known(name) & (TEXT_BYTES as u64 - 1);
+        let count = self.known(count);
+        if name == 0 {
+            return NO_LENGTH;
+        }
+        let mut length = NO_LENGTH;
+        for place in name..name + LENGTH_BYTES {
+            match self.at(place) {
+                b' ' if length == NO_LENGTH => (),
+                byte @ b'0'..=b'9' => {
+                    let before = if length == NO_LENGTH { 0 } else { length };
+                    length = self.known(before.wrapping_mul(10) + u64::from(byte - b'0'));
+                }
+                b'\r' if place < count => return length,
+                _ => return NO_LENGTH,
+            }
+        }
+        NO_LENGTH
+    }
+
+    /// The position behind the name of the field in the first `count` bytes; 0 if it is not there.
+    #[inline(always)]
+    fn length_name(&self, count: u64) -> u64 {
+        // One of eight words in the name is here.
+        let mut place = 0;
+        while place < TEXT_BYTES as u64 {
+            if place >= count {
+                return 0;
+            }
+            let here = self.word(place as usize) | LOWER;
+            let mut before = 0;
+            while before < 8 {
+                if here == length_word(before) && place >= before {
+                    let name = place - before;
+                    if self.is_length_name(name) {
+                        return name + LENGTH_NAME.len() as u64;
+                    }
+                }
+                before += 1;
+            }
+            place += 8;
+        }
+        0
+    }
+
+    #[inline(always)]
+    fn is_length_name(&self, from: u64) -> bool {
+        self.at(from) == b'\n'
+            && self.word(from as usize) | LOWER == length_word(0)
+            && self.word(from as usize + 8) | LOWER == length_word(8)
+    }
+
     /// Whether the first `count` bytes may become the beginning of a response.
     #[inline(always)]
     pub(crate) fn may_be_response(&self, count: u64) -> bool {
@@ -189,27 +253,29 @@ impl Text {
         }
     }
 
-    /// The same for a response behind the first empty line in the first `count` bytes.
-    #[inline(always)]
-    pub(crate) fn next_status(&mut self, count: u64) -> u64 {
-        let end = self.first_end(count, STRICT_BYTES - STATUS_BYTES);
-        let end = self.known(end);
-        if end == 0 || end > STRICT_BYTES || end + STATUS_BYTES > count {
-            return 0;
-        }
-        self.status(end)
-    }
-
     /// Whether, in the first `count` bytes, the status line is followed by a line with a field: a name and a colon.
     #[inline(always)]
     pub(crate) fn has_field(&mut self, count: u64) -> bool {
+        let line = self.second_line(count);
+        let line = self.known(line);
+        let count = self.known(count);
+        line != 0 && line <= LINE_BYTES && self.is_field(line, count)
+    }
+
+    /// Where the second line begins; 0 if it does not in the first `count` bytes.
+    #[inline(always)]
+    fn second_line(&self, count: u64) -> u64 {
         let mut place = STATUS_BYTES;
-        while place < LINE_BYTES && self.at(place) != b'\n' {
+        while place < LINE_BYTES {
+            if place >= count {
+                return 0;
+            }
             place += 1;
+            if self.at(place - 1) == b'\n' {
+                return place;
+            }
         }
-        // The second loop is in the first one's place, not in each of its turns.
-        let line = self.known(place + 1);
-        line <= LINE_BYTES && self.is_field(line, count)
+        0
     }
 
     #[inline(always)]
@@ -228,6 +294,21 @@ impl Text {
         }
         false
     }
+}
+
+/// The bit of lower case in each byte of a word.
+const LOWER: u64 = 0x2020_2020_2020_2020;
+
+/// Eight bytes of [`LENGTH_NAME`].
+#[inline(always)]
+const fn length_word(from: u64) -> u64 {
+    let mut word = [0; 8];
+    let mut index = 0;
+    while index < 8 {
+        word[index] = LENGTH_NAME[from as usize + index];
+        index += 1;
+    }
+    u64::from_le_bytes(word)
 }
 
 /// The method whose name has this length.

@@ -56,6 +56,7 @@ mod state;
 #[path = "../network/exchange.rs"]
 mod swap;
 mod times;
+mod walk;
 mod watch;
 
 #[cfg(not(test))]

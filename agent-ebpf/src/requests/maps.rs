@@ -6,9 +6,9 @@ use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 
 use crate::exchange::Exchange;
-use crate::head::Text;
 use crate::receive::Received;
 use crate::socket_storage::SocketStorage;
+use crate::walk::Sending;
 
 /// The state of each socket on which a watched process has received the beginning of a request. The kernel frees it with the
 /// socket. Full: there is no bound but the kernel's memory; [`RequestTotals::storage_full`] counts what got no storage.
@@ -37,7 +37,7 @@ pub(crate) static REQUEST_TOTALS: PerCpuArray<RequestTotals> = PerCpuArray::with
 #[map]
 pub(crate) static RECEIVED: PerCpuArray<Received> = PerCpuArray::with_max_entries(PLACES, 0);
 #[map]
-pub(crate) static SENT: PerCpuArray<Text> = PerCpuArray::with_max_entries(PLACES, 0);
+pub(crate) static SENDING: PerCpuArray<Sending> = PerCpuArray::with_max_entries(PLACES, 0);
 
 /// The entries there: of the program for all sockets, or for IPv4; for IPv6; for Unix sockets.
 pub(crate) const OF_ANY: u32 = 0;

@@ -56,8 +56,9 @@ pub(crate) fn empty() -> Exchange {
             tgid: 0,
             zero: 0,
         },
-        flags: 0,
+        left: 0,
         method: METHOD_OTHER as u16,
+        flags: 0,
         held: 0,
         head: [0; 2],
     }
@@ -90,7 +91,7 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     if !sock.is_of_process() {
         return None;
     }
-    let held = if exchange.state == OPEN || exchange.held < HELD_BYTES as u16 {
+    let held = if exchange.state == OPEN || exchange.held < HELD_BYTES as u8 {
         u64::from(exchange.held)
     } else {
         0
@@ -149,7 +150,7 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
             }
         }
         START_SHORT if count < HELD_BYTES => {
-            exchange.held = count as u16;
+            exchange.held = count as u8;
             exchange.head = [text.word(0), text.word(8)];
             keep(sock, kept, exchange);
         }

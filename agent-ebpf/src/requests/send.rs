@@ -7,10 +7,11 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::call::{self, Call};
 use crate::count::{self, add_total};
 use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, IGNORED, Kept, MORE, RESPONDED, SENT};
-use crate::head::{HELD_BYTES, STATUS_BYTES, STRICT_BYTES};
+use crate::head::{HELD_BYTES, STATUS_BYTES};
 use crate::kernel::now_ns;
-use crate::maps::{EXCHANGES, OF_ANY, SENT as TEXT};
+use crate::maps::{EXCHANGES, OF_ANY, SENDING};
 use crate::socket::Socket;
+use crate::walk::walk;
 use crate::watch;
 
 /// Kernel: `trace_sock_send_length(struct sock *sk, int ret, int flags)`, after the send, in its process.
@@ -33,11 +34,15 @@ fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
     let kept = Kept(EXCHANGES.of(sock.0)?);
     let state = kept.state();
     let exchange = kept.get();
-    let has_more = exchange.flags & MORE != 0;
+    let left = u64::from(exchange.left);
     match state {
         BEGUN | BLIND => (),
-        // Another response.
-        SENT if has_more => (),
+        // Another response, perhaps behind the rest of a body.
+        SENT if exchange.flags & MORE != 0 && left < result => (),
+        SENT => {
+            exchange.left = left.saturating_sub(result) as u32;
+            return None;
+        }
         _ => return None,
     }
     if !sock.is_of_process() {
@@ -45,21 +50,30 @@ fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
     }
     let buffer = match call::current() {
         Call::Buffer(buffer) => buffer,
-        Call::File => return None,
+        Call::File => {
+            exchange.left = left.saturating_sub(result) as u32;
+            return None;
+        }
         Call::Unknown => {
             miss(kept, state);
             return None;
         }
     };
     // SAFETY: a per-CPU value that only this program uses.
-    let text = unsafe { &mut *TEXT.get_ptr_mut(place)? };
-    let held = if state == BEGUN && exchange.held < HELD_BYTES as u16 {
+    let sending = unsafe { &mut *SENDING.get_ptr_mut(place)? };
+    if state == SENT {
+        exchange.left = 0;
+        walk(kept, state, sending, buffer, left, 0, result);
+        return None;
+    }
+    let text = &mut sending.text;
+    let held = if state == BEGUN && exchange.held < HELD_BYTES as u8 {
         u64::from(exchange.held)
     } else {
         0
     };
     text.set_words(exchange.head);
-    let count = buffer.copy_to(text, held, result, STRICT_BYTES);
+    let count = buffer.copy_to(text, held, result, HELD_BYTES);
     if count == held {
         miss(kept, state);
         return None;
@@ -68,38 +82,39 @@ fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
     let may_be_response = text.may_be_response(count);
     if may_be_response && count < STATUS_BYTES {
         if state == BEGUN {
-            exchange.held = count as u16;
+            exchange.held = count as u8;
             exchange.head = [text.word(0), text.word(8)];
         }
         return None;
     }
     let status = if may_be_response { text.status(0) } else { 0 };
+    let status = text.known(status);
     if status == 0 {
         // The rest of the response before, unless there was none.
         if state == BEGUN && exchange.flags & ANSWERED == 0 && kept.end(IGNORED) {
             count::give_up(exchange);
             count::unparsed(&watch::current(), UNPARSED_OTHER);
         }
-        return None;
-    }
-    if state == SENT && !text.has_field(count) {
-        return None;
-    }
-    let mut status = text.known(status);
-    if is_interim(status) {
-        // The final response may follow in the same send.
-        status = text.next_status(count);
-        if status == 0 || is_interim(status) {
-            return None;
+        if left >= result {
+            exchange.left = (left - result) as u32;
+        } else if left != 0 {
+            exchange.left = 0;
+            walk(kept, state, sending, buffer, left, 0, result);
         }
+        return None;
     }
-    respond(kept, state, status);
+    exchange.left = 0;
+    if exchange.flags & MORE == 0 && !is_interim(status) {
+        respond(kept, state, status);
+    } else {
+        walk(kept, state, sending, buffer, 0, held, result);
+    }
     None
 }
 
 /// Whether another response follows.
 #[inline(always)]
-fn is_interim(status: u64) -> bool {
+pub(crate) fn is_interim(status: u64) -> bool {
     status / 100 == 1 && status != 101
 }
 
@@ -116,14 +131,15 @@ fn miss(kept: Kept, state: u64) {
     add_total!(unreadable);
 }
 
+/// Counts a final response. Returns whether another one may follow.
 #[inline(always)]
-fn respond(kept: Kept, state: u64, status: u64) {
+pub(crate) fn respond(kept: Kept, state: u64, status: u64) -> bool {
     let exchange = kept.get();
     let is_tunnel = status == 101 || exchange.flags & CONNECT != 0 && status / 100 == 2;
     let next = if is_tunnel { IGNORED } else { SENT };
     if state == BEGUN {
         if !kept.end(next) {
-            return;
+            return false;
         }
     } else {
         exchange.state = next;
@@ -134,4 +150,5 @@ fn respond(kept: Kept, state: u64, status: u64) {
     count::answer(watch::current(), exchange, class as usize, duration);
     exchange.begun_ns = now;
     exchange.flags = exchange.flags & (MORE | CONNECT) | ANSWERED | RESPONDED;
+    !is_tunnel
 }
