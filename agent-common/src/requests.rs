@@ -170,6 +170,10 @@ pub struct RequestLayout {
     pub regs_third: u32,
     /// Length of a tick, nanoseconds.
     pub tick_ns: u32,
+    /// Offset of the system call's result in `pt_regs`.
+    pub regs_result: u32,
+    /// Offset of what is in that register during the call; [`crate::ABSENT`]: it is `-ENOSYS`.
+    pub regs_no_result: u32,
 }
 
 impl RequestLayout {
@@ -184,6 +188,8 @@ impl RequestLayout {
         file_call: crate::ABSENT,
         regs_third: crate::ABSENT,
         tick_ns: 0,
+        regs_result: crate::ABSENT,
+        regs_no_result: crate::ABSENT,
     };
 }
 

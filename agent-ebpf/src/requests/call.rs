@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::hint::black_box;
 use core::ptr::read_volatile;
 
+use agent_common::ABSENT;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs,
 };
@@ -17,6 +18,9 @@ const PIECES: u64 = 8;
 const PIECE_BYTES: u64 = 16;
 /// Offset of the vector's address in a `struct msghdr` of a process; its length follows.
 const MESSAGE_VECTOR: u64 = 16;
+
+/// `-ENOSYS`: on x86-64 the result of a call until it has one.
+const NO_RESULT: u64 = (-38_i64).cast_unsigned();
 
 /// Where a process sends from, or receives to.
 #[repr(C)]
@@ -51,6 +55,15 @@ pub(crate) fn current() -> Call {
     let place = layout!(regs_call) as usize;
     // SAFETY: as above. The number is a word of 32 bits, or the low half of a larger one.
     let call = unsafe { read_volatile(registers.add(place).cast::<u32>()) };
+    let result = argument(layout!(regs_result));
+    let no_result = match layout!(regs_no_result) {
+        ABSENT => NO_RESULT,
+        offset => argument(offset),
+    };
+    // The call has ended: what carries something now is `io_uring`, which runs at the end of any call.
+    if result != no_result {
+        return Call::Unknown;
+    }
     let is = |number: u32| call == number;
     if is(layout!(plain_calls[0]))
         || is(layout!(plain_calls[1]))

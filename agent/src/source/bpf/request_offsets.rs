@@ -5,13 +5,21 @@ use agent_common::{ABSENT, RequestLayout, RequestOffsets};
 use super::btf::Btf;
 use crate::host::tick_ns;
 
-/// The registers of a system call in `pt_regs`: its number, and its second and third argument, each by a member and the bytes behind.
+/// The registers of a system call in `pt_regs`: its number, its second and third argument, and its result, each by a member and the
+/// bytes behind.
 #[cfg(target_arch = "x86_64")]
-const REGISTERS: [(&str, u32); 3] = [("orig_ax", 0), ("si", 0), ("dx", 0)];
+const REGISTERS: [(&str, u32); 4] = [("orig_ax", 0), ("si", 0), ("dx", 0), ("ax", 0)];
 #[cfg(target_arch = "aarch64")]
-const REGISTERS: [(&str, u32); 3] = [("syscallno", 0), ("regs", 8), ("regs", 16)];
+const REGISTERS: [(&str, u32); 4] = [("syscallno", 0), ("regs", 8), ("regs", 16), ("regs", 0)];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-const REGISTERS: [(&str, u32); 3] = [("", 0), ("", 0), ("", 0)];
+const REGISTERS: [(&str, u32); 4] = [("", 0), ("", 0), ("", 0), ("", 0)];
+
+/// The member that keeps the first argument, where the register of the result has it during the call.
+const NO_RESULT: Option<&str> = if cfg!(target_arch = "aarch64") {
+    Some("orig_x0")
+} else {
+    None
+};
 
 /// The helpers that older kernels lack, by their functions. The second one is in 5.16.
 const HELPERS: [&str; 2] = ["bpf_task_pt_regs", "bpf_skc_to_unix_sock"];
@@ -39,7 +47,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<RequestLayout, NoRequests> {
     if let Some(name) = lacking {
         return Err(NoRequests::NoHelper(name));
     }
-    let [regs_call, regs_second, regs_third] = REGISTERS.map(|(member, behind)| {
+    let [regs_call, regs_second, regs_third, regs_result] = REGISTERS.map(|(member, behind)| {
         let offset = btf.offset("pt_regs", member);
         offset.map(|offset| offset + behind).ok_or(member)
     });
@@ -49,6 +57,13 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<RequestLayout, NoRequests> {
         regs_call: regs_call.map_err(NoRequests::NoSuchField)?,
         regs_second: regs_second.map_err(NoRequests::NoSuchField)?,
         regs_third: regs_third.map_err(NoRequests::NoSuchField)?,
+        regs_result: regs_result.map_err(NoRequests::NoSuchField)?,
+        regs_no_result: match NO_RESULT {
+            Some(member) => btf
+                .offset("pt_regs", member)
+                .ok_or(NoRequests::NoSuchField(member))?,
+            None => ABSENT,
+        },
         plain_calls: [
             libc::SYS_read,
             libc::SYS_write,

@@ -84,8 +84,19 @@ impl Ring {
         }
     }
 
+    /// Begins to receive into these bytes, which must stay until [`Self::end`].
+    pub(super) fn begin_to_receive(&self, socket: i32, bytes: &mut [u8]) {
+        self.enter(RECV, socket, bytes.as_mut_ptr() as u64, bytes.len(), 0);
+    }
+
     /// One operation, which must carry something.
     fn run(&self, operation: u8, socket: i32, address: u64, length: usize) -> usize {
+        self.enter(operation, socket, address, length, 1);
+        self.end()
+    }
+
+    /// Submits an operation, and waits for so many to complete.
+    fn enter(&self, operation: u8, socket: i32, address: u64, length: usize, wait: u32) {
         let mut entry = [0_u8; SQE_BYTES];
         entry[0] = operation;
         entry[1] = self.flags;
@@ -99,9 +110,22 @@ impl Ring {
         let (none, size) = (std::ptr::null::<u8>(), 0);
         let ring = self.descriptor.as_raw_fd();
         // SAFETY: takes numbers; the operation's buffer is borrowed by the caller until its end.
-        let code =
-            unsafe { libc::syscall(libc::SYS_io_uring_enter, ring, 1, 1, GETEVENTS, none, size) };
+        let code = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                ring,
+                1,
+                wait,
+                GETEVENTS,
+                none,
+                size,
+            )
+        };
         assert_eq!(code, 1, "io_uring_enter: {}", io::Error::last_os_error());
+    }
+
+    /// What the operation has carried, which must be something.
+    pub(super) fn end(&self) -> usize {
         let head = self.word(self.told[20]);
         let nth = head.load(Ordering::Relaxed);
         assert_ne!(
@@ -113,7 +137,7 @@ impl Ring {
         let result = self.told[25] + (nth & mask) * CQE_BYTES + 8;
         let result = self.word(result).load(Ordering::Relaxed).cast_signed();
         head.store(nth + 1, Ordering::Release);
-        assert!(result > 0, "operation {operation}: {result}");
+        assert!(result > 0, "the operation returned {result}");
         usize::try_from(result).unwrap()
     }
 

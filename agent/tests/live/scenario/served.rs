@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use super::number;
+use super::ring::Ring;
 use super::worker::read_line;
 
 enum Door {
@@ -41,6 +42,7 @@ pub(super) fn served(arguments: &[String]) {
     };
     println!("port {port}");
     let (mut connection, mut kept) = (None, None);
+    let (ring, mut armed) = (Ring::new(), vec![0; 8192]);
     while let Some(line) = read_line() {
         let words: Vec<&str> = line.split(' ').collect();
         match *words {
@@ -48,6 +50,19 @@ pub(super) fn served(arguments: &[String]) {
             ["close"] => connection = None,
             ["keep"] => kept = connection.take(),
             ["take"] => connection = kept.take(),
+            // The kernel receives when the process next leaves a system call: the read of the next command.
+            ["arm"] => {
+                let socket = connection.as_ref().unwrap().as_raw_fd();
+                let Some(ring) = &ring else {
+                    println!("done 0");
+                    continue;
+                };
+                ring.begin_to_receive(socket, &mut armed);
+            }
+            ["armed", bytes] => {
+                let received = ring.as_ref().unwrap().end();
+                assert_eq!(received.to_string(), bytes);
+            }
             ["receive", call, piece, bytes] => {
                 receive(connection.as_mut().unwrap(), call, piece, bytes);
             }

@@ -9,6 +9,7 @@ use crate::tier::{ITERATOR, TYPED, Tier};
 table![
     exchanges_of_a_connection_are_counted_by_method_and_status for TYPED,
     every_call_that_sends_and_receives_is_seen for &[&ITERATOR],
+    a_receive_at_the_end_of_another_call_is_not_read_from_its_buffer for &[&ITERATOR],
     pipelined_requests_are_counted_by_their_responses for &[&ITERATOR],
     responses_in_one_send_are_each_counted for &[&ITERATOR],
     a_walk_that_takes_too_many_steps_is_unreadable for &[&ITERATOR],
@@ -98,6 +99,21 @@ fn every_call_that_sends_and_receives_is_seen(tier: &Tier) {
         pair.ask("recv", 8192, &head);
         pair.answer("send", &[OK]);
         pair.expect("GET 2xx");
+    });
+}
+
+/// The other call is the read of the next command: no request is in its buffer. What is answered was a request of unknown method.
+fn a_receive_at_the_end_of_another_call_is_not_read_from_its_buffer(tier: &Tier) {
+    on_each_path(tier, |_, pair| {
+        pair.server.tell("arm");
+        if pair.server.await_line("done") == 0 {
+            // This kernel has no `io_uring`.
+            return;
+        }
+        std::io::Write::write_all(pair.client.as_mut().unwrap(), GET).unwrap();
+        pair.tell(&format!("armed {}", GET.len()));
+        pair.answer("send", &[OK]);
+        pair.expect("other 2xx");
     });
 }
 
