@@ -38,6 +38,9 @@ const fn bounds() -> [f64; REQUEST_BOUNDS] {
 
 pub(super) const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 5.16, and without kernel programs";
 
+const NO_PROCESSES: &str =
+    "left out without http: {per_process: true}, before Linux 5.16, and without kernel programs";
+
 pub(super) static GROUP_METRICS: &[GroupMetric] = &[
     GroupMetric {
         descriptor: Descriptor {
@@ -177,6 +180,84 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
             }
         },
     },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_process_requests_total",
+            kind: Kind::Counter,
+            help: "HTTP/1 requests that a living process of the group has answered or that were aborted, by class of status; classes without requests are left out.",
+            labels: &["groupname", "server_pid", "status"],
+            unit: "requests",
+            source: "sock_recv_length, sock_send_length",
+            fallback: NO_PROCESSES,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            for server in &group.servers {
+                let pid = server.pid.to_string();
+                for (status, count) in STATUS_WORDS.iter().zip(server.ended) {
+                    if count > 0 {
+                        out.sample(&[&group.name, &pid, status], count);
+                    }
+                }
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_process_request_duration_seconds",
+            kind: Kind::Summary,
+            help: "Sum and number of the durations in seconds of the requests that a living process of the group has answered.",
+            labels: &["groupname", "server_pid"],
+            unit: "seconds",
+            source: "sock_recv_length, sock_send_length",
+            fallback: NO_PROCESSES,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            for server in &group.servers {
+                let sum = Value::Nanoseconds(server.duration_ns);
+                let pid = server.pid.to_string();
+                out.summary(&[&group.name, &pid], sum, server.durations);
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_process_requests_in_flight",
+            kind: Kind::Gauge,
+            help: "HTTP/1 requests that a living process of the group has begun to receive and has not answered.",
+            labels: &["groupname", "server_pid"],
+            unit: "requests",
+            source: "sock_recv_length, sock_send_length",
+            fallback: NO_PROCESSES,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            for server in &group.servers {
+                let pid = server.pid.to_string();
+                out.sample(&[&group.name, &pid], server.in_flight);
+            }
+        },
+    },
+    GroupMetric {
+        descriptor: Descriptor {
+            name: "namedprocess_namegroup_http_process_busy_seconds_total",
+            kind: Kind::Counter,
+            help: "Seconds in which a living process of the group has at least one HTTP/1 request in flight.",
+            labels: &["groupname", "server_pid"],
+            unit: "seconds",
+            source: "sock_recv_length, sock_send_length",
+            fallback: NO_PROCESSES,
+        },
+        facts: &[Fact::Http],
+        write: |_, group, out| {
+            for server in &group.servers {
+                let busy = Value::Nanoseconds(server.busy_ns);
+                let pid = server.pid.to_string();
+                out.sample(&[&group.name, &pid], busy);
+            }
+        },
+    },
 ];
 
 /// Writes the samples of `headcount_http_unseen_total`.
@@ -191,22 +272,41 @@ fn write_unseen(view: &super::View<'_>, out: &mut Family<'_>) {
     out.sample(&["unknown_process"], books.unattributed);
 }
 
-pub(super) static METRICS: &[Metric] = &[Metric {
-    descriptor: Descriptor {
-        name: "headcount_http_unseen_total",
-        kind: Kind::Counter,
-        help: "Events of HTTP/1 that are in no family of groups, of all watched processes: heads in buffers that cannot be read (`unreadable`), counts that found the map of processes full, connections without storage, runs that the kernel left out, and responses of unknown processes.",
-        labels: &["reason"],
-        unit: "events",
-        source: "per-CPU array of the kernel programs",
-        fallback: FALLBACK,
+pub(super) static METRICS: &[Metric] = &[
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_unseen_total",
+            kind: Kind::Counter,
+            help: "Events of HTTP/1 that are in no family of groups, of all watched processes: heads in buffers that cannot be read (`unreadable`), counts that found the map of processes full, connections without storage, runs that the kernel left out, and responses of unknown processes.",
+            labels: &["reason"],
+            unit: "events",
+            source: "per-CPU array of the kernel programs",
+            fallback: FALLBACK,
+        },
+        write: write_unseen,
     },
-    write: write_unseen,
-}];
+    Metric {
+        descriptor: Descriptor {
+            name: "headcount_http_processes_omitted",
+            kind: Kind::Gauge,
+            help: "Living processes that `namedprocess_namegroup_http_process_*` leaves out, because at most 1,024 are shown; they count in their groups.",
+            labels: &[],
+            unit: "processes",
+            source: "agent",
+            fallback: FALLBACK,
+        },
+        write: |view, out| {
+            if view.has(Fact::Http) {
+                out.sample(&[], view.group_statistics.servers_omitted);
+            }
+        },
+    },
+];
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::group::ServerProcess;
     use crate::process::{
         METHOD_GET, METHOD_OTHER, RequestBooks, RequestCounters, RequestTally, STATUS_ABORTED,
     };
@@ -225,6 +325,17 @@ pub(super) mod tests {
         let mut tally = RequestTally::default();
         tally.add(&counters);
         tally
+    }
+
+    pub(in super::super) fn server() -> ServerProcess {
+        ServerProcess {
+            pid: 4711,
+            ended: [0, 57, 0, 0, 58, 59],
+            in_flight: 60,
+            durations: 115,
+            duration_ns: 61_000_000,
+            busy_ns: 62_000_000,
+        }
     }
 
     pub(in super::super) fn books() -> RequestBooks {

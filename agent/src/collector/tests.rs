@@ -66,6 +66,7 @@ pub(super) fn busy() -> Group {
         threads: ThreadNames::from_iter(by_name),
         network: Some(Box::new(network_tests::network())),
         requests: Some(Box::new(requests::tests::tally())),
+        servers: vec![requests::tests::server()],
         ..Group::default()
     }
 }
@@ -201,6 +202,7 @@ pub(super) fn with_groups<T>(
             coarse_forks: 0,
             booked_payload: network_tests::payload(4900, 4900),
             ungrouped_payload: network_tests::payload(96, 97),
+            servers_omitted: 98,
         },
         gunicorn: Some(&gunicorn::tests::gunicorn()),
         serving: &ServingStatistics {

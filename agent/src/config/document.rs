@@ -58,6 +58,10 @@ fn explained(cause: String) -> String {
     }
 }
 
+const HTTP: &str = Key::Http.as_str();
+/// The key of `http` as a map.
+const PER_PROCESS: &str = "per_process";
+
 fn root_items(root: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Item>, ConfigError> {
     let pairs = match &root.value {
         YamlValue::Null => return Ok(Vec::new()),
@@ -119,10 +123,10 @@ fn item(index: usize, node: &YamlNode, problems: &mut Problems<'_>) -> Result<It
             Some(Key::Cmdline) => item.cmdline = list(Key::Cmdline, value, problems)?,
             Some(Key::User) => item.user = list(Key::User, value, problems)?,
             Some(Key::Cgroup) => item.cgroup = list(Key::Cgroup, value, problems)?,
-            Some(Key::Exclude) => item.exclude = truth(Key::Exclude, value, problems)?,
+            Some(Key::Exclude) => item.exclude = truth(Key::Exclude.as_str(), value, problems)?,
             Some(Key::Labels) => item.labels = labels::parse(value, problems)?,
             Some(Key::MaxGroups) => item.max_groups = count(Key::MaxGroups, value, problems)?,
-            Some(Key::Http) => item.http = truth(Key::Http, value, problems)?,
+            Some(Key::Http) => (item.http, item.http_per_process) = http(value, problems)?,
             None => problems.warn_unknown(key, &Key::ALL.map(Key::as_str)),
         }
     }
@@ -154,13 +158,37 @@ fn name(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Option<Text>, C
     Err(problems.wrong(value, Key::Name.as_str(), expected))
 }
 
-fn truth(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<bool, ConfigError> {
+fn truth(key: &str, value: &YamlNode, problems: &Problems<'_>) -> Result<bool, ConfigError> {
+    truth_of(value).ok_or_else(|| problems.wrong(value, key, "true or false"))
+}
+
+fn truth_of(value: &YamlNode) -> Option<bool> {
     match &value.value {
-        YamlValue::Null => Ok(false),
-        YamlValue::Scalar(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        YamlValue::Scalar(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        _ => Err(problems.wrong(value, key.as_str(), "true or false")),
+        YamlValue::Null => Some(false),
+        YamlValue::Scalar(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        YamlValue::Scalar(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
     }
+}
+
+/// Whether requests are counted, and whether those of each process are shown.
+fn http(value: &YamlNode, problems: &mut Problems<'_>) -> Result<(bool, bool), ConfigError> {
+    let YamlValue::Map(pairs) = &value.value else {
+        let expected = "true, false, or a map such as {per_process: true}";
+        let is_counted = truth_of(value);
+        let is_counted = is_counted.ok_or_else(|| problems.wrong(value, HTTP, expected))?;
+        return Ok((is_counted, false));
+    };
+    let mut is_per_process = false;
+    for (key, value) in pairs {
+        match &key.value {
+            YamlValue::Scalar(text) if text == PER_PROCESS => {
+                is_per_process = truth("http: per_process", value, problems)?;
+            }
+            _ => problems.warn_unknown(key, &[PER_PROCESS]),
+        }
+    }
+    Ok((true, is_per_process))
 }
 
 fn count(key: Key, value: &YamlNode, problems: &Problems<'_>) -> Result<Option<u32>, ConfigError> {

@@ -38,6 +38,8 @@ pub struct Item {
     pub max_groups: Option<u32>,
     /// Whether the HTTP requests that matching processes serve are counted.
     pub http: bool,
+    /// Whether what each of these processes has served is shown, too; only with `http`.
+    pub http_per_process: bool,
 }
 
 impl Item {
@@ -74,7 +76,7 @@ pub struct Label {
 pub const MAX_LABELS: usize = 16;
 
 /// Label names that the families of groups use themselves.
-pub const OWN_LABELS: [&str; 15] = [
+pub const OWN_LABELS: [&str; 16] = [
     "ctxswitchtype",
     "groupname",
     "iomode",
@@ -85,6 +87,7 @@ pub const OWN_LABELS: [&str; 15] = [
     "reason",
     "role",
     "scope",
+    "server_pid",
     "stat",
     "state",
     "status",
@@ -106,7 +109,7 @@ pub(super) fn expected_label(name: &str) -> Option<&'static str> {
     } else if OWN_LABELS.contains(&name) {
         Some(
             "a name that is no label of the agent's own, so none of ctxswitchtype, groupname, iomode, le, memtype, \
-             method, mode, reason, role, scope, stat, state, status, threadname and wchan",
+             method, mode, reason, role, scope, server_pid, stat, state, status, threadname and wchan",
         )
     } else {
         None

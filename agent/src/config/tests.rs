@@ -445,8 +445,19 @@ fn errors_of_compiled_values_find_their_line() {
 
 #[test]
 fn requests_are_counted_only_for_items_that_say_so() {
-    let config = parse("process_names: [{comm: [a], http: true}, {comm: [b]}]").unwrap();
-    let counts: Vec<bool> = config.items.iter().map(|item| item.http).collect();
-    assert_eq!(counts, [true, false]);
-    assert!(refused("process_names: [{comm: [a], http: 1}]").contains("http"));
+    for (http, expected) in [
+        ("true", (true, false)),
+        ("", (false, false)),
+        ("{}", (true, false)),
+        ("{per_process: false}", (true, false)),
+        ("{per_process: TRUE}", (true, true)),
+    ] {
+        let config = parse(&format!("process_names: [{{comm: [a], http: {http}}}]")).unwrap();
+        let item = &config.items[0];
+        assert_eq!((item.http, item.http_per_process), expected, "{http}");
+    }
+    let refused = |http| refused(&format!("process_names: [{{comm: [a], http: {http}}}]"));
+    assert!(refused("1").contains("per_process"), "{}", refused("1"));
+    let error = refused("{per_process: [true]}");
+    assert!(error.contains("http: per_process"), "{error}");
 }

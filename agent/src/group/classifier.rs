@@ -28,6 +28,8 @@ pub struct Placement {
     pub max_groups: Option<u32>,
     /// Whether the HTTP requests that the process serves are counted.
     pub counts_requests: bool,
+    /// Whether what each process of its group has served is shown.
+    pub shows_servers: bool,
     /// Whether the name or the value of a label was too long, and ends in a hash.
     pub is_cut: bool,
 }
@@ -41,6 +43,7 @@ impl Placement {
             labels: Labels::new(),
             max_groups: None,
             counts_requests: false,
+            shows_servers: false,
             is_cut: false,
         }
     }
@@ -150,6 +153,7 @@ impl Classifier {
             Some(Placement {
                 max_groups: item.max_groups,
                 counts_requests: self.counts_all_requests || item.typed.http,
+                shows_servers: item.typed.http_per_process,
                 ..Placement::plain(index, name)
             })
         });
@@ -214,6 +218,7 @@ impl Classifier {
                     labels,
                     max_groups: item.max_groups,
                     counts_requests: self.counts_all_requests || item.typed.http,
+                    shows_servers: item.typed.http_per_process,
                     is_cut,
                 })
             }

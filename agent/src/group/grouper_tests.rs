@@ -36,6 +36,7 @@ fn with(policy: Policy) -> Grouper {
                     labels: labels.into_iter().collect(),
                     max_groups: (name == "bound").then_some(2),
                     counts_requests: false,
+                    shows_servers: false,
                     is_cut: false,
                 })
             }

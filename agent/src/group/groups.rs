@@ -44,7 +44,7 @@ impl Groups {
         let identity = (placement.name.clone(), placement.labels.clone());
         let known = self.by_name.get(&identity).copied();
         if let Some(known) = known.filter(|known| self.all[known.0].item.is_some()) {
-            self.all[known.0].counts_requests |= placement.counts_requests;
+            self.all[known.0].count_as(&placement);
             return known;
         }
         // A group that is known already, of a former configuration, takes no further place among all groups.
@@ -58,14 +58,14 @@ impl Groups {
         if !bounds.all(|bound| self.has_room(bound, user, accounts, comms)) {
             self.overflowed += 1;
             let rest = self.rest();
-            self.all[rest.0].counts_requests |= placement.counts_requests;
+            self.all[rest.0].count_as(&placement);
             return rest;
         }
         let index = self.index_of(identity, user);
         // The group has no item so far: it is new, or was a former configuration's.
         let group = &mut self.all[index.0];
         group.item = Some(placement.item);
-        group.counts_requests |= placement.counts_requests;
+        group.count_as(&placement);
         if user == User::Configuration {
             group.filling.maker = user;
         }
@@ -237,6 +237,7 @@ impl Groups {
         for (group, stays) in self.all.iter_mut().zip(stays) {
             group.item = None;
             group.counts_requests &= stays;
+            group.shows_servers &= stays;
             if group.filling.maker == User::Configuration {
                 group.filling.maker = User::Unknown;
             }

@@ -51,6 +51,7 @@ pub use gauges::Gauges;
 pub use grouper::{Grouper, Placer};
 pub use network::{GroupNetwork, NetworkScope};
 pub use policy::Policy;
+pub use requests::ServerProcess;
 pub use review::{Doubt, Review, finds_nothing, review};
 pub use selector::Miss;
 pub use statistics::GroupStatistics;
@@ -88,12 +89,22 @@ pub struct Group {
     pub counts_requests: bool,
     /// The requests that its members have served. `None` if there were none. Never falls.
     pub requests: Option<Box<crate::process::RequestTally>>,
+    /// Whether an item of the present configuration shows what each of its members has served.
+    pub shows_servers: bool,
+    /// Its live members that have served requests, if these are shown: in the order of their start.
+    pub servers: Vec<ServerProcess>,
 }
 
 impl Group {
     /// Whether it is the group `other`, which takes processes that found no room.
     fn is_rest(&self) -> bool {
         self.name == REST && self.labels.is_empty()
+    }
+
+    /// Has the group count requests as the item of the placement says, or as another one did before.
+    fn count_as(&mut self, placement: &Placement) {
+        self.counts_requests |= placement.counts_requests;
+        self.shows_servers |= placement.shows_servers;
     }
 
     fn is_foldable(&self) -> bool {

@@ -35,6 +35,8 @@ pub struct GroupStatistics {
     pub booked_payload: Payload,
     /// Of this, payload that belongs to no group: its processes are in none, or `-remove-empty-groups` has removed the group.
     pub ungrouped_payload: Payload,
+    /// Live processes whose requests are not shown one by one, because too many are.
+    pub servers_omitted: u64,
 }
 
 impl GroupStatistics {

@@ -28,6 +28,8 @@ struct Served {
     /// Number of the first and of the last reading with an entry of it.
     first: u64,
     last: u64,
+    /// It lived at the last reading.
+    is_live: bool,
     /// What was in flight at its end was booked as aborted.
     is_settled: bool,
 }
@@ -78,6 +80,12 @@ impl RequestOwners {
         gone
     }
 
+    /// The processes that live, their accounts, and what they have served since they are watched.
+    pub(super) fn living(&self) -> impl Iterator<Item = (ProcessId, AccountId, &RequestTally)> {
+        let living = self.owners.iter().filter(|(_, owner)| owner.is_live);
+        living.filter_map(|(id, owner)| Some((*id, owner.account?, &owner.booked)))
+    }
+
     /// Books one entry. Returns whether the kernel need not keep it.
     fn book(
         &mut self,
@@ -105,6 +113,7 @@ impl RequestOwners {
         let mut rise = owner.booked.raise(&entry.counters, elapsed_ns);
         owner.read_ns = now_ns.max(owner.read_ns);
         let is_ended = found.is_none_or(|found| found.is_ended);
+        owner.is_live = !is_ended;
         // Its busy time goes on rising if the kernel has left out the program that notes its end.
         let only_busy = RequestCounters {
             busy_ns: rise.busy_ns,
@@ -121,8 +130,9 @@ impl RequestOwners {
             _ if rise == RequestCounters::default() => {}
             Some(account) => ledger.take(Booking::Requests(account, &rise)),
             None => {
-                let ended = rise.ended.iter().flatten();
-                self.books.unattributed += ended.sum::<u64>();
+                for ended in rise.ended.iter().flatten() {
+                    self.books.unattributed = self.books.unattributed.saturating_add(*ended);
+                }
             }
         }
         is_gone

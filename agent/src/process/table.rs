@@ -26,8 +26,8 @@ use super::registry::ProcessRegistry;
 use super::served::RequestOwners;
 use super::{
     AccountId, Event, Facts, IncompleteExec, Ledger, Live, LiveThreads, NetworkGauges,
-    NetworkReading, Pass, Probe, ProcessId, ProportionalReading, Reopened, RequestReading, Sample,
-    TableStatistics, Unclassified, Wanted,
+    NetworkReading, Pass, Probe, ProcessId, ProportionalReading, Reopened, RequestReading,
+    RequestTally, Sample, TableStatistics, Unclassified, Wanted,
 };
 
 /// How long a process absent from the passes waits for its final totals. On an idle machine with lazy RCU, the hook on the free
@@ -399,6 +399,11 @@ impl Table {
             registry, served, ..
         } = self;
         served.take(reading, |id| registry.owner_account(id), ledger)
+    }
+
+    /// The live processes of the last reading of requests, their accounts, and what they have served since they are watched.
+    pub fn living_servers(&self) -> impl Iterator<Item = (ProcessId, AccountId, &RequestTally)> {
+        self.served.living()
     }
 
     /// Account, scope and gauges of each process with living sockets. To be called after [`Self::book_network`], with the same

@@ -238,9 +238,7 @@ impl AgentState {
         if let Some(network) = network {
             pipeline.book_network(&network);
         }
-        if let Some(requests) = &requests {
-            pipeline.book_requests(requests);
-        }
+        pipeline.book_requests(requests.as_ref());
         pipeline.follow_gunicorn(&pass, requests.as_ref());
         pipeline.refresh(&pass);
         pipeline.read_proportional();

@@ -25,15 +25,19 @@ impl Pipeline {
         })
     }
 
-    /// Books a reading of requests, and tells the kernel programs which processes to watch.
-    pub(super) fn book_requests(&mut self, reading: &RequestReading) {
+    /// Books a reading of requests, and tells the kernel programs which processes to watch. Without a reading, no process is shown.
+    pub(super) fn book_requests(&mut self, reading: Option<&RequestReading>) {
         let Self {
             observer,
             table,
             grouper,
             ..
         } = self;
+        let Some(reading) = reading else {
+            return grouper.list_servers(std::iter::empty());
+        };
         let gone = table.book_requests(reading, grouper);
+        grouper.list_servers(table.living_servers());
         let live = table.live().map(|one| (one.id(), one.account()));
         let outsiders = live.filter(|(_, account)| grouper.is_unwatched(*account));
         observer.watch_requests(gone, outsiders);

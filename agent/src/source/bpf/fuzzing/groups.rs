@@ -18,6 +18,7 @@ fn place(facts: &Facts) -> Verdict {
             labels: Vec::new(),
             max_groups: Some(3),
             counts_requests: false,
+            shows_servers: false,
             is_cut: false,
         }),
     }

@@ -2,6 +2,7 @@
 
 use super::{Pair, Path, configuration, families, is_counted, start};
 use crate::agent::Agent;
+use crate::exposition::Samples;
 use crate::guest::has_call_tracepoints;
 use crate::kernel_objects::Objects;
 use crate::runner::table;
@@ -12,6 +13,7 @@ table![
     the_flag_counts_for_all_groups,
     a_reload_cannot_begin_to_count,
     a_reload_ends_and_goes_on,
+    each_process_is_shown_on_demand_until_it_ends,
     without_kernel_programs_requests_are_absent,
 ];
 
@@ -92,6 +94,46 @@ fn a_reload_ends_and_goes_on() {
     pair.expect("GET 4xx");
     pair.check(&agent);
     pair.finish();
+}
+
+fn each_process_is_shown_on_demand_until_it_ends() {
+    if !ITERATOR.can_work() {
+        return;
+    }
+    let agent = start(&ITERATOR, &["--web.enable-lifecycle"]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let mut pair = Pair::start("httpp", Path::Tcp);
+    pair.connect();
+    pair.exchange("GET", 200);
+    pair.exchange("POST", 200);
+    pair.exchange("GET", 500);
+    pair.ask("recv", 8192, b"GET / HTTP/1.1\r\n\r\n");
+    let name = pair.program.name.clone();
+    let pid = pair.server.pid().to_string();
+    let series = |samples: &Samples, family: &str, more: &[(&str, &str)]| {
+        let family = format!("namedprocess_namegroup_http_process_{family}");
+        let own = [("groupname", name.as_str()), ("server_pid", pid.as_str())];
+        samples.value(&family, &[&own, more].concat())
+    };
+    let nothing = |samples: &Samples| series(samples, "requests_in_flight", &[]).is_none();
+    assert!(nothing(&agent.scrape()));
+    agent.reload(&configuration(true).replace("http: true", "http: {per_process: true}"));
+    let samples = agent.scrape();
+    for (status, count) in [("2xx", Some(2.0)), ("5xx", Some(1.0)), ("3xx", None)] {
+        let shown = series(&samples, "requests_total", &[("status", status)]);
+        assert_eq!(shown, count, "{status}");
+    }
+    let durations = series(&samples, "request_duration_seconds_count", &[]);
+    assert_eq!(durations, Some(3.0));
+    assert_eq!(series(&samples, "requests_in_flight", &[]), Some(1.0));
+    assert!(series(&samples, "busy_seconds_total", &[]) > Some(0.0));
+    pair.finish();
+    agent.await_that(|samples| match nothing(samples) {
+        true => Ok(()),
+        false => Err("the process is still shown".to_owned()),
+    });
 }
 
 fn without_kernel_programs_requests_are_absent() {
