@@ -30,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("proc_stat", source::procfs::fuzzing::stat),
     ("records", source::bpf::fuzzing::records),
     ("regexp", group::fuzzing::regexp),
+    ("requests", process::fuzzing::requests),
     ("template", group::fuzzing::template),
     ("time", group::fuzzing::time),
     ("web_configuration", config::fuzzing::web_configuration),

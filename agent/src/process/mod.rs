@@ -17,6 +17,8 @@ mod drained_tests;
 mod entry;
 mod event;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod graveyard;
 mod held_arguments;
 #[cfg(test)]

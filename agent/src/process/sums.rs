@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AccountId, Booking, Ledger, NetworkTally, Tally};
+use super::{AccountId, Booking, Ledger, NetworkTally, RequestTally, Tally};
 
 /// Bookings in total and by account; users and live processes of each account.
 #[derive(Debug, Default)]
@@ -11,6 +11,7 @@ pub(crate) struct Sums {
     pub(crate) total: Tally,
     pub(super) by_account: BTreeMap<AccountId, Tally>,
     pub(crate) network: BTreeMap<AccountId, NetworkTally>,
+    pub(super) requests: RequestTally,
     pub(super) users: BTreeMap<AccountId, i64>,
     pub(super) living: BTreeMap<AccountId, i64>,
 }
@@ -29,7 +30,10 @@ impl Ledger for Sums {
             Booking::Left(account) => self.leave(account),
             Booking::Closed(account) => self.close(account),
             Booking::Used(account, tally) => self.book(account, tally),
-            Booking::Requests(..) => {}
+            Booking::Requests(account, counters) => {
+                self.assert_open(account);
+                self.requests.add(counters);
+            }
             Booking::Network(account, scope, counters) => {
                 self.assert_open(account);
                 let network = self.network.entry(account).or_default();
