@@ -140,7 +140,7 @@ fn families_that_are_not_of_groups_have_enough_room() {
 
 #[test]
 fn groups_leave_the_share_of_the_targets_free() {
-    let all = groups((0..1000).map(|n| format!("{n:0900}")), 0);
+    let all = groups((0..3000).map(|n| format!("{n:0300}")), 0);
     let (whole, _) = exposed_with(&all, MOST, false);
     let (body, reason) = exposed_with(&all, MOST, true);
     let share = MOST / 8;
