@@ -10,6 +10,9 @@ pub const NETWORK_OWNERS: u32 = 8192;
 /// Number of entries in the map of sockets, on kernels without socket storage.
 pub const NETWORK_SOCKETS: u32 = 65_536;
 
+/// Number of entries in the map of processes that may have given a socket away: the process ids of a small machine.
+pub const NETWORK_GIVERS: u32 = 32_768;
+
 /// In [`NetworkOwner::scope`]: the peer is this machine (127.0.0.0/8, ::1, their mapped forms, or the socket's own address).
 pub const SCOPE_LOOPBACK: u32 = 0;
 /// In [`NetworkOwner::scope`]: the peer is another machine.

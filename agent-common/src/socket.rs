@@ -23,6 +23,8 @@ offsets! {
     sock_error = "sock"."sk_err";
     /// The socket of a process; NULL before a process has accepted the connection, and after the last one has closed it.
     sock_socket = "sock"."sk_socket";
+    /// NULL for a socket of the kernel's own.
+    socket_file = "socket"."file";
     sock_drops = "sock"."sk_drops";
     sock_backlog = "sock"."sk_ack_backlog";
     sock_backlog_limit = "sock"."sk_max_ack_backlog";
@@ -88,4 +90,8 @@ pub struct SocketLook {
     pub number: u64,
     /// 1 if this look also goes through the files of all processes.
     pub files: u64,
+    /// Number of the last look before this one that did.
+    pub last_files: u64,
+    /// Out: sockets whose owner is known only by a look at files.
+    pub doubtful: u64,
 }

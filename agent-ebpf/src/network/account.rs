@@ -83,6 +83,15 @@ impl Gain {
         )
     }
 
+    /// Whether a look would find something to credit, which this leaves unclaimed.
+    #[inline(always)]
+    pub(crate) fn is_waiting(kept: Kept, carried: Carried) -> bool {
+        let words = Words::of(kept);
+        sent(kept, carried) > now(words.sent)
+            || carried.received > now(words.received)
+            || carried.packets != now(words.packets)
+    }
+
     /// Whether there is nothing to credit.
     #[inline(always)]
     pub(crate) fn is_empty(self) -> bool {

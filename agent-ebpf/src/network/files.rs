@@ -1,13 +1,11 @@
 //! `iter/task_file`: the open files of all processes, when user space looks at them. It gives storage to sockets that have
 //! none, and notes which processes hold each socket.
 
-use agent_common::SocketLook;
-
 use crate::account::add_total;
 use crate::kernel::Task;
 use crate::maps::LOOK;
 use crate::socket::{CLOSE, Sock};
-use crate::storage::{Storage, mark_of};
+use crate::storage::{Kept, Storage, mark_of};
 use crate::storages;
 
 /// Kernel: `struct bpf_iter__task_file`.
@@ -35,10 +33,24 @@ pub extern "C" fn sock_files(context: *const FileContext) -> i32 {
 
 #[inline(always)]
 fn note(task: Task, file: *const u8) -> Option<()> {
-    let sock = Sock::of_file(file)?;
-    let SocketLook { number, .. } = *LOOK.get(0)?;
-    let kept = match storages::of(sock) {
-        Some(kept) => kept,
+    let kept = kept_of(file)?;
+    let look = LOOK.get(0)?;
+    kept.hold(task.identity(), mark_of(look.number));
+    None
+}
+
+/// The storage of a file's socket; makes it if there is none. `None` if the file is no TCP socket, if the socket has no
+/// connection, or if the kernel has no memory.
+#[inline(always)]
+pub(crate) fn kept_of(file: *const u8) -> Option<Kept> {
+    kept_or_made(Sock::of_file(file)?)
+}
+
+/// The same by the socket.
+#[inline(always)]
+pub(crate) fn kept_or_made(sock: Sock) -> Option<Kept> {
+    match storages::of(sock) {
+        Some(kept) => Some(kept),
         // Asked only here, because a socket with storage is a TCP socket, and these fields are in cache lines of their own.
         None if !sock.is_tcp() => return None,
         // A socket without connection gets its storage when it begins one.
@@ -49,9 +61,7 @@ fn note(task: Task, file: *const u8) -> Option<()> {
             if made.is_none() {
                 add_total!(storage_full, 1);
             }
-            made?
+            made
         }
-    };
-    kept.hold(task.identity(), mark_of(number));
-    None
+    }
 }

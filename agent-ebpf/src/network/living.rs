@@ -1,17 +1,20 @@
 //! What happens with each socket that has a storage, when user space looks at them: a program credits what the socket carried
 //! so far, and adds it to what its owner holds.
 
-use agent_common::{NetworkGauges, SocketLook};
+use agent_common::NetworkGauges;
 
 use crate::account::{Gain, credit, owner_sums};
+use crate::handover::has_given;
 use crate::maps::LOOK;
-use crate::socket::{CLOSE, ESTABLISHED, LISTEN, Sock, TcpSock, is_open};
+use crate::socket::{CLOSE, Carried, ESTABLISHED, LISTEN, Sock, TcpSock, is_open};
 use crate::storage::{AWAITED, DONE, Kept, mark_of};
 
 /// One socket. `kept`: its storage.
 #[inline(always)]
 pub(crate) fn visit(sock: Sock, kept: Kept) -> Option<()> {
-    let SocketLook { number, files } = *LOOK.get(0)?;
+    // SAFETY: a map value; one look at a time goes on, and between its steps user space writes it.
+    let look = unsafe { &mut *LOOK.get_ptr_mut(0)? };
+    let (number, is_sure) = (look.number, look.files == 1);
     let tcp = sock.tcp()?;
     let carried = sock.carried_so_far(tcp, kept.received());
     let state = sock.state();
@@ -19,15 +22,18 @@ pub(crate) fn visit(sock: Sock, kept: Kept) -> Option<()> {
     if kept.is(DONE) {
         return None;
     }
-    let is_sure = files == 1;
+    // A closed socket has been credited, and the kernel may be resetting its totals, one after the other.
+    let is_reset = state == CLOSE && !kept.is(AWAITED);
+    let is_doubtful = !is_reset && is_doubtful(sock, kept, carried, look.last_files);
+    if is_doubtful {
+        look.doubtful += 1;
+    }
     if is_sure {
         kept.hand_over(mark_of(number));
     }
     let sums = owner_sums(kept, kept.scope(sock));
-    // Without a look at the files, a guessed owner has to wait: what was credited once stays. A closed socket has been credited,
-    // and the kernel may be resetting its totals, one after the other.
-    let is_reset = state == CLOSE && !kept.is(AWAITED);
-    if !is_reset && (is_sure || !kept.is_guessed()) {
+    // Without a look at the files, what has a doubtful owner has to wait: what was credited once stays.
+    if !is_reset && (is_sure || !is_doubtful) {
         credit(sums, kept, Gain::of_living(kept, carried));
     }
     // SAFETY: a map value; one look at a time goes on, and only it uses the gauges.
@@ -40,6 +46,15 @@ pub(crate) fn visit(sock: Sock, kept: Kept) -> Option<()> {
     }
     add_to(gauges, sock, tcp, state);
     None
+}
+
+/// Whether only a look at files can tell which process owns the socket, or what it carried since the last such look. A socket
+/// without a file belongs to a guessed owner as long as no process has accepted it.
+#[inline(always)]
+fn is_doubtful(sock: Sock, kept: Kept, carried: Carried, last_files: u64) -> bool {
+    has_given(kept.owner().tgid, last_files)
+        || (kept.is_shared(mark_of(last_files)) || kept.is_guessed() && sock.has_file())
+            && Gain::is_waiting(kept, carried)
 }
 
 #[inline(always)]

@@ -5,6 +5,7 @@
 //! inet_sock_set_state  --> state.rs  --+                      +--> OWNERS: sums by process
 //! tcp_destroy_sock     --> state.rs  --+--> account/: storage --+
 //! iter/task_file       --> files.rs  --+    of each socket      +--> NETWORK: sums of the node
+//! accept, fork, ...    --> handover.rs --+
 //! iter/bpf_sk_storage_map --> living.rs -+
 //! sock_send_length, sock_recv_length --> udp.rs --> both
 //! ```
@@ -42,6 +43,7 @@ mod exchange;
 #[path = "../field.rs"]
 mod field;
 mod files;
+mod handover;
 #[allow(dead_code, reason = "the network programs read few fields of tasks")]
 #[path = "../kernel.rs"]
 mod kernel;

@@ -1,7 +1,9 @@
 //! The maps of sums: what each holds, why it has this size, and what happens when it is full. Those of sockets are in
 //! storages.rs.
 
-use agent_common::{NETWORK_OWNERS, NetworkOwner, NetworkSums, NetworkTotals, SocketLook};
+use agent_common::{
+    NETWORK_GIVERS, NETWORK_OWNERS, NetworkOwner, NetworkSums, NetworkTotals, SocketLook,
+};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
@@ -18,3 +20,14 @@ pub(crate) static NETWORK: PerCpuArray<NetworkTotals> = PerCpuArray::with_max_en
 /// Which look at the living sockets is under way. Cannot be full.
 #[map]
 pub(crate) static LOOK: Array<SocketLook> = Array::with_max_entries(1, 0);
+
+/// The number of the look at which a process with this id may last have given a socket away. Processes whose ids differ by a
+/// multiple of the size share an entry, which makes a look at files necessary too often. Cannot be full.
+#[map]
+pub(crate) static GIVERS: Array<u32> = Array::with_max_entries(NETWORK_GIVERS, 0);
+
+/// The entry of a process in [`GIVERS`].
+#[inline(always)]
+pub(crate) fn giver_place(tgid: u32) -> u32 {
+    tgid % NETWORK_GIVERS
+}

@@ -140,6 +140,13 @@ impl Sock {
         read!(usize, self.0, sock_socket) != 0
     }
 
+    /// Whether it has a file: a process may have a descriptor of it.
+    #[inline(always)]
+    pub(crate) fn has_file(self) -> bool {
+        let socket = read!(usize, self.0, sock_socket) as *const u8;
+        !socket.is_null() && read!(usize, socket, socket_file) != 0
+    }
+
     #[inline(always)]
     pub(crate) fn is_shut_down(self) -> bool {
         read!(u8, self.0, sock_shutdown) == SHUTDOWN_BOTH

@@ -22,6 +22,7 @@ use crate::account::add_total;
 use crate::calls::current_task;
 use crate::current::{NO_PROCESS, process_of};
 use crate::end::{End, NO_FAILURE};
+use crate::handover::note_giver;
 use crate::socket::{
     CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT, Sock,
     agent_tgid, is_open,
@@ -153,7 +154,10 @@ fn go_on(sock: Sock, old: i32, new: i32) -> Option<()> {
 fn own_by_current(kept: Kept) {
     let closer = current();
     if closer.tgid != NO_PROCESS.tgid && closer.tgid != agent_tgid() && !is_reading() {
-        kept.own(closer);
+        // Another one may have a descriptor, too, if this is no `close` but a `shutdown`.
+        if kept.own(closer) {
+            note_giver(closer.tgid, 0);
+        }
     }
 }
 

@@ -208,11 +208,16 @@ impl Kept {
         set!(self, tgid, owner.tgid);
     }
 
-    /// The owner from now on is a process that was seen at work with the socket.
+    /// The owner from now on is a process that was seen at work with the socket. Returns whether another one was it before.
+    /// The owner that it has already is not written again, because programs on other CPUs would see none meanwhile.
     #[inline(always)]
-    pub(crate) fn own(self, owner: Identity) {
-        self.give(owner);
+    pub(crate) fn own(self, owner: Identity) -> bool {
+        let is_other = self.owner() != owner;
+        if is_other {
+            self.give(owner);
+        }
         set!(self, held, SEEN);
+        is_other
     }
 
     /// The bytes received that were credited already.
@@ -225,6 +230,12 @@ impl Kept {
     #[inline(always)]
     pub(crate) fn is_guessed(self) -> bool {
         get!(self, held) == GUESSED
+    }
+
+    /// Whether the look with this mark found a descriptor of the socket with a process that is not the owner.
+    #[inline(always)]
+    pub(crate) fn is_shared(self, look: u16) -> bool {
+        get!(self, candidate_look) == look
     }
 
     /// Notes that the look with the mark `look` found a descriptor of the socket with `holder`.

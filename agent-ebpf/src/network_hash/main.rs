@@ -38,6 +38,8 @@ mod exchange;
 mod field;
 #[path = "../network/files.rs"]
 mod files;
+#[path = "../network/handover.rs"]
+mod handover;
 #[allow(dead_code, reason = "the network programs read few fields of tasks")]
 #[path = "../kernel.rs"]
 mod kernel;

@@ -71,6 +71,9 @@ struct Row {
 /// What the agent leaves out without one of the network programs.
 const NO_NETWORK: Option<&str> = Some("what sockets carry is not shown");
 
+/// What the agent does without one of the programs that see how sockets change hands.
+const NO_HANDOVER: Option<&str> = Some("each scrape looks at the files of all processes");
+
 /// What the agent leaves out without the programs of UDP.
 const NO_UDP: Option<&str> = Some("what UDP sockets carry is not shown");
 
@@ -143,6 +146,12 @@ programs! {
     Sockets      "sock_living"     Iter       "iter/bpf_sk_storage_map"   Life    Network    NO_NETWORK;
     /// The same where it has none.
     HashedSockets "sock_hashed"    Iter       "iter/bpf_map_elem"         Life    Network    NO_NETWORK;
+    /// An accept.
+    SocketAccept "sock_accept"     Fentry     "security_sock_graft"       Life    Network    NO_HANDOVER;
+    /// A fork, after which parent and child have the same sockets.
+    SocketFork   "sock_fork"       TpBtf      "sched_process_fork/network" Life   Network    NO_HANDOVER;
+    /// The receipt of a descriptor.
+    SocketReceive "sock_receive"   Fentry     "security_file_receive"     Life    Network    NO_HANDOVER;
     /// A send over any socket.
     UdpSend      "udp_send"        TpBtf      "sock_send_length"          Life    Udp        NO_UDP;
     /// A receive over any socket.

@@ -1,8 +1,8 @@
 //! What the sockets of processes have carried: the network programs, and one look at all sockets for each pass.
 //!
 //! ```text
-//! look at files    iter/task_file            which process holds which socket; seldom, if it takes long
 //! look at sockets  iter over the map of them credits what living sockets carried since
+//! look at files    iter/task_file            which process holds which socket; if the programs cannot tell
 //! sums             map of owners, node       --> NetworkReading
 //! ```
 //!
@@ -28,6 +28,7 @@ use super::no_preempt;
 use super::program::KernelProgram;
 use super::recursion_misses;
 use super::sums_map::SumsMap;
+use super::support::is_ftrace_off;
 use super::wire::Wire;
 use crate::host::{boottime_ns, monotonic_ns};
 use crate::process::{NetworkReading, OwnerReading, ProcessId};
@@ -42,6 +43,13 @@ pub(super) fn without(why: &str) -> String {
 /// The programs that the kernel does not run where the same one is running.
 const TRACING: [KernelProgram; 2] = [KernelProgram::SocketEnd, KernelProgram::SocketState];
 
+/// The programs that tell when a socket may have changed hands.
+const HANDOVER: [KernelProgram; 3] = [
+    KernelProgram::SocketAccept,
+    KernelProgram::SocketFork,
+    KernelProgram::SocketReceive,
+];
+
 /// How often an iterator may stop before its end: the kernel lets other work go on after a million elements.
 const STOPS: u32 = 64;
 
@@ -54,9 +62,14 @@ pub(super) struct Network {
     look: Array<MapData, Wire<SocketLook>>,
     owners: SumsMap<NetworkOwner, NetworkSums>,
     totals: PerCpuArray<MapData, Wire<NetworkTotals>>,
-    /// Number of the last look.
-    number: u64,
+    /// The last look.
+    last: SocketLook,
     pace: FilePace,
+    /// Whether [`HANDOVER`] is attached.
+    sees_handover: bool,
+    /// When the last look at files began: sockets that got no storage, and runs that the kernel left out. Each of them may have
+    /// left a socket with another owner than it has.
+    losses: [u64; 2],
     /// The programs that count UDP; none if it is not counted.
     udp: &'static [KernelProgram],
 }
@@ -119,13 +132,22 @@ impl Network {
             look: take(&mut ebpf, "LOOK")?,
             owners: SumsMap::new(&mut ebpf, "OWNERS", "network_owners", owners)?,
             totals: take(&mut ebpf, "NETWORK")?,
-            number: 0,
+            last: SocketLook::default(),
             pace: FilePace::default(),
+            sees_handover: false,
+            losses: [0; 2],
             udp: &[],
             ebpf,
         };
         for program in TRACING {
             load::add(&mut network.ebpf, &[program], Some(btf))?;
+        }
+        match attach_handover(&mut network.ebpf, btf) {
+            Ok(()) => network.sees_handover = true,
+            Err(why) => {
+                let loss = KernelProgram::SocketAccept.loss().unwrap_or_default();
+                log::info!("--collector.network: {why}; {loss}");
+            }
         }
         // Sockets that began before the programs were attached get their storage now; they count from here on.
         network.begin_look(true)?;
@@ -160,14 +182,13 @@ impl Network {
     /// # Errors
     /// When a map or an iterator cannot be read.
     pub(super) fn read(&mut self, now_ns: u64) -> Result<NetworkReading, BpfError> {
-        let files = self.pace.is_due(now_ns);
-        self.begin_look(files)?;
-        if files {
-            self.look_at_files(now_ns)?;
+        let files = self.needs_files(now_ns)? && self.pace.is_due(now_ns);
+        self.look(files, now_ns)?;
+        if !files && self.last.doubtful > 0 && self.pace.is_due(now_ns) {
+            self.look(true, now_ns)?;
         }
-        run(&self.sockets)?;
         let mut reading = NetworkReading {
-            look: self.number,
+            look: self.last.number,
             ..NetworkReading::default()
         };
         self.owners.read(|owner, sums| {
@@ -189,8 +210,27 @@ impl Network {
             });
         })?;
         reading.totals = self.totals()?;
-        reading.missed = self.missed(&TRACING)?;
+        reading.missed = self.missed_runs()?;
         Ok(reading)
+    }
+
+    /// Whether a look at files is necessary, as far as that is known before the look at sockets. If the look before found
+    /// sockets with a doubtful owner, this one will, too: then it need not go through the sockets twice.
+    fn needs_files(&self, now_ns: u64) -> Result<bool, BpfError> {
+        Ok(!self.sees_handover
+            || self.last.doubtful > 0
+            || self.pace.is_overdue(now_ns)
+            || self.losses != self.losses()?)
+    }
+
+    fn losses(&self) -> Result<[u64; 2], BpfError> {
+        Ok([self.totals()?.storage_full, self.missed_runs()?])
+    }
+
+    /// Runs of the programs of TCP that the kernel left out.
+    fn missed_runs(&self) -> Result<u64, BpfError> {
+        let handover: &[_] = if self.sees_handover { &HANDOVER } else { &[] };
+        Ok(self.missed(&TRACING)? + self.missed(handover)?)
     }
 
     /// Removes the sums of these processes.
@@ -256,23 +296,47 @@ impl Network {
         }))
     }
 
-    /// Begins a look at sockets, and at files before, if `files`.
+    /// Looks at all sockets, and at files before, if `files`.
+    fn look(&mut self, files: bool, now_ns: u64) -> Result<(), BpfError> {
+        self.begin_look(files)?;
+        if files {
+            self.look_at_files(now_ns)?;
+        }
+        run(&self.sockets)?;
+        self.last.doubtful = self.look.get(&0, 0)?.0.doubtful;
+        Ok(())
+    }
+
     fn begin_look(&mut self, files: bool) -> Result<(), BpfError> {
-        self.number += 1;
-        let look = SocketLook {
-            number: self.number,
+        self.last = SocketLook {
+            number: self.last.number + 1,
             files: u64::from(files),
+            last_files: match self.last.files {
+                1 => self.last.number,
+                _ => self.last.last_files,
+            },
+            doubtful: 0,
         };
-        Ok(self.look.set(0, Wire(look), 0)?)
+        Ok(self.look.set(0, Wire(self.last), 0)?)
     }
 
     fn look_at_files(&mut self, now_ns: u64) -> Result<(), BpfError> {
+        self.losses = self.losses()?;
         let began_ns = monotonic_ns();
         run(&self.files)?;
         let took_ns = monotonic_ns().saturating_sub(began_ns);
         self.pace.note(now_ns, took_ns);
         Ok(())
     }
+}
+
+fn attach_handover(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), String> {
+    if is_ftrace_off() {
+        return Err(
+            "the programs for functions do not run while kernel.ftrace_enabled is 0".into(),
+        );
+    }
+    load::add(ebpf, &HANDOVER, Some(btf)).map_err(|error| error.to_string())
 }
 
 /// Has the kernel run an iterator to its end. Its program writes nothing.
