@@ -132,6 +132,8 @@ pub struct NetworkTotals {
     pub unowned_received_bytes: u64,
     /// Credits that found the map of owners full.
     pub owners_full: u64,
+    /// Entries that the programs have made in the map of owners.
+    pub owners_made: u64,
     /// Times that a socket got no storage, because the kernel had no memory. What it carries without one is in no sum.
     pub storage_full: u64,
 }

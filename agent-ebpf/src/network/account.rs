@@ -200,8 +200,13 @@ pub(crate) fn sums_of(owner: Identity, scope: u32) -> Option<*mut NetworkSums> {
     if let Some(sums) = OWNERS.get_ptr_mut(&key) {
         return Some(sums);
     }
-    // The next lookup shows whether the map was full.
-    let _ = OWNERS.insert(&key, &NEW_SUMS, u64::from(BPF_NOEXIST));
+    if OWNERS
+        .insert(&key, &NEW_SUMS, u64::from(BPF_NOEXIST))
+        .is_ok()
+    {
+        add_total!(owners_made, 1);
+    }
+    // Another CPU may have made it; if there is none, the map was full.
     let sums = OWNERS.get_ptr_mut(&key);
     if sums.is_none() {
         add_total!(owners_full, 1);

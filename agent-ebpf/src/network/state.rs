@@ -211,7 +211,6 @@ fn destroy(sock: Sock) -> Option<()> {
         failure = kept.failure();
     }
     let end = End::of(sock, kept, failure)?;
-    kept.mark(DONE);
     storages::finish(sock, kept, &end);
     None
 }

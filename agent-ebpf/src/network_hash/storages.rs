@@ -78,9 +78,11 @@ pub(crate) fn settle(sock: Sock, kept: Kept, end: &End) {
     }
 }
 
-/// The same when the kernel destroys the socket, marked as [`DONE`]; removes the entry, or leaves that to the next look.
+/// The same when the kernel destroys the socket; marks it as [`DONE`], and removes the entry, or leaves that to the next look.
 #[inline(always)]
 pub(crate) fn finish(sock: Sock, kept: Kept, end: &End) {
+    // First: a look that has claimed the socket reads the mark.
+    kept.mark(DONE);
     let key = key(sock);
     if claim(&key) {
         take_over(&key, kept);

@@ -283,6 +283,13 @@ impl Observer {
         }
     }
 
+    /// Whether the kernel's map of what sockets have carried may be full before the next scrape.
+    pub fn is_network_crowded(&self) -> bool {
+        let crowded = self.kernel.as_ref().map(Kernel::is_network_crowded);
+        // If the map cannot be read, the next pass says so.
+        crowded.is_some_and(|crowded| crowded.unwrap_or(false))
+    }
+
     /// Removes the sums of these processes from the kernel's map. None of them may have a living socket.
     pub fn forget_network(&mut self, owners: Vec<ProcessId>) {
         if let Some(kernel) = &mut self.kernel

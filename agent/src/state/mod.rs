@@ -255,9 +255,11 @@ impl AgentState {
     }
 
     /// Drains the waiting records, and reads processes with incomplete exec records. Takes a pass, too, if a record found the
-    /// ring full, because the values of single processes may be old then, and if the table has grown much.
+    /// ring full, because the values of single processes may be old then, if the table has grown much, and if many processes have
+    /// got a socket: the pass after it frees the places of those that have ended.
     pub(crate) fn drain_and_heal(&mut self) {
-        if self.pipeline.drain() || early::read_incomplete(&mut self.pipeline) {
+        let needs_pass = self.pipeline.drain() || early::read_incomplete(&mut self.pipeline);
+        if needs_pass || self.pipeline.observer.is_network_crowded() {
             self.observe();
         }
     }

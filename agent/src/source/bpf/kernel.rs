@@ -165,6 +165,14 @@ impl Kernel {
         network.map(|network| network.read(now_ns)).transpose()
     }
 
+    /// Whether the map of what sockets have carried may be full before the next scrape.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn is_network_crowded(&self) -> Result<bool, BpfError> {
+        self.network.as_ref().map_or(Ok(false), Network::is_crowded)
+    }
+
     /// Removes the sums of processes that are gone and have no living socket.
     ///
     /// # Errors

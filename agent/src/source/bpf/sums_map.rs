@@ -134,11 +134,11 @@ impl<K: Pod, V: Pod> SumsMap<K, V> {
         }
     }
 
-    /// Removes an entry, if there is one.
+    /// Removes an entry. Returns whether there was one.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn remove(&mut self, key: &K) -> Result<(), BpfError> {
+    pub(super) fn remove(&mut self, key: &K) -> Result<bool, BpfError> {
         let attributes = ElementAttributes {
             map: self.map.fd().as_fd().as_raw_fd(),
             zero: 0,
@@ -156,9 +156,10 @@ impl<K: Pod, V: Pod> SumsMap<K, V> {
             )
         };
         let error = io::Error::last_os_error();
-        if result != 0 && error.raw_os_error() != Some(libc::ENOENT) {
-            return Err(BpfError::Look(error));
+        match error.raw_os_error() {
+            _ if result == 0 => Ok(true),
+            Some(libc::ENOENT) => Ok(false),
+            _ => Err(BpfError::Look(error)),
         }
-        Ok(())
     }
 }

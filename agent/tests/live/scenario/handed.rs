@@ -85,6 +85,7 @@ pub(super) fn listener(arguments: &[String]) {
         "pass" => pass(&listener, count, next),
         "leak" => leak(&listener, count, next),
         "brief" => brief(&listener, count),
+        "process-each" => process_each(&listener, count),
         _ => panic!("{how:?} is no way to serve"),
     }
 }
@@ -207,6 +208,21 @@ fn brief(listener: &TcpListener, count: u64) {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     }
     tell(sums);
+    await_end();
+}
+
+/// Serves `count` connections, each by a process of its own.
+fn process_each(listener: &TcpListener, count: u64) {
+    for _ in 0..count {
+        let (mut stream, _) = listener.accept().unwrap();
+        let child = process::fork(|| {
+            exchange(&mut stream);
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        });
+        drop(stream);
+        process::reap(child);
+    }
+    println!("served {count}");
     await_end();
 }
 

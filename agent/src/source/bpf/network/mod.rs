@@ -15,7 +15,9 @@ mod udp;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
-use agent_common::{NetworkLayout, NetworkOwner, NetworkSums, NetworkTotals, SCOPES, SocketLook};
+use agent_common::{
+    NETWORK_OWNERS, NetworkLayout, NetworkOwner, NetworkSums, NetworkTotals, SCOPES, SocketLook,
+};
 use aya::maps::{Array, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 use file_pace::FilePace;
@@ -62,6 +64,9 @@ pub(super) struct Network {
     look: Array<MapData, Wire<SocketLook>>,
     owners: SumsMap<NetworkOwner, NetworkSums>,
     totals: PerCpuArray<MapData, Wire<NetworkTotals>>,
+    /// Entries of `owners` that were removed, and that had been made at the last reading.
+    owners_removed: u64,
+    owners_read: u64,
     /// The last look.
     last: SocketLook,
     pace: FilePace,
@@ -132,6 +137,8 @@ impl Network {
             look: take(&mut ebpf, "LOOK")?,
             owners: SumsMap::new(&mut ebpf, "OWNERS", "network_owners", owners)?,
             totals: take(&mut ebpf, "NETWORK")?,
+            owners_removed: 0,
+            owners_read: 0,
             last: SocketLook::default(),
             pace: FilePace::default(),
             sees_handover: false,
@@ -210,8 +217,21 @@ impl Network {
             });
         })?;
         reading.totals = self.totals()?;
+        self.owners_read = reading.totals.owners_made;
         reading.missed = self.missed_runs()?;
         Ok(reading)
+    }
+
+    /// Whether the map of owners may be full before the next scrape: a quarter of it is in use, and an eighth was made since the
+    /// last reading. Entries of processes that have ended are removed by the second reading after.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub(super) fn is_crowded(&self) -> Result<bool, BpfError> {
+        let made = self.totals()?.owners_made;
+        let used = made.saturating_sub(self.owners_removed);
+        let new = made.saturating_sub(self.owners_read);
+        Ok(used >= u64::from(NETWORK_OWNERS) / 4 && new >= u64::from(NETWORK_OWNERS) / 8)
     }
 
     /// Whether a look at files is necessary, as far as that is known before the look at sockets. If the look before found
@@ -243,11 +263,12 @@ impl Network {
     ) -> Result<(), BpfError> {
         for id in gone {
             for scope in 0..SCOPES {
-                self.owners.remove(&NetworkOwner {
+                let had = self.owners.remove(&NetworkOwner {
                     tgid: id.tgid,
                     scope: u32::try_from(scope).unwrap_or(0),
                     start_ns: id.start_ns,
                 })?;
+                self.owners_removed += u64::from(had);
             }
         }
         Ok(())
@@ -291,6 +312,7 @@ impl Network {
                     .unowned_received_bytes
                     .wrapping_add(cpu.unowned_received_bytes),
                 owners_full: sum.owners_full.wrapping_add(cpu.owners_full),
+                owners_made: sum.owners_made.wrapping_add(cpu.owners_made),
                 storage_full: sum.storage_full.wrapping_add(cpu.storage_full),
             }
         }))

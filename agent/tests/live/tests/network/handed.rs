@@ -8,7 +8,7 @@ use crate::guest::{kernel_version, scaled};
 use crate::program::{Program, Running};
 use crate::runner::table;
 use crate::scenario::handed::{UNKNOWN, has_mptcp};
-use crate::tier::{SOCKETS, TYPED, Tier};
+use crate::tier::{ITERATOR, SOCKETS, TYPED, Tier};
 
 table![
     a_prefork_server_serves for SOCKETS,
@@ -23,6 +23,7 @@ table![
     brief_connections_are_counted for SOCKETS,
     brief_connections_are_counted_while_a_scraper_looks for SOCKETS,
     readers_of_descriptors_take_nothing for TYPED,
+    a_process_for_each_connection_is_counted for &[&ITERATOR],
 ];
 
 /// Payload of a connection, without its head of 16 bytes.
@@ -334,6 +335,38 @@ fn brief(agent: &Agent, readers: &[Program]) {
         ..carried
     });
     drop(reading);
+    client.finish();
+    server.finish();
+    agent.await_settled(|samples| {
+        of_client.check(samples, &from.name, 1)?;
+        of_server.check(samples, &listener.name, 1)
+    });
+}
+
+/// More processes than the map of owners has entries, between two scrapes.
+fn a_process_for_each_connection_is_counted(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    if !is_counted(&agent) {
+        return;
+    }
+    let shape = plain("alone-process-each", "brief", scaled(2 * BRIEF));
+    let (listener, from) = (Program::new("hndL"), Program::new("hndC"));
+    let count = shape.connections.to_string();
+    let mut server = listener.start("handed", &[shape.server, &count, "none"]);
+    let port = server.await_line("port");
+    let mut client = start_client(&from, &shape, port, &server, [100, 1000]);
+    client.await_line("connected");
+    client.tell("go");
+    let of_client = Carried {
+        connections: shape.connections,
+        ..Carried::by(&mut client, 1)
+    };
+    let of_server = Carried {
+        sent: of_client.received,
+        received: of_client.sent,
+        ..of_client
+    };
+    assert_eq!(server.await_line("served"), shape.connections);
     client.finish();
     server.finish();
     agent.await_settled(|samples| {
