@@ -52,9 +52,9 @@ pub(crate) fn kept_or_made(sock: Sock) -> Option<Kept> {
     match storages::of(sock) {
         Some(kept) => Some(kept),
         // Asked only here, because a socket with storage is a TCP socket, and these fields are in cache lines of their own.
-        None if !sock.is_tcp() => return None,
+        None if !sock.is_tcp() => None,
         // A socket without connection gets its storage when it begins one.
-        None if sock.state() == CLOSE => return None,
+        None if sock.state() == CLOSE => None,
         None => {
             let older = Storage::of_older(sock, sock.carried_so_far(sock.tcp()?, 0));
             let made = storages::of_or(sock, &older);

@@ -72,6 +72,7 @@ pub(super) fn books() -> NetworkBooks {
             unowned_received_bytes: 6,
             owners_full: 92,
             storage_full: 93,
+            ..NetworkTotals::default()
         },
         missed: 96,
         owners: 94,

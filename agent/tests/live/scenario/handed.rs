@@ -30,7 +30,7 @@ pub(crate) const UNKNOWN: u64 = u64::MAX;
 const HEAD: usize = 16;
 
 /// `HOW COUNT NEXT`: listens, and has so many connections served as `HOW` says; `NEXT` is the program of those that serve,
-/// unless they are only forked.
+/// unless they are only forked. `late-HOW`: each carries something before a line tells to hand it over.
 pub(super) fn listener(arguments: &[String]) {
     let (how, count, next) = (
         arguments[0].as_str(),
@@ -48,7 +48,19 @@ pub(super) fn listener(arguments: &[String]) {
         Some(how) => (how, libc::IPPROTO_MPTCP),
         None => (how, libc::IPPROTO_TCP),
     };
+    let (how, is_late) = match how.strip_prefix("late-") {
+        Some(how) => (how, true),
+        None => (how, false),
+    };
     let listener = listen(protocol).unwrap();
+    let accept = || {
+        let (mut stream, _) = listener.accept().unwrap();
+        if is_late {
+            tell(exchange(&mut stream));
+            read_line();
+        }
+        stream
+    };
     println!("port {}", listener.local_addr().unwrap().port());
     match how {
         "itself" => accept_all(&listener, count),
@@ -57,8 +69,8 @@ pub(super) fn listener(arguments: &[String]) {
                 .map(|_| process::fork(|| accept_all(&listener, 1)))
                 .collect(),
         ),
-        "fork" => hand_over(&listener, count, serve),
-        "fork-exec" => hand_over(&listener, count, |stream| {
+        "fork" => hand_over(accept, count, serve),
+        "fork-exec" => hand_over(accept, count, |stream| {
             let descriptor = leave_open(stream.into_raw_fd());
             process::exec(
                 next,
@@ -82,7 +94,7 @@ pub(super) fn listener(arguments: &[String]) {
             reap_all(vec![pid]);
             drop(activated);
         }
-        "pass" => pass(&listener, count, next),
+        "pass" => pass(accept, count, next),
         "leak" => leak(&listener, count, next),
         "brief" => brief(&listener, count),
         "process-each" => process_each(&listener, count),
@@ -102,9 +114,9 @@ fn accept_all(listener: &TcpListener, count: u64) {
 }
 
 /// Accepts, and has a child of its own serve each.
-fn hand_over(listener: &TcpListener, count: u64, child: impl Fn(TcpStream)) {
+fn hand_over(accept: impl Fn() -> TcpStream, count: u64, child: impl Fn(TcpStream)) {
     let children = (0..count).map(|_| {
-        let (stream, _) = listener.accept().unwrap();
+        let stream = accept();
         // The child begins when the parent has closed its copy.
         let (mut hold, mut held) = UnixStream::pair().unwrap();
         let mut kept = Some(stream);
@@ -135,7 +147,7 @@ pub(super) fn activated(arguments: &[String]) {
 }
 
 /// Accepts, and sends the connections to another program over a Unix socket.
-fn pass(listener: &TcpListener, count: u64, next: &Path) {
+fn pass(accept: impl Fn() -> TcpStream, count: u64, next: &Path) {
     let (here, there) = UnixStream::pair().unwrap();
     let there = leave_open(there.into_raw_fd());
     let words = [
@@ -149,7 +161,7 @@ fn pass(listener: &TcpListener, count: u64, next: &Path) {
     // SAFETY: this process's copy, which it does not use any more.
     drop(unsafe { File::from_raw_fd(there) });
     for _ in 0..count {
-        let (stream, _) = listener.accept().unwrap();
+        let stream = accept();
         send_descriptor(&here, stream.as_raw_fd());
         // The other one has it.
         (&here).read_exact(&mut [0]).unwrap();
@@ -258,6 +270,12 @@ pub(super) fn client(arguments: &[String]) {
     read_line();
     for (nth, stream) in streams.iter_mut().enumerate() {
         tell(ask(stream, how, up + nth, down + nth));
+    }
+    if how == "twice" {
+        read_line();
+        streams
+            .iter_mut()
+            .for_each(|stream| tell(ask(stream, how, down, up)));
     }
     hold(&streams);
 }

@@ -15,6 +15,7 @@ table![
     a_child_serves_what_its_parent_accepted for SOCKETS,
     a_program_accepts_from_a_listener_that_it_was_given for SOCKETS,
     a_program_serves_what_it_was_sent for SOCKETS,
+    what_comes_after_a_late_handover_is_the_next_ones for SOCKETS,
     an_inherited_descriptor_takes_nothing for TYPED,
     mptcp_is_counted for TYPED,
     mptcp_of_both_ends_is_counted_as_tcp_carries_it for TYPED,
@@ -81,6 +82,57 @@ fn a_program_serves_what_it_was_sent(tier: &'static Tier) {
             ..plain("pass", "write", 3)
         }],
     );
+}
+
+/// The connection rests at scrapes before it is handed over, and only then carries more.
+fn what_comes_after_a_late_handover_is_the_next_ones(tier: &'static Tier) {
+    let agent = Agent::start(tier);
+    if !is_counted(&agent) {
+        return;
+    }
+    for how in ["late-fork-exec", "late-pass"] {
+        println!("  {how}");
+        hand_over_late(&agent, how);
+    }
+}
+
+fn hand_over_late(agent: &Agent, how: &'static str) {
+    let shape = plain(how, "twice", 1);
+    let [listener, next, from] = ["hndL", "hndN", "hndC"].map(Program::new);
+    let mut server = listener.start("handed", &[how, "1", next.path_text()]);
+    let port = server.await_line("port");
+    let mut client = start_client(&from, &shape, port, &server, [UP, DOWN]);
+    client.await_line("connected");
+    let mut exchange = |server: &mut Running| {
+        client.tell("go");
+        let [of_client, of_server] = [&mut client, server].map(|running| Carried::by(running, 1));
+        assert_eq!(
+            [of_client.sent, of_client.received],
+            [of_server.received, of_server.sent]
+        );
+        [of_server.sent, of_server.received].map(|bytes| bytes as f64)
+    };
+    let check = |samples: &Samples, expected: [[f64; 2]; 2]| {
+        let shown = [&listener, &next].map(|program| payload(samples, &program.name));
+        match shown == expected {
+            true => Ok(()),
+            false => Err(format!("{shown:?}, expected {expected:?}")),
+        }
+    };
+    let before = exchange(&mut server);
+    for _ in 0..3 {
+        agent.await_that(|samples| check(samples, [before, [0.0; 2]]));
+    }
+    server.tell("on");
+    server.await_line("ready");
+    let after = exchange(&mut server);
+    agent.await_that(|samples| check(samples, [before, after]));
+    for _ in 0..2 {
+        check(&agent.scrape(), [before, after]).unwrap();
+    }
+    client.finish();
+    server.finish();
+    agent.await_settled(|samples| check(samples, [before, after]));
 }
 
 fn an_inherited_descriptor_takes_nothing(tier: &'static Tier) {

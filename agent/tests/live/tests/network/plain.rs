@@ -16,6 +16,7 @@ use crate::tier::{ITERATOR, PROCFS, SOCKETS, TYPED, Tier};
 table![
     bytes_are_what_both_ends_counted for SOCKETS,
     a_scraper_takes_nothing_away for SOCKETS,
+    a_scrape_looks_at_files_only_if_no_program_tells_of_handovers for &[&ITERATOR],
     what_waits_to_be_accepted_is_shown for TYPED,
     only_what_comes_after_the_start_counts for SOCKETS,
     an_image_leaves_its_connection_to_the_next for TYPED,
@@ -128,6 +129,74 @@ fn a_scraper_takes_nothing_away(tier: &'static Tier) {
     await_exact(&agent, &[&client, &server]);
     await_gone(&agent, client, server, 1.0);
     assert!(scraper.finish().of("scrapes") > 0);
+}
+
+/// So many scrapes in a row must look at no file, of so many at most: what the machine does beside may make some necessary.
+const QUIET_SCRAPES: u32 = 20;
+const MOST_SCRAPES: u32 = 500;
+
+/// The kernel counts the runs of programs while this lives.
+struct RunCounts(String);
+
+impl RunCounts {
+    const SETTING: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+    fn keep() -> Self {
+        let before = std::fs::read_to_string(Self::SETTING).unwrap();
+        std::fs::write(Self::SETTING, "1").unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for RunCounts {
+    fn drop(&mut self) {
+        std::fs::write(Self::SETTING, &self.0).unwrap();
+    }
+}
+
+/// Connections that carry and stay where they are.
+fn a_scrape_looks_at_files_only_if_no_program_tells_of_handovers(tier: &'static Tier) {
+    let _counts = RunCounts::keep();
+    let agent = start(tier, &[]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let (mut client, mut server) = (Endpoint::start("netC"), Endpoint::start("netS"));
+    let port = server.ask("listen 4 16", "port");
+    let (of_client, of_server) = connect(&mut client, "4", port, &mut server);
+    let files = |samples: &Samples| {
+        samples.the(
+            "headcount_program_runs_total",
+            &[("program", "iter/task_file")],
+        )
+    };
+    let mut before = files(&agent.scrape());
+    if attached(&agent.scrape(), &HANDOVER) == 0 {
+        agent.await_that(|samples| match files(samples) > before {
+            true => Ok(()),
+            false => Err(format!("{before} files seen")),
+        });
+        return;
+    }
+    let mut in_a_row = 0;
+    for _ in 0..MOST_SCRAPES {
+        carry((&mut client, of_client), (&mut server, of_server), 1000);
+        let samples = agent.scrape();
+        let now = files(&samples);
+        let is_exact = [&client, &server]
+            .iter()
+            .all(|end| end.check(&samples).is_ok());
+        in_a_row = if now == before && is_exact {
+            in_a_row + 1
+        } else {
+            0
+        };
+        before = now;
+        if in_a_row == QUIET_SCRAPES {
+            return;
+        }
+    }
+    panic!("{before} files seen; {in_a_row} scrapes in a row without");
 }
 
 /// The listening socket's queue, and the round trip time of the living.
