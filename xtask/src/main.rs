@@ -25,6 +25,7 @@ mod network;
 mod parity;
 mod passenger;
 mod peer;
+mod requests;
 mod run;
 mod scale;
 mod service;
@@ -93,6 +94,11 @@ const VERBS: &[Verb] = &[
         name: "network",
         summary: "network accounting beside curl, nginx, ab, iperf3, pgbench and PostgreSQL of Debian: bytes compared with their own reports",
         main: network::main,
+    },
+    Verb {
+        name: "http",
+        summary: "requests to Gunicorn, Uvicorn, Granian, Puma and nginx, counted as their clients and logs count them; --short: each shape once",
+        main: requests::main,
     },
     Verb {
         name: "image",

@@ -13,7 +13,8 @@ use anyhow::{Result, bail, ensure};
 
 use crate::background::Background;
 use crate::{
-    browser, check, command, fuzz, image, manifests, parity, passenger, setup, vm, workspace,
+    browser, check, command, fuzz, image, manifests, parity, passenger, requests, setup, vm,
+    workspace,
 };
 
 struct Stage {
@@ -66,6 +67,12 @@ const STAGES: &[Stage] = &[
         needs_kernel: true, // of the kernel only root: Passenger changes users
         is_alone: false,
         main: || passenger::main(&[]),
+    },
+    Stage {
+        name: "requests to real servers",
+        needs_kernel: true,
+        is_alone: false,
+        main: || requests::main(&["--short".to_owned()]),
     },
     Stage {
         name: "this kernel",

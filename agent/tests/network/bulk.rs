@@ -5,7 +5,7 @@
 
 use std::process::Stdio;
 
-use super::place::{Place, Server, free_port, run};
+use super::support::place::{Place, Server, free_port, run};
 use super::traffic::{settle_ended, watch};
 
 const CLIENT: &str = "iperf3-client";

@@ -6,8 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::place::{Place, Server, free_port, run};
 use super::support::agent::{Agent, NOBODY, until};
+use super::support::place::{Place, Server, free_port, run};
 use super::traffic::{Traffic, settle_ended, watch};
 
 const POSTGRES: &str = "postgres";

@@ -11,7 +11,6 @@ mod bulk;
 mod database;
 mod namespace;
 mod nginx;
-mod place;
 mod relay;
 mod storm;
 #[path = "../support/mod.rs"]

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::place::run;
+use super::support::place::run;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -58,4 +59,12 @@ impl Drop for Namespace {
 
 fn ip(words: &[&str]) {
     run(Command::new("ip").args(words));
+}
+
+/// The same command in a network namespace.
+pub(crate) fn within(mut command: Command, namespace: &Namespace) -> Command {
+    let enter = namespace.entrance();
+    // SAFETY: a system call that takes numbers, between fork and exec.
+    unsafe { command.pre_exec(enter) };
+    command
 }

@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::Stdio;
 
-use super::namespace::Namespace;
-use super::place::{Place, Server, free_port, within};
+use super::namespace::{Namespace, within};
 use super::support::agent::until;
 use super::support::client::Authority;
+use super::support::place::{Place, Server, free_port};
 
 pub(crate) const NGINX: &str = "nginx";
 /// Files in its root, and their bytes.

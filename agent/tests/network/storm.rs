@@ -5,10 +5,10 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::namespace::Namespace;
+use super::namespace::{Namespace, within};
 use super::nginx::{Logged, NGINX, Nginx, SMALL};
-use super::place::{Place, run, within};
 use super::support::agent::Agent;
+use super::support::place::{Place, run};
 use super::support::scrape::Scrape;
 use super::traffic::{Scope, Traffic, settle, watch};
 

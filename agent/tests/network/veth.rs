@@ -1,8 +1,8 @@
 //! Two hosts: network namespaces with a cable between them. The peer is remote, over IPv4 and IPv6.
 
-use super::namespace::Namespace;
+use super::namespace::{Namespace, within};
 use super::nginx::{LARGE, Logged, NGINX, Nginx};
-use super::place::{Place, within};
+use super::support::place::Place;
 use super::traffic::{Scope, Traffic, settle_at, watch};
 use super::web::{CURL, Reported, body, curl};
 

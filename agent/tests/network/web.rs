@@ -5,8 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use super::nginx::{LARGE, Logged, NGINX, Nginx, SMALL};
-use super::place::{Place, run};
 use super::relay::Relay;
+use super::support::place::{Place, run};
 use super::traffic::{Scope, Traffic, settle_at, watch};
 
 pub(crate) const CURL: &str = "curl";

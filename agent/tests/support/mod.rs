@@ -8,5 +8,6 @@ pub mod client;
 pub mod fake_proc;
 pub mod log;
 pub mod passenger;
+pub mod place;
 pub mod scrape;
 pub mod site;

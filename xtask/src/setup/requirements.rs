@@ -70,6 +70,9 @@ pub(crate) const NETWORK: &[&Requirement] = &[
     &POSTGRESQL,
     &IPROUTE2,
 ];
+/// For requests to real servers.
+pub(crate) const HTTP_SERVERS: &[&Requirement] =
+    &[&RUST_SRC, &LINKER, &PYTHON, &DEBIAN_GUNICORN, &PUMA, &NGINX];
 /// For the tests on this machine and on other kernels.
 pub(crate) const EVERYTHING: &[&Requirement] = &[
     &RUSTFMT,
@@ -85,6 +88,10 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
     &PASSENGER_SERVERS,
     &NODE,
     &WSGI_PYTHON,
+    &PYTHON,
+    &DEBIAN_GUNICORN,
+    &PUMA,
+    &NGINX,
 ];
 
 /// For the image of amd64.
@@ -244,7 +251,7 @@ const CPIO: Requirement = Requirement {
 
 const PYTHON: Requirement = Requirement {
     name: "python",
-    purpose: "the schemas of Kubernetes are in a Python package, which gets a folder of its own",
+    purpose: "the schemas of Kubernetes and servers of HTTP are Python packages, which get folders of their own",
     is_met: |_| command::works(Command::new("python3").args(["-c", "import venv, ensurepip"])),
     steps: |_| vec![Step::apt("python3-venv")],
     remedy: "install Python 3 with its module venv",
@@ -298,6 +305,30 @@ const PASSENGER_SERVERS: Requirement = Requirement {
         ]
     },
     remedy: "install Debian's passenger, ruby-rack and libapache2-mod-passenger",
+};
+
+/// With the worker classes that the tests use, and with titles.
+const DEBIAN_GUNICORN: Requirement = Requirement {
+    name: "gunicorn",
+    purpose: "a server of Python that is years old",
+    is_met: |_| {
+        let modules = "import gunicorn, gevent, uvicorn, setproctitle";
+        command::works(Command::new("/usr/bin/python3").args(["-c", modules]))
+    },
+    steps: |_| {
+        let names = ["gunicorn", "gevent", "uvicorn", "setproctitle"];
+        let packages = names.map(|name| Step::apt(&format!("python3-{name}")));
+        packages.into()
+    },
+    remedy: "install Debian's python3-gunicorn, python3-gevent, python3-uvicorn and python3-setproctitle",
+};
+
+const PUMA: Requirement = Requirement {
+    name: "puma",
+    purpose: "a server of Ruby with processes and threads",
+    is_met: |_| command::works(Command::new("/usr/bin/puma").arg("--version")),
+    steps: |_| vec![Step::apt("puma"), Step::apt("ruby-rack")],
+    remedy: "install Debian's puma and ruby-rack",
 };
 
 const NGINX: Requirement = Requirement {

@@ -1,14 +1,14 @@
 //! The directory of a test, the programs in it, and the servers that run there.
 
 use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-use super::namespace::Namespace;
-use super::support::agent::until;
+use super::agent::until;
 
 /// It is removed when this is dropped. Servers in it must be dropped before.
 #[derive(Debug)]
@@ -73,6 +73,9 @@ impl Server {
     /// Starts it, and waits until it listens on all `ports`.
     pub(crate) fn start(mut command: Command, stop: libc::c_int, ports: &[u16]) -> Self {
         command.process_group(0);
+        // It also ends if the test does without dropping this.
+        // SAFETY: a system call that takes numbers, between fork and exec.
+        unsafe { command.pre_exec(move || end_with_parent(stop)) };
         let child = command.spawn().unwrap();
         let mut server = Self { child, stop };
         until("a server that listens", || {
@@ -98,17 +101,26 @@ impl Server {
         sockets.iter().flat_map(|text| text.lines()).any(is_meant)
     }
 
-    fn signal(&self) {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: libc::c_int) {
         let pid = libc::pid_t::try_from(self.child.id()).unwrap();
         // SAFETY: takes two numbers; the child has not been waited for, so the number is still its own.
-        unsafe { libc::kill(pid, self.stop) };
+        unsafe { libc::kill(pid, signal) };
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         if self.child.try_wait().unwrap().is_none() {
-            self.signal();
+            self.signal(self.stop);
             let _ = self.child.wait();
         }
     }
@@ -120,10 +132,11 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// The same command in a network namespace.
-pub(crate) fn within(mut command: Command, namespace: &Namespace) -> Command {
-    let enter = namespace.entrance();
-    // SAFETY: a system call that takes numbers, between fork and exec.
-    unsafe { command.pre_exec(enter) };
-    command
+/// Has the kernel send this signal once the thread that starts the process has ended.
+fn end_with_parent(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
