@@ -52,7 +52,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 }
 
 /// The folder of an environment with the pinned packages.
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     let folder = workspace::target_dir().join("requests");
     let (environment, installed) = (folder.join("python"), folder.join("installed"));
     let pinned = PINNED.join("\n");

@@ -21,9 +21,10 @@ pub(crate) const SHAPES: &[(&str, Shape)] = &[
     ("files", files),
     ("slow", slow),
     ("errors", errors),
-    ("pipelined", pipelined),
+    (PIPELINED, pipelined),
 ];
 
+pub(crate) const PIPELINED: &str = "pipelined";
 const HEAD_64K: usize = 65_000;
 
 fn ok(method: &'static str) -> Request {

@@ -21,6 +21,7 @@ mod passenger;
 mod programs;
 mod replay;
 mod report;
+mod requests;
 mod scrapes;
 mod statistics;
 pub(crate) mod subject;
@@ -116,6 +117,11 @@ const SECTIONS: &[Section] = &[
         name: "network",
         what: "TCP over loopback with and without network accounting, in turns",
         measure: network::cost,
+    },
+    Section {
+        name: "http",
+        what: "wrk with nginx and Gunicorn, requests counted or not, in turns",
+        measure: requests::cost,
     },
     Section {
         name: "idle",

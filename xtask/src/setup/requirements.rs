@@ -1,5 +1,6 @@
 //! The requirements of all verbs beyond what cargo installs, in one table; only the set-up reads it.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::machine::Machine;
@@ -70,6 +71,8 @@ pub(crate) const NETWORK: &[&Requirement] = &[
     &POSTGRESQL,
     &IPROUTE2,
 ];
+/// For measuring what requests cost.
+pub(crate) const HTTP_BENCH: &[&Requirement] = &[&PYTHON, &NGINX, &WRK];
 /// For requests to real servers.
 pub(crate) const HTTP_SERVERS: &[&Requirement] =
     &[&RUST_SRC, &LINKER, &PYTHON, &DEBIAN_GUNICORN, &PUMA, &NGINX];
@@ -329,6 +332,14 @@ const PUMA: Requirement = Requirement {
     is_met: |_| command::works(Command::new("/usr/bin/puma").arg("--version")),
     steps: |_| vec![Step::apt("puma"), Step::apt("ruby-rack")],
     remedy: "install Debian's puma and ruby-rack",
+};
+
+const WRK: Requirement = Requirement {
+    name: "wrk",
+    purpose: "requests as fast as a server takes them",
+    is_met: |_| Path::new("/usr/bin/wrk").exists(),
+    steps: |_| vec![Step::apt("wrk")],
+    remedy: "install Debian's wrk",
 };
 
 const NGINX: Requirement = Requirement {
