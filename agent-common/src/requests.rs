@@ -10,6 +10,9 @@ pub const REQUEST_OWNERS: u32 = 8192;
 /// Number of entries in the map of processes that are not watched. The kernel allocates them one by one.
 pub const REQUEST_OUTSIDERS: u32 = 65_536;
 
+/// Number of entries in the map of processes that their parent killed since the last pass. The kernel allocates them one by one.
+pub const REQUEST_KILLS: u32 = 1024;
+
 /// Indices of methods in [`RequestCounters`]. Any other method is [`METHOD_OTHER`].
 pub const METHOD_GET: usize = 0;
 /// As [`METHOD_GET`].
@@ -126,6 +129,8 @@ pub struct RequestTotals {
     pub owners_full: u64,
     /// Exchanges on sockets that got no storage, because the kernel had no memory.
     pub storage_full: u64,
+    /// Processes that their parent killed, and that found the map of these full.
+    pub kills_full: u64,
 }
 
 offsets! {

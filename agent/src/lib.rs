@@ -79,8 +79,6 @@ pub struct Settings {
     pub recheck: Option<Duration>,
     /// Whether to show threads by name.
     pub threads: bool,
-    /// Whether to show the applications of Gunicorn in groups whose requests are counted.
-    pub wants_gunicorn: bool,
     /// CPU time for reading proportional memory, for each scrape; `None`: it is not read.
     pub smaps_budget: Option<Duration>,
     /// Whether to count what sockets carry.
@@ -328,7 +326,6 @@ fn prepare(
         threads,
         smaps_budget,
         wants_network,
-        wants_gunicorn,
         shows_cmdline,
         logger,
         sandbox,
@@ -382,7 +379,7 @@ fn prepare(
     let options = Options {
         threads,
         recheck,
-        wants_gunicorn,
+        wants_gunicorn: sizes.has_gunicorn,
         shows_cmdline,
         board,
     };

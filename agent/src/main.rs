@@ -140,6 +140,7 @@ fn start(flags: Flags) -> Result<(), String> {
             network_owners: flags.network.is_enabled().then_some(Sizes::NETWORK_OWNERS),
             has_udp: flags.network.has_udp()?,
             request_owners: counts_requests.then_some(Sizes::REQUEST_OWNERS),
+            has_gunicorn: flags.gunicorn.is_enabled(),
         },
         policy: Policy {
             max_groups: usize::try_from(flags.max_groups).unwrap_or(usize::MAX),
@@ -149,7 +150,6 @@ fn start(flags: Flags) -> Result<(), String> {
         recheck: flags.recheck(),
         threads: flags.threads,
         wants_network: flags.network.is_enabled(),
-        wants_gunicorn: flags.gunicorn.is_enabled(),
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
         targets: targets(&flags.passenger),
         telemetry_path: flags.web.telemetry_path.clone(),

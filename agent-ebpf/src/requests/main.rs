@@ -9,6 +9,7 @@
 //!                                           times.rs: the kernel's own times of the socket
 //! sched_process_exec   --> watch.rs         which processes are watched
 //! sched_process_exit   --> watch.rs         when they end
+//! signal_generate      --> kill.rs   --> KILLED: processes that their parent kills; attached only for Gunicorn
 //! ```
 //!
 //! In: arguments of the hooks, the first bytes of the buffers that processes send and receive, kernel fields, and from user space
@@ -45,6 +46,7 @@ mod head;
 #[allow(dead_code, reason = "the request programs read few fields of tasks")]
 #[path = "../kernel.rs"]
 mod kernel;
+mod kill;
 mod maps;
 mod receive;
 mod send;

@@ -1,6 +1,8 @@
 //! The maps of the request programs: what each holds, why it has this size, and what happens when it is full.
 
-use agent_common::{Identity, REQUEST_OUTSIDERS, REQUEST_OWNERS, RequestSums, RequestTotals};
+use agent_common::{
+    Identity, REQUEST_KILLS, REQUEST_OUTSIDERS, REQUEST_OWNERS, RequestSums, RequestTotals,
+};
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{HashMap, PerCpuArray};
@@ -27,6 +29,12 @@ pub(crate) static REQUESTS: HashMap<Identity, RequestSums> =
 #[map]
 pub(crate) static OUTSIDERS: HashMap<Identity, u32> =
     HashMap::with_max_entries(REQUEST_OUTSIDERS, BPF_F_NO_PREALLOC);
+
+/// Watched processes to which their parent has sent ABRT or KILL. User space takes the entries out at each pass. Full:
+/// [`RequestTotals::kills_full`] counts what is not noted.
+#[map]
+pub(crate) static KILLED: HashMap<Identity, u64> =
+    HashMap::with_max_entries(REQUEST_KILLS, BPF_F_NO_PREALLOC);
 
 /// Sums of the node. Cannot be full.
 #[map]

@@ -17,6 +17,7 @@ pub fn serve() -> Result<(), String> {
         network_owners: None,
         has_udp: false,
         request_owners: None,
+        has_gunicorn: false,
     };
     let request = AccountingRequest::Only(Tier::Iterator);
     let start = bpf::start(request, None, sizes, 4096)?;

@@ -113,6 +113,7 @@ impl Node {
             processes: &self.table.statistics(),
             source: &self.source,
             group_statistics: &self.grouper.statistics(),
+            gunicorn: None,
             serving: &ServingStatistics::default(),
             reloads: &ReloadStatistics::default(),
             sandbox: &[],

@@ -319,7 +319,7 @@ static METRICS: &[WorkerMetric] = &[
         descriptor: Descriptor {
             name: "headcount_gunicorn_full_total",
             kind: Kind::Counter,
-            help: "Times that the agent found no room for a process or an application of Gunicorn: it is in no family of Gunicorn.",
+            help: "Times that the agent found no room: for a process or an application of Gunicorn, which is in no family of Gunicorn then, or for a kill by a parent, which counts as a signal then.",
             labels: &["kind"],
             unit: "times",
             source: "agent",
@@ -328,6 +328,14 @@ static METRICS: &[WorkerMetric] = &[
         write: |shown, out| {
             out.sample(&["process"], shown.gunicorn.processes_full);
             out.sample(&["application"], shown.gunicorn.applications_full);
+            if let Some(books) = shown
+                .view
+                .processes
+                .requests
+                .filter(|_| shown.view.has(Fact::Http))
+            {
+                out.sample(&["kill"], books.totals.kills_full);
+            }
         },
     },
 ];

@@ -102,14 +102,18 @@ impl Grouper {
         }
     }
 
+    /// Whether a group counts the requests of this account; `None` while that is not decided.
+    pub fn counts_requests(&self, id: AccountId) -> Option<bool> {
+        match self.accounts.get(id)?.present() {
+            Decision::Member(group) => Some(self.groups.all[group.0].counts_requests),
+            Decision::Nowhere => Some(false),
+            Decision::Open | Decision::Unmatched => None,
+        }
+    }
+
     /// Whether it is decided that no group counts the requests of this account.
     pub fn is_unwatched(&self, id: AccountId) -> bool {
-        let account = self.accounts.get(id);
-        match account.map(super::account::Account::present) {
-            Some(Decision::Member(group)) => !self.groups.all[group.0].counts_requests,
-            Some(Decision::Nowhere) => true,
-            Some(Decision::Open | Decision::Unmatched) | None => false,
-        }
+        self.counts_requests(id) == Some(false)
     }
 }
 

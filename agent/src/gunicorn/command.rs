@@ -97,16 +97,15 @@ fn of_title(title: &[u8]) -> Appearance {
     }
 }
 
-/// The place after the words that start Gunicorn: `gunicorn`, `python gunicorn`, `python -m gunicorn`.
+/// The place after the words that start Gunicorn: `gunicorn`, `python gunicorn`, `python -m gunicorn`; the last also where the
+/// interpreter has another name.
 fn program_end(words: &[&[u8]]) -> Option<usize> {
     let is_gunicorn = |word: &[u8]| matches!(base(word), b"gunicorn" | b"gunicorn3");
     let first = words.first()?;
     if is_gunicorn(first) {
         return Some(1);
     }
-    if !base(first).starts_with(b"python") && !base(first).starts_with(b"pypy") {
-        return None;
-    }
+    let is_python = base(first).starts_with(b"python") || base(first).starts_with(b"pypy");
     let mut at = 1;
     while let Some(word) = words.get(at) {
         at += 1;
@@ -118,7 +117,7 @@ fn program_end(words: &[&[u8]]) -> Option<usize> {
             }
             b"-W" | b"-X" => at += 1,
             _ if word.starts_with(b"-") => {}
-            _ => return is_gunicorn(word).then_some(at),
+            _ => return (is_python && is_gunicorn(word)).then_some(at),
         }
     }
     None
@@ -242,6 +241,7 @@ mod tests {
                 Absent,
                 "m",
             ),
+            ("web", &["/x/web", "-m", "gunicorn", "m:a"], Absent, "m:a"),
             (
                 "gunicorn",
                 &["gunicorn", "-n", "shop", "m:a"],

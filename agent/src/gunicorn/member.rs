@@ -17,6 +17,17 @@ pub(super) enum Role {
     Helper,
 }
 
+impl Role {
+    /// The arbiter of the instance to which the process `id` with this role belongs.
+    pub(super) fn arbiter(self, id: ProcessId) -> Option<ProcessId> {
+        match self {
+            Self::Arbiter => Some(id),
+            Self::Worker(arbiter) => Some(arbiter),
+            Self::Helper => None,
+        }
+    }
+}
+
 /// How a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerEnd {
@@ -69,6 +80,8 @@ pub(super) struct Member {
     pub(super) title: Title,
     pub(super) name: String,
     pub(super) role: Option<Role>,
+    /// The name of the application that it upgrades (USR2): the arbiter that has forked it has this name.
+    pub(super) upgrade_of: Option<String>,
     pub(super) end: Option<WorkerEnd>,
     /// Its parent has sent it ABRT or KILL.
     pub(super) is_timed_out: bool,
@@ -87,6 +100,7 @@ impl Member {
             title: looks.title,
             name: looks.name,
             role: None,
+            upgrade_of: None,
             end: None,
             is_timed_out: false,
             cpu: CpuWindow::since(id.start_ns),
@@ -107,6 +121,19 @@ impl Member {
             Some(Role::Arbiter) | None => None,
         };
         child
+    }
+
+    /// The name of its application. During an upgrade the new arbiter has that of the old one with `.2` in its title.
+    pub(super) fn app(&self) -> &str {
+        match &self.upgrade_of {
+            Some(former)
+                if self.title == Title::Absent
+                    || self.name.strip_suffix(".2") == Some(former.as_str()) =>
+            {
+                former
+            }
+            _ => &self.name,
+        }
     }
 
     pub(super) fn take_appearance(&mut self, looks: Appearance) {
@@ -131,6 +158,7 @@ impl Members {
         self.living.len() + self.ended.len()
     }
 
+    /// The living process `id`.
     pub(super) fn get_mut(&mut self, id: ProcessId) -> Option<&mut Member> {
         self.living.get_mut(&id.tgid).filter(|member| member.is(id))
     }
@@ -138,6 +166,14 @@ impl Members {
     fn by_tgid(&self, tgid: u32) -> Option<&Member> {
         let ended = || self.ended.iter().find(|member| member.id.tgid == tgid);
         self.living.get(&tgid).or_else(ended)
+    }
+
+    /// As [`Self::any_mut`].
+    fn any(&self, id: ProcessId) -> Option<&Member> {
+        match self.living.get(&id.tgid) {
+            Some(member) if member.is(id) => Some(member),
+            _ => self.ended.iter().find(|member| member.is(id)),
+        }
     }
 
     /// The living or ended process `id`.
@@ -173,39 +209,27 @@ impl Members {
         ids.sort_unstable_by_key(|id| (id.start_ns, id.tgid));
         let mut decided = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(member) = self.any_mut(id) else {
+            let Some((role, upgrade_of)) = self.any(id).map(|member| self.role_of(member)) else {
                 continue;
             };
-            let role = {
-                let member = &*member;
-                let (title, parent) = (member.title, member.parent);
-                let (is_forked, is_living) = (member.is_forked, member.end.is_none());
-                match title {
-                    Title::Other => Role::Helper,
-                    _ if member.has_execed => Role::Arbiter,
-                    _ => self.role_of_child(id, parent, title, is_forked, is_living),
-                }
-            };
             if let Some(member) = self.any_mut(id) {
-                member.role = Some(role);
+                (member.role, member.upgrade_of) = (Some(role), upgrade_of);
                 decided.push((id, role));
             }
         }
         decided
     }
 
-    fn role_of_child(
-        &self,
-        id: ProcessId,
-        parent: u32,
-        title: Title,
-        is_forked: bool,
-        is_living: bool,
-    ) -> Role {
-        let parent = self.by_tgid(parent).filter(|parent| parent.id != id);
-        match parent.and_then(|parent| Some((parent, parent.role?))) {
+    /// The role of a process, and the name of the application that it upgrades as a further arbiter.
+    fn role_of(&self, member: &Member) -> (Role, Option<String>) {
+        let parent = self.by_tgid(member.parent);
+        let parent = parent.filter(|parent| parent.id != member.id);
+        let is_living = member.end.is_none();
+        let role = match parent.and_then(|parent| Some((parent, parent.role?))) {
+            _ if member.title == Title::Other => Role::Helper,
+            _ if member.has_execed => Role::Arbiter,
             // A young worker still has the title that its arbiter had at the fork.
-            Some((arbiter, Role::Arbiter)) if is_forked || title != Title::Master => {
+            Some((arbiter, Role::Arbiter)) if member.is_forked || member.title != Title::Master => {
                 Role::Worker(arbiter.id)
             }
             // A new arbiter (USR2) whose exec the agent has not seen.
@@ -215,9 +239,12 @@ impl Members {
                 Role::Arbiter
             }
             Some((_, Role::Worker(_) | Role::Helper)) => Role::Helper,
-            None if title == Title::Worker => Role::Worker(id),
+            None if member.title == Title::Worker => Role::Worker(member.id),
             None => Role::Arbiter,
-        }
+        };
+        let old =
+            parent.filter(|parent| (role, parent.role) == (Role::Arbiter, Some(Role::Arbiter)));
+        (role, old.map(|old| old.app().to_owned()))
     }
 
     /// Whether both have ended since the last pass.

@@ -35,8 +35,8 @@ pub struct Seen {
     pub memory_bytes: u64,
     /// CPU time since its start, nanoseconds.
     pub cpu_ns: u64,
-    /// Whether its group counts HTTP requests.
-    pub is_counted: bool,
+    /// Whether its group counts HTTP requests; `None` while that is not decided.
+    pub is_counted: Option<bool>,
 }
 
 /// Starts and ends of workers.
@@ -216,6 +216,7 @@ impl GunicornWatch {
         }
         self.name(&seen);
         self.book_ends();
+        self.forget_outside(&seen);
         self.book_turnover();
         let served = requests.map(by_process);
         self.make_view(now_ns, boot_time, &seen, served.as_ref());
@@ -264,18 +265,16 @@ impl GunicornWatch {
     /// Gives the instances the names that their processes have now, and shows those that are counted.
     fn name(&mut self, seen: &HashMap<ProcessId, Seen>) {
         for member in self.members.all_mut() {
-            let arbiter = match member.role {
-                Some(Role::Arbiter) => member.id,
-                Some(Role::Worker(arbiter)) => arbiter,
-                Some(Role::Helper) | None => continue,
-            };
+            let arbiter = member.role.and_then(|role| role.arbiter(member.id));
+            let Some(arbiter) = arbiter else { continue };
             let Some(instance) = self.instances.get_mut(&arbiter) else {
                 continue;
             };
             if arbiter == member.id {
-                instance.name.clone_from(&member.name);
+                member.app().clone_into(&mut instance.name);
             }
-            instance.is_shown |= seen.get(&member.id).is_some_and(|seen| seen.is_counted);
+            let seen = seen.get(&member.id);
+            instance.is_shown |= seen.is_some_and(|seen| seen.is_counted == Some(true));
         }
     }
 
@@ -302,6 +301,30 @@ impl GunicornWatch {
                 Some(Role::Helper) | None => {}
             }
         }
+    }
+
+    /// Forgets instances of which no process is in a group that counts requests, so that they take no room. A reload that changes
+    /// groups gives the facts of their processes again.
+    fn forget_outside(&mut self, seen: &HashMap<ProcessId, Seen>) {
+        let living = self.members.living.values();
+        let inside: HashSet<ProcessId> = living
+            .filter(|member| {
+                let seen = seen.get(&member.id);
+                seen.and_then(|seen| seen.is_counted) != Some(false)
+            })
+            .filter_map(|member| member.role?.arbiter(member.id))
+            .collect();
+        let instances = &mut self.instances;
+        instances.retain(|id, one| one.is_shown || inside.contains(id));
+        let living = &mut self.members.living;
+        living.retain(|_, member| {
+            let arbiter = member.role.and_then(|role| role.arbiter(member.id));
+            arbiter.is_none_or(|arbiter| instances.contains_key(&arbiter))
+        });
+        let parents: HashSet<u32> = living.keys().copied().collect();
+        living.retain(|_, member| {
+            member.role != Some(Role::Helper) || parents.contains(&member.parent)
+        });
     }
 
     /// Moves what instances have counted to the applications, and forgets instances that have ended.
@@ -348,12 +371,9 @@ impl GunicornWatch {
         }
         let mut workers = Vec::new();
         for member in self.members.living.values_mut() {
-            let arbiter = match member.role {
-                Some(Role::Arbiter) => member.id,
-                Some(Role::Worker(arbiter)) => arbiter,
-                Some(Role::Helper) | None => continue,
-            };
-            let instance = self.instances.get(&arbiter).filter(|one| one.is_shown);
+            let arbiter = member.role.and_then(|role| role.arbiter(member.id));
+            let instance = arbiter.and_then(|arbiter| self.instances.get(&arbiter));
+            let instance = instance.filter(|one| one.is_shown);
             let row = instance.and_then(|one| rows.get_mut(one.name.as_str()));
             let (Some(row), Some(seen)) = (row, seen.get(&member.id)) else {
                 continue;
@@ -364,7 +384,7 @@ impl GunicornWatch {
                 continue;
             }
             let key = (member.id.tgid, member.id.tick());
-            let served = served.filter(|_| seen.is_counted);
+            let served = served.filter(|_| seen.is_counted == Some(true));
             let served = served.map(|by| by.get(&key).copied().unwrap_or_default());
             let is_busy = served.is_some_and(|served| served.in_flight() > 0);
             row.workers += 1;

@@ -42,7 +42,7 @@ impl Node {
             parent,
             memory_bytes: 4096,
             cpu_ns: 0,
-            is_counted: true,
+            is_counted: Some(true),
         };
         self.living.insert(tgid, seen);
         id
@@ -99,6 +99,13 @@ impl Node {
         let orphans = self.living.values_mut();
         for orphan in orphans.filter(|one| one.parent == tgid) {
             orphan.parent = 1;
+        }
+    }
+
+    /// Whether the groups of all processes count requests.
+    fn count(&mut self, is_counted: Option<bool>) {
+        for seen in self.living.values_mut() {
+            seen.is_counted = is_counted;
         }
     }
 
@@ -261,6 +268,34 @@ fn usr2_gives_the_application_a_second_arbiter_and_no_counter_falls() {
 }
 
 #[test]
+fn name_that_an_arbiter_has_during_an_upgrade_is_that_of_its_parent() {
+    let mut node = young();
+    node.fork(10, 20);
+    node.exec(20, GUNICORN);
+    node.fork(20, 21);
+    let id = node.id(20);
+    node.watch
+        .note(id, &Node::facts(&["gunicorn: master [app:app.2]"], 10));
+    node.pass();
+    node.check("app:app", &[11, 12, 21], 3, &[]);
+    for tgid in [11, 12, 10] {
+        node.exit(tgid, EXIT);
+        node.pass();
+    }
+    node.check("app:app", &[21], 3, &[("exit", 2)]);
+    let mut late = Node::new();
+    late.find(10, 1, MASTER);
+    late.find(20, 10, &["gunicorn: master [app:app.2]"]);
+    late.find(21, 20, &["gunicorn: worker [app:app.2]"]);
+    late.pass();
+    late.check("app:app", &[21], 0, &[]);
+    let mut own = Node::new();
+    own.find(10, 1, &["gunicorn: master [v1.2]"]);
+    own.pass();
+    own.check("v1.2", &[], 0, &[]);
+}
+
+#[test]
 fn daemon_is_found_through_the_processes_that_started_it() {
     let mut node = Node::new();
     node.exec(10, GUNICORN);
@@ -280,9 +315,7 @@ fn title_names_the_application_and_is_read_until_it_is_there() {
     let mut node = Node::new();
     node.exec(10, &["gunicorn", "-c", "conf.py"]);
     node.fork(10, 11);
-    node.living
-        .values_mut()
-        .for_each(|seen| seen.is_counted = false);
+    node.count(None);
     node.pass();
     node.exit(11, EXIT);
     assert_eq!(node.watch.untitled(), [node.id(10)]);
@@ -292,7 +325,7 @@ fn title_names_the_application_and_is_read_until_it_is_there() {
     node.pass();
     assert!(node.shown().is_empty(), "no group counts requests");
     assert_eq!(node.watch.untitled(), []);
-    node.living.get_mut(&10).unwrap().is_counted = true;
+    node.living.get_mut(&10).unwrap().is_counted = Some(true);
     node.pass();
     node.check("shop", &[], 1, &[("exit", 1)]);
 }
@@ -361,4 +394,26 @@ fn processes_and_applications_beyond_the_bounds_are_counted() {
     let omitted = view.processes_full - before;
     assert_eq!(view.workers.len() as u64 + omitted, 5000);
     assert!(omitted > 0);
+}
+
+#[test]
+fn application_outside_of_groups_that_count_takes_no_room() {
+    let mut node = Node::new();
+    node.exec(10, GUNICORN);
+    node.fork(10, 11);
+    node.fork(11, 12);
+    node.count(Some(false));
+    node.pass();
+    assert!(node.shown().is_empty());
+    assert_eq!(node.watch.untitled(), []);
+    node.count(Some(true));
+    node.fork(10, 13);
+    node.pass();
+    assert!(node.shown().is_empty(), "it is forgotten until a reload");
+    for (tgid, parent) in [(10, 1), (11, 10), (12, 11), (13, 10)] {
+        let id = node.id(tgid);
+        node.watch.note(id, &Node::facts(GUNICORN, parent));
+    }
+    node.pass();
+    node.check("app:app", &[11, 13], 2, &[]);
 }

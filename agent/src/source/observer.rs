@@ -311,6 +311,17 @@ impl Observer {
         }
     }
 
+    /// Takes the processes to which their parents have sent ABRT or KILL since the last call.
+    ///
+    /// # Errors
+    /// When a kernel map cannot be read or written.
+    pub fn take_killed(&mut self) -> Result<Vec<ProcessId>, SourceError> {
+        match &mut self.kernel {
+            Some(kernel) => Ok(kernel.take_killed()?),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Removes the counts of processes that are `gone`, and sets the processes whose requests are not counted.
     pub fn watch_requests(
         &mut self,

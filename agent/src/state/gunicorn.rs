@@ -22,6 +22,11 @@ impl Pipeline {
                 gunicorn.note(id, &facts);
             }
         }
+        // After the last drain: whoever is known to have ended was killed before.
+        match observer.take_killed() {
+            Ok(killed) => gunicorn.note_kills(&killed),
+            Err(error) => log::warn!("cannot read which processes their parents killed: {error}"),
+        }
         let look = |id| {
             if !table.is_known(id) {
                 return Sight::Gone;
@@ -32,7 +37,7 @@ impl Pipeline {
                     parent: live.parent(),
                     memory_bytes: live.memory().resident_bytes,
                     cpu_ns: live.used().cpu_ns(),
-                    is_counted: !grouper.is_unwatched(live.account()),
+                    is_counted: grouper.counts_requests(live.account()),
                 })
             })
         };

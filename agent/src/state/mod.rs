@@ -160,12 +160,7 @@ impl AgentState {
         }
         let statistics = self.statistics();
         self.health.note_scrape(statistics);
-        let Pipeline {
-            table,
-            grouper,
-            gunicorn,
-            ..
-        } = &self.pipeline;
+        let Pipeline { table, grouper, .. } = &self.pipeline;
         // As in process-exporter: if the processes cannot be listed, no groups are shown.
         let groups: &[Group] = if is_seen { grouper.groups() } else { &[] };
         let view = View {
@@ -173,7 +168,7 @@ impl AgentState {
             processes: &table.statistics(),
             source: self.health.last_scrape(),
             group_statistics: &grouper.statistics(),
-            gunicorn: gunicorn.as_ref().map(GunicornWatch::view),
+            gunicorn: self.pipeline.gunicorn.as_ref().map(GunicornWatch::view),
             serving: &ServingStatistics::default(),
             reloads: &self.configuration.reloads.statistics(),
             sandbox: &self.output.sandbox.steps(),
@@ -351,14 +346,14 @@ impl Pipeline {
         // The self-test runs before counting begins, so that its child processes do not count as load of this machine.
         observer.begin_self_test(host.now_ns());
         let began_ns = host.now_ns();
-        let is_gunicorn_followed = options.wants_gunicorn && observer.wants_requests();
+        let wants_gunicorn = options.wants_gunicorn && observer.wants_requests();
         Self {
             host,
             observer,
+            gunicorn: wants_gunicorn.then(|| GunicornWatch::new(began_ns)),
             table: Table::new(began_ns),
             grouper,
             publication: Publication::on(options.board.clone()),
-            gunicorn: is_gunicorn_followed.then(|| GunicornWatch::new(began_ns)),
             notes: PassNotes::new(began_ns),
         }
     }
@@ -393,9 +388,7 @@ impl Pipeline {
         } = self;
         let drained = observer.drain(&mut |found| match found {
             Found::Event(event) => {
-                if let Some(gunicorn) = gunicorn {
-                    gunicorn.apply(&event);
-                }
+                gunicorn.iter_mut().for_each(|one| one.apply(&event));
                 table.apply(event, grouper);
             }
             Found::Coarse(coarse) => {

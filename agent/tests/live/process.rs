@@ -316,6 +316,13 @@ pub(crate) fn await_no_children() {
     assert_eq!(error.raw_os_error(), Some(libc::ECHILD), "{error}");
 }
 
+/// The kernel kills this process when its parent ends.
+pub(crate) fn end_with_parent() {
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    assert_eq!(result, 0, "prctl: {}", std::io::Error::last_os_error());
+}
+
 pub(crate) fn set_uid(uid: u32) {
     // SAFETY: takes a number only.
     let result = unsafe { libc::setuid(uid) };

@@ -191,12 +191,13 @@ impl Kernel {
     pub(super) fn add_requests(
         &mut self,
         owners: u32,
+        has_gunicorn: bool,
         layouts: &Layouts,
         btf: Option<&Btf>,
     ) -> Result<(), String> {
         let typed = btf.filter(|_| self.attached.plan.needs_types());
         let btf = typed.ok_or_else(|| NoRequests::Untyped.to_string())?;
-        self.requests = Some(Requests::load(owners, layouts, btf)?);
+        self.requests = Some(Requests::load(owners, has_gunicorn, layouts, btf)?);
         Ok(())
     }
 
@@ -211,6 +212,15 @@ impl Kernel {
     /// When a map cannot be read.
     pub fn requests(&mut self) -> Result<Option<RequestReading>, BpfError> {
         self.requests.as_mut().map(Requests::read).transpose()
+    }
+
+    /// Takes the processes to which their parents have sent ABRT or KILL since the last call.
+    ///
+    /// # Errors
+    /// When a map cannot be read or written.
+    pub fn take_killed(&mut self) -> Result<Vec<ProcessId>, BpfError> {
+        let requests = self.requests.as_mut();
+        requests.map_or(Ok(Vec::new()), Requests::take_killed)
     }
 
     /// Removes the requests of processes that are gone, and sets which processes are not watched.
@@ -250,6 +260,7 @@ impl Kernel {
             && self.records.write_control(0).is_ok()
             && self.network(boottime_ns()).is_ok()
             && self.requests().is_ok()
+            && self.take_killed().is_ok()
             && self.watch_requests([], std::iter::empty()).is_ok()
             && self.describe(&mut statistics).is_ok()
     }

@@ -48,6 +48,8 @@ pub struct Sizes {
     pub has_udp: bool,
     /// Maximum number of processes that have served HTTP requests; `None` if no group counts them.
     pub request_owners: Option<u32>,
+    /// Whether the request programs also note which processes their parents kill, as Gunicorn does with workers.
+    pub has_gunicorn: bool,
 }
 
 impl Sizes {

@@ -129,7 +129,8 @@ pub fn start(
                     warnings.push(network::without_udp(&why));
                 }
                 if let Some(owners) = sizes.request_owners
-                    && let Err(why) = kernel.add_requests(owners, &layouts, btf.as_ref())
+                    && let Err(why) =
+                        kernel.add_requests(owners, sizes.has_gunicorn, &layouts, btf.as_ref())
                 {
                     warnings.push(requests::without(&why));
                 }

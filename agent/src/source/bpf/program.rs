@@ -186,6 +186,8 @@ programs! {
     Requests6    "http_recv_inet6" Fexit      "inet6_recvmsg/http"        Life    Requests    NO_REQUESTS;
     /// The same over a Unix socket.
     RequestsUnix "http_recv_unix"  Fexit      "unix_stream_recvmsg"       Life    Requests    NO_REQUESTS;
+    /// A signal, which may kill a process on behalf of its parent. Loaded only if the agent follows Gunicorn.
+    RequestKill  "http_kill"       TpBtf      "signal_generate"           Life    Requests    NO_REQUESTS;
     /// The birth of a process or thread.
     TraceNewtask "trace_newtask"   Tracepoint "task/task_newtask"         Birth   LastSwitch None;
     /// An exec.

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 
-use agent_common::{Identity, REQUEST_OUTSIDERS, RequestLayout, RequestSums, RequestTotals};
+use agent_common::{
+    Identity, REQUEST_KILLS, REQUEST_OUTSIDERS, RequestLayout, RequestSums, RequestTotals,
+};
 use aya::maps::{HashMap as KernelHash, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 
@@ -65,19 +67,38 @@ pub(super) struct Requests {
     decided: HashMap<ProcessId, AccountId>,
     outsiders_usage: MapUsage,
     totals: PerCpuArray<MapData, Wire<RequestTotals>>,
+    /// Processes that their parents have killed; `None` if the agent does not follow Gunicorn.
+    killed: Option<SumsMap<Identity, u64>>,
 }
 
 impl Requests {
-    /// Loads and attaches the programs. `owners`: number of entries of the map of processes.
+    /// Loads and attaches the programs. `owners`: number of entries of the map of processes. `has_gunicorn`: those for Gunicorn, too.
     ///
     /// # Errors
     /// When this kernel lacks a field, or refuses a map or a program.
-    pub(super) fn load(owners: u32, layouts: &Layouts, btf: &Btf) -> Result<Self, String> {
+    pub(super) fn load(
+        owners: u32,
+        has_gunicorn: bool,
+        layouts: &Layouts,
+        btf: &Btf,
+    ) -> Result<Self, String> {
         let layout = layouts.requests.map_err(|why| why.to_string())?;
         let mut requests =
             Self::load_in(owners, layouts, layout, btf).map_err(|error| error.to_string())?;
+        if has_gunicorn {
+            let added = requests.follow_kills(btf);
+            added.map_err(|error| error.to_string())?;
+        }
         requests.calls = CALLS.attach(&mut requests.ebpf, btf)?;
         Ok(requests)
+    }
+
+    /// Attaches the program of signals.
+    fn follow_kills(&mut self, btf: &Btf) -> Result<(), BpfError> {
+        load::add(&mut self.ebpf, &[KernelProgram::RequestKill], Some(btf))?;
+        let map = SumsMap::new(&mut self.ebpf, "KILLED", "http_killed", REQUEST_KILLS)?;
+        self.killed = Some(map);
+        Ok(())
     }
 
     /// Attaches the programs of [`EVENTS`].
@@ -96,6 +117,7 @@ impl Requests {
         load::add(&mut ebpf, &EVENTS, Some(btf))?;
         Ok(Self {
             calls: &[],
+            killed: None,
             served: SumsMap::new(&mut ebpf, "REQUESTS", "http_owners", owners)?,
             outsiders: take(&mut ebpf, "OUTSIDERS")?,
             decided: HashMap::new(),
@@ -129,6 +151,7 @@ impl Requests {
                 unreadable: reading.totals.unreadable + cpu.0.unreadable,
                 owners_full: reading.totals.owners_full + cpu.0.owners_full,
                 storage_full: reading.totals.storage_full + cpu.0.storage_full,
+                kills_full: reading.totals.kills_full + cpu.0.kills_full,
             };
         }
         for &program in EVENTS.iter().chain(self.calls) {
@@ -140,6 +163,26 @@ impl Requests {
                 recursion_misses::read(fd).map_err(|error| refused(error.into()))?;
         }
         Ok(reading)
+    }
+
+    /// Takes the processes to which their parents have sent ABRT or KILL since the last call.
+    ///
+    /// # Errors
+    /// When the map cannot be read or written.
+    pub(super) fn take_killed(&mut self) -> Result<Vec<ProcessId>, BpfError> {
+        let Some(killed) = &mut self.killed else {
+            return Ok(Vec::new());
+        };
+        let mut found: Vec<Identity> = Vec::new();
+        killed.read(|id, _| found.push(*id))?;
+        for id in &found {
+            killed.remove(id)?;
+        }
+        let ids = found.iter().map(|id| ProcessId {
+            tgid: id.tgid,
+            start_ns: id.start_ns,
+        });
+        Ok(ids.collect())
     }
 
     /// Removes the counts of processes that are `gone`, and watches all processes but `outsiders`.
@@ -179,11 +222,10 @@ impl Requests {
         &self.ebpf
     }
 
-    pub(super) fn usages(&self) -> [MapStatistics; 2] {
-        [
-            self.served.usage().statistics(),
-            self.outsiders_usage.statistics(),
-        ]
+    pub(super) fn usages(&self) -> impl Iterator<Item = MapStatistics> {
+        let killed = self.killed.as_ref().map(SumsMap::usage);
+        let usages = [self.served.usage(), &self.outsiders_usage];
+        usages.into_iter().chain(killed).map(MapUsage::statistics)
     }
 }
 

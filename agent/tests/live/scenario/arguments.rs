@@ -10,8 +10,8 @@ use crate::process;
 pub(super) fn overwritten(arguments: &[String]) {
     let (count, pattern) = (number(&arguments[0]), arguments[1].clone());
     overwrite(match pattern.as_str() {
-        "nuls" => *b"\0\0",
-        "words" => *b"x\0",
+        "nuls" => b"\0\0",
+        "words" => b"x\0",
         _ => panic!("no pattern {pattern:?}"),
     });
     let members: Vec<i32> = (0..count)
@@ -24,7 +24,8 @@ pub(super) fn overwritten(arguments: &[String]) {
     }
 }
 
-fn overwrite(pattern: [u8; 2]) {
+/// Overwrites all arguments with `pattern`, as often as they have room.
+pub(super) fn overwrite(pattern: &[u8]) {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     // Fields 48 and 49; the first one here is the third.

@@ -1,5 +1,6 @@
 //! The small programs that the tests run. Each is a function of its arguments; what it knows it prints.
 
+mod arbiter;
 mod arguments;
 mod churn;
 mod crowd;
@@ -27,6 +28,7 @@ const SCENARIO: &str = "HEADCOUNT_SCENARIO";
 type Scenario = fn(&[String]);
 
 const SCENARIOS: &[(&str, Scenario)] = &[
+    ("arbiter", arbiter::arbiter),
     ("bomb", crowd::bomb),
     ("chain", images::chain),
     ("churn", churn::churn),

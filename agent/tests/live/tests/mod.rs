@@ -67,6 +67,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         refused::types::TESTS,
         reload::TESTS,
         requests::exchanges::TESTS,
+        requests::gunicorn::TESTS,
         requests::settings::TESTS,
         requests::times::TESTS,
         rise::TESTS,

@@ -1,6 +1,7 @@
 //! The HTTP requests of a group are what its clients counted, exactly.
 
 pub(super) mod exchanges;
+pub(super) mod gunicorn;
 pub(super) mod settings;
 pub(super) mod times;
 
