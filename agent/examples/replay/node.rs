@@ -120,7 +120,6 @@ impl Node {
             build: &Build::default(),
             boot_time_seconds: 0.0,
             log_lines_suppressed: 0,
-            gunicorn: None,
         });
         self.joiner.join(Some(&part), None)
     }
