@@ -158,7 +158,7 @@ impl Members {
         self.living.len() + self.ended.len()
     }
 
-    /// The living process `id`.
+    /// Returns the living process `id`.
     pub(super) fn get_mut(&mut self, id: ProcessId) -> Option<&mut Member> {
         self.living.get_mut(&id.tgid).filter(|member| member.is(id))
     }

@@ -88,7 +88,7 @@ fn every_query_of_our_dashboards_returns_data() {
     let _instance = BusyInstance::start(registry.path());
     // The agent itself serves HTTP: Prometheus scrapes it.
     let agent = Launch::new()
-        .args(["--collector.http", "--collector.network.udp"])
+        .args(&["--collector.http", "--collector.network.udp"])
         .env("PASSENGER_INSTANCE_REGISTRY_DIR", registry.path())
         .start();
     let yaml = fs::read_to_string(deployed("prometheus/prometheus.yml")).unwrap();

@@ -3,6 +3,7 @@
 use super::model::{
     Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit,
 };
+use super::requests;
 
 /// Label selectors of every query.
 const GROUP: &str = r#"job=~"$job", instance=~"$instance", groupname="$groupname""#;
@@ -32,19 +33,26 @@ pub(super) fn dashboard() -> Dashboard {
                 choice: Choice::Many,
             },
         ],
-        rows: vec![now(), by_node(), kinds(), network(), requests(), threads()],
+        rows: vec![
+            now(),
+            by_node(),
+            kinds(),
+            network(),
+            requests::of_group(),
+            threads(),
+        ],
     }
 }
 
-fn family(name: &str) -> String {
+pub(super) fn family(name: &str) -> String {
     format!("namedprocess_namegroup_{name}{{{GROUP}}}")
 }
 
-fn rate(name: &str) -> String {
+pub(super) fn rate(name: &str) -> String {
     format!("rate({}[$__rate_interval])", family(name))
 }
 
-fn total(name: &str) -> String {
+pub(super) fn total(name: &str) -> String {
     format!("sum({})", rate(name))
 }
 
@@ -136,7 +144,7 @@ fn by_node() -> Row {
 }
 
 /// A family summed over nodes, by one of its labels.
-fn by(
+pub(super) fn by(
     title: &'static str,
     description: &'static str,
     unit: &'static str,
@@ -286,63 +294,6 @@ fn network() -> Row {
             )
             .query(total("udp_sent_bytes_total"), "sent")
             .query(total("udp_received_bytes_total"), "received"),
-        ],
-    )
-}
-
-/// A panel with three quantiles of a histogram.
-fn quantiles(title: &'static str, description: &'static str, name: &str) -> Panel {
-    let buckets = rate(&format!("{name}_bucket"));
-    let quantile = |share: &str| format!("histogram_quantile({share}, sum by (le) ({buckets}))");
-    lines(title, description, unit::SECONDS)
-        .query(quantile("0.5"), "50 %")
-        .query(quantile("0.95"), "95 %")
-        .query(quantile("0.99"), "99 %")
-}
-
-fn requests() -> Row {
-    row(
-        "HTTP requests served (with http: true)",
-        vec![
-            by(
-                "Requests by status",
-                "Per second. `aborted`: the connection ended without an answer.",
-                unit::PER_SECOND,
-                "status",
-                &rate("http_requests_total"),
-            ),
-            by(
-                "Requests by method",
-                "Per second.",
-                unit::PER_SECOND,
-                "method",
-                &rate("http_requests_total"),
-            ),
-            quantiles(
-                "Duration",
-                "From the first byte of a request to the head of its response: so many take at most so long.",
-                "http_request_duration_seconds",
-            ),
-            quantiles(
-                "Sending the response",
-                "From the head to the last byte, over TCP.",
-                "http_response_duration_seconds",
-            ),
-            quantiles(
-                "Waiting for a worker",
-                "From the connection's arrival to its first read, over TCP.",
-                "http_queue_duration_seconds",
-            ),
-            lines(
-                "Busy",
-                "Requests in flight, and processes that have at least one, on average.",
-                unit::COUNT,
-            )
-            .query(
-                format!("sum({})", family("http_requests_in_flight")),
-                "requests in flight",
-            )
-            .query(total("http_busy_seconds_total"), "busy processes"),
         ],
     )
 }

@@ -8,6 +8,7 @@ mod group;
 mod json;
 mod model;
 mod node;
+mod requests;
 
 use anyhow::{Context as _, Result, ensure};
 use model::Dashboard;

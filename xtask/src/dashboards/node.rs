@@ -3,9 +3,10 @@
 use super::model::{
     Choice, Dashboard, Link, Panel, Row, Variable, lines, number, parts, row, unit, word,
 };
+use super::requests;
 
 /// Label selectors of every query.
-const NODE: &str = r#"job=~"$job", instance="$instance""#;
+pub(super) const NODE: &str = r#"job=~"$job", instance="$instance""#;
 
 pub(super) fn dashboard() -> Dashboard {
     Dashboard {
@@ -30,7 +31,7 @@ pub(super) fn dashboard() -> Dashboard {
             now(),
             use_of_groups(),
             network(),
-            requests(),
+            requests::of_node(),
             life(),
             applications(),
             agent(),
@@ -62,7 +63,7 @@ fn now() -> Row {
 }
 
 /// The fifteen groups with the highest values of an expression, in which `FAMILY{…}` stands for a family's selector.
-fn top(
+pub(super) fn top(
     title: &'static str,
     description: &'static str,
     unit: &'static str,
@@ -230,65 +231,6 @@ fn network() -> Row {
                 "Payload. Only with --collector.network.udp.",
                 unit::BYTES_PER_SECOND,
                 "udp_received_bytes_total",
-                "",
-            ),
-        ],
-    )
-}
-
-/// The fifteen groups with the highest quantile of a histogram.
-fn top_quantile(title: &'static str, description: &'static str, family: &str) -> Panel {
-    let buckets = format!("namedprocess_namegroup_{family}_bucket{{{NODE}}}");
-    lines(title, description, unit::SECONDS)
-        .query(
-            format!(
-                "topk(15, histogram_quantile(0.95, sum by (groupname, le) (rate({buckets}[$__rate_interval]))))"
-            ),
-            "{{groupname}}",
-        )
-        .to(Link::Group)
-}
-
-fn requests() -> Row {
-    row(
-        "HTTP requests served (of groups with http: true)",
-        vec![
-            top(
-                "Requests",
-                "Answered or aborted, per second.",
-                unit::PER_SECOND,
-                "http_requests_total",
-                "",
-            ),
-            top(
-                "Failed requests",
-                "Per second: answered with a status from 500 on, or not at all.",
-                unit::PER_SECOND,
-                "http_requests_total",
-                r#", status=~"5xx|aborted""#,
-            ),
-            top_quantile(
-                "Duration, 95 %",
-                "From the first byte of a request to the head of its response: 95 % take at most so long.",
-                "http_request_duration_seconds",
-            ),
-            top_quantile(
-                "Waiting for a worker, 95 %",
-                "From the connection's arrival to its first read: 95 % take at most so long.",
-                "http_queue_duration_seconds",
-            ),
-            top(
-                "Requests in flight",
-                "Begun and not answered.",
-                unit::COUNT,
-                "http_requests_in_flight",
-                "",
-            ),
-            top(
-                "Busy processes",
-                "Processes with at least one request in flight, on average.",
-                unit::COUNT,
-                "http_busy_seconds_total",
                 "",
             ),
         ],
