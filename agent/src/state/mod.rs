@@ -239,8 +239,9 @@ impl AgentState {
         pipeline.read_proportional();
         pipeline.grouper.measure(pipeline.table.live());
         if self.options.threads {
-            let threads = pipeline.table.live_threads(&pass);
-            pipeline.grouper.measure_threads(threads);
+            pipeline
+                .grouper
+                .measure_threads(pipeline.table.live_threads(&pass));
         }
         pipeline.attribute();
         pipeline.publish();
