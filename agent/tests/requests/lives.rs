@@ -1,5 +1,6 @@
 //! Workers of Gunicorn that end while requests come: by a reload, a kill, a timeout, a limit of requests, and with their server.
-//! No response may be lost or counted twice, and what a worker has begun and not answered is aborted.
+//! No response may be lost or counted twice, what a worker has begun and not answered is aborted, and the starts and ends of
+//! workers are those of Gunicorn's log.
 
 use std::fs;
 use std::thread::{JoinHandle, spawn};
@@ -9,23 +10,26 @@ use super::matrix::{asgi, gunicorn};
 use super::server::{Row, Site, port};
 use super::support::agent::{Agent, until};
 use super::support::place::Server;
+use super::support::scrape::Scrape;
 use super::tally::Tally;
-use super::watch::{settle, settle_answered, watch};
+use super::watch::{settle, settle_answered, settle_at, watch};
 
 const CLIENTS: usize = 4;
 const REQUESTS: usize = 250;
+/// What a worker logs once it has started.
+const BOOTING: &str = "Booting worker with pid";
 
 /// A server of this row, and an agent that watches it.
-struct Life {
-    site: Site,
-    row: Row,
-    agent: Agent,
+pub(crate) struct Life {
+    pub(crate) site: Site,
+    pub(crate) row: Row,
+    pub(crate) agent: Agent,
     server: Server,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Life {
-    fn start(row: Row, words: &[&str]) -> Self {
+    pub(crate) fn start(row: Row, words: &[&str]) -> Self {
         let site = Site::new();
         let agent = watch(site.place.path());
         let (port, door) = port();
@@ -45,13 +49,13 @@ impl Life {
         text.lines().count()
     }
 
-    fn rush(&self) -> Vec<JoinHandle<Tally>> {
+    pub(crate) fn rush(&self) -> Vec<JoinHandle<Tally>> {
         let port = self.port;
         (0..CLIENTS).map(|_| spawn(move || rush(port))).collect()
     }
 
     /// Waits until what the agent shows is what the clients have read, and no request is in flight.
-    fn check(&self, moment: &str, tally: &Tally) {
+    pub(crate) fn check(&self, moment: &str, tally: &Tally) {
         settle_answered(&self.agent, moment, self.row.name, tally);
         println!(
             "{}, {moment}: {} responses, difference 0; {} connections without one",
@@ -84,6 +88,64 @@ impl Life {
         fs::remove_file(self.site.held()).unwrap();
     }
 
+    /// Waits until the arbiter has just so many children: it has replaced those that ended.
+    fn await_workers(&self, number: usize) {
+        let pid = self.server.pid();
+        until("as many workers as asked for", || {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            fs::read_to_string(path).unwrap().split(' ').count() - 1 == number
+        });
+    }
+
+    /// The sum of a family of Gunicorn over the series of this application that have these labels.
+    fn workers(&self, scrape: &Scrape, family: &str, labels: &str) -> f64 {
+        let app = format!(
+            "app=\"{}/{}\"",
+            self.site.place.path().display(),
+            self.row.name
+        );
+        let lines = scrape.body.lines().filter(|line| {
+            line.starts_with(&format!("gunicorn_{family}{{"))
+                && line.contains(&app)
+                && line.contains(labels)
+        });
+        let values = lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
+        values.sum()
+    }
+
+    /// Lines of Gunicorn's log with these words.
+    fn logged(&self, words: &str) -> usize {
+        let log = fs::read_to_string(self.site.place.file("errors")).unwrap();
+        log.matches(words).count()
+    }
+
+    /// Waits until so many workers have started, `living` of them live, and all others have ended; for this reason, if one is given.
+    fn check_workers(&self, started: usize, living: usize, reason: &str) {
+        let expected = [started, living, started - living, started - living];
+        let expected = expected.map(|number| f64::from(u32::try_from(number).unwrap()));
+        let reason = match reason {
+            "" => String::new(),
+            reason => format!("reason=\"{reason}\""),
+        };
+        settle_at(&self.agent, "workers", |scrape| {
+            let shown = [
+                ("worker_starts_total", ""),
+                ("workers", ""),
+                ("worker_ends_total", ""),
+                ("worker_ends_total", &reason),
+            ]
+            .map(|(family, labels)| self.workers(scrape, family, labels));
+            let all = || {
+                scrape
+                    .body
+                    .lines()
+                    .filter(|line| line.starts_with("gunicorn_worker_ends"))
+            };
+            let all = || all().collect::<Vec<_>>();
+            (shown != expected).then(|| format!("{shown:?}, not {expected:?}: {:#?}", all()))
+        });
+    }
+
     fn await_error_line(&self, words: &str) {
         until(words, || {
             let text = fs::read_to_string(self.site.place.file("errors")).unwrap();
@@ -103,7 +165,7 @@ fn rush(port: u16) -> Tally {
     client.tally
 }
 
-fn join(clients: Vec<JoinHandle<Tally>>) -> Tally {
+pub(crate) fn join(clients: Vec<JoinHandle<Tally>>) -> Tally {
     let mut tally = Tally::default();
     for client in clients {
         tally.merge(client.join().unwrap());
@@ -111,13 +173,13 @@ fn join(clients: Vec<JoinHandle<Tally>>) -> Tally {
     tally
 }
 
-/// Worker classes of the newest Gunicorn.
-fn rows() -> [Row; 4] {
+/// Worker classes of the newest Gunicorn. The agent knows Gunicorn by an interpreter whose name begins with `python`.
+pub(crate) fn rows() -> [Row; 4] {
     [
-        gunicorn("l27-sync", true, "sync", &[]),
-        gunicorn("l27-gthread", true, "gthread", &[]),
-        gunicorn("l27-gevent", true, "gevent", &[]),
-        asgi("l27-uvicorn", true, "uvicorn_worker.UvicornWorker"),
+        gunicorn("python-sync", true, "sync", &[]),
+        gunicorn("python-gthread", true, "gthread", &[]),
+        gunicorn("python-gevent", true, "gevent", &[]),
+        asgi("python-uvicorn", true, "uvicorn_worker.UvicornWorker"),
     ]
 }
 
@@ -133,6 +195,10 @@ fn reloads_lose_no_response() {
             life.server.signal(libc::SIGHUP);
         }
         life.check("three reloads", &join(clients));
+        life.await_workers(2);
+        // A reload may end workers that have not yet changed what TERM does.
+        let reloads = life.logged("Handling signal: hup");
+        life.check_workers(2 + 2 * reloads, 2, "");
     }
 }
 
@@ -141,6 +207,8 @@ fn workers_that_end_after_some_requests_lose_no_response() {
     for row in rows() {
         let life = Life::start(row, &["--max-requests", "20"]);
         life.check("a limit of requests", &join(life.rush()));
+        life.await_workers(2);
+        life.check_workers(life.logged(BOOTING), 2, "exit");
     }
 }
 
@@ -149,6 +217,12 @@ fn a_request_of_a_killed_worker_is_aborted() {
     for row in rows() {
         let life = Life::start(row, &[]);
         let (client, worker) = life.hold();
+        let scrape = life.agent.scrape();
+        let [busy, idle] = ["busy", "idle"].map(|state| {
+            let label = format!("state=\"{state}\"");
+            life.workers(&scrape, "workers", &label)
+        });
+        assert_eq!((busy, idle), (1.0, 1.0));
         // SAFETY: takes two numbers; the worker holds a request, so it lives.
         unsafe { libc::kill(worker, libc::SIGKILL) };
         let mut tally = client.join().unwrap();
@@ -159,6 +233,23 @@ fn a_request_of_a_killed_worker_is_aborted() {
         life.release();
         tally.merge(rush(life.port));
         life.check("a killed worker", &tally);
+        life.await_workers(2);
+        life.check_workers(3, 2, "signal");
+    }
+}
+
+#[test]
+fn workers_show_what_each_has_served() {
+    for row in rows() {
+        let life = Life::start(row, &[]);
+        let tally = join(life.rush());
+        life.check("no end", &tally);
+        let scrape = life.agent.scrape();
+        let shown = |family| life.workers(&scrape, family, "worker_id=");
+        let expected = (CLIENTS * REQUESTS) as f64;
+        assert_eq!(shown("worker_requests_total"), expected);
+        assert_eq!(shown("worker_request_duration_seconds_count"), expected);
+        assert_eq!(shown("worker_failed_requests_total"), 0.0);
     }
 }
 
@@ -177,6 +268,8 @@ fn a_request_of_a_worker_that_is_late_ends_as_its_client_sees() {
     life.release();
     tally.merge(rush(life.port));
     life.check("a late worker", &tally);
+    life.await_workers(2);
+    life.check_workers(3, 2, "");
 }
 
 #[test]
@@ -184,6 +277,8 @@ fn a_server_that_ends_answers_what_it_has_begun() {
     for row in rows() {
         let mut life = Life::start(row, &[]);
         let (client, _) = life.hold();
+        // An application is shown once a pass has seen it.
+        life.check_workers(2, 2, "");
         life.server.signal(libc::SIGTERM);
         life.await_error_line("Handling signal: term");
         life.release();
@@ -191,5 +286,6 @@ fn a_server_that_ends_answers_what_it_has_begun() {
         assert!(life.server.wait().success());
         assert_eq!((tally.unanswered, tally.responses()), (0, 1));
         life.check("the end of the server", &tally);
+        life.check_workers(2, 0, "exit");
     }
 }

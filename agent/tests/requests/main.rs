@@ -10,6 +10,7 @@
 mod client;
 mod lives;
 mod matrix;
+mod overload;
 mod server;
 mod shapes;
 #[path = "../support/mod.rs"]

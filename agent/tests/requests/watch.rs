@@ -89,7 +89,7 @@ pub(crate) fn settle_answered(agent: &Agent, moment: &str, group: &str, tally: &
 }
 
 /// Scrapes until `find_fault` finds none, and requires that it finds none in the next scrapes.
-fn settle_at(
+pub(crate) fn settle_at(
     agent: &Agent,
     moment: &str,
     find_fault: impl Fn(&Scrape) -> Option<String>,
