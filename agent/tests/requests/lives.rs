@@ -44,7 +44,7 @@ impl Life {
     }
 
     /// How many lines the application has written.
-    fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         let text = fs::read_to_string(self.site.served()).unwrap_or_default();
         text.lines().count()
     }
@@ -88,12 +88,18 @@ impl Life {
         fs::remove_file(self.site.held()).unwrap();
     }
 
-    /// Waits until the arbiter has just so many children: it has replaced those that ended.
-    fn await_workers(&self, number: usize) {
+    /// The arbiter's children.
+    pub(crate) fn children(&self) -> Vec<libc::pid_t> {
         let pid = self.server.pid();
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let words = text.split_whitespace();
+        words.map(|word| word.parse().unwrap()).collect()
+    }
+
+    /// Waits until the arbiter has just so many children: it has replaced those that ended.
+    pub(crate) fn await_workers(&self, number: usize) {
         until("as many workers as asked for", || {
-            let path = format!("/proc/{pid}/task/{pid}/children");
-            fs::read_to_string(path).unwrap().split(' ').count() - 1 == number
+            self.children().len() == number
         });
     }
 

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // clippy takes only #[test] functions for tests
 
+mod beside;
 mod client;
 mod lives;
 mod matrix;

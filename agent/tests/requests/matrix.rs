@@ -11,11 +11,6 @@ use super::support::agent::{Agent, until};
 use super::tally::{Counts, Tally, logged};
 use super::watch::{check_durations, settle, watch};
 
-/// Granian receives the first 24 bytes of a connection by themselves. For the programs, more than one head was received then, so a
-/// body that is a whole head is taken for another response (docs/dev/requests.md, "Not seen").
-const GRANIAN_ASGI_LACKS: &[&str] = &["bodies like heads"];
-/// It has no `wsgi.file_wrapper`.
-const GRANIAN_WSGI_LACKS: &[&str] = &["bodies like heads", "files"];
 /// Clients at a time in the last part of each row.
 const CLIENTS: usize = 4;
 
@@ -209,7 +204,8 @@ fn granian_wsgi() {
     try_row(&Row {
         name: "granian-wsgi",
         kind: Kind::Granian("wsgi"),
-        lacks: GRANIAN_WSGI_LACKS,
+        // It has no `wsgi.file_wrapper`.
+        lacks: &["files"],
     });
 }
 
@@ -218,7 +214,7 @@ fn granian_asgi() {
     try_row(&Row {
         name: "granian-asgi",
         kind: Kind::Granian("asgi"),
-        lacks: GRANIAN_ASGI_LACKS,
+        lacks: &[],
     });
 }
 

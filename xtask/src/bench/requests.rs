@@ -66,7 +66,10 @@ impl Site {
             Ok(format!("-config.path={}", path.display()))
         };
         Ok(Self {
-            watched: configuration("watched.yaml", &folder.display().to_string())?,
+            watched: configuration(
+                "watched.yaml",
+                &format!("{}|^nginx: worker process", folder.display()),
+            )?,
             unwatched: configuration("unwatched.yaml", "^no such program$")?,
             folder,
         })

@@ -74,8 +74,15 @@ pub(crate) const NETWORK: &[&Requirement] = &[
 /// For measuring what requests cost.
 pub(crate) const HTTP_BENCH: &[&Requirement] = &[&PYTHON, &NGINX, &WRK];
 /// For requests to real servers.
-pub(crate) const HTTP_SERVERS: &[&Requirement] =
-    &[&RUST_SRC, &LINKER, &PYTHON, &DEBIAN_GUNICORN, &PUMA, &NGINX];
+pub(crate) const HTTP_SERVERS: &[&Requirement] = &[
+    &RUST_SRC,
+    &LINKER,
+    &PYTHON,
+    &DEBIAN_GUNICORN,
+    &PUMA,
+    &NGINX,
+    &TRACERS,
+];
 /// For the tests on this machine and on other kernels.
 pub(crate) const EVERYTHING: &[&Requirement] = &[
     &RUSTFMT,
@@ -95,6 +102,7 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
     &DEBIAN_GUNICORN,
     &PUMA,
     &NGINX,
+    &TRACERS,
 ];
 
 /// For the image of amd64.
@@ -332,6 +340,18 @@ const PUMA: Requirement = Requirement {
     is_met: |_| command::works(Command::new("/usr/bin/puma").arg("--version")),
     steps: |_| vec![Step::apt("puma"), Step::apt("ruby-rack")],
     remedy: "install Debian's puma and ruby-rack",
+};
+
+const TRACERS: Requirement = Requirement {
+    name: "strace and tcpdump",
+    purpose: "other tools on the sockets that the agent sees",
+    is_met: |_| {
+        ["/usr/bin/strace", "/usr/bin/tcpdump"]
+            .iter()
+            .all(|path| Path::new(path).exists())
+    },
+    steps: |_| vec![Step::apt("strace"), Step::apt("tcpdump")],
+    remedy: "install Debian's strace and tcpdump",
 };
 
 const WRK: Requirement = Requirement {
