@@ -158,8 +158,8 @@ impl Members {
         self.living.len() + self.ended.len()
     }
 
-    /// Returns the living process `id`.
-    pub(super) fn get_mut(&mut self, id: ProcessId) -> Option<&mut Member> {
+    /// The living process `id`.
+    pub(super) fn living_mut(&mut self, id: ProcessId) -> Option<&mut Member> {
         self.living.get_mut(&id.tgid).filter(|member| member.is(id))
     }
 
@@ -190,7 +190,7 @@ impl Members {
 
     /// Moves a living process to the ended ones. What is no worker and has no children to be decided leaves nothing.
     pub(super) fn end(&mut self, id: ProcessId, end: WorkerEnd) {
-        if self.get_mut(id).is_some()
+        if self.living_mut(id).is_some()
             && let Some(member) = self.living.remove(&id.tgid)
             && member.role != Some(Role::Helper)
         {

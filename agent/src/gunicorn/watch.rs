@@ -133,13 +133,13 @@ impl GunicornWatch {
 
     fn execed(&mut self, id: ProcessId, facts: &Facts) {
         // The image before it has ended. Mostly it was a fork that an arbiter or a worker made to start a program.
-        if let Some(Role::Worker(_)) = self.members.get_mut(id).and_then(|member| member.role) {
+        if let Some(Role::Worker(_)) = self.members.living_mut(id).and_then(|member| member.role) {
             self.members.end(id, WorkerEnd::Exit);
         }
-        let known = self.members.get_mut(id).map(|member| member.role);
+        let known = self.members.living_mut(id).map(|member| member.role);
         match (recognise(facts), known) {
             (Some(looks), Some(_)) => {
-                if let Some(member) = self.members.get_mut(id) {
+                if let Some(member) = self.members.living_mut(id) {
                     member.take_appearance(looks);
                     (member.role, member.has_execed) = (None, true);
                 }
@@ -177,7 +177,7 @@ impl GunicornWatch {
         let Some(looks) = recognise(facts) else {
             return;
         };
-        match self.members.get_mut(id) {
+        match self.members.living_mut(id) {
             Some(member) => member.take_appearance(looks),
             None => self.track(Member::new(id, facts.parent, looks)),
         }
