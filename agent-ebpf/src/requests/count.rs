@@ -93,7 +93,10 @@ impl Counters {
         // SAFETY: as in `enter`.
         unsafe {
             if fetch_add(&raw mut (*self.0).pending, u64::MAX) == 1 {
-                add(&raw mut (*self.0).counters.busy_ns, now);
+                // Another process may answer a request of one that has ended.
+                let ended = (*self.0).ended_ns;
+                let until = if ended == 0 { now } else { ended };
+                add(&raw mut (*self.0).counters.busy_ns, until);
             }
         }
     }
