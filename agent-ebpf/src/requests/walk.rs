@@ -110,28 +110,29 @@ impl Walk {
         if self.is_inside == 0 && !self.enter(kept, text, count) {
             return false;
         }
-        let count = text.known(count);
+        let (count, held, body) = (text.known(count), text.known(held), text.known(self.body));
         let end = text.first_end(count);
         // What is behind the text may complete an empty line.
         let end = text.known(if end > count { 0 } else { end });
-        let count = text.known(count);
-        if self.body == NO_LENGTH {
-            self.body = text.body_length(if end == 0 { count } else { end });
+        let (count, held, mut body) = (text.known(count), text.known(held), text.known(body));
+        if body == NO_LENGTH {
+            body = text.body_length(if end == 0 { count } else { end });
         }
-        let end = text.known(end);
-        let count = text.known(count);
+        let (count, held, end) = (text.known(count), text.known(held), text.known(end));
+        let body = text.known(body);
         if end == 0 {
             if count >= held + self.rest || count <= held + LENGTH_LINE_BYTES {
                 return false;
             }
             // Behind what is here. The line of the length may be at the border.
             self.is_inside = 1;
+            self.body = body;
             return self.pass(count - held - LENGTH_LINE_BYTES);
         }
-        if self.body == NO_LENGTH {
+        if body == NO_LENGTH {
             return false;
         }
-        let all = (end - held).saturating_add(self.body);
+        let all = (end - held).saturating_add(body);
         if all >= self.rest {
             kept.get().left = u32::try_from(all - self.rest).unwrap_or(u32::MAX);
             return false;
