@@ -3,12 +3,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::Identity;
 use crate::offsets::offsets;
 
 /// Number of entries in the map of processes with exchanges.
 pub const REQUEST_OWNERS: u32 = 8192;
 /// Number of entries in the map of processes that are not watched. The kernel allocates them one by one.
 pub const REQUEST_OUTSIDERS: u32 = 65_536;
+/// Number of entries in the map of requests that are to be counted as aborted.
+pub const REQUESTS_ABANDONED: u32 = 64;
 
 /// Number of entries in the map of processes that their parent killed since the last pass. The kernel allocates them one by one.
 pub const REQUEST_KILLS: u32 = 1024;
@@ -117,6 +120,16 @@ impl RequestSums {
         }
         counters
     }
+}
+
+/// A request in flight.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct RequestInFlight {
+    /// The process that counts it.
+    pub owner: Identity,
+    /// The number of the method.
+    pub method: u64,
 }
 
 /// Sums of the node on one CPU: what the programs could not count.

@@ -10,6 +10,7 @@
 //! sched_process_exec   --> watch.rs         which processes are watched
 //! sched_process_exit   --> watch.rs         when they end
 //! signal_generate      --> kill.rs   --> KILLED: processes that their parent kills; attached only for Gunicorn
+//! iterators            --> abandoned.rs     requests whose socket is gone
 //! ```
 //!
 //! In: arguments of the hooks, the first bytes of the buffers that processes send and receive, kernel fields, and from user space
@@ -31,6 +32,7 @@
     reason = "a program's entry must be `pub` for the linker, not for another module"
 )]
 
+mod abandoned;
 #[allow(dead_code, reason = "these programs need few of the changes")]
 #[path = "../network/atomic.rs"]
 mod atomic;

@@ -1,11 +1,12 @@
 //! The maps of the request programs: what each holds, why it has this size, and what happens when it is full.
 
 use agent_common::{
-    Identity, REQUEST_KILLS, REQUEST_OUTSIDERS, REQUEST_OWNERS, RequestSums, RequestTotals,
+    Identity, REQUEST_KILLS, REQUEST_OUTSIDERS, REQUEST_OWNERS, REQUESTS_ABANDONED,
+    RequestInFlight, RequestSums, RequestTotals,
 };
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{HashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
 use crate::exchange::Exchange;
 use crate::receive::Received;
@@ -35,6 +36,11 @@ pub(crate) static OUTSIDERS: HashMap<Identity, u32> =
 #[map]
 pub(crate) static KILLED: HashMap<Identity, u64> =
     HashMap::with_max_entries(REQUEST_KILLS, BPF_F_NO_PREALLOC);
+/// Requests that user space has found to be gone, for the program that counts them; no process: no request. Full: the rest is counted
+/// at later looks.
+#[map]
+pub(crate) static ABANDONED: Array<RequestInFlight> =
+    Array::with_max_entries(REQUESTS_ABANDONED, 0);
 
 /// Sums of the node. Cannot be full.
 #[map]

@@ -256,7 +256,10 @@ fn verify(
         ProgramKind::TpBtf => <&mut BtfTracePoint>::try_from(found)?.load(first, btf()?),
         ProgramKind::Fentry => <&mut FEntry>::try_from(found)?.load(first, btf()?),
         ProgramKind::Fexit => <&mut FExit>::try_from(found)?.load(first, btf()?),
-        ProgramKind::Iter => <&mut Iter>::try_from(found)?.load(rest, btf()?),
+        ProgramKind::Iter => {
+            let (element, _) = rest.split_once('/').unwrap_or((rest, ""));
+            <&mut Iter>::try_from(found)?.load(element, btf()?)
+        }
         ProgramKind::Tracepoint => <&mut TracePoint>::try_from(found)?.load(),
     }
 }

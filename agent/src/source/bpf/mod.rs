@@ -4,6 +4,7 @@
 //! In: the kernel's type information, records, the iterator's bytes. Out: [`Event`]s, sums by comm and passes. Only this
 //! folder uses aya. Assigning use to groups is left to `process` and `group`.
 
+mod abandoned;
 mod attached;
 mod btf;
 #[cfg(has_ebpf)]

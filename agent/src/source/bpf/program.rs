@@ -172,6 +172,10 @@ programs! {
     RequestState "http_state"      TpBtf      "inet_sock_set_state/http"  Life    Requests    NO_REQUESTS;
     /// A send, which may begin a response.
     Responses    "http_send"       TpBtf      "sock_send_length/http"     Life    Requests    NO_REQUESTS;
+    /// All sockets with a request in flight.
+    RequestSockets "http_in_flight" Iter      "iter/bpf_sk_storage_map/http" Life Requests    NO_REQUESTS;
+    /// Requests whose socket is gone.
+    RequestsGone "http_abandoned"  Iter       "iter/bpf_map_elem/http"    Life    Requests    NO_REQUESTS;
     /// A receive, which may begin a request.
     Requests     "http_receive"    TpBtf      "sock_recv_length/http"     Life    Requests    NO_REQUESTS;
     /// The return of a send over IPv4, where the kernel lacks [`Self::Responses`].

@@ -12,13 +12,14 @@ use agent_common::{
 use aya::maps::{HashMap as KernelHash, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 
+use super::abandoned::Abandoned;
 use super::call_hooks::CallHooks;
 use super::load::{self, BpfError, Layouts, take};
 use super::map_usage::MapUsage;
 use super::program::KernelProgram;
 use super::recursion_misses;
 use super::sums_map::SumsMap;
-use super::wire::Wire;
+use super::wire::{Wire, identity, process};
 use crate::host::boottime_ns;
 use crate::process::{AccountId, ProcessId, RequestReading, ServedReading};
 use crate::source::MapStatistics;
@@ -69,6 +70,7 @@ pub(super) struct Requests {
     totals: PerCpuArray<MapData, Wire<RequestTotals>>,
     /// Processes that their parents have killed; `None` if the agent does not follow Gunicorn.
     killed: Option<SumsMap<Identity, u64>>,
+    abandoned: Abandoned,
 }
 
 impl Requests {
@@ -114,9 +116,11 @@ impl Requests {
             .override_global("REQUEST_LAYOUT", &Wire(layout), true)
             .map_max_entries("REQUESTS", owners)
             .load(OBJECT)?;
+        let abandoned = Abandoned::load(&mut ebpf, btf)?;
         load::add(&mut ebpf, &EVENTS, Some(btf))?;
         Ok(Self {
             calls: &[],
+            abandoned,
             killed: None,
             served: SumsMap::new(&mut ebpf, "REQUESTS", "http_owners", owners)?,
             outsiders: take(&mut ebpf, "OUTSIDERS")?,
@@ -135,17 +139,11 @@ impl Requests {
         let now_ns = boottime_ns();
         let mut reading = RequestReading {
             now_ns,
+            owners: owners(&mut self.served, now_ns)?,
             ..RequestReading::default()
         };
-        self.served.read(|owner, sums| {
-            reading.owners.push(ServedReading {
-                id: ProcessId {
-                    tgid: owner.tgid,
-                    start_ns: owner.start_ns,
-                },
-                counters: sums.counters_at(now_ns),
-            });
-        })?;
+        let again = || owners(&mut self.served, now_ns);
+        self.abandoned.settle(&reading.owners, again)?;
         for cpu in self.totals.get(&0, 0)?.iter() {
             reading.totals = RequestTotals {
                 unreadable: reading.totals.unreadable + cpu.0.unreadable,
@@ -229,10 +227,17 @@ impl Requests {
     }
 }
 
-fn identity(id: ProcessId) -> Identity {
-    Identity {
-        start_ns: id.start_ns,
-        tgid: id.tgid,
-        zero: 0,
-    }
+/// The counts of each process, at this time.
+fn owners(
+    served: &mut SumsMap<Identity, RequestSums>,
+    now_ns: u64,
+) -> Result<Vec<ServedReading>, BpfError> {
+    let mut owners = Vec::new();
+    served.read(|owner, sums| {
+        owners.push(ServedReading {
+            id: process(*owner),
+            counters: sums.counters_at(now_ns),
+        });
+    })?;
+    Ok(owners)
 }

@@ -199,6 +199,17 @@ impl Pair {
         );
     }
 
+    /// The same, sooner or later.
+    fn await_shown(&self, agent: &Agent) {
+        agent.await_that(|samples| {
+            let shown = shown(samples, &self.program.name);
+            match shown == self.expected {
+                true => Ok(()),
+                false => Err(format!("{shown:?}")),
+            }
+        });
+    }
+
     /// Ends the server.
     fn finish(self) {
         self.server.finish();

@@ -33,8 +33,8 @@ fn nothing_is_loaded_if_no_group_counts() {
     let [more, less] = [&on, &off].map(|agent| Objects::of_process(agent.pid()));
     let added = match (is_counted, has_call_tracepoints()) {
         (false, _) => 0,
-        (true, true) => 6,
-        (true, false) => 10,
+        (true, true) => 8,
+        (true, false) => 12,
     };
     assert_eq!(more.programs.len(), less.programs.len() + added);
 }
