@@ -29,7 +29,10 @@ pub fn http_kill(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn note(task: Task) {
     let (sender, killed) = (watch::current(), task.identity());
-    if sender.tgid != 0
+    // One that has ended by itself and was not waited for yet is not killed any more.
+    let lives = task.signal().is_some_and(|signal| signal.live() != 0);
+    if lives
+        && sender.tgid != 0
         && sender.tgid == task.parent_tgid()
         && watch::is_watched(&killed)
         && KILLED.insert(&killed, &1, 0).is_err()

@@ -24,6 +24,7 @@ mod early;
 mod gunicorn;
 pub mod handle;
 mod health;
+mod network;
 mod overview;
 pub mod reload;
 mod requests;
@@ -45,7 +46,7 @@ use crate::config::logging::Logger;
 use crate::group::{Classifier, Group, Grouper};
 use crate::gunicorn::GunicornWatch;
 use crate::host::{Host, monotonic_ns};
-use crate::process::{NetworkReading, Pass, ProcessId, Table};
+use crate::process::{Pass, ProcessId, Table};
 use crate::sandbox::Sandbox;
 use crate::source::bpf::{Found, Plan};
 use crate::source::{Observer, SelfTest, SourceError, SourceStatistics};
@@ -427,29 +428,6 @@ impl Pipeline {
         let grouper = &self.grouper;
         let is_outside = |account| grouper.is_outside(account);
         smaps.offer(self.table.wanted_proportional(is_outside));
-    }
-
-    /// Reads what sockets have carried; `None` if it is not counted, or cannot be read.
-    fn read_network(&mut self) -> Option<NetworkReading> {
-        let reading = self.observer.network(self.host.now_ns());
-        reading.unwrap_or_else(|error| {
-            log::error!("what sockets have carried cannot be read: {error}");
-            self.notes.error = Some(error.to_string());
-            None
-        })
-    }
-
-    /// Books a reading of sockets. Processes that own sockets have their present accounts by now.
-    fn book_network(&mut self, reading: &NetworkReading) {
-        let Self {
-            observer,
-            table,
-            grouper,
-            ..
-        } = self;
-        let idle = table.book_network(reading, grouper);
-        grouper.measure_network(table.living_sockets(reading));
-        observer.forget_network(idle);
     }
 
     /// Sets, in the maps of the kernel programs, the group that each process counts for, if these programs count by group.

@@ -4,15 +4,16 @@
 
 use std::fs;
 use std::thread::{JoinHandle, spawn};
+use std::time::Instant;
 
 use super::client::{Client, Request};
 use super::matrix::{asgi, gunicorn};
 use super::server::{Row, Site, port};
-use super::support::agent::{Agent, until};
+use super::support::agent::{Agent, PATIENCE, until};
 use super::support::place::Server;
 use super::support::scrape::Scrape;
 use super::tally::Tally;
-use super::watch::{settle, settle_answered, settle_at, watch};
+use super::watch::{settle, settle_answered, watch};
 
 const CLIENTS: usize = 4;
 const REQUESTS: usize = 250;
@@ -125,31 +126,40 @@ impl Life {
         log.matches(words).count()
     }
 
-    /// Waits until so many workers have started, `living` of them live, and all others have ended; for this reason, if one is given.
-    fn check_workers(&self, started: usize, living: usize, reason: &str) {
-        let expected = [started, living, started - living, started - living];
-        let expected = expected.map(|number| f64::from(u32::try_from(number).unwrap()));
+    /// Waits until as many workers have started as `started` says then, `living` of them live, and all others have ended; for this
+    /// reason, if one is given.
+    fn check_workers(&self, started: impl Fn() -> usize, living: usize, reason: &str) {
         let reason = match reason {
             "" => String::new(),
             reason => format!("reason=\"{reason}\""),
         };
-        settle_at(&self.agent, "workers", |scrape| {
-            let shown = [
+        let of = |scrape: &Scrape| {
+            let families = [
                 ("worker_starts_total", ""),
                 ("workers", ""),
                 ("worker_ends_total", ""),
                 ("worker_ends_total", &reason),
-            ]
-            .map(|(family, labels)| self.workers(scrape, family, labels));
-            let all = || {
-                scrape
-                    .body
-                    .lines()
-                    .filter(|line| line.starts_with("gunicorn_worker_ends"))
-            };
-            let all = || all().collect::<Vec<_>>();
-            (shown != expected).then(|| format!("{shown:?}, not {expected:?}: {:#?}", all()))
-        });
+            ];
+            families.map(|(family, labels)| self.workers(scrape, family, labels))
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let scrape = self.agent.scrape();
+            let started = started();
+            let expected = [started, living, started - living, started - living];
+            let expected = expected.map(|number| f64::from(u32::try_from(number).unwrap()));
+            let shown = of(&scrape);
+            if shown == expected {
+                return;
+            }
+            let ends = scrape.body.lines();
+            let ends = ends.filter(|line| line.starts_with("gunicorn_worker_ends"));
+            assert!(
+                Instant::now() < deadline,
+                "{shown:?}, not {expected:?}: {:#?}",
+                ends.collect::<Vec<_>>()
+            );
+        }
     }
 
     fn await_error_line(&self, words: &str) {
@@ -199,12 +209,14 @@ fn reloads_lose_no_response() {
                 life.lines() >= nth * CLIENTS * REQUESTS / 5
             });
             life.server.signal(libc::SIGHUP);
+            until("the reload in the log", || {
+                life.logged("Handling signal: hup") == nth
+            });
         }
         life.check("three reloads", &join(clients));
         life.await_workers(2);
         // A reload may end workers that have not yet changed what TERM does.
-        let reloads = life.logged("Handling signal: hup");
-        life.check_workers(2 + 2 * reloads, 2, "");
+        life.check_workers(|| 2 + 2 * 3, 2, "");
     }
 }
 
@@ -214,7 +226,7 @@ fn workers_that_end_after_some_requests_lose_no_response() {
         let life = Life::start(row, &["--max-requests", "20"]);
         life.check("a limit of requests", &join(life.rush()));
         life.await_workers(2);
-        life.check_workers(life.logged(BOOTING), 2, "exit");
+        life.check_workers(|| life.logged(BOOTING), 2, "exit");
     }
 }
 
@@ -223,12 +235,14 @@ fn a_request_of_a_killed_worker_is_aborted() {
     for row in rows() {
         let life = Life::start(row, &[]);
         let (client, worker) = life.hold();
-        let scrape = life.agent.scrape();
-        let [busy, idle] = ["busy", "idle"].map(|state| {
-            let label = format!("state=\"{state}\"");
-            life.workers(&scrape, "workers", &label)
+        // Gunicorn starts its second worker some time after the first one.
+        until("a busy worker and an idle one", || {
+            let scrape = life.agent.scrape();
+            ["busy", "idle"].iter().all(|state| {
+                let label = format!("state=\"{state}\"");
+                life.workers(&scrape, "workers", &label) == 1.0
+            })
         });
-        assert_eq!((busy, idle), (1.0, 1.0));
         // SAFETY: takes two numbers; the worker holds a request, so it lives.
         unsafe { libc::kill(worker, libc::SIGKILL) };
         let mut tally = client.join().unwrap();
@@ -240,7 +254,7 @@ fn a_request_of_a_killed_worker_is_aborted() {
         tally.merge(rush(life.port));
         life.check("a killed worker", &tally);
         life.await_workers(2);
-        life.check_workers(3, 2, "signal");
+        life.check_workers(|| 3, 2, "signal");
     }
 }
 
@@ -275,7 +289,7 @@ fn a_request_of_a_worker_that_is_late_ends_as_its_client_sees() {
     tally.merge(rush(life.port));
     life.check("a late worker", &tally);
     life.await_workers(2);
-    life.check_workers(3, 2, "");
+    life.check_workers(|| 3, 2, "");
 }
 
 #[test]
@@ -284,7 +298,7 @@ fn a_server_that_ends_answers_what_it_has_begun() {
         let mut life = Life::start(row, &[]);
         let (client, _) = life.hold();
         // An application is shown once a pass has seen it.
-        life.check_workers(2, 2, "");
+        life.check_workers(|| 2, 2, "");
         life.server.signal(libc::SIGTERM);
         life.await_error_line("Handling signal: term");
         life.release();
@@ -292,6 +306,6 @@ fn a_server_that_ends_answers_what_it_has_begun() {
         assert!(life.server.wait().success());
         assert_eq!((tally.unanswered, tally.responses()), (0, 1));
         life.check("the end of the server", &tally);
-        life.check_workers(2, 0, "exit");
+        life.check_workers(|| 2, 0, "exit");
     }
 }
