@@ -192,6 +192,8 @@ pub struct RequestLayout {
     pub regs_result: u32,
     /// Offset of what is in that register during the call; [`crate::ABSENT`]: it is `-ENOSYS`.
     pub regs_no_result: u32,
+    /// 1: the responses in one send are walked. 0: only the first one counts, where the verifier does not get through a walk.
+    pub walks: u32,
 }
 
 impl RequestLayout {
@@ -208,6 +210,7 @@ impl RequestLayout {
         tick_ns: 0,
         regs_result: crate::ABSENT,
         regs_no_result: crate::ABSENT,
+        walks: 0,
     };
 }
 

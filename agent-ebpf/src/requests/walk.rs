@@ -12,8 +12,9 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use crate::call::Buffer;
 use crate::count::add_total;
 use crate::exchange::{Exchange, Kept, SENT};
-use crate::head::{LENGTH_LINE_BYTES, NO_LENGTH, STATUS_BYTES, TEXT_BYTES, Text};
+use crate::head::{LENGTH_LINE_BYTES, NO_LENGTH, STATUS_BYTES, STRICT_BYTES, TEXT_BYTES, Text};
 use crate::send::{is_interim, respond};
+use crate::socket::layout;
 
 /// Steps of a walk at most. A response takes one, and one more for each 8 pieces of a vector and for each kilobyte of its head. If a
 /// walk would take more, it counts as unreadable, once.
@@ -64,6 +65,17 @@ pub(crate) fn walk(
     carried: u64,
 ) {
     buffer.skip(skipped);
+    if layout!(walks) == 0 {
+        count_first(
+            kept,
+            state,
+            &mut sending.text,
+            buffer,
+            held,
+            carried - skipped,
+        );
+        return;
+    }
     sending.walk = Walk {
         buffer,
         rest: carried - skipped,
@@ -81,6 +93,19 @@ pub(crate) fn walk(
     unsafe { bpf_loop(STEPS, step as *mut c_void, (&raw mut context).cast(), 0) };
     if sending.walk.rest != 0 {
         add_total!(unreadable);
+    }
+}
+
+/// Counts the response at the position.
+#[inline(always)]
+fn count_first(kept: Kept, state: u64, text: &mut Text, buffer: Buffer, held: u64, rest: u64) {
+    let count = buffer.copy_to(text, held, rest, STRICT_BYTES);
+    let status = text.status(0);
+    let status = text.known(if count < STATUS_BYTES { 0 } else { status });
+    let count = text.known(count);
+    let is_response = status != 0 && !is_interim(status);
+    if is_response && (state != SENT || text.has_field(count)) {
+        respond(kept, state, status);
     }
 }
 

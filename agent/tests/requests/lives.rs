@@ -306,6 +306,11 @@ fn a_server_that_ends_answers_what_it_has_begun() {
         assert!(life.server.wait().success());
         assert_eq!((tally.unanswered, tally.responses()), (0, 1));
         life.check("the end of the server", &tally);
-        life.check_workers(|| 2, 0, "exit");
+        // A worker of gevent may live until its arbiter's patience ends; one of Uvicorn ends itself by TERM.
+        let reason = match life.row.name {
+            "python-sync" | "python-gthread" => "exit",
+            _ => "",
+        };
+        life.check_workers(|| 2, 0, reason);
     }
 }

@@ -58,6 +58,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<RequestLayout, NoRequests> {
         regs_second: regs_second.map_err(NoRequests::NoSuchField)?,
         regs_third: regs_third.map_err(NoRequests::NoSuchField)?,
         regs_result: regs_result.map_err(NoRequests::NoSuchField)?,
+        walks: 1,
         regs_no_result: match NO_RESULT {
             Some(member) => btf
                 .offset("pt_regs", member)

@@ -85,14 +85,21 @@ impl Requests {
         btf: &Btf,
     ) -> Result<Self, String> {
         let layout = layouts.requests.map_err(|why| why.to_string())?;
-        let mut requests =
-            Self::load_in(owners, layouts, layout, btf).map_err(|error| error.to_string())?;
-        if has_gunicorn {
-            let added = requests.follow_kills(btf);
-            added.map_err(|error| error.to_string())?;
-        }
-        requests.calls = CALLS.attach(&mut requests.ebpf, btf)?;
-        Ok(requests)
+        let load = |layout| -> Result<Self, String> {
+            let loaded = Self::load_in(owners, layouts, layout, btf);
+            let mut requests = loaded.map_err(|error| error.to_string())?;
+            if has_gunicorn {
+                let added = requests.follow_kills(btf);
+                added.map_err(|error| error.to_string())?;
+            }
+            requests.calls = CALLS.attach(&mut requests.ebpf, btf)?;
+            Ok(requests)
+        };
+        load(layout).or_else(|why| {
+            let requests = load(RequestLayout { walks: 0, ..layout })?;
+            log::info!("http: of several responses in one send, the first one counts: {why}");
+            Ok(requests)
+        })
     }
 
     /// Attaches the program of signals.
