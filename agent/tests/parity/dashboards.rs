@@ -21,6 +21,7 @@ const QUIET: &[(&str, &str)] = &[
     (r#"up{job=~"headcount"} == 0"#, "no agent is down"),
     (r#"tier="procfs""#, "this agent has kernel programs"),
     ("ALERTS{", "nothing fires"),
+    ("_udp_", "no process of the groups uses UDP"),
     (
         "headcount_program_run_seconds_total",
         "kernel.bpf_stats_enabled is 0 where nobody asked",
@@ -35,7 +36,6 @@ const OF_THE_KERNEL: &[&str] = &[
     "_oom_kills",
     "_run_queue_wait_",
     "_tcp_",
-    "_udp_",
     "namegroup_http_",
     "headcount_events_",
     "headcount_kernel_",

@@ -161,6 +161,7 @@ pub(super) fn by(
         "scope" => "{{scope}}",
         "role" => "{{role}}",
         "reason" => "{{reason}}",
+        "method" => "{{method}}",
         _ => "{{ctxswitchtype}}",
     };
     panel.query(format!("sum by ({label}) ({value})"), legend)
