@@ -172,6 +172,8 @@ impl Row {
             }
             Kind::Granian(interface) => {
                 let mut command = place.program(self.name, &installed().join("bin/python3"));
+                // If Debian's module is there, Granian gives itself a title without the folder.
+                fs::write(place.file("setproctitle.py"), "raise ImportError\n").unwrap();
                 let app = match interface {
                     "wsgi" => "app:wsgi",
                     _ => "app:asgi",
