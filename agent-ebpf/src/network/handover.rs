@@ -1,5 +1,5 @@
-//! How a socket changes hands without a change of its state. A look at the files of all processes tells which process has a
-//! descriptor; these programs tell when such a look is necessary.
+//! How a socket changes hands without a change of its state. A look at the files of all processes finds which process has a
+//! descriptor; these programs note when such a look is necessary.
 //!
 //! ```text
 //! accept                          security_sock_graft    the current process owns the connection

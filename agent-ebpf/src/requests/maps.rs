@@ -32,7 +32,7 @@ pub(crate) static OUTSIDERS: HashMap<Identity, u32> =
     HashMap::with_max_entries(REQUEST_OUTSIDERS, BPF_F_NO_PREALLOC);
 
 /// Watched processes to which their parent has sent ABRT or KILL. User space takes the entries out at each pass. Full:
-/// [`RequestTotals::kills_full`] counts what is not noted.
+/// [`RequestTotals::kills_full`] counts the kills that find no room.
 #[map]
 pub(crate) static KILLED: HashMap<Identity, u64> =
     HashMap::with_max_entries(REQUEST_KILLS, BPF_F_NO_PREALLOC);

@@ -24,8 +24,8 @@ pub(crate) fn end_queue(process: &Identity, sock: Socket) {
     }
 }
 
-/// Counts how long the response before took from its head to its last byte. At a receive, if the client has acknowledged all of it; if
-/// the connection is closed, what is not acknowledged by now counts as sent now.
+/// Counts how long the response before took from its head to its last byte. At a receive it counts only if the client has
+/// acknowledged the whole response. At the close it always counts; with bytes that are not acknowledged, the last byte is sent now.
 #[inline(always)]
 pub(crate) fn end_response(sock: Socket, kept: Kept, is_closed: bool) {
     let exchange = kept.get();

@@ -188,7 +188,7 @@ impl Members {
         self.living.values_mut().chain(&mut self.ended)
     }
 
-    /// Moves a living process to the ended ones. What is no worker and has no children to be decided leaves nothing.
+    /// Moves a living process to those that have ended. A helper, which is neither arbiter nor worker, is dropped.
     pub(super) fn end(&mut self, id: ProcessId, end: WorkerEnd) {
         if self.living_mut(id).is_some()
             && let Some(member) = self.living.remove(&id.tgid)

@@ -2,10 +2,11 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 
+use super::owners::fuzzing::{ended, execed};
 use super::sums::Sums;
 use super::{
-    Counters, Event, ExitStatus, Facts, Former, METHODS, Pass, ProcessId, Released,
-    RequestCounters, RequestReading, RequestTally, STATUS_ABORTED, Sample, ServedReading, Table,
+    METHODS, Pass, ProcessId, RequestCounters, RequestReading, RequestTally, STATUS_ABORTED,
+    Sample, ServedReading, Table,
 };
 
 /// Words of the kernel's values.
@@ -257,34 +258,6 @@ fn unknown(which: u8) -> ProcessId {
 
 fn words(tally: &RequestTally) -> &[u64; WORDS] {
     bytemuck::cast_ref(tally.counters())
-}
-
-fn execed(id: ProcessId) -> Event {
-    Event::Execed {
-        id,
-        facts: Box::new(Facts::default()),
-        parent: 1,
-        counters: Counters::default(),
-        former: Former::default(),
-    }
-}
-
-fn ended(id: ProcessId) -> [Event; 2] {
-    let released = Released {
-        id,
-        parent: 1,
-        facts: Facts::default(),
-        counters: Counters::default(),
-        projected: false,
-        repeated: false,
-    };
-    let exited = Event::Exited {
-        id,
-        counters: Counters::default(),
-        status: ExitStatus::Success,
-        oom_killed: false,
-    };
-    [exited, Event::Released(Box::new(released))]
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Pipeline {
         })
     }
 
-    /// Books a reading of requests, and tells the kernel programs which processes to watch. Without a reading, no process is shown.
+    /// Books a reading of requests, and sets which processes the kernel programs watch. Without a reading, no single process is shown.
     pub(super) fn book_requests(&mut self, reading: Option<&RequestReading>) {
         let Self {
             observer,

@@ -1,4 +1,4 @@
-//! A client that counts: it sends bytes as it is told, reads responses to their ends, and keeps what it saw.
+//! A client that counts: it sends requests in given pieces, reads responses to their ends, and keeps what it saw.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -104,7 +104,7 @@ impl Client {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             BufReader::new(stream)
         });
-        // A server may close before it has read all; then the response, or its absence, tells.
+        // A server may close before it has read all. The caller sees that by the response, or by its absence.
         let _ = stream.get_mut().write_all(bytes);
     }
 

@@ -89,7 +89,8 @@ pub(crate) fn network(input: &[u8]) {
     }
 }
 
-fn execed(id: ProcessId) -> Event {
+/// An exec of a process whose facts do not matter.
+pub(in crate::process) fn execed(id: ProcessId) -> Event {
     Event::Execed {
         id,
         facts: Box::new(Facts::default()),
@@ -99,7 +100,8 @@ fn execed(id: ProcessId) -> Event {
     }
 }
 
-fn ended(id: ProcessId) -> [Event; 2] {
+/// The records of its end.
+pub(in crate::process) fn ended(id: ProcessId) -> [Event; 2] {
     let released = Released {
         id,
         parent: 1,

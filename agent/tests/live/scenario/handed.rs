@@ -30,7 +30,8 @@ pub(crate) const UNKNOWN: u64 = u64::MAX;
 const HEAD: usize = 16;
 
 /// `HOW COUNT NEXT`: listens, and has so many connections served as `HOW` says; `NEXT` is the program of those that serve,
-/// unless they are only forked. `late-HOW`: each carries something before a line tells to hand it over.
+/// unless they are only forked. `late-HOW`: each carries something first, and is handed over when a
+/// line asks for it.
 pub(super) fn listener(arguments: &[String]) {
     let (how, count, next) = (
         arguments[0].as_str(),

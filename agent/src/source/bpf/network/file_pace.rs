@@ -4,7 +4,7 @@
 /// A look may begin when this many times its length has passed since the last one began.
 const REST: u64 = 100;
 
-/// Even if no program has told of a need, a look begins when this time has passed: for processes that share a table of files
+/// A look begins after this time even if no program has noted a need: for processes that share a table of files
 /// without being threads, and the gauges of an idle socket whose owner was not the only one to hold it.
 const MOST_NS: u64 = 300_000_000_000;
 

@@ -410,7 +410,7 @@ const PROGRAMS: [&str; 5] = [
     "iter/bpf_map_elem",
 ];
 
-/// What tells when a socket may have changed hands, where the kernel runs programs at the entry of functions.
+/// The programs that note when a socket may have changed hands, on kernels that run programs at the entry of functions.
 const HANDOVER: [&str; 3] = [
     "security_sock_graft",
     "sched_process_fork/network",
