@@ -100,7 +100,7 @@ pub struct RequestSums {
 }
 
 impl RequestSums {
-    /// The counts at this time, nanoseconds since boot, which was read before they were. One word says whether the process is busy and
+    /// The counts at this time, nanoseconds of `CLOCK_MONOTONIC`, which was read before they were. One word says whether the process is busy and
     /// since when, so a reader need not stop the programs. While two CPUs change that word, `busy_ns` may be any number.
     pub const fn counters_at(&self, now_ns: u64) -> RequestCounters {
         let mut counters = self.counters;

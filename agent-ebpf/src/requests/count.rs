@@ -10,8 +10,8 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 
 use crate::atomic::add;
 use crate::exchange::{COUNTED, Exchange};
-use crate::kernel::now_ns;
 use crate::maps::{REQUEST_TOTALS, REQUESTS};
+use crate::times::now_ns;
 
 /// An entry without counts. It is in `.rodata`, because it is too large for a stack.
 static NEW_SUMS: RequestSums = zero_sums();
@@ -50,18 +50,24 @@ pub(crate) fn totals() -> Option<*mut RequestTotals> {
 
 /// The counters of one process.
 #[derive(Clone, Copy)]
-struct Counters(*mut RequestSums);
+pub(crate) struct Counters(*mut RequestSums);
 
 impl Counters {
+    /// `None` if there is no entry yet.
+    #[inline(always)]
+    pub(crate) fn found(process: &Identity) -> Option<Self> {
+        REQUESTS.get_ptr_mut(process).map(Self)
+    }
+
     /// Makes the entry if there is none. `None` if the map is full, which is counted.
     #[inline(always)]
-    fn of(process: &Identity) -> Option<Self> {
-        if let Some(counters) = REQUESTS.get_ptr_mut(process) {
-            return Some(Self(counters));
+    pub(crate) fn of(process: &Identity) -> Option<Self> {
+        if let Some(counters) = Self::found(process) {
+            return Some(counters);
         }
         // The next lookup shows whether the map was full.
         let _ = REQUESTS.insert(process, &NEW_SUMS, u64::from(BPF_NOEXIST));
-        let counters = REQUESTS.get_ptr_mut(process).map(Self);
+        let counters = Self::found(process);
         if counters.is_none() {
             add_total!(owners_full);
         }
@@ -74,14 +80,12 @@ impl Counters {
         unsafe { &raw mut (*self.0).counters }
     }
 
-    /// One more exchange is in flight. The clock is read behind the change here, and before it in [`Self::leave`]: a busy interval is
-    /// never too long.
+    /// One more exchange is in flight, as of now.
     #[inline(always)]
-    fn enter(self) {
+    fn enter(self, now: u64) {
         // SAFETY: fields of a map value, as in the next function.
         unsafe {
             if fetch_add(&raw mut (*self.0).pending, 1) == 0 {
-                let now = now_ns();
                 add(&raw mut (*self.0).counters.busy_ns, now.wrapping_neg());
             }
         }
@@ -155,19 +159,21 @@ fn fetch_add(word: *mut u64, more: u64) -> u64 {
     found
 }
 
-/// The bucket of a duration: the exponent of its 2,048ths of a second, rounded up.
+/// The bucket of a duration: the least exponent of which so many 2,048ths of a second are not less.
 #[inline(always)]
 fn bucket(duration_ns: u64) -> usize {
-    // 2^6 seconds are 2^17 such parts. The bound keeps the product within 64 bits.
+    // A quarter of a nanosecond is the unit: a bound is a whole number of them, and no division is needed.
+    const FIRST_BOUND: u64 = 4 * 1_000_000_000 / 2048;
+    // 2^6 seconds. The bound keeps the product within 64 bits.
     if duration_ns > 64_000_000_000 {
         return REQUEST_BOUNDS;
     }
-    let parts = (duration_ns << 11).div_ceil(1_000_000_000);
+    let quarters = duration_ns * 4;
     let mut bucket = 0;
     let mut half = 16;
     while half > 0 {
         let next = bucket + half;
-        if next < REQUEST_BOUNDS && parts > 1 << (next - 1) {
+        if next < REQUEST_BOUNDS && quarters > FIRST_BOUND << (next - 1) {
             bucket = next;
         }
         half /= 2;
@@ -175,14 +181,20 @@ fn bucket(duration_ns: u64) -> usize {
     bucket
 }
 
-/// Counts the beginning of an exchange, and notes in `exchange` whether it could.
+/// Counts the beginning of an exchange in the counters of `process`, and notes in `exchange` whether it has some.
 #[inline(always)]
-pub(crate) fn begin(process: Identity, exchange: &mut Exchange, method: u16) {
+pub(crate) fn begin(
+    process: Identity,
+    counters: Option<Counters>,
+    exchange: &mut Exchange,
+    method: u16,
+    now: u64,
+) {
     exchange.owner = process;
     exchange.method = method;
-    if let Some(counters) = Counters::of(&process) {
+    if let Some(counters) = counters {
         counters.begin(method);
-        counters.enter();
+        counters.enter(now);
         exchange.flags |= COUNTED;
     }
 }
@@ -239,16 +251,16 @@ fn counters_of(exchange: &Exchange) -> Option<Counters> {
 
 /// Counts a connection's time to its first receive.
 #[inline(always)]
-pub(crate) fn queue(process: &Identity, duration_ns: u64) {
-    if let Some(counters) = Counters::of(process) {
+pub(crate) fn queue(counters: Option<Counters>, duration_ns: u64) {
+    if let Some(counters) = counters {
         observe!(counters, queue_durations, queue_ns, duration_ns);
     }
 }
 
 /// Counts a response's time from its head to its last byte.
 #[inline(always)]
-pub(crate) fn response(process: &Identity, duration_ns: u64) {
-    if let Some(counters) = Counters::of(process) {
+pub(crate) fn response(counters: Option<Counters>, duration_ns: u64) {
+    if let Some(counters) = counters {
         observe!(counters, response_durations, response_ns, duration_ns);
     }
 }

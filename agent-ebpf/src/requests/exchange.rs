@@ -9,6 +9,8 @@
 //! BEGUN --101, or the first answer is no HTTP--> IGNORED
 //! ```
 
+use core::ptr::copy_nonoverlapping;
+
 use agent_common::Identity;
 
 use crate::atomic::now;
@@ -79,5 +81,18 @@ impl Kept {
     pub(crate) fn get(self) -> &'static mut Exchange {
         // SAFETY: a storage that lives as long as the program runs. Both ends of a race write plain words: the loser's are lost.
         unsafe { &mut *self.0 }
+    }
+
+    /// The two ways of copying a state. An assignment becomes the call of a function that moves bytes, because the states could overlap.
+    #[inline(always)]
+    pub(crate) fn copy_to(self, to: &mut Exchange) {
+        // SAFETY: a storage and a value of another map.
+        unsafe { copy_nonoverlapping(self.0.cast_const(), to, 1) };
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(self, from: &Exchange) {
+        // SAFETY: as above.
+        unsafe { copy_nonoverlapping(from, self.0, 1) };
     }
 }

@@ -5,12 +5,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::call::{self, Call};
-use crate::count::{self, add_total};
+use crate::count::{self, Counters, add_total};
 use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, Exchange, IGNORED, Kept, MORE, OPEN, SENT};
 use crate::head::{
     HELD_BYTES, START_CONNECT, START_EMPTY, START_HTTP2, START_SHORT, START_TLS, TEXT_BYTES, Text,
 };
-use crate::kernel::now_ns;
 use crate::maps::{EXCHANGES, OF_ANY, RECEIVED};
 use crate::socket::Socket;
 use crate::{times, watch};
@@ -67,29 +66,34 @@ pub(crate) fn empty() -> Exchange {
 #[inline(always)]
 fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     let process = watch::current();
-    if !watch::is_watched(&process) {
+    if !watch::is_watched(&process) || !sock.is_of_process() {
         return None;
     }
     let kept = EXCHANGES.of(sock.0).map(Kept);
+    match kept.map_or(OPEN, Kept::state) {
+        OPEN | SENT => (),
+        BEGUN => {
+            // The rest of the request, or another one.
+            kept?.get().flags |= MORE;
+            return None;
+        }
+        _ => return None,
+    }
+    let (now, counters) = (times::now_ns(), Counters::found(&process));
     // SAFETY: a per-CPU value that only this program uses.
     let Received { text, exchange } = unsafe { &mut *RECEIVED.get_ptr_mut(place)? };
-    *exchange = empty();
-    if let Some(kept) = kept {
-        match kept.state() {
-            OPEN | SENT => {
-                times::end_response(sock, kept, false);
-                *exchange = *kept.get();
-            }
-            BEGUN => {
-                // The rest of the request, or another one.
-                kept.get().flags |= MORE;
-                return None;
-            }
-            _ => return None,
+    match kept {
+        Some(kept) => {
+            let owner = kept.get().owner;
+            let of_owner = if owner == process {
+                counters
+            } else {
+                Counters::found(&owner)
+            };
+            times::end_response(sock, kept, of_owner, now, false);
+            kept.copy_to(exchange);
         }
-    }
-    if !sock.is_of_process() {
-        return None;
+        None => *exchange = empty(),
     }
     let held = if exchange.state == OPEN || exchange.held < HELD_BYTES as u8 {
         u64::from(exchange.held)
@@ -97,7 +101,7 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
         0
     };
     if held == 0 {
-        exchange.begun_ns = now_ns();
+        exchange.begun_ns = now;
     }
     let is_first = kept.is_none();
     if is_first && !sock.is_unanswered() {
@@ -130,7 +134,7 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     // On a connection that is older than its storage, the commands of other protocols look like methods.
     let is_doubtful = is_first && is_answered && start == METHOD_OTHER as u64;
     if is_first && !is_answered && start <= START_SHORT {
-        times::end_queue(&process, sock);
+        times::end_queue(counters.or_else(|| Counters::of(&process)), sock);
     }
     match start {
         0..=START_CONNECT if !is_doubtful => {
@@ -144,7 +148,8 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
                 exchange.flags |= MORE;
             }
             exchange.state = BEGUN;
-            count::begin(process, exchange, method);
+            let counters = counters.or_else(|| Counters::of(&process));
+            count::begin(process, counters, exchange, method, now);
             if !keep(sock, kept, exchange) {
                 count::give_up(exchange);
             }
@@ -182,7 +187,7 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
 #[inline(always)]
 fn keep(sock: Socket, kept: Option<Kept>, exchange: &Exchange) -> bool {
     if let Some(kept) = kept {
-        *kept.get() = *exchange;
+        kept.set(exchange);
         return true;
     }
     let is_kept = EXCHANGES.of_or(sock.0, exchange).is_some();

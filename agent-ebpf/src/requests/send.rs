@@ -8,9 +8,9 @@ use crate::call::{self, Call};
 use crate::count::{self, add_total};
 use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, IGNORED, Kept, MORE, RESPONDED, SENT};
 use crate::head::{HELD_BYTES, STATUS_BYTES};
-use crate::kernel::now_ns;
 use crate::maps::{EXCHANGES, OF_ANY, SENDING};
 use crate::socket::Socket;
+use crate::times::now_ns;
 use crate::walk::walk;
 use crate::watch;
 

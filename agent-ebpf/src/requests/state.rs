@@ -3,7 +3,7 @@
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::count;
+use crate::count::{self, Counters};
 use crate::exchange::{BEGUN, Exchange, IGNORED, Kept, SENT};
 use crate::maps::EXCHANGES;
 use crate::receive::empty;
@@ -50,7 +50,10 @@ fn end(sock: Socket) {
     };
     match kept.state() {
         BEGUN if kept.end(IGNORED) => count::abort(kept.get()),
-        SENT => times::end_response(sock, kept, true),
+        SENT => {
+            let owner = kept.get().owner;
+            times::end_response(sock, kept, Counters::found(&owner), times::now_ns(), true);
+        }
         _ => (),
     }
 }

@@ -20,7 +20,7 @@ use super::program::KernelProgram;
 use super::recursion_misses;
 use super::sums_map::SumsMap;
 use super::wire::{Wire, identity, process};
-use crate::host::boottime_ns;
+use crate::host::{boottime_ns, monotonic_ns};
 use crate::process::{AccountId, ProcessId, RequestReading, ServedReading};
 use crate::source::MapStatistics;
 
@@ -146,10 +146,10 @@ impl Requests {
         let now_ns = boottime_ns();
         let mut reading = RequestReading {
             now_ns,
-            owners: owners(&mut self.served, now_ns)?,
+            owners: owners(&mut self.served, monotonic_ns())?,
             ..RequestReading::default()
         };
-        let again = || owners(&mut self.served, now_ns);
+        let again = || owners(&mut self.served, monotonic_ns());
         self.abandoned.settle(&reading.owners, again)?;
         for cpu in self.totals.get(&0, 0)?.iter() {
             reading.totals = RequestTotals {
