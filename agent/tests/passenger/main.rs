@@ -19,6 +19,7 @@ mod instance;
 mod languages;
 mod lives;
 mod namespaces;
+mod refused;
 mod requests;
 mod standalone;
 mod states;
