@@ -2,8 +2,9 @@
 //! our rules, and the labels that legends and links need.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, thread};
 
@@ -14,7 +15,7 @@ use super::support::agent::{Agent, Launch, PATIENCE};
 use super::support::passenger::FakePassenger;
 use super::support::passenger::documents::{FakeApplication, FakeCounts, FakePool, FakeWorker};
 
-const DASHBOARDS: [&str; 3] = ["fleet", "node", "group"];
+const DASHBOARDS: [&str; 4] = ["fleet", "node", "group", "gunicorn"];
 
 /// Queries without data where all is well, by a part of them.
 const QUIET: &[(&str, &str)] = &[
@@ -40,6 +41,7 @@ const OF_THE_KERNEL: &[&str] = &[
     "headcount_events_",
     "headcount_kernel_",
     "headcount_map_",
+    "gunicorn_",
 ];
 
 /// A query as Prometheus gets it.
@@ -82,10 +84,33 @@ impl Drop for BusyInstance {
     }
 }
 
+/// Processes with the titles of an arbiter and its worker.
+fn start_gunicorn() -> Titled {
+    let worker = "exec -a 'gunicorn: worker [shop]' bash -c 'read -r' <&3";
+    let script = format!("exec 3<&0; ({worker}) & wait");
+    let mut arbiter = Command::new("bash");
+    arbiter
+        .arg0("gunicorn: master [shop]")
+        .args(["-c", &script])
+        .stdin(Stdio::piped());
+    Titled(arbiter.spawn().unwrap())
+}
+
+/// A process with a title of its own, which ends with its standard input.
+struct Titled(Child);
+
+impl Drop for Titled {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn every_query_of_our_dashboards_returns_data() {
     let registry = tempfile::tempdir().unwrap();
     let _instance = BusyInstance::start(registry.path());
+    let _gunicorn = start_gunicorn();
     // The agent itself serves HTTP: Prometheus scrapes it.
     let agent = Launch::new()
         .args(&["--collector.http", "--collector.network.udp"])
@@ -105,7 +130,7 @@ fn every_query_of_our_dashboards_returns_data() {
         queries.extend(queries_of(&dashboard, &agent));
         variables.extend(variables_of(&dashboard, &agent));
     }
-    assert!(queries.len() > 80 && variables.len() == 6);
+    assert!(queries.len() > 80 && variables.len() == 10);
     for (part, _) in QUIET {
         let is_there = queries.iter().any(|query| query.expr.contains(part));
         assert!(is_there, "no query has {part}");
@@ -169,6 +194,7 @@ fn filled(query: &str, agent: &Agent) -> String {
         .replace("$instance", &agent.address.to_string())
         // The agent's own group: it has threads, descriptors and memory that can be read.
         .replace("$groupname", "headcount")
+        .replace("$app", "shop")
 }
 
 fn queries_of(dashboard: &Value, agent: &Agent) -> Vec<Query> {

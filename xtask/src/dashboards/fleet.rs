@@ -50,7 +50,7 @@ fn state() -> Row {
                 .red_from(1.0),
             number("Alerts", "Alerts of deploy/prometheus/rules.yml that fire.", unit::COUNT)
                 .query(
-                    r#"count(ALERTS{job=~"$job", alertstate="firing", alertname=~"Headcount.+|ProcessGroup.+"}) or vector(0)"#,
+                    r#"count(ALERTS{job=~"$job", alertstate="firing", alertname=~"(Headcount|ProcessGroup|Target|Passenger|Gunicorn).+"}) or vector(0)"#,
                     "",
                 )
                 .red_from(1.0),

@@ -5,6 +5,7 @@
 
 mod fleet;
 mod group;
+mod gunicorn;
 mod json;
 mod model;
 mod node;
@@ -22,6 +23,7 @@ const DASHBOARDS: &[(&str, Make)] = &[
     ("fleet.json", fleet::dashboard),
     ("node.json", node::dashboard),
     ("group.json", group::dashboard),
+    ("gunicorn.json", gunicorn::dashboard),
 ];
 
 const FOLDER: &str = "deploy/grafana";
