@@ -122,10 +122,25 @@ fn differences(group: &str, found: &Counts, expected: &Counts) -> String {
     text
 }
 
-/// The durations of a group must lie between what each request took at least and what its client saw, bound by bound and in their
-/// sum. Returns how many must be more than one bucket below their client's.
+/// The durations of a group must lie between what each request took at least and what its client saw. Returns how many must be more
+/// than one bucket below their client's.
 pub(crate) fn check_durations(scrape: &Scrape, group: &str, tally: &Tally) -> u64 {
-    let family = "http_request_duration_seconds";
+    check_histogram(
+        scrape,
+        group,
+        "http_request_duration_seconds",
+        &tally.durations,
+    )
+}
+
+/// A histogram of a group must have as many values as there are limits, the least and the most that each value can be, and must lie
+/// between them, bound by bound and in its sum. Returns how many values must be more than one bucket below their most.
+pub(crate) fn check_histogram(
+    scrape: &Scrape,
+    group: &str,
+    family: &str,
+    limits: &[(Duration, Duration)],
+) -> u64 {
     let within = |bound: f64| {
         let name = format!("{family}_bucket");
         whole(
@@ -134,37 +149,36 @@ pub(crate) fn check_durations(scrape: &Scrape, group: &str, tally: &Tally) -> u6
                 .unwrap(),
         )
     };
-    let number = |is_meant: &dyn Fn(Duration, Duration) -> bool| {
-        let durations = tally.durations.iter();
-        let meant = durations.filter(|(least, most)| is_meant(*least, *most));
+    let number = |is_meant: &dyn Fn(Duration, Duration) -> bool| -> u64 {
+        let meant = limits
+            .iter()
+            .filter(|(least, most)| is_meant(*least, *most));
         meant.count().try_into().unwrap()
     };
     let mut apart = 0;
     for bound in BOUNDS.map(|exponent| 2f64.powi(exponent)) {
         let shorter = within(bound);
         let limit = Duration::from_secs_f64(bound);
-        let (surely, perhaps): (u64, u64) = (
-            number(&|_, most| most <= limit),
-            number(&|least, _| least <= limit),
-        );
+        let surely = number(&|_, most| most <= limit);
+        let perhaps = number(&|least, _| least <= limit);
         let is_between = (surely..=perhaps).contains(&shorter);
         assert!(
             is_between,
-            "{group}: {shorter} in {bound} s, not {surely} to {perhaps}"
+            "{group}: {shorter} in {bound} s of {family}, not {surely} to {perhaps}"
         );
         apart = apart.max(shorter.saturating_sub(number(&|_, most| most <= 2 * limit)));
     }
     let of = |what| scrape.of(group, &format!("{family}_{what}")).unwrap();
-    assert_eq!(whole(of("count")), tally.responses(), "{group}");
+    assert_eq!(
+        whole(of("count")),
+        number(&|_, _| true),
+        "{group}: {family}"
+    );
     let sum = |one: fn(&(Duration, Duration)) -> Duration| {
-        let seconds: f64 = tally
-            .durations
-            .iter()
-            .map(|both| one(both).as_secs_f64())
-            .sum();
+        let seconds: f64 = limits.iter().map(|both| one(both).as_secs_f64()).sum();
         seconds
     };
     let is_between = (sum(|both| both.0)..=sum(|both| both.1)).contains(&of("sum"));
-    assert!(is_between, "{group}: {} s", of("sum"));
+    assert!(is_between, "{group}: {} s of {family}", of("sum"));
     apart
 }
