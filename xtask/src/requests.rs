@@ -1,9 +1,8 @@
 //! `cargo xtask http [--short] [WORD...]`: tests the counting of HTTP requests beside real servers.
 //!
-//! In come words that pick tests by name; none picks all. `--short` is the form of CI: each shape of requests once, and no other
-//! programs beside. Out come the
-//! figures of each test and the output of the test binary `requests`, which starts servers on the loopback interface and ends what
-//! it started. It receives the folder of a Python environment in `HEADCOUNT_PYTHON`, and how often each shape is sent in
+//! In come words that pick tests by name; none picks all. `--short` is the form of CI: each shape of requests once. Out come
+//! the figures of each test and the output of the test binary `requests`, which starts servers on the loopback interface and ends
+//! what it started. It receives the folder of a Python environment in `HEADCOUNT_PYTHON`, and how often each shape is sent in
 //! `HEADCOUNT_ROUNDS`.
 
 use std::fs;
@@ -49,9 +48,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     cargo
         .args(["--", "--test-threads=1", "--nocapture"])
         .args(words);
-    if !short.is_empty() {
-        cargo.args(["--skip", "beside::"]);
-    }
     command::run(&mut cargo)
 }
 

@@ -171,7 +171,7 @@ impl Life {
 }
 
 /// Many requests, each on a connection of its own.
-fn rush(port: u16) -> Tally {
+pub(crate) fn rush(port: u16) -> Tally {
     let mut client = Client::new(port);
     let request = Request::new("GET", "/status/200").field("Connection: close");
     for _ in 0..REQUESTS {
