@@ -17,6 +17,7 @@ pub(crate) mod board;
 mod client;
 mod discovery;
 mod failure;
+pub(crate) mod fan_in;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
