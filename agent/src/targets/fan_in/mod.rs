@@ -6,8 +6,10 @@
 //!
 //! In come the section `fan_in` of the configuration and the files that it names; out comes the table of instances.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the sources of instances fill it")
-)]
+#![allow(dead_code)] // until the source reads them
+
+mod found;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
+mod routes;
 pub(crate) mod table;

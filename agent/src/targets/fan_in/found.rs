@@ -1,0 +1,90 @@
+//! The instances that one file shows, and what of it cannot be used.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::table::{APPLICATION_LABELS, FanInApplication, FanInInstance, RoutedInstance};
+
+/// Most instances of one file; [`FoundInstances::omitted`] counts the rest. With its texts an instance takes about 1.5 KiB.
+pub(super) const MOST_INSTANCES: usize = 20_000;
+/// The label whose value is the address.
+pub(super) const INSTANCE: &str = "instance";
+
+/// The content of a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct FoundInstances {
+    pub(super) instances: Vec<RoutedInstance>,
+    /// Entries that name no instance that can be asked.
+    pub(super) unusable: u64,
+    /// The first of them, and why.
+    pub(super) example: Option<String>,
+    /// Entries beyond [`MOST_INSTANCES`].
+    pub(super) omitted: u64,
+    applications: HashSet<Arc<FanInApplication>>,
+}
+
+/// When a file was read, and how old its content was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReadTime {
+    pub(super) now: Instant,
+    /// Since the file was last written.
+    pub(super) age: Duration,
+}
+
+impl ReadTime {
+    /// When an entry expires that lives this long after the file was written; `None`: never, or not within centuries.
+    pub(super) fn expiry(self, ttl: Duration) -> Option<Instant> {
+        self.now.checked_add(ttl.saturating_sub(self.age))
+    }
+}
+
+impl FoundInstances {
+    pub(super) fn add(&mut self, route: &str, instance: FanInInstance) {
+        if self.instances.len() == MOST_INSTANCES {
+            self.omitted += 1;
+            return;
+        }
+        let (route, instance) = (route.to_owned(), Arc::new(instance));
+        self.instances.push(RoutedInstance { route, instance });
+    }
+
+    /// Counts an entry that cannot be used.
+    pub(super) fn refuse(&mut self, entry: &str, why: &str) {
+        self.unusable += 1;
+        self.example.get_or_insert_with(|| {
+            let entry: String = entry.chars().take(60).collect();
+            format!("{entry:?}: {why}")
+        });
+    }
+
+    /// The same value for all instances of an application.
+    pub(super) fn application(&mut self, application: FanInApplication) -> Arc<FanInApplication> {
+        if let Some(known) = self.applications.get(&application) {
+            return Arc::clone(known);
+        }
+        let application = Arc::new(application);
+        self.applications.insert(Arc::clone(&application));
+        application
+    }
+}
+
+/// The address in a text, or why it cannot be asked.
+pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "expected ip:port; names are not resolved")?;
+    let ip = address.ip();
+    match address.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
+        true => Err("expected the address of one instance, with a port"),
+        false => Ok(address),
+    }
+}
+
+/// The labels of an application's instances.
+pub(super) fn application_labels(
+    application: &FanInApplication,
+) -> impl Iterator<Item = (&'static str, &str)> {
+    APPLICATION_LABELS.into_iter().zip(application.values())
+}
