@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use super::fan_in::{self, FAN_IN};
 use super::problems::{Problems, TEMPLATE};
 use super::yaml::{self, Pair, YamlNode, YamlValue};
 use super::{Config, ConfigError, Fault, Item, Key, Text, Warning, labels};
@@ -28,15 +29,17 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         .repeated
         .into_iter()
         .for_each(|key| problems.warn_of_repeated(key));
-    let items = match document.root {
-        Some(root) => root_items(&root, &mut problems)?,
-        None => Vec::new(),
-    };
-    Ok(Config {
+    let mut config = Config {
         path: Some(path.to_owned()),
-        items,
-        warnings: problems.warnings,
-    })
+        ..Config::default()
+    };
+    if let Some(root) = document.root {
+        let (names, fan_in) = sections(&root, &mut problems)?;
+        config.items = names.map_or(Ok(Vec::new()), |names| items(names, &mut problems))?;
+        config.fan_in = fan_in.map_or(Ok(None), |node| fan_in::parse(node, &mut problems))?;
+    }
+    config.warnings = problems.warnings;
+    Ok(config)
 }
 
 /// The parser's message, with an explanation if the message does not name the mistake.
@@ -62,29 +65,40 @@ const HTTP: &str = Key::Http.as_str();
 /// The key of `http` as a map.
 const PER_PROCESS: &str = "per_process";
 
-fn root_items(root: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Item>, ConfigError> {
+/// The values of `process_names` and of `fan_in`.
+type Sections<'n> = (Option<&'n YamlNode>, Option<&'n YamlNode>);
+
+fn sections<'n>(
+    root: &'n YamlNode,
+    problems: &mut Problems<'_>,
+) -> Result<Sections<'n>, ConfigError> {
     let pairs = match &root.value {
-        YamlValue::Null => return Ok(Vec::new()),
+        YamlValue::Null => &[][..],
         YamlValue::Map(pairs) => pairs,
         _ => {
             return Err(problems.wrong(root, "top level", "a map with the key process_names"));
         }
     };
-    let mut names = None;
+    let (mut names, mut fan_in) = (None, None);
     for (key, value) in pairs {
         match &key.value {
-            YamlValue::Scalar(text) if text == TOP => names = Some(value),
-            _ => problems.warn_unknown(key, &[TOP]),
+            YamlValue::Scalar(text) if text == TOP => names = Some(value.as_ref()),
+            YamlValue::Scalar(text) if text == FAN_IN => fan_in = Some(value.as_ref()),
+            _ => problems.warn_unknown(key, &[TOP, FAN_IN]),
         }
     }
-    match names.map(|names| (names, &names.value)) {
-        None | Some((_, YamlValue::Null)) => Ok(Vec::new()),
-        Some((_, YamlValue::List(items))) => items
+    Ok((names, fan_in))
+}
+
+fn items(names: &YamlNode, problems: &mut Problems<'_>) -> Result<Vec<Item>, ConfigError> {
+    match &names.value {
+        YamlValue::Null => Ok(Vec::new()),
+        YamlValue::List(items) => items
             .iter()
             .enumerate()
             .map(|(index, node)| item(index, node, problems))
             .collect(),
-        Some((names, _)) => Err(problems.wrong(
+        _ => Err(problems.wrong(
             names,
             TOP,
             "a list of items (each begins with a dash: - comm: [bash])",

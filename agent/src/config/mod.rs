@@ -9,6 +9,7 @@
 mod command;
 mod document;
 mod error;
+mod fan_in;
 pub mod flags;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 pub use command::{Command, ListFlags};
 pub use error::{ConfigError, Fault, Warning};
+pub use fan_in::{FanInConfig, FanInLimits};
 pub use flags::{Accounting, FlagError, Flags};
 pub use grouping::Grouping;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
@@ -49,6 +51,8 @@ pub struct Config {
     pub path: Option<PathBuf>,
     /// Items in file order: the first that matches a process wins.
     pub items: Vec<Item>,
+    /// The section `fan_in`; `None` without one.
+    pub fan_in: Option<FanInConfig>,
     /// What was accepted but is probably a mistake.
     pub warnings: Vec<Warning>,
 }
