@@ -53,6 +53,7 @@ use state::handle::{self, Question, Unavailable};
 use state::reload::{self, Configuration, placer};
 use state::{AgentState, Options, Output, actor};
 use targets::board::Board;
+use targets::fan_in::sources::Sources;
 use targets::handle::TargetsHandle;
 use targets::{Environment, Needs, TargetSettings};
 use tokio::signal::unix::Signal;
@@ -249,6 +250,10 @@ fn start_targets(
                 host,
                 board: published,
                 user_name: Rc::new(move |uid| users.borrow_mut().name(uid)),
+                sources: wanted
+                    .fan_in
+                    .as_ref()
+                    .map(|fan_in| Rc::new(Sources::new(fan_in))),
                 most_bytes,
             };
             let kinds = targets::start(&wanted, &environment);
@@ -327,6 +332,7 @@ fn prepare(
         smaps_budget,
         wants_network,
         shows_cmdline,
+        targets,
         logger,
         sandbox,
         ..
@@ -392,7 +398,7 @@ fn prepare(
         host,
         observer,
         grouper,
-        Configuration::new(classifier, config_path),
+        Configuration::new(classifier, targets.fan_in, config_path),
         options,
         output,
         shortcomings,

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use headcount::config::flags::{Accounting, PassengerFlags, WebFlags};
-use headcount::config::{Command, Config, Flags, Grouping, ListFlags, logging};
+use headcount::config::{Command, Config, FanInConfig, Flags, Grouping, ListFlags, logging};
 use headcount::group::{Classifier, Policy};
 use headcount::host::Host;
 use headcount::http::{BindError, Hosts, Listener, Web};
@@ -20,7 +20,7 @@ use headcount::sandbox::Sandbox;
 use headcount::source::Tier;
 use headcount::source::bpf::{AccountingRequest, Sizes};
 use headcount::source::procfs::Procfs;
-use headcount::state::reload;
+use headcount::state::reload::{self, Loaded};
 use headcount::targets::{PassengerSettings, TargetSettings};
 use headcount::{Settings, check, list, once, run};
 
@@ -124,7 +124,8 @@ fn start(flags: Flags) -> Result<(), String> {
     let logger = logging::init(flags.log_level(), flags.log_format);
     let grouping = flags.grouping()?;
     let sandbox = Sandbox::begin();
-    let classifier = classifier(grouping)?.with_all_requests(flags.http.is_enabled());
+    let Loaded { classifier, fan_in } = configuration(grouping)?;
+    let classifier = classifier.with_all_requests(flags.http.is_enabled());
     let counts_requests = classifier.counts_requests();
     let settings = Settings {
         classifier,
@@ -151,7 +152,7 @@ fn start(flags: Flags) -> Result<(), String> {
         threads: flags.threads,
         wants_network: flags.network.is_enabled(),
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
-        targets: targets(&flags.passenger),
+        targets: targets(&flags.passenger, fan_in),
         telemetry_path: flags.web.telemetry_path.clone(),
         max_exposition_bytes: usize::try_from(flags.web.max_exposition_bytes).unwrap_or(usize::MAX),
         can_reload: flags.web.enable_lifecycle,
@@ -185,17 +186,21 @@ fn web(flags: &Flags) -> Result<Option<Web>, String> {
     loaded.map_err(|error| format!("--web.config.file: {error}"))
 }
 
-fn classifier(grouping: Grouping<'_>) -> Result<Classifier, String> {
-    match grouping {
+fn configuration(grouping: Grouping<'_>) -> Result<Loaded, String> {
+    let classifier = match grouping {
         Grouping::Names {
             procnames,
             namemapping,
-        } => Classifier::of_names(procnames, namemapping),
-        Grouping::File(path) => reload::load(path),
+        } => Classifier::of_names(procnames, namemapping)?,
+        Grouping::File(path) => return reload::load(path),
         Grouping::BuiltIn => {
-            Classifier::new(&Config::built_in()).map_err(|error| error.to_string())
+            Classifier::new(&Config::built_in()).map_err(|error| error.to_string())?
         }
-    }
+    };
+    Ok(Loaded {
+        classifier,
+        fan_in: None,
+    })
 }
 
 fn print_exposition(exposition: &[u8]) -> Result<(), String> {
@@ -242,11 +247,11 @@ fn request(accounting: Accounting) -> AccountingRequest {
     }
 }
 
-fn targets(flags: &PassengerFlags) -> TargetSettings {
+fn targets(flags: &PassengerFlags, fan_in: Option<FanInConfig>) -> TargetSettings {
     let passenger = flags.is_enabled().then(|| PassengerSettings {
         registry_dirs: flags.registry_dirs.clone(),
         max_instances: usize::from(flags.max_instances),
         has_processes: flags.has_processes,
     });
-    TargetSettings { passenger }
+    TargetSettings { passenger, fan_in }
 }

@@ -271,7 +271,10 @@ impl AgentState {
         let Some(path) = self.configuration.reloads.path() else {
             return Ok(());
         };
-        let classifier = reload::load_again(path)?
+        let loaded = reload::load_again(path)?;
+        self.configuration.refuse_other_fan_in(&loaded)?;
+        let classifier = loaded
+            .classifier
             .with_all_requests(self.configuration.classifier.counts_all_requests());
         requests::refuse_late(&classifier, &self.pipeline)?;
         // Reads all processes in full: any process may get a group.

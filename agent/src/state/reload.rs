@@ -18,24 +18,36 @@ use tokio::signal::unix::Signal;
 use super::Pipeline;
 use super::handle::Handle;
 use crate::collector::ReloadStatistics;
-use crate::config::Config;
+use crate::config::{Config, FanInConfig};
 use crate::group::{BootTime, Classifier, Placer};
 use crate::runtime::Manager;
+
+/// What the file says.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The items, compiled.
+    pub classifier: Classifier,
+    /// The section `fan_in`; `None` without one, or if it names no source.
+    pub fan_in: Option<FanInConfig>,
+}
 
 /// Reads and compiles the file. Logs warnings for settings that are valid but probably not intended.
 ///
 /// # Errors
 /// What is wrong, with file and line, and what was expected.
-pub fn load(path: &Path) -> Result<Classifier, String> {
+pub fn load(path: &Path) -> Result<Loaded, String> {
     let config = Config::load(path).map_err(|error| error.to_string())?;
     for warning in config.warning_lines() {
         log::warn!("{warning}");
     }
-    Classifier::new(&config).map_err(|error| error.to_string())
+    Ok(Loaded {
+        classifier: Classifier::new(&config).map_err(|error| error.to_string())?,
+        fan_in: config.fan_in.filter(FanInConfig::has_source),
+    })
 }
 
 /// As [`load`], for a reload. A pipe is refused: it is empty by then or has no writer, so reading it would block the agent.
-pub(super) fn load_again(path: &Path) -> Result<Classifier, String> {
+pub(super) fn load_again(path: &Path) -> Result<Loaded, String> {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
         return Err(format!(
@@ -127,17 +139,38 @@ impl Reloads {
 pub(crate) struct Configuration {
     pub(super) classifier: Arc<Classifier>,
     pub(super) reloads: Reloads,
+    fan_in: Option<FanInConfig>,
     /// Failures of name templates that were logged, by item.
     failures_logged: Vec<u64>,
 }
 
 impl Configuration {
     /// To be created after the file at `path`, if there is one, was read for the first time.
-    pub(crate) fn new(classifier: Arc<Classifier>, path: Option<PathBuf>) -> Self {
+    pub(crate) fn new(
+        classifier: Arc<Classifier>,
+        fan_in: Option<FanInConfig>,
+        path: Option<PathBuf>,
+    ) -> Self {
         Self {
             classifier,
             reloads: Reloads::of(path),
+            fan_in,
             failures_logged: Vec::new(),
+        }
+    }
+
+    /// Refuses a section `fan_in` other than that of the start: the targets thread has its rights and its sources from there.
+    pub(super) fn refuse_other_fan_in(&self, loaded: &Loaded) -> Result<(), String> {
+        let without_line = |fan_in: &Option<FanInConfig>| {
+            let fan_in = fan_in.clone();
+            fan_in.map(|fan_in| FanInConfig { line: 0, ..fan_in })
+        };
+        match without_line(&self.fan_in) == without_line(&loaded.fan_in) {
+            true => Ok(()),
+            false => Err(
+                "fan_in has changed, and the agent reads it at the start only: restart the agent"
+                    .to_owned(),
+            ),
         }
     }
 

@@ -32,8 +32,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use board::Board;
+use fan_in::sources::Sources;
 pub(crate) use kind::TargetKind;
 
+use crate::config::FanInConfig;
 use crate::exposition::Descriptor;
 use crate::host::Host;
 
@@ -42,6 +44,8 @@ use crate::host::Host;
 pub struct TargetSettings {
     /// Phusion Passenger; `None`: it is not asked.
     pub passenger: Option<PassengerSettings>,
+    /// Fan-in, with a source at least; `None`: no instance is asked.
+    pub fan_in: Option<FanInConfig>,
 }
 
 /// How instances of Passenger are asked.
@@ -61,6 +65,8 @@ pub(crate) struct Environment {
     pub(crate) board: Arc<Board>,
     /// The name of a user, or the uid in decimal.
     pub(crate) user_name: Rc<dyn Fn(u32) -> String>,
+    /// The sources of fan-in, if it is enabled.
+    pub(crate) sources: Option<Rc<Sources>>,
     /// Most bytes of the families of all kinds.
     pub(crate) most_bytes: usize,
 }
@@ -82,7 +88,7 @@ pub(crate) struct KindRow {
 }
 
 /// All kinds of targets.
-pub(crate) static KINDS: &[KindRow] = &[passenger::ROW];
+pub(crate) static KINDS: &[KindRow] = &[passenger::ROW, fan_in::ROW];
 
 /// What the enabled kinds need of the rest of the agent.
 #[derive(Debug, Default)]

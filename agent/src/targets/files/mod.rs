@@ -270,7 +270,7 @@ const fn key(stat: &Stat) -> FileKey {
 }
 
 /// The reason for an error of a call on files.
-fn reason(error: Errno) -> Failure {
+pub(super) fn reason(error: Errno) -> Failure {
     match error {
         Errno::NOENT | Errno::SRCH | Errno::STALE => Failure::Gone,
         Errno::ACCESS | Errno::PERM => Failure::Denied,

@@ -1,0 +1,393 @@
+//! The sources of instances: what each has shown last, and the table of it all.
+//!
+//! ```text
+//! question --look at most once a second--> readers: files of each source --what has changed--> last good content --> table
+//! ```
+//!
+//! Nothing looks on a timer: a question that comes a second or more after the last look looks first. A source that fails keeps what it has
+//! shown last, until that expires, and does not hold up the others for longer than its readers wait for a file.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::file_source::{FileFault, FileLook, FileSource, FileStamp, SourceKind, SourceLook};
+use super::found::FoundInstances;
+use super::table::InstanceTable;
+use crate::config::FanInConfig;
+use crate::exposition::{Descriptor, Kind, Writer};
+use crate::targets::failure::Failure;
+use crate::targets::readers::{BlockingJob, Readers};
+
+/// Age of a look up to which it serves questions.
+const FRESH: Duration = Duration::from_secs(1);
+/// The files are the administrator's.
+const ROOT: u32 = 0;
+
+static ENTRIES: Descriptor = Descriptor {
+    name: "headcount_fan_in_entries",
+    kind: Kind::Gauge,
+    help: "Entries of a source that name an instance and have not expired; an instance has one for each of its routes.",
+    labels: &["source"],
+    unit: "entries",
+    source: "agent",
+    fallback: "-",
+};
+
+static UNUSED: Descriptor = Descriptor {
+    name: "headcount_fan_in_unused_entries",
+    kind: Kind::Gauge,
+    help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of a file), unusable (it names no \
+           instance that can be asked; the log has the first).",
+    labels: &["source", "reason"],
+    unit: "entries",
+    source: "agent",
+    fallback: "-",
+};
+
+static AGE: Descriptor = Descriptor {
+    name: "headcount_fan_in_age_seconds",
+    kind: Kind::Gauge,
+    help: "Time since the agent last looked at a source and found that all of it can be used.",
+    labels: &["source"],
+    unit: "seconds",
+    source: "agent",
+    fallback: "left out until the source could be used",
+};
+
+static FAILURES: Descriptor = Descriptor {
+    name: "headcount_fan_in_source_failures_total",
+    kind: Kind::Counter,
+    help: "Looks at a file of a source that failed, by reason, in the words of headcount_target_failures_total. What the file has shown before \
+           is used until it expires.",
+    labels: &["source", "reason"],
+    unit: "looks",
+    source: "agent",
+    fallback: "-",
+};
+
+/// The families of all sources.
+pub(super) const DESCRIPTORS: [&Descriptor; 4] = [&ENTRIES, &UNUSED, &AGE, &FAILURES];
+
+/// All sources of the configuration. It lives on the targets thread.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    readers: Readers<usize>,
+    /// When the last look ended.
+    last: tokio::sync::Mutex<Option<Instant>>,
+    known: RefCell<KnownSources>,
+}
+
+#[derive(Debug, Default)]
+struct KnownSources {
+    sources: Vec<KnownSource>,
+    table: Arc<InstanceTable>,
+}
+
+/// What is known of a source.
+#[derive(Debug)]
+struct KnownSource {
+    source: Arc<FileSource>,
+    /// Sorted by path, so that the order of instances does not depend on that of the directory.
+    files: BTreeMap<PathBuf, KnownFile>,
+    /// Why the last look has not found all files.
+    fault: Option<FileFault>,
+    /// When it last had no fault at all.
+    good_at: Option<Instant>,
+    failures: [u64; Failure::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct KnownFile {
+    /// Of the content that was read last, good or not.
+    stamp: Option<FileStamp>,
+    /// The last good content.
+    found: FoundInstances,
+    fault: Option<FileFault>,
+}
+
+impl Sources {
+    pub(crate) fn new(config: &FanInConfig) -> Self {
+        let routes_file = config
+            .routes_file
+            .iter()
+            .map(|path| (SourceKind::RoutesFile, path));
+        let sources = routes_file.map(|(kind, path)| KnownSource {
+            source: Arc::new(FileSource {
+                kind,
+                path: path.clone(),
+            }),
+            files: BTreeMap::new(),
+            fault: None,
+            good_at: None,
+            failures: [0; Failure::ALL.len()],
+        });
+        Self {
+            readers: Readers::new(),
+            last: tokio::sync::Mutex::default(),
+            known: RefCell::new(KnownSources {
+                sources: sources.collect(),
+                table: Arc::default(),
+            }),
+        }
+    }
+
+    /// Looks at all sources, unless that was done within the last second. Returns at `end` at the latest; then what was known before
+    /// stays.
+    pub(crate) async fn refresh(&self, end: Instant) {
+        let Ok(mut last) = timeout_at(end, self.last.lock()).await else {
+            return;
+        };
+        if last.is_some_and(|last| last.elapsed() < FRESH) {
+            return;
+        }
+        let jobs = self
+            .known
+            .borrow()
+            .sources
+            .iter()
+            .map(KnownSource::job)
+            .enumerate()
+            .collect();
+        let looks = self.readers.run_all(ROOT, end, jobs).await;
+        self.known.borrow_mut().note(looks);
+        *last = Some(Instant::now());
+    }
+
+    /// The table as of the last look.
+    pub(crate) fn table(&self) -> Arc<InstanceTable> {
+        Arc::clone(&self.known.borrow().table)
+    }
+
+    /// The time since all sources could be used; `None` if that never was so.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let known = self.known.borrow();
+        let ages = known
+            .sources
+            .iter()
+            .map(|one| one.good_at.map(|at| at.elapsed()));
+        ages.max_by_key(|age| age.unwrap_or(Duration::MAX))
+            .flatten()
+    }
+
+    /// Looks at files that failed so far.
+    pub(crate) fn failures(&self) -> u64 {
+        let known = self.known.borrow();
+        known.sources.iter().flat_map(|one| one.failures).sum()
+    }
+
+    /// Writes the families.
+    pub(super) fn write(&self, out: &mut Writer) {
+        let known = self.known.borrow();
+        let now = Instant::now();
+        let kinds = SourceKind::ALL.into_iter().filter_map(|kind| {
+            let of_kind = known.sources.iter().filter(|one| one.source.kind == kind);
+            SourceCounts::of(of_kind, now).map(|counts| (kind.word(), counts))
+        });
+        let kinds: Vec<(&str, SourceCounts)> = kinds.collect();
+        let mut entries = out.family(&ENTRIES);
+        for (source, counts) in &kinds {
+            entries.sample(&[source], counts.live);
+        }
+        let mut unused = out.family(&UNUSED);
+        for (source, counts) in &kinds {
+            unused.sample(&[source, "expired"], counts.expired);
+            unused.sample(&[source, "limit"], counts.omitted);
+            unused.sample(&[source, "unusable"], counts.unusable);
+        }
+        let mut age = out.family(&AGE);
+        for (source, counts) in &kinds {
+            if let Some(seconds) = counts.age {
+                age.sample(&[source], seconds.as_secs_f64());
+            }
+        }
+        let mut failures = out.family(&FAILURES);
+        for (source, counts) in &kinds {
+            for (reason, count) in Failure::ALL.iter().zip(counts.failures) {
+                failures.sample(&[source, reason.word()], count);
+            }
+        }
+    }
+}
+
+/// The numbers of all sources of a kind.
+#[derive(Debug, Default)]
+struct SourceCounts {
+    live: u64,
+    expired: u64,
+    omitted: u64,
+    unusable: u64,
+    /// Of the source that was good last the longest ago; `None` if one never was.
+    age: Option<Duration>,
+    failures: [u64; Failure::ALL.len()],
+}
+
+impl SourceCounts {
+    /// `None` if there is no source.
+    fn of<'a>(sources: impl Iterator<Item = &'a KnownSource>, now: Instant) -> Option<Self> {
+        sources.fold(None, |counts, source| {
+            let age = source.good_at.map(|at| now.duration_since(at));
+            let is_first = counts.is_none();
+            let mut counts = counts.unwrap_or_else(Self::default);
+            counts.age = match is_first {
+                true => age,
+                false => counts.age.zip(age).map(|(one, other)| one.max(other)),
+            };
+            for file in source.files.values() {
+                let instances = &file.found.instances;
+                let live = instances
+                    .iter()
+                    .filter(|one| one.instance.is_live(now.into_std()));
+                let live = live.count() as u64;
+                counts.live += live;
+                counts.expired += instances.len() as u64 - live;
+                counts.omitted += file.found.omitted;
+                counts.unusable += file.found.unusable;
+            }
+            let all = counts.failures.iter_mut().zip(source.failures);
+            all.for_each(|(sum, count)| *sum += count);
+            Some(counts)
+        })
+    }
+}
+
+impl KnownSources {
+    fn note(&mut self, looks: Vec<(usize, Result<SourceLook, Failure>)>) {
+        let mut has_changed = false;
+        for (index, look) in looks {
+            if let Some(source) = self.sources.get_mut(index) {
+                has_changed |= source.note(look);
+            }
+        }
+        if has_changed {
+            let files = self.sources.iter().flat_map(|source| source.files.values());
+            let instances = files.flat_map(|file| file.found.instances.iter().cloned());
+            self.table = Arc::new(InstanceTable::of(instances));
+        }
+    }
+}
+
+impl KnownSource {
+    fn job(&self) -> BlockingJob<SourceLook> {
+        let source = Arc::clone(&self.source);
+        let stamps = self.files.iter();
+        let stamps = stamps.filter_map(|(path, file)| Some((path.clone(), file.stamp?)));
+        let stamps: BTreeMap<PathBuf, FileStamp> = stamps.collect();
+        Box::new(move || source.look(&stamps))
+    }
+
+    /// Takes over the result of a look. Returns whether the instances have changed.
+    fn note(&mut self, look: Result<SourceLook, Failure>) -> bool {
+        let look = match look {
+            Ok(look) => look,
+            Err(failure) => {
+                let cause = format!(
+                    "{}: looking at it failed: {failure}",
+                    self.source.path.display()
+                );
+                self.fail(FileFault { failure, cause });
+                return false;
+            }
+        };
+        let mut has_changed = false;
+        let mut former = std::mem::take(&mut self.files);
+        for (path, look) in look.files {
+            let mut file = former.remove(&path).unwrap_or_default();
+            has_changed |= file.note(&path, look);
+            if let Some(fault) = &file.fault {
+                count(&mut self.failures, fault.failure);
+            }
+            self.files.insert(path, file);
+        }
+        match look.fault {
+            // More files may be there than were found.
+            Some(fault) => {
+                self.files.extend(former);
+                self.fail(fault);
+            }
+            None => {
+                has_changed |= !former.is_empty();
+                self.fault = None;
+            }
+        }
+        if self.fault.is_none() && self.files.values().all(|file| file.fault.is_none()) {
+            self.good_at = Some(Instant::now());
+        }
+        has_changed
+    }
+
+    fn fail(&mut self, fault: FileFault) {
+        count(&mut self.failures, fault.failure);
+        report(&mut self.fault, fault);
+    }
+}
+
+impl KnownFile {
+    /// Returns whether its instances have changed.
+    fn note(&mut self, path: &std::path::Path, look: FileLook) -> bool {
+        match look {
+            FileLook::Unchanged => false,
+            FileLook::Failed(fault) => {
+                // Whatever can be opened next is read.
+                self.stamp = None;
+                report(&mut self.fault, fault);
+                false
+            }
+            FileLook::Read(stamp, found) => {
+                self.stamp = Some(stamp);
+                match found {
+                    Err(fault) => {
+                        report(&mut self.fault, fault);
+                        false
+                    }
+                    Ok(found) => {
+                        self.take(path, found);
+                        true
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, path: &std::path::Path, found: FoundInstances) {
+        let path = path.display();
+        if self.fault.take().is_some() {
+            log::info!("fan_in: {path}: can be used again");
+        }
+        if let Some(example) = &found.example
+            && self.found.example.as_ref() != Some(example)
+        {
+            let unusable = found.unusable;
+            log::warn!(
+                "fan_in: {path}: entries that cannot be asked: {unusable}, the first: {example}"
+            );
+        }
+        self.found = found;
+    }
+}
+
+fn count(failures: &mut [u64; Failure::ALL.len()], failure: Failure) {
+    let mut all = Failure::ALL.iter().zip(failures);
+    if let Some((_, count)) = all.find(|(reason, _)| **reason == failure) {
+        *count += 1;
+    }
+}
+
+/// Keeps a fault, and logs one that is new.
+fn report(last: &mut Option<FileFault>, fault: FileFault) {
+    if last.as_ref() != Some(&fault) {
+        log::warn!(
+            "fan_in: {}; what it has shown before is used until it expires",
+            fault.cause
+        );
+    }
+    *last = Some(fault);
+}
+
+#[cfg(test)]
+#[path = "sources_tests.rs"]
+mod tests;

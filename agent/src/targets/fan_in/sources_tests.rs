@@ -1,0 +1,161 @@
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::*;
+use crate::targets::fan_in::table::WantedInstances;
+
+const GOOD: &str = r#"{"r": [{"address": "10.0.0.1:80"}, {"address": "x:80"}]}"#;
+const OTHER: &str =
+    r#"{"r": [{"address": "10.0.0.2:80"}, {"address": "10.0.0.3:80", "ttl": 3600}]}"#;
+
+fn routes_file(path: &Path) -> Sources {
+    Sources::new(&FanInConfig {
+        routes_file: Some(path.to_owned()),
+        ..FanInConfig::default()
+    })
+}
+
+/// What the table has after a look; the last one counts as old.
+async fn seen(sources: &Sources) -> Vec<String> {
+    *sources.last.lock().await = None;
+    sources
+        .refresh(Instant::now() + Duration::from_secs(60))
+        .await;
+    let wanted = WantedInstances::route("r").unwrap();
+    let found = sources.table().look_up(&wanted, std::time::Instant::now());
+    found.iter().map(|one| one.address.to_string()).collect()
+}
+
+fn shown(sources: &Sources, family: &str) -> Vec<String> {
+    let mut writer = Writer::default();
+    sources.write(&mut writer);
+    let body = String::from_utf8(writer.finish()).unwrap();
+    let family = format!("headcount_fan_in_{family}");
+    let lines = body.lines().filter_map(|line| line.strip_prefix(&family));
+    let lines = lines.filter(|line| !line.ends_with(" 0"));
+    lines.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn changed_file_is_noticed_at_the_next_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.json");
+    let sources = routes_file(&path);
+    fs::write(&path, GOOD).unwrap();
+    assert_eq!(seen(&sources).await, ["10.0.0.1:80"]);
+    assert_eq!(shown(&sources, "entries"), [r#"{source="routes_file"} 1"#]);
+    assert_eq!(
+        shown(&sources, "unused_entries"),
+        [r#"{source="routes_file",reason="unusable"} 1"#]
+    );
+    let table = sources.table();
+    assert_eq!(seen(&sources).await, ["10.0.0.1:80"]);
+    assert!(
+        Arc::ptr_eq(&table, &sources.table()),
+        "the file is not read again"
+    );
+    fs::write(&path, OTHER).unwrap();
+    assert_eq!(seen(&sources).await, ["10.0.0.2:80", "10.0.0.3:80"]);
+    let renamed = folder.path().join("new");
+    fs::write(&renamed, GOOD).unwrap();
+    fs::rename(&renamed, &path).unwrap();
+    assert_eq!(seen(&sources).await, ["10.0.0.1:80"]);
+    assert_eq!(sources.failures(), 0);
+}
+
+#[tokio::test]
+async fn look_serves_the_questions_of_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.json");
+    fs::write(&path, GOOD).unwrap();
+    let sources = routes_file(&path);
+    assert_eq!(seen(&sources).await, ["10.0.0.1:80"]);
+    *sources.last.lock().await = Some(Instant::now() + Duration::from_secs(3600));
+    fs::write(&path, OTHER).unwrap();
+    sources
+        .refresh(Instant::now() + Duration::from_secs(60))
+        .await;
+    assert_eq!(shown(&sources, "entries"), [r#"{source="routes_file"} 1"#]);
+}
+
+#[tokio::test]
+async fn file_that_cannot_be_used_keeps_the_last_good_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.json");
+    let sources = routes_file(&path);
+    assert_eq!(seen(&sources).await, [""; 0]);
+    assert!(sources.age().is_none() && shown(&sources, "age_seconds").is_empty());
+    fs::write(&path, OTHER).unwrap();
+    assert_eq!(seen(&sources).await.len(), 2);
+    let good_at = sources.known.borrow().sources[0].good_at;
+    fs::write(&path, "{\n").unwrap();
+    for _ in 0..2 {
+        assert_eq!(seen(&sources).await.len(), 2);
+    }
+    fs::write(&path, [b' '].repeat((16 << 20) + 1)).unwrap();
+    assert_eq!(seen(&sources).await.len(), 2);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(seen(&sources).await.len(), 2);
+    fs::create_dir(&path).unwrap();
+    assert_eq!(seen(&sources).await.len(), 2);
+    {
+        let known = &sources.known.borrow().sources[0];
+        assert_eq!(known.good_at, good_at);
+        let fault = known.files[&path].fault.as_ref().unwrap();
+        assert_eq!(
+            fault.cause,
+            format!("{}: not a regular file", path.display())
+        );
+    }
+    assert_eq!(
+        shown(&sources, "source_failures_total"),
+        [
+            r#"{source="routes_file",reason="gone"} 2"#,
+            r#"{source="routes_file",reason="too_large"} 1"#,
+            r#"{source="routes_file",reason="malformed"} 3"#,
+        ]
+    );
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, GOOD).unwrap();
+    assert_eq!(seen(&sources).await, ["10.0.0.1:80"]);
+    assert!(sources.age().is_some());
+}
+
+#[tokio::test]
+async fn entries_of_an_old_file_have_expired() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.json");
+    fs::write(&path, OTHER).unwrap();
+    let yesterday = SystemTime::now() - Duration::from_secs(86_400);
+    File::options()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(yesterday)
+        .unwrap();
+    let sources = routes_file(&path);
+    assert_eq!(seen(&sources).await, ["10.0.0.2:80"]);
+    assert_eq!(
+        shown(&sources, "unused_entries"),
+        [r#"{source="routes_file",reason="expired"} 1"#]
+    );
+}
+
+#[tokio::test]
+async fn pipe_without_a_writer_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.json");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+    let sources = routes_file(&path);
+    assert_eq!(seen(&sources).await, [""; 0]);
+    let known = &sources.known.borrow().sources[0];
+    assert!(
+        known.files[&path]
+            .fault
+            .as_ref()
+            .unwrap()
+            .cause
+            .ends_with("not a regular file")
+    );
+}
