@@ -17,6 +17,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("command_line", config::fuzzing::command_line),
     ("configuration", check::fuzzing::configuration),
     ("exposition", exposition::fuzzing::exposition),
+    ("fan_in_file_sd", targets::fuzzing::fan_in_file_sd),
     ("fan_in_routes", targets::fuzzing::fan_in_routes),
     ("history", source::bpf::fuzzing::history),
     ("http", http::fuzzing::http),

@@ -24,7 +24,7 @@ mod problems;
 mod read;
 mod suggest;
 pub mod web;
-mod yaml;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod tests;

@@ -22,21 +22,21 @@ const MAX_REPEATED: usize = 200;
 
 /// The first document of a text.
 #[derive(Debug, Default)]
-pub(super) struct Document {
+pub(crate) struct Document {
     /// `None` if the text has no document.
-    pub(super) root: Option<Rc<YamlNode>>,
+    pub(crate) root: Option<Rc<YamlNode>>,
     /// Keys repeated in a map, the first 200. Keys that override merged ones are not repeated: that is what merges
     /// are for.
-    pub(super) repeated: Vec<Repeated>,
+    pub(crate) repeated: Vec<Repeated>,
 }
 
 /// A key that occurs in its map again; the last one counts.
 #[derive(Debug)]
-pub(super) struct Repeated {
-    pub(super) line: usize,
-    pub(super) key: String,
+pub(crate) struct Repeated {
+    pub(crate) line: usize,
+    pub(crate) key: String,
     /// The line of its first occurrence.
-    pub(super) first_line: usize,
+    pub(crate) first_line: usize,
 }
 /// Most bytes that all aliases of a document may stand for: as many as a file may have.
 const MAX_ALIASED: usize = 1 << 20;
@@ -45,21 +45,21 @@ const VALUE_BYTES: usize = 16;
 
 /// A value and the line on which it starts, from 1.
 #[derive(Debug)]
-pub(super) struct YamlNode {
-    pub(super) line: usize,
-    pub(super) value: YamlValue,
+pub(crate) struct YamlNode {
+    pub(crate) line: usize,
+    pub(crate) value: YamlValue,
     /// The tag as written, `!text`; `None` without a tag and for YAML's own tags (`!!str`).
-    pub(super) tag: Option<String>,
+    pub(crate) tag: Option<String>,
     /// Size of the value with everything in it, in bytes; a node that occurs in it twice counts twice.
     bytes: usize,
 }
 
 /// A key and its value.
-pub(super) type Pair = (Rc<YamlNode>, Rc<YamlNode>);
+pub(crate) type Pair = (Rc<YamlNode>, Rc<YamlNode>);
 
 /// The kind and content of a node.
 #[derive(Debug)]
-pub(super) enum YamlValue {
+pub(crate) enum YamlValue {
     /// No value: empty, `~` or `null`, without quotes.
     Null,
     /// Any other scalar, as its text.
@@ -71,13 +71,13 @@ pub(super) enum YamlValue {
 
 /// Why a text is not YAML.
 #[derive(Debug)]
-pub(super) struct SyntaxError {
-    pub(super) line: usize,
-    pub(super) cause: String,
+pub(crate) struct SyntaxError {
+    pub(crate) line: usize,
+    pub(crate) cause: String,
 }
 
 /// Parses the first document.
-pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
+pub(crate) fn parse(text: &str) -> Result<Document, SyntaxError> {
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| SyntaxError {

@@ -6,24 +6,28 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use rustix::io::Errno;
 
-use super::found::{FoundInstances, ReadTime};
-use super::routes;
+use super::found::{FoundInstances, MOST_INSTANCES, ReadTime};
+use super::{file_sd, routes};
 use crate::targets::failure::Failure;
 use crate::targets::files::reason;
 
 /// Largest file that is read, bytes.
 const MOST_BYTES: u64 = 16 << 20;
+/// Most files of a pattern. More are a failure: which of them are read is up to the directory.
+const MOST_FILES: usize = 1_000;
 
 /// What the files of a source contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SourceKind {
     RoutesFile,
+    FileSd,
 }
 
 /// A path of the configuration.
@@ -65,19 +69,29 @@ pub(super) struct SourceLook {
 }
 
 impl SourceKind {
-    pub(super) const ALL: [Self; 1] = [Self::RoutesFile];
+    pub(super) const ALL: [Self; 2] = [Self::RoutesFile, Self::FileSd];
 
     /// Its key in the configuration, and the value of the label `source`.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::RoutesFile => "routes_file",
+            Self::FileSd => "file_sd",
         }
     }
 
-    fn parse(self, text: &[u8], read: ReadTime) -> Result<FoundInstances, (usize, String)> {
+    fn parse(
+        self,
+        path: &Path,
+        text: &[u8],
+        read: ReadTime,
+    ) -> Result<FoundInstances, (usize, String)> {
+        let extension = path.extension().unwrap_or_default();
         match self {
-            Self::RoutesFile => routes::parse(text, read)
-                .map_err(|error| (error.line().max(1), excerpt(&error.to_string()))),
+            Self::RoutesFile => {
+                routes::parse(text, read).map_err(|error| (error.line().max(1), error.to_string()))
+            }
+            Self::FileSd if extension.eq_ignore_ascii_case("json") => file_sd::parse_json(text),
+            Self::FileSd => file_sd::parse_yaml(text),
         }
     }
 }
@@ -85,15 +99,70 @@ impl SourceKind {
 impl FileSource {
     /// Looks at the files, and reads those that have changed since `known`.
     pub(super) fn look(&self, known: &BTreeMap<PathBuf, FileStamp>) -> SourceLook {
-        match self.kind {
-            SourceKind::RoutesFile => {
-                let look = self.look_at(&self.path, known.get(&self.path).copied());
-                SourceLook {
-                    files: vec![(self.path.clone(), look)],
-                    fault: None,
+        let (paths, fault) = self.paths();
+        let mut look = SourceLook {
+            files: Vec::with_capacity(paths.len()),
+            fault,
+        };
+        let mut room = MOST_INSTANCES;
+        for path in paths {
+            let mut file = self.look_at(&path, known.get(&path).copied());
+            match &mut file {
+                FileLook::Read(_, Ok(found)) => room = found.cut(room),
+                // It has been removed, so its instances are none any more.
+                FileLook::Failed(fault)
+                    if self.kind == SourceKind::FileSd && fault.failure == Failure::Gone =>
+                {
+                    continue;
                 }
+                _ => {}
+            }
+            look.files.push((path, file));
+        }
+        look
+    }
+
+    /// The files that there may be, sorted, and why there may be more.
+    fn paths(&self) -> (Vec<PathBuf>, Option<FileFault>) {
+        let name = self.path.file_name().unwrap_or_default().as_bytes();
+        let star = name.iter().position(|byte| *byte == b'*');
+        let Some((begin, end)) = star.map(|at| (&name[..at], &name[at + 1..])) else {
+            return (vec![self.path.clone()], None);
+        };
+        if self.kind == SourceKind::RoutesFile {
+            return (vec![self.path.clone()], None);
+        }
+        let folder = match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let fault = |failure, cause: &str| FileFault {
+            failure,
+            cause: format!("{}: {cause}", self.path.display()),
+        };
+        let mut paths = Vec::new();
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => return (paths, Some(fault(failure_of(&error), &error.to_string()))),
+        };
+        for entry in entries {
+            let name = match entry {
+                Ok(entry) => entry.file_name(),
+                Err(error) => return (paths, Some(fault(failure_of(&error), &error.to_string()))),
+            };
+            let bytes = name.as_bytes();
+            let is_long = bytes.len() >= begin.len() + end.len();
+            if is_long && bytes.starts_with(begin) && bytes.ends_with(end) {
+                paths.push(folder.join(name));
+            }
+            if paths.len() > MOST_FILES {
+                paths.pop();
+                let cause = format!("more than {MOST_FILES} files");
+                return (paths, Some(fault(Failure::Limit, &cause)));
             }
         }
+        paths.sort();
+        (paths, None)
     }
 
     fn look_at(&self, path: &Path, known: Option<FileStamp>) -> FileLook {
@@ -125,10 +194,10 @@ impl FileSource {
                         .unwrap_or_default(),
                 };
                 self.kind
-                    .parse(&text, read)
+                    .parse(path, &text, read)
                     .map_err(|(line, cause)| FileFault {
                         failure: Failure::Malformed,
-                        cause: format!("{}:{line}: {cause}", path.display()),
+                        cause: format!("{}:{line}: {}", path.display(), excerpt(&cause)),
                     })
             }
         };

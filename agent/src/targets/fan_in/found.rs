@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::table::{APPLICATION_LABELS, FanInApplication, FanInInstance, RoutedInstance};
 
-/// Most instances of one file; [`FoundInstances::omitted`] counts the rest. With its texts an instance takes about 1.5 KiB.
+/// Most instances of all files together; [`FoundInstances::omitted`] counts the rest. With its texts an instance takes about 1.5 KiB.
 pub(super) const MOST_INSTANCES: usize = 20_000;
 /// The label whose value is the address.
 pub(super) const INSTANCE: &str = "instance";
@@ -22,6 +22,8 @@ pub(super) struct FoundInstances {
     pub(super) example: Option<String>,
     /// Entries beyond [`MOST_INSTANCES`].
     pub(super) omitted: u64,
+    /// Whether some of them are left out because of other files, so that they may fit again.
+    pub(super) is_cut: bool,
     applications: HashSet<Arc<FanInApplication>>,
 }
 
@@ -48,6 +50,15 @@ impl FoundInstances {
         }
         let (route, instance) = (route.to_owned(), Arc::new(instance));
         self.instances.push(RoutedInstance { route, instance });
+    }
+
+    /// Leaves out all but this number. Returns how many more there could be.
+    pub(super) fn cut(&mut self, room: usize) -> usize {
+        let beyond = self.instances.len().saturating_sub(room);
+        self.instances.truncate(room);
+        self.omitted += beyond as u64;
+        self.is_cut |= beyond > 0;
+        room - self.instances.len()
     }
 
     /// Counts an entry that cannot be used.

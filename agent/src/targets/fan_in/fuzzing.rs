@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::found::{FoundInstances, MOST_INSTANCES, ReadTime};
-use super::routes;
 use super::table::{InstanceTable, WantedInstances};
+use super::{file_sd, routes};
 
 /// Parses the input as a table of routes. Asserts what must hold of any file, see [`assert_usable`].
 pub(crate) fn fan_in_routes(input: &[u8]) {
@@ -21,6 +21,20 @@ pub(crate) fn fan_in_routes(input: &[u8]) {
                 .all(|one| one.instance.metric_path.is_none())
         );
         assert_usable(found, read);
+    }
+}
+
+/// Parses the input as JSON and as YAML of `file_sd`. Asserts what must hold of any file, see [`assert_usable`].
+pub(crate) fn fan_in_file_sd(input: &[u8]) {
+    let read = ReadTime {
+        now: Instant::now(),
+        age: Duration::ZERO,
+    };
+    for found in [file_sd::parse_json(input), file_sd::parse_yaml(input)] {
+        match found {
+            Ok(found) => assert_usable(found, read),
+            Err((line, cause)) => assert!(line > 0 && !cause.is_empty()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! In come the section `fan_in` of the configuration and the files that it names; out comes the table of instances. Without a source in the
 //! configuration there is no table, and nothing is asked.
 
+mod file_sd;
 mod file_source;
 mod found;
 #[cfg(any(test, fuzzing))]

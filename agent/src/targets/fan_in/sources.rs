@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::file_source::{FileFault, FileLook, FileSource, FileStamp, SourceKind, SourceLook};
-use super::found::FoundInstances;
+use super::found::{FoundInstances, MOST_INSTANCES};
 use super::table::InstanceTable;
 use crate::config::FanInConfig;
 use crate::exposition::{Descriptor, Kind, Writer};
@@ -41,7 +41,7 @@ static ENTRIES: Descriptor = Descriptor {
 static UNUSED: Descriptor = Descriptor {
     name: "headcount_fan_in_unused_entries",
     kind: Kind::Gauge,
-    help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of a file), unusable (it names no \
+    help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of all files), unusable (it names no \
            instance that can be asked; the log has the first).",
     labels: &["source", "reason"],
     unit: "entries",
@@ -116,7 +116,8 @@ impl Sources {
             .routes_file
             .iter()
             .map(|path| (SourceKind::RoutesFile, path));
-        let sources = routes_file.map(|(kind, path)| KnownSource {
+        let file_sd = config.file_sd.iter().map(|path| (SourceKind::FileSd, path));
+        let sources = routes_file.chain(file_sd).map(|(kind, path)| KnownSource {
             source: Arc::new(FileSource {
                 kind,
                 path: path.clone(),
@@ -264,9 +265,26 @@ impl KnownSources {
             }
         }
         if has_changed {
+            self.bound();
             let files = self.sources.iter().flat_map(|source| source.files.values());
             let instances = files.flat_map(|file| file.found.instances.iter().cloned());
             self.table = Arc::new(InstanceTable::of(instances));
+        }
+    }
+}
+
+impl KnownSources {
+    /// Keeps the first instances of all. Those that were left out are read again when there is room for them.
+    fn bound(&mut self) {
+        let sources = self.sources.iter_mut();
+        let mut files: Vec<&mut KnownFile> =
+            sources.flat_map(|one| one.files.values_mut()).collect();
+        let room = files
+            .iter_mut()
+            .fold(MOST_INSTANCES, |room, file| file.found.cut(room));
+        if room > 0 {
+            let cut = files.into_iter().filter(|file| file.found.is_cut);
+            cut.for_each(|file| file.stamp = None);
         }
     }
 }

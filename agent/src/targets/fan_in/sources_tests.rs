@@ -159,3 +159,77 @@ async fn pipe_without_a_writer_holds_nothing_up() {
             .ends_with("not a regular file")
     );
 }
+
+#[tokio::test]
+async fn pattern_finds_files_that_come_change_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let group = |address: &str| format!("- targets: ['{address}']\n  labels: {{app: r}}\n");
+    let sources = Sources::new(&FanInConfig {
+        file_sd: vec![file("x-*.yml"), file("one.json"), file("none/*.yml")],
+        ..FanInConfig::default()
+    });
+    fs::create_dir(file("none")).unwrap();
+    assert_eq!(seen(&sources).await, [""; 0]);
+    fs::write(file("x-a.yml"), group("10.0.0.1:80")).unwrap();
+    fs::write(file("x-b.yml"), group("10.0.0.2:80")).unwrap();
+    fs::write(file("x-c.yaml"), group("10.0.0.3:80")).unwrap();
+    fs::write(file("a.yml"), group("10.0.0.4:80")).unwrap();
+    assert_eq!(seen(&sources).await, ["10.0.0.1:80", "10.0.0.2:80"]);
+    let json = r#"[{"targets": ["10.0.0.5:80"], "labels": {"app": "r"}}]"#;
+    fs::write(file("one.json"), json).unwrap();
+    fs::remove_file(file("x-a.yml")).unwrap();
+    assert_eq!(seen(&sources).await, ["10.0.0.2:80", "10.0.0.5:80"]);
+    assert_eq!(sources.failures(), 0);
+
+    fs::write(file("x-b.yml"), "- targets: x\n").unwrap();
+    fs::write(file("x-d.yml"), group("10.0.0.6:80")).unwrap();
+    let all = ["10.0.0.2:80", "10.0.0.5:80", "10.0.0.6:80"];
+    assert_eq!(seen(&sources).await, all, "one file spoils no other");
+    assert_eq!(
+        shown(&sources, "source_failures_total"),
+        [r#"{source="file_sd",reason="malformed"} 1"#]
+    );
+    fs::remove_dir(file("none")).unwrap();
+    assert_eq!(seen(&sources).await, all, "the directory is gone");
+    fs::remove_file(file("x-b.yml")).unwrap();
+    assert_eq!(seen(&sources).await, all[1..]);
+}
+
+#[tokio::test]
+async fn instances_are_bounded_and_those_left_out_return_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let write = |name: &str, count: usize| {
+        let targets = (0..count).map(|n| format!("10.{}.{}.1:80", n / 250, n % 250));
+        let targets: Vec<String> = targets.collect();
+        let groups = serde_json::json!([{"targets": targets, "labels": {"app": name}}]);
+        fs::write(file(name), groups.to_string()).unwrap();
+    };
+    write("a.json", MOST_INSTANCES - 1);
+    write("b.json", 3);
+    let sources = Sources::new(&FanInConfig {
+        file_sd: vec![file("a.json"), file("b.json")],
+        ..FanInConfig::default()
+    });
+    let counts = async || {
+        seen(&sources).await;
+        let of = |family| {
+            let lines = shown(&sources, family);
+            lines
+                .first()
+                .map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        };
+        (of("entries"), of("unused_entries"))
+    };
+    for _ in 0..3 {
+        assert_eq!(counts().await, (MOST_INSTANCES, 2));
+    }
+    write("a.json", 5);
+    assert_eq!(counts().await, (6, 2));
+    assert_eq!(counts().await, (8, 0));
+    write("b.json", MOST_INSTANCES + 7);
+    for _ in 0..3 {
+        assert_eq!(counts().await, (MOST_INSTANCES, 12));
+    }
+}

@@ -1,0 +1,189 @@
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::targets::fan_in::table::{InstanceTable, WantedInstances};
+
+/// The instances as `route address path labels`, of a text that means the same as YAML and as JSON.
+fn both(json: &str) -> (Vec<String>, u64) {
+    let [as_json, as_yaml] = [
+        parse_json(json.as_bytes()).unwrap(),
+        parse_yaml(json.as_bytes()).unwrap(),
+    ];
+    assert_eq!(as_json, as_yaml, "{json}");
+    (shown(&as_json), as_json.unusable)
+}
+
+fn shown(found: &FoundInstances) -> Vec<String> {
+    let instances = found.instances.iter().map(|routed| {
+        let one = &routed.instance;
+        let labels = one
+            .labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        let (scheme, path) = (
+            if one.is_tls { "https" } else { "http" },
+            one.metric_path.as_deref(),
+        );
+        let labels = labels.collect::<Vec<_>>().join(",");
+        format!(
+            "{} {scheme}://{}{} {labels}",
+            routed.route,
+            one.address,
+            path.unwrap_or_default()
+        )
+    });
+    instances.collect()
+}
+
+#[test]
+fn labels_of_prometheus_say_how_an_instance_is_asked() {
+    let (instances, unusable) = both(
+        r#"[{"targets": ["10.0.0.1:80", "[::1]:81"], "labels": {"app": "Shop", "job": "j", "zone": "a", "__meta_x": "y", "empty": ""}},
+            {"targets": ["10.0.0.2:80"], "labels": {"job": "j", "instance": "own", "__scheme__": "https", "__metrics_path__": "m/x", "a": "1"}},
+            {"targets": []}, {"labels": {"app": "none"}}]"#,
+    );
+    assert_eq!(unusable, 0);
+    assert_eq!(
+        instances,
+        [
+            "Shop http://10.0.0.1:80 app=Shop,job=j,zone=a,instance=10.0.0.1:80",
+            "Shop http://[::1]:81 app=Shop,job=j,zone=a,instance=[::1]:81",
+            "j https://10.0.0.2:80/m/x a=1,job=j,instance=own",
+        ]
+    );
+}
+
+#[test]
+fn application_is_found_by_its_name_and_with_the_labels_of_the_platform_by_names_and_id() {
+    let found = parse_yaml(
+        b"- targets: ['10.0.0.1:80']\n  labels:\n    app: Shop\n    organization_name: o\n    space_name: s\n    app_name: n\n    \
+          app_id: 11111111-AAAA-1111-1111-111111111101\n",
+    );
+    let table = InstanceTable::of(found.unwrap().instances);
+    let count = |what: &str| {
+        let wanted = WantedInstances::named(what).unwrap();
+        table.look_up(&wanted, Instant::now()).len()
+    };
+    for what in [
+        "shop",
+        "Shop",
+        "o/s/n",
+        "11111111-aaaa-1111-1111-111111111101",
+    ] {
+        assert_eq!(count(what), 1, "{what}");
+    }
+    assert_eq!(count("o/s/Shop"), 0);
+}
+
+#[test]
+fn entry_that_cannot_be_asked_is_counted_and_the_others_are_taken() {
+    for (labels, reason) in [
+        (r#""app": "a""#, "names are not resolved"),
+        (r#""zone": "a""#, "neither the label app nor job"),
+        (
+            r#""app": "a", "__scheme__": "ftp""#,
+            "__scheme__ is neither",
+        ),
+        (
+            r#""app": "a", "__metrics_path__": "/m?x=1""#,
+            "__metrics_path__ has",
+        ),
+        (
+            r#""app": "a", "__metrics_path__": "/m m""#,
+            "__metrics_path__ has",
+        ),
+        (
+            r#""app": "a", "__param_target": "x""#,
+            "parameters of a URL",
+        ),
+    ] {
+        let json = format!(
+            r#"[{{"targets": ["db:80"], "labels": {{{labels}}}}}, {{"targets": ["10.0.0.1:80"], "labels": {{"app": "b"}}}}]"#
+        );
+        let (instances, unusable) = both(&json);
+        assert_eq!((instances.len(), unusable), (1, 1), "{labels}");
+        let example = parse_json(json.as_bytes()).unwrap().example.unwrap();
+        assert!(
+            example.starts_with("\"db:80\": ") && example.contains(reason),
+            "{example}"
+        );
+    }
+}
+
+#[test]
+fn yaml_scalars_keep_their_text() {
+    let found = parse_yaml(
+        b"- targets: [10.0.0.1:80]\n  labels: {app: 010, version: 1.10, on: yes, none: ~}\n",
+    );
+    assert_eq!(
+        shown(&found.unwrap()),
+        ["010 http://10.0.0.1:80 app=010,on=yes,version=1.10,instance=10.0.0.1:80"]
+    );
+    for nothing in ["", "# nothing\n", "[]", "~"] {
+        assert_eq!(
+            parse_yaml(nothing.as_bytes()),
+            Ok(FoundInstances::default()),
+            "{nothing:?}"
+        );
+    }
+}
+
+#[test]
+fn what_prometheus_refuses_is_refused_with_its_line() {
+    for (yaml, line, cause) in [
+        ("a: b\n", 1, "a list of groups"),
+        ("- a\n", 1, "a map with targets and labels"),
+        ("- targets: []\n- targets: x\n", 2, "a list of ip:port"),
+        ("- targets: [{}]\n", 1, "a string"),
+        ("- targets: []\n  labels: [a]\n", 2, "a map of label names"),
+        (
+            "- targets: []\n  label: {}\n",
+            2,
+            "the key targets or labels",
+        ),
+        (
+            "- targets: []\n- labels: {a-b: c}\n",
+            2,
+            "\"a-b\" is no label name",
+        ),
+        ("- targets: [\n", 1, ""),
+    ] {
+        let (found, error) = parse_yaml(yaml.as_bytes()).unwrap_err();
+        assert!(
+            found == line && error.contains(cause),
+            "{yaml:?}: {found}: {error}"
+        );
+    }
+    for (json, line) in [
+        ("", 1),
+        ("{}", 1),
+        ("[\n{\"target\": []}]", 2),
+        ("[\n\n{\"targets\": [1]}]", 3),
+        ("[{\"labels\": {\"a-b\": \"c\"}}]", 1),
+    ] {
+        assert_eq!(parse_json(json.as_bytes()).unwrap_err().0, line, "{json:?}");
+    }
+    let large = vec![b'#'; MOST_YAML + 1];
+    assert!(parse_yaml(&large).unwrap_err().1.contains("write JSON"));
+}
+
+proptest! {
+    #[test]
+    fn json_and_yaml_of_the_same_groups_are_the_same(
+        groups in prop::collection::vec(
+            (
+                prop::collection::vec("(10\\.0\\.0\\.[0-9]:[0-9]{1,3}|[a-z:]{0,4})", 0..4),
+                prop::collection::btree_map("(app|job|instance|__scheme__|__metrics_path__|[a-z_]{1,3})", "[ -~]{0,5}", 0..5),
+            ),
+            0..5,
+        ),
+    ) {
+        let targets: usize = groups.iter().map(|(targets, _)| targets.len()).sum();
+        let groups = groups.into_iter().map(|(targets, labels)| serde_json::json!({"targets": targets, "labels": labels}));
+        let json = serde_json::Value::Array(groups.collect()).to_string();
+        let (instances, unusable) = both(&json);
+        prop_assert_eq!(instances.len() as u64 + unusable, targets as u64);
+    }
+}
