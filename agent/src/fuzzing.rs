@@ -5,7 +5,7 @@
 //! test, in files called `fuzzing.rs`, so that nothing has to be public for them. `cargo test` runs every input of
 //! the corpora, too: an input that fuzzing finds is kept by adding it there.
 
-use crate::{check, config, exposition, group, http, process, source, targets};
+use crate::{check, config, exposition, group, http, merge, process, source, targets};
 
 /// Panics if an assertion does not hold for the input.
 pub type Target = fn(&[u8]);
@@ -22,6 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("history", source::bpf::fuzzing::history),
     ("http", http::fuzzing::http),
     ("iterator", source::bpf::fuzzing::iterator),
+    ("merge", merge::fuzzing::merge_bodies),
     ("network", process::owners::fuzzing::network),
     ("node_files", source::fuzzing::node_files),
     ("passenger_json", targets::fuzzing::passenger_json),

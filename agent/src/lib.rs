@@ -6,7 +6,7 @@
 //!  /proc   --------------------------> source/procfs -+--> process --> group --> collector --> exposition --> scrape --> http
 //! ```
 //!
-//! `process`, `group` and `exposition` are pure; `source` and `http` do the IO. One thread owns the state (`state`);
+//! `process`, `group`, `exposition` and `merge` are pure; `source` and `http` do the IO. One thread owns the state (`state`);
 //! another serves HTTP. [`run`] starts both and is the one place that knows every module.
 
 mod blocking;
@@ -22,6 +22,7 @@ pub mod gunicorn;
 pub mod host;
 pub mod http;
 pub mod list;
+pub mod merge;
 pub mod process;
 pub mod runtime;
 pub mod sandbox;

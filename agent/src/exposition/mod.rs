@@ -23,6 +23,7 @@ pub use descriptor::{Descriptor, Kind};
 pub use gathered::write_registry;
 pub use number::Value;
 pub use part::{Part, assemble};
+pub(crate) use text::write_label_value;
 pub use writer::{Family, Mark, Writer, Written};
 
 /// The `Content-Type` of a body that [`assemble`] made.

@@ -2,7 +2,7 @@
 
 /// Appends a label value, without its quotes. The format allows control characters other than the line feed
 /// unescaped.
-pub(super) fn write_label_value(value: &str, out: &mut String) {
+pub(crate) fn write_label_value(value: &str, out: &mut String) {
     write_escaped(value, out, |byte| match byte {
         b'\\' => Some("\\\\"),
         b'"' => Some("\\\""),
