@@ -1,7 +1,8 @@
 //! What `cargo xtask bench` counts and times beside the agent itself; no part of the agent.
 //!
 //! `replay scrapes N` and `replay launches N` feed made-up bytes of a node to the state, to be run under callgrind: only
-//! what is below a function called `steady_...` is to be counted. `replay bare` reads the task iterator and does nothing
+//! what is below a function called `steady_...` is to be counted; so does `replay merge N` with the expositions of N instances,
+//! and prints how fast they were merged and how much memory that took. `replay bare` reads the task iterator and does nothing
 //! with it.
 #![allow(
     clippy::print_stdout,
@@ -14,11 +15,13 @@
 )]
 
 mod bare;
+mod instances;
 mod node;
 mod recording;
 
 use std::process::ExitCode;
 
+use headcount::merge::{BodyFormat, LabelConflict, MergeRules, MergedBody, ScrapedBody, merge};
 use node::Node;
 use recording::{Recording, launch};
 
@@ -28,6 +31,8 @@ const WARM_UP: usize = 3;
 const SCRAPES: usize = 5;
 /// Launches that one drain finds.
 const BATCH: usize = 500;
+
+const USAGE: &str = "usage: replay scrapes N | replay launches N | replay merge N | replay bare";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -41,8 +46,12 @@ fn main() -> ExitCode {
             .parse()
             .map(launches)
             .map_err(|error| error.to_string()),
+        ["merge", count] => count
+            .parse()
+            .map_err(|error: std::num::ParseIntError| error.to_string())
+            .and_then(merge_instances),
         ["bare"] => bare::serve(),
-        _ => Err("usage: replay scrapes N | replay launches N | replay bare".to_owned()),
+        _ => Err(USAGE.to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,4 +112,57 @@ fn steady_launches(node: &mut Node, records: &[Vec<u8>]) {
     records
         .chunks(BATCH * 4)
         .for_each(|batch| node.drain(batch));
+}
+
+/// Prints how many bytes were merged, the bytes of the merged body, the megabytes of input in a second of CPU, and by how many
+/// KiB the largest size of this process has grown.
+fn merge_instances(instances: usize) -> Result<(), String> {
+    let given: Vec<_> = (0..instances)
+        .map(|n| (instances::exposition(n), instances::labels(n)))
+        .collect();
+    let answers: Vec<ScrapedBody<'_>> = given
+        .iter()
+        .map(|(body, labels)| ScrapedBody {
+            labels,
+            body,
+            format: BodyFormat::Text,
+        })
+        .collect();
+    let input: usize = given.iter().map(|(body, _)| body.len()).sum();
+    let before = peak_kib()?;
+    let started = cpu_seconds()?;
+    let merged = steady_merge(&answers);
+    let seconds = cpu_seconds()? - started;
+    let rate = input as f64 / seconds / 1e6;
+    let grown = peak_kib()? - before;
+    println!("{input} {} {rate:.0} {grown}", merged.body.len());
+    Ok(())
+}
+
+#[inline(never)]
+fn steady_merge(answers: &[ScrapedBody<'_>]) -> MergedBody {
+    let rules = MergeRules {
+        label_conflict: LabelConflict::Overwrite,
+        keeps_timestamps: false,
+        most_bytes: 64 << 20,
+    };
+    merge(answers, &rules)
+}
+
+/// The largest size that this process has had.
+fn peak_kib() -> Result<u64, String> {
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|value| value.trim().trim_end_matches(" kB").parse().ok());
+    peak.ok_or_else(|| "no VmHWM in /proc/self/status".to_owned())
+}
+
+/// CPU time of this process.
+fn cpu_seconds() -> Result<f64, String> {
+    let stat =
+        std::fs::read_to_string("/proc/self/schedstat").map_err(|error| error.to_string())?;
+    let ns = stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
+    Ok(ns.ok_or("no time in /proc/self/schedstat")? / 1e9)
 }

@@ -100,7 +100,7 @@ fn check_counts(answer: &ScrapedBody<'_>, outcome: &InstanceOutcome) {
 
 /// Reads a merged body by its lines. Families must be sorted and have one type, and a series stands in its family once. Returns
 /// the number of series.
-fn read(text: &str) -> u64 {
+pub(super) fn read(text: &str) -> u64 {
     let mut series = BTreeSet::new();
     let (mut family, mut kind) = ("", "");
     for line in text.lines() {

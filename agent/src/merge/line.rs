@@ -10,6 +10,35 @@ use super::BodyFormat;
 /// Most labels of one series.
 const MAX_LABELS: usize = 128;
 
+/// Sets of bytes, one bit for each: in names of metrics, in names of labels, unescaped in values of labels, in words, in lines.
+const METRIC: u8 = 1;
+const LABEL: u8 = 2;
+const VALUE: u8 = 4;
+const WORD: u8 = 8;
+const LINE: u8 = 16;
+/// The sets of each byte.
+static SETS: [u8; 256] = {
+    let mut sets = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let is_label = byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_line = byte != b'\n';
+        sets[byte as usize] = set_if(is_label || byte == b':', METRIC)
+            | set_if(is_label, LABEL)
+            | set_if(is_line && byte != b'"' && byte != b'\\', VALUE)
+            | set_if(is_line && byte != b' ' && byte != b'\t', WORD)
+            | set_if(is_line, LINE);
+        if byte == u8::MAX {
+            break sets;
+        }
+        byte += 1;
+    }
+};
+
+const fn set_if(is_in: bool, set: u8) -> u8 {
+    if is_in { set } else { 0 }
+}
+
 /// A place in a body.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor<'a> {
@@ -74,21 +103,24 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
+    /// Takes the bytes of a set.
+    fn take(&mut self, set: u8) -> &'a [u8] {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let end = rest.iter().position(|byte| !wanted(*byte));
+        let end = rest
+            .iter()
+            .position(|byte| SETS[usize::from(*byte)] & set == 0);
         let taken = &rest[..end.unwrap_or(rest.len())];
         self.at += taken.len();
         taken
     }
 
     fn word(&mut self) -> &'a [u8] {
-        self.take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\n'))
+        self.take(WORD)
     }
 
     /// The rest of the line, without its end.
     fn rest(&mut self) -> &'a [u8] {
-        self.take_while(|byte| byte != b'\n')
+        self.take(LINE)
     }
 
     fn end_of_line(&mut self) -> Result<(), &'static str> {
@@ -104,7 +136,7 @@ impl<'a> Cursor<'a> {
             Some(first) if !first.is_ascii_digit() => {}
             _ => return Err("expected the name of a metric"),
         }
-        match self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':')) {
+        match self.take(METRIC) {
             b"" => Err("expected the name of a metric"),
             name => Ok(name),
         }
@@ -181,9 +213,7 @@ impl<'a> Cursor<'a> {
                 return Ok(());
             }
             let name = match self.peek() {
-                Some(first) if !first.is_ascii_digit() => {
-                    self.take_while(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-                }
+                Some(first) if !first.is_ascii_digit() => self.take(LABEL),
                 _ => b"",
             };
             if name.is_empty() {
@@ -223,16 +253,16 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         let mut is_canonical = true;
         loop {
+            self.take(VALUE);
             match self.peek() {
                 Some(b'"') => break,
-                Some(b'\\') => {
+                None | Some(b'\n') => return Err("the value of a label has no closing quote"),
+                Some(_) => {
                     self.at += 1;
                     let escaped = matches!(self.peek(), Some(b'n' | b'\\' | b'"'));
                     self.at += usize::from(escaped);
                     is_canonical &= escaped;
                 }
-                None | Some(b'\n') => return Err("the value of a label has no closing quote"),
-                Some(_) => self.at += 1,
             }
         }
         let value = &self.bytes[start..self.at];

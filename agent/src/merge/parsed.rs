@@ -54,11 +54,11 @@ enum DeclaredType {
     Unknown,
 }
 
-/// What a body says of a family.
+/// What a body has said of a name last.
 #[derive(Debug, Default)]
 struct Declared<'a> {
     declared_type: Option<DeclaredType>,
-    help: Option<&'a [u8]>,
+    help: &'a [u8],
 }
 
 /// A body up to the place that was read.
@@ -158,9 +158,8 @@ impl<'a> BodyReading<'a> {
         Ok(())
     }
 
-    /// The first help of a name counts.
     fn help(&mut self, name: &'a [u8], text: &'a [u8]) -> Result<(), &'static str> {
-        self.declared(name)?.help.get_or_insert(text);
+        self.declared(name)?.help = text;
         if let Some(family) = self.known(name)
             && family.help.is_empty()
         {
@@ -169,15 +168,15 @@ impl<'a> BodyReading<'a> {
         Ok(())
     }
 
-    /// The first type of a name counts.
+    /// A family keeps its first type. Another one is for what follows: in OpenMetrics, Go programs write `x` and `x_total` as two
+    /// families `x`.
     fn declare(&mut self, name: &'a [u8], word: &[u8]) -> Result<(), &'static str> {
         let declared_type = DeclaredType::parse(word, self.format).ok_or("unknown type")?;
-        let declared = self.declared(name)?;
-        if declared.declared_type.is_none() {
-            declared.declared_type = Some(declared_type);
-            if let Some(family) = self.known(name) {
-                family.kind = declared_type.kind();
-            }
+        let before = self.declared(name)?.declared_type.replace(declared_type);
+        if before.is_none()
+            && let Some(family) = self.known(name)
+        {
+            family.kind = declared_type.kind();
         }
         Ok(())
     }
@@ -216,7 +215,7 @@ impl<'a> BodyReading<'a> {
     fn resolve(&self, name: &'a [u8]) -> (&'a [u8], Option<Kind>, &'a [u8]) {
         if let Some(declared) = self.declared.get(name) {
             let kind = declared.declared_type.and_then(DeclaredType::kind);
-            return (name, kind, declared.help.unwrap_or_default());
+            return (name, kind, declared.help);
         }
         if let Some(at) = name.iter().rposition(|byte| *byte == b'_')
             && let Some(declared) = self.declared.get(&name[..at])
@@ -224,7 +223,7 @@ impl<'a> BodyReading<'a> {
             && let Some((is_part, kind)) = of.with_ending(&name[at..], self.format)
         {
             let name = if is_part { &name[..at] } else { name };
-            return (name, Some(kind), declared.help.unwrap_or_default());
+            return (name, Some(kind), declared.help);
         }
         (name, None, b"")
     }

@@ -64,6 +64,20 @@ fn promtool_has_nothing_to_say_but_of_the_old_names() {
 
 /// Fails on all that `promtool` says of an exposition but of the old names.
 pub(super) fn check_metrics(body: &str) {
+    let said = said_of_metrics(body);
+    let unknown: Vec<&str> = said
+        .lines()
+        .filter(|line| !FORCED.iter().any(|name| line.starts_with(name)))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    assert!(
+        said.lines().count() >= 3,
+        "it has not read the exposition: {said}"
+    );
+}
+
+/// What `promtool` says of an exposition.
+pub(super) fn said_of_metrics(body: &str) -> String {
     let mut promtool = Command::new(program("promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -78,14 +92,5 @@ pub(super) fn check_metrics(body: &str) {
         .write_all(body.as_bytes())
         .unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    let unknown: Vec<&str> = said
-        .lines()
-        .filter(|line| !FORCED.iter().any(|name| line.starts_with(name)))
-        .collect();
-    assert!(unknown.is_empty(), "{unknown:#?}");
-    assert!(
-        said.lines().count() >= 3,
-        "it has not read the exposition: {said}"
-    );
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }

@@ -1,5 +1,8 @@
 //! Bodies, and what is made of them.
 
+mod properties;
+mod recorded;
+
 use super::*;
 
 const RULES: MergeRules = MergeRules {
@@ -91,7 +94,7 @@ fn text_is_read_as_prometheus_reads_it() {
             "# HELP a \\d \\\\ \\n \"\na 1\n",
             "# HELP a \\\\d \\\\ \\n \"\n# TYPE a untyped\na 1\n",
         ),
-        // Type and help may come late; the first ones count.
+        // Type and help may come late. The family keeps the first ones.
         (
             "a 1\n# TYPE a gauge\n# TYPE a counter\n# HELP a b\n# HELP a c\n",
             "# HELP a b\n# TYPE a gauge\na 1\n",
@@ -162,6 +165,12 @@ fn open_metrics_become_text() {
     );
     let same = "# HELP c_total A \"c\".\n# TYPE c_total counter\nc_total{a=\"b\"} 2\n";
     assert_eq!(numbered(&[body, same], &RULES).type_conflicts, 0);
+    // As Go programs write two families whose names differ by `_total` only.
+    let twice = "# HELP m Bytes now.\n# TYPE m gauge\nm 1\n# HELP m Bytes ever.\n# TYPE m counter\nm_total 2\n# EOF\n";
+    assert_eq!(
+        text(&alone(twice)),
+        "# HELP m Bytes now.\n# TYPE m gauge\nm 1\n# HELP m_total Bytes ever.\n# TYPE m_total counter\nm_total 2\n"
+    );
 }
 
 #[test]
