@@ -21,12 +21,16 @@ pub(crate) enum Failure {
     Malformed,
     /// The question before has outlived its deadline and has not come back.
     Busy,
-    /// Not asked, because a bound on the number of targets was reached.
+    /// Not asked or not kept, because a bound of the agent was reached.
     Limit,
+    /// An instance of an application redirects to another host.
+    Redirected,
+    /// The certificate of an instance, or its TLS, is not acceptable.
+    Insecure,
 }
 
 impl Failure {
-    /// All reasons, in the order in which they are shown.
+    /// The reasons of kinds of targets, in the order in which they are shown.
     pub(crate) const ALL: [Self; 9] = [
         Self::Gone,
         Self::Denied,
@@ -36,6 +40,19 @@ impl Failure {
         Self::Status,
         Self::Malformed,
         Self::Busy,
+        Self::Limit,
+    ];
+
+    /// The reasons of instances of applications, in the order in which they are shown.
+    pub(crate) const OF_INSTANCES: [Self; 9] = [
+        Self::Denied,
+        Self::Refused,
+        Self::Timeout,
+        Self::TooLarge,
+        Self::Status,
+        Self::Redirected,
+        Self::Insecure,
+        Self::Malformed,
         Self::Limit,
     ];
 
@@ -51,6 +68,8 @@ impl Failure {
             Self::Malformed => "malformed",
             Self::Busy => "busy",
             Self::Limit => "limit",
+            Self::Redirected => "redirected",
+            Self::Insecure => "tls",
         }
     }
 }

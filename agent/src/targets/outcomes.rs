@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use crate::exposition::{Descriptor, Kind, Writer};
 
-static UP: Descriptor = Descriptor {
+pub(super) static UP: Descriptor = Descriptor {
     name: "headcount_target_up",
     kind: Kind::Gauge,
     help: "1 if the target answered in this scrape, 0 if it did not; the reasons are in headcount_target_failures_total.",
@@ -16,7 +16,7 @@ static UP: Descriptor = Descriptor {
     fallback: "-",
 };
 
-static DURATION: Descriptor = Descriptor {
+pub(super) static DURATION: Descriptor = Descriptor {
     name: "headcount_target_duration_seconds",
     kind: Kind::Gauge,
     help: "Time from the connection to the target until its answer was read, or until the agent gave up.",
@@ -26,13 +26,14 @@ static DURATION: Descriptor = Descriptor {
     fallback: "left out for targets that have not been asked when the scrape ends",
 };
 
-static FAILURES: Descriptor = Descriptor {
+pub(super) static FAILURES: Descriptor = Descriptor {
     name: "headcount_target_failures_total",
     kind: Kind::Counter,
     help: "Targets that could not be found, asked or understood, by reason: gone (disappeared meanwhile), denied (no permission, or its \
            files and its process do not belong to one user), refused (nothing accepts connections), timeout, too_large, status (an HTTP \
-           status other than 200), malformed, busy (reading its files has outlived its deadline and has not come back), limit (not asked, \
-           because there are too many).",
+           status other than 200), malformed, busy (reading its files has outlived its deadline and has not come back), limit (a bound \
+           of the agent was reached), redirected (an instance of an application redirects to another host), tls (its \
+           certificate is not acceptable).",
     labels: &["kind", "reason"],
     unit: "failures",
     source: "agent",

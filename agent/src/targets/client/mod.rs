@@ -1,0 +1,23 @@
+//! Connections to targets: the only folder of the agent that connects to a socket.
+//!
+//! ```text
+//!  O_PATH descriptor of a socket file --unix.rs--+
+//!  address of an instance -------------tcp.rs----+--> exchange.rs: HTTP/1.1, bounded --> the answer, or a Failure
+//! ```
+//!
+//! In: the socket or address of a target, and what to ask. Out: the answer, or one of the fixed reasons. A target is hostile until
+//! it has shown the opposite: heads, bodies and all bytes read for an answer are bounded, and memory grows only as bytes arrive.
+//! Nothing but [`connect`] can block the thread. A connection has no task of its own: whoever drops it, or the future of a
+//! question, closes the socket.
+//!
+//! Left to others: the deadline (the caller drops the future), whether the socket or the address is the right one, and the meaning
+//! of the body.
+
+mod exchange;
+mod tcp;
+mod tls;
+mod unix;
+
+pub(super) use tcp::{BodyRoom, InstanceReply, InstanceRequest, NoReply, get};
+pub(super) use tls::Authorities;
+pub(super) use unix::{Connection, TargetAnswer, basic_authorization, connect};

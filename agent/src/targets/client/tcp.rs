@@ -1,0 +1,342 @@
+//! Instances of applications over TCP: one question, on a connection of its own.
+//!
+//! In: an address, a path and headers. Out: the body, decompressed, or a reason, with the status if there is one. The address comes
+//! from a table of the agent, never from a request or an answer: a redirect is followed only where it leads to the same address.
+//! Bodies are bounded one by one, and together by a [`BodyRoom`].
+
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use flate2::write::MultiGzDecoder;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST,
+    HeaderValue, LOCATION, USER_AGENT,
+};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Request, Response, StatusCode, Uri};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::exchange::{Exchange, of_http, of_io};
+use super::tls::InstanceTls;
+use crate::targets::failure::Failure;
+
+/// Bytes that are read for a body beyond its bound: the lengths of its chunks.
+const MOST_FRAMING: usize = 1 << 20;
+/// Most pieces in which a body may arrive: a target that sends single bytes costs 1,000 times as much CPU time for each byte.
+const MOST_PIECES: usize = 64 << 10;
+/// Redirects that are followed.
+const MOST_REDIRECTS: usize = 3;
+
+/// What an instance is asked.
+#[derive(Debug, Clone)]
+pub(in crate::targets) struct InstanceRequest {
+    pub(in crate::targets) address: SocketAddr,
+    /// What it must show; `None`: plain HTTP.
+    pub(in crate::targets) tls: Option<InstanceTls>,
+    /// The header `Host`; `None`: the address.
+    pub(in crate::targets) host: Option<HeaderValue>,
+    pub(in crate::targets) path: PathAndQuery,
+    pub(in crate::targets) accept: HeaderValue,
+    pub(in crate::targets) authorization: Option<HeaderValue>,
+    /// The time until then is sent as the time of the scrape. The caller drops the future at that time.
+    pub(in crate::targets) deadline: Instant,
+    /// Most bytes of the body, after decompression.
+    pub(in crate::targets) most_bytes: usize,
+}
+
+impl InstanceRequest {
+    const fn scheme(&self) -> &'static str {
+        match self.tls {
+            None => "http",
+            Some(_) => "https",
+        }
+    }
+}
+
+/// The body of status 200.
+#[derive(Debug)]
+pub(in crate::targets) struct InstanceReply {
+    pub(in crate::targets) body: Bytes,
+    /// Whether the body says that it is OpenMetrics.
+    pub(in crate::targets) is_open_metrics: bool,
+}
+
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::targets) struct NoReply {
+    pub(in crate::targets) reason: Failure,
+    /// The status, if it is the reason.
+    pub(in crate::targets) status: Option<StatusCode>,
+}
+
+impl From<Failure> for NoReply {
+    fn from(reason: Failure) -> Self {
+        Self {
+            reason,
+            status: None,
+        }
+    }
+}
+
+/// Asks an instance.
+///
+/// # Errors
+/// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::Redirected`]: to another host, or
+/// more than [`MOST_REDIRECTS`] times. [`Failure::TooLarge`]: a head or a body is beyond its bound. [`Failure::Limit`]: no `room`, or
+/// no descriptor. [`Failure::Refused`], [`Failure::Malformed`]: as for other targets.
+pub(in crate::targets) async fn get(
+    mut request: InstanceRequest,
+    room: &BodyRoom,
+) -> Result<InstanceReply, NoReply> {
+    for _ in 0..=MOST_REDIRECTS {
+        let stream = TcpStream::connect(request.address).await;
+        let stream = stream.map_err(|error| of_io(&error))?;
+        let own = stream.local_addr().map_err(|error| of_io(&error))?;
+        let said = match &request.tls {
+            None => ask(stream, &request, own, room).await?,
+            Some(tls) => ask(tls.secure(stream).await?, &request, own, room).await?,
+        };
+        match said {
+            Said::Body(reply) => return Ok(reply),
+            Said::Redirect(path) => request.path = path,
+            Said::Status(status) => {
+                return Err(NoReply {
+                    reason: of_status(status),
+                    status: Some(status),
+                });
+            }
+        }
+    }
+    Err(Failure::Redirected.into())
+}
+
+/// What came of one question.
+enum Said {
+    Body(InstanceReply),
+    /// To this path of the same address.
+    Redirect(PathAndQuery),
+    Status(StatusCode),
+}
+
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    request: &InstanceRequest,
+    own: SocketAddr,
+    room: &BodyRoom,
+) -> Result<Said, Failure> {
+    let mut exchange = Exchange::over(stream).await?;
+    let head = head(request, own)?;
+    let judged = exchange.ask(
+        head,
+        request.most_bytes + MOST_FRAMING,
+        async |answer: Response<Incoming>| match answer.status() {
+            StatusCode::OK => Ok(Said::Body(
+                read(answer, RoomyBody::new(request.most_bytes, room)).await?,
+            )),
+            status if status.is_redirection() => same_place(&answer, request).map(Said::Redirect),
+            status => Ok(Said::Status(status)),
+        },
+    );
+    judged.await
+}
+
+fn of_status(status: StatusCode) -> Failure {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Denied,
+        _ => Failure::Status,
+    }
+}
+
+fn head(request: &InstanceRequest, own: SocketAddr) -> Result<Request<Empty<Bytes>>, Failure> {
+    let mut head = Request::new(Empty::new());
+    *head.uri_mut() = Uri::from(request.path.clone());
+    let headers = head.headers_mut();
+    headers.insert(HOST, host(request)?);
+    let agent = concat!("headcount/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    headers.insert(ACCEPT, request.accept.clone());
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    let left = request.deadline.saturating_duration_since(Instant::now());
+    let left = text(format!("{:.6}", left.as_secs_f64()))?;
+    headers.insert("x-prometheus-scrape-timeout-seconds", left);
+    let scheme = HeaderValue::from_static(request.scheme());
+    headers.insert("x-forwarded-proto", scheme);
+    headers.insert("x-forwarded-for", text(own.ip().to_string())?);
+    headers.insert("x-promfetcher-scrapping", HeaderValue::from_static("true"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Some(authorization) = &request.authorization {
+        headers.insert(AUTHORIZATION, authorization.clone());
+    }
+    Ok(head)
+}
+
+fn host(request: &InstanceRequest) -> Result<HeaderValue, Failure> {
+    match &request.host {
+        Some(host) => Ok(host.clone()),
+        None => text(request.address.to_string()),
+    }
+}
+
+fn text(value: String) -> Result<HeaderValue, Failure> {
+    HeaderValue::try_from(value).map_err(|_| Failure::Malformed)
+}
+
+/// The path to which an instance redirects.
+///
+/// # Errors
+/// [`Failure::Redirected`]: it is not a path of the same address.
+fn same_place(
+    answer: &Response<Incoming>,
+    request: &InstanceRequest,
+) -> Result<PathAndQuery, Failure> {
+    let location = answer.headers().get(LOCATION);
+    let location = location.and_then(|location| location.to_str().ok()?.parse::<Uri>().ok());
+    let location = location.ok_or(Failure::Redirected)?;
+    let is_here = match (location.scheme_str(), location.authority()) {
+        (None, None) => true,
+        (Some(scheme), Some(there)) if scheme == request.scheme() => {
+            *there == *request.address.to_string()
+                || request
+                    .host
+                    .as_ref()
+                    .is_some_and(|host| host.as_bytes() == there.as_str().as_bytes())
+        }
+        _ => false,
+    };
+    let path = location.into_parts().path_and_query;
+    // `//host/path` names another host, too.
+    let is_path = |path: &PathAndQuery| !path.as_str().starts_with("//");
+    path.filter(|path| is_here && is_path(path))
+        .ok_or(Failure::Redirected)
+}
+
+/// Reads a body to its end, and decompresses it.
+async fn read(answer: Response<Incoming>, mut kept: RoomyBody) -> Result<InstanceReply, Failure> {
+    let headers = answer.headers();
+    let content_type = headers.get(CONTENT_TYPE);
+    let is_open_metrics = content_type.is_some_and(|value| {
+        let bytes = value.as_bytes();
+        let name = b"application/openmetrics-text";
+        bytes.len() >= name.len() && bytes[..name.len()].eq_ignore_ascii_case(name)
+    });
+    let encoding = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    let body = match encoding {
+        Some(gzip) if gzip.eq_ignore_ascii_case(b"gzip") => {
+            let mut decoder = MultiGzDecoder::new(kept);
+            copy(answer.into_body(), &mut decoder).await?;
+            decoder.finish().map_err(|error| of_body(&error))?
+        }
+        None | Some(b"identity" | b"") => {
+            copy(answer.into_body(), &mut kept).await?;
+            kept
+        }
+        Some(_) => return Err(Failure::Malformed),
+    };
+    Ok(InstanceReply {
+        body: body.whole(),
+        is_open_metrics,
+    })
+}
+
+async fn copy(mut body: Incoming, to: &mut impl Write) -> Result<(), Failure> {
+    for _ in 0..MOST_PIECES {
+        let Some(frame) = body.frame().await else {
+            return Ok(());
+        };
+        let frame = frame.map_err(|error| of_http(&error))?;
+        let data = frame.into_data().unwrap_or_default(); // Else trailers.
+        to.write_all(&data).map_err(|error| of_body(&error))?;
+    }
+    Err(Failure::TooLarge)
+}
+
+/// The reason for which a body could not be kept or decompressed.
+fn of_body(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::FileTooLarge => Failure::TooLarge,
+        ErrorKind::OutOfMemory => Failure::Limit,
+        _ => Failure::Malformed,
+    }
+}
+
+/// Memory for bodies. Clones share it. When it is used up, a body that grows fails with [`Failure::Limit`].
+#[derive(Debug, Clone)]
+pub(in crate::targets) struct BodyRoom(Arc<AtomicUsize>);
+
+impl BodyRoom {
+    /// Room for `most` bytes.
+    pub(in crate::targets) fn of(most: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(most)))
+    }
+
+    /// Bytes that are left.
+    fn take(&self, bytes: usize) -> bool {
+        let taken = self
+            .0
+            .try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes));
+        taken.is_ok()
+    }
+}
+
+/// A body as it arrives. When the last of what was made of it is dropped, its room is free again.
+#[derive(Debug)]
+struct RoomyBody {
+    bytes: Vec<u8>,
+    /// Most bytes.
+    most: usize,
+    room: BodyRoom,
+}
+
+impl RoomyBody {
+    fn new(most: usize, room: &BodyRoom) -> Self {
+        Self {
+            bytes: Vec::new(),
+            most,
+            room: room.clone(),
+        }
+    }
+
+    fn whole(mut self) -> Bytes {
+        self.bytes.shrink_to_fit();
+        Bytes::from_owner(self)
+    }
+}
+
+impl Write for RoomyBody {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.most - self.bytes.len() {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        if !self.room.take(bytes.len()) {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsRef<[u8]> for RoomyBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for RoomyBody {
+    fn drop(&mut self) {
+        self.room.0.fetch_add(self.bytes.len(), Relaxed);
+    }
+}
+
+#[cfg(test)]
+#[path = "tcp_tests.rs"]
+mod tests;

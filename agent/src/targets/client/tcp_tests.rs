@@ -1,0 +1,293 @@
+use std::future::Future;
+use std::io::Read as _;
+use std::net::{TcpListener, TcpStream as Peer};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ROOM: usize = 64 << 20;
+const MOST_BODY: usize = 1 << 20;
+
+/// Serves a connection for each of `answers`; returns the requests.
+fn serve(listener: TcpListener, answers: Vec<Vec<u8>>) -> JoinHandle<Vec<String>> {
+    thread::spawn(move || {
+        let heads = answers.iter().map(|answer| {
+            let mut peer = listener.accept().unwrap().0;
+            let head = head_of(&mut peer);
+            // The client may close before it has heard all.
+            let _ = peer.write_all(answer);
+            head
+        });
+        heads.collect()
+    })
+}
+
+fn head_of(peer: &mut Peer) -> String {
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut heard = Vec::new();
+    let mut byte = [0];
+    while !heard.ends_with(b"\r\n\r\n") && peer.read(&mut byte).unwrap() == 1 {
+        heard.extend(byte);
+    }
+    String::from_utf8(heard).unwrap()
+}
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn request(address: SocketAddr) -> InstanceRequest {
+    InstanceRequest {
+        address,
+        tls: None,
+        host: None,
+        path: PathAndQuery::from_static("/metrics"),
+        accept: HeaderValue::from_static("text/plain"),
+        authorization: None,
+        deadline: Instant::now() + PATIENCE,
+        most_bytes: MOST_BODY,
+    }
+}
+
+/// Runs a question as the targets thread does.
+fn run<T>(question: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, question).await.unwrap() })
+}
+
+/// What the client makes of a server that says `answer` and closes the connection.
+fn answer_to(answer: impl Into<Vec<u8>>) -> Result<InstanceReply, NoReply> {
+    let (listener, address) = listener();
+    let server = serve(listener, vec![answer.into()]);
+    let said = run(get(request(address), &BodyRoom::of(ROOM)));
+    server.join().unwrap();
+    said
+}
+
+fn failure(answer: impl Into<Vec<u8>>) -> (Failure, Option<u16>) {
+    let failed = answer_to(answer).unwrap_err();
+    (failed.reason, failed.status.map(|status| status.as_u16()))
+}
+
+fn packed(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+fn request_has_the_headers_of_a_scrape() {
+    let (listener, address) = listener();
+    let server = serve(listener, vec![ok("", b"a 1\n")]);
+    let asked = InstanceRequest {
+        host: Some(HeaderValue::from_static("app.example.com")),
+        authorization: Some(HeaderValue::from_static("Bearer x")),
+        ..request(address)
+    };
+    let reply = run(get(asked, &BodyRoom::of(ROOM))).unwrap();
+    assert_eq!(
+        (&*reply.body, reply.is_open_metrics),
+        (&b"a 1\n"[..], false)
+    );
+    let heads = server.join().unwrap();
+    let seconds = heads[0]
+        .lines()
+        .find_map(|line| line.strip_prefix("x-prometheus-scrape-timeout-seconds: "));
+    let left: f64 = seconds.unwrap().parse().unwrap();
+    assert!(left > 0.0 && left <= PATIENCE.as_secs_f64(), "{left}");
+    let rest = heads[0].lines().filter(|line| !line.contains("-timeout-"));
+    let expected = [
+        "GET /metrics HTTP/1.1",
+        "host: app.example.com",
+        concat!("user-agent: headcount/", env!("CARGO_PKG_VERSION")),
+        "accept: text/plain",
+        "accept-encoding: gzip",
+        "x-forwarded-proto: http",
+        "x-forwarded-for: 127.0.0.1",
+        "x-promfetcher-scrapping: true",
+        "connection: close",
+        "authorization: Bearer x",
+        "",
+    ];
+    assert!(rest.eq(expected), "{heads:?}");
+}
+
+#[test]
+fn body_is_decompressed_and_its_format_known() {
+    let gzip =
+        "Content-Encoding: gzip\r\nContent-Type: Application/OpenMetrics-Text; version=1.0.0\r\n";
+    let reply = answer_to(ok(gzip, &packed(b"a 1\n# EOF\n"))).unwrap();
+    assert_eq!(
+        (&*reply.body, reply.is_open_metrics),
+        (&b"a 1\n# EOF\n"[..], true)
+    );
+    let until_close = "HTTP/1.0 200 OK\r\nContent-Type: application/openmetrics\r\n\r\nb 2\n";
+    let reply = answer_to(until_close).unwrap();
+    assert_eq!(
+        (&*reply.body, reply.is_open_metrics),
+        (&b"b 2\n"[..], false)
+    );
+}
+
+#[test]
+fn answer_that_is_no_body_has_a_reason_and_a_status() {
+    let status = |status: &str| failure(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
+    assert_eq!(status("401 No"), (Failure::Denied, Some(401)));
+    assert_eq!(status("404 No"), (Failure::Status, Some(404)));
+    assert_eq!(status("500 No"), (Failure::Status, Some(500)));
+    assert_eq!(status("204 No"), (Failure::Status, Some(204)));
+    assert_eq!(failure("SSH-2.0-x\r\n"), (Failure::Malformed, None));
+    assert_eq!(
+        failure("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na"),
+        (Failure::Malformed, None)
+    );
+    assert_eq!(
+        failure(ok("Content-Encoding: br\r\n", b"a")),
+        (Failure::Malformed, None)
+    );
+    assert_eq!(
+        failure(ok("Content-Encoding: gzip\r\n", b"a 1\n")),
+        (Failure::Malformed, None)
+    );
+    let cut = packed(b"a 1\n");
+    assert_eq!(
+        failure(ok("Content-Encoding: gzip\r\n", &cut[..cut.len() - 1])),
+        (Failure::Malformed, None)
+    );
+    let (listener, address) = listener();
+    drop(listener);
+    let refused = run(get(request(address), &BodyRoom::of(ROOM))).unwrap_err();
+    assert_eq!(refused.reason, Failure::Refused);
+}
+
+#[test]
+fn redirect_is_followed_to_the_same_address_only() {
+    let redirect = |to: &str| {
+        let to = to.to_owned();
+        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+    };
+    for (to, path) in [
+        ("/other?a=b", "/other?a=b"),
+        ("http://HERE/x", "/x"),
+        ("http://app.example.com", "/"),
+    ] {
+        let (listener, address) = listener();
+        let first = redirect(&to.replace("HERE", &address.to_string()));
+        let server = serve(listener, vec![first, ok("", b"a 1\n")]);
+        let asked = InstanceRequest {
+            host: Some(HeaderValue::from_static("app.example.com")),
+            ..request(address)
+        };
+        assert!(run(get(asked, &BodyRoom::of(ROOM))).is_ok(), "{to}");
+        let heads = server.join().unwrap();
+        assert!(
+            heads[1].starts_with(&format!("GET {path} HTTP/1.1\r\n")),
+            "{heads:?}"
+        );
+    }
+    let others = [
+        "http://127.0.0.1:1/",
+        "http://example.com/",
+        "//127.0.0.1:1/",
+        "https://127.0.0.1/",
+        "",
+        "ftp://x/",
+    ];
+    for to in others {
+        assert_eq!(failure(redirect(to)), (Failure::Redirected, None), "{to}");
+    }
+    let (listener, address) = listener();
+    let server = serve(listener, vec![redirect("/metrics"); MOST_REDIRECTS + 1]);
+    let failed = run(get(request(address), &BodyRoom::of(ROOM))).unwrap_err();
+    assert_eq!(failed.reason, Failure::Redirected);
+    server.join().unwrap();
+}
+
+#[test]
+fn body_beyond_its_bound_fails_whether_compressed_or_not() {
+    let large = vec![b'a'; MOST_BODY];
+    assert_eq!(answer_to(ok("", &large)).unwrap().body.len(), MOST_BODY);
+    let larger = vec![b'a'; MOST_BODY + 1];
+    assert_eq!(failure(ok("", &larger)), (Failure::TooLarge, None));
+    let bomb = packed(&larger);
+    assert!(bomb.len() < MOST_BODY / 50);
+    assert_eq!(
+        failure(ok("Content-Encoding: gzip\r\n", &bomb)),
+        (Failure::TooLarge, None)
+    );
+}
+
+#[test]
+fn endless_answer_fails_wherever_it_does_not_end() {
+    let cases = [
+        ("", "x-header: endless\r\n"),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+        ("HTTP/1.1 200 OK\r\n\r\n", "endless 1\n"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "1\r\na\r\n",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+            "extension",
+        ),
+    ];
+    for (first, more) in cases {
+        let (listener, address) = listener();
+        let first = if first.is_empty() && more.starts_with('x') {
+            "HTTP/1.1 200 OK\r\n"
+        } else {
+            first
+        };
+        let server = thread::spawn(move || {
+            let mut peer = listener.accept().unwrap().0;
+            head_of(&mut peer);
+            let block = more.repeat(1 + 65_536 / more.len());
+            let mut next = peer.write_all(first.as_bytes());
+            while next.is_ok() {
+                next = peer.write_all(block.as_bytes());
+            }
+        });
+        let failed = run(get(request(address), &BodyRoom::of(ROOM))).unwrap_err();
+        assert!(
+            matches!(failed.reason, Failure::TooLarge | Failure::Malformed),
+            "{more:?}: {failed:?}"
+        );
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn bodies_share_a_room_until_they_are_dropped() {
+    let room = BodyRoom::of(10);
+    let ask = |body: &'static [u8]| {
+        let (listener, address) = listener();
+        let server = serve(listener, vec![ok("", body)]);
+        let said = run(get(request(address), &room));
+        server.join().unwrap();
+        said.map(|reply| reply.body).map_err(|failed| failed.reason)
+    };
+    let first = ask(b"12345678").unwrap();
+    assert_eq!(ask(b"123"), Err(Failure::Limit));
+    let second = ask(b"12").unwrap();
+    let part = first.slice(2..);
+    drop(first);
+    assert_eq!(ask(b"1"), Err(Failure::Limit));
+    drop((part, second));
+    assert!(ask(b"1234567890").is_ok());
+}

@@ -1,0 +1,110 @@
+//! TLS to instances: the authorities that are trusted, and the handshake.
+//!
+//! In: certificates in PEM, a connected stream, and the name that the certificate must have. Out: the secured stream. There is no way
+//! to trust everything.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+use super::exchange::of_io;
+use crate::targets::failure::Failure;
+
+/// Where systems keep the authorities that they trust.
+const SYSTEM: [&str; 2] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+];
+
+/// The authorities that may sign certificates of instances. Clones share them.
+#[derive(Clone)]
+pub(in crate::targets) struct Authorities(Arc<ClientConfig>);
+
+/// What one instance must show.
+#[derive(Clone)]
+pub(in crate::targets) struct InstanceTls {
+    authorities: Authorities,
+    name: ServerName<'static>,
+}
+
+impl Authorities {
+    /// Reads those of `file`, else those that the system trusts; none if there is no such file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no certificate.
+    pub(in crate::targets) fn read(file: Option<&Path>) -> Result<Self, String> {
+        let system = || {
+            SYSTEM
+                .into_iter()
+                .map(PathBuf::from)
+                .find(|path| path.exists())
+        };
+        let mut roots = RootCertStore::empty();
+        if let Some(path) = file.map(Path::to_owned).or_else(system) {
+            let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+            let pem = std::fs::read(&path).map_err(|error| fault(&error))?;
+            let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            roots.add_parsable_certificates(certificates.map_err(|error| fault(&error))?);
+            if roots.is_empty() {
+                return Err(fault(&"no certificate"));
+            }
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| error.to_string())?;
+        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// What an instance at `address` must show: a certificate for `name`, else for the address.
+    ///
+    /// # Errors
+    /// [`Failure::Insecure`]: `name` is no host name.
+    pub(in crate::targets) fn expect(
+        &self,
+        name: Option<&str>,
+        address: SocketAddr,
+    ) -> Result<InstanceTls, Failure> {
+        let name = match name {
+            Some(name) => ServerName::try_from(name.to_owned()).map_err(|_| Failure::Insecure)?,
+            None => ServerName::IpAddress(address.ip().into()),
+        };
+        Ok(InstanceTls {
+            authorities: self.clone(),
+            name,
+        })
+    }
+}
+
+impl InstanceTls {
+    /// # Errors
+    /// [`Failure::Insecure`]: the certificate or the handshake is not acceptable. Others: as for the stream.
+    pub(super) async fn secure(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+        let connector = TlsConnector::from(Arc::clone(&self.authorities.0));
+        let secured = connector.connect(self.name.clone(), stream).await;
+        secured.map_err(|error| {
+            let cause = error.get_ref();
+            match cause.is_some_and(|cause| cause.is::<rustls::Error>()) {
+                true => Failure::Insecure,
+                false => of_io(&error),
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for InstanceTls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_tuple("InstanceTls")
+            .field(&self.name)
+            .finish()
+    }
+}
