@@ -41,8 +41,8 @@ const MAX_FAMILIES: usize = 1 << 16;
 /// Most stretches of lines of one family in one body.
 const MAX_RUNS: usize = 1 << 18;
 
-/// Series whose names begin with this speak about instances; only the agent itself may say that.
-const RESERVED: &[u8] = b"headcount_target_";
+/// Series whose names begin with one of these speak about instances; only the agent itself may say that.
+const RESERVED: [&[u8]; 2] = [b"headcount_target_", b"promfetcher_scrape_error"];
 
 /// What one instance has answered.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +102,7 @@ pub struct InstanceOutcome {
     pub series: u64,
     /// Series left out because the same series was there already.
     pub duplicates: u64,
-    /// Series left out because their names begin with `headcount_target_`.
+    /// Series left out because their names are those of the agent's own series about instances.
     pub reserved: u64,
     /// Series left out because they did not fit.
     pub cut: u64,

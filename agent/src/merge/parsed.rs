@@ -120,7 +120,7 @@ impl<'a> BodyReading<'a> {
                 }
                 Some(_) => {
                     let series = cursor.series(self.format, &mut labels)?;
-                    if series.name.starts_with(RESERVED) {
+                    if RESERVED.iter().any(|start| series.name.starts_with(start)) {
                         self.parsed.reserved += 1;
                         continue;
                     }
