@@ -54,7 +54,8 @@ use state::handle::{self, Question, Unavailable};
 use state::reload::{self, Configuration, placer};
 use state::{AgentState, Options, Output, actor};
 use targets::board::Board;
-use targets::fan_in::sources::Sources;
+use targets::fan_in::handle::FanInHandle;
+use targets::fan_in::{self, FanInAnswers};
 use targets::handle::TargetsHandle;
 use targets::{Environment, Needs, TargetSettings};
 use tokio::signal::unix::Signal;
@@ -149,7 +150,7 @@ pub async fn run(
     let (state, inbox) = handle::channel();
     let runs = Runs::new()?;
     let targets = start_targets(&settings, &runs)?;
-    let (targets, board) = targets.unzip();
+    let (targets, board, fan_in) = parts_of(targets);
     let answers = answers(state.clone(), targets, &runs, &counters);
     let web = settings.web.take().map(Arc::new);
     let files = web.as_deref().map_or_else(Vec::new, http::Web::files);
@@ -159,6 +160,7 @@ pub async fn run(
         hosts: std::mem::take(&mut settings.hosts),
         has_page: settings.has_page,
         answers,
+        fan_in,
         limits,
         counters,
         web,
@@ -188,7 +190,7 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
     let (state, inbox) = handle::channel();
     let runs = Runs::new()?;
     let targets = start_targets(&settings, &runs)?;
-    let (targets, board) = targets.unzip();
+    let (targets, board, _) = parts_of(targets);
     let answers = answers(state, targets, &runs, &Arc::default());
     let (_, failure) = start_owner(settings, runs, board, inbox, &[])?;
     let scrapes = async {
@@ -216,12 +218,31 @@ fn answers(
     Answers::new(state, targets, joiner, counters, host::other_threads_cpu)
 }
 
+/// What other threads have of the targets thread.
+struct TargetsThread {
+    handle: TargetsHandle,
+    /// Where the state publishes.
+    board: Arc<Board>,
+    /// `None` unless fan-in is configured.
+    fan_in: Option<FanInHandle>,
+}
+
+fn parts_of(
+    thread: Option<TargetsThread>,
+) -> (
+    Option<TargetsHandle>,
+    Option<Arc<Board>>,
+    Option<FanInHandle>,
+) {
+    match thread {
+        Some(thread) => (Some(thread.handle), Some(thread.board), thread.fan_in),
+        None => (None, None, None),
+    }
+}
+
 /// Starts the thread that asks targets, if a kind of target is enabled. It has all rights of the calling thread until it has given
-/// up those that it does not need. Returns its handle, and the board that the state publishes on.
-fn start_targets(
-    settings: &Settings,
-    runs: &Runs,
-) -> Result<Option<(TargetsHandle, Arc<Board>)>, Error> {
+/// up those that it does not need.
+fn start_targets(settings: &Settings, runs: &Runs) -> Result<Option<TargetsThread>, Error> {
     let needs = Needs::of(&settings.targets);
     runs.limit(settings.max_exposition_bytes, !needs.collectors.is_empty());
     if needs.collectors.is_empty() {
@@ -231,6 +252,8 @@ fn start_targets(
     let (handle, inbox) = targets::handle::channel(needs.collectors, Arc::clone(&board));
     let (wanted, sandbox) = (settings.targets.clone(), Arc::clone(&settings.sandbox));
     let (host, published) = (settings.host.clone(), Arc::clone(&board));
+    let (fan_in, fan_in_inbox) = fan_in::handle::channel();
+    let fan_in = wanted.fan_in.is_some().then_some(fan_in);
     let most_bytes = runs.most_target_bytes();
     let (confined, is_confined) = std::sync::mpsc::channel();
     std::thread::Builder::new()
@@ -247,23 +270,30 @@ fn start_targets(
             // The receiver waits until then.
             let _ = confined.send(());
             let users = RefCell::new(UserNames::new(host.passwd()));
+            let local = tokio::task::LocalSet::new();
+            let fan_in = wanted.fan_in.as_ref().map(|config| {
+                let fan_in = Rc::new(FanInAnswers::new(config));
+                local.spawn_local(Rc::clone(&fan_in).answer(fan_in_inbox));
+                fan_in
+            });
             let environment = Environment {
                 host,
                 board: published,
                 user_name: Rc::new(move |uid| users.borrow_mut().name(uid)),
-                sources: wanted
-                    .fan_in
-                    .as_ref()
-                    .map(|fan_in| Rc::new(Sources::new(fan_in))),
+                fan_in,
                 most_bytes,
             };
             let kinds = targets::start(&wanted, &environment);
             let answering = targets::actor::answer(&kinds, inbox);
-            tokio::task::LocalSet::new().block_on(&runtime, answering);
+            local.block_on(&runtime, answering);
         })?;
     // So that the first scrape shows what the thread has given up.
     let _ = is_confined.recv();
-    Ok(Some((handle, board)))
+    Ok(Some(TargetsThread {
+        handle,
+        board,
+        fan_in,
+    }))
 }
 
 /// Starts the state thread, which answers the questions of the inbox. Returns the accounting tier in words, ready

@@ -8,7 +8,8 @@ use super::yaml::{YamlNode, YamlValue};
 
 /// The name of the section.
 pub(super) const FAN_IN: &str = "fan_in";
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
+    "ca_file",
     "routes_file",
     "file_sd",
     "forward_authorization",
@@ -28,6 +29,8 @@ pub struct FanInConfig {
     pub routes_file: Option<PathBuf>,
     /// Files of Prometheus' `file_sd`; the last part of a path may have one `*`.
     pub file_sd: Vec<PathBuf>,
+    /// The authorities that sign certificates of instances; `None`: those that the system trusts.
+    pub ca_file: Option<PathBuf>,
     /// The applications whose instances get the caller's `Authorization`: ids, or names of applications without an id.
     pub forward_authorization: Vec<String>,
     /// Whether a label that an instance has itself is kept as `exported_<name>`; otherwise it is overwritten.
@@ -92,6 +95,10 @@ pub(super) fn parse(
             ("routes_file", _) => {
                 let file = text(value, "fan_in: routes_file", "the path of a file", problems)?;
                 config.routes_file = Some(folder.join(file));
+            }
+            ("ca_file", _) => {
+                let file = text(value, "fan_in: ca_file", "the path of a file", problems)?;
+                config.ca_file = Some(folder.join(file));
             }
             ("file_sd", _) => {
                 for file in list(value, "fan_in: file_sd", problems)? {
@@ -215,7 +222,7 @@ mod tests {
     fn section_is_read_with_its_defaults() {
         let config = parsed(
             "routes_file: routes.json\nfile_sd: ['targets/*.yml', /srv/a.JSON]\nforward_authorization: [some-id]\n\
-             label_conflict: exported\nlimits: {instances: 50, at_once: 8}",
+             ca_file: ca.pem\nlabel_conflict: exported\nlimits: {instances: 50, at_once: 8}",
         )
         .unwrap();
         assert_eq!(config.warnings, []);
@@ -223,6 +230,7 @@ mod tests {
             line: 4,
             routes_file: Some("/etc/headcount/routes.json".into()),
             file_sd: vec!["/etc/headcount/targets/*.yml".into(), "/srv/a.JSON".into()],
+            ca_file: Some("/etc/headcount/ca.pem".into()),
             forward_authorization: vec!["some-id".to_owned()],
             keeps_exported: true,
             limits: FanInLimits {

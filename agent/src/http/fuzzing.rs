@@ -87,6 +87,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
         has_page: true,
         hosts: Hosts::default(),
         answers,
+        fan_in: None,
         limits,
         counters: Arc::clone(&counters),
         web: None,

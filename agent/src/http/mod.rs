@@ -8,6 +8,7 @@
 //! * `/ready` (GET, HEAD): the same body, but 503 until the first pass over the processes is done.
 //! * `/-/reload` (POST, PUT): reloads the configuration. 200 when that succeeded; 500 with the reason when it changed
 //!   nothing; 403 unless reloading by request is enabled.
+//! * `/v1/apps/...`, `/v2/apps/...` (GET): the merged metrics of all instances of an application, if `fan_in` is configured.
 //! * `/` (GET, HEAD): the status page, which has further paths of its own; links only if the page is disabled.
 //! * Any other path: 404.
 //!
@@ -33,6 +34,7 @@
 mod admission;
 mod answers;
 mod connection;
+mod fan_in;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gzip;

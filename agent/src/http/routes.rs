@@ -16,7 +16,7 @@ use super::admission::{Watch, scrape_time};
 use super::page::{self, escaped};
 use super::reply::{HTML, JSON, Reply, TEXT, not_allowed, reply};
 use super::service::Service;
-use super::{gzip, reload};
+use super::{fan_in, gzip, reload};
 use crate::exposition;
 use crate::state::handle::{Health, Status};
 
@@ -68,6 +68,11 @@ async fn route<B>(service: &Service, request: &Request<B>, arrived: Instant) -> 
             metrics(service, request.headers(), arrived).await
         }
         reload::PATH => reload::reload(service, request).await,
+        path if let Some(handle) = &service.fan_in
+            && fan_in::has_path(path) =>
+        {
+            fan_in::answer(handle, request, arrived).await
+        }
         path if !reads && is_read_only(service, path) => {
             not_allowed("GET, HEAD", "use GET or HEAD\n")
         }

@@ -9,6 +9,7 @@ use super::answers::Answers;
 use super::hosts::Hosts;
 use super::web::Web;
 use crate::state::handle::Unavailable;
+use crate::targets::fan_in::handle::FanInHandle;
 
 /// Everything that a request needs: settings, access, and where answers come from.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Service {
     pub hosts: Hosts,
     /// Gets the answers of the threads of state and targets.
     pub answers: Answers,
+    /// Asks the instances of applications; `None`: the paths for that do not exist.
+    pub fan_in: Option<FanInHandle>,
     /// Sizes and times.
     pub limits: Limits,
     /// Where requests, timeouts and connections are counted.

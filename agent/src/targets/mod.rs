@@ -32,7 +32,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use board::Board;
-use fan_in::sources::Sources;
+use fan_in::FanInAnswers;
 pub(crate) use kind::TargetKind;
 
 use crate::config::FanInConfig;
@@ -65,8 +65,8 @@ pub(crate) struct Environment {
     pub(crate) board: Arc<Board>,
     /// The name of a user, or the uid in decimal.
     pub(crate) user_name: Rc<dyn Fn(u32) -> String>,
-    /// The sources of fan-in, if it is enabled.
-    pub(crate) sources: Option<Rc<Sources>>,
+    /// Fan-in, if it is enabled.
+    pub(crate) fan_in: Option<Rc<FanInAnswers>>,
     /// Most bytes of the families of all kinds.
     pub(crate) most_bytes: usize,
 }

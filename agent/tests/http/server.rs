@@ -64,6 +64,7 @@ async fn start_service(
         // What most tests call the server.
         hosts: Hosts::new(["x"]),
         answers,
+        fan_in: None,
         limits,
         counters: Arc::clone(&counters),
         web: web.map(Arc::new),

@@ -9,13 +9,14 @@ use super::Limits;
 use crate::collector::{ServingLimits, ServingStatistics, UnsentStatistics};
 
 /// All status codes that the server ever sends.
-const CODES: [(StatusCode, &str); 9] = [
+const CODES: [(StatusCode, &str); 10] = [
     (StatusCode::OK, "200"),
     (StatusCode::BAD_REQUEST, "400"),
     (StatusCode::UNAUTHORIZED, "401"),
     (StatusCode::FORBIDDEN, "403"),
     (StatusCode::NOT_FOUND, "404"),
     (StatusCode::METHOD_NOT_ALLOWED, "405"),
+    (StatusCode::NOT_ACCEPTABLE, "406"),
     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "431"),
     (StatusCode::INTERNAL_SERVER_ERROR, "500"),
     (StatusCode::SERVICE_UNAVAILABLE, "503"),

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::sources::Sources;
+use super::answers::FanInAnswers;
 use crate::exposition::Writer;
 use crate::targets::files::Stillness;
 use crate::targets::kind::{AskedAll, TargetKind};
 
 /// The kind `fan_in`.
-#[derive(Debug)]
-pub(super) struct FanIn(pub(super) Rc<Sources>);
+pub(super) struct FanIn(pub(super) Rc<FanInAnswers>);
 
 impl TargetKind for FanIn {
     fn name(&self) -> &'static str {
@@ -21,11 +20,12 @@ impl TargetKind for FanIn {
     }
 
     fn ask(&self, end: Instant) -> Pin<Box<AskedAll<'_>>> {
-        Box::pin(self.0.refresh(end))
+        Box::pin(self.0.sources.refresh(end))
     }
 
     fn write(&self, out: &mut Writer) {
-        self.0.write(out);
+        self.0.totals.borrow().write(&self.0.sources, out);
+        self.0.sources.write(out);
     }
 
     /// Its totals may change whether there are instances or not.

@@ -2,25 +2,33 @@
 //!
 //! ```text
 //! sources: files --parsers (pure)--> table --look-up--> the instances to ask
+//!                                                               |
+//! HTTP thread --handle--> answers (one task a question) --> ask (TCP) --> merged, in threads of their own --> HTTP thread
+//!                                   +--> totals --> kind: families in /metrics
 //! ```
 //!
-//! In come the section `fan_in` of the configuration and the files that it names; out comes the table of instances. Without a source in the
-//! configuration there is no table, and nothing is asked.
+//! In come the section `fan_in` of the configuration, the files that it names, and questions of the HTTP thread; out come merged metrics.
+//! Instances are asked for a question only, never for `/metrics`. Without a source in the configuration there is no table, and nothing is
+//! asked.
 
+mod answers;
+mod ask;
 mod file_sd;
 mod file_source;
 mod found;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
+pub(crate) mod handle;
 mod kind;
+mod merged;
 mod routes;
-#[allow(dead_code)] // until instances are asked
-pub(crate) mod sources;
-#[allow(dead_code)] // until instances are asked
-pub(crate) mod table;
+mod sources;
+mod table;
+mod totals;
 
 use std::rc::Rc;
 
+pub(crate) use answers::FanInAnswers;
 use kind::FanIn;
 
 use super::KindRow;
@@ -30,11 +38,11 @@ const NAME: &str = "fan_in";
 pub(super) const ROW: KindRow = KindRow {
     name: NAME,
     comms: &[],
-    descriptors: || sources::DESCRIPTORS.to_vec(),
+    descriptors: || [&totals::DESCRIPTORS[..], &sources::DESCRIPTORS].concat(),
     reads_others: false,
     is_enabled: |settings| settings.fan_in.is_some(),
     start: |_, environment| {
-        let sources = environment.sources.as_ref()?;
-        Some(Box::new(FanIn(Rc::clone(sources))))
+        let answers = environment.fan_in.as_ref()?;
+        Some(Box::new(FanIn(Rc::clone(answers))))
     },
 };

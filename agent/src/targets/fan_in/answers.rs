@@ -1,0 +1,256 @@
+//! Answers the questions for merged metrics, on the targets thread.
+//!
+//! ```text
+//! question --+--> look up --> ask all instances --> merge (a thread of its own, at most 2) --> the answer to all that waited
+//! question --+ joins an equal one that ends at about the same time
+//! ```
+//!
+//! Instances are asked until shortly before the deadline of the question; what has arrived by then is merged. Memory is bounded:
+//! bodies that have arrived by [`FanInPlaces`], answers that are made or sent by [`LARGE_ANSWERS`]. A question for which there is no
+//! room before its deadline has no answer, and is counted.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::ask::FanInPlaces;
+use super::handle::{FanInQuestion, FanInReply, FanInRequest};
+use super::merged::{Making, made};
+use super::sources::Sources;
+use super::table::FanInInstance;
+use super::totals::{AnswerOutcome, FanInTotals};
+use crate::config::FanInConfig;
+use crate::merge::{LabelConflict, MergeRules};
+
+/// Merges at the same time.
+const MERGES: usize = 2;
+/// Large answers in memory at the same time, from the begin of their merge until their last byte is sent. Further ones wait.
+const LARGE_ANSWERS: usize = 4;
+/// Bytes of a merged answer that is not large. Their number is bounded by that of connections.
+const SMALL: usize = 1 << 20;
+/// A question shares the answer of an equal one that ends at most this much earlier.
+const SHARED_WITHIN: Duration = Duration::from_secs(1);
+/// Part of a question's time that is left for merging and sending.
+const MARGIN: u32 = 10;
+/// Least and most time of it.
+const LEAST_MARGIN: Duration = Duration::from_millis(50);
+const MOST_MARGIN: Duration = Duration::from_secs(1);
+
+/// What questions share.
+pub(crate) struct FanInAnswers {
+    pub(super) sources: Sources,
+    config: FanInConfig,
+    places: FanInPlaces,
+    merges: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+    under_way: RefCell<Vec<UnderWay>>,
+    pub(super) totals: RefCell<FanInTotals>,
+}
+
+/// A question that equal ones may join.
+struct UnderWay {
+    id: u64,
+    request: FanInRequest,
+    deadline: Instant,
+    waiting: Vec<oneshot::Sender<FanInReply>>,
+}
+
+impl FanInAnswers {
+    pub(crate) fn new(config: &FanInConfig) -> Self {
+        Self {
+            sources: Sources::new(config),
+            places: FanInPlaces::new(config),
+            config: config.clone(),
+            merges: Arc::new(Semaphore::new(MERGES)),
+            large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
+            under_way: RefCell::default(),
+            totals: RefCell::default(),
+        }
+    }
+
+    /// Answers questions until the last handle is dropped. To be run in a `LocalSet`.
+    pub(crate) async fn answer(self: Rc<Self>, mut questions: mpsc::Receiver<FanInQuestion>) {
+        let mut id = 0;
+        while let Some(question) = questions.recv().await {
+            let Some(FanInQuestion {
+                request,
+                deadline,
+                reply,
+            }) = self.join(question)
+            else {
+                continue;
+            };
+            id += 1;
+            self.under_way.borrow_mut().push(UnderWay {
+                id,
+                request: request.clone(),
+                deadline,
+                waiting: vec![reply],
+            });
+            let this = Rc::clone(&self);
+            tokio::task::spawn_local(async move { this.settle(id, &request, deadline).await });
+        }
+    }
+
+    /// Has a question wait for the answer of an equal one; returns it if there is none.
+    fn join(&self, question: FanInQuestion) -> Option<FanInQuestion> {
+        let mut under_way = self.under_way.borrow_mut();
+        let equal = under_way.iter_mut().find(|one| {
+            let later = question.deadline.checked_duration_since(one.deadline);
+            one.request == question.request && later.is_some_and(|later| later <= SHARED_WITHIN)
+        });
+        match equal {
+            Some(one) => {
+                one.waiting.push(question.reply);
+                self.totals.borrow_mut().count_shared();
+                None
+            }
+            None => Some(question),
+        }
+    }
+
+    /// Makes the answer to a question that is under way, and sends it.
+    async fn settle(&self, id: u64, request: &FanInRequest, deadline: Instant) {
+        let reply = self.reply(id, request, deadline).await;
+        let outcome = match &reply {
+            Some(FanInReply::Merged(_)) => AnswerOutcome::Merged,
+            Some(FanInReply::NotFound) => AnswerOutcome::NotFound,
+            Some(FanInReply::AllRefuse(_)) => AnswerOutcome::AllRefuse,
+            None => AnswerOutcome::Missed,
+        };
+        self.totals.borrow_mut().count_answer(outcome);
+        let waiting = {
+            let mut under_way = self.under_way.borrow_mut();
+            let at = under_way.iter().position(|one| one.id == id);
+            at.map(|at| under_way.swap_remove(at).waiting)
+        };
+        for one in waiting.into_iter().flatten() {
+            if let Some(reply) = &reply {
+                // The client may have gone.
+                let _ = one.send(reply.clone());
+            }
+        }
+    }
+
+    /// The answer; `None` if it cannot be made in time, or all clients that waited for it have gone.
+    async fn reply(
+        &self,
+        id: u64,
+        request: &FanInRequest,
+        deadline: Instant,
+    ) -> Option<FanInReply> {
+        let began = Instant::now();
+        let end = end(began, deadline);
+        self.sources.refresh(end).await;
+        let table = self.sources.table();
+        let mut instances = table.look_up(&request.wanted, std::time::Instant::now());
+        if instances.is_empty() {
+            return Some(FanInReply::NotFound);
+        }
+        let most = self.config.limits.instances;
+        let left_out = instances.len().saturating_sub(most);
+        instances.truncate(most);
+        let asking = self.places.ask_all(
+            instances,
+            request,
+            |instance| self.may_authorize(instance),
+            end,
+        );
+        let asked = asking.await;
+        self.totals
+            .borrow_mut()
+            .count_asked(&asked, began.elapsed());
+        let mut statuses = asked.iter().map(|one| one.refusal());
+        if let Some(Some(first)) = statuses.next()
+            && statuses.all(|status| status.is_some())
+        {
+            return Some(FanInReply::AllRefuse(first));
+        }
+        let making = Making {
+            asked,
+            left_out,
+            rules: MergeRules {
+                label_conflict: match self.config.keeps_exported {
+                    true => LabelConflict::Exported,
+                    false => LabelConflict::Overwrite,
+                },
+                keeps_timestamps: false,
+                most_bytes: self.config.limits.answer_bytes,
+            },
+            is_packed: request.is_packed,
+        };
+        let merging = self.merge(making, id);
+        let body = timeout_at(deadline, merging).await.ok().flatten()?;
+        Some(FanInReply::Merged(body))
+    }
+
+    /// Makes an answer in a thread of its own, as soon as there is room for it.
+    async fn merge(&self, making: Making, id: u64) -> Option<Bytes> {
+        // Neither semaphore is ever closed.
+        let large = match making.expected_bytes() > SMALL {
+            true => Arc::clone(&self.large).acquire_owned().await.ok(),
+            false => None,
+        };
+        let merge = Arc::clone(&self.merges).acquire_owned().await.ok()?;
+        if !self.is_awaited(id) {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let merging = move || {
+            let began = std::time::Instant::now();
+            let made = made(making);
+            drop(merge);
+            // The receiver is gone if the answer is too late.
+            let _ = sender.send((made, began.elapsed()));
+        };
+        let thread = std::thread::Builder::new().name("headcount-merge".to_owned());
+        if let Err(error) = thread.spawn(merging) {
+            log::warn!("cannot start a thread that merges metrics: {error}");
+            return None;
+        }
+        let (made, took) = receiver.await.ok()?;
+        self.totals.borrow_mut().count_made(&made, took);
+        Some(match large {
+            Some(permit) => Bytes::from_owner(LargeAnswer {
+                body: made.body,
+                _permit: permit,
+            }),
+            None => made.body.into(),
+        })
+    }
+
+    fn may_authorize(&self, instance: &FanInInstance) -> bool {
+        let mut receivers = self.config.forward_authorization.iter();
+        receivers.any(|name| instance.application.is_called(name))
+    }
+
+    fn is_awaited(&self, id: u64) -> bool {
+        let under_way = self.under_way.borrow();
+        let question = under_way.iter().find(|one| one.id == id);
+        question.is_some_and(|one| one.waiting.iter().any(|reply| !reply.is_closed()))
+    }
+}
+
+/// When instances are asked no longer.
+fn end(now: Instant, deadline: Instant) -> Instant {
+    let left = deadline.saturating_duration_since(now);
+    let margin = (left / MARGIN).clamp(LEAST_MARGIN, MOST_MARGIN);
+    deadline.checked_sub(margin).unwrap_or(deadline)
+}
+
+/// An answer that counts until its last byte is sent.
+struct LargeAnswer {
+    body: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for LargeAnswer {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}

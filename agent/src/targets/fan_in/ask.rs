@@ -1,0 +1,172 @@
+//! Asks the instances of an application, within bounds that all questions share.
+//!
+//! * Instances at the same time: `limits.at_once`, of these at most three quarters for one question. The rest is for other questions,
+//!   also while all instances of one application hang. Further instances wait.
+//! * Time of each instance: an equal share, so that instances that hang leave time for those that wait for a place.
+//! * Bytes of bodies that are held: twice as many as the largest answer has. A body beyond them fails with [`Failure::Limit`].
+//!
+//! In: instances and a request. Out: what each of them said, in the order of the instances. Left to others: which instances
+//! (`table.rs`), and what is made of the answers (`answer.rs`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::handle::FanInRequest;
+use super::table::FanInInstance;
+use crate::config::{FanInConfig, FanInLimits};
+use crate::targets::client::{Authorities, BodyRoom, InstanceReply, InstanceRequest, NoReply, get};
+use crate::targets::failure::Failure;
+
+const PLAIN: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
+const ANY: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+
+/// What came of asking an instance.
+#[derive(Debug)]
+pub(super) struct AskedInstance {
+    pub(super) instance: Arc<FanInInstance>,
+    pub(super) reply: Result<InstanceReply, NoReply>,
+    /// From the connection to the end; `None` if it was not asked.
+    pub(super) took: Option<Duration>,
+}
+
+impl AskedInstance {
+    /// The status, if the instance answered 4xx.
+    pub(super) fn refusal(&self) -> Option<u16> {
+        let status = self.reply.as_ref().err()?.status?;
+        status.is_client_error().then_some(status.as_u16())
+    }
+}
+
+/// The bounds that all questions share.
+pub(super) struct FanInPlaces {
+    limits: FanInLimits,
+    /// `None`: instances with TLS fail.
+    authorities: Option<Authorities>,
+    all: Arc<Semaphore>,
+    room: BodyRoom,
+}
+
+impl FanInPlaces {
+    /// Reads the authorities that may sign certificates of instances.
+    pub(super) fn new(config: &FanInConfig) -> Self {
+        let limits = config.limits;
+        let authorities = Authorities::read(config.ca_file.as_deref());
+        if let Err(error) = &authorities {
+            log::warn!("fan_in: {error}; instances with TLS are not asked");
+        }
+        Self {
+            limits,
+            authorities: authorities.ok(),
+            all: Arc::new(Semaphore::new(limits.at_once)),
+            room: BodyRoom::of(2 * limits.answer_bytes),
+        }
+    }
+
+    /// Asks all `instances` until `end`. `may_authorize`: whether an instance receives the caller's `Authorization`.
+    pub(super) async fn ask_all(
+        &self,
+        instances: Vec<Arc<FanInInstance>>,
+        request: &FanInRequest,
+        may_authorize: impl Fn(&FanInInstance) -> bool,
+        end: Instant,
+    ) -> Vec<AskedInstance> {
+        let of_question = (3 * self.limits.at_once).div_ceil(4);
+        let rounds = instances.len().div_ceil(of_question).max(1);
+        let time = end.saturating_duration_since(Instant::now());
+        let share = time / u32::try_from(rounds).unwrap_or(u32::MAX);
+        let of_question = Arc::new(Semaphore::new(of_question));
+        let mut questions = JoinSet::new();
+        let mut asked: Vec<Option<AskedInstance>> = Vec::with_capacity(instances.len());
+        for (index, instance) in instances.into_iter().enumerate() {
+            asked.push(None);
+            let question = self.question(&instance, request, may_authorize(&instance), end);
+            let (all, of_question) = (Arc::clone(&self.all), Arc::clone(&of_question));
+            let room = self.room.clone();
+            questions.spawn_local(async move {
+                let place = async {
+                    // Neither semaphore is ever closed.
+                    let of_question = of_question.acquire_owned().await.ok();
+                    (of_question, all.acquire_owned().await.ok())
+                };
+                let Ok(_place) = timeout_at(end, place).await else {
+                    return (index, late(instance, None));
+                };
+                let began = Instant::now();
+                let deadline = end.min(began + share);
+                let reply = match question {
+                    Ok(question) => {
+                        let question = InstanceRequest {
+                            deadline,
+                            ..question
+                        };
+                        timeout_at(deadline, get(question, &room)).await
+                    }
+                    Err(failure) => Ok(Err(failure.into())),
+                };
+                let took = Some(began.elapsed());
+                let asked = match reply {
+                    Ok(reply) => AskedInstance {
+                        instance,
+                        reply,
+                        took,
+                    },
+                    Err(_) => late(instance, took),
+                };
+                (index, asked)
+            });
+        }
+        while let Some(answered) = questions.join_next().await {
+            if let Ok((index, one)) = answered
+                && let Some(place) = asked.get_mut(index)
+            {
+                *place = Some(one);
+            }
+        }
+        asked.into_iter().flatten().collect()
+    }
+
+    fn question(
+        &self,
+        instance: &FanInInstance,
+        request: &FanInRequest,
+        may_authorize: bool,
+        end: Instant,
+    ) -> Result<InstanceRequest, Failure> {
+        let host = instance.host.as_ref().map(HeaderValue::try_from);
+        let path = match &instance.metric_path {
+            Some(path) => path.parse().map_err(|_| Failure::Malformed)?,
+            None => request.metric_path.clone(),
+        };
+        let name = instance.server_name.as_deref();
+        let tls = match (&self.authorities, instance.is_tls) {
+            (_, false) => None,
+            (Some(authorities), true) => Some(authorities.expect(name, instance.address)?),
+            (None, true) => return Err(Failure::Insecure),
+        };
+        let accept = if request.is_plain_only { PLAIN } else { ANY };
+        Ok(InstanceRequest {
+            address: instance.address,
+            tls,
+            host: host.transpose().map_err(|_| Failure::Malformed)?,
+            path,
+            accept: HeaderValue::from_static(accept),
+            authorization: request.authorization.clone().filter(|_| may_authorize),
+            deadline: end,
+            most_bytes: self.limits.instance_bytes,
+        })
+    }
+}
+
+fn late(instance: Arc<FanInInstance>, took: Option<Duration>) -> AskedInstance {
+    AskedInstance {
+        instance,
+        reply: Err(Failure::Timeout.into()),
+        took,
+    }
+}

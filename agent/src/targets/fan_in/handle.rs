@@ -1,0 +1,74 @@
+//! The interface of the fan-in to the HTTP thread: the question for the merged metrics of an application.
+//!
+//! In: what is wanted, and until when. Out: the body, or why there is none. Left to others: the instances, which the targets thread
+//! knows, and the request's syntax (`http/fan_in.rs`).
+
+use hyper::body::Bytes;
+use hyper::header::HeaderValue;
+use hyper::http::uri::PathAndQuery;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+pub(crate) use super::table::{WantedInstances, unescape};
+
+/// What a request wants. Equal requests at about the same time share an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FanInRequest {
+    pub(crate) wanted: WantedInstances,
+    /// Where the metrics are, for instances whose source does not say.
+    pub(crate) metric_path: PathAndQuery,
+    /// Whether instances are asked for the text format only, not for OpenMetrics.
+    pub(crate) is_plain_only: bool,
+    /// The caller's header `Authorization`, for the applications that may receive it.
+    pub(crate) authorization: Option<HeaderValue>,
+    /// Whether the answer shall be compressed with gzip.
+    pub(crate) is_packed: bool,
+}
+
+/// A request on its way to the targets thread.
+#[derive(Debug)]
+pub(crate) struct FanInQuestion {
+    pub(crate) request: FanInRequest,
+    /// The thread answers before this, with what it has by then.
+    pub(crate) deadline: Instant,
+    pub(crate) reply: oneshot::Sender<FanInReply>,
+}
+
+/// The answer to a [`FanInRequest`].
+#[derive(Debug, Clone)]
+pub(crate) enum FanInReply {
+    /// The merged metrics, compressed if the request wants it.
+    Merged(Bytes),
+    /// The table has no instance for it.
+    NotFound,
+    /// All instances answer with a status of 4xx; this is that of the first one.
+    AllRefuse(u16),
+}
+
+/// Sends questions to the targets thread.
+#[derive(Debug, Clone)]
+pub struct FanInHandle(mpsc::Sender<FanInQuestion>);
+
+/// Creates a [`FanInHandle`] and the receiver of its questions, which the targets thread reads.
+pub(crate) fn channel() -> (FanInHandle, mpsc::Receiver<FanInQuestion>) {
+    // A thread that hangs has at most one question waiting.
+    let (questions, inbox) = mpsc::channel(1);
+    (FanInHandle(questions), inbox)
+}
+
+impl FanInHandle {
+    /// Asks all instances; `None` if there is no answer at `deadline`.
+    pub(crate) async fn ask(&self, request: FanInRequest, deadline: Instant) -> Option<FanInReply> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            let question = FanInQuestion {
+                request,
+                deadline,
+                reply,
+            };
+            self.0.send(question).await.ok()?;
+            answer.await.ok()
+        };
+        timeout_at(deadline, asked).await.ok().flatten()
+    }
+}

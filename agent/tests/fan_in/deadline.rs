@@ -1,0 +1,67 @@
+//! Answers come in the caller's time, and equal requests share one.
+
+use std::io::Write as _;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+
+use crate::instance::{Instance, answer};
+use crate::support::agent::until;
+use crate::{PATH, Site, error, scrape, total, up};
+
+#[test]
+fn answer_has_what_arrived_by_the_callers_deadline() {
+    // More than are asked at the same time, and the good one may be the last.
+    let hanging: Vec<Instance> = (0..100).map(|_| Instance::hanging("")).collect();
+    let good = Instance::text("a 1\n");
+    let mut all: Vec<_> = hanging.iter().map(|one| one.address).collect();
+    all.push(good.address);
+    let site = Site::of(&all);
+    let agent = site.launch("").start();
+    let asked = agent.begin(PATH, "X-Prometheus-Scrape-Timeout-Seconds: 2\r\n");
+    let scrape = scrape(asked.answer());
+    assert_eq!(up(&scrape, good.address), Some(1.0), "{}", scrape.body);
+    let timeouts = hanging
+        .iter()
+        .filter(|one| error(&scrape, one.address).as_deref() == Some("timeout"));
+    assert_eq!(timeouts.count(), hanging.len());
+    let seconds = hanging.iter().flat_map(Instance::heads).filter_map(|head| {
+        let (_, rest) = head.split_once("x-prometheus-scrape-timeout-seconds: ")?;
+        rest.split_once("\r\n")?.0.parse::<f64>().ok()
+    });
+    assert_eq!(seconds.clone().count(), hanging.len());
+    seconds.for_each(|left| assert!(left > 0.0 && left < 2.0, "{left}"));
+}
+
+#[test]
+fn equal_requests_share_an_answer() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let instance = Instance::start(move |_, stream| {
+        // An error: the test has ended.
+        let _ = released.lock().unwrap().recv();
+        drop(stream.write_all(&answer("200 OK", "", b"a 1\n")));
+    });
+    let site = Site::of(&[instance.address]);
+    let agent = site.launch("").start();
+    let shared = || total(&agent, "headcount_fan_in_shared_requests_total", &[]);
+    let first = agent.begin(PATH, "");
+    until("the first question", || instance.heads().len() == 1);
+    let second = agent.begin(PATH, "");
+    until("a shared question", || shared() == 1.0);
+    let other = agent.begin(&format!("{PATH}?metric_path=/other"), "");
+    until("a question of its own", || instance.heads().len() == 2);
+    release.send(()).unwrap();
+    release.send(()).unwrap();
+    let [first, second, other] = [first, second, other].map(|asked| scrape(asked.answer()));
+    assert_eq!(first.body, second.body);
+    assert_eq!(up(&other, instance.address), Some(1.0));
+    assert_eq!(instance.heads().len(), 2);
+    assert_eq!(
+        total(
+            &agent,
+            "headcount_fan_in_answers_total",
+            &[("outcome", "merged")]
+        ),
+        2.0
+    );
+}
