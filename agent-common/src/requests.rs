@@ -11,7 +11,7 @@ pub const REQUEST_OWNERS: u32 = 8192;
 /// Number of entries in the map of processes that are not watched. The kernel allocates them one by one.
 pub const REQUEST_OUTSIDERS: u32 = 65_536;
 /// Number of entries in the map of requests that are to be counted as aborted.
-pub const REQUESTS_ABANDONED: u32 = 64;
+pub const REQUESTS_ABANDONED: u32 = 256;
 
 /// Number of entries in the map of processes that their parent killed since the last pass. The kernel allocates them one by one.
 pub const REQUEST_KILLS: u32 = 1024;

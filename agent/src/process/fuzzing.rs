@@ -19,10 +19,10 @@ const PIDS: u8 = 6;
 enum ServerStep {
     /// A process begins, with a record or without, unless one with its process id lives.
     Start(u8, bool),
-    /// It ends, with records or without. What is in flight gets no response.
+    /// It ends, with records or without. Another process may answer what is in flight.
     End(u8, bool),
     Begin(u8, u8),
-    /// The second process answers a request that the first one has received.
+    /// The second process answers a request that the first one has received, which may have ended since.
     Answer(u8, u8, u8),
     Abort(u8),
     Elapse(u16),
@@ -50,7 +50,7 @@ struct ServerNode {
     now_ns: u64,
     servers: Vec<ServerModel>,
     noise: Vec<ServedReading>,
-    /// Exchanges that have ended, and those in flight at the end of their process.
+    /// Exchanges that have ended.
     ended: u64,
     /// Busy time of all processes.
     busy_ns: u64,
@@ -79,6 +79,13 @@ impl ServerNode {
         servers.find(|server| server.is_alive && server.id.tgid == tgid)
     }
 
+    /// A process with a request in flight, which may have ended.
+    fn waiting(&mut self, which: u8) -> Option<&mut ServerModel> {
+        let tgid = pid(which);
+        let mut servers = self.servers.iter_mut();
+        servers.find(|server| server.id.tgid == tgid && !server.pending.is_empty())
+    }
+
     fn take(&mut self, step: ServerStep) -> Option<()> {
         self.elapse(1);
         match step {
@@ -93,7 +100,7 @@ impl ServerNode {
             ServerStep::Answer(owner, by, status) => {
                 let status = usize::from(status) % STATUS_ABORTED;
                 self.living(by)?;
-                let owner = self.living(owner)?;
+                let owner = self.waiting(owner)?;
                 let method = owner.pending.pop()?;
                 owner.counters.moved[method] += 1;
                 let by = self.living(by)?;
@@ -102,7 +109,7 @@ impl ServerNode {
                 self.ended += 1;
             }
             ServerStep::Abort(which) => {
-                let server = self.living(which)?;
+                let server = self.waiting(which)?;
                 let method = server.pending.pop()?;
                 server.counters.ended[method][STATUS_ABORTED] += 1;
                 self.ended += 1;
@@ -158,8 +165,7 @@ impl ServerNode {
     fn end(&mut self, which: u8, is_reported: bool) -> Option<()> {
         let server = self.living(which)?;
         server.is_alive = false;
-        let (id, dropped) = (server.id, server.pending.len() as u64);
-        self.ended += dropped;
+        let id = server.id;
         if is_reported {
             for event in ended(id) {
                 self.table.apply(event, &mut self.sums);
@@ -197,6 +203,8 @@ impl ServerNode {
             let server = self.servers.iter().position(is_forgotten);
             if let Some(server) = server.map(|place| self.servers.swap_remove(place)) {
                 assert!(!server.is_alive, "{:?} lives", server.id);
+                let is_waiting = !self.is_noisy && !server.pending.is_empty();
+                assert!(!is_waiting, "{:?} has a request in flight", server.id);
             }
         }
         let shown = self.table.living_servers().count();
@@ -214,6 +222,13 @@ impl ServerNode {
 
     /// All exchanges are booked once: with a response, as aborted, or in flight.
     fn settle(&mut self) {
+        // The kernel programs find that the sockets of the dead are gone.
+        for server in self.servers.iter_mut().filter(|server| !server.is_alive) {
+            for method in server.pending.drain(..) {
+                server.counters.ended[method][STATUS_ABORTED] += 1;
+                self.ended += 1;
+            }
+        }
         for _ in 0..3 {
             self.elapse(1);
             self.read();

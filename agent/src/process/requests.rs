@@ -78,19 +78,16 @@ impl RequestTally {
 
     /// Requests that have no response yet.
     pub fn in_flight(&self) -> u64 {
-        (0..METHODS)
-            .map(|method| self.in_flight_by(method))
-            .fold(0, u64::saturating_add)
-    }
-
-    /// Requests with this method that have no response yet.
-    pub(super) fn in_flight_by(&self, method: usize) -> u64 {
-        let ended = self.0.ended[method]
-            .iter()
-            .fold(self.0.moved[method], |sum, count| {
-                sum.saturating_add(*count)
-            });
-        self.0.begun[method].saturating_sub(ended)
+        let sum = |counts: &[u64]| {
+            counts
+                .iter()
+                .fold(0, |sum: u64, count| sum.saturating_add(*count))
+        };
+        let by_method = (0..METHODS).map(|method| {
+            let ended = sum(&self.0.ended[method]).saturating_add(self.0.moved[method]);
+            self.0.begun[method].saturating_sub(ended)
+        });
+        by_method.fold(0, u64::saturating_add)
     }
 
     /// Raises the sums to `now`. Returns the rise. If a count is lower than before, the kernel has begun the entry anew, and all of

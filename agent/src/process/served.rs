@@ -4,7 +4,7 @@
 //! first reading         the account of its process: live, or closed a short time ago (tombstone)
 //! later readings        its present account, because an exec changes it; what was booked before stays where it is
 //! never known           the first reading waits for records of the process; from the second on its exchanges are unattributed
-//! ended, no rise        what is in flight is aborted, and the kernel may forget the counts
+//! ended, no rise        if nothing is in flight, the kernel may forget the counts; else another process may have the socket, and answer
 //! not in the reading    the kernel has forgotten its counts; the entry closes
 //! ```
 //!
@@ -13,8 +13,8 @@
 use super::id::Map;
 use super::owners::FoundAccount;
 use super::{
-    AccountId, Booking, Ledger, METHODS, ProcessId, REQUEST_OWNERS, RequestBooks, RequestCounters,
-    RequestReading, RequestTally, STATUS_ABORTED, ServedReading,
+    AccountId, Booking, Ledger, ProcessId, REQUEST_OWNERS, RequestBooks, RequestCounters,
+    RequestReading, RequestTally, ServedReading,
 };
 
 /// One process that has served requests.
@@ -30,8 +30,6 @@ struct Served {
     last: u64,
     /// It lived at the last reading.
     is_live: bool,
-    /// What was in flight at its end was booked as aborted.
-    is_settled: bool,
 }
 
 /// All processes with counts in the kernel's map: at most [`REQUEST_OWNERS`], as in that map, and as many of the reading before. An
@@ -51,8 +49,8 @@ impl RequestOwners {
         (self.readings > 0).then_some(self.books)
     }
 
-    /// Books a reading. Returns the processes whose counts the kernel need not keep: they have ended, and nothing has risen since the
-    /// reading before.
+    /// Books a reading. Returns the processes whose counts the kernel need not keep: they have ended, nothing is in
+    /// flight, and nothing has risen since the reading before.
     pub(super) fn take(
         &mut self,
         reading: &RequestReading,
@@ -110,7 +108,7 @@ impl RequestOwners {
             return false;
         }
         let elapsed_ns = now_ns.saturating_sub(owner.read_ns);
-        let mut rise = owner.booked.raise(&entry.counters, elapsed_ns);
+        let rise = owner.booked.raise(&entry.counters, elapsed_ns);
         owner.read_ns = now_ns.max(owner.read_ns);
         let is_ended = found.is_none_or(|found| found.is_ended);
         owner.is_live = !is_ended;
@@ -119,13 +117,7 @@ impl RequestOwners {
             busy_ns: rise.busy_ns,
             ..RequestCounters::default()
         };
-        let is_gone = is_ended && rise == only_busy;
-        if is_gone && !owner.is_settled {
-            owner.is_settled = true;
-            for method in 0..METHODS {
-                rise.ended[method][STATUS_ABORTED] = owner.booked.in_flight_by(method);
-            }
-        }
+        let is_gone = is_ended && rise == only_busy && owner.booked.in_flight() == 0;
         match owner.account {
             _ if rise == RequestCounters::default() => {}
             Some(account) => ledger.take(Booking::Requests(account, &rise)),
@@ -197,27 +189,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_flight_at_the_end_of_its_process_is_aborted_once() {
+    fn ended_process_with_request_in_flight_is_kept_until_it_ends() {
         let (mut owners, mut ledger) = (RequestOwners::default(), Kept::default());
-        assert!(
-            owners
-                .take(&reading(3, 1), |_| found(false), &mut ledger)
-                .is_empty()
-        );
-        assert!(
-            owners
-                .take(&reading(5, 3), |_| found(true), &mut ledger)
-                .is_empty()
-        );
-        for _ in 0..2 {
-            let gone = owners.take(&reading(5, 3), |_| found(true), &mut ledger);
-            assert_eq!(gone, [ID]);
+        let mut gone = |begun, ended, is_ended| {
+            let reading = reading(begun, ended);
+            owners.take(&reading, |_| found(is_ended), &mut ledger)
+        };
+        assert_eq!(gone(3, 1, false), []);
+        for _ in 0..3 {
+            assert_eq!(gone(5, 3, true), []);
         }
-        let [served, aborted] =
-            [1, STATUS_ABORTED].map(|status| ledger.served.ended[METHOD_GET][status]);
+        assert_eq!(gone(5, 5, true), []);
+        for _ in 0..2 {
+            assert_eq!(gone(5, 5, true), [ID]);
+        }
+        let served = &ledger.served;
         assert_eq!(
-            (ledger.served.begun[METHOD_GET], served, aborted),
-            (5, 3, 2)
+            (served.begun[METHOD_GET], served.ended[METHOD_GET][1]),
+            (5, 5)
         );
         owners.take(&RequestReading::default(), |_| found(true), &mut ledger);
         assert_eq!(ledger.users, 0);

@@ -31,6 +31,8 @@ pub(super) struct Abandoned {
     sockets: IteratorLink,
     gone: IteratorLink,
     slots: Array<MapData, Wire<RequestInFlight>>,
+    /// How many slots have had a request.
+    filled: usize,
     /// What the last look missed.
     missed: Counts,
 }
@@ -53,6 +55,7 @@ impl Abandoned {
             sockets: link(ebpf, KernelProgram::RequestSockets, "EXCHANGES")?,
             gone: link(ebpf, KernelProgram::RequestsGone, "ABANDONED")?,
             slots: take(ebpf, "ABANDONED")?,
+            filled: 0,
             missed: Counts::new(),
         })
     }
@@ -108,9 +111,10 @@ impl Abandoned {
         if gone.is_empty() {
             return Ok(());
         }
+        self.filled = self.filled.max(gone.len());
         let none = RequestInFlight::default();
-        for index in 0..REQUESTS_ABANDONED {
-            let request = gone.get(index as usize).unwrap_or(&none);
+        let requests = gone.iter().chain(std::iter::repeat(&none));
+        for (index, request) in (0..).zip(requests.take(self.filled)) {
             self.slots.set(index, Wire(*request), 0)?;
         }
         run(&self.gone, |_| {})?;

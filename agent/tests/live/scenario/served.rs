@@ -67,21 +67,26 @@ pub(super) fn served(arguments: &[String]) {
                 receive(connection.as_mut().unwrap(), call, piece, bytes);
             }
             ["send", call, pieces] => send(connection.as_mut().unwrap(), call, pieces),
-            ["worker", bytes, pieces] => work(&door, bytes, pieces),
+            ["worker", bytes, pieces] => in_a_child(|| {
+                let mut connection = door.accept();
+                receive(&mut connection, "read", bytes, bytes);
+                send(&mut connection, "write", pieces);
+            }),
+            ["orphan", bytes] => in_a_child(|| {
+                receive(connection.as_mut().unwrap(), "read", bytes, bytes);
+            }),
             _ => panic!("{words:?} is no command"),
         }
         println!("done 1");
     }
 }
 
-/// A child accepts one connection, answers one request on it, and ends.
-fn work(door: &Door, bytes: &str, pieces: &str) {
+/// A child does this and ends.
+fn in_a_child(act: impl FnOnce()) {
     // SAFETY: the process has one thread.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let mut connection = door.accept();
-        receive(&mut connection, "read", bytes, bytes);
-        send(&mut connection, "write", pieces);
+        act();
         // SAFETY: ends at once, without what Rust does at the end.
         unsafe { libc::_exit(0) };
     }

@@ -66,6 +66,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         refused::programs::TESTS,
         refused::types::TESTS,
         reload::TESTS,
+        requests::ends::TESTS,
         requests::exchanges::TESTS,
         requests::gunicorn::TESTS,
         requests::settings::TESTS,

@@ -16,20 +16,17 @@ table![
     bodies_are_no_heads for &[&ITERATOR],
     bodies_of_pipelined_responses_are_no_heads for &[&ITERATOR],
     interim_responses_and_tunnels_are_told_apart for &[&ITERATOR],
-    requests_without_a_response_are_aborted for &[&ITERATOR],
-    requests_of_a_process_that_ends_are_aborted for &[&ITERATOR],
-    abandoned_unix_sockets_are_each_counted for &[&ITERATOR],
     what_is_no_http_is_unparsed for &[&ITERATOR],
     a_worker_that_ends_at_once_counts for TYPED,
     connections_of_clients_are_not_counted for &[&ITERATOR],
     requests_over_ipv6_are_counted for &[&ITERATOR],
 ];
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+pub(super) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+pub(super) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
 /// Runs a test over each kind of sockets, if the agent counts requests.
-fn on_each_path(tier: &Tier, test: impl Fn(&Agent, &mut Pair)) {
+pub(super) fn on_each_path(tier: &Tier, test: impl Fn(&Agent, &mut Pair)) {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
         return;
@@ -320,77 +317,6 @@ fn interim_responses_and_tunnels_are_told_apart(tier: &Tier) {
             pair.check(agent);
         }
     });
-}
-
-fn requests_without_a_response_are_aborted(tier: &Tier) {
-    on_each_path(tier, |agent, pair| {
-        pair.exchange("GET", 200);
-        pair.expect("GET 2xx");
-        pair.ask("recv", 8192, b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n");
-        let in_flight = "requests_in_flight".to_owned();
-        pair.expected.insert(in_flight.clone(), 1.0);
-        for _ in 0..3 {
-            pair.check(agent);
-        }
-        pair.tell("close");
-        pair.expected.remove(&in_flight);
-        pair.expect("DELETE aborted");
-        pair.await_shown(agent);
-        pair.connect();
-        pair.ask("recv", 8192, GET);
-        pair.expect("GET aborted");
-        // A Unix socket has no end but its own.
-        match pair.path {
-            Path::Tcp | Path::Tcp6 => pair.reset_client(),
-            Path::Unix => pair.close_client(),
-        }
-        pair.tell("close");
-        pair.await_shown(agent);
-        pair.connect();
-    });
-}
-
-/// The end of the process is the end of what it has in flight.
-fn requests_of_a_process_that_ends_are_aborted(tier: &Tier) {
-    on_each_path(tier, |agent, pair| {
-        pair.ask("recv", 8192, GET);
-        let path = pair.path;
-        let ended = std::mem::replace(pair, Pair::start("http", path));
-        let name = ended.program.name.clone();
-        ended.finish();
-        agent.await_that(|samples| {
-            let shown = shown(samples, &name);
-            let is_aborted = shown.get("GET aborted") == Some(&1.0) && shown.len() == 1;
-            is_aborted.then_some(()).ok_or(format!("{shown:?}"))
-        });
-        pair.connect();
-    });
-}
-
-/// Each of these sockets is gone before the agent can look, and the kernel may have used its memory for the next one.
-fn abandoned_unix_sockets_are_each_counted(tier: &Tier) {
-    const SOCKETS: usize = 100;
-    let agent = start(tier, &[]);
-    if !is_counted(&agent) {
-        return;
-    }
-    let mut pair = Pair::start("http", Path::Unix);
-    for _ in 0..SOCKETS {
-        pair.connect();
-        pair.ask("recv", 8192, GET);
-        pair.close_client();
-        pair.tell("close");
-        pair.expect("GET aborted");
-    }
-    pair.connect();
-    pair.ask("recv", 8192, GET);
-    pair.expected.insert("requests_in_flight".to_owned(), 1.0);
-    pair.await_shown(&agent);
-    pair.answer("send", &[OK]);
-    pair.expected.remove("requests_in_flight");
-    pair.expect("GET 2xx");
-    pair.check(&agent);
-    pair.finish();
 }
 
 fn what_is_no_http_is_unparsed(tier: &Tier) {

@@ -1,5 +1,6 @@
 //! The HTTP requests of a group are what its clients counted, exactly.
 
+pub(super) mod ends;
 pub(super) mod exchanges;
 pub(super) mod gunicorn;
 pub(super) mod settings;
