@@ -85,6 +85,8 @@ pub(super) struct Member {
     pub(super) end: Option<WorkerEnd>,
     /// Its parent has sent it ABRT or KILL.
     pub(super) is_timed_out: bool,
+    /// It has ended, and its group counts requests.
+    pub(super) was_counted: bool,
     pub(super) cpu: CpuWindow,
     /// Made when the process is first shown, so that it stays when the wall clock is set.
     pub(super) worker_id: Option<Arc<str>>,
@@ -103,6 +105,7 @@ impl Member {
             upgrade_of: None,
             end: None,
             is_timed_out: false,
+            was_counted: false,
             cpu: CpuWindow::since(id.start_ns),
             worker_id: None,
         }
@@ -214,10 +217,25 @@ impl Members {
             };
             if let Some(member) = self.any_mut(id) {
                 (member.role, member.upgrade_of) = (Some(role), upgrade_of);
+                let parent = member.parent;
                 decided.push((id, role));
+                if role == Role::Arbiter {
+                    self.pass_over(parent, &mut decided);
+                }
             }
         }
         decided
+    }
+
+    /// An arbiter has this parent. If that is a worker (`--daemon`), it serves no requests.
+    fn pass_over(&mut self, parent: u32, decided: &mut Vec<(ProcessId, Role)>) {
+        let parents = self.ended.iter_mut().filter(|one| one.id.tgid == parent);
+        for parent in parents {
+            if let Some(Role::Worker(_)) = parent.role {
+                parent.role = Some(Role::Helper);
+                decided.retain(|(id, _)| *id != parent.id);
+            }
+        }
     }
 
     /// The role of a process, and the name of the application that it upgrades as a further arbiter.

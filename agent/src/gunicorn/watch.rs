@@ -201,6 +201,20 @@ impl GunicornWatch {
         }
     }
 
+    /// The processes that have ended since the last [`Self::settle`].
+    pub fn ended(&self) -> impl Iterator<Item = ProcessId> {
+        self.members.ended.iter().map(|member| member.id)
+    }
+
+    /// The groups of these processes, which have ended, count requests.
+    pub fn note_counted(&mut self, ended: &[ProcessId]) {
+        for id in ended {
+            if let Some(member) = self.members.any_mut(*id) {
+                member.was_counted = true;
+            }
+        }
+    }
+
     /// To be called after a pass that began at `now_ns`, nanoseconds since boot, when the records before it are applied and processes
     /// are classified: decides roles, books, and makes the view. `boot_time`: seconds since the epoch.
     pub fn settle(
@@ -262,7 +276,8 @@ impl GunicornWatch {
         }
     }
 
-    /// Gives the instances the names that their processes have now, and shows those that are counted.
+    /// Gives the instances the names that their processes have now, and shows those that are counted. An arbiter that has ended
+    /// without a worker was no application, but `gunicorn --version` or the like.
     fn name(&mut self, seen: &HashMap<ProcessId, Seen>) {
         for member in self.members.all_mut() {
             let arbiter = member.role.and_then(|role| role.arbiter(member.id));
@@ -274,7 +289,8 @@ impl GunicornWatch {
                 member.app().clone_into(&mut instance.name);
             }
             let seen = seen.get(&member.id);
-            instance.is_shown |= seen.is_some_and(|seen| seen.is_counted == Some(true));
+            instance.is_shown |= seen.is_some_and(|seen| seen.is_counted == Some(true))
+                || member.was_counted && arbiter != member.id;
         }
     }
 

@@ -89,13 +89,16 @@ impl Node {
     }
 
     fn exit(&mut self, tgid: u32, (status, oom_killed): (ExitStatus, bool)) {
-        let id = self.living.remove(&tgid).unwrap().id;
+        let Seen { id, is_counted, .. } = self.living.remove(&tgid).unwrap();
         self.watch.apply(&Event::Exited {
             id,
             counters: Counters::default(),
             status,
             oom_killed,
         });
+        if is_counted == Some(true) {
+            self.watch.note_counted(&[id]);
+        }
         let orphans = self.living.values_mut();
         for orphan in orphans.filter(|one| one.parent == tgid) {
             orphan.parent = 1;
@@ -308,6 +311,21 @@ fn daemon_is_found_through_the_processes_that_started_it() {
     node.exit(14, (ExitStatus::Failure, false));
     node.pass();
     node.check("app:app", &[13], 2, &[("error", 1)]);
+}
+
+#[test]
+fn application_between_two_passes_is_shown_if_it_had_workers() {
+    let mut node = Node::new();
+    node.exec(10, &["gunicorn", "--version"]);
+    node.exit(10, EXIT);
+    node.exec(20, GUNICORN);
+    node.fork(20, 21);
+    node.fork(20, 22);
+    node.exit(21, (ExitStatus::Failure, false));
+    node.exit(22, EXIT);
+    node.exit(20, EXIT);
+    node.pass();
+    node.check("app:app", &[], 2, &[("exit", 1), ("error", 1)]);
 }
 
 #[test]

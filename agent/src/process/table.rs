@@ -421,6 +421,11 @@ impl Table {
         processes.live_one(processes.latest(tgid)?)
     }
 
+    /// The account of a process, as it is now or was at its end; `None` if the table has forgotten it.
+    pub fn account_of(&mut self, id: ProcessId) -> Option<AccountId> {
+        Some(self.registry.owner_account(id)?.account)
+    }
+
     /// Whether the process is not known to be gone: it has not ended, or its final totals are awaited.
     pub fn is_known(&self, id: ProcessId) -> bool {
         let known = self.registry.processes.latest(id.tgid);

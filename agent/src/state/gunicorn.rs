@@ -27,6 +27,11 @@ impl Pipeline {
             Ok(killed) => gunicorn.note_kills(&killed),
             Err(error) => log::warn!("cannot read which processes their parents killed: {error}"),
         }
+        let account = |id| Some((id, table.account_of(id)?));
+        let ended = gunicorn.ended().filter_map(account);
+        let counted = ended.filter(|(_, account)| grouper.counts_requests(*account) == Some(true));
+        let counted: Vec<_> = counted.map(|(id, _)| id).collect();
+        gunicorn.note_counted(&counted);
         let look = |id| {
             if !table.is_known(id) {
                 return Sight::Gone;

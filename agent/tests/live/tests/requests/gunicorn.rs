@@ -16,6 +16,7 @@ use crate::tier::{ITERATOR, TYPED, Tier};
 table![
     workers_are_shown_with_what_they_have_served for TYPED,
     starts_and_ends_are_exact_whoever_scrapes for TYPED,
+    an_application_between_two_scrapes_is_counted for TYPED,
     workers_older_than_the_agent_are_found_by_their_titles for TYPED,
     without_the_collector_nothing_follows_gunicorn for &[&ITERATOR],
 ];
@@ -204,6 +205,22 @@ fn starts_and_ends_are_exact_whoever_scrapes(tier: &Tier) {
         ("timeout", 4.0),
     ];
     gunicorn.check(&agent, 0, 15.0, &ends);
+}
+
+fn an_application_between_two_scrapes_is_counted(tier: &Tier) {
+    let agent = start(tier, &[]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let mut gunicorn = Gunicorn::start("gbrief");
+    gunicorn.tell("brief 3");
+    let worker = gunicorn.worker();
+    gunicorn.tell(&format!("kill {worker} {}", libc::SIGABRT));
+    // It has ended before the first scrape; another one takes its place in the value.
+    let other = Gunicorn::start("gother");
+    std::mem::replace(&mut gunicorn.arbiter, other.arbiter).finish();
+    gunicorn.check(&agent, 0, 2.0, &[("error", 1.0), ("timeout", 1.0)]);
+    gunicorn.arbiter.finish();
 }
 
 fn workers_older_than_the_agent_are_found_by_their_titles(tier: &Tier) {
