@@ -28,6 +28,9 @@ pub(crate) const LENGTH_LINE_BYTES: u64 = 64;
 /// No length is stated.
 pub(crate) const NO_LENGTH: u64 = u64::MAX;
 
+/// Digits of the size of a chunk at most.
+const CHUNK_DIGITS: u64 = 8;
+
 /// The longest name of a method, and a space.
 const TOKEN_BYTES: u64 = 16;
 
@@ -194,6 +197,25 @@ impl Text {
             }
         }
         NO_LENGTH
+    }
+
+    /// The size that begins a chunk in the first `count` bytes, and the length of the whole chunk; 0 if there is none.
+    #[inline(always)]
+    pub(crate) fn chunk(&mut self, count: u64) -> (u64, u64) {
+        let mut size = 0;
+        for place in 0..=CHUNK_DIGITS {
+            let byte = self.at(place);
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' | b'A'..=b'F' => (byte | 0x20) - b'a' + 10,
+                b'\r' if place > 0 && place + 2 <= count && self.at(place + 1) == b'\n' => {
+                    return (size, place + 2 + size + 2);
+                }
+                _ => return (0, 0),
+            };
+            size = self.known(size << 4 | u64::from(digit));
+        }
+        (0, 0)
     }
 
     /// The position behind the name of the field in the first `count` bytes; 0 if it is not there.

@@ -6,7 +6,9 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::call::{self, Call};
 use crate::count::{self, Counters, add_total};
-use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, Exchange, IGNORED, Kept, MORE, OPEN, SENT};
+use crate::exchange::{
+    ANSWERED, BEGUN, BLIND, CHUNKED, CONNECT, Exchange, IGNORED, Kept, MORE, OPEN, SENT,
+};
 use crate::head::{
     HELD_BYTES, START_CONNECT, START_EMPTY, START_HTTP2, START_SHORT, START_TLS, TEXT_BYTES, Text,
 };
@@ -124,7 +126,7 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
         return None;
     }
     exchange.held = 0;
-    exchange.flags &= ANSWERED;
+    exchange.flags &= ANSWERED | CHUNKED;
     let is_whole = text.is_one_head(count, held + result);
     let is_whole = text.known(u64::from(is_whole)) == 1;
     let count = text.known(count);

@@ -6,7 +6,9 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::call::{self, Call};
 use crate::count::{self, add_total};
-use crate::exchange::{ANSWERED, BEGUN, BLIND, CONNECT, IGNORED, Kept, MORE, RESPONDED, SENT};
+use crate::exchange::{
+    ANSWERED, BEGUN, BLIND, CHUNKED, CONNECT, IGNORED, Kept, MORE, RESPONDED, SENT,
+};
 use crate::head::{HELD_BYTES, STATUS_BYTES};
 use crate::maps::{EXCHANGES, OF_ANY, SENDING};
 use crate::socket::Socket;
@@ -97,13 +99,14 @@ fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
         }
         if left >= result {
             exchange.left = (left - result) as u32;
-        } else if left != 0 {
+        } else if left != 0 || exchange.flags & CHUNKED != 0 {
             exchange.left = 0;
             walk(kept, state, sending, buffer, left, 0, result);
         }
         return None;
     }
     exchange.left = 0;
+    exchange.flags &= !CHUNKED;
     if exchange.flags & MORE == 0 && !is_interim(status) {
         respond(kept, state, status);
     } else {
@@ -127,7 +130,7 @@ fn miss(kept: Kept, state: u64) {
         BLIND => exchange.state = SENT,
         _ => return,
     }
-    exchange.flags |= ANSWERED | MORE;
+    exchange.flags = exchange.flags & !CHUNKED | ANSWERED | MORE;
     add_total!(unreadable);
 }
 

@@ -1,7 +1,8 @@
-//! The responses in one send, one after the other: their heads count, and their bodies are passed over by `Content-Length`.
+//! The responses in one send, one after the other: their heads count, and their bodies are passed over by `Content-Length`, or
+//! chunk by chunk if a head has none.
 //!
-//! The position after a body of unknown length is unknown, so the walk ends there. What is left of a body at the end of the send is
-//! kept with the socket, and the next send goes on behind it.
+//! The position after a body of unknown length is unknown, so the walk ends there. What is left of a body or chunk at the end of the
+//! send is kept with the socket, and the next send goes on behind it.
 
 use core::ffi::c_void;
 use core::ptr::from_mut;
@@ -11,12 +12,12 @@ use aya_ebpf::helpers::generated::bpf_loop;
 
 use crate::call::Buffer;
 use crate::count::add_total;
-use crate::exchange::{Exchange, Kept, SENT};
+use crate::exchange::{CHUNKED, Exchange, Kept, SENT};
 use crate::head::{LENGTH_LINE_BYTES, NO_LENGTH, STATUS_BYTES, STRICT_BYTES, TEXT_BYTES, Text};
 use crate::send::{is_interim, respond};
 use crate::socket::layout;
 
-/// Steps of a walk at most. A response takes one, and one more for each 8 pieces of a vector and for each kilobyte of its head. If a
+/// Steps of a walk at most. A response takes one, and one more for each chunk, 8 pieces of a vector, and kilobyte of its head. If a
 /// walk would take more, it counts as unreadable, once.
 const STEPS: u32 = 256;
 const GO_ON: i64 = 0;
@@ -43,6 +44,8 @@ struct Walk {
     has_passed: u64,
     /// 1 if the position is within a head.
     is_inside: u64,
+    /// 1 if the next chunk may be at the position.
+    is_chunked: u64,
     /// Bytes of the body behind this head; [`NO_LENGTH`] as long as it is unknown.
     body: u64,
 }
@@ -76,6 +79,9 @@ pub(crate) fn walk(
         );
         return;
     }
+    let exchange = kept.get();
+    let is_chunked = u64::from(exchange.flags & CHUNKED != 0);
+    exchange.flags &= !CHUNKED;
     sending.walk = Walk {
         buffer,
         rest: carried - skipped,
@@ -83,6 +89,7 @@ pub(crate) fn walk(
         state,
         has_passed: 0,
         is_inside: 0,
+        is_chunked,
         body: NO_LENGTH,
     };
     let mut context = Context {
@@ -132,6 +139,19 @@ impl Walk {
         let count = self
             .buffer
             .copy_to(text, held, self.rest, TEXT_BYTES as u64);
+        if self.is_chunked == 1 {
+            let count = text.known(count);
+            let (size, all) = text.chunk(count);
+            let (size, all) = (text.known(size), text.known(all));
+            if all != 0 {
+                // The last one ends the body.
+                let is_last = u64::from(size == 0);
+                (self.is_chunked, self.has_passed) = (1 - is_last, is_last);
+                return self.pass_body(kept, all);
+            }
+            self.is_chunked = 0;
+        }
+        let count = text.known(count);
         if self.is_inside == 0 && !self.enter(kept, text, count) {
             return false;
         }
@@ -154,17 +174,26 @@ impl Walk {
             self.body = body;
             return self.pass(count - held - LENGTH_LINE_BYTES);
         }
-        if body == NO_LENGTH {
-            return false;
-        }
-        let all = (end - held).saturating_add(body);
-        if all >= self.rest {
-            kept.get().left = u32::try_from(all - self.rest).unwrap_or(u32::MAX);
-            return false;
-        }
+        // A body without a length has chunks, or no known end.
+        self.is_chunked = u64::from(body == NO_LENGTH);
+        self.has_passed = 1 - self.is_chunked;
         self.is_inside = 0;
-        self.has_passed = 1;
-        self.pass(all)
+        let body = if body == NO_LENGTH { 0 } else { body };
+        self.pass_body(kept, (end - held).saturating_add(body))
+    }
+
+    /// Moves the position on by a response or chunk. `false` if it is not sent as a whole: the rest is left.
+    #[inline(always)]
+    fn pass_body(&mut self, kept: Kept, all: u64) -> bool {
+        if all < self.rest {
+            return self.pass(all);
+        }
+        let exchange = kept.get();
+        exchange.left = u32::try_from(all - self.rest).unwrap_or(u32::MAX);
+        if self.is_chunked == 1 {
+            exchange.flags |= CHUNKED;
+        }
+        false
     }
 
     /// Counts the response whose head begins at the position. `false` if there is none, or none that can be walked past.

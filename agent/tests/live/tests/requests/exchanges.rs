@@ -12,6 +12,7 @@ table![
     a_receive_at_the_end_of_another_call_is_not_read_from_its_buffer for &[&ITERATOR],
     pipelined_requests_are_counted_by_their_responses for &[&ITERATOR],
     responses_in_one_send_are_each_counted for &[&ITERATOR],
+    chunks_of_pipelined_responses_are_passed_over for &[&ITERATOR],
     a_walk_that_takes_too_many_steps_is_unreadable for &[&ITERATOR],
     bodies_are_no_heads for &[&ITERATOR],
     bodies_of_pipelined_responses_are_no_heads for &[&ITERATOR],
@@ -201,13 +202,66 @@ fn responses_in_one_send_are_each_counted(tier: &Tier) {
     });
 }
 
+fn chunks_of_pipelined_responses_are_passed_over(tier: &Tier) {
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const BODY: &[u8] = b"HTTP/1.1 500 Oops\r\nServer: x\r\n\r\n";
+    on_each_path(tier, |agent, pair| {
+        let size = format!("{:X}\r\n", BODY.len()).into_bytes();
+        let chunk = [&size, BODY, b"\r\n"].concat();
+        let whole = [HEAD, &chunk, b"5\r\nhello\r\n0\r\n\r\n"].concat();
+        let check = |pair: &mut Pair, count| {
+            for _ in 0..count {
+                pair.expect("GET 2xx");
+            }
+            pair.check(agent);
+        };
+        // All in one send, by one buffer and by pieces.
+        pair.ask("recv", 8192, &GET.repeat(6));
+        pair.answer("send", &[&[&whole, OK].concat().repeat(2)]);
+        check(pair, 4);
+        pair.answer("writev", &[HEAD, &size, BODY, b"\r\n0\r\n\r\n", OK]);
+        check(pair, 2);
+        // A chunk for each send, the size apart from the data, and a send that ends within a chunk.
+        pair.ask("recv", 8192, &GET.repeat(4));
+        pair.answer(
+            "send",
+            &[HEAD, &chunk, &chunk, b"0\r\n\r\n", HEAD, &size, BODY],
+        );
+        pair.answer("send", &[b"\r\n", &chunk[..10]]);
+        pair.answer(
+            "send",
+            &[&[&chunk[10..], b"0\r\n\r\n", &whole, OK].concat()],
+        );
+        check(pair, 4);
+        // The next request comes before the end of the body.
+        pair.ask("recv", 8192, &GET.repeat(2));
+        pair.answer("send", &[&[&whole, HEAD, &chunk[..10]].concat()]);
+        check(pair, 2);
+        pair.ask("recv", 8192, GET);
+        pair.answer("send", &[&[&chunk[10..], b"0\r\n\r\n", OK].concat()]);
+        check(pair, 1);
+        // A head without a body, as to HEAD, before another one; a body that ends with the connection.
+        pair.ask("recv", 8192, &GET.repeat(2));
+        pair.answer("send", &[&[HEAD, OK].concat()]);
+        check(pair, 2);
+        pair.ask("recv", 8192, &GET.repeat(2));
+        pair.answer(
+            "send",
+            &[b"HTTP/1.0 200 OK\r\nServer: x\r\n\r\n", b"12", b"34\r\n"],
+        );
+        check(pair, 1);
+        assert_eq!(unreadable(agent), 0.0);
+    });
+}
+
+fn unreadable(agent: &Agent) -> f64 {
+    let labels = [("reason", "unreadable")];
+    agent.scrape().the("headcount_http_unseen_total", &labels)
+}
+
 fn a_walk_that_takes_too_many_steps_is_unreadable(tier: &Tier) {
     const STEPS: usize = 256;
     on_each_path(tier, |agent, pair| {
-        let unreadable = |agent: &Agent| {
-            let labels = [("reason", "unreadable")];
-            agent.scrape().the("headcount_http_unseen_total", &labels)
-        };
         let before = unreadable(agent);
         for (count, missed) in [(STEPS, 0.0), (STEPS + 1, 1.0)] {
             pair.ask("recv", 8192, &GET.repeat(count));
