@@ -377,7 +377,7 @@ fn reap_all(children: Vec<i32>) {
     }
 }
 
-fn listen(protocol: i32) -> io::Result<TcpListener> {
+pub(crate) fn listen(protocol: i32) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(
         socket2::Domain::IPV4,
         socket2::Type::STREAM,
@@ -388,7 +388,7 @@ fn listen(protocol: i32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn connect(protocol: i32, port: u16) -> io::Result<TcpStream> {
+pub(crate) fn connect(protocol: i32, port: u16) -> io::Result<TcpStream> {
     let socket = socket2::Socket::new(
         socket2::Domain::IPV4,
         socket2::Type::STREAM,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 
+use super::handed::listen;
 use super::number;
 use super::ring::Ring;
 use super::worker::read_line;
@@ -25,20 +26,19 @@ impl Door {
     }
 }
 
-/// `PATH`, `6`, or nothing, for a Unix socket, IPv6 or IPv4: reads commands from its standard input, a line each, and answers each by one line. Ends with its input.
+/// `PATH`, `6`, `mptcp`, or nothing, for a Unix socket, IPv6, MPTCP or IPv4: reads commands from its standard input, a line each, and
+/// answers each by one line. Ends with its input.
 pub(super) fn served(arguments: &[String]) {
-    let at: Option<IpAddr> = match arguments.first().map(String::as_str) {
-        None => Some(Ipv4Addr::LOCALHOST.into()),
-        Some("6") => Some(Ipv6Addr::UNSPECIFIED.into()),
-        Some(_) => None,
+    let at = |address: IpAddr| Door::Tcp(TcpListener::bind((address, 0)).unwrap());
+    let door = match arguments.first().map(String::as_str) {
+        None => at(Ipv4Addr::LOCALHOST.into()),
+        Some("6") => at(Ipv6Addr::UNSPECIFIED.into()),
+        Some("mptcp") => Door::Tcp(listen(libc::IPPROTO_MPTCP).unwrap()),
+        Some(path) => Door::Unix(UnixListener::bind(path).unwrap()),
     };
-    let (door, port) = match at {
-        Some(at) => {
-            let listener = TcpListener::bind((at, 0)).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            (Door::Tcp(listener), port)
-        }
-        None => (Door::Unix(UnixListener::bind(&arguments[0]).unwrap()), 0),
+    let port = match &door {
+        Door::Tcp(listener) => listener.local_addr().unwrap().port(),
+        Door::Unix(_) => 0,
     };
     println!("port {port}");
     let (mut connection, mut kept) = (None, None);

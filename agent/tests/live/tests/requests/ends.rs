@@ -31,7 +31,7 @@ fn requests_without_a_response_are_aborted(tier: &Tier) {
         pair.expect("GET aborted");
         // A Unix socket has no end but its own.
         match pair.path {
-            Path::Tcp | Path::Tcp6 => pair.reset_client(),
+            Path::Tcp | Path::Tcp6 | Path::Mptcp => pair.reset_client(),
             Path::Unix => pair.close_client(),
         }
         pair.tell("close");

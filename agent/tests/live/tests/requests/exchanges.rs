@@ -3,6 +3,7 @@
 use super::{Pair, Path, hex, is_counted, shown, start};
 use crate::agent::Agent;
 use crate::runner::table;
+use crate::scenario::handed::has_mptcp;
 use crate::tier::{ITERATOR, TYPED, Tier};
 
 // The programs of requests are the same in each tier; where counts of processes matter, both are tried.
@@ -21,6 +22,7 @@ table![
     a_worker_that_ends_at_once_counts for TYPED,
     connections_of_clients_are_not_counted for &[&ITERATOR],
     requests_over_ipv6_are_counted for &[&ITERATOR],
+    only_clients_of_tcp_are_counted_at_a_listener_of_mptcp for &[&ITERATOR],
 ];
 
 pub(super) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -427,6 +429,29 @@ fn requests_over_ipv6_are_counted(tier: &Tier) {
         pair.check(&agent);
         pair.exchange("POST", 404);
         pair.expect("POST 4xx");
+        pair.check(&agent);
+    }
+    pair.finish();
+}
+
+fn only_clients_of_tcp_are_counted_at_a_listener_of_mptcp(tier: &Tier) {
+    let agent = start(tier, &[]);
+    if !is_counted(&agent) || !has_mptcp() {
+        return;
+    }
+    let mut pair = Pair::start("httpm", Path::Mptcp);
+    for client in [Path::Mptcp, Path::Tcp, Path::Mptcp] {
+        pair.path = client;
+        pair.connect();
+        for (method, status) in [("GET", 200), ("POST", 404)] {
+            pair.exchange(method, status);
+            if client == Path::Tcp {
+                pair.expect(&format!("{method} {}xx", status / 100));
+            }
+            pair.check(&agent);
+        }
+        pair.close_client();
+        pair.tell("close");
         pair.check(&agent);
     }
     pair.finish();

@@ -18,6 +18,7 @@ use crate::agent::Agent;
 use crate::exposition::Samples;
 use crate::guest::{has_call_tracepoints, has_fexit, kernel_version};
 use crate::program::{self, Program, Running};
+use crate::scenario::handed::connect;
 use crate::tier::Tier;
 
 /// The first kernel that has the helpers.
@@ -73,6 +74,8 @@ enum Path {
     Tcp,
     /// The server's socket is one of IPv6, which takes clients of IPv4, too.
     Tcp6,
+    /// The server's socket is one of MPTCP, which takes clients of TCP, too.
+    Mptcp,
     Unix,
 }
 
@@ -94,6 +97,7 @@ impl Pair {
         let arguments = match path {
             Path::Tcp => vec![],
             Path::Tcp6 => vec!["6"],
+            Path::Mptcp => vec!["mptcp"],
             Path::Unix => vec![file.to_str().unwrap()],
         };
         let mut server = program.start("served", &arguments);
@@ -118,6 +122,11 @@ impl Pair {
         let loopback: IpAddr = match self.path {
             Path::Tcp => Ipv4Addr::LOCALHOST.into(),
             Path::Tcp6 => Ipv6Addr::LOCALHOST.into(),
+            Path::Mptcp => {
+                let stream = connect(libc::IPPROTO_MPTCP, self.port).unwrap();
+                self.client = Some(OwnedFd::from(stream).into());
+                return;
+            }
             Path::Unix => {
                 let stream = UnixStream::connect(&self.file).unwrap();
                 self.client = Some(OwnedFd::from(stream).into());
