@@ -14,6 +14,7 @@ use super::{Answers, Hosts, HttpCounters, Limits, Service};
 use crate::exposition::Part;
 use crate::scrape::Joiner;
 use crate::state::handle::{Health, Question, Status, channel};
+use crate::targets::fan_in;
 
 /// Longest time that one connection may take here; no part of it has to wait.
 const HANG: Duration = Duration::from_secs(20);
@@ -81,13 +82,15 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
     let answers = Answers::new(state, None, joiner, &counters, || Duration::ZERO);
     let slots = ConnectionSlots::new(limits.clone(), Arc::clone(&counters));
     let slot = slots.take(ClientOrigin::Local).expect("a free place");
+    // Nothing reads its questions, so none has an answer.
+    let (unanswered, _) = fan_in::handle::channel();
     let service = Arc::new(Service {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
         has_page: true,
         hosts: Hosts::default(),
         answers,
-        fan_in: None,
+        fan_in: Some(unanswered),
         limits,
         counters: Arc::clone(&counters),
         web: None,

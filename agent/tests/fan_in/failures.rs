@@ -184,3 +184,29 @@ fn instances_beyond_the_bounds_are_left_out_and_counted() {
         Some("too_large")
     );
 }
+
+#[test]
+fn instance_that_ends_and_returns_changes_no_answer_of_the_living() {
+    let living = Instance::text("a 1\n");
+    let mut other = Some(Instance::text("a 2\n"));
+    let address = other.as_ref().unwrap().address;
+    let site = Site::of(&[living.address, address]);
+    let agent = site.launch("").start();
+    let series = format!("a{{{}}} 1", labels(living.address, 0));
+    for round in 0..12 {
+        match round % 4 {
+            1 => drop(other.take()),
+            3 => other = Some(Instance::at(address, "a 2\n")),
+            _ => {}
+        }
+        let scrape = merged(&agent, PATH);
+        assert!(
+            scrape.body.lines().any(|line| line == series),
+            "{}",
+            scrape.body
+        );
+        assert_eq!(up(&scrape, living.address), Some(1.0));
+        let is_up = f64::from(u8::from(other.is_some()));
+        assert_eq!(up(&scrape, address), Some(is_up), "{}", scrape.body);
+    }
+}

@@ -39,7 +39,19 @@ impl Instance {
 
     /// One that does this with each connection.
     pub(crate) fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
+    }
+
+    /// One at the address of one that has ended.
+    pub(crate) fn at(address: SocketAddr, body: &str) -> Self {
+        let answer = answer("200 OK", "", body.as_bytes());
+        Self::on(TcpListener::bind(address).unwrap(), move |mut stream| {
+            head_of(&mut stream);
+            drop(stream.write_all(&answer));
+        })
+    }
+
+    fn on(listener: TcpListener, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let accepting = listener.try_clone().unwrap();
         let serve: Arc<Serve> = Arc::new(serve);
         Self {
