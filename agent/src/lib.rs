@@ -144,7 +144,7 @@ pub async fn run(
     let limits = http::Limits {
         // Memory for one exposition that clients read and one that is written meanwhile.
         unsent_bytes: settings.max_exposition_bytes.saturating_mul(2),
-        ..limits()
+        ..limits(&settings.targets)
     };
     let counters = Arc::new(http::HttpCounters::new(limits.clone()));
     let (state, inbox) = handle::channel();
@@ -474,10 +474,13 @@ fn accounting(plan: bpf::Plan) -> String {
 }
 
 /// The limits of the HTTP server, with as many connections as the descriptor limit allows.
-fn limits() -> http::Limits {
+fn limits(targets: &TargetSettings) -> http::Limits {
     let descriptors = descriptors::limit();
-    let (limits, wanted) = http::Limits::default().within(descriptors);
+    let of_instances = targets.fan_in.as_ref();
+    let of_instances = of_instances.map_or(0, |fan_in| fan_in.limits.at_once as u64);
+    let (limits, wanted) = http::Limits::default().within(descriptors.saturating_sub(of_instances));
     if let Some(wanted) = wanted {
+        let wanted = wanted + of_instances;
         let connections = limits.connections;
         log::warn!(
             "the limit of open files is {descriptors}, so the agent serves {connections} connections at a time; raise it to \

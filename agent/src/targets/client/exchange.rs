@@ -107,6 +107,8 @@ pub(super) fn of_io(error: &io::Error) -> Failure {
         ErrorKind::PermissionDenied => Failure::Denied,
         ErrorKind::ConnectionRefused
         | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::AddrNotAvailable
         | ErrorKind::BrokenPipe
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable => Failure::Refused,

@@ -134,8 +134,8 @@ static TABLE_FAILED: Descriptor = Descriptor {
     fallback: "left out unless fan_in is configured",
 };
 
-/// The families of [`FanInTotals`].
-pub(super) const DESCRIPTORS: [&Descriptor; 11] = [
+/// The families of [`FanInTotals`] but for [`FAILURES`], which all kinds share.
+pub(super) const DESCRIPTORS: [&Descriptor; 10] = [
     &ANSWERS,
     &SHARED,
     &SECONDS,
@@ -146,7 +146,6 @@ pub(super) const DESCRIPTORS: [&Descriptor; 11] = [
     &FETCH_FAILED,
     &TABLE_AGE,
     &TABLE_FAILED,
-    &FAILURES,
 ];
 
 /// What became of a question.
