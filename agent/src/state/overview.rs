@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 
 use super::Pipeline;
 use super::handle::{
-    GroupRow, Health, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes, Shown,
+    GroupRow, GunicornRow, Health, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow,
+    Processes, Shown,
 };
 use crate::group::{Classifier, Group, GroupNetwork, Grouper};
+use crate::gunicorn::{GunicornView, GunicornWatch, WorkerEnd};
 use crate::process::{Delta, Live, ProcessId, Table};
 use crate::source::{Fact, SourceStatistics};
 
@@ -20,6 +22,7 @@ pub(super) fn overview(
     shows_cmdline: bool,
 ) -> Overview {
     let (groups, groups_omitted) = rows(pipeline.grouper.groups(), statistics);
+    let gunicorn = pipeline.gunicorn.as_ref().map(GunicornWatch::view);
     Overview {
         time: seconds(pipeline.notes.last_ns.unwrap_or_default()),
         since: seconds(pipeline.notes.began_ns),
@@ -30,6 +33,7 @@ pub(super) fn overview(
         shows_cmdline,
         groups,
         groups_omitted,
+        gunicorn: gunicorn.map_or_else(Vec::new, |view| applications(view, statistics)),
         health,
     }
 }
@@ -172,6 +176,26 @@ fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
     }
 }
 
+fn applications(view: &GunicornView, statistics: &SourceStatistics) -> Vec<GunicornRow> {
+    let has_requests = statistics.has(Fact::Http);
+    let rows = view.applications.iter().map(|app| {
+        let workers = || view.workers.iter().filter(|worker| worker.app == app.name);
+        let ends = WorkerEnd::ALL.into_iter().zip(app.ends);
+        let bad_ends = ends.filter(|((end, _), _)| *end != WorkerEnd::Exit);
+        let bad_ends = bad_ends.map(|(_, count)| count).sum();
+        GunicornRow {
+            name: Shown::of(&app.name),
+            workers: app.workers,
+            busy: app.busy.filter(|_| has_requests),
+            cpu_percent: workers().map(|worker| worker.cpu_percent).sum(),
+            resident_bytes: workers().map(|worker| worker.memory_bytes).sum(),
+            starts: statistics.has(Fact::Lifecycle).then_some(app.starts),
+            bad_ends: statistics.has(Fact::ExitStatus).then_some(bad_ends),
+        }
+    });
+    rows.collect()
+}
+
 const fn cpu_ns(delta: &Delta) -> u64 {
     delta.user_ns.saturating_add(delta.system_ns)
 }
@@ -183,6 +207,7 @@ fn seconds(ns: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gunicorn::{ApplicationRow, WorkerRow};
     use crate::process::{NetworkCounters, SCOPE_LOOPBACK, SCOPE_REMOTE, Tally};
     use crate::source::Origin;
 
@@ -223,6 +248,52 @@ mod tests {
         let row = row(&group(1), &known);
         assert_eq!((row.read_bytes, row.forks), (Some(5), None));
         assert_eq!((row.sent_bytes, row.tcp_connections), (None, None));
+    }
+
+    #[test]
+    fn application_has_the_sums_of_its_workers_and_what_is_known() {
+        let known = SourceStatistics {
+            facts: vec![
+                (Fact::ExitStatus, Origin::Bpf),
+                (Fact::Lifecycle, Origin::Absent),
+                (Fact::Http, Origin::Absent),
+            ],
+            ..SourceStatistics::default()
+        };
+        let worker = |app: &str| WorkerRow {
+            app: app.into(),
+            worker_id: "worker_7_9".into(),
+            pid: "7".to_owned(),
+            memory_bytes: 1024,
+            cpu_ns: 1,
+            cpu_percent: 12.5,
+            uptime_ns: 1,
+            served: None,
+        };
+        let app = ApplicationRow {
+            name: "shop".into(),
+            busy: Some(1),
+            workers: 2,
+            starts: 21,
+            ends: [1, 2, 3, 4, 5, 6],
+            start_ns: None,
+        };
+        let view = GunicornView {
+            applications: vec![app],
+            workers: vec![worker("other"), worker("shop"), worker("shop")],
+            ..GunicornView::default()
+        };
+        let rows = applications(&view, &known);
+        let expected = GunicornRow {
+            name: Shown::of("shop"),
+            workers: 2,
+            busy: None,
+            cpu_percent: 25.0,
+            resident_bytes: 2048,
+            starts: None,
+            bad_ends: Some(20),
+        };
+        assert_eq!(rows, [expected]);
     }
 
     #[test]

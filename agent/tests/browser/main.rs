@@ -257,6 +257,45 @@ fn applications_are_shown_where_there_is_an_instance() {
 }
 
 #[test]
+fn gunicorn_is_shown_where_there_is_a_worker() {
+    let tree = node();
+    let hostile = "<img src=x onerror=document.title='had'>\u{202e}";
+    let titled = |pid, parent, kind: &str, name: &str| {
+        let title = format!("gunicorn: {kind} [{name}]");
+        let process = tree.process(pid).comm("gunicorn").argv(&[title]);
+        process.parent(parent).rss_pages(256).write();
+    };
+    let agent = Launch::on(&tree)
+        .args(&["-accounting=procfs", "--collector.http"])
+        .config(CONFIG)
+        .start();
+    let browser = Browser::start();
+    visit(&browser, &agent);
+    browser.wait("document.querySelector('#gunicorn').hidden");
+
+    titled(50, 1, "master", "shop");
+    titled(51, 50, "worker", "shop");
+    titled(52, 50, "worker", "shop");
+    titled(60, 1, "master", hostile);
+    browser.wait("!document.querySelector('#gunicorn').hidden");
+    let row = |number: usize| browser.text(&format!("#gunicorn tbody tr:nth-child({number})"));
+    browser.click("#gunicorn th[data-key=workers] button");
+    // Without kernel programs neither requests nor starts and ends are known.
+    let cells = row(1);
+    let cells: Vec<&str> = cells.split('\t').map(str::trim).collect();
+    assert_eq!(cells, ["shop", "2", "–", "0.0", "2.0 MiB", "–", "–"]);
+    assert!(row(2).contains(hostile.trim_end_matches('\u{202e}')));
+    assert_eq!(
+        browser.run("return document.images.length + document.scripts.length"),
+        1
+    );
+    browser.appear(320, "light");
+    let fits = "return document.documentElement.scrollWidth <= innerWidth";
+    assert_eq!(browser.run(fits), true);
+    assert_silent(&browser);
+}
+
+#[test]
 fn it_works_below_a_path_and_over_a_restart() {
     let tree = node();
     let agent = start(&tree);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headcount::state::handle::{GroupRow, Health, Overview, Processes, Shown, Status};
+use headcount::state::handle::{GroupRow, GunicornRow, Health, Overview, Processes, Shown, Status};
 
 use super::*;
 
@@ -45,6 +45,15 @@ fn overview() -> Arc<Overview> {
         shows_cmdline: false,
         groups: vec![group],
         groups_omitted: 0,
+        gunicorn: vec![GunicornRow {
+            name: Shown::of("a\"b"),
+            workers: 2,
+            busy: None,
+            cpu_percent: 1.5,
+            resident_bytes: 8,
+            starts: Some(3),
+            bad_ends: Some(4),
+        }],
     })
 }
 
@@ -118,7 +127,7 @@ async fn answers_have_the_shape_that_is_documented() {
     let server = start_page(Limits::default()).await;
     let body = |answer: String| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
     let groups = body(server.ask_path("GET", "/api/groups").await);
-    let expected = r#"{"time":20.0,"since":10.0,"boot_time":1.0,"tier":"procfs","exit_hook":null,"health":{"status":"ok","reasons":[]},"processes":3,"shows_cmdline":false,"groups":[{"id":7,"name":"<b>\\u{202e}","labels":"","processes":1,"threads":1,"cpu_seconds":1.5,"resident_bytes":4096,"read_bytes":null,"write_bytes":1,"forks":2,"execs":3,"sent_bytes":4,"received_bytes":5,"tcp_connections":null,"requests":7,"failed_requests":null}],"groups_omitted":0}"#;
+    let expected = r#"{"time":20.0,"since":10.0,"boot_time":1.0,"tier":"procfs","exit_hook":null,"health":{"status":"ok","reasons":[]},"processes":3,"shows_cmdline":false,"groups":[{"id":7,"name":"<b>\\u{202e}","labels":"","processes":1,"threads":1,"cpu_seconds":1.5,"resident_bytes":4096,"read_bytes":null,"write_bytes":1,"forks":2,"execs":3,"sent_bytes":4,"received_bytes":5,"tcp_connections":null,"requests":7,"failed_requests":null}],"groups_omitted":0,"gunicorn":[{"name":"a\"b","workers":2,"busy":null,"cpu_percent":1.5,"resident_bytes":8,"starts":3,"bad_ends":4}]}"#;
     assert_eq!(groups.trim_end(), expected);
     let processes = body(server.ask_path("GET", "/api/processes?group=7").await);
     let expected = r#"{"group":7,"time":20.0,"processes":[],"omitted":4}"#;

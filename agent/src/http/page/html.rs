@@ -1,6 +1,7 @@
 //! The HTML of the page: complete and readable without its script.
 
 use super::applications::PageApplications;
+use super::gunicorn;
 use super::text::{bytes, escaped, html};
 use crate::state::handle::{GroupRow, Overview, Status};
 
@@ -24,6 +25,12 @@ pub(super) fn table(
         hidden = applications.hidden(),
         applications = applications.rows(),
         note = applications.note(),
+        gunicorn_hidden = gunicorn::hidden(&overview.gunicorn),
+        gunicorn = overview
+            .gunicorn
+            .iter()
+            .map(gunicorn::row)
+            .collect::<String>(),
         omitted = omitted(overview.groups_omitted),
         plain = plain(overview),
         rows = rows,
@@ -167,6 +174,7 @@ mod tests {
             shows_cmdline: false,
             groups: vec![group],
             groups_omitted: 4,
+            gunicorn: Vec::new(),
         }
     }
 
@@ -187,6 +195,7 @@ mod tests {
             "href=\"./health\"",
             "<table id=\"groups\">",
             "<section id=\"applications\" aria-label=\"Applications\" hidden>",
+            "<section id=\"gunicorn\" aria-label=\"Gunicorn\" hidden>",
         ] {
             assert!(page.contains(expected), "{expected}\n{page}");
         }

@@ -15,6 +15,7 @@
 //! only as [`Shown`](crate::state::handle::Shown), and the headers allow the browser to run only the script that is served here.
 
 mod applications;
+mod gunicorn;
 mod html;
 mod text;
 

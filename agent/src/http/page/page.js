@@ -299,6 +299,25 @@
     "waiting",
   );
 
+  const gunicorn = new Grid(
+    find("gunicorn").querySelector("table"),
+    [
+      {
+        key: "app",
+        rises: true,
+        value: field("name"),
+        build: (cell, entry) => cell.append(make("bdi", { class: "name" }, entry.row.name)),
+      },
+      { key: "workers", value: field("workers"), text: whole },
+      { key: "busy", value: field("busy"), text: whole },
+      { key: "cpu", value: field("cpu_percent"), text: decimal },
+      { key: "memory", value: field("resident_bytes"), text: bytes },
+      { key: "starts", value: field("starts"), text: whole },
+      { key: "ends", value: field("bad_ends"), text: whole },
+    ],
+    "busy",
+  );
+
   const ask = async (path) => {
     // Not relative to the page's address, which may contain a password: fetch refuses such a URL.
     const url = new URL(path, location.origin + location.pathname);
@@ -346,6 +365,8 @@
     const left = overview.groups_omitted;
     put(find("omitted"), left ? `Further groups, which used less CPU time, are left out here: ${left}.` : "");
     groups.show(entries);
+    gunicorn.show(overview.gunicorn.map((row) => ({ key: row.name, row })));
+    find("gunicorn").hidden = overview.gunicorn.length === 0;
   };
 
   const showProcesses = (answer) => {

@@ -24,7 +24,9 @@ use std::sync::Arc;
 pub(crate) use shared::Shared;
 pub use shown::Shown;
 use tokio::sync::{mpsc, oneshot};
-pub use view::{GroupRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes};
+pub use view::{
+    GroupRow, GunicornRow, MOST_GROUPS, MOST_PROCESSES, Overview, Placed, ProcessRow, Processes,
+};
 
 use crate::collector::CollectedPart;
 

@@ -36,6 +36,27 @@ pub struct Overview {
     pub groups: Vec<GroupRow>,
     /// Number of groups left out because there are more than [`MOST_GROUPS`].
     pub groups_omitted: u64,
+    /// Applications of Gunicorn, by name; their number is bounded where they are followed.
+    pub gunicorn: Vec<GunicornRow>,
+}
+
+/// One application of Gunicorn.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GunicornRow {
+    /// Its name.
+    pub name: Shown,
+    /// Living workers.
+    pub workers: u64,
+    /// Those of them with a request in flight; `None` if requests are not counted.
+    pub busy: Option<u64>,
+    /// CPU use of its workers in the last 10 s or more, percent of one core.
+    pub cpu_percent: f64,
+    /// Resident memory of its workers now.
+    pub resident_bytes: u64,
+    /// Workers that were started.
+    pub starts: Option<u64>,
+    /// Workers that ended otherwise than by exit code 0.
+    pub bad_ends: Option<u64>,
 }
 
 /// One group.
