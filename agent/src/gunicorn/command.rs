@@ -98,9 +98,13 @@ fn of_title(title: &[u8]) -> Appearance {
 }
 
 /// The place after the words that start Gunicorn: `gunicorn`, `python gunicorn`, `python -m gunicorn`; the last also where the
-/// interpreter has another name.
+/// interpreter has another name. After an upgrade (USR2), the file of the module stands in place of `-m gunicorn`.
 fn program_end(words: &[&[u8]]) -> Option<usize> {
-    let is_gunicorn = |word: &[u8]| matches!(base(word), b"gunicorn" | b"gunicorn3");
+    let is_gunicorn = |word: &[u8]| {
+        matches!(base(word), b"gunicorn" | b"gunicorn3")
+            || word.ends_with(b"/gunicorn/__main__.py")
+            || word.ends_with(b"/gunicorn/app/wsgiapp.py")
+    };
     let first = words.first()?;
     if is_gunicorn(first) {
         return Some(1);
@@ -242,6 +246,13 @@ mod tests {
                 "m",
             ),
             ("web", &["/x/web", "-m", "gunicorn", "m:a"], Absent, "m:a"),
+            // As `python -m gunicorn` starts itself again (USR2).
+            (
+                "python3",
+                &["/v/bin/python3", "/v/lib/gunicorn/__main__.py", "m:a"],
+                Absent,
+                "m:a",
+            ),
             (
                 "gunicorn",
                 &["gunicorn", "-n", "shop", "m:a"],
@@ -284,6 +295,8 @@ mod tests {
             ("x", &["x gunicorn: master [a]"]),
             ("kworker", &[]),
             ("python3", &["python3", "-m"]),
+            ("python3", &["python3", "/v/unicorn/__main__.py"]),
+            ("vim", &["vim", "/v/gunicorn/__main__.py"]),
         ] {
             assert_eq!(recognised(comm, words), None, "{words:?}");
         }

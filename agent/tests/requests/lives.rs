@@ -29,6 +29,24 @@ pub(crate) struct Life {
     pub(crate) port: u16,
 }
 
+/// Ends the arbiters that upgrades have started: they outlive the server that the test has started.
+struct Successors<'a>(&'a Life);
+
+impl Drop for Successors<'_> {
+    fn drop(&mut self) {
+        let log = fs::read_to_string(self.0.site.place.file("errors")).unwrap_or_default();
+        let folder = self.0.site.place.path().display().to_string();
+        for line in log.lines().filter(|line| line.contains("Listening at: ")) {
+            let pid = line.rsplit_once('(').unwrap().1.trim_end_matches(')');
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if words.contains(&folder) {
+                // SAFETY: takes two numbers; the process runs in the folder of this test.
+                unsafe { libc::kill(pid.parse().unwrap(), libc::SIGTERM) };
+            }
+        }
+    }
+}
+
 impl Life {
     pub(crate) fn start(row: Row, words: &[&str]) -> Self {
         let site = Site::new();
@@ -217,6 +235,29 @@ fn reloads_lose_no_response() {
         life.await_workers(2);
         // A reload may end workers that have not yet changed what TERM does.
         life.check_workers(|| 2 + 2 * 3, 2, "");
+    }
+}
+
+/// An upgrade (USR2) starts a second arbiter, which stays when the first one ends. It gives itself another title until then, if it has
+/// one: Debian's has.
+#[test]
+fn an_upgrade_keeps_the_application_and_its_totals() {
+    let debians = gunicorn("python-debian", false, "sync", &[]);
+    for row in [rows()[0], debians] {
+        let life = Life::start(row, &[]);
+        let _successors = Successors(&life);
+        life.check_workers(|| 2, 2, "");
+        let clients = life.rush();
+        life.server.signal(libc::SIGUSR2);
+        until("workers of both arbiters", || life.logged(BOOTING) == 4);
+        let mut tally = join(clients);
+        life.check("two arbiters", &tally);
+        life.check_workers(|| 4, 4, "");
+        life.server.signal(libc::SIGTERM);
+        life.await_error_line("Master has been promoted");
+        tally.merge(rush(life.port));
+        life.check("the first arbiter ended", &tally);
+        life.check_workers(|| 4, 2, "exit");
     }
 }
 

@@ -25,7 +25,7 @@ fn configuration(folder: &Path) -> String {
     format!(
         r"process_names:
 - {{name: '{{{{.Comm}}}}', cmdline: ['^(nginx: master process )?{folder}/'], http: true}}
-- {{name: '{{{{.Matches.name}}}}', cmdline: ['^gunicorn: \w+ \[{folder}/(?P<name>[^]]+)\]'], http: true}}
+- {{name: '{{{{.Matches.name}}}}', cmdline: ['^gunicorn: \w+ \[{folder}/(?P<name>[^].]+)(\.2)?\]'], http: true}}
 - {{name: puma, cmdline: ['^puma.*{folder}'], http: true}}
 "
     )
