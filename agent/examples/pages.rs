@@ -12,7 +12,7 @@ use clap::{Arg, Command, CommandFactory as _, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
-use headcount::config::{Flags, ListFlags};
+use headcount::config::{Flags, ListFlags, TargetsFlags};
 
 const MANUAL: &str = include_str!("../src/config/manual.txt");
 
@@ -43,7 +43,7 @@ fn write(folder: &Path, date: &str) -> io::Result<()> {
 }
 
 fn flags() -> Command {
-    // The words `check` and `list` stand here, so that nobody looks for them in a text about flags.
+    // The words `check`, `list` and `targets` stand here, so that nobody looks for them in a text about flags.
     Flags::command()
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
@@ -51,7 +51,7 @@ fn flags() -> Command {
         .after_help("")
 }
 
-/// For the shells `check` and `list` are commands like any other's; the agent looks for these two words itself.
+/// For the shells these words are commands like any other's; the agent looks for them itself.
 fn with_commands() -> Command {
     let file = Arg::new("FILE")
         .required(true)
@@ -62,6 +62,9 @@ fn with_commands() -> Command {
         ListFlags::command()
             .name("list")
             .about("Print the group of each process"),
+        TargetsFlags::command()
+            .name("targets")
+            .about("Print the instances that fan-in would ask"),
     ])
 }
 
@@ -124,6 +127,11 @@ fn commands(page: &mut Vec<u8>) -> io::Result<()> {
             "headcount check FILE",
             "Looks for mistakes in a configuration file, and for entries that are probably not meant. Prints one line for \
              each, with file, line and remedy. The exit status is 1 if there is any.",
+        ),
+        (
+            "headcount targets --config.path FILE",
+            "Prints the instances that fan-in would ask now: by what a request finds them, for how long, and the file that \
+             shows them. Problems of these files go to standard error.",
         ),
         (
             "headcount list",

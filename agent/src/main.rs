@@ -1,5 +1,5 @@
-//! The program: flags -> configuration -> log -> run. The commands `check` and `list` print their result and end
-//! instead.
+//! The program: flags -> configuration -> log -> run. The commands `check`, `list` and `targets` print their result and
+//! end instead.
 //!
 //! Exit codes: 0 success; 1 the agent cannot run, or `check` has found something; 2 bad flags. A second SIGTERM or
 //! SIGINT kills the process.
@@ -44,16 +44,22 @@ fn main() -> ExitCode {
             |()| ExitCode::SUCCESS,
         ),
         Command::Check(path) => check(&path),
-        Command::List(flags) => listing(&flags).map_or_else(
-            |message| {
-                complain(&message);
-                ExitCode::FAILURE
-            },
-            |text| {
-                print(&text);
-                ExitCode::SUCCESS
-            },
-        ),
+        Command::List(flags) => printed(listing(&flags)),
+        Command::Targets(flags) => printed(targets_of(&flags.config_path)),
+    }
+}
+
+/// Prints the result of a command, or its error.
+fn printed(result: Result<String, String>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            complain(&message);
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -110,6 +116,19 @@ fn listing(flags: &ListFlags) -> Result<String, String> {
             flags.procfs.display()
         )
     })
+}
+
+/// Writes the output of `headcount targets`.
+fn targets_of(path: &Path) -> Result<String, String> {
+    let config = Config::load(path).map_err(|error| error.to_string())?;
+    let fan_in = config.fan_in.filter(FanInConfig::has_source);
+    let fan_in = fan_in.ok_or_else(|| {
+        let path = path.display();
+        format!("{path}: fan_in names no source of instances, so nothing is asked; write routes_file or file_sd")
+    })?;
+    let (text, problems) = list::targets(&fan_in, list::terminal_width());
+    problems.iter().for_each(|problem| complain(problem));
+    Ok(text)
 }
 
 /// Loads the configuration file at `path`; without a path, or with an empty one, the built-in configuration.

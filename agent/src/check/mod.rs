@@ -3,6 +3,7 @@
 //! In comes a path; out go findings, each with its line and a remedy. Mistakes that a run refuses or warns of come from `config`
 //! and `group`. The other findings are about entries that a run accepts, as process-exporter does, but that do not do what they
 //! seem to. Nothing that is right in a configuration of any good style is a finding: users ignore warnings that are often wrong.
+//! Findings about the files that `fan_in` names stand last.
 
 mod alternatives;
 mod entries;
@@ -16,9 +17,25 @@ use std::path::Path;
 
 use crate::config::{Config, ConfigError, Fault, Warning};
 use crate::group;
+use crate::targets::fan_in::survey::FanInSurvey;
 
 /// Largest number of findings that are shown one by one.
 const SHOWN: usize = 200;
+
+/// Keys of promfetcher's configuration, and what has their effect here.
+const PROMFETCHER: [(&str, &str); 5] = [
+    (
+        "gorouters",
+        "write fan_in: {routes_file: routes.json}, and have http://HOST:PORT/routes of each gorouter written to such a file by rename",
+    ),
+    ("port", "use the flag --web.listen-address=:PORT"),
+    ("enable_ssl", "use the flag --web.config.file"),
+    (
+        "tls_pem",
+        "use the flag --web.config.file, and write tls_server_config: {cert_file: FILE, key_file: FILE} there",
+    ),
+    ("logging", "use the flags --log.level and --log.format"),
+];
 
 /// Result of checking a file.
 #[derive(Debug)]
@@ -39,7 +56,14 @@ struct Finding {
 /// Checks the file.
 pub fn check(path: &Path) -> Report {
     match Config::load(path) {
-        Ok(config) => report(path, &config),
+        Ok(config) => {
+            let mut report = report(path, &config);
+            if let Some(fan_in) = &config.fan_in {
+                let problems = FanInSurvey::of(fan_in).problems;
+                report.findings.extend(problems.into_iter().take(SHOWN));
+            }
+            report
+        }
         Err(error) => Report {
             findings: vec![error.to_string()],
             items: 0,
@@ -61,7 +85,11 @@ fn report(path: &Path, config: &Config) -> Report {
     findings.extend(config.warnings.iter().map(|warning| Finding {
         line: warning.line,
         what: match warning.fault {
-            Fault::Unknown { suggestion: None } => format!("{warning}; remove it"),
+            Fault::Unknown { suggestion: None } => {
+                let instead = PROMFETCHER.iter().find(|(key, _)| *key == warning.key);
+                let remedy = instead.map_or("remove it", |(_, instead)| *instead);
+                format!("{warning}; {remedy}")
+            }
             Fault::Unknown { .. } | Fault::Tag { .. } => warning.to_string(),
             Fault::Repeated { .. } => format!("{warning}; remove the others"),
         },
@@ -70,6 +98,12 @@ fn report(path: &Path, config: &Config) -> Report {
         let what =
             "there is no item in process_names, so no process is in a group; add one".to_owned();
         findings.push(at(1, what));
+    }
+    if let Some(fan_in) = &config.fan_in
+        && !fan_in.has_source()
+    {
+        let what = "fan_in names no source of instances, so nothing is asked; write routes_file or file_sd";
+        findings.push(at(fan_in.line, what.to_owned()));
     }
     for doubt in review.doubts {
         let item = &config.items[doubt.item];

@@ -19,6 +19,23 @@ pub enum Command {
     Check(PathBuf),
     /// Print the group of each process.
     List(ListFlags),
+    /// Print the instances that fan-in would ask.
+    Targets(TargetsFlags),
+}
+
+/// The flags of `headcount targets`.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(
+    name = "headcount targets",
+    about = "Print the instances that fan-in would ask now, by what a request finds them, and the file that shows them",
+    disable_version_flag = true,
+    args_override_self = true,
+    after_help = "Every flag may be written with one dash or two."
+)]
+pub struct TargetsFlags {
+    /// Configuration file, with a section fan_in
+    #[arg(long = "config.path", value_name = "FILE")]
+    pub config_path: PathBuf,
 }
 
 /// The flags of `headcount list`.
@@ -63,6 +80,9 @@ impl Command {
             Some((first, rest)) if first == "check" => check(rest),
             Some((first, rest)) if first == "list" => {
                 parse("headcount list", rest.iter().cloned()).map(Self::List)
+            }
+            Some((first, rest)) if first == "targets" => {
+                parse("headcount targets", rest.iter().cloned()).map(Self::Targets)
             }
             _ => Flags::parse(words).map(|flags| Self::Run(Box::new(flags))),
         }
@@ -153,5 +173,15 @@ mod tests {
             "{}",
             help.text
         );
+    }
+
+    #[test]
+    fn targets_needs_a_configuration_file() {
+        let Ok(Command::Targets(flags)) = parsed(&["targets", "-config.path=x"]) else {
+            panic!("not targets");
+        };
+        assert_eq!(flags.config_path, PathBuf::from("x"));
+        assert!(mistaken(&["targets"]).contains("--config.path"));
+        assert!(mistaken(&["targets", "x"]).contains("expected a flag"));
     }
 }

@@ -32,7 +32,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use command::{Command, ListFlags};
+pub use command::{Command, ListFlags, TargetsFlags};
 pub use error::{ConfigError, Fault, Warning};
 pub use fan_in::{FanInConfig, FanInLimits};
 pub use flags::{Accounting, FlagError, Flags};

@@ -1,18 +1,22 @@
-//! `headcount list`: shows the group of each process of this machine now, and the item that decides it.
+//! `headcount list`: shows the group of each process of this machine now, and the item that decides it. `headcount targets`: shows the
+//! instances that fan-in would ask (`targets.rs`).
 //!
 //! In come a compiled configuration and a reader of `/proc`; out goes text. It decides as an agent would that starts now; an
 //! agent that has run for longer may have seen processes with other parents and programs. Each process is one line of the given
 //! width, whatever its name contains.
 
 mod explain;
+mod lines;
 mod screen;
 mod table;
+mod targets;
 
 use std::collections::BTreeMap;
 
 pub use explain::explain;
 pub use screen::terminal_width;
 pub use table::table;
+pub use targets::targets;
 
 use crate::config::Config;
 use crate::group::{BootTime, Classifier, Placement, Verdict};

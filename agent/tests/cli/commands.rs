@@ -180,3 +180,90 @@ fn list_with_a_bad_root_or_configuration_is_an_error() {
         "{ended:#?}"
     );
 }
+
+/// A folder with a configuration that names two files of instances.
+fn fan_in(routes: &str, group: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml =
+        "process_names: [{comm: [a]}]\nfan_in: {routes_file: routes.json, file_sd: ['*.sd.yml']}\n";
+    for (name, text) in [
+        ("c.yml", yaml),
+        ("routes.json", routes),
+        ("a.sd.yml", group),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn with_file(folder: &tempfile::TempDir, words: &[&str]) -> Ended {
+    let file = folder.path().join("c.yml");
+    let command = words
+        .iter()
+        .fold(Launch::bare(), |launch, word| launch.arg(*word));
+    let mut ended = command.arg(file.as_os_str()).run();
+    ended.stdout = ended.stdout.replace(folder.path().to_str().unwrap(), "DIR");
+    ended
+}
+
+#[test]
+fn targets_prints_each_instance_with_what_finds_it() {
+    let folder = fan_in(
+        r#"{"app.example.com": [{"address": "10.0.0.1:80", "tags": {"process_type": "web", "app_id": "i", "app_name": "app",
+            "organization_name": "org", "space_name": "dev"}}], "sys.example.com": [{"address": "10.0.0.2:80", "tls": true}]}"#,
+        "- targets: ['10.0.0.3:80', 'db:80']\n  labels: {job: shop, __metrics_path__: /m}\n",
+    );
+    let ended = with_file(&folder, &["targets", "-config.path"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let rows = ended.stdout.lines().map(|line| {
+        let cells = line.split("  ").map(str::trim);
+        cells
+            .filter(|cell| !cell.is_empty())
+            .collect::<Vec<_>>()
+            .join("|")
+    });
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        [
+            "ROUTE|ASKED AT|APPLICATION|FOUND BY|UNTIL|SOURCE",
+            "app.example.com|http://10.0.0.1:80/metrics|org/dev/app|names, id, route|always|DIR/routes.json",
+            "shop|http://10.0.0.3:80/m|shop|route|always|DIR/a.sd.yml",
+            "sys.example.com|https://10.0.0.2:80/metrics|-|route|always|DIR/routes.json",
+        ]
+    );
+    assert!(
+        ended.stderr[0].contains("a.sd.yml: entries that cannot be asked: 1, the first: \"db:80\""),
+        "{ended:#?}"
+    );
+}
+
+#[test]
+fn check_reads_the_files_of_fan_in() {
+    let folder = fan_in("{}", "[]");
+    let clean = with_file(&folder, &["check"]);
+    assert_eq!(
+        clean.stdout, "DIR/c.yml: items: 1, findings: none\n",
+        "{clean:#?}"
+    );
+    fs::write(folder.path().join("routes.json"), "{\n\"r\": 7}").unwrap();
+    let ended = with_file(&folder, &["check"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended
+            .stdout
+            .starts_with("DIR/routes.json:2: invalid type: integer `7`"),
+        "{ended:#?}"
+    );
+}
+
+#[test]
+fn targets_without_a_source_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("c.yml"), "fan_in: {}\n").unwrap();
+    let ended = with_file(&folder, &["targets", "-config.path"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr[0].contains("fan_in names no source"),
+        "{ended:#?}"
+    );
+}

@@ -10,6 +10,7 @@ mod instance;
 mod merged;
 mod room;
 mod secured;
+mod sources;
 #[path = "../support/mod.rs"]
 mod support;
 

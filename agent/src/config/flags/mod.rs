@@ -55,7 +55,8 @@ pub enum Accounting {
     args_override_self = true,
     after_help = "Every flag may be written with one dash or two.\n\n\
         headcount check FILE        looks for mistakes in a configuration file\n\
-        headcount list              prints the group of each process"
+        headcount list              prints the group of each process\n\
+        headcount targets           prints the instances that fan-in would ask"
 )]
 pub struct Flags {
     /// Configuration file (YAML, as process-exporter reads it); without one, every process with a command line is

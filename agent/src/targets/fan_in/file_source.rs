@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::found::{FoundInstances, MOST_INSTANCES, ReadTime};
 use super::{file_sd, routes};
+use crate::config::FanInConfig;
 use crate::targets::failure::Failure;
 use crate::targets::files::reason;
 
@@ -97,6 +98,20 @@ impl SourceKind {
 }
 
 impl FileSource {
+    /// The sources of a configuration.
+    pub(super) fn all(config: &FanInConfig) -> impl Iterator<Item = Self> {
+        let routes_file = config
+            .routes_file
+            .iter()
+            .map(|path| (SourceKind::RoutesFile, path));
+        let file_sd = config.file_sd.iter().map(|path| (SourceKind::FileSd, path));
+        let paths = routes_file.chain(file_sd);
+        paths.map(|(kind, path)| Self {
+            kind,
+            path: path.clone(),
+        })
+    }
+
     /// Looks at the files, and reads those that have changed since `known`.
     pub(super) fn look(&self, known: &BTreeMap<PathBuf, FileStamp>) -> SourceLook {
         let (paths, fault) = self.paths();

@@ -23,6 +23,7 @@ mod kind;
 mod merged;
 mod routes;
 mod sources;
+pub(crate) mod survey;
 mod table;
 mod totals;
 

@@ -43,7 +43,7 @@ static UNUSED: Descriptor = Descriptor {
     kind: Kind::Gauge,
     help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of all files), unusable (it names no \
            instance that can be asked; the log has the first).",
-    labels: &["source", "reason"],
+    labels: &["reason", "source"],
     unit: "entries",
     source: "agent",
     fallback: "-",
@@ -64,7 +64,7 @@ static FAILURES: Descriptor = Descriptor {
     kind: Kind::Counter,
     help: "Looks at a file of a source that failed, by reason, in the words of headcount_target_failures_total. What the file has shown before \
            is used until it expires.",
-    labels: &["source", "reason"],
+    labels: &["reason", "source"],
     unit: "looks",
     source: "agent",
     fallback: "-",
@@ -112,16 +112,8 @@ struct KnownFile {
 
 impl Sources {
     pub(crate) fn new(config: &FanInConfig) -> Self {
-        let routes_file = config
-            .routes_file
-            .iter()
-            .map(|path| (SourceKind::RoutesFile, path));
-        let file_sd = config.file_sd.iter().map(|path| (SourceKind::FileSd, path));
-        let sources = routes_file.chain(file_sd).map(|(kind, path)| KnownSource {
-            source: Arc::new(FileSource {
-                kind,
-                path: path.clone(),
-            }),
+        let sources = FileSource::all(config).map(|source| KnownSource {
+            source: Arc::new(source),
             files: BTreeMap::new(),
             fault: None,
             good_at: None,
@@ -196,9 +188,9 @@ impl Sources {
         }
         let mut unused = out.family(&UNUSED);
         for (source, counts) in &kinds {
-            unused.sample(&[source, "expired"], counts.expired);
-            unused.sample(&[source, "limit"], counts.omitted);
-            unused.sample(&[source, "unusable"], counts.unusable);
+            unused.sample(&["expired", source], counts.expired);
+            unused.sample(&["limit", source], counts.omitted);
+            unused.sample(&["unusable", source], counts.unusable);
         }
         let mut age = out.family(&AGE);
         for (source, counts) in &kinds {
@@ -209,7 +201,7 @@ impl Sources {
         let mut failures = out.family(&FAILURES);
         for (source, counts) in &kinds {
             for (reason, count) in Failure::ALL.iter().zip(counts.failures) {
-                failures.sample(&[source, reason.word()], count);
+                failures.sample(&[reason.word(), source], count);
             }
         }
     }

@@ -47,7 +47,7 @@ async fn changed_file_is_noticed_at_the_next_look() {
     assert_eq!(shown(&sources, "entries"), [r#"{source="routes_file"} 1"#]);
     assert_eq!(
         shown(&sources, "unused_entries"),
-        [r#"{source="routes_file",reason="unusable"} 1"#]
+        [r#"{reason="unusable",source="routes_file"} 1"#]
     );
     let table = sources.table();
     assert_eq!(seen(&sources).await, ["10.0.0.1:80"]);
@@ -111,9 +111,9 @@ async fn file_that_cannot_be_used_keeps_the_last_good_table() {
     assert_eq!(
         shown(&sources, "source_failures_total"),
         [
-            r#"{source="routes_file",reason="gone"} 2"#,
-            r#"{source="routes_file",reason="too_large"} 1"#,
-            r#"{source="routes_file",reason="malformed"} 3"#,
+            r#"{reason="gone",source="routes_file"} 2"#,
+            r#"{reason="too_large",source="routes_file"} 1"#,
+            r#"{reason="malformed",source="routes_file"} 3"#,
         ]
     );
     fs::remove_dir(&path).unwrap();
@@ -138,7 +138,7 @@ async fn entries_of_an_old_file_have_expired() {
     assert_eq!(seen(&sources).await, ["10.0.0.2:80"]);
     assert_eq!(
         shown(&sources, "unused_entries"),
-        [r#"{source="routes_file",reason="expired"} 1"#]
+        [r#"{reason="expired",source="routes_file"} 1"#]
     );
 }
 
@@ -188,7 +188,7 @@ async fn pattern_finds_files_that_come_change_and_go() {
     assert_eq!(seen(&sources).await, all, "one file spoils no other");
     assert_eq!(
         shown(&sources, "source_failures_total"),
-        [r#"{source="file_sd",reason="malformed"} 1"#]
+        [r#"{reason="malformed",source="file_sd"} 1"#]
     );
     fs::remove_dir(file("none")).unwrap();
     assert_eq!(seen(&sources).await, all, "the directory is gone");

@@ -198,12 +198,6 @@ impl InstanceTable {
         live.dedup_by(|next, first| order(next) == order(first));
         live
     }
-
-    /// All routes, sorted, each with its instances.
-    pub(crate) fn routes(&self) -> impl Iterator<Item = (&str, &[Arc<FanInInstance>])> {
-        let routes = self.by_route.iter();
-        routes.map(|(route, instances)| (route.as_str(), instances.as_slice()))
-    }
 }
 
 impl FanInInstance {

@@ -1,0 +1,49 @@
+//! `headcount targets`: the instances that fan-in would ask now, and why.
+
+use std::time::Instant;
+
+use super::lines::lines;
+use crate::config::FanInConfig;
+use crate::targets::fan_in::survey::FanInSurvey;
+
+const HEAD: [&str; 6] = [
+    "ROUTE",
+    "ASKED AT",
+    "APPLICATION",
+    "FOUND BY",
+    "UNTIL",
+    "SOURCE",
+];
+/// Largest width of each column except the last, which takes the rest.
+const WIDEST: [usize; 5] = [48, 64, 48, 16, 10];
+
+/// The instances in lines of `width` columns, and the problems of the files, each a line.
+pub fn targets(fan_in: &FanInConfig, width: usize) -> (String, Vec<String>) {
+    let survey = FanInSurvey::of(fan_in);
+    let now = Instant::now();
+    let rows = survey.entries.iter().map(|entry| {
+        let application = &entry.instance.application;
+        let names = [
+            &application.organization_name,
+            &application.space_name,
+            &application.name,
+        ];
+        let names = names.into_iter().filter(|name| !name.is_empty());
+        let names = names.map(String::as_str).collect::<Vec<_>>().join("/");
+        vec![
+            entry.route.clone(),
+            entry.url(),
+            if names.is_empty() {
+                "-".to_owned()
+            } else {
+                names
+            },
+            entry.found_by().to_owned(),
+            entry.until(now),
+            entry.file.display().to_string(),
+        ]
+    });
+    let head = HEAD.map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    (lines(&rows, &WIDEST, width), survey.problems)
+}

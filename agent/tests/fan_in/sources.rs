@@ -1,0 +1,134 @@
+//! Where instances come from: files that change, break and go, read by the confined agent, and the metrics that say so.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::instance::Instance;
+use crate::support::agent::{Agent, until};
+use crate::{PATH, Site, merged, total, up};
+
+const SHOP: &str = "/v1/apps/shop/metrics";
+
+fn entries(agent: &Agent, source: &str) -> f64 {
+    total(agent, "headcount_fan_in_entries", &[("source", source)])
+}
+
+fn malformed(agent: &Agent, source: &str) -> f64 {
+    let labels = [("source", source), ("reason", "malformed")];
+    total(agent, "headcount_fan_in_source_failures_total", &labels)
+}
+
+#[test]
+fn broken_routes_keep_the_instances_and_corrected_ones_replace_them() {
+    let (first, second) = (Instance::text("a 1\n"), Instance::text("a 2\n"));
+    let site = Site::of(&[first.address]);
+    let agent = site.launch("").start();
+    assert_eq!(up(&merged(&agent, PATH), first.address), Some(1.0));
+    fs::write(site.routes(), "{\n\"r\": 7}").unwrap();
+    until("the broken file is noticed", || {
+        malformed(&agent, "routes_file") > 0.0
+    });
+    assert_eq!(up(&merged(&agent, PATH), first.address), Some(1.0));
+    assert_eq!(entries(&agent, "routes_file"), 1.0);
+    let warnings = agent.messages("warn");
+    let is_told = |line: &String| line.contains("routes.json:2: invalid type");
+    assert_eq!(
+        warnings.iter().filter(|line| is_told(line)).count(),
+        1,
+        "{warnings:#?}"
+    );
+
+    site.write(&[first.address, second.address]);
+    until("the corrected file is noticed", || {
+        entries(&agent, "routes_file") == 2.0
+    });
+    assert_eq!(up(&merged(&agent, PATH), second.address), Some(1.0));
+    fs::remove_file(site.routes()).unwrap();
+    until("the missing file is noticed", || {
+        let labels = [("source", "routes_file"), ("reason", "gone")];
+        total(&agent, "headcount_fan_in_source_failures_total", &labels) > 0.0
+    });
+    assert_eq!(entries(&agent, "routes_file"), 2.0);
+}
+
+#[test]
+fn files_of_a_pattern_come_and_go() {
+    let (first, second) = (Instance::text("a 1\n"), Instance::text("b 2\n"));
+    let site = Site::of(&[]);
+    let folder = site.folder.path();
+    let pattern = folder.join("*.sd.json");
+    let agent = site
+        .launch(&format!("  file_sd: ['{}']\n", pattern.display()))
+        .start();
+    assert_eq!(agent.ask(SHOP).code, 404);
+    let write = |name: &str, instance: &Instance| {
+        let groups = json!([{"targets": [instance.address.to_string()], "labels": {"app": "shop", "zone": "x"}}]);
+        fs::write(folder.join(name), groups.to_string()).unwrap();
+    };
+    write("a.sd.json", &first);
+    until("the first file is noticed", || {
+        entries(&agent, "file_sd") == 1.0
+    });
+    write("b.sd.json", &second);
+    until("the second file is noticed", || {
+        entries(&agent, "file_sd") == 2.0
+    });
+    let answer = merged(&agent, SHOP);
+    let line = format!(
+        "a{{app=\"shop\",zone=\"x\",instance=\"{}\"}} 1\n",
+        first.address
+    );
+    assert!(answer.body.contains(&line), "{}", answer.body);
+    assert_eq!(up(&answer, second.address), Some(1.0));
+    fs::remove_file(folder.join("a.sd.json")).unwrap();
+    until("the removed file is noticed", || {
+        entries(&agent, "file_sd") == 1.0
+    });
+    assert_eq!(up(&merged(&agent, SHOP), first.address), None);
+}
+
+#[test]
+fn expired_instances_are_not_asked() {
+    let instance = Instance::text("a 1\n");
+    let site = Site::of(&[]);
+    let mut endpoint = crate::endpoint(instance.address, 0);
+    endpoint["ttl"] = json!(3600);
+    site.write_all(&[endpoint]);
+    let file = fs::File::options()
+        .append(true)
+        .open(site.routes())
+        .unwrap();
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    file.set_modified(yesterday).unwrap();
+    let agent = site.launch("").start();
+    assert_eq!(agent.ask(PATH).code, 404);
+    let labels = [("source", "routes_file"), ("reason", "expired")];
+    assert_eq!(
+        total(&agent, "headcount_fan_in_unused_entries", &labels),
+        1.0
+    );
+    assert!(instance.heads().is_empty());
+}
+
+#[test]
+fn reload_with_another_section_is_refused() {
+    let site = Site::of(&[]);
+    let agent = site.launch("").arg("--web.enable-lifecycle").start();
+    let yaml = |lines: &str| {
+        let routes = site.routes();
+        format!(
+            "process_names: [{{comm: [y]}}]\n\nfan_in:\n  routes_file: {}\n{lines}",
+            routes.display()
+        )
+    };
+    agent.write_config(&yaml(""));
+    let answer = agent.request("POST", "/-/reload");
+    assert_eq!(answer.code, 200, "{answer:?}");
+    agent.write_config(&yaml("  label_conflict: exported\n"));
+    let answer = agent.request("POST", "/-/reload");
+    assert!(
+        answer.code == 500 && answer.body.contains("fan_in has changed"),
+        "{answer:?}"
+    );
+}
