@@ -124,7 +124,7 @@ fn targets_of(path: &Path) -> Result<String, String> {
     let fan_in = config.fan_in.filter(FanInConfig::has_source);
     let fan_in = fan_in.ok_or_else(|| {
         let path = path.display();
-        format!("{path}: fan_in names no source of instances, so nothing is asked; write routes_file or file_sd")
+        format!("{path}: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd or gorouters")
     })?;
     let (text, problems) = list::targets(&fan_in, list::terminal_width());
     problems.iter().for_each(|problem| complain(problem));

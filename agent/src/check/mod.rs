@@ -24,10 +24,7 @@ const SHOWN: usize = 200;
 
 /// Keys of promfetcher's configuration, and what has their effect here.
 const PROMFETCHER: [(&str, &str); 5] = [
-    (
-        "gorouters",
-        "write fan_in: {routes_file: routes.json}, and have http://HOST:PORT/routes of each gorouter written to such a file by rename",
-    ),
+    ("gorouters", "write it below fan_in"),
     ("port", "use the flag --web.listen-address=:PORT"),
     ("enable_ssl", "use the flag --web.config.file"),
     (
@@ -102,7 +99,7 @@ fn report(path: &Path, config: &Config) -> Report {
     if let Some(fan_in) = &config.fan_in
         && !fan_in.has_source()
     {
-        let what = "fan_in names no source of instances, so nothing is asked; write routes_file or file_sd";
+        let what = "fan_in names no source of instances, so nothing is asked; write routes_file, file_sd or gorouters";
         findings.push(at(fan_in.line, what.to_owned()));
     }
     for doubt in review.doubts {

@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
+use super::gorouters::{self, GorouterConfig};
 use super::problems::{Problems, excerpt};
 use super::yaml::{YamlNode, YamlValue};
 
 /// The name of the section.
 pub(super) const FAN_IN: &str = "fan_in";
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "ca_file",
     "routes_file",
     "file_sd",
     "forward_authorization",
+    "gorouters",
     "label_conflict",
     "limits",
 ];
@@ -29,6 +31,8 @@ pub struct FanInConfig {
     pub routes_file: Option<PathBuf>,
     /// Files of Prometheus' `file_sd`; the last part of a path may have one `*`.
     pub file_sd: Vec<PathBuf>,
+    /// Routers that are asked for their routes.
+    pub gorouters: Vec<GorouterConfig>,
     /// The authorities that sign certificates of instances; `None`: those that the system trusts.
     pub ca_file: Option<PathBuf>,
     /// The applications whose instances get the caller's `Authorization`: ids, or names of applications without an id.
@@ -66,7 +70,7 @@ impl Default for FanInLimits {
 impl FanInConfig {
     /// Whether the section names a source of instances.
     pub const fn has_source(&self) -> bool {
-        self.routes_file.is_some() || !self.file_sd.is_empty()
+        self.routes_file.is_some() || !self.file_sd.is_empty() || !self.gorouters.is_empty()
     }
 }
 
@@ -96,6 +100,7 @@ pub(super) fn parse(
                 let file = text(value, "fan_in: routes_file", "the path of a file", problems)?;
                 config.routes_file = Some(folder.join(file));
             }
+            ("gorouters", _) => config.gorouters = gorouters::parse(value, folder, problems)?,
             ("ca_file", _) => {
                 let file = text(value, "fan_in: ca_file", "the path of a file", problems)?;
                 config.ca_file = Some(folder.join(file));
@@ -160,7 +165,8 @@ fn limits(node: &YamlNode, problems: &mut Problems<'_>) -> Result<FanInLimits, C
     Ok(limits)
 }
 
-/// A pattern as Prometheus accepts it: it ends in .json, .yml or .yaml, and only the last part of the path has a `*`, at most one.
+/// A pattern as Prometheus accepts it: it ends in .json, .yml or .yaml, and only the last part of the path has a `*`, at most
+/// one.
 fn pattern<'n>(node: &'n YamlNode, problems: &Problems<'_>) -> Result<&'n str, ConfigError> {
     let expected =
         "a path that ends in .json, .yml or .yaml, with at most one * and that in its last part";
@@ -230,6 +236,7 @@ mod tests {
             line: 4,
             routes_file: Some("/etc/headcount/routes.json".into()),
             file_sd: vec!["/etc/headcount/targets/*.yml".into(), "/srv/a.JSON".into()],
+            gorouters: Vec::new(),
             ca_file: Some("/etc/headcount/ca.pem".into()),
             forward_authorization: vec!["some-id".to_owned()],
             keeps_exported: true,

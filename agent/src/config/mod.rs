@@ -13,6 +13,7 @@ mod fan_in;
 pub mod flags;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod gorouters;
 mod grouping;
 pub mod host_name;
 mod item;
@@ -36,6 +37,7 @@ pub use command::{Command, ListFlags, TargetsFlags};
 pub use error::{ConfigError, Fault, Warning};
 pub use fan_in::{FanInConfig, FanInLimits};
 pub use flags::{Accounting, FlagError, Flags};
+pub use gorouters::GorouterConfig;
 pub use grouping::Grouping;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
 pub use listen::{ListenAddress, ListenHost, TcpAddress};

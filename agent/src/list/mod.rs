@@ -1,5 +1,5 @@
-//! `headcount list`: shows the group of each process of this machine now, and the item that decides it. `headcount targets`: shows the
-//! instances that fan-in would ask (`targets.rs`).
+//! `headcount list`: shows the group of each process of this machine now, and the item that decides it. `headcount targets`:
+//! shows the instances that fan-in would ask (`targets.rs`).
 //!
 //! In come a compiled configuration and a reader of `/proc`; out goes text. It decides as an agent would that starts now; an
 //! agent that has run for longer may have seen processes with other parents and programs. Each process is one line of the given

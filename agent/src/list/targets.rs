@@ -17,7 +17,7 @@ const HEAD: [&str; 6] = [
 /// Largest width of each column except the last, which takes the rest.
 const WIDEST: [usize; 5] = [48, 64, 48, 16, 10];
 
-/// The instances in lines of `width` columns, and the problems of the files, each a line.
+/// The instances in lines of `width` columns, and what it leaves out, each a line.
 pub fn targets(fan_in: &FanInConfig, width: usize) -> (String, Vec<String>) {
     let survey = FanInSurvey::of(fan_in);
     let now = Instant::now();
@@ -45,5 +45,10 @@ pub fn targets(fan_in: &FanInConfig, width: usize) -> (String, Vec<String>) {
     });
     let head = HEAD.map(str::to_owned).to_vec();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    (lines(&rows, &WIDEST, width), survey.problems)
+    let not_asked = survey
+        .not_asked
+        .iter()
+        .map(|url| format!("{url}: not asked; only an agent asks it"));
+    let remarks = survey.problems.into_iter().chain(not_asked);
+    (lines(&rows, &WIDEST, width), remarks.collect())
 }

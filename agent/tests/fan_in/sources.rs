@@ -132,3 +132,58 @@ fn reload_with_another_section_is_refused() {
         "{answer:?}"
     );
 }
+
+#[test]
+fn router_is_asked_with_its_password_and_its_instances_expire_when_it_has_gone() {
+    let instance = Instance::text("a 1\n");
+    let mut endpoint = crate::endpoint(instance.address, 0);
+    endpoint["ttl"] = json!(1);
+    let routes = json!({"app.example.com": [endpoint]}).to_string();
+    let router = Instance::answering(
+        "200 OK",
+        "Content-Type: application/json\r\n",
+        routes.as_bytes(),
+    );
+    let site = Site::of(&[]);
+    fs::write(site.routes().with_file_name("password"), "secret\n").unwrap();
+    let url = format!("http://{}/routes", router.address);
+    let lines = format!(
+        "  gorouters: [{{url: '{url}', username: u, password_file: '{}'}}]\n",
+        site.routes().with_file_name("password").display()
+    );
+    let agent = site.launch(&lines).start();
+    assert_eq!(up(&merged(&agent, PATH), instance.address), Some(1.0));
+    let heads = router.heads();
+    // "u:secret" in base64; the heads are in lower case.
+    let is_known = |head: &String| head.contains("authorization: basic dtpzzwnyzxq=\r\n");
+    assert!(
+        heads.len() == 1
+            && heads[0].starts_with("get /routes http/1.1\r\n")
+            && heads.iter().all(is_known),
+        "{heads:?}"
+    );
+    drop(router);
+    until("the instance has expired", || {
+        entries(&agent, "gorouters") == 0.0
+    });
+    assert_eq!(agent.ask(PATH).code, 404);
+}
+
+#[test]
+fn router_that_refuses_spoils_no_other_source() {
+    let instance = Instance::text("a 1\n");
+    let router = Instance::answering("401 Unauthorized", "", b"");
+    let site = Site::of(&[instance.address]);
+    let agent = site
+        .launch(&format!(
+            "  gorouters: [{{url: 'http://{}'}}]\n",
+            router.address
+        ))
+        .start();
+    assert_eq!(up(&merged(&agent, PATH), instance.address), Some(1.0));
+    let labels = [("source", "gorouters"), ("reason", "denied")];
+    assert!(total(&agent, "headcount_fan_in_source_failures_total", &labels) >= 1.0);
+    let warnings = agent.messages("warn");
+    let is_told = |line: &String| line.contains("/routes: denied, status 401");
+    assert!(warnings.iter().any(is_told), "{warnings:#?}");
+}

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! In come the bytes; out come the instances, each under the name of its application: the label `app`, else `job`. The labels
-//! `__scheme__` and `__metrics_path__` say how an instance is asked, as in Prometheus; others that begin with two underscores are dropped.
-//! An entry that cannot be asked is counted, and the others are taken. All else that Prometheus refuses refuses the whole text.
+//! `__scheme__` and `__metrics_path__` say how an instance is asked, as in Prometheus; others that begin with two underscores are
+//! dropped. An entry that cannot be asked is counted, and the others are taken. All else that Prometheus refuses refuses the
+//! whole text.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

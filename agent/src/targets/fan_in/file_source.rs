@@ -1,7 +1,7 @@
 //! The files of one source: which there are, and what they show. The functions here block.
 //!
-//! In come a path of the configuration and what was known of its files; out comes what has changed. A file that has not changed is not
-//! read again. The paths are the administrator's, so links are followed.
+//! In come a path of the configuration and what was known of its files; out comes what has changed. A file that has not changed
+//! is not read again. The paths are the administrator's, so links are followed.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -29,6 +29,8 @@ const MOST_FILES: usize = 1_000;
 pub(super) enum SourceKind {
     RoutesFile,
     FileSd,
+    /// Not files, but the same for all that follows.
+    Gorouters,
 }
 
 /// A path of the configuration.
@@ -39,8 +41,8 @@ pub(super) struct FileSource {
     pub(super) path: PathBuf,
 }
 
-/// What is the same as long as a file has not changed: device, inode, bytes, and nanoseconds of the last changes of its content and
-/// of its inode.
+/// What is the same as long as a file has not changed: device, inode, bytes, and nanoseconds of the last changes of its content
+/// and of its inode.
 pub(super) type FileStamp = (u64, u64, u64, i128, i128);
 
 /// Why a file has no content.
@@ -70,13 +72,14 @@ pub(super) struct SourceLook {
 }
 
 impl SourceKind {
-    pub(super) const ALL: [Self; 2] = [Self::RoutesFile, Self::FileSd];
+    pub(super) const ALL: [Self; 3] = [Self::RoutesFile, Self::FileSd, Self::Gorouters];
 
     /// Its key in the configuration, and the value of the label `source`.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::RoutesFile => "routes_file",
             Self::FileSd => "file_sd",
+            Self::Gorouters => "gorouters",
         }
     }
 
@@ -88,7 +91,7 @@ impl SourceKind {
     ) -> Result<FoundInstances, (usize, String)> {
         let extension = path.extension().unwrap_or_default();
         match self {
-            Self::RoutesFile => {
+            Self::RoutesFile | Self::Gorouters => {
                 routes::parse(text, read).map_err(|error| (error.line().max(1), error.to_string()))
             }
             Self::FileSd if extension.eq_ignore_ascii_case("json") => file_sd::parse_json(text),
@@ -144,7 +147,7 @@ impl FileSource {
         let Some((begin, end)) = star.map(|at| (&name[..at], &name[at + 1..])) else {
             return (vec![self.path.clone()], None);
         };
-        if self.kind == SourceKind::RoutesFile {
+        if self.kind != SourceKind::FileSd {
             return (vec![self.path.clone()], None);
         }
         let folder = match self.path.parent() {

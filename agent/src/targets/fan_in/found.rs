@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::table::{APPLICATION_LABELS, FanInApplication, FanInInstance, RoutedInstance};
 
-/// Most instances of all files together; [`FoundInstances::omitted`] counts the rest. With its texts an instance takes about 1.5 KiB.
+/// Most instances of all files together; [`FoundInstances::omitted`] counts the rest. With its texts an instance takes about 1.5
+/// KiB.
 pub(super) const MOST_INSTANCES: usize = 20_000;
 /// The label whose value is the address.
 pub(super) const INSTANCE: &str = "instance";

@@ -1,15 +1,15 @@
 //! Fan-in: one answer for all instances of an application.
 //!
 //! ```text
-//! sources: files --parsers (pure)--> table --look-up--> the instances to ask
+//! sources: files, routers --parsers (pure)--> table --look-up--> the instances to ask
 //!                                                               |
 //! HTTP thread --handle--> answers (one task a question) --> ask (TCP) --> merged, in threads of their own --> HTTP thread
 //!                                   +--> totals --> kind: families in /metrics
 //! ```
 //!
-//! In come the section `fan_in` of the configuration, the files that it names, and questions of the HTTP thread; out come merged metrics.
-//! Instances are asked for a question only, never for `/metrics`. Without a source in the configuration there is no table, and nothing is
-//! asked.
+//! In come the section `fan_in` of the configuration, the files and routers that it names, and questions of the HTTP thread; out
+//! come merged metrics. Instances are asked for a question only, never for `/metrics`. Without a source in the configuration
+//! there is no table, and nothing is asked.
 
 mod answers;
 mod ask;
@@ -18,6 +18,7 @@ mod file_source;
 mod found;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
+mod gorouter;
 pub(crate) mod handle;
 mod kind;
 mod merged;

@@ -1,7 +1,7 @@
 //! Parses a table of routes in the JSON shape that the gorouter of Cloud Foundry serves at `/routes`. Pure.
 //!
-//! In come the bytes; out come the instances of each route. An endpoint whose address cannot be asked is counted, and the others are
-//! taken. All else that is not of the shape refuses the whole text. Unknown fields are skipped.
+//! In come the bytes; out come the instances of each route. An endpoint whose address cannot be asked is counted, and the others
+//! are taken. All else that is not of the shape refuses the whole text. Unknown fields are skipped.
 //!
 //! ```text
 //! {"app.example.com": [{"address": "10.0.0.7:61001", "tls": true, "ttl": 120, "server_cert_domain_san": "...", "tags": {...}}]}

@@ -4,27 +4,36 @@
 //! question --look at most once a second--> readers: files of each source --what has changed--> last good content --> table
 //! ```
 //!
-//! Nothing looks on a timer: a question that comes a second or more after the last look looks first. A source that fails keeps what it has
+//! Nothing looks on a timer: a question that comes a second or more after the last look looks first, and asks the routers that
+//! were not asked for 15 s, for a second at most. A source that fails keeps what it has
 //! shown last, until that expires, and does not hold up the others for longer than its readers wait for a file.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::file_source::{FileFault, FileLook, FileSource, FileStamp, SourceKind, SourceLook};
 use super::found::{FoundInstances, MOST_INSTANCES};
+use super::gorouter::Gorouter;
 use super::table::InstanceTable;
 use crate::config::FanInConfig;
 use crate::exposition::{Descriptor, Kind, Writer};
+use crate::targets::asking::EACH;
 use crate::targets::failure::Failure;
 use crate::targets::readers::{BlockingJob, Readers};
 
 /// Age of a look up to which it serves questions.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same for an answer of a router.
+const POLL: Duration = Duration::from_secs(15);
+/// The same, if it has failed: one that hangs holds up a question for a second each time.
+const RETRY: Duration = Duration::from_secs(5);
 /// The files are the administrator's.
 const ROOT: u32 = 0;
 
@@ -41,8 +50,8 @@ static ENTRIES: Descriptor = Descriptor {
 static UNUSED: Descriptor = Descriptor {
     name: "headcount_fan_in_unused_entries",
     kind: Kind::Gauge,
-    help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of all files), unusable (it names no \
-           instance that can be asked; the log has the first).",
+    help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of all files), unusable (it \
+           names no instance that can be asked; the log has the first).",
     labels: &["reason", "source"],
     unit: "entries",
     source: "agent",
@@ -62,8 +71,8 @@ static AGE: Descriptor = Descriptor {
 static FAILURES: Descriptor = Descriptor {
     name: "headcount_fan_in_source_failures_total",
     kind: Kind::Counter,
-    help: "Looks at a file of a source that failed, by reason, in the words of headcount_target_failures_total. What the file has shown before \
-           is used until it expires.",
+    help: "Looks at a file of a source, or questions to a router, that failed, by reason, in the words of \
+           headcount_target_failures_total. What it has shown before is used until it expires.",
     labels: &["reason", "source"],
     unit: "looks",
     source: "agent",
@@ -91,7 +100,9 @@ struct KnownSources {
 /// What is known of a source.
 #[derive(Debug)]
 struct KnownSource {
-    source: Arc<FileSource>,
+    origin: SourceOrigin,
+    /// When it was last asked, if it is a router.
+    asked: Option<Instant>,
     /// Sorted by path, so that the order of instances does not depend on that of the directory.
     files: BTreeMap<PathBuf, KnownFile>,
     /// Why the last look has not found all files.
@@ -99,6 +110,12 @@ struct KnownSource {
     /// When it last had no fault at all.
     good_at: Option<Instant>,
     failures: [u64; Failure::ALL.len()],
+}
+
+#[derive(Debug)]
+enum SourceOrigin {
+    Files(Arc<FileSource>),
+    Router(Rc<Gorouter>),
 }
 
 #[derive(Debug, Default)]
@@ -112,8 +129,14 @@ struct KnownFile {
 
 impl Sources {
     pub(crate) fn new(config: &FanInConfig) -> Self {
-        let sources = FileSource::all(config).map(|source| KnownSource {
-            source: Arc::new(source),
+        let files = FileSource::all(config).map(|source| SourceOrigin::Files(Arc::new(source)));
+        let routers = config.gorouters.iter().map(|router| {
+            let router = Gorouter::new(router, config.ca_file.as_deref());
+            SourceOrigin::Router(Rc::new(router))
+        });
+        let sources = files.chain(routers).map(|origin| KnownSource {
+            origin,
+            asked: None,
             files: BTreeMap::new(),
             fault: None,
             good_at: None,
@@ -129,8 +152,8 @@ impl Sources {
         }
     }
 
-    /// Looks at all sources, unless that was done within the last second. Returns at `end` at the latest; then what was known before
-    /// stays.
+    /// Looks at all sources, unless that was done within the last second. Returns at `end` at the latest; then what was known
+    /// before stays.
     pub(crate) async fn refresh(&self, end: Instant) {
         let Ok(mut last) = timeout_at(end, self.last.lock()).await else {
             return;
@@ -138,15 +161,14 @@ impl Sources {
         if last.is_some_and(|last| last.elapsed() < FRESH) {
             return;
         }
-        let jobs = self
-            .known
-            .borrow()
-            .sources
-            .iter()
-            .map(KnownSource::job)
-            .enumerate()
-            .collect();
-        let looks = self.readers.run_all(ROOT, end, jobs).await;
+        let (jobs, routers) = {
+            let mut known = self.known.borrow_mut();
+            (known.jobs(), known.due())
+        };
+        let looking = self.readers.run_all(ROOT, end, jobs);
+        let asking = ask_all(routers, end.min(Instant::now() + EACH));
+        let (mut looks, answers) = tokio::join!(looking, asking);
+        looks.extend(answers);
         self.known.borrow_mut().note(looks);
         *last = Some(Instant::now());
     }
@@ -178,7 +200,7 @@ impl Sources {
         let known = self.known.borrow();
         let now = Instant::now();
         let kinds = SourceKind::ALL.into_iter().filter_map(|kind| {
-            let of_kind = known.sources.iter().filter(|one| one.source.kind == kind);
+            let of_kind = known.sources.iter().filter(|one| one.kind() == kind);
             SourceCounts::of(of_kind, now).map(|counts| (kind.word(), counts))
         });
         let kinds: Vec<(&str, SourceCounts)> = kinds.collect();
@@ -205,6 +227,25 @@ impl Sources {
             }
         }
     }
+}
+
+/// The number of a source, and what came of looking at it.
+type SourceAnswer = (usize, Result<SourceLook, Failure>);
+
+/// Asks routers at the same time.
+async fn ask_all(routers: Vec<(usize, Rc<Gorouter>)>, end: Instant) -> Vec<SourceAnswer> {
+    let mut questions = JoinSet::new();
+    for (index, router) in routers {
+        questions.spawn_local(async move {
+            let files = vec![(PathBuf::from(&router.url), router.ask(end).await)];
+            (index, Ok(SourceLook { files, fault: None }))
+        });
+    }
+    let mut answers = Vec::new();
+    while let Some(answered) = questions.join_next().await {
+        answers.extend(answered.ok());
+    }
+    answers
 }
 
 /// The numbers of all sources of a kind.
@@ -249,7 +290,35 @@ impl SourceCounts {
 }
 
 impl KnownSources {
-    fn note(&mut self, looks: Vec<(usize, Result<SourceLook, Failure>)>) {
+    fn jobs(&self) -> Vec<(usize, BlockingJob<SourceLook>)> {
+        let sources = self.sources.iter().enumerate();
+        let jobs = sources.filter_map(|(index, source)| Some((index, source.job()?)));
+        jobs.collect()
+    }
+
+    /// The routers that were not asked for some time; from now on they count as asked.
+    fn due(&mut self) -> Vec<(usize, Rc<Gorouter>)> {
+        let now = Instant::now();
+        let sources = self.sources.iter_mut().enumerate();
+        let due = sources.filter_map(|(index, source)| {
+            let has_failed = source.files.values().any(|file| file.fault.is_some());
+            let pause = if has_failed { RETRY } else { POLL };
+            match &source.origin {
+                SourceOrigin::Router(router)
+                    if source
+                        .asked
+                        .is_none_or(|at| now.duration_since(at) >= pause) =>
+                {
+                    source.asked = Some(now);
+                    Some((index, Rc::clone(router)))
+                }
+                _ => None,
+            }
+        });
+        due.collect()
+    }
+
+    fn note(&mut self, looks: Vec<SourceAnswer>) {
         let mut has_changed = false;
         for (index, look) in looks {
             if let Some(source) = self.sources.get_mut(index) {
@@ -282,12 +351,23 @@ impl KnownSources {
 }
 
 impl KnownSource {
-    fn job(&self) -> BlockingJob<SourceLook> {
-        let source = Arc::clone(&self.source);
+    fn kind(&self) -> SourceKind {
+        match &self.origin {
+            SourceOrigin::Files(source) => source.kind,
+            SourceOrigin::Router(_) => SourceKind::Gorouters,
+        }
+    }
+
+    /// `None` if it has no files.
+    fn job(&self) -> Option<BlockingJob<SourceLook>> {
+        let SourceOrigin::Files(source) = &self.origin else {
+            return None;
+        };
+        let source = Arc::clone(source);
         let stamps = self.files.iter();
         let stamps = stamps.filter_map(|(path, file)| Some((path.clone(), file.stamp?)));
         let stamps: BTreeMap<PathBuf, FileStamp> = stamps.collect();
-        Box::new(move || source.look(&stamps))
+        Some(Box::new(move || source.look(&stamps)))
     }
 
     /// Takes over the result of a look. Returns whether the instances have changed.
@@ -295,10 +375,11 @@ impl KnownSource {
         let look = match look {
             Ok(look) => look,
             Err(failure) => {
-                let cause = format!(
-                    "{}: looking at it failed: {failure}",
-                    self.source.path.display()
-                );
+                let name = match &self.origin {
+                    SourceOrigin::Files(source) => source.path.display().to_string(),
+                    SourceOrigin::Router(router) => router.url.clone(),
+                };
+                let cause = format!("{name}: looking at it failed: {failure}");
                 self.fail(FileFault { failure, cause });
                 return false;
             }

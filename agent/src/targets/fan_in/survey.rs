@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::file_source::{FileLook, FileSource};
 use super::table::FanInInstance;
-use crate::config::FanInConfig;
+use crate::config::{FanInConfig, GorouterConfig};
 
 /// The sources as they are now.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(crate) struct FanInSurvey {
     pub(crate) entries: Vec<SurveyedEntry>,
     /// Each with the file, and the line if there is one.
     pub(crate) problems: Vec<String>,
+    /// URLs of routers, which only an agent asks.
+    pub(crate) not_asked: Vec<String>,
 }
 
 /// An instance under one of its routes.
@@ -35,6 +37,9 @@ impl FanInSurvey {
         for source in FileSource::all(config) {
             survey.add(&source);
         }
+        survey
+            .not_asked
+            .extend(config.gorouters.iter().map(GorouterConfig::url));
         // Stable: of entries that lead to the same place, an agent asks the first.
         survey.entries.sort_by(|a, b| {
             let key = |one: &SurveyedEntry| (one.route.clone(), one.instance.address);

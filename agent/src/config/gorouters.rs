@@ -1,0 +1,218 @@
+//! `gorouters` of the section `fan_in`: which routers are asked for their routes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::ConfigError;
+use super::problems::{Problems, excerpt};
+use super::yaml::{YamlNode, YamlValue};
+
+const KEY: &str = "fan_in: gorouters";
+const KEYS: [&str; 4] = ["ca_file", "password_file", "url", "username"];
+/// The keys of promfetcher's list.
+const PROMFETCHER: [&str; 4] = ["host", "port", "user", "pass"];
+/// Where a router has its routes.
+const PATH: &str = "/routes";
+
+/// A router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GorouterConfig {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether it is asked over TLS.
+    pub is_tls: bool,
+    /// The path of its routes.
+    pub path: String,
+    /// The name of the user that it is asked as, and the file with the password.
+    pub credentials: Option<(String, PathBuf)>,
+    /// The authorities that sign its certificate; `None`: those of instances.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl GorouterConfig {
+    /// The URL.
+    pub fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.address, self.path)
+    }
+}
+
+/// Parses the list. Paths of files are relative to `folder`.
+pub(super) fn parse(
+    node: &YamlNode,
+    folder: &Path,
+    problems: &mut Problems<'_>,
+) -> Result<Vec<GorouterConfig>, ConfigError> {
+    let YamlValue::List(routers) = &node.value else {
+        return Err(problems.wrong(
+            node,
+            KEY,
+            "a list of routers (such as - url: http://10.0.0.1:8082/routes)",
+        ));
+    };
+    let routers = routers.iter().map(|one| router(one, folder, problems));
+    routers.collect()
+}
+
+fn router(
+    node: &YamlNode,
+    folder: &Path,
+    problems: &mut Problems<'_>,
+) -> Result<GorouterConfig, ConfigError> {
+    let YamlValue::Map(pairs) = &node.value else {
+        return Err(problems.wrong(
+            node,
+            KEY,
+            "a map with url, username, password_file and ca_file",
+        ));
+    };
+    let (mut url, mut username, mut password_file, mut ca_file) = (None, None, None, None);
+    for (key, value) in pairs {
+        let place = match &key.value {
+            YamlValue::Scalar(text) if text == "url" => &mut url,
+            YamlValue::Scalar(text) if text == "username" => &mut username,
+            YamlValue::Scalar(text) if text == "password_file" => &mut password_file,
+            YamlValue::Scalar(text) if text == "ca_file" => &mut ca_file,
+            YamlValue::Scalar(text) if PROMFETCHER.contains(&text.as_str()) => {
+                return Err(problems.unusable(node, KEY, translated(pairs)));
+            }
+            _ => {
+                problems.warn_unknown(key, &KEYS);
+                continue;
+            }
+        };
+        *place = match &value.value {
+            YamlValue::Null => None,
+            YamlValue::Scalar(text) if !text.is_empty() && !text.contains('\0') => {
+                Some(text.as_str())
+            }
+            _ => return Err(problems.wrong(value, KEY, "a string that is not empty")),
+        };
+    }
+    let expected = "http://ip:port/routes or https://ip:port/routes; names are not resolved";
+    let (is_tls, address, path) = url.and_then(parts).ok_or_else(|| {
+        let found = url.map_or("no url".to_owned(), |url| {
+            format!("the url {:?}", excerpt(url))
+        });
+        problems.unfit(node, KEY, found, expected)
+    })?;
+    let credentials = match (username, password_file) {
+        (Some(username), Some(file)) => Some((username.to_owned(), folder.join(file))),
+        (None, None) => None,
+        _ => {
+            let found = "only one of username and password_file".to_owned();
+            return Err(problems.unfit(node, KEY, found, "both or neither"));
+        }
+    };
+    Ok(GorouterConfig {
+        address,
+        is_tls,
+        path,
+        credentials,
+        ca_file: ca_file.map(|file| folder.join(file)),
+    })
+}
+
+/// Whether a URL has TLS, its address and its path.
+fn parts(url: &str) -> Option<(bool, SocketAddr, String)> {
+    let (is_tls, rest) = match url.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, url.strip_prefix("http://")?),
+    };
+    let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = if path.len() > 1 { path } else { PATH };
+    let is_plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let address: SocketAddr = address.parse().ok()?;
+    (is_plain && address.port() > 0).then(|| (is_tls, address, path.to_owned()))
+}
+
+/// What to write instead of promfetcher's `host`, `port`, `user` and `pass`.
+fn translated(pairs: &[super::yaml::Pair]) -> String {
+    let value = |wanted: &str, other: &str| {
+        let mut values = pairs
+            .iter()
+            .filter_map(|(key, value)| match (&key.value, &value.value) {
+                (YamlValue::Scalar(key), YamlValue::Scalar(text)) if key == wanted => Some(text),
+                _ => None,
+            });
+        let text = values.next().map_or(other, |text| text.as_str());
+        excerpt(text).to_owned()
+    };
+    let (host, port) = (value("host", "127.0.0.1"), value("port", "8080"));
+    let host = if host == "localhost" {
+        "127.0.0.1".to_owned()
+    } else {
+        host
+    };
+    let user = value("user", "USER");
+    format!(
+        "found the keys of promfetcher; write - {{url: \"http://{host}:{port}{PATH}\", username: {user:?}, password_file: FILE}} with \
+         an address as host, and put the password into that file"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn parsed(router: &str) -> Result<GorouterConfig, String> {
+        let yaml = format!("fan_in:\n  gorouters:\n  - {router}\n");
+        let config =
+            Config::parse(Path::new("/etc/c.yml"), &yaml).map_err(|error| error.to_string())?;
+        assert_eq!(config.warnings, []);
+        let mut routers = config.fan_in.unwrap().gorouters;
+        Ok(routers.remove(0))
+    }
+
+    #[test]
+    fn router_has_an_address_and_a_path() {
+        let router =
+            parsed("{url: 'https://[::1]:8443', username: u, password_file: p, ca_file: /ca.pem}")
+                .unwrap();
+        assert_eq!(router.url(), "https://[::1]:8443/routes");
+        assert_eq!(router.credentials, Some(("u".to_owned(), "/etc/p".into())));
+        assert_eq!(router.ca_file, Some("/ca.pem".into()));
+        let router = parsed("{url: 'http://10.0.0.1:8082/x/routes?a=b', ca_file: ~}").unwrap();
+        assert_eq!(router.url(), "http://10.0.0.1:8082/x/routes?a=b");
+        assert!(!router.is_tls && router.credentials.is_none() && router.ca_file.is_none());
+    }
+
+    #[test]
+    fn keys_of_promfetcher_are_translated() {
+        let error = parsed("{host: 10.0.0.1, port: 8080, user: admin, pass: secret}").unwrap_err();
+        assert_eq!(
+            error,
+            "/etc/c.yml:3: fan_in: gorouters: found the keys of promfetcher; write - {url: \"http://10.0.0.1:8080/routes\", \
+             username: \"admin\", password_file: FILE} with an address as host, and put the password into that file"
+        );
+    }
+
+    #[test]
+    fn errors_say_what_was_expected() {
+        for (router, error) in [
+            ("{}", "found no url, expected http://ip:port/routes"),
+            (
+                "{url: 'http://router:80/routes'}",
+                "found the url \"http://router:80/routes\", expected",
+            ),
+            ("{url: '10.0.0.1:80'}", "names are not resolved"),
+            ("{url: 'http://10.0.0.1:0/'}", "names are not resolved"),
+            ("{url: 'http://10.0.0.1:80/a b'}", "names are not resolved"),
+            (
+                "{url: 'http://10.0.0.1:80', username: u}",
+                "found only one of username and password_file",
+            ),
+            ("{url: [a]}", "a string that is not empty"),
+            ("a", "a map with url"),
+        ] {
+            let found = parsed(router).unwrap_err();
+            assert!(
+                found.starts_with("/etc/c.yml:3: fan_in: gorouters: ") && found.contains(error),
+                "{router}: {found}"
+            );
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A router that is asked for its routes.
+//!
+//! In comes its place in the configuration; out comes what it shows, as if it were a file. Its password and the authorities that
+//! it is trusted by are read at the start. Addresses are the administrator's; a redirect to another address is refused.
+
+use std::path::Path;
+
+use hyper::header::HeaderValue;
+use hyper::http::uri::PathAndQuery;
+use tokio::time::{Instant, timeout_at};
+
+use super::file_source::{FileFault, FileLook, FileStamp};
+use super::found::{FoundInstances, MOST_INSTANCES, ReadTime};
+use super::routes;
+use crate::config::GorouterConfig;
+use crate::targets::client::{
+    Authorities, BodyRoom, InstanceRequest, NoReply, basic_authorization, get,
+};
+use crate::targets::failure::Failure;
+
+/// Largest table that is read, bytes.
+const MOST_BYTES: usize = 16 << 20;
+/// What a router shows is not compared with what it has shown.
+const NO_STAMP: FileStamp = (0, 0, 0, 0, 0);
+
+/// A router.
+#[derive(Debug)]
+pub(super) struct Gorouter {
+    pub(super) url: String,
+    /// Its deadline is that of each question.
+    request: Result<InstanceRequest, FileFault>,
+    room: BodyRoom,
+}
+
+impl Gorouter {
+    /// `ca_file`: the authorities of instances.
+    pub(super) fn new(config: &GorouterConfig, ca_file: Option<&Path>) -> Self {
+        let request = request(config, ca_file).map_err(|cause| FileFault {
+            failure: Failure::Denied,
+            cause: format!("{}: {cause}", config.url()),
+        });
+        Self {
+            url: config.url(),
+            request,
+            room: BodyRoom::of(MOST_BYTES),
+        }
+    }
+
+    /// Asks it, until `deadline`.
+    pub(super) async fn ask(&self, deadline: Instant) -> FileLook {
+        match self.routes(deadline).await {
+            Ok(found) => FileLook::Read(NO_STAMP, Ok(found)),
+            Err(fault) => FileLook::Failed(fault),
+        }
+    }
+
+    async fn routes(&self, deadline: Instant) -> Result<FoundInstances, FileFault> {
+        let fault = |failure, cause: String| FileFault {
+            failure,
+            cause: format!("{}: {cause}", self.url),
+        };
+        let request = InstanceRequest {
+            deadline,
+            ..self.request.clone()?
+        };
+        let reply = timeout_at(deadline, get(request, &self.room)).await;
+        let reply = reply.unwrap_or_else(|_| Err(Failure::Timeout.into()));
+        let reply = reply.map_err(|NoReply { reason, status }| {
+            let status = status.map_or(String::new(), |status| {
+                format!(", status {}", status.as_u16())
+            });
+            fault(reason, format!("{reason}{status}"))
+        })?;
+        let read = ReadTime {
+            now: std::time::Instant::now(),
+            age: std::time::Duration::ZERO,
+        };
+        let found = routes::parse(&reply.body, read);
+        let mut found = found.map_err(|error| fault(Failure::Malformed, error.to_string()))?;
+        found.cut(MOST_INSTANCES);
+        Ok(found)
+    }
+}
+
+/// The question, or why it cannot be asked.
+fn request(config: &GorouterConfig, ca_file: Option<&Path>) -> Result<InstanceRequest, String> {
+    let authorization = match &config.credentials {
+        None => None,
+        Some((user, file)) => {
+            let password = std::fs::read_to_string(file);
+            let password = password.map_err(|error| format!("{}: {error}", file.display()))?;
+            let password = password.trim_end_matches(['\n', '\r']);
+            Some(
+                basic_authorization(user, password)
+                    .ok_or("the user name or the password is no header")?,
+            )
+        }
+    };
+    let tls = match config.is_tls {
+        false => None,
+        true => {
+            let authorities = Authorities::read(config.ca_file.as_deref().or(ca_file))?;
+            let tls = authorities.expect(None, config.address);
+            Some(tls.map_err(|failure| failure.to_string())?)
+        }
+    };
+    Ok(InstanceRequest {
+        address: config.address,
+        tls,
+        host: None,
+        path: config
+            .path
+            .parse::<PathAndQuery>()
+            .map_err(|error| error.to_string())?,
+        accept: HeaderValue::from_static("application/json"),
+        authorization,
+        deadline: Instant::now(),
+        most_bytes: MOST_BYTES,
+    })
+}
