@@ -135,8 +135,12 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     let count = text.known(count);
     // On a connection that is older than its storage, the commands of other protocols look like methods.
     let is_doubtful = is_first && is_answered && start == METHOD_OTHER as u64;
+    let counters = match start {
+        0..=START_SHORT => counters.or_else(|| Counters::of(&process)),
+        _ => counters,
+    };
     if is_first && !is_answered && start <= START_SHORT {
-        times::end_queue(counters.or_else(|| Counters::of(&process)), sock);
+        times::end_queue(counters, sock);
     }
     match start {
         0..=START_CONNECT if !is_doubtful => {
@@ -150,7 +154,6 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
                 exchange.flags |= MORE;
             }
             exchange.state = BEGUN;
-            let counters = counters.or_else(|| Counters::of(&process));
             count::begin(process, counters, exchange, method, now);
             if !keep(sock, kept, exchange) {
                 count::give_up(exchange);

@@ -4,12 +4,12 @@ use agent_common::UNPARSED_OTHER;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::call::{self, Call};
+use crate::call::{self, Buffer, Call};
 use crate::count::{self, add_total};
 use crate::exchange::{
     ANSWERED, BEGUN, BLIND, CHUNKED, CONNECT, IGNORED, Kept, MORE, RESPONDED, SENT,
 };
-use crate::head::{HELD_BYTES, STATUS_BYTES};
+use crate::head::{HELD_BYTES, STATUS_BYTES, Text};
 use crate::maps::{EXCHANGES, OF_ANY, SENDING};
 use crate::socket::Socket;
 use crate::times::now_ns;
@@ -63,12 +63,31 @@ fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
     };
     // SAFETY: a per-CPU value that only this program uses.
     let sending = unsafe { &mut *SENDING.get_ptr_mut(place)? };
-    if state == SENT {
+    let (skipped, held) = if state == SENT {
         exchange.left = 0;
-        walk(kept, state, sending, buffer, left, 0, result);
-        return None;
-    }
+        (left, 0)
+    } else {
+        begin(kept, state, &mut sending.text, buffer, result)?
+    };
+    // One walk for all ways that lead here: the verifier goes through it for each place where it is called.
     let text = &mut sending.text;
+    let (skipped, held, state) = (text.known(skipped), text.known(held), text.known(state));
+    walk(kept, state, sending, buffer, skipped, held, result);
+    None
+}
+
+/// Looks at the beginning of what is sent after a request. Returns from where on a walk goes on: bytes of a body before it, and bytes in
+/// the text that were sent before. `None`: no walk is needed.
+#[inline(always)]
+fn begin(
+    kept: Kept,
+    state: u64,
+    text: &mut Text,
+    buffer: Buffer,
+    result: u64,
+) -> Option<(u64, u64)> {
+    let exchange = kept.get();
+    let left = u64::from(exchange.left);
     let held = if state == BEGUN && exchange.held < HELD_BYTES as u8 {
         u64::from(exchange.held)
     } else {
@@ -101,7 +120,7 @@ fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
             exchange.left = (left - result) as u32;
         } else if left != 0 || exchange.flags & CHUNKED != 0 {
             exchange.left = 0;
-            walk(kept, state, sending, buffer, left, 0, result);
+            return Some((left, 0));
         }
         return None;
     }
@@ -109,10 +128,9 @@ fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
     exchange.flags &= !CHUNKED;
     if exchange.flags & MORE == 0 && !is_interim(status) {
         respond(kept, state, status);
-    } else {
-        walk(kept, state, sending, buffer, 0, held, result);
+        return None;
     }
-    None
+    Some((0, held))
 }
 
 /// Whether another response follows.

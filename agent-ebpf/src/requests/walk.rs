@@ -149,9 +149,10 @@ impl Walk {
                 (self.is_chunked, self.has_passed) = (1 - is_last, is_last);
                 return self.pass_body(kept, all);
             }
+            // What is there instead, the next step finds out: the verifier goes through the rest of this one once.
             self.is_chunked = 0;
+            return true;
         }
-        let count = text.known(count);
         if self.is_inside == 0 && !self.enter(kept, text, count) {
             return false;
         }
