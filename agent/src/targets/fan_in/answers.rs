@@ -205,15 +205,15 @@ impl FanInAnswers {
             let began = std::time::Instant::now();
             let made = made(making);
             drop(merge);
-            // The receiver is gone if the answer is too late.
-            let _ = sender.send((made, began.elapsed()));
+            // The receiver is gone if the answer is too late. Its room is free when the answer is dropped.
+            let _ = sender.send((made, large, began.elapsed()));
         };
         let thread = std::thread::Builder::new().name("headcount-merge".to_owned());
         if let Err(error) = thread.spawn(merging) {
             log::warn!("cannot start a thread that merges metrics: {error}");
             return None;
         }
-        let (made, took) = receiver.await.ok()?;
+        let (made, large, took) = receiver.await.ok()?;
         self.totals.borrow_mut().count_made(&made, took);
         Some(match large {
             Some(permit) => Bytes::from_owner(LargeAnswer {
