@@ -329,7 +329,12 @@ fn is_number(word: &[u8]) -> bool {
     let Ok(Ok(value)) = parsed else {
         return false;
     };
-    value.is_finite() || !word.iter().any(u8::is_ascii_digit)
+    // Rust also reads numbers that are too large, as infinite, and NaN with a sign.
+    if value.is_nan() {
+        word.len() == 3
+    } else {
+        value.is_finite() || !word.iter().any(u8::is_ascii_digit)
+    }
 }
 
 /// A timestamp in milliseconds: what the text format writes, and what OpenMetrics writes in seconds.

@@ -64,7 +64,9 @@ impl<'a> Output<'a> {
         let heads: usize = heads
             .map(|one| 2 * one.name.len() + one.help.len() + 32)
             .sum();
-        let body = Vec::with_capacity((sizes + heads).min(rules.most_bytes));
+        // A line that is too long is written before that is seen.
+        let most = rules.most_bytes.saturating_add(1 << 16);
+        let body = Vec::with_capacity((sizes + heads).min(most));
         Self {
             answers,
             rules,

@@ -15,6 +15,7 @@ mod few;
 mod generator;
 mod idle;
 mod load;
+mod merge;
 pub(crate) mod metrics;
 mod network;
 mod passenger;
@@ -67,6 +68,11 @@ const SECTIONS: &[Section] = &[
         name: "instructions",
         what: "instructions in user space, of made-up bytes of the iterator and the ring; 1 process in 100 has run, 1 in 50 has 8 threads",
         measure: replay::instructions,
+    },
+    Section {
+        name: "merge",
+        what: "made-up expositions of 50 instances, in one body",
+        measure: merge::rate,
     },
     Section {
         name: "threads",

@@ -321,6 +321,7 @@ fn malformed_bodies_contribute_nothing() {
         (b"a \n", 1, "the value is no number"),
         (b"\n\na x\n", 3, "the value is no number"),
         (b"a 1e999\n", 1, "the value is no number"),
+        (b"a -NaN\n", 1, "the value is no number"),
         (b"a 1\r\n", 1, "the value is no number"),
         (b"a 1 1.5\n", 1, "the timestamp is no number"),
         (b"a 1 2 3\n", 1, "expected the end of the line"),
