@@ -24,7 +24,10 @@ const SHOWN: usize = 200;
 
 /// Keys of promfetcher's configuration, and what has their effect here.
 const PROMFETCHER: [(&str, &str); 5] = [
-    ("gorouters", "write it below fan_in"),
+    (
+        "gorouters",
+        "write fan_in: {gorouters: [{url: \"http://HOST:PORT/routes\", username: USER, password_file: FILE}]}, with an address as host",
+    ),
     ("port", "use the flag --web.listen-address=:PORT"),
     ("enable_ssl", "use the flag --web.config.file"),
     (

@@ -216,7 +216,7 @@ fn fan_in_without_a_source_and_keys_of_promfetcher_get_a_remedy() {
     let path = Path::new("c.yml");
     let findings = report(path, &Config::parse(path, yaml).unwrap()).findings;
     let expected = [
-        "c.yml:3: unknown key \"gorouters\" is ignored; write it below fan_in",
+        "c.yml:3: unknown key \"gorouters\" is ignored; write fan_in: {gorouters: [{url: \"http://HOST:PORT/routes\"",
         "c.yml:4: unknown key \"port\" is ignored; use the flag --web.listen-address=:PORT",
         "c.yml:6: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd or gorouters",
     ];
