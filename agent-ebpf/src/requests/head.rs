@@ -51,6 +51,8 @@ pub(crate) const START_EMPTY: u64 = 18;
 pub(crate) const START_TLS: u64 = 19;
 pub(crate) const START_HTTP2: u64 = 20;
 pub(crate) const START_OTHER: u64 = 21;
+/// A question at the control socket of Gunicorn, of which the agent asks some itself: a length of four bytes, and JSON.
+pub(crate) const START_CONTROL: u64 = 22;
 
 impl Text {
     #[inline(always)]
@@ -99,6 +101,13 @@ impl Text {
                 1 => START_SHORT,
                 _ if self.at(1) == 3 => START_TLS,
                 _ => START_OTHER,
+            };
+        }
+        if first == 0 {
+            let is_control = count > 4 && self.word(0) & 0xff_00ff_ffff == (b'{' as u64) << 32;
+            return match is_control {
+                true => START_CONTROL,
+                false => START_OTHER,
             };
         }
         if first == b'\r' {

@@ -10,7 +10,8 @@ use crate::exchange::{
     ANSWERED, BEGUN, BLIND, CHUNKED, CONNECT, Exchange, IGNORED, Kept, MORE, OPEN, SENT,
 };
 use crate::head::{
-    HELD_BYTES, START_CONNECT, START_EMPTY, START_HTTP2, START_SHORT, START_TLS, TEXT_BYTES, Text,
+    HELD_BYTES, START_CONNECT, START_CONTROL, START_EMPTY, START_HTTP2, START_SHORT, START_TLS,
+    TEXT_BYTES, Text,
 };
 use crate::maps::{EXCHANGES, OF_ANY, RECEIVED};
 use crate::socket::Socket;
@@ -173,14 +174,16 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
             }
         }
         _ => {
-            count::unparsed(
-                &process,
-                match start {
-                    START_TLS => UNPARSED_TLS,
-                    START_HTTP2 => UNPARSED_HTTP2,
-                    _ => UNPARSED_OTHER,
-                },
-            );
+            if start != START_CONTROL {
+                count::unparsed(
+                    &process,
+                    match start {
+                        START_TLS => UNPARSED_TLS,
+                        START_HTTP2 => UNPARSED_HTTP2,
+                        _ => UNPARSED_OTHER,
+                    },
+                );
+            }
             exchange.state = IGNORED;
             keep(sock, kept, exchange);
         }
