@@ -19,6 +19,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("exposition", exposition::fuzzing::exposition),
     ("fan_in_file_sd", targets::fuzzing::fan_in_file_sd),
     ("fan_in_routes", targets::fuzzing::fan_in_routes),
+    ("gunicorn_control", targets::fuzzing::gunicorn_control),
     ("history", source::bpf::fuzzing::history),
     ("http", http::fuzzing::http),
     ("iterator", source::bpf::fuzzing::iterator),

@@ -171,7 +171,11 @@ fn start(flags: Flags) -> Result<(), String> {
         threads: flags.threads,
         wants_network: flags.network.is_enabled(),
         smaps_budget: flags.gather_smaps.then_some(flags.smaps_budget),
-        targets: targets(&flags.passenger, fan_in),
+        targets: targets(
+            &flags.passenger,
+            flags.gunicorn.is_enabled() && counts_requests,
+            fan_in,
+        ),
         telemetry_path: flags.web.telemetry_path.clone(),
         max_exposition_bytes: usize::try_from(flags.web.max_exposition_bytes).unwrap_or(usize::MAX),
         can_reload: flags.web.enable_lifecycle,
@@ -266,11 +270,15 @@ fn request(accounting: Accounting) -> AccountingRequest {
     }
 }
 
-fn targets(flags: &PassengerFlags, fan_in: Option<FanInConfig>) -> TargetSettings {
+fn targets(flags: &PassengerFlags, gunicorn: bool, fan_in: Option<FanInConfig>) -> TargetSettings {
     let passenger = flags.is_enabled().then(|| PassengerSettings {
         registry_dirs: flags.registry_dirs.clone(),
         max_instances: usize::from(flags.max_instances),
         has_processes: flags.has_processes,
     });
-    TargetSettings { passenger, fan_in }
+    TargetSettings {
+        passenger,
+        gunicorn,
+        fan_in,
+    }
 }

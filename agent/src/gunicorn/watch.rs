@@ -98,6 +98,18 @@ impl GunicornWatch {
         &self.view
     }
 
+    /// The living arbiters of the shown applications as of the last pass, with the names of these.
+    pub fn arbiters(&self) -> impl Iterator<Item = (ProcessId, &Arc<str>)> {
+        let living = self.members.living.values();
+        let arbiters = living.filter(|member| member.role == Some(Role::Arbiter));
+        arbiters.filter_map(|member| {
+            let instance = self.instances.get(&member.id)?;
+            let shown = instance.is_shown.then_some(instance.name.as_str())?;
+            let (name, _) = self.totals.get_key_value(shown)?;
+            Some((member.id, name))
+        })
+    }
+
     /// Takes one record.
     pub fn apply(&mut self, event: &Event) {
         match event {

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use crate::group::Grouper;
 use crate::host::Host;
 use crate::process::{Facts, Live, ProcessId, Table};
-use crate::targets::board::{Board, GroupIdentity, Spans, TargetCandidate, WantedBy};
+use crate::targets::board::{
+    ArbiterCandidate, Board, GroupIdentity, Spans, TargetCandidate, WantedBy,
+};
 
 /// Most processes of one user other than root that are remembered by their task names; further ones are left out, and their
 /// targets are not found through them.
@@ -68,6 +70,19 @@ impl Publication {
             ROOT => own < MOST_OF_ROOT,
             _ => own < MOST_OF_USER && others < MOST_OF_OTHERS,
         }
+    }
+
+    /// Publishes the arbiters of Gunicorn, with the names of their applications.
+    pub(super) fn publish_arbiters<'a>(
+        &self,
+        arbiters: impl Iterator<Item = (ProcessId, &'a Arc<str>)>,
+    ) {
+        let Some(board) = &self.board else { return };
+        let candidate = |(id, app): (ProcessId, &Arc<str>)| ArbiterCandidate {
+            id,
+            app: Arc::clone(app),
+        };
+        board.publish_arbiters(arbiters.map(candidate).collect());
     }
 
     /// Publishes the candidates as of the pass that the table has just observed.

@@ -14,6 +14,7 @@ impl Pipeline {
             table,
             grouper,
             gunicorn,
+            publication,
             ..
         } = self;
         let Some(gunicorn) = gunicorn else { return };
@@ -47,5 +48,6 @@ impl Pipeline {
             })
         };
         gunicorn.settle(pass.started_ns, host.boot_time, look, requests);
+        publication.publish_arbiters(gunicorn.arbiters());
     }
 }

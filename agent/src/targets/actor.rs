@@ -100,11 +100,12 @@ fn part(kinds: &[Box<dyn TargetKind>], began: Instant, before_ns: u64) -> Target
         }
     });
     let runs = runs.collect();
+    let stillness: Option<Vec<_>> = kinds.iter().map(|kind| kind.stillness()).collect();
     TargetsPart {
         part: writer.take(),
         applications,
         runs,
-        stillness: kinds.iter().map(|kind| kind.stillness()).collect(),
+        stillness: stillness.map(|all| all.concat()),
         cpu: Duration::from_nanos(thread_cpu_ns().saturating_sub(before_ns)),
     }
 }

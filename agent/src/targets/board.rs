@@ -26,6 +26,15 @@ pub(crate) struct TargetCandidate {
     pub(crate) group: Option<Arc<GroupIdentity>>,
 }
 
+/// A living arbiter of Gunicorn in a group whose HTTP requests are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ArbiterCandidate {
+    /// The process. Its identity must be checked again before anything is read of it.
+    pub(crate) id: ProcessId,
+    /// The name of its application. The state gives a bounded number of names, and several arbiters may have one name.
+    pub(crate) app: Arc<str>,
+}
+
 /// Why a process is a candidate. Of several reasons the first one stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WantedBy {
@@ -64,6 +73,7 @@ pub(crate) struct Board {
     comms: Vec<&'static str>,
     wanted: Mutex<Arc<WantedProcesses>>,
     candidates: Mutex<Arc<Vec<TargetCandidate>>>,
+    arbiters: Mutex<Arc<Vec<ArbiterCandidate>>>,
 }
 
 impl Spans {
@@ -119,12 +129,21 @@ impl Board {
         *lock(&self.candidates) = Arc::new(candidates);
     }
 
-    /// Whether a candidate has one of the wanted task names.
+    /// Whether a candidate has one of the wanted task names, or is an arbiter.
     pub(crate) fn has_wanted(&self) -> bool {
         let candidates = self.candidates();
-        candidates
-            .iter()
-            .any(|one| matches!(one.wanted_by, WantedBy::Comm(_)))
+        let mut named = candidates.iter();
+        named.any(|one| matches!(one.wanted_by, WantedBy::Comm(_))) || !self.arbiters().is_empty()
+    }
+
+    /// Replaces the arbiters.
+    pub(crate) fn publish_arbiters(&self, arbiters: Vec<ArbiterCandidate>) {
+        *lock(&self.arbiters) = Arc::new(arbiters);
+    }
+
+    /// The arbiters as of the last pass.
+    pub(crate) fn arbiters(&self) -> Arc<Vec<ArbiterCandidate>> {
+        Arc::clone(&lock(&self.arbiters))
     }
 
     /// The candidates as of the last pass.

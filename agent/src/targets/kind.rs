@@ -25,9 +25,9 @@ pub(crate) trait TargetKind {
     /// Writes the families of what has arrived since the last round began. Writes nothing of earlier rounds but totals.
     fn write(&self, out: &mut Writer);
 
-    /// If the last round has ended and found no target: while that lasts, and the state publishes no process with a wanted task
-    /// name, another round finds none.
-    fn stillness(&self) -> Option<Arc<Stillness>>;
+    /// If the last round has ended and found no target: while all of these last, and the state publishes neither an arbiter nor a
+    /// process with a wanted task name, another round finds none.
+    fn stillness(&self) -> Option<Vec<Arc<Stillness>>>;
 
     /// Adds the applications that the last call of [`Self::write`] wrote, for the page.
     fn show(&self, _page: &mut Applications) {}

@@ -21,10 +21,12 @@ pub(crate) mod fan_in;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod gunicorn;
 pub mod handle;
 mod kind;
 mod outcomes;
 mod passenger;
+mod processes;
 mod readers;
 
 use std::path::PathBuf;
@@ -46,6 +48,8 @@ pub struct TargetSettings {
     pub passenger: Option<PassengerSettings>,
     /// Fan-in, with a source at least; `None`: no instance is asked.
     pub fan_in: Option<FanInConfig>,
+    /// Whether the arbiters of Gunicorn that the state publishes are asked.
+    pub gunicorn: bool,
 }
 
 /// How instances of Passenger are asked.
@@ -83,12 +87,14 @@ pub(crate) struct KindRow {
     /// Whether its targets may belong to other users, so that the thread keeps the rights to read their files.
     reads_others: bool,
     is_enabled: fn(&TargetSettings) -> bool,
-    /// Makes it, on the targets thread; `None` if it is not enabled.
-    start: fn(&TargetSettings, &Environment) -> Option<Box<dyn TargetKind>>,
+    /// Eighths of the bytes of all kinds that its families may take.
+    eighths: usize,
+    /// Makes it, on the targets thread, with its most bytes; `None` if it is not enabled.
+    start: fn(&TargetSettings, &Environment, usize) -> Option<Box<dyn TargetKind>>,
 }
 
 /// All kinds of targets.
-pub(crate) static KINDS: &[KindRow] = &[passenger::ROW, fan_in::ROW];
+pub(crate) static KINDS: &[KindRow] = &[passenger::ROW, gunicorn::ROW, fan_in::ROW];
 
 /// What the enabled kinds need of the rest of the agent.
 #[derive(Debug, Default)]
@@ -118,6 +124,9 @@ pub(crate) fn start(
     settings: &TargetSettings,
     environment: &Environment,
 ) -> Vec<Box<dyn TargetKind>> {
-    let started = KINDS.iter().map(|row| (row.start)(settings, environment));
+    let started = KINDS.iter().map(|row| {
+        let most_bytes = environment.most_bytes / 8 * row.eighths;
+        (row.start)(settings, environment, most_bytes)
+    });
     started.flatten().collect()
 }

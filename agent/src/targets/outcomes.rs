@@ -89,8 +89,14 @@ impl Outcomes {
             .for_each(|one| *one = Outcome::default());
     }
 
+    /// It turned out that this is no target.
+    pub(crate) fn forget(&mut self, label: &str) {
+        self.targets.remove(label);
+    }
+
     /// A target was asked.
     pub(crate) fn note(&mut self, label: &str, is_up: bool, took: Duration) {
+        self.has_met_any = true;
         let took = Some(took);
         self.targets
             .insert(label.to_owned(), Outcome { is_up, took });

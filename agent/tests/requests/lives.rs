@@ -25,7 +25,7 @@ pub(crate) struct Life {
     pub(crate) site: Site,
     pub(crate) row: Row,
     pub(crate) agent: Agent,
-    server: Server,
+    pub(crate) server: Server,
     pub(crate) port: u16,
 }
 
@@ -49,7 +49,13 @@ impl Drop for Successors<'_> {
 
 impl Life {
     pub(crate) fn start(row: Row, words: &[&str]) -> Self {
+        Self::start_in(row, words, |_| {})
+    }
+
+    /// The same, after `prepare` has added files.
+    pub(crate) fn start_in(row: Row, words: &[&str], prepare: impl FnOnce(&Site)) -> Self {
         let site = Site::new();
+        prepare(&site);
         let agent = watch(site.place.path());
         let (port, door) = port();
         let server = site.start(&row, door, words);
@@ -123,12 +129,8 @@ impl Life {
     }
 
     /// The sum of a family of Gunicorn over the series of this application that have these labels.
-    fn workers(&self, scrape: &Scrape, family: &str, labels: &str) -> f64 {
-        let app = format!(
-            "app=\"{}/{}\"",
-            self.site.place.path().display(),
-            self.row.name
-        );
+    pub(crate) fn workers(&self, scrape: &Scrape, family: &str, labels: &str) -> f64 {
+        let app = format!("app=\"{}\"", self.site.app(&self.row));
         let lines = scrape.body.lines().filter(|line| {
             line.starts_with(&format!("gunicorn_{family}{{"))
                 && line.contains(&app)

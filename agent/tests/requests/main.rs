@@ -9,6 +9,7 @@
 
 mod beside;
 mod client;
+mod control;
 mod lives;
 mod matrix;
 mod overload;

@@ -59,6 +59,11 @@ impl Site {
         Self { place }
     }
 
+    /// The name that a server of this row gives its application.
+    pub(crate) fn app(&self, row: &Row) -> String {
+        format!("{}/{}", self.place.path().display(), row.name)
+    }
+
     /// Lines of the application.
     pub(crate) fn served(&self) -> PathBuf {
         self.place.file("served")
@@ -144,10 +149,7 @@ impl Row {
                     .args(["-m", "gunicorn", app, "--bind", &bind])
                     .args(["--worker-class", class, "--workers", "2"])
                     .args(["--limit-request-field_size", "100000", "--keep-alive", "30"])
-                    .args([
-                        "--name",
-                        &format!("{}/{}", place.path().display(), self.name),
-                    ])
+                    .args(["--name", &site.app(self)])
                     .args(["--access-logformat", "%(m)s %(s)s"])
                     .arg("--access-logfile")
                     .arg(site.access_log());
@@ -155,8 +157,9 @@ impl Row {
                     command.args(["--threads", "4"]);
                 }
                 if is_newest {
+                    // Its control socket is below the home directory.
                     command
-                        .arg("--no-control-socket")
+                        .env("HOME", place.path())
                         .env("PYTHONPATH", packages());
                 }
                 command

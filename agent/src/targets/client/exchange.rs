@@ -101,7 +101,7 @@ pub(super) fn of_http(error: &hyper::Error) -> Failure {
 }
 
 /// The reason for which a socket failed.
-pub(super) fn of_io(error: &io::Error) -> Failure {
+pub(in crate::targets) fn of_io(error: &io::Error) -> Failure {
     match error.kind() {
         ErrorKind::NotFound => Failure::Gone,
         ErrorKind::PermissionDenied => Failure::Denied,

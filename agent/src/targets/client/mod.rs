@@ -18,6 +18,7 @@ mod tcp;
 mod tls;
 mod unix;
 
+pub(super) use exchange::of_io;
 pub(super) use tcp::{BodyRoom, InstanceReply, InstanceRequest, NoReply, get};
 pub(super) use tls::Authorities;
 pub(super) use unix::{Connection, TargetAnswer, basic_authorization, connect};

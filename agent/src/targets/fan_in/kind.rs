@@ -29,7 +29,7 @@ impl TargetKind for FanIn {
     }
 
     /// Its totals may change whether there are instances or not.
-    fn stillness(&self) -> Option<Arc<Stillness>> {
+    fn stillness(&self) -> Option<Vec<Arc<Stillness>>> {
         None
     }
 }

@@ -43,7 +43,9 @@ pub(super) const ROW: KindRow = KindRow {
     descriptors: || [&totals::DESCRIPTORS[..], &sources::DESCRIPTORS].concat(),
     reads_others: false,
     is_enabled: |settings| settings.fan_in.is_some(),
-    start: |_, environment| {
+    // Its families are bounded in number: see totals.rs and sources.rs.
+    eighths: 0,
+    start: |_, environment, _| {
         let answers = environment.fan_in.as_ref()?;
         Some(Box::new(FanIn(Rc::clone(answers))))
     },

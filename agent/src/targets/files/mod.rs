@@ -216,14 +216,22 @@ impl Regular {
     /// # Errors
     /// [`Failure::TooLarge`] beyond [`MOST_BYTES`], or the reason.
     pub(super) fn read(&self) -> Result<Vec<u8>, Failure> {
+        self.read_up_to(MOST_BYTES)
+    }
+
+    /// Its content.
+    ///
+    /// # Errors
+    /// [`Failure::TooLarge`] beyond `most` bytes, or the reason.
+    pub(super) fn read_up_to(&self, most: u64) -> Result<Vec<u8>, Failure> {
         // With room behind the end, one call reads the file and another one finds its end.
-        let size = usize::try_from(self.size.min(MOST_BYTES)).unwrap_or(0);
+        let size = usize::try_from(self.size.min(most)).unwrap_or(0);
         let mut bytes = Vec::with_capacity(size + ROOM);
         let file = File::from(self.open()?);
-        file.take(MOST_BYTES + 1)
+        file.take(most + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| Errno::from_io_error(&error).map_or(Failure::Malformed, reason))?;
-        if bytes.len() as u64 > MOST_BYTES {
+        if bytes.len() as u64 > most {
             return Err(Failure::TooLarge);
         }
         Ok(bytes)

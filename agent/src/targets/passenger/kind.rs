@@ -79,7 +79,11 @@ struct InstanceAnswer {
 type Said = Option<(AppPool, Option<ServerCounts>, Option<u32>)>;
 
 impl Passenger {
-    pub(super) fn new(settings: &PassengerSettings, environment: &Environment) -> Self {
+    pub(super) fn new(
+        settings: &PassengerSettings,
+        environment: &Environment,
+        most_bytes: usize,
+    ) -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let finder = InstanceFinder::new(
             environment.host.clone(),
@@ -94,7 +98,7 @@ impl Passenger {
         Self {
             finder: Rc::new(finder),
             bounds,
-            most_bytes: environment.most_bytes,
+            most_bytes,
             board: Arc::clone(&environment.board),
             neighbourhood: RefCell::new(Neighbourhood::of(&environment.host)),
             user_name: Rc::clone(&environment.user_name),
@@ -277,8 +281,9 @@ impl TargetKind for Passenger {
         self.round.borrow().families.show(page);
     }
 
-    fn stillness(&self) -> Option<Arc<Stillness>> {
-        self.round.borrow().stillness.clone()
+    fn stillness(&self) -> Option<Vec<Arc<Stillness>>> {
+        let stillness = self.round.borrow().stillness.clone();
+        stillness.map(|one| vec![one])
     }
 }
 

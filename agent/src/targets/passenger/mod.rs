@@ -41,12 +41,14 @@ pub(super) const ROW: KindRow = KindRow {
     comms: &["PassengerAgent"],
     descriptors: || {
         let own = PassengerFamilies::descriptors();
+        // METRICS.md lists those of all kinds here.
         own.chain(outcomes::DESCRIPTORS).collect()
     },
     reads_others: true,
     is_enabled: |settings| settings.passenger.is_some(),
-    start: |settings, environment| {
+    eighths: 7,
+    start: |settings, environment, most_bytes| {
         let settings = settings.passenger.as_ref()?;
-        Some(Box::new(Passenger::new(settings, environment)))
+        Some(Box::new(Passenger::new(settings, environment, most_bytes)))
     },
 };

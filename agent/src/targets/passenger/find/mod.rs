@@ -38,7 +38,7 @@ use std::time::Duration;
 pub(super) use findings::{Findings, NotAsked};
 use findings::{Inspected, Work};
 use inspect::{Agent, Share, inspect};
-use process::{namespaced_pid, of_process, user_of};
+use process::{namespaced_pid, of_process};
 use registry::{Listing, Registry, registries, watch_mounts};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -51,6 +51,7 @@ use crate::targets::asking::EACH;
 use crate::targets::client::connect;
 use crate::targets::failure::Failure;
 use crate::targets::files::{FileKey, Rule, Stillness, WatchedLook, Watcher};
+use crate::targets::processes::user_of;
 use crate::targets::readers::{BlockingJob, Readers};
 
 const ROOT: u32 = 0;

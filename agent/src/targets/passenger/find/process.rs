@@ -1,6 +1,6 @@
 //! The instance that a process belongs to, by the lock that it has open.
 //!
-//! In comes the identity of a process; out come its user, its pid in its own pid namespace, and the directory of its instance as
+//! In comes the identity of a process; out come its pid in its own pid namespace, and the directory of its instance as
 //! the process sees it: in its mount namespace, wherever the registry is. The name of the process decides nothing.
 //!
 //! The kernel shows the path of an open descriptor. The agent resolves it below the root of the process, without links, and takes
@@ -9,7 +9,6 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::str::SplitAsciiWhitespace;
 
 use super::super::workers::NamespacedPid;
 use super::inspect::LOCK;
@@ -18,11 +17,10 @@ use crate::host::Host;
 use crate::process::ProcessId;
 use crate::targets::failure::Failure;
 use crate::targets::files::{FileKey, Place, Rule};
+use crate::targets::processes::{check, numbers, open};
 
 /// Most descriptors of a process that are looked at. A watchdog has some dozens, and opens its lock early.
 const MOST_DESCRIPTORS: usize = 1024;
-/// Field of `stat` with the start time, counted from the one behind the task name, clock ticks since boot.
-const START: usize = 19;
 
 /// The directory of an instance that a process has locked.
 #[derive(Debug)]
@@ -34,17 +32,6 @@ pub(super) struct Sighting {
     pub(super) pid_namespace: u64,
     /// Whether the process is in the user namespace of the agent: only then it sees the agent's uid.
     pub(super) shares_users: bool,
-}
-
-/// The real uid of a process: running a set-user-ID program does not change it.
-///
-/// # Errors
-/// [`Failure::Gone`] if it has ended.
-pub(super) fn user_of(host: &Host, id: ProcessId) -> Result<u32, Failure> {
-    let process = open(host, id)?;
-    let status = process.regular("status")?.read()?;
-    check(host, &process, id)?;
-    real_uid(&status).ok_or(Failure::Malformed)
 }
 
 /// The instance whose lock the process has open, if the user `uid` owns it; nothing if the agent may not look at its descriptors.
@@ -85,42 +72,9 @@ pub(super) fn namespaced_pid(host: &Host, id: ProcessId) -> Result<NamespacedPid
     Ok(NamespacedPid { namespace, pid })
 }
 
-/// Opens the directory of a process. Whatever is opened in it belongs to this process, also if its number is used again.
-fn open(host: &Host, id: ProcessId) -> Result<Place, Failure> {
-    let process = Place::trusted(&host.procfs.join(id.tgid.to_string()))?;
-    check(host, &process, id)?;
-    Ok(process)
-}
-
-/// Whether this is still the process that was meant.
-fn check(host: &Host, process: &Place, id: ProcessId) -> Result<(), Failure> {
-    let stat = process.regular("stat")?.read()?;
-    let ticks = start_ticks(&stat).ok_or(Failure::Malformed)?;
-    let is_same = id.start_ns.checked_div(host.tick_ns) == Some(ticks);
-    if is_same { Ok(()) } else { Err(Failure::Gone) }
-}
-
-fn start_ticks(stat: &[u8]) -> Option<u64> {
-    // The task name may contain anything, also brackets.
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    fields.split_ascii_whitespace().nth(START)?.parse().ok()
-}
-
-fn real_uid(status: &[u8]) -> Option<u32> {
-    numbers(status, b"Uid:")?.next()?.parse().ok()
-}
-
 /// `NSpid` has the pid in each namespace from that of `/proc` to that of the process.
 fn innermost_pid(status: &[u8]) -> Option<u32> {
     numbers(status, b"NSpid:")?.next_back()?.parse().ok()
-}
-
-/// The words of the line with this name.
-fn numbers<'s>(status: &'s [u8], name: &[u8]) -> Option<SplitAsciiWhitespace<'s>> {
-    let mut lines = status.split(|byte| *byte == b'\n');
-    let line = lines.find_map(|line| line.strip_prefix(name))?;
-    Some(std::str::from_utf8(line).ok()?.split_ascii_whitespace())
 }
 
 /// The first directory of `uid` whose lock the process has open.
@@ -162,29 +116,6 @@ fn locked_directory(link: &[u8]) -> Option<(&Path, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn start_is_read_behind_any_task_name() {
-        let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n";
-        for name in ["a", "a b", ") S 1 2 (", "(x)"] {
-            let stat = format!("42 ({name}) {fields}");
-            assert_eq!(start_ticks(stat.as_bytes()), Some(4711), "{name}");
-        }
-        for bad in ["", "42 (a)", "42 (a) S 1 2", "42 (a", "\u{fffd})"] {
-            assert_eq!(start_ticks(bad.as_bytes()), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn real_uid_is_the_first() {
-        assert_eq!(
-            real_uid(b"Name:\tUid: 7\nUid:\t1000\t0\t0\t0\n"),
-            Some(1000)
-        );
-        for bad in [&b""[..], b"Uid:\n", b"Uid:\tx\n", b"Uid:\t\xff\n"] {
-            assert_eq!(real_uid(bad), None);
-        }
-    }
 
     #[test]
     fn innermost_pid_is_the_last() {
