@@ -435,3 +435,30 @@ fn application_outside_of_groups_that_count_takes_no_room() {
     node.pass();
     node.check("app:app", &[11, 13], 2, &[]);
 }
+
+#[test]
+fn arbiters_are_those_of_shown_applications() {
+    let arbiters = |node: &Node| {
+        let all = node.watch.arbiters();
+        let mut all: Vec<_> = all.map(|(id, app)| (id.tgid, app.to_string())).collect();
+        all.sort_unstable();
+        all
+    };
+    let mut node = young();
+    assert_eq!(arbiters(&node), [(10, "app:app".to_owned())]);
+    // An upgrade (USR2): the name without `.2`.
+    node.fork(10, 13);
+    node.exec(13, GUNICORN);
+    node.pass();
+    let both = [10, 13].map(|tgid| (tgid, "app:app".to_owned()));
+    assert_eq!(arbiters(&node), both);
+    node.exit(10, EXIT);
+    node.pass();
+    assert_eq!(arbiters(&node), [(13, "app:app".to_owned())]);
+
+    let mut outside = Node::new();
+    outside.find(10, 1, MASTER);
+    outside.count(Some(false));
+    outside.pass();
+    assert_eq!(arbiters(&outside), []);
+}

@@ -81,6 +81,20 @@ mod tests {
     }
 
     #[test]
+    fn sole_uid_is_that_of_all_four() {
+        assert_eq!(sole_uid(b"Uid:\t7\t7\t7\t7\n"), Some(7));
+        for bad in [
+            "",
+            "Uid:\n",
+            "Uid:\t7\t0\t0\t0\n",
+            "Uid:\t0\t0\t7\t0\n",
+            "Uid:\tx\n",
+        ] {
+            assert_eq!(sole_uid(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn real_uid_is_the_first() {
         assert_eq!(
             real_uid(b"Name:\tUid: 7\nUid:\t1000\t0\t0\t0\n"),

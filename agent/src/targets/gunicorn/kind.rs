@@ -117,10 +117,10 @@ impl GunicornControl {
                     .await
             }
         };
-        let (users, owners) = users.unwrap_or_else(|failure| {
-            self.round.borrow_mut().outcomes.count(failure, 1);
-            Default::default()
-        });
+        let (users, owners) = match users {
+            Ok(users) => users,
+            Err(failure) => return self.round.borrow_mut().outcomes.count(failure, 1),
+        };
         let found = arbiters.iter().filter_map(|one| {
             Some(FoundArbiter {
                 id: one.id,
