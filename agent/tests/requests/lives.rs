@@ -53,9 +53,9 @@ impl Life {
     }
 
     /// The same, after `prepare` has added files.
-    pub(crate) fn start_in(row: Row, words: &[&str], prepare: impl FnOnce(&Site)) -> Self {
-        let site = Site::new();
-        prepare(&site);
+    pub(crate) fn start_in(row: Row, words: &[&str], prepare: impl FnOnce(&mut Site)) -> Self {
+        let mut site = Site::new();
+        prepare(&mut site);
         let agent = watch(site.place.path());
         let (port, door) = port();
         let server = site.start(&row, door, words);

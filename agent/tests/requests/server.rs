@@ -48,6 +48,8 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) place: Place,
+    /// Whether Gunicorn has one: by default below the home directory, which is the place.
+    pub(crate) has_control_socket: bool,
 }
 
 impl Site {
@@ -56,7 +58,10 @@ impl Site {
         fs::write(place.file("app.py"), APP).unwrap();
         fs::write(place.file("config.ru"), RACKUP).unwrap();
         fs::write(place.file("large"), vec![b'z'; FILE_BYTES]).unwrap();
-        Self { place }
+        Self {
+            place,
+            has_control_socket: false,
+        }
     }
 
     /// The name that a server of this row gives its application.
@@ -157,10 +162,13 @@ impl Row {
                     command.args(["--threads", "4"]);
                 }
                 if is_newest {
-                    // Its control socket is below the home directory.
                     command
                         .env("HOME", place.path())
                         .env("PYTHONPATH", packages());
+                    // Each fork waits for it.
+                    if !site.has_control_socket {
+                        command.arg("--no-control-socket");
+                    }
                 }
                 command
             }
