@@ -30,7 +30,7 @@ fn remark(key: Key, Text { text, .. }: &Text) -> Option<String> {
                 .is_empty()
                 .then(|| "an empty entry is no user; name one, or remove it".to_owned()),
         }),
-        Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups | Key::Http => None,
+        Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups | Key::Http | Key::Scrape => None,
     }
 }
 
@@ -189,7 +189,12 @@ fn useless(item: &Item) -> Option<(usize, String)> {
     let label = item.labels.first();
     let label = label.map(|label| (Key::Labels, label.template.line));
     let bound = item.max_groups.map(|_| (Key::MaxGroups, item.line));
-    let (key, line) = name.or(label).or(bound).filter(|_| item.exclude)?;
+    let scrape = item.scrape.as_ref().map(|_| (Key::Scrape, item.line));
+    let (key, line) = name
+        .or(label)
+        .or(bound)
+        .or(scrape)
+        .filter(|_| item.exclude)?;
     let what = format!("{key}: excluded processes are in no group; remove {key}, or exclude");
     Some((line, what))
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::fan_in::{self, FAN_IN};
 use super::problems::{Problems, TEMPLATE};
 use super::yaml::{self, Pair, YamlNode, YamlValue};
-use super::{Config, ConfigError, Fault, Item, Key, Text, Warning, labels};
+use super::{Config, ConfigError, Fault, Item, Key, Text, Warning, labels, scrape};
 
 const TOP: &str = "process_names";
 const LIST: &str = "a list of strings (in brackets, or each behind a dash)";
@@ -39,6 +39,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         config.fan_in = fan_in.map_or(Ok(None), |node| fan_in::parse(node, &mut problems))?;
     }
     config.warnings = problems.warnings;
+    scrape::join(&mut config)?;
     Ok(config)
 }
 
@@ -141,6 +142,7 @@ fn item(index: usize, node: &YamlNode, problems: &mut Problems<'_>) -> Result<It
             Some(Key::Labels) => item.labels = labels::parse(value, problems)?,
             Some(Key::MaxGroups) => item.max_groups = count(Key::MaxGroups, value, problems)?,
             Some(Key::Http) => (item.http, item.http_per_process) = http(value, problems)?,
+            Some(Key::Scrape) => item.scrape = scrape::parse(value, problems)?,
             None => problems.warn_unknown(key, &Key::ALL.map(Key::as_str)),
         }
     }
@@ -173,23 +175,16 @@ fn name(value: &YamlNode, problems: &mut Problems<'_>) -> Result<Option<Text>, C
 }
 
 fn truth(key: &str, value: &YamlNode, problems: &Problems<'_>) -> Result<bool, ConfigError> {
-    truth_of(value).ok_or_else(|| problems.wrong(value, key, "true or false"))
-}
-
-fn truth_of(value: &YamlNode) -> Option<bool> {
-    match &value.value {
-        YamlValue::Null => Some(false),
-        YamlValue::Scalar(text) if text.eq_ignore_ascii_case("true") => Some(true),
-        YamlValue::Scalar(text) if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
-    }
+    value
+        .truth()
+        .ok_or_else(|| problems.wrong(value, key, "true or false"))
 }
 
 /// Whether requests are counted, and whether those of each process are shown.
 fn http(value: &YamlNode, problems: &mut Problems<'_>) -> Result<(bool, bool), ConfigError> {
     let YamlValue::Map(pairs) = &value.value else {
         let expected = "true, false, or a map such as {per_process: true}";
-        let is_counted = truth_of(value);
+        let is_counted = value.truth();
         let is_counted = is_counted.ok_or_else(|| problems.wrong(value, HTTP, expected))?;
         return Ok((is_counted, false));
     };

@@ -41,6 +41,8 @@ pub struct FanInConfig {
     pub keeps_exported: bool,
     /// Bounds of the answers.
     pub limits: FanInLimits,
+    /// Whether an item of `process_names` has the key `scrape`.
+    pub asks_processes: bool,
 }
 
 /// Bounds of the answers.
@@ -68,9 +70,12 @@ impl Default for FanInLimits {
 }
 
 impl FanInConfig {
-    /// Whether the section names a source of instances.
+    /// Whether there is a source of instances.
     pub const fn has_source(&self) -> bool {
-        self.routes_file.is_some() || !self.file_sd.is_empty() || !self.gorouters.is_empty()
+        self.routes_file.is_some()
+            || !self.file_sd.is_empty()
+            || !self.gorouters.is_empty()
+            || self.asks_processes
     }
 }
 
@@ -245,6 +250,7 @@ mod tests {
                 at_once: 8,
                 ..FanInLimits::default()
             },
+            asks_processes: false,
         };
         assert_eq!(config.fan_in, Some(expected));
         let bare = parsed("routes_file:\nfile_sd:\nlabel_conflict: ~\nlimits:").unwrap();

@@ -40,9 +40,16 @@ pub struct Item {
     pub http: bool,
     /// Whether what each of these processes has served is shown, too; only with `http`.
     pub http_per_process: bool,
+    /// How the metrics of matching processes are asked; `None`: they are not.
+    pub scrape: Option<ScrapeConfig>,
 }
 
 impl Item {
+    /// Whether the item matches only processes of certain users or cgroups.
+    pub const fn is_of_owner(&self) -> bool {
+        self.user.is_some() || self.cgroup.is_some()
+    }
+
     /// The same item with every line set to 0, to compare items regardless of their place in the file.
     pub fn without_lines(&self) -> Self {
         let mut item = self.clone();
@@ -60,6 +67,36 @@ impl Item {
             text.line = 0;
         }
         item
+    }
+}
+
+/// How the processes of an item are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrapeConfig {
+    /// The port that has the metrics.
+    pub port: ScrapePort,
+    /// Their path: ASCII, with a slash first, without a query.
+    pub path: String,
+    /// Whether they are asked over TLS.
+    pub is_tls: bool,
+}
+
+/// A port that has metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScrapePort {
+    /// The only one that the process listens on.
+    Auto,
+    /// This one.
+    Number(u16),
+}
+
+impl Default for ScrapeConfig {
+    fn default() -> Self {
+        Self {
+            port: ScrapePort::Auto,
+            path: "/metrics".to_owned(),
+            is_tls: false,
+        }
     }
 }
 
@@ -139,11 +176,13 @@ pub enum Key {
     MaxGroups,
     /// `http`
     Http,
+    /// `scrape`
+    Scrape,
 }
 
 impl Key {
     /// All keys of an item.
-    pub const ALL: [Key; 10] = [
+    pub const ALL: [Key; 11] = [
         Key::Name,
         Key::Comm,
         Key::Exe,
@@ -154,6 +193,7 @@ impl Key {
         Key::Labels,
         Key::MaxGroups,
         Key::Http,
+        Key::Scrape,
     ];
 
     /// The keys that select processes.
@@ -172,6 +212,7 @@ impl Key {
             Key::Labels => "labels",
             Key::MaxGroups => "max_groups",
             Key::Http => "http",
+            Key::Scrape => "scrape",
         }
     }
 }
@@ -191,7 +232,9 @@ impl Item {
             Key::Cmdline => self.cmdline.as_ref(),
             Key::User => self.user.as_ref(),
             Key::Cgroup => self.cgroup.as_ref(),
-            Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups | Key::Http => None,
+            Key::Name | Key::Exclude | Key::Labels | Key::MaxGroups | Key::Http | Key::Scrape => {
+                None
+            }
         }
     }
 

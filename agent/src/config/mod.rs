@@ -23,6 +23,7 @@ mod listen;
 pub mod logging;
 mod problems;
 mod read;
+mod scrape;
 mod suggest;
 pub mod web;
 pub(crate) mod yaml;
@@ -39,7 +40,7 @@ pub use fan_in::{FanInConfig, FanInLimits};
 pub use flags::{Accounting, FlagError, Flags};
 pub use gorouters::GorouterConfig;
 pub use grouping::Grouping;
-pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, Text};
+pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, ScrapeConfig, ScrapePort, Text};
 pub use listen::{ListenAddress, ListenHost, TcpAddress};
 pub use web::WebConfig;
 

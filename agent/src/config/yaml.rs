@@ -54,6 +54,18 @@ pub(crate) struct YamlNode {
     bytes: usize,
 }
 
+impl YamlNode {
+    /// Whether the value is true; no value is false. `None`: it is neither true nor false.
+    pub(crate) fn truth(&self) -> Option<bool> {
+        match &self.value {
+            YamlValue::Null => Some(false),
+            YamlValue::Scalar(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            YamlValue::Scalar(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+}
+
 /// A key and its value.
 pub(crate) type Pair = (Rc<YamlNode>, Rc<YamlNode>);
 
