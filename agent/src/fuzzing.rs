@@ -18,6 +18,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("configuration", check::fuzzing::configuration),
     ("exposition", exposition::fuzzing::exposition),
     ("fan_in_file_sd", targets::fuzzing::fan_in_file_sd),
+    ("fan_in_network", targets::fuzzing::fan_in_network),
     ("fan_in_routes", targets::fuzzing::fan_in_routes),
     ("gunicorn_control", targets::fuzzing::gunicorn_control),
     ("history", source::bpf::fuzzing::history),

@@ -252,7 +252,11 @@ fn start_targets(settings: &Settings, runs: &Runs) -> Result<Option<TargetsThrea
     let (handle, inbox) = targets::handle::channel(needs.collectors, Arc::clone(&board));
     let (wanted, sandbox) = (settings.targets.clone(), Arc::clone(&settings.sandbox));
     let (host, published) = (settings.host.clone(), Arc::clone(&board));
-    let (fan_in, fan_in_inbox) = fan_in::handle::channel();
+    let processes = wanted
+        .fan_in
+        .as_ref()
+        .filter(|fan_in| fan_in.asks_processes);
+    let (fan_in, fan_in_inbox) = fan_in::handle::channel(processes.map(|_| Arc::clone(&board)));
     let fan_in = wanted.fan_in.is_some().then_some(fan_in);
     let most_bytes = runs.most_target_bytes();
     let (confined, is_confined) = std::sync::mpsc::channel();
@@ -272,7 +276,7 @@ fn start_targets(settings: &Settings, runs: &Runs) -> Result<Option<TargetsThrea
             let users = RefCell::new(UserNames::new(host.passwd()));
             let local = tokio::task::LocalSet::new();
             let fan_in = wanted.fan_in.as_ref().map(|config| {
-                let fan_in = Rc::new(FanInAnswers::new(config));
+                let fan_in = Rc::new(FanInAnswers::new(config, &host, &published));
                 local.spawn_local(Rc::clone(&fan_in).answer(fan_in_inbox));
                 fan_in
             });

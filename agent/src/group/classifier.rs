@@ -12,7 +12,7 @@ use super::name::{self, NameTemplate, Rendered};
 use super::name_map::NameMap;
 use super::pattern::{Matches, Room};
 use super::selector::{Candidate, Miss, Selector};
-use crate::config::{self, Config, ConfigError, Key, Label};
+use crate::config::{self, Config, ConfigError, Key, Label, ScrapeConfig};
 use crate::process::Facts;
 
 /// The group of a process.
@@ -167,6 +167,20 @@ impl Classifier {
     /// The name template of an item, from 0; `None` for the names of the command line.
     pub fn template(&self, item: usize) -> Option<&str> {
         self.items.get(item).map(|item| item.source.as_str())
+    }
+
+    /// How the metrics of the processes of each item are asked, and whether the item is one of certain owners; nothing if those of
+    /// no item are.
+    pub fn scrapes(&self) -> Vec<Option<(Arc<ScrapeConfig>, bool)>> {
+        let of_item = |item: &CompiledItem| {
+            let scrape = item.typed.scrape.clone().filter(|_| !item.exclude)?;
+            Some((Arc::new(scrape), item.typed.is_of_owner()))
+        };
+        let all: Vec<_> = self.items.iter().map(of_item).collect();
+        match all.iter().any(Option::is_some) {
+            true => all,
+            false => Vec::new(),
+        }
     }
 
     /// Whether some template may use the working directory.

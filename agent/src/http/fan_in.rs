@@ -7,6 +7,7 @@
 //! | `/v1/apps/metrics?app={what}`, `/v1/apps/only-app-metrics?app={what}` | the same |
 //! | `/v1/apps/metrics?route_url={route}`, `/v1/apps/only-app-metrics?route_url={route}` | `{route}`, unless there is `app` |
 //! | `/v2/...` | the same; instances are asked for the text format only |
+//! | `/metrics/apps` | all that are processes of the node |
 //!
 //! The query may have `metric_path`. Parameters that promfetcher does not know are ignored. The paths exist only if `fan_in` is
 //! configured. Left to others: what `{what}` means (`targets/fan_in/table.rs`), and the answer.
@@ -14,9 +15,10 @@
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue, VARY};
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Method, Request, StatusCode};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::admission::scrape_time;
+use super::answers::Answers;
 use super::gzip;
 use super::reply::{Reply, TEXT, not_allowed, reply};
 use crate::exposition;
@@ -26,6 +28,10 @@ use crate::targets::fan_in::handle::{
 
 /// Most time for an answer, unless the client's is shorter.
 const MOST_TIME: Duration = Duration::from_secs(30);
+/// The path of all processes of the node.
+const NODE: &str = "/metrics/apps";
+/// Part of a request's time in which the state may look for new processes.
+const LOOK: u32 = 4;
 /// Where the metrics of an instance are if nothing else is said.
 const METRIC_PATH: &str = "/metrics";
 
@@ -36,6 +42,9 @@ pub(super) fn has_path(path: &str) -> bool {
 
 /// Whether only the text format is wanted, and the application if the path names it.
 fn parts(path: &str) -> Option<(bool, Option<&str>)> {
+    if path == NODE {
+        return Some((false, None));
+    }
     let (is_plain_only, rest) = match path.strip_prefix("/v1/apps/") {
         Some(rest) => (false, rest),
         None => (true, path.strip_prefix("/v2/apps/")?),
@@ -50,6 +59,7 @@ fn parts(path: &str) -> Option<(bool, Option<&str>)> {
 /// Answers a request for one of these paths, which arrived at `arrived`.
 pub(super) async fn answer<B>(
     handle: &FanInHandle,
+    answers: &Answers,
     request: &Request<B>,
     arrived: Instant,
 ) -> Reply {
@@ -62,6 +72,11 @@ pub(super) async fn answer<B>(
     };
     let is_packed = asked.is_packed;
     let deadline = arrived + scrape_time(request.headers(), MOST_TIME);
+    if handle.wants_pass() {
+        // Without it, the answer has the processes of the pass before.
+        let end = arrived + deadline.saturating_duration_since(arrived) / LOOK;
+        let _ = timeout_at(end, answers.overview()).await;
+    }
     match handle.ask(asked, deadline).await {
         Some(FanInReply::Merged(body)) => {
             let mut reply = reply(StatusCode::OK, exposition::CONTENT_TYPE, body);
@@ -99,6 +114,7 @@ fn fan_in_request<B>(request: &Request<B>) -> Result<FanInRequest, &'static str>
     let query = request.uri().query().unwrap_or_default();
     let wanted = match what {
         Some(what) => WantedInstances::in_path(what),
+        None if request.uri().path() == NODE => Some(WantedInstances::Node),
         None => match (parameter(query, "app"), parameter(query, "route_url")) {
             (Some(what), _) => WantedInstances::named(&what?),
             (None, Some(route)) => WantedInstances::route(&route?),
@@ -155,6 +171,7 @@ mod tests {
 
     #[test]
     fn paths_of_promfetcher_are_known_and_no_others() {
+        assert!(has_path(NODE));
         for path in ["metrics", "only-app-metrics", "a/metrics", "a/b/c/metrics"] {
             assert!(has_path(&format!("/v1/apps/{path}")), "{path}");
             assert!(has_path(&format!("/v2/apps/{path}")), "{path}");
@@ -165,6 +182,7 @@ mod tests {
             "/v1/apps/a",
             "/v3/apps/a/metrics",
             "/v1/metrics",
+            "/metrics/apps/",
             "/v1/apps/a/b",
         ];
         for path in others {
@@ -178,6 +196,7 @@ mod tests {
         let names = WantedInstances::named("o/s/a").unwrap();
         let route = WantedInstances::route("r/s/t").unwrap();
         let cases = [
+            ("/metrics/apps?app=x", Ok(&WantedInstances::Node)),
             ("/v1/apps/o%2Fs%2fa/metrics", Ok(&names)),
             ("/v1/apps/o/s/a/metrics?app=x", Ok(&names)),
             ("/v1/apps/metrics?route_url=x&app=o%2Fs/a", Ok(&names)),

@@ -83,7 +83,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
     let slots = ConnectionSlots::new(limits.clone(), Arc::clone(&counters));
     let slot = slots.take(ClientOrigin::Local).expect("a free place");
     // Nothing reads its questions, so none has an answer.
-    let (unanswered, _) = fan_in::handle::channel();
+    let (unanswered, _) = fan_in::handle::channel(None);
     let service = Arc::new(Service {
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,

@@ -71,7 +71,7 @@ async fn route<B>(service: &Service, request: &Request<B>, arrived: Instant) -> 
         path if let Some(handle) = &service.fan_in
             && fan_in::has_path(path) =>
         {
-            fan_in::answer(handle, request, arrived).await
+            fan_in::answer(handle, &service.answers, request, arrived).await
         }
         path if !reads && is_read_only(service, path) => {
             not_allowed("GET, HEAD", "use GET or HEAD\n")

@@ -49,6 +49,13 @@ pub fn targets(fan_in: &FanInConfig, width: usize) -> (String, Vec<String>) {
         .not_asked
         .iter()
         .map(|url| format!("{url}: not asked; only an agent asks it"));
-    let remarks = survey.problems.into_iter().chain(not_asked);
+    let processes = fan_in.asks_processes.then(|| {
+        "processes of items with scrape: only an agent finds them; headcount_fan_in_processes counts them by outcome".to_owned()
+    });
+    let remarks = survey
+        .problems
+        .into_iter()
+        .chain(not_asked)
+        .chain(processes);
     (lines(&rows, &WIDEST, width), remarks.collect())
 }

@@ -9,12 +9,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::group::Grouper;
+use crate::config::ScrapeConfig;
+use crate::group::{Group, Grouper};
 use crate::host::Host;
 use crate::process::{Facts, Live, ProcessId, Table};
 use crate::targets::board::{
-    ArbiterCandidate, Board, GroupIdentity, Spans, TargetCandidate, WantedBy,
+    ArbiterCandidate, Board, GroupIdentity, ScrapedProcess, ScrapedProcesses, Spans,
+    TargetCandidate, WantedBy,
 };
 
 /// Most processes of one user other than root that are remembered by their task names; further ones are left out, and their
@@ -27,6 +30,8 @@ const MOST_OF_OTHERS: usize = 4_096;
 /// Most processes that are published by their starts for one user other than root. Those users have instances that are asked, so
 /// they are few.
 const MOST_STARTED_OF_USER: usize = 256;
+/// Most processes that are published to be asked: the oldest ones, so that later ones displace none.
+const MOST_SCRAPED: usize = 16_384;
 const ROOT: u32 = 0;
 
 /// What the state knows of processes with wanted task names.
@@ -35,6 +40,8 @@ pub(super) struct Publication {
     board: Option<Arc<Board>>,
     /// The user and the wanted task name of each such process.
     named: HashMap<ProcessId, (u32, &'static str)>,
+    /// By item: how its processes are asked, and whether they are those of certain owners. Empty if no item wants that.
+    scrapes: Vec<Option<(Arc<ScrapeConfig>, bool)>>,
 }
 
 impl Publication {
@@ -42,7 +49,13 @@ impl Publication {
         Self {
             board,
             named: HashMap::new(),
+            scrapes: Vec::new(),
         }
+    }
+
+    /// Has the processes of these items published, by [`crate::group::Classifier::scrapes`].
+    pub(super) fn scrape(&mut self, scrapes: Vec<Option<(Arc<ScrapeConfig>, bool)>>) {
+        self.scrapes = scrapes;
     }
 
     /// Notes the task name of a process whose facts were read.
@@ -115,15 +128,47 @@ impl Publication {
             })
         };
         board.publish(found.into_iter().filter_map(candidate).collect());
+        if !self.scrapes.is_empty() {
+            board.publish_scraped(self.scraped(table, grouper));
+        }
+    }
+
+    /// The processes that items themselves match; a process that only follows its ancestor into a group is not asked.
+    fn scraped(&self, table: &Table, grouper: &Grouper) -> ScrapedProcesses {
+        let mut groups: HashMap<u64, Arc<GroupIdentity>> = HashMap::new();
+        let scraped = table.live().filter_map(|live| {
+            let item = grouper.item_of(live.account())?;
+            let (scrape, is_of_owner) = self.scrapes.get(item)?.as_ref()?;
+            let group = grouper.group_of(live.account())?;
+            let group = groups.entry(group.id).or_insert_with(|| identity(group));
+            Some(ScrapedProcess {
+                id: live.id(),
+                group: Arc::clone(group),
+                scrape: Arc::clone(scrape),
+                is_of_owner: *is_of_owner,
+            })
+        });
+        let mut all: Vec<ScrapedProcess> = scraped.collect();
+        all.sort_unstable_by_key(|one| (one.id.start_ns, one.id.tgid));
+        let left_out = all.len().saturating_sub(MOST_SCRAPED);
+        all.truncate(MOST_SCRAPED);
+        ScrapedProcesses {
+            all: Arc::new(all),
+            left_out,
+            at: Some(Instant::now()),
+        }
     }
 }
 
 fn group(live: &Live<'_>, grouper: &Grouper) -> Option<Arc<GroupIdentity>> {
-    let group = grouper.group_of(live.account())?;
-    Some(Arc::new(GroupIdentity {
+    grouper.group_of(live.account()).map(identity)
+}
+
+fn identity(group: &Group) -> Arc<GroupIdentity> {
+    Arc::new(GroupIdentity {
         name: group.name.clone(),
         labels: group.labels.clone(),
-    }))
+    })
 }
 
 /// Those of the processes that started in the spans of some user: [`MOST_OF_ROOT`] for root, [`MOST_STARTED_OF_USER`] for each

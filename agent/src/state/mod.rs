@@ -120,7 +120,9 @@ impl AgentState {
         output: Output,
         shortcomings: Vec<String>,
     ) -> Self {
-        let pipeline = Pipeline::new(host, observer, grouper, &options);
+        let mut pipeline = Pipeline::new(host, observer, grouper, &options);
+        let scrapes = configuration.classifier.scrapes();
+        pipeline.publication.scrape(scrapes);
         let mut state = Self {
             balance: Balance::of(&pipeline.host),
             pipeline,

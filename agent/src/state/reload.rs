@@ -181,6 +181,7 @@ impl Configuration {
         };
         pipeline.observer.want_cwd(classifier.uses_cwd());
         pipeline.observer.want_pods(classifier.uses_pods());
+        pipeline.publication.scrape(classifier.scrapes());
         let former = std::mem::replace(&mut self.classifier, Arc::new(classifier));
         let classifier = &self.classifier;
         let keeps = |item| classifier.decides_as(&former, item);

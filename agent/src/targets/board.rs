@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use crate::config::ScrapeConfig;
 use crate::process::ProcessId;
 
 /// Most processes that the targets thread may want by their ids.
@@ -33,6 +35,17 @@ pub(crate) struct ArbiterCandidate {
     pub(crate) id: ProcessId,
     /// The name of its application. The state gives a bounded number of names, and several arbiters may have one name.
     pub(crate) app: Arc<str>,
+}
+
+/// A live process whose metrics an item of the configuration wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ScrapedProcess {
+    /// The process. Its identity must be checked again before anything is read of it.
+    pub(crate) id: ProcessId,
+    pub(crate) group: Arc<GroupIdentity>,
+    pub(crate) scrape: Arc<ScrapeConfig>,
+    /// Whether the item matches only processes of certain users or cgroups.
+    pub(crate) is_of_owner: bool,
 }
 
 /// Why a process is a candidate. Of several reasons the first one stands.
@@ -74,6 +87,18 @@ pub(crate) struct Board {
     wanted: Mutex<Arc<WantedProcesses>>,
     candidates: Mutex<Arc<Vec<TargetCandidate>>>,
     arbiters: Mutex<Arc<Vec<ArbiterCandidate>>>,
+    scraped: Mutex<ScrapedProcesses>,
+}
+
+/// Processes that are to be asked, as of a pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ScrapedProcesses {
+    /// In the order of their start.
+    pub(crate) all: Arc<Vec<ScrapedProcess>>,
+    /// Further ones, which are left out.
+    pub(crate) left_out: usize,
+    /// When the pass ended; `None` before the first one, and while no item wants metrics of processes.
+    pub(crate) at: Option<Instant>,
 }
 
 impl Spans {
@@ -127,6 +152,16 @@ impl Board {
     /// Replaces the candidates.
     pub(crate) fn publish(&self, candidates: Vec<TargetCandidate>) {
         *lock(&self.candidates) = Arc::new(candidates);
+    }
+
+    /// Replaces the processes that are to be asked.
+    pub(crate) fn publish_scraped(&self, scraped: ScrapedProcesses) {
+        *lock(&self.scraped) = scraped;
+    }
+
+    /// The processes that are to be asked.
+    pub(crate) fn scraped(&self) -> ScrapedProcesses {
+        lock(&self.scraped).clone()
     }
 
     /// Whether a candidate has one of the wanted task names, or is an arbiter.

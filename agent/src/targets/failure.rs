@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Busy,
     /// Not asked or not kept, because a bound of the agent was reached.
     Limit,
+    /// A connection has not reached the process of the node that was to be asked.
+    NotTheTarget,
     /// An instance of an application redirects to another host.
     Redirected,
     /// The certificate of an instance, or its TLS, is not acceptable.
@@ -44,13 +46,14 @@ impl Failure {
     ];
 
     /// The reasons of instances of applications, in the order in which they are shown.
-    pub(crate) const OF_INSTANCES: [Self; 9] = [
+    pub(crate) const OF_INSTANCES: [Self; 10] = [
         Self::Denied,
         Self::Refused,
         Self::Timeout,
         Self::TooLarge,
         Self::Status,
         Self::Redirected,
+        Self::NotTheTarget,
         Self::Insecure,
         Self::Malformed,
         Self::Limit,
@@ -68,6 +71,7 @@ impl Failure {
             Self::Malformed => "malformed",
             Self::Busy => "busy",
             Self::Limit => "limit",
+            Self::NotTheTarget => "not_the_target",
             Self::Redirected => "redirected",
             Self::Insecure => "tls",
         }

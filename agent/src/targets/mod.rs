@@ -85,7 +85,7 @@ pub(crate) struct KindRow {
     /// Its families, in the order in which METRICS.md lists them.
     pub(crate) descriptors: fn() -> Vec<&'static Descriptor>,
     /// Whether its targets may belong to other users, so that the thread keeps the rights to read their files.
-    reads_others: bool,
+    reads_others: fn(&TargetSettings) -> bool,
     is_enabled: fn(&TargetSettings) -> bool,
     /// Eighths of the bytes of all kinds that its families may take.
     eighths: usize,
@@ -113,7 +113,7 @@ impl Needs {
         for row in KINDS.iter().filter(|row| (row.is_enabled)(settings)) {
             needs.collectors.push(row.name);
             needs.comms.extend(row.comms);
-            needs.reads_others |= row.reads_others;
+            needs.reads_others |= (row.reads_others)(settings);
         }
         needs
     }

@@ -11,6 +11,7 @@ mod bulk;
 mod database;
 mod namespace;
 mod nginx;
+mod pods;
 mod relay;
 mod storm;
 #[path = "../support/mod.rs"]

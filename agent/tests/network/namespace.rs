@@ -38,6 +38,11 @@ impl Namespace {
         ip(&all);
     }
 
+    /// Brings the thread into it. Its later children are there, too.
+    pub(crate) fn enter(&self) {
+        self.entrance()().unwrap();
+    }
+
     /// What a child calls before it becomes a program.
     pub(crate) fn entrance(&self) -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
         let file = Arc::clone(&self.file);

@@ -84,20 +84,23 @@ impl From<Failure> for NoReply {
     }
 }
 
-/// Asks an instance.
+/// Asks an instance. `confirm` gets the agent's end of each connection before anything is sent, and says whether it has reached the
+/// instance.
 ///
 /// # Errors
 /// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::Redirected`]: to another host, or
 /// more than [`MOST_REDIRECTS`] times. [`Failure::TooLarge`]: a head or a body is beyond its bound. [`Failure::Limit`]: no `room`, or
-/// no descriptor. [`Failure::Refused`], [`Failure::Malformed`]: as for other targets.
+/// no descriptor. That of `confirm`. [`Failure::Refused`], [`Failure::Malformed`]: as for other targets.
 pub(in crate::targets) async fn get(
     mut request: InstanceRequest,
     room: &BodyRoom,
+    confirm: impl AsyncFn(SocketAddr) -> Result<(), Failure>,
 ) -> Result<InstanceReply, NoReply> {
     for _ in 0..=MOST_REDIRECTS {
         let stream = TcpStream::connect(request.address).await;
         let stream = stream.map_err(|error| of_io(&error))?;
         let own = stream.local_addr().map_err(|error| of_io(&error))?;
+        confirm(own).await?;
         let said = match &request.tls {
             None => ask(stream, &request, own, room).await?,
             Some(tls) => ask(tls.secure(stream).await?, &request, own, room).await?,

@@ -68,7 +68,7 @@ fn run<T>(question: impl Future<Output = T>) -> T {
 fn answer_to(answer: impl Into<Vec<u8>>) -> Result<InstanceReply, NoReply> {
     let (listener, address) = listener();
     let server = serve(listener, vec![answer.into()]);
-    let said = run(get(request(address), &BodyRoom::of(ROOM)));
+    let said = run(get(request(address), &BodyRoom::of(ROOM), any));
     server.join().unwrap();
     said
 }
@@ -99,7 +99,7 @@ fn request_has_the_headers_of_a_scrape() {
         authorization: Some(HeaderValue::from_static("Bearer x")),
         ..request(address)
     };
-    let reply = run(get(asked, &BodyRoom::of(ROOM))).unwrap();
+    let reply = run(get(asked, &BodyRoom::of(ROOM), any)).unwrap();
     assert_eq!(
         (&*reply.body, reply.is_open_metrics),
         (&b"a 1\n"[..], false)
@@ -171,7 +171,7 @@ fn answer_that_is_no_body_has_a_reason_and_a_status() {
     );
     let (listener, address) = listener();
     drop(listener);
-    let refused = run(get(request(address), &BodyRoom::of(ROOM))).unwrap_err();
+    let refused = run(get(request(address), &BodyRoom::of(ROOM), any)).unwrap_err();
     assert_eq!(refused.reason, Failure::Refused);
 }
 
@@ -193,7 +193,7 @@ fn redirect_is_followed_to_the_same_address_only() {
             host: Some(HeaderValue::from_static("app.example.com")),
             ..request(address)
         };
-        assert!(run(get(asked, &BodyRoom::of(ROOM))).is_ok(), "{to}");
+        assert!(run(get(asked, &BodyRoom::of(ROOM), any)).is_ok(), "{to}");
         let heads = server.join().unwrap();
         assert!(
             heads[1].starts_with(&format!("GET {path} HTTP/1.1\r\n")),
@@ -213,7 +213,7 @@ fn redirect_is_followed_to_the_same_address_only() {
     }
     let (listener, address) = listener();
     let server = serve(listener, vec![redirect("/metrics"); MOST_REDIRECTS + 1]);
-    let failed = run(get(request(address), &BodyRoom::of(ROOM))).unwrap_err();
+    let failed = run(get(request(address), &BodyRoom::of(ROOM), any)).unwrap_err();
     assert_eq!(failed.reason, Failure::Redirected);
     server.join().unwrap();
 }
@@ -263,7 +263,7 @@ fn endless_answer_fails_wherever_it_does_not_end() {
                 next = peer.write_all(block.as_bytes());
             }
         });
-        let failed = run(get(request(address), &BodyRoom::of(ROOM))).unwrap_err();
+        let failed = run(get(request(address), &BodyRoom::of(ROOM), any)).unwrap_err();
         assert!(
             matches!(failed.reason, Failure::TooLarge | Failure::Malformed),
             "{more:?}: {failed:?}"
@@ -278,7 +278,7 @@ fn bodies_share_a_room_until_they_are_dropped() {
     let ask = |body: &'static [u8]| {
         let (listener, address) = listener();
         let server = serve(listener, vec![ok("", body)]);
-        let said = run(get(request(address), &room));
+        let said = run(get(request(address), &room, any));
         server.join().unwrap();
         said.map(|reply| reply.body).map_err(|failed| failed.reason)
     };
@@ -290,4 +290,24 @@ fn bodies_share_a_room_until_they_are_dropped() {
     assert_eq!(ask(b"1"), Err(Failure::Limit));
     drop((part, second));
     assert!(ask(b"1234567890").is_ok());
+}
+
+/// Any connection will do.
+async fn any(_: SocketAddr) -> Result<(), Failure> {
+    Ok(())
+}
+
+#[test]
+fn connection_that_is_not_confirmed_carries_nothing() {
+    let (listener, address) = listener();
+    let asked = request(address);
+    let refuse = async |_| Err(Failure::NotTheTarget);
+    let failed = run(get(asked, &BodyRoom::of(ROOM), refuse)).unwrap_err();
+    assert_eq!(failed.reason, Failure::NotTheTarget);
+    let (mut connection, _) = listener.accept().unwrap();
+    assert_eq!(
+        connection.read(&mut [0]).unwrap(),
+        0,
+        "closed without a byte"
+    );
 }

@@ -21,11 +21,14 @@ use tokio::time::{Instant, timeout_at};
 use super::ask::FanInPlaces;
 use super::handle::{FanInQuestion, FanInReply, FanInRequest};
 use super::merged::{Making, made};
+use super::node::NodeProcesses;
 use super::sources::Sources;
-use super::table::FanInInstance;
+use super::table::{FanInInstance, WantedInstances};
 use super::totals::{AnswerOutcome, FanInTotals};
 use crate::config::FanInConfig;
+use crate::host::Host;
 use crate::merge::{LabelConflict, MergeRules};
+use crate::targets::board::Board;
 
 /// Merges at the same time.
 const MERGES: usize = 2;
@@ -44,6 +47,8 @@ const MOST_MARGIN: Duration = Duration::from_secs(1);
 /// What questions share.
 pub(crate) struct FanInAnswers {
     pub(super) sources: Sources,
+    /// The node's own processes, if an item has `scrape`.
+    pub(super) processes: Option<Rc<NodeProcesses>>,
     config: FanInConfig,
     places: FanInPlaces,
     merges: Arc<Semaphore>,
@@ -61,10 +66,13 @@ struct UnderWay {
 }
 
 impl FanInAnswers {
-    pub(crate) fn new(config: &FanInConfig) -> Self {
+    pub(crate) fn new(config: &FanInConfig, host: &Host, board: &Arc<Board>) -> Self {
+        let processes = || Rc::new(NodeProcesses::new(host.clone(), Arc::clone(board)));
+        let processes = config.asks_processes.then(processes);
         Self {
             sources: Sources::new(config),
-            places: FanInPlaces::new(config),
+            places: FanInPlaces::new(config, processes.clone()),
+            processes,
             config: config.clone(),
             merges: Arc::new(Semaphore::new(MERGES)),
             large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
@@ -146,10 +154,10 @@ impl FanInAnswers {
     ) -> Option<FanInReply> {
         let began = Instant::now();
         let end = end(began, deadline);
-        self.sources.refresh(end).await;
-        let table = self.sources.table();
-        let mut instances = table.look_up(&request.wanted, std::time::Instant::now());
-        if instances.is_empty() {
+        let mut instances = self.instances(&request.wanted, end).await;
+        // A scrape of all processes succeeds also while there is none.
+        let may_be_empty = request.wanted == WantedInstances::Node && self.processes.is_some();
+        if instances.is_empty() && !may_be_empty {
             return Some(FanInReply::NotFound);
         }
         let most = self.config.limits.instances;
@@ -187,6 +195,21 @@ impl FanInAnswers {
         let merging = self.merge(making, id);
         let body = timeout_at(deadline, merging).await.ok().flatten()?;
         Some(FanInReply::Merged(body))
+    }
+
+    /// The instances that are wanted. Those of files come first, so that the name of a group, which its processes may choose, takes no
+    /// route away.
+    async fn instances(&self, wanted: &WantedInstances, end: Instant) -> Vec<Arc<FanInInstance>> {
+        self.sources.refresh(end).await;
+        let table = self.sources.table();
+        let instances = table.look_up(wanted, std::time::Instant::now());
+        match &self.processes {
+            Some(processes) if instances.is_empty() => {
+                processes.refresh(end).await;
+                processes.look_up(wanted)
+            }
+            _ => instances,
+        }
     }
 
     /// Makes an answer in a thread of its own, as soon as there is room for it.

@@ -8,6 +8,7 @@
 //! In: instances and a request. Out: what each of them said, in the order of the instances. Left to others: which instances
 //! (`table.rs`), and what is made of the answers (`answer.rs`).
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::handle::FanInRequest;
+use super::node::NodeProcesses;
 use super::table::FanInInstance;
 use crate::config::{FanInConfig, FanInLimits};
 use crate::targets::client::{Authorities, BodyRoom, InstanceReply, InstanceRequest, NoReply, get};
@@ -50,11 +52,13 @@ pub(super) struct FanInPlaces {
     authorities: Option<Authorities>,
     all: Arc<Semaphore>,
     room: BodyRoom,
+    /// The node's own processes, if they are instances.
+    processes: Option<Rc<NodeProcesses>>,
 }
 
 impl FanInPlaces {
     /// Reads the authorities that may sign certificates of instances.
-    pub(super) fn new(config: &FanInConfig) -> Self {
+    pub(super) fn new(config: &FanInConfig, processes: Option<Rc<NodeProcesses>>) -> Self {
         let limits = config.limits;
         let authorities = Authorities::read(config.ca_file.as_deref());
         if let Err(error) = &authorities {
@@ -65,6 +69,7 @@ impl FanInPlaces {
             authorities: authorities.ok(),
             all: Arc::new(Semaphore::new(limits.at_once)),
             room: BodyRoom::of(2 * limits.answer_bytes),
+            processes,
         }
     }
 
@@ -88,6 +93,7 @@ impl FanInPlaces {
             let question = self.question(&instance, request, may_authorize(&instance), end);
             let (all, of_question) = (Arc::clone(&self.all), Arc::clone(&of_question));
             let room = self.room.clone();
+            let processes = self.processes.clone();
             questions.spawn_local(async move {
                 let place = async {
                     // Neither semaphore is ever closed.
@@ -105,7 +111,14 @@ impl FanInPlaces {
                             deadline,
                             ..question
                         };
-                        timeout_at(deadline, get(question, &room)).await
+                        let confirm = async |own| match (&processes, &instance.listener) {
+                            (Some(processes), Some(listener)) => {
+                                let ends = (instance.address, own);
+                                processes.confirm(listener, ends, deadline).await
+                            }
+                            _ => Ok(()),
+                        };
+                        timeout_at(deadline, get(question, &room, confirm)).await
                     }
                     Err(failure) => Ok(Err(failure.into())),
                 };

@@ -204,6 +204,7 @@ impl GroupPattern {
             application,
             is_web: true,
             expires: None,
+            listener: None,
         }
     }
 }

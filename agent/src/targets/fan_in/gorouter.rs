@@ -63,7 +63,7 @@ impl Gorouter {
             deadline,
             ..self.request.clone()?
         };
-        let reply = timeout_at(deadline, get(request, &self.room)).await;
+        let reply = timeout_at(deadline, get(request, &self.room, async |_| Ok(()))).await;
         let reply = reply.unwrap_or_else(|_| Err(Failure::Timeout.into()));
         let reply = reply.map_err(|NoReply { reason, status }| {
             let status = status.map_or(String::new(), |status| {

@@ -3,6 +3,9 @@
 //! In: what is wanted, and until when. Out: the body, or why there is none. Left to others: the instances, which the targets thread
 //! knows, and the request's syntax (`http/fan_in.rs`).
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
@@ -10,6 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use super::table::{WantedInstances, unescape};
+use crate::targets::board::Board;
+
+/// Age of a pass of the state up to which its processes serve questions.
+const PASS_LASTS: Duration = Duration::from_secs(1);
 
 /// What a request wants. Equal requests at about the same time share an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,16 +54,33 @@ pub(crate) enum FanInReply {
 
 /// Sends questions to the targets thread.
 #[derive(Debug, Clone)]
-pub struct FanInHandle(mpsc::Sender<FanInQuestion>);
+pub struct FanInHandle {
+    questions: mpsc::Sender<FanInQuestion>,
+    /// Where the state publishes the node's own processes, if they are instances.
+    processes: Option<Arc<Board>>,
+}
 
-/// Creates a [`FanInHandle`] and the receiver of its questions, which the targets thread reads.
-pub(crate) fn channel() -> (FanInHandle, mpsc::Receiver<FanInQuestion>) {
+/// Creates a [`FanInHandle`] and the receiver of its questions, which the targets thread reads. `processes`: where the state publishes
+/// the node's own processes, if they are instances.
+pub(crate) fn channel(
+    processes: Option<Arc<Board>>,
+) -> (FanInHandle, mpsc::Receiver<FanInQuestion>) {
     // A thread that hangs has at most one question waiting.
     let (questions, inbox) = mpsc::channel(1);
-    (FanInHandle(questions), inbox)
+    let handle = FanInHandle {
+        questions,
+        processes,
+    };
+    (handle, inbox)
 }
 
 impl FanInHandle {
+    /// Whether the state shall look for processes before the next question.
+    pub(crate) fn wants_pass(&self) -> bool {
+        let published = self.processes.as_ref().map(|board| board.scraped().at);
+        published.is_some_and(|at| at.is_none_or(|at| at.elapsed() > PASS_LASTS))
+    }
+
     /// Asks all instances; `None` if there is no answer at `deadline`.
     pub(crate) async fn ask(&self, request: FanInRequest, deadline: Instant) -> Option<FanInReply> {
         let (reply, answer) = oneshot::channel();
@@ -66,7 +90,7 @@ impl FanInHandle {
                 deadline,
                 reply,
             };
-            self.0.send(question).await.ok()?;
+            self.questions.send(question).await.ok()?;
             answer.await.ok()
         };
         timeout_at(deadline, asked).await.ok().flatten()

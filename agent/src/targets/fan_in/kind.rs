@@ -20,12 +20,21 @@ impl TargetKind for FanIn {
     }
 
     fn ask(&self, end: Instant) -> Pin<Box<AskedAll<'_>>> {
-        Box::pin(self.0.sources.refresh(end))
+        Box::pin(async move {
+            self.0.sources.refresh(end).await;
+            if let Some(processes) = &self.0.processes {
+                processes.refresh(end).await;
+            }
+        })
     }
 
     fn write(&self, out: &mut Writer) {
         self.0.totals.borrow().write(&self.0.sources, out);
-        self.0.sources.write(out);
+        let processes = self.0.processes.as_ref();
+        self.0.sources.write(processes.map(|one| one.counts()), out);
+        if let Some(processes) = processes {
+            processes.write(out);
+        }
     }
 
     /// Its totals may change whether there are instances or not.

@@ -22,6 +22,7 @@ mod gorouter;
 pub(crate) mod handle;
 mod kind;
 mod merged;
+pub(super) mod node;
 mod routes;
 mod sources;
 pub(crate) mod survey;
@@ -40,8 +41,18 @@ const NAME: &str = "fan_in";
 pub(super) const ROW: KindRow = KindRow {
     name: NAME,
     comms: &[],
-    descriptors: || [&totals::DESCRIPTORS[..], &sources::DESCRIPTORS].concat(),
-    reads_others: false,
+    descriptors: || {
+        [
+            &totals::DESCRIPTORS[..],
+            &sources::DESCRIPTORS,
+            &[&node::PROCESSES],
+        ]
+        .concat()
+    },
+    reads_others: |settings| {
+        let fan_in = settings.fan_in.as_ref();
+        fan_in.is_some_and(|fan_in| fan_in.asks_processes)
+    },
     is_enabled: |settings| settings.fan_in.is_some(),
     // Its families are bounded in number: see totals.rs and sources.rs.
     eighths: 0,

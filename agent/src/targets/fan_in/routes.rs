@@ -138,6 +138,7 @@ fn instance(
         application,
         is_web,
         expires: ttl.and_then(|ttl| read.expiry(Duration::from_secs(ttl))),
+        listener: None,
     }
 }
 

@@ -195,15 +195,16 @@ impl Sources {
         known.sources.iter().flat_map(|one| one.failures).sum()
     }
 
-    /// Writes the families.
-    pub(super) fn write(&self, out: &mut Writer) {
+    /// Writes the families, also for the source of processes.
+    pub(super) fn write(&self, processes: Option<SourceCounts>, out: &mut Writer) {
         let known = self.known.borrow();
         let now = Instant::now();
         let kinds = SourceKind::ALL.into_iter().filter_map(|kind| {
             let of_kind = known.sources.iter().filter(|one| one.kind() == kind);
             SourceCounts::of(of_kind, now).map(|counts| (kind.word(), counts))
         });
-        let kinds: Vec<(&str, SourceCounts)> = kinds.collect();
+        let processes = processes.map(|counts| ("processes", counts));
+        let kinds: Vec<(&str, SourceCounts)> = kinds.chain(processes).collect();
         let mut entries = out.family(&ENTRIES);
         for (source, counts) in &kinds {
             entries.sample(&[source], counts.live);
@@ -250,14 +251,14 @@ async fn ask_all(routers: Vec<(usize, Rc<Gorouter>)>, end: Instant) -> Vec<Sourc
 
 /// The numbers of all sources of a kind.
 #[derive(Debug, Default)]
-struct SourceCounts {
-    live: u64,
-    expired: u64,
-    omitted: u64,
-    unusable: u64,
+pub(super) struct SourceCounts {
+    pub(super) live: u64,
+    pub(super) expired: u64,
+    pub(super) omitted: u64,
+    pub(super) unusable: u64,
     /// Of the source that was good last the longest ago; `None` if one never was.
-    age: Option<Duration>,
-    failures: [u64; Failure::ALL.len()],
+    pub(super) age: Option<Duration>,
+    pub(super) failures: [u64; Failure::ALL.len()],
 }
 
 impl SourceCounts {
@@ -461,7 +462,7 @@ impl KnownFile {
     }
 }
 
-fn count(failures: &mut [u64; Failure::ALL.len()], failure: Failure) {
+pub(super) fn count(failures: &mut [u64; Failure::ALL.len()], failure: Failure) {
     let mut all = Failure::ALL.iter().zip(failures);
     if let Some((_, count)) = all.find(|(reason, _)| **reason == failure) {
         *count += 1;

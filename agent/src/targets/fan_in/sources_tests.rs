@@ -29,7 +29,7 @@ async fn seen(sources: &Sources) -> Vec<String> {
 
 fn shown(sources: &Sources, family: &str) -> Vec<String> {
     let mut writer = Writer::default();
-    sources.write(&mut writer);
+    sources.write(None, &mut writer);
     let body = String::from_utf8(writer.finish()).unwrap();
     let family = format!("headcount_fan_in_{family}");
     let lines = body.lines().filter_map(|line| line.strip_prefix(&family));

@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::process::ProcessId;
+
 /// An instance of an application, as one of its routes leads to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FanInInstance {
@@ -34,6 +36,17 @@ pub(crate) struct FanInInstance {
     pub(crate) is_web: bool,
     /// When it is forgotten unless its source shows it again; `None`: never.
     pub(crate) expires: Option<Instant>,
+    /// What a connection must have reached before anything is sent, if it is a process of the node.
+    pub(crate) listener: Option<Arc<NodeListener>>,
+}
+
+/// A listening socket of a process.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NodeListener {
+    pub(super) id: ProcessId,
+    pub(super) inode: u64,
+    /// Whether it is in the agent's network namespace.
+    pub(super) is_own: bool,
 }
 
 /// An application. What is not known is empty; of a component of the platform nothing is known.
@@ -65,8 +78,10 @@ pub(crate) enum WantedInstances {
     },
     /// An application by its id, in lower case.
     Id(String),
-    /// A route, in lower case and without a query.
+    /// A route, in lower case and without a query; or the name of a group of the node's processes, in lower case.
     Route(String),
+    /// All processes of the node that are instances.
+    Node,
 }
 
 /// All instances that are known. Its sources bound their number.
@@ -192,6 +207,7 @@ impl InstanceTable {
             }
             WantedInstances::Id(id) => self.by_id.get(id),
             WantedInstances::Route(route) => self.by_route.get(route),
+            WantedInstances::Node => None,
         };
         let found = found.into_iter().flatten();
         let mut live: Vec<_> = found.filter(|one| one.is_live(now)).cloned().collect();

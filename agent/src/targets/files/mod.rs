@@ -16,7 +16,7 @@ mod watch;
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -230,11 +230,37 @@ impl Regular {
         let file = File::from(self.open()?);
         file.take(most + 1)
             .read_to_end(&mut bytes)
-            .map_err(|error| Errno::from_io_error(&error).map_or(Failure::Malformed, reason))?;
+            .map_err(|error| of_read(&error))?;
         if bytes.len() as u64 > most {
             return Err(Failure::TooLarge);
         }
         Ok(bytes)
+    }
+
+    /// Calls `seen` with each line, until it returns false. A line that is no UTF-8 is left out.
+    ///
+    /// # Errors
+    /// [`Failure::TooLarge`] beyond `most` bytes, or the reason.
+    pub(super) fn lines(
+        &self,
+        most: u64,
+        mut seen: impl FnMut(&str) -> bool,
+    ) -> Result<(), Failure> {
+        let file = File::from(self.open()?);
+        let mut lines = BufReader::new(file.take(most + 1));
+        let (mut line, mut count) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            let read = lines.read_until(b'\n', &mut line);
+            let read = read.map_err(|error| of_read(&error))?;
+            count += read as u64;
+            if count > most {
+                return Err(Failure::TooLarge);
+            }
+            if read == 0 || !std::str::from_utf8(&line).map_or(true, &mut seen) {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether a process holds an exclusive flock on it. If not, this call holds a shared one for a moment.
@@ -275,6 +301,10 @@ fn changed_ns(stat: &Stat) -> u64 {
 
 const fn key(stat: &Stat) -> FileKey {
     (stat.st_dev, stat.st_ino)
+}
+
+fn of_read(error: &std::io::Error) -> Failure {
+    Errno::from_io_error(error).map_or(Failure::Malformed, reason)
 }
 
 /// The reason for an error of a call on files.

@@ -28,7 +28,7 @@ pub(super) const ROW: KindRow = KindRow {
     // The state publishes arbiters.
     comms: &[],
     descriptors: || ControlFamilies::descriptors().collect(),
-    reads_others: true,
+    reads_others: |_| true,
     is_enabled: |settings| settings.gunicorn,
     eighths: 1,
     start: |settings, environment, most_bytes| {

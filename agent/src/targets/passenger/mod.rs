@@ -44,7 +44,7 @@ pub(super) const ROW: KindRow = KindRow {
         // METRICS.md lists those of all kinds here.
         own.chain(outcomes::DESCRIPTORS).collect()
     },
-    reads_others: true,
+    reads_others: |_| true,
     is_enabled: |settings| settings.passenger.is_some(),
     eighths: 7,
     start: |settings, environment, most_bytes| {

@@ -1,0 +1,34 @@
+//! The fuzz target for what `/proc` says of sockets and addresses: any bytes.
+
+use std::net::IpAddr;
+
+use super::reach::{NetworkPlace, TcpListening, is_forbidden, reached};
+use super::sockets::{Ipv4Leaves, TcpState, ipv6_address, socket_inode, tcp_socket};
+use crate::config::ScrapePort;
+
+/// Takes each line as one of all tables. Asserts that a process is asked only at an address of its own namespace that is not forbidden,
+/// and on a port that it listens on.
+pub(crate) fn fan_in_network(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let (mut leaves, mut ipv6, mut listeners) = (Ipv4Leaves::default(), Vec::new(), Vec::new());
+    for line in text.lines() {
+        let _ = socket_inode(line.as_bytes());
+        leaves.note(line);
+        ipv6.extend(ipv6_address(line));
+        let socket = tcp_socket(line).filter(|socket| socket.state == TcpState::Listens);
+        listeners.extend(socket.map(|socket| TcpListening {
+            address: socket.local,
+            inode: socket.inode,
+        }));
+    }
+    let ipv4 = leaves.found.into_iter().map(IpAddr::from);
+    let its: Vec<IpAddr> = ipv4.chain(ipv6.into_iter().map(IpAddr::from)).collect();
+    let own = &its[..its.len() / 2];
+    let place = NetworkPlace::Other { its: &its, own };
+    if let Ok((address, listener)) = reached(&listeners, ScrapePort::Auto, place) {
+        assert!(its.contains(&address.ip()) && !own.contains(&address.ip()));
+        assert!(!is_forbidden(address.ip()));
+        assert_eq!(address.port(), listener.address.port());
+        assert!(listeners.contains(&listener));
+    }
+}

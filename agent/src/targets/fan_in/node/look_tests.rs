@@ -1,0 +1,126 @@
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use super::*;
+use crate::config::{ScrapeConfig, ScrapePort};
+use crate::process::ProcessId;
+use crate::targets::board::GroupIdentity;
+
+fn host() -> Host {
+    Host::detect("/proc", "/").unwrap()
+}
+
+/// This process, asked at `port`.
+fn this(host: &Host, port: ScrapePort) -> ScrapedProcess {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap();
+    let ticks: u64 = fields.split_whitespace().nth(19).unwrap().parse().unwrap();
+    let group = GroupIdentity {
+        name: "tests".to_owned(),
+        labels: Vec::new(),
+    };
+    ScrapedProcess {
+        id: ProcessId {
+            tgid: std::process::id(),
+            start_ns: ticks * host.tick_ns,
+        },
+        group: Arc::new(group),
+        scrape: Arc::new(ScrapeConfig {
+            port,
+            ..ScrapeConfig::default()
+        }),
+        is_of_owner: false,
+    }
+}
+
+fn looked(processes: Vec<ScrapedProcess>) -> NodeLook {
+    let scraped = ScrapedProcesses {
+        all: Arc::new(processes),
+        left_out: 7,
+        at: None,
+    };
+    look(&host(), &scraped)
+}
+
+fn count(look: &NodeLook, outcome: ProcessOutcome) -> u64 {
+    look.outcomes[outcome as usize]
+}
+
+fn number(address: SocketAddr) -> ScrapePort {
+    ScrapePort::Number(address.port())
+}
+
+#[test]
+fn listener_is_one_instance_whichever_processes_have_it() {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = number(listener.local_addr().unwrap());
+    let host = host();
+    let found = looked(vec![this(&host, port), this(&host, port)]);
+    let at = |one: &ScrapedInstance| (one.address, one.listener.is_own);
+    let expected = SocketAddr::new(
+        Ipv4Addr::LOCALHOST.into(),
+        listener.local_addr().unwrap().port(),
+    );
+    assert_eq!(
+        found.instances.iter().map(at).collect::<Vec<_>>(),
+        [(expected, true)]
+    );
+    let counts = [
+        ProcessOutcome::Instance,
+        ProcessOutcome::Shared,
+        ProcessOutcome::Limit,
+    ];
+    assert_eq!(counts.map(|outcome| count(&found, outcome)), [1, 1, 7]);
+}
+
+#[test]
+fn process_without_one_wanted_listener_is_counted_by_the_reason() {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let host = host();
+    let mut ended = this(&host, number(listeners[0].local_addr().unwrap()));
+    ended.id.start_ns += host.tick_ns;
+    // No listener can have port 0.
+    let found = looked(vec![
+        this(&host, ScrapePort::Auto),
+        this(&host, ScrapePort::Number(0)),
+        ended,
+    ]);
+    assert_eq!(found.instances.len(), 0);
+    let counts = [
+        ProcessOutcome::SeveralPorts,
+        ProcessOutcome::NoListener,
+        ProcessOutcome::Gone,
+    ];
+    assert_eq!(counts.map(|outcome| count(&found, outcome)), [1, 1, 1]);
+}
+
+#[test]
+fn connection_is_confirmed_while_its_listener_is_there() {
+    let host = host();
+    for bound in ["127.0.0.1:0", "[::]:0"] {
+        let listener = TcpListener::bind(bound).unwrap();
+        let port = number(listener.local_addr().unwrap());
+        let mut found = looked(vec![this(&host, port)]);
+        let instance = found.instances.pop().unwrap();
+        let connection = TcpStream::connect(instance.address).unwrap();
+        let own = connection.local_addr().unwrap();
+        // As if in another network namespace: there the connection is looked for, too.
+        for is_own in [true, false] {
+            let expected = NodeListener {
+                is_own,
+                ..*instance.listener
+            };
+            let confirmed = confirm(&host, &expected, instance.address, own);
+            assert_eq!(confirmed, Ok(()), "{bound} {is_own}");
+        }
+        let elsewhere = NodeListener {
+            is_own: false,
+            ..*instance.listener
+        };
+        let other = SocketAddr::new(own.ip(), instance.address.port());
+        let confirmed = confirm(&host, &elsewhere, instance.address, other);
+        assert_eq!(confirmed, Err(Failure::NotTheTarget), "{bound}");
+        drop(listener);
+        let confirmed = confirm(&host, &instance.listener, instance.address, own);
+        assert_eq!(confirmed, Err(Failure::NotTheTarget), "{bound}");
+    }
+}

@@ -1,0 +1,288 @@
+//! The node's own processes as a source of instances: those of the items of `process_names` that have `scrape`.
+//!
+//! ```text
+//! state --Board--> processes --look (a reader, at most once a second)--> listeners, addresses --> instances
+//!                                                          connected --confirm (a reader)--> may be asked, or not_the_target
+//! ```
+//!
+//! A process is an instance of the application that its group names. Processes with one listening socket are one instance, and so are
+//! those with one address. The agent enters no namespace: it reads `/proc/<pid>/net`, and the descriptors of the process.
+//!
+//! Any user can open a network namespace, own any address there and listen. So an address is only connected to if it may belong to the
+//! process ([`reach`]), and nothing is sent before the connection stands in the table of that namespace.
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+mod look;
+mod reach;
+mod sockets;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use look::{NodeLook, confirm, look};
+use reach::NotAnInstance;
+use tokio::time::{Instant, timeout_at};
+
+use super::sources::SourceCounts;
+use super::table::{FanInApplication, FanInInstance, NodeListener, WantedInstances};
+use crate::exposition::{Descriptor, Kind, Writer};
+use crate::host::Host;
+use crate::process::ProcessId;
+use crate::targets::board::{Board, ScrapedProcess};
+use crate::targets::failure::Failure;
+use crate::targets::readers::{BlockingJob, Readers};
+
+/// Age of a look up to which it serves questions.
+const FRESH: Duration = Duration::from_secs(1);
+/// The files of `/proc` are root's.
+const ROOT: u32 = 0;
+
+pub(super) static PROCESSES: Descriptor = Descriptor {
+    name: "headcount_fan_in_processes",
+    kind: Kind::Gauge,
+    help: "Processes of items with scrape at the last look, by outcome: instance, shared (an older process has its listener or its \
+           address), no_listener (none on a wanted port), several_ports (scrape names none), no_address (none at which it may be asked), \
+           gone, unreadable, limit.",
+    labels: &["outcome"],
+    unit: "processes",
+    source: "agent",
+    fallback: "left out without an item with scrape",
+};
+
+/// A process that can be asked.
+#[derive(Debug)]
+struct ScrapedInstance {
+    address: SocketAddr,
+    process: ScrapedProcess,
+    listener: Arc<NodeListener>,
+}
+
+/// What came of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ProcessOutcome {
+    Instance,
+    Shared,
+    NoListener,
+    SeveralPorts,
+    NoAddress,
+    Gone,
+    Unreadable,
+    Limit,
+}
+
+impl ProcessOutcome {
+    /// All, with the values of the label `outcome`, in the order of the variants.
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Instance, "instance"),
+        (Self::Shared, "shared"),
+        (Self::NoListener, "no_listener"),
+        (Self::SeveralPorts, "several_ports"),
+        (Self::NoAddress, "no_address"),
+        (Self::Gone, "gone"),
+        (Self::Unreadable, "unreadable"),
+        (Self::Limit, "limit"),
+    ];
+}
+
+impl From<NotAnInstance> for ProcessOutcome {
+    fn from(reason: NotAnInstance) -> Self {
+        match reason {
+            NotAnInstance::NoListener => Self::NoListener,
+            NotAnInstance::SeveralPorts => Self::SeveralPorts,
+            NotAnInstance::NoAddress => Self::NoAddress,
+        }
+    }
+}
+
+impl From<Failure> for ProcessOutcome {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Gone => Self::Gone,
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+/// What a reader does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum NodeJob {
+    Look,
+    Confirm(ProcessId),
+}
+
+/// The processes of the node that are asked. It lives on the targets thread.
+#[derive(Debug)]
+pub(super) struct NodeProcesses {
+    host: Arc<Host>,
+    board: Arc<Board>,
+    readers: Readers<NodeJob>,
+    /// When the last look ended.
+    last: tokio::sync::Mutex<Option<Instant>>,
+    known: RefCell<KnownProcesses>,
+}
+
+#[derive(Debug, Default)]
+struct KnownProcesses {
+    /// Sorted by address.
+    instances: Vec<Arc<FanInInstance>>,
+    outcomes: [u64; ProcessOutcome::ALL.len()],
+    failures: [u64; Failure::ALL.len()],
+    /// The pass of the state that the last look was made for.
+    at: Option<std::time::Instant>,
+}
+
+impl NodeProcesses {
+    pub(super) fn new(host: Host, board: Arc<Board>) -> Self {
+        Self {
+            host: Arc::new(host),
+            board,
+            readers: Readers::new(),
+            last: tokio::sync::Mutex::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// Looks at the processes, unless that was done within the last second. Returns at `end` at the latest; then what was known before
+    /// stays.
+    pub(super) async fn refresh(&self, end: Instant) {
+        let Ok(mut last) = timeout_at(end, self.last.lock()).await else {
+            return;
+        };
+        if last.is_some_and(|last| last.elapsed() < FRESH) {
+            return;
+        }
+        let (host, scraped) = (Arc::clone(&self.host), self.board.scraped());
+        let at = scraped.at;
+        let job: BlockingJob<NodeLook> = Box::new(move || look(&host, &scraped));
+        let looked = self.readers.run_all(ROOT, end, vec![(NodeJob::Look, job)]);
+        let looked = looked.await.pop();
+        self.known.borrow_mut().note(
+            looked.map_or(Err(Failure::Timeout), |(_, looked)| looked),
+            at,
+        );
+        *last = Some(Instant::now());
+    }
+
+    /// The instances that are wanted, sorted by address.
+    pub(super) fn look_up(&self, wanted: &WantedInstances) -> Vec<Arc<FanInInstance>> {
+        let known = self.known.borrow();
+        let is_wanted = |instance: &&Arc<FanInInstance>| match wanted {
+            WantedInstances::Node => true,
+            WantedInstances::Route(name) => {
+                let group = instance
+                    .labels
+                    .iter()
+                    .find(|(label, _)| label == "groupname");
+                group.is_some_and(|(_, group)| group.to_lowercase() == *name)
+            }
+            WantedInstances::Names { .. } | WantedInstances::Id(_) => false,
+        };
+        known.instances.iter().filter(is_wanted).cloned().collect()
+    }
+
+    /// Whether a connection from `own` to `address` has reached the listener. Returns at `end` at the latest.
+    ///
+    /// # Errors
+    /// [`Failure::NotTheTarget`]: it has not, or the process has ended. Others: it cannot be known.
+    pub(super) async fn confirm(
+        &self,
+        listener: &Arc<NodeListener>,
+        (address, own): (SocketAddr, SocketAddr),
+        end: Instant,
+    ) -> Result<(), Failure> {
+        let (host, listener) = (Arc::clone(&self.host), Arc::clone(listener));
+        let key = NodeJob::Confirm(listener.id);
+        let job: BlockingJob<_> = Box::new(move || confirm(&host, &listener, address, own));
+        let confirmed = self
+            .readers
+            .run_all(ROOT, end, vec![(key, job)])
+            .await
+            .pop();
+        match confirmed.map_or(Err(Failure::Timeout), |(_, confirmed)| confirmed) {
+            Ok(Err(Failure::Gone)) => Err(Failure::NotTheTarget),
+            Ok(confirmed) => confirmed,
+            Err(Failure::Busy) => Err(Failure::Limit),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Writes the family of processes.
+    pub(super) fn write(&self, out: &mut Writer) {
+        let known = self.known.borrow();
+        let mut processes = out.family(&PROCESSES);
+        for ((_, outcome), count) in ProcessOutcome::ALL.iter().zip(known.outcomes) {
+            processes.sample(&[outcome], count);
+        }
+    }
+
+    /// The numbers of this source beside those of files.
+    pub(super) fn counts(&self) -> SourceCounts {
+        let known = self.known.borrow();
+        let of = |outcome: ProcessOutcome| known.outcomes[outcome as usize];
+        let live = known.instances.len() as u64;
+        let omitted = of(ProcessOutcome::Limit);
+        let all: u64 = known.outcomes.iter().sum();
+        SourceCounts {
+            live,
+            expired: 0,
+            omitted,
+            unusable: all - live - omitted,
+            age: known.at.map(|at| at.elapsed()),
+            failures: known.failures,
+        }
+    }
+}
+
+impl KnownProcesses {
+    /// A look that fails leaves what was known before.
+    fn note(&mut self, looked: Result<NodeLook, Failure>, at: Option<std::time::Instant>) {
+        match looked {
+            Ok(looked) => {
+                let instances = looked.instances.into_iter();
+                self.instances = instances
+                    .map(|one| Arc::new(fan_in_instance(one)))
+                    .collect();
+                self.instances.sort_by_key(|one| one.address);
+                self.outcomes = looked.outcomes;
+                self.at = at;
+            }
+            Err(failure) => super::sources::count(&mut self.failures, failure),
+        }
+    }
+}
+
+/// The instance with the labels of its group. Its application has the name of the group only if certain users or cgroups are the owners of
+/// its processes: a process that any user may start receives no credentials.
+fn fan_in_instance(found: ScrapedInstance) -> FanInInstance {
+    let ScrapedInstance {
+        address,
+        process,
+        listener,
+    } = found;
+    let group = &process.group;
+    let name = process.is_of_owner.then(|| group.name.clone());
+    let own = [
+        ("groupname".to_owned(), group.name.clone()),
+        ("instance".to_owned(), address.to_string()),
+    ];
+    let labels = group.labels.iter();
+    let labels = labels.map(|(name, value)| (name.to_string(), value.clone()));
+    FanInInstance {
+        address,
+        is_tls: process.scrape.is_tls,
+        server_name: None,
+        host: None,
+        metric_path: Some(process.scrape.path.clone()),
+        labels: own.into_iter().chain(labels).collect(),
+        application: Arc::new(FanInApplication {
+            name: name.unwrap_or_default(),
+            ..FanInApplication::default()
+        }),
+        is_web: true,
+        expires: None,
+        listener: Some(listener),
+    }
+}
