@@ -7,7 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::call::{self, Call};
 use crate::count::{self, Counters, add_total};
 use crate::exchange::{
-    ANSWERED, BEGUN, BLIND, CHUNKED, CONNECT, Exchange, IGNORED, Kept, MORE, OPEN, SENT,
+    ANSWERED, BEGUN, BLIND, CHUNKED, CONNECT, Exchange, IGNORED, Kept, MORE, OPEN, RESPONDED, SENT,
 };
 use crate::head::{
     HELD_BYTES, START_CONNECT, START_CONTROL, START_EMPTY, START_HTTP2, START_SHORT, START_TLS,
@@ -82,20 +82,11 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
         }
         _ => return None,
     }
-    let (now, counters) = (times::now_ns(), Counters::found(&process));
+    let now = times::now_ns();
     // SAFETY: a per-CPU value that only this program uses.
     let Received { text, exchange } = unsafe { &mut *RECEIVED.get_ptr_mut(place)? };
     match kept {
-        Some(kept) => {
-            let owner = kept.get().owner;
-            let of_owner = if owner == process {
-                counters
-            } else {
-                Counters::found(&owner)
-            };
-            times::end_response(sock, kept, of_owner, now, false);
-            kept.copy_to(exchange);
-        }
+        Some(kept) => kept.copy_to(exchange),
         None => *exchange = empty(),
     }
     let held = if exchange.state == OPEN || exchange.held < HELD_BYTES as u8 {
@@ -118,10 +109,11 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
         _ => held,
     };
     if count == held {
+        end_response(sock, kept, &process, None, now);
         // If a response is sent next, this was a request.
         if !is_first || !is_answered {
             exchange.state = BLIND;
-            exchange.flags |= MORE;
+            exchange.flags = exchange.flags & !RESPONDED | MORE;
             keep(sock, kept, exchange);
         }
         return None;
@@ -137,9 +129,10 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     // On a connection that is older than its storage, the commands of other protocols look like methods.
     let is_doubtful = is_first && is_answered && start == METHOD_OTHER as u64;
     let counters = match start {
-        0..=START_SHORT => counters.or_else(|| Counters::of(&process)),
-        _ => counters,
+        0..=START_SHORT => Counters::of(&process),
+        _ => None,
     };
+    end_response(sock, kept, &process, counters, now);
     if is_first && !is_answered && start <= START_SHORT {
         times::end_queue(counters, sock);
     }
@@ -189,6 +182,25 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
         }
     }
     None
+}
+
+/// Counts how long the response before took. `counters`: those of `process`, if they have been looked up.
+#[inline(always)]
+fn end_response(
+    sock: Socket,
+    kept: Option<Kept>,
+    process: &Identity,
+    counters: Option<Counters>,
+    now: u64,
+) {
+    if let Some(kept) = kept {
+        let owner = kept.get().owner;
+        let of_owner = match counters {
+            Some(counters) if owner == *process => Some(counters),
+            _ => Counters::found(&owner),
+        };
+        times::end_response(sock, kept, of_owner, now, false);
+    }
 }
 
 /// Keeps the exchange with the socket. `false` if the kernel has no memory, which is counted.
