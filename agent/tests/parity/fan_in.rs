@@ -85,11 +85,19 @@ fn merged_values_are_those_of_the_instances() {
     assert_eq!(steady(&prometheus, "honored", "instance"), direct);
     assert_eq!(steady(&prometheus, "renamed", "exported_instance"), direct);
 
-    // Of the merged body, promtool says what it says of an instance's own.
-    let own = said_of_metrics(&instances[1].1.scrape().body);
-    let said = said_of_metrics(&agent.ask(PATH).body);
-    let new = said
-        .lines()
-        .filter(|line| !own.lines().any(|known| known == *line));
-    assert_eq!(new.collect::<Vec<_>>(), [""; 0]);
+    // Of the merged body, promtool says what it says of an instance's own, also if an instance does not answer.
+    let [(_tree, living), gone] = instances;
+    let own = said_of_metrics(&living.scrape().body);
+    let says_nothing_new = || {
+        let said = said_of_metrics(&agent.ask(PATH).body);
+        let new = said
+            .lines()
+            .filter(|line| !own.lines().any(|known| known == *line));
+        assert_eq!(new.collect::<Vec<_>>(), [""; 0]);
+    };
+    says_nothing_new();
+    drop(gone);
+    let body = agent.ask(PATH).body;
+    assert!(body.contains("promfetcher_scrape_error{"), "{body}");
+    says_nothing_new();
 }

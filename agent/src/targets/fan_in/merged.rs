@@ -20,7 +20,7 @@ use crate::targets::outcomes::{DURATION, UP};
 
 static ERROR: Descriptor = Descriptor {
     name: "promfetcher_scrape_error",
-    kind: Kind::Counter,
+    kind: Kind::Gauge,
     help: "1 for each instance whose metrics are not in this answer; error says why.",
     labels: &[],
     unit: "",
