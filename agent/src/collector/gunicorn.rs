@@ -248,7 +248,7 @@ static METRICS: &[WorkerMetric] = &[
             labels: &["app"],
             unit: "workers",
             source: "sched_process_fork",
-            fallback: NO_GUNICORN,
+            fallback: "left out without http: true, and without life cycles from the kernel",
         },
         write: |shown, out| {
             if shown.view.has(Fact::Lifecycle) {
@@ -266,7 +266,7 @@ static METRICS: &[WorkerMetric] = &[
             labels: &["app", "reason"],
             unit: "workers",
             source: "sched_process_exit, signal_generate",
-            fallback: NO_GUNICORN,
+            fallback: "left out without http: true, and without the exit status from the kernel; timeout where requests are not counted",
         },
         write: |shown, out| {
             if shown.view.has(Fact::ExitStatus) {

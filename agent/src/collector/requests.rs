@@ -36,7 +36,7 @@ const fn bounds() -> [f64; REQUEST_BOUNDS] {
     bounds
 }
 
-pub(super) const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 5.16, and without kernel programs";
+pub(super) const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 5.16 (6.3 on arm64), and without kernel programs";
 
 const NO_PROCESSES: &str =
     "left out without http: {per_process: true}, before Linux 5.16, and without kernel programs";
@@ -277,7 +277,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_unseen_total",
             kind: Kind::Counter,
-            help: "Events of HTTP/1 that are in no family of groups, of all watched processes: heads in buffers that cannot be read (`unreadable`), counts that found the map of processes full, connections without storage, runs that the kernel left out, and responses of unknown processes.",
+            help: "Events of HTTP/1 that are in no family of groups, of all watched processes: heads in buffers that cannot be read and responses in one send that cannot be told apart (`unreadable`), counts that found the map of processes full, connections without storage, runs that the kernel left out, and responses of unknown processes.",
             labels: &["reason"],
             unit: "events",
             source: "per-CPU array of the kernel programs",

@@ -332,7 +332,7 @@ fn a_request_of_a_worker_that_is_late_ends_as_its_client_sees() {
     tally.merge(rush(life.port));
     life.check("a late worker", &tally);
     life.await_workers(2);
-    life.check_workers(|| 3, 2, "");
+    life.check_workers(|| 3, 2, "timeout");
 }
 
 #[test]

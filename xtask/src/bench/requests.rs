@@ -226,7 +226,7 @@ fn kernel_time(bench: &Bench, site: &Site, server: &Server) -> Result<[Row; 2]> 
         .of("headcount", &calls)
         .target("≤ 60 ns", call_ns <= CALL_MOST_NS),
         Row::new(
-            format!("{name}: kernel programs, a request to a watched process, beyond empty programs"),
+            format!("{name}: kernel programs, a request to a watched process, beyond empty programs; Beyla and coroot as they publish it: 500 ns and 20,000 ns"),
             nanoseconds(request_ns),
         )
         .of("headcount", &requests)

@@ -244,7 +244,7 @@ fn kinds() -> Row {
 
 fn network() -> Row {
     row(
-        "Network (TCP; with kernel programs)",
+        "Network (with kernel programs)",
         vec![
             lines(
                 "Payload",

@@ -175,7 +175,7 @@ fn use_of_groups() -> Row {
 
 fn network() -> Row {
     row(
-        "Network (TCP; with kernel programs)",
+        "Network (with kernel programs)",
         vec![
             top(
                 "Sent",
