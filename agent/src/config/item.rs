@@ -50,6 +50,13 @@ impl Item {
         self.user.is_some() || self.cgroup.is_some()
     }
 
+    /// Whether its processes may receive a caller's credentials: they are those of certain owners, and the group has the name that the
+    /// item writes. A name from a template is a process's choice.
+    pub fn may_receive_credentials(&self) -> bool {
+        let is_written = |name: &Text| !name.text.contains("{{");
+        self.is_of_owner() && self.name.as_ref().is_some_and(is_written)
+    }
+
     /// The same item with every line set to 0, to compare items regardless of their place in the file.
     pub fn without_lines(&self) -> Self {
         let mut item = self.clone();

@@ -218,6 +218,24 @@ mod tests {
     }
 
     #[test]
+    fn name_of_a_template_receives_no_credentials() {
+        let may = |item: &str| {
+            let config = parsed(&format!("{item}\n  scrape: true"), "").unwrap();
+            config.items[0].may_receive_credentials()
+        };
+        assert!(may("name: web\n  user: [www]"));
+        assert!(may("name: web\n  cgroup: [web.slice]"));
+        for item in [
+            "name: web",
+            "name: '{{.Comm}}'\n  user: [www]",
+            "name: 'a-{{.Pod}}'\n  cgroup: [kubepods]",
+            "user: [www]",
+        ] {
+            assert!(!may(item), "{item}");
+        }
+    }
+
+    #[test]
     fn label_instance_is_refused() {
         let error = parsed("scrape: true\n  labels: {instance: x}", "").unwrap_err();
         assert!(error.contains("cannot have the label instance"), "{error}");

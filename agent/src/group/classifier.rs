@@ -169,12 +169,12 @@ impl Classifier {
         self.items.get(item).map(|item| item.source.as_str())
     }
 
-    /// How the metrics of the processes of each item are asked, and whether the item is one of certain owners; nothing if those of
+    /// How the metrics of the processes of each item are asked, and whether they may receive credentials; nothing if those of
     /// no item are.
     pub fn scrapes(&self) -> Vec<Option<(Arc<ScrapeConfig>, bool)>> {
         let of_item = |item: &CompiledItem| {
             let scrape = item.typed.scrape.clone().filter(|_| !item.exclude)?;
-            Some((Arc::new(scrape), item.typed.is_of_owner()))
+            Some((Arc::new(scrape), item.typed.may_receive_credentials()))
         };
         let all: Vec<_> = self.items.iter().map(of_item).collect();
         match all.iter().any(Option::is_some) {

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::line::Cursor;
 use super::parsed::{ParsedBody, Run};
-use super::{InstanceOutcome, MAX_FAMILIES, ScrapedBody};
+use super::{InstanceOutcome, MAX_FAMILIES, MAX_PIECES, ScrapedBody};
 use crate::exposition::Kind;
 
 /// A family of the merged body.
@@ -45,7 +45,7 @@ pub(super) struct FamilyTable<'a> {
 }
 
 impl<'a> FamilyTable<'a> {
-    /// Adds the families of an instance. Returns how many series have no place, because the table is full.
+    /// Adds the families of an instance. Returns how many series have no place, because the table or the list of pieces is full.
     pub(super) fn join(&mut self, instance: u32, body: &ParsedBody<'a>) -> u64 {
         let places: Vec<Option<u32>> = body
             .families
@@ -55,11 +55,11 @@ impl<'a> FamilyTable<'a> {
         let mut cut = 0;
         for run in &body.runs {
             match places.get(run.family as usize).copied().flatten() {
-                Some(family) => self.pieces.push(Piece {
+                Some(family) if self.pieces.len() < MAX_PIECES => self.pieces.push(Piece {
                     instance,
                     run: Run { family, ..*run },
                 }),
-                None => cut += u64::from(run.series),
+                _ => cut += u64::from(run.series),
             }
         }
         cut

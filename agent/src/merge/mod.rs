@@ -20,7 +20,7 @@
 //! * Exemplars and units are dropped, because the format has none. Families without series are left out.
 //!
 //! Bounds: the index holds 20 bytes for each stretch of lines of one family in one body, at most 262,144 in each;
-//! a body with more is refused. There are at most 65,536 families; series of further ones are counted as cut. While a
+//! a body with more is refused. There are at most 2,097,152 in all; series of further ones are counted as cut. There are at most 65,536 families; series of further ones are counted as cut. While a
 //! family is written, each of its series has an entry of 20 bytes. No IO, no clock, no panic.
 
 mod families;
@@ -38,8 +38,9 @@ use parsed::ParsedBody;
 
 /// Most families of one body, and of all together.
 const MAX_FAMILIES: usize = 1 << 16;
-/// Most stretches of lines of one family in one body.
+/// Most stretches of lines of one family in one body, and in all together.
 const MAX_RUNS: usize = 1 << 18;
+const MAX_PIECES: usize = 1 << 21;
 
 /// Series whose names begin with one of these speak about instances; only the agent itself may say that.
 const RESERVED: [&[u8]; 2] = [b"headcount_target_", b"promfetcher_scrape_error"];

@@ -138,14 +138,14 @@ impl Publication {
         let mut groups: HashMap<u64, Arc<GroupIdentity>> = HashMap::new();
         let scraped = table.live().filter_map(|live| {
             let item = grouper.item_of(live.account())?;
-            let (scrape, is_of_owner) = self.scrapes.get(item)?.as_ref()?;
+            let (scrape, may_receive_credentials) = self.scrapes.get(item)?.as_ref()?;
             let group = grouper.group_of(live.account())?;
             let group = groups.entry(group.id).or_insert_with(|| identity(group));
             Some(ScrapedProcess {
                 id: live.id(),
                 group: Arc::clone(group),
                 scrape: Arc::clone(scrape),
-                is_of_owner: *is_of_owner,
+                may_receive_credentials: *may_receive_credentials,
             })
         });
         let mut all: Vec<ScrapedProcess> = scraped.collect();

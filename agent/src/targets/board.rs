@@ -44,8 +44,8 @@ pub(crate) struct ScrapedProcess {
     pub(crate) id: ProcessId,
     pub(crate) group: Arc<GroupIdentity>,
     pub(crate) scrape: Arc<ScrapeConfig>,
-    /// Whether the item matches only processes of certain users or cgroups.
-    pub(crate) is_of_owner: bool,
+    /// Whether it may receive a caller's credentials.
+    pub(crate) may_receive_credentials: bool,
 }
 
 /// Why a process is a candidate. Of several reasons the first one stands.

@@ -89,20 +89,24 @@ impl FanInPlaces {
         let mut questions = JoinSet::new();
         let mut asked: Vec<Option<AskedInstance>> = Vec::with_capacity(instances.len());
         for (index, instance) in instances.into_iter().enumerate() {
-            asked.push(None);
             let question = self.question(&instance, request, may_authorize(&instance), end);
-            let (all, of_question) = (Arc::clone(&self.all), Arc::clone(&of_question));
-            let room = self.room.clone();
-            let processes = self.processes.clone();
+            // A place before a task: what is not asked yet takes no memory.
+            let place = async {
+                // Neither semaphore is ever closed.
+                let of_question = Arc::clone(&of_question).acquire_owned().await.ok();
+                (
+                    of_question,
+                    Arc::clone(&self.all).acquire_owned().await.ok(),
+                )
+            };
+            let Ok(place) = timeout_at(end, place).await else {
+                asked.push(Some(late(instance, None)));
+                continue;
+            };
+            asked.push(None);
+            let (room, processes) = (self.room.clone(), self.processes.clone());
             questions.spawn_local(async move {
-                let place = async {
-                    // Neither semaphore is ever closed.
-                    let of_question = of_question.acquire_owned().await.ok();
-                    (of_question, all.acquire_owned().await.ok())
-                };
-                let Ok(_place) = timeout_at(end, place).await else {
-                    return (index, late(instance, None));
-                };
+                let _place = place;
                 let began = Instant::now();
                 let deadline = end.min(began + share);
                 let reply = match question {

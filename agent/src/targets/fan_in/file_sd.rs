@@ -134,6 +134,9 @@ fn found(
     Ok(found)
 }
 
+/// Most bytes of the labels of a group: each of its instances has a copy.
+const MOST_LABELS: usize = 16_384;
+
 /// What the instances of a group have in common.
 struct GroupPattern {
     /// The name under which they are found.
@@ -148,6 +151,10 @@ struct GroupPattern {
 fn pattern(mut labels: BTreeMap<String, String>) -> Result<GroupPattern, &'static str> {
     // To Prometheus an empty label is none.
     labels.retain(|_, value| !value.is_empty());
+    let texts = labels.iter().map(|(name, value)| name.len() + value.len());
+    if texts.sum::<usize>() > MOST_LABELS {
+        return Err("its labels are longer than 16,384 bytes together");
+    }
     let is_tls = match labels.get("__scheme__").map(String::as_str) {
         None | Some("http") => false,
         Some("https") => true,

@@ -131,6 +131,23 @@ fn yaml_scalars_keep_their_text() {
 }
 
 #[test]
+fn labels_are_bounded_in_a_group_and_in_a_file() {
+    let group = |length: usize, targets: usize| {
+        let targets = vec!["\"10.0.0.1:80\""; targets].join(",");
+        let label = "l".repeat(length);
+        let text =
+            format!(r#"[{{"targets": [{targets}], "labels": {{"app": "a", "x": "{label}"}}}}]"#);
+        let found = parse_json(text.as_bytes()).unwrap();
+        (found.instances.len(), found.unusable, found.omitted)
+    };
+    assert_eq!(group(16_379, 3), (3, 0, 0));
+    assert_eq!(group(16_380, 3), (0, 3, 0));
+    let (taken, unusable, omitted) = group(16_000, 5_000);
+    assert_eq!((taken + omitted as usize, unusable), (5_000, 0));
+    assert!((4_000..4_200).contains(&taken), "{taken}");
+}
+
+#[test]
 fn what_prometheus_refuses_is_refused_with_its_line() {
     for (yaml, line, cause) in [
         ("a: b\n", 1, "a list of groups"),

@@ -10,6 +10,9 @@ use super::table::{APPLICATION_LABELS, FanInApplication, FanInInstance, RoutedIn
 /// Most instances of all files together; [`FoundInstances::omitted`] counts the rest. With its texts an instance takes about 1.5
 /// KiB.
 pub(super) const MOST_INSTANCES: usize = 20_000;
+/// Most bytes of the texts of one file's instances; [`FoundInstances::omitted`] counts the rest. A route, and the labels of a group, are
+/// kept with each of their instances.
+const MOST_TEXT: usize = 64 << 20;
 /// The label whose value is the address.
 pub(super) const INSTANCE: &str = "instance";
 
@@ -25,6 +28,8 @@ pub(super) struct FoundInstances {
     pub(super) omitted: u64,
     /// Whether some of them are left out because of other files, so that they may fit again.
     pub(super) is_cut: bool,
+    /// Bytes of the texts of the instances.
+    text: usize,
     applications: HashSet<Arc<FanInApplication>>,
 }
 
@@ -45,10 +50,12 @@ impl ReadTime {
 
 impl FoundInstances {
     pub(super) fn add(&mut self, route: &str, instance: FanInInstance) {
-        if self.instances.len() == MOST_INSTANCES {
+        let text = self.text + instance.text() + route.len();
+        if self.instances.len() == MOST_INSTANCES || text > MOST_TEXT {
             self.omitted += 1;
             return;
         }
+        self.text = text;
         let (route, instance) = (route.to_owned(), Arc::new(instance));
         self.instances.push(RoutedInstance { route, instance });
     }

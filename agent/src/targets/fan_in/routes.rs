@@ -16,6 +16,8 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use super::found::{FoundInstances, INSTANCE, ReadTime, address, application_labels};
 use super::table::{FanInApplication, FanInInstance};
 
+/// Most bytes of a route.
+const MOST_ROUTE: usize = 2_048;
 /// The process type that look-ups by name and by id find.
 const WEB: &str = "web";
 
@@ -83,6 +85,10 @@ impl<'de> Visitor<'de> for Routes<'_> {
                     Ok(_) if route.is_empty() => {
                         self.found.refuse(&endpoint.address, "its route is empty")
                     }
+                    // Before it is copied for each endpoint.
+                    Ok(_) if route.len() > MOST_ROUTE => self
+                        .found
+                        .refuse(&endpoint.address, "its route is longer than 2,048 bytes"),
                     Ok(address) => {
                         let instance = instance(&route, endpoint, address, self.found, self.read);
                         self.found.add(&route, instance);

@@ -121,6 +121,18 @@ fn certificate_name_and_host_come_from_the_entry_and_its_route() {
 }
 
 #[test]
+fn route_longer_than_2048_bytes_is_no_route() {
+    let table = |length: usize| {
+        let endpoint = r#"{"address": "10.0.0.1:80"}"#;
+        let route = "r".repeat(length);
+        let found = parsed(&format!("{{\"{route}\": [{endpoint}, {endpoint}]}}"));
+        (found.instances.len(), found.unusable)
+    };
+    assert_eq!(table(2_048), (2, 0));
+    assert_eq!(table(2_049), (0, 2));
+}
+
+#[test]
 fn other_shapes_are_refused_with_their_line() {
     for (text, line) in [
         ("", 1),

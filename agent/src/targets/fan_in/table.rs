@@ -217,6 +217,15 @@ impl InstanceTable {
 }
 
 impl FanInInstance {
+    /// Bytes of its own texts.
+    pub(super) fn text(&self) -> usize {
+        let labels = self.labels.iter();
+        let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+        let texts = [&self.server_name, &self.host, &self.metric_path];
+        let texts = texts.into_iter().flatten().map(String::len);
+        labels + texts.sum::<usize>()
+    }
+
     /// Whether its time has not run out.
     pub(crate) fn is_live(&self, now: Instant) -> bool {
         self.expires.is_none_or(|expires| now < expires)

@@ -48,12 +48,10 @@ pub(super) fn look(host: &Host, scraped: &ScrapedProcesses) -> NodeLook {
     let mut network = Network::default();
     let mut of_users: HashMap<u32, usize> = HashMap::new();
     let (mut inodes, mut addresses) = (HashSet::new(), HashSet::new());
-    for (index, process) in scraped.all.iter().enumerate() {
-        if index >= MOST {
-            look.count(ProcessOutcome::Limit, scraped.all.len() - index);
-            break;
-        }
-        let outcome = match instance(host, process, &mut network, &mut of_users) {
+    // Those beyond the share of their user take no place of others.
+    let mut places = MOST;
+    for process in scraped.all.iter() {
+        let outcome = match instance(host, process, (&mut network, &mut of_users), &mut places) {
             Ok(instance) => {
                 let is_new =
                     inodes.insert(instance.listener.inode) && addresses.insert(instance.address);
@@ -82,8 +80,8 @@ impl NodeLook {
 fn instance(
     host: &Host,
     scraped: &ScrapedProcess,
-    network: &mut Network,
-    of_users: &mut HashMap<u32, usize>,
+    (network, of_users): (&mut Network, &mut HashMap<u32, usize>),
+    places: &mut usize,
 ) -> Result<ScrapedInstance, ProcessOutcome> {
     let process = open(host, scraped.id)?;
     let count = of_users.entry(process.uid).or_default();
@@ -91,6 +89,7 @@ fn instance(
     if process.uid != ROOT && *count > MOST_OF_USER {
         return Err(ProcessOutcome::Limit);
     }
+    *places = places.checked_sub(1).ok_or(ProcessOutcome::Limit)?;
     let namespace = process.key_behind(Path::new("ns/net"))?;
     let listeners = listeners(&process, network.sockets(namespace, &process)?)?;
     let is_own = namespace == network.own()?;
@@ -136,7 +135,8 @@ fn listeners(
     Ok(listening.collect())
 }
 
-/// Whether a connection from `own` to `address` has reached the listener: the kernel has both, in the namespace of the process.
+/// Whether a connection from `own` to `address` has reached the listener. In the agent's own namespace, it has if no other listener is
+/// nearer to the address; in another one, the kernel must have both there.
 ///
 /// # Errors
 /// [`Failure::NotTheTarget`]: it has not. [`Failure::Gone`]: the process has ended.
@@ -147,9 +147,16 @@ pub(super) fn confirm(
     own: SocketAddr,
 ) -> Result<(), Failure> {
     let process = open(host, listener.id)?;
-    let mut is_listening = false;
-    // In the agent's own namespace, an address leads nowhere else while its listener is there.
-    let mut is_connected = listener.is_own;
+    if listener.is_own {
+        let all = listening(&process)?;
+        let bound = all.get(&listener.inode).ok_or(Failure::NotTheTarget)?;
+        let mut others = all.iter().filter(|(inode, _)| **inode != listener.inode);
+        return match others.any(|(_, other)| is_nearer(*other, *bound, address)) {
+            true => Err(Failure::NotTheTarget),
+            false => check(host, &process, listener.id),
+        };
+    }
+    let (mut is_listening, mut is_connected) = (false, false);
     let own = SocketAddr::new(own.ip().to_canonical(), own.port());
     for table in SOCKETS {
         let read = sockets(&process, table, |socket| {
@@ -169,6 +176,15 @@ pub(super) fn confirm(
         }
     }
     Err(Failure::NotTheTarget)
+}
+
+/// Whether the kernel prefers a listener that is bound to `other` to one that is bound to `bound`: one of the very address, and for an
+/// address of IPv4 one of IPv4, because a listener on all addresses of IPv6 may take IPv6 only.
+fn is_nearer(other: SocketAddr, bound: SocketAddr, address: SocketAddr) -> bool {
+    let is_more_exact = other == address && bound != address;
+    let is_of_family = address.is_ipv4() && bound.is_ipv6() && other.is_ipv4();
+    other.port() == address.port()
+        && (is_more_exact || is_of_family && (other == address || other.ip().is_unspecified()))
 }
 
 /// Calls `seen` with each socket of a table, until it returns false. A kernel without IPv6 has no `net/tcp6`.

@@ -28,7 +28,7 @@ fn this(host: &Host, port: ScrapePort) -> ScrapedProcess {
             port,
             ..ScrapeConfig::default()
         }),
-        is_of_owner: false,
+        may_receive_credentials: false,
     }
 }
 
@@ -123,4 +123,60 @@ fn connection_is_confirmed_while_its_listener_is_there() {
         let confirmed = confirm(&host, &instance.listener, instance.address, own);
         assert_eq!(confirmed, Err(Failure::NotTheTarget), "{bound}");
     }
+}
+
+#[test]
+fn listener_that_is_nearer_to_the_address_takes_the_connection() {
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let asked = address("127.0.0.1:80");
+    for (other, bound, expected) in [
+        ("127.0.0.1:80", "0.0.0.0:80", true),
+        ("127.0.0.1:80", "[::]:80", true),
+        ("0.0.0.0:80", "[::]:80", true),
+        ("0.0.0.0:80", "0.0.0.0:80", false),
+        ("127.0.0.1:80", "127.0.0.1:80", false),
+        ("10.0.0.1:80", "[::]:80", false),
+        ("127.0.0.1:81", "[::]:80", false),
+        ("[::1]:80", "[::]:80", false),
+    ] {
+        let found = is_nearer(address(other), address(bound), asked);
+        assert_eq!(found, expected, "{other} {bound}");
+    }
+}
+
+#[test]
+fn process_that_takes_ipv6_only_is_not_asked_at_the_listener_of_another_one() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    socket.set_only_v6(true).unwrap();
+    socket
+        .bind(&"[::]:0".parse::<SocketAddr>().unwrap().into())
+        .unwrap();
+    socket.listen(1).unwrap();
+    let port = socket
+        .local_addr()
+        .unwrap()
+        .as_socket_ipv6()
+        .unwrap()
+        .port();
+    let impostor = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let connection = TcpStream::connect(impostor.local_addr().unwrap()).unwrap();
+    let host = host();
+    let own = this(&host, ScrapePort::Number(port));
+    let found = looked(vec![own.clone()]);
+    // Both listeners are this process's here, so the nearer one is asked. As if it had the other one alone:
+    let tables = Place::trusted(Path::new("/proc/self")).unwrap();
+    let all = listening(&tables).unwrap();
+    let (inode, _) = all
+        .iter()
+        .find(|(_, local)| local.port() == port && local.is_ipv6())
+        .unwrap();
+    assert_eq!(found.instances.len(), 1);
+    let listener = NodeListener {
+        id: own.id,
+        inode: *inode,
+        is_own: true,
+    };
+    let asked = impostor.local_addr().unwrap();
+    let confirmed = confirm(&host, &listener, asked, connection.local_addr().unwrap());
+    assert_eq!(confirmed, Err(Failure::NotTheTarget));
 }

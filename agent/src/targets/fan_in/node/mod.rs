@@ -254,8 +254,7 @@ impl KnownProcesses {
     }
 }
 
-/// The instance with the labels of its group. Its application has the name of the group only if certain users or cgroups are the owners of
-/// its processes: a process that any user may start receives no credentials.
+/// The instance with the labels of its group. Its application has the name of the group only if it may receive credentials.
 fn fan_in_instance(found: ScrapedInstance) -> FanInInstance {
     let ScrapedInstance {
         address,
@@ -263,7 +262,7 @@ fn fan_in_instance(found: ScrapedInstance) -> FanInInstance {
         listener,
     } = found;
     let group = &process.group;
-    let name = process.is_of_owner.then(|| group.name.clone());
+    let name = process.may_receive_credentials.then(|| group.name.clone());
     let own = [
         ("groupname".to_owned(), group.name.clone()),
         ("instance".to_owned(), address.to_string()),
