@@ -1,5 +1,6 @@
 """Poses as an arbiter of Gunicorn with a control socket that behaves as the first argument says."""
 
+import ctypes
 import json
 import os
 import socket
@@ -13,7 +14,8 @@ listener.bind(path + ".ctl")
 if manner == "foreign":
     os.chown(path + ".ctl", 65534, 65534)
 if manner == "other" and os.fork() == 0:
-    # The socket counts as that of the process that begins to listen.
+    # The socket counts as that of the process that begins to listen. It ends with its parent (PR_SET_PDEATHSIG, SIGKILL).
+    ctypes.CDLL(None).prctl(1, 9)
     listener.listen()
     time.sleep(10**6)
 if manner != "other":
