@@ -143,7 +143,7 @@ fn labels_are_bounded_in_a_group_and_in_a_file() {
     assert_eq!(group(16_379, 3), (3, 0, 0));
     assert_eq!(group(16_380, 3), (0, 3, 0));
     let (taken, unusable, omitted) = group(16_000, 5_000);
-    assert_eq!((taken + omitted as usize, unusable), (5_000, 0));
+    assert_eq!((taken as u64 + omitted, unusable), (5_000, 0));
     assert!((4_000..4_200).contains(&taken), "{taken}");
 }
 
