@@ -18,7 +18,7 @@ use crate::tier::{TICK_NS, Tier};
 use crate::{balance, guest, kernel_objects, process, procfs, program};
 
 /// How long something that must come may take. The free hook waits for RCU, which took more than a minute once.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// Between two questions whether it has come.
 const PAUSE: Duration = Duration::from_millis(20);
 const CONFIGURATION: &str = "config.yml";
