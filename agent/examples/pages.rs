@@ -43,7 +43,7 @@ fn write(folder: &Path, date: &str) -> io::Result<()> {
 }
 
 fn flags() -> Command {
-    // The words `check`, `list` and `targets` stand here, so that nobody looks for them in a text about flags.
+    // Without the text that follows the flags in the help: the manual page describes `check`, `list` and `targets` itself.
     Flags::command()
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
@@ -51,7 +51,7 @@ fn flags() -> Command {
         .after_help("")
 }
 
-/// For the shells these words are commands like any other's; the agent looks for them itself.
+/// For the shells, `check`, `list` and `targets` are commands like any other's; the agent looks for them itself.
 fn with_commands() -> Command {
     let file = Arg::new("FILE")
         .required(true)

@@ -277,7 +277,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_unseen_total",
             kind: Kind::Counter,
-            help: "Events of HTTP/1 that are in no family of groups, of all watched processes: heads in buffers that cannot be read and responses in one send that cannot be told apart (`unreadable`), counts that found the map of processes full, connections without storage, runs that the kernel left out, and responses of unknown processes.",
+            help: "Events of HTTP/1 of watched processes that no family of groups contains, by reason: unreadable (the head is in a buffer that the programs cannot read, or the programs cannot tell where a response in a send ends), processes_full (the map of processes is full), storage_full (the kernel has no memory for a connection), missed_run (the kernel left out a run of a program), unknown_process.",
             labels: &["reason"],
             unit: "events",
             source: "per-CPU array of the kernel programs",

@@ -91,8 +91,8 @@ fn is_path(text: &str) -> bool {
     text.starts_with('/') && text.bytes().all(is_plain)
 }
 
-/// Takes over into the section `fan_in` that items have the key, and refuses items whose instances could not be told apart, or would
-/// receive credentials although any user may start such a process.
+/// Notes in the section `fan_in` that an item has the key. Refuses an item with a label `instance`, because its instances would have
+/// the same labels, and an item that receives credentials although any user may start a process that it matches.
 pub(super) fn join(config: &mut Config) -> Result<(), ConfigError> {
     if config.items.iter().all(|item| item.scrape.is_none()) {
         return Ok(());

@@ -212,7 +212,7 @@ impl<'a> Output<'a> {
         false
     }
 
-    /// Name and labels of the series that stands there, as Prometheus tells series apart.
+    /// Name and labels of the series at this place. Two series are the same to Prometheus if these are equal.
     fn identity(&self, place: SeriesPlace) -> Option<(&'a [u8], Vec<SeriesLabel<'_>>)> {
         let answer = self.answers.get(place.instance as usize)?;
         let origin = self.origins.get(place.instance as usize)?;

@@ -90,7 +90,7 @@ impl FanInPlaces {
         let mut asked: Vec<Option<AskedInstance>> = Vec::with_capacity(instances.len());
         for (index, instance) in instances.into_iter().enumerate() {
             let question = self.question(&instance, request, may_authorize(&instance), end);
-            // A place before a task: what is not asked yet takes no memory.
+            // An instance gets a task only when it has a place, because a task takes 7 KB.
             let place = async {
                 // Neither semaphore is ever closed.
                 let of_question = Arc::clone(&of_question).acquire_owned().await.ok();

@@ -24,7 +24,7 @@ const WEB: &str = "web";
 /// Parses the text. An entry expires its `ttl` after the file was written; one without a ttl, or with 0, never expires.
 ///
 /// # Errors
-/// What is not of the shape, with its line.
+/// The text is no object of routes with lists of endpoints; the error names the line.
 pub(super) fn parse(text: &[u8], read: ReadTime) -> Result<FoundInstances, serde_json::Error> {
     let mut found = FoundInstances::default();
     let mut deserializer = serde_json::Deserializer::from_slice(text);

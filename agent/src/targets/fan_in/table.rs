@@ -49,7 +49,7 @@ pub(crate) struct NodeListener {
     pub(super) is_own: bool,
 }
 
-/// An application. What is not known is empty; of a component of the platform nothing is known.
+/// An application. A text that its source does not state is empty; components of the platform have no text at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FanInApplication {
     pub(crate) organization_id: String,

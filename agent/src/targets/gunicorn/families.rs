@@ -38,7 +38,7 @@ static RELOADS: Descriptor = Descriptor {
 static HEARTBEAT: Descriptor = Descriptor {
     name: "gunicorn_worker_heartbeat_age_seconds",
     kind: Kind::Gauge,
-    help: "Longest time in seconds since a worker of the application has told its arbiter that it lives; the arbiter ends a worker at --timeout.",
+    help: "Seconds since the last heartbeat of a worker to its arbiter, of the worker that has been silent longest. The arbiter ends a worker at --timeout.",
     labels: &["app"],
     unit: "seconds",
     source: "show workers: last_heartbeat",
