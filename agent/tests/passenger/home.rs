@@ -136,9 +136,14 @@ pub(crate) fn signal(pid: u32, signal: libc::c_int) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Whether a process runs or sleeps: a zombie does not.
+/// Whether a thread of the process runs or sleeps. The main thread of a killed process can be a zombie while others still hold
+/// its files and locks; `num_threads` counts those until they have closed them.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(") ").next().unwrap_or_default();
-    !state.is_empty() && !state.starts_with('Z')
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    match fields.as_slice() {
+        ["Z", rest @ ..] => rest.get(16).is_some_and(|threads| *threads != "1"),
+        fields => !fields.is_empty(),
+    }
 }
