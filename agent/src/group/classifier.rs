@@ -344,5 +344,5 @@ impl CompiledItem {
 }
 
 #[cfg(test)]
-#[path = "classifier_tests.rs"]
+#[path = "tests/classifier.rs"]
 mod tests;

@@ -447,5 +447,5 @@ impl Grouper {
 }
 
 #[cfg(test)]
-#[path = "grouper_tests.rs"]
+#[path = "tests/grouper.rs"]
 mod tests;

@@ -9,36 +9,24 @@ mod boot_time;
 mod bounded;
 mod classifier;
 mod comms;
-#[cfg(test)]
-mod extension_tests;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gauges;
 mod grouper;
 mod groups;
-#[cfg(test)]
-mod lineage_tests;
 mod name;
 mod name_map;
 mod network;
-#[cfg(test)]
-mod network_histories;
-#[cfg(test)]
-mod network_tests;
 mod pattern;
 mod pattern_length;
 mod policy;
-#[cfg(test)]
-mod reload_histories;
-#[cfg(test)]
-mod reload_tests;
 mod requests;
 mod review;
 mod room;
-#[cfg(test)]
-mod room_tests;
 mod selector;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod text;
 mod thread_budget;
 mod threads;

@@ -103,5 +103,5 @@ impl Pattern {
 }
 
 #[cfg(test)]
-#[path = "pattern_tests.rs"]
+#[path = "tests/pattern.rs"]
 mod tests;

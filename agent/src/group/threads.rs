@@ -237,5 +237,5 @@ impl FromIterator<(String, ThreadUse)> for ThreadNames {
 }
 
 #[cfg(test)]
-#[path = "threads_tests.rs"]
+#[path = "tests/threads.rs"]
 mod tests;

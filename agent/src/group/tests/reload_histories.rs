@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::reload_tests::{ReloadNode, counters};
-use super::{Placement, Placer, Verdict};
+use super::reload::{ReloadNode, counters};
+use crate::group::{Placement, Placer, Verdict};
 use crate::process::{Event, ExitStatus, Facts, Former, ProcessId, Released, Tally};
 
 /// Number of programs, not counting process 1's.
@@ -159,7 +159,7 @@ impl ReloadHistory {
                 let event = Event::Execed {
                     former: Former::default(),
                     id,
-                    facts: Box::new(super::reload_tests::facts(&program)),
+                    facts: Box::new(super::reload::facts(&program)),
                     parent: 1,
                     counters: counters(used),
                 };

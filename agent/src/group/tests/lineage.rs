@@ -1,6 +1,6 @@
 //! Groups of processes whose forks and execs are reported by records: the process table and the grouper together.
 
-use super::{Grouper, Placement, Policy, Verdict};
+use crate::group::{Grouper, Placement, Policy, Verdict};
 use crate::process::{
     Counters, Cpu, Event, ExitStatus, Facts, Former, Pass, ProcessId, Released, Sample, State,
     Table,

@@ -1,6 +1,6 @@
 //! A change of the configuration at any moment: the process table and the grouper together.
 
-use super::{Grouper, Placement, Placer, Policy, Verdict};
+use crate::group::{Grouper, Placement, Placer, Policy, Verdict};
 use crate::process::{
     Counters, Cpu, Event, ExitStatus, Facts, Former, Memory, Pass, Probe, ProcessId, Released,
     Sample, State, Table, Tally,

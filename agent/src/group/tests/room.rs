@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Grouper, Placement, Policy, Verdict};
+use crate::group::{Grouper, Placement, Policy, Verdict};
 use crate::process::{AccountId, Delta, Facts, Ledger, Tally};
 
 const ROOT: Option<u32> = Some(0);

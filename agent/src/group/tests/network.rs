@@ -1,8 +1,8 @@
 //! What sockets have carried, in the group of their process: decisions, waiting bookings, folded and removed groups.
 
+use super::reload::{ReloadNode, facts};
 use super::reload_histories::placer;
-use super::reload_tests::{ReloadNode, facts};
-use super::{Group, Grouper, Placement, Policy, Verdict};
+use crate::group::{Group, Grouper, Placement, Policy, Verdict};
 use crate::process::network::model::carried;
 use crate::process::{
     AccountId, Booking, Facts, Ledger, NetworkCounters, NetworkGauges, Payload, ProcessId,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::reload::{ReloadNode, facts};
 use super::reload_histories::{COMPLETE, PROGRAMS, comm, placer};
-use super::reload_tests::{ReloadNode, facts};
 use crate::process::network::model::ModelKernel;
 use crate::process::{
     Counters, Event, ExitStatus, Facts, Former, Payload, ProcessId, Released, SCOPES,

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{BootTime, Classifier, Verdict};
 use crate::config::Config;
+use crate::group::{BootTime, Classifier, Verdict};
 use crate::process::{Container, Facts};
 
 const BOOT: BootTime = BootTime {

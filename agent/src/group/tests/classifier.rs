@@ -7,7 +7,7 @@ use crate::group::MAX_NAME;
 use crate::group::name::Form;
 use crate::process::Arguments;
 
-#[path = "naming_tests.rs"]
+#[path = "naming.rs"]
 mod naming;
 
 const BOOT: BootTime = BootTime {
