@@ -5,12 +5,13 @@
 //! place. It reads no process and decides nothing: other modules choose the tier from its facts.
 
 use std::io::Read;
-use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
+
+use rustix::fs::{FsWord, PROC_SUPER_MAGIC};
+use rustix::time::{ClockId, Timespec};
 
 /// Inode of the initial pid namespace, fixed in the kernel (`PROC_PID_INIT_INO` in `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -90,12 +91,12 @@ impl Host {
         let booted_ns = booted_ns();
         let boot_time = read_boot_time(&procfs.join("stat"))?;
         Ok(Self {
-            real_procfs: file_system_magic(&procfs) == Some(libc::PROC_SUPER_MAGIC),
+            real_procfs: file_system_magic(&procfs) == Some(PROC_SUPER_MAGIC),
             procfs,
             rootfs: rootfs.into(),
             sysfs: PathBuf::from("/sys"),
-            page_size: system_value(libc::_SC_PAGESIZE, 4096),
-            tick_ns: NANOSECONDS / system_value(libc::_SC_CLK_TCK, 100),
+            page_size: rustix::param::page_size() as u64,
+            tick_ns: NANOSECONDS / rustix::param::clock_ticks_per_second(),
             boot_time,
             booted_ns,
         })
@@ -127,8 +128,7 @@ impl Host {
         if self.real_procfs {
             boottime_ns()
         } else {
-            clock_ns(libc::CLOCK_REALTIME)
-                .saturating_sub(self.boot_time.saturating_mul(NANOSECONDS))
+            clock_ns(ClockId::Realtime).saturating_sub(self.boot_time.saturating_mul(NANOSECONDS))
         }
     }
 
@@ -224,75 +224,54 @@ fn parse_cpu_list(list: &str) -> Option<String> {
 }
 
 /// The type of the file system mounted at `path` (`statfs`).
-pub(crate) fn file_system_magic(path: &Path) -> Option<libc::c_long> {
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
-    let mut found = MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: `path` is a C string that outlives the call, and `found` has room for what the kernel writes.
-    let code = unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) };
-    // SAFETY: on success the kernel has filled the whole structure, and it is read only then.
-    (code == 0).then(|| unsafe { found.assume_init() }.f_type as libc::c_long)
-}
-
-fn system_value(name: libc::c_int, fallback: u64) -> u64 {
-    // SAFETY: `sysconf` takes a number and accesses no memory of this process.
-    let value = unsafe { libc::sysconf(name) };
-    u64::try_from(value)
-        .ok()
-        .filter(|value| *value > 0)
-        .unwrap_or(fallback)
+pub(crate) fn file_system_magic(path: &Path) -> Option<FsWord> {
+    rustix::fs::statfs(path).ok().map(|found| found.f_type)
 }
 
 /// Nanoseconds since boot (`CLOCK_BOOTTIME`), the same clock as `bpf_ktime_get_boot_ns`.
 pub fn boottime_ns() -> u64 {
-    clock_ns(libc::CLOCK_BOOTTIME)
+    clock_ns(ClockId::Boottime)
 }
 
 /// When the machine booted according to the current wall clock, in nanoseconds since the epoch.
 fn booted_ns() -> u64 {
-    clock_ns(libc::CLOCK_REALTIME).saturating_sub(boottime_ns())
+    clock_ns(ClockId::Realtime).saturating_sub(boottime_ns())
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, the same clock as `bpf_ktime_get_ns`.
 pub fn monotonic_ns() -> u64 {
-    clock_ns(libc::CLOCK_MONOTONIC)
+    clock_ns(ClockId::Monotonic)
 }
 
 /// CPU time of the calling thread, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
-    clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+    clock_ns(ClockId::ThreadCPUTime)
+}
+
+/// CPU time of this process, in nanoseconds: all threads, ended ones included.
+pub(crate) fn process_cpu_ns() -> u64 {
+    clock_ns(ClockId::ProcessCPUTime)
 }
 
 /// CPU time of all threads of this process except the calling one.
 pub fn other_threads_cpu() -> Duration {
-    let process_ns = clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID);
-    Duration::from_nanos(process_ns.saturating_sub(thread_cpu_ns()))
+    Duration::from_nanos(process_cpu_ns().saturating_sub(thread_cpu_ns()))
 }
 
 /// Length of a tick of the kernel's timer, nanoseconds.
 pub fn tick_ns() -> u64 {
-    time_ns(|tick| {
-        // SAFETY: as in `clock_ns`.
-        unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, tick) };
-    })
+    nanoseconds(rustix::time::clock_getres(ClockId::MonotonicCoarse))
 }
 
-fn clock_ns(clock: libc::clockid_t) -> u64 {
-    time_ns(|now| {
-        // SAFETY: a valid timespec for the length of the call. A failure leaves it zero.
-        unsafe { libc::clock_gettime(clock, now) };
-    })
+fn clock_ns(clock: ClockId) -> u64 {
+    nanoseconds(rustix::time::clock_gettime(clock))
 }
 
-fn time_ns(read: impl FnOnce(&mut libc::timespec)) -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    read(&mut now);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+fn nanoseconds(time: Timespec) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds
         .saturating_mul(NANOSECONDS)
-        .saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+        .saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -117,12 +117,4 @@ pub enum CollectorError {
         /// The file.
         path: &'static str,
     },
-    /// A system call about the agent itself failed.
-    #[error("{call} failed")]
-    Call {
-        /// Name of the call.
-        call: &'static str,
-        /// The error that it returned.
-        source: std::io::Error,
-    },
 }

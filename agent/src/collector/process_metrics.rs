@@ -7,10 +7,12 @@
 //! The process collector of the `prometheus` crate is not used, because its CPU counter has whole seconds. The counter here is
 //! the kernel's, read for each exposition, so it is right at any scrape interval and with any number of scrapers.
 
-use std::io;
+use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::process::{Resource, getrlimit};
 
 use super::CollectorError;
 use crate::exposition::{Descriptor, Kind, Value, Writer};
+use crate::host::process_cpu_ns;
 
 const STAT: &str = "/proc/self/stat";
 const FD: &str = "/proc/self/fd";
@@ -52,17 +54,15 @@ pub(super) fn read(boot_time_seconds: f64) -> Result<OwnUse, CollectorError> {
     let stat = parse_stat(&stat).ok_or(CollectorError::Malformed { path: STAT })?;
     let files = std::fs::read_dir(FD).map_err(|source| CollectorError::Io { path: FD, source })?;
     Ok(OwnUse {
-        cpu_ns: cpu_clock_ns()?,
+        cpu_ns: process_cpu_ns(),
         threads: stat.threads,
         start_time_seconds: boot_time_seconds
-            + stat.start_ticks as f64 / system_value(libc::_SC_CLK_TCK)? as f64,
+            + stat.start_ticks as f64 / clock_ticks_per_second() as f64,
         virtual_bytes: stat.virtual_bytes,
-        resident_bytes: stat
-            .resident_pages
-            .saturating_mul(system_value(libc::_SC_PAGESIZE)?),
+        resident_bytes: stat.resident_pages.saturating_mul(page_size() as u64),
         // One of them is the descriptor of this listing.
         open_fds: (files.count() as u64).saturating_sub(1),
-        max_fds: file_limit()?,
+        max_fds: file_limit(),
     })
 }
 
@@ -92,48 +92,9 @@ fn parse_stat(stat: &[u8]) -> Option<OwnStat> {
     })
 }
 
-/// CPU time of this process in nanoseconds: all threads, ended ones included.
-fn cpu_clock_ns() -> Result<u64, CollectorError> {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the kernel writes only to `time`, a valid local variable.
-    if unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } != 0 {
-        return Err(CollectorError::Call {
-            call: "clock_gettime",
-            source: io::Error::last_os_error(),
-        });
-    }
-    let (seconds, nanoseconds) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
-    Ok(seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(nanoseconds))
-}
-
-fn system_value(name: libc::c_int) -> Result<u64, CollectorError> {
-    // SAFETY: `sysconf` takes and returns plain numbers.
-    let value = unsafe { libc::sysconf(name) };
-    u64::try_from(value).map_err(|_| CollectorError::Call {
-        call: "sysconf",
-        source: io::Error::last_os_error(),
-    })
-}
-
 /// Soft limit of open file descriptors; `u64::MAX` if unlimited.
-fn file_limit() -> Result<u64, CollectorError> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the kernel writes only to `limit`, a valid local variable.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(CollectorError::Call {
-            call: "getrlimit",
-            source: io::Error::last_os_error(),
-        });
-    }
-    Ok(limit.rlim_cur)
+fn file_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 const fn both(

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::ConfigError;
 
@@ -88,15 +89,9 @@ fn read(file: &File) -> io::Result<Vec<u8>> {
 /// Waits until there is something to read, or the end of the file.
 fn wait(file: &File, deadline: Instant) -> io::Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
-    let mut wanted = libc::pollfd {
-        fd: file.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let milliseconds = libc::c_int::try_from(left.as_millis()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: `wanted` is one pollfd, which outlives the call.
-    match unsafe { libc::poll(&raw mut wanted, 1, milliseconds) } {
-        0 => Err(io::Error::new(
+    let mut wanted = [PollFd::new(file, PollFlags::IN)];
+    match poll(&mut wanted, Timespec::try_from(left).ok().as_ref()) {
+        Ok(0) => Err(io::Error::new(
             ErrorKind::TimedOut,
             format!(
                 "the writing process did not finish within {} s",

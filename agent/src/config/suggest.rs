@@ -10,7 +10,7 @@ pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str
     }
     let (off, best) = known
         .iter()
-        .map(|known| (distance(&word, known), *known))
+        .map(|known| (strsim::levenshtein(&word, known), *known))
         .min()?;
     (off <= if best.len() <= 4 { 1 } else { 2 }).then_some(best)
 }
@@ -48,22 +48,6 @@ pub(super) fn of_item(word: &str, known: &[&'static str]) -> Option<&'static str
     let word = word.to_lowercase().replace('-', "_");
     let (_, key) = OF_ITEM.iter().find(|(other, _)| *other == word)?;
     known.contains(key).then_some(*key)
-}
-
-/// The number of letters to insert, delete or replace to turn `left` into `right`.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

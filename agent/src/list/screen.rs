@@ -1,23 +1,17 @@
 //! Makes hostile text safe for a terminal: nothing in the result moves the cursor, and the width is limited.
 
+use unicode_width::UnicodeWidthChar;
+
 /// Columns if standard output is no terminal.
 const NO_TERMINAL: usize = 512;
 
 /// Columns of the terminal on standard output.
 pub fn terminal_width() -> usize {
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the request writes one `winsize` to `size`, which outlives the call.
-    let code = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
-    match (code, size.ws_col) {
+    match rustix::termios::tcgetwinsize(std::io::stdout()) {
         // The terminal does not know its width.
-        (0, 0) => 80,
-        (0, columns) => columns.into(),
-        _ => NO_TERMINAL,
+        Ok(size) if size.ws_col == 0 => 80,
+        Ok(size) => size.ws_col.into(),
+        Err(_) => NO_TERMINAL,
     }
 }
 
@@ -51,10 +45,9 @@ pub(super) fn shown(text: &str, width: usize) -> String {
     out
 }
 
-/// Upper bound of the columns: characters from Hangul on may take two.
+/// Upper bound of the columns: a terminal may join characters.
 pub(super) fn columns_of(text: &str) -> usize {
-    let columns = |char| if char < '\u{1100}' { 1 } else { 2 };
-    text.chars().map(columns).sum()
+    text.chars().filter_map(UnicodeWidthChar::width).sum()
 }
 
 #[cfg(test)]

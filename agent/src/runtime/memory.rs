@@ -25,12 +25,9 @@ pub fn give_back() {
     unsafe {
         libc::malloc_trim(0);
     }
-    // SAFETY: the call takes a number and returns one.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    if let Ok(mut page @ 1..) = u64::try_from(page) {
-        // SAFETY: the callback has the required signature, and `page` outlives the call.
-        unsafe { libc::dl_iterate_phdr(Some(unmap_object), (&raw mut page).cast()) };
-    }
+    let mut page = rustix::param::page_size() as u64;
+    // SAFETY: the callback has the required signature, and `page` outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(unmap_object), (&raw mut page).cast()) };
 }
 
 /// Drops the pages of one loaded object's read-only segments. No code can have written to them, so the kernel can

@@ -12,9 +12,13 @@ use std::io::Read as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FsWord;
+
 use super::procfs::parse_cgroup;
 use crate::host::{Host, file_system_magic, monotonic_ns};
 
+/// The type of the file system of cgroup v2 (`include/uapi/linux/magic.h`).
+const CGROUP2_SUPER_MAGIC: FsWord = 0x6367_7270;
 /// Maximum number of directories that a walk reads.
 const DIRECTORIES: usize = 10_000;
 /// Maximum bytes of paths that wait in a walk, and that are kept after it. Full: the deepest paths are left out.
@@ -186,7 +190,7 @@ fn path_of_version_2(file: &[u8]) -> Option<&str> {
 }
 
 fn is_version_2(path: &Path) -> bool {
-    file_system_magic(path) == Some(libc::CGROUP2_SUPER_MAGIC)
+    file_system_magic(path) == Some(CGROUP2_SUPER_MAGIC)
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 /// Size that the buffer keeps between reads, bytes: every file that each pass reads fits.
 const USUAL: usize = 16 << 10;
@@ -30,7 +31,7 @@ impl Buffer {
         name: &CStr,
         cap: usize,
     ) -> io::Result<&[u8]> {
-        self.fill(dir, name, cap, libc::O_RDONLY, true)
+        self.fill(dir, name, cap, OFlags::RDONLY, true)
     }
 
     /// Reads a file that may be a pipe; a pipe reads as empty instead of blocking.
@@ -40,7 +41,7 @@ impl Buffer {
         name: &CStr,
         cap: usize,
     ) -> io::Result<&[u8]> {
-        self.fill(dir, name, cap, libc::O_RDONLY | libc::O_NONBLOCK, true)
+        self.fill(dir, name, cap, OFlags::RDONLY | OFlags::NONBLOCK, true)
     }
 
     /// Reads a file that may arrive in pieces, until its end or `cap` bytes.
@@ -50,7 +51,7 @@ impl Buffer {
         name: &CStr,
         cap: usize,
     ) -> io::Result<&[u8]> {
-        self.fill(dir, name, cap, libc::O_RDONLY, false)
+        self.fill(dir, name, cap, OFlags::RDONLY, false)
     }
 
     fn fill(
@@ -58,7 +59,7 @@ impl Buffer {
         dir: BorrowedFd<'_>,
         name: &CStr,
         cap: usize,
-        flags: libc::c_int,
+        flags: OFlags,
         short_is_end: bool,
     ) -> io::Result<&[u8]> {
         if self.bytes.len() != USUAL {
@@ -118,50 +119,21 @@ pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
         .map(OwnedFd::from)
 }
 
-/// Opens `name` in `dir`; `flags` are those of `openat`, and close-on-exec is added.
-pub(super) fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
-    loop {
-        // SAFETY: `name` is a C string and `dir` an open descriptor, both borrowed for the length of the call.
-        let fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC) };
-        if fd >= 0 {
-            // SAFETY: the kernel has just made this descriptor for this call; nothing else owns or closes it.
-            return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
+/// Opens `name` in `dir`; close-on-exec is added to `flags`.
+pub(super) fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+    let open = || rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, Mode::empty());
+    Ok(rustix::io::retry_on_intr(open)?)
 }
 
 /// Target of the link `name` in `dir`, raw bytes.
 pub(super) fn read_link_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<u8>> {
-    // The kernel limits these targets to one page.
-    let mut target = vec![0_u8; 4096];
-    // SAFETY: `name` and `dir` are valid for the call, and the kernel writes at most `len` bytes into `target`.
-    let code = unsafe {
-        libc::readlinkat(
-            dir.as_raw_fd(),
-            name.as_ptr(),
-            target.as_mut_ptr().cast(),
-            target.len(),
-        )
-    };
-    let filled = usize::try_from(code).map_err(|_| io::Error::last_os_error())?;
-    target.truncate(filled);
-    Ok(target)
+    Ok(rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes())
 }
 
 /// Size of `name` in `dir` as `stat` reports it, bytes.
 pub(super) fn size_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<u64> {
-    let mut found = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: `name` and `dir` are valid for the call, and `found` has room for what the kernel writes.
-    let code = unsafe { libc::fstatat(dir.as_raw_fd(), name.as_ptr(), found.as_mut_ptr(), 0) };
-    if code != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call succeeded, so the kernel filled the structure.
-    Ok(u64::try_from(unsafe { found.assume_init() }.st_size).unwrap_or(0))
+    let found = rustix::fs::statat(dir, name, AtFlags::empty())?;
+    Ok(u64::try_from(found.st_size).unwrap_or(0))
 }
 
 #[cfg(test)]

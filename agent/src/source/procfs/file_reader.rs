@@ -8,15 +8,17 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
+
 use super::directory::Lister;
 use super::error::{ProcfsError, text};
 use super::file::{self, Buffer, FileName};
 use crate::host::Host;
 
 /// Flags to open a directory in which only files by name are opened.
-const DIRECTORY: libc::c_int = libc::O_PATH | libc::O_DIRECTORY;
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 /// Flags to open a directory that is listed.
-const LISTED: libc::c_int = libc::O_RDONLY | libc::O_DIRECTORY;
+const LISTED: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// Reads files below one procfs root. Its buffers are reused from file to file, so each thread needs its own.
 #[derive(Debug)]

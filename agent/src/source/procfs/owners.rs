@@ -6,7 +6,7 @@
 //! Reading `status` waits for no lock that a process can hold. It is opened without waiting all the same, because a tree of files
 //! may have a pipe in its place.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use super::file::Buffer;
@@ -66,11 +66,7 @@ impl Owners {
 /// Owner of the directory `/proc/<pid>`: the effective uid. The files in the directory may belong to root instead, the directory
 /// itself never does.
 fn effective_uid(directory: BorrowedFd<'_>) -> Option<u32> {
-    let mut found = std::mem::MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the descriptor is open for the length of the call, and `found` has room for what the kernel writes.
-    let code = unsafe { libc::fstat(directory.as_raw_fd(), found.as_mut_ptr()) };
-    // SAFETY: the call succeeded, so the kernel filled the structure.
-    (code == 0).then(|| unsafe { found.assume_init() }.st_uid)
+    rustix::fs::fstat(directory).ok().map(|found| found.st_uid)
 }
 
 #[cfg(test)]

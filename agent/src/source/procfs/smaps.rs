@@ -10,6 +10,8 @@ use std::ffi::CStr;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::fs::OFlags;
+
 use super::decimal::{parse_decimal, words};
 use super::error::ProcfsError;
 use super::file_reader::FileReader;
@@ -44,7 +46,7 @@ pub(super) fn read(files: &mut FileReader, id: ProcessId) -> Result<Proportional
 }
 
 fn read_sum(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Proportional>> {
-    let file = std::fs::File::from(file::open_at(dir, name, libc::O_RDONLY)?);
+    let file = std::fs::File::from(file::open_at(dir, name, OFlags::RDONLY)?);
     let mut reader = BufReader::with_capacity(16 << 10, file.take(LIMIT));
     let mut line = Vec::new();
     let mut sum = Sum::default();
