@@ -25,6 +25,7 @@ mod network;
 mod parity;
 mod passenger;
 mod peer;
+mod python;
 mod requests;
 mod run;
 mod scale;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::debian::Apt;
-use crate::{command, setup, workspace};
+use crate::{command, python, setup, workspace};
 
 /// The validator, with schemas up to that version of Kubernetes.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";
@@ -78,19 +78,9 @@ fn kustomize() -> Result<PathBuf> {
 }
 
 fn validator(folder: &Path) -> Result<PathBuf> {
-    let environment = folder.join("python");
-    let program = environment.join("bin/kubernetes-validate");
-    if !program.exists() {
-        println!("manifests: fetch {VALIDATOR}, about 25 MB");
-        command::read(
-            Command::new("python3")
-                .args(["-m", "venv"])
-                .arg(&environment),
-        )?;
-        let mut pip = Command::new(environment.join("bin/pip"));
-        command::read(pip.args(["install", "--quiet", VALIDATOR]))?;
-    }
-    Ok(program)
+    let announcement = format!("manifests: fetch {VALIDATOR}, about 25 MB");
+    let environment = python::environment(folder, &[VALIDATOR], &announcement)?;
+    Ok(environment.join("bin/kubernetes-validate"))
 }
 
 /// The base, the overlays, and for each component a generated folder that applies it to the base.

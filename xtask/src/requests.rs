@@ -5,13 +5,11 @@
 //! what it started. It receives the folder of a Python environment in `HEADCOUNT_PYTHON`, and how often each shape is sent in
 //! `HEADCOUNT_ROUNDS`.
 
-use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::{command, setup, workspace};
+use crate::{command, python, setup, workspace};
 
 /// The servers of PyPI with all that they need.
 const PINNED: &[&str] = &[
@@ -53,17 +51,9 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 
 /// The folder of an environment with the pinned packages.
 pub(crate) fn python() -> Result<PathBuf> {
-    let folder = workspace::target_dir().join("requests");
-    let (environment, installed) = (folder.join("python"), folder.join("installed"));
-    let pinned = PINNED.join("\n");
-    if fs::read_to_string(&installed).is_ok_and(|text| text == pinned) {
-        return Ok(environment);
-    }
-    println!("http: fetch Gunicorn, Uvicorn and Granian of PyPI, about 20 MB");
-    let mut venv = Command::new("python3");
-    command::read(venv.args(["-m", "venv", "--clear"]).arg(&environment))?;
-    let mut pip = Command::new(environment.join("bin/pip"));
-    command::read(pip.args(["install", "--quiet", "--no-deps"]).args(PINNED))?;
-    fs::write(&installed, pinned).with_context(|| format!("write {}", installed.display()))?;
-    Ok(environment)
+    python::environment(
+        &workspace::target_dir().join("requests"),
+        PINNED,
+        "http: fetch Gunicorn, Uvicorn and Granian of PyPI, about 20 MB",
+    )
 }

@@ -11,6 +11,7 @@ mod order;
 mod paths;
 mod sizes;
 mod sources;
+mod spelling;
 mod table;
 mod tokens;
 mod units;
@@ -34,6 +35,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         lints(&["--all-targets"]),
         lints(&["--test", "*"]), // `live` too, which is not tested by default and so is none of "all"
         docs(),
+        spelling::spelling()?,
     ];
     if setup::is_complete(setup::KERNEL_PROGRAMS)? {
         steps.push(kernel_lints());

@@ -30,10 +30,11 @@ pub(crate) struct Requirement {
 /// For building the kernel programs.
 pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 /// For `check`.
-pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD];
+pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON];
 /// For the tests without kernel programs; they still build the whole agent.
-pub(crate) const WITHOUT_KERNEL: &[&Requirement] =
-    &[&RUSTFMT, &CLIPPY, &SYSTEMD, &DPKG, &RUST_SRC, &LINKER, &CXX];
+pub(crate) const WITHOUT_KERNEL: &[&Requirement] = &[
+    &RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON, &DPKG, &RUST_SRC, &LINKER, &CXX,
+];
 /// For the comparison with process-exporter and for the real clients.
 pub(crate) const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL];
 /// For the test machines of amd64.
@@ -262,7 +263,7 @@ const CPIO: Requirement = Requirement {
 
 const PYTHON: Requirement = Requirement {
     name: "python",
-    purpose: "the schemas of Kubernetes and servers of HTTP are Python packages, which get folders of their own",
+    purpose: "the spelling check, the schemas of Kubernetes and servers of HTTP are Python packages, which get folders of their own",
     is_met: |_| command::works(Command::new("python3").args(["-c", "import venv, ensurepip"])),
     steps: |_| vec![Step::apt("python3-venv")],
     remedy: "install Python 3 with its module venv",
