@@ -167,6 +167,8 @@ facts! {
     Udp             "network_udp"          Bpf    Bpf    Absent Absent Absent;
     /// HTTP requests that are served.
     Http            "http"                 Bpf    Bpf    Absent Absent Absent;
+    /// Responses behind the first one in a send.
+    HttpPipelines   "http_pipelines"       Bpf    Bpf    Absent Absent Absent;
 }
 
 impl Fact {

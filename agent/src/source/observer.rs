@@ -378,6 +378,7 @@ impl Observer {
             Fact::Network => network.is_none(),
             Fact::Udp => !self.kernel.as_ref().is_some_and(Kernel::counts_udp),
             Fact::Http => !self.kernel.as_ref().is_some_and(Kernel::counts_requests),
+            Fact::HttpPipelines => !self.kernel.as_ref().is_some_and(Kernel::walks_responses),
             _ => self
                 .kernel
                 .as_ref()
@@ -387,7 +388,7 @@ impl Observer {
             Fact::RunQueueLatency => self.wants_run_queue,
             Fact::Network => self.wants_network,
             Fact::Udp => self.wants_udp,
-            Fact::Http => self.wants_requests,
+            Fact::Http | Fact::HttpPipelines => self.wants_requests,
             _ => true,
         };
         let facts = Fact::ALL.iter().copied();

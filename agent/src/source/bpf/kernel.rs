@@ -206,6 +206,11 @@ impl Kernel {
         self.requests.is_some()
     }
 
+    /// Whether each of several responses in one send is counted.
+    pub fn walks_responses(&self) -> bool {
+        self.requests.as_ref().is_some_and(Requests::has_walk)
+    }
+
     /// Returns the HTTP requests that each process has served; `None` if they are not counted.
     ///
     /// # Errors

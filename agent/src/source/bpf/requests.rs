@@ -71,6 +71,8 @@ pub(super) struct Requests {
     /// Processes that their parents have killed; `None` if the agent does not follow Gunicorn.
     killed: Option<SumsMap<Identity, u64>>,
     abandoned: Abandoned,
+    /// Whether the programs look for further responses in a send.
+    has_walk: bool,
 }
 
 impl Requests {
@@ -128,6 +130,7 @@ impl Requests {
         Ok(Self {
             calls: &[],
             abandoned,
+            has_walk: layout.walks != 0,
             killed: None,
             served: SumsMap::new(&mut ebpf, "REQUESTS", "http_owners", owners)?,
             outsiders: take(&mut ebpf, "OUTSIDERS")?,
@@ -136,6 +139,11 @@ impl Requests {
             totals: take(&mut ebpf, "REQUEST_TOTALS")?,
             ebpf,
         })
+    }
+
+    /// Whether each of several responses in one send is counted; else only the first one is.
+    pub(super) const fn has_walk(&self) -> bool {
+        self.has_walk
     }
 
     /// The counts of all processes since the programs were attached.
