@@ -277,7 +277,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_unseen_total",
             kind: Kind::Counter,
-            help: "Events of HTTP/1 of watched processes that no family of groups contains, by reason: unreadable (the head is in a buffer that the programs cannot read, or the programs cannot tell where a response in a send ends), processes_full (the map of processes is full), storage_full (the kernel has no memory for a connection), missed_run (the kernel left out a run of a program), unknown_process.",
+            help: "Events of HTTP/1 of watched processes that no family of groups contains, by reason: unreadable (the head is in a buffer that the programs cannot read, or the programs cannot find where a response in a send ends), processes_full (the map of processes is full), storage_full (the kernel has no memory for a connection), missed_run (the kernel left out a run of a program), unknown_process.",
             labels: &["reason"],
             unit: "events",
             source: "per-CPU array of the kernel programs",

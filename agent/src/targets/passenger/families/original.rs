@@ -39,7 +39,7 @@ pub(super) static METRICS: &[ApplicationMetric] = &[
             name: "passenger_go_process_real_memory_bytes",
             kind: Kind::Gauge,
             help: "Memory in bytes that the process shares with no other: private dirty pages and swap, or resident pages and swap where \
-                   Passenger cannot tell which are private; absent until Passenger has measured the process.",
+                   Passenger cannot separate the private ones; absent until Passenger has measured the process.",
             labels: &["name", "pid"],
             unit: "bytes",
             source: "/pool.xml: real_memory of the process",
