@@ -122,7 +122,7 @@ pub struct NetworkSums {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct NetworkTotals {
-    /// All payload sent, whoever owns the sockets.
+    /// All payload sent, whichever process owns the sockets.
     pub sent_bytes: u64,
     /// All payload received.
     pub received_bytes: u64,

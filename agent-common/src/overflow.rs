@@ -104,6 +104,6 @@ pub struct NodeTotals {
     /// Release records of processes that a pass may have credited, and that found ring and hash full: what these processes used
     /// since that pass is lost. On classic tracepoints also execs of processes without an entry.
     pub lost: u64,
-    /// CPU time of the processes of these release records since birth: an upper bound of what was lost with them.
+    /// CPU time of the processes of these release records since birth: an upper bound of the CPU time lost with them.
     pub lost_runtime_ns: u64,
 }

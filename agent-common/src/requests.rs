@@ -190,7 +190,7 @@ pub struct RequestLayout {
     pub tick_ns: u32,
     /// Offset of the system call's result in `pt_regs`.
     pub regs_result: u32,
-    /// Offset of what is in that register during the call; [`crate::ABSENT`]: it is `-ENOSYS`.
+    /// Offset of the value that is in that register during the call; [`crate::ABSENT`]: it is `-ENOSYS`.
     pub regs_no_result: u32,
     /// 1: the responses in one send are walked. 0: only the first one counts, where the verifier does not get through a walk.
     pub walks: u32,

@@ -1,6 +1,6 @@
 //! Access to kernel fields. All reads of fields by the programs with type information are in this file.
 //!
-//! In: BTF pointers from the hooks. Out: numbers, names and [`Totals`]. What is done with them is left to the file of each
+//! In: BTF pointers from the hooks. Out: numbers, names and [`Totals`]. Their use is left to the file of each
 //! hook.
 //!
 //! rustc emits no CO-RE relocations. Instead, user space reads the offsets from the running kernel's BTF and freezes them in

@@ -33,7 +33,7 @@ pub(crate) struct Gain {
 
 impl Gain {
     /// Claims all that the socket carried since it was last credited. Only for programs that hold the socket's lock: there
-    /// `carried` is the newest value. It is smaller than what was credited where the kernel has reset the socket.
+    /// `carried` is the newest value. It is smaller than the credited value where the kernel has reset the socket.
     #[inline(always)]
     pub(crate) fn of_locked(kept: Kept, carried: Carried) -> Self {
         let take = |base: *mut u64, current: u64| {
@@ -98,7 +98,7 @@ impl Gain {
         !self.is_opened && self.sent | self.received | self.segments | self.retransmits == 0
     }
 
-    /// The differences between what was credited before and what is credited now.
+    /// The differences between the credits before and those now.
     #[inline(always)]
     fn between(sent: (u64, u64), received: (u64, u64), packets: (u64, u64)) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl Gain {
     }
 }
 
-/// The words of a storage that say what was credited.
+/// The words of a storage that hold the credited totals.
 struct Words {
     sent: *mut u64,
     received: *mut u64,

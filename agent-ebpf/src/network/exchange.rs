@@ -1,4 +1,4 @@
-//! How a gain of a socket is claimed: by atomic changes of the words that say what was credited. Linux 5.12 and later.
+//! How a gain of a socket is claimed: by atomic changes of the words that hold the credited totals. Linux 5.12 and later.
 
 use core::arch::asm;
 

@@ -32,7 +32,7 @@ pub(crate) fn visit(sock: Sock, kept: Kept) -> Option<()> {
         kept.hand_over(mark_of(number));
     }
     let sums = owner_sums(kept, kept.scope(sock));
-    // Without a look at the files, what has a doubtful owner has to wait: what was credited once stays.
+    // Without a look at the files, payload of a doubtful owner has to wait: a credit is final.
     if !is_reset && (is_sure || !is_doubtful) {
         credit(sums, kept, Gain::of_living(kept, carried));
     }
@@ -48,7 +48,7 @@ pub(crate) fn visit(sock: Sock, kept: Kept) -> Option<()> {
     None
 }
 
-/// Whether only a look at files can tell which process owns the socket, or what it carried since the last such look. A socket
+/// Whether only a look at files shows which process owns the socket, or its payload since the last such look. A socket
 /// without a file belongs to a guessed owner as long as no process has accepted it.
 #[inline(always)]
 fn is_doubtful(sock: Sock, kept: Kept, carried: Carried, last_files: u64) -> bool {

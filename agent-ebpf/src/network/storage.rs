@@ -1,4 +1,4 @@
-//! The storage that the programs keep with each socket: its owner, and what has been credited already.
+//! The storage that the programs keep with each socket: its owner, and the totals credited already.
 
 use core::ptr::{read_volatile, write_volatile};
 
@@ -22,7 +22,7 @@ pub(crate) const OPENED: u32 = 1 << 4;
 pub(crate) const OPENED_COUNTED: u64 = 1 << 63;
 /// In [`Storage::flags`]: its end was counted.
 pub(crate) const CLOSED: u32 = 1 << 5;
-/// In [`Storage::flags`]: the socket is destroyed. What is read from it may belong to another socket by now.
+/// In [`Storage::flags`]: the socket is destroyed. Values read from it may belong to another socket by now.
 pub(crate) const DONE: u32 = 1 << 6;
 /// In [`Storage::flags`]: an error ended the connection before it was known which process had accepted it. That process is
 /// known when it closes the socket, at the latest.
@@ -46,7 +46,7 @@ pub(crate) struct Storage {
     /// The process that owns it; 0 if unknown.
     tgid: u32,
     flags: u32,
-    /// What has been credited already, as the next two; and [`OPENED_COUNTED`].
+    /// The total credited already, as the next two; and [`OPENED_COUNTED`].
     pub(crate) sent: u64,
     pub(crate) received: u64,
     /// [`Carried::packets`].

@@ -34,7 +34,7 @@ pub(crate) struct Buffer {
     skipped: u64,
 }
 
-/// What is known of the buffer of a system call.
+/// The known facts about the buffer of a system call.
 pub(crate) enum Call {
     Buffer(Buffer),
     /// It sends a file.

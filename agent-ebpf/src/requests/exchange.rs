@@ -37,7 +37,7 @@ pub(crate) const ANSWERED: u8 = 1 << 2;
 pub(crate) const CONNECT: u8 = 1 << 3;
 /// In [`Exchange::flags`]: a response was sent, and how long that took was not counted.
 pub(crate) const RESPONDED: u8 = 1 << 4;
-/// In [`Exchange::flags`]: behind what is left of the last response's body, the next chunk is to be sent.
+/// In [`Exchange::flags`]: behind the rest of the last response's body, the next chunk is to be sent.
 pub(crate) const CHUNKED: u8 = 1 << 5;
 
 /// 56 bytes, so that it fills a slab of 128 with the kernel's header.

@@ -9,14 +9,14 @@ use agent_common::{
 pub(crate) const TEXT_BYTES: usize = 1024;
 /// What may be copied at once; a power of two.
 pub(crate) const SLACK_BYTES: usize = 1024;
-/// Bytes that tell whether a response begins.
+/// Number of bytes that decide whether a response begins.
 pub(crate) const STATUS_BYTES: u64 = 12;
 /// Bytes that are held at most.
 pub(crate) const HELD_BYTES: u64 = 16;
 /// Bytes in which the end of the status line is looked for where a body may be, and of the name of the field behind.
 const LINE_BYTES: u64 = 64;
 const NAME_BYTES: u64 = 40;
-/// Bytes that tell whether a response begins where a body may be.
+/// Number of bytes that decide whether a response begins where a body may be.
 pub(crate) const STRICT_BYTES: u64 = LINE_BYTES + NAME_BYTES;
 
 /// What comes before the length of a body, in lower case: each byte with the bit that makes it so, which makes `*` of a line feed.

@@ -5,7 +5,7 @@
 //! sock_recv_length     --> receive.rs --+   call.rs: the user's buffer     +--> REQUESTS: counts by process
 //! sock_send_length     --> send.rs    --+-> head.rs: is it a head? --> count.rs
 //! inet_recvmsg, ...    --> functions.rs |   instead of both, before Linux 6.3
-//! inet_sock_set_state  --> state.rs   --+   exchange.rs: the socket's state +--> REQUEST_TOTALS: what was not counted
+//! inet_sock_set_state  --> state.rs   --+   exchange.rs: the socket's state +--> REQUEST_TOTALS: uncounted events
 //!                                           times.rs: the kernel's own times of the socket
 //! sched_process_exec   --> watch.rs         which processes are watched
 //! sched_process_exit   --> watch.rs         when they end

@@ -46,8 +46,8 @@ pub(crate) static ABANDONED: Array<RequestInFlight> =
 #[map]
 pub(crate) static REQUEST_TOTALS: PerCpuArray<RequestTotals> = PerCpuArray::with_max_entries(1, 0);
 
-/// The beginning of what is received, and of what is sent. Each entry is used by one program alone, which the kernel does not run
-/// twice at a time on one CPU.
+/// The beginning of the received bytes, and of the sent ones. Each entry is used by one program alone, which the kernel does not
+/// run twice at a time on one CPU.
 #[map]
 pub(crate) static RECEIVED: PerCpuArray<Received> = PerCpuArray::with_max_entries(PLACES, 0);
 #[map]

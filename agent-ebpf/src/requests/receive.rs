@@ -39,8 +39,8 @@ pub(crate) fn received(sock: Socket, result: i32, flags: i32, place: u32) {
     }
 }
 
-/// What is received, and the state of its socket. In a map, because the verifier goes through the program once for each combination of
-/// what it knows of values on the stack.
+/// The received bytes, and the state of their socket. In a map, because the verifier goes through the program once for each
+/// combination of what it knows of values on the stack.
 #[repr(C)]
 pub struct Received {
     text: Text,

@@ -76,8 +76,8 @@ fn send(sock: Socket, result: u64, place: u32) -> Option<()> {
     None
 }
 
-/// Looks at the beginning of what is sent after a request. Returns from where on a walk goes on: bytes of a body before it, and bytes in
-/// the text that were sent before. `None`: no walk is needed.
+/// Looks at the first bytes that are sent after a request. Returns from where on a walk goes on: bytes of a body before it, and
+/// bytes in the text that were sent before. `None`: no walk is needed.
 #[inline(always)]
 fn begin(
     kept: Kept,

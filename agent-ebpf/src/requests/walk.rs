@@ -1,7 +1,7 @@
 //! The responses in one send, one after the other: their heads count, and their bodies are passed over by `Content-Length`, or
 //! chunk by chunk if a head has none.
 //!
-//! The position after a body of unknown length is unknown, so the walk ends there. What is left of a body or chunk at the end of the
+//! The position after a body of unknown length is unknown, so the walk ends there. The rest of a body or chunk at the end of the
 //! send is kept with the socket, and the next send goes on behind it.
 
 use core::ffi::c_void;
@@ -23,7 +23,7 @@ const STEPS: u32 = 256;
 const GO_ON: i64 = 0;
 const STOP: i64 = 1;
 
-/// What is sent, and how far the walk is. In a map, as [`crate::receive::Received`].
+/// The sent bytes, and how far the walk is. In a map, as [`crate::receive::Received`].
 #[repr(C)]
 pub struct Sending {
     pub(crate) text: Text,
@@ -149,7 +149,7 @@ impl Walk {
                 (self.is_chunked, self.has_passed) = (1 - is_last, is_last);
                 return self.pass_body(kept, all);
             }
-            // What is there instead, the next step finds out: the verifier goes through the rest of this one once.
+            // The next step finds out which bytes are there instead: the verifier goes through the rest of this one once.
             self.is_chunked = 0;
             return true;
         }
@@ -158,7 +158,7 @@ impl Walk {
         }
         let (count, held, body) = (text.known(count), text.known(held), text.known(self.body));
         let end = text.first_end(count);
-        // What is behind the text may complete an empty line.
+        // The bytes behind the text may complete an empty line.
         let end = text.known(if end > count { 0 } else { end });
         let (count, held, mut body) = (text.known(count), text.known(held), text.known(body));
         if body == NO_LENGTH {
@@ -170,7 +170,7 @@ impl Walk {
             if count >= held + self.rest || count <= held + LENGTH_LINE_BYTES {
                 return false;
             }
-            // Behind what is here. The line of the length may be at the border.
+            // Behind the present bytes. The line of the length may be at the border.
             self.is_inside = 1;
             self.body = body;
             return self.pass(count - held - LENGTH_LINE_BYTES);
