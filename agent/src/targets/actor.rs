@@ -3,12 +3,12 @@
 //! ```text
 //! question --+                                      +--> the answer to all that waited
 //! question --+--> round: find, then ask, all kinds --+
-//! question ------ joins the round under way ---------+   (at its own deadline: what has arrived by then)
+//! question ------ joins the round under way ---------+   (at its own deadline: the answers so far)
 //! ```
 //!
 //! A round begins with a question and ends when all targets have answered or failed, at the latest [`MARGIN`] before the deadline
 //! of that question. Questions that come meanwhile share it, so no target is asked twice at the same time. A question whose own
-//! deadline is earlier gets what has arrived by then. Without a question nothing is asked, and a handle that has the part of a
+//! deadline is earlier gets the answers so far. Without a question nothing is asked, and a handle that has the part of a
 //! round that found nothing asks no question while nothing can be found.
 
 use std::future::{pending, poll_fn};
@@ -25,7 +25,7 @@ use super::kind::{AskedAll, TargetKind};
 use crate::exposition::Writer;
 use crate::host::{boottime_ns, thread_cpu_ns};
 
-/// What is left of a scrape's time for joining and sending its parts.
+/// The part of a scrape's time that is kept for joining and sending its parts.
 const MARGIN: Duration = Duration::from_millis(50);
 
 /// Answers questions until the last handle is dropped.
@@ -83,7 +83,7 @@ async fn ask_all(kinds: &[Box<dyn TargetKind>], end: Instant) {
     .await;
 }
 
-/// The families of what has arrived so far.
+/// The families of the answers so far.
 fn part(kinds: &[Box<dyn TargetKind>], began: Instant, before_ns: u64) -> TargetsPart {
     let mut writer = Writer::default();
     let mut applications = Applications {

@@ -139,12 +139,12 @@ impl Board {
         &self.comms
     }
 
-    /// Replaces what is wanted beside the processes with the wanted task names.
+    /// Sets the processes that are wanted beside those with the wanted task names.
     pub(crate) fn want(&self, wanted: WantedProcesses) {
         *lock(&self.wanted) = Arc::new(wanted);
     }
 
-    /// What is wanted beside the processes with the wanted task names.
+    /// The processes that are wanted beside those with the wanted task names.
     pub(crate) fn wanted(&self) -> Arc<WantedProcesses> {
         Arc::clone(&lock(&self.wanted))
     }

@@ -18,11 +18,11 @@ pub(crate) trait TargetKind {
     /// Its word in flags, in the label `kind`, and in the names of collectors.
     fn name(&self) -> &'static str;
 
-    /// Finds its targets and asks them all. The future is ready at `end` at the latest; what has arrived is kept, also if the
+    /// Finds its targets and asks them all. The future is ready at `end` at the latest; answers so far are kept, also if the
     /// future is dropped.
     fn ask(&self, end: Instant) -> Pin<Box<AskedAll<'_>>>;
 
-    /// Writes the families of what has arrived since the last round began. Writes nothing of earlier rounds but totals.
+    /// Writes the families of the answers since the last round began. Writes nothing of earlier rounds but totals.
     fn write(&self, out: &mut Writer);
 
     /// If the last round has ended and found no target: while all of these last, and the state publishes neither an arbiter nor a

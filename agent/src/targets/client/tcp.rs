@@ -287,7 +287,7 @@ impl BodyRoom {
     }
 }
 
-/// A body as it arrives. When the last of what was made of it is dropped, its room is free again.
+/// A body as it arrives. Its room is free again when the last value made of it is dropped.
 #[derive(Debug)]
 struct RoomyBody {
     bytes: Vec<u8>,

@@ -168,7 +168,7 @@ fn is_pool_empty(answer: &Response<Incoming>) -> bool {
 
 /// Reads a body to its end.
 async fn read(mut body: Incoming) -> Result<Vec<u8>, Failure> {
-    // What is announced is at most refused; nothing else is believed.
+    // An announced length can only cause a refusal; it decides nothing else.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > MOST_BODY {
         return Err(Failure::TooLarge);

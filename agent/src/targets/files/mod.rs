@@ -41,7 +41,7 @@ const ROOM: usize = 1024;
 /// Bytes of names that one system call returns.
 const LISTING: usize = 32 << 10;
 
-/// What is the same for all paths of one file: device and inode.
+/// The identity of a file, the same for all its paths: device and inode.
 pub(super) type FileKey = (u64, u64);
 
 /// A directory below which paths are resolved.

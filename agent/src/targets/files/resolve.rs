@@ -383,7 +383,7 @@ mod tests {
                 let opened = is_done.recv_timeout(std::time::Duration::from_secs(20));
                 assert_eq!(opened, Ok(Err(Errno::XDEV)), "{name}");
             }
-            // The end of its server frees whoever waits for it.
+            // The end of its server frees all threads that wait for it.
             drop(server);
         });
     }

@@ -1,7 +1,7 @@
 //! Notices that directories may have changed, so that they need not be listed again while they have not.
 //!
-//! In come the directories on the way to what is listed, each before a name is looked up in it, and the tables of mounts; out comes
-//! a [`Stillness`], which ends before the same look can find anything else.
+//! In come the directories on the way to the listed one, each before a name is looked up in it, and the tables of mounts; out
+//! comes a [`Stillness`], which ends before the same look can find anything else.
 //!
 //! ```text
 //! Watcher::begin --> WatchedLook: watch, look up, watch, ..., list --> Stillness --lasts?--> the last result, or look again
@@ -29,8 +29,8 @@ use rustix::io::read;
 
 use crate::targets::failure::Failure;
 
-/// Whatever makes a name appear or disappear. Changes of rights are left out: to notice them, the kernel visits every name that it
-/// has cached of the directory, which takes longer than to list it.
+/// All events in which a name appears or disappears. Changes of rights are left out: to notice them, the kernel visits every name
+/// that it has cached of the directory, which takes longer than to list it.
 const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::DELETE)
@@ -88,7 +88,7 @@ impl Watcher {
         }
     }
 
-    /// Begins a look: forgets what was noticed up to now. Returns the watches of the last look, for [`Self::end`].
+    /// Begins a look: forgets all changes noticed up to now. Returns the watches of the last look, for [`Self::end`].
     pub(in crate::targets) fn begin(&self) -> HashSet<i32> {
         let mut events = [0; 4096];
         while let Some(inotify) = &self.inotify

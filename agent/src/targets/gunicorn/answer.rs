@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::control::ControlCommand;
 use crate::targets::failure::Failure;
 
-/// What is shown of an arbiter.
+/// The values of an arbiter that are shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ControlAnswer {
     pub(super) stats: ControlStats,

@@ -154,7 +154,7 @@ impl ArbiterFinder {
 /// Connects to the control socket of an arbiter.
 fn reach(host: &Host, id: ProcessId, uid: u32) -> Result<UnixStream, NoControl> {
     let process = open(host, id)?;
-    // Whoever started a program with the rights of another user has chosen its command line, too.
+    // The user who started a program with the rights of another user has chosen its command line, too.
     if sole_uid(&process.regular("status")?.read()?) != Some(uid) {
         return Err(NoControl::Denied);
     }

@@ -47,7 +47,7 @@ pub(super) struct GunicornControl {
     round: RefCell<ControlRound>,
 }
 
-/// What has arrived in this round, and what is kept from round to round.
+/// The answers that have arrived in this round, and the state that is kept from round to round.
 struct ControlRound {
     families: ControlFamilies,
     outcomes: Outcomes,
@@ -148,7 +148,7 @@ impl GunicornControl {
         self.round.borrow_mut().is_still = arbiters.is_empty();
     }
 
-    /// Notes what was found. Which arbiters are targets shows when they are asked; until then those are that were.
+    /// Notes the findings. The questions show which arbiters are targets; until then the former targets stay.
     fn begin(&self, selected: &[Selected<FoundArbiter>], left_out: usize) {
         let round = &mut *self.round.borrow_mut();
         let were = &round.targets;

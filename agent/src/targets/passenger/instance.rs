@@ -14,7 +14,7 @@ pub(super) struct Instance {
     pub(super) password: Option<Password>,
 }
 
-/// Who an instance is.
+/// The identity of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InstanceIdentity {
     /// Device and inode of its directory: one instance that is found in several ways has one place.

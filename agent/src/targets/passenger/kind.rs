@@ -45,7 +45,7 @@ pub(super) struct Passenger {
     round: RefCell<RoundSoFar>,
 }
 
-/// What has arrived in this round, and what is kept from round to round.
+/// The answers that have arrived in this round, and the state that is kept from round to round.
 struct RoundSoFar {
     families: PassengerFamilies,
     outcomes: Outcomes,
@@ -156,7 +156,7 @@ impl Passenger {
         round.outcomes.expect_again();
     }
 
-    /// Notes what was found. Returns the instances to ask, each with its index in [`RoundSoFar::asked`].
+    /// Notes the findings. Returns the instances to ask, each with its index in [`RoundSoFar::asked`].
     fn begin(
         &self,
         selected: Vec<Selected<FoundInstance>>,
@@ -323,7 +323,7 @@ async fn question(
     let place = instance.identity.place;
     let connected = async || finder.connect(user, place, &instance.socket).await;
     let mut connection = Connection::open(connected).await?;
-    // The files belong to one user, but anybody who may write the directory can bind a socket there.
+    // The files belong to one user, but each user who may write the directory can bind a socket there.
     if connection.peer_uid() != instance.identity.uid {
         return Err(Failure::Denied);
     }

@@ -277,7 +277,7 @@ mod tests {
         let found = groups(&neighbourhood, &there, &pool, &candidates);
         assert_eq!(found, [(5, "a".to_owned())]);
 
-        // What is found is wanted by its id, the rest still by its start.
+        // Processes that are found are wanted by their id, the rest still by their start.
         let wanted = neighbourhood.wanted([(&there, &pool)].into_iter(), &candidates);
         assert_eq!(wanted.pids, HashSet::from([105]));
         let spans = Spans::covering([spawning(&worker(6, 1100))].into_iter());

@@ -1,4 +1,4 @@
-//! Tests of the cursor over XML: encodings, references, and what is refused.
+//! Tests of the cursor over XML: encodings, references, and refused documents.
 
 use std::borrow::Cow;
 

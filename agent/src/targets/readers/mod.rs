@@ -14,7 +14,7 @@
 //!   jobs of the user fail with [`Failure::Busy`].
 //! * Jobs wait for other jobs of the same user: at most 0.3 s for each reader that these hold up. They wait for those of other
 //!   users only if eight of them are at work, and those of root never do. So one user who holds up as many readers as possible
-//!   delays no other. Four who do take the readers of all users but root, whose jobs then fail.
+//!   delays no other. Four such users take the readers of all users but root, and jobs of these users then fail.
 //! * A caller that is dropped leaves its reader behind, too: every thread is counted until it comes back.
 
 mod at_work;
@@ -166,7 +166,7 @@ impl<K: Clone + Eq + Send + 'static> Readers<K> {
         lane.map(Some).map_err(|_| Failure::Busy)
     }
 
-    /// Has one reader do what is left; takes the results, and leaves the jobs behind one that holds the reader up.
+    /// Has one reader do the remaining jobs; takes the results, and leaves the jobs behind one that holds the reader up.
     async fn work_off<T: Send + 'static>(
         &self,
         user: u32,

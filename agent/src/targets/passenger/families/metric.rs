@@ -1,4 +1,4 @@
-//! What is shown of an instance, and the rows of the tables of its families.
+//! The data of an instance that families show, and the rows of the tables of its families.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(in crate::targets::passenger) struct Answered<'a> {
     /// The name of the user that owns the instance, or the uid.
     pub(in crate::targets::passenger) user: &'a str,
     pub(in crate::targets::passenger) pool: &'a AppPool,
-    /// `None` if the instance did not tell them in this scrape.
+    /// `None` if the instance did not report them in this scrape.
     pub(in crate::targets::passenger) server: Option<&'a ServerCounts>,
     /// The process id of its core, in any pid namespace; `None` if the agent does not know it.
     pub(in crate::targets::passenger) core: Option<u32>,

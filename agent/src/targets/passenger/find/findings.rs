@@ -1,4 +1,4 @@
-//! What was found, within the shares of the users.
+//! The instances that were found, within the shares of the users.
 //!
 //! In come the uids that there is work for, and the results of the work; out come [`Findings`]. No IO.
 
@@ -47,7 +47,7 @@ pub(in crate::targets::passenger) struct NotAsked {
     pub(in crate::targets::passenger) failure: Failure,
 }
 
-/// What is to be looked at of one uid.
+/// The processes and directories of one uid that readers look at.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub(super) processes: Vec<ProcessId>,

@@ -8,12 +8,12 @@
 //! In come the processes that may belong to an instance; out come the instances that run, each once, and why others cannot be
 //! asked. All file IO is done by [`Readers`]: what hangs is that of one user, and holds up nothing else.
 //!
-//! Anybody can make directories and processes that look like those of Passenger. So each user has a share of what is looked at
-//! and of the instances, and the other users cannot touch root's share. What is left out is counted for its user. One bound is
+//! Every user can make directories and processes that look like those of Passenger. So each user has a share of the files and
+//! of the instances, and the other users cannot touch root's share. Omissions are counted for their user. One bound is
 //! common to all: 65,536 names in a registry. A user who reaches it hides no instance whose processes the agent may look at,
 //! because the state has a share of the candidates for each user.
 //!
-//! Subordinate uids use the share of the user who owns them ([`SubordinateUids`]); what is found there keeps its own uid.
+//! Subordinate uids use the share of the user who owns them ([`SubordinateUids`]); instances keep their own uid.
 //!
 //! Registries that hold nothing that may be an instance are listed again only when they have changed. As long as they have not
 //! ([`Findings::stillness`]), and there are no candidates, the caller need not find anything.
@@ -295,7 +295,7 @@ impl InstanceFinder {
         work
     }
 
-    /// Reads who owns subordinate uids, if there is work for another uid than root's. If that fails, there are none.
+    /// Reads the owners of subordinate uids, if there is work for another uid than root's. If that fails, there are none.
     async fn owners(&self, work: &BTreeMap<u32, Work>, deadline: Instant) -> SubordinateUids {
         if work.keys().all(|uid| *uid == ROOT) {
             return SubordinateUids::default();
@@ -377,7 +377,7 @@ impl InstanceFinder {
         known
     }
 
-    /// What is to be done for one user. Processes come first, because they tell the namespace of their instance.
+    /// The jobs for one user. Processes come first, because they show the namespace of their instance.
     fn jobs(&self, uid: u32, work: Work, share: &Share) -> Vec<(Sought, BlockingJob<Inspected>)> {
         let mut jobs: Vec<(Sought, BlockingJob<Inspected>)> = Vec::new();
         for id in work.processes {

@@ -8,7 +8,7 @@
 //! | applications of an instance | 1,024 | the application that is out of the pool for the longest time makes room |
 //! | workers of an instance | 2,048, those in the pool | a further worker is counted as soon as another has left |
 //!
-//! If everything kept is in use, what is new has no totals. Texts of instances are not kept, only their hashes (64 bits, with a
+//! If everything kept is in use, new ones have no totals. Texts of instances are not kept, only their hashes (64 bits, with a
 //! secret key): an application costs some 150 bytes, a worker some 20.
 
 mod applications;
