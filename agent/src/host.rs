@@ -333,7 +333,7 @@ mod tests {
         let mut host = Host::detect("/proc", "/").unwrap();
         let booted = host.boot_time;
         host.boot_time = OLD;
-        assert!(!host.follow_clock().unwrap(), "nobody set it");
+        assert!(!host.follow_clock().unwrap(), "the clock was not set");
         assert_eq!(host.boot_time, OLD);
         for step_ns in [-3600 * 1_000_000_000_i64, 3600 * 1_000_000_000] {
             host.boot_time = OLD;

@@ -19,7 +19,7 @@ use crate::process::{AccountId, NetworkTally, RequestCounters, RequestTally, Tal
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GroupIndex(pub(super) usize);
 
-/// What is decided about an account.
+/// The decision about an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Undecided: its facts were not looked at.

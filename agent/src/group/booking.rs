@@ -64,7 +64,7 @@ impl Grouper {
         self.groups.all[group.0].network.get_or_insert_default()
     }
 
-    /// Books what has waited in an account that has this final decision now.
+    /// Books the use that has waited in an account that has this final decision now.
     pub(super) fn release(&mut self, decision: Decision, waited: &Waiting) {
         let group = match decision {
             Decision::Member(group) => Some(group),
@@ -105,7 +105,7 @@ impl Grouper {
         }
     }
 
-    /// What was booked to the groups that are not kept belongs to no group from now on.
+    /// The totals of the groups that are not kept belong to no group from now on.
     pub(super) fn ungroup(&mut self, is_kept: &[bool]) {
         let removed = self
             .groups

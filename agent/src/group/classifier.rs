@@ -119,7 +119,7 @@ impl Classifier {
     /// Compiles `-procnames` and `-namemapping`.
     ///
     /// # Errors
-    /// What is wrong with `-namemapping`.
+    /// The mistake in `-namemapping`.
     pub fn of_names(procnames: &str, namemapping: &str) -> Result<Self, String> {
         Ok(Classifier {
             items: Vec::new(),

@@ -217,7 +217,7 @@ impl Grouper {
     }
 
     /// Takes another configuration: `placer` decides accounts that are [undecided](Self::undecide), and
-    /// `known` holds the groups that exist before any process. All groups stay, with what was booked to them, except announced
+    /// `known` holds the groups that exist before any process. All groups stay, with their booked totals, except announced
     /// groups that never had a member. `keeps` returns whether the new configuration decides an item as the former one did;
     /// `None` stands for the processes that no item matches.
     pub fn reconfigure(

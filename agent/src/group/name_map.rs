@@ -20,7 +20,7 @@ impl NameMap {
     /// name in `procnames`.
     ///
     /// # Errors
-    /// What is wrong with `namemapping`, and what was expected.
+    /// The mistake in `namemapping`, and the expected form.
     pub(super) fn compile(procnames: &str, namemapping: &str) -> Result<Self, String> {
         let mut names = BTreeMap::new();
         for name in procnames.split(',').filter(|name| !name.is_empty()) {

@@ -27,7 +27,7 @@ pub struct Doubt {
     pub key: Key,
     /// The number of the label, from 0; `None` for the name.
     pub number: Option<usize>,
-    /// What is wrong, and what to do.
+    /// The mistake, and its remedy.
     pub what: String,
 }
 

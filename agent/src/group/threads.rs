@@ -49,7 +49,7 @@ struct Named {
     seen: u64,
 }
 
-/// The names of one group's threads, with what is counted for each.
+/// The names of one group's threads, with the counts of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThreadNames {
     /// By name: valid UTF-8, bad bytes are U+FFFD.

@@ -20,7 +20,7 @@ enum CountFrom {
     /// No pass has failed to read it: all since the birth of the process counts.
     #[default]
     Birth,
-    /// A pass could not read it: the next reading is the baseline, and what is in it is not booked.
+    /// A pass could not read it: the next reading is the baseline and books nothing.
     NextReading,
     /// It was read: the rise counts. A failure after that changes nothing.
     LastReading,

@@ -34,7 +34,7 @@ pub(super) struct Observed {
     pub(super) dropped_ns: u64,
 }
 
-/// One process: its account, the phase it is in, and what is booked.
+/// One process: its account, the phase it is in, and its booked use.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) membership: Membership,
@@ -44,7 +44,7 @@ pub(super) struct Entry {
     pub(super) sight: Sight,
     pub(super) booked: Booked,
     pub(super) splits: Vec<Split>,
-    /// A later decision does not move what is booked so far, because another configuration has decided since, or because a
+    /// A later decision does not move the use booked so far, because another configuration has decided since, or because a
     /// share was dropped.
     pub(super) is_use_fixed: bool,
 }
@@ -387,7 +387,7 @@ impl Entry {
         self.origin = ImageOrigin::Execed;
     }
 
-    /// Drops what was used up to `counters` and belongs to no former image: it is booked to no group.
+    /// Drops the use up to `counters` that belongs to no former image: it is booked to no group.
     fn drop_share(&mut self, counters: Counters, ledger: &mut impl Ledger) {
         self.sight.threads.begin_image(&counters);
         self.push(None, counters, Launch::Left, ledger);

@@ -20,7 +20,7 @@ pub struct Facts {
     pub argv: Arguments,
     /// Effective uid; `None` for a sum over several processes.
     pub uid: Option<u32>,
-    /// The effective user or group id differs from the real one: whoever started it may be another user.
+    /// The effective user or group id differs from the real one: another user may have started the process.
     pub has_borrowed_ids: bool,
     /// User name of the effective uid, or the uid in decimal where the host's passwd has none.
     pub username: String,

@@ -19,7 +19,7 @@ const PIDS: u8 = 6;
 enum ServerStep {
     /// A process begins, with a record or without, unless one with its process id lives.
     Start(u8, bool),
-    /// It ends, with records or without. Another process may answer what is in flight.
+    /// It ends, with records or without. Another process may answer requests in flight.
     End(u8, bool),
     Begin(u8, u8),
     /// The second process answers a request that the first one has received, which may have ended since.
@@ -28,7 +28,7 @@ enum ServerStep {
     Elapse(u16),
     /// One more entry of the next reading, of any process, with any number in one place.
     Noise(u8, u8, u64),
-    /// A reading, the pass after it, and what is booked then.
+    /// A reading, the pass after it, and the bookings then.
     Read,
 }
 

@@ -22,7 +22,7 @@ pub enum Launch {
 }
 
 impl Launch {
-    /// Whether the launch stays with the former image, as far as a pass can tell.
+    /// Whether the launch stays with the former image, as far as a pass shows.
     pub(super) fn is_left(self, sample: &Sample) -> bool {
         match self {
             Self::Taken => false,

@@ -294,7 +294,7 @@ impl ProcessRegistry {
     }
 
     /// Reopens a process that a pass missed. Without final records such a process is closed at once. When it shows up again,
-    /// booking goes on from what was booked, and it waits for a decision as if it were new: its group may be forgotten.
+    /// booking goes on from the booked totals, and it waits for a decision as if it were new: its group may be forgotten.
     pub(super) fn exhume(&mut self, id: ProcessId, parent: u32, ledger: &mut impl Ledger) {
         if let Some(tombstone) = self.graves.finals.exhume(id) {
             let parent = self.processes.account_of(parent);

@@ -1,8 +1,8 @@
-//! The processes that have served requests: the account of each, and what is booked of its counts.
+//! The processes that have served requests: the account of each, and its booked counts.
 //!
 //! ```text
 //! first reading         the account of its process: live, or closed a short time ago (tombstone)
-//! later readings        its present account, because an exec changes it; what was booked before stays where it is
+//! later readings        its present account, because an exec changes it; earlier bookings stay
 //! never known           the first reading waits for records of the process; from the second on its exchanges are unattributed
 //! ended, no rise        if nothing is in flight, the kernel may forget the counts; else another process may have the socket, and answer
 //! not in the reading    the kernel has forgotten its counts; the entry closes

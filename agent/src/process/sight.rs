@@ -1,4 +1,4 @@
-//! What passes have seen of one process, and what was read of it since.
+//! The values of one process that passes have seen, and later readings of its files.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl From<&Sample> for Held {
     }
 }
 
-/// What is known of a process from passes, and from readings of its files.
+/// The values of a process from passes, and from readings of its files.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
     /// Number of the last pass that saw it.

@@ -55,7 +55,7 @@ impl RetainedSums {
 }
 
 impl Threads {
-    /// Takes the threads that a pass saw; `samples` are sorted by tid. Threads that are still there keep what is known of them.
+    /// Takes the threads that a pass saw; `samples` are sorted by tid. Threads that are still there keep their values.
     pub(super) fn update(&mut self, samples: &[ThreadSample]) {
         if samples.is_empty() && self.live.is_empty() {
             return;

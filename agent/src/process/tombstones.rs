@@ -16,7 +16,7 @@ use super::{AccountId, ProcessId};
 /// At least this many tombstones stay.
 pub(super) const CAPACITY: usize = 8192;
 
-/// What is remembered of a closed process.
+/// The facts that the table keeps of a closed process.
 #[derive(Debug)]
 pub(super) struct Tombstone {
     /// The account of its use; the tombstone keeps the account open.

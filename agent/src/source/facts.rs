@@ -163,7 +163,7 @@ facts! {
     RunQueueLatency "run_queue_latency"    Bpf    Bpf    Absent Absent Absent;
     /// What sockets carry.
     Network         "network"              Bpf    Bpf    Absent Absent Absent;
-    /// What is sent and received over UDP.
+    /// Bytes sent and received over UDP.
     Udp             "network_udp"          Bpf    Bpf    Absent Absent Absent;
     /// HTTP requests that are served.
     Http            "http"                 Bpf    Bpf    Absent Absent Absent;

@@ -6,7 +6,7 @@ fn compile(source: &str) -> Result<Pattern, GoError> {
     Pattern::compile(source, &mut Room::default())
 }
 
-/// Pattern, text, what is found.
+/// Pattern, text, expected match.
 const MATCHES: &[(&str, &str, bool)] = &[
     // ASCII classes.
     (r"^\d$", "7", true),

@@ -35,7 +35,7 @@ fn id(which: u8) -> ProcessId {
     }
 }
 
-/// Input: steps. No use is booked to a closed account, what is unattributed and the sums of the node never fall, and every owner
+/// Input: steps. No use is booked to a closed account, unattributed sums and the sums of the node never fall, and every owner
 /// that the kernel is to forget was in the reading.
 pub(crate) fn network(input: &[u8]) {
     let mut bytes = Unstructured::new(input);

@@ -1,8 +1,8 @@
-//! The processes that own sockets: the account of each, and what is booked of its sums.
+//! The processes that own sockets: the account of each, and its booked sums.
 //!
 //! ```text
 //! first reading         the account of its process: live, or closed a short time ago (tombstone)
-//! later readings        its present account, because an exec changes it; what was booked before stays where it is
+//! later readings        its present account, because an exec changes it; earlier bookings stay
 //! process is forgotten  the account that it had last; this table keeps it open
 //! never known           the first reading waits for records of the process; from the second on its payload is unattributed
 //! ended, no socket,     the kernel may forget its sums

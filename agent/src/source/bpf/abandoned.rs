@@ -60,7 +60,7 @@ impl Abandoned {
         })
     }
 
-    /// Looks for what is in flight by `owners`, and counts what is gone. `again` reads the counts anew.
+    /// Looks for requests in flight by `owners`, and counts those that are gone. `again` reads the counts anew.
     ///
     /// # Errors
     /// When a map or an iterator cannot be read.
@@ -79,7 +79,7 @@ impl Abandoned {
             })?;
         }
         if !missed.is_empty() {
-            // What has ended since, the look could not find.
+            // The look could not find requests that have ended since.
             for (key, before) in counts(owners, ended) {
                 if let Some(count) = missed.get_mut(&key) {
                     *count += before;

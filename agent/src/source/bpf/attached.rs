@@ -77,7 +77,7 @@ impl Attached {
     }
 
     /// Number of records that were never written because the kernel left out a run of a program of the plan. Runs of programs
-    /// that see live processes are not counted: their next run corrects what was missed.
+    /// that see live processes are not counted: their next run corrects the missed ones.
     pub(super) fn unwritten_records(&self) -> Result<u64, BpfError> {
         let mut unwritten = 0;
         for program in self.plan.programs() {

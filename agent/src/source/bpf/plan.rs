@@ -1,4 +1,4 @@
-//! Decides what is loaded, from what is known about this kernel. Pure: no IO.
+//! Decides which programs are loaded, from the facts about this kernel. Pure: no IO.
 //!
 //! In: the requested tier and [`Support`]. Out: plans, best first. Trying them is left to the parent module.
 
@@ -69,7 +69,7 @@ impl Plan {
     }
 }
 
-/// The end of the message that `refused` failed: what is tried next, if anything is left of `plans`.
+/// The end of the message that `refused` failed: the next plan, if anything is left of `plans`.
 pub(super) fn next(plans: &[Plan], refused: Plan) -> String {
     let next = plans.first().map(|next| next.instead_of(refused));
     next.map_or_else(String::new, |next| format!("; trying {next}"))

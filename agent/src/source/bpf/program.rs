@@ -168,7 +168,7 @@ programs! {
     RequestExec  "http_exec"       TpBtf      "sched_process_exec/http"   Exec    Requests    NO_REQUESTS;
     /// The end of a process, until which it is busy with requests without a response.
     RequestExit  "http_exit"       TpBtf      "sched_process_exit/http"   Exit    Requests    NO_REQUESTS;
-    /// A change of the state of a TCP socket, for what is served on it.
+    /// A change of the state of a TCP socket, for the requests served on it.
     RequestState "http_state"      TpBtf      "inet_sock_set_state/http"  Life    Requests    NO_REQUESTS;
     /// A send, which may begin a response.
     Responses    "http_send"       TpBtf      "sock_send_length/http"     Life    Requests    NO_REQUESTS;

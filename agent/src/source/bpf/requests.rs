@@ -30,7 +30,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/he
 #[cfg(not(has_ebpf))]
 static OBJECT: &[u8] = &[];
 
-/// What is attached first.
+/// The programs that are attached first.
 const EVENTS: [KernelProgram; 3] = [
     KernelProgram::RequestExit,
     KernelProgram::RequestExec,
@@ -63,8 +63,8 @@ pub(super) struct Requests {
     calls: &'static [KernelProgram],
     served: SumsMap<Identity, RequestSums>,
     outsiders: KernelHash<MapData, Wire<Identity>, u32>,
-    /// What is in `outsiders`, and the account by which it was decided: an exec removes a process from the map and changes its
-    /// account.
+    /// The processes in `outsiders`, and the account by which each was decided: an exec removes a process from the map and
+    /// changes its account.
     decided: HashMap<ProcessId, AccountId>,
     outsiders_usage: MapUsage,
     totals: PerCpuArray<MapData, Wire<RequestTotals>>,

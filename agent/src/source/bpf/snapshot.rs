@@ -145,7 +145,7 @@ pub(super) fn process_id(id: &Identity) -> ProcessId {
     }
 }
 
-/// What was read from the iterator so far. Processes with several threads are completed at the end, because their threads may
+/// The records read from the iterator so far. Processes with several threads are completed at the end, because their threads may
 /// come before or after the leader.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -220,7 +220,7 @@ impl Snapshot {
         Some(())
     }
 
-    /// Converts what was read to a pass that began at `started_ns`.
+    /// Converts the records to a pass that began at `started_ns`.
     pub fn pass(mut self, started_ns: u64) -> Pass {
         for mut leader in self.leaders {
             if let Some(visited) = self.visited.get(&leader.id.tgid) {

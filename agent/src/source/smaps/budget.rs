@@ -5,7 +5,7 @@ const RARE_NS: u64 = 900_000_000;
 /// Time for which frequent scrapes share one budget.
 const FREQUENT_NS: u64 = 5_000_000_000;
 
-/// What each scrape gives, and what is left of it.
+/// The CPU time that each scrape gives, and the rest of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CpuBudget {
     each_ns: i64,

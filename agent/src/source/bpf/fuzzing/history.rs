@@ -275,7 +275,7 @@ impl NodeHistory {
         self.groups.observe(&pass);
     }
 
-    /// Checks that all groups together have at most what was booked; some of that may be in no group.
+    /// Checks that all groups together have at most the booked totals; some of these may be in no group.
     fn check_groups(&mut self) {
         let of_groups = numbers(&self.groups.check());
         let booked = numbers(&self.sums.total);
@@ -283,7 +283,7 @@ impl NodeHistory {
         assert!(is_less, "{of_groups:?} of {booked:?}");
     }
 
-    /// For each total, what was booked and what was used.
+    /// For each total, the booked and the used amount.
     fn accounts(&self) -> [(u64, u64); 12] {
         let Delta {
             user_ns,

@@ -231,7 +231,7 @@ impl CheckedTable {
             .fold(0, |sum, most| sum.saturating_add(*most))
     }
 
-    /// Notes what was reported of a process.
+    /// Notes the report of a process.
     fn report(&mut self, id: ProcessId, counters: &Counters) {
         let most = self.reported.entry(id).or_default();
         *most = (*most).max(counters.faults.minor);

@@ -1,8 +1,8 @@
-//! What the sockets of processes have carried: the network programs, and one look at all sockets for each pass.
+//! The payload of the sockets of processes: the network programs, and one look at all sockets for each pass.
 //!
 //! ```text
 //! look at sockets  iter over the map of them credits what living sockets carried since
-//! look at files    iter/task_file            which process holds which socket; if the programs cannot tell
+//! look at files    iter/task_file            which process holds which socket; only if the programs do not know
 //! sums             map of owners, node       --> NetworkReading
 //! ```
 //!
@@ -45,7 +45,7 @@ pub(super) fn without(why: &str) -> String {
 /// The programs that the kernel does not run where the same one is running.
 const TRACING: [KernelProgram; 2] = [KernelProgram::SocketEnd, KernelProgram::SocketState];
 
-/// The programs that tell when a socket may have changed hands.
+/// The programs that report when a socket may have changed hands.
 const HANDOVER: [KernelProgram; 3] = [
     KernelProgram::SocketAccept,
     KernelProgram::SocketFork,
