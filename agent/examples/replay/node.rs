@@ -56,7 +56,7 @@ impl Node {
         );
         let runs = Runs::new().expect("valid descriptors");
         Self {
-            // All that any kernel tells.
+            // All that any kernel reports.
             carried: Carried::new(&Layout::zeroed(), PAGE_BYTES),
             pieces: Pieces::default(),
             names,
@@ -125,7 +125,7 @@ impl Node {
     }
 }
 
-/// What `/proc` would tell.
+/// The facts that `/proc` would show.
 fn facts(id: ProcessId) -> Facts {
     let comm = comm(id.tgid);
     let len = comm.iter().position(|byte| *byte == 0);

@@ -22,7 +22,7 @@ const RUNNING: u32 = 100;
 const APART_NS: u64 = 1_000_003;
 /// Between the process numbers of two processes: there is room for the threads of the first.
 const NUMBERS: u32 = 10;
-/// Who forks all the programs.
+/// The parent of all programs.
 const SHELL: u32 = 100;
 
 /// Live processes, with what they have used.

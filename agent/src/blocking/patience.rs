@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Time that one reader may sleep in the same read; longer than a healthy server of files takes.
 pub(crate) const EACH: Duration = Duration::from_millis(200);
 
-/// The limits of the waiting time, and what is left of it.
+/// The limits of the waiting time, and the rest of it.
 #[derive(Debug)]
 pub(crate) struct Patience {
     /// Time that all readers of a pass may sleep together…

@@ -22,7 +22,7 @@ use crate::targets::fan_in::survey::FanInSurvey;
 /// Largest number of findings that are shown one by one.
 const SHOWN: usize = 200;
 
-/// Keys of promfetcher's configuration, and what has their effect here.
+/// Keys of promfetcher's configuration, and the settings that have their effect here.
 const PROMFETCHER: [(&str, &str); 5] = [
     (
         "gorouters",

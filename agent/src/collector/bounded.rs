@@ -1,9 +1,10 @@
 //! Chooses the groups that stay in an exposition that would be too large with all of them.
 //!
-//! In come the sizes of all groups' samples; out goes what is kept of each group. A group is left out with all its families, so
-//! that sums over a group agree, or with its families by thread name only. Groups with small samples come first, among those the
-//! ones that used the most CPU time, among those the oldest. So if one user makes many groups with long names, those are left out
-//! first, and the same groups stay from scrape to scrape. Families by thread name share the room that is left, in the same order.
+//! In come the sizes of all groups' samples; out goes the part of each group that is kept. A group is left out with all its
+//! families, so that sums over a group agree, or with its families by thread name only. Groups with small samples come first,
+//! among those the ones that used the most CPU time, among those the oldest. So if one user makes many groups with long names,
+//! those are left out first, and the same groups stay from scrape to scrape. Families by thread name share the room that is left,
+//! in the same order.
 //!
 //! The counters of a group that is left out continue; the exposition shows their true values again as soon as there is room.
 
@@ -111,7 +112,7 @@ impl ExpositionBound {
     }
 }
 
-/// What is kept of each group if there is `room` for so many bytes.
+/// The part of each group that is kept if there is `room` for so many bytes.
 pub(super) fn kept(sizes: &[Size], mut room: usize) -> Vec<Kept> {
     let mut kept = vec![Kept::default(); sizes.len()];
     for n in order(sizes, |size| size.own) {

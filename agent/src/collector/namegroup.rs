@@ -67,7 +67,7 @@ impl Collector for NameGroup {
     }
 }
 
-/// Writes what is `kept` of each group, by its index. Returns false, with only a part written, once a family is larger than
+/// Writes the `kept` part of each group, by its index. Returns false, with only a part written, once a family is larger than
 /// `most` bytes.
 fn write(view: &View<'_>, kept: impl Fn(usize) -> Kept, most: usize, out: &mut Writer) -> bool {
     let own = own_metrics().map(|metric| (metric, false));

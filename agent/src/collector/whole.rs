@@ -1,7 +1,7 @@
 //! The families about an exposition as a whole, and its assembly from the parts.
 //!
 //! In come the parts that arrived by the deadline of a scrape, out goes the body. The server's part is written here, last, so
-//! that it can tell which collectors succeeded and how much the exposition holds.
+//! that it can count the collectors that succeeded and the size of the exposition.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ pub(super) const DESCRIPTORS: [&Descriptor; 5] = [
     &EXPOSED_SAMPLES,
 ];
 
-/// The parts that arrived, and what is known of them.
+/// The parts that arrived, and the facts about them.
 #[derive(Debug, Default)]
 pub struct Arrived<'a> {
     /// The parts, in the order in which samples of one family shall stand.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Key;
 
-/// Why a configuration file is refused. Printed as `file:line: message`, with what was found and what was expected.
+/// Why a configuration file is refused. Printed as `file:line: message`, with the value found and the value expected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be opened or read.
@@ -40,7 +40,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The mistake.
         cause: String,
     },
     /// A value has the wrong type.
@@ -52,9 +52,9 @@ pub enum ConfigError {
         line: usize,
         /// The key of the value.
         key: String,
-        /// What was found.
+        /// The value found.
         found: String,
-        /// What was expected.
+        /// The expected value.
         expected: &'static str,
     },
     /// A value, or the file that it names, cannot be used.
@@ -128,11 +128,11 @@ pub struct Warning {
     pub line: usize,
     /// The key as typed.
     pub key: String,
-    /// What is wrong with it.
+    /// The mistake in it.
     pub fault: Fault,
 }
 
-/// What is wrong with a key.
+/// The mistake in a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The key is unknown and ignored.

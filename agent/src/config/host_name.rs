@@ -18,7 +18,7 @@ pub fn normalized(name: &str) -> Option<String> {
 /// Parses a value of `--web.allowed-host`.
 ///
 /// # Errors
-/// The value is not a host name; the message says what is expected.
+/// The value is not a host name; the message names the expected form.
 pub(super) fn parse(text: &str) -> Result<String, String> {
     if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         return Err(

@@ -139,7 +139,7 @@ pub const OWN_LABELS: [&str; 16] = [
     "wchan",
 ];
 
-/// What was expected instead of the label name `name`; `None` if the name is valid.
+/// The expectation that the label name `name` does not meet; `None` if the name is valid.
 pub(super) fn expected_label(name: &str) -> Option<&'static str> {
     let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     let is_word = name.as_bytes().first().is_some_and(is_letter)

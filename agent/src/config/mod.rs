@@ -1,4 +1,4 @@
-//! Configuration: turns YAML and flags into typed values; errors name the file, the line and what was expected.
+//! Configuration: turns YAML and flags into typed values; errors name the file, the line and the expected value.
 //!
 //! In: the words of the command line and the configuration file. Out: [`Flags`] and [`Config`], which hold the text
 //! as typed, with its lines. [`crate::group`] compiles the regular expressions and name templates in them, and
@@ -56,7 +56,7 @@ pub struct Config {
     pub items: Vec<Item>,
     /// The section `fan_in`; `None` without one.
     pub fan_in: Option<FanInConfig>,
-    /// What was accepted but is probably a mistake.
+    /// Accepted values that are probably mistakes.
     pub warnings: Vec<Warning>,
 }
 

@@ -1,4 +1,4 @@
-//! Errors and warnings about values of the configuration file, each with its file, its line and what was found.
+//! Errors and warnings about values of the configuration file, each with its file, its line and the value found.
 
 use std::path::Path;
 

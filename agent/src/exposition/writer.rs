@@ -58,7 +58,7 @@ impl Writer {
         }
     }
 
-    /// What was written so far.
+    /// The text and blocks written so far.
     pub const fn part(&self) -> &Part {
         &self.part
     }
@@ -98,7 +98,7 @@ impl Writer {
         self.part.samples = mark.samples;
     }
 
-    /// Takes what was written, without copying it. The writer is empty afterwards and has no buffers until it writes again.
+    /// Takes the written text, without copying it. The writer is empty afterwards and has no buffers until it writes again.
     pub fn take(&mut self) -> Part {
         let part = mem::take(&mut self.part);
         self.expected = (part.text.len(), part.blocks.len());

@@ -20,7 +20,7 @@ const MOST_NS: u128 = i64::MAX as u128;
 /// Parses `text`.
 ///
 /// # Errors
-/// The message for the command line: what was expected.
+/// The message for the command line: the expected form.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     nanoseconds(text)
         .map(Duration::from_nanos)

@@ -1,4 +1,4 @@
-//! CPU use of a process in percent of one core, over a time that does not depend on who asks how often.
+//! CPU use of a process in percent of one core, over a time that does not depend on the frequency of scrapes.
 
 /// The shortest time that a value covers, unless the process is younger.
 const LEAST_NS: u64 = 10_000_000_000;

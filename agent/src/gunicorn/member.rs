@@ -204,7 +204,7 @@ impl Members {
         }
     }
 
-    /// Decides the roles of all processes without one, parents before children. Returns what was decided.
+    /// Decides the roles of all processes without one, parents before children. Returns the decisions.
     pub(super) fn decide(&mut self) -> Vec<(ProcessId, Role)> {
         let undecided = self.living.values().chain(&self.ended);
         let undecided = undecided.filter(|member| member.role.is_none());

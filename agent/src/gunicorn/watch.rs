@@ -306,7 +306,7 @@ impl GunicornWatch {
         }
     }
 
-    /// Books the ends of workers to their instances, and forgets what has ended.
+    /// Books the ends of workers to their instances, and forgets ended processes.
     fn book_ends(&mut self) {
         for member in std::mem::take(&mut self.members.ended) {
             let end = match member.end {

@@ -122,7 +122,7 @@ impl Node {
             .settle(self.now_ns, BOOT, look, Some(&self.reading));
     }
 
-    /// What is shown of each application.
+    /// The shown values of each application.
     fn shown(&self) -> BTreeMap<String, ShownApplication> {
         let view = self.watch.view();
         let apps = view.applications.iter().map(|app| {

@@ -1,6 +1,6 @@
 //! Tokens of one line of an exposition, in both formats.
 //!
-//! In: the bytes of a body and a place in it. Out: the parts of the line there, as slices of the body, or what is wrong with it.
+//! In: the bytes of a body and a place in it. Out: the parts of the line there, as slices of the body, or its mistake.
 //! Blanks are accepted where Prometheus accepts them in the text format, in OpenMetrics too.
 
 use std::borrow::Cow;

@@ -121,7 +121,7 @@ pub struct InstanceOutcome {
 pub struct MalformedBody {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The mistake there.
     pub reason: &'static str,
 }
 

@@ -1,6 +1,6 @@
 //! Writes the merged body.
 //!
-//! In: the settled table, and the bodies. Out: the body, and the counts of what was written and left out.
+//! In: the settled table, and the bodies. Out: the body, and the counts of series written and left out.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -17,7 +17,7 @@ const MAX_NS: u64 = 250_000_000;
 /// After this many passes in a row that left processes out, `/health` reports it.
 const PASSES_UNTIL_REPORTED: u64 = 3;
 
-/// What is left for this pass.
+/// The rest of the budget for this pass.
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes: usize,

@@ -1,7 +1,7 @@
 //! Publishes on the board of the targets what the state knows of the processes that are wanted there.
 //!
-//! In: the `/proc` facts of processes as they are classified, the table after a pass, and what is wanted. Out: candidates, at most
-//! one pass old.
+//! In: the `/proc` facts of processes as they are classified, the table after a pass, and the wanted processes. Out: candidates,
+//! at most one pass old.
 //! Without a kind of target there is no board, and this costs nothing.
 //!
 //! Any user can start thousands of processes with any name. So each has a share, root has one of its own, and a program that has

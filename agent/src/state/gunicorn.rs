@@ -23,7 +23,7 @@ impl Pipeline {
                 gunicorn.note(id, &facts);
             }
         }
-        // After the last drain: whoever is known to have ended was killed before.
+        // After the last drain: a process that is known to have ended was killed before.
         match observer.take_killed() {
             Ok(killed) => gunicorn.note_kills(&killed),
             Err(error) => log::warn!("cannot read which processes their parents killed: {error}"),

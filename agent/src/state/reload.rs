@@ -34,7 +34,7 @@ pub struct Loaded {
 /// Reads and compiles the file. Logs warnings for settings that are valid but probably not intended.
 ///
 /// # Errors
-/// What is wrong, with file and line, and what was expected.
+/// The mistake, with file and line, and the expected value.
 pub fn load(path: &Path) -> Result<Loaded, String> {
     let config = Config::load(path).map_err(|error| error.to_string())?;
     for warning in config.warning_lines() {

@@ -33,7 +33,7 @@ const FUNCTIONS: [&str; 19] = [
     "print", "printf", "println", "slice", "urlquery",
 ];
 
-/// What is known of a value before the template runs.
+/// The knowledge about a value before the template runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ValueKind {
     /// The data: its fields are known.

@@ -36,7 +36,7 @@ impl Exposition {
     }
 }
 
-/// The state's part, and what was made of it so far.
+/// The state's part, and the expositions made of it so far.
 #[derive(Debug)]
 pub(super) struct SharedState(Mutex<MadeOfState>);
 

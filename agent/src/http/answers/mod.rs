@@ -76,7 +76,7 @@ impl Answers {
         &self.state
     }
 
-    /// The exposition of a scrape whose pass begins after this call, with what has arrived by `deadline`.
+    /// The exposition of a scrape whose pass begins after this call, with the parts that arrive by `deadline`.
     pub async fn metrics(&self, deadline: Instant) -> Result<Arc<Exposition>, Unavailable> {
         let targets = async {
             match &self.targets {

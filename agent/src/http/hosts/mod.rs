@@ -80,7 +80,7 @@ impl Refusal {
         }
     }
 
-    /// What is wrong, and how to fix it.
+    /// The mistake, and how to fix it.
     pub(super) fn text(&self) -> String {
         match self {
             Self::NotOneHost => "expected exactly one Host header".to_owned(),

@@ -1,4 +1,4 @@
-//! The check of the directories of a Unix socket's path: whether other users can replace what is in them.
+//! The check of the directories of a Unix socket's path: whether other users can replace the files in them.
 //!
 //! The agent may run as root. If another user can write to a directory of the path, that user can replace the socket
 //! file, or a directory above it, between two steps of the agent: root would then create or remove files where that
@@ -25,7 +25,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     let mut links = 0;
     loop {
         let Ok(found) = fs::metadata(&here) else {
-            return Ok(()); // the error of binding says what is wrong
+            return Ok(()); // the error of binding names the mistake
         };
         if let Some(fault) = fault(&found, own_user(), own_group()) {
             return Err(format!(

@@ -48,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub struct BindError {
     /// The flag, with its address if there is one.
     flag: String,
-    /// What is wrong, and how to fix it.
+    /// The reason, and how to fix it.
     reason: String,
 }
 

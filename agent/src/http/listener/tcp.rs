@@ -26,7 +26,7 @@ pub(super) async fn bind(address: &TcpAddress) -> Result<TcpListener, String> {
     Err(failure)
 }
 
-/// What is wrong with an address that cannot be bound, and how to fix it.
+/// The reason why an address cannot be bound, and how to fix it.
 fn reason(error: &std::io::Error) -> String {
     let text = match error.kind() {
         ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",

@@ -85,7 +85,7 @@ fn connect(path: &Path) -> io::Result<()> {
     socket.connect(&SockAddr::unix(path)?)
 }
 
-/// What is wrong with a path that cannot be bound, and how to fix it.
+/// The reason why a path cannot be bound, and how to fix it.
 fn reason(error: &io::Error) -> String {
     let text = match error.kind() {
         ErrorKind::NotFound => {

@@ -60,7 +60,7 @@ const FILES: [(&str, &str, &str); 3] = [
 /// How long the HTML waits for targets, which may hang: with its script, the page asks again.
 const TARGETS_OF_HTML: Duration = Duration::from_millis(500);
 
-/// Headers that limit what a browser does with the page: it may load what is served here and nothing else.
+/// Headers that limit the page in the browser: it may load files that are served here and nothing else.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,

@@ -1,4 +1,4 @@
-//! Bodies, and what is made of them.
+//! Bodies, and their merged output.
 
 mod properties;
 mod recorded;
