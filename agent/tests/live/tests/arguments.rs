@@ -1,4 +1,4 @@
-//! Arguments of any length, and what decides a group stands behind all others.
+//! Arguments of any length, of which the last one decides the group.
 
 use crate::agent::Agent;
 use crate::group::Lives;

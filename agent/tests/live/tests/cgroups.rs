@@ -1,4 +1,4 @@
-//! Control groups of processes that nobody saw alive.
+//! Control groups of processes that no pass saw alive.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ table![
     short_lived_programs_in_cgroups_that_go_with_them_are_right_or_counted for EXACT,
 ];
 
-/// Programs that were gone before anybody looked.
+/// Programs that were gone before a pass.
 const SHORT: u64 = 50;
 
 /// A control group of version 2, or of version 1 where there is no other. Dropping it removes it, and takes this process out of
@@ -25,7 +25,7 @@ const SHORT: u64 = 50;
 struct Cgroup {
     path: PathBuf,
     home: PathBuf,
-    /// Whether a process in it can be told from others by what its exec tells: the id of its group of version 2.
+    /// Whether the exec record separates a process in it from others: by the id of its group of version 2.
     is_told: bool,
 }
 
@@ -67,12 +67,12 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         self.leave();
-        // One that somebody is still in stays; the test has failed then.
+        // A group with a process in it stays; the test has failed then.
         let _ = fs::remove_dir(&self.path);
     }
 }
 
-/// Two groups for each program: who lives in the control group of `resident`, and who does not.
+/// Two groups for each program: processes in the control group of `resident`, and others.
 fn by_cgroup(resident: &Program) -> String {
     format!(
         "process_names:\n- name: 'in {{{{.Comm}}}}'\n  cgroup: ['/{}$']\n- name: '{{{{.Comm}}}}'\n  cmdline: ['.']\n",
@@ -80,8 +80,8 @@ fn by_cgroup(resident: &Program) -> String {
     )
 }
 
-/// Though its exec told no cgroup: it was there before the agent. Where cgroups of version 1 are all there is, no exec tells
-/// anything of them: the short ones have none then.
+/// The agent has no exec record of the resident, which is older. Where all cgroups have version 1, exec records carry no
+/// cgroup: the short programs have none then.
 fn whoever_lives_there_tells_of_the_short_lived(tier: &'static Tier) {
     let (resident, short) = (Program::new("reside"), Program::new("short"));
     let cgroup = Cgroup::new(&resident.name);
@@ -106,7 +106,7 @@ fn whoever_lives_there_tells_of_the_short_lived(tier: &'static Tier) {
     drop(running);
 }
 
-/// The last that was seen alive is in a control group, and the short ones are not.
+/// The last process that was seen alive is in a control group, and the short ones are not.
 fn whoever_lives_elsewhere_tells_nothing(tier: &'static Tier) {
     let (resident, short) = (Program::new("reside"), Program::new("short"));
     let agent = Agent::start_with(tier, &[], Some(&by_cgroup(&resident)));
@@ -135,7 +135,7 @@ fn run_in(cgroup: &Cgroup, outside: &Program, short: &Program) {
     assert_eq!(report.reaped.end, process::End::Success);
 }
 
-/// As a job's: nobody else is ever in it.
+/// As for a job: no other process is ever in it.
 fn short_lived_programs_alone_in_a_cgroup_have_its_paths(tier: &'static Tier) {
     let (marker, outside, short) = (
         Program::new("marker"),

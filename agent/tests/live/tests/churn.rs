@@ -88,7 +88,7 @@ fn short_processes_are_unknown(tier: &'static Tier) {
     }
 }
 
-/// Some final totals come after a grace period, and the kernel leaves some out; nobody waits for either.
+/// Some final totals come after a grace period, and the kernel leaves some out; the test waits for neither.
 fn ends_without_final_totals_are_billed_by_the_second_scrape(tier: &'static Tier) {
     const NS: u64 = 40_000_000;
     let agent = Agent::start(tier);
@@ -98,7 +98,7 @@ fn ends_without_final_totals_are_billed_by_the_second_scrape(tier: &'static Tier
     agent.scrape();
     let samples = agent.scrape();
     let pending = samples.the("headcount_processes", &[("state", "pending")]);
-    // What an end tells is as fresh as the last tick.
+    // The totals in an exit record are as fresh as the last tick.
     let untold_ns = pending.min(count as f64) * border_ns();
     let found_ns = samples.group(&program.name).cpu_ns() + untold_ns;
     let true_ns = report.reaped.cpu_ns;

@@ -13,13 +13,13 @@ table![
     none_is_left_for_a_while for ALL,
 ];
 
-/// Of files that can still be opened, about: none for the connection of who asks, then for it alone, then one more each time.
+/// Free descriptors of the agent, about: none for the client's connection, then one for it alone, then one more each time.
 const SPARE: std::ops::Range<u64> = 0..6;
 
 const SPIN_NS: u64 = 20_000_000;
 
-/// Meanwhile a program runs and ends, and another one lives on. Who asks is answered, at the latest when there is one again, and
-/// nothing of them is missing or counted twice then.
+/// Meanwhile a program runs and ends, and another one lives on. Clients are answered, at the latest when a descriptor is free
+/// again, and nothing of the programs is missing or counted twice then.
 fn none_is_left_for_a_while(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let (living, ended) = (Program::new("lives"), Program::new("ended"));

@@ -1,4 +1,4 @@
-//! Programs one after another in one process, and what does not make a new one.
+//! Programs one after another in one process, and changes that do not make a new image.
 
 use super::{alive_within, sum_within, up_to_exec, within};
 use crate::agent::Agent;

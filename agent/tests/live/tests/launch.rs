@@ -1,4 +1,4 @@
-//! Who pays for what a process uses before an exec, where the exec makes it another user's, and where many follow one another.
+//! The group that gets the use of a process before an exec, if the exec changes the user, and if many execs follow one another.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,7 +39,7 @@ fn copy_with_mode(tag: &str, mode: u32) -> Program {
     program
 }
 
-/// What was billed.
+/// The CPU time that was billed.
 struct Bills<'a> {
     launcher: Group<'a>,
     program: Group<'a>,
@@ -47,8 +47,8 @@ struct Bills<'a> {
     dropped_ns: f64,
 }
 
-/// A program forks, and its child burns CPU and runs `program`. `uids`: who the launcher is before the fork, and the child
-/// before the exec.
+/// A program forks, and its child burns CPU and runs `program`. `uids`: the user of the launcher before the fork, and that of the
+/// child before the exec.
 fn launch(
     agent: &Agent,
     program: &Program,
@@ -83,7 +83,7 @@ fn launch(
     agent.await_that(are_right);
 }
 
-/// Neither root nor anybody else pays for what ran before the exec.
+/// No other user's group is billed for the use before the exec.
 fn is_not_billed(tier: &'static Tier, program: &Program, uids: [&str; 2]) {
     let agent = Agent::start(tier);
     launch(&agent, program, uids, |bills| {
@@ -94,7 +94,7 @@ fn is_not_billed(tier: &'static Tier, program: &Program, uids: [&str; 2]) {
         )?;
         let launch_ns = LAUNCH_NS as f64;
         if tier.has_events {
-            // Its own start is its as well, which takes long in emulation.
+            // Its own start counts for it as well, which takes long in emulation.
             let samples = bills.launcher.samples;
             let low_ns = launch_ns - tier.noise_ns(&agent, launch_ns) - unseen_ns(samples);
             return between(bills.launcher.cpu_ns(), low_ns - border_ns(), f64::MAX);

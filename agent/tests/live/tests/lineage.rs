@@ -1,4 +1,4 @@
-//! Who is whose child, in every way there is: each counted once, in the right group.
+//! Children made in every way there is: each counts once, in the right group.
 
 use super::{sum_within, unwaited_within, within};
 use crate::agent::Agent;
@@ -19,7 +19,7 @@ table![
     one_number_twice_between_scrapes for EXACT,
 ];
 
-/// Programs on tracepoints do not know who it is but by its number.
+/// Programs on tracepoints know the parent by its number only.
 fn forks_of_one_older_than_the_agent(tier: &'static Tier) {
     const FORKS: u64 = 20;
     let elder = Program::new("elder");
@@ -95,7 +95,7 @@ fn double_fork(tier: &'static Tier) {
     });
 }
 
-/// The daemon's program matches nothing, and its parents are gone before anybody looks: it is its starter's.
+/// The daemon's program matches no item, and its parents are gone before a scrape: it joins the group of its starter.
 fn double_fork_and_exec_to_no_group(tier: &'static Tier) {
     let (starter, daemon) = (Program::new("start"), Program::new("daemo"));
     let configuration = format!(

@@ -1,5 +1,5 @@
-//! What happens to a whole machine, so to an emulated one only: its clock is set, and a CPU goes and comes back. Counting
-//! notices neither.
+//! Changes of a whole machine, so of an emulated one only: its clock is set, and a CPU goes off and comes back. Neither changes
+//! any count.
 
 use std::fs;
 use std::path::Path;
@@ -24,12 +24,12 @@ const HOUR: i64 = 3600;
 /// Lives of the churn under which it happens, and CPU time of each.
 const LIVES: u64 = 400;
 const LIFE_NS: u64 = 1_000_000;
-/// Uses both CPUs. What `/proc` tells of it later is within a few ticks.
+/// Uses both CPUs. The values in `/proc` later are within a few ticks.
 const SPIN_BOTH: &str = "spin-threads 2 300000000";
 /// How far a start time may be off: whole seconds, and what passes between two looks at an emulated machine.
 const START_SECONDS: f64 = 10.0;
 
-/// Programs that come and go, and what must be known of them afterwards.
+/// Programs that come and go, and the counts that they must have afterwards.
 struct Churn {
     parent: Program,
     child: Program,
@@ -80,7 +80,7 @@ impl Churn {
             let (forked, ran) = (samples.group(&parent.name), samples.group(&child.name));
             forker.check(&forked)?;
             children.check(&ran)?;
-            // A child that a look finds before its exec is its parent's up to then.
+            // If a pass finds a child before its exec, the use up to then belongs to the parent's group.
             let sum_ns = forked.cpu_ns() + ran.cpu_ns();
             sum_within(
                 agent,
@@ -95,8 +95,8 @@ impl Churn {
     }
 }
 
-/// Nothing was lost, every collector works, and no time that is told is one that cannot be. Kernels that preempt themselves leave
-/// out runs of programs on classic tracepoints (21 were seen), as everywhere, and that is told: [`Lives::check`] counts with it.
+/// Nothing was lost, every collector works, and no shown time is impossible. Preemptible kernels leave out runs of programs on
+/// classic tracepoints (21 were seen); the agent counts them, and [`Lives::check`] includes that count.
 fn all_is_well(agent: &Agent, tier: &Tier, samples: &Samples) {
     let mut complaints = agent.complaints(tier);
     if tier.without_types {
@@ -122,7 +122,7 @@ fn all_is_well(agent: &Agent, tier: &Tier, samples: &Samples) {
     assert!((0.0..HOUR as f64 / 2.0).contains(&took), "{took} s");
 }
 
-/// By an hour forward, and back. A program that starts then has started by the clock that now is.
+/// By an hour forward, and back. The start of a program that starts afterwards follows the new clock.
 fn the_clock_is_set(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let churn = Churn::start();
@@ -144,7 +144,7 @@ fn the_clock_is_set(tier: &'static Tier) {
     churn.finish(&agent, tier);
 }
 
-/// As it must be after the clock was set: by the clock that now is.
+/// After the clock was set, starts follow the new clock.
 fn all_started_lately(samples: &Samples, programs: &[&Program]) {
     let now = process::wall_clock().as_secs_f64();
     let agent = samples.the("process_start_time_seconds", &[]);
@@ -220,7 +220,7 @@ fn a_cpu_goes_and_comes_back(tier: &'static Tier) {
     churn.finish(&agent, tier);
 }
 
-/// Where nothing that is short is seen: one that stays, and uses both CPUs after each of it.
+/// The sampling tier sees no short processes: one process stays, and uses both CPUs after each change.
 fn the_clock_and_the_cpus_of_a_sampled_machine(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("stays");

@@ -1,4 +1,4 @@
-//! What a process holds by its share, and killed for want of memory; and how much of it the agent itself wants.
+//! Proportional memory, kills for want of memory, and the memory that the agent itself needs.
 
 use std::fs;
 use std::net::TcpStream;
@@ -27,7 +27,8 @@ const ENOUGH: &str = "67108864";
 /// Twice the limit.
 const WANTED: &str = "67108864";
 
-/// The share that is shown is the kernel's, soon after the process has run. Who may not trace it shows none, and counts that.
+/// The shown share is the kernel's, soon after the process has run. An agent that may not trace the process shows none, and
+/// counts that.
 fn proportional_memory(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("share");
@@ -64,7 +65,7 @@ fn oom_kill(tier: &'static Tier) {
     running.tell(&format!("hold {WANTED}"));
     let report = running.finish();
     assert_eq!(report.reaped.end, process::End::Signal, "it was not killed");
-    // The same signal, sent by somebody: no lack of memory.
+    // The same signal, sent by a process: no lack of memory.
     drop(other.work());
     let killed = Lives {
         execs: 1,
@@ -79,8 +80,8 @@ fn oom_kill(tier: &'static Tier) {
     assert_eq!(samples.group(&other.name).value("oom_kills_total"), 0.0);
 }
 
-/// Five thousand processes with as many names, others that come and go, and clients that hold what they can: within the limit,
-/// for the tier that loads the most, and the one that reads the most.
+/// Five thousand processes with as many names, others that come and go, and clients that hold as many answers as they can: within
+/// the limit, for the tier that loads the most, and the one that reads the most.
 fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
     let crowd = Program::new("crowd");
     let count = scaled(5000);
@@ -111,7 +112,7 @@ fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
         assert!(execs > lives as f64, "{execs} execs of {lives} and one");
         assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
     }
-    // The names reach the bound of groups, which `/health` says. Nothing else is wrong.
+    // The names reach the bound of groups, which `/health` reports as its only reason.
     agent.await_that(|_| {
         let mut reasons = agent.complaints(tier);
         reasons.retain(|reason| !reason.contains("more group names"));
@@ -124,7 +125,7 @@ fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
     members.finish();
 }
 
-/// The kernel ends it wherever its start is by then. Who asked meanwhile has heard all or nothing.
+/// The kernel ends the agent at any point of its start. Each client has a whole answer by then, or none.
 fn an_agent_that_gets_no_memory_tells_nothing(tier: &'static Tier) {
     for mib in [3_u32, 8, 16, 24] {
         let program = Program::new("tight");

@@ -1,4 +1,4 @@
-//! The tests, by topic, and how close is close enough.
+//! The tests, by topic, and their tolerances.
 
 mod arguments;
 mod cgroups;
@@ -87,7 +87,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
     .copied()
 }
 
-/// Whether a group's CPU is what `wait4` said of the `count` processes that used it.
+/// Whether a group's CPU equals the sum that `wait4` reported for its `count` processes.
 fn within(
     agent: &Agent,
     tier: &Tier,
@@ -99,7 +99,7 @@ fn within(
         .map_err(|complaint| format!("{}: {complaint}", group.name))
 }
 
-/// Whether what is shown of a living process is what it told of itself; its report comes after it.
+/// Whether the shown CPU of a living process equals its own report, which comes later.
 fn alive_within(tier: &Tier, found_ns: f64, told_ns: u64) -> Result<(), String> {
     let told_ns = told_ns as f64;
     let most_ns = told_ns * tier.high + tier.cut_ns() + unwaited_end_ns();
@@ -126,7 +126,7 @@ fn sum_within(
     between(found_ns, low, high)
 }
 
-/// Whether a group's CPU is what its processes said they had used, just before each of the `count` ended unwaited for.
+/// Whether a group's CPU equals the reports of its `count` processes, each made just before its end, for which no parent waited.
 fn unwaited_within(
     agent: &Agent,
     tier: &Tier,
@@ -140,7 +140,7 @@ fn unwaited_within(
     between(group.cpu_ns(), low, high)
 }
 
-/// Whether one that lives has all that it told, and no more.
+/// Whether a living process shows all that it reported, and no more.
 fn lives_on(tier: &Tier, samples: &Samples, name: &str, told_ns: u64) -> Result<(), String> {
     let found_ns = samples.group(name).cpu_ns();
     alive_within(tier, found_ns, told_ns)?;
@@ -150,7 +150,7 @@ fn lives_on(tier: &Tier, samples: &Samples, name: &str, told_ns: u64) -> Result<
     }
 }
 
-/// Whether so many programs that ended well have what they used; sampling has seen none of them, or some.
+/// Whether so many programs that ended well show the CPU that they used; sampling has seen none of them, or some.
 fn have_ended(
     agent: &Agent,
     tier: &Tier,
@@ -167,13 +167,13 @@ fn have_ended(
     };
     let group = samples.group(name);
     expected.check(&group)?;
-    // A look that finds one of them before its exec gives its parent what it used by then.
+    // If a pass finds one of them before its exec, its use up to then is booked to its parent's group.
     let found_ns = group.cpu_ns();
     let parents_ns = (true_ns as f64 - found_ns).clamp(0.0, border_ns());
     sum_within(agent, tier, samples, found_ns + parents_ns, count, true_ns)
 }
 
-/// What may be missing of processes whose final totals never came: some of the last tick and the end itself.
+/// The CPU that may be missing of processes whose final totals never came: some of the last tick and the end itself.
 fn missing_ns(agent: &Agent, samples: &Samples, count: u64) -> Result<f64, String> {
     let ends = unconfirmed(agent, samples)?.min(count as f64);
     Ok(ends * (TICK_NS + UNWAITED_END_NS) + unseen_ns(samples))
@@ -185,7 +185,7 @@ fn unseen_ns(samples: &Samples) -> f64 {
     unseen.unwrap_or(0.0) * 1e9
 }
 
-/// Whether an image's CPU is what it said it had used when the next one took its place.
+/// Whether an image's CPU equals its own report just before the next image took its place.
 fn up_to_exec(agent: &Agent, tier: &Tier, group: &Group<'_>, used_ns: f64) -> Result<(), String> {
     let border_ns = border_ns() + tier.noise_ns(agent, used_ns);
     let low_ns = used_ns - border_ns - unseen_ns(group.samples);

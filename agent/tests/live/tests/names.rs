@@ -1,4 +1,4 @@
-//! Names that are many, or meant to harm. Every scrape is parsed strictly, so a broken exposition fails by itself.
+//! Many names, and hostile ones. Every scrape is parsed strictly, so a broken exposition fails by itself.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -35,7 +35,7 @@ fn linked(bytes: &[u8]) -> (PathBuf, Vec<u8>) {
     (path, name)
 }
 
-/// Line breaks, quotes, backslashes, braces, what is no UTF-8, and what would end a comment.
+/// Line breaks, quotes, backslashes, braces, invalid UTF-8, and text that would end a comment.
 const HOSTILE: [&[u8]; 6] = [b"a\nb", b"q\"", b"s\\n", b"{} 1\n", b"\xff\xfe", b"# HELP "];
 
 fn hostile_comm(tier: &'static Tier) {
@@ -55,7 +55,7 @@ fn hostile_comm(tier: &'static Tier) {
     }
 }
 
-/// The group's name is what the arguments say.
+/// The group's name comes from the arguments.
 const BY_ARGUMENT: &str =
     "process_names:\n  - name: 'by-{{.Matches.what}}'\n    cmdline: ['(?s)mark=(?P<what>.*)']\n";
 
@@ -101,8 +101,8 @@ fn hostile_arguments_of_the_living(tier: &'static Tier) {
     assert_eq!(samples.group(&long[0]).processes(), 1.0);
 }
 
-/// Nobody could read them from `/proc`: their exec told the first bytes. Where lockdown keeps them from it, nobody knows them,
-/// and that is counted.
+/// The agent could not read them from `/proc`: their exec record carries the first bytes. Under lockdown it carries none, and the
+/// agent counts that.
 fn hostile_arguments_of_the_dead(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &[], Some(BY_ARGUMENT));
     let marks = marks();
@@ -149,7 +149,7 @@ fn no_arguments(tier: &'static Tier) {
     agent.await_settled(|samples| started.check(&samples.group(&first.name)));
 }
 
-/// Whoever renames a program in a loop fills neither the agent nor the Prometheus behind it; nothing gets lost.
+/// A program that runs under ever new names fills neither the agent nor the Prometheus behind it; nothing gets lost.
 fn many_more_names_than_groups(tier: &'static Tier) {
     let count = scaled(10_000);
     let agent = Agent::start(tier);

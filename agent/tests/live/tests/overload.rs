@@ -19,9 +19,9 @@ table![
     stopped_until_nothing_fits for TYPED,
 ];
 
-/// What a thread that is looked at may cost the agent: what is known of it, twice while a pass replaces another.
+/// Memory that the agent may use for each thread that a pass sees: its entry, twice while a pass replaces another.
 const BYTES_A_THREAD: f64 = 1024.0;
-/// What a first scrape of many costs beside, however many: 2.5 MB were seen on `/proc` alone, for 401.
+/// Further memory for a first scrape of many threads, whatever their number: 2.5 MB were seen on `/proc` alone, for 401.
 const BYTES_OF_THE_FIRST: f64 = 4_194_304.0;
 
 /// Of one process, each under another name: all are counted, the names only up to their bound. Where each has a file to be
@@ -69,7 +69,7 @@ fn expect(what: &str, found: f64, expected: f64) -> Result<(), String> {
     Err(format!("{found} {what}, expected {expected}"))
 }
 
-/// Three quarters of what the kernel allows the whole machine.
+/// Three quarters of the number of threads that the kernel allows the whole machine.
 fn room_for_threads() -> u64 {
     let limit = |name: &str| -> u64 {
         let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap();
@@ -147,8 +147,8 @@ fn a_fork_bomb(tier: &'static Tier) {
 
 const RESIDENTS: usize = 3;
 
-/// The first look afterwards knows who is there, whatever of their births and ends was lost; `/health` says that something
-/// was, and after a look without further loss that all is well.
+/// The first pass afterwards finds all living processes, whichever births and ends were lost; `/health` reports the loss, and
+/// after a pass without further loss that all is well.
 fn stopped_until_nothing_fits(tier: &'static Tier) {
     let flags = [
         "--accounting.ring-bytes=4096",
@@ -190,7 +190,7 @@ fn stopped_until_nothing_fits(tier: &'static Tier) {
     assert!(samples.the("headcount_events_coarse_total", &[]) > 0.0);
     let node = |samples: &Samples| samples.the("headcount_kernel_forks_total", &[]);
     assert!(node(&samples) - node(&before) >= (count + 1) as f64);
-    // What else the machine does may be too much for so small a ring, too.
+    // Other programs of the machine may be too much for so small a ring, too.
     agent.await_that(|_| match agent.ask("/health") {
         now if now == well => Ok(()),
         now => Err(now),

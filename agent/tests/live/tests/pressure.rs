@@ -1,5 +1,5 @@
-//! More happens than the agent can take in: totals stay exact as long as there is room anywhere in the kernel, and then
-//! what cannot be told any more is counted as lost, and nothing is credited twice.
+//! More events than the agent can take in: totals stay exact as long as the kernel has room for records, and beyond that the
+//! loss is counted, and nothing is credited twice.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ fn stopped_under_churn_by_fork(tier: &'static Tier) {
         within(&agent, tier, &group, count + 1, report.reaped.cpu_ns)
     });
     assert!(overflowed(&samples) > 0.0, "there was no pressure");
-    // What had no place in the ring is in the hash, which has one for each process.
+    // Records without a place in the ring are in the hash, which has one for each process.
     assert!(peak(&samples, "ring") > 0.9, "{}", peak(&samples, "ring"));
     let hash = peak(&samples, "overflow");
     assert!(0.0 < hash && hash < 1.0, "{hash}");
@@ -102,7 +102,7 @@ fn ring_of_one_page(tier: &'static Tier) {
     let arguments = [&*count.to_string(), "0"];
     // However fast the agent is, it cannot keep up with the first while it is stopped.
     agent.stopped(|| Program::new("first").run("churn", &arguments));
-    // It looks at the node after such a loss. A look that finds the next one before its exec gives its parent what it used.
+    // After such a loss the agent takes a pass. If it finds the next process before its exec, its use is booked to its parent.
     agent.scrape();
     let report = program.run("churn", &arguments);
     let all = Lives {
@@ -127,7 +127,7 @@ fn ring_of_one_page(tier: &'static Tier) {
     assert!(overflowed(&samples) > 0.0, "there was no pressure");
 }
 
-/// Old processes were credited before; young ones were not. Both die while nobody can tell of single processes.
+/// Old processes were credited before; young ones were not. Both end while no record has room for a single process.
 fn ring_and_hash_are_full(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &NO_ROOM, None);
     let (old, young) = (Program::new("old"), Program::new("young"));
@@ -148,7 +148,7 @@ fn ring_and_hash_are_full(tier: &'static Tier) {
             .map(|worker| worker.finish().reaped.cpu_ns);
         (report, ends.sum::<u64>())
     });
-    // It is told at once, still after the scrape that shows it, and until the next one.
+    // `/health` reports it at once, still after the scrape that shows it, and until the next one.
     assert!(agent.ask("/health").contains("degraded"));
     agent.scrape();
     assert!(agent.ask("/health").contains("degraded"));
@@ -301,7 +301,7 @@ pub(super) fn nothing_twice(
     between(samples.group(name).cpu_ns(), 0.0, high).map_err(|error| format!("{name}: {error}"))
 }
 
-/// What is in no group is counted as such, at least.
+/// Use that is in no group is at least counted as such.
 pub(super) fn all_is_known(
     agent: &Agent,
     tier: &Tier,
@@ -313,7 +313,7 @@ pub(super) fn all_is_known(
     let elsewhere = samples.the("headcount_unattributed_cpu_seconds_total", &[])
         + samples.the("headcount_lost_cpu_seconds_total", &[]);
     let known = in_groups + elsewhere * 1e9;
-    // What an end told that was in no record of its own, and whose final totals the kernel never told (see `missing_ns`), is
+    // If the exit record had no place of its own, and the kernel never sent final totals (see `missing_ns`), the use is
     // nowhere: a millisecond each.
     let missing_ns = match agent.exit_hook() {
         Some("free") => left_out_by_free() * 1.5e6,

@@ -21,7 +21,7 @@ const SHOW_ZOMBIES: &[&Tier] = &[&ITERATOR, &SWITCH, &PROCFS];
 
 const ENABLED: &[&str] = &["--web.enable-lifecycle"];
 
-/// What the one that moves forks.
+/// The children of the process that changes its group.
 const FORKS: u64 = 1000;
 
 /// Two configurations take turns while processes come and go, by exec and by fork. Both know some of the groups, whose totals
@@ -65,8 +65,8 @@ fn reload_under_churn(tier: &'static Tier) {
     let samples = agent.await_settled(|samples| {
         let group = samples.group(&child.name);
         children.check(&group)?;
-        // A child that a look finds before its exec is its parent's up to then, and each reload is a look: the children have most
-        // of what was theirs, no more than that, and with the parent all of it.
+        // If a pass finds a child before its exec, the use up to then belongs to the parent, and each reload is a pass: the
+        // children have most of their use, no more than that, and with the parent all of it.
         let found_ns = group.cpu_ns();
         between(found_ns, 0.9 * children_ns as f64, f64::MAX)?;
         let at_most_ns = found_ns.max(children_ns as f64);
@@ -107,7 +107,7 @@ fn sum<'a>(samples: &'a Samples, names: &'a [String], value: fn(&Group<'a>) -> f
     names.iter().map(|name| value(&samples.group(name))).sum()
 }
 
-/// But for what the agent says that it has lost; see [`Lives::check`].
+/// Equal except for the loss that the agent has counted; see [`Lives::check`].
 fn equal(samples: &Samples, what: &str, found: f64, expected: u64) -> Result<(), String> {
     let lost = samples
         .value("headcount_events_lost_total", &[])
@@ -119,7 +119,7 @@ fn equal(samples: &Samples, what: &str, found: f64, expected: u64) -> Result<(),
     }
 }
 
-/// What a process used before is its former group's, what it uses afterwards its new one's.
+/// The use of a process before the reload stays with its former group; later use goes to the new one.
 fn a_reload_moves_the_living(tier: &'static Tier) {
     let program = Program::new("moved");
     let configuration = |name: &str| {
@@ -173,7 +173,7 @@ fn reload_moves_a_zombie(tier: &'static Tier) {
         std::thread::yield_now();
     }
     agent.await_that(holds("first"));
-    // By its arguments, which are gone, it is found no more.
+    // Its arguments are gone, so no item that needs them matches.
     agent.reload(&configuration("second", "cmdline"));
     agent.await_that(holds("none"));
     agent.reload(&configuration("third", "comm"));

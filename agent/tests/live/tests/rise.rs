@@ -1,4 +1,4 @@
-//! Counters only rise.
+//! Counters never fall.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Run-queue latency: what the scheduler says of a thread is what its group shows.
+//! Run-queue latency: a group shows the waits that the scheduler counts for its threads.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ const UNATTRIBUTED: &str = "headcount_runqueue_unattributed_seconds";
 /// CPU time of one hog: many slices of the scheduler.
 const HOG_NS: u64 = 600_000_000;
 
-/// What `/proc/<pid>/task/*/schedstat` says: time that the threads waited, and how often they were given a CPU.
+/// The values of `/proc/<pid>/task/*/schedstat`: time that the threads waited, and how often they were given a CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Waits {
     seconds: f64,
@@ -72,7 +72,7 @@ fn longer_than(samples: &Samples, name: &str, bound: &str) -> f64 {
     Waits::of_group(samples, name).count - within
 }
 
-/// What the processes have waited, once all are asleep: no run goes on then that the kernel will tell of at its end only.
+/// The waits of the processes, once all are asleep: the kernel reports a wait at the end of the run after it.
 fn settled(running: &[Running]) -> Result<Waits, String> {
     let mut all = Waits::default();
     for one in running {
@@ -88,7 +88,7 @@ fn settled(running: &[Running]) -> Result<Waits, String> {
     Ok(all)
 }
 
-/// What the group shows and what the scheduler says of its processes, both of one moment at which they were asleep.
+/// The waits that the group shows and those in `schedstat`, both of one moment at which the processes were asleep.
 fn both(agent: &Agent, name: &str, running: &[Running], before: [Waits; 2]) -> [Waits; 2] {
     let found = std::cell::Cell::new(before);
     agent.await_that(|samples| {
@@ -109,7 +109,7 @@ fn both(agent: &Agent, name: &str, running: &[Running], before: [Waits; 2]) -> [
     found.get()
 }
 
-/// The first such moment: who they are is known from then on.
+/// The first such moment: from then on the agent knows the groups of the processes.
 fn first(agent: &Agent, name: &str, running: &[Running]) -> [Waits; 2] {
     loop {
         let told = settled(running);
@@ -143,7 +143,7 @@ fn two_hogs_on_one_cpu_wait_for_each_other(tier: &'static Tier) {
     );
 }
 
-/// Of a process that was there before the agent, with what it waits from then on.
+/// A process older than the agent: its waits count from the start of the agent.
 fn a_sleeper_waits_as_the_scheduler_says(tier: &'static Tier) {
     let program = Program::new("nap");
     let mut running = [program.work()];
@@ -162,7 +162,7 @@ fn a_sleeper_waits_as_the_scheduler_says(tier: &'static Tier) {
     assert_eq!(beyond, 0.0, "the last bucket is the count");
 }
 
-/// What lives shorter than a scrape interval is attributed by its comm, once that is known.
+/// A process that lives shorter than a scrape interval is attributed by its comm, once the agent knows that comm.
 fn short_processes_wait_in_their_own_group(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &FLAGS, None);
     let (parent, child) = (Program::new("paren"), Program::new("short"));

@@ -1,4 +1,4 @@
-//! What the agent takes from itself, seen from outside; and what each set of capabilities is good for.
+//! The rights that the agent gives up, seen from outside; and the facts that each set of capabilities gives.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ const WITH_TYPES: &[&Tier] = &[&ITERATOR];
 const BPF: CapabilitySet = CapabilitySet::BPF.union(CapabilitySet::PERFMON);
 const READING: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);
 
-/// One thread, as its `status` tells.
+/// One thread, by its `status`.
 #[derive(Debug)]
 struct Thread {
     name: String,
@@ -96,7 +96,7 @@ fn each_thread_keeps_only_what_it_needs(tier: &'static Tier) {
     }
 }
 
-/// The table of docs/security.md under "Capabilities": a row's first cell names the set, the others say what it gives.
+/// The table of docs/security.md under "Capabilities": a row's first cell names the set, the others the facts that it gives.
 fn each_set_of_capabilities_gives_what_the_table_says(_: &'static Tier) {
     let document = include_str!("../../../../docs/security.md");
     let (_, table) = document.split_once("| capabilities | tier |").unwrap();
@@ -143,7 +143,7 @@ fn tells_descriptors() -> bool {
     fs::metadata("/proc/self/fd").unwrap().len() > 0
 }
 
-/// What nobody with these capabilities sees of a process of root's: the cells of the table.
+/// The facts that the user `nobody` with these capabilities gets of a process of root's: the cells of the table.
 fn given_by(capabilities: CapabilitySet) -> Vec<String> {
     let program = Program::new("priv");
     let mut running = program.work();
@@ -170,7 +170,7 @@ fn given_by(capabilities: CapabilitySet) -> Vec<String> {
     let has_wchan = wchans.any(|(labels, _)| labels.get("groupname") == Some(&name));
     let proportional = group.labelled("memory_bytes", &[("memtype", "proportionalResident")]);
     let has_cwd = name != program.name;
-    // Kernels before 5.16 often show none to anybody.
+    // Kernels before 5.16 often show none to any reader.
     let wchan = fs::read_to_string(format!("/proc/{}/wchan", running.pid())).unwrap();
     assert_eq!(
         has_wchan,
@@ -187,7 +187,7 @@ fn given_by(capabilities: CapabilitySet) -> Vec<String> {
     ]
 }
 
-/// Whether every process had its turn: who was never read comes before who was.
+/// Whether every process had its turn: processes that were never read come before the others.
 fn smaps_are_read(samples: &Samples) -> Result<(), String> {
     let of = |family: &str| samples.the(&format!("headcount_smaps_{family}_total"), &[]);
     let (read, failed) = (of("readings"), of("failures"));

@@ -1,4 +1,4 @@
-//! An agent's own beginning and end.
+//! Start and end of an agent.
 
 use super::between;
 use crate::agent::Agent;
@@ -22,7 +22,7 @@ table![
     a_killed_agent_leaves_nothing for EXACT,
 ];
 
-/// Where it is not told how to count. One that is told what cannot be done here ends, and says why.
+/// Without `--accounting`. An agent with a forced tier that cannot work here ends with an error.
 fn the_best_tier_that_works_is_chosen() {
     let best = Tier::best();
     let agent = Agent::start_as(&Rights::usual(), &[], None);
@@ -43,7 +43,7 @@ fn the_best_tier_that_works_is_chosen() {
     }
 }
 
-/// What `auto` takes on a kernel without type information, and what it says of it.
+/// The tier that `auto` takes on a kernel without type information, and its warnings.
 fn without_types_the_best_that_is_left(_: &'static Tier) {
     for (tracefs, tier, exit_hook, told) in [
         (
@@ -116,7 +116,7 @@ fn takes_fentry() -> bool {
     symbols.contains(" register_ftrace_direct")
 }
 
-/// Runs already at the start: what it used before is not the agent's to tell, what it uses from then on is.
+/// A process that runs before the agent: only its use after the start of the agent counts.
 fn history_is_not_credited(tier: &'static Tier) {
     let program = Program::new("old");
     let mut running = program.work();
@@ -164,7 +164,7 @@ fn history_is_not_credited(tier: &'static Tier) {
     });
 }
 
-/// The first that is heard of it is its death, or its next program.
+/// The first record of such a process is its end, or its exec.
 fn history_of_the_dying_is_not_credited(tier: &'static Tier) {
     let (dying, former, next) = (
         Program::new("dying"),
@@ -192,7 +192,7 @@ fn history_of_the_dying_is_not_credited(tier: &'static Tier) {
         let group = samples.group(&next.name);
         Lives::ONE_PROGRAM.check(&group)?;
         let high = report.reaped.cpu_ns as f64 - 300e6 + tier.history_ns();
-        // On tracepoints a kernel that preempts itself may leave out what tells it, and counts that.
+        // On tracepoints a preemptible kernel may leave out that record, and the agent counts this.
         let is_lost = samples.the("headcount_events_lost_total", &[]) > 0.0;
         let low = if is_lost && tier.without_types {
             0.0
@@ -225,7 +225,7 @@ fn a_killed_agent_leaves_nothing(tier: &'static Tier) {
     let mut agent = Agent::start(tier);
     let objects = Objects::of_process(agent.pid());
     assert!(objects.programs.len() >= 5, "{objects:?}");
-    // Before 5.15 no link attaches a program to a tracepoint, but an event that goes with the process.
+    // Before 5.15 a program is attached to a tracepoint by an event, not a link; the event goes with the process.
     assert!(
         objects.links.len() >= 4 || tier.without_types,
         "{objects:?}"

@@ -48,7 +48,7 @@ fn shows_what_proc_shows(tier: &'static Tier) {
     assert!(tier.sees_io() || unread > 0.0, "what is missing is counted");
 }
 
-/// Also of those that are gone before anybody looks.
+/// Also of processes that are gone before a scrape.
 fn the_split_is_that_of_wait4(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("short");
@@ -75,7 +75,7 @@ fn the_split_of_threads_is_that_of_proc(tier: &'static Tier) {
     let mut running = program.work();
     running.ask("stay-thread spins 400000000");
     running.ask("stay-thread-in-kernel reads 400000000");
-    // They have done all that they will do.
+    // The threads have done all their work.
     let threads = ["spins", "reads"].map(|name| (name, thread_ticks(running.pid(), name)));
     agent.await_that(|samples| {
         let group = samples.group(&program.name);
@@ -105,7 +105,7 @@ fn compare(agent: &Agent, tier: &Tier, program: &Program, running: &Running, whe
     );
 }
 
-/// What does not stand between the two readings, or not near enough.
+/// The values that are not between the two readings, or not close enough.
 fn complaints(
     tier: &Tier,
     samples: &Samples,

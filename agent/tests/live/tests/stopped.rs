@@ -14,13 +14,13 @@ table![
     a_minute_long for &[&ITERATOR],
 ];
 
-/// Longer than the agent waits for anything that the kernel is to tell it: a minute.
+/// Longer than the agent waits for any record of the kernel: a minute.
 const STOPPED: Duration = Duration::from_secs(62);
 const PAUSE: Duration = Duration::from_millis(500);
 const SPIN: &str = "2000000";
 
-/// One agent of each tier, all at once. Who asks meanwhile is answered afterwards; then nothing is missing or counted twice, and
-/// all is well.
+/// One agent of each tier, all at once. Scrapes that come meanwhile are answered afterwards; then nothing is missing or counted
+/// twice, and `/health` is well.
 fn a_minute_long(_: &'static Tier) {
     let tiers = ALL.iter().filter(|tier| tier.can_work());
     let agents: Vec<(&Tier, Agent)> = tiers.map(|tier| (*tier, Agent::start(tier))).collect();

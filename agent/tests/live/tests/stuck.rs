@@ -1,4 +1,4 @@
-//! A process of which the kernel lets nobody read a file.
+//! A process with a file in `/proc` that no reader gets.
 
 use std::time::Duration;
 use std::{fs, thread};
@@ -43,7 +43,7 @@ fn exec_that_does_not_end_delays_no_scrape(tier: &'static Tier) {
         let found_ns = used(samples) - before_ns;
         between(found_ns, used_ns * 0.9 - 20e6, used_ns * 1.1 + 20e6)
     });
-    // Which files wait for an exec, differs from kernel to kernel; the iterator reads few.
+    // The files that wait for an exec differ from kernel to kernel; the iterator reads few.
     let held_up = samples.the("headcount_procfs_readers_held_up", &[]);
     assert!(held_up > 0.0 || tier.name == "iterator");
     // One that starts meanwhile serves, too.
@@ -61,15 +61,15 @@ fn exec_that_does_not_end_delays_no_scrape(tier: &'static Tier) {
     );
 }
 
-/// How long a scrape waits for the files of one that is stuck, at most, is 200 ms; in the middle of that.
+/// The middle of the 200 ms that a scrape waits at most for the files of a stuck process.
 const INTO_THE_SCRAPE: Duration = Duration::from_millis(100);
 
-/// Its records are taken, then names are read: of a process that runs another program by then, those are the next one's.
+/// The agent takes the records before it reads names: a process that runs another program by then has the names of that program.
 fn an_exec_during_a_scrape_takes_nothing_from_the_one_before(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let [stuck, first, next] = ["stuck", "first", "next"].map(Program::new);
     let folder = tempfile::tempdir().unwrap();
-    // Older than the other one, so it is asked for its name first, and does not answer.
+    // Older than the other process, so the agent reads its name first, and gets no answer.
     let mut server = stuck.start("stuck", &[folder.path().to_str().unwrap()]);
     server.await_line("stuck");
     let mut running = first.work();
@@ -104,7 +104,7 @@ fn many_execs_of_one_user_that_do_not_end_hide_no_process_of_others(tier: &'stat
     let (uid, count) = (ATTACKER.to_string(), HELD.to_string());
     let mut server = program.start("stuck-crowd", &[path, &uid, &count]);
     server.await_line("stuck");
-    // Whatever is read of them is asked for before the process that must be seen is there.
+    // The agent has asked for all files of them before the process that must be seen is there.
     agent.scrape();
     agent.scrape();
     let running = other.work();

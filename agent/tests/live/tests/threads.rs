@@ -176,7 +176,7 @@ fn thread_names_that_come_and_go(tier: &'static Tier) {
     let passing = last.iter().filter(|(name, _)| name.starts_with("turn"));
     let found_ns = passing.map(|(_, seconds)| seconds).sum::<f64>() * 1e9;
     let told_ns = (started * USED_NS) as f64;
-    // `/proc` tells whole ticks of each thread, so most of these show nothing there.
+    // `/proc` shows whole ticks of each thread, so most of these show nothing there.
     if tier.name == ITERATOR.name {
         assert!(found_ns > 0.9 * told_ns, "{found_ns} ns of {told_ns}");
     }
@@ -185,7 +185,7 @@ fn thread_names_that_come_and_go(tier: &'static Tier) {
     assert_eq!(folded, 0.0);
 }
 
-/// Nobody waits for them, so only they can say what they used before their very end.
+/// No parent waits for them, so only they can report their use, just before their end.
 fn unwaited_threads(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let count = scaled(50).max(10);

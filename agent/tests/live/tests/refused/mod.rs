@@ -1,4 +1,4 @@
-//! The kernel refuses a part of what the agent asks for: the agent goes on with what is left, logs why, and counts right. If a flag
+//! The kernel refuses some requests of the agent: the agent goes on without them, logs why, and counts right. If a flag
 //! asks for a tier that the kernel refuses, the agent ends.
 
 pub(super) mod iterator;
@@ -16,7 +16,7 @@ use crate::program::Program as Scenario;
 use crate::surroundings::Surroundings;
 use crate::tier::{ITERATOR, Tier};
 
-/// What refuses or hides something takes it from this tier.
+/// The tier from which the tests take something away.
 const NEEDED: &[&Tier] = &[&ITERATOR];
 
 /// By what a kernel refuses programs and maps: the `nth`, in a circle.
@@ -25,12 +25,12 @@ fn error(nth: usize) -> i32 {
     all[nth % all.len()]
 }
 
-/// As the agent tells it.
+/// The error as the agent's log shows it.
 fn text(errno: i32) -> String {
     Error::from_raw_os_error(errno).to_string()
 }
 
-/// The verdict on what `is_it` says; all else is let through. There are no tracepoints to fall back to.
+/// Gives the verdict on calls that `is_it` selects; all others are let through. There are no tracepoints to fall back to.
 pub(super) fn judging(
     is_it: impl Fn(&Call) -> bool + Send + 'static,
     verdict: Verdict,
@@ -65,7 +65,7 @@ fn exit_hook() -> &'static str {
     }
 }
 
-/// Whether it works in this way, says so everywhere, and names what is missing: all of `parts` in one warning, and where that
+/// Whether it works in this way, says so everywhere, and names the missing things: all of `parts` in one warning, and where that
 /// takes the best tier away, in one reason of `/health`.
 fn goes_on(agent: &Agent, (tier, exit_hook): Way, parts: &[&str]) {
     let found = (agent.tier(), agent.exit_hook());

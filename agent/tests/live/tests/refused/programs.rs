@@ -56,7 +56,7 @@ fn typed_plans(exit_hook: &str) -> impl Iterator<Item = (Way, Plan)> {
         .filter(move |((_, hook), _)| has_release || *hook == "free")
 }
 
-/// What is left without `program`, on a kernel with this exit hook.
+/// The best way without `program`, on a kernel with this exit hook.
 fn left_without(program: KernelProgram, exit_hook: &str) -> Way {
     typed_plans(exit_hook)
         .find(|(_, plan)| !plan.programs().contains(&program))
@@ -107,7 +107,7 @@ fn each_is_not_loaded(_: &'static Tier) {
     }
 }
 
-/// Where a program for what sockets carry is refused, another way is taken, or it is absent.
+/// If a program that counts payload is refused, the agent takes another way, or payload is absent.
 fn check_network(agent: &Agent, refused: KernelProgram) {
     let samples = agent.scrape();
     let labels = |source| [("fact", "network"), ("source", source)];
@@ -249,7 +249,7 @@ fn calls_are_left_out(_: &'static Tier) {
     }
 }
 
-/// Where the kernel's types help no more, its tracepoints may, and else `/proc`.
+/// Without the kernel's types the agent uses its tracepoints, and else `/proc`.
 fn tracepoints_are_left(_: &'static Tier) {
     let surroundings = Surroundings {
         tracefs: Tracefs::Mounted,

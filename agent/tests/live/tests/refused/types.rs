@@ -63,7 +63,7 @@ fn name_at(raw: &[u8], name: &str) -> usize {
     1 + places.position(|bytes| bytes == whole).unwrap()
 }
 
-/// Nobody finds it under this name any more.
+/// Changes the name, so that a search does not find it.
 fn hide(raw: &mut [u8], name: &str) {
     let at = strings_at(raw) + name_at(raw, name);
     raw[at] = b'?';
@@ -188,7 +188,7 @@ fn without_a_member(_: &'static Tier) {
     }
 }
 
-/// What hooks are found by.
+/// The names by which the agent finds functions for its hooks.
 fn without_a_function(_: &'static Tier) {
     for (name, way, parts) in [
         ("release_task", (&ITERATOR, "free"), &[][..]),
