@@ -41,7 +41,7 @@ impl Agent {
         Self::start_with(tier, &[], None)
     }
 
-    /// With further flags, and a configuration. Returns when the first pass is done: who is born from now on counts.
+    /// With further flags, and a configuration. Returns when the first pass is done: processes that start from now on count.
     pub(crate) fn start_with(tier: &Tier, flags: &[&str], configuration: Option<&str>) -> Self {
         let accounting = format!("--accounting={}", tier.name);
         let flags: Vec<&str> = std::iter::once(accounting.as_str())
@@ -70,7 +70,7 @@ impl Agent {
     }
 
     /// The same by root, where the kernel is not as it should be. It looks at the tests' own programs only, each in the group
-    /// of its name: whatever else happens on the machine takes no group from them.
+    /// of its name: other processes of the machine take no group from them.
     pub(crate) fn start_in(surroundings: Surroundings, flags: &[&str]) -> Self {
         // Where lockdown hides the arguments of one that is gone, its comm stands for them.
         let own = format!(
@@ -180,12 +180,12 @@ impl Agent {
         self.exit_hook.as_deref()
     }
 
-    /// What a hypervisor took from the machine while it ran, to a tick.
+    /// The time that a hypervisor took from the machine while the agent ran, to a tick.
     pub(crate) fn taken_ns(&self) -> f64 {
         procfs::taken_ns() - self.taken_ns_before + TICK_NS
     }
 
-    /// What it warned of.
+    /// Its warnings.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let log = self.log();
         let warnings = log.lines().filter(|line| line.contains(" level=warn "));
@@ -237,7 +237,7 @@ impl Agent {
         assert_eq!(code, 0);
     }
 
-    /// The status that `/health` tells, and the reasons.
+    /// The status that `/health` shows, and the reasons.
     pub(crate) fn health(&self) -> (String, Vec<String>) {
         let json: serde_json::Value = serde_json::from_str(&self.ask("/health")).unwrap();
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -253,7 +253,7 @@ impl Agent {
         });
     }
 
-    /// Waits until it says that all is well. What was lost is told until the scrape after the next one.
+    /// Waits until `/health` says that all is well. It reports a loss until the scrape after the next one.
     pub(crate) fn await_health(&self, tier: &Tier) {
         self.await_that(|_| match self.complaints(tier).as_slice() {
             [] => Ok(()),
@@ -261,7 +261,8 @@ impl Agent {
         });
     }
 
-    /// Why it is not well. On tracepoints the self-test may fail in emulation, whose clocks differ, and that is told, too.
+    /// Why it is not well. On tracepoints the self-test may fail in emulation, whose clocks differ, and `/health` reports that,
+    /// too.
     pub(crate) fn complaints(&self, tier: &Tier) -> Vec<String> {
         let (status, mut reasons) = self.health();
         if status == "starting" {
@@ -325,7 +326,7 @@ impl Agent {
         samples
     }
 
-    /// Ends it at once, as nobody could prevent.
+    /// Ends it at once, by SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -350,7 +351,7 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let serves = !self.tier.is_empty() && matches!(self.child.try_wait(), Ok(None));
         let is_to_balance = serves && !std::thread::panicking();
-        // Whatever it finds, the agent ends here.
+        // The agent ends here, whatever the result.
         let unbalanced = is_to_balance
             .then(|| catch_unwind(AssertUnwindSafe(|| self.await_balance())))
             .and_then(Result::err);

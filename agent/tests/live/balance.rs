@@ -17,8 +17,8 @@ struct Tolerance {
     fixed_ns: f64,
 }
 
-/// By the way the agent counts. What `/proc` tells is cut to ticks, and a process that was there before has its first reading from
-/// there in both cases.
+/// By the way the agent counts. Values of `/proc` are cut to ticks, and a process older than the agent has its first reading
+/// from there in both cases.
 fn tolerance(agent: &Agent) -> Tolerance {
     // Five columns of each CPU are cut to ticks.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
@@ -55,7 +55,7 @@ pub(crate) fn check_loss(agent: &Agent, before: &Samples, after: &Samples) -> Re
     ))
 }
 
-/// What does not balance; `None` where no books are kept.
+/// The sides that do not balance; `None` where no books are kept.
 pub(crate) fn complaint(agent: &Agent, samples: &Samples) -> Option<String> {
     let cpu = cpu(agent, samples);
     let creations = creations(agent, samples);

@@ -1,7 +1,7 @@
 //! The `bpf(2)` calls of an agent, each judged by the test before the kernel sees it: let through, refused, or asked for less.
 //!
-//! A seccomp filter hands them to a thread of the test's, which reads from the agent's memory what is asked for. The
-//! agent is the one that users have: for all it can tell, the kernel refuses.
+//! A seccomp filter hands them to a thread of the test, which reads the arguments from the agent's memory. The agent is the one
+//! that users have: it sees a kernel that refuses.
 
 use std::ffi::CStr;
 use std::io::{self, Error, ErrorKind};
@@ -15,14 +15,14 @@ const RAW_TRACEPOINT_OPEN: u64 = 17;
 const LINK_CREATE: u64 = 28;
 const ITER_CREATE: u64 = 33;
 
-/// Where `union bpf_attr` has what is of interest here.
+/// Offsets in `union bpf_attr` of the fields that are read here.
 const MAX_ENTRIES: usize = 12;
 const MAP_NAME: usize = 28;
 const PROG_NAME: usize = 48;
 /// Up to the end of all of it.
 const ATTRIBUTES: usize = 64;
 
-/// What is asked for. The kernel cuts names at 15 bytes; what aya tries out about the kernel has none.
+/// The object of a call. The kernel cuts names at 15 bytes; objects with which aya tries the kernel have none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
     Map {
@@ -36,7 +36,7 @@ pub(crate) enum Call {
     Other,
 }
 
-/// What comes of it.
+/// The verdict on a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allow,
@@ -52,7 +52,7 @@ pub(crate) type Judge = Box<dyn FnMut(&Call) -> Verdict + Send>;
 /// Starts `command`, whose calls `judge` decides from its first one on. The thread ends with the last process under the
 /// filter.
 pub(crate) fn spawn(command: &mut Command, judge: Judge) -> Child {
-    // A filter stays with its thread, and with all that comes of it: this one is for nothing else.
+    // A filter stays with its thread, and with all its children: this thread is for nothing else.
     let started = std::thread::scope(|scope| {
         let start = || (filter().unwrap(), command.spawn().unwrap());
         scope.spawn(start).join()
@@ -67,7 +67,7 @@ pub(crate) fn spawn(command: &mut Command, judge: Judge) -> Child {
     child
 }
 
-/// Hands every `bpf(2)` of this thread and its offspring to whoever listens.
+/// Hands every `bpf(2)` of this thread and its children to the owner of the returned descriptor.
 fn filter() -> io::Result<OwnedFd> {
     let step = |code: u32, on_true: u8, on_false: u8, k: u32| libc::sock_filter {
         code: u16::try_from(code).unwrap(),
@@ -97,7 +97,7 @@ fn filter() -> io::Result<OwnedFd> {
         )
     };
     match i32::try_from(fd) {
-        // SAFETY: the kernel has just made it, close-on-exec, and nobody else knows it.
+        // SAFETY: the kernel has just made it, close-on-exec, and no other code knows it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(Error::last_os_error()),
     }
@@ -120,7 +120,7 @@ impl Court {
         }
     }
 
-    /// Waits for a call; `false` when nobody is left who could make one.
+    /// Waits for a call; `false` when no process is left that could make one.
     fn is_wanted(&self) -> bool {
         let mut wanted = libc::pollfd {
             fd: self.listener.as_raw_fd(),
@@ -233,7 +233,7 @@ impl Memory {
             iov_len: bytes.len(),
         };
         let there = self.part(offset, bytes.len());
-        // SAFETY: the kernel reads what is borrowed here, and checks the other side itself.
+        // SAFETY: the kernel reads the borrowed bytes, and checks the other side itself.
         let written = unsafe {
             libc::process_vm_writev(self.pid, &raw const here, 1, &raw const there, 1, 0)
         };

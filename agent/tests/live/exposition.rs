@@ -63,7 +63,7 @@ impl Samples {
         (is_name && is_announced && former.is_none()).then_some(())
     }
 
-    /// What the TYPE line of the family of `name` says.
+    /// The type in the TYPE line of the family of `name`.
     fn kind(&self, name: &str) -> Option<&str> {
         let of_parts = ["_bucket", "_sum", "_count"]
             .iter()
@@ -119,7 +119,7 @@ impl Samples {
             .map(|(series, value)| (series, *value))
     }
 
-    /// What the agent says of itself, as far as it is not 0: for a test that fails.
+    /// The agent's own families that are not 0: for a test that fails.
     pub(crate) fn own_counts(&self) -> String {
         let mut lines: Vec<String> = self
             .values

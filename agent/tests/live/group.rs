@@ -1,4 +1,4 @@
-//! What one exposition says of one process group.
+//! One process group in one exposition.
 
 use crate::exposition::Samples;
 use crate::process::End;
@@ -74,7 +74,7 @@ impl Group<'_> {
             + self.exits_of_unknown_status().unwrap_or(0.0)
     }
 
-    /// Ends of which nothing tells how; `None` where the tier tells it of all.
+    /// Ends with unknown status; `None` where the tier reports the status of all.
     fn exits_of_unknown_status(&self) -> Option<f64> {
         let labels = [("groupname", self.name), ("status", "unknown")];
         let name = "namedprocess_namegroup_exits_total";
@@ -86,7 +86,7 @@ impl Group<'_> {
     }
 }
 
-/// What must have happened in a group by the end of a scenario.
+/// The births, execs and ends that a group must show at the end of a scenario.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Lives {
     pub(crate) forks: u64,
@@ -116,8 +116,8 @@ impl Lives {
         }
     }
 
-    /// Whether the group says exactly this, but for what the agent says that it has lost: kernels that preempt themselves leave
-    /// out a run of a program now and then.
+    /// Whether the group shows exactly this, except for the loss that the agent has counted: preemptible kernels leave out a run
+    /// of a program now and then.
     pub(crate) fn check(&self, group: &Group<'_>) -> Result<(), String> {
         let found = [
             group.forks(),
@@ -137,7 +137,7 @@ impl Lives {
         let mut expected = expected.to_vec();
         let mut found = found.to_vec();
         if let Some(unknown) = group.exits_of_unknown_status() {
-            // How they ended nothing tells: only their sum can be right, or wrong.
+            // No record has their status: only their sum can be right, or wrong.
             let ends = expected[2..].iter_mut().map(std::mem::take).sum();
             expected.push(ends);
             found.push(unknown);

@@ -1,8 +1,8 @@
-//! Process 1 of an emulated machine: makes it what it is called, starts the tests, reaps what is orphaned, powers off.
+//! Process 1 of an emulated machine: sets the machine up as its name says, starts the tests, reaps orphans, powers off.
 //!
-//! The machine holds this binary as `/init` and the agent; there is no shell. xtask reads the console for the result. What is
-//! special about a machine is said by the words its kernel is started with (xtask/src/vm/machines.rs): those that the kernel
-//! does not know are in the environment.
+//! The machine holds this binary as `/init` and the agent; there is no shell. xtask reads the result from the console. The words
+//! on the kernel's command line say how a machine differs from others (xtask/src/vm/machines.rs): words that the kernel does not
+//! know are in the environment.
 
 use std::ffi::CString;
 use std::process::{Command, ExitCode};
@@ -53,7 +53,7 @@ const TAKEN: &[Word] = &[
 /// A variable, its value, and what then is to be done.
 type Step = (&'static str, &'static str, fn() -> io::Result<()>);
 
-/// What a variable in the environment asks of init.
+/// The set-up that a variable in the environment asks of init.
 const STEPS: &[Step] = &[
     ("HEADCOUNT_BTF", "hidden", hide_btf),
     ("HEADCOUNT_FTRACE", "off", turn_ftrace_off),
@@ -69,14 +69,15 @@ pub(crate) fn scaled(count: u64) -> u64 {
     if is_here() { count / 10 } else { count }
 }
 
-/// Tells xtask.
+/// Reports to xtask.
 pub(crate) fn report(passed: usize, failed: usize) {
     if is_here() {
         println!("HEADCOUNT-VM-RESULT: {passed} passed, {failed} failed");
     }
 }
 
-/// Tells xtask, before the first test, what this machine is: its kernel, and how an agent that is not told how counts there.
+/// Reports to xtask, before the first test, the kernel of this machine and the way in which an agent without `--accounting`
+/// counts.
 pub(crate) fn introduce() {
     if is_here() {
         let agent = Agent::start_as(&Rights::usual(), &[], None);
@@ -86,7 +87,7 @@ pub(crate) fn introduce() {
     }
 }
 
-/// Whether the machine was made without what fentry rests on.
+/// Whether the machine was made without the setting that fentry needs.
 pub(crate) fn is_without_ftrace() -> bool {
     asks("HEADCOUNT_FTRACE", "off")
 }
@@ -133,7 +134,7 @@ pub(crate) fn init() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Makes the machine what it is called.
+/// Sets the machine up as its name says.
 fn prepare() -> io::Result<()> {
     let cgroups = match asks("HEADCOUNT_CGROUP", "v1") {
         true => CGROUP_V1,

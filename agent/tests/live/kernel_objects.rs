@@ -21,7 +21,7 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    /// What the open descriptors of a process say.
+    /// The objects that the open descriptors of a process name.
     pub(crate) fn of_process(pid: i32) -> Self {
         let mut objects = Self::default();
         for entry in std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap() {
@@ -35,7 +35,7 @@ impl Objects {
                 let line = text.lines().find_map(|line| line.strip_prefix(key))?;
                 line.trim().parse().ok()
             };
-            // A link tells of its program, too.
+            // A link names its program, too.
             if let Some(link) = number("link_id:") {
                 objects.links.push(link);
             } else {
@@ -79,7 +79,7 @@ impl Objects {
 fn exists(command: libc::c_long, number: u32) -> bool {
     // The id, and zeros for what follows it in the union.
     let attributes = [number, 0, 0];
-    // SAFETY: the pointer is to a local of the length that is told.
+    // SAFETY: the pointer is to a local of the given length.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -93,13 +93,13 @@ fn exists(command: libc::c_long, number: u32) -> bool {
         assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{error}");
         return false;
     }
-    // SAFETY: the descriptor is ours, and nobody else knows it.
+    // SAFETY: the descriptor is ours, and no other code knows it.
     unsafe { libc::close(i32::try_from(fd).unwrap()) };
     true
 }
 
 /// How often the kernel did not run one of a process's programs, because another one was under way on that CPU; by the program's
-/// number. Nothing where the kernel does not tell, and of a process that is gone.
+/// number. Nothing where the kernel does not count them, and of a process that is gone.
 pub(crate) fn recursion_misses(pid: i32) -> Vec<(u64, u64)> {
     let folder = std::fs::read_dir(format!("/proc/{pid}/fdinfo"));
     let texts = folder
@@ -118,7 +118,7 @@ pub(crate) fn recursion_misses(pid: i32) -> Vec<(u64, u64)> {
     missed.filter(|(_, misses)| *misses > 0).collect()
 }
 
-/// What is pinned, by name. A machine that does not mount the file system pins nothing.
+/// The pinned objects, by name. A machine that does not mount the file system pins nothing.
 pub(crate) fn pinned() -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir("/sys/fs/bpf")
         .into_iter()

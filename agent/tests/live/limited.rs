@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const ROOT: &str = "/sys/fs/cgroup";
-/// How long those who are killed may take to end.
+/// How long killed processes may take to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A limit, by the names of its files in both versions. The first is always there.
@@ -31,7 +31,7 @@ pub(crate) const MEMORY: Limit = Limit {
     v2: &["memory.max", "memory.swap.max"],
 };
 
-/// A control group of our own. Dropping it kills who is in it, and removes it.
+/// A control group of our own. Dropping it kills its processes, and removes it.
 #[derive(Debug)]
 pub(crate) struct Limited(PathBuf);
 
@@ -66,7 +66,7 @@ impl Limited {
         fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
     }
 
-    /// Whoever writes there is in it.
+    /// A process that writes there is in it.
     pub(crate) fn entrance(&self) -> File {
         let members = self.0.join("cgroup.procs");
         File::options().write(true).open(members).unwrap()
@@ -92,7 +92,7 @@ impl Limited {
 
 impl Drop for Limited {
     fn drop(&mut self) {
-        // While there are any they may have more; each dies of it, and what is dead has left the list.
+        // Living processes may fork more; each gets the signal, and dead ones have left the list.
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             let members = self.members();
@@ -105,7 +105,8 @@ impl Drop for Limited {
             }
             std::thread::yield_now();
         }
-        // Who was reaped just now may still be in it for a moment. One that somebody stays in stays; the test has failed then.
+        // A process that was just reaped may still be in it for a moment. A group with a process in it stays; the test has failed
+        // then.
         while begun.elapsed() < PATIENCE && fs::remove_dir(&self.0).is_err() {
             std::thread::yield_now();
         }

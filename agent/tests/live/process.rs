@@ -63,7 +63,7 @@ impl End {
     }
 }
 
-/// What `wait4` told of a process: its own use and that of the children it had reaped.
+/// The use that `wait4` reported for a process: its own and that of the children it had reaped.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reaped {
     pub(crate) end: End,
@@ -181,7 +181,7 @@ impl Pinned {
     pub(crate) fn to_last_cpu() -> Self {
         // SAFETY: all bytes zero are a value of it.
         let mut all: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the pointer is to a local of the length that is told.
+        // SAFETY: the pointer is to a local of the given length.
         let result = unsafe { libc::sched_getaffinity(0, size_of_val(&all), &raw mut all) };
         assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
         let bits = 8 * size_of_val(&all);
@@ -205,7 +205,7 @@ impl Drop for Pinned {
 }
 
 fn run_on(cpus: &libc::cpu_set_t) {
-    // SAFETY: the pointer is to a set of the length that is told.
+    // SAFETY: the pointer is to a set of the given length.
     let result = unsafe { libc::sched_setaffinity(0, size_of_val(cpus), cpus) };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
@@ -301,7 +301,7 @@ pub(crate) fn set_name(name: &[u8]) {
     assert_eq!(result, 0);
 }
 
-/// Children of this process are gone at their end, and nobody can wait for them.
+/// Children of this process are gone at their end, and no process can wait for them.
 pub(crate) fn ignore_children() {
     // SAFETY: no handler of ours is installed.
     let former = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
@@ -372,7 +372,7 @@ struct CloneArguments {
     set_tid_size: u64,
 }
 
-/// As [`fork`], with the number the new process is to have; nobody may have it now.
+/// As [`fork`], with the number that the new process gets; it must be free.
 pub(crate) fn fork_as(pid: i32, child: impl FnOnce()) {
     let wanted = [pid];
     let arguments = CloneArguments {
@@ -486,6 +486,6 @@ pub(crate) fn wait_for_grace_period() {
         "packet socket: {}",
         std::io::Error::last_os_error()
     );
-    // SAFETY: the descriptor is ours, and nobody else knows it.
+    // SAFETY: the descriptor is ours, and no other code knows it.
     unsafe { libc::close(socket) };
 }

@@ -1,4 +1,4 @@
-//! What `/proc/<pid>` says of a process.
+//! The values of a process in `/proc/<pid>`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ impl Reading {
     }
 }
 
-/// What a hypervisor took from the machine since its start (`steal` of `/proc/stat`), in nanoseconds.
+/// The time that a hypervisor took from the machine since its start (`steal` of `/proc/stat`), in nanoseconds.
 pub(crate) fn taken_ns() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap();
     let ticks = text.lines().next().unwrap().split_whitespace().nth(8);

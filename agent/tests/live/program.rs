@@ -1,4 +1,4 @@
-//! Scenario programs under names of their own, and what they report.
+//! Scenario programs under names of their own, and their reports.
 //!
 //! A program's comm is the name of the file it was started by, so each gets a hard link of this binary. A scenario
 //! reports on its standard output, one `key value` a line.
@@ -26,7 +26,7 @@ pub(crate) fn prepare() {
 /// Removes it.
 pub(crate) fn clean_up() {
     if let Some(folder) = FOLDER.get() {
-        // What is left in a folder for temporary files harms nobody.
+        // Files left in a folder for temporary files do no harm.
         let _ = std::fs::remove_dir_all(folder);
     }
 }
@@ -35,7 +35,7 @@ pub(crate) fn folder() -> &'static Path {
     FOLDER.get().expect("prepare() was called")
 }
 
-/// A program that nothing else on this machine is called like.
+/// A program with a name that no other program on this machine has.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) name: String,
@@ -184,7 +184,7 @@ fn parse(line: &str) -> (String, u64) {
     (key.to_owned(), value.parse().unwrap())
 }
 
-/// What a scenario reported, and what `wait4` said of it.
+/// The report of a scenario, and its use by `wait4`.
 #[derive(Debug)]
 pub(crate) struct Report {
     values: Vec<(String, u64)>,

@@ -1,4 +1,4 @@
-//! Who an agent is, and which capabilities it is started with, in each of the ways in which they are given.
+//! The user of an agent, and the capabilities that it is started with, in each of the ways in which they are given.
 
 use std::fs;
 use std::io::{self, Error};
@@ -33,9 +33,9 @@ pub(crate) struct Rights {
 enum Given {
     /// To root by its uid, out of the bounding set: a container of uid 0, without an ambient set.
     Root,
-    /// To nobody, by the ambient set: systemd's `AmbientCapabilities`.
+    /// To the user `nobody`, by the ambient set: systemd's `AmbientCapabilities`.
     Ambient,
-    /// To nobody, by the file, and not effective: `setcap ...=p`.
+    /// To the user `nobody`, by the file, and not effective: `setcap ...=p`.
     File,
 }
 
@@ -61,7 +61,7 @@ impl Rights {
         }
     }
 
-    /// Nobody, with these in the ambient set.
+    /// The user `nobody`, with these in the ambient set.
     pub(crate) fn ambient(capabilities: CapabilitySet) -> Self {
         Self {
             given: Given::Ambient,
@@ -69,7 +69,7 @@ impl Rights {
         }
     }
 
-    /// Nobody, with a binary that has these permitted.
+    /// The user `nobody`, with a binary that has these permitted.
     pub(crate) fn file(capabilities: CapabilitySet) -> Self {
         Self {
             given: Given::File,

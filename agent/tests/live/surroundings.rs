@@ -1,4 +1,4 @@
-//! A kernel that is not as it should be, for one agent.
+//! A kernel that refuses, hides or limits something, for one agent.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::tier::Tier;
 /// The map of socket storage.
 pub(crate) const STORAGES: &str = "STORAGES";
 
-/// What the kernel tells of its types.
+/// The file with the kernel's type information.
 pub(crate) const BTF: &CStr = c"/sys/kernel/btf/vmlinux";
 
 /// The kernel's type information, as the agent sees it.
@@ -39,7 +39,7 @@ pub(crate) enum Tracefs {
 /// See the module. By default it is the kernel that is there.
 #[derive(Default)]
 pub(crate) struct Surroundings {
-    /// Decides what comes of each `bpf(2)`.
+    /// Decides the result of each `bpf(2)`.
     pub(crate) judge: Option<Judge>,
     pub(crate) types: Types,
     pub(crate) tracefs: Tracefs,
@@ -125,7 +125,7 @@ fn no_socket_storage() -> Judge {
     })
 }
 
-/// Whatever is mounted from here on, nobody else sees.
+/// Mounts from here on are visible to this process and its children only.
 fn own_mounts() -> io::Result<()> {
     // SAFETY: takes a number.
     one(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::agent::Agent;
 use crate::guest;
 
-/// How the agent accounts, and what that is good for.
+/// A way in which the agent accounts, and its tolerances.
 #[derive(Debug)]
 pub(crate) struct Tier {
     /// What its runs are called.
@@ -21,8 +21,8 @@ pub(crate) struct Tier {
     /// Where a living process's CPU time and storage IO, and births and deaths, come from: `fact` and `source` of
     /// `headcount_source_info`.
     pub(crate) sources: [(&'static str, &'static str); 3],
-    /// Whether births, images and deaths are counted, and what lives between two scrapes is credited in full. Sampling
-    /// sees neither.
+    /// Whether births, images and ends are counted, and processes that live between two scrapes are credited in full.
+    /// Sampling sees neither.
     pub(crate) has_events: bool,
     /// CPU of processes that ended: at least this share of what `wait4` says…
     pub(crate) low: f64,
@@ -31,8 +31,8 @@ pub(crate) struct Tier {
     /// The same of what a living process says of itself, at least. The switch tier adds up stretches between switches,
     /// on tracepoints by another clock than the scheduler's; 98.9 % was seen once.
     low_alive: f64,
-    /// How far the CPU time of a process that was there before the agent may be off: what `/proc` told of it at the
-    /// start is two numbers of whole ticks.
+    /// How far the CPU time of a process older than the agent may be off: its values in `/proc` at the start are two numbers
+    /// of whole ticks.
     history_ns: f64,
 }
 
@@ -54,7 +54,7 @@ impl Tier {
         !self.needs_btf || Path::new("/sys/kernel/btf/vmlinux").exists()
     }
 
-    /// Whether agents see the storage IO of root's processes: `/proc` tells it to those who may trace them.
+    /// Whether agents see the storage IO of root's processes: `/proc` shows it to readers that may trace them.
     pub(crate) fn sees_io(&self) -> bool {
         self.sources.contains(&("io", "bpf")) || !guest::is_unprivileged()
     }
@@ -64,7 +64,7 @@ impl Tier {
         ALL.iter().find(|tier| tier.can_work()).unwrap()
     }
 
-    /// What a living process shows at least that has used so much.
+    /// The least that a living process shows that has used so much.
     pub(crate) fn least_alive(&self, used_ns: f64) -> f64 {
         used_ns * self.low_alive - self.cut_ns()
     }
@@ -99,7 +99,7 @@ impl Tier {
 /// With the exit hook `free`, each process's last switch comes after `wait4` took its figure.
 pub(crate) const LAST_SWITCH_NS: f64 = 20_000.0;
 
-/// What a process nobody waits for may use after it has told what it used: its report, and its end.
+/// The CPU that a process without a waiting parent may use after its report: the report itself, and its end.
 pub(crate) const UNWAITED_END_NS: f64 = 1_000_000.0;
 
 /// The same, here.
@@ -121,7 +121,7 @@ pub(crate) fn left_out_by_free() -> f64 {
     }
 }
 
-/// What an image has used is as fresh as the last tick when the next one takes its place: a tick of the slowest clock.
+/// The use of an image is as fresh as the last tick when the next image takes its place: a tick of the slowest clock.
 pub(crate) const TICK_NS: f64 = 10_000_000.0;
 
 /// How far the border between two images' shares may be off, here: a tick, and the exec itself, which takes several in
@@ -176,7 +176,7 @@ pub(crate) const TRACED: Tier = Tier {
     ..SWITCH
 };
 
-/// Sampling: what is born and gone between two scrapes does not exist, and nothing is counted twice.
+/// Sampling: processes that live between two scrapes only are not seen, and nothing is counted twice.
 pub(crate) const PROCFS: Tier = Tier {
     label: "procfs",
     name: "procfs",

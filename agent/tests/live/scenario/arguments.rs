@@ -37,7 +37,7 @@ pub(super) fn overwrite(pattern: &[u8]) {
         .cycle()
         .take(end - start - 1)
         .collect();
-    // SAFETY: the kernel says that this process's arguments are there, and nothing here looks at them any more.
+    // SAFETY: the kernel says that this process's arguments are there, and no code here reads them any more.
     unsafe {
         let to = ptr::with_exposed_provenance_mut::<u8>(start);
         ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());

@@ -18,14 +18,14 @@ pub(super) fn crowd(arguments: &[String]) {
     process::exit(0);
 }
 
-/// What all processes of a bomb count together.
+/// The counts that all processes of a bomb share.
 struct Tally {
     forks: AtomicU64,
     refused: AtomicU64,
 }
 
-/// `COUNT`: waits for a line; then it forks, and who is born forks, too, until there were so many. Who is refused waits for
-/// a child of its own, or ends if it has none: so there is always room again, and nobody is left. Reports how many there
+/// `COUNT`: waits for a line; then it forks, and each child forks, too, until there were so many. A refused process waits for
+/// a child of its own, or ends if it has none: so there is always room again, and no process is left. Reports how many there
 /// were, and how many more would have been.
 pub(super) fn bomb(arguments: &[String]) {
     let tally = shared();
@@ -57,7 +57,7 @@ fn explode(tally: &'static Tally, count: u64) {
 
 /// In memory that a fork shares; all bytes are zero at first.
 pub(super) fn shared<T>() -> &'static T {
-    // SAFETY: a mapping of our own, which nobody takes away; all bytes zero are a value of the types that it is used for.
+    // SAFETY: a mapping of our own, which stays; all bytes zero are a value of the types that it is used for.
     unsafe {
         let memory = libc::mmap(
             ptr::null_mut(),

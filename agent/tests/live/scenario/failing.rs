@@ -13,8 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::namespace::enter_network;
 use super::number;
 
-/// Types and codes of ICMP, and what the kernel makes of them: no network, no host, no such protocol, no such port, forbidden,
-/// hops used up, bad parameter.
+/// Types and codes of ICMP, and the errors that the kernel makes of them: no network, no host, no such protocol, no such port,
+/// forbidden, hops used up, bad parameter.
 const MESSAGES: [(u8, u8, i32); 7] = [
     (3, 0, libc::ENETUNREACH),
     (3, 1, libc::EHOSTUNREACH),

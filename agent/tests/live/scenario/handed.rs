@@ -3,10 +3,10 @@
 //! ```text
 //! listener:  port, then ready for each connection that its server has   server:  sent and received, for each connection
 //! client:    connected, waits for a line, then sent and received        both:    hold all open until the input ends, and at
-//!                                                                                each line tell what MPTCP sent again
+//!                                                                                each line print what MPTCP sent again
 //! ```
 //!
-//! A client begins each connection with two lengths: what it sends after them, and what it wants back.
+//! A client begins each connection with two lengths: the bytes that it sends after them, and those that it wants back.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -24,7 +24,7 @@ use crate::process;
 
 /// Where the first descriptor of socket activation is.
 const ACTIVATED: RawFd = 3;
-/// What MPTCP sent again, where the kernel does not tell.
+/// Printed for bytes that MPTCP sent again, where the kernel does not count them.
 pub(crate) const UNKNOWN: u64 = u64::MAX;
 /// Bytes of the two lengths.
 const HEAD: usize = 16;
@@ -304,7 +304,7 @@ fn ask(stream: &mut TcpStream, how: &str, up: usize, down: usize) -> [u64; 2] {
     [(HEAD + up) as u64, down as u64]
 }
 
-/// The server's side: what it sent and received.
+/// The server's side: the bytes sent and received.
 fn exchange(stream: &mut TcpStream) -> [u64; 2] {
     let mut head = [0; HEAD];
     stream.read_exact(&mut head).unwrap();
@@ -329,7 +329,7 @@ fn serve(stream: TcpStream) {
 }
 
 /// Payload that MPTCP has sent again in other segments of the same or another subflow, for TCP new ones; `None` if the kernel
-/// does not tell, and 0 of a socket that has no MPTCP (any more). Kernel: `mptcpi_bytes_retrans`, from 6.5 on.
+/// does not count it, and 0 of a socket that has no MPTCP (any more). Kernel: `mptcpi_bytes_retrans`, from 6.5 on.
 fn sent_again(stream: &TcpStream) -> Option<u64> {
     const SOL_MPTCP: i32 = 284;
     const MPTCP_INFO: i32 = 1;

@@ -27,7 +27,7 @@ pub(super) fn vfork_exec(arguments: &[String]) {
 }
 
 /// `NS [CHILD]`: becomes a daemon the old way: the child of a child goes on alone, uses `NS` nanoseconds of CPU, and reports
-/// what it has used. With `CHILD` it does so as that program.
+/// its CPU time. With `CHILD` it does so as that program.
 pub(super) fn double_fork(arguments: &[String]) {
     let ns = &arguments[0];
     let child = process::fork(|| {
@@ -45,7 +45,7 @@ pub(super) fn tell(arguments: &[String]) {
     println!("used_ns {}", process::own_cpu_ns());
 }
 
-/// `COUNT NS`: children that nobody can wait for; each reports what it has used.
+/// `COUNT NS`: children that no process can wait for; each reports its CPU time.
 pub(super) fn unwaited(arguments: &[String]) {
     process::ignore_children();
     for _ in 0..number(&arguments[0]) {

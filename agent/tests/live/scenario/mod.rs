@@ -1,4 +1,4 @@
-//! The small programs that the tests run. Each is a function of its arguments; what it knows it prints.
+//! The small programs that the tests run. Each is a function of its arguments, and prints its own counts.
 
 mod arbiter;
 mod arguments;

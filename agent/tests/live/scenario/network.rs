@@ -227,7 +227,7 @@ fn await_reset(stream: &mut TcpStream) -> bool {
     error == Err(io::ErrorKind::ConnectionReset)
 }
 
-/// Until the peer's kernel has told that it has all that was sent.
+/// Until the peer's kernel has acknowledged all bytes that were sent.
 fn await_flush(stream: &TcpStream) -> u64 {
     loop {
         let left = Information::of(stream).unacknowledged();

@@ -89,7 +89,7 @@ impl Ring {
         self.enter(RECV, socket, bytes.as_mut_ptr() as u64, bytes.len(), 0);
     }
 
-    /// One operation, which must carry something.
+    /// One operation, which must carry at least one byte.
     fn run(&self, operation: u8, socket: i32, address: u64, length: usize) -> usize {
         self.enter(operation, socket, address, length, 1);
         self.end()
@@ -124,7 +124,7 @@ impl Ring {
         assert_eq!(code, 1, "io_uring_enter: {}", io::Error::last_os_error());
     }
 
-    /// What the operation has carried, which must be something.
+    /// The number of bytes that the operation has carried, which is not 0.
     pub(super) fn end(&self) -> usize {
         let head = self.word(self.told[20]);
         let nth = head.load(Ordering::Relaxed);
@@ -143,7 +143,7 @@ impl Ring {
 
     /// A word of the rings, which the kernel uses, too.
     fn word(&self, offset: u32) -> &AtomicU32 {
-        // SAFETY: the kernel told the offset, which is aligned and within the mapping.
+        // SAFETY: the kernel gave the offset, which is aligned and within the mapping.
         unsafe { AtomicU32::from_ptr(self.rings.add(offset as usize).cast()) }
     }
 }

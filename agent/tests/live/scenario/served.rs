@@ -87,7 +87,7 @@ fn in_a_child(act: impl FnOnce()) {
     let child = unsafe { libc::fork() };
     if child == 0 {
         act();
-        // SAFETY: ends at once, without what Rust does at the end.
+        // SAFETY: ends at once, without the end of Rust's runtime.
         unsafe { libc::_exit(0) };
     }
     // SAFETY: takes a child of this process.

@@ -1,5 +1,5 @@
 //! A process that does not come to the end of its exec: the kernel closes its files then, and the server of one of them, a
-//! FUSE file system in user space, does not answer. Meanwhile nobody may read the process's `io`.
+//! FUSE file system in user space, does not answer. Meanwhile no process may read its `io`.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -112,7 +112,7 @@ fn make_device(path: &Path) {
 /// A process that begins an exec, which closes a file in `folder`.
 fn start_exec(device: &File, folder: &Path) -> i32 {
     process::fork(|| {
-        // SAFETY: nobody else in this process uses it, and nothing here closes it again.
+        // SAFETY: no other code in this process uses it, and nothing here closes it again.
         unsafe { libc::close(device.as_raw_fd()) };
         // It is closed by exec, as whatever the standard library opens.
         let _file = File::open(folder.join("file")).unwrap();

@@ -93,8 +93,8 @@ pub(super) fn exec_by_thread(arguments: &[String]) {
     thread.join().expect("the exec ends this thread, too");
 }
 
-/// `COUNT NS`: children that nobody can wait for, each with a first thread that ends before its second one. Each
-/// reports what it has used.
+/// `COUNT NS`: children that no process can wait for, each with a first thread that ends before its second one. Each
+/// reports its CPU time.
 pub(super) fn unwaited_threads(arguments: &[String]) {
     process::ignore_children();
     let ns = arguments[1].clone();
@@ -114,7 +114,7 @@ pub(super) fn low_thread_ids(arguments: &[String]) {
     let turn: &'static AtomicU64 = super::crowd::shared();
     let child = |nth: u64| {
         let own_pid = process::own_pid();
-        // With one thread left the leader alone would tell of all.
+        // With one thread left the leader alone would show all use.
         process::idle_threads(1);
         let thread = std::thread::spawn(move || {
             assert!(process::own_thread_id() < own_pid);

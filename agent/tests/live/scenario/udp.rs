@@ -1,4 +1,4 @@
-//! Processes that send and receive over UDP, and say what the calls have returned.
+//! Processes that send and receive over UDP, and report the results of the calls.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! A process that does what it is told.
+//! A process that executes commands.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -58,7 +58,7 @@ pub(super) fn no_arguments(arguments: &[String]) {
     process::exec_without_arguments(Path::new(&arguments[0]), &variable);
 }
 
-/// One line, and nothing behind it: what follows may be for the next image, or for a child.
+/// One line, and nothing behind it: later lines may be for the next image, or for a child.
 pub(super) fn read_line() -> Option<String> {
     let mut line = Vec::new();
     let mut byte = [0];
@@ -96,7 +96,7 @@ fn stay_thread(name: String, ns: u64, work: fn(u64)) {
     is_done.recv().unwrap();
 }
 
-/// A thread that ends when this is told to.
+/// A thread that ends on request.
 struct Passing {
     thread: std::thread::JoinHandle<()>,
     hold: std::sync::mpsc::Sender<()>,

@@ -1,5 +1,5 @@
-//! Ends of connections: FIN from either side, half a close, RST, bytes that nobody read, connections that nobody accepted or that
-//! were refused. Each counts all that the kernel has carried, and how it ended.
+//! Ends of connections: FIN from either side, half a close, RST, unread bytes, connections that no process accepted or that were
+//! refused. Each counts all that the kernel has carried, and how it ended.
 
 use super::{Endpoint, await_exact, carry, check_payload, connect, is_counted, start};
 use crate::agent::Agent;
@@ -74,7 +74,7 @@ fn await_ends(agent: &Agent, ends: [(&Endpoint, Ends); 2]) {
     });
 }
 
-/// A client and a server, with the port of the server, and the agent that looks at them; `None` where it does not.
+/// A client and a server, with the port of the server, and the agent that counts for them; `None` where it cannot.
 fn scene(tier: &Tier, family: &str) -> Option<(Agent, Endpoint, Endpoint, u64)> {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
@@ -172,7 +172,7 @@ fn what_nobody_read_was_received(tier: &'static Tier) {
     await_ends(&agent, [(&client, reset), (&server, Ends::good(1))]);
 }
 
-/// Its process is the one that listens, which received what the client sent.
+/// The listening process owns it, and has received the bytes that the client sent.
 fn what_nobody_accepted_is_the_listeners(tier: &'static Tier) {
     let Some((agent, mut client, mut server, port)) = scene(tier, "6") else {
         return;
@@ -195,7 +195,7 @@ fn what_nobody_accepted_is_the_listeners(tier: &'static Tier) {
         ..Ends::good(2)
     };
     await_ends(&agent, [(&client, reset), (&server, Ends::good(2))]);
-    // And one whose listener goes before anybody has looked.
+    // And one whose listener goes before a scrape.
     let mut server = Endpoint::start("endS");
     let port = server.ask("listen 6 16", "port");
     let connection = client.ask(&format!("connect 6 {port}"), "connection");

@@ -1,5 +1,5 @@
-//! Too little room for what the network programs keep: what finds no room is counted, the rest is right, and no connection
-//! fails by it.
+//! Too little room for the entries of the network programs: entries without room are counted, the rest is right, and no
+//! connection fails by it.
 
 use agent_common::NETWORK_OWNERS;
 
@@ -24,7 +24,7 @@ const ENTRIES: u32 = 32;
 const PROCESSES: usize = 48;
 /// Payload of each of them, sent and received.
 const BYTES: u64 = 1000;
-/// What the agent may grow by from one round of as many processes to the next.
+/// Bytes by which the agent may grow from one round of as many processes to the next.
 const BYTES_OF_A_ROUND: u64 = 1 << 20;
 
 /// All that the kernel gives by default.
@@ -56,7 +56,7 @@ fn carry_to_itself(end: &mut Endpoint, [from, to]: [u64; 2], bytes: u64) {
     end.ask(&format!("flush {from}"), "unacknowledged");
 }
 
-/// Their payload is no group's, and is all there. When processes have ended, others find room.
+/// Their payload belongs to no group, and is all there. When processes have ended, others find room.
 fn owners_beyond_the_map_are_unattributed(tier: &'static Tier) {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
@@ -127,7 +127,7 @@ fn too_many_owners(agent: &Agent, entries: f64) -> u64 {
     held
 }
 
-/// What it carries from when there is room is counted.
+/// Its payload counts from the moment when there is room.
 fn connection_without_storage_is_counted_and_goes_on(tier: &'static Tier) {
     let Some((agent, mut end)) = scene(tier) else {
         return;
@@ -142,7 +142,7 @@ fn connection_without_storage_is_counted_and_goes_on(tier: &'static Tier) {
     // The listener and both ends.
     assert!(full(&samples) >= 3.0, "{}", samples.own_counts());
     assert_eq!(payload(&samples, end.name()), [0.0; 2]);
-    // A look at files gives them storage. What they have carried by then is left out.
+    // A look at files gives them storage. Their payload up to then is left out.
     end.ask(&format!("optmem {OPTMEM}"), "optmem");
     (end.sent, end.received) = (0, 0);
     agent.await_that(|samples| {
@@ -156,7 +156,7 @@ fn connection_without_storage_is_counted_and_goes_on(tier: &'static Tier) {
     await_exact(&agent, &[&end]);
 }
 
-/// The kernel drops what would make a connection, as when too many wait to be accepted; the client tries again.
+/// The kernel drops the segment that would make a connection, as when too many wait to be accepted; the client tries again.
 fn listener_whose_storage_cannot_be_copied_accepts_later(tier: &'static Tier) {
     let Some((agent, mut end)) = scene(tier) else {
         return;
@@ -166,7 +166,7 @@ fn listener_whose_storage_cannot_be_copied_accepts_later(tier: &'static Tier) {
     end.ask("optmem 0", "optmem");
     let of_client = end.ask(&format!("connect 4 {port}"), "connection");
     end.ask(&format!("optmem {OPTMEM}"), "optmem");
-    // The client has no storage either, until the next look. What it has sent by then is left out.
+    // The client has no storage either, until the next look. Its payload up to then is left out.
     end.ask(&format!("send {of_client} {BYTES}"), "sent");
     let of_server = end.ask("accept", "connection");
     end.received += end.ask(&format!("receive {of_server} {BYTES}"), "received");
@@ -176,7 +176,7 @@ fn listener_whose_storage_cannot_be_copied_accepts_later(tier: &'static Tier) {
     assert!(drops >= 1.0, "{drops} drops");
 }
 
-/// An endpoint in a network of its own, and the agent that looks at it; `None` where it does not.
+/// An endpoint in a network of its own, and the agent that counts for it; `None` where it cannot.
 fn scene(tier: &Tier) -> Option<(Agent, Endpoint)> {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {

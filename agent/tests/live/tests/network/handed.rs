@@ -1,5 +1,5 @@
-//! Connections that pass from process to process, and payload that takes other ways than `send` and `recv`. The truth is what the
-//! programs counted; it may differ by no byte, while the connections rest and when their sockets are gone.
+//! Connections that pass from process to process, and payload that takes other ways than `send` and `recv`. The programs count
+//! the true numbers; the agent may differ by no byte, while the connections rest and when their sockets are gone.
 
 use super::is_counted;
 use crate::agent::Agent;
@@ -32,7 +32,7 @@ const UP: u64 = 1_000_003;
 const DOWN: u64 = 300_001;
 const BRIEF: u64 = 10_000;
 
-/// What is to happen, and who is to have it.
+/// The way in which a connection passes, and the group that its payload belongs to.
 struct Shape {
     /// How the server serves, and the client carries.
     server: &'static str,
@@ -153,7 +153,7 @@ fn mptcp_is_counted(tier: &'static Tier) {
     );
 }
 
-/// What MPTCP sends again is new payload for the TCP connection that carries it; the kernel tells how much, from 6.5 on.
+/// Bytes that MPTCP sends again are new payload for the TCP connection that carries them; from 6.5 on the kernel counts them.
 fn mptcp_of_both_ends_is_counted_as_tcp_carries_it(tier: &'static Tier) {
     let agent = Agent::start(tier);
     if !has_mptcp() || !is_counted(&agent) {
@@ -427,7 +427,7 @@ fn a_process_for_each_connection_is_counted(tier: &'static Tier) {
     });
 }
 
-/// What a program told of all its connections.
+/// The numbers that a program reported for all its connections.
 #[derive(Debug, Clone, Copy, Default)]
 struct Carried {
     connections: u64,

@@ -1,4 +1,4 @@
-//! What TCP sockets carry is what the programs at both ends counted, to the byte.
+//! The payload of TCP sockets equals the counts of the programs at both ends, to the byte.
 
 pub(super) mod apart;
 pub(super) mod ends;
@@ -14,8 +14,8 @@ use crate::guest;
 use crate::program::{self, Program, Running};
 use crate::tier::Tier;
 
-/// An agent that puts the programs of the tests into groups, and nothing else: what else happens on the machine takes no group
-/// from them, and is there as what belongs to no group.
+/// An agent that puts the programs of the tests into groups, and nothing else: other processes of the machine take no group from
+/// them, and count as processes in no group.
 fn start(tier: &Tier, flags: &[&str]) -> Agent {
     let folder = program::folder().display();
     let own = format!("process_names: [{{name: '{{{{.Comm}}}}', cmdline: ['^{folder}/']}}]");
@@ -26,7 +26,7 @@ fn start(tier: &Tier, flags: &[&str]) -> Agent {
 /// otherwise they would pass with programs that no kernel accepts.
 const NEEDED_FROM: (u32, u32) = (5, 10);
 
-/// Whether the agent counts what sockets carry, by socket storage or by the hash. Where an older kernel cannot, the agent must say so, and
+/// Whether the agent counts payload, by socket storage or by the hash. Where an older kernel cannot, the agent must say so, and
 /// show nothing.
 fn is_counted(agent: &Agent) -> bool {
     let samples = agent.scrape();
@@ -76,7 +76,7 @@ fn attached(samples: &Samples, programs: &[&str]) -> usize {
     programs.iter().filter(is_meant).count()
 }
 
-/// The two directions of payload: values of the label, and what the group's family is called by.
+/// The two directions of payload: values of the label, and words in the names of the group's families.
 const DIRECTIONS: [&str; 2] = ["sent", "received"];
 
 /// Payload of a group by direction, whatever the scope.
@@ -157,7 +157,7 @@ impl Endpoint {
         &self.program.name
     }
 
-    /// What is shown of it is what it counted, on the loopback interface. More is never right.
+    /// The shown payload is what the scenario counted, on the loopback interface. More is never right.
     fn check(&self, samples: &Samples) -> Result<(), String> {
         check_payload(samples, self.name(), [self.sent, self.received])
     }
@@ -207,7 +207,7 @@ fn carry(from: (&mut Endpoint, u64), to: (&mut Endpoint, u64), bytes: u64) {
     from.ask(&format!("flush {sender}"), "unacknowledged");
 }
 
-/// Waits until what is shown of them is what they counted, and scrapes more: at rest, it stays so.
+/// Waits until the shown payload of the ends equals their counts, and scrapes more: at rest, it stays so.
 fn await_exact(agent: &Agent, ends: &[&Endpoint]) -> Samples {
     let check = |samples: &Samples| ends.iter().try_for_each(|end| end.check(samples));
     let mut samples = agent.await_that(check);

@@ -104,7 +104,7 @@ fn await_gone(agent: &Agent, client: Endpoint, server: Endpoint, connections: f6
     agent.await_that(check_waiting);
 }
 
-/// Bytes that flow while somebody looks are counted once.
+/// Bytes that flow during a scrape are counted once.
 fn a_scraper_takes_nothing_away(tier: &'static Tier) {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
@@ -131,7 +131,8 @@ fn a_scraper_takes_nothing_away(tier: &'static Tier) {
     assert!(scraper.finish().of("scrapes") > 0);
 }
 
-/// So many scrapes in a row must look at no file, of so many at most: what the machine does beside may make some necessary.
+/// So many scrapes in a row must look at no file, of so many at most: other processes of the machine may make some looks
+/// necessary.
 const QUIET_SCRAPES: u32 = 20;
 const MOST_SCRAPES: u32 = 500;
 
@@ -293,7 +294,7 @@ fn an_image_leaves_its_connection_to_the_next(tier: &'static Tier) {
         check_payload(samples, &of_peer, counted)?;
         let shown = [&first, &next.name].map(|name| payload(samples, name));
         let [[before, nothing], [after, received]] = shown;
-        // A look between the two was in time for what came before the exec.
+        // A look between the two was in time for the payload before the exec.
         let is_right = [1000.0, 1500.0].contains(&before) && before + after == 1700.0;
         match is_right && nothing == 0.0 && received == 3.0 {
             true => Ok(()),
@@ -401,7 +402,7 @@ fn nothing_is_loaded_if_it_is_off() {
     assert_eq!(more[1] > less[1], is_counted, "maps: {less:?}, {more:?}");
 }
 
-/// What the programs of the network are attached to: one of the last two.
+/// The hooks of the network programs: one of the last two.
 const PROGRAMS: [&str; 5] = [
     "inet_sock_set_state",
     "tcp_destroy_sock",

@@ -1,4 +1,4 @@
-//! What processes send and receive over UDP is what their calls have returned, to the byte.
+//! The payload that processes send and receive over UDP equals the sum of the results of their calls, to the byte.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +98,7 @@ impl Peer {
         received
     }
 
-    /// What is shown of it is what its calls returned. More is never right.
+    /// The shown payload is the sum of the results of its calls. More is never right.
     fn check(&self, samples: &Samples) -> Result<(), String> {
         check_udp(samples, &self.program.name, &self.counted)
     }
@@ -127,7 +127,7 @@ fn check_udp(
     Ok(())
 }
 
-/// Waits until what is shown of them is what they counted, and that no program missed a call; it must stay so.
+/// Waits until the shown payload of the ends equals their counts, and no program missed a call; it must stay so.
 fn await_exact(agent: &Agent, peers: &[&Peer]) {
     agent.await_settled(|samples| {
         assert_eq!(samples.the("headcount_network_udp_missed_total", &[]), 0.0);

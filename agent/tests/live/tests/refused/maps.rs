@@ -188,7 +188,7 @@ fn messages_are_not_needed(map: &str, tier: &Tier) {
     counts(&agent, tier);
 }
 
-/// What an agent was started for, and how many had run before.
+/// The map that an agent was started for, and the number of loads before it.
 struct Small<'a> {
     agent: Agent,
     map: &'a str,

@@ -128,7 +128,8 @@ fn every_call_that_sends_and_receives_is_seen(tier: &Tier) {
     });
 }
 
-/// The other call is the read of the next command: no request is in its buffer. What is answered was a request of unknown method.
+/// The other call is the read of the next command: no request is in its buffer. The answer counts for a request of unknown
+/// method.
 fn a_receive_at_the_end_of_another_call_is_not_read_from_its_buffer(tier: &Tier) {
     on_each_path(tier, |_, pair| {
         pair.server.tell("arm");

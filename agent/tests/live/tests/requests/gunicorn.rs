@@ -1,4 +1,4 @@
-//! Applications of Gunicorn: what is shown of workers is what they did.
+//! Applications of Gunicorn: the shown starts, ends and requests of workers are the real ones.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

@@ -79,7 +79,7 @@ enum Path {
     Unix,
 }
 
-/// A server in a group of its own, a client that is in no group, and what the client knows that the server has served.
+/// A server in a group of its own, a client that is in no group, and the client's count of the requests that the server served.
 struct Pair {
     path: Path,
     program: Program,
@@ -196,7 +196,7 @@ impl Pair {
         assert_eq!(code, 0);
     }
 
-    /// What is shown of the server is what the client knows.
+    /// The shown requests of the server are those that the client counted.
     fn check(&self, agent: &Agent) {
         let samples = agent.scrape();
         let shown = shown(&samples, &self.program.name);
@@ -231,7 +231,7 @@ fn hex(pieces: &[&[u8]]) -> String {
     pieces.iter().map(hex).collect::<Vec<String>>().join(",")
 }
 
-/// All that is shown of a group and is not 0. The histogram must count what was answered.
+/// All values of a group that are not 0. The histogram must count the answered requests.
 fn shown(samples: &Samples, group: &str) -> BTreeMap<String, f64> {
     let mut found = BTreeMap::new();
     let mut answered = 0.0;
