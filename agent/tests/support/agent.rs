@@ -25,10 +25,10 @@ use super::scrape::Scrape;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A user without rights that every system has.
 pub const NOBODY: u32 = 65534;
-/// How often is looked where nothing can be waited for.
+/// The pause between two looks for a condition that cannot be waited for.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What the agent says stands in the way of kernel programs: `reason`, unless it was built without them; that comes
+/// The obstacle to kernel programs that the agent reports: `reason`, unless it was built without them; that comes
 /// first.
 pub fn obstacle(reason: &str) -> String {
     match cfg!(has_ebpf) {
@@ -57,7 +57,7 @@ pub struct Launch {
     user: Option<u32>,
     environment: Vec<(&'static str, OsString)>,
     passed: Vec<OwnedFd>,
-    /// System calls that it is told do not exist.
+    /// System calls that do not exist for it.
     unknown: Vec<libc::c_long>,
     /// Resources and the most of each.
     limits: Vec<(libc::__rlimit_resource_t, u64)>,
@@ -117,7 +117,7 @@ impl Launch {
     pub fn passing(mut self, descriptor: impl Into<OwnedFd>) -> Self {
         let descriptor = descriptor.into();
         // Far from where the copies go, so that none of them is copied over.
-        // SAFETY: takes numbers; the descriptor it gives is owned by nobody yet.
+        // SAFETY: takes numbers; no other value owns the descriptor that it gives.
         let copy = unsafe {
             let copy = libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 100);
             assert!(copy >= 100);
@@ -207,7 +207,7 @@ impl Launch {
         }
     }
 
-    /// Starts it, and waits until the first pass is done: what is in the tree now is what was there before the agent.
+    /// Starts it, and waits until the first pass is done: processes in the tree now are older than the agent.
     pub fn start(self) -> Agent {
         let agent = self.listen();
         until("the first pass", || agent.health().0 != "starting");
@@ -274,7 +274,7 @@ fn joined(flag: &str, path: &Path) -> OsString {
     word
 }
 
-/// Bounds what this process may have of a resource.
+/// Bounds a resource of this process.
 fn bound(resource: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
     let limit = libc::rlimit {
         rlim_cur: most,
@@ -330,7 +330,7 @@ impl Agent {
         Scrape::parse(answer.body)
     }
 
-    /// The status that `/health` tells, and the reasons.
+    /// The status that `/health` shows, and the reasons.
     pub fn health(&self) -> (String, Vec<String>) {
         let answer = self.ask("/health");
         assert_eq!(answer.code, 200, "{answer:?}");
@@ -444,7 +444,7 @@ impl<S: Read + Write> Asked<S> {
     }
 }
 
-/// What came back for one request.
+/// The answer to one request.
 #[derive(Debug)]
 pub struct Answer {
     pub code: u16,

@@ -17,13 +17,13 @@ use tokio_rustls::rustls::{
 
 use super::agent::{Answer, PATIENCE};
 
-/// What a client and a server show each other.
+/// A certificate and its key, as a client and a server show each other.
 pub struct Identity {
     pub cert: String,
     pub key: String,
 }
 
-/// Somebody who signs.
+/// An authority that signs certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {

@@ -14,7 +14,7 @@ pub struct FakeProc {
 }
 
 impl FakeProc {
-    /// An empty tree of a host that booted at `btime`, seconds since the epoch. root and nobody have names.
+    /// An empty tree of a host that booted at `btime`, seconds since the epoch. The users `root` and `nobody` have names.
     pub fn new(btime: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("proc")).unwrap();
@@ -29,12 +29,12 @@ impl FakeProc {
         tree
     }
 
-    /// What `-procfs` is given.
+    /// The value of `-procfs`.
     pub fn procfs(&self) -> PathBuf {
         self.rootfs().join("proc")
     }
 
-    /// What `-path.rootfs` is given.
+    /// The value of `-path.rootfs`.
     pub fn rootfs(&self) -> PathBuf {
         self.dir.path().to_owned()
     }
@@ -62,7 +62,7 @@ impl FakeProc {
         std::os::unix::fs::symlink(target, self.container_logs().join(file)).unwrap();
     }
 
-    /// Describes a process; [`FakeProcess::write`] puts it into the tree, in place of what was there.
+    /// Describes a process; [`FakeProcess::write`] puts it into the tree, in place of a former process.
     pub fn process(&self, pid: u32) -> FakeProcess {
         FakeProcess::new(self.path(pid), pid)
     }
@@ -308,7 +308,7 @@ impl FakeProcess {
         self
     }
 
-    /// Puts the process into the tree, in place of what its number had there.
+    /// Puts the process into the tree, in place of a former one with its number.
     pub fn write(&self) {
         remove(&self.path);
         self.write_task(&self.path, &self.main);
@@ -354,7 +354,7 @@ impl FakeProcess {
         );
     }
 
-    /// All 52 fields; those that nobody reads are what a real file had.
+    /// All 52 fields; those that the agent does not read have the values of a real file.
     fn stat(&self, task: &FakeThread) -> Vec<u8> {
         let mut file = format!("{} (", task.tid).into_bytes();
         file.extend_from_slice(&task.comm);

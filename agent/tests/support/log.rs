@@ -1,6 +1,6 @@
 //! The log of a child as it is written: lines kept, and waited for.
 //!
-//! The pipe is read when it is asked for, by nobody else, so what was written before a question is in its answer. A pipe
+//! Only these methods read the pipe, so an answer contains all that was written before the question. A pipe
 //! holds 64 KiB: a child that logs more between two questions waits.
 
 use std::cell::RefCell;
@@ -64,7 +64,7 @@ impl Log {
 }
 
 impl Kept {
-    /// Takes what is there.
+    /// Takes the bytes that are there.
     fn read(&mut self) {
         match self.pipe.read_to_end(&mut self.bytes) {
             Ok(_) => self.is_complete = true,
@@ -92,7 +92,7 @@ impl Kept {
     }
 }
 
-/// What a record in logfmt says; a line that is no record fails.
+/// The message of a record in logfmt; a line that is no record fails.
 pub fn message(line: &str) -> String {
     let value = line
         .split_once(" msg=")

@@ -37,7 +37,7 @@ impl Site {
         self.write("cert.pem", &identity.cert);
     }
 
-    /// Replaces a file as a whole, as those do who renew certificates.
+    /// Replaces a file as a whole, as programs do that renew certificates.
     pub fn write(&self, name: &str, text: &str) {
         let path = self.directory.path().join(name);
         let new = self.directory.path().join("new");

@@ -15,7 +15,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 /// The head of a good answer, up to its length.
 const OK: &str = "HTTP/1.1 200 OK\r\nStatus: 200 OK\r\nContent-Type: text/xml\r\n";
 
-/// What the server does with a request.
+/// The reaction of the server to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
     /// Answers.
@@ -42,7 +42,7 @@ pub enum Behaviour {
     Slow(Duration),
 }
 
-/// What the server has seen.
+/// Connections and requests that the server has seen.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     pub connections: u64,
@@ -120,7 +120,7 @@ impl FakeCore {
         self.lock().behaviour = behaviour;
     }
 
-    /// What it has seen so far.
+    /// Connections and requests so far.
     pub fn seen(&self) -> Seen {
         self.lock().seen.clone()
     }
@@ -154,7 +154,7 @@ fn listen(agents: &Path, uid: u32) -> UnixListener {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     fs::set_permissions(&path, mode).unwrap();
     let listener = thread::spawn(move || {
-        // SO_PEERCRED tells the user of the thread that called listen. This system call changes only this thread, which ends.
+        // SO_PEERCRED names the user of the thread that called listen. This system call changes only this thread, which ends.
         if uid != super::own_uid() {
             // SAFETY: takes numbers.
             let code = unsafe { libc::syscall(libc::SYS_setresuid, -1, uid, -1) };
