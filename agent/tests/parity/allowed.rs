@@ -1,4 +1,4 @@
-//! What may differ: the rows P of docs/dev/compatibility.md, one by one, each as narrow as one scrape allows.
+//! The allowed differences: the rows P of docs/dev/compatibility.md, one by one, each as narrow as one scrape allows.
 
 use std::collections::BTreeMap;
 
@@ -87,13 +87,13 @@ fn counters_neither_fall_nor_wrap(case: &Case<'_>) -> bool {
 }
 
 /// A process that could not be read once is new to them when it is back: with all it ever used if it is younger than the
-/// agent, else without what it used meanwhile.
+/// agent, else without its use meanwhile.
 fn nothing_counts_twice(case: &Case<'_>) -> bool {
     // It may find another group, too: there is no value of a group that this cannot change.
     case.world.hard_broke && case.series.starts_with(GROUP)
 }
 
-/// Theirs does not count what it remembers not to track.
+/// Theirs does not count processes that it remembers not to track.
 fn error_counters_count(case: &Case<'_>) -> bool {
     let is_counted = match case.series {
         "namedprocess_scrape_procread_errors" => true,

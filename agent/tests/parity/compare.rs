@@ -8,7 +8,7 @@ use super::world::World;
 /// Prefix of the families of a group.
 pub(crate) const GROUP: &str = "namedprocess_namegroup_";
 
-/// What was found at one step.
+/// The result of one step.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     /// Values that were equal.

@@ -1,4 +1,4 @@
-//! Configurations for made-up nodes: what may stand in a `process_names` item, put together by chance.
+//! Configurations for made-up nodes: the keys of `process_names` items, put together by chance.
 //!
 //! Two `exe` entries of one base name are left out: there the two programs differ on purpose (9.7).
 

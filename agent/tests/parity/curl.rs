@@ -1,4 +1,4 @@
-//! A real curl: what it agrees on with the agent.
+//! A real curl: the versions and settings that it agrees on with the agent.
 
 use std::process::{Command, Stdio};
 
@@ -16,7 +16,7 @@ struct Curl {
 }
 
 impl Curl {
-    /// Exit code, and what it was told to write: code, version of HTTP, headers.
+    /// Exit code, and the output of `--write-out`: code, version of HTTP, headers.
     fn run(&self, words: &[&str]) -> (i32, String) {
         let file = |name: &str| self.site.directory.path().join(name);
         let port = self.agent.address.port();
@@ -77,7 +77,7 @@ fn curl_agrees_on_what_there_is() {
         said.contains("www-authenticate: basic realm=\"headcount\""),
         "{said}"
     );
-    // A body is not wanted, but what is asked is answered.
+    // The agent takes no body, but answers the request.
     let (status, said) = curl.run(&["--user", "prometheus:wonder", "--data", "x=y"]);
     assert_eq!(status, 0, "{said}");
     assert!(said.ends_with("code=200 version=1.1"), "{said}");

@@ -25,7 +25,7 @@ const QUIET: &[(&str, &str)] = &[
     ("_udp_", "no process of the groups uses UDP"),
     (
         "headcount_program_run_seconds_total",
-        "kernel.bpf_stats_enabled is 0 where nobody asked",
+        "kernel.bpf_stats_enabled is 0 by default",
     ),
 ];
 
@@ -152,7 +152,7 @@ fn every_query_of_our_dashboards_returns_data() {
     }
 }
 
-/// What is wrong with queries, when they had time to get data.
+/// The faults of queries, when they had time to get data.
 fn complaints(prometheus: &Prometheus, mut queries: Vec<Query>) -> Vec<String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -236,7 +236,7 @@ fn variables_of(dashboard: &Value, agent: &Agent) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What stands between two marks.
+/// The text between two marks.
 fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(open)
         .skip(1)

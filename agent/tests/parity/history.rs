@@ -1,4 +1,4 @@
-//! Histories made from a number: a configuration, flags, a first set of processes, and what becomes of them.
+//! Histories made from a number: a configuration, flags, a first set of processes, and their events.
 
 use fastrand::Rng;
 
@@ -23,7 +23,7 @@ const FLAGS: &[&[&str]] = &[
 pub(crate) struct History {
     pub(crate) name: String,
     pub(crate) flags: Vec<String>,
-    /// Empty: the flags say what is grouped.
+    /// Empty: the flags select the processes.
     pub(crate) yaml: String,
     pub(crate) first: World,
     /// The whole node after each step.
@@ -202,7 +202,7 @@ fn end(world: &mut World, chance: &mut Rng) {
     }
 }
 
-/// As the kernel does: nobody's ancestor is its own descendant, ever.
+/// As the kernel does: no process is ever its own ancestor.
 fn orphan_children(world: &mut World, pid: u32) {
     for process in world.processes.values_mut() {
         if process.parent == pid {

@@ -1,5 +1,5 @@
-//! Both programs side by side on this machine for a minute, under a mixed load of processes that live throughout: what
-//! each counts must grow by the same.
+//! Both programs side by side on this machine for a minute, under a mixed load of processes that live throughout: the
+//! counters of both must grow by the same.
 //!
 //! Each of our scrapes stands between two of theirs, so a counter that only rises is bracketed. CPU time is shown in ticks by
 //! them and precisely by us: a tick a process and reading may be between. The kernel divides it into user and system by the
@@ -166,7 +166,7 @@ fn both_count_the_same_on_this_machine() {
     );
 }
 
-/// What ours has grown by, and the bounds that theirs allow.
+/// The growth of ours, and the bounds that theirs allow.
 fn counter(key: &str, first: &Reading, last: &Reading) -> Option<(f64, (f64, f64))> {
     let grown = last.ours.get(key)? - first.ours.get(key)?;
     let least = last.before.get(key)? - first.after.get(key)?;

@@ -4,8 +4,8 @@
 //! every value of every family must be equal, or differ in a way that section 8 of docs/dev/compatibility.md names.
 //!
 //! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], [`dashboards`], [`fan_in`],
-//! [`merged`], [`rules`] and [`scale`], that one's folder. Out: what differs, by history, step and series. The histories are made from
-//! their number, so a failing one is the same again; the rows of that document come first.
+//! [`merged`], [`rules`] and [`scale`], that one's folder. Out: the differences, by history, step and series. The histories are
+//! made from their number, so a failing one is the same again; the rows of that document come first.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
@@ -45,7 +45,7 @@ const HISTORIES: u64 = 200;
 /// How many are played at a time: they wait for two programs to start more than they compute.
 const AT_A_TIME: usize = 4;
 
-/// What was found in all histories.
+/// The results of all histories.
 #[derive(Default)]
 struct Findings {
     /// Differences that nothing allows.

@@ -1,5 +1,5 @@
-//! What processes call themselves to break an exposition, in every label that they have a say in: Prometheus' own parser takes it, and
-//! each value is the text that was meant.
+//! Names of processes that would break an exposition, in every label that processes can influence: Prometheus' own parser takes
+//! them, and each value is the text that was meant.
 
 use super::prometheus::check_metrics;
 use super::support::agent::Launch;
@@ -29,7 +29,7 @@ fn shown(bytes: &[u8]) -> String {
     text
 }
 
-/// A label value of more than 1,024 escaped bytes: what fits before `~` and 16 digits of the SHA-256 of the whole text.
+/// A label value of more than 1,024 escaped bytes: the part that fits before `~` and 16 digits of the SHA-256 of the whole text.
 fn cut(text: &str) -> String {
     let mut room = 1024 - 17;
     let mut cut = String::new();

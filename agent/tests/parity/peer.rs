@@ -76,14 +76,14 @@ impl Peer {
         }
     }
 
-    /// The beginning of what it has said on standard error.
+    /// The beginning of its standard error.
     fn log(&self) -> String {
         let text = std::fs::read_to_string(self.files.path().join("log")).unwrap_or_default();
         text.chars().take(2000).collect()
     }
 }
 
-/// Without a text the flags say what is grouped.
+/// Without a text the flags select the processes.
 fn config(path: &Path, yaml: &str) -> Vec<String> {
     match yaml {
         "" => Vec::new(),

@@ -76,7 +76,7 @@ pub(super) fn check_metrics(body: &str) {
     );
 }
 
-/// What `promtool` says of an exposition.
+/// The complaints of `promtool` about an exposition.
 pub(super) fn said_of_metrics(body: &str) -> String {
     let mut promtool = Command::new(program("promtool"))
         .args(["check", "metrics"])

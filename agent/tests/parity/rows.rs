@@ -115,7 +115,7 @@ const ROWS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Rows of section 6.3: what the command line says instead of a configuration.
+/// Rows of section 6.3: flags in place of a configuration.
 const NAME_ROWS: &[(&str, &[&str])] = &[
     ("N01", &["-procnames=bash,nginx"]),
     (

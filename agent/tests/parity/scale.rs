@@ -1,4 +1,4 @@
-//! `deploy/SCALE.md`: what its relabelling leaves of an agent's series is less, and is what it says.
+//! `deploy/SCALE.md`: its relabelling leaves the number of series that it states.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -98,7 +98,7 @@ fn families(prometheus: &Prometheus, job: &str) -> BTreeSet<String> {
     names.into_iter().filter(is_ours).collect()
 }
 
-/// The rules without what is for people.
+/// The rules without annotations.
 fn expressions(rules: &str) -> String {
     let is_for_people = |line: &&str| line.contains("summary: ") || line.contains("runbook: ");
     let lines = rules.lines().filter(|line| !is_for_people(line));

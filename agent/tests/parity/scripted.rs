@@ -1,5 +1,5 @@
-//! Histories of docs/dev/compatibility.md (sections 6.1 and 6.4) that are told by who is there, whose child, called what and with how much
-//! CPU. What needs threads or broken files the made-up histories do.
+//! Histories of docs/dev/compatibility.md (sections 6.1 and 6.4) that need only processes, their parents, names and CPU. The
+//! made-up histories have threads and broken files.
 
 use super::history::History;
 use super::world::{LATER, Process, World};
@@ -7,7 +7,7 @@ use super::world::{LATER, Process, World};
 /// Number, parent, name, start (0: before the programs; else after, the larger the later), user ticks.
 type One = (u32, u32, &'static str, u64, u64);
 
-/// Row, flags, and who is there at each step. Tracked are the names that begin with `g`.
+/// Row, flags, and the processes at each step. Tracked are the names that begin with `g`.
 type Row = (
     &'static str,
     &'static [&'static str],

@@ -1,4 +1,4 @@
-//! A real Prometheus with TLS, a certificate of its own and a password; and what it says when one of them is wrong.
+//! A real Prometheus with TLS, a certificate of its own and a password; and its error when one of them is wrong.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -73,7 +73,7 @@ fn prometheus_is_let_in_by_certificate_and_password() {
         .listen();
     let folder = site.directory.path();
     let right = tls(folder, "ca", "client", "");
-    // Name, settings, and what the last error says; nothing: it is up.
+    // Name, settings, and a part of the last error; nothing: it is up.
     let cases = [
         ("right", format!("{right}, {PASSWORD}"), ""),
         (
@@ -141,7 +141,7 @@ fn prometheus_is_let_in_by_certificate_and_password() {
         };
         assert!(is_expected, "{name}: {health}, {error:?}");
     }
-    // A target is told to be up before what was scraped of it can be queried.
+    // Prometheus reports a target as up before its samples can be queried.
     until("the samples of those that are let in", || {
         let groups = "namedprocess_namegroup_num_procs{job=\"right\"}";
         prometheus.query("up == 1").len() == 3 && !prometheus.query(groups).is_empty()

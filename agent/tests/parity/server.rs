@@ -83,7 +83,7 @@ impl Prometheus {
         ))
     }
 
-    /// What an instant query returns; one that it does not understand fails.
+    /// The result of an instant query; a query that Prometheus does not understand fails.
     pub(super) fn query(&self, query: &str) -> Vec<Series> {
         let path = format!("/api/v1/query?query={}", escaped(query));
         let answer = self.get(&path);
@@ -104,7 +104,7 @@ impl Prometheus {
         self.values(&format!("/api/v1/label/{label}/values?match[]={selector}"))
     }
 
-    /// What a path answers that lists values.
+    /// The answer of a path that lists values.
     pub(super) fn values(&self, path: &str) -> Vec<String> {
         let body = self.get(path).unwrap_or_else(|| panic!("refused: {path}"));
         let json: serde_json::Value = serde_json::from_str(&body).unwrap();

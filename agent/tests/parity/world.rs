@@ -40,7 +40,7 @@ pub(crate) struct Process {
     pub(crate) broken: Option<&'static str>,
 }
 
-/// All of them, and what happened that the two programs take differently.
+/// All processes, and the events that the two programs take differently.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
     pub(crate) processes: BTreeMap<u32, Process>,
@@ -53,7 +53,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Writes what is not as in `before`.
+    /// Writes the processes that differ from `before`.
     pub(crate) fn write(&self, tree: &FakeProc, before: Option<&Self>) {
         let old = |pid: &u32| before.and_then(|before| before.processes.get(pid));
         for pid in before.iter().flat_map(|before| before.processes.keys()) {
