@@ -64,7 +64,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Writes it into `root`. Passenger runs it as the user who owns it.
+    /// Writes it into `root`. Passenger runs it as its owner.
     pub(crate) fn write(root: &Path, language: Language, uid: u32) -> Self {
         let (name, text) = language.program();
         for folder in ["public", "tmp"] {

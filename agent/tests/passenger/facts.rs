@@ -28,12 +28,12 @@ const MEMORY: [(&str, &str); 5] = [
     ("swap", "swap"),
 ];
 
-/// What the documents of one instance say at one moment.
+/// The facts in the documents of one instance at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Facts {
     /// Series whose value is in the documents.
     pub(crate) exact: Series,
-    /// Totals of what lives: the series may also count what has ended.
+    /// Totals of living processes: the series may also count ended ones.
     pub(crate) totals: Series,
     /// The four families of the original, by the name of the application, without the label `name`.
     pub(crate) original: BTreeMap<String, Series>,
@@ -48,7 +48,7 @@ impl Facts {
         Some(facts)
     }
 
-    /// What the pool's document says.
+    /// The facts in the pool's document.
     pub(crate) fn of_pool(instance: &str, pool: &Element) -> Self {
         let mut facts = Self {
             exact: Series::new(),
@@ -195,7 +195,7 @@ fn original(group: &Element, processes: &[&Element]) -> Series {
         let pid = [("pid", process.child("pid").unwrap())];
         let processed = process.number("processed").unwrap();
         found.insert(series("passenger_go_process_processed", &pid), processed);
-        // The one difference: the original says 0 of a process that was not measured yet.
+        // The one difference: the original shows 0 for a process that was not measured yet.
         if let Some(bytes) = known_memory(process, "real_memory") {
             found.insert(
                 series("passenger_go_process_real_memory_bytes", &pid),

@@ -1,4 +1,4 @@
-//! The directory of a test: applications, a registry, logs. Whatever was started in it ends with it.
+//! The directory of a test: applications, a registry, logs. All processes that were started in it end with it.
 //!
 //! Passenger starts daemons, which start others; none is a child of this process. Each carries its folder in a variable of its
 //! environment, by which [`Mark::end_all`] finds it. A Ruby process with a long title has overwritten its environment; it is found
@@ -56,7 +56,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // What no instance has ended, because its start failed.
+        // Processes that no instance has ended, because its start failed.
         let folder = self.path().to_owned();
         let session = None;
         Mark { folder, session }.end_all();
@@ -67,7 +67,7 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// What the processes of one instance have in common.
+/// The marks that the processes of one instance have in common.
 #[derive(Debug)]
 pub(crate) struct Mark {
     pub(crate) folder: PathBuf,

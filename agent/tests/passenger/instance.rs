@@ -26,7 +26,7 @@ pub(crate) struct Instance {
     pub(crate) apps: Vec<App>,
 }
 
-/// What a question to an instance gave.
+/// The answer of an instance to a question.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) head: String,

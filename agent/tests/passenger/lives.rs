@@ -85,7 +85,7 @@ fn counters_of_an_instance_survive_its_core() {
     }
     let before = agree(&agent, &[&instance, &other], Totals::OfTheLiving);
     instance.restart_core();
-    // The pool is empty, and so may be the list of applications; what is shown has not fallen.
+    // The pool is empty, and so may be the list of applications; no shown value has fallen.
     let empty = agree(&agent, &[&instance, &other], Totals::AtLeast);
     assert_not_fallen(&before, &empty);
     instance.warm(0);

@@ -36,7 +36,7 @@ fn instances_with_a_private_tmp_are_found_without_configuration() {
     agree(&agent, &[&other, &next], Totals::AtLeast);
 }
 
-/// The root of the application as a label: it tells groups of one name apart, as the labels of workloads do.
+/// The root of the application as a label: it separates groups of one name, as the labels of workloads do.
 const CONFIGURATION: &str = "
 process_names:
   - name: worker

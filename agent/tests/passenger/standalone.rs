@@ -24,7 +24,7 @@ const BACKGROUND: &str = "\"$0\" \"$@\" &";
 #[derive(Debug, Clone)]
 pub(crate) struct Standalone {
     pub(crate) language: Language,
-    /// Whose it is, and its application.
+    /// Its owner, and its application.
     pub(crate) uid: u32,
     /// Whether it has a `/tmp` of its own, and its directory in there.
     pub(crate) is_private: bool,
@@ -93,7 +93,7 @@ impl Standalone {
         }
         let output = command.env(VARIABLE, &folder).stdin(Stdio::null());
         let output = match self.is_contained {
-            // What runs in the background keeps the pipes of `output` open.
+            // Programs in the background keep the pipes of `output` open.
             true => output.stdout(Stdio::null()).stderr(Stdio::null()).output(),
             false => output.output(),
         };
@@ -107,7 +107,7 @@ impl Standalone {
         Instance::find(folder, &registry, port, vec![app])
     }
 
-    /// What runs the words that follow, in the folder of the application.
+    /// The command that runs the words after it, in the folder of the application.
     fn command(&self, home: &Home, app: &App, folder: &Path) -> Command {
         let mut command;
         if self.is_private {

@@ -26,7 +26,7 @@ fn agent_without_permission_is_denied_which_is_no_empty_pool() {
             .start(),
         start_as(NOBODY, &home),
     );
-    // Without an application Passenger says that the pool is empty, to whoever asks: nothing is hidden from the agent.
+    // Without an application Passenger says to every client that the pool is empty: nothing is hidden from the agent.
     let samples = scrape(&nobody);
     assert_eq!(samples.up(&instance), Some(1.0));
     assert_eq!(samples.failures("denied"), 0.0);

@@ -1,4 +1,4 @@
-//! A client that counts: it sends requests in given pieces, reads responses to their ends, and keeps what it saw.
+//! A client that counts: it sends requests in given pieces, reads responses to their ends, and keeps the results.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};

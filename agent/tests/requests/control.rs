@@ -1,4 +1,4 @@
-//! What the agent asks Gunicorn at its control socket, and what it does not ask.
+//! The questions of the agent at Gunicorn's control socket, and sockets that it does not ask.
 
 use std::os::unix::fs::symlink;
 
@@ -159,7 +159,7 @@ fn arbiter_whose_path_another_one_has_taken_is_not_asked() {
     let app = life.site.app(&other);
     let target = scrape.value("gunicorn_workers_target", &[("app", &app)]);
     assert_eq!(target, Some(2.0));
-    // What was counted stays.
+    // Counted values stay.
     assert_eq!(of_app(&life, &scrape, "gunicorn_reloads_total"), Some(0.0));
 }
 
@@ -227,7 +227,7 @@ fn arbiters_that_lie_or_hang_disturb_no_other() {
     }
     await_answer(&life, 2.0, 0.0);
 
-    // All that the agent says.
+    // All log lines of the agent.
     let asked = std::fs::read_to_string(life.site.place.file("fake-good/gunicorn.asked")).unwrap();
     let mut asked: Vec<&str> = asked.lines().collect();
     asked.sort_unstable();

@@ -1,5 +1,5 @@
 //! Workers of Gunicorn that end while requests come: by a reload, a kill, a timeout, a limit of requests, and with their server.
-//! No response may be lost or counted twice, what a worker has begun and not answered is aborted, and the starts and ends of
+//! No response may be lost or counted twice, requests that a worker has not answered are aborted, and the starts and ends of
 //! workers are those of Gunicorn's log.
 
 use std::fs;
@@ -17,7 +17,7 @@ use super::watch::{settle, settle_answered, watch};
 
 const CLIENTS: usize = 4;
 const REQUESTS: usize = 250;
-/// What a worker logs once it has started.
+/// The log line of a worker that has started.
 const BOOTING: &str = "Booting worker with pid";
 
 /// A server of this row, and an agent that watches it.
@@ -79,7 +79,7 @@ impl Life {
         (0..CLIENTS).map(|_| spawn(move || rush(port))).collect()
     }
 
-    /// Waits until what the agent shows is what the clients have read, and no request is in flight.
+    /// Waits until the agent shows the responses that the clients have read, and no request is in flight.
     pub(crate) fn check(&self, moment: &str, tally: &Tally) {
         settle_answered(&self.agent, moment, self.row.name, tally);
         println!(
@@ -235,7 +235,7 @@ fn reloads_lose_no_response() {
         }
         life.check("three reloads", &join(clients));
         life.await_workers(2);
-        // A reload may end workers that have not yet changed what TERM does.
+        // A reload may end workers that have not yet set their handler of TERM.
         life.check_workers(|| 2 + 2 * 3, 2, "");
     }
 }
@@ -316,7 +316,7 @@ fn workers_show_what_each_has_served() {
     }
 }
 
-/// Only a sync worker is late if its request is.
+/// Only a sync worker stops reporting while its request takes long.
 #[test]
 fn a_request_of_a_worker_that_is_late_ends_as_its_client_sees() {
     let life = Life::start(rows()[0], &["--timeout", "1"]);

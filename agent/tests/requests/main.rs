@@ -1,9 +1,9 @@
 //! The counting of HTTP requests beside real servers: Gunicorn, Uvicorn and Granian of PyPI, Gunicorn, Puma and nginx of Debian.
 //!
 //! Needs root and a kernel that takes the programs of requests: `cargo xtask http`. A client of the test sends requests in every
-//! shape that a server can take. The truth is threefold, and must agree: what the client has read, the server's access log, and
-//! the lines that the application has written. Servers listen on the loopback interface, work in a temporary directory, and are
-//! ended by process id.
+//! shape that a server can take. Three counts must agree: the responses that the client has read, the server's access log,
+//! and the lines that the application has written. Servers listen on the loopback interface, work in a temporary directory, and
+//! are ended by process id.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // clippy takes only #[test] functions for tests
 

@@ -1,5 +1,5 @@
-//! Every server with every shape that it can take: what the client has read, the access log, the application's lines and the
-//! agent's counts are the same, by method and class of status.
+//! Every server with every shape that it can take: the responses that the client has read, the access log, the application's
+//! lines and the agent's counts are the same, by method and class of status.
 
 use std::path::{Path, PathBuf};
 use std::thread::spawn;
@@ -167,7 +167,7 @@ fn gunicorn_of_debian_sync() {
 
 #[test]
 fn gunicorn_of_debian_gthread() {
-    // It drops what it has received beyond a request.
+    // It drops bytes that it has received beyond a request.
     try_row(&gunicorn("g20-gthread", false, "gthread", &[PIPELINED]));
 }
 

@@ -40,13 +40,13 @@ fn ticks() -> (Duration, Duration) {
     (duration(now), duration(tick))
 }
 
-/// What a client knows of a request, by [`ticks`]: when it began to connect, and when it had sent the request.
+/// The times of a request at the client, by [`ticks`]: when it began to connect, and when it had sent the request.
 struct Asked {
     connecting: Duration,
     sent: Duration,
 }
 
-/// What the application knows of a request, by the same clock: the process, when the application was called, and when it had slept.
+/// A request in the application, by the same clock: the process, when the application was called, and when it had slept.
 struct Answered {
     pid: u32,
     called: Duration,
@@ -70,7 +70,7 @@ fn slow(port: u16, numbers: std::ops::Range<usize>) -> (Tally, Vec<(usize, Asked
     (client.tally, asked)
 }
 
-/// What the application has written of each request.
+/// The line that the application has written for each request.
 fn answered(life: &Life) -> BTreeMap<usize, Answered> {
     let text = fs::read_to_string(life.site.served()).unwrap();
     let lines = text.lines().filter_map(|line| line.strip_prefix("at "));

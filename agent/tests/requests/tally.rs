@@ -1,4 +1,4 @@
-//! Counts of exchanges by method and class of status, whoever has counted them.
+//! Counts of exchanges by method and class of status, from any side.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ pub(crate) fn class(status: u16) -> &'static str {
     CLASSES[usize::from(status / 100) - 1]
 }
 
-/// What a client has seen.
+/// The exchanges that a client has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) counts: Counts,

@@ -1,4 +1,4 @@
-//! What an agent shows of the requests of a group.
+//! The requests of a group, as an agent shows them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
