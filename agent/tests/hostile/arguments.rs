@@ -35,7 +35,7 @@ fn long_arguments_of_one_user_defer_his_own_processes_and_lose_no_use() {
     assert_eq!(members(&scrape, "plain"), Some(1.0));
     let deferred = scrape.value("headcount_classifications_deferred_total", &[]);
     assert!(deferred.is_some_and(|deferred| deferred >= f64::from(MANY - 512)));
-    // The last ones wait longest, and what they use meanwhile is theirs.
+    // The last ones wait longest, and their use meanwhile counts for their groups.
     let busy = 10 + MANY - BUSY..10 + MANY;
     busy.for_each(|pid| process(pid, "many", 1000).user_ticks(100).write());
     for _ in 0..1000 {

@@ -1,4 +1,4 @@
-//! What attackers do: tasks without an end, which hold what they have until they are dropped.
+//! Attackers: tasks without an end, which hold their connections until they are dropped.
 
 use std::future::{Future, pending};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-/// Where attackers come from: not from where the scraper does.
+/// The address of attackers, which is not the scraper's.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// A connection from another address than the scraper's.
@@ -80,7 +80,7 @@ pub(crate) async fn never_read(to: SocketAddr) {
 
 /// Waits for the other side's end or reset without reading.
 async fn until_closed(stream: &TcpStream) {
-    // An error is what a reset leaves; data that stands there is none.
+    // A reset leaves an error; data that waits there is none.
     let _ = stream.ready(tokio::io::Interest::ERROR).await;
 }
 

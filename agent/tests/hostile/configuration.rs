@@ -1,5 +1,5 @@
-//! Configurations that would take all memory or all time: refused with the place, or bounded when they run. The kernel is the judge: an
-//! agent that wants more memory or CPU time than it is given dies of it.
+//! Configurations that would take all memory or all time: refused with the place, or bounded when they run. The kernel decides:
+//! it ends an agent that wants more memory or CPU time than its limits.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -29,7 +29,7 @@ fn bounded(tree: &FakeProc) -> Launch {
         .limit(libc::RLIMIT_CPU, SECONDS)
 }
 
-/// What it says of a configuration that it refuses, behind the name of the file.
+/// The error for a configuration that the agent refuses, behind the name of the file.
 fn refused(yaml: &str) -> String {
     let error = bounded(&tree()).config(yaml).run().one_error();
     assert!(error.len() < 2_000, "{} bytes", error.len());
@@ -157,7 +157,7 @@ fn templates_that_would_not_end_are_ended() {
             .iter()
             .any(|line| line.contains("range iteration budget exhausted"))
     );
-    // What a process is called is a format here.
+    // The name of a process is a format here.
     named("{{printf (index .Argv 1) 5}}");
 }
 

@@ -1,4 +1,4 @@
-//! Connections: slow ones, silent ones, many, short ones, and those whose answers nobody takes.
+//! Connections: slow ones, silent ones, many, short ones, and those whose clients do not read the answers.
 
 use super::attack::{never_read, reset, silence, swarm, trickle};
 use super::siege::{Siege, count, timeouts};

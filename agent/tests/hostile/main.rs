@@ -1,8 +1,8 @@
-//! Clients that mean harm, against the real binary: while each attack goes on, scrapes are answered whole; after it, nothing of it is
-//! left. And files that change, and a stop, while many scrape.
+//! Hostile clients against the real binary: while each attack goes on, scrapes are answered whole; after it, nothing of it is
+//! left. And files that change, and a stop, while many clients scrape.
 //!
-//! No test measures time. That a scraper gets its share is shown by the number of its scrapes while the attack is in place, and that the
-//! attack is in place by what the agent counts of it.
+//! No test measures time. The number of scrapes during the attack shows that a scraper gets its share, and the agent's own
+//! counters show that the attack is in place.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 

@@ -7,7 +7,7 @@ use super::siege::{Siege, answered};
 use super::support::agent::Launch;
 use super::support::client::connect;
 
-/// What stands behind some of them: an answer of 404 says that it was taken for a request.
+/// The bytes behind some of them: an answer of 404 says that the agent took them for a request.
 const SECOND: &str = "GET /second HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// Codes of all answers to `bytes`, after which the client says no more.

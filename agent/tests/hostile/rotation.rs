@@ -1,4 +1,4 @@
-//! Certificates, keys and users that are replaced while many scrape: nobody notices but by the new certificate.
+//! Certificates, keys and users that are replaced while many clients scrape: clients notice only the new certificate.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ const SCRAPERS: u32 = 8;
 const ROTATIONS: u32 = 20;
 const FAILURES: &str = "headcount_web_config_reload_failures_total";
 
-/// Every scrape is answered with what was asked for, by an old certificate or a new one.
+/// Every scrape gets a whole answer, with an old certificate or a new one.
 struct Scrapers {
     client: Client,
     address: SocketAddr,
@@ -43,7 +43,7 @@ impl Scrapers {
     }
 }
 
-/// Runs `rotate` while many scrape, and gives what it gives.
+/// Runs `rotate` while many clients scrape, and returns its result.
 fn under_load(agent: &Agent, client: Client, rotate: impl FnOnce(&dyn Fn())) {
     let scrapers = Scrapers {
         client,

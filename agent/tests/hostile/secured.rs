@@ -46,7 +46,7 @@ fn wrong_passwords_keep_no_client_with_a_right_one_out() {
     let site = Site::new(&web(4));
     let scrape = |address| ask_plainly(address, "/metrics", RIGHT);
     let siege = Siege::scraped(|launch| launch.arg(site.flag()), Box::new(scrape));
-    // Nobody is known any more.
+    // No user is known any more.
     site.write("web.yml", &web(5));
     let is_read = |line: &String| line.ends_with("web.yml: read again");
     until("the new hashes", || {

@@ -28,7 +28,7 @@ fn tree() -> FakeProc {
     tree
 }
 
-/// An agent, who scrapes it, and what it had before anybody attacked it.
+/// An agent, its scraper, and its open descriptors before an attack.
 pub(crate) struct Siege {
     pub(crate) agent: Agent,
     scrape: Scraper,
@@ -68,7 +68,7 @@ impl Siege {
         }
     }
 
-    /// One scrape, which must be whole: every group is there, and nothing was left out.
+    /// One scrape, which must be whole: every group is there, and none is left out.
     pub(crate) fn scrape(&self) -> Scrape {
         let answer = (self.scrape)(self.agent.address);
         assert_eq!(answer.code, 200, "{answer:?}");
@@ -78,8 +78,8 @@ impl Siege {
         scrape
     }
 
-    /// Lets `attack` go on until enough was scraped, and `is_felt` by what the last scrape says. Then it ends, and all that it took must
-    /// come back.
+    /// Lets `attack` go on until there were enough scrapes, and the last one shows that the attack `is_felt`. Then it ends, and
+    /// all that it took must come back.
     pub(crate) fn withstand(
         &self,
         attack: impl Future<Output = ()> + Send + 'static,
@@ -127,7 +127,7 @@ impl Siege {
     }
 }
 
-/// Open ones when nobody is connected.
+/// Open ones without a connection.
 fn quiet_descriptors(agent: &Agent) -> usize {
     let mut last = descriptors(agent);
     until("a quiet moment", || {

@@ -1,7 +1,8 @@
 //! iperf3: four streams for ten seconds, forward and reverse.
 //!
-//! The sender reports what it wrote, the receiver what it read. The end of the test finds some of that in the buffers of both
-//! sockets: written and never sent, received and never read. So what the kernel sent and received is between the two reports.
+//! The sender reports the bytes that it wrote, the receiver those that it read. The end of the test finds some of that in the
+//! buffers of both sockets: written and never sent, received and never read. So the payload that the kernel carried is between
+//! the two reports.
 
 use std::process::Stdio;
 

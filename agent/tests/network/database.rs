@@ -18,7 +18,7 @@ const COLUMN: &str = "repeat";
 const VALUE: u64 = 1000;
 /// Four clients for ten seconds.
 const LOAD: &[&str] = &["-c", "4", "-j", "2"];
-/// Each message is a type of one byte, a length of four, and what follows; texts end with a zero.
+/// Each message is a type of one byte, a length of four, and a body; texts end with a zero.
 const HEAD: u64 = 5;
 
 /// `Query`.
@@ -121,7 +121,7 @@ fn binary(name: &str) -> PathBuf {
     folders.max_by_key(number).unwrap().join("bin").join(name)
 }
 
-/// What pgbench and the server have carried in a run.
+/// The payload of pgbench and the server in a run.
 fn carried(agent: &Agent, database: &Database<'_>, words: &[&str]) -> (u64, Traffic) {
     let before = agent.scrape();
     let transactions = database.load(words);

@@ -43,7 +43,7 @@ impl Namespace {
         self.entrance()().unwrap();
     }
 
-    /// What a child calls before it becomes a program.
+    /// A child calls it before it becomes a program.
     pub(crate) fn entrance(&self) -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
         let file = Arc::clone(&self.file);
         // SAFETY: takes numbers only.

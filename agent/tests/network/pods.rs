@@ -171,7 +171,7 @@ fn address(pod: usize) -> SocketAddr {
 fn namespace_with_addresses_of_others_is_not_asked() {
     let node = Node::new(1);
     let pod = &node.pods[0];
-    // What is the host's, what never leaves a host, and what each namespace has.
+    // Addresses of the host, addresses that never leave a host, and those that each namespace has.
     pod.ip(&["address", "flush", "dev", "eth0"]);
     pod.ip(&["address", "add", "10.77.0.1/32", "dev", "lo"]);
     pod.ip(&["address", "add", "169.254.7.7/24", "dev", "eth0"]);

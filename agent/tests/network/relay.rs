@@ -1,4 +1,4 @@
-//! A relay between a client and a server, which counts what passes: the truth where programs report less than they carry.
+//! A relay between a client and a server, which counts the bytes: the true number where programs report less than they carry.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -48,7 +48,7 @@ impl Relay {
         Self { port, counts }
     }
 
-    /// What the client and the server have carried, when all connections have ended.
+    /// The payload of the client and of the server, when all connections have ended.
     pub(crate) fn carried(&self) -> [Traffic; 2] {
         let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
         let Counts {
@@ -66,7 +66,7 @@ impl Relay {
 }
 
 impl Counts {
-    /// Passes on what comes, up to its end.
+    /// Passes bytes on, up to their end.
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
         let mut buffer = vec![0; 65_536];
         loop {

@@ -16,7 +16,7 @@ const AB: &str = "ab";
 const CONNECTIONS: u64 = 200_000;
 /// Connections at the same time.
 const LANES: u64 = 20;
-/// What the agent needs at its first scrapes.
+/// Memory that the agent needs at its first scrapes.
 const FEW: u64 = 2000;
 /// By how much the agent may grow after that, in KiB.
 const GROWTH_KIB: u64 = 1024;

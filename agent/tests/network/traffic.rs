@@ -1,4 +1,4 @@
-//! What an agent shows of the network of a group, and the books of the node.
+//! The network values of a group as an agent shows them, and the books of the node.
 
 use std::path::Path;
 use std::time::Instant;
@@ -157,7 +157,8 @@ pub(crate) fn settle_at(
     })
 }
 
-/// Waits until no connection of the groups lives, and all that were opened are closed; what each has carried since `before`.
+/// Waits until no connection of the groups lives, and all that were opened are closed; returns the payload of each since
+/// `before`.
 pub(crate) fn settle_ended<const N: usize>(
     agent: &Agent,
     before: &Scrape,
@@ -184,7 +185,7 @@ pub(crate) fn settle_ended<const N: usize>(
     of(&scrape)
 }
 
-/// The groups and what belongs to none must be all that the node's sockets carried, in every scrape.
+/// The payload of groups and of no group must add up to that of the node's sockets, in every scrape.
 fn check_books(scrape: &Scrape) {
     for direction in ["sent", "received"] {
         let family = format!("namedprocess_namegroup_tcp_{direction}_bytes_total{{");

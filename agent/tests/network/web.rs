@@ -1,5 +1,5 @@
 //! curl and nginx: each byte of HTTP is in the report of both, so the groups may differ from them by none. With TLS, nginx
-//! reports what is inside, and a relay says how many bytes that takes.
+//! reports the bytes inside, and a relay counts those on the wire.
 
 use std::fs;
 use std::process::Command;
@@ -12,13 +12,13 @@ use super::traffic::{Scope, Traffic, settle_at, watch};
 pub(crate) const CURL: &str = "curl";
 /// For each transfer: bytes of the request's head and body, of the answer's head and body.
 const REPORT: &str = "%{size_request} %{size_upload} %{size_header} %{size_download}\n";
-/// What HTTP/2 and TLS 1.3 may add to what nginx reports: 9 bytes for each frame and 22 for each record, of at least 4 KiB in the
-/// middle of a transfer and two more a request; and 8 KiB a connection for handshake, settings and windows.
+/// Bytes that HTTP/2 and TLS 1.3 may add to those that nginx reports: 9 bytes for each frame and 22 for each record, of at least
+/// 4 KiB in the middle of a transfer and two more a request; and 8 KiB a connection for handshake, settings and windows.
 const RECORD: u64 = 4096;
 const PER_RECORD: u64 = 9 + 22;
 const PER_CONNECTION: u64 = 8192;
 
-/// What curl reports of all its transfers.
+/// The report of curl about all its transfers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Reported {
     pub(crate) transfers: u64,
@@ -38,7 +38,7 @@ impl Reported {
         reported
     }
 
-    /// What nginx should have of it.
+    /// The numbers that nginx should report for it.
     pub(crate) fn as_logged(self) -> Logged {
         Logged {
             requests: self.transfers,
