@@ -1,4 +1,4 @@
-//! What a configuration may say beyond process-exporter's, from the file to the series.
+//! Keys of a configuration beyond process-exporter's, from the file to the series.
 
 use super::*;
 
@@ -128,7 +128,7 @@ fn an_item_s_bound_counts_its_groups_and_max_groups_counts_all() {
     );
 }
 
-/// Two brokers of Kafka: only what stands behind their classpath tells them apart.
+/// Two brokers of Kafka: only the arguments behind their classpath differ.
 #[test]
 fn long_names_that_differ_at_their_end_are_two_groups() {
     let tree = tree();

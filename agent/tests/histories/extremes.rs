@@ -1,5 +1,5 @@
-//! What no row of docs/dev/compatibility.md says but its section 8 promises: nothing that is read stops the agent, and a fault of the agent's own
-//! counts nothing twice.
+//! Promises of section 8 of docs/dev/compatibility.md without a row there: no file stops the agent, and a fault of the agent
+//! itself counts nothing twice.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -56,7 +56,7 @@ fn an_agent_out_of_files_counts_nothing_twice() {
     assert_eq!(scrape_over(&mut stream).cpu("g"), (8.0, 0.0));
     let before = limit_files(&agent, None);
     let mut failed = 0.0;
-    // From where nothing can be opened to where all can.
+    // From a limit at which no file can be opened to one at which all can.
     for files in 3..40 {
         let limit = libc::rlimit {
             rlim_cur: files,
@@ -88,7 +88,7 @@ fn an_agent_out_of_files_counts_nothing_twice() {
     assert_eq!(scrape.of("g", "open_filedesc"), Some(3.0));
 }
 
-/// Without a free descriptor the kernel refuses to accept even when nobody asks: nobody has to give way then.
+/// Without a free descriptor the kernel refuses to accept even when no client waits: no connection has to give way then.
 #[test]
 fn connection_on_the_last_free_descriptor_stays_open() {
     let tree = tree();
@@ -222,7 +222,7 @@ fn command_line_that_never_answers_delays_no_other_process() {
     assert_eq!(agent.scrape().groups(), expected);
 }
 
-/// Arguments that come late decide anew, and what was counted by then stays where it was.
+/// Arguments that come late decide anew, and earlier counts stay where they were.
 #[test]
 fn process_whose_command_line_answers_late_moves_to_the_group_of_its_arguments() {
     let tree = tree();

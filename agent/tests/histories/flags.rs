@@ -43,7 +43,7 @@ fn h07_recheck_looks_again_at_what_matched_nothing() {
         let scrape = agent.scrape();
         // Its child is looked at again, too.
         assert_eq!(scrape.groups(), groups(&[("g4", 2)]));
-        // Older than the agent: what it used before it was found is not counted.
+        // Older than the agent: its use before it was found is not counted.
         assert_eq!(scrape.cpu("g4"), (0.0, 0.0));
         named(&tree, 5, "g4").user_ticks(850).write();
         assert_eq!(agent.scrape().cpu("g4"), (0.5, 0.0));

@@ -1,4 +1,4 @@
-//! Processes in no group: of these `stat` is read and nothing else, and nothing that is shown changes by it.
+//! Processes in no group: the agent reads only their `stat`, and that changes no shown value.
 
 use super::*;
 

@@ -2,7 +2,7 @@
 //! upstream's unit cases (6.1, `upstream`) and some of the matching table (6.2, `matching`).
 //!
 //! A tree of files is changed between scrapes. Expected values are those of process-exporter, except where section 8
-//! says what is mended; then process-exporter's value is in a comment. Threads by name are in `threads`, proportional
+//! mends them; then process-exporter's value is in a comment. Threads by name are in `threads`, proportional
 //! memory in `smaps`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
@@ -162,7 +162,7 @@ fn h14_h15_nothing_is_counted_twice_and_a_group_goes_on_from_where_it_stopped() 
     assert_eq!(seen(&agent), (1.0, 8.0));
     born.clone().user_ticks(900).write();
     assert_eq!(seen(&agent), (1.0, 9.0));
-    // What it used after its last scrape is lost in this tier; what was counted stays.
+    // Its use after its last scrape is lost in this tier; counted use stays.
     tree.remove(5);
     assert_eq!(seen(&agent), (0.0, 9.0));
     named(&tree, 6, "g")
@@ -195,7 +195,7 @@ fn h16_io_that_becomes_unreadable_neither_falls_nor_wraps() {
 #[test]
 fn io_unreadable_at_first_counts_from_its_first_successful_reading() {
     const LIFETIME: u64 = 5_000_000_000_000;
-    // One older than the agent, and one that starts under its eyes.
+    // One older than the agent, and one that starts while it runs.
     for start_ticks in [100, later()] {
         let tree = tree();
         let bystander = named(&tree, 4, "other").io(0, 0);
@@ -312,7 +312,7 @@ fn h24_state_letters() {
     assert_eq!(scrape.states("g"), [1.0, 1.0, 1.0, 1.0, 8.0]);
 }
 
-/// What a missing or unreadable file of a tracked process does: processes, errors at the first scrape, errors more at
+/// The effect of a missing or unreadable file of a tracked process: processes, errors at the first scrape, errors more at
 /// each later one.
 fn failing(file: &str, break_it: fn(&FakeProc, u32, &str)) -> (Option<f64>, [f64; 3], [f64; 3]) {
     let tree = tree();

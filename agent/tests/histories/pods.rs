@@ -115,7 +115,7 @@ fn a_young_process_waits_for_the_link_and_loses_nothing() {
     ];
     let cpu = "namedprocess_namegroup_cpu_seconds_total";
     assert_eq!(scrape.value(cpu, &cart), Some(3.0));
-    // What went before its link came is where its own facts put it.
+    // A process that ended before the link came is in the group that its own facts give.
     assert_eq!(
         scrape.value(cpu, &[("groupname", "pods"), ("mode", "user")]),
         Some(0.7)

@@ -8,7 +8,7 @@ const FAMILY: &str = "headcount_config_last_reload_successful";
 const FAILURES: &str = "headcount_config_reload_failures_total";
 const TIME: &str = "headcount_config_last_reload_success_timestamp_seconds";
 
-/// One item that puts what is called so into the group `name`.
+/// One item that puts processes of this task name into the group `name`.
 fn item(name: &str, comms: &[&str]) -> String {
     let list = comms.join(", ");
     format!("process_names:\n  - name: \"{name}\"\n    comm: [{list}]\n")
@@ -41,7 +41,7 @@ fn use_before_a_reload_stays_in_its_former_group() {
     run(100);
     let agent = start(&tree, &item("{{.Comm}}", &["a", "b"]), &[]);
     run(200);
-    // This is used before the reload, and nobody has looked since.
+    // This is used before the reload, and no scrape has come since.
     reload(&agent, &item("{{.Comm}}", &["a"]));
     run(250);
     let scrape = agent.scrape();
@@ -257,7 +257,7 @@ fn use_counted_before_a_reload_is_not_counted_again_by_recheck() {
     assert_eq!(run("a", 200).groups(), groups(&[("one", 0), ("two", 0)]));
     let scrape = run("b", 300);
     assert_eq!(scrape.groups(), groups(&[("one", 0), ("two", 1)]));
-    // The second between is nobody's: it was used in no group.
+    // The second between belongs to no group.
     assert_eq!((scrape.cpu("one").0, scrape.cpu("two").0), (1.0, 0.0));
     assert_eq!(run("b", 350).cpu("two"), (0.5, 0.0));
 }

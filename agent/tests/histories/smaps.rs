@@ -63,7 +63,7 @@ fn the_shares_of_the_members_are_added_up() {
     assert!(own(&scrape, "oldest_reading_age_seconds").unwrap() < 60.0);
     assert_eq!(own(&scrape, "readers_held_up"), Some(0.0));
     assert_eq!(scrape.errors(), [0.0; 3], "nothing that a pass reads");
-    // What was read stays while it cannot be read again.
+    // A reading stays while the file cannot be read again.
     tree.make_unreadable(6, "smaps_rollup");
     let failures = own(&scrape, "failures_total");
     await_that(&agent, "a failure more", |scrape| {
@@ -93,7 +93,7 @@ fn process_without_mappings_has_zero_share_and_is_not_read() {
     let scrape = agent.scrape();
     assert_eq!(share(&scrape, "g"), Some((0.0, 0.0)));
     assert_eq!(own(&agent.scrape(), "failures_total"), Some(0.0));
-    // It says nothing of others that were not read yet.
+    // It shows nothing of others that were not read yet.
     named(&tree, 6, "g").write();
     assert_eq!(share(&agent.scrape(), "g"), None);
 }

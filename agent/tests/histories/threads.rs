@@ -1,4 +1,4 @@
-//! Threads by name (section 3.2; rules of 3.6), with what section 8 mends in them.
+//! Threads by name (section 3.2; rules of 3.6), with the changes of section 8.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ fn row(scrape: &Scrape, name: &str) -> Option<(f64, [f64; 8])> {
     Some((count, used))
 }
 
-/// What [`worker`] has used.
+/// The use of [`worker`].
 fn times(n: f64) -> [f64; 8] {
     [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0].map(|one| one * n)
 }
@@ -97,7 +97,7 @@ fn u14_a_name_disappears_with_its_last_thread_and_goes_on_when_it_returns() {
     let scrape = agent.scrape();
     assert_eq!(row(&scrape, "t1"), None);
     assert_eq!(row(&scrape, "t2"), Some((2.0, times(9.0))));
-    // process-exporter: from 0 again. The thread is older than the agent, so what it used unseen is not counted.
+    // process-exporter: from 0 again. The thread is older than the agent, so its unseen use is not counted.
     process(&tree, &[worker(6, "t1", 3), worker(7, "t2", 4)]).write();
     assert_eq!(row(&agent.scrape(), "t1"), Some((1.0, times(1.0))));
 }
@@ -169,7 +169,7 @@ fn h17_h17b_counters_of_a_name_neither_fall_nor_wrap() {
     assert_eq!(row(&agent.scrape(), "t"), Some((1.0, times(0.0))));
     process(&tree, &[worker(6, "t", 30)]).write();
     assert_eq!(row(&agent.scrape(), "t"), Some((1.0, times(20.0))));
-    // Replaced by another of that name: what it had stays.
+    // Replaced by another of that name: the counters stay.
     process(&tree, &[worker(7, "t", 5)]).write();
     assert_eq!(row(&agent.scrape(), "t"), Some((1.0, times(20.0))));
     // Values that fall.

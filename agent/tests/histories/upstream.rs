@@ -107,7 +107,7 @@ fn u7_a_child_joins_the_group_of_its_parent() {
     assert_eq!(agent.scrape().groups(), groups(&[("g2", 1)]));
     named(&tree, 7, "x").parent(6).start_ticks(later()).write();
     assert_eq!(agent.scrape().groups(), groups(&[("g2", 2)]));
-    // The parent ends, the child stays, and so does what is born of it.
+    // The parent ends; the child and its own children stay.
     tree.remove(6);
     named(&tree, 7, "x").parent(1).start_ticks(later()).write();
     assert_eq!(agent.scrape().groups(), groups(&[("g2", 1)]));

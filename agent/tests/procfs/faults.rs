@@ -1,8 +1,8 @@
-//! Every file that is read of a process, made unreadable in every way, under the real agent: each omission is counted, nothing
-//! falls, nobody else is touched, `/health` tells it, and the next pass after the fault is whole again.
+//! Every file that is read of a process, made unreadable in every way, under the real agent: each omission is counted, no
+//! counter falls, no other process is touched, `/health` reports it, and the next pass after the fault is whole again.
 //!
 //! Trees of files can do this: a mode refuses (the agent is an ordinary user), a directory or a link to itself fails, a pipe
-//! never answers. What only a kernel does, `ESRCH` in the middle of a reading, happens under the live tests' churn.
+//! never answers. `ESRCH` in the middle of a reading comes only from a kernel, under the live tests' churn.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
@@ -14,7 +14,7 @@ use crate::support::agent::{Agent, Launch, until};
 use crate::support::fake_proc::{FakeProc, FakeProcess, FakeThread};
 use crate::support::scrape::Scrape;
 
-/// What is counted when a file cannot be read.
+/// The omission that is counted when a file cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lost {
     /// The process, as one that could not be read.
@@ -67,7 +67,7 @@ enum Fault {
     /// A directory in the place of a file, or the other way round.
     OtherKind,
     Loop,
-    /// Who opens it waits for ever.
+    /// A thread that opens it waits for ever.
     Silent,
     Empty,
     Garbage,
@@ -76,7 +76,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// What it costs beside what any fault of the file does; `None`: there is no such case.
+    /// Its cost beside that of any fault of the file; `None`: there is no such case.
     fn costs(self, file: &str, lost: Lost) -> Option<Lost> {
         let is_directory = matches!(file, "" | "task" | "fd");
         let has_content = !is_directory && file != "cwd";
@@ -88,7 +88,7 @@ impl Fault {
             Self::Missing if matches!(file, "cgroup" | "cwd") => Some(Nothing),
             // A link is read without being followed, and has no mode.
             Self::Denied | Self::Loop if file == "cwd" => None,
-            // No kernel lets anybody wait here; elsewhere who waits is left behind.
+            // No kernel makes a reader wait here; elsewhere a reader that waits is left behind.
             Self::Silent if file == "cgroup" => None,
             // The way to all that a thread has.
             Self::Silent if file == "task/8/stat" || file == "task/8/status" => Some(Process),
@@ -97,7 +97,7 @@ impl Fault {
             Self::Empty if file == "cgroup" => Some(Nothing),
             // So it is with kernel threads, and decided.
             Self::Empty if file == "cmdline" => None,
-            // Where the line is missing the fact is absent. Without a line for the user nobody is named.
+            // Where the line is missing the fact is absent. Without a line for the user no name is shown.
             Self::Empty | Self::Garbage | Self::Huge if matches!(file, "limits" | "status") => {
                 Some(Part)
             }
@@ -140,10 +140,10 @@ fn remove(path: &Path) {
     }
 }
 
-/// Lets go who waits in a pipe.
+/// Frees the threads that wait in a pipe.
 fn let_go(path: &Path) {
     let mut options = OpenOptions::new();
-    // Nobody may wait there.
+    // Perhaps no thread waits there.
     let _ = options
         .write(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -231,7 +231,7 @@ impl Node {
         scrape
     }
 
-    /// What a scrape counts, and `/health` says, in a fault that costs `expected`.
+    /// The counts of a scrape, and the reasons of `/health`, in a fault that costs `expected`.
     fn scrape_lacking(&mut self, expected: Lost, case: &str) -> Scrape {
         let expected: &[Lost] = if expected == Nothing {
             &[]
@@ -295,10 +295,10 @@ fn file_that_fails_at_a_pass_costs_that_pass_only() {
 
         node.victim(number, 2).write();
         fault.befall(&node.path(file));
-        // Who is held up is not asked again.
+        // A reader that is held up is not asked again.
         for _ in 0..if fault == Fault::Silent { 2 } else { 1 } {
             let scrape = node.scrape_lacking(lost, &case);
-            // What of it can be read is shown.
+            // The readable facts of it are shown.
             let seconds = if lost == Process { 1.0 } else { 2.0 };
             assert_eq!(scrape.cpu(&name).0, seconds, "{case}");
             let held_up = scrape.value("headcount_procfs_readers_held_up", &[]);

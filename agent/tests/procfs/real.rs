@@ -1,4 +1,4 @@
-//! On the `/proc` of this machine: a value is held against what this process knows of itself or of a child.
+//! On the `/proc` of this machine: a value is compared with the process's own knowledge of itself or of a child.
 
 use super::*;
 
@@ -58,7 +58,7 @@ fn this_very_process() {
     }
     assert!(!facts.cgroups.is_empty());
     assert_eq!((facts.uid, facts.parent), (Some(uid), sample.parent));
-    assert_eq!(facts.cwd, b"", "nobody asked");
+    assert_eq!(facts.cwd, b"", "only read on request");
     let facts = real().with_cwd(true).facts(own, None).unwrap();
     let cwd = std::env::current_dir().unwrap();
     assert_eq!(facts.cwd, cwd.into_os_string().into_encoded_bytes());

@@ -1,4 +1,4 @@
-//! The fake instance itself: what is tested with it is only as good as it is.
+//! The fake instance itself: tests with it are only as good as it is.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -14,7 +14,7 @@ const STEPS: usize = 200;
 const APPLICATIONS: [&str; 2] = ["blog", "shop"];
 const MOST_WORKERS: usize = 6;
 
-/// An instance, and what the agent has been told.
+/// An instance, and the answers that the agent has had.
 struct History {
     instance: FakePassenger,
     seed: u64,
@@ -100,7 +100,7 @@ impl History {
         self.instance.show(&pool, self.counts);
     }
 
-    /// Notes what the agent has heard, and checks what it shows.
+    /// Notes the answers that the agent has had, and checks the values that it shows.
     fn check(&mut self, scrape: &Scrape) {
         if up(scrape, &self.instance.name) != Some(1.0) {
             return;
@@ -148,7 +148,7 @@ fn no_counter_falls_over_restarts_of_workers_and_cores() {
     let agent = node.launch().start();
     let mut highest: BTreeMap<String, f64> = BTreeMap::new();
     for step in 0..STEPS {
-        // Often several things happen between two scrapes; the agent can know what it was told only.
+        // Often several things happen between two scrapes; the agent knows only the answers.
         let is_scraped = histories.each_mut().map(History::step);
         if is_scraped == [false, false] {
             continue;
