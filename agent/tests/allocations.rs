@@ -1,4 +1,4 @@
-//! What a scrape allocates, counted: no time is measured, so a busy machine changes nothing.
+//! Counts the allocations of a scrape: no time is measured, so a busy machine changes nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 #![allow(unreachable_pub, dead_code)] // the bench uses more of this than the test does
@@ -18,7 +18,7 @@ thread_local! {
     static MADE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, which counts what each thread asks of it.
+/// The system's allocator, which counts the requests of each thread.
 struct Counting;
 
 // SAFETY: hands everything on to the system's allocator; a counter without a destructor allocates nothing.
@@ -44,7 +44,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What `work` gives, and how often it asked for memory.
+/// The result of `work`, and the number of its allocations.
 fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = MADE.get();
     let result = work();

@@ -1,16 +1,16 @@
-//! The real binary over a tree of files, with all it says checked in.
+//! The real binary over a tree of files, with its whole exposition checked in.
 //!
-//! The tree is made here and not checked in: its names hold line breaks and bytes that are no text, one of its files is a
-//! directory, and one description per process says what matters of it. It is scraped after its counters have risen.
+//! The tree is made here and not checked in: its names hold line breaks and bytes that are no text, and one of its files is
+//! a directory. It is scraped after its counters have risen.
 //!
 //! `fixtures/metrics.prom` is the body of that scrape, with a star for each value that differs from run to run:
-//! * what the agent itself uses, `process_…`;
+//! * the use of the agent itself, `process_…`;
 //! * clock readings: the buckets and sums of durations, and times of successes;
-//! * what this kernel can take from the agent, `headcount_sandbox_state`;
+//! * the rights that this kernel can take from the agent, `headcount_sandbox_state`;
 //! * requests and connections, because waiting for the agent makes some;
 //! * every label of `headcount_build_info`.
 //!
-//! Proportional memory is not read here: what of it a scrape shows depends on when its reader gets the CPU.
+//! Proportional memory is not read here: the value in a scrape depends on the moment at which its reader gets the CPU.
 //!
 //! `HEADCOUNT_ACCEPT=1` writes the file anew.
 

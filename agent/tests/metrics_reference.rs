@@ -1,4 +1,4 @@
-//! METRICS.md says what the code says. `HEADCOUNT_ACCEPT=1` writes it anew.
+//! METRICS.md agrees with the code. `HEADCOUNT_ACCEPT=1` writes it anew.
 #![allow(clippy::unwrap_used)] // a failed assertion by another name
 
 #[test]

@@ -1,5 +1,5 @@
-//! What the agent does where it may not load kernel programs: it serves from `/proc` and says why, unless it was told not
-//! to. On the real `/proc`, so these need root, to give it up.
+//! An agent that may not load kernel programs serves from `/proc` and says why, unless its flags forbid that. On the real
+//! `/proc`, so these need root, to give it up.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
@@ -21,7 +21,7 @@ const CONTAINER: &[&str] = &["unshare", "--pid", "--fork", "--kill-child", "--mo
 /// The same with the host's procfs.
 const HOST_PROCFS: &[&str] = &["unshare", "--pid", "--fork", "--kill-child"];
 
-/// Where the kernel tells nothing about its types.
+/// In a mount namespace without the kernel's type information.
 const WITHOUT_BTF: &[&str] = &[
     "unshare",
     "--mount",
@@ -49,7 +49,7 @@ fn launch() -> Launch {
     Launch::new().config(CONFIG)
 }
 
-/// It serves what `/proc` shows, itself with the number `pid` among it, and gives these reasons for nothing better.
+/// The agent serves the processes of `/proc`, itself with the number `pid` among them, and gives these reasons for its tier.
 fn assert_serves_from_procfs(agent: &Agent, pid: u32, reasons: &[&str]) {
     let reasons: Vec<String> = reasons.iter().map(|reason| obstacle(reason)).collect();
     let tier = [("tier", "procfs"), ("exit_hook", "none")];
@@ -187,7 +187,7 @@ fn other_programs_of_its_user_cannot_trace_it() {
     assert!(reads_other && !reads(agent.pid()));
 }
 
-/// Each process of others is there and not to be seen.
+/// Processes of other users exist and are hidden.
 const HIDDEN: &[&str] = &[
     "unshare",
     "--mount",
@@ -233,7 +233,7 @@ fn a_list_needs_no_right() {
 fn in_another_pid_namespace_it_serves_what_that_one_shows() {
     let agent = launch().under(CONTAINER).start();
     assert_serves_from_procfs(&agent, 1, &[NAMESPACE]);
-    // Nobody else lives there.
+    // No other process lives there.
     let expected = groups(&[("headcount 1", 1), ("rest", 0)]);
     assert_eq!(agent.scrape().groups(), expected);
 }

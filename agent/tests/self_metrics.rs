@@ -1,4 +1,4 @@
-//! What the agent says of itself is what the kernel says of it, whoever asks and however often.
+//! The agent's metrics about itself agree with the kernel's, for any client and any interval.
 //!
 //! Each scrape stands between two readings of the agent's own `/proc/<pid>/stat`, so that nothing is compared with a value of
 //! another moment.
@@ -15,7 +15,7 @@ use support::agent::{Agent, Launch, ask, until};
 use support::fake_proc::FakeProc;
 use support::scrape::Scrape;
 
-/// Between scrapes: what was wrong in other exporters grew or shrank with the interval, so they are far apart.
+/// Pauses between scrapes, far apart: errors of other exporters grew or shrank with the interval.
 const INTERVALS: [Duration; 3] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
@@ -38,7 +38,7 @@ fn start() -> (FakeProc, Agent) {
     (tree, agent)
 }
 
-/// Whom a thread asks.
+/// The program that a thread scrapes.
 #[derive(Clone, Copy)]
 struct Target {
     address: SocketAddr,
@@ -112,7 +112,7 @@ fn the_cpu_counter_is_the_stat_file_s_with_two_scrapers_and_shows_what_was_burnt
     let from = stat_ticks(target);
     thread::scope(|scope| {
         for _ in 0..2 {
-            // What the one makes the agent burn, the other one sees.
+            // Each client sees the CPU time that the other one causes.
             scope.spawn(|| {
                 until("10 ticks of the agent", || {
                     scrape_between_readings(target);
@@ -141,7 +141,7 @@ fn start_descriptors_and_threads_are_those_of_its_own_files() {
     let stat = std::fs::read_to_string(format!("{folder}/stat")).unwrap();
     let (_, rest) = stat.rsplit_once(") ").unwrap();
     let ticks: f64 = rest.split(' ').nth(22 - 3).unwrap().parse().unwrap();
-    // The boot time is the tree's: it is the node's that the agent was told of.
+    // The boot time is the tree's: `-procfs` names the tree.
     let expected = 1_600_000_000.0 + ticks / ticks_per_second();
     assert!((own("start_time_seconds") - expected).abs() < 1e-3);
     let limits = std::fs::read_to_string(format!("{folder}/limits")).unwrap();

@@ -17,7 +17,7 @@ pub(crate) struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
-    /// What the browser leaves behind.
+    /// Files that the browser leaves behind.
     _files: tempfile::TempDir,
 }
 
@@ -63,7 +63,7 @@ impl Browser {
         self.command("/url", &json!({ "url": url }));
     }
 
-    /// What `script`, a function's body, returns.
+    /// The result of `script`, the body of a function.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.command("/execute/sync", &json!({"script": script, "args": []}))
     }
@@ -133,7 +133,7 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// What stands on the console since it was last asked: errors of scripts, what could not be loaded, what the page's policy
+    /// The lines on the console since the last call: errors of scripts, files that could not be loaded or that the page's policy
     /// forbade.
     pub(crate) fn console(&self) -> Vec<String> {
         let lines = self.command("/se/log", &json!({"type": "browser"}));

@@ -1,4 +1,4 @@
-//! The page in a real browser: what a person sees, clicks and types, and what a hostile name cannot do.
+//! The page in a real browser: texts, clicks and typed words of a person, and hostile names without effect.
 //!
 //! Needs Chromium: `cargo xtask browser`. Every test ends with a look at the browser's console.
 
@@ -128,7 +128,7 @@ fn a_group_opens_and_is_kept_up_to_date() {
     );
     let busiest = browser.text(".inner tbody tr:first-child td:nth-child(4)");
     assert!(busiest.parse::<f64>().unwrap() > 100.0, "{busiest}");
-    // It comes to rest, and shows what is now, not what was.
+    // The process comes to rest, and the page shows the present values, not the former ones.
     browser.wait("document.querySelector('#cpu').textContent === '0.0 %'");
     browser.click(&button_of(3));
     browser.wait("document.querySelector('.inner') === null");
@@ -170,7 +170,7 @@ fn hostile_names_do_nothing() {
         1
     );
     assert_silent(&browser);
-    // The policy would hold up what escaping let through.
+    // The policy would stop a script that escaping let through.
     browser.run("const p = document.createElement('p'); p.innerHTML = '<img src=http://127.0.0.2/ onerror=alert(1)>'; document.body.append(p)");
     until("the refusal", || {
         browser
@@ -317,7 +317,7 @@ fn it_works_below_a_path_and_over_a_restart() {
 
     agent.stop(libc::SIGTERM);
     browser.wait("!document.querySelector('#failure').hidden");
-    // A new run has other groups first; what was open stays open.
+    // A new run has other groups first; open rows stay open.
     tree.process(9).comm("first").argv(&["first"]).write();
     let agent = start(&tree);
     proxy.turn_to(agent.address);
@@ -389,7 +389,7 @@ fn it_is_readable_without_its_script() {
 fn hidden_page_sends_no_requests() {
     let tree = node();
     let (agent, browser) = (start(&tree), Browser::start());
-    // Time stands still: what waits is kept, and run by hand.
+    // Time stands still: timers are kept, and run by hand.
     let source = "window.waiting = new Map(); let last = 0; \
                   window.setTimeout = (run) => { waiting.set(++last, run); return last; }; \
                   window.clearTimeout = (id) => waiting.delete(id); \

@@ -62,7 +62,7 @@ fn page_of_a_server_is_drawn() {
     visit(&browser, &agent);
     browser.wait("document.querySelector('#state').textContent === 'every 3 s'");
     write_server(&tree, 2);
-    // The page stands still as soon as it shows what ran between its two looks.
+    // The page stands still as soon as it shows the processes that ran between its two looks.
     browser.wait(
         "(() => { const runs = document.querySelector('#cpu').textContent !== '0.0 %'; \
          if (runs) document.querySelector('#pause').click(); return runs; })()",

@@ -1,4 +1,4 @@
-//! What stands before agents in many a place: a proxy that serves one below a path, which the agent knows nothing of.
+//! A proxy in front of agents, as many sites have: it serves an agent below a path that the agent does not know.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

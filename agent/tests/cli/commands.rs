@@ -1,4 +1,4 @@
-//! `headcount check` and `headcount list`: what they print, where, and how they end.
+//! `headcount check` and `headcount list`: their output on both streams, and their exit codes.
 
 use super::*;
 

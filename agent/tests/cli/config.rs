@@ -1,4 +1,4 @@
-//! Configuration files: refused with file, line, what was found and what was expected, or accepted with warnings.
+//! Configuration files: refused with file, line, the value found and the value expected, or accepted with warnings.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The command line and what stands in files: exit codes, and messages that say what is wrong and what to do.
+//! The command line and files: exit codes, and messages that name the mistake and the remedy.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
@@ -159,7 +159,7 @@ fn address_that_cannot_be_bound_is_reported_with_a_remedy() {
             "another program listens there; stop it or choose another port",
         ),
         (
-            // Reserved for documentation: nobody has it.
+            // Reserved for documentation: no host has it.
             "192.0.2.1:9256",
             "this machine has no such address; choose one that it has, or leave the host out",
         ),

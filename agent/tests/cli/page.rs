@@ -140,7 +140,7 @@ fn command_lines_that_never_arrive_delay_no_request() {
         let missing = found.iter().filter(|one| one["cmdline"].is_null()).count();
         assert!(missing >= 19, "{found:?}");
     }
-    // Those who group processes have readers of their own.
+    // Grouping has readers of its own.
     tree.process(40).comm("new").argv(&["new"]).write();
     assert_eq!(agent.scrape().groups(), groups(&[("fake", 20), ("new", 1)]));
     // The agent would wait for nothing when it ends, either.

@@ -1,4 +1,4 @@
-//! Pages of other sites: what their requests get.
+//! Answers to requests of pages of other sites.
 
 use headcount::http::Limits;
 

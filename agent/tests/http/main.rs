@@ -364,7 +364,7 @@ async fn a_stop_lets_open_requests_finish() {
     assert_eq!(
         read_to_end(&mut idle).await,
         "",
-        "who asks nothing is not waited for"
+        "an idle connection is not waited for"
     );
     reply.send(part("a 1\n")).unwrap();
     assert_scraped(&read_to_end(&mut client).await);

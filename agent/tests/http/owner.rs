@@ -1,4 +1,4 @@
-//! One answer for all who ask at a time, and none from an owner that hangs.
+//! One answer for all clients that ask at a time, and none from an owner that hangs.
 
 use headcount::http::Limits;
 use headcount::state::handle::{Health, Question, Status};
@@ -23,7 +23,7 @@ async fn scrapes_that_arrive_during_a_pass_share_the_next() {
         server.counters.read().connections == 3
     })
     .await;
-    // What all three wrote was there before this page was asked for.
+    // The requests of all three were there before this page was asked for.
     assert!(
         server
             .ask_path("GET", "/")

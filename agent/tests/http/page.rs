@@ -1,4 +1,4 @@
-//! The page for people: its paths, its headers, and who waits for whom.
+//! The page for people: its paths, its headers, and the order of requests that wait.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A server on a socket of its own, and what the tests ask of it.
+//! A server on a socket of its own, and the requests of the tests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) struct Server {
     pub(crate) task: JoinHandle<()>,
 }
 
-/// A server whose questions nobody answers yet.
+/// A server with an owner that answers no question yet.
 pub(crate) async fn start(limits: Limits) -> (Server, mpsc::Receiver<Question>) {
     start_with(limits, None).await
 }
@@ -61,7 +61,7 @@ async fn start_service(
         telemetry_path: "/metrics".to_owned(),
         can_reload: true,
         has_page,
-        // What most tests call the server.
+        // The name that most tests use for the server.
         hosts: Hosts::new(["x"]),
         answers,
         fan_in: None,

@@ -1,4 +1,4 @@
-//! A file that holds up who reads it.
+//! A file that holds up its readers.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -29,7 +29,7 @@ impl Held {
         Self { path, contents }
     }
 
-    /// Waits until somebody reads.
+    /// Waits until a reader has opened it.
     pub(crate) fn once_read(self) -> Reading {
         let mut pipe = None;
         until("a reader", || {
@@ -46,7 +46,7 @@ impl Held {
     }
 }
 
-/// The same while somebody reads it.
+/// The same while a reader has it open.
 #[derive(Debug)]
 pub(crate) struct Reading {
     held: Held,

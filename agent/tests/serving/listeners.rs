@@ -11,7 +11,7 @@ use crate::support::log::message;
 use crate::support::scrape::{Scrape, groups};
 use crate::{launch, tree};
 
-/// Says whom LISTEN_FDS are for, as systemd does.
+/// Names the process that LISTEN_FDS are for, as systemd does.
 const TO_ITSELF: &[&str] = &["sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""];
 
 fn assert_scraped(path: &Path) {
@@ -67,7 +67,7 @@ fn a_dead_agent_s_socket_is_replaced_and_a_live_one_s_is_not() {
     let path = directory.path().join("s");
     let flag = format!("-web.listen-address=unix:{}", path.display());
     launch(&tree).arg(&flag).start().stop(libc::SIGKILL);
-    assert!(path.exists(), "nobody removes it");
+    assert!(path.exists(), "it stays");
 
     let _agent = launch(&tree).arg(&flag).start();
     let error = launch(&tree).arg(&flag).run().one_error();
@@ -121,7 +121,7 @@ fn without_a_socket_from_systemd_it_says_what_to_do() {
     let expected = "--web.systemd-socket: no socket was passed (LISTEN_FDS, LISTEN_PID); start the agent by a .socket \
                     unit with ListenStream=, or leave the flag out";
     assert_eq!(error(launch(&tree)), expected);
-    // For somebody else, though it is there.
+    // For another process, though the descriptor is there.
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = launch(&tree).env("LISTEN_FDS", "1").env("LISTEN_PID", "1");
     assert_eq!(error(other.passing(tcp)), expected);

@@ -1,5 +1,5 @@
-//! The real binary from its first socket to its last request: where it listens, what it answers in time, how it ends, and
-//! what it tells systemd.
+//! The real binary from its first socket to its last request: its addresses, its answers in time, its end, and its messages
+//! to systemd.
 //!
 //! A pass is held up where a test needs it under way: a file of the tree is a pipe until the test lets go of it.
 

@@ -44,7 +44,7 @@ fn a_second_signal_ends_it_at_once() {
         let agent = launch(&tree).start();
         let held = Held::new(&tree);
         let _open = agent.begin("/metrics", "");
-        // Nobody lets go of it.
+        // The pipe is never released.
         let _reading = held.once_read();
         agent.signal(libc::SIGTERM);
         no_longer_listens(&agent);

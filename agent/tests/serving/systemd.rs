@@ -1,4 +1,4 @@
-//! What the service manager is told.
+//! The messages to the service manager.
 
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt as _;
@@ -95,7 +95,7 @@ fn manager_on_an_abstract_socket_hears_of_a_reload() {
     assert_eq!(manager.next(), "READY=1");
 }
 
-/// Past all that the agent was about to tell, and a second further.
+/// Past all messages that the agent was about to send, and a second further.
 fn some_time_later(agent: &Agent) {
     let answer = agent.begin("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 1\r\n");
     assert_eq!(answer.answer().code, 200);

@@ -1,4 +1,4 @@
-//! What is answered when the state is not ready in time.
+//! Answers when the state is not ready in time.
 
 use crate::held::Held;
 use crate::support::agent::until;
@@ -43,7 +43,7 @@ fn a_scrape_is_answered_in_the_time_that_prometheus_gives() {
     assert!(partial.body.contains("\nheadcount_build_info{"));
     assert!(!partial.body.contains("headcount_groups"));
 
-    // The pass was not lost on the others: who asks now shares it.
+    // The pass goes on for others: a client that asks now shares it.
     let patient = agent.begin("/metrics", "");
     reading.release();
     let late = Scrape::parse(patient.answer().body);
