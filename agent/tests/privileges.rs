@@ -99,7 +99,7 @@ fn without_type_information_a_kernel_tier_is_refused() {
 }
 
 #[test]
-fn without_capabilities_what_other_users_hide_is_a_partial_error() {
+fn without_capabilities_hidden_facts_of_other_users_are_partial_errors() {
     let agent = launch().with_uid(NOBODY).start();
     let [passes, unread, before] = agent.scrape().errors();
     assert_eq!((passes, unread), (0.0, 0.0));
@@ -230,7 +230,7 @@ fn a_list_needs_no_right() {
 }
 
 #[test]
-fn in_another_pid_namespace_it_serves_what_that_one_shows() {
+fn in_another_pid_namespace_it_serves_the_processes_of_that_one() {
     let agent = launch().under(CONTAINER).start();
     assert_serves_from_procfs(&agent, 1, &[NAMESPACE]);
     // No other process lives there.

@@ -88,7 +88,7 @@ fn values(body: &str, start: &str) -> Vec<f64> {
 }
 
 #[test]
-fn groups_ungrouped_and_unattributed_are_the_node_less_what_waits() {
+fn groups_ungrouped_and_unattributed_are_the_node_less_waiting_bytes() {
     let body = body(&source());
     for direction in ["sent", "received"] {
         let groups = ["tcp", "udp"].map(|protocol| {

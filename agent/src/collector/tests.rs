@@ -343,7 +343,7 @@ fn without_run_queue_latency_no_family_shows_it() {
 }
 
 #[test]
-fn the_collector_self_counts_all_samples_and_shows_only_what_it_describes() {
+fn the_collector_self_counts_all_samples_and_shows_only_described_families() {
     let runs = Runs::new().unwrap();
     let mut state = Collectors::of(PartOf::State, &runs);
     let mut assembler = Assembler::new(&runs, &[]);

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_what_go_listens_on() {
+    fn addresses_of_go_are_parsed() {
         let cases = [
             (":9256", ListenHost::Any, 9256),
             (
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_work() {
+    fn impossible_values_are_refused() {
         let cases = [
             ("9256", "no port"),
             ("", "no port"),

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comm_tells_its_group_until_two_disagree() {
+    fn comm_predicts_its_group_until_two_processes_disagree() {
         let mut comms = Comms::default();
         comms.note(b"a", Attribution::Group(1), true);
         comms.note(b"a", Attribution::Group(1), false);

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn needs_within_the_total_get_what_they_need() {
+    fn needs_within_the_total_are_met() {
         assert_eq!(share(vec![], 10), u64::MAX);
         assert_eq!(share(vec![3, 7], 10), u64::MAX);
     }

@@ -413,7 +413,7 @@ fn without_final_record_the_next_pass_books_the_totals_of_the_exit_record() {
 }
 
 #[test]
-fn final_record_adds_what_the_exit_record_lacked() {
+fn final_record_adds_use_that_the_exit_record_lacked() {
     for is_closed in [false, true] {
         let mut node = Node::new();
         let id = an_end_without_final_record(&mut node);

@@ -253,7 +253,7 @@ fn launch_stays_with_the_former_image_where_the_exec_changed_hands() {
 }
 
 #[test]
-fn first_sight_of_a_set_user_id_program_drops_what_ran_before() {
+fn first_sight_of_a_set_user_id_program_drops_earlier_use() {
     let setuid = Sample {
         effective_uid: Some(0),
         has_borrowed_ids: true,

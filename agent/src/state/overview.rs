@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn application_has_the_sums_of_its_workers_and_what_is_known() {
+    fn application_has_the_sums_of_its_workers_and_its_known_facts() {
         let known = SourceStatistics {
             facts: vec![
                 (Fact::ExitStatus, Origin::Bpf),

@@ -199,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spans_contain_what_one_of_them_contained(
+        fn covering_spans_contain_just_the_moments_of_their_parts(
             spans in prop::collection::vec((0_u64..60, 0_u64..9), 0..12),
             time in 0_u64..70,
         ) {

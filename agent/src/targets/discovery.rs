@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn root_keeps_its_name_whoever_was_first() {
+    fn root_keeps_its_plain_name_in_any_order() {
         let found = [
             FakeTarget("a", 7, 1),
             FakeTarget("a", 0, 9),

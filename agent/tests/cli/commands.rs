@@ -207,7 +207,7 @@ fn with_file(folder: &tempfile::TempDir, words: &[&str]) -> Ended {
 }
 
 #[test]
-fn targets_prints_each_instance_with_what_finds_it() {
+fn targets_prints_each_instance_with_its_source() {
     let folder = fan_in(
         r#"{"app.example.com": [{"address": "10.0.0.1:80", "tags": {"process_type": "web", "app_id": "i", "app_name": "app",
             "organization_name": "org", "space_name": "dev"}}], "sys.example.com": [{"address": "10.0.0.2:80", "tls": true}]}"#,

@@ -108,7 +108,7 @@ fn once_prints_the_second_look_and_does_not_listen() {
 }
 
 #[test]
-fn once_tells_why_it_cannot() {
+fn once_that_fails_names_its_reason() {
     let tree = tree();
     let ended = Launch::on(&tree)
         .args(&["-once-to-stdout-delay=1h", "-accounting=iterator"])
@@ -134,7 +134,7 @@ fn once_tells_why_it_cannot() {
 }
 
 #[test]
-fn debug_tells_where_each_process_goes_and_why() {
+fn debug_logs_the_group_of_each_process_and_why() {
     let tree = tree();
     let named = |pid, parent, name: &str| {
         let process = tree.process(pid).comm(name).argv(&[name, "-x"]);

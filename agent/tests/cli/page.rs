@@ -59,7 +59,7 @@ fn processes(agent: &Agent, name: &str) -> Value {
 }
 
 #[test]
-fn a_group_shows_its_processes_and_what_put_them_there() {
+fn a_group_shows_its_processes_and_their_items() {
     let tree = node();
     let agent = launch(&tree).start();
     let mut found = processes(&agent, "web-server");
@@ -87,7 +87,7 @@ fn a_group_shows_its_processes_and_what_put_them_there() {
 }
 
 #[test]
-fn processes_of_the_group_for_the_rest_tell_their_item() {
+fn processes_in_the_group_other_show_their_item() {
     let tree = node();
     let agent = launch(&tree).arg("-max-groups=1").start();
     let found = processes(&agent, "other");

@@ -170,7 +170,7 @@ fn long_names_that_differ_at_their_end_are_two_groups() {
 }
 
 #[test]
-fn many_names_of_one_user_leave_room_for_others_and_health_tells() {
+fn many_names_of_one_user_leave_room_for_others_and_health_reports_it() {
     let tree = tree();
     let yaml = "process_names:\n- {cmdline: ['.'], name: '{{.Comm}}'}\n";
     let agent = Launch::on(&tree)

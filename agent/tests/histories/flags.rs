@@ -32,7 +32,7 @@ fn children_that_match_nothing_are_left_out() {
 }
 
 #[test]
-fn h07_recheck_looks_again_at_what_matched_nothing() {
+fn h07_recheck_looks_again_at_unmatched_processes() {
     for flag in ["-recheck", "--recheck-with-time-limit=1000000h"] {
         let tree = tree();
         named(&tree, 5, "bash").user_ticks(700).write();

@@ -87,7 +87,7 @@ fn h03_child_of_an_unknown_parent_is_in_no_group() {
 }
 
 #[test]
-fn h05_what_did_not_match_at_first_sight_stays_untracked() {
+fn h05_unmatched_process_stays_untracked() {
     let tree = tree();
     named(&tree, 5, "bash").write();
     let agent = tracking(&tree, &["g2"]);

@@ -326,7 +326,7 @@ fn pipe_in_place_of_the_file_delays_no_request() {
 }
 
 #[test]
-fn threads_take_their_names_along_but_not_what_they_used() {
+fn thread_names_move_with_their_process_and_earlier_use_does_not() {
     let tree = tree();
     let run = |ticks| {
         let thread = |tid| FakeThread {

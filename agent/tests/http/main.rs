@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 const SHORT: Duration = Duration::from_millis(100);
 
 #[tokio::test]
-async fn each_path_answers_what_it_should() {
+async fn each_path_has_its_answer() {
     let server = start_answering(Limits::default(), "a 1\n").await;
 
     let metrics = server.ask_path("GET", "/metrics").await;

@@ -1,7 +1,7 @@
 //! Runs the tests one after another, in the only thread: they fork.
 //!
-//! In: words of which a test's name (`churn::short_processes/switch`) must hold one, or `--list`. Out: one line a test, a closing line, exit code 1 if one
-//! failed. A failed assertion's message comes before the line of its test.
+//! In: words of which a test's name (`images::each_image_gets_its_share/switch`) must hold one, or `--list`. Out: one line for
+//! each test, a closing line, exit code 1 if one failed. A failed assertion's message comes before the line of its test.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

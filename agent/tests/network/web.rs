@@ -77,7 +77,7 @@ fn assert_exact(connections: u64, words: impl Fn(&Place, u16) -> Vec<String>) {
 }
 
 #[test]
-fn a_connection_for_each_request_carries_what_both_report() {
+fn a_connection_for_each_request_agrees_with_both_reports() {
     assert_exact(300, |_, port| {
         let url = format!("http://127.0.0.1:{port}/{}?[1-300]", SMALL.0);
         ["--header", "Connection: close", &url]
@@ -87,7 +87,7 @@ fn a_connection_for_each_request_carries_what_both_report() {
 }
 
 #[test]
-fn a_connection_of_a_thousand_requests_carries_what_both_report() {
+fn a_connection_of_a_thousand_requests_agrees_with_both_reports() {
     assert_exact(1, |_, port| {
         vec![format!("http://127.0.0.1:{port}/{}?[1-1000]", SMALL.0)]
     });
@@ -95,7 +95,7 @@ fn a_connection_of_a_thousand_requests_carries_what_both_report() {
 
 /// nginx calls sendfile; curl waits for `100 Continue` before it sends.
 #[test]
-fn large_files_in_both_directions_are_what_both_report() {
+fn large_files_in_both_directions_agree_with_both_reports() {
     assert_exact(1, |place, port| {
         let (down, up) = (
             format!("http://127.0.0.1:{port}/{}?[1-5]", LARGE.0),

@@ -41,7 +41,7 @@ impl Curl {
 }
 
 #[test]
-fn curl_agrees_on_what_there_is() {
+fn curl_agrees_on_each_version_and_setting() {
     let authority = Authority::new();
     let site = site(&authority);
     let agent = Launch::new()

@@ -7,7 +7,7 @@ use super::server::{Prometheus, deployed};
 use super::support::agent::{Agent, Launch, until};
 
 #[test]
-fn relabelling_keeps_what_it_says_and_less_than_all() {
+fn relabelling_keeps_the_stated_series() {
     let page = fs::read_to_string(deployed("SCALE.md")).unwrap();
     let blocks: Vec<&str> = page
         .split("```yaml\n")

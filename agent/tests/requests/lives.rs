@@ -302,7 +302,7 @@ fn a_request_of_a_killed_worker_is_aborted() {
 }
 
 #[test]
-fn workers_show_what_each_has_served() {
+fn workers_show_their_served_requests() {
     for row in rows() {
         let life = Life::start(row, &[]);
         let tally = join(life.rush());
@@ -336,7 +336,7 @@ fn a_request_of_a_worker_that_is_late_ends_as_its_client_sees() {
 }
 
 #[test]
-fn a_server_that_ends_answers_what_it_has_begun() {
+fn ending_server_answers_begun_requests() {
     for row in rows() {
         let mut life = Life::start(row, &[]);
         let (client, _) = life.hold();

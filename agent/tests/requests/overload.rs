@@ -114,7 +114,7 @@ fn waits(
 }
 
 #[test]
-fn busy_and_waiting_times_are_between_what_workers_and_clients_took() {
+fn busy_and_waiting_times_are_between_those_of_workers_and_clients() {
     for row in rows() {
         let life = Life::start(row, &["--workers", "4"]);
         let begin = Instant::now();

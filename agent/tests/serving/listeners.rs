@@ -115,7 +115,7 @@ fn sockets_that_systemd_passes_are_served() {
 }
 
 #[test]
-fn without_a_socket_from_systemd_it_says_what_to_do() {
+fn without_a_socket_from_systemd_the_error_names_the_remedy() {
     let tree = tree();
     let error = |launch: Launch| launch.arg("-web.systemd-socket").run().one_error();
     let expected = "--web.systemd-socket: no socket was passed (LISTEN_FDS, LISTEN_PID); start the agent by a .socket \

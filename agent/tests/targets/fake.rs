@@ -24,7 +24,7 @@ fn ask(instance: &FakePassenger, path: &str) -> String {
 }
 
 #[test]
-fn the_fake_answers_and_counts_and_ends_as_it_is_told() {
+fn fake_instance_answers_counts_and_ends_as_set() {
     let node = Node::new();
     let mut instance = node.instance("honestly");
     let blog = FakeApplication::new("/srv/caf\u{e9} (production)").with([FakeWorker::new(7)]);

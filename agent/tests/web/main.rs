@@ -160,7 +160,7 @@ fn certificates_of_clients_are_wanted_in_the_words_of_go() {
 }
 
 #[test]
-fn a_certificate_may_be_required_whoever_signed_it_and_by_name() {
+fn certificate_of_any_signer_may_be_required_and_checked_by_name() {
     let (authority, anybody) = (Authority::new(), Authority::new());
     let web = format!(
         "{TLS}  client_auth_type: RequireAnyClientCert\n  client_allowed_sans: [prometheus, 10.0.0.1]\n"

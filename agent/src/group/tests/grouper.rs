@@ -167,7 +167,7 @@ fn an_account_that_is_closed_between_a_decision_and_its_settlement_still_pays() 
 }
 
 #[test]
-fn a_deep_line_of_vanished_processes_leaves_nothing_but_what_it_used() {
+fn deep_line_of_vanished_processes_leaves_only_its_totals() {
     let mut grouper = grouper(9);
     let root = grouper.open(None);
     let mut parent = root;
@@ -298,7 +298,7 @@ fn alive(comm: &str) -> Facts {
 }
 
 #[test]
-fn without_children_what_matches_nothing_is_in_no_group() {
+fn without_children_unmatched_processes_are_in_no_group() {
     let mut grouper = with(CHILDLESS);
     let tracked = grouper.open(None);
     grouper.identify(tracked, &alive("a"));
@@ -409,7 +409,7 @@ fn a_group_without_members_stays_unless_that_is_not_wanted() {
 }
 
 #[test]
-fn whoever_waits_is_listed_once_however_often_it_is_undecided() {
+fn waiting_account_is_listed_once_after_repeated_decisions() {
     let mut grouper = grouper(9);
     let root = grouper.open(None);
     let leaf = grouper.open(Some(root));
@@ -451,7 +451,7 @@ fn it_is_known_which_item_put_a_member_into_its_group() {
 }
 
 #[test]
-fn a_comm_tells_of_its_group_what_a_process_with_nothing_else_would() {
+fn comm_predicts_the_group_that_it_alone_gives() {
     let mut grouper = grouper(9).with_comms(true);
     let parent = grouper.open(None);
     for comm in ["a", "x", "-"] {
@@ -475,7 +475,7 @@ fn a_comm_tells_of_its_group_what_a_process_with_nothing_else_would() {
 }
 
 #[test]
-fn a_comm_that_is_grouped_by_more_tells_nothing() {
+fn comm_of_a_process_grouped_by_its_arguments_predicts_no_group() {
     let placer = |facts: &Facts| match facts.argv.len() {
         2 => Verdict::Member(Placement::plain(0, "two".to_owned())),
         _ => Verdict::Unmatched,

@@ -286,7 +286,7 @@ impl SocketHistory {
 
 proptest! {
     #[test]
-    fn groups_and_the_rest_together_have_exactly_what_sockets_carried(
+    fn groups_and_the_rest_together_have_exactly_the_payload_of_sockets(
         steps in prop::collection::vec(step(), 1..150)
     ) {
         let mut history = SocketHistory::new();

@@ -106,7 +106,7 @@ const MATCHES: &[(&str, &str, bool)] = &[
 ];
 
 #[test]
-fn means_what_go_means() {
+fn expression_has_the_meaning_of_go() {
     for (pattern, text, found) in MATCHES {
         let compiled = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
         assert_eq!(compiled.is_match(text), *found, "{pattern} in {text:?}");
@@ -170,7 +170,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn refuses_what_go_refuses_with_its_words() {
+fn text_that_go_refuses_is_refused_in_the_same_words() {
     for (pattern, expected) in REFUSED {
         let error = match compile(pattern) {
             Ok(compiled) => panic!("{pattern} is accepted as {compiled:?}"),

@@ -184,7 +184,7 @@ fn released(node: &mut ReloadNode, tgid: u32, used: u64) {
 }
 
 #[test]
-fn the_living_are_moved_and_what_they_used_is_not() {
+fn living_processes_move_and_their_earlier_use_does_not() {
     let mut node = with_members(&[5, 6]);
     node.reconfigure(prefixed("2"));
     node.classify(named(&[(5, "a"), (6, "b")]));
@@ -336,7 +336,7 @@ fn ever_new_names_stay_within_the_bound() {
 }
 
 #[test]
-fn a_group_that_is_forgotten_is_so_for_who_was_not_looked_at_yet() {
+fn forgotten_group_applies_to_unclassified_processes() {
     let policy = Policy {
         max_groups: 9,
         children: true,

@@ -275,7 +275,7 @@ fn sum(totals: &GroupTallies) -> Tally {
 
 proptest! {
     #[test]
-    fn all_groups_together_have_exactly_what_was_used(
+    fn all_groups_together_have_exactly_the_use(
         steps in prop::collection::vec((step(COMPLETE), fate()), 1..120)
     ) {
         let mut history = ReloadHistory::new();

@@ -153,7 +153,7 @@ fn history() -> impl Strategy<Value = Vec<OnePass>> {
 
 proptest! {
     #[test]
-    fn all_names_together_keep_what_was_used_and_none_falls_but_by_a_fold(history in history()) {
+    fn all_names_together_keep_all_use_and_none_falls_but_by_a_fold(history in history()) {
         let mut names = ThreadNames::default();
         let mut last: BTreeMap<String, u64> = BTreeMap::new();
         let (mut all, mut fallen, mut folded) = (0, 0, 0);

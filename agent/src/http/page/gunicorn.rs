@@ -35,7 +35,7 @@ mod tests {
     use crate::state::handle::Shown;
 
     #[test]
-    fn row_has_what_is_known_and_hostile_names_are_escaped() {
+    fn row_has_the_known_facts_and_hostile_names_are_escaped() {
         let known = GunicornRow {
             name: Shown::of("</th><script>\u{202e}"),
             workers: 5,

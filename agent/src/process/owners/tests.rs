@@ -118,7 +118,7 @@ impl SocketNode {
 }
 
 #[test]
-fn exec_leaves_what_is_booked_with_the_old_image() {
+fn exec_leaves_booked_use_with_the_old_image() {
     let mut node = SocketNode::new();
     node.observe(&[7]);
     let before = node.account(7);

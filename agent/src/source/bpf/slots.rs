@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_cannot_be_read_is_given_to_nobody() {
+    fn slot_that_cannot_be_read_is_not_given_out() {
         let mut slots = Slots::new(3);
         let refused = slots.renew([7].into_iter(), &Folds::default(), |_| Err("no"));
         assert_eq!((refused, slots.of(7)), (Err("no"), None));

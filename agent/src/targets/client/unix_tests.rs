@@ -332,7 +332,7 @@ fn a_dead_socket_is_refused() {
 }
 
 #[test]
-fn what_is_no_stream_socket_is_malformed_or_refused() {
+fn file_that_is_no_stream_socket_is_malformed_or_refused() {
     let place = SocketPlace::new();
     let _datagrams = std::os::unix::net::UnixDatagram::bind(&place.path).unwrap();
     assert_eq!(question(&place.path), Err(Failure::Malformed));

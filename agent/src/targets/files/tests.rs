@@ -33,7 +33,7 @@ fn regular_file_is_read_with_owner_and_links() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_not_opened() {
+fn file_that_is_not_regular_is_not_opened() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("directory")).unwrap();
     symlink("/etc/passwd", folder.path().join("link")).unwrap();

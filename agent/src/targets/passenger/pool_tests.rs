@@ -114,7 +114,7 @@ fn three_applications_are_read_in_the_order_of_the_document() {
 }
 
 #[test]
-fn waiters_of_pool_and_application_are_told_apart_and_young_workers_have_no_memory() {
+fn waiters_of_pool_and_application_count_apart_and_young_workers_have_no_memory() {
     let chat = worker(
         (31_688, "1c88d53-Ea701xHSXb"),
         (1, 1),

@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn all_have_what_they_want_if_there_is_enough() {
+    fn all_needs_are_met_if_there_is_enough() {
         assert_eq!(
             divided([(0, 60), (7, 30), (9, 10)], 100),
             [(0, 60), (7, 30), (9, 10)]
@@ -65,7 +65,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_share_is_larger_than_what_is_wanted_and_no_room_is_wasted(
+        fn no_share_exceeds_its_need_and_no_room_is_wasted(
             wanted in prop::collection::btree_map(0_u32..6, 0_usize..200, 0..6),
             room in 0_usize..400,
         ) {

@@ -126,7 +126,7 @@ fn references_are_of_characters_and_of_five_names() {
 }
 
 #[test]
-fn a_text_is_joined_over_what_is_not_text() {
+fn text_is_joined_across_comments_and_instructions() {
     let document = "<r>a<!-- <x> & --><![CDATA[<b>&amp;]]><?x y?>&#99;<![CDATA[]]>d</r>";
     assert_eq!(text(document), Ok("a<b>&amp;cd".to_owned()));
     assert_eq!(text("<r/>"), Ok(String::new()));
@@ -214,7 +214,7 @@ fn elements_are_nested_and_closed() {
 }
 
 #[test]
-fn depth_is_bounded_in_what_is_read_and_in_what_is_skipped() {
+fn depth_is_bounded_in_read_and_in_skipped_values() {
     for tag in ["a", "skipped"] {
         let nested = |depth: usize| {
             let (open, close) = (

@@ -11,8 +11,8 @@ use crate::runner::table;
 use crate::tier::{EXACT, ITERATOR, Tier};
 
 table![
-    whoever_lives_there_tells_of_the_short_lived for &[&ITERATOR],
-    whoever_lives_elsewhere_tells_nothing for &[&ITERATOR],
+    living_process_in_a_cgroup_gives_its_paths_to_short_lived_ones for &[&ITERATOR],
+    living_process_in_another_cgroup_gives_no_paths for &[&ITERATOR],
     short_lived_programs_alone_in_a_cgroup_have_its_paths for EXACT,
     short_lived_programs_in_cgroups_that_go_with_them_are_right_or_counted for EXACT,
 ];
@@ -82,7 +82,7 @@ fn by_cgroup(resident: &Program) -> String {
 
 /// The agent has no exec record of the resident, which is older. Where all cgroups have version 1, exec records carry no
 /// cgroup: the short programs have none then.
-fn whoever_lives_there_tells_of_the_short_lived(tier: &'static Tier) {
+fn living_process_in_a_cgroup_gives_its_paths_to_short_lived_ones(tier: &'static Tier) {
     let (resident, short) = (Program::new("reside"), Program::new("short"));
     let cgroup = Cgroup::new(&resident.name);
     let running = resident.work();
@@ -107,7 +107,7 @@ fn whoever_lives_there_tells_of_the_short_lived(tier: &'static Tier) {
 }
 
 /// The last process that was seen alive is in a control group, and the short ones are not.
-fn whoever_lives_elsewhere_tells_nothing(tier: &'static Tier) {
+fn living_process_in_another_cgroup_gives_no_paths(tier: &'static Tier) {
     let (resident, short) = (Program::new("reside"), Program::new("short"));
     let agent = Agent::start_with(tier, &[], Some(&by_cgroup(&resident)));
     let cgroup = Cgroup::new(&resident.name);

@@ -9,16 +9,16 @@ use crate::runner::table;
 use crate::tier::{EXACT, ITERATOR, PROCFS, Tier};
 
 table![
-    short_processes for EXACT,
+    short_processes_are_each_counted_with_their_cpu_time for EXACT,
     ends_without_final_totals_are_billed_by_the_second_scrape for &[&ITERATOR],
-    short_processes_are_unknown for &[&PROCFS],
+    sampling_counts_no_short_process_twice for &[&PROCFS],
 ];
 
 const COUNT: u64 = 2000;
 /// CPU time of each process, and how many have it.
 const LENGTHS_NS: [(u64, u64); 3] = [(5_000_000, COUNT / 2), (1_000_000, COUNT), (0, COUNT)];
 
-fn short_processes(tier: &'static Tier) {
+fn short_processes_are_each_counted_with_their_cpu_time(tier: &'static Tier) {
     let agent = Agent::start(tier);
     for (ns, count) in LENGTHS_NS {
         by_exec(&agent, tier, ns, scaled(count));
@@ -69,7 +69,7 @@ fn by_fork(agent: &Agent, tier: &Tier, ns: u64, count: u64) {
 }
 
 /// Sampling counts nothing twice, and does not pretend to know births and deaths.
-fn short_processes_are_unknown(tier: &'static Tier) {
+fn sampling_counts_no_short_process_twice(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let count = scaled(COUNT) / 10;
     let program = Program::new("bare");

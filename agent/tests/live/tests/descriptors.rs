@@ -10,7 +10,7 @@ use crate::runner::table;
 use crate::tier::{ALL, Tier};
 
 table![
-    none_is_left_for_a_while for ALL,
+    agent_without_free_descriptors_answers_when_one_is_free for ALL,
 ];
 
 /// Free descriptors of the agent, about: none for the client's connection, then one for it alone, then one more each time.
@@ -20,7 +20,7 @@ const SPIN_NS: u64 = 20_000_000;
 
 /// Meanwhile a program runs and ends, and another one lives on. Clients are answered, at the latest when a descriptor is free
 /// again, and nothing of the programs is missing or counted twice then.
-fn none_is_left_for_a_while(tier: &'static Tier) {
+fn agent_without_free_descriptors_answers_when_one_is_free(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let (living, ended) = (Program::new("lives"), Program::new("ended"));
     let mut lives = living.work();

@@ -10,8 +10,8 @@ use crate::tier::{EXACT, Tier};
 table![
     each_image_gets_its_share for EXACT,
     each_image_gets_its_share_between_scrapes for EXACT,
-    another_user_is_the_same_group for EXACT,
-    another_name_is_the_same_group for EXACT,
+    change_of_user_keeps_the_group for EXACT,
+    change_of_task_name_keeps_the_group for EXACT,
 ];
 
 /// `sh -c 'spin; exec program'`.
@@ -71,7 +71,7 @@ fn each_image_gets_its_share_between_scrapes(tier: &'static Tier) {
 }
 
 /// The user was looked up when the process was classified.
-fn another_user_is_the_same_group(tier: &'static Tier) {
+fn change_of_user_keeps_the_group(tier: &'static Tier) {
     let program = Program::new("uid");
     let configuration =
         "process_names:\n  - name: '{{.Comm}}-{{.Username}}'\n    cmdline: ['.+']\n";
@@ -91,7 +91,7 @@ fn another_user_is_the_same_group(tier: &'static Tier) {
 }
 
 /// So was its comm.
-fn another_name_is_the_same_group(tier: &'static Tier) {
+fn change_of_task_name_keeps_the_group(tier: &'static Tier) {
     let program = Program::new("comm");
     let agent = Agent::start(tier);
     let other = format!("name {}z", &program.name);

@@ -9,18 +9,18 @@ use crate::runner::table;
 use crate::tier::{EXACT, Tier};
 
 table![
-    vfork for EXACT,
-    vfork_and_exec for EXACT,
-    double_fork for EXACT,
-    double_fork_and_exec_to_no_group for EXACT,
-    unwaited_children for EXACT,
-    forks_of_one_older_than_the_agent for EXACT,
-    one_number_twice for EXACT,
-    one_number_twice_between_scrapes for EXACT,
+    vfork_children_are_each_counted for EXACT,
+    vfork_children_that_exec_are_each_counted for EXACT,
+    daemon_of_a_double_fork_is_counted for EXACT,
+    unmatched_daemon_of_a_double_fork_joins_its_starter for EXACT,
+    unwaited_children_are_each_counted for EXACT,
+    forks_of_a_process_older_than_the_agent_are_counted for EXACT,
+    reused_process_id_is_two_processes for EXACT,
+    reused_process_id_is_two_processes_between_scrapes for EXACT,
 ];
 
 /// Programs on tracepoints know the parent by its number only.
-fn forks_of_one_older_than_the_agent(tier: &'static Tier) {
+fn forks_of_a_process_older_than_the_agent_are_counted(tier: &'static Tier) {
     const FORKS: u64 = 20;
     let elder = Program::new("elder");
     let mut running = elder.work();
@@ -35,7 +35,7 @@ fn forks_of_one_older_than_the_agent(tier: &'static Tier) {
     agent.await_settled(|samples| expected.check(&samples.group(&elder.name)));
 }
 
-fn vfork(tier: &'static Tier) {
+fn vfork_children_are_each_counted(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let count = scaled(500);
     let program = Program::new("vfork");
@@ -52,7 +52,7 @@ fn vfork(tier: &'static Tier) {
     });
 }
 
-fn vfork_and_exec(tier: &'static Tier) {
+fn vfork_children_that_exec_are_each_counted(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let count = scaled(200);
     let (parent, child) = (Program::new("vforP"), Program::new("vforC"));
@@ -78,7 +78,7 @@ fn vfork_and_exec(tier: &'static Tier) {
     });
 }
 
-fn double_fork(tier: &'static Tier) {
+fn daemon_of_a_double_fork_is_counted(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("daemo");
     let report = program.run("double-fork", &["100000000"]);
@@ -96,7 +96,7 @@ fn double_fork(tier: &'static Tier) {
 }
 
 /// The daemon's program matches no item, and its parents are gone before a scrape: it joins the group of its starter.
-fn double_fork_and_exec_to_no_group(tier: &'static Tier) {
+fn unmatched_daemon_of_a_double_fork_joins_its_starter(tier: &'static Tier) {
     let (starter, daemon) = (Program::new("start"), Program::new("daemo"));
     let configuration = format!(
         "process_names:\n  - name: known-{{{{.Comm}}}}\n    comm: [{}]\n",
@@ -119,7 +119,7 @@ fn double_fork_and_exec_to_no_group(tier: &'static Tier) {
     });
 }
 
-fn unwaited_children(tier: &'static Tier) {
+fn unwaited_children_are_each_counted(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let count = scaled(200);
     let program = Program::new("auto");
@@ -145,7 +145,7 @@ const REUSED: Lives = Lives {
     signal: 0,
 };
 
-fn one_number_twice(tier: &'static Tier) {
+fn reused_process_id_is_two_processes(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("reuse");
     let report = program.run("reuse", &["50000000", "30000000"]);
@@ -157,7 +157,7 @@ fn one_number_twice(tier: &'static Tier) {
 }
 
 /// Both were seen alive; the second must not be taken for the first.
-fn one_number_twice_between_scrapes(tier: &'static Tier) {
+fn reused_process_id_is_two_processes_between_scrapes(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("reuse");
     let mut running = program.start("reuse", &["50000000", "30000000", "hold"]);

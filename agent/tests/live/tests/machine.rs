@@ -15,9 +15,9 @@ use crate::runner::table;
 use crate::tier::{EXACT, PROCFS, Tier};
 
 table![
-    the_clock_is_set for EXACT,
-    a_cpu_goes_and_comes_back for EXACT,
-    the_clock_and_the_cpus_of_a_sampled_machine for &[&PROCFS],
+    the_clock_that_is_set_changes_no_count for EXACT,
+    cpu_that_goes_off_and_comes_back_changes_no_count for EXACT,
+    the_clock_and_the_cpus_change_no_sampled_count for &[&PROCFS],
 ];
 
 const HOUR: i64 = 3600;
@@ -123,7 +123,7 @@ fn all_is_well(agent: &Agent, tier: &Tier, samples: &Samples) {
 }
 
 /// By an hour forward, and back. The start of a program that starts afterwards follows the new clock.
-fn the_clock_is_set(tier: &'static Tier) {
+fn the_clock_that_is_set_changes_no_count(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let churn = Churn::start();
     let resident = Program::new("older");
@@ -187,7 +187,7 @@ impl Drop for SecondCpu {
 }
 
 /// Twice, under short programs and one that keeps both CPUs busy.
-fn a_cpu_goes_and_comes_back(tier: &'static Tier) {
+fn cpu_that_goes_off_and_comes_back_changes_no_count(tier: &'static Tier) {
     const SPIN: Duration = Duration::from_millis(1500);
     let agent = Agent::start(tier);
     let churn = Churn::start();
@@ -221,7 +221,7 @@ fn a_cpu_goes_and_comes_back(tier: &'static Tier) {
 }
 
 /// The sampling tier sees no short processes: one process stays, and uses both CPUs after each change.
-fn the_clock_and_the_cpus_of_a_sampled_machine(tier: &'static Tier) {
+fn the_clock_and_the_cpus_change_no_sampled_count(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("stays");
     let mut running = program.work();

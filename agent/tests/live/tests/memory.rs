@@ -16,9 +16,9 @@ use crate::tier::{ALL, ITERATOR, PROCFS, TYPED, Tier};
 
 table![
     a_busy_node_fits_into_little_memory for &[&ITERATOR, &PROCFS],
-    an_agent_that_gets_no_memory_tells_nothing for &[&ITERATOR],
-    oom_kill for TYPED,
-    proportional_memory for ALL,
+    agent_without_memory_serves_a_whole_answer_or_ends for &[&ITERATOR],
+    oom_kill_is_counted for TYPED,
+    proportional_memory_is_that_of_the_kernel for ALL,
 ];
 
 const LIMIT: &str = "33554432";
@@ -29,7 +29,7 @@ const WANTED: &str = "67108864";
 
 /// The shown share is the kernel's, soon after the process has run. An agent that may not trace the process shows none, and
 /// counts that.
-fn proportional_memory(tier: &'static Tier) {
+fn proportional_memory_is_that_of_the_kernel(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("share");
     let mut running = program.work();
@@ -56,7 +56,7 @@ fn proportional_memory(tier: &'static Tier) {
     });
 }
 
-fn oom_kill(tier: &'static Tier) {
+fn oom_kill_is_counted(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let (victim, other) = (Program::new("oom"), Program::new("kill"));
     let limited = Limited::new(&victim.name, &MEMORY, LIMIT);
@@ -126,7 +126,7 @@ fn a_busy_node_fits_into_little_memory(tier: &'static Tier) {
 }
 
 /// The kernel ends the agent at any point of its start. Each client has a whole answer by then, or none.
-fn an_agent_that_gets_no_memory_tells_nothing(tier: &'static Tier) {
+fn agent_without_memory_serves_a_whole_answer_or_ends(tier: &'static Tier) {
     for mib in [3_u32, 8, 16, 24] {
         let program = Program::new("tight");
         let limited = Limited::new(&program.name, &MEMORY, &(mib << 20).to_string());

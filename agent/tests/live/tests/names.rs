@@ -15,11 +15,11 @@ use crate::runner::table;
 use crate::tier::{ALL, EXACT, ITERATOR, TYPED, Tier};
 
 table![
-    hostile_comm for ALL,
-    hostile_arguments_of_the_living for ALL,
-    hostile_arguments_of_the_dead for TYPED,
-    no_arguments for TYPED,
-    many_more_names_than_groups for &[&ITERATOR],
+    hostile_comm_names_its_group for ALL,
+    hostile_arguments_of_living_processes_name_their_groups for ALL,
+    hostile_arguments_of_ended_processes_name_their_groups for TYPED,
+    process_without_arguments_makes_no_group for TYPED,
+    many_more_names_than_groups_lose_nothing for &[&ITERATOR],
     names_of_one_user_leave_room_for_others for EXACT,
 ];
 
@@ -38,7 +38,7 @@ fn linked(bytes: &[u8]) -> (PathBuf, Vec<u8>) {
 /// Line breaks, quotes, backslashes, braces, invalid UTF-8, and text that would end a comment.
 const HOSTILE: [&[u8]; 6] = [b"a\nb", b"q\"", b"s\\n", b"{} 1\n", b"\xff\xfe", b"# HELP "];
 
-fn hostile_comm(tier: &'static Tier) {
+fn hostile_comm_names_its_group(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let living: Vec<(Running, String)> = HOSTILE
         .iter()
@@ -78,7 +78,7 @@ fn marked(scenario: &[&str], mark: &[u8]) -> Running {
     Running::of(&program.path, &words)
 }
 
-fn hostile_arguments_of_the_living(tier: &'static Tier) {
+fn hostile_arguments_of_living_processes_name_their_groups(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &[], Some(BY_ARGUMENT));
     let living: Vec<Running> = marks()
         .iter()
@@ -103,7 +103,7 @@ fn hostile_arguments_of_the_living(tier: &'static Tier) {
 
 /// The agent could not read them from `/proc`: their exec record carries the first bytes. Under lockdown it carries none, and the
 /// agent counts that.
-fn hostile_arguments_of_the_dead(tier: &'static Tier) {
+fn hostile_arguments_of_ended_processes_name_their_groups(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &[], Some(BY_ARGUMENT));
     let marks = marks();
     let ended: Vec<Report> = marks
@@ -133,7 +133,7 @@ fn hostile_arguments_of_the_dead(tier: &'static Tier) {
 
 /// `execve` with an empty list: newer kernels make it one empty argument. Either way it has no command line, so it
 /// makes no group of its own.
-fn no_arguments(tier: &'static Tier) {
+fn process_without_arguments_makes_no_group(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let (first, next) = (Program::new("has"), Program::new("none"));
     let mut running = first.start("no-arguments", &[next.path_text()]);
@@ -150,7 +150,7 @@ fn no_arguments(tier: &'static Tier) {
 }
 
 /// A program that runs under ever new names fills neither the agent nor the Prometheus behind it; nothing gets lost.
-fn many_more_names_than_groups(tier: &'static Tier) {
+fn many_more_names_than_groups_lose_nothing(tier: &'static Tier) {
     let count = scaled(10_000);
     let agent = Agent::start(tier);
     let program = Program::new("many");

@@ -14,9 +14,9 @@ use crate::runner::table;
 use crate::tier::{EXACT, ITERATOR, PROCFS, SWITCH, TYPED, Tier};
 
 table![
-    twenty_thousand_threads for &[&ITERATOR, &SWITCH, &PROCFS],
-    a_fork_bomb for EXACT,
-    stopped_until_nothing_fits for TYPED,
+    twenty_thousand_threads_are_counted_in_bounded_memory for &[&ITERATOR, &SWITCH, &PROCFS],
+    fork_bomb_has_each_process_counted for EXACT,
+    agent_stopped_until_nothing_fits_recovers for TYPED,
 ];
 
 /// Memory that the agent may use for each thread that a pass sees: its entry, twice while a pass replaces another.
@@ -26,7 +26,7 @@ const BYTES_OF_THE_FIRST: f64 = 4_194_304.0;
 
 /// Of one process, each under another name: all are counted, the names only up to their bound. Where each has a file to be
 /// read, there are fewer of them: a scrape must come in its time.
-fn twenty_thousand_threads(tier: &'static Tier) {
+fn twenty_thousand_threads_are_counted_in_bounded_memory(tier: &'static Tier) {
     let count = if tier.name == ITERATOR.name {
         20_000
     } else {
@@ -90,7 +90,7 @@ fn threads_by_name(samples: &Samples, program: &Program) -> f64 {
 const BOMB_PROCESSES: &str = "100";
 
 /// Each process that there was is counted, and none that was refused.
-fn a_fork_bomb(tier: &'static Tier) {
+fn fork_bomb_has_each_process_counted(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("bomb");
     let limited = Limited::new(&program.name, &PIDS, BOMB_PROCESSES);
@@ -149,7 +149,7 @@ const RESIDENTS: usize = 3;
 
 /// The first pass afterwards finds all living processes, whichever births and ends were lost; `/health` reports the loss, and
 /// after a pass without further loss that all is well.
-fn stopped_until_nothing_fits(tier: &'static Tier) {
+fn agent_stopped_until_nothing_fits_recovers(tier: &'static Tier) {
     let flags = [
         "--accounting.ring-bytes=4096",
         "--accounting.overflow-entries=16",

@@ -15,10 +15,10 @@ use crate::tier::{EXACT, LAST_SWITCH_NS, TYPED, Tier, left_out_by_free};
 use crate::{balance, procfs};
 
 table![
-    stopped_under_churn_by_fork for TYPED,
-    stopped_under_churn_by_exec for TYPED,
-    ring_of_one_page for TYPED,
-    ring_and_hash_are_full for TYPED,
+    stopped_agent_loses_no_fork for TYPED,
+    stopped_agent_loses_no_exec for TYPED,
+    ring_of_one_page_loses_nothing for TYPED,
+    ring_and_hash_that_are_full_lose_nothing_uncounted for TYPED,
     lost_time_closes_the_books for EXACT,
     lost_time_is_no_more_than_the_cpus_had_since_the_last_pass for EXACT,
     ends_of_threads_that_exit_at_once_are_summed_once for EXACT,
@@ -43,7 +43,7 @@ fn peak(samples: &Samples, map: &str) -> f64 {
     samples.the("headcount_map_peak_fill_ratio", &[("map", map)])
 }
 
-fn stopped_under_churn_by_fork(tier: &'static Tier) {
+fn stopped_agent_loses_no_fork(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &[SMALL_RING], None);
     let count = scaled(4000);
     let program = Program::new("stopF");
@@ -69,7 +69,7 @@ fn stopped_under_churn_by_fork(tier: &'static Tier) {
     assert_eq!(samples.the("headcount_events_lost_total", &[]), 0.0);
 }
 
-fn stopped_under_churn_by_exec(tier: &'static Tier) {
+fn stopped_agent_loses_no_exec(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &[SMALL_RING], None);
     let count = scaled(4000);
     let (parent, child) = (Program::new("stopP"), Program::new("stopC"));
@@ -95,7 +95,7 @@ fn stopped_under_churn_by_exec(tier: &'static Tier) {
 }
 
 /// The agent runs, and still the ring is full most of the time.
-fn ring_of_one_page(tier: &'static Tier) {
+fn ring_of_one_page_loses_nothing(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &["--accounting.ring-bytes=4096"], None);
     let count = scaled(1000);
     let program = Program::new("page");
@@ -128,7 +128,7 @@ fn ring_of_one_page(tier: &'static Tier) {
 }
 
 /// Old processes were credited before; young ones were not. Both end while no record has room for a single process.
-fn ring_and_hash_are_full(tier: &'static Tier) {
+fn ring_and_hash_that_are_full_lose_nothing_uncounted(tier: &'static Tier) {
     let agent = Agent::start_with(tier, &NO_ROOM, None);
     let (old, young) = (Program::new("old"), Program::new("young"));
     let mut workers: Vec<Running> = (0..20).map(|_| old.work()).collect();

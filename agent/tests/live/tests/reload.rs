@@ -11,7 +11,7 @@ use crate::runner::table;
 use crate::tier::{ITERATOR, PROCFS, SWITCH, TYPED, Tier};
 
 table![
-    reload_under_churn for TYPED,
+    reload_under_churn_loses_nothing for TYPED,
     a_reload_moves_the_living for TYPED,
     reload_moves_a_zombie for SHOW_ZOMBIES,
 ];
@@ -26,7 +26,7 @@ const FORKS: u64 = 1000;
 
 /// Two configurations take turns while processes come and go, by exec and by fork. Both know some of the groups, whose totals
 /// are exact; the others' are exact together.
-fn reload_under_churn(tier: &'static Tier) {
+fn reload_under_churn_loses_nothing(tier: &'static Tier) {
     let [forker, child, mover] = ["reloP", "reloC", "reloM"].map(Program::new);
     let configuration = |prefix: &str| {
         let item = |name: &str, program: &Program| {

@@ -14,7 +14,7 @@ table![
     a_sleeper_waits_as_the_scheduler_says for TYPED,
     short_processes_wait_in_their_own_group for TYPED,
     waits_stay_with_their_group_over_a_reload for TYPED,
-    procfs_says_that_it_cannot_tell,
+    procfs_tier_reports_run_queue_latency_as_absent,
 ];
 
 const FLAGS: [&str; 2] = ["--collector.runqueue", "--web.enable-lifecycle"];
@@ -224,7 +224,7 @@ fn at_least(samples: &Samples, group: &str, count: f64) -> Result<(), String> {
     }
 }
 
-fn procfs_says_that_it_cannot_tell() {
+fn procfs_tier_reports_run_queue_latency_as_absent() {
     let agent = Agent::start_with(&PROCFS, &FLAGS, None);
     let samples = agent.scrape();
     let labels = [("fact", "run_queue_latency"), ("source", "absent")];

@@ -15,7 +15,7 @@ use crate::tier::{ALL, ITERATOR, PROCFS, Tier};
 
 table![
     each_thread_keeps_only_what_it_needs for ALL,
-    each_set_of_capabilities_gives_what_the_table_says for WITH_TYPES,
+    each_set_of_capabilities_gives_the_facts_in_the_table for WITH_TYPES,
     capabilities_work_however_they_are_given for WITH_TYPES,
 ];
 
@@ -97,7 +97,7 @@ fn each_thread_keeps_only_what_it_needs(tier: &'static Tier) {
 }
 
 /// The table of docs/security.md under "Capabilities": a row's first cell names the set, the others the facts that it gives.
-fn each_set_of_capabilities_gives_what_the_table_says(_: &'static Tier) {
+fn each_set_of_capabilities_gives_the_facts_in_the_table(_: &'static Tier) {
     let document = include_str!("../../../../docs/security.md");
     let (_, table) = document.split_once("| capabilities | tier |").unwrap();
     let rows = table

@@ -13,8 +13,8 @@ use crate::tier::{ALL, EXACT, ITERATOR, TRACED, Tier, border_ns};
 
 table![
     the_best_tier_that_works_is_chosen,
-    without_types_the_best_that_is_left for &[&TRACED],
-    says_where_facts_come_from for ALL,
+    without_types_the_best_remaining_tier_is_chosen for &[&TRACED],
+    source_info_names_the_origin_of_each_fact for ALL,
     self_test_passes for EXACT,
     history_is_not_credited for ALL,
     history_of_the_dying_is_not_credited for EXACT,
@@ -44,7 +44,7 @@ fn the_best_tier_that_works_is_chosen() {
 }
 
 /// The tier that `auto` takes on a kernel without type information, and its warnings.
-fn without_types_the_best_that_is_left(_: &'static Tier) {
+fn without_types_the_best_remaining_tier_is_chosen(_: &'static Tier) {
     for (tracefs, tier, exit_hook, told) in [
         (
             Tracefs::Mounted,
@@ -70,7 +70,7 @@ fn without_types_the_best_that_is_left(_: &'static Tier) {
     }
 }
 
-fn says_where_facts_come_from(tier: &'static Tier) {
+fn source_info_names_the_origin_of_each_fact(tier: &'static Tier) {
     let samples = Agent::start(tier).scrape();
     let split = match (tier.name, guest::has_tickless_cpus()) {
         ("iterator", false) => "bpf",

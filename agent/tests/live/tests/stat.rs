@@ -12,12 +12,12 @@ use crate::runner::table;
 use crate::tier::{ALL, TICK_NS, TYPED, Tier};
 
 table![
-    shows_what_proc_shows for ALL,
-    the_split_is_that_of_wait4 for TYPED,
-    the_split_of_threads_is_that_of_proc for ALL,
+    values_agree_with_proc for ALL,
+    split_of_cpu_time_agrees_with_wait4 for TYPED,
+    split_of_threads_agrees_with_proc for ALL,
 ];
 
-fn shows_what_proc_shows(tier: &'static Tier) {
+fn values_agree_with_proc(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("busy");
     let _pinned = Pinned::to_last_cpu();
@@ -49,7 +49,7 @@ fn shows_what_proc_shows(tier: &'static Tier) {
 }
 
 /// Also of processes that are gone before a scrape.
-fn the_split_is_that_of_wait4(tier: &'static Tier) {
+fn split_of_cpu_time_agrees_with_wait4(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("short");
     let count = scaled(500);
@@ -68,7 +68,7 @@ fn the_split_is_that_of_wait4(tier: &'static Tier) {
 }
 
 /// A thread that computes, and one that has the kernel work.
-fn the_split_of_threads_is_that_of_proc(tier: &'static Tier) {
+fn split_of_threads_agrees_with_proc(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("modes");
     let _pinned = Pinned::to_last_cpu();

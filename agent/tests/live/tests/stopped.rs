@@ -11,7 +11,7 @@ use crate::runner::table;
 use crate::tier::{ALL, ITERATOR, Tier};
 
 table![
-    a_minute_long for &[&ITERATOR],
+    agent_stopped_for_a_minute_loses_nothing for &[&ITERATOR],
 ];
 
 /// Longer than the agent waits for any record of the kernel: a minute.
@@ -21,7 +21,7 @@ const SPIN: &str = "2000000";
 
 /// One agent of each tier, all at once. Scrapes that come meanwhile are answered afterwards; then nothing is missing or counted
 /// twice, and `/health` is well.
-fn a_minute_long(_: &'static Tier) {
+fn agent_stopped_for_a_minute_loses_nothing(_: &'static Tier) {
     let tiers = ALL.iter().filter(|tier| tier.can_work());
     let agents: Vec<(&Tier, Agent)> = tiers.map(|tier| (*tier, Agent::start(tier))).collect();
     let (living, ended) = (Program::new("lives"), Program::new("ended"));

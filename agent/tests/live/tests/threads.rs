@@ -12,20 +12,20 @@ use crate::runner::table;
 use crate::tier::{ALL, EXACT, ITERATOR, TICK_NS, Tier};
 
 table![
-    leader_ends_first for EXACT,
-    leader_ends_first_between_scrapes for EXACT,
-    exec_by_a_thread for EXACT,
-    threads_of_one_process for EXACT,
-    unwaited_threads for EXACT,
+    leader_that_ends_first_is_counted_once for EXACT,
+    process_whose_leader_ended_is_shown_while_a_thread_lives for EXACT,
+    exec_by_a_thread_ends_the_former_image for EXACT,
+    ended_threads_are_part_of_their_process for EXACT,
+    unwaited_processes_of_two_threads_are_each_counted for EXACT,
     each_end_of_unwaited_threads_is_counted for EXACT,
     thread_with_lower_id_than_its_process_is_counted_once for &[&ITERATOR],
-    threads_by_name for ALL,
-    thread_names_that_come_and_go for ALL,
+    threads_that_stay_are_shown_by_name for ALL,
+    counters_of_thread_names_that_come_and_go_never_fall for ALL,
 ];
 
 const NS: u64 = 50_000_000;
 
-fn leader_ends_first(tier: &'static Tier) {
+fn leader_that_ends_first_is_counted_once(tier: &'static Tier) {
     let agent = Agent::start(tier);
     for last in ["exit", "thread"] {
         let program = Program::new("lead");
@@ -39,7 +39,7 @@ fn leader_ends_first(tier: &'static Tier) {
 }
 
 /// The process shows, as long as a thread of it lives.
-fn leader_ends_first_between_scrapes(tier: &'static Tier) {
+fn process_whose_leader_ended_is_shown_while_a_thread_lives(tier: &'static Tier) {
     let agent = Agent::start(tier);
     for last in ["exit", "thread"] {
         let program = Program::new("lead");
@@ -64,7 +64,7 @@ fn leader_ends_first_between_scrapes(tier: &'static Tier) {
     }
 }
 
-fn exec_by_a_thread(tier: &'static Tier) {
+fn exec_by_a_thread_ends_the_former_image(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let (first, next) = (Program::new("thrA"), Program::new("thrB"));
     let (ns, next_ns) = ((4 * NS).to_string(), (2 * NS).to_string());
@@ -85,7 +85,7 @@ fn exec_by_a_thread(tier: &'static Tier) {
 }
 
 /// Threads that end before a scrape are part of their process, and are no processes.
-fn threads_of_one_process(tier: &'static Tier) {
+fn ended_threads_are_part_of_their_process(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("thr");
     let mut running = program.work();
@@ -108,7 +108,7 @@ fn threads_of_one_process(tier: &'static Tier) {
 }
 
 /// Threads that stay are shown by their names, born under the agent with all they used; the main thread among them.
-fn threads_by_name(tier: &'static Tier) {
+fn threads_that_stay_are_shown_by_name(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("named");
     let mut running = program.work();
@@ -143,7 +143,7 @@ fn threads_by_name(tier: &'static Tier) {
 
 /// Each of six thread names is absent from every third of 25 scrapes. No counter of a name is ever lower than it was, and the
 /// names have all that their threads used while scrapes saw them.
-fn thread_names_that_come_and_go(tier: &'static Tier) {
+fn counters_of_thread_names_that_come_and_go_never_fall(tier: &'static Tier) {
     const USED_NS: u64 = 2_000_000;
     let agent = Agent::start(tier);
     let program = Program::new("turns");
@@ -186,7 +186,7 @@ fn thread_names_that_come_and_go(tier: &'static Tier) {
 }
 
 /// No parent waits for them, so only they can report their use, just before their end.
-fn unwaited_threads(tier: &'static Tier) {
+fn unwaited_processes_of_two_threads_are_each_counted(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let count = scaled(50).max(10);
     let program = Program::new("auto");

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn busiest_come_first_with_what_is_known_of_them() {
+    fn busiest_come_first_with_their_known_facts() {
         let mut busy = worker(7, 30);
         busy.sessions = 2;
         let mut blog = application("/srv/blog", vec![busy, worker(8, 4)]);

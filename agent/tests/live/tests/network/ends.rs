@@ -10,8 +10,8 @@ use crate::tier::{SOCKETS, Tier};
 table![
     a_fin_is_no_payload for SOCKETS,
     a_reset_loses_nothing for SOCKETS,
-    what_nobody_read_was_received for SOCKETS,
-    what_nobody_accepted_is_the_listeners for SOCKETS,
+    unread_bytes_count_as_received for SOCKETS,
+    unaccepted_connection_belongs_to_the_listener for SOCKETS,
     a_refused_connection_is_a_failure for SOCKETS,
 ];
 
@@ -151,7 +151,7 @@ fn a_reset_loses_nothing(tier: &'static Tier) {
 }
 
 /// The server reads a part, and closes: the kernel resets the connection then.
-fn what_nobody_read_was_received(tier: &'static Tier) {
+fn unread_bytes_count_as_received(tier: &'static Tier) {
     let Some((agent, mut client, mut server, port)) = scene(tier, "4") else {
         return;
     };
@@ -173,7 +173,7 @@ fn what_nobody_read_was_received(tier: &'static Tier) {
 }
 
 /// The listening process owns it, and has received the bytes that the client sent.
-fn what_nobody_accepted_is_the_listeners(tier: &'static Tier) {
+fn unaccepted_connection_belongs_to_the_listener(tier: &'static Tier) {
     let Some((agent, mut client, mut server, port)) = scene(tier, "6") else {
         return;
     };

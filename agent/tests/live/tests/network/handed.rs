@@ -14,8 +14,8 @@ table![
     a_prefork_server_serves for SOCKETS,
     a_child_serves_what_its_parent_accepted for SOCKETS,
     a_program_accepts_from_a_listener_that_it_was_given for SOCKETS,
-    a_program_serves_what_it_was_sent for SOCKETS,
-    what_comes_after_a_late_handover_is_the_next_ones for SOCKETS,
+    a_program_serves_the_connections_it_was_sent for SOCKETS,
+    payload_after_a_late_handover_belongs_to_the_next_process for SOCKETS,
     an_inherited_descriptor_takes_nothing for TYPED,
     mptcp_is_counted for TYPED,
     mptcp_of_both_ends_is_counted_as_tcp_carries_it for TYPED,
@@ -74,7 +74,7 @@ fn a_program_accepts_from_a_listener_that_it_was_given(tier: &'static Tier) {
     );
 }
 
-fn a_program_serves_what_it_was_sent(tier: &'static Tier) {
+fn a_program_serves_the_connections_it_was_sent(tier: &'static Tier) {
     run(
         tier,
         &[Shape {
@@ -85,7 +85,7 @@ fn a_program_serves_what_it_was_sent(tier: &'static Tier) {
 }
 
 /// The connection rests at scrapes before it is handed over, and only then carries more.
-fn what_comes_after_a_late_handover_is_the_next_ones(tier: &'static Tier) {
+fn payload_after_a_late_handover_belongs_to_the_next_process(tier: &'static Tier) {
     let agent = Agent::start(tier);
     if !is_counted(&agent) {
         return;

@@ -16,13 +16,13 @@ use crate::tier::{ITERATOR, PROCFS, SOCKETS, TYPED, Tier};
 table![
     bytes_are_what_both_ends_counted for SOCKETS,
     a_scraper_takes_nothing_away for SOCKETS,
-    a_scrape_looks_at_files_only_if_no_program_tells_of_handovers for &[&ITERATOR],
-    what_waits_to_be_accepted_is_shown for TYPED,
-    only_what_comes_after_the_start_counts for SOCKETS,
+    a_scrape_looks_at_files_only_if_no_program_notes_handovers for &[&ITERATOR],
+    connections_that_wait_to_be_accepted_are_shown for TYPED,
+    only_payload_after_the_start_counts for SOCKETS,
     an_image_leaves_its_connection_to_the_next for TYPED,
     counters_never_fall_in_any_order for SOCKETS,
     nothing_is_loaded_if_it_is_off,
-    procfs_says_that_it_cannot_count,
+    procfs_tier_reports_the_network_as_absent,
 ];
 
 const FAMILIES: [&str; 2] = ["4", "6"];
@@ -156,7 +156,7 @@ impl Drop for RunCounts {
 }
 
 /// Connections that carry and stay where they are.
-fn a_scrape_looks_at_files_only_if_no_program_tells_of_handovers(tier: &'static Tier) {
+fn a_scrape_looks_at_files_only_if_no_program_notes_handovers(tier: &'static Tier) {
     let _counts = RunCounts::keep();
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
@@ -201,7 +201,7 @@ fn a_scrape_looks_at_files_only_if_no_program_tells_of_handovers(tier: &'static 
 }
 
 /// The listening socket's queue, and the round trip time of the living.
-fn what_waits_to_be_accepted_is_shown(tier: &'static Tier) {
+fn connections_that_wait_to_be_accepted_are_shown(tier: &'static Tier) {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
         return;
@@ -245,7 +245,7 @@ fn what_waits_to_be_accepted_is_shown(tier: &'static Tier) {
 }
 
 /// Of a connection and of a listening socket that were there before the agent.
-fn only_what_comes_after_the_start_counts(tier: &'static Tier) {
+fn only_payload_after_the_start_counts(tier: &'static Tier) {
     let (mut client, mut server) = (Endpoint::start("netC"), Endpoint::start("netS"));
     let port = server.ask("listen 6 16", "port");
     let old = connect(&mut client, "6", port, &mut server);
@@ -418,7 +418,7 @@ const HANDOVER: [&str; 3] = [
     "security_file_receive",
 ];
 
-fn procfs_says_that_it_cannot_count() {
+fn procfs_tier_reports_the_network_as_absent() {
     let agent = start(&PROCFS, &[]);
     let samples = agent.scrape();
     let labels = [("fact", "network"), ("source", "absent")];

@@ -12,13 +12,13 @@ use crate::runner::table;
 use crate::tier::{ITERATOR, PROCFS, SOCKETS, TYPED, Tier};
 
 table![
-    each_call_counts_what_it_returns for SOCKETS,
-    what_stays_in_the_queue_or_comes_back_is_not_received for TYPED,
-    a_cut_datagram_counts_what_the_call_returns for TYPED,
+    each_call_counts_its_result for SOCKETS,
+    datagram_in_the_queue_or_the_error_queue_is_not_received for TYPED,
+    a_cut_datagram_counts_the_result_of_the_call for TYPED,
     scope_is_that_of_the_socket for TYPED,
     one_datagram_of_a_process_that_ends_at_once_is_counted for TYPED,
     nothing_of_udp_is_loaded_unless_asked_for,
-    procfs_says_that_it_cannot_count_udp,
+    procfs_tier_reports_udp_as_absent,
 ];
 
 const FLAG: &str = "--collector.network.udp";
@@ -136,7 +136,7 @@ fn await_exact(agent: &Agent, peers: &[&Peer]) {
 }
 
 /// Without and with a connected peer, one by one and several at once, over IPv4, IPv6, and IPv4 from a socket of IPv6.
-fn each_call_counts_what_it_returns(tier: &'static Tier) {
+fn each_call_counts_its_result(tier: &'static Tier) {
     let Some(agent) = counting(tier) else {
         return;
     };
@@ -187,7 +187,7 @@ fn each_call_counts_what_it_returns(tier: &'static Tier) {
     }
 }
 
-fn what_stays_in_the_queue_or_comes_back_is_not_received(tier: &'static Tier) {
+fn datagram_in_the_queue_or_the_error_queue_is_not_received(tier: &'static Tier) {
     let Some(agent) = counting(tier) else {
         return;
     };
@@ -209,7 +209,7 @@ fn what_stays_in_the_queue_or_comes_back_is_not_received(tier: &'static Tier) {
 }
 
 /// The rest of it is lost. With MSG_TRUNC the call returns the length of the datagram.
-fn a_cut_datagram_counts_what_the_call_returns(tier: &'static Tier) {
+fn a_cut_datagram_counts_the_result_of_the_call(tier: &'static Tier) {
     let Some(agent) = counting(tier) else {
         return;
     };
@@ -320,7 +320,7 @@ fn nothing_of_udp_is_loaded_unless_asked_for() {
     assert_eq!(more.maps.len(), less.maps.len());
 }
 
-fn procfs_says_that_it_cannot_count_udp() {
+fn procfs_tier_reports_udp_as_absent() {
     let samples = start(&PROCFS, &[FLAG]).scrape();
     let labels = [("fact", "network_udp"), ("source", "absent")];
     assert_eq!(samples.the("headcount_source_info", &labels), 1.0);

@@ -18,8 +18,8 @@ table![
     a_walk_that_takes_too_many_steps_is_unreadable for &[&ITERATOR],
     bodies_are_no_heads for &[&ITERATOR],
     bodies_of_pipelined_responses_are_no_heads for &[&ITERATOR],
-    interim_responses_and_tunnels_are_told_apart for &[&ITERATOR],
-    what_is_no_http_is_unparsed for &[&ITERATOR],
+    interim_responses_and_tunnels_are_distinguished for &[&ITERATOR],
+    bytes_that_are_no_http_are_unparsed for &[&ITERATOR],
     a_worker_that_ends_at_once_counts for TYPED,
     connections_of_clients_are_not_counted for &[&ITERATOR],
     requests_over_ipv6_are_counted for &[&ITERATOR],
@@ -359,7 +359,7 @@ fn bodies_of_pipelined_responses_are_no_heads(tier: &Tier) {
     });
 }
 
-fn interim_responses_and_tunnels_are_told_apart(tier: &Tier) {
+fn interim_responses_and_tunnels_are_distinguished(tier: &Tier) {
     on_each_path(tier, |agent, pair| {
         let head = b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
         pair.ask("recv", 8192, head);
@@ -400,7 +400,7 @@ fn interim_responses_and_tunnels_are_told_apart(tier: &Tier) {
     });
 }
 
-fn what_is_no_http_is_unparsed(tier: &Tier) {
+fn bytes_that_are_no_http_are_unparsed(tier: &Tier) {
     on_each_path(tier, |agent, pair| {
         for (first, reason) in [
             (&b"\x16\x03\x01\x02\x00\x01\x00"[..], "tls"),

@@ -14,8 +14,8 @@ use crate::runner::table;
 use crate::tier::{ITERATOR, TYPED, Tier};
 
 table![
-    workers_are_shown_with_what_they_have_served for TYPED,
-    starts_and_ends_are_exact_whoever_scrapes for TYPED,
+    workers_are_shown_with_their_served_requests for TYPED,
+    starts_and_ends_are_exact_with_any_number_of_scrapers for TYPED,
     an_application_between_two_scrapes_is_counted for TYPED,
     workers_older_than_the_agent_are_found_by_their_titles for TYPED,
     without_the_collector_nothing_follows_gunicorn for &[&ITERATOR],
@@ -119,7 +119,7 @@ fn exchange(connection: &mut TcpStream, path: &str) {
     }
 }
 
-fn workers_are_shown_with_what_they_have_served(tier: &Tier) {
+fn workers_are_shown_with_their_served_requests(tier: &Tier) {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
         return;
@@ -163,7 +163,7 @@ fn workers_are_shown_with_what_they_have_served(tier: &Tier) {
     gunicorn.check(&agent, 1, 2.0, &[("signal", 1.0)]);
 }
 
-fn starts_and_ends_are_exact_whoever_scrapes(tier: &Tier) {
+fn starts_and_ends_are_exact_with_any_number_of_scrapers(tier: &Tier) {
     let agent = start(tier, &[]);
     if !is_counted(&agent) {
         return;

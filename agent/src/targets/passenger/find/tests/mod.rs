@@ -173,7 +173,7 @@ async fn password_is_read_only_by_an_agent_that_needs_it() {
 }
 
 #[tokio::test]
-async fn what_does_not_run_is_no_instance_and_no_failure() {
+async fn directory_without_a_running_instance_is_no_failure() {
     let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let dead = tree.instance("dead", uid);
