@@ -194,7 +194,7 @@ fn assert_only_warning(agent: &Agent, tree: &FakeProc) {
 }
 
 #[test]
-fn a_tier_that_was_asked_for_is_no_shortcoming() {
+fn forced_tier_gives_no_warning() {
     let tree = FakeProc::new(BTIME);
     write_node(&tree, 0);
     let agent = launch(&tree).arg("-accounting=procfs").start();
@@ -240,7 +240,7 @@ fn groups_beyond_the_limit_share_one() {
 }
 
 #[test]
-fn a_name_of_4_kib_is_cut() {
+fn name_of_4_kib_is_cut() {
     let tree = FakeProc::new(BTIME);
     tree.process(5).argv(&["é".repeat(2048)]).write();
     let yaml = "process_names: [{cmdline: ['.'], name: '{{.ExeFull}}'}]";

@@ -220,7 +220,7 @@ fn where_processes_are_hidden_the_right_to_trace_shows_them() {
 }
 
 #[test]
-fn a_list_needs_no_right() {
+fn list_works_without_rights() {
     let pid = std::process::id().to_string();
     let list = Launch::bare().arg("list").with_uid(NOBODY);
     let ended = list.arg(format!("--explain={pid}")).run();

@@ -136,7 +136,7 @@ fn a_group_opens_and_is_kept_up_to_date() {
 }
 
 #[test]
-fn hostile_names_do_nothing() {
+fn hostile_names_run_no_script() {
     let tree = node();
     let hostile = "<img src=x onerror=document.title='had'>\u{202e}\u{1b}]0;x\u{7}&lt;";
     fs::write(tree.rootfs().join("etc/passwd"), "<u>me:x:0:0::/:/x\n").unwrap();
@@ -296,7 +296,7 @@ fn gunicorn_is_shown_where_there_is_a_worker() {
 }
 
 #[test]
-fn it_works_below_a_path_and_over_a_restart() {
+fn page_works_below_a_path_and_over_a_restart() {
     let tree = node();
     let agent = start(&tree);
     let proxy = Proxy::start(agent.address);
@@ -337,7 +337,7 @@ fn it_works_below_a_path_and_over_a_restart() {
 }
 
 #[test]
-fn it_fits_narrow_windows_and_dark_rooms() {
+fn page_fits_narrow_windows_and_dark_mode() {
     let tree = node();
     let long = "a-name-that-goes-on-and-on-".repeat(9);
     tree.process(50).argv(&[&long]).write();
@@ -369,7 +369,7 @@ fn it_fits_narrow_windows_and_dark_rooms() {
 }
 
 #[test]
-fn it_is_readable_without_its_script() {
+fn page_is_readable_without_its_script() {
     let tree = node();
     let (agent, browser) = (start(&tree), Browser::start());
     let off = json!({"value": true});

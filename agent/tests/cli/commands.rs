@@ -13,7 +13,7 @@ fn check(yaml: &str) -> Ended {
 }
 
 #[test]
-fn a_clean_file_is_one_line_and_0() {
+fn check_of_a_clean_file_prints_one_line_and_exits_with_0() {
     let ended = check("process_names:\n- comm: [a]\n- cmdline: ['.+']\n");
     assert_eq!(
         (ended.code, ended.stdout.as_str()),

@@ -77,7 +77,7 @@ fn a_broken_configuration_is_refused_with_file_line_found_and_expected() {
 }
 
 #[test]
-fn a_configuration_that_is_not_there_is_named() {
+fn missing_configuration_is_named_in_the_error() {
     let tree = tree();
     let with = |path: PathBuf| {
         let flag = format!("-config.path={}", path.display());

@@ -228,7 +228,7 @@ fn a_kernel_tier_that_was_asked_for_does_not_fall_back() {
 }
 
 #[test]
-fn signals_end_it_with_0() {
+fn signals_end_the_agent_with_0() {
     let tree = tree();
     for (signal, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
         let agent = Launch::on(&tree).start();
@@ -276,7 +276,7 @@ fn each_line_of_the_log_is_a_record() {
 }
 
 #[test]
-fn less_is_logged_where_less_is_wanted() {
+fn log_level_reduces_the_log() {
     let tree = tree();
     let ended = Launch::on(&tree)
         .args(&["-log.level=error", "-accounting=switch"])
@@ -285,7 +285,7 @@ fn less_is_logged_where_less_is_wanted() {
 }
 
 #[test]
-fn each_page_is_where_the_flags_say() {
+fn pages_are_served_at_the_paths_of_the_flags() {
     let tree = tree();
     let agent = Launch::on(&tree)
         .args(&["-web.telemetry-path=/a/b", "-accounting=procfs"])

@@ -161,7 +161,7 @@ fn processes_that_are_too_many_are_counted() {
 }
 
 #[test]
-fn a_viewer_makes_no_group_go() {
+fn viewer_removes_no_empty_group() {
     let tree = node();
     let agent = launch(&tree).arg("-remove-empty-groups").start();
     tree.remove(7);
@@ -192,7 +192,7 @@ fn failed_pass_is_shown_on_the_page_and_earlier_values_stay() {
 }
 
 #[test]
-fn the_page_can_be_left_out() {
+fn page_can_be_turned_off() {
     let tree = node();
     let agent = launch(&tree).arg("--web.disable-ui").start();
     let landing = agent.ask("/");
@@ -204,7 +204,7 @@ fn the_page_can_be_left_out() {
 }
 
 #[test]
-fn the_metrics_cannot_be_where_the_page_is() {
+fn metrics_at_the_path_of_the_page_are_refused() {
     for path in ["/", "/page.js", "/api/groups"] {
         let ended = run(&[&format!("-web.telemetry-path={path}")]);
         let said = ended.stderr.join("\n");

@@ -234,7 +234,7 @@ fn groups_that_are_only_announced_come_and_go_with_the_file() {
 }
 
 #[test]
-fn empty_groups_go_where_they_are_not_wanted() {
+fn reload_removes_empty_groups_if_a_flag_says_so() {
     let tree = tree();
     named(&tree, 5, "a").user_ticks(1).write();
     let agent = start(&tree, &item("one", &["a"]), &["-remove-empty-groups"]);
@@ -263,7 +263,7 @@ fn use_counted_before_a_reload_is_not_counted_again_by_recheck() {
 }
 
 #[test]
-fn a_bound_of_groups_falls_on_the_same_ones_again() {
+fn bound_of_groups_hits_the_same_groups_after_a_reload() {
     let tree = tree();
     for (pid, name) in [(5, "a"), (6, "b"), (7, "c")] {
         named(&tree, pid, name).start_ticks(u64::from(pid)).write();

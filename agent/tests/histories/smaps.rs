@@ -141,7 +141,7 @@ fn user_whose_processes_do_not_answer_leaves_readers_for_others() {
 }
 
 #[test]
-fn a_reading_beyond_the_budget_is_paid_for_by_later_scrapes() {
+fn reading_beyond_the_budget_reduces_later_budgets() {
     let tree = tree();
     for pid in 10..30 {
         named(&tree, pid, "g").share_kib(1, 1).write();

@@ -6,7 +6,7 @@ use super::siege::{Siege, count, timeouts};
 const EVICTED: &str = "headcount_http_connections_evicted_total";
 
 #[test]
-fn heads_that_trickle() {
+fn trickling_heads_hold_up_no_scrape() {
     let siege = Siege::new();
     let to = siege.agent.address;
     let is_felt = |scrape: &_| count(scrape, EVICTED) >= 100.0;
@@ -14,7 +14,7 @@ fn heads_that_trickle() {
 }
 
 #[test]
-fn heads_that_trickle_on_few_connections() {
+fn trickling_heads_on_few_connections_hold_up_no_scrape() {
     let siege = Siege::new();
     let to = siege.agent.address;
     let is_felt = |scrape: &_| timeouts(scrape, "header") >= 40.0;
@@ -22,7 +22,7 @@ fn heads_that_trickle_on_few_connections() {
 }
 
 #[test]
-fn more_connections_than_descriptors() {
+fn more_connections_than_descriptors_hold_up_no_scrape() {
     for descriptors in [48, 128] {
         let siege = Siege::of(|launch| launch.limit(libc::RLIMIT_NOFILE, descriptors));
         let to = siege.agent.address;
@@ -32,7 +32,7 @@ fn more_connections_than_descriptors() {
 }
 
 #[test]
-fn answers_that_no_client_reads() {
+fn unread_answers_hold_up_no_scrape() {
     let siege = Siege::new();
     let to = siege.agent.address;
     let is_felt = |scrape: &_| timeouts(scrape, "write") >= 40.0;
@@ -40,7 +40,7 @@ fn answers_that_no_client_reads() {
 }
 
 #[test]
-fn resets() {
+fn connections_reset_at_once_hold_up_no_scrape() {
     let siege = Siege::new();
     let to = siege.agent.address;
     siege.withstand(swarm(100, move || reset(to)), |scrape| {

@@ -107,7 +107,7 @@ fn malformed_requests_are_refused_and_counted() {
 
 /// Bodies without an end, and such as never come.
 #[test]
-fn unread_request_bodies() {
+fn endless_request_bodies_hold_up_no_scrape() {
     let siege = Siege::new();
     let to = siege.agent.address;
     let attack = async move {

@@ -18,7 +18,7 @@ const UNKNOWN: &[u8] =
 const COSTLY: u32 = 11;
 
 #[test]
-fn greetings_that_are_none() {
+fn invalid_tls_greetings_hold_up_no_scrape() {
     let authority = Authority::new();
     let site = Site::secure(TLS, &authority);
     let client = Client::new(&authority);

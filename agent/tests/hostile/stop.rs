@@ -46,7 +46,7 @@ fn scrape_on(address: SocketAddr, scrapes: &AtomicU32) {
 }
 
 #[test]
-fn no_answer_is_cut_off() {
+fn stop_cuts_off_no_answer() {
     let siege = Siege::new();
     let address = siege.agent.address;
     let scrapes = AtomicU32::new(0);

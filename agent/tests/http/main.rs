@@ -97,7 +97,7 @@ async fn client_that_accepts_gzip_gets_gzip() {
 }
 
 #[tokio::test]
-async fn head_gives_the_header_alone() {
+async fn head_request_gets_the_header_alone() {
     let server = start_answering(Limits::default(), "a 1\n").await;
     for path in ["/", "/health", "/metrics"] {
         let answer = server.ask_path("HEAD", path).await;

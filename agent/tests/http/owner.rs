@@ -115,7 +115,7 @@ async fn expired_request_gets_the_families_without_state_and_causes_no_pass() {
 }
 
 #[tokio::test]
-async fn it_is_ready_when_the_first_pass_is_done() {
+async fn server_is_ready_when_the_first_pass_is_done() {
     let (server, mut inbox) = start(Limits::default()).await;
     for (status, code) in [
         (Status::Starting, "503"),

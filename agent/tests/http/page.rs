@@ -231,7 +231,7 @@ async fn viewers_share_looks_and_hold_up_a_scrape_for_a_few_questions_at_most() 
 }
 
 #[tokio::test]
-async fn an_owner_that_hangs_is_said_on_the_page() {
+async fn page_reports_an_owner_that_hangs() {
     let limits = Limits {
         scrape: SHORT,
         ..Limits::default()

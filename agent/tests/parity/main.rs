@@ -57,7 +57,7 @@ struct Findings {
 }
 
 #[test]
-fn both_say_the_same() {
+fn both_programs_show_the_same_values() {
     let findings = Mutex::new(Findings::default());
     let histories = Mutex::new(
         rows::histories()

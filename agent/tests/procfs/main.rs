@@ -58,7 +58,7 @@ fn only(procfs: &mut Procfs) -> Sample {
 }
 
 #[test]
-fn every_value_of_the_fixture_process() {
+fn every_value_of_the_fixture_process_is_read() {
     let tree = FakeProc::new(BTIME);
     write_fixture(&tree);
     let mut procfs = reader(&tree);
@@ -141,7 +141,7 @@ fn every_value_of_the_fixture_process() {
 }
 
 #[test]
-fn the_marker_differs_from_pass_to_pass() {
+fn marker_differs_from_pass_to_pass() {
     let tree = FakeProc::new(BTIME);
     write_fixture(&tree);
     let mut procfs = reader(&tree);
@@ -437,7 +437,7 @@ fn a_process_that_leaves_is_absent_not_unread() {
 }
 
 #[test]
-fn a_root_that_is_away_for_one_pass() {
+fn root_that_is_away_for_one_pass_costs_that_pass_only() {
     let tree = FakeProc::new(BTIME);
     write_fixture(&tree);
     let mut procfs = reader(&tree);

@@ -7,7 +7,7 @@ fn real() -> Procfs {
 }
 
 #[test]
-fn this_very_process() {
+fn facts_of_this_process_agree_with_its_own() {
     let (ready, wait) = std::sync::mpsc::channel();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let worker = std::thread::spawn(move || {
@@ -67,7 +67,7 @@ fn this_very_process() {
 }
 
 #[test]
-fn open_descriptors_of_a_child() {
+fn open_descriptors_of_a_child_are_counted() {
     // A shell that waits for its input to end; it has 0, 1, 2 and 9.
     let mut child = std::process::Command::new("sh")
         .args(["-c", "exec 9</dev/null; echo ready; read -r line"])

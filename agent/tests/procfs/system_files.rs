@@ -14,7 +14,7 @@ fn fifo(path: &Path) {
 }
 
 #[test]
-fn without_the_systems_stat_nothing_begins() {
+fn without_the_stat_of_the_system_the_agent_does_not_start() {
     let told = |break_it: fn(&Path)| {
         let tree = FakeProc::new(BTIME);
         let path = tree.procfs().join("stat");

@@ -38,7 +38,7 @@ fn a_request_that_is_open_at_the_stop_is_finished() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn second_signal_ends_the_agent_at_once() {
     for (second, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
         let tree = tree();
         let agent = launch(&tree).start();

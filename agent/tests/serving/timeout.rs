@@ -21,7 +21,7 @@ fn successes(scrape: &Scrape) -> (usize, usize) {
 }
 
 #[test]
-fn a_scrape_is_answered_in_the_time_that_prometheus_gives() {
+fn scrape_is_answered_within_the_timeout_of_prometheus() {
     let tree = tree();
     let agent = launch(&tree).start();
     let whole = agent.scrape();
@@ -55,7 +55,7 @@ fn a_scrape_is_answered_in_the_time_that_prometheus_gives() {
 }
 
 #[test]
-fn it_is_ready_after_the_first_pass() {
+fn agent_is_ready_after_the_first_pass() {
     let tree = tree();
     let held = Held::new(&tree);
     let agent = launch(&tree).listen();

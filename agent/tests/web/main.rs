@@ -116,7 +116,7 @@ fn plain_http_learns_nothing_from_a_tls_port() {
 }
 
 #[test]
-fn the_oldest_version_is_a_choice() {
+fn oldest_tls_version_follows_the_configuration() {
     let authority = Authority::new();
     let site = Site::secure(&format!("{TLS}  min_version: TLS13\n"), &authority);
     let agent = site.start();
@@ -127,7 +127,7 @@ fn the_oldest_version_is_a_choice() {
 
 /// Whether clients are let in that have no certificate, one that is signed by the right authority, one by another.
 #[test]
-fn certificates_of_clients_are_wanted_in_the_words_of_go() {
+fn client_auth_types_are_those_of_go() {
     let cases = [
         ("NoClientCert", [true, true, true]),
         ("RequestClientCert", [true, true, true]),
