@@ -417,7 +417,7 @@ fn malformed_open_metrics_contribute_nothing() {
 }
 
 #[test]
-fn what_an_instance_has_of_a_family_is_cut_as_a_whole() {
+fn part_of_an_instance_in_a_family_is_cut_as_a_whole() {
     let large = "# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 2\n# TYPE b gauge\nb 1\n";
     let small = "# TYPE a gauge\na 3\n";
     let all = "# TYPE a gauge\na{i=\"0\"} 3\na{x=\"1\",i=\"1\"} 1\na{x=\"2\",i=\"1\"} 2\n# TYPE b gauge\nb{i=\"1\"} 1\n";
