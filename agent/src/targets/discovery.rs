@@ -13,9 +13,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// What the selection needs to know of a target.
+/// The facts about a target that the selection needs.
 pub(crate) trait Discovered {
-    /// What the target calls itself.
+    /// The name that the target gives itself.
     fn name(&self) -> &str;
     /// The user who runs it.
     fn uid(&self) -> u32;

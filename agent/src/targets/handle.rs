@@ -23,7 +23,7 @@ pub struct TargetsQuestion {
     pub reply: oneshot::Sender<Arc<TargetsPart>>,
 }
 
-/// What the targets thread has to say in one scrape.
+/// The part of the targets thread in one scrape.
 #[derive(Debug, Default)]
 pub struct TargetsPart {
     /// The families. They are at most an eighth of the largest exposition (`Runs::most_target_bytes`); a longer part is left out.

@@ -63,7 +63,7 @@ pub struct PassengerSettings {
     pub has_processes: bool,
 }
 
-/// What the kinds of targets get from the rest of the agent.
+/// The parts of the agent that the kinds of targets use.
 pub(crate) struct Environment {
     pub(crate) host: Host,
     pub(crate) board: Arc<Board>,
@@ -96,7 +96,7 @@ pub(crate) struct KindRow {
 /// All kinds of targets.
 pub(crate) static KINDS: &[KindRow] = &[passenger::ROW, gunicorn::ROW, fan_in::ROW];
 
-/// What the enabled kinds need of the rest of the agent.
+/// The needs of the enabled kinds.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
     /// The names of their collectors.

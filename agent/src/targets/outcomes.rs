@@ -1,4 +1,4 @@
-//! What came of asking the targets of one kind, and the families that show it for all kinds alike.
+//! The results of asking the targets of one kind, and the families that show it for all kinds alike.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -33,11 +33,11 @@ const MOST_PIECES: usize = 64 << 10;
 /// Redirects that are followed.
 const MOST_REDIRECTS: usize = 3;
 
-/// What an instance is asked.
+/// A question to an instance.
 #[derive(Debug, Clone)]
 pub(in crate::targets) struct InstanceRequest {
     pub(in crate::targets) address: SocketAddr,
-    /// What it must show; `None`: plain HTTP.
+    /// The certificate that it must show; `None`: plain HTTP.
     pub(in crate::targets) tls: Option<InstanceTls>,
     /// The header `Host`; `None`: the address.
     pub(in crate::targets) host: Option<HeaderValue>,
@@ -119,7 +119,7 @@ pub(in crate::targets) async fn get(
     Err(Failure::Redirected.into())
 }
 
-/// What came of one question.
+/// The result of one question.
 enum Said {
     Body(InstanceReply),
     /// To this path of the same address.

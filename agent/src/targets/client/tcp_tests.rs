@@ -64,7 +64,7 @@ fn run<T>(question: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, question).await.unwrap() })
 }
 
-/// What the client makes of a server that says `answer` and closes the connection.
+/// The result of the client for a server that sends `answer` and closes the connection.
 fn answer_to(answer: impl Into<Vec<u8>>) -> Result<InstanceReply, NoReply> {
     let (listener, address) = listener();
     let server = serve(listener, vec![answer.into()]);

@@ -28,7 +28,7 @@ const SYSTEM: [&str; 2] = [
 #[derive(Clone)]
 pub(in crate::targets) struct Authorities(Arc<ClientConfig>);
 
-/// What one instance must show.
+/// The certificate that one instance must show.
 #[derive(Clone)]
 pub(in crate::targets) struct InstanceTls {
     authorities: Authorities,
@@ -64,7 +64,7 @@ impl Authorities {
         Ok(Self(Arc::new(config)))
     }
 
-    /// What an instance at `address` must show: a certificate for `name`, else for the address.
+    /// The certificate that an instance at `address` must show: one for `name`, else for the address.
     ///
     /// # Errors
     /// [`Failure::Insecure`]: `name` is no host name.

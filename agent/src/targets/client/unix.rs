@@ -39,7 +39,7 @@ pub(in crate::targets) struct Connection {
     exchange: Exchange<UnixStream>,
 }
 
-/// What a target said.
+/// The answer of a target.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::targets) enum TargetAnswer {
     /// Status 200: the body. It may hold secrets, and is in no log and no `Debug` output.

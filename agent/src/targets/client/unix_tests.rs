@@ -109,12 +109,12 @@ async fn ask_once(socket: &OwnedFd) -> Result<TargetAnswer, Failure> {
     connection.get("/pool.xml", None).await
 }
 
-/// What the client makes of a server that says `said` and closes the connection.
+/// The result of the client for a server that sends `said` and closes the connection.
 fn answer_to(said: impl AsRef<[u8]> + Send + 'static) -> Result<TargetAnswer, Failure> {
     answer_of(say(said))
 }
 
-/// What the client makes of a server.
+/// The result of the client for a server.
 fn answer_of(serve: impl FnOnce(&mut Peer) + Send + 'static) -> Result<TargetAnswer, Failure> {
     let place = SocketPlace::new();
     let server = place.serve(serve);

@@ -20,7 +20,7 @@ const MOST_TRIES: u32 = 16;
 /// A place in the tree, and nothing opened.
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-/// What a path may contain.
+/// The kinds of names that a path may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::targets) enum Rule {
     /// Names in the directory and in directories of the same file system: no link, no mount point, no `..`.

@@ -1,4 +1,4 @@
-//! What ends a stillness, and what does not.
+//! Changes that end a stillness, and changes that do not.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

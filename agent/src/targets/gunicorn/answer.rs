@@ -1,4 +1,4 @@
-//! What an arbiter says of itself and its workers. Pure.
+//! The answers of an arbiter about itself and its workers. Pure.
 //!
 //! In: the JSON of an answer. Out: the values that are shown. Unknown fields are skipped: later versions add some.
 

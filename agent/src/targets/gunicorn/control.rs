@@ -91,7 +91,7 @@ mod tests {
         runtime.build().unwrap().block_on(test)
     }
 
-    /// What comes of a question to a server that sends `answer`, then closes.
+    /// The result of a question to a server that sends `answer`, then closes.
     fn answered(answer: &[u8]) -> Result<Vec<u8>, Failure> {
         run(async {
             let (mut agent, mut server) = tokio::io::duplex(1 << 20);

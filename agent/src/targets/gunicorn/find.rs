@@ -68,7 +68,7 @@ impl From<Failure> for NoControl {
     }
 }
 
-/// What a reader waits for.
+/// The job of a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum LookedAt {
     /// The users of all arbiters.

@@ -79,7 +79,7 @@ impl Discovered for FoundArbiter {
     }
 }
 
-/// What came of asking one arbiter.
+/// The result of asking one arbiter.
 type Control = Result<ControlAnswer, NoControl>;
 
 impl GunicornControl {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// One running instance of Passenger that may be asked.
 #[derive(Debug)]
 pub(super) struct Instance {
-    /// What its files say of it.
+    /// The facts in its files.
     pub(super) identity: InstanceIdentity,
     /// Its socket `agents.s/core_api`, opened with O_PATH, so that it cannot be exchanged between the check and the connection.
     pub(super) socket: Arc<OwnedFd>,

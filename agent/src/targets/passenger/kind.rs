@@ -64,7 +64,7 @@ struct AskedInstance {
     answer: Option<InstanceAnswer>,
 }
 
-/// What an instance said.
+/// The answers of an instance.
 struct InstanceAnswer {
     pool: AppPool,
     /// `None` if the instance does not let the agent see it.
@@ -75,7 +75,7 @@ struct InstanceAnswer {
     groups: HashMap<u32, Arc<GroupIdentity>>,
 }
 
-/// What came of asking one instance. `None`: it may be empty, and the agent may not see more than that.
+/// The result of asking one instance. `None`: it may be empty, and the agent may not see more than that.
 type Said = Option<(AppPool, Option<ServerCounts>, Option<u32>)>;
 
 impl Passenger {

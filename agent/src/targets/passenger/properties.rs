@@ -12,7 +12,7 @@ const MAJOR_VERSION: u64 = 4;
 /// Longest name of an instance, bytes.
 const MAX_INSTANCE_NAME: usize = 64;
 
-/// What an instance says of itself.
+/// The properties that an instance states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Properties {
     /// `name`: 1 to 64 ASCII letters, digits, `-` and `_`.

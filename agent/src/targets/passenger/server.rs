@@ -59,7 +59,7 @@ impl ServerCounts {
     }
 }
 
-/// What one thread shows.
+/// The counts of one thread.
 #[derive(serde::Deserialize)]
 struct Controller {
     total_clients_accepted: u64,

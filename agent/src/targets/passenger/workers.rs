@@ -97,7 +97,7 @@ impl Neighbourhood {
         workers(pool).filter_map(process).collect()
     }
 
-    /// What to ask the state for, for the next round. The first pools come first if there are more than [`MOST_PIDS`].
+    /// The processes to ask the state for, for the next round. The first pools come first if there are more than [`MOST_PIDS`].
     pub(super) fn wanted<'i>(
         &self,
         pools: impl Iterator<Item = (&'i InstanceIdentity, &'i AppPool)>,

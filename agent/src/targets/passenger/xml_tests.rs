@@ -249,7 +249,7 @@ fn the_length_of_a_text_is_bounded() {
     );
 }
 
-/// What the cursor makes of a document whose root is `r`: of `a` the text, of `s` nothing, of others the children.
+/// The result of the cursor for a document whose root is `r`: of `a` the text, of `s` nothing, of others the children.
 fn read(document: &str) -> Result<String, InvalidDocument> {
     let mut elements = Elements::open(document, "r")?;
     let mut out = String::new();

@@ -13,7 +13,7 @@ use super::{BlockingJob, JobResult, Jobs};
 use crate::blocking::{EACH, Pool, Reader, Replies};
 use crate::targets::failure::Failure;
 
-/// What a reader that is held up works on, and the lane that it keeps meanwhile.
+/// The job of a reader that is held up, and the lane that it keeps meanwhile.
 #[derive(Debug)]
 pub(super) struct HeldKey<K> {
     pub(super) key: K,

@@ -197,7 +197,7 @@ fn instance_that_does_not_fit_is_left_out_as_a_whole() {
     let (text, refused) = scrape_within(&mut families, &[huge, good.clone()], 100_000);
     assert_eq!(refused, ["name0001"]);
     assert!(!text.contains("name0001"));
-    // What stays is what it is alone, but for the number of instances.
+    // The rest is as without the neighbour, but for the number of instances.
     let alone = scrape(&mut self::families(), &[good]);
     let others = |text: &str| {
         text.replace(

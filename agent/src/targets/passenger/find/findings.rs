@@ -54,7 +54,7 @@ pub(super) struct Work {
     pub(super) entries: Vec<(Arc<Place>, String)>,
 }
 
-/// What came of looking at a directory or process.
+/// The result of a look at a directory or process.
 pub(super) type Inspected = Result<Option<Instance>, NotAsked>;
 
 impl Findings {

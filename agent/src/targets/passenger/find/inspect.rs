@@ -27,7 +27,7 @@ const PASSWORD: &str = "read_only_admin_password.txt";
 /// Letters and digits of a password.
 const PASSWORD_LENGTH: usize = 24;
 
-/// What the agent is to the instances.
+/// The identity of the agent, as instances see it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Agent {
     /// Its effective uid.
@@ -139,7 +139,7 @@ pub(super) fn inspect(
     }))
 }
 
-/// What the instance calls itself, and when that was last changed.
+/// The name that the instance gives itself, and when that was last changed.
 fn properties(place: &Place) -> Result<(Properties, u64), Failure> {
     let file = owned(place, PROPERTIES)?;
     let properties = Properties::parse(&file.read()?).map_err(|_| Failure::Malformed)?;

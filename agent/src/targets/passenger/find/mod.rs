@@ -80,7 +80,7 @@ pub(super) struct InstanceFinder {
     is_bare: AtomicBool,
 }
 
-/// What the registries held when they were last listed.
+/// The names in the registries when they were last listed.
 #[derive(Debug)]
 struct KnownRegistries {
     /// Those that hold something that may be an instance, or more than was looked at.
@@ -96,7 +96,7 @@ struct Registries {
     looks: Vec<WatchedLook>,
 }
 
-/// What a reader waits for.
+/// The job of a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sought {
     /// The registry with this number.
@@ -115,7 +115,7 @@ enum Sought {
 }
 
 impl Sought {
-    /// What to call an instance of which nothing else is known.
+    /// The name of an instance of which nothing else is known.
     fn name(&self) -> String {
         match self {
             Self::Registry(number) => format!("registry-{number}"),
@@ -142,7 +142,7 @@ fn before(end: Instant) -> Instant {
     now + (end.saturating_duration_since(now) / 2).min(MOST_TIME)
 }
 
-/// What a first look yields.
+/// The result of a first look.
 enum FirstLook {
     Users(Vec<(ProcessId, u32)>),
     Listings(Result<Vec<Listing>, Failure>, WatchedLook),
@@ -341,7 +341,7 @@ impl InstanceFinder {
         })
     }
 
-    /// What the registries hold, if that is known to be as it was when they were last listed. Forgets it otherwise.
+    /// The names in the registries, if they are known to be as they were when last listed. Forgets them otherwise.
     fn known(&self) -> Option<Arc<KnownRegistries>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let lasts = |known: &KnownRegistries| {

@@ -17,7 +17,7 @@ const MOST_APPLICATIONS: usize = 1024;
 /// Most workers whose last count is kept, all of them in the pool. A further one is counted as soon as another has left.
 const MOST_WORKERS: usize = 2048;
 
-/// What the workers of an application did together.
+/// The sums of the workers of an application.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::targets::passenger) struct ApplicationCounts {
     /// Requests that they finished.

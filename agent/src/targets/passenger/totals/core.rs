@@ -11,7 +11,7 @@ pub(super) struct CoreTotals {
     /// The process id of the core that counted `last`, where the agent knows it.
     core: Option<u32>,
     last: CoreCounters,
-    /// What earlier cores had counted when they were asked last.
+    /// The counts of earlier cores when they were asked last.
     earlier: CoreCounters,
 }
 

@@ -244,7 +244,7 @@ fn event() -> impl Strategy<Value = PoolEvent> {
 const APART: [&str; 3] = ["/a/blog (p)", "/a/api (p)", "chat"];
 const COLLIDING: [&str; 3] = ["/a/blog (p)", "/b/blog (p)", "chat"];
 
-/// What really happened in an instance.
+/// The true history of an instance.
 struct PoolHistory {
     scraper: Scraper,
     roots: [&'static str; 3],
