@@ -1,4 +1,4 @@
-//! What happens to bookings: they wait in an undecided account, count for the group of a decided one, or belong to no group.
+//! The way of bookings: they wait in an undecided account, count for the group of a decided one, or belong to no group.
 
 use super::account::{Decision, GroupIndex, Waiting};
 use super::comms::of_comm;

@@ -1,4 +1,4 @@
-//! What the processes of a group hold, summed up at each pass.
+//! The gauges of the processes of a group, summed up at each pass.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::process::{Live, Memory, Proportional, State};
 /// Wait channels of one group that are counted by name; the rest count as `other`.
 const WCHANS: usize = 128;
 
-/// What a group's live processes hold at one moment.
+/// The gauges of a group's live processes at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
     /// Live processes, zombies included.

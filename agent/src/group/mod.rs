@@ -67,11 +67,11 @@ pub struct Group {
     pub filling: Filling,
     /// All that was ever booked to it. Never falls.
     pub total: crate::process::Tally,
-    /// What its members hold now.
+    /// The gauges of its members now.
     pub gauges: Gauges,
     /// Threads of its members by name, if these are shown.
     pub threads: ThreadNames,
-    /// What the sockets of its members have carried. `None` if no member ever had one. Boxed: many groups have none.
+    /// The payload of the sockets of its members. `None` if no member ever had one. Boxed: many groups have none.
     pub network: Option<Box<GroupNetwork>>,
     /// Whether an item of the present configuration counts the requests that its members serve.
     pub counts_requests: bool,

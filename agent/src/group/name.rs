@@ -41,7 +41,7 @@ pub(super) const VARIABLES: [&str; 18] = [
     "Workload",
 ];
 
-/// What the engine must know of them.
+/// The facts about them that the engine needs.
 const FIELDS: Fields = Fields {
     names: &VARIABLES,
     time: "StartTime",

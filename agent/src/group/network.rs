@@ -1,4 +1,4 @@
-//! What the sockets of a group's members have carried, and what the living ones hold.
+//! The payload of the sockets of a group's members, and the gauges of the living ones.
 
 use crate::process::{NetworkCounters, NetworkGauges, NetworkTally, SCOPES};
 
@@ -7,7 +7,7 @@ use crate::process::{NetworkCounters, NetworkGauges, NetworkTally, SCOPES};
 pub struct GroupNetwork {
     /// All that was ever booked to the group. Never falls.
     pub total: NetworkTally,
-    /// What the living sockets of its members held at the last look, by scope.
+    /// The gauges of the living sockets of its members at the last look, by scope.
     pub living: [NetworkGauges; SCOPES],
     /// Whether a socket ever lived in a scope. Its counters stay when the last one is gone, even if they are 0.
     has_lived: [bool; SCOPES],
@@ -18,7 +18,7 @@ pub struct GroupNetwork {
 pub struct NetworkScope {
     /// All that was ever booked.
     pub total: NetworkCounters,
-    /// What the living sockets held at the last look.
+    /// The gauges of the living sockets at the last look.
     pub living: NetworkGauges,
 }
 

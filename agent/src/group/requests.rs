@@ -10,7 +10,7 @@ use crate::process::{
 /// At most this many processes are shown one by one, of all groups together: those that began first.
 const SERVERS: usize = 1024;
 
-/// What one live process has served since it is watched.
+/// The requests that one live process has served since it is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerProcess {
     /// Its process id.
@@ -50,7 +50,7 @@ impl ServerProcess {
 }
 
 impl Group {
-    /// What its members have served; `None` if their requests are not counted.
+    /// The requests that its members have served; `None` if their requests are not counted.
     pub fn served(&self) -> Option<RequestTally> {
         let served = self.requests.as_deref().copied();
         served.or_else(|| self.counts_requests.then(RequestTally::default))

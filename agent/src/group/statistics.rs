@@ -31,7 +31,7 @@ pub struct GroupStatistics {
     pub booked_forks: u64,
     /// Of these, forks that came only in a sum by comm.
     pub coarse_forks: u64,
-    /// TCP payload booked, whether to a group or to none. What waits for a decision is not in it.
+    /// TCP payload booked, whether to a group or to none. Payload that waits for a decision is not in it.
     pub booked_payload: Payload,
     /// Of this, payload that belongs to no group: its processes are in none, or `-remove-empty-groups` has removed the group.
     pub ungrouped_payload: Payload,

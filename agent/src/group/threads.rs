@@ -28,7 +28,7 @@ pub(super) const NAMES: u64 = 128;
 pub struct ThreadUse {
     /// Live threads at the last pass.
     pub threads: u64,
-    /// What threads used while they had the name. Never falls.
+    /// The use of threads while they had the name. Never falls.
     pub used: Delta,
 }
 

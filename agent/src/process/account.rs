@@ -26,10 +26,10 @@ pub enum Booking<'a> {
     Named(AccountId, Option<&'a Facts>),
     /// Use, or events, of a process. If the account is undecided, they wait for the decision.
     Used(AccountId, &'a Tally),
-    /// What the sockets of a process have carried in this scope ([`SCOPES`](super::SCOPES)) since the booking before. It waits as
+    /// The payload of the sockets of a process in this scope ([`SCOPES`](super::SCOPES)) since the booking before. It waits as
     /// use does.
     Network(AccountId, usize, &'a NetworkCounters),
-    /// What a process has served since the booking before. It waits as use does.
+    /// The requests that a process has served since the booking before. It waits as use does.
     Requests(AccountId, &'a RequestCounters),
 }
 

@@ -32,7 +32,7 @@ enum ServerStep {
     Read,
 }
 
-/// What the kernel keeps of a process.
+/// The kernel's entry of a process.
 #[derive(Debug)]
 struct ServerModel {
     id: ProcessId,

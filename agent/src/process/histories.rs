@@ -40,7 +40,7 @@ enum End {
     Summed,
 }
 
-/// What happens to one record on its way.
+/// The fate of one record on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Arrives,

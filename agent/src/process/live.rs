@@ -11,7 +11,7 @@ pub trait Probe {
     fn open_files(&mut self, tgid: u32) -> Option<u64>;
     /// Kernel function a thread waits in; `None` while it runs, or where unreadable.
     fn wchan(&mut self, tgid: u32, tid: u32) -> Option<String>;
-    /// What a process holds in memory; read only if [`Pass::memory_elsewhere`](super::Pass::memory_elsewhere) is set.
+    /// The memory of a process; read only if [`Pass::memory_elsewhere`](super::Pass::memory_elsewhere) is set.
     /// `None` where unreadable.
     fn memory(&mut self, tgid: u32) -> Option<Memory>;
 }
@@ -31,7 +31,7 @@ impl<'a> Live<'a> {
         (entry.sight.seen == passes).then_some(Self { id, held, entry })
     }
 
-    /// What to read of its proportional memory, with the time of the last reading, 0 for none. `None` if it has no memory, or
+    /// The wanted reading of its proportional memory, with the time of the last one, 0 for none. `None` if it has no memory, or
     /// has not run since it was last read.
     pub(super) fn wanted(&self) -> Option<(u64, Wanted)> {
         let Held {
@@ -81,7 +81,7 @@ impl Live<'_> {
         self.id.start_ns
     }
 
-    /// What it holds in memory.
+    /// Its memory.
     pub fn memory(&self) -> Memory {
         self.held.memory
     }
@@ -168,6 +168,6 @@ pub struct Reopened {
     pub id: ProcessId,
     /// Its account.
     pub account: AccountId,
-    /// What its group gets of the use so far, which was booked while it was in no group.
+    /// The use so far that its group gets, which was booked while it was in no group.
     pub used: Option<Tally>,
 }

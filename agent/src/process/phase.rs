@@ -2,7 +2,7 @@
 
 use super::Counters;
 
-/// What the exit record of a process reported.
+/// The report of the exit record of a process.
 #[derive(Debug)]
 pub(super) struct AtExit {
     /// Totals at the exit; some of the last tick and of the exit itself are missing.

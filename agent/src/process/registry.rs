@@ -1,4 +1,4 @@
-//! What a record of the kernel programs changes: it opens, ends and closes the entries of processes.
+//! The effect of a record of the kernel programs: it opens, ends and closes the entries of processes.
 
 use super::entry::{Entry, book, exit_tally};
 use super::graveyard::Graveyard;

@@ -10,14 +10,14 @@ pub use agent_common::{
 
 use super::ProcessId;
 
-/// What the request programs have counted since they were attached.
+/// The counts of the request programs since they were attached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestReading {
     /// When it was begun, nanoseconds since boot.
     pub now_ns: u64,
     /// The counts of each process, in any order.
     pub owners: Vec<ServedReading>,
-    /// What could not be counted.
+    /// Events that could not be counted.
     pub totals: RequestTotals,
     /// Runs of the programs that the kernel left out.
     pub missed_runs: u64,
@@ -32,10 +32,10 @@ pub struct ServedReading {
     pub counters: RequestCounters,
 }
 
-/// What of the readings belongs to no account.
+/// The part of the readings that belongs to no account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestBooks {
-    /// What the kernel programs could not count. Never falls.
+    /// Events that the kernel programs could not count. Never falls.
     pub totals: RequestTotals,
     /// Runs of the programs that the kernel left out.
     pub missed_runs: u64,

@@ -1,4 +1,4 @@
-//! What one pass over all live processes saw.
+//! The values that one pass over all live processes saw.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-/// What a process holds in memory, bytes.
+/// The memory of a process, bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
     /// In RAM.
@@ -69,7 +69,7 @@ pub struct Sample {
     pub state: State,
     /// Totals so far, all threads included, dead ones as far as the source knows them.
     pub counters: Counters,
-    /// What it holds in memory.
+    /// Its memory.
     pub memory: Memory,
     /// Live threads, the main one included.
     pub threads: u32,

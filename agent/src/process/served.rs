@@ -44,7 +44,7 @@ pub(super) struct RequestOwners {
 }
 
 impl RequestOwners {
-    /// What belongs to no account; `None` before the first reading.
+    /// Counts that belong to no account; `None` before the first reading.
     pub(super) fn books(&self) -> Option<RequestBooks> {
         (self.readings > 0).then_some(self.books)
     }

@@ -6,7 +6,7 @@ use super::proportional::KnownProportional;
 use super::threads::Threads;
 use super::{Memory, Sample, State};
 
-/// What the last pass saw of a process, without the totals, which are booked: half the size of a [`Sample`].
+/// The values of a process in the last pass, without the totals, which are booked: half the size of a [`Sample`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
     pub(super) parent: u32,

@@ -161,7 +161,7 @@ facts! {
     Proportional    "proportional_memory"  Procfs Procfs Procfs Procfs Absent;
     /// Waits for a CPU by length (histogram).
     RunQueueLatency "run_queue_latency"    Bpf    Bpf    Absent Absent Absent;
-    /// What sockets carry.
+    /// The payload of sockets.
     Network         "network"              Bpf    Bpf    Absent Absent Absent;
     /// Bytes sent and received over UDP.
     Udp             "network_udp"          Bpf    Bpf    Absent Absent Absent;

@@ -73,9 +73,9 @@ pub struct NodeCounts {
 /// One quantity of the whole node since the agent's start, measured in two independent ways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sides {
-    /// What the agent booked, plus its own counters of losses.
+    /// The sum of the agent's bookings, plus its own counters of losses.
     pub accounted: u64,
-    /// What the kernel reports for the whole node.
+    /// The sum that the kernel reports for the whole node.
     pub node: u64,
 }
 

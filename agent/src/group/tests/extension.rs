@@ -1,4 +1,4 @@
-//! What process-exporter's configuration does not have: selectors, variables and exclusion.
+//! Keys beyond process-exporter's configuration: selectors, variables and exclusion.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What sockets have carried, in the group of their process: decisions, waiting bookings, folded and removed groups.
+//! The payload of sockets in the group of their process: decisions, waiting bookings, folded and removed groups.
 
 use super::reload::{ReloadNode, facts};
 use super::reload_histories::placer;

@@ -304,7 +304,7 @@ proptest! {
         }
         let totals = history.kernel.totals;
         prop_assert_eq!(node, [totals.sent_bytes, totals.received_bytes]);
-        // What unknown owners carried, and what found the map full, is all that is unattributed: each process is known.
+        // Only payload of unknown owners, and payload that found the map full, is unattributed: each process is known.
         let owned = steps.iter().map(|step| match step {
             SocketStep::CarryUnknown { bytes, .. } | SocketStep::CarryFull { bytes } => *bytes,
             _ => 0,

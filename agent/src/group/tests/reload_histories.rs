@@ -24,7 +24,7 @@ enum ReloadStep {
     Reload { configuration: usize, unread: usize },
 }
 
-/// What happens to one event on its way.
+/// The fate of one event on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EventFate {
     Arrives,

@@ -1,4 +1,4 @@
-//! What the sockets of processes have carried: a reading of the kernel's sums, and how such sums are added up. Plain data.
+//! The payload of the sockets of processes: a reading of the kernel's sums, and how such sums are added up. Plain data.
 //!
 //! ```text
 //! NetworkReading --sums by process and scope--> SocketOwners --rises--> accounts --> groups
@@ -21,7 +21,7 @@ pub(super) use tally::{payload, raise};
 
 use super::ProcessId;
 
-/// What the kernel programs know of all sockets at one moment. All counters count since the programs were attached.
+/// The sums of the kernel programs for all sockets at one moment. All counters count since the programs were attached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkReading {
     /// Number of the look at living sockets that this reading follows. Gauges with another number are of an earlier look.
@@ -47,7 +47,7 @@ pub struct OwnerReading {
     pub sums: NetworkSums,
 }
 
-/// What of a reading belongs to no account, and the node's sums beside it.
+/// The part of a reading that belongs to no account, and the node's sums beside it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NetworkBooks {
     /// Payload of sockets whose owner is unknown to the kernel programs or to the process table, or found the kernel's map full.

@@ -19,7 +19,7 @@ impl Payload {
     }
 }
 
-/// What sockets have carried, by scope. Only `listen_drops` belongs to the scope of listening sockets.
+/// The payload of sockets, by scope. Only `listen_drops` belongs to the scope of listening sockets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkTally([NetworkCounters; SCOPES]);
 

@@ -78,7 +78,7 @@ pub(super) struct SocketOwners {
 }
 
 impl SocketOwners {
-    /// What belongs to no account; `None` before the first reading.
+    /// Sums that belong to no account; `None` before the first reading.
     pub(super) fn books(&self) -> Option<NetworkBooks> {
         (self.readings > 0).then_some(self.books)
     }
@@ -173,7 +173,7 @@ impl SocketOwners {
         }
     }
 
-    /// Takes the sums of the node. What found the kernel's map of owners full is unattributed.
+    /// Takes the sums of the node. Payload that found the kernel's map of owners full is unattributed.
     fn take_totals(&mut self, now: &NetworkTotals) {
         let totals = &mut self.books.totals;
         self.books.unattributed.add(Payload {

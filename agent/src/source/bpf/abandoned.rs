@@ -33,7 +33,7 @@ pub(super) struct Abandoned {
     slots: Array<MapData, Wire<RequestInFlight>>,
     /// How many slots have had a request.
     filled: usize,
-    /// What the last look missed.
+    /// The requests that the last look missed.
     missed: Counts,
 }
 

@@ -51,7 +51,7 @@ fn exec_facts(id: &Identity, head: &ExecHead, argv: &[u8]) -> Facts {
     }
 }
 
-/// What a release record says about the names of a process, for one whose exec was not reported.
+/// The names of a process in a release record, for a process whose exec was not reported.
 fn last_facts(record: &ReleaseRecord) -> Facts {
     let comm = text(&record.comm);
     Facts {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-/// What the operator can do about `error`, by the first error number in its chain of causes.
+/// The remedy for `error`, by the first error number in its chain of causes.
 pub(super) fn remedy(error: &(dyn Error + 'static)) -> &'static str {
     let mut cause = Some(error);
     let mut number = None;

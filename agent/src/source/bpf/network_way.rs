@@ -23,7 +23,7 @@ struct WayRow {
     /// The map of sockets, and the program of the iterator over it.
     map: &'static str,
     sockets: KernelProgram,
-    /// What the programs need of the kernel beside fields.
+    /// The needs of the programs beside fields of the kernel.
     functions: &'static [&'static str],
     origin: Origin,
 }

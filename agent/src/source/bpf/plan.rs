@@ -15,7 +15,7 @@ pub enum AccountingRequest {
     Only(Tier),
 }
 
-/// What the agent loads. [`Tier::Procfs`] loads nothing and has no exit hook.
+/// The programs that the agent loads. [`Tier::Procfs`] loads nothing and has no exit hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// How accounting is done.

@@ -47,7 +47,7 @@ pub(super) fn shortcomings(request: AccountingRequest, support: &Support) -> Vec
     warnings
 }
 
-/// What this kernel supports, its layouts, and the type information from which they come (empty if there is none).
+/// The features of this kernel, its layouts, and the type information from which they come (empty if there is none).
 pub(super) fn probe(obstacle: Option<Obstacle>) -> (Support, Layouts, Vec<u8>) {
     let mut layouts = Layouts {
         types: Layout::ABSENT,

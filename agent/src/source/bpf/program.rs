@@ -64,20 +64,20 @@ struct Row {
     hook: &'static str,
     moment: Moment,
     plans: Plans,
-    /// What the agent leaves out without the program; `None` if a plan cannot work without it, so that the agent tries the next.
+    /// The loss without the program; `None` if a plan cannot work without it, so that the agent tries the next.
     loss: Option<&'static str>,
 }
 
-/// What the agent leaves out without one of the network programs.
+/// The loss without one of the network programs.
 const NO_NETWORK: Option<&str> = Some("what sockets carry is not shown");
 
-/// What the agent does without one of the programs that see how sockets change hands.
+/// The further work without one of the programs that see how sockets change hands.
 const NO_HANDOVER: Option<&str> = Some("each scrape looks at the files of all processes");
 
-/// What the agent leaves out without the programs of UDP.
+/// The loss without the programs of UDP.
 const NO_UDP: Option<&str> = Some("what UDP sockets carry is not shown");
 
-/// What the agent leaves out without one of the request programs.
+/// The loss without one of the request programs.
 const NO_REQUESTS: Option<&str> = Some("HTTP requests are not shown");
 
 /// Makes [`KernelProgram`] from one row for each program.
@@ -224,7 +224,7 @@ impl KernelProgram {
         self.row().moment
     }
 
-    /// What the agent leaves out without the program; `None` if plans cannot work without it.
+    /// The loss without the program; `None` if plans cannot work without it.
     pub const fn loss(self) -> Option<&'static str> {
         self.row().loss
     }

@@ -153,7 +153,7 @@ pub struct Snapshot {
     processes: Vec<Sample>,
     leaders: Vec<LeaderRecord>,
     threads: Vec<ThreadSample>,
-    /// What the threads of each process used, by its tgid.
+    /// The use of the threads of each process, by its tgid.
     visited: HashMap<u32, Visited>,
 }
 

@@ -48,7 +48,7 @@ pub enum Obstacle {
     NoField(&'static str),
 }
 
-/// What this kernel supports.
+/// The features that this kernel supports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Support {
     /// The kernel has the task iterator (since 5.8).
@@ -89,7 +89,7 @@ impl Support {
         }
     }
 
-    /// What the kernel supports by its type information, and the layout for loading the programs.
+    /// The features of the kernel by its type information, and the layout for loading the programs.
     pub fn of(btf: &Btf<'_>) -> (Self, Layout) {
         let (layout, missing) = offsets::resolve(btf);
         let support = Self {

@@ -62,7 +62,7 @@ fn add(sum: &mut Totals, thread: &Totals) {
     }
 }
 
-/// What one thread itself used.
+/// The use of one thread itself.
 pub(super) fn totals(thread: &ThreadRecord) -> Totals {
     Totals {
         utime_ns: thread.utime_ns,

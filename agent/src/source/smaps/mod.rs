@@ -54,7 +54,7 @@ pub struct Smaps {
     results: Results,
 }
 
-/// What the readers have read since their readings were last taken, and counts since the start.
+/// The readings since they were last taken, and counts since the start.
 #[derive(Debug, Default)]
 struct Results {
     /// At most one for each process offered, and for each reader.

@@ -62,7 +62,7 @@ struct RunUse {
     bytes: u16,
 }
 
-/// What happens to a record on its way to the agent.
+/// The fate of a record on its way to the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
 enum RecordFate {
     Arrives,
