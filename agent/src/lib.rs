@@ -204,7 +204,7 @@ pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error>
     }
 }
 
-/// What gets expositions from the threads of state and targets.
+/// Gets expositions from the threads of state and targets.
 fn answers(
     state: handle::Handle,
     targets: Option<TargetsHandle>,
@@ -218,7 +218,7 @@ fn answers(
     Answers::new(state, targets, joiner, counters, host::other_threads_cpu)
 }
 
-/// What other threads have of the targets thread.
+/// The targets thread, as other threads use it.
 struct TargetsThread {
     handle: TargetsHandle,
     /// Where the state publishes.

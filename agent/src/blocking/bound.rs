@@ -83,7 +83,7 @@ impl<K, R> HeldUp<K, R> {
         self.readers.retain(|(_, _, reader)| !is_back(reader));
     }
 
-    /// What the readers wait for.
+    /// The files that the readers wait for.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.readers.iter().map(|(key, _, _)| key)
     }

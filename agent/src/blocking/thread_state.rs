@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// What a reader thread shares with the thread that waits for it.
+/// The data that a reader thread shares with the thread that waits for it.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadState {
     /// The `status` file of the thread: not set until the thread has run, `None` if `/proc` does not show the thread.

@@ -14,7 +14,7 @@ pub enum PartOf {
     Targets,
 }
 
-/// What the collectors of one part have written.
+/// The output of the collectors of one part.
 #[derive(Debug, Default)]
 pub struct CollectedPart {
     pub(super) part: Part,

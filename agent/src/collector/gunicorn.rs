@@ -22,7 +22,7 @@ const STATUS_5XX: usize = 4;
 const NO_HTTP: &str = FALLBACK;
 const NO_GUNICORN: &str = "left out without http: true or --collector.http";
 
-/// What one exposition shows.
+/// The workers and applications of one exposition.
 struct Shown<'a> {
     view: &'a View<'a>,
     gunicorn: &'a GunicornView,

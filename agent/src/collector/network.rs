@@ -1,5 +1,5 @@
-//! What the TCP sockets of each group carry (`namedprocess_namegroup_tcp_*`), and the payload that belongs to no group, of TCP
-//! and UDP (`headcount_network_*`).
+//! The payload of the TCP sockets of each group (`namedprocess_namegroup_tcp_*`), and the payload that belongs to no group, of
+//! TCP and UDP (`headcount_network_*`).
 //!
 //! A group shows the families of a scope from the first look on that finds a socket there, or what one carried. Listening sockets
 //! have no peer, so their families have no scope.
@@ -279,7 +279,7 @@ fn books(view: &View<'_>) -> Option<NetworkBooks> {
     view.processes.network.filter(|_| view.has(Fact::Network))
 }
 
-/// What the books of all groups hold, and what belongs to no group.
+/// The sums of all groups, and those of no group.
 fn booked(view: &View<'_>, books: &NetworkBooks) -> Payload {
     let mut all = view.group_statistics.booked_payload;
     all.add(books.unattributed);

@@ -1,4 +1,4 @@
-//! What the view of the collectors' tests shows of sockets, and what of it stands in the body.
+//! Sockets in the view of the collectors' tests, and their families in the body.
 
 use super::tests::{body, families, source};
 use crate::group::GroupNetwork;

@@ -1,4 +1,4 @@
-//! What each group sends and receives over UDP (`namedprocess_namegroup_udp_*`).
+//! Bytes that each group sends and receives over UDP (`namedprocess_namegroup_udp_*`).
 //!
 //! A group shows a scope from the first bytes on that one of its processes sends or receives there.
 

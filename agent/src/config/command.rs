@@ -10,7 +10,7 @@ use clap::Parser;
 
 use super::flags::{FlagError, Flags, parse, path_or_none};
 
-/// What the command line asks for.
+/// The command on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Serve metrics.

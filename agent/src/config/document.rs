@@ -249,7 +249,7 @@ fn element(
     })
 }
 
-/// What an item without a selector has in its place, as text for the error: "; unknown key ...".
+/// The keys of an item without a selector, as text for the error: "; unknown key ...".
 fn instead(pairs: &[Pair], warnings: &[Warning]) -> String {
     /// At most this many are named.
     const NAMED: usize = 5;

@@ -96,7 +96,7 @@ pub enum ConfigError {
         item: usize,
         /// The key of the value.
         key: Key,
-        /// What the text was parsed as, in process-exporter's words.
+        /// The type that the text was parsed as, in process-exporter's words.
         what: &'static str,
         /// The text as typed.
         text: String,

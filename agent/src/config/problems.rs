@@ -5,7 +5,7 @@ use std::path::Path;
 use super::yaml::{Repeated, YamlNode, YamlValue};
 use super::{ConfigError, Fault, Key, Warning, suggest};
 
-/// What a template must be.
+/// The form that a template must have.
 pub(super) const TEMPLATE: &str = "a string (a template that starts with {{ needs quotes)";
 
 /// Makes the errors about one file and keeps the warnings about it.

@@ -21,7 +21,7 @@ pub(super) fn write_help(help: &str, out: &mut String) {
 }
 
 /// Appends `text` with the bytes replaced for which `escape` has something. These must be ASCII, so that all cuts are at character
-/// boundaries. What lies between them is copied at once.
+/// boundaries. The text between them is copied at once.
 fn write_escaped(text: &str, out: &mut String, escape: impl Fn(u8) -> Option<&'static str>) {
     let mut written = 0;
     for (at, byte) in text.bytes().enumerate() {

@@ -38,7 +38,7 @@ const WITHOUT_VALUE: &[&[u8]] = &[
     b"--suppress-ragged-eofs",
 ];
 
-/// What a process of Gunicorn calls itself.
+/// The name that a process of Gunicorn gives itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Title {
     /// It has no title: the module setproctitle is not installed, or the process has not set it yet.

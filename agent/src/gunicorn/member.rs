@@ -7,7 +7,7 @@ use super::command::{Appearance, Title};
 use super::cpu::CpuWindow;
 use crate::process::{ExitStatus, ProcessId};
 
-/// What a process of Gunicorn does.
+/// The role of a process of Gunicorn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Arbiter,

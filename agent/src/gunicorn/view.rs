@@ -1,4 +1,4 @@
-//! What the collector shows of Gunicorn, as of one pass.
+//! The data of Gunicorn that the collector shows, as of one pass.
 
 use std::sync::Arc;
 
@@ -52,6 +52,6 @@ pub struct WorkerRow {
     pub cpu_percent: f64,
     /// Time since its start, nanoseconds.
     pub uptime_ns: u64,
-    /// What it has served. `None`: its requests are not counted.
+    /// The requests that it has served. `None`: its requests are not counted.
     pub served: Option<Box<RequestTally>>,
 }

@@ -13,7 +13,7 @@ const MOST_PROCESSES: usize = 4096;
 /// Most applications. Further ones are not shown, and [`GunicornView::applications_full`] counts them.
 const MOST_APPLICATIONS: usize = 128;
 
-/// What the table knows of a tracked process after a pass.
+/// The facts in the table about a tracked process after a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sight {
     /// The pass saw it.
@@ -65,7 +65,7 @@ struct Instance {
     is_shown: bool,
     /// [`GunicornView::applications_full`] has counted it.
     is_omitted: bool,
-    /// What no application has yet.
+    /// Counts that belong to no application yet.
     turnover: Turnover,
 }
 
@@ -248,7 +248,7 @@ impl GunicornWatch {
         self.make_view(now_ns, boot_time, &seen, served.as_ref());
     }
 
-    /// What the pass saw of the living. Those that the table has forgotten have ended.
+    /// The living processes of the pass. Those that the table has forgotten have ended.
     fn look(&mut self, look: impl Fn(ProcessId) -> Sight) -> HashMap<ProcessId, Seen> {
         let mut seen = HashMap::with_capacity(self.members.living.len());
         let mut gone = Vec::new();

@@ -1,4 +1,4 @@
-//! What all connections of the server share.
+//! The data that all connections of the server share.
 
 use std::future::Future;
 use std::sync::Arc;

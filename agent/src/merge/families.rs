@@ -201,7 +201,7 @@ const fn bit(kind: Option<Kind>) -> u8 {
     }
 }
 
-/// What follows the family's name in the names of its series, if it has one of these types.
+/// The suffixes of the family's name in the names of its series, if it has one of these types.
 const fn endings(kinds: u8) -> &'static [&'static [u8]] {
     if kinds & bit(Some(Kind::Histogram)) != 0 {
         &[b"_bucket", b"_count", b"_sum"]

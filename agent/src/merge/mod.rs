@@ -45,7 +45,7 @@ const MAX_PIECES: usize = 1 << 21;
 /// Series whose names begin with one of these speak about instances; only the agent itself may say that.
 const RESERVED: [&[u8]; 2] = [b"headcount_target_", b"promfetcher_scrape_error"];
 
-/// What one instance has answered.
+/// The answer of one instance.
 #[derive(Debug, Clone, Copy)]
 pub struct ScrapedBody<'a> {
     /// Labels that each of its series gets, in this order, behind its own. The names are valid and distinct.
@@ -65,7 +65,7 @@ pub enum BodyFormat {
     OpenMetrics,
 }
 
-/// What happens to a label of a series if the instance gets one of the same name.
+/// The fate of a label of a series if the instance gets one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelConflict {
     /// It is dropped.
@@ -77,11 +77,11 @@ pub enum LabelConflict {
 /// How to merge.
 #[derive(Debug, Clone, Copy)]
 pub struct MergeRules {
-    /// What happens to labels of the same name.
+    /// The fate of labels of the same name.
     pub label_conflict: LabelConflict,
     /// Whether timestamps stay.
     pub keeps_timestamps: bool,
-    /// Largest size of the merged body. What an instance has of a family is left out as a whole if it does not fit.
+    /// Largest size of the merged body. The part of an instance in a family is left out as a whole if it does not fit.
     pub most_bytes: usize,
 }
 
@@ -96,7 +96,7 @@ pub struct MergedBody {
     pub type_conflicts: u64,
 }
 
-/// What became of the series of one instance.
+/// The fate of the series of one instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InstanceOutcome {
     /// Series in the merged body.

@@ -54,7 +54,7 @@ enum DeclaredType {
     Unknown,
 }
 
-/// What a body has said of a name last.
+/// The last statement of a body about a name.
 #[derive(Debug, Default)]
 struct Declared<'a> {
     declared_type: Option<DeclaredType>,

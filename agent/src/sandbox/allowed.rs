@@ -87,7 +87,7 @@ const ASKING: &[libc::c_long] = &[
     libc::SYS_inotify_init1,
     libc::SYS_inotify_add_watch,
     libc::SYS_inotify_rm_watch,
-    // What kind of file system it is: changes of some are not noticed.
+    // The kind of a file system: changes of some are not noticed.
     libc::SYS_fstatfs,
     // Its own user, to compare with the owner of what it asks.
     libc::SYS_getuid,

@@ -35,7 +35,7 @@ pub(super) fn argument(
     SeccompCondition::new(index, SeccompCmpArgLen::Dword, operation, value)
 }
 
-/// What the filter does with the listed calls; it does the opposite with all others.
+/// The action of the filter for the listed calls; it does the opposite with all others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listed {
     Allowed,

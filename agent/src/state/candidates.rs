@@ -34,7 +34,7 @@ const MOST_STARTED_OF_USER: usize = 256;
 const MOST_SCRAPED: usize = 16_384;
 const ROOT: u32 = 0;
 
-/// What the state knows of processes with wanted task names.
+/// The processes with wanted task names that the state knows.
 #[derive(Debug, Default)]
 pub(super) struct Publication {
     board: Option<Arc<Board>>,

@@ -1,4 +1,4 @@
-//! What the state remembers of passes and scrapes for `/health`, and the reasons for a degraded health that follow from it.
+//! The memory of the state about passes and scrapes for `/health`, and the reasons for a degraded health that follow from it.
 //!
 //! `crowded.rs` watches the limits of groups. The other reasons come from the modules that know them
 //! ([`super::AgentState::health`] asks them all).

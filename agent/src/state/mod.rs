@@ -77,7 +77,7 @@ struct Pipeline {
     notes: PassNotes,
 }
 
-/// What the flags decide about passes and the page.
+/// The settings of the flags for passes and the page.
 pub(crate) struct Options {
     /// Whether metrics of threads by name are wanted.
     pub(crate) threads: bool,
@@ -91,7 +91,7 @@ pub(crate) struct Options {
     pub(crate) board: Option<Arc<Board>>,
 }
 
-/// What writes the state's part of an exposition, and what that shows beside the state.
+/// The writer of the state's part of an exposition, and the data that this part shows beside the state.
 pub(crate) struct Output {
     pub(crate) collectors: Collectors,
     /// Counts the log lines that it suppresses.

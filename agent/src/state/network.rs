@@ -1,4 +1,4 @@
-//! What sockets have carried in a pass: read before it, booked after it.
+//! The payload of sockets in a pass: read before it, booked after it.
 
 use super::Pipeline;
 use crate::process::NetworkReading;

@@ -22,7 +22,7 @@ use crate::config::{Config, FanInConfig};
 use crate::group::{BootTime, Classifier, Placer};
 use crate::runtime::Manager;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Debug)]
 pub struct Loaded {
     /// The items, compiled.

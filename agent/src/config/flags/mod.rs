@@ -46,7 +46,7 @@ pub enum Accounting {
     Procfs,
 }
 
-/// What the command line asks for.
+/// The request on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
     name = "headcount",
@@ -133,7 +133,7 @@ pub struct Flags {
     #[arg(long = "collector.runqueue", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value = "false", default_missing_value = "true", value_parser = parse_bool)]
     pub collector_runqueue: bool,
-    /// What sockets carry.
+    /// The payload of sockets.
     #[command(flatten)]
     pub network: NetworkFlags,
     /// HTTP requests.

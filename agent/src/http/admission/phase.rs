@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Limits;
 use super::origin::ClientOrigin;
 
-/// What a connection is doing. The order matters: when a connection must be evicted, earlier variants go first.
+/// The phase of a connection. The order matters: when a connection must be evicted, earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::http) enum ConnectionPhase {
     /// Between two requests.

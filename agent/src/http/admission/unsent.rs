@@ -55,7 +55,7 @@ struct AnswerBuffer {
     is_closing: bool,
 }
 
-/// What to do while there is no memory for another answer.
+/// The action while there is no memory for another answer.
 #[derive(Debug, PartialEq, Eq)]
 enum Remedy {
     Close(u64),

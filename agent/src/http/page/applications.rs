@@ -53,7 +53,7 @@ impl PageApplications {
         self.applications.iter().map(PageApplication::row).collect()
     }
 
-    /// What stands below the table.
+    /// The notes below the table.
     pub(super) fn note(&self) -> String {
         match self.omitted {
             0 if self.applications.is_empty() => {

@@ -1,4 +1,4 @@
-//! What holds of made-up applications: their series are known, so those of the merged body are, too.
+//! Invariants over made-up applications: their series are known, so those of the merged body are, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
