@@ -84,7 +84,7 @@ pub struct Settings {
     pub threads: bool,
     /// CPU time for reading proportional memory, for each scrape; `None`: it is not read.
     pub smaps_budget: Option<Duration>,
-    /// Whether to count what sockets carry.
+    /// Whether to count the payload of sockets.
     pub wants_network: bool,
     /// URL path of the metrics.
     pub telemetry_path: String,

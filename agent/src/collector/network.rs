@@ -423,7 +423,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_network_storage_full_total",
             kind: Kind::Counter,
-            help: "Times that a TCP socket got no storage, because the kernel had no memory for it or net.core.optmem_max is too low; what it carries without one is in no family.",
+            help: "Times that a TCP socket got no storage, because the kernel had no memory for it or net.core.optmem_max is too low; payload of such a socket is in no family.",
             labels: &[],
             unit: "times",
             source: "per-CPU array of the kernel programs",

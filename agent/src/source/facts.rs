@@ -55,7 +55,7 @@ impl ExitHook {
 pub enum Origin {
     /// The kernel programs.
     Bpf,
-    /// The kernel programs, which keep what sockets carry in a hash, because the kernel cannot keep it with the socket.
+    /// The kernel programs, which keep the payload of sockets in a hash, because the kernel cannot keep it with the socket.
     BpfHash,
     /// `/proc`.
     Procfs,

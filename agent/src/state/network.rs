@@ -8,7 +8,7 @@ impl Pipeline {
     pub(super) fn read_network(&mut self) -> Option<NetworkReading> {
         let reading = self.observer.network(self.host.now_ns());
         reading.unwrap_or_else(|error| {
-            log::error!("what sockets have carried cannot be read: {error}");
+            log::error!("cannot read the payload of sockets: {error}");
             self.notes.error = Some(error.to_string());
             None
         })

@@ -148,7 +148,7 @@ pub(crate) const ITERATOR: Tier = Tier {
 /// The first kernel with all that socket storage needs.
 const STORAGE_FROM: (u32, u32) = (5, 12);
 
-/// The same, and what sockets carry is kept in a hash.
+/// The same, and the payload of sockets is kept in a hash.
 pub(crate) const HASHED: Tier = Tier {
     label: "hashed",
     without_storage: true,
@@ -197,7 +197,7 @@ pub(crate) const EXACT: &[&Tier] = &[&ITERATOR, &SWITCH, &TRACED];
 /// Those of them that know the kernel's types.
 pub(crate) const TYPED: &[&Tier] = &[&ITERATOR, &SWITCH];
 
-/// These, and both ways to keep what sockets carry.
+/// These, and both ways to keep the payload of sockets.
 pub(crate) const SOCKETS: &[&Tier] = &[&ITERATOR, &SWITCH, &HASHED];
 
 /// All of them, in the order in which the agent prefers them.

@@ -12,7 +12,7 @@ pub struct NetworkFlags {
         num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true",
         value_parser = parse_bool, overrides_with = "network_is_off")]
     pub(super) is_on: bool,
-    /// Do not count what sockets carry; the same as --collector.network=false
+    /// Do not count the payload of sockets; the same as --collector.network=false
     #[arg(
         id = "network_is_off",
         long = "no-collector.network",

@@ -124,7 +124,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Begins to count what sockets carry.
+    /// Begins to count the payload of sockets.
     pub(super) fn add_network(
         &mut self,
         owners: u32,
@@ -150,7 +150,7 @@ impl Kernel {
         self.network.as_ref().is_some_and(Network::counts_udp)
     }
 
-    /// How what sockets carry is counted; `None` if it is not.
+    /// How the payload of sockets is counted; `None` if it is not.
     pub fn network_origin(&self) -> Option<Origin> {
         self.network.as_ref().map(Network::origin)
     }

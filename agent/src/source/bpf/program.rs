@@ -69,13 +69,13 @@ struct Row {
 }
 
 /// The loss without one of the network programs.
-const NO_NETWORK: Option<&str> = Some("what sockets carry is not shown");
+const NO_NETWORK: Option<&str> = Some("the payload of sockets is not shown");
 
 /// The further work without one of the programs that see how sockets change hands.
 const NO_HANDOVER: Option<&str> = Some("each scrape looks at the files of all processes");
 
 /// The loss without the programs of UDP.
-const NO_UDP: Option<&str> = Some("what UDP sockets carry is not shown");
+const NO_UDP: Option<&str> = Some("the payload of UDP sockets is not shown");
 
 /// The loss without one of the request programs.
 const NO_REQUESTS: Option<&str> = Some("HTTP requests are not shown");
@@ -229,7 +229,7 @@ impl KernelProgram {
         self.row().loss
     }
 
-    /// Whether it counts what sockets carry.
+    /// Whether it counts the payload of sockets.
     pub const fn is_for_network(self) -> bool {
         matches!(self.row().plans, Plans::Network | Plans::Udp)
     }

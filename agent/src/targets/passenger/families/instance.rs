@@ -79,7 +79,7 @@ pub(super) static METRICS: &[InstanceMetric] = &[
         descriptor: Descriptor {
             name: "passenger_clients_accepted_total",
             kind: Kind::Counter,
-            help: "Connections that the core accepted; what a core counted between the last scrape and its end is missing.",
+            help: "Connections that the core accepted; counts of a core between the last scrape and its end are missing.",
             labels: LABELS,
             unit: "connections",
             source: "/server.json: total_clients_accepted",
@@ -91,7 +91,7 @@ pub(super) static METRICS: &[InstanceMetric] = &[
         descriptor: Descriptor {
             name: "passenger_requests_begun_total",
             kind: Kind::Counter,
-            help: "Requests that the core began to handle; what a core counted between the last scrape and its end is missing.",
+            help: "Requests that the core began to handle; counts of a core between the last scrape and its end are missing.",
             labels: LABELS,
             unit: "requests",
             source: "/server.json: total_requests_begun",
@@ -103,7 +103,7 @@ pub(super) static METRICS: &[InstanceMetric] = &[
         descriptor: Descriptor {
             name: "passenger_turbocache_fetches_total",
             kind: Kind::Counter,
-            help: "Lookups in the turbocache, a lower bound: Passenger sets its counts to 0 every 2 s, so what it counted between a scrape and that moment is missing.",
+            help: "Lookups in the turbocache, a lower bound: Passenger sets its counts to 0 every 2 s, so counts between a scrape and that moment are missing.",
             labels: LABELS,
             unit: "lookups",
             source: "/server.json: turbocaching.fetches",
@@ -115,7 +115,7 @@ pub(super) static METRICS: &[InstanceMetric] = &[
         descriptor: Descriptor {
             name: "passenger_turbocache_hits_total",
             kind: Kind::Counter,
-            help: "Lookups in the turbocache that found a response, a lower bound: Passenger sets its counts to 0 every 2 s, so what it counted between a scrape and that moment is missing.",
+            help: "Lookups in the turbocache that found a response, a lower bound: Passenger sets its counts to 0 every 2 s, so counts between a scrape and that moment are missing.",
             labels: LABELS,
             unit: "lookups",
             source: "/server.json: turbocaching.hits",
@@ -127,7 +127,7 @@ pub(super) static METRICS: &[InstanceMetric] = &[
         descriptor: Descriptor {
             name: "passenger_turbocache_stores_total",
             kind: Kind::Counter,
-            help: "Responses that the core tried to store in the turbocache, a lower bound: Passenger sets its counts to 0 every 2 s, so what it counted between a scrape and that moment is missing.",
+            help: "Responses that the core tried to store in the turbocache, a lower bound: Passenger sets its counts to 0 every 2 s, so counts between a scrape and that moment are missing.",
             labels: LABELS,
             unit: "responses",
             source: "/server.json: turbocaching.stores",

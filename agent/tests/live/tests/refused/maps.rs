@@ -27,7 +27,7 @@ table![
 /// The maps of the network programs, which process accounting does not need.
 const OF_NETWORK: [&str; 4] = ["OWNERS", "NETWORK", "LOOK", "GIVERS"];
 
-/// Processes are accounted for as always, and what sockets carry is absent.
+/// Processes are accounted for as always, and the payload of sockets is absent.
 fn no_network(agent: &Agent, parts: &[&str]) {
     goes_on(agent, (&ITERATOR, exit_hook()), parts);
     network_is_absent(agent);
