@@ -69,6 +69,7 @@ pub(crate) fn all() -> impl Iterator<Item = Test> {
         requests::ends::TESTS,
         requests::exchanges::TESTS,
         requests::gunicorn::TESTS,
+        requests::pipelines::TESTS,
         requests::settings::TESTS,
         requests::times::TESTS,
         rise::TESTS,

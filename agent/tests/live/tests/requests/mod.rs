@@ -3,6 +3,7 @@
 pub(super) mod ends;
 pub(super) mod exchanges;
 pub(super) mod gunicorn;
+pub(super) mod pipelines;
 pub(super) mod settings;
 pub(super) mod times;
 
