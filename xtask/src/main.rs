@@ -17,6 +17,7 @@ mod compose;
 mod dashboards;
 mod debian;
 mod dist;
+mod fan_in;
 mod fuzz;
 mod http;
 mod image;
@@ -100,6 +101,11 @@ const VERBS: &[Verb] = &[
         name: "http",
         summary: "requests to Gunicorn, Uvicorn, Granian, Puma and nginx, counted as their clients and logs count them; --short: each shape once",
         main: requests::main,
+    },
+    Verb {
+        name: "fan-in",
+        summary: "kill -9 of instances and routers during a minute of scrapes: answers complete for the living; --seconds, --seed",
+        main: fan_in::main,
     },
     Verb {
         name: "image",

@@ -2,7 +2,8 @@
 //! queries of the dashboards, evaluates the rules of `deploy/prometheus` and relabels as in `deploy/SCALE.md`.
 //!
 //! It takes no arguments. Its output is that of the test binary `parity`, which receives the path of process-exporter in
-//! `HEADCOUNT_PEER` and the folder of Prometheus in `HEADCOUNT_PROMETHEUS`.
+//! `HEADCOUNT_PEER`, the folder of Prometheus in `HEADCOUNT_PROMETHEUS`, and of what else the agent merges the path of node_exporter
+//! in `HEADCOUNT_NODE_EXPORTER` and the folder of Python's prometheus_client in `HEADCOUNT_PYTHON_CLIENT`.
 
 use std::path::PathBuf;
 
@@ -21,11 +22,16 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         &peer::PROCESS_EXPORTER,
         &workspace::target_dir().join("peer"),
     )?;
-    let prometheus = prometheus()?;
+    let node_exporter = peer::fetch(
+        &peer::NODE_EXPORTER,
+        &workspace::target_dir().join("peer/node_exporter"),
+    )?;
     let mut cargo = workspace::cargo_test("parity");
     cargo
         .env("HEADCOUNT_PEER", &peer.binary)
-        .env("HEADCOUNT_PROMETHEUS", prometheus)
+        .env("HEADCOUNT_PROMETHEUS", prometheus()?)
+        .env("HEADCOUNT_NODE_EXPORTER", node_exporter.binary)
+        .env("HEADCOUNT_PYTHON_CLIENT", python_client()?)
         .args(["--", "--nocapture"]);
     command::run(&mut cargo)
 }
@@ -42,4 +48,20 @@ fn prometheus() -> Result<PathBuf> {
         Apt::prepare(&folder.join("apt"), "bookworm")?.unpack("prometheus", &root)?;
     }
     Ok(programs)
+}
+
+/// The folder of prometheus_client and of the package that it needs, for the Python of bookworm and of newer suites.
+fn python_client() -> Result<PathBuf> {
+    let folder = workspace::target_dir().join("prometheus_client");
+    let root = folder.join("root");
+    let packages = root.join("usr/lib/python3/dist-packages");
+    if !packages.join("prometheus_client").exists() {
+        println!(
+            "parity: fetch prometheus_client of Debian's bookworm, less than 1 MB and the suite's index"
+        );
+        let apt = Apt::prepare(&folder.join("apt"), "bookworm")?;
+        apt.unpack("python3-decorator", &root)?;
+        apt.unpack("python3-prometheus-client", &root)?;
+    }
+    Ok(packages)
 }

@@ -52,6 +52,21 @@ pub(crate) fn fetch(package: &Package, folder: &Path) -> Result<Peer> {
     Err(last.context("no suite")?)
 }
 
+/// A program that this machine has already, at the path that `variable` of the environment holds.
+pub(crate) fn given(variable: &str) -> Result<Option<Peer>> {
+    let Some(binary) = std::env::var_os(variable).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    // Some programs tell their version on standard error.
+    let mut shell = Command::new("sh");
+    let output = command::read(shell.args(["-c", "\"$0\" --version 2>&1"]).arg(&binary))?;
+    let version = version(&output).with_context(|| format!("no version in {output:?}"))?;
+    Ok(Some(Peer {
+        version: version.to_owned(),
+        binary,
+    }))
+}
+
 fn from_suite(package: &Package, suite: &str, folder: &Path) -> Result<Peer> {
     let Package { name, megabytes } = package;
     let root = folder.join("root");

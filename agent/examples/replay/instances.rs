@@ -2,19 +2,17 @@
 
 use std::fmt::Write as _;
 
-/// Series of one instance.
-const SERIES: usize = 2000;
 /// Upper bounds of the buckets.
 const BOUNDS: [&str; 10] = [
     "0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf",
 ];
 
-/// The exposition of instance `n`, in the text format 0.0.4.
-pub fn exposition(n: usize) -> Vec<u8> {
+/// The exposition of instance `n`, in the text format 0.0.4, with `least` series and as many more as complete a family.
+pub fn exposition(n: usize, least: usize) -> Vec<u8> {
     let mut body = String::new();
     let mut series = 0;
     for family in 0.. {
-        if series >= SERIES {
+        if series >= least {
             break;
         }
         let name = format!("application_part{family}");

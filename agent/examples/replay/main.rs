@@ -2,8 +2,8 @@
 //!
 //! `replay scrapes N` and `replay launches N` feed made-up bytes of a node to the state, to be run under callgrind: only
 //! what is below a function called `steady_...` is to be counted; so does `replay merge N` with the expositions of N instances,
-//! and prints how fast they were merged and how much memory that took. `replay bare` reads the task iterator and does nothing
-//! with it.
+//! and prints how fast they were merged and how much memory that took. `replay exposition N` prints the exposition of one
+//! instance, with N series. `replay bare` reads the task iterator and does nothing with it.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -29,10 +29,12 @@ use recording::{Recording, launch};
 const WARM_UP: usize = 3;
 /// Scrapes that count.
 const SCRAPES: usize = 5;
+/// Series of each instance whose exposition is merged.
+const SERIES: usize = 2000;
 /// Launches that one drain finds.
 const BATCH: usize = 500;
 
-const USAGE: &str = "usage: replay scrapes N | replay launches N | replay merge N | replay bare";
+const USAGE: &str = "usage: replay scrapes N | replay launches N | replay merge N | replay exposition N | replay bare";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +52,10 @@ fn main() -> ExitCode {
             .parse()
             .map_err(|error: std::num::ParseIntError| error.to_string())
             .and_then(merge_instances),
+        ["exposition", series] => series
+            .parse()
+            .map(print_exposition)
+            .map_err(|error| error.to_string()),
         ["bare"] => bare::serve(),
         _ => Err(USAGE.to_owned()),
     };
@@ -118,7 +124,7 @@ fn steady_launches(node: &mut Node, records: &[Vec<u8>]) {
 /// KiB the largest size of this process has grown.
 fn merge_instances(instances: usize) -> Result<(), String> {
     let given: Vec<_> = (0..instances)
-        .map(|n| (instances::exposition(n), instances::labels(n)))
+        .map(|n| (instances::exposition(n, SERIES), instances::labels(n)))
         .collect();
     let answers: Vec<ScrapedBody<'_>> = given
         .iter()
@@ -137,6 +143,13 @@ fn merge_instances(instances: usize) -> Result<(), String> {
     let grown = peak_kib()? - before;
     println!("{input} {} {rate:.0} {grown}", merged.body.len());
     Ok(())
+}
+
+fn print_exposition(series: usize) {
+    print!(
+        "{}",
+        String::from_utf8_lossy(&instances::exposition(0, series))
+    );
 }
 
 #[inline(never)]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -51,10 +51,7 @@ impl Prometheus {
         std::fs::write(&path, yaml).unwrap();
         let rules = deployed("prometheus/rules.yml");
         std::fs::copy(rules, files.path().join("rules.yml")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
+        let port = free_port();
         let child = Command::new(program("prometheus"))
             .arg(format!("--config.file={}", path.display()))
             .arg(format!(
@@ -83,7 +80,12 @@ impl Prometheus {
         ))
     }
 
-    /// The result of an instant query; a query that Prometheus does not understand fails.
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// What an instant query returns; one that it does not understand fails.
     pub(super) fn query(&self, query: &str) -> Vec<Series> {
         let path = format!("/api/v1/query?query={}", escaped(query));
         let answer = self.get(&path);
@@ -113,20 +115,34 @@ impl Prometheus {
 
     /// The body of an answer of 200.
     pub(super) fn get(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .ok()?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.lines()
-            .next()?
-            .contains(" 200 ")
-            .then(|| body.to_owned())
+        get(self.address(), path, "")
     }
+}
+
+/// The body of an answer of 200 to a GET with further header lines, each with its line break. The request is HTTP/1.0, so the body
+/// is not in chunks.
+pub(super) fn get(address: SocketAddr, path: &str, headers: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .ok()?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.lines()
+        .next()?
+        .contains(" 200 ")
+        .then(|| body.to_owned())
+}
+
+/// A port of the loopback interface that was free a moment ago.
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap()
+        .port()
 }
 
 impl Drop for Prometheus {

@@ -1,12 +1,14 @@
-//! The merge of expositions: how fast one core merges, and how much memory that takes. Section `merge`.
+//! The merge of expositions: how fast one core merges, and how much memory that takes. Section `merge`, with whole answers of the
+//! fan-in ([`fan_in`]).
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use super::statistics::median;
 use super::table::{Row, megabytes};
-use super::{Bench, callgrind, replay};
+use super::{Bench, callgrind, fan_in, replay};
 use crate::{command, setup};
 
 /// Instances of 2,000 series each.
@@ -21,13 +23,20 @@ struct MergeRun {
     grown_kib: u64,
 }
 
-/// Merges the expositions of 50 instances.
-pub(super) fn rate(bench: &Bench) -> Result<Vec<Row>> {
+/// Of merging alone, and of answers over HTTP.
+pub(super) fn costs(bench: &Bench) -> Result<Vec<Row>> {
     setup::ensure(setup::BENCH)?;
     let program = replay::build()?;
+    let mut rows = rate(bench, &program)?;
+    rows.extend(fan_in::answers(bench, &program)?);
+    Ok(rows)
+}
+
+/// Merges the expositions of 50 instances.
+fn rate(bench: &Bench, program: &Path) -> Result<Vec<Row>> {
     let arguments = ["merge", INSTANCES];
     let runs = (0..RUNS).map(|_| {
-        let said = command::read(Command::new(&program).args(arguments))?;
+        let said = command::read(Command::new(program).args(arguments))?;
         MergeRun::parse(&said).with_context(|| format!("replay merge said {said:?}"))
     });
     let runs: Vec<MergeRun> = runs.collect::<Result<_>>()?;
@@ -36,7 +45,7 @@ pub(super) fn rate(bench: &Bench) -> Result<Vec<Row>> {
     let grown = runs.iter().map(|run| run.grown_kib * 1024).max();
     let grown = grown.unwrap_or_default();
     let sizes = runs.first().map_or((0, 0), |run| (run.input, run.output));
-    let instructions = callgrind::run(&program, &arguments, &bench.folder)?.per_round();
+    let instructions = callgrind::run(program, &arguments, &bench.folder)?.per_round();
     Ok(vec![
         Row::new("input, 50 instances of 2,000 series", megabytes(sizes.0)),
         Row::new(

@@ -3,7 +3,8 @@
 //!
 //! In: names of [`SECTIONS`], all of them without one. Out: tables on the terminal; all sections together write
 //! `docs/dev/benchmarks.md`, chosen ones `target/bench/BENCH.md`, or either FILE. All programs run in the same minutes on this
-//! machine, so ratios mean something where absolute figures do not. CPU is what the kernel's process clocks say, in nanoseconds;
+//! machine, so ratios mean something where absolute figures do not. Debian has no promfetcher: the section `merge` is measured
+//! beside one whose path is in `HEADCOUNT_PROMFETCHER`, and else without. CPU is what the kernel's process clocks say, in nanoseconds;
 //! where many values were taken it is their median. Instructions are callgrind's, and the same on every run.
 //!
 //! It judges nothing: a missed target is a row that says so, not a failure. It needs root, for the kernel programs.
@@ -11,6 +12,7 @@
 mod callgrind;
 mod connections;
 mod execs;
+mod fan_in;
 mod few;
 mod generator;
 mod idle;
@@ -71,8 +73,8 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         name: "merge",
-        what: "made-up expositions of 50 instances, in one body",
-        measure: merge::rate,
+        what: "made-up expositions of many instances in one body, alone and over HTTP",
+        measure: merge::costs,
     },
     Section {
         name: "threads",
@@ -143,6 +145,7 @@ pub(super) struct Bench {
     agent: PathBuf,
     peer: Peer,
     node_exporter: Peer,
+    promfetcher: Option<Peer>,
     config: PathBuf,
 }
 
@@ -231,6 +234,7 @@ impl Bench {
             agent: workspace::target_dir().join("release/headcount"),
             peer: peer::fetch(&peer::PROCESS_EXPORTER, &peers)?,
             node_exporter: peer::fetch(&peer::NODE_EXPORTER, &node_exporter)?,
+            promfetcher: peer::given("HEADCOUNT_PROMFETCHER")?,
             folder,
             config,
         })

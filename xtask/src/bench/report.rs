@@ -18,7 +18,8 @@ Each section under \"Figures\" is one load. A section has a table and, below it,
 * Compare two versions on one machine, in one hour. Times vary with the machine and with the hour. Ratios and instruction counts vary less.
 
 `cargo xtask bench` measures all sections and writes this page; `cargo xtask bench SECTION...` measures some and writes `target/bench/BENCH.md`. Either takes
-`--output FILE`. It needs root, a machine without other load, and the two programs of Debian beside which it measures; it fetches those itself.
+`--output FILE`. It needs root, a machine without other load, and the two programs of Debian beside which it measures; it fetches those itself. Debian has no
+promfetcher: `HEADCOUNT_PROMFETCHER` names one of 0.44 or older, for section `merge`; without it that section has no such column.
 ";
 
 const METHOD: &str = "\
@@ -32,6 +33,8 @@ All programs run in the same minutes, one after the other or in turns, and nothi
 * node_exporter runs with `--collector.disable-defaults --collector.processes`: it reads `stat` of each process and thread and shows sums of the node only.
 * Instructions are those of user space. callgrind counts them in the agent's own code, over made-up bytes in the form of the records that the kernel programs
   write, without the kernel's part, `/proc` and HTTP.
+* An answer of the fan-in is asked for with a deadline of 10 s. One server is all its instances and their router; it and the program that is measured have the two
+  cores. Memory is the highest resident size in ten answers, less the size after the start. The merge alone has one thread, which is timed by its CPU.
 * The kernel programs of network accounting see the sockets of the whole node, so rounds with and without them alternate, each with an agent of its own. The
   figure is the median of the pairs. The loads run on one CPU, in a network namespace that ends with the round. Scrapes with and without alternate, too; each
   agent rests for a second before, so that its next scrape looks at files. The kernel's memory is the growth of its `kmalloc` slabs when the sockets are made,
@@ -80,6 +83,13 @@ fn place(bench: &Bench) -> Result<Vec<(&'static str, String)>> {
         ("compiler", tool("rustc")?),
         ("process-exporter", bench.peer.version.clone()),
         ("node_exporter", bench.node_exporter.version.clone()),
+        (
+            "promfetcher",
+            bench
+                .promfetcher
+                .as_ref()
+                .map_or("-".to_owned(), |peer| peer.version.clone()),
+        ),
     ])
 }
 

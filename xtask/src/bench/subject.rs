@@ -49,14 +49,25 @@ pub(crate) struct Launch<'a> {
 }
 
 impl Subject {
-    /// Starts the program and waits until it answers and is ready. Its log is kept in `folder`.
+    /// Starts the program with the address to listen on, and waits until it answers and is ready. Its log is kept in `folder`.
     pub(crate) fn start(launch: &Launch<'_>, folder: &Path) -> Result<Self> {
-        let Launch { name, binary, .. } = launch;
         let port = free_port()?;
+        let address = format!("--web.listen-address=127.0.0.1:{port}");
+        Self::start_on(port, launch, &[address], folder)
+    }
+
+    /// The same for a program that has its port from a file or from `first`.
+    pub(crate) fn start_on(
+        port: u16,
+        launch: &Launch<'_>,
+        first: &[String],
+        folder: &Path,
+    ) -> Result<Self> {
+        let Launch { name, binary, .. } = launch;
         let log = folder.join(format!("{name}.log"));
         let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let child = bound_to_us(binary)
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(first)
             .args(&launch.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -85,9 +96,15 @@ impl Subject {
 
     /// Scrapes, then pauses.
     pub(crate) fn scrape(&self) -> Result<Scrape> {
+        self.scrape_path("/metrics", "")
+    }
+
+    /// The same with another path, and with header lines.
+    pub(crate) fn scrape_path(&self, path: &str, headers: &str) -> Result<Scrape> {
         let before = self.cpu_ns()?;
         let start = Instant::now();
-        let body = self.fetch("/metrics")?;
+        let body = http::get(("127.0.0.1", self.port), path, headers)?;
+        let body = String::from_utf8_lossy(&body).into_owned();
         let wall_ns = start.elapsed().as_nanos() as f64;
         std::thread::sleep(PAUSE);
         let cpu_ns = self.cpu_ns()? - before;

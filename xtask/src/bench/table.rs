@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
-const HEADS: [&str; 8] = [
+const HEADS: [&str; 10] = [
     "figure",
     "headcount",
     "process-exporter",
     "ratio",
     "node_exporter",
+    "ratio",
+    "promfetcher",
     "ratio",
     "target",
     "",
@@ -43,9 +45,16 @@ impl Row {
         self
     }
 
+    /// Adds the figure of promfetcher; a count has no share.
+    pub(super) fn beside_promfetcher(mut self, theirs: String, share: Option<f64>) -> Self {
+        self.cells[6] = theirs;
+        self.cells[7] = share.map(ratio).unwrap_or_default();
+        self
+    }
+
     pub(super) fn target(mut self, target: &str, is_met: bool) -> Self {
-        self.cells[6] = target.to_owned();
-        self.cells[7] = if is_met { "met" } else { "MISSED" }.to_owned();
+        self.cells[8] = target.to_owned();
+        self.cells[9] = if is_met { "met" } else { "MISSED" }.to_owned();
         self
     }
 

@@ -58,6 +58,12 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
     parse_memory(&status).with_context(|| format!("{path} has no VmRSS and VmHWM"))
 }
 
+/// Lets the peak of `pid` begin anew at what it holds now.
+pub(crate) fn forget_peak(pid: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    std::fs::write(&path, "5").with_context(|| format!("write {path}"))
+}
+
 fn parse_memory(status: &str) -> Option<Memory> {
     let bytes = |key: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;

@@ -36,7 +36,7 @@ pub(crate) const WITHOUT_KERNEL: &[&Requirement] = &[
     &RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON, &DPKG, &RUST_SRC, &LINKER, &CXX,
 ];
 /// For the comparison with process-exporter and for the real clients.
-pub(crate) const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL];
+pub(crate) const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL, &WSGI_PYTHON];
 /// For the test machines of amd64.
 pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// For the test machines of arm64.
@@ -419,7 +419,7 @@ const NODE: Requirement = Requirement {
 /// The tests name this path, because a `python3` in a user's home cannot be run by other users.
 const WSGI_PYTHON: Requirement = Requirement {
     name: "/usr/bin/python3",
-    purpose: "an application of Passenger in Python",
+    purpose: "applications in Python",
     is_met: |_| command::works(Command::new("/usr/bin/python3").arg("--version")),
     steps: |_| vec![Step::apt("python3")],
     remedy: "install Debian's python3",

@@ -1,0 +1,65 @@
+//! A process that a test kills with -9: a server with one answer, forked from this one, or any child.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd as _;
+
+/// Largest request that is heard.
+const REQUEST: usize = 4096;
+
+/// A child. It is killed with -9, and has ended, when this is dropped.
+pub(crate) struct Mortal(libc::pid_t);
+
+impl Mortal {
+    /// A process that listens there from now on, and gives this answer to each request.
+    pub(crate) fn serving(address: SocketAddr, answer: &[u8]) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        // SAFETY: the child only runs `serve`, which calls nothing but the kernel and never returns.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            serve(listener.as_raw_fd(), answer);
+        }
+        assert!(pid > 0, "{}", std::io::Error::last_os_error());
+        Self(pid)
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        // SAFETY: takes two numbers; the child has not been waited for, so the number is still its own.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        // SAFETY: takes numbers and no pointer to write to.
+        unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) };
+    }
+}
+
+/// Answers for ever; allocates no memory, for a lock may be held by a thread that is not here. It ends with the thread that has
+/// forked it.
+fn serve(listener: libc::c_int, answer: &[u8]) -> ! {
+    // SAFETY: system calls with numbers, and with buffers that outlive them.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // What else this process has open, such as the listeners of other tests, must not live on here.
+        libc::dup2(listener, 3);
+        libc::syscall(libc::SYS_close_range, 4, libc::c_uint::MAX, 0);
+        loop {
+            let client = libc::accept(3, std::ptr::null_mut(), std::ptr::null_mut());
+            let mut heard = [0_u8; REQUEST];
+            let mut end = 0;
+            while !heard[..end].ends_with(b"\r\n\r\n") {
+                let room = &mut heard[end..];
+                match libc::read(client, room.as_mut_ptr().cast(), room.len()) {
+                    count @ 1.. => end += count.unsigned_abs(),
+                    _ => break,
+                }
+            }
+            let mut left = answer;
+            while !left.is_empty() {
+                match libc::write(client, left.as_ptr().cast(), left.len().min(1_000)) {
+                    count @ 1.. => left = &left[count.unsigned_abs()..],
+                    _ => break,
+                }
+            }
+            libc::close(client);
+        }
+    }
+}
