@@ -130,6 +130,7 @@ fn merge_instances(instances: usize) -> Result<(), String> {
         .iter()
         .map(|(body, labels)| ScrapedBody {
             labels,
+            without: &[],
             body,
             format: BodyFormat::Text,
         })

@@ -22,11 +22,15 @@ use crate::targets::fan_in::survey::FanInSurvey;
 /// Largest number of findings that are shown one by one.
 const SHOWN: usize = 200;
 
-/// Keys of promfetcher's configuration, and the settings that have their effect here.
-const PROMFETCHER: [(&str, &str); 5] = [
+/// Keys of promfetcher's configuration, and what has their effect here.
+const PROMFETCHER: [(&str, &str); 6] = [
     (
         "gorouters",
         "write fan_in: {gorouters: [{url: \"http://HOST:PORT/routes\", username: USER, password_file: FILE}]}, with an address as host",
+    ),
+    (
+        "external_exporters",
+        "move it below fan_in, as it is; there host must be an address, and its port is that of the scheme if it has none",
     ),
     ("port", "use the flag --web.listen-address=:PORT"),
     ("enable_ssl", "use the flag --web.config.file"),

@@ -212,13 +212,14 @@ fn findings_are_bounded() {
 
 #[test]
 fn fan_in_without_a_source_and_keys_of_promfetcher_get_a_remedy() {
-    let yaml = "process_names:\n- comm: [a]\ngorouters: [{host: r, port: 8080}]\nport: 8085\nfan_in:\n  limits: {}\n";
+    let yaml = "process_names:\n- comm: [a]\ngorouters: [{host: r, port: 8080}]\nport: 8085\nfan_in:\n  limits: {}\nexternal_exporters: []\n";
     let path = Path::new("c.yml");
     let findings = report(path, &Config::parse(path, yaml).unwrap()).findings;
     let expected = [
         "c.yml:3: unknown key \"gorouters\" is ignored; write fan_in: {gorouters: [{url: \"http://HOST:PORT/routes\"",
         "c.yml:4: unknown key \"port\" is ignored; use the flag --web.listen-address=:PORT",
         "c.yml:6: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd or gorouters",
+        "c.yml:8: unknown key \"external_exporters\" is ignored; move it below fan_in, as it is",
     ];
     assert_eq!(findings.len(), expected.len(), "{findings:#?}");
     for (finding, expected) in findings.iter().zip(expected) {

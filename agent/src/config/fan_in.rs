@@ -3,14 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
+use super::allowed_paths::{self, PathRule};
+use super::exporters::{self, ExporterConfig};
 use super::gorouters::{self, GorouterConfig};
 use super::problems::{Problems, excerpt};
 use super::yaml::{YamlNode, YamlValue};
 
 /// The name of the section.
 pub(super) const FAN_IN: &str = "fan_in";
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 9] = [
+    "allowed_paths",
     "ca_file",
+    "external_exporters",
     "routes_file",
     "file_sd",
     "forward_authorization",
@@ -37,6 +41,10 @@ pub struct FanInConfig {
     pub ca_file: Option<PathBuf>,
     /// The applications whose instances get the caller's `Authorization`: ids, or names of applications without an id.
     pub forward_authorization: Vec<String>,
+    /// Services that are asked once for each application of an answer.
+    pub external_exporters: Vec<ExporterConfig>,
+    /// The only paths that callers may name for an application; the first rule that means it counts.
+    pub allowed_paths: Vec<PathRule>,
     /// Whether a label that an instance has itself is kept as `exported_<name>`; otherwise it is overwritten.
     pub keeps_exported: bool,
     /// Bounds of the answers.
@@ -106,6 +114,10 @@ pub(super) fn parse(
                 config.routes_file = Some(folder.join(file));
             }
             ("gorouters", _) => config.gorouters = gorouters::parse(value, folder, problems)?,
+            ("external_exporters", _) => {
+                config.external_exporters = exporters::parse(value, problems)?;
+            }
+            ("allowed_paths", _) => config.allowed_paths = allowed_paths::parse(value, problems)?,
             ("ca_file", _) => {
                 let file = text(value, "fan_in: ca_file", "the path of a file", problems)?;
                 config.ca_file = Some(folder.join(file));
@@ -244,6 +256,8 @@ mod tests {
             gorouters: Vec::new(),
             ca_file: Some("/etc/headcount/ca.pem".into()),
             forward_authorization: vec!["some-id".to_owned()],
+            external_exporters: Vec::new(),
+            allowed_paths: Vec::new(),
             keeps_exported: true,
             limits: FanInLimits {
                 instances: 50,

@@ -6,9 +6,11 @@
 //!
 //! Left to others: matching processes and watching the file. Environment variables are not read.
 
+mod allowed_paths;
 mod command;
 mod document;
 mod error;
+mod exporters;
 mod fan_in;
 pub mod flags;
 #[cfg(any(test, fuzzing))]
@@ -34,8 +36,10 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use allowed_paths::PathRule;
 pub use command::{Command, ListFlags, TargetsFlags};
 pub use error::{ConfigError, Fault, Warning};
+pub use exporters::{ExporterConfig, ExporterTags, ParamValue};
 pub use fan_in::{FanInConfig, FanInLimits};
 pub use flags::{Accounting, FlagError, Flags};
 pub use gorouters::GorouterConfig;

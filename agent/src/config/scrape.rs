@@ -86,8 +86,9 @@ fn port(text: &str) -> Option<ScrapePort> {
     }
 }
 
-fn is_path(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+/// Whether the text is a path that a request can carry as it is. The library for URLs takes no angle brackets and no backquote.
+pub(super) fn is_path(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#<>`".contains(&byte);
     text.starts_with('/') && text.bytes().all(is_plain)
 }
 
@@ -188,6 +189,7 @@ mod tests {
                 "expected a path in ASCII that begins with a slash",
             ),
             ("{path: '/m?x'}", "without a query"),
+            ("{path: '/<m>'}", "expected a path in ASCII"),
             ("{path: \"/m\\n\"}", "without spaces"),
             ("{scheme: tcp}", "expected http or https"),
         ] {

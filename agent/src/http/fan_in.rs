@@ -3,13 +3,13 @@
 //!
 //! | path (GET only) | application |
 //! | --- | --- |
-//! | `/v1/apps/{what}/metrics`, `/v1/apps/{what}/only-app-metrics` | `{what}` |
+//! | `/v1/apps/{what}/metrics`, `/v1/apps/{what}/only-app-metrics` | `{what}`; the latter without external exporters |
 //! | `/v1/apps/metrics?app={what}`, `/v1/apps/only-app-metrics?app={what}` | the same |
 //! | `/v1/apps/metrics?route_url={route}`, `/v1/apps/only-app-metrics?route_url={route}` | `{route}`, unless there is `app` |
 //! | `/v2/...` | the same; instances are asked for the text format only |
 //! | `/metrics/apps` | all that are processes of the node |
 //!
-//! The query may have `metric_path`. Parameters that promfetcher does not know are ignored. The paths exist only if `fan_in` is
+//! The query may have `metric_path`, and `only_from_app`, which means `only-app-metrics`. Parameters that promfetcher does not know are ignored. The paths exist only if `fan_in` is
 //! configured. Left to others: what `{what}` means (`targets/fan_in/table.rs`), and the answer.
 
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue, VARY};
@@ -32,8 +32,8 @@ const MOST_TIME: Duration = Duration::from_secs(30);
 const NODE: &str = "/metrics/apps";
 /// Part of a request's time in which the state may look for new processes.
 const LOOK: u32 = 4;
-/// Where the metrics of an instance are if nothing else is said.
-const METRIC_PATH: &str = "/metrics";
+/// The last part of a path that leaves out external exporters.
+const ONLY_INSTANCES: &str = "only-app-metrics";
 
 /// Whether `path` is one of these.
 pub(super) fn has_path(path: &str) -> bool {
@@ -53,7 +53,7 @@ fn parts(path: &str) -> Option<(bool, Option<&str>)> {
         Some((what, last)) => (Some(what), last),
         None => (None, rest),
     };
-    matches!(last, "metrics" | "only-app-metrics").then_some((is_plain_only, what))
+    matches!(last, "metrics" | ONLY_INSTANCES).then_some((is_plain_only, what))
 }
 
 /// Answers a request for one of these paths, which arrived at `arrived`.
@@ -99,6 +99,11 @@ pub(super) async fn answer<B>(
                 "406 Not Acceptable: all instances refuse the request; the first one answers {status}\n"
             ),
         ),
+        Some(FanInReply::PathNotAllowed) => reply(
+            StatusCode::FORBIDDEN,
+            TEXT,
+            "403 Forbidden: metric_path is none of the paths that allowed_paths has for this application\n",
+        ),
         None => reply(
             StatusCode::SERVICE_UNAVAILABLE,
             TEXT,
@@ -110,11 +115,12 @@ pub(super) async fn answer<B>(
 /// What the request wants, or the text of 400.
 fn fan_in_request<B>(request: &Request<B>) -> Result<FanInRequest, &'static str> {
     const NOTHING: &str = "400 Bad Request: You must set app id or path";
-    let (is_plain_only, what) = parts(request.uri().path()).ok_or(NOTHING)?;
+    let path = request.uri().path();
+    let (is_plain_only, what) = parts(path).ok_or(NOTHING)?;
     let query = request.uri().query().unwrap_or_default();
     let wanted = match what {
         Some(what) => WantedInstances::in_path(what),
-        None if request.uri().path() == NODE => Some(WantedInstances::Node),
+        None if path == NODE => Some(WantedInstances::Node),
         None => match (parameter(query, "app"), parameter(query, "route_url")) {
             (Some(what), _) => WantedInstances::named(&what?),
             (None, Some(route)) => WantedInstances::route(&route?),
@@ -125,17 +131,19 @@ fn fan_in_request<B>(request: &Request<B>) -> Result<FanInRequest, &'static str>
     Ok(FanInRequest {
         wanted: wanted.ok_or(NOTHING)?,
         metric_path: metric_path(query)?,
+        is_of_instances_only: path.ends_with(ONLY_INSTANCES)
+            || has_parameter(query, "only_from_app"),
         is_plain_only,
         authorization: authorization(headers),
         is_packed: gzip::is_wanted(headers),
     })
 }
 
-/// The path that instances are asked for.
-fn metric_path(query: &str) -> Result<PathAndQuery, &'static str> {
+/// The path that instances are asked for; `None` if the request names none.
+fn metric_path(query: &str) -> Result<Option<PathAndQuery>, &'static str> {
     const BAD: &str = "400 Bad Request: metric_path must be a path without a query\n";
     let Some(path) = parameter(query, "metric_path") else {
-        return Ok(PathAndQuery::from_static(METRIC_PATH));
+        return Ok(None);
     };
     let path = path?;
     let path = path.strip_prefix('/').unwrap_or(&path);
@@ -143,13 +151,19 @@ fn metric_path(query: &str) -> Result<PathAndQuery, &'static str> {
     if !path.bytes().all(is_path) {
         return Err(BAD);
     }
-    format!("/{path}").parse().map_err(|_| BAD)
+    format!("/{path}").parse().map(Some).map_err(|_| BAD)
 }
 
 fn authorization(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut value = headers.get(AUTHORIZATION)?.clone();
     value.set_sensitive(true);
     Some(value)
+}
+
+/// Whether a query has a parameter, with or without a value.
+fn has_parameter(query: &str, name: &str) -> bool {
+    let mut keys = query.split('&').filter_map(|pair| pair.split('=').next());
+    keys.any(|key| key == name)
 }
 
 /// The first non-empty value of a query's parameter, or the text of 400 if it is no percent-encoded UTF-8.
@@ -225,18 +239,38 @@ mod tests {
     }
 
     #[test]
+    fn exporters_are_left_out_by_the_path_or_a_parameter() {
+        let only = |uri: &str| request(uri).unwrap().is_of_instances_only;
+        for uri in [
+            "/v1/apps/a/only-app-metrics",
+            "/v2/apps/only-app-metrics?app=a",
+            "/v1/apps/metrics?app=a&only_from_app",
+            "/v1/apps/a/metrics?only_from_app=0",
+        ] {
+            assert!(only(uri), "{uri}");
+        }
+        for uri in [
+            "/v1/apps/a/metrics",
+            "/v1/apps/metrics?app=only_from_app",
+            "/metrics/apps",
+        ] {
+            assert!(!only(uri), "{uri}");
+        }
+    }
+
+    #[test]
     fn metric_path_is_a_path_and_nothing_else() {
         let path = |query: &str| {
-            request(&format!("/v1/apps/a/metrics{query}"))
-                .map(|request| request.metric_path.to_string())
+            let request = request(&format!("/v1/apps/a/metrics{query}"));
+            request.map(|request| request.metric_path.map(|path| path.to_string()))
         };
         for (query, expected) in [
-            ("", "/metrics"),
-            ("?metric_path=", "/metrics"),
-            ("?metric_path=/x/y", "/x/y"),
-            ("?metric_path=x", "/x"),
+            ("", None),
+            ("?metric_path=", None),
+            ("?metric_path=/x/y", Some("/x/y")),
+            ("?metric_path=x", Some("/x")),
         ] {
-            assert_eq!(path(query).unwrap(), expected, "{query}");
+            assert_eq!(path(query).unwrap().as_deref(), expected, "{query}");
         }
         for bad in [
             "%0d%0aHost:x",

@@ -1,4 +1,4 @@
-//! `headcount targets`: the instances that fan-in would ask now, and why.
+//! `headcount targets`: the instances and external exporters that fan-in would ask now, and why.
 
 use std::time::Instant;
 
@@ -43,8 +43,16 @@ pub fn targets(fan_in: &FanInConfig, width: usize) -> (String, Vec<String>) {
             entry.file.display().to_string(),
         ]
     });
+    let exporters = fan_in.external_exporters.iter().map(|exporter| {
+        let (url, source) = (
+            exporter.url(),
+            format!("external exporter {}", exporter.name),
+        );
+        let cells = ["*", &url, "each", "all", "always", &source];
+        cells.map(str::to_owned).to_vec()
+    });
     let head = HEAD.map(str::to_owned).to_vec();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).chain(exporters).collect();
     let not_asked = survey
         .not_asked
         .iter()

@@ -33,6 +33,7 @@ pub(crate) fn merge_bodies(input: &[u8]) {
         .zip(&labels)
         .map(|(body, labels)| ScrapedBody {
             labels: if flag(1) { labels } else { &[] },
+            without: if flag(5) { &["index", "le"] } else { &[] },
             body,
             format: match ends_as_open_metrics(body) {
                 true => BodyFormat::OpenMetrics,
@@ -63,6 +64,7 @@ pub(crate) fn merge_bodies(input: &[u8]) {
 
     let again = ScrapedBody {
         labels: &[],
+        without: &[],
         body: &merged.body,
         format: BodyFormat::Text,
     };

@@ -43,13 +43,19 @@ const MAX_RUNS: usize = 1 << 18;
 const MAX_PIECES: usize = 1 << 21;
 
 /// Series whose names begin with one of these speak about instances; only the agent itself may say that.
-const RESERVED: [&[u8]; 2] = [b"headcount_target_", b"promfetcher_scrape_error"];
+const RESERVED: [&[u8]; 3] = [
+    b"headcount_target_",
+    b"promfetcher_scrape_error",
+    b"promfetcher_scrape_external_exporter_error",
+];
 
 /// The answer of one instance.
 #[derive(Debug, Clone, Copy)]
 pub struct ScrapedBody<'a> {
     /// Labels that each of its series gets, in this order, behind its own. The names are valid and distinct.
     pub labels: &'a [(String, String)],
+    /// Names of further labels that its series cannot have: to these the same happens as to those that `labels` replace.
+    pub without: &'a [&'a str],
     /// The body, not compressed.
     pub body: &'a [u8],
     /// The format, as `Content-Type` says.

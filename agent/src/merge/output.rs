@@ -17,6 +17,8 @@ use crate::exposition::{Kind, write_label_value};
 #[derive(Debug)]
 struct Origin<'a> {
     labels: Vec<SeriesLabel<'a>>,
+    /// Names that the instance's own labels cannot have, beside those of `labels`.
+    without: &'a [&'a str],
     /// These labels as they are written.
     text: Vec<u8>,
     /// Sum of their hashes.
@@ -50,7 +52,7 @@ impl<'a> Output<'a> {
         let random = RandomState::default();
         let origins: Vec<_> = answers
             .iter()
-            .map(|answer| Origin::new(answer.labels, &random))
+            .map(|answer| Origin::new(answer, &random))
             .collect();
         // About what it will have, so that it is not copied while it grows.
         let size = |piece: &Piece| {
@@ -166,9 +168,12 @@ impl<'a> Output<'a> {
         outcome.duplicates += duplicates;
     }
 
-    /// Drops or renames the labels whose names are among those that the instance gets.
+    /// Drops or renames the labels whose names are among those that the instance gets, or cannot have.
     fn relabel(&self, labels: &mut Vec<SeriesLabel<'_>>, origin: &Origin<'_>) {
-        let is_added = |name: &[u8]| origin.labels.iter().any(|added| *added.name == *name);
+        let is_added = |name: &[u8]| {
+            origin.labels.iter().any(|added| *added.name == *name)
+                || origin.without.iter().any(|one| one.as_bytes() == name)
+        };
         match self.rules.label_conflict {
             LabelConflict::Overwrite => labels.retain(|label| !is_added(&label.name)),
             LabelConflict::Exported => {
@@ -229,9 +234,10 @@ impl<'a> Output<'a> {
 }
 
 impl<'a> Origin<'a> {
-    fn new(added: &'a [(String, String)], random: &RandomState) -> Self {
+    fn new(answer: &ScrapedBody<'a>, random: &RandomState) -> Self {
         let mut text = Vec::new();
-        let labels: Vec<_> = added
+        let labels: Vec<_> = answer
+            .labels
             .iter()
             .map(|(name, value)| {
                 let mut escaped = String::new();
@@ -252,6 +258,7 @@ impl<'a> Origin<'a> {
         }
         Self {
             labels,
+            without: answer.without,
             text,
             hash: total,
         }

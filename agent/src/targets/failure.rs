@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Redirected,
     /// The certificate of an instance, or its TLS, is not acceptable.
     Insecure,
+    /// The template of a parameter of an external exporter fails.
+    Template,
 }
 
 impl Failure {
@@ -46,7 +48,7 @@ impl Failure {
     ];
 
     /// The reasons of instances of applications, in the order in which they are shown.
-    pub(crate) const OF_INSTANCES: [Self; 10] = [
+    pub(crate) const OF_INSTANCES: [Self; 11] = [
         Self::Denied,
         Self::Refused,
         Self::Timeout,
@@ -57,6 +59,7 @@ impl Failure {
         Self::Insecure,
         Self::Malformed,
         Self::Limit,
+        Self::Template,
     ];
 
     /// The value of the label `reason`.
@@ -74,6 +77,7 @@ impl Failure {
             Self::NotTheTarget => "not_the_target",
             Self::Redirected => "redirected",
             Self::Insecure => "tls",
+            Self::Template => "template",
         }
     }
 }

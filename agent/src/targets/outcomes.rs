@@ -33,7 +33,7 @@ pub(super) static FAILURES: Descriptor = Descriptor {
            files and its process do not belong to one user), refused (nothing accepts connections), timeout, too_large, status (an HTTP \
            status other than 200), malformed, busy (reading its files has outlived its deadline and has not come back), limit (a bound \
            of the agent was reached), redirected (an instance of an application redirects to another host), tls (its \
-           certificate is not acceptable).",
+           certificate is not acceptable), template (that of an external exporter fails).",
     labels: &["kind", "reason"],
     unit: "failures",
     source: "agent",

@@ -238,6 +238,28 @@ fn targets_prints_each_instance_with_its_source() {
 }
 
 #[test]
+fn targets_prints_each_external_exporter_with_its_templates() {
+    let folder = fan_in("{}", "[]");
+    let file = folder.path().join("c.yml");
+    let yaml = "fan_in:\n  routes_file: routes.json\n  external_exporters:\n\
+                \x20 - {name: quota, host: '10.0.0.9:9000', metrics_path: /app, params: {id: ['{{.AppID}}'], a: [b]}}\n";
+    fs::write(&file, yaml).unwrap();
+    let ended = with_file(&folder, &["targets", "-config.path"]);
+    let row = ended.stdout.lines().nth(1).unwrap_or_default();
+    let cells: Vec<_> = row
+        .split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect();
+    let url = "http://10.0.0.9:9000/app?a=b&id={{.AppID}}";
+    assert_eq!(
+        cells,
+        ["*", url, "each", "all", "always", "external exporter quota"],
+        "{ended:#?}"
+    );
+}
+
+#[test]
 fn check_reads_the_files_of_fan_in() {
     let folder = fan_in("{}", "[]");
     let clean = with_file(&folder, &["check"]);

@@ -5,12 +5,14 @@
 
 mod callers;
 mod deadline;
+mod exporters;
 mod failures;
 mod instance;
 mod kills;
 mod kinds;
 mod merged;
 mod mortal;
+mod paths;
 mod room;
 mod secured;
 mod sources;

@@ -34,6 +34,7 @@ fn check_merge(given: &[&str], alone: &[&str]) {
         .zip(&labels)
         .map(|(body, labels)| ScrapedBody {
             labels,
+            without: &[],
             body: body.as_bytes(),
             format: if body.ends_with("# EOF\n") {
                 BodyFormat::OpenMetrics

@@ -27,6 +27,7 @@ fn numbered(bodies: &[&str], rules: &MergeRules) -> MergedBody {
 fn scraped<'a>(body: &'a str, labels: &'a [(String, String)]) -> ScrapedBody<'a> {
     ScrapedBody {
         labels,
+        without: &[],
         body: body.as_bytes(),
         format: match body.ends_with("# EOF\n") {
             true => BodyFormat::OpenMetrics,
@@ -42,6 +43,27 @@ fn alone(body: &str) -> MergedBody {
 
 fn text(merged: &MergedBody) -> &str {
     std::str::from_utf8(&merged.body).unwrap()
+}
+
+#[test]
+fn label_that_a_body_cannot_have_is_removed_or_renamed() {
+    let labels = [("app".to_owned(), "x".to_owned())];
+    let body = "a{index=\"0\",le=\"1\"} 1\na{index=\"1\",le=\"1\"} 2\n";
+    let answers = [ScrapedBody {
+        without: &["index", "instance"],
+        ..scraped(body, &labels)
+    }];
+    let merged = merge(&answers, &RULES);
+    assert_eq!(text(&merged), "# TYPE a untyped\na{le=\"1\",app=\"x\"} 1\n");
+    assert_eq!(merged.instances[0].duplicates, 1);
+    let rules = MergeRules {
+        label_conflict: LabelConflict::Exported,
+        ..RULES
+    };
+    assert_eq!(
+        text(&merge(&answers, &rules)),
+        "# TYPE a untyped\na{exported_index=\"0\",le=\"1\",app=\"x\"} 1\na{exported_index=\"1\",le=\"1\",app=\"x\"} 2\n"
+    );
 }
 
 #[test]
@@ -374,6 +396,7 @@ fn malformed_bodies_contribute_nothing() {
     for (body, line, reason) in cases {
         let answers = [body, b"other 1\n"].map(|body| ScrapedBody {
             labels: &[],
+            without: &[],
             body,
             format: BodyFormat::Text,
         });

@@ -18,12 +18,14 @@ use hyper::body::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::ask::FanInPlaces;
+use super::ask::{AskTerms, FanInPlaces};
+use super::exporters::ExporterQuestions;
 use super::handle::{FanInQuestion, FanInReply, FanInRequest};
 use super::merged::{Making, made};
 use super::node::NodeProcesses;
+use super::paths::AllowedPaths;
 use super::sources::Sources;
-use super::table::{FanInInstance, WantedInstances};
+use super::table::{FanInInstance, InstanceTable, WantedInstances};
 use super::totals::{AnswerOutcome, FanInTotals};
 use crate::config::FanInConfig;
 use crate::host::Host;
@@ -50,6 +52,7 @@ pub(crate) struct FanInAnswers {
     /// The node's own processes, if an item has `scrape`.
     pub(super) processes: Option<Rc<NodeProcesses>>,
     config: FanInConfig,
+    paths: AllowedPaths,
     places: FanInPlaces,
     merges: Arc<Semaphore>,
     large: Arc<Semaphore>,
@@ -73,6 +76,7 @@ impl FanInAnswers {
             sources: Sources::new(config),
             places: FanInPlaces::new(config, processes.clone()),
             processes,
+            paths: AllowedPaths::new(&config.allowed_paths),
             config: config.clone(),
             merges: Arc::new(Semaphore::new(MERGES)),
             large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
@@ -129,6 +133,7 @@ impl FanInAnswers {
             Some(FanInReply::Merged(_)) => AnswerOutcome::Merged,
             Some(FanInReply::NotFound) => AnswerOutcome::NotFound,
             Some(FanInReply::AllRefuse(_)) => AnswerOutcome::AllRefuse,
+            Some(FanInReply::PathNotAllowed) => AnswerOutcome::PathNotAllowed,
             None => AnswerOutcome::Missed,
         };
         self.totals.borrow_mut().count_answer(outcome);
@@ -154,22 +159,35 @@ impl FanInAnswers {
     ) -> Option<FanInReply> {
         let began = Instant::now();
         let end = end(began, deadline);
-        let mut instances = self.instances(&request.wanted, end).await;
+        self.sources.refresh(end).await;
+        let table = self.sources.table();
+        let mut instances = self.instances(&table, &request.wanted, end).await;
         // A scrape of all processes succeeds also while there is none.
         let may_be_empty = request.wanted == WantedInstances::Node && self.processes.is_some();
         if instances.is_empty() && !may_be_empty {
             return Some(FanInReply::NotFound);
         }
+        let wanted_path = request.metric_path.as_ref();
+        let paths = self.paths.of_question(&table, wanted_path);
+        if instances.iter().any(|one| paths.of(one).is_none()) {
+            return Some(FanInReply::PathNotAllowed);
+        }
         let most = self.config.limits.instances;
-        let left_out = instances.len().saturating_sub(most);
+        let mut left_out = instances.len().saturating_sub(most);
         instances.truncate(most);
-        let asking = self.places.ask_all(
-            instances,
-            request,
-            |instance| self.may_authorize(instance),
-            end,
-        );
-        let asked = asking.await;
+        let exporters = match request.is_of_instances_only {
+            true => &[],
+            false => self.config.external_exporters.as_slice(),
+        };
+        let exporters = ExporterQuestions::of(exporters, &instances, most - instances.len());
+        left_out += exporters.left_out;
+        instances.extend(exporters.to_ask);
+        let terms = |instance: &FanInInstance| AskTerms {
+            may_authorize: self.may_authorize(instance),
+            path: paths.of(instance),
+        };
+        let mut asked = self.places.ask_all(instances, request, terms, end).await;
+        asked.extend(exporters.failed);
         self.totals
             .borrow_mut()
             .count_asked(&asked, began.elapsed());
@@ -199,9 +217,12 @@ impl FanInAnswers {
 
     /// The instances that are wanted. Those of files come first, so that the name of a group, which its processes may choose, takes no
     /// route away.
-    async fn instances(&self, wanted: &WantedInstances, end: Instant) -> Vec<Arc<FanInInstance>> {
-        self.sources.refresh(end).await;
-        let table = self.sources.table();
+    async fn instances(
+        &self,
+        table: &InstanceTable,
+        wanted: &WantedInstances,
+        end: Instant,
+    ) -> Vec<Arc<FanInInstance>> {
         let instances = table.look_up(wanted, std::time::Instant::now());
         match &self.processes {
             Some(processes) if instances.is_empty() => {
@@ -249,7 +270,8 @@ impl FanInAnswers {
 
     fn may_authorize(&self, instance: &FanInInstance) -> bool {
         let mut receivers = self.config.forward_authorization.iter();
-        receivers.any(|name| instance.application.is_called(name))
+        let may_application = receivers.any(|name| instance.application.is_called(name));
+        may_application && instance.exporter.is_none()
     }
 
     fn is_awaited(&self, id: u64) -> bool {

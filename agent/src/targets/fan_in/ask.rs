@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::HeaderValue;
+use hyper::http::uri::PathAndQuery;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -38,11 +39,20 @@ pub(super) struct AskedInstance {
 }
 
 impl AskedInstance {
-    /// The status, if the instance answered 4xx.
+    /// The status, if an instance answered 4xx. The refusal of an exporter is a failure like any other, as it is to promfetcher.
     pub(super) fn refusal(&self) -> Option<u16> {
         let status = self.reply.as_ref().err()?.status?;
-        status.is_client_error().then_some(status.as_u16())
+        let is_refusal = status.is_client_error() && self.instance.exporter.is_none();
+        is_refusal.then_some(status.as_u16())
     }
+}
+
+/// What a request and the configuration say of asking an instance.
+pub(super) struct AskTerms {
+    /// Whether it receives the caller's `Authorization`.
+    pub(super) may_authorize: bool,
+    /// Where its metrics are if its source does not say.
+    pub(super) path: Option<PathAndQuery>,
 }
 
 /// The bounds that all questions share.
@@ -73,12 +83,12 @@ impl FanInPlaces {
         }
     }
 
-    /// Asks all `instances` until `end`. `may_authorize`: whether an instance receives the caller's `Authorization`.
+    /// Asks all `instances` until `end`, each on its `terms`.
     pub(super) async fn ask_all(
         &self,
         instances: Vec<Arc<FanInInstance>>,
         request: &FanInRequest,
-        may_authorize: impl Fn(&FanInInstance) -> bool,
+        terms: impl Fn(&FanInInstance) -> AskTerms,
         end: Instant,
     ) -> Vec<AskedInstance> {
         let of_question = (3 * self.limits.at_once).div_ceil(4);
@@ -89,7 +99,7 @@ impl FanInPlaces {
         let mut questions = JoinSet::new();
         let mut asked: Vec<Option<AskedInstance>> = Vec::with_capacity(instances.len());
         for (index, instance) in instances.into_iter().enumerate() {
-            let question = self.question(&instance, request, may_authorize(&instance), end);
+            let question = self.question(&instance, request, terms(&instance), end);
             // An instance gets a task only when it has a place, because a task takes 7 KB.
             let place = async {
                 // Neither semaphore is ever closed.
@@ -152,13 +162,13 @@ impl FanInPlaces {
         &self,
         instance: &FanInInstance,
         request: &FanInRequest,
-        may_authorize: bool,
+        terms: AskTerms,
         end: Instant,
     ) -> Result<InstanceRequest, Failure> {
         let host = instance.host.as_ref().map(HeaderValue::try_from);
         let path = match &instance.metric_path {
-            Some(path) => path.parse().map_err(|_| Failure::Malformed)?,
-            None => request.metric_path.clone(),
+            Some(path) => path.parse().ok(),
+            None => terms.path,
         };
         let name = instance.server_name.as_deref();
         let tls = match (&self.authorities, instance.is_tls) {
@@ -171,9 +181,12 @@ impl FanInPlaces {
             address: instance.address,
             tls,
             host: host.transpose().map_err(|_| Failure::Malformed)?,
-            path,
+            path: path.ok_or(Failure::Malformed)?,
             accept: HeaderValue::from_static(accept),
-            authorization: request.authorization.clone().filter(|_| may_authorize),
+            authorization: request
+                .authorization
+                .clone()
+                .filter(|_| terms.may_authorize),
             deadline: end,
             most_bytes: self.limits.instance_bytes,
         })

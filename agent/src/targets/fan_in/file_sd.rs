@@ -212,6 +212,7 @@ impl GroupPattern {
             is_web: true,
             expires: None,
             listener: None,
+            exporter: None,
         }
     }
 }

@@ -22,8 +22,10 @@ const PASS_LASTS: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FanInRequest {
     pub(crate) wanted: WantedInstances,
-    /// Where the metrics are, for instances whose source does not say.
-    pub(crate) metric_path: PathAndQuery,
+    /// Where the metrics are, for instances whose source does not say; `None`: where the configuration says.
+    pub(crate) metric_path: Option<PathAndQuery>,
+    /// Whether external exporters are left out.
+    pub(crate) is_of_instances_only: bool,
     /// Whether instances are asked for the text format only, not for OpenMetrics.
     pub(crate) is_plain_only: bool,
     /// The caller's header `Authorization`, for the applications that may receive it.
@@ -50,6 +52,8 @@ pub(crate) enum FanInReply {
     NotFound,
     /// All instances answer with a status of 4xx; this is that of the first one.
     AllRefuse(u16),
+    /// The configuration does not allow `metric_path` for the application.
+    PathNotAllowed,
 }
 
 /// Sends questions to the targets thread.

@@ -28,6 +28,16 @@ static ERROR: Descriptor = Descriptor {
     fallback: "",
 };
 
+static EXPORTER_ERROR: Descriptor = Descriptor {
+    name: "promfetcher_scrape_external_exporter_error",
+    kind: Kind::Gauge,
+    help: "1 for each external exporter whose metrics are not in this answer; error says why.",
+    labels: &[],
+    unit: "",
+    source: "",
+    fallback: "",
+};
+
 static BYTES: Descriptor = Descriptor {
     name: "headcount_target_bytes",
     kind: Kind::Gauge,
@@ -58,6 +68,9 @@ static OMITTED: Descriptor = Descriptor {
     source: "",
     fallback: "",
 };
+
+/// The labels that name an instance: the series of an external exporter cannot have them.
+const OF_INSTANCE: [&str; 3] = ["index", "instance_id", "instance"];
 
 /// What an answer is made of.
 #[derive(Debug)]
@@ -113,6 +126,10 @@ pub(super) fn made(making: Making) -> Made {
         let reply = one.reply.as_ref().ok()?;
         Some(ScrapedBody {
             labels: &one.instance.labels,
+            without: match one.instance.exporter {
+                Some(_) => &OF_INSTANCE,
+                None => &[],
+            },
             body: &reply.body,
             format: match reply.is_open_metrics {
                 true => BodyFormat::OpenMetrics,
@@ -166,7 +183,7 @@ fn omissions(merged: &MergedBody, left_out: usize) -> Omissions {
 fn own_part(asked: &[AskedInstance], merged: &MergedBody, omitted: &Omissions) -> Vec<u8> {
     let mut outcomes = merged.instances.iter();
     let mut targets = Vec::with_capacity(asked.len());
-    let mut errors = BTreeSet::new();
+    let (mut errors, mut exporter_errors) = (BTreeSet::new(), BTreeSet::new());
     for one in asked {
         let shown = match &one.reply {
             Ok(reply) => match outcomes.next() {
@@ -178,6 +195,10 @@ fn own_part(asked: &[AskedInstance], merged: &MergedBody, omitted: &Omissions) -
             Err(no_reply) => Err(no_reply.reason),
         };
         if let Err(failure) = shown {
+            let errors = match one.instance.exporter {
+                Some(_) => &mut exporter_errors,
+                None => &mut errors,
+            };
             errors.insert(error_labels(&one.instance, failure));
         }
         targets.push((target(&one.instance), one.took, shown.ok()));
@@ -210,15 +231,22 @@ fn own_part(asked: &[AskedInstance], merged: &MergedBody, omitted: &Omissions) -
     for (what, count) in omitted {
         left_out.sample(&[NAME, what], *count);
     }
-    let mut error = writer.family(&ERROR);
-    for labels in &errors {
-        error.with_labels(labels).sample(&[], 1_u64);
+    for (family, errors) in [(&ERROR, errors), (&EXPORTER_ERROR, exporter_errors)] {
+        let mut error = writer.family(family);
+        for labels in &errors {
+            error.with_labels(labels).sample(&[], 1_u64);
+        }
     }
     writer.finish()
 }
 
 /// The value of the label `target`, unique in an answer.
 fn target(instance: &FanInInstance) -> String {
+    if let Some(exporter) = &instance.exporter {
+        let application = instance.application.shown();
+        let before = if application.is_empty() { "" } else { "@" };
+        return format!("{exporter}{before}{application}");
+    }
     let path = instance.metric_path.as_deref().unwrap_or_default();
     format!("{}{path}", instance.address)
 }
@@ -227,8 +255,10 @@ fn target(instance: &FanInInstance) -> String {
 fn error_labels(instance: &FanInInstance, failure: Failure) -> Vec<(Arc<str>, String)> {
     let labels = instance.labels.iter().filter(|(name, _)| name != "error");
     let labels = labels.map(|(name, value)| (name.as_str().into(), value.clone()));
+    let exporter = instance.exporter.as_ref();
+    let exporter = exporter.map(|name| ("name".into(), name.to_string()));
     let error = ("error".into(), failure.word().to_owned());
-    labels.chain([error]).collect()
+    labels.chain(exporter).chain([error]).collect()
 }
 
 fn packed(body: &[u8]) -> io::Result<Vec<u8>> {

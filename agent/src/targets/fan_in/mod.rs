@@ -13,6 +13,7 @@
 
 mod answers;
 mod ask;
+mod exporters;
 mod file_sd;
 mod file_source;
 mod found;
@@ -23,6 +24,7 @@ pub(crate) mod handle;
 mod kind;
 mod merged;
 pub(super) mod node;
+mod paths;
 mod routes;
 mod sources;
 pub(crate) mod survey;

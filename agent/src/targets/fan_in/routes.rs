@@ -145,6 +145,7 @@ fn instance(
         is_web,
         expires: ttl.and_then(|ttl| read.expiry(Duration::from_secs(ttl))),
         listener: None,
+        exporter: None,
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct FanInInstance {
     pub(crate) expires: Option<Instant>,
     /// What a connection must have reached before anything is sent, if it is a process of the node.
     pub(crate) listener: Option<Arc<NodeListener>>,
+    /// The name of the external exporter that this is, asked for its application; `None`: it is an instance.
+    pub(crate) exporter: Option<Arc<str>>,
 }
 
 /// A listening socket of a process.
@@ -106,6 +108,19 @@ impl FanInApplication {
             &self.space_name,
             &self.name,
         ]
+    }
+
+    /// Its id, else its names; empty if its source states none.
+    pub(crate) fn shown(&self) -> String {
+        let names = [&self.organization_name, &self.space_name, &self.name];
+        let names = names.map(String::as_str).into_iter();
+        match self.id.is_empty() {
+            true => names
+                .filter(|name| !name.is_empty())
+                .collect::<Vec<_>>()
+                .join("/"),
+            false => self.id.clone(),
+        }
     }
 
     /// Whether `name` in the configuration means this application: its id, or its name if it has no id.

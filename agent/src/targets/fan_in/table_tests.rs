@@ -24,6 +24,7 @@ fn instance(port: u16, name: &str) -> FanInInstance {
         is_web: true,
         expires: None,
         listener: None,
+        exporter: None,
     }
 }
 

@@ -19,7 +19,7 @@ static ANSWERS: Descriptor = Descriptor {
     name: "headcount_fan_in_answers_total",
     kind: Kind::Counter,
     help: "Answers to requests for the metrics of an application by outcome: merged, not_found, all_refuse (each instance answers 4xx), \
-           missed (not made in time, or every client has gone); requests that share an answer count once.",
+           path_not_allowed, missed (not made in time, or every client has gone); requests that share an answer count once.",
     labels: &["outcome"],
     unit: "answers",
     source: "agent",
@@ -80,7 +80,7 @@ static OMITTED: Descriptor = Descriptor {
 static FETCHED: Descriptor = Descriptor {
     name: "promfetch_metric_fetch_success_total",
     kind: Kind::Counter,
-    help: "Instances whose metrics were merged, by application; without labels for applications after the first 1,000.",
+    help: "Instances and external exporters whose metrics were merged, by application; without labels for applications after the first 1,000.",
     labels: &[
         "app_id",
         "app_name",
@@ -97,8 +97,8 @@ static FETCHED: Descriptor = Descriptor {
 static FETCH_FAILED: Descriptor = Descriptor {
     name: "promfetch_metric_fetch_failed_total",
     kind: Kind::Counter,
-    help: "Instances whose metrics could not be fetched or merged, by instance; those that answered 4xx are not counted; without labels \
-           for instances after the first 1,000.",
+    help: "Instances and external exporters whose metrics could not be fetched or merged, by instance, which exporters do not have; \
+           instances that answered 4xx are not counted; without labels for instances after the first 1,000.",
     labels: &[
         "app_id",
         "app_name",
@@ -154,14 +154,16 @@ pub(super) enum AnswerOutcome {
     Merged,
     NotFound,
     AllRefuse,
+    PathNotAllowed,
     Missed,
 }
 
 impl AnswerOutcome {
-    const ALL: [(Self, &'static str); 4] = [
+    const ALL: [(Self, &'static str); 5] = [
         (Self::Merged, "merged"),
         (Self::NotFound, "not_found"),
         (Self::AllRefuse, "all_refuse"),
+        (Self::PathNotAllowed, "path_not_allowed"),
         (Self::Missed, "missed"),
     ];
 }

@@ -283,5 +283,6 @@ fn fan_in_instance(found: ScrapedInstance) -> FanInInstance {
         is_web: true,
         expires: None,
         listener: Some(listener),
+        exporter: None,
     }
 }

@@ -1,0 +1,120 @@
+//! The path at which each instance of a question is asked. Pure.
+//!
+//! In: the allowed paths of the configuration, the table, and the path that the caller names. Out: a path, or that the caller's is not
+//! allowed. Instances whose source names their path have that one.
+//!
+//! A rule means an application by its id, its name, its names, or one of its routes, in any case. It also holds for every address that
+//! a request with the text of the rule would find, by whatever the caller finds it. If several rules mean an instance, the first one in
+//! the file counts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use hyper::http::uri::PathAndQuery;
+
+use super::table::{FanInInstance, InstanceTable, WantedInstances};
+use crate::config::PathRule;
+
+/// Where the metrics of an instance are if neither the caller nor the configuration says so.
+const METRICS: &str = "/metrics";
+
+/// The rules of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct AllowedPaths {
+    /// The paths of each rule, in the order of the file.
+    paths: Vec<Vec<PathAndQuery>>,
+    /// The first rule of each application, by its text in lower case.
+    rules: BTreeMap<String, usize>,
+    /// What finds the addresses for which each rule holds.
+    places: Vec<(WantedInstances, usize)>,
+}
+
+/// The rules as they hold for one question.
+#[derive(Debug)]
+pub(super) struct QuestionPaths<'a> {
+    allowed: &'a AllowedPaths,
+    /// The first rule for each address.
+    by_address: BTreeMap<SocketAddr, usize>,
+    /// The path that the caller names.
+    wanted: Option<&'a PathAndQuery>,
+}
+
+impl AllowedPaths {
+    pub(super) fn new(rules: &[PathRule]) -> Self {
+        let mut allowed = Self::default();
+        for (index, rule) in rules.iter().enumerate() {
+            let text = &rule.application;
+            let paths = rule.paths.iter().filter_map(|path| path.parse().ok());
+            allowed.paths.push(paths.collect());
+            allowed.rules.entry(text.to_lowercase()).or_insert(index);
+            let places = [WantedInstances::named(text), WantedInstances::route(text)];
+            let places = places.into_iter().flatten();
+            allowed.places.extend(places.map(|place| (place, index)));
+        }
+        allowed
+    }
+
+    /// The rules for a question of a caller that names the path `wanted`.
+    pub(super) fn of_question<'a>(
+        &'a self,
+        table: &InstanceTable,
+        wanted: Option<&'a PathAndQuery>,
+    ) -> QuestionPaths<'a> {
+        let now = Instant::now();
+        let mut by_address = BTreeMap::new();
+        for (place, rule) in &self.places {
+            for instance in table.look_up(place, now) {
+                by_address.entry(instance.address).or_insert(*rule);
+            }
+        }
+        QuestionPaths {
+            allowed: self,
+            by_address,
+            wanted,
+        }
+    }
+}
+
+impl QuestionPaths<'_> {
+    /// The path at which an instance is asked if its source names none; `None`: the caller names one that is not allowed.
+    pub(super) fn of(&self, instance: &FanInInstance) -> Option<PathAndQuery> {
+        let metrics = PathAndQuery::from_static(METRICS);
+        let Some(allowed) = self.rule(instance) else {
+            return Some(self.wanted.cloned().unwrap_or(metrics));
+        };
+        let is_allowed = |path: &PathAndQuery| allowed.contains(path);
+        match self.wanted {
+            Some(wanted) => is_allowed(wanted).then(|| wanted.clone()),
+            None if is_allowed(&metrics) => Some(metrics),
+            None => allowed.first().cloned(),
+        }
+    }
+
+    /// The allowed paths of an instance; `None`: the caller may name any.
+    fn rule(&self, instance: &FanInInstance) -> Option<&[PathAndQuery]> {
+        if self.allowed.rules.is_empty() || instance.metric_path.is_some() {
+            return None;
+        }
+        let application = &instance.application;
+        let names = [
+            application.organization_name.as_str(),
+            &application.space_name,
+            &application.name,
+        ];
+        let texts = [
+            application.id.clone(),
+            application.name.clone(),
+            names.join("/"),
+        ];
+        let rules = texts
+            .iter()
+            .filter_map(|text| self.allowed.rules.get(&text.to_lowercase()));
+        let rule = rules.chain(self.by_address.get(&instance.address)).min()?;
+        self.allowed.paths.get(*rule).map(Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+#[path = "paths_tests.rs"]
+mod tests;
