@@ -57,7 +57,7 @@ use targets::board::Board;
 use targets::fan_in::handle::FanInHandle;
 use targets::fan_in::{self, FanInAnswers};
 use targets::handle::TargetsHandle;
-use targets::{Environment, Needs, TargetSettings};
+use targets::{Environment, HostNames, Needs, TargetSettings};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -270,13 +270,18 @@ fn start_targets(settings: &Settings, runs: &Runs) -> Result<Option<TargetsThrea
                 Ok(runtime) => runtime,
                 Err(error) => return log::error!("no target is asked: {error}"),
             };
+            // Before this thread gives up the right to use UDP.
+            let names = wanted.fan_in.as_ref().map(|_| {
+                let sandbox = Arc::clone(&sandbox);
+                HostNames::start(move || sandbox.confine_names())
+            });
             sandbox.confine_targets(needs.reads_others);
             // The receiver waits until then.
             let _ = confined.send(());
             let users = RefCell::new(UserNames::new(host.passwd()));
             let local = tokio::task::LocalSet::new();
-            let fan_in = wanted.fan_in.as_ref().map(|config| {
-                let fan_in = Rc::new(FanInAnswers::new(config, &host, &published));
+            let fan_in = wanted.fan_in.as_ref().zip(names).map(|(config, names)| {
+                let fan_in = Rc::new(FanInAnswers::new(config, names, &host, &published));
                 local.spawn_local(Rc::clone(&fan_in).answer(fan_in_inbox));
                 fan_in
             });

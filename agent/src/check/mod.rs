@@ -10,6 +10,7 @@ mod entries;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod name;
+mod promfetcher;
 mod reach;
 
 use std::collections::HashSet;
@@ -90,11 +91,14 @@ fn report(path: &Path, config: &Config) -> Report {
         line: warning.line,
         what: match warning.fault {
             Fault::Unknown { suggestion: None } => {
-                let instead = PROMFETCHER.iter().find(|(key, _)| *key == warning.key);
+                let mut keys = PROMFETCHER.iter().chain(&promfetcher::FURTHER);
+                let instead = keys.find(|(key, _)| *key == warning.key);
                 let remedy = instead.map_or("remove it", |(_, instead)| *instead);
                 format!("{warning}; {remedy}")
             }
-            Fault::Unknown { .. } | Fault::Tag { .. } => warning.to_string(),
+            Fault::Unknown { .. } | Fault::Tag { .. } | Fault::Elsewhere { .. } => {
+                warning.to_string()
+            }
             Fault::Repeated { .. } => format!("{warning}; remove the others"),
         },
     }));

@@ -72,7 +72,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_sandbox_state",
             kind: Kind::Gauge,
-            help: "1 for each right that the agent has taken from its own threads, those of HTTP, those of the state and those that ask targets; 0 for each that this kernel cannot take. The side targets is absent if no kind of target is enabled.",
+            help: "1 for each right that the agent has taken from its own threads, those of HTTP, those of the state, those that ask targets and those that resolve names; 0 for each that this kernel cannot take. The side targets is absent if no kind of target is enabled, the side names without fan-in.",
             labels: &["side", "step"],
             unit: "-",
             source: "agent",

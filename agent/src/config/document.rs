@@ -7,6 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::fan_in::{self, FAN_IN};
+use super::gorouters::{self, GOROUTERS};
 use super::problems::{Problems, TEMPLATE};
 use super::yaml::{self, Pair, YamlNode, YamlValue};
 use super::{Config, ConfigError, Fault, Item, Key, Text, Warning, labels, scrape};
@@ -85,6 +86,12 @@ fn sections<'n>(
         match &key.value {
             YamlValue::Scalar(text) if text == TOP => names = Some(value.as_ref()),
             YamlValue::Scalar(text) if text == FAN_IN => fan_in = Some(value.as_ref()),
+            YamlValue::Scalar(text)
+                if text == GOROUTERS
+                    && let Some(write) = gorouters::of_promfetcher(value) =>
+            {
+                problems.warn_elsewhere(key, GOROUTERS, write);
+            }
             _ => problems.warn_unknown(key, &[TOP, FAN_IN]),
         }
     }

@@ -140,6 +140,11 @@ pub enum Fault {
         /// The known key it resembles.
         suggestion: Option<&'static str>,
     },
+    /// The key is ignored here; promfetcher has it.
+    Elsewhere {
+        /// What to write instead.
+        write: String,
+    },
     /// Not a key but a YAML tag (`!text`), which is ignored.
     Tag {
         /// The selector whose list it is in.
@@ -183,6 +188,10 @@ impl fmt::Display for Warning {
                     None => Ok(()),
                 }
             }
+            Fault::Elsewhere { write } => write!(
+                f,
+                "{path}:{line}: unknown key {key:?} is ignored; write {write}"
+            ),
             Fault::Repeated { first_line } => write!(
                 f,
                 "{path}:{line}: key {key:?} is already in line {first_line}; the last one counts"

@@ -1,24 +1,27 @@
 //! `gorouters` of the section `fan_in`: which routers are asked for their routes.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
 use super::problems::{Problems, excerpt};
 use super::yaml::{YamlNode, YamlValue};
+use super::{ConfigError, HostPort};
 
+/// The name of the list, also in promfetcher's file.
+pub(super) const GOROUTERS: &str = "gorouters";
 const KEY: &str = "fan_in: gorouters";
 const KEYS: [&str; 4] = ["ca_file", "password_file", "url", "username"];
 /// The keys of promfetcher's list.
 const PROMFETCHER: [&str; 4] = ["host", "port", "user", "pass"];
+/// Routers of promfetcher that are translated; further ones are left out.
+const MOST_TRANSLATED: usize = 8;
 /// Where a router has its routes.
 const PATH: &str = "/routes";
 
 /// A router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GorouterConfig {
-    /// Its address.
-    pub address: SocketAddr,
+    /// Where it is asked.
+    pub address: HostPort,
     /// Whether it is asked over TLS.
     pub is_tls: bool,
     /// The path of its routes.
@@ -74,7 +77,10 @@ fn router(
             YamlValue::Scalar(text) if text == "password_file" => &mut password_file,
             YamlValue::Scalar(text) if text == "ca_file" => &mut ca_file,
             YamlValue::Scalar(text) if PROMFETCHER.contains(&text.as_str()) => {
-                return Err(problems.unusable(node, KEY, translated(pairs)));
+                let write = translated(pairs);
+                let cause =
+                    format!("found the keys of promfetcher; write - {write}, and put {PASSWORD}");
+                return Err(problems.unusable(node, KEY, cause));
             }
             _ => {
                 problems.warn_unknown(key, &KEYS);
@@ -89,7 +95,7 @@ fn router(
             _ => return Err(problems.wrong(value, KEY, "a string that is not empty")),
         };
     }
-    let expected = "http://ip:port/routes or https://ip:port/routes; names are not resolved";
+    let expected = "http://host:port/routes or https://host:port/routes";
     let (is_tls, address, path) = url.and_then(parts).ok_or_else(|| {
         let found = url.map_or("no url".to_owned(), |url| {
             format!("the url {:?}", excerpt(url))
@@ -113,44 +119,60 @@ fn router(
     })
 }
 
-/// Whether a URL has TLS, its address and its path.
-fn parts(url: &str) -> Option<(bool, SocketAddr, String)> {
+/// Whether a URL has TLS, its host with the port, and its path.
+fn parts(url: &str) -> Option<(bool, HostPort, String)> {
     let (is_tls, rest) = match url.strip_prefix("https://") {
         Some(rest) => (true, rest),
         None => (false, url.strip_prefix("http://")?),
     };
-    let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path = if path.len() > 1 { path } else { PATH };
     let is_plain = path
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    let address: SocketAddr = address.parse().ok()?;
-    (is_plain && address.port() > 0).then(|| (is_tls, address, path.to_owned()))
+    let usual = if is_tls { 443 } else { 80 };
+    let address = HostPort::parse(host).or_else(|_| HostPort::parse(&format!("{host}:{usual}")));
+    is_plain.then_some((is_tls, address.ok()?, path.to_owned()))
 }
+
+/// What to write instead of promfetcher's list of routers; `None` if it is none.
+pub(super) fn of_promfetcher(node: &YamlNode) -> Option<String> {
+    let YamlValue::List(routers) = &node.value else {
+        return None;
+    };
+    let routers = routers.iter().take(MOST_TRANSLATED);
+    let routers = routers.filter_map(|one| match &one.value {
+        YamlValue::Map(pairs) => Some(translated(pairs)),
+        _ => None,
+    });
+    let routers: Vec<String> = routers.collect();
+    (!routers.is_empty()).then(|| {
+        let routers = routers.join(", ");
+        format!("fan_in: {{{GOROUTERS}: [{routers}]}}, and put {PASSWORD}")
+    })
+}
+
+/// What is said of a password in promfetcher's file.
+const PASSWORD: &str = "the password, if there is one, into the file FILE";
 
 /// What to write instead of promfetcher's `host`, `port`, `user` and `pass`.
 fn translated(pairs: &[super::yaml::Pair]) -> String {
-    let value = |wanted: &str, other: &str| {
+    let value = |wanted: &str| {
         let mut values = pairs
             .iter()
             .filter_map(|(key, value)| match (&key.value, &value.value) {
                 (YamlValue::Scalar(key), YamlValue::Scalar(text)) if key == wanted => Some(text),
                 _ => None,
             });
-        let text = values.next().map_or(other, |text| text.as_str());
-        excerpt(text).to_owned()
+        values.next().map(|text| excerpt(text))
     };
-    let (host, port) = (value("host", "127.0.0.1"), value("port", "8080"));
-    let host = if host == "localhost" {
-        "127.0.0.1".to_owned()
-    } else {
-        host
-    };
-    let user = value("user", "USER");
-    format!(
-        "found the keys of promfetcher; write - {{url: \"http://{host}:{port}{PATH}\", username: {user:?}, password_file: FILE}} with \
-         an address as host, and put the password into that file"
-    )
+    let host = value("host").unwrap_or("localhost");
+    let port = value("port").unwrap_or("8080");
+    let url = format!("http://{host}:{port}{PATH}");
+    match value("user") {
+        Some(user) => format!("{{url: {url:?}, username: {user:?}, password_file: FILE}}"),
+        None => format!("{{url: {url:?}}}"),
+    }
 }
 
 #[cfg(test)]
@@ -178,6 +200,15 @@ mod tests {
         let router = parsed("{url: 'http://10.0.0.1:8082/x/routes?a=b', ca_file: ~}").unwrap();
         assert_eq!(router.url(), "http://10.0.0.1:8082/x/routes?a=b");
         assert!(!router.is_tls && router.credentials.is_none() && router.ca_file.is_none());
+        for (url, shown) in [
+            ("http://router/x", "http://router:80/x"),
+            ("https://router", "https://router:443/routes"),
+            ("https://[::1]", "https://[::1]:443/routes"),
+            ("https://router:8443/", "https://router:8443/routes"),
+        ] {
+            let router = parsed(&format!("{{url: '{url}'}}")).unwrap();
+            assert_eq!(router.url(), shown);
+        }
     }
 
     #[test]
@@ -186,21 +217,25 @@ mod tests {
         assert_eq!(
             error,
             "/etc/c.yml:3: fan_in: gorouters: found the keys of promfetcher; write - {url: \"http://10.0.0.1:8080/routes\", \
-             username: \"admin\", password_file: FILE} with an address as host, and put the password into that file"
+             username: \"admin\", password_file: FILE}, and put the password, if there is one, into the file FILE"
         );
     }
 
     #[test]
     fn errors_say_what_was_expected() {
         for (router, error) in [
-            ("{}", "found no url, expected http://ip:port/routes"),
+            ("{}", "found no url, expected http://host:port/routes"),
             (
-                "{url: 'http://router:80/routes'}",
-                "found the url \"http://router:80/routes\", expected",
+                "{url: 'http://u@router:80/routes'}",
+                "found the url \"http://u@router:80/routes\", expected http",
             ),
-            ("{url: '10.0.0.1:80'}", "names are not resolved"),
-            ("{url: 'http://10.0.0.1:0/'}", "names are not resolved"),
-            ("{url: 'http://10.0.0.1:80/a b'}", "names are not resolved"),
+            ("{url: '10.0.0.1:80'}", "expected http://host:port"),
+            ("{url: 'http://10.0.0.1:0/'}", "expected http://host:port"),
+            ("{url: 'http://router:x/'}", "expected http://host:port"),
+            (
+                "{url: 'http://10.0.0.1:80/a b'}",
+                "expected http://host:port",
+            ),
             (
                 "{url: 'http://10.0.0.1:80', username: u}",
                 "found only one of username and password_file",

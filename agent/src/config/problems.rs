@@ -71,6 +71,16 @@ impl Problems<'_> {
         });
     }
 
+    /// Warns of a key of promfetcher, with what to `write` instead.
+    pub(super) fn warn_elsewhere(&mut self, key: &YamlNode, name: &str, write: String) {
+        self.warnings.push(Warning {
+            path: self.path.to_owned(),
+            line: key.line,
+            key: name.to_owned(),
+            fault: Fault::Elsewhere { write },
+        });
+    }
+
     /// Warns of a YAML tag: it is not part of the value, although `!name` looks as if it excluded something.
     pub(super) fn warn_of_tag(&mut self, of: Option<Key>, node: &YamlNode) {
         let Some(tag) = &node.tag else { return };

@@ -1,15 +1,15 @@
-//! The system calls that the HTTP thread and the targets thread may use: for connections, reading files, memory, threads
-//! and time. Neither can write a file, start a process, map executable memory, signal another process or call `bpf()`.
-//! The HTTP thread, which strangers reach, cannot open a socket; the targets thread, which opens sockets, cannot listen or
-//! accept.
+//! The system calls that the threads of HTTP, targets and names may use: for connections, reading files, memory, threads
+//! and time. None can write a file, start a process, map executable memory, signal another process or call `bpf()`.
+//! The HTTP thread, which strangers reach, cannot open a socket; the others, which open sockets, cannot listen or accept.
+//! Only the names thread has UDP.
 
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
 use seccompiler::{BackendError, SeccompCondition, SeccompRule};
 
 use super::filter::{Rules, When, argument};
 
-/// Allowed to both threads with any arguments. The list covers the C libraries glibc and musl.
-const BOTH: &[libc::c_long] = &[
+/// Allowed to all these threads with any arguments. The list covers the C libraries glibc and musl.
+const ALL: &[libc::c_long] = &[
     // Open descriptors.
     libc::SYS_read,
     libc::SYS_readv,
@@ -102,7 +102,7 @@ const WRITING: libc::c_int = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | lib
 /// The calls that the HTTP thread may use. A call with rules is allowed if one of them holds; a call without rules
 /// always.
 pub(super) fn of_http() -> Result<Rules, BackendError> {
-    let mut rules = of_both()?;
+    let mut rules = of_all()?;
     rules.insert(libc::SYS_accept4, Vec::new());
     Ok(rules)
 }
@@ -114,7 +114,7 @@ pub(super) fn of_http() -> Result<Rules, BackendError> {
 /// every file, and to the memory of every process (`/proc/<pid>/mem`): `is_root` leaves the call out, and the thread
 /// walks a path with one `openat` for each of its components, as on a kernel without `openat2`.
 pub(super) fn of_targets(is_root: bool) -> Result<Rules, BackendError> {
-    let mut rules = of_both()?;
+    let mut rules = of_all()?;
     rules.extend(ASKING.iter().map(|call| (*call, Vec::new())));
     rules.insert(libc::SYS_socket, streams()?);
     if !is_root {
@@ -123,29 +123,55 @@ pub(super) fn of_targets(is_root: bool) -> Result<Rules, BackendError> {
     Ok(rules)
 }
 
-fn of_both() -> Result<Rules, BackendError> {
-    let mut rules: Rules = BOTH.iter().map(|call| (*call, Vec::new())).collect();
+fn of_all() -> Result<Rules, BackendError> {
+    let mut rules: Rules = ALL.iter().map(|call| (*call, Vec::new())).collect();
     for (call, when) in conditions()? {
         rules.insert(call, vec![SeccompRule::new(when)?]);
     }
     Ok(rules)
 }
 
-/// Stream sockets to Unix sockets and over TCP. No UDP, because no kind of target resolves names.
+/// The calls that the names thread may use, like [`of_http`]: what the resolvers of glibc and musl need. Both bind their UDP
+/// sockets before they send, glibc sends two questions at once, and a cache of names (nscd) has a Unix socket.
+pub(super) fn of_names() -> Result<Rules, BackendError> {
+    let mut rules = of_all()?;
+    let calls = [libc::SYS_connect, libc::SYS_bind, libc::SYS_sendmmsg];
+    rules.extend(calls.map(|call| (call, Vec::new())));
+    let sockets = streams()?.into_iter().chain(datagrams()?);
+    rules.insert(libc::SYS_socket, sockets.collect());
+    Ok(rules)
+}
+
+/// Stream sockets to Unix sockets and over TCP.
 fn streams() -> Result<Vec<SeccompRule>, BackendError> {
+    // The protocol: the family's own.
+    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+    let rules = families.map(|family| socket(family, libc::SOCK_STREAM, 0));
+    rules.into_iter().collect()
+}
+
+/// Sockets over UDP.
+fn datagrams() -> Result<Vec<SeccompRule>, BackendError> {
+    let families = [libc::AF_INET, libc::AF_INET6].into_iter();
+    let rules = families.flat_map(|family| {
+        [0, libc::IPPROTO_UDP].map(|protocol| socket(family, libc::SOCK_DGRAM, protocol))
+    });
+    rules.collect()
+}
+
+fn socket(
+    family: libc::c_int,
+    kind: libc::c_int,
+    protocol: libc::c_int,
+) -> Result<SeccompRule, BackendError> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // All 32 bits but these two.
-    let kind = MaskedEq(bits(!0) ^ bits(flags));
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
-    let rule = |family| {
-        SeccompRule::new(vec![
-            argument(0, Eq, bits(family))?,
-            argument(1, kind.clone(), bits(libc::SOCK_STREAM))?,
-            // The protocol: the family's own.
-            argument(2, Eq, 0)?,
-        ])
-    };
-    families.into_iter().map(rule).collect()
+    let mask = MaskedEq(bits(!0) ^ bits(flags));
+    SeccompRule::new(vec![
+        argument(0, Eq, bits(family))?,
+        argument(1, mask, bits(kind))?,
+        argument(2, Eq, bits(protocol))?,
+    ])
 }
 
 /// An argument as the filter sees it.

@@ -6,7 +6,8 @@
 //!   |                                         maps, programs and links only
 //!   +--> HTTP thread, and its threads that check passwords: no capability, a list of system calls, few files to read
 //!   +--> targets thread, and its readers of files: capabilities for reading, if a kind of target needs them; a list of
-//!        system calls: client sockets, no listening
+//!   |    system calls: client sockets, no listening
+//!   +--> names thread, and its look-ups of names: no capability; a list of system calls: UDP, too, and no listening
 //! ```
 //!
 //! In: the files that the HTTP thread reads, and a trial of what the state thread does with its kernel programs. Out:
@@ -14,7 +15,8 @@
 //!
 //! Each right belongs to a thread, and a new thread inherits the rights of the one that starts it. So the threads of
 //! HTTP, of the state and of the targets give them up before they start threads of their own. The main thread starts
-//! those of the state and of the targets, and those of Unix sockets, before: these start with all rights. Steps that
+//! those of the state and of the targets, and those of Unix sockets, before, and that of the targets starts that of
+//! names before: these start with all rights. Steps that
 //! this kernel does not support are left out and reported: in one log line for each side and in
 //! `headcount_sandbox_state`. The steps of a side that does not run are absent.
 
@@ -54,6 +56,7 @@ enum Side {
     Http,
     State,
     Targets,
+    Names,
 }
 
 /// A kind of right that is given up.
@@ -66,7 +69,7 @@ enum Right {
 }
 
 /// All steps: whose right, and which one.
-const STEPS: [(Side, Right); 10] = [
+const STEPS: [(Side, Right); 13] = [
     (Side::Http, Right::NoNewPrivs),
     (Side::Http, Right::Capabilities),
     (Side::Http, Right::SystemCalls),
@@ -77,6 +80,9 @@ const STEPS: [(Side, Right); 10] = [
     (Side::Targets, Right::NoNewPrivs),
     (Side::Targets, Right::Capabilities),
     (Side::Targets, Right::SystemCalls),
+    (Side::Names, Right::NoNewPrivs),
+    (Side::Names, Right::Capabilities),
+    (Side::Names, Right::SystemCalls),
 ];
 
 impl Side {
@@ -86,6 +92,7 @@ impl Side {
             Self::Http => "http",
             Self::State => "state",
             Self::Targets => "targets",
+            Self::Names => "names",
         }
     }
 }
@@ -177,6 +184,23 @@ impl Sandbox {
         let allowed = system_calls::only_ask();
         self.take(Side::Targets, Right::SystemCalls, allowed, &mut left_out);
         log_kept("targets", kept, &left_out);
+    }
+
+    /// Confines the calling thread, which resolves the names of hosts, to reading files and to asking name servers.
+    pub fn confine_names(&self) {
+        let mut left_out = Vec::new();
+        // Repeating the call changes nothing.
+        self.take(
+            Side::Names,
+            Right::NoNewPrivs,
+            no_new_privs(),
+            &mut left_out,
+        );
+        let kept = capabilities::keep_none(|| true);
+        let kept = self.take(Side::Names, Right::Capabilities, kept, &mut left_out);
+        let allowed = system_calls::only_resolve();
+        self.take(Side::Names, Right::SystemCalls, allowed, &mut left_out);
+        log_kept("names", kept, &left_out);
     }
 
     /// All steps that were tried: the values of the labels `side` and `step`, and whether the step succeeded.

@@ -1,8 +1,8 @@
 //! Which system calls each thread may use; [`filter`](super::filter) puts that in force.
 //!
 //! The whole process has a list of denied calls, because the libraries of the state thread, which reads `/proc` and
-//! uses the maps, may come to need further calls. The HTTP thread, which strangers talk to, and the targets thread, which
-//! asks strangers, have lists of allowed calls.
+//! uses the maps, may come to need further calls. The HTTP thread, which strangers talk to, and the threads of targets and of
+//! names, which ask strangers, have lists of allowed calls.
 
 use seccompiler::{SeccompCmpOp, SeccompRule};
 
@@ -55,4 +55,9 @@ pub(super) fn only_serve() -> Result<(), FilterError> {
 pub(super) fn only_ask() -> Result<(), FilterError> {
     let is_root = rustix::process::geteuid().is_root();
     apply(allowed::of_targets(is_root)?, Listed::Allowed)
+}
+
+/// Allows the system calls that resolving names needs, and no others.
+pub(super) fn only_resolve() -> Result<(), FilterError> {
+    apply(allowed::of_names()?, Listed::Allowed)
 }

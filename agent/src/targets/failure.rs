@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     Insecure,
     /// The template of a parameter of an external exporter fails.
     Template,
+    /// The name of a host has no address, or the resolver does not answer.
+    Unresolved,
 }
 
 impl Failure {
@@ -50,6 +52,7 @@ impl Failure {
     /// The reasons of instances of applications, in the order in which they are shown.
     pub(crate) const OF_INSTANCES: [Self; 11] = [
         Self::Denied,
+        Self::Unresolved,
         Self::Refused,
         Self::Timeout,
         Self::TooLarge,
@@ -60,6 +63,22 @@ impl Failure {
         Self::Malformed,
         Self::Limit,
         Self::Template,
+    ];
+
+    /// The reasons of sources of instances, in the order in which they are shown.
+    pub(crate) const OF_SOURCES: [Self; 12] = [
+        Self::Gone,
+        Self::Denied,
+        Self::Unresolved,
+        Self::Refused,
+        Self::Timeout,
+        Self::TooLarge,
+        Self::Status,
+        Self::Redirected,
+        Self::Insecure,
+        Self::Malformed,
+        Self::Busy,
+        Self::Limit,
     ];
 
     /// The value of the label `reason`.
@@ -78,6 +97,7 @@ impl Failure {
             Self::Redirected => "redirected",
             Self::Insecure => "tls",
             Self::Template => "template",
+            Self::Unresolved => "unresolved",
         }
     }
 }

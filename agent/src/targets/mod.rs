@@ -34,6 +34,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use board::Board;
+pub(crate) use client::HostNames;
 use fan_in::FanInAnswers;
 pub(crate) use kind::TargetKind;
 

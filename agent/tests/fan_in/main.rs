@@ -13,6 +13,7 @@ mod kinds;
 mod merged;
 mod mortal;
 mod paths;
+mod names;
 mod room;
 mod secured;
 mod sources;

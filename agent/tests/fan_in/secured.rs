@@ -14,7 +14,7 @@ use crate::support::client::{Authority, Identity};
 use crate::{PATH, Site, endpoint, error, merged, up};
 
 /// An instance that shows this certificate.
-fn secured(identity: &Identity) -> Instance {
+pub(crate) fn secured(identity: &Identity) -> Instance {
     let cert = CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));

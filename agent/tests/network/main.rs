@@ -9,6 +9,7 @@
 
 mod bulk;
 mod database;
+mod names;
 mod namespace;
 mod nginx;
 mod pods;

@@ -68,7 +68,7 @@ fn ip(pod: usize) -> String {
 }
 
 /// An instance whose command line has `word`. It is an agent that looks at a tree with one process.
-fn instance(tree: &FakeProc, address: &str, word: &str) -> Agent {
+pub(crate) fn instance(tree: &FakeProc, address: &str, word: &str) -> Agent {
     let flags = ["-accounting=procfs", "--no-collector.passenger"];
     let listen = format!("--web.listen-address={address}");
     let names = format!("-procnames={word}");
@@ -80,7 +80,7 @@ fn tree_flag(flag: &str, path: std::path::PathBuf) -> String {
     format!("{flag}{}", path.display())
 }
 
-fn tree() -> FakeProc {
+pub(crate) fn tree() -> FakeProc {
     let tree = FakeProc::new(1_795_235_000);
     tree.process(5).write();
     tree

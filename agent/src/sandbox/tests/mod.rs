@@ -1,5 +1,6 @@
 //! The sandbox, applied to a thread of its own in each test: forbidden calls are refused, and the needed ones work.
 
+mod names;
 mod targets;
 
 use std::fs::{self, File};

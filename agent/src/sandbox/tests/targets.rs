@@ -44,7 +44,7 @@ fn asking_as_nobody<T: Send>(test: impl FnOnce() -> T + Send) -> T {
 }
 
 /// The error of a call of which no argument is a pointer or needs to be a valid one.
-fn error_of(call: libc::c_long, arguments: [libc::c_int; 3]) -> Option<i32> {
+pub(super) fn error_of(call: libc::c_long, arguments: [libc::c_int; 3]) -> Option<i32> {
     let [first, second, third] = arguments.map(libc::c_long::from);
     // SAFETY: the kernel does not access memory through 0, and refuses it.
     match unsafe { libc::syscall(call, first, second, third, 0_usize, 0_usize) } {
@@ -53,7 +53,7 @@ fn error_of(call: libc::c_long, arguments: [libc::c_int; 3]) -> Option<i32> {
     }
 }
 
-const REFUSED: Option<i32> = Some(libc::ENOSYS);
+pub(super) const REFUSED: Option<i32> = Some(libc::ENOSYS);
 
 #[test]
 fn targets_thread_opens_stream_sockets_only() {

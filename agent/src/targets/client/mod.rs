@@ -1,8 +1,8 @@
 //! Connections to targets: the only folder of the agent that connects to a socket.
 //!
 //! ```text
-//!  O_PATH descriptor of a socket file --unix.rs--+
-//!  address of an instance -------------tcp.rs----+--> exchange.rs: HTTP/1.1, bounded --> the answer, or a Failure
+//!  O_PATH descriptor of a socket file ------------unix.rs--+
+//!  host of an instance --names.rs--> addresses ----tcp.rs----+--> exchange.rs: HTTP/1.1, bounded --> the answer, or a Failure
 //! ```
 //!
 //! In: the socket or address of a target, and what to ask. Out: the answer, or one of the fixed reasons. A target is hostile until
@@ -14,11 +14,13 @@
 //! of the body.
 
 mod exchange;
+mod names;
 mod tcp;
 mod tls;
 mod unix;
 
 pub(super) use exchange::of_io;
+pub(crate) use names::HostNames;
 pub(super) use tcp::{BodyRoom, InstanceReply, InstanceRequest, NoReply, get};
 pub(super) use tls::Authorities;
 pub(super) use unix::{Connection, TargetAnswer, basic_authorization, connect};

@@ -1,7 +1,8 @@
 //! Instances of applications over TCP: one question, on a connection of its own.
 //!
-//! In: an address, a path and headers. Out: the body, decompressed, or a reason, with the status if there is one. The address comes
-//! from a table of the agent, never from a request or an answer: a redirect is followed only where it leads to the same address.
+//! In: a host with its addresses, a path and headers. Out: the body, decompressed, or a reason, with the status if there is one. The host
+//! comes from a table of the agent, never from a request or an answer: a redirect is followed only where it leads to the same host and
+//! port, and then to the address that has redirected.
 //! Bodies are bounded one by one, and together by a [`BodyRoom`].
 
 use std::io::{self, ErrorKind, Write};
@@ -20,10 +21,11 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::exchange::{Exchange, of_http, of_io};
 use super::tls::InstanceTls;
+use crate::config::HostPort;
 use crate::targets::failure::Failure;
 
 /// Bytes that are read for a body beyond its bound: the lengths of its chunks.
@@ -36,10 +38,12 @@ const MOST_REDIRECTS: usize = 3;
 /// A question to an instance.
 #[derive(Debug, Clone)]
 pub(in crate::targets) struct InstanceRequest {
-    pub(in crate::targets) address: SocketAddr,
-    /// The certificate that it must show; `None`: plain HTTP.
+    pub(in crate::targets) place: HostPort,
+    /// Those of `place`, in the order in which they are tried.
+    pub(in crate::targets) addresses: Vec<SocketAddr>,
+    /// What it must show; `None`: plain HTTP.
     pub(in crate::targets) tls: Option<InstanceTls>,
-    /// The header `Host`; `None`: the address.
+    /// The header `Host`; `None`: that of `place`.
     pub(in crate::targets) host: Option<HeaderValue>,
     pub(in crate::targets) path: PathAndQuery,
     pub(in crate::targets) accept: HeaderValue,
@@ -84,8 +88,8 @@ impl From<Failure> for NoReply {
     }
 }
 
-/// Asks an instance. `confirm` gets the agent's end of each connection before anything is sent, and says whether it has reached the
-/// instance.
+/// Asks an instance at the first of its addresses to which the agent can connect. `confirm` gets the agent's end of each connection
+/// before anything is sent, and says whether it has reached the instance.
 ///
 /// # Errors
 /// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::Redirected`]: to another host, or
@@ -97,8 +101,8 @@ pub(in crate::targets) async fn get(
     confirm: impl AsyncFn(SocketAddr) -> Result<(), Failure>,
 ) -> Result<InstanceReply, NoReply> {
     for _ in 0..=MOST_REDIRECTS {
-        let stream = TcpStream::connect(request.address).await;
-        let stream = stream.map_err(|error| of_io(&error))?;
+        let (stream, address) = connect(&request).await?;
+        request.addresses = vec![address];
         let own = stream.local_addr().map_err(|error| of_io(&error))?;
         confirm(own).await?;
         let said = match &request.tls {
@@ -119,7 +123,29 @@ pub(in crate::targets) async fn get(
     Err(Failure::Redirected.into())
 }
 
-/// The result of one question.
+/// Connects to the first address that accepts. Each one has an equal share of the time that is left.
+///
+/// # Errors
+/// That of the last address.
+async fn connect(request: &InstanceRequest) -> Result<(TcpStream, SocketAddr), Failure> {
+    let mut failure = Failure::Unresolved;
+    for (address, left) in request
+        .addresses
+        .iter()
+        .zip((1..=request.addresses.len()).rev())
+    {
+        let time = request.deadline.saturating_duration_since(Instant::now());
+        let share = time / u32::try_from(left).unwrap_or(u32::MAX);
+        failure = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok((stream, *address)),
+            Ok(Err(error)) => of_io(&error),
+            Err(_) => Failure::Timeout,
+        };
+    }
+    Err(failure)
+}
+
+/// What came of one question.
 enum Said {
     Body(InstanceReply),
     /// To this path of the same address.
@@ -182,7 +208,7 @@ fn head(request: &InstanceRequest, own: SocketAddr) -> Result<Request<Empty<Byte
 fn host(request: &InstanceRequest) -> Result<HeaderValue, Failure> {
     match &request.host {
         Some(host) => Ok(host.clone()),
-        None => text(request.address.to_string()),
+        None => text(request.place.to_string()),
     }
 }
 
@@ -193,7 +219,7 @@ fn text(value: String) -> Result<HeaderValue, Failure> {
 /// The path to which an instance redirects.
 ///
 /// # Errors
-/// [`Failure::Redirected`]: it is not a path of the same address.
+/// [`Failure::Redirected`]: it is not a path of the same host and port.
 fn same_place(
     answer: &Response<Incoming>,
     request: &InstanceRequest,
@@ -201,10 +227,12 @@ fn same_place(
     let location = answer.headers().get(LOCATION);
     let location = location.and_then(|location| location.to_str().ok()?.parse::<Uri>().ok());
     let location = location.ok_or(Failure::Redirected)?;
+    let usual = if request.tls.is_some() { 443 } else { 80 };
     let is_here = match (location.scheme_str(), location.authority()) {
         (None, None) => true,
         (Some(scheme), Some(there)) if scheme == request.scheme() => {
-            *there == *request.address.to_string()
+            let port = there.port_u16().unwrap_or(usual);
+            port == request.place.port() && there.host().eq_ignore_ascii_case(&request.place.host())
                 || request
                     .host
                     .as_ref()

@@ -46,7 +46,8 @@ fn listener() -> (TcpListener, SocketAddr) {
 
 fn request(address: SocketAddr) -> InstanceRequest {
     InstanceRequest {
-        address,
+        place: address.into(),
+        addresses: vec![address],
         tls: None,
         host: None,
         path: PathAndQuery::from_static("/metrics"),

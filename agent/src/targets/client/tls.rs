@@ -3,7 +3,6 @@
 //! In: certificates in PEM, a connected stream, and the name that the certificate must have. Out: the secured stream. There is no way
 //! to trust everything.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::exchange::of_io;
+use crate::config::HostPort;
 use crate::targets::failure::Failure;
 
 /// Where systems keep the authorities that they trust.
@@ -64,18 +64,21 @@ impl Authorities {
         Ok(Self(Arc::new(config)))
     }
 
-    /// The certificate that an instance at `address` must show: one for `name`, else for the address.
+    /// What an instance must show: a certificate for `name`, else for the host of `place`.
     ///
     /// # Errors
-    /// [`Failure::Insecure`]: `name` is no host name.
+    /// [`Failure::Insecure`]: it is no name that a certificate can have.
     pub(in crate::targets) fn expect(
         &self,
         name: Option<&str>,
-        address: SocketAddr,
+        place: &HostPort,
     ) -> Result<InstanceTls, Failure> {
-        let name = match name {
-            Some(name) => ServerName::try_from(name.to_owned()).map_err(|_| Failure::Insecure)?,
-            None => ServerName::IpAddress(address.ip().into()),
+        let name = match (name.or(place.name()), place) {
+            (None, HostPort::Address(address)) => ServerName::IpAddress(address.ip().into()),
+            (name, _) => {
+                let name = name.unwrap_or_default().trim_end_matches('.');
+                ServerName::try_from(name.to_owned()).map_err(|_| Failure::Insecure)?
+            }
         };
         Ok(InstanceTls {
             authorities: self.clone(),

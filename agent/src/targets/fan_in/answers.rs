@@ -31,6 +31,7 @@ use crate::config::FanInConfig;
 use crate::host::Host;
 use crate::merge::{LabelConflict, MergeRules};
 use crate::targets::board::Board;
+use crate::targets::client::HostNames;
 
 /// Merges at the same time.
 const MERGES: usize = 2;
@@ -69,12 +70,19 @@ struct UnderWay {
 }
 
 impl FanInAnswers {
-    pub(crate) fn new(config: &FanInConfig, host: &Host, board: &Arc<Board>) -> Self {
+    /// `names` resolves the hosts of instances and routers.
+    pub(crate) fn new(
+        config: &FanInConfig,
+        names: HostNames,
+        host: &Host,
+        board: &Arc<Board>,
+    ) -> Self {
+        let names = Rc::new(names);
         let processes = || Rc::new(NodeProcesses::new(host.clone(), Arc::clone(board)));
         let processes = config.asks_processes.then(processes);
         Self {
-            sources: Sources::new(config),
-            places: FanInPlaces::new(config, processes.clone()),
+            sources: Sources::new(config, &names),
+            places: FanInPlaces::new(config, names, processes.clone()),
             processes,
             paths: AllowedPaths::new(&config.allowed_paths),
             config: config.clone(),

@@ -2,7 +2,8 @@
 //!
 //! * Instances at the same time: `limits.at_once`, of these at most three quarters for one question. The rest is for other questions,
 //!   also while all instances of one application hang. Further instances wait.
-//! * Time of each instance: an equal share, so that instances that hang leave time for those that wait for a place.
+//! * Time of each instance: an equal share, so that instances that hang leave time for those that wait for a place. Half of it at most
+//!   is for the resolver, if the instance has a name.
 //! * Bytes of bodies that are held: twice as many as the largest answer has. A body beyond them fails with [`Failure::Limit`].
 //!
 //! In: instances and a request. Out: what each of them said, in the order of the instances. Left to others: which instances
@@ -21,8 +22,10 @@ use tokio::time::{Instant, timeout_at};
 use super::handle::FanInRequest;
 use super::node::NodeProcesses;
 use super::table::FanInInstance;
-use crate::config::{FanInConfig, FanInLimits};
-use crate::targets::client::{Authorities, BodyRoom, InstanceReply, InstanceRequest, NoReply, get};
+use crate::config::{FanInConfig, FanInLimits, HostPort};
+use crate::targets::client::{
+    Authorities, BodyRoom, HostNames, InstanceReply, InstanceRequest, NoReply, get,
+};
 use crate::targets::failure::Failure;
 
 const PLAIN: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
@@ -62,13 +65,18 @@ pub(super) struct FanInPlaces {
     authorities: Option<Authorities>,
     all: Arc<Semaphore>,
     room: BodyRoom,
+    names: Rc<HostNames>,
     /// The node's own processes, if they are instances.
     processes: Option<Rc<NodeProcesses>>,
 }
 
 impl FanInPlaces {
     /// Reads the authorities that may sign certificates of instances.
-    pub(super) fn new(config: &FanInConfig, processes: Option<Rc<NodeProcesses>>) -> Self {
+    pub(super) fn new(
+        config: &FanInConfig,
+        names: Rc<HostNames>,
+        processes: Option<Rc<NodeProcesses>>,
+    ) -> Self {
         let limits = config.limits;
         let authorities = Authorities::read(config.ca_file.as_deref());
         if let Err(error) = &authorities {
@@ -79,6 +87,7 @@ impl FanInPlaces {
             authorities: authorities.ok(),
             all: Arc::new(Semaphore::new(limits.at_once)),
             room: BodyRoom::of(2 * limits.answer_bytes),
+            names,
             processes,
         }
     }
@@ -115,27 +124,30 @@ impl FanInPlaces {
             };
             asked.push(None);
             let (room, processes) = (self.room.clone(), self.processes.clone());
+            let names = Rc::clone(&self.names);
             questions.spawn_local(async move {
                 let _place = place;
                 let began = Instant::now();
                 let deadline = end.min(began + share);
-                let reply = match question {
-                    Ok(question) => {
-                        let question = InstanceRequest {
-                            deadline,
-                            ..question
-                        };
-                        let confirm = async |own| match (&processes, &instance.listener) {
-                            (Some(processes), Some(listener)) => {
-                                let ends = (instance.address, own);
-                                processes.confirm(listener, ends, deadline).await
-                            }
-                            _ => Ok(()),
-                        };
-                        timeout_at(deadline, get(question, &room, confirm)).await
-                    }
-                    Err(failure) => Ok(Err(failure.into())),
+                let asking = async {
+                    let resolved = began + deadline.saturating_duration_since(began) / 2;
+                    let addresses = names.addresses(&instance.address, resolved).await?;
+                    let question = InstanceRequest {
+                        addresses,
+                        deadline,
+                        ..question?
+                    };
+                    let node = processes.as_ref().zip(instance.listener.as_ref());
+                    let confirm = async |own| match (node, &instance.address) {
+                        (Some((processes, listener)), HostPort::Address(address)) => {
+                            let ends = (*address, own);
+                            processes.confirm(listener, ends, deadline).await
+                        }
+                        _ => Ok(()),
+                    };
+                    get(question, &room, confirm).await
                 };
+                let reply = timeout_at(deadline, asking).await;
                 let took = Some(began.elapsed());
                 let asked = match reply {
                     Ok(reply) => AskedInstance {
@@ -173,12 +185,13 @@ impl FanInPlaces {
         let name = instance.server_name.as_deref();
         let tls = match (&self.authorities, instance.is_tls) {
             (_, false) => None,
-            (Some(authorities), true) => Some(authorities.expect(name, instance.address)?),
+            (Some(authorities), true) => Some(authorities.expect(name, &instance.address)?),
             (None, true) => return Err(Failure::Insecure),
         };
         let accept = if request.is_plain_only { PLAIN } else { ANY };
         Ok(InstanceRequest {
-            address: instance.address,
+            place: instance.address.clone(),
+            addresses: Vec::new(),
             tls,
             host: host.transpose().map_err(|_| Failure::Malformed)?,
             path: path.ok_or(Failure::Malformed)?,

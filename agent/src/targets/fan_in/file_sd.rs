@@ -11,12 +11,12 @@
 //! whole text.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::found::{FoundInstances, INSTANCE, address};
+use super::found::{FoundInstances, INSTANCE};
 use super::table::{FanInApplication, FanInInstance};
+use crate::config::HostPort;
 use crate::config::yaml::{self, YamlNode, YamlValue};
 
 /// Largest file of YAML, bytes: it becomes a tree.
@@ -86,7 +86,7 @@ fn group(node: &YamlNode) -> Result<TargetGroup, Refusal> {
                     .map(|(name, value)| Ok((text(name)?, text(value)?)));
                 group.labels = labels.collect::<Result<_, Refusal>>()?;
             }
-            ("targets", _) => return Err(wrong(value, "a list of ip:port")),
+            ("targets", _) => return Err(wrong(value, "a list of host:port")),
             ("labels", _) => return Err(wrong(value, "a map of label names to strings")),
             _ => return Err(wrong(key, "the key targets or labels")),
         }
@@ -118,7 +118,7 @@ fn found(
         let pattern = pattern(group.labels);
         for target in group.targets {
             let instance = match &pattern {
-                Ok(pattern) => address(&target).map(|address| (pattern, address)),
+                Ok(pattern) => HostPort::parse(&target).map(|address| (pattern, address)),
                 Err(why) => Err(*why),
             };
             match instance {
@@ -191,7 +191,7 @@ fn pattern(mut labels: BTreeMap<String, String>) -> Result<GroupPattern, &'stati
 impl GroupPattern {
     fn instance(
         &self,
-        address: SocketAddr,
+        address: HostPort,
         application: std::sync::Arc<FanInApplication>,
     ) -> FanInInstance {
         let labels = self.labels.iter().filter(|(name, _)| *name != INSTANCE);

@@ -40,7 +40,7 @@ fn shown(found: &FoundInstances) -> Vec<String> {
 #[test]
 fn labels_of_prometheus_say_how_an_instance_is_asked() {
     let (instances, unusable) = both(
-        r#"[{"targets": ["10.0.0.1:80", "[::1]:81"], "labels": {"app": "Shop", "job": "j", "zone": "a", "__meta_x": "y", "empty": ""}},
+        r#"[{"targets": ["10.0.0.1:80", "[::1]:81", "Db.example:82"], "labels": {"app": "Shop", "job": "j", "zone": "a", "__meta_x": "y", "empty": ""}},
             {"targets": ["10.0.0.2:80"], "labels": {"job": "j", "instance": "own", "__scheme__": "https", "__metrics_path__": "m/x", "a": "1"}},
             {"targets": []}, {"labels": {"app": "none"}}]"#,
     );
@@ -50,6 +50,7 @@ fn labels_of_prometheus_say_how_an_instance_is_asked() {
         [
             "Shop http://10.0.0.1:80 app=Shop,job=j,zone=a,instance=10.0.0.1:80",
             "Shop http://[::1]:81 app=Shop,job=j,zone=a,instance=[::1]:81",
+            "Shop http://Db.example:82 app=Shop,job=j,zone=a,instance=Db.example:82",
             "j https://10.0.0.2:80/m/x a=1,job=j,instance=own",
         ]
     );
@@ -80,7 +81,7 @@ fn application_is_found_by_its_name_and_with_the_labels_of_the_platform_by_names
 #[test]
 fn entry_that_cannot_be_asked_is_counted_and_the_others_are_taken() {
     for (labels, reason) in [
-        (r#""app": "a""#, "names are not resolved"),
+        (r#""app": "a""#, "expected host:port"),
         (r#""zone": "a""#, "neither the label app nor job"),
         (
             r#""app": "a", "__scheme__": "ftp""#,
@@ -100,13 +101,13 @@ fn entry_that_cannot_be_asked_is_counted_and_the_others_are_taken() {
         ),
     ] {
         let json = format!(
-            r#"[{{"targets": ["db:80"], "labels": {{{labels}}}}}, {{"targets": ["10.0.0.1:80"], "labels": {{"app": "b"}}}}]"#
+            r#"[{{"targets": ["db"], "labels": {{{labels}}}}}, {{"targets": ["10.0.0.1:80"], "labels": {{"app": "b"}}}}]"#
         );
         let (instances, unusable) = both(&json);
         assert_eq!((instances.len(), unusable), (1, 1), "{labels}");
         let example = parse_json(json.as_bytes()).unwrap().example.unwrap();
         assert!(
-            example.starts_with("\"db:80\": ") && example.contains(reason),
+            example.starts_with("\"db\": ") && example.contains(reason),
             "{example}"
         );
     }
@@ -152,7 +153,7 @@ fn what_prometheus_refuses_is_refused_with_its_line() {
     for (yaml, line, cause) in [
         ("a: b\n", 1, "a list of groups"),
         ("- a\n", 1, "a map with targets and labels"),
-        ("- targets: []\n- targets: x\n", 2, "a list of ip:port"),
+        ("- targets: []\n- targets: x\n", 2, "a list of host:port"),
         ("- targets: [{}]\n", 1, "a string"),
         ("- targets: []\n  labels: [a]\n", 2, "a map of label names"),
         (

@@ -1,7 +1,6 @@
 //! The instances that one file shows, and what of it cannot be used.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,18 +85,6 @@ impl FoundInstances {
         let application = Arc::new(application);
         self.applications.insert(Arc::clone(&application));
         application
-    }
-}
-
-/// The address in a text, or why it cannot be asked.
-pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "expected ip:port; names are not resolved")?;
-    let ip = address.ip();
-    match address.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
-        true => Err("expected the address of one instance, with a port"),
-        false => Ok(address),
     }
 }
 

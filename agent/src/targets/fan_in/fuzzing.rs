@@ -58,11 +58,11 @@ fn assert_usable(found: FoundInstances, read: ReadTime) {
         let Some(wanted) = WantedInstances::route(&routed.route) else {
             continue;
         };
-        let place = (instance.address, &instance.metric_path);
+        let place = (&instance.address, &instance.metric_path);
         let is_found = table.look_up(&wanted, read.now);
         let is_found = is_found
             .iter()
-            .any(|one| (one.address, &one.metric_path) == place);
+            .any(|one| (&one.address, &one.metric_path) == place);
         assert!(is_found || !instance.is_live(read.now));
     }
 }

@@ -1,9 +1,11 @@
 //! A router that is asked for its routes.
 //!
 //! In comes its place in the configuration; out comes what it shows, as if it were a file. Its password and the authorities that
-//! it is trusted by are read at the start. Addresses are the administrator's; a redirect to another address is refused.
+//! it is trusted by are read at the start. Its host is the administrator's; a redirect to another one is refused. If its name has several
+//! addresses, the first one to which the agent can connect is the router.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
@@ -14,7 +16,7 @@ use super::found::{FoundInstances, MOST_INSTANCES, ReadTime};
 use super::routes;
 use crate::config::GorouterConfig;
 use crate::targets::client::{
-    Authorities, BodyRoom, InstanceRequest, NoReply, basic_authorization, get,
+    Authorities, BodyRoom, HostNames, InstanceRequest, NoReply, basic_authorization, get,
 };
 use crate::targets::failure::Failure;
 
@@ -29,12 +31,17 @@ pub(super) struct Gorouter {
     pub(super) url: String,
     /// Its deadline is that of each question.
     request: Result<InstanceRequest, FileFault>,
+    names: Rc<HostNames>,
     room: BodyRoom,
 }
 
 impl Gorouter {
     /// `ca_file`: the authorities of instances.
-    pub(super) fn new(config: &GorouterConfig, ca_file: Option<&Path>) -> Self {
+    pub(super) fn new(
+        config: &GorouterConfig,
+        ca_file: Option<&Path>,
+        names: Rc<HostNames>,
+    ) -> Self {
         let request = request(config, ca_file).map_err(|cause| FileFault {
             failure: Failure::Denied,
             cause: format!("{}: {cause}", config.url()),
@@ -42,6 +49,7 @@ impl Gorouter {
         Self {
             url: config.url(),
             request,
+            names,
             room: BodyRoom::of(MOST_BYTES),
         }
     }
@@ -59,9 +67,14 @@ impl Gorouter {
             failure,
             cause: format!("{}: {cause}", self.url),
         };
+        let request = self.request.clone()?;
+        let now = Instant::now();
+        let resolved = now + deadline.saturating_duration_since(now) / 2;
+        let addresses = self.names.addresses(&request.place, resolved).await;
         let request = InstanceRequest {
+            addresses: addresses.map_err(|failure| fault(failure, failure.to_string()))?,
             deadline,
-            ..self.request.clone()?
+            ..request
         };
         let reply = timeout_at(deadline, get(request, &self.room, async |_| Ok(()))).await;
         let reply = reply.unwrap_or_else(|_| Err(Failure::Timeout.into()));
@@ -100,12 +113,13 @@ fn request(config: &GorouterConfig, ca_file: Option<&Path>) -> Result<InstanceRe
         false => None,
         true => {
             let authorities = Authorities::read(config.ca_file.as_deref().or(ca_file))?;
-            let tls = authorities.expect(None, config.address);
+            let tls = authorities.expect(None, &config.address);
             Some(tls.map_err(|failure| failure.to_string())?)
         }
     };
     Ok(InstanceRequest {
-        address: config.address,
+        place: config.address.clone(),
+        addresses: Vec::new(),
         tls,
         host: None,
         path: config

@@ -13,8 +13,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 
-use super::found::{FoundInstances, INSTANCE, ReadTime, address, application_labels};
+use super::found::{FoundInstances, INSTANCE, ReadTime, application_labels};
 use super::table::{FanInApplication, FanInInstance};
+use crate::config::HostPort;
 
 /// Most bytes of a route.
 const MOST_ROUTE: usize = 2_048;
@@ -81,7 +82,7 @@ impl<'de> Visitor<'de> for Routes<'_> {
                 .into_iter()
                 .flatten()
             {
-                match address(&endpoint.address) {
+                match HostPort::parse(&endpoint.address) {
                     Ok(_) if route.is_empty() => {
                         self.found.refuse(&endpoint.address, "its route is empty")
                     }
@@ -104,7 +105,7 @@ impl<'de> Visitor<'de> for Routes<'_> {
 fn instance(
     route: &str,
     endpoint: Endpoint,
-    address: std::net::SocketAddr,
+    address: HostPort,
     found: &mut FoundInstances,
     read: ReadTime,
 ) -> FanInInstance {

@@ -67,13 +67,13 @@ fn synthetic_table_of_the_contract_is_found_by_names_id_and_route() {
 #[test]
 fn endpoint_that_cannot_be_asked_is_counted_and_the_others_are_taken() {
     let found = parsed(
-        r#"{"r": [{"address": "app.internal:80"}, {"address": "10.0.0.1"}, {"address": "0.0.0.0:80"}, {"address": "10.0.0.1:0"},
+        r#"{"r": [{"address": "app.internal"}, {"address": "10.0.0.1"}, {"address": "0.0.0.0:80"}, {"address": "10.0.0.1:0"},
             {"address": "224.0.0.1:80"}, {"address": "[::1]:80"}], "": [{"address": "10.0.0.1:80"}], "none": null}"#,
     );
     assert_eq!((found.instances.len(), found.unusable), (1, 6));
     assert_eq!(
         found.example.as_deref(),
-        Some(r#""app.internal:80": expected ip:port; names are not resolved"#)
+        Some(r#""app.internal": expected host:port, with an address or a name in ASCII as host"#)
     );
 }
 

@@ -25,6 +25,7 @@ use super::table::InstanceTable;
 use crate::config::FanInConfig;
 use crate::exposition::{Descriptor, Kind, Writer};
 use crate::targets::asking::EACH;
+use crate::targets::client::HostNames;
 use crate::targets::failure::Failure;
 use crate::targets::readers::{BlockingJob, Readers};
 
@@ -109,7 +110,7 @@ struct KnownSource {
     fault: Option<FileFault>,
     /// When it last had no fault at all.
     good_at: Option<Instant>,
-    failures: [u64; Failure::ALL.len()],
+    failures: [u64; Failure::OF_SOURCES.len()],
 }
 
 #[derive(Debug)]
@@ -128,10 +129,10 @@ struct KnownFile {
 }
 
 impl Sources {
-    pub(crate) fn new(config: &FanInConfig) -> Self {
+    pub(crate) fn new(config: &FanInConfig, names: &Rc<HostNames>) -> Self {
         let files = FileSource::all(config).map(|source| SourceOrigin::Files(Arc::new(source)));
         let routers = config.gorouters.iter().map(|router| {
-            let router = Gorouter::new(router, config.ca_file.as_deref());
+            let router = Gorouter::new(router, config.ca_file.as_deref(), Rc::clone(names));
             SourceOrigin::Router(Rc::new(router))
         });
         let sources = files.chain(routers).map(|origin| KnownSource {
@@ -140,7 +141,7 @@ impl Sources {
             files: BTreeMap::new(),
             fault: None,
             good_at: None,
-            failures: [0; Failure::ALL.len()],
+            failures: [0; Failure::OF_SOURCES.len()],
         });
         Self {
             readers: Readers::new(),
@@ -223,7 +224,7 @@ impl Sources {
         }
         let mut failures = out.family(&FAILURES);
         for (source, counts) in &kinds {
-            for (reason, count) in Failure::ALL.iter().zip(counts.failures) {
+            for (reason, count) in Failure::OF_SOURCES.iter().zip(counts.failures) {
                 failures.sample(&[reason.word(), source], count);
             }
         }
@@ -231,10 +232,13 @@ impl Sources {
 }
 
 /// The number of a source, and what came of looking at it.
-type SourceAnswer = (usize, Result<SourceLook, Failure>);
+pub(super) type SourceAnswer = (usize, Result<SourceLook, Failure>);
 
 /// Asks routers at the same time.
-async fn ask_all(routers: Vec<(usize, Rc<Gorouter>)>, end: Instant) -> Vec<SourceAnswer> {
+pub(super) async fn ask_all(
+    routers: Vec<(usize, Rc<Gorouter>)>,
+    end: Instant,
+) -> Vec<SourceAnswer> {
     let mut questions = JoinSet::new();
     for (index, router) in routers {
         questions.spawn_local(async move {
@@ -258,7 +262,7 @@ pub(super) struct SourceCounts {
     pub(super) unusable: u64,
     /// Of the source that was good last the longest ago; `None` if one never was.
     pub(super) age: Option<Duration>,
-    pub(super) failures: [u64; Failure::ALL.len()],
+    pub(super) failures: [u64; Failure::OF_SOURCES.len()],
 }
 
 impl SourceCounts {
@@ -462,8 +466,8 @@ impl KnownFile {
     }
 }
 
-pub(super) fn count(failures: &mut [u64; Failure::ALL.len()], failure: Failure) {
-    let mut all = Failure::ALL.iter().zip(failures);
+pub(super) fn count(failures: &mut [u64; Failure::OF_SOURCES.len()], failure: Failure) {
+    let mut all = Failure::OF_SOURCES.iter().zip(failures);
     if let Some((_, count)) = all.find(|(reason, _)| **reason == failure) {
         *count += 1;
     }

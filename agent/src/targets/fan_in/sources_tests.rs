@@ -5,15 +5,19 @@ use std::time::SystemTime;
 use super::*;
 use crate::targets::fan_in::table::WantedInstances;
 
-const GOOD: &str = r#"{"r": [{"address": "10.0.0.1:80"}, {"address": "x:80"}]}"#;
+const GOOD: &str = r#"{"r": [{"address": "10.0.0.1:80"}, {"address": "x"}]}"#;
 const OTHER: &str =
     r#"{"r": [{"address": "10.0.0.2:80"}, {"address": "10.0.0.3:80", "ttl": 3600}]}"#;
 
 fn routes_file(path: &Path) -> Sources {
-    Sources::new(&FanInConfig {
+    sources(&FanInConfig {
         routes_file: Some(path.to_owned()),
         ..FanInConfig::default()
     })
+}
+
+fn sources(config: &FanInConfig) -> Sources {
+    Sources::new(config, &Rc::new(HostNames::start(|| ())))
 }
 
 /// What the table has after a look; the last one counts as old.
@@ -165,7 +169,7 @@ async fn pattern_finds_files_that_come_change_and_go() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let group = |address: &str| format!("- targets: ['{address}']\n  labels: {{app: r}}\n");
-    let sources = Sources::new(&FanInConfig {
+    let sources = sources(&FanInConfig {
         file_sd: vec![file("x-*.yml"), file("one.json"), file("none/*.yml")],
         ..FanInConfig::default()
     });
@@ -208,7 +212,7 @@ async fn instances_are_bounded_and_those_left_out_return_when_there_is_room() {
     };
     write("a.json", MOST_INSTANCES - 1);
     write("b.json", 3);
-    let sources = Sources::new(&FanInConfig {
+    let sources = sources(&FanInConfig {
         file_sd: vec![file("a.json"), file("b.json")],
         ..FanInConfig::default()
     });

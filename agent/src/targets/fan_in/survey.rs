@@ -42,7 +42,7 @@ impl FanInSurvey {
             .extend(config.gorouters.iter().map(GorouterConfig::url));
         // Stable: of entries that lead to the same place, an agent asks the first.
         survey.entries.sort_by(|a, b| {
-            let key = |one: &SurveyedEntry| (one.route.clone(), one.instance.address);
+            let key = |one: &SurveyedEntry| (one.route.clone(), one.instance.address.clone());
             key(a).cmp(&key(b))
         });
         survey

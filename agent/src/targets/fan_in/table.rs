@@ -7,20 +7,21 @@
 //! | organization, space and name of an application; its id | its instances of process type `web` |
 //! | a route | all instances of the route, those of platform components too |
 //!
-//! An address is asked once: an application stands under each of its routes, so the same address occurs in several of them.
+//! An address is asked once: an application stands under each of its routes, so the same address occurs in several of them. A name is
+//! another place than an address, also than one that it resolves to.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::config::HostPort;
 use crate::process::ProcessId;
 
 /// An instance of an application, as one of its routes leads to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FanInInstance {
-    /// Where to connect.
-    pub(crate) address: SocketAddr,
+    /// Where it is asked.
+    pub(crate) address: HostPort,
     pub(crate) is_tls: bool,
     /// The name that its certificate must have; `None`: that of the address.
     pub(crate) server_name: Option<String>,
@@ -238,7 +239,7 @@ impl FanInInstance {
         let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
         let texts = [&self.server_name, &self.host, &self.metric_path];
         let texts = texts.into_iter().flatten().map(String::len);
-        labels + texts.sum::<usize>()
+        labels + texts.sum::<usize>() + self.address.name().map_or(0, str::len)
     }
 
     /// Whether its time has not run out.
@@ -248,8 +249,8 @@ impl FanInInstance {
 }
 
 /// The place that is asked.
-fn order(instance: &FanInInstance) -> (SocketAddr, Option<&str>) {
-    (instance.address, instance.metric_path.as_deref())
+fn order(instance: &FanInInstance) -> (&HostPort, Option<&str>) {
+    (&instance.address, instance.metric_path.as_deref())
 }
 
 /// A route as the table has it: in lower case, without a query.

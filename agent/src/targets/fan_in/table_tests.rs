@@ -8,7 +8,7 @@ const ID: &str = "11111111-aaaa-1111-1111-111111111101";
 
 fn instance(port: u16, name: &str) -> FanInInstance {
     FanInInstance {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
+        address: std::net::SocketAddr::from(([127, 0, 0, 1], port)).into(),
         is_tls: false,
         server_name: None,
         host: None,

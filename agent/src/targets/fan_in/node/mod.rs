@@ -9,7 +9,8 @@
 //! those with one address. The agent enters no namespace: it reads `/proc/<pid>/net`, and the descriptors of the process.
 //!
 //! Any user can open a network namespace, own any address there and listen. So an address is only connected to if it may belong to the
-//! process ([`reach`]), and nothing is sent before the connection stands in the table of that namespace.
+//! process ([`reach`]), and nothing is sent before the connection stands in the table of that namespace. `survey.rs` shows what came of
+//! each process to a command that prints it and ends.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -129,7 +130,7 @@ struct KnownProcesses {
     /// Sorted by address.
     instances: Vec<Arc<FanInInstance>>,
     outcomes: [u64; ProcessOutcome::ALL.len()],
-    failures: [u64; Failure::ALL.len()],
+    failures: [u64; Failure::OF_SOURCES.len()],
     /// The pass of the state that the last look was made for.
     at: Option<std::time::Instant>,
 }
@@ -245,7 +246,7 @@ impl KnownProcesses {
                 self.instances = instances
                     .map(|one| Arc::new(fan_in_instance(one)))
                     .collect();
-                self.instances.sort_by_key(|one| one.address);
+                self.instances.sort_by(|a, b| a.address.cmp(&b.address));
                 self.outcomes = looked.outcomes;
                 self.at = at;
             }
@@ -270,7 +271,7 @@ fn fan_in_instance(found: ScrapedInstance) -> FanInInstance {
     let labels = group.labels.iter();
     let labels = labels.map(|(name, value)| (name.to_string(), value.clone()));
     FanInInstance {
-        address,
+        address: address.into(),
         is_tls: process.scrape.is_tls,
         server_name: None,
         host: None,

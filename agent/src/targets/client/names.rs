@@ -1,0 +1,207 @@
+//! Names of hosts: their addresses, as the system's resolver (`getaddrinfo`) knows them.
+//!
+//! ```text
+//! question --known, and fresh--> addresses
+//!       \--else--> a place of AT_ONCE --> thread headcount-names --> a thread for this name --getaddrinfo--> known
+//! ```
+//!
+//! In: a name or an address with its port, and a deadline. Out: the addresses in the order of the resolver, or
+//! [`Failure::Unresolved`]. The resolver blocks, and no call takes it back: a question that waits for it ends at its deadline, and the
+//! answer serves those that come later. Questions for one name share a look-up. The threads of look-ups are confined on their own,
+//! because they alone need UDP; they have no capability.
+//!
+//! Bounds: [`AT_ONCE`] look-ups, further ones wait; [`MOST_NAMES`] names, further ones fail with [`Failure::Limit`];
+//! [`MOST_ADDRESSES`] addresses of a name, further ones are not tried. Which names may be asked is left to others: those of a table.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::HostPort;
+use crate::targets::failure::Failure;
+
+const THREAD: &str = "headcount-names";
+/// Look-ups at the same time. Each is a thread.
+const AT_ONCE: usize = 16;
+/// How long addresses are used. `getaddrinfo` does not say how long they may be.
+const FRESH: Duration = Duration::from_secs(30);
+/// The same, if the name has none.
+const FAILED_FRESH: Duration = Duration::from_secs(5);
+/// As many as the sources may have instances.
+const MOST_NAMES: usize = 20_000;
+const MOST_ADDRESSES: usize = 16;
+
+/// Resolves names on the targets thread.
+#[derive(Debug)]
+pub(crate) struct HostNames {
+    requests: mpsc::Sender<LookUp>,
+    places: Arc<Semaphore>,
+    known: RefCell<HashMap<Arc<str>, KnownName>>,
+}
+
+/// A name to be looked up.
+#[derive(Debug)]
+struct LookUp {
+    name: Arc<str>,
+    answer: watch::Sender<Option<NameAnswer>>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// `None` as long as the name is looked up.
+type KnownName = watch::Receiver<Option<NameAnswer>>;
+
+/// What a look-up has found.
+#[derive(Debug, Clone)]
+struct NameAnswer {
+    at: Instant,
+    /// With the port 0; empty if the name has none, or the resolver has failed.
+    addresses: Arc<[SocketAddr]>,
+}
+
+impl HostNames {
+    /// Starts the thread, and waits until it has called `confine`.
+    pub(crate) fn start(confine: impl FnOnce() + Send + 'static) -> Self {
+        Self::by(confine, |name| {
+            let found = (name, 0).to_socket_addrs()?;
+            Ok(found.collect())
+        })
+    }
+
+    /// The same, with another resolver.
+    fn by(
+        confine: impl FnOnce() + Send + 'static,
+        resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
+    ) -> Self {
+        let (requests, inbox) = mpsc::channel::<LookUp>();
+        let (confined, is_confined) = mpsc::channel::<()>();
+        let work = move || {
+            confine();
+            drop(confined);
+            for look_up in inbox {
+                let resolve = resolve.clone();
+                let named = thread::Builder::new().name(THREAD.to_owned());
+                // The sender of the answer is dropped if there is no thread.
+                let started = named.spawn(move || look_up.settle(resolve));
+                if let Err(error) = started {
+                    log::warn!("cannot start a thread that resolves a name: {error}");
+                }
+            }
+        };
+        let started = thread::Builder::new().name(THREAD.to_owned()).spawn(work);
+        if let Err(error) = started {
+            log::warn!("cannot start the thread that resolves names: {error}");
+        }
+        // Fails when the sender is dropped.
+        let _ = is_confined.recv();
+        Self {
+            requests,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            known: RefCell::default(),
+        }
+    }
+
+    /// The addresses of a host, with the port: one at least. To be called in a `LocalSet`.
+    ///
+    /// # Errors
+    /// [`Failure::Unresolved`]: the name has none, the resolver fails, or does not answer until `end`. [`Failure::Limit`]: too many
+    /// names.
+    pub(in crate::targets) async fn addresses(
+        &self,
+        host: &HostPort,
+        end: Instant,
+    ) -> Result<Vec<SocketAddr>, Failure> {
+        let (name, port) = match host {
+            HostPort::Address(address) => return Ok(vec![*address]),
+            HostPort::Name { name, port } => (name, *port),
+        };
+        let mut answer = self.answer(name)?;
+        let answered = timeout_at(end, answer.wait_for(Option::is_some)).await;
+        let answered = answered.map_err(|_| Failure::Unresolved)?;
+        let answered = answered.map_err(|_| Failure::Unresolved)?;
+        let addresses = answered.iter().flat_map(|one| one.addresses.iter());
+        let addresses = addresses.map(|one| {
+            let mut address = *one;
+            address.set_port(port);
+            address
+        });
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        match addresses.is_empty() {
+            true => Err(Failure::Unresolved),
+            false => Ok(addresses),
+        }
+    }
+
+    /// What is known of a name, or will be.
+    fn answer(&self, name: &Arc<str>) -> Result<KnownName, Failure> {
+        let mut known = self.known.borrow_mut();
+        if let Some(answer) = known.get(name).filter(|one| is_usable(one)) {
+            return Ok(answer.clone());
+        }
+        if known.len() >= MOST_NAMES {
+            known.retain(|_, one| is_usable(one));
+        }
+        if known.len() >= MOST_NAMES {
+            return Err(Failure::Limit);
+        }
+        let (sender, answer) = watch::channel(None);
+        known.insert(Arc::clone(name), answer.clone());
+        let (places, requests) = (Arc::clone(&self.places), self.requests.clone());
+        let name = Arc::clone(name);
+        tokio::task::spawn_local(async move {
+            // The semaphore is never closed.
+            if let Ok(place) = places.acquire_owned().await {
+                // If there is no thread, the sender of the answer is dropped.
+                let _ = requests.send(LookUp {
+                    name,
+                    answer: sender,
+                    _place: place,
+                });
+            }
+        });
+        Ok(answer)
+    }
+}
+
+impl LookUp {
+    fn settle(self, resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>) {
+        let found = resolve(&self.name).unwrap_or_else(|error| {
+            log::debug!("fan_in: cannot resolve {}: {error}", self.name);
+            Vec::new()
+        });
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in found {
+            let ip = address.ip();
+            let is_of_host = !ip.is_unspecified() && !ip.is_multicast();
+            let has_room = addresses.len() < MOST_ADDRESSES;
+            if is_of_host && has_room && !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        // No one may wait any more.
+        let _ = self.answer.send(Some(NameAnswer {
+            at: Instant::now(),
+            addresses: addresses.into(),
+        }));
+    }
+}
+
+/// Whether it is fresh, or still looked up.
+fn is_usable(known: &KnownName) -> bool {
+    match &*known.borrow() {
+        // Without a sender there will be no answer.
+        None => known.has_changed().is_ok(),
+        Some(answer) if answer.addresses.is_empty() => answer.at.elapsed() < FAILED_FRESH,
+        Some(answer) => answer.at.elapsed() < FRESH,
+    }
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

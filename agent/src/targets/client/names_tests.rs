@@ -1,0 +1,198 @@
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex};
+
+use tokio::task::LocalSet;
+
+use super::*;
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs questions as the targets thread does.
+fn run<T>(questions: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().build().unwrap();
+    LocalSet::new().block_on(&runtime, questions)
+}
+
+/// The answer to a question that has time.
+async fn ask(names: &HostNames, host: &str) -> Result<Vec<String>, Failure> {
+    let host = HostPort::parse(host).unwrap();
+    let found = names.addresses(&host, Instant::now() + PATIENCE).await?;
+    Ok(found.iter().map(ToString::to_string).collect())
+}
+
+fn all(addresses: &[&str]) -> io::Result<Vec<SocketAddr>> {
+    let addresses = addresses.iter().map(|one| one.parse().unwrap());
+    Ok(addresses.collect())
+}
+
+/// A resolver, and the number of its look-ups.
+fn counted(answer: &'static [&'static str]) -> (HostNames, Arc<AtomicUsize>) {
+    let count = Arc::<AtomicUsize>::default();
+    let counter = Arc::clone(&count);
+    let names = HostNames::by(
+        || (),
+        move |_| {
+            counter.fetch_add(1, Relaxed);
+            match answer {
+                [] => Err(io::ErrorKind::NotFound.into()),
+                _ => all(answer),
+            }
+        },
+    );
+    (names, count)
+}
+
+/// Makes the answer for a name this old.
+fn age(names: &HostNames, name: &str, age: Duration) {
+    let mut known = names.known.borrow_mut();
+    let answer = known[name].borrow().clone().unwrap();
+    let at = answer.at.checked_sub(age).unwrap();
+    let (_, aged) = watch::channel(Some(NameAnswer { at, ..answer }));
+    known.insert(name.into(), aged);
+}
+
+#[test]
+fn addresses_stand_in_the_order_of_the_resolver_and_those_of_no_host_are_left_out() {
+    let (names, count) = counted(&[
+        "[fd00::1]:0",
+        "10.0.0.2:0",
+        "0.0.0.0:0",
+        "10.0.0.2:0",
+        "224.0.0.1:0",
+        "10.0.0.1:0",
+    ]);
+    let found = run(ask(&names, "db:80")).unwrap();
+    assert_eq!(found, ["[fd00::1]:80", "10.0.0.2:80", "10.0.0.1:80"]);
+    let found = run(ask(&names, "10.0.0.9:80")).unwrap();
+    assert_eq!(found, ["10.0.0.9:80"]);
+    assert_eq!(count.load(Relaxed), 1, "an address is not resolved");
+    let many: Vec<SocketAddr> = (1..100_u8).map(|n| ([10, 0, 0, n], 0).into()).collect();
+    let names = HostNames::by(|| (), move |_| Ok(many.clone()));
+    assert_eq!(run(ask(&names, "db:80")).unwrap().len(), MOST_ADDRESSES);
+}
+
+#[test]
+fn answer_is_shared_and_kept_for_some_time_also_if_it_is_a_failure() {
+    for (answer, fresh) in [(&["10.0.0.1:0"][..], FRESH), (&[], FAILED_FRESH)] {
+        let (names, count) = counted(answer);
+        run(async {
+            let (first, second) = tokio::join!(ask(&names, "db:80"), ask(&names, "db:81"));
+            let expected = |port: u16| match answer {
+                [] => Err(Failure::Unresolved),
+                _ => Ok(vec![format!("10.0.0.1:{port}")]),
+            };
+            assert_eq!((first, second), (expected(80), expected(81)));
+            assert_eq!(count.load(Relaxed), 1);
+            age(&names, "db", fresh / 2);
+            assert_eq!(ask(&names, "db:80").await, expected(80));
+            assert_eq!(count.load(Relaxed), 1);
+            age(&names, "db", fresh);
+            assert_eq!(ask(&names, "db:80").await, expected(80));
+            assert_eq!(count.load(Relaxed), 2);
+        });
+    }
+}
+
+/// Look-ups that wait until they may go on.
+#[derive(Default)]
+struct Gate {
+    begun: Mutex<usize>,
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        *self.begun.lock().unwrap() += 1;
+        let is_open = self.is_open.lock().unwrap();
+        let wait = self.opened.wait_while(is_open, |is_open| !*is_open);
+        drop(wait.unwrap());
+    }
+
+    fn begun(&self) -> usize {
+        *self.begun.lock().unwrap()
+    }
+
+    /// Waits until so many have begun; the tasks of the thread go on meanwhile.
+    async fn wait_for(&self, count: usize) {
+        while self.begun() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[test]
+fn resolver_that_hangs_holds_up_its_names_only_until_their_deadline() {
+    let gate = Arc::<Gate>::default();
+    let theirs = Arc::clone(&gate);
+    let names = HostNames::by(
+        || (),
+        move |name| {
+            if name != "good" {
+                theirs.pass();
+            }
+            all(&["10.0.0.1:0"])
+        },
+    );
+    run(async {
+        let hangs = HostPort::parse("hangs:80").unwrap();
+        let soon = Instant::now() + Duration::from_millis(10);
+        let answer = names.addresses(&hangs, soon).await;
+        assert_eq!(answer, Err(Failure::Unresolved));
+        gate.wait_for(1).await;
+        assert_eq!(ask(&names, "good:80").await.unwrap(), ["10.0.0.1:80"]);
+        for n in 1..2 * AT_ONCE {
+            let other = HostPort::parse(&format!("other{n}:80")).unwrap();
+            let answer = names.addresses(&other, Instant::now()).await;
+            assert_eq!(answer, Err(Failure::Unresolved));
+        }
+        gate.wait_for(AT_ONCE).await;
+        assert_eq!(gate.begun(), AT_ONCE);
+        *gate.is_open.lock().unwrap() = true;
+        gate.opened.notify_all();
+        assert_eq!(ask(&names, "hangs:80").await.unwrap(), ["10.0.0.1:80"]);
+        let last = format!("other{}:80", 2 * AT_ONCE - 1);
+        assert_eq!(ask(&names, &last).await.unwrap(), ["10.0.0.1:80"]);
+        gate.wait_for(2 * AT_ONCE).await;
+    });
+}
+
+#[test]
+fn name_whose_thread_has_gone_is_unresolved_and_tried_again() {
+    let names = HostNames::by(|| (), |_| std::panic::resume_unwind(Box::new(())));
+    for _ in 0..2 {
+        assert_eq!(run(ask(&names, "db:80")), Err(Failure::Unresolved));
+    }
+}
+
+#[test]
+fn names_are_bounded_and_old_ones_make_room() {
+    let (names, _) = counted(&["10.0.0.1:0"]);
+    let known = |at: Instant| {
+        let addresses = Arc::from([]);
+        watch::channel(Some(NameAnswer { at, addresses })).1
+    };
+    let now = known(Instant::now());
+    for n in 0..MOST_NAMES {
+        let name = format!("n{n}").into();
+        names.known.borrow_mut().insert(name, now.clone());
+    }
+    assert_eq!(run(ask(&names, "db:80")), Err(Failure::Limit));
+    let old = known(Instant::now().checked_sub(FAILED_FRESH).unwrap());
+    names.known.borrow_mut().insert("n7".into(), old);
+    assert!(run(ask(&names, "db:80")).is_ok());
+    assert_eq!(names.known.borrow().len(), MOST_NAMES);
+}
+
+#[test]
+fn system_knows_this_machine() {
+    let names = HostNames::start(|| ());
+    let found = run(ask(&names, "localhost:80")).unwrap();
+    assert!(
+        found.contains(&"127.0.0.1:80".to_owned()) || found.contains(&"[::1]:80".to_owned()),
+        "{found:?}"
+    );
+}
