@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use gotmpl::Value;
 
 use super::ConfigError;
+use super::host_port::HostPort;
 use super::problems::{Problems, TEMPLATE, excerpt};
 use super::scrape::is_path;
 use super::yaml::{YamlNode, YamlValue};
@@ -52,8 +53,8 @@ pub struct ExporterConfig {
     pub name: String,
     /// The host, as typed.
     pub host: String,
-    /// Its address.
-    pub address: SocketAddr,
+    /// The same with its port.
+    pub address: HostPort,
     /// Whether it is asked over TLS.
     pub is_tls: bool,
     /// The path of its metrics, without a query.
@@ -184,12 +185,16 @@ fn exporter(node: &YamlNode, problems: &mut Problems<'_>) -> Result<ExporterConf
         }
     };
     let (host, at) = host.unwrap_or(("", node));
-    let address = address(host, is_tls).ok_or_else(|| {
-        let expected = "ip:port; names are not resolved, and only params may have templates";
+    let host = match host.parse::<Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]"),
+        Err(_) => host.to_owned(),
+    };
+    let address = address(&host, is_tls).ok_or_else(|| {
+        let expected = "the host of a URL, with or without a port; only params may have templates";
         problems.unfit(
             at,
             "fan_in: external_exporters: host",
-            found(host),
+            found(&host),
             expected,
         )
     })?;
@@ -209,7 +214,7 @@ fn exporter(node: &YamlNode, problems: &mut Problems<'_>) -> Result<ExporterConf
     };
     Ok(ExporterConfig {
         name: name.map_or_else(|| format!("{host}{path}"), |(name, _)| name.to_owned()),
-        host: host.to_owned(),
+        host,
         address,
         is_tls,
         path: path.to_owned(),
@@ -224,15 +229,11 @@ fn found(text: &str) -> String {
     }
 }
 
-/// The address in `host`; without a port in it, the port of the scheme.
-fn address(host: &str, is_tls: bool) -> Option<SocketAddr> {
-    let ip = || {
-        let plain = host.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
-        let ip: IpAddr = plain.unwrap_or(host).parse().ok()?;
-        Some(SocketAddr::new(ip, if is_tls { 443 } else { 80 }))
-    };
-    let address = host.parse().ok().or_else(ip);
-    address.filter(|address: &SocketAddr| address.port() > 0)
+/// Where `host` is; without a port in it, the port of the scheme.
+fn address(host: &str, is_tls: bool) -> Option<HostPort> {
+    let port = if is_tls { 443 } else { 80 };
+    let with_port = || HostPort::parse(&format!("{host}:{port}"));
+    HostPort::parse(host).or_else(|_| with_port()).ok()
 }
 
 fn params(
@@ -302,7 +303,10 @@ mod tests {
         let found = parsed(
             "  - host: 10.0.0.1:9100\n\
              \x20 - {name: b, host: '[::1]', metrics_path: /probe, scheme: https, params: {t: [x, '{{.AppID}}'], a: []}}\n\
-             \x20 - {host: 10.0.0.2, name: , metrics_path: , scheme: , params: }\n",
+             \x20 - {host: 10.0.0.2, name: , metrics_path: , scheme: , params: }\n\
+             \x20 - {host: quota.example.com}\n\
+             \x20 - {host: 'quota:9100'}\n\
+             \x20 - {host: '::1', name: six}\n",
         )
         .unwrap();
         let urls = found.iter().map(|one| (one.name.as_str(), one.url()));
@@ -315,12 +319,25 @@ mod tests {
                 ),
                 ("b", "https://[::1]/probe?t=x&t={{.AppID}}".to_owned()),
                 ("10.0.0.2/metrics", "http://10.0.0.2/metrics".to_owned()),
+                (
+                    "quota.example.com/metrics",
+                    "http://quota.example.com/metrics".to_owned()
+                ),
+                ("quota:9100/metrics", "http://quota:9100/metrics".to_owned()),
+                ("six", "http://[::1]/metrics".to_owned()),
             ]
         );
         let addresses = found.iter().map(|one| one.address.to_string());
         assert_eq!(
             addresses.collect::<Vec<_>>(),
-            ["10.0.0.1:9100", "[::1]:443", "10.0.0.2:80"]
+            [
+                "10.0.0.1:9100",
+                "[::1]:443",
+                "10.0.0.2:80",
+                "quota.example.com:80",
+                "quota:9100",
+                "[::1]:80",
+            ]
         );
     }
 

@@ -50,7 +50,7 @@ impl Failure {
     ];
 
     /// The reasons of instances of applications, in the order in which they are shown.
-    pub(crate) const OF_INSTANCES: [Self; 11] = [
+    pub(crate) const OF_INSTANCES: [Self; 12] = [
         Self::Denied,
         Self::Unresolved,
         Self::Refused,

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::statistics::median;
 use super::subject::{Launch, Subject, free_port};
 use super::table::{Row, megabytes, milliseconds};
-use super::{Bench, metrics, usage};
+use super::{Bench, usage};
 use crate::command;
 
 /// The loads; each has about the same series in all.

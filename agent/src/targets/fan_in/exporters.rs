@@ -79,7 +79,7 @@ fn question(
     let labels = application_labels(application);
     let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
     FanInInstance {
-        address: exporter.address,
+        address: exporter.address.clone(),
         is_tls: exporter.is_tls,
         server_name: None,
         host: Some(exporter.host.clone()),

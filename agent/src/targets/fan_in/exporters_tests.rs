@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::table::{NodeListener, unescape};
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, HostPort};
 use crate::process::ProcessId;
 
 /// The exporters of this list.
@@ -25,7 +25,7 @@ fn application(id: &str, name: &str) -> FanInApplication {
 
 fn instance(application: FanInApplication) -> FanInInstance {
     FanInInstance {
-        address: "10.0.0.1:80".parse().unwrap(),
+        address: HostPort::parse("10.0.0.1:80").unwrap(),
         is_tls: false,
         server_name: None,
         host: None,

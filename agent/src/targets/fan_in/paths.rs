@@ -8,13 +8,12 @@
 //! the file counts.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use hyper::http::uri::PathAndQuery;
 
 use super::table::{FanInInstance, InstanceTable, WantedInstances};
-use crate::config::PathRule;
+use crate::config::{HostPort, PathRule};
 
 /// Where the metrics of an instance are if neither the caller nor the configuration says so.
 const METRICS: &str = "/metrics";
@@ -35,7 +34,7 @@ pub(super) struct AllowedPaths {
 pub(super) struct QuestionPaths<'a> {
     allowed: &'a AllowedPaths,
     /// The first rule for each address.
-    by_address: BTreeMap<SocketAddr, usize>,
+    by_address: BTreeMap<HostPort, usize>,
     /// The path that the caller names.
     wanted: Option<&'a PathAndQuery>,
 }
@@ -65,7 +64,7 @@ impl AllowedPaths {
         let mut by_address = BTreeMap::new();
         for (place, rule) in &self.places {
             for instance in table.look_up(place, now) {
-                by_address.entry(instance.address).or_insert(*rule);
+                by_address.entry(instance.address.clone()).or_insert(*rule);
             }
         }
         QuestionPaths {

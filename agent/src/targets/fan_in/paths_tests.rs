@@ -15,7 +15,7 @@ fn rules(rules: &[(&str, &[&str])]) -> AllowedPaths {
 
 fn instance(port: u16) -> FanInInstance {
     FanInInstance {
-        address: SocketAddr::from(([10, 0, 0, 1], port)),
+        address: std::net::SocketAddr::from(([10, 0, 0, 1], port)).into(),
         is_tls: false,
         server_name: None,
         host: None,
