@@ -1,22 +1,18 @@
-//! `cargo xtask parity`: runs the agent beside the real process-exporter, and lets a real Prometheus scrape it, which answers the
-//! queries of the dashboards, evaluates the rules of `deploy/prometheus` and relabels as in `deploy/SCALE.md`.
+//! `cargo xtask parity [WORD...]`: runs the agent beside the real process-exporter, and lets a real Prometheus scrape it, which
+//! answers the queries of the dashboards, evaluates the rules of `deploy/prometheus` and relabels as in `deploy/SCALE.md`.
 //!
-//! It takes no arguments. Its output is that of the test binary `parity`, which receives the path of process-exporter in
-//! `HEADCOUNT_PEER`, the folder of Prometheus in `HEADCOUNT_PROMETHEUS`, and of what else the agent merges the path of node_exporter
-//! in `HEADCOUNT_NODE_EXPORTER` and the folder of Python's prometheus_client in `HEADCOUNT_PYTHON_CLIENT`.
+//! In come words that pick tests by name; none picks all. Its output is that of the test binary `parity`, which receives the path
+//! of process-exporter in `HEADCOUNT_PEER`, the folder of Prometheus in `HEADCOUNT_PROMETHEUS`, the path of node_exporter in
+//! `HEADCOUNT_NODE_EXPORTER` and the folder of Python's prometheus_client in `HEADCOUNT_PYTHON_CLIENT`.
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::debian::Apt;
 use crate::{command, peer, setup, workspace};
 
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    ensure!(
-        arguments.is_empty(),
-        "unknown arguments {arguments:?}: expected none"
-    );
     setup::ensure(setup::PARITY)?;
     let peer = peer::fetch(
         &peer::PROCESS_EXPORTER,
@@ -32,7 +28,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         .env("HEADCOUNT_PROMETHEUS", prometheus()?)
         .env("HEADCOUNT_NODE_EXPORTER", node_exporter.binary)
         .env("HEADCOUNT_PYTHON_CLIENT", python_client()?)
-        .args(["--", "--nocapture"]);
+        .args(["--", "--nocapture"])
+        .args(arguments);
     command::run(&mut cargo)
 }
 
