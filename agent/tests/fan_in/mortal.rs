@@ -1,4 +1,4 @@
-//! A process that a test kills with -9: a server with one answer, forked from this one, or any child.
+//! A server with one answer in a process of its own, forked from this one, so that a test can kill it with -9.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
