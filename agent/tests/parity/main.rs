@@ -4,7 +4,7 @@
 //! every value of every family must be equal, or differ in a way that section 8 of docs/dev/compatibility.md names.
 //!
 //! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], [`dashboards`], [`exporters`],
-//! [`fan_in`], [`merged`], [`rules`] and [`scale`], that one's folder; for [`exporters`] also the binary of node_exporter in
+//! [`fan_in`], [`fan_in_page`], [`merged`], [`rules`] and [`scale`], that one's folder; for [`exporters`] also the binary of node_exporter in
 //! `HEADCOUNT_NODE_EXPORTER`, and the folder of the Python package prometheus_client in `HEADCOUNT_PYTHON_CLIENT`. Out: what
 //! differs, by history, step and series. The histories are made from their number, so a failing one is the same again; the rows of
 //! that document come first.
@@ -18,6 +18,7 @@ mod curl;
 mod dashboards;
 mod exporters;
 mod fan_in;
+mod fan_in_page;
 mod history;
 mod live;
 mod merged;
