@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use headcount::config::flags::{Accounting, PassengerFlags, WebFlags};
-use headcount::config::{Command, Config, FanInConfig, Flags, Grouping, ListFlags, logging};
+use headcount::config::{
+    Command, Config, FanInConfig, Flags, Grouping, ListFlags, TargetsFlags, logging,
+};
 use headcount::group::{Classifier, Policy};
 use headcount::host::Host;
 use headcount::http::{BindError, Hosts, Listener, Web};
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
         ),
         Command::Check(path) => check(&path),
         Command::List(flags) => printed(listing(&flags)),
-        Command::Targets(flags) => printed(targets_of(&flags.config_path)),
+        Command::Targets(flags) => printed(targets_of(&flags)),
     }
 }
 
@@ -96,11 +98,7 @@ fn listing(flags: &ListFlags) -> Result<String, String> {
         .for_each(|warning| complain(warning));
     let classifier = Classifier::new(&config).map_err(|error| error.to_string())?;
     let host = Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?;
-    let mut procfs = Procfs::new(host)
-        .with_cwd(classifier.uses_cwd())
-        .with_pods(classifier.uses_pods());
-    let machine = list::Machine::read(&mut procfs, &classifier, flags.explain)
-        .map_err(|error| error.to_string())?;
+    let machine = machine(&host, &classifier, flags.explain)?;
     let Some(tgid) = flags.explain else {
         if machine.unread > 0 {
             complain(&format!(
@@ -118,15 +116,34 @@ fn listing(flags: &ListFlags) -> Result<String, String> {
     })
 }
 
+/// Reads every process; the arguments of the process `whole` in full.
+fn machine(
+    host: &Host,
+    classifier: &Classifier,
+    whole: Option<u32>,
+) -> Result<list::Machine, String> {
+    let mut procfs = Procfs::new(host.clone())
+        .with_cwd(classifier.uses_cwd())
+        .with_pods(classifier.uses_pods());
+    list::Machine::read(&mut procfs, classifier, whole).map_err(|error| error.to_string())
+}
+
 /// Writes the output of `headcount targets`.
-fn targets_of(path: &Path) -> Result<String, String> {
-    let config = Config::load(path).map_err(|error| error.to_string())?;
-    let fan_in = config.fan_in.filter(FanInConfig::has_source);
+fn targets_of(flags: &TargetsFlags) -> Result<String, String> {
+    let config = Config::load(&flags.config_path).map_err(|error| error.to_string())?;
+    let fan_in = config.fan_in.as_ref().filter(|one| one.has_source());
     let fan_in = fan_in.ok_or_else(|| {
-        let path = path.display();
+        let path = flags.config_path.display();
         format!("{path}: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd or gorouters")
     })?;
-    let (text, problems) = list::targets(&fan_in, list::terminal_width());
+    let classifier = Classifier::new(&config).map_err(|error| error.to_string())?;
+    let host = Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?;
+    let machine = fan_in
+        .asks_processes
+        .then(|| machine(&host, &classifier, None));
+    let machine = machine.transpose()?;
+    let machine = machine.as_ref().map(|one| (one, &classifier, &host));
+    let (text, problems) = list::targets(&config, fan_in, machine, list::terminal_width());
     problems.iter().for_each(|problem| complain(problem));
     Ok(text)
 }

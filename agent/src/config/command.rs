@@ -27,15 +27,22 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
     name = "headcount targets",
-    about = "Print the instances that fan-in would ask now, by what a request finds them, and the file that shows them",
+    about = "Print the instances that fan-in would ask now, by what a request finds them, and the file, router or item that names them. Asks \
+             the routers, for a second each, but no instance",
     disable_version_flag = true,
     args_override_self = true,
     after_help = "Every flag may be written with one dash or two."
 )]
 pub struct TargetsFlags {
-    /// Configuration file, with a section fan_in
+    /// Configuration file, with a section fan_in or an item with scrape
     #[arg(long = "config.path", value_name = "FILE")]
     pub config_path: PathBuf,
+    /// Where procfs is mounted
+    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    pub procfs: PathBuf,
+    /// Root of the host's file system, for user names
+    #[arg(long = "path.rootfs", value_name = "DIR", default_value = "/")]
+    pub rootfs: PathBuf,
 }
 
 /// The flags of `headcount list`.

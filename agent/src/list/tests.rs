@@ -119,3 +119,33 @@ in the group \"shells\"{user=\"root\"}, by item 2 (line 3)
     }
     assert_eq!(of(99), None);
 }
+
+#[test]
+fn processes_of_items_with_scrape_are_shown_with_why_they_are_not_asked() {
+    let yaml = "process_names:\n\
+        - {comm: [noise], exclude: true}\n\
+        - {comm: [shell], name: \"a\\x1b[2J\", scrape: true}\n\
+        - {comm: [init], name: z}\n";
+    let config = Config::parse(Path::new("c.yml"), yaml).unwrap();
+    let classifier = Classifier::new(&config).unwrap();
+    let (.., mut machine) = machine(FAMILY);
+    for process in machine.processes.values_mut() {
+        process.verdict = classifier.classify(&process.facts, BootTime { unix_seconds: 0 });
+    }
+    machine.unread = 3;
+    // Nothing has these ids and began with the machine.
+    let host = crate::host::Host::detect(Path::new("/proc"), Path::new("/")).unwrap();
+    let fan_in = config.fan_in.as_ref().unwrap();
+    let (text, remarks) = targets(&config, fan_in, Some((&machine, &classifier, &host)), 200);
+    let expected = "\
+ROUTE       ASKED AT                 APPLICATION  FOUND BY  UNTIL    SOURCE
+a\\u{1b}[2J  not asked: gone          -            -         it ends  process 20 (shell), item 2 (line 3)
+a\\u{1b}[2J  not asked: not_its_item  -            -         it ends  process 21 (a), follows 20 of item 2 (line 3)
+a\\u{1b}[2J  not asked: not_its_item  -            -         it ends  process 22 (b), follows 20 of item 2 (line 3)
+";
+    assert_eq!(text, expected);
+    assert_eq!(
+        remarks,
+        ["processes that could not be read and are left out: 3"]
+    );
+}

@@ -211,7 +211,7 @@ fn targets_prints_each_instance_with_its_source() {
     let folder = fan_in(
         r#"{"app.example.com": [{"address": "10.0.0.1:80", "tags": {"process_type": "web", "app_id": "i", "app_name": "app",
             "organization_name": "org", "space_name": "dev"}}], "sys.example.com": [{"address": "10.0.0.2:80", "tls": true}]}"#,
-        "- targets: ['10.0.0.3:80', 'db:80']\n  labels: {job: shop, __metrics_path__: /m}\n",
+        "- targets: ['10.0.0.3:80', 'db', 'localhost:80']\n  labels: {job: shop, __metrics_path__: /m}\n",
     );
     let ended = with_file(&folder, &["targets", "-config.path"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
@@ -228,11 +228,12 @@ fn targets_prints_each_instance_with_its_source() {
             "ROUTE|ASKED AT|APPLICATION|FOUND BY|UNTIL|SOURCE",
             "app.example.com|http://10.0.0.1:80/metrics|org/dev/app|names, id, route|always|DIR/routes.json",
             "shop|http://10.0.0.3:80/m|shop|route|always|DIR/a.sd.yml",
+            "shop|http://localhost:80/m|shop|route|always|DIR/a.sd.yml",
             "sys.example.com|https://10.0.0.2:80/metrics|-|route|always|DIR/routes.json",
         ]
     );
     assert!(
-        ended.stderr[0].contains("a.sd.yml: entries that cannot be asked: 1, the first: \"db:80\""),
+        ended.stderr[0].contains("a.sd.yml: entries that cannot be asked: 1, the first: \"db\""),
         "{ended:#?}"
     );
 }

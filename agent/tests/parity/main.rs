@@ -4,10 +4,10 @@
 //! every value of every family must be equal, or differ in a way that section 8 of docs/dev/compatibility.md names.
 //!
 //! In: the peer's binary, in `HEADCOUNT_PEER` (`cargo xtask parity` fetches it); for [`prometheus`], [`dashboards`], [`exporters`],
-//! [`fan_in`], [`fan_in_page`], [`merged`], [`rules`] and [`scale`], that one's folder; for [`exporters`] also the binary of node_exporter in
-//! `HEADCOUNT_NODE_EXPORTER`, and the folder of the Python package prometheus_client in `HEADCOUNT_PYTHON_CLIENT`. Out: what
-//! differs, by history, step and series. The histories are made from their number, so a failing one is the same again; the rows of
-//! that document come first.
+//! [`fan_in`], [`fan_in_page`], [`merged`], [`rules`] and [`scale`], that one's folder; for [`exporters`] also the binary of
+//! node_exporter in `HEADCOUNT_NODE_EXPORTER`, and the folder of the Python package prometheus_client in
+//! `HEADCOUNT_PYTHON_CLIENT`. Out: the differences, by history, step and series. The histories are made from their number, so a
+//! failing one is the same again; the rows of that document come first.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 

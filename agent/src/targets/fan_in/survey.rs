@@ -1,15 +1,24 @@
 //! What the sources of a configuration show now, for commands that print it and end. Blocks.
 //!
-//! In comes the section `fan_in`; out come the entries that an agent would ask, each with its file, and what cannot be used.
+//! In comes the section `fan_in`; out come the entries that an agent would ask, each with its file or router, and what cannot be used.
+//! The files are read first; routers and names are asked only if the command wants it, for [`EACH`] each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::file_source::{FileLook, FileSource};
+use tokio::task::{JoinSet, LocalSet};
+
+use super::file_source::{FileLook, FileSource, SourceLook};
+use super::gorouter::Gorouter;
+use super::sources;
 use super::table::FanInInstance;
-use crate::config::{FanInConfig, GorouterConfig};
+use crate::config::{FanInConfig, HostPort};
+use crate::targets::asking::EACH;
+use crate::targets::client::HostNames;
+use crate::targets::failure::Failure;
 
 /// The sources as they are now.
 #[derive(Debug, Default)]
@@ -18,8 +27,6 @@ pub(crate) struct FanInSurvey {
     pub(crate) entries: Vec<SurveyedEntry>,
     /// Each with the file, and the line if there is one.
     pub(crate) problems: Vec<String>,
-    /// URLs of routers, which only an agent asks.
-    pub(crate) not_asked: Vec<String>,
 }
 
 /// An instance under one of its routes.
@@ -27,35 +34,73 @@ pub(crate) struct FanInSurvey {
 pub(crate) struct SurveyedEntry {
     pub(crate) route: String,
     pub(crate) instance: Arc<FanInInstance>,
-    /// The file that shows it.
+    /// The file that shows it, or the URL of the router.
     pub(crate) file: Arc<PathBuf>,
 }
 
 impl FanInSurvey {
+    /// Reads the files.
     pub(crate) fn of(config: &FanInConfig) -> Self {
         let mut survey = Self::default();
         for source in FileSource::all(config) {
-            survey.add(&source);
+            survey.add(source.look(&BTreeMap::new()));
         }
-        survey
-            .not_asked
-            .extend(config.gorouters.iter().map(GorouterConfig::url));
-        // Stable: of entries that lead to the same place, an agent asks the first.
-        survey.entries.sort_by(|a, b| {
-            let key = |one: &SurveyedEntry| (one.route.clone(), one.instance.address.clone());
-            key(a).cmp(&key(b))
-        });
+        survey.sort();
         survey
     }
 
-    fn add(&mut self, source: &FileSource) {
-        let look = source.look(&BTreeMap::new());
+    /// Asks the routers, too, and then for the addresses of all names, without a connection to an instance.
+    ///
+    /// # Errors
+    /// The system gives no runtime for it.
+    pub(crate) fn ask(&mut self, config: &FanInConfig) -> std::io::Result<()> {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build()?;
+        LocalSet::new().block_on(&runtime, async {
+            let names = Rc::new(HostNames::start(|| ()));
+            let routers = config.gorouters.iter().map(|router| {
+                let router = Gorouter::new(router, config.ca_file.as_deref(), Rc::clone(&names));
+                Rc::new(router)
+            });
+            let end = || tokio::time::Instant::now() + EACH;
+            let answers = sources::ask_all(routers.enumerate().collect(), end()).await;
+            for look in answers.into_iter().filter_map(|(_, look)| look.ok()) {
+                self.add(look);
+            }
+            let hosts = self.entries.iter().map(|one| one.instance.address.clone());
+            let hosts: BTreeSet<HostPort> = hosts.filter(|host| host.name().is_some()).collect();
+            let unresolved = unresolved(hosts, &names, end()).await;
+            if let Some(first) = unresolved.first() {
+                let count = unresolved.len();
+                let seconds = EACH.as_secs();
+                self.problems.push(format!(
+                    "hosts whose names have no address, or not within {seconds} s: {count}, the first: {first}"
+                ));
+            }
+        });
+        self.sort();
+        Ok(())
+    }
+
+    /// The sort is stable: of entries that lead to the same place, an agent asks the first.
+    fn sort(&mut self) {
+        self.entries.sort_by(|a, b| {
+            let key = |one: &SurveyedEntry| (one.route.clone(), one.instance.address.clone());
+            key(a).cmp(&key(b))
+        });
+    }
+
+    fn add(&mut self, look: SourceLook) {
         self.problems.extend(look.fault.map(|fault| fault.cause));
         for (path, look) in look.files {
             let found = match look {
                 FileLook::Read(_, Ok(found)) => found,
                 FileLook::Read(_, Err(fault)) | FileLook::Failed(fault) => {
-                    self.problems.push(fault.cause);
+                    let waited = match fault.failure {
+                        Failure::Timeout => format!(" after {} s", EACH.as_secs()),
+                        _ => String::new(),
+                    };
+                    self.problems.push(fault.cause + &waited);
                     continue;
                 }
                 // Nothing was known.
@@ -86,18 +131,33 @@ impl FanInSurvey {
     }
 }
 
-impl SurveyedEntry {
-    /// Where the agent asks.
-    pub(crate) fn url(&self) -> String {
-        let scheme = if self.instance.is_tls {
-            "https"
-        } else {
-            "http"
-        };
-        let path = self.instance.metric_path.as_deref().unwrap_or("/metrics");
-        format!("{scheme}://{}{path}", self.instance.address)
+/// The hosts that have no address at `end`.
+async fn unresolved(
+    hosts: BTreeSet<HostPort>,
+    names: &Rc<HostNames>,
+    end: tokio::time::Instant,
+) -> Vec<HostPort> {
+    let mut questions = JoinSet::new();
+    for host in hosts {
+        let names = Rc::clone(names);
+        questions.spawn_local(async move {
+            let found = names.addresses(&host, end).await;
+            found.is_err().then_some(host)
+        });
     }
+    let answers = questions.join_all().await.into_iter();
+    let unresolved: BTreeSet<HostPort> = answers.flatten().collect();
+    unresolved.into_iter().collect()
+}
 
+/// Where the agent asks an instance.
+pub(crate) fn url(instance: &FanInInstance) -> String {
+    let scheme = if instance.is_tls { "https" } else { "http" };
+    let path = instance.metric_path.as_deref().unwrap_or("/metrics");
+    format!("{scheme}://{}{path}", instance.address)
+}
+
+impl SurveyedEntry {
     /// By what a request finds it.
     pub(crate) fn found_by(&self) -> &'static str {
         let application = &self.instance.application;

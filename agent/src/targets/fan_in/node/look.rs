@@ -37,7 +37,9 @@ const ROOT: u32 = 0;
 #[derive(Debug, Default)]
 pub(super) struct NodeLook {
     pub(super) instances: Vec<ScrapedInstance>,
-    /// Processes by [`ProcessOutcome`].
+    /// What came of each process.
+    pub(super) of_each: Vec<ProcessOutcome>,
+    /// Processes by [`ProcessOutcome`], also those that the state has left out.
     pub(super) outcomes: [u64; ProcessOutcome::ALL.len()],
 }
 
@@ -65,6 +67,7 @@ pub(super) fn look(host: &Host, scraped: &ScrapedProcesses) -> NodeLook {
             }
             Err(outcome) => outcome,
         };
+        look.of_each.push(outcome);
         look.count(outcome, 1);
     }
     look

@@ -17,6 +17,7 @@ pub(crate) mod fuzzing;
 mod look;
 mod reach;
 mod sockets;
+pub(crate) mod survey;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
