@@ -71,6 +71,8 @@ impl WorkerEnd {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) id: ProcessId,
+    /// Its effective uid when it became Gunicorn; `None` if that is not known.
+    pub(super) user: Option<u32>,
     /// Process id of the process that forked it, as its fork record says; else of its present parent.
     pub(super) parent: u32,
     /// Its fork record came.
@@ -93,9 +95,10 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(id: ProcessId, parent: u32, looks: Appearance) -> Self {
+    pub(super) fn new(id: ProcessId, parent: u32, user: Option<u32>, looks: Appearance) -> Self {
         Self {
             id,
+            user,
             parent,
             is_forked: false,
             has_execed: false,
@@ -117,7 +120,7 @@ impl Member {
             title: Title::Absent,
             name: self.name.clone(),
         };
-        let mut child = Self::new(id, self.id.tgid, looks);
+        let mut child = Self::new(id, self.id.tgid, self.user, looks);
         child.is_forked = true;
         child.role = match self.role {
             Some(Role::Worker(_) | Role::Helper) => Some(Role::Helper),

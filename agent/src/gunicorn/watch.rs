@@ -10,8 +10,10 @@ use crate::process::{Event, Facts, ProcessId, RequestReading, RequestTally};
 
 /// Most processes that are tracked. Further ones are not, and [`GunicornView::processes_full`] counts them.
 const MOST_PROCESSES: usize = 4096;
-/// Most applications. Further ones are not shown, and [`GunicornView::applications_full`] counts them.
+/// Most applications. A user other than root may have as many as places are left, so that no user takes all of them. Further ones are
+/// not shown, and [`GunicornView::applications_full`] counts them.
 const MOST_APPLICATIONS: usize = 128;
+const ROOT: Option<u32> = Some(0);
 
 /// The facts in the table about a tracked process after a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,8 @@ impl Turnover {
 #[derive(Debug, Default)]
 struct Instance {
     name: String,
+    /// The user of the arbiter; `None` if it is not known.
+    user: Option<u32>,
     /// The arbiter lives.
     is_living: bool,
     /// The group of one of its processes counts requests, or did.
@@ -78,6 +82,8 @@ pub struct GunicornWatch {
     /// By the identity of the arbiter. An orphaned worker is its own.
     instances: HashMap<ProcessId, Instance>,
     totals: BTreeMap<Arc<str>, Turnover>,
+    /// How many of their names each user has brought.
+    brought: HashMap<Option<u32>, usize>,
     view: GunicornView,
 }
 
@@ -89,6 +95,7 @@ impl GunicornWatch {
             members: Members::default(),
             instances: HashMap::new(),
             totals: BTreeMap::new(),
+            brought: HashMap::new(),
             view: GunicornView::default(),
         }
     }
@@ -157,7 +164,7 @@ impl GunicornWatch {
                 }
             }
             (Some(looks), None) => {
-                let mut member = Member::new(id, facts.parent, looks);
+                let mut member = Member::new(id, facts.parent, facts.uid, looks);
                 member.has_execed = true;
                 self.track(member);
             }
@@ -191,7 +198,7 @@ impl GunicornWatch {
         };
         match self.members.living_mut(id) {
             Some(member) => member.take_appearance(looks),
-            None => self.track(Member::new(id, facts.parent, looks)),
+            None => self.track(Member::new(id, facts.parent, facts.uid, looks)),
         }
     }
 
@@ -299,6 +306,7 @@ impl GunicornWatch {
             };
             if arbiter == member.id {
                 member.app().clone_into(&mut instance.name);
+                instance.user = member.user;
             }
             let seen = seen.get(&member.id);
             instance.is_shown |= seen.is_some_and(|seen| seen.is_counted == Some(true))
@@ -358,11 +366,15 @@ impl GunicornWatch {
     /// Moves what instances have counted to the applications, and forgets instances that have ended.
     fn book_turnover(&mut self) {
         for instance in self.instances.values_mut().filter(|one| one.is_shown) {
-            let is_full = self.totals.len() >= MOST_APPLICATIONS;
-            if is_full && !self.totals.contains_key(instance.name.as_str()) {
-                let was_counted = std::mem::replace(&mut instance.is_omitted, true);
-                self.view.applications_full += u64::from(!was_counted);
-                continue;
+            if !self.totals.contains_key(instance.name.as_str()) {
+                let left = MOST_APPLICATIONS.saturating_sub(self.totals.len());
+                let brought = self.brought.get(&instance.user).copied();
+                if left == 0 || instance.user != ROOT && brought.unwrap_or(0) >= left {
+                    let was_counted = std::mem::replace(&mut instance.is_omitted, true);
+                    self.view.applications_full += u64::from(!was_counted);
+                    continue;
+                }
+                *self.brought.entry(instance.user).or_default() += 1;
             }
             let name = Arc::from(instance.name.as_str());
             let turnover = std::mem::take(&mut instance.turnover);

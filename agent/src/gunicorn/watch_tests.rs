@@ -56,6 +56,7 @@ impl Node {
         Facts {
             parent,
             argv: words.iter().collect(),
+            uid: Some(0),
             ..Facts::default()
         }
     }
@@ -67,6 +68,10 @@ impl Node {
     }
 
     fn exec(&mut self, tgid: u32, words: &[&str]) {
+        self.exec_as(0, tgid, words);
+    }
+
+    fn exec_as(&mut self, uid: u32, tgid: u32, words: &[&str]) {
         self.now_ns += S;
         if !self.living.contains_key(&tgid) {
             self.live(tgid, 1, self.now_ns + 7);
@@ -74,7 +79,10 @@ impl Node {
         let parent = self.living[&tgid].parent;
         self.watch.apply(&Event::Execed {
             id: self.id(tgid),
-            facts: Box::new(Self::facts(words, parent)),
+            facts: Box::new(Facts {
+                uid: Some(uid),
+                ..Self::facts(words, parent)
+            }),
             parent,
             counters: Counters::default(),
             former: Former::default(),
@@ -412,6 +420,23 @@ fn processes_and_applications_beyond_the_bounds_are_counted() {
     let omitted = view.processes_full - before;
     assert_eq!(view.workers.len() as u64 + omitted, 5000);
     assert!(omitted > 0);
+}
+
+#[test]
+fn user_who_starts_many_applications_leaves_places_for_those_of_others() {
+    let mut node = Node::new();
+    for n in 0..200 {
+        node.exec_as(1000, 100 + n, &["gunicorn", &format!("app{n}:app")]);
+    }
+    node.pass();
+    node.exec_as(1001, 10, &["gunicorn", "other:app"]);
+    node.exec(11, &["gunicorn", "root:app"]);
+    node.pass();
+    let view = node.watch.view();
+    let names = view.applications.iter().map(|one| &*one.name);
+    let of_others = names.filter(|name| ["other:app", "root:app"].contains(name));
+    assert_eq!(of_others.count(), 2);
+    assert_eq!((view.applications.len(), view.applications_full), (66, 136));
 }
 
 #[test]
