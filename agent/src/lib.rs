@@ -487,7 +487,11 @@ fn limits(targets: &TargetSettings) -> http::Limits {
     let descriptors = descriptors::limit();
     let of_instances = targets.fan_in.as_ref();
     let of_instances = of_instances.map_or(0, |fan_in| fan_in.limits.at_once as u64);
-    let (limits, wanted) = http::Limits::default().within(descriptors.saturating_sub(of_instances));
+    let mut limits = http::Limits::default();
+    if let Some(fan_in) = &targets.fan_in {
+        limits.merged_bytes = 2 * fan_in.limits.answer_bytes;
+    }
+    let (limits, wanted) = limits.within(descriptors.saturating_sub(of_instances));
     if let Some(wanted) = wanted {
         let wanted = wanted + of_instances;
         let connections = limits.connections;

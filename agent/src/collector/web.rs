@@ -112,7 +112,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_http_unsent_bytes",
             kind: Kind::Gauge,
-            help: "Size in bytes of the responses that clients have not read yet; responses of one pass share their memory and count once.",
+            help: "Size in bytes of the responses that clients have not read yet, without large ones of fan-in; responses of one pass share their memory and count once.",
             labels: &[],
             unit: "bytes",
             source: "agent",

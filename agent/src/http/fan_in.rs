@@ -78,7 +78,14 @@ pub(super) async fn answer<B>(
         let _ = timeout_at(end, answers.overview()).await;
     }
     match handle.ask(asked, deadline).await {
-        Some(FanInReply::Merged(body)) => {
+        Some(FanInReply::Merged(answer)) => {
+            let body = match answer.is_large() {
+                true => answers.hold_merged(answer, deadline).await,
+                false => Some(answer.take()),
+            };
+            let Some(body) = body else {
+                return too_late();
+            };
             let mut reply = reply(StatusCode::OK, exposition::CONTENT_TYPE, body);
             let headers = reply.headers_mut();
             headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -104,12 +111,16 @@ pub(super) async fn answer<B>(
             TEXT,
             "403 Forbidden: metric_path is none of the paths that allowed_paths has for this application\n",
         ),
-        None => reply(
-            StatusCode::SERVICE_UNAVAILABLE,
-            TEXT,
-            "503 Service Unavailable: no answer was made in time\n",
-        ),
+        None => too_late(),
     }
+}
+
+fn too_late() -> Reply {
+    reply(
+        StatusCode::SERVICE_UNAVAILABLE,
+        TEXT,
+        "503 Service Unavailable: no answer was made in time\n",
+    )
 }
 
 /// What the request wants, or the text of 400.

@@ -56,7 +56,7 @@ async fn lend_body(service: &Service, reply: Reply, watch: &Arc<Watch>) -> Reply
     let (head, body) = reply.into_parts();
     // The body is complete and in memory: this neither waits nor fails.
     let Ok(body) = body.collect().await;
-    let body = service.answers.unsent().lend(body.to_bytes(), watch);
+    let body = service.answers.lend(body.to_bytes(), watch);
     Response::from_parts(head, Full::new(body))
 }
 

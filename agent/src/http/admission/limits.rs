@@ -29,6 +29,8 @@ pub struct Limits {
     pub accept_pause: Duration,
     /// Total size of the answers that clients have not read yet, in bytes.
     pub unsent_bytes: usize,
+    /// The same of large answers of fan-in; twice the size of the largest one.
+    pub merged_bytes: usize,
     /// Size of a request's header in bytes; at least 8192.
     pub header_bytes: usize,
     /// Number of header lines in a request.
@@ -61,6 +63,7 @@ impl Default for Limits {
             drain: Duration::from_secs(15),
             accept_pause: Duration::from_millis(100),
             unsent_bytes: 20_000_000,
+            merged_bytes: 128 << 20,
             header_bytes: 16 * 1024,
             header_lines: 64,
         }

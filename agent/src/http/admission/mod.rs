@@ -27,7 +27,8 @@
 //!    have a turn and a [`Pace`] of their own (`http/answers/targets.rs`).
 //! 6. Memory of answers (`unsent.rs`): a pass, a question to the targets thread, or an answer for the page, waits while clients hold more than half of
 //!    [`Limits::unsent_bytes`] in answers that they have not read. After 1 s the agent closes the connections that hold
-//!    one of these answers (`http_unread_connections_closed_total`).
+//!    one of these answers (`http_unread_connections_closed_total`). Large answers of fan-in wait in the same way, once they are made, for
+//!    half of [`Limits::merged_bytes`].
 //! 7. Time for the answer (`deadline.rs`): a scrape waits in steps 5 and 6 for the client's own timeout at most, and never
 //!    longer than [`Limits::scrape`]. Then it gets the parts that have arrived. Other requests get 503 after
 //!    [`Limits::scrape`], or after [`Limits::health`] (`http_timeouts_total{phase="owner"}`). An answer for the page for

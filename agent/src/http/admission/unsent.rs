@@ -12,7 +12,7 @@
 //! buffer: the buffer whose origins hold most answers, and of several such buffers the oldest.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -33,6 +33,8 @@ const MIN_COUNTED: usize = 32 * 1024;
 #[derive(Debug)]
 pub(in crate::http) struct Unsent {
     max_bytes: usize,
+    /// Whether [`HttpCounters`] shows its bytes.
+    is_shown: bool,
     counters: Arc<HttpCounters>,
     buffers: Mutex<Buffers>,
     released: Notify,
@@ -48,6 +50,7 @@ struct Buffers {
 #[derive(Debug)]
 struct AnswerBuffer {
     address: usize,
+    counted: Weak<CountedBody>,
     bytes: usize,
     made: Instant,
     /// The connections that are sending this buffer.
@@ -64,24 +67,44 @@ enum Remedy {
 
 impl Unsent {
     pub(in crate::http) fn new(counters: Arc<HttpCounters>) -> Arc<Self> {
+        let max_bytes = counters.limits().unsent_bytes;
+        Self::bounded(max_bytes, true, counters)
+    }
+
+    /// The memory of large answers of fan-in.
+    pub(in crate::http) fn of_merged(counters: Arc<HttpCounters>) -> Arc<Self> {
+        let max_bytes = counters.limits().merged_bytes;
+        Self::bounded(max_bytes, false, counters)
+    }
+
+    fn bounded(max_bytes: usize, is_shown: bool, counters: Arc<HttpCounters>) -> Arc<Self> {
         Arc::new(Self {
-            max_bytes: counters.limits().unsent_bytes,
+            max_bytes,
+            is_shown,
             counters,
             buffers: Mutex::default(),
             released: Notify::new(),
         })
     }
 
-    /// Counts `body` from now until all its clones are dropped. Bodies below [`MIN_COUNTED`] are not counted.
+    /// Counts `body` from now until all its clones are dropped, once if it is held several times. Bodies below [`MIN_COUNTED`] are not
+    /// counted.
     pub(in crate::http) fn hold(self: &Arc<Self>, body: impl Into<Bytes>) -> Bytes {
         let body = body.into();
         if body.len() < MIN_COUNTED {
             return body;
         }
-        let id = self.lock().add(&body, Instant::now());
+        let known = self.lock().counted(&body);
+        if let Some(known) = known {
+            return Bytes::from_owner(known);
+        }
+        let counted = SharedBody(Arc::new_cyclic(|counted| {
+            let id = self.lock().add(&body, counted.clone(), Instant::now());
+            let unsent = Arc::clone(self);
+            CountedBody { body, id, unsent }
+        }));
         self.update_counter();
-        let unsent = Arc::clone(self);
-        Bytes::from_owner(CountedBody { body, id, unsent })
+        Bytes::from_owner(counted)
     }
 
     /// Counts `bytes` of a part of a scrape that waits for another part, until the result is dropped. Parts below [`MIN_COUNTED`]
@@ -145,17 +168,28 @@ impl Unsent {
     }
 
     fn update_counter(&self) {
-        self.counters.set_unsent(self.lock().bytes);
+        if self.is_shown {
+            self.counters.set_unsent(self.lock().bytes);
+        }
     }
 }
 
 impl Buffers {
-    fn add(&mut self, body: &Bytes, now: Instant) -> u64 {
+    /// The body, if it is counted already.
+    fn counted(&self, body: &Bytes) -> Option<SharedBody> {
+        let address = body.as_ptr().addr();
+        let mut all = self.all.values();
+        let known = all.find(|one| one.address == address)?;
+        known.counted.upgrade().map(SharedBody)
+    }
+
+    fn add(&mut self, body: &Bytes, counted: Weak<CountedBody>, now: Instant) -> u64 {
         let id = self.next;
         self.next += 1;
         self.bytes += body.len();
         let buffer = AnswerBuffer {
             address: body.as_ptr().addr(),
+            counted,
             bytes: body.len(),
             made: now,
             holders: HashMap::new(),
@@ -222,7 +256,7 @@ impl Buffers {
     }
 }
 
-/// The owner of a counted body: when all clones are dropped, the buffer no longer counts.
+/// A counted body: when all that share it are dropped, the buffer no longer counts.
 #[derive(Debug)]
 struct CountedBody {
     body: Bytes,
@@ -230,9 +264,13 @@ struct CountedBody {
     unsent: Arc<Unsent>,
 }
 
-impl AsRef<[u8]> for CountedBody {
+/// The owner of a counted body.
+#[derive(Debug)]
+struct SharedBody(Arc<CountedBody>);
+
+impl AsRef<[u8]> for SharedBody {
     fn as_ref(&self) -> &[u8] {
-        &self.body
+        &self.0.body
     }
 }
 

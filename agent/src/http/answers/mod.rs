@@ -21,15 +21,17 @@ mod targets;
 
 use std::sync::Arc;
 
+use hyper::body::Bytes;
 pub use joined::Exposition;
 use joined::{SharedState, joined};
 use targets::TargetQuestions;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::admission::{CpuClock, HttpCounters, Passes, Timeout, Unsent};
+use super::admission::{CpuClock, HttpCounters, Passes, Timeout, Unsent, Watch};
 use crate::scrape::{Joiner, TargetsSource, gather};
 use crate::state::handle::{Handle, Overview, Processes, Question, Shared, Unavailable};
+use crate::targets::fan_in::handle::MergedAnswer;
 use crate::targets::handle::TargetsPart;
 
 /// Gets the answers of the state thread for requests. Clones share their answers.
@@ -44,6 +46,8 @@ pub struct Answers {
     listing: Arc<Semaphore>,
     passes: Arc<Passes>,
     joiner: Arc<Joiner>,
+    /// The memory of large answers of fan-in.
+    merged: Arc<Unsent>,
     counters: Arc<HttpCounters>,
 }
 
@@ -67,6 +71,7 @@ impl Answers {
             listing: Arc::new(Semaphore::new(1)),
             passes,
             joiner: Arc::new(joiner),
+            merged: Unsent::of_merged(Arc::clone(counters)),
             counters: Arc::clone(counters),
         }
     }
@@ -158,7 +163,22 @@ impl Answers {
         Some(Arc::clone(&shared.ok()??.part))
     }
 
-    /// The memory of unread answers.
+    /// Takes a large answer of fan-in, and counts it until it is sent; `None` if there is no room for it at `deadline`.
+    pub(super) async fn hold_merged(
+        &self,
+        answer: MergedAnswer,
+        deadline: Instant,
+    ) -> Option<Bytes> {
+        timeout_at(deadline, self.merged.room()).await.ok()?;
+        Some(self.merged.hold(answer.take()))
+    }
+
+    /// Registers that the connection of `watch` sends `body`, until the returned clone is dropped.
+    pub(super) fn lend(&self, body: Bytes, watch: &Arc<Watch>) -> Bytes {
+        self.merged.lend(self.unsent().lend(body, watch), watch)
+    }
+
+    /// The memory of unread answers, but for large ones of fan-in.
     pub(super) fn unsent(&self) -> &Arc<Unsent> {
         self.passes.unsent()
     }

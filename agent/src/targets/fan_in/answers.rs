@@ -6,21 +6,20 @@
 //! ```
 //!
 //! Instances are asked until shortly before the deadline of the question; what has arrived by then is merged. Memory is bounded:
-//! bodies that have arrived by [`FanInPlaces`], answers that are made or sent by [`LARGE_ANSWERS`]. A question for which there is no
-//! room before its deadline has no answer, and is counted.
+//! bodies that have arrived by [`FanInPlaces`], answers that are made by [`LARGE_ANSWERS`]; the HTTP thread bounds those that clients
+//! read. A question for which there is no room before its deadline has no answer, and is counted.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::ask::{AskTerms, FanInPlaces};
 use super::exporters::ExporterQuestions;
-use super::handle::{FanInQuestion, FanInReply, FanInRequest};
+use super::handle::{FanInQuestion, FanInReply, FanInRequest, MergedAnswer};
 use super::merged::{Making, made};
 use super::node::NodeProcesses;
 use super::paths::AllowedPaths;
@@ -28,15 +27,15 @@ use super::sources::Sources;
 use super::table::{FanInInstance, InstanceTable, WantedInstances};
 use super::totals::{AnswerOutcome, FanInTotals};
 use crate::config::FanInConfig;
-use crate::host::Host;
+use crate::host::{Host, thread_cpu_ns};
 use crate::merge::{LabelConflict, MergeRules};
 use crate::targets::board::Board;
 use crate::targets::client::HostNames;
 
-/// Merges at the same time.
+/// Merges at the same time. After each, its place is left empty for as long as the merge took, so merges take one core at most.
 const MERGES: usize = 2;
-/// Large answers in memory at the same time, from the begin of their merge until their last byte is sent. Further ones wait.
-const LARGE_ANSWERS: usize = 4;
+/// Large answers that are made or wait for room in the HTTP thread. Further ones wait.
+const LARGE_ANSWERS: usize = 2;
 /// Bytes of a merged answer that is not large. Their number is bounded by that of connections.
 const SMALL: usize = 1 << 20;
 /// A question shares the answer of an equal one that ends at most this much earlier.
@@ -219,8 +218,8 @@ impl FanInAnswers {
             is_packed: request.is_packed,
         };
         let merging = self.merge(making, id);
-        let body = timeout_at(deadline, merging).await.ok().flatten()?;
-        Some(FanInReply::Merged(body))
+        let merged = timeout_at(deadline, merging).await.ok().flatten()?;
+        Some(FanInReply::Merged(merged))
     }
 
     /// The instances that are wanted. Those of files come first, so that the name of a group, which its processes may choose, takes no
@@ -242,7 +241,7 @@ impl FanInAnswers {
     }
 
     /// Makes an answer in a thread of its own, as soon as there is room for it.
-    async fn merge(&self, making: Making, id: u64) -> Option<Bytes> {
+    async fn merge(&self, making: Making, id: u64) -> Option<MergedAnswer> {
         // Neither semaphore is ever closed.
         let large = match making.expected_bytes() > SMALL {
             true => Arc::clone(&self.large).acquire_owned().await.ok(),
@@ -254,11 +253,13 @@ impl FanInAnswers {
         }
         let (sender, receiver) = oneshot::channel();
         let merging = move || {
-            let began = std::time::Instant::now();
-            let made = made(making);
-            drop(merge);
-            // The receiver is gone if the answer is too late. Its room is free when the answer is dropped.
-            let _ = sender.send((made, large, began.elapsed()));
+            let _merge = merge;
+            paced(thread_cpu_ns, std::thread::sleep, || {
+                let began = std::time::Instant::now();
+                let made = made(making);
+                // The receiver is gone if the answer is too late. Its room is free when the answer is dropped.
+                let _ = sender.send((made, large, began.elapsed()));
+            });
         };
         let thread = std::thread::Builder::new().name("headcount-merge".to_owned());
         if let Err(error) = thread.spawn(merging) {
@@ -267,13 +268,7 @@ impl FanInAnswers {
         }
         let (made, large, took) = receiver.await.ok()?;
         self.totals.borrow_mut().count_made(&made, took);
-        Some(match large {
-            Some(permit) => Bytes::from_owner(LargeAnswer {
-                body: made.body,
-                _permit: permit,
-            }),
-            None => made.body.into(),
-        })
+        Some(MergedAnswer::new(made.body.into(), large))
     }
 
     fn may_authorize(&self, instance: &FanInInstance) -> bool {
@@ -296,14 +291,27 @@ fn end(now: Instant, deadline: Instant) -> Instant {
     deadline.checked_sub(margin).unwrap_or(deadline)
 }
 
-/// An answer that counts until its last byte is sent.
-struct LargeAnswer {
-    body: Vec<u8>,
-    _permit: OwnedSemaphorePermit,
+/// Does `work`, and then pauses for as long as the work took by the clock of the thread.
+fn paced(clock: impl Fn() -> u64, pause: impl FnOnce(Duration), work: impl FnOnce()) {
+    let before = clock();
+    work();
+    pause(Duration::from_nanos(clock().saturating_sub(before)));
 }
 
-impl AsRef<[u8]> for LargeAnswer {
-    fn as_ref(&self) -> &[u8] {
-        &self.body
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn merge_is_followed_by_a_pause_of_its_cpu_time() {
+        let (now, paused) = (Cell::new(7), Cell::new(Duration::ZERO));
+        let work = || {
+            assert_eq!(paused.get(), Duration::ZERO);
+            now.set(now.get() + 1_000);
+        };
+        paced(|| now.get(), |time| paused.set(time), work);
+        assert_eq!(paused.get(), Duration::from_nanos(1_000));
     }
 }

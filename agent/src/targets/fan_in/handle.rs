@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use super::table::{WantedInstances, unescape};
@@ -47,13 +47,41 @@ pub(crate) struct FanInQuestion {
 #[derive(Debug, Clone)]
 pub(crate) enum FanInReply {
     /// The merged metrics, compressed if the request wants it.
-    Merged(Bytes),
+    Merged(MergedAnswer),
     /// The table has no instance for it.
     NotFound,
     /// All instances answer with a status of 4xx; this is that of the first one.
     AllRefuse(u16),
     /// The configuration does not allow `metric_path` for the application.
     PathNotAllowed,
+}
+
+/// A merged answer. Until it is taken, a large one keeps its place among those that are made.
+#[derive(Debug, Clone)]
+pub(crate) struct MergedAnswer {
+    body: Bytes,
+    /// `None` if it is not large.
+    place: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl MergedAnswer {
+    /// `place`: that of a large answer.
+    pub(super) fn new(body: Bytes, place: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            body,
+            place: place.map(Arc::new),
+        }
+    }
+
+    /// Whether the caller must have room for it before it takes it.
+    pub(crate) const fn is_large(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// The body. Its place is free when all that share the answer have taken it.
+    pub(crate) fn take(self) -> Bytes {
+        self.body
+    }
 }
 
 /// Sends questions to the targets thread.
