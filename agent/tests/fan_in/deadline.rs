@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::instance::{Instance, answer};
 use crate::support::agent::until;
-use crate::{PATH, Site, error, scrape, total, up};
+use crate::{OTHER_PATH, PATH, Site, endpoint, endpoint_of_other, error, scrape, total, up};
 
 #[test]
 fn answer_has_what_arrived_by_the_callers_deadline() {
@@ -64,4 +64,29 @@ fn equal_requests_share_an_answer() {
         ),
         2.0
     );
+}
+
+#[test]
+fn application_that_hangs_leaves_places_for_another_one_however_often_it_is_asked() {
+    let hanging: Vec<Instance> = (0..12).map(|_| Instance::hanging("")).collect();
+    let good = Instance::text("a 1\n");
+    let site = Site::of(&[]);
+    let addresses = hanging.iter().map(|one| one.address);
+    let endpoints = (0..).zip(addresses);
+    let endpoints = endpoints.map(|(index, address)| endpoint(address, index));
+    let mut endpoints: Vec<_> = endpoints.collect();
+    endpoints.push(endpoint_of_other(good.address));
+    site.write_all(&endpoints);
+    let agent = site.launch("  limits: {at_once: 8}\n").start();
+    let asked = || hanging.iter().flat_map(Instance::heads).count();
+    let waiting: Vec<_> = (0..4)
+        .map(|number| agent.begin(&format!("{PATH}?metric_path={number}"), ""))
+        .collect();
+    until("the hanging instances", || asked() >= 6);
+    // Less than what is left to each of the hanging ones.
+    let hasty = "X-Prometheus-Scrape-Timeout-Seconds: 5\r\n";
+    let scrape = scrape(agent.begin(OTHER_PATH, hasty).answer());
+    assert_eq!(up(&scrape, good.address), Some(1.0), "{}", scrape.body);
+    assert_eq!(asked(), 6, "three quarters of the places");
+    drop(waiting);
 }

@@ -107,6 +107,16 @@ fn endpoint(address: SocketAddr, index: usize) -> Value {
     })
 }
 
+/// The path of the metrics of another application, which has this instance.
+const OTHER_PATH: &str = "/v1/apps/myorg/dev/other/metrics";
+
+fn endpoint_of_other(address: SocketAddr) -> Value {
+    let mut endpoint = endpoint(address, 0);
+    endpoint["tags"]["app_name"] = json!("other");
+    endpoint["tags"]["app_id"] = json!("11111111-1111-1111-1111-111111111102");
+    endpoint
+}
+
 /// The labels of an instance, as they stand in a series.
 fn labels(address: SocketAddr, index: usize) -> String {
     format!(

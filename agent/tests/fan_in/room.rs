@@ -1,16 +1,18 @@
-//! Answers that callers do not read.
+//! Bodies that fill the memory for them, and answers that callers do not read.
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use crate::instance::Instance;
 use crate::support::agent::until;
-use crate::{PATH, Site, total};
+use crate::{OTHER_PATH, PATH, Site, endpoint, endpoint_of_other, error, scrape, total, up};
 
-/// Large answers in memory at the same time.
-const LARGE: usize = 4;
+/// Large answers that are not read.
+const UNREAD: usize = 6;
 
 #[test]
-fn large_answers_that_are_not_read_hold_up_only_further_large_ones() {
+fn large_answers_that_are_not_read_give_way_to_further_ones() {
     // With its labels, more than the buffers of a connection take.
     let mut large = String::new();
     for series in 0..100_000 {
@@ -29,7 +31,7 @@ fn large_answers_that_are_not_read_hold_up_only_further_large_ones() {
     let agent = site.launch("").start();
     // Requests of their own, because equal ones share an answer.
     let path = |name: &str| format!("{PATH}?metric_path={name}");
-    let unread: Vec<_> = (0..LARGE)
+    let unread: Vec<_> = (0..UNREAD)
         .map(|number| agent.begin(&path(&number.to_string()), ""))
         .collect();
     let merged = || {
@@ -39,12 +41,59 @@ fn large_answers_that_are_not_read_hold_up_only_further_large_ones() {
             &[("outcome", "merged")],
         )
     };
-    until("the large answers", || merged() == 4.0);
-    let hasty = "X-Prometheus-Scrape-Timeout-Seconds: 1\r\n";
-    assert_eq!(agent.begin(&path("further"), hasty).answer().code, 503);
+    until("the large answers", || merged() == UNREAD as f64);
+    let closed = || {
+        total(
+            &agent,
+            "headcount_http_unread_connections_closed_total",
+            &[],
+        )
+    };
+    until("connections that give way", || closed() > 0.0);
+    assert_eq!(agent.ask(&path("further")).code, 200);
+    assert_eq!(agent.ask(&path("small")).code, 200);
     drop(unread);
-    until("room", || {
-        agent.begin(&path("further"), hasty).answer().code == 200
+}
+
+#[test]
+fn application_that_fills_its_share_of_the_memory_takes_none_of_another_one() {
+    // Each holds what it has sent until the agent gives up.
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+    let hostile: Vec<Instance> = (0..8)
+        .map(|_| Instance::hanging(&format!("{head}{}", "a 1\n".repeat(15_000))))
+        .collect();
+    let mut series = String::new();
+    for number in 0..2_000 {
+        writeln!(series, "a{{n=\"{number}\"}} 1").unwrap();
+    }
+    let other = Instance::text(&series);
+    let site = Site::of(&[]);
+    let addresses = hostile.iter().map(|one| one.address);
+    let endpoints = (0..).zip(addresses);
+    let endpoints = endpoints.map(|(index, address)| endpoint(address, index));
+    let mut endpoints: Vec<Value> = endpoints.collect();
+    endpoints.push(endpoint_of_other(other.address));
+    site.write_all(&endpoints);
+    let agent = site
+        .launch("  limits: {instance_bytes: 100000, answer_bytes: 150000}\n")
+        .start();
+    let waiting = agent.begin(PATH, "");
+    until("the hostile instances", || {
+        hostile.iter().all(|one| one.heads().len() == 1)
     });
-    assert_eq!(agent.begin(&path("small"), hasty).answer().code, 200);
+    let failed = || {
+        total(
+            &agent,
+            "headcount_target_failures_total",
+            &[("kind", "fan_in"), ("reason", "limit")],
+        )
+    };
+    let ask = || scrape(agent.ask(OTHER_PATH));
+    for _ in 0..3 {
+        let scrape = ask();
+        assert_eq!(error(&scrape, other.address), None, "{}", scrape.body);
+        assert_eq!(up(&scrape, other.address), Some(1.0));
+    }
+    assert_eq!(failed(), 0.0, "the question is under way");
+    drop(waiting);
 }

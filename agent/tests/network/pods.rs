@@ -222,3 +222,26 @@ fn connection_that_reaches_another_process_carries_nothing() {
     assert_eq!(connection.read(&mut [0]).unwrap(), 0, "nothing was sent");
     drop(hostile);
 }
+
+#[test]
+fn pod_is_asked_although_an_older_process_has_its_address_in_another_namespace() {
+    let node = Node::new(2);
+    // The first pod owns the address of the second one, and no way leads to it there.
+    let thief = &node.pods[0];
+    thief.ip(&["address", "flush", "dev", "eth0"]);
+    thief.ip(&["link", "set", "eth0", "down"]);
+    thief.ip(&["address", "add", "10.77.0.3/32", "dev", "lo"]);
+    let (tree, word) = (tree(), word("contested"));
+    let older = node.within(0, || instance(&tree, "0.0.0.0:9256", &word));
+    let pod = node.within(1, || instance(&tree, "0.0.0.0:9256", &word));
+    let agent = node.agent(&word, "true");
+    let scrape = merged(&agent, "/metrics/apps");
+    assert_eq!(up(&scrape, address(1)), Some(1.0), "{}", scrape.body);
+    let instances = scrape
+        .body
+        .lines()
+        .filter(|line| line.starts_with("headcount_target_up{"));
+    assert_eq!(instances.count(), 1, "{}", scrape.body);
+    assert_eq!(outcome(&agent, "instance"), Some(2.0));
+    drop((older, pod));
+}

@@ -3,7 +3,8 @@
 //! In: a host with its addresses, a path and headers. Out: the body, decompressed, or a reason, with the status if there is one. The host
 //! comes from a table of the agent, never from a request or an answer: a redirect is followed only where it leads to the same host and
 //! port, and then to the address that has redirected.
-//! Bodies are bounded one by one, and together by a [`BodyRoom`].
+//! Bodies are bounded one by one, and together by a [`BodyRoom`]. They are decompressed bit by bit, and between two bits other questions
+//! get their turn.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
@@ -32,6 +33,10 @@ use crate::targets::failure::Failure;
 const MOST_FRAMING: usize = 1 << 20;
 /// Most pieces in which a body may arrive: a target that sends single bytes costs 1,000 times as much CPU time for each byte.
 const MOST_PIECES: usize = 64 << 10;
+/// Compressed bytes that are decompressed at a time, to at most 1,032 times as many.
+const PACKED_PIECE: usize = 256;
+/// Bytes of a body after which the other tasks of the thread get their turn.
+const TURN: usize = 64 << 10;
 /// Redirects that are followed.
 const MOST_REDIRECTS: usize = 3;
 
@@ -260,11 +265,13 @@ async fn read(answer: Response<Incoming>, mut kept: RoomyBody) -> Result<Instanc
     let body = match encoding {
         Some(gzip) if gzip.eq_ignore_ascii_case(b"gzip") => {
             let mut decoder = MultiGzDecoder::new(kept);
-            copy(answer.into_body(), &mut decoder).await?;
+            let length = |decoder: &MultiGzDecoder<RoomyBody>| decoder.get_ref().bytes.len();
+            copy(answer.into_body(), &mut decoder, PACKED_PIECE, length).await?;
             decoder.finish().map_err(|error| of_body(&error))?
         }
         None | Some(b"identity" | b"") => {
-            copy(answer.into_body(), &mut kept).await?;
+            let length = |kept: &RoomyBody| kept.bytes.len();
+            copy(answer.into_body(), &mut kept, usize::MAX, length).await?;
             kept
         }
         Some(_) => return Err(Failure::Malformed),
@@ -275,14 +282,27 @@ async fn read(answer: Response<Incoming>, mut kept: RoomyBody) -> Result<Instanc
     })
 }
 
-async fn copy(mut body: Incoming, to: &mut impl Write) -> Result<(), Failure> {
+/// Writes a body, in pieces of at most `piece` bytes, `to` where it is kept, `length` bytes so far.
+async fn copy<W: Write>(
+    mut body: Incoming,
+    to: &mut W,
+    piece: usize,
+    length: impl Fn(&W) -> usize,
+) -> Result<(), Failure> {
+    let mut turn = TURN;
     for _ in 0..MOST_PIECES {
         let Some(frame) = body.frame().await else {
             return Ok(());
         };
         let frame = frame.map_err(|error| of_http(&error))?;
         let data = frame.into_data().unwrap_or_default(); // Else trailers.
-        to.write_all(&data).map_err(|error| of_body(&error))?;
+        for piece in data.chunks(piece) {
+            to.write_all(piece).map_err(|error| of_body(&error))?;
+            if length(to) >= turn {
+                turn = length(to) + TURN;
+                tokio::task::yield_now().await;
+            }
+        }
     }
     Err(Failure::TooLarge)
 }
@@ -296,22 +316,55 @@ fn of_body(error: &io::Error) -> Failure {
     }
 }
 
-/// Memory for bodies. Clones share it. When it is used up, a body that grows fails with [`Failure::Limit`].
+/// Memory for bodies, of which each application has a share. Clones have the same share.
+///
+/// A body that grows fails with [`Failure::Limit`] when it and all bodies of its application would have more bytes than are left for
+/// all. So an application never uses up the memory, and what is left for others is the more, the fewer take it. Nor does a body use up
+/// what its application may take.
 #[derive(Debug, Clone)]
-pub(in crate::targets) struct BodyRoom(Arc<AtomicUsize>);
+pub(in crate::targets) struct BodyRoom {
+    /// Bytes that are left for all.
+    left: Arc<AtomicUsize>,
+    /// Bytes of this application.
+    used: Arc<AtomicUsize>,
+}
 
 impl BodyRoom {
     /// Room for `most` bytes.
     pub(in crate::targets) fn of(most: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(most)))
+        Self {
+            left: Arc::new(AtomicUsize::new(most)),
+            used: Arc::default(),
+        }
     }
 
-    /// Bytes that are left.
-    fn take(&self, bytes: usize) -> bool {
-        let taken = self
-            .0
-            .try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes));
-        taken.is_ok()
+    /// The share of another application.
+    pub(in crate::targets) fn share(&self) -> Self {
+        Self {
+            left: Arc::clone(&self.left),
+            used: Arc::default(),
+        }
+    }
+
+    /// Whether there are clones of it, or bodies.
+    pub(in crate::targets) fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.used) > 1
+    }
+
+    /// Takes more bytes for a body that has `own` of them.
+    fn take(&self, bytes: usize, own: usize) -> bool {
+        let taken = self.used.load(Relaxed) + own + 2 * bytes;
+        let fits = |left: usize| left.checked_sub(bytes).filter(|left| taken <= *left);
+        let is_taken = self.left.try_update(Relaxed, Relaxed, fits).is_ok();
+        if is_taken {
+            self.used.fetch_add(bytes, Relaxed);
+        }
+        is_taken
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Relaxed);
+        self.left.fetch_add(bytes, Relaxed);
     }
 }
 
@@ -344,7 +397,7 @@ impl Write for RoomyBody {
         if bytes.len() > self.most - self.bytes.len() {
             return Err(ErrorKind::FileTooLarge.into());
         }
-        if !self.room.take(bytes.len()) {
+        if !self.room.take(bytes.len(), self.bytes.len()) {
             return Err(ErrorKind::OutOfMemory.into());
         }
         self.bytes.extend_from_slice(bytes);
@@ -364,7 +417,7 @@ impl AsRef<[u8]> for RoomyBody {
 
 impl Drop for RoomyBody {
     fn drop(&mut self) {
-        self.room.0.fetch_add(self.bytes.len(), Relaxed);
+        self.room.give_back(self.bytes.len());
     }
 }
 

@@ -80,7 +80,7 @@ fn failure(answer: impl Into<Vec<u8>>) -> (Failure, Option<u16>) {
 }
 
 fn packed(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()
 }
@@ -273,24 +273,74 @@ fn endless_answer_fails_wherever_it_does_not_end() {
     }
 }
 
+/// What the client keeps of a server that answers with `body`.
+fn kept(room: &BodyRoom, body: Vec<u8>) -> Result<Bytes, Failure> {
+    let (listener, address) = listener();
+    let server = serve(listener, vec![ok("", &body)]);
+    let said = run(get(request(address), room, any));
+    server.join().unwrap();
+    said.map(|reply| reply.body).map_err(|failed| failed.reason)
+}
+
 #[test]
 fn bodies_share_a_room_until_they_are_dropped() {
-    let room = BodyRoom::of(10);
-    let ask = |body: &'static [u8]| {
-        let (listener, address) = listener();
-        let server = serve(listener, vec![ok("", body)]);
-        let said = run(get(request(address), &room, any));
-        server.join().unwrap();
-        said.map(|reply| reply.body).map_err(|failed| failed.reason)
-    };
-    let first = ask(b"12345678").unwrap();
-    assert_eq!(ask(b"123"), Err(Failure::Limit));
-    let second = ask(b"12").unwrap();
+    let room = BodyRoom::of(30);
+    let first = kept(&room, vec![b'1'; 10]).unwrap();
+    assert_eq!(kept(&room, vec![b'2'; 6]), Err(Failure::Limit));
+    let second = kept(&room, vec![b'2'; 3]).unwrap();
     let part = first.slice(2..);
     drop(first);
-    assert_eq!(ask(b"1"), Err(Failure::Limit));
+    assert_eq!(kept(&room, vec![b'3'; 3]), Err(Failure::Limit));
     drop((part, second));
-    assert!(ask(b"1234567890").is_ok());
+    assert!(kept(&room, vec![b'1'; 10]).is_ok());
+}
+
+#[test]
+fn application_leaves_room_for_others_however_much_it_sends() {
+    let room = BodyRoom::of(1 << 20);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let share = room.share();
+        assert!(!share.is_in_use());
+        // As many bodies as it may have, larger ones first.
+        for size in (10..18).rev() {
+            while let Ok(body) = kept(&share, vec![b'a'; 1 << size]) {
+                held.push(body);
+            }
+        }
+        assert!(share.is_in_use());
+    }
+    let all: usize = held.iter().map(Bytes::len).sum();
+    assert!(all > 700_000, "{all}");
+    assert!(kept(&room.share(), vec![b'a'; 50_000]).is_ok(), "{all}");
+}
+
+#[test]
+fn other_questions_get_their_turn_while_a_body_is_decompressed() {
+    let bomb = ok("Content-Encoding: gzip\r\n", &packed(&vec![b'a'; 8 << 20]));
+    assert!(bomb.len() < 10_000, "it arrives in a few pieces");
+    let (listener, address) = listener();
+    let server = serve(listener, vec![bomb]);
+    let asked = InstanceRequest {
+        most_bytes: 8 << 20,
+        ..request(address)
+    };
+    let turns = std::cell::Cell::new(0);
+    let other = std::future::poll_fn(|_| {
+        turns.set(turns.get() + 1);
+        std::task::Poll::<()>::Pending
+    });
+    let room = BodyRoom::of(ROOM);
+    let said = run(async {
+        tokio::select! {
+            biased;
+            () = other => unreachable!(),
+            said = get(asked, &room, any) => said,
+        }
+    });
+    assert_eq!(said.unwrap().body.len(), 8 << 20);
+    server.join().unwrap();
+    assert!(turns.get() >= 20, "{}", turns.get());
 }
 
 /// Any connection will do.

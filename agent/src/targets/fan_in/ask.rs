@@ -1,14 +1,20 @@
 //! Asks the instances of an application, within bounds that all questions share.
 //!
-//! * Instances at the same time: `limits.at_once`, of these at most three quarters for one question. The rest is for other questions,
-//!   also while all instances of one application hang. Further instances wait.
+//! * Instances at the same time: `limits.at_once`, of these at most three quarters for one question, and those of one application as
+//!   its share says ([`FanInShares`]). The rest is for other questions, also while all instances of an application hang. Further
+//!   instances wait.
 //! * Time of each instance: an equal share, so that instances that hang leave time for those that wait for a place. Half of it at most
 //!   is for the resolver, if the instance has a name.
-//! * Bytes of bodies that are held: twice as many as the largest answer has. A body beyond them fails with [`Failure::Limit`].
+//! * Bytes of bodies that are held: twice as many as the largest answer has, and those of one instance. A body beyond the share of its
+//!   application fails with [`Failure::Limit`].
+//!
+//! Several processes of the node may have one address, each in a network namespace of its own. They are one instance, which is asked
+//! once: connections are made until one of them has reached its process. Only then anything is sent.
 //!
 //! In: instances and a request. Out: what each of them said, in the order of the instances. Left to others: which instances
 //! (`table.rs`), and what is made of the answers (`answer.rs`).
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +27,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::handle::FanInRequest;
 use super::node::NodeProcesses;
+use super::shares::{FanInShare, FanInShares};
 use super::table::FanInInstance;
 use crate::config::{FanInConfig, FanInLimits, HostPort};
 use crate::targets::client::{
-    Authorities, BodyRoom, HostNames, InstanceReply, InstanceRequest, NoReply, get,
+    Authorities, HostNames, InstanceReply, InstanceRequest, NoReply, get,
 };
 use crate::targets::failure::Failure;
 
@@ -50,7 +57,7 @@ impl AskedInstance {
     }
 }
 
-/// What a request and the configuration say of asking an instance.
+/// The terms on which an instance is asked, of a request and the configuration.
 pub(super) struct AskTerms {
     /// Whether it receives the caller's `Authorization`.
     pub(super) may_authorize: bool,
@@ -58,13 +65,19 @@ pub(super) struct AskTerms {
     pub(super) path: Option<PathAndQuery>,
 }
 
+/// A question to an instance, or why it cannot be asked.
+struct InstanceQuestion {
+    instance: Arc<FanInInstance>,
+    request: Result<InstanceRequest, Failure>,
+    share: FanInShare,
+}
+
 /// The bounds that all questions share.
 pub(super) struct FanInPlaces {
     limits: FanInLimits,
     /// `None`: instances with TLS fail.
     authorities: Option<Authorities>,
-    all: Arc<Semaphore>,
-    room: BodyRoom,
+    shares: FanInShares,
     names: Rc<HostNames>,
     /// The node's own processes, if they are instances.
     processes: Option<Rc<NodeProcesses>>,
@@ -85,14 +98,17 @@ impl FanInPlaces {
         Self {
             limits,
             authorities: authorities.ok(),
-            all: Arc::new(Semaphore::new(limits.at_once)),
-            room: BodyRoom::of(2 * limits.answer_bytes),
+            shares: FanInShares::of(
+                limits.at_once,
+                2 * limits.answer_bytes + limits.instance_bytes,
+            ),
             names,
             processes,
         }
     }
 
-    /// Asks all `instances` until `end`, each on its `terms`.
+    /// Asks all `instances`, of which those of one address stand side by side, until `end`, each on
+    /// its `terms`.
     pub(super) async fn ask_all(
         &self,
         instances: Vec<Arc<FanInInstance>>,
@@ -101,70 +117,48 @@ impl FanInPlaces {
         end: Instant,
     ) -> Vec<AskedInstance> {
         let of_question = (3 * self.limits.at_once).div_ceil(4);
-        let rounds = instances.len().div_ceil(of_question).max(1);
+        let addresses = instances.chunk_by(|one, other| are_contenders(one, other));
+        let rounds = addresses.clone().count().div_ceil(of_question).max(1);
         let time = end.saturating_duration_since(Instant::now());
-        let share = time / u32::try_from(rounds).unwrap_or(u32::MAX);
+        let time = time / u32::try_from(rounds).unwrap_or(u32::MAX);
         let of_question = Arc::new(Semaphore::new(of_question));
         let mut questions = JoinSet::new();
         let mut asked: Vec<Option<AskedInstance>> = Vec::with_capacity(instances.len());
-        for (index, instance) in instances.into_iter().enumerate() {
-            let question = self.question(&instance, request, terms(&instance), end);
+        for (index, contenders) in addresses.enumerate() {
+            let Some(first) = contenders.first() else {
+                continue;
+            };
             // An instance gets a task only when it has a place, because a task takes 7 KB.
+            let share = self.shares.of_instance(first);
             let place = async {
-                // Neither semaphore is ever closed.
+                // The semaphore is never closed.
                 let of_question = Arc::clone(&of_question).acquire_owned().await.ok();
-                (
-                    of_question,
-                    Arc::clone(&self.all).acquire_owned().await.ok(),
-                )
+                (of_question, share.place().await)
             };
             let Ok(place) = timeout_at(end, place).await else {
-                asked.push(Some(late(instance, None)));
+                asked.push(Some(late(Arc::clone(first), None)));
                 continue;
             };
             asked.push(None);
-            let (room, processes) = (self.room.clone(), self.processes.clone());
-            let names = Rc::clone(&self.names);
+            let deadline = end.min(Instant::now() + time);
+            let contenders: Vec<InstanceQuestion> = contenders
+                .iter()
+                .map(|one| self.question(one, request, terms(one), deadline))
+                .collect();
+            let (names, processes) = (Rc::clone(&self.names), self.processes.clone());
             questions.spawn_local(async move {
                 let _place = place;
-                let began = Instant::now();
-                let deadline = end.min(began + share);
-                let asking = async {
-                    let resolved = began + deadline.saturating_duration_since(began) / 2;
-                    let addresses = names.addresses(&instance.address, resolved).await?;
-                    let question = InstanceRequest {
-                        addresses,
-                        deadline,
-                        ..question?
-                    };
-                    let node = processes.as_ref().zip(instance.listener.as_ref());
-                    let confirm = async |own| match (node, &instance.address) {
-                        (Some((processes, listener)), HostPort::Address(address)) => {
-                            let ends = (*address, own);
-                            processes.confirm(listener, ends, deadline).await
-                        }
-                        _ => Ok(()),
-                    };
-                    get(question, &room, confirm).await
-                };
-                let reply = timeout_at(deadline, asking).await;
-                let took = Some(began.elapsed());
-                let asked = match reply {
-                    Ok(reply) => AskedInstance {
-                        instance,
-                        reply,
-                        took,
-                    },
-                    Err(_) => late(instance, took),
-                };
-                (index, asked)
+                (
+                    index,
+                    ask(contenders, &names, processes.as_deref(), deadline).await,
+                )
             });
         }
         while let Some(answered) = questions.join_next().await {
             if let Ok((index, one)) = answered
                 && let Some(place) = asked.get_mut(index)
             {
-                *place = Some(one);
+                *place = one;
             }
         }
         asked.into_iter().flatten().collect()
@@ -172,10 +166,24 @@ impl FanInPlaces {
 
     fn question(
         &self,
+        instance: &Arc<FanInInstance>,
+        request: &FanInRequest,
+        terms: AskTerms,
+        deadline: Instant,
+    ) -> InstanceQuestion {
+        InstanceQuestion {
+            request: self.request(instance, request, terms, deadline),
+            share: self.shares.of_instance(instance),
+            instance: Arc::clone(instance),
+        }
+    }
+
+    fn request(
+        &self,
         instance: &FanInInstance,
         request: &FanInRequest,
         terms: AskTerms,
-        end: Instant,
+        deadline: Instant,
     ) -> Result<InstanceRequest, Failure> {
         let host = instance.host.as_ref().map(HeaderValue::try_from);
         let path = match &instance.metric_path {
@@ -200,9 +208,72 @@ impl FanInPlaces {
                 .authorization
                 .clone()
                 .filter(|_| terms.may_authorize),
-            deadline: end,
+            deadline,
             most_bytes: self.limits.instance_bytes,
         })
+    }
+}
+
+/// Whether both are processes of the node that may be the one at an address.
+fn are_contenders(one: &FanInInstance, other: &FanInInstance) -> bool {
+    one.address == other.address && one.listener.is_some() && other.listener.is_some()
+}
+
+/// Asks the first one whose process a connection reaches; `None` if there is none to ask.
+async fn ask(
+    contenders: Vec<InstanceQuestion>,
+    names: &HostNames,
+    processes: Option<&NodeProcesses>,
+    deadline: Instant,
+) -> Option<AskedInstance> {
+    let began = Instant::now();
+    let first = Arc::clone(&contenders.first()?.instance);
+    let resolved = began + deadline.saturating_duration_since(began) / 2;
+    let asking = async {
+        let mut not_reached = None;
+        for InstanceQuestion {
+            instance,
+            request,
+            share,
+        } in contenders
+        {
+            let is_other = Cell::new(false);
+            let node = processes.zip(instance.listener.as_ref());
+            let confirm = async |own| match (node, &instance.address) {
+                (Some((processes, listener)), HostPort::Address(address)) => {
+                    let ends = (*address, own);
+                    let confirmed = processes.confirm(listener, ends, deadline).await;
+                    is_other.set(confirmed.is_err());
+                    confirmed
+                }
+                _ => Ok(()),
+            };
+            let asking = async {
+                let addresses = names.addresses(&instance.address, resolved).await?;
+                let request = InstanceRequest {
+                    addresses,
+                    ..request?
+                };
+                get(request, &share.room, confirm).await
+            };
+            let reply = asking.await;
+            let answered = (instance, reply);
+            if !is_other.get() {
+                return Some(answered);
+            }
+            not_reached.get_or_insert(answered);
+        }
+        not_reached
+    };
+    let asked = timeout_at(deadline, asking).await;
+    let took = Some(began.elapsed());
+    match asked {
+        Ok(answered) => answered.map(|(instance, reply)| AskedInstance {
+            instance,
+            reply,
+            took,
+        }),
+        Err(_) => Some(late(first, took)),
     }
 }
 

@@ -94,6 +94,8 @@ fn process_of_the_node_has_no_exporter() {
         },
         inode: 3,
         is_own: true,
+        user: 0,
+        namespace: (0, 0),
     };
     let process = FanInInstance {
         listener: Some(Arc::new(listener)),

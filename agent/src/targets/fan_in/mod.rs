@@ -26,6 +26,7 @@ mod merged;
 pub(super) mod node;
 mod paths;
 mod routes;
+mod shares;
 mod sources;
 pub(crate) mod survey;
 mod table;

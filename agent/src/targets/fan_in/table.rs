@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use crate::config::HostPort;
 use crate::process::ProcessId;
+use crate::targets::files::FileKey;
 
 /// An instance of an application, as one of its routes leads to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,10 @@ pub(crate) struct NodeListener {
     pub(super) inode: u64,
     /// Whether it is in the agent's network namespace.
     pub(super) is_own: bool,
+    /// The user whose share its process takes.
+    pub(super) user: u32,
+    /// The network namespace.
+    pub(super) namespace: FileKey,
 }
 
 /// An application. A text that its source does not state is empty; components of the platform have no text at all.

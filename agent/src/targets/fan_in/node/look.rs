@@ -1,25 +1,36 @@
 //! Looks at processes: where each of them listens, and where it can be asked.
 //!
+//! ```text
+//! processes --note--> user, namespace, sockets --read (each namespace once)--> listeners --reach, contenders--> instances
+//! ```
+//!
 //! In: processes that the state has published. Out: their instances, and what came of the others. It reads `/proc` and may block, so it
-//! belongs into a reader. Each network namespace is read once, through the first process that is in it.
+//! belongs into a reader. Each network namespace is read once, through the first process that is in it and lives, after the sockets of all
+//! processes are known: only listening sockets of these processes are kept. A reading that fails is not repeated.
+//!
+//! The users of processes are their real users, because any process can have its directory in `/proc` belong to root. Subordinate uids
+//! count for their owner. What those of one user take is bounded: processes, sockets, and CPU time.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::super::table::NodeListener;
+use super::contenders::Contenders;
 use super::reach::{NetworkPlace, NotAnInstance, TcpListening, reached};
-use super::sockets::{Ipv4Leaves, TcpState, ipv6_address, socket_inode, tcp_socket};
+use super::sockets::{TcpState, socket_inode};
+use super::tables::{MOST_CPU, addresses, namespace, sockets};
 use super::{ProcessOutcome, ScrapedInstance};
-use crate::host::Host;
+use crate::blocking::SubordinateUids;
+use crate::host::{Host, thread_cpu_ns};
 use crate::targets::board::{ScrapedProcess, ScrapedProcesses};
 use crate::targets::failure::Failure;
 use crate::targets::files::{FileKey, Place, Rule};
-use crate::targets::processes::{check, open};
+use crate::targets::processes::{check, open, user_of};
 
 /// Most processes of one user other than root that are looked at.
 const MOST_OF_USER: usize = 256;
@@ -27,49 +38,62 @@ const MOST_OF_USER: usize = 256;
 const MOST: usize = 4_096;
 /// Most descriptors of a process that are looked at.
 const MOST_DESCRIPTORS: usize = 4_096;
-/// Most bytes that are read of a table of a network namespace.
-const MOST_TABLE: u64 = 16 << 20;
-/// Tables of sockets.
-const SOCKETS: [&str; 2] = ["net/tcp", "net/tcp6"];
+/// Most sockets of the processes of one user other than root; 16 bytes each.
+const MOST_SOCKETS_OF_USER: usize = 1 << 18;
+/// Most sockets of all processes.
+const MOST_SOCKETS: usize = 1 << 20;
 const ROOT: u32 = 0;
 
 /// What a look has found.
 #[derive(Debug, Default)]
 pub(super) struct NodeLook {
     pub(super) instances: Vec<ScrapedInstance>,
-    /// What came of each process.
+    /// The outcome for each process.
     pub(super) of_each: Vec<ProcessOutcome>,
     /// Processes by [`ProcessOutcome`], also those that the state has left out.
     pub(super) outcomes: [u64; ProcessOutcome::ALL.len()],
+    /// CPU time that it took.
+    pub(super) cpu: Duration,
 }
 
-/// Looks at all processes, the oldest ones first: of several with one listener, the first one is the instance.
-pub(super) fn look(host: &Host, scraped: &ScrapedProcesses) -> NodeLook {
+/// Looks at all processes, the oldest ones first: of several with one listener, the first one is the instance. Nothing is begun after
+/// `until`.
+pub(super) fn look(host: &Host, scraped: &ScrapedProcesses, until: Instant) -> NodeLook {
+    let before = thread_cpu_ns();
     let mut look = NodeLook::default();
     look.count(ProcessOutcome::Limit, scraped.left_out);
-    let mut network = Network::default();
-    let mut of_users: HashMap<u32, usize> = HashMap::new();
-    let (mut inodes, mut addresses) = (HashSet::new(), HashSet::new());
-    // Those beyond the share of their user take no place of others.
-    let mut places = MOST;
-    for process in scraped.all.iter() {
-        let outcome = match instance(host, process, (&mut network, &mut of_users), &mut places) {
-            Ok(instance) => {
-                let is_new =
-                    inodes.insert(instance.listener.inode) && addresses.insert(instance.address);
-                match is_new {
-                    true => {
-                        look.instances.push(instance);
-                        ProcessOutcome::Instance
-                    }
-                    false => ProcessOutcome::Shared,
-                }
+    let mut looking = Looking::new(host, until);
+    let mut noted = Vec::with_capacity(scraped.all.len().min(MOST));
+    let mut positions = Vec::with_capacity(noted.capacity());
+    for (position, process) in scraped.all.iter().enumerate() {
+        let outcome = match looking.note(process, noted.len()) {
+            Ok(one) => {
+                noted.push(one);
+                positions.push(position);
+                ProcessOutcome::Instance
             }
             Err(outcome) => outcome,
         };
         look.of_each.push(outcome);
-        look.count(outcome, 1);
     }
+    looking.listeners.resize(noted.len(), Vec::new());
+    let mut contenders = Contenders::default();
+    for (index, (one, position)) in noted.iter().zip(positions).enumerate() {
+        let admitted = looking.instance(one, index).and_then(|instance| {
+            let listener = &instance.listener;
+            let place = (instance.address, listener.inode);
+            contenders.admit(place, one.namespace, one.user)?;
+            Ok(instance)
+        });
+        match admitted {
+            Ok(instance) => look.instances.push(instance),
+            Err(outcome) => look.of_each[position] = outcome,
+        }
+    }
+    for outcome in &look.of_each {
+        look.outcomes[*outcome as usize] += 1;
+    }
+    look.cpu = Duration::from_nanos(thread_cpu_ns().saturating_sub(before));
     look
 }
 
@@ -79,47 +103,232 @@ impl NodeLook {
     }
 }
 
-/// The instance of a process, or why it has none.
-fn instance(
-    host: &Host,
-    scraped: &ScrapedProcess,
-    (network, of_users): (&mut Network, &mut HashMap<u32, usize>),
-    places: &mut usize,
-) -> Result<ScrapedInstance, ProcessOutcome> {
-    let process = open(host, scraped.id)?;
-    let count = of_users.entry(process.uid).or_default();
-    *count += 1;
-    if process.uid != ROOT && *count > MOST_OF_USER {
-        return Err(ProcessOutcome::Limit);
-    }
-    *places = places.checked_sub(1).ok_or(ProcessOutcome::Limit)?;
-    let namespace = process.key_behind(Path::new("ns/net"))?;
-    let listeners = listeners(&process, network.sockets(namespace, &process)?)?;
-    let is_own = namespace == network.own()?;
-    let place = match is_own {
-        true => NetworkPlace::Own,
-        // Only a process that listens needs the addresses of its namespace.
-        false if listeners.is_empty() => return Err(NotAnInstance::NoListener.into()),
-        false => network.other(namespace, &process)?,
-    };
-    let (address, listening) = reached(&listeners, scraped.scrape.port, place)?;
-    check(host, &process, scraped.id)?;
-    Ok(ScrapedInstance {
-        address,
-        process: scraped.clone(),
-        listener: Arc::new(NodeListener {
-            id: scraped.id,
-            inode: listening.inode,
-            is_own,
-        }),
-    })
+/// A process whose sockets are known.
+struct NotedProcess<'a> {
+    scraped: &'a ScrapedProcess,
+    /// The user whose share it takes.
+    user: u32,
+    namespace: FileKey,
 }
 
-/// The listening sockets that the process has open, each once.
-fn listeners(
-    process: &Place,
-    of_namespace: &HashMap<u64, SocketAddr>,
-) -> Result<Vec<TcpListening>, Failure> {
+/// What the processes of a user have taken of a look.
+#[derive(Debug, Default)]
+struct UserTaken {
+    processes: usize,
+    sockets: usize,
+    cpu_ns: u64,
+}
+
+impl UserTaken {
+    /// Whether there is time for more, before `until`. What was begun is done, so the tables of a user take twice [`MOST_CPU`] at most.
+    fn has_time(&self, user: u32, until: Instant) -> bool {
+        let has_share = user == ROOT || u128::from(self.cpu_ns) < MOST_CPU.as_nanos();
+        has_share && Instant::now() < until
+    }
+}
+
+/// What is known of a network namespace.
+#[derive(Debug, Default)]
+struct NodeNamespace {
+    /// The sockets of the processes that are in it: inode, and number of the process. Sorted when its tables are read.
+    sockets: Vec<(u64, usize)>,
+    /// What came of reading its sockets; `None`: not read yet.
+    read: Option<Result<(), ProcessOutcome>>,
+    addresses: Option<Result<Vec<IpAddr>, ProcessOutcome>>,
+}
+
+/// A look under way.
+struct Looking<'h> {
+    host: &'h Host,
+    until: Instant,
+    owners: SubordinateUids,
+    users: HashMap<u32, UserTaken>,
+    /// Those beyond the share of their user take no place of others.
+    places: usize,
+    sockets_left: usize,
+    /// The namespace of the agent.
+    own: Option<FileKey>,
+    namespaces: HashMap<FileKey, NodeNamespace>,
+    /// The listening sockets of each process.
+    listeners: Vec<Vec<TcpListening>>,
+}
+
+impl<'h> Looking<'h> {
+    fn new(host: &'h Host, until: Instant) -> Self {
+        Self {
+            host,
+            until,
+            owners: SubordinateUids::read(&host.subuid(), &host.passwd()),
+            users: HashMap::new(),
+            places: MOST,
+            sockets_left: MOST_SOCKETS,
+            own: None,
+            namespaces: HashMap::new(),
+            listeners: Vec::new(),
+        }
+    }
+
+    /// Notes the sockets of a process, which becomes number `index`.
+    fn note<'p>(
+        &mut self,
+        scraped: &'p ScrapedProcess,
+        index: usize,
+    ) -> Result<NotedProcess<'p>, ProcessOutcome> {
+        let before = thread_cpu_ns();
+        let user = self.owners.share_of(user_of(self.host, scraped.id)?);
+        let taken = self.users.entry(user).or_default();
+        taken.processes += 1;
+        let is_beyond = user != ROOT && taken.processes > MOST_OF_USER;
+        if is_beyond || !taken.has_time(user, self.until) {
+            return Err(ProcessOutcome::Limit);
+        }
+        self.places = self.places.checked_sub(1).ok_or(ProcessOutcome::Limit)?;
+        let process = open(self.host, scraped.id)?;
+        let namespace = namespace(&process)?;
+        let sockets = socket_inodes(&process)?;
+        taken.cpu_ns += thread_cpu_ns().saturating_sub(before);
+        let of_user = match user {
+            ROOT => MOST_SOCKETS,
+            _ => MOST_SOCKETS_OF_USER - taken.sockets,
+        };
+        if sockets.len() > of_user.min(self.sockets_left) {
+            return Err(ProcessOutcome::Limit);
+        }
+        taken.sockets += sockets.len();
+        self.sockets_left -= sockets.len();
+        let known = self.namespaces.entry(namespace).or_default();
+        known
+            .sockets
+            .extend(sockets.into_iter().map(|inode| (inode, index)));
+        Ok(NotedProcess {
+            scraped,
+            user,
+            namespace,
+        })
+    }
+
+    /// The instance of a process, or why it has none.
+    fn instance(
+        &mut self,
+        noted: &NotedProcess<'_>,
+        index: usize,
+    ) -> Result<ScrapedInstance, ProcessOutcome> {
+        let id = noted.scraped.id;
+        let process = open(self.host, id)?;
+        is_still_in(&process, noted.namespace)?;
+        self.read(noted, &process)?;
+        // Only a process that listens needs the addresses of its namespace.
+        if self.listeners[index].is_empty() {
+            return Err(NotAnInstance::NoListener.into());
+        }
+        let own = self.own()?;
+        let is_own = noted.namespace == own;
+        if !is_own {
+            self.addresses(own, &Place::trusted(Path::new("/proc/self"))?)?;
+            self.addresses(noted.namespace, &process)?;
+        }
+        let place = match is_own {
+            true => NetworkPlace::Own,
+            false => {
+                let its = self.known_addresses(noted.namespace);
+                let both = its.zip(self.known_addresses(own));
+                let (its, own) = both.ok_or(ProcessOutcome::Unreadable)?;
+                NetworkPlace::Other { its, own }
+            }
+        };
+        let listeners = &self.listeners[index];
+        let (address, listening) = reached(listeners, noted.scraped.scrape.port, place)?;
+        check(self.host, &process, id)?;
+        Ok(ScrapedInstance {
+            address,
+            process: noted.scraped.clone(),
+            listener: Arc::new(NodeListener {
+                id,
+                inode: listening.inode,
+                is_own,
+                user: noted.user,
+                namespace: noted.namespace,
+            }),
+        })
+    }
+
+    /// Finds the listening ones among the sockets of all processes in the namespace of `process`, once.
+    fn read(&mut self, noted: &NotedProcess<'_>, process: &Place) -> Result<(), ProcessOutcome> {
+        let known = self.namespaces.entry(noted.namespace).or_default();
+        if let Some(read) = known.read {
+            return read;
+        }
+        let taken = self.users.entry(noted.user).or_default();
+        if !taken.has_time(noted.user, self.until) {
+            // Another process in the namespace may be of a user who has time left.
+            return Err(ProcessOutcome::Limit);
+        }
+        let before = thread_cpu_ns();
+        let wanted = &mut known.sockets;
+        wanted.sort_unstable();
+        let read = sockets(process, |socket| {
+            let is_listening = socket.state == TcpState::Listens;
+            if is_listening {
+                let inode = socket.inode;
+                let from = wanted.partition_point(|(known, _)| *known < inode);
+                let of_inode = wanted[from..]
+                    .iter()
+                    .take_while(|(known, _)| *known == inode);
+                for (_, index) in of_inode {
+                    self.listeners[*index].push(TcpListening {
+                        address: socket.local,
+                        inode,
+                    });
+                }
+            }
+            is_listening
+        });
+        taken.cpu_ns += thread_cpu_ns().saturating_sub(before);
+        is_still_in(process, noted.namespace)?;
+        *known.read.insert(read.map_err(ProcessOutcome::from))
+    }
+
+    /// The namespace of the agent.
+    fn own(&mut self) -> Result<FileKey, Failure> {
+        let own = match self.own {
+            Some(own) => own,
+            None => namespace(&Place::trusted(Path::new("/proc/self"))?)?,
+        };
+        Ok(*self.own.insert(own))
+    }
+
+    /// Has the addresses of the namespace known that `process` is in.
+    fn addresses(&mut self, namespace: FileKey, process: &Place) -> Result<(), ProcessOutcome> {
+        let known = self.namespaces.entry(namespace).or_default();
+        let read = match known.addresses.take() {
+            Some(read) => read,
+            None => {
+                let read = addresses(process).map_err(ProcessOutcome::from);
+                is_still_in(process, namespace)?;
+                read
+            }
+        };
+        let outcome = read
+            .as_ref()
+            .map_or_else(|outcome| Err(*outcome), |_| Ok(()));
+        known.addresses = Some(read);
+        outcome
+    }
+
+    fn known_addresses(&self, namespace: FileKey) -> Option<&[IpAddr]> {
+        let known = self.namespaces.get(&namespace)?.addresses.as_ref()?;
+        known.as_deref().ok()
+    }
+}
+
+/// Whether what was read through the process is of this namespace. If not, another process leads to its tables.
+fn is_still_in(process: &Place, expected: FileKey) -> Result<(), ProcessOutcome> {
+    let is_there = namespace(process)? == expected;
+    is_there.then_some(()).ok_or(ProcessOutcome::Gone)
+}
+
+/// The inodes of the sockets that the process has open, each once.
+fn socket_inodes(process: &Place) -> Result<Vec<u64>, Failure> {
     let descriptors = process.directory(Path::new("fd"), Rule::Inside)?;
     let mut numbers = Vec::new();
     descriptors.names(|name| {
@@ -130,161 +339,15 @@ fn listeners(
     let links = numbers
         .iter()
         .filter_map(|number| descriptors.link(Path::new(OsStr::from_bytes(number))).ok());
-    let inodes: BTreeSet<u64> = links.filter_map(|link| socket_inode(&link)).collect();
-    let listening = inodes.into_iter().filter_map(|inode| {
-        let address = *of_namespace.get(&inode)?;
-        Some(TcpListening { address, inode })
-    });
-    Ok(listening.collect())
-}
-
-/// Whether a connection from `own` to `address` has reached the listener. In the agent's own namespace, it has if no other listener is
-/// nearer to the address; in another one, the kernel must have both there.
-///
-/// # Errors
-/// [`Failure::NotTheTarget`]: it has not. [`Failure::Gone`]: the process has ended.
-pub(super) fn confirm(
-    host: &Host,
-    listener: &NodeListener,
-    address: SocketAddr,
-    own: SocketAddr,
-) -> Result<(), Failure> {
-    let process = open(host, listener.id)?;
-    if listener.is_own {
-        let all = listening(&process)?;
-        let bound = all.get(&listener.inode).ok_or(Failure::NotTheTarget)?;
-        let mut others = all.iter().filter(|(inode, _)| **inode != listener.inode);
-        return match others.any(|(_, other)| is_nearer(*other, *bound, address)) {
-            true => Err(Failure::NotTheTarget),
-            false => check(host, &process, listener.id),
-        };
-    }
-    let (mut is_listening, mut is_connected) = (false, false);
-    let own = SocketAddr::new(own.ip().to_canonical(), own.port());
-    for table in SOCKETS {
-        let read = sockets(&process, table, |socket| {
-            match socket.state {
-                TcpState::Listens => is_listening |= socket.inode == listener.inode,
-                TcpState::Connected => {
-                    is_connected |= socket.local == address && socket.remote == own;
-                }
-                TcpState::Other => {}
-            }
-            let may_follow = socket.state == TcpState::Listens || is_listening;
-            !(is_listening && is_connected) && may_follow
-        });
-        read?;
-        if is_listening && is_connected {
-            return check(host, &process, listener.id);
-        }
-    }
-    Err(Failure::NotTheTarget)
-}
-
-/// Whether the kernel prefers a listener that is bound to `other` to one that is bound to `bound`: one of the very address, and for an
-/// address of IPv4 one of IPv4, because a listener on all addresses of IPv6 may take IPv6 only.
-fn is_nearer(other: SocketAddr, bound: SocketAddr, address: SocketAddr) -> bool {
-    let is_more_exact = other == address && bound != address;
-    let is_of_family = address.is_ipv4() && bound.is_ipv6() && other.is_ipv4();
-    other.port() == address.port()
-        && (is_more_exact || is_of_family && (other == address || other.ip().is_unspecified()))
-}
-
-/// Calls `seen` with each socket of a table, until it returns false. A kernel without IPv6 has no `net/tcp6`.
-fn sockets(
-    process: &Place,
-    table: &str,
-    mut seen: impl FnMut(super::sockets::TcpSocket) -> bool,
-) -> Result<(), Failure> {
-    let table = match process.regular(table) {
-        Err(Failure::Gone) => return Ok(()),
-        table => table?,
-    };
-    table.lines(MOST_TABLE, |line| tcp_socket(line).is_none_or(&mut seen))
-}
-
-/// What is known of network namespaces.
-#[derive(Debug, Default)]
-struct Network {
-    own: Option<FileKey>,
-    own_addresses: Option<Vec<IpAddr>>,
-    sockets: HashMap<FileKey, HashMap<u64, SocketAddr>>,
-    addresses: HashMap<FileKey, Vec<IpAddr>>,
-}
-
-impl Network {
-    /// The namespace of the agent.
-    fn own(&mut self) -> Result<FileKey, Failure> {
-        let own = match self.own {
-            Some(own) => own,
-            None => Place::trusted(Path::new("/proc/self"))?.key_behind(Path::new("ns/net"))?,
-        };
-        Ok(*self.own.insert(own))
-    }
-
-    /// The listening sockets of the namespace that `process` is in.
-    fn sockets(
-        &mut self,
-        namespace: FileKey,
-        process: &Place,
-    ) -> Result<&HashMap<u64, SocketAddr>, Failure> {
-        Ok(match self.sockets.entry(namespace) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(listening(process)?),
-        })
-    }
-
-    /// The namespace that `process` is in, which is not the agent's own.
-    fn other(&mut self, namespace: FileKey, process: &Place) -> Result<NetworkPlace<'_>, Failure> {
-        if self.own_addresses.is_none() {
-            let agent = Place::trusted(Path::new("/proc/self"))?;
-            self.own_addresses = Some(addresses(&agent)?);
-        }
-        let own = self.own_addresses.as_ref().ok_or(Failure::Gone)?;
-        let its = match self.addresses.entry(namespace) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(addresses(process)?),
-        };
-        Ok(NetworkPlace::Other { its, own })
-    }
-}
-
-/// The listening sockets of the namespace that `process` is in, by inode.
-fn listening(process: &Place) -> Result<HashMap<u64, SocketAddr>, Failure> {
-    let mut found = HashMap::new();
-    for table in SOCKETS {
-        sockets(process, table, |socket| {
-            // The kernel lists the listening sockets first.
-            let is_listening = socket.state == TcpState::Listens;
-            if is_listening {
-                found.insert(socket.inode, socket.local);
-            }
-            is_listening
-        })?;
-    }
-    Ok(found)
-}
-
-/// The addresses of the namespace that `process` is in: IPv4 first, each sorted.
-fn addresses(process: &Place) -> Result<Vec<IpAddr>, Failure> {
-    let mut leaves = Ipv4Leaves::default();
-    let trie = process.regular("net/fib_trie")?;
-    trie.lines(MOST_TABLE, |line| {
-        leaves.note(line);
-        true
-    })?;
-    let mut ipv6 = BTreeSet::new();
-    match process.regular("net/if_inet6") {
-        Err(Failure::Gone) => {}
-        table => table?.lines(MOST_TABLE, |line| {
-            ipv6.extend(ipv6_address(line));
-            true
-        })?,
-    }
-    let ipv4 = leaves.found.into_iter().map(IpAddr::from);
-    Ok(ipv4.chain(ipv6.into_iter().map(IpAddr::from)).collect())
+    let mut inodes: Vec<u64> = links.filter_map(|link| socket_inode(&link)).collect();
+    inodes.sort_unstable();
+    inodes.dedup();
+    Ok(inodes)
 }
 
 #[cfg(test)]
 #[path = "look_tests.rs"]
-mod tests;
+pub(super) mod tests;
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tree_tests;

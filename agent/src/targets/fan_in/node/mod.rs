@@ -6,25 +6,30 @@
 //! ```
 //!
 //! A process is an instance of the application that its group names. Processes with one listening socket are one instance, and so are
-//! those with one address. The agent enters no namespace: it reads `/proc/<pid>/net`, and the descriptors of the process.
+//! those of a namespace with one address. The agent enters no namespace: it reads `/proc/<pid>/net`, and the descriptors of the process.
 //!
 //! Any user can open a network namespace, own any address there and listen. So an address is only connected to if it may belong to the
-//! process ([`reach`]), and nothing is sent before the connection stands in the table of that namespace. `survey.rs` shows what came of
-//! each process to a command that prints it and ends.
+//! process ([`reach`]), and nothing is sent before the connection stands in the table of that namespace. Of the namespaces with one
+//! address, those that the caller wants are tried until one has the connection ([`contenders`]). [`survey`] shows the outcome for each
+//! process to a command that prints it and ends.
 
+mod confirm;
+mod contenders;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod look;
 mod reach;
 mod sockets;
 pub(crate) mod survey;
+mod tables;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use look::{NodeLook, confirm, look};
+use confirm::{Confirmations, NodeConnection};
+use look::{NodeLook, look};
 use reach::NotAnInstance;
 use tokio::time::{Instant, timeout_at};
 
@@ -32,21 +37,24 @@ use super::sources::SourceCounts;
 use super::table::{FanInApplication, FanInInstance, NodeListener, WantedInstances};
 use crate::exposition::{Descriptor, Kind, Writer};
 use crate::host::Host;
-use crate::process::ProcessId;
 use crate::targets::board::{Board, ScrapedProcess};
 use crate::targets::failure::Failure;
 use crate::targets::readers::{BlockingJob, Readers};
 
 /// Age of a look up to which it serves questions.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same, in times of its CPU time: looks take a fifth of a core at most.
+const PAUSE: u32 = 4;
+/// The part of a question's time in which a look begins to read tables.
+const READING: u32 = 2;
 /// The files of `/proc` are root's.
 const ROOT: u32 = 0;
 
 pub(super) static PROCESSES: Descriptor = Descriptor {
     name: "headcount_fan_in_processes",
     kind: Kind::Gauge,
-    help: "Processes of items with scrape at the last look, by outcome: instance, shared (an older process has its listener or its \
-           address), no_listener (none on a wanted port), several_ports (scrape names none), no_address (none at which it may be asked), \
+    help: "Processes of items with scrape at the last look, by outcome: instance, shared (an older process has its listener, or its \
+           address in its network namespace), no_listener (none on a wanted port), several_ports (scrape names none), no_address (none at which it may be asked), \
            gone, unreadable, limit.",
     labels: &["outcome"],
     unit: "processes",
@@ -108,21 +116,16 @@ impl From<Failure> for ProcessOutcome {
     }
 }
 
-/// What a reader does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum NodeJob {
-    Look,
-    Confirm(ProcessId),
-}
-
 /// The processes of the node that are asked. It lives on the targets thread.
 #[derive(Debug)]
 pub(super) struct NodeProcesses {
     host: Arc<Host>,
     board: Arc<Board>,
-    readers: Readers<NodeJob>,
-    /// When the last look ended.
-    last: tokio::sync::Mutex<Option<Instant>>,
+    /// One look at a time.
+    readers: Readers<()>,
+    confirmations: Confirmations,
+    /// Until when the last look is fresh.
+    fresh: tokio::sync::Mutex<Option<Instant>>,
     known: RefCell<KnownProcesses>,
 }
 
@@ -142,7 +145,8 @@ impl NodeProcesses {
             host: Arc::new(host),
             board,
             readers: Readers::new(),
-            last: tokio::sync::Mutex::default(),
+            confirmations: Confirmations::new(),
+            fresh: tokio::sync::Mutex::default(),
             known: RefCell::default(),
         }
     }
@@ -150,25 +154,27 @@ impl NodeProcesses {
     /// Looks at the processes, unless that was done within the last second. Returns at `end` at the latest; then what was known before
     /// stays.
     pub(super) async fn refresh(&self, end: Instant) {
-        let Ok(mut last) = timeout_at(end, self.last.lock()).await else {
+        let Ok(mut fresh) = timeout_at(end, self.fresh.lock()).await else {
             return;
         };
-        if last.is_some_and(|last| last.elapsed() < FRESH) {
+        let began = Instant::now();
+        if fresh.is_some_and(|fresh| began < fresh) {
             return;
         }
+        self.confirmations.forget();
         let (host, scraped) = (Arc::clone(&self.host), self.board.scraped());
         let at = scraped.at;
-        let job: BlockingJob<NodeLook> = Box::new(move || look(&host, &scraped));
-        let looked = self.readers.run_all(ROOT, end, vec![(NodeJob::Look, job)]);
+        let until = began + end.saturating_duration_since(began) / READING;
+        let job: BlockingJob<NodeLook> = Box::new(move || look(&host, &scraped, until.into_std()));
+        let looked = self.readers.run_all(ROOT, end, vec![((), job)]);
         let looked = looked.await.pop();
-        self.known.borrow_mut().note(
-            looked.map_or(Err(Failure::Timeout), |(_, looked)| looked),
-            at,
-        );
-        *last = Some(Instant::now());
+        let looked = looked.map_or(Err(Failure::Timeout), |(_, looked)| looked);
+        let cost = looked.as_ref().map_or(began.elapsed(), |look| look.cpu);
+        self.known.borrow_mut().note(looked, at);
+        *fresh = Some(Instant::now() + FRESH.max(PAUSE * cost));
     }
 
-    /// The instances that are wanted, sorted by address.
+    /// The instances that are wanted, sorted by address. Those of one address stand in the order in which they are tried.
     pub(super) fn look_up(&self, wanted: &WantedInstances) -> Vec<Arc<FanInInstance>> {
         let known = self.known.borrow();
         let is_wanted = |instance: &&Arc<FanInInstance>| match wanted {
@@ -185,7 +191,7 @@ impl NodeProcesses {
         known.instances.iter().filter(is_wanted).cloned().collect()
     }
 
-    /// Whether a connection from `own` to `address` has reached the listener. Returns at `end` at the latest.
+    /// Whether a connection from `own` to `address` has reached the listener. To be given up at `end`.
     ///
     /// # Errors
     /// [`Failure::NotTheTarget`]: it has not, or the process has ended. Others: it cannot be known.
@@ -195,20 +201,14 @@ impl NodeProcesses {
         (address, own): (SocketAddr, SocketAddr),
         end: Instant,
     ) -> Result<(), Failure> {
-        let (host, listener) = (Arc::clone(&self.host), Arc::clone(listener));
-        let key = NodeJob::Confirm(listener.id);
-        let job: BlockingJob<_> = Box::new(move || confirm(&host, &listener, address, own));
-        let confirmed = self
-            .readers
-            .run_all(ROOT, end, vec![(key, job)])
+        let connection = NodeConnection {
+            listener: Arc::clone(listener),
+            address,
+            own,
+        };
+        self.confirmations
+            .confirm(&self.host, connection, end)
             .await
-            .pop();
-        match confirmed.map_or(Err(Failure::Timeout), |(_, confirmed)| confirmed) {
-            Ok(Err(Failure::Gone)) => Err(Failure::NotTheTarget),
-            Ok(confirmed) => confirmed,
-            Err(Failure::Busy) => Err(Failure::Limit),
-            Err(failure) => Err(failure),
-        }
     }
 
     /// Writes the family of processes.

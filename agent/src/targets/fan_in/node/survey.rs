@@ -1,12 +1,16 @@
 //! What came of each process of the node that an item asks, for commands that print it and end. Blocks.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::look::look;
 use super::{ProcessOutcome, fan_in_instance};
 use crate::host::Host;
 use crate::targets::board::{ScrapedProcess, ScrapedProcesses};
 use crate::targets::fan_in::table::FanInInstance;
+
+/// Time to look; processes beyond it have the outcome `limit`.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a process would be asked, or why it is not: in the words of `headcount_fan_in_processes`.
 #[derive(Debug)]
@@ -26,7 +30,7 @@ pub(crate) fn survey(host: &Host, mut processes: Vec<ScrapedProcess>) -> Vec<Sur
         left_out: 0,
         at: None,
     };
-    let look = look(host, &all);
+    let look = look(host, &all, Instant::now() + PATIENCE);
     let mut instances = look.instances.into_iter();
     let outcomes = all.all.iter().zip(look.of_each);
     let surveyed = outcomes.map(|(process, outcome)| SurveyedProcess {

@@ -1,0 +1,289 @@
+//! Whether connections have reached the listeners of processes.
+//!
+//! ```text
+//! connection --+
+//! connection --+--> queue of user and namespace --turn--> one reading of the tables, in a reader of that user --> a result for each
+//! ```
+//!
+//! In: connections, after the kernel has made them and before anything is sent. Out: whether each of them is one to the process that was
+//! looked at. A reading serves all connections that waited when it began, so many instances in a namespace cost two readings. The
+//! readers, and what they may hold up, are those of the process's user. Tables that are too long are not read again before the next look.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::super::table::NodeListener;
+use super::sockets::{TcpSocket, TcpState};
+use super::tables::{namespace, sockets};
+use crate::host::Host;
+use crate::targets::failure::Failure;
+use crate::targets::files::{FileKey, Place};
+use crate::targets::processes::{check, open};
+use crate::targets::readers::{BlockingJob, Readers};
+
+/// A connection of the agent, and the listener that it must have reached.
+#[derive(Debug, Clone)]
+pub(super) struct NodeConnection {
+    pub(super) listener: Arc<NodeListener>,
+    /// Where the agent has connected to.
+    pub(super) address: SocketAddr,
+    /// The agent's end.
+    pub(super) own: SocketAddr,
+}
+
+/// Whether a connection has reached its listener.
+///
+/// # Errors
+/// [`Failure::NotTheTarget`]: it has not, or the process has ended. Others: it cannot be known.
+type Confirmed = Result<(), Failure>;
+
+/// The user of a process, and its network namespace.
+type ConfirmKey = (u32, FileKey);
+
+/// All connections that wait. It lives on the targets thread.
+#[derive(Debug)]
+pub(super) struct Confirmations {
+    readers: Readers<ConfirmKey>,
+    queues: RefCell<HashMap<ConfirmKey, Rc<ConfirmQueue>>>,
+    /// Whose tables are too long.
+    too_long: RefCell<HashSet<ConfirmKey>>,
+}
+
+/// The connections that wait for the next reading.
+#[derive(Debug, Default)]
+struct ConfirmQueue {
+    waiting: RefCell<Vec<(NodeConnection, oneshot::Sender<Confirmed>)>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Confirmations {
+    pub(super) fn new() -> Self {
+        Self {
+            readers: Readers::new(),
+            queues: RefCell::default(),
+            too_long: RefCell::default(),
+        }
+    }
+
+    /// A look begins: all tables may be read again.
+    pub(super) fn forget(&self) {
+        self.too_long.borrow_mut().clear();
+    }
+
+    /// Returns at `end` at the latest, if it is the first one that waits; the caller bounds its time.
+    pub(super) async fn confirm(
+        &self,
+        host: &Arc<Host>,
+        connection: NodeConnection,
+        end: Instant,
+    ) -> Confirmed {
+        let key = (connection.listener.user, connection.listener.namespace);
+        let queue = self.queue(key);
+        loop {
+            if self.too_long.borrow().contains(&key) {
+                return Err(Failure::Limit);
+            }
+            let (sender, mut receiver) = oneshot::channel();
+            queue
+                .waiting
+                .borrow_mut()
+                .push((connection.clone(), sender));
+            tokio::select! {
+                biased;
+                confirmed = &mut receiver => match confirmed {
+                    Ok(confirmed) => return confirmed,
+                    // The time of the one that had the turn was over.
+                    Err(_) => continue,
+                },
+                _turn = queue.turn.lock() => {
+                    let waiting = queue.waiting.take();
+                    self.read(host, key, waiting, end).await;
+                    return receiver.await.unwrap_or(Err(Failure::Timeout));
+                }
+            }
+        }
+    }
+
+    fn queue(&self, key: ConfirmKey) -> Rc<ConfirmQueue> {
+        let mut queues = self.queues.borrow_mut();
+        queues.retain(|_, queue| Rc::strong_count(queue) > 1);
+        Rc::clone(queues.entry(key).or_default())
+    }
+
+    /// Reads the tables for all that have waited. Without a result for them, they wait for the next reading.
+    async fn read(
+        &self,
+        host: &Arc<Host>,
+        key: ConfirmKey,
+        waiting: Vec<(NodeConnection, oneshot::Sender<Confirmed>)>,
+        end: Instant,
+    ) {
+        let (connections, senders): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let host = Arc::clone(host);
+        let job: BlockingJob<_> = Box::new(move || confirm(&host, key.1, &connections));
+        let read = self.readers.run_all(key.0, end, vec![(key, job)]);
+        let failure = match read.await.pop() {
+            Some((_, Ok(Ok(confirmed)))) => {
+                for (sender, confirmed) in senders.into_iter().zip(confirmed) {
+                    // The connection may have been given up.
+                    let _ = sender.send(confirmed);
+                }
+                return;
+            }
+            Some((_, Ok(Err(failure)))) => failure,
+            Some((_, Err(Failure::Timeout))) | None => return,
+            Some((_, Err(failure))) => failure,
+        };
+        if failure == Failure::TooLarge {
+            self.too_long.borrow_mut().insert(key);
+        }
+        let failure = match failure {
+            Failure::TooLarge | Failure::Busy => Failure::Limit,
+            failure => failure,
+        };
+        for sender in senders {
+            let _ = sender.send(Err(failure));
+        }
+    }
+}
+
+/// What the tables say of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct ConnectionSeen {
+    /// Where its listener is bound.
+    bound: Option<SocketAddr>,
+    /// Another socket listens at its very address.
+    has_exact: bool,
+    /// Another socket listens at all addresses of IPv4.
+    has_any: bool,
+    is_connected: bool,
+}
+
+/// Whether connections have reached their listeners in `of_namespace`. In the agent's own namespace, one has if no other listener is
+/// nearer to the address; in another one, the kernel must have both there.
+///
+/// # Errors
+/// No result, because the tables cannot be read.
+pub(super) fn confirm(
+    host: &Host,
+    of_namespace: FileKey,
+    connections: &[NodeConnection],
+) -> Result<Vec<Confirmed>, Failure> {
+    let mut confirmed: Vec<Confirmed> = connections
+        .iter()
+        .map(|one| is_in(host, of_namespace, &one.listener))
+        .collect();
+    let mut seen = vec![ConnectionSeen::default(); connections.len()];
+    let in_namespace = connections.iter().zip(&confirmed);
+    let mut doors = in_namespace.filter(|(_, confirmed)| confirmed.is_ok());
+    let read = doors.find_map(|(door, _)| {
+        let process = open(host, door.listener.id).ok()?;
+        seen.fill(ConnectionSeen::default());
+        let read = see(&process, connections, &mut seen);
+        // If the process has ended meanwhile, or has left the namespace, another one leads to the tables.
+        is_in(host, of_namespace, &door.listener).ok()?;
+        Some(read)
+    });
+    read.unwrap_or(Ok(()))?;
+    for ((one, seen), confirmed) in connections.iter().zip(&seen).zip(&mut confirmed) {
+        if confirmed.is_ok() {
+            *confirmed = match seen.has_reached(one) {
+                true => is_in(host, of_namespace, &one.listener),
+                false => Err(Failure::NotTheTarget),
+            };
+        }
+    }
+    Ok(confirmed)
+}
+
+/// Whether the process of a listener lives and is in the namespace.
+fn is_in(host: &Host, of_namespace: FileKey, listener: &NodeListener) -> Confirmed {
+    let is_there = || {
+        let process = open(host, listener.id)?;
+        let is_in = namespace(&process)? == of_namespace;
+        check(host, &process, listener.id)?;
+        is_in.then_some(()).ok_or(Failure::NotTheTarget)
+    };
+    is_there().map_err(|failure| match failure {
+        Failure::Gone => Failure::NotTheTarget,
+        failure => failure,
+    })
+}
+
+/// Reads the tables until all is known.
+fn see(
+    process: &Place,
+    connections: &[NodeConnection],
+    seen: &mut [ConnectionSeen],
+) -> Result<(), Failure> {
+    let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
+    for (index, one) in connections.iter().enumerate() {
+        by_port.entry(one.address.port()).or_default().push(index);
+    }
+    let wants_connection = |index: usize| !connections[index].listener.is_own;
+    let wanted = (0..connections.len()).filter(|index| wants_connection(*index));
+    let (mut left, mut has_listener) = (wanted.count(), false);
+    sockets(process, |socket| {
+        let is_listening = socket.state == TcpState::Listens;
+        for index in by_port.get(&socket.local.port()).into_iter().flatten() {
+            let (one, seen) = (&connections[*index], &mut seen[*index]);
+            let was_whole = seen.is_whole();
+            seen.note(socket, one);
+            has_listener |= seen.bound.is_some();
+            left -= usize::from(wants_connection(*index) && seen.is_whole() && !was_whole);
+        }
+        // Behind the listening sockets stand the connections.
+        is_listening || has_listener && left > 0
+    })
+}
+
+impl ConnectionSeen {
+    fn note(&mut self, socket: &TcpSocket, wanted: &NodeConnection) {
+        match socket.state {
+            TcpState::Listens if socket.inode == wanted.listener.inode => {
+                self.bound = Some(socket.local);
+            }
+            TcpState::Listens => {
+                self.has_exact |= socket.local == wanted.address;
+                self.has_any |= socket.local.is_ipv4() && socket.local.ip().is_unspecified();
+            }
+            TcpState::Connected => {
+                let own = SocketAddr::new(wanted.own.ip().to_canonical(), wanted.own.port());
+                self.is_connected |= socket.local == wanted.address && socket.remote == own;
+            }
+            TcpState::Other => {}
+        }
+    }
+
+    /// Whether both the listener and the connection are there.
+    const fn is_whole(&self) -> bool {
+        self.bound.is_some() && self.is_connected
+    }
+
+    fn has_reached(&self, wanted: &NodeConnection) -> bool {
+        let Some(bound) = self.bound else {
+            return false;
+        };
+        match wanted.listener.is_own {
+            true => !self.is_taken(bound, wanted.address),
+            false => self.is_connected,
+        }
+    }
+
+    /// Whether the kernel prefers another listener to one that is bound to `bound`: one of the very address, and for an address of IPv4
+    /// one of IPv4, because a listener on all addresses of IPv6 may take IPv6 only.
+    fn is_taken(&self, bound: SocketAddr, address: SocketAddr) -> bool {
+        let may_miss = address.is_ipv4() && bound.is_ipv6();
+        self.has_exact && bound != address || self.has_any && may_miss
+    }
+}
+
+#[cfg(test)]
+#[path = "confirm_tests.rs"]
+mod tests;

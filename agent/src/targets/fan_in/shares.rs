@@ -1,0 +1,191 @@
+//! What one application may take of the bounds that all share: places of instances that are asked at the same time, and room for
+//! bodies. The node's own processes of one user count as one application, because a process may choose the name of its group.
+//!
+//! An application takes a place only while it holds fewer than [`OF_FREE`] times as many as are free: three quarters if it is alone. So
+//! applications that hang leave places for others, the fewer, the more of them hang. Room for bodies has a like rule ([`BodyRoom`]).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::table::{FanInApplication, FanInInstance};
+use crate::targets::client::BodyRoom;
+
+/// Places of an application, in times of those that are free.
+const OF_FREE: usize = 3;
+
+/// The bounds, and what each application has of them. It lives on the targets thread.
+#[derive(Debug)]
+pub(super) struct FanInShares {
+    places: Rc<FreePlaces>,
+    room: BodyRoom,
+    owners: RefCell<HashMap<ShareOwner, FanInShare>>,
+}
+
+/// Who has a share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum ShareOwner {
+    Application(Arc<FanInApplication>),
+    /// The user of processes of the node.
+    User(u32),
+}
+
+/// The share of an application. Clones are the same share.
+#[derive(Debug, Clone)]
+pub(super) struct FanInShare {
+    pub(super) room: BodyRoom,
+    places: Rc<FreePlaces>,
+    /// Places that the application holds.
+    held: Rc<Cell<usize>>,
+}
+
+#[derive(Debug)]
+struct FreePlaces {
+    count: Cell<usize>,
+    freed: Notify,
+}
+
+/// A place. It is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct InstancePlace(FanInShare);
+
+impl FanInShares {
+    /// `places`: of all instances together. `room`: bytes of all bodies.
+    pub(super) fn of(places: usize, room: usize) -> Self {
+        Self {
+            places: Rc::new(FreePlaces {
+                count: Cell::new(places),
+                freed: Notify::new(),
+            }),
+            room: BodyRoom::of(room),
+            owners: RefCell::default(),
+        }
+    }
+
+    /// The share of the instance's application. Applications that hold nothing are forgotten.
+    pub(super) fn of_instance(&self, instance: &FanInInstance) -> FanInShare {
+        let owner = match &instance.listener {
+            Some(listener) => ShareOwner::User(listener.user),
+            None => ShareOwner::Application(Arc::clone(&instance.application)),
+        };
+        let mut owners = self.owners.borrow_mut();
+        if !owners.contains_key(&owner) {
+            owners.retain(|_, share| share.is_in_use());
+        }
+        let share = owners.entry(owner).or_insert_with(|| FanInShare {
+            room: self.room.share(),
+            places: Rc::clone(&self.places),
+            held: Rc::default(),
+        });
+        share.clone()
+    }
+}
+
+impl FanInShare {
+    fn is_in_use(&self) -> bool {
+        self.room.is_in_use() || Rc::strong_count(&self.held) > 1
+    }
+
+    /// Waits for a place.
+    pub(super) async fn place(&self) -> InstancePlace {
+        loop {
+            // Created before the check, so that no place that gets free is missed.
+            let freed = self.places.freed.notified();
+            let free = self.places.count.get();
+            if self.held.get() < OF_FREE * free {
+                self.places.count.set(free - 1);
+                self.held.set(self.held.get() + 1);
+                return InstancePlace(self.clone());
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Drop for InstancePlace {
+    fn drop(&mut self) {
+        let Self(share) = self;
+        share.held.set(share.held.get() - 1);
+        share.places.count.set(share.places.count.get() + 1);
+        share.places.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::config::HostPort;
+
+    fn instance(application: &str) -> FanInInstance {
+        FanInInstance {
+            address: HostPort::parse("127.0.0.1:1").unwrap(),
+            is_tls: false,
+            server_name: None,
+            host: None,
+            metric_path: None,
+            labels: Vec::new(),
+            application: Arc::new(FanInApplication {
+                name: application.to_owned(),
+                ..FanInApplication::default()
+            }),
+            is_web: true,
+            expires: None,
+            listener: None,
+            exporter: None,
+        }
+    }
+
+    fn take(share: &FanInShare) -> Option<InstancePlace> {
+        let mut context = Context::from_waker(Waker::noop());
+        match pin!(share.place()).poll(&mut context) {
+            Poll::Ready(place) => Some(place),
+            Poll::Pending => None,
+        }
+    }
+
+    /// As many places as the application gets.
+    fn take_all(shares: &FanInShares, application: &str) -> Vec<InstancePlace> {
+        let share = shares.of_instance(&instance(application));
+        std::iter::from_fn(|| take(&share)).collect()
+    }
+
+    #[test]
+    fn applications_that_hang_leave_places_for_others() {
+        let shares = FanInShares::of(64, 0);
+        let mut held = Vec::new();
+        for (application, expected) in [("a", 48), ("a", 0), ("b", 12), ("c", 3), ("d", 1)] {
+            let places = take_all(&shares, application);
+            assert_eq!(places.len(), expected, "{application}");
+            held.push(places);
+        }
+        drop(held);
+        assert_eq!(take_all(&shares, "e").len(), 48);
+    }
+
+    #[test]
+    fn place_that_gets_free_is_given_to_who_waits() {
+        let shares = FanInShares::of(1, 0);
+        let places = take_all(&shares, "a");
+        let other = shares.of_instance(&instance("b"));
+        let mut waiting = pin!(other.place());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        drop(places);
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn application_that_holds_nothing_is_forgotten() {
+        let shares = FanInShares::of(64, 0);
+        for number in 0..100 {
+            let _place = take(&shares.of_instance(&instance(&number.to_string())));
+        }
+        assert!(shares.owners.borrow().len() <= 2);
+    }
+}
