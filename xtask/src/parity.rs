@@ -2,12 +2,13 @@
 //! answers the queries of the dashboards, evaluates the rules of `deploy/prometheus` and relabels as in `deploy/SCALE.md`.
 //!
 //! In come words that pick tests by name; none picks all. Its output is that of the test binary `parity`, which receives the path
-//! of process-exporter in `HEADCOUNT_PEER`, the folder of Prometheus in `HEADCOUNT_PROMETHEUS`, the path of node_exporter in
-//! `HEADCOUNT_NODE_EXPORTER` and the folder of Python's prometheus_client in `HEADCOUNT_PYTHON_CLIENT`.
+//! of process-exporter in `HEADCOUNT_PEER`, the folder of Prometheus in `HEADCOUNT_PROMETHEUS`, the path of nats-server in
+//! `HEADCOUNT_NATS`, the path of node_exporter in `HEADCOUNT_NODE_EXPORTER` and the folder of Python's prometheus_client in
+//! `HEADCOUNT_PYTHON_CLIENT`.
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::debian::Apt;
 use crate::{command, peer, setup, workspace};
@@ -18,6 +19,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         &peer::PROCESS_EXPORTER,
         &workspace::target_dir().join("peer"),
     )?;
+    let prometheus = unpacked("prometheus", 40, "usr/bin/promtool")?;
+    let nats = unpacked("nats-server", 4, "usr/sbin/nats-server")?;
     let node_exporter = peer::fetch(
         &peer::NODE_EXPORTER,
         &workspace::target_dir().join("peer/node_exporter"),
@@ -25,7 +28,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let mut cargo = workspace::cargo_test("parity");
     cargo
         .env("HEADCOUNT_PEER", &peer.binary)
-        .env("HEADCOUNT_PROMETHEUS", prometheus()?)
+        .env("HEADCOUNT_PROMETHEUS", prometheus)
+        .env("HEADCOUNT_NATS", nats.join("nats-server"))
         .env("HEADCOUNT_NODE_EXPORTER", node_exporter.binary)
         .env("HEADCOUNT_PYTHON_CLIENT", python_client()?)
         .args(["--", "--nocapture"])
@@ -33,18 +37,19 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     command::run(&mut cargo)
 }
 
-/// The folder of `prometheus` and `promtool`, from the newest suite that has both in one package.
-fn prometheus() -> Result<PathBuf> {
-    let folder = workspace::target_dir().join("prometheus");
+/// The folder of a program, from a package of Debian's oldest suite, whose builds run on newer ones, too.
+fn unpacked(package: &str, megabytes: u32, program: &str) -> Result<PathBuf> {
+    let folder = workspace::target_dir().join(package);
     let root = folder.join("root");
-    let programs = root.join("usr/bin");
-    if !programs.join("promtool").exists() {
+    let program = root.join(program);
+    if !program.exists() {
         println!(
-            "parity: fetch prometheus of Debian's bookworm, about 40 MB and the suite's index"
+            "parity: fetch {package} of Debian's bookworm, about {megabytes} MB and the suite's index"
         );
-        Apt::prepare(&folder.join("apt"), "bookworm")?.unpack("prometheus", &root)?;
+        Apt::prepare(&folder.join("apt"), "bookworm")?.unpack(package, &root)?;
     }
-    Ok(programs)
+    let programs = program.parent().context("a program in a folder")?;
+    Ok(programs.to_owned())
 }
 
 /// The folder of prometheus_client and of the package that it needs, for the Python of bookworm and of newer suites.

@@ -24,14 +24,15 @@ use crate::targets::fan_in::survey::FanInSurvey;
 const SHOWN: usize = 200;
 
 /// Keys of promfetcher's configuration, and what has their effect here.
-const PROMFETCHER: [(&str, &str); 6] = [
+const PROMFETCHER: [(&str, &str); 7] = [
     (
         "gorouters",
         "write fan_in: {gorouters: [{url: \"http://HOST:PORT/routes\", username: USER, password_file: FILE}]}, with an address as host",
     ),
+    ("external_exporters", "move it below fan_in, as it is"),
     (
-        "external_exporters",
-        "move it below fan_in, as it is; there host must be an address, and its port is that of the scheme if it has none",
+        "nats",
+        "write fan_in: {nats: {servers: [\"nats://HOST:PORT\"], username: USER, password_file: FILE}}",
     ),
     ("port", "use the flag --web.listen-address=:PORT"),
     ("enable_ssl", "use the flag --web.config.file"),
@@ -110,7 +111,7 @@ fn report(path: &Path, config: &Config) -> Report {
     if let Some(fan_in) = &config.fan_in
         && !fan_in.has_source()
     {
-        let what = "fan_in names no source of instances, so nothing is asked; write routes_file, file_sd or gorouters";
+        let what = "fan_in names no source of instances, so nothing is asked; write routes_file, file_sd, gorouters or nats";
         findings.push(at(fan_in.line, what.to_owned()));
     }
     for doubt in review.doubts {

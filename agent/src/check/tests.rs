@@ -213,7 +213,7 @@ fn findings_are_bounded() {
 #[test]
 fn fan_in_without_a_source_and_keys_of_promfetcher_get_a_remedy() {
     let yaml = "process_names:\n- comm: [a]\ngorouters: [{host: r, port: 8082, user: u, pass: p}, {host: s}]\nport: 8085\n\
-                skip_ssl_validation: true\nfan_in:\n  limits: {}\nexternal_exporters: []\n";
+                skip_ssl_validation: true\nfan_in:\n  limits: {}\nexternal_exporters: []\nnats: {user: u}\n";
     let path = Path::new("c.yml");
     let findings = report(path, &Config::parse(path, yaml).unwrap()).findings;
     let expected = [
@@ -221,8 +221,9 @@ fn fan_in_without_a_source_and_keys_of_promfetcher_get_a_remedy() {
          password_file: FILE}, {url: \"http://s:8080/routes\"}]}, and put the password",
         "c.yml:4: unknown key \"port\" is ignored; use the flag --web.listen-address=:PORT",
         "c.yml:5: unknown key \"skip_ssl_validation\" is ignored; remove it: certificates are always verified",
-        "c.yml:7: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd or gorouters",
+        "c.yml:7: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd, gorouters or nats",
         "c.yml:8: unknown key \"external_exporters\" is ignored; move it below fan_in, as it is",
+        "c.yml:9: unknown key \"nats\" is ignored; write fan_in: {nats: {servers: [\"nats://HOST:PORT\"], username: USER,",
     ];
     assert_eq!(findings.len(), expected.len(), "{findings:#?}");
     for (finding, expected) in findings.iter().zip(expected) {

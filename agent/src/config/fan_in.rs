@@ -6,12 +6,13 @@ use super::ConfigError;
 use super::allowed_paths::{self, PathRule};
 use super::exporters::{self, ExporterConfig};
 use super::gorouters::{self, GorouterConfig};
+use super::nats::{self, NatsConfig};
 use super::problems::{Problems, excerpt};
 use super::yaml::{YamlNode, YamlValue};
 
 /// The name of the section.
 pub(super) const FAN_IN: &str = "fan_in";
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "allowed_paths",
     "ca_file",
     "external_exporters",
@@ -21,6 +22,7 @@ const KEYS: [&str; 9] = [
     "gorouters",
     "label_conflict",
     "limits",
+    "nats",
 ];
 const LIMITS: [&str; 4] = ["instances", "at_once", "instance_bytes", "answer_bytes"];
 /// The ends of the names of files of Prometheus' `file_sd`.
@@ -37,6 +39,8 @@ pub struct FanInConfig {
     pub file_sd: Vec<PathBuf>,
     /// Routers that are asked for their routes.
     pub gorouters: Vec<GorouterConfig>,
+    /// The bus on which routes are announced.
+    pub nats: Option<NatsConfig>,
     /// The authorities that sign certificates of instances; `None`: those that the system trusts.
     pub ca_file: Option<PathBuf>,
     /// The applications whose instances get the caller's `Authorization`: ids, or names of applications without an id.
@@ -83,6 +87,7 @@ impl FanInConfig {
         self.routes_file.is_some()
             || !self.file_sd.is_empty()
             || !self.gorouters.is_empty()
+            || self.nats.is_some()
             || self.asks_processes
     }
 }
@@ -118,6 +123,7 @@ pub(super) fn parse(
                 config.external_exporters = exporters::parse(value, problems)?;
             }
             ("allowed_paths", _) => config.allowed_paths = allowed_paths::parse(value, problems)?,
+            ("nats", _) => config.nats = Some(nats::parse(value, folder, problems)?),
             ("ca_file", _) => {
                 let file = text(value, "fan_in: ca_file", "the path of a file", problems)?;
                 config.ca_file = Some(folder.join(file));
@@ -254,6 +260,7 @@ mod tests {
             routes_file: Some("/etc/headcount/routes.json".into()),
             file_sd: vec!["/etc/headcount/targets/*.yml".into(), "/srv/a.JSON".into()],
             gorouters: Vec::new(),
+            nats: None,
             ca_file: Some("/etc/headcount/ca.pem".into()),
             forward_authorization: vec!["some-id".to_owned()],
             external_exporters: Vec::new(),

@@ -24,6 +24,7 @@ mod labels;
 mod limiter;
 mod listen;
 pub mod logging;
+mod nats;
 mod problems;
 mod read;
 mod scrape;
@@ -48,6 +49,7 @@ pub use grouping::Grouping;
 pub use host_port::HostPort;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, ScrapeConfig, ScrapePort, Text};
 pub use listen::{ListenAddress, ListenHost, TcpAddress};
+pub use nats::{NatsConfig, NatsServerConfig};
 pub use web::WebConfig;
 
 /// Number of warnings that get a log line each.

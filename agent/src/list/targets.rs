@@ -76,6 +76,11 @@ pub fn targets(
         let cells = ["*", &url, "each", "all", "always", &source];
         cells.map(str::to_owned)
     });
+    let buses = fan_in.nats.iter().flat_map(|nats| &nats.servers);
+    remarks.extend(buses.map(|server| {
+        let url = server.url();
+        format!("{url}: not asked; only an agent listens to it, and headcount_fan_in_entries counts what it has heard")
+    }));
     let head = HEAD.map(str::to_owned);
     let rows: Vec<Vec<String>> = std::iter::once(head)
         .chain(rows)

@@ -13,6 +13,7 @@ mod kinds;
 mod merged;
 mod mortal;
 mod names;
+mod nats;
 mod paths;
 mod room;
 mod secured;

@@ -23,6 +23,7 @@ mod history;
 mod live;
 mod merged;
 mod names;
+mod nats;
 mod peer;
 mod prometheus;
 mod rows;

@@ -3,6 +3,7 @@
 //! ```text
 //!  O_PATH descriptor of a socket file ------------unix.rs--+
 //!  host of an instance --names.rs--> addresses ----tcp.rs----+--> exchange.rs: HTTP/1.1, bounded --> the answer, or a Failure
+//!  address of a NATS server -----------nats/-----> its messages, one at a time
 //! ```
 //!
 //! In: the socket or address of a target, and what to ask. Out: the answer, or one of the fixed reasons. A target is hostile until
@@ -15,12 +16,14 @@
 
 mod exchange;
 mod names;
+pub(super) mod nats;
 mod tcp;
 mod tls;
 mod unix;
 
 pub(super) use exchange::of_io;
 pub(crate) use names::HostNames;
+pub(super) use nats::{NatsAddress, NatsConnection, NatsCredentials, NatsFault, NatsHeard};
 pub(super) use tcp::{BodyRoom, InstanceReply, InstanceRequest, NoReply, get};
-pub(super) use tls::Authorities;
+pub(super) use tls::{Authorities, InstanceTls};
 pub(super) use unix::{Connection, TargetAnswer, basic_authorization, connect};

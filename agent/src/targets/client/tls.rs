@@ -3,6 +3,8 @@
 //! In: certificates in PEM, a connected stream, and the name that the certificate must have. Out: the secured stream. There is no way
 //! to trust everything.
 
+use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::exchange::of_io;
@@ -41,6 +43,17 @@ impl Authorities {
     /// # Errors
     /// The file cannot be read, or has no certificate.
     pub(in crate::targets) fn read(file: Option<&Path>) -> Result<Self, String> {
+        Self::with_identity(file, None)
+    }
+
+    /// Reads them as [`Self::read`], and the certificate that the agent shows, with its key.
+    ///
+    /// # Errors
+    /// A file cannot be read, or has not what it should have.
+    pub(in crate::targets) fn with_identity(
+        file: Option<&Path>,
+        identity: Option<(&Path, &Path)>,
+    ) -> Result<Self, String> {
         let system = || {
             SYSTEM
                 .into_iter()
@@ -49,18 +62,24 @@ impl Authorities {
         };
         let mut roots = RootCertStore::empty();
         if let Some(path) = file.map(Path::to_owned).or_else(system) {
-            let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            let pem = std::fs::read(&path).map_err(|error| fault(&error))?;
-            let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-            roots.add_parsable_certificates(certificates.map_err(|error| fault(&error))?);
+            roots.add_parsable_certificates(certificates(&path)?);
             if roots.is_empty() {
-                return Err(fault(&"no certificate"));
+                return Err(format!("{}: no certificate", path.display()));
             }
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| error.to_string())?;
-        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        let builder = builder.with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, path)) => {
+                let fault = |error: &dyn Display| format!("{}: {error}", path.display());
+                let key = PrivateKeyDer::from_pem_file(path).map_err(|error| fault(&error))?;
+                let config = builder.with_client_auth_cert(certificates(certificate)?, key);
+                config.map_err(|error| fault(&error))?
+            }
+        };
         Ok(Self(Arc::new(config)))
     }
 
@@ -87,19 +106,30 @@ impl Authorities {
     }
 }
 
+/// The certificates in a file.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let fault = |error: &dyn Display| format!("{}: {error}", path.display());
+    let pem = std::fs::read(path).map_err(|error| fault(&error))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    certificates.map_err(|error| fault(&error))
+}
+
 impl InstanceTls {
     /// # Errors
     /// [`Failure::Insecure`]: the certificate or the handshake is not acceptable. Others: as for the stream.
     pub(super) async fn secure(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let connector = TlsConnector::from(Arc::clone(&self.authorities.0));
         let secured = connector.connect(self.name.clone(), stream).await;
-        secured.map_err(|error| {
-            let cause = error.get_ref();
-            match cause.is_some_and(|cause| cause.is::<rustls::Error>()) {
-                true => Failure::Insecure,
-                false => of_io(&error),
-            }
-        })
+        secured.map_err(|error| of_tls(&error))
+    }
+}
+
+/// The reason for which a secured stream failed.
+pub(super) fn of_tls(error: &io::Error) -> Failure {
+    let cause = error.get_ref();
+    match cause.is_some_and(|cause| cause.is::<rustls::Error>()) {
+        true => Failure::Insecure,
+        false => of_io(error),
     }
 }
 

@@ -94,6 +94,7 @@ impl FanInAnswers {
 
     /// Answers questions until the last handle is dropped. To be run in a `LocalSet`.
     pub(crate) async fn answer(self: Rc<Self>, mut questions: mpsc::Receiver<FanInQuestion>) {
+        self.sources.listen();
         let mut id = 0;
         while let Some(question) = questions.recv().await {
             let Some(FanInQuestion {

@@ -31,6 +31,8 @@ pub(super) enum SourceKind {
     FileSd,
     /// Not files, but the same for all that follows.
     Gorouters,
+    /// The same.
+    Nats,
 }
 
 /// A path of the configuration.
@@ -72,7 +74,7 @@ pub(super) struct SourceLook {
 }
 
 impl SourceKind {
-    pub(super) const ALL: [Self; 3] = [Self::RoutesFile, Self::FileSd, Self::Gorouters];
+    pub(super) const ALL: [Self; 4] = [Self::RoutesFile, Self::FileSd, Self::Gorouters, Self::Nats];
 
     /// Its key in the configuration, and the value of the label `source`.
     pub(super) const fn word(self) -> &'static str {
@@ -80,6 +82,7 @@ impl SourceKind {
             Self::RoutesFile => "routes_file",
             Self::FileSd => "file_sd",
             Self::Gorouters => "gorouters",
+            Self::Nats => "nats",
         }
     }
 
@@ -91,7 +94,7 @@ impl SourceKind {
     ) -> Result<FoundInstances, (usize, String)> {
         let extension = path.extension().unwrap_or_default();
         match self {
-            Self::RoutesFile | Self::Gorouters => {
+            Self::RoutesFile | Self::Gorouters | Self::Nats => {
                 routes::parse(text, read).map_err(|error| (error.line().max(1), error.to_string()))
             }
             Self::FileSd if extension.eq_ignore_ascii_case("json") => file_sd::parse_json(text),

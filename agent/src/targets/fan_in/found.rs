@@ -11,7 +11,7 @@ use super::table::{APPLICATION_LABELS, FanInApplication, FanInInstance, RoutedIn
 pub(super) const MOST_INSTANCES: usize = 20_000;
 /// Most bytes of the texts of one file's instances; [`FoundInstances::omitted`] counts the rest. A route, and the labels of a group, are
 /// kept with each of their instances.
-const MOST_TEXT: usize = 64 << 20;
+pub(super) const MOST_TEXT: usize = 64 << 20;
 /// The label whose value is the address.
 pub(super) const INSTANCE: &str = "instance";
 
@@ -49,13 +49,18 @@ impl ReadTime {
 
 impl FoundInstances {
     pub(super) fn add(&mut self, route: &str, instance: FanInInstance) {
+        self.share(route, &Arc::new(instance));
+    }
+
+    /// Adds an instance that others share.
+    pub(super) fn share(&mut self, route: &str, instance: &Arc<FanInInstance>) {
         let text = self.text + instance.text() + route.len();
         if self.instances.len() == MOST_INSTANCES || text > MOST_TEXT {
             self.omitted += 1;
             return;
         }
         self.text = text;
-        let (route, instance) = (route.to_owned(), Arc::new(instance));
+        let (route, instance) = (route.to_owned(), Arc::clone(instance));
         self.instances.push(RoutedInstance { route, instance });
     }
 

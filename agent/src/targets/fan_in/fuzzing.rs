@@ -39,7 +39,7 @@ pub(crate) fn fan_in_file_sd(input: &[u8]) {
 }
 
 /// Asserts that each instance can be asked, has each label once, and is found by its route as long as it lives.
-fn assert_usable(found: FoundInstances, read: ReadTime) {
+pub(super) fn assert_usable(found: FoundInstances, read: ReadTime) {
     assert!(found.instances.len() <= MOST_INSTANCES);
     assert_eq!(found.unusable > 0, found.example.is_some());
     let table = InstanceTable::of(found.instances.iter().cloned());

@@ -1,18 +1,19 @@
 //! Fan-in: one answer for all instances of an application.
 //!
 //! ```text
-//! sources: files, routers --parsers (pure)--> table --look-up--> the instances to ask
+//! sources: files, routers, a bus --parsers (pure)--> table --look-up--> the instances to ask
 //!                                                               |
 //! HTTP thread --handle--> answers (one task a question) --> ask (TCP) --> merged, in threads of their own --> HTTP thread
 //!                                   +--> totals --> kind: families in /metrics
 //! ```
 //!
-//! In come the section `fan_in` of the configuration, the files and routers that it names, and questions of the HTTP thread; out
-//! come merged metrics. Instances are asked for a question only, never for `/metrics`. Without a source in the configuration
-//! there is no table, and nothing is asked.
+//! In come the section `fan_in` of the configuration, the files, routers and the bus that it names, and questions of the HTTP
+//! thread; out come merged metrics. Instances are asked for a question only, never for `/metrics`. Without a source in the
+//! configuration there is no table, and nothing is asked.
 
 mod answers;
 mod ask;
+mod counts;
 mod exporters;
 mod file_sd;
 mod file_source;
@@ -23,6 +24,7 @@ mod gorouter;
 pub(crate) mod handle;
 mod kind;
 mod merged;
+pub(super) mod nats;
 pub(super) mod node;
 mod paths;
 mod routes;
@@ -48,8 +50,8 @@ pub(super) const ROW: KindRow = KindRow {
     descriptors: || {
         [
             &totals::DESCRIPTORS[..],
-            &sources::DESCRIPTORS,
-            &[&node::PROCESSES],
+            &counts::DESCRIPTORS,
+            &[&nats::MESSAGES, &node::PROCESSES],
         ]
         .concat()
     },

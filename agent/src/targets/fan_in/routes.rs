@@ -18,7 +18,7 @@ use super::table::{FanInApplication, FanInInstance};
 use crate::config::HostPort;
 
 /// Most bytes of a route.
-const MOST_ROUTE: usize = 2_048;
+pub(super) const MOST_ROUTE: usize = 2_048;
 /// The process type that look-ups by name and by id find.
 const WEB: &str = "web";
 
@@ -39,22 +39,22 @@ pub(super) fn parse(text: &[u8], read: ReadTime) -> Result<FoundInstances, serde
 }
 
 /// An endpoint of a route.
-#[derive(Deserialize)]
-struct Endpoint {
-    address: String,
+#[derive(Clone, Deserialize)]
+pub(super) struct Endpoint {
+    pub(super) address: String,
     #[serde(default)]
-    tls: bool,
-    ttl: Option<i64>,
-    server_cert_domain_san: Option<String>,
-    tags: Option<Tags>,
+    pub(super) tls: bool,
+    pub(super) ttl: Option<i64>,
+    pub(super) server_cert_domain_san: Option<String>,
+    pub(super) tags: Option<Tags>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
-struct Tags {
+pub(super) struct Tags {
     process_type: Option<String>,
     instance_id: Option<String>,
-    app_id: Option<String>,
+    pub(super) app_id: Option<String>,
     app_name: Option<String>,
     space_id: Option<String>,
     space_name: Option<String>,
@@ -102,7 +102,8 @@ impl<'de> Visitor<'de> for Routes<'_> {
     }
 }
 
-fn instance(
+/// An endpoint at `address`, as this route leads to it.
+pub(super) fn instance(
     route: &str,
     endpoint: Endpoint,
     address: HostPort,

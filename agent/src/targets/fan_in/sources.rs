@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! question --look at most once a second--> readers: files of each source --what has changed--> last good content --> table
+//!                                      +-> routers, and what was heard on the bus --+
 //! ```
 //!
-//! Nothing looks on a timer: a question that comes a second or more after the last look looks first, and asks the routers that
-//! were not asked for 15 s, for a second at most. A source that fails keeps what it has
+//! Nothing looks on a timer, but a bus is listened to all the time: a question that comes a second or more after the last look
+//! looks first, and asks the routers that were not asked for 15 s, for a second at most. A source that fails keeps what it has
 //! shown last, until that expires, and does not hold up the others for longer than its readers wait for a file.
 
 use std::cell::RefCell;
@@ -18,12 +19,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::counts::{self, SourceCounts, count};
 use super::file_source::{FileFault, FileLook, FileSource, FileStamp, SourceKind, SourceLook};
 use super::found::{FoundInstances, MOST_INSTANCES};
 use super::gorouter::Gorouter;
+use super::nats::NatsBus;
 use super::table::InstanceTable;
 use crate::config::FanInConfig;
-use crate::exposition::{Descriptor, Kind, Writer};
+use crate::exposition::Writer;
 use crate::targets::asking::EACH;
 use crate::targets::client::HostNames;
 use crate::targets::failure::Failure;
@@ -37,51 +40,6 @@ const POLL: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(5);
 /// The files are the administrator's.
 const ROOT: u32 = 0;
-
-static ENTRIES: Descriptor = Descriptor {
-    name: "headcount_fan_in_entries",
-    kind: Kind::Gauge,
-    help: "Entries of a source that name an instance and have not expired; an instance has one for each of its routes.",
-    labels: &["source"],
-    unit: "entries",
-    source: "agent",
-    fallback: "-",
-};
-
-static UNUSED: Descriptor = Descriptor {
-    name: "headcount_fan_in_unused_entries",
-    kind: Kind::Gauge,
-    help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of all files), unusable (it \
-           names no instance that can be asked; the log has the first).",
-    labels: &["reason", "source"],
-    unit: "entries",
-    source: "agent",
-    fallback: "-",
-};
-
-static AGE: Descriptor = Descriptor {
-    name: "headcount_fan_in_age_seconds",
-    kind: Kind::Gauge,
-    help: "Time since the agent last looked at a source and found that all of it can be used.",
-    labels: &["source"],
-    unit: "seconds",
-    source: "agent",
-    fallback: "left out until the source could be used",
-};
-
-static FAILURES: Descriptor = Descriptor {
-    name: "headcount_fan_in_source_failures_total",
-    kind: Kind::Counter,
-    help: "Looks at a file of a source, or questions to a router, that failed, by reason, in the words of \
-           headcount_target_failures_total. What it has shown before is used until it expires.",
-    labels: &["reason", "source"],
-    unit: "looks",
-    source: "agent",
-    fallback: "-",
-};
-
-/// The families of all sources.
-pub(super) const DESCRIPTORS: [&Descriptor; 4] = [&ENTRIES, &UNUSED, &AGE, &FAILURES];
 
 /// All sources of the configuration. It lives on the targets thread.
 #[derive(Debug)]
@@ -117,6 +75,7 @@ struct KnownSource {
 enum SourceOrigin {
     Files(Arc<FileSource>),
     Router(Rc<Gorouter>),
+    Bus(Rc<NatsBus>),
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +94,12 @@ impl Sources {
             let router = Gorouter::new(router, config.ca_file.as_deref(), Rc::clone(names));
             SourceOrigin::Router(Rc::new(router))
         });
-        let sources = files.chain(routers).map(|origin| KnownSource {
+        let bus = config.nats.as_ref().map(|nats| {
+            let bus = NatsBus::new(nats, config.ca_file.clone(), Rc::clone(names));
+            SourceOrigin::Bus(Rc::new(bus))
+        });
+        let origins = files.chain(routers).chain(bus);
+        let sources = origins.map(|origin| KnownSource {
             origin,
             asked: None,
             files: BTreeMap::new(),
@@ -150,6 +114,13 @@ impl Sources {
                 sources: sources.collect(),
                 table: Arc::default(),
             }),
+        }
+    }
+
+    /// Listens to the bus, if there is one, without an end. To be run in a `LocalSet`.
+    pub(super) fn listen(&self) {
+        if let Some(bus) = self.known.borrow().bus() {
+            tokio::task::spawn_local(Rc::clone(bus).listen());
         }
     }
 
@@ -170,7 +141,9 @@ impl Sources {
         let asking = ask_all(routers, end.min(Instant::now() + EACH));
         let (mut looks, answers) = tokio::join!(looking, asking);
         looks.extend(answers);
-        self.known.borrow_mut().note(looks);
+        let mut known = self.known.borrow_mut();
+        looks.extend(known.bus_look());
+        known.note(looks);
         *last = Some(Instant::now());
     }
 
@@ -190,10 +163,11 @@ impl Sources {
             .flatten()
     }
 
-    /// Looks at files that failed so far.
+    /// Failures of all sources so far.
     pub(crate) fn failures(&self) -> u64 {
         let known = self.known.borrow();
-        known.sources.iter().flat_map(|one| one.failures).sum()
+        let of_sources: u64 = known.sources.iter().flat_map(KnownSource::failures).sum();
+        of_sources + known.bus().map_or(0, |bus| bus.malformed())
     }
 
     /// Writes the families, also for the source of processes.
@@ -206,27 +180,9 @@ impl Sources {
         });
         let processes = processes.map(|counts| ("processes", counts));
         let kinds: Vec<(&str, SourceCounts)> = kinds.chain(processes).collect();
-        let mut entries = out.family(&ENTRIES);
-        for (source, counts) in &kinds {
-            entries.sample(&[source], counts.live);
-        }
-        let mut unused = out.family(&UNUSED);
-        for (source, counts) in &kinds {
-            unused.sample(&["expired", source], counts.expired);
-            unused.sample(&["limit", source], counts.omitted);
-            unused.sample(&["unusable", source], counts.unusable);
-        }
-        let mut age = out.family(&AGE);
-        for (source, counts) in &kinds {
-            if let Some(seconds) = counts.age {
-                age.sample(&[source], seconds.as_secs_f64());
-            }
-        }
-        let mut failures = out.family(&FAILURES);
-        for (source, counts) in &kinds {
-            for (reason, count) in Failure::OF_SOURCES.iter().zip(counts.failures) {
-                failures.sample(&[reason.word(), source], count);
-            }
+        counts::write(&kinds, out);
+        if let Some(bus) = known.bus() {
+            bus.write(out);
         }
     }
 }
@@ -253,18 +209,6 @@ pub(super) async fn ask_all(
     answers
 }
 
-/// The numbers of all sources of a kind.
-#[derive(Debug, Default)]
-pub(super) struct SourceCounts {
-    pub(super) live: u64,
-    pub(super) expired: u64,
-    pub(super) omitted: u64,
-    pub(super) unusable: u64,
-    /// Of the source that was good last the longest ago; `None` if one never was.
-    pub(super) age: Option<Duration>,
-    pub(super) failures: [u64; Failure::OF_SOURCES.len()],
-}
-
 impl SourceCounts {
     /// `None` if there is no source.
     fn of<'a>(sources: impl Iterator<Item = &'a KnownSource>, now: Instant) -> Option<Self> {
@@ -287,7 +231,7 @@ impl SourceCounts {
                 counts.omitted += file.found.omitted;
                 counts.unusable += file.found.unusable;
             }
-            let all = counts.failures.iter_mut().zip(source.failures);
+            let all = counts.failures.iter_mut().zip(source.failures());
             all.for_each(|(sum, count)| *sum += count);
             Some(counts)
         })
@@ -321,6 +265,25 @@ impl KnownSources {
             }
         });
         due.collect()
+    }
+
+    fn bus(&self) -> Option<&Rc<NatsBus>> {
+        self.sources.iter().find_map(|source| match &source.origin {
+            SourceOrigin::Bus(bus) => Some(bus),
+            _ => None,
+        })
+    }
+
+    /// What the bus shows now.
+    fn bus_look(&self) -> Option<SourceAnswer> {
+        let mut sources = self.sources.iter().enumerate();
+        sources.find_map(|(index, source)| match &source.origin {
+            SourceOrigin::Bus(bus) => {
+                let stamp = source.files.values().find_map(|file| file.stamp);
+                Some((index, Ok(bus.look(stamp))))
+            }
+            _ => None,
+        })
     }
 
     fn note(&mut self, looks: Vec<SourceAnswer>) {
@@ -360,6 +323,7 @@ impl KnownSource {
         match &self.origin {
             SourceOrigin::Files(source) => source.kind,
             SourceOrigin::Router(_) => SourceKind::Gorouters,
+            SourceOrigin::Bus(_) => SourceKind::Nats,
         }
     }
 
@@ -383,6 +347,7 @@ impl KnownSource {
                 let name = match &self.origin {
                     SourceOrigin::Files(source) => source.path.display().to_string(),
                     SourceOrigin::Router(router) => router.url.clone(),
+                    SourceOrigin::Bus(_) => SourceKind::Nats.word().to_owned(),
                 };
                 let cause = format!("{name}: looking at it failed: {failure}");
                 self.fail(FileFault { failure, cause });
@@ -410,10 +375,22 @@ impl KnownSource {
                 self.fault = None;
             }
         }
-        if self.fault.is_none() && self.files.values().all(|file| file.fault.is_none()) {
+        let is_reached = match &self.origin {
+            SourceOrigin::Bus(bus) => bus.is_connected(),
+            _ => self.fault.is_none(),
+        };
+        if is_reached && self.files.values().all(|file| file.fault.is_none()) {
             self.good_at = Some(Instant::now());
         }
         has_changed
+    }
+
+    /// Failures so far.
+    fn failures(&self) -> [u64; Failure::OF_SOURCES.len()] {
+        match &self.origin {
+            SourceOrigin::Bus(bus) => bus.failures(),
+            _ => self.failures,
+        }
     }
 
     fn fail(&mut self, fault: FileFault) {
@@ -463,13 +440,6 @@ impl KnownFile {
             );
         }
         self.found = found;
-    }
-}
-
-pub(super) fn count(failures: &mut [u64; Failure::OF_SOURCES.len()], failure: Failure) {
-    let mut all = Failure::OF_SOURCES.iter().zip(failures);
-    if let Some((_, count)) = all.find(|(reason, _)| **reason == failure) {
-        *count += 1;
     }
 }
 

@@ -259,7 +259,7 @@ fn order(instance: &FanInInstance) -> (&HostPort, Option<&str>) {
 }
 
 /// A route as the table has it: in lower case, without a query.
-fn plain_route(text: &str) -> String {
+pub(super) fn plain_route(text: &str) -> String {
     let (route, _) = text.split_once('?').unwrap_or((text, ""));
     route.to_lowercase()
 }

@@ -127,7 +127,7 @@ static TABLE_AGE: Descriptor = Descriptor {
 static TABLE_FAILED: Descriptor = Descriptor {
     name: "promfetch_scrape_route_failed_total",
     kind: Kind::Counter,
-    help: "Looks at sources of instances that failed.",
+    help: "Looks at sources of instances that failed, connections to the bus that failed or ended, and malformed messages on it.",
     labels: &[],
     unit: "looks",
     source: "agent",

@@ -33,7 +33,7 @@ use look::{NodeLook, look};
 use reach::NotAnInstance;
 use tokio::time::{Instant, timeout_at};
 
-use super::sources::SourceCounts;
+use super::counts::{SourceCounts, count};
 use super::table::{FanInApplication, FanInInstance, NodeListener, WantedInstances};
 use crate::exposition::{Descriptor, Kind, Writer};
 use crate::host::Host;
@@ -251,7 +251,7 @@ impl KnownProcesses {
                 self.outcomes = looked.outcomes;
                 self.at = at;
             }
-            Err(failure) => super::sources::count(&mut self.failures, failure),
+            Err(failure) => count(&mut self.failures, failure),
         }
     }
 }

@@ -1,0 +1,317 @@
+//! A connection to a NATS server that only listens: it subscribes to subjects and publishes nothing.
+//!
+//! In: an address, credentials, TLS and subjects. Out: the messages, one at a time and from one buffer. No message waits in a
+//! queue: if the caller is slow, or the server sends more than [`MOST_A_SECOND`], TCP makes the server wait, and a server that
+//! has waited for long enough closes the connection. Other servers that this one names are ignored. Left to others: what messages
+//! mean, and when to connect again.
+
+#[cfg(any(test, fuzzing))]
+pub(in crate::targets) mod fuzzing;
+mod said;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use said::{NatsSaid, said};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::tls::{InstanceTls, of_tls};
+use crate::targets::failure::Failure;
+
+/// The longest time until a connection is made and secured.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// The longest silence before the agent asks whether the server is still there, and the longest time until it answers.
+const SILENCE: Duration = Duration::from_secs(20);
+/// Bytes that are read at once.
+const READ: usize = 16 << 10;
+/// Most bytes that are read in a second: twice what the largest table takes if each of its entries is registered every 10 s.
+const MOST_A_SECOND: usize = 4 << 20;
+
+/// Where a server is, and what the agent shows it.
+#[derive(Debug, Clone)]
+pub(in crate::targets) struct NatsAddress {
+    /// In the order in which they are tried.
+    pub(in crate::targets) addresses: Vec<SocketAddr>,
+    /// What the server must show; `None`: plain TCP.
+    pub(in crate::targets) tls: Option<InstanceTls>,
+}
+
+/// A user and its password.
+#[derive(Clone)]
+pub(in crate::targets) struct NatsCredentials {
+    pub(in crate::targets) user: String,
+    pub(in crate::targets) password: String,
+}
+
+/// Why a connection cannot be made, or has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::targets) struct NatsFault {
+    pub(in crate::targets) failure: Failure,
+    pub(in crate::targets) cause: String,
+}
+
+/// What a listener hears.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::targets) enum NatsHeard<'a> {
+    /// The server has taken the credentials and the subscriptions.
+    Ready,
+    /// A message of the subject with this index.
+    Message(usize, &'a [u8]),
+    /// A message that is longer than 64 KiB, and that is skipped.
+    TooLarge,
+}
+
+/// A connection with subscriptions.
+pub(in crate::targets) struct NatsConnection {
+    stream: Box<dyn NatsStream>,
+    buffer: Vec<u8>,
+    /// Bytes at the start of the buffer that have been heard.
+    used: usize,
+    /// Bytes that are skipped when they arrive.
+    skip: usize,
+    /// Whether the server has asked if the agent is there.
+    owes_pong: bool,
+    /// Whether the agent has asked the same, and has heard nothing since.
+    is_asked: bool,
+    /// When a second began, and the bytes that were read in it.
+    second: (Instant, usize),
+}
+
+trait NatsStream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> NatsStream for S {}
+
+impl NatsConnection {
+    /// Connects, and subscribes to `subjects`, which must be names without spaces. The first [`NatsHeard::Ready`] says that the
+    /// server accepts that.
+    ///
+    /// # Errors
+    /// The server is not there, speaks another protocol, or has no TLS where it must, or the other way round.
+    pub(in crate::targets) async fn open(
+        server: &NatsAddress,
+        credentials: Option<&NatsCredentials>,
+        subjects: &[&str],
+    ) -> Result<Self, NatsFault> {
+        let opening = timeout(HANDSHAKE, Self::secured(server)).await;
+        let mut connection = opening.unwrap_or_else(|_| Err(late()))?;
+        let connect = serde_json::json!({
+            "verbose": false,
+            "pedantic": false,
+            "echo": false,
+            "headers": false,
+            "tls_required": server.tls.is_some(),
+            "name": "headcount",
+            "lang": "rust",
+            "version": env!("CARGO_PKG_VERSION"),
+            "protocol": 0,
+            "user": credentials.map(|credentials| &credentials.user),
+            "pass": credentials.map(|credentials| &credentials.password),
+        });
+        let mut lines = format!("CONNECT {connect}\r\n");
+        for (number, subject) in subjects.iter().enumerate() {
+            lines.push_str(&format!("SUB {subject} {number}\r\n"));
+        }
+        lines.push_str("PING\r\n");
+        connection.write(lines.as_bytes()).await?;
+        connection.is_asked = true;
+        Ok(connection)
+    }
+
+    /// Connects, and hears what the server says of itself; that comes first, also with TLS.
+    async fn secured(server: &NatsAddress) -> Result<Self, NatsFault> {
+        let connecting = TcpStream::connect(server.addresses.as_slice()).await;
+        let mut stream = connecting.map_err(|error| of_stream(&error))?;
+        let mut buffer = Vec::new();
+        let info = loop {
+            match said(&buffer).map_err(malformed)? {
+                None => match stream.read_buf(&mut buffer).await {
+                    Ok(0) => return Err(closed()),
+                    Ok(_) => {}
+                    Err(error) => return Err(of_stream(&error)),
+                },
+                // Nothing may follow: it would count as said over TLS.
+                Some((NatsSaid::Info(info), length)) if length == buffer.len() => break info,
+                Some(_) => return Err(malformed("something else than one INFO".to_owned())),
+            }
+        };
+        let insecure = |cause: &str| Err(fault(Failure::Insecure, cause));
+        match &server.tls {
+            None if info.tls_required => {
+                insecure("the server demands TLS; write tls:// in its URL")
+            }
+            None => Ok(Self::over(Box::new(stream))),
+            Some(_) if !info.tls_required && !info.tls_available => {
+                insecure("the server offers no TLS")
+            }
+            Some(tls) => {
+                let secured = tls.secure(stream).await;
+                let cause = "the certificate or the handshake is not acceptable";
+                Ok(Self::over(Box::new(
+                    secured.map_err(|failure| fault(failure, cause))?,
+                )))
+            }
+        }
+    }
+
+    fn over(stream: Box<dyn NatsStream>) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+            used: 0,
+            skip: 0,
+            owes_pong: false,
+            is_asked: false,
+            second: (Instant::now(), 0),
+        }
+    }
+
+    /// Waits for what comes next.
+    ///
+    /// # Errors
+    /// The connection has ended, or must end: the server refuses something, is silent, or says what the protocol does not know.
+    pub(in crate::targets) async fn next(&mut self) -> Result<NatsHeard<'_>, NatsFault> {
+        loop {
+            let Some((said, length)) = said(&self.buffer[self.used..]).map_err(malformed)? else {
+                self.fill().await?;
+                continue;
+            };
+            let start = self.used;
+            self.pass(length);
+            match said {
+                NatsSaid::Info(_) | NatsSaid::Fine => {}
+                // Any number of questions that have arrived together have one answer.
+                NatsSaid::Ping => self.owes_pong = true,
+                NatsSaid::Pong => return Ok(NatsHeard::Ready),
+                NatsSaid::Error(text) => return Err(refused(&text)),
+                NatsSaid::TooLarge => return Ok(NatsHeard::TooLarge),
+                NatsSaid::Message(number, at) => {
+                    let message = &self.buffer[start + at.start..start + at.end];
+                    return Ok(NatsHeard::Message(number, message));
+                }
+            }
+        }
+    }
+
+    /// Passes over what has been heard, also if it has not arrived.
+    fn pass(&mut self, length: usize) {
+        let there = length.min(self.buffer.len() - self.used);
+        self.used += there;
+        self.skip += length - there;
+    }
+
+    /// Waits for more bytes.
+    async fn fill(&mut self) -> Result<(), NatsFault> {
+        if self.owes_pong {
+            self.write(b"PONG\r\n").await?;
+            self.owes_pong = false;
+        }
+        self.buffer.drain(..self.used);
+        self.used = 0;
+        self.buffer.reserve(READ);
+        let count = loop {
+            match timeout(SILENCE, self.stream.read_buf(&mut self.buffer)).await {
+                Ok(Ok(0)) => return Err(closed()),
+                Ok(Ok(count)) => break count,
+                Ok(Err(error)) => return Err(of_stream(&error)),
+                Err(_) if self.is_asked => return Err(late()),
+                Err(_) => {
+                    self.write(b"PING\r\n").await?;
+                    self.is_asked = true;
+                }
+            }
+        };
+        self.is_asked = false;
+        let skipped = self.skip.min(self.buffer.len());
+        self.skip -= skipped;
+        self.used = skipped;
+        self.slow_down(count).await;
+        Ok(())
+    }
+
+    /// Leaves time for others after `count` bytes.
+    async fn slow_down(&mut self, count: usize) {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (began, so_far) = self.second;
+        self.second = match began.elapsed() < SECOND {
+            true => (began, so_far + count),
+            false => (Instant::now(), count),
+        };
+        match self.second.1 > MOST_A_SECOND {
+            true => sleep_until(self.second.0 + SECOND).await,
+            false => tokio::task::yield_now().await,
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), NatsFault> {
+        let stream = &mut self.stream;
+        let writing = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        match timeout(SILENCE, writing).await {
+            Ok(written) => written.map_err(|error| of_stream(&error)),
+            Err(_) => Err(late()),
+        }
+    }
+}
+
+/// The fault that the text of `-ERR` names.
+fn refused(text: &str) -> NatsFault {
+    const REASONS: [(&str, Failure); 7] = [
+        ("Auth", Failure::Denied),
+        ("User", Failure::Denied),
+        ("Permissions", Failure::Denied),
+        ("Slow", Failure::Limit),
+        ("Maximum", Failure::Limit),
+        ("Stale", Failure::Timeout),
+        ("Secure", Failure::Insecure),
+    ];
+    let mut reasons = REASONS.iter();
+    let reason = reasons.find(|(start, _)| text.starts_with(start));
+    let text: String = text.chars().take(100).collect();
+    fault(
+        reason.map_or(Failure::Malformed, |(_, failure)| *failure),
+        &format!("the server says {text:?}"),
+    )
+}
+
+fn fault(failure: Failure, cause: &str) -> NatsFault {
+    NatsFault {
+        failure,
+        cause: cause.to_owned(),
+    }
+}
+
+fn closed() -> NatsFault {
+    fault(Failure::Refused, "the server closed the connection")
+}
+
+fn late() -> NatsFault {
+    fault(Failure::Timeout, "the server does not answer")
+}
+
+fn malformed(what: String) -> NatsFault {
+    fault(
+        Failure::Malformed,
+        &format!("not the protocol of NATS: {what}"),
+    )
+}
+
+fn of_stream(error: &io::Error) -> NatsFault {
+    fault(of_tls(error), &error.to_string())
+}
+
+impl std::fmt::Debug for NatsCredentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("NatsCredentials")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

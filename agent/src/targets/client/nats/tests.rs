@@ -1,0 +1,118 @@
+use tokio::io::{DuplexStream, duplex};
+
+use super::said::MOST_MESSAGE;
+use super::*;
+
+/// A connection, and the server's end of it.
+fn connected() -> (NatsConnection, DuplexStream) {
+    let (own, server) = duplex(1 << 20);
+    (NatsConnection::over(Box::new(own)), server)
+}
+
+/// What the server has heard.
+async fn heard(mut server: DuplexStream, connection: NatsConnection) -> String {
+    drop(connection);
+    let mut text = String::new();
+    server.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn long_message_is_skipped_and_the_next_one_is_heard() {
+    let (mut connection, mut server) = connected();
+    let length = 8 * MOST_MESSAGE;
+    let mut bytes = format!("MSG a 0 {length}\r\n").into_bytes();
+    bytes.extend([b'x'].repeat(length));
+    bytes.extend(b"\r\n+OK\r\nMSG b 1 2\r\nhi\r\n");
+    server.write_all(&bytes).await.unwrap();
+    assert_eq!(connection.next().await, Ok(NatsHeard::TooLarge));
+    assert_eq!(connection.next().await, Ok(NatsHeard::Message(1, b"hi")));
+    assert!(connection.buffer.capacity() < MOST_MESSAGE);
+}
+
+#[tokio::test]
+async fn questions_of_the_server_that_arrive_together_have_one_answer() {
+    let (mut connection, mut server) = connected();
+    let bytes = "PING\r\n".repeat(100) + "PONG\r\n";
+    server.write_all(bytes.as_bytes()).await.unwrap();
+    assert_eq!(connection.next().await, Ok(NatsHeard::Ready));
+    server.write_all(b"PONG\r\n").await.unwrap();
+    assert_eq!(connection.next().await, Ok(NatsHeard::Ready));
+    assert_eq!(heard(server, connection).await, "PONG\r\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_server_is_asked_once_and_then_given_up() {
+    let (mut connection, mut server) = connected();
+    let began = Instant::now();
+    assert_eq!(connection.next().await, Err(late()));
+    assert_eq!(began.elapsed(), 2 * SILENCE);
+    connection.is_asked = false;
+    let answering = async {
+        let mut question = [0; 6];
+        server.read_exact(&mut question).await.unwrap();
+        server.read_exact(&mut question).await.unwrap();
+        server.write_all(b"PONG\r\n").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(connection.next(), answering);
+    assert_eq!(answer, Ok(NatsHeard::Ready));
+    assert_eq!(heard(server, connection).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn flood_is_read_at_a_bounded_rate() {
+    let (mut connection, mut server) = connected();
+    let began = Instant::now();
+    // Less than what three seconds have room for, with the lines.
+    let messages = 3 * MOST_A_SECOND / MOST_MESSAGE - 1;
+    let flooding = async {
+        let line = format!("MSG a 0 {MOST_MESSAGE}\r\n");
+        let message = [line.as_bytes(), &[b'x'].repeat(MOST_MESSAGE), b"\r\n"].concat();
+        for _ in 0..messages {
+            server.write_all(&message).await.unwrap();
+        }
+    };
+    let hearing = async {
+        for _ in 0..messages {
+            let heard = connection.next().await.unwrap();
+            assert!(
+                matches!(heard, NatsHeard::Message(0, message) if message.len() == MOST_MESSAGE)
+            );
+        }
+    };
+    tokio::join!(flooding, hearing);
+    assert_eq!(began.elapsed().as_secs(), 2);
+    assert!(connection.buffer.capacity() < 4 * MOST_MESSAGE);
+}
+
+#[tokio::test]
+async fn end_of_a_connection_has_its_reason() {
+    for (bytes, failure) in [
+        ("", Failure::Refused),
+        ("-ERR 'Authorization Violation'\r\n", Failure::Denied),
+        ("-ERR 'Authentication Timeout'\r\n", Failure::Denied),
+        (
+            "-ERR 'Permissions Violation for Subscription to \"a\"'\r\n",
+            Failure::Denied,
+        ),
+        ("-ERR 'Slow Consumer'\r\n", Failure::Limit),
+        ("-ERR 'Stale Connection'\r\n", Failure::Timeout),
+        ("-ERR 'Unknown Protocol Operation'\r\n", Failure::Malformed),
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", Failure::Malformed),
+    ] {
+        let (mut connection, mut server) = connected();
+        server.write_all(bytes.as_bytes()).await.unwrap();
+        drop(server);
+        let fault = connection.next().await.unwrap_err();
+        assert_eq!(fault.failure, failure, "{fault:?}");
+    }
+}
+
+#[test]
+fn password_is_not_printed() {
+    let credentials = NatsCredentials {
+        user: "u".to_owned(),
+        password: "secret".to_owned(),
+    };
+    assert!(!format!("{credentials:?}").contains("secret"));
+}

@@ -1,0 +1,302 @@
+//! The NATS bus of Cloud Foundry as a source of instances.
+//!
+//! ```text
+//! server --messages--> message (pure) --> entries --look, at a question--> the table of all sources
+//! ```
+//!
+//! A task listens as long as the agent runs. It connects to one server at a time, in their order, and to the next one when a
+//! connection fails or ends; between rounds it waits longer and longer. The agent publishes nothing: a component that hears
+//! `router.start`, or an answer to its `router.greet`, takes the sender for a router. So the entries are complete when each
+//! component has registered again, which it does every 20 s. A server that is away takes nothing away: entries live until they
+//! expire.
+//!
+//! In come the section `nats` and messages; out come the entries as if they were a file. Files with passwords, certificates and
+//! keys are read for each connection.
+
+mod entries;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+mod message;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use entries::BusEntries;
+use message::{MessageFault, parse};
+use tokio::time::{Instant, sleep};
+
+use super::counts::count;
+use super::file_source::{FileLook, FileStamp, SourceKind, SourceLook};
+use crate::config::{NatsConfig, NatsServerConfig};
+use crate::exposition::{Descriptor, Kind, Writer};
+use crate::targets::client::{
+    Authorities, HostNames, InstanceTls, NatsAddress, NatsConnection, NatsCredentials, NatsFault,
+    NatsHeard,
+};
+use crate::targets::failure::Failure;
+
+/// What the agent listens to; an index is the place of [`REGISTER`] in it, or another one.
+const SUBJECTS: [&str; 2] = ["router.register", "router.unregister"];
+const REGISTER: usize = 0;
+/// The pauses between rounds in which no server could be listened to: the first, and the longest.
+const LEAST_PAUSE: Duration = Duration::from_millis(250);
+const MOST_PAUSE: Duration = Duration::from_secs(16);
+/// Time of the resolver for the name of a server.
+const RESOLVER: Duration = Duration::from_secs(5);
+
+pub(super) static MESSAGES: Descriptor = Descriptor {
+    name: "headcount_fan_in_messages_total",
+    kind: Kind::Counter,
+    help: "Messages about routes on the NATS bus by outcome: registered, unregistered, no_application (without app_id), \
+           unusable (a route or an address of it cannot be asked), limit (an entry of it found no room), malformed, too_large (more than 64 KiB).",
+    labels: &["outcome"],
+    unit: "messages",
+    source: "agent",
+    fallback: "left out unless fan_in has nats",
+};
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MessageOutcome {
+    Registered,
+    Unregistered,
+    NoApplication,
+    Unusable,
+    Limit,
+    Malformed,
+    TooLarge,
+}
+
+impl MessageOutcome {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Registered, "registered"),
+        (Self::Unregistered, "unregistered"),
+        (Self::NoApplication, "no_application"),
+        (Self::Unusable, "unusable"),
+        (Self::Limit, "limit"),
+        (Self::Malformed, "malformed"),
+        (Self::TooLarge, "too_large"),
+    ];
+}
+
+/// The bus.
+#[derive(Debug)]
+pub(super) struct NatsBus {
+    config: NatsConfig,
+    /// The authorities of instances.
+    ca_file: Option<PathBuf>,
+    names: Rc<HostNames>,
+    state: RefCell<BusState>,
+}
+
+#[derive(Debug, Default)]
+struct BusState {
+    entries: BusEntries,
+    is_connected: bool,
+    /// The last fault of each server, until it is connected.
+    faults: Vec<Option<NatsFault>>,
+    failures: [u64; Failure::OF_SOURCES.len()],
+    messages: [u64; MessageOutcome::ALL.len()],
+}
+
+impl NatsBus {
+    /// `ca_file`: the authorities of instances.
+    pub(super) fn new(config: &NatsConfig, ca_file: Option<PathBuf>, names: Rc<HostNames>) -> Self {
+        Self {
+            names,
+            config: config.clone(),
+            ca_file,
+            state: RefCell::new(BusState {
+                faults: vec![None; config.servers.len()],
+                ..BusState::default()
+            }),
+        }
+    }
+
+    /// Listens without an end.
+    pub(super) async fn listen(self: Rc<Self>) {
+        let mut pause = LEAST_PAUSE;
+        loop {
+            let began = Instant::now();
+            for index in 0..self.config.servers.len() {
+                let Err(fault) = self.listen_to(index).await;
+                self.state.borrow_mut().fail(&self.url(index), index, fault);
+            }
+            if began.elapsed() > MOST_PAUSE {
+                pause = LEAST_PAUSE;
+            }
+            sleep(pause).await;
+            pause = MOST_PAUSE.min(2 * pause);
+        }
+    }
+
+    async fn listen_to(&self, index: usize) -> Result<Infallible, NatsFault> {
+        let server = &self.config.servers[index];
+        let (tls, credentials) = self.prepared(server).map_err(|cause| NatsFault {
+            failure: Failure::Denied,
+            cause,
+        })?;
+        let resolved = Instant::now() + RESOLVER;
+        let addresses = self.names.addresses(&server.address, resolved).await;
+        let addresses = addresses.map_err(|failure| NatsFault {
+            failure,
+            cause: failure.to_string(),
+        })?;
+        let server = NatsAddress { addresses, tls };
+        let mut connection = NatsConnection::open(&server, credentials.as_ref(), &SUBJECTS).await?;
+        loop {
+            let heard = connection.next().await?;
+            let mut state = self.state.borrow_mut();
+            match heard {
+                NatsHeard::Ready => state.connected(&self.url(index), index),
+                NatsHeard::TooLarge => state.lose(MessageOutcome::TooLarge, "more than 64 KiB"),
+                NatsHeard::Message(subject, text) => state.take(subject, text),
+            }
+        }
+    }
+
+    /// Reads what is needed to connect to a server.
+    fn prepared(
+        &self,
+        server: &NatsServerConfig,
+    ) -> Result<(Option<InstanceTls>, Option<NatsCredentials>), String> {
+        let config = &self.config;
+        let tls = match server.is_tls {
+            false => None,
+            true => {
+                let ca_file = config.ca_file.as_ref().or(self.ca_file.as_ref());
+                let identity = config.identity.as_ref();
+                let identity =
+                    identity.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+                let authorities =
+                    Authorities::with_identity(ca_file.map(PathBuf::as_path), identity)?;
+                let tls = authorities.expect(config.server_name.as_deref(), &server.address);
+                Some(tls.map_err(|failure| format!("server_name: {failure}"))?)
+            }
+        };
+        let credentials = match &config.credentials {
+            None => None,
+            Some((user, file)) => {
+                let password = std::fs::read_to_string(file);
+                let password = password.map_err(|error| format!("{}: {error}", file.display()))?;
+                Some(NatsCredentials {
+                    user: user.clone(),
+                    password: password.trim_end_matches(['\n', '\r']).to_owned(),
+                })
+            }
+        };
+        Ok((tls, credentials))
+    }
+
+    /// What has been heard and lives, unless it is known.
+    pub(super) fn look(&self, known: Option<FileStamp>) -> SourceLook {
+        let mut state = self.state.borrow_mut();
+        let known = known.map(|(revision, ..)| revision);
+        let look = match state.entries.changed(known, std::time::Instant::now()) {
+            None => FileLook::Unchanged,
+            Some((revision, found)) => FileLook::Read((revision, 0, 0, 0, 0), Ok(found)),
+        };
+        SourceLook {
+            files: vec![(PathBuf::from(SourceKind::Nats.word()), look)],
+            fault: None,
+        }
+    }
+
+    /// Whether it is listened to.
+    pub(super) fn is_connected(&self) -> bool {
+        self.state.borrow().is_connected
+    }
+
+    /// Connections so far that could not be made, or have ended.
+    pub(super) fn failures(&self) -> [u64; Failure::OF_SOURCES.len()] {
+        self.state.borrow().failures
+    }
+
+    /// Malformed messages so far.
+    pub(super) fn malformed(&self) -> u64 {
+        self.state.borrow().messages[MessageOutcome::Malformed as usize]
+    }
+
+    /// Writes the family of messages.
+    pub(super) fn write(&self, out: &mut Writer) {
+        let mut messages = out.family(&MESSAGES);
+        let counts = self.state.borrow().messages;
+        for ((_, outcome), count) in MessageOutcome::ALL.iter().zip(counts) {
+            messages.sample(&[outcome], count);
+        }
+    }
+
+    fn url(&self, index: usize) -> String {
+        self.config.servers[index].url()
+    }
+}
+
+impl BusState {
+    fn connected(&mut self, url: &str, index: usize) {
+        if !self.is_connected {
+            log::info!("fan_in: listening for routes at {url}");
+        }
+        self.is_connected = true;
+        self.faults[index] = None;
+    }
+
+    fn fail(&mut self, url: &str, index: usize, fault: NatsFault) {
+        self.is_connected = false;
+        count(&mut self.failures, fault.failure);
+        if self.faults[index].as_ref() != Some(&fault) {
+            let cause = &fault.cause;
+            log::warn!("fan_in: {url}: {cause}; its entries are used until they expire");
+        }
+        self.faults[index] = Some(fault);
+    }
+
+    /// Takes a message of the subject with this index.
+    fn take(&mut self, subject: usize, text: &[u8]) {
+        let now = std::time::Instant::now();
+        let mut found = match parse(text, now) {
+            Ok(found) => found,
+            Err(MessageFault::NoApplication) => return self.count(MessageOutcome::NoApplication),
+            Err(MessageFault::Malformed(cause)) => {
+                return self.lose(MessageOutcome::Malformed, &cause);
+            }
+        };
+        let is_empty = found.instances.is_empty();
+        for routed in std::mem::take(&mut found.instances) {
+            match subject {
+                REGISTER => {
+                    found.omitted += u64::from(!self.entries.register(routed, now));
+                }
+                _ => self.entries.unregister(routed),
+            }
+        }
+        match (subject, &found.example) {
+            _ if found.omitted > 0 => {
+                self.lose(MessageOutcome::Limit, "there is no room for an entry")
+            }
+            (_, Some(example)) => self.lose(MessageOutcome::Unusable, example),
+            _ if is_empty => self.lose(MessageOutcome::Unusable, "it has no route"),
+            (REGISTER, None) => self.count(MessageOutcome::Registered),
+            _ => self.count(MessageOutcome::Unregistered),
+        }
+    }
+
+    /// Counts a message of which something is lost; logs the first of its kind.
+    fn lose(&mut self, outcome: MessageOutcome, cause: &str) {
+        let (_, word) = MessageOutcome::ALL[outcome as usize];
+        if self.messages[outcome as usize] == 0 {
+            let cause: String = cause.chars().take(200).collect();
+            log::warn!(
+                "fan_in: a message about routes is not used as a whole: {word}: {cause}; further ones are counted in \
+                 headcount_fan_in_messages_total"
+            );
+        }
+        self.count(outcome);
+    }
+
+    fn count(&mut self, outcome: MessageOutcome) {
+        self.messages[outcome as usize] += 1;
+    }
+}
