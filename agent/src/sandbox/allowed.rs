@@ -1,6 +1,6 @@
-//! The system calls that the threads of HTTP, targets and names may use: for connections, reading files, memory, threads
-//! and time. None can write a file, start a process, map executable memory, signal another process or call `bpf()`.
-//! The HTTP thread, which strangers reach, cannot open a socket; the others, which open sockets, cannot listen or accept.
+//! The system calls that the threads of HTTP, targets, names and the broker may use: for connections, reading files, memory, threads
+//! and time. Only the broker's can write a file. None can start a process, map executable memory, signal another process or call
+//! `bpf()`. The HTTP thread, which strangers reach, cannot open a socket; the others, which open sockets, cannot listen or accept.
 //! Only the names thread has UDP.
 
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
@@ -94,6 +94,21 @@ const ASKING: &[libc::c_long] = &[
     libc::SYS_geteuid,
 ];
 
+/// Allowed to the broker thread, too, with any arguments.
+const WRITING_FILES: &[libc::c_long] = &[
+    libc::SYS_openat,
+    libc::SYS_fsync,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_unlinkat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+];
+
 /// The same number on every architecture that the agent supports, but of a different type in each C library.
 const FIONBIO: u64 = 0x5421;
 /// Flags of `open` for more than reading.
@@ -120,6 +135,13 @@ pub(super) fn of_targets(is_root: bool) -> Result<Rules, BackendError> {
     if !is_root {
         rules.insert(libc::SYS_openat2, Vec::new());
     }
+    Ok(rules)
+}
+
+/// The calls that the broker thread may use, like [`of_http`]. Where Landlock does not bound its files, its user's rights do.
+pub(super) fn of_broker() -> Result<Rules, BackendError> {
+    let mut rules = of_all()?;
+    rules.extend(WRITING_FILES.iter().map(|call| (*call, Vec::new())));
     Ok(rules)
 }
 

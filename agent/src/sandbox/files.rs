@@ -1,6 +1,6 @@
-//! Landlock rules for the HTTP thread: it may read files in some directories and nothing else.
+//! Landlock rules: the HTTP thread may read files in some directories, the broker thread may write files in one, and nothing else.
 //!
-//! The other threads cannot use Landlock, whatever the rules are: under it the kernel refuses what needs the right to trace a
+//! The threads of state and targets cannot use Landlock, whatever the rules are: under it the kernel refuses what needs the right to trace a
 //! process, to root, too. That is `/proc/<pid>/io` for the state thread and `/proc/<pid>/root` for the targets thread.
 
 use std::collections::BTreeSet;
@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
-    RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, Scope, path_beneath_rules,
 };
 
 use super::SandboxError;
@@ -26,12 +26,26 @@ pub(super) fn can_be_read(files: &[impl AsRef<Path>]) -> bool {
 /// replaced. The thread may neither connect to another machine nor listen on a further port. Rights that this
 /// kernel's Landlock does not support are left out.
 pub(super) fn read_only(files: &[impl AsRef<Path>]) -> Result<(), SandboxError> {
+    restrict(directories(files), AccessFs::ReadFile.into())
+}
+
+/// Restricts the calling thread in the same way, to making, replacing and removing files in `directory`.
+pub(super) fn write_only(directory: &Path) -> Result<(), SandboxError> {
+    let access =
+        AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
+    restrict([directory.to_owned()], access)
+}
+
+fn restrict(
+    directories: impl IntoIterator<Item = PathBuf>,
+    access: BitFlags<AccessFs>,
+) -> Result<(), SandboxError> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))?
         .handle_access(AccessNet::from_all(ABI::V4))?
         .scope(Scope::from_all(ABI::V6))?
         .create()?
-        .add_rules(path_beneath_rules(directories(files), AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(directories, access))?
         .restrict_self()?;
     match status.ruleset {
         RulesetStatus::NotEnforced => Err(SandboxError::NoLandlock),

@@ -8,6 +8,8 @@
 //!   +--> targets thread, and its readers of files: capabilities for reading, if a kind of target needs them; a list of
 //!   |    system calls: client sockets, no listening
 //!   +--> names thread, and its look-ups of names: no capability; a list of system calls: UDP, too, and no listening
+//!   +--> broker thread, which writes the paths of applications: no capability, a list of system calls, one directory to
+//!        write in
 //! ```
 //!
 //! In: the files that the HTTP thread reads, and a trial of what the state thread does with its kernel programs. Out:
@@ -15,7 +17,7 @@
 //!
 //! Each right belongs to a thread, and a new thread inherits the rights of the one that starts it. So the threads of
 //! HTTP, of the state and of the targets give them up before they start threads of their own. The main thread starts
-//! those of the state and of the targets, and those of Unix sockets, before, and that of the targets starts that of
+//! those of the state, of the targets and of the broker, and those of Unix sockets, before, and that of the targets starts that of
 //! names before: these start with all rights. Steps that
 //! this kernel does not support are left out and reported: in one log line for each side and in
 //! `headcount_sandbox_state`. The steps of a side that does not run are absent.
@@ -57,6 +59,7 @@ enum Side {
     State,
     Targets,
     Names,
+    Broker,
 }
 
 /// A kind of right that is given up.
@@ -69,7 +72,7 @@ enum Right {
 }
 
 /// All steps: whose right, and which one.
-const STEPS: [(Side, Right); 13] = [
+const STEPS: [(Side, Right); 17] = [
     (Side::Http, Right::NoNewPrivs),
     (Side::Http, Right::Capabilities),
     (Side::Http, Right::SystemCalls),
@@ -83,6 +86,10 @@ const STEPS: [(Side, Right); 13] = [
     (Side::Names, Right::NoNewPrivs),
     (Side::Names, Right::Capabilities),
     (Side::Names, Right::SystemCalls),
+    (Side::Broker, Right::NoNewPrivs),
+    (Side::Broker, Right::Capabilities),
+    (Side::Broker, Right::SystemCalls),
+    (Side::Broker, Right::Files),
 ];
 
 impl Side {
@@ -93,6 +100,7 @@ impl Side {
             Self::State => "state",
             Self::Targets => "targets",
             Self::Names => "names",
+            Self::Broker => "broker",
         }
     }
 }
@@ -201,6 +209,25 @@ impl Sandbox {
         let allowed = system_calls::only_resolve();
         self.take(Side::Names, Right::SystemCalls, allowed, &mut left_out);
         log_kept("names", kept, &left_out);
+    }
+
+    /// Confines the calling thread, which writes the file of the service broker, to writing files in `directory`.
+    pub fn confine_broker(&self, directory: &Path) {
+        let mut left_out = Vec::new();
+        // Repeating the call changes nothing.
+        self.take(
+            Side::Broker,
+            Right::NoNewPrivs,
+            no_new_privs(),
+            &mut left_out,
+        );
+        let kept = capabilities::keep_for_asking(false);
+        let kept = self.take(Side::Broker, Right::Capabilities, kept, &mut left_out);
+        let landlock = files::write_only(directory);
+        self.take(Side::Broker, Right::Files, landlock, &mut left_out);
+        let allowed = system_calls::only_write();
+        self.take(Side::Broker, Right::SystemCalls, allowed, &mut left_out);
+        log_kept("broker", kept, &left_out);
     }
 
     /// All steps that were tried: the values of the labels `side` and `step`, and whether the step succeeded.

@@ -51,6 +51,11 @@ pub(super) fn only_serve() -> Result<(), FilterError> {
     apply(allowed::of_http()?, Listed::Allowed)
 }
 
+/// Allows the system calls that writing files needs, and no others.
+pub(super) fn only_write() -> Result<(), FilterError> {
+    apply(allowed::of_broker()?, Listed::Allowed)
+}
+
 /// Allows the system calls that asking targets needs, and no others.
 pub(super) fn only_ask() -> Result<(), FilterError> {
     let is_root = rustix::process::geteuid().is_root();

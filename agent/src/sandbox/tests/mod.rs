@@ -1,5 +1,6 @@
 //! The sandbox, applied to a thread of its own in each test: forbidden calls are refused, and the needed ones work.
 
+mod broker;
 mod names;
 mod targets;
 
