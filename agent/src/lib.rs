@@ -43,7 +43,7 @@ use collector::{Collectors, PartOf, Runs};
 use config::logging::Logger;
 use group::{BootTime, Classifier, Grouper, Policy};
 use host::Host;
-use http::Answers;
+use http::{Answers, ServiceBroker};
 use runtime::{Manager, descriptors, memory};
 use sandbox::Sandbox;
 use scrape::{Joiner, TargetsSource};
@@ -54,6 +54,7 @@ use state::handle::{self, Question, Unavailable};
 use state::reload::{self, Configuration, placer};
 use state::{AgentState, Options, Output, actor};
 use targets::board::Board;
+use targets::fan_in::broker::StoredPaths;
 use targets::fan_in::handle::FanInHandle;
 use targets::fan_in::{self, FanInAnswers};
 use targets::handle::TargetsHandle;
@@ -128,6 +129,9 @@ pub enum Error {
     /// The state thread ended by itself.
     #[error("the state thread ended; please report the log lines before this one")]
     OwnerEnded,
+    /// The service broker has no password, or its thread could not be started.
+    #[error("{0}")]
+    Broker(String),
 }
 
 /// Serves on `listeners` until `shutdown` is ready; each signal of `hangups` reloads the configuration.
@@ -149,7 +153,8 @@ pub async fn run(
     let counters = Arc::new(http::HttpCounters::new(limits.clone()));
     let (state, inbox) = handle::channel();
     let runs = Runs::new()?;
-    let targets = start_targets(&settings, &runs)?;
+    let broker = start_broker(&settings)?;
+    let targets = start_targets(&settings, &runs, broker.as_ref().map(ServiceBroker::stored))?;
     let (targets, board, fan_in) = parts_of(targets);
     let answers = answers(state.clone(), targets, &runs, &counters);
     let web = settings.web.take().map(Arc::new);
@@ -161,6 +166,7 @@ pub async fn run(
         has_page: settings.has_page,
         answers,
         fan_in,
+        broker,
         limits,
         counters,
         web,
@@ -189,7 +195,7 @@ const ONCE: Duration = Duration::from_secs(3600);
 pub async fn once(settings: Settings, delay: Duration) -> Result<Vec<u8>, Error> {
     let (state, inbox) = handle::channel();
     let runs = Runs::new()?;
-    let targets = start_targets(&settings, &runs)?;
+    let targets = start_targets(&settings, &runs, None)?;
     let (targets, board, _) = parts_of(targets);
     let answers = answers(state, targets, &runs, &Arc::default());
     let (_, failure) = start_owner(settings, runs, board, inbox, &[])?;
@@ -240,9 +246,22 @@ fn parts_of(
     }
 }
 
+/// Starts the service broker, if there is one, and the thread that writes its file.
+fn start_broker(settings: &Settings) -> Result<Option<ServiceBroker>, Error> {
+    let broker = settings.targets.broker().map(|config| {
+        let sandbox = Arc::clone(&settings.sandbox);
+        ServiceBroker::start(config, move |directory| sandbox.confine_broker(directory))
+    });
+    broker.transpose().map_err(Error::Broker)
+}
+
 /// Starts the thread that asks targets, if a kind of target is enabled. It has all rights of the calling thread until it has given
 /// up those that it does not need.
-fn start_targets(settings: &Settings, runs: &Runs) -> Result<Option<TargetsThread>, Error> {
+fn start_targets(
+    settings: &Settings,
+    runs: &Runs,
+    stored: Option<StoredPaths>,
+) -> Result<Option<TargetsThread>, Error> {
     let needs = Needs::of(&settings.targets);
     runs.limit(settings.max_exposition_bytes, !needs.collectors.is_empty());
     if needs.collectors.is_empty() {
@@ -281,7 +300,7 @@ fn start_targets(settings: &Settings, runs: &Runs) -> Result<Option<TargetsThrea
             let users = RefCell::new(UserNames::new(host.passwd()));
             let local = tokio::task::LocalSet::new();
             let fan_in = wanted.fan_in.as_ref().zip(names).map(|(config, names)| {
-                let fan_in = Rc::new(FanInAnswers::new(config, names, &host, &published));
+                let fan_in = Rc::new(FanInAnswers::new(config, names, &host, &published, stored));
                 local.spawn_local(Rc::clone(&fan_in).answer(fan_in_inbox));
                 fan_in
             });
@@ -377,7 +396,7 @@ fn prepare(
         sandbox,
         ..
     } = settings;
-    let obstacle = obstacle(&host);
+    let obstacle = bpf::obstacle(&host);
     let mut start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
         Error::Accounting {
             tier: word(accounting),
@@ -443,21 +462,6 @@ fn prepare(
         output,
         shortcomings,
     ))
-}
-
-/// The obstacle to any kernel tier in this process's environment, if there is one.
-fn obstacle(host: &Host) -> Option<bpf::Obstacle> {
-    if !host.is_procfs_mount() {
-        return Some(bpf::Obstacle::NotProcfs(host.procfs.display().to_string()));
-    }
-    if host.in_initial_pid_namespace() == Some(false) {
-        return Some(bpf::Obstacle::OtherPidNamespace);
-    }
-    // The status of this thread, not of the process's main thread, which serves HTTP and has given up its
-    // capabilities by now.
-    std::fs::read_to_string("/proc/thread-self/status")
-        .ok()
-        .and_then(|status| bpf::missing_capability(&status))
 }
 
 fn word(accounting: AccountingRequest) -> &'static str {

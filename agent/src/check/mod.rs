@@ -24,10 +24,18 @@ use crate::targets::fan_in::survey::FanInSurvey;
 const SHOWN: usize = 200;
 
 /// Keys of promfetcher's configuration, and what has their effect here.
-const PROMFETCHER: [(&str, &str); 7] = [
+const PROMFETCHER: [(&str, &str); 9] = [
     (
         "gorouters",
-        "write fan_in: {gorouters: [{url: \"http://HOST:PORT/routes\", username: USER, password_file: FILE}]}, with an address as host",
+        "write fan_in: {gorouters: [{url: \"http://HOST:PORT/routes\", username: USER, password_file: FILE}]}",
+    ),
+    (
+        "broker",
+        "write fan_in: {broker: {username: USER, password_file: FILE}}; its ids are those of promfetcher unless you set service_id and plan_id",
+    ),
+    (
+        "db_conn",
+        "write the rows of its table app_endpoints as JSON into the file of fan_in: {broker: {file: FILE}}",
     ),
     ("external_exporters", "move it below fan_in, as it is"),
     (

@@ -72,7 +72,7 @@ pub(super) static METRICS: &[Metric] = &[
         descriptor: Descriptor {
             name: "headcount_sandbox_state",
             kind: Kind::Gauge,
-            help: "1 for each right that the agent has taken from its own threads, those of HTTP, those of the state, those that ask targets and those that resolve names; 0 for each that this kernel cannot take. The side targets is absent if no kind of target is enabled, the side names without fan-in.",
+            help: "1 for each right that the agent has taken from its own threads, those of HTTP, those of the state, those that ask targets, those that resolve names and that of the service broker; 0 for each that this kernel cannot take. The sides targets, names and broker are absent if no kind of target is enabled, or no fan-in, or no broker.",
             labels: &["side", "step"],
             unit: "-",
             source: "agent",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 use super::allowed_paths::{self, PathRule};
+use super::broker::{self, BrokerConfig};
 use super::exporters::{self, ExporterConfig};
 use super::gorouters::{self, GorouterConfig};
 use super::nats::{self, NatsConfig};
@@ -12,8 +13,9 @@ use super::yaml::{YamlNode, YamlValue};
 
 /// The name of the section.
 pub(super) const FAN_IN: &str = "fan_in";
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "allowed_paths",
+    "broker",
     "ca_file",
     "external_exporters",
     "routes_file",
@@ -41,6 +43,8 @@ pub struct FanInConfig {
     pub gorouters: Vec<GorouterConfig>,
     /// The bus on which routes are announced.
     pub nats: Option<NatsConfig>,
+    /// The service broker; `None`: there is none.
+    pub broker: Option<BrokerConfig>,
     /// The authorities that sign certificates of instances; `None`: those that the system trusts.
     pub ca_file: Option<PathBuf>,
     /// The applications whose instances get the caller's `Authorization`: ids, or names of applications without an id.
@@ -124,6 +128,7 @@ pub(super) fn parse(
             }
             ("allowed_paths", _) => config.allowed_paths = allowed_paths::parse(value, problems)?,
             ("nats", _) => config.nats = Some(nats::parse(value, folder, problems)?),
+            ("broker", _) => config.broker = Some(broker::parse(value, folder, problems)?),
             ("ca_file", _) => {
                 let file = text(value, "fan_in: ca_file", "the path of a file", problems)?;
                 config.ca_file = Some(folder.join(file));
@@ -261,6 +266,7 @@ mod tests {
             file_sd: vec!["/etc/headcount/targets/*.yml".into(), "/srv/a.JSON".into()],
             gorouters: Vec::new(),
             nats: None,
+            broker: None,
             ca_file: Some("/etc/headcount/ca.pem".into()),
             forward_authorization: vec!["some-id".to_owned()],
             external_exporters: Vec::new(),

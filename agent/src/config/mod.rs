@@ -7,6 +7,7 @@
 //! Left to others: matching processes and watching the file. Environment variables are not read.
 
 mod allowed_paths;
+mod broker;
 mod command;
 mod document;
 mod error;
@@ -39,6 +40,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use allowed_paths::PathRule;
+pub use broker::BrokerConfig;
 pub use command::{Command, ListFlags, TargetsFlags};
 pub use error::{ConfigError, Fault, Warning};
 pub use exporters::{ExporterConfig, ExporterTags, ParamValue};

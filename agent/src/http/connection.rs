@@ -126,9 +126,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let watch = &slot.watch;
-    let routes = service_fn(|request: Request<hyper::body::Incoming>| {
+    let routes = service_fn(|mut request: Request<hyper::body::Incoming>| {
         let (service, watch) = (Arc::clone(service), Arc::clone(watch));
-        async move { Ok::<_, Infallible>(respond(&service, &request, &watch).await) }
+        async move { Ok::<_, Infallible>(respond(&service, &mut request, &watch).await) }
     });
     let io = TokioIo::new(Watched {
         stream,

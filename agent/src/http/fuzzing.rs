@@ -91,6 +91,7 @@ async fn talk(size: usize, request: &[u8]) -> (Vec<u8>, Arc<HttpCounters>) {
         hosts: Hosts::default(),
         answers,
         fan_in: Some(unanswered),
+        broker: None,
         limits,
         counters: Arc::clone(&counters),
         web: None,

@@ -9,6 +9,7 @@
 //! * `/-/reload` (POST, PUT): reloads the configuration. 200 when that succeeded; 500 with the reason when it changed
 //!   nothing; 403 unless reloading by request is enabled.
 //! * `/v1/apps/...`, `/v2/apps/...` (GET): the merged metrics of all instances of an application, if `fan_in` is configured.
+//! * `/broker/v2/...`: the service broker, if `fan_in` has one. It has credentials of its own.
 //! * `/` (GET, HEAD): the status page, which has further paths of its own; links only if the page is disabled.
 //! * Any other path: 404.
 //!
@@ -33,6 +34,7 @@
 
 mod admission;
 mod answers;
+mod broker;
 mod connection;
 mod fan_in;
 #[cfg(any(test, fuzzing))]
@@ -50,6 +52,7 @@ mod web;
 
 pub use admission::{CpuClock, HttpCounters, Limits, Timeout};
 pub use answers::{Answers, Exposition};
+pub use broker::ServiceBroker;
 pub use hosts::Hosts;
 pub use listener::{BindError, Listener};
 pub use serve::serve;

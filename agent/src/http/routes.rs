@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue, VARY, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::Instant;
@@ -16,36 +16,45 @@ use super::admission::{Watch, scrape_time};
 use super::page::{self, escaped};
 use super::reply::{HTML, JSON, Reply, TEXT, not_allowed, reply};
 use super::service::Service;
-use super::{fan_in, gzip, reload};
+use super::{broker, fan_in, gzip, reload};
 use crate::exposition;
 use crate::state::handle::{Health, Status};
 
 /// Answers one request. Sets the connection's phase to serving once the request is admitted. For HEAD, hyper
 /// leaves out the body.
-pub(super) async fn respond<B>(
+pub(super) async fn respond(
     service: &Service,
-    request: &Request<B>,
+    request: &mut Request<Incoming>,
     watch: &Arc<Watch>,
 ) -> Reply {
     let arrived = Instant::now();
-    let reply = match &service.web {
-        None => {
-            watch.serving();
-            route(service, request, arrived).await
+    let access = match &service.web {
+        Some(web) => Some(web.current(&service.counters).await),
+        None => None,
+    };
+    let broker = service.broker.as_ref();
+    let mut reply = match broker.filter(|_| broker::has_path(request.uri().path())) {
+        // It has credentials of its own.
+        Some(broker) => {
+            let serving = || watch.serving();
+            broker.answer(request, &service.limits, serving).await
         }
-        Some(web) => {
-            let access = web.current(&service.counters).await;
+        None => {
             let authorization = request.headers().get(AUTHORIZATION);
-            let is_admitted = access.users.admit(authorization, watch.origin).await;
+            let is_admitted = match &access {
+                Some(access) => access.users.admit(authorization, watch.origin).await,
+                None => true,
+            };
             watch.serving();
-            let mut reply = match is_admitted {
+            match is_admitted {
                 true => route(service, request, arrived).await,
                 false => unauthorized(),
-            };
-            access.add_headers(reply.headers_mut());
-            reply
+            }
         }
     };
+    if let Some(access) = &access {
+        access.add_headers(reply.headers_mut());
+    }
     service.counters.count_request(reply.status());
     lend_body(service, reply, watch).await
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::admission::{HttpCounters, Limits, Timeout};
 use super::answers::Answers;
+use super::broker::ServiceBroker;
 use super::hosts::Hosts;
 use super::web::Web;
 use crate::state::handle::Unavailable;
@@ -26,6 +27,8 @@ pub struct Service {
     pub answers: Answers,
     /// Asks the instances of applications; `None`: the paths for that do not exist.
     pub fan_in: Option<FanInHandle>,
+    /// Stores paths of applications; `None`: its paths do not exist.
+    pub broker: Option<ServiceBroker>,
     /// Sizes and times.
     pub limits: Limits,
     /// Where requests, timeouts and connections are counted.

@@ -38,7 +38,7 @@ pub(crate) use client::HostNames;
 use fan_in::FanInAnswers;
 pub(crate) use kind::TargetKind;
 
-use crate::config::FanInConfig;
+use crate::config::{BrokerConfig, FanInConfig};
 use crate::exposition::Descriptor;
 use crate::host::Host;
 
@@ -51,6 +51,13 @@ pub struct TargetSettings {
     pub fan_in: Option<FanInConfig>,
     /// Whether the arbiters of Gunicorn that the state publishes are asked.
     pub gunicorn: bool,
+}
+
+impl TargetSettings {
+    /// The service broker of fan-in, if there is one.
+    pub fn broker(&self) -> Option<&BrokerConfig> {
+        self.fan_in.as_ref()?.broker.as_ref()
+    }
 }
 
 /// How instances of Passenger are asked.

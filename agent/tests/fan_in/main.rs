@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
+mod broker;
 mod callers;
 mod deadline;
 mod exporters;

@@ -65,6 +65,7 @@ async fn start_service(
         hosts: Hosts::new(["x"]),
         answers,
         fan_in: None,
+        broker: None,
         limits,
         counters: Arc::clone(&counters),
         web: web.map(Arc::new),

@@ -18,6 +18,7 @@ const FORMS: &[(Option<&str>, u32)] = &[
     (None, 25),
     (Some("root.conf"), 26), // as user root
     (Some("old-kernel.conf"), 25),
+    (Some("broker.conf"), 25),
 ];
 
 /// Checks all forms; `folder` is for temporary files.

@@ -9,17 +9,24 @@ use super::Limits;
 use crate::collector::{ServingLimits, ServingStatistics, UnsentStatistics};
 
 /// All status codes that the server ever sends.
-const CODES: [(StatusCode, &str); 10] = [
+const CODES: [(StatusCode, &str); 17] = [
     (StatusCode::OK, "200"),
+    (StatusCode::CREATED, "201"),
     (StatusCode::BAD_REQUEST, "400"),
     (StatusCode::UNAUTHORIZED, "401"),
     (StatusCode::FORBIDDEN, "403"),
     (StatusCode::NOT_FOUND, "404"),
     (StatusCode::METHOD_NOT_ALLOWED, "405"),
     (StatusCode::NOT_ACCEPTABLE, "406"),
+    (StatusCode::CONFLICT, "409"),
+    (StatusCode::GONE, "410"),
+    (StatusCode::PRECONDITION_FAILED, "412"),
+    (StatusCode::PAYLOAD_TOO_LARGE, "413"),
+    (StatusCode::UNPROCESSABLE_ENTITY, "422"),
     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "431"),
     (StatusCode::INTERNAL_SERVER_ERROR, "500"),
     (StatusCode::SERVICE_UNAVAILABLE, "503"),
+    (StatusCode::INSUFFICIENT_STORAGE, "507"),
 ];
 
 /// Which time limit was exceeded.

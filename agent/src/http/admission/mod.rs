@@ -19,7 +19,8 @@
 //!    [`Limits::header`] at most, else the connection closes (`http_timeouts_total{phase="header"}`). A failed handshake
 //!    closes it (`http_tls_handshake_failures_total`).
 //! 3. Size of the request: a header with more bytes or lines than allowed gets 431, and an unreadable one 400
-//!    (`http_requests_total`, like every response below). hyper checks these, and bodies are not read.
+//!    (`http_requests_total`, like every response below). hyper checks these. Only the service broker reads bodies, within the time
+//!    of step 2 and within a bound (413), after it has checked its password.
 //! 4. Password (`fair_queue.rs`): hashes run one at a time, round-robin by [`ClientOrigin`], and only for passwords that
 //!    were not verified before. A wrong password gets 401.
 //! 5. The state thread (`passes.rs`, `pace.rs`): passes over the processes run one at a time, and wait while passes use

@@ -57,6 +57,7 @@ pub use support::{Obstacle, Support};
 pub use switch::RunTimes;
 
 use super::Tier;
+use crate::host::Host;
 use crate::process::{Coarse, Event};
 
 /// One item that a drain hands over.
@@ -177,7 +178,17 @@ fn procfs_only(sizes: Sizes, mut warnings: Vec<String>) -> Started {
     }
 }
 
-/// The capability that this thread lacks for kernel programs, by `status` (its `/proc/thread-self/status`); `None` if none.
-pub fn missing_capability(status: &str) -> Option<Obstacle> {
-    support::missing_capability(status)
+/// The obstacle to any kernel tier in this thread's environment, if there is one.
+pub fn obstacle(host: &Host) -> Option<Obstacle> {
+    if !host.is_procfs_mount() {
+        return Some(Obstacle::NotProcfs(host.procfs.display().to_string()));
+    }
+    if host.in_initial_pid_namespace() == Some(false) {
+        return Some(Obstacle::OtherPidNamespace);
+    }
+    // The status of this thread, not of the process's main thread, which serves HTTP and has given up its
+    // capabilities by now.
+    std::fs::read_to_string("/proc/thread-self/status")
+        .ok()
+        .and_then(|status| support::missing_capability(&status))
 }

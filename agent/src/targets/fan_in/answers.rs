@@ -14,10 +14,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::http::uri::PathAndQuery;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::ask::{AskTerms, FanInPlaces};
+use super::broker::StoredPaths;
 use super::exporters::ExporterQuestions;
 use super::handle::{FanInQuestion, FanInReply, FanInRequest, MergedAnswer};
 use super::merged::{Making, made};
@@ -51,6 +53,8 @@ pub(crate) struct FanInAnswers {
     pub(super) sources: Sources,
     /// The node's own processes, if an item has `scrape`.
     pub(super) processes: Option<Rc<NodeProcesses>>,
+    /// The paths that the service broker has stored, if there is one.
+    pub(super) stored: Option<StoredPaths>,
     config: FanInConfig,
     paths: AllowedPaths,
     places: FanInPlaces,
@@ -69,12 +73,13 @@ struct UnderWay {
 }
 
 impl FanInAnswers {
-    /// `names` resolves the hosts of instances and routers.
+    /// `names` resolves the hosts of instances and routers; `stored` are the paths of the service broker, if there is one.
     pub(crate) fn new(
         config: &FanInConfig,
         names: HostNames,
         host: &Host,
         board: &Arc<Board>,
+        stored: Option<StoredPaths>,
     ) -> Self {
         let names = Rc::new(names);
         let processes = || Rc::new(NodeProcesses::new(host.clone(), Arc::clone(board)));
@@ -84,6 +89,7 @@ impl FanInAnswers {
             places: FanInPlaces::new(config, names, processes.clone()),
             processes,
             paths: AllowedPaths::new(&config.allowed_paths),
+            stored,
             config: config.clone(),
             merges: Arc::new(Semaphore::new(MERGES)),
             large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
@@ -177,7 +183,8 @@ impl FanInAnswers {
         }
         let wanted_path = request.metric_path.as_ref();
         let paths = self.paths.of_question(&table, wanted_path);
-        if instances.iter().any(|one| paths.of(one).is_none()) {
+        let path_of = |one: &FanInInstance| paths.of(one, self.stored_path(one));
+        if instances.iter().any(|one| path_of(one).is_none()) {
             return Some(FanInReply::PathNotAllowed);
         }
         let most = self.config.limits.instances;
@@ -192,7 +199,7 @@ impl FanInAnswers {
         instances.extend(exporters.to_ask);
         let terms = |instance: &FanInInstance| AskTerms {
             may_authorize: self.may_authorize(instance),
-            path: paths.of(instance),
+            path: path_of(instance),
         };
         let mut asked = self.places.ask_all(instances, request, terms, end).await;
         asked.extend(exporters.failed);
@@ -270,6 +277,12 @@ impl FanInAnswers {
         let (made, large, took) = receiver.await.ok()?;
         self.totals.borrow_mut().count_made(&made, took);
         Some(MergedAnswer::new(made.body.into(), large))
+    }
+
+    /// The path that the service broker has stored for the instance's application.
+    fn stored_path(&self, instance: &FanInInstance) -> Option<PathAndQuery> {
+        let path = self.stored.as_ref()?.path_of(&instance.application.id)?;
+        path.parse().ok()
     }
 
     fn may_authorize(&self, instance: &FanInInstance) -> bool {

@@ -22,7 +22,7 @@ const PASS_LASTS: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FanInRequest {
     pub(crate) wanted: WantedInstances,
-    /// Where the metrics are, for instances whose source does not say; `None`: where the configuration says.
+    /// Where the metrics are, for instances whose source does not say, and of applications for which no path is stored; `None`: where the configuration says.
     pub(crate) metric_path: Option<PathAndQuery>,
     /// Whether external exporters are left out.
     pub(crate) is_of_instances_only: bool,

@@ -35,6 +35,9 @@ impl TargetKind for FanIn {
         if let Some(processes) = processes {
             processes.write(out);
         }
+        if let Some(stored) = &self.0.stored {
+            stored.write(out);
+        }
     }
 
     /// Its totals may change whether there are instances or not.

@@ -13,6 +13,7 @@
 
 mod answers;
 mod ask;
+pub(crate) mod broker;
 mod counts;
 mod exporters;
 mod file_sd;
@@ -51,6 +52,7 @@ pub(super) const ROW: KindRow = KindRow {
         [
             &totals::DESCRIPTORS[..],
             &counts::DESCRIPTORS,
+            &broker::DESCRIPTORS,
             &[&nats::MESSAGES, &node::PROCESSES],
         ]
         .concat()

@@ -76,15 +76,21 @@ impl AllowedPaths {
 }
 
 impl QuestionPaths<'_> {
-    /// The path at which an instance is asked if its source names none; `None`: the caller names one that is not allowed.
-    pub(super) fn of(&self, instance: &FanInInstance) -> Option<PathAndQuery> {
+    /// The path at which an instance is asked if its source names none; `None`: the caller, or the service broker, names one that is
+    /// not allowed. `stored`: the path of the service broker for the application, which wins.
+    pub(super) fn of(
+        &self,
+        instance: &FanInInstance,
+        stored: Option<PathAndQuery>,
+    ) -> Option<PathAndQuery> {
         let metrics = PathAndQuery::from_static(METRICS);
+        let wanted = stored.or_else(|| self.wanted.cloned());
         let Some(allowed) = self.rule(instance) else {
-            return Some(self.wanted.cloned().unwrap_or(metrics));
+            return Some(wanted.unwrap_or(metrics));
         };
         let is_allowed = |path: &PathAndQuery| allowed.contains(path);
-        match self.wanted {
-            Some(wanted) => is_allowed(wanted).then(|| wanted.clone()),
+        match wanted {
+            Some(wanted) => is_allowed(&wanted).then_some(wanted),
             None if is_allowed(&metrics) => Some(metrics),
             None => allowed.first().cloned(),
         }

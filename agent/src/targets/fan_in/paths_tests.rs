@@ -63,7 +63,7 @@ fn path(allowed: &AllowedPaths, wanted: &str, instance: &FanInInstance) -> Optio
     ]);
     let wanted: Option<PathAndQuery> = (!wanted.is_empty()).then(|| wanted.parse().unwrap());
     let paths = allowed.of_question(&table, wanted.as_ref());
-    paths.of(instance).map(|path| path.to_string())
+    paths.of(instance, None).map(|path| path.to_string())
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use tokio::task::{JoinSet, LocalSet};
 
+use super::broker;
 use super::file_source::{FileLook, FileSource, SourceLook};
 use super::gorouter::Gorouter;
 use super::sources;
@@ -46,6 +47,8 @@ impl FanInSurvey {
             survey.add(source.look(&BTreeMap::new()));
         }
         survey.sort();
+        let broker = config.broker.iter().flat_map(broker::problems);
+        survey.problems.extend(broker);
         survey
     }
 

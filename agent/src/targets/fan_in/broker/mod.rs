@@ -1,0 +1,62 @@
+//! The storage of the service broker: a path for each application, in memory and in a file.
+//!
+//! ```text
+//! HTTP thread --changes--> headcount-broker: table --> file (new, fsync, rename, fsync of the directory) --> acknowledgement
+//!                                             |
+//!                                             +--> what is stored now --> HTTP thread, targets thread
+//! ```
+//!
+//! One thread writes, and acknowledges a change when the file has it. Changes that wait while it writes are written together.
+//! A file that cannot be read at the start is never written: there are no stored paths then, each change is refused, and
+//! [`USABLE`] is 0. Left to others: the API and its credentials (`http/broker`).
+
+mod file;
+mod handle;
+mod table;
+
+pub(crate) use handle::{BrokerHandle, StoredPaths};
+pub(crate) use table::{BindingChange, BindingOutcome, StoredBinding, is_id, is_metric_path};
+
+use crate::config::BrokerConfig;
+use crate::exposition::{Descriptor, Kind};
+
+static APPLICATIONS: Descriptor = Descriptor {
+    name: "headcount_fan_in_broker_applications",
+    kind: Kind::Gauge,
+    help: "Applications for which the service broker has stored a path.",
+    labels: &[],
+    unit: "applications",
+    source: "agent",
+    fallback: "left out unless fan_in has a broker",
+};
+
+static USABLE: Descriptor = Descriptor {
+    name: "headcount_fan_in_broker_usable",
+    kind: Kind::Gauge,
+    help: "1 if the file of the service broker could be read at the start; 0 if not: then no path is stored, and the broker refuses changes.",
+    labels: &[],
+    unit: "-",
+    source: "agent",
+    fallback: "left out unless fan_in has a broker",
+};
+
+static CHANGES: Descriptor = Descriptor {
+    name: "headcount_fan_in_broker_changes_total",
+    kind: Kind::Counter,
+    help: "Bindings that the service broker was asked to store or to remove, by outcome: stored, unchanged (the file has it already), \
+           refused (the binding exists with another path), full (10,000 applications are stored), failed (the file could not be written).",
+    labels: &["outcome"],
+    unit: "changes",
+    source: "agent",
+    fallback: "left out unless fan_in has a broker",
+};
+
+/// The families of the broker.
+pub(super) const DESCRIPTORS: [&Descriptor; 3] = [&APPLICATIONS, &USABLE, &CHANGES];
+
+/// Why the broker of a configuration would not work, for commands that print it and end. Blocks.
+pub(super) fn problems(config: &BrokerConfig) -> impl Iterator<Item = String> {
+    let password = config.password().err();
+    let stored = file::read(&config.file).err();
+    password.into_iter().chain(stored)
+}
