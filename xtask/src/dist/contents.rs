@@ -102,6 +102,7 @@ const CONTENTS: &[Entry] = &[
     entry("/usr/share/doc/headcount/LICENSE-MIT", Tree("LICENSE-MIT"), Documentation, NOT_DEB),
     entry("/usr/share/doc/headcount/examples/root.conf", Tree("deploy/systemd/root.conf"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/examples/old-kernel.conf", Tree("deploy/systemd/old-kernel.conf"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/examples/broker.conf", Tree("deploy/systemd/broker.conf"), Documentation, EVERY),
     entry("/usr/share/lintian/overrides/headcount", Tree("deploy/debian/lintian-overrides"), Other, DEB),
 ];
 

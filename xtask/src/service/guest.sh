@@ -227,6 +227,36 @@ the_drop_in_for_old_kernels_works() {
     systemctl daemon-reload && systemctl restart headcount && await scrape && return $result
 }
 
+# Asks the service broker, by method, path and body.
+broker() {
+    exec 3<> /dev/tcp/127.0.0.1/9256 || return 1
+    printf '%s /broker/v2/%s HTTP/1.1\r\nHost: h\r\nAuthorization: Basic dTpw\r\nX-Broker-API-Version: 2.17\r\n' "$1" "$2" >&3
+    printf 'Content-Length: %s\r\nConnection: close\r\n\r\n%s' "${#3}" "$3" >&3
+    tr -d '\r' <&3
+    exec 3<&-
+}
+
+the_drop_in_for_the_broker_works() {
+    local place=service_instances/i/service_bindings/b
+    local service=75bcebab-cc25-4ef6-89dc-a91b953919f1 plan=e2900be3-709b-419e-b63b-de3aabcd9e15
+    local body="{\"service_id\":\"$service\",\"plan_id\":\"$plan\",\"app_guid\":\"a\",\"parameters\":{\"endpoint\":\"/x\"}}"
+    cp /etc/headcount/headcount.yml /tmp/before.yml
+    echo '{}' > /etc/headcount/routes.json
+    install -o headcount -m 400 /dev/stdin /etc/headcount/broker-password <<< p
+    cat >> /etc/headcount/headcount.yml <<< $'fan_in:\n  routes_file: routes.json\n  broker: {username: u, password_file: broker-password}'
+    cp /usr/share/doc/headcount/examples/broker.conf /etc/systemd/system/headcount.service.d/ &&
+        systemctl daemon-reload && systemctl restart headcount && await scrape &&
+        expect "first answer" "$(broker PUT $place "$body" | head -n 1)" "HTTP/1.1 201 Created" &&
+        expect file "$(stat -c '%U %a' /var/lib/headcount /var/lib/headcount/broker.json | xargs)" "headcount 700 headcount 600" &&
+        systemctl restart headcount && await scrape &&
+        expect "answer after a restart" "$(broker GET $place '' | tail -n 1)" \
+            '{"credentials":{"endpoint":"/x"},"parameters":{"endpoint":"/x"}}'
+    local result=$?
+    rm /etc/systemd/system/headcount.service.d/broker.conf
+    cp /tmp/before.yml /etc/headcount/headcount.yml
+    systemctl daemon-reload && systemctl restart headcount && await scrape && return $result
+}
+
 a_reload_reads_the_configuration_again() {
     local pid
     pid=$(property MainPID)
@@ -291,6 +321,7 @@ step an_upgrade_keeps_edits_and_starts_the_new_one
 step the_drop_in_for_root_works
 step passengers_that_ended_are_gone
 step the_drop_in_for_old_kernels_works
+step the_drop_in_for_the_broker_works
 step a_reload_reads_the_configuration_again
 step the_socket_is_systemds
 step a_stop_is_an_end_in_order
