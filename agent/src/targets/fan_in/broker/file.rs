@@ -62,6 +62,7 @@ impl BindingFile {
             .create(true)
             .truncate(true)
             .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
             .open(&self.new)?;
         new.write_all(text)?;
         new.sync_all()?;
